@@ -1,0 +1,121 @@
+"""Where things lie on disk, and the only ways in which tracetui reads and replaces small files."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import IO
+
+from tracetui.errors import InputError
+
+_FOREIGN_HEADS = {
+    b"version https://git-lfs": "a git-lfs pointer, not the file itself; fetch it with `git lfs pull`",
+    b"<!DOCTYPE": "an HTML page; the download was not the file",
+    b"<html": "an HTML page; the download was not the file",
+    b"\x1f\x8b": "gzip-compressed; unpack it first",
+    b"GGUF": "a GGUF file, which tracetui does not read",
+}
+
+
+def demo_configs() -> Path:
+    """The folder of recipes that ships with tracetui."""
+    return _shipped("demo_configs")
+
+
+def themes() -> Path:
+    """The folder of themes that ships with tracetui."""
+    return _shipped("themes")
+
+
+def config_dir() -> Path:
+    """The user's own folder: `themes/` and `keys.toml` are read from it."""
+    return _user_dir("TRACETUI_CONFIG_DIR", "XDG_CONFIG_HOME", ".config")
+
+
+def state_dir() -> Path:
+    """What tracetui remembers between runs: the chosen theme, log files."""
+    return _user_dir("TRACETUI_STATE_DIR", "XDG_STATE_HOME", ".local/state")
+
+
+def _user_dir(own: str, xdg: str, fallback: str) -> Path:
+    if chosen := os.environ.get(own):
+        return Path(chosen)
+    base = os.environ.get(xdg)
+    return (Path(base) if base else Path.home() / fallback) / "tracetui"
+
+
+def _shipped(name: str) -> Path:
+    """A data folder: inside the package when installed from a wheel, beside it in a checkout."""
+    package = Path(str(resources.files("tracetui")))
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """The whole file, if it is a regular one of at most `limit` bytes that is not something else in disguise.
+
+    Raises InputError naming the file: missing, unreadable, a folder or device, too large, a pointer or a web page.
+    """
+    with open_regular(path) as file:
+        found = os.fstat(file.fileno()).st_size
+        if found > limit:
+            raise InputError(f"{path}: larger than the {limit:,} bytes that such a file may have, got {found:,}")
+        content = file.read(limit + 1)
+    for head, meaning in _FOREIGN_HEADS.items():
+        if content.startswith(head):
+            raise InputError(f"{path}: is {meaning}")
+    return content
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """The file opened for reading without ever blocking on a pipe or device. Raises InputError."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"{path}: can't be opened: {reason}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise InputError(f"{path}: is not a regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[IO[bytes]]:
+    """A file to write that takes `target`'s place only when all of it is on disk.
+
+    Whatever goes wrong, an interrupt included, leaves the old file as it was and no temporary one
+    behind. OSError passes through to the caller, who knows what was being written.
+    """
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(_default_mode())
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def _default_mode() -> int:
+    """What an ordinary open() would have given the file: mkstemp makes private ones."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,157 @@
+"""What a debug session offers the screen and the command line, without torch.
+
+The model runs in a thread of its own; what happens there arrives as events, in order, on that thread.
+A listener must only pass them on (`post_message`), never work on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from tracetui.trace.record import Record
+from tracetui.trace.stepping import Target
+from tracetui.trace.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One line of the module tree, known before anything runs."""
+
+    path: str
+    """As in sites: `model.layers.0.self_attn`."""
+    kind: str
+    """The class: `LlamaAttention`."""
+    parameters: int
+    """With those of its children; a tied tensor counts once, where it stands first."""
+    weights: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    """Its own parameters: name and shape."""
+    children: tuple[Module, ...] = ()
+    skipped: bool = False
+    """Outside the layers asked for: what comes in goes out unchanged."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """Bytes that a run will need, computed from shapes before anything is allocated."""
+
+    weights: int
+    """Largest total of weights in memory at one time."""
+    kept: int
+    """Part of `weights` that stays for the next prompt."""
+    activations: int
+    """Recorded tensors of the whole run."""
+    working: int
+    """What the largest module needs beside these while it runs."""
+    base: int
+    """The program itself: the interpreter and its libraries."""
+    available: int
+    """What the machine can give now."""
+
+    @property
+    def peak(self) -> int:
+        return self.weights + self.activations + self.working + self.base
+
+
+@dataclass(frozen=True, slots=True)
+class Preparing:
+    """The session is at work before a run: importing, building, reading."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The model is built, on no memory: its tree is known and a prompt can be run."""
+
+    outline: Module
+    tokenizer: str
+    """Which tokenizer is in use, in words."""
+    notes: tuple[str, ...]
+    """What a user must know beside the result, such as which weights are random."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A run began: the prompt is tokenised and the memory known. `trace` grows from now on."""
+
+    trace: Trace
+    plan: MemoryPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Something slow goes on inside a step: weights being made or read. `done` of `total` bytes."""
+
+    what: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """The frontier moved while the model runs on; sent at most some ten times a second."""
+
+    frontier: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The model waits at the last record: index `frontier - 1`."""
+
+    frontier: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The run is over. `trace` has every record and doesn't change any more."""
+
+    trace: Trace
+    cancelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Building or running failed; records made so far stay. `log` is where the traceback lies, if anywhere."""
+
+    error: str
+    log: str = ""
+
+
+Event = Preparing | Prepared | Started | Progress | Advanced | Stopped | Finished | Failed
+Listener = Callable[[Event], None]
+
+
+class Session(Protocol):
+    """One model under the debugger. Every method returns at once and may be called from any thread."""
+
+    def start(self, prompt: str, until: Target) -> None:
+        """Run a prompt from its first token; a run in progress is cancelled first."""
+        ...
+
+    def advance(self, until: Target) -> None:
+        """Let a waiting model run on to the first new record that `until` accepts, or to the end."""
+        ...
+
+    def pause(self) -> None:
+        """Stop a running model at its next record."""
+        ...
+
+    def cancel(self) -> None:
+        """Leave the run at its next record, or between two blocks of weights being made."""
+        ...
+
+    def close(self, timeout: float) -> bool:
+        """Cancel, release the weights and end the thread; False if it still ran after `timeout` seconds."""
+        ...
+
+
+def until_first(record: Record) -> bool:
+    """A target: the very first record."""
+    return True
+
+
+def until_end(record: Record) -> bool:
+    """A target: none, run to the end."""
+    return False

@@ -1,0 +1,71 @@
+"""Foreign text made visible, and numbers made short; everything here is plain str in, plain str out."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_SYMBOLS = {"\n": "⏎", "\t": "⇥", "\r": "␍", "\x7f": "␡"}
+_HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_MAX_MARKS = 4
+
+
+def visible(foreign: str, limit: int = 400) -> str:
+    """The text with every control, bidi, zero-width and lone surrogate character shown as a symbol.
+
+    The result carries no character that a terminal acts on, at most `_MAX_MARKS` combining marks in
+    a row, and at most `limit` characters. It is not markup-safe: the UI wraps it in Content.
+    """
+    shown: list[str] = []
+    marks = 0
+    for char in foreign[:limit]:
+        marks = marks + 1 if unicodedata.combining(char) else 0
+        if marks <= _MAX_MARKS:
+            shown.append(_visible_char(char))
+    if len(foreign) > limit:
+        shown.append("…")
+    return "".join(shown)
+
+
+def _visible_char(char: str) -> str:
+    if char in _SYMBOLS:
+        return _SYMBOLS[char]
+    if char < " ":
+        return chr(0x2400 + ord(char))
+    if unicodedata.category(char) in _HIDDEN_CATEGORIES:
+        return f"<U+{ord(char):04X}>"
+    return char
+
+
+def token_text(token: bytes) -> str:
+    """A token's exact bytes as text: blanks as `·`, newlines as `⏎`, bytes that are no UTF-8 as `<0xE2>`."""
+    decoded = token.decode("utf-8", errors="surrogateescape")
+    return "".join(_token_char(char) for char in decoded)
+
+
+def _token_char(char: str) -> str:
+    if char == " ":
+        return "·"
+    if "\udc80" <= char <= "\udcff":
+        return f"<0x{ord(char) - 0xDC00:02X}>"
+    return _visible_char(char)
+
+
+def count(number: float) -> str:
+    """A count with a unit letter: 128256 → `128.3K`, 8030261248 → `8.03B`."""
+    for unit, size in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("K", 1e3)):
+        if abs(number) >= size:
+            return f"{number / size:.4g}{unit}"
+    return f"{number:.4g}"
+
+
+def size(byte_count: float) -> str:
+    """A number of bytes in binary units: 3221225472 → `3.00 GiB`."""
+    for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if abs(byte_count) >= scale:
+            return f"{byte_count / scale:.2f} {unit}"
+    return f"{byte_count:.0f} B"
+
+
+def number(value: float) -> str:
+    """A value in at most ten characters, with four significant digits."""
+    return f"{value:.4g}"

@@ -1,0 +1,1 @@
+"""What was recorded: data classes, stored values, stepping over them, and the npz file."""

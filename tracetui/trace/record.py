@@ -1,0 +1,106 @@
+"""What one run recorded, tensor by tensor, without the tensors' values."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)(?=[.:]|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One tensor seen at one site in one call."""
+
+    index: int
+    """Step number: the place in the order of completion, from 0."""
+    site: str
+    """Module path, or `module:role` for what a module computes inside."""
+    shape: tuple[int, ...]
+    dtype: str
+    depth: int
+    """How many modules were running around the one that returned this; roles count as children of theirs."""
+    parent: str = ""
+    """Path of the module inside which this was completed; empty at the top."""
+    pass_: int = 0
+    call: int = 0
+    """Which call of this module within the pass."""
+    part: int = 0
+    """Which tensor of a returned tuple."""
+    seconds: float | None = None
+    """Wall time of the module's forward with its children, waiting at stops left out; None for roles."""
+    provenance: str = ""
+    """Where the module's own weights came from: `random`, `file`, `file+random`; empty if it has none."""
+
+    @property
+    def key(self) -> str:
+        """The name under which a trace file stores the values."""
+        part = f"#{self.part}" if self.part else ""
+        if self.call:
+            return f"{self.site}{part}@{self.pass_}.{self.call}"
+        return f"{self.site}{part}@{self.pass_}" if self.pass_ else f"{self.site}{part}"
+
+    @property
+    def module(self) -> str:
+        """The path of the module this belongs to: the site without its role."""
+        return self.site.partition(":")[0]
+
+    @property
+    def role(self) -> str:
+        """`q` of `…self_attn:q`; empty for a module's output."""
+        return self.site.partition(":")[2]
+
+    @property
+    def layer(self) -> int | None:
+        """The index of the decoder layer this lies in, as the checkpoint counts; None outside of all."""
+        return layer_of(self.site)
+
+    @property
+    def place(self) -> str:
+        """The site within its layer: `.self_attn.q_proj` of `model.layers.3.self_attn.q_proj`; else the site."""
+        found = _LAYER.search(self.site)
+        return self.site[found.end() :] if found else self.site
+
+    @property
+    def numel(self) -> int:
+        size = 1
+        for length in self.shape:
+            size *= length
+        return size
+
+
+def layer_of(site: str) -> int | None:
+    """The decoder layer's index in a site or module path, or None."""
+    found = _LAYER.search(site)
+    return int(found[1]) if found else None
+
+
+def is_layer(site: str) -> bool:
+    """Whether the site is a decoder layer's own output, so the residual stream after it."""
+    found = _LAYER.search(site)
+    return found is not None and found.end() == len(site)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token of the prompt."""
+
+    id: int
+    bytes: bytes
+    """Exactly what it stands for; may be part of a character. Empty when no tokenizer was used."""
+    special: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionCall:
+    """How one attention kernel was called: what is needed to compute its scores again."""
+
+    scale: float
+    is_causal: bool
+    """Causal without a mask tensor; with one, the mask alone decides."""
+    kernel: str
+    """`sdpa` or `eager`: what transformers would have run."""
+    softcap: float | None = None
+    sliding_window: int | None = None
+    heads: int = 0
+    kv_heads: int = 0

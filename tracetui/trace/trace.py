@@ -1,0 +1,85 @@
+"""A trace: everything that one run recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+
+from tracetui.trace.record import AttentionCall, Record, Token
+from tracetui.trace.statistics import Statistics
+from tracetui.trace.value import Array, Value
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What was run and how: enough to run it again."""
+
+    model: str = ""
+    """The name the user gave: a recipe's, or a folder."""
+    recipe: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    """The recipe as plain data, prompt included."""
+    config: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    """The model's configuration, in transformers' field names."""
+    tokenizer: str = ""
+    """In words, as the screen shows it."""
+    versions: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    notes: tuple[str, ...] = ()
+    """Remarks that belong beside every result, such as that random weights predict nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """Records in order of completion, their values, and what gives them meaning.
+
+    While a run goes on, `records` and `values` only ever grow at their end.
+    """
+
+    run: RunInfo
+    tokens: tuple[tuple[Token, ...], ...]
+    """One row of tokens a prompt: [B][T]."""
+    records: Sequence[Record]
+    values: Sequence[Value]
+    """Parallel to `records`. A tensor that several modules returned is one and the same object."""
+    attention: Mapping[str, AttentionCall]
+    """By the record key of the attention module's `:q`."""
+    complete: bool = True
+    """False if the run was left before its end."""
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self.find(key) is not None
+
+    def __getitem__(self, key: str) -> Array:
+        """The values stored under a key, whole. Raises KeyError."""
+        record = self.find(key)
+        if record is None:
+            raise KeyError(key)
+        return self.values[record.index].read()
+
+    def find(self, key: str) -> Record | None:
+        """The record of a key (`site`, `site@pass`, `site@pass.call`), or None."""
+        index = self._index_of(key)
+        return None if index is None else self.records[index]
+
+    def value(self, record: Record) -> Value:
+        return self.values[record.index]
+
+    def statistics(self, record: Record) -> Statistics:
+        return self.values[record.index].statistics()
+
+    def _index_of(self, key: str) -> int | None:
+        known = self._keys
+        for record in self.records[len(known) :]:
+            known[record.key] = record.index
+        return known.get(key)
+
+    @cached_property
+    def _keys(self) -> dict[str, int]:
+        return {}
+
+
+EMPTY_TRACE = Trace(RunInfo(), (), (), (), MappingProxyType({}))
