@@ -1,0 +1,1 @@
+"""Plain functions over a trace: nothing here knows torch or a screen."""

@@ -44,6 +44,8 @@ class Trace:
     """Parallel to `records`. A tensor that several modules returned is one and the same object."""
     attention: Mapping[str, AttentionCall]
     """By the record key of the attention module's `:q`."""
+    vocabulary: Mapping[int, Token] = field(default_factory=lambda: MappingProxyType({}))
+    """Tokens that are shown beside those of the prompt: the most probable next ones."""
     complete: bool = True
     """False if the run was left before its end."""
 
@@ -70,6 +72,10 @@ class Trace:
 
     def statistics(self, record: Record) -> Statistics:
         return self.values[record.index].statistics()
+
+    def token(self, token_id: int) -> Token:
+        """The token of an id, without bytes if the trace doesn't know it."""
+        return self.vocabulary.get(token_id) or Token(token_id, b"")
 
     def _index_of(self, key: str) -> int | None:
         known = self._keys

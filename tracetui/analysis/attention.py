@@ -1,0 +1,118 @@
+"""The scores of one attention head, computed again from what its kernel received.
+
+Kernels fuse the scores away, and keeping them would cost heads·T·S values a layer. q, k, the mask and the
+call's parameters are enough to have any head's scores in float32 when somebody looks at it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tracetui.trace.record import AttentionCall, Record
+from tracetui.trace.trace import Trace
+
+Kind = Literal["scores", "masked", "probs"]
+KINDS: tuple[Kind, ...] = ("scores", "masked", "probs")
+Matrix = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionView:
+    """One call of one attention module."""
+
+    trace: Trace
+    query: Record
+    """`…:q`, [B,H,T,K]."""
+    key: Record
+    """`…:k`, [B,G,S,K]."""
+    mask: Record | None
+    """`…:mask`, [B,1 or H,T,S]; None when none was passed."""
+    call: AttentionCall
+
+    @property
+    def site(self) -> str:
+        return self.query.module
+
+    @property
+    def batch(self) -> int:
+        return self.query.shape[0]
+
+    @property
+    def heads(self) -> int:
+        return self.query.shape[1]
+
+    @property
+    def kv_heads(self) -> int:
+        return self.key.shape[1]
+
+    def kv_head(self, head: int) -> int:
+        """The key-value head that a query head shares."""
+        return head * self.kv_heads // self.heads
+
+    def matrix(self, kind: Kind, head: int, batch: int = 0) -> Matrix:
+        """One head's [T,S] in float32: scaled scores, the same with hidden cells -inf, or softmax's rows.
+
+        A row that is hidden whole has probabilities 0.
+        """
+        scores = self._scores(head, batch)  # [T,S]
+        if kind == "scores":
+            return scores
+        masked = self._masked(scores, head, batch)  # [T,S]
+        return masked if kind == "masked" else softmax(masked)
+
+    def _scores(self, head: int, batch: int) -> Matrix:
+        q = self.trace.value(self.query).read((batch, head)).astype(np.float32)  # [T,K]
+        k = self.trace.value(self.key).read((batch, self.kv_head(head))).astype(np.float32)  # [S,K]
+        scores: Matrix = (q @ k.T) * np.float32(self.call.scale)  # [T,S]
+        if self.call.softcap:
+            scores = np.tanh(scores / np.float32(self.call.softcap)) * np.float32(self.call.softcap)
+        return scores
+
+    def _masked(self, scores: Matrix, head: int, batch: int) -> Matrix:
+        if self.mask is None:
+            return causal(scores) if self.call.is_causal else scores
+        rows, broadcast = min(batch, self.mask.shape[0] - 1), min(head, self.mask.shape[1] - 1)
+        mask = self.trace.value(self.mask).read((rows, broadcast))[:, : scores.shape[1]]  # [T,S]
+        if mask.dtype == np.bool_:
+            return np.where(mask, scores, np.float32(-np.inf))
+        hidden = mask <= np.finfo(np.float32).min / 2 if self.mask.dtype != "float16" else mask <= -65504
+        return np.where(hidden, np.float32(-np.inf), scores + mask.astype(np.float32))
+
+
+def attention_at(trace: Trace, record: Record) -> AttentionView | None:
+    """The attention call that a record belongs to: at the module itself or anywhere inside; None if there is none."""
+    path = record.module
+    while path:
+        if view := _view(trace, path, record):
+            return view
+        path = path.rpartition(".")[0]
+    return None
+
+
+def _view(trace: Trace, path: str, record: Record) -> AttentionView | None:
+    suffix = record.key.partition("@")[2]
+    at = f"@{suffix}" if suffix else ""
+    query, key = trace.find(f"{path}:q{at}"), trace.find(f"{path}:k{at}")
+    if query is None or key is None or query.key not in trace.attention:
+        return None
+    return AttentionView(trace, query, key, trace.find(f"{path}:mask{at}"), trace.attention[query.key])
+
+
+def causal(scores: Matrix) -> Matrix:
+    """Scores [T,S] with every key after the query's own position -inf; the queries are the last T positions."""
+    queries, keys = scores.shape
+    ahead = np.arange(keys)[None, :] > np.arange(queries)[:, None] + (keys - queries)  # [T,S]
+    return np.where(ahead, np.float32(-np.inf), scores)
+
+
+def softmax(masked: Matrix) -> Matrix:
+    """Softmax over the last axis in float32; a row of -inf alone becomes 0."""
+    top = masked.max(axis=-1, keepdims=True)  # [T,1]
+    weights = np.exp(masked - np.where(np.isfinite(top), top, np.float32(0)))  # [T,S]
+    total = weights.sum(axis=-1, keepdims=True)  # [T,1]
+    rows: Matrix = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
+    return np.where(np.isnan(total), np.float32(np.nan), rows)

@@ -1,0 +1,101 @@
+"""The named axes of a recorded tensor: `[B=1, T=17, D=4096]`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tracetui.trace.record import Record
+
+_ROLE_AXES = {
+    "q": ("B", "H", "T", "K"),
+    "k": ("B", "G", "S", "K"),
+    "v": ("B", "G", "S", "Kv"),
+    "mask": ("B", "H", "T", "S"),
+    "scores": ("B", "H", "T", "S"),
+    "masked": ("B", "H", "T", "S"),
+    "probs": ("B", "H", "T", "S"),
+    "heads": ("B", "H", "T", "Kv"),
+    "sinks": ("H",),
+    "input": ("B", "T", "D"),
+    "attn_residual": ("B", "T", "D"),
+}
+_MODULE_LAST = {
+    "q_proj": "H·K",
+    "k_proj": "G·K",
+    "v_proj": "G·Kv",
+    "gate_proj": "F",
+    "up_proj": "F",
+    "act_fn": "F",
+    "lm_head": "V",
+    "rotary_emb": "K",
+}
+_HEAD_FIELDS = {
+    "q_proj": ("H", "num_attention_heads", "K"),
+    "k_proj": ("G", "num_key_value_heads", "K"),
+    "v_proj": ("G", "num_key_value_heads", "Kv"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One axis of a tensor: its letter and its length."""
+
+    name: str
+    length: int
+
+
+def axes_of(record: Record, config: Mapping[str, object]) -> tuple[Axis, ...]:
+    """The axes of a record's tensor, named from its role, its module and the model's config.
+
+    An axis that nothing tells the meaning of is called by its number, `d2`.
+    """
+    names = _names(record, config)
+    return tuple(Axis(name, length) for name, length in zip(names, record.shape, strict=True))
+
+
+def describe(axes: tuple[Axis, ...]) -> str:
+    """`[B=1, T=17, D=4096]`."""
+    return "[" + ", ".join(f"{axis.name}={axis.length}" for axis in axes) + "]"
+
+
+def split_heads(record: Record, config: Mapping[str, object]) -> tuple[Axis, ...] | None:
+    """The axes `[B, T, H, K]` into which a projection's output [B, T, H·K] divides; None where there are no heads."""
+    found = _HEAD_FIELDS.get(_leaf(record))
+    if found is None or record.role or len(record.shape) != 3:
+        return None
+    letter, field, size = found
+    heads = _int(config, field) or _int(config, "num_attention_heads")
+    batch, tokens, width = record.shape
+    if not heads or width % heads:
+        return None
+    return (Axis("B", batch), Axis("T", tokens), Axis(letter, heads), Axis(size, width // heads))
+
+
+def _names(record: Record, config: Mapping[str, object]) -> tuple[str, ...]:
+    rank = len(record.shape)
+    if record.role and len(by_role := _ROLE_AXES.get(record.role, ())) == rank:
+        return by_role
+    if record.site == "logits" and rank == 3:
+        return ("B", "T", "V")
+    if rank == 3:
+        return ("B", "T", _MODULE_LAST.get(_leaf(record)) or _width(record.shape[-1], config))
+    if rank == 2:
+        return ("N", _width(record.shape[-1], config))
+    return tuple(f"d{axis}" for axis in range(rank))
+
+
+def _leaf(record: Record) -> str:
+    return record.module.rpartition(".")[2]
+
+
+def _width(length: int, config: Mapping[str, object]) -> str:
+    for letter, field in (("D", "hidden_size"), ("F", "intermediate_size"), ("V", "vocab_size")):
+        if length == _int(config, field):
+            return letter
+    return "d"
+
+
+def _int(config: Mapping[str, object], field: str) -> int | None:
+    found = config.get(field)
+    return found if isinstance(found, int) else None
