@@ -1,0 +1,82 @@
+# Everything is installed into .venv, and only when pyproject.toml or constraints.txt has changed since.
+
+PYTHON ?= python3
+MODEL ?= llama3-2layer
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+NEEDS := pyproject.toml constraints.txt
+# Written last, so that an install which broke off is done again.
+RUN_READY := $(VENV)/ready-to-run
+DEV_READY := $(VENV)/ready-to-test
+BENCH_READY := $(VENV)/ready-to-bench
+# A person sees what is being downloaded, a log does not need it.
+PIP_FLAGS := --disable-pip-version-check $(if $(CI),--quiet)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench fmt clean
+
+help: ## list these targets
+	@echo "tracetui: a terminal debugger for the forward pass of language models"
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "MODEL=NAME picks what make run opens, ARGS=... goes to tracetui or pytest,"
+	@echo "PYTHON=python3.12 picks the Python that .venv is made with (3.11 or newer)."
+
+run: $(RUN_READY) ## install tracetui into .venv and open the debugger on MODEL
+	@$(BIN)/tracetui run $(MODEL) $(ARGS)
+
+test: $(DEV_READY) ## run the tests on all cores
+	@echo "Running the tests"
+	@$(BIN)/python -m pytest -n auto $(ARGS)
+
+check: $(DEV_READY) ## all that a change has to pass: format, lint, types, imports, tests
+	@echo "Checking the format"
+	@$(BIN)/ruff format --check .
+	@echo "Checking the style"
+	@$(BIN)/ruff check .
+	@echo "Checking the types"
+	@$(BIN)/mypy
+	@echo "Checking who imports whom"
+	@$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory test
+
+bench: $(BENCH_READY) ## print speed and memory as ratios to the plain forward pass
+	@echo "Measuring; this takes some minutes, and wants an otherwise idle machine"
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+fmt: $(DEV_READY) ## put the code into the house format
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+clean: ## remove .venv, caches and build outputs
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo "Removed .venv, caches and build outputs"
+
+$(RUN_READY): $(NEEDS)
+	$(call install,.)
+	@mv $@.started $@
+
+$(DEV_READY): $(NEEDS)
+	$(call install,.[dev])
+	@touch -r $@.started $(RUN_READY)
+	@mv $@.started $@
+
+$(BENCH_READY): $(NEEDS)
+	$(call install,.[dev,bench])
+	@touch -r $@.started $(RUN_READY) $(DEV_READY)
+	@mv $@.started $@
+
+# $(1): what to install. The stamp's time is when the install began, so that a change made meanwhile counts.
+define install
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	echo "tracetui needs Python 3.11 or newer, and $(PYTHON) is not; try: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+@echo "Setting up $(VENV); the first time this downloads PyTorch and takes some minutes"
+@$(PYTHON) -m venv $(VENV)
+@touch $@.started
+@$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '$(1)'
+@echo "Ready"
+endef
