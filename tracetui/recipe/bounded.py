@@ -1,0 +1,126 @@
+"""JSON and plain values from strangers: read into bounded types before anything uses them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
+
+from tracetui.errors import InputError, bad_field
+from tracetui.paths import read_bounded
+from tracetui.text import visible
+
+MAX_CONFIG_BYTES = 16 * 2**20
+_MAX_DEPTH = 16
+_MAX_INT = 2**53
+_MAX_STRING = 10_000
+
+
+def read_json_object(path: Path, limit: int = MAX_CONFIG_BYTES) -> dict[str, object]:
+    """The JSON object in a file.
+
+    Refused as InputError: duplicate keys, NaN and Infinity, integers beyond 2^53, nesting beyond 16,
+    a file that is no UTF-8 or no JSON object.
+    """
+    content = read_bounded(path, limit)
+
+    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            twice = next(key for index, (key, _) in enumerate(pairs) if key in {k for k, _ in pairs[:index]})
+            raise bad_field(path, visible(twice, 80), "stands there twice")
+        return found
+
+    def refuse(constant: str) -> NoReturn:
+        raise InputError(f"{path}: {constant} is no JSON number")
+
+    def bounded_int(digits: str) -> int:
+        if len(digits) > 17:
+            raise InputError(f"{path}: an integer of {len(digits)} digits is too large")
+        return int(digits)
+
+    try:
+        found = json.loads(content, object_pairs_hook=unique, parse_constant=refuse, parse_int=bounded_int)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text, at byte {error.start}") from error
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: line {error.lineno}: is not JSON: {visible(error.msg, 80)}") from error
+    except RecursionError:
+        raise InputError(f"{path}: is nested too deep") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: must hold a JSON object, got {type(found).__name__}")
+    check_plain(found, path)
+    return found
+
+
+def check_plain(found: Mapping[str, object], where: str | Path) -> None:
+    """Refuse values that no configuration needs: huge, deep, not finite."""
+    for key, value in found.items():
+        _check(value, where, visible(str(key), 80), 1)
+
+
+def _check(value: object, where: str | Path, field: str, depth: int) -> None:
+    if depth > _MAX_DEPTH:
+        raise bad_field(where, field, "is nested too deep")
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _check(inner, where, f"{field}.{visible(str(key), 80)}", depth + 1)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            _check(inner, where, f"{field}[{index}]", depth + 1)
+    elif isinstance(value, str) and len(value) > _MAX_STRING:
+        raise bad_field(where, field, f"is a text of {len(value):,} characters, more than {_MAX_STRING:,}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise bad_field(where, field, "must be finite", value)
+    elif isinstance(value, int) and abs(value) > _MAX_INT:
+        raise bad_field(where, field, "is too large", value)
+
+
+class Fields:
+    """Typed access to the fields of one object; every complaint names the file and the field."""
+
+    def __init__(self, found: Mapping[str, object], where: str | Path, prefix: str = "") -> None:
+        self.found = found
+        self.where = where
+        self.prefix = prefix
+
+    def fail(self, field: str, problem: str) -> NoReturn:
+        raise bad_field(self.where, self.prefix + field, problem, self.found.get(field))
+
+    def integer(self, field: str, default: int | None = None, least: int = 1, most: int = 2**31 - 1) -> int:
+        """A real int (no bool, no 4.0) within limits; a missing one without default is an error."""
+        value = self.found.get(field)
+        if value is None and default is not None:
+            return default
+        if value is None:
+            raise bad_field(self.where, self.prefix + field, "is missing, an integer is needed")
+        if not isinstance(value, int) or isinstance(value, bool):
+            self.fail(field, "must be an integer")
+        if not least <= value <= most:
+            self.fail(field, f"must be between {least} and {most:,}")
+        return value
+
+    def number(self, field: str, default: float, above: float = 0.0, most: float = 1e12) -> float:
+        """A finite number above a limit."""
+        value = self.found.get(field, default)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            self.fail(field, "must be a number")
+        if not (math.isfinite(value) and above < value <= most):
+            self.fail(field, f"must be above {above:g} and at most {most:g}")
+        return float(value)
+
+    def flag(self, field: str, default: bool = False) -> bool:
+        value = self.found.get(field, default)
+        if not isinstance(value, bool):
+            self.fail(field, "must be true or false")
+        return value
+
+    def text(self, field: str, default: str | None = None) -> str:
+        value = self.found.get(field, default)
+        if value is None:
+            raise bad_field(self.where, self.prefix + field, "is missing, a text is needed")
+        if not isinstance(value, str):
+            self.fail(field, "must be a text")
+        return value

@@ -1,0 +1,126 @@
+"""The recipe itself, and the small values in it that have a syntax of their own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from tracetui.errors import InputError, bad_field
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+BUILTIN_TOKENIZER = "builtin"
+MAX_SEED = 2**63 - 1
+_BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """The decoder layers to build, `start` to `stop` - 1 as the checkpoint counts."""
+
+    start: int
+    stop: int
+
+    def __contains__(self, layer: int) -> bool:
+        return self.start <= layer < self.stop
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What to build and run; every field is checked when the recipe is read."""
+
+    name: str
+    title: str
+    origin: str
+    """The file or folder that it was read from, for messages."""
+    config: Mapping[str, object]
+    """The model's configuration in transformers' field names, `model_type` among them."""
+    layers: Layers
+    dtype: str = "auto"
+    """`auto` follows the weight file, and is bfloat16 where there is none."""
+    seed: int = 0
+    tokenizer: str = BUILTIN_TOKENIZER
+    """`builtin`, the path of a tokenizer file or folder, or a tiktoken encoding's name."""
+    weights: Path | None = None
+    """A folder with Meta's checkpoint; None: random weights."""
+    prompt: str = ""
+    memory: int | None = None
+    """Bytes of weights that may stay in memory; None: half of what is available."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def layer_count(self) -> int:
+        """Decoder layers of the whole model, built or not."""
+        found = self.config["num_hidden_layers"]
+        assert isinstance(found, int)
+        return found
+
+    def plain(self) -> dict[str, object]:
+        """As it goes into a trace: plain data, and no path of the machine it ran on."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "layers": [self.layers.start, self.layers.stop],
+            "dtype": self.dtype,
+            "seed": self.seed,
+            "tokenizer": Path(self.tokenizer).name,
+            "weights": self.weights.name if self.weights else "random",
+            "prompt": self.prompt,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What the command line says instead of the recipe; None leaves the recipe's own."""
+
+    layers: str | None = None
+    dtype: str | None = None
+    seed: int | None = None
+    tokenizer: str | None = None
+    weights: str | None = None
+    prompt: str | None = None
+    memory: str | None = None
+
+    def apply(self, recipe: Recipe) -> Recipe:
+        """The recipe with these in place. Raises InputError naming the option."""
+        said = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
+        if self.layers is not None:
+            said["layers"] = parse_layers(self.layers, recipe.layer_count, "--layers")
+        if self.memory is not None:
+            said["memory"] = parse_bytes(self.memory, "--memory")
+        if self.seed is not None:
+            check_seed(self.seed, "--seed")
+        if self.weights is not None:
+            said["weights"] = None if self.weights == "random" else Path(self.weights)
+        return replace(recipe, **said)
+
+
+def check_seed(seed: int, where: str) -> int:
+    """The seed, if a generator takes it. Raises InputError."""
+    if not 0 <= seed <= MAX_SEED:
+        raise InputError(f"{where}: must be between 0 and {MAX_SEED}, got {seed}")
+    return seed
+
+
+def parse_layers(text: str, count: int, where: str) -> Layers:
+    """`2` (the first two) or `3:7` (the third to the sixth, from 0) of a model of `count` layers."""
+    start, colon, stop = text.partition(":")
+    try:
+        layers = Layers(int(start or 0), int(stop or count)) if colon else Layers(0, int(text))
+    except ValueError:
+        raise bad_field(where, "layers", "must be a count like 2 or a range like 3:7", text) from None
+    if not 0 <= layers.start < layers.stop <= count:
+        raise bad_field(where, "layers", f"must lie within the model's {count} layers and hold at least one", text)
+    return layers
+
+
+def parse_bytes(text: str, where: str) -> int:
+    """`4G`, `512M`, `1.5GiB`: a size in binary units. Raises InputError."""
+    found = _BYTES.fullmatch(text.strip())
+    if found is None or float(found[1]) == 0:
+        raise InputError(f"{where}: must be a size like 4G or 512M, got {text!r}")
+    return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))

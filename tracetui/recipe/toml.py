@@ -1,0 +1,88 @@
+"""A recipe file: TOML with a [config] table (transformers' field names) or a [params] table (Meta's)."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from tracetui.errors import InputError, bad_field
+from tracetui.paths import read_bounded
+from tracetui.recipe.bounded import Fields
+from tracetui.recipe.config import check_config
+from tracetui.recipe.meta import llama_config
+from tracetui.recipe.model import BUILTIN_TOKENIZER, DTYPES, MAX_SEED, Recipe, parse_layers
+from tracetui.text import visible
+
+MAX_TOML_BYTES = 64 * 2**10
+_KEYS = ("title", "prompt", "layers", "dtype", "seed", "tokenizer", "weights", "config", "params")
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in a TOML file. Raises InputError reading `file: key: problem, got …`."""
+    found = _parse(path)
+    fields = Fields(found, path)
+    config = _config(fields)
+    count = config["num_hidden_layers"]
+    assert isinstance(count, int)
+    return Recipe(
+        name=path.stem,
+        title=fields.text("title", default=path.stem),
+        origin=str(path),
+        config=config,
+        layers=parse_layers(_layers(fields, count), count, str(path)),
+        dtype=_choice(fields, "dtype", DTYPES),
+        seed=fields.integer("seed", default=0, least=0, most=MAX_SEED),
+        tokenizer=_beside(path, fields.text("tokenizer", default=BUILTIN_TOKENIZER)),
+        weights=_weights(path, fields.text("weights", default="random")),
+        prompt=fields.text("prompt", default=""),
+    )
+
+
+def _parse(path: Path) -> dict[str, object]:
+    try:
+        found: dict[str, object] = tomllib.loads(read_bounded(path, MAX_TOML_BYTES).decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text, at byte {error.start}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: is not TOML: {visible(str(error), 120)}") from error
+    except RecursionError:
+        raise InputError(f"{path}: is nested too deep") from None
+    for key in found:
+        if key not in _KEYS:
+            raise InputError(f"{path}: {visible(key, 80)}: is not a key of a recipe; there are {', '.join(_KEYS)}")
+    return found
+
+
+def _config(fields: Fields) -> dict[str, object]:
+    tables = {name: fields.found[name] for name in ("config", "params") if name in fields.found}
+    if len(tables) != 1:
+        raise bad_field(fields.where, "config", "a recipe has either a [config] or a [params] table")
+    name, table = tables.popitem()
+    if not isinstance(table, dict):
+        raise bad_field(fields.where, name, "must be a table", table)
+    read = check_config if name == "config" else llama_config
+    return read(table, fields.where, f"{name}.")
+
+
+def _layers(fields: Fields, count: int) -> str:
+    said = fields.found.get("layers", count)
+    if isinstance(said, bool) or not isinstance(said, int | str):
+        fields.fail("layers", "must be a count like 2 or a range like '3:7'")
+    return str(said)
+
+
+def _choice(fields: Fields, field: str, choices: tuple[str, ...]) -> str:
+    said = fields.text(field, default=choices[0])
+    if said not in choices:
+        fields.fail(field, f"must be one of {', '.join(choices)}")
+    return said
+
+
+def _weights(path: Path, said: str) -> Path | None:
+    return None if said == "random" else path.parent / Path(said).expanduser()
+
+
+def _beside(path: Path, tokenizer: str) -> str:
+    """A tokenizer given as a path is looked for beside the recipe."""
+    looks_like_path = "/" in tokenizer or tokenizer.endswith((".model", ".json", ".tiktoken"))
+    return str(path.parent / Path(tokenizer).expanduser()) if looks_like_path else tokenizer
