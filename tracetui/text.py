@@ -7,6 +7,8 @@ import unicodedata
 _SYMBOLS = {"\n": "⏎", "\t": "⇥", "\r": "␍", "\x7f": "␡"}
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _MAX_MARKS = 4
+_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0")
+"""Joiners, fillers and selectors that are letters or marks by category but draw nothing."""
 
 
 def visible(foreign: str, limit: int = 400) -> str:
@@ -18,7 +20,7 @@ def visible(foreign: str, limit: int = 400) -> str:
     shown: list[str] = []
     marks = 0
     for char in foreign[:limit]:
-        marks = marks + 1 if unicodedata.combining(char) else 0
+        marks = marks + 1 if _joins(char) else 0
         if marks <= _MAX_MARKS:
             shown.append(_visible_char(char))
     if len(foreign) > limit:
@@ -31,9 +33,19 @@ def _visible_char(char: str) -> str:
         return _SYMBOLS[char]
     if char < " ":
         return chr(0x2400 + ord(char))
-    if unicodedata.category(char) in _HIDDEN_CATEGORIES:
+    if unicodedata.category(char) in _HIDDEN_CATEGORIES or char in _INVISIBLE or _modifies(char):
         return f"<U+{ord(char):04X}>"
     return char
+
+
+def _joins(char: str) -> bool:
+    """A mark, or a Hangul vowel or final: drawn into the cell of the character before it."""
+    return unicodedata.category(char)[0] == "M" or "\u1160" <= char <= "\u11ff" or "\ud7b0" <= char <= "\ud7fb"
+
+
+def _modifies(char: str) -> bool:
+    """A variation selector or skin tone: terminals disagree on the width that it leaves."""
+    return "\ufe00" <= char <= "\ufe0f" or "\U0001f3fb" <= char <= "\U0001f3ff" or "\U000e0100" <= char <= "\U000e01ef"
 
 
 def token_text(token: bytes) -> str:
