@@ -1,0 +1,52 @@
+"""What holds for every test: no network, no hub, the user's folders left alone, one torch thread a worker."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Read by torch when it is imported: the workers share the cores, and a test without torch must not load it.
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+
+_HOST_ASKED = {"socket.getaddrinfo", "socket.gethostbyname"}
+_ADDRESS_USED = {"socket.connect", "socket.sendto", "socket.sendmsg"}
+_user_numbers = itertools.count()
+
+
+def _refuse_network(event: str, arguments: tuple[object, ...]) -> None:
+    """An audit hook: it sees every socket of the process, whichever library opened it."""
+    if event in _HOST_ASKED:
+        host = arguments[0]
+    elif event in _ADDRESS_USED and isinstance(arguments[1], tuple):
+        host = arguments[1][0]
+    else:
+        return
+    name = host.decode() if isinstance(host, bytes) else host
+    if name and name not in ("localhost", "::1") and not str(name).startswith("127."):
+        # No Exception, so that no library can take it for a network that happens to be down.
+        pytest.fail(f"a test reached for the network: {event} to {name}")
+
+
+sys.addaudithook(_refuse_network)
+
+
+@pytest.fixture(scope="session")
+def _users(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("users")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_user(_users: Path) -> Iterator[None]:
+    """Every test is a user who has never started tracetui: neither folder exists yet."""
+    home = _users / str(next(_user_numbers))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRACETUI_CONFIG_DIR", str(home / "config"))
+        patch.setenv("TRACETUI_STATE_DIR", str(home / "state"))
+        yield
