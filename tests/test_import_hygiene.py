@@ -1,0 +1,100 @@
+"""What an import really pulls in, seen from a fresh interpreter; import-linter reads the source, this runs it."""
+
+from __future__ import annotations
+
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tracetui
+
+MODEL_SIDE = ("tracetui.models", "tracetui.tracer")
+SCREEN = ("tracetui.ui",)
+MODEL_LIBRARIES = ("torch", "transformers")
+SCREEN_LIBRARIES = ("textual",)
+SLOW_LIBRARIES = (*MODEL_LIBRARIES, *SCREEN_LIBRARIES, "numpy", "tiktoken", "tokenizers", "safetensors", "regex")
+
+IMPORT_ONE_BY_ONE = """
+import importlib, sys
+unwanted = set(sys.argv[1].split())
+for name in sys.argv[2].split():
+    importlib.import_module(name)
+    if pulled := unwanted & sys.modules.keys():
+        sys.exit(f"importing {name} pulls in {', '.join(sorted(pulled))}")
+"""
+
+CALL_MAIN = """
+import sys
+from tracetui.cli import main
+unwanted = set(sys.argv.pop(1).split())
+try:
+    status = main()
+except SystemExit as leaving:
+    status = leaving.code
+if pulled := unwanted & sys.modules.keys():
+    sys.exit(f"pulls in {', '.join(sorted(pulled))}")
+sys.exit(status)
+"""
+
+
+def modules(folder: Path, package: str) -> Iterator[str]:
+    """Every module under the folder, by full name, without importing any."""
+    yield package
+    for found in pkgutil.iter_modules([str(folder)]):
+        name = f"{package}.{found.name}"
+        if found.ispkg:
+            yield from modules(folder / found.name, name)
+        else:
+            yield name
+
+
+ALL = sorted(modules(Path(tracetui.__file__).parent, "tracetui"))
+BELOW_THE_TOWERS = [name for name in ALL if not name.startswith((*MODEL_SIDE, *SCREEN))]
+
+
+def fresh_python(snippet: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", snippet, *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def assert_free_of(unwanted: tuple[str, ...], names: list[str]) -> None:
+    done = fresh_python(IMPORT_ONE_BY_ONE, " ".join(unwanted), " ".join(names))
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_walk_finds_modules_at_every_depth() -> None:
+    assert {"tracetui", "tracetui.cli", "tracetui.session", "tracetui.trace.record", "tracetui.ui.widgets"} <= set(ALL)
+
+
+def test_below_the_towers_nothing_loads_torch_transformers_or_textual() -> None:
+    assert_free_of((*MODEL_LIBRARIES, *SCREEN_LIBRARIES), BELOW_THE_TOWERS)
+
+
+def test_the_screen_loads_no_model_library() -> None:
+    assert_free_of(MODEL_LIBRARIES, [name for name in ALL if name.startswith(SCREEN)])
+
+
+def test_the_model_side_loads_no_screen() -> None:
+    assert_free_of(SCREEN_LIBRARIES, [name for name in ALL if name.startswith(MODEL_SIDE)])
+
+
+def test_importing_tracetui_alone_loads_no_library_at_all() -> None:
+    assert_free_of(SLOW_LIBRARIES, ["tracetui"])
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"]])
+def test_help_answers_before_any_library_is_loaded(arguments: list[str]) -> None:
+    done = fresh_python(CALL_MAIN, " ".join(SLOW_LIBRARIES), *arguments)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_an_unwanted_import_is_noticed_and_named() -> None:
+    done = fresh_python(IMPORT_ONE_BY_ONE, "colorsys", "json colorsys")
+    assert done.returncode == 1
+    assert done.stderr.strip() == "importing colorsys pulls in colorsys"
