@@ -56,27 +56,19 @@ clean: ## remove .venv, caches and build outputs
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "Removed .venv, caches and build outputs"
 
-$(RUN_READY): $(NEEDS)
-	$(call install,.)
-	@mv $@.started $@
+$(DEV_READY): EXTRAS := [dev]
+$(DEV_READY): ALSO_READY := $(RUN_READY)
+$(BENCH_READY): EXTRAS := [dev,bench]
+$(BENCH_READY): ALSO_READY := $(RUN_READY) $(DEV_READY)
 
-$(DEV_READY): $(NEEDS)
-	$(call install,.[dev])
-	@touch -r $@.started $(RUN_READY)
+# The stamp's time is when the install began, so that a change made meanwhile counts.
+$(RUN_READY) $(DEV_READY) $(BENCH_READY): $(NEEDS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "tracetui needs Python 3.11 or newer, and $(PYTHON) is not; try: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
+	@echo "Setting up $(VENV); the first time this downloads PyTorch and takes some minutes"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@.started
+	@$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '.$(EXTRAS)'
+	@$(if $(ALSO_READY),touch -r $@.started $(ALSO_READY))
 	@mv $@.started $@
-
-$(BENCH_READY): $(NEEDS)
-	$(call install,.[dev,bench])
-	@touch -r $@.started $(RUN_READY) $(DEV_READY)
-	@mv $@.started $@
-
-# $(1): what to install. The stamp's time is when the install began, so that a change made meanwhile counts.
-define install
-@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	echo "tracetui needs Python 3.11 or newer, and $(PYTHON) is not; try: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
-@echo "Setting up $(VENV); the first time this downloads PyTorch and takes some minutes"
-@$(PYTHON) -m venv $(VENV)
-@touch $@.started
-@$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e '$(1)'
-@echo "Ready"
-endef
+	@echo "Ready"
