@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from pathlib import Path
 
 
@@ -31,6 +32,15 @@ def bad_field(where: str | Path, field: str, problem: str, found: object | None 
     return InputError(f"{where}: {field}: {problem}{got}")
 
 
+_REPR = reprlib.Repr()
+"""Neither deep nesting nor a long list in a foreign file may make a message costly."""
+_REPR.maxlevel, _REPR.maxstring, _REPR.maxother, _REPR.maxlong = 4, 200, 200, 200
+_REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = 40
+
+
 def _short(found: object) -> str:
-    shown = repr(found)
+    try:
+        shown = _REPR.repr(found)
+    except ValueError:
+        return "a number of thousands of digits"
     return shown if len(shown) <= 80 else f"{shown[:77]}…"

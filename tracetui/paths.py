@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import IO
@@ -65,11 +67,19 @@ def read_bounded(path: Path, limit: int) -> bytes:
         found = os.fstat(file.fileno()).st_size
         if found > limit:
             raise InputError(f"{path}: larger than the {limit:,} bytes that such a file may have, got {found:,}")
-        content = file.read(limit + 1)
+        try:
+            content = file.read(limit + 1)
+        except OSError as error:
+            raise InputError(f"{path}: can't be read: {error.strerror or error}") from error
+    refuse_disguised(path, content)
+    return content
+
+
+def refuse_disguised(path: Path, content: bytes) -> None:
+    """Raise InputError if a file that starts with `content` is a pointer, a web page or of a known other format."""
     for head, meaning in _FOREIGN_HEADS.items():
         if content.startswith(head):
             raise InputError(f"{path}: is {meaning}")
-    return content
 
 
 def open_regular(path: Path) -> IO[bytes]:
@@ -90,15 +100,19 @@ def replacing(target: Path) -> Iterator[IO[bytes]]:
     """A file to write that takes `target`'s place only when all of it is on disk.
 
     Whatever goes wrong, an interrupt included, leaves the old file as it was and no temporary one
-    behind. OSError passes through to the caller, who knows what was being written.
+    behind; what a killed process left is removed by a later write. A link's target is replaced, not
+    the link, and a file that exists keeps its mode. OSError passes through to the caller, who knows
+    what was being written.
     """
+    target = Path(os.path.realpath(target))
+    _sweep(target)
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(_default_mode())
+        Path(name).chmod(_mode_for(target))
         Path(name).replace(target)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -106,8 +120,18 @@ def replacing(target: Path) -> Iterator[IO[bytes]]:
     _sync_folder(target.parent)
 
 
-def _default_mode() -> int:
-    """What an ordinary open() would have given the file: mkstemp makes private ones."""
+def _sweep(target: Path) -> None:
+    """Remove what writers of `target` left that were killed: nobody has written to it for an hour."""
+    with suppress(OSError):
+        for part in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+            if part.lstat().st_mtime < time.time() - 3600:
+                part.unlink()
+
+
+def _mode_for(target: Path) -> int:
+    """The old file's mode, else what an ordinary open() would have given: mkstemp makes private ones."""
+    if target.exists():
+        return stat.S_IMODE(target.stat().st_mode)
     mask = os.umask(0)
     os.umask(mask)
     return 0o666 & ~mask

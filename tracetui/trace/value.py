@@ -7,10 +7,15 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tracetui.errors import RunError
 from tracetui.trace.statistics import Statistics, of_array
 
 Array = npt.NDArray[Any]
 Index = tuple[int | slice, ...]
+
+
+class NotKeptError(RunError):
+    """Values were asked for of which the run kept only the statistics."""
 
 
 class Value(Protocol):
@@ -25,7 +30,7 @@ class Value(Protocol):
         ...
 
     def read(self, index: Index = ()) -> Array:
-        """The part `index` as an array: bf16 and fp8 as float32, which holds them exactly."""
+        """The part `index` as an array: bf16 and fp8 as float32, which holds them exactly. Raises NotKeptError."""
         ...
 
     def statistics(self) -> Statistics:
@@ -56,3 +61,35 @@ class ArrayValue:
         if self._statistics is None:
             self._statistics = of_array(self._array)
         return self._statistics
+
+
+class StatisticsValue:
+    """What is left of a tensor whose values were not kept."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: str, statistics: Statistics) -> None:
+        self._shape = shape
+        self._dtype = dtype
+        self._statistics = statistics
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._shape
+
+    @property
+    def dtype(self) -> str:
+        return self._dtype
+
+    def read(self, index: Index = ()) -> Array:
+        raise NotKeptError("the values of this tensor were not kept, only its statistics")
+
+    def statistics(self) -> Statistics:
+        return self._statistics
+
+
+def is_kept(value: Value) -> bool:
+    """Whether the values can still be read."""
+    try:
+        value.read((slice(0, 0),) if value.shape else ())
+    except NotKeptError:
+        return False
+    return True

@@ -1,0 +1,87 @@
+"""Which arrays a trace file may hold, and how an npy header names them."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+MAX_RANK = 64
+MAX_LENGTH = 2**48
+"""Elements along one axis, and bytes of one array: more than any file system holds in one file."""
+
+_NAMES = (
+    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("float16", "float32", "float64", "complex64", "complex128"),
+)
+_STORABLE = {name: np.dtype(name).newbyteorder("<") for name in _NAMES}
+_BY_CODE = {dtype.str: dtype for dtype in _STORABLE.values()}
+
+MAGIC = b"\x93NUMPY\x01\x00"
+PREFIX = len(MAGIC) + 2
+"""Bytes before the header text: the magic string with version 1.0, and the text's length."""
+MAX_TEXT = 4096
+_TEXT = re.compile(rb"\{'descr': '([^'\\]{1,16})', 'fortran_order': (True|False), 'shape': \(([0-9, ]*)\), \} *\n")
+
+
+def stored_as(dtype: str) -> np.dtype[np.generic]:
+    """The array dtype that holds a tensor of `dtype`: its own, or float32 for bf16, fp8 and other narrow floats."""
+    return _STORABLE.get(dtype, _STORABLE["float32"])
+
+
+def npy_header(dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> bytes:
+    """The start of an npy file, version 1.0, as long as a multiple of 64 bytes."""
+    lengths = f"({shape[0]},)" if len(shape) == 1 else f"({', '.join(map(str, shape))})"
+    text = f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': {lengths}, }}"
+    padding = -(PREFIX + len(text) + 1) % 64
+    text += " " * padding + "\n"
+    return MAGIC + len(text).to_bytes(2, "little") + text.encode("ascii")
+
+
+class NpyError(ValueError):
+    """An npy header that no trace file has; the text says why."""
+
+
+def text_length(prefix: bytes) -> int:
+    """The length of the header text that follows the first `PREFIX` bytes. Raises NpyError."""
+    if prefix[: len(MAGIC)] != MAGIC:
+        raise NpyError("is not an npy array of version 1.0")
+    length = int.from_bytes(prefix[len(MAGIC) :], "little")
+    if length > MAX_TEXT:
+        raise NpyError(f"its npy header is longer than {MAX_TEXT:,} bytes, got {length:,}")
+    return length
+
+
+def parse_text(text: bytes) -> tuple[np.dtype[np.generic], tuple[int, ...]]:
+    """dtype and shape from an npy header's text, in the one form that numpy writes. Raises NpyError."""
+    found = _TEXT.fullmatch(text)
+    if found is None:
+        raise NpyError("its npy header is not one that numpy writes")
+    dtype = _BY_CODE.get(found[1].decode("latin-1"))
+    if dtype is None:
+        raise NpyError(f"its dtype has no place in a trace file, got {found[1].decode('latin-1')!r}")
+    if found[2] == b"True":
+        raise NpyError("is in Fortran order; only C order is read")
+    return dtype, _parse_shape(found[3].decode("ascii"))
+
+
+def _parse_shape(lengths: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in lengths.split(",")]
+    if parts[-1] == "":
+        parts.pop()
+    if len(parts) > MAX_RANK or not all(part.isdigit() and len(part) < 20 for part in parts):
+        raise NpyError(f"its shape is not one of at most {MAX_RANK} lengths")
+    shape = tuple(int(part) for part in parts)
+    if not possible(shape):
+        raise NpyError("its shape is larger than any file")
+    return shape
+
+
+def possible(shape: tuple[int, ...]) -> bool:
+    """Whether numpy can hold such a shape, its zeros left out: numpy counts bytes without them."""
+    product = 1
+    for length in shape:
+        product *= max(length, 1)
+        if product > MAX_LENGTH:
+            return False
+    return len(shape) <= MAX_RANK

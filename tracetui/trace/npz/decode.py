@@ -1,0 +1,153 @@
+"""The header of a trace file, read as foreign data: every field's type and range checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import tracetui
+from tracetui.errors import InputError
+from tracetui.trace.npz.arrays import MAX_RANK, possible
+from tracetui.trace.npz.encode import FORMAT
+from tracetui.trace.npz.fields import Field, parse
+from tracetui.trace.npz.limits import MAX_COUNT, MAX_RECORDS
+from tracetui.trace.record import AttentionCall, Record, Token
+from tracetui.trace.statistics import Statistics
+from tracetui.trace.trace import RunInfo
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Header:
+    """All of a trace but its values; `statistics` and `keys` run parallel to `records`."""
+
+    run: RunInfo
+    tokens: tuple[tuple[Token, ...], ...]
+    vocabulary: MappingProxyType[int, Token]
+    attention: MappingProxyType[str, AttentionCall]
+    records: tuple[Record, ...]
+    statistics: tuple[Statistics, ...]
+    keys: tuple[Field, ...]
+    """Each the name of a stored array, or null."""
+    complete: bool
+
+
+def decode_timing(document: bytes, where: str) -> tuple[float | None, ...]:
+    """Seconds of each record. Raises InputError."""
+    return tuple(_optional_number(item) for item in parse(document, where)["seconds"].items())
+
+
+def decode_header(document: bytes, where: str, seconds: Sequence[float | None]) -> Header:
+    """The header of format 1. Raises InputError naming the field, or the version that reads a later format."""
+    root = parse(document, where)
+    _check_format(root)
+    found = list(root["records"].items())
+    if len(found) > MAX_RECORDS:
+        raise InputError(f"{where}: records: more than {MAX_RECORDS:,}, got {len(found):,}")
+    if len(seconds) != len(found):
+        raise InputError(f"{where}: records: there are {len(found):,}, but times of {len(seconds):,}")
+    return Header(
+        run=_run(root["run"]),
+        tokens=tuple(_row(row) for row in root["tokens"].items()),
+        vocabulary=MappingProxyType({token.id: token for token in _row(root["vocabulary"])}),
+        attention=MappingProxyType({key: _attention(call) for key, call in root["attention"].members()}),
+        records=tuple(_record(item, index, seconds[index]) for index, item in enumerate(found)),
+        statistics=tuple(_statistics(item["statistics"]) for item in found),
+        keys=tuple(item["key"] for item in found),
+        complete=root["complete"].flag(),
+    )
+
+
+def _check_format(root: Field) -> None:
+    number = root["format"].whole(1)
+    if number > FORMAT:
+        needs = root["needs"].text()
+        raise root["format"].wrong(
+            f"needs tracetui {needs[:20]} or later; this is {tracetui.__version__}, which reads format {FORMAT}"
+        )
+
+
+def _run(found: Field) -> RunInfo:
+    return RunInfo(
+        model=found["model"].text(),
+        recipe=_mapping(found["recipe"]),
+        config=_mapping(found["config"]),
+        tokenizer=found["tokenizer"].text(),
+        versions=MappingProxyType({name: version.text() for name, version in found["versions"].members()}),
+        notes=tuple(note.text() for note in found["notes"].items()),
+    )
+
+
+def _mapping(found: Field) -> MappingProxyType[str, object]:
+    return MappingProxyType({name: member.plain() for name, member in found.members()})
+
+
+def _row(found: Field) -> tuple[Token, ...]:
+    ids = [item.whole(-MAX_COUNT) for item in found["ids"].items()]
+    texts = [_exact_bytes(item) for item in found["bytes"].items()]
+    if len(texts) != len(ids):
+        raise found["bytes"].wrong(f"must be as many as there are ids: {len(ids):,}")
+    special = {item.whole(0, len(ids) - 1) for item in found["special"].items()}
+    return tuple(Token(*each, place in special) for place, each in enumerate(zip(ids, texts, strict=True)))
+
+
+def _exact_bytes(found: Field) -> bytes:
+    try:
+        return found.text().encode("latin-1")
+    except UnicodeEncodeError as error:
+        raise found.wrong("must have one character from U+0000 to U+00FF a byte") from error
+
+
+def _attention(found: Field) -> AttentionCall:
+    window = found["sliding_window"]
+    return AttentionCall(
+        scale=found["scale"].number(),
+        is_causal=found["is_causal"].flag(),
+        kernel=found["kernel"].text(),
+        softcap=_optional_number(found["softcap"]),
+        sliding_window=None if window.found is None else window.whole(),
+        heads=found["heads"].whole(),
+        kv_heads=found["kv_heads"].whole(),
+    )
+
+
+def _record(found: Field, index: int, seconds: float | None) -> Record:
+    return Record(
+        index=index,
+        site=found["site"].text(),
+        shape=_shape(found["shape"]),
+        dtype=found["dtype"].text(),
+        depth=found["depth"].whole(),
+        parent=found["parent"].text(),
+        pass_=found["pass"].whole(),
+        call=found["call"].whole(),
+        part=found["part"].whole(),
+        seconds=seconds,
+        provenance=found["provenance"].text(),
+    )
+
+
+def _shape(found: Field) -> tuple[int, ...]:
+    shape = tuple(item.whole() for item in found.items())
+    if not possible(shape):
+        raise found.wrong(f"must be one of at most {MAX_RANK} lengths and of a size that a file can have")
+    return shape
+
+
+def _statistics(found: Field) -> Statistics:
+    return Statistics(
+        numel=found["numel"].whole(),
+        l2=found["l2"].number(),
+        mean=found["mean"].number(),
+        std=found["std"].number(),
+        min=found["min"].number(),
+        max=found["max"].number(),
+        nan=found["nan"].whole(),
+        posinf=found["posinf"].whole(),
+        neginf=found["neginf"].whole(),
+        zeros=found["zeros"].whole(),
+    )
+
+
+def _optional_number(found: Field) -> float | None:
+    return None if found.found is None else found.number()

@@ -1,0 +1,123 @@
+"""The header of a trace file as canonical JSON: the same trace gives the same bytes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+
+from tracetui.trace.record import AttentionCall, Record, Token
+from tracetui.trace.statistics import Statistics
+from tracetui.trace.trace import RunInfo, Trace
+
+FORMAT = 1
+NEEDS = "0.1"
+"""The first version of tracetui that reads this format."""
+FLOAT_TAG = "__float__"
+"""transformers writes a float in a config that JSON has no number for as `{"__float__": "Infinity"}`."""
+
+
+def encode_header(trace: Trace, statistics: Sequence[Statistics], keys: Sequence[str | None]) -> bytes:
+    """All of a trace but its values and times; `statistics` and `keys` run parallel to its records."""
+    return _canonical(
+        {
+            "format": FORMAT,
+            "needs": NEEDS,
+            "complete": trace.complete,
+            "run": _run(trace.run),
+            "tokens": [_row(row) for row in trace.tokens],
+            "vocabulary": _row([replace(trace.vocabulary[known], id=known) for known in sorted(trace.vocabulary)]),
+            "attention": {key: _attention(call) for key, call in trace.attention.items()},
+            "records": [_record(*each) for each in zip(trace.records, statistics, keys, strict=True)],
+        }
+    )
+
+
+def encode_timing(records: Sequence[Record]) -> bytes:
+    """Seconds of each record, apart from the header because they differ from run to run."""
+    return _canonical({"seconds": [_nullable(record.seconds) for record in records]})
+
+
+def _canonical(document: object) -> bytes:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def _run(run: RunInfo) -> dict[str, object]:
+    return {
+        "model": run.model,
+        "recipe": _plain(run.recipe),
+        "config": _plain(run.config),
+        "tokenizer": run.tokenizer,
+        "versions": dict(run.versions),
+        "notes": list(run.notes),
+    }
+
+
+def _row(tokens: Sequence[Token]) -> dict[str, object]:
+    return {
+        "ids": [token.id for token in tokens],
+        "bytes": [token.bytes.decode("latin-1") for token in tokens],
+        "special": [place for place, token in enumerate(tokens) if token.special],
+    }
+
+
+def _attention(call: AttentionCall) -> dict[str, object]:
+    return {**asdict(call), "scale": _number(call.scale), "softcap": _nullable(call.softcap)}
+
+
+def _record(record: Record, statistics: Statistics, key: str | None) -> dict[str, object]:
+    return {
+        "site": record.site,
+        "pass": record.pass_,
+        "call": record.call,
+        "part": record.part,
+        "depth": record.depth,
+        "parent": record.parent,
+        "shape": list(record.shape),
+        "dtype": record.dtype,
+        "provenance": record.provenance,
+        "statistics": _statistics(statistics),
+        "key": key,
+    }
+
+
+def _statistics(found: Statistics) -> dict[str, object]:
+    return {
+        "numel": int(found.numel),
+        "l2": _number(found.l2),
+        "mean": _number(found.mean),
+        "std": _number(found.std),
+        "min": _number(found.min),
+        "max": _number(found.max),
+        "nan": int(found.nan),
+        "posinf": int(found.posinf),
+        "neginf": int(found.neginf),
+        "zeros": int(found.zeros),
+    }
+
+
+def _number(value: float) -> float | str:
+    return float(value) if math.isfinite(value) else float_name(value)
+
+
+def _nullable(value: float | None) -> float | str | None:
+    return None if value is None else _number(value)
+
+
+def float_name(value: float) -> str:
+    """The word for a float that JSON has no number for."""
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
+
+
+def _plain(found: object) -> object:
+    """Recipe and config as JSON data; what JSON has no form for becomes its text."""
+    if isinstance(found, Mapping):
+        return {str(name): _plain(value) for name, value in found.items()}
+    if isinstance(found, list | tuple):
+        return [_plain(value) for value in found]
+    if isinstance(found, float) and not math.isfinite(found):
+        return {FLOAT_TAG: float_name(found)}
+    return found if found is None or isinstance(found, bool | int | float | str) else str(found)

@@ -1,0 +1,105 @@
+"""Finds the arrays inside a checked zip file: where their values lie, of which dtype and shape."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from tracetui.trace.npz import layout
+from tracetui.trace.npz.arrays import PREFIX, NpyError, parse_text, text_length
+from tracetui.trace.npz.directory import Directory, Member, Source, extra_fields
+from tracetui.trace.npz.limits import MAX_HEADER
+
+
+@dataclass(frozen=True, slots=True)
+class StoredArray:
+    """An array's place in the file."""
+
+    name: str
+    offset: int
+    """Of its first value."""
+    dtype: np.dtype[np.generic]
+    shape: tuple[int, ...]
+    end: int
+    """The first byte after the member."""
+
+
+def locate(source: Source, member: Member) -> StoredArray:
+    """The array of a member, after both of its headers agree with the directory. Raises InputError."""
+    _check_readable(source, member)
+    at = _content_at(source, member)
+    end = at + member.size
+    try:
+        text_at = at + PREFIX
+        length = text_length(source.read(at, PREFIX)) if member.size >= PREFIX else member.size
+        if text_at + length > end:
+            raise NpyError("is too small for an array")
+        dtype, shape = parse_text(source.read(text_at, length))
+    except NpyError as error:
+        raise source.wrong(str(error), member.name) from error
+    found, needed = end - text_at - length, dtype.itemsize * prod(shape)
+    if found != needed:
+        raise source.wrong(f"its dtype and shape need {needed:,} bytes, got {found:,}", member.name)
+    return StoredArray(member.name, text_at + length, dtype, shape, end)
+
+
+def _check_readable(source: Source, member: Member) -> None:
+    if member.flags & layout.ENCRYPTED_FLAG:
+        raise source.wrong("is encrypted", member.name)
+    if member.method == layout.DEFLATED:
+        raise source.wrong("is compressed, which tracetui can't map; save it again with numpy.savez", member.name)
+    if member.method != layout.STORED:
+        raise source.wrong(f"is packed by a method that is not read, got {member.method}", member.name)
+    if member.flags & ~layout.UTF8_FLAG:
+        raise source.wrong(f"has zip flags that are not read, got {member.flags:#06x}", member.name)
+    if member.stored != member.size:
+        raise source.wrong(f"is stored, but of two sizes, got {member.stored:,} and {member.size:,}", member.name)
+
+
+def _content_at(source: Source, member: Member) -> int:
+    """Where the content begins, if the local header says the same as the directory."""
+    fixed = layout.LOCAL_HEADER.unpack(source.read(member.offset, layout.LOCAL_HEADER.size))
+    signature, _, flags, method, _, _, crc, stored, size, name_length, extra_length = fixed
+    rest = source.read(member.offset + layout.LOCAL_HEADER.size, name_length + extra_length)
+    name = rest[:name_length].decode("latin-1")
+    extra = extra_fields(source, member.name, rest[name_length:])
+    if layout.FULL32 in (stored, size):
+        wide = extra.get(layout.ZIP64_KIND, b"")
+        if len(wide) != layout.ZIP64_SIZES.size:
+            raise source.wrong("lacks the zip64 sizes that it needs", member.name)
+        size, stored = layout.ZIP64_SIZES.unpack(wide)
+    here = (signature, flags, method, crc, stored, size, name)
+    listed = (layout.LOCAL_SIGNATURE, member.flags, member.method, member.crc, member.stored, member.size, member.name)
+    if here != listed:
+        raise source.wrong("its own header differs from the zip directory", member.name)
+    return member.offset + layout.LOCAL_HEADER.size + len(rest)
+
+
+def locate_all(source: Source, directory: Directory) -> dict[str, StoredArray]:
+    """The arrays of all members, by name without `.npy`; no two share a byte. Raises InputError."""
+    found: dict[str, StoredArray] = {}
+    end = 0
+    for member in sorted(directory.members, key=lambda member: member.offset):
+        array = locate(source, member)
+        if member.offset < end or array.end > directory.offset:
+            raise source.wrong("overlaps another member, or the zip directory", member.name)
+        found[member.name.removesuffix(".npy")] = array
+        end = array.end
+    return found
+
+
+def read_document(source: Source, member: Member) -> bytes:
+    """The content of a member that holds text as uint8, its checksum checked. Raises InputError."""
+    if member.size > MAX_HEADER:
+        raise source.wrong(f"is larger than {MAX_HEADER:,} bytes, got {member.size:,}", member.name)
+    array = locate(source, member)
+    if array.dtype != np.uint8 or len(array.shape) != 1:
+        raise source.wrong("is not a row of uint8", member.name)
+    start = array.end - member.size
+    content = source.read(start, member.size)
+    if zlib.crc32(content) != member.crc:
+        raise source.wrong("is damaged: its checksum differs", member.name)
+    return content[array.offset - start :]

@@ -1,0 +1,164 @@
+"""Writes a trace as an npz file, one block of values in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from tracetui.errors import RunError
+from tracetui.paths import replacing
+from tracetui.text import visible
+from tracetui.trace.npz.archive import ZipWriter
+from tracetui.trace.npz.arrays import npy_header, stored_as
+from tracetui.trace.npz.encode import encode_header, encode_timing
+from tracetui.trace.npz.limits import MAX_RECORDS, too_large
+from tracetui.trace.npz.names import HEADER, TIMING, MemberNames
+from tracetui.trace.record import Record
+from tracetui.trace.statistics import Statistics
+from tracetui.trace.trace import Trace
+from tracetui.trace.value import Index, Value, is_kept
+
+LOGITS = "logits"
+OnProgress = Callable[[int, int], None]
+_BLOCK = 4 << 20
+"""Bytes read from a value at a time."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Array:
+    """One array to store: a value, and the record under whose key it lies."""
+
+    record: Record
+    value: Value
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        return stored_as(self.record.dtype)
+
+    @property
+    def nbytes(self) -> int:
+        return self.dtype.itemsize * prod(self.value.shape)
+
+
+class _NotStorableError(Exception):
+    """The trace itself has no place in a file; the text says what of it."""
+
+
+def write_trace(trace: Trace, path: Path, progress: OnProgress | None = None) -> int:
+    """Write `trace` in format 1 in place of `path`; returns the file's size in bytes.
+
+    `progress` hears how many bytes of values of how many are written, and may raise to give up.
+    Raises RunError if it can't be written; whatever is raised, the old file is as it was.
+    """
+    try:
+        return _write(_snapshot(trace), path, progress)
+    except OSError as error:
+        raise RunError(f"{path}: can't be written: {error.strerror or error}") from error
+    except _NotStorableError as error:
+        raise RunError(f"{path}: can't be written: {error}") from error
+
+
+def _snapshot(trace: Trace) -> Trace:
+    """The trace as it is now: one that is still running grows at its end."""
+    values = tuple(trace.values)
+    return replace(trace, records=tuple(trace.records[: len(values)]), values=values)
+
+
+def _write(trace: Trace, path: Path, progress: OnProgress | None) -> int:
+    if len(trace.records) > MAX_RECORDS:
+        raise _NotStorableError(f"more than {MAX_RECORDS:,} records, got {len(trace.records):,}; keep fewer sites")
+    arrays = _stored_arrays(trace)
+    names = _member_names(arrays)
+    with replacing(path) as file:
+        archive = ZipWriter(file)
+        meter = _Meter(progress, sum(array.nbytes for array in arrays.values()))
+        for identity, array in arrays.items():
+            head = npy_header(array.dtype, array.value.shape)
+            archive.add(f"{names[identity]}.npy", len(head) + array.nbytes, chain((head,), meter.through(array)))
+        _add_json(archive, HEADER, _header(trace, names))
+        _add_json(archive, TIMING, encode_timing(trace.records))
+        return archive.finish()
+
+
+def _stored_arrays(trace: Trace) -> dict[int, _Array]:
+    """The kept values, each once, by identity; under the first of its records or the one that is the logits."""
+    arrays: dict[int, _Array] = {}
+    for record, value in zip(trace.records, trace.values, strict=True):
+        if value.shape != record.shape:
+            raise _NotStorableError(
+                f"{visible(record.key)}: the record's shape is {record.shape}, its values' {value.shape}"
+            )
+        known = arrays.get(id(value))
+        owns = is_kept(value) if known is None else record.site == LOGITS != known.record.site
+        if owns:
+            arrays[id(value)] = _Array(record, value)
+    return arrays
+
+
+def _member_names(arrays: Mapping[int, _Array]) -> dict[int, str]:
+    members = MemberNames()
+    return {identity: members.name(array.record.key, array.record.index) for identity, array in arrays.items()}
+
+
+def _header(trace: Trace, names: Mapping[int, str]) -> bytes:
+    known: dict[int, Statistics] = {}
+    for value in trace.values:
+        if id(value) not in known:
+            known[id(value)] = value.statistics()
+    keys = [names.get(id(value)) for value in trace.values]
+    document = encode_header(trace, [known[id(value)] for value in trace.values], keys)
+    if problem := too_large(document):
+        raise _NotStorableError(f"the header {problem}; keep fewer sites")
+    return document
+
+
+def _add_json(archive: ZipWriter, name: str, document: bytes) -> None:
+    head = npy_header(stored_as("uint8"), (len(document),))
+    archive.add(f"{name}.npy", len(head) + len(document), (head, document))
+
+
+class _Meter:
+    """Tells `progress` how much of `total` has gone through."""
+
+    def __init__(self, progress: OnProgress | None, total: int) -> None:
+        self._progress = progress
+        self._total = total
+        self._done = 0
+
+    def through(self, array: _Array) -> Iterator[memoryview]:
+        for block in _content(array):
+            yield block
+            self._done += len(block)
+            if self._progress is not None:
+                self._progress(self._done, self._total)
+
+
+def _content(array: _Array) -> Iterator[memoryview]:
+    """The values' bytes in C order, read block by block."""
+    for index in blocks(array.value.shape, array.dtype.itemsize):
+        part = np.ascontiguousarray(array.value.read(index))
+        if part.dtype.newbyteorder("<") != array.dtype:
+            own = f"{array.record.dtype} is stored as {array.dtype}"
+            raise _NotStorableError(f"{visible(array.record.key)}: {visible(own)}, its values are {part.dtype}")
+        yield part.astype(array.dtype, copy=False).reshape(-1).view(np.uint8).data
+
+
+def blocks(shape: tuple[int, ...], itemsize: int, limit: int = _BLOCK) -> Iterator[Index]:
+    """Indices that cut an array into parts of at most `limit` bytes, in C order; none if it is empty."""
+    row = itemsize * prod(shape[1:])
+    if not shape or row * shape[0] <= limit:
+        if 0 not in shape:
+            yield ()
+    elif row <= limit:
+        rows = limit // row
+        for start in range(0, shape[0], rows):
+            yield (slice(start, min(start + rows, shape[0])),)
+    else:
+        for first in range(shape[0]):
+            for rest in blocks(shape[1:], itemsize, limit):
+                yield (first, *rest)
