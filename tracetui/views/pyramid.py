@@ -1,0 +1,255 @@
+"""A matrix turned once into small codes and halved down to one cell: what a heatmap draws from at any zoom.
+
+A code orders cells by how much they must not be lost: masked < every number < NaN, so that halving by
+maximum keeps the strongest cell of each square. Around zero (`diverging`) stronger means larger in size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tracetui.views.palette import LEVELS
+
+Matrix = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.uint8]
+
+MASKED = 0
+"""Code of a cell that takes no part; numbers have 1 to LEVELS."""
+NAN = LEVELS + 1
+"""Code of a cell without a number."""
+
+MAX_ZOOM = 6
+
+_BLOCK = 1 << 17
+_DECADES = 6
+_DECADES_AROUND_ZERO = 3
+
+
+class Kind(StrEnum):
+    """How numbers are spread over the levels."""
+
+    LINEAR = "linear"
+    LOG = "log"
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The numbers at both ends of a palette, and how those between are spread."""
+
+    kind: Kind
+    low: float
+    high: float
+    diverging: bool = False
+    """Around zero: `low` is `-high`."""
+    floor: float = 0.0
+    """Log only: the smallest size told apart from zero."""
+
+    def level(self, code: int) -> int:
+        """The palette's level for the code of a number."""
+        if not self.diverging:
+            return code - 1
+        size = (code - 1) // 2
+        return LEVELS // 2 + size if code % 2 == 0 else LEVELS // 2 - 1 - size
+
+    def code(self, level: int) -> int:
+        """The code of the numbers that have this level: the inverse of `level`."""
+        if not self.diverging:
+            return level + 1
+        half = LEVELS // 2
+        return 2 * (level - half) + 2 if level >= half else 2 * (half - 1 - level) + 1
+
+    def codes(self, block: Matrix) -> Codes:
+        """The codes of an array of any shape; -inf counts as masked, +inf is the highest number."""
+        steps = LEVELS // 2 if self.diverging else LEVELS
+        with np.errstate(all="ignore"):
+            position = self._position(np.abs(block) if self.diverging else block)
+            position *= steps
+            np.maximum(position, 0, out=position)
+            np.minimum(position, steps - 1, out=position)
+            codes = position.astype(np.uint8)
+        if self.diverging:
+            codes *= 2
+            codes += block >= 0
+        codes += 1
+        return codes
+
+    def _position(self, block: Matrix) -> Matrix:
+        """Where numbers lie between the ends, as a fraction, in an array of its own."""
+        bottom = 0.0 if self.diverging else self.low
+        span = self.high - bottom
+        # float32 has neither the range for the widest spans nor a reciprocal for the narrowest.
+        dtype = np.float32 if 1e-30 < span < 1e38 else np.float64
+        if self.kind is Kind.LOG:
+            position = np.log(np.maximum(block, self.floor, dtype=dtype, casting="same_kind"))
+            position -= math.log(self.floor)
+            position *= 1 / math.log(self.high / self.floor)
+            return position
+        position = np.subtract(block, bottom, dtype=dtype, casting="same_kind")
+        position *= 1 / span
+        return position
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Pyramid:
+    """The codes of a matrix and of its halvings."""
+
+    levels: tuple[Codes, ...]
+    """[T,S], [⌈T/2⌉,⌈S/2⌉], … [1,1]; a single empty one for an empty matrix."""
+    scale: Scale
+    visible: bool
+    """Whether there is any finite number, so that the scale says something."""
+    masked: bool
+    nan: bool
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        rows, columns = self.levels[0].shape
+        return rows, columns
+
+    def strongest(self, row: int, column: int, size: int) -> tuple[int, int]:
+        """The cell that is seen when the square of `size` cells from (row, column) on is drawn as one."""
+        square = self.levels[0][row : row + size, column : column + size]  # [size,size]
+        down, across = divmod(int(square.argmax()), square.shape[1])
+        return row + down, column + across
+
+
+def build(
+    values: Matrix,
+    masked: Mask | None = None,
+    kind: Kind = Kind.LINEAR,
+    diverging: bool = False,
+    scale: Scale | None = None,
+) -> Pyramid:
+    """The pyramid of a matrix [T,S] of numbers; `masked` is True where a cell takes no part, as is -inf.
+
+    The scale spans the finite visible numbers unless one is given. Log falls back to linear where no number
+    is above zero.
+    """
+    if values.size == 0:
+        return Pyramid((np.zeros(values.shape, np.uint8),), Scale(kind, 0.0, 1.0), False, False, False)
+    spans = [_Span.of(block, kind) for _, block in _blocks(values, masked)]
+    whole = _Span.join(spans)
+    chosen = scale or whole.scale(kind, diverging)
+    codes = np.empty(values.shape, np.uint8)  # [T,S]
+    hidden = False
+    for (rows, block), span in zip(_blocks(values, masked), spans, strict=True):
+        codes[rows] = chosen.codes(block)
+        if not span.clean:
+            out = block == -np.inf
+            np.copyto(codes[rows], MASKED, where=out)
+            np.copyto(codes[rows], NAN, where=np.isnan(block))
+            hidden = hidden or bool(out.any())
+    levels = tuple(_halvings(codes))
+    return Pyramid(levels, chosen, whole.low <= whole.high, hidden, bool(levels[-1][0, 0] == NAN))
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """What must be known of all numbers before the first can get its level."""
+
+    low: float
+    high: float
+    smallest: float
+    """The smallest size above zero; not looked for when the scale is linear."""
+    clean: bool
+    """All are finite."""
+
+    @classmethod
+    def of(cls, block: Matrix, kind: Kind) -> _Span:
+        low, high = float(block.min()), float(block.max())
+        clean = math.isfinite(low) and math.isfinite(high)
+        if not clean:
+            finite = np.isfinite(block)
+            low = float(np.where(finite, block, np.inf).min())
+            high = float(np.where(finite, block, -np.inf).max())
+        return cls(low, high, _smallest(block) if kind is Kind.LOG else 0.0, clean)
+
+    @staticmethod
+    def join(spans: list[_Span]) -> _Span:
+        return _Span(
+            min(span.low for span in spans),
+            max(span.high for span in spans),
+            min(span.smallest for span in spans),
+            all(span.clean for span in spans),
+        )
+
+    def scale(self, kind: Kind, diverging: bool) -> Scale:
+        low, high = (self.low, self.high) if self.low <= self.high else (0.0, 0.0)
+        limit = max(abs(low), abs(high))
+        if kind is Kind.LOG and (floor := self._floor(limit if diverging else high, diverging)):
+            return Scale(kind, -limit if diverging else floor, limit if diverging else high, diverging, floor)
+        if diverging:
+            low, high = -limit, limit
+        elif low == high:
+            low, high = min(low, 0.0), max(high, 0.0)  # a constant is shown against zero
+        if low == high:
+            high = 1.0
+            low = -high if diverging else 0.0
+        return Scale(Kind.LINEAR, low, high, diverging)
+
+    def _floor(self, high: float, diverging: bool) -> float:
+        """Where a log scale begins; 0 if there can be none."""
+        decades = _DECADES_AROUND_ZERO if diverging else _DECADES
+        return min(max(self.smallest, high * 10.0**-decades), high / 10) if high > 0 else 0.0
+
+
+def _smallest(block: Matrix) -> float:
+    size = np.abs(block)
+    return float(np.where(size > 0, size, np.inf).min())
+
+
+def _blocks(values: Matrix, masked: Mask | None) -> Iterator[tuple[slice, Matrix]]:
+    """Row slices small enough to stay in the processor's cache, masked cells as -inf."""
+    step = max(1, _BLOCK // values.shape[1])
+    for start in range(0, values.shape[0], step):
+        rows = slice(start, start + step)
+        yield rows, values[rows] if masked is None else np.where(masked[rows], -np.inf, values[rows])
+
+
+def _halvings(codes: Codes) -> Iterator[Codes]:
+    codes.flags.writeable = False
+    yield codes
+    while codes.size > 1:
+        codes = _halved(codes)
+        codes.flags.writeable = False
+        yield codes
+
+
+def _halved(codes: Codes) -> Codes:
+    """[T,S] → [⌈T/2⌉,⌈S/2⌉], each cell the largest of its square."""
+    rows, columns = codes.shape[0] // 2, codes.shape[1] // 2
+    tall = codes[0::2].copy()  # [⌈T/2⌉,S]
+    np.maximum(tall[:rows], codes[1::2], out=tall[:rows])
+    small = tall[:, 0::2].copy()  # [⌈T/2⌉,⌈S/2⌉]
+    np.maximum(small[:, :columns], tall[:, 1::2], out=small[:, :columns])
+    return small
+
+
+def pooled(zoom: int) -> int:
+    """How many cells in each direction one pixel stands for: 1 unless the zoom is negative."""
+    return 1 << max(0, -zoom)
+
+
+def pixels(zoom: int) -> int:
+    """How many pixels in each direction one cell takes: 1, or an even number when enlarged.
+
+    A pixel is one column wide and half a line high, which is about square.
+    """
+    return max(1, 2 * zoom)
+
+
+def fit(rows: int, columns: int, width: int, height: int) -> int:
+    """The largest zoom at which the whole matrix can be seen on `width` columns and `height` lines."""
+    room = min(width // max(1, columns), 2 * height // max(1, rows))
+    if room >= 1:
+        return min(room // 2, MAX_ZOOM)
+    need = max(columns / max(1, width), rows / max(1, 2 * height))
+    return -math.ceil(math.log2(need))
