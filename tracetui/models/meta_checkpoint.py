@@ -1,0 +1,173 @@
+"""Llama weights from Meta's own folder: consolidated.00.pth under transformers' names.
+
+Meta's rotary embedding turns adjacent pairs of a head's elements, (0,1), (2,3), …; transformers' turns element
+i with i + K/2. The rows of wq and wk are therefore put in another order within each head: first all first
+elements of the pairs, then all second ones. Scores are the same, since q and k change alike.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from tracetui.errors import InputError, RunError, bad_field
+from tracetui.models.meta_names import ROPE_FREQUENCIES, canonical_name, meta_name, split_layer
+from tracetui.models.meta_report import fit
+from tracetui.models.sources import TensorSpec, Tick
+from tracetui.models.torch_file import map_tensors
+from tracetui.text import visible
+
+CHECKPOINT = "consolidated.00.pth"
+_SHARD = re.compile(r"consolidated\.\d+\.pth")
+_PAIRED = {"self_attn.q_proj.weight": "num_attention_heads", "self_attn.k_proj.weight": "num_key_value_heads"}
+"""The projections whose rows are permuted, and the field that tells their heads."""
+_READABLE = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
+_COPY_BYTES = 32 * 2**20
+"""How much is copied between two looks at whether the run was cancelled."""
+
+
+def open_meta_checkpoint(folder: Path, config: Mapping[str, object]) -> MetaCheckpoint:
+    """Open a folder in Meta's form for a model of `config`, transformers' fields; no weights are read.
+
+    Raises InputError for a folder without consolidated.00.pth or with more shards, and for a file that is not
+    what torch.save makes of a flat state dict in Meta's names.
+    """
+    path = _find(folder)
+    if config.get("model_type") != "llama":
+        found = config.get("model_type")
+        raise bad_field(folder, CHECKPOINT, "holds a llama; the recipe's model_type must be that", found)
+    return MetaCheckpoint(path, map_tensors(path), config)
+
+
+def _find(folder: Path) -> Path:
+    try:
+        shards = sorted(entry.name for entry in os.scandir(folder) if _SHARD.fullmatch(entry.name))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"{folder}: {CHECKPOINT}: its folder can't be read: {reason}") from error
+    if more := [name for name in shards if name != CHECKPOINT]:
+        raise InputError(
+            f"{folder}: {more[0]}: the checkpoint is split, each of its files holds a slice of every tensor; "
+            f"merge them into one {CHECKPOINT}"
+        )
+    if not shards:
+        raise InputError(f"{folder}: {CHECKPOINT}: is missing; --weights random runs the model without it")
+    return folder / CHECKPOINT
+
+
+class MetaCheckpoint:
+    """The tensors of one mapped file, asked for by transformers' names: a WeightSource."""
+
+    def __init__(self, path: Path, tensors: Mapping[str, torch.Tensor], config: Mapping[str, object]) -> None:
+        self._path = path
+        self._tensors = tensors
+        self._config = config
+        self._identity = _identity(path)
+        self._dtype = _main_dtype(path, tensors)
+        self._check_head_size()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating dtype that most bytes have, for dtype `auto`; float64 is computed in float32."""
+        return self._dtype
+
+    def provenance(self, spec: TensorSpec) -> str | None:
+        """`file`, or None where the file lacks the tensor. Raises InputError if the file's is of another kind."""
+        name = meta_name(spec.name)
+        if name is None or name not in self._tensors:
+            return None
+        tensor = self._tensors[name]
+        if tuple(tensor.shape) != spec.shape:
+            raise bad_field(self._path, name, f"must have the shape {list(spec.shape)}", list(tensor.shape))
+        if tensor.dtype not in _READABLE:
+            raise bad_field(self._path, name, "must be of floating point", str(tensor.dtype).removeprefix("torch."))
+        return "file"
+
+    def read(self, spec: TensorSpec, rows: Sequence[int] | None, tick: Tick) -> torch.Tensor:
+        """The tensor or the named rows of it: a view of the file where nothing has to be changed, else a copy.
+
+        Raises RunError if the file was changed since it was opened.
+        """
+        if _identity(self._path) != self._identity:
+            raise RunError(f"{self._path}: was changed or removed while it was in use; start again")
+        tensor = self._tensors[meta_name(spec.name) or ""].detach()
+        order = self._row_order(spec, rows)
+        if order is None and tensor.dtype == spec.dtype and tensor.is_contiguous():
+            tick(spec.nbytes())
+            return tensor
+        return _copied(tensor, order, spec.dtype, tick)
+
+    def report(self, specs: Sequence[TensorSpec]) -> list[str]:
+        """What a user must know of how the file fits a model of these tensors, one line each."""
+        present = {spec.name: self.provenance(spec) is not None for spec in specs}
+        return fit(CHECKPOINT, present, self._integer("num_hidden_layers"), self._tensors.keys())
+
+    def _row_order(self, spec: TensorSpec, rows: Sequence[int] | None) -> torch.Tensor | None:
+        """Which rows of the file's tensor make the result [rows]; None for all of them as they stand."""
+        wanted = None if rows is None else torch.tensor(rows, dtype=torch.int64)  # [rows]
+        _, inner = split_layer(spec.name)
+        if inner not in _PAIRED:
+            return wanted
+        halves = halves_order(self._integer(_PAIRED[inner]), spec.rows)  # [H*K]
+        return halves if wanted is None else halves[wanted]
+
+    def _check_head_size(self) -> None:
+        """Shapes don't tell the number of heads, but the frequencies that older files carry do."""
+        frequencies = self._tensors.get(ROPE_FREQUENCIES)
+        pairs = self._integer("head_dim") // 2
+        if frequencies is not None and frequencies.numel() != pairs:
+            problem = f"must have {pairs} frequencies, half the size of a head by params.json"
+            raise bad_field(self._path, ROPE_FREQUENCIES, problem, frequencies.numel())
+
+    def _integer(self, field: str) -> int:
+        found = self._config.get(field)
+        if found is None and field == "num_key_value_heads":
+            return self._integer("num_attention_heads")
+        if found is None and field == "head_dim":
+            return self._integer("hidden_size") // self._integer("num_attention_heads")
+        assert isinstance(found, int)
+        return found
+
+
+def halves_order(heads: int, rows: int) -> torch.Tensor:
+    """The row of Meta's wq or wk [H*K,D] that stands at each row of transformers' q_proj or k_proj, [H*K]."""
+    pairs = torch.arange(rows).view(heads, -1, 2)  # [H,K/2,2]
+    return pairs.transpose(1, 2).reshape(rows)  # [H*K]
+
+
+def _copied(tensor: torch.Tensor, order: torch.Tensor | None, dtype: torch.dtype, tick: Tick) -> torch.Tensor:
+    """The rows `order` of a tensor in another dtype, copied piece by piece."""
+    rows = len(tensor) if order is None else len(order)
+    out = torch.empty((rows, *tensor.shape[1:]), dtype=dtype)
+    step = max(1, _COPY_BYTES // max(1, tensor[:1].numel() * dtype.itemsize))
+    for start in range(0, rows, step):
+        piece = slice(start, start + step)
+        out[piece] = tensor[piece] if order is None else tensor.index_select(0, order[piece])
+        tick(out[piece].numel() * dtype.itemsize)
+    return out
+
+
+def _main_dtype(path: Path, tensors: Mapping[str, torch.Tensor]) -> torch.dtype:
+    sizes: Counter[torch.dtype] = Counter()
+    for name, tensor in tensors.items():
+        if canonical_name(name):
+            sizes[tensor.dtype] += tensor.nbytes
+    if not sizes:
+        first = f"; its first is {visible(next(iter(tensors)), 60)}" if tensors else ""
+        raise InputError(f"{path}: tok_embeddings.weight: neither this nor any other tensor of Meta's is there{first}")
+    readable = [dtype for dtype, _ in sizes.most_common() if dtype in _READABLE]
+    return readable[0] if readable and readable[0] != torch.float64 else torch.float32
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    """What tells one state of a file from another; None if it is gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
