@@ -1,0 +1,166 @@
+"""Numbers as a table: a window of a matrix with its indices, labels, and colour by sign and magnitude."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rich.cells import cell_len
+from rich.style import Style
+
+from tracetui.trace.value import Array
+from tracetui.views.cells import Line, blank, fit, line
+from tracetui.views.inks import Inks
+
+REAL_WIDTH = 10
+"""Cells of a real number: `-1.234e-05`."""
+_WIDEST = 20
+_LABEL_MAX = 16
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Window:
+    """The part of a matrix that is looked at."""
+
+    numbers: Array
+    """[rows, columns] read from the matrix, at least what fits on the screen."""
+    row0: int = 0
+    column0: int = 0
+    """Index in the matrix of the first number."""
+    shape: tuple[int, int] = (0, 0)
+    """Of the whole matrix."""
+    row_labels: Sequence[str] = ()
+    """Beside the window's rows, such as the tokens' texts."""
+    column_labels: Sequence[str] = ()
+    scale: float = 0.0
+    """The magnitude that gets the fullest colour; 0: the window's largest."""
+
+
+def capacity(
+    width: int, height: int, dtype: str, shape: tuple[int, int], labels: Sequence[str] = ()
+) -> tuple[int, int]:
+    """How many rows and columns of a matrix to read, so that `values_table` never runs out of numbers to show."""
+    cell = 1 if dtype.startswith(("int", "uint")) else 5 if dtype == "bool" else REAL_WIDTH
+    room = width - _gutter(_index_width(shape), _label_width(labels, width))
+    return min(max(height - 1, 1), shape[0]), min(max((room + 1) // (cell + 1), 0), shape[1])
+
+
+def values_table(
+    window: Window, width: int, height: int, inks: Inks, *, cursor: tuple[int, int] | None = None
+) -> list[Line]:
+    """`height` lines of `width` cells: a header of column indices, then rows; only whole columns are shown.
+
+    `cursor` is a row and column of the whole matrix. Sign and size are in the figures; colour only repeats them.
+    """
+    if width <= 0 or height <= 0:
+        return [[] for _ in range(max(height, 0))]
+    table = _table(window, width, inks, cursor)
+    heads = table.heads()[: 2 if height > 3 else min(height - 1, 1)]
+    rows = range(min(len(window.numbers), height - len(heads)))
+    return [*heads, *(table.row(row) for row in rows)] + [blank(width) for _ in range(height - len(heads) - len(rows))]
+
+
+def _table(window: Window, width: int, inks: Inks, cursor: tuple[int, int] | None) -> _Table:
+    index, label = _index_width(_shape(window)), _label_width(window.row_labels, width)
+    cell = max(_cell_width(window.numbers, window.scale), len(str(_shape(window)[1] - 1)))
+    columns = (width - _gutter(index, label) + 1) // (cell + 1)
+    scale = window.scale or _largest(window.numbers)
+    return _Table(window, width, inks, cursor, index, label, cell, min(window.numbers.shape[1], max(0, columns)), scale)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Table:
+    """A window laid out: widths in cells of the index, the label and one number, and the columns that fit."""
+
+    window: Window
+    width: int
+    inks: Inks
+    cursor: tuple[int, int] | None
+    index: int
+    label: int
+    cell: int
+    columns: int
+    scale: float
+
+    def heads(self) -> list[Line]:
+        window, inks = self.window, self.inks
+        indices = [str(window.column0 + column) for column in range(self.columns)]
+        more = " ›" if window.column0 + self.columns < _shape(window)[1] else ""
+        heads = [line([(self._head(indices), inks.quiet), (more, inks.rule)], self.width)]
+        if window.column_labels:
+            heads.append(line([(self._head(window.column_labels[: self.columns]), inks.text)], self.width))
+        return heads
+
+    def _head(self, texts: Sequence[str]) -> str:
+        return " " * _gutter(self.index, self.label) + " ".join(fit(text, self.cell, right=True) for text in texts)
+
+    def row(self, row: int) -> Line:
+        window, inks = self.window, self.inks
+        parts = [(fit(str(window.row0 + row), self.index, right=True) + " ", inks.quiet)]
+        if self.label:
+            label = window.row_labels[row] if row < len(window.row_labels) else ""
+            parts.append((fit(label, self.label) + " ", inks.text))
+        for column in range(self.columns):
+            value = window.numbers[row, column].item()
+            at_cursor = self.cursor == (window.row0 + row, window.column0 + column)
+            style = value_style(value, self.scale, inks)
+            parts += [(figure(value, self.cell), style + inks.cursor if at_cursor else style), (" ", inks.text)]
+        return line(parts[:-1] if self.columns else parts, self.width)
+
+
+def _gutter(index: int, label: int) -> int:
+    return index + 1 + (label + 1 if label else 0)
+
+
+def _shape(window: Window) -> tuple[int, int]:
+    rows, columns = window.numbers.shape
+    return max(window.shape[0], window.row0 + rows), max(window.shape[1], window.column0 + columns)
+
+
+def _index_width(shape: tuple[int, int]) -> int:
+    return len(str(max(shape[0] - 1, 0)))
+
+
+def _label_width(labels: Sequence[str], width: int) -> int:
+    longest = max((cell_len(fit(label, _LABEL_MAX).rstrip()) for label in labels), default=0)
+    return min(longest, width // 4)
+
+
+def _cell_width(numbers: Array, scale: float) -> int:
+    if numbers.dtype.kind == "b":
+        return 5
+    if numbers.dtype.kind in "iu" and numbers.size:
+        return min(_WIDEST, max(len(str(end)) for end in (numbers.min(), numbers.max(), int(scale))))
+    return REAL_WIDTH
+
+
+def _largest(numbers: Array) -> float:
+    finite = np.abs(numbers[np.isfinite(numbers)].astype(np.float64))
+    return float(finite.max(initial=0.0))
+
+
+def figure(value: float, width: int) -> str:
+    """A number right-aligned in exactly `width` cells: four significant digits, fewer where they don't fit."""
+    if isinstance(value, (bool, int)):
+        text = str(value)
+    elif not math.isfinite(value) or value == 0:
+        text = f"{value:g}"
+    else:
+        candidates = (f"{value:#.{digits}g}".rstrip(".") for digits in (4, 3, 2, 1))
+        text = next((short for short in candidates if len(short) <= width), f"{value:.0e}")
+    return fit(text, width, right=True)
+
+
+def value_style(value: float, scale: float, inks: Inks) -> Style:
+    """The style of a number: alarms first, then zero, then the sign's ramp by magnitude relative to `scale`."""
+    if value != value:
+        return inks.nan
+    if math.isinf(value):
+        return inks.inf
+    if value == 0:
+        return inks.zero
+    ramp = inks.positive if value > 0 else inks.negative
+    share = math.sqrt(min(abs(value) / scale, 1.0)) if scale > 0 else 1.0
+    return ramp[min(int(share * len(ramp)), len(ramp) - 1)]
