@@ -1,0 +1,261 @@
+"""What a heatmap draws: cells in their colours, labels as they are, lines of an exact width."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.style import Style
+
+from tracetui.text import visible
+from tracetui.views.cells import Line
+from tracetui.views.heatmap import EMPTY, HeatmapData, draw, heatmap_data, nothing, notice_lines
+from tracetui.views.heatmap_axes import Axis, Look, tick_step
+from tracetui.views.heatmap_ink import Brush, Ground, rich_colour
+from tracetui.views.heatmap_layout import View, arrange, look
+from tracetui.views.palette import PALETTES, Palette
+from tracetui.views.pyramid import MASKED, NAN, Kind, pixels, pooled
+
+LOOK = Look(*(Style.parse(style) for style in ("on #101010", "#eeeeee", "#888888", "bold #ffaa00", "bold")))
+GROUND = Ground(back=0x101010, text=0xEEEEEE, masked=0x222222)
+LAGOON = PALETTES[0]
+POLAR = next(palette for palette in PALETTES if palette.diverging)
+
+labels = st.text(max_size=12).map(visible) | st.sampled_from(
+    ["[/INST]", "日本語", "e\u0301\u0301", "👩🏽", "\u0301", "[bold]"]
+)
+
+
+def picture(
+    data: HeatmapData,
+    size: tuple[int, int] = (80, 24),
+    cell: tuple[int, int] = (0, 0),
+    zoom: int | None = None,
+    palette: Palette = LAGOON,
+    characters: bool = False,
+) -> tuple[View, list[Line]]:
+    view = look(arrange(*size, data.plan, zoom), data.plan, cell, None)
+    pyramid = next(iter(data.pyramids.values()))
+    brush = Brush(palette, pyramid.scale, GROUND, characters)
+    return view, draw(data, pyramid, view, brush, palette.name, LOOK)
+
+
+def texts(lines: list[Line]) -> list[str]:
+    return ["".join(segment.text for segment in line) for line in lines]
+
+
+def square(values: npt.NDArray[np.floating], diverging: bool = False) -> HeatmapData:
+    rows, columns = values.shape
+    return heatmap_data(values, Axis.of("query", rows), Axis.of("key", columns), diverging=diverging)
+
+
+def pixel_colours(view: View, lines: list[Line]) -> npt.NDArray[np.int64]:
+    """What stands where the cells are: [2·lines, room], 0xRRGGBB."""
+    layout = view.layout
+    pixels_seen = []
+    for line in lines[layout.top : layout.top + layout.lines]:
+        chars = [(char, segment.style or Style()) for segment in line for char in segment.text]
+        pixels_seen.append([_colour(style, char == "▀") for char, style in chars[-layout.room :]])
+        pixels_seen.append([_colour(style, False) for _, style in chars[-layout.room :]])
+    return np.array(pixels_seen)
+
+
+def _colour(style: Style, front: bool) -> int:
+    colour = style.color if front else style.bgcolor
+    if colour is None:
+        return -1
+    red, green, blue = colour.get_truecolor()
+    return red << 16 | green << 8 | blue
+
+
+@st.composite
+def drawings(draw_from: st.DrawFn) -> tuple[HeatmapData, tuple[int, int], tuple[int, int], int | None, bool]:
+    rows, columns = draw_from(st.integers(1, 40)), draw_from(st.integers(1, 40))
+    down, across = (
+        Axis.of(draw_from(labels), length, draw_from(st.lists(labels, min_size=length, max_size=length)))
+        for length in (rows, columns)
+    )
+    values = np.random.default_rng(rows).normal(size=(rows, columns)).astype(np.float32)
+    values[values > 1.5] = draw_from(st.sampled_from([-np.inf, np.nan, np.inf, 1.0]))
+    data = heatmap_data(values, down, across, diverging=draw_from(st.booleans()), title=draw_from(labels))
+    size = draw_from(st.integers(10, 130)), draw_from(st.integers(4, 45))
+    cell = draw_from(st.integers(0, rows - 1)), draw_from(st.integers(0, columns - 1))
+    return data, size, cell, draw_from(st.none() | st.integers(-4, 6)), draw_from(st.booleans())
+
+
+@given(drawings())
+def test_every_line_is_exactly_as_wide_as_the_screen(
+    drawing: tuple[HeatmapData, tuple[int, int], tuple[int, int], int | None, bool],
+) -> None:
+    data, size, cell, zoom, characters = drawing
+    palette = POLAR if next(iter(data.pyramids.values())).scale.diverging else LAGOON
+    _, lines = picture(data, size, cell, zoom, palette, characters)
+    widths = [sum(segment.cell_length for segment in line) for line in lines]
+    assert widths == [size[0]] * size[1]
+
+
+@pytest.mark.parametrize(("side", "zoom"), list(itertools.product((1, 5, 16, 17), (None, -1, 0, 1, 2))))
+def test_every_cell_off_the_crosshair_has_the_colour_of_its_number(side: int, zoom: int | None) -> None:
+    values = np.random.default_rng(1).normal(size=(side, side)).astype(np.float32)
+    data = square(values)
+    pyramid = data.pyramids[Kind.LINEAR]
+    view, lines = picture(data, (100, 60), (0, 0), zoom)
+    size, step = pixels(view.layout.zoom), pooled(view.layout.zoom)
+    seen = pixel_colours(view, lines)
+    for row, column in np.ndindex(pyramid.levels[max(0, -view.layout.zoom)].shape):
+        if row and column:
+            code = int(pyramid.levels[max(0, -view.layout.zoom)][row, column])
+            drawn = seen[row * size : (row + 1) * size, column * size : (column + 1) * size]
+            assert (drawn == LAGOON.levels[pyramid.scale.level(code)]).all(), (row, column, step)
+    assert (seen[-(-side // step) * size :] == GROUND.back).all()
+
+
+def test_the_crosshair_tints_its_row_and_column_and_frames_its_cell() -> None:
+    view, lines = picture(square(np.zeros((9, 9), np.float32)), (80, 40), (4, 6), zoom=2)
+    seen = pixel_colours(view, lines)
+    size = pixels(view.layout.zoom)
+    cells = seen[: 9 * size : size, : 9 * size : size]
+    plain = LAGOON.levels[0]
+    tinted = {(row, column) for row, column in np.ndindex(9, 9) if cells[row, column] != plain}
+    assert tinted == {(row, column) for row, column in np.ndindex(9, 9) if (row == 4) != (column == 6)}
+    top = view.layout.top + 4 * size // 2
+    assert "┌──┐" in texts(lines)[top]
+    assert "└──┘" in texts(lines)[top + 1]
+
+
+def test_tinting_keeps_the_order_of_numbers() -> None:
+    values = np.linspace(0, 1, 64, dtype=np.float32).reshape(1, 64)
+    view, lines = picture(square(values), (100, 12), (0, 0), zoom=0)
+    seen = pixel_colours(view, lines)[0, 1:64]
+    assert len(set(seen.tolist())) >= 60
+
+
+def test_labels_are_never_markup() -> None:
+    names = ["[/INST]", "[@click=app.quit]x[/]", "[bold]"]
+    data = heatmap_data(np.eye(3, dtype=np.float32), Axis.of("query", 3, names), Axis.of("key", 3, names))
+    _, lines = picture(data, (120, 40), (0, 1))
+    shown = texts(lines)
+    assert any("[/INST]" in line for line in shown)
+    assert 'query 0 "[/INST]" → key 1 "[@click=app.quit]x[/]"  0' in shown[-1]
+
+
+@pytest.mark.parametrize("width", [10, 14, 20, 30, 44, 60, 100])
+def test_the_caption_never_loses_the_number(width: int) -> None:
+    names = ["·a rather long token"] * 9
+    data = heatmap_data(np.full((9, 9), 0.125, np.float32), Axis.of("query", 9, names), Axis.of("key", 9, names))
+    _, lines = picture(data, (width, 12), (5, 3))
+    caption = texts(lines)[-1]
+    assert caption.rstrip().endswith("0.125")
+    if width >= 14:
+        assert "5" in caption.partition("→")[0]
+        assert "3" in caption.partition("→")[2]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(-np.inf, "masked"), (np.nan, "NaN"), (np.inf, "inf"), (0.1234, "0.1234"), (-2.0, "-2")]
+)
+def test_the_caption_says_what_is_no_number(value: float, shown: str) -> None:
+    values = np.ones((3, 3), np.float32)
+    values[1, 2] = value
+    _, lines = picture(square(values), cell=(1, 2))
+    assert texts(lines)[-1].rstrip() == f"query 1 → key 2  {shown}"
+
+
+def test_the_legend_tells_the_ends_of_the_scale_and_what_else_is_there() -> None:
+    values = np.array([[0.25, 1.5], [-np.inf, np.nan]], np.float32)
+    legend = texts(picture(square(values))[1])[-2]
+    for part in ("0.25", "1.5", "linear", "masked", "NaN", LAGOON.name):
+        assert part in legend
+    plain = texts(picture(square(np.eye(2, dtype=np.float32)))[1])[-2]
+    assert "masked" not in plain
+    assert "NaN" not in plain
+
+
+def test_the_legend_of_a_signed_matrix_has_zero_in_its_middle() -> None:
+    legend = texts(picture(square(np.array([[-2.0, 1.0]]), diverging=True), palette=POLAR)[1])[-2]
+    before, _, after = legend[: legend.index("linear")].partition("0")
+    assert before.startswith("-2 ")
+    assert after.rstrip().endswith(" 2")
+    assert len(before) - len("-2 ") == len(after.rstrip()) - len(" 2")
+
+
+def test_the_legend_says_when_a_pixel_is_many_cells() -> None:
+    legend = texts(picture(square(np.zeros((300, 300), np.float32)))[1])[-2]
+    assert "peak of 8×8" in legend
+
+
+def test_all_masked_shows_no_range() -> None:
+    _, lines = picture(square(np.full((4, 4), -np.inf, np.float32)))
+    assert texts(lines)[-2].split() == ["masked", LAGOON.name]
+    assert texts(lines)[-1].rstrip().endswith("masked")
+
+
+def test_without_colours_every_kind_of_cell_has_a_character_of_its_own() -> None:
+    values = np.array([[0.0, 1.0, -np.inf, np.nan], [0.5, 0.5, 0.5, 0.5]], np.float32)
+    view, lines = picture(square(values), cell=(1, 3), zoom=1, characters=True)
+    left = view.layout.left
+    assert texts(lines)[view.layout.top][left : left + 8] == "  @@//NN"
+
+
+def test_a_theme_decides_the_masked_colour_only_where_the_palette_does_not() -> None:
+    scale = square(np.eye(2)).pyramids[Kind.LINEAR].scale
+    own = Palette.from_anchors("own", ["#000000", "#ffffff"], nan="#ff0000", masked="#123456")
+    for palette, masked in ((LAGOON, GROUND.masked), (own, 0x123456)):
+        brush = Brush(palette, scale, GROUND)
+        assert brush.run(MASKED << 8 | MASKED, 1).style == Style(bgcolor=rich_colour(masked))
+        assert brush.run(NAN << 8 | NAN, 1).style == Style(bgcolor=rich_colour(palette.nan))
+
+
+def test_a_run_of_equal_pixels_is_one_segment_and_made_once() -> None:
+    view, lines = picture(square(np.zeros((64, 64), np.float32)), (100, 40), (60, 60), zoom=0)
+    line = lines[view.layout.top]
+    assert (
+        sum(
+            segment.text.count(" ") for segment in line if segment.style == Style(bgcolor=rich_colour(LAGOON.levels[0]))
+        )
+        == 63
+    )
+    assert len([segment for segment in line if segment.style and segment.style.bgcolor]) <= 6
+
+
+def test_ticks_are_round_numbers() -> None:
+    assert [tick_step(least) for least in (1, 2, 3, 6, 11, 21, 51, 4096)] == [1, 2, 5, 10, 20, 50, 100, 5000]
+
+
+def test_column_ticks_stand_over_their_columns() -> None:
+    view, lines = picture(square(np.zeros((30, 60), np.float32)), (90, 30), (3, 33), zoom=0)
+    axis, left = texts(lines)[view.layout.top - 1], view.layout.left
+    for index in (0, 10, 20, 33, 50):
+        assert axis[left + index :].startswith(str(index))
+
+
+def test_axes_must_have_the_lengths_of_the_matrix() -> None:
+    with pytest.raises(ValueError, match="3 labels for 2"):
+        Axis.of("key", 2, ["a", "b", "c"])
+    with pytest.raises(ValueError, match="axes of 2 and 3"):
+        heatmap_data(np.zeros((3, 3)), Axis.of("query", 2), Axis.of("key", 3))
+
+
+def test_the_data_keeps_the_numbers_as_they_were() -> None:
+    values = np.eye(3, dtype=np.float32)
+    data = square(values)
+    values[0, 0] = 7
+    assert data.value(0, 0) == 1
+    assert not data.values.flags.writeable
+
+
+@given(labels, st.integers(10, 80), st.integers(4, 20))
+def test_a_notice_fits_any_screen(notice: str, width: int, height: int) -> None:
+    lines = notice_lines(f"{notice} {notice}", width, height, LOOK)
+    assert [sum(segment.cell_length for segment in line) for line in lines] == [width] * height
+
+
+def test_a_matrix_without_cells_is_a_notice() -> None:
+    data = heatmap_data(np.zeros((0, 4)), Axis.of("query", 0), Axis.of("key", 4))
+    assert data.empty
+    assert EMPTY.empty
+    assert "bloom" in "".join(texts(notice_lines(nothing("bloom keeps its own attention").notice, 40, 5, LOOK)))

@@ -1,0 +1,91 @@
+"""Every part has its place at any size, and the crosshair is always in sight."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracetui.views.heatmap_layout import Layout, Plan, View, arrange, look
+from tracetui.views.pyramid import pixels, pooled
+
+plans = st.builds(Plan, st.integers(1, 300), st.integers(1, 300), st.integers(1, 40), st.integers(1, 40), st.booleans())
+widths, heights = st.integers(10, 150), st.integers(4, 60)
+zooms = st.none() | st.integers(-9, 7)
+
+
+@given(widths, heights, plans, zooms)
+def test_the_parts_fill_the_screen_and_leave_room_for_cells(
+    width: int, height: int, plan: Plan, zoom: int | None
+) -> None:
+    layout = arrange(width, height, plan, zoom)
+    assert layout.title + layout.axis + layout.lines + layout.legend + 1 == height
+    assert layout.left + layout.room == width
+    assert layout.lines >= 2
+    assert layout.room >= 10
+
+
+@given(widths, heights, plans)
+def test_without_a_zoom_every_cell_is_in_sight(width: int, height: int, plan: Plan) -> None:
+    layout = arrange(width, height, plan, None)
+    assert layout.shown_rows * pooled(layout.zoom) >= plan.rows
+    assert layout.shown_columns * pooled(layout.zoom) >= plan.columns
+
+
+@st.composite
+def walks(draw: st.DrawFn) -> tuple[Plan, list[tuple[Layout, tuple[int, int]]]]:
+    plan = draw(plans)
+    steps = draw(st.lists(st.tuples(widths, heights, zooms), min_size=1, max_size=6))
+    cells = st.tuples(st.integers(0, plan.rows - 1), st.integers(0, plan.columns - 1))
+    return plan, [(arrange(width, height, plan, zoom), draw(cells)) for width, height, zoom in steps]
+
+
+@given(walks())
+def test_the_crosshair_is_where_a_click_finds_it(walk: tuple[Plan, list[tuple[Layout, tuple[int, int]]]]) -> None:
+    plan, steps = walk
+    view: View | None = None
+    for layout, cell in steps:
+        view = look(layout, plan, cell, view)
+        size, step = pixels(layout.zoom), pooled(layout.zoom)
+        x = layout.left + (view.column // step - view.left) * size
+        y = layout.top + (view.row // step - view.top) * size // 2
+        found = view.cell_at(x, y)
+        assert found is not None
+        lower_half = 2 if size == 1 else 1
+        assert found[0] // step in range(view.row // step + 1 - lower_half, view.row // step + 1)
+        assert found[1] // step == view.column // step
+        assert x < layout.width
+        assert y < layout.top + layout.lines
+
+
+def test_nothing_moves_while_the_crosshair_stays_in_sight() -> None:
+    plan = Plan(100, 100, 3, 3)
+    layout = arrange(40, 12, plan, 0)
+    before = look(layout, plan, (50, 50), None)
+    after = look(layout, plan, (before.top, before.left), before)
+    assert (after.top, after.left) == (before.top, before.left)
+    assert look(layout, plan, (before.top - 1, before.left), before).top == before.top - 1
+
+
+@pytest.mark.parametrize("zoom", [1, 2, -1])
+def test_a_zoom_leaves_the_crosshair_where_it_was(zoom: int) -> None:
+    plan = Plan(400, 400, 3, 3)
+    flat, other = (arrange(80, 30, plan, level) for level in (0, zoom))
+    before = look(flat, plan, (200, 200), look(flat, plan, (215, 225), None))
+    after = look(other, plan, (200, 200), before)
+    places = [
+        (view.column // pooled(view.layout.zoom) - view.left) * pixels(view.layout.zoom) for view in (before, after)
+    ]
+    assert abs(places[0] - places[1]) <= pixels(zoom)
+
+
+@pytest.mark.parametrize(("x", "y"), [(0, 5), (39, 0), (20, 11)])
+def test_a_click_beside_the_cells_finds_none(x: int, y: int) -> None:
+    plan = Plan(100, 100, 5, 3)
+    assert look(arrange(40, 12, plan, 0), plan, (0, 0), None).cell_at(x, y) is None
+
+
+def test_two_lines_of_labels_never_cost_a_zoom() -> None:
+    for height in range(16, 60):
+        short, long = (arrange(120, height, Plan(17, 17, 9, width, False), None) for width in (2, 12))
+        assert short.zoom == long.zoom

@@ -1,0 +1,261 @@
+"""A heatmap with a crosshair: the widget knows size, keys and theme; what is drawn comes from the views."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from rich.color import Color
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.filter import LineFilter
+from textual.message import Message
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+
+from tracetui.views.cells import Line
+from tracetui.views.heatmap import EMPTY, HeatmapData, draw, notice_lines
+from tracetui.views.heatmap_axes import Look
+from tracetui.views.heatmap_ink import Brush, Ground
+from tracetui.views.heatmap_layout import Layout, View, arrange, look
+from tracetui.views.palette import PALETTES, Palette
+from tracetui.views.pyramid import Kind, Pyramid, pooled
+
+_FEW_COLOURS = ("standard", "windows")
+
+
+class Heatmap(Widget, can_focus=True):
+    """Shows one matrix. Borders, if any, belong to its parent."""
+
+    ALLOW_SELECT = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "heatmap--label",
+        "heatmap--muted",
+        "heatmap--title",
+        "heatmap--crosshair",
+        "heatmap--masked",
+    }
+    """The background of the last is that of masked cells, for palettes without a colour for them."""
+    DEFAULT_CSS = """
+    Heatmap { width: 1fr; height: 1fr; }
+    Heatmap > .heatmap--label { color: $foreground; }
+    Heatmap > .heatmap--muted { color: $foreground 60%; }
+    Heatmap > .heatmap--title { color: $foreground; text-style: bold; }
+    Heatmap > .heatmap--crosshair { color: $accent; text-style: bold; }
+    Heatmap > .heatmap--masked { background: $panel; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left,h", "move(0, -1)", "column before", show=False, id="move_left"),
+        Binding("right,l", "move(0, 1)", "next column", show=False, id="move_right"),
+        Binding("up,k", "move(-1, 0)", "row above", show=False, id="move_up"),
+        Binding("down,j", "move(1, 0)", "row below", show=False, id="move_down"),
+        Binding("home", "edge(0)", "first column", show=False, id="row_start"),
+        Binding("end", "edge(-1)", "last column", show=False, id="row_end"),
+        Binding("plus,equals_sign", "magnify(1)", "zoom in", show=False, id="zoom_in"),
+        Binding("minus", "magnify(-1)", "zoom out", show=False, id="zoom_out"),
+        Binding("0", "fit", "the whole matrix", show=False, id="zoom_fit"),
+        Binding("m", "next_palette", "next colour map", show=False, id="next_palette"),
+        Binding("x", "switch_scale", "linear or log scale", show=False, id="switch_scale"),
+    ]
+
+    cursor: reactive[tuple[int, int]] = reactive((0, 0), init=False)
+    """Row and column of the cell under the crosshair."""
+    zoom: reactive[int | None] = reactive(None, init=False)
+    """None: whatever shows the whole matrix. Else as in `views.pyramid`."""
+    kind: reactive[Kind] = reactive(Kind.LINEAR, init=False)
+    """The scale asked for; the data may not have it yet."""
+    palettes: reactive[tuple[Palette, ...]] = reactive(PALETTES, init=False)
+    """At least one of each sort; the first of a sort is its default."""
+    characters: reactive[bool] = reactive(False, init=False)
+    """Whether levels are drawn as characters, for want of colours."""
+
+    class CursorMoved(Message):
+        """The crosshair stands on another cell."""
+
+        def __init__(self, heatmap: Heatmap, row: int, column: int, value: float) -> None:
+            super().__init__()
+            self.heatmap = heatmap
+            self.row = row
+            self.column = column
+            self.value = value
+
+        @property
+        def control(self) -> Heatmap:
+            return self.heatmap
+
+    class ScaleRequested(Message):
+        """The data lacks the scale that was asked for: `show` it again with a pyramid of this kind."""
+
+        def __init__(self, heatmap: Heatmap, kind: Kind) -> None:
+            super().__init__()
+            self.heatmap = heatmap
+            self.kind = kind
+
+        @property
+        def control(self) -> Heatmap:
+            return self.heatmap
+
+    def __init__(self, data: HeatmapData = EMPTY, **options: Any) -> None:
+        super().__init__(**options)
+        self._data = data
+        self._view: View | None = None
+        self._chosen = {False: "", True: ""}
+        self._strips: list[Strip] = []
+        self._drawn_for: object = None
+        self._brush: tuple[object, Brush] | None = None
+
+    @property
+    def data(self) -> HeatmapData:
+        return self._data
+
+    @property
+    def palette(self) -> Palette:
+        """The palette in use: each sort of data remembers its own."""
+        fitting = self._fitting()
+        name = self._chosen[fitting[0].diverging]
+        return next((palette for palette in fitting if palette.name == name), fitting[0])
+
+    def show(self, data: HeatmapData) -> None:
+        """Show other data; the crosshair stays on its cell where there is one."""
+        if data.plan != self._data.plan:
+            self._view = None
+        self._data = data
+        self.set_reactive(Heatmap.cursor, self.validate_cursor(self.cursor))
+        self.redraw()
+
+    def redraw(self) -> None:
+        self._drawn_for = None
+        self.refresh()
+
+    def on_mount(self) -> None:
+        self.characters = self.app.no_color or self.app.console.color_system in _FEW_COLOURS
+
+    def notify_style_update(self) -> None:
+        self._drawn_for = None
+        super().notify_style_update()
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """None over colours that are the data: they would cost more than all the rest and change nothing."""
+        return super().get_line_filters() if self.characters else ()
+
+    def validate_cursor(self, cursor: tuple[int, int]) -> tuple[int, int]:
+        rows, columns = self._data.rows.length, self._data.columns.length
+        return max(0, min(cursor[0], rows - 1)), max(0, min(cursor[1], columns - 1))
+
+    def watch_cursor(self, cursor: tuple[int, int]) -> None:
+        self.redraw()
+        if not self._data.empty:
+            self.post_message(self.CursorMoved(self, *cursor, self._data.value(*cursor)))
+
+    def watch_zoom(self) -> None:
+        self.redraw()
+
+    watch_kind = watch_palettes = watch_characters = watch_zoom
+
+    def render_line(self, y: int) -> Strip:
+        if self._drawn_for != self.size:
+            width = self.size.width
+            self._strips = [Strip(line, width) for line in self._lines()]
+            self._drawn_for = self.size
+        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, self.rich_style)
+
+    def _lines(self) -> list[Line]:
+        styles = self._look()
+        if self._data.empty:
+            return notice_lines(self._data.notice, self.size.width, self.size.height, styles)
+        self._view = look(self._layout(self.zoom), self._data.plan, self.cursor, self._view)
+        brush = self._brush_for(styles.ground)
+        return draw(self._data, self._pyramid(), self._view, brush, self.palette.name, styles)
+
+    def _layout(self, zoom: int | None) -> Layout:
+        return arrange(self.size.width, self.size.height, self._data.plan, zoom)
+
+    def _pyramid(self) -> Pyramid:
+        """Of the scale asked for, or of the one that is there."""
+        pyramids = self._data.pyramids
+        return pyramids.get(self.kind) or next(iter(pyramids.values()))
+
+    def _look(self) -> Look:
+        label, muted, title, crosshair = (
+            self.get_component_rich_style(f"heatmap--{part}") for part in ("label", "muted", "title", "crosshair")
+        )
+        return Look(Style(bgcolor=self.rich_style.bgcolor), label, muted, crosshair, title)
+
+    def _brush_for(self, ground: Style) -> Brush:
+        """The brush of the palette and theme in use: its segments outlive the data they were made for."""
+        scale = self._pyramid().scale
+        colours = Ground(
+            _colour(ground.bgcolor),
+            _colour(self.get_component_rich_style("heatmap--label").color),
+            _colour(self.get_component_rich_style("heatmap--masked").bgcolor),
+        )
+        wanted = (self.palette, scale.diverging, colours, self.characters)
+        if self._brush is None or self._brush[0] != wanted:
+            self._brush = wanted, Brush(self.palette, scale, colours, self.characters)
+        return self._brush[1]
+
+    def _fitting(self) -> list[Palette]:
+        diverging = not self._data.empty and self._pyramid().scale.diverging
+        return [palette for palette in self.palettes if palette.diverging is diverging]
+
+    def action_move(self, down: int, across: int) -> None:
+        """Go to the neighbouring cell; zoomed out, to the strongest cell of the neighbouring pixel."""
+        if self._data.empty:
+            return
+        step = pooled(self._layout(self.zoom).zoom)
+        row, column = self.cursor[0] // step + down, self.cursor[1] // step + across
+        self._go(row * step, column * step, step)
+
+    def action_edge(self, column: int) -> None:
+        """Go to the first (0) or last (-1) column."""
+        if not self._data.empty:
+            self.cursor = self.cursor[0], column % self._data.columns.length
+
+    def action_magnify(self, by: int) -> None:
+        if not self._data.empty:
+            self.zoom = self._layout(self._layout(self.zoom).zoom + by).zoom
+
+    def action_fit(self) -> None:
+        self.zoom = None
+
+    def action_next_palette(self) -> None:
+        fitting = self._fitting()
+        after = fitting[(fitting.index(self.palette) + 1) % len(fitting)]
+        self._chosen[after.diverging] = after.name
+        self.redraw()
+
+    def action_switch_scale(self) -> None:
+        if self._data.empty:
+            return
+        self.kind = Kind.LINEAR if self.kind is Kind.LOG else Kind.LOG
+        if self.kind not in self._data.pyramids:
+            self.post_message(self.ScaleRequested(self, self.kind))
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        self._point(event)
+
+    def on_click(self, event: events.Click) -> None:
+        self._point(event)
+
+    def _point(self, event: events.MouseEvent) -> None:
+        offset = event.get_content_offset(self)
+        cell = self._view.cell_at(offset.x, offset.y) if offset and self._view else None
+        if cell is not None:
+            step = pooled(self._layout(self.zoom).zoom)
+            if (self.cursor[0] // step, self.cursor[1] // step) != (cell[0] // step, cell[1] // step):
+                self._go(*cell, step)
+
+    def _go(self, row: int, column: int, step: int) -> None:
+        """Put the crosshair on what is seen of the square of `step` cells from (row, column) on, if it exists."""
+        if 0 <= row < self._data.rows.length and 0 <= column < self._data.columns.length:
+            self.cursor = self._pyramid().strongest(row, column, step)
+
+
+def _colour(colour: Color | None) -> int:
+    """A colour of rich's as 0xRRGGBB; the terminal's own counts as black."""
+    if colour is None:
+        return 0
+    red, green, blue = colour.get_truecolor()
+    return red << 16 | green << 8 | blue

@@ -1,0 +1,117 @@
+"""What a heatmap's cells are drawn with: a segment per pair of pixels, made once, in colours or in characters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.color import Color
+from rich.segment import Segment
+from rich.style import Style
+
+from tracetui.views.palette import LEVELS, Palette, blend, contrasting, glyph
+from tracetui.views.pyramid import MASKED, NAN, Scale
+
+HAIR = NAN + 1
+"""Added to a code: the cell lies in the row or the column of the crosshair."""
+OUTSIDE = 2 * HAIR
+"""The pixel lies beyond the matrix."""
+
+MARKS = " ┌─┐│└┘[]◦▌"
+"""What is written over a pixel, by its index; 0 for nothing."""
+RING, HALF = MARKS.index("◦"), MARKS.index("▌")
+"""A cell of one pixel under the crosshair; two pixels side by side instead of one upon the other."""
+
+_HAIR_SHARE = 0.2
+_MOST_SEGMENTS = 50_000
+_MASKED_GLYPH, _NAN_GLYPH = "/", "N"
+
+
+def key(upper: int, lower: int, mark: int = 0) -> int:
+    """What names the look of one character: the codes of its two pixels and what is written over them."""
+    return mark << 16 | upper << 8 | lower
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """The theme's colours that cells are mixed with, as 0xRRGGBB."""
+
+    back: int
+    """Of the screen around the matrix."""
+    text: int
+    masked: int
+    """For a palette that brings none of its own."""
+
+
+class Brush:
+    """Draws runs of pixels; for one palette, one scale and one ground."""
+
+    def __init__(self, palette: Palette, scale: Scale, ground: Ground, characters: bool = False) -> None:
+        self._characters = characters
+        self._glyphs = _glyphs(scale)
+        self._text = _style(ground.text, ground.back)
+        self._colours = _colours(palette, scale, ground)
+        self._segments: dict[tuple[int, int], Segment] = {}
+
+    def run(self, pair: int, length: int) -> Segment:
+        """`length` characters of the look that `key` named."""
+        segment = self._segments.get((pair, length))
+        if segment is None:
+            if len(self._segments) >= _MOST_SEGMENTS:
+                self._segments.clear()
+            segment = self._in_characters(pair, length) if self._characters else self._in_colours(pair, length)
+            self._segments[pair, length] = segment
+        return segment
+
+    def line(self, pairs: Sequence[int], lengths: Sequence[int]) -> list[Segment]:
+        """One line from its runs."""
+        return [self.run(pair, length) for pair, length in zip(pairs, lengths, strict=True)]
+
+    def _in_colours(self, pair: int, length: int) -> Segment:
+        mark, upper, lower = pair >> 16, self._colours[pair >> 8 & 255], self._colours[pair & 255]
+        if mark == HALF and upper != lower:
+            return Segment(MARKS[HALF] * length, _style(upper, lower))
+        if mark not in (0, HALF, RING):
+            return Segment(MARKS[mark] * length, _style(contrasting(upper), upper, bold=True))
+        return (
+            Segment(" " * length, _style(None, upper))
+            if upper == lower
+            else Segment("▀" * length, _style(upper, lower))
+        )
+
+    def _in_characters(self, pair: int, length: int) -> Segment:
+        mark, upper, lower = pair >> 16, pair >> 8 & 255, pair & 255
+        if mark not in (0, HALF, RING):
+            return Segment(MARKS[mark] * length, self._text + Style(bold=True))
+        visible = [code for code in (upper, lower) if code != OUTSIDE]
+        text = self._glyphs[max(code % HAIR for code in visible)] if visible else " "
+        crossed = any(code >= HAIR for code in visible)
+        return Segment(text * length, self._text + Style(reverse=mark == RING, underline=crossed))
+
+
+def _glyphs(scale: Scale) -> list[str]:
+    return [_MASKED_GLYPH, *(glyph(scale.level(code)) for code in range(1, LEVELS + 1)), _NAN_GLYPH]
+
+
+def _colours(palette: Palette, scale: Scale, ground: Ground) -> list[int]:
+    """The colour of every code, plain and in the crosshair, and of the outside."""
+    plain = [0] * HAIR
+    plain[MASKED] = ground.masked if palette.masked is None else palette.masked
+    plain[NAN] = palette.nan
+    for code in range(1, LEVELS + 1):
+        plain[code] = palette.levels[scale.level(code)]
+    # One direction for all numbers keeps their order; it leads away from the numbers that fill most matrices.
+    away = contrasting(palette.levels[LEVELS // 2 if scale.diverging else 0])
+    hair = [blend(colour, away, _HAIR_SHARE) for colour in plain]
+    for code in (MASKED, NAN):
+        hair[code] = blend(plain[code], contrasting(plain[code]), _HAIR_SHARE)
+    return [*plain, *hair, ground.back]
+
+
+def _style(front: int | None, back: int, bold: bool | None = None) -> Style:
+    return Style(color=None if front is None else rich_colour(front), bgcolor=rich_colour(back), bold=bold)
+
+
+def rich_colour(colour: int) -> Color:
+    """0xRRGGBB as rich knows it."""
+    return Color.from_rgb(colour >> 16, colour >> 8 & 255, colour & 255)

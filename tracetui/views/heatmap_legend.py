@@ -1,0 +1,108 @@
+"""The lines around a heatmap that say what is shown: title, legend, and a caption for the crosshair."""
+
+from __future__ import annotations
+
+import math
+
+from rich.cells import cell_len
+from rich.segment import Segment
+
+from tracetui.text import number
+from tracetui.views.cells import Line, fit
+from tracetui.views.heatmap_axes import Axis, Look
+from tracetui.views.heatmap_ink import HALF, Brush, key
+from tracetui.views.palette import LEVELS
+from tracetui.views.pyramid import MASKED, NAN, Pyramid
+
+
+def padded(line: Line, width: int, look: Look) -> Line:
+    """The line cut or filled to exactly `width` columns."""
+    return Segment.adjust_line_length(line, width, look.ground)
+
+
+def title_line(title: str, shape: tuple[int, int], width: int, look: Look) -> Line:
+    """What the matrix is on the left, its size on the right."""
+    facts = f"{shape[0]}×{shape[1]}"
+    room = width - cell_len(facts) - 2
+    if room < 12:
+        return padded([Segment(fit(title, width), look.title)], width, look)
+    return [Segment(f"{fit(title, room)}  ", look.title), Segment(facts, look.muted)]
+
+
+def legend_line(pyramid: Pyramid, brush: Brush, palette_name: str, step: int, width: int, look: Look) -> Line:
+    """The palette from the lowest number to the highest, and what else is on the screen; what has no room goes."""
+    groups: list[Line] = []
+    if pyramid.visible:
+        groups.append(_bar(pyramid, brush, min(max(width // 4, 8), LEVELS // 2), look))
+        groups.append([Segment(str(pyramid.scale.kind), look.muted)])
+    if pyramid.masked:
+        groups.append([brush.run(key(MASKED, MASKED), 2), Segment(" masked", look.muted)])
+    if pyramid.nan:
+        groups.append([brush.run(key(NAN, NAN), 2), Segment(" NaN", look.muted)])
+    if step > 1:
+        groups.append([Segment(f"peak of {step}×{step}", look.muted)])
+    groups.append([Segment(palette_name, look.muted)])
+    line: Line = []
+    for group in groups:
+        apart = [Segment("  ", look.ground)] if line else []
+        if _width(line) + _width(apart) + _width(group) <= width:
+            line += apart + group
+    return padded(line, width, look)
+
+
+def _bar(pyramid: Pyramid, brush: Brush, columns: int, look: Look) -> Line:
+    scale = pyramid.scale
+    levels = [min(LEVELS - 1, place * LEVELS // (2 * columns)) for place in range(2 * columns)]
+    codes = [scale.code(level) for level in levels]
+    bar = [brush.run(key(left, right, HALF), 1) for left, right in zip(codes[::2], codes[1::2], strict=True)]
+    if scale.diverging:
+        bar.insert(columns // 2, Segment("0", look.label))
+    low = f"{'≤' if scale.floor and not scale.diverging else ''}{number(scale.low)} "
+    return [Segment(low, look.label), *bar, Segment(f" {number(scale.high)}", look.label)]
+
+
+def caption_line(rows: Axis, columns: Axis, cell: tuple[int, int], value: str, width: int, look: Look) -> Line:
+    """`query 5 "·life" → key 3 "·question"  0.1234`: texts are cut before the number is."""
+    row, column = cell
+    names = [f"{rows.name} {row}", f"{columns.name} {column}"]
+    texts = [axis.label(index) if axis.labels else "" for axis, index in ((rows, row), (columns, column))]
+    room = width - _fixed(names, texts, value)
+    if room < 2 * sum(map(bool, texts)):
+        names, texts = [str(row), str(column)], ["", ""]
+    if _fixed(names, texts, value) > width:
+        return padded([Segment(value, look.title)], width, look)
+    texts = _shared(texts, room)
+    line: Line = []
+    for place, (name, text) in enumerate(zip(names, texts, strict=True)):
+        line.append(Segment(f"{' → ' if place else ''}{name}", look.muted))
+        if text:
+            line += [Segment(' "', look.muted), Segment(text, look.crosshair), Segment('"', look.muted)]
+    return padded([*line, Segment(f"  {value}", look.title)], width, look)
+
+
+def _fixed(names: list[str], texts: list[str], value: str) -> int:
+    """The columns of a caption with empty texts."""
+    return sum(map(cell_len, names)) + 3 * sum(map(bool, texts)) + cell_len(value) + 5
+
+
+def _shared(texts: list[str], room: int) -> list[str]:
+    """Both texts cut to `room` columns together, the longer one first."""
+    first, second = (cell_len(text) for text in texts)
+    if first + second <= room:
+        return texts
+    half = room // 2
+    give = min(first, max(half, room - second))
+    return [fit(texts[0], give), fit(texts[1], min(second, room - give))]
+
+
+def value_text(value: float, code: int) -> str:
+    """A cell's number as the caption shows it."""
+    if code == MASKED:
+        return "masked"
+    if math.isnan(value):
+        return "NaN"
+    return number(value)
+
+
+def _width(line: Line) -> int:
+    return sum(segment.cell_length for segment in line)
