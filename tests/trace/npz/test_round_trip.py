@@ -7,7 +7,6 @@ import json
 import zipfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.trace.made import assert_same, small_trace, traces
+from tests.trace.npz.raw import SparseFile
 from tracetui.errors import RunError
 from tracetui.trace.npz import read_trace, write_trace
 from tracetui.trace.npz.archive import ZipWriter
@@ -25,9 +25,6 @@ from tracetui.trace.record import Record
 from tracetui.trace.statistics import NO_STATISTICS, Statistics
 from tracetui.trace.trace import RunInfo, Trace
 from tracetui.trace.value import Array, ArrayValue, Index, NotKeptError, StatisticsValue, Value
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
 
 
 @pytest.fixture(scope="module")
@@ -245,15 +242,6 @@ def test_zip64_fields_are_written_and_read(tmp_path: Path) -> None:
     with np.load(path) as file:
         assert all(np.array_equal(file[name], members[name]) for name in members)
     assert_same(read_trace(path), small_trace())
-
-
-class SparseFile(io.FileIO):
-    """Leaves a hole where `ZEROS` is written."""
-
-    ZEROS = bytes(1 << 26)
-
-    def write(self, content: ReadableBuffer) -> int:
-        return self.seek(len(content), io.SEEK_CUR) if content is self.ZEROS else super().write(content)
 
 
 def test_values_beyond_4_gib_are_found(tmp_path: Path) -> None:

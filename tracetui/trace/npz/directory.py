@@ -24,14 +24,14 @@ class Source:
         self._descriptor = file.fileno()
         self.size = os.fstat(self._descriptor).st_size
 
-    def read(self, offset: int, length: int) -> bytes:
+    def read(self, offset: int, length: int, member: str = "zip directory") -> bytes:
         """Exactly `length` bytes. Raises InputError if they aren't there."""
         try:
             content = os.pread(self._descriptor, length, offset) if offset + length <= self.size else b""
         except OSError as error:
             raise InputError(f"{self.path}: can't be read: {error.strerror}") from error
         if len(content) != length:
-            raise self.wrong("the file is cut short")
+            raise self.wrong("reaches beyond the file's end: it was cut short", member)
         return content
 
     def wrong(self, problem: str, member: str = "zip directory") -> InputError:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
+from tracetui.trace.npz.limits import MAX_DEPTH
 from tracetui.trace.record import AttentionCall, Record, Token
 from tracetui.trace.statistics import Statistics
 from tracetui.trace.trace import RunInfo, Trace
@@ -112,12 +113,12 @@ def float_name(value: float) -> str:
     return "Infinity" if value > 0 else "-Infinity"
 
 
-def _plain(found: object) -> object:
-    """Recipe and config as JSON data; what JSON has no form for becomes its text."""
-    if isinstance(found, Mapping):
-        return {str(name): _plain(value) for name, value in found.items()}
-    if isinstance(found, list | tuple):
-        return [_plain(value) for value in found]
+def _plain(found: object, depth: int = 0) -> object:
+    """Recipe and config as JSON data; what JSON has no form for, or is nested too deep, becomes its text."""
+    if isinstance(found, Mapping) and depth < MAX_DEPTH:
+        return {str(name): _plain(value, depth + 1) for name, value in found.items()}
+    if isinstance(found, list | tuple) and depth < MAX_DEPTH:
+        return [_plain(value, depth + 1) for value in found]
     if isinstance(found, float) and not math.isfinite(found):
         return {FLOAT_TAG: float_name(found)}
     return found if found is None or isinstance(found, bool | int | float | str) else str(found)

@@ -73,12 +73,12 @@ class Field:
 
     def plain(self, depth: int = 0) -> object:
         """JSON data as it is, its tagged floats made floats."""
-        if depth > MAX_DEPTH:
+        if not isinstance(self.found, list | dict):
+            return self.found
+        if depth == MAX_DEPTH:
             raise self.wrong(f"is nested more than {MAX_DEPTH} deep")
         if isinstance(self.found, list):
             return [item.plain(depth + 1) for item in self.items()]
-        if not isinstance(self.found, dict):
-            return self.found
         if len(self.found) == 1 and self.found.get(FLOAT_TAG) in tuple(_NAMED_FLOATS):
             return self[FLOAT_TAG].number()
         return {name: member.plain(depth + 1) for name, member in self.members()}

@@ -34,10 +34,10 @@ def locate(source: Source, member: Member) -> StoredArray:
     end = at + member.size
     try:
         text_at = at + PREFIX
-        length = text_length(source.read(at, PREFIX)) if member.size >= PREFIX else member.size
+        length = text_length(source.read(at, PREFIX, member.name)) if member.size >= PREFIX else member.size
         if text_at + length > end:
             raise NpyError("is too small for an array")
-        dtype, shape = parse_text(source.read(text_at, length))
+        dtype, shape = parse_text(source.read(text_at, length, member.name))
     except NpyError as error:
         raise source.wrong(str(error), member.name) from error
     found, needed = end - text_at - length, dtype.itemsize * prod(shape)
@@ -61,9 +61,11 @@ def _check_readable(source: Source, member: Member) -> None:
 
 def _content_at(source: Source, member: Member) -> int:
     """Where the content begins, if the local header says the same as the directory."""
-    fixed = layout.LOCAL_HEADER.unpack(source.read(member.offset, layout.LOCAL_HEADER.size))
+    fixed = layout.LOCAL_HEADER.unpack(source.read(member.offset, layout.LOCAL_HEADER.size, member.name))
     signature, _, flags, method, _, _, crc, stored, size, name_length, extra_length = fixed
-    rest = source.read(member.offset + layout.LOCAL_HEADER.size, name_length + extra_length)
+    if signature != layout.LOCAL_SIGNATURE:
+        raise source.wrong("does not begin where the zip directory says", member.name)
+    rest = source.read(member.offset + layout.LOCAL_HEADER.size, name_length + extra_length, member.name)
     name = rest[:name_length].decode("latin-1")
     extra = extra_fields(source, member.name, rest[name_length:])
     if layout.FULL32 in (stored, size):
@@ -71,9 +73,8 @@ def _content_at(source: Source, member: Member) -> int:
         if len(wide) != layout.ZIP64_SIZES.size:
             raise source.wrong("lacks the zip64 sizes that it needs", member.name)
         size, stored = layout.ZIP64_SIZES.unpack(wide)
-    here = (signature, flags, method, crc, stored, size, name)
-    listed = (layout.LOCAL_SIGNATURE, member.flags, member.method, member.crc, member.stored, member.size, member.name)
-    if here != listed:
+    listed = (member.flags, member.method, member.crc, member.stored, member.size, member.name)
+    if (flags, method, crc, stored, size, name) != listed:
         raise source.wrong("its own header differs from the zip directory", member.name)
     return member.offset + layout.LOCAL_HEADER.size + len(rest)
 
@@ -99,7 +100,7 @@ def read_document(source: Source, member: Member) -> bytes:
     if array.dtype != np.uint8 or len(array.shape) != 1:
         raise source.wrong("is not a row of uint8", member.name)
     start = array.end - member.size
-    content = source.read(start, member.size)
+    content = source.read(start, member.size, member.name)
     if zlib.crc32(content) != member.crc:
         raise source.wrong("is damaged: its checksum differs", member.name)
     return content[array.offset - start :]

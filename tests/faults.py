@@ -1,0 +1,68 @@
+"""A file system on which the Nth operation goes wrong, under the real code that writes files."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+
+class Faults:
+    """Counts what is asked of the file system, and lets `strike` loose at the Nth time; it fires once."""
+
+    def __init__(self, nth: int, strike: Callable[[], object]) -> None:
+        self.left = nth
+        self.strike = strike
+
+    @property
+    def fired(self) -> bool:
+        return self.left <= 0
+
+    def __call__(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.strike()
+
+
+class _CountedFile(io.FileIO):
+    faults: Faults
+
+    def write(self, content: ReadableBuffer) -> int:
+        self.faults()
+        return super().write(content)
+
+
+def _counted(faults: Faults, operation: Callable[..., Any]) -> Callable[..., Any]:
+    def run(*arguments: Any, **named: Any) -> Any:
+        faults()
+        return operation(*arguments, **named)
+
+    return run
+
+
+@contextmanager
+def injected(nth: int, strike: Callable[[], object]) -> Iterator[Faults]:
+    """Every making, writing, syncing, chmod and renaming of a file counts as one operation."""
+    faults = Faults(nth, strike)
+
+    def open_counted(descriptor: int, mode: str) -> io.BufferedWriter:
+        raw = _CountedFile(descriptor, mode)
+        raw.faults = faults
+        return io.BufferedWriter(raw)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fdopen", open_counted)
+        patch.setattr(os, "fsync", _counted(faults, os.fsync))
+        patch.setattr(tempfile, "mkstemp", _counted(faults, tempfile.mkstemp))
+        patch.setattr(Path, "replace", _counted(faults, Path.replace))
+        patch.setattr(Path, "chmod", _counted(faults, Path.chmod))
+        yield faults
