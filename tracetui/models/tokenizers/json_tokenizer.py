@@ -1,0 +1,109 @@
+"""A tokenizer.json, read and run by the `tokenizers` library, with the exact bytes behind every token."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracetui.errors import InputError
+from tracetui.models.tokenizers.guard import library_errors
+from tracetui.models.tokenizers.protocol import check_ids, text_bytes
+from tracetui.models.tokenizers.vocabulary import Spelling, token_bytes
+from tracetui.paths import read_bounded
+from tracetui.trace.record import Token
+
+if TYPE_CHECKING:
+    import tokenizers
+
+MAX_BYTES = 256 * 2**20
+
+
+class JsonTokenizer:
+    """A tokenizer of the Hugging Face library; its own post-processor decides about the begin-of-text token."""
+
+    def __init__(self, path: Path, model_vocab: int) -> None:
+        """Raises InputError: no such file, too large, not UTF-8, refused by the library."""
+        self._model_vocab = model_vocab
+        self._library = _load(path)
+        self._spelling = _spelling(self._library)
+        self._added = {
+            token_id: Token(token_id, added.content.encode(), special=added.special)
+            for token_id, added in self._library.get_added_tokens_decoder().items()
+        }
+        self._vocab_size = 1 + max(self._library.get_vocab(with_added_tokens=True).values(), default=-1)
+        self._name = f"{path.name} of {path.absolute().parent} ({self._vocab_size:,} tokens)"
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def vocab_size(self) -> int:
+        return self._vocab_size
+
+    def encode(self, text: str, *, specials: bool = True) -> list[Token]:
+        expected = text_bytes(text)
+        with library_errors("the prompt"), self._lock:
+            self._library.encode_special_tokens = not specials
+            encoding = self._library.encode(text, add_special_tokens=True)
+        check_ids(encoding.ids, self._model_vocab)
+        tokens = [self.token(token_id) for token_id in encoding.ids]
+        return _fitted(tokens, encoding.special_tokens_mask, expected)
+
+    def decode(self, ids: Iterable[int]) -> bytes:
+        return b"".join(self.token(token_id).bytes for token_id in ids)
+
+    def token(self, id: int) -> Token:  # noqa: A002
+        if id in self._added:
+            return self._added[id]
+        spelled = self._library.id_to_token(id) if 0 <= id < self._vocab_size else None
+        return Token(id, b"" if spelled is None else token_bytes(spelled, self._spelling))
+
+
+def _load(path: Path) -> tokenizers.Tokenizer:
+    content = read_bounded(path, MAX_BYTES)
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: is not UTF-8 text, got 0x{content[error.start]:02X} at byte {error.start}"
+        ) from error
+    import tokenizers
+
+    with library_errors(path):
+        library: tokenizers.Tokenizer = tokenizers.Tokenizer.from_str(text)
+        library.no_truncation()
+        library.no_padding()
+    return library
+
+
+def _spelling(library: tokenizers.Tokenizer) -> Spelling:
+    """How the vocabulary spells bytes, from the parts of the tokenizer that would put them together again."""
+    parts = (library.decoder, library.pre_tokenizer, library.normalizer)
+    described = "".join(part.__getstate__().decode() for part in parts if part is not None)
+    if '"ByteLevel"' in described:
+        return Spelling.BYTE_LEVEL
+    return Spelling.SENTENCEPIECE if "▁" in described or '"ByteFallback"' in described else Spelling.PLAIN
+
+
+def _fitted(tokens: list[Token], inserted: Sequence[int], text: bytes) -> list[Token]:
+    """The tokens without the blanks that the tokenizer put before words where the text has none.
+
+    `inserted` is 1 for the tokens that the post-processor put around the text. A tokenizer that changes
+    the text in other ways (lower case, unknown characters) keeps the bytes of its vocabulary.
+    """
+    fitted: list[Token] = []
+    end = len(text)
+    # From the end, so that of several blanks in a row it is the first that was put there.
+    for token, from_outside in zip(reversed(tokens), reversed(inserted), strict=True):
+        if not from_outside:
+            if token.bytes.startswith(b" ") and not text.endswith(token.bytes, 0, end):
+                token = Token(token.id, token.bytes[1:], token.special)
+            if not text.endswith(token.bytes, 0, end):
+                return tokens
+            end -= len(token.bytes)
+        fitted.append(token)
+    return tokens if end else fitted[::-1]

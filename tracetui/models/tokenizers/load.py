@@ -1,0 +1,64 @@
+"""From what a recipe or a person names to a tokenizer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tracetui.errors import InputError, bad_field
+from tracetui.models.tokenizers.families import BUILTIN, ENCODINGS, LLAMA3, Family
+from tracetui.models.tokenizers.json_tokenizer import JsonTokenizer
+from tracetui.models.tokenizers.protocol import Tokenizer
+from tracetui.models.tokenizers.rank_tokenizer import RankTokenizer
+from tracetui.models.tokenizers.ranks import read_ranks
+from tracetui.models.tokenizers.whereabouts import find_rank_file, in_folder
+
+BUILTIN_RANKS = Path(__file__).with_name("builtin.tiktoken")
+_FEWEST_RANKS = 256
+
+
+def load_tokenizer(spec: str, vocab_size: int, bos: int | None = None) -> Tokenizer:
+    """The tokenizer for a model with `vocab_size` token ids; nothing is ever downloaded.
+
+    `spec` is `builtin`, a rank file, a tokenizer.json, a folder with one of them, or an encoding's name
+    (`cl100k_base`) whose rank file is at hand. `bos` is put in front of prompts by the named encodings, which
+    have no begin-of-text token of their own; the others know theirs. Raises InputError.
+    """
+    if spec == "builtin":
+        return _builtin(vocab_size)
+    if spec in ENCODINGS:
+        return _from_ranks(find_rank_file(ENCODINGS[spec]), ENCODINGS[spec], vocab_size, bos)
+    path = Path(spec)
+    if path.is_dir():
+        path = in_folder(path)
+    if path.suffix == ".json":
+        return JsonTokenizer(path, vocab_size)
+    if not path.exists():
+        raise bad_field(
+            "tokenizer", "name", f"no such file or folder, nor one of builtin, {', '.join(ENCODINGS)}", spec
+        )
+    family = ENCODINGS.get(path.stem, LLAMA3) if path.suffix == ".tiktoken" else LLAMA3
+    return _from_ranks(path, family, vocab_size, bos)
+
+
+def _builtin(vocab_size: int) -> Tokenizer:
+    """Cut to the model's vocabulary: ranks stand in order of merging, so the first of them are a tokenizer too."""
+    ranks = read_ranks(BUILTIN_RANKS)
+    specials = len(BUILTIN.specials(0))
+    kept = min(len(ranks), vocab_size - specials)
+    if kept < _FEWEST_RANKS:
+        fewest = _FEWEST_RANKS + specials
+        raise InputError(
+            f"tokenizer: builtin: needs a model of at least {fewest} token ids (all bytes and {specials} special "
+            f"tokens), got {vocab_size}; give token ids instead of text"
+        )
+    name = f"built-in byte-level BPE, {kept:,} tokens (not the model's own)"
+    return RankTokenizer(name, {token: rank for token, rank in ranks.items() if rank < kept}, BUILTIN, vocab_size)
+
+
+def _from_ranks(path: Path, family: Family, vocab_size: int, bos: int | None) -> Tokenizer:
+    ranks = read_ranks(path, family.holes)
+    if family.ranks is not None and len(ranks) != family.ranks:
+        raise bad_field(path, family.name, f"its rank file has {family.ranks:,} tokens", f"{len(ranks):,}")
+    known = len(ranks) + len(family.specials(len(ranks)))
+    name = f"{path.name} of {path.absolute().parent} ({family.name}, {known:,} tokens)"
+    return RankTokenizer(name, ranks, family, vocab_size, bos)

@@ -1,0 +1,47 @@
+"""Where the files of a tokenizer are looked for; never on the network."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from tracetui.errors import InputError, bad_field
+from tracetui.models.tokenizers.families import Family
+from tracetui.paths import config_dir
+
+_PUBLISHED = "https://openaipublic.blob.core.windows.net/encodings/{name}.tiktoken"
+
+
+def find_rank_file(family: Family) -> Path:
+    """The rank file of a named encoding, from tiktoken's cache, the current folder or the user's own.
+
+    Raises InputError that lists every place looked at.
+    """
+    name = family.file or family.name
+    places = [*_cached(name), Path.cwd() / f"{name}.tiktoken", config_dir() / f"{name}.tiktoken"]
+    for place in places:
+        if place.is_file():
+            return place
+    looked = ", ".join(str(place) for place in places)
+    raise InputError(f"tokenizer: {family.name}: its rank file is not at hand; looked for {looked}")
+
+
+def _cached(name: str) -> list[Path]:
+    """tiktoken's cached file of that encoding: named by the hash of its address; an empty variable means no cache."""
+    default = str(Path(tempfile.gettempdir()) / "data-gym-cache")
+    folder = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR", default))
+    key = hashlib.sha1(_PUBLISHED.format(name=name).encode(), usedforsecurity=False).hexdigest()
+    return [Path(folder) / key] if folder else []
+
+
+def in_folder(folder: Path) -> Path:
+    """The tokenizer file of a model's folder; Meta's own form (with a params.json) goes by its rank file."""
+    names = ["tokenizer.json", "tokenizer.model"]
+    if (folder / "params.json").is_file():
+        names.reverse()
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise bad_field(folder, "tokenizer", "the folder has neither tokenizer.json nor tokenizer.model")
