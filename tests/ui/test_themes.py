@@ -256,6 +256,8 @@ WRONG = {
     '[variables]\ntext-muted = "#zz"': ("variables.text-muted", "a colour", "'#zz'"),
     '[variables]\nborder = "red; } * { display: none"': ("variables.border", "a colour", "'red; }"),
     '[variables]\nlink-style = "bold shiny"': ("variables.link-style", "the words", "'bold shiny'"),
+    '[variables]\nborder = "auto 60%"': ("variables.border", "a colour", "'auto 60%'"),
+    '[variables]\nbackground-darken-1 = "red 50%"': ("variables", "can't mix", "red 50%"),
     "heatmap = []": ("heatmap", "a table", "[]"),
     '[heatmap]\nnan = "red"': ("heatmap.nan", '"#rrggbb"', "'red'"),
     "[heatmap]\nmasked = 0": ("heatmap.masked", '"#rrggbb"', "0"),
@@ -290,7 +292,7 @@ def test_a_name_that_textual_could_not_choose_is_refused(name: object) -> None:
 def test_all_wrong_fields_are_named_at_once() -> None:
     users('dark = 1\naccent = "no"\n[variables]\nstop = "no"\n[heatmap]\nnan = "no"')
     fields = [warning.split(": ")[1] for warning in load_themes()[1]]
-    assert fields == ["accent", "name", "dark", "primary", "variables.stop", "heatmap.nan"]
+    assert fields == ["accent", "primary", "name", "dark", "variables.stop", "heatmap.nan"]
 
 
 def test_an_unknown_field_is_named_and_the_theme_kept() -> None:
@@ -389,3 +391,18 @@ def test_failing_to_remember_is_silent() -> None:
     paths.state_dir().write_text("a file where the folder should be")
     remember_theme("tracetui-light")
     assert remembered_theme() == DEFAULT_THEME
+
+
+def test_the_documented_sample_is_complete_and_loads_without_a_warning() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "themes.md").read_text(encoding="utf-8")
+    theme_file, unused = read_theme(users(text.split("```toml\n")[1].split("```")[0]))
+    assert unused == []
+    assert set(MEANINGS) <= set(theme_file.theme.variables)
+    assert all(f"`{name}`" in text for name in SHIPPED)
+    for line in text.split("[heatmap]")[0].split("\n"):
+        name = line.split("=")[0].strip()
+        if name in MEANINGS:
+            assert MEANINGS[name].split(",")[0].split(";")[0] in line, name
+    found = colours(theme_file.theme)
+    for meaning in set(MEANINGS) - NOT_TEXT:
+        assert contrast(found[meaning], found["surface"]) >= 4.5, meaning

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ _FIELDS = frozenset({"name", "dark", "boost", "variables", "heatmap", *_COLOURS,
 _HEATMAP_FIELDS = frozenset({"sequential", "diverging", "nan", "masked"})
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,39}")
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")
-_WITH_ALPHA = re.compile(r"(.+?)(?:\s+\d{1,3}%)?")
+_WITH_OPACITY = re.compile(r"(.+?)(?:\s+\d{1,3}%)?")
 _MOST_STOPS = 32
 
 
@@ -98,44 +98,75 @@ class _Check:
         self.wrong.append(str(bad_field(self.path, field, problem, found)))
 
     def _unused(self, table: Mapping[str, object], known: frozenset[str], prefix: str = "") -> None:
-        for field in table.keys() - known:
-            self.unused.append(str(bad_field(self.path, f"{prefix}{field}", "is not a field of a theme; ignored")))
+        for field in table:
+            if field not in known:
+                self.unused.append(str(bad_field(self.path, f"{prefix}{field}", "is not a field of a theme; ignored")))
 
     def theme(self, table: Mapping[str, object]) -> Theme:
         self._unused(table, _FIELDS)
         fields: dict[str, Any] = {name: table[name] for name in _COLOURS if self._opaque(table, name, name)}
-        if self._text(table, "boost", "boost") and self._colour(table["boost"], "boost"):
-            fields["boost"] = table["boost"]
         fields |= {name: table[name] for name in _SHARES if self._share(table, name)}
-        name, dark = table.get("name"), table.get("dark", True)
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            self._wrong("name", "must be up to 40 letters, digits, blanks and `_.-`", name)
-        if not isinstance(dark, bool):
-            self._wrong("dark", "must be true or false", dark)
+        if self._boost(table):
+            fields["boost"] = table["boost"]
         if "primary" not in table:
             self._wrong("primary", "is missing: a theme needs at least a name and this colour")
-        plain = Theme(**({"name": "unnamed", "primary": "#808080"} | fields | {"name": str(name), "dark": bool(dark)}))
-        plain.variables = self._variables(table.get("variables", {}), plain)
-        return plain
+        theme = Theme(**({"primary": "#808080"} | fields), name=self._name(table), dark=self._dark(table))
+        theme.variables = self._variables(table.get("variables", {}), theme)
+        return theme
+
+    def _name(self, table: Mapping[str, object]) -> str:
+        name = table.get("name")
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            self._wrong("name", "must be up to 40 letters, digits, blanks and `_.-`", name)
+        return str(name)
+
+    def _dark(self, table: Mapping[str, object]) -> bool:
+        dark = table.get("dark", True)
+        if not isinstance(dark, bool):
+            self._wrong("dark", "must be true or false", dark)
+        return bool(dark)
+
+    def _boost(self, table: Mapping[str, object]) -> bool:
+        """The one colour of a theme's own fields that may be transparent."""
+        if not self._text(table, "boost", "boost"):
+            return False
+        if parsed(str(table["boost"])) is not None:
+            return True
+        self._wrong("boost", 'must be a colour, as in "#ffffff0a"', table["boost"])
+        return False
 
     def _variables(self, table: object, theme: Theme) -> dict[str, str]:
         if not isinstance(table, dict):
             self._wrong("variables", "must be a table", table)
             return {}
-        known = frozenset(theme.to_color_system().generate()) | frozenset(MEANINGS)
-        self._unused(table, known, "variables.")
-        return {name: table[name] for name in table.keys() & known if self._variable(table, name)}
+        defaults = theme.to_color_system().generate()
+        self._unused(table, frozenset(defaults) | frozenset(MEANINGS), "variables.")
+        kept = {name: value for name, value in table.items() if name in MEANINGS and self._meaning(table, name)}
+        kept |= {name: value for name, value in table.items() if name in defaults and self._own(table, name, defaults)}
+        try:
+            replace(theme, variables=kept).to_color_system().generate()
+        except ColorParseError as error:
+            self._wrong("variables", f"Textual can't mix its shades: {error}")
+            return {}
+        return kept
 
-    def _variable(self, table: Mapping[str, object], name: str) -> bool:
-        field = f"variables.{name}"
-        if name in MEANINGS:
-            return self._opaque(table, name, field)
+    def _meaning(self, table: Mapping[str, object], name: str) -> bool:
+        return self._opaque(table, name, f"variables.{name}")
+
+    def _own(self, table: Mapping[str, object], name: str, defaults: Mapping[str, str]) -> bool:
+        """Whether a variable of Textual's own has a value that its style sheets can use."""
+        field, default = f"variables.{name}", defaults[name]
         if not self._text(table, name, field):
             return False
         value = str(table[name])
         if "style" in name.split("-"):
             return self._styles(value, field)
-        return value == "initial" or self._colour(value, field)
+        found = _WITH_OPACITY.fullmatch(value)
+        base = found[1] if found else ""
+        if value == default or parsed(base) is not None or (base == "auto" and default.startswith("auto")):
+            return True
+        self._wrong(field, 'must be a colour, as in "#7fb0e0" or "#7fb0e0 60%"', value)
+        return False
 
     def _styles(self, value: str, field: str) -> bool:
         if value.split() and all(word in VALID_STYLE_FLAGS for word in value.split()):
@@ -148,15 +179,6 @@ class _Check:
             self._wrong(field, "must be a string", table[name])
             return False
         return name in table
-
-    def _colour(self, value: object, field: str) -> bool:
-        """Whether it is a colour, or `auto`, with an opacity or without."""
-        found = _WITH_ALPHA.fullmatch(str(value))
-        base = found[1] if found else ""
-        if base == "auto" or (parsed(base) is not None):
-            return True
-        self._wrong(field, 'must be a colour, as in "#7fb0e0" or "auto 60%"', value)
-        return False
 
     def _opaque(self, table: Mapping[str, object], name: str, field: str) -> bool:
         if not self._text(table, name, field):
