@@ -317,7 +317,7 @@ def test_an_unknown_field_is_named_and_the_theme_kept() -> None:
         (b"x = " + b"9" * 5_000, "is no TOML file"),
         (b"#" * (64 * 1024 + 1), "larger than"),
         (b"version https://git-lfs.github.com/spec/v1\n", "git-lfs pointer"),
-        (b"", "name: must be"),
+        (b"", "primary: is missing"),
     ],
 )
 def test_a_file_that_is_no_theme_is_reported(content: bytes, says: str) -> None:
