@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.models.tokenizers import samples
 from tracetui.errors import InputError
-from tracetui.models.tokenizers import Tokenizer, check_ids
+from tracetui.models.tokenizers import Tokenizer, check_ids, load_tokenizer
 
 KINDS = ["builtin", "cut builtin", "Llama 3", "byte-level json", "sentencepiece json"]
 
@@ -92,6 +92,13 @@ def test_special_token_far_inside_a_long_run_is_found(tokenizers: dict[str, Toke
 def test_lone_surrogate_is_refused_with_its_place(tokenizer: Tokenizer) -> None:
     with pytest.raises(InputError, match=re.escape("character 2: is a lone surrogate") + r".*U\+D83D"):
         tokenizer.encode("ab\ud83d")
+
+
+def test_prompt_with_an_id_that_the_model_lacks_is_refused(tmp_path: Path) -> None:
+    ranks = samples.llama3_file(tmp_path / "tokenizer.model")
+    for file in (ranks, samples.byte_level_json(tmp_path / "b.json"), samples.sentencepiece_json(tmp_path / "s.json")):
+        with pytest.raises(InputError, match=r"id \d+ is outside the model's vocabulary of 258 tokens"):
+            load_tokenizer(str(file), 258).encode("the")
 
 
 def test_ids_beyond_the_vocabulary_name_both_numbers(tmp_path: Path) -> None:
