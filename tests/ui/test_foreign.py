@@ -104,7 +104,7 @@ class Gallery(App[None]):
 
     def on_mount(self) -> None:
         table = self.query_one("#table", DataTable)
-        table.add_column(safe_text(self.foreign), width=60)
+        table.add_column(safe_text(self.foreign), width=240)
         table.add_row(safe(self.foreign))
         notify(self, self.foreign, title=self.foreign, severity="error")
 
@@ -121,7 +121,7 @@ def without_blanks(text: str) -> str:
 
 async def check_gallery(foreign: str) -> None:
     shown = without_blanks(visible(foreign))
-    async with Gallery(foreign).run_test(size=(90, 40), notifications=True) as pilot:
+    async with Gallery(foreign).run_test(size=(260, 40), notifications=True) as pilot:
         await pilot.pause()
         app = pilot.app
         for selector in ("#static", "#label", "#title", "#tree", "#table"):
