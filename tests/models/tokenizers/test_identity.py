@@ -72,7 +72,7 @@ def test_special_token_in_the_text_is_one_by_choice(tokenizer: Tokenizer) -> Non
     assert len(tokenizer.encode(text, specials=False)) > len(tokenizer.encode(text))
 
 
-@pytest.mark.parametrize("char", [" ", "a", "!", "\n", "1", "火", "\u00a0"])
+@pytest.mark.parametrize("char", [" ", "a", "\n", "火"])
 def test_long_runs(tokenizer: Tokenizer, char: str) -> None:
     text = f"start {char * 100_000} end"
     assert samples.body(tokenizer.encode(text)) == text.encode()
