@@ -97,7 +97,7 @@ class MetaCheckpoint:
             raise RunError(f"{self._path}: was changed or removed while it was in use; start again")
         tensor = self._tensors[meta_name(spec.name) or ""].detach()
         order = self._row_order(spec, rows)
-        if order is None and tensor.dtype == spec.dtype and tensor.is_contiguous():
+        if order is None and tensor.dtype == spec.dtype and tensor.is_contiguous() and _is_aligned(tensor):
             tick(spec.nbytes())
             return tensor
         return _copied(tensor, order, spec.dtype, tick)
@@ -138,6 +138,11 @@ def halves_order(heads: int, rows: int) -> torch.Tensor:
     """The row of Meta's wq or wk [H*K,D] that stands at each row of transformers' q_proj or k_proj, [H*K]."""
     pairs = torch.arange(rows).view(heads, -1, 2)  # [H,K/2,2]
     return pairs.transpose(1, 2).reshape(rows)  # [H*K]
+
+
+def _is_aligned(tensor: torch.Tensor) -> bool:
+    """torch.save aligns every record; other zip programs put them anywhere."""
+    return tensor.data_ptr() % tensor.element_size() == 0
 
 
 def _copied(tensor: torch.Tensor, order: torch.Tensor | None, dtype: torch.dtype, tick: Tick) -> torch.Tensor:

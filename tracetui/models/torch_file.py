@@ -1,8 +1,14 @@
-"""A torch.save file mapped into memory: every tensor a view of the file, none of them read yet."""
+"""A torch.save file mapped into memory: every tensor a view of the file, none of them read yet.
+
+torch.load is not used. It would trust the directory, and its map of the whole file counts as memory that the
+program may fill, which the system refuses for files larger than the machine: just those of which a few layers
+are wanted. As the readers beside this module know where every tensor lies, no unpickler is needed either.
+"""
 
 from __future__ import annotations
 
-import warnings
+import mmap
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,26 +21,26 @@ from tracetui.paths import open_regular
 from tracetui.text import visible
 
 _BYTE_ORDER_BYTES = 6
+_NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
+"""Named by Python from 3.13 on."""
 
 
 def map_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file that holds a flat state dict, in the file's own names.
+    """The tensors of a file that holds a flat state dict, in the file's own names; writing to them is private.
 
-    Where everything lies is read and checked by ourselves first; then torch maps the file, and what it made
-    must be what was checked. Raises InputError reading `file: tensor: problem, got …`.
+    Raises InputError reading `file: tensor: problem, got …` for a file that is not what torch.save makes.
     """
     records = read_directory(path)
     _check_byte_order(path, records)
     layouts = read_layouts(_read(path, records, "data.pkl", MAX_PICKLE_BYTES), path)
     for name, layout in layouts.items():
         _check_record(path, name, layout, records)
-    tensors = _map(path)
-    _check_mapped(path, tensors, layouts, records)
-    return tensors
+    mapped = _map(path)
+    return {name: _window(mapped, layout, records[layout.storage.record].start) for name, layout in layouts.items()}
 
 
 def _check_byte_order(path: Path, records: Mapping[str, StoredRecord]) -> None:
-    """Files from before torch 2.1 don't say; torch takes them for little, as nearly every machine is."""
+    """Files from before torch 2.1 don't say; they are little, as nearly every machine is."""
     if "byteorder" in records and (said := _read(path, records, "byteorder", _BYTE_ORDER_BYTES)) != b"little":
         raise bad_field(path, "byteorder", "must be little", said)
 
@@ -51,50 +57,28 @@ def _read(path: Path, records: Mapping[str, StoredRecord], name: str, limit: int
 
 def _check_record(path: Path, name: str, layout: TensorLayout, records: Mapping[str, StoredRecord]) -> None:
     storage = layout.storage
-    shown = visible(name, 80)
+    shown, record_shown = visible(name, 80), visible(storage.record, 60)
     record = records.get(storage.record)
     if record is None:
-        raise InputError(f"{path}: {shown}: its record {visible(storage.record, 60)} is missing")
+        raise InputError(f"{path}: {shown}: its record {record_shown} is missing")
     if record.size != storage.nbytes:
-        raise bad_field(
-            path, shown, f"its record {storage.record} must have {storage.nbytes:,} bytes, got {record.size:,}"
-        )
+        problem = f"its record {record_shown} must have {storage.nbytes:,} bytes, got {record.size:,}"
+        raise bad_field(path, shown, problem)
 
 
-def _map(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found: dict[str, torch.Tensor] = torch.load(str(path), map_location="cpu", mmap=True, weights_only=True)
-    except Exception as error:
-        # Its text is left out: it advises to load the file unsafely.
-        raise InputError(f"{path}: torch refuses to map it ({type(error).__name__})") from None
-    return found
+def _map(path: Path) -> mmap.mmap:
+    """The whole file, readable and privately writable, without a claim on memory."""
+    with open_regular(path) as file:
+        try:
+            return mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE | _NO_RESERVE, mmap.PROT_READ | mmap.PROT_WRITE)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise InputError(f"{path}: can't be mapped into memory: {reason}") from error
 
 
-def _check_mapped(
-    path: Path,
-    tensors: Mapping[str, torch.Tensor],
-    layouts: Mapping[str, TensorLayout],
-    records: Mapping[str, StoredRecord],
-) -> None:
-    """Every tensor is the window that was checked, and all lie as far apart in memory as in the file."""
-    bases = set()
-    sound = tensors.keys() == layouts.keys()
-    for name, layout in layouts.items():
-        tensor = tensors.get(name)
-        sound = sound and isinstance(tensor, torch.Tensor) and _window(tensor) == _expected(layout)
-        if sound and tensor is not None and layout.storage.nbytes:
-            bases.add(tensor.untyped_storage().data_ptr() - records[layout.storage.record].start)
-    if not sound or len(bases) > 1:
-        raise InputError(f"{path}: torch finds other tensors in it than its directory describes")
-
-
-def _window(tensor: torch.Tensor) -> tuple[object, ...]:
-    nbytes = tensor.untyped_storage().nbytes()
-    return tensor.dtype, tuple(tensor.shape), tensor.stride(), tensor.storage_offset(), nbytes
-
-
-def _expected(layout: TensorLayout) -> tuple[object, ...]:
+def _window(mapped: mmap.mmap, layout: TensorLayout, start: int) -> torch.Tensor:
     dtype = getattr(torch, layout.dtype)
-    return dtype, layout.shape, layout.strides, layout.offset, layout.storage.nbytes
+    if not layout.numel:
+        return torch.empty_strided(layout.shape, layout.strides, dtype=dtype)
+    values = torch.frombuffer(mapped, dtype=dtype, count=layout.storage.numel, offset=start)  # [numel]
+    return values.as_strided(layout.shape, layout.strides, layout.offset)

@@ -1,0 +1,392 @@
+"""Files that are not what torch.save makes of a state dict: refused by name, with nothing of them read or run."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import struct
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.models.meta_files import State, rewrite_zip
+from tracetui.errors import InputError
+from tracetui.models.torch_file import map_tensors
+from tracetui.models.torch_pickle import read_layouts
+from tracetui.models.torch_zip import read_directory
+
+
+def state() -> State:
+    return {"a.weight": torch.arange(12.0).view(3, 4), "b.weight": torch.arange(8, dtype=torch.bfloat16)}
+
+
+def whole() -> bytes:
+    out = io.BytesIO()
+    torch.save(state(), out)
+    return out.getvalue()
+
+
+WHOLE = whole()
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    path = tmp_path / "consolidated.00.pth"
+    torch.save(state(), path)
+    return path
+
+
+def refusal(path: Path) -> str:
+    """What is said of the file, without its path; checked to be one line that a terminal may show."""
+    with pytest.raises(InputError) as error:
+        map_tensors(path)
+    said = str(error.value)
+    assert said.startswith(f"{path}: ")
+    assert said.isprintable(), said
+    assert "weights_only=False" not in said
+    return said.removeprefix(f"{path}: ")
+
+
+def member(path: Path, name: str, content: bytes | None, compression: int = zipfile.ZIP_STORED) -> None:
+    """Write the file again with one member's content replaced, or left out."""
+    rewrite_zip(path, lambda found, old: content if found.endswith(f"/{name}") else old, compression)
+
+
+def program(path: Path) -> bytes:
+    with zipfile.ZipFile(path) as archive:
+        return archive.read("consolidated.00/data.pkl")
+
+
+def replace_in_program(path: Path, old: bytes, new: bytes) -> None:
+    found = program(path)
+    assert old in found
+    member(path, "data.pkl", found.replace(old, new, 1))
+
+
+def test_what_torch_saves_is_mapped(saved: Path) -> None:
+    found = map_tensors(saved)
+    assert found.keys() == state().keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in state().items())
+
+
+def test_every_form_that_torch_saves_is_read(tmp_path: Path) -> None:
+    layer = torch.nn.Linear(3, 4)
+    base = torch.arange(20.0)
+    tied = {"one": base[2:14].view(3, 4), "other": base.view(4, 5).T, "all": base}
+    kinds = {
+        str(dtype): torch.zeros(3, dtype=dtype) for dtype in (torch.bool, torch.int64, torch.uint8, torch.complex64)
+    }
+    for index, wanted in enumerate(
+        (layer.state_dict(), dict(layer.named_parameters()), tied, kinds, {"e": torch.empty(0, 3)})
+    ):
+        path = tmp_path / f"{index}.pth"
+        torch.save(wanted, path)
+        found = map_tensors(path)
+        assert found.keys() == wanted.keys()
+        for name, tensor in wanted.items():
+            assert torch.equal(found[name], tensor.detach())
+            assert found[name].stride() == tensor.stride()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a git-lfs pointer"),
+        (b"<!DOCTYPE html><html>", "is an HTML page"),
+        (b"GGUF\x03\x00\x00\x00", "is a GGUF file"),
+        (b"\x1f\x8b\x08\x00" + b"\0" * 60, "is gzip-compressed"),
+        (b"hello, this is text", "is not a file of torch.save"),
+        (b"PK\x03\x04", "is cut short: 4 bytes"),
+        (b"PK\x03\x04" + b"\0" * 100, "is cut short: 104 bytes"),
+        (b"PK\x05\x06" + b"\0" * 18, "is not a file of torch.save"),
+    ],
+)
+def test_what_is_no_checkpoint_at_all_is_told_for_what_it_is(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "consolidated.00.pth"
+    path.write_bytes(content)
+    assert refusal(path).startswith(said)
+
+
+def test_a_pipe_or_folder_is_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert refusal(tmp_path / "pipe") == "is not a regular file"
+    assert refusal(tmp_path) == "is not a regular file"
+
+
+def test_the_old_format_is_refused_with_how_to_save_it_again(saved: Path) -> None:
+    torch.save(state(), saved, _use_new_zipfile_serialization=False)
+    assert "old format" in refusal(saved)
+    assert "torch.save(torch.load(f, weights_only=True), f)" in refusal(saved)
+
+
+def test_a_file_cut_anywhere_is_refused(saved: Path) -> None:
+    whole = saved.read_bytes()
+    for size in [*range(0, len(whole), 97), len(whole) - 1, len(whole) - 22, len(whole) - 42]:
+        saved.write_bytes(whole[:size])
+        refusal(saved)
+
+
+def test_a_compressed_record_is_refused(saved: Path) -> None:
+    rewrite_zip(saved, lambda name, content: content, zipfile.ZIP_DEFLATED)
+    assert "is compressed; save the file again" in refusal(saved)
+
+
+@pytest.mark.parametrize("size", [0, 47, 49])
+def test_a_record_of_another_size_is_refused_before_torch_maps_it(saved: Path, size: int) -> None:
+    member(saved, "data/0", b"\0" * size)
+    assert refusal(saved) == f"a.weight: its record data/0 must have 48 bytes, got {size}"
+
+
+def test_a_missing_record_is_refused(saved: Path) -> None:
+    member(saved, "data/1", None)
+    assert refusal(saved) == "b.weight: its record data/1 is missing"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("byteorder", b"big", "byteorder: must be little, got b'big'"),
+        ("byteorder", b"little endian", "byteorder: has 13 bytes, at most 6 are read"),
+        ("data.pkl", None, "data.pkl: is missing"),
+        ("data.pkl", b"", "data.pkl: is damaged"),
+        ("data.pkl", b"\x80\x02}", "data.pkl: is damaged"),
+        ("data.pkl", b"\x80\x02.", "data.pkl: is damaged"),
+        ("data.pkl", b"\0" * (4 * 2**20 + 1), "data.pkl: has 4,194,305 bytes"),
+    ],
+)
+def test_other_members_are_checked(saved: Path, name: str, content: bytes | None, said: str) -> None:
+    member(saved, name, content)
+    assert refusal(saved).startswith(said)
+
+
+def test_a_file_from_before_byteorder_was_written_is_read(saved: Path) -> None:
+    member(saved, "byteorder", None)
+    assert torch.equal(map_tensors(saved)["a.weight"], state()["a.weight"])
+
+
+def test_a_torchscript_archive_is_refused(saved: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), str(saved))
+    assert refusal(saved).startswith("consolidated.00/code/__torch__/")
+
+
+class Runs:
+    """Would run a function of the attacker's choice when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return os.mkdir, (self.where,)
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"model": state()}, "model: must be a tensor, got a dict of 2; save that dict alone as the file"),
+        ({**state(), "step": 3}, "step: must be a tensor, got a int"),
+        ({**state(), "names": ["x"]}, "names: must be a tensor, got a list"),
+        ({**state(), "no": None}, "no: must be a tensor, got None"),
+        ({**state(), "\x1b[31mred": 1.5}, "␛[31mred: must be a tensor, got a float"),
+        ({1: torch.zeros(1)}, "data.pkl: every name must be a text, got a int"),
+        ({("a",): torch.zeros(1)}, "data.pkl: every name must be a text, got a tuple"),
+        (torch.zeros(2), "data.pkl: must hold a dict of tensors, got a TensorLayout"),
+        ([torch.zeros(2)], "data.pkl: must hold a dict of tensors, got a list"),
+        ({"a": np.zeros(2)}, "data.pkl: asks for numpy"),
+        ({"a": torch.zeros(2).to(torch.float8_e4m3fn)}, "data.pkl: asks for torch"),
+        ({"a": torch.zeros(2).to_sparse()}, "data.pkl: asks for torch._utils._rebuild_sparse_tensor, which"),
+        ({"a": torch.device("cpu")}, "data.pkl: asks for torch.device, which a plain state dict doesn't need"),
+        (torch.nn.Linear(2, 2), "data.pkl: asks for torch.nn.modules.linear.Linear, which"),
+    ],
+)
+def test_what_is_no_flat_state_dict_is_refused(saved: Path, content: object, said: str) -> None:
+    torch.save(content, saved)
+    assert refusal(saved).startswith(said)
+
+
+def test_code_in_the_pickle_is_not_run(saved: Path, tmp_path: Path) -> None:
+    torch.save({"a": Runs(str(tmp_path / "made"))}, saved)
+    assert refusal(saved).startswith("data.pkl: asks for posix.mkdir, which")
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_name_that_torch_would_allow_to_take_all_memory_is_refused(saved: Path) -> None:
+    member(saved, "data.pkl", b"\x80\x02cbuiltins\nbytearray\n\x8a\x06\0\0\0\0\0\x10\x85R.")
+    assert refusal(saved).startswith("data.pkl: asks for builtins.bytearray, which")
+
+
+@pytest.mark.parametrize("protocol", [3, 4])
+def test_another_pickle_protocol_is_refused(saved: Path, protocol: int) -> None:
+    torch.save(state(), saved, pickle_protocol=protocol)
+    assert refusal(saved) == f"data.pkl: is written in pickle protocol {protocol}, torch.save's own is 2"
+
+
+def test_a_tensor_that_reaches_beyond_its_storage_is_refused(saved: Path) -> None:
+    before = struct.pack("<B", 0) + b"K\x03K\x04\x86"
+    assert before[1:] in program(saved)
+    replace_in_program(saved, b"K\x03K\x04\x86", b"K\x03K\x05\x86")
+    assert refusal(saved) == "a.weight: reaches 13 elements into a storage of 12"
+
+
+@pytest.mark.parametrize(
+    ("shape", "strides", "offset"),
+    [((3, 4), (4,), 0), ((3, 4), (4, -1), 0), ((-3, 4), (4, 1), 0), ((3, 4), (4, 1), -1), ((3, "4"), (4, 1), 0),
+     ((3, True), (4, 1), 0), ((2**62, 1), (0, 0), 0), ((1,) * 9, (1,) * 9, 0), ((3, 4.0), (4, 1), 0)],
+)  # fmt: skip
+def test_shapes_that_make_no_tensor_are_refused(
+    shape: tuple[object, ...], strides: tuple[object, ...], offset: int
+) -> None:
+    with pytest.raises(InputError, match="its shape, strides or offset make no tensor"):
+        read_layouts(layout_program(shape, strides, offset, 12), Path("f.pth"))
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6)), max_size=4), st.integers(0, 30), st.integers(0, 30))
+def test_a_window_is_accepted_exactly_when_torch_finds_room_for_it(
+    axes: list[tuple[int, int]], offset: int, numel: int
+) -> None:
+    shape, strides = tuple(size for size, _ in axes), tuple(stride for _, stride in axes)
+    try:
+        torch.empty(numel).as_strided(shape, strides, offset)
+        fits = True
+    except RuntimeError:
+        fits = 0 in shape
+    try:
+        found = read_layouts(layout_program(shape, strides, offset, numel), Path("f.pth"))
+        assert found["x"].shape == shape
+        assert fits
+    except InputError:
+        assert not fits
+
+
+def layout_program(shape: tuple[object, ...], strides: tuple[object, ...], offset: int, numel: int) -> bytes:
+    """The pickle of a dict with one tensor of this description."""
+
+    class Storage:
+        pass
+
+    class Tensor:
+        def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+            return torch._utils._rebuild_tensor_v2, (Storage(), offset, shape, strides, False, None)
+
+    class Pickler(pickle._Pickler):
+        def persistent_id(self, pickled: object) -> object:
+            return ("storage", torch.FloatStorage, "0", "cpu", numel) if isinstance(pickled, Storage) else None
+
+    out = io.BytesIO()
+    Pickler(out, 2).dump({"x": Tensor()})
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x02r\xff\xff\xff\x7f.",
+        b"\x80\x02h\x05.",
+        b"\x80\x02(((((.",
+        b"\x80\x02}K\x01K\x02s.",
+        b"\x80\x02}]u.",
+        b"\x80\x02K\x01(K\x02e.",
+        b"\x80\x02K\x01Q.",
+        b"\x80\x02ctorch\nFloatStorage\n)R.",
+        b"\x80\x02" + b"}" * 10_000 + b"\x85" * 100_000 + b".",
+        b"\x80\x02)" + b"q\x00h\x00h\x00\x87" * 200 + b"}q\x01h\x00Ns.",
+        b"\x80\x02X\xff\xff\xff\x7fabc.",
+        b"\x80\x04\x96\xff\xff\xff\xff\xff\xff\xff\x7f.",
+    ],
+)
+def test_hostile_programs_end_in_a_refusal(content: bytes) -> None:
+    with pytest.raises(InputError, match=r"^f.pth: data.pkl: "):
+        read_layouts(content, Path("f.pth"))
+
+
+@given(st.integers(0, 10**6), st.integers(0, 255), st.binary(max_size=3))
+@settings(max_examples=200)
+def test_whatever_is_done_to_a_file_its_tensors_stay_within_it(position: int, byte: int, inserted: bytes) -> None:
+    content = bytearray(WHOLE)
+    place = position % len(content)
+    content[place : place + 1] = bytes([byte]) + inserted
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "changed.pth"
+        path.write_bytes(content)
+        try:
+            found = map_tensors(path)
+        except InputError:
+            refusal(path)
+            return
+        sizes = [record.size for name, record in read_directory(path).items() if name.startswith("data/")]
+        assert all(tensor.untyped_storage().nbytes() in sizes for tensor in found.values())
+        for tensor in found.values():
+            tensor.sum()
+
+
+def test_every_byte_of_a_lying_directory_is_refused_or_of_no_weight(saved: Path) -> None:
+    """Times and attributes may change; names, sizes and places may not."""
+    content = saved.read_bytes()
+    refused = 0
+    for place in range(content.index(b"PK\x01\x02"), len(content)):
+        changed = bytearray(content)
+        changed[place] ^= 0x55
+        saved.write_bytes(changed)
+        try:
+            found = map_tensors(saved)
+        except InputError:
+            refused += 1
+            continue
+        assert found.keys() == state().keys(), place
+        assert all(torch.equal(found[name], tensor) for name, tensor in state().items()), place
+    assert refused > 100
+
+
+def test_a_name_that_stands_twice_is_refused(saved: Path) -> None:
+    for name in ("data/0", "DATA/0"):
+        torch.save(state(), saved)
+        with zipfile.ZipFile(saved, "a") as archive, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            archive.writestr(f"consolidated.00/{name}", b"\0" * 48)
+        assert refusal(saved) == f"consolidated.00/{name}: stands there twice"
+
+
+def test_a_file_larger_than_the_machine_is_mapped(saved: Path) -> None:
+    """Its numbers stand in 64 bits, and the system must not be asked for as much memory."""
+    rows, columns = 2**20, 2**18
+    write_sparse(saved, layout_program((rows, columns), (columns, 1), 0, rows * columns), rows * columns * 4)
+    found = map_tensors(saved)["x"]
+    assert found.shape == (rows, columns)
+    assert found[-1, -1] == 3.0
+
+
+def write_sparse(path: Path, layout: bytes, size: int) -> None:
+    """An archive whose data/0 is a hole of `size` bytes that ends with the float 3."""
+    with path.open("wb") as file:
+
+        def record(name: bytes, content: bytes, length: int) -> tuple[bytes, int, int]:
+            header = file.tell()
+            file.write(
+                struct.pack("<4s5H3L2H", b"PK\3\4", 45, 0, 0, 0, 0, 0, 2**32 - 1, 2**32 - 1, len(name), 0) + name
+            )
+            file.seek(length - len(content), os.SEEK_CUR)
+            file.write(content)
+            return name, length, header
+
+        made = [record(b"a/data/0", struct.pack("<f", 3.0), size), record(b"a/data.pkl", layout, len(layout))]
+        start = file.tell()
+        for name, length, header in made:
+            wide = struct.pack("<HH3Q", 1, 24, length, length, header)
+            low = (2**32 - 1, 2**32 - 1, len(name), len(wide), 0, 0, 0, 0, 2**32 - 1)
+            file.write(struct.pack("<4s6H3L5H2L", b"PK\1\2", 45, 45, 0, 0, 0, 0, 0, *low) + name + wide)
+        end = file.tell()
+        file.write(struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, 2, 2, end - start, start))
+        file.write(struct.pack("<4sLQL", b"PK\6\7", 0, end, 1))
+        file.write(struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 2**16 - 1, 2**16 - 1, 2**32 - 1, 2**32 - 1, 0))
