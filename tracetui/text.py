@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 
 _SYMBOLS = {"\n": "⏎", "\t": "⇥", "\r": "␍", "\x7f": "␡"}
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -15,14 +16,18 @@ def visible(foreign: str, limit: int = 400) -> str:
     """The text with every control, bidi, zero-width and lone surrogate character shown as a symbol.
 
     The result carries no character that a terminal acts on, at most `_MAX_MARKS` combining marks in
-    a row, and at most `limit` characters. It is not markup-safe: the UI wraps it in Content.
+    a row, and stands for at most `limit` characters. It is not markup-safe: the UI wraps it in Content.
     """
+    return _shown(foreign, limit, _visible_char)
+
+
+def _shown(foreign: str, limit: int, show: Callable[[str], str]) -> str:
     shown: list[str] = []
     marks = 0
     for char in foreign[:limit]:
         marks = marks + 1 if _joins(char) else 0
         if marks <= _MAX_MARKS:
-            shown.append(_visible_char(char))
+            shown.append(show(char))
     if len(foreign) > limit:
         shown.append("…")
     return "".join(shown)
@@ -48,10 +53,9 @@ def _modifies(char: str) -> bool:
     return "\ufe00" <= char <= "\ufe0f" or "\U0001f3fb" <= char <= "\U0001f3ff" or "\U000e0100" <= char <= "\U000e01ef"
 
 
-def token_text(token: bytes) -> str:
+def token_text(token: bytes, limit: int = 400) -> str:
     """A token's exact bytes as text: blanks as `·`, newlines as `⏎`, bytes that are no UTF-8 as `<0xE2>`."""
-    decoded = token.decode("utf-8", errors="surrogateescape")
-    return "".join(_token_char(char) for char in decoded)
+    return _shown(token.decode("utf-8", errors="surrogateescape"), limit, _token_char)
 
 
 def _token_char(char: str) -> str:

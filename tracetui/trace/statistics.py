@@ -40,9 +40,14 @@ NO_STATISTICS = Statistics(0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0, 0, 0)
 
 
 def of_array(array: npt.NDArray[np.generic]) -> Statistics:
-    """The statistics of an array, in float64 and two passes: the reference that faster ways must equal."""
+    """The statistics of an array, in float64 and two passes: the reference that faster ways must equal.
+
+    Complex numbers count with their magnitude.
+    """
     if array.dtype == np.bool_:
         array = array.astype(np.uint8)
+    elif np.iscomplexobj(array):
+        array = np.abs(array)
     wide = array.astype(np.float64, copy=False).reshape(-1)
     finite = wide[np.isfinite(wide)]
     nan = int(np.isnan(wide).sum())

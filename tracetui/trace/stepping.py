@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import Enum
 
-from tracetui.trace.record import Record
+from tracetui.trace.record import Record, is_layer, layer_of
 
 Target = Callable[[Record], bool]
 
@@ -44,13 +44,18 @@ def _next_layer(origin: Record) -> Target:
     ends at the first record outside of all layers, so that it never runs past what it looked for.
     """
     if origin.layer is None:
-        return lambda record: record.layer is not None and record.role == "" and record.depth <= origin.depth
+        return lambda record: is_layer(record.site)
     here, place = origin.layer, (origin.place, origin.part)
 
     def reached(record: Record) -> bool:
-        return record.layer is None or (record.layer != here and (record.place, record.part) == place)
+        return _outside(record) or (record.layer not in (None, here) and (record.place, record.part) == place)
 
     return reached
+
+
+def _outside(record: Record) -> bool:
+    """Outside of all layers; a module that they share runs inside whatever its path says."""
+    return record.layer is None and layer_of(record.parent) is None
 
 
 def encloses(outer: Record, inner: Record) -> bool:
