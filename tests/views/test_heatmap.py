@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.style import Style
 
 from tracetui.text import visible
@@ -132,6 +133,44 @@ def test_tinting_keeps_the_order_of_numbers() -> None:
     view, lines = picture(square(values), (100, 12), (0, 0), zoom=0)
     seen = pixel_colours(view, lines)[0, 1:64]
     assert len(set(seen.tolist())) >= 60
+
+
+@given(drawings(), st.data())
+def test_a_move_changes_nothing_but_what_depends_on_the_crosshair(
+    drawing: tuple[HeatmapData, tuple[int, int], tuple[int, int], int | None, bool], rest: st.DataObject
+) -> None:
+    data, size, cell, zoom, characters = drawing
+    palette = POLAR if next(iter(data.pyramids.values())).scale.diverging else LAGOON
+    before, lines = picture(data, size, cell, zoom, palette, characters)
+    step = pooled(before.layout.zoom)
+    there = (
+        rest.draw(
+            st.integers(before.top * step, min(data.rows.length, before.top * step + before.layout.shown_rows) - 1)
+        ),
+        rest.draw(
+            st.integers(
+                before.left * step, min(data.columns.length, before.left * step + before.layout.shown_columns) - 1
+            )
+        ),
+    )
+    after = look(before.layout, data.plan, there, before)
+    assert before.same_part(after)
+    pyramid = next(iter(data.pyramids.values()))
+    moved = draw(data, pyramid, after, Brush(palette, pyramid.scale, GROUND, characters), palette.name, LOOK)
+    covered = {
+        (x, y)
+        for left, top, width, height in before.crosshair() + after.crosshair()
+        for x in range(left, left + width)
+        for y in range(top, top + height)
+    }
+    for y, (one, other) in enumerate(zip(lines, moved, strict=True)):
+        for x, (old, new) in enumerate(zip(_columns(one), _columns(other), strict=True)):
+            assert old == new or (x, y) in covered
+
+
+def _columns(line: Line) -> list[tuple[str, Style | None]]:
+    """What stands in every column of the screen; a wide character stands in two."""
+    return [(char, style) for text, style, _ in line for char in text for _ in range(cell_len(char))]
 
 
 def test_labels_are_never_markup() -> None:

@@ -87,9 +87,11 @@ def draw(data: HeatmapData, pyramid: Pyramid, view: View, brush: Brush, palette_
     if layout.title:
         lines.append(title_line(data.title, pyramid.shape, width, look))
     lines += _axis_lines(data, view, look)
-    cells = _cell_lines(cell_keys(pyramid, view), brush)
-    for label, line in zip(row_labels(data.rows, view, look), _to_length(cells, layout.lines), strict=True):
-        lines.append(padded([*label, *line], width, look))
+    keys = cell_keys(pyramid, view)
+    cells = _cell_lines(keys, brush)
+    beside, below = (padded([], room, look) for room in (layout.room - keys.shape[1], layout.room))
+    for place, label in enumerate(row_labels(data.rows, view, look)):
+        lines.append([*label, *(cells[place] + beside if place < len(cells) else below)])
     if layout.legend:
         lines.append(legend_line(pyramid, brush, palette_name, pooled(layout.zoom), width, look))
     cell = view.row, view.column
@@ -105,10 +107,6 @@ def _axis_lines(data: HeatmapData, view: View, look: Look) -> list[Line]:
         both, one = f"{data.rows.name} ↓ {data.columns.name} →", f"{data.columns.name} →"
         lines[-1][0] = Segment(fit(both if cell_len(both) < left else one, left - 1, right=True) + " ", look.muted)
     return lines
-
-
-def _to_length(lines: list[Line], length: int) -> list[Line]:
-    return [*lines, *([] for _ in range(length - len(lines)))]
 
 
 def cell_keys(pyramid: Pyramid, view: View) -> Keys:

@@ -51,6 +51,7 @@ class Brush:
         self._glyphs = _glyphs(scale)
         self._text = _style(ground.text, ground.back)
         self._colours = _colours(palette, scale, ground)
+        self._looks: dict[int, tuple[str, Style]] = {}
         self._segments: dict[tuple[int, int], Segment] = {}
 
     def run(self, pair: int, length: int) -> Segment:
@@ -59,34 +60,36 @@ class Brush:
         if segment is None:
             if len(self._segments) >= _MOST_SEGMENTS:
                 self._segments.clear()
-            segment = self._in_characters(pair, length) if self._characters else self._in_colours(pair, length)
-            self._segments[pair, length] = segment
+            char, style = self._look(pair)
+            segment = self._segments[pair, length] = Segment(char * length, style)
         return segment
 
     def line(self, pairs: Sequence[int], lengths: Sequence[int]) -> list[Segment]:
         """One line from its runs."""
         return [self.run(pair, length) for pair, length in zip(pairs, lengths, strict=True)]
 
-    def _in_colours(self, pair: int, length: int) -> Segment:
+    def _look(self, pair: int) -> tuple[str, Style]:
+        """One style object a look, whatever the length: what turns styles into bytes then finds it at once."""
+        if pair not in self._looks:
+            self._looks[pair] = self._in_characters(pair) if self._characters else self._in_colours(pair)
+        return self._looks[pair]
+
+    def _in_colours(self, pair: int) -> tuple[str, Style]:
         mark, upper, lower = pair >> 16, self._colours[pair >> 8 & 255], self._colours[pair & 255]
         if mark == HALF and upper != lower:
-            return Segment(MARKS[HALF] * length, _style(upper, lower))
+            return MARKS[HALF], _style(upper, lower)
         if mark not in (0, HALF, RING):
-            return Segment(MARKS[mark] * length, _style(contrasting(upper), upper, bold=True))
-        return (
-            Segment(" " * length, _style(None, upper))
-            if upper == lower
-            else Segment("▀" * length, _style(upper, lower))
-        )
+            return MARKS[mark], _style(contrasting(upper), upper, bold=True)
+        return (" ", _style(None, upper)) if upper == lower else ("▀", _style(upper, lower))
 
-    def _in_characters(self, pair: int, length: int) -> Segment:
+    def _in_characters(self, pair: int) -> tuple[str, Style]:
         mark, upper, lower = pair >> 16, pair >> 8 & 255, pair & 255
         if mark not in (0, HALF, RING):
-            return Segment(MARKS[mark] * length, self._text + Style(bold=True))
+            return MARKS[mark], self._text + Style(bold=True)
         visible = [code for code in (upper, lower) if code != OUTSIDE]
         text = self._glyphs[max(code % HAIR for code in visible)] if visible else " "
         crossed = any(code >= HAIR for code in visible)
-        return Segment(text * length, self._text + Style(reverse=mark == RING, underline=crossed))
+        return text, self._text + Style(reverse=mark == RING, underline=crossed)
 
 
 def _glyphs(scale: Scale) -> list[str]:

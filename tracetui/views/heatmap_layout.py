@@ -109,6 +109,22 @@ class View:
             return None
         return (self.top + y // size) * step, (self.left + x // size) * step
 
+    def crosshair(self) -> list[tuple[int, int, int, int]]:
+        """Where the screen depends on the crosshair: x, y, width and height of its row, column, labels, caption."""
+        layout, size, step = self.layout, pixels(self.layout.zoom), pooled(self.layout.zoom)
+        line = (self.row // step - self.top) * size // 2
+        column = (self.column // step - self.left) * size
+        return [
+            (0, layout.title, layout.width, layout.axis),
+            (0, layout.top + line, layout.width, max(1, size // 2)),
+            (layout.left + column, layout.top, size, layout.lines),
+            (0, layout.height - 1, layout.width, 1),
+        ]
+
+    def same_part(self, other: View) -> bool:
+        """Whether the other shows the same cells at the same places."""
+        return (self.layout, self.top, self.left) == (other.layout, other.top, other.left)
+
 
 def look(layout: Layout, plan: Plan, cell: tuple[int, int], before: View | None) -> View:
     """The view with `cell` on the screen, moved as little as can be from the view before."""

@@ -139,16 +139,13 @@ def build(
     whole = _Span.join(spans)
     chosen = scale or whole.scale(kind, diverging)
     codes = np.empty(values.shape, np.uint8)  # [T,S]
-    hidden = False
     for (rows, block), span in zip(_blocks(values, masked), spans, strict=True):
         codes[rows] = chosen.codes(block)
-        if not span.clean:
-            out = block == -np.inf
-            np.copyto(codes[rows], MASKED, where=out)
+        if span.masked:
+            np.copyto(codes[rows], MASKED, where=block == -np.inf)
+        if span.nan:
             np.copyto(codes[rows], NAN, where=np.isnan(block))
-            hidden = hidden or bool(out.any())
-    levels = tuple(_halvings(codes))
-    return Pyramid(levels, chosen, whole.low <= whole.high, hidden, bool(levels[-1][0, 0] == NAN))
+    return Pyramid(tuple(_halvings(codes)), chosen, whole.low <= whole.high, whole.masked, whole.nan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,29 +153,34 @@ class _Span:
     """What must be known of all numbers before the first can get its level."""
 
     low: float
+    """Of the finite numbers; infinite, and above `high`, if there is none."""
     high: float
+    masked: bool
+    nan: bool
     smallest: float
     """The smallest size above zero; not looked for when the scale is linear."""
-    clean: bool
-    """All are finite."""
 
     @classmethod
     def of(cls, block: Matrix, kind: Kind) -> _Span:
         low, high = float(block.min()), float(block.max())
-        clean = math.isfinite(low) and math.isfinite(high)
-        if not clean:
+        masked, nan = low == -math.inf, math.isnan(low)
+        if masked and math.isfinite(high):
+            low = float(np.where(block > -np.inf, block, np.inf).min())
+        elif not (math.isfinite(low) and math.isfinite(high)):
             finite = np.isfinite(block)
             low = float(np.where(finite, block, np.inf).min())
             high = float(np.where(finite, block, -np.inf).max())
-        return cls(low, high, _smallest(block) if kind is Kind.LOG else 0.0, clean)
+            masked = masked or bool((block == -np.inf).any())
+        return cls(low, high, masked, nan, _smallest(block) if kind is Kind.LOG else 0.0)
 
     @staticmethod
     def join(spans: list[_Span]) -> _Span:
         return _Span(
             min(span.low for span in spans),
             max(span.high for span in spans),
+            any(span.masked for span in spans),
+            any(span.nan for span in spans),
             min(span.smallest for span in spans),
-            all(span.clean for span in spans),
         )
 
     def scale(self, kind: Kind, diverging: bool) -> Scale:

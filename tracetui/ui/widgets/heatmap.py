@@ -10,6 +10,7 @@ from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
+from textual.geometry import Region
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
@@ -60,15 +61,15 @@ class Heatmap(Widget, can_focus=True):
         Binding("x", "switch_scale", "linear or log scale", show=False, id="switch_scale"),
     ]
 
-    cursor: reactive[tuple[int, int]] = reactive((0, 0), init=False)
+    cursor: reactive[tuple[int, int]] = reactive((0, 0), init=False, repaint=False)
     """Row and column of the cell under the crosshair."""
-    zoom: reactive[int | None] = reactive(None, init=False)
+    zoom: reactive[int | None] = reactive(None, init=False, repaint=False)
     """None: whatever shows the whole matrix. Else as in `views.pyramid`."""
-    kind: reactive[Kind] = reactive(Kind.LINEAR, init=False)
+    kind: reactive[Kind] = reactive(Kind.LINEAR, init=False, repaint=False)
     """The scale asked for; the data may not have it yet."""
-    palettes: reactive[tuple[Palette, ...]] = reactive(PALETTES, init=False)
+    palettes: reactive[tuple[Palette, ...]] = reactive(PALETTES, init=False, repaint=False)
     """At least one of each sort; the first of a sort is its default."""
-    characters: reactive[bool] = reactive(False, init=False)
+    characters: reactive[bool] = reactive(False, init=False, repaint=False)
     """Whether levels are drawn as characters, for want of colours."""
 
     class CursorMoved(Message):
@@ -145,9 +146,18 @@ class Heatmap(Widget, can_focus=True):
         return max(0, min(cursor[0], rows - 1)), max(0, min(cursor[1], columns - 1))
 
     def watch_cursor(self, cursor: tuple[int, int]) -> None:
-        self.redraw()
         if not self._data.empty:
+            self._repaint_crosshair()
             self.post_message(self.CursorMoved(self, *cursor, self._data.value(*cursor)))
+
+    def _repaint_crosshair(self) -> None:
+        """Repaint no more than it changes: over a slow line each byte can be felt."""
+        before, self._view = self._view, self._look_at_cursor()
+        self._drawn_for = None
+        if before is None or not before.same_part(self._view):
+            self.refresh()
+        else:
+            self.refresh(*(Region(*part) for part in before.crosshair() + self._view.crosshair()))
 
     def watch_zoom(self) -> None:
         self.redraw()
@@ -165,9 +175,12 @@ class Heatmap(Widget, can_focus=True):
         styles = self._look()
         if self._data.empty:
             return notice_lines(self._data.notice, self.size.width, self.size.height, styles)
-        self._view = look(self._layout(self.zoom), self._data.plan, self.cursor, self._view)
+        self._view = self._look_at_cursor()
         brush = self._brush_for(styles.ground)
         return draw(self._data, self._pyramid(), self._view, brush, self.palette.name, styles)
+
+    def _look_at_cursor(self) -> View:
+        return look(self._layout(self.zoom), self._data.plan, self.cursor, self._view)
 
     def _layout(self, zoom: int | None) -> Layout:
         return arrange(self.size.width, self.size.height, self._data.plan, zoom)

@@ -1,0 +1,158 @@
+"""What a heatmap costs: `python -m tests.benchmarks.heatmap` prints milliseconds, and ratios to the 16 of a frame.
+
+The times depend on the machine; that a frame costs the same at any size of matrix does not.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import statistics
+import struct
+import sys
+import termios
+import time
+from collections.abc import Callable
+from functools import partial
+from itertools import cycle, islice
+
+import numpy as np
+import numpy.typing as npt
+from rich.style import Style
+from textual.app import App, ComposeResult
+
+from tracetui.ui.widgets.heatmap import Heatmap
+from tracetui.views.heatmap import HeatmapData, draw, heatmap_data
+from tracetui.views.heatmap_axes import Axis, Look
+from tracetui.views.heatmap_ink import Brush, Ground
+from tracetui.views.heatmap_layout import arrange, look
+from tracetui.views.palette import PALETTES
+from tracetui.views.pyramid import Kind, build
+
+SIDES = (128, 1024, 4096)
+WIDTH, HEIGHT = 120, 40
+TARGET_MS = 16.0
+KEYS = 120
+_SYNCHRONISED = b"\x1b[?2026;1$y"
+_QUIET_SECONDS = 0.04
+
+
+def attention(side: int) -> npt.NDArray[np.float32]:
+    """Causal probabilities of random scores, the rest masked: [T,S]."""
+    scores = np.random.default_rng(0).normal(size=(side, side)).astype(np.float32)  # [T,S]
+    np.exp(scores, out=scores)
+    scores[np.triu_indices(side, 1)] = 0
+    scores /= scores.sum(axis=1, keepdims=True)
+    scores[np.triu_indices(side, 1)] = -np.inf
+    return scores
+
+
+def milliseconds(work: Callable[[], object], times: int) -> float:
+    """The median of several runs after one to warm up."""
+    work()
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken) * 1e3
+
+
+def data_of(values: npt.NDArray[np.float32]) -> HeatmapData:
+    words = [f"·token{index % 97}" for index in range(len(values))]
+    return heatmap_data(values, Axis.of("query", len(words), words), Axis.of("key", len(words), words))
+
+
+def frame_of(data: HeatmapData, zoom: int | None) -> Callable[[], object]:
+    """One frame with the crosshair a cell further each time."""
+    styles = Look(*(Style.parse(style) for style in ("on #101010", "#eeeeee", "#888888", "bold", "bold")))
+    pyramid = data.pyramids[Kind.LINEAR]
+    brush = Brush(PALETTES[0], pyramid.scale, Ground(0x101010, 0xEEEEEE, 0x222222))
+    layout = arrange(WIDTH, HEIGHT, data.plan, zoom)
+    cells = cycle((place, place // 2) for place in range(0, len(data.values), 3))
+
+    def frame() -> object:
+        view = look(layout, data.plan, next(cells), None)
+        return draw(data, pyramid, view, brush, PALETTES[0].name, styles)
+
+    return frame
+
+
+class HeatmapApp(App[None]):
+    """A heatmap and nothing else."""
+
+    def compose(self) -> ComposeResult:
+        yield Heatmap(data_of(attention(SIDES[-1])))
+
+
+class Terminal:
+    """The app in a child on a pty of its own, as a terminal that synchronises its output."""
+
+    def __init__(self) -> None:
+        self.process, self._pty = pty.fork()
+        if self.process == 0:
+            os.environ.update(TERM="xterm-256color", COLORTERM="truecolor")
+            os.execv(sys.executable, [sys.executable, "-m", "tests.benchmarks.heatmap", "app"])
+        fcntl.ioctl(self._pty, termios.TIOCSWINSZ, struct.pack("HHHH", HEIGHT, WIDTH, 0, 0))
+
+    def wait_for(self, text: bytes, seconds: float) -> None:
+        """Read until the screen shows a text. Raises TimeoutError."""
+        seen, end = b"", time.perf_counter() + seconds
+        while text not in seen:
+            if time.perf_counter() > end:
+                raise TimeoutError(f"the app did not show {text!r}")
+            if select.select([self._pty], [], [], 0.1)[0]:
+                seen += os.read(self._pty, 1 << 16)
+        os.write(self._pty, _SYNCHRONISED)
+        self.press(b"")
+
+    def press(self, keys: bytes) -> tuple[float, int]:
+        """Seconds from a key to the last byte of what it changed, and how many bytes came."""
+        os.write(self._pty, keys)
+        start = last = time.perf_counter()
+        count = 0
+        while select.select([self._pty], [], [], 1.0 if keys and not count else _QUIET_SECONDS)[0]:
+            count += len(os.read(self._pty, 1 << 16))
+            last = time.perf_counter()
+        return last - start, count
+
+    def close(self) -> None:
+        os.kill(self.process, signal.SIGTERM)
+        os.waitpid(self.process, 0)
+        os.close(self._pty)
+
+
+def main() -> None:
+    print(f"{'matrix':>8} {'quantise + pyramid':>20} {'frame, fitted':>14} {'frame, 1:1':>12}   ms, {WIDTH}×{HEIGHT}")
+    for side in SIDES:
+        values = attention(side)
+        data = data_of(values)
+        once = milliseconds(partial(build, values), 5)
+        fitted, flat = (milliseconds(frame_of(data, zoom), 50) for zoom in (None, 0))
+        print(f"{side:>7}² {once:>20.2f} {fitted:>14.2f} {flat:>12.2f}")
+    print(f"\nkey → last byte on a pty, {SIDES[-1]}², {KEYS} keys each")
+    terminal = Terminal()
+    try:
+        terminal.wait_for(b"query 0", 60)
+        for name, setup in (("fitted", b"0"), ("1:1", b"++++++")):
+            terminal.press(setup)
+            _report(name, [terminal.press(key) for key in islice(cycle([b"\x1b[C", b"\x1b[B"]), KEYS)])
+    finally:
+        terminal.close()
+
+
+def _report(name: str, presses: list[tuple[float, int]]) -> None:
+    taken = sorted(seconds * 1e3 for seconds, _ in presses)
+    p50, p95 = taken[len(taken) // 2], taken[int(len(taken) * 0.95)]
+    size = statistics.median(count for _, count in presses)
+    print(
+        f"{name:>8}  p50 {p50:5.1f} ms ({p50 / TARGET_MS:.2f})  p95 {p95:5.1f} ms ({p95 / TARGET_MS:.2f})"
+        f"  {size:,.0f} bytes"
+    )
+
+
+if __name__ == "__main__":
+    HeatmapApp().run() if sys.argv[1:] == ["app"] else main()
