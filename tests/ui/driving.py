@@ -1,0 +1,91 @@
+"""Starts the application over a fake session and looks at what is on its screen."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from textual.pilot import Pilot
+
+from tests.ui.fake import OFFER, FakeSession
+from tracetui.session import Listener, Module
+from tracetui.ui.app import TracetuiApp
+from tracetui.ui.offer import Offer
+from tracetui.ui.screens.debugger import DebuggerScreen
+from tracetui.ui.state import State
+from tracetui.ui.widgets.log_pane import LogPane
+
+
+@dataclass
+class Driven:
+    """A running application, its pilot and its session."""
+
+    app: TracetuiApp
+    pilot: Pilot[int]
+    sessions: list[FakeSession]
+
+    @property
+    def session(self) -> FakeSession:
+        return self.sessions[0]
+
+    @property
+    def screen(self) -> DebuggerScreen:
+        return self.app.debugger
+
+    @property
+    def state(self) -> State:
+        return self.screen.state
+
+    @property
+    def site(self) -> str:
+        return self.state.record.key
+
+    @property
+    def log(self) -> str:
+        return self.screen.query_one(LogPane).text
+
+    @property
+    def notices(self) -> list[str]:
+        return [notice.message for notice in self.app._notifications]
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Until every worker has answered and the answers are on the screen."""
+        await self.pilot.pause()
+        await self.app.workers.wait_for_complete()
+        await self.pilot.pause()
+
+    def text(self) -> str:
+        """What is on the screen, line by line."""
+        lines = self.app.screen._compositor.render_strips()
+        return "\n".join("".join(segment.text for segment in line).rstrip() for line in lines)
+
+    def line(self, y: int) -> str:
+        return self.text().splitlines()[y]
+
+
+@asynccontextmanager
+async def driven(
+    size: tuple[int, int] = (120, 40),
+    offer: Offer = OFFER,
+    outline: Module | None = None,
+    hold: bool = False,
+    prepare: Callable[[FakeSession], None] = lambda session: None,
+) -> AsyncIterator[Driven]:
+    """The application once its session has reported that it is prepared."""
+    sessions: list[FakeSession] = []
+
+    def open_session(listener: Listener) -> FakeSession:
+        sessions.append(FakeSession(listener, outline, hold))
+        prepare(sessions[0])
+        return sessions[0]
+
+    app = TracetuiApp(open_session, offer)
+    async with app.run_test(size=size) as pilot:
+        found = Driven(app, pilot, sessions)
+        await found.settle()
+        yield found

@@ -1,0 +1,109 @@
+"""A session over the numpy llama that runs when the test says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from tests.ui import tiny_llama
+from tracetui.session import (
+    Advanced,
+    Event,
+    Failed,
+    Finished,
+    Listener,
+    MemoryPlan,
+    Module,
+    Prepared,
+    Preparing,
+    Progress,
+    Started,
+    Stopped,
+)
+from tracetui.trace.record import Record
+from tracetui.trace.stepping import Target
+from tracetui.ui.offer import Offer
+
+OFFER = Offer(
+    title="llama3-2layer",
+    description="Llama 3 8B, first two layers",
+    dtype="float32",
+    weights="random weights, seed 0",
+    prompt=tiny_llama.PROMPT,
+    tokenizer="words",
+    facts=(("layers", "2 of 32"), ("hidden size", "32"), ("heads", "4"), ("kv heads", "2"), ("vocabulary", "97")),
+    notes=tiny_llama.NOTES,
+)
+PLAN = MemoryPlan(weights=2**31, kept=2**30, activations=2**20, working=2**24, base=2**28, available=2**34)
+
+
+class FakeSession:
+    """Runs in the caller's thread up to the next stop; with `hold`, only when `let_go` is called."""
+
+    def __init__(self, listener: Listener, outline: Module | None = None, hold: bool = False) -> None:
+        self.listener = listener
+        self.hold = hold
+        self.calls: list[str] = []
+        self.rows = 1
+        self.rename: Callable[[Record], Record] = lambda record: record
+        self._recorder = tiny_llama.empty_recorder()
+        self._pass: Iterator[Record] = iter(())
+        self._until: Target | None = None
+        listener(Preparing("building the model"))
+        listener(Prepared(outline or tiny_llama.outline(), "words", tiny_llama.NOTES))
+
+    def send(self, *events: Event) -> None:
+        for event in events:
+            self.listener(event)
+
+    def start(self, prompt: str, until: Target) -> None:
+        self.calls.append("start")
+        self._recorder = tiny_llama.empty_recorder(prompt, self.rows)
+        self._pass = tiny_llama.forward(self._recorder)
+        self.send(Started(self._recorder.trace, PLAN))
+        self._go(until)
+
+    def advance(self, until: Target) -> None:
+        self.calls.append("advance")
+        self._go(until)
+
+    def pause(self) -> None:
+        self.calls.append("pause")
+        self._until = None
+        self.send(Stopped(len(self._recorder.records)))
+
+    def cancel(self) -> None:
+        self.calls.append("cancel")
+        self._until = None
+        self._pass = iter(())
+        self.send(Finished(self._recorder.trace, cancelled=True))
+
+    def close(self, timeout: float) -> bool:
+        self.calls.append("close")
+        return True
+
+    def fail(self, error: str) -> None:
+        self._until = None
+        self.send(Failed(error, "/tmp/tracetui.log"))
+
+    def let_go(self, records: int | None = None) -> None:
+        """Run on, for that many records or to where the step ends; say how far at each tenth record."""
+        until = self._until
+        if until is None:
+            return
+        self._until = None
+        for record in self._pass:
+            self._recorder.records[-1] = record = self.rename(record)
+            if record.index % 10 == 9:
+                self.send(Advanced(len(self._recorder.records)))
+            if until(record) or (records is not None and (records := records - 1) == 0):
+                self.send(Stopped(len(self._recorder.records)))
+                return
+        self.send(Finished(replace(self._recorder.trace, complete=True)))
+
+    def _go(self, until: Target) -> None:
+        self._until = until
+        if self.hold:
+            self.send(Progress("weights of model.layers.0", 3 * 2**28, 2**30))
+        else:
+            self.let_go()

@@ -1,0 +1,155 @@
+"""The application: it opens the session behind the first screen, and ends in order whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.screen import Screen
+
+from tracetui import paths
+from tracetui.session import Failed, Listener, Session
+from tracetui.text import visible
+from tracetui.ui.commands import COMMANDS, shown_keys
+from tracetui.ui.foreign import notify
+from tracetui.ui.keymap import load_keymap
+from tracetui.ui.messages import SessionEvent, SessionOpened, Trouble
+from tracetui.ui.offer import Offer
+from tracetui.ui.screens.debugger import DebuggerScreen
+from tracetui.ui.theme_file import default_heatmap
+from tracetui.ui.theme_variables import default_variables
+from tracetui.ui.themes import DEFAULT_THEME, load_themes, remembered_theme
+from tracetui.views.palette import PALETTES, Palette
+
+CLOSE_SECONDS = 2.0
+INTERRUPTED = 130
+_SIGNALS = {"SIGTERM": 143, "SIGHUP": 129}
+
+OpenSession = Callable[[Listener], Session]
+
+
+class TracetuiApp(App[int]):
+    """One model under the debugger."""
+
+    TITLE = "tracetui"
+    CSS_PATH = "app.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+c", "interrupt", "cancel the run, then quit", show=False, priority=True, id="interrupt"),
+        Binding("ctrl+q", "quit", "quit", show=False, priority=True, id="quit_always"),
+    ]
+
+    def __init__(self, open_session: OpenSession, offer: Offer) -> None:
+        self._themes, self._theme_problems = load_themes()
+        super().__init__()
+        self._open_session = open_session
+        self._keymap_found = load_keymap(paths.config_dir() / "keys.toml")
+        self.debugger = DebuggerScreen(offer, self._keymap_found.keys)
+        self.closed = True
+        """Whether the session's thread ended in time."""
+        self._interrupted = False
+        for theme_file in self._themes.values():
+            self.register_theme(theme_file.theme)
+        wanted = remembered_theme()
+        self.theme = wanted if wanted in self.available_themes else DEFAULT_THEME
+        self.set_keymap(dict(self._keymap_found.keys))
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return default_variables(self.current_theme)
+
+    def get_default_screen(self) -> Screen[None]:
+        return self.debugger
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """The debugger's own commands, and none of Textual's."""
+        for command in COMMANDS:
+            if command.id != "palette":
+                keys = shown_keys(command, self._keymap)
+                run = partial(self.run_action, command.action, self if command.action.startswith("app.") else screen)
+                yield SystemCommand(f"{command.label or command.help.split(':')[0]}  {keys}", command.help, run)
+
+    def palettes(self) -> tuple[Palette, ...]:
+        """The heatmap's palettes, the theme's own first."""
+        theme_file = self._themes.get(self.theme)
+        own = theme_file.heatmap if theme_file else default_heatmap(self.current_theme)
+        return (*own.palettes(self.theme), *PALETTES)
+
+    def on_mount(self) -> None:
+        self._catch_signals()
+        for problem in (*self._theme_problems, *self._keymap_found.problems):
+            self.debugger.report(problem)
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        """Open the session once the first screen has been painted, and off this thread: it may import."""
+        self.run_worker(self._open, thread=True, exit_on_error=False, group="session")
+
+    def _open(self) -> None:
+        try:
+            self._forward(SessionOpened(self._open_session(lambda event: self._forward(SessionEvent(event)))))
+        except Exception as error:
+            log = write_log("start", traceback.format_exc())
+            self._forward(SessionEvent(Failed(str(error) or type(error).__name__, str(log or ""))))
+
+    def _forward(self, message: Message) -> None:
+        """Over to the screen's thread; once the screen is gone nobody listens."""
+        with suppress(RuntimeError):
+            self.debugger.post_message(message)
+
+    def _catch_signals(self) -> None:
+        """End in order when told to: left alone, these signals leave the terminal in raw mode."""
+        loop = asyncio.get_running_loop()
+        with suppress(ValueError, RuntimeError, NotImplementedError):
+            for name, code in _SIGNALS.items():
+                loop.add_signal_handler(getattr(signal, name), partial(self._end, code))
+            loop.add_signal_handler(signal.SIGINT, self.action_interrupt)
+
+    def _end(self, code: int) -> None:
+        self.exit(code, return_code=code)
+
+    async def action_quit(self) -> None:
+        self._end(0)
+
+    def action_interrupt(self) -> None:
+        """Cancel what runs; when nothing runs, or the second time, quit."""
+        if not self._interrupted and self.debugger.cancel_run():
+            self._interrupted = True
+            notify(self, "the run is cancelled; Ctrl-C again quits")
+            return
+        self._end(INTERRUPTED)
+
+    @on(Trouble)
+    def _report(self, message: Trouble) -> None:
+        self.debugger.report(message.text)
+
+    async def on_unmount(self) -> None:
+        self.closed = await asyncio.to_thread(self.debugger.close, CLOSE_SECONDS)
+
+    def _fatal_error(self) -> None:
+        """A mistake of ours: the traceback goes to a file, one line to the terminal."""
+        error = sys.exc_info()[1]
+        log = write_log("crash", traceback.format_exc())
+        where = f"; the log is in {log}" if log else ""
+        self.panic(Text(visible(f"tracetui: internal error: {type(error).__name__}: {error}{where}", 2000)))
+
+
+def write_log(kind: str, text: str) -> Path | None:
+    """Keep a text in the state folder; None where that can't be written."""
+    path = paths.state_dir() / f"{kind}.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError:
+        return None
+    return path

@@ -1,0 +1,50 @@
+"""The user's own keys: `keys.toml` in the config folder, `[keys]` with `id = "key,key"`."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from tracetui.errors import InputError
+from tracetui.paths import read_bounded
+from tracetui.ui.commands import COMMANDS
+
+_LIMIT = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Keymap:
+    """The overrides that hold, and what was wrong with the others."""
+
+    keys: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    problems: tuple[str, ...] = ()
+
+
+def load_keymap(path: Path) -> Keymap:
+    """The overrides in a file; a missing one has none, and a wrong line is reported, never fatal."""
+    if not path.exists():
+        return Keymap()
+    try:
+        table = tomllib.loads(read_bounded(path, _LIMIT).decode()).get("keys", {})
+    except (InputError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Keymap(problems=(f"{path}: {error}",))
+    if not isinstance(table, dict):
+        return Keymap(problems=(f"{path}: keys: must be a table, got {table!r:.60}",))
+    return _checked(path, table)
+
+
+def _checked(path: Path, table: Mapping[str, object]) -> Keymap:
+    known = {command.id for command in COMMANDS}
+    keys: dict[str, str] = {}
+    problems: list[str] = []
+    for name, chosen in table.items():
+        if name not in known:
+            problems.append(f"{path}: keys.{name}: no such command; `?` lists them")
+        elif not isinstance(chosen, str) or not chosen.strip(" ,"):
+            problems.append(f'{path}: keys.{name}: must be key names such as "n,f10", got {chosen!r:.60}')
+        else:
+            keys[name] = ",".join(part.strip() for part in chosen.split(",") if part.strip())
+    return Keymap(MappingProxyType(keys), tuple(problems))

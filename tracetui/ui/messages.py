@@ -1,0 +1,75 @@
+"""What the panes ask of the screen, and what arrives from the session's thread."""
+
+from __future__ import annotations
+
+from textual.message import Message
+
+from tracetui.session import Event, Session
+
+
+class SessionOpened(Message):
+    """The session exists and will send events."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+
+
+class SessionEvent(Message):
+    """An event of the session, carried over to the screen's thread."""
+
+    def __init__(self, event: Event) -> None:
+        super().__init__()
+        self.event = event
+
+
+class Jump(Message):
+    """Look at a record."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__()
+        self.index = index
+
+
+class JumpToModule(Message):
+    """Look at a module's own record."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path = path
+
+
+class TokenChosen(Message):
+    """Look at a position of the prompt."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__()
+        self.position = position
+
+
+class PromptGiven(Message):
+    """Run this prompt; it may be empty."""
+
+    def __init__(self, prompt: str) -> None:
+        super().__init__()
+        self.prompt = prompt
+
+
+class PromptLeft(Message):
+    """The user went from the prompt to the panes."""
+
+
+class Trouble(Message):
+    """Something failed beside the run itself; `text` is foreign."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+
+class Said(Message):
+    """Something the user should read; `text` is foreign."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text

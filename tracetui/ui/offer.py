@@ -1,0 +1,32 @@
+"""What the screen knows before a session exists: the recipe in plain words, without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What is about to be run, as the first screen shows it."""
+
+    title: str
+    """The name the user gave: `llama3-2layer`."""
+    description: str = ""
+    """`Llama 3 8B, first two layers`."""
+    dtype: str = ""
+    weights: str = ""
+    """Where the weights come from, in words: `random weights, seed 0`."""
+    prompt: str = ""
+    """Offered in the prompt line."""
+    tokenizer: str = ""
+    """In words; replaced by what the session reports."""
+    facts: tuple[tuple[str, str], ...] = ()
+    """Fields of the config worth knowing, as name and value: `("hidden size", "4096")`."""
+    notes: tuple[str, ...] = ()
+    """Remarks that belong beside every result."""
+
+    @property
+    def file_name(self) -> str:
+        """The name offered for an export."""
+        stem = "".join(char if char.isalnum() or char in "-_." else "-" for char in self.title).strip("-.")
+        return f"{stem[:80] or 'trace'}.npz"

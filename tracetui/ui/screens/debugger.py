@@ -1,0 +1,261 @@
+"""The debugger: the session's events in, commands out, and one state that every pane shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on
+from textual.binding import BindingType
+
+from tracetui.analysis.attention import Kind
+from tracetui.errors import TracetuiError
+from tracetui.session import Event, Failed, Finished, Prepared, Started
+from tracetui.text import size, visible
+from tracetui.trace.npz import write_trace
+from tracetui.trace.stepping import Step
+from tracetui.trace.trace import Trace
+from tracetui.ui.commands import COMMANDS, bindings
+from tracetui.ui.driver import NOTHING_YET, Driver
+from tracetui.ui.foreign import notify
+from tracetui.ui.messages import (
+    Jump,
+    JumpToModule,
+    PromptGiven,
+    Said,
+    SessionEvent,
+    SessionOpened,
+    TokenChosen,
+    Trouble,
+)
+from tracetui.ui.offer import Offer
+from tracetui.ui.planes import query_heads
+from tracetui.ui.reader import look
+from tracetui.ui.screens.export import ExportScreen
+from tracetui.ui.screens.help import HelpScreen
+from tracetui.ui.screens.jump import JumpScreen
+from tracetui.ui.screens.panes import PanesScreen
+from tracetui.ui.screens.theme_picker import ThemeScreen
+from tracetui.ui.state import token_moved
+from tracetui.ui.widgets.attention_pane import AttentionPane
+from tracetui.ui.widgets.log_pane import LogPane
+from tracetui.ui.widgets.logits_pane import LogitsPane
+from tracetui.ui.widgets.tensor_pane import TensorPane
+
+_OWN_ACTIONS = frozenset(command.action.partition("(")[0] for command in COMMANDS)
+
+_COPIED: Mapping[str, type[TensorPane | AttentionPane | LogitsPane]] = {
+    "attention": AttentionPane,
+    "logits": LogitsPane,
+}
+
+
+class DebuggerScreen(PanesScreen):
+    """Every command is an action here; the rules of stepping are the driver's."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
+
+    def __init__(self, offer: Offer, keymap: Mapping[str, str]) -> None:
+        super().__init__(offer, keymap)
+        self._driver = Driver()
+        self._keymap_shown = keymap
+        self._early: list[str] = []
+
+    def on_mount(self) -> None:
+        for text in self._early:
+            self.query_one(LogPane).add(text, trouble=True)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys rest while a line is typed."""
+        return not (self.typing and action in _OWN_ACTIONS)
+
+    def report(self, text: str) -> None:
+        """Something went wrong beside the run: the log keeps it, a notice shows it."""
+        if not self.is_mounted:
+            self._early.append(text)
+            return
+        self.query_one(LogPane).add(text, trouble=True)
+        notify(self.app, text, severity="error")
+
+    def cancel_run(self) -> bool:
+        """Cancel the run; False if there is none."""
+        return self._driver.cancel()
+
+    def close(self, timeout: float) -> bool:
+        """End the session; may take `timeout` seconds."""
+        return self._driver.close(timeout)
+
+    @on(SessionOpened)
+    def _opened(self, message: SessionOpened) -> None:
+        self._driver.opened(message.session)
+        self._refresh()
+
+    @on(SessionEvent)
+    def _heard(self, message: SessionEvent) -> None:
+        self._driver.heard(message.event)
+        self._note(message.event)
+        self._refresh()
+
+    def _note(self, event: Event) -> None:
+        """What an event leaves in the log."""
+        log = self.query_one(LogPane)
+        match event:
+            case Prepared(_, tokenizer, notes):
+                log.add(f"prepared; tokenizer {tokenizer}")
+                for note in notes:
+                    log.add(note)
+            case Started(trace, plan):
+                log.add(f"started: {sum(map(len, trace.tokens))} tokens; memory peak {size(plan.peak)}")
+            case Finished(trace, cancelled):
+                log.add(f"{'cancelled' if cancelled else 'finished'} with {len(trace)} records")
+            case Failed(error, where):
+                self.report(f"{error}\nthe traceback is in {where}" if where else error)
+
+    def _refresh(self, remark: str = "") -> None:
+        """The driver's state on the screen, and its remark, if any, as a notice."""
+        self.state = self._driver.state
+        if remark:
+            notify(self.app, remark)
+
+    @on(PromptGiven)
+    def _run(self, message: PromptGiven) -> None:
+        remark = self._driver.run(message.prompt)
+        if message.prompt.strip():
+            self.leave_prompt()
+        self._refresh(remark)
+
+    @on(Jump)
+    def _jump(self, message: Jump) -> None:
+        self._refresh(self._driver.jump(message.index))
+
+    @on(JumpToModule)
+    def _jump_to_module(self, message: JumpToModule) -> None:
+        state = self.state
+        site = message.path or "logits"
+        found = [record.index for record in state.trace.records[: state.frontier] if record.site == site]
+        if found:
+            self._refresh(self._driver.jump(found[0]))
+        else:
+            notify(self.app, f"{message.path or 'the model'}: has no record yet")
+
+    @on(TokenChosen)
+    def _choose_token(self, message: TokenChosen) -> None:
+        self._set_token(message.position - self.state.token)
+
+    def _set_token(self, by: int) -> None:
+        self._driver.state = token_moved(self.state, by)
+        self._refresh()
+
+    def action_step(self, step: str) -> None:
+        self._refresh(self._driver.step(Step(step)))
+
+    def action_back(self) -> None:
+        self._refresh(self._driver.back())
+
+    def action_layer_back(self) -> None:
+        self._refresh(self._driver.layer_back())
+
+    def action_first(self) -> None:
+        self._refresh(self._driver.first())
+
+    def action_last(self) -> None:
+        self._refresh(self._driver.last())
+
+    def action_pause(self) -> None:
+        self._refresh(self._driver.pause())
+
+    def action_cancel(self) -> None:
+        """Esc gives a maximised pane's room back first, then cancels."""
+        if self.has_class("-maximised"):
+            self.action_maximise()
+        else:
+            self.cancel_run()
+
+    def action_head(self, by: int) -> None:
+        heads = self.query_one(AttentionPane).heads or query_heads(self.state.trace.run.config) or 1
+        self._driver.state = replace(self.state, head=max(0, min(heads - 1, self.state.head + by)))
+        self._refresh()
+
+    def action_batch(self, by: int) -> None:
+        last = max(0, len(self.state.trace.tokens) - 1)
+        self._driver.state = replace(self.state, batch=max(0, min(last, self.state.batch + by)))
+        self._refresh()
+
+    def action_token(self, by: int) -> None:
+        self._set_token(by)
+
+    def action_scores(self, kind: Kind | None = None) -> None:
+        pane = self.query_one(AttentionPane)
+        if kind is None:
+            pane.next_kind()
+        else:
+            pane.kind = kind
+
+    def action_help(self) -> None:
+        self.app.push_screen(HelpScreen(self._keymap_shown))
+
+    def action_theme(self) -> None:
+        self.app.push_screen(ThemeScreen())
+
+    def action_jump(self) -> None:
+        if not self.state.frontier:
+            notify(self.app, NOTHING_YET)
+            return
+        keys = [record.key for record in self.state.trace.records[: self.state.frontier]]
+        self.app.push_screen(JumpScreen(keys), self._jumped)
+
+    def _jumped(self, index: int | None) -> None:
+        if index is not None:
+            self._refresh(self._driver.jump(index))
+
+    def action_copy(self) -> None:
+        """The line or cell of the pane in front, in words."""
+        pane = self.query_one(_COPIED.get(self.front, TensorPane))
+        text = pane.copied() if self.state.cursor >= 0 else ""
+        if text:
+            self.app.copy_to_clipboard(visible(text, 4000))
+        notify(self.app, f"copied: {text}" if text else "there is nothing to copy yet")
+
+    def action_export(self) -> None:
+        if not self.state.frontier:
+            notify(self.app, NOTHING_YET)
+            return
+        self.app.push_screen(ExportScreen(self._offer.file_name), self._export)
+
+    def _export(self, path: Path | None) -> None:
+        if path is not None:
+            look(self, "export", partial(_write, self.state.trace, path))
+
+    def action_screenshot(self) -> None:
+        picture = self.app.export_screenshot(title="tracetui")
+        path = Path.cwd() / f"tracetui-{datetime.now():%Y%m%d-%H%M%S}.svg"
+        look(self, "screenshot", partial(_write_picture, picture, path))
+
+    @on(Said)
+    def _say(self, message: Said) -> None:
+        self.query_one(LogPane).add(message.text)
+        notify(self.app, message.text)
+
+
+def _write(trace: Trace, path: Path) -> Said | Trouble:
+    try:
+        written = write_trace(trace, path)
+    except (OSError, TracetuiError) as error:
+        return Trouble(f"{path}: not exported: {_reason(error)}")
+    return Said(f"exported {size(written)} to {path}")
+
+
+def _write_picture(picture: str, path: Path) -> Said | Trouble:
+    try:
+        path.write_text(picture, encoding="utf-8")
+    except OSError as error:
+        return Trouble(f"{path}: no screenshot: {_reason(error)}")
+    return Said(f"the screen is saved in {path}")
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

@@ -1,0 +1,79 @@
+"""Asks where the trace shall go, and once more before an existing file is replaced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from tracetui.text import visible
+
+_HINT = Content.assemble(("Enter", "bold $accent"), " saves   ", ("Esc", "bold $accent"), " leaves")
+
+
+class ExportScreen(ModalScreen[Path | None]):
+    """A file name to accept or change; the answer is a path, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave", show=False)]
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+        self._confirmed: Path | None = None
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog", id="export"):
+            yield Static("Export the trace as .npz", classes="dialog-title", markup=False)
+            yield Input(self._name, id="file", compact=True, select_on_focus=False)
+            yield Static(_HINT, id="export-hint")
+
+    @on(Input.Changed)
+    def _changed(self) -> None:
+        self._confirmed = None
+        self.query_one("#export-hint", Static).update(_HINT)
+
+    @on(Input.Submitted)
+    def _give(self, event: Input.Submitted) -> None:
+        event.stop()
+        path = _path(event.value)
+        problem = _problem(path)
+        if problem:
+            self._say(problem, "$error")
+        elif path.exists() and path != self._confirmed:
+            self._confirmed = path
+            self._say(f"{path.name} exists; Enter again replaces it, Esc leaves it", "$waiting")
+        else:
+            self.dismiss(path)
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
+
+    def _say(self, text: str, colour: str) -> None:
+        self.query_one("#export-hint", Static).update(Content.styled(visible(text), colour))
+
+
+def _path(typed: str) -> Path:
+    try:
+        path = Path(typed.strip()).expanduser()
+    except RuntimeError:
+        path = Path(typed.strip())
+    return path if path.suffix or not path.name else path.with_name(f"{path.name}.npz")
+
+
+def _problem(path: Path) -> str:
+    """What keeps a path from being written, as far as it can be seen now."""
+    try:
+        if not path.name:
+            return "type a file name"
+        if path.is_dir():
+            return f"{path} is a folder"
+        return "" if path.parent.is_dir() else f"{path.parent} is no folder"
+    except (OSError, ValueError) as error:
+        return str(error)

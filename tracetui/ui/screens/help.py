@@ -1,0 +1,64 @@
+"""All keys, grouped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from tracetui.ui.commands import COMMANDS, GROUPS, shown_keys
+
+_IN_PANES = (
+    ("arrows hjkl", "move: a line, a cell, the crosshair"),
+    ("PgUp PgDn", "a page; Shift+arrows a page sideways"),
+    ("Enter", "in the tree: go to the module's record"),
+    ("+ - 0", "in attention: closer, farther, the whole matrix"),
+    ("m  x", "in attention: colour map, linear or log scale"),
+    ("Tab", "the next pane; in the prompt Esc leaves it"),
+    ("Ctrl+C", "cancel the run; again, or when nothing runs, quit"),
+)
+
+
+class HelpScreen(ModalScreen[None]):
+    """Scrolls; any of its keys closes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,question_mark,q,f1,enter", "dismiss(None)", "close", show=False),
+        Binding("j", "scroll(1)", "down", show=False),
+        Binding("k", "scroll(-1)", "up", show=False),
+    ]
+
+    def __init__(self, keymap: Mapping[str, str]) -> None:
+        super().__init__()
+        self._keymap_shown = keymap
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(classes="dialog", id="help"):
+            yield Static(Content("\n").join(list(_lines(self._keymap_shown))))
+
+    def action_scroll(self, by: int) -> None:
+        self.query_one("#help").scroll_relative(y=by, animate=False)
+
+
+def _lines(keymap: Mapping[str, str]) -> Iterator[Content]:
+    yield Content.assemble(("Keys", "bold $primary"), ("   the names on the right remap them in keys.toml", "$quiet"))
+    for group in GROUPS:
+        yield Content("")
+        yield Content.styled(group, "bold $foreground")
+        for command in COMMANDS:
+            if command.group == group:
+                yield _line(shown_keys(command, keymap), command.help, command.id)
+    yield Content("")
+    yield Content.styled("In the panes", "bold $foreground")
+    for keys, what in _IN_PANES:
+        yield _line(keys, what, "")
+
+
+def _line(keys: str, what: str, name: str) -> Content:
+    return Content.assemble((f"{keys:<15}", "bold $accent"), f"{what:<54}", (f" {name}", "$quiet"))

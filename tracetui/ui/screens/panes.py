@@ -1,0 +1,157 @@
+"""The arrangement of the debugger's screen: which panes there are, which is in front, what has the focus."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.reactive import reactive
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Input
+
+from tracetui.ui.messages import PromptLeft
+from tracetui.ui.offer import Offer
+from tracetui.ui.state import State
+from tracetui.ui.widgets.attention_pane import AttentionPane
+from tracetui.ui.widgets.find_bar import FindBar, FindInput
+from tracetui.ui.widgets.header import Header
+from tracetui.ui.widgets.heatmap import Heatmap
+from tracetui.ui.widgets.key_bar import KeyBar
+from tracetui.ui.widgets.log_pane import LogPane
+from tracetui.ui.widgets.logits_pane import LogitsPane
+from tracetui.ui.widgets.module_list import ModuleList
+from tracetui.ui.widgets.nearby import Nearby
+from tracetui.ui.widgets.prompt_bar import PromptBar, PromptInput
+from tracetui.ui.widgets.residual_line import ResidualLine
+from tracetui.ui.widgets.step_bar import StepBar
+from tracetui.ui.widgets.tab_line import PANES, TabLine
+from tracetui.ui.widgets.tensor_pane import TensorPane
+from tracetui.ui.widgets.token_strip import TokenStrip
+from tracetui.ui.widgets.too_small import SMALLEST, TooSmall
+from tracetui.ui.widgets.value_grid import ValueGrid
+
+_FOCUS: Mapping[str, type[Widget]] = {
+    "modules": ModuleList,
+    "tensor": ValueGrid,
+    "attention": Heatmap,
+    "logits": LogitsPane,
+    "log": LogPane,
+}
+
+
+class PanesScreen(Screen[None]):
+    """Rail and panes, arranged by the stylesheet for three widths; one pane is in front."""
+
+    AUTO_FOCUS = "#prompt"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-medium"), (160, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012
+
+    state: reactive[State] = reactive(State())
+    front: reactive[str] = reactive("tensor")
+
+    def __init__(self, offer: Offer, keymap: Mapping[str, str]) -> None:
+        super().__init__()
+        self._offer = offer
+        self._keymap_shown = keymap
+
+    def compose(self) -> ComposeResult:
+        state = PanesScreen.state
+        with Vertical(id="all"):
+            yield Header(self._offer).data_bind(state)
+            yield TokenStrip().data_bind(state)
+            with Horizontal(id="body"):
+                with Vertical(id="rail"):
+                    yield FindBar()
+                    yield ModuleList().data_bind(state)
+                with Vertical(id="main"):
+                    yield TabLine()
+                    with Widget(id="panes"):
+                        yield TensorPane(self._offer).data_bind(state)
+                        yield AttentionPane().data_bind(state)
+                        yield LogitsPane().data_bind(state)
+                        yield LogPane()
+            with Horizontal(id="strip"):
+                yield ResidualLine().data_bind(state)
+                yield Nearby().data_bind(state)
+            yield StepBar().data_bind(state)
+            yield PromptBar(self._offer).data_bind(state)
+            yield KeyBar(self._keymap_shown)
+        yield TooSmall()
+
+    def on_mount(self) -> None:
+        for pane, key, name in PANES:
+            self.query_one(f"#{pane}").border_title = f"{key} {name}"
+        self._show_front(self.front)
+        self.app.theme_changed_signal.subscribe(self, self._use_theme)
+        self._use_theme()
+
+    def _use_theme(self, _: object = None) -> None:
+        palettes = getattr(self.app, "palettes", None)
+        if palettes is not None:
+            self.query_one(Heatmap).palettes = palettes()
+
+    @property
+    def typing(self) -> bool:
+        """Whether keys are text now."""
+        return isinstance(self.focused, Input)
+
+    def on_resize(self, event: events.Resize) -> None:
+        width, height = event.size
+        self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "-too-small")
+
+    def watch_front(self, front: str) -> None:
+        if self.is_mounted:
+            self._show_front(front)
+
+    def _show_front(self, front: str) -> None:
+        for pane, _, _ in PANES:
+            self.query_one(f"#{pane}").set_class(pane == front, "-front")
+        self.query_one(TabLine).front = front
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """The pane that gets the focus comes to the front."""
+        for node in event.widget.ancestors_with_self:
+            if node.id and node.id != "modules" and node.id in _FOCUS:
+                self.front = node.id
+        self.query_one(KeyBar).typing = self.typing
+
+    def on_descendant_blur(self) -> None:
+        self.query_one(KeyBar).typing = self.typing
+
+    def action_pane(self, pane: str) -> None:
+        """Bring a pane to the front and give it the keys."""
+        self.set_class(self.has_class("-maximised") and pane == "modules", "-rail-maximised")
+        if pane != "modules":
+            self.front = pane
+        self.set_focus(self.query_one(_FOCUS[pane]))
+
+    def action_maximise(self) -> None:
+        """All room for the pane with the keys, or for the one in front; again gives it back."""
+        rail = isinstance(self.focused, ModuleList) and not self.has_class("-maximised")
+        self.toggle_class("-maximised")
+        self.set_class(rail, "-rail-maximised")
+
+    def action_find(self) -> None:
+        self.remove_class("-maximised", "-rail-maximised")
+        self.query_one(FindBar).open()
+
+    def action_prompt(self) -> None:
+        self.set_focus(self.query_one(PromptInput))
+
+    @on(PromptLeft)
+    def leave_prompt(self) -> None:
+        """From the prompt to the pane in front."""
+        self.set_focus(self.query_one(_FOCUS[self.front]))
+
+    @on(FindBar.Wanted)
+    def _find(self, message: FindBar.Wanted) -> None:
+        if self.query_one(ModuleList).find(message.text) is None:
+            self.app.bell()
+
+    @on(FindInput.Left)
+    def _close_find(self) -> None:
+        self.query_one(FindBar).close()
+        self.set_focus(self.query_one(ModuleList))

@@ -1,0 +1,177 @@
+"""What the whole screen shows, as one frozen value, and how events and steps change it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from tracetui.session import (
+    Advanced,
+    Event,
+    Failed,
+    Finished,
+    MemoryPlan,
+    Module,
+    Prepared,
+    Preparing,
+    Progress,
+    Started,
+    Stopped,
+)
+from tracetui.trace.record import Record, Token
+from tracetui.trace.stepping import Step, ahead, back, layer_back
+from tracetui.trace.trace import EMPTY_TRACE, Trace
+
+NO_MODULE = Module("", "", 0)
+NO_PLAN = MemoryPlan(0, 0, 0, 0, 0, 0)
+NO_PROGRESS = Progress("", 0, 0)
+NO_RECORD = Record(-1, "", (), "", 0)
+
+
+class Phase(Enum):
+    """How far the session is; the value is the word shown."""
+
+    PREPARING = "preparing…"
+    READY = "ready"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+RUNNING = frozenset({Phase.STARTING, Phase.RUNNING})
+UNDER_WAY = RUNNING | {Phase.STOPPED}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class State:
+    """One moment of the debugger. Compared by identity: it holds arrays further down."""
+
+    phase: Phase = Phase.PREPARING
+    what: str = ""
+    """What the session is at while it prepares."""
+    outline: Module = NO_MODULE
+    tokenizer: str = ""
+    notes: tuple[str, ...] = ()
+    trace: Trace = EMPTY_TRACE
+    plan: MemoryPlan = NO_PLAN
+    frontier: int = 0
+    """How many records exist, as far as the session has told."""
+    cursor: int = -1
+    """Index of the record looked at; -1 before the first."""
+    following: bool = True
+    """Whether the cursor goes to where the model stops next."""
+    progress: Progress = NO_PROGRESS
+    error: str = ""
+    log: str = ""
+    head: int = 0
+    """The attention head looked at, counted in query heads."""
+    batch: int = 0
+    token: int = -1
+    """The position looked at; -1 for none."""
+
+    @property
+    def record(self) -> Record:
+        """The record under the cursor, or NO_RECORD."""
+        return self.trace.records[self.cursor] if self.cursor >= 0 else NO_RECORD
+
+    @property
+    def tokens(self) -> tuple[Token, ...]:
+        """The tokens of the prompt looked at."""
+        return self.trace.tokens[self.batch] if self.batch < len(self.trace.tokens) else ()
+
+    @property
+    def running(self) -> bool:
+        return self.phase in RUNNING
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a run exists that has not ended."""
+        return self.phase in UNDER_WAY
+
+
+def after(state: State, event: Event) -> State:
+    """The state once an event of the session has arrived."""
+    match event:
+        case Preparing(what):
+            return replace(state, phase=Phase.PREPARING, what=what)
+        case Prepared(outline, tokenizer, notes):
+            phase = Phase.READY if state.phase is Phase.PREPARING else state.phase
+            return replace(state, phase=phase, what="", outline=outline, tokenizer=tokenizer, notes=notes)
+        case Started(trace, plan):
+            return _started(state, trace, plan)
+        case Progress():
+            return replace(state, progress=event)
+        case Advanced(frontier):
+            return replace(state, frontier=frontier, progress=NO_PROGRESS)
+        case Stopped(frontier):
+            return _arrived(state, Phase.STOPPED, frontier)
+        case Finished(trace, cancelled):
+            phase = Phase.CANCELLED if cancelled else Phase.FINISHED
+            return _arrived(replace(state, trace=trace), phase, len(trace))
+        case Failed(error, log):
+            failed = replace(state, error=error, log=log)
+            return _arrived(failed, Phase.FAILED, len(state.trace) if state.under_way else state.frontier)
+
+
+def _started(state: State, trace: Trace, plan: MemoryPlan) -> State:
+    """A fresh run: the head and the batch row looked at stay, the position does not."""
+    return replace(
+        state,
+        phase=Phase.RUNNING,
+        trace=trace,
+        plan=plan,
+        frontier=0,
+        cursor=-1,
+        following=True,
+        progress=NO_PROGRESS,
+        error="",
+        log="",
+        token=-1,
+        batch=min(state.batch, max(0, len(trace.tokens) - 1)),
+    )
+
+
+def _arrived(state: State, phase: Phase, frontier: int) -> State:
+    cursor = frontier - 1 if state.following else min(state.cursor, frontier - 1)
+    return replace(state, phase=phase, frontier=frontier, cursor=cursor, progress=NO_PROGRESS)
+
+
+def starting(state: State) -> State:
+    """A run has been asked for; what the last one recorded stays on view until the new one begins."""
+    return replace(state, phase=Phase.STARTING, progress=NO_PROGRESS, error="", log="")
+
+
+def resumed(state: State) -> State:
+    """The model was asked to run on, and the cursor follows it."""
+    return replace(state, phase=Phase.RUNNING, following=True, progress=NO_PROGRESS)
+
+
+def moved(state: State, cursor: int) -> State:
+    """The cursor at another record, within what is recorded; a running model no longer takes it along."""
+    inside = max(0, min(cursor, state.frontier - 1)) if state.frontier else -1
+    return replace(state, cursor=inside, following=False)
+
+
+def forward(state: State, step: Step) -> int | None:
+    """Where a step leads among the recorded records, or None if the model has to run for it."""
+    return ahead(state.trace.records[: state.frontier], state.cursor, step)
+
+
+def backward(state: State) -> int:
+    return back(state.trace.records[: state.frontier], state.cursor)
+
+
+def layer_backward(state: State) -> int:
+    return layer_back(state.trace.records[: state.frontier], state.cursor)
+
+
+def token_moved(state: State, by: int) -> State:
+    """The token cursor moved within the prompt; from nowhere it enters at the end it comes from."""
+    count = len(state.tokens)
+    if not count:
+        return state
+    start = state.token if state.token >= 0 else (-1 if by > 0 else count)
+    return replace(state, token=max(0, min(count - 1, start + by)))

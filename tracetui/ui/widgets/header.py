@@ -1,0 +1,56 @@
+"""The first line: what is being run, and at the right how far it is."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from tracetui.text import visible
+from tracetui.ui.offer import Offer
+from tracetui.ui.state import Phase, State
+
+_MARKS = {
+    Phase.PREPARING: ("○", "$quiet"),
+    Phase.READY: ("○", "$quiet"),
+    Phase.STARTING: ("▶", "$running"),
+    Phase.RUNNING: ("▶", "$running"),
+    Phase.STOPPED: ("●", "$waiting"),
+    Phase.FINISHED: ("✓", "$success"),
+    Phase.CANCELLED: ("◌", "$waiting"),
+    Phase.FAILED: ("✗", "$error"),
+}
+
+
+class Header(Widget):
+    """`tracetui  llama3-2layer · bfloat16 · random weights        ● stopped at 7 of 7`."""
+
+    state: reactive[State] = reactive(State())
+
+    def __init__(self, offer: Offer) -> None:
+        super().__init__()
+        self._offer = offer
+
+    def render(self) -> Content:
+        mark, colour = _MARKS[self.state.phase]
+        right = Content.assemble((f"{mark} ", colour), standing(self.state), " ")
+        left = self._left(self.size.width - right.cell_length - 2)
+        return Content.assemble(left, " " * (self.size.width - left.cell_length - right.cell_length), right)
+
+    def _left(self, room: int) -> Content:
+        """As many facts as fit; the name is always there, cut if it must be."""
+        left = Content.assemble((" tracetui ", "bold $primary"), " ", (visible(self._offer.title), "bold"))
+        for fact in (self._offer.description, self._offer.dtype, self._offer.weights):
+            longer = Content.assemble(left, ("  ·  ", "$quiet"), (visible(fact), "$quiet"))
+            if fact and longer.cell_length <= room:
+                left = longer
+        return left.truncate(max(1, room), ellipsis=True)
+
+
+def standing(state: State) -> str:
+    """How far the session is, in a few words."""
+    if state.phase is Phase.STOPPED:
+        return f"stopped at {state.cursor + 1} of {state.frontier}"
+    if state.phase in (Phase.RUNNING, Phase.FINISHED, Phase.CANCELLED):
+        return f"{state.phase.value} {state.frontier}"
+    return str(state.phase.value)

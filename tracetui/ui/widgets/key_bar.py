@@ -1,0 +1,38 @@
+"""The last line: the keys that matter now, the important ones first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from textual.content import Content
+from textual.reactive import reactive
+
+from tracetui.ui.commands import Command, footer_commands, footer_key
+from tracetui.ui.widgets.action_line import ActionLine, Part
+
+_WHILE_TYPING = (("Enter", "go"), ("Esc", "leave"), ("Ctrl+P", "commands"), ("Ctrl+Q", "quit"))
+
+
+class KeyBar(ActionLine):
+    """`n over  s into  u out`, cut where the line ends; another set while a line is typed."""
+
+    typing: reactive[bool] = reactive(False)
+
+    def __init__(self, keymap: Mapping[str, str]) -> None:
+        super().__init__()
+        self._keymap = keymap
+
+    def parts(self) -> list[Part]:
+        if self.typing:
+            return [(_part(key, label), "") for key, label in _WHILE_TYPING]
+        return [self._command(command) for command in footer_commands()]
+
+    def _command(self, command: Command) -> Part:
+        action = command.action if command.action.startswith("app.") else f"screen.{command.action}"
+        return _part(footer_key(command, self._keymap), command.label), action
+
+
+def _part(key: str, label: str) -> Content:
+    return Content.assemble(
+        (f" {key}", "bold $footer-key-foreground"), (f" {label} ", "$footer-description-foreground")
+    )

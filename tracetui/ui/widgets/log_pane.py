@@ -1,0 +1,63 @@
+"""Pane 6: what happened, in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import ClassVar
+
+from rich.style import Style
+from textual.binding import Binding, BindingType
+
+from tracetui.text import visible
+from tracetui.ui.widgets.canvas import Canvas
+from tracetui.views.cells import Line, line
+from tracetui.views.inks import Inks
+
+_KEPT = 1000
+
+
+class LogPane(Canvas, can_focus=True):
+    """The newest line is at the bottom and in view until the user scrolls."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "scroll_by(1)", "up", show=False),
+        Binding("down,j", "scroll_by(-1)", "down", show=False),
+        Binding("pageup", "scroll_by(10)", "page up", show=False),
+        Binding("pagedown", "scroll_by(-10)", "page down", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__(id="log", classes="pane")
+        self._entries: deque[tuple[str, bool]] = deque(maxlen=_KEPT)
+        self._up = 0
+
+    def add(self, text: str, trouble: bool = False) -> None:
+        """One entry; the text may come from anywhere and may have many lines."""
+        self._entries.extend((visible(part, 2000), trouble) for part in text.splitlines() or [""])
+        self._up = 0
+        self.repaint()
+
+    @property
+    def text(self) -> str:
+        return "\n".join(entry for entry, _ in self._entries)
+
+    def action_scroll_by(self, by: int) -> None:
+        self._up = max(0, min(len(self._entries) - 1, self._up + by))
+        self.repaint()
+
+    def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
+        shown: list[Line] = []
+        for text, trouble in reversed(list(self._entries)[: len(self._entries) - self._up]):
+            shown = [*_wrapped(text, width, inks.nan if trouble else inks.text, inks), *shown]
+            if len(shown) >= height:
+                break
+        return shown[-height:]
+
+
+def _wrapped(text: str, width: int, style: Style, inks: Inks) -> list[Line]:
+    """The text in pieces of the pane's width, those after the first indented."""
+    room = max(8, width - 4)
+    pieces = [text[start : start + room] for start in range(0, max(1, len(text)), room)]
+    return [
+        line([(" · " if not place else "   ", inks.quiet), (piece, style)], width) for place, piece in enumerate(pieces)
+    ]

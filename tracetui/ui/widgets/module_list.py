@@ -1,0 +1,186 @@
+"""Pane 1: the module tree, one line a module, drawn only where it is seen."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from tracetui.text import visible
+from tracetui.ui.messages import JumpToModule
+from tracetui.ui.outline_rows import Row, ancestors, first_open, paths_of, rows_of
+from tracetui.ui.state import State
+
+
+class ModuleList(ScrollView, can_focus=True):
+    """Follows the cursor: opens the way to the current module and closes what it opened before."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "modules--current",
+        "modules--line",
+        "modules--ran",
+        "modules--waiting",
+        "modules--quiet",
+        "modules--mark",
+    }
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", "up", show=False),
+        Binding("down,j", "move(1)", "down", show=False),
+        Binding("pageup", "page(-1)", "page up", show=False),
+        Binding("pagedown", "page(1)", "page down", show=False),
+        Binding("left,h", "fold", "fold", show=False),
+        Binding("right,l", "unfold", "unfold", show=False),
+        Binding("enter", "choose", "go to the module's record", show=False),
+    ]
+
+    state: reactive[State] = reactive(State())
+    line: reactive[int] = reactive(0)
+
+    def __init__(self) -> None:
+        super().__init__(id="modules", classes="pane")
+        self._rows: list[Row] = []
+        self._opened: set[str] = set()
+        self._followed: set[str] = set()
+        self._ran: set[str] = set()
+        self._seen = 0
+        self._known: frozenset[str] = frozenset()
+
+    def watch_state(self, old: State, state: State) -> None:
+        if state.outline is not old.outline:
+            self._opened, self._followed = first_open(state.outline), set()
+            self._known = frozenset(paths_of(state.outline))
+            self._build()
+        if state.trace is not old.trace or state.frontier < self._seen:
+            self._ran, self._seen = set(), 0
+        self._ran.update(record.site for record in state.trace.records[self._seen : state.frontier])
+        self._seen = state.frontier
+        if state.cursor != old.cursor or state.trace is not old.trace:
+            self._follow()
+        self.refresh()
+
+    @property
+    def current(self) -> str:
+        """The module of the record under the cursor; the top for what no module is named after."""
+        module = self.state.record.module
+        return module if module in self._known else ""
+
+    def find(self, text: str) -> str | None:
+        """Open the way to the next module whose path holds the text, and put the line on it."""
+        paths = [path for path in paths_of(self.state.outline) if text.lower() in path.lower()]
+        if not paths or not text:
+            return None
+        here = self._rows[self.line].path if self._rows else ""
+        order = {path: index for index, path in enumerate(paths_of(self.state.outline))}
+        found = next((path for path in paths if order[path] > order.get(here, -1)), paths[0])
+        self._opened |= ancestors(found)
+        self._build()
+        self._go(found)
+        return found
+
+    def _build(self) -> None:
+        self._rows = rows_of(self.state.outline, self._opened)
+        self.virtual_size = Size(0, len(self._rows))
+        self.line = max(0, min(self.line, len(self._rows) - 1))
+        self.refresh()
+
+    def _follow(self) -> None:
+        if self.state.cursor < 0:
+            return
+        needed = ancestors(self.current)
+        self._opened -= self._followed - needed
+        self._followed = (self._followed & needed) | (needed - self._opened)
+        self._opened |= needed
+        self._build()
+        self._go(self.current)
+
+    def _go(self, path: str) -> None:
+        self.line = next((index for index, row in enumerate(self._rows) if row.path == path), self.line)
+
+    def watch_line(self) -> None:
+        around = Region(0, self.line - 2, 1, 5)
+        self.scroll_to_region(around, animate=False, x_axis=False, force=True)
+        self.refresh()
+
+    def action_move(self, by: int) -> None:
+        self.line = max(0, min(len(self._rows) - 1, self.line + by))
+
+    def action_page(self, by: int) -> None:
+        self.action_move(by * max(1, self.size.height - 2))
+
+    def action_fold(self) -> None:
+        """Close the line, or go to what is around it."""
+        if not self._rows:
+            return
+        row = self._rows[self.line]
+        if row.open:
+            self._opened.discard(row.path)
+            self._build()
+        elif row.path:
+            self._go(row.path.rpartition(".")[0])
+
+    def action_unfold(self) -> None:
+        if self._rows and self._rows[self.line].opens:
+            self._opened.add(self._rows[self.line].path)
+            self._build()
+
+    def action_choose(self) -> None:
+        if self._rows and not self._rows[self.line].skipped:
+            self.post_message(JumpToModule(self._rows[self.line].path))
+
+    def on_click(self, event: events.Click) -> None:
+        index = event.y + self.scroll_offset.y
+        if index >= len(self._rows):
+            return
+        self.line = index
+        if event.x <= 2 + self._rows[index].depth:
+            self.action_fold() if self._rows[index].open else self.action_unfold()
+        else:
+            self.action_choose()
+
+    def render_line(self, y: int) -> Strip:
+        index, width = y + self.scroll_offset.y, self.size.width
+        if index >= len(self._rows):
+            return Strip.blank(width, self.rich_style)
+        row = self._rows[index]
+        base = self._base(row, index)
+        quiet = self.get_component_rich_style("modules--quiet", partial=True)
+        mark = Segment(self._mark(row), base + self.get_component_rich_style("modules--mark", partial=True))
+        left, right = _fit(row, width - 2)
+        gap = " " * max(0, width - 2 - len(left[0]) - len(left[1]) - len(right))
+        cells = [mark, Segment(left[0], base), Segment(left[1], base + quiet), Segment(gap + right, base + quiet)]
+        return Strip(cells).adjust_cell_length(width, base)
+
+    def _base(self, row: Row, index: int) -> Style:
+        ran = row.path in self._ran or (not row.path and "logits" in self._ran)
+        style = self.rich_style + self.get_component_rich_style(
+            "modules--ran" if ran else "modules--waiting", partial=True
+        )
+        if self.state.cursor >= 0 and row.path == self.current:
+            style += self.get_component_rich_style("modules--current", partial=True)
+        if index == self.line and self.has_focus:
+            style += self.get_component_rich_style("modules--line", partial=True)
+        return style
+
+    def _mark(self, row: Row) -> str:
+        if self.state.cursor >= 0 and row.path == self.current:
+            return "▶ "
+        return "✓ " if row.path in self._ran else "  "
+
+
+def _fit(row: Row, room: int) -> tuple[tuple[str, str], str]:
+    """Name, kind and detail of a line in that many cells: the kind goes first, then the detail."""
+    fold = ("▾ " if row.open else "▸ ") if row.opens else "  "
+    name = f"{' ' * row.depth}{fold}{visible(row.name)}"
+    detail = f"{row.detail} " if len(name) + len(row.detail) + 2 <= room else ""
+    kind = f"  {visible(row.kind)}" if row.kind else ""
+    left = room - len(name) - len(detail)
+    if len(kind) > left:
+        kind = f"{kind[: left - 1]}…" if row.skipped and left > 4 else ""
+    return (name if len(name) <= room else f"{name[: room - 1]}…", kind), detail

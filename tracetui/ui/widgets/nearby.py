@@ -1,0 +1,61 @@
+"""The records around the cursor, one line each."""
+
+from __future__ import annotations
+
+from rich.style import Style
+from textual import events
+from textual.reactive import reactive
+
+from tracetui.trace.record import Record
+from tracetui.ui.messages import Jump
+from tracetui.ui.state import State
+from tracetui.ui.widgets.canvas import Canvas
+from tracetui.views.cells import Line, fit, line
+from tracetui.views.inks import Inks
+
+_SHAPE = 20
+
+
+class Nearby(Canvas):
+    """Indented by depth, the current one marked; a click goes there."""
+
+    state: reactive[State] = reactive(State())
+
+    def __init__(self) -> None:
+        super().__init__(id="nearby")
+
+    def watch_state(self) -> None:
+        self.repaint()
+
+    def on_click(self, event: events.Click) -> None:
+        index = self._first(self.size.height) + event.y
+        if 0 <= index < self.state.frontier:
+            self.post_message(Jump(index))
+
+    def _first(self, height: int) -> int:
+        return max(0, min(self.state.cursor - height // 2, self.state.frontier - height))
+
+    def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
+        first = self._first(height)
+        shown = self.state.trace.records[first : min(first + height, self.state.frontier)]
+        return [self._row(record, width, inks) for record in shown]
+
+    def _row(self, record: Record, width: int, inks: Inks) -> Line:
+        here = record.index == self.state.cursor
+        ground = inks.cursor if here else Style.null()
+        shape = fit("×".join(str(length) for length in record.shape), min(_SHAPE, width // 3), right=True)
+        name = fit(f"{' ' * record.depth}{short(record)}", max(1, width - len(shape) - 9))
+        parts = [
+            (f"{'▶' if here else ' '}{record.index + 1:>5}  ", inks.quiet + ground),
+            (name, inks.text + ground),
+            (f"{shape} ", inks.quiet + ground),
+        ]
+        return line(parts, width)
+
+
+def short(record: Record) -> str:
+    """The site within its layer, with the layer's number before it: `0 .self_attn.q_proj`."""
+    if record.layer is None:
+        return record.key
+    place = record.key[record.key.find(record.place) :] if record.place else ""
+    return f"{record.layer}{place}"

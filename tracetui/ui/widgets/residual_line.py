@@ -1,0 +1,105 @@
+"""The residual stream's norm through the layers, with the point where the cursor stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from rich.segment import Segment
+from textual import events, on
+from textual.message import Message
+from textual.reactive import reactive
+
+from tracetui.analysis.residual import ResidualPoint, residual_norms
+from tracetui.text import number
+from tracetui.trace.trace import Trace
+from tracetui.ui.messages import Jump
+from tracetui.ui.reader import look
+from tracetui.ui.state import State
+from tracetui.ui.widgets.canvas import Canvas
+from tracetui.views.cells import Line, fit, line
+from tracetui.views.inks import Inks
+from tracetui.views.lines import line_chart
+
+_LABEL = 16
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Norms:
+    """The points of the trace's first `frontier` records."""
+
+    trace: Trace
+    frontier: int
+    points: tuple[ResidualPoint, ...]
+
+
+NO_NORMS = Norms(State().trace, 0, ())
+
+
+class ResidualLine(Canvas):
+    """One to some rows of `‖residual‖`; a click goes to the nearest point."""
+
+    state: reactive[State] = reactive(State())
+
+    class Read(Message):
+        def __init__(self, norms: Norms) -> None:
+            super().__init__()
+            self.norms = norms
+
+    def __init__(self) -> None:
+        super().__init__(id="residual")
+        self._norms = NO_NORMS
+
+    def watch_state(self, old: State, state: State) -> None:
+        if state.trace is not old.trace:
+            self._norms = NO_NORMS
+        if state.frontier and (state.trace is not old.trace or state.frontier != old.frontier):
+            look(self, "residual", partial(_read, state.trace, state.frontier))
+        self.repaint()
+
+    @on(Read)
+    def _show(self, message: Read) -> None:
+        if message.norms.trace is self.state.trace:
+            self._norms = message.norms
+            self.repaint()
+
+    def on_click(self, event: events.Click) -> None:
+        points = self._norms.points
+        if points and self.size.width > _LABEL:
+            at = (event.x - _LABEL) / max(1, self.size.width - _LABEL - 1)
+            self.post_message(Jump(points[max(0, min(len(points) - 1, round(at * (len(points) - 1))))].index))
+
+    def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
+        points = self._norms.points
+        current = here(points, self.state.cursor)
+        heading = _heading(points, current)
+        if not points:
+            return [line([(f" {heading[0]}", inks.quiet)], width)]
+        chart = line_chart(
+            [(point.label, point.l2) for point in points], width - _LABEL - 1, height, inks, current=current
+        )
+        labels = [heading[row] if row < len(heading) else "" for row in range(height)]
+        if height == 1:
+            labels = [f"‖x‖ {heading[1]}"]
+        inked = [inks.quiet, inks.mark, inks.mark]
+        return [
+            [Segment(fit(f" {label}", _LABEL), inked[min(row, 2)] if height > 1 else inks.quiet), *picture]
+            for row, (label, picture) in enumerate(zip(labels, chart, strict=True))
+        ]
+
+
+def _read(trace: Trace, frontier: int) -> ResidualLine.Read:
+    known = replace(trace, records=trace.records[:frontier], values=trace.values[:frontier])
+    return ResidualLine.Read(Norms(trace, frontier, residual_norms(known)))
+
+
+def here(points: Sequence[ResidualPoint], cursor: int) -> int | None:
+    """The last point at or before the cursor."""
+    return max((place for place, point in enumerate(points) if point.index <= cursor), default=None)
+
+
+def _heading(points: Sequence[ResidualPoint], current: int | None) -> tuple[str, str, str]:
+    if current is None:
+        return ("residual norm", "", "")
+    return ("residual norm", number(points[current].l2), f"at {points[current].label}")

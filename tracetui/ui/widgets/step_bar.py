@@ -1,0 +1,81 @@
+"""One line that says where the cursor stands, or what keeps the model busy."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from tracetui.text import size, visible
+from tracetui.ui.state import NO_PLAN, Phase, State
+
+_GAUGE = 24
+
+
+class StepBar(Widget):
+    """`step 7/41 · model.layers.0.self_attn.q_proj · depth 4  ━━━━●───`."""
+
+    state: reactive[State] = reactive(State())
+
+    def render(self) -> Content:
+        state = self.state
+        if state.phase is Phase.FAILED:
+            return self._line(Content.styled(f" ✗ {visible(state.error)}", "$error"), Content(""))
+        if state.progress.total:
+            return self._progress()
+        if state.running:
+            return self._busy()
+        return self._step() if state.cursor >= 0 else self._waiting()
+
+    def _waiting(self) -> Content:
+        state = self.state
+        if state.phase is Phase.PREPARING:
+            return Content.styled(f" {visible(state.what) or 'starting'}…", "$quiet")
+        return Content.assemble((" Enter", "bold $primary"), (" runs the prompt", "$quiet"))
+
+    def _busy(self) -> Content:
+        told = " starting" if self.state.phase is Phase.STARTING else f" running · {self.state.frontier} records"
+        return self._line(Content.styled(told, "$running"), self._end(""))
+
+    def _progress(self) -> Content:
+        progress = self.state.progress
+        done = min(1.0, progress.done / progress.total)
+        told = Content.assemble(
+            (f" {visible(progress.what, 80)}", "$running"),
+            (f"  {size(progress.done)} of {size(progress.total)}  ", "$quiet"),
+        )
+        return self._line(told, self._end(f"{done:4.0%}", done))
+
+    def _end(self, note: str, done: float | None = None) -> Content:
+        peak = f"  peak {size(self.state.plan.peak)}" if self.state.plan is not NO_PLAN else ""
+        gauge = bar(done, _GAUGE if self.size.width >= 100 else 10) if done is not None else Content("")
+        return Content.assemble(gauge, (f" {note}{peak} · ", "$quiet"), ("Esc", "bold $primary"), " cancels ")
+
+    def _step(self) -> Content:
+        state, record = self.state, self.state.record
+        told = Content.assemble(
+            (f" step {state.cursor + 1}/{state.frontier}", "bold"),
+            ("  ·  ", "$quiet"),
+            visible(record.key, 200),
+            ("  ·  ", "$quiet"),
+            (f"depth {record.depth}", "$quiet"),
+        )
+        place = (state.cursor + 1) / max(1, state.frontier)
+        return self._line(told, Content.assemble(knob(place, _GAUGE if self.size.width >= 100 else 12), " "))
+
+    def _line(self, left: Content, right: Content) -> Content:
+        room = self.size.width - right.cell_length - 1
+        left = left.truncate(max(1, room), ellipsis=True)
+        return Content.assemble(left, " " * (self.size.width - left.cell_length - right.cell_length), right)
+
+
+def bar(done: float, width: int) -> Content:
+    """A bar filled from the left: `━━━━╌╌╌╌`."""
+    filled = round(max(0.0, min(1.0, done)) * width)
+    return Content.assemble(("━" * filled, "$primary"), ("╌" * (width - filled), "$rule"))
+
+
+def knob(place: float, width: int) -> Content:
+    """A knob on a rail: `━━━━●───`, right-most at 1."""
+    before = max(0, min(width - 1, round(place * width) - 1))
+    return Content.assemble(("━" * before, "$primary"), ("●", "bold $primary"), ("─" * (width - 1 - before), "$rule"))

@@ -1,0 +1,136 @@
+"""The upper half of the tensor pane: where the record comes from, its statistics and its histogram."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rich.style import Style
+from textual.geometry import Size
+
+from tracetui.analysis.axes import axes_of, describe, split_heads
+from tracetui.analysis.histogram import Histogram, histogram
+from tracetui.text import count, number
+from tracetui.trace.record import Record
+from tracetui.trace.statistics import Statistics
+from tracetui.trace.trace import Trace
+from tracetui.ui.widgets.canvas import Canvas
+from tracetui.views.cells import Line, blank, fit, line
+from tracetui.views.histogram import histogram_lines
+from tracetui.views.inks import Inks
+
+_BINS = 128
+_SIDE_BY_SIDE = 80
+_TABLE = 49
+_ROWS = 4
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Reading:
+    """What was computed of one record, away from the screen's thread."""
+
+    trace: Trace
+    record: Record
+    statistics: Statistics
+    histogram: Histogram
+
+
+def read(trace: Trace, record: Record) -> Reading:
+    """Statistics and histogram over the whole tensor."""
+    value = trace.value(record)
+    return Reading(trace, record, value.statistics(), histogram(value, _BINS))
+
+
+class Summary(Canvas):
+    """Site, shape, dtype, provenance and seconds at once; the numbers when they are read."""
+
+    def __init__(self) -> None:
+        super().__init__(id="summary")
+        self._trace: Trace | None = None
+        self._record: Record | None = None
+        self._reading: Reading | None = None
+
+    def show_record(self, trace: Trace, record: Record) -> None:
+        """The record's own facts; the last numbers go, so that none stands beside a wrong name."""
+        self._trace, self._record, self._reading = trace, record, None
+        self.repaint()
+
+    def show_reading(self, reading: Reading) -> None:
+        self._reading = reading
+        self.repaint()
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        roomy = viewport.height >= 30
+        stacked = 0 if width >= _SIDE_BY_SIDE else (5 if roomy else 3)
+        return 3 + _ROWS + stacked + (2 if roomy else 0)
+
+    def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
+        if self._record is None or self._trace is None:
+            return []
+        airy = [blank(width)] if height > 3 + _ROWS + (0 if width >= _SIDE_BY_SIDE else 3) else []
+        lines = [*_facts(self._trace, self._record, width, inks), *airy]
+        room = height - len(lines) - len(airy)
+        if self._reading is None:
+            return lines
+        return [*lines, *_numbers(self._reading, width, room, inks)]
+
+
+def _facts(trace: Trace, record: Record, width: int, inks: Inks) -> list[Line]:
+    axes = describe(axes_of(record, trace.run.config))
+    heads = split_heads(record, trace.run.config)
+    seen = f"  {describe(heads)} by head" if heads else ""
+    told = [record.dtype]
+    if record.provenance:
+        told.append(f"weights {record.provenance}")
+    if record.seconds is not None:
+        told.append(seconds(record.seconds))
+    told.append(f"pass {record.pass_}" + (f" call {record.call}" if record.call else ""))
+    return [
+        line([(f" {fit(record.key, width - 1)}", inks.text + Style(bold=True))], width),
+        line([(f" {axes}", inks.mark), (seen, inks.quiet)], width),
+        line([(f" {' · '.join(told)}", inks.quiet)], width),
+    ]
+
+
+def _numbers(reading: Reading, width: int, room: int, inks: Inks) -> list[Line]:
+    if width < _SIDE_BY_SIDE:
+        picture = histogram_lines(reading.histogram, width - 2, max(0, room - _ROWS), inks)
+        return _table(reading.statistics, width, inks) + [line([(" ", Style.null())], 1) + row for row in picture]
+    table = _table(reading.statistics, _TABLE, inks)
+    picture = histogram_lines(reading.histogram, width - _TABLE - 3, _ROWS, inks)
+    return [left + blank(2) + right for left, right in zip(table, picture, strict=True)]
+
+
+def _table(found: Statistics, width: int, inks: Inks) -> list[Line]:
+    """Four rows of three: size and spread, extremes, and what is no ordinary number."""
+    alarm: Callable[[int, Style], Style] = lambda n, ink: ink if n else inks.text  # noqa: E731
+    rows = (
+        (("L2", found.l2, inks.text), ("min", found.min, inks.text), ("NaN", found.nan, alarm(found.nan, inks.nan))),
+        (
+            ("mean", found.mean, inks.text),
+            ("max", found.max, inks.text),
+            ("+Inf", found.posinf, alarm(found.posinf, inks.inf)),
+        ),
+        (
+            ("std", found.std, inks.text),
+            ("|max|", found.absmax, inks.text),
+            ("-Inf", found.neginf, alarm(found.neginf, inks.inf)),
+        ),
+        (("size", found.numel, inks.text), ("", None, inks.text), ("zeros", found.zeros, inks.text)),
+    )
+    return [_table_row(row, width, inks) for row in rows]
+
+
+def _table_row(row: tuple[tuple[str, float | None, Style], ...], width: int, inks: Inks) -> Line:
+    parts: list[tuple[str, Style]] = []
+    for name, value, ink in row:
+        shown = "" if value is None else (count(value) if isinstance(value, int) else number(value))
+        parts += [(f" {name:<6}", inks.quiet), (f"{shown:<9}", ink)]
+    return line(parts, width)
+
+
+def seconds(elapsed: float) -> str:
+    """A wall time in the unit that suits it: `1.3 ms`."""
+    if elapsed >= 1:
+        return f"{elapsed:.2f} s"
+    return f"{elapsed * 1e3:.3g} ms" if elapsed >= 1e-3 else f"{elapsed * 1e6:.3g} µs"

@@ -1,0 +1,24 @@
+"""The names of the panes, the one in front marked; a click brings another to the front."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.reactive import reactive
+
+from tracetui.ui.widgets.action_line import ActionLine, Part
+
+PANES = (("tensor", "2", "Tensor"), ("attention", "3", "Attention"), ("logits", "5", "Logits"), ("log", "6", "Log"))
+
+
+class TabLine(ActionLine):
+    """` 2 Tensor   3 Attention   5 Logits   6 Log`."""
+
+    front: reactive[str] = reactive("tensor")
+
+    def parts(self) -> list[Part]:
+        return [(self._tab(pane, key, name), f"screen.pane('{pane}')") for pane, key, name in PANES]
+
+    def _tab(self, pane: str, key: str, name: str) -> Content:
+        if pane == self.front:
+            return Content.assemble((f" {key} ", "bold $accent"), (name, "bold underline $foreground"), "  ")
+        return Content.styled(f" {key} {name}  ", "$quiet")

@@ -1,0 +1,106 @@
+"""Pane 2: one tensor: where it comes from, its statistics, its histogram, its values."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widgets import Static
+
+from tracetui.text import number, token_text
+from tracetui.trace.record import Token
+from tracetui.ui.offer import Offer
+from tracetui.ui.planes import Plane, plane_of
+from tracetui.ui.reader import look
+from tracetui.ui.state import State
+from tracetui.ui.widgets.summary import Reading, Summary, read
+from tracetui.ui.widgets.value_grid import Subject, ValueGrid
+from tracetui.ui.widgets.welcome import Welcome
+
+
+class TensorPane(Vertical):
+    """Everything that can be seen of the record under the cursor."""
+
+    state: reactive[State] = reactive(State())
+
+    class Read(Message):
+        def __init__(self, reading: Reading) -> None:
+            super().__init__()
+            self.reading = reading
+
+    def __init__(self, offer: Offer) -> None:
+        super().__init__(id="tensor", classes="pane -empty")
+        self._offer = offer
+        self._reading: Reading | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Welcome(self._offer).data_bind(TensorPane.state)
+        yield Summary()
+        yield Static(id="plane")
+        yield ValueGrid()
+
+    def watch_state(self, old: State, state: State) -> None:
+        self.set_class(state.cursor < 0, "-empty")
+        if not self.is_mounted or state.cursor < 0:
+            return
+        fresh = state.cursor != old.cursor or state.trace is not old.trace
+        if fresh:
+            self._reading = None
+            self.query_one(Summary).show_record(state.trace, state.record)
+            look(self, "tensor", partial(_read, state))
+        if fresh or state.head != old.head or state.batch != old.batch:
+            self._show_plane()
+        if state.token != old.token and state.token >= 0:
+            self.query_one(ValueGrid).show_row(state.token)
+
+    def copied(self) -> str:
+        """The record in words, with its statistics once they are there."""
+        record = self.state.record
+        text = f"{record.key} {list(record.shape)} {record.dtype}"
+        if self._reading is None:
+            return text
+        found = self._reading.statistics
+        extremes = f"min {number(found.min)} max {number(found.max)} absmax {number(found.absmax)}"
+        counts = f"nan {found.nan} inf {found.posinf} -inf {found.neginf} zeros {found.zeros}"
+        return f"{text} L2 {number(found.l2)} mean {number(found.mean)} std {number(found.std)} {extremes} {counts}"
+
+    @on(Read)
+    def _show(self, message: Read) -> None:
+        reading = message.reading
+        if reading.trace is self.state.trace and reading.record.index == self.state.cursor:
+            self._reading = reading
+            self.query_one(Summary).show_reading(reading)
+
+    def _show_plane(self) -> None:
+        state = self.state
+        plane = plane_of(state.record, state.trace.run.config, state.head, state.batch)
+        self.query_one("#plane", Static).update(_heading(plane))
+        labels = tuple(_label(token) for token in state.tokens)
+        named = {axis.name: labels if len(labels) == axis.length else () for axis in (plane.rows, plane.columns)}
+        subject = Subject(
+            state.trace,
+            state.record,
+            plane,
+            named[plane.rows.name] if plane.rows.name in ("T", "S") else (),
+            named[plane.columns.name] if plane.columns.name == "S" else (),
+        )
+        self.query_one(ValueGrid).show_subject(subject)
+
+
+def _read(state: State) -> TensorPane.Read:
+    return TensorPane.Read(read(state.trace, state.record))
+
+
+def _label(token: Token) -> str:
+    return token_text(token.bytes) or str(token.id)
+
+
+def _heading(plane: Plane) -> Content:
+    """`[0, 5, :, :]  T × K   head 5 of 32`."""
+    named = f"  {plane.rows.name} × {plane.columns.name}" if plane.rows.name else ""
+    return Content.assemble((f" {plane.where}", "bold $accent"), (named, "$quiet"), (f"   {plane.note}", "$foreground"))

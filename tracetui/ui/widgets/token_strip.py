@@ -1,0 +1,89 @@
+"""The prompt as the model sees it: its tokens side by side, with the boundaries visible."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+
+from rich.cells import cell_len
+from textual import events
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from tracetui.text import token_text
+from tracetui.trace.record import Token
+from tracetui.ui.messages import TokenChosen
+from tracetui.ui.state import State
+
+_WIDEST = 40
+
+
+class TokenStrip(Widget):
+    """One line of tokens on alternating ground; scrolls with the token cursor, a click sets it."""
+
+    state: reactive[State] = reactive(State())
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tokens: tuple[Token, ...] = ()
+        self._labels: list[str] = []
+        self._ends: list[int] = []
+        self._left = 0
+
+    def watch_state(self, state: State) -> None:
+        if state.tokens is not self._tokens:
+            self._tokens = state.tokens
+            self._labels = [label_of(token) for token in state.tokens]
+            self._ends = list(accumulate(cell_len(label) for label in self._labels))
+            self._left = 0
+
+    def render(self) -> Content:
+        count = Content.styled(self._heading(), "$quiet")
+        room = max(1, self.size.width - count.cell_length)
+        self._scroll(room)
+        shown = Content.assemble(*(self._token(index) for index in self._visible(room)))
+        cut = self._left - self._start(next(iter(self._visible(room)), 0))
+        return Content.assemble(count, shown[cut:] if cut > 0 else shown)
+
+    def on_click(self, event: events.Click) -> None:
+        place = event.x - len(self._heading()) + self._left
+        hit = next((index for index, end in enumerate(self._ends) if place < end), None)
+        if hit is not None and place >= 0:
+            self.post_message(TokenChosen(hit))
+
+    def _heading(self) -> str:
+        if not self._tokens:
+            return " no tokens yet"
+        row = f"#{self.state.batch} " if len(self.state.trace.tokens) > 1 else ""
+        return f" {row}{len(self._tokens)} tokens "
+
+    def _start(self, index: int) -> int:
+        return self._ends[index - 1] if index else 0
+
+    def _scroll(self, room: int) -> None:
+        """Bring the token cursor into view, with a few cells of what lies around it."""
+        if 0 <= self.state.token < len(self._ends):
+            start, end = self._start(self.state.token), self._ends[self.state.token]
+            if start < self._left:
+                self._left = max(0, start - room // 4)
+            elif end > self._left + room:
+                self._left = end - room + room // 4
+        self._left = max(0, min(self._left, (self._ends[-1] if self._ends else 0) - room))
+
+    def _visible(self, room: int) -> list[int]:
+        return [
+            index for index, end in enumerate(self._ends) if end > self._left and self._start(index) < self._left + room
+        ]
+
+    def _token(self, index: int) -> tuple[str, str]:
+        if index == self.state.token:
+            return self._labels[index], "bold $cursor-text on $cursor"
+        ground = "$boost" if index % 2 else "$panel"
+        colour = "$quiet" if self._tokens[index].special else "$foreground"
+        return self._labels[index], f"{colour} on {ground}"
+
+
+def label_of(token: Token) -> str:
+    """A token's text for one line, never empty: without bytes its id."""
+    text = token_text(token.bytes) or f"{token.id}"
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"

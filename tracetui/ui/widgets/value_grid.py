@@ -1,0 +1,203 @@
+"""The values of a matrix as a table that scrolls over any size: only what is near the view is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import numpy as np
+from textual import events, on
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from tracetui.analysis.axes import Axis
+from tracetui.trace.record import Record
+from tracetui.trace.trace import EMPTY_TRACE, Trace
+from tracetui.trace.value import Array
+from tracetui.ui.messages import TokenChosen
+from tracetui.ui.planes import Plane
+from tracetui.ui.reader import look
+from tracetui.ui.state import NO_RECORD
+from tracetui.ui.widgets.canvas import Canvas
+from tracetui.views.cells import Line
+from tracetui.views.inks import Inks
+from tracetui.views.values import Window, capacity, values_table
+
+_MARGIN_ROWS, _MARGIN_COLUMNS = 64, 32
+_TOKEN_AXES = ("T", "S")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Subject:
+    """What the table shows: one matrix of one record, with the names of its rows and columns."""
+
+    trace: Trace
+    record: Record
+    plane: Plane
+    row_labels: tuple[str, ...] = ()
+    column_labels: tuple[str, ...] = ()
+
+
+NO_SUBJECT = Subject(EMPTY_TRACE, NO_RECORD, Plane(Axis("", 0), Axis("", 0)))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Chunk:
+    """A part of the subject's matrix that has been read."""
+
+    subject: Subject
+    row0: int
+    column0: int
+    numbers: Array
+
+
+NO_CHUNK = Chunk(NO_SUBJECT, 0, 0, np.zeros((0, 0), np.float32))
+
+
+class ValueGrid(Canvas, can_focus=True):
+    """Arrows, hjkl and page keys move a cell cursor; on token rows it takes the token cursor along."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1, 0)", "up", show=False),
+        Binding("down,j", "move(1, 0)", "down", show=False),
+        Binding("left,h", "move(0, -1)", "left", show=False),
+        Binding("right,l", "move(0, 1)", "right", show=False),
+        Binding("pageup", "page(-1, 0)", "page up", show=False),
+        Binding("pagedown", "page(1, 0)", "page down", show=False),
+        Binding("shift+left,H", "page(0, -1)", "page left", show=False),
+        Binding("shift+right,L", "page(0, 1)", "page right", show=False),
+    ]
+
+    class Read(Message):
+        def __init__(self, chunk: Chunk) -> None:
+            super().__init__()
+            self.chunk = chunk
+
+    def __init__(self) -> None:
+        super().__init__(id="values")
+        self._subject = NO_SUBJECT
+        self._chunk = NO_CHUNK
+        self._asked: Chunk = NO_CHUNK
+        self.cell = (0, 0)
+        """The row and column the user is at, within the matrix."""
+        self._corner = (0, 0)
+
+    def show_subject(self, subject: Subject) -> None:
+        """Another matrix; the cell stays as far as it exists."""
+        self._subject, self._asked = subject, NO_CHUNK
+        self._place(*self.cell)
+
+    def show_row(self, row: int) -> None:
+        """Go to a token's row, if rows are tokens."""
+        if self._subject.plane.rows.name in _TOKEN_AXES and row != self.cell[0]:
+            self._place(row, self.cell[1])
+
+    @property
+    def value(self) -> float | None:
+        """The number at the cell, if it has been read."""
+        chunk, (row, column) = self._chunk, self.cell
+        down, across = row - chunk.row0, column - chunk.column0
+        rows, columns = chunk.numbers.shape
+        if chunk.subject is not self._subject or not (0 <= down < rows and 0 <= across < columns):
+            return None
+        return float(chunk.numbers[down, across])
+
+    @on(Read)
+    def _show(self, message: Read) -> None:
+        if message.chunk.subject is self._subject:
+            self._chunk = message.chunk
+            self.repaint()
+
+    def on_resize(self) -> None:
+        self._place(*self.cell)
+
+    def action_move(self, down: int, across: int) -> None:
+        self._place(self.cell[0] + down, self.cell[1] + across, tell=down != 0)
+
+    def action_page(self, down: int, across: int) -> None:
+        rows, columns = self._room()
+        self.action_move(down * max(1, rows - 1), across * max(1, columns - 1))
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.action_move(3, 0)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.action_move(-3, 0)
+
+    def _place(self, row: int, column: int, tell: bool = False) -> None:
+        """The cell at a place within the matrix, the view moved as little as shows it."""
+        height, width = self._subject.plane.shape
+        self.cell = (max(0, min(height - 1, row)), max(0, min(width - 1, column)))
+        rows, columns = self._room()
+        self._corner = (
+            _into_view(self._corner[0], self.cell[0], rows, height),
+            _into_view(self._corner[1], self.cell[1], columns, width),
+        )
+        if tell and self._subject.plane.rows.name in _TOKEN_AXES:
+            self.post_message(TokenChosen(self.cell[0]))
+        self._ask()
+        self.repaint()
+
+    def _room(self) -> tuple[int, int]:
+        """Whole rows and columns that fit."""
+        subject = self._subject
+        dtype = subject.record.dtype
+        rows, columns = capacity(self.size.width, self.size.height, dtype, subject.plane.shape, subject.row_labels)
+        heads = 1 if subject.column_labels and self.size.height > 3 else 0
+        return max(1, rows - heads), max(1, columns - 1)
+
+    def _ask(self) -> None:
+        """Have what is around the view read, unless it has been or is being read."""
+        subject = self._subject
+        if subject is NO_SUBJECT or not self.size or self._covers(self._chunk) or self._covers(self._asked):
+            return
+        rows, columns = self._room()
+        top, left = max(0, self._corner[0] - _MARGIN_ROWS), max(0, self._corner[1] - _MARGIN_COLUMNS)
+        down = slice(top, min(subject.plane.shape[0], self._corner[0] + rows + _MARGIN_ROWS))
+        across = slice(left, min(subject.plane.shape[1], self._corner[1] + columns + 1 + _MARGIN_COLUMNS))
+        self._asked = Chunk(subject, top, left, np.broadcast_to(np.float32(0), _span(down, across)))
+        look(self, "values", partial(_read, subject, down, across))
+
+    def _covers(self, chunk: Chunk) -> bool:
+        if chunk.subject is not self._subject:
+            return False
+        rows, columns = self._room()
+        height, width = self._subject.plane.shape
+        bottom, right = min(height, self._corner[0] + rows), min(width, self._corner[1] + columns + 1)
+        high, wide = chunk.numbers.shape
+        inside_rows = chunk.row0 <= self._corner[0] and bottom <= chunk.row0 + high
+        return inside_rows and chunk.column0 <= self._corner[1] and right <= chunk.column0 + wide
+
+    def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
+        chunk, (row, column) = self._chunk, self._corner
+        if chunk.subject is not self._subject:
+            return []
+        row, column = max(row, chunk.row0), max(column, chunk.column0)
+        numbers = chunk.numbers[row - chunk.row0 :, column - chunk.column0 :]
+        rows, columns = capacity(width, height, chunk.subject.record.dtype, chunk.subject.plane.shape)
+        window = Window(
+            numbers[:rows, : columns + 1],
+            row,
+            column,
+            chunk.subject.plane.shape,
+            chunk.subject.row_labels[row : row + rows],
+            chunk.subject.column_labels[column : column + columns + 1],
+        )
+        return values_table(window, width, height, inks, cursor=self.cell)
+
+
+def _read(subject: Subject, rows: slice, columns: slice) -> ValueGrid.Read:
+    value = subject.trace.value(subject.record)
+    return ValueGrid.Read(Chunk(subject, rows.start, columns.start, subject.plane.read(value, rows, columns)))
+
+
+def _span(rows: slice, columns: slice) -> tuple[int, int]:
+    return rows.stop - rows.start, columns.stop - columns.start
+
+
+def _into_view(first: int, wanted: int, room: int, length: int) -> int:
+    """The first line of a view of `room` lines that holds `wanted`, moved as little as possible."""
+    return max(0, min(max(first, wanted - room + 1), wanted, max(0, length - room)))

@@ -1,0 +1,65 @@
+"""What the tensor pane shows before there is a tensor: what will be run, and what it will take."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from tracetui.text import size, visible
+from tracetui.ui.offer import Offer
+from tracetui.ui.state import NO_PLAN, Phase, State
+
+
+class Welcome(Widget):
+    """Name and facts of the model, the memory plan once it is known, the notes, and what to press."""
+
+    state: reactive[State] = reactive(State())
+
+    def __init__(self, offer: Offer) -> None:
+        super().__init__(id="welcome")
+        self._offer = offer
+
+    def render(self) -> Content:
+        offer, state = self._offer, self.state
+        parts = [
+            Content.styled(visible(offer.description or offer.title), "bold $foreground"),
+            Content.styled(visible(" · ".join(part for part in (offer.dtype, offer.weights) if part)), "$quiet"),
+            Content(""),
+            *_table(offer.facts),
+            *_memory(state),
+            *(Content.styled(visible(note), "$waiting") for note in state.notes or offer.notes),
+            Content(""),
+            _call(state),
+        ]
+        return Content("\n").join(parts)
+
+
+def _table(facts: tuple[tuple[str, str], ...]) -> list[Content]:
+    if not facts:
+        return []
+    width = max(len(name) for name, _ in facts)
+    rows = [Content.assemble((f"{visible(name):<{width}}  ", "$quiet"), visible(value)) for name, value in facts]
+    return [*rows, Content("")]
+
+
+def _memory(state: State) -> list[Content]:
+    plan = state.plan
+    if plan is NO_PLAN:
+        return []
+    needs = f"weights {size(plan.weights)}, records {size(plan.activations)}, work {size(plan.working)}"
+    return [
+        Content.assemble(("memory  ", "$quiet"), f"peak {size(plan.peak)} of {size(plan.available)} available"),
+        Content.styled(f"        {needs}", "$quiet"),
+        Content(""),
+    ]
+
+
+def _call(state: State) -> Content:
+    if state.phase is Phase.FAILED:
+        log = f"\nThe log is in {visible(state.log)}" if state.log else ""
+        return Content.styled(f"{visible(state.error, 2000)}{log}", "$error")
+    if state.running:
+        return Content.styled("running to the first record…", "$running")
+    waits = "" if state.phase is not Phase.PREPARING else ", as soon as the model is prepared"
+    return Content.assemble(("Enter", "bold $accent"), f" runs the prompt below{waits}")
