@@ -28,7 +28,7 @@ class Record:
     part: int = 0
     """Which tensor of a returned tuple."""
     seconds: float | None = None
-    """Wall time of the module's forward with its children, waiting at stops left out; None for roles."""
+    """The module's forward with its children, without waiting at stops and making weights; None for roles."""
     provenance: str = ""
     """Where the module's own weights came from: `random`, `file`, `file+random`; empty if it has none."""
 

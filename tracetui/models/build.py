@@ -1,0 +1,117 @@
+"""Building a model's module tree from a recipe, with no memory for weights."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from tracetui.errors import InputError, RunError
+from tracetui.recipe import Layers, Recipe
+from tracetui.text import visible
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+_CHOSEN_HERE = frozenset(f"{mark}{part}_implementation" for mark in ("", "_") for part in ("attn", "experts"))
+"""Fields in which a stranger's file could name a kernel to be fetched and run."""
+_LAYER_LISTS = ("layers", "h", "blocks")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class BuiltModel:
+    """A model whose parameters are on meta, except those of layers that were not asked for: they have none."""
+
+    module: PreTrainedModel
+    config: PreTrainedConfig
+    dtype: torch.dtype
+
+
+class PassThrough(nn.Module):
+    """Stands where a layer was not asked for: the residual stream goes out as it came in."""
+
+    def forward(self, hidden_states: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
+        return hidden_states
+
+
+def build_model(recipe: Recipe, dtype: torch.dtype) -> BuiltModel:
+    """The model of a recipe. Sets the process-wide default dtype while it works: never build two at once.
+
+    Raises InputError if transformers doesn't know the model or refuses its configuration.
+    """
+    config = _config(recipe)
+    model_class = _model_class(str(recipe.config["model_type"]), recipe.origin)
+    try:
+        with torch.device("meta"):
+            module = model_class._from_config(config, dtype=dtype)
+    except Exception as error:  # whatever a constructor raises for a value that it can't use
+        problem = f"transformers can't build such a model: {type(error).__name__}: {visible(str(error), 200)}"
+        raise InputError(f"{recipe.origin}: config: {problem}") from error
+    module.eval().requires_grad_(False)
+    _fill_buffers(module)
+    _skip_layers(module, recipe.layers, recipe.layer_count)
+    for embedding in module.modules():
+        if isinstance(embedding, nn.Embedding):
+            # It only stops gradients, and refuses tables that hold a prompt's rows alone.
+            embedding.padding_idx = None
+    return BuiltModel(module, config, dtype)
+
+
+def _config(recipe: Recipe) -> PreTrainedConfig:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    # A copy to the bottom: transformers writes defaults into the nested tables that it is given.
+    fields = copy.deepcopy({name: value for name, value in recipe.config.items() if name not in _CHOSEN_HERE})
+    model_type = str(fields.pop("model_type"))
+    try:
+        config_class = CONFIG_MAPPING[model_type]
+    except KeyError:
+        raise InputError(f"{recipe.origin}: model_type: transformers knows no {visible(model_type, 80)!r}") from None
+    try:
+        return config_class(**fields)
+    except Exception as error:  # whatever a config class's own checks raise
+        raise InputError(f"{recipe.origin}: config: {visible(str(error), 300)}") from error
+
+
+def _model_class(model_type: str, origin: str) -> Any:
+    """The causal model's class, imported alone: transformers' auto classes would import much more."""
+    from transformers.models.auto.configuration_auto import model_type_to_module_name
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    name = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(model_type)
+    if name is None:
+        raise InputError(f"{origin}: model_type: transformers has no causal language model for {model_type!r}")
+    package = model_type_to_module_name(model_type)
+    return getattr(importlib.import_module(f"transformers.models.{package}"), name)
+
+
+def _fill_buffers(model: PreTrainedModel) -> None:
+    """Make the buffers that no checkpoint holds (rotary frequencies) by transformers' own initialisation."""
+    for path, module in model.named_modules():
+        names = [name for name in module._non_persistent_buffers_set if module._buffers.get(name) is not None]
+        for name in names:
+            buffer = module._buffers[name]
+            assert buffer is not None
+            fill = math.nan if buffer.is_floating_point() else 0
+            module._buffers[name] = torch.full(buffer.shape, fill, dtype=buffer.dtype, device="cpu")
+        if names:
+            model._init_weights(module)
+        for name in names:
+            if bool(torch.isnan(torch.as_tensor(module._buffers[name])).any()):
+                raise RunError(f"{path}.{name}: transformers gave this buffer no value; the model can't be built")
+
+
+def _skip_layers(model: PreTrainedModel, wanted: Layers, count: int) -> None:
+    for path, module in model.named_modules():
+        if isinstance(module, nn.ModuleList) and path.rpartition(".")[2] in _LAYER_LISTS and len(module) == count:
+            for index in range(count):
+                if index not in wanted:
+                    module[index] = PassThrough()
+            return
+    if len(wanted) < count:
+        raise InputError(f"layers: {type(model).__name__} keeps its layers where tracetui doesn't find them; run all")

@@ -1,0 +1,120 @@
+"""How much memory a run will need, from shapes alone, and whether the machine has it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from torch import nn
+
+from tracetui.errors import InputError
+from tracetui.models.slots import Weights
+from tracetui.recipe import Recipe
+from tracetui.session import MemoryPlan
+from tracetui.text import size
+
+_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_CGROUP_USED = ("/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory/memory.usage_in_bytes")
+_HEADROOM = 0.95
+"""The share of the available memory that a plan may take: estimates are no promises."""
+
+
+def weight_budget(recipe: Recipe) -> int:
+    """Bytes of weights that may stay between runs: what the recipe says, else half of what is available."""
+    return recipe.memory if recipe.memory is not None else available_bytes() // 2
+
+
+def plan_run(recipe: Recipe, weights: Weights, itemsize: int, tokens: int, base: int) -> MemoryPlan:
+    """The plan for one prompt of `tokens` tokens, in a process that held `base` bytes before any weights."""
+    rows = sum(
+        slot.spec.nbytes(min(tokens, slot.spec.rows))
+        for module, slot in weights.all_slots()
+        if isinstance(module, nn.Embedding)
+    )
+    return MemoryPlan(
+        weights=weights.kept_bytes + weights.largest_passing_bytes + rows,
+        kept=weights.kept_bytes,
+        activations=_recorded_bytes(recipe, itemsize, tokens),
+        working=_working_bytes(recipe, itemsize, tokens),
+        base=base,
+        available=available_bytes(),
+    )
+
+
+def check(plan: MemoryPlan, held: int) -> None:
+    """Refuse a plan that can't fit beside the `held` bytes that earlier runs left in place.
+
+    Raises InputError with both sizes and advice.
+    """
+    wanted = plan.peak - plan.base - held
+    if wanted > plan.available * _HEADROOM:
+        raise InputError(
+            f"this run needs {size(wanted)} more memory and {size(plan.available)} is available: "
+            f"weights {size(plan.weights)}, recorded tensors {size(plan.activations)}, at work {size(plan.working)}; "
+            f"use fewer layers (--layers), a shorter prompt, or keep fewer weights (--memory {size(plan.kept // 2)})"
+        )
+
+
+def available_bytes() -> int:
+    """What the machine can give without swapping, and the container allows."""
+    return max(0, min(_machine_available(), _container_available()))
+
+
+def _machine_available() -> int:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _container_available() -> int:
+    limit, used = _first_number(_CGROUP_LIMITS), _first_number(_CGROUP_USED)
+    return limit - used if limit is not None and used is not None else 2**63
+
+
+def _first_number(files: tuple[str, ...]) -> int | None:
+    for file in files:
+        try:
+            return int(Path(file).read_text())
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def own_bytes() -> int:
+    """What the process holds in memory now."""
+    try:
+        resident = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return resident * os.sysconf("SC_PAGE_SIZE")
+
+
+def _recorded_bytes(recipe: Recipe, itemsize: int, tokens: int) -> int:
+    """All that one pass of a llama-like decoder records, a tensor returned twice counted once."""
+    hidden, heads, kv_heads, head_size, ffn = _sizes(recipe)
+    attention = 4 * heads * head_size + 4 * kv_heads * head_size
+    layer = 7 * hidden + attention + 3 * ffn
+    vocabulary = _int(recipe, "vocab_size")
+    return tokens * itemsize * (len(recipe.layers) * layer + 3 * hidden + vocabulary)
+
+
+def _working_bytes(recipe: Recipe, itemsize: int, tokens: int) -> int:
+    """The widest moment inside a module: the FFN's product, or the float32 view of the logits."""
+    _, _, _, _, ffn = _sizes(recipe)
+    return tokens * max(2 * ffn * itemsize, _int(recipe, "vocab_size") * 4)
+
+
+def _sizes(recipe: Recipe) -> tuple[int, int, int, int, int]:
+    hidden, heads = _int(recipe, "hidden_size"), _int(recipe, "num_attention_heads")
+    kv_heads = _int(recipe, "num_key_value_heads", heads)
+    head_size = _int(recipe, "head_dim", hidden // heads)
+    return hidden, heads, kv_heads, head_size, _int(recipe, "intermediate_size")
+
+
+def _int(recipe: Recipe, field: str, default: int = 0) -> int:
+    found = recipe.config.get(field)
+    return found if isinstance(found, int) else default

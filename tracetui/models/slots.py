@@ -1,0 +1,148 @@
+"""Weights that exist only while their module runs, as far as memory asks for it.
+
+Between runs a parameter's slot holds one NaN expanded to the parameter's shape. It must not be a meta tensor:
+torch's CPU kernels read a meta argument as uninitialised memory without an error, while a NaN used by
+mistake shows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from tracetui.models.sources import Init, TensorSpec, WeightSource
+
+Making = Callable[[str, int, int], None]
+"""Called with (checkpoint name, bytes done, bytes in all) while a tensor is made; may raise Cancelled."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Slot:
+    """One parameter of one module."""
+
+    parameter: str
+    spec: TensorSpec
+    provenance: str
+    placeholder: nn.Parameter
+
+
+class Weights:
+    """Puts a module's parameters in place before it runs and takes them out after.
+
+    What fits the budget stays in place for the next run, in the order of the model: layers run in that
+    order every time, so that putting out old ones for new ones would only make all of them again.
+    """
+
+    def __init__(self, model: nn.Module, dtype: torch.dtype, source: WeightSource, budget: int) -> None:
+        self._source = source
+        self._slots = dict(_find_slots(model, dtype, source))
+        self._resident = _choose_resident(self._slots, budget)
+        self.clear()
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of the weights that stay between runs once they are made."""
+        return sum(_nbytes(self._slots[module]) for module in self._resident)
+
+    @property
+    def largest_passing_bytes(self) -> int:
+        """Bytes of the largest module whose weights don't stay; embeddings left out, whose rows alone are made."""
+        passing = (m for m in self._slots if m not in self._resident and not isinstance(m, nn.Embedding))
+        return max((_nbytes(self._slots[module]) for module in passing), default=0)
+
+    def all_slots(self) -> Iterator[tuple[nn.Module, Slot]]:
+        """Every slot with its module, in the order of the model."""
+        for module, slots in self._slots.items():
+            for slot in slots:
+                yield module, slot
+
+    def of(self, module: nn.Module) -> tuple[Slot, ...]:
+        """A module's own slots; empty if it has no parameters."""
+        return self._slots.get(module, ())
+
+    def provenance(self, module: nn.Module) -> str:
+        """Where a module's own parameters come from, joined by `+`."""
+        return "+".join(sorted({slot.provenance for slot in self.of(module)}))
+
+    def put_in(self, module: nn.Module, making: Making) -> None:
+        """Make a module's parameters, as far as they aren't there, and put them in place."""
+        for slot in self.of(module):
+            if module._parameters[slot.parameter] is slot.placeholder:
+                self._put(module, slot, None, making)
+
+    def put_rows(self, embedding: nn.Embedding, ids: torch.Tensor, making: Making) -> torch.Tensor:
+        """Make only the rows of an embedding that `ids` [B,T] name; returns [B,T], where each lies among these."""
+        wanted = sorted(set(ids.flatten().tolist()))
+        for slot in self.of(embedding):
+            self._put(embedding, slot, wanted, making)
+        return torch.searchsorted(torch.tensor(wanted, device=ids.device), ids)  # [B,T]
+
+    def take_out(self, module: nn.Module) -> None:
+        """Drop a module's parameters, unless they may stay."""
+        if module not in self._resident:
+            for slot in self.of(module):
+                module._parameters[slot.parameter] = slot.placeholder
+
+    def clear(self) -> None:
+        """Drop everything that is in place."""
+        for module, slot in self.all_slots():
+            module._parameters[slot.parameter] = slot.placeholder
+
+    def _put(self, module: nn.Module, slot: Slot, rows: Sequence[int] | None, making: Making) -> None:
+        spec = slot.spec
+        done, total = 0, spec.nbytes(None if rows is None else len(rows))
+
+        def tick(made: int) -> None:
+            nonlocal done
+            done += made
+            making(spec.name, done, total)
+
+        making(spec.name, 0, total)
+        value = self._source.read(spec, rows, tick)
+        module._parameters[slot.parameter] = nn.Parameter(value, requires_grad=False)
+
+
+def _nbytes(slots: Sequence[Slot]) -> int:
+    return sum(slot.spec.nbytes() for slot in slots)
+
+
+def _choose_resident(slots: dict[nn.Module, tuple[Slot, ...]], budget: int) -> frozenset[nn.Module]:
+    resident = set()
+    for module, own in slots.items():
+        size = _nbytes(own)
+        if not isinstance(module, nn.Embedding) and size <= budget:
+            resident.add(module)
+            budget -= size
+    return frozenset(resident)
+
+
+def _find_slots(
+    model: nn.Module, dtype: torch.dtype, source: WeightSource
+) -> Iterator[tuple[nn.Module, tuple[Slot, ...]]]:
+    names: dict[nn.Parameter, str] = {}
+    for path, module in model.named_modules():
+        found = []
+        for parameter, tensor in module._parameters.items():
+            if tensor is None:
+                continue
+            # A tied tensor is one Parameter in two places: it keeps the first place's name.
+            name = names.setdefault(tensor, f"{path}.{parameter}" if path else parameter)
+            spec = TensorSpec(name, tuple(tensor.shape), dtype, _init_of(module, parameter))
+            found.append(Slot(parameter, spec, source.provenance(spec) or "", _placeholder(spec)))
+        if found:
+            yield module, tuple(found)
+
+
+def _init_of(module: nn.Module, parameter: str) -> Init:
+    if parameter.endswith("bias"):
+        return Init.ZEROS
+    return Init.ONES if "Norm" in type(module).__name__ else Init.NORMAL
+
+
+def _placeholder(spec: TensorSpec) -> nn.Parameter:
+    one = torch.full((), math.nan, dtype=spec.dtype)
+    return nn.Parameter(one.expand(spec.shape), requires_grad=False)

@@ -1,0 +1,176 @@
+"""What a trace is about, in lines of plain text at most 80 cells wide."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from math import prod
+
+from tracetui.text import number, size, token_text, visible
+from tracetui.trace.npz.arrays import stored_as
+from tracetui.trace.record import Record, Token
+from tracetui.trace.trace import Trace
+from tracetui.trace.value import is_kept
+
+WIDTH = 80
+_INDENT = 11
+_TOKENS = 200
+"""Tokens of a prompt that are listed."""
+_RECORDS, _LARGEST, _ALARMS = 20, 3, 10
+_SITE = 46
+_ESSENTIALS = (
+    *("model_type", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim"),
+    *("intermediate_size", "moe_intermediate_size", "num_experts", "n_routed_experts", "num_local_experts"),
+    *("num_experts_per_tok", "n_shared_experts", "q_lora_rank", "kv_lora_rank", "vocab_size", "sliding_window"),
+    *("rms_norm_eps", "rope_theta", "hidden_act", "tie_word_embeddings"),
+)
+_LEGAL_NEGINF = frozenset({"mask", "masked", "selection_scores"})
+"""Roles in which -inf means that something is left out."""
+
+
+def describe(trace: Trace, path_size: int) -> list[str]:
+    """Model, prompt, records, sizes, alarms and the first records of a trace whose file has `path_size` bytes."""
+    return [
+        *_about(trace),
+        *_prompts(trace.tokens),
+        *_record_counts(trace, path_size),
+        *_alarms(trace),
+        *_largest(trace),
+        "",
+        *_record_list(trace),
+    ]
+
+
+def _about(trace: Trace) -> Iterator[str]:
+    run = trace.run
+    config = [f"{name} {visible(str(run.config[name]))}" for name in _ESSENTIALS if run.config.get(name) is not None]
+    recipe = [visible(f"{name} {value}") for name, value in run.recipe.items() if isinstance(value, str | int | float)]
+    yield from _entry("model", [visible(run.model) or "unnamed"])
+    yield from _entry("config", config)
+    yield from _entry("recipe", recipe)
+    yield from _entry("tokenizer", visible(run.tokenizer).split(), gap=" ")
+    yield from _entry("versions", [visible(f"{name} {version}") for name, version in run.versions.items()])
+    for note in run.notes:
+        yield from _entry("note", visible(note).split(), gap=" ")
+
+
+def _prompts(rows: Sequence[Sequence[Token]]) -> Iterator[str]:
+    for row in rows:
+        shown = [f"{token.id} {token_text(token.bytes)}".rstrip() for token in row[:_TOKENS]]
+        more = [f"and {len(row) - _TOKENS:,} more"] if len(row) > _TOKENS else []
+        yield from _entry("tokens", [f"{len(row):,}:", *shown, *more])
+
+
+def _record_counts(trace: Trace, path_size: int) -> Iterator[str]:
+    records = trace.records
+    layers = len({record.layer for record in records} - {None})
+    passes = len({record.pass_ for record in records})
+    kept = [is_kept(value) for value in trace.values]
+    state = "the whole run" if trace.complete else "the run was left before its end"
+    where = f"in {_times(layers, 'layer')} and {_times(passes, 'pass', 'passes')}"
+    counts = f"{len(records):,} {where}, {sum(kept):,} with values; {state}"
+    yield from _entry("records", counts.split(), gap=" ")
+    distinct = {id(value): value for value, is_there in zip(trace.values, kept, strict=True) if is_there}
+    values = sum(_nbytes(value.shape, value.dtype) for value in distinct.values())
+    yield from _entry("size", [f"{size(path_size)}, of which values {size(values)}"])
+    yield from _entry("dtypes", _counted(record.dtype for record in records))
+    yield from _entry("weights", _counted(record.provenance for record in records if record.provenance))
+
+
+def _times(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def _counted(names: Iterable[str]) -> list[str]:
+    return [f"{visible(name, 40)} {times:,}" for name, times in Counter(names).most_common()]
+
+
+def _nbytes(shape: tuple[int, ...], dtype: str) -> int:
+    return stored_as(dtype).itemsize * prod(shape)
+
+
+def _alarms(trace: Trace) -> Iterator[str]:
+    """Records with NaN or Inf where none belongs."""
+    found = [text for record in trace.records if (text := _alarm(trace, record))]
+    yield from _entry("NaN, Inf", [f"in {len(found):,} of {len(trace.records):,} records" if found else "none"])
+    yield from found[:_ALARMS]
+    if len(found) > _ALARMS:
+        yield f"{'':{_INDENT}}and {len(found) - _ALARMS:,} more"
+
+
+def _alarm(trace: Trace, record: Record) -> str:
+    statistics = trace.statistics(record)
+    neginf = 0 if record.role in _LEGAL_NEGINF else statistics.neginf
+    counts = {"nan": statistics.nan, "+inf": statistics.posinf, "-inf": neginf}
+    shown = "  ".join(f"{name} {count:,}" for name, count in counts.items() if count)
+    return f"{'':{_INDENT}}{_site(record, 40)}  {shown}"[:WIDTH] if shown else ""
+
+
+def _largest(trace: Trace) -> Iterator[str]:
+    distinct = {id(value): record for record, value in zip(trace.records, trace.values, strict=True)}
+    by_size = sorted(distinct.values(), key=lambda record: (-_nbytes(record.shape, record.dtype), record.index))
+    for place, record in enumerate(by_size[:_LARGEST]):
+        shown = f"{size(_nbytes(record.shape, record.dtype)):12}{_site(record, 36)}  {_shape(record)}"
+        yield _fit(f"{'' if place else 'largest':{_INDENT}}{shown}", WIDTH)
+
+
+def _record_list(trace: Trace) -> Iterator[str]:
+    yield f"{'step':>6}  {'site':{_SITE}}{'shape':14}{'L2':>12}".rstrip()
+    for record in trace.records[:_RECORDS]:
+        norm = number(trace.statistics(record).l2)
+        yield f"{record.index:>6}  {_site(record, _SITE - 2)}  {_padded(_shape(record), 14)}{norm:>12}"
+    if len(trace.records) > _RECORDS:
+        yield f"{'':8}and {len(trace.records) - _RECORDS:,} more"
+
+
+def _shape(record: Record) -> str:
+    return "×".join(map(str, record.shape)) or "scalar"
+
+
+def _site(record: Record, width: int) -> str:
+    """The record's key in exactly `width` cells; of a long one the end."""
+    shown = visible(record.key)
+    return _padded(shown if _cells(shown) <= width else f"…{_fit(shown[::-1], width - 1, '')[::-1]}", width)
+
+
+def _entry(title: str, items: Sequence[str], gap: str = "  ") -> Iterator[str]:
+    """Lines with the title in front of the first; none without items."""
+    line = ""
+    for item in items:
+        shown = _fit(item, WIDTH - _INDENT)
+        if line and _cells(line) + len(gap) + _cells(shown) > WIDTH - _INDENT:
+            yield f"{title:{_INDENT}}{line}"
+            title, line = "", ""
+        line = f"{line}{gap}{shown}" if line else shown
+    if line:
+        yield f"{title:{_INDENT}}{line}"
+
+
+def _cells(shown: str) -> int:
+    """How wide a terminal draws visible text."""
+    return sum(_cell(char) for char in shown)
+
+
+def _cell(char: str) -> int:
+    if unicodedata.category(char) in ("Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in ("W", "F") else 1
+
+
+def _fit(shown: str, width: int, end: str = "…") -> str:
+    """As much of the text as `width` cells hold, `end` included if any is left out."""
+    if _cells(shown) <= width:
+        return shown
+    kept, room = "", width - len(end)
+    for char in shown:
+        room -= _cell(char)
+        if room < 0:
+            break
+        kept += char
+    return kept + end
+
+
+def _padded(shown: str, width: int) -> str:
+    fitting = _fit(shown, width)
+    return fitting + " " * (width - _cells(fitting))

@@ -1,0 +1,45 @@
+"""Keeping a tensor as it is now, for the price of a pointer.
+
+`torch._lazy_clone` gives an alias that shares the storage until somebody writes to it, so what was recorded
+stays what the module returned even if the model goes on in place. It is private API: it is tried once, and
+a plain clone stands in for it where it doesn't keep its word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import torch
+
+Capture = Callable[[torch.Tensor], torch.Tensor]
+
+
+@cache
+def capture_function() -> Capture:
+    """The cheapest way here to keep a tensor's present values."""
+    return _lazily if _lazy_clone_works() else _copied
+
+
+def _lazily(tensor: torch.Tensor) -> torch.Tensor:
+    try:
+        kept: torch.Tensor = torch._lazy_clone(tensor.detach())
+    except RuntimeError:
+        # Storage that torch didn't allocate, a mapped file's for one, can't be shared like this.
+        return _copied(tensor)
+    return kept
+
+
+def _copied(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().clone()
+
+
+def _lazy_clone_works() -> bool:
+    try:
+        original = torch.arange(6.0).view(2, 3)
+        kept, view_kept = _lazily(original), _lazily(original.t())
+        original.add_(1)
+        before = torch.arange(6.0).view(2, 3)
+        return bool(torch.equal(kept, before)) and bool(torch.equal(view_kept, before.t()))
+    except Exception:
+        return False

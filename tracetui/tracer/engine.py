@@ -1,0 +1,118 @@
+"""Running prompts through one recipe's model, under watch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from tracetui import __version__
+from tracetui.errors import InputError
+from tracetui.models import plan as memory
+from tracetui.models.outline import outline
+from tracetui.models.runnable import Runnable, make_runnable
+from tracetui.models.tokenizers import check_ids
+from tracetui.recipe import Recipe
+from tracetui.session import Event, MemoryPlan, Prepared, Progress, Started
+from tracetui.trace.record import Token
+from tracetui.trace.trace import RunInfo, Trace
+from tracetui.tracer.allocator import give_back_memory, keep_freed_memory
+from tracetui.tracer.gate import Gate
+from tracetui.tracer.recorder import Recorder
+from tracetui.tracer.watch import Watch
+
+PREDICTIONS = 100
+"""Tokens whose text a trace carries with its logits."""
+
+Emit = Callable[[Event], None]
+
+
+class Engine:
+    """A recipe's model, ready for prompts. Lives on one thread."""
+
+    def __init__(self, recipe: Recipe, emit: Emit = lambda event: None) -> None:
+        keep_freed_memory()
+        self._emit = emit
+        self.runnable: Runnable = make_runnable(recipe)
+        self._base = memory.own_bytes()
+        self.prepared = Prepared(outline(self.runnable.built.module), self.runnable.tokenizer.name, self.runnable.notes)
+
+    def run(self, tokens: Sequence[Token], prompt: str, gate: Gate) -> Trace:
+        """One pass over a prompt; returns when it ends.
+
+        Raises InputError for ids beyond the vocabulary and for a run that can't fit in memory, Cancelled, and
+        whatever the model raises. What was recorded until then stays with the trace of the Started event.
+        """
+        self._check(tokens)
+        plan = self.plan(len(tokens))
+        recorder = Recorder(self._run_info(prompt), (tuple(tokens),), gate.arrived)
+        self._emit(Started(recorder.trace, plan))
+        input_ids = torch.tensor([[token.id for token in tokens]])  # [B,T]
+        model = self.runnable.built.module
+        with (
+            torch.inference_mode(False),
+            torch.no_grad(),
+            Watch(
+                model, recorder, weights=self.runnable.weights, making=self._making(gate), waited=lambda: gate.waited
+            ),
+        ):
+            model(input_ids=input_ids, use_cache=False)
+        return recorder.finished(self._vocabulary(recorder.trace))
+
+    def plan(self, tokens: int) -> MemoryPlan:
+        """The memory that a prompt of so many tokens needs. Raises InputError if the machine hasn't that much."""
+        built = self.runnable.built
+        found = memory.plan_run(self.runnable.recipe, self.runnable.weights, built.dtype.itemsize, tokens, self._base)
+        memory.check(found, held=memory.own_bytes() - self._base)
+        return found
+
+    def close(self) -> None:
+        """Drop all weights."""
+        self.runnable.weights.clear()
+        give_back_memory()
+
+    def _check(self, tokens: Sequence[Token]) -> None:
+        config = self.runnable.built.config
+        if not any(not token.special for token in tokens):
+            raise InputError("prompt: is empty; type some text")
+        check_ids([token.id for token in tokens], config.vocab_size)
+        longest = getattr(config, "max_position_embeddings", None)
+        if longest and len(tokens) > longest:
+            raise InputError(f"prompt: has {len(tokens):,} tokens, and the model takes at most {longest:,}")
+
+    def _making(self, gate: Gate) -> Callable[[str, int, int], None]:
+        def making(name: str, done: int, total: int) -> None:
+            gate.check()
+            self._emit(Progress(name, done, total))
+
+        return making
+
+    def _run_info(self, prompt: str) -> RunInfo:
+        import transformers
+
+        recipe = self.runnable.recipe
+        return RunInfo(
+            model=recipe.name,
+            recipe={**recipe.plain(), "prompt": prompt, "dtype": str(self.runnable.built.dtype).removeprefix("torch.")},
+            config=dict(recipe.config),
+            tokenizer=self.runnable.tokenizer.name,
+            versions={
+                "tracetui": __version__,
+                "torch": torch.__version__,
+                "transformers": transformers.__version__,
+                "numpy": np.__version__,
+                "python": ".".join(map(str, sys.version_info[:3])),
+            },
+            notes=self.runnable.notes,
+        )
+
+    def _vocabulary(self, trace: Trace) -> dict[int, Token]:
+        """The tokens that the predictions at the last position name."""
+        record = trace.find("logits")
+        if record is None or len(record.shape) != 3:
+            return {}
+        logits = torch.from_numpy(trace.value(record).read((0, record.shape[1] - 1)))  # [V]
+        best = torch.topk(logits.nan_to_num(-torch.inf), min(PREDICTIONS, logits.numel())).indices  # [k]
+        return {token_id: self.runnable.tokenizer.token(token_id) for token_id in best.tolist()}

@@ -1,0 +1,132 @@
+"""A session whose model runs in a thread of its own. Importing this needs no torch: the thread does that."""
+
+from __future__ import annotations
+
+import os
+import threading
+import traceback
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from tracetui import paths
+from tracetui.errors import Cancelled, TracetuiError
+from tracetui.recipe import Recipe
+from tracetui.session import Event, Failed, Finished, Listener, Preparing, Started
+from tracetui.text import visible
+from tracetui.trace.stepping import Target
+from tracetui.trace.trace import EMPTY_TRACE
+from tracetui.tracer.gate import Gate
+
+if TYPE_CHECKING:
+    from tracetui.tracer.engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    prompt: str
+    gate: Gate
+
+
+class LiveSession:
+    """Runs prompts through a recipe's model; what happens arrives at the listener, on the model's thread."""
+
+    def __init__(self, recipe: Recipe, listener: Listener) -> None:
+        self._recipe = recipe
+        self._listener = listener
+        self._gate = Gate()
+        self._trace = EMPTY_TRACE
+        self._orders: SimpleQueue[_Run | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._main, name="model", daemon=True)
+        self._thread.start()
+
+    def start(self, prompt: str, until: Target) -> None:
+        """Run a prompt from its first token; a run in progress is cancelled first."""
+        self._gate.cancel()
+        self._gate = Gate(until, self._emit)
+        self._orders.put(_Run(prompt, self._gate))
+
+    def advance(self, until: Target) -> None:
+        """Let a waiting model run on to the first new record that `until` accepts, or to the end."""
+        self._gate.advance(until)
+
+    def pause(self) -> None:
+        """Stop a running model at its next record."""
+        self._gate.pause()
+
+    def cancel(self) -> None:
+        """Leave the run at its next record, or between two blocks of weights being made."""
+        self._gate.cancel()
+
+    def close(self, timeout: float) -> bool:
+        """Cancel, release the weights and end the thread; False if it still ran after `timeout` seconds."""
+        self._gate.cancel()
+        self._orders.put(None)
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _emit(self, event: Event) -> None:
+        if isinstance(event, Started):
+            self._trace = event.trace
+        self._listener(event)
+
+    def _main(self) -> None:
+        engine = self._prepare()
+        while (order := self._orders.get()) is not None:
+            if order.gate.cancelled:
+                continue
+            if engine is None:
+                engine = self._prepare()
+            if engine is not None:
+                self._run(engine, order)
+        if engine is not None:
+            engine.close()
+
+    def _prepare(self) -> Engine | None:
+        self._emit(Preparing("loading torch and transformers"))
+        try:
+            import torch
+
+            from tracetui.tracer.engine import Engine
+
+            # One core is the screen's.
+            torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) - 1))
+            self._emit(Preparing("building the model"))
+            engine = Engine(self._recipe, self._emit)
+        except BaseException as error:
+            self._fail(error)
+            return None
+        self._emit(engine.prepared)
+        return engine
+
+    def _run(self, engine: Engine, order: _Run) -> None:
+        self._trace = EMPTY_TRACE
+        try:
+            tokens = engine.runnable.tokenizer.encode(order.prompt)
+            trace = engine.run(tokens, order.prompt, order.gate)
+        except Cancelled:
+            self._emit(Finished(self._trace.closed(), cancelled=True))
+        except BaseException as error:
+            self._fail(error)
+        else:
+            self._emit(Finished(trace))
+
+    def _fail(self, error: BaseException) -> None:
+        if isinstance(error, TracetuiError):
+            self._emit(Failed(str(error)))
+            return
+        kind = type(error).__name__
+        self._emit(Failed(visible(f"{kind}: {error}", 500), write_log(error)))
+
+
+def write_log(error: BaseException) -> str:
+    """Write an error's traceback to a log file of its own; returns the path, empty if none could be written."""
+    folder = paths.state_dir() / "logs"
+    log = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}.log"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        log.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
+    except OSError:
+        return ""
+    return str(log)

@@ -1,0 +1,44 @@
+"""Recorded tensors that still lie in torch's memory."""
+
+from __future__ import annotations
+
+import torch
+
+from tracetui.trace.statistics import Statistics
+from tracetui.trace.value import Array, Index
+from tracetui.tracer.statistics import of_tensor
+
+_AS_FLOAT32 = {torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2}
+
+
+class TorchValue:
+    """A captured tensor; it is never written to, so reading needs no lock."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self._tensor = tensor
+        self._statistics: Statistics | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self._tensor.shape)
+
+    @property
+    def dtype(self) -> str:
+        return dtype_name(self._tensor.dtype)
+
+    def read(self, index: Index = ()) -> Array:
+        part = self._tensor[index]
+        wide = torch.float32 if part.dtype in _AS_FLOAT32 else part.dtype
+        # A copy, never the storage itself: numpy() would first copy all of what a lazy clone shares.
+        array: Array = part.to("cpu", wide, copy=True).contiguous().numpy()
+        return array
+
+    def statistics(self) -> Statistics:
+        if self._statistics is None:
+            self._statistics = of_tensor(self._tensor)
+        return self._statistics
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """`bfloat16` of torch.bfloat16."""
+    return str(dtype).removeprefix("torch.")

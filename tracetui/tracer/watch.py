@@ -1,0 +1,200 @@
+"""Hooks on every module of a model, for the length of one `with`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import nn
+
+from tracetui.models.build import PassThrough
+from tracetui.models.slots import Making, Weights
+from tracetui.trace.record import AttentionCall, is_layer
+from tracetui.tracer.attention import witnessed
+from tracetui.tracer.recorder import Recorder
+
+PreHook = Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...] | None]
+PostHook = Callable[[nn.Module, tuple[Any, ...], Any], None]
+
+
+@dataclass(slots=True)
+class _Frame:
+    """One module that is running."""
+
+    path: str
+    call: int
+    started: float
+    """On the clock of `Watch._clock`."""
+
+
+class Watch:
+    """Records every tensor that a model's modules return, and has weights made just in time.
+
+    One pair of hooks per module does all in order: make its weights, run, record, drop its weights.
+    Whatever way the block is left, every hook is off and every weight that may not stay is dropped.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        recorder: Recorder,
+        *,
+        weights: Weights | None = None,
+        making: Making = lambda name, done, total: None,
+        waited: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self._model = model
+        self._recorder = recorder
+        self._weights = weights
+        self._making = making
+        self._waited = waited
+        self._frames: list[_Frame] = []
+        self._made_seconds = 0.0
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Watch:
+        with ExitStack() as stack:
+            stack.callback(self._release)
+            for path, module in self._model.named_modules():
+                if isinstance(module, PassThrough):
+                    continue
+                stack.callback(module.register_forward_pre_hook(self._pre_hook(path, module)).remove)
+                stack.callback(module.register_forward_hook(self._post_hook(path, module)).remove)
+            stack.enter_context(witnessed(self._model, self))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def _release(self) -> None:
+        if self._weights is not None:
+            for module in self._model.modules():
+                self._weights.take_out(module)
+
+    def _clock(self) -> float:
+        """Seconds of the model's own work: neither waiting at a stop nor making weights counts."""
+        return time.perf_counter() - self._waited() - self._made_seconds
+
+    def _pre_hook(self, path: str, module: nn.Module) -> PreHook:
+        frames, recorder, weights, clock = self._frames, self._recorder, self._weights, self._clock
+        has_weights = weights is not None and bool(weights.of(module))
+        residual_of = _residual_owner(path, self._model)
+        layer = is_layer(path)
+
+        def before(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+            if residual_of and args and isinstance(args[0], torch.Tensor):
+                site = f"{residual_of}:attn_residual"
+                recorder.record(site, args[0], depth=len(frames), parent=residual_of, call=frames[-1].call)
+            frames.append(_Frame(path, recorder.call_number(path), clock()))
+            if layer and args and isinstance(args[0], torch.Tensor):
+                recorder.record(f"{path}:input", args[0], depth=len(frames), parent=path, call=frames[-1].call)
+            return self._make_weights(module, args) if has_weights else None
+
+        return before
+
+    def _make_weights(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        assert self._weights is not None
+        began = time.perf_counter()
+        try:
+            if isinstance(module, nn.Embedding) and args:
+                return (self._weights.put_rows(module, args[0], self._making), *args[1:])
+            self._weights.put_in(module, self._making)
+            return None
+        finally:
+            self._made_seconds += time.perf_counter() - began
+
+    def _post_hook(self, path: str, module: nn.Module) -> PostHook:
+        frames, recorder, weights, clock = self._frames, self._recorder, self._weights, self._clock
+        has_weights = weights is not None and bool(weights.of(module))
+        provenance = weights.provenance(module) if weights is not None else ""
+
+        def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            frame = frames.pop()
+            seconds = clock() - frame.started
+            if has_weights and weights is not None:
+                weights.take_out(module)
+            parent = frames[-1].path if frames else ""
+            site = path or _root_site(output)
+            for part, tensor in enumerate(_tensors(output, whole=bool(path))):
+                recorder.record(
+                    site,
+                    tensor,
+                    depth=len(frames),
+                    parent=parent,
+                    call=frame.call,
+                    part=part,
+                    seconds=seconds,
+                    provenance=provenance,
+                )
+
+        return after
+
+    def attention_inputs(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: torch.Tensor | None,
+        call: AttentionCall,
+    ) -> None:
+        """Record what an attention kernel is about to receive."""
+        frame = self._frames[-1]
+        # Before the record: a stop at it may be looked at when only the query is there.
+        suffix = f"@0.{frame.call}" if frame.call else ""
+        self._recorder.attention_call(f"{frame.path}:q{suffix}", call)
+        for role, tensor in (("q", query), ("k", key), ("v", value), ("mask", mask)):
+            if tensor is not None:
+                self._record_role(role, tensor)
+
+    def attention_heads(self, heads: torch.Tensor) -> None:
+        """Record each head's output [B,H,T,Kv]."""
+        self._record_role("heads", heads)
+
+    def _record_role(self, role: str, tensor: torch.Tensor) -> None:
+        frame = self._frames[-1]
+        self._recorder.record(
+            f"{frame.path}:{role}", tensor, depth=len(self._frames), parent=frame.path, call=frame.call
+        )
+
+
+def _root_site(output: Any) -> str:
+    return "logits" if hasattr(output, "logits") else "output"
+
+
+def _tensors(output: Any, whole: bool) -> Iterator[torch.Tensor]:
+    """The tensors in what a module returned; of a causal model's own output the logits alone."""
+    if isinstance(output, torch.Tensor):
+        yield output
+    elif not whole and hasattr(output, "logits"):
+        yield output.logits
+    elif isinstance(output, Mapping):
+        yield from (item for item in output.values() if isinstance(item, torch.Tensor))
+    elif isinstance(output, list | tuple):
+        yield from (item for item in output if isinstance(item, torch.Tensor))
+
+
+def _residual_owner(path: str, model: nn.Module) -> str:
+    """The layer whose residual stream after attention enters the module at `path`; empty if it is not that norm.
+
+    That is the norm before the FFN. Where an output norm stands there instead (post-norm models), the stream
+    enters no module of its own.
+    """
+    layer, _, name = path.rpartition(".")
+    if not is_layer(layer):
+        return ""
+    siblings = {child for child, _ in model.get_submodule(layer).named_children()}
+    if "pre_feedforward_layernorm" in siblings:
+        wanted = "pre_feedforward_layernorm"
+    elif "post_feedforward_layernorm" in siblings:
+        return ""
+    else:
+        wanted = "post_attention_layernorm" if "post_attention_layernorm" in siblings else "ln_2"
+    return layer if name == wanted else ""
