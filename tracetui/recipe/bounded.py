@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -29,7 +30,7 @@ def read_json_object(path: Path, limit: int = MAX_CONFIG_BYTES) -> dict[str, obj
     def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            twice = next(key for index, (key, _) in enumerate(pairs) if key in {k for k, _ in pairs[:index]})
+            twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
             raise bad_field(path, visible(twice, 80), "stands there twice")
         return found
 
@@ -103,8 +104,10 @@ class Fields:
         return value
 
     def number(self, field: str, default: float, above: float = 0.0, most: float = 1e12) -> float:
-        """A finite number above a limit."""
-        value = self.found.get(field, default)
+        """A finite number above a limit; the default where it is missing or null."""
+        value = self.found.get(field)
+        if value is None:
+            return default
         if not isinstance(value, int | float) or isinstance(value, bool):
             self.fail(field, "must be a number")
         if not (math.isfinite(value) and above < value <= most):
@@ -112,7 +115,9 @@ class Fields:
         return float(value)
 
     def flag(self, field: str, default: bool = False) -> bool:
-        value = self.found.get(field, default)
+        value = self.found.get(field)
+        if value is None:
+            return default
         if not isinstance(value, bool):
             self.fail(field, "must be true or false")
         return value

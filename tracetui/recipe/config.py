@@ -8,11 +8,12 @@ from pathlib import Path
 from tracetui.recipe.bounded import Fields, check_plain
 
 MAX_WIDTH = 2**20
+MAX_FEED_FORWARD = 2**24
 MAX_LAYERS = 4096
 MAX_VOCABULARY = 2**24
 _SIZES = {
     "hidden_size": MAX_WIDTH,
-    "intermediate_size": 2**24,
+    "intermediate_size": MAX_FEED_FORWARD,
     "num_hidden_layers": MAX_LAYERS,
     "num_attention_heads": MAX_WIDTH,
     "vocab_size": MAX_VOCABULARY,

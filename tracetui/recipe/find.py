@@ -22,7 +22,7 @@ def shipped_recipes() -> dict[str, Path]:
 
 
 def load_recipe(model: str) -> Recipe:
-    """The recipe of a shipped name, a TOML file, or a folder with Meta's params.json.
+    """The recipe of a shipped name, a TOML file, or a folder with Meta's params.json (or a file in it).
 
     Raises InputError; for an unknown name it lists those that exist, nearest first.
     """
@@ -31,12 +31,12 @@ def load_recipe(model: str) -> Recipe:
         return read_recipe(shipped[model])
     path = Path(model).expanduser()
     try:
-        is_folder, exists = path.is_dir(), path.exists()
+        is_folder, exists = bool(model) and path.is_dir(), bool(model) and path.exists()
     except (OSError, ValueError):
         is_folder = exists = False
     if is_folder:
         return _folder_recipe(path)
-    if exists and path.name == "params.json":
+    if exists and (path.name == "params.json" or path.suffix == ".pth"):
         return _folder_recipe(path.parent)
     if exists or path.suffix == ".toml":
         return read_recipe(path)

@@ -10,17 +10,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tracetui.recipe.bounded import Fields, check_plain
-from tracetui.recipe.config import MAX_LAYERS, MAX_VOCABULARY, MAX_WIDTH, check_config
+from tracetui.recipe.config import MAX_FEED_FORWARD, MAX_LAYERS, MAX_VOCABULARY, MAX_WIDTH, check_config
 
 _KNOWN = frozenset(
     {
         "dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "multiple_of", "ffn_dim_multiplier", "norm_eps",
-        "rope_theta", "use_scaled_rope", "rope_scaling_factor", "high_freq_factor", "max_batch_size", "max_seq_len",
+        "rope_theta", "use_scaled_rope", "rope_scaling_factor", "rope_high_freq_factor", "max_batch_size",
+        "max_seq_len", "vision_chunk_size",
     }
 )  # fmt: skip
 _REFUSED = ("moe_args", "vision_chunk_size", "vision_args", "quantization_args", "lora_args")
+_UNUSED = -1
+"""What Meta writes into a field that is decided elsewhere."""
 _TRAINED_LENGTH = 8192
 _SCALED_LENGTH = 131_072
+_LOW_FREQUENCY_FACTOR = 1.0
 
 
 def llama_config(params: Mapping[str, object], where: str | Path, prefix: str = "") -> dict[str, object]:
@@ -28,7 +32,7 @@ def llama_config(params: Mapping[str, object], where: str | Path, prefix: str = 
     check_plain(params, where)
     fields = Fields(params, where, prefix)
     for field in _REFUSED:
-        if params.get(field) is not None:
+        if params.get(field) not in (None, _UNUSED):
             fields.fail(field, "describes a kind of model that tracetui doesn't build")
     dim = fields.integer("dim", most=MAX_WIDTH)
     heads = fields.integer("n_heads", most=MAX_WIDTH)
@@ -38,6 +42,8 @@ def llama_config(params: Mapping[str, object], where: str | Path, prefix: str = 
     if heads % kv_heads:
         fields.fail("n_kv_heads", f"must divide n_heads, {heads}")
     bos = 128_000
+    if params.get("vocab_size") == _UNUSED:
+        fields.fail("vocab_size", "is left to the tokenizer; write its size there, 32000 for Llama 1 and 2")
     vocabulary = fields.integer("vocab_size", most=MAX_VOCABULARY)
     config: dict[str, object] = {
         "model_type": "llama",
@@ -67,6 +73,10 @@ def feed_forward_size(fields: Fields) -> int:
     size = int(2 * (4 * fields.integer("dim")) / 3)
     if fields.found.get("ffn_dim_multiplier") is not None:
         size = int(fields.number("ffn_dim_multiplier", default=1.0, most=1000.0) * size)
+        if not 1 <= size <= MAX_FEED_FORWARD:
+            fields.fail(
+                "ffn_dim_multiplier", f"must give a hidden size between 1 and {MAX_FEED_FORWARD:,}, not {size:,}"
+            )
     multiple = fields.integer("multiple_of", default=256, most=2**20)
     return multiple * math.ceil(size / multiple)
 
@@ -84,7 +94,7 @@ def _rope(fields: Fields) -> dict[str, object]:
         "rope_type": "llama3",
         "rope_theta": theta,
         "factor": fields.number("rope_scaling_factor", default=8.0),
-        "low_freq_factor": 1.0,
-        "high_freq_factor": fields.number("high_freq_factor", default=4.0),
+        "low_freq_factor": _LOW_FREQUENCY_FACTOR,
+        "high_freq_factor": fields.number("rope_high_freq_factor", default=4.0, above=_LOW_FREQUENCY_FACTOR),
         "original_max_position_embeddings": _TRAINED_LENGTH,
     }

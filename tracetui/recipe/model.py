@@ -8,11 +8,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from tracetui.errors import InputError, bad_field
+from tracetui.text import visible
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 BUILTIN_TOKENIZER = "builtin"
 MAX_SEED = 2**63 - 1
-_BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_BYTES = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
+_LAYERS = re.compile(r"(\d{0,6})(:?)(\d{0,6})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ class Overrides:
             said["layers"] = parse_layers(self.layers, recipe.layer_count, "--layers")
         if self.memory is not None:
             said["memory"] = parse_bytes(self.memory, "--memory")
+        if self.dtype is not None and self.dtype not in DTYPES:
+            raise InputError(f"--dtype: must be one of {', '.join(DTYPES)}, got {visible(self.dtype, 40)!r}")
         if self.seed is not None:
             check_seed(self.seed, "--seed")
         if self.weights is not None:
@@ -108,11 +112,11 @@ def check_seed(seed: int, where: str) -> int:
 
 def parse_layers(text: str, count: int, where: str) -> Layers:
     """`2` (the first two) or `3:7` (the third to the sixth, from 0) of a model of `count` layers."""
-    start, colon, stop = text.partition(":")
-    try:
-        layers = Layers(int(start or 0), int(stop or count)) if colon else Layers(0, int(text))
-    except ValueError:
-        raise bad_field(where, "layers", "must be a count like 2 or a range like 3:7", text) from None
+    found = _LAYERS.fullmatch(text.strip())
+    if found is None or not found[0]:
+        raise bad_field(where, "layers", "must be a count like 2 or a range like 3:7", text)
+    start, colon, stop = found.groups()
+    layers = Layers(int(start or 0), int(stop or count)) if colon else Layers(0, int(start))
     if not 0 <= layers.start < layers.stop <= count:
         raise bad_field(where, "layers", f"must lie within the model's {count} layers and hold at least one", text)
     return layers
@@ -121,6 +125,7 @@ def parse_layers(text: str, count: int, where: str) -> Layers:
 def parse_bytes(text: str, where: str) -> int:
     """`4G`, `512M`, `1.5GiB`: a size in binary units. Raises InputError."""
     found = _BYTES.fullmatch(text.strip())
-    if found is None or float(found[1]) == 0:
-        raise InputError(f"{where}: must be a size like 4G or 512M, got {text!r}")
-    return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
+    size = int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " ")) if found else 0
+    if size == 0:
+        raise InputError(f"{where}: must be a size like 4G or 512M, got {visible(text, 40)!r}")
+    return size

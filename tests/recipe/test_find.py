@@ -1,0 +1,93 @@
+"""From what a user calls a model to its recipe."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.models.meta_files import PARAMS
+from tracetui.errors import InputError
+from tracetui.recipe import Layers, load_recipe, shipped_recipes
+from tracetui.recipe.find import WALK_THROUGH
+
+
+@pytest.fixture
+def meta_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "Meta-Llama-Tiny"
+    folder.mkdir()
+    (folder / "params.json").write_text(json.dumps(dict(PARAMS)))
+    return folder
+
+
+@pytest.mark.parametrize("name", sorted(shipped_recipes()))
+def test_every_shipped_recipe_is_sound(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.title != name
+    assert recipe.prompt
+    assert 0 < len(recipe.layers) <= recipe.layer_count
+
+
+def test_the_walk_through_is_llama_3_8b_s_first_two_layers() -> None:
+    recipe = load_recipe("llama3-2layer")
+    assert (recipe.layers, recipe.layer_count, recipe.dtype, recipe.prompt) == (
+        Layers(0, 2),
+        32,
+        "bfloat16",
+        WALK_THROUGH,
+    )
+    assert (recipe.config["hidden_size"], recipe.config["intermediate_size"]) == (4096, 14336)
+
+
+def test_meta_s_folder_is_a_recipe(meta_folder: Path) -> None:
+    recipe = load_recipe(str(meta_folder))
+    assert (recipe.name, recipe.weights, recipe.dtype) == ("Meta-Llama-Tiny", meta_folder, "auto")
+    assert (recipe.layers, recipe.tokenizer, recipe.prompt) == (Layers(0, 3), "builtin", WALK_THROUGH)
+    assert recipe.plain()["weights"] == "Meta-Llama-Tiny"
+    (meta_folder / "tokenizer.model").touch()
+    assert load_recipe(str(meta_folder)).tokenizer == str(meta_folder / "tokenizer.model")
+
+
+@pytest.mark.parametrize("name", ["params.json", "consolidated.00.pth"])
+def test_a_file_of_meta_s_folder_means_the_folder(meta_folder: Path, name: str) -> None:
+    (meta_folder / "consolidated.00.pth").touch()
+    assert load_recipe(str(meta_folder / name)).weights == meta_folder
+
+
+def test_a_folder_without_params_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        load_recipe(str(tmp_path))
+    assert str(error.value) == f"{tmp_path}: params.json: is missing, a folder in Meta's form has one"
+    (tmp_path / "config.json").touch()
+    with pytest.raises(InputError, match=r"\(config.json is there, which this version doesn't read yet\)"):
+        load_recipe(str(tmp_path))
+
+
+def test_a_fault_in_params_names_file_and_field(meta_folder: Path) -> None:
+    (meta_folder / "params.json").write_text(json.dumps({**PARAMS, "n_heads": 7}))
+    with pytest.raises(InputError) as error:
+        load_recipe(str(meta_folder))
+    where = meta_folder / "params.json"
+    assert str(error.value) == f"{where}: n_heads: must divide dim, 64, into heads of an even size, got 7"
+
+
+@pytest.mark.parametrize("name", ["lama3-2layer", "", "\0", "x" * 5000, "no/such/folder", "a\x1b[31m"])
+def test_an_unknown_name_lists_those_that_exist(name: str) -> None:
+    with pytest.raises(InputError, match=r"no such model; there are .*llama3-2layer") as error:
+        load_recipe(name)
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 300
+
+
+def test_the_nearest_name_comes_first() -> None:
+    with pytest.raises(InputError, match="there are llama-tiny"):
+        load_recipe("lama-tiny")
+    with pytest.raises(InputError, match="there are llama3-2layer"):
+        load_recipe("llama3")
+
+
+def test_a_missing_recipe_file_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"my.toml: can't be opened: No such file"):
+        load_recipe(str(tmp_path / "my.toml"))

@@ -1,0 +1,88 @@
+"""Recipe files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tracetui.errors import InputError
+from tracetui.recipe import Layers, load_recipe
+
+CONFIG = """
+[config]
+model_type = "llama"
+vocab_size = 100
+hidden_size = 32
+intermediate_size = 48
+num_hidden_layers = 4
+num_attention_heads = 4
+"""
+PARAMS = "[params]\ndim = 64\nn_layers = 3\nn_heads = 4\nvocab_size = 300\n"
+
+
+def written(folder: Path, text: str) -> str:
+    path = folder / "mine.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_what_is_left_out_has_defaults(tmp_path: Path) -> None:
+    recipe = load_recipe(written(tmp_path, CONFIG))
+    assert (recipe.name, recipe.title, recipe.dtype, recipe.seed) == ("mine", "mine", "auto", 0)
+    assert (recipe.layers, recipe.tokenizer, recipe.weights, recipe.prompt) == (Layers(0, 4), "builtin", None, "")
+
+
+def test_everything_that_is_said_is_kept(tmp_path: Path) -> None:
+    said = 'title="T"\nprompt=" p "\nlayers="1:3"\ndtype="float16"\nseed=7\ntokenizer="t/x.model"\nweights="w"\n'
+    recipe = load_recipe(written(tmp_path, said + PARAMS))
+    assert (recipe.title, recipe.prompt, recipe.layers, recipe.dtype, recipe.seed) == (
+        "T",
+        " p ",
+        Layers(1, 3),
+        "float16",
+        7,
+    )
+    assert (recipe.tokenizer, recipe.weights) == (str(tmp_path / "t" / "x.model"), tmp_path / "w")
+    assert recipe.config["hidden_size"] == 64
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "config: a recipe has either a [config] or a [params] table"),
+        (CONFIG + PARAMS, "config: a recipe has either a [config] or a [params] table"),
+        ("config = 3", "config: must be a table, got 3"),
+        ("model = 1", "model: is not a key of a recipe; there are title, prompt,"),
+        ('"\\u001b" = 1', "␛: is not a key of a recipe"),
+        ("title = [", "is not TOML: "),
+        ("title = 3\n" + CONFIG, "title: must be a text, got 3"),
+        ("layers = true\n" + CONFIG, "layers: must be a count like 2 or a range like '3:7', got True"),
+        ("layers = 9\n" + CONFIG, "layers: must lie within the model's 4 layers and hold at least one, got '9'"),
+        ("layers = '4:'\n" + CONFIG, "layers: must lie within the model's 4 layers"),
+        ("dtype = 'int8'\n" + CONFIG, "dtype: must be one of auto, float32, bfloat16, float16, got 'int8'"),
+        ("seed = -1\n" + CONFIG, "seed: must be between 0 and"),
+        ("seed = 1.5\n" + CONFIG, "seed: must be an integer, got 1.5"),
+        (CONFIG.replace("llama", "").replace('model_type = ""', ""), "config.model_type: is missing, a text is needed"),
+        (CONFIG.replace("= 32", "= 33"), "config.num_attention_heads: must divide hidden_size, 33"),
+        (CONFIG.replace("= 4\n", "= 4.0\n"), "config.num_hidden_layers: must be an integer, got 4.0"),
+        (CONFIG + "num_key_value_heads = 3", "config.num_key_value_heads: must divide num_attention_heads, 4, got 3"),
+        (CONFIG + "rms_norm_eps = nan", "rms_norm_eps: must be finite, got nan"),
+        (CONFIG + "rope_parameters = 1", "config.rope_parameters: must be a table, got 1"),
+        (CONFIG + "rope_parameters = {rope_theta = 0}", "config.rope_parameters.rope_theta: must be above 0"),
+        (PARAMS.replace("= 4", "= 5"), "params.n_heads: must divide dim, 64"),
+        ("#" * (64 * 2**10 + 1), "larger than the 65,536 bytes"),
+    ],
+)
+def test_a_faulty_recipe_is_refused_with_its_key(tmp_path: Path, text: str, said: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(InputError) as error:
+        load_recipe(path)
+    assert str(error.value).startswith(f"{path}: {said}")
+    assert str(error.value).isprintable()
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_bytes(b"title = '\xff'")
+    with pytest.raises(InputError, match="is not UTF-8 text, at byte 9"):
+        load_recipe(str(tmp_path / "mine.toml"))
