@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-import traceback
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from tracetui import paths
 from tracetui.errors import Cancelled, TracetuiError
+from tracetui.logs import write_log
 from tracetui.recipe import Recipe
 from tracetui.session import Event, Failed, Finished, Listener, Preparing, Started
 from tracetui.text import visible
@@ -117,16 +115,4 @@ class LiveSession:
             self._emit(Failed(str(error)))
             return
         kind = type(error).__name__
-        self._emit(Failed(visible(f"{kind}: {error}", 500), write_log(error)))
-
-
-def write_log(error: BaseException) -> str:
-    """Write an error's traceback to a log file of its own; returns the path, empty if none could be written."""
-    folder = paths.state_dir() / "logs"
-    log = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}.log"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        log.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
-    except OSError:
-        return ""
-    return str(log)
+        self._emit(Failed(visible(f"{kind}: {error}", 500), write_log("run", error)))

@@ -1,0 +1,138 @@
+"""What each command does, over the layers below; nothing here imports torch or textual before it must."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracetui import paths
+from tracetui.errors import InputError
+from tracetui.paths import read_bounded
+from tracetui.recipe import Overrides, Recipe, load_recipe, shipped_recipes
+from tracetui.text import visible
+
+if TYPE_CHECKING:
+    from tracetui.ui.offer import Offer
+
+MAX_PROMPT_BYTES = 2**20
+
+
+def run(said: Namespace) -> int:
+    """Open the debugger; returns its exit status."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise InputError("run: needs a terminal; `tracetui trace` works without one")
+    recipe = _recipe(said)
+    from tracetui.tracer.live import LiveSession
+    from tracetui.ui.app import TracetuiApp
+
+    app = TracetuiApp(lambda listener: LiveSession(recipe, listener), _offer(recipe))
+    status = app.run()
+    if not app.closed:
+        # The model is deep inside one operation; the process must not wait for it.
+        sys.stdout.flush()
+        os._exit(status or 0)
+    return status if status is not None else app.return_code or 0
+
+
+def trace(said: Namespace) -> int:
+    """Run a prompt to its end and write what was recorded."""
+    recipe = _recipe(said)
+    ids = _ids(said.tokens) if said.tokens else None
+    if said.output and not Path(said.output).absolute().parent.is_dir():
+        raise InputError(f"--output: {said.output}: its folder doesn't exist")
+    from tracetui.headless import run_and_write
+
+    for line in run_and_write(recipe, ids, Path(said.output) if said.output else None):
+        print(line)
+    return 0
+
+
+def info(said: Namespace) -> int:
+    """Tell what is in a trace file."""
+    from tracetui.trace.npz import read_trace
+    from tracetui.trace.summary import describe
+
+    path = Path(said.trace)
+    found = read_trace(path)
+    for line in describe(found, path.stat().st_size):
+        print(line)
+    return 0
+
+
+def models(said: Namespace) -> int:
+    """List the recipes that ship with tracetui."""
+    for name in shipped_recipes():
+        recipe = load_recipe(name)
+        layers = f"{len(recipe.layers)} of {recipe.layer_count} layers"
+        if len(recipe.layers) == recipe.layer_count:
+            layers = f"{recipe.layer_count} layers"
+        print(f"{name:<24}{recipe.title}  ({layers}, {recipe.dtype})")
+    return 0
+
+
+def locate(said: Namespace) -> int:
+    """Name a folder; for themes the shipped one first, then the user's own."""
+    own = paths.config_dir()
+    folders = {"config": [own], "themes": [paths.themes(), own / "themes"], "state": [paths.state_dir()]}
+    for folder in folders[said.what]:
+        print(folder)
+    return 0
+
+
+def _recipe(said: Namespace) -> Recipe:
+    overrides = Overrides(
+        layers=said.layers,
+        dtype=said.dtype,
+        seed=said.seed,
+        tokenizer=said.tokenizer,
+        weights=said.weights,
+        prompt=_prompt(said.prompt),
+        memory=said.memory,
+    )
+    return overrides.apply(load_recipe(said.model))
+
+
+def _prompt(said: str | None) -> str | None:
+    if said is None or not said.startswith("@"):
+        return said
+    path = Path(said[1:])
+    try:
+        return read_bounded(path, MAX_PROMPT_BYTES).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"--prompt: {path}: is not UTF-8 text, at byte {error.start}") from error
+
+
+def _ids(said: str) -> Sequence[int]:
+    try:
+        ids = [int(part) for part in said.split(",")]
+    except ValueError:
+        raise InputError(f"--tokens: must be ids like 1,2,3, got {visible(said, 80)}") from None
+    if any(token_id < 0 for token_id in ids):
+        raise InputError(f"--tokens: must not be negative, got {min(ids)}")
+    return ids
+
+
+def _offer(recipe: Recipe) -> Offer:
+    from tracetui.ui.offer import Offer
+
+    return Offer(
+        title=recipe.name,
+        description=recipe.title,
+        dtype=recipe.dtype,
+        weights=f"weights of {recipe.weights}" if recipe.weights else f"random weights, seed {recipe.seed}",
+        prompt=recipe.prompt,
+        tokenizer=recipe.tokenizer,
+        facts=_facts(recipe),
+        notes=recipe.notes,
+    )
+
+
+def _facts(recipe: Recipe) -> tuple[tuple[str, str], ...]:
+    names = ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads", "vocab_size")
+    found = [(name, recipe.config.get(name)) for name in names]
+    layers = ("layers", f"{len(recipe.layers)} of {recipe.layer_count}")
+    return (layers, *((name, str(value)) for name, value in found if value is not None))
