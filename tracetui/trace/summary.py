@@ -67,7 +67,7 @@ def _record_counts(trace: Trace, path_size: int) -> Iterator[str]:
     layers = len({record.layer for record in records} - {None})
     passes = len({record.pass_ for record in records})
     kept = [is_kept(value) for value in trace.values]
-    state = "the whole run" if trace.complete else "the run was left before its end"
+    state = "the whole run" if trace.complete else "left before its end"
     where = f"in {_times(layers, 'layer')} and {_times(passes, 'pass', 'passes')}"
     counts = f"{len(records):,} {where}, {sum(kept):,} with values; {state}"
     yield from _entry("records", counts.split(), gap=" ")
@@ -104,7 +104,7 @@ def _alarm(trace: Trace, record: Record) -> str:
     neginf = 0 if record.role in _LEGAL_NEGINF else statistics.neginf
     counts = {"nan": statistics.nan, "+inf": statistics.posinf, "-inf": neginf}
     shown = "  ".join(f"{name} {count:,}" for name, count in counts.items() if count)
-    return f"{'':{_INDENT}}{_site(record, 40)}  {shown}"[:WIDTH] if shown else ""
+    return _fit(f"{'':{_INDENT}}{_site(record, 40)}  {shown}", WIDTH) if shown else ""
 
 
 def _largest(trace: Trace) -> Iterator[str]:
