@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracetui.views.heatmap_layout import Layout, Plan, View, arrange, look
-from tracetui.views.pyramid import pixels, pooled
+from tracetui.views.pyramid import pixels
 
 plans = st.builds(Plan, st.integers(1, 300), st.integers(1, 300), st.integers(1, 40), st.integers(1, 40), st.booleans())
 widths, heights = st.integers(10, 150), st.integers(4, 60)
@@ -28,8 +28,9 @@ def test_the_parts_fill_the_screen_and_leave_room_for_cells(
 @given(widths, heights, plans)
 def test_without_a_zoom_every_cell_is_in_sight(width: int, height: int, plan: Plan) -> None:
     layout = arrange(width, height, plan, None)
-    assert layout.shown_rows * pooled(layout.zoom) >= plan.rows
-    assert layout.shown_columns * pooled(layout.zoom) >= plan.columns
+    view = look(layout, plan, (plan.rows - 1, plan.columns - 1), None)
+    assert view.rows.cells == range(plan.rows)
+    assert view.columns.cells == range(plan.columns)
 
 
 @st.composite
@@ -46,14 +47,14 @@ def test_the_crosshair_is_where_a_click_finds_it(walk: tuple[Plan, list[tuple[La
     view: View | None = None
     for layout, cell in steps:
         view = look(layout, plan, cell, view)
-        size, step = pixels(layout.zoom), pooled(layout.zoom)
-        x = layout.left + (view.column // step - view.left) * size
-        y = layout.top + (view.row // step - view.top) * size // 2
+        assert (view.rows.cursor, view.columns.cursor) == cell
+        x, pixel = layout.left + view.columns.pixel(cell[1]), view.rows.pixel(cell[0])
+        y = layout.top + pixel // 2
         found = view.cell_at(x, y)
         assert found is not None
-        lower_half = 2 if size == 1 else 1
-        assert found[0] // step in range(view.row // step + 1 - lower_half, view.row // step + 1)
-        assert found[1] // step == view.column // step
+        # A line has two rows of pixels, and a click on it means the upper one.
+        assert found[0] // view.rows.step == cell[0] // view.rows.step - (pixel % 2)
+        assert found[1] // view.columns.step == cell[1] // view.columns.step
         assert x < layout.width
         assert y < layout.top + layout.lines
 
@@ -62,9 +63,9 @@ def test_nothing_moves_while_the_crosshair_stays_in_sight() -> None:
     plan = Plan(100, 100, 3, 3)
     layout = arrange(40, 12, plan, 0)
     before = look(layout, plan, (50, 50), None)
-    after = look(layout, plan, (before.top, before.left), before)
-    assert (after.top, after.left) == (before.top, before.left)
-    assert look(layout, plan, (before.top - 1, before.left), before).top == before.top - 1
+    top, left = before.rows.start, before.columns.start
+    assert look(layout, plan, (top, left), before).same_part(before)
+    assert look(layout, plan, (top - 1, left), before).rows.start == top - 1
 
 
 @pytest.mark.parametrize("zoom", [1, 2, -1])
@@ -73,16 +74,28 @@ def test_a_zoom_leaves_the_crosshair_where_it_was(zoom: int) -> None:
     flat, other = (arrange(80, 30, plan, level) for level in (0, zoom))
     before = look(flat, plan, (200, 200), look(flat, plan, (215, 225), None))
     after = look(other, plan, (200, 200), before)
-    places = [
-        (view.column // pooled(view.layout.zoom) - view.left) * pixels(view.layout.zoom) for view in (before, after)
-    ]
-    assert abs(places[0] - places[1]) <= pixels(zoom)
+    for old, new in ((before.rows, after.rows), (before.columns, after.columns)):
+        assert abs(old.pixel(200) - new.pixel(200)) <= pixels(zoom)
 
 
 @pytest.mark.parametrize(("x", "y"), [(0, 5), (39, 0), (20, 11)])
 def test_a_click_beside_the_cells_finds_none(x: int, y: int) -> None:
     plan = Plan(100, 100, 5, 3)
     assert look(arrange(40, 12, plan, 0), plan, (0, 0), None).cell_at(x, y) is None
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(61, 256), (1, 500), (500, 8)])
+def test_the_short_side_of_a_long_matrix_is_not_pooled(rows: int, columns: int) -> None:
+    layout = arrange(120, 40, Plan(rows, columns, 3, 3), None)
+    short = layout.row_zoom if rows < columns else layout.column_zoom
+    assert layout.zoom < 0 <= short
+
+
+@given(widths, heights, plans, st.integers(1, 6))
+def test_enlarged_cells_are_square_in_the_end(width: int, height: int, plan: Plan, zoom: int) -> None:
+    layout = arrange(width, height, plan, zoom)
+    if layout.zoom >= 2:
+        assert layout.row_zoom == layout.column_zoom == layout.zoom
 
 
 def test_two_lines_of_labels_never_cost_a_zoom() -> None:

@@ -100,7 +100,9 @@ def test_one_hot_cell_is_seen_at_every_zoom(hot: float) -> None:
     assert expected > pyramid.levels[0][0, 0]
     for step, level in enumerate(pyramid.levels):
         assert level[36 >> step, 60 >> step] == level.max() == expected
-        assert pyramid.strongest(0, 0, 1 << step) == ((36, 60) if step == len(pyramid.levels) - 1 else (0, 0))
+        assert pyramid.strongest(0, 0, (1 << step, 1 << step)) == (
+            (36, 60) if step == len(pyramid.levels) - 1 else (0, 0)
+        )
 
 
 def test_blocks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:

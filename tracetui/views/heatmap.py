@@ -16,7 +16,7 @@ from tracetui.views.heatmap_axes import Axis, Look, column_labels, row_labels
 from tracetui.views.heatmap_ink import HAIR, MARKS, OUTSIDE, RING, Brush
 from tracetui.views.heatmap_layout import Plan, View
 from tracetui.views.heatmap_legend import caption_line, legend_line, padded, title_line, value_text
-from tracetui.views.pyramid import Kind, Mask, Matrix, Pyramid, build, pixels, pooled
+from tracetui.views.pyramid import Kind, Mask, Matrix, Pyramid, build
 
 Keys = npt.NDArray[np.uint32]
 
@@ -41,7 +41,8 @@ class HeatmapData:
 
     @property
     def plan(self) -> Plan:
-        return Plan(self.rows.length, self.columns.length, self.rows.widest, self.columns.widest, bool(self.title))
+        row_label = max(self.rows.widest, cell_len(self.columns.name) + 1)
+        return Plan(self.rows.length, self.columns.length, row_label, self.columns.widest, bool(self.title))
 
     def value(self, row: int, column: int) -> float:
         return float(self.values[row, column])
@@ -93,8 +94,8 @@ def draw(data: HeatmapData, pyramid: Pyramid, view: View, brush: Brush, palette_
     for place, label in enumerate(row_labels(data.rows, view, look)):
         lines.append([*label, *(cells[place] + beside if place < len(cells) else below)])
     if layout.legend:
-        lines.append(legend_line(pyramid, brush, palette_name, pooled(layout.zoom), width, look))
-    cell = view.row, view.column
+        lines.append(legend_line(pyramid, brush, palette_name, (view.rows.step, view.columns.step), width, look))
+    cell = view.rows.cursor, view.columns.cursor
     value = value_text(data.value(*cell), int(pyramid.levels[0][cell]))
     lines.append(caption_line(data.rows, data.columns, cell, value, width, look))
     return lines
@@ -104,46 +105,47 @@ def _axis_lines(data: HeatmapData, view: View, look: Look) -> list[Line]:
     left = view.layout.left
     lines = [[Segment(" " * left, look.ground), *line] for line in column_labels(data.columns, view, look)]
     if left and lines:
-        both, one = f"{data.rows.name} ↓ {data.columns.name} →", f"{data.columns.name} →"
-        lines[-1][0] = Segment(fit(both if cell_len(both) < left else one, left - 1, right=True) + " ", look.muted)
+        names = f"{data.rows.name} ↓ {data.columns.name} →", f"{data.columns.name} →", ""
+        shown = next(name for name in names if cell_len(name) < left)
+        lines[-1][0] = Segment(fit(shown, left - 1, right=True) + " ", look.muted)
     return lines
 
 
 def cell_keys(pyramid: Pyramid, view: View) -> Keys:
     """The look of every character of the cells that are in sight: [lines, columns]."""
-    zoom, layout = view.layout.zoom, view.layout
-    level = pyramid.levels[min(max(0, -zoom), len(pyramid.levels) - 1)]
-    tile = level[view.top : view.top + layout.shown_rows, view.left : view.left + layout.shown_columns].copy()
-    row, column = view.row // pooled(zoom) - view.top, view.column // pooled(zoom) - view.left
+    rows, columns = view.rows, view.columns
+    tile = pyramid.tile(rows.cells, rows.step, columns.cells, columns.step)
+    row, column = rows.cursor // rows.step - rows.start, columns.cursor // columns.step - columns.start
     centre = tile[row, column]
-    tile[row] += HAIR
-    tile[:, column] += HAIR
+    if rows.length > 1:
+        tile[row] += HAIR
+    if columns.length > 1:
+        tile[:, column] += HAIR
     tile[row, column] = centre
-    size = pixels(zoom)
-    if size > 1:
-        tile = tile.repeat(size, axis=0).repeat(size, axis=1)
-    elif len(tile) % 2:
+    tile = tile.repeat(rows.size, axis=0).repeat(columns.size, axis=1)
+    if len(tile) % 2:
         tile = np.vstack([tile, np.full((1, tile.shape[1]), OUTSIDE, np.uint8)])
     keys: Keys = tile[0::2].astype(np.uint32)  # [lines,columns]
     keys <<= 8
     keys |= tile[1::2]
-    _outline(keys, row * size // 2, column * size, size)
+    line, left = row * rows.size // 2, column * columns.size
+    keys[line : line + max(1, rows.size // 2), left : left + columns.size] |= _outline(rows.size, columns.size) << 16
     return keys
 
 
-def _outline(keys: Keys, line: int, column: int, size: int) -> None:
-    """Write the frame of the crosshair's cell over its characters."""
-    marks = np.zeros((max(1, size // 2), size), np.uint32)
-    if size == 1:
+def _outline(height: int, width: int) -> Keys:
+    """The frame around a cell of so many pixels, by the index of each of its marks."""
+    marks = np.zeros((max(1, height // 2), width), np.uint32)
+    if height == 1 or width == 1:
         marks[:] = RING
-    elif size == 2:
-        marks[:] = [MARKS.index("["), MARKS.index("]")]
+    elif height == 2:
+        marks[0, [0, -1]] = MARKS.index("["), MARKS.index("]")
     else:
         marks[:, [0, -1]] = MARKS.index("│")
-        marks[0], marks[-1] = MARKS.index("─"), MARKS.index("─")
-        marks[0, 0], marks[0, -1] = MARKS.index("┌"), MARKS.index("┐")
-        marks[-1, 0], marks[-1, -1] = MARKS.index("└"), MARKS.index("┘")
-    keys[line : line + len(marks), column : column + size] |= marks << 16
+        marks[[0, -1]] = MARKS.index("─")
+        marks[0, [0, -1]] = MARKS.index("┌"), MARKS.index("┐")
+        marks[-1, [0, -1]] = MARKS.index("└"), MARKS.index("┘")
+    return marks
 
 
 def _cell_lines(keys: Keys, brush: Brush) -> list[Line]:

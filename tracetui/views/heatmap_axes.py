@@ -10,8 +10,7 @@ from rich.segment import Segment
 from rich.style import Style
 
 from tracetui.views.cells import Line, fit
-from tracetui.views.heatmap_layout import View
-from tracetui.views.pyramid import pixels, pooled
+from tracetui.views.heatmap_layout import View, Window
 
 POINTER = "▸"
 
@@ -61,74 +60,69 @@ class _Mark:
 
 def row_labels(axis: Axis, view: View, look: Look) -> Iterator[Line]:
     """What stands left of each line of cells, as wide as the layout's `left`."""
-    width, size, step = view.layout.labels, pixels(view.layout.zoom), pooled(view.layout.zoom)
+    width, rows = view.layout.labels, view.rows
     if not width:
         yield from ([] for _ in range(view.layout.lines))
         return
-    marked = _row_texts(axis, view)
-    here = ((view.row // step - view.top) * size + max(0, size - 2) // 2) // 2
+    marked, here = _row_texts(axis, rows), _row_line(rows, rows.cursor)
+    style = look.label if rows.size > 1 and axis.labels else look.muted
     for line in range(view.layout.lines):
         if line == here:
-            yield [
-                Segment(f"{fit(axis.label(view.row), width, right=True)}{POINTER}", look.crosshair),
-                Segment(" ", look.ground),
-            ]
+            pointed = f"{fit(axis.label(rows.cursor), width, right=True)}{POINTER}"
+            yield [Segment(pointed, look.crosshair), Segment(" ", look.ground)]
         else:
-            style = look.label if size > 1 and axis.labels else look.muted
             yield [Segment(f"{fit(marked.get(line, ''), width, right=True)}  ", style)]
 
 
-def _row_texts(axis: Axis, view: View) -> dict[int, str]:
+def _row_texts(axis: Axis, rows: Window) -> dict[int, str]:
     """The texts by line: every row's label when enlarged, else ticks three lines apart or more."""
-    size, step = pixels(view.layout.zoom), pooled(view.layout.zoom)
-    last = min(axis.length, (view.top + view.layout.shown_rows) * step)
-    if size > 1:
-        return {(row - view.top) * size // 2 + (size - 2) // 4: axis.label(row) for row in range(view.top, last)}
-    every = tick_step(6 * step)
-    first = -(-view.top * step // every) * every
-    return {(row // step - view.top) // 2: str(row) for row in range(first, last, every)}
+    if rows.size > 1:
+        return {_row_line(rows, row): axis.label(row) for row in rows.cells}
+    return {_row_line(rows, row): str(row) for row in _round(rows, tick_step(6 * rows.step))}
+
+
+def _row_line(rows: Window, row: int) -> int:
+    """The line of a row's label: its middle one, or the one above."""
+    return (rows.pixel(row) + max(0, rows.size - 2) // 2) // 2
+
+
+def _round(window: Window, every: int) -> range:
+    """The cells in sight whose index is a multiple of `every`."""
+    return range(-(-window.cells.start // every) * every, window.cells.stop, every)
 
 
 def column_labels(axis: Axis, view: View, look: Look) -> list[Line]:
     """The layout's `axis` lines above the cells, each as wide as its `room`."""
-    layout, size, step = view.layout, pixels(view.layout.zoom), pooled(view.layout.zoom)
-    shown = min(axis.length, (view.left + layout.shown_columns) * step)
-    lines: list[Line] = []
-    for line in range(layout.axis):
-        if layout.texts:
-            marks = _texts(axis, view, look, range(view.left, shown), line)
-        else:
-            marks = _ticks(axis, view, look, shown, size, step) if line == layout.axis - 1 else []
-        lines.append(_laid(marks, layout.room, look))
-    return lines
+    layout = view.layout
+    if layout.texts:
+        marks = [_texts(axis, view, look, line) for line in range(layout.axis)]
+    else:
+        marks = [_ticks(axis, view.columns, look)][: layout.axis]
+    return [_laid(line, layout.room, look) for line in marks]
 
 
-def _texts(axis: Axis, view: View, look: Look, columns: range, line: int) -> list[_Mark]:
+def _texts(axis: Axis, view: View, look: Look, line: int) -> list[_Mark]:
     """The labels of every column, or of every second one where two lines share them."""
-    size, lines = pixels(view.layout.zoom), view.layout.axis
+    columns, lines = view.columns, view.layout.axis
     marks = []
-    for column in columns:
-        if (column - view.left) % lines == line:
-            style = look.crosshair if column == view.column else look.label
-            start, width = (column - view.left) * size, lines * size - 1
-            text = axis.label(column)
-            marks.append(_Mark(start, fit(text, width) if cell_len(text) > width else text, width, style))
+    for column in columns.cells[line::lines]:
+        style = look.crosshair if column == columns.cursor else look.label
+        text, width = axis.label(column), lines * columns.size - 1
+        marks.append(_Mark(columns.pixel(column), fit(text, width) if cell_len(text) > width else text, width, style))
     return marks
 
 
-def _ticks(axis: Axis, view: View, look: Look, shown: int, size: int, step: int) -> list[_Mark]:
+def _ticks(axis: Axis, columns: Window, look: Look) -> list[_Mark]:
     """Indices at round distances, and the whole label of the crosshair's column, which goes before them."""
-    width = len(str(axis.length)) + 2
-    every = tick_step(-(-width * step // size))
-    first = -(-view.left * step // every) * every
-    text = axis.label(view.column)
-    taken = min(cell_len(text), view.layout.room)
-    start = min((view.column // step - view.left) * size, view.layout.room - taken)
+    apart = len(str(axis.length)) + 2
+    text = axis.label(columns.cursor)
+    taken = min(cell_len(text), columns.room)
+    start = min(columns.pixel(columns.cursor), columns.room - taken)
     marks = [_Mark(start, fit(text, taken), taken, look.crosshair)]
-    for column in range(first, shown, every):
-        at = (column // step - view.left) * size
+    for column in _round(columns, tick_step(-(-apart * columns.step // columns.size))):
+        at = columns.pixel(column)
         end = at + len(str(column))
-        if end <= view.layout.room and (end < start or at > start + taken):
+        if end <= columns.room and (end < start or at > start + taken):
             marks.append(_Mark(at, str(column), len(str(column)), look.muted))
     return sorted(marks, key=lambda mark: mark.start)
 

@@ -11,6 +11,8 @@ _GAP = 2
 """Columns between row labels and cells: the crosshair's pointer and a blank."""
 _TEXT_COLUMNS = 4
 """Cells at least this wide carry texts over them, narrower ones carry index ticks."""
+_LONG = 2
+"""A matrix this many times longer than wide is not drawn with square cells: its short side needs none pooled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class Plan:
     rows: int
     columns: int
     row_label: int
-    """Columns that the longest row label takes."""
+    """Columns that row labels and what names them take."""
     column_label: int
     title: bool = True
     """Whether there is one; the size of the matrix then stands beside it."""
@@ -38,7 +40,10 @@ class Layout:
     legend: int
     labels: int
     """Columns for row labels."""
-    zoom: int
+    zoom: int = 0
+    """The smaller of the zooms of both sides."""
+    row_zoom: int = 0
+    column_zoom: int = 0
 
     @property
     def left(self) -> int:
@@ -63,91 +68,120 @@ class Layout:
     @property
     def texts(self) -> bool:
         """Whether the column axis shows labels; else ticks."""
-        return pixels(self.zoom) >= _TEXT_COLUMNS
-
-    @property
-    def shown_rows(self) -> int:
-        """Whole cells, or pooled squares, that fit from top to bottom."""
-        return max(1, 2 * self.lines // pixels(self.zoom))
-
-    @property
-    def shown_columns(self) -> int:
-        return max(1, self.room // pixels(self.zoom))
+        return pixels(self.column_zoom) >= _TEXT_COLUMNS
 
 
 def arrange(width: int, height: int, plan: Plan, zoom: int | None) -> Layout:
     """The layout of a screen; without a zoom the whole matrix is made to fit."""
     title, legend, axis = int(plan.title and height >= 8), int(height >= 6), int(height >= 4)
     labels = min(plan.row_label, _MOST_LABEL, width // 4) if width >= 20 else 0
-    one = Layout(width, height, title, axis, legend, labels, 0)
-    fitted = fit(plan.rows, plan.columns, one.room, one.lines)
-    largest = min(MAX_ZOOM, one.lines, one.room // 2)
-    chosen = fitted if zoom is None else min(max(zoom, min(fitted, 0)), largest)
-    two = Layout(width, height, title, axis + 1, legend, labels, chosen)
-    wanted = height >= 16 and two.texts and plan.column_label >= pixels(chosen)
-    fits = zoom is not None or fit(plan.rows, plan.columns, two.room, two.lines) == chosen
-    return two if wanted and fits else replace(one, zoom=chosen)
+    one = _zoomed(Layout(width, height, title, axis, legend, labels), plan, zoom)
+    two = _zoomed(replace(one, axis=axis + 1), plan, zoom)
+    wanted = height >= 16 and two.texts and plan.column_label >= pixels(two.column_zoom)
+    return two if wanted and two.zoom == one.zoom else one
+
+
+def _zoomed(layout: Layout, plan: Plan, zoom: int | None) -> Layout:
+    """The layout with its zooms: the one asked for, as far as it makes sense, or the one that shows all."""
+    chosen = fit(plan.rows, plan.columns, layout.room, layout.lines)
+    if zoom is not None:
+        chosen = min(max(zoom, min(chosen, 0)), MAX_ZOOM, layout.lines, layout.room // 2)
+    rows = columns = chosen
+    if max(plan.rows, plan.columns) >= _LONG * min(plan.rows, plan.columns):
+        rows = max(chosen, min(1, fit(plan.rows, 1, layout.room, layout.lines)))
+        columns = max(chosen, min(2, fit(1, plan.columns, layout.room, layout.lines)))
+    return replace(layout, zoom=chosen, row_zoom=rows, column_zoom=columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What is seen of one side of a matrix: of its rows, or of its columns."""
+
+    length: int
+    """Cells there are."""
+    room: int
+    """Pixels there are."""
+    zoom: int
+    start: int
+    """The first cell shown; zoomed out, the first group of cells."""
+    cursor: int
+    """The cell under the crosshair."""
+
+    @property
+    def size(self) -> int:
+        """Pixels a cell, or a group of them, takes."""
+        return pixels(self.zoom)
+
+    @property
+    def step(self) -> int:
+        """Cells in a group."""
+        return pooled(self.zoom)
+
+    @property
+    def shown(self) -> int:
+        """How many cells or groups have room, whole."""
+        return max(1, self.room // self.size)
+
+    @property
+    def cells(self) -> range:
+        """The cells in sight."""
+        return range(self.start * self.step, min(self.length, (self.start + self.shown) * self.step))
+
+    def pixel(self, cell: int) -> int:
+        """The first pixel of a cell in sight."""
+        return (cell // self.step - self.start) * self.size
+
+    def cell(self, pixel: int) -> int | None:
+        """The first cell of what has this pixel, or None."""
+        index = (self.start + pixel // self.size) * self.step
+        return index if pixel >= 0 and index in self.cells else None
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A layout, the part of the matrix that it shows, and the crosshair."""
+    """A layout, and the part of the matrix that it shows."""
 
     layout: Layout
-    top: int
-    """First row shown, in cells or, when zoomed out, in pooled squares."""
-    left: int
-    row: int
-    """Cell under the crosshair."""
-    column: int
+    rows: Window
+    columns: Window
 
     def cell_at(self, x: int, y: int) -> tuple[int, int] | None:
-        """The first cell of what is drawn at a column and a line of the screen; it may lie beyond the matrix."""
-        layout, size, step = self.layout, pixels(self.layout.zoom), pooled(self.layout.zoom)
-        x, y = x - layout.left, 2 * (y - layout.top)
-        if not (0 <= x < layout.shown_columns * size and 0 <= y < layout.shown_rows * size):
-            return None
-        return (self.top + y // size) * step, (self.left + x // size) * step
+        """The first cell of what is drawn at a column and a line of the screen, if anything is."""
+        row, column = self.rows.cell(2 * (y - self.layout.top)), self.columns.cell(x - self.layout.left)
+        return None if row is None or column is None else (row, column)
 
     def crosshair(self) -> list[tuple[int, int, int, int]]:
         """Where the screen depends on the crosshair: x, y, width and height of its row, column, labels, caption."""
-        layout, size, step = self.layout, pixels(self.layout.zoom), pooled(self.layout.zoom)
-        line = (self.row // step - self.top) * size // 2
-        column = (self.column // step - self.left) * size
+        layout, rows, columns = self.layout, self.rows, self.columns
         return [
             (0, layout.title, layout.width, layout.axis),
-            (0, layout.top + line, layout.width, max(1, size // 2)),
-            (layout.left + column, layout.top, size, layout.lines),
+            (0, layout.top + rows.pixel(rows.cursor) // 2, layout.width, max(1, rows.size // 2)),
+            (layout.left + columns.pixel(columns.cursor), layout.top, columns.size, layout.lines),
             (0, layout.height - 1, layout.width, 1),
         ]
 
     def same_part(self, other: View) -> bool:
         """Whether the other shows the same cells at the same places."""
-        return (self.layout, self.top, self.left) == (other.layout, other.top, other.left)
+        return self.layout == other.layout and (self.rows.start, self.columns.start) == (
+            other.rows.start,
+            other.columns.start,
+        )
 
 
 def look(layout: Layout, plan: Plan, cell: tuple[int, int], before: View | None) -> View:
     """The view with `cell` on the screen, moved as little as can be from the view before."""
-    row, column = cell
-    step = pooled(layout.zoom)
-    top = left = 0
+    rows = Window(plan.rows, 2 * layout.lines, layout.row_zoom, 0, cell[0])
+    columns = Window(plan.columns, layout.room, layout.column_zoom, 0, cell[1])
+    row = _start(rows, before.rows if before else None)
+    column = _start(columns, before.columns if before else None)
+    return View(layout, replace(rows, start=row), replace(columns, start=column))
+
+
+def _start(window: Window, before: Window | None) -> int:
+    """What a window must begin with to have the crosshair in sight, where it was on the screen, and no room left."""
+    place, start = window.cursor // window.step, 0
     if before is not None:
-        top = _kept(before.top, before.row, before.layout.zoom, row, layout.zoom)
-        left = _kept(before.left, before.column, before.layout.zoom, column, layout.zoom)
-    top = _pan(top, row // step, layout.shown_rows, -(-plan.rows // step))
-    left = _pan(left, column // step, layout.shown_columns, -(-plan.columns // step))
-    return View(layout, top, left, row, column)
-
-
-def _kept(start: int, place: int, old: int, new_place: int, new: int) -> int:
-    """The first cell shown after a zoom that leaves the crosshair where it is on the screen."""
-    if old == new:
-        return start
-    offset = (place // pooled(old) - start) * pixels(old)
-    return new_place // pooled(new) - offset // pixels(new)
-
-
-def _pan(start: int, place: int, shown: int, length: int) -> int:
-    """The first of `shown` cells so that `place` is among them and no room is left empty."""
-    start = max(min(start, place), place - shown + 1)
-    return max(0, min(start, length - shown))
+        moved = place - before.pixel(before.cursor) // window.size
+        start = before.start if before.zoom == window.zoom else moved
+    start = max(min(start, place), place - window.shown + 1)
+    return max(0, min(start, -(-window.length // window.step) - window.shown))

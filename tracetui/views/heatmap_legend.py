@@ -29,7 +29,9 @@ def title_line(title: str, shape: tuple[int, int], width: int, look: Look) -> Li
     return [Segment(f"{fit(title, room)}  ", look.title), Segment(facts, look.muted)]
 
 
-def legend_line(pyramid: Pyramid, brush: Brush, palette_name: str, step: int, width: int, look: Look) -> Line:
+def legend_line(
+    pyramid: Pyramid, brush: Brush, palette_name: str, step: tuple[int, int], width: int, look: Look
+) -> Line:
     """The palette from the lowest number to the highest, and what else is on the screen; what has no room goes."""
     groups: list[Line] = []
     if pyramid.visible:
@@ -39,8 +41,8 @@ def legend_line(pyramid: Pyramid, brush: Brush, palette_name: str, step: int, wi
         groups.append([brush.run(key(MASKED, MASKED), 2), Segment(" masked", look.muted)])
     if pyramid.nan:
         groups.append([brush.run(key(NAN, NAN), 2), Segment(" NaN", look.muted)])
-    if step > 1:
-        groups.append([Segment(f"peak of {step}×{step}", look.muted)])
+    if step != (1, 1):
+        groups.append([Segment(f"peak of {step[0]}×{step[1]}", look.muted)])
     groups.append([Segment(palette_name, look.muted)])
     line: Line = []
     for group in groups:

@@ -114,11 +114,20 @@ class Pyramid:
         rows, columns = self.levels[0].shape
         return rows, columns
 
-    def strongest(self, row: int, column: int, size: int) -> tuple[int, int]:
-        """The cell that is seen when the square of `size` cells from (row, column) on is drawn as one."""
-        square = self.levels[0][row : row + size, column : column + size]  # [size,size]
-        down, across = divmod(int(square.argmax()), square.shape[1])
+    def strongest(self, row: int, column: int, steps: tuple[int, int]) -> tuple[int, int]:
+        """The cell that is seen when the group of so many rows and columns from (row, column) on is drawn as one."""
+        group = self.levels[0][row : row + steps[0], column : column + steps[1]]
+        down, across = divmod(int(group.argmax()), group.shape[1])
         return row + down, column + across
+
+    def tile(self, rows: range, row_step: int, columns: range, column_step: int) -> Codes:
+        """The codes of some cells, `row_step` by `column_step` of them (powers of two) pooled to one."""
+        step = min(row_step, column_step)
+        level = self.levels[min(step.bit_length() - 1, len(self.levels) - 1)]
+        part = level[rows.start // step : -(-rows.stop // step), columns.start // step : -(-columns.stop // step)]
+        for axis, pool in enumerate((row_step // step, column_step // step)):
+            part = np.maximum.reduceat(part, range(0, part.shape[axis], pool), axis=axis)
+        return part
 
 
 def build(

@@ -217,9 +217,9 @@ class Heatmap(Widget, can_focus=True):
         """Go to the neighbouring cell; zoomed out, to the strongest cell of the neighbouring pixel."""
         if self._data.empty:
             return
-        step = pooled(self._layout(self.zoom).zoom)
-        row, column = self.cursor[0] // step + down, self.cursor[1] // step + across
-        self._go(row * step, column * step, step)
+        rows, columns = self._steps()
+        row, column = self.cursor[0] // rows + down, self.cursor[1] // columns + across
+        self._go(row * rows, column * columns)
 
     def action_edge(self, column: int) -> None:
         """Go to the first (0) or last (-1) column."""
@@ -256,14 +256,19 @@ class Heatmap(Widget, can_focus=True):
         offset = event.get_content_offset(self)
         cell = self._view.cell_at(offset.x, offset.y) if offset and self._view else None
         if cell is not None:
-            step = pooled(self._layout(self.zoom).zoom)
-            if (self.cursor[0] // step, self.cursor[1] // step) != (cell[0] // step, cell[1] // step):
-                self._go(*cell, step)
+            there = all(at // step == to // step for at, to, step in zip(self.cursor, cell, self._steps(), strict=True))
+            if not there:
+                self._go(*cell)
 
-    def _go(self, row: int, column: int, step: int) -> None:
-        """Put the crosshair on what is seen of the square of `step` cells from (row, column) on, if it exists."""
+    def _steps(self) -> tuple[int, int]:
+        """How many rows and columns are drawn as one."""
+        layout = self._layout(self.zoom)
+        return pooled(layout.row_zoom), pooled(layout.column_zoom)
+
+    def _go(self, row: int, column: int) -> None:
+        """Put the crosshair on what is seen of the group of cells that begins at (row, column), if it exists."""
         if 0 <= row < self._data.rows.length and 0 <= column < self._data.columns.length:
-            self.cursor = self._pyramid().strongest(row, column, step)
+            self.cursor = self._pyramid().strongest(row, column, self._steps())
 
 
 def _colour(colour: Color | None) -> int:
