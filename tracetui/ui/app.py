@@ -75,9 +75,9 @@ class TracetuiApp(App[int]):
         """The debugger's own commands, and none of Textual's."""
         for command in COMMANDS:
             if command.id != "palette":
-                keys = shown_keys(command, self._keymap)
-                run = partial(self.run_action, command.action, self if command.action.startswith("app.") else screen)
-                yield SystemCommand(f"{command.label or command.help.split(':')[0]}  {keys}", command.help, run)
+                where = self if command.action.startswith("app.") else screen
+                run = partial(self.run_action, command.action, where)
+                yield SystemCommand(command.help, f"key {shown_keys(command, self._keymap)}", run)
 
     def palettes(self) -> tuple[Palette, ...]:
         """The heatmap's palettes, the theme's own first."""

@@ -84,7 +84,7 @@ def _head_note(axis: Axis, chosen: int, config: Mapping[str, object]) -> str:
     heads = query_heads(config)
     if axis.name == "G" and heads > axis.length:
         shared = heads // axis.length
-        return f"kv head {chosen} of {axis.length}, for query heads {chosen * shared}–{(chosen + 1) * shared - 1}"
+        return f"kv head {chosen} of {axis.length} (heads {chosen * shared}–{(chosen + 1) * shared - 1})"
     return f"{'kv head' if axis.name == 'G' else 'head'} {chosen} of {axis.length}"
 
 

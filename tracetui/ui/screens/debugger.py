@@ -244,8 +244,8 @@ class DebuggerScreen(PanesScreen):
 def _write(trace: Trace, path: Path) -> Said | Trouble:
     try:
         written = write_trace(trace, path)
-    except (OSError, TracetuiError) as error:
-        return Trouble(f"{path}: not exported: {_reason(error)}")
+    except TracetuiError as error:
+        return Trouble(f"not exported: {error}")
     return Said(f"exported {size(written)} to {path}")
 
 
@@ -253,9 +253,5 @@ def _write_picture(picture: str, path: Path) -> Said | Trouble:
     try:
         path.write_text(picture, encoding="utf-8")
     except OSError as error:
-        return Trouble(f"{path}: no screenshot: {_reason(error)}")
+        return Trouble(f"no screenshot: {path}: {error.strerror}")
     return Said(f"the screen is saved in {path}")
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from tracetui.text import visible
+from tracetui.ui.widgets.line_input import LineInput
 
 _HINT = Content.assemble(("Enter", "bold $accent"), " saves   ", ("Esc", "bold $accent"), " leaves")
 
@@ -31,7 +32,7 @@ class ExportScreen(ModalScreen[Path | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="export"):
             yield Static("Export the trace as .npz", classes="dialog-title", markup=False)
-            yield Input(self._name, id="file", compact=True, select_on_focus=False)
+            yield LineInput(self._name, id="file", compact=True, select_on_focus=False)
             yield Static(_HINT, id="export-hint")
 
     @on(Input.Changed)
@@ -72,8 +73,10 @@ def _problem(path: Path) -> str:
     try:
         if not path.name:
             return "type a file name"
+        if "\0" in str(path):
+            return "a file name can't hold a null byte"
         if path.is_dir():
             return f"{path} is a folder"
         return "" if path.parent.is_dir() else f"{path.parent} is no folder"
-    except (OSError, ValueError) as error:
+    except OSError as error:
         return str(error)

@@ -24,6 +24,8 @@ _IN_PANES = (
     ("Ctrl+C", "cancel the run; again, or when nothing runs, quit"),
 )
 
+_WITH_NAMES = 100
+
 
 class HelpScreen(ModalScreen[None]):
     """Scrolls; any of its keys closes it."""
@@ -40,20 +42,22 @@ class HelpScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog", id="help"):
-            yield Static(Content("\n").join(list(_lines(self._keymap_shown))))
+            names = self.app.size.width >= _WITH_NAMES
+            yield Static(Content("\n").join(list(_lines(self._keymap_shown, names))))
 
     def action_scroll(self, by: int) -> None:
         self.query_one("#help").scroll_relative(y=by, animate=False)
 
 
-def _lines(keymap: Mapping[str, str]) -> Iterator[Content]:
-    yield Content.assemble(("Keys", "bold $primary"), ("   the names on the right remap them in keys.toml", "$quiet"))
+def _lines(keymap: Mapping[str, str], names: bool) -> Iterator[Content]:
+    remap = "   the names on the right remap them in keys.toml" if names else ""
+    yield Content.assemble(("Keys", "bold $primary"), (remap, "$quiet"))
     for group in GROUPS:
         yield Content("")
         yield Content.styled(group, "bold $foreground")
         for command in COMMANDS:
             if command.group == group:
-                yield _line(shown_keys(command, keymap), command.help, command.id)
+                yield _line(shown_keys(command, keymap), command.help, command.id if names else "")
     yield Content("")
     yield Content.styled("In the panes", "bold $foreground")
     for keys, what in _IN_PANES:
@@ -61,4 +65,5 @@ def _lines(keymap: Mapping[str, str]) -> Iterator[Content]:
 
 
 def _line(keys: str, what: str, name: str) -> Content:
-    return Content.assemble((f"{keys:<15}", "bold $accent"), f"{what:<54}", (f" {name}", "$quiet"))
+    described = f"{what:<56}" if name else what
+    return Content.assemble((f"{keys:<14}", "bold $accent"), described, (name, "$quiet"))

@@ -14,6 +14,7 @@ from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from tracetui.ui.foreign import safe_text
+from tracetui.ui.widgets.line_input import LineInput
 
 _MOST = 200
 
@@ -33,7 +34,7 @@ class JumpScreen(ModalScreen[int | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="jump"):
-            yield Input(placeholder="part of a site, such as 1 q_proj", compact=True)
+            yield LineInput(placeholder="part of a site, such as 1 q_proj", compact=True)
             found = OptionList(*self._options(""))
             found.can_focus = False
             yield found

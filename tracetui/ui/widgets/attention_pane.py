@@ -145,7 +145,7 @@ def _read(state: State, kind: Kind) -> AttentionPane.Read:
         masked=None if kind == "scores" else np.isneginf(masked),
         diverging=kind != "probs",
         kinds=(Scale.LINEAR, Scale.LOG),
-        title=f"{NAMES[kind]}, head {head}",
+        title=f"{visible(view.site)} · head {head} of {view.heads}",
     )
     return AttentionPane.Read(Attention(view, kind, head, batch, picture), state, kind)
 
@@ -175,7 +175,7 @@ def _labels(tokens: tuple[Token, ...], length: int) -> list[str]:
 
 
 def _facts(attention: Attention) -> Content:
-    """Site and head, the shared key-value head, and the kernel's parameters."""
+    """The key-value head that is shared, and the kernel's parameters."""
     view, call, head = attention.view, attention.view.call, attention.head
     shared, kv_head = view.heads // max(1, view.kv_heads), view.kv_head(head)
     told = [f"scale {number(call.scale)}"]
@@ -187,8 +187,4 @@ def _facts(attention: Attention) -> Content:
     if call.sliding_window:
         told.append(f"window {call.sliding_window}")
     told += ["mask" if view.mask else ("causal" if call.is_causal else "no mask"), call.kernel]
-    return Content.assemble(
-        (f" {visible(view.site)}", "bold"),
-        (f"   head {head} of {view.heads}\n", "bold $accent"),
-        (f" {' · '.join(told)}", "$quiet"),
-    )
+    return Content.styled(f" {' · '.join(told)}", "$quiet")

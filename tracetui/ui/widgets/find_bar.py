@@ -11,8 +11,10 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input, Static
 
+from tracetui.ui.widgets.line_input import LineInput
 
-class FindInput(Input):
+
+class FindInput(LineInput):
     """Enter goes to the next match, Esc ends the search."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "end the search", show=False)]

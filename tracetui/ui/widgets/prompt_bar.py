@@ -15,9 +15,10 @@ from tracetui.ui.foreign import safe
 from tracetui.ui.messages import PromptGiven, PromptLeft
 from tracetui.ui.offer import Offer
 from tracetui.ui.state import State
+from tracetui.ui.widgets.line_input import LineInput
 
 
-class PromptInput(Input):
+class PromptInput(LineInput):
     """Enter runs, Esc goes to the panes; every other key of the debugger rests while it has the focus."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave the prompt", show=False)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rich.style import Style
@@ -20,8 +20,8 @@ from tracetui.views.histogram import histogram_lines
 from tracetui.views.inks import Inks
 
 _BINS = 128
-_SIDE_BY_SIDE = 80
-_TABLE = 49
+_SIDE_BY_SIDE = 76
+_TABLE = 46
 _ROWS = 4
 
 
@@ -39,6 +39,21 @@ def read(trace: Trace, record: Record) -> Reading:
     """Statistics and histogram over the whole tensor."""
     value = trace.value(record)
     return Reading(trace, record, value.statistics(), histogram(value, _BINS))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How many rows each part gets."""
+
+    facts: int
+    side: bool
+    """Whether the histogram stands beside the table."""
+    histogram: int
+    air: int
+
+    @property
+    def height(self) -> int:
+        return self.facts + _ROWS + self.histogram + 2 * self.air
 
 
 class Summary(Canvas):
@@ -60,19 +75,22 @@ class Summary(Canvas):
         self.repaint()
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        roomy = viewport.height >= 30
-        stacked = 0 if width >= _SIDE_BY_SIDE else (5 if roomy else 3)
-        return 3 + _ROWS + stacked + (2 if roomy else 0)
+        return self._plan(width, viewport.height).height
+
+    def _plan(self, width: int, screen: int) -> _Plan:
+        """What has room: on a low screen the values below matter more than the histogram."""
+        side = width >= _SIDE_BY_SIDE
+        histogram = 0 if side or screen < 20 else (5 if screen >= 30 else 3)
+        return _Plan(facts=3 if screen >= 20 else 2, side=side, histogram=histogram, air=int(screen >= 30))
 
     def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
         if self._record is None or self._trace is None:
             return []
-        airy = [blank(width)] if height > 3 + _ROWS + (0 if width >= _SIDE_BY_SIDE else 3) else []
-        lines = [*_facts(self._trace, self._record, width, inks), *airy]
-        room = height - len(lines) - len(airy)
+        plan = self._plan(width, self.screen.size.height)
+        lines = [*_facts(self._trace, self._record, width, inks)[3 - plan.facts :], *[blank(width)] * plan.air]
         if self._reading is None:
             return lines
-        return [*lines, *_numbers(self._reading, width, room, inks)]
+        return [*lines, *_numbers(self._reading, width, plan, inks)]
 
 
 def _facts(trace: Trace, record: Record, width: int, inks: Inks) -> list[Line]:
@@ -92,10 +110,10 @@ def _facts(trace: Trace, record: Record, width: int, inks: Inks) -> list[Line]:
     ]
 
 
-def _numbers(reading: Reading, width: int, room: int, inks: Inks) -> list[Line]:
-    if width < _SIDE_BY_SIDE:
-        picture = histogram_lines(reading.histogram, width - 2, max(0, room - _ROWS), inks)
-        return _table(reading.statistics, width, inks) + [line([(" ", Style.null())], 1) + row for row in picture]
+def _numbers(reading: Reading, width: int, plan: _Plan, inks: Inks) -> list[Line]:
+    if not plan.side:
+        picture = histogram_lines(reading.histogram, width - 2, plan.histogram, inks)
+        return _table(reading.statistics, width, inks) + [[*blank(1), *row] for row in picture]
     table = _table(reading.statistics, _TABLE, inks)
     picture = histogram_lines(reading.histogram, width - _TABLE - 3, _ROWS, inks)
     return [left + blank(2) + right for left, right in zip(table, picture, strict=True)]
@@ -103,29 +121,25 @@ def _numbers(reading: Reading, width: int, room: int, inks: Inks) -> list[Line]:
 
 def _table(found: Statistics, width: int, inks: Inks) -> list[Line]:
     """Four rows of three: size and spread, extremes, and what is no ordinary number."""
-    alarm: Callable[[int, Style], Style] = lambda n, ink: ink if n else inks.text  # noqa: E731
     rows = (
-        (("L2", found.l2, inks.text), ("min", found.min, inks.text), ("NaN", found.nan, alarm(found.nan, inks.nan))),
-        (
-            ("mean", found.mean, inks.text),
-            ("max", found.max, inks.text),
-            ("+Inf", found.posinf, alarm(found.posinf, inks.inf)),
-        ),
-        (
-            ("std", found.std, inks.text),
-            ("|max|", found.absmax, inks.text),
-            ("-Inf", found.neginf, alarm(found.neginf, inks.inf)),
-        ),
-        (("size", found.numel, inks.text), ("", None, inks.text), ("zeros", found.zeros, inks.text)),
+        (("L2", found.l2), ("min", found.min), ("NaN", found.nan)),
+        (("mean", found.mean), ("max", found.max), ("+Inf", found.posinf)),
+        (("std", found.std), ("|max|", found.absmax), ("-Inf", found.neginf)),
+        (("size", found.numel), ("", None), ("zeros", found.zeros)),
     )
-    return [_table_row(row, width, inks) for row in rows]
+    alarms = {"NaN": inks.nan, "+Inf": inks.inf, "-Inf": inks.inf}
+    return [_table_row(row, alarms, width, inks) for row in rows]
 
 
-def _table_row(row: tuple[tuple[str, float | None, Style], ...], width: int, inks: Inks) -> Line:
+def _table_row(row: tuple[tuple[str, float | None], ...], alarms: Mapping[str, Style], width: int, inks: Inks) -> Line:
     parts: list[tuple[str, Style]] = []
-    for name, value, ink in row:
+    for place, (name, value) in enumerate(row):
         shown = "" if value is None else (count(value) if isinstance(value, int) else number(value))
-        parts += [(f" {name:<6}", inks.quiet), (f"{shown:<9}", ink)]
+        room = 10 if width >= _TABLE else 8
+        parts += [
+            (f" {name:<{5 if place else 4}} ", inks.quiet),
+            (f"{shown:<{room}}" if place < 2 else shown, alarms.get(name, inks.text) if value else inks.text),
+        ]
     return line(parts, width)
 
 
