@@ -1,0 +1,184 @@
+"""Models built on no memory are the models that transformers builds."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tracetui.errors import InputError
+from tracetui.models.build import BuiltModel, PassThrough, build_model
+from tracetui.models.outline import outline
+from tracetui.models.random_source import RandomSource
+from tracetui.models.slots import Weights
+from tracetui.recipe import Layers, Recipe
+
+BASE: dict[str, Any] = {
+    "model_type": "llama",
+    "vocab_size": 90,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "max_position_embeddings": 512,
+    "pad_token_id": None,
+}
+LLAMA_3 = {
+    "rope_type": "llama3",
+    "rope_theta": 500000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 256,
+}
+YARN = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 128}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "llama": {},
+    "llama 3.1": {"rope_parameters": LLAMA_3},
+    "llama yarn": {"rope_parameters": YARN},
+    "llama linear": {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0}},
+    "llama dynamic": {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}},
+    "qwen2": {"model_type": "qwen2"},
+    "qwen3": {"model_type": "qwen3"},
+    "mistral": {"model_type": "mistral"},
+    "gemma2": {"model_type": "gemma2", "sliding_window": 4},
+}
+
+ALL = Layers(0, 3)
+
+
+def built(fields: dict[str, Any], layers: Layers = ALL, dtype: torch.dtype = torch.float32) -> BuiltModel:
+    return build_model(Recipe("r", "R", "r.toml", {**BASE, **copy.deepcopy(fields)}, layers), dtype)
+
+
+def ordinary(fields: dict[str, Any]) -> nn.Module:
+    """The same model by transformers' own way, with memory."""
+    from transformers import AutoModelForCausalLM
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    config = {**BASE, **copy.deepcopy(fields)}
+    made: nn.Module = AutoModelForCausalLM.from_config(CONFIG_MAPPING[config.pop("model_type")](**config))
+    return made
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_buffers_are_those_of_a_model_built_with_memory(family: str) -> None:
+    found = dict(built(FAMILIES[family]).module.named_buffers())
+    expected = dict(ordinary(FAMILIES[family]).named_buffers())
+    assert found.keys() == expected.keys()
+    for name, buffer in expected.items():
+        assert found[name].device.type == "cpu"
+        assert found[name].dtype == buffer.dtype
+        assert torch.equal(found[name], buffer), name
+
+
+def test_llama_3_1_s_buffer_is_not_the_plain_one() -> None:
+    plain, scaled = (dict(built(fields).module.named_buffers()) for fields in ({}, {"rope_parameters": LLAMA_3}))
+    assert not torch.equal(plain["model.rotary_emb.inv_freq"], scaled["model.rotary_emb.inv_freq"])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_parameters_have_the_dtype_and_no_memory_and_buffers_keep_theirs(dtype: torch.dtype) -> None:
+    module = built({}, dtype=dtype).module
+    assert all(parameter.is_meta and parameter.dtype == dtype for parameter in module.parameters())
+    assert dict(module.named_buffers())["model.rotary_emb.inv_freq"].dtype == torch.float32
+    assert not module.training
+    assert not any(parameter.requires_grad for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_tree_is_that_of_a_model_built_with_memory(family: str) -> None:
+    found = {name: tuple(p.shape) for name, p in built(FAMILIES[family]).module.named_parameters()}
+    assert found == {name: tuple(p.shape) for name, p in ordinary(FAMILIES[family]).named_parameters()}
+
+
+def test_two_models_share_no_config() -> None:
+    rope: dict[str, Any] = {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0}
+    recipe = Recipe("r", "R", "r.toml", {**BASE, "rope_parameters": rope}, Layers(0, 3))
+    before = copy.deepcopy(recipe.config)
+    first, second = build_model(recipe, torch.float32), build_model(recipe, torch.bfloat16)
+    assert recipe.config == before
+    first.config._attn_implementation = "eager"
+    first.config.rope_parameters["factor"] = 7.0
+    first.config.hidden_size = 1
+    assert second.config._attn_implementation != "eager"
+    assert (second.config.rope_parameters["factor"], second.config.hidden_size) == (2.0, 64)
+    assert second.module.config is second.config
+    assert recipe.config == before
+
+
+def test_layers_not_asked_for_pass_through() -> None:
+    module = built({}, Layers(1, 2)).module
+    layers = module.get_submodule("model.layers")
+    assert isinstance(layers, nn.ModuleList)
+    assert [type(layer).__name__ for layer in layers] == ["PassThrough", "LlamaDecoderLayer", "PassThrough"]
+    assert layers[1].get_submodule("self_attn").layer_idx == 1
+    assert not list(layers[0].parameters())
+    assert [line.skipped for line in outline(module).children[0].children[1].children] == [True, False, True]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("layers", [Layers(0, 1), Layers(1, 3)])
+def test_a_model_with_layers_left_out_is_the_whole_one_without_them(family: str, layers: Layers) -> None:
+    """The reference has all its layers and their weights; those left out are made to give back what they get."""
+    ids = torch.tensor([[1, 2, 89, 0, 3]])
+    whole, part = built(FAMILIES[family]), built(FAMILIES[family], layers)
+    logits = []
+    for model in (whole, part):
+        own = Weights(model.module, torch.float32, RandomSource(0, 0.05), 2**40)
+        for module, slot in own.all_slots():
+            own.put_in(module, lambda name, done, total: None)
+            assert not module.get_parameter(slot.parameter).isnan().any()
+    stack = whole.module.get_submodule("model.layers")
+    assert isinstance(stack, nn.ModuleList)
+    for index in range(3):
+        if index not in layers:
+            stack[index].forward = lambda hidden_states, *args, **kwargs: hidden_states
+    for model in (whole, part):
+        with torch.no_grad():
+            logits.append(model.module(ids, use_cache=False).logits)
+    assert torch.isfinite(logits[0]).all()
+    assert torch.equal(logits[0], logits[1])
+
+
+def test_the_pass_through_layer_gives_back_what_it_gets() -> None:
+    hidden = torch.randn(1, 2, 3)
+    assert PassThrough()(hidden, attention_mask=None, position_ids=None) is hidden
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"model_type": "nonsense"}, "r.toml: model_type: transformers knows no 'nonsense'"),
+        ({"model_type": "x\x1b[31m"}, "r.toml: model_type: transformers knows no 'x␛[31m'"),
+        ({"model_type": "clip"}, "r.toml: model_type: transformers has no causal language model for 'clip'"),
+        ({"attention_bias": "yes"}, "r.toml: config: Validation error for field 'attention_bias'"),
+        ({"head_dim": 15}, "r.toml: config: "),
+        ({"rope_parameters": {"rope_type": "llama3", "rope_theta": 1e4}}, "r.toml: config: "),
+        ({"rope_parameters": {"rope_type": "nonsense", "rope_theta": 1e4}}, "r.toml: config: transformers can't build"),
+        ({"hidden_act": "nonsense"}, "r.toml: config: transformers can't build such a model: KeyError: 'nonsense'"),
+        ({"pad_token_id": 500}, "r.toml: config: transformers can't build such a model: AssertionError"),
+    ],
+)
+def test_what_transformers_refuses_is_told_in_one_line(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError) as error:
+        built(fields)
+    assert str(error.value).startswith(said)
+    assert str(error.value).isprintable()
+
+
+def test_a_failed_build_leaves_torch_as_it_was() -> None:
+    with pytest.raises(InputError):
+        built({"hidden_act": "nonsense"}, dtype=torch.float16)
+    assert torch.get_default_dtype() == torch.float32
+    assert torch.empty(1).device.type == "cpu"
+
+
+@pytest.mark.parametrize("field", ["attn_implementation", "_attn_implementation", "experts_implementation"])
+def test_a_config_can_t_name_a_kernel_to_fetch(field: str) -> None:
+    assert built({field: "somebody/kernel"}).config._attn_implementation in ("sdpa", "eager")
