@@ -16,6 +16,7 @@ from textual.pilot import Pilot
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.views.heatmap import EMPTY, HeatmapData, heatmap_data, nothing
 from tracetui.views.heatmap_axes import Axis
+from tracetui.views.heatmap_ink import Depth
 from tracetui.views.palette import PALETTES, Palette
 from tracetui.views.pyramid import Kind
 
@@ -46,12 +47,12 @@ class HeatmapApp(App[None]):
 
 @asynccontextmanager
 async def running(
-    data: HeatmapData, size: tuple[int, int] = (80, 24), characters: bool = False
+    data: HeatmapData, size: tuple[int, int] = (80, 24), depth: Depth = Depth.TRUE
 ) -> AsyncIterator[tuple[HeatmapApp, Pilot[None]]]:
     app = HeatmapApp(data)
     async with app.run_test(size=size) as pilot:
         # Whatever terminal the tests run in.
-        app.heatmap.characters = characters
+        app.heatmap.depth = depth
         await pilot.pause()
         yield app, pilot
 
@@ -266,7 +267,7 @@ async def test_a_change_of_theme_changes_the_labels_and_the_ground() -> None:
 
 async def test_characters_stand_in_for_colours() -> None:
     values = np.array([[0.0, 1.0], [-np.inf, np.nan]], np.float32)
-    async with running(plain(values), characters=True) as (app, _):
+    async with running(plain(values), depth=Depth.NONE) as (app, _):
         drawn = "".join(screen(app))
         assert all(char in drawn for char in "@/N")
         assert "▀" not in drawn
@@ -277,7 +278,18 @@ async def test_no_color_means_characters(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("NO_COLOR", "1")
     app = HeatmapApp(causal(5))
     async with app.run_test():
-        assert app.heatmap.characters
+        assert app.heatmap.depth is Depth.NONE
+
+
+@pytest.mark.parametrize(
+    ("system", "depth"), [("truecolor", Depth.TRUE), ("256", Depth.INDEXED), ("standard", Depth.NONE)]
+)
+async def test_the_terminal_decides_the_depth(system: str, depth: Depth, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("textual.constants.COLOR_SYSTEM", system)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    app = HeatmapApp(causal(5))
+    async with app.run_test():
+        assert app.heatmap.depth is depth
 
 
 async def test_every_binding_can_be_remapped() -> None:

@@ -16,9 +16,9 @@ from tracetui.text import visible
 from tracetui.views.cells import Line
 from tracetui.views.heatmap import EMPTY, HeatmapData, draw, heatmap_data, nothing, notice_lines
 from tracetui.views.heatmap_axes import Axis, Look, tick_step
-from tracetui.views.heatmap_ink import Brush, Ground, rich_colour
+from tracetui.views.heatmap_ink import Brush, Depth, Ground, rich_colour
 from tracetui.views.heatmap_layout import View, arrange, look
-from tracetui.views.palette import PALETTES, Palette, luminance
+from tracetui.views.palette import PALETTES, Palette, luminance, oklab
 from tracetui.views.pyramid import MASKED, NAN, Kind
 
 LOOK = Look(*(Style.parse(style) for style in ("on #101010", "#eeeeee", "#888888", "bold #ffaa00", "bold")))
@@ -37,11 +37,11 @@ def picture(
     cell: tuple[int, int] = (0, 0),
     zoom: int | None = None,
     palette: Palette = LAGOON,
-    characters: bool = False,
+    depth: Depth = Depth.TRUE,
 ) -> tuple[View, list[Line]]:
     view = look(arrange(*size, data.plan, zoom), data.plan, cell, None)
     pyramid = next(iter(data.pyramids.values()))
-    brush = Brush(palette, pyramid.scale, GROUND, characters)
+    brush = Brush(palette, pyramid.scale, GROUND, depth)
     return view, draw(data, pyramid, view, brush, palette.name, LOOK)
 
 
@@ -74,7 +74,7 @@ def _colour(style: Style, front: bool) -> int:
 
 
 @st.composite
-def drawings(draw_from: st.DrawFn) -> tuple[HeatmapData, tuple[int, int], tuple[int, int], int | None, bool]:
+def drawings(draw_from: st.DrawFn) -> tuple[HeatmapData, tuple[int, int], tuple[int, int], int | None, Depth]:
     rows, columns = draw_from(st.integers(1, 40)), draw_from(st.integers(1, 40))
     down, across = (
         Axis.of(draw_from(labels), length, draw_from(st.lists(labels, min_size=length, max_size=length)))
@@ -85,16 +85,16 @@ def drawings(draw_from: st.DrawFn) -> tuple[HeatmapData, tuple[int, int], tuple[
     data = heatmap_data(values, down, across, diverging=draw_from(st.booleans()), title=draw_from(labels))
     size = draw_from(st.integers(10, 130)), draw_from(st.integers(4, 45))
     cell = draw_from(st.integers(0, rows - 1)), draw_from(st.integers(0, columns - 1))
-    return data, size, cell, draw_from(st.none() | st.integers(-4, 6)), draw_from(st.booleans())
+    return data, size, cell, draw_from(st.none() | st.integers(-4, 6)), draw_from(st.sampled_from(Depth))
 
 
 @given(drawings())
 def test_every_line_is_exactly_as_wide_as_the_screen(
-    drawing: tuple[HeatmapData, tuple[int, int], tuple[int, int], int | None, bool],
+    drawing: tuple[HeatmapData, tuple[int, int], tuple[int, int], int | None, Depth],
 ) -> None:
-    data, size, cell, zoom, characters = drawing
+    data, size, cell, zoom, depth = drawing
     palette = POLAR if next(iter(data.pyramids.values())).scale.diverging else LAGOON
-    _, lines = picture(data, size, cell, zoom, palette, characters)
+    _, lines = picture(data, size, cell, zoom, palette, depth)
     widths = [sum(segment.cell_length for segment in line) for line in lines]
     assert widths == [size[0]] * size[1]
 
@@ -159,16 +159,16 @@ def test_a_single_row_is_not_tinted_from_end_to_end() -> None:
 
 @given(drawings(), st.data())
 def test_a_move_changes_nothing_but_what_depends_on_the_crosshair(
-    drawing: tuple[HeatmapData, tuple[int, int], tuple[int, int], int | None, bool], rest: st.DataObject
+    drawing: tuple[HeatmapData, tuple[int, int], tuple[int, int], int | None, Depth], rest: st.DataObject
 ) -> None:
-    data, size, cell, zoom, characters = drawing
+    data, size, cell, zoom, depth = drawing
     palette = POLAR if next(iter(data.pyramids.values())).scale.diverging else LAGOON
-    before, lines = picture(data, size, cell, zoom, palette, characters)
+    before, lines = picture(data, size, cell, zoom, palette, depth)
     there = rest.draw(st.sampled_from(before.rows.cells)), rest.draw(st.sampled_from(before.columns.cells))
     after = look(before.layout, data.plan, there, before)
     assert before.same_part(after)
     pyramid = next(iter(data.pyramids.values()))
-    moved = draw(data, pyramid, after, Brush(palette, pyramid.scale, GROUND, characters), palette.name, LOOK)
+    moved = draw(data, pyramid, after, Brush(palette, pyramid.scale, GROUND, depth), palette.name, LOOK)
     covered = {
         (x, y)
         for left, top, width, height in before.crosshair() + after.crosshair()
@@ -247,9 +247,23 @@ def test_all_masked_shows_no_range() -> None:
 
 def test_without_colours_every_kind_of_cell_has_a_character_of_its_own() -> None:
     values = np.array([[0.0, 1.0, -np.inf, np.nan], [0.5] * 4, [0.5] * 4], np.float32)
-    view, lines = picture(square(values), cell=(1, 3), zoom=1, characters=True)
+    view, lines = picture(square(values), cell=(1, 3), zoom=1, depth=Depth.NONE)
     left = view.layout.left
     assert texts(lines)[view.layout.top][left : left + 8] == "  @@//NN"
+
+
+@pytest.mark.parametrize("palette", PALETTES, ids=lambda palette: palette.name)
+def test_with_256_colours_order_and_crosshair_survive(palette: Palette) -> None:
+    values = np.linspace(0, 1, 64, dtype=np.float32) * np.ones((64, 1), np.float32)
+    data = square(values, diverging=palette.diverging)
+    view, lines = picture(data, (100, 40), (0, 0), zoom=0, palette=palette, depth=Depth.INDEXED)
+    seen = pixel_colours(view, lines)[:2, 1:64]
+    for row in seen:
+        light = [oklab(colour)[0] for colour in row.tolist()]
+        sign = 1 if light[0] < light[-1] else -1
+        assert (sign * np.diff(light)).min() > -0.02
+        assert len(set(light)) >= 8
+    assert (seen[0] != seen[1]).mean() > 0.8
 
 
 def test_a_theme_decides_the_masked_colour_only_where_the_palette_does_not() -> None:

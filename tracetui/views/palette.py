@@ -41,7 +41,7 @@ class Palette:
             raise ValueError(f"a palette needs at least 2 colours, got {len(anchors)}")
         if diverging and len(anchors) % 2 == 0:
             raise ValueError(f"a diverging palette needs a middle colour, got {len(anchors)} colours")
-        labs = [_oklab(parse_colour(anchor)) for anchor in anchors]
+        labs = [oklab(parse_colour(anchor)) for anchor in anchors]
         levels = tuple(_from_oklab(_between(labs, level / (LEVELS - 1))) for level in range(LEVELS))
         return cls(name, levels, parse_colour(nan), None if masked is None else parse_colour(masked), diverging)
 
@@ -90,7 +90,8 @@ def _between(labs: Sequence[Lab], fraction: float) -> Lab:
     return l1 + (l2 - l1) * share, a1 + (a2 - a1) * share, b1 + (b2 - b1) * share
 
 
-def _oklab(colour: int) -> Lab:
+def oklab(colour: int) -> Lab:
+    """Lightness, green to red and blue to yellow, in Björn Ottosson's space of even perceived steps."""
     red, green, blue = (_linear(channel) for channel in channels(colour))
     long = (0.4122214708 * red + 0.5363325363 * green + 0.0514459929 * blue) ** (1 / 3)
     medium = (0.2119034982 * red + 0.6806995451 * green + 0.1073969566 * blue) ** (1 / 3)

@@ -19,7 +19,7 @@ from textual.widget import Widget
 from tracetui.views.cells import Line
 from tracetui.views.heatmap import EMPTY, HeatmapData, draw, notice_lines
 from tracetui.views.heatmap_axes import Look
-from tracetui.views.heatmap_ink import Brush, Ground
+from tracetui.views.heatmap_ink import Brush, Depth, Ground
 from tracetui.views.heatmap_layout import Layout, View, arrange, look
 from tracetui.views.palette import PALETTES, Palette
 from tracetui.views.pyramid import Kind, Pyramid, pooled
@@ -69,8 +69,8 @@ class Heatmap(Widget, can_focus=True):
     """The scale asked for; the data may not have it yet."""
     palettes: reactive[tuple[Palette, ...]] = reactive(PALETTES, init=False, repaint=False)
     """At least one of each sort; the first of a sort is its default."""
-    characters: reactive[bool] = reactive(False, init=False, repaint=False)
-    """Whether levels are drawn as characters, for want of colours."""
+    depth: reactive[Depth] = reactive(Depth.TRUE, init=False, repaint=False)
+    """Of the terminal's colours; found out when mounted."""
 
     class CursorMoved(Message):
         """The crosshair stands on another cell."""
@@ -131,7 +131,11 @@ class Heatmap(Widget, can_focus=True):
         self.refresh()
 
     def on_mount(self) -> None:
-        self.characters = self.app.no_color or self.app.console.color_system in _FEW_COLOURS
+        system = self.app.console.color_system
+        if self.app.no_color or system in _FEW_COLOURS:
+            self.depth = Depth.NONE
+        elif system == "256":
+            self.depth = Depth.INDEXED
 
     def notify_style_update(self) -> None:
         self._drawn_for = None
@@ -139,7 +143,7 @@ class Heatmap(Widget, can_focus=True):
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """None over colours that are the data: they would cost more than all the rest and change nothing."""
-        return super().get_line_filters() if self.characters else ()
+        return super().get_line_filters() if self.depth is Depth.NONE else ()
 
     def validate_cursor(self, cursor: tuple[int, int]) -> tuple[int, int]:
         rows, columns = self._data.rows.length, self._data.columns.length
@@ -162,7 +166,7 @@ class Heatmap(Widget, can_focus=True):
     def watch_zoom(self) -> None:
         self.redraw()
 
-    watch_kind = watch_palettes = watch_characters = watch_zoom
+    watch_kind = watch_palettes = watch_depth = watch_zoom
 
     def render_line(self, y: int) -> Strip:
         if self._drawn_for != self.size:
@@ -204,9 +208,9 @@ class Heatmap(Widget, can_focus=True):
             _colour(self.get_component_rich_style("heatmap--label").color),
             _colour(self.get_component_rich_style("heatmap--masked").bgcolor),
         )
-        wanted = (self.palette, scale.diverging, colours, self.characters)
+        wanted = (self.palette, scale.diverging, colours, self.depth)
         if self._brush is None or self._brush[0] != wanted:
-            self._brush = wanted, Brush(self.palette, scale, colours, self.characters)
+            self._brush = wanted, Brush(self.palette, scale, colours, self.depth)
         return self._brush[1]
 
     def _fitting(self) -> list[Palette]:
