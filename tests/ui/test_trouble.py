@@ -138,4 +138,4 @@ async def test_an_error_in_a_handler_leaves_a_log_and_one_line() -> None:
     with pytest.raises(ZeroDivisionError):
         await fail()
     assert app.return_code == 1
-    assert "ZeroDivisionError" in (paths.state_dir() / "crash.log").read_text()
+    assert "ZeroDivisionError" in next((paths.state_dir() / "logs").glob("crash-*.log")).read_text()

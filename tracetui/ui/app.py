@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
@@ -20,6 +18,7 @@ from textual.message import Message
 from textual.screen import Screen
 
 from tracetui import paths
+from tracetui.logs import write_log
 from tracetui.session import Failed, Listener, Session
 from tracetui.text import visible
 from tracetui.ui.commands import COMMANDS, shown_keys
@@ -58,7 +57,6 @@ class TracetuiApp(App[int]):
         self.debugger = DebuggerScreen(offer, self._keymap_found.keys)
         self.closed = True
         """Whether the session's thread ended in time."""
-        self._interrupted = False
         for theme_file in self._themes.values():
             self.register_theme(theme_file.theme)
         wanted = remembered_theme()
@@ -99,8 +97,8 @@ class TracetuiApp(App[int]):
         try:
             self._forward(SessionOpened(self._open_session(lambda event: self._forward(SessionEvent(event)))))
         except Exception as error:
-            log = write_log("start", traceback.format_exc())
-            self._forward(SessionEvent(Failed(str(error) or type(error).__name__, str(log or ""))))
+            log = write_log("start", error)
+            self._forward(SessionEvent(Failed(str(error) or type(error).__name__, log)))
 
     def _forward(self, message: Message) -> None:
         """Over to the screen's thread; once the screen is gone nobody listens."""
@@ -123,8 +121,7 @@ class TracetuiApp(App[int]):
 
     def action_interrupt(self) -> None:
         """Cancel what runs; when nothing runs, or the second time, quit."""
-        if not self._interrupted and self.debugger.cancel_run():
-            self._interrupted = True
+        if self.debugger.cancel_run():
             notify(self, "the run is cancelled; Ctrl-C again quits")
             return
         self._end(INTERRUPTED)
@@ -138,18 +135,7 @@ class TracetuiApp(App[int]):
 
     def _fatal_error(self) -> None:
         """A mistake of ours: the traceback goes to a file, one line to the terminal."""
-        error = sys.exc_info()[1]
-        log = write_log("crash", traceback.format_exc())
+        error = sys.exc_info()[1] or RuntimeError("unknown")
+        log = write_log("crash", error)
         where = f"; the log is in {log}" if log else ""
         self.panic(Text(visible(f"tracetui: internal error: {type(error).__name__}: {error}{where}", 2000)))
-
-
-def write_log(kind: str, text: str) -> Path | None:
-    """Keep a text in the state folder; None where that can't be written."""
-    path = paths.state_dir() / f"{kind}.log"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", errors="backslashreplace")
-    except OSError:
-        return None
-    return path

@@ -38,7 +38,7 @@ COMMANDS = (
     Command("first", "home", "first", "the first record", "Run"),
     Command("last", "end", "last", "the last record so far", "Run"),
     Command("pause", "space,f6", "pause", "stop a running model at its next record", "Run"),
-    Command("cancel", "escape", "cancel", "cancel the run; what is recorded stays", "Run"),
+    Command("cancel", "escape", "cancel", "cancel a running model; what is recorded stays", "Run"),
     Command("prompt", "r,:", "prompt", "type a prompt and run it (Enter runs, Esc leaves)", "Run", "prompt", 8),
     Command("jump", "ctrl+o", "jump", "go to a record by its site", "Look"),
     Command("find", "/", "find", "find a module in the tree", "Look", "find", 9),

@@ -26,6 +26,7 @@ class Driver:
         self.state = State()
         self._session: Session | None = None
         self._pending: str | None = None
+        self._cancelling = False
 
     def opened(self, session: Session) -> None:
         """The session exists. Its events may have come before it."""
@@ -35,6 +36,7 @@ class Driver:
     def heard(self, event: Event) -> None:
         """An event of the session has arrived."""
         self.state = after(self.state, event)
+        self._cancelling = self._cancelling and self.state.under_way
         if isinstance(event, Prepared):
             self._start_pending()
         elif isinstance(event, Failed):
@@ -48,6 +50,7 @@ class Driver:
             self._pending = prompt
             return "the prompt runs as soon as the model is prepared"
         self.state = starting(self.state)
+        self._cancelling = False
         self._session.start(prompt, until_first)
         return ""
 
@@ -89,10 +92,11 @@ class Driver:
         return ""
 
     def cancel(self) -> bool:
-        """Cancel the run; False if there is none."""
+        """Cancel the run; False if there is none, or if it has been told already."""
         self._pending = None
-        if not self.state.under_way or self._session is None:
+        if self._cancelling or not self.state.under_way or self._session is None:
             return False
+        self._cancelling = True
         self._session.cancel()
         return True
 

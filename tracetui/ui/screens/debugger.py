@@ -82,7 +82,7 @@ class DebuggerScreen(PanesScreen):
         notify(self.app, text, severity="error")
 
     def cancel_run(self) -> bool:
-        """Cancel the run; False if there is none."""
+        """Cancel the run; False if there is none, or if it has been told already."""
         return self._driver.cancel()
 
     def close(self, timeout: float) -> bool:
@@ -169,10 +169,10 @@ class DebuggerScreen(PanesScreen):
         self._refresh(self._driver.pause())
 
     def action_cancel(self) -> None:
-        """Esc gives a maximised pane's room back first, then cancels."""
+        """Esc gives a maximised pane's room back, or cancels what runs; a model that waits is left waiting."""
         if self.has_class("-maximised"):
             self.action_maximise()
-        else:
+        elif self.state.running:
             self.cancel_run()
 
     def action_head(self, by: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from textwrap import wrap
 from typing import ClassVar
 
 from rich.style import Style
@@ -55,9 +56,8 @@ class LogPane(Canvas, can_focus=True):
 
 
 def _wrapped(text: str, width: int, style: Style, inks: Inks) -> list[Line]:
-    """The text in pieces of the pane's width, those after the first indented."""
-    room = max(8, width - 4)
-    pieces = [text[start : start + room] for start in range(0, max(1, len(text)), room)]
+    """The text in lines of the pane's width, those after the first indented."""
+    pieces = wrap(text, max(8, width - 4), break_on_hyphens=False) or [""]
     return [
         line([(" · " if not place else "   ", inks.quiet), (piece, style)], width) for place, piece in enumerate(pieces)
     ]

@@ -1,0 +1,136 @@
+"""The debugger's rules without a screen."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.ui.fake import PLAN, FakeSession
+from tests.ui.tiny_llama import PROMPT, empty_recorder
+from tracetui.session import Advanced, Event, Failed, Finished, Preparing, Started, Stopped
+from tracetui.trace.stepping import Step
+from tracetui.ui.driver import Driver
+from tracetui.ui.state import NO_RECORD, Phase, State, after, moved, token_moved
+
+
+def driver(hold: bool = False) -> tuple[Driver, FakeSession]:
+    """A driver whose session's events reach it at once."""
+    found = Driver()
+    session = FakeSession(found.heard, hold=hold)
+    found.opened(session)
+    return found, session
+
+
+def test_every_record_is_reached_by_stepping_into() -> None:
+    found, _ = driver()
+    found.run(PROMPT)
+    seen = [found.state.record.index]
+    while not found.step(Step.INTO):
+        seen.append(found.state.record.index)
+    assert seen == [*range(43), 42], "the last step finishes the run and stays at its last record"
+    assert found.state.phase is Phase.FINISHED
+
+
+@pytest.mark.parametrize("step", [Step.INTO, Step.OVER, Step.OUT, Step.LAYER])
+def test_a_step_means_the_same_at_the_frontier_and_behind_it(step: Step) -> None:
+    """From each record: where the model stops is where the cursor goes over the finished trace."""
+    finished, _ = driver()
+    finished.run(PROMPT)
+    finished.step(Step.END)
+    for start in range(0, 43, 3):
+        live, _ = driver()
+        live.run(PROMPT)
+        for _ in range(start):
+            live.step(Step.INTO)
+        live.step(step)
+        finished.jump(start)
+        finished.step(step)
+        assert live.state.cursor in (finished.state.cursor, 42)
+
+
+def test_a_step_out_from_behind_the_frontier_may_need_the_model() -> None:
+    found, session = driver()
+    found.run(PROMPT)
+    for _ in range(5):
+        found.step(Step.INTO)
+    found.jump(3)
+    found.step(Step.OUT)
+    assert session.calls.count("advance") == 6
+    assert found.state.record.site == "model.layers.0.self_attn"
+
+
+def test_nothing_to_step_over_is_said() -> None:
+    found, session = driver()
+    assert "nothing is recorded" in found.step(Step.OVER)
+    assert "nothing is recorded" in found.back()
+    assert session.calls == []
+
+
+def test_a_running_model_is_not_asked_twice() -> None:
+    found, session = driver(hold=True)
+    found.run(PROMPT)
+    session.let_go()
+    found.step(Step.OVER)
+    assert "running" in found.step(Step.OVER)
+    assert session.calls == ["start", "advance"]
+
+
+def test_cancelling_is_said_once_for_each_run() -> None:
+    found, session = driver(hold=True)
+    assert not found.cancel()
+    found.run(PROMPT)
+    assert found.cancel()
+    assert not found.cancel()
+    found.run(PROMPT)
+    assert found.cancel()
+    assert session.calls == ["start", "cancel", "start", "cancel"]
+
+
+def test_a_cancelled_pending_prompt_does_not_run() -> None:
+    found = Driver()
+    found.run(PROMPT)
+    found.cancel()
+    session = FakeSession(found.heard)
+    found.opened(session)
+    assert session.calls == []
+
+
+def test_a_new_run_resets_what_belongs_to_the_old_one() -> None:
+    found, _ = driver()
+    found.run(PROMPT)
+    found.step(Step.END)
+    found.state = token_moved(found.state, 3)
+    found.run("two words")
+    assert (found.state.cursor, found.state.frontier, found.state.token, found.state.error) == (0, 1, -1, "")
+
+
+@pytest.mark.parametrize(
+    "event", [Preparing("x"), Stopped(0), Advanced(0), Finished(empty_recorder().trace), Failed("no")]
+)
+def test_no_event_is_out_of_place(event: Event) -> None:
+    """Whatever arrives first, the state can be shown."""
+    state = after(State(), event)
+    assert state.record is NO_RECORD
+    assert after(state, Started(empty_recorder().trace, PLAN)).phase is Phase.RUNNING
+
+
+def test_the_cursor_stays_within_what_is_recorded() -> None:
+    found, _ = driver()
+    found.run(PROMPT)
+    found.step(Step.LAYER)
+    frontier = found.state.frontier
+    assert [moved(found.state, to).cursor for to in (-5, 0, frontier - 1, frontier, 999)] == [
+        0,
+        0,
+        frontier - 1,
+        frontier - 1,
+        frontier - 1,
+    ]
+
+
+def test_the_token_cursor_enters_at_the_end_it_comes_from() -> None:
+    found, _ = driver()
+    found.run(PROMPT)
+    assert token_moved(found.state, 1).token == 0
+    assert token_moved(found.state, -1).token == 16
+    assert token_moved(token_moved(found.state, -1), 1).token == 16
+    assert token_moved(State(), 1).token == -1
