@@ -67,10 +67,12 @@ def of_tensor(tensor: torch.Tensor) -> Statistics:
     sums = _one_pass(flat, bits)
     if sums.high >= bits.infinity or sums.top >= bits.sign + bits.infinity:
         return _by_numpy(flat)
+    if not math.isfinite(sums.total + sums.squares):
+        return _by_numpy(flat)
     numel = flat.numel()
     mean = sums.total / numel
     squares, variance = sums.squares, sums.squares / numel - mean * mean
-    if variance * _CANCELLATION < mean * mean or not math.isfinite(squares):
+    if variance * _CANCELLATION < mean * mean:
         squares, variance = _exact_squares(flat, mean)
     low, high = _extremes(sums, flat.dtype, bits)
     return Statistics(numel, math.sqrt(squares), mean, math.sqrt(max(0.0, variance)), low, high, 0, 0, 0, sums.zeros)
@@ -78,10 +80,11 @@ def of_tensor(tensor: torch.Tensor) -> Statistics:
 
 def _one_pass(flat: torch.Tensor, bits: _Bits) -> _Sums:
     sums = _Sums()
-    for start in range(0, flat.numel(), _CHUNK):
-        chunk = flat[start : start + _CHUNK]
-        _add_sums(sums, chunk if chunk.dtype is torch.float32 else chunk.float())
-        _add_bits(sums, chunk.view(bits.signed).numpy(), bits, first=start == 0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, flat.numel(), _CHUNK):
+            chunk = flat[start : start + _CHUNK]
+            _add_sums(sums, chunk if chunk.dtype is torch.float32 else chunk.float())
+            _add_bits(sums, chunk.view(bits.signed).numpy(), bits, first=start == 0)
     return sums
 
 

@@ -1,0 +1,89 @@
+"""The fast statistics equal float64 numpy's."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tracetui.trace.statistics import Statistics, of_array
+from tracetui.tracer.statistics import of_tensor
+
+DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
+
+
+def reference(tensor: torch.Tensor) -> Statistics:
+    return of_array(tensor.to(torch.float64).numpy() if tensor.is_floating_point() else tensor.numpy())
+
+
+def check(tensor: torch.Tensor) -> None:
+    found, expected = of_tensor(tensor), reference(tensor)
+    scale = expected.absmax
+    for field in ("l2", "std"):
+        assert math.isclose(getattr(found, field), getattr(expected, field), rel_tol=1e-6, abs_tol=1e-12 * scale), field
+    assert math.isclose(found.mean, expected.mean, rel_tol=1e-6, abs_tol=1e-6 * expected.std), "mean"
+    exact = ("numel", "min", "max", "nan", "posinf", "neginf", "zeros")
+    assert [getattr(found, field) for field in exact] == [getattr(expected, field) for field in exact]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("numel", [1, 2, 1023, 1024, 1025, 2**18 - 1, 2**18 + 77])
+def test_of_noise(dtype: torch.dtype, numel: int) -> None:
+    check(torch.randn(numel, generator=torch.Generator().manual_seed(numel)).to(dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_of_a_narrow_distribution_far_from_zero(dtype: torch.dtype) -> None:
+    """Sums in float32 give a negative variance here."""
+    noise = torch.randn(300_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    check((noise * 0.01 + 100).to(dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.uint8, torch.bool])
+def test_of_integers(dtype: torch.dtype) -> None:
+    check(torch.tensor([[0, 1, 1], [0, 0, 1]]).to(dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_of_not_finite_values(dtype: torch.dtype) -> None:
+    nan, inf = math.nan, math.inf
+    for values in ([nan, 1, -2], [inf, 1, 0], [-inf, -1, 0], [nan, inf, -inf], [nan], [-nan, -1.0]):
+        check(torch.tensor(values, dtype=dtype))
+
+
+def test_negative_zeros_are_zeros_and_no_alarm() -> None:
+    found = of_tensor(torch.tensor([-0.0, 0.0, -1.0]))
+    assert (found.zeros, found.min, found.max, found.finite) == (2, -1.0, 0.0, True)
+
+
+def test_of_a_large_finite_value_whose_square_is_not() -> None:
+    check(torch.tensor([3e38, -3e38, 1.0]))
+    check(torch.full((2048,), 3e38))
+
+
+@pytest.mark.parametrize("shape", [(0,), (2, 0, 3)])
+def test_of_nothing(shape: tuple[int, ...]) -> None:
+    assert of_tensor(torch.empty(shape)).numel == 0
+
+
+def test_layouts_make_no_difference() -> None:
+    whole = torch.randn(4, 33, 65)
+    for view in (whole.transpose(0, 2), whole[:, ::2], whole[..., 3], whole.expand(2, 4, 33, 65), whole[1:3, 5:]):
+        check(view)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.floats(width=32), min_size=1, max_size=50),
+    st.sampled_from([torch.float32, torch.bfloat16, torch.float16]),
+)
+def test_any_floats(values: list[float], dtype: torch.dtype) -> None:
+    tensor = torch.tensor(values, dtype=torch.float32).to(dtype)
+    found, expected = of_tensor(tensor), reference(tensor)
+    exact = ("numel", "min", "max", "nan", "posinf", "neginf", "zeros")
+    assert [getattr(found, field) for field in exact] == [getattr(expected, field) for field in exact]
+    np.testing.assert_allclose(found.l2, expected.l2, rtol=1e-6)
