@@ -1,0 +1,180 @@
+"""Running recipes: the same numbers however weights come and go, and nothing left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from zipfile import ZipFile
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.tracer.recipes import recipe
+from tracetui.errors import Cancelled, InputError
+from tracetui.models.slots import Weights
+from tracetui.recipe import Layers
+from tracetui.session import Event, Progress, Started
+from tracetui.trace.npz import write_trace
+from tracetui.trace.record import Record
+from tracetui.trace.trace import Trace
+from tracetui.tracer.engine import Engine
+from tracetui.tracer.gate import Gate
+from tracetui.tracer.run import trace_recipe
+
+
+def assert_same(one: Trace, other: Trace) -> None:
+    assert [record.key for record in one.records] == [record.key for record in other.records]
+    for record in one.records:
+        np.testing.assert_array_equal(one[record.key], other[record.key], err_msg=record.key)
+
+
+def placeholders(weights: Weights) -> list[bool]:
+    """For every slot, whether nothing lies in it."""
+    return [module._parameters[slot.parameter] is slot.placeholder for module, slot in weights.all_slots()]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_streamed_weights_give_what_resident_ones_give(dtype: str) -> None:
+    whole = trace_recipe(recipe(dtype=dtype, memory=2**40))
+    for budget in (0, 10_000):
+        assert_same(whole, trace_recipe(recipe(dtype=dtype, memory=budget)))
+
+
+def test_streamed_weights_give_what_an_ordinary_transformers_model_gives() -> None:
+    """The ordinary model gets all weights at once, through its own load_state_dict."""
+    engine = Engine(recipe())
+    source = engine.runnable.weights._source
+    whole = {
+        slot.spec.name: source.read(slot.spec, None, lambda made: None)
+        for _, slot in engine.runnable.weights.all_slots()
+    }
+    ordinary = type(engine.runnable.built.module)(engine.runnable.built.config).eval()
+    ordinary.load_state_dict(whole)
+    tokens = engine.runnable.tokenizer.encode("the answer")
+    with torch.no_grad():
+        expected = ordinary(input_ids=torch.tensor([[token.id for token in tokens]]), use_cache=False).logits
+    np.testing.assert_array_equal(engine.run(tokens, "the answer", Gate())["logits"], expected.numpy())
+
+
+def test_no_recorded_value_is_nan_or_on_meta() -> None:
+    trace = trace_recipe(recipe(memory=0))
+    assert all(statistics.finite and statistics.numel for statistics in trace.all_statistics())
+
+
+def test_after_a_run_only_what_fits_the_budget_stays() -> None:
+    for budget, kept in ((0, 0), (2**40, None)):
+        engine = Engine(recipe(memory=budget))
+        engine.run(engine.runnable.tokenizer.encode("hello"), "hello", Gate())
+        empty = placeholders(engine.runnable.weights)
+        embedding = [isinstance(module, nn.Embedding) for module, _ in engine.runnable.weights.all_slots()]
+        assert empty == [True] * len(empty) if kept == 0 else empty == embedding
+        engine.close()
+        assert all(placeholders(engine.runnable.weights))
+
+
+def test_a_second_prompt_makes_no_resident_weight_again() -> None:
+    events: list[Event] = []
+    engine = Engine(recipe(memory=2**40), events.append)
+    tokens = engine.runnable.tokenizer.encode("hello")
+    first = engine.run(tokens, "hello", Gate())
+    made = {event.what for event in events if isinstance(event, Progress)}
+    events.clear()
+    assert_same(first, engine.run(tokens, "hello", Gate()))
+    assert {event.what for event in events if isinstance(event, Progress)} == {"model.embed_tokens.weight"}
+    assert "model.layers.0.mlp.gate_proj.weight" in made
+
+
+@pytest.mark.parametrize("at", [0, 5, 17, 40])
+def test_a_run_left_at_any_record_can_be_run_again(at: int) -> None:
+    engine = Engine(recipe(memory=0))
+    tokens = engine.runnable.tokenizer.encode("hello world")
+
+    class Leaving(Gate):
+        def arrived(self, record: Record) -> None:
+            if record.index == at:
+                self.cancel()
+            super().arrived(record)
+
+    with pytest.raises(Cancelled):
+        engine.run(tokens, "hello world", Leaving())
+    assert all(placeholders(engine.runnable.weights))
+    assert_same(engine.run(tokens, "hello world", Gate()), trace_recipe(recipe(), prompt="hello world"))
+
+
+def test_a_run_can_be_left_while_weights_are_made() -> None:
+    gate = Gate()
+
+    def emit(event: Event) -> None:
+        if isinstance(event, Progress) and event.what.endswith("mlp.up_proj.weight"):
+            gate.cancel()
+
+    engine = Engine(recipe(memory=2**40), emit)
+    with pytest.raises(Cancelled):
+        engine.run(engine.runnable.tokenizer.encode("hello"), "hello", gate)
+    for module, slot in engine.runnable.weights.all_slots():
+        lying = module._parameters[slot.parameter]
+        assert lying is slot.placeholder or not bool(torch.isnan(torch.as_tensor(lying)).any())
+
+
+def test_layers_left_out_pass_the_residual_stream_on_and_the_others_keep_their_indices() -> None:
+    trace = trace_recipe(recipe(layers=Layers(1, 2)))
+    assert sorted({record.layer for record in trace.records if record.layer is not None}) == [1]
+    np.testing.assert_array_equal(trace["model.layers.1:input"], trace["model.embed_tokens"])
+    whole = trace_recipe(recipe())
+    first_of_whole = trace_recipe(recipe(layers=Layers(0, 1)))
+    np.testing.assert_array_equal(first_of_whole["model.layers.0"], whole["model.layers.0"])
+
+
+def test_the_dtype_changes_weights_by_rounding_alone() -> None:
+    wide, narrow = (Engine(recipe(dtype=dtype)) for dtype in ("float32", "bfloat16"))
+    pairs = zip(wide.runnable.weights.all_slots(), narrow.runnable.weights.all_slots(), strict=True)
+    for (_, one), (_, other) in pairs:
+        read = [
+            engine.runnable.weights._source.read(slot.spec, None, lambda made: None)
+            for engine, slot in ((wide, one), (narrow, other))
+        ]
+        assert torch.equal(read[0].bfloat16(), read[1]), one.spec.name
+
+
+def test_the_same_prompt_and_seed_give_the_same_file_but_for_timings(tmp_path: Path) -> None:
+    contents = []
+    for name in ("one.npz", "two.npz"):
+        write_trace(trace_recipe(recipe(dtype="bfloat16")), tmp_path / name)
+        with ZipFile(tmp_path / name) as archive:
+            contents.append({m: archive.read(m) for m in archive.namelist() if m != "__timing__.npy"})
+    assert contents[0] == contents[1]
+    write_trace(trace_recipe(recipe(dtype="bfloat16", seed=1)), tmp_path / "other.npz")
+    with np.load(tmp_path / "one.npz") as one, np.load(tmp_path / "other.npz") as other:
+        assert not np.array_equal(one["logits"], other["logits"])
+
+
+def test_the_plan_is_told_before_the_run_and_holds() -> None:
+    events: list[Event] = []
+    trace = trace_recipe(recipe(), emit=events.append)
+    kinds = [type(event) for event in events if not isinstance(event, Progress)]
+    assert kinds[1] is Started
+    plan = next(event.plan for event in events if isinstance(event, Started))
+    recorded = {id(value): value.read().nbytes for value in trace.values}
+    assert 0.5 * sum(recorded.values()) < plan.activations < 2 * sum(recorded.values())
+    assert plan.peak > plan.weights + plan.activations
+
+
+def test_what_cannot_fit_is_refused_with_sizes_and_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(recipe())
+    monkeypatch.setattr("tracetui.models.plan.available_bytes", lambda: 1000)
+    with pytest.raises(InputError, match=r"needs .* more memory and 1000 B is available.*--layers"):
+        engine.run(engine.runnable.tokenizer.encode("hello"), "hello", Gate())
+
+
+@pytest.mark.parametrize(
+    ("prompt", "ids", "complaint"),
+    [
+        ("", None, "prompt: is empty"),
+        (None, [4200], r"4200.*4200"),
+        ("word " * 100, None, r"the model takes at most 64"),
+    ],
+)
+def test_bad_prompts(prompt: str | None, ids: list[int] | None, complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        trace_recipe(recipe(), prompt, ids)

@@ -1,0 +1,192 @@
+"""The session's thread: stepping, pausing, cancelling, failing, and always an end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from queue import Empty, Queue
+from typing import TypeVar
+
+import numpy as np
+import pytest
+
+from tests.tracer.recipes import recipe
+from tracetui.recipe import Recipe
+from tracetui.session import Event, Failed, Finished, Prepared, Started, Stopped, until_end, until_first
+from tracetui.trace.stepping import Step, ahead, target
+from tracetui.trace.trace import Trace
+from tracetui.tracer.engine import Engine
+from tracetui.tracer.live import LiveSession
+from tracetui.tracer.run import trace_recipe
+
+E = TypeVar("E", bound=Event)
+F = TypeVar("F", bound=Event)
+PROMPT = "the answer to"
+
+
+class Driver:
+    """A session and the events that come from it."""
+
+    def __init__(self, of: Recipe) -> None:
+        self.events: Queue[Event] = Queue()
+        self.session = LiveSession(of, self.events.put)
+        self.trace: Trace | None = None
+
+    def wait(self, kind: type[E]) -> E:
+        """The next event of a kind; others on the way are passed over. A failure nobody waits for is one."""
+        return self.wait_for_either(kind, kind)
+
+    def wait_for_either(self, one: type[E], other: type[F]) -> E | F:
+        while True:
+            try:
+                event = self.events.get(timeout=30)
+            except Empty:
+                pytest.fail(f"neither {one} nor {other} within 30 s")
+            if isinstance(event, Started):
+                self.trace = event.trace
+            if isinstance(event, one | other):
+                return event
+            if isinstance(event, Failed):
+                pytest.fail(event.error)
+
+    def begin(self) -> Stopped:
+        self.session.start(PROMPT, until_first)
+        return self.wait(Stopped)
+
+
+@contextmanager
+def driven(of: Recipe | None = None) -> Iterator[Driver]:
+    driver = Driver(of or recipe())
+    yield driver
+    assert driver.session.close(20)
+
+
+@pytest.mark.parametrize("step", [Step.INTO, Step.OVER, Step.OUT, Step.LAYER])
+def test_stepping_to_the_end_stops_where_the_recorded_trace_says_and_changes_no_value(step: Step) -> None:
+    reference = trace_recipe(recipe(), PROMPT)
+    with driven() as driver:
+        driver.begin()
+        cursor, stops = 0, [0]
+        while True:
+            assert driver.trace is not None
+            driver.session.advance(target(step, driver.trace.records[cursor]))
+            event = driver.wait_for_either(Stopped, Finished)
+            if isinstance(event, Finished):
+                break
+            assert len(driver.trace.records) == event.frontier, "the model has gone on"
+            cursor = event.frontier - 1
+            stops.append(cursor)
+        expected = [0]
+        while (found := ahead(reference.records, expected[-1], step)) is not None:
+            expected.append(found)
+        assert stops == expected
+        for record in reference.records:
+            np.testing.assert_array_equal(event.trace[record.key], reference[record.key])
+
+
+def test_a_waiting_model_has_computed_nothing_further() -> None:
+    with driven(recipe(memory=0)) as driver:
+        stopped = driver.begin()
+        time.sleep(0.2)
+        assert driver.trace is not None
+        assert stopped.frontier == len(driver.trace.records) == 1
+
+
+def test_a_run_is_told_complete_only_at_its_end() -> None:
+    with driven() as driver:
+        driver.begin()
+        assert driver.trace is not None
+        assert not driver.trace.complete
+        driver.session.advance(until_end)
+        assert driver.wait(Finished).trace.complete
+
+
+def test_cancelling_a_waiting_run_keeps_what_was_recorded() -> None:
+    with driven() as driver:
+        driver.begin()
+        driver.session.advance(lambda record: record.site == "model.layers.1")
+        driver.wait(Stopped)
+        driver.session.cancel()
+        finished = driver.wait(Finished)
+        assert finished.cancelled
+        assert not finished.trace.complete
+        assert finished.trace.records[-1].site == "model.layers.1"
+        assert len(finished.trace.values) == len(finished.trace.records)
+
+
+def test_a_new_prompt_cancels_the_run_that_waits_and_gives_its_own_result() -> None:
+    with driven() as driver:
+        driver.begin()
+        driver.session.start("another prompt", until_end)
+        assert driver.wait(Finished).cancelled
+        finished = driver.wait(Finished)
+        assert not finished.cancelled
+        np.testing.assert_array_equal(finished.trace["logits"], trace_recipe(recipe(), "another prompt")["logits"])
+
+
+def test_of_many_prompts_at_once_the_last_one_is_run_to_its_end() -> None:
+    with driven() as driver:
+        for word in ("one", "two", "three", "four"):
+            driver.session.start(word, until_end)
+        while (finished := driver.wait(Finished)).cancelled:
+            pass
+        assert finished.trace.run.recipe["prompt"] == "four"
+
+
+def test_pausing_stops_at_the_next_record() -> None:
+    with driven() as driver:
+        gone_far = threading.Event()
+
+        def until(record: object) -> bool:
+            gone_far.set()
+            time.sleep(0.01)
+            return False
+
+        driver.session.start(PROMPT, until)
+        assert gone_far.wait(30)
+        driver.session.pause()
+        assert driver.wait(Stopped).frontier < 60
+
+
+def test_a_prompt_that_is_refused_leaves_the_session_ready() -> None:
+    with driven() as driver:
+        driver.session.start("", until_end)
+        assert "empty" in driver.wait(Failed).error
+        driver.session.start(PROMPT, until_end)
+        assert driver.wait(Finished).trace.complete
+
+
+def test_a_recipe_that_cannot_be_built_is_told_and_the_thread_ends() -> None:
+    with driven(recipe(config={"model_type": "no-such-model"})) as driver:
+        assert "no-such-model" in driver.wait(Failed).error
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom\x1b[2J"), SystemExit(3), MemoryError()])
+def test_whatever_the_model_raises_is_told_with_a_log_and_the_session_lives(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with driven() as driver:
+        driver.wait(Prepared)
+        with monkeypatch.context() as patch:
+
+            def fails(*args: object) -> None:
+                raise error
+
+            patch.setattr(Engine, "run", fails)
+            driver.session.start(PROMPT, until_end)
+            failed = driver.wait(Failed)
+        assert "\x1b" not in failed.error
+        assert failed.log.endswith(".log")
+        driver.session.start(PROMPT, until_end)
+        assert driver.wait(Finished).trace.complete
+
+
+def test_closing_ends_the_thread_from_every_state() -> None:
+    for ready in (False, True):
+        driver = Driver(recipe())
+        if ready:
+            driver.begin()
+        assert driver.session.close(30)
+        assert not driver.session._thread.is_alive()
