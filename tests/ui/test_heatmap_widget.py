@@ -194,11 +194,21 @@ async def test_other_data_of_the_same_size_keep_the_cell_and_the_zoom() -> None:
         app.heatmap.show(causal(40, diverging=True))
         await pilot.pause()
         assert (app.heatmap.cursor, app.heatmap.zoom) == (cell, zoom)
+        app.heatmap.show(EMPTY)
+        app.heatmap.show(causal(40))
+        assert app.heatmap.cursor == cell
         app.heatmap.show(plain(np.eye(1, dtype=np.float32)))
         assert app.heatmap.cursor == (0, 0)
         screen(app)
         app.heatmap.show(EMPTY)
         assert any(EMPTY.notice in line for line in screen(app))
+
+
+async def test_the_cell_can_be_chosen_before_there_is_a_screen() -> None:
+    app = HeatmapApp(causal(40))
+    app.heatmap.cursor = (30, 20)
+    async with app.run_test(size=(80, 24)):
+        assert screen(app)[-1].startswith('query 30 "·w30" → key 20 "·w20"')
 
 
 async def test_a_click_and_a_hover_move_the_crosshair() -> None:

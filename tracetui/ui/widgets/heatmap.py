@@ -119,11 +119,10 @@ class Heatmap(Widget, can_focus=True):
         return next((palette for palette in fitting if palette.name == name), fitting[0])
 
     def show(self, data: HeatmapData) -> None:
-        """Show other data; the crosshair stays on its cell where there is one."""
-        if data.plan != self._data.plan:
-            self._view = None
+        """Show other data; the crosshair stays on its cell where there is one, also over a while without any."""
         self._data = data
-        self.set_reactive(Heatmap.cursor, self.validate_cursor(self.cursor))
+        if not data.empty:
+            self.set_reactive(Heatmap.cursor, self.validate_cursor(self.cursor))
         self.redraw()
 
     def redraw(self) -> None:
