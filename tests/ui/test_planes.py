@@ -22,9 +22,7 @@ def trace() -> Trace:
     return recorder.trace
 
 
-def whole(
-    trace: Trace, key: str, head: int, batch: int
-) -> tuple[Plane, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+def whole(trace: Trace, key: str, head: int, batch: int) -> tuple[Plane, Array]:
     record = trace.find(key)
     assert record is not None
     plane = plane_of(record, CONFIG, head, batch)

@@ -55,7 +55,7 @@ class AttentionPane(Vertical):
             self.kind = kind
 
     def __init__(self) -> None:
-        super().__init__(id="attention", classes="pane")
+        super().__init__(id="attention", classes="pane -empty")
         self._shown: Attention | None = None
 
     def compose(self) -> ComposeResult:
@@ -109,9 +109,9 @@ class AttentionPane(Vertical):
         if not same or message.kind != self.kind:
             return
         self._shown = message.attention
-        facts, kinds = self.query_one("#attention-facts", Static), self.query_one("#attention-kinds")
-        facts.update(_facts(message.attention) if message.attention else "")
-        kinds.display = message.attention is not None
+        self.set_class(message.attention is None, "-empty")
+        facts = self.query_one("#attention-facts", Static)
+        facts.update(_facts(message.attention) if message.attention else "", layout=False)
         self.query_one(Heatmap).show(message.attention.picture if message.attention else _NOTHING)
 
 

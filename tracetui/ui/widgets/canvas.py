@@ -1,4 +1,4 @@
-"""A widget drawn from lines of segments, computed once for each size and theme."""
+"""A widget drawn from lines of segments, made once for each size and theme."""
 
 from __future__ import annotations
 
@@ -12,29 +12,42 @@ from tracetui.ui.theme_variables import inks
 from tracetui.views.cells import Line
 from tracetui.views.inks import Inks
 
+PATIENCE = 0.1
+"""Seconds for which a picture waits for its numbers before it shows that it has none."""
+
 
 class Canvas(Widget):
     """Subclasses say in `lines` what to draw, and call `repaint` when that has changed."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._drawn: list[Line] = []
+        self._drawn: list[Strip] = []
         self._drawn_for: object = None
 
     def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
         """`height` lines of `width` cells; fewer leave the rest blank."""
         raise NotImplementedError
 
-    def repaint(self, layout: bool = False) -> None:
+    def repaint(self) -> None:
         self._drawn_for = None
-        self.refresh(layout=layout)
+        self.refresh()
+
+    def notify_style_update(self) -> None:
+        self._drawn_for = None
+        super().notify_style_update()
 
     def render_line(self, y: int) -> Strip:
-        size = self.size
-        if self._drawn_for != (wanted := (size, self.app.theme)):
-            self._drawn = self.lines(size.width, size.height, inks(self.app.theme_variables))
-            self._drawn_for = wanted
+        if self._drawn_for != self.size:
+            self._drawn = self._draw()
+            self._drawn_for = self.size
+        return self._drawn[y] if y < len(self._drawn) else Strip.blank(self.size.width, self.rich_style)
+
+    def _draw(self) -> list[Strip]:
+        width, height = self.size
         base = self.rich_style
-        if y >= len(self._drawn):
-            return Strip.blank(size.width, base)
-        return Strip(Segment.apply_style(self._drawn[y], base)).adjust_cell_length(size.width, base)
+        lines = self.lines(width, height, inks(self.app.theme_variables))
+        blank = [Segment(" " * width)]
+        return [
+            Strip(Segment.apply_style(line, base)).adjust_cell_length(width, base)
+            for line in [*lines, *[blank] * (height - len(lines))]
+        ]

@@ -51,6 +51,7 @@ class ModuleList(ScrollView, can_focus=True):
         self._ran: set[str] = set()
         self._seen = 0
         self._known: frozenset[str] = frozenset()
+        self._plain: Style | None = None
 
     def watch_state(self, old: State, state: State) -> None:
         if state.outline is not old.outline:
@@ -144,12 +145,17 @@ class ModuleList(ScrollView, can_focus=True):
         else:
             self.action_choose()
 
+    def notify_style_update(self) -> None:
+        self._plain = None
+        super().notify_style_update()
+
     def render_line(self, y: int) -> Strip:
         index, width = y + self.scroll_offset.y, self.size.width
+        plain = self._plain = self._plain or self.rich_style
         if index >= len(self._rows):
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width, plain)
         row = self._rows[index]
-        base = self._base(row, index)
+        base = plain + self._style_of(row, index)
         quiet = self.get_component_rich_style("modules--quiet", partial=True)
         mark = Segment(self._mark(row), base + self.get_component_rich_style("modules--mark", partial=True))
         left, right = _fit(row, width - 2)
@@ -157,11 +163,9 @@ class ModuleList(ScrollView, can_focus=True):
         cells = [mark, Segment(left[0], base), Segment(left[1], base + quiet), Segment(gap + right, base + quiet)]
         return Strip(cells).adjust_cell_length(width, base)
 
-    def _base(self, row: Row, index: int) -> Style:
+    def _style_of(self, row: Row, index: int) -> Style:
         ran = row.path in self._ran or (not row.path and "logits" in self._ran)
-        style = self.rich_style + self.get_component_rich_style(
-            "modules--ran" if ran else "modules--waiting", partial=True
-        )
+        style = self.get_component_rich_style("modules--ran" if ran else "modules--waiting", partial=True)
         if self.state.cursor >= 0 and row.path == self.current:
             style += self.get_component_rich_style("modules--current", partial=True)
         if index == self.line and self.has_focus:

@@ -9,7 +9,8 @@ from textual.widget import Widget
 from tracetui.text import size, visible
 from tracetui.ui.state import NO_PLAN, Phase, State
 
-_GAUGE = 24
+_GAUGE, _SMALL_GAUGE = 24, 10
+_ROOMY = 120
 
 
 class StepBar(Widget):
@@ -35,21 +36,24 @@ class StepBar(Widget):
 
     def _busy(self) -> Content:
         told = " starting" if self.state.phase is Phase.STARTING else f" running · {self.state.frontier} records"
-        return self._line(Content.styled(told, "$running"), self._end(""))
+        return self._line(Content.styled(told, "$running"), self._end())
 
     def _progress(self) -> Content:
         progress = self.state.progress
         done = min(1.0, progress.done / progress.total)
-        told = Content.assemble(
-            (f" {visible(progress.what, 80)}", "$running"),
-            (f"  {size(progress.done)} of {size(progress.total)}  ", "$quiet"),
-        )
-        return self._line(told, self._end(f"{done:4.0%}", done))
+        told = Content.styled(f" {visible(progress.what, 80)}", "$running")
+        if self.size.width >= _ROOMY:
+            amount = f"  {size(progress.done)} of {size(progress.total)}"
+            told = Content.assemble(told, (amount, "$quiet"))
+        return self._line(told, Content.assemble(bar(done, self._gauge), self._end(f" {done:.0%} · ")))
 
-    def _end(self, note: str, done: float | None = None) -> Content:
-        peak = f"  peak {size(self.state.plan.peak)}" if self.state.plan is not NO_PLAN else ""
-        gauge = bar(done, _GAUGE if self.size.width >= 100 else 10) if done is not None else Content("")
-        return Content.assemble(gauge, (f" {note}{peak} · ", "$quiet"), ("Esc", "bold $primary"), " cancels ")
+    def _end(self, note: str = "") -> Content:
+        peak = f"peak {size(self.state.plan.peak)} · " if self.state.plan is not NO_PLAN else ""
+        return Content.assemble((f"{note}{peak}", "$quiet"), ("Esc", "bold $accent"), " cancels ")
+
+    @property
+    def _gauge(self) -> int:
+        return _GAUGE if self.size.width >= _ROOMY else _SMALL_GAUGE
 
     def _step(self) -> Content:
         state, record = self.state, self.state.record
@@ -61,7 +65,7 @@ class StepBar(Widget):
             (f"depth {record.depth}", "$quiet"),
         )
         place = (state.cursor + 1) / max(1, state.frontier)
-        return self._line(told, Content.assemble(knob(place, _GAUGE if self.size.width >= 100 else 12), " "))
+        return self._line(told, Content.assemble(knob(place, self._gauge), " "))
 
     def _line(self, left: Content, right: Content) -> Content:
         room = self.size.width - right.cell_length - 1

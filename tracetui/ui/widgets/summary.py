@@ -14,7 +14,7 @@ from tracetui.text import count, number
 from tracetui.trace.record import Record
 from tracetui.trace.statistics import Statistics
 from tracetui.trace.trace import Trace
-from tracetui.ui.widgets.canvas import Canvas
+from tracetui.ui.widgets.canvas import PATIENCE, Canvas
 from tracetui.views.cells import Line, blank, fit, line
 from tracetui.views.histogram import histogram_lines
 from tracetui.views.inks import Inks
@@ -66,9 +66,16 @@ class Summary(Canvas):
         self._reading: Reading | None = None
 
     def show_record(self, trace: Trace, record: Record) -> None:
-        """The record's own facts; the last numbers go, so that none stands beside a wrong name."""
+        """The record's own facts; the last numbers go, so that none stands beside a wrong name.
+
+        Nothing is painted for a moment: the numbers mostly come at once, and a blank between two records flickers.
+        """
         self._trace, self._record, self._reading = trace, record, None
-        self.repaint()
+        self.set_timer(PATIENCE, self._paint_without)
+
+    def _paint_without(self) -> None:
+        if self._reading is None:
+            self.repaint()
 
     def show_reading(self, reading: Reading) -> None:
         self._reading = reading

@@ -37,6 +37,8 @@ class TensorPane(Vertical):
         super().__init__(id="tensor", classes="pane -empty")
         self._offer = offer
         self._reading: Reading | None = None
+        self._labelled: tuple[Token, ...] = ()
+        self._labels: tuple[str, ...] = ()
 
     def compose(self) -> ComposeResult:
         yield Welcome(self._offer).data_bind(TensorPane.state)
@@ -79,8 +81,10 @@ class TensorPane(Vertical):
     def _show_plane(self) -> None:
         state = self.state
         plane = plane_of(state.record, state.trace.run.config, state.head, state.batch)
-        self.query_one("#plane", Static).update(_heading(plane))
-        labels = tuple(_label(token) for token in state.tokens)
+        self.query_one("#plane", Static).update(_heading(plane), layout=False)
+        if state.tokens is not self._labelled:
+            self._labelled, self._labels = state.tokens, tuple(_label(token) for token in state.tokens)
+        labels = self._labels
         named = {axis.name: labels if len(labels) == axis.length else () for axis in (plane.rows, plane.columns)}
         subject = Subject(
             state.trace,

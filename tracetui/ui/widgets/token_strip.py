@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from itertools import accumulate
 
 from rich.cells import cell_len
@@ -41,8 +42,9 @@ class TokenStrip(Widget):
         count = Content.styled(self._heading(), "$quiet")
         room = max(1, self.size.width - count.cell_length)
         self._scroll(room)
-        shown = Content.assemble(*(self._token(index) for index in self._visible(room)))
-        cut = self._left - self._start(next(iter(self._visible(room)), 0))
+        visible = self._visible(room)
+        shown = Content.assemble(*(self._token(index) for index in visible))
+        cut = self._left - self._start(visible.start) if visible else 0
         return Content.assemble(count, shown[cut:] if cut > 0 else shown)
 
     def on_click(self, event: events.Click) -> None:
@@ -70,10 +72,10 @@ class TokenStrip(Widget):
                 self._left = end - room + room // 4
         self._left = max(0, min(self._left, (self._ends[-1] if self._ends else 0) - room))
 
-    def _visible(self, room: int) -> list[int]:
-        return [
-            index for index, end in enumerate(self._ends) if end > self._left and self._start(index) < self._left + room
-        ]
+    def _visible(self, room: int) -> range:
+        """The tokens of which at least a part is in view."""
+        last = bisect_left(self._ends, self._left + room)
+        return range(bisect_right(self._ends, self._left), min(len(self._ends), last + 1))
 
     def _token(self, index: int) -> tuple[str, str]:
         if index == self.state.token:

@@ -19,7 +19,7 @@ from tracetui.ui.messages import TokenChosen
 from tracetui.ui.planes import Plane
 from tracetui.ui.reader import look
 from tracetui.ui.state import NO_RECORD
-from tracetui.ui.widgets.canvas import Canvas
+from tracetui.ui.widgets.canvas import PATIENCE, Canvas
 from tracetui.views.cells import Line
 from tracetui.views.inks import Inks
 from tracetui.views.values import Window, capacity, values_table
@@ -87,6 +87,11 @@ class ValueGrid(Canvas, can_focus=True):
         """Another matrix; the cell stays as far as it exists."""
         self._subject, self._asked = subject, NO_CHUNK
         self._place(*self.cell)
+        self.set_timer(PATIENCE, self._paint_without)
+
+    def _paint_without(self) -> None:
+        if self._chunk.subject is not self._subject:
+            self.repaint()
 
     def show_row(self, row: int) -> None:
         """Go to a token's row, if rows are tokens."""
@@ -139,13 +144,15 @@ class ValueGrid(Canvas, can_focus=True):
         if tell and self._subject.plane.rows.name in _TOKEN_AXES:
             self.post_message(TokenChosen(self.cell[0]))
         self._ask()
-        self.repaint()
+        if self._chunk.subject is self._subject:
+            self.repaint()
 
     def _room(self) -> tuple[int, int]:
         """Whole rows and columns that fit."""
         subject = self._subject
+        labels = subject.row_labels[self._corner[0] : self._corner[0] + self.size.height]
         dtype = subject.record.dtype
-        rows, columns = capacity(self.size.width, self.size.height, dtype, subject.plane.shape, subject.row_labels)
+        rows, columns = capacity(self.size.width, self.size.height, dtype, subject.plane.shape, labels)
         heads = 1 if subject.column_labels and self.size.height > 3 else 0
         return max(1, rows - heads), max(1, columns - 1)
 
