@@ -184,7 +184,7 @@ def _fit(row: Row, room: int) -> tuple[tuple[str, str], str]:
     name = f"{' ' * row.depth}{fold}{visible(row.name)}"
     detail = f"{row.detail} " if len(name) + len(row.detail) + 2 <= room else ""
     kind = f"  {visible(row.kind)}" if row.kind else ""
-    left = room - len(name) - len(detail)
+    left = room - len(name) - len(detail) - bool(detail)
     if len(kind) > left:
         kind = f"{kind[: left - 1]}…" if row.skipped and left > 4 else ""
     return (name if len(name) <= room else f"{name[: room - 1]}…", kind), detail
