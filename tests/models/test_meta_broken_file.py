@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import resource
 import struct
 import tempfile
 import warnings
@@ -290,25 +291,103 @@ def layout_program(shape: tuple[object, ...], strides: tuple[object, ...], offse
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "said"),
     [
-        b"\x80\x02r\xff\xff\xff\x7f.",
-        b"\x80\x02h\x05.",
-        b"\x80\x02(((((.",
-        b"\x80\x02}K\x01K\x02s.",
-        b"\x80\x02}]u.",
-        b"\x80\x02K\x01(K\x02e.",
-        b"\x80\x02K\x01Q.",
-        b"\x80\x02ctorch\nFloatStorage\n)R.",
-        b"\x80\x02" + b"}" * 10_000 + b"\x85" * 100_000 + b".",
-        b"\x80\x02)" + b"q\x00h\x00h\x00\x87" * 200 + b"}q\x01h\x00Ns.",
-        b"\x80\x02X\xff\xff\xff\x7fabc.",
-        b"\x80\x04\x96\xff\xff\xff\xff\xff\xff\xff\x7f.",
+        (b"}", "is damaged"),
+        (b"r\xff\xff\xff\x7f.", "is damaged"),
+        (b"h\x05.", "is damaged"),
+        (b"(((((.", "is damaged"),
+        (b"}]u.", "is damaged"),
+        (b"X\xff\xff\xff\x7fabc.", "is damaged"),
+        (b"\x85.", "is damaged: it takes from an empty stack"),
+        (b"}K\x01K\x02s.", "every name must be a text, got a int"),
+        (b"]X\1\0\0\0aK\x02s.", "puts items into something that is no dict"),
+        (b"K\x01(K\x02e.", "appends to something that is no list"),
+        (b"K\x01}b.", "sets attributes of something that is no dict"),
+        (b"K\x01Q.", "describes a storage in a way that torch.save doesn't"),
+        (b"ctorch\nFloatStorage\n)R.", "calls something that a plain state dict doesn't need"),
+        (b"X\1\0\0\0a)R.", "calls something that a plain state dict doesn't need"),
+        (b"ctorch._utils\n_rebuild_tensor_v2\n(K\1K\2K\3tR.", "calls something that a plain state dict doesn't need"),
+        (b"cos\nsystem\nX\1\0\0\0a\x85R.", "asks for os.system, which a plain state dict doesn't need; nothing of it"),
+        (b"\x8c\1a.", "uses the instruction SHORT_BINUNICODE, which torch.save doesn't write"),
+        (b"\x82\1.", "uses the instruction EXT1, which"),
+        (b"\x96\xff\xff\xff\xff\xff\xff\xff\x7f.", "is damaged"),
+        (b"\x80\x04}.", "is written in pickle protocol 4"),
+        (b"}" * 10_000 + b"\x85" * 100_000 + b".", "must hold a dict of tensors, got a tuple"),
+        (b"})" + b"q\x00h\x00h\x00\x87" * 200 + b"Ns.", "every name must be a text, got a tuple"),
     ],
 )
-def test_hostile_programs_end_in_a_refusal(content: bytes) -> None:
-    with pytest.raises(InputError, match=r"^f.pth: data.pkl: "):
-        read_layouts(content, Path("f.pth"))
+def test_hostile_programs_end_in_a_refusal(content: bytes, said: str) -> None:
+    with pytest.raises(InputError) as error:
+        read_layouts(b"\x80\x02" + content, Path("f.pth"))
+    assert str(error.value).startswith(f"f.pth: data.pkl: {said}")
+
+
+def test_one_record_described_in_two_ways_is_refused(saved: Path) -> None:
+    torch.save({"a": torch.zeros(4), "b": torch.zeros(2, dtype=torch.int64)}, saved)
+    replace_in_program(saved, b"X\1\0\0\x001", b"X\1\0\0\x000")
+    assert refusal(saved) == "data.pkl: describes the record data/0 in two ways"
+
+
+def patch(path: Path, place: int, layout: str, value: object) -> None:
+    """Overwrite one field of the file."""
+    content = bytearray(path.read_bytes())
+    struct.pack_into(layout, content, place, value)
+    path.write_bytes(content)
+
+
+def entry(path: Path, name: str) -> int:
+    """Where the directory's entry of a member starts."""
+    return path.read_bytes().rindex(name.encode()) - 46
+
+
+@pytest.mark.parametrize(
+    ("offset", "layout", "value", "said"),
+    [
+        (0, "4s", b"PK\5\5", "its zip directory is damaged"),
+        (8, "<H", 1, "consolidated.00/data/1: is encrypted"),
+        (10, "<H", 8, "consolidated.00/data/1: is compressed"),
+        (20, "<L", 3, "consolidated.00/data/1: is compressed"),
+        (24, "<L", 0xFFFFFFFF, "consolidated.00/data/1: its size is not given"),
+        (28, "<H", 0xFFFF, "its zip directory is damaged"),
+        (42, "<L", 0xFFFFFF, "consolidated.00/data/1: lies outside the file"),
+        (42, "<L", 7, "consolidated.00/data/1: its header says another thing than the zip directory"),
+        (46, "13s", b"another/data/", "another/data/"),
+    ],
+)
+def test_a_lying_entry_is_refused(saved: Path, offset: int, layout: str, value: object, said: str) -> None:
+    patch(saved, entry(saved, "consolidated.00/data/1") + offset, layout, value)
+    assert refusal(saved).startswith(said)
+
+
+def test_a_record_that_reaches_into_the_directory_is_refused(saved: Path) -> None:
+    for offset in (20, 24):
+        patch(saved, entry(saved, "consolidated.00/data/1") + offset, "<L", 100_000)
+    assert refusal(saved).startswith("consolidated.00/data/1: its 100,000 bytes from byte ")
+
+
+@pytest.mark.parametrize(
+    ("offset", "layout", "value", "said"),
+    [
+        (0, "4s", b"PK\5\5", "its zip directory is damaged"),
+        (32, "<Q", 1, "its directory is not as torch.save writes it"),
+        (32, "<Q", 10**6, "its zip directory is too large: 1,000,000 records"),
+        (40, "<Q", 2**60, "its zip directory doesn't stand where the file says"),
+        (48, "<Q", 0, "its zip directory doesn't stand where the file says"),
+        (64, "<Q", 0, "its zip directory is damaged"),
+        (64, "<Q", 2**63, "its zip directory is damaged"),
+        (96, "<H", 1, "is cut short"),
+    ],
+)
+def test_a_lying_end_is_refused(saved: Path, offset: int, layout: str, value: object, said: str) -> None:
+    patch(saved, saved.read_bytes().rindex(b"PK\6\6") + offset, layout, value)
+    assert refusal(saved).startswith(said)
+
+
+def test_members_in_two_folders_are_refused(saved: Path) -> None:
+    with zipfile.ZipFile(saved, "a") as archive:
+        archive.writestr("__MACOSX/data", b"")
+    assert refusal(saved).startswith("its directory is not as torch.save writes it")
 
 
 @given(st.integers(0, 10**6), st.integers(0, 255), st.binary(max_size=3))
@@ -326,8 +405,9 @@ def test_whatever_is_done_to_a_file_its_tensors_stay_within_it(position: int, by
             refusal(path)
             return
         sizes = [record.size for name, record in read_directory(path).items() if name.startswith("data/")]
-        assert all(tensor.untyped_storage().nbytes() in sizes for tensor in found.values())
+        assert all(tensor.untyped_storage().nbytes() in [0, *sizes] for tensor in found.values())
         for tensor in found.values():
+            assert tensor.numel() == 0 or tensor.untyped_storage().nbytes()
             tensor.sum()
 
 
@@ -365,6 +445,16 @@ def test_a_file_larger_than_the_machine_is_mapped(saved: Path) -> None:
     found = map_tensors(saved)["x"]
     assert found.shape == (rows, columns)
     assert found[-1, -1] == 3.0
+
+
+def test_a_system_that_refuses_the_map_is_told(saved: Path) -> None:
+    write_sparse(saved, layout_program((2**38,), (1,), 0, 2**38), 2**40)
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (2**39, limits[1]))
+    try:
+        assert refusal(saved) == "can't be mapped into memory: Cannot allocate memory"
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
 def write_sparse(path: Path, layout: bytes, size: int) -> None:

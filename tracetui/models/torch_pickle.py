@@ -172,11 +172,11 @@ class _Machine:
         """What the program leaves on the stack."""
         for instruction, argument, _ in pickletools.genops(program):
             if instruction.name == "STOP":
-                return self._stack.pop()
+                break
             if instruction.name not in self._do:
                 raise self._bad(f"uses the instruction {instruction.name}, which torch.save doesn't write")
             self._do[instruction.name](argument)
-        raise self._bad("is cut short")
+        return self._stack.pop()
 
     def _push(self, value: object) -> None:
         self._stack.append(value)
