@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from textwrap import wrap
 from typing import ClassVar
 
 from textual import on
@@ -12,13 +13,13 @@ from textual.message import Message
 from textual.reactive import reactive
 
 from tracetui.analysis.prediction import Prediction, next_tokens
-from tracetui.text import number, token_text
+from tracetui.text import number, token_text, visible
 from tracetui.trace.trace import Trace
 from tracetui.ui.reader import look
 from tracetui.ui.state import State
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.views.bars import prediction_lines
-from tracetui.views.cells import Line, blank, fit, line
+from tracetui.views.cells import Line, blank, line
 from tracetui.views.inks import Inks
 
 _MOST = 100
@@ -81,7 +82,11 @@ class LogitsPane(Canvas, can_focus=True):
         self.repaint()
 
     def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
-        notes = [line([(fit(f" {note}", width), inks.mark)], width) for note in self._notes()]
+        notes = [
+            line([(f" {part}", inks.mark)], width)
+            for note in self._notes()
+            for part in wrap(visible(note), max(8, width - 2))
+        ]
         if not self._found.predictions:
             told = "  The next tokens appear here when the run is at its end."
             return [*notes, blank(width), line([(told, inks.quiet)], width)]
