@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import traceback
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from tracetui import paths
@@ -18,3 +20,12 @@ def write_log(kind: str, error: BaseException) -> str:
     except OSError:
         return ""
     return str(log)
+
+
+def open_noise_log() -> int:
+    """A descriptor for what libraries print past us; the last session's is dropped. The null device if all fails."""
+    log = paths.state_dir() / "logs" / "stderr.log"
+    with suppress(OSError):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)

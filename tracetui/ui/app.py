@@ -27,6 +27,7 @@ from tracetui.ui.keymap import load_keymap
 from tracetui.ui.messages import SessionEvent, SessionOpened, Trouble
 from tracetui.ui.offer import Offer
 from tracetui.ui.screens.debugger import DebuggerScreen
+from tracetui.ui.terminal import TerminalDriver
 from tracetui.ui.theme_file import default_heatmap
 from tracetui.ui.theme_variables import default_variables
 from tracetui.ui.themes import DEFAULT_THEME, load_themes, remembered_theme
@@ -51,7 +52,7 @@ class TracetuiApp(App[int]):
 
     def __init__(self, open_session: OpenSession, offer: Offer) -> None:
         self._themes, self._theme_problems = load_themes()
-        super().__init__()
+        super().__init__(driver_class=TerminalDriver)
         self._open_session = open_session
         self._keymap_found = load_keymap(paths.config_dir() / "keys.toml")
         self.debugger = DebuggerScreen(offer, self._keymap_found.keys)
@@ -83,8 +84,11 @@ class TracetuiApp(App[int]):
         own = theme_file.heatmap if theme_file else default_heatmap(self.current_theme)
         return (*own.palettes(self.theme), *PALETTES)
 
-    def on_mount(self) -> None:
+    def on_load(self) -> None:
+        """Before the terminal is taken: a signal that comes while the screen is built must give it back too."""
         self._catch_signals()
+
+    def on_mount(self) -> None:
         for problem in (*self._theme_problems, *self._keymap_found.problems):
             self.debugger.report(problem)
         self.call_after_refresh(self._begin)
@@ -114,7 +118,11 @@ class TracetuiApp(App[int]):
             loop.add_signal_handler(signal.SIGINT, self.action_interrupt)
 
     def _end(self, code: int) -> None:
-        self.exit(code, return_code=code)
+        """End in order; a screen that is still being built is finished first, torn down half-way it would fail."""
+        if self.debugger.is_mounted:
+            self.exit(code, return_code=code)
+        else:
+            self.call_after_refresh(self._end, code)
 
     async def action_quit(self) -> None:
         self._end(0)

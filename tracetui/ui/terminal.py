@@ -1,0 +1,99 @@
+"""The terminal: Textual's driver, made to bear foreign bytes, a lost terminal and libraries that print."""
+
+from __future__ import annotations
+
+import io
+import os
+import selectors
+import signal
+import sys
+from codecs import getincrementaldecoder
+from contextlib import suppress
+from typing import NoReturn
+
+from textual._xterm_parser import XTermParser
+from textual.app import App
+from textual.drivers.linux_driver import LinuxDriver
+
+from tracetui.logs import open_noise_log
+
+_STDOUT, _STDERR = 1, 2
+_TICK_SECONDS = 0.1
+_READ_BYTES = 4096
+
+
+class TerminalDriver(LinuxDriver):
+    """Draws on stdout; what compiled libraries print on stderr goes to a log while the screen is up."""
+
+    def __init__(
+        self, app: App[object], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
+    ) -> None:
+        super().__init__(app, debug=debug, mouse=mouse, size=size)
+        self._file = _Drawn(os.dup(_STDOUT))
+        self._stderr = -1
+
+    def start_application_mode(self) -> None:
+        if self._stderr < 0 and os.isatty(_STDERR):
+            self._stderr = os.dup(_STDERR)
+            log = open_noise_log()
+            os.dup2(log, _STDERR)
+            os.close(log)
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+
+    def stop_application_mode(self) -> None:
+        super().stop_application_mode()
+        if self._stderr >= 0:
+            os.dup2(self._stderr, _STDERR)
+            os.close(self._stderr)
+            self._stderr = -1
+
+    def _run_input_thread(self) -> None:
+        try:
+            self.run_input_thread()
+        except BaseException as error:
+            self._app.call_later(_raise, error)
+
+    def run_input_thread(self) -> None:
+        """Pass on what is typed; a byte that is no UTF-8 arrives as U+FFFD instead of ending the program."""
+        decoder = getincrementaldecoder("utf-8")("replace")
+        parser = XTermParser(self._debug)
+        with selectors.SelectSelector() as selector:
+            selector.register(self.fileno, selectors.EVENT_READ)
+            while not self.exit_event.is_set():
+                if selector.select(_TICK_SECONDS):
+                    typed = self._read()
+                    if not typed:
+                        return
+                    for message in parser.feed(decoder.decode(typed)):
+                        self.process_message(message)
+                for message in parser.tick():
+                    self.process_message(message)
+
+    def _read(self) -> bytes:
+        """What was typed; nothing once the terminal has gone, which ends the program as a hang-up does."""
+        with suppress(OSError):
+            if typed := os.read(self.fileno, _READ_BYTES):
+                return typed
+        os.kill(os.getpid(), signal.SIGHUP)
+        return b""
+
+
+class _Drawn(io.TextIOWrapper):
+    """The terminal to draw on. One that has gone takes everything: else Textual would wait for it for ever."""
+
+    def __init__(self, descriptor: int) -> None:
+        raw = os.fdopen(descriptor, "wb")
+        super().__init__(raw, encoding=sys.stdout.encoding, errors="backslashreplace", newline="")
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            super().flush()
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
