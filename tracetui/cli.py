@@ -3,33 +3,49 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
-from types import FrameType
+from contextlib import suppress
 from typing import NoReturn
 
 from tracetui import __version__
-from tracetui.errors import TracetuiError
+from tracetui.errors import InputError, TracetuiError
+from tracetui.signals import catch_signals
 
 EXIT_INTERRUPTED = 130
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Wrong usage is bad input like any other: one line, with foreign text made visible."""
+        raise InputError(f"{message}; `{self.prog} --help` lists what there is")
+
+
 def main() -> int:
     """Run the command in sys.argv; returns the exit status. No traceback reaches the user: a log file has it."""
-    signal.signal(signal.SIGTERM, _terminate)
+    catch_signals()
+    _mend_streams()
     try:
-        return _run(sys.argv[1:])
+        status = _run(sys.argv[1:])
+        sys.stdout.flush()
+        return status
     except TracetuiError as error:
         _complain(str(error))
         return error.exit_code
     except KeyboardInterrupt:
+        # Pressed again while the interpreter tidies up, it would show a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         _complain("interrupted")
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has gone; what is still buffered has nowhere to go.
+    except OSError as error:
+        # Every file has an error of its own: this is the terminal, or whoever read our output and has gone.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            _complain(f"the output can't be written: {error.strerror or error}")
         return 1
     except Exception as error:
         from tracetui.logs import write_log
@@ -44,8 +60,7 @@ def _run(arguments: Sequence[str]) -> int:
     if said.command is None:
         _parser().print_help()
         return 0
-    # Nothing is downloaded unless asked for; read by the hub's library when it is imported.
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    _quieten_libraries()
     from tracetui import commands
 
     status: int = getattr(commands, said.command)(said)
@@ -53,7 +68,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="tracetui",
         description="A terminal debugger for the forward pass of language models.",
         epilog="Start with `tracetui run llama3-2layer`.",
@@ -92,15 +107,29 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--memory", metavar="SIZE", help="weights that may stay in memory, such as 4G; default: half")
 
 
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    """Leave through every `finally`: a half-written file is removed on the way."""
-    raise SystemExit(128 + number)
+def _quieten_libraries() -> None:
+    """Nothing is downloaded unless asked for, and no library prints on our terminal; both are read at its import."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+
+
+def _mend_streams() -> None:
+    """Have all three streams open, and able to write any character."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # This takes the closed descriptor too: else the next file opened gets it, and messages go into that file.
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _complain(text: str) -> None:
     from tracetui.text import visible
 
-    print(f"tracetui: {visible(text, 2000)}", file=sys.stderr)
+    with suppress(OSError):
+        print(f"tracetui: {visible(text, 2000)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

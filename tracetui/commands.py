@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tracetui.ui.offer import Offer
 
 MAX_PROMPT_BYTES = 2**20
+MAX_TOKEN_ID = 2**31 - 1
 
 
 def run(said: Namespace) -> int:
@@ -41,12 +42,11 @@ def run(said: Namespace) -> int:
 def trace(said: Namespace) -> int:
     """Run a prompt to its end and write what was recorded."""
     recipe = _recipe(said)
-    ids = _ids(said.tokens) if said.tokens else None
-    if said.output and not Path(said.output).absolute().parent.is_dir():
-        raise InputError(f"--output: {said.output}: its folder doesn't exist")
+    ids = None if said.tokens is None else _ids(said.tokens)
+    output = None if said.output is None else _output(said.output)
     from tracetui.headless import run_and_write
 
-    for line in run_and_write(recipe, ids, Path(said.output) if said.output else None):
+    for line in run_and_write(recipe, ids, output):
         print(line)
     return 0
 
@@ -110,10 +110,33 @@ def _ids(said: str) -> Sequence[int]:
     try:
         ids = [int(part) for part in said.split(",")]
     except ValueError:
-        raise InputError(f"--tokens: must be ids like 1,2,3, got {visible(said, 80)}") from None
-    if any(token_id < 0 for token_id in ids):
-        raise InputError(f"--tokens: must not be negative, got {min(ids)}")
+        raise InputError(f"--tokens: must be ids like 1,2,3, got {visible(said, 80)!r}") from None
+    for token_id in ids:
+        if not 0 <= token_id <= MAX_TOKEN_ID:
+            raise InputError(f"--tokens: must be between 0 and {MAX_TOKEN_ID}, got {visible(str(token_id), 30)}")
     return ids
+
+
+def _output(said: str) -> Path:
+    """Where a trace shall go, refused before the model runs if it can't be written. Raises InputError."""
+    path = Path(said)
+    folder = path.absolute().parent
+    try:
+        if not path.name:
+            problem = "names no file"
+        elif path.is_dir():
+            problem = "is a folder"
+        elif path.exists() and not path.is_file():
+            problem = "is not a regular file"
+        elif not folder.is_dir():
+            problem = "its folder doesn't exist"
+        else:
+            problem = "" if os.access(folder, os.W_OK | os.X_OK) else "its folder can't be written to"
+    except OSError as error:
+        problem = error.strerror or "can't be used"
+    if problem:
+        raise InputError(f"--output: {said or repr(said)}: {problem}")
+    return path
 
 
 def _offer(recipe: Recipe) -> Offer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tracetui.analysis.prediction import next_tokens
@@ -11,6 +12,7 @@ from tracetui.errors import RunError, TracetuiError
 from tracetui.logs import write_log
 from tracetui.recipe import Recipe
 from tracetui.session import Event, MemoryPlan, Preparing, Progress, Started
+from tracetui.signals import check_signals
 from tracetui.text import size, token_text, visible
 from tracetui.trace.npz import write_trace
 from tracetui.trace.trace import Trace
@@ -55,15 +57,16 @@ def _run(recipe: Recipe, ids: Sequence[int] | None, teller: _Teller) -> Trace:
 
 
 class _Teller:
-    """Says on stderr what goes on; the line that changes is for terminals only."""
+    """Says on stderr what goes on, and ends the run if told to; the line that changes is for terminals only."""
 
     def __init__(self) -> None:
         self._changing = sys.stderr.isatty()
 
     def tell(self, event: Event) -> None:
+        check_signals()
         if isinstance(event, Started):
             self.clear()
-            print(_plan_line(event.plan), file=sys.stderr)
+            self._say(f"{_plan_line(event.plan)}\n")
         elif isinstance(event, Preparing):
             self._change(event.what)
         elif isinstance(event, Progress) and event.total:
@@ -71,11 +74,16 @@ class _Teller:
 
     def clear(self) -> None:
         if self._changing:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            self._say("\r\x1b[K")
 
     def _change(self, text: str) -> None:
         if self._changing:
-            print(f"\r\x1b[K{visible(text, 78)}", end="", file=sys.stderr, flush=True)
+            self._say(f"\r\x1b[K{visible(text, 78)}")
+
+    def _say(self, text: str) -> None:
+        # Nobody may be reading any more: that ends no run.
+        with suppress(OSError):
+            print(text, end="", file=sys.stderr, flush=True)
 
 
 def _plan_line(plan: MemoryPlan) -> str:

@@ -1,0 +1,62 @@
+"""Signals become exceptions, and those that were swallowed come again."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tracetui.signals import catch_signals, check_signals
+
+ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.fixture(autouse=True)
+def _own_handlers() -> Iterator[None]:
+    handlers = {number: signal.getsignal(number) for number in ENDING}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def raised(number: int) -> BaseException | None:
+    """What a signal raises in whatever code runs."""
+    try:
+        os.kill(os.getpid(), number)
+    except BaseException as error:
+        return error
+    return None
+
+
+def test_each_signal_has_its_exit_status() -> None:
+    catch_signals()
+    assert isinstance(raised(signal.SIGINT), KeyboardInterrupt)
+    ends = [raised(number) for number in (signal.SIGTERM, signal.SIGHUP)]
+    assert [end.code for end in ends if isinstance(end, SystemExit)] == [143, 129]
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_swallowed_signal_comes_again_until_it_is_heard(number: int) -> None:
+    catch_signals()
+    check_signals()
+    first = raised(number)
+    for _ in range(2):
+        with pytest.raises((KeyboardInterrupt, SystemExit)) as again:
+            check_signals()
+        assert repr(again.value) == repr(first)
+
+
+def test_an_earlier_command_s_signals_are_forgotten() -> None:
+    catch_signals()
+    raised(signal.SIGTERM)
+    catch_signals()
+    check_signals()
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_that_the_parent_had_ignored_stays_so(number: int) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    catch_signals()
+    assert raised(number) is None

@@ -1,0 +1,36 @@
+"""Ending when told to: signals become exceptions that leave through every `finally`, and none is lost."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+from typing import NoReturn
+
+_told: list[int] = []
+"""The signals that have come; of the process, as signals are."""
+
+
+def catch_signals() -> None:
+    """Have SIGINT raise KeyboardInterrupt, and SIGTERM and SIGHUP a SystemExit of 128 + their number."""
+    _told.clear()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # A shell's background jobs and nohup's children are started with some ignored, and it stays so.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _caught)
+
+
+def check_signals() -> None:
+    """Raise again for a signal whose exception came to nothing: compiled modules swallow it while they are imported."""
+    if _told:
+        _leave(_told[-1])
+
+
+def _caught(number: int, frame: FrameType | None) -> NoReturn:
+    _told.append(number)
+    _leave(number)
+
+
+def _leave(number: int) -> NoReturn:
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(128 + number)
