@@ -1,0 +1,173 @@
+"""The debugger as a person has it: a real model in a real terminal."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.cli.running import Here
+from tests.cli.terminal import Terminal
+from tracetui.analysis.prediction import next_tokens
+from tracetui.text import token_text
+from tracetui.trace.npz import read_trace
+from tracetui.trace.stepping import Step, ahead, back
+from tracetui.trace.trace import Trace
+
+HOLD_TORCH = """
+import os, sys
+
+def hold(event, arguments):
+    if event == "import" and arguments[0] == "torch":
+        open(os.environ["LET_GO"]).read()
+
+sys.addaudithook(hold)
+"""
+STEPS = (("n", Step.OVER), ("s", Step.INTO), ("s", Step.INTO), ("s", Step.INTO), ("u", Step.OUT), ("n", Step.OVER))
+SOON = 10
+"""Seconds in which a program that was told to end must have ended, on a machine with other work to do."""
+
+
+@pytest.fixture
+def reference(tracetui: Here, tmp_path: Path) -> Path:
+    """`tracetui trace llama-tiny` on as many threads as the debugger gives the model."""
+    path = tmp_path / "reference.npz"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) - 1))
+    try:
+        assert tracetui("trace", "llama-tiny", "-o", str(path)).status == 0
+    finally:
+        torch.set_num_threads(threads)
+    return path
+
+
+def held_at_torch(folder: Path) -> dict[str, str]:
+    """An environment in which a process that imports torch waits until somebody writes into a pipe."""
+    (folder / "site").mkdir()
+    (folder / "site" / "sitecustomize.py").write_text(HOLD_TORCH)
+    os.mkfifo(folder / "let_go")
+    return {"PYTHONPATH": str(folder / "site"), "LET_GO": str(folder / "let_go")}
+
+
+def run_to_the_first_record(terminal: Terminal) -> None:
+    """Enter while torch is still being kept back: the first screen is there, and takes keys."""
+    terminal.until("tracetui  llama-tiny", "the answer to the ultimate question", "preparing")
+    assert not terminal.maps("libtorch")
+    terminal.send("\r")
+    terminal.until("the prompt runs as soon as")
+    assert not terminal.maps("libtorch")
+
+
+def walk(terminal: Terminal, trace: Trace) -> None:
+    """Each kind of step leads where the rules of stepping say, at the frontier and behind it."""
+    at = frontier = 0
+    terminal.until("stopped at 1 of 1", f"step 1/1  ·  {trace.records[0].key}")
+    for key, step in STEPS:
+        terminal.send(key)
+        found = ahead(trace.records, at, step)
+        assert found is not None
+        at, frontier = found, max(found, frontier)
+        terminal.until(f"step {at + 1}/{frontier + 1}  ·  {trace.records[at].key}")
+    for _ in range(2):
+        terminal.send("p")
+        at = back(trace.records[: frontier + 1], at)
+        terminal.until(f"step {at + 1}/{frontier + 1}  ·  {trace.records[at].key}")
+
+
+def assert_same_arrays(one: Path, other: Path) -> None:
+    with np.load(one) as found, np.load(other) as expected:
+        assert found.files == expected.files
+        for name in found.files:
+            if name not in ("__timing__", "__tracetui__"):
+                np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+
+
+def test_a_walk_through_a_prompt(reference: Path, tmp_path: Path) -> None:
+    """First screen without torch, every kind of step, the prediction, an export, a byte that is no text, q."""
+    trace = read_trace(reference)
+    folder = tmp_path / "here"
+    folder.mkdir()
+    with Terminal("run", "llama-tiny", cwd=folder, env=held_at_torch(tmp_path)) as terminal:
+        run_to_the_first_record(terminal)
+        (tmp_path / "let_go").write_bytes(b"go")
+        walk(terminal, trace)
+        terminal.send("c")
+        terminal.until(f"finished {len(trace)}")
+        terminal.send("5")
+        terminal.until(*(token_text(best.token.bytes) for best in next_tokens(trace, 5)))
+        terminal.send("e")
+        terminal.until("Export the trace as .npz", "llama-tiny.npz")
+        terminal.send("\r")
+        terminal.until("exported", "llama-tiny.npz")
+        assert_same_arrays(folder / "llama-tiny.npz", reference)
+        terminal.send("r")
+        terminal.send(b"\xff\xc3")
+        terminal.send("(still here")
+        terminal.until("everything is \ufffd\ufffd(still here")
+        terminal.send("\x1b")
+        terminal.until("n over")
+        terminal.send("q")
+        assert terminal.ended() == 0
+        terminal.assert_restored()
+    assert [path.name for path in folder.iterdir()] == ["llama-tiny.npz"]
+
+
+def make_weights(terminal: Terminal) -> None:
+    """Have it at work on the weights of the first layers: the embedding's few rows are quickly there."""
+    terminal.until("ready")
+    terminal.send("\r")
+    terminal.until("stopped at 1 of 1")
+    terminal.send("c")
+    terminal.until("_proj.weight", "Esc cancels")
+
+
+def test_ctrl_c_cancels_then_quits_and_the_window_may_change(tmp_path: Path) -> None:
+    with Terminal("run", "llama3-2layer", columns=120, rows=40, cwd=tmp_path) as terminal:
+        make_weights(terminal)
+        terminal.resize(50, 12)
+        terminal.until("50×12 is too small")
+        terminal.resize(100, 30)
+        terminal.until("tracetui  llama3-2layer", "Esc cancels")
+        terminal.send("\x03")
+        terminal.until("cancelled", "step ")
+        terminal.send("\x03")
+        assert terminal.ended(SOON) == 130
+        terminal.assert_restored()
+
+
+@pytest.mark.parametrize(
+    ("ending", "status"), [("q", 0), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=["q", "TERM", "HUP"]
+)
+def test_it_ends_while_weights_are_made(tmp_path: Path, ending: str | signal.Signals, status: int) -> None:
+    with Terminal("run", "llama3-2layer", cwd=tmp_path) as terminal:
+        make_weights(terminal)
+        if isinstance(ending, signal.Signals):
+            terminal.kill(ending)
+        else:
+            terminal.send(ending)
+        assert terminal.ended(SOON) == status
+        terminal.assert_restored()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_small_terminal_says_so_and_q_quits_while_torch_is_imported(tmp_path: Path) -> None:
+    with Terminal("run", "llama-tiny", columns=50, rows=12, cwd=tmp_path, env=held_at_torch(tmp_path)) as terminal:
+        terminal.until("50×12 is too small", "It needs 60×16", "q quits")
+        terminal.send("q")
+        assert terminal.ended(SOON) == 0
+        terminal.assert_restored()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
+def test_a_signal_before_the_first_screen_gives_the_terminal_back(
+    tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    with Terminal("run", "llama-tiny", cwd=tmp_path, env=held_at_torch(tmp_path)) as terminal:
+        terminal.until_written(b"\x1b[?1049h")
+        terminal.kill(number)
+        assert terminal.ended(SOON) == status
+        terminal.assert_restored()
