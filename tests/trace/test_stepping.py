@@ -144,9 +144,9 @@ def test_over_never_leads_deeper_and_out_always_leads_up() -> None:
 @pytest.mark.parametrize(
     ("origin", "end"),
     [
-        ("logits", "model.embed_tokens"),
+        ("logits", "lm_head"),
         ("lm_head", "model"),
-        ("model", "model.embed_tokens"),
+        ("model", "model.norm"),
         ("model.norm", LAYER1),
         (LAYER1, LAYER0),
         (LAYER0, "model.rotary_emb#1"),

@@ -72,11 +72,11 @@ def ahead(records: Sequence[Record], cursor: int, step: Step) -> int | None:
 
 
 def back(records: Sequence[Record], cursor: int) -> int:
-    """The mirror of over: the nearest earlier record at the same depth or shallower, else the first."""
+    """The mirror of over: the nearest earlier record at the same depth or shallower, else the one before."""
     if cursor <= 0:
         return cursor
     depth = records[cursor].depth
-    return next((index for index in range(cursor - 1, -1, -1) if records[index].depth <= depth), 0)
+    return next((index for index in range(cursor - 1, -1, -1) if records[index].depth <= depth), cursor - 1)
 
 
 def layer_back(records: Sequence[Record], cursor: int) -> int:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -13,9 +10,6 @@ from types import MappingProxyType
 from tracetui.trace.record import AttentionCall, Record, Token
 from tracetui.trace.statistics import Statistics
 from tracetui.trace.value import Array, Value
-
-_LARGE = 2**17
-"""Elements from which a value is worth a thread of its own: below, threads wait for each other more than they gain."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +74,7 @@ class Trace:
         return self.values[record.index].statistics()
 
     def all_statistics(self) -> list[Statistics]:
-        """Of every record, in order; what isn't known yet is computed, large values on all cores."""
-        large = {id(value): value for value in self.values if math.prod(value.shape) >= _LARGE}
-        if large:
-            with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="statistics") as pool:
-                pool.map(lambda value: value.statistics(), large.values())
+        """Of every record, in order; what isn't known yet is computed."""
         return [value.statistics() for value in self.values]
 
     def closed(self) -> Trace:

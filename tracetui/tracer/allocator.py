@@ -1,4 +1,4 @@
-"""Asking the C library to keep the memory of freed tensors for the next ones.
+"""Process-wide settings that make recording cheap.
 
 Recorded tensors are not freed during a pass, so every new one would be fresh pages from the system, at a
 page fault each. glibc keeps freed memory when told to; other C libraries are left alone.
@@ -8,22 +8,36 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 from functools import cache
 
 _M_TRIM_THRESHOLD = -1
-_M_MMAP_THRESHOLD = -3
-_LARGEST_HEAP_BLOCK = 32 * 2**20
-"""glibc's own upper limit; larger blocks, whole weights above all, still go back at once."""
+_M_MMAP_MAX = -4
+_M_ARENA_MAX = -8
 _NEVER = 2**31 - 1
+
+
+def settle() -> None:
+    """Keep freed memory, and take what lives now out of the garbage collector's rounds.
+
+    A pass makes many small objects, and every full round would walk all of torch and transformers for them.
+    """
+    keep_freed_memory()
+    gc.collect()
+    gc.freeze()
 
 
 @cache
 def keep_freed_memory() -> bool:
-    """Keep freed blocks of up to 32 MiB in the process. False where the C library has no such setting."""
+    """Keep freed blocks in one heap of the process. False where the C library has no such setting.
+
+    To be called before the model's thread starts: a thread that has allocated keeps its own heap.
+    """
     try:
         libc = ctypes.CDLL(None)
-        mmap_set = libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_HEAP_BLOCK)
-        return bool(mmap_set and libc.mallopt(_M_TRIM_THRESHOLD, _NEVER))
+        return all(
+            libc.mallopt(*setting) for setting in ((_M_ARENA_MAX, 1), (_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _NEVER))
+        )
     except (OSError, AttributeError):
         return False
 

@@ -68,7 +68,8 @@ def _configs(model: nn.Module) -> list[Any]:
     """The different configurations that the model's modules read, outermost last: setting it sets those inside."""
     found: dict[int, Any] = {}
     for module in model.modules():
-        config = getattr(module, "config", None)
+        # Not getattr: nn.Module's own is slow where there is none.
+        config = vars(module).get("config")
         if hasattr(config, "_attn_implementation"):
             found[id(config)] = config
     return list(found.values())

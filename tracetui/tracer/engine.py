@@ -18,7 +18,7 @@ from tracetui.recipe import Recipe
 from tracetui.session import Event, MemoryPlan, Prepared, Progress, Started
 from tracetui.trace.record import Token
 from tracetui.trace.trace import RunInfo, Trace
-from tracetui.tracer.allocator import give_back_memory, keep_freed_memory
+from tracetui.tracer.allocator import give_back_memory, settle
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.recorder import Recorder
 from tracetui.tracer.watch import Watch
@@ -33,9 +33,9 @@ class Engine:
     """A recipe's model, ready for prompts. Lives on one thread."""
 
     def __init__(self, recipe: Recipe, emit: Emit = lambda event: None) -> None:
-        keep_freed_memory()
         self._emit = emit
         self.runnable: Runnable = make_runnable(recipe)
+        settle()
         self._base = memory.own_bytes()
         self.prepared = Prepared(outline(self.runnable.built.module), self.runnable.tokenizer.name, self.runnable.notes)
 

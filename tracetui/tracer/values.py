@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 
 from tracetui.trace.statistics import Statistics
@@ -39,6 +41,7 @@ class TorchValue:
         return self._statistics
 
 
+@cache
 def dtype_name(dtype: torch.dtype) -> str:
     """`bfloat16` of torch.bfloat16."""
     return str(dtype).removeprefix("torch.")

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from tracetui.models.build import PassThrough
 from tracetui.models.slots import Making, Weights
@@ -20,6 +21,9 @@ from tracetui.tracer.recorder import Recorder
 
 PreHook = Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...] | None]
 PostHook = Callable[[nn.Module, tuple[Any, ...], Any], None]
+
+
+_NORMS_BEFORE_FFN = frozenset({"post_attention_layernorm", "pre_feedforward_layernorm", "ln_2"})
 
 
 @dataclass(slots=True)
@@ -54,17 +58,18 @@ class Watch:
         self._making = making
         self._waited = waited
         self._frames: list[_Frame] = []
+        self._handles: list[RemovableHandle] = []
         self._made_seconds = 0.0
         self._stack = ExitStack()
 
     def __enter__(self) -> Watch:
         with ExitStack() as stack:
             stack.callback(self._release)
+            stack.callback(self._take_hooks_off)
             for path, module in self._model.named_modules():
-                if isinstance(module, PassThrough):
-                    continue
-                stack.callback(module.register_forward_pre_hook(self._pre_hook(path, module)).remove)
-                stack.callback(module.register_forward_hook(self._post_hook(path, module)).remove)
+                if not isinstance(module, PassThrough):
+                    self._handles.append(module.register_forward_pre_hook(self._pre_hook(path, module)))
+                    self._handles.append(module.register_forward_hook(self._post_hook(path, module)))
             stack.enter_context(witnessed(self._model, self))
             self._stack = stack.pop_all()
         return self
@@ -73,6 +78,10 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    def _take_hooks_off(self) -> None:
+        for handle in self._handles:
+            handle.remove()
 
     def _release(self) -> None:
         if self._weights is not None:
@@ -188,13 +197,9 @@ def _residual_owner(path: str, model: nn.Module) -> str:
     enters no module of its own.
     """
     layer, _, name = path.rpartition(".")
-    if not is_layer(layer):
+    if name not in _NORMS_BEFORE_FFN or not is_layer(layer):
         return ""
     siblings = {child for child, _ in model.get_submodule(layer).named_children()}
     if "pre_feedforward_layernorm" in siblings:
-        wanted = "pre_feedforward_layernorm"
-    elif "post_feedforward_layernorm" in siblings:
-        return ""
-    else:
-        wanted = "post_attention_layernorm" if "post_attention_layernorm" in siblings else "ln_2"
-    return layer if name == wanted else ""
+        return layer if name == "pre_feedforward_layernorm" else ""
+    return "" if "post_feedforward_layernorm" in siblings else layer
