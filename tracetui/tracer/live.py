@@ -15,6 +15,7 @@ from tracetui.session import Event, Failed, Finished, Listener, Preparing, Start
 from tracetui.text import visible
 from tracetui.trace.stepping import Target
 from tracetui.trace.trace import EMPTY_TRACE
+from tracetui.tracer.allocator import keep_freed_memory
 from tracetui.tracer.gate import Gate
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class LiveSession:
         self._gate = Gate()
         self._trace = EMPTY_TRACE
         self._orders: SimpleQueue[_Run | None] = SimpleQueue()
+        keep_freed_memory()
         self._thread = threading.Thread(target=self._main, name="model", daemon=True)
         self._thread.start()
 
