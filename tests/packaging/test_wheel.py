@@ -80,8 +80,9 @@ def names_in(wheel: Path) -> set[str]:
 
 
 def shipped_in_checkout() -> set[str]:
-    """The wheel names of all that tracetui/, themes/ and demo_configs/ hold."""
-    package = [path for path in (CHECKOUT / "tracetui").rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    """The wheel names of all that tracetui/, themes/ and demo_configs/ hold, but for the tokenizer's corpus."""
+    files = (path for path in (CHECKOUT / "tracetui").rglob("*") if path.is_file() and path.suffix != ".pyc")
+    package = [path for path in files if path.parent.name != "corpus"]
     inside = {str(path.relative_to(CHECKOUT)) for path in package}
     for folder in SHIPPED_FOLDERS:
         inside |= {f"tracetui/{folder}/{path.name}" for path in (CHECKOUT / folder).glob("*.toml")}

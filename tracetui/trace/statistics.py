@@ -54,13 +54,17 @@ def of_array(array: npt.NDArray[np.generic]) -> Statistics:
     posinf, neginf = int(np.isposinf(wide).sum()), int(np.isneginf(wide).sum())
     if finite.size == 0:
         return Statistics(wide.size, 0.0, 0.0, 0.0, 0.0, 0.0, nan, posinf, neginf, 0)
+    low, high = float(finite.min()), float(finite.max())
+    # Squares of values this large overflow float64 itself.
+    scale = max(abs(low), abs(high)) if max(abs(low), abs(high)) > 1e150 else 1.0
+    scaled = finite / scale
     return Statistics(
         numel=wide.size,
-        l2=float(np.sqrt(np.square(finite).sum())),
-        mean=float(finite.mean()),
-        std=float(finite.std()),
-        min=float(finite.min()),
-        max=float(finite.max()),
+        l2=scale * float(np.sqrt(np.square(scaled).sum())),
+        mean=scale * float(scaled.mean()),
+        std=scale * float(scaled.std()),
+        min=low,
+        max=high,
         nan=nan,
         posinf=posinf,
         neginf=neginf,
