@@ -88,6 +88,12 @@ class Terminal:
                 pytest.fail(f"{what} never came; exit status {self.child.poll()}, and on the screen is:\n{self.text}")
             self._read()
 
+    def look(self, seconds: float) -> None:
+        """Read for a while, whatever comes."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self._read()
+
     def send(self, typed: str | bytes) -> None:
         os.write(self._master, typed.encode() if isinstance(typed, str) else typed)
 

@@ -86,6 +86,19 @@ def assert_same_arrays(one: Path, other: Path) -> None:
                 np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
 
 
+def type_bytes(terminal: Terminal) -> None:
+    """Bytes that are no text, and a character whose bytes come one by one, leave the keyboard alive."""
+    terminal.send("r")
+    terminal.until("Enter go")
+    terminal.send(b"\xff")
+    terminal.until("everything is \ufffd")
+    for byte in "🙂".encode():
+        terminal.send(bytes([byte]))
+        terminal.look(0.2)
+    terminal.send(b"\xc3(still here")
+    terminal.until("everything is \ufffd🙂", "\ufffd(still here")
+
+
 def test_a_walk_through_a_prompt(reference: Path, tmp_path: Path) -> None:
     """First screen without torch, every kind of step, the prediction, an export, a byte that is no text, q."""
     trace = read_trace(reference)
@@ -104,10 +117,7 @@ def test_a_walk_through_a_prompt(reference: Path, tmp_path: Path) -> None:
         terminal.send("\r")
         terminal.until("exported", "llama-tiny.npz")
         assert_same_arrays(folder / "llama-tiny.npz", reference)
-        terminal.send("r")
-        terminal.send(b"\xff\xc3")
-        terminal.send("(still here")
-        terminal.until("everything is \ufffd\ufffd(still here")
+        type_bytes(terminal)
         terminal.send("\x1b")
         terminal.until("n over")
         terminal.send("q")

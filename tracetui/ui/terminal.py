@@ -64,8 +64,10 @@ class TerminalDriver(LinuxDriver):
                     typed = self._read()
                     if not typed:
                         return
-                    for message in parser.feed(decoder.decode(typed)):
-                        self.process_message(message)
+                    # The first byte of a longer character gives no text yet, and no text tells the parser to end.
+                    if text := decoder.decode(typed):
+                        for message in parser.feed(text):
+                            self.process_message(message)
                 for message in parser.tick():
                     self.process_message(message)
 
