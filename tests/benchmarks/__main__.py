@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("capture", "heatmap")
+NAMES = ("capture", "heatmap", "screen")
 
 
 def main(wanted: list[str]) -> int:

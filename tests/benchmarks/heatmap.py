@@ -5,15 +5,8 @@ The times depend on the machine; that a frame costs the same at any size of matr
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
-import select
-import signal
 import statistics
-import struct
 import sys
-import termios
 import time
 from collections.abc import Callable
 from functools import partial
@@ -24,6 +17,7 @@ import numpy.typing as npt
 from rich.style import Style
 from textual.app import App, ComposeResult
 
+from tests.benchmarks.terminal import Terminal
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.views.heatmap import HeatmapData, draw, heatmap_data
 from tracetui.views.heatmap_axes import Axis, Look
@@ -36,8 +30,6 @@ SIDES = (128, 1024, 4096)
 WIDTH, HEIGHT = 120, 40
 TARGET_MS = 16.0
 KEYS = 120
-_SYNCHRONISED = b"\x1b[?2026;1$y"
-_QUIET_SECONDS = 0.04
 
 
 def attention(side: int) -> npt.NDArray[np.float32]:
@@ -88,43 +80,6 @@ class HeatmapApp(App[None]):
         yield Heatmap(data_of(attention(SIDES[-1])))
 
 
-class Terminal:
-    """The app in a child on a pty of its own, as a terminal that synchronises its output."""
-
-    def __init__(self) -> None:
-        self.process, self._pty = pty.fork()
-        if self.process == 0:
-            os.environ.update(TERM="xterm-256color", COLORTERM="truecolor")
-            os.execv(sys.executable, [sys.executable, "-m", "tests.benchmarks.heatmap", "app"])
-        fcntl.ioctl(self._pty, termios.TIOCSWINSZ, struct.pack("HHHH", HEIGHT, WIDTH, 0, 0))
-
-    def wait_for(self, text: bytes, seconds: float) -> None:
-        """Read until the screen shows a text. Raises TimeoutError."""
-        seen, end = b"", time.perf_counter() + seconds
-        while text not in seen:
-            if time.perf_counter() > end:
-                raise TimeoutError(f"the app did not show {text!r}")
-            if select.select([self._pty], [], [], 0.1)[0]:
-                seen += os.read(self._pty, 1 << 16)
-        os.write(self._pty, _SYNCHRONISED)
-        self.press(b"")
-
-    def press(self, keys: bytes) -> tuple[float, int]:
-        """Seconds from a key to the last byte of what it changed, and how many bytes came."""
-        os.write(self._pty, keys)
-        start = last = time.perf_counter()
-        count = 0
-        while select.select([self._pty], [], [], 1.0 if keys and not count else _QUIET_SECONDS)[0]:
-            count += len(os.read(self._pty, 1 << 16))
-            last = time.perf_counter()
-        return last - start, count
-
-    def close(self) -> None:
-        os.kill(self.process, signal.SIGTERM)
-        os.waitpid(self.process, 0)
-        os.close(self._pty)
-
-
 def main() -> None:
     print(f"{'matrix':>8} {'quantise + pyramid':>20} {'frame, fitted':>14} {'frame, 1:1':>12}   ms, {WIDTH}×{HEIGHT}")
     for side in SIDES:
@@ -134,7 +89,7 @@ def main() -> None:
         fitted, flat = (milliseconds(frame_of(data, zoom), 50) for zoom in (None, 0))
         print(f"{side:>7}² {once:>20.2f} {fitted:>14.2f} {flat:>12.2f}")
     print(f"\nkey → last byte on a pty, {SIDES[-1]}², {KEYS} keys each")
-    terminal = Terminal()
+    terminal = Terminal([sys.executable, "-m", "tests.benchmarks.heatmap", "app"], WIDTH, HEIGHT)
     try:
         terminal.wait_for(b"query 0", 60)
         for name, setup in (("fitted", b"0"), ("1:1", b"++++++")):
