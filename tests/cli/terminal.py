@@ -10,7 +10,7 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -36,8 +36,15 @@ class Terminal:
     """A child process, its terminal's screen, and all bytes that it wrote."""
 
     def __init__(
-        self, *arguments: str, columns: int = 80, rows: int = 24, cwd: Path, env: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        columns: int = 80,
+        rows: int = 24,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        under: Sequence[str] = (),
     ) -> None:
+        """`under` is a program that starts the real one."""
         self._master, self._slave = os.openpty()
         self.settings = termios.tcgetattr(self._slave)
         """Before anybody changed them."""
@@ -46,7 +53,7 @@ class Terminal:
         self.written = b""
         self.resize(columns, rows)
         self.child = subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*under, *COMMAND, *arguments],
             stdin=self._slave,
             stdout=self._slave,
             stderr=self._slave,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,21 @@ def hold(event, arguments):
 
 sys.addaudithook(hold)
 """
+SHELL = """
+import os, signal, subprocess, sys
+
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+child = subprocess.Popen(sys.argv[1:], process_group=0)
+os.tcsetpgrp(0, child.pid)
+while os.WIFSTOPPED(ended := os.waitpid(child.pid, os.WUNTRACED)[1]):
+    os.tcsetpgrp(0, os.getpgrp())
+    input("stopped> ")
+    os.tcsetpgrp(0, child.pid)
+    child.send_signal(signal.SIGCONT)
+os.tcsetpgrp(0, os.getpgrp())
+sys.exit(os.waitstatus_to_exitcode(ended))
+"""
+"""As much of a shell's job control as Ctrl-Z and `fg` need."""
 STEPS = (("n", Step.OVER), ("s", Step.INTO), ("s", Step.INTO), ("s", Step.INTO), ("u", Step.OUT), ("n", Step.OVER))
 SOON = 10
 """Seconds in which a program that was told to end must have ended, on a machine with other work to do."""
@@ -170,6 +186,33 @@ def test_a_small_terminal_says_so_and_q_quits_while_torch_is_imported(tmp_path: 
         terminal.send("q")
         assert terminal.ended(SOON) == 0
         terminal.assert_restored()
+
+
+def test_ctrl_z_goes_to_the_shell_and_back(tmp_path: Path) -> None:
+    shell = (sys.executable, "-c", SHELL)
+    with Terminal("run", "llama-tiny", cwd=tmp_path, env=held_at_torch(tmp_path), under=shell) as terminal:
+        for _ in range(2):
+            terminal.until("tracetui  llama-tiny", "loading torch", "Esc leave")
+            terminal.send("\x1a")
+            terminal.until_written(b"stopped> ")
+            terminal.assert_restored()
+            terminal.written = b""
+            terminal.screen.reset()
+            terminal.send("fg\n")
+        terminal.until("tracetui  llama-tiny", "loading torch", "Esc leave")
+        terminal.send("\x11")
+        assert terminal.ended(SOON) == 0
+        terminal.assert_restored()
+
+
+def test_ctrl_z_does_nothing_where_no_shell_waits(tmp_path: Path) -> None:
+    with Terminal("run", "llama-tiny", cwd=tmp_path, env=held_at_torch(tmp_path)) as terminal:
+        terminal.until("loading torch", "Esc leave")
+        terminal.send("\x1a")
+        terminal.send("(still here")
+        terminal.until("(still here")
+        terminal.send("\x11")
+        assert terminal.ended(SOON) == 0
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -48,6 +49,9 @@ class TracetuiApp(App[int]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+c", "interrupt", "cancel the run, then quit", show=False, priority=True, id="interrupt"),
         Binding("ctrl+q", "quit", "quit", show=False, priority=True, id="quit_always"),
+        Binding(
+            "ctrl+z", "suspend_process", "back to the shell, `fg` returns", show=False, priority=True, id="suspend"
+        ),
     ]
 
     def __init__(self, open_session: OpenSession, offer: Offer) -> None:
@@ -89,6 +93,8 @@ class TracetuiApp(App[int]):
         self._catch_signals()
 
     def on_mount(self) -> None:
+        # Back from the shell, nothing of the screen is left.
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         for problem in (*self._theme_problems, *self._keymap_found.problems):
             self.debugger.report(problem)
         self.call_after_refresh(self._begin)
@@ -126,6 +132,12 @@ class TracetuiApp(App[int]):
 
     async def action_quit(self) -> None:
         self._end(0)
+
+    def action_suspend_process(self) -> None:
+        """To the shell if one waits there: without it nobody could call the stopped program back."""
+        parent = os.getppid()
+        if os.getsid(parent) == os.getsid(0) and os.getpgid(parent) != os.getpgrp():
+            super().action_suspend_process()
 
     def action_interrupt(self) -> None:
         """Cancel what runs; when nothing runs, or the second time, quit."""
