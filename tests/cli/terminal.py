@@ -72,8 +72,13 @@ class Terminal:
         if self.child.poll() is None:
             self.child.kill()
         self.child.wait()
-        os.close(self._master)
-        os.close(self._slave)
+        self._close()
+
+    def _close(self) -> None:
+        for descriptor in (self._master, self._slave):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._master = self._slave = -1
 
     @property
     def text(self) -> str:
@@ -111,6 +116,16 @@ class Terminal:
         """As when a window is drawn larger or smaller; the program hears of it by a signal."""
         self.screen.resize(rows, columns)
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def hang_up(self, seconds: float = SECONDS) -> int:
+        """Take the terminal away, as when a connection breaks; the exit status."""
+        self._close()
+        try:
+            return self.child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            pytest.fail(
+                f"the process ran on for {seconds} s without a terminal; the last that it wrote was\n{self.text}"
+            )
 
     def ended(self, seconds: float = SECONDS) -> int:
         """Read until the process has gone; its exit status, 128 + N for one that died of signal N."""

@@ -1,0 +1,41 @@
+"""What Textual's own driver leaves to us: libraries that print, and keys that repeat."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tests.cli.terminal import Terminal
+from tests.ui.driving import driven
+from tracetui import paths
+
+PROGRAM = """
+import os, sys
+from tests.ui.fake import OFFER, FakeSession
+from tracetui.ui.app import TracetuiApp
+
+def noisy(listener):
+    os.write(2, b"noise from a library")
+    return FakeSession(listener)
+
+app = TracetuiApp(noisy, OFFER)
+app.run()
+os.write(2, b"heard again")
+sys.exit(app.return_code)
+"""
+
+
+def test_what_libraries_print_goes_to_a_log_while_the_screen_is_up() -> None:
+    with Terminal(cwd=Path(__file__).parents[2], under=(sys.executable, "-c", PROGRAM)) as terminal:
+        terminal.until("ready")
+        terminal.send("\x11")
+        assert terminal.ended() == 0
+    assert b"noise" not in terminal.written
+    assert terminal.written.endswith(b"heard again")
+    assert (paths.state_dir() / "logs" / "stderr.log").read_bytes() == b"noise from a library"
+
+
+async def test_a_repeated_key_says_the_same_thing_once() -> None:
+    async with driven() as debugger:
+        await debugger.press("escape", "n", "n", "n", "p")
+        assert debugger.notices == ["nothing is recorded yet; Enter in the prompt runs it"]
