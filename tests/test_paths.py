@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,17 @@ def test_a_private_file_stays_private(tmp_path: Path) -> None:
     replace_with(NEW, target)
     assert target.read_bytes() == NEW
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_only_a_regular_file_is_replaced(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    target = tmp_path / "target"
+    make(target)
+    before = target.lstat()
+    with pytest.raises(OSError, match="is not a regular file"), paths.replacing(target) as file:
+        file.write(b"new")
+    assert target.lstat() == before
+    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import stat
@@ -101,10 +102,12 @@ def replacing(target: Path) -> Iterator[IO[bytes]]:
 
     Whatever goes wrong, an interrupt included, leaves the old file as it was and no temporary one
     behind; what a killed process left is removed by a later write. A link's target is replaced, not
-    the link, and a file that exists keeps its mode. OSError passes through to the caller, who knows
-    what was being written.
+    the link, and a file that exists keeps its mode. A device, pipe or folder is refused. OSError passes
+    through to the caller, who knows what was being written.
     """
     target = Path(os.path.realpath(target))
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EINVAL, "is not a regular file")  # root's rename would take a device's place
     _sweep(target)
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     try:
