@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+
+from textual.drivers._writer_thread import WriterThread
 
 from tests.cli.terminal import Terminal
 from tests.ui.driving import driven
 from tracetui import paths
+from tracetui.ui.terminal import Drawn
 
 PROGRAM = """
 import os, sys
@@ -39,3 +43,17 @@ async def test_a_repeated_key_says_the_same_thing_once() -> None:
     async with driven() as debugger:
         await debugger.press("escape", "n", "n", "n", "p")
         assert debugger.notices == ["nothing is recorded yet; Enter in the prompt runs it"]
+
+
+def test_a_terminal_that_has_gone_takes_any_number_of_frames() -> None:
+    """Textual's writer has room for 30 that wait, and would have the screen wait with them."""
+    readable, writable = os.pipe()
+    os.close(readable)
+    drawn = Drawn(writable)
+    writer = WriterThread(drawn)
+    writer.start()
+    for _ in range(100):
+        writer.write("frame" * 10_000)
+    writer.stop()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), writable)
+    drawn.close()

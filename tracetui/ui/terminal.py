@@ -29,7 +29,7 @@ class TerminalDriver(LinuxDriver):
         self, app: App[object], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
     ) -> None:
         super().__init__(app, debug=debug, mouse=mouse, size=size)
-        self._file = _Drawn(os.dup(_STDOUT))
+        self._file = Drawn(os.dup(_STDOUT))
         self._stderr = -1
 
     def start_application_mode(self) -> None:
@@ -80,7 +80,7 @@ class TerminalDriver(LinuxDriver):
         return b""
 
 
-class _Drawn(io.TextIOWrapper):
+class Drawn(io.TextIOWrapper):
     """The terminal to draw on. One that has gone takes everything: else Textual would wait for it for ever."""
 
     def __init__(self, descriptor: int) -> None:
