@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from tracetui.errors import InputError
 from tracetui.models.sources import Init, TensorSpec, WeightSource
 
 Making = Callable[[str, int, int], None]
@@ -22,12 +23,26 @@ Making = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Slot:
-    """One parameter of one module."""
+    """One parameter of one module, or a buffer that checkpoints hold."""
 
     parameter: str
     spec: TensorSpec
     provenance: str
-    placeholder: nn.Parameter
+    placeholder: torch.Tensor
+    is_buffer: bool = False
+
+    def look(self, module: nn.Module) -> torch.Tensor | None:
+        """What stands in the slot now."""
+        return module._buffers[self.parameter] if self.is_buffer else module._parameters[self.parameter]
+
+    def fill(self, module: nn.Module, value: torch.Tensor) -> None:
+        """Put a tensor in the slot."""
+        if self.is_buffer:
+            module._buffers[self.parameter] = value
+        elif isinstance(value, nn.Parameter):
+            module._parameters[self.parameter] = value
+        else:
+            module._parameters[self.parameter] = nn.Parameter(value, requires_grad=False)
 
 
 class Weights:
@@ -71,7 +86,7 @@ class Weights:
     def put_in(self, module: nn.Module, making: Making) -> None:
         """Make a module's parameters, as far as they aren't there, and put them in place."""
         for slot in self.of(module):
-            if module._parameters[slot.parameter] is slot.placeholder:
+            if slot.look(module) is slot.placeholder:
                 self._put(module, slot, None, making)
 
     def put_rows(self, embedding: nn.Embedding, ids: torch.Tensor, making: Making) -> torch.Tensor:
@@ -85,12 +100,12 @@ class Weights:
         """Drop a module's parameters, unless they may stay."""
         if module not in self._resident:
             for slot in self.of(module):
-                module._parameters[slot.parameter] = slot.placeholder
+                slot.fill(module, slot.placeholder)
 
     def clear(self) -> None:
         """Drop everything that is in place."""
         for module, slot in self.all_slots():
-            module._parameters[slot.parameter] = slot.placeholder
+            slot.fill(module, slot.placeholder)
 
     def _put(self, module: nn.Module, slot: Slot, rows: Sequence[int] | None, making: Making) -> None:
         spec = slot.spec
@@ -102,8 +117,7 @@ class Weights:
             making(spec.name, done, total)
 
         making(spec.name, 0, total)
-        value = self._source.read(spec, rows, tick)
-        module._parameters[slot.parameter] = nn.Parameter(value, requires_grad=False)
+        slot.fill(module, self._source.read(spec, rows, tick))
 
 
 def _nbytes(slots: Sequence[Slot]) -> int:
@@ -124,6 +138,7 @@ def _find_slots(
     model: nn.Module, dtype: torch.dtype, source: WeightSource
 ) -> Iterator[tuple[nn.Module, tuple[Slot, ...]]]:
     names: dict[nn.Parameter, str] = {}
+    precise = tuple(getattr(model, "_keep_in_fp32_modules_strict", None) or ())
     for path, module in model.named_modules():
         found = []
         for parameter, tensor in module._parameters.items():
@@ -132,9 +147,26 @@ def _find_slots(
             # A tied tensor is one Parameter in two places: it keeps the first place's name.
             name = names.setdefault(tensor, f"{path}.{parameter}" if path else parameter)
             spec = TensorSpec(name, tuple(tensor.shape), dtype, _init_of(module, parameter))
-            found.append(Slot(parameter, spec, source.provenance(spec) or "", _placeholder(spec)))
+            placeholder = nn.Parameter(_placeholder(spec), requires_grad=False)
+            found.append(Slot(parameter, spec, source.provenance(spec) or "", placeholder))
+        for buffer, tensor in _stored_buffers(module):
+            name = f"{path}.{buffer}" if path else buffer
+            kept = torch.float32 if any(part in name for part in precise) else tensor.dtype
+            spec = TensorSpec(name, tuple(tensor.shape), kept, _init_of(module, buffer))
+            found.append(Slot(buffer, spec, source.provenance(spec) or "", _placeholder(spec), is_buffer=True))
         if found:
             yield module, tuple(found)
+
+
+def _stored_buffers(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Buffers that a checkpoint holds, as of a router's selection bias. Raises InputError for what can't be made."""
+    for name, buffer in module._buffers.items():
+        if buffer is None or name in module._non_persistent_buffers_set:
+            continue
+        if not buffer.is_floating_point():
+            kind = str(buffer.dtype).removeprefix("torch.")
+            raise InputError(f"{type(module).__name__}.{name}: a stored buffer of {kind}, which tracetui can't make")
+        yield name, buffer
 
 
 def _init_of(module: nn.Module, parameter: str) -> Init:
@@ -143,6 +175,5 @@ def _init_of(module: nn.Module, parameter: str) -> Init:
     return Init.ONES if "Norm" in type(module).__name__ else Init.NORMAL
 
 
-def _placeholder(spec: TensorSpec) -> nn.Parameter:
-    one = torch.full((), math.nan, dtype=spec.dtype)
-    return nn.Parameter(one.expand(spec.shape), requires_grad=False)
+def _placeholder(spec: TensorSpec) -> torch.Tensor:
+    return torch.full((), math.nan, dtype=spec.dtype).expand(spec.shape)
