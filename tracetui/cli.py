@@ -90,6 +90,12 @@ def _parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="what is in a trace file")
     info.add_argument("trace", metavar="F.npz")
 
+    outline = commands.add_parser("outline", help="a checkpoint's structure: tensors, shapes, parameter counts")
+    _add_name(outline)
+    _add_layers(outline)
+    outline.add_argument("--layout", choices=("meta", "deepseek", "hf"), help="another implementation's names beside")
+    outline.add_argument("--json", action="store_true", help="for machines")
+
     commands.add_parser("models", help="the recipes that ship with tracetui")
 
     locate = commands.add_parser("locate", help="the folders that tracetui reads and writes")
@@ -98,13 +104,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="a recipe's name or file, or a folder with Meta's params.json")
-    parser.add_argument("--layers", metavar="N|A:B", help="only the first N layers, or A to B-1")
+    _add_name(parser)
+    _add_layers(parser)
     parser.add_argument("--weights", metavar="random|PATH", help="a folder with consolidated.00.pth, or `random`")
     parser.add_argument("--tokenizer", metavar="PATH|NAME", help="a tokenizer file, a tiktoken encoding, or `builtin`")
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"))
     parser.add_argument("--seed", type=int, metavar="N", help="of random weights")
     parser.add_argument("--memory", metavar="SIZE", help="weights that may stay in memory, such as 4G; default: half")
+
+
+def _add_name(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="a recipe's name or file, or a folder with Meta's params.json")
+
+
+def _add_layers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--layers", metavar="N|A:B", help="only the first N layers, or A to B-1")
 
 
 def _quieten_libraries() -> None:

@@ -74,6 +74,18 @@ def models(said: Namespace) -> int:
     return 0
 
 
+def outline(said: Namespace) -> int:
+    """Show a checkpoint's structure: shapes, parameter counts, and other implementations' names."""
+    recipe = Overrides(layers=said.layers).apply(load_recipe(said.model))
+    from tracetui.models.structure import read_structure
+    from tracetui.views.outline_lines import outline_json, outline_lines
+
+    structure = read_structure(recipe, said.layout, only_built=said.layers is not None)
+    for line in outline_json(structure) if said.json else outline_lines(structure, said.layout):
+        print(line)
+    return 0
+
+
 def locate(said: Namespace) -> int:
     """Name a folder; for themes the shipped one first, then the user's own."""
     own = paths.config_dir()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from tracetui.errors import Cancelled
+from tracetui.errors import Cancelled, InputError
 from tracetui.models.build import build_model
 from tracetui.models.random_source import RandomSource
 from tracetui.models.slots import Weights
@@ -256,3 +256,47 @@ def test_of_stacked_sources_the_first_that_has_a_tensor_gives_it() -> None:
     assert not torch.equal(other.get_parameter("weight"), torch.full((32, 32), 2.0))
     with pytest.raises(KeyError):
         Stacked(Half()).read(own.of(other)[0].spec, None, lambda made: None)
+
+
+class Biased:
+    """A source whose routers prefer some experts."""
+
+    def provenance(self, spec: TensorSpec) -> str:
+        return "random"
+
+    def read(self, spec: TensorSpec, rows: Sequence[int] | None, tick: Tick) -> torch.Tensor:
+        if spec.name.endswith("e_score_correction_bias"):
+            assert spec.dtype == torch.float32
+            return torch.arange(spec.rows) % 3 * 0.5
+        return RandomSource(0, 0.2).read(spec, rows, tick)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("budget", [0, PLENTY])
+def test_a_buffer_that_checkpoints_hold_is_a_weight_like_any_other(dtype: torch.dtype, budget: int) -> None:
+    """DeepSeek's selection bias decides who is chosen: the same model, filled by transformers' loading, agrees."""
+    from tests.models.test_checkpoint_tree import recipe
+
+    built = build_model(recipe("deepseek_v3"), dtype).module
+    own = Weights(built, dtype, Biased(), budget)
+    state = {slot.spec.name: Biased().read(slot.spec, None, lambda made: None) for _, slot in own.all_slots()}
+    assert [name for name in state if name not in dict(built.named_parameters())] == [
+        f"model.layers.{layer}.mlp.gate.e_score_correction_bias" for layer in (1, 2, 3)
+    ]
+    reference = type(built)(built.config).to(dtype)
+    reference.load_state_dict(state)
+    for layer in (1, 2, 3):
+        gate = reference.get_submodule(f"model.layers.{layer}.mlp.gate")
+        gate.e_score_correction_bias = state[f"model.layers.{layer}.mlp.gate.e_score_correction_bias"]
+    reference.model.rotary_emb = built.model.rotary_emb
+    with torch.no_grad():
+        assert torch.equal(run_streamed(built, own), reference.eval()(IDS, use_cache=False).logits)
+    left = built.get_submodule("model.layers.1.mlp.gate").get_buffer("e_score_correction_bias")
+    assert is_placeholder(left) == (budget == 0)
+
+
+def test_a_stored_buffer_of_integers_is_refused() -> None:
+    built = model()
+    built.get_submodule("model").register_buffer("table", torch.zeros(3, dtype=torch.int64))
+    with pytest.raises(InputError, match=r"LlamaModel\.table: a stored buffer of int64"):
+        weights(built)
