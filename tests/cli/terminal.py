@@ -22,6 +22,8 @@ from tests.cli.running import COMMAND
 
 SECONDS = 60
 """How long anything may take at most: machines with other work to do are slow."""
+_ENVIRONMENT = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "COLUMNS": "70", "LINES": "20"}
+"""The size in it is as wrong as that of a shell which exported it before its window changed."""
 _RESTORING = {
     "the alternate screen is left": b"\x1b[?1049l",
     "the cursor is shown": b"\x1b[?25h",
@@ -58,7 +60,7 @@ class Terminal:
             stdout=self._slave,
             stderr=self._slave,
             cwd=cwd,
-            env={**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})},
+            env={**os.environ, **_ENVIRONMENT, **(env or {})},
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )

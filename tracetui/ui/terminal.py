@@ -32,6 +32,14 @@ class TerminalDriver(LinuxDriver):
         self._file = Drawn(os.dup(_STDOUT))
         self._stderr = -1
 
+    def _get_terminal_size(self) -> tuple[int, int]:
+        """The terminal's own word: an exported COLUMNS stays as it is when the window changes."""
+        with suppress(OSError):
+            size = os.get_terminal_size(_STDOUT)
+            if all(size):
+                return size.columns, size.lines
+        return super()._get_terminal_size()
+
     def start_application_mode(self) -> None:
         if self._stderr < 0 and os.isatty(_STDERR):
             self._stderr = os.dup(_STDERR)
