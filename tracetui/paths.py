@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from tracetui.errors import InputError
+from tracetui.text import visible
 
 _FOREIGN_HEADS = {
     b"version https://git-lfs": "a git-lfs pointer, not the file itself; fetch it with `git lfs pull`",
@@ -94,6 +95,26 @@ def open_regular(path: Path) -> IO[bytes]:
         os.close(descriptor)
         raise InputError(f"{path}: is not a regular file")
     return os.fdopen(descriptor, "rb")
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The path of a folder's own file, wherever `name` came from.
+
+    Raises InputError for a name that is more than a file's name, and for a link that leads elsewhere; those of the
+    hub's cache, from `snapshots/REVISION/` to `blobs/` beside it, stay within it.
+    """
+    shown = visible(name, 80)
+    if not name or "/" in name or "\\" in name or "\0" in name or name in (".", ".."):
+        raise InputError(f"{folder}: {shown}: must be the plain name of a file in this folder")
+    path = folder / name
+    try:
+        home, real = folder.resolve(), path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{path}: can't be followed to a file: {visible(str(error), 120)}") from error
+    homes = [home, home.parent.parent / "blobs"] if home.parent.name == "snapshots" else [home]
+    if not any(real.is_relative_to(root) for root in homes):
+        raise InputError(f"{path}: is a link that leads out of its folder, and nothing outside is read")
+    return path
 
 
 @contextmanager

@@ -25,25 +25,22 @@ def read_json_object(path: Path, limit: int = MAX_CONFIG_BYTES) -> dict[str, obj
     Refused as InputError: duplicate keys, NaN and Infinity, integers beyond 2^53, nesting beyond 16,
     a file that is no UTF-8 or no JSON object.
     """
-    content = read_bounded(path, limit)
+    found = parse_json_object(read_bounded(path, limit), path)
+    check_plain(found, path)
+    return found
 
-    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
-            raise bad_field(path, visible(twice, 80), "stands there twice")
-        return found
 
-    def refuse(constant: str) -> NoReturn:
-        raise InputError(f"{path}: {constant} is no JSON number")
+def parse_json_object(content: bytes, path: Path, most_objects: int = 1_000_000) -> dict[str, object]:
+    """The JSON object in a file's bytes, its values not looked at yet.
 
-    def bounded_int(digits: str) -> int:
-        if len(digits) > 17:
-            raise InputError(f"{path}: an integer of {len(digits)} digits is too large")
-        return int(digits)
-
+    Refused as InputError: duplicate keys, NaN and Infinity, integers of more than 17 digits, more objects than
+    `most_objects`, text that is no UTF-8 or no JSON object.
+    """
+    hooks = _Hooks(path, most_objects)
     try:
-        found = json.loads(content, object_pairs_hook=unique, parse_constant=refuse, parse_int=bounded_int)
+        found = json.loads(
+            content, object_pairs_hook=hooks.unique, parse_constant=hooks.refuse, parse_int=hooks.integer
+        )
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not UTF-8 text, at byte {error.start}") from error
     except json.JSONDecodeError as error:
@@ -52,8 +49,34 @@ def read_json_object(path: Path, limit: int = MAX_CONFIG_BYTES) -> dict[str, obj
         raise InputError(f"{path}: is nested too deep") from None
     if not isinstance(found, dict):
         raise InputError(f"{path}: must hold a JSON object, got {type(found).__name__}")
-    check_plain(found, path)
     return found
+
+
+class _Hooks:
+    """What json.loads is told to do with the parts of one file."""
+
+    def __init__(self, path: Path, most_objects: int) -> None:
+        self._path = path
+        self._most = most_objects
+        self._objects = 0
+
+    def unique(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
+        self._objects += 1
+        if self._objects > self._most:
+            raise InputError(f"{self._path}: holds more than {self._most:,} objects")
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+            raise bad_field(self._path, visible(twice, 80), "stands there twice")
+        return found
+
+    def refuse(self, constant: str) -> NoReturn:
+        raise InputError(f"{self._path}: {constant} is no JSON number")
+
+    def integer(self, digits: str) -> int:
+        if len(digits) > 17:
+            raise InputError(f"{self._path}: an integer of {len(digits)} digits is too large")
+        return int(digits)
 
 
 def check_plain(found: Mapping[str, object], where: str | Path) -> None:

@@ -7,13 +7,10 @@ from pathlib import Path
 
 from tracetui import paths
 from tracetui.errors import InputError
-from tracetui.recipe.bounded import read_json_object
-from tracetui.recipe.meta import llama_config, unknown_fields
-from tracetui.recipe.model import BUILTIN_TOKENIZER, Layers, Recipe
+from tracetui.recipe.folder import CONFIG, PARAMS, SAFETENSORS, config_recipe, folder_recipe
+from tracetui.recipe.model import Recipe
 from tracetui.recipe.toml import read_recipe
 from tracetui.text import visible
-
-WALK_THROUGH = "the answer to the ultimate question of life, the universe, and everything is "
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -22,9 +19,10 @@ def shipped_recipes() -> dict[str, Path]:
 
 
 def load_recipe(model: str) -> Recipe:
-    """The recipe of a shipped name, a TOML file, or a folder with Meta's params.json (or a file in it).
+    """The recipe of a shipped name, a TOML file, a folder with a model (or a file of its weights), or a config.json.
 
-    Raises InputError; for an unknown name it lists those that exist, nearest first.
+    A config.json alone means random weights. Raises InputError; for an unknown name it lists those that exist,
+    nearest first.
     """
     shipped = shipped_recipes()
     if model in shipped:
@@ -35,43 +33,20 @@ def load_recipe(model: str) -> Recipe:
     except (OSError, ValueError):
         is_folder = exists = False
     if is_folder:
-        return _folder_recipe(path)
-    if exists and (path.name == "params.json" or path.suffix == ".pth"):
-        return _folder_recipe(path.parent)
+        return folder_recipe(path)
+    if exists and (path.name in (PARAMS, *SAFETENSORS) or path.suffix in (".pth", ".safetensors")):
+        return folder_recipe(path.parent)
+    if path.name == CONFIG or (exists and path.suffix == ".json"):
+        return config_recipe(path)
     if exists or path.suffix == ".toml":
         return read_recipe(path)
     raise InputError(_unknown(model, list(shipped)))
-
-
-def _folder_recipe(folder: Path) -> Recipe:
-    """What a folder with Meta's files implies; the checkpoint itself is opened when its weights are needed."""
-    params_file = folder / "params.json"
-    if not params_file.is_file():
-        seen = "config.json is there, which this version doesn't read yet" if (folder / "config.json").exists() else ""
-        raise InputError(f"{folder}: params.json: is missing, a folder in Meta's form has one{seen and f' ({seen})'}")
-    params = read_json_object(params_file)
-    config = llama_config(params, params_file)
-    tokenizer = folder / "tokenizer.model"
-    count = config["num_hidden_layers"]
-    assert isinstance(count, int)
-    return Recipe(
-        name=folder.resolve().name,
-        title="Llama, Meta's files",
-        origin=str(folder),
-        config=config,
-        layers=Layers(0, count),
-        tokenizer=str(tokenizer) if tokenizer.exists() else BUILTIN_TOKENIZER,
-        weights=folder,
-        prompt=WALK_THROUGH,
-        notes=tuple(
-            f"params.json: {visible(field, 60)} is not known and read over" for field in unknown_fields(params)
-        ),
-    )
 
 
 def _unknown(model: str, known: list[str]) -> str:
     nearest = difflib.get_close_matches(model, known, n=len(known), cutoff=0.0)
     listed = ", ".join(nearest) or "none"
     return (
-        f"{visible(model, 80)}: no such model; there are {listed}, or give a recipe file or a folder with params.json"
+        f"{visible(model, 80)}: no such model; there are {listed}, or give a recipe file, a folder with a model, "
+        f"or a config.json"
     )

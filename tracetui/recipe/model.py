@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from tracetui.errors import InputError, bad_field
+from tracetui.recipe.config import layer_count
 from tracetui.text import visible
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -43,12 +44,12 @@ class Recipe:
     """The model's configuration in transformers' field names, `model_type` among them."""
     layers: Layers
     dtype: str = "auto"
-    """`auto` follows the weight file, and is bfloat16 where there is none."""
+    """`auto` follows the weight file, else the configuration's own dtype, else it is bfloat16."""
     seed: int = 0
     tokenizer: str = BUILTIN_TOKENIZER
     """`builtin`, the path of a tokenizer file or folder, or a tiktoken encoding's name."""
     weights: Path | None = None
-    """A folder with Meta's checkpoint; None: random weights."""
+    """A folder with a checkpoint, Meta's or Hugging Face's; None: random weights."""
     prompt: str = ""
     memory: int | None = None
     """Bytes of weights that may stay in memory; None: half of what is available."""
@@ -57,9 +58,7 @@ class Recipe:
     @property
     def layer_count(self) -> int:
         """Decoder layers of the whole model, built or not."""
-        found = self.config["num_hidden_layers"]
-        assert isinstance(found, int)
-        return found
+        return layer_count(self.config)
 
     def plain(self) -> dict[str, object]:
         """As it goes into a trace: plain data, and no path of the machine it ran on."""

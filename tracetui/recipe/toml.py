@@ -8,7 +8,7 @@ from pathlib import Path
 from tracetui.errors import InputError, bad_field
 from tracetui.paths import read_bounded
 from tracetui.recipe.bounded import Fields
-from tracetui.recipe.config import check_config
+from tracetui.recipe.config import check_config, layer_count
 from tracetui.recipe.meta import llama_config
 from tracetui.recipe.model import BUILTIN_TOKENIZER, DTYPES, MAX_SEED, Recipe, parse_layers
 from tracetui.text import visible
@@ -22,8 +22,7 @@ def read_recipe(path: Path) -> Recipe:
     found = _parse(path)
     fields = Fields(found, path)
     config = _config(fields)
-    count = config["num_hidden_layers"]
-    assert isinstance(count, int)
+    count = layer_count(config)
     return Recipe(
         name=path.stem,
         title=fields.text("title", default=path.stem),

@@ -1,0 +1,72 @@
+"""What a folder with a model implies: Meta's form, or Hugging Face's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tracetui.errors import InputError
+from tracetui.paths import inside
+from tracetui.recipe.bounded import read_json_object
+from tracetui.recipe.config import check_config, layer_count
+from tracetui.recipe.meta import llama_config, unknown_fields
+from tracetui.recipe.model import BUILTIN_TOKENIZER, Layers, Recipe
+from tracetui.text import visible
+
+WALK_THROUGH = "the answer to the ultimate question of life, the universe, and everything is "
+PARAMS, CONFIG, TOKENIZER = "params.json", "config.json", "tokenizer.json"
+SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
+"""The weights in one file, and the list of files where they are several."""
+_META_TOKENIZER = "tokenizer.model"
+
+
+def folder_recipe(folder: Path) -> Recipe:
+    """What a folder implies; its weights are opened when they are needed.
+
+    Raises InputError for a folder of neither form.
+    """
+    if (folder / PARAMS).is_file() and has_meta_form(folder):
+        return _meta_recipe(folder)
+    if (folder / CONFIG).is_file():
+        return config_recipe(folder / CONFIG, weights=folder)
+    raise InputError(f"{folder}: {CONFIG}: is missing, and so is {PARAMS}; a folder with a model has one of them")
+
+
+def has_meta_form(folder: Path) -> bool:
+    """Whether a folder that may hold both forms is Meta's: its checkpoint is there, or nothing of the other's."""
+    ours = any((folder / name).is_file() for name in SAFETENSORS) or any(folder.glob("model-*-of-*.safetensors"))
+    return any(folder.glob("consolidated.*.pth")) or ((folder / PARAMS).is_file() and not ours)
+
+
+def config_recipe(path: Path, weights: Path | None = None) -> Recipe:
+    """The model that a config.json describes, with random weights unless a folder of weights is given."""
+    folder = path.absolute().parent
+    config = check_config(read_json_object(inside(path.parent, path.name)), path)
+    tokenizer = inside(path.parent, TOKENIZER)
+    return Recipe(
+        name=folder.resolve().name if path.name == CONFIG else path.stem,
+        title=f"{visible(str(config['model_type']), 40)}, {'Hugging Face' if weights else 'its configuration alone'}",
+        origin=str(path),
+        config=config,
+        layers=Layers(0, layer_count(config)),
+        tokenizer=str(tokenizer) if tokenizer.is_file() else BUILTIN_TOKENIZER,
+        weights=weights,
+        prompt=WALK_THROUGH,
+    )
+
+
+def _meta_recipe(folder: Path) -> Recipe:
+    params_file = folder / PARAMS
+    params = read_json_object(params_file)
+    config = llama_config(params, params_file)
+    tokenizer = folder / _META_TOKENIZER
+    return Recipe(
+        name=folder.resolve().name,
+        title="Llama, Meta's files",
+        origin=str(folder),
+        config=config,
+        layers=Layers(0, layer_count(config)),
+        tokenizer=str(tokenizer) if tokenizer.exists() else BUILTIN_TOKENIZER,
+        weights=folder,
+        prompt=WALK_THROUGH,
+        notes=tuple(f"{PARAMS}: {visible(field, 60)} is not known and read over" for field in unknown_fields(params)),
+    )
