@@ -83,7 +83,7 @@ def test_rows_are_those_of_the_whole(tmp_path: Path, name: str, dtype: torch.dty
 def test_a_copy_in_pieces_is_the_copy_at_once_and_can_be_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint = opened(tmp_path / "llama")
     whole = checkpoint.read(spec(Q, torch.bfloat16), None, silent)
-    monkeypatch.setattr("tracetui.models.meta_checkpoint._COPY_BYTES", 7 * 64 * 2)
+    monkeypatch.setattr("tracetui.models.mapped_file._COPY_BYTES", 7 * 64 * 2)
     ticks: list[int] = []
     assert torch.equal(checkpoint.read(spec(Q, torch.bfloat16), None, ticks.append), whole)
     assert ticks == [7 * 128] * 9 + [128]

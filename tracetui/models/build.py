@@ -13,14 +13,25 @@ from torch import nn
 
 from tracetui.errors import InputError, RunError
 from tracetui.recipe import Layers, Recipe
-from tracetui.text import visible
+from tracetui.text import size, visible
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
-_CHOSEN_HERE = frozenset(f"{mark}{part}_implementation" for mark in ("", "_") for part in ("attn", "experts"))
-"""Fields in which a stranger's file could name a kernel to be fetched and run."""
+_CHOSEN_HERE = frozenset(
+    {
+        "dtype", "torch_dtype", "quantization_config", "compression_config", "auto_map",
+        "return_dict", "use_return_dict", "output_attentions", "output_hidden_states", "torchscript",
+    }
+)  # fmt: skip
+"""What a file may say of loading and running a model, which tracetui does in its own way."""
+_KERNEL = "_implementation"
+"""In the name of a field by which a stranger's file could have a kernel fetched and run."""
+_MAX_BUFFER_BYTES = 2**30
 _LAYER_LISTS = ("layers", "h", "blocks")
+
+
+_OWN_CODE_NOTE = "auto_map: the folder brings code of its own, which is never run; transformers' own model is built"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -30,6 +41,7 @@ class BuiltModel:
     module: PreTrainedModel
     config: PreTrainedConfig
     dtype: torch.dtype
+    notes: tuple[str, ...] = ()
 
 
 class PassThrough(nn.Module):
@@ -53,25 +65,31 @@ def build_model(recipe: Recipe, dtype: torch.dtype) -> BuiltModel:
         problem = f"transformers can't build such a model: {type(error).__name__}: {visible(str(error), 200)}"
         raise InputError(f"{recipe.origin}: config: {problem}") from error
     module.eval().requires_grad_(False)
-    _fill_buffers(module)
+    _check_layer_count(config, recipe)
+    _fill_buffers(module, recipe.origin)
     _skip_layers(module, recipe.layers, recipe.layer_count)
     for embedding in module.modules():
         if isinstance(embedding, nn.Embedding):
             # It only stops gradients, and refuses tables that hold a prompt's rows alone.
             embedding.padding_idx = None
-    return BuiltModel(module, config, dtype)
+    own_code = "auto_map" in recipe.config
+    return BuiltModel(module, config, dtype, (_OWN_CODE_NOTE,) if own_code else ())
 
 
 def _config(recipe: Recipe) -> PreTrainedConfig:
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     # A copy to the bottom: transformers writes defaults into the nested tables that it is given.
-    fields = copy.deepcopy({name: value for name, value in recipe.config.items() if name not in _CHOSEN_HERE})
+    passed = {n: value for n, value in recipe.config.items() if n not in _CHOSEN_HERE and _KERNEL not in n}
+    fields = copy.deepcopy(passed)
     model_type = str(fields.pop("model_type"))
     try:
         config_class = CONFIG_MAPPING[model_type]
     except KeyError:
-        raise InputError(f"{recipe.origin}: model_type: transformers knows no {visible(model_type, 80)!r}") from None
+        problem = f"model_type: transformers knows no {visible(model_type, 80)!r}"
+        if "auto_map" in recipe.config:
+            problem += ", and the code that the folder brings for it (auto_map) is never run"
+        raise InputError(f"{recipe.origin}: {problem}") from None
     try:
         return config_class(**fields)
     except Exception as error:  # whatever a config class's own checks raise
@@ -90,8 +108,22 @@ def _model_class(model_type: str, origin: str) -> Any:
     return getattr(importlib.import_module(f"transformers.models.{package}"), name)
 
 
-def _fill_buffers(model: PreTrainedModel) -> None:
-    """Make the buffers that no checkpoint holds (rotary frequencies) by transformers' own initialisation."""
+def _check_layer_count(config: PreTrainedConfig, recipe: Recipe) -> None:
+    """Families name it differently: a field that this one doesn't know would leave the class's default."""
+    found = getattr(config, "num_hidden_layers", None)
+    if isinstance(found, int) and found != recipe.layer_count:
+        problem = f"says {recipe.layer_count} layers in a field that {recipe.config['model_type']} doesn't read"
+        raise InputError(f"{recipe.origin}: num_hidden_layers: the file {problem}, and so {found} would be built")
+
+
+def _fill_buffers(model: PreTrainedModel, origin: str) -> None:
+    """Make the buffers that no checkpoint holds (rotary frequencies) by transformers' own initialisation.
+
+    Raises InputError for buffers that no real model has: their sizes are the configuration's.
+    """
+    wanted = sum(buffer.nbytes for buffer in model.buffers())
+    if wanted > _MAX_BUFFER_BYTES:
+        raise InputError(f"{origin}: config: its tables of positions would take {size(wanted)}, too much to be meant")
     for path, module in model.named_modules():
         names = [name for name in module._non_persistent_buffers_set if module._buffers.get(name) is not None]
         for name in names:

@@ -10,14 +10,16 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from tracetui.errors import InputError, RunError, bad_field
+from tracetui.errors import InputError, bad_field
+from tracetui.models.checkpoint_report import fit
+from tracetui.models.mapped_file import check_unchanged, copied, identity, readable_as_it_lies
 from tracetui.models.meta_names import ROPE_FREQUENCIES, canonical_name, meta_name, split_layer
-from tracetui.models.meta_report import fit
 from tracetui.models.sources import TensorSpec, Tick
 from tracetui.models.torch_file import map_tensors
 from tracetui.text import visible
@@ -27,8 +29,6 @@ _SHARD = re.compile(r"consolidated\.\d+\.pth")
 _PAIRED = {"self_attn.q_proj.weight": "num_attention_heads", "self_attn.k_proj.weight": "num_key_value_heads"}
 """The projections whose rows are permuted, and the field that tells their heads."""
 _READABLE = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
-_COPY_BYTES = 32 * 2**20
-"""How much is copied between two looks at whether the run was cancelled."""
 
 
 def open_meta_checkpoint(folder: Path, config: Mapping[str, object]) -> MetaCheckpoint:
@@ -67,7 +67,7 @@ class MetaCheckpoint:
         self._path = path
         self._tensors = tensors
         self._config = config
-        self._identity = _identity(path)
+        self._identity = identity(path)
         self._dtype = _main_dtype(path, tensors)
         self._check_head_size()
 
@@ -75,6 +75,10 @@ class MetaCheckpoint:
     def dtype(self) -> torch.dtype:
         """The floating dtype that most bytes have, for dtype `auto`; float64 is computed in float32."""
         return self._dtype
+
+    def source_for(self, model: nn.Module) -> MetaCheckpoint:
+        """Itself: its names are the same for every model that it may hold."""
+        return self
 
     def provenance(self, spec: TensorSpec) -> str | None:
         """`file`, or None where the file lacks the tensor. Raises InputError if the file's is of another kind."""
@@ -93,19 +97,27 @@ class MetaCheckpoint:
 
         Raises RunError if the file was changed since it was opened.
         """
-        if _identity(self._path) != self._identity:
-            raise RunError(f"{self._path}: was changed or removed while it was in use; start again")
+        check_unchanged(self._path, self._identity)
         tensor = self._tensors[meta_name(spec.name) or ""].detach()
         order = self._row_order(spec, rows)
-        if order is None and tensor.dtype == spec.dtype and tensor.is_contiguous() and _is_aligned(tensor):
+        if order is None and readable_as_it_lies(tensor, spec.dtype):
             tick(spec.nbytes())
             return tensor
-        return _copied(tensor, order, spec.dtype, tick)
+        return copied(tensor, order, spec.dtype, tick)
 
     def report(self, specs: Sequence[TensorSpec]) -> list[str]:
         """What a user must know of how the file fits a model of these tensors, one line each."""
         present = {spec.name: self.provenance(spec) is not None for spec in specs}
-        return fit(CHECKPOINT, present, self._integer("num_hidden_layers"), self._tensors.keys())
+        return fit(CHECKPOINT, present, list(self._spare(present)))
+
+    def _spare(self, present: Mapping[str, bool]) -> Iterator[str]:
+        """The file's tensors that no module asks for; those of layers left out on purpose don't count."""
+        for name in self._tensors:
+            canonical = canonical_name(name)
+            layer, _ = split_layer(name)
+            left_out = canonical is not None and layer is not None and layer < self._integer("num_hidden_layers")
+            if name != ROPE_FREQUENCIES and canonical not in present and not left_out:
+                yield name
 
     def _row_order(self, spec: TensorSpec, rows: Sequence[int] | None) -> torch.Tensor | None:
         """Which rows of the file's tensor make the result [rows]; None for all of them as they stand."""
@@ -140,23 +152,6 @@ def halves_order(heads: int, rows: int) -> torch.Tensor:
     return pairs.transpose(1, 2).reshape(rows)  # [H*K]
 
 
-def _is_aligned(tensor: torch.Tensor) -> bool:
-    """torch.save aligns every record; other zip programs put them anywhere."""
-    return tensor.data_ptr() % tensor.element_size() == 0
-
-
-def _copied(tensor: torch.Tensor, order: torch.Tensor | None, dtype: torch.dtype, tick: Tick) -> torch.Tensor:
-    """The rows `order` of a tensor in another dtype, copied piece by piece."""
-    rows = len(tensor) if order is None else len(order)
-    out = torch.empty((rows, *tensor.shape[1:]), dtype=dtype)
-    step = max(1, _COPY_BYTES // max(1, tensor[:1].numel() * dtype.itemsize))
-    for start in range(0, rows, step):
-        piece = slice(start, start + step)
-        out[piece] = tensor[piece] if order is None else tensor.index_select(0, order[piece])
-        tick(out[piece].numel() * dtype.itemsize)
-    return out
-
-
 def _main_dtype(path: Path, tensors: Mapping[str, torch.Tensor]) -> torch.dtype:
     sizes: Counter[torch.dtype] = Counter()
     for name, tensor in tensors.items():
@@ -167,12 +162,3 @@ def _main_dtype(path: Path, tensors: Mapping[str, torch.Tensor]) -> torch.dtype:
         raise InputError(f"{path}: tok_embeddings.weight: neither this nor any other tensor of Meta's is there{first}")
     readable = [dtype for dtype, _ in sizes.most_common() if dtype in _READABLE]
     return readable[0] if readable and readable[0] != torch.float64 else torch.float32
-
-
-def _identity(path: Path) -> tuple[int, int, int] | None:
-    """What tells one state of a file from another; None if it is gone."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from tracetui.errors import InputError
+from tracetui.models.recorded import Widths, widths
 from tracetui.models.slots import Weights
 from tracetui.recipe import Recipe
 from tracetui.session import MemoryPlan
@@ -24,18 +25,19 @@ def weight_budget(recipe: Recipe) -> int:
     return recipe.memory if recipe.memory is not None else available_bytes() // 2
 
 
-def plan_run(recipe: Recipe, weights: Weights, itemsize: int, tokens: int, base: int) -> MemoryPlan:
+def plan_run(model: nn.Module, weights: Weights, itemsize: int, tokens: int, base: int) -> MemoryPlan:
     """The plan for one prompt of `tokens` tokens, in a process that held `base` bytes before any weights."""
     rows = sum(
         slot.spec.nbytes(min(tokens, slot.spec.rows))
         for module, slot in weights.all_slots()
         if isinstance(module, nn.Embedding)
     )
+    found = widths(model)
     return MemoryPlan(
         weights=weights.kept_bytes + weights.largest_passing_bytes + rows,
         kept=weights.kept_bytes,
-        activations=_recorded_bytes(recipe, itemsize, tokens),
-        working=_working_bytes(recipe, itemsize, tokens),
+        activations=tokens * itemsize * (found.recorded + tokens),
+        working=_working_bytes(model, found, itemsize, tokens),
         base=base,
         available=available_bytes(),
     )
@@ -93,28 +95,14 @@ def own_bytes() -> int:
     return resident * os.sysconf("SC_PAGE_SIZE")
 
 
-def _recorded_bytes(recipe: Recipe, itemsize: int, tokens: int) -> int:
-    """All that one pass of a llama-like decoder records, a tensor returned twice counted once."""
-    hidden, heads, kv_heads, head_size, ffn = _sizes(recipe)
-    attention = 4 * heads * head_size + 4 * kv_heads * head_size
-    layer = 7 * hidden + attention + 3 * ffn
-    vocabulary = _int(recipe, "vocab_size")
-    return tokens * itemsize * (len(recipe.layers) * layer + 3 * hidden + vocabulary)
+def _working_bytes(model: nn.Module, found: Widths, itemsize: int, tokens: int) -> int:
+    """The widest moment inside a module: the FFN's product, the float32 view of the logits, or a layer's scores."""
+    return tokens * max(2 * found.widest_in_layer * itemsize, found.widest * 4, _scores(model, tokens) * (4 + itemsize))
 
 
-def _working_bytes(recipe: Recipe, itemsize: int, tokens: int) -> int:
-    """The widest moment inside a module: the FFN's product, or the float32 view of the logits."""
-    _, _, _, _, ffn = _sizes(recipe)
-    return tokens * max(2 * ffn * itemsize, _int(recipe, "vocab_size") * 4)
-
-
-def _sizes(recipe: Recipe) -> tuple[int, int, int, int, int]:
-    hidden, heads = _int(recipe, "hidden_size"), _int(recipe, "num_attention_heads")
-    kv_heads = _int(recipe, "num_key_value_heads", heads)
-    head_size = _int(recipe, "head_dim", hidden // heads)
-    return hidden, heads, kv_heads, head_size, _int(recipe, "intermediate_size")
-
-
-def _int(recipe: Recipe, field: str, default: int = 0) -> int:
-    found = recipe.config.get(field)
-    return found if isinstance(found, int) else default
+def _scores(model: nn.Module, tokens: int) -> int:
+    """Scores of one token in all heads, where the kernel keeps those of a whole layer at once."""
+    config = getattr(model, "config", None)
+    whole = getattr(config, "_attn_implementation", None) == "eager" or getattr(config, "attn_logit_softcapping", None)
+    heads = getattr(config, "num_attention_heads", 0) if whole else 0
+    return heads * tokens if isinstance(heads, int) else 0

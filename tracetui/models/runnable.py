@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -10,10 +11,12 @@ from tracetui.models.build import BuiltModel, build_model
 from tracetui.models.meta_checkpoint import MetaCheckpoint, open_meta_checkpoint
 from tracetui.models.plan import weight_budget
 from tracetui.models.random_source import RandomSource
+from tracetui.models.safetensors_checkpoint import SafetensorsFolder
 from tracetui.models.slots import Weights
 from tracetui.models.sources import Stacked
 from tracetui.models.tokenizers import Tokenizer, load_tokenizer
-from tracetui.recipe import Recipe
+from tracetui.recipe import DTYPES, Recipe
+from tracetui.recipe.folder import has_meta_form
 
 RANDOM_REMARK = "random weights predict nothing: these tokens come from the seed, not from learning"
 MIXED_REMARK = "some weights are random: what the model predicts means nothing"
@@ -33,22 +36,36 @@ class Runnable:
 
 def make_runnable(recipe: Recipe) -> Runnable:
     """Build a recipe's model and open what it needs. Raises InputError."""
-    checkpoint = open_meta_checkpoint(recipe.weights, recipe.config) if recipe.weights else None
-    dtype = _dtype(recipe, checkpoint)
+    folder = _open(recipe, recipe.weights) if recipe.weights else None
+    dtype = _dtype(recipe, folder)
     built = build_model(recipe, dtype)
+    checkpoint = folder.source_for(built.module) if folder else None
     random = RandomSource(recipe.seed, float(getattr(built.config, "initializer_range", None) or 0.02))
     source = Stacked(checkpoint, random) if checkpoint else random
     weights = Weights(built.module, dtype, source, weight_budget(recipe))
     report = checkpoint.report([slot.spec for _, slot in weights.all_slots()]) if checkpoint else []
-    return Runnable(recipe, built, weights, _tokenizer(recipe), (*recipe.notes, *report, *_remarks(recipe, weights)))
+    notes = (*recipe.notes, *built.notes, *report, *_remarks(recipe, weights))
+    return Runnable(recipe, built, weights, _tokenizer(recipe), notes)
 
 
-def _dtype(recipe: Recipe, checkpoint: MetaCheckpoint | None) -> torch.dtype:
+def _open(recipe: Recipe, folder: Path) -> MetaCheckpoint | SafetensorsFolder:
+    """The weights of a folder in Meta's form or Hugging Face's."""
+    if has_meta_form(folder):
+        return open_meta_checkpoint(folder, recipe.config)
+    return SafetensorsFolder(folder, recipe.config, recipe.origin)
+
+
+def _dtype(recipe: Recipe, folder: MetaCheckpoint | SafetensorsFolder | None) -> torch.dtype:
+    """What the recipe says, else the file's, else the configuration's own."""
     if recipe.dtype != "auto":
-        dtype = getattr(torch, recipe.dtype)
-        assert isinstance(dtype, torch.dtype)
-        return dtype
-    return checkpoint.dtype if checkpoint else torch.bfloat16
+        said: object = recipe.dtype
+    elif folder and folder.dtype:
+        return folder.dtype
+    else:
+        said = recipe.config.get("dtype") or recipe.config.get("torch_dtype")
+    dtype = getattr(torch, said) if said in DTYPES and isinstance(said, str) else torch.bfloat16
+    assert isinstance(dtype, torch.dtype)
+    return dtype
 
 
 def _tokenizer(recipe: Recipe) -> Tokenizer:

@@ -138,16 +138,17 @@ def _find_slots(
     model: nn.Module, dtype: torch.dtype, source: WeightSource
 ) -> Iterator[tuple[nn.Module, tuple[Slot, ...]]]:
     names: dict[nn.Parameter, str] = {}
+    placeholders: dict[str, nn.Parameter] = {}
     precise = tuple(getattr(model, "_keep_in_fp32_modules_strict", None) or ())
     for path, module in model.named_modules():
         found = []
         for parameter, tensor in module._parameters.items():
             if tensor is None:
                 continue
-            # A tied tensor is one Parameter in two places: it keeps the first place's name.
+            # A tied tensor is one Parameter in two places, and stays one: it keeps the first place's name.
             name = names.setdefault(tensor, f"{path}.{parameter}" if path else parameter)
             spec = TensorSpec(name, tuple(tensor.shape), dtype, _init_of(module, parameter))
-            placeholder = nn.Parameter(_placeholder(spec), requires_grad=False)
+            placeholder = placeholders.setdefault(name, nn.Parameter(_placeholder(spec), requires_grad=False))
             found.append(Slot(parameter, spec, source.provenance(spec) or "", placeholder))
         for buffer, tensor in _stored_buffers(module):
             name = f"{path}.{buffer}" if path else buffer

@@ -8,21 +8,19 @@ are wanted. As the readers beside this module know where every tensor lies, no u
 from __future__ import annotations
 
 import mmap
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
 from tracetui.errors import InputError, bad_field
+from tracetui.models.mapped_file import map_file
 from tracetui.models.torch_pickle import MAX_PICKLE_BYTES, TensorLayout, read_layouts
 from tracetui.models.torch_zip import StoredRecord, read_directory
 from tracetui.paths import open_regular
 from tracetui.text import visible
 
 _BYTE_ORDER_BYTES = 6
-_NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
-"""Named by Python from 3.13 on."""
 
 
 def map_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -35,7 +33,7 @@ def map_tensors(path: Path) -> dict[str, torch.Tensor]:
     layouts = read_layouts(_read(path, records, "data.pkl", MAX_PICKLE_BYTES), path)
     for name, layout in layouts.items():
         _check_record(path, name, layout, records)
-    mapped = _map(path)
+    mapped = map_file(path)
     return {name: _window(mapped, layout, records[layout.storage.record].start) for name, layout in layouts.items()}
 
 
@@ -64,16 +62,6 @@ def _check_record(path: Path, name: str, layout: TensorLayout, records: Mapping[
     if record.size != storage.nbytes:
         problem = f"its record {record_shown} must have {storage.nbytes:,} bytes, got {record.size:,}"
         raise bad_field(path, shown, problem)
-
-
-def _map(path: Path) -> mmap.mmap:
-    """The whole file, readable and privately writable, without a claim on memory."""
-    with open_regular(path) as file:
-        try:
-            return mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE | _NO_RESERVE, mmap.PROT_READ | mmap.PROT_WRITE)
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise InputError(f"{path}: can't be mapped into memory: {reason}") from error
 
 
 def _window(mapped: mmap.mmap, layout: TensorLayout, start: int) -> torch.Tensor:

@@ -64,7 +64,7 @@ class Engine:
     def plan(self, tokens: int) -> MemoryPlan:
         """The memory that a prompt of so many tokens needs. Raises InputError if the machine hasn't that much."""
         built = self.runnable.built
-        found = memory.plan_run(self.runnable.recipe, self.runnable.weights, built.dtype.itemsize, tokens, self._base)
+        found = memory.plan_run(built.module, self.runnable.weights, built.dtype.itemsize, tokens, self._base)
         memory.check(found, held=memory.own_bytes() - self._base)
         return found
 

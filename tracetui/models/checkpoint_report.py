@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from tracetui.models.meta_names import ROPE_FREQUENCIES, canonical_name, split_layer
 from tracetui.text import visible
+from tracetui.trace.record import layer_of
 
 _NAMES_SHOWN = 4
 
 
-def fit(file: str, present: Mapping[str, bool], layer_count: int, names: Collection[str]) -> list[str]:
+def fit(file: str, present: Mapping[str, bool], spare: Sequence[str]) -> list[str]:
     """Lines on what comes from `file` and what doesn't.
 
-    present: the model's tensors by transformers' names, and whether the file has them. names: the file's own.
+    present: the model's tensors by transformers' names, and whether the file has them. spare: those of the file's
+    tensors, by its own names, that no module asks for.
     """
     from_file = sum(present.values())
     missing = len(present) - from_file
@@ -21,8 +22,8 @@ def fit(file: str, present: Mapping[str, bool], layer_count: int, names: Collect
         lines = [f"{file}: {from_file} tensors from the file, {missing} random: {'; '.join(_parts(present))}"]
     else:
         lines = [f"{file}: all {from_file} tensors from the file"]
-    if spare := sorted(_spare(present, layer_count, names)):
-        shown = ", ".join(visible(name, 60) for name in spare[:_NAMES_SHOWN])
+    if spare:
+        shown = ", ".join(visible(name, 60) for name in sorted(spare)[:_NAMES_SHOWN])
         more = f" and {len(spare) - _NAMES_SHOWN} more" if len(spare) > _NAMES_SHOWN else ""
         lines.append(f"{file}: read over, no module asks for {shown}{more}")
     return lines
@@ -33,7 +34,7 @@ def _parts(present: Mapping[str, bool]) -> Iterator[str]:
     layers: dict[int, list[bool]] = {}
     outside = []
     for name, is_there in present.items():
-        layer, _ = split_layer(name)
+        layer = layer_of(name)
         if layer is not None:
             layers.setdefault(layer, []).append(is_there)
         elif not is_there:
@@ -58,13 +59,3 @@ def _ranges(layers: Sequence[int]) -> str:
             runs.append([layer])
     shown = ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs)
     return f"layer{'' if len(layers) == 1 else 's'} {shown}"
-
-
-def _spare(present: Mapping[str, bool], layer_count: int, names: Collection[str]) -> Iterator[str]:
-    """The file's tensors that no module asks for; those of layers left out on purpose don't count."""
-    for name in names:
-        canonical = canonical_name(name)
-        layer, _ = split_layer(name)
-        left_out = canonical is not None and layer is not None and layer < layer_count
-        if name != ROPE_FREQUENCIES and canonical not in present and not left_out:
-            yield name

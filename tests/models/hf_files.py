@@ -1,0 +1,128 @@
+"""Makes small folders in Hugging Face's form, with transformers' own models and save_pretrained."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+Header = dict[str, Any]
+Fields = Mapping[str, Any]
+
+LLAMA: Fields = {
+    "vocab_size": 320,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 128,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": None,
+}
+GPT2: Fields = {
+    "vocab_size": 320,
+    "n_embd": 64,
+    "n_layer": 3,
+    "n_head": 4,
+    "n_positions": 128,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+FAMILIES: Mapping[str, Fields] = {
+    "llama": {**LLAMA, "rope_theta": 500_000.0},
+    "qwen2": {**LLAMA, "tie_word_embeddings": True},
+    "mistral": {**LLAMA, "sliding_window": 5},
+    "gemma2": {**LLAMA, "head_dim": 16, "sliding_window": 5},
+    "gpt2": GPT2,
+    "phi3": LLAMA,
+}
+MOE: Mapping[str, Fields] = {
+    "qwen2_moe": {
+        **LLAMA, "num_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 24,
+        "shared_expert_intermediate_size": 32,
+    },
+    "mixtral": {**LLAMA, "num_local_experts": 6, "num_experts_per_tok": 2},
+}  # fmt: skip
+
+
+def model_of(family: str, seed: int = 3, **changes: Any) -> Any:
+    """A model of a family with every parameter drawn: norms and biases too, so that none can be mistaken."""
+    torch.manual_seed(seed)
+    config = CONFIG_MAPPING[family](**{**FAMILIES.get(family, {}), **MOE.get(family, {}), **changes})
+    model = AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            around = 1.0 if "norm" in name and name.endswith("weight") else 0.0
+            parameter.normal_(around, 0.3 if parameter.dim() == 1 else 0.1)
+    return model.eval()
+
+
+def saved(folder: Path, family: str = "llama", dtype: torch.dtype = torch.float32, **changes: Any) -> Path:
+    """A folder as save_pretrained writes it."""
+    model_of(family, **changes).to(dtype).save_pretrained(folder)
+    return folder
+
+
+def sharded(folder: Path, family: str = "llama", size: str = "60KB") -> Path:
+    """A folder with several files and an index."""
+    model_of(family).save_pretrained(folder, max_shard_size=size)
+    return folder
+
+
+def expected_logits(folder: Path, ids: list[int], **options: Any) -> torch.Tensor:
+    """What transformers itself computes from a folder, in float32, [B,T,V]."""
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **options)
+    with torch.no_grad():
+        logits: torch.Tensor = model.eval()(input_ids=torch.tensor([ids]), use_cache=False).logits
+    return logits
+
+
+def header_of(path: Path) -> Header:
+    """A file's header."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        found: Header = json.loads(file.read(length))
+    return found
+
+
+def rewrite_header(path: Path, change: Callable[[Header], None]) -> None:
+    """Write a file again with its header changed and the bytes after it as they were."""
+    whole = path.read_bytes()
+    (length,) = struct.unpack("<Q", whole[:8])
+    header: Header = json.loads(whole[8 : 8 + length])
+    change(header)
+    path.write_bytes(as_file(json.dumps(header).encode(), whole[8 + length :]))
+
+
+def as_file(header: bytes, data: bytes = b"") -> bytes:
+    """A file of this header and these bytes."""
+    return struct.pack("<Q", len(header)) + header + data
+
+
+def poison(folder: Path, part: str) -> None:
+    """Fill every tensor whose name has `part` in it with NaN, in whichever file it lies."""
+    for path in folder.glob("*.safetensors"):
+        header = header_of(path)
+        (length,) = struct.unpack("<Q", path.read_bytes()[:8])
+        with path.open("r+b") as file:
+            for name, said in header.items():
+                if name != "__metadata__" and part in name:
+                    start, stop = said["data_offsets"]
+                    file.seek(8 + length + start)
+                    file.write(b"\xff" * (stop - start))
+
+
+def change_config(folder: Path, **changes: Any) -> Path:
+    """Write a folder's config.json again; a field changed to None is left out."""
+    path = folder / "config.json"
+    config = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({name: value for name, value in config.items() if value is not None}))
+    return folder

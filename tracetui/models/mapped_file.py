@@ -1,0 +1,67 @@
+"""Weight files mapped into memory: views of them, copies in pieces, and whether they are still the same."""
+
+from __future__ import annotations
+
+import mmap
+import sys
+from pathlib import Path
+
+import torch
+
+from tracetui.errors import InputError, RunError
+from tracetui.models.sources import Tick
+from tracetui.paths import open_regular
+
+_NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
+"""Named by Python from 3.13 on."""
+_COPY_BYTES = 32 * 2**20
+"""How much is copied between two looks at whether the run was cancelled."""
+
+Identity = tuple[int, int, int]
+"""What tells one state of a file from another."""
+
+
+def map_file(path: Path) -> mmap.mmap:
+    """The whole file, readable and privately writable, without a claim on memory. Raises InputError."""
+    with open_regular(path) as file:
+        try:
+            return mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE | _NO_RESERVE, mmap.PROT_READ | mmap.PROT_WRITE)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise InputError(f"{path}: can't be mapped into memory: {reason}") from error
+
+
+def identity(path: Path) -> Identity | None:
+    """The state of a file; None if it is gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def check_unchanged(path: Path, before: Identity | None) -> None:
+    """Raise RunError if a file is not as it was: reading what was cut off would end the process."""
+    if identity(path) != before:
+        raise RunError(f"{path}: was changed or removed while it was in use; start again")
+
+
+def readable_as_it_lies(tensor: torch.Tensor, dtype: torch.dtype) -> bool:
+    """Whether a view of the file serves as it is; some writers put tensors at any byte."""
+    aligned = tensor.data_ptr() % tensor.element_size() == 0
+    return tensor.dtype == dtype and tensor.is_contiguous() and aligned
+
+
+def copied(tensor: torch.Tensor, order: torch.Tensor | None, dtype: torch.dtype, tick: Tick) -> torch.Tensor:
+    """The rows `order` of a tensor, all of them unless given, in another dtype, copied piece by piece."""
+    if not tensor.dim():
+        tick(dtype.itemsize)
+        return tensor.to(dtype, copy=True)
+    rows = len(tensor) if order is None else len(order)
+    out = torch.empty((rows, *tensor.shape[1:]), dtype=dtype)
+    step = max(1, _COPY_BYTES // max(1, tensor[:1].numel() * dtype.itemsize))
+    for start in range(0, rows, step):
+        piece = slice(start, start + step)
+        out[piece] = tensor[piece] if order is None else tensor.index_select(0, order[piece])
+        tick(out[piece].numel() * dtype.itemsize)
+    return out

@@ -1,0 +1,90 @@
+"""How wide the tensors are that one pass records, read off the module tree's own shapes.
+
+No field of any family's configuration is used: widths are those of the modules' weights, so that the estimate holds for
+every model that the tree holds. It counts what stays: a tensor that several modules return is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import nn
+
+from tracetui.models.build import PassThrough
+from tracetui.trace.record import is_layer
+
+_UNCHANGED = (nn.Dropout, nn.Identity, nn.ModuleList)
+"""What returns its input, or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """Elements per token."""
+
+    recorded: int
+    """Of everything that a pass keeps."""
+    widest_in_layer: int
+    widest: int
+    """Of one module's output; over the whole model it is that of the logits."""
+
+
+def widths(model: nn.Module) -> Widths:
+    """The widths of a model's outputs, layers left out not counted."""
+    hidden = next((module.embedding_dim for module in model.modules() if isinstance(module, nn.Embedding)), 0)
+    recorded, in_layer, outside = 0, 0, 0
+    for path, module in model.named_modules():
+        if is_layer(path) and not isinstance(module, PassThrough):
+            # The residual stream after attention and after the layer.
+            recorded += 2 * hidden
+            in_layer = max([in_layer, *(_own(part, hidden) for part in module.modules())])
+        recorded += sum(_returned(child, module, hidden) for child in module.children())
+        recorded += _attention_roles(module, hidden)
+        outside = max(outside, _own(module, hidden))
+    return Widths(recorded, in_layer, outside)
+
+
+def _own(module: nn.Module, hidden: int) -> int:
+    """What a module's own weights make of a token; 0 without weights."""
+    if isinstance(module, nn.Embedding):
+        return module.embedding_dim
+    if isinstance(made := getattr(module, "nf", None), int):
+        # transformers' Conv1D, whose weight lies the other way round.
+        return made
+    shapes = [tuple(own.shape) for own in module.parameters(recurse=False)]
+    if any(len(shape) > 2 for shape in shapes):
+        # Experts in one tensor: they return what they are given.
+        return hidden
+    return max((shape[0] for shape in shapes if shape), default=0)
+
+
+def _returned(child: nn.Module, parent: nn.Module, hidden: int) -> int:
+    """The width of what a module without modules in it returns anew; all others pass on what those return."""
+    if isinstance(child, (*_UNCHANGED, PassThrough)) or any(True for _ in child.children()):
+        return 0
+    own = _own(child, hidden)
+    if own and not _is_attention(parent):
+        return own
+    if own:
+        # A norm within attention is as wide as one head, and runs for all.
+        shapes = [own.dim() for own in child.parameters(recurse=False)]
+        return own if max(shapes) > 1 else max(_projections(parent, hidden), default=own)
+    buffers = sum(buffer.numel() for buffer in child.buffers(recurse=False))
+    return 4 * buffers if buffers else max(_projections(parent, hidden), default=0)
+
+
+def _attention_roles(module: nn.Module, hidden: int) -> int:
+    """What a kernel is given and returns, for all heads: about as much again as the projections around it."""
+    made = list(_projections(module, hidden)) if _is_attention(module) else []
+    return sum(made) + max(0, max(made) - hidden) if made else 0
+
+
+def _is_attention(module: nn.Module) -> bool:
+    return "Attention" in type(module).__name__
+
+
+def _projections(module: nn.Module, hidden: int) -> Iterator[int]:
+    """The widths of a module's own matrices' outputs."""
+    for child in module.children():
+        if any(own.dim() > 1 for own in child.parameters(recurse=False)):
+            yield _own(child, hidden)

@@ -1,0 +1,191 @@
+"""A Hugging Face folder's weights as a weight source: only what is asked for is read, straight from mapped files."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from tracetui.errors import InputError, bad_field
+from tracetui.models import safetensors_quantised as quantised
+from tracetui.models.checkpoint_report import fit
+from tracetui.models.mapped_file import copied, readable_as_it_lies
+from tracetui.models.safetensors_files import FLOATING, SafetensorsFiles
+from tracetui.models.safetensors_names import Conversion, Names, match_names, tied_names
+from tracetui.models.sources import TensorSpec, Tick
+from tracetui.text import visible
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class SafetensorsFolder:
+    """A folder whose headers are read and checked, not matched with a model yet."""
+
+    def __init__(self, folder: Path, config: Mapping[str, object], origin: str) -> None:
+        """Raises InputError for a folder without readable weights, and for quantised ones in a form that isn't read."""
+        self._block = quantised.block_size(config, origin)
+        self._files = SafetensorsFiles(folder)
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The floating dtype that most bytes have, for dtype `auto`; None for float8, which says nothing of it."""
+        return self._files.main_dtype()
+
+    def source_for(self, model: PreTrainedModel) -> SafetensorsCheckpoint:
+        """The folder as the source of a model's weights.
+
+        A model whose configuration ties two tensors that differ in the file is untied, as transformers does.
+        """
+        names = match_names(model, self._files.tensors)
+        untied = _settle_ties(model, names, self._files)
+        return SafetensorsCheckpoint(self._files, names, self._block, model, untied)
+
+
+class SafetensorsCheckpoint:
+    """The tensors of a folder, asked for by transformers' names: a WeightSource."""
+
+    def __init__(
+        self,
+        files: SafetensorsFiles,
+        names: Names,
+        block: quantised.Block | None,
+        model: PreTrainedModel,
+        notes: Sequence[str] = (),
+    ) -> None:
+        self._files = files
+        self._names = names
+        self._block = block
+        self._model = model
+        self._notes = notes
+
+    def provenance(self, spec: TensorSpec) -> str | None:
+        """`file` or `dequantised`; None where the folder lacks the tensor or a part of it.
+
+        Raises InputError if what the file has is of another shape or kind.
+        """
+        if (conversion := self._names.converted.get(spec.name)) is not None:
+            return self._converted_provenance(conversion, spec)
+        name = self._names.direct.get(spec.name)
+        if name is None:
+            return None
+        found = self._files.tensors[name].shape
+        if found != spec.shape:
+            problem = f"must have the shape {list(spec.shape)}"
+            raise bad_field(self._files.path(name), visible(name, 80), problem, list(found))
+        return self._kind(name)
+
+    def read(self, spec: TensorSpec, rows: Sequence[int] | None, tick: Tick) -> torch.Tensor:
+        """The tensor or the named rows of it: a view of the file where nothing has to be changed, else a copy.
+
+        Raises RunError if a file was changed since it was opened.
+        """
+        if (conversion := self._names.converted.get(spec.name)) is not None:
+            return self._convert(conversion, spec, rows, tick)
+        order = None if rows is None else torch.tensor(rows, dtype=torch.int64)  # [rows]
+        return self._read(self._names.direct[spec.name], order, spec.dtype, tick)
+
+    def report(self, specs: Sequence[TensorSpec]) -> list[str]:
+        """What a user must know of how the folder fits a model of these tensors, one line each."""
+        present = {spec.name: self.provenance(spec) is not None for spec in specs}
+        scales = quantised.SCALE_SUFFIX
+        spare = [
+            name
+            for name in self._names.spare
+            if name.removesuffix(scales) not in self._files.tensors or not name.endswith(scales)
+        ]
+        return [*self._files.shards.notes(), *fit(self._files.shards.label, present, spare), *self._notes]
+
+    def _kind(self, name: str) -> str:
+        """Where the values of one of the file's tensors come from."""
+        stored, path = self._files.tensors[name], self._files.path(name)
+        if stored.dtype == quantised.FLOAT8:
+            scale = self._files.tensors.get(name + quantised.SCALE_SUFFIX)
+            quantised.check_scale(path, name, stored.shape, scale, self._block)
+            return "dequantised"
+        if stored.dtype not in FLOATING:
+            found = str(stored.dtype).removeprefix("torch.")
+            raise bad_field(path, visible(name, 80), "must be of floating point", found)
+        return "file"
+
+    def _read(self, name: str, order: torch.Tensor | None, dtype: torch.dtype, tick: Tick) -> torch.Tensor:
+        tensor = self._files.view(name)
+        if tensor.dtype == quantised.FLOAT8:
+            scale = self._files.view(name + quantised.SCALE_SUFFIX).clone()
+            assert self._block is not None
+            return quantised.dequantised(tensor, scale, self._block, order, dtype, tick)
+        if order is None and readable_as_it_lies(tensor, dtype):
+            tick(tensor.nbytes)
+            return tensor
+        return copied(tensor, order, dtype, tick)
+
+    def _converted_provenance(self, conversion: Conversion, spec: TensorSpec) -> str | None:
+        if not conversion.is_numbered_fully(spec.rows):
+            return None
+        kinds = {self._kind(name) for name in conversion.names}
+        shapes = {
+            pattern: [torch.empty(self._files.tensors[name].shape, device="meta") for name in names]
+            for pattern, names in conversion.sources.items()
+        }
+        first = conversion.names[0]
+        found = list(self._apply(conversion, spec.name, shapes).shape)
+        if found != list(spec.shape):
+            problem = (
+                f"and the {len(conversion.names) - 1} tensors beside it must make {list(spec.shape)} of {spec.name}"
+            )
+            raise bad_field(self._files.path(first), visible(first, 80), problem, found)
+        return "dequantised" if "dequantised" in kinds else "file"
+
+    def _convert(
+        self, conversion: Conversion, spec: TensorSpec, rows: Sequence[int] | None, tick: Tick
+    ) -> torch.Tensor:
+        by_row = rows is not None and conversion.is_row_by_row()
+        sources = {
+            pattern: [
+                self._read(name, None, spec.dtype, tick)
+                for name in ([names[row] for row in rows] if by_row and rows is not None else names)
+            ]
+            for pattern, names in conversion.sources.items()
+        }
+        made = self._apply(conversion, spec.name, sources)
+        return made if rows is None or by_row else made[list(rows)]
+
+    def _apply(self, conversion: Conversion, parameter: str, sources: dict[str, list[torch.Tensor]]) -> torch.Tensor:
+        """One result of transformers' own operations on these tensors."""
+        first = conversion.names[0]
+        converter = copy.deepcopy(conversion.converter)
+        for pattern, tensors in sources.items():
+            converter.collected_tensors[pattern].extend(tensors)
+        try:
+            made = converter.convert(conversion.first_target, model=self._model, config=self._model.config)
+            tensor = made[parameter]
+        except Exception as error:  # whatever torch says of shapes that don't fit together
+            problem = f"transformers can't make {parameter} of it: {type(error).__name__}: {visible(str(error), 160)}"
+            raise InputError(f"{self._files.path(first)}: {visible(first, 80)}: {problem}") from error
+        found = tensor[0] if isinstance(tensor, list) else tensor
+        assert isinstance(found, torch.Tensor)
+        return found
+
+
+def _settle_ties(model: PreTrainedModel, names: Names, files: SafetensorsFiles) -> list[str]:
+    """Make one file name serve a tensor that stands in several places; tell of those that the file has twice."""
+    notes = []
+    for first, *others in tied_names(model):
+        for other in others:
+            if first not in names.direct and other in names.direct:
+                names.direct[first] = names.direct[other]
+            elif other in names.direct and not _same(files, names.direct[first], names.direct[other]):
+                owner, _, parameter = other.rpartition(".")
+                own = torch.nn.Parameter(torch.empty_like(model.get_parameter(other)), requires_grad=False)
+                setattr(model.get_submodule(owner), parameter, own)
+                notes.append(f"{other}: differs from {first} in the file, so that they aren't one as the config says")
+    return notes
+
+
+def _same(files: SafetensorsFiles, one: str, other: str) -> bool:
+    if files.tensors[one].shape != files.tensors[other].shape or files.tensors[one].dtype != files.tensors[other].dtype:
+        return False
+    return torch.equal(files.view(one).view(torch.uint8), files.view(other).view(torch.uint8))

@@ -1,0 +1,128 @@
+"""From a checkpoint's names to a model's, by transformers' own rules and tables.
+
+transformers renames (older names, a missing or additional base prefix) and converts (one tensor per expert into one
+for all). Both are asked for each name of the file; the tensors themselves are not touched here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from tracetui.models.build import PassThrough
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Conversion:
+    """Several tensors of a file, or parts of one, that transformers makes into a model's parameter."""
+
+    converter: Any
+    """transformers' WeightConverter, in which nothing is collected yet."""
+    first_target: str
+    """The parameter that the conversion is known by; it may make others too."""
+    sources: Mapping[str, Sequence[str]]
+    """The file's names under each of the converter's source patterns, in the order of their numbers."""
+
+    @property
+    def names(self) -> list[str]:
+        return [name for names in self.sources.values() for name in names]
+
+    def is_numbered_fully(self, rows: int) -> bool:
+        """Whether every list with a number in its names has each of 0 … rows - 1 once."""
+        for pattern, names in self.sources.items():
+            numbered = re.compile(re.escape(pattern).replace(r"\*\.", r"(\d+)\."))
+            if "*" in pattern and [_number(numbered, name) for name in names] != list(range(rows)):
+                return False
+        return True
+
+    def is_row_by_row(self) -> bool:
+        """Whether row i of the result comes from the i-th tensor of each list alone."""
+        first, *others = self.converter.operations
+        stacks = type(first).__name__ == "MergeModulelist" and first.dim == 0
+        return stacks and all(type(op).__name__ == "Concatenate" and op.dim > 0 for op in others)
+
+
+@dataclass(slots=True)
+class Names:
+    """Where each of a model's tensors stands in a file."""
+
+    direct: dict[str, str] = field(default_factory=dict)
+    """The model's name to the file's."""
+    converted: dict[str, Conversion] = field(default_factory=dict)
+    spare: list[str] = field(default_factory=list)
+    """The file's names of tensors that no module asks for; those of layers left out don't count."""
+
+
+def match_names(model: PreTrainedModel, names: Iterable[str]) -> Names:
+    """Match a file's names with a model's parameters and persistent buffers, as from_pretrained would."""
+    from transformers.conversion_mapping import get_model_conversion_mapping
+    from transformers.core_model_loading import WeightConverter, WeightRenaming, dot_natural_key, rename_source_key
+
+    wanted = model.state_dict()
+    transforms = get_model_conversion_mapping(model)
+    renamings = [found for found in transforms if isinstance(found, WeightRenaming)]
+    converters = [found for found in transforms if isinstance(found, WeightConverter)]
+    by_pattern = {pattern: converter for converter in converters for pattern in converter.source_patterns}
+    prefix = model.base_model_prefix
+    skipped = tuple(_skipped_prefixes(model))
+    found = Names()
+    lists: dict[str, tuple[Any, dict[str, list[str]]]] = {}
+    for name in sorted(names, key=dot_natural_key):
+        renamed, pattern = rename_source_key(name, renamings, converters, prefix, wanted)
+        if renamed not in wanted and name in wanted:
+            renamed, pattern = rename_source_key(name, [], [], prefix, wanted)
+        if pattern is not None and renamed in wanted:
+            _, sources = lists.setdefault(renamed, (by_pattern[pattern], {}))
+            sources.setdefault(pattern, []).append(name)
+        elif renamed in wanted and renamed not in found.direct:
+            found.direct[renamed] = name
+        elif not _is_of(renamed, skipped):
+            found.spare.append(name)
+    for first, (converter, sources) in lists.items():
+        _add(found, Conversion(converter, first, sources), wanted)
+    return found
+
+
+def tied_names(model: nn.Module) -> list[list[str]]:
+    """The names of each tensor that stands in several places, the first one first."""
+    places: dict[nn.Parameter, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        places.setdefault(parameter, []).append(name)
+    return [names for names in places.values() if len(names) > 1]
+
+
+def _add(found: Names, conversion: Conversion, wanted: Mapping[str, torch.Tensor]) -> None:
+    """Note a conversion under every parameter that it makes; a file that has it made already counts first."""
+    targets = conversion.converter.target_patterns
+    for target in targets:
+        name = conversion.first_target.replace(targets[0], target)
+        if name in found.direct:
+            found.spare.extend(conversion.names)
+            return
+        if name in wanted:
+            found.converted[name] = conversion
+
+
+def _number(numbered: re.Pattern[str], name: str) -> int | None:
+    found = numbered.search(name)
+    return int(found[1]) if found else None
+
+
+def _skipped_prefixes(model: PreTrainedModel) -> Iterable[str]:
+    """How names begin in layers that were left out, with the base model's prefix and without."""
+    for path, module in model.named_modules():
+        if isinstance(module, PassThrough):
+            yield f"{path}."
+            yield f"{path}.".removeprefix(f"{model.base_model_prefix}.")
+
+
+def _is_of(name: str, prefixes: Collection[str]) -> bool:
+    return name.startswith(tuple(prefixes))

@@ -1,0 +1,91 @@
+"""Which files of a folder hold its weights: one, or several and a list of them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracetui.errors import InputError, bad_field
+from tracetui.models.safetensors_header import MAX_TENSORS
+from tracetui.paths import inside, read_bounded
+from tracetui.recipe.bounded import parse_json_object
+from tracetui.recipe.folder import SAFETENSORS
+from tracetui.text import visible
+
+MAX_INDEX_BYTES = 64 * 2**20
+_SINGLE, _INDEX = SAFETENSORS
+_SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
+_ELSEWHERE = {
+    "pytorch_model.bin": "is a pickle, which tracetui doesn't read; save it again as safetensors",
+    "pytorch_model.bin.index.json": "lists pickles, which tracetui doesn't read; save them again as safetensors",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """A folder's weight files."""
+
+    label: str
+    """What the weights are called in messages: the one file, or the index."""
+    present: tuple[Path, ...]
+    missing: tuple[tuple[str, int], ...] = ()
+    """The files that the index names and the folder lacks, with the number of their tensors."""
+
+    def notes(self) -> list[str]:
+        """What must be said of files that aren't there, one line each."""
+        return [
+            f"{name}: is missing, and with it {'one tensor' if count == 1 else f'{count:,} tensors'} by the index"
+            for name, count in self.missing
+        ]
+
+
+def find_shards(folder: Path) -> Shards:
+    """The weight files of a folder: model.safetensors, else those of the index, else whatever shards lie there.
+
+    Raises InputError where there are none, and for an index that is not a list of plain file names.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: {_SINGLE}: its folder doesn't exist; --weights random runs the model without it")
+    if (single := inside(folder, _SINGLE)).exists():
+        return Shards(_SINGLE, (single,))
+    if (index := inside(folder, _INDEX)).exists():
+        return _listed(folder, index)
+    if loose := sorted(path.name for path in folder.glob("model-*.safetensors") if _SHARD.fullmatch(path.name)):
+        return Shards("model-*.safetensors", tuple(inside(folder, name) for name in loose))
+    for name, problem in _ELSEWHERE.items():
+        if (folder / name).exists():
+            raise InputError(f"{folder}: {name}: {problem}, or run with --weights random")
+    raise InputError(f"{folder}: {_SINGLE}: is missing; --weights random runs the model without it")
+
+
+def _listed(folder: Path, index: Path) -> Shards:
+    counts = Counter(_weight_map(index).values())
+    paths = {}
+    for name in sorted(counts):
+        if not name.endswith(".safetensors"):
+            raise bad_field(index, "weight_map", "must name files that end in .safetensors", name)
+        try:
+            paths[name] = inside(folder, name)
+        except InputError as error:
+            raise InputError(f"{index}: weight_map: {error}") from None
+    present = tuple(path for path in paths.values() if path.exists())
+    if not present:
+        raise InputError(
+            f"{index}: weight_map: none of its {len(counts)} files is in the folder, not even {min(counts)}"
+        )
+    return Shards(_INDEX, present, tuple((name, counts[name]) for name, path in paths.items() if path not in present))
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    found = parse_json_object(read_bounded(index, MAX_INDEX_BYTES), index, most_objects=100)
+    weight_map = found.get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise bad_field(index, "weight_map", "must be a table of tensors and their files", weight_map)
+    if len(weight_map) > MAX_TENSORS:
+        raise bad_field(index, "weight_map", f"must name at most {MAX_TENSORS:,} tensors", len(weight_map))
+    for tensor, name in weight_map.items():
+        if not isinstance(name, str):
+            raise bad_field(index, f"weight_map.{visible(tensor, 80)}", "must be a file's name", name)
+    return weight_map
