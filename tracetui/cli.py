@@ -96,6 +96,9 @@ def _parser() -> argparse.ArgumentParser:
     outline.add_argument("--layout", choices=("meta", "deepseek", "hf"), help="another implementation's names beside")
     outline.add_argument("--json", action="store_true", help="for machines")
 
+    config = commands.add_parser("config", help="every field of a model's configuration, explained")
+    _add_name(config)
+
     commands.add_parser("models", help="the recipes that ship with tracetui")
 
     locate = commands.add_parser("locate", help="the folders that tracetui reads and writes")
@@ -110,7 +113,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tokenizer", metavar="PATH|NAME", help="a tokenizer file, a tiktoken encoding, or `builtin`")
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"))
     parser.add_argument("--seed", type=int, metavar="N", help="of random weights")
-    parser.add_argument("--memory", metavar="SIZE", help="weights that may stay in memory, such as 4G; default: half")
+    parser.add_argument("--memory", metavar="SIZE", help="weights that may stay in memory; default: half of what is free")
 
 
 def _add_name(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.tracer.recipes import recipe
 from tracetui.errors import InputError
 from tracetui.models.build import BuiltModel, PassThrough, build_model
 from tracetui.models.outline import outline
@@ -182,3 +183,16 @@ def test_a_failed_build_leaves_torch_as_it_was() -> None:
 @pytest.mark.parametrize("field", ["attn_implementation", "_attn_implementation", "experts_implementation"])
 def test_a_config_can_t_name_a_kernel_to_fetch(field: str) -> None:
     assert built({field: "somebody/kernel"}).config._attn_implementation in ("sdpa", "eager")
+
+
+def test_a_field_that_nobody_reads_is_named_with_what_may_be_meant() -> None:
+    notes = build_model(recipe(config={"rope_thetaa": 10.0}), torch.float32).notes
+    assert len(notes) == 1
+    assert "rope_thetaa" in notes[0]
+    assert "rope_theta may be meant" in notes[0]
+
+
+@pytest.mark.parametrize("model_type", ["bert", "roberta"])
+def test_an_encoder_is_refused(model_type: str) -> None:
+    with pytest.raises(InputError, match=f"{model_type} is an encoder"):
+        build_model(recipe(config={"model_type": model_type}), torch.float32)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from tracetui.errors import InputError, RunError
+from tracetui.models.unread import unread_fields
 from tracetui.recipe import Layers, Recipe
 from tracetui.text import size, visible
 
@@ -65,6 +66,7 @@ def build_model(recipe: Recipe, dtype: torch.dtype) -> BuiltModel:
         problem = f"transformers can't build such a model: {type(error).__name__}: {visible(str(error), 200)}"
         raise InputError(f"{recipe.origin}: config: {problem}") from error
     module.eval().requires_grad_(False)
+    _check_causal(config, recipe)
     _check_layer_count(config, recipe)
     _fill_buffers(module, recipe.origin)
     _skip_layers(module, recipe.layers, recipe.layer_count)
@@ -72,8 +74,8 @@ def build_model(recipe: Recipe, dtype: torch.dtype) -> BuiltModel:
         if isinstance(embedding, nn.Embedding):
             # It only stops gradients, and refuses tables that hold a prompt's rows alone.
             embedding.padding_idx = None
-    own_code = "auto_map" in recipe.config
-    return BuiltModel(module, config, dtype, (_OWN_CODE_NOTE,) if own_code else ())
+    own_code = (_OWN_CODE_NOTE,) if "auto_map" in recipe.config else ()
+    return BuiltModel(module, config, dtype, (*own_code, *unread_fields(recipe, config)))
 
 
 def _config(recipe: Recipe) -> PreTrainedConfig:
@@ -106,6 +108,14 @@ def _model_class(model_type: str, origin: str) -> Any:
         raise InputError(f"{origin}: model_type: transformers has no causal language model for {model_type!r}")
     package = model_type_to_module_name(model_type)
     return getattr(importlib.import_module(f"transformers.models.{package}"), name)
+
+
+def _check_causal(config: PreTrainedConfig, recipe: Recipe) -> None:
+    """An encoder's class can be built as a language model and would predict from what comes after."""
+    encoder = "is_decoder" in vars(type(config)).get("__annotations__", {}) and not config.is_decoder
+    if encoder or getattr(config, "is_encoder_decoder", False):
+        kind = visible(str(recipe.config["model_type"]), 80)
+        raise InputError(f"{recipe.origin}: model_type: {kind} is an encoder; tracetui runs causal language models")
 
 
 def _check_layer_count(config: PreTrainedConfig, recipe: Recipe) -> None:
