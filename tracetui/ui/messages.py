@@ -40,11 +40,15 @@ class JumpToModule(Message):
 
 
 class TokenChosen(Message):
-    """Look at a position of the prompt."""
+    """Look at a position of the prompt.
 
-    def __init__(self, position: int) -> None:
+    `origin` names the pane that stands there already: by the time it hears of it, it may stand further on.
+    """
+
+    def __init__(self, position: int, origin: str = "") -> None:
         super().__init__()
         self.position = position
+        self.origin = origin
 
 
 class PromptGiven(Message):

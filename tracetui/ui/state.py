@@ -71,6 +71,8 @@ class State:
     batch: int = 0
     token: int = -1
     """The position looked at; -1 for none."""
+    token_origin: str = ""
+    """The pane whose own cursor chose the position, and must not be sent there again."""
 
     @property
     def record(self) -> Record:
@@ -94,6 +96,8 @@ class State:
 
 def after(state: State, event: Event) -> State:
     """The state once an event of the session has arrived."""
+    if state.phase is Phase.STARTING and _of_an_earlier_run(event):
+        return state
     match event:
         case Preparing(what):
             return replace(state, phase=Phase.PREPARING, what=what)
@@ -114,6 +118,13 @@ def after(state: State, event: Event) -> State:
         case Failed(error, log):
             failed = replace(state, error=error, log=log)
             return _arrived(failed, Phase.FAILED, len(state.trace) if state.under_way else state.frontier)
+
+
+def _of_an_earlier_run(event: Event) -> bool:
+    """Whether an event that comes before Started can only be the last word of the run before."""
+    if isinstance(event, Finished):
+        return event.trace is not EMPTY_TRACE
+    return isinstance(event, Progress | Advanced | Stopped)
 
 
 def _started(state: State, trace: Trace, plan: MemoryPlan) -> State:
@@ -168,10 +179,10 @@ def layer_backward(state: State) -> int:
     return layer_back(state.trace.records[: state.frontier], state.cursor)
 
 
-def token_moved(state: State, by: int) -> State:
+def token_moved(state: State, by: int, origin: str = "") -> State:
     """The token cursor moved within the prompt; from nowhere it enters at the end it comes from."""
     count = len(state.tokens)
     if not count:
         return state
     start = state.token if state.token >= 0 else (-1 if by > 0 else count)
-    return replace(state, token=max(0, min(count - 1, start + by)))
+    return replace(state, token=max(0, min(count - 1, start + by)), token_origin=origin)

@@ -144,10 +144,10 @@ class DebuggerScreen(PanesScreen):
 
     @on(TokenChosen)
     def _choose_token(self, message: TokenChosen) -> None:
-        self._set_token(message.position - self.state.token)
+        self._set_token(message.position - self.state.token, message.origin)
 
-    def _set_token(self, by: int) -> None:
-        self._driver.state = token_moved(self.state, by)
+    def _set_token(self, by: int, origin: str = "") -> None:
+        self._driver.state = token_moved(self.state, by, origin)
         self._refresh()
 
     def action_step(self, step: str) -> None:

@@ -27,6 +27,7 @@ from tracetui.views.heatmap_axes import Axis
 from tracetui.views.pyramid import Kind as Scale
 
 NAMES = {"scores": "before mask", "masked": "masked", "probs": "probabilities"}
+ORIGIN = "attention"
 _INPUTS = ("k", "v", "mask", "sinks")
 
 
@@ -44,7 +45,7 @@ class Attention:
 class AttentionPane(Vertical):
     """The call at the cursor, else the last one before it."""
 
-    state: reactive[State] = reactive(State())
+    state: reactive[State] = reactive(State(), repaint=False)
     kind: reactive[Kind] = reactive[Kind]("probs")
 
     class Read(Message):
@@ -65,7 +66,9 @@ class AttentionPane(Vertical):
 
     def watch_state(self, old: State, state: State) -> None:
         moved = state.cursor != old.cursor or state.trace is not old.trace or state.frontier != old.frontier
-        if state.token != old.token and state.token >= 0:
+        if state.trace is not old.trace and state.under_way:
+            self.query_one(Heatmap).place(0, 0)
+        if state.token != old.token and state.token >= 0 and state.token_origin != ORIGIN:
             self._show_row(state.token)
         if self.is_mounted and (moved or state.head != old.head or state.batch != old.batch):
             look(self, "attention", partial(_read, state, self.kind))
@@ -94,13 +97,14 @@ class AttentionPane(Vertical):
     def _choose_token(self, message: Heatmap.CursorMoved) -> None:
         """A crosshair moved onto a query takes the token cursor along."""
         message.stop()
-        if message.heatmap.data.rows.length == len(self.state.tokens) and message.row != self.state.token:
-            self.post_message(TokenChosen(message.row))
+        heatmap, row = message.heatmap, message.row
+        if row == heatmap.cursor[0] != self.state.token and heatmap.data.rows.length == len(self.state.tokens):
+            self.post_message(TokenChosen(row, ORIGIN))
 
     def _show_row(self, row: int) -> None:
         heatmap = self.query_one(Heatmap)
         if heatmap.data.rows.length == len(self.state.tokens):
-            heatmap.cursor = row, heatmap.cursor[1]
+            heatmap.place(row, heatmap.cursor[1])
 
     @on(Read)
     def _show(self, message: Read) -> None:

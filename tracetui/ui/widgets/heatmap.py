@@ -125,6 +125,12 @@ class Heatmap(Widget, can_focus=True):
             self.set_reactive(Heatmap.cursor, self.validate_cursor(self.cursor))
         self.redraw()
 
+    def place(self, row: int, column: int) -> None:
+        """Put the crosshair on a cell without telling anybody: whoever asks knows."""
+        self.set_reactive(Heatmap.cursor, self.validate_cursor((row, column)))
+        if not self._data.empty:
+            self._repaint_crosshair()
+
     def redraw(self) -> None:
         self._drawn_for = None
         self.refresh()

@@ -19,14 +19,14 @@ from tracetui.ui.planes import Plane, plane_of
 from tracetui.ui.reader import look
 from tracetui.ui.state import State
 from tracetui.ui.widgets.summary import Reading, Summary, read
-from tracetui.ui.widgets.value_grid import Subject, ValueGrid
+from tracetui.ui.widgets.value_grid import ORIGIN, Subject, ValueGrid
 from tracetui.ui.widgets.welcome import Welcome
 
 
 class TensorPane(Vertical):
     """Everything that can be seen of the record under the cursor."""
 
-    state: reactive[State] = reactive(State())
+    state: reactive[State] = reactive(State(), repaint=False)
 
     class Read(Message):
         def __init__(self, reading: Reading) -> None:
@@ -57,7 +57,7 @@ class TensorPane(Vertical):
             look(self, "tensor", partial(_read, state))
         if fresh or state.head != old.head or state.batch != old.batch:
             self._show_plane()
-        if state.token != old.token and state.token >= 0:
+        if state.token != old.token and state.token >= 0 and state.token_origin != ORIGIN:
             self.query_one(ValueGrid).show_row(state.token)
 
     def copied(self) -> str:

@@ -26,6 +26,7 @@ from tracetui.views.values import Window, capacity, values_table
 
 _MARGIN_ROWS, _MARGIN_COLUMNS = 64, 32
 _TOKEN_AXES = ("T", "S")
+ORIGIN = "values"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -84,7 +85,9 @@ class ValueGrid(Canvas, can_focus=True):
         self._corner = (0, 0)
 
     def show_subject(self, subject: Subject) -> None:
-        """Another matrix; the cell stays as far as it exists."""
+        """Another matrix; the cell stays as far as it exists, but for another prompt."""
+        if subject.trace.tokens != self._subject.trace.tokens:
+            self.cell = (0, 0)
         self._subject, self._asked = subject, NO_CHUNK
         self._place(*self.cell)
         self.set_timer(PATIENCE, self._paint_without)
@@ -142,7 +145,7 @@ class ValueGrid(Canvas, can_focus=True):
             _into_view(self._corner[1], self.cell[1], columns, width),
         )
         if tell and self._subject.plane.rows.name in _TOKEN_AXES:
-            self.post_message(TokenChosen(self.cell[0]))
+            self.post_message(TokenChosen(self.cell[0], ORIGIN))
         self._ask()
         if self._chunk.subject is self._subject:
             self.repaint()

@@ -1,0 +1,62 @@
+"""Keys that come faster than the screen answers: each of them counts."""
+
+from __future__ import annotations
+
+import pytest
+from textual import events
+
+from tests.ui.driving import Driven, driven
+from tracetui.ui.widgets.heatmap import Heatmap
+from tracetui.ui.widgets.value_grid import ValueGrid
+
+
+async def burst(it: Driven, *keys: str) -> None:
+    """All keys at once, as a held key over a slow line sends them."""
+    for key in keys:
+        it.app.post_message(events.Key(key, key if len(key) == 1 else None))
+    await it.settle()
+    await it.settle()
+
+
+@pytest.mark.parametrize(
+    ("keys", "cell", "token"),
+    [
+        (("down",) * 5, (5, 0), 5),
+        (("j",) * 3, (3, 0), 3),
+        (("down", "down", "right", "down", "up", "right"), (2, 2), 2),
+        (("right",) * 5, (0, 5), 0),
+        (("greater_than_sign",) * 3, (2, 0), 2),
+        (("greater_than_sign",) * 5 + ("less_than_sign",) * 2, (2, 0), 2),
+    ],
+)
+async def test_every_press_moves_the_crosshair(keys: tuple[str, ...], cell: tuple[int, int], token: int) -> None:
+    async with driven() as it:
+        await it.press("enter", "c", "3")
+        await burst(it, *keys)
+        assert (it.screen.query_one(Heatmap).cursor, it.state.token) == (cell, token)
+
+
+async def test_every_press_moves_the_value_cell() -> None:
+    async with driven() as it:
+        await it.press("enter", "2")
+        await burst(it, *["down"] * 5, *["right"] * 3, "up")
+        assert (it.screen.query_one(ValueGrid).cell, it.state.token) == ((4, 3), 4)
+        await burst(it, *["greater_than_sign"] * 3)
+        assert (it.screen.query_one(ValueGrid).cell, it.state.token) == ((7, 3), 7)
+
+
+async def test_every_press_changes_the_head() -> None:
+    async with driven() as it:
+        await it.press("enter", "c", "3")
+        await burst(it, *["right_square_bracket"] * 3, "left_square_bracket")
+        assert it.state.head == 2
+
+
+async def test_a_new_prompt_puts_both_cursors_at_the_start() -> None:
+    async with driven() as it:
+        await it.press("enter", "c", "3")
+        await burst(it, "down", "down", "right", "right")
+        await it.press("r", "x", "enter", "c")
+        assert it.screen.query_one(Heatmap).cursor == (0, 0)
+        assert it.screen.query_one(ValueGrid).cell == (0, 0)
+        assert it.state.token == -1
