@@ -113,7 +113,9 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tokenizer", metavar="PATH|NAME", help="a tokenizer file, a tiktoken encoding, or `builtin`")
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"))
     parser.add_argument("--seed", type=int, metavar="N", help="of random weights")
-    parser.add_argument("--memory", metavar="SIZE", help="weights that may stay in memory; default: half of what is free")
+    parser.add_argument(
+        "--memory", metavar="SIZE", help="weights that may stay in memory; default: half of what is free"
+    )
 
 
 def _add_name(parser: argparse.ArgumentParser) -> None:

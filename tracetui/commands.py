@@ -86,6 +86,17 @@ def outline(said: Namespace) -> int:
     return 0
 
 
+def config(said: Namespace) -> int:
+    """Explain a configuration: every field, its meaning, the shapes that it decides, contradictions."""
+    recipe = load_recipe(said.model)
+    from tracetui.models.config_report import read_config
+    from tracetui.views.config_lines import config_lines
+
+    for line in config_lines(read_config(recipe)):
+        print(line)
+    return 0
+
+
 def locate(said: Namespace) -> int:
     """Name a folder; for themes the shipped one first, then the user's own."""
     own = paths.config_dir()

@@ -1,0 +1,120 @@
+"""What a configuration's fields are said to decide is what a model built otherwise has otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from tests.models.test_checkpoint_tree import TINY, recipe
+from tracetui.models.build import build_model
+from tracetui.models.config_report import read_config
+from tracetui.recipe import Layers, Recipe, load_recipe
+from tracetui.recipe.fields.field import ConfigField, ConfigReport, Origin
+
+
+def report(**fields: Any) -> ConfigReport:
+    config = {**TINY, "model_type": "llama", **fields}
+    return read_config(Recipe("r", "R", "r.toml", config, Layers(0, 2)))
+
+
+def field(found: ConfigReport, name: str) -> ConfigField:
+    (one,) = [one for one in found.fields if one.name == name]
+    return one
+
+
+def decided(found: ConfigReport, name: str) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+    return {shape.name: (shape.shape, shape.axes) for shape in field(found, name).decides.shapes}
+
+
+def test_every_field_says_the_shapes_that_it_decides() -> None:
+    found = read_config(recipe("deepseek_v3"))
+    assert decided(found, "q_lora_rank") == {
+        "self_attn.q_a_proj.weight": ((20, 32), (0,)),
+        "self_attn.q_a_layernorm.weight": ((20,), (0,)),
+        "self_attn.q_b_proj.weight": ((4 * (8 + 4), 20), (1,)),
+    }
+    assert decided(found, "moe_intermediate_size") == {
+        f"mlp.{part}.{name}.weight": (shape, (axis,))
+        for part in ("experts.N", "shared_experts")
+        for name, shape, axis in (("gate_proj", (16, 32), 0), ("up_proj", (16, 32), 0), ("down_proj", (32, 16), 1))
+    }
+    experts = decided(found, "n_routed_experts")
+    assert experts.pop("mlp.gate.weight") == ((8, 32), (0,))
+    assert experts.pop("mlp.gate.e_score_correction_bias") == ((8,), (0,))
+    assert {name: axes for name, (_, axes) in experts.items()} == {
+        f"mlp.experts.N.{name}.weight": () for name in ("gate_proj", "up_proj", "down_proj")
+    }
+    assert not decided(found, "num_experts_per_tok")
+    assert not decided(found, "n_group")
+    dense = field(found, "first_k_dense_replace").decides
+    assert not dense.shapes
+    assert "mlp.gate_proj.weight" in (*dense.placed, *dense.present)
+    assert field(found, "num_hidden_layers").decides.placed == ("whole layers",)
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen2_moe", "deepseek_v3", "gemma2"])
+def test_no_shape_is_said_that_the_model_does_not_have(family: str) -> None:
+    """Every decided shape is that of a tensor, one number of which is the field's own or made from it."""
+    from tracetui.analysis.checkpoint import every_tensor
+    from tracetui.models.checkpoint_tree import checkpoint_tree
+
+    tree = checkpoint_tree(build_model(recipe(family), torch.float32).module)
+    shapes = {tensor.shape for _, tensor in every_tensor(tree)}
+    found = read_config(recipe(family))
+    hidden = decided(found, "hidden_size")
+    assert {name for name, _ in every_tensor(tree) if "embed_tokens" in name} <= set(hidden)
+    for one in found.fields:
+        for shape in one.decides.shapes:
+            assert shape.shape in shapes, (one.name, shape)
+            assert all(0 <= axis < len(shape.shape) for axis in shape.axes)
+    assert all(name in {one.name for one in found.fields} for name in recipe(family).config)
+
+
+def test_switches_say_what_is_there_with_them() -> None:
+    found = report(tie_word_embeddings=True)
+    assert field(found, "tie_word_embeddings").decides.present == ("lm_head.weight",)
+    assert len(field(found, "attention_bias").decides.present) == 4
+    assert field(found, "use_cache").decides.present == ()
+
+
+def test_where_a_value_comes_from_is_told() -> None:
+    found = report(rope_theta=5e5, flavour="sweet\x1b", num_nonsense=3)
+    origins = {one.name: one.origin for one in found.fields}
+    assert origins["hidden_size"] == origins["rope_parameters.rope_theta"] == Origin.GIVEN
+    assert origins["mlp_bias"] == origins["rope_parameters.rope_type"] == Origin.DEFAULT
+    assert origins["flavour"] == origins["num_nonsense"] == Origin.UNDECLARED
+    assert field(found, "flavour").explanation == ""
+    assert field(read_config(recipe("deepseek_v3")), "qk_head_dim").origin == Origin.DERIVED
+
+
+def test_a_value_that_the_class_changes_is_told_with_the_file_s_own() -> None:
+    found = field(read_config(load_recipe("qwen2-moe-57b-a14b")), "sliding_window")
+    assert (found.value, found.said) == (0, 65536)
+
+
+def test_fields_without_words_of_ours_have_transformers_own() -> None:
+    found = read_config(recipe("gemma2"))
+    one = field(found, "query_pre_attn_scalar")
+    assert one.source == "transformers"
+    assert one.explanation
+    assert field(found, "hidden_size").source == ""
+
+
+def test_contradictions_are_part_of_the_report() -> None:
+    found = report(architectures=["MistralForCausalLM"], eos_token_id=89, bos_token_id=90, vocab_size=90)
+    assert found.contradictions == (
+        "bos_token_id: 90 is no token, vocab_size is 90",
+        "architectures: says MistralForCausalLM, model_type makes it a LlamaForCausalLM",
+    )
+    assert report().contradictions == ()
+
+
+@pytest.mark.parametrize("name", ["deepseek-v3", "deepseek-v3-mini", "qwen2-moe-57b-a14b", "llama3-2layer"])
+def test_the_shipped_recipes_contradict_nothing_and_are_explained_throughout(name: str) -> None:
+    found = read_config(load_recipe(name))
+    assert found.contradictions == ()
+    assert not [one.name for one in (*found.params, *found.fields) if not one.explanation]
+    assert not [one.name for one in found.fields if one.source]
+    assert bool(found.params) == (name == "llama3-2layer")

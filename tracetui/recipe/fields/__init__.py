@@ -1,0 +1,1 @@
+"""What the fields of a configuration mean, and where they contradict each other."""
