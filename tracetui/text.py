@@ -18,6 +18,8 @@ def visible(foreign: str, limit: int = 400) -> str:
     The result carries no character that a terminal acts on, at most `_MAX_MARKS` combining marks in
     a row, and stands for at most `limit` characters. It is not markup-safe: the UI wraps it in Content.
     """
+    if len(foreign) <= limit and foreign.isascii() and foreign.isprintable():
+        return foreign
     return _shown(foreign, limit, _visible_char)
 
 

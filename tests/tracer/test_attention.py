@@ -43,7 +43,7 @@ def test_the_result_is_that_of_the_stock_kernel_bit_for_bit(
     np.testing.assert_array_equal(record_call(model, **inputs(), use_cache=False)["logits"], stock.numpy())
 
 
-@pytest.mark.parametrize("build", [tiny_llama, tiny_mistral, tiny_gemma2])
+@pytest.mark.parametrize("build", [tiny_llama, tiny_mistral, tiny_gemma2, tiny_gpt_oss])
 def test_probabilities_are_those_of_eager_attention(build: Callable[[], Any]) -> None:
     model = build()
     trace = record_call(model, **padded(), use_cache=False)
@@ -58,7 +58,7 @@ def test_probabilities_are_those_of_eager_attention(build: Callable[[], Any]) ->
             np.testing.assert_allclose(found.matrix("probs", head, 1)[3:], expected[1, head, 3:].numpy(), atol=1e-6)
 
 
-@pytest.mark.parametrize("build", [tiny_llama, tiny_mistral, tiny_gemma2])
+@pytest.mark.parametrize("build", [tiny_llama, tiny_mistral, tiny_gemma2, tiny_gpt_oss])
 def test_probabilities_times_values_are_each_heads_output(build: Callable[[], Any]) -> None:
     trace = record_call(build(), input_ids=prompt(), use_cache=False)
     for layer in range(2):
@@ -109,9 +109,20 @@ def test_a_mask_is_recorded_as_passed_and_once_for_all_layers() -> None:
     assert trace.value(first) is trace.value(second)
 
 
-def test_a_softcap_goes_to_the_kernel_that_knows_it() -> None:
+def test_a_softcap_goes_to_the_kernel_that_knows_it_and_hides_the_future_still() -> None:
     model = tiny_gemma2()
+    with torch.no_grad():
+        eager = model(input_ids=prompt(), use_cache=False).logits
     model.config._attn_implementation = "sdpa"
-    found = view(record_call(model, input_ids=prompt(), use_cache=False), 0)
+    trace = record_call(model, input_ids=prompt(), use_cache=False)
+    found = view(trace, 0)
     assert (found.call.kernel, found.call.softcap) == ("eager", 2.0)
     assert np.abs(found.matrix("scores", 0)).max() <= 2.0
+    np.testing.assert_array_equal(trace["logits"], eager.numpy())
+
+
+def test_a_sink_takes_its_share() -> None:
+    trace = record_call(tiny_gpt_oss(), input_ids=prompt(), use_cache=False)
+    sums = view(trace, 0).matrix("probs", 1).sum(axis=1)
+    assert (sums < 0.999).all()
+    assert trace["model.layers.0.self_attn:sinks"].shape == (4,)

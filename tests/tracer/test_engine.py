@@ -73,6 +73,12 @@ def test_after_a_run_only_what_fits_the_budget_stays() -> None:
         assert all(placeholders(engine.runnable.weights))
 
 
+@pytest.fixture
+def _every_block_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tracetui.tracer.engine.NOTICE_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("_every_block_told")
 def test_a_second_prompt_makes_no_resident_weight_again() -> None:
     events: list[Event] = []
     engine = Engine(recipe(memory=2**40), events.append)
@@ -102,6 +108,7 @@ def test_a_run_left_at_any_record_can_be_run_again(at: int) -> None:
     assert_same(engine.run(tokens, "hello world", Gate()), trace_recipe(recipe(), prompt="hello world"))
 
 
+@pytest.mark.usefixtures("_every_block_told")
 def test_a_run_can_be_left_while_weights_are_made() -> None:
     gate = Gate()
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.tracer.recipes import recipe
+from tracetui.analysis.prediction import next_tokens
 from tracetui.recipe import Recipe
 from tracetui.session import Event, Failed, Finished, Prepared, Started, Stopped, until_end, until_first
 from tracetui.trace.stepping import Step, ahead, target
@@ -148,6 +149,36 @@ def test_pausing_stops_at_the_next_record() -> None:
         assert gone_far.wait(30)
         driver.session.pause()
         assert driver.wait(Stopped).frontier < 60
+
+
+def test_pausing_right_after_letting_go_stops_at_the_next_record() -> None:
+    with driven() as driver:
+        driver.begin()
+        driver.session.advance(until_end)
+        driver.session.pause()
+        event = driver.wait_for_either(Stopped, Finished)
+        assert isinstance(event, Finished) or event.frontier > 1
+
+
+def test_a_prompt_cancelled_before_it_began_is_told_as_cancelled() -> None:
+    with driven() as driver:
+        driver.begin()
+        driver.session.start("another", until_end)
+        driver.session.cancel()
+        while (finished := driver.wait(Finished)).trace.records:
+            pass
+        assert finished.cancelled
+
+
+def test_the_next_tokens_have_their_text_where_the_model_waits_at_the_logits() -> None:
+    with driven() as driver:
+        driver.session.start(PROMPT, lambda record: record.site == "logits")
+        driver.wait(Stopped)
+        assert driver.trace is not None
+        waiting = next_tokens(driver.trace, 5)
+        assert all(prediction.token.bytes for prediction in waiting if prediction.token.id < 4000)
+        driver.session.advance(until_end)
+        assert next_tokens(driver.wait(Finished).trace, 5) == waiting
 
 
 def test_a_prompt_that_is_refused_leaves_the_session_ready() -> None:

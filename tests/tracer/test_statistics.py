@@ -65,6 +65,15 @@ def test_of_a_large_finite_value_whose_square_is_not() -> None:
     check(torch.full((2048,), 3e38))
 
 
+@pytest.mark.parametrize("value", [123.456, 0.1, -7.0, 9e17, 1e-30])
+def test_of_a_constant(value: float) -> None:
+    check(torch.full((4096,), value))
+
+
+def test_of_very_small_values() -> None:
+    check(torch.randn(5000, generator=torch.Generator().manual_seed(1)) * 1e-22)
+
+
 @pytest.mark.parametrize("shape", [(0,), (2, 0, 3)])
 def test_of_nothing(shape: tuple[int, ...]) -> None:
     assert of_tensor(torch.empty(shape)).numel == 0

@@ -32,6 +32,8 @@ class AttentionView:
     mask: Record | None
     """`…:mask`, [B,1 or H,T,S]; None when none was passed."""
     call: AttentionCall
+    sinks: Record | None = None
+    """`…:sinks`, [H]: a logit per head that takes its share of the softmax and gives nothing."""
 
     @property
     def site(self) -> str:
@@ -56,13 +58,20 @@ class AttentionView:
     def matrix(self, kind: Kind, head: int, batch: int = 0) -> Matrix:
         """One head's [T,S] in float32: scaled scores, the same with hidden cells -inf, or softmax's rows.
 
-        A row that is hidden whole has probabilities 0.
+        A row that is hidden whole has probabilities 0; where there is a sink, rows sum to less than 1.
         """
         scores = self._scores(head, batch)  # [T,S]
         if kind == "scores":
             return scores
         masked = self._masked(scores, head, batch)  # [T,S]
-        return masked if kind == "masked" else softmax(masked)
+        return masked if kind == "masked" else self._probabilities(masked, head)
+
+    def _probabilities(self, masked: Matrix, head: int) -> Matrix:
+        if self.sinks is None:
+            return softmax(masked)
+        sink = np.float32(self.trace.value(self.sinks).read((head,)))
+        column = np.full((len(masked), 1), sink, dtype=np.float32)  # [T,1]
+        return softmax(np.concatenate((masked, column), axis=1))[:, :-1]  # [T,S]
 
     def _scores(self, head: int, batch: int) -> Matrix:
         q = self.trace.value(self.query).read((batch, head)).astype(np.float32)  # [T,K]
@@ -99,7 +108,8 @@ def _view(trace: Trace, path: str, record: Record) -> AttentionView | None:
     query, key = trace.find(f"{path}:q{at}"), trace.find(f"{path}:k{at}")
     if query is None or key is None or query.key not in trace.attention:
         return None
-    return AttentionView(trace, query, key, trace.find(f"{path}:mask{at}"), trace.attention[query.key])
+    mask, sinks = trace.find(f"{path}:mask{at}"), trace.find(f"{path}:sinks{at}")
+    return AttentionView(trace, query, key, mask, trace.attention[query.key], sinks)
 
 
 def causal(scores: Matrix) -> Matrix:

@@ -107,7 +107,7 @@ def _check_tensor(name: str, layout: object, path: Path) -> None:
         raise bad_field(path, shown, f"must be a tensor, got a dict of {len(layout)}; save that dict alone as the file")
     if not isinstance(layout, TensorLayout):
         raise bad_field(path, shown, f"must be a tensor, got {_kind(layout)}")
-    sizes = (layout.offset, layout.storage.numel, *layout.shape, *layout.strides)
+    sizes = (layout.offset, layout.storage.numel, layout.numel, *layout.shape, *layout.strides)
     if len(layout.shape) != len(layout.strides) or len(layout.shape) > _MAX_AXES or not all(map(_is_size, sizes)):
         raise bad_field(path, shown, "its shape, strides or offset make no tensor")
     if layout.reach > layout.storage.numel:

@@ -79,8 +79,12 @@ class Trace:
 
     def closed(self) -> Trace:
         """The same records, unchanging from now on: of a run that was left, or of one that waits."""
-        count = len(self.records)
-        return replace(self, records=tuple(self.records[:count]), values=tuple(self.values[:count]))
+        # Values are appended first, so a record that is there has its value.
+        records = tuple(self.records)
+        values = tuple(self.values[: len(records)])
+        keys = {record.key for record in records}
+        attention = {key: call for key, call in dict(self.attention).items() if key in keys}
+        return replace(self, records=records, values=values, attention=attention, vocabulary=dict(self.vocabulary))
 
     def token(self, token_id: int) -> Token:
         """The token of an id, without bytes if the trace doesn't know it."""

@@ -43,6 +43,6 @@ def keep_freed_memory() -> bool:
 
 
 def give_back_memory() -> None:
-    """Return what is kept but unused to the system; called when a trace was dropped."""
+    """Return what is kept but unused to the system."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

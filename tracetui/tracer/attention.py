@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -22,23 +23,55 @@ from transformers.masking_utils import eager_mask, sdpa_mask
 from tracetui.trace.record import AttentionCall
 
 _NAMES = {"sdpa": "tracetui_sdpa", "eager": "tracetui_eager"}
+_INTERFACE = "ALL_ATTENTION_FUNCTIONS"
+"""What a modelling file of transformers imports whose attention goes through the interface."""
 _watching = threading.local()
 
 Output = tuple[torch.Tensor, torch.Tensor | None]
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class KernelCall:
+    """What an attention kernel is given: q [B,H,T,K], k [B,G,S,K], v [B,G,S,Kv], mask [B,1 or H,T,S] or None."""
+
+    module: nn.Module
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+    mask: torch.Tensor | None
+    arguments: dict[str, Any]
+
+    @property
+    def sinks(self) -> torch.Tensor | None:
+        """One logit per head [H] that takes part in the softmax and has no value."""
+        sinks: torch.Tensor | None = self.arguments.get("s_aux")
+        return sinks
+
+    @property
+    def causal(self) -> bool:
+        """Whether queries may not look ahead where no mask says so."""
+        said = self.arguments.get("is_causal")
+        return bool(getattr(self.module, "is_causal", True) if said is None else said)
+
+    def described(self, kernel: str) -> AttentionCall:
+        """The call's parameters as a trace keeps them."""
+        scale = self.arguments.get("scaling")
+        return AttentionCall(
+            scale=float(self.query.shape[-1] ** -0.5 if scale is None else scale),
+            is_causal=kernel == "sdpa" and self.causal and self.mask is None and self.query.shape[2] > 1,
+            kernel=kernel,
+            softcap=self.arguments.get("softcap"),
+            sliding_window=self.arguments.get("sliding_window"),
+            heads=self.query.shape[1],
+            kv_heads=self.key.shape[1],
+        )
+
+
 class Witness(Protocol):
     """Who is told of a kernel's call."""
 
-    def attention_inputs(
-        self,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        mask: torch.Tensor | None,
-        call: AttentionCall,
-    ) -> None:
-        """q [B,H,T,K], k [B,G,S,K], v [B,G,S,Kv], mask [B,1 or H,T,S] or None, before the kernel runs."""
+    def attention_inputs(self, call: KernelCall, described: AttentionCall) -> None:
+        """What the kernel is about to receive."""
         ...
 
     def attention_heads(self, heads: torch.Tensor) -> None:
@@ -65,7 +98,13 @@ def witnessed(model: nn.Module, witness: Witness) -> Iterator[None]:
 
 
 def _configs(model: nn.Module) -> list[Any]:
-    """The different configurations that the model's modules read, outermost last: setting it sets those inside."""
+    """The different configurations that the model's modules read, outermost last: setting it sets those inside.
+
+    None of a model whose attention is its own: it may read the kernel's name too, and leave the mask out for one that
+    it doesn't know.
+    """
+    if not any(hasattr(sys.modules.get(type(module).__module__), _INTERFACE) for module in model.modules()):
+        return []
     found: dict[int, Any] = {}
     for module in model.modules():
         # Not getattr: nn.Module's own is slow where there is none.
@@ -83,12 +122,11 @@ def _sdpa(
     attention_mask: torch.Tensor | None,
     **kwargs: Any,
 ) -> Output:
-    told = {name for name, given in kwargs.items() if given is not None}
-    if told & {"softcap", "s_aux"}:
-        # sdpa refuses a softcap and silently leaves sinks out; the model's own function knows both.
-        additive = _additive(attention_mask, query)
-        return _eager(module, query, key, value, additive, **kwargs)
-    return _run("sdpa", sdpa_attention_forward, module, query, key, value, attention_mask, kwargs)
+    call = KernelCall(module, query, key, value, attention_mask, kwargs)
+    if kwargs.get("softcap") is None and call.sinks is None:
+        return _run("sdpa", sdpa_attention_forward, call)
+    # sdpa refuses a softcap and silently leaves sinks out; the model's own function knows both.
+    return _run("eager", _own_forward(module), replace(call, mask=_additive(call)))
 
 
 def _eager(
@@ -99,56 +137,32 @@ def _eager(
     attention_mask: torch.Tensor | None,
     **kwargs: Any,
 ) -> Output:
-    own = sys.modules[type(module).__module__].eager_attention_forward
-    return _run("eager", own, module, query, key, value, attention_mask, kwargs)
+    return _run("eager", _own_forward(module), KernelCall(module, query, key, value, attention_mask, kwargs))
 
 
-def _run(
-    kernel: str,
-    forward: Any,
-    module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    mask: torch.Tensor | None,
-    kwargs: dict[str, Any],
-) -> Output:
+def _own_forward(module: nn.Module) -> Any:
+    return sys.modules[type(module).__module__].eager_attention_forward
+
+
+def _run(kernel: str, forward: Any, call: KernelCall) -> Output:
     witness: Witness | None = getattr(_watching, "witness", None)
     if witness is not None:
-        witness.attention_inputs(query, key, value, mask, _call(kernel, module, query, key, mask, kwargs))
-    output: Output = forward(module, query, key, value, mask, **kwargs)
+        witness.attention_inputs(call, call.described(kernel))
+    output: Output = forward(call.module, call.query, call.key, call.value, call.mask, **call.arguments)
     if witness is not None:
         witness.attention_heads(output[0].transpose(1, 2))  # [B,T,H,Kv] -> [B,H,T,Kv]
     return output
 
 
-def _call(
-    kernel: str,
-    module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    mask: torch.Tensor | None,
-    kwargs: dict[str, Any],
-) -> AttentionCall:
-    scale = kwargs.get("scaling")
-    said = kwargs.get("is_causal")
-    causal = bool(getattr(module, "is_causal", True) if said is None else said)
-    return AttentionCall(
-        scale=float(query.shape[-1] ** -0.5 if scale is None else scale),
-        is_causal=kernel == "sdpa" and causal and mask is None and query.shape[2] > 1,
-        kernel=kernel,
-        softcap=kwargs.get("softcap"),
-        sliding_window=kwargs.get("sliding_window"),
-        heads=query.shape[1],
-        kv_heads=key.shape[1],
-    )
-
-
-def _additive(mask: torch.Tensor | None, query: torch.Tensor) -> torch.Tensor | None:
+def _additive(call: KernelCall) -> torch.Tensor | None:
+    """The mask as eager attention adds it; sdpa's is boolean, and absent where plain causality is meant."""
+    mask, (queries, keys) = call.mask, (call.query.shape[2], call.key.shape[2])
+    if mask is None and call.causal and queries > 1:
+        mask = torch.ones(1, 1, queries, keys, dtype=torch.bool).tril(keys - queries)  # [1,1,T,S]
     if mask is None or mask.dtype is not torch.bool:
         return mask
-    hidden = torch.finfo(query.dtype).min
-    return torch.zeros(mask.shape, dtype=query.dtype).masked_fill_(~mask, hidden)  # [B,1,T,S]
+    hidden = torch.finfo(call.query.dtype).min
+    return torch.zeros(mask.shape, dtype=call.query.dtype).masked_fill_(~mask, hidden)  # [B,1,T,S]
 
 
 AttentionInterface.register(_NAMES["sdpa"], _sdpa)

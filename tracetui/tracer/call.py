@@ -20,4 +20,4 @@ def record_call(model: nn.Module, *args: object, **kwargs: object) -> Trace:
     recorder = Recorder(RunInfo(model=type(model).__name__), tokens, Gate().arrived)
     with torch.no_grad(), Watch(model, recorder):
         model(*args, **kwargs)
-    return recorder.finished({})
+    return recorder.finished()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -18,13 +19,17 @@ from tracetui.recipe import Recipe
 from tracetui.session import Event, MemoryPlan, Prepared, Progress, Started
 from tracetui.trace.record import Token
 from tracetui.trace.trace import RunInfo, Trace
+from tracetui.trace.value import Value
 from tracetui.tracer.allocator import give_back_memory, settle
-from tracetui.tracer.gate import Gate
+from tracetui.tracer.gate import NOTICE_SECONDS, Gate
 from tracetui.tracer.recorder import Recorder
 from tracetui.tracer.watch import Watch
 
 PREDICTIONS = 100
 """Tokens whose text a trace carries with its logits."""
+
+_LARGE = 2**24
+"""Bytes of a tensor whose beginning and end are always told."""
 
 Emit = Callable[[Event], None]
 
@@ -39,6 +44,12 @@ class Engine:
         self._base = memory.own_bytes()
         self.prepared = Prepared(outline(self.runnable.built.module), self.runnable.tokenizer.name, self.runnable.notes)
 
+    def encode(self, prompt: str) -> list[Token]:
+        """The tokens of a prompt, the one that begins a text before them. Raises InputError if it is empty."""
+        if not prompt:
+            raise InputError("prompt: is empty; type some text")
+        return self.runnable.tokenizer.encode(prompt)
+
     def run(self, tokens: Sequence[Token], prompt: str, gate: Gate) -> Trace:
         """One pass over a prompt; returns when it ends.
 
@@ -47,7 +58,7 @@ class Engine:
         """
         self._check(tokens)
         plan = self.plan(len(tokens))
-        recorder = Recorder(self._run_info(prompt), (tuple(tokens),), gate.arrived)
+        recorder = Recorder(self._run_info(prompt), (tuple(tokens),), gate.arrived, self._name_predictions)
         self._emit(Started(recorder.trace, plan))
         input_ids = torch.tensor([[token.id for token in tokens]])  # [B,T]
         model = self.runnable.built.module
@@ -59,7 +70,7 @@ class Engine:
             ),
         ):
             model(input_ids=input_ids, use_cache=False)
-        return recorder.finished(self._vocabulary(recorder.trace))
+        return recorder.finished()
 
     def plan(self, tokens: int) -> MemoryPlan:
         """The memory that a prompt of so many tokens needs. Raises InputError if the machine hasn't that much."""
@@ -75,17 +86,24 @@ class Engine:
 
     def _check(self, tokens: Sequence[Token]) -> None:
         config = self.runnable.built.config
-        if not any(not token.special for token in tokens):
-            raise InputError("prompt: is empty; type some text")
+        if not tokens:
+            raise InputError("prompt: has no tokens")
         check_ids([token.id for token in tokens], config.vocab_size)
         longest = getattr(config, "max_position_embeddings", None)
         if longest and len(tokens) > longest:
             raise InputError(f"prompt: has {len(tokens):,} tokens, and the model takes at most {longest:,}")
 
     def _making(self, gate: Gate) -> Callable[[str, int, int], None]:
+        """Looks for a cancelled run at every block, and tells of the large tensors a few times a second."""
+        next_notice = 0.0
+
         def making(name: str, done: int, total: int) -> None:
+            nonlocal next_notice
             gate.check()
-            self._emit(Progress(name, done, total))
+            now = time.perf_counter()
+            if now >= next_notice or (total >= _LARGE and done in (0, total)):
+                next_notice = now + NOTICE_SECONDS
+                self._emit(Progress(name, done, total))
 
         return making
 
@@ -108,11 +126,10 @@ class Engine:
             notes=self.runnable.notes,
         )
 
-    def _vocabulary(self, trace: Trace) -> dict[int, Token]:
-        """The tokens that the predictions at the last position name."""
-        record = trace.find("logits")
-        if record is None or len(record.shape) != 3:
+    def _name_predictions(self, value: Value) -> dict[int, Token]:
+        """The tokens that the best logits [B,T,V] at the last position stand for."""
+        if len(value.shape) != 3:
             return {}
-        logits = torch.from_numpy(trace.value(record).read((0, record.shape[1] - 1)))  # [V]
+        logits = torch.from_numpy(value.read((0, value.shape[1] - 1)))  # [V]
         best = torch.topk(logits.nan_to_num(-torch.inf), min(PREDICTIONS, logits.numel())).indices  # [k]
         return {token_id: self.runnable.tokenizer.token(token_id) for token_id in best.tolist()}

@@ -32,7 +32,7 @@ class FloatBits:
 
 
 FLOAT_BITS = {
-    torch.float32: FloatBits(torch.int32, np.uint32, 1 << 31, 0x5D5E_0B6B, 0, "If"),  # 1e18
-    torch.bfloat16: FloatBits(torch.int16, np.uint16, 1 << 15, 0x5D5E, 16, "If"),
+    torch.float32: FloatBits(torch.int32, np.uint32, 1 << 31, 0x5D00_0000, 0, "If"),  # 1e18
+    torch.bfloat16: FloatBits(torch.int16, np.uint16, 1 << 15, 0x5D00, 16, "If"),
     torch.float16: FloatBits(torch.int16, np.uint16, 1 << 15, 0x7C00, 0, "He"),  # its Inf: no float16 overflows float32
 }

@@ -11,7 +11,7 @@ from tracetui.session import Advanced, Event, Stopped, until_end
 from tracetui.trace.record import Record
 from tracetui.trace.stepping import Target
 
-_NOTICE_SECONDS = 0.1
+NOTICE_SECONDS = 0.1
 """How often a running model tells where it is."""
 
 
@@ -23,6 +23,7 @@ class Gate:
         self._emit = emit
         self._changed = Condition()
         self._cancelled = False
+        self._pausing = False
         self._next_notice = 0.0
         self.waited = 0.0
         """Seconds spent waiting so far: not the model's own."""
@@ -35,12 +36,12 @@ class Gate:
         """Wait here if the record ends the step. Raises Cancelled."""
         self.check()
         until = self._until
-        if until is None or until(record):
+        if until is None or self._pausing or until(record):
             self._wait(record.index + 1)
             return
         now = time.perf_counter()
         if now >= self._next_notice:
-            self._next_notice = now + _NOTICE_SECONDS
+            self._next_notice = now + NOTICE_SECONDS
             self._emit(Advanced(record.index + 1))
 
     def check(self) -> None:
@@ -52,12 +53,12 @@ class Gate:
         """Let the model run on to a record that `until` accepts."""
         with self._changed:
             self._until = until
+            self._pausing = False
             self._changed.notify_all()
 
     def pause(self) -> None:
         """Have the model wait at its next record."""
-        with self._changed:
-            self._until = None
+        self._pausing = True
 
     def cancel(self) -> None:
         """Have the model leave the run, whether it waits or works."""

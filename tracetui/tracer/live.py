@@ -75,6 +75,9 @@ class LiveSession:
         engine = self._prepare()
         while (order := self._orders.get()) is not None:
             if order.gate.cancelled:
+                # Told only of the newest prompt: the others were cancelled by giving another.
+                if order.gate is self._gate:
+                    self._emit(Finished(EMPTY_TRACE, cancelled=True))
                 continue
             if engine is None:
                 engine = self._prepare()
@@ -103,7 +106,7 @@ class LiveSession:
     def _run(self, engine: Engine, order: _Run) -> None:
         self._trace = EMPTY_TRACE
         try:
-            tokens = engine.runnable.tokenizer.encode(order.prompt)
+            tokens = engine.encode(order.prompt)
             trace = engine.run(tokens, order.prompt, order.gate)
         except Cancelled:
             self._emit(Finished(self._trace.closed(), cancelled=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -28,12 +28,19 @@ class _Seen:
 class Recorder:
     """Grows one trace. Used by the model thread alone; readers see lists that only grow."""
 
-    def __init__(self, run: RunInfo, tokens: tuple[tuple[Token, ...], ...], arrived: Callable[[Record], None]) -> None:
+    def __init__(
+        self,
+        run: RunInfo,
+        tokens: tuple[tuple[Token, ...], ...],
+        arrived: Callable[[Record], None],
+        name_predictions: Callable[[Value], Mapping[int, Token]] = lambda logits: {},
+    ) -> None:
         self._records: list[Record] = []
         self._values: list[Value] = []
         self._attention: dict[str, AttentionCall] = {}
         self._vocabulary: dict[int, Token] = {}
         self._arrived = arrived
+        self._name_predictions = name_predictions
         self._capture = capture_function()
         self._recent: deque[_Seen] = deque(maxlen=_REMEMBERED)
         self._masks: list[_Seen] = []
@@ -73,6 +80,9 @@ class Recorder:
             provenance=provenance,
         )
         self._values.append(value)
+        if site == "logits":
+            # Before the record is there to be looked at: the model may wait at it.
+            self._vocabulary.update(self._name_predictions(value))
         self._records.append(record)
         self._arrived(record)
         return record
@@ -81,12 +91,11 @@ class Recorder:
         """Note how the kernel of the query recorded under `key` was called."""
         self._attention[key] = call
 
-    def finished(self, vocabulary: dict[int, Token]) -> Trace:
-        """The trace, now unchanging, with the tokens that its predictions name."""
+    def finished(self) -> Trace:
+        """The trace, now unchanging."""
         self._recent.clear()
         self._masks.clear()
-        self._vocabulary.update(vocabulary)
-        return replace(self.trace, records=tuple(self._records), values=tuple(self._values), complete=True)
+        return replace(self.trace.closed(), complete=True)
 
     def _keep(self, tensor: torch.Tensor, shared: bool) -> TorchValue:
         """The captured value; the same object for a tensor that was captured a moment ago and not written to since.

@@ -23,9 +23,8 @@ def trace_recipe(
     Raises InputError for bad input and whatever the model raises.
     """
     engine = Engine(recipe, emit)
-    tokenizer = engine.runnable.tokenizer
     text = recipe.prompt if prompt is None else prompt
-    tokens: list[Token] = tokenizer.encode(text) if ids is None else [tokenizer.token(i) for i in ids]
+    tokens: list[Token] = engine.encode(text) if ids is None else [engine.runnable.tokenizer.token(i) for i in ids]
     emit(engine.prepared)
     try:
         return engine.run(tokens, text if ids is None else "", Gate(emit=emit))

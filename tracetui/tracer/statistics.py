@@ -95,8 +95,8 @@ def _finish(flat: torch.Tensor, bits: FloatBits, extremes: _Extremes, total: flo
     numel = flat.numel()
     mean = total / numel
     variance = squares / numel - mean * mean
-    if variance * _CANCELLATION < mean * mean:
-        squares, variance = _exact_squares(flat, mean)
+    if variance * _CANCELLATION < mean * mean or squares < numel * 1e-30:
+        squares, mean, variance = _exact_squares(flat, mean)
     # Among negative floats the largest bits are the most negative value, the smallest the one nearest to zero.
     low = bits.value(extremes.top if extremes.low < 0 else extremes.low)
     high = bits.value(extremes.high if extremes.high >= 0 else extremes.low)
@@ -127,11 +127,14 @@ def _by_numpy(flat: torch.Tensor) -> Statistics:
     return of_array((flat.to(torch.float64) if flat.is_floating_point() else flat).numpy())
 
 
-def _exact_squares(flat: torch.Tensor, mean: float) -> tuple[float, float]:
-    """Sum of squares and variance in float64, the variance about the mean."""
-    squares = deviations = 0.0
+def _exact_squares(flat: torch.Tensor, mean: float) -> tuple[float, float, float]:
+    """Sum of squares, mean and variance in float64, the variance about the mean."""
+    squares = shift = deviations = 0.0
     for start in range(0, flat.numel(), _CHUNK):
         wide = flat[start : start + _CHUNK].to(torch.float64)
         squares += float(wide.square().sum())
-        deviations += float((wide - mean).square_().sum())
-    return squares, deviations / flat.numel()
+        wide -= mean
+        shift += float(wide.sum())
+        deviations += float(wide.square_().sum())
+    shift /= flat.numel()
+    return squares, mean + shift, deviations / flat.numel() - shift * shift

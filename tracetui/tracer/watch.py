@@ -14,9 +14,9 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from tracetui.models.build import PassThrough
-from tracetui.models.slots import Making, Weights
+from tracetui.models.slots import Making, Weights, reads_rows
 from tracetui.trace.record import AttentionCall, is_layer
-from tracetui.tracer.attention import witnessed
+from tracetui.tracer.attention import KernelCall, witnessed
 from tracetui.tracer.recorder import Recorder
 
 PreHook = Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...] | None]
@@ -113,7 +113,7 @@ class Watch:
         assert self._weights is not None
         began = time.perf_counter()
         try:
-            if isinstance(module, nn.Embedding) and args:
+            if isinstance(module, nn.Embedding) and args and reads_rows(module):
                 return (self._weights.put_rows(module, args[0], self._making), *args[1:])
             self._weights.put_in(module, self._making)
             return None
@@ -146,20 +146,14 @@ class Watch:
 
         return after
 
-    def attention_inputs(
-        self,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        mask: torch.Tensor | None,
-        call: AttentionCall,
-    ) -> None:
+    def attention_inputs(self, call: KernelCall, described: AttentionCall) -> None:
         """Record what an attention kernel is about to receive."""
         frame = self._frames[-1]
         # Before the record: a stop at it may be looked at when only the query is there.
         suffix = f"@0.{frame.call}" if frame.call else ""
-        self._recorder.attention_call(f"{frame.path}:q{suffix}", call)
-        for role, tensor in (("q", query), ("k", key), ("v", value), ("mask", mask)):
+        self._recorder.attention_call(f"{frame.path}:q{suffix}", described)
+        given = (("q", call.query), ("k", call.key), ("v", call.value), ("mask", call.mask), ("sinks", call.sinks))
+        for role, tensor in given:
             if tensor is not None:
                 self._record_role(role, tensor)
 

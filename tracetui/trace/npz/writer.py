@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from math import prod
 from pathlib import Path
@@ -56,17 +56,11 @@ def write_trace(trace: Trace, path: Path, progress: OnProgress | None = None) ->
     Raises RunError if it can't be written; whatever is raised, the old file is as it was.
     """
     try:
-        return _write(_snapshot(trace), path, progress)
+        return _write(trace.closed(), path, progress)
     except OSError as error:
         raise RunError(f"{path}: can't be written: {error.strerror or error}") from error
     except _NotStorableError as error:
         raise RunError(f"{path}: can't be written: {error}") from error
-
-
-def _snapshot(trace: Trace) -> Trace:
-    """The trace as it is now: one that is still running grows at its end."""
-    values = tuple(trace.values)
-    return replace(trace, records=tuple(trace.records[: len(values)]), values=values)
 
 
 def _write(trace: Trace, path: Path, progress: OnProgress | None) -> int:
