@@ -79,12 +79,11 @@ class Trace:
 
     def closed(self) -> Trace:
         """The same records, unchanging from now on: of a run that was left, or of one that waits."""
-        # Values are appended first, so a record that is there has its value.
-        records = tuple(self.records)
-        values = tuple(self.values[: len(records)])
-        keys = {record.key for record in records}
-        attention = {key: call for key, call in dict(self.attention).items() if key in keys}
-        return replace(self, records=records, values=values, attention=attention, vocabulary=dict(self.vocabulary))
+        values = tuple(self.values)
+        records = tuple(self.records[: len(values)])
+        values = values[: len(records)]
+        attention, vocabulary = dict(self.attention), dict(self.vocabulary)
+        return replace(self, records=records, values=values, attention=attention, vocabulary=vocabulary)
 
     def token(self, token_id: int) -> Token:
         """The token of an id, without bytes if the trace doesn't know it."""

@@ -133,5 +133,5 @@ def test_giving_up_from_the_progress_leaves_the_old_file(tmp_path: Path) -> None
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"nowhere/t.npz: can't be written: No such file or directory"):
         write_trace(small_trace(), tmp_path / "nowhere" / "t.npz")
-    with pytest.raises(RunError, match="can't be written: Is a directory"):
+    with pytest.raises(RunError, match="can't be written: is not a regular file"):
         write_trace(small_trace(), tmp_path)
