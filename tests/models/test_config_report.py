@@ -118,3 +118,27 @@ def test_the_shipped_recipes_contradict_nothing_and_are_explained_throughout(nam
     assert not [one.name for one in (*found.params, *found.fields) if not one.explanation]
     assert not [one.name for one in found.fields if one.source]
     assert bool(found.params) == (name == "llama3-2layer")
+
+
+OTHERS: dict[str, dict[str, Any]] = {
+    "gpt2": {"n_layer": 4},
+    "gemma3_text": {},
+    "gpt_oss": {"num_local_experts": 4, "num_experts_per_tok": 2},
+    "llama4_text": {"num_local_experts": 4, "intermediate_size_mlp": 64},
+    "qwen3_next": {"num_experts": 16, "moe_intermediate_size": 16},
+    "mamba": {},
+}
+
+
+@pytest.mark.parametrize("family", OTHERS)
+def test_other_families_have_a_structure_and_explanations_too(family: str) -> None:
+    from tracetui.models.structure import read_structure
+
+    made = Recipe("r", "R", "r", {**TINY, "model_type": family, **OTHERS[family]}, Layers(0, 4))
+    model = build_model(made, torch.float32).module
+    structure = read_structure(made)
+    assert structure.parameters == structure.tree.parameters == sum(tensor.numel() for tensor in model.parameters())
+    assert structure.active is not None
+    found = read_config(made)
+    assert not [one.name for one in found.fields if not one.explanation and one.origin is not Origin.UNDECLARED]
+    assert decided(found, "vocab_size")

@@ -64,7 +64,7 @@ def test_the_totals_stand_below() -> None:
     assert lines[lines.index("") :] == [
         "",
         "in all 292,320 parameters",
-        "per token 1,234 active: 2 experts of each block, all else whole",
+        "per token 1,234 active: 2 of each block's experts, all else whole",
         "built 7 in a run with layer 1 of 4",
         "beside 464 values in the files that are no parameters",
     ]

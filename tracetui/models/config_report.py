@@ -60,7 +60,8 @@ class _Reader:
         self._values: dict[str, Any] = config.to_dict()
         self._documented = documented_fields(type(config))
         self._aliases = aliases = dict(type(config).attribute_map)
-        self._own_fields = [aliases.get(name, name) for name in _declared(type(config)) if name not in _base_fields()]
+        own = [name for name in _declared(type(config)) if name not in _base_fields() and not name.startswith("_")]
+        self._own_fields = [aliases.get(name, name) for name in own]
         self._known: set[str] = set(_declared(type(config))) | set(aliases) | set(aliases.values()) | set(_OLD_NAMES)
 
     def fields(self) -> Iterator[ConfigField]:

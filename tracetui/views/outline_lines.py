@@ -49,7 +49,7 @@ def outline_json(structure: Structure) -> Iterator[str]:
 def _totals(structure: Structure) -> Iterator[tuple[str, int, str]]:
     yield "in all", structure.parameters, "parameters"
     if structure.chosen is not None and structure.active is not None:
-        yield "per token", structure.active, f"active: {structure.chosen} experts of each block, all else whole"
+        yield "per token", structure.active, f"active: {structure.chosen} of each block's experts, all else whole"
     elif structure.active is None:
         yield "per token", structure.parameters, "at most: how many experts it uses is not known"
     if structure.built is not None:
