@@ -53,10 +53,23 @@ MOE: Mapping[str, Fields] = {
 }  # fmt: skip
 
 
+OWN_WAYS: Mapping[str, Fields] = {
+    "gpt_neox": {**LLAMA, "rope_theta": 500.0},
+    "gptj": {**GPT2, "rotary_dim": 8},
+    "bloom": {"vocab_size": 320, "hidden_size": 64, "n_layer": 3, "n_head": 4},
+    "falcon": {"vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4},
+    "mpt": {"vocab_size": 320, "d_model": 64, "n_layers": 3, "n_heads": 4, "max_seq_len": 128},
+    "opt": {**LLAMA, "ffn_dim": 96, "word_embed_proj_dim": 64},
+    "gemma3_text": {**LLAMA, "head_dim": 16, "sliding_window": 5},
+}
+"""Attention outside of transformers' interface, layers that return tuples, tables of positions, scaled embeddings."""
+
+
 def model_of(family: str, seed: int = 3, **changes: Any) -> Any:
     """A model of a family with every parameter drawn: norms and biases too, so that none can be mistaken."""
     torch.manual_seed(seed)
-    config = CONFIG_MAPPING[family](**{**FAMILIES.get(family, {}), **MOE.get(family, {}), **changes})
+    fields = {**FAMILIES, **MOE, **OWN_WAYS}.get(family, {})
+    config = CONFIG_MAPPING[family](**{**fields, **changes})
     model = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

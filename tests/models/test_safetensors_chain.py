@@ -11,6 +11,7 @@ import torch
 from tests.models.hf_files import (
     FAMILIES,
     MOE,
+    OWN_WAYS,
     change_config,
     expected_logits,
     model_of,
@@ -39,6 +40,20 @@ def test_streamed_from_the_file_every_family_is_what_transformers_computes(tmp_p
     assert "all" in trace.run.notes[0]
     assert {record.provenance for record in trace.records} <= {"file", ""}
     assert all(statistics.finite for statistics in trace.all_statistics())
+
+
+@pytest.mark.parametrize("family", OWN_WAYS)
+def test_families_that_do_things_their_own_way_are_what_transformers_computes(tmp_path: Path, family: str) -> None:
+    folder = saved(tmp_path / family, family)
+    np.testing.assert_array_equal(run(folder)["logits"], expected_logits(folder, IDS).numpy())
+    cut = run(folder, layers="1:2")
+    (entered,) = [record for record in cut.records if record.site.endswith(":input")]
+    assert entered.shape == (1, len(IDS), 64)
+    embedded = next(record for record in cut.records if record.shape == entered.shape)
+    if family not in ("bloom", "opt"):
+        # These two add something of their own to the embeddings before the first layer.
+        np.testing.assert_array_equal(cut.value(entered).read(), cut.value(embedded).read())
+    assert np.isfinite(cut["logits"]).all()
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import importlib
+import inspect
 import math
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +31,7 @@ _CHOSEN_HERE = frozenset(
 """What a file may say of loading and running a model, which tracetui does in its own way."""
 _KERNEL = "_implementation"
 """In the name of a field by which a stranger's file could have a kernel fetched and run."""
+_WRITTEN_FLOAT = "__float__"
 _MAX_BUFFER_BYTES = 2**30
 _LAYER_LISTS = ("layers", "h", "blocks")
 
@@ -48,8 +52,12 @@ class BuiltModel:
 class PassThrough(nn.Module):
     """Stands where a layer was not asked for: the residual stream goes out as it came in."""
 
-    def forward(self, hidden_states: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
-        return hidden_states
+    def __init__(self, in_tuple: bool = False) -> None:
+        super().__init__()
+        self._in_tuple = in_tuple
+
+    def forward(self, hidden_states: torch.Tensor, *args: object, **kwargs: object) -> Any:
+        return (hidden_states, None) if self._in_tuple else hidden_states
 
 
 def build_model(recipe: Recipe, dtype: torch.dtype) -> BuiltModel:
@@ -66,8 +74,8 @@ def build_model(recipe: Recipe, dtype: torch.dtype) -> BuiltModel:
         problem = f"transformers can't build such a model: {type(error).__name__}: {visible(str(error), 200)}"
         raise InputError(f"{recipe.origin}: config: {problem}") from error
     module.eval().requires_grad_(False)
-    _check_causal(config, recipe)
-    _check_layer_count(config, recipe)
+    _check_causal(module, recipe)
+    _check_layer_count(module, recipe)
     _fill_buffers(module, recipe.origin)
     _skip_layers(module, recipe.layers, recipe.layer_count)
     for embedding in module.modules():
@@ -83,7 +91,7 @@ def _config(recipe: Recipe) -> PreTrainedConfig:
 
     # A copy to the bottom: transformers writes defaults into the nested tables that it is given.
     passed = {n: value for n, value in recipe.config.items() if n not in _CHOSEN_HERE and _KERNEL not in n}
-    fields = copy.deepcopy(passed)
+    fields = {name: _float(value) for name, value in copy.deepcopy(passed).items()}
     model_type = str(fields.pop("model_type"))
     try:
         config_class = CONFIG_MAPPING[model_type]
@@ -98,6 +106,15 @@ def _config(recipe: Recipe) -> PreTrainedConfig:
         raise InputError(f"{recipe.origin}: config: {visible(str(error), 300)}") from error
 
 
+def _float(value: Any) -> Any:
+    """A value with the floats that JSON has no number for, as transformers writes them: {"__float__": "Infinity"}."""
+    if isinstance(value, list):
+        return [_float(item) for item in value]
+    if isinstance(value, dict) and value.keys() == {_WRITTEN_FLOAT}:
+        return {"Infinity": math.inf, "-Infinity": -math.inf}.get(str(value[_WRITTEN_FLOAT]), math.nan)
+    return value
+
+
 def _model_class(model_type: str, origin: str) -> Any:
     """The causal model's class, imported alone: transformers' auto classes would import much more."""
     from transformers.models.auto.configuration_auto import model_type_to_module_name
@@ -106,24 +123,26 @@ def _model_class(model_type: str, origin: str) -> Any:
     name = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(model_type)
     if name is None:
         raise InputError(f"{origin}: model_type: transformers has no causal language model for {model_type!r}")
-    package = model_type_to_module_name(model_type)
-    return getattr(importlib.import_module(f"transformers.models.{package}"), name)
+    package = importlib.import_module(f"transformers.models.{model_type_to_module_name(model_type)}")
+    # Some families are built by another one's class.
+    return getattr(package, name, None) or getattr(importlib.import_module("transformers"), name)
 
 
-def _check_causal(config: PreTrainedConfig, recipe: Recipe) -> None:
+def _check_causal(module: PreTrainedModel, recipe: Recipe) -> None:
     """An encoder's class can be built as a language model and would predict from what comes after."""
-    encoder = "is_decoder" in vars(type(config)).get("__annotations__", {}) and not config.is_decoder
-    if encoder or getattr(config, "is_encoder_decoder", False):
+    # The configuration alone doesn't tell: GPT-NeoX's has the field too, and is a decoder whatever it says.
+    encoder = any(vars(part).get("is_decoder") is False for part in module.modules())
+    if encoder or getattr(module.config, "is_encoder_decoder", False):
         kind = visible(str(recipe.config["model_type"]), 80)
         raise InputError(f"{recipe.origin}: model_type: {kind} is an encoder; tracetui runs causal language models")
 
 
-def _check_layer_count(config: PreTrainedConfig, recipe: Recipe) -> None:
+def _check_layer_count(module: PreTrainedModel, recipe: Recipe) -> None:
     """Families name it differently: a field that this one doesn't know would leave the class's default."""
-    found = getattr(config, "num_hidden_layers", None)
-    if isinstance(found, int) and found != recipe.layer_count:
+    built = getattr(module.config, "num_hidden_layers", None)
+    if built != recipe.layer_count and isinstance(built, int) and _layer_list(module, recipe.layer_count) is None:
         problem = f"says {recipe.layer_count} layers in a field that {recipe.config['model_type']} doesn't read"
-        raise InputError(f"{recipe.origin}: num_hidden_layers: the file {problem}, and so {found} would be built")
+        raise InputError(f"{recipe.origin}: num_hidden_layers: the file {problem}, and so {built} would be built")
 
 
 def _fill_buffers(model: PreTrainedModel, origin: str) -> None:
@@ -142,18 +161,40 @@ def _fill_buffers(model: PreTrainedModel, origin: str) -> None:
             fill = math.nan if buffer.is_floating_point() else 0
             module._buffers[name] = torch.full(buffer.shape, fill, dtype=buffer.dtype, device="cpu")
         if names:
-            model._init_weights(module)
+            _initialiser(model, path)._init_weights(module)
         for name in names:
             if bool(torch.isnan(torch.as_tensor(module._buffers[name])).any()):
                 raise RunError(f"{path}.{name}: transformers gave this buffer no value; the model can't be built")
 
 
-def _skip_layers(model: PreTrainedModel, wanted: Layers, count: int) -> None:
+def _initialiser(model: PreTrainedModel, path: str) -> PreTrainedModel:
+    """The innermost model that a module belongs to: each knows how its own modules are filled."""
+    parts = path.split(".")
+    inner = (model.get_submodule(".".join(parts[:depth])) for depth in range(len(parts), 0, -1))
+    found: PreTrainedModel = next((module for module in inner if hasattr(module, "_init_weights")), model)
+    return found
+
+
+def _layer_list(model: PreTrainedModel, count: int) -> nn.ModuleList | None:
+    """The model's list of `count` decoder layers."""
     for path, module in model.named_modules():
         if isinstance(module, nn.ModuleList) and path.rpartition(".")[2] in _LAYER_LISTS and len(module) == count:
-            for index in range(count):
-                if index not in wanted:
-                    module[index] = PassThrough()
+            return module
+    return None
+
+
+def _skip_layers(model: PreTrainedModel, wanted: Layers, count: int) -> None:
+    layers = _layer_list(model, count)
+    if layers is None:
+        if len(wanted) == count:
             return
-    if len(wanted) < count:
         raise InputError(f"layers: {type(model).__name__} keeps its layers where tracetui doesn't find them; run all")
+    for index in range(count):
+        if index not in wanted:
+            layers[index] = PassThrough(_returns_tuple(layers[index]))
+
+
+def _returns_tuple(layer: nn.Module) -> bool:
+    """Whether a layer returns the residual stream with something beside it, as older families do."""
+    found = ast.walk(ast.parse(textwrap.dedent(inspect.getsource(type(layer).forward))))
+    return any(isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) for node in found)

@@ -9,7 +9,7 @@ from torch import nn
 
 from tracetui.errors import InputError
 from tracetui.models.recorded import Widths, widths
-from tracetui.models.slots import Weights
+from tracetui.models.slots import Weights, reads_rows
 from tracetui.recipe import Recipe
 from tracetui.session import MemoryPlan
 from tracetui.text import size
@@ -28,9 +28,7 @@ def weight_budget(recipe: Recipe) -> int:
 def plan_run(model: nn.Module, weights: Weights, itemsize: int, tokens: int, base: int) -> MemoryPlan:
     """The plan for one prompt of `tokens` tokens, in a process that held `base` bytes before any weights."""
     rows = sum(
-        slot.spec.nbytes(min(tokens, slot.spec.rows))
-        for module, slot in weights.all_slots()
-        if isinstance(module, nn.Embedding)
+        slot.spec.nbytes(min(tokens, slot.spec.rows)) for module, slot in weights.all_slots() if reads_rows(module)
     )
     found = widths(model)
     return MemoryPlan(

@@ -61,12 +61,18 @@ class SafetensorsCheckpoint:
         self._block = block
         self._model = model
         self._notes = notes
+        self._provenances: dict[TensorSpec, str | None] = {}
 
     def provenance(self, spec: TensorSpec) -> str | None:
         """`file` or `dequantised`; None where the folder lacks the tensor or a part of it.
 
         Raises InputError if what the file has is of another shape or kind.
         """
+        if spec not in self._provenances:
+            self._provenances[spec] = self._find_provenance(spec)
+        return self._provenances[spec]
+
+    def _find_provenance(self, spec: TensorSpec) -> str | None:
         if (conversion := self._names.converted.get(spec.name)) is not None:
             return self._converted_provenance(conversion, spec)
         name = self._names.direct.get(spec.name)
@@ -123,7 +129,7 @@ class SafetensorsCheckpoint:
         return copied(tensor, order, dtype, tick)
 
     def _converted_provenance(self, conversion: Conversion, spec: TensorSpec) -> str | None:
-        if not conversion.is_numbered_fully(spec.rows):
+        if not conversion.is_complete(spec.rows):
             return None
         kinds = {self._kind(name) for name in conversion.names}
         shapes = {
@@ -142,16 +148,20 @@ class SafetensorsCheckpoint:
     def _convert(
         self, conversion: Conversion, spec: TensorSpec, rows: Sequence[int] | None, tick: Tick
     ) -> torch.Tensor:
-        by_row = rows is not None and conversion.is_row_by_row()
-        sources = {
-            pattern: [
-                self._read(name, None, spec.dtype, tick)
-                for name in ([names[row] for row in rows] if by_row and rows is not None else names)
-            ]
-            for pattern, names in conversion.sources.items()
-        }
-        made = self._apply(conversion, spec.name, sources)
-        return made if rows is None or by_row else made[list(rows)]
+        def read(names: Sequence[str]) -> list[torch.Tensor]:
+            return [self._read(name, None, spec.dtype, tick) for name in names]
+
+        if not conversion.is_row_by_row():
+            whole = {pattern: read(names) for pattern, names in conversion.sources.items()}
+            made = self._apply(conversion, spec.name, whole)
+            return made if rows is None else made[list(rows)]
+        wanted = range(spec.rows) if rows is None else rows
+        out = torch.empty((len(wanted), *spec.shape[1:]), dtype=spec.dtype)
+        # One at a time: all at once would be in memory three times, as a list, stacked, and side by side.
+        for position, row in enumerate(wanted):
+            one = {pattern: read([names[row]]) for pattern, names in conversion.sources.items()}
+            out[position] = self._apply(conversion, spec.name, one)[0]
+        return out
 
     def _apply(self, conversion: Conversion, parameter: str, sources: dict[str, list[torch.Tensor]]) -> torch.Tensor:
         """One result of transformers' own operations on these tensors."""

@@ -7,7 +7,7 @@ for all). Both are asked for each name of the file; the tensors themselves are n
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(eq=False, slots=True)
 class Conversion:
     """Several tensors of a file, or parts of one, that transformers makes into a model's parameter."""
 
@@ -28,20 +28,28 @@ class Conversion:
     """transformers' WeightConverter, in which nothing is collected yet."""
     first_target: str
     """The parameter that the conversion is known by; it may make others too."""
-    sources: Mapping[str, Sequence[str]]
+    sources: dict[str, list[str]] = field(default_factory=dict)
     """The file's names under each of the converter's source patterns, in the order of their numbers."""
+    numbers: dict[str, list[int]] = field(default_factory=dict)
+    """For patterns that stand for many tensors, the number of each."""
+
+    def add(self, pattern: str, name: str, renamed: str) -> None:
+        """Note a tensor of the file that matches a pattern under the name that renaming gives it."""
+        self.sources.setdefault(pattern, []).append(name)
+        if "*." in pattern:
+            # A pattern is a regular expression but for its star, as transformers reads it.
+            found = re.search(pattern.replace("*.", r"(\d+)\."), renamed)
+            self.numbers.setdefault(pattern, []).append(int(found[1]) if found else -1)
 
     @property
     def names(self) -> list[str]:
         return [name for names in self.sources.values() for name in names]
 
-    def is_numbered_fully(self, rows: int) -> bool:
-        """Whether every list with a number in its names has each of 0 … rows - 1 once."""
-        for pattern, names in self.sources.items():
-            numbered = re.compile(re.escape(pattern).replace(r"\*\.", r"(\d+)\."))
-            if "*" in pattern and [_number(numbered, name) for name in names] != list(range(rows)):
-                return False
-        return True
+    def is_complete(self, rows: int) -> bool:
+        """Whether each of the converter's lists is there, and the numbered ones have 0 … rows - 1 once each."""
+        return self.sources.keys() == set(self.converter.source_patterns) and all(
+            list(numbers) == list(range(rows)) for numbers in self.numbers.values()
+        )
 
     def is_row_by_row(self) -> bool:
         """Whether row i of the result comes from the i-th tensor of each list alone."""
@@ -64,7 +72,13 @@ class Names:
 def match_names(model: PreTrainedModel, names: Iterable[str]) -> Names:
     """Match a file's names with a model's parameters and persistent buffers, as from_pretrained would."""
     from transformers.conversion_mapping import get_model_conversion_mapping
-    from transformers.core_model_loading import WeightConverter, WeightRenaming, dot_natural_key, rename_source_key
+    from transformers.core_model_loading import (
+        WeightConverter,
+        WeightRenaming,
+        apply_renamings,
+        dot_natural_key,
+        rename_source_key,
+    )
 
     wanted = model.state_dict()
     transforms = get_model_conversion_mapping(model)
@@ -74,20 +88,20 @@ def match_names(model: PreTrainedModel, names: Iterable[str]) -> Names:
     prefix = model.base_model_prefix
     skipped = tuple(_skipped_prefixes(model))
     found = Names()
-    lists: dict[str, tuple[Any, dict[str, list[str]]]] = {}
+    lists: dict[str, Conversion] = {}
     for name in sorted(names, key=dot_natural_key):
         renamed, pattern = rename_source_key(name, renamings, converters, prefix, wanted)
         if renamed not in wanted and name in wanted:
             renamed, pattern = rename_source_key(name, [], [], prefix, wanted)
         if pattern is not None and renamed in wanted:
-            _, sources = lists.setdefault(renamed, (by_pattern[pattern], {}))
-            sources.setdefault(pattern, []).append(name)
+            conversion = lists.setdefault(renamed, Conversion(by_pattern[pattern], renamed))
+            conversion.add(pattern, name, apply_renamings(name, renamings))
         elif renamed in wanted and renamed not in found.direct:
             found.direct[renamed] = name
         elif not _is_of(renamed, skipped):
             found.spare.append(name)
-    for first, (converter, sources) in lists.items():
-        _add(found, Conversion(converter, first, sources), wanted)
+    for conversion in lists.values():
+        _add(found, conversion, wanted)
     return found
 
 
@@ -109,11 +123,6 @@ def _add(found: Names, conversion: Conversion, wanted: Mapping[str, torch.Tensor
             return
         if name in wanted:
             found.converted[name] = conversion
-
-
-def _number(numbered: re.Pattern[str], name: str) -> int | None:
-    found = numbered.search(name)
-    return int(found[1]) if found else None
 
 
 def _skipped_prefixes(model: PreTrainedModel) -> Iterable[str]:

@@ -7,6 +7,7 @@ mistake shows.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class Weights:
     @property
     def largest_passing_bytes(self) -> int:
         """Bytes of the largest module whose weights don't stay; embeddings left out, whose rows alone are made."""
-        passing = (m for m in self._slots if m not in self._resident and not isinstance(m, nn.Embedding))
+        passing = (m for m in self._slots if m not in self._resident and not reads_rows(m))
         return max((_nbytes(self._slots[module]) for module in passing), default=0)
 
     def all_slots(self) -> Iterator[tuple[nn.Module, Slot]]:
@@ -124,11 +125,21 @@ def _nbytes(slots: Sequence[Slot]) -> int:
     return sum(slot.spec.nbytes() for slot in slots)
 
 
+def reads_rows(module: nn.Module) -> bool:
+    """Whether a module is a table of which the rows that its argument names are enough.
+
+    Tables of positions are not: some count the rows from an argument of another kind, or with an offset.
+    """
+    if not isinstance(module, nn.Embedding) or "Position" in type(module).__name__:
+        return False
+    return next(iter(inspect.signature(module.forward).parameters)) in ("input", "input_ids")
+
+
 def _choose_resident(slots: dict[nn.Module, tuple[Slot, ...]], budget: int) -> frozenset[nn.Module]:
     resident = set()
     for module, own in slots.items():
         size = _nbytes(own)
-        if not isinstance(module, nn.Embedding) and size <= budget:
+        if size <= budget and not reads_rows(module):
             resident.add(module)
             budget -= size
     return frozenset(resident)
