@@ -44,6 +44,7 @@ class FakeSession:
         self.listener = listener
         self.hold = hold
         self.calls: list[str] = []
+        self.prompts: list[str] = []
         self.rows = 1
         self.rename: Callable[[Record], Record] = lambda record: record
         self._recorder = tiny_llama.empty_recorder()
@@ -58,6 +59,7 @@ class FakeSession:
 
     def start(self, prompt: str, until: Target) -> None:
         self.calls.append("start")
+        self.prompts.append(prompt)
         self._recorder = tiny_llama.empty_recorder(prompt, self.rows)
         self._pass = tiny_llama.forward(self._recorder)
         self.send(Started(self._recorder.trace, PLAN))

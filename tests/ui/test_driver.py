@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.ui.fake import PLAN, FakeSession
 from tests.ui.tiny_llama import PROMPT, empty_recorder
 from tracetui.session import Advanced, Event, Failed, Finished, Preparing, Started, Stopped
 from tracetui.trace.stepping import Step
-from tracetui.ui.driver import Driver
+from tracetui.ui.driver import MOST_WAITING, Driver
 from tracetui.ui.state import NO_RECORD, Phase, State, after, moved, token_moved
 
 
@@ -66,12 +68,68 @@ def test_nothing_to_step_over_is_said() -> None:
 
 
 def test_a_running_model_is_not_asked_twice() -> None:
+    """Steps wait for it to stop, and there is an end to how many."""
     found, session = driver(hold=True)
     found.run(PROMPT)
     session.let_go()
-    found.step(Step.OVER)
-    assert "running" in found.step(Step.OVER)
+    answers = [found.step(Step.INTO) for _ in range(1 + MOST_WAITING + 3)]
+    assert answers[: MOST_WAITING + 1] == [""] * (MOST_WAITING + 1)
+    assert all("wait already" in answer for answer in answers[MOST_WAITING + 1 :])
     assert session.calls == ["start", "advance"]
+    for _ in range(8):
+        session.let_go()
+    assert (found.state.cursor, found.state.waiting) == (8, MOST_WAITING - 8)
+
+
+@pytest.mark.parametrize("drop", [Driver.cancel, Driver.pause, Driver.drop_waiting, Driver.first])
+def test_steps_that_wait_can_be_dropped(drop: Callable[[Driver], object]) -> None:
+    found, session = driver(hold=True)
+    found.run(PROMPT)
+    session.let_go()
+    for _ in range(5):
+        found.step(Step.INTO)
+    drop(found)
+    session.let_go()
+    assert (found.state.frontier, found.state.waiting) == (1 if drop is Driver.cancel else found.state.frontier, 0)
+    assert session.calls.count("advance") == 1
+
+
+def test_running_on_to_the_end_replaces_the_steps_that_wait() -> None:
+    found, session = driver(hold=True)
+    found.run(PROMPT)
+    session.let_go()
+    for step in (Step.INTO, Step.INTO, Step.INTO, Step.END):
+        found.step(step)
+    session.let_go()
+    assert "to the end" in found.step(Step.INTO)
+    session.let_go()
+    assert found.state.phase is Phase.FINISHED
+
+
+def test_a_step_by_layer_stays_where_no_layer_has_the_place() -> None:
+    found, session = driver()
+    found.run(PROMPT)
+    for _ in range(3):
+        found.step(Step.INTO)
+    first = found.state.record.site
+    assert found.layer_back() == "this is the first layer"
+    assert found.step(Step.LAYER) == ""
+    last, calls = found.state.record.site, len(session.calls)
+    assert (first, last) == ("model.layers.0.self_attn.q_proj", "model.layers.1.self_attn.q_proj")
+    assert found.step(Step.LAYER) == "this is the last layer"
+    assert (found.state.record.site, len(session.calls)) == (last, calls)
+    found.step(Step.END)
+    found.jump(next(record.index for record in found.state.trace.records if record.site == last))
+    assert found.step(Step.LAYER) == "this is the last layer"
+    assert found.state.record.site == last
+    assert found.layer_back() == ""
+    assert found.state.record.site == first
+
+
+def test_the_first_record_is_said_to_be_the_first() -> None:
+    found, _ = driver()
+    found.run(PROMPT)
+    assert found.back() == "this is the first record"
 
 
 def test_cancelling_is_said_once_for_each_run() -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from tracetui.session import Event, Failed, Prepared, Session, until_end, until_first
+from collections import deque
+from dataclasses import replace
+
+from tracetui.session import Event, Failed, Finished, Prepared, Session, Stopped, until_end, until_first
+from tracetui.trace.record import layer_of
 from tracetui.trace.stepping import Step, target
+from tracetui.ui.outline_rows import paths_of
 from tracetui.ui.state import (
     Phase,
     State,
@@ -16,6 +21,7 @@ from tracetui.ui.state import (
     starting,
 )
 
+MOST_WAITING = 50
 NOTHING_YET = "nothing is recorded yet; Enter in the prompt runs it"
 
 
@@ -27,6 +33,8 @@ class Driver:
         self._session: Session | None = None
         self._pending: str | None = None
         self._cancelling = False
+        self._to_the_end = False
+        self._waiting: deque[Step] = deque()
 
     def opened(self, session: Session) -> None:
         """The session exists. Its events may have come before it."""
@@ -41,16 +49,21 @@ class Driver:
             self._start_pending()
         elif isinstance(event, Failed):
             self._pending = None
+        if isinstance(event, Failed | Finished):
+            self.drop_waiting()
+        elif isinstance(event, Stopped):
+            self._take_waiting()
 
     def run(self, prompt: str) -> str:
         """Run a prompt from its first token, as soon as there is a model."""
+        self.drop_waiting()
         if not prompt.strip():
             return "the prompt is empty; type one and press Enter"
         if self._session is None or self.state.phase is Phase.PREPARING:
             self._pending = prompt
             return "the prompt runs as soon as the model is prepared"
         self.state = starting(self.state)
-        self._cancelling = False
+        self._cancelling = self._to_the_end = False
         self._session.start(prompt, until_first)
         return ""
 
@@ -59,23 +72,32 @@ class Driver:
         state = self.state
         if state.cursor < 0 and not state.under_way:
             return NOTHING_YET
-        if (found := forward(state, step)) is not None:
+        found = forward(state, step)
+        if step is Step.LAYER and (remark := _no_later_layer(state, found)):
+            return remark
+        if found is not None:
             self.state = moved(state, found)
             return ""
         if state.phase is Phase.STOPPED and self._session is not None:
             origin = state.record if state.cursor >= 0 else None
             self.state = resumed(state)
+            self._to_the_end = step is Step.END
             self._session.advance(until_end if step is Step.END else target(step, origin))
             return ""
-        if state.running:
-            return "the model is running; Space stops it, Esc cancels"
-        return self._at_the_end(step)
+        return self._wait(step) if state.running else self._at_the_end(step)
 
     def back(self) -> str:
-        return self._to(backward(self.state))
+        return "this is the first record" if self.state.cursor == 0 else self._to(backward(self.state))
 
     def layer_back(self) -> str:
-        return self._to(layer_backward(self.state))
+        """The same place in an earlier layer; from outside of all layers, the last record in one."""
+        state = self.state
+        index = layer_backward(state)
+        if state.record.layer is None or _same_place(state, index):
+            return self._to(index)
+        earlier = (record.layer for record in state.trace.records[: state.cursor])
+        first = all(layer in (None, state.record.layer) for layer in earlier)
+        return "this is the first layer" if first else "no earlier layer has this place"
 
     def first(self) -> str:
         return self._to(0)
@@ -87,6 +109,7 @@ class Driver:
         return self._to(index)
 
     def pause(self) -> str:
+        self.drop_waiting()
         if self.state.running and self._session is not None:
             self._session.pause()
         return ""
@@ -94,6 +117,7 @@ class Driver:
     def cancel(self) -> bool:
         """Cancel the run; False if there is none, or if it has been told already."""
         self._pending = None
+        self.drop_waiting()
         if self._cancelling or not self.state.under_way or self._session is None:
             return False
         self._cancelling = True
@@ -103,6 +127,33 @@ class Driver:
     def close(self, timeout: float) -> bool:
         """End the session; False if its thread still ran after `timeout` seconds."""
         return self._session is None or self._session.close(timeout)
+
+    def drop_waiting(self) -> None:
+        """Forget the steps asked for while the model runs."""
+        self._waiting.clear()
+        self._count_waiting()
+
+    def _wait(self, step: Step) -> str:
+        """Keep a step until the model stops; running on to the end replaces all others."""
+        if self._to_the_end:
+            return "the model runs on to the end; Space stops it, Esc cancels"
+        if step is Step.END:
+            self._waiting.clear()
+        if len(self._waiting) >= MOST_WAITING:
+            return f"{MOST_WAITING} steps wait already; Space drops them"
+        self._waiting.append(step)
+        self._count_waiting()
+        return ""
+
+    def _take_waiting(self) -> None:
+        while self._waiting and self.state.phase is Phase.STOPPED:
+            step = self._waiting.popleft()
+            self._count_waiting()
+            self.step(step)
+
+    def _count_waiting(self) -> None:
+        if self.state.waiting != len(self._waiting):
+            self.state = replace(self.state, waiting=len(self._waiting))
 
     def _start_pending(self) -> None:
         if self._pending is not None and self._session is not None and self.state.phase is not Phase.PREPARING:
@@ -118,5 +169,27 @@ class Driver:
     def _to(self, index: int) -> str:
         if not self.state.frontier:
             return NOTHING_YET
+        self.drop_waiting()
         self.state = moved(self.state, index)
         return ""
+
+
+def _same_place(state: State, index: int) -> bool:
+    """Whether the record at an index lies where the current one does, but in another layer."""
+    one, other = state.record, state.trace.records[index]
+    return one.layer != other.layer is not None and (one.place, one.part) == (other.place, other.part)
+
+
+def _no_later_layer(state: State, found: int | None) -> str:
+    """Why a step by layer, which would end at the record `found`, leads nowhere; empty if it does lead somewhere."""
+    record = state.record
+    here = record.layer
+    if here is None or (found is not None and _same_place(state, found)):
+        return ""
+    place = record.place.partition(":")[0]
+    stem = record.module.removesuffix(place).rpartition(".")[0]
+    later = [(layer, path) for path in paths_of(state.outline) if (layer := layer_of(path) or 0) > here]
+    if not later:
+        return "this is the last layer"
+    has_place = any(path == f"{stem}.{layer}{place}" for layer, path in later)
+    return "" if found is None and has_place and state.under_way else "no later layer has this place"

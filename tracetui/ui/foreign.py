@@ -35,7 +35,8 @@ def set_title(widget: Widget, foreign: str, limit: int = 400) -> None:
 def notify(
     app: App[Any], foreign: str, *, title: str = "", severity: SeverityLevel = "information", limit: int = 400
 ) -> None:
-    """Show the text, which may come from anywhere, as a notification, unless it is there already: keys repeat."""
+    """Show the text, which may come from anywhere, as the one notification there is; the one before goes."""
     text = visible(foreign, limit)
     if not any(notice.message == text and not notice.has_expired for notice in app._notifications):
+        app.clear_notifications()
         app.notify(text, title=visible(title, limit), severity=severity, markup=False)

@@ -66,6 +66,8 @@ class State:
     progress: Progress = NO_PROGRESS
     error: str = ""
     log: str = ""
+    waiting: int = 0
+    """Steps asked for while the model runs, taken one after another as it stops."""
     head: int = 0
     """The attention head looked at, counted in query heads."""
     batch: int = 0

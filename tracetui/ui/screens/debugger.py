@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from textual import on
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 
 from tracetui.analysis.attention import Kind
 from tracetui.errors import TracetuiError
-from tracetui.session import Event, Failed, Finished, Prepared, Started
+from tracetui.session import Event, Failed, Finished, Prepared, Started, Stopped
 from tracetui.text import size, visible
 from tracetui.trace.npz import write_trace
 from tracetui.trace.stepping import Step
@@ -33,7 +33,7 @@ from tracetui.ui.messages import (
     Trouble,
 )
 from tracetui.ui.offer import Offer
-from tracetui.ui.planes import query_heads
+from tracetui.ui.planes import plane_of, query_heads
 from tracetui.ui.reader import look
 from tracetui.ui.screens.export import ExportScreen
 from tracetui.ui.screens.help import HelpScreen
@@ -44,9 +44,12 @@ from tracetui.ui.state import token_moved
 from tracetui.ui.widgets.attention_pane import AttentionPane
 from tracetui.ui.widgets.log_pane import LogPane
 from tracetui.ui.widgets.logits_pane import LogitsPane
+from tracetui.ui.widgets.prompt_bar import PromptInput
+from tracetui.ui.widgets.step_bar import StepBar
 from tracetui.ui.widgets.tensor_pane import TensorPane
 
-_OWN_ACTIONS = frozenset(command.action.partition("(")[0] for command in COMMANDS)
+_RESTING = frozenset(command.action.partition("(")[0] for command in COMMANDS) - {"screenshot"} | {"no_pane"}
+"""Actions whose keys are text while a line is typed."""
 
 _COPIED: Mapping[str, type[TensorPane | AttentionPane | LogitsPane]] = {
     "attention": AttentionPane,
@@ -57,7 +60,7 @@ _COPIED: Mapping[str, type[TensorPane | AttentionPane | LogitsPane]] = {
 class DebuggerScreen(PanesScreen):
     """Every command is an action here; the rules of stepping are the driver's."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(), Binding("4", "no_pane", show=False)]
 
     def __init__(self, offer: Offer, keymap: Mapping[str, str]) -> None:
         super().__init__(offer, keymap)
@@ -71,7 +74,7 @@ class DebuggerScreen(PanesScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys rest while a line is typed."""
-        return not (self.typing and action in _OWN_ACTIONS)
+        return not (self.typing and action in _RESTING)
 
     def report(self, text: str) -> None:
         """Something went wrong beside the run: the log keeps it, a notice shows it."""
@@ -98,7 +101,8 @@ class DebuggerScreen(PanesScreen):
     def _heard(self, message: SessionEvent) -> None:
         self._driver.heard(message.event)
         self._note(message.event)
-        self._refresh()
+        turning = isinstance(message.event, Started | Stopped | Finished | Failed)
+        self._refresh("" if turning else None)
 
     def _note(self, event: Event) -> None:
         """What an event leaves in the log."""
@@ -115,16 +119,17 @@ class DebuggerScreen(PanesScreen):
             case Failed(error, where):
                 self.report(f"{error}\nthe traceback is in {where}" if where else error)
 
-    def _refresh(self, remark: str = "") -> None:
-        """The driver's state on the screen, and its remark, if any, as a notice."""
+    def _refresh(self, remark: str | None = "") -> None:
+        """The driver's state on the screen, and its remark in the step line; None leaves the one that is there."""
         self.state = self._driver.state
-        if remark:
-            notify(self.app, remark)
+        if remark is not None:
+            self.query_one(StepBar).remark = remark
 
     @on(PromptGiven)
     def _run(self, message: PromptGiven) -> None:
         remark = self._driver.run(message.prompt)
         if message.prompt.strip():
+            self.query_one(PromptInput).ran(message.prompt)
             self.leave_prompt()
         self._refresh(remark)
 
@@ -140,7 +145,7 @@ class DebuggerScreen(PanesScreen):
         if found:
             self._refresh(self._driver.jump(found[0]))
         else:
-            notify(self.app, f"{message.path or 'the model'}: has no record yet")
+            self._refresh(f"{message.path or 'the model'} has no record yet")
 
     @on(TokenChosen)
     def _choose_token(self, message: TokenChosen) -> None:
@@ -174,11 +179,25 @@ class DebuggerScreen(PanesScreen):
             self.action_maximise()
         elif self.state.running:
             self.cancel_run()
+            self._refresh()
 
     def action_head(self, by: int) -> None:
-        heads = self.query_one(AttentionPane).heads or query_heads(self.state.trace.run.config) or 1
-        self._driver.state = replace(self.state, head=max(0, min(heads - 1, self.state.head + by)))
+        heads = self.query_one(AttentionPane).heads or query_heads(self.state.trace.run.config)
+        if not heads:
+            self._refresh("there are no attention heads here")
+            return
+        head = max(0, min(heads - 1, self.state.head + by))
+        self._driver.state = replace(self.state, head=head)
+        bare = self.front == "tensor" and not plane_of(self.state.record, self.state.trace.run.config, head, 0).note
+        self._refresh(f"head {head} of 0–{heads - 1}{'; this tensor has no heads' if bare else ''}")
+
+    def action_no_pane(self) -> None:
+        self._refresh("there is no pane 4; 1 2 3 5 6 are")
+
+    def action_prompt(self) -> None:
+        self._driver.drop_waiting()
         self._refresh()
+        super().action_prompt()
 
     def action_batch(self, by: int) -> None:
         last = max(0, len(self.state.trace.tokens) - 1)
@@ -203,7 +222,7 @@ class DebuggerScreen(PanesScreen):
 
     def action_jump(self) -> None:
         if not self.state.frontier:
-            notify(self.app, NOTHING_YET)
+            self._refresh(NOTHING_YET)
             return
         keys = [record.key for record in self.state.trace.records[: self.state.frontier]]
         self.app.push_screen(JumpScreen(keys), self._jumped)
@@ -216,13 +235,15 @@ class DebuggerScreen(PanesScreen):
         """The line or cell of the pane in front, in words."""
         pane = self.query_one(_COPIED.get(self.front, TensorPane))
         text = pane.copied() if self.state.cursor >= 0 else ""
-        if text:
-            self.app.copy_to_clipboard(visible(text, 4000))
-        notify(self.app, f"copied: {text}" if text else "there is nothing to copy yet")
+        if not text:
+            self._refresh("there is nothing to copy yet")
+            return
+        self.app.copy_to_clipboard(visible(text, 4000))
+        notify(self.app, f"copied: {text}")
 
     def action_export(self) -> None:
         if not self.state.frontier:
-            notify(self.app, NOTHING_YET)
+            self._refresh(NOTHING_YET)
             return
         self.app.push_screen(ExportScreen(self._offer.file_name), self._export)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Input, Static
 
@@ -21,16 +22,53 @@ from tracetui.ui.widgets.line_input import LineInput
 class PromptInput(LineInput):
     """Enter runs, Esc goes to the panes; every other key of the debugger rests while it has the focus."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave the prompt", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "leave the prompt", show=False),
+        Binding("up", "earlier(1)", "the prompt run before", show=False),
+        Binding("down", "earlier(-1)", "the prompt run after", show=False),
+    ]
+
+    def __init__(self, prompt: str) -> None:
+        super().__init__(prompt, id="prompt", compact=True, select_on_focus=False)
+        self._offered = prompt
+        self._run: list[str] = []
+        self._draft = ""
+        self._back = 0
+
+    def ran(self, prompt: str) -> None:
+        """Remember a prompt that was given to the model."""
+        if self._run[-1:] != [prompt]:
+            self._run.append(prompt)
+        self._back = 0
 
     def action_leave(self) -> None:
+        """An emptied line goes back to what was run last: it is what the screen shows."""
+        if not self.value.strip():
+            self.value = self._run[-1] if self._run else self._offered
         self.post_message(PromptLeft())
+
+    def action_earlier(self, by: int) -> None:
+        """Through the prompts of this session; before the newest lies what was typed."""
+        if not self._back:
+            self._draft = self.value
+        kept = self._run[:-1] if self._run[-1:] == [self._draft] else self._run
+        self._back = max(0, min(len(kept), self._back + by))
+        self.value = kept[-self._back] if self._back else self._draft
+        self.cursor_position = len(self.value)
+
+    def _on_paste(self, event: events.Paste) -> None:
+        """All lines of a paste: Textual's own handler keeps only the first."""
+        event.prevent_default()
+        event.stop()
+        # Terminals send a line's end as a carriage return.
+        text = event.text.replace("\r\n", "\n").replace("\r", "\n")
+        self.replace(text, *self.selection)
 
 
 class PromptBar(Horizontal):
     """`prompt  the answer to … is                     tiktoken`."""
 
-    state: reactive[State] = reactive(State())
+    state: reactive[State] = reactive(State(), repaint=False)
 
     def __init__(self, offer: Offer) -> None:
         super().__init__(id="prompt-bar")
@@ -38,14 +76,18 @@ class PromptBar(Horizontal):
 
     def compose(self) -> ComposeResult:
         yield Static(" prompt ", id="prompt-label", markup=False)
-        yield PromptInput(self._offer.prompt, id="prompt", compact=True, select_on_focus=False)
-        yield Static(safe(self._offer.tokenizer, 40), id="tokenizer")
+        yield PromptInput(self._offer.prompt)
+        yield Static(_named(self._offer.tokenizer), id="tokenizer")
 
     def watch_state(self, old: State, state: State) -> None:
         if self.is_mounted and state.tokenizer != old.tokenizer:
-            self.query_one("#tokenizer", Static).update(safe(state.tokenizer, 40))
+            self.query_one("#tokenizer", Static).update(_named(state.tokenizer))
 
     @on(Input.Submitted)
     def _give(self, event: Input.Submitted) -> None:
         event.stop()
         self.post_message(PromptGiven(event.value))
+
+
+def _named(tokenizer: str) -> Content:
+    return Content("· ") + safe(tokenizer, 40) if tokenizer else Content("")

@@ -17,9 +17,13 @@ class StepBar(Widget):
     """`step 7/41 · model.layers.0.self_attn.q_proj · depth 4  ━━━━●───`."""
 
     state: reactive[State] = reactive(State())
+    remark: reactive[str] = reactive("")
+    """The answer to the last key, in place of where the cursor stands until the next one."""
 
     def render(self) -> Content:
         state = self.state
+        if self.remark:
+            return self._line(Content.styled(f" {visible(self.remark)}", "$waiting"), self._place())
         if state.phase is Phase.FAILED:
             return self._line(Content.styled(f" ✗ {visible(state.error)}", "$error"), Content(""))
         if state.progress.total:
@@ -35,17 +39,23 @@ class StepBar(Widget):
         return Content.assemble((" Enter", "bold $primary"), (" runs the prompt", "$quiet"))
 
     def _busy(self) -> Content:
-        told = " starting" if self.state.phase is Phase.STARTING else f" running · {self.state.frontier} records"
+        told = " starting" if self.state.phase is Phase.STARTING else f" running · {self.state.frontier} recorded"
+        told += self._waits()
         return self._line(Content.styled(told, "$running"), self._end())
 
     def _progress(self) -> Content:
         progress = self.state.progress
         done = min(1.0, progress.done / progress.total)
-        told = Content.styled(f" {visible(progress.what, 80)}", "$running")
+        told = Content.styled(f" {visible(progress.what, 80)}{self._waits()}", "$running")
         if self.size.width >= _ROOMY:
             amount = f"  {size(progress.done)} of {size(progress.total)}"
             told = Content.assemble(told, (amount, "$quiet"))
         return self._line(told, Content.assemble(bar(done, self._gauge), self._end(f" {done:.0%} · ")))
+
+    def _waits(self) -> str:
+        """How many steps have been asked for beyond the one that runs."""
+        count = self.state.waiting
+        return f" · {count} step{'s' if count > 1 else ''} to go" if count else ""
 
     def _end(self, note: str = "") -> Content:
         peak = f"peak {size(self.state.plan.peak)} · " if self.state.plan is not NO_PLAN else ""
@@ -64,8 +74,14 @@ class StepBar(Widget):
             ("  ·  ", "$quiet"),
             (f"depth {record.depth}", "$quiet"),
         )
-        place = (state.cursor + 1) / max(1, state.frontier)
-        return self._line(told, Content.assemble(knob(place, self._gauge), " "))
+        return self._line(told, self._place())
+
+    def _place(self) -> Content:
+        """How far along the recorded part the cursor stands."""
+        if self.state.cursor < 0:
+            return Content("")
+        place = (self.state.cursor + 1) / max(1, self.state.frontier)
+        return Content.assemble(knob(place, self._gauge), " ")
 
     def _line(self, left: Content, right: Content) -> Content:
         room = self.size.width - right.cell_length - 1
