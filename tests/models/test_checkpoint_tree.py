@@ -96,13 +96,14 @@ def test_every_parameter_is_counted_once(family: str) -> None:
         ("deepseek-v3", 671_026_404_352, 37_552_282_624),
         ("qwen2-moe-57b-a14b", 57_408_658_944, 14_249_270_784),
         ("llama3-2layer", 8_030_261_248, 8_030_261_248),
+        ("qwen2.5-1.5b", 1_543_714_304, 1_543_714_304),
     ],
 )
 def test_the_totals_are_the_published_ones(name: str, total: int, active: int) -> None:
     structure = read_structure(load_recipe(name))
     assert (structure.parameters, structure.active) == (total, active)
     assert structure.tree.parameters == total
-    assert structure.built is not None
+    assert (structure.built is None) == (name == "qwen2.5-1.5b")
 
 
 def test_deepseek_s_layers_fold_into_dense_ones_and_those_with_experts() -> None:

@@ -94,6 +94,21 @@ def test_a_value_that_the_class_changes_is_told_with_the_file_s_own() -> None:
     assert (found.value, found.said) == (0, 65536)
 
 
+def test_what_the_file_says_of_loading_is_told_as_it_stands() -> None:
+    found = report(dtype="float16", return_dict=False, transformers_version="4.1")
+    assert [(one.value, one.said) for one in found.fields if one.name in ("dtype", "return_dict")] == [
+        ("float16", None),
+        (False, None),
+    ]
+    assert field(report(torch_dtype="float16"), "torch_dtype").value == "float16"
+
+
+def test_an_expert_count_is_told_by_the_file_s_name() -> None:
+    config = {**TINY, "model_type": "qwen3_moe", "num_experts": 8, "num_experts_per_tok": 9}
+    found = read_config(Recipe("r", "R", "r.toml", config, Layers(0, 4)))
+    assert found.contradictions == ("num_experts_per_tok: 9 are chosen of num_experts, 8",)
+
+
 def test_fields_without_words_of_ours_have_transformers_own() -> None:
     found = read_config(recipe("gemma2"))
     one = field(found, "query_pre_attn_scalar")

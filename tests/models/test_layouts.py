@@ -63,6 +63,26 @@ def test_the_reference_code_has_every_tensor_of_deepseek_once() -> None:
     assert shapes["layers.1.attn.wkv_a.weight"] == (16 + 4, 32)
 
 
+@pytest.mark.parametrize(
+    ("own", "other"),
+    [
+        ("model.layers.0.mlp.gate_proj.weight", "layers.0.ffn.w1.weight"),
+        ("model.layers.0.mlp.down_proj.weight", "layers.0.ffn.w2.weight"),
+        ("model.layers.0.mlp.up_proj.weight", "layers.0.ffn.w3.weight"),
+        ("model.layers.2.mlp.experts.5.gate_proj.weight", "layers.2.ffn.experts.5.w1.weight"),
+        ("model.layers.2.mlp.shared_experts.up_proj.weight", "layers.2.ffn.shared_experts.w3.weight"),
+        ("model.layers.2.self_attn.q_a_layernorm.weight", "layers.2.attn.q_norm.weight"),
+        ("model.layers.2.self_attn.kv_a_layernorm.weight", "layers.2.attn.kv_norm.weight"),
+        ("model.layers.2.input_layernorm.weight", "layers.2.attn_norm.weight"),
+        ("model.layers.2.post_attention_layernorm.weight", "layers.2.ffn_norm.weight"),
+        ("model.embed_tokens.weight", "embed.weight"),
+        ("lm_head.weight", "head.weight"),
+    ],
+)
+def test_tensors_of_one_shape_are_told_apart(own: str, other: str) -> None:
+    assert named("deepseek", recipe("deepseek_v3"))[own][1].name == other
+
+
 def test_a_query_that_is_not_compressed_has_the_reference_s_other_name() -> None:
     plain = recipe("deepseek_v3")
     config: dict[str, Any] = {**plain.config, "q_lora_rank": None}

@@ -21,8 +21,10 @@ from tracetui.recipe.fields.params import explained_params, params_of
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-_OLD_NAMES = {"rope_scaling": ROPE, "rope_theta": ROPE, "torch_dtype": "dtype"}
-"""Fields that transformers takes in and keeps under another name."""
+_IN_ROPE = (ROPE, "rope_scaling", "rope_theta")
+"""Fields that transformers takes into one, whose keys are told one by one."""
+_OF_LOADING = ("torch_dtype", "quantization_config", "auto_map")
+"""Fields that no class declares and transformers knows."""
 _NOT_THE_MODEL_S = frozenset({"output_attentions"})
 """What every configuration shows without declaring it."""
 _MISSING = object()
@@ -62,12 +64,14 @@ class _Reader:
         self._aliases = aliases = dict(type(config).attribute_map)
         own = [name for name in _declared(type(config)) if name not in _base_fields() and not name.startswith("_")]
         self._own_fields = [aliases.get(name, name) for name in own]
-        self._known: set[str] = set(_declared(type(config))) | set(aliases) | set(aliases.values()) | set(_OLD_NAMES)
+        self._known: set[str] = (
+            set(_declared(type(config))) | set(aliases) | set(aliases.values()) | {*_IN_ROPE, *_OF_LOADING}
+        )
 
     def fields(self) -> Iterator[ConfigField]:
         """The file's fields in its order, then what the class adds."""
         for name in self._given:
-            if name not in (*_OLD_NAMES, ROPE):
+            if name not in _IN_ROPE:
                 yield self._field(name)
         given = {self._aliases.get(name, name) for name in self._given}
         for name in dict.fromkeys([*self._own_fields, *self._derived()]):
@@ -82,7 +86,9 @@ class _Reader:
 
     def _field(self, name: str) -> ConfigField:
         given = self._given.get(name, _MISSING)
-        value = self._values.get(name, given)
+        # What every configuration has is about loading, which is not done here by the file's word.
+        is_model_s = given is _MISSING or name not in _base_fields()
+        value = self._values.get(name, given) if is_model_s else given
         text = explanation(name, self._family)
         source = "" if text else "transformers"
         text = text or self._documented.get(name, "")

@@ -17,7 +17,7 @@ def contradictions(given: Config, built: Config) -> list[str]:
     """
     return [
         *_attention(given, built),
-        *_experts(built),
+        *_experts(given, built),
         *_rope(given, built),
         *_tokens(built),
         *_deepseek(given, built),
@@ -37,11 +37,13 @@ def _attention(given: Config, built: Config) -> Iterator[str]:
         yield f"use_sliding_window: is set, but max_window_layers, {layers:g}, leaves no layer with a window"
 
 
-def _experts(built: Config) -> Iterator[str]:
-    name = next((name for name in _EXPERTS if _number(built, name)), None)
+def _experts(given: Config, built: Config) -> Iterator[str]:
+    """One count may have several names: the file's own is told."""
+    names = sorted(_EXPERTS, key=lambda name: name not in given)
+    name = next((name for name in names if _number(built, name) or _number(given, name)), None)
     if name is None:
         return
-    experts, chosen = _number(built, name) or 0, _number(built, "num_experts_per_tok") or 0
+    experts, chosen = _number(built, name) or _number(given, name) or 0, _number(built, "num_experts_per_tok") or 0
     if chosen > experts:
         yield f"num_experts_per_tok: {chosen:g} are chosen of {name}, {experts:g}"
     groups, kept = _number(built, "n_group"), _number(built, "topk_group")
