@@ -40,7 +40,8 @@ class SafetensorsFolder:
 
         A model whose configuration ties two tensors that differ in the file is untied, as transformers does.
         """
-        names = match_names(model, self._files.tensors)
+        tensors = self._files.tensors
+        names = match_names(model, (name for name in tensors if not quantised.is_scale(name, tensors)))
         untied = _settle_ties(model, names, self._files)
         return SafetensorsCheckpoint(self._files, names, self._block, model, untied)
 
@@ -97,13 +98,7 @@ class SafetensorsCheckpoint:
     def report(self, specs: Sequence[TensorSpec]) -> list[str]:
         """What a user must know of how the folder fits a model of these tensors, one line each."""
         present = {spec.name: self.provenance(spec) is not None for spec in specs}
-        scales = quantised.SCALE_SUFFIX
-        spare = [
-            name
-            for name in self._names.spare
-            if name.removesuffix(scales) not in self._files.tensors or not name.endswith(scales)
-        ]
-        return [*self._files.shards.notes(), *fit(self._files.shards.label, present, spare), *self._notes]
+        return [*self._files.shards.notes(), *fit(self._files.shards.label, present, self._names.spare), *self._notes]
 
     def _kind(self, name: str) -> str:
         """Where the values of one of the file's tensors come from."""

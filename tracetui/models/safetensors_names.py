@@ -7,7 +7,7 @@ for all). Both are asked for each name of the file; the tensors themselves are n
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +89,7 @@ def match_names(model: PreTrainedModel, names: Iterable[str]) -> Names:
     skipped = tuple(_skipped_prefixes(model))
     found = Names()
     lists: dict[str, Conversion] = {}
-    for name in sorted(names, key=dot_natural_key):
+    for name in sorted((name for name in names if not name.startswith(skipped)), key=dot_natural_key):
         renamed, pattern = rename_source_key(name, renamings, converters, prefix, wanted)
         if renamed not in wanted and name in wanted:
             renamed, pattern = rename_source_key(name, [], [], prefix, wanted)
@@ -98,7 +98,7 @@ def match_names(model: PreTrainedModel, names: Iterable[str]) -> Names:
             conversion.add(pattern, name, apply_renamings(name, renamings))
         elif renamed in wanted and renamed not in found.direct:
             found.direct[renamed] = name
-        elif not _is_of(renamed, skipped):
+        elif not renamed.startswith(skipped):
             found.spare.append(name)
     for conversion in lists.values():
         _add(found, conversion, wanted)
@@ -131,7 +131,3 @@ def _skipped_prefixes(model: PreTrainedModel) -> Iterable[str]:
         if isinstance(module, PassThrough):
             yield f"{path}."
             yield f"{path}.".removeprefix(f"{model.base_model_prefix}.")
-
-
-def _is_of(name: str, prefixes: Collection[str]) -> bool:
-    return name.startswith(tuple(prefixes))

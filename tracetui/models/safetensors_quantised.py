@@ -6,7 +6,7 @@ weight is the float8 value times its block's scale, in float32, rounded once to 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -42,6 +42,11 @@ def block_size(config: Mapping[str, object], where: str | Path) -> Block | None:
             raise InputError(f"{where}: {name}: the weights are quantised, {visible(shown, 60)}; {_ADVICE}")
         return _block(Fields(said, where, f"{name}."))
     return None
+
+
+def is_scale(name: str, tensors: Container[str]) -> bool:
+    """Whether a tensor is the scales of another one of the file."""
+    return name.endswith(SCALE_SUFFIX) and name.removesuffix(SCALE_SUFFIX) in tensors
 
 
 def check_scale(path: Path, name: str, shape: Sequence[int], scale: Stored | None, block: Block | None) -> None:

@@ -48,7 +48,7 @@ def check_config(found: Mapping[str, object], where: str | Path, prefix: str = "
     for names, most in _DEMANDED:
         fields.integer(_name(fields, names), most=most)
     for field, most in _LIMITS.items():
-        fields.integer(field, default=1, most=most, least=0)
+        _check_limit(fields, field, most)
     _check_heads(fields)
     for field in ("rms_norm_eps", "layer_norm_epsilon", "layer_norm_eps"):
         fields.number(field, default=1e-6, most=1.0)
@@ -67,6 +67,13 @@ def layer_count(config: Mapping[str, object]) -> int:
 def _name(fields: Fields, names: tuple[str, ...]) -> str:
     """What this family calls a size; the common name where it has none."""
     return next((name for name in names if fields.found.get(name) is not None), names[0])
+
+
+def _check_limit(fields: Fields, field: str, most: int) -> None:
+    """A size is a number, or a list of them where layers differ."""
+    said = fields.found.get(field)
+    for size in said if isinstance(said, list) else [said]:
+        Fields({field: size}, fields.where, fields.prefix).integer(field, default=1, most=most, least=0)
 
 
 def _check_heads(fields: Fields) -> None:
