@@ -27,16 +27,19 @@ def run(said: Namespace) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InputError("run: needs a terminal; `tracetui trace` works without one")
     recipe = _recipe(said)
+    # Textual paints at most so often; at its own 60 the numbers of a step come a frame or two late.
+    os.environ.setdefault("TEXTUAL_FPS", "120")
     from tracetui.tracer.live import LiveSession
     from tracetui.ui.app import TracetuiApp
 
     app = TracetuiApp(lambda listener: LiveSession(recipe, listener), _offer(recipe))
-    status = app.run()
+    said_status = app.run()
+    status = said_status if said_status is not None else app.return_code or 0
     if not app.closed:
         # The model is deep inside one operation; the process must not wait for it.
         sys.stdout.flush()
-        os._exit(status or 0)
-    return status if status is not None else app.return_code or 0
+        os._exit(status)
+    return status
 
 
 def trace(said: Namespace) -> int:
