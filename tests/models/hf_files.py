@@ -61,8 +61,16 @@ OWN_WAYS: Mapping[str, Fields] = {
     "mpt": {"vocab_size": 320, "d_model": 64, "n_layers": 3, "n_heads": 4, "max_seq_len": 128},
     "opt": {**LLAMA, "ffn_dim": 96, "word_embed_proj_dim": 64},
     "gemma3_text": {**LLAMA, "head_dim": 16, "sliding_window": 5},
-}
-"""Attention outside of transformers' interface, layers that return tuples, tables of positions, scaled embeddings."""
+    "mamba": {"vocab_size": 320, "hidden_size": 64, "num_hidden_layers": 3, "state_size": 8},
+    "qwen3_next": {
+        **LLAMA, "head_dim": 16, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24,
+        "shared_expert_intermediate_size": 32,
+        "layer_types": ["linear_attention", "full_attention", "linear_attention"],
+        "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8, "linear_value_head_dim": 8,
+    },
+}  # fmt: skip
+"""Attention outside of transformers' interface, layers that return tuples, tables of positions, scaled embeddings,
+and blocks that read a child's weights without running it."""
 
 
 def model_of(family: str, seed: int = 3, **changes: Any) -> Any:

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,6 +21,7 @@ from torch import nn
 from tracetui.errors import InputError
 from tracetui.models.sources import Init, TensorSpec, WeightSource
 
+_WEIGHT_READ = re.compile(r"\bself\.(\w+)\.(?:weight|bias)\b(?!\.(?:dtype|device|data)\b)")
 Making = Callable[[str, int, int], None]
 """Called with (checkpoint name, bytes done, bytes in all) while a tensor is made; may raise Cancelled."""
 
@@ -57,6 +61,7 @@ class Weights:
         self._source = source
         self._slots = dict(_find_slots(model, dtype, source))
         self._resident = _choose_resident(self._slots, budget)
+        self._read_inside = {module: found for module in model.modules() if (found := _read_inside(module))}
         self.clear()
 
     @property
@@ -68,7 +73,8 @@ class Weights:
     def largest_passing_bytes(self) -> int:
         """Bytes of the largest module whose weights don't stay; embeddings left out, whose rows alone are made."""
         passing = (m for m in self._slots if m not in self._resident and not reads_rows(m))
-        return max((_nbytes(self._slots[module]) for module in passing), default=0)
+        together = ((module, *self._read_inside.get(module, ())) for module in passing)
+        return max((sum(_nbytes(self.of(owner)) for owner in owners) for owners in together), default=0)
 
     def all_slots(self) -> Iterator[tuple[nn.Module, Slot]]:
         """Every slot with its module, in the order of the model."""
@@ -80,15 +86,20 @@ class Weights:
         """A module's own slots; empty if it has no parameters."""
         return self._slots.get(module, ())
 
+    def needed_by(self, module: nn.Module) -> bool:
+        """Whether a module needs anything put in place before it runs."""
+        return bool(self.of(module)) or module in self._read_inside
+
     def provenance(self, module: nn.Module) -> str:
         """Where a module's own parameters come from, joined by `+`."""
         return "+".join(sorted({slot.provenance for slot in self.of(module)}))
 
     def put_in(self, module: nn.Module, making: Making) -> None:
         """Make a module's parameters, as far as they aren't there, and put them in place."""
-        for slot in self.of(module):
-            if slot.look(module) is slot.placeholder:
-                self._put(module, slot, None, making)
+        for owner in (module, *self._read_inside.get(module, ())):
+            for slot in self.of(owner):
+                if slot.look(owner) is slot.placeholder:
+                    self._put(owner, slot, None, making)
 
     def put_rows(self, embedding: nn.Embedding, ids: torch.Tensor, making: Making) -> torch.Tensor:
         """Make only the rows of an embedding that `ids` [B,T] name; returns [B,T], where each lies among these."""
@@ -99,9 +110,10 @@ class Weights:
 
     def take_out(self, module: nn.Module) -> None:
         """Drop a module's parameters, unless they may stay."""
-        if module not in self._resident:
-            for slot in self.of(module):
-                slot.fill(module, slot.placeholder)
+        for owner in (module, *self._read_inside.get(module, ())):
+            if owner not in self._resident:
+                for slot in self.of(owner):
+                    slot.fill(owner, slot.placeholder)
 
     def clear(self) -> None:
         """Drop everything that is in place."""
@@ -133,6 +145,27 @@ def reads_rows(module: nn.Module) -> bool:
     if not isinstance(module, nn.Embedding) or "Position" in type(module).__name__:
         return False
     return next(iter(inspect.signature(module.forward).parameters)) in ("input", "input_ids")
+
+
+def _read_inside(module: nn.Module) -> tuple[nn.Module, ...]:
+    """The children whose weights a module reads itself, as a state-space block does its convolution's."""
+    if hasattr(module, "base_model_prefix"):
+        # A whole model names its head and embeddings in passing.
+        return ()
+    kind: Any = type(module)
+    names = _names_read_inside(kind)
+    return tuple(child for name, child in module.named_children() if name in names)
+
+
+@cache
+def _names_read_inside(kind: type[nn.Module]) -> frozenset[str]:
+    """The children of which a class takes the weight or bias: their own forward may never run."""
+    if kind.__module__.startswith("torch."):
+        return frozenset()
+    try:
+        return frozenset(_WEIGHT_READ.findall(inspect.getsource(kind)))
+    except OSError:
+        return frozenset()
 
 
 def _choose_resident(slots: dict[nn.Module, tuple[Slot, ...]], budget: int) -> frozenset[nn.Module]:

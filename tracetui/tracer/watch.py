@@ -94,7 +94,7 @@ class Watch:
 
     def _pre_hook(self, path: str, module: nn.Module) -> PreHook:
         frames, recorder, weights, clock = self._frames, self._recorder, self._weights, self._clock
-        has_weights = weights is not None and bool(weights.of(module))
+        has_weights = weights is not None and weights.needed_by(module)
         residual_of = _residual_owner(path, self._model)
         layer = is_layer(path)
 
@@ -122,7 +122,7 @@ class Watch:
 
     def _post_hook(self, path: str, module: nn.Module) -> PostHook:
         frames, recorder, weights, clock = self._frames, self._recorder, self._weights, self._clock
-        has_weights = weights is not None and bool(weights.of(module))
+        has_weights = weights is not None and weights.needed_by(module)
         provenance = weights.provenance(module) if weights is not None else ""
 
         def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
