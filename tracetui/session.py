@@ -70,6 +70,8 @@ class Prepared:
     """Which tokenizer is in use, in words."""
     notes: tuple[str, ...]
     """What a user must know beside the result, such as which weights are random."""
+    plan: MemoryPlan
+    """What the recipe's own prompt would take; nothing is refused yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,17 +82,17 @@ def run_to_the_first_record(terminal: Terminal) -> None:
 def walk(terminal: Terminal, trace: Trace) -> None:
     """Each kind of step leads where the rules of stepping say, at the frontier and behind it."""
     at = frontier = 0
-    terminal.until("stopped at 1 of 1", f"step 1/1  ·  {trace.records[0].key}")
+    terminal.until("recorded", f"step 0 · 1 recorded  ·  {trace.records[0].key}")
     for key, step in STEPS:
         terminal.send(key)
         found = ahead(trace.records, at, step)
         assert found is not None
         at, frontier = found, max(found, frontier)
-        terminal.until(f"step {at + 1}/{frontier + 1}  ·  {trace.records[at].key}")
+        terminal.until(f"step {at} · {frontier + 1} recorded  ·  {trace.records[at].key}")
     for _ in range(2):
         terminal.send("p")
         at = back(trace.records[: frontier + 1], at)
-        terminal.until(f"step {at + 1}/{frontier + 1}  ·  {trace.records[at].key}")
+        terminal.until(f"step {at} · {frontier + 1} recorded  ·  {trace.records[at].key}")
 
 
 def assert_same_arrays(one: Path, other: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_walk_through_a_prompt(reference: Path, tmp_path: Path) -> None:
         (tmp_path / "let_go").write_bytes(b"go")
         walk(terminal, trace)
         terminal.send("c")
-        terminal.until(f"finished {len(trace)}")
+        terminal.until(f"finished · {len(trace)} records")
         terminal.send("5")
         terminal.until(*(token_text(best.token.bytes) for best in next_tokens(trace, 5)))
         type_bytes(terminal)
@@ -147,7 +147,7 @@ def make_weights(terminal: Terminal) -> None:
     """Have it at work on the weights of the first layers: the embedding's few rows are quickly there."""
     terminal.until("ready")
     terminal.send("\r")
-    terminal.until("stopped at 1 of 1")
+    terminal.until("1 recorded")
     terminal.send("c")
     terminal.until("_proj.weight", "Esc cancels")
 

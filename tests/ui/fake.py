@@ -51,7 +51,7 @@ class FakeSession:
         self._pass: Iterator[Record] = iter(())
         self._until: Target | None = None
         listener(Preparing("building the model"))
-        listener(Prepared(outline or tiny_llama.outline(), "words", tiny_llama.NOTES))
+        listener(Prepared(outline or tiny_llama.outline(), "words", tiny_llama.NOTES, PLAN))
 
     def send(self, *events: Event) -> None:
         for event in events:

@@ -82,7 +82,7 @@ async def test_remarks_stand_in_the_step_line_and_never_pile_up() -> None:
         assert "5 steps to go" in it.line(21)
         for _ in range(6):
             it.session.let_go()
-        await it.settle()
+            await it.settle()
         assert it.state.cursor == 6
         await it.press("home", "p")
         assert it.line(21).startswith(" this is the first record")

@@ -78,9 +78,9 @@ def assert_restored(written: bytes) -> None:
 def test_a_walk_and_q(terminal: Terminal) -> None:
     terminal.until("ready")
     terminal.child.send("\r")
-    terminal.until("stopped at 1 of 1")
+    terminal.until("recorded")
     terminal.child.send("c")
-    terminal.until("finished 43")
+    terminal.until("finished · 43 records")
     terminal.child.send("q")
     assert terminal.ended() == 0
     assert_restored(terminal.written)
@@ -100,7 +100,7 @@ def test_ctrl_c_twice_during_a_run(terminal: Terminal) -> None:
     terminal.child.send("\r")
     terminal.until("Esc cancels")
     terminal.child.send("\x03")
-    terminal.until("cancelled 0")
+    terminal.until("cancelled · 0 records")
     terminal.child.send("\x03")
     assert terminal.ended() == 130
     assert_restored(terminal.written)

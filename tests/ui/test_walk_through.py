@@ -13,6 +13,7 @@ from tracetui.ui.state import Phase
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.ui.widgets.prompt_bar import PromptInput
 from tracetui.ui.widgets.value_grid import ValueGrid
+from tracetui.ui.widgets.welcome import Welcome
 
 
 async def test_the_first_screen_is_there_before_the_session() -> None:
@@ -29,10 +30,12 @@ async def test_the_first_screen_is_there_before_the_session() -> None:
         before = app.debugger.state.phase
         assert app.debugger.query_one(PromptInput).value == PROMPT
         assert app.debugger.focused is app.debugger.query_one(PromptInput)
+        assert "memory" not in str(app.debugger.query_one(Welcome).render())
         may_open.set()
         await app.workers.wait_for_complete()
         await pilot.pause()
         assert (before, app.debugger.state.phase) == (Phase.PREPARING, Phase.READY)
+        assert "memory: peak about 2.27 GiB of 16.00 GiB" in str(app.debugger.query_one(Welcome).render())
 
 
 async def test_a_prompt_given_too_early_runs_when_the_model_is_prepared() -> None:
@@ -58,7 +61,13 @@ async def test_enter_stops_at_the_first_record_and_shows_it() -> None:
         await it.press("enter")
         assert (it.state.phase, it.state.cursor, it.state.frontier) == (Phase.STOPPED, 0, 1)
         text = it.text()
-        for shown in ("model.embed_tokens", "[B=1, T=17, D=32]", "float32", "weights random", "stopped at 1 of 1"):
+        for shown in (
+            "model.embed_tokens",
+            "[B=1, T=17, D=32]",
+            "float32",
+            "weights random",
+            "stopped at record 0 · 1 recorded",
+        ):
             assert shown in text
         statistics = it.state.trace.statistics(it.state.record)
         assert f"{statistics.l2:.4g}" in text
@@ -117,8 +126,8 @@ async def test_attention_of_a_head_is_what_the_model_computed() -> None:
         values = it.state.trace["model.layers.1.self_attn:v"][0, 1]
         heads = it.state.trace["model.layers.1.self_attn:heads"][0, 2]
         assert abs(data.values @ values - heads).max() < 1e-5
-        assert "head 2 of 4" in it.text()
-        assert "kv head 1, shared by heads 2–3" in it.text()
+        assert "head 2 of 0–3" in it.text()
+        assert "kv head 1 (heads 2–3)" in it.text()
 
 
 async def test_the_three_kinds_of_scores() -> None:

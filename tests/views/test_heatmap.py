@@ -241,7 +241,7 @@ def test_the_legend_says_when_a_pixel_is_many_cells() -> None:
 
 def test_all_masked_shows_no_range() -> None:
     _, lines = picture(square(np.full((4, 4), -np.inf, np.float32)))
-    assert texts(lines)[-2].split() == ["masked", LAGOON.name]
+    assert texts(lines)[-2].split() == ["masked", "colours:", LAGOON.name]
     assert texts(lines)[-1].rstrip().endswith("masked")
 
 

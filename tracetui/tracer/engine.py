@@ -42,7 +42,12 @@ class Engine:
         self.runnable: Runnable = make_runnable(recipe)
         settle()
         self._base = memory.own_bytes()
-        self.prepared = Prepared(outline(self.runnable.built.module), self.runnable.tokenizer.name, self.runnable.notes)
+        self.prepared = Prepared(
+            outline(self.runnable.built.module),
+            self.runnable.tokenizer.name,
+            self.runnable.notes,
+            self._planned(self._offered_length()),
+        )
 
     def encode(self, prompt: str) -> list[Token]:
         """The tokens of a prompt, the one that begins a text before them. Raises InputError if it is empty."""
@@ -74,10 +79,20 @@ class Engine:
 
     def plan(self, tokens: int) -> MemoryPlan:
         """The memory that a prompt of so many tokens needs. Raises InputError if the machine hasn't that much."""
-        built = self.runnable.built
-        found = memory.plan_run(built.module, self.runnable.weights, built.dtype.itemsize, tokens, self._base)
+        found = self._planned(tokens)
         memory.check(found, held=memory.own_bytes() - self._base)
         return found
+
+    def _planned(self, tokens: int) -> MemoryPlan:
+        built = self.runnable.built
+        return memory.plan_run(built.module, self.runnable.weights, built.dtype.itemsize, tokens, self._base)
+
+    def _offered_length(self) -> int:
+        """Tokens of the recipe's own prompt; one where it can't be tokenised, which the run will say."""
+        try:
+            return max(1, len(self.runnable.tokenizer.encode(self.runnable.recipe.prompt)))
+        except InputError:
+            return 1
 
     def close(self) -> None:
         """Drop all weights."""

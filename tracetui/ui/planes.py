@@ -84,8 +84,8 @@ def _head_note(axis: Axis, chosen: int, config: Mapping[str, object]) -> str:
     heads = query_heads(config)
     if axis.name == "G" and heads > axis.length:
         shared = heads // axis.length
-        return f"kv head {chosen} of {axis.length} (heads {chosen * shared}–{(chosen + 1) * shared - 1})"
-    return f"{'kv head' if axis.name == 'G' else 'head'} {chosen} of {axis.length}"
+        return f"kv head {chosen} of 0–{axis.length - 1} (heads {chosen * shared}–{(chosen + 1) * shared - 1})"
+    return f"{'kv head' if axis.name == 'G' else 'head'} {chosen} of 0–{axis.length - 1}"
 
 
 def query_heads(config: Mapping[str, object]) -> int:

@@ -103,9 +103,9 @@ def after(state: State, event: Event) -> State:
     match event:
         case Preparing(what):
             return replace(state, phase=Phase.PREPARING, what=what)
-        case Prepared(outline, tokenizer, notes):
+        case Prepared(outline, tokenizer, notes, plan):
             phase = Phase.READY if state.phase is Phase.PREPARING else state.phase
-            return replace(state, phase=phase, what="", outline=outline, tokenizer=tokenizer, notes=notes)
+            return replace(state, phase=phase, what="", outline=outline, tokenizer=tokenizer, notes=notes, plan=plan)
         case Started(trace, plan):
             return _started(state, trace, plan)
         case Progress():

@@ -43,7 +43,7 @@ def legend_line(
         groups.append([brush.run(key(NAN, NAN), 2), Segment(" NaN", look.muted)])
     if step != (1, 1):
         groups.append([Segment(f"peak of {step[0]}×{step[1]}", look.muted)])
-    groups.append([Segment(palette_name, look.muted)])
+    groups.append([Segment(f"colours: {palette_name}", look.muted)])
     line: Line = []
     for group in groups:
         apart = [Segment("  ", look.ground)] if line else []

@@ -108,7 +108,7 @@ class DebuggerScreen(PanesScreen):
         """What an event leaves in the log."""
         log = self.query_one(LogPane)
         match event:
-            case Prepared(_, tokenizer, notes):
+            case Prepared(_, tokenizer, notes, _):
                 log.add(f"prepared; tokenizer {tokenizer}")
                 for note in notes:
                     log.add(note)

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Input, OptionList
+from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from tracetui.ui.foreign import safe_text
@@ -38,6 +38,7 @@ class JumpScreen(ModalScreen[int | None]):
             found = OptionList(*self._options(""))
             found.can_focus = False
             yield found
+            yield Static("no record has that in its site", id="jump-none", markup=False)
 
     def on_mount(self) -> None:
         self.query_one(OptionList).highlighted = 0
@@ -48,6 +49,7 @@ class JumpScreen(ModalScreen[int | None]):
         found.clear_options()
         found.add_options(self._options(event.value))
         found.highlighted = 0 if found.option_count else None
+        self.set_class(not found.option_count, "-none")
 
     @on(Input.Submitted)
     def _give(self, event: Input.Submitted) -> None:
@@ -75,6 +77,6 @@ class JumpScreen(ModalScreen[int | None]):
         words = typed.lower().split()
         found = (index for index, key in enumerate(self._keys) if all(word in key.lower() for word in words))
         return [
-            Option(safe_text(f"{index + 1:>5}  {self._keys[index]}"), id=str(index))
+            Option(safe_text(f"{index:>5}  {self._keys[index]}"), id=str(index))
             for index, _ in zip(found, range(_MOST), strict=False)
         ]

@@ -149,7 +149,7 @@ def _read(state: State, kind: Kind) -> AttentionPane.Read:
         masked=None if kind == "scores" else np.isneginf(masked),
         diverging=kind != "probs",
         kinds=(Scale.LINEAR, Scale.LOG),
-        title=f"{visible(view.site)} · head {head} of {view.heads}",
+        title=f"{visible(view.site)} · head {head} of 0–{view.heads - 1}",
     )
     return AttentionPane.Read(Attention(view, kind, head, batch, picture), state, kind)
 
@@ -182,13 +182,14 @@ def _facts(attention: Attention) -> Content:
     """The key-value head that is shared, and the kernel's parameters."""
     view, call, head = attention.view, attention.view.call, attention.head
     shared, kv_head = view.heads // max(1, view.kv_heads), view.kv_head(head)
-    told = [f"scale {number(call.scale)}"]
+    told = []
     if shared > 1:
         first = kv_head * shared
-        told.insert(0, f"kv head {kv_head}, shared by heads {first}–{first + shared - 1}")
+        told.append(f"kv head {kv_head} (heads {first}–{first + shared - 1})")
+    told.append("mask" if view.mask else ("causal" if call.is_causal else "no mask"))
     if call.softcap:
         told.append(f"softcap {number(call.softcap)}")
     if call.sliding_window:
         told.append(f"window {call.sliding_window}")
-    told += ["mask" if view.mask else ("causal" if call.is_causal else "no mask"), call.kernel]
+    told += [call.kernel, f"scale {number(call.scale)}"]
     return Content.styled(f" {' · '.join(told)}", "$quiet")

@@ -22,8 +22,11 @@ _MARKS = {
 }
 
 
+_ROOMY = 100
+
+
 class Header(Widget):
-    """`tracetui  llama3-2layer · bfloat16 · random weights        ● stopped at 7 of 7`."""
+    """`tracetui  llama3-2layer · bfloat16 · random weights        ● stopped at record 6 · 7 recorded`."""
 
     state: reactive[State] = reactive(State())
 
@@ -33,7 +36,7 @@ class Header(Widget):
 
     def render(self) -> Content:
         mark, colour = _MARKS[self.state.phase]
-        right = Content.assemble((f"{mark} ", colour), standing(self.state), " ")
+        right = Content.assemble((f"{mark} ", colour), standing(self.state, self.size.width < _ROOMY), " ")
         left = self._left(self.size.width - right.cell_length - 2)
         return Content.assemble(left, " " * (self.size.width - left.cell_length - right.cell_length), right)
 
@@ -47,10 +50,10 @@ class Header(Widget):
         return left.truncate(max(1, room), ellipsis=True)
 
 
-def standing(state: State) -> str:
-    """How far the session is, in a few words."""
+def standing(state: State, short: bool = False) -> str:
+    """How far the session is, in a few words; records count from 0."""
     if state.phase is Phase.STOPPED:
-        return f"stopped at {state.cursor + 1} of {state.frontier}"
+        return f"{'' if short else 'stopped at record '}{state.cursor} · {state.frontier} recorded"
     if state.phase in (Phase.RUNNING, Phase.FINISHED, Phase.CANCELLED):
-        return f"{state.phase.value} {state.frontier}"
+        return f"{state.phase.value} · {state.frontier} record{'s' if state.frontier != 1 else ''}"
     return str(state.phase.value)

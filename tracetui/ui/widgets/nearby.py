@@ -46,7 +46,7 @@ class Nearby(Canvas):
         shape = fit("×".join(str(length) for length in record.shape), min(_SHAPE, width // 3), right=True)
         name = fit(f"{' ' * record.depth}{short(record)}", max(1, width - len(shape) - 9))
         parts = [
-            (f"{'▶' if here else ' '}{record.index + 1:>5}  ", inks.quiet + ground),
+            (f"{'▶' if here else ' '}{record.index:>5}  ", inks.quiet + ground),
             (name, inks.text + ground),
             (f"{shape} ", inks.quiet + ground),
         ]

@@ -14,7 +14,7 @@ _ROOMY = 120
 
 
 class StepBar(Widget):
-    """`step 7/41 · model.layers.0.self_attn.q_proj · depth 4  ━━━━●───`."""
+    """`step 7 · 41 recorded · model.layers.0.self_attn.q_proj · depth 4  ━━━━●───`."""
 
     state: reactive[State] = reactive(State())
     remark: reactive[str] = reactive("")
@@ -39,14 +39,17 @@ class StepBar(Widget):
         return Content.assemble((" Enter", "bold $primary"), (" runs the prompt", "$quiet"))
 
     def _busy(self) -> Content:
-        told = " starting" if self.state.phase is Phase.STARTING else f" running · {self.state.frontier} recorded"
-        told += self._waits()
+        told = (
+            " starting"
+            if self.state.phase is Phase.STARTING
+            else f" {self._waits()}running · {self.state.frontier} recorded"
+        )
         return self._line(Content.styled(told, "$running"), self._end())
 
     def _progress(self) -> Content:
         progress = self.state.progress
         done = min(1.0, progress.done / progress.total)
-        told = Content.styled(f" {visible(progress.what, 80)}{self._waits()}", "$running")
+        told = Content.styled(f" {self._waits()}{visible(progress.what, 80)}", "$running")
         if self.size.width >= _ROOMY:
             amount = f"  {size(progress.done)} of {size(progress.total)}"
             told = Content.assemble(told, (amount, "$quiet"))
@@ -55,7 +58,7 @@ class StepBar(Widget):
     def _waits(self) -> str:
         """How many steps have been asked for beyond the one that runs."""
         count = self.state.waiting
-        return f" · {count} step{'s' if count > 1 else ''} to go" if count else ""
+        return f"{count} step{'s' if count > 1 else ''} to go · " if count else ""
 
     def _end(self, note: str = "") -> Content:
         peak = f"peak {size(self.state.plan.peak)} · " if self.state.plan is not NO_PLAN else ""
@@ -68,7 +71,7 @@ class StepBar(Widget):
     def _step(self) -> Content:
         state, record = self.state, self.state.record
         told = Content.assemble(
-            (f" step {state.cursor + 1}/{state.frontier}", "bold"),
+            (f" step {state.cursor} · {state.frontier} recorded", "bold"),
             ("  ·  ", "$quiet"),
             visible(record.key, 200),
             ("  ·  ", "$quiet"),

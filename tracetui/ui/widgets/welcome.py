@@ -10,6 +10,8 @@ from tracetui.text import size, visible
 from tracetui.ui.offer import Offer
 from tracetui.ui.state import NO_PLAN, Phase, State
 
+_ROOMY = 60
+
 
 class Welcome(Widget):
     """Name and facts of the model, the memory plan once it is known, the notes, and what to press."""
@@ -27,7 +29,7 @@ class Welcome(Widget):
             Content.styled(visible(" · ".join(part for part in (offer.dtype, offer.weights) if part)), "$quiet"),
             Content(""),
             *_table(offer.facts),
-            *_memory(state),
+            *_memory(state, detailed=self.size.width >= _ROOMY),
             *(Content.styled(visible(note), "$waiting") for note in state.notes or offer.notes),
             Content(""),
             _call(state),
@@ -43,16 +45,17 @@ def _table(facts: tuple[tuple[str, str], ...]) -> list[Content]:
     return [*rows, Content("")]
 
 
-def _memory(state: State) -> list[Content]:
+def _memory(state: State, detailed: bool) -> list[Content]:
     plan = state.plan
     if plan is NO_PLAN:
         return []
-    needs = f"weights {size(plan.weights)}, records {size(plan.activations)}, work {size(plan.working)}"
-    return [
-        Content.assemble(("memory  ", "$quiet"), f"peak {size(plan.peak)} of {size(plan.available)} available"),
-        Content.styled(f"        {needs}", "$quiet"),
-        Content(""),
+    told = [
+        Content.assemble(("memory: ", "$quiet"), f"peak about {size(plan.peak)} of {size(plan.available)} available")
     ]
+    if detailed:
+        needs = f"weights {size(plan.weights)}, records {size(plan.activations)}, work {size(plan.working)}"
+        told.append(Content.styled(f"        {needs}", "$quiet"))
+    return [*told, Content("")]
 
 
 def _call(state: State) -> Content:
