@@ -185,3 +185,10 @@ def test_what_cannot_fit_is_refused_with_sizes_and_advice(monkeypatch: pytest.Mo
 def test_bad_prompts(prompt: str | None, ids: list[int] | None, complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
         trace_recipe(recipe(), prompt, ids)
+
+
+def test_what_the_offered_prompt_would_take_is_known_before_it_runs() -> None:
+    engine = Engine(recipe())
+    offered = engine.runnable.tokenizer.encode(engine.runnable.recipe.prompt)
+    planned, plan = engine.prepared.plan, engine.plan(len(offered))
+    assert (planned.weights, planned.activations, planned.working) == (plan.weights, plan.activations, plan.working)

@@ -69,16 +69,25 @@ async def test_a_write_that_fails_is_reported_and_the_trace_stays() -> None:
 
 @pytest.mark.parametrize(
     ("typed", "answer"),
-    [("", "type a file name"), ("no/x.npz", "no is no folder"), ("there.npz", "is a folder"), ("a\x00b", "null byte")],
+    [("", "type a file name"), ("no/x.npz", "no is no folder"), ("a\x00b", "null byte")],
 )
 async def test_a_name_that_can_not_be_is_refused_in_the_dialog(typed: str, answer: str) -> None:
-    Path("there.npz").mkdir()
     async with driven() as it:
         await it.press("enter", "e")
         it.app.screen.query_one("#file", Input).value = typed
         await it.press("enter")
         assert answer in it.text()
         assert it.app.screen is not it.screen
+
+
+async def test_a_folder_takes_the_offered_name_and_the_toast_names_the_whole_path(tmp_path: Path) -> None:
+    Path("traces").mkdir()
+    async with driven() as it:
+        await it.press("enter", "e")
+        it.app.screen.query_one("#file", Input).value = "traces"
+        await it.press("enter")
+        assert any(f"{tmp_path}/traces/llama3-2layer.npz" in notice for notice in it.notices)
+    assert len(read_trace(Path("traces/llama3-2layer.npz"))) == 1
 
 
 async def test_nothing_to_export_is_said() -> None:

@@ -72,7 +72,9 @@ async def test_the_tree_follows_and_leads() -> None:
         assert "q_proj" in it.text()
         await it.press("c", "slash")
         it.screen.query_one(FindInput).value = "1.mlp"
-        await it.press("enter", "escape", "enter")
+        await it.press("enter")
+        assert it.screen.focused is it.screen.query_one(ModuleList)
+        await it.press("enter")
         assert it.site == "model.layers.1.mlp"
 
 
@@ -88,6 +90,14 @@ async def test_jump_to_a_record_by_its_site() -> None:
         await it.pilot.press(*"1 q_p")
         await it.press("enter")
         assert it.site == "model.layers.1.self_attn.q_proj"
+
+
+async def test_a_jump_without_a_match_says_so() -> None:
+    async with driven() as it:
+        await it.press("enter", "ctrl+o")
+        await it.pilot.press(*"zzz")
+        await it.settle()
+        assert "no record has that in its site" in it.text()
 
 
 async def test_themes_are_tried_on_and_remembered() -> None:

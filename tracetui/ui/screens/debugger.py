@@ -267,7 +267,7 @@ def _write(trace: Trace, path: Path) -> Said | Trouble:
         written = write_trace(trace, path)
     except TracetuiError as error:
         return Trouble(f"not exported: {error}")
-    return Said(f"exported {size(written)} to {path}")
+    return Said(f"exported {size(written)} to {path.absolute()}")
 
 
 def _write_picture(picture: str, path: Path) -> Said | Trouble:

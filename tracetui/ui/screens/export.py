@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -43,7 +44,7 @@ class ExportScreen(ModalScreen[Path | None]):
     @on(Input.Submitted)
     def _give(self, event: Input.Submitted) -> None:
         event.stop()
-        path = _path(event.value)
+        path = _path(event.value, self._name)
         problem = _problem(path)
         if problem:
             self._say(problem, "$error")
@@ -60,11 +61,15 @@ class ExportScreen(ModalScreen[Path | None]):
         self.query_one("#export-hint", Static).update(Content.styled(visible(text), colour))
 
 
-def _path(typed: str) -> Path:
+def _path(typed: str, offered: str) -> Path:
+    """What was typed as a path: a folder stands for the offered name inside it."""
     try:
         path = Path(typed.strip()).expanduser()
     except RuntimeError:
         path = Path(typed.strip())
+    with suppress(OSError, ValueError):
+        if typed.strip() and path.is_dir():
+            return path / offered
     return path if path.suffix or not path.name else path.with_name(f"{path.name}.npz")
 
 

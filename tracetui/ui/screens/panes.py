@@ -49,8 +49,8 @@ class PanesScreen(Screen[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (80, "-narrow"), (100, "-medium"), (160, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-tight"), (20, "-short"), (30, "-tall")]  # noqa: RUF012
 
-    state: reactive[State] = reactive(State())
-    front: reactive[str] = reactive("tensor")
+    state: reactive[State] = reactive(State(), repaint=False)
+    front: reactive[str] = reactive("tensor", repaint=False)
 
     def __init__(self, offer: Offer, keymap: Mapping[str, str]) -> None:
         super().__init__()
@@ -148,8 +148,11 @@ class PanesScreen(Screen[None]):
 
     @on(FindBar.Wanted)
     def _find(self, message: FindBar.Wanted) -> None:
+        """To the tree's match, where Enter jumps to its record; without one the line stays to be changed."""
         if self.query_one(ModuleList).find(message.text) is None:
             self.app.bell()
+        else:
+            self._close_find()
 
     @on(FindInput.Left)
     def _close_find(self) -> None:
