@@ -27,13 +27,13 @@ class ExportScreen(ModalScreen[Path | None]):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self._name = name
+        self._offered = name
         self._confirmed: Path | None = None
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="export"):
             yield Static("Export the trace as .npz", classes="dialog-title", markup=False)
-            yield LineInput(self._name, id="file", compact=True, select_on_focus=False)
+            yield LineInput(self._offered, id="file", compact=True, select_on_focus=False)
             yield Static(_HINT, id="export-hint")
 
     @on(Input.Changed)
@@ -44,7 +44,7 @@ class ExportScreen(ModalScreen[Path | None]):
     @on(Input.Submitted)
     def _give(self, event: Input.Submitted) -> None:
         event.stop()
-        path = _path(event.value, self._name)
+        path = _path(event.value, self._offered)
         problem = _problem(path)
         if problem:
             self._say(problem, "$error")
