@@ -87,7 +87,14 @@ class ModuleList(ScrollView, can_focus=True):
 
     def _build(self) -> None:
         self._rows = rows_of(self.state.outline, self._opened)
-        self.virtual_size = Size(0, len(self._rows))
+        height = len(self._rows)
+        if height != self.virtual_size.height:
+            # Width and height are the stylesheet's: a longer list moves no other widget, so no layout is due.
+            self.set_reactive(ModuleList.virtual_size, Size(0, height))
+            self._refresh_scrollbars()
+            if self.show_vertical_scrollbar:
+                self.vertical_scrollbar.window_virtual_size = height
+            self.scroll_y = self.validate_scroll_y(self.scroll_y)
         self.line = max(0, min(self.line, len(self._rows) - 1))
         self.refresh()
 
