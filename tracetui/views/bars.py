@@ -16,6 +16,7 @@ from tracetui.views.inks import Inks
 _PERCENT, _LOGIT, _ID = 7, 8, 7
 _TOKEN_MIN, _TOKEN_MAX, _BAR_MIN = 10, 24, 6
 _GAP = "  "
+_BAR_HEAD = "against the first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,14 @@ def prediction_lines(
 ) -> list[Line]:
     """`height` lines of `width` cells: a header if there is room for more, then the predictions from `first` on.
 
-    A full bar is probability 1. Narrow tables lose the id first, then the logit, then the bar.
+    A full bar is the first prediction's probability: those of a large vocabulary are all small.
+    Narrow tables lose the id first, then the logit, then the bar.
     """
     columns = _columns(width, len(predictions))
     lines = [_header(columns, width, inks)] if height > 1 else []
     ranks = range(first, min(len(predictions), first + height - len(lines)))
-    lines += [_row(rank, predictions[rank], columns, width, inks, rank == cursor) for rank in ranks]
+    full = max((prediction.probability for prediction in predictions), default=1.0) or 1.0
+    lines += [_row(rank, predictions[rank], full, columns, width, inks, rank == cursor) for rank in ranks]
     return lines[:height] + [blank(width) for _ in range(height - len(lines))]
 
 
@@ -61,7 +64,7 @@ def _columns(width: int, count: int) -> _Columns:
 def _header(columns: _Columns, width: int, inks: Inks) -> Line:
     cells = [fit("#", columns.rank, right=True), fit("token", columns.token)]
     if columns.bar:
-        cells.append(fit("probability" if columns.bar >= len("probability") else "", columns.bar))
+        cells.append(fit(_BAR_HEAD if columns.bar >= len(_BAR_HEAD) else "", columns.bar))
     cells.append(fit("%", _PERCENT, right=True))
     for name, size in (("logit", columns.logit), ("id", columns.id)):
         if size:
@@ -69,7 +72,9 @@ def _header(columns: _Columns, width: int, inks: Inks) -> Line:
     return line([(_GAP.join(cells), inks.quiet)], width)
 
 
-def _row(rank: int, prediction: Prediction, columns: _Columns, width: int, inks: Inks, at_cursor: bool) -> Line:
+def _row(
+    rank: int, prediction: Prediction, full: float, columns: _Columns, width: int, inks: Inks, at_cursor: bool
+) -> Line:
     ground = inks.cursor if at_cursor else Style.null()
     token, quiet = prediction.token, inks.quiet + ground
     text = token_text(token.bytes) if token.bytes else f"#{token.id}"
@@ -79,7 +84,7 @@ def _row(rank: int, prediction: Prediction, columns: _Columns, width: int, inks:
         (fit(text, columns.token) + _GAP, named + ground),
     ]
     if columns.bar:
-        parts += [*gauge(prediction.probability, columns.bar, inks), (_GAP, ground)]
+        parts += [*gauge(prediction.probability / full, columns.bar, inks), (_GAP, ground)]
     parts.append((fit(percent(prediction.probability), _PERCENT, right=True), inks.text + ground))
     if columns.logit:
         parts.append((_GAP + fit(f"{prediction.logit:.3f}", columns.logit, right=True), quiet))

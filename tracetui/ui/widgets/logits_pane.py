@@ -93,10 +93,19 @@ class LogitsPane(Canvas, can_focus=True):
         room = max(2, height - len(notes) - 1)
         first = max(0, min(self._line - room // 2, len(self._found.predictions) - room + 1))
         table = prediction_lines(self._found.predictions, width - 2, room, inks, first=first, cursor=self._line)
-        return [*notes, blank(width), *([*blank(1), *row, *blank(1)] for row in table)]
+        head = line([(self._position(), inks.text)], width)
+        return [*notes, head, *([*blank(1), *row, *blank(1)] for row in table)]
 
     def _notes(self) -> tuple[str, ...]:
-        return self.state.trace.run.notes or self.state.notes
+        notes = self.state.trace.run.notes or self.state.notes
+        if any(not found.token.bytes for found in self._found.predictions):
+            return (*notes, "#id: that token is not in the tokenizer in use")
+        return notes
+
+    def _position(self) -> str:
+        """After which token the predictions come."""
+        tokens = self.state.tokens
+        return f" after token {len(tokens) - 1} “{token_text(tokens[-1].bytes)}”" if tokens else ""
 
 
 def _has_logits(state: State) -> bool:
