@@ -14,7 +14,7 @@ from tracetui.views.cells import Line, bar, blank, fit, line
 from tracetui.views.inks import Inks
 
 _PERCENT, _LOGIT, _ID = 7, 8, 7
-_TOKEN_MIN, _TOKEN_MAX, _BAR_MIN = 10, 24, 6
+_TOKEN_MIN, _TOKEN_MAX, _BAR_MIN = 9, 24, 4
 _GAP = "  "
 _BAR_HEAD = "against the first"
 
@@ -36,7 +36,7 @@ def prediction_lines(
     """`height` lines of `width` cells: a header if there is room for more, then the predictions from `first` on.
 
     A full bar is the first prediction's probability: those of a large vocabulary are all small.
-    Narrow tables lose the id first, then the logit, then the bar.
+    Narrow tables lose the bar first, then the id, then the logit.
     """
     columns = _columns(width, len(predictions))
     lines = [_header(columns, width, inks)] if height > 1 else []
@@ -50,7 +50,7 @@ def _columns(width: int, count: int) -> _Columns:
     rank = max(2, len(str(count)))
     left = width - rank - len(_GAP) - _PERCENT
     rest: dict[str, int] = {}
-    for name, size in (("bar", _BAR_MIN), ("logit", _LOGIT), ("id", _ID)):
+    for name, size in (("logit", _LOGIT), ("id", _ID), ("bar", _BAR_MIN)):
         if left - len(_GAP) - size < _TOKEN_MIN + len(_GAP):
             break
         rest[name] = size

@@ -24,7 +24,7 @@ MARKS = " ┌─┐│└┘[]◦▌"
 RING, HALF = MARKS.index("◦"), MARKS.index("▌")
 """A cell of one pixel under the crosshair; two pixels side by side instead of one upon the other."""
 
-_HAIR_SHARE = 0.2
+_HAIR_SHARE = 0.12
 _HAIR_SHARE_INDEXED = 0.35
 _MOST_SEGMENTS = 50_000
 _MASKED_GLYPH, _NAN_GLYPH = "/", "N"
