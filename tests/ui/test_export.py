@@ -95,3 +95,15 @@ async def test_nothing_to_export_is_said() -> None:
         await it.press("escape", "e")
         assert it.app.screen is it.screen
         assert "nothing is recorded yet" in it.text()
+
+
+async def test_a_dialog_that_is_left_twice_is_left_once() -> None:
+    async with driven() as it:
+        await it.press("enter", "e")
+        dialog = it.app.screen
+        assert isinstance(dialog, ModalScreen)
+        dialog.dismiss(None)
+        dialog.dismiss(None)
+        await it.press("s")
+        assert it.app.screen is it.screen
+        assert it.app.is_running

@@ -74,10 +74,19 @@ class TerminalDriver(LinuxDriver):
                         return
                     # The first byte of a longer character gives no text yet, and no text tells the parser to end.
                     if text := decoder.decode(typed):
-                        for message in parser.feed(text):
-                            self.process_message(message)
+                        parser = self._feed(parser, text)
                 for message in parser.tick():
                     self.process_message(message)
+
+    def _feed(self, parser: XTermParser, text: str) -> XTermParser:
+        """Pass on what a text holds; the parser to go on with, a new one where Textual's stumbles over a sequence."""
+        try:
+            for message in parser.feed(text):
+                self.process_message(message)
+        except (ValueError, OverflowError):
+            # A key sequence with numbers that no terminal sends: it is dropped, and the keyboard stays alive.
+            return XTermParser(self._debug)
+        return parser
 
     def _read(self) -> bytes:
         """What was typed; nothing once the terminal has gone, which ends the program as a hang-up does."""

@@ -11,16 +11,16 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from tracetui.text import visible
+from tracetui.ui.screens.dialog import Dialog
 from tracetui.ui.widgets.line_input import LineInput
 
 _HINT = Content.assemble(("Enter", "bold $accent"), " saves   ", ("Esc", "bold $accent"), " leaves")
 
 
-class ExportScreen(ModalScreen[Path | None]):
+class ExportScreen(Dialog[Path | None]):
     """A file name to accept or change; the answer is a path, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave", show=False)]

@@ -9,10 +9,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from tracetui.ui.commands import COMMANDS, GROUPS, shown_keys
+from tracetui.ui.screens.dialog import Dialog
 
 _IN_PANES = (
     ("arrows hjkl", "move: a line, a cell, the crosshair"),
@@ -27,7 +27,7 @@ _IN_PANES = (
 _WITH_NAMES = 100
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Dialog[None]):
     """Scrolls; any of its keys closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -9,17 +9,17 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from tracetui.ui.foreign import safe_text
+from tracetui.ui.screens.dialog import Dialog
 from tracetui.ui.widgets.line_input import LineInput
 
 _MOST = 200
 
 
-class JumpScreen(ModalScreen[int | None]):
+class JumpScreen(Dialog[int | None]):
     """Records whose key has all the typed words, best place first; the answer is an index, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -9,15 +9,15 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from tracetui.ui.foreign import safe_text
+from tracetui.ui.screens.dialog import Dialog
 from tracetui.ui.themes import remember_theme
 
 
-class ThemeScreen(ModalScreen[None]):
+class ThemeScreen(Dialog[None]):
     """The line under the cursor is tried on at once; Enter keeps and remembers it, Esc goes back."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
