@@ -108,3 +108,11 @@ def test_a_long_site_shows_its_end() -> None:
     site = "model.language_model.encoder.layers.17.self_attention.projection.linear"
     trace = Trace(RunInfo(), (), [Record(0, site, (2,), "float64", 0)], [ArrayValue(np.zeros(2))], {})
     assert "…coder.layers.17.self_attention.projection.linear"[-30:] in describe(trace, 0)[-1]
+
+
+def test_tables_with_a_million_entries_are_cut() -> None:
+    crowd = {f"k{index}": index for index in range(1_000_000)}
+    run = RunInfo(recipe=crowd, config={"hidden_act": [0] * 1_000_000}, versions=dict.fromkeys(crowd, "1"))
+    lines = describe(replace(EMPTY_TRACE, run=run), 0)
+    assert len(lines) < 100
+    assert any("(1000000 items)" in line for line in lines)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from math import prod
 
 from tracetui.text import number, size, token_text, visible
@@ -25,6 +26,8 @@ _ESSENTIALS = (
     *("num_experts_per_tok", "n_shared_experts", "q_lora_rank", "kv_lora_rank", "vocab_size", "sliding_window"),
     *("rms_norm_eps", "rope_theta", "hidden_act", "tie_word_embeddings"),
 )
+_SHOWN = 60
+"""Entries of a table, and notes, that are shown."""
 _LEGAL_NEGINF = frozenset({"mask", "masked", "selection_scores"})
 """Roles in which -inf means that something is left out."""
 
@@ -44,15 +47,28 @@ def describe(trace: Trace, path_size: int) -> list[str]:
 
 def _about(trace: Trace) -> Iterator[str]:
     run = trace.run
-    config = [f"{name} {visible(str(run.config[name]))}" for name in _ESSENTIALS if run.config.get(name) is not None]
-    recipe = [visible(f"{name} {value}") for name, value in run.recipe.items() if isinstance(value, str | int | float)]
+    config = [f"{name} {_short(run.config[name])}" for name in _ESSENTIALS if run.config.get(name) is not None]
     yield from _entry("model", [visible(run.model) or "unnamed"])
     yield from _entry("config", config)
-    yield from _entry("recipe", recipe)
+    yield from _entry("recipe", _pairs(run.recipe))
     yield from _entry("tokenizer", visible(run.tokenizer).split(), gap=" ")
-    yield from _entry("versions", [visible(f"{name} {version}") for name, version in run.versions.items()])
-    for note in run.notes:
+    yield from _entry("versions", _pairs(run.versions))
+    for note in islice(run.notes, _SHOWN):
         yield from _entry("note", visible(note).split(), gap=" ")
+
+
+def _pairs(found: Mapping[str, object]) -> list[str]:
+    """The first plain values of a table: a stranger's may hold millions."""
+    return [
+        visible(f"{name} {value}")
+        for name, value in islice(found.items(), _SHOWN)
+        if isinstance(value, str | int | float)
+    ]
+
+
+def _short(value: object) -> str:
+    """A value in a few words, whatever its size."""
+    return f"({len(value)} items)" if isinstance(value, Mapping | list | tuple) else visible(str(value), 100)
 
 
 def _prompts(rows: Sequence[Sequence[Token]]) -> Iterator[str]:
