@@ -30,31 +30,32 @@ SIZES: dict[str, Any] = {
 
 
 def tiny_llama(**fields: Any) -> LlamaForCausalLM:
-    return _seeded(LlamaForCausalLM, LlamaConfig(**{**SIZES, **fields}))
+    return seeded(LlamaForCausalLM, LlamaConfig(**{**SIZES, **fields}))
 
 
 def tiny_mistral() -> MistralForCausalLM:
-    return _seeded(MistralForCausalLM, MistralConfig(**SIZES, sliding_window=3, head_dim=8))
+    return seeded(MistralForCausalLM, MistralConfig(**SIZES, sliding_window=3, head_dim=8))
 
 
 def tiny_gemma2() -> Gemma2ForCausalLM:
     config = Gemma2Config(**SIZES, head_dim=8, query_pre_attn_scalar=8, attn_logit_softcapping=2.0, sliding_window=4)
-    return _seeded(Gemma2ForCausalLM, config)
+    return seeded(Gemma2ForCausalLM, config)
 
 
 def tiny_gpt_oss() -> GptOssForCausalLM:
     config = GptOssConfig(**SIZES, head_dim=8, num_local_experts=4, num_experts_per_tok=2, sliding_window=4)
-    return _seeded(GptOssForCausalLM, config)
+    return seeded(GptOssForCausalLM, config)
 
 
 def tiny_llama4() -> Llama4ForCausalLM:
     config = Llama4TextConfig(
         **SIZES, head_dim=8, intermediate_size_mlp=48, num_local_experts=4, num_experts_per_tok=1, moe_layers=[0, 1]
     )
-    return _seeded(Llama4ForCausalLM, config)
+    return seeded(Llama4ForCausalLM, config)
 
 
-def _seeded(model_class: Any, config: Any) -> Any:
+def seeded(model_class: Any, config: Any) -> Any:
+    """A model of a class and configuration with weights that are the same every time."""
     torch.manual_seed(3)
     model = model_class(config).eval()
     for parameter in model.parameters():

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from tracetui.models.build import PassThrough
+from tracetui.models.latent import expansion_of
 from tracetui.trace.record import is_layer
 
 _UNCHANGED = (nn.Dropout, nn.Identity, nn.ModuleList)
@@ -74,9 +75,14 @@ def _returned(child: nn.Module, parent: nn.Module, hidden: int) -> int:
 
 
 def _attention_roles(module: nn.Module, hidden: int) -> int:
-    """What a kernel is given and returns, for all heads: about as much again as the projections around it."""
+    """What a kernel is given and returns, for all heads: about as much again as the projections around it.
+
+    Latent attention's query is recorded a second time, as wide as the latent for every head.
+    """
     made = list(_projections(module, hidden)) if _is_attention(module) else []
-    return sum(made) + max(0, max(made) - hidden) if made else 0
+    latent = expansion_of(module)
+    absorbed = latent.heads * latent.rank if latent else 0
+    return sum(made) + max(0, max(made) - hidden) + absorbed if made else 0
 
 
 def _is_attention(module: nn.Module) -> bool:

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from tracetui.errors import InputError
+from tracetui.models.latent import PROJECTION, expansion_of
 from tracetui.models.sources import Init, TensorSpec, WeightSource
 
 _WEIGHT_READ = re.compile(r"\bself\.(\w+)\.(?:weight|bias)\b(?!\.(?:dtype|device|data)\b)")
@@ -62,6 +63,7 @@ class Weights:
         self._slots = dict(_find_slots(model, dtype, source))
         self._resident = _choose_resident(self._slots, budget)
         self._read_inside = {module: found for module in model.modules() if (found := _read_inside(module))}
+        self._kept_by_parent = frozenset(child for found in self._read_inside.values() for child in found)
         self.clear()
 
     @property
@@ -71,10 +73,16 @@ class Weights:
 
     @property
     def largest_passing_bytes(self) -> int:
-        """Bytes of the largest module whose weights don't stay; embeddings left out, whose rows alone are made."""
-        passing = (m for m in self._slots if m not in self._resident and not reads_rows(m))
-        together = ((module, *self._read_inside.get(module, ())) for module in passing)
-        return max((sum(_nbytes(self.of(owner)) for owner in owners) for owners in together), default=0)
+        """Bytes of the most weights that don't stay and are there at once: a module's, and what its parents hold.
+
+        Embeddings are left out, of which the prompt's rows alone are made.
+        """
+        passing = {m: _nbytes(slots) for m, slots in self._slots.items() if m not in self._resident}
+        together = {m: 0 if reads_rows(m) or m in self._kept_by_parent else size for m, size in passing.items()}
+        for parent, children in self._read_inside.items():
+            held = sum(passing.get(child, 0) for child in children)
+            together.update({module: together.get(module, 0) + held for module in parent.modules()})
+        return max(together.values(), default=0)
 
     def all_slots(self) -> Iterator[tuple[nn.Module, Slot]]:
         """Every slot with its module, in the order of the model."""
@@ -109,8 +117,9 @@ class Weights:
         return torch.searchsorted(torch.tensor(wanted, device=ids.device), ids)  # [B,T]
 
     def take_out(self, module: nn.Module) -> None:
-        """Drop a module's parameters, unless they may stay."""
-        for owner in (module, *self._read_inside.get(module, ())):
+        """Drop a module's parameters, unless they may stay; what its parent reads too, the parent drops."""
+        own = () if module in self._kept_by_parent else (module,)
+        for owner in (*own, *self._read_inside.get(module, ())):
             if owner not in self._resident:
                 for slot in self.of(owner):
                     slot.fill(owner, slot.placeholder)
@@ -148,12 +157,15 @@ def reads_rows(module: nn.Module) -> bool:
 
 
 def _read_inside(module: nn.Module) -> tuple[nn.Module, ...]:
-    """The children whose weights a module reads itself, as a state-space block does its convolution's."""
+    """The children whose weights are read while their parent runs, and not by their own forward alone.
+
+    A state-space block reads its convolution's itself; of latent attention the watch reads what expands the latent.
+    """
     if hasattr(module, "base_model_prefix"):
         # A whole model names its head and embeddings in passing.
         return ()
     kind: Any = type(module)
-    names = _names_read_inside(kind)
+    names = _names_read_inside(kind) | ({PROJECTION} if expansion_of(module) else set())
     return tuple(child for name, child in module.named_children() if name in names)
 
 

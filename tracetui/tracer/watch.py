@@ -17,6 +17,7 @@ from tracetui.models.build import PassThrough
 from tracetui.models.slots import Making, Weights, reads_rows
 from tracetui.trace.record import AttentionCall, is_layer
 from tracetui.tracer.attention import KernelCall, witnessed
+from tracetui.tracer.mla import Latents
 from tracetui.tracer.recorder import Recorder
 
 PreHook = Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...] | None]
@@ -60,6 +61,7 @@ class Watch:
         self._frames: list[_Frame] = []
         self._handles: list[RemovableHandle] = []
         self._made_seconds = 0.0
+        self._latents = Latents()
         self._stack = ExitStack()
 
     def __enter__(self) -> Watch:
@@ -70,6 +72,7 @@ class Watch:
                 if not isinstance(module, PassThrough):
                     self._handles.append(module.register_forward_pre_hook(self._pre_hook(path, module)))
                     self._handles.append(module.register_forward_hook(self._post_hook(path, module)))
+            stack.enter_context(self._latents.watched(self._model))
             stack.enter_context(witnessed(self._model, self))
             self._stack = stack.pop_all()
         return self
@@ -156,6 +159,11 @@ class Watch:
         for role, tensor in given:
             if tensor is not None:
                 self._record_role(role, tensor)
+        began = time.perf_counter()
+        latent = tuple(self._latents.roles(call))
+        self._made_seconds += time.perf_counter() - began
+        for role, tensor in latent:
+            self._record_role(role, tensor)
 
     def attention_heads(self, heads: torch.Tensor) -> None:
         """Record each head's output [B,H,T,Kv]."""

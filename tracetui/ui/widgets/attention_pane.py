@@ -28,7 +28,7 @@ from tracetui.views.pyramid import Kind as Scale
 
 NAMES = {"scores": "before mask", "masked": "masked", "probs": "probabilities"}
 ORIGIN = "attention"
-_INPUTS = ("k", "v", "mask", "sinks")
+_INPUTS = ("k", "v", "mask", "sinks", "kv_latent", "k_rope", "q_absorbed")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
