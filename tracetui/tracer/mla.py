@@ -60,8 +60,8 @@ class Latents:
         yield "kv_latent", latent.reshape(batch, keys, shape.rank)  # [B,S,R]
         yield "k_rope", call.key[:, 0, :, shape.nope :]  # [B,S,rope]
         projection = call.module.get_submodule(PROJECTION)
-        weight = projection.weight
-        if weight.device == call.query.device and weight.dtype == call.query.dtype and projection.bias is None:
+        weight, bias = projection.get_parameter("weight"), projection._parameters.get("bias")
+        if weight.device == call.query.device and weight.dtype == call.query.dtype and bias is None:
             halves = weight.view(heads, shape.nope + shape.value, shape.rank)  # [H,nope+Kv,R]
             query = call.query[..., : shape.nope]  # [B,H,T,nope]
             yield "q_absorbed", torch.einsum("bhtn,hnr->bhtr", query, halves[:, : shape.nope])  # [B,H,T,R]
