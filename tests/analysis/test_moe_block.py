@@ -1,0 +1,136 @@
+"""A block's output is the weighted sum of its experts' outputs plus the shared part, and what it is said when not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.tiny_moe import DEEPSEEK, QWEN, Family, whole_trace
+from tests.ui.tiny_llama import Recorder
+from tracetui.analysis import moe_block
+from tracetui.analysis.moe_block import Identity, Shared, identity, relative_tolerance, shared_parts
+from tracetui.analysis.routing import Missing, routing
+from tracetui.trace.record import Record
+from tracetui.trace.trace import Trace
+from tracetui.trace.value import Array, ArrayValue, StatisticsValue
+
+BLOCK = "model.layers.1.mlp"
+
+
+def at(recorder: Recorder, key: str) -> Record:
+    found = recorder.trace.find(key)
+    assert found is not None
+    return found
+
+
+def changed(recorder: Recorder, key: str, array: Array) -> None:
+    recorder.values[at(recorder, key).index] = ArrayValue(array)
+
+
+def without(recorder: Recorder, *keys: str) -> Trace:
+    """The same trace with the records of some keys under other names."""
+    records = [record if record.key not in keys else _renamed(record) for record in recorder.records]
+    whole = recorder.trace
+    return Trace(whole.run, whole.tokens, records, recorder.values, {})
+
+
+def _renamed(record: Record) -> Record:
+    return Record(record.index, f"lost:{record.index}", record.shape, record.dtype, record.depth)
+
+
+def checked(trace: Trace, layer: int = 1) -> Identity:
+    found = identity(trace, routing(trace, layer))
+    assert isinstance(found, Identity)
+    return found
+
+
+@pytest.mark.parametrize("family", [DEEPSEEK, QWEN])
+@pytest.mark.parametrize("lengths", [(17,), (17, 5)])
+def test_the_sum_is_the_output(family: Family, lengths: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    trace = whole_trace(family, lengths).trace
+    found = checked(trace)
+    assert found.holds
+    assert 0 < found.relative <= 1e-6
+    assert found.scale >= np.abs(trace[BLOCK]).max()
+    monkeypatch.setattr(moe_block, "_BLOCK", 100)
+    assert checked(trace) == found, "in blocks of columns as at once"
+
+
+@pytest.mark.parametrize("key", [BLOCK, f"{BLOCK}:routing_weights", f"{BLOCK}.shared_experts"])
+def test_one_changed_number_breaks_it(key: str) -> None:
+    recorder = whole_trace()
+    array = recorder.trace[key]
+    array.reshape(-1)[7] += 1e-3
+    changed(recorder, key, array)
+    assert not checked(recorder.trace).holds
+    assert checked(recorder.trace, 2).holds
+
+
+def test_a_nan_breaks_it() -> None:
+    recorder = whole_trace()
+    array = recorder.trace[BLOCK]
+    array[0, 3, 5] = np.nan
+    changed(recorder, BLOCK, array)
+    assert not checked(recorder.trace).holds
+
+
+def test_rounding_to_a_narrow_dtype_is_allowed_for() -> None:
+    recorder = whole_trace()
+    output = at(recorder, BLOCK)
+    recorder.values[output.index] = ArrayValue(recorder.trace[BLOCK].astype(np.float16))
+    recorder.records[output.index] = Record(output.index, BLOCK, output.shape, "float16", output.depth)
+    found = checked(recorder.trace)
+    assert 1e-6 < found.relative < 2.0**-11
+    assert found.holds
+    experts = np.zeros((1, 8), np.int64)
+    assert relative_tolerance("float32", experts) == 1e-6
+    assert relative_tolerance("bfloat16", experts) == 10 * 2.0**-8
+
+
+@pytest.mark.parametrize(
+    ("lost", "why"),
+    [
+        (BLOCK, "the block's output is not recorded yet"),
+        (f"{BLOCK}:routing_weights", "the routing weights are not recorded"),
+        (f"{BLOCK}.shared_experts", "the shared expert's output is not recorded"),
+    ],
+)
+def test_what_is_missing_is_said_instead_of_a_number(lost: str, why: str) -> None:
+    trace = without(whole_trace(), lost)
+    assert identity(trace, routing(trace, 1)) == Missing(why)
+
+
+def test_an_expert_without_a_record() -> None:
+    recorder = whole_trace()
+    expert = int(recorder.trace[f"{BLOCK}:experts"].min())
+    trace = without(recorder, f"{BLOCK}.experts.{expert}")
+    assert identity(trace, routing(trace, 1)) == Missing(f"expert {expert}'s output is not recorded")
+    recorder.values[at(recorder, BLOCK).index] = StatisticsValue(
+        (1, 17, 32), "float32", recorder.values[0].statistics()
+    )
+    found = identity(recorder.trace, routing(recorder.trace, 1))
+    assert found == Missing("only statistics of some of its terms were kept")
+
+
+def test_the_share_of_the_shared_expert() -> None:
+    trace = whole_trace(QWEN).trace
+    found = shared_parts(trace, routing(trace, 1), [0, 16])
+    assert isinstance(found, list)
+    for token, part in zip((0, 16), found, strict=True):
+        gate = 1 / (1 + np.exp(-float(trace[f"{BLOCK}.shared_expert_gate"][token, 0])))
+        norm = gate * np.linalg.norm(trace[f"{BLOCK}.shared_expert"][token])
+        assert part.gate == pytest.approx(gate)
+        assert part.norm == pytest.approx(norm, rel=1e-6)
+        assert part.share == pytest.approx(norm / np.linalg.norm(trace[BLOCK][0, token]), rel=1e-6)
+
+
+def test_the_shared_expert_of_deepseek_has_no_gate() -> None:
+    recorder = whole_trace()
+    found = shared_parts(recorder.trace, routing(recorder.trace, 1), [3])
+    assert isinstance(found, list)
+    assert found[0].gate is None
+    assert 0 < (found[0].share or 0) < 2
+    trace = without(recorder, BLOCK)
+    assert shared_parts(trace, routing(trace, 1), [3]) == [Shared(found[0].norm, None, None)]
+    trace = without(recorder, f"{BLOCK}.shared_experts")
+    assert shared_parts(trace, routing(trace, 1), [3]) == Missing("not recorded yet")

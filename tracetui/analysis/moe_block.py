@@ -1,0 +1,200 @@
+"""What a mixture-of-experts block adds up: its experts' weighted outputs, its shared expert, and whether they match."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracetui.analysis.expert_choice import expert_record, row_norm
+from tracetui.analysis.routing import Floats, Ints, Missing, Routing, sibling
+from tracetui.trace.record import Record
+from tracetui.trace.trace import Trace
+from tracetui.trace.value import Array, NotKeptError
+
+_BLOCK = 1 << 21
+"""Elements of a column block that are added up at one time."""
+_FLOAT32 = 1e-6
+_ROUNDING = {"bfloat16": 2.0**-8, "float16": 2.0**-11}
+"""Largest relative error of rounding once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the shared expert gave one token."""
+
+    norm: float
+    """L2 of its part, after its gate."""
+    share: float | None
+    """That norm against the norm of the block's own output; None before there is one."""
+    gate: float | None
+    """In [0, 1]; None where the block has no gate for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whether the weighted sum of expert outputs plus the shared part is the block's own output."""
+
+    difference: float
+    """Largest absolute difference."""
+    scale: float
+    """Largest magnitude of the output and of the parts that it is the sum of."""
+    tolerance: float
+    """Largest absolute difference that the dtype's rounding explains."""
+
+    @property
+    def relative(self) -> float:
+        """The difference against the scale."""
+        return self.difference / self.scale if self.scale else self.difference
+
+    @property
+    def holds(self) -> bool:
+        return self.difference <= self.tolerance
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Sum:
+    """Records that add up to a block's output."""
+
+    output: Record
+    weights: Array
+    """[N,A]"""
+    experts: Ints
+    """[N,A]"""
+    hits: tuple[tuple[Record, Ints, Floats], ...]
+    """Each hit expert's output, its tokens [n] and their weights [n]."""
+    shared: Record | None
+    gate: Floats | None
+    """[N]"""
+
+
+def has_shared(trace: Trace) -> bool:
+    """Whether the configuration speaks of shared experts."""
+    return any(trace.run.config.get(name) for name in ("n_shared_experts", "shared_expert_intermediate_size"))
+
+
+def shared_record(trace: Trace, routing: Routing) -> Record | None:
+    """The shared expert's own output."""
+    names = (f"{routing.site}.{name}" for name in ("shared_experts", "shared_expert"))
+    found = next((record for name in names if (record := sibling(trace, routing.record, name))), None)
+    return found if found and found.index < len(trace.values) else None
+
+
+def shared_parts(trace: Trace, routing: Routing, tokens: Sequence[int]) -> list[Shared] | Missing:
+    """What the shared expert gave each of some of the routing's tokens."""
+    record = shared_record(trace, routing)
+    if record is None:
+        return Missing("not recorded yet" if has_shared(trace) else "the block has no shared expert")
+    output = sibling(trace, routing.record, routing.site)
+    try:
+        gate = _gate(trace, routing)
+        return [_shared(trace, record, output, gate, int(routing.rows[token])) for token in tokens]
+    except NotKeptError:
+        return Missing("only statistics were kept")
+
+
+def _shared(trace: Trace, record: Record, output: Record | None, gate: Floats | None, row: int) -> Shared:
+    opened = None if gate is None else float(gate[row])
+    norm = row_norm(trace, record, row) * (1.0 if opened is None else opened)
+    if output is None:
+        return Shared(norm, None, opened)
+    whole = row_norm(trace, output, row)
+    return Shared(norm, norm / whole if whole else None, opened)
+
+
+def _gate(trace: Trace, routing: Routing) -> Floats | None:
+    """The shared expert's gate values [N]: the sigmoid of what its module returned."""
+    record = sibling(trace, routing.record, f"{routing.site}.shared_expert_gate")
+    if record is None:
+        return None
+    logits = trace.value(record).read().astype(np.float64).reshape(-1)  # [N]
+    gate: Floats = 1 / (1 + np.exp(-logits))
+    return gate
+
+
+def identity(trace: Trace, routing: Routing) -> Identity | Missing:
+    """The weighted sum of expert outputs plus the shared part against the block's own output, over all N tokens."""
+    try:
+        parts = _parts(trace, routing)
+        return parts if isinstance(parts, Missing) else _compared(trace, parts)
+    except NotKeptError:
+        return Missing("only statistics of some of its terms were kept")
+
+
+def _parts(trace: Trace, routing: Routing) -> _Sum | Missing:
+    output = sibling(trace, routing.record, routing.site)
+    if output is None or output.index >= len(trace.values):
+        return Missing("the block's output is not recorded yet")
+    weighted = sibling(trace, routing.record, f"{routing.site}:routing_weights")
+    if weighted is None:
+        return Missing("the routing weights are not recorded")
+    shared = shared_record(trace, routing)
+    if shared is None and has_shared(trace):
+        return Missing("the shared expert's output is not recorded")
+    experts = trace.value(routing.record).read().astype(np.int64)  # [N,A]
+    weights = trace.value(weighted).read()  # [N,A]
+    hits = _hits(trace, routing, experts, weights)
+    if isinstance(hits, Missing):
+        return hits
+    return _Sum(output, weights, experts, hits, shared, _gate(trace, routing))
+
+
+def _hits(
+    trace: Trace, routing: Routing, experts: Ints, weights: Array
+) -> tuple[tuple[Record, Ints, Floats], ...] | Missing:
+    """Output, tokens and weights of every expert that was chosen."""
+    hits = []
+    for expert in np.unique(experts).tolist():
+        output, listed = (expert_record(trace, routing, expert, role) for role in ("", "tokens"))
+        if output is None or listed is None:
+            return Missing(f"expert {expert}'s output is not recorded")
+        tokens = trace.value(listed).read().astype(np.int64)  # [n]
+        given = np.where(experts[tokens] == expert, weights[tokens], 0).sum(axis=1, dtype=np.float64)  # [n]
+        hits.append((output, tokens, given))
+    return tuple(hits)
+
+
+def _compared(trace: Trace, parts: _Sum) -> Identity:
+    differences, scales = [0.0], [0.0]
+    for columns in _columns(parts.output.shape):
+        out = _read(trace, parts.output, columns)  # [N,d]
+        total = np.zeros_like(out)  # [N,d]
+        for record, tokens, given in parts.hits:
+            term = _read(trace, record, columns) * given[:, None]  # [n,d]
+            scales.append(_largest(term))
+            total[tokens] += term
+        if parts.shared is not None:
+            share = _read(trace, parts.shared, columns)  # [N,d]
+            share = share if parts.gate is None else share * parts.gate[:, None]
+            scales.append(_largest(share))
+            total += share
+        scales.append(_largest(out))
+        differences.append(_largest(total - out))
+    scale = float(np.max(scales))
+    return Identity(float(np.max(differences)), scale, scale * relative_tolerance(parts.output.dtype, parts.experts))
+
+
+def relative_tolerance(dtype: str, experts: Ints) -> float:
+    """What rounding may do to a sum over A experts [N,A] and a shared one, against its largest magnitude."""
+    rounding = _ROUNDING.get(dtype)
+    return _FLOAT32 if rounding is None else rounding * (experts.shape[1] + 2)
+
+
+def _columns(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Ranges of the last axis that keep a block [N,d] small."""
+    width = shape[-1]
+    rows = int(np.prod(shape[:-1]))
+    step = max(1, _BLOCK // max(1, rows))
+    yield from (slice(start, min(start + step, width)) for start in range(0, width, step))
+
+
+def _read(trace: Trace, record: Record, columns: slice) -> Floats:
+    """Some columns of a record [.., D] as [N,d]."""
+    index = (*(slice(None),) * (len(record.shape) - 1), columns)
+    found = trace.value(record).read(index).astype(np.float64)
+    return found.reshape(-1, found.shape[-1])
+
+
+def _largest(array: Floats) -> float:
+    return float(np.abs(array).max(initial=0.0))

@@ -1,0 +1,215 @@
+"""How one mixture-of-experts block chose, read from what its router recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from tracetui.errors import RunError
+from tracetui.trace.record import Record
+from tracetui.trace.trace import Trace
+from tracetui.trace.value import Array, NotKeptError
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+_PARTS = {
+    "router_logits": "router logits",
+    "router_scores": "router scores",
+    "selection_scores": "selection scores",
+    "routing_weights": "routing weights",
+}
+_EXPERT_COUNTS = ("n_routed_experts", "num_experts", "num_local_experts")
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Stands for a number that can't be had, with the reason in words."""
+
+    why: str
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Routing:
+    """The choices of one block in one call, padding left out: n of its N = B·T tokens."""
+
+    record: Record
+    """`…:experts`."""
+    experts: Ints
+    """[n,A]"""
+    rows: Ints
+    """[n]: each token's place among all N."""
+    prompts: Ints
+    """[n]: each token's row of the batch."""
+    positions: Ints
+    """[n]: each token's place in its row."""
+    count: int
+    """E: how many experts there are to choose from."""
+    weights: Array | None = None
+    """[n,A]"""
+    logits: Array | None = None
+    """[n,E]: the gate's raw output."""
+    scores: Array | None = None
+    """[n,E]: after softmax or sigmoid."""
+    selection: Array | None = None
+    """[n,E]: what the choice was made from, experts of masked groups -inf."""
+    bias: Array | None = None
+    """[E]: what the selection adds to the scores; None where the router has none."""
+    groups: int = 1
+    """How many groups the experts stand in."""
+    groups_kept: int = 1
+    """Among how many of them a token chooses."""
+    missing: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """What could not be read, and why, both in words."""
+
+    def __len__(self) -> int:
+        return len(self.experts)
+
+    @property
+    def site(self) -> str:
+        """Path of the block."""
+        return self.record.module
+
+    @property
+    def layer(self) -> int | None:
+        return self.record.layer
+
+    @property
+    def active(self) -> int:
+        """A: experts that each token chooses."""
+        return int(self.experts.shape[1])
+
+    @property
+    def criterion(self) -> Array | None:
+        """[n,E]: what orders the experts as the choice did: selection scores, else scores or logits."""
+        return next((found for found in (self.selection, self.scores, self.logits) if found is not None), None)
+
+    def group(self, expert: int) -> int:
+        return expert * self.groups // self.count
+
+    def token(self, prompt: int, position: int) -> int | None:
+        """The place among n of a position of a prompt, or None."""
+        found = np.flatnonzero((self.prompts == prompt) & (self.positions == position))
+        return int(found[0]) if len(found) else None
+
+
+def routing(trace: Trace, layer: int, pass_: int = 0) -> Routing:
+    """The choices of a layer's block. Raises KeyError if the trace has none, NotKeptError if only statistics."""
+    found = routing_records(trace.records, pass_)
+    record = next((record for record in found if record.layer == layer), None)
+    if record is None:
+        layers = ", ".join(str(record.layer) for record in found) or "none"
+        raise KeyError(f"no routing of layer {layer} in pass {pass_}; layers that have one: {layers}")
+    return read_routing(trace, record)
+
+
+def routing_records(records: Sequence[Record], pass_: int = 0) -> list[Record]:
+    """The `…:experts` records of a pass in order."""
+    return [record for record in records if record.role == "experts" and record.pass_ == pass_]
+
+
+def sibling(trace: Trace, record: Record, site: str) -> Record | None:
+    """The record of another site in the same pass and call."""
+    suffix = record.key.partition("@")[2]
+    return trace.find(f"{site}@{suffix}" if suffix else site)
+
+
+def read_routing(trace: Trace, record: Record) -> Routing:
+    """Everything recorded of one choice, from its `…:experts` record.
+
+    Raises NotKeptError, and RunError if the record's values can't be a choice of experts.
+    """
+    if len(record.shape) != 2:
+        raise RunError(f"{record.key}: chosen experts have the shape [N, A], this is {list(record.shape)}")
+    experts = trace.value(record).read().astype(np.int64)  # [N,A]
+    prompts, positions = places(trace, record)
+    rows = np.flatnonzero(real_tokens(trace, record))  # [n]
+    found, missing = _parts(trace, record, rows)
+    bias = sibling(trace, record, f"{record.module}:selection_bias")
+    wide = [part.shape[-1] for name, part in found.items() if name != "routing_weights"]
+    count = wide[0] if wide else _configured(trace, experts)
+    if experts.size and not 0 <= experts.min() <= experts.max() < count:
+        raise RunError(f"{record.key}: experts are 0–{count - 1}, found {experts.min()}–{experts.max()}")
+    groups, kept = _groups(trace.run.config, count)
+    return Routing(
+        record,
+        experts[rows],
+        rows,
+        prompts[rows],
+        positions[rows],
+        count,
+        found.get("routing_weights"),
+        found.get("router_logits"),
+        found.get("router_scores"),
+        found.get("selection_scores"),
+        _kept(trace, bias),
+        groups,
+        kept,
+        MappingProxyType(missing),
+    )
+
+
+def places(trace: Trace, record: Record) -> tuple[Ints, Ints]:
+    """Row of the batch and position in it for each of N flat tokens, row by row: [N], [N]."""
+    total = record.shape[0]
+    batch = len(trace.tokens) if trace.tokens and total % len(trace.tokens) == 0 else 1
+    prompts, positions = np.divmod(np.arange(total), max(1, total // batch))
+    return prompts, positions
+
+
+def real_tokens(trace: Trace, record: Record) -> npt.NDArray[np.bool_]:
+    """Which of N flat tokens are no padding: [N]. Rows of a prompt are padded on the right, later passes not at all."""
+    prompts, positions = places(trace, record)
+    if record.pass_ or len(trace.tokens) < 2:
+        return np.ones(record.shape[0], np.bool_)
+    lengths = np.array([len(row) for row in trace.tokens])  # [B]
+    real: npt.NDArray[np.bool_] = positions < lengths[prompts]
+    return real
+
+
+def _parts(trace: Trace, record: Record, rows: Ints) -> tuple[dict[str, Array], dict[str, str]]:
+    """What the router recorded beside its choice, by role, and in words what of it there is not."""
+    found: dict[str, Array] = {}
+    missing: dict[str, str] = {}
+    for role, name in _PARTS.items():
+        part = sibling(trace, record, f"{record.module}:{role}")
+        values = _kept(trace, part)
+        if values is None:
+            missing[name] = "not recorded" if part is None else "only statistics were kept"
+        elif values.ndim != 2 or len(values) != record.shape[0]:
+            missing[name] = f"recorded with the shape {list(values.shape)}"
+        else:
+            found[role] = values[rows]
+    return found, missing
+
+
+def _kept(trace: Trace, record: Record | None) -> Array | None:
+    if record is None or record.index >= len(trace.values):
+        return None
+    try:
+        return trace.value(record).read()
+    except NotKeptError:
+        return None
+
+
+def _configured(trace: Trace, experts: Ints) -> int:
+    """E as the configuration has it, else as many as the choices need."""
+    needed = int(experts.max(initial=-1)) + 1
+    named = (_int(trace.run.config, name) for name in _EXPERT_COUNTS)
+    return max(needed, next((count for count in named if count), needed))
+
+
+def _groups(config: Mapping[str, object], count: int) -> tuple[int, int]:
+    groups = _int(config, "n_group")
+    if groups < 2 or count % groups:
+        return 1, 1
+    return groups, _int(config, "topk_group") or groups
+
+
+def _int(config: Mapping[str, object], field_name: str) -> int:
+    found = config.get(field_name)
+    return found if isinstance(found, int) else 0
