@@ -30,6 +30,16 @@ class Module:
     children: tuple[Module, ...] = ()
     skipped: bool = False
     """Outside the layers asked for: what comes in goes out unchanged."""
+    indices: tuple[int, ...] = ()
+    """Which of a numbered list this stands for, all alike: its path ends with them, as `3–60`. Empty for one alone."""
+    active: int | None = None
+    """Parameters that one token uses, where they are fewer than all."""
+    elsewhere: tuple[tuple[str, str], ...] = ()
+    """By layout, how another implementation calls its weight, without the layer."""
+
+    @property
+    def copies(self) -> int:
+        return len(self.indices) or 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ async def test_maximised_and_back() -> None:
 
 async def test_the_tree_follows_and_leads() -> None:
     async with driven(outline=outline(30)) as it:
-        assert "2–31  30 layers not" in it.text()
+        assert "2–31  30 × not run" in it.text()
         await it.press("enter", "s", "s", "s")
         assert it.screen.query_one(ModuleList).current == "model.layers.0.self_attn.q_proj"
         assert "q_proj" in it.text()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from tracetui.analysis.attention import causal, softmax
+from tracetui.analysis.checkpoint import span
 from tracetui.session import Module
 from tracetui.trace.record import AttentionCall, Record, Token
 from tracetui.trace.trace import RunInfo, Trace
@@ -167,7 +168,11 @@ def _norm(x: Array) -> Array:
 
 def outline(skipped: int = 0) -> Module:
     """The module tree, with that many skipped layers after the two that run."""
-    layers = tuple(_layer_module(i, skipped=i >= LAYERS) for i in range(LAYERS + skipped))
+    layers = tuple(_layer_module(str(i)) for i in range(LAYERS))
+    if skipped:
+        indices = tuple(range(LAYERS, LAYERS + skipped))
+        layer = _layer_module(span(indices))
+        layers = (*layers, replace(layer, parameters=skipped * layer.parameters, skipped=True, indices=indices))
     embed = Module("model.embed_tokens", "Embedding", V * D, (("weight", (V, D)),))
     inner = (
         embed,
@@ -180,7 +185,7 @@ def outline(skipped: int = 0) -> Module:
     return Module("", "LlamaForCausalLM", model.parameters + head.parameters, (), (model, head))
 
 
-def _layer_module(index: int, skipped: bool) -> Module:
+def _layer_module(index: str) -> Module:
     path = f"model.layers.{index}"
     attention = tuple(
         _linear(f"{path}.self_attn.{n}", r) for n, r in zip("qkvo", (H * K, G * K, G * K, D), strict=True)
@@ -197,7 +202,7 @@ def _layer_module(index: int, skipped: bool) -> Module:
         Module(f"{path}.input_layernorm", "LlamaRMSNorm", D, (("weight", (D,)),)),
         Module(f"{path}.post_attention_layernorm", "LlamaRMSNorm", D, (("weight", (D,)),)),
     )
-    return Module(path, "LlamaDecoderLayer", sum(m.parameters for m in children), (), children, skipped)
+    return Module(path, "LlamaDecoderLayer", sum(m.parameters for m in children), (), children)
 
 
 def _linear(path: str, rows: int) -> Module:

@@ -95,6 +95,29 @@ def every_tensor(part: Part, path: str = "") -> Iterator[tuple[str, StoredTensor
             yield from every_tensor(child, here)
 
 
+def first_tensors(part: Part, path: str = "") -> Iterator[tuple[str, StoredTensor]]:
+    """Tensors by their whole names, of parts that are alike those of the first; `path` is that of `part` itself."""
+    for tensor in part.tensors:
+        yield f"{path}.{tensor.name}" if path else tensor.name, tensor
+    for child in part.children:
+        yield from first_tensors(child, _first_path(child, path))
+
+
+def routed_parts(part: Part, path: str = "") -> Iterator[tuple[str, Part]]:
+    """Experts that stand one by one, each kind once, with the path of the first."""
+    for child in part.children:
+        here = _first_path(child, path)
+        if child.routed:
+            yield here, child
+        else:
+            yield from routed_parts(child, here)
+
+
+def _first_path(part: Part, path: str) -> str:
+    name = str(part.indices[0]) if part.indices else part.name
+    return f"{path}.{name}" if path else name
+
+
 def fold(parts: Sequence[Part]) -> tuple[Part, ...]:
     """Numbered parts of the same structure as one, in the order of their first; named ones as they are."""
     found: dict[object, list[Part]] = {}

@@ -102,13 +102,13 @@ def _keep_first_of_alike(kept: _Kept, path: str, modules: nn.ModuleList) -> None
     alike: dict[object, list[int]] = {}
     for index, module in enumerate(modules):
         if not isinstance(module, PassThrough):
-            alike.setdefault(_signature(module), []).append(index)
+            alike.setdefault(signature(module), []).append(index)
     for indices in alike.values():
         kept.alike[f"{path}.{indices[0]}"] = tuple(indices)
         _keep(kept, f"{path}.{indices[0]}", modules[indices[0]], True)
 
 
-def _signature(module: nn.Module) -> tuple[object, ...]:
+def signature(module: nn.Module) -> tuple[object, ...]:
     """What two layers have in common whose tensors differ in their values only."""
     tensors = [
         (path, name, tuple(tensor.shape)) for path, inner in module.named_modules() for name, tensor in _own(inner)

@@ -12,7 +12,7 @@ import torch
 from tracetui import __version__
 from tracetui.errors import InputError
 from tracetui.models import plan as memory
-from tracetui.models.outline import outline
+from tracetui.models.outline import outline_of
 from tracetui.models.runnable import Runnable, make_runnable
 from tracetui.models.tokenizers import check_ids
 from tracetui.recipe import Recipe
@@ -43,7 +43,7 @@ class Engine:
         settle()
         self._base = memory.own_bytes()
         self.prepared = Prepared(
-            outline(self.runnable.built.module),
+            outline_of(recipe, self.runnable.built),
             self.runnable.tokenizer.name,
             self.runnable.notes,
             self._planned(self._offered_length()),

@@ -64,7 +64,7 @@ class PanesScreen(Screen[None]):
             yield TokenStrip().data_bind(state)
             with Horizontal(id="body"):
                 with Vertical(id="rail"):
-                    yield FindBar()
+                    yield FindBar().data_bind(state)
                     yield ModuleList().data_bind(state)
                 with Vertical(id="main"):
                     yield TabLine()
@@ -137,6 +137,10 @@ class PanesScreen(Screen[None]):
     def action_find(self) -> None:
         self.remove_class("-maximised", "-rail-maximised")
         self.query_one(FindBar).open()
+
+    def action_names(self) -> None:
+        """Another implementation's names beside the tree's, the next one's, or none."""
+        self.query_one(FindBar).name_layout(self.query_one(ModuleList).next_layout())
 
     def action_prompt(self) -> None:
         self.set_focus(self.query_one(PromptInput))

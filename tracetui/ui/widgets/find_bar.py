@@ -8,16 +8,23 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.content import Content
 from textual.message import Message
-from textual.widgets import Input, Static
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import Input
 
+from tracetui.ui.state import State
 from tracetui.ui.widgets.line_input import LineInput
+from tracetui.ui.widgets.module_line import totals
+
+_LAYOUTS = {"meta": "Meta's names", "deepseek": "DeepSeek's names", "hf": "transformers' names"}
 
 
 class FindInput(LineInput):
     """Enter goes to the next match, Esc ends the search."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "end the search", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "end the search", show=False, id="find_leave")]
 
     class Left(Message):
         """The search is over."""
@@ -26,8 +33,25 @@ class FindInput(LineInput):
         self.post_message(self.Left())
 
 
+class ModulesTitle(Widget):
+    """`1 Modules   37.55B of 671B active`, or whose names stand beside the tree's."""
+
+    state: reactive[State] = reactive(State())
+    layout_shown: reactive[str] = reactive("")
+
+    def render(self) -> Content:
+        title, room = " 1 Modules ", self.size.width - 1
+        outline = self.state.outline
+        told = totals(outline.parameters, outline.active, room - len(title) - 1)
+        if self.layout_shown:
+            told = f"→ {_LAYOUTS.get(self.layout_shown, self.layout_shown)}"
+        return Content.assemble(title, told.rjust(room - len(title)))
+
+
 class FindBar(Horizontal):
-    """`1 Modules`, or `/ q_proj`."""
+    """`1 Modules` with the totals, or `/ q_proj`."""
+
+    state: reactive[State] = reactive(State(), repaint=False)
 
     class Wanted(Message):
         """Go to the next module that has `text` in its path."""
@@ -40,7 +64,7 @@ class FindBar(Horizontal):
         super().__init__(id="find-bar")
 
     def compose(self) -> ComposeResult:
-        yield Static(" 1 Modules", id="modules-title", markup=False)
+        yield ModulesTitle(id="modules-title").data_bind(FindBar.state)
         yield FindInput(placeholder="find a module", id="find", compact=True)
 
     def open(self) -> None:
@@ -52,6 +76,10 @@ class FindBar(Horizontal):
 
     def close(self) -> None:
         self.remove_class("-finding")
+
+    def name_layout(self, layout: str) -> None:
+        """Say whose names stand beside the tree's."""
+        self.query_one(ModulesTitle).layout_shown = layout
 
     @on(Input.Submitted)
     def _want(self, event: Input.Submitted) -> None:

@@ -13,10 +13,11 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tracetui.text import visible
+from tracetui.trace.record import Record
 from tracetui.ui.messages import JumpToModule
-from tracetui.ui.outline_rows import Row, ancestors, first_open, paths_of, rows_of
+from tracetui.ui.outline_rows import Row, ancestors, expert_lists, first_open, layouts_of, paths_of, rows_of
 from tracetui.ui.state import State
+from tracetui.ui.widgets.module_line import fitted
 
 
 class ModuleList(ScrollView, can_focus=True):
@@ -31,17 +32,19 @@ class ModuleList(ScrollView, can_focus=True):
         "modules--mark",
     }
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "up", show=False),
-        Binding("down,j", "move(1)", "down", show=False),
-        Binding("pageup", "page(-1)", "page up", show=False),
-        Binding("pagedown", "page(1)", "page down", show=False),
-        Binding("left,h", "fold", "fold", show=False),
-        Binding("right,l", "unfold", "unfold", show=False),
-        Binding("enter", "choose", "go to the module's record", show=False),
+        Binding("up,k", "move(-1)", "up", show=False, id="tree_up"),
+        Binding("down,j", "move(1)", "down", show=False, id="tree_down"),
+        Binding("pageup", "page(-1)", "page up", show=False, id="tree_page_up"),
+        Binding("pagedown", "page(1)", "page down", show=False, id="tree_page_down"),
+        Binding("left,h", "fold", "fold", show=False, id="tree_fold"),
+        Binding("right,l", "unfold", "unfold", show=False, id="tree_unfold"),
+        Binding("enter", "choose", "go to the module's record", show=False, id="tree_choose"),
     ]
 
     state: reactive[State] = reactive(State())
     line: reactive[int] = reactive(0)
+    layout_shown: reactive[str] = reactive("")
+    """The layout whose names stand beside the tree's; empty for none."""
 
     def __init__(self) -> None:
         super().__init__(id="modules", classes="pane")
@@ -51,42 +54,83 @@ class ModuleList(ScrollView, can_focus=True):
         self._ran: set[str] = set()
         self._seen = 0
         self._known: frozenset[str] = frozenset()
+        self._lists: frozenset[str] = frozenset()
+        self._hit: dict[str, set[int]] = {}
+        self._built_for: object = None
+        self.current = ""
+        """The module of the record under the cursor; the top for what no module is named after."""
+        self._last: Record | None = None
         self._plain: Style | None = None
 
     def watch_state(self, old: State, state: State) -> None:
         if state.outline is not old.outline:
             self._opened, self._followed = first_open(state.outline), set()
-            self._known = frozenset(paths_of(state.outline))
+            self._known, self._lists = frozenset(paths_of(state.outline)), expert_lists(state.outline)
+            self._hit, self._ran, self._seen = {}, set(), 0
             self._build()
-        if state.trace is not old.trace or state.frontier < self._seen:
-            self._ran, self._seen = set(), 0
-        self._ran.update(record.site for record in state.trace.records[self._seen : state.frontier])
-        self._seen = state.frontier
+        self._hear(state)
+        module = state.record.module
+        self.current = module if module in self._known or self._is_expert(module) else ""
         if state.cursor != old.cursor or state.trace is not old.trace:
             self._follow()
         self.refresh()
 
-    @property
-    def current(self) -> str:
-        """The module of the record under the cursor; the top for what no module is named after."""
-        module = self.state.record.module
-        return module if module in self._known else ""
+    def _hear(self, state: State) -> None:
+        """Note what has run since the last time; all of it, if this is another run."""
+        records = state.trace.records
+        if self._seen and (state.frontier < self._seen or records[self._seen - 1] is not self._last):
+            self._hit, self._ran, self._seen = {}, set(), 0
+        for record in records[self._seen : state.frontier]:
+            self._ran.add(record.site)
+            if self._is_expert(record.site):
+                experts, _, number = record.site.rpartition(".")
+                self._hit.setdefault(experts, set()).add(int(number))
+        self._seen = state.frontier
+        self._last = records[self._seen - 1] if self._seen else None
+
+    def _is_expert(self, path: str) -> bool:
+        """Whether a path is that of one of the experts that are folded together in the tree."""
+        experts, _, number = path.rpartition(".")
+        return experts in self._lists and number.isdecimal()
 
     def find(self, text: str) -> str | None:
         """Open the way to the next module whose path holds the text, and put the line on it."""
-        paths = [path for path in paths_of(self.state.outline) if text.lower() in path.lower()]
+        everywhere = self._paths()
+        paths = [path for path in everywhere if text.lower() in path.lower()]
         if not paths or not text:
             return None
         here = self._rows[self.line].path if self._rows else ""
-        order = {path: index for index, path in enumerate(paths_of(self.state.outline))}
+        order = {path: index for index, path in enumerate(everywhere)}
         found = next((path for path in paths if order[path] > order.get(here, -1)), paths[0])
         self._opened |= ancestors(found)
         self._build()
         self._go(found)
         return found
 
+    def next_layout(self) -> str:
+        """Show the names of another implementation, of the next one, or of none; which these are."""
+        layouts = ["", *layouts_of(self.state.outline)]
+        after = layouts.index(self.layout_shown) + 1 if self.layout_shown in layouts else 0
+        self.layout_shown = layouts[after % len(layouts)]
+        return self.layout_shown
+
+    def _paths(self) -> list[str]:
+        """Every path that can be gone to, in the order of the tree, experts that were hit in their place."""
+        found: list[str] = []
+        for path in paths_of(self.state.outline):
+            around = path.rpartition(".")[0]
+            if (hit := self._hit.get(around)) and "–" in path.rpartition(".")[2]:
+                found.extend(f"{around}.{number}" for number in sorted(hit))
+            found.append(path)
+        return found
+
     def _build(self) -> None:
-        self._rows = rows_of(self.state.outline, self._opened)
+        """Make the lines again, unless they stand for the same already."""
+        wanted = (self.state.outline, frozenset(self._opened), [len(self._hit.get(path, ())) for path in self._lists])
+        if wanted == self._built_for:
+            return
+        self._built_for = wanted
+        self._rows = rows_of(self.state.outline, self._opened, self._hit)
         height = len(self._rows)
         if height != self.virtual_size.height:
             # Width and height are the stylesheet's: a longer list moves no other widget, so no layout is due.
@@ -139,7 +183,7 @@ class ModuleList(ScrollView, can_focus=True):
             self._build()
 
     def action_choose(self) -> None:
-        if self._rows and not self._rows[self.line].skipped:
+        if self._rows and not self._rows[self.line].folded:
             self.post_message(JumpToModule(self._rows[self.line].path))
 
     def on_click(self, event: events.Click) -> None:
@@ -165,7 +209,7 @@ class ModuleList(ScrollView, can_focus=True):
         base = plain + self._style_of(row, index)
         quiet = self.get_component_rich_style("modules--quiet", partial=True)
         mark = Segment(self._mark(row), base + self.get_component_rich_style("modules--mark", partial=True))
-        left, right = _fit(row, width - 2)
+        left, right = fitted(row, width - 2, self.layout_shown)
         gap = " " * max(0, width - 2 - len(left[0]) - len(left[1]) - len(right))
         cells = [mark, Segment(left[0], base), Segment(left[1], base + quiet), Segment(gap + right, base + quiet)]
         return Strip(cells).adjust_cell_length(width, base)
@@ -183,15 +227,3 @@ class ModuleList(ScrollView, can_focus=True):
         if self.state.cursor >= 0 and row.path == self.current:
             return "▶ "
         return "✓ " if row.path in self._ran else "  "
-
-
-def _fit(row: Row, room: int) -> tuple[tuple[str, str], str]:
-    """Name, kind and detail of a line in that many cells: the kind goes first, then the detail."""
-    fold = ("▾ " if row.open else "▸ ") if row.opens else "  "
-    name = f"{' ' * row.depth}{fold}{visible(row.name)}"
-    detail = f"{row.detail} " if len(name) + len(row.detail) + 2 <= room else ""
-    kind = f"  {visible(row.kind)}" if row.kind else ""
-    left = room - len(name) - len(detail) - bool(detail)
-    if len(kind) > left:
-        kind = f"{kind[: left - 1]}…" if row.skipped and left > 4 else ""
-    return (name if len(name) <= room else f"{name[: room - 1]}…", kind), detail

@@ -6,6 +6,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from tracetui.session import Module
 from tracetui.text import size, visible
 from tracetui.ui.offer import Offer
 from tracetui.ui.state import NO_PLAN, Phase, State
@@ -28,7 +29,7 @@ class Welcome(Widget):
             Content.styled(visible(offer.description or offer.title), "bold $foreground"),
             Content.styled(visible(" · ".join(part for part in (offer.dtype, offer.weights) if part)), "$quiet"),
             Content(""),
-            *_table(offer.facts),
+            *_table((*offer.facts, *_totals(state.outline))),
             *_memory(state, detailed=self.size.width >= _ROOMY),
             *(Content.styled(visible(note), "$waiting") for note in state.notes or offer.notes),
             Content(""),
@@ -43,6 +44,14 @@ def _table(facts: tuple[tuple[str, str], ...]) -> list[Content]:
     width = max(len(name) for name, _ in facts)
     rows = [Content.assemble((f"{visible(name):<{width}}  ", "$quiet"), visible(value)) for name, value in facts]
     return [*rows, Content("")]
+
+
+def _totals(outline: Module) -> tuple[tuple[str, str], ...]:
+    """Parameters of the whole model, run or not."""
+    if not outline.parameters:
+        return ()
+    active = (("of them active", f"{outline.active:,} per token"),) if outline.active is not None else ()
+    return (("parameters", f"{outline.parameters:,}"), *active)
 
 
 def _memory(state: State, detailed: bool) -> list[Content]:

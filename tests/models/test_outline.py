@@ -1,0 +1,121 @@
+"""The module tree with the checkpoint's own experts in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tracetui.models.build import build_model
+from tracetui.models.outline import outline, outline_of
+from tracetui.models.structure import read_structure
+from tracetui.recipe import Layers, Recipe, load_recipe
+from tracetui.session import Module
+
+SHIPPED = ("llama-tiny", "deepseek-v3", "qwen2-moe-57b-a14b", "qwen2.5-1.5b")
+
+
+def of_layers(name: str, first: int, last: int) -> Module:
+    recipe = replace(load_recipe(name), layers=Layers(first, last))
+    return outline_of(recipe, build_model(recipe, torch.bfloat16))
+
+
+def every(module: Module) -> Iterator[Module]:
+    yield module
+    for child in module.children:
+        yield from every(child)
+
+
+def at(tree: Module, path: str) -> Module:
+    return next(module for module in every(tree) if module.path == path)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("layers", [(0, 1), (3, 5)])
+def test_the_totals_are_those_of_the_whole_checkpoint(name: str, layers: tuple[int, int]) -> None:
+    structure = read_structure(load_recipe(name))
+    tree = of_layers(name, *layers)
+    assert tree.parameters == structure.parameters
+    assert (tree.parameters if tree.active is None else tree.active) == structure.active
+
+
+def test_deepseek_v3_has_so_many_parameters() -> None:
+    assert of_layers("deepseek-v3", 3, 4).parameters == 671_026_404_352
+
+
+def test_layers_that_are_not_run_are_folded_where_they_are_alike() -> None:
+    layers = at(of_layers("deepseek-v3", 4, 6), "model.layers").children
+    assert [(layer.path.rpartition(".")[2], layer.copies, layer.skipped) for layer in layers] == [
+        ("0–2", 3, True),
+        ("3", 1, True),
+        ("4", 1, False),
+        ("5", 1, False),
+        ("6–60", 55, True),
+    ]
+    assert layers[4].parameters == 55 * layers[2].parameters
+    inside = [(line.path.removeprefix(layers[4].path), line.weights) for line in every(layers[4])]
+    assert inside == [(line.path.removeprefix(layers[2].path), line.weights) for line in every(layers[2])]
+
+
+def test_experts_have_matrices_of_their_own_though_they_are_fused() -> None:
+    tree = of_layers("deepseek-v3", 3, 5)
+    for layer in (3, 4):
+        path = f"model.layers.{layer}.mlp.experts"
+        fused, experts = at(tree, path), at(tree, f"{path}.0–255")
+        assert fused.weights == (("gate_up_proj", (256, 4096, 7168)), ("down_proj", (256, 7168, 2048)))
+        assert [(line.path.rpartition(".")[2], line.weights[0][1]) for line in experts.children] == [
+            ("gate_proj", (2048, 7168)),
+            ("up_proj", (2048, 7168)),
+            ("down_proj", (7168, 2048)),
+        ]
+        assert experts.parameters == fused.parameters == 256 * sum(line.parameters for line in experts.children)
+        assert experts.active == fused.active == experts.parameters // 256 * 8
+
+
+def test_other_names_stand_beside() -> None:
+    tree = of_layers("deepseek-v3", 4, 5)
+    assert dict(at(tree, "model.layers.4.self_attn.q_a_proj").elsewhere) == {
+        "deepseek": "attn.wq_a",
+        "hf": "self_attn.q_a_proj",
+    }
+    assert dict(at(tree, "model.layers.4.mlp.experts.0–255.gate_proj").elsewhere) == {
+        "deepseek": "ffn.experts.N.w1",
+        "hf": "mlp.experts.gate_up_proj [256, 4096, 7168]",
+    }
+    assert dict(at(of_layers("llama-tiny", 0, 1), "lm_head").elsewhere)["meta"] == "output"
+
+
+def tiny_mixtral() -> Recipe:
+    """Its checkpoints call the block `block_sparse_moe` and the matrices w1, w3, w2."""
+    config = {
+        "model_type": "mixtral", "architectures": ["MixtralForCausalLM"], "hidden_size": 32, "intermediate_size": 48,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 64,
+        "num_local_experts": 4, "num_experts_per_tok": 2,
+    }  # fmt: skip
+    return Recipe("m", "M", "m.toml", config, Layers(0, 2))
+
+
+def test_a_checkpoint_with_other_paths() -> None:
+    recipe = tiny_mixtral()
+    tree = outline_of(recipe, build_model(recipe, torch.float32))
+    experts = at(tree, "model.layers.1.mlp.experts.0–3")
+    assert [(line.path.rpartition(".")[2], line.weights[0][1]) for line in experts.children] == [
+        ("w1", (48, 32)),
+        ("w2", (32, 48)),
+        ("w3", (48, 32)),
+    ]
+    assert tree.parameters == read_structure(recipe).parameters
+
+
+def test_a_shared_layer_counts_once() -> None:
+    """Two places of one list may hold the same module."""
+    recipe = replace(load_recipe("llama-tiny"), layers=Layers(0, 6))
+    model = build_model(recipe, torch.float32).module
+    whole = outline(model)
+    layers = model.get_submodule("model.layers")
+    assert isinstance(layers, torch.nn.ModuleList)
+    layers[1] = layers[0]
+    layer = at(whole, "model.layers.0").parameters
+    assert outline(model).parameters == whole.parameters - layer

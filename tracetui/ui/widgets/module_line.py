@@ -1,0 +1,67 @@
+"""One line of the module tree in a given room: the name first, then what there is room for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from tracetui.text import count, visible
+from tracetui.ui.outline_rows import Row
+
+ROOMY = 60
+"""From so many cells on, numbers are exact."""
+_TO_LAYER = re.compile(r"^.*?\.\d+\.")
+_NUMBER = 15
+"""Cells that hold the parameters of the largest model there is."""
+
+
+def fitted(row: Row, room: int, layout: str) -> tuple[tuple[str, str], str]:
+    """Name, kind and detail of a line in that many cells: the kind goes first, then the detail.
+
+    With a `layout` its name for the tensor goes before the shape.
+    """
+    fold = ("▾ " if row.open else "▸ ") if row.opens else "  "
+    name = f"{' ' * row.depth}{fold}{visible(row.name)}"
+    wanted = (f"{detail} " for detail in _details(row, room, layout) if detail)
+    detail = next((detail for detail in wanted if len(name) + len(detail) + 1 <= room), "")
+    kind = f"  {visible(row.kind)}" if row.kind else ""
+    if len(kind) > room - len(name) - len(detail) - bool(detail):
+        kind = ""
+    return (name if len(name) <= room else f"{name[: room - 1]}…", kind), detail
+
+
+def _details(row: Row, room: int, layout: str) -> Iterator[str]:
+    """What may stand at the right edge, the best first."""
+    told = (row.elsewhere or {}).get(layout, "")
+    if told:
+        told = f"→ {'the same' if told == _TO_LAYER.sub('', row.path) else visible(told)}"
+        if room >= ROOMY:
+            yield f"{told}   {row.detail:>{_NUMBER}}"
+        yield told
+    if room >= ROOMY:
+        yield _exact(row)
+    if row.active is not None:
+        yield f"{count(row.active)} of {count(row.parameters)} active"
+        yield f"{count(row.active)} of {count(row.parameters)}"
+    yield row.detail
+
+
+def _exact(row: Row) -> str:
+    number = f"{row.parameters:>{_NUMBER},}" if row.parameters else ""
+    if row.active is not None:
+        return f"{row.active:,} of {number}"
+    return f"{'×'.join(map(str, row.shape))} {number}".lstrip() if row.shape else number.strip()
+
+
+def totals(parameters: int, active: int | None, room: int) -> str:
+    """How many parameters there are, and how many of them a token uses, in that many cells; empty without room."""
+    if not parameters:
+        return ""
+    told = [f"{parameters:,} parameters", f"{parameters:,}", count(parameters)]
+    if active is not None:
+        told = [
+            f"{active:,} of {parameters:,} parameters active per token",
+            f"{count(active)} of {count(parameters)} active",
+            f"{count(active)} of {count(parameters)}",
+        ]
+    return next((text for text in told if len(text) <= room), "")
