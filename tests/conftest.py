@@ -44,9 +44,11 @@ def _users(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _fresh_user(_users: Path) -> Iterator[None]:
-    """Every test is a user who has never started tracetui: neither folder exists yet."""
+    """Every test is a user who has never started tracetui: no folder of theirs exists yet."""
     home = _users / str(next(_user_numbers))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRACETUI_CONFIG_DIR", str(home / "config"))
         patch.setenv("TRACETUI_STATE_DIR", str(home / "state"))
+        patch.setenv("TRACETUI_CACHE_DIR", str(home / "cache"))
+        patch.setenv("HF_HUB_CACHE", str(home / "hub"))
         yield

@@ -12,11 +12,20 @@ import pytest
 
 import tracetui
 
-MODEL_SIDE = ("tracetui.models", "tracetui.tracer")
+MODEL_SIDE = ("tracetui.models", "tracetui.tracer", "tracetui.hub")
 SCREEN = ("tracetui.ui",)
 MODEL_LIBRARIES = ("torch", "transformers")
 SCREEN_LIBRARIES = ("textual",)
-SLOW_LIBRARIES = (*MODEL_LIBRARIES, *SCREEN_LIBRARIES, "numpy", "tiktoken", "tokenizers", "safetensors", "regex")
+SLOW_LIBRARIES = (
+    *MODEL_LIBRARIES,
+    *SCREEN_LIBRARIES,
+    "numpy",
+    "tiktoken",
+    "tokenizers",
+    "safetensors",
+    "regex",
+    "huggingface_hub",
+)
 
 IMPORT_ONE_BY_ONE = """
 import importlib, sys

@@ -60,7 +60,7 @@ def _run(arguments: Sequence[str]) -> int:
     if said.command is None:
         _parser().print_help()
         return 0
-    _quieten_libraries()
+    said.offline = _quieten_libraries()
     from tracetui import commands
 
     status: int = getattr(commands, said.command)(said)
@@ -102,14 +102,16 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("models", help="the recipes that ship with tracetui")
 
     locate = commands.add_parser("locate", help="the folders that tracetui reads and writes")
-    locate.add_argument("what", choices=("config", "themes", "state"))
+    locate.add_argument("what", choices=("config", "themes", "state", "cache"))
     return parser
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     _add_name(parser)
     _add_layers(parser)
-    parser.add_argument("--weights", metavar="random|PATH", help="a folder with consolidated.00.pth, or `random`")
+    parser.add_argument(
+        "--weights", metavar="random|hub|PATH", help="a folder with weights, `random`, or `hub` to fetch them"
+    )
     parser.add_argument("--tokenizer", metavar="PATH|NAME", help="a tokenizer file, a tiktoken encoding, or `builtin`")
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"))
     parser.add_argument("--seed", type=int, metavar="N", help="of random weights")
@@ -119,19 +121,26 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_name(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="a recipe's name or file, or a folder with Meta's params.json")
+    parser.add_argument(
+        "model", metavar="MODEL", help="a recipe's name or file, a model's folder, or its id on the hub"
+    )
 
 
 def _add_layers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layers", metavar="N|A:B", help="only the first N layers, or A to B-1")
 
 
-def _quieten_libraries() -> None:
-    """Nothing is downloaded unless asked for, and no library prints on our terminal; both are read at its import."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+def _quieten_libraries() -> bool:
+    """Nothing is downloaded unless asked for, and no library prints on our terminal; both are read at its import.
+
+    Returns whether the user's own environment forbids the network, whatever is asked for.
+    """
+    said = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
+    os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
+    return said.upper() in ("1", "ON", "YES", "TRUE")
 
 
 def _mend_streams() -> None:

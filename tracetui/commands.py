@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from tracetui import paths
 from tracetui.errors import InputError
 from tracetui.paths import read_bounded
-from tracetui.recipe import Overrides, Recipe, load_recipe, shipped_recipes
+from tracetui.recipe import Overrides, Recipe, find_hub_id, load_recipe, shipped_recipes
+from tracetui.recipe.hub import HUB, cached_layers
 from tracetui.text import visible
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def models(said: Namespace) -> int:
 
 def outline(said: Namespace) -> int:
     """Show a checkpoint's structure: shapes, parameter counts, and other implementations' names."""
-    recipe = Overrides(layers=said.layers).apply(load_recipe(said.model))
+    recipe = Overrides(layers=said.layers).apply(_load(said))
     from tracetui.models.structure import read_structure
     from tracetui.views.outline_lines import outline_json, outline_lines
 
@@ -91,7 +92,7 @@ def outline(said: Namespace) -> int:
 
 def config(said: Namespace) -> int:
     """Explain a configuration: every field, its meaning, the shapes that it decides, contradictions."""
-    recipe = load_recipe(said.model)
+    recipe = _load(said)
     from tracetui.models.config_report import read_config
     from tracetui.views.config_lines import config_lines
 
@@ -103,7 +104,12 @@ def config(said: Namespace) -> int:
 def locate(said: Namespace) -> int:
     """Name a folder; for themes the shipped one first, then the user's own."""
     own = paths.config_dir()
-    folders = {"config": [own], "themes": [paths.themes(), own / "themes"], "state": [paths.state_dir()]}
+    folders = {
+        "config": [own],
+        "themes": [paths.themes(), own / "themes"],
+        "state": [paths.state_dir()],
+        "cache": [paths.cache_dir()],
+    }
     for folder in folders[said.what]:
         print(folder)
     return 0
@@ -115,11 +121,25 @@ def _recipe(said: Namespace) -> Recipe:
         dtype=said.dtype,
         seed=said.seed,
         tokenizer=said.tokenizer,
-        weights=said.weights,
+        weights=None if said.weights == HUB else said.weights,
         prompt=_prompt(said.prompt),
         memory=said.memory,
     )
-    return overrides.apply(load_recipe(said.model))
+    recipe = overrides.apply(_load(said))
+    if said.weights == HUB:
+        from tracetui.hub.fetch import with_weights
+
+        return with_weights(recipe, said.offline)
+    return cached_layers(recipe) if said.weights is None else recipe
+
+
+def _load(said: Namespace) -> Recipe:
+    """The model's recipe; one on the hub that isn't here yet is fetched if the user wants it."""
+    if (hub_id := find_hub_id(said.model)) is not None:
+        from tracetui.hub.fetch import ensure_config
+
+        ensure_config(hub_id, asked=getattr(said, "weights", None) == HUB, offline=said.offline)
+    return load_recipe(said.model)
 
 
 def _prompt(said: str | None) -> str | None:
@@ -172,12 +192,19 @@ def _offer(recipe: Recipe) -> Offer:
         title=recipe.name,
         description=recipe.title,
         dtype=recipe.dtype,
-        weights=f"weights of {recipe.weights}" if recipe.weights else f"random weights, seed {recipe.seed}",
+        weights=_weights(recipe),
         prompt=recipe.prompt,
         tokenizer=recipe.tokenizer,
         facts=_facts(recipe),
         notes=recipe.notes,
     )
+
+
+def _weights(recipe: Recipe) -> str:
+    if recipe.weights is None:
+        return f"random weights, seed {recipe.seed}"
+    from_hub = recipe.hub and recipe.weights.name == recipe.commit
+    return f"the hub's weights, {recipe.commit[:12]}" if from_hub else f"weights of {recipe.weights}"
 
 
 def _facts(recipe: Recipe) -> tuple[tuple[str, str], ...]:

@@ -46,6 +46,11 @@ def state_dir() -> Path:
     return _user_dir("TRACETUI_STATE_DIR", "XDG_STATE_HOME", ".local/state")
 
 
+def cache_dir() -> Path:
+    """What can be fetched again: the layers of models on the hub."""
+    return _user_dir("TRACETUI_CACHE_DIR", "XDG_CACHE_HOME", ".cache")
+
+
 def _user_dir(own: str, xdg: str, fallback: str) -> Path:
     if chosen := os.environ.get(own):
         return Path(chosen)
@@ -101,7 +106,7 @@ def inside(folder: Path, name: str) -> Path:
     """The path of a folder's own file, wherever `name` came from.
 
     Raises InputError for a name that is more than a file's name, and for a link that leads elsewhere; those of the
-    hub's cache, from `snapshots/REVISION/` to `blobs/` beside it, stay within it.
+    hub's cache, from `MODEL/snapshots/REVISION/` to `MODEL/blobs/` or to the cache's own `blobs/`, stay within it.
     """
     shown = visible(name, 80)
     if not name or "/" in name or "\\" in name or "\0" in name or name in (".", ".."):
@@ -111,7 +116,10 @@ def inside(folder: Path, name: str) -> Path:
         home, real = folder.resolve(), path.resolve()
     except (OSError, RuntimeError) as error:
         raise InputError(f"{path}: can't be followed to a file: {visible(str(error), 120)}") from error
-    homes = [home, home.parent.parent / "blobs"] if home.parent.name == "snapshots" else [home]
+    homes = [home]
+    if home.parent.name == "snapshots":
+        model = home.parent.parent
+        homes += [model / "blobs", *([model.parent / "blobs"] if model.name.startswith("models--") else [])]
     if not any(real.is_relative_to(root) for root in homes):
         raise InputError(f"{path}: is a link that leads out of its folder, and nothing outside is read")
     return path

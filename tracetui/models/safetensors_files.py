@@ -11,8 +11,9 @@ import torch
 
 from tracetui.errors import InputError, bad_field
 from tracetui.models.mapped_file import Identity, check_unchanged, identity, map_file
-from tracetui.models.safetensors_header import MAX_TENSORS, Stored, read_header
+from tracetui.models.safetensors_header import Stored, read_header
 from tracetui.models.safetensors_shards import Shards, find_shards
+from tracetui.recipe.shard_index import MAX_TENSORS
 from tracetui.text import visible
 
 FLOATING = (torch.bfloat16, torch.float16, torch.float32, torch.float64)

@@ -18,10 +18,10 @@ import torch
 from tracetui.errors import InputError, bad_field
 from tracetui.paths import open_regular, refuse_disguised
 from tracetui.recipe.bounded import parse_json_object
+from tracetui.recipe.shard_index import MAX_TENSORS
 from tracetui.text import visible
 
 MAX_HEADER_BYTES = 100_000_000
-MAX_TENSORS = 1_000_000
 _MAX_RANK = 16
 _MAX_SIZE = 2**53
 _LENGTH_BYTES = 8

@@ -8,13 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracetui.errors import InputError, bad_field
-from tracetui.models.safetensors_header import MAX_TENSORS
-from tracetui.paths import inside, read_bounded
-from tracetui.recipe.bounded import parse_json_object
+from tracetui.paths import inside
 from tracetui.recipe.folder import SAFETENSORS
-from tracetui.text import visible
+from tracetui.recipe.shard_index import read_weight_map
 
-MAX_INDEX_BYTES = 64 * 2**20
 _SINGLE, _INDEX = SAFETENSORS
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 _ELSEWHERE = {
@@ -61,7 +58,7 @@ def find_shards(folder: Path) -> Shards:
 
 
 def _listed(folder: Path, index: Path) -> Shards:
-    counts = Counter(_weight_map(index).values())
+    counts = Counter(read_weight_map(index).values())
     paths = {}
     for name in sorted(counts):
         if not name.endswith(".safetensors"):
@@ -76,16 +73,3 @@ def _listed(folder: Path, index: Path) -> Shards:
             f"{index}: weight_map: none of its {len(counts)} files is in the folder, not even {min(counts)}"
         )
     return Shards(_INDEX, present, tuple((name, counts[name]) for name, path in paths.items() if path not in present))
-
-
-def _weight_map(index: Path) -> dict[str, str]:
-    found = parse_json_object(read_bounded(index, MAX_INDEX_BYTES), index, most_objects=100)
-    weight_map = found.get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise bad_field(index, "weight_map", "must be a table of tensors and their files", weight_map)
-    if len(weight_map) > MAX_TENSORS:
-        raise bad_field(index, "weight_map", f"must name at most {MAX_TENSORS:,} tensors", len(weight_map))
-    for tensor, name in weight_map.items():
-        if not isinstance(name, str):
-            raise bad_field(index, f"weight_map.{visible(tensor, 80)}", "must be a file's name", name)
-    return weight_map

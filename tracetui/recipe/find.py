@@ -8,6 +8,7 @@ from pathlib import Path
 from tracetui import paths
 from tracetui.errors import InputError
 from tracetui.recipe.folder import CONFIG, PARAMS, SAFETENSORS, config_recipe, folder_recipe
+from tracetui.recipe.hub import HubId, hub_recipe, parse_hub_id
 from tracetui.recipe.model import Recipe
 from tracetui.recipe.toml import read_recipe
 from tracetui.text import visible
@@ -19,20 +20,20 @@ def shipped_recipes() -> dict[str, Path]:
 
 
 def load_recipe(model: str) -> Recipe:
-    """The recipe of a shipped name, a TOML file, a folder with a model (or a file of its weights), or a config.json.
+    """The recipe of a shipped name, a TOML file, a folder with a model (or a file of its weights), a config.json, or
+    a hub id whose files are in the hub's cache.
 
     A config.json alone means random weights. Raises InputError; for an unknown name it lists those that exist,
     nearest first.
     """
+    if (hub_id := find_hub_id(model)) is not None:
+        return hub_recipe(hub_id)
     shipped = shipped_recipes()
     if model in shipped:
         return read_recipe(shipped[model])
     path = Path(model).expanduser()
-    try:
-        is_folder, exists = bool(model) and path.is_dir(), bool(model) and path.exists()
-    except (OSError, ValueError):
-        is_folder = exists = False
-    if is_folder:
+    exists = _exists(path, model)
+    if exists and path.is_dir():
         return folder_recipe(path)
     if exists and (path.name in (PARAMS, *SAFETENSORS) or path.suffix in (".pth", ".safetensors")):
         return folder_recipe(path.parent)
@@ -43,10 +44,23 @@ def load_recipe(model: str) -> Recipe:
     raise InputError(_unknown(model, list(shipped)))
 
 
+def find_hub_id(model: str) -> HubId | None:
+    """The id on the hub that a user means; None for a shipped recipe and for whatever is on disk."""
+    hub_id = parse_hub_id(model)
+    return None if hub_id is None or model in shipped_recipes() or _exists(Path(model), model) else hub_id
+
+
+def _exists(path: Path, model: str) -> bool:
+    try:
+        return bool(model) and path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def _unknown(model: str, known: list[str]) -> str:
     nearest = difflib.get_close_matches(model, known, n=len(known), cutoff=0.0)
     listed = ", ".join(nearest) or "none"
     return (
         f"{visible(model, 80)}: no such model; there are {listed}, or give a recipe file, a folder with a model, "
-        f"or a config.json"
+        f"a config.json, or a hub id (owner/name)"
     )

@@ -54,6 +54,10 @@ class Recipe:
     memory: int | None = None
     """Bytes of weights that may stay in memory; None: half of what is available."""
     notes: tuple[str, ...] = ()
+    hub: str = ""
+    """`owner/name` of a model from the hub; empty for others."""
+    commit: str = ""
+    """The hub's commit that the model's files are of."""
 
     @property
     def layer_count(self) -> int:
@@ -62,6 +66,7 @@ class Recipe:
 
     def plain(self) -> dict[str, object]:
         """As it goes into a trace: plain data, and no path of the machine it ran on."""
+        hub = {"hub": self.hub, "commit": self.commit} if self.hub else {}
         return {
             "name": self.name,
             "title": self.title,
@@ -71,6 +76,7 @@ class Recipe:
             "tokenizer": Path(self.tokenizer).name,
             "weights": self.weights.name if self.weights else "random",
             "prompt": self.prompt,
+            **hub,
         }
 
 

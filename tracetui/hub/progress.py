@@ -1,0 +1,81 @@
+"""One line on the terminal that says how far fetching has come."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import suppress
+from typing import Any, Self
+
+from tracetui.signals import check_signals
+from tracetui.text import size, visible
+
+_SECONDS_BETWEEN = 0.1
+
+
+class FetchLine:
+    """Says on stderr what is fetched; the part that changes is for terminals only."""
+
+    def __init__(self, total: int) -> None:
+        """`total` is in bytes."""
+        self._total = total
+        self._done = 0
+        self._file = ""
+        self._began = time.monotonic()
+        self._painted = 0.0
+        self._changing = sys.stderr.isatty()
+
+    def announce(self, what: str) -> None:
+        """A line that stays."""
+        self._say(f"{visible(what, 300)}\n")
+
+    def file(self, name: str) -> None:
+        """The file that the next bytes are of."""
+        self._file = name
+        self._paint()
+
+    def add(self, count: int) -> None:
+        """Bytes have come; fewer than none when some have to be fetched again."""
+        check_signals()
+        self._done += count
+        if time.monotonic() - self._painted >= _SECONDS_BETWEEN:
+            self._paint()
+
+    def close(self) -> None:
+        """Leave the line empty."""
+        if self._changing:
+            self._say("\r\x1b[K")
+
+    def _paint(self) -> None:
+        self._painted = time.monotonic()
+        if self._changing:
+            rate = self._done / max(self._painted - self._began, 1e-3)
+            share = f"{size(self._done)} of {size(self._total)}  {size(rate)}/s  {self._file}"
+            self._say(f"\r\x1b[K{visible(share, 78)}")
+
+    def _say(self, text: str) -> None:
+        # Nobody may be reading any more: that ends no download.
+        with suppress(OSError):
+            print(text, end="", file=sys.stderr, flush=True)
+
+
+def bar_class(line: FetchLine) -> type[Any]:
+    """What huggingface_hub reports a file's bytes to, in the form of a tqdm bar, instead of drawing one itself."""
+
+    class Bar:
+        def __init__(self, **options: object) -> None:
+            line.file(str(options.get("desc") or ""))
+
+        def update(self, count: int = 1) -> None:
+            line.add(count)
+
+        def close(self) -> None:
+            """Nothing of its own to leave."""
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            self.close()
+
+    return Bar

@@ -1,0 +1,124 @@
+"""Whole files of a model, by huggingface_hub into the cache that it shares with other programs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import tracetui
+from tracetui.errors import InputError, RunError
+from tracetui.hub.online import SECONDS, endpoint
+from tracetui.hub.progress import FetchLine, bar_class
+from tracetui.recipe.bounded import MAX_CONFIG_BYTES
+from tracetui.recipe.folder import CONFIG, TOKENIZER
+from tracetui.recipe.hub import HubId, is_cached
+from tracetui.text import size, visible
+
+TOKENIZER_FILES = (TOKENIZER, "tokenizer_config.json", "chat_template.jinja")
+_MAX_TOKENIZER_BYTES = 256 * 2**20
+_SPARE_BYTES = 2**26
+"""Left free on a disk that is fetched to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What the hub has of a model at one commit."""
+
+    hub_id: HubId
+    commit: str
+    sizes: Mapping[str, int]
+    """Bytes of each file, by name."""
+
+    @property
+    def pinned(self) -> HubId:
+        """The id with this very commit."""
+        return HubId(self.hub_id.repo, self.commit)
+
+
+def list_files(hub_id: HubId) -> Listing:
+    """Ask the hub for a model's commit and files."""
+    from huggingface_hub import HfApi
+
+    api = HfApi(endpoint=endpoint(), library_name="tracetui", library_version=tracetui.__version__)
+    found = api.model_info(hub_id.repo, revision=hub_id.revision, files_metadata=True, timeout=SECONDS)
+    if not found.sha:
+        raise RunError(f"{endpoint()}: names no commit of {hub_id}; is it a hub?")
+    sizes = {file.rfilename: file.size or 0 for file in found.siblings or []}
+    return Listing(hub_id, found.sha, sizes)
+
+
+def fetch_config(hub_id: HubId) -> Path:
+    """Bring config.json and the tokenizer's files into the hub's cache; returns their folder there."""
+    listing = list_files(hub_id)
+    if CONFIG not in listing.sizes:
+        raise InputError(f"{hub_id}: has no {CONFIG} on the hub, and so transformers can't build it")
+    _check_size(listing, CONFIG, MAX_CONFIG_BYTES)
+    wanted = [CONFIG, *(name for name in TOKENIZER_FILES if name in listing.sizes)]
+    for name in wanted[1:]:
+        _check_size(listing, name, _MAX_TOKENIZER_BYTES)
+    folder = fetch_files(listing, wanted)
+    if TOKENIZER not in listing.sizes:
+        _note_absence(listing, TOKENIZER)
+    return folder
+
+
+def fetch_files(listing: Listing, names: Iterable[str]) -> Path:
+    """Bring files into the hub's cache, those that are there already left alone; returns their folder there."""
+    from huggingface_hub import constants, hf_hub_download
+
+    names = list(names)
+    total = sum(listing.sizes[name] for name in names if not is_cached(listing.pinned, name))
+    check_disk(Path(constants.HF_HUB_CACHE), total)
+    line = FetchLine(total)
+    line.announce(f"fetching {_files(names)}, {size(total)}, of {listing.hub_id} from {endpoint()}")
+    folders = set()
+    try:
+        for name in names:
+            path = hf_hub_download(
+                listing.hub_id.repo,
+                name,
+                revision=listing.hub_id.revision,
+                library_name="tracetui",
+                library_version=tracetui.__version__,
+                tqdm_class=bar_class(line),
+            )
+            folders.add(Path(path).parent)
+    finally:
+        line.close()
+    commits = sorted({folder.name for folder in folders} | {listing.commit})
+    if len(commits) > 1:
+        raise RunError(f"{listing.hub_id}: was changed on the hub meanwhile, from commit {' to '.join(commits)}")
+    return folders.pop()
+
+
+def check_disk(folder: Path, wanted: int) -> None:
+    """Raise InputError if the disk that a folder is or will be on has no room for so many bytes."""
+    existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(existing).free
+    if wanted + _SPARE_BYTES > free:
+        raise InputError(
+            f"{folder}: {size(wanted)} would be fetched to it and its disk has {size(free)} free; "
+            f"free some, take fewer layers (--layers), or name another disk by HF_HUB_CACHE and TRACETUI_CACHE_DIR"
+        )
+
+
+def _check_size(listing: Listing, name: str, limit: int) -> None:
+    if (found := listing.sizes[name]) > limit:
+        raise InputError(f"{listing.hub_id}: {name}: may have at most {limit:,} bytes, got {found:,}")
+
+
+def _note_absence(listing: Listing, name: str) -> None:
+    """Have the cache remember that the hub has no such file: nobody is asked about it again."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    try:
+        hf_hub_download(listing.hub_id.repo, name, revision=listing.commit)
+    except EntryNotFoundError:
+        return
+
+
+def _files(names: list[str]) -> str:
+    return ", ".join(visible(name, 60) for name in names) if len(names) <= 4 else f"{len(names)} files"
