@@ -278,6 +278,8 @@ def test_a_buffer_that_checkpoints_hold_is_a_weight_like_any_other(dtype: torch.
     from tests.models.test_checkpoint_tree import recipe
 
     built = build_model(recipe("deepseek_v3"), dtype).module
+    # All experts at once, as a module of any other kind.
+    built.config._experts_implementation = None
     own = Weights(built, dtype, Biased(), budget)
     state = {slot.spec.name: Biased().read(slot.spec, None, lambda made: None) for _, slot in own.all_slots()}
     assert [name for name in state if name not in dict(built.named_parameters())] == [

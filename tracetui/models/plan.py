@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from tracetui.errors import InputError
-from tracetui.models.recorded import Widths, widths
+from tracetui.models.recorded import Widths, chosen_experts, widths
 from tracetui.models.slots import Weights, reads_rows
 from tracetui.recipe import Recipe
 from tracetui.session import MemoryPlan
@@ -31,9 +31,10 @@ def plan_run(model: nn.Module, weights: Weights, itemsize: int, tokens: int, bas
         slot.spec.nbytes(min(tokens, slot.spec.rows)) for module, slot in weights.all_slots() if reads_rows(module)
     )
     found = widths(model)
+    kept = weights.kept_bytes + weights.kept_experts_bytes(tokens * chosen_experts(model))
     return MemoryPlan(
-        weights=weights.kept_bytes + weights.largest_passing_bytes + rows,
-        kept=weights.kept_bytes,
+        weights=kept + weights.largest_passing_bytes + rows,
+        kept=kept,
         activations=tokens * itemsize * (found.recorded + tokens),
         working=_working_bytes(model, found, itemsize, tokens),
         base=base,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from tracetui.models.build import PassThrough
+from tracetui.models.experts import expert_count, experts_per_token, runs_singly
 from tracetui.models.latent import expansion_of
 from tracetui.trace.record import is_layer
 
@@ -33,6 +34,7 @@ class Widths:
 def widths(model: nn.Module) -> Widths:
     """The widths of a model's outputs, layers left out not counted."""
     hidden = next((module.embedding_dim for module in model.modules() if isinstance(module, nn.Embedding)), 0)
+    chosen = chosen_experts(model)
     recorded, in_layer, outside = 0, 0, 0
     for path, module in model.named_modules():
         if is_layer(path) and not isinstance(module, PassThrough):
@@ -40,7 +42,7 @@ def widths(model: nn.Module) -> Widths:
             recorded += 2 * hidden
             in_layer = max([in_layer, *(_own(part, hidden) for part in module.modules())])
         recorded += sum(_returned(child, module, hidden) for child in module.children())
-        recorded += _attention_roles(module, hidden)
+        recorded += _attention_roles(module, hidden) + _expert_roles(module, chosen, hidden)
         outside = max(outside, _own(module, hidden))
     return Widths(recorded, in_layer, outside)
 
@@ -83,6 +85,17 @@ def _attention_roles(module: nn.Module, hidden: int) -> int:
     latent = expansion_of(module)
     absorbed = latent.heads * latent.rank if latent else 0
     return sum(made) + max(0, max(made) - hidden) + absorbed if made else 0
+
+
+def chosen_experts(model: nn.Module) -> int:
+    """How many experts of a layer a token is sent to; 0 without experts that run one by one."""
+    counts = [expert_count(module) for module in model.modules() if runs_singly(module)]
+    return experts_per_token(getattr(model, "config", None), max(counts)) if counts else 0
+
+
+def _expert_roles(module: nn.Module, chosen: int, hidden: int) -> int:
+    """What experts are given and return, and three scores of each for the choice."""
+    return chosen * 2 * hidden + 3 * expert_count(module) if runs_singly(module) else 0
 
 
 def _is_attention(module: nn.Module) -> bool:

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from tracetui.errors import InputError
+from tracetui.models.experts import ExpertStore, ExpertWeights, is_per_expert, made_rows, runs_singly
 from tracetui.models.latent import PROJECTION, expansion_of
 from tracetui.models.sources import Init, TensorSpec, WeightSource
 
@@ -61,7 +62,9 @@ class Weights:
     def __init__(self, model: nn.Module, dtype: torch.dtype, source: WeightSource, budget: int) -> None:
         self._source = source
         self._slots = dict(_find_slots(model, dtype, source))
-        self._resident = _choose_resident(self._slots, budget)
+        self._whole = {module: own for module, slots in self._slots.items() if (own := _put_whole(module, slots))}
+        self._resident, left = _choose_resident(self._whole, budget)
+        self._experts = ExpertStore(_per_expert(self._slots), source, left)
         self._read_inside = {module: found for module in model.modules() if (found := _read_inside(module))}
         self._kept_by_parent = frozenset(child for found in self._read_inside.values() for child in found)
         self.clear()
@@ -69,20 +72,24 @@ class Weights:
     @property
     def kept_bytes(self) -> int:
         """Bytes of the weights that stay between runs once they are made."""
-        return sum(_nbytes(self._slots[module]) for module in self._resident)
+        return sum(_nbytes(self._whole[module]) for module in self._resident)
+
+    def kept_experts_bytes(self, choices: int) -> int:
+        """Bytes of the experts that stay at most once each layer has made that many choices."""
+        return self._experts.bytes_after(choices)
 
     @property
     def largest_passing_bytes(self) -> int:
-        """Bytes of the most weights that don't stay and are there at once: a module's, and what its parents hold.
+        """Bytes of the most weights that don't stay and are there at once: a module's or an expert's, and its parents'.
 
         Embeddings are left out, of which the prompt's rows alone are made.
         """
-        passing = {m: _nbytes(slots) for m, slots in self._slots.items() if m not in self._resident}
+        passing = {m: _nbytes(slots) for m, slots in self._whole.items() if m not in self._resident}
         together = {m: 0 if reads_rows(m) or m in self._kept_by_parent else size for m, size in passing.items()}
         for parent, children in self._read_inside.items():
             held = sum(passing.get(child, 0) for child in children)
             together.update({module: together.get(module, 0) + held for module in parent.modules()})
-        return max(together.values(), default=0)
+        return max((self._experts.largest_bytes, *together.values()))
 
     def all_slots(self) -> Iterator[tuple[nn.Module, Slot]]:
         """Every slot with its module, in the order of the model."""
@@ -96,7 +103,11 @@ class Weights:
 
     def needed_by(self, module: nn.Module) -> bool:
         """Whether a module needs anything put in place before it runs."""
-        return bool(self.of(module)) or module in self._read_inside
+        return module in self._whole or module in self._read_inside
+
+    def of_expert(self, module: nn.Module, expert: int, making: Making) -> ExpertWeights | None:
+        """One expert's parameters; None for a module whose experts aren't made one by one."""
+        return self._experts.read(module, expert, making) if module in self._experts else None
 
     def provenance(self, module: nn.Module) -> str:
         """Where a module's own parameters come from, joined by `+`."""
@@ -105,15 +116,15 @@ class Weights:
     def put_in(self, module: nn.Module, making: Making) -> None:
         """Make a module's parameters, as far as they aren't there, and put them in place."""
         for owner in (module, *self._read_inside.get(module, ())):
-            for slot in self.of(owner):
+            for slot in self._put_of(owner):
                 if slot.look(owner) is slot.placeholder:
-                    self._put(owner, slot, None, making)
+                    slot.fill(owner, made_rows(self._source, slot.spec, None, making))
 
     def put_rows(self, embedding: nn.Embedding, ids: torch.Tensor, making: Making) -> torch.Tensor:
         """Make only the rows of an embedding that `ids` [B,T] name; returns [B,T], where each lies among these."""
         wanted = sorted(set(ids.flatten().tolist()))
         for slot in self.of(embedding):
-            self._put(embedding, slot, wanted, making)
+            slot.fill(embedding, made_rows(self._source, slot.spec, wanted, making))
         return torch.searchsorted(torch.tensor(wanted, device=ids.device), ids)  # [B,T]
 
     def take_out(self, module: nn.Module) -> None:
@@ -121,25 +132,18 @@ class Weights:
         own = () if module in self._kept_by_parent else (module,)
         for owner in (*own, *self._read_inside.get(module, ())):
             if owner not in self._resident:
-                for slot in self.of(owner):
+                for slot in self._put_of(owner):
                     slot.fill(owner, slot.placeholder)
 
     def clear(self) -> None:
         """Drop everything that is in place."""
+        self._experts.clear()
         for module, slot in self.all_slots():
             slot.fill(module, slot.placeholder)
 
-    def _put(self, module: nn.Module, slot: Slot, rows: Sequence[int] | None, making: Making) -> None:
-        spec = slot.spec
-        done, total = 0, spec.nbytes(None if rows is None else len(rows))
-
-        def tick(made: int) -> None:
-            nonlocal done
-            done += made
-            making(spec.name, done, total)
-
-        making(spec.name, 0, total)
-        slot.fill(module, self._source.read(spec, rows, tick))
+    def _put_of(self, module: nn.Module) -> tuple[Slot, ...]:
+        """The slots of a module that are filled as a whole."""
+        return self._whole.get(module, ())
 
 
 def _nbytes(slots: Sequence[Slot]) -> int:
@@ -180,14 +184,29 @@ def _names_read_inside(kind: type[nn.Module]) -> frozenset[str]:
         return frozenset()
 
 
-def _choose_resident(slots: dict[nn.Module, tuple[Slot, ...]], budget: int) -> frozenset[nn.Module]:
+def _put_whole(module: nn.Module, slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
+    if not runs_singly(module):
+        return slots
+    return tuple(slot for slot in slots if not is_per_expert(module, slot.spec))
+
+
+def _per_expert(slots: dict[nn.Module, tuple[Slot, ...]]) -> dict[nn.Module, dict[str, TensorSpec]]:
+    return {
+        module: {slot.parameter: slot.spec for slot in own if is_per_expert(module, slot.spec)}
+        for module, own in slots.items()
+        if runs_singly(module)
+    }
+
+
+def _choose_resident(slots: dict[nn.Module, tuple[Slot, ...]], budget: int) -> tuple[frozenset[nn.Module], int]:
+    """The modules whose weights stay, and what is left of the budget."""
     resident = set()
     for module, own in slots.items():
         size = _nbytes(own)
         if size <= budget and not reads_rows(module):
             resident.add(module)
             budget -= size
-    return frozenset(resident)
+    return frozenset(resident), budget
 
 
 def _find_slots(

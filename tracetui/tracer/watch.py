@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -14,9 +13,12 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from tracetui.models.build import PassThrough
+from tracetui.models.experts import ExpertWeights, runs_singly
 from tracetui.models.slots import Making, Weights, reads_rows
 from tracetui.trace.record import AttentionCall, is_layer
 from tracetui.tracer.attention import KernelCall, witnessed
+from tracetui.tracer.expert_watch import ExpertWatch
+from tracetui.tracer.frames import Frame
 from tracetui.tracer.mla import Latents
 from tracetui.tracer.recorder import Recorder
 
@@ -25,16 +27,6 @@ PostHook = Callable[[nn.Module, tuple[Any, ...], Any], None]
 
 
 _NORMS_BEFORE_FFN = frozenset({"post_attention_layernorm", "pre_feedforward_layernorm", "ln_2"})
-
-
-@dataclass(slots=True)
-class _Frame:
-    """One module that is running."""
-
-    path: str
-    call: int
-    started: float
-    """On the clock of `Watch._clock`."""
 
 
 class Watch:
@@ -58,21 +50,24 @@ class Watch:
         self._weights = weights
         self._making = making
         self._waited = waited
-        self._frames: list[_Frame] = []
+        self._frames: list[Frame] = []
         self._handles: list[RemovableHandle] = []
         self._made_seconds = 0.0
         self._latents = Latents()
+        self._experts = ExpertWatch(self._frames, recorder, self._read_expert, self._clock, self._provenance)
         self._stack = ExitStack()
 
     def __enter__(self) -> Watch:
         with ExitStack() as stack:
             stack.callback(self._release)
             stack.callback(self._take_hooks_off)
+            inner = set(_inside_experts(self._model))
             for path, module in self._model.named_modules():
-                if not isinstance(module, PassThrough):
+                if not isinstance(module, PassThrough) and path not in inner:
                     self._handles.append(module.register_forward_pre_hook(self._pre_hook(path, module)))
                     self._handles.append(module.register_forward_hook(self._post_hook(path, module)))
             stack.enter_context(self._latents.watched(self._model))
+            stack.enter_context(self._experts.watched(self._model))
             stack.enter_context(witnessed(self._model, self))
             self._stack = stack.pop_all()
         return self
@@ -105,7 +100,7 @@ class Watch:
             if residual_of and args and isinstance(args[0], torch.Tensor):
                 site = f"{residual_of}:attn_residual"
                 recorder.record(site, args[0], depth=len(frames), parent=residual_of, call=frames[-1].call)
-            frames.append(_Frame(path, recorder.call_number(path), clock()))
+            frames.append(Frame(path, recorder.call_number(path), clock()))
             if layer and args and isinstance(args[0], torch.Tensor):
                 recorder.record(f"{path}:input", args[0], depth=len(frames), parent=path, call=frames[-1].call)
             return self._make_weights(module, args) if has_weights else None
@@ -123,14 +118,27 @@ class Watch:
         finally:
             self._made_seconds += time.perf_counter() - began
 
+    def _read_expert(self, module: nn.Module, expert: int) -> ExpertWeights | None:
+        if self._weights is None:
+            return None
+        began = time.perf_counter()
+        try:
+            return self._weights.of_expert(module, expert, self._making)
+        finally:
+            self._made_seconds += time.perf_counter() - began
+
+    def _provenance(self, module: nn.Module) -> str:
+        return self._weights.provenance(module) if self._weights is not None else ""
+
     def _post_hook(self, path: str, module: nn.Module) -> PostHook:
         frames, recorder, weights, clock = self._frames, self._recorder, self._weights, self._clock
         has_weights = weights is not None and weights.needed_by(module)
-        provenance = weights.provenance(module) if weights is not None else ""
+        provenance, experts = self._provenance(module), self._experts
 
         def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
             frame = frames.pop()
             seconds = clock() - frame.started
+            experts.returned(path, module, output)
             if has_weights and weights is not None:
                 weights.take_out(module)
             parent = frames[-1].path if frames else ""
@@ -174,6 +182,17 @@ class Watch:
         self._recorder.record(
             f"{frame.path}:{role}", tensor, depth=len(self._frames), parent=frame.path, call=frame.call
         )
+
+
+def _inside_experts(model: nn.Module) -> Iterator[str]:
+    """The paths of modules without weights that each expert runs for itself, as its activation."""
+    for path, module in model.named_modules():
+        if runs_singly(module):
+            yield from (
+                name
+                for name, part in module.named_modules(prefix=path)
+                if part is not module and not any(True for _ in part.parameters())
+            )
 
 
 def _root_site(output: Any) -> str:

@@ -1,0 +1,111 @@
+"""Modules that hold all experts of a layer, each parameter one tensor with an axis of experts first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from tracetui.models.sources import TensorSpec, Tick, WeightSource
+
+SERVED = ("grouped_mm", "batched_mm", "eager")
+"""The implementations of transformers' experts interface that tracetui runs expert by expert."""
+OWN_PREFIX = "tracetui_"
+"""Begins the names under which these are registered."""
+_DECORATED = ("has_gate", "has_bias", "has_post_expert_norm", "is_transposed")
+"""What transformers' `use_experts_implementation` gives the modules whose forward it can exchange."""
+_CHOSEN_FIELDS = ("num_experts_per_tok", "moe_topk", "moe_k", "top_k_experts", "num_experts_per_token")
+
+ExpertWeights = Mapping[str, torch.Tensor]
+"""One expert's parameters by their names in the module of all, without the axis of experts."""
+
+
+def runs_singly(module: nn.Module) -> bool:
+    """Whether a module's experts go through transformers' interface, so that tracetui can run them one by one."""
+    own = vars(module)
+    if not all(name in own for name in _DECORATED) or not isinstance(getattr(module, "num_experts", None), int):
+        return False
+    said = getattr(own.get("config"), "_experts_implementation", None)
+    return isinstance(said, str) and said.removeprefix(OWN_PREFIX) in SERVED
+
+
+def expert_count(module: nn.Module) -> int:
+    """How many experts such a module holds."""
+    count = module.num_experts
+    assert isinstance(count, int)
+    return count
+
+
+def is_per_expert(module: nn.Module, spec: TensorSpec) -> bool:
+    """Whether a parameter of such a module has a row for each expert."""
+    return len(spec.shape) > 1 and spec.rows == expert_count(module)
+
+
+def experts_per_token(config: Any, otherwise: int) -> int:
+    """How many experts a token is sent to; `otherwise` where no known field of the configuration says it."""
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    said = (getattr(text, name, None) for name in _CHOSEN_FIELDS)
+    return next((count for count in said if isinstance(count, int) and count > 0), otherwise)
+
+
+class ExpertStore:
+    """Makes one expert's weights when it is hit; what fits the budget stays for the next time."""
+
+    def __init__(self, specs: Mapping[nn.Module, Mapping[str, TensorSpec]], source: WeightSource, budget: int) -> None:
+        self._specs = specs
+        self._source = source
+        self._budget = budget
+        self._kept: dict[tuple[nn.Module, int], ExpertWeights] = {}
+        self._kept_bytes = 0
+
+    def __contains__(self, module: nn.Module) -> bool:
+        return module in self._specs
+
+    def read(self, module: nn.Module, expert: int, making: Callable[[str, int, int], None]) -> ExpertWeights:
+        """The weights of one expert, made unless they were kept."""
+        kept = self._kept.get((module, expert))
+        if kept is not None:
+            return kept
+        specs = self._specs[module]
+        made = {name: made_rows(self._source, spec, [expert], making)[0] for name, spec in specs.items()}
+        size = self.expert_bytes(module)
+        if self._kept_bytes + size <= self._budget:
+            self._kept[module, expert] = made
+            self._kept_bytes += size
+        return made
+
+    def expert_bytes(self, module: nn.Module) -> int:
+        """Bytes of one expert."""
+        return sum(spec.nbytes(1) for spec in self._specs[module].values())
+
+    @property
+    def largest_bytes(self) -> int:
+        """Bytes of the largest expert of all; 0 without experts."""
+        return max(map(self.expert_bytes, self._specs), default=0)
+
+    def bytes_after(self, choices: int) -> int:
+        """Bytes that stay at most once each layer has made that many choices."""
+        hit = sum(min(choices, expert_count(module)) * self.expert_bytes(module) for module in self._specs)
+        return min(self._budget, hit)
+
+    def clear(self) -> None:
+        self._kept.clear()
+        self._kept_bytes = 0
+
+
+def made_rows(
+    source: WeightSource, spec: TensorSpec, rows: Sequence[int] | None, making: Callable[[str, int, int], None]
+) -> torch.Tensor:
+    """Read a tensor, or rows of it, from a source, and tell `making` how far it is."""
+    done, total = 0, spec.nbytes(None if rows is None else len(rows))
+
+    def tick(made: int) -> None:
+        nonlocal done
+        done += made
+        making(spec.name, done, total)
+
+    making(spec.name, 0, total)
+    counted: Tick = tick
+    return source.read(spec, rows, counted)

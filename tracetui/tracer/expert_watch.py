@@ -1,0 +1,118 @@
+"""What the experts of a layer leave in the trace: the choice, how it came about, and each expert's input and output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from tracetui.models.experts import ExpertWeights, expert_count, runs_singly
+from tracetui.tracer.experts import experts_witnessed
+from tracetui.tracer.frames import Frame
+from tracetui.tracer.recorder import Recorder
+from tracetui.tracer.routers import Seen, bias_of, explain, scores_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ReadExpert = Callable[[nn.Module, int], ExpertWeights | None]
+
+
+class ExpertWatch:
+    """Records routing and experts of a model whose modules `frames` follows."""
+
+    def __init__(
+        self,
+        frames: list[Frame],
+        recorder: Recorder,
+        read: ReadExpert,
+        clock: Callable[[], float],
+        provenance: Callable[[nn.Module], str],
+    ) -> None:
+        self._frames = frames
+        self._recorder = recorder
+        self._read = read
+        self._clock = clock
+        self._provenance = provenance
+        self._blocks: dict[str, tuple[str, int]] = {}
+        """By the path of a module that runs beside experts: the block around both, and how many they are."""
+        self._owners: dict[str, nn.Module] = {}
+        """By its path, the block around experts: it may hold what its router is given."""
+        self._seen: dict[str, list[Seen]] = {}
+        self._started = 0.0
+
+    @contextmanager
+    def watched(self, model: nn.Module) -> Iterator[None]:
+        """Look at the experts of a model for the length of a `with`."""
+        holders = {path: module for path, module in model.named_modules() if runs_singly(module)}
+        for path, module in holders.items():
+            block = path.rpartition(".")[0]
+            self._owners[block] = model.get_submodule(block)
+            inside = (name for name, _ in self._owners[block].named_modules(prefix=block) if name != block)
+            self._blocks.update((name, (block, expert_count(module))) for name in inside if not _within(name, path))
+        try:
+            with experts_witnessed(model, self):
+                yield
+        finally:
+            self._seen.clear()
+
+    def returned(self, path: str, module: nn.Module, output: object) -> None:
+        """A module has run and its weights still stand: if it may be a router, remember what it said."""
+        if path in self._blocks:
+            block, count = self._blocks[path]
+            bias = bias_of(module)
+            if bias is not None or scores_in(output, count) is not None:
+                self._seen.setdefault(block, []).append(Seen(module, output, bias))
+
+    def routed(self, module: nn.Module, experts: torch.Tensor, routing_weights: torch.Tensor) -> None:
+        """Record the choice [N,A] with its weights [N,A], and as far as can be told what it was made from."""
+        block = self._frames[-1].path.rpartition(".")[0]
+        owner = self._owners[block]
+        seen = [*self._seen.pop(block, []), Seen(owner, None, bias_of(owner))]
+        routing = explain(seen, module.config, experts, routing_weights, expert_count(module))
+        self._record_role("router_logits", routing.logits)
+        self._record_role("router_scores", routing.scores)
+        self._record_role("selection_scores", routing.selection)
+        self._record_role("selection_bias", routing.bias)
+        self._record_role("experts", experts)
+        self._record_role("routing_weights", routing_weights)
+
+    def expert_given(self, expert: int, tokens: torch.Tensor, inputs: torch.Tensor) -> None:
+        """Record which tokens [n] an expert sees, and their hidden states [n,D]."""
+        holder = self._frames[-1]
+        site = f"{holder.path}.{expert}"
+        for role, tensor in (("tokens", tokens), ("in", inputs)):
+            depth = len(self._frames) + 1
+            self._recorder.record(f"{site}:{role}", tensor, depth=depth, parent=site, call=holder.call)
+        self._started = self._clock()
+
+    def expert_weights(self, module: nn.Module, expert: int) -> ExpertWeights | None:
+        """An expert's weights, made just in time; None where they stand in the module."""
+        return self._read(module, expert)
+
+    def expert_returned(self, module: nn.Module, expert: int, output: torch.Tensor) -> None:
+        """Record what an expert made of its tokens [n,D]."""
+        holder = self._frames[-1]
+        self._recorder.record(
+            f"{holder.path}.{expert}",
+            output,
+            depth=len(self._frames),
+            parent=holder.path,
+            call=holder.call,
+            seconds=self._clock() - self._started,
+            provenance=self._provenance(module),
+        )
+
+    def _record_role(self, role: str, tensor: torch.Tensor | None) -> None:
+        """Record what belongs to the block around the experts."""
+        if tensor is not None:
+            block = self._frames[-1].path.rpartition(".")[0]
+            call = self._frames[-2].call if len(self._frames) > 1 else 0
+            self._recorder.record(f"{block}:{role}", tensor, depth=len(self._frames) - 1, parent=block, call=call)
+
+
+def _within(path: str, holder: str) -> bool:
+    return path == holder or path.startswith(f"{holder}.")
