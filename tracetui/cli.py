@@ -78,13 +78,11 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="debug a prompt in the terminal")
     _add_model(run)
-    run.add_argument("-p", "--prompt", metavar="TEXT|@FILE", help="offered in the prompt line")
+    _add_prompts(run)
 
     trace = commands.add_parser("trace", help="the same without a screen")
     _add_model(trace)
-    prompt = trace.add_mutually_exclusive_group()
-    prompt.add_argument("-p", "--prompt", metavar="TEXT|@FILE", help="default: the recipe's own")
-    prompt.add_argument("--tokens", metavar="1,2,3", help="token ids instead of a prompt")
+    _add_prompts(trace)
     trace.add_argument("-o", "--output", metavar="F.npz", help="the file to write; without it only a summary is shown")
 
     info = commands.add_parser("info", help="what is in a trace file")
@@ -118,6 +116,15 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--memory", metavar="SIZE", help="weights that may stay in memory; default: half of what is free"
     )
+
+
+def _add_prompts(parser: argparse.ArgumentParser) -> None:
+    """What is run: one row, or a batch of them; without any of these the recipe's own."""
+    rows = parser.add_mutually_exclusive_group()
+    rows.add_argument("-p", "--prompt", metavar="TEXT|@FILE", action="append", help="given again: a batch")
+    rows.add_argument("--batch", metavar="FILE", help="a file of prompts, one a line")
+    rows.add_argument("--tokens", metavar="1,2,3", action="append", help="token ids instead; given again: a batch")
+    rows.add_argument("--random-tokens", metavar="4x64", help="rows of random token ids")
 
 
 def _add_name(parser: argparse.ArgumentParser) -> None:

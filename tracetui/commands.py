@@ -5,22 +5,31 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracetui import paths
 from tracetui.errors import InputError
 from tracetui.paths import read_bounded
-from tracetui.recipe import Overrides, Recipe, find_hub_id, load_recipe, shipped_recipes
+from tracetui.recipe import (
+    Overrides,
+    Prompts,
+    Recipe,
+    check_rows,
+    find_hub_id,
+    load_recipe,
+    parse_ids,
+    parse_random,
+    read_batch,
+    shipped_recipes,
+)
 from tracetui.recipe.hub import HUB, cached_layers
-from tracetui.text import visible
 
 if TYPE_CHECKING:
     from tracetui.ui.offer import Offer
 
 MAX_PROMPT_BYTES = 2**20
-MAX_TOKEN_ID = 2**31 - 1
 
 
 def run(said: Namespace) -> int:
@@ -46,11 +55,10 @@ def run(said: Namespace) -> int:
 def trace(said: Namespace) -> int:
     """Run a prompt to its end and write what was recorded."""
     recipe = _recipe(said)
-    ids = None if said.tokens is None else _ids(said.tokens)
     output = None if said.output is None else _output(said.output)
     from tracetui.headless import run_and_write
 
-    for line in run_and_write(recipe, ids, output):
+    for line in run_and_write(recipe, output):
         print(line)
     return 0
 
@@ -116,16 +124,17 @@ def locate(said: Namespace) -> int:
 
 
 def _recipe(said: Namespace) -> Recipe:
+    recipe = _load(said)
     overrides = Overrides(
         layers=said.layers,
         dtype=said.dtype,
         seed=said.seed,
         tokenizer=said.tokenizer,
         weights=None if said.weights == HUB else said.weights,
-        prompt=_prompt(said.prompt),
+        prompts=_prompts(said, recipe.prompts),
         memory=said.memory,
     )
-    recipe = overrides.apply(_load(said))
+    recipe = overrides.apply(recipe)
     if said.weights == HUB:
         from tracetui.hub.fetch import with_weights
 
@@ -142,25 +151,29 @@ def _load(said: Namespace) -> Recipe:
     return load_recipe(said.model)
 
 
-def _prompt(said: str | None) -> str | None:
-    if said is None or not said.startswith("@"):
+def _prompts(said: Namespace, own: Prompts) -> Prompts:
+    """What is to be run: what the command line says, else the recipe's own."""
+    if said.random_tokens is not None:
+        return Prompts(random=parse_random(said.random_tokens, "--random-tokens"))
+    if said.tokens is not None:
+        check_rows(len(said.tokens), "--tokens")
+        return Prompts(ids=tuple(parse_ids(row, "--tokens") for row in said.tokens))
+    if said.batch is not None:
+        return replace(own, texts=read_batch(Path(said.batch)), random=None)
+    if said.prompt is None:
+        return own
+    check_rows(len(said.prompt), "--prompt")
+    return replace(own, texts=tuple(map(_prompt, said.prompt)), random=None)
+
+
+def _prompt(said: str) -> str:
+    if not said.startswith("@"):
         return said
     path = Path(said[1:])
     try:
         return read_bounded(path, MAX_PROMPT_BYTES).decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"--prompt: {path}: is not UTF-8 text, at byte {error.start}") from error
-
-
-def _ids(said: str) -> Sequence[int]:
-    try:
-        ids = [int(part) for part in said.split(",")]
-    except ValueError:
-        raise InputError(f"--tokens: must be ids like 1,2,3, got {visible(said, 80)!r}") from None
-    for token_id in ids:
-        if not 0 <= token_id <= MAX_TOKEN_ID:
-            raise InputError(f"--tokens: must be between 0 and {MAX_TOKEN_ID}, got {visible(str(token_id), 30)}")
-    return ids
 
 
 def _output(said: str) -> Path:
@@ -193,7 +206,7 @@ def _offer(recipe: Recipe) -> Offer:
         description=recipe.title,
         dtype=recipe.dtype,
         weights=_weights(recipe),
-        prompt=recipe.prompt,
+        prompts=recipe.prompts,
         tokenizer=recipe.tokenizer,
         facts=_facts(recipe),
         notes=recipe.notes,

@@ -15,36 +15,54 @@ from tracetui.session import Event, MemoryPlan, Preparing, Progress, Started
 from tracetui.signals import check_signals
 from tracetui.text import size, token_text, visible
 from tracetui.trace.npz import write_trace
+from tracetui.trace.record import Token
 from tracetui.trace.trace import Trace
 
 _PREDICTIONS = 5
+_SHOWN = 60
+"""Characters of a row's text."""
 
 
-def run_and_write(recipe: Recipe, ids: Sequence[int] | None, output: Path | None) -> Iterator[str]:
-    """Run a recipe's prompt (or token ids) to the end, write the trace, and tell what came out, line by line.
+def run_and_write(recipe: Recipe, output: Path | None) -> Iterator[str]:
+    """Run a recipe's prompts to the end, write the trace, and tell what came out, line by line.
 
     Raises InputError for bad input, RunError if the model or the writing fails.
     """
     teller = _Teller()
     teller.tell(Preparing("loading torch and transformers"))
-    trace = _run(recipe, ids, teller)
+    trace = _run(recipe, teller)
     teller.clear()
     if output is not None:
         written = write_trace(trace, output)
         yield f"{visible(str(output), 200)}: {len(trace)} records, {size(written)}"
     else:
         yield f"{len(trace)} records; give -o F.npz to keep them"
-    for prediction in next_tokens(trace, _PREDICTIONS):
-        shown = token_text(prediction.token.bytes) or f"#{prediction.token.id}"
-        yield f"  {prediction.probability:8.4%}  logit {prediction.logit:8.3f}  {prediction.token.id:>7}  {shown}"
+    for row in range(len(trace.tokens)):
+        yield from _predictions(trace, row)
     yield from (f"note: {visible(note, 300)}" for note in trace.run.notes)
 
 
-def _run(recipe: Recipe, ids: Sequence[int] | None, teller: _Teller) -> Trace:
+def _predictions(trace: Trace, row: int) -> Iterator[str]:
+    """The likeliest next tokens of one row, under a line that says which where there are several."""
+    found = next_tokens(trace, _PREDICTIONS, row)
+    if found and len(trace.tokens) > 1:
+        yield f"row {row} of 0–{len(trace.tokens) - 1}, {len(trace.tokens[row])} tokens: {_shown(trace.tokens[row])}"
+    for prediction in found:
+        shown = token_text(prediction.token.bytes) or f"#{prediction.token.id}"
+        yield f"  {prediction.probability:8.4%}  logit {prediction.logit:8.3f}  {prediction.token.id:>7}  {shown}"
+
+
+def _shown(tokens: Sequence[Token]) -> str:
+    """A prompt on one line: its text, cut, or its ids."""
+    text = visible(b"".join(token.bytes for token in tokens).decode(errors="replace"), _SHOWN)
+    return text or visible(",".join(str(token.id) for token in tokens[:_SHOWN]), _SHOWN)
+
+
+def _run(recipe: Recipe, teller: _Teller) -> Trace:
     from tracetui.tracer.run import trace_recipe
 
     try:
-        return trace_recipe(recipe, ids=ids, emit=teller.tell)
+        return trace_recipe(recipe, emit=teller.tell)
     except (TracetuiError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from tracetui.trace.record import Record
+from tracetui.recipe.prompts import Prompts
+from tracetui.trace.record import Record, Token
 from tracetui.trace.stepping import Target
 from tracetui.trace.trace import Trace
 
@@ -62,6 +63,15 @@ class MemoryPlan:
     @property
     def peak(self) -> int:
         return self.weights + self.activations + self.working + self.base
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRow:
+    """One prompt as the model gets it."""
+
+    text: str
+    """What is encoded; empty for token ids."""
+    tokens: tuple[Token, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +148,8 @@ Listener = Callable[[Event], None]
 class Session(Protocol):
     """One model under the debugger. Every method returns at once and may be called from any thread."""
 
-    def start(self, prompt: str, until: Target) -> None:
-        """Run a prompt from its first token; a run in progress is cancelled first."""
+    def start(self, prompts: Prompts, until: Target) -> None:
+        """Run prompts, together, from their first token; a run in progress is cancelled first."""
         ...
 
     def advance(self, until: Target) -> None:

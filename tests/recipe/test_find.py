@@ -26,7 +26,7 @@ def test_every_shipped_recipe_is_sound(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
     assert recipe.title != name
-    assert recipe.prompt
+    assert recipe.prompt or recipe.prompts.random
     assert 0 < len(recipe.layers) <= recipe.layer_count
 
 

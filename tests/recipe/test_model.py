@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tracetui.errors import InputError
-from tracetui.recipe import Layers, Overrides, load_recipe, parse_bytes, parse_layers
+from tracetui.recipe import Layers, Overrides, load_recipe, parse_bytes, parse_layers, texts
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_overrides_replace_only_what_they_say() -> None:
     recipe = load_recipe("llama-tiny")
     assert Overrides().apply(recipe) == recipe
     changed = Overrides(
-        layers="1:3", dtype="float16", seed=9, tokenizer="t", weights="w", prompt="p", memory="1K"
+        layers="1:3", dtype="float16", seed=9, tokenizer="t", weights="w", prompts=texts("p"), memory="1K"
     ).apply(recipe)
     assert (changed.layers, changed.dtype, changed.seed, changed.tokenizer) == (Layers(1, 3), "float16", 9, "t")
     assert (changed.weights, changed.prompt, changed.memory) == (Path("w"), "p", 1024)

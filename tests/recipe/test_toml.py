@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tracetui.errors import InputError
-from tracetui.recipe import Layers, load_recipe
+from tracetui.recipe import Layers, Prompts, load_recipe
 
 CONFIG = """
 [config]
@@ -47,9 +47,25 @@ def test_everything_that_is_said_is_kept(tmp_path: Path) -> None:
     assert recipe.config["hidden_size"] == 64
 
 
+def test_prompts_may_be_several_or_random_ids(tmp_path: Path) -> None:
+    several = load_recipe(written(tmp_path, f'prompt = ["a", "b\\n"]\n{CONFIG}'))
+    assert several.prompts == Prompts(("a", "b\n"))
+    assert several.plain()["prompt"] == ["a", "b\n"]
+    assert load_recipe(written(tmp_path, f"random_tokens = [4, 64]\n{CONFIG}")).prompts == Prompts(random=(4, 64))
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        (f"prompt = 3\n{CONFIG}", "prompt: must be a text or a list of texts, got 3"),
+        (f"prompt = []\n{CONFIG}", "prompt: a batch has 1 to 1,024 prompts, got 0"),
+        (f"prompt = ['a', '']\n{CONFIG}", "prompt[1]: must be a text that is not empty, got ''"),
+        (f"prompt = ['a', 3]\n{CONFIG}", "prompt[1]: must be a text that is not empty, got 3"),
+        (f"random_tokens = 4\n{CONFIG}", "random_tokens: must be rows and tokens like [4, 64], got 4"),
+        (f"random_tokens = [4, true]\n{CONFIG}", "random_tokens: must be rows and tokens like"),
+        (f"random_tokens = [0, 4]\n{CONFIG}", "random_tokens: a batch has 1 to 1,024 prompts, got 0"),
+        (f"random_tokens = [1, 0]\n{CONFIG}", "random_tokens: a row has 1 to 1,048,576 tokens, got 0"),
+        (f"prompt = 'a'\nrandom_tokens = [1, 1]\n{CONFIG}", "random_tokens: stands beside a prompt"),
         ("", "config: a recipe has either a [config] or a [params] table"),
         (CONFIG + PARAMS, "config: a recipe has either a [config] or a [params] table"),
         ("config = 3", "config: must be a table, got 3"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tracetui.recipe import Layers, Recipe
+from tracetui.recipe import Layers, Recipe, texts
 
 CONFIG = {
     "model_type": "llama",
@@ -24,7 +24,7 @@ RECIPE = Recipe(
     config=CONFIG,
     layers=Layers(0, 3),
     dtype="float32",
-    prompt="the answer to the ultimate question",
+    prompts=texts("the answer to the ultimate question"),
 )
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from tests.tracer.recipes import recipe
 from tracetui.errors import Cancelled, InputError
 from tracetui.models.slots import Weights
-from tracetui.recipe import Layers
+from tracetui.recipe import Layers, texts
 from tracetui.session import Event, Progress, Started
 from tracetui.trace.npz import write_trace
 from tracetui.trace.record import Record
@@ -54,7 +54,7 @@ def test_streamed_weights_give_what_an_ordinary_transformers_model_gives() -> No
     tokens = engine.runnable.tokenizer.encode("the answer")
     with torch.no_grad():
         expected = ordinary(input_ids=torch.tensor([[token.id for token in tokens]]), use_cache=False).logits
-    np.testing.assert_array_equal(engine.run(tokens, "the answer", Gate())["logits"], expected.numpy())
+    np.testing.assert_array_equal(engine.run(texts("the answer"), Gate())["logits"], expected.numpy())
 
 
 def test_no_recorded_value_is_nan_or_on_meta() -> None:
@@ -65,7 +65,7 @@ def test_no_recorded_value_is_nan_or_on_meta() -> None:
 def test_after_a_run_only_what_fits_the_budget_stays() -> None:
     for budget, kept in ((0, 0), (2**40, None)):
         engine = Engine(recipe(memory=budget))
-        engine.run(engine.runnable.tokenizer.encode("hello"), "hello", Gate())
+        engine.run(texts("hello"), Gate())
         empty = placeholders(engine.runnable.weights)
         embedding = [isinstance(module, nn.Embedding) for module, _ in engine.runnable.weights.all_slots()]
         assert empty == [True] * len(empty) if kept == 0 else empty == embedding
@@ -82,11 +82,10 @@ def _every_block_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_second_prompt_makes_no_resident_weight_again() -> None:
     events: list[Event] = []
     engine = Engine(recipe(memory=2**40), events.append)
-    tokens = engine.runnable.tokenizer.encode("hello")
-    first = engine.run(tokens, "hello", Gate())
+    first = engine.run(texts("hello"), Gate())
     made = {event.what for event in events if isinstance(event, Progress)}
     events.clear()
-    assert_same(first, engine.run(tokens, "hello", Gate()))
+    assert_same(first, engine.run(texts("hello"), Gate()))
     assert {event.what for event in events if isinstance(event, Progress)} == {"model.embed_tokens.weight"}
     assert "model.layers.0.mlp.gate_proj.weight" in made
 
@@ -94,7 +93,6 @@ def test_a_second_prompt_makes_no_resident_weight_again() -> None:
 @pytest.mark.parametrize("at", [0, 5, 17, 40])
 def test_a_run_left_at_any_record_can_be_run_again(at: int) -> None:
     engine = Engine(recipe(memory=0))
-    tokens = engine.runnable.tokenizer.encode("hello world")
 
     class Leaving(Gate):
         def arrived(self, record: Record) -> None:
@@ -103,9 +101,9 @@ def test_a_run_left_at_any_record_can_be_run_again(at: int) -> None:
             super().arrived(record)
 
     with pytest.raises(Cancelled):
-        engine.run(tokens, "hello world", Leaving())
+        engine.run(texts("hello world"), Leaving())
     assert all(placeholders(engine.runnable.weights))
-    assert_same(engine.run(tokens, "hello world", Gate()), trace_recipe(recipe(), prompt="hello world"))
+    assert_same(engine.run(texts("hello world"), Gate()), trace_recipe(recipe(), prompt="hello world"))
 
 
 @pytest.mark.usefixtures("_every_block_told")
@@ -118,7 +116,7 @@ def test_a_run_can_be_left_while_weights_are_made() -> None:
 
     engine = Engine(recipe(memory=2**40), emit)
     with pytest.raises(Cancelled):
-        engine.run(engine.runnable.tokenizer.encode("hello"), "hello", gate)
+        engine.run(texts("hello"), gate)
     for module, slot in engine.runnable.weights.all_slots():
         lying = module._parameters[slot.parameter]
         assert lying is slot.placeholder or not bool(torch.isnan(torch.as_tensor(lying)).any())
@@ -171,7 +169,7 @@ def test_what_cannot_fit_is_refused_with_sizes_and_advice(monkeypatch: pytest.Mo
     engine = Engine(recipe())
     monkeypatch.setattr("tracetui.models.plan.available_bytes", lambda: 1000)
     with pytest.raises(InputError, match=r"needs .* more memory and 1000 B is available.*--layers"):
-        engine.run(engine.runnable.tokenizer.encode("hello"), "hello", Gate())
+        engine.run(texts("hello"), Gate())
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 
 from tests.tracer.recipes import recipe
 from tracetui.analysis.prediction import next_tokens
-from tracetui.recipe import Recipe
+from tracetui.recipe import Recipe, texts
 from tracetui.session import Event, Failed, Finished, Prepared, Started, Stopped, until_end, until_first
 from tracetui.trace.stepping import Step, ahead, target
 from tracetui.trace.trace import Trace
@@ -53,7 +53,7 @@ class Driver:
                 pytest.fail(event.error)
 
     def begin(self) -> Stopped:
-        self.session.start(PROMPT, until_first)
+        self.session.start(texts(PROMPT), until_first)
         return self.wait(Stopped)
 
 
@@ -120,7 +120,7 @@ def test_cancelling_a_waiting_run_keeps_what_was_recorded() -> None:
 def test_a_new_prompt_cancels_the_run_that_waits_and_gives_its_own_result() -> None:
     with driven() as driver:
         driver.begin()
-        driver.session.start("another prompt", until_end)
+        driver.session.start(texts("another prompt"), until_end)
         assert driver.wait(Finished).cancelled
         finished = driver.wait(Finished)
         assert not finished.cancelled
@@ -130,7 +130,7 @@ def test_a_new_prompt_cancels_the_run_that_waits_and_gives_its_own_result() -> N
 def test_of_many_prompts_at_once_the_last_one_is_run_to_its_end() -> None:
     with driven() as driver:
         for word in ("one", "two", "three", "four"):
-            driver.session.start(word, until_end)
+            driver.session.start(texts(word), until_end)
         while (finished := driver.wait(Finished)).cancelled:
             pass
         assert finished.trace.run.recipe["prompt"] == "four"
@@ -145,7 +145,7 @@ def test_pausing_stops_at_the_next_record() -> None:
             time.sleep(0.01)
             return False
 
-        driver.session.start(PROMPT, until)
+        driver.session.start(texts(PROMPT), until)
         assert gone_far.wait(30)
         driver.session.pause()
         assert driver.wait(Stopped).frontier < 60
@@ -163,7 +163,7 @@ def test_pausing_right_after_letting_go_stops_at_the_next_record() -> None:
 def test_a_prompt_cancelled_before_it_began_is_told_as_cancelled() -> None:
     with driven() as driver:
         driver.begin()
-        driver.session.start("another", until_end)
+        driver.session.start(texts("another"), until_end)
         driver.session.cancel()
         while (finished := driver.wait(Finished)).trace.records:
             pass
@@ -172,7 +172,7 @@ def test_a_prompt_cancelled_before_it_began_is_told_as_cancelled() -> None:
 
 def test_the_next_tokens_have_their_text_where_the_model_waits_at_the_logits() -> None:
     with driven() as driver:
-        driver.session.start(PROMPT, lambda record: record.site == "logits")
+        driver.session.start(texts(PROMPT), lambda record: record.site == "logits")
         driver.wait(Stopped)
         assert driver.trace is not None
         waiting = next_tokens(driver.trace, 5)
@@ -183,9 +183,9 @@ def test_the_next_tokens_have_their_text_where_the_model_waits_at_the_logits() -
 
 def test_a_prompt_that_is_refused_leaves_the_session_ready() -> None:
     with driven() as driver:
-        driver.session.start("", until_end)
+        driver.session.start(texts(""), until_end)
         assert "empty" in driver.wait(Failed).error
-        driver.session.start(PROMPT, until_end)
+        driver.session.start(texts(PROMPT), until_end)
         assert driver.wait(Finished).trace.complete
 
 
@@ -206,11 +206,11 @@ def test_whatever_the_model_raises_is_told_with_a_log_and_the_session_lives(
                 raise error
 
             patch.setattr(Engine, "run", fails)
-            driver.session.start(PROMPT, until_end)
+            driver.session.start(texts(PROMPT), until_end)
             failed = driver.wait(Failed)
         assert "\x1b" not in failed.error
         assert failed.log.endswith(".log")
-        driver.session.start(PROMPT, until_end)
+        driver.session.start(texts(PROMPT), until_end)
         assert driver.wait(Finished).trace.complete
 
 

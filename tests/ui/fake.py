@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from tests.ui import tiny_llama
+from tracetui.recipe import Prompts, texts
 from tracetui.session import (
     Advanced,
     Event,
@@ -29,7 +30,7 @@ OFFER = Offer(
     description="Llama 3 8B, first two layers",
     dtype="float32",
     weights="random weights, seed 0",
-    prompt=tiny_llama.PROMPT,
+    prompts=texts(tiny_llama.PROMPT),
     tokenizer="words",
     facts=(("layers", "2 of 32"), ("hidden size", "32"), ("heads", "4"), ("kv heads", "2"), ("vocabulary", "97")),
     notes=tiny_llama.NOTES,
@@ -45,7 +46,6 @@ class FakeSession:
         self.hold = hold
         self.calls: list[str] = []
         self.prompts: list[str] = []
-        self.rows = 1
         self.rename: Callable[[Record], Record] = lambda record: record
         self._recorder = tiny_llama.empty_recorder()
         self._pass: Iterator[Record] = iter(())
@@ -57,10 +57,10 @@ class FakeSession:
         for event in events:
             self.listener(event)
 
-    def start(self, prompt: str, until: Target) -> None:
+    def start(self, prompts: Prompts, until: Target) -> None:
         self.calls.append("start")
-        self.prompts.append(prompt)
-        self._recorder = tiny_llama.empty_recorder(prompt, self.rows)
+        self.prompts += prompts.texts
+        self._recorder = tiny_llama.empty_recorder(*prompts.texts)
         self._pass = tiny_llama.forward(self._recorder)
         self.send(Started(self._recorder.trace, PLAN))
         self._go(until)

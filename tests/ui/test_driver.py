@@ -8,6 +8,7 @@ import pytest
 
 from tests.ui.fake import PLAN, FakeSession
 from tests.ui.tiny_llama import PROMPT, empty_recorder
+from tracetui.recipe import texts
 from tracetui.session import Advanced, Event, Failed, Finished, Preparing, Started, Stopped
 from tracetui.trace.stepping import Step
 from tracetui.ui.driver import MOST_WAITING, Driver
@@ -24,7 +25,7 @@ def driver(hold: bool = False) -> tuple[Driver, FakeSession]:
 
 def test_every_record_is_reached_by_stepping_into() -> None:
     found, _ = driver()
-    found.run(PROMPT)
+    found.run(texts(PROMPT))
     seen = [found.state.record.index]
     while not found.step(Step.INTO):
         seen.append(found.state.record.index)
@@ -36,11 +37,11 @@ def test_every_record_is_reached_by_stepping_into() -> None:
 def test_a_step_means_the_same_at_the_frontier_and_behind_it(step: Step) -> None:
     """From each record: where the model stops is where the cursor goes over the finished trace."""
     finished, _ = driver()
-    finished.run(PROMPT)
+    finished.run(texts(PROMPT))
     finished.step(Step.END)
     for start in range(0, 43, 3):
         live, _ = driver()
-        live.run(PROMPT)
+        live.run(texts(PROMPT))
         for _ in range(start):
             live.step(Step.INTO)
         live.step(step)
@@ -51,7 +52,7 @@ def test_a_step_means_the_same_at_the_frontier_and_behind_it(step: Step) -> None
 
 def test_a_step_out_from_behind_the_frontier_may_need_the_model() -> None:
     found, session = driver()
-    found.run(PROMPT)
+    found.run(texts(PROMPT))
     for _ in range(5):
         found.step(Step.INTO)
     found.jump(3)
@@ -70,7 +71,7 @@ def test_nothing_to_step_over_is_said() -> None:
 def test_a_running_model_is_not_asked_twice() -> None:
     """Steps wait for it to stop, and there is an end to how many."""
     found, session = driver(hold=True)
-    found.run(PROMPT)
+    found.run(texts(PROMPT))
     session.let_go()
     answers = [found.step(Step.INTO) for _ in range(1 + MOST_WAITING + 3)]
     assert answers[: MOST_WAITING + 1] == [""] * (MOST_WAITING + 1)
@@ -84,7 +85,7 @@ def test_a_running_model_is_not_asked_twice() -> None:
 @pytest.mark.parametrize("drop", [Driver.cancel, Driver.pause, Driver.drop_waiting, Driver.first])
 def test_steps_that_wait_can_be_dropped(drop: Callable[[Driver], object]) -> None:
     found, session = driver(hold=True)
-    found.run(PROMPT)
+    found.run(texts(PROMPT))
     session.let_go()
     for _ in range(5):
         found.step(Step.INTO)
@@ -96,7 +97,7 @@ def test_steps_that_wait_can_be_dropped(drop: Callable[[Driver], object]) -> Non
 
 def test_running_on_to_the_end_replaces_the_steps_that_wait() -> None:
     found, session = driver(hold=True)
-    found.run(PROMPT)
+    found.run(texts(PROMPT))
     session.let_go()
     for step in (Step.INTO, Step.INTO, Step.INTO, Step.END):
         found.step(step)
@@ -108,7 +109,7 @@ def test_running_on_to_the_end_replaces_the_steps_that_wait() -> None:
 
 def test_a_step_by_layer_stays_where_no_layer_has_the_place() -> None:
     found, session = driver()
-    found.run(PROMPT)
+    found.run(texts(PROMPT))
     for _ in range(3):
         found.step(Step.INTO)
     first = found.state.record.site
@@ -128,24 +129,24 @@ def test_a_step_by_layer_stays_where_no_layer_has_the_place() -> None:
 
 def test_the_first_record_is_said_to_be_the_first() -> None:
     found, _ = driver()
-    found.run(PROMPT)
+    found.run(texts(PROMPT))
     assert found.back() == "this is the first record"
 
 
 def test_cancelling_is_said_once_for_each_run() -> None:
     found, session = driver(hold=True)
     assert not found.cancel()
-    found.run(PROMPT)
+    found.run(texts(PROMPT))
     assert found.cancel()
     assert not found.cancel()
-    found.run(PROMPT)
+    found.run(texts(PROMPT))
     assert found.cancel()
     assert session.calls == ["start", "cancel", "start", "cancel"]
 
 
 def test_a_cancelled_pending_prompt_does_not_run() -> None:
     found = Driver()
-    found.run(PROMPT)
+    found.run(texts(PROMPT))
     found.cancel()
     session = FakeSession(found.heard)
     found.opened(session)
@@ -154,10 +155,10 @@ def test_a_cancelled_pending_prompt_does_not_run() -> None:
 
 def test_a_new_run_resets_what_belongs_to_the_old_one() -> None:
     found, _ = driver()
-    found.run(PROMPT)
+    found.run(texts(PROMPT))
     found.step(Step.END)
     found.state = token_moved(found.state, 3)
-    found.run("two words")
+    found.run(texts("two words"))
     assert (found.state.cursor, found.state.frontier, found.state.token, found.state.error) == (0, 1, -1, "")
 
 
@@ -173,7 +174,7 @@ def test_no_event_is_out_of_place(event: Event) -> None:
 
 def test_the_cursor_stays_within_what_is_recorded() -> None:
     found, _ = driver()
-    found.run(PROMPT)
+    found.run(texts(PROMPT))
     found.step(Step.LAYER)
     frontier = found.state.frontier
     assert [moved(found.state, to).cursor for to in (-5, 0, frontier - 1, frontier, 999)] == [
@@ -187,7 +188,7 @@ def test_the_cursor_stays_within_what_is_recorded() -> None:
 
 def test_the_token_cursor_enters_at_the_end_it_comes_from() -> None:
     found, _ = driver()
-    found.run(PROMPT)
+    found.run(texts(PROMPT))
     assert token_moved(found.state, 1).token == 0
     assert token_moved(found.state, -1).token == 16
     assert token_moved(token_moved(found.state, -1), 1).token == 16

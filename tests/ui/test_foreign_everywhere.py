@@ -7,6 +7,7 @@ from dataclasses import replace
 from tests.ui.driving import driven
 from tests.ui.fake import OFFER
 from tests.ui.tiny_llama import outline
+from tracetui.recipe import texts
 from tracetui.session import Failed, Module, Preparing, Progress
 from tracetui.trace.record import Record
 from tracetui.ui.widgets.prompt_bar import PromptInput
@@ -30,7 +31,9 @@ def assert_harmless(text: str) -> None:
 
 
 async def test_names_tokens_and_prompt_with_markup_and_escapes() -> None:
-    offer = replace(OFFER, title=EVIL, description=EVIL, prompt=EVIL, tokenizer=EVIL, notes=(EVIL,), weights=EVIL)
+    offer = replace(
+        OFFER, title=EVIL, description=EVIL, prompts=texts(EVIL), tokenizer=EVIL, notes=(EVIL,), weights=EVIL
+    )
     offer = replace(offer, facts=((EVIL, EVIL),))
     async with driven(offer=offer, outline=evil_outline()) as it:
         it.session.rename = renamed
@@ -62,7 +65,7 @@ async def test_events_with_markup_and_escapes() -> None:
 
 async def test_a_prompt_with_lines_and_tabs_is_run_as_it_is() -> None:
     prompt = "first\n\tsecond\x00"
-    async with driven(offer=replace(OFFER, prompt=prompt)) as it:
+    async with driven(offer=replace(OFFER, prompts=texts(prompt))) as it:
         assert_harmless(it.text())
         assert it.screen.query_one(PromptInput).value == prompt
         await it.press("enter")

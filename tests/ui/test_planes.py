@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.ui.tiny_llama import CONFIG, empty_recorder, forward
+from tests.ui.tiny_llama import CONFIG, PROMPT, empty_recorder, forward
 from tracetui.analysis.axes import Axis
 from tracetui.trace.record import Record
 from tracetui.trace.trace import Trace
@@ -17,7 +17,7 @@ ALL = slice(0, 1 << 30)
 
 @pytest.fixture(scope="module")
 def trace() -> Trace:
-    recorder = empty_recorder(rows=2)
+    recorder = empty_recorder(PROMPT, PROMPT)
     list(forward(recorder))
     return recorder.trace
 

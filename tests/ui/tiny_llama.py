@@ -68,19 +68,22 @@ def tokens_of(prompt: str) -> tuple[Token, ...]:
     return tuple(Token(i, word.encode(errors="replace"), special=i == 0) for i, word in enumerate(words))
 
 
-def empty_recorder(prompt: str = PROMPT, rows: int = 1) -> Recorder:
-    """A trace without records, its prompt tokenised."""
+def empty_recorder(*prompts: str) -> Recorder:
+    """A trace without records, its prompts tokenised, each a row; the walk-through's unless given."""
+    prompts = prompts or (PROMPT,)
     records: list[Record] = []
     values: list[Value] = []
-    run = RunInfo("llama3-2layer", {"prompt": prompt}, CONFIG, "words", {}, NOTES)
-    trace = Trace(run, (tokens_of(prompt),) * rows, records, values, {}, complete=False)
+    run = RunInfo("llama3-2layer", {"prompt": prompts[0]}, CONFIG, "words", {}, NOTES)
+    trace = Trace(run, tuple(map(tokens_of, prompts)), records, values, {}, complete=False)
     return Recorder(trace, records, values)
 
 
 def forward(recorder: Recorder, seed: int = 0) -> Iterator[Record]:
     """The forward pass, record by record, as they are completed."""
     rng = np.random.default_rng(seed)
-    ids = np.array([[token.id % V for token in row] for row in recorder.trace.tokens])  # [B,T]
+    rows = recorder.trace.tokens
+    longest = max(map(len, rows))
+    ids = np.array([[token.id % V for token in row] + [0] * (longest - len(row)) for row in rows])  # [B,T]
     embedding = _weight(rng, V, D)
     x = embedding[ids]  # [B,T,D]
     yield recorder.add("model.embed_tokens", x, "model")

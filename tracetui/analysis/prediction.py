@@ -20,11 +20,12 @@ class Prediction:
 
 
 def next_tokens(trace: Trace, k: int, batch: int = 0) -> tuple[Prediction, ...]:
-    """The k most probable tokens after a prompt's last position, best first; empty before there are logits."""
+    """The k most probable tokens after the last token of prompt `batch`, best first; empty before there are logits."""
     record = trace.find("logits")
     if record is None or len(record.shape) != 3:
         return ()
-    logits = trace.value(record).read((batch, record.shape[1] - 1)).astype(np.float64)  # [V]
+    last = min(len(trace.tokens[batch]) if batch < len(trace.tokens) else record.shape[1], record.shape[1]) - 1
+    logits = trace.value(record).read((batch, last)).astype(np.float64)  # [V]
     finite = np.where(np.isnan(logits), -np.inf, logits)  # [V]
     best = np.argsort(-finite, kind="stable")[:k]  # [k]
     weights = np.exp(finite - finite[best[0]])  # [V]

@@ -25,18 +25,19 @@ def weight_budget(recipe: Recipe) -> int:
     return recipe.memory if recipe.memory is not None else available_bytes() // 2
 
 
-def plan_run(model: nn.Module, weights: Weights, itemsize: int, tokens: int, base: int) -> MemoryPlan:
-    """The plan for one prompt of `tokens` tokens, in a process that held `base` bytes before any weights."""
-    rows = sum(
-        slot.spec.nbytes(min(tokens, slot.spec.rows)) for module, slot in weights.all_slots() if reads_rows(module)
+def plan_run(model: nn.Module, weights: Weights, itemsize: int, tokens: int, base: int, rows: int = 1) -> MemoryPlan:
+    """The plan for `rows` prompts, padded to `tokens` tokens, in a process that held `base` bytes before weights."""
+    positions = rows * tokens
+    embedded = sum(
+        slot.spec.nbytes(min(positions, slot.spec.rows)) for module, slot in weights.all_slots() if reads_rows(module)
     )
     found = widths(model)
-    kept = weights.kept_bytes + weights.kept_experts_bytes(tokens * chosen_experts(model))
+    kept = weights.kept_bytes + weights.kept_experts_bytes(positions * chosen_experts(model))
     return MemoryPlan(
-        weights=kept + weights.largest_passing_bytes + rows,
+        weights=kept + weights.largest_passing_bytes + embedded,
         kept=kept,
-        activations=tokens * itemsize * (found.recorded + tokens),
-        working=_working_bytes(model, found, itemsize, tokens),
+        activations=positions * itemsize * (found.recorded + tokens),
+        working=rows * _working_bytes(model, found, itemsize, tokens),
         base=base,
         available=available_bytes(),
     )

@@ -10,6 +10,7 @@ from tracetui.recipe.bounded import read_json_object
 from tracetui.recipe.config import check_config, layer_count
 from tracetui.recipe.meta import llama_config, unknown_fields
 from tracetui.recipe.model import BUILTIN_TOKENIZER, Layers, Recipe
+from tracetui.recipe.prompts import texts
 from tracetui.text import visible
 
 WALK_THROUGH = "the answer to the ultimate question of life, the universe, and everything is "
@@ -50,7 +51,7 @@ def config_recipe(path: Path, weights: Path | None = None) -> Recipe:
         layers=Layers(0, layer_count(config)),
         tokenizer=str(tokenizer) if tokenizer.is_file() else BUILTIN_TOKENIZER,
         weights=weights,
-        prompt=WALK_THROUGH,
+        prompts=texts(WALK_THROUGH),
     )
 
 
@@ -67,6 +68,6 @@ def _meta_recipe(folder: Path) -> Recipe:
         layers=Layers(0, layer_count(config)),
         tokenizer=str(tokenizer) if tokenizer.exists() else BUILTIN_TOKENIZER,
         weights=folder,
-        prompt=WALK_THROUGH,
+        prompts=texts(WALK_THROUGH),
         notes=tuple(f"{PARAMS}: {visible(field, 60)} is not known and read over" for field in unknown_fields(params)),
     )

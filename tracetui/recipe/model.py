@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tracetui.errors import InputError, bad_field
 from tracetui.recipe.config import layer_count
+from tracetui.recipe.prompts import NO_PROMPT, Prompts
 from tracetui.text import visible
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -50,7 +51,8 @@ class Recipe:
     """`builtin`, the path of a tokenizer file or folder, or a tiktoken encoding's name."""
     weights: Path | None = None
     """A folder with a checkpoint, Meta's or Hugging Face's; None: random weights."""
-    prompt: str = ""
+    prompts: Prompts = NO_PROMPT
+    """What is run unless somebody says otherwise."""
     memory: int | None = None
     """Bytes of weights that may stay in memory; None: half of what is available."""
     notes: tuple[str, ...] = ()
@@ -58,6 +60,11 @@ class Recipe:
     """`owner/name` of a model from the hub; empty for others."""
     commit: str = ""
     """The hub's commit that the model's files are of."""
+
+    @property
+    def prompt(self) -> str:
+        """The text of the first prompt."""
+        return self.prompts.text
 
     @property
     def layer_count(self) -> int:
@@ -75,7 +82,7 @@ class Recipe:
             "seed": self.seed,
             "tokenizer": Path(self.tokenizer).name,
             "weights": self.weights.name if self.weights else "random",
-            "prompt": self.prompt,
+            **self.prompts.plain(),
             **hub,
         }
 
@@ -89,7 +96,7 @@ class Overrides:
     seed: int | None = None
     tokenizer: str | None = None
     weights: str | None = None
-    prompt: str | None = None
+    prompts: Prompts | None = None
     memory: str | None = None
 
     def apply(self, recipe: Recipe) -> Recipe:

@@ -11,10 +11,14 @@ from tracetui.recipe.bounded import Fields
 from tracetui.recipe.config import check_config, layer_count
 from tracetui.recipe.meta import llama_config
 from tracetui.recipe.model import BUILTIN_TOKENIZER, DTYPES, MAX_SEED, Recipe, parse_layers
+from tracetui.recipe.prompts import prompts_of
 from tracetui.text import visible
 
 MAX_TOML_BYTES = 64 * 2**10
-_KEYS = ("title", "prompt", "layers", "dtype", "seed", "tokenizer", "weights", "config", "params")
+_KEYS = (
+    *("title", "prompt", "random_tokens"),
+    *("layers", "dtype", "seed", "tokenizer", "weights", "config", "params"),
+)
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -33,7 +37,7 @@ def read_recipe(path: Path) -> Recipe:
         seed=fields.integer("seed", default=0, least=0, most=MAX_SEED),
         tokenizer=_beside(path, fields.text("tokenizer", default=BUILTIN_TOKENIZER)),
         weights=_weights(path, fields.text("weights", default="random")),
-        prompt=fields.text("prompt", default=""),
+        prompts=prompts_of(found.get("prompt"), found.get("random_tokens"), path),
     )
 
 

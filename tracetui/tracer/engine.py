@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,15 +15,16 @@ from tracetui import __version__
 from tracetui.errors import InputError
 from tracetui.models import plan as memory
 from tracetui.models.outline import outline_of
+from tracetui.models.prompt_rows import PromptReader
 from tracetui.models.runnable import Runnable, make_runnable
-from tracetui.models.tokenizers import check_ids
-from tracetui.recipe import Recipe
-from tracetui.session import Event, MemoryPlan, Prepared, Progress, Started
+from tracetui.recipe import Prompts, Recipe
+from tracetui.session import Event, MemoryPlan, Prepared, Progress, PromptRow, Started
 from tracetui.trace.record import Token
 from tracetui.trace.trace import RunInfo, Trace
 from tracetui.trace.value import Value
 from tracetui.tracer.allocator import give_back_memory, settle
 from tracetui.tracer.gate import NOTICE_SECONDS, Gate
+from tracetui.tracer.padding import padded
 from tracetui.tracer.recorder import Recorder
 from tracetui.tracer.watch import Watch
 
@@ -40,32 +43,35 @@ class Engine:
     def __init__(self, recipe: Recipe, emit: Emit = lambda event: None) -> None:
         self._emit = emit
         self.runnable: Runnable = make_runnable(recipe)
+        config = self.runnable.built.config
+        longest = getattr(config, "max_position_embeddings", None)
+        self._reader = PromptReader(recipe, self.runnable.tokenizer, config.vocab_size, longest)
         settle()
         self._base = memory.own_bytes()
         self.prepared = Prepared(
             outline_of(recipe, self.runnable.built),
             self.runnable.tokenizer.name,
             self.runnable.notes,
-            self._planned(self._offered_length()),
+            self._planned(*self._offered_size()),
         )
 
-    def encode(self, prompt: str) -> list[Token]:
-        """The tokens of a prompt, the one that begins a text before them. Raises InputError if it is empty."""
-        if not prompt:
-            raise InputError("prompt: is empty; type some text")
-        return self.runnable.tokenizer.encode(prompt)
+    def encode(self, prompts: Prompts) -> tuple[PromptRow, ...]:
+        """The tokens of every prompt. Raises InputError for what the model can't take."""
+        return self._reader.read(prompts)
 
-    def run(self, tokens: Sequence[Token], prompt: str, gate: Gate) -> Trace:
-        """One pass over a prompt; returns when it ends.
+    def run(self, prompts: Prompts, gate: Gate) -> Trace:
+        """One pass over prompts; returns when it ends.
 
-        Raises InputError for ids beyond the vocabulary and for a run that can't fit in memory, Cancelled, and
-        whatever the model raises. What was recorded until then stays with the trace of the Started event.
+        Raises InputError for prompts that the model can't take and for a run that can't fit in memory, Cancelled,
+        and whatever the model raises. What was recorded until then stays with the trace of the Started event.
         """
-        self._check(tokens)
-        plan = self.plan(len(tokens))
-        recorder = Recorder(self._run_info(prompt), (tuple(tokens),), gate.arrived, self._name_predictions)
+        tokens = tuple(row.tokens for row in self.encode(prompts))
+        plan = self.plan(max(map(len, tokens)), len(tokens))
+        named = partial(self._name_predictions, tuple(map(len, tokens)))
+        recorder = Recorder(self._run_info(prompts), tokens, gate.arrived, named)
         self._emit(Started(recorder.trace, plan))
-        input_ids = torch.tensor([[token.id for token in tokens]])  # [B,T]
+        input_ids, mask = padded(tokens, self._pad)  # [B,T]
+        masked = {} if mask is None else {"attention_mask": mask}
         model = self.runnable.built.module
         with (
             torch.inference_mode(False),
@@ -74,39 +80,38 @@ class Engine:
                 model, recorder, weights=self.runnable.weights, making=self._making(gate), waited=lambda: gate.waited
             ),
         ):
-            model(input_ids=input_ids, use_cache=False)
+            model(input_ids=input_ids, use_cache=False, **masked)
         return recorder.finished()
 
-    def plan(self, tokens: int) -> MemoryPlan:
-        """The memory that a prompt of so many tokens needs. Raises InputError if the machine hasn't that much."""
-        found = self._planned(tokens)
+    def plan(self, tokens: int, rows: int = 1) -> MemoryPlan:
+        """The memory that `rows` prompts need, the longest of so many tokens. Raises InputError if it isn't there."""
+        found = self._planned(tokens, rows)
         memory.check(found, held=memory.own_bytes() - self._base)
         return found
 
-    def _planned(self, tokens: int) -> MemoryPlan:
+    def _planned(self, tokens: int, rows: int) -> MemoryPlan:
         built = self.runnable.built
-        return memory.plan_run(built.module, self.runnable.weights, built.dtype.itemsize, tokens, self._base)
+        return memory.plan_run(built.module, self.runnable.weights, built.dtype.itemsize, tokens, self._base, rows)
 
-    def _offered_length(self) -> int:
-        """Tokens of the recipe's own prompt; one where it can't be tokenised, which the run will say."""
+    def _offered_size(self) -> tuple[int, int]:
+        """Tokens and rows of the recipe's own prompts; one where they can't be encoded, which the run will say."""
         try:
-            return max(1, len(self.runnable.tokenizer.encode(self.runnable.recipe.prompt)))
+            rows = self.encode(self.runnable.recipe.prompts)
         except InputError:
-            return 1
+            return 1, 1
+        return max(len(row.tokens) for row in rows), len(rows)
+
+    @property
+    def _pad(self) -> int:
+        """The id that stands where a row has no token; which one doesn't matter, nothing looks there."""
+        config = self.runnable.built.config
+        said = getattr(config, "pad_token_id", None)
+        return said if isinstance(said, int) and 0 <= said < config.vocab_size else 0
 
     def close(self) -> None:
         """Drop all weights."""
         self.runnable.weights.clear()
         give_back_memory()
-
-    def _check(self, tokens: Sequence[Token]) -> None:
-        config = self.runnable.built.config
-        if not tokens:
-            raise InputError("prompt: has no tokens")
-        check_ids([token.id for token in tokens], config.vocab_size)
-        longest = getattr(config, "max_position_embeddings", None)
-        if longest and len(tokens) > longest:
-            raise InputError(f"prompt: has {len(tokens):,} tokens, and the model takes at most {longest:,}")
 
     def _making(self, gate: Gate) -> Callable[[str, int, int], None]:
         """Looks for a cancelled run at every block, and tells of the large tensors a few times a second."""
@@ -122,13 +127,14 @@ class Engine:
 
         return making
 
-    def _run_info(self, prompt: str) -> RunInfo:
+    def _run_info(self, prompts: Prompts) -> RunInfo:
         import transformers
 
         recipe = self.runnable.recipe
+        ran = replace(recipe, prompts=prompts)
         return RunInfo(
             model=recipe.name,
-            recipe={**recipe.plain(), "prompt": prompt, "dtype": str(self.runnable.built.dtype).removeprefix("torch.")},
+            recipe={**ran.plain(), "dtype": str(self.runnable.built.dtype).removeprefix("torch.")},
             config=dict(recipe.config),
             tokenizer=self.runnable.tokenizer.name,
             versions={
@@ -141,10 +147,13 @@ class Engine:
             notes=self.runnable.notes,
         )
 
-    def _name_predictions(self, value: Value) -> dict[int, Token]:
-        """The tokens that the best logits [B,T,V] at the last position stand for."""
+    def _name_predictions(self, lengths: Sequence[int], value: Value) -> dict[int, Token]:
+        """The tokens that the best logits [B,T,V] at each row's last token stand for."""
         if len(value.shape) != 3:
             return {}
-        logits = torch.from_numpy(value.read((0, value.shape[1] - 1)))  # [V]
-        best = torch.topk(logits.nan_to_num(-torch.inf), min(PREDICTIONS, logits.numel())).indices  # [k]
-        return {token_id: self.runnable.tokenizer.token(token_id) for token_id in best.tolist()}
+        found: set[int] = set()
+        for row, length in enumerate(lengths):
+            logits = torch.from_numpy(value.read((row, min(length, value.shape[1]) - 1)))  # [V]
+            best = torch.topk(logits.nan_to_num(-torch.inf), min(PREDICTIONS, logits.numel())).indices  # [k]
+            found.update(best.tolist())
+        return {token_id: self.runnable.tokenizer.token(token_id) for token_id in sorted(found)}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tracetui.errors import Cancelled, TracetuiError
 from tracetui.logs import write_log
-from tracetui.recipe import Recipe
+from tracetui.recipe import Prompts, Recipe
 from tracetui.session import Event, Failed, Finished, Listener, Preparing, Started
 from tracetui.text import visible
 from tracetui.trace.stepping import Target
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    prompt: str
+    prompts: Prompts
     gate: Gate
 
 
@@ -41,11 +41,11 @@ class LiveSession:
         self._thread = threading.Thread(target=self._main, name="model", daemon=True)
         self._thread.start()
 
-    def start(self, prompt: str, until: Target) -> None:
-        """Run a prompt from its first token; a run in progress is cancelled first."""
+    def start(self, prompts: Prompts, until: Target) -> None:
+        """Run prompts, together, from their first token; a run in progress is cancelled first."""
         self._gate.cancel()
         self._gate = Gate(until, self._emit)
-        self._orders.put(_Run(prompt, self._gate))
+        self._orders.put(_Run(prompts, self._gate))
 
     def advance(self, until: Target) -> None:
         """Let a waiting model run on to the first new record that `until` accepts, or to the end."""
@@ -106,8 +106,7 @@ class LiveSession:
     def _run(self, engine: Engine, order: _Run) -> None:
         self._trace = EMPTY_TRACE
         try:
-            tokens = engine.encode(order.prompt)
-            trace = engine.run(tokens, order.prompt, order.gate)
+            trace = engine.run(order.prompts, order.gate)
         except Cancelled:
             self._emit(Finished(self._trace.closed(), cancelled=True))
         except BaseException as error:

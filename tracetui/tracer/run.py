@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from tracetui.recipe import Recipe
 from tracetui.session import Event
-from tracetui.trace.record import Token
 from tracetui.trace.trace import Trace
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.gate import Gate
@@ -18,15 +18,16 @@ def trace_recipe(
     ids: Sequence[int] | None = None,
     emit: Callable[[Event], None] = lambda event: None,
 ) -> Trace:
-    """Run a recipe's model over a prompt (its own unless given, or token `ids` instead) to the end.
+    """Run a recipe's model over its own prompts (or one prompt, or token `ids`, instead) to the end.
 
     Raises InputError for bad input and whatever the model raises.
     """
+    prompts = recipe.prompts if prompt is None else recipe.prompts.typed(prompt)
+    if ids is not None:
+        prompts = replace(prompts, texts=(), ids=(tuple(ids),), random=None)
     engine = Engine(recipe, emit)
-    text = recipe.prompt if prompt is None else prompt
-    tokens: list[Token] = engine.encode(text) if ids is None else [engine.runnable.tokenizer.token(i) for i in ids]
     emit(engine.prepared)
     try:
-        return engine.run(tokens, text if ids is None else "", Gate(emit=emit))
+        return engine.run(prompts, Gate(emit=emit))
     finally:
         engine.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 
+from tracetui.recipe import Prompts
 from tracetui.session import Event, Failed, Finished, Prepared, Session, Stopped, until_end, until_first
 from tracetui.trace.record import layer_of
 from tracetui.trace.stepping import Step, target
@@ -31,7 +32,7 @@ class Driver:
     def __init__(self) -> None:
         self.state = State()
         self._session: Session | None = None
-        self._pending: str | None = None
+        self._pending: Prompts | None = None
         self._cancelling = False
         self._to_the_end = False
         self._waiting: deque[Step] = deque()
@@ -54,17 +55,17 @@ class Driver:
         elif isinstance(event, Stopped):
             self._take_waiting()
 
-    def run(self, prompt: str) -> str:
-        """Run a prompt from its first token, as soon as there is a model."""
+    def run(self, prompts: Prompts) -> str:
+        """Run prompts from their first token, as soon as there is a model."""
         self.drop_waiting()
-        if not prompt.strip():
+        if prompts.one_text and not prompts.text.strip():
             return "the prompt is empty; type one and press Enter"
         if self._session is None or self.state.phase is Phase.PREPARING:
-            self._pending = prompt
+            self._pending = prompts
             return "the prompt runs as soon as the model is prepared"
         self.state = starting(self.state)
         self._cancelling = self._to_the_end = False
-        self._session.start(prompt, until_first)
+        self._session.start(prompts, until_first)
         return ""
 
     def step(self, step: Step) -> str:
@@ -157,8 +158,8 @@ class Driver:
 
     def _start_pending(self) -> None:
         if self._pending is not None and self._session is not None and self.state.phase is not Phase.PREPARING:
-            prompt, self._pending = self._pending, None
-            self.run(prompt)
+            prompts, self._pending = self._pending, None
+            self.run(prompts)
 
     def _at_the_end(self, step: Step) -> str:
         state = self.state

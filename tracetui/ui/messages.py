@@ -52,7 +52,7 @@ class TokenChosen(Message):
 
 
 class PromptGiven(Message):
-    """Run this prompt; it may be empty."""
+    """Run this prompt; an empty one stands for the batch that was offered, if one was."""
 
     def __init__(self, prompt: str) -> None:
         super().__init__()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tracetui.recipe.prompts import NO_PROMPT, Prompts
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:
@@ -16,7 +18,7 @@ class Offer:
     dtype: str = ""
     weights: str = ""
     """Where the weights come from, in words: `random weights, seed 0`."""
-    prompt: str = ""
+    prompts: Prompts = NO_PROMPT
     """Offered in the prompt line."""
     tokenizer: str = ""
     """In words; replaced by what the session reports."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import tracetui
-from tracetui.errors import InputError
+from tracetui.errors import InputError, bad_field
 from tracetui.trace.npz.arrays import MAX_RANK, possible
 from tracetui.trace.npz.encode import FORMAT
 from tracetui.trace.npz.fields import Field, parse
@@ -46,12 +46,15 @@ def decode_header(document: bytes, where: str, seconds: Sequence[float | None]) 
         raise InputError(f"{where}: records: more than {MAX_RECORDS:,}, got {len(found):,}")
     if len(seconds) != len(found):
         raise InputError(f"{where}: records: there are {len(found):,}, but times of {len(seconds):,}")
+    records = tuple(_record(item, index, seconds[index]) for index, item in enumerate(found))
+    tokens = tuple(_row(row) for row in root["tokens"].items())
+    _check_rows(root["tokens"], tokens, records)
     return Header(
         run=_run(root["run"]),
-        tokens=tuple(_row(row) for row in root["tokens"].items()),
+        tokens=tokens,
         vocabulary=MappingProxyType({token.id: token for token in _row(root["vocabulary"])}),
         attention=MappingProxyType({key: _attention(call) for key, call in root["attention"].members()}),
-        records=tuple(_record(item, index, seconds[index]) for index, item in enumerate(found)),
+        records=records,
         statistics=tuple(_statistics(item["statistics"]) for item in found),
         keys=tuple(item["key"] for item in found),
         complete=root["complete"].flag(),
@@ -89,6 +92,23 @@ def _row(found: Field) -> tuple[Token, ...]:
         raise found["bytes"].wrong(f"must be as many as there are ids: {len(ids):,}")
     special = {item.whole(0, len(ids) - 1) for item in found["special"].items()}
     return tuple(Token(*each, place in special) for place, each in enumerate(zip(ids, texts, strict=True)))
+
+
+def _check_rows(found: Field, rows: Sequence[Sequence[Token]], records: Sequence[Record]) -> None:
+    """Refuse rows of tokens that the recorded queries [B,H,T,K] have no place for. Rows may be padded, never cut."""
+    positions: dict[int, int] = {}
+    batch = 0
+    for record in records:
+        if record.role == "q" and len(record.shape) == 4:
+            batch = max(batch, record.shape[0])
+            positions[record.pass_] = max(positions.get(record.pass_, 0), record.shape[2])
+    longest = sum(positions.values())
+    if batch and len(rows) not in (0, batch):
+        raise bad_field(found.where, found.name, f"must be {batch:,} rows, as the recorded queries have", len(rows))
+    for number, row in enumerate(rows):
+        if batch and len(row) > longest:
+            problem = f"has more tokens than the {longest:,} positions of the recorded queries"
+            raise bad_field(found.where, f"{found.name}[{number}]", problem, len(row))
 
 
 def _exact_bytes(found: Field) -> bytes:

@@ -113,7 +113,8 @@ class DebuggerScreen(PanesScreen):
                 for note in notes:
                     log.add(note)
             case Started(trace, plan):
-                log.add(f"started: {sum(map(len, trace.tokens))} tokens; memory peak {size(plan.peak)}")
+                rows = f"{len(trace.tokens)} prompts, " if len(trace.tokens) > 1 else ""
+                log.add(f"started: {rows}{sum(map(len, trace.tokens))} tokens; memory peak {size(plan.peak)}")
             case Finished(trace, cancelled):
                 log.add(f"{'cancelled' if cancelled else 'finished'} with {len(trace)} records")
             case Failed(error, where):
@@ -127,8 +128,10 @@ class DebuggerScreen(PanesScreen):
 
     @on(PromptGiven)
     def _run(self, message: PromptGiven) -> None:
-        remark = self._driver.run(message.prompt)
-        if message.prompt.strip():
+        offered = self._offer.prompts
+        prompts = offered if not (message.prompt or offered.one_text) else offered.typed(message.prompt)
+        remark = self._driver.run(prompts)
+        if message.prompt.strip() or prompts is offered:
             self.query_one(PromptInput).ran(message.prompt)
             self.leave_prompt()
         self._refresh(remark)

@@ -12,6 +12,8 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Input, Static
 
+from tracetui.recipe import Prompts
+from tracetui.text import visible
 from tracetui.ui.foreign import safe
 from tracetui.ui.messages import PromptGiven, PromptLeft
 from tracetui.ui.offer import Offer
@@ -28,9 +30,11 @@ class PromptInput(LineInput):
         Binding("down", "earlier(-1)", "the prompt run after", show=False),
     ]
 
-    def __init__(self, prompt: str) -> None:
-        super().__init__(prompt, id="prompt", compact=True, select_on_focus=False)
-        self._offered = prompt
+    def __init__(self, prompts: Prompts) -> None:
+        """A batch stands as a placeholder: Enter in the empty line runs it, a text typed runs alone."""
+        self._offered = prompts.text if prompts.one_text else ""
+        told = "" if prompts.one_text else batch_text(prompts)
+        super().__init__(self._offered, told, id="prompt", compact=True, select_on_focus=False)
         self._run: list[str] = []
         self._draft = ""
         self._back = 0
@@ -76,7 +80,7 @@ class PromptBar(Horizontal):
 
     def compose(self) -> ComposeResult:
         yield Static(" prompt ", id="prompt-label", markup=False)
-        yield PromptInput(self._offer.prompt)
+        yield PromptInput(self._offer.prompts)
         yield Static(_named(self._offer.tokenizer), id="tokenizer")
 
     def watch_state(self, old: State, state: State) -> None:
@@ -87,6 +91,16 @@ class PromptBar(Horizontal):
     def _give(self, event: Input.Submitted) -> None:
         event.stop()
         self.post_message(PromptGiven(event.value))
+
+
+def batch_text(prompts: Prompts) -> str:
+    """What an empty line would run: `3 prompts · the answer is ⏎ hello ⏎ …`."""
+    if prompts.random:
+        rows, length = prompts.random
+        return f"{rows} × {length} random ids"
+    rows, kind = len(prompts), "prompts" if prompts.texts else "rows of ids"
+    shown = prompts.texts or [",".join(map(str, row[:20])) for row in prompts.ids]
+    return f"{rows} {kind} · " + " · ".join(f"“{visible(text, 40)}”" for text in shown[:20])
 
 
 def _named(tokenizer: str) -> Content:

@@ -1,0 +1,69 @@
+"""From what a user asks for to the rows of tokens that the model gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+
+from tracetui.errors import InputError
+from tracetui.models.tokenizers import Tokenizer, check_ids
+from tracetui.recipe import Prompts, Recipe
+from tracetui.session import PromptRow
+
+
+class PromptReader:
+    """Encodes prompts for one recipe's model."""
+
+    def __init__(self, recipe: Recipe, tokenizer: Tokenizer, vocabulary: int, longest: int | None) -> None:
+        """`vocabulary` is the number of token ids that the model has, `longest` of positions, None if any."""
+        self._recipe = recipe
+        self._tokenizer = tokenizer
+        self._vocabulary = vocabulary
+        self._longest = longest
+
+    def read(self, prompts: Prompts) -> tuple[PromptRow, ...]:
+        """The rows, in order.
+
+        Raises InputError for an empty one, for ids beyond the vocabulary and for more tokens than the model takes;
+        where there are several rows it names the row.
+        """
+        if not len(prompts):
+            raise InputError("prompt: is missing; give a text or token ids")
+        ids = self._drawn(prompts.random) if prompts.random else prompts.ids
+        readers = [partial(self._of_ids, row) for row in ids] or [
+            partial(self._of_text, text, prompts) for text in prompts.texts
+        ]
+        return tuple(_named(number, len(readers), reader) for number, reader in enumerate(readers))
+
+    def _of_ids(self, ids: Sequence[int]) -> PromptRow:
+        return self._checked(PromptRow("", tuple(self._tokenizer.token(token_id) for token_id in ids)))
+
+    def _of_text(self, text: str, prompts: Prompts) -> PromptRow:
+        if not text:
+            raise InputError("prompt: is empty; type some text")
+        return self._checked(PromptRow(text, tuple(self._tokenizer.encode(text, specials=prompts.specials))))
+
+    def _drawn(self, size: tuple[int, int]) -> list[list[int]]:
+        """Ids drawn evenly from the vocabulary; the recipe's seed decides."""
+        drawn: list[list[int]] = np.random.default_rng(self._recipe.seed).integers(0, self._vocabulary, size).tolist()
+        return drawn
+
+    def _checked(self, row: PromptRow) -> PromptRow:
+        if not row.tokens:
+            raise InputError("prompt: has no tokens")
+        check_ids([token.id for token in row.tokens], self._vocabulary)
+        if self._longest and len(row.tokens) > self._longest:
+            raise InputError(f"prompt: has {len(row.tokens):,} tokens, and the model takes at most {self._longest:,}")
+        return row
+
+
+def _named(number: int, rows: int, read: Callable[[], PromptRow]) -> PromptRow:
+    """A row; what is wrong with one of several is told with its number."""
+    try:
+        return read()
+    except InputError as error:
+        if rows == 1:
+            raise
+        raise InputError(f"row {number}: {error}") from error
