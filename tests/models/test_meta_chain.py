@@ -13,6 +13,7 @@ import torch
 from tests.models import meta_reference
 from tests.models.meta_files import CHECKPOINT, PARAMS, Params, overwrite, rewrite_zip, state_dict, write_folder
 from tracetui.analysis.attention import AttentionView, attention_at
+from tracetui.analysis.rope import RopeCheck, check_rope
 from tracetui.recipe import Overrides, load_recipe
 from tracetui.trace.trace import Trace
 from tracetui.tracer.run import trace_recipe
@@ -98,6 +99,23 @@ def test_weights_left_in_meta_s_row_order_would_be_noticed(tmp_path: Path, monke
     reference = meta_reference.forward(state, PARAMS, IDS)
     assert gap(attention(trace, 0).matrix("scores", 0), reference["0.scores"][0]) > 1e-2
     assert gap(trace["logits"][0], reference["logits"]) > 1e-2
+
+
+def test_the_file_s_layout_is_told_and_what_leaving_it_would_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_folder(tmp_path / "llama", state_dict(layers=2))
+    found = check_rope(attention(run(folder), 0), 3)
+    assert isinstance(found, RopeCheck)
+    assert (found.layout, found.rotated, found.width) == ("halves", 16, 16)
+    assert "Meta's file has adjacent pairs" in found.evidence[-2]
+    random = check_rope(attention(run(folder), 2), 3)
+    assert isinstance(random, RopeCheck)
+    assert not any("Meta" in line for line in random.evidence), "random rows come from no file"
+    monkeypatch.setattr("tracetui.models.meta_checkpoint.halves_order", lambda heads, rows: torch.arange(rows))
+    left = attention(run(folder), 0).matrix("scores", 3)
+    off = np.abs(left - found.view.matrix("scores", 3)).max()
+    assert found.evidence[-1] == f"without that, halves would be off by {off:.4g}"
 
 
 def test_a_bfloat16_file_runs_in_bfloat16_unless_told_otherwise(tmp_path: Path) -> None:

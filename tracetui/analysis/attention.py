@@ -55,6 +55,18 @@ class AttentionView:
         """The key-value head that a query head shares."""
         return head * self.kv_heads // self.heads
 
+    def beside(self, role: str) -> Record | None:
+        """What else was recorded of this call: `v`, `heads`, …; None if it wasn't, or not yet."""
+        return self._find(f"{self.site}:{role}")
+
+    def inside(self, name: str) -> Record | None:
+        """What a module within this one returned in the same call: `q_proj`; None if it wasn't recorded."""
+        return self._find(f"{self.site}.{name}")
+
+    def _find(self, site: str) -> Record | None:
+        _, at, suffix = self.query.key.partition("@")
+        return self.trace.find(f"{site}{at}{suffix}")
+
     def matrix(self, kind: Kind, head: int, batch: int = 0) -> Matrix:
         """One head's [T,S] in float32: scaled scores, the same with hidden cells -inf, or softmax's rows.
 
@@ -76,7 +88,11 @@ class AttentionView:
     def _scores(self, head: int, batch: int) -> Matrix:
         q = self.trace.value(self.query).read((batch, head)).astype(np.float32)  # [T,K]
         k = self.trace.value(self.key).read((batch, self.kv_head(head))).astype(np.float32)  # [S,K]
-        scores: Matrix = (q @ k.T) * np.float32(self.call.scale)  # [T,S]
+        return self.scaled(q @ k.T)  # [T,S]
+
+    def scaled(self, products: Matrix) -> Matrix:
+        """Products q·k [T,S] as this call's scores: times its scale, and within its softcap."""
+        scores: Matrix = products * np.float32(self.call.scale)  # [T,S]
         if self.call.softcap:
             scores = np.tanh(scores / np.float32(self.call.softcap)) * np.float32(self.call.softcap)
         return scores

@@ -40,6 +40,17 @@ def judged(difference: float, dtype: str, scale: float) -> Identity:
     return Identity(difference, tolerance, bool(difference <= tolerance))
 
 
+def dot_size(rows: Numbers, columns: Numbers) -> float:
+    """The size of what the products rows [T,K] · columns [S,K] add up: what their rounding grows with.
+
+    It is the largest root of a sum of squared terms: errors of either sign largely cancel.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        one, other = rows.astype(np.float64) ** 2, columns.astype(np.float64) ** 2
+        sizes = np.sqrt(one @ other.T)  # [T,S]
+    return float(sizes.max(initial=0.0, where=np.isfinite(sizes)))
+
+
 def largest_difference(found: Numbers, expected: Numbers) -> float:
     """The largest |found - expected|; infinite where one is a number and the other is not."""
     one, other = found.astype(np.float64), expected.astype(np.float64)

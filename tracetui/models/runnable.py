@@ -32,6 +32,8 @@ class Runnable:
     weights: Weights
     tokenizer: Tokenizer
     notes: tuple[str, ...]
+    layout: str = ""
+    """The form of the checkpoint, `meta` or `huggingface`; empty without one. Traces keep it."""
 
 
 def make_runnable(recipe: Recipe) -> Runnable:
@@ -45,7 +47,7 @@ def make_runnable(recipe: Recipe) -> Runnable:
     weights = Weights(built.module, dtype, source, weight_budget(recipe))
     report = checkpoint.report([slot.spec for _, slot in weights.all_slots()]) if checkpoint else []
     notes = (*recipe.notes, *built.notes, *report, *_remarks(recipe, weights))
-    return Runnable(recipe, built, weights, _tokenizer(recipe), notes)
+    return Runnable(recipe, built, weights, _tokenizer(recipe), notes, _layout(folder))
 
 
 def _open(recipe: Recipe, folder: Path) -> MetaCheckpoint | SafetensorsFolder:
@@ -53,6 +55,12 @@ def _open(recipe: Recipe, folder: Path) -> MetaCheckpoint | SafetensorsFolder:
     if has_meta_form(folder):
         return open_meta_checkpoint(folder, recipe.config)
     return SafetensorsFolder(folder, recipe.config, recipe.origin)
+
+
+def _layout(folder: MetaCheckpoint | SafetensorsFolder | None) -> str:
+    if folder is None:
+        return ""
+    return "meta" if isinstance(folder, MetaCheckpoint) else "huggingface"
 
 
 def _dtype(recipe: Recipe, folder: MetaCheckpoint | SafetensorsFolder | None) -> torch.dtype:

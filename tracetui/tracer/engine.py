@@ -134,7 +134,11 @@ class Engine:
         ran = replace(recipe, prompts=prompts)
         return RunInfo(
             model=recipe.name,
-            recipe={**ran.plain(), "dtype": str(self.runnable.built.dtype).removeprefix("torch.")},
+            recipe={
+                **ran.plain(),
+                "dtype": str(self.runnable.built.dtype).removeprefix("torch."),
+                "layout": self.runnable.layout,
+            },
             config=dict(recipe.config),
             tokenizer=self.runnable.tokenizer.name,
             versions={

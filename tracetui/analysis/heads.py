@@ -1,0 +1,54 @@
+"""The identity of attention: softmax(scores)·V is each head's recorded output."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tracetui.analysis.attention import AttentionView
+from tracetui.analysis.identity import Identity, dot_size, identity
+from tracetui.trace.value import Array
+
+
+def head_identity(view: AttentionView, head: int, batch: int = 0) -> Identity | None:
+    """softmax(scores)·V [T,Kv] against the recorded output of one head; None while v or the output is missing.
+
+    Queries that see no key are left out: some kernels give 0 there, others the mean.
+    """
+    value, output = view.beside("v"), view.beside("heads")
+    if value is None or output is None:
+        return None
+    v = view.trace.value(value).read((batch, view.kv_head(head))).astype(np.float32)  # [S,Kv]
+    recorded = view.trace.value(output).read((batch, head))  # [T,Kv]
+    scores = view.matrix("masked", head, batch)  # [T,S]
+    found = view.matrix("probs", head, batch) @ v  # [T,Kv]
+    seeing = ~np.isneginf(scores).all(axis=1)  # [T]
+    scale = _largest(v) * (1 + _score_error(view, head, batch, scores, output.dtype))
+    return identity(found[seeing], recorded[seeing], output.dtype, scale)
+
+
+def all_heads_identity(view: AttentionView) -> Identity | None:
+    """The same of every head of every prompt: the one that is farthest beyond its tolerance, or nearest to it."""
+    found = [head_identity(view, head, batch) for batch in range(view.batch) for head in range(view.heads)]
+    return worst([one for one in found if one is not None])
+
+
+def worst(identities: list[Identity]) -> Identity | None:
+    """The one whose difference is the largest share of its tolerance; a broken one before any other."""
+    return max(identities, key=lambda one: (not one.holds, one.difference / (one.tolerance or 1.0)), default=None)
+
+
+def _score_error(view: AttentionView, head: int, batch: int, scores: Array, dtype: str) -> float:
+    """How large what was added up and rounded on the way to a score was: softmax passes a score's error on.
+
+    sdpa keeps scores in float32; eager attention in float16 or bfloat16 rounds the scores themselves.
+    """
+    if dtype in ("float32", "float64"):
+        q = view.trace.value(view.query).read((batch, head))  # [T,K]
+        k = view.trace.value(view.key).read((batch, view.kv_head(head)))  # [S,K]
+        return dot_size(q, k) * abs(view.call.scale)
+    return _largest(scores) if view.call.kernel == "eager" else 0.0
+
+
+def _largest(array: Array) -> float:
+    sizes = np.abs(array)
+    return float(sizes.max(initial=0.0, where=np.isfinite(sizes)))

@@ -1,0 +1,133 @@
+"""Latent attention's two ways to one score, compared from what was recorded, and what each has to cache.
+
+Naive: a key and a value for every head, expanded from the latent. Absorbed: the latent and one rotary key for all
+heads, with the expansion's key half folded into the query. Systems differ in which they run; the scores are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracetui.analysis.attention import AttentionView, Matrix
+from tracetui.analysis.identity import Identity, dot_size, identity
+from tracetui.trace.record import Record, layer_of
+
+_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LatentView:
+    """One call of a latent attention module."""
+
+    attention: AttentionView
+    latent: Record
+    """`…:kv_latent`, [B,S,R]: normed, as kv_b_proj expands it."""
+    rope: Record
+    """`…:k_rope`, [B,S,rope]: the key part with positions, the same for all heads."""
+    absorbed: Record
+    """`…:q_absorbed`, [B,H,T,R]."""
+
+    @property
+    def rank(self) -> int:
+        return self.latent.shape[-1]
+
+    @property
+    def rope_width(self) -> int:
+        return self.rope.shape[-1]
+
+    @property
+    def nope_width(self) -> int:
+        return self.attention.query.shape[-1] - self.rope_width
+
+    def latent_rows(self, batch: int = 0) -> Matrix:
+        """The latent of every key [S,R]."""
+        return self._read(self.latent, batch)
+
+    def rope_rows(self, batch: int = 0) -> Matrix:
+        """The rotary key of every key [S,rope]."""
+        return self._read(self.rope, batch)
+
+    def scores(self, head: int, batch: int = 0) -> Matrix:
+        """One head's scores [T,S] computed the absorbed way: over the latent and the rotary key."""
+        products = self._query(head, batch) @ self._cached(batch).T  # [T,S]
+        return self.attention.scaled(products)
+
+    def difference(self, head: int, batch: int = 0) -> Matrix:
+        """Naive minus absorbed scores [T,S]."""
+        signed: Matrix = self.attention.matrix("scores", head, batch) - self.scores(head, batch)
+        return signed
+
+    def two_ways(self, head: int, batch: int = 0) -> Identity:
+        """How far apart the two ways are for a head, and how far rounding of the model's dtype may bring them."""
+        view = self.attention
+        key = view.trace.value(view.key).read((batch, view.kv_head(head)))  # [S,K]
+        naive = dot_size(self._read(view.query, batch, head), key)
+        size = naive + dot_size(self._query(head, batch), self._cached(batch))
+        found, expected = self.scores(head, batch), view.matrix("scores", head, batch)
+        return identity(found, expected, view.query.dtype, size * abs(view.call.scale))
+
+    def _query(self, head: int, batch: int) -> Matrix:
+        rotary = self._read(self.attention.query, batch, head)[:, self.nope_width :]  # [T,rope]
+        return np.concatenate((self._read(self.absorbed, batch, head), rotary), axis=1)  # [T,R+rope]
+
+    def _cached(self, batch: int) -> Matrix:
+        return np.concatenate((self.latent_rows(batch), self.rope_rows(batch)), axis=1)  # [S,R+rope]
+
+    def _read(self, record: Record, *index: int) -> Matrix:
+        return self.attention.trace.value(record).read(index).astype(np.float32)
+
+
+def latent_of(view: AttentionView) -> LatentView | None:
+    """What was recorded of the latent behind an attention call; None where there is none, or not all of it yet."""
+    latent, rope, absorbed = (view.beside(role) for role in ("kv_latent", "k_rope", "q_absorbed"))
+    if latent is None or rope is None or absorbed is None:
+        return None
+    return LatentView(view, latent, rope, absorbed)
+
+
+@dataclass(frozen=True, slots=True)
+class CacheCost:
+    """Bytes that a cache takes for one token in one layer, and how many such layers the model has."""
+
+    naive: int
+    """Every head's own key, both parts, and value: H·((nope+rope)+Kv) values."""
+    absorbed: int
+    """The latent and the rotary key: R+rope values."""
+    multi_head: int
+    """Plain attention with as many heads of the value's size: 2·H·Kv values."""
+    layers: int
+    dtype: str
+
+    @property
+    def saving(self) -> float:
+        """How many times the absorbed cache fits into the naive one."""
+        return self.naive / self.absorbed
+
+
+def cache_cost(view: LatentView, config: Mapping[str, object]) -> CacheCost:
+    """What one token costs in the recorded dtype; the number of layers is the configuration's, not the run's."""
+    attention, value = view.attention, view.attention.beside("v")
+    heads, key = attention.heads, view.nope_width + view.rope_width
+    width = value.shape[-1] if value else view.nope_width
+    size = _BYTES.get(attention.query.dtype, 1)
+    return CacheCost(
+        naive=heads * (key + width) * size,
+        absorbed=(view.rank + view.rope_width) * size,
+        multi_head=2 * heads * width * size,
+        layers=_layers(view, config),
+        dtype=attention.query.dtype,
+    )
+
+
+def _layers(view: LatentView, config: Mapping[str, object]) -> int:
+    """Attention modules of the whole model; some families have two in a layer. Without a count, those recorded."""
+    if isinstance(said := config.get("num_hidden_layers"), int):
+        return said
+    paths = {key.partition(":")[0] for key in view.attention.trace.attention}
+    if isinstance(said := config.get("num_layers"), int):
+        layer = layer_of(view.attention.site)
+        return said * sum(layer_of(path) == layer for path in paths)
+    return len(paths)
