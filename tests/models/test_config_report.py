@@ -126,13 +126,16 @@ def test_contradictions_are_part_of_the_report() -> None:
     assert report().contradictions == ()
 
 
-@pytest.mark.parametrize("name", ["deepseek-v3", "deepseek-v3-mini", "qwen2-moe-57b-a14b", "llama3-2layer"])
+@pytest.mark.parametrize(
+    "name", ["deepseek-v3", "deepseek-v3-mini", "deepseek-v3-ref", "qwen2-moe-57b-a14b", "llama3-2layer"]
+)
 def test_the_shipped_recipes_contradict_nothing_and_are_explained_throughout(name: str) -> None:
     found = read_config(load_recipe(name))
     assert found.contradictions == ()
     assert not [one.name for one in (*found.params, *found.fields) if not one.explanation]
     assert not [one.name for one in found.fields if one.source]
-    assert bool(found.params) == (name == "llama3-2layer")
+    languages = {"llama3-2layer": "Meta", "deepseek-v3-ref": "the reference code"}
+    assert (found.language if found.params else "") == languages.get(name, "")
 
 
 OTHERS: dict[str, dict[str, Any]] = {

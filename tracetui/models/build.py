@@ -15,8 +15,10 @@ import torch
 from torch import nn
 
 from tracetui.errors import InputError, RunError
+from tracetui.models.deepseek_gate import put_reference_gates
 from tracetui.models.unread import unread_fields
 from tracetui.recipe import Layers, Recipe
+from tracetui.recipe.reference import is_reference
 from tracetui.text import size, visible
 
 if TYPE_CHECKING:
@@ -73,6 +75,8 @@ def build_model(recipe: Recipe, dtype: torch.dtype) -> BuiltModel:
     except Exception as error:  # whatever a constructor raises for a value that it can't use
         problem = f"transformers can't build such a model: {type(error).__name__}: {visible(str(error), 200)}"
         raise InputError(f"{recipe.origin}: config: {problem}") from error
+    if is_reference(recipe.config):
+        put_reference_gates(module)
     module.eval().requires_grad_(False)
     _check_causal(module, recipe)
     _check_layer_count(module, recipe)

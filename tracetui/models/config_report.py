@@ -16,7 +16,8 @@ from tracetui.recipe import Layers, Recipe
 from tracetui.recipe.fields.contradictions import contradictions
 from tracetui.recipe.fields.explain import ROPE, explanation
 from tracetui.recipe.fields.field import NOTHING, ConfigField, ConfigReport, Origin
-from tracetui.recipe.fields.params import explained_params, params_of
+from tracetui.recipe.fields.params import META, explained_params, params_of
+from tracetui.recipe.reference import READ_HERE, is_reference
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -35,21 +36,24 @@ def read_config(recipe: Recipe) -> ConfigReport:
     whole = replace(recipe, layers=Layers(0, recipe.layer_count))
     built = build_model(whole, torch.bfloat16)
     reader = _Reader(whole, built.config, Decider(whole, checkpoint_tree(built.module)))
-    params = params_of(recipe)
+    language, params = params_of(recipe) or (META, {})
     given = dict(recipe.config)
     wrong = contradictions(given, {**built.config.to_dict(), "model_type": given["model_type"]})
     return ConfigReport(
         name=recipe.name,
         family=str(given["model_type"]),
         class_name=type(built.config).__name__,
-        params=tuple(explained_params(params)) if params is not None else (),
+        params=tuple(explained_params(language, params)),
         fields=tuple(reader.fields()),
         contradictions=(*wrong, *_other_class(given, type(built.module).__name__)),
+        language=language.name,
     )
 
 
 def _other_class(given: Mapping[str, object], built: str) -> Iterator[str]:
     said = given.get("architectures")
+    if is_reference(given):
+        return
     if isinstance(said, list) and said and built not in said:
         yield f"architectures: says {said[0]}, model_type makes it a {built}"
 
@@ -67,6 +71,8 @@ class _Reader:
         self._known: set[str] = (
             set(_declared(type(config))) | set(aliases) | set(aliases.values()) | {*_IN_ROPE, *_OF_LOADING}
         )
+        if is_reference(recipe.config):
+            self._known |= READ_HERE
 
     def fields(self) -> Iterator[ConfigField]:
         """The file's fields in its order, then what the class adds."""

@@ -7,16 +7,23 @@ pairs of the rotary part, as transformers does with rope_interleave: no rows mov
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 
 from tracetui.models.meta_names import split_layer
 
-_EXPERT = re.compile(r"(experts\.(?:0|[1-9]\d{0,5})\.)(.+)")
+_EXPERT = re.compile(r"(?<=\.experts\.)(?:0|[1-9]\d{0,5})(?=\.)")
+_ANY_EXPERT = "*"
 _OUTSIDE = {
     "model.embed_tokens.weight": "embed.weight",
     "model.norm.weight": "norm.weight",
     "lm_head.weight": "head.weight",
 }
-_NORMS = {"input_layernorm.weight": "attn_norm.weight", "post_attention_layernorm.weight": "ffn_norm.weight"}
+_OF_LAYER = {
+    "input_layernorm.weight": "attn_norm.weight",
+    "post_attention_layernorm.weight": "ffn_norm.weight",
+    "mlp.gate.weight": "ffn.gate.weight",
+    "mlp.gate.e_score_correction_bias": "ffn.gate.bias",
+}
 _ATTENTION = {
     "q_proj": "wq",
     "q_a_proj": "wq_a",
@@ -28,34 +35,49 @@ _ATTENTION = {
     "o_proj": "wo",
 }
 _FEED_FORWARD = {"gate_proj": "w1", "up_proj": "w3", "down_proj": "w2"}
-_GATE = {"gate.weight": "gate.weight", "gate.e_score_correction_bias": "gate.bias"}
+_WEIGHT = {"weight": "weight", "weight_scale_inv": "scale"}
+"""A matrix, and its scales where it is float8."""
+_WITHIN = ("", f"experts.{_ANY_EXPERT}.", "shared_experts.")
+
+
+def _inside() -> Iterable[tuple[str, str]]:
+    """Every tensor of a layer under both names, any expert's number as a star."""
+    yield from _OF_LAYER.items()
+    for module, name in _ATTENTION.items():
+        for tensor, called in {**_WEIGHT, "bias": "bias"}.items():
+            yield f"self_attn.{module}.{tensor}", f"attn.{name}.{called}"
+    for within in _WITHIN:
+        for module, name in _FEED_FORWARD.items():
+            for tensor, called in _WEIGHT.items():
+                yield f"mlp.{within}{module}.{tensor}", f"ffn.{within}{name}.{called}"
+
+
+_INSIDE = dict(_inside())
+_OUTSIDE_BACK = {name: published for published, name in _OUTSIDE.items()}
+_INSIDE_BACK = {name: published for published, name in _INSIDE.items()}
 
 
 def reference_name(canonical: str) -> str | None:
     """The reference code's name of a tensor that the published files call `canonical`; None if it has no such one."""
-    layer, inner = split_layer(canonical)
+    return _translated(canonical, _OUTSIDE, _INSIDE, "layers")
+
+
+def published_name(reference: str) -> str | None:
+    """The published files' name of a tensor that the reference code calls `reference`; None if it is none of its."""
+    return _translated(reference, _OUTSIDE_BACK, _INSIDE_BACK, "model.layers")
+
+
+def has_reference_names(names: Iterable[str]) -> bool:
+    """Whether some of a file's names are the reference code's; `norm.weight` is others' too."""
+    return any(name != _OUTSIDE["model.norm.weight"] and published_name(name) for name in names)
+
+
+def _translated(name: str, outside: Mapping[str, str], inside: Mapping[str, str], layers: str) -> str | None:
+    layer, inner = split_layer(name)
     if layer is None:
-        return _OUTSIDE.get(canonical)
-    found = _NORMS.get(inner) or _inside(inner)
-    return found and f"layers.{layer}.{found}"
-
-
-def _inside(inner: str) -> str | None:
-    part, _, rest = inner.partition(".")
-    if part == "self_attn":
-        module, _, tensor = rest.partition(".")
-        return f"attn.{_ATTENTION[module]}.{tensor}" if module in _ATTENTION and tensor in ("weight", "bias") else None
-    found = _feed_forward(rest) if part == "mlp" else None
-    return found and f"ffn.{found}"
-
-
-def _feed_forward(inner: str) -> str | None:
-    if inner in _GATE:
-        return _GATE[inner]
-    within, rest = "", inner
-    if expert := _EXPERT.fullmatch(inner):
-        within, rest = expert[1], expert[2]
-    elif inner.startswith("shared_experts."):
-        within, rest = "shared_experts.", inner.removeprefix("shared_experts.")
-    module, _, tensor = rest.partition(".")
-    return f"{within}{_FEED_FORWARD[module]}.{tensor}" if module in _FEED_FORWARD and tensor == "weight" else None
+        return outside.get(name)
+    expert = _EXPERT.search(inner)
+    found = inside.get(inner if expert is None else _EXPERT.sub(_ANY_EXPERT, inner, count=1))
+    if found is None or (expert is None and _ANY_EXPERT in found):
+        return None
+    return f"{layers}.{layer}.{found.replace(_ANY_EXPERT, expert[0]) if expert else found}"

@@ -1,4 +1,4 @@
-"""A Hugging Face folder's weights as a weight source: only what is asked for is read, straight from mapped files."""
+"""A safetensors folder's weights as a weight source: only what is asked for is read, straight from mapped files."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from tracetui.errors import InputError, bad_field
 from tracetui.models import safetensors_quantised as quantised
 from tracetui.models.checkpoint_report import fit
+from tracetui.models.deepseek_names import has_reference_names, published_name, reference_name
 from tracetui.models.mapped_file import copied, readable_as_it_lies
 from tracetui.models.safetensors_files import FLOATING, SafetensorsFiles
 from tracetui.models.safetensors_names import Conversion, Names, match_names, tied_names
@@ -29,6 +30,9 @@ class SafetensorsFolder:
         """Raises InputError for a folder without readable weights, and for quantised ones in a form that isn't read."""
         self._block = quantised.block_size(config, origin)
         self._files = SafetensorsFiles(folder)
+        if config.get("model_type") == "deepseek_v3" and has_reference_names(self._files.tensors):
+            self._files.rename(published_name, reference_name)
+            self._block = self._block or quantised.REFERENCE_BLOCK
 
     @property
     def dtype(self) -> torch.dtype | None:
@@ -82,7 +86,7 @@ class SafetensorsCheckpoint:
         found = self._files.tensors[name].shape
         if found != spec.shape:
             problem = f"must have the shape {list(spec.shape)}"
-            raise bad_field(self._files.path(name), visible(name, 80), problem, list(found))
+            raise bad_field(self._files.path(name), self._files.said(name), problem, list(found))
         return self._kind(name)
 
     def read(self, spec: TensorSpec, rows: Sequence[int] | None, tick: Tick) -> torch.Tensor:
@@ -98,18 +102,20 @@ class SafetensorsCheckpoint:
     def report(self, specs: Sequence[TensorSpec]) -> list[str]:
         """What a user must know of how the folder fits a model of these tensors, one line each."""
         present = {spec.name: self.provenance(spec) is not None for spec in specs}
-        return [*self._files.shards.notes(), *fit(self._files.shards.label, present, self._names.spare), *self._notes]
+        spare = [self._files.own_name(name) for name in self._names.spare]
+        return [*self._files.shards.notes(), *fit(self._files.shards.label, present, spare), *self._notes]
 
     def _kind(self, name: str) -> str:
         """Where the values of one of the file's tensors come from."""
         stored, path = self._files.tensors[name], self._files.path(name)
         if stored.dtype == quantised.FLOAT8:
-            scale = self._files.tensors.get(name + quantised.SCALE_SUFFIX)
-            quantised.check_scale(path, name, stored.shape, scale, self._block)
+            scale = name + quantised.SCALE_SUFFIX
+            shown = (self._files.said(name), self._files.said(scale))
+            quantised.check_scale(path, shown, stored.shape, self._files.tensors.get(scale), self._block)
             return "dequantised"
         if stored.dtype not in FLOATING:
             found = str(stored.dtype).removeprefix("torch.")
-            raise bad_field(path, visible(name, 80), "must be of floating point", found)
+            raise bad_field(path, self._files.said(name), "must be of floating point", found)
         return "file"
 
     def _read(self, name: str, order: torch.Tensor | None, dtype: torch.dtype, tick: Tick) -> torch.Tensor:
@@ -137,7 +143,7 @@ class SafetensorsCheckpoint:
             problem = (
                 f"and the {len(conversion.names) - 1} tensors beside it must make {list(spec.shape)} of {spec.name}"
             )
-            raise bad_field(self._files.path(first), visible(first, 80), problem, found)
+            raise bad_field(self._files.path(first), self._files.said(first), problem, found)
         return "dequantised" if "dequantised" in kinds else "file"
 
     def _convert(
@@ -169,7 +175,7 @@ class SafetensorsCheckpoint:
             tensor = made[parameter]
         except Exception as error:  # whatever torch says of shapes that don't fit together
             problem = f"transformers can't make {parameter} of it: {type(error).__name__}: {visible(str(error), 160)}"
-            raise InputError(f"{self._files.path(first)}: {visible(first, 80)}: {problem}") from error
+            raise InputError(f"{self._files.path(first)}: {self._files.said(first)}: {problem}") from error
         found = tensor[0] if isinstance(tensor, list) else tensor
         assert isinstance(found, torch.Tensor)
         return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -29,6 +29,8 @@ class SafetensorsFiles:
         self.shards: Shards = find_shards(folder)
         self.tensors: dict[str, Stored] = {}
         self._path_of: dict[str, Path] = {}
+        self._own_names: dict[str, str] = {}
+        self._own_name: Callable[[str], str | None] = self._own_names.get
         self._mapped: dict[Path, mmap.mmap] = {}
         self._identities: dict[Path, Identity | None] = {}
         for path in self.shards.present:
@@ -43,6 +45,27 @@ class SafetensorsFiles:
             raise InputError(f"{path}: header: with it the folder has more than {MAX_TENSORS:,} tensors")
         self.tensors.update(tensors)
         self._path_of.update(dict.fromkeys(tensors, path))
+
+    def rename(self, published: Callable[[str], str | None], own: Callable[[str], str | None]) -> None:
+        """Have tensors go by their `published` names from now on; those without one keep theirs.
+
+        Raises InputError if two tensors have one name then.
+        """
+        for name in list(self.tensors):
+            new = published(name) or name
+            if new != name and new in self.tensors:
+                raise bad_field(self.path(name), visible(name, 80), "stands there under another name too", new)
+            self.tensors[new], self._path_of[new] = self.tensors.pop(name), self._path_of.pop(name)
+            self._own_names[new] = name
+        self._own_name = own
+
+    def own_name(self, name: str) -> str:
+        """What the files call a tensor, there or not."""
+        return self._own_names.get(name) or self._own_name(name) or name
+
+    def said(self, name: str) -> str:
+        """The same, fit to be shown."""
+        return visible(self.own_name(name), 80)
 
     def path(self, name: str) -> Path:
         """The file that a tensor stands in."""

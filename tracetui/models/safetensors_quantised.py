@@ -1,7 +1,8 @@
 """Weights stored in fewer bits: float8 with block scales is read, everything else named and refused.
 
 DeepSeek-V3's form: a matrix in float8 e4m3 beside `NAME_scale_inv`, one float32 for each block of 128 × 128. The
-weight is the float8 value times its block's scale, in float32, rounded once to the model's dtype.
+weight is the float8 value times its block's scale, in float32, rounded once to the model's dtype. DeepSeek's reference
+code calls the scales `wq_a.scale`, and has one block size for all.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from tracetui.text import visible
 
 SCALE_SUFFIX = "_scale_inv"
 FLOAT8 = torch.float8_e4m3fn
+REFERENCE_BLOCK = (128, 128)
 _ADVICE = "tracetui doesn't read it; --weights random runs the model without it"
 
 Block = tuple[int, int]
@@ -49,13 +51,13 @@ def is_scale(name: str, tensors: Container[str]) -> bool:
     return name.endswith(SCALE_SUFFIX) and name.removesuffix(SCALE_SUFFIX) in tensors
 
 
-def check_scale(path: Path, name: str, shape: Sequence[int], scale: Stored | None, block: Block | None) -> None:
-    """Refuse a float8 matrix whose scales aren't there or aren't one for each block."""
-    shown = visible(name, 80)
+def check_scale(
+    path: Path, names: tuple[str, str], shape: Sequence[int], scale: Stored | None, block: Block | None
+) -> None:
+    """Refuse a float8 matrix whose scales aren't there or aren't one for each block; `names`: what both are called."""
+    shown, shown_scale = names
     if block is None or scale is None:
-        missing = (
-            "the configuration has no quantization_config" if block is None else f"{shown}{SCALE_SUFFIX} is missing"
-        )
+        missing = "the configuration has no quantization_config" if block is None else f"{shown_scale} is missing"
         raise InputError(f"{path}: {shown}: is float8_e4m3fn, which means nothing without its scales: {missing}")
     if len(shape) != 2:
         raise bad_field(path, shown, "is float8_e4m3fn and must be a matrix", list(shape))
@@ -63,7 +65,7 @@ def check_scale(path: Path, name: str, shape: Sequence[int], scale: Stored | Non
     if list(scale.shape) != wanted or scale.dtype != torch.float32:
         problem = f"must be float32 of the shape {wanted}, one for each block of {block[0]} × {block[1]}"
         got = f"{str(scale.dtype).removeprefix('torch.')} {list(scale.shape)}"
-        raise bad_field(path, f"{shown}{SCALE_SUFFIX}", problem, got)
+        raise bad_field(path, shown_scale, problem, got)
 
 
 def dequantised(

@@ -14,6 +14,9 @@ from tracetui.recipe.shard_index import read_weight_map
 
 _SINGLE, _INDEX = SAFETENSORS
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
+_REFERENCE = "model0-mp1.safetensors"
+_REFERENCE_SHARD = re.compile(r"model\d{1,5}-mp\d{1,5}\.safetensors")
+"""What DeepSeek's conversion writes for its reference code: file i of so many slices."""
 _ELSEWHERE = {
     "pytorch_model.bin": "is a pickle, which tracetui doesn't read; save it again as safetensors",
     "pytorch_model.bin.index.json": "lists pickles, which tracetui doesn't read; save them again as safetensors",
@@ -41,6 +44,8 @@ class Shards:
 def find_shards(folder: Path) -> Shards:
     """The weight files of a folder: model.safetensors, else those of the index, else whatever shards lie there.
 
+    The reference code's one file is model0-mp1.safetensors.
+
     Raises InputError where there are none, and for an index that is not a list of plain file names.
     """
     if not folder.is_dir():
@@ -51,10 +56,23 @@ def find_shards(folder: Path) -> Shards:
         return _listed(folder, index)
     if loose := sorted(path.name for path in folder.glob("model-*.safetensors") if _SHARD.fullmatch(path.name)):
         return Shards("model-*.safetensors", tuple(inside(folder, name) for name in loose))
+    if sliced := sorted(
+        path.name for path in folder.glob("model*-mp*.safetensors") if _REFERENCE_SHARD.fullmatch(path.name)
+    ):
+        return _unsliced(folder, sliced)
     for name, problem in _ELSEWHERE.items():
         if (folder / name).exists():
             raise InputError(f"{folder}: {name}: {problem}, or run with --weights random")
     raise InputError(f"{folder}: {_SINGLE}: is missing; --weights random runs the model without it")
+
+
+def _unsliced(folder: Path, names: list[str]) -> Shards:
+    if _REFERENCE not in names:
+        raise InputError(
+            f"{folder}: {names[0]}: holds a slice of every tensor, as for several processes; "
+            f"convert the checkpoint again with --model-parallel 1, which makes {_REFERENCE}"
+        )
+    return Shards(_REFERENCE, (inside(folder, _REFERENCE),))
 
 
 def _listed(folder: Path, index: Path) -> Shards:

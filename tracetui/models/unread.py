@@ -6,6 +6,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 from tracetui.recipe import Recipe
+from tracetui.recipe.reference import READ_HERE, is_reference
 from tracetui.text import visible
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ _READ_ELSEWHERE = frozenset(
 def unread_fields(recipe: Recipe, config: PreTrainedConfig) -> tuple[str, ...]:
     """A remark for each field of the recipe's configuration that the model's class doesn't have."""
     known = set(type(config)().to_dict()) | set(config.attribute_map) | _READ_ELSEWHERE
+    if is_reference(recipe.config):
+        known |= READ_HERE
     return tuple(_remark(field, known) for field in recipe.config if field not in known)
 
 

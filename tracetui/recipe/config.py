@@ -15,8 +15,8 @@ MAX_WIDTH = 2**20
 MAX_FEED_FORWARD = 2**24
 MAX_LAYERS = 4096
 MAX_VOCABULARY = 2**24
-_MAX_EXPERTS = 2**14
-_MAX_POSITIONS = 2**30
+MAX_EXPERTS = 2**14
+MAX_POSITIONS = 2**30
 LAYER_FIELDS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 _WIDTH_FIELDS = ("hidden_size", "n_embd", "d_model", "emb_dim")
 _HEAD_FIELDS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
@@ -24,8 +24,8 @@ _DEMANDED = ((LAYER_FIELDS, MAX_LAYERS), (_WIDTH_FIELDS, MAX_WIDTH), (("vocab_si
 _LIMITS = {
     **dict.fromkeys(_HEAD_FIELDS, MAX_WIDTH),
     **dict.fromkeys(("intermediate_size", "n_inner", "ffn_dim", "moe_intermediate_size"), MAX_FEED_FORWARD),
-    **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"), _MAX_EXPERTS),
-    **dict.fromkeys(("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"), _MAX_POSITIONS),
+    **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"), MAX_EXPERTS),
+    **dict.fromkeys(("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"), MAX_POSITIONS),
     "head_dim": 2**16,
 }
 """The most that a size may be where it is given and not null."""

@@ -1,16 +1,17 @@
-"""What a folder with a model implies: Meta's form, or Hugging Face's."""
+"""What a folder with a model implies: Meta's form, Hugging Face's, or that of DeepSeek's reference code."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tracetui.errors import InputError
+from tracetui.errors import InputError, bad_field
 from tracetui.paths import inside
 from tracetui.recipe.bounded import read_json_object
 from tracetui.recipe.config import check_config, layer_count
 from tracetui.recipe.meta import llama_config, unknown_fields
 from tracetui.recipe.model import BUILTIN_TOKENIZER, Layers, Recipe
 from tracetui.recipe.prompts import texts
+from tracetui.recipe.reference import is_reference_form, reference_config, unknown_reference_fields
 from tracetui.text import visible
 
 WALK_THROUGH = "the answer to the ultimate question of life, the universe, and everything is "
@@ -18,17 +19,25 @@ PARAMS, CONFIG, TOKENIZER = "params.json", "config.json", "tokenizer.json"
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 """The weights in one file, and the list of files where they are several."""
 _META_TOKENIZER = "tokenizer.model"
+_REFERENCE_CONFIGS = "config_*.json"
+"""How the reference code's own configurations are called: config_671B.json."""
 
 
 def folder_recipe(folder: Path) -> Recipe:
     """What a folder implies; its weights are opened when they are needed.
 
-    Raises InputError for a folder of neither form.
+    Raises InputError for a folder of no such form.
     """
     if (folder / PARAMS).is_file() and has_meta_form(folder):
         return _meta_recipe(folder)
     if (folder / CONFIG).is_file():
         return config_recipe(folder / CONFIG, weights=folder)
+    if others := sorted(path for path in folder.glob(_REFERENCE_CONFIGS) if path.is_file()):
+        if len(others) > 1:
+            raise bad_field(
+                folder, CONFIG, "is missing, and several could be meant; keep one of", [p.name for p in others]
+            )
+        return config_recipe(others[0], weights=folder)
     raise InputError(f"{folder}: {CONFIG}: is missing, and so is {PARAMS}; a folder with a model has one of them")
 
 
@@ -41,17 +50,22 @@ def has_meta_form(folder: Path) -> bool:
 def config_recipe(path: Path, weights: Path | None = None) -> Recipe:
     """The model that a config.json describes, with random weights unless a folder of weights is given."""
     folder = path.absolute().parent
-    config = check_config(read_json_object(inside(path.parent, path.name)), path)
+    found = read_json_object(inside(path.parent, path.name))
+    by_reference = is_reference_form(found)
+    config = reference_config(found, path) if by_reference else check_config(found, path)
+    unknown = unknown_reference_fields(found) if by_reference else ()
+    form = "the reference code's form" if by_reference else "Hugging Face"
     tokenizer = inside(path.parent, TOKENIZER)
     return Recipe(
-        name=folder.resolve().name if path.name == CONFIG else path.stem,
-        title=f"{visible(str(config['model_type']), 40)}, {'Hugging Face' if weights else 'its configuration alone'}",
+        name=folder.resolve().name if weights or path.name == CONFIG else path.stem,
+        title=f"{visible(str(config['model_type']), 40)}, {form if weights else 'its configuration alone'}",
         origin=str(path),
         config=config,
         layers=Layers(0, layer_count(config)),
         tokenizer=str(tokenizer) if tokenizer.is_file() else BUILTIN_TOKENIZER,
         weights=weights,
         prompts=texts(WALK_THROUGH),
+        notes=_read_over(path.name, unknown),
     )
 
 
@@ -69,5 +83,9 @@ def _meta_recipe(folder: Path) -> Recipe:
         tokenizer=str(tokenizer) if tokenizer.exists() else BUILTIN_TOKENIZER,
         weights=folder,
         prompts=texts(WALK_THROUGH),
-        notes=tuple(f"{PARAMS}: {visible(field, 60)} is not known and read over" for field in unknown_fields(params)),
+        notes=_read_over(PARAMS, unknown_fields(params)),
     )
+
+
+def _read_over(file: str, unknown: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"{visible(file, 60)}: {visible(field, 60)} is not known and read over" for field in unknown)

@@ -1,4 +1,7 @@
-"""A recipe file: TOML with a [config] table (transformers' field names) or a [params] table (Meta's)."""
+"""A recipe file: TOML with the model's fields in a table.
+
+[config] has transformers' names, [params] Meta's, [reference] those of DeepSeek-V3's reference code.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,12 @@ from tracetui.recipe.config import check_config, layer_count
 from tracetui.recipe.meta import llama_config
 from tracetui.recipe.model import BUILTIN_TOKENIZER, DTYPES, MAX_SEED, Recipe, parse_layers
 from tracetui.recipe.prompts import prompts_of
+from tracetui.recipe.reference import reference_config
 from tracetui.text import visible
 
 MAX_TOML_BYTES = 64 * 2**10
-_KEYS = (
-    *("title", "prompt", "random_tokens"),
-    *("layers", "dtype", "seed", "tokenizer", "weights", "config", "params"),
-)
+_TABLES = {"config": check_config, "params": llama_config, "reference": reference_config}
+_KEYS = (*("title", "prompt", "random_tokens"), *("layers", "dtype", "seed", "tokenizer", "weights"), *_TABLES)
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -57,14 +59,13 @@ def _parse(path: Path) -> dict[str, object]:
 
 
 def _config(fields: Fields) -> dict[str, object]:
-    tables = {name: fields.found[name] for name in ("config", "params") if name in fields.found}
+    tables = {name: fields.found[name] for name in _TABLES if name in fields.found}
     if len(tables) != 1:
-        raise bad_field(fields.where, "config", "a recipe has either a [config] or a [params] table")
+        raise bad_field(fields.where, "config", "a recipe has one table of [config], [params] and [reference]")
     name, table = tables.popitem()
     if not isinstance(table, dict):
         raise bad_field(fields.where, name, "must be a table", table)
-    read = check_config if name == "config" else llama_config
-    return read(table, fields.where, f"{name}.")
+    return _TABLES[name](table, fields.where, f"{name}.")
 
 
 def _layers(fields: Fields, count: int) -> str:

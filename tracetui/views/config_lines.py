@@ -33,7 +33,7 @@ def config_lines(report: ConfigReport, width: int = WIDTH) -> Iterator[str]:
     for line in report.contradictions:
         yield from _wrapped(f"! {line}", width, "")
     if report.params:
-        yield from _heading("Meta's fields, and what becomes of them", width)
+        yield from _heading(f"{report.language}'s fields, and what becomes of them", width)
         for field in report.params:
             yield from _field(field, width)
         yield from _heading("transformers' fields, made from these; a field sets the axes with *", width)

@@ -27,6 +27,11 @@ def meta_explanation(field: str) -> str:
     return _tables()["params"].get(field, "")
 
 
+def reference_explanation(field: str) -> str:
+    """What a field of the reference code's configuration is; empty if there are no words for it here."""
+    return _tables()["reference"].get(field, "")
+
+
 @cache
 def _tables() -> Mapping[str, Mapping[str, str]]:
     found: dict[str, dict[str, str]] = tomllib.loads(

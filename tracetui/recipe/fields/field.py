@@ -55,7 +55,7 @@ class ConfigField:
     """The file's own value, where the configuration class changed it."""
     decides: Decides = NOTHING
     becomes: tuple[tuple[str, object], ...] = ()
-    """For Meta's fields: those of transformers' that follow from it."""
+    """For another implementation's fields: those of transformers' that follow from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,8 @@ class ConfigReport:
     family: str
     class_name: str
     params: tuple[ConfigField, ...]
-    """Meta's own fields, where the model is described by them."""
+    """Another implementation's own fields, where the model is described by them."""
     fields: tuple[ConfigField, ...]
     contradictions: tuple[str, ...]
+    language: str = ""
+    """Whose fields `params` are: `Meta`."""
