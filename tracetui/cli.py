@@ -88,6 +88,14 @@ def _parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="what is in a trace file")
     info.add_argument("trace", metavar="F.npz")
 
+    diff = commands.add_parser("diff", help="two traces: the first tensor that differs, and what fed it")
+    diff.add_argument("a", metavar="A", help="a trace, or a plain npz or safetensors file of named tensors")
+    diff.add_argument("b", metavar="B", help="the reference: another one")
+    diff.add_argument("--rtol", type=float, metavar="X", help="an element is off beyond atol + rtol·|b|")
+    diff.add_argument("--atol", type=float, metavar="X", help="defaults of both are by dtype")
+    diff.add_argument("--map", metavar="F.toml", help="names and layouts of your own")
+    diff.add_argument("--all", action="store_true", help="every site that differs, not the next ones only")
+
     outline = commands.add_parser("outline", help="a checkpoint's structure: tensors, shapes, parameter counts")
     _add_name(outline)
     _add_layers(outline)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from argparse import Namespace
@@ -65,14 +66,38 @@ def trace(said: Namespace) -> int:
 
 def info(said: Namespace) -> int:
     """Tell what is in a trace file."""
-    from tracetui.trace.npz import read_trace
+    from tracetui.trace.dumps import open_recorded
     from tracetui.trace.summary import describe
 
     path = Path(said.trace)
-    found = read_trace(path)
+    found = open_recorded(path)
     for line in describe(found, path.stat().st_size):
         print(line)
     return 0
+
+
+def diff(said: Namespace) -> int:
+    """Compare two traces; returns 0 if they are the same, 1 if not."""
+    from tracetui.analysis.diff.compare import compare
+    from tracetui.analysis.diff.report import report
+    from tracetui.analysis.diff.tolerance import Limits
+    from tracetui.analysis.mapping.rules import Rules, read_rules
+    from tracetui.trace.dumps import open_recorded
+    from tracetui.views.diff_lines import diff_lines
+
+    limits = Limits(_limit("--rtol", said.rtol), _limit("--atol", said.atol))
+    rules = Rules() if said.map is None else read_rules(Path(said.map))
+    a, b = (open_recorded(Path(path)) for path in (said.a, said.b))
+    found = report(compare(a, b, rules, limits))
+    for line in diff_lines(found, (said.a, said.b), said.all):
+        print(line)
+    return 0 if found.comparison.same else 1
+
+
+def _limit(option: str, said: float | None) -> float | None:
+    if said is not None and not (math.isfinite(said) and said >= 0):
+        raise InputError(f"{option}: must be a number from 0 on, got {said}")
+    return said
 
 
 def models(said: Namespace) -> int:

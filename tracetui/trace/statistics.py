@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,3 +72,32 @@ def of_array(array: npt.NDArray[np.generic]) -> Statistics:
         neginf=neginf,
         zeros=int((finite == 0).sum()),
     )
+
+
+def merged(parts: Iterable[Statistics]) -> Statistics:
+    """The statistics of a tensor from those of its parts: only one part need be in memory at a time."""
+    found = list(parts)
+    kept = [part for part in found if _finite(part)]
+    count = sum(map(_finite, kept))
+    mean = math.fsum(part.mean * (_finite(part) / count) for part in kept)
+    # The spread within the parts and that of their means, none of it squared before it is small.
+    spread = math.hypot(
+        *(part.std * math.sqrt(_finite(part) / count) for part in kept),
+        *((part.mean - mean) * math.sqrt(_finite(part) / count) for part in kept),
+    )
+    return Statistics(
+        numel=sum(part.numel for part in found),
+        l2=math.hypot(*(part.l2 for part in kept)),
+        mean=mean,
+        std=spread,
+        min=min((part.min for part in kept), default=0.0),
+        max=max((part.max for part in kept), default=0.0),
+        nan=sum(part.nan for part in found),
+        posinf=sum(part.posinf for part in found),
+        neginf=sum(part.neginf for part in found),
+        zeros=sum(part.zeros for part in found),
+    )
+
+
+def _finite(part: Statistics) -> int:
+    return part.numel - part.nan - part.posinf - part.neginf

@@ -48,7 +48,8 @@ def describe(trace: Trace, path_size: int) -> list[str]:
 def _about(trace: Trace) -> Iterator[str]:
     run = trace.run
     config = [f"{name} {_short(run.config[name])}" for name in _ESSENTIALS if run.config.get(name) is not None]
-    yield from _entry("model", [visible(run.model) or "unnamed"])
+    unnamed = "a file of named tensors, no trace of tracetui's" if trace.dump else "unnamed"
+    yield from _entry("model", [visible(run.model) or unnamed])
     yield from _entry("config", config)
     yield from _entry("recipe", _pairs(run.recipe))
     yield from _entry("tokenizer", visible(run.tokenizer).split(), gap=" ")

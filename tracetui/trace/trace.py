@@ -48,6 +48,8 @@ class Trace:
     """Tokens that are shown beside those of the prompt: the most probable next ones."""
     complete: bool = True
     """False if the run was left before its end."""
+    dump: bool = False
+    """Named tensors of somebody's own script: no prompt, no configuration, and the file's order for the run's."""
 
     def __len__(self) -> int:
         return len(self.records)

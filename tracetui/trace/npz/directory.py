@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -72,12 +72,12 @@ class _End:
     offset: int
 
 
-def read_directory(source: Source) -> Directory:
-    """The list of members, their names safe and different. Raises InputError."""
+def read_directory(source: Source, is_name: Callable[[str], bool] = is_safe) -> Directory:
+    """The list of members, their names different and such as `is_name` accepts. Raises InputError."""
     end = _find_end(source)
     if end.entries > MAX_RECORDS + 2 or end.size > MAX_DIRECTORY:
         raise source.wrong(f"lists more than {MAX_RECORDS + 2:,} members, or takes more than {MAX_DIRECTORY:,} bytes")
-    members = tuple(_entries(source, source.read(end.offset, end.size), end))
+    members = tuple(_entries(source, source.read(end.offset, end.size), end, is_name))
     names: set[str] = set()
     for member in members:
         if member.name in names:
@@ -119,10 +119,10 @@ def _find_end64(source: Source, end_at: int) -> _End:
     return _End(entries, size, offset)
 
 
-def _entries(source: Source, directory: bytes, end: _End) -> Iterator[Member]:
+def _entries(source: Source, directory: bytes, end: _End, is_name: Callable[[str], bool]) -> Iterator[Member]:
     at = 0
     for _ in range(end.entries):
-        member, at = _entry(source, directory, at)
+        member, at = _entry(source, directory, at, is_name)
         if member.offset + member.stored > end.offset:
             raise source.wrong("lies outside of the file's data", member.name)
         yield member
@@ -130,7 +130,7 @@ def _entries(source: Source, directory: bytes, end: _End) -> Iterator[Member]:
         raise source.wrong("is longer than its members")
 
 
-def _entry(source: Source, directory: bytes, at: int) -> tuple[Member, int]:
+def _entry(source: Source, directory: bytes, at: int, is_name: Callable[[str], bool]) -> tuple[Member, int]:
     name_at = at + layout.DIRECTORY_ENTRY.size
     if name_at > len(directory):
         raise source.wrong("is shorter than its members")
@@ -143,7 +143,7 @@ def _entry(source: Source, directory: bytes, at: int) -> tuple[Member, int]:
     extra_at = name_at + name_length
     end = extra_at + extra_length + comment
     name = directory[name_at:extra_at].decode("latin-1")
-    if end > len(directory) or not is_safe(name):
+    if end > len(directory) or not is_name(name):
         raise source.wrong("has no name that a trace file's member has", name)
     if disk or comment:
         raise source.wrong("lies in another part of the zip file, or has a comment", name)

@@ -1,0 +1,170 @@
+"""What stands against what, and which tensor is the first that differs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.analysis.diff.made import normal, trace_of, without_values
+from tracetui.analysis.diff.align import folded
+from tracetui.analysis.diff.compare import compare
+from tracetui.analysis.diff.feeds import feeds
+from tracetui.analysis.diff.preface import MISSING
+from tracetui.analysis.diff.result import Outcome
+from tracetui.analysis.diff.tolerance import Limits
+from tracetui.trace.value import Array
+
+T, D = 6, 8
+
+
+def layers(*indices: int) -> dict[str, Array]:
+    found = {"model.embed_tokens": normal(1, T, D, seed=99)}
+    for layer in indices:
+        found[f"model.layers.{layer}:input"] = normal(1, T, D, seed=5 * layer)
+        found[f"model.layers.{layer}.input_layernorm"] = normal(1, T, D, seed=5 * layer + 1)
+        found[f"model.layers.{layer}.self_attn"] = normal(1, T, D, seed=5 * layer + 2)
+        found[f"model.layers.{layer}"] = normal(1, T, D, seed=5 * layer + 3)
+    return found
+
+
+def changed(arrays: dict[str, Array], *sites: str) -> dict[str, Array]:
+    return {site: array + (site in sites) for site, array in arrays.items()}
+
+
+def test_a_trace_is_the_same_as_itself() -> None:
+    found = compare(trace_of(layers(0, 1)), trace_of(layers(0, 1)))
+    assert found.same
+    assert found.compared == 9
+    assert found.first is None
+
+
+def test_the_first_that_differs_is_the_first_in_order_of_execution() -> None:
+    arrays = layers(0, 1)
+    other = changed(arrays, "model.layers.1", "model.layers.1.input_layernorm")
+    found = compare(trace_of(arrays), trace_of(other))
+    assert found.first is not None
+    assert found.first.site == "model.layers.1.input_layernorm"
+    assert [site.site for site in found.different] == ["model.layers.1.input_layernorm", "model.layers.1"]
+    fed = feeds(found, found.first)
+    assert [site.site for site in fed.found] == ["model.layers.1:input"]
+    assert fed.agree
+
+
+def test_a_fault_that_is_carried_on_is_not_made_there() -> None:
+    arrays = layers(0)
+    other = changed(arrays, "model.layers.0:input", "model.layers.0.input_layernorm")
+    found = compare(trace_of(arrays), trace_of(other))
+    fed = feeds(found, found.sites[2])
+    assert [site.outcome for site in fed.found] == [Outcome.DIFFERENT]
+    assert not fed.agree
+
+
+def test_unknown_names_are_fed_by_what_ran_before_or_within() -> None:
+    arrays = {name: normal(2, 3, seed=place) for place, name in enumerate(("enc.a", "enc.b", "enc"))}
+    found = compare(trace_of(arrays), trace_of(changed(arrays, "enc")))
+    assert [site.site for site in feeds(found, found.sites[1]).found] == ["enc.a"]
+    assert [site.site for site in feeds(found, found.sites[2]).found] == ["enc.b"]
+    assert feeds(found, found.sites[0]).missing
+
+
+def test_sites_of_one_side_are_folded() -> None:
+    found = compare(trace_of(layers(0, 1)), trace_of(layers(0, *range(2, 9))))
+    assert found.preface.layers == ("0–1", "0, 2–8")
+    assert folded(found.alignment.only_a, found.alignment.layers) == ["layers.1"]
+    assert folded(found.alignment.only_b, found.alignment.layers) == ["layers.2–8"]
+    assert found.same
+    few = {site: array for site, array in layers(0, 1).items() if "self_attn" not in site}
+    found = compare(trace_of(layers(0, 1)), trace_of(few))
+    assert folded(found.alignment.only_a, found.alignment.layers) == ["layers.0–1.self_attn"]
+
+
+def test_nothing_in_common_is_not_the_same() -> None:
+    found = compare(trace_of({"x": normal(2)}), trace_of({"y": normal(2)}))
+    assert (found.compared, found.same) == (0, False)
+
+
+def test_only_the_common_part_of_two_prompts_is_compared() -> None:
+    long = {"model.embed_tokens": normal(1, T, D), "model.layers.0.self_attn:probs": normal(1, 2, T, T)}
+    short = {
+        "model.embed_tokens": normal(1, T, D)[:, :4],
+        "model.layers.0.self_attn:probs": normal(1, 2, T, T)[:, :, :4, :4],
+    }
+    long["model.embed_tokens"][0, 4:] += 1
+    a, b = trace_of(long, [[1, 2, 3, 4, 5, 6]]), trace_of(short, [[1, 2, 3, 4]])
+    found = compare(a, b)
+    assert [site.outcome for site in found.sites] == [Outcome.SAME, Outcome.SAME]
+    (difference,) = found.preface.tokens
+    assert (difference.position, difference.b, difference.lengths) == (4, None, (6, 4))
+    assert difference.a is not None
+    assert difference.a.id == 5
+    assert not found.same
+    short["model.embed_tokens"] = short["model.embed_tokens"].copy()
+    short["model.embed_tokens"][0, 3] += 1
+    found = compare(a, trace_of(short, [[1, 2, 3, 4]]))
+    assert found.first is not None
+    assert found.first.distance is not None
+    assert found.first.distance.worst is not None
+    assert found.first.distance.worst[1] == 3
+
+
+def test_padding_is_not_compared() -> None:
+    a = {"model.embed_tokens": normal(2, T, D)}
+    b = {"model.embed_tokens": a["model.embed_tokens"].copy()}
+    b["model.embed_tokens"][1, 4:] = 7
+    tokens = [range(T), range(4)]
+    assert compare(trace_of(a, tokens), trace_of(b, tokens)).same
+    b["model.embed_tokens"][1, 3] = 7
+    assert not compare(trace_of(a, tokens), trace_of(b, tokens)).same
+
+
+def test_configurations_differ_by_field() -> None:
+    a, b = {"rope_theta": 1e4, "sliding_window": None, "use_cache": True}, {"rope_theta": 5e5, "use_cache": False}
+    found = compare(trace_of(layers(0), config=a), trace_of(layers(0), config={**b, "model_type": "x"}))
+    fields = {field.name: (field.a, field.b) for field in found.preface.config}
+    assert fields == {"rope_theta": (1e4, 5e5), "model_type": (MISSING, "x")}
+    assert found.same
+
+
+def test_values_that_were_not_kept_are_compared_by_statistics() -> None:
+    a, b = layers(0), changed(layers(0), "model.layers.0.self_attn")
+    found = compare(trace_of(a), without_values(trace_of(b)))
+    assert [site.site for site in found.different] == ["model.layers.0.self_attn"]
+    assert found.first is not None
+    assert found.first.distance is not None
+    assert found.first.distance.by_statistics
+
+
+def test_shapes_that_don_t_go_together_are_said() -> None:
+    found = compare(trace_of({"x": normal(2, 3)}), trace_of({"x": normal(2, 4)}))
+    assert [site.site for site in found.misfits] == ["x"]
+    assert not found.same
+
+
+def test_a_tensor_of_bf16_may_be_as_far_off_as_bf16() -> None:
+    a = layers(0)
+    b = {site: array * np.float32(1.004) for site, array in a.items()}
+    coarse = dict.fromkeys(a, "bfloat16")
+    assert compare(trace_of(a, dtypes=coarse), trace_of(b)).same
+    assert not compare(trace_of(a), trace_of(b)).same
+    assert compare(trace_of(a), trace_of(b), limits=Limits(rtol=0.01)).same
+    assert compare(trace_of(a, dtypes=coarse), trace_of(b)).preface.dtypes == (("bfloat16", "float32", 5),)
+
+
+def test_later_passes_and_calls_stand_against_their_like() -> None:
+    def passes(arrays: dict[str, Array]) -> object:
+        trace = trace_of(arrays)
+        return replace(trace, records=tuple(replace(record, site="x", pass_=record.index) for record in trace.records))
+
+    a, b = {"x0": normal(2), "x1": normal(2, seed=1)}, {"x0": normal(2), "x1": normal(2, seed=2)}
+    found = compare(passes(a), passes(b))  # type: ignore[arg-type]
+    assert [site.site for site in found.different] == ["x@1"]
+
+
+@pytest.mark.parametrize("dump", [True, False])
+def test_the_order_of_execution_is_the_recorded_one_or_the_known_one(dump: bool) -> None:
+    arrays = layers(0, 1)
+    scrambled = dict(sorted(arrays.items(), reverse=True))
+    found = compare(trace_of(scrambled, dump=True), trace_of(arrays, dump=dump))
+    assert [site.site for site in found.sites] == list(arrays)

@@ -1,0 +1,87 @@
+"""`tracetui diff` as at a shell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.cells import cell_len
+
+from tests.analysis.diff.made import normal, trace_of
+from tests.cli.running import Here
+from tracetui.trace.npz import write_trace
+from tracetui.trace.value import Array
+
+
+def arrays() -> dict[str, Array]:
+    found = {"model.embed_tokens": normal(1, 5, 8)}
+    for layer in range(12):
+        found[f"model.layers.{layer}:input"] = normal(1, 5, 8, seed=2 * layer)
+        found[f"model.layers.{layer}.input_layernorm"] = normal(1, 5, 8, seed=2 * layer + 1)
+        found[f"model.layers.{layer}"] = normal(1, 5, 8, seed=2 * layer + 2)
+    return found
+
+
+def saved(folder: Path, name: str, arrays: dict[str, Array]) -> str:
+    write_trace(trace_of(arrays, [[1, 2, 3, 4, 5]]), folder / name)
+    return str(folder / name)
+
+
+def test_equal_traces_end_with_0(tracetui: Here, tmp_path: Path) -> None:
+    a, b = saved(tmp_path, "a.npz", arrays()), saved(tmp_path, "b.npz", arrays())
+    said = tracetui("diff", a, b)
+    assert (said.status, said.err) == (0, "")
+    assert "Same: 37 of 37 sites compared" in said.out
+
+
+def test_the_first_divergence_is_shown_with_what_fed_it(tracetui: Here, tmp_path: Path) -> None:
+    later = list(arrays())[list(arrays()).index("model.layers.3.input_layernorm") :]
+    other = {site: array + np.float32(0.5 * (site in later)) for site, array in arrays().items()}
+    a, b = saved(tmp_path, "a.npz", arrays()), saved(tmp_path, "b.npz", other)
+    said = tracetui("diff", a, b)
+    assert said.status == 1
+    assert "First divergence: model.layers.3.input_layernorm" in said.out
+    assert "its inputs agree" in said.out
+    assert "[B=0, T=" in said.out
+    assert "t" in said.out.split("at token #")[1][:6]
+    assert "--all" in said.out
+    assert max(map(cell_len, said.out.splitlines())) <= 80
+    everything = tracetui("diff", a, b, "--all")
+    assert len(everything.out.splitlines()) > len(said.out.splitlines())
+    assert tracetui("diff", a, b, "--atol", "1").status == 0
+
+
+def test_a_script_s_own_dump_is_compared(tracetui: Here, tmp_path: Path) -> None:
+    np.savez(tmp_path / "dump.npz", **{site.removeprefix("model."): array for site, array in arrays().items()})  # type: ignore[arg-type]
+    a = saved(tmp_path, "a.npz", arrays())
+    said = tracetui("diff", a, str(tmp_path / "dump.npz"))
+    assert said.status == 0
+    assert "Same: 37 of 37 sites compared" in said.out
+    about = tracetui("info", str(tmp_path / "dump.npz"))
+    assert about.status == 0
+    assert "a file of named tensors" in about.out
+
+
+def test_nothing_foreign_reaches_the_terminal(tracetui: Here, tmp_path: Path) -> None:
+    hostile = {"\x1b[2J\u202e evil": normal(2, 3), "ok": normal(2)}
+    np.savez(tmp_path / "a.npz", **hostile)  # type: ignore[arg-type]
+    np.savez(tmp_path / "b.npz", **{name: array + 1 for name, array in hostile.items()})  # type: ignore[arg-type]
+    said = tracetui("diff", str(tmp_path / "a.npz"), str(tmp_path / "b.npz"))
+    assert said.status == 1
+    assert all(line.isprintable() for line in said.out.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("diff", "none.npz", "none.npz"), "none.npz: can't be opened"),
+        (("diff", "{a}", "{a}", "--rtol", "nan"), "--rtol: must be a number"),
+        (("diff", "{a}", "{a}", "--atol", "-1"), "--atol: must be a number"),
+        (("diff", "{a}", "{a}", "--map", "{a}"), "is not UTF-8"),
+        (("diff", "{a}"), "required: B"),
+    ],
+)
+def test_bad_input_ends_with_2(tracetui: Here, tmp_path: Path, arguments: tuple[str, ...], complaint: str) -> None:
+    a = saved(tmp_path, "a.npz", {"x": normal(2)})
+    assert complaint in tracetui.refused(*(argument.replace("{a}", a) for argument in arguments))

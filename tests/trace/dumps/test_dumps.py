@@ -1,0 +1,135 @@
+"""Plain files of named tensors open as traces, and hostile ones are refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from tests.trace.made import assert_same
+from tracetui.errors import InputError
+from tracetui.trace.dumps import open_recorded
+from tracetui.trace.npz import write_trace
+from tracetui.trace.record import Record
+from tracetui.trace.statistics import merged, of_array
+from tracetui.trace.trace import RunInfo, Trace
+from tracetui.trace.value import ArrayValue
+
+_NARROW = (torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e8m0fnu)
+
+
+def test_a_plain_npz_keeps_its_order_names_and_values(tmp_path: Path) -> None:
+    arrays = {
+        "blk/1/attn": np.arange(6, dtype=np.float16).reshape(2, 3),
+        "größe": np.array([True, False]),
+        "a": np.array(7, dtype=np.int64),
+        "empty": np.zeros((0, 3)),
+    }
+    np.savez(tmp_path / "dump.npz", **arrays)  # type: ignore[arg-type]
+    trace = open_recorded(tmp_path / "dump.npz")
+    assert trace.dump
+    assert [record.site for record in trace.records] == list(arrays)
+    for name, array in arrays.items():
+        found = trace.find(name)
+        assert found is not None
+        assert (found.shape, found.dtype) == (array.shape, array.dtype.name)
+        np.testing.assert_array_equal(trace[name], array)
+        assert trace.statistics(found) == of_array(array)
+
+
+def test_safetensors_of_every_dtype_come_back_exactly(tmp_path: Path) -> None:
+    tensors = {str(dtype): torch.arange(256, dtype=torch.uint8).view(dtype) for dtype in _NARROW}
+    tensors |= {
+        str(dtype): torch.tensor([[0, 1], [3, 2]]).to(dtype)
+        for dtype in (torch.bool, torch.int8, torch.int64, torch.float16, torch.float32, torch.float64, torch.uint16)
+    }
+    save_file(tensors, tmp_path / "dump.safetensors")
+    trace = open_recorded(tmp_path / "dump.safetensors")
+    assert len(trace) == len(tensors)
+    for name, tensor in tensors.items():
+        wide = tensor.float() if tensor.dtype in _NARROW else tensor
+        np.testing.assert_array_equal(trace[name], wide.numpy())
+        record = trace.find(name)
+        assert record is not None
+        assert f"torch.{record.dtype}" == name
+
+
+def test_a_part_of_a_narrow_tensor_is_read_alone(tmp_path: Path) -> None:
+    tensor = torch.randn(5, 4, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
+    save_file({"x": tensor}, tmp_path / "x.safetensors")
+    trace = open_recorded(tmp_path / "x.safetensors")
+    np.testing.assert_array_equal(trace.values[0].read((slice(1, 3),)), tensor[1:3].float().numpy())
+
+
+def test_a_trace_is_still_a_trace(tmp_path: Path) -> None:
+    array = np.ones((2, 2), dtype=np.float32)
+    trace = Trace(RunInfo("m"), (), (Record(0, "x", (2, 2), "float32", 0),), (ArrayValue(array),), {})
+    write_trace(trace, tmp_path / "t.npz")
+    found = open_recorded(tmp_path / "t.npz")
+    assert not found.dump
+    assert_same(found, Trace(trace.run, (), trace.records, found.values, {}))
+
+
+def _header(**changes: object) -> dict[str, object]:
+    return {"x": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8], **changes}}
+
+
+@pytest.mark.parametrize(
+    ("header", "size", "complaint"),
+    [
+        (_header(), 7, "the file has"),
+        (_header(), 9, "the file has"),
+        (_header(dtype="F99"), 8, "none that tracetui knows"),
+        (_header(shape=[3]), 8, "need 12 bytes"),
+        (_header(shape=[2**40, 2**40]), 8, "larger than any file"),
+        (_header(shape=[-1]), 8, "whole number"),
+        (_header(data_offsets=[0]), 8, "begin and end"),
+        (_header(data_offsets=[4, 12]), 12, "where the header ends"),
+        ({**_header(), "y": {"dtype": "F32", "shape": [2], "data_offsets": [4, 12]}}, 12, "the tensor before it"),
+        ({"x": 3}, 0, "must be an object"),
+        ({}, 0, "names no tensors"),
+    ],
+)
+def test_a_header_that_lies_is_refused(tmp_path: Path, header: object, size: int, complaint: str) -> None:
+    text = json.dumps(header).encode()
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(size))
+    with pytest.raises(InputError, match=complaint):
+        open_recorded(path)
+
+
+@pytest.mark.parametrize("length", [2**63, 10**7, 3])
+def test_a_header_s_length_that_lies_is_refused(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(length.to_bytes(8, "little") + b'{"x": 1}')
+    with pytest.raises(InputError):
+        open_recorded(path)
+
+
+def test_other_files_are_named(tmp_path: Path) -> None:
+    np.save(tmp_path / "one.npy", np.zeros(2))
+    with pytest.raises(InputError, match="a single npy array"):
+        open_recorded(tmp_path / "one.npy")
+    np.savez_compressed(tmp_path / "packed.npz", x=np.zeros(2))
+    with pytest.raises(InputError, match="compressed"):
+        open_recorded(tmp_path / "packed.npz")
+    np.savez(tmp_path / "objects.npz", x=np.array([{}], dtype=object))
+    with pytest.raises(InputError, match="dtype"):
+        open_recorded(tmp_path / "objects.npz")
+
+
+@given(st.lists(st.lists(st.floats(width=32), max_size=5), max_size=5))
+def test_statistics_of_parts_are_those_of_the_whole(parts: list[list[float]]) -> None:
+    arrays = [np.array(part, dtype=np.float32) for part in parts]
+    whole = of_array(np.concatenate([*arrays, np.zeros(0, dtype=np.float32)]))
+    found = merged(of_array(array) for array in arrays)
+    for name in ("numel", "nan", "posinf", "neginf", "zeros", "min", "max"):
+        assert getattr(found, name) == getattr(whole, name), name
+    for name in ("l2", "mean", "std"):
+        assert getattr(found, name) == pytest.approx(getattr(whole, name), rel=1e-9, abs=1e-9 * whole.l2), name

@@ -1,0 +1,190 @@
+"""Which records of two traces are the same tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+
+from tracetui.analysis.mapping.layouts import SAME, Layout, part
+from tracetui.analysis.mapping.names import aliases, execution_rank, meaning
+from tracetui.analysis.mapping.rules import Rules, Translation
+from tracetui.trace.record import Record, layer_of
+from tracetui.trace.trace import Trace
+
+_FUSED = {
+    ".self_attn.qkv_proj": (".self_attn.q_proj", ".self_attn.k_proj", ".self_attn.v_proj"),
+    ".attention.wqkv": (".self_attn.q_proj", ".self_attn.k_proj", ".self_attn.v_proj"),
+    ".mlp.gate_up_proj": (".mlp.gate_proj", ".mlp.up_proj"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A record of one side, in transformers' terms."""
+
+    record: Record
+    site: str
+    """With pass, call and part as a trace's keys have them."""
+    naming: str
+    layout: Layout = SAME
+    """What is done to its values first: what a rule says, or the piece of a fused tensor that it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One tensor of both sides."""
+
+    a: Named
+    b: Named
+
+    @property
+    def site(self) -> str:
+        return self.a.site
+
+    @property
+    def record(self) -> Record:
+        """A's record under the site's own name: what tells layer, place and axes."""
+        return replace(self.a.record, site=plain_site(self.site))
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """What stands against what, in order of execution."""
+
+    pairs: tuple[Pair, ...]
+    only_a: tuple[Named, ...]
+    only_b: tuple[Named, ...]
+
+    @property
+    def layers(self) -> frozenset[int]:
+        """The layers of which both sides have something."""
+        return frozenset(layer for pair in self.pairs if (layer := pair.record.layer) is not None)
+
+
+def plain_site(site: str) -> str:
+    """A site without part, pass and call."""
+    return site.partition("@")[0].partition("#")[0]
+
+
+def align(a: Trace, b: Trace, rules: Rules) -> Alignment:
+    """Records of the same site, pass, call and part; where a side lacks a site, one that shows the same values."""
+    side_a = _unique(_named_a(a, rules))
+    side_b = _unique(_named_b(b, rules, side_a))
+    _split_fused(side_a, side_b)
+    _split_fused(side_b, side_a)
+    pairs = [Pair(named, side_b[site]) for site, named in side_a.items() if site in side_b]
+    rest_a = {site: named for site, named in side_a.items() if site not in side_b}
+    rest_b = {site: named for site, named in side_b.items() if site not in side_a}
+    pairs += _through_aliases(rest_a, rest_b, side_b)
+    return Alignment(_in_order(pairs, a, b), tuple(rest_a.values()), tuple(rest_b.values()))
+
+
+def _named_a(trace: Trace, rules: Rules) -> Iterator[Named]:
+    names = {record.site for record in trace.records}
+    for record in trace.records:
+        yield _named(record, rules.of_a(record.key), names, SAME)
+
+
+def _named_b(trace: Trace, rules: Rules, side_a: Mapping[str, Named]) -> Iterator[Named]:
+    names = {record.site for record in trace.records}
+    for record in trace.records:
+        said = rules.of_b(record.key) or Translation((record.key,), SAME)
+        for name, cut in zip(said.names, _cuts(record, said.names, side_a), strict=True):
+            yield _named(record, name, names, said.layout.then(cut))
+
+
+def _cuts(record: Record, names: Sequence[str], side_a: Mapping[str, Named]) -> list[Layout]:
+    """The pieces of the last axis that a rule gives several names: as wide as A's tensors of these names."""
+    if len(names) == 1:
+        return [SAME]
+    shapes = [side_a[name].record.shape if name in side_a else () for name in names]
+    whole = record.shape[-1] if record.shape else 0
+    widths = [shape[-1] if shape else 0 for shape in shapes]
+    if sum(widths) != whole:
+        widths = [whole // len(names)] * len(names)
+    starts = accumulate(widths, initial=0)
+    return [part(start, width, f"columns from {start}") for start, width in zip(starts, widths, strict=False)]
+
+
+def _named(record: Record, name: str, names: set[str], layout: Layout) -> Named:
+    rank = sum(length > 1 for length in record.shape)
+    found = meaning(name, rank, names)
+    return Named(record, found.site, found.naming, layout)
+
+
+def _unique(found: Iterable[Named]) -> dict[str, Named]:
+    """By site; a second record that means the same keeps its own name, so that nothing is lost."""
+    known: dict[str, Named] = {}
+    for named in found:
+        site = named.site if named.site not in known else named.record.key
+        if site not in known:
+            known[site] = replace(named, site=site)
+    return known
+
+
+def _split_fused(side: dict[str, Named], other: dict[str, Named]) -> None:
+    """Put q, k and v in place of a fused tensor where the other side has them apart; widths are the other side's."""
+    for site, named in list(side.items()):
+        place = next((place for place in _FUSED if site.endswith(place)), "")
+        pieces = [site.removesuffix(place) + piece for piece in _FUSED.get(place, ())]
+        if not pieces or site in other or not all(piece in other for piece in pieces):
+            continue
+        widths = [other[piece].record.shape[-1] if other[piece].record.shape else 0 for piece in pieces]
+        if not named.record.shape or named.record.shape[-1] != sum(widths):
+            continue
+        del side[site]
+        start = 0
+        for piece, width in zip(pieces, widths, strict=True):
+            cut = part(start, width, f"columns {start} to {start + width - 1} of {site.rpartition('.')[2]}")
+            side[piece] = replace(named, site=piece, layout=named.layout.then(cut))
+            start += width
+
+
+def _through_aliases(rest_a: dict[str, Named], rest_b: dict[str, Named], side_b: Mapping[str, Named]) -> Iterator[Pair]:
+    """Pairs of what is left over; those found are taken out."""
+    layers_b = {layer_of(named.site) for named in side_b.values()}
+    for site, named in list(rest_a.items()):
+        found = [alias for alias in aliases(site) if alias in rest_b]
+        # A layer's input is the output of the one before only where that one was built.
+        other = next((alias for alias in found if layer_of(site) in layers_b), None)
+        if other is not None:
+            yield Pair(named, rest_b.pop(other))
+            del rest_a[site]
+
+
+def _in_order(pairs: Sequence[Pair], a: Trace, b: Trace) -> tuple[Pair, ...]:
+    """In order of execution: as the run that was recorded by tracetui tells, else by what is known of the names."""
+    if a.dump and b.dump and all(pair.a.naming for pair in pairs):
+        return tuple(sorted(pairs, key=lambda pair: execution_rank(pair.site)))
+    if a.dump and not b.dump:
+        return tuple(sorted(pairs, key=lambda pair: pair.b.record.index))
+    return tuple(sorted(pairs, key=lambda pair: pair.a.record.index))
+
+
+def folded(sites: Iterable[Named], shared: Collection[int]) -> list[str]:
+    """Sites in few words: `layers.2–31` stands for whole layers, those that `shared` doesn't have; places after."""
+    whole: set[int] = set()
+    places: dict[str, set[int]] = {}
+    outside = []
+    for named in sites:
+        record = replace(named.record, site=plain_site(named.site))
+        if record.layer is None:
+            outside.append(named.site)
+        elif record.layer in shared:
+            places.setdefault(record.place, set()).add(record.layer)
+        else:
+            whole.add(record.layer)
+    shown = [f"layers.{spans(sorted(whole))}"] if whole else []
+    return [*shown, *(f"layers.{spans(sorted(found))}{place}" for place, found in places.items()), *outside]
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """`2–31`, `0, 4–6`."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return ", ".join(str(low) if low == high else f"{low}–{high}" for low, high in found)

@@ -1,0 +1,170 @@
+"""Compares two traces, tensor by tensor, in order of execution."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracetui.analysis.diff.align import Alignment, Named, Pair, align
+from tracetui.analysis.diff.distance import Distance, by_statistics, distance
+from tracetui.analysis.diff.preface import Preface, preface
+from tracetui.analysis.diff.prepare import Window, last_token, window
+from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
+from tracetui.analysis.diff.tolerance import Limits, Tolerance
+from tracetui.analysis.mapping.layouts import SAME, Layout, halves_from_pairs, layouts, pairs_from_halves
+from tracetui.analysis.mapping.names import PAIRED
+from tracetui.analysis.mapping.rules import Rules
+from tracetui.trace.statistics import Statistics
+from tracetui.trace.trace import Trace
+from tracetui.trace.value import Array, ArrayValue, Value, is_kept
+
+_ROTATED = (".q_proj", ".k_proj", ".q_norm", ".k_norm", ":q", ":k")
+OnSite = Callable[[int, int], None]
+
+
+def compare(
+    a: Trace, b: Trace, rules: Rules | None = None, limits: Limits | None = None, progress: OnSite | None = None
+) -> Comparison:
+    """Compare what two traces have in common; B is the reference that distances are relative to.
+
+    `progress` hears how many sites of how many are done. Raises InputError if a mapped file changes under it.
+    """
+    alignment = align(a, b, rules or Rules())
+    before = preface(a, b, alignment)
+    meter = _Meter(a, b, alignment, before, limits or Limits())
+    sites = []
+    for place, pair in enumerate(alignment.pairs):
+        sites.append(meter.measure(pair))
+        if progress is not None:
+            progress(place + 1, len(alignment.pairs))
+    return Comparison(a, b, before, alignment, tuple(sites))
+
+
+@dataclass(frozen=True, slots=True)
+class _Try:
+    """One way to lay B out, and how far it then is."""
+
+    layout: Layout
+    distance: Distance
+
+
+class _Meter:
+    """Measures pairs of two traces; the same two values are measured once."""
+
+    def __init__(self, a: Trace, b: Trace, alignment: Alignment, before: Preface, limits: Limits) -> None:
+        self._a = a
+        self._b = b
+        self._limits = limits
+        common = min((found.position for found in before.tokens), default=0)
+        self._window: Window = window(a, b, common or None)
+        self._head = _head_size(self._window.config, alignment)
+        self._foreign = a.dump or b.dump
+        self._known: dict[tuple[object, ...], SiteDiff] = {}
+
+    def measure(self, pair: Pair) -> SiteDiff:
+        value_a, value_b = self._a.value(pair.a.record), self._b.value(pair.b.record)
+        key = (id(value_a), id(value_b), pair.a.layout.name, pair.b.layout.name, pair.site.rpartition(".")[2])
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._measure(pair, value_a, value_b)
+        return SiteDiff(pair, known.outcome, known.tolerance, known.distance, known.layout)
+
+    def _measure(self, pair: Pair, value_a: Value, value_b: Value) -> SiteDiff:
+        scale = _scale(value_b.statistics())
+        tolerance = self._limits.tolerance(value_a.dtype, value_b.dtype, scale)
+        if not (is_kept(value_a) and is_kept(value_b)):
+            return self._measure_statistics(pair, value_a, value_b, tolerance)
+        a, b = self._laid_out(pair.a, value_a), self._laid_out(pair.b, value_b)
+        if last_token(pair.site, a.shape, b.shape):
+            a, b = _last(a), _last(b)
+        found = self._best(pair, a, b, tolerance)
+        if found is None:
+            return SiteDiff(pair, Outcome.SHAPES, tolerance)
+        named = ", ".join(filter(None, (pair.a.layout.name, pair.b.layout.name, found.layout.name)))
+        return SiteDiff(pair, _outcome(found.distance), tolerance, found.distance, named)
+
+    def _measure_statistics(self, pair: Pair, value_a: Value, value_b: Value, tolerance: Tolerance) -> SiteDiff:
+        whole = pair.a.layout is SAME and pair.b.layout is SAME and not self._window.needed()
+        if math.prod(value_a.shape) != math.prod(value_b.shape) or not whole:
+            return SiteDiff(pair, Outcome.SHAPES, tolerance)
+        found = by_statistics(value_a.statistics(), value_b.statistics(), tolerance)
+        return SiteDiff(pair, _outcome(found), tolerance, found)
+
+    def _laid_out(self, named: Named, value: Value) -> Value:
+        return value if named.layout is SAME else ArrayValue(named.layout.apply(value.read()), value.dtype)
+
+    def _best(self, pair: Pair, a: Value, b: Value, tolerance: Tolerance) -> _Try | None:
+        """The first layout within the tolerance, or else the nearest; None if no layout has the shape."""
+        best: _Try | None = None
+        for layout in self._layouts(pair, a.shape, b.shape):
+            tried = _Try(layout, self._distance(pair, a, b, layout, tolerance))
+            if not tried.distance.off:
+                return tried
+            if best is None or tried.distance.relative < best.distance.relative:
+                best = tried
+        return best
+
+    def _layouts(self, pair: Pair, shape_a: tuple[int, ...], shape_b: tuple[int, ...]) -> list[Layout]:
+        compared_b = self._compared_shape(pair, shape_a, shape_b)
+        found = list(layouts(shape_a, compared_b))
+        if found and found[0] is SAME and not self._foreign:
+            found = found[:1]
+        paired_a, paired_b = (named.naming in PAIRED for named in (pair.a, pair.b))
+        if paired_a != paired_b and pair.site.partition("@")[0].endswith(_ROTATED) and self._head:
+            turned = halves_from_pairs(self._head) if paired_b else pairs_from_halves(self._head)
+            if shape_a and shape_a[-1] % self._head == 0:
+                found += [layout.then(turned) for layout in found]
+        return found
+
+    def _compared_shape(self, pair: Pair, shape_a: tuple[int, ...], shape_b: tuple[int, ...]) -> tuple[int, ...]:
+        """B's shape, or A's if they differ in nothing but the number of tokens and only common ones are compared."""
+        if self._window.common is None or len(shape_a) != len(shape_b):
+            return shape_b
+        cut_a, cut_b = (self._window.cut(pair.record, _blank(shape)).shape for shape in (shape_a, shape_b))
+        return shape_a if cut_a == cut_b else shape_b
+
+    def _distance(self, pair: Pair, a: Value, b: Value, layout: Layout, tolerance: Tolerance) -> Distance:
+        if layout is SAME and not self._window.needed():
+            return distance(a, b, tolerance)
+        array_a, array_b = a.read(), layout.apply(b.read())
+        if self._window.needed():
+            array_a, array_b = (self._window.cut(pair.record, array) for array in (array_a, array_b))
+        return distance(ArrayValue(array_a, a.dtype), ArrayValue(array_b, b.dtype), tolerance)
+
+
+def _blank(shape: tuple[int, ...]) -> Array:
+    """An array of a shape that takes no memory."""
+    return np.broadcast_to(np.float32(0), shape)
+
+
+def _last(value: Value) -> Value:
+    """The last position alone, of [B,T,V] or [T,V]."""
+    rows = value.shape[-2]
+    return ArrayValue(value.read((slice(None),) * (len(value.shape) - 2) + (slice(rows - 1, rows),)), value.dtype)
+
+
+def _outcome(found: Distance) -> Outcome:
+    return Outcome.DIFFERENT if found.off else Outcome.SAME
+
+
+def _scale(statistics: Statistics) -> float:
+    """The root mean square of the finite elements."""
+    finite = statistics.numel - statistics.nan - statistics.posinf - statistics.neginf
+    return statistics.l2 / math.sqrt(finite) if finite > 0 else 0.0
+
+
+def _head_size(config: Mapping[str, object], alignment: Alignment) -> int:
+    """The width of one head, from recorded heads or the configuration; 0 if nothing tells."""
+    for pair in alignment.pairs:
+        for named in (pair.a, pair.b):
+            if named.record.role in ("q", "k") and len(named.record.shape) == 4:
+                return named.record.shape[-1]
+    size, hidden, heads = (config.get(name) for name in ("head_dim", "hidden_size", "num_attention_heads"))
+    if isinstance(size, int) and size > 0:
+        return size
+    if isinstance(hidden, int) and isinstance(heads, int) and heads > 0 and hidden % heads == 0:
+        return hidden // heads
+    return 0

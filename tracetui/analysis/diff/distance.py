@@ -1,0 +1,164 @@
+"""How far apart two tensors are, measured block by block in float64."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracetui.analysis.diff.tolerance import Tolerance
+from tracetui.trace.npz.writer import blocks
+from tracetui.trace.statistics import Statistics
+from tracetui.trace.value import Array, Value
+
+_ITEM = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """All but `unlike` is over the elements that are finite on both sides."""
+
+    numel: int
+    off: int
+    """Elements beyond the tolerance, unlike ones included."""
+    max_abs: float
+    max_rel: float
+    """Of |a - b| / |b|, where b isn't zero."""
+    relative: float
+    """The norm of a - b, in units of b's norm."""
+    cosine: float
+    unlike: int
+    """Elements that are NaN or infinite on one side and not, or not in the same way, on the other."""
+    worst: tuple[int, ...] | None
+    """Index of the first unlike element, else of the one with the largest |a - b|; None if there is no element."""
+    worst_a: float
+    worst_b: float
+    by_statistics: bool = False
+    """Only the statistics were there to compare; `off` is then 1 or 0."""
+
+    @property
+    def share(self) -> float:
+        """Of the elements that are off."""
+        return self.off / self.numel if self.numel else 0.0
+
+
+class _Sums:
+    """What is added up over the blocks."""
+
+    def __init__(self, tolerance: Tolerance) -> None:
+        self._tolerance = tolerance
+        self.seen = self.off = self.unlike = 0
+        self.max_abs, self.max_rel = 0.0, 0.0
+        self.square_a = self.square_b = self.square_difference = self.dot = 0.0
+        self.worst: int | None = None
+        self.worst_a = self.worst_b = 0.0
+
+    def add(self, a: Array, b: Array) -> None:
+        """One block of each side, in the same order of elements."""
+        if a.dtype.kind in "iu" and b.dtype.kind in "iu":
+            # Whole numbers beyond 2^53 look the same in float64.
+            self.off += int(np.count_nonzero(a != b)) if self._tolerance.exact else 0
+        x, y = _wide(a), _wide(b)
+        finite = np.isfinite(x) & np.isfinite(y)
+        if not finite.all():
+            self._count_unlike(x, y, finite)
+            x, y = np.where(finite, x, 0), np.where(finite, y, 0)
+        difference = np.abs(x - y)
+        if not (self._tolerance.exact and a.dtype.kind in "iu" and b.dtype.kind in "iu"):
+            self.off += int(np.count_nonzero(difference > self._tolerance.atol + self._tolerance.rtol * np.abs(y)))
+        self._widen(x, y, difference)
+        self.square_a += float(np.vdot(x, x).real)
+        self.square_b += float(np.vdot(y, y).real)
+        self.dot += float(np.vdot(x, y).real)
+        self.square_difference += float(np.vdot(difference, difference))
+        self.seen += x.size
+
+    def _count_unlike(self, x: Array, y: Array, finite: Array) -> None:
+        unlike = ~finite & ~((x == y) | (np.isnan(x) & np.isnan(y)))
+        count = int(np.count_nonzero(unlike))
+        if count and not self.unlike:
+            self._take(int(unlike.argmax()), x, y)
+        self.unlike += count
+        self.off += count
+
+    def _widen(self, x: Array, y: Array, difference: Array) -> None:
+        if not difference.size:
+            return
+        place = int(difference.argmax())
+        if not self.unlike and (self.worst is None or float(difference[place]) > self.max_abs):
+            self._take(place, x, y)
+        self.max_abs = max(self.max_abs, float(difference[place]))
+        size = np.abs(y)
+        there = size > 0
+        if there.any():
+            self.max_rel = max(self.max_rel, float((difference[there] / size[there]).max()))
+
+    def _take(self, place: int, x: Array, y: Array) -> None:
+        self.worst = self.seen + place
+        self.worst_a, self.worst_b = float(x[place].real), float(y[place].real)
+
+
+def _wide(block: Array) -> Array:
+    return block.astype(np.complex128 if block.dtype.kind == "c" else np.float64, copy=False)
+
+
+def distance(a: Value, b: Value, tolerance: Tolerance) -> Distance:
+    """Between two values of one shape. Raises NotKeptError if either has none."""
+    sums = _Sums(tolerance)
+    with np.errstate(all="ignore"):
+        for index in blocks(a.shape, _ITEM):
+            sums.add(a.read(index).reshape(-1), b.read(index).reshape(-1))
+    return _distance(sums, a.shape)
+
+
+def _distance(sums: _Sums, shape: tuple[int, ...]) -> Distance:
+    worst = None if sums.worst is None else tuple(int(place) for place in np.unravel_index(sums.worst, shape))
+    return Distance(
+        numel=sums.seen,
+        off=sums.off,
+        max_abs=sums.max_abs,
+        max_rel=sums.max_rel,
+        relative=_ratio(math.sqrt(sums.square_difference), math.sqrt(sums.square_b)),
+        cosine=_cosine(sums),
+        unlike=sums.unlike,
+        worst=worst,
+        worst_a=sums.worst_a,
+        worst_b=sums.worst_b,
+    )
+
+
+def _ratio(part: float, whole: float) -> float:
+    if part == 0:
+        return 0.0
+    return part / whole if whole else math.inf
+
+
+def _cosine(sums: _Sums) -> float:
+    """Two tensors of zeros point the same way."""
+    if sums.square_a == 0 or sums.square_b == 0:
+        return 1.0 if sums.square_a == sums.square_b else 0.0
+    return max(-1.0, min(1.0, sums.dot / (math.sqrt(sums.square_a) * math.sqrt(sums.square_b))))
+
+
+def by_statistics(a: Statistics, b: Statistics, tolerance: Tolerance) -> Distance:
+    """What the statistics alone tell: equal ones prove nothing, different ones that the tensors differ."""
+    pairs = [(a.min, b.min), (a.max, b.max), (a.mean, b.mean), (a.std, b.std)]
+    root = math.sqrt(max(1, b.numel))
+    pairs.append((a.l2 / root, b.l2 / root))
+    unlike = abs(a.nan - b.nan) + abs(a.posinf - b.posinf) + abs(a.neginf - b.neginf)
+    apart = max(abs(x - y) for x, y in pairs)
+    off = unlike > 0 or any(abs(x - y) > tolerance.atol + tolerance.rtol * abs(y) for x, y in pairs)
+    return Distance(
+        numel=b.numel,
+        off=int(off),
+        max_abs=apart,
+        max_rel=_ratio(apart, max(abs(y) for _, y in pairs)),
+        relative=_ratio(abs(a.l2 - b.l2), b.l2),
+        cosine=math.nan,
+        unlike=unlike,
+        worst=None,
+        worst_a=math.nan,
+        worst_b=math.nan,
+        by_statistics=True,
+    )

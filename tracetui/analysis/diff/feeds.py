@@ -1,0 +1,148 @@
+"""What a tensor is computed from: the records that tell whether a fault was made there or only carried on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tracetui.analysis.diff.align import plain_site
+from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
+from tracetui.analysis.mapping.names import execution_rank
+
+_INPUTS: dict[str, tuple[tuple[str, ...], ...]] = {
+    ".input_layernorm": ((":input",),),
+    ".self_attn.q_proj": ((".input_layernorm", ":input"),),
+    ".self_attn.k_proj": ((".input_layernorm", ":input"),),
+    ".self_attn.v_proj": ((".input_layernorm", ":input"),),
+    ".self_attn.qkv_proj": ((".input_layernorm", ":input"),),
+    ".self_attn.q_a_proj": ((".input_layernorm", ":input"),),
+    ".self_attn.q_a_layernorm": ((".self_attn.q_a_proj",),),
+    ".self_attn.q_b_proj": ((".self_attn.q_a_layernorm", ".self_attn.q_a_proj"),),
+    ".self_attn.kv_a_proj_with_mqa": ((".input_layernorm", ":input"),),
+    ".self_attn.kv_a_layernorm": ((".self_attn.kv_a_proj_with_mqa",),),
+    ".self_attn.kv_b_proj": ((".self_attn.kv_a_layernorm", ".self_attn.kv_a_proj_with_mqa"),),
+    ".self_attn.q_norm": ((".self_attn.q_proj",),),
+    ".self_attn.k_norm": ((".self_attn.k_proj",),),
+    ".self_attn:q": (
+        (".self_attn.q_norm", ".self_attn.q_proj", ".self_attn.q_b_proj", ".self_attn.qkv_proj"),
+        ("model.rotary_emb",),
+        ("model.rotary_emb#1",),
+    ),
+    ".self_attn:k": (
+        (".self_attn.k_norm", ".self_attn.k_proj", ".self_attn.kv_b_proj", ".self_attn.qkv_proj"),
+        (".self_attn.kv_a_proj_with_mqa",),
+        ("model.rotary_emb",),
+        ("model.rotary_emb#1",),
+    ),
+    ".self_attn:v": ((".self_attn.v_proj", ".self_attn.kv_b_proj", ".self_attn.qkv_proj"),),
+    ".self_attn:scores": ((".self_attn:q",), (".self_attn:k",)),
+    ".self_attn:masked": ((".self_attn:scores",), (".self_attn:mask",)),
+    ".self_attn:probs": ((".self_attn:masked", ".self_attn:scores", ".self_attn:q"), (".self_attn:mask",)),
+    ".self_attn:heads": (
+        (".self_attn:q",),
+        (".self_attn:k",),
+        (".self_attn:v", ".self_attn.v_proj"),
+        (".self_attn:mask",),
+        (".self_attn:sinks",),
+    ),
+    ".self_attn.o_proj": ((".self_attn:heads", ".self_attn:v", ".self_attn.v_proj"),),
+    ".self_attn": ((".self_attn.o_proj", ".self_attn:heads", ".self_attn.v_proj", ".input_layernorm"),),
+    ":attn_residual": ((":input",), (".self_attn", ".self_attn.o_proj")),
+    ".post_attention_layernorm": ((":attn_residual", ".self_attn"),),
+    ".mlp.gate": ((".post_attention_layernorm",),),
+    ".mlp:router_logits": ((".mlp.gate", ".post_attention_layernorm"),),
+    ".mlp:router_scores": ((".mlp:router_logits", ".mlp.gate"),),
+    ".mlp:selection_scores": ((".mlp:router_scores",), (".mlp:selection_bias",)),
+    ".mlp:experts": ((".mlp:selection_scores", ".mlp:router_scores", ".mlp.gate"),),
+    ".mlp:routing_weights": ((".mlp:router_scores", ".mlp.gate"), (".mlp:experts", ".mlp.gate#2")),
+    ".mlp.gate#1": ((".mlp.gate",), (".mlp.gate#2",)),
+    ".mlp.gate#2": ((".mlp.gate",),),
+    ".mlp.experts": (
+        (".post_attention_layernorm",),
+        (".mlp:experts", ".mlp.gate#2"),
+        (".mlp:routing_weights", ".mlp.gate#1"),
+    ),
+    ".mlp.gate_proj": ((".post_attention_layernorm",),),
+    ".mlp.up_proj": ((".post_attention_layernorm",),),
+    ".mlp.act_fn": ((".mlp.gate_proj",),),
+    ".mlp.down_proj": ((".mlp.act_fn", ".mlp.gate_proj"), (".mlp.up_proj",)),
+    ".mlp.shared_experts.gate_proj": ((".post_attention_layernorm",),),
+    ".mlp.shared_experts.up_proj": ((".post_attention_layernorm",),),
+    ".mlp": (
+        (".mlp.down_proj", ".mlp.experts", ".post_attention_layernorm"),
+        (".mlp.shared_experts",),
+    ),
+    "": ((":attn_residual", ":input"), (".mlp", ".mlp.down_proj")),
+}
+"""By place in the layer: the inputs, each as the records that may stand for it, the nearest first."""
+_OUTSIDE = {
+    "model.rotary_emb": (),
+    "model.embed_tokens": (),
+    "model": (("model.norm",),),
+    "lm_head": (("model.norm",), ("model",)),
+    "logits": (("lm_head", "model.norm"),),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Feeds:
+    """The inputs of a site."""
+
+    found: tuple[SiteDiff, ...]
+    """What was recorded of them on both sides."""
+    missing: bool
+    """Whether an input that must exist was not compared."""
+
+    @property
+    def agree(self) -> bool:
+        return bool(self.found) and not self.missing and all(fed.outcome is Outcome.SAME for fed in self.found)
+
+
+def feeds(comparison: Comparison, site: SiteDiff) -> Feeds:
+    """What fed a site, as the names tell, or else the order of execution: what its parent computed just before."""
+    by_site = {found.site: found for found in comparison.sites}
+    wanted = _inputs(site, by_site)
+    if wanted is None:
+        return _before(comparison, site)
+    found = [next((by_site[name] for name in names if name in by_site), None) for names in wanted]
+    there = tuple(fed for fed in found if fed is not None)
+    # The first input always exists; masks, sinks, biases and shared experts don't everywhere.
+    return Feeds(there, missing=bool(found) and found[0] is None)
+
+
+def _inputs(site: SiteDiff, by_site: dict[str, SiteDiff]) -> tuple[tuple[str, ...], ...] | None:
+    """The inputs by name; None if nothing is known of the site."""
+    plain, call = plain_site(site.site), site.site.partition("@")[2]
+    end = f"@{call}" if call else ""
+    if plain in _OUTSIDE:
+        return tuple(tuple(name + end for name in names) for names in _OUTSIDE[plain])
+    if plain == "model.norm":
+        return ((_last_layer(by_site) + end,),)
+    record = site.pair.record
+    if record.layer is None:
+        return None
+    place = site.site.removeprefix(f"model.layers.{record.layer}").removesuffix(end)
+    if place == ":input":
+        before = f"model.layers.{record.layer - 1}" if record.layer else "model.embed_tokens"
+        return ((before + end,),)
+    if place not in _INPUTS:
+        return None
+    layer = f"model.layers.{record.layer}"
+    return tuple(
+        tuple(name + end if name.startswith("model") else layer + name + end for name in names)
+        for names in _INPUTS[place]
+    )
+
+
+def _last_layer(by_site: dict[str, SiteDiff]) -> str:
+    layers = [name for name in by_site if execution_rank(name)[0] == 1]
+    return plain_site(max(layers, key=execution_rank, default="model.layers.0"))
+
+
+def _before(comparison: Comparison, site: SiteDiff) -> Feeds:
+    """The last thing that was computed inside it, or the records just before it."""
+    place = comparison.sites.index(site)
+    earlier = comparison.sites[:place]
+    inside = [found for found in earlier if found.pair.record.site.startswith((f"{site.site}.", f"{site.site}:"))]
+    if inside:
+        return Feeds((inside[-1],), missing=False)
+    return Feeds(tuple(earlier[-1:]), missing=not earlier)

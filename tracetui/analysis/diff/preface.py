@@ -1,0 +1,117 @@
+"""What two traces differ in before any number is looked at: prompt, configuration, layers, dtypes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from tracetui.analysis.diff.align import Alignment, Named, plain_site, spans
+from tracetui.trace.record import Token
+from tracetui.trace.trace import Trace
+
+_PASSING = frozenset({"transformers_version", "_name_or_path", "torch_dtype", "dtype", "use_cache", "architectures"})
+"""Fields that say where a configuration comes from, or how it is stored, and nothing about the numbers."""
+MISSING = object()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenDifference:
+    """The first place at which two prompts differ; None where a prompt has ended."""
+
+    row: int
+    position: int
+    a: Token | None
+    b: Token | None
+    lengths: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A configuration field whose values differ; MISSING where one side doesn't have it."""
+
+    name: str
+    a: object
+    b: object
+
+
+@dataclass(frozen=True, slots=True)
+class Preface:
+    """What is said before the numbers."""
+
+    tokens: tuple[TokenDifference, ...]
+    """One a row of the batch that differs; a row that one side lacks is of length 0 there."""
+    config: tuple[Field, ...]
+    layers: tuple[str, str] | None
+    """Which layers each side has, if not the same ones."""
+    dtypes: tuple[tuple[str, str, int], ...]
+    """A's and B's dtype where they differ, and in how many sites."""
+    model_types: tuple[str, str] | None
+    """The two families, if they are known and not the same."""
+
+
+def preface(a: Trace, b: Trace, alignment: Alignment) -> Preface:
+    """What differs besides the numbers."""
+    return Preface(
+        tokens=token_differences(a.tokens, b.tokens),
+        config=config_differences(a.run.config, b.run.config),
+        layers=_layer_sets(a, b, alignment),
+        dtypes=_dtypes(alignment),
+        model_types=_model_types(a, b),
+    )
+
+
+def token_differences(a: Sequence[Sequence[Token]], b: Sequence[Sequence[Token]]) -> tuple[TokenDifference, ...]:
+    """Where prompts differ; nothing is known if a side has no tokens."""
+    if not a or not b:
+        return ()
+    found = []
+    for row in range(max(len(a), len(b))):
+        one, other = (side[row] if row < len(side) else () for side in (a, b))
+        place = next((at for at, (x, y) in enumerate(zip(one, other, strict=False)) if x.id != y.id), None)
+        if place is None and len(one) == len(other):
+            continue
+        place = min(len(one), len(other)) if place is None else place
+        tokens = tuple(side[place] if place < len(side) else None for side in (one, other))
+        found.append(TokenDifference(row, place, tokens[0], tokens[1], (len(one), len(other))))
+    return tuple(found)
+
+
+def config_differences(a: Mapping[str, object], b: Mapping[str, object]) -> tuple[Field, ...]:
+    """Fields whose values differ, by name; none if a side has no configuration at all."""
+    if not a or not b:
+        return ()
+    names = sorted((a.keys() | b.keys()) - _PASSING)
+    fields = [Field(name, a.get(name, MISSING), b.get(name, MISSING)) for name in names]
+    # What is missing on one side and null on the other says the same.
+    return tuple(field for field in fields if _said(field.a) != _said(field.b))
+
+
+def _said(value: object) -> object:
+    return None if value is MISSING else value
+
+
+def _layer_sets(a: Trace, b: Trace, alignment: Alignment) -> tuple[str, str] | None:
+    own = _layers([*(pair.a for pair in alignment.pairs), *alignment.only_a])
+    other = _layers([*(pair.b for pair in alignment.pairs), *alignment.only_b])
+    if own == other or not own or not other:
+        return None
+    return spans(own), spans(other)
+
+
+def _layers(sites: Sequence[Named]) -> list[int]:
+    found = {replace(named.record, site=plain_site(named.site)).layer for named in sites}
+    return sorted(layer for layer in found if layer is not None)
+
+
+def _dtypes(alignment: Alignment) -> tuple[tuple[str, str, int], ...]:
+    counts = Counter((pair.a.record.dtype, pair.b.record.dtype) for pair in alignment.pairs)
+    return tuple((one, other, times) for (one, other), times in counts.most_common() if one != other)
+
+
+def _model_types(a: Trace, b: Trace) -> tuple[str, str] | None:
+    found = [trace.run.config.get("model_type") for trace in (a, b)]
+    one, other = found
+    if isinstance(one, str) and isinstance(other, str) and one != other:
+        return one, other
+    return None

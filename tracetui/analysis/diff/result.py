@@ -1,0 +1,74 @@
+"""What a comparison of two traces found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from tracetui.analysis.diff.align import Alignment, Named, Pair
+from tracetui.analysis.diff.distance import Distance
+from tracetui.analysis.diff.preface import Preface
+from tracetui.analysis.diff.tolerance import Tolerance
+from tracetui.trace.trace import Trace
+
+
+class Outcome(Enum):
+    SAME = "same"
+    DIFFERENT = "different"
+    SHAPES = "shapes differ"
+
+
+@dataclass(frozen=True, slots=True)
+class SiteDiff:
+    """One tensor, compared."""
+
+    pair: Pair
+    outcome: Outcome
+    tolerance: Tolerance | None = None
+    distance: Distance | None = None
+    """None where the shapes don't go together."""
+    layout: str = ""
+    """What was done to B's values to stand as A's do, in words."""
+
+    @property
+    def site(self) -> str:
+        return self.pair.site
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two traces, compared; the sites in order of execution."""
+
+    a: Trace
+    b: Trace
+    preface: Preface
+    alignment: Alignment
+    sites: tuple[SiteDiff, ...]
+
+    @property
+    def compared(self) -> int:
+        """Sites of which there were numbers on both sides."""
+        return sum(site.distance is not None for site in self.sites)
+
+    @property
+    def different(self) -> tuple[SiteDiff, ...]:
+        """Those whose numbers differ."""
+        return tuple(site for site in self.sites if site.outcome is Outcome.DIFFERENT)
+
+    @property
+    def first(self) -> SiteDiff | None:
+        """The first divergence."""
+        return next((site for site in self.sites if site.outcome is Outcome.DIFFERENT), None)
+
+    @property
+    def misfits(self) -> tuple[SiteDiff, ...]:
+        return tuple(site for site in self.sites if site.outcome is Outcome.SHAPES)
+
+    @property
+    def same(self) -> bool:
+        """Whether something was compared, and nothing that both sides have differs."""
+        return self.compared > 0 and not self.different and not self.misfits and not self.preface.tokens
+
+    def of(self, named: Named) -> SiteDiff | None:
+        """What was found of A's record."""
+        return next((site for site in self.sites if site.pair.a.record is named.record), None)

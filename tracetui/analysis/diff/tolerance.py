@@ -1,0 +1,54 @@
+"""How far two tensors may be apart and still count as the same, by dtype (the table stands in docs/diff.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_FLOATS = {
+    "complex128": 1e-9,
+    "float64": 1e-9,
+    "complex64": 2e-5,
+    "float32": 2e-5,
+    "float16": 2e-3,
+    "bfloat16": 1.6e-2,
+    "float8_e4m3fn": 7e-2,
+    "float8_e4m3fnuz": 7e-2,
+    "float8_e5m2": 1.4e-1,
+    "float8_e5m2fnuz": 1.4e-1,
+}
+"""Finest first. About sixteen times a float's rounding, for the sums behind it; an fp8 value's rounding alone."""
+_COARSEST = 1.4e-1
+"""Of a narrow float that the table doesn't have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """An element is off where |a - b| > atol + rtol·|b|."""
+
+    rtol: float
+    atol: float
+
+    @property
+    def exact(self) -> bool:
+        return self.rtol == self.atol == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the user said; None is by dtype."""
+
+    rtol: float | None = None
+    atol: float | None = None
+
+    def tolerance(self, dtype_a: str, dtype_b: str, scale: float) -> Tolerance:
+        """For a pair of dtypes: that of the coarser one; atol counts in units of `scale`, B's root mean square."""
+        unit = max(_unit(dtype_a), _unit(dtype_b))
+        rtol = unit if self.rtol is None else self.rtol
+        atol = unit * scale if self.atol is None else self.atol
+        return Tolerance(rtol, atol)
+
+
+def _unit(dtype: str) -> float:
+    if dtype == "bool" or dtype.startswith(("int", "uint")):
+        return 0.0
+    return _FLOATS.get(dtype, _COARSEST)

@@ -1,0 +1,1 @@
+"""What different implementations call the same tensor, and how they lay it out."""

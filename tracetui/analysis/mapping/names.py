@@ -1,0 +1,148 @@
+"""Any implementation's name of a site, in transformers' terms."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from tracetui.analysis.mapping import tables
+
+_WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+_PREFIX = re.compile(r"^(?:module\.|base_model\.model\.)+")
+_TEXT_MODEL = re.compile(r"^(?:model\.language_model|language_model\.model|text_model)\.")
+_SUFFIX = re.compile(r"(?:#\d{1,6})?(?:@\d{1,9}(?:\.\d{1,9})?)?$")
+_TENSOR = re.compile(r"\.(?:weight|bias|scales)$")
+_LAYER = re.compile(r"^(?:model\.)?layers\.(\d{1,6})(.*)$", re.DOTALL)
+_BLOCK = re.compile(r"^blk\.(\d{1,6})\.(.+)$")
+_GGML = re.compile(r"^([A-Za-z_]+)-(\d{1,6})(?: \(.*\))?$")
+_EXPERT = re.compile(r"^(\w+)\.experts\.(\d{1,6})(?:\.(w[123]))?$")
+_OUTSIDE = (
+    ("hf", {"embed_tokens": "model.embed_tokens", "rotary_emb": "model.rotary_emb"}),
+    ("meta", tables.META_OUTSIDE),
+    ("deepseek", tables.DEEPSEEK_OUTSIDE),
+    ("gguf", tables.GGUF_OUTSIDE),
+    ("ggml", tables.GGML_OUTSIDE),
+)
+_INSIDE = (("meta", tables.META_INSIDE), ("deepseek", tables.DEEPSEEK_INSIDE), ("hf", tables.OLD_INSIDE))
+PAIRED = frozenset({"meta", "gguf", "ggml"})
+"""Whose q and k rows lie so that RoPE turns adjacent pairs, where transformers turns halves."""
+_RANK = {place: rank for rank, place in enumerate(tables.ORDER)}
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a name stands for."""
+
+    site: str
+    """In transformers' terms; the name itself where no table has it."""
+    naming: str = ""
+    """Whose name it is: `hf`, `meta`, `deepseek`, `gguf` or `ggml`; empty where nobody's is known."""
+
+
+def meaning(name: str, rank: int = 2, others: Collection[str] = ()) -> Meaning:
+    """What a tensor's name means; `rank` counts its axes longer than 1, `others` are the names beside it.
+
+    Calls, parts (`#1`, `@1.0`) and `.weight` are kept at the end.
+    """
+    plain = _TEXT_MODEL.sub("model.", _PREFIX.sub("", _WRAPPERS.sub("", name)))
+    tail = _SUFFIX.search(plain)
+    end = tail[0] if tail else ""
+    plain = plain.removesuffix(end) if end else plain
+    tensor = _TENSOR.search(plain)
+    if tensor:
+        plain, end = plain[: tensor.start()], tensor[0] + end
+    found = _ggml(plain, rank, others) or _layer(plain) or _block(plain) or _outside(plain)
+    return Meaning(found.site + end, found.naming) if found else Meaning(plain + end)
+
+
+def _outside(name: str) -> Meaning | None:
+    if name in ("model.embed_tokens", "model.norm", "model.rotary_emb", "lm_head", "logits", "model"):
+        return Meaning(name, "hf")
+    return next((Meaning(table[name], naming) for naming, table in _OUTSIDE if name in table), None)
+
+
+def _layer(name: str) -> Meaning | None:
+    found = _LAYER.match(name)
+    if found is None:
+        return None
+    layer, inside = f"model.layers.{int(found[1])}", found[2]
+    if not inside or inside[0] == ":":
+        return Meaning(layer + inside, "hf")
+    if inside[0] != ".":
+        return None
+    path, colon, role = inside[1:].partition(":")
+    if expert := _EXPERT.match(path):
+        return _expert(layer, expert, f"{colon}{role}")
+    for naming, table in _INSIDE:
+        if path in table:
+            return Meaning(f"{layer}.{table[path]}{colon}{role}", naming)
+    return Meaning(f"{layer}{inside}", "hf")
+
+
+def _expert(layer: str, found: re.Match[str], role: str) -> Meaning | None:
+    block = tables.EXPERT_BLOCKS.get(found[1])
+    if block is None:
+        return None
+    part = f".{tables.EXPERT_PARTS[found[3]]}" if found[3] else ""
+    naming = {"feed_forward": "meta", "ffn": "deepseek"}.get(found[1], "hf")
+    return Meaning(f"{layer}.{block}.experts.{int(found[2])}{part}{role}", naming)
+
+
+def _block(name: str) -> Meaning | None:
+    found = _BLOCK.match(name)
+    if found is None or found[2] not in tables.GGUF_INSIDE:
+        return None
+    return Meaning(f"model.layers.{int(found[1])}.{tables.GGUF_INSIDE[found[2]]}", "gguf")
+
+
+def _ggml(name: str, rank: int, others: Collection[str]) -> Meaning | None:
+    found = _GGML.match(name)
+    if found is None or found[1] not in tables.GGML_INSIDE:
+        return None
+    place = tables.GGML_INSIDE[found[1]]
+    if rank > 2:
+        place = tables.GGML_AFTER_ROPE.get(found[1], place)
+    if found[1] == "kqv_out" and f"attn_out-{found[2]}" in others:
+        # Newer graphs give this name to the heads; older ones to what o_proj makes of them.
+        place = ".self_attn:heads"
+    return Meaning(f"model.layers.{int(found[2])}{place}", "ggml")
+
+
+def execution_rank(site: str) -> tuple[int, int, int]:
+    """Where a site of transformers' stands in the order of execution, as far as tables know; after its layer if not."""
+    plain = _SUFFIX.sub("", site)
+    if found := _LAYER.match(plain):
+        return (1, int(found[1]), _RANK.get(found[2], len(_RANK)))
+    order = {"model.embed_tokens": 0, "model.rotary_emb": 0, "model.norm": 2, "model": 3, "lm_head": 4, "logits": 5}
+    return (order.get(plain, 6), 0, 0)
+
+
+_SAME_VALUES = (
+    ("lm_head", "logits"),
+    (".self_attn", ".self_attn.o_proj"),
+    (".self_attn.v_proj", ".self_attn:v"),
+    (".mlp", ".mlp.down_proj"),
+    (".mlp.gate", ".mlp:router_logits"),
+    (".mlp.gate#1", ".mlp:routing_weights"),
+    (".mlp.gate#2", ".mlp:experts"),
+)
+
+
+def aliases(site: str) -> list[str]:
+    """Other sites at which the same values are seen, for when one side lacks the site itself."""
+    found = []
+    for one, other in _SAME_VALUES:
+        for here, there in ((one, other), (other, one)):
+            if site == here:
+                found.append(there)
+            elif here[0] == "." and site.endswith(here) and _LAYER.match(site):
+                found.append(site.removesuffix(here) + there)
+    layer = _LAYER.match(site)
+    if layer and layer[2] == "":
+        found.append(f"model.layers.{int(layer[1]) + 1}:input")
+    elif layer and layer[2] == ":input":
+        found.append(f"model.layers.{int(layer[1]) - 1}" if int(layer[1]) else "model.embed_tokens")
+    elif site == "model.embed_tokens":
+        found.append("model.layers.0:input")
+    return found

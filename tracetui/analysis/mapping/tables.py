@@ -1,0 +1,129 @@
+"""Names of modules within a decoder layer and around the layers, each beside transformers' own.
+
+Sources: the parameters of Meta's reference Llama, those of DeepSeek's reference inference code, the tensor names of
+llama.cpp's gguf-py, and the names that llama.cpp's graph builder gives its intermediate tensors (what its
+eval-callback example prints). https://github.com/ggml-org/llama.cpp
+"""
+
+from __future__ import annotations
+
+META_INSIDE = {
+    "attention_norm": "input_layernorm",
+    "attention": "self_attn",
+    "attention.wq": "self_attn.q_proj",
+    "attention.wk": "self_attn.k_proj",
+    "attention.wv": "self_attn.v_proj",
+    "attention.wo": "self_attn.o_proj",
+    "ffn_norm": "post_attention_layernorm",
+    "feed_forward": "mlp",
+    "feed_forward.w1": "mlp.gate_proj",
+    "feed_forward.w3": "mlp.up_proj",
+    "feed_forward.w2": "mlp.down_proj",
+    "feed_forward.gate": "mlp.gate",
+}
+META_OUTSIDE = {"tok_embeddings": "model.embed_tokens", "norm": "model.norm", "output": "lm_head"}
+
+DEEPSEEK_INSIDE = {
+    "attn_norm": "input_layernorm",
+    "attn": "self_attn",
+    "attn.wq": "self_attn.q_proj",
+    "attn.wq_a": "self_attn.q_a_proj",
+    "attn.q_norm": "self_attn.q_a_layernorm",
+    "attn.wq_b": "self_attn.q_b_proj",
+    "attn.wkv_a": "self_attn.kv_a_proj_with_mqa",
+    "attn.kv_norm": "self_attn.kv_a_layernorm",
+    "attn.wkv_b": "self_attn.kv_b_proj",
+    "attn.wo": "self_attn.o_proj",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn": "mlp",
+    "ffn.w1": "mlp.gate_proj",
+    "ffn.w3": "mlp.up_proj",
+    "ffn.w2": "mlp.down_proj",
+    "ffn.gate": "mlp.gate",
+    "ffn.shared_experts": "mlp.shared_experts",
+    "ffn.shared_experts.w1": "mlp.shared_experts.gate_proj",
+    "ffn.shared_experts.w3": "mlp.shared_experts.up_proj",
+    "ffn.shared_experts.w2": "mlp.shared_experts.down_proj",
+}
+DEEPSEEK_OUTSIDE = {"embed": "model.embed_tokens", "norm": "model.norm", "head": "lm_head"}
+
+GGUF_INSIDE = {
+    "attn_norm": "input_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_qkv": "self_attn.qkv_proj",
+    "attn_output": "self_attn.o_proj",
+    "attn_q_norm": "self_attn.q_norm",
+    "attn_k_norm": "self_attn.k_norm",
+    "attn_q_a": "self_attn.q_a_proj",
+    "attn_q_a_norm": "self_attn.q_a_layernorm",
+    "attn_q_b": "self_attn.q_b_proj",
+    "attn_kv_a_mqa": "self_attn.kv_a_proj_with_mqa",
+    "attn_kv_a_norm": "self_attn.kv_a_layernorm",
+    "attn_kv_b": "self_attn.kv_b_proj",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+    "ffn_gate_inp": "mlp.gate",
+    "ffn_gate_shexp": "mlp.shared_experts.gate_proj",
+    "ffn_up_shexp": "mlp.shared_experts.up_proj",
+    "ffn_down_shexp": "mlp.shared_experts.down_proj",
+}
+GGUF_OUTSIDE = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
+
+GGML_INSIDE = {
+    "attn_norm": ".input_layernorm",
+    "Qcur": ".self_attn.q_proj",
+    "Kcur": ".self_attn.k_proj",
+    "Vcur": ".self_attn.v_proj",
+    "Qcur_normed": ".self_attn.q_norm",
+    "Kcur_normed": ".self_attn.k_norm",
+    "kq": ".self_attn:scores",
+    "kq_soft_max": ".self_attn:probs",
+    "kq_soft_max_ext": ".self_attn:probs",
+    "kqv_merged_cont": ".self_attn:heads",
+    "kqv_out": ".self_attn",
+    "attn_out": ".self_attn",
+    "kv_cmpr_pe": ".self_attn.kv_a_proj_with_mqa",
+    "kv_cmpr": ".self_attn.kv_a_layernorm",
+    "ffn_inp": ":attn_residual",
+    "ffn_norm": ".post_attention_layernorm",
+    "ffn_gate": ".mlp.gate_proj",
+    "ffn_silu": ".mlp.act_fn",
+    "ffn_up": ".mlp.up_proj",
+    "ffn_down": ".mlp.down_proj",
+    "ffn_out": ".mlp",
+    "ffn_moe_logits": ".mlp:router_logits",
+    "ffn_moe_probs": ".mlp:router_scores",
+    "ffn_moe_probs_biased": ".mlp:selection_scores",
+    "ffn_moe_topk": ".mlp:experts",
+    "ffn_moe_weights": ".mlp:routing_weights",
+    "ffn_moe_weights_norm": ".mlp:routing_weights",
+    "ffn_moe_weights_scaled": ".mlp:routing_weights",
+    "ffn_moe_out": ".mlp.experts",
+    "ffn_shexp": ".mlp.shared_experts",
+    "l_out": "",
+}
+GGML_OUTSIDE = {"inp_embd": "model.embed_tokens", "result_norm": "model.norm", "result_output": "lm_head"}
+GGML_AFTER_ROPE = {"Qcur": ".self_attn:q", "Kcur": ".self_attn:k", "Vcur": ".self_attn:v"}
+"""The graph gives one name to a projection and to the heads that are made of it: split ones are the later."""
+
+OLD_INSIDE = {"block_sparse_moe": "mlp", "block_sparse_moe.gate": "mlp.gate"}
+"""transformers' own before its version 5."""
+EXPERT_BLOCKS = {"feed_forward": "mlp", "ffn": "mlp", "block_sparse_moe": "mlp", "mlp": "mlp"}
+EXPERT_PARTS = {"w1": "gate_proj", "w3": "up_proj", "w2": "down_proj"}
+
+ORDER = (
+    *(":input", ".input_layernorm", ".self_attn.q_proj", ".self_attn.q_a_proj", ".self_attn.q_a_layernorm"),
+    *(".self_attn.q_b_proj", ".self_attn.q_norm", ".self_attn.k_proj", ".self_attn.k_norm", ".self_attn.v_proj"),
+    *(".self_attn.qkv_proj", ".self_attn.kv_a_proj_with_mqa", ".self_attn.kv_a_layernorm", ".self_attn.kv_b_proj"),
+    *(".self_attn:q", ".self_attn:k", ".self_attn:v", ".self_attn:scores", ".self_attn:masked", ".self_attn:probs"),
+    *(".self_attn:heads", ".self_attn.o_proj", ".self_attn", ":attn_residual", ".post_attention_layernorm"),
+    *(".mlp.gate", ".mlp:router_logits", ".mlp:router_scores", ".mlp:selection_scores", ".mlp:experts"),
+    *(".mlp:routing_weights", ".mlp.experts", ".mlp.gate_proj", ".mlp.act_fn", ".mlp.up_proj", ".mlp.down_proj"),
+    *(".mlp.shared_experts.gate_proj", ".mlp.shared_experts.up_proj", ".mlp.shared_experts.down_proj"),
+    *(".mlp.shared_experts", ".mlp", ""),
+)
+"""The places of a layer in the order of execution: what a file that doesn't keep it is put into."""

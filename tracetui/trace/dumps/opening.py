@@ -1,0 +1,35 @@
+"""Opens whatever holds recorded tensors: a trace, or a plain npz or safetensors file of somebody's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tracetui.errors import InputError
+from tracetui.paths import open_regular, refuse_disguised
+from tracetui.trace.dumps.npz import has_header, read_npz_dump
+from tracetui.trace.dumps.safetensors import read_safetensors_dump
+from tracetui.trace.npz import read_trace
+from tracetui.trace.trace import Trace
+
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+_NPY = b"\x93NUMPY"
+
+
+def open_recorded(path: Path) -> Trace:
+    """The trace in a file, or the named tensors of a plain one as a trace; values are mapped.
+
+    Raises InputError naming the file, and the member or field that is wrong.
+    """
+    with open_regular(path) as file:
+        head = file.read(64)
+    refuse_disguised(path, head)
+    if head.startswith(_NPY):
+        raise InputError(f"{path}: is a single npy array; numpy.savez writes named ones")
+    if not head.startswith(_ZIP):
+        return read_safetensors_dump(path) if _may_be_safetensors(head) else read_trace(path)
+    return read_trace(path) if has_header(path) else read_npz_dump(path)
+
+
+def _may_be_safetensors(head: bytes) -> bool:
+    """Eight bytes of length, then a JSON object."""
+    return head[8:9] == b"{"

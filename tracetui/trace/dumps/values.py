@@ -1,0 +1,73 @@
+"""Values of a file without statistics: those are computed from blocks of the mapped tensor when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracetui.trace.npz.mapped import MappedFile
+from tracetui.trace.npz.members import StoredArray
+from tracetui.trace.npz.writer import blocks
+from tracetui.trace.record import Record
+from tracetui.trace.statistics import Statistics, merged, of_array
+from tracetui.trace.trace import RunInfo, Trace
+from tracetui.trace.value import Array, Index
+
+Decode = Callable[[Array], Array]
+
+
+class DumpValue:
+    """A tensor of a mapped file; `decode` makes numbers of what numpy has no dtype for."""
+
+    def __init__(self, file: MappedFile, place: StoredArray, dtype: str, decode: Decode | None = None) -> None:
+        self._file = file
+        self._place = place
+        self._dtype = dtype
+        self._decode = decode
+        self._statistics: Statistics | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._place.shape
+
+    @property
+    def dtype(self) -> str:
+        return self._dtype
+
+    def read(self, index: Index = ()) -> Array:
+        stored = self._file.array(self._place)
+        if stored.dtype == np.bool_:
+            return np.asarray(stored.view(np.uint8)[index] != 0)
+        return np.array(stored[index]) if self._decode is None else self._decode(stored[index])
+
+    def statistics(self) -> Statistics:
+        if self._statistics is None:
+            self._statistics = merged(of_array(self.read(index)) for index in blocks(self.shape, 8))
+        return self._statistics
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Named:
+    """A tensor under the name that somebody gave it."""
+
+    name: str
+    value: DumpValue
+
+
+def dump_trace(tensors: Iterable[Named]) -> Trace:
+    """Named tensors in the file's order as a trace: each name is taken for a site."""
+    found = list(tensors)
+    records = tuple(
+        Record(
+            index=index,
+            site=tensor.name,
+            shape=tensor.value.shape,
+            dtype=tensor.value.dtype,
+            depth=tensor.name.count("."),
+            parent=tensor.name.rpartition(".")[0],
+        )
+        for index, tensor in enumerate(found)
+    )
+    return Trace(RunInfo(), (), records, tuple(tensor.value for tensor in found), {}, dump=True)
