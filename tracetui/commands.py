@@ -25,7 +25,7 @@ from tracetui.recipe import (
     read_batch,
     shipped_recipes,
 )
-from tracetui.recipe.hub import HUB, cached_layers
+from tracetui.recipe.hub import HUB, with_cached_weights
 
 if TYPE_CHECKING:
     from tracetui.ui.offer import Offer
@@ -164,7 +164,7 @@ def _recipe(said: Namespace) -> Recipe:
         from tracetui.hub.fetch import with_weights
 
         return with_weights(recipe, said.offline)
-    return cached_layers(recipe) if said.weights is None else recipe
+    return with_cached_weights(recipe) if said.weights is None else recipe
 
 
 def _load(said: Namespace) -> Recipe:

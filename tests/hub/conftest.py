@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +11,31 @@ import pytest
 from huggingface_hub import close_session, constants
 from huggingface_hub.utils import _http
 
-from tests.cli.conftest import tracetui
+from tests.cli.conftest import tracetui as in_this_process
+from tests.cli.running import Here, Said
 from tests.hub.server import Hub, serving
 from tests.models.hf_files import model_of
 from tests.models.tokenizers.samples import byte_level_json
 
-__all__ = ["tracetui"]
+__all__ = ["in_this_process"]
 LAYERS = 8
+
+
+class Shell(Here):
+    """Commands as at a shell: what one does to its environment is gone for the next."""
+
+    def __call__(self, *arguments: str) -> Said:
+        before = dict(os.environ)
+        try:
+            return super().__call__(*arguments)
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+@pytest.fixture
+def tracetui(in_this_process: Here, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="session")

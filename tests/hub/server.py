@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -88,7 +89,7 @@ class Hub:
             return missing
         body = path.read_bytes()
         if path.suffix != ".safetensors":
-            return Answer(200, {**commit, "ETag": f'"{resolve[2]}-1"'}, body)
+            return Answer(200, {**commit, "ETag": f'"{sha256(body).hexdigest()}"'}, body)
         linked = {"X-Linked-Size": str(len(body)), "X-Linked-Etag": f'"{resolve[2]}-lfs"'}
         return Answer(302, {**commit, **linked, "Location": f"{self.files_address}/{resolve[2]}?{SIGNATURE}"})
 
@@ -148,7 +149,7 @@ def _server(hub: Hub, host: str) -> Iterator[str]:
                 self.wfile.write(body)
             self.close_connection = answer.cut is not None
 
-        do_HEAD = do_GET  # noqa: N815
+        do_HEAD = do_CONNECT = do_GET  # noqa: N815
 
         def log_message(self, format: str, *values: object) -> None:  # noqa: A002
             """Tests say what was asked."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
 
 from tests.cli.running import Here
+from tests.cli.terminal import Terminal
 from tests.hub.server import COMMIT, REPO, Answer, Asked, Hub, refusal
 from tracetui.hub import whole_files
 from tracetui.trace.npz import read_trace
@@ -175,3 +178,35 @@ def test_nobody_there_is_told_with_the_address(hub: Hub, tracetui: Here, monkeyp
     said = tracetui("trace", REPO, "--weights", "hub")
     assert said.status == 1
     assert said.complaint.startswith("http://127.0.0.1:9: can't be reached")
+
+
+def test_an_interrupt_leaves_no_part_of_a_file(hub: Hub, tracetui: Here) -> None:
+    def interrupt(asked: Asked, answer: Answer) -> None:
+        if asked.host == "files" and asked.method == "GET":
+            answer.cut = 1000
+            os.kill(os.getpid(), signal.SIGINT)
+
+    hub.faults.append(interrupt)
+    assert tracetui("trace", REPO, "--weights", "hub").status == 130
+    assert not list(Path(constants.HF_HUB_CACHE).rglob("*.safetensors"))
+    assert not list(Path(constants.HF_HUB_CACHE).rglob("*.incomplete"))
+    hub.faults.clear()
+    assert tracetui("trace", REPO, "--weights", "hub", "--tokens", IDS).status == 0
+
+
+@pytest.mark.parametrize("answer", ["y", "n"])
+def test_a_missing_model_is_offered_once_on_a_terminal(
+    hub: Hub, tmp_path: Path, answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whoever asks any other host asks this one as a proxy.
+    proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), hub.address) | {"NO_PROXY": "127.0.0.1"}
+    env = {"HF_ENDPOINT": hub.address, "HF_HUB_CACHE": str(tmp_path / "hub-cache"), **proxies}
+    with Terminal("config", REPO, columns=140, rows=60, cwd=tmp_path, env=env) as terminal:
+        terminal.until(f"Fetch config.json and tokenizer, a few MB, from {hub.address}? [y/N]")
+        assert hub.asked == []
+        terminal.send(f"{answer}\n")
+        assert terminal.ended() == (0 if answer == "y" else 2)
+        assert ("num_hidden_layers" if answer == "y" else "hf download") in terminal.text
+    assert snapshot().is_dir() == (answer == "y")
+    assert all(asked.path.startswith(("/api/models/", f"/{REPO}/")) for asked in hub.asked)
+    assert not any("safetensors" in asked.path for asked in hub.asked)

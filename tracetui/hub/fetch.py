@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from tracetui.errors import InputError
 from tracetui.hub.online import endpoint, online
-from tracetui.hub.whole_files import Listing, fetch_config, fetch_files, list_files
+from tracetui.hub.whole_files import Listing, check_size, fetch_config, fetch_files, list_files
 from tracetui.recipe import Recipe
 from tracetui.recipe.folder import SAFETENSORS
-from tracetui.recipe.hub import HUB, HubId, cached_layers, cached_snapshot, lacks_tokenizer, missing_shards
+from tracetui.recipe.hub import HUB, HubId, cached_snapshot, complete_weights, lacks_tokenizer, missing_shards
+from tracetui.recipe.shard_index import MAX_INDEX_BYTES, read_weight_map
+from tracetui.text import visible
 
 _FORBIDDEN = "HF_HUB_OFFLINE is set, and so nothing is fetched; unset it for this command"
 
@@ -41,31 +44,43 @@ def with_weights(recipe: Recipe, offline: bool) -> Recipe:
     """
     if not recipe.hub:
         raise InputError(f"--weights {HUB}: {recipe.name} is no model on the hub; ./{HUB} would be a folder of yours")
-    found = cached_layers(recipe)
-    if found.weights is not None and missing_shards(found.weights, recipe.layers) == []:
-        return found
+    if (folder := complete_weights(recipe)) is not None:
+        return replace(recipe, weights=folder)
     hub_id = HubId(recipe.hub, recipe.commit)
     if offline:
         raise InputError(f"{recipe.name}: its weights aren't all here, and {_FORBIDDEN}")
     with online(hub_id):
         listing = list_files(hub_id)
-        return replace(recipe, weights=_fetch_all(listing, recipe))
+        return replace(recipe, weights=_fetch_weights(listing, recipe))
 
 
-def _fetch_all(listing: Listing, recipe: Recipe) -> Path:
+def _fetch_weights(listing: Listing, recipe: Recipe) -> Path:
     single, index = SAFETENSORS
+    whole = len(recipe.layers) == recipe.layer_count
     if single in listing.sizes:
-        return fetch_files(listing, [single])
+        return fetch_files(listing, [single]) if whole else _fetch_layers(listing, recipe, None)
     if index not in listing.sizes:
         raise InputError(
             f"{listing.hub_id.repo}: --weights {HUB}: has no {single} on the hub, and nothing else is fetched; "
             f"--weights random runs the model without"
         )
+    check_size(listing, index, MAX_INDEX_BYTES)
     folder = fetch_files(listing, [index])
     shards = missing_shards(folder, recipe.layers) or []
-    if absent := [name for name in shards if name not in listing.sizes]:
-        raise InputError(f"{listing.hub_id.repo}: {index}: names {absent[0]}, which the hub doesn't have")
-    return fetch_files(listing, shards) if shards else folder
+    for name in shards:
+        if name not in listing.sizes or not name.endswith(".safetensors"):
+            shown = visible(name, 80)
+            raise InputError(
+                f"{listing.hub_id.repo}: {index}: names {shown}, which is no safetensors file of the hub's"
+            )
+    return fetch_files(listing, shards) if whole else _fetch_layers(listing, recipe, read_weight_map(folder / index))
+
+
+def _fetch_layers(listing: Listing, recipe: Recipe, weight_map: Mapping[str, str] | None) -> Path:
+    # Imports torch, which knows the dtypes' sizes.
+    from tracetui.hub.layers import fetch_layers
+
+    return fetch_layers(listing, recipe.layers, weight_map)
 
 
 def _says_yes(hub_id: HubId) -> bool:

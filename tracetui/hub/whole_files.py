@@ -54,10 +54,10 @@ def fetch_config(hub_id: HubId) -> Path:
     listing = list_files(hub_id)
     if CONFIG not in listing.sizes:
         raise InputError(f"{hub_id}: has no {CONFIG} on the hub, and so transformers can't build it")
-    _check_size(listing, CONFIG, MAX_CONFIG_BYTES)
+    check_size(listing, CONFIG, MAX_CONFIG_BYTES)
     wanted = [CONFIG, *(name for name in TOKENIZER_FILES if name in listing.sizes)]
     for name in wanted[1:]:
-        _check_size(listing, name, _MAX_TOKENIZER_BYTES)
+        check_size(listing, name, _MAX_TOKENIZER_BYTES)
     folder = fetch_files(listing, wanted)
     if TOKENIZER not in listing.sizes:
         _note_absence(listing, TOKENIZER)
@@ -104,7 +104,8 @@ def check_disk(folder: Path, wanted: int) -> None:
         )
 
 
-def _check_size(listing: Listing, name: str, limit: int) -> None:
+def check_size(listing: Listing, name: str, limit: int) -> None:
+    """Raise InputError for a file that is larger than such a file may be."""
     if (found := listing.sizes[name]) > limit:
         raise InputError(f"{listing.hub_id}: {name}: may have at most {limit:,} bytes, got {found:,}")
 

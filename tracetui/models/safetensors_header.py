@@ -6,6 +6,7 @@ bytes without gaps. https://huggingface.co/docs/safetensors
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +25,9 @@ from tracetui.text import visible
 MAX_HEADER_BYTES = 100_000_000
 _MAX_RANK = 16
 _MAX_SIZE = 2**53
-_LENGTH_BYTES = 8
+LENGTH_BYTES = 8
+"""Before the header, with its length."""
+_ALIGNMENT = 8
 _METADATA = "__metadata__"
 _DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -33,6 +36,7 @@ _DTYPES = {
     "U64": torch.uint64, "U32": torch.uint32, "U16": torch.uint16, "U8": torch.uint8,
     "BOOL": torch.bool, "C64": torch.complex64,
 }  # fmt: skip
+_LABELS = {dtype: label for label, dtype in _DTYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +60,46 @@ def read_header(path: Path) -> dict[str, Stored]:
     """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
-        head = file.read(_LENGTH_BYTES)
+        head = file.read(LENGTH_BYTES)
         refuse_disguised(path, head + file.read(64))
         length = int.from_bytes(head, "little")
-        _check_length(path, size, length)
-        file.seek(_LENGTH_BYTES)
-        header = parse_json_object(file.read(length), path, MAX_TENSORS + 2)
+        check_length(path, size, length)
+        file.seek(LENGTH_BYTES)
+        return parse_header(path, file.read(length), size)
+
+
+def parse_header(path: Path, content: bytes, size: int) -> dict[str, Stored]:
+    """The tensors that a header's JSON text names, checked against the size in bytes of the file that it stands in.
+
+    Raises InputError as read_header does.
+    """
+    header = parse_json_object(content, path, MAX_TENSORS + 2)
     _check_metadata(path, header.pop(_METADATA, {}))
-    first = _LENGTH_BYTES + length
+    first = LENGTH_BYTES + len(content)
     tensors = {name: _tensor(path, name, said, first) for name, said in header.items()}
     return _in_order(path, tensors, first, size)
 
 
-def _check_length(path: Path, size: int, length: int) -> None:
-    if size < _LENGTH_BYTES + 2:
+def make_header(tensors: Mapping[str, Stored]) -> bytes:
+    """The first bytes of a file that holds these tensors one after another, in this order."""
+    said, at = {}, 0
+    for name, tensor in tensors.items():
+        stop = at + tensor.stop - tensor.start
+        said[name] = {"dtype": _LABELS[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [at, stop]}
+        at = stop
+    text = json.dumps(said, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % _ALIGNMENT)
+    return len(text).to_bytes(LENGTH_BYTES, "little") + text
+
+
+def check_length(path: Path, size: int, length: int) -> None:
+    """Refuse a file of `size` bytes whose header says that it has `length` itself."""
+    if size < LENGTH_BYTES + 2:
         raise InputError(f"{path}: is cut short or no safetensors file: it has {size} bytes")
     if length > MAX_HEADER_BYTES:
         problem = f"at most {MAX_HEADER_BYTES:,} bytes are read; is this a safetensors file?"
         raise bad_field(path, "header", problem, length)
-    if _LENGTH_BYTES + length > size:
+    if LENGTH_BYTES + length > size:
         raise InputError(f"{path}: header: has {length:,} bytes by its length, and the file ends after {size:,}")
 
 

@@ -137,13 +137,16 @@ def fetched_layers(hub: str, commit: str, layers: Layers) -> Path | None:
     return folder if files and all((folder / name).is_file() for name in files) else None
 
 
-def cached_layers(recipe: Recipe) -> Recipe:
-    """The recipe with whatever weights of its commit are on this machine, the most complete ones."""
-    if not recipe.hub:
-        return recipe
+def complete_weights(recipe: Recipe) -> Path | None:
+    """A folder on this machine that has all weights of a hub recipe's layers, or None."""
     if recipe.weights is not None and missing_shards(recipe.weights, recipe.layers) == []:
-        return recipe
-    folder = fetched_layers(recipe.hub, recipe.commit, recipe.layers)
+        return recipe.weights
+    return fetched_layers(recipe.hub, recipe.commit, recipe.layers)
+
+
+def with_cached_weights(recipe: Recipe) -> Recipe:
+    """A hub recipe with whatever weights are on this machine, the most complete ones."""
+    folder = complete_weights(recipe) if recipe.hub else None
     return replace(recipe, weights=folder) if folder else recipe
 
 
