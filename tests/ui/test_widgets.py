@@ -11,6 +11,7 @@ from tracetui.analysis.axes import Axis
 from tracetui.trace.record import Record, Token
 from tracetui.trace.trace import RunInfo, Trace
 from tracetui.trace.value import Array, ArrayValue, Index
+from tracetui.ui.labels import label_of
 from tracetui.ui.messages import Jump
 from tracetui.ui.planes import Plane
 from tracetui.ui.state import Phase, State
@@ -18,7 +19,7 @@ from tracetui.ui.theme_variables import default_variables
 from tracetui.ui.widgets.step_bar import bar, knob
 from tracetui.ui.widgets.summary import read, seconds
 from tracetui.ui.widgets.tensor_pane import TensorPane
-from tracetui.ui.widgets.token_strip import TokenStrip, label_of
+from tracetui.ui.widgets.token_strip import TokenStrip
 from tracetui.ui.widgets.value_grid import Subject, ValueGrid
 
 

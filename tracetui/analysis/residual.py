@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from tracetui.trace.record import Record, is_layer
 from tracetui.trace.trace import Trace
@@ -17,16 +20,28 @@ class ResidualPoint:
     index: int
     """Of the record."""
     l2: float
-    """Root of the sum of squares over all tokens."""
+    """Root of the sum of squares over all tokens, or over those of one row."""
 
 
-def residual_norms(trace: Trace) -> tuple[ResidualPoint, ...]:
-    """The recorded places of the residual stream in order: what enters the first layer, then two for each layer."""
-    points: list[ResidualPoint] = []
-    for record in trace.records:
+def residual_norms(trace: Trace, row: int = 0, known: Sequence[ResidualPoint] = ()) -> tuple[ResidualPoint, ...]:
+    """The recorded places of the residual stream in order: what enters the first layer, then two for each layer.
+
+    Of a batch the norms are those of one row's real tokens. `known` points are gone on from.
+    """
+    points = list(known)
+    for record in trace.records[points[-1].index + 1 if points else 0 :]:
         if record.pass_ == 0 and record.part == 0 and (label := _label(record, first=not points)):
-            points.append(ResidualPoint(label, record.index, trace.statistics(record).l2))
+            points.append(ResidualPoint(label, record.index, _norm(trace, record, row)))
     return tuple(points)
+
+
+def _norm(trace: Trace, record: Record, row: int) -> float:
+    """The norm of a record [B,T,D], as its statistics have it: over what is finite."""
+    rows = len(trace.tokens)
+    if rows < 2 or len(record.shape) != 3 or record.shape[0] != rows:
+        return trace.statistics(record).l2
+    values = trace.value(record).read((row, slice(0, len(trace.tokens[row])))).astype(np.float64)  # [t,D]
+    return float(np.sqrt(np.square(values[np.isfinite(values)]).sum()))
 
 
 def _label(record: Record, first: bool) -> str:

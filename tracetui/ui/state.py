@@ -87,6 +87,11 @@ class State:
         return self.trace.tokens[self.batch] if self.batch < len(self.trace.tokens) else ()
 
     @property
+    def longest(self) -> int:
+        """Positions of a prompt in the recorded tensors: shorter prompts of a batch are padded to as many."""
+        return max(map(len, self.trace.tokens), default=0)
+
+    @property
     def running(self) -> bool:
         return self.phase in RUNNING
 
@@ -188,3 +193,9 @@ def token_moved(state: State, by: int, origin: str = "") -> State:
         return state
     start = state.token if state.token >= 0 else (-1 if by > 0 else count)
     return replace(state, token=max(0, min(count - 1, start + by)), token_origin=origin)
+
+
+def row_moved(state: State, by: int) -> State:
+    """Another prompt of the batch looked at, the position kept as far as that prompt has it."""
+    moved_to = replace(state, batch=max(0, min(len(state.trace.tokens) - 1, state.batch + by)))
+    return replace(moved_to, token=min(state.token, len(moved_to.tokens) - 1), token_origin="")

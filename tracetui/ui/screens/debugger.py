@@ -40,7 +40,7 @@ from tracetui.ui.screens.help import HelpScreen
 from tracetui.ui.screens.jump import JumpScreen
 from tracetui.ui.screens.panes import PanesScreen
 from tracetui.ui.screens.theme_picker import ThemeScreen
-from tracetui.ui.state import token_moved
+from tracetui.ui.state import row_moved, token_moved
 from tracetui.ui.widgets.attention_pane import AttentionPane
 from tracetui.ui.widgets.log_pane import LogPane
 from tracetui.ui.widgets.logits_pane import LogitsPane
@@ -203,9 +203,9 @@ class DebuggerScreen(PanesScreen):
         super().action_prompt()
 
     def action_batch(self, by: int) -> None:
-        last = max(0, len(self.state.trace.tokens) - 1)
-        self._driver.state = replace(self.state, batch=max(0, min(last, self.state.batch + by)))
-        self._refresh()
+        rows = len(self.state.trace.tokens)
+        self._driver.state = row_moved(self.state, by)
+        self._refresh("" if rows > 1 else "there is one prompt; give several with -p again, --batch or --tokens")
 
     def action_token(self, by: int) -> None:
         self._set_token(by)

@@ -102,6 +102,10 @@ class PanesScreen(Screen[None]):
         width, height = event.size
         self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "-too-small")
 
+    def watch_state(self, state: State) -> None:
+        if self.is_mounted:
+            self.query_one(KeyBar).rows = len(state.trace.tokens)
+
     def watch_front(self, front: str) -> None:
         if self.is_mounted:
             self._show_front(front)

@@ -15,8 +15,8 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from tracetui.analysis.attention import KINDS, AttentionView, Kind, attention_at, softmax
-from tracetui.text import number, token_text, visible
-from tracetui.trace.record import Token
+from tracetui.text import number, visible
+from tracetui.ui.labels import position_labels, row_name
 from tracetui.ui.messages import TokenChosen
 from tracetui.ui.reader import look
 from tracetui.ui.state import State
@@ -87,7 +87,8 @@ class AttentionPane(Vertical):
         if self._shown is None:
             return ""
         shown, (row, column) = self._shown, self.query_one(Heatmap).cursor
-        place = f"{shown.view.site} {NAMES[shown.kind]} head {shown.head} query {row} key {column}"
+        of = f" {name}" if (name := row_name(shown.batch, shown.view.batch)) else ""
+        place = f"{shown.view.site} {NAMES[shown.kind]}{of} head {shown.head} query {row} key {column}"
         return f"{place}: {number(shown.picture.value(row, column))}"
 
     def next_kind(self) -> None:
@@ -98,12 +99,13 @@ class AttentionPane(Vertical):
         """A crosshair moved onto a query takes the token cursor along."""
         message.stop()
         heatmap, row = message.heatmap, message.row
-        if row == heatmap.cursor[0] != self.state.token and heatmap.data.rows.length == len(self.state.tokens):
+        real = row < len(self.state.tokens) and heatmap.data.rows.length == self.state.longest
+        if real and row == heatmap.cursor[0] != self.state.token:
             self.post_message(TokenChosen(row, ORIGIN))
 
     def _show_row(self, row: int) -> None:
         heatmap = self.query_one(Heatmap)
-        if heatmap.data.rows.length == len(self.state.tokens):
+        if heatmap.data.rows.length == self.state.longest:
             heatmap.place(row, heatmap.cursor[1])
 
     @on(Read)
@@ -142,14 +144,15 @@ def _read(state: State, kind: Kind) -> AttentionPane.Read:
     head, batch = min(state.head, view.heads - 1), min(state.batch, view.batch - 1)
     masked = view.matrix("masked", head, batch)  # [T,S]
     matrix = {"masked": masked, "probs": softmax(masked)}.get(kind)
+    heads = f"head {head} of 0–{view.heads - 1}"
     picture = heatmap_data(
         view.matrix("scores", head, batch) if matrix is None else matrix,
-        Axis.of("query", masked.shape[0], _labels(state.tokens, masked.shape[0])),
-        Axis.of("key", masked.shape[1], _labels(state.tokens, masked.shape[1])),
+        Axis.of("query", masked.shape[0], _labels(state, masked.shape[0])),
+        Axis.of("key", masked.shape[1], _labels(state, masked.shape[1])),
         masked=None if kind == "scores" else np.isneginf(masked),
         diverging=kind != "probs",
         kinds=(Scale.LINEAR, Scale.LOG),
-        title=f"{visible(view.site)} · head {head} of 0–{view.heads - 1}",
+        title=" · ".join(part for part in (visible(view.site), row_name(batch, view.batch), heads) if part),
     )
     return AttentionPane.Read(Attention(view, kind, head, batch, picture), state, kind)
 
@@ -174,8 +177,8 @@ def _whole(state: State, view: AttentionView) -> bool:
     return not state.under_way or any(state.trace.records[index].role not in _INPUTS for index in later)
 
 
-def _labels(tokens: tuple[Token, ...], length: int) -> list[str]:
-    return [token_text(token.bytes) or str(token.id) for token in tokens] if len(tokens) == length else []
+def _labels(state: State, length: int) -> tuple[str, ...]:
+    return position_labels(state.tokens, length) if length == state.longest else ()
 
 
 def _facts(attention: Attention) -> Content:

@@ -17,6 +17,8 @@ class KeyBar(ActionLine):
     """`n over  s into  u out`, cut where the line ends; another set while a line is typed."""
 
     typing: reactive[bool] = reactive(False)
+    rows: reactive[int] = reactive(1)
+    """Prompts in the batch; where there is one, the keys that change it are left out."""
 
     def __init__(self, keymap: Mapping[str, str]) -> None:
         super().__init__()
@@ -25,7 +27,7 @@ class KeyBar(ActionLine):
     def parts(self) -> list[Part]:
         if self.typing:
             return [(_part(key, label), "") for key, label in _WHILE_TYPING]
-        return [self._command(command) for command in footer_commands()]
+        return [self._command(command) for command in footer_commands() if command.id != "next_row" or self.rows > 1]
 
     def _command(self, command: Command) -> Part:
         action = command.action if command.action.startswith("app.") else f"screen.{command.action}"

@@ -15,6 +15,7 @@ from textual.reactive import reactive
 from tracetui.analysis.prediction import Prediction, next_tokens
 from tracetui.text import number, token_text, visible
 from tracetui.trace.trace import Trace
+from tracetui.ui.labels import label_of, row_name
 from tracetui.ui.reader import look
 from tracetui.ui.state import State
 from tracetui.ui.widgets.canvas import Canvas
@@ -105,7 +106,8 @@ class LogitsPane(Canvas, can_focus=True):
     def _position(self) -> str:
         """After which token the predictions come."""
         tokens = self.state.tokens
-        return f" after token {len(tokens) - 1} “{token_text(tokens[-1].bytes)}”" if tokens else ""
+        row = row_name(self.state.batch, len(self.state.trace.tokens))
+        return f" {row and f'{row}, '}after token {len(tokens) - 1} “{label_of(tokens[-1])}”" if tokens else ""
 
 
 def _has_logits(state: State) -> bool:

@@ -27,14 +27,16 @@ _LABEL = 16
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Norms:
-    """The points of the trace's first `frontier` records."""
+    """The points of one prompt in the trace's first `frontier` records."""
 
     trace: Trace
     frontier: int
+    row: int
+    """Which prompt of a batch."""
     points: tuple[ResidualPoint, ...]
 
 
-NO_NORMS = Norms(State().trace, 0, ())
+NO_NORMS = Norms(State().trace, 0, 0, ())
 
 
 class ResidualLine(Canvas):
@@ -52,15 +54,17 @@ class ResidualLine(Canvas):
         self._norms = NO_NORMS
 
     def watch_state(self, old: State, state: State) -> None:
-        if state.trace is not old.trace:
+        fresh = state.trace is not old.trace or state.batch != old.batch
+        if fresh:
             self._norms = NO_NORMS
-        if state.frontier and (state.trace is not old.trace or state.frontier != old.frontier):
-            look(self, "residual", partial(_read, state.trace, state.frontier))
+        if state.frontier and (fresh or state.frontier != old.frontier):
+            known = self._norms.points if self._norms.frontier <= state.frontier else ()
+            look(self, "residual", partial(_read, state.trace, state.frontier, state.batch, known))
         self.repaint()
 
     @on(Read)
     def _show(self, message: Read) -> None:
-        if message.norms.trace is self.state.trace:
+        if message.norms.trace is self.state.trace and message.norms.row == self.state.batch:
             self._norms = message.norms
             self.repaint()
 
@@ -73,7 +77,7 @@ class ResidualLine(Canvas):
     def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
         points = self._norms.points
         current = here(points, self.state.cursor)
-        heading = _heading(points, current)
+        heading = _heading(points, current, self.state)
         if not points:
             return [line([(f" {heading[0]}", inks.quiet)], width)]
         chart = line_chart(
@@ -89,9 +93,9 @@ class ResidualLine(Canvas):
         ]
 
 
-def _read(trace: Trace, frontier: int) -> ResidualLine.Read:
-    known = replace(trace, records=trace.records[:frontier], values=trace.values[:frontier])
-    return ResidualLine.Read(Norms(trace, frontier, residual_norms(known)))
+def _read(trace: Trace, frontier: int, row: int, known: tuple[ResidualPoint, ...]) -> ResidualLine.Read:
+    so_far = replace(trace, records=trace.records[:frontier], values=trace.values[:frontier])
+    return ResidualLine.Read(Norms(trace, frontier, row, residual_norms(so_far, row, known)))
 
 
 def here(points: Sequence[ResidualPoint], cursor: int) -> int | None:
@@ -99,7 +103,8 @@ def here(points: Sequence[ResidualPoint], cursor: int) -> int | None:
     return max((place for place, point in enumerate(points) if point.index <= cursor), default=None)
 
 
-def _heading(points: Sequence[ResidualPoint], current: int | None) -> tuple[str, str, str]:
+def _heading(points: Sequence[ResidualPoint], current: int | None, state: State) -> tuple[str, str, str]:
+    name = f"norm of row {state.batch}" if len(state.trace.tokens) > 1 else "residual norm"
     if current is None:
-        return ("residual norm", "", "")
-    return ("residual norm", number(points[current].l2), f"at {points[current].label}")
+        return (name, "", "")
+    return (name, number(points[current].l2), f"at {points[current].label}")

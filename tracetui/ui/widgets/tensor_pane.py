@@ -12,8 +12,9 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from tracetui.text import number, token_text
+from tracetui.text import number
 from tracetui.trace.record import Token
+from tracetui.ui.labels import position_labels
 from tracetui.ui.offer import Offer
 from tracetui.ui.planes import Plane, plane_of
 from tracetui.ui.reader import look
@@ -83,7 +84,7 @@ class TensorPane(Vertical):
         plane = plane_of(state.record, state.trace.run.config, state.head, state.batch)
         self.query_one("#plane", Static).update(_heading(plane), layout=False)
         if state.tokens is not self._labelled:
-            self._labelled, self._labels = state.tokens, tuple(_label(token) for token in state.tokens)
+            self._labelled, self._labels = state.tokens, position_labels(state.tokens, state.longest)
         labels = self._labels
         named = {axis.name: labels if len(labels) == axis.length else () for axis in (plane.rows, plane.columns)}
         subject = Subject(
@@ -98,10 +99,6 @@ class TensorPane(Vertical):
 
 def _read(state: State) -> TensorPane.Read:
     return TensorPane.Read(read(state.trace, state.record))
-
-
-def _label(token: Token) -> str:
-    return token_text(token.bytes) or str(token.id)
 
 
 def _heading(plane: Plane) -> Content:

@@ -11,12 +11,10 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from tracetui.text import token_text
 from tracetui.trace.record import Token
+from tracetui.ui.labels import PADDING, label_of, row_name
 from tracetui.ui.messages import TokenChosen
 from tracetui.ui.state import State
-
-_WIDEST = 40
 
 
 class TokenStrip(Widget):
@@ -35,6 +33,8 @@ class TokenStrip(Widget):
         if state.tokens is not self._tokens:
             self._tokens = state.tokens
             self._labels = [label_of(token) for token in state.tokens]
+            if padding := state.longest - len(state.tokens):
+                self._labels.append(f" {padding} × {PADDING} padding ")
             self._ends = list(accumulate(cell_len(label) for label in self._labels))
             self._left = 0
 
@@ -50,21 +50,21 @@ class TokenStrip(Widget):
     def on_click(self, event: events.Click) -> None:
         place = event.x - len(self._heading()) + self._left
         hit = next((index for index, end in enumerate(self._ends) if place < end), None)
-        if hit is not None and place >= 0:
+        if hit is not None and place >= 0 and hit < len(self._tokens):
             self.post_message(TokenChosen(hit))
 
     def _heading(self) -> str:
         if not self._tokens:
             return " no tokens yet"
-        row = f"#{self.state.batch} " if len(self.state.trace.tokens) > 1 else ""
-        return f" {row}{len(self._tokens)} tokens "
+        row = row_name(self.state.batch, len(self.state.trace.tokens))
+        return f" {row and f'{row} · '}{len(self._tokens)} tokens "
 
     def _start(self, index: int) -> int:
         return self._ends[index - 1] if index else 0
 
     def _scroll(self, room: int) -> None:
         """Bring the token cursor into view, with a few cells of what lies around it."""
-        if 0 <= self.state.token < len(self._ends):
+        if 0 <= self.state.token < len(self._tokens):
             start, end = self._start(self.state.token), self._ends[self.state.token]
             if start < self._left:
                 self._left = max(0, start - room // 4)
@@ -78,14 +78,10 @@ class TokenStrip(Widget):
         return range(bisect_right(self._ends, self._left), min(len(self._ends), last + 1))
 
     def _token(self, index: int) -> tuple[str, str]:
+        if index >= len(self._tokens):
+            return self._labels[index], "italic $quiet"
         if index == self.state.token:
             return self._labels[index], "bold $cursor-text on $cursor"
         ground = "$boost" if index % 2 else "$panel"
         colour = "$quiet" if self._tokens[index].special else "$foreground"
         return self._labels[index], f"{colour} on {ground}"
-
-
-def label_of(token: Token) -> str:
-    """A token's text for one line, never empty: without bytes its id."""
-    text = token_text(token.bytes) or f"{token.id}"
-    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
