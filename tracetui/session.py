@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from tracetui.recipe.fields.field import ConfigReport
 from tracetui.recipe.prompts import Prompts
 from tracetui.trace.record import Record, Token
 from tracetui.trace.stepping import Target
@@ -141,7 +142,15 @@ class Failed:
     log: str = ""
 
 
-Event = Preparing | Prepared | Started | Progress | Advanced | Stopped | Finished | Failed
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """The configuration's report, as it was asked for; None if there can't be one, and why."""
+
+    report: ConfigReport | None
+    error: str = ""
+
+
+Event = Preparing | Prepared | Started | Progress | Advanced | Stopped | Finished | Failed | Explained
 Listener = Callable[[Event], None]
 
 
@@ -162,6 +171,10 @@ class Session(Protocol):
 
     def cancel(self) -> None:
         """Leave the run at its next record, or between two blocks of weights being made."""
+        ...
+
+    def explain(self) -> None:
+        """Have the configuration explained; an Explained event answers as soon as the model isn't at work."""
         ...
 
     def close(self, timeout: float) -> bool:

@@ -15,7 +15,7 @@ import pytest
 from tests.tracer.recipes import recipe
 from tracetui.analysis.prediction import next_tokens
 from tracetui.recipe import Recipe, texts
-from tracetui.session import Event, Failed, Finished, Prepared, Started, Stopped, until_end, until_first
+from tracetui.session import Event, Explained, Failed, Finished, Prepared, Started, Stopped, until_end, until_first
 from tracetui.trace.stepping import Step, ahead, target
 from tracetui.trace.trace import Trace
 from tracetui.tracer.engine import Engine
@@ -221,3 +221,42 @@ def test_closing_ends_the_thread_from_every_state() -> None:
             driver.begin()
         assert driver.session.close(30)
         assert not driver.session._thread.is_alive()
+
+
+def test_the_configuration_is_explained_before_while_and_after_a_model_waits_and_the_run_stays_the_same() -> None:
+    reference = trace_recipe(recipe(), PROMPT)
+    with driven() as driver:
+        driver.session.explain()
+        first = driver.wait(Explained).report
+        driver.begin()
+        driver.session.advance(lambda record: record.index == 9)
+        driver.wait(Stopped)
+        driver.session.explain()
+        second = driver.wait(Explained).report
+        driver.session.advance(until_end)
+        finished = driver.wait(Finished).trace
+        driver.session.explain()
+        assert first == second == driver.wait(Explained).report
+        assert first is not None
+        assert {field.name for field in first.fields} >= set(recipe().config)
+        assert driver.session.close(20)
+        assert not [event for event in iter_events(driver.events) if isinstance(event, Explained)]
+    for record in reference.records:
+        np.testing.assert_array_equal(finished[record.key], reference[record.key], err_msg=record.key)
+
+
+def iter_events(events: Queue[Event]) -> Iterator[Event]:
+    while not events.empty():
+        yield events.get()
+
+
+def test_a_configuration_that_cannot_be_explained_says_why() -> None:
+    broken = recipe(config={"hidden_act": "wheee"})
+    events: Queue[Event] = Queue()
+    session = LiveSession(broken, events.put)
+    session.explain()
+    while not isinstance(event := events.get(timeout=30), Explained):
+        pass
+    assert event.report is None
+    assert "wheee" in event.error
+    assert session.close(20)

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 from tests.ui import tiny_llama
 from tracetui.recipe import Prompts, texts
+from tracetui.recipe.fields.field import ConfigField, ConfigReport, DecidedShape, Decides, Origin
 from tracetui.session import (
     Advanced,
     Event,
+    Explained,
     Failed,
     Finished,
     Listener,
@@ -36,6 +38,25 @@ OFFER = Offer(
     notes=tiny_llama.NOTES,
 )
 PLAN = MemoryPlan(weights=2**31, kept=2**30, activations=2**20, working=2**24, base=2**28, available=2**34)
+
+
+REPORT = ConfigReport(
+    "llama3-2layer",
+    "llama",
+    "LlamaConfig",
+    (),
+    (
+        ConfigField("hidden_size", 32, Origin.GIVEN, "Width of the residual stream.", decides=Decides(
+            (DecidedShape("self_attn.q_proj.weight", (32, 32), (1,)), DecidedShape("lm_head.weight", (97, 32), (1,)))
+        )),
+        ConfigField("num_attention_heads", 4, Origin.GIVEN, "How many queries.", decides=Decides(
+            (DecidedShape("self_attn.q_proj.weight", (32, 32), (0,)),)
+        )),
+        ConfigField("flavour", "[red]sweet[/]", Origin.UNDECLARED),
+        *(ConfigField(f"field_{i}", i, Origin.DEFAULT, "One of many.") for i in range(30)),
+    ),
+    ("num_key_value_heads: 3 does not divide 4",),
+)  # fmt: skip
 
 
 class FakeSession:
@@ -79,6 +100,11 @@ class FakeSession:
         self._until = None
         self._pass = iter(())
         self.send(Finished(self._recorder.trace, cancelled=True))
+
+    def explain(self) -> None:
+        self.calls.append("explain")
+        if not self.hold:
+            self.send(Explained(REPORT))
 
     def close(self, timeout: float) -> bool:
         self.calls.append("close")

@@ -18,9 +18,17 @@ NOTICE_SECONDS = 0.1
 class Gate:
     """One run's gate. The model thread calls `arrived` and `check`; everybody else the rest."""
 
-    def __init__(self, until: Target = until_end, emit: Callable[[Event], None] = lambda event: None) -> None:
+    def __init__(
+        self,
+        until: Target = until_end,
+        emit: Callable[[Event], None] = lambda event: None,
+        errand: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`errand` is what the waiting thread does when somebody knocks."""
         self._until: Target | None = until
         self._emit = emit
+        self._errand = errand
+        self._knocked = False
         self._changed = Condition()
         self._cancelled = False
         self._pausing = False
@@ -66,11 +74,26 @@ class Gate:
             self._cancelled = True
             self._changed.notify_all()
 
+    def knock(self) -> None:
+        """Have a waiting thread do its errand and wait on; one that doesn't wait hears nothing."""
+        with self._changed:
+            self._knocked = True
+            self._changed.notify_all()
+
     def _wait(self, frontier: int) -> None:
         began = time.perf_counter()
         with self._changed:
             self._until = None
             self._emit(Stopped(frontier))
-            self._changed.wait_for(lambda: self._cancelled or self._until is not None)
+        while self._is_called():
+            # Not under the lock: whoever lets the model run on must not wait for it.
+            self._errand()
         self.waited += time.perf_counter() - began
         self.check()
+
+    def _is_called(self) -> bool:
+        """Wait until somebody knocks (True), or until the model may run on."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._knocked or self._cancelled or self._until is not None)
+            called, self._knocked = self._knocked and not self._cancelled, False
+            return called

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tracetui.errors import Cancelled, TracetuiError
 from tracetui.logs import write_log
 from tracetui.recipe import Prompts, Recipe
-from tracetui.session import Event, Failed, Finished, Listener, Preparing, Started
+from tracetui.session import Event, Explained, Failed, Finished, Listener, Preparing, Started
 from tracetui.text import visible
 from tracetui.trace.stepping import Target
 from tracetui.trace.trace import EMPTY_TRACE
@@ -28,6 +28,10 @@ class _Run:
     gate: Gate
 
 
+class _Explain:
+    """The configuration is asked for, unless the waiting model has answered already."""
+
+
 class LiveSession:
     """Runs prompts through a recipe's model; what happens arrives at the listener, on the model's thread."""
 
@@ -36,7 +40,8 @@ class LiveSession:
         self._listener = listener
         self._gate = Gate()
         self._trace = EMPTY_TRACE
-        self._orders: SimpleQueue[_Run | None] = SimpleQueue()
+        self._orders: SimpleQueue[_Run | _Explain | None] = SimpleQueue()
+        self._asked = threading.Event()
         keep_freed_memory()
         self._thread = threading.Thread(target=self._main, name="model", daemon=True)
         self._thread.start()
@@ -44,7 +49,7 @@ class LiveSession:
     def start(self, prompts: Prompts, until: Target) -> None:
         """Run prompts, together, from their first token; a run in progress is cancelled first."""
         self._gate.cancel()
-        self._gate = Gate(until, self._emit)
+        self._gate = Gate(until, self._emit, self._explain)
         self._orders.put(_Run(prompts, self._gate))
 
     def advance(self, until: Target) -> None:
@@ -58,6 +63,12 @@ class LiveSession:
     def cancel(self) -> None:
         """Leave the run at its next record, or between two blocks of weights being made."""
         self._gate.cancel()
+
+    def explain(self) -> None:
+        """Have the configuration explained; an Explained event answers as soon as the model isn't at work."""
+        self._asked.set()
+        self._orders.put(_Explain())
+        self._gate.knock()
 
     def close(self, timeout: float) -> bool:
         """Cancel, release the weights and end the thread; False if it still ran after `timeout` seconds."""
@@ -74,6 +85,9 @@ class LiveSession:
     def _main(self) -> None:
         engine = self._prepare()
         while (order := self._orders.get()) is not None:
+            if isinstance(order, _Explain):
+                self._explain()
+                continue
             if order.gate.cancelled:
                 # Told only of the newest prompt: the others were cancelled by giving another.
                 if order.gate is self._gate:
@@ -113,6 +127,21 @@ class LiveSession:
             self._fail(error)
         else:
             self._emit(Finished(trace))
+
+    def _explain(self) -> None:
+        """On the model's thread: no two models are ever built at once."""
+        if not self._asked.is_set():
+            return
+        self._asked.clear()
+        try:
+            from tracetui.models.config_report import read_config
+
+            self._emit(Explained(read_config(self._recipe)))
+        except TracetuiError as error:
+            self._emit(Explained(None, str(error)))
+        except Exception as error:
+            log = write_log("config", error)
+            self._emit(Explained(None, visible(f"{type(error).__name__}: {error}; the log is in {log}", 500)))
 
     def _fail(self, error: BaseException) -> None:
         if isinstance(error, TracetuiError):

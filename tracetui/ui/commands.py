@@ -43,6 +43,7 @@ COMMANDS = (
     Command("jump", "ctrl+o", "jump", "go to a record by its site", "Look"),
     Command("find", "/", "find", "find a module in the tree", "Look", "find", 10),
     Command("names", "N", "names", "other implementations' names beside the tree's", "Look"),
+    Command("config", "C", "config", "the configuration explained; at a tensor, the fields behind its shape", "Look"),
     Command("next_head", "]", "head(1)", "the next attention head", "Look", "head", 11, "previous_head"),
     Command("previous_head", "[", "head(-1)", "the attention head before", "Look"),
     Command("next_row", ")", "batch(1)", "the next prompt of a batch", "Look", "row", 8, "previous_row"),

@@ -125,6 +125,13 @@ class Driver:
         self._session.cancel()
         return True
 
+    def explain(self) -> bool:
+        """Have the configuration explained; False if there is no session yet."""
+        if self._session is None:
+            return False
+        self._session.explain()
+        return True
+
     def close(self, timeout: float) -> bool:
         """End the session; False if its thread still ran after `timeout` seconds."""
         return self._session is None or self._session.close(timeout)

@@ -8,6 +8,7 @@ from enum import Enum
 from tracetui.session import (
     Advanced,
     Event,
+    Explained,
     Failed,
     Finished,
     MemoryPlan,
@@ -103,7 +104,7 @@ class State:
 
 def after(state: State, event: Event) -> State:
     """The state once an event of the session has arrived."""
-    if state.phase is Phase.STARTING and _of_an_earlier_run(event):
+    if isinstance(event, Explained) or (state.phase is Phase.STARTING and _of_an_earlier_run(event)):
         return state
     match event:
         case Preparing(what):
@@ -199,3 +200,10 @@ def row_moved(state: State, by: int) -> State:
     """Another prompt of the batch looked at, the position kept as far as that prompt has it."""
     moved_to = replace(state, batch=max(0, min(len(state.trace.tokens) - 1, state.batch + by)))
     return replace(moved_to, token=min(state.token, len(moved_to.tokens) - 1), token_origin="")
+
+
+def weights_place(record: Record) -> str:
+    """Where the weights behind a record lie, within their layer: `self_attn.q_proj`; empty where it isn't known."""
+    if record.site == "logits":
+        return "lm_head"
+    return record.place.partition(":")[0].removeprefix(".")

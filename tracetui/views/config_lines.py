@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
 
 from rich.cells import cell_len
 
@@ -27,11 +29,42 @@ _UNEXPLAINED = (
 )
 
 
+class Kind(Enum):
+    """What a line is, for whoever colours it."""
+
+    TITLE = "title"
+    ALERT = "alert"
+    HEADING = "heading"
+    FIELD = "field"
+    """The first line of a field: its name, value and origin."""
+    UNKNOWN = "unknown"
+    """The same of a field that its class doesn't declare."""
+    TEXT = "text"
+    SHAPES = "shapes"
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigLine:
+    """One line of the report."""
+
+    text: str
+    kind: Kind
+    field: str = ""
+    """The field that it is about."""
+
+
 def config_lines(report: ConfigReport, width: int = WIDTH) -> Iterator[str]:
     """What `tracetui config` prints."""
-    yield from _wrapped(f"{report.name}: a {report.family}, read by transformers' {report.class_name}", width, "", "")
+    return (line.text for line in config_report_lines(report, width))
+
+
+def config_report_lines(report: ConfigReport, width: int = WIDTH) -> Iterator[ConfigLine]:
+    """The report line by line: what it is of, contradictions, then every field."""
+    yield from _wrapped(
+        f"{report.name}: a {report.family}, read by transformers' {report.class_name}", width, "", "", Kind.TITLE
+    )
     for line in report.contradictions:
-        yield from _wrapped(f"! {line}", width, "")
+        yield from _wrapped(f"! {line}", width, "", kind=Kind.ALERT)
     if report.params:
         yield from _heading(f"{report.language}'s fields, and what becomes of them", width)
         for field in report.params:
@@ -43,13 +76,17 @@ def config_lines(report: ConfigReport, width: int = WIDTH) -> Iterator[str]:
         yield from _field(field, width)
 
 
-def _heading(text: str, width: int) -> Iterator[str]:
-    yield ""
-    yield fit(f"── {text}", width).rstrip()
-    yield ""
+def _heading(text: str, width: int) -> Iterator[ConfigLine]:
+    yield ConfigLine("", Kind.TEXT)
+    yield ConfigLine(fit(f"── {text}", width).rstrip(), Kind.HEADING)
+    yield ConfigLine("", Kind.TEXT)
 
 
-def _field(field: ConfigField, width: int) -> Iterator[str]:
+def _field(field: ConfigField, width: int) -> Iterator[ConfigLine]:
+    yield from (replace(line, field=field.name) for line in _told(field, width))
+
+
+def _told(field: ConfigField, width: int) -> Iterator[ConfigLine]:
     yield from _first_line(field, width)
     text = field.explanation or _UNEXPLAINED[field.origin is Origin.UNDECLARED]
     yield from _wrapped(f"{text} ({field.source})" if field.source else text, width)
@@ -61,19 +98,21 @@ def _field(field: ConfigField, width: int) -> Iterator[str]:
     yield from _decides(field.decides, width)
 
 
-def _first_line(field: ConfigField, width: int) -> Iterator[str]:
+def _first_line(field: ConfigField, width: int) -> Iterator[ConfigLine]:
     """Name and value, and at the right edge where the value comes from."""
+    kind = Kind.UNKNOWN if field.origin is Origin.UNDECLARED else Kind.FIELD
     right = _ORIGINS[field.origin]
     left = f"{visible(field.name, 60)} = {_value(field.value)}"
     if cell_len(left) + cell_len(right) + 2 <= width:
-        yield f"{left}{fit(right, width - cell_len(left), right=True)}".rstrip()
+        yield ConfigLine(f"{left}{fit(right, width - cell_len(left), right=True)}".rstrip(), kind)
         return
-    yield from _wrapped(left, width, "", "    ")
+    first, *rest = _wrapped(left, width, "", "    ", kind)
+    yield from (first, *(replace(line, kind=Kind.TEXT) for line in rest))
     if right:
-        yield fit(right, width, right=True)
+        yield ConfigLine(fit(right, width, right=True), Kind.TEXT)
 
 
-def _decides(decides: Decides, width: int) -> Iterator[str]:
+def _decides(decides: Decides, width: int) -> Iterator[ConfigLine]:
     shapes = [shape for shape in decides.shapes if shape.axes]
     counted = [shape.name for shape in decides.shapes if not shape.axes]
     if shapes:
@@ -84,10 +123,10 @@ def _decides(decides: Decides, width: int) -> Iterator[str]:
         yield from _listed("whether there is", list(decides.present), width)
 
 
-def _listed(label: str, names: list[str], width: int) -> Iterator[str]:
+def _listed(label: str, names: list[str], width: int) -> Iterator[ConfigLine]:
     shown = [name.removesuffix(".weight") for name in names[:_LISTED]]
     more = [f"{len(names) - _LISTED} more"] if len(names) > _LISTED else []
-    yield from _wrapped(f"{label}: {', '.join([*shown, *more])}", width, then="    ")
+    yield from _wrapped(f"{label}: {', '.join([*shown, *more])}", width, then="    ", kind=Kind.SHAPES)
 
 
 def _shape(decided: DecidedShape) -> str:
@@ -107,9 +146,11 @@ def _value(value: object) -> str:
     return visible(shown, _VALUE_LIMIT)
 
 
-def _wrapped(text: str, width: int, first: str = "  ", then: str = "  ") -> Iterator[str]:
+def _wrapped(
+    text: str, width: int, first: str = "  ", then: str = "  ", kind: Kind = Kind.TEXT
+) -> Iterator[ConfigLine]:
     """The text made visible and wrapped, its first line and those after it indented."""
     for line in textwrap.wrap(
         visible(text, 4000), width, initial_indent=first, subsequent_indent=then, break_on_hyphens=False
     ):
-        yield fit(line.replace("\N{NO-BREAK SPACE}", " "), width).rstrip()
+        yield ConfigLine(fit(line.replace("\N{NO-BREAK SPACE}", " "), width).rstrip(), kind)

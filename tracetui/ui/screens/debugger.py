@@ -14,7 +14,7 @@ from textual.binding import Binding, BindingType
 
 from tracetui.analysis.attention import Kind
 from tracetui.errors import TracetuiError
-from tracetui.session import Event, Failed, Finished, Prepared, Started, Stopped
+from tracetui.session import Event, Explained, Failed, Finished, Prepared, Started, Stopped
 from tracetui.text import size, visible
 from tracetui.trace.npz import write_trace
 from tracetui.trace.stepping import Step
@@ -35,12 +35,13 @@ from tracetui.ui.messages import (
 from tracetui.ui.offer import Offer
 from tracetui.ui.planes import plane_of, query_heads
 from tracetui.ui.reader import look
+from tracetui.ui.screens.config import ConfigScreen
 from tracetui.ui.screens.export import ExportScreen
 from tracetui.ui.screens.help import HelpScreen
 from tracetui.ui.screens.jump import JumpScreen
 from tracetui.ui.screens.panes import PanesScreen
 from tracetui.ui.screens.theme_picker import ThemeScreen
-from tracetui.ui.state import row_moved, token_moved
+from tracetui.ui.state import row_moved, token_moved, weights_place
 from tracetui.ui.widgets.attention_pane import AttentionPane
 from tracetui.ui.widgets.log_pane import LogPane
 from tracetui.ui.widgets.logits_pane import LogitsPane
@@ -67,6 +68,7 @@ class DebuggerScreen(PanesScreen):
         self._driver = Driver()
         self._keymap_shown = keymap
         self._early: list[str] = []
+        self._explained: Explained | None = None
 
     def on_mount(self) -> None:
         for text in self._early:
@@ -117,6 +119,10 @@ class DebuggerScreen(PanesScreen):
                 log.add(f"started: {rows}{sum(map(len, trace.tokens))} tokens; memory peak {size(plan.peak)}")
             case Finished(trace, cancelled):
                 log.add(f"{'cancelled' if cancelled else 'finished'} with {len(trace)} records")
+            case Explained():
+                self._explained = event
+                if isinstance(self.app.screen, ConfigScreen):
+                    self.app.screen.answer(event)
             case Failed(error, where):
                 self.report(f"{error}\nthe traceback is in {where}" if where else error)
 
@@ -219,6 +225,13 @@ class DebuggerScreen(PanesScreen):
 
     def action_help(self) -> None:
         self.app.push_screen(HelpScreen(self._keymap_shown))
+
+    def action_config(self) -> None:
+        """The configuration explained, at the fields behind the shape of the tensor that is looked at."""
+        if (self._explained is None or self._explained.report is None) and not self._driver.explain():
+            self._refresh("the configuration can be explained once the model is prepared")
+            return
+        self.app.push_screen(ConfigScreen(weights_place(self.state.record), self._explained))
 
     def action_theme(self) -> None:
         self.app.push_screen(ThemeScreen())
