@@ -40,13 +40,22 @@ def test_other_layers_are_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("512", 512), ("4K", 4096), ("512M", 2**29), ("4G", 2**32), ("1.5GiB", 3 * 2**29), ("2 gb", 2**31), ("1T", 2**40)],
+    [
+        ("0", 0),
+        ("512", 512),
+        ("4K", 4096),
+        ("512M", 2**29),
+        ("4G", 2**32),
+        ("1.5GiB", 3 * 2**29),
+        ("2 gb", 2**31),
+        ("1T", 2**40),
+    ],
 )
 def test_sizes_are_in_binary_units(text: str, size: int) -> None:
     assert parse_bytes(text, "--memory") == size
 
 
-@pytest.mark.parametrize("text", ["", "0", "0.0001", "G", "-1G", "1e3", "4X", "nan", "٣G", "9" * 400, "4G\x1b"])
+@pytest.mark.parametrize("text", ["", "G", "-1G", "1e3", "4X", "nan", "٣G", "9" * 400, "4G\x1b"])
 def test_other_sizes_are_refused(text: str) -> None:
     with pytest.raises(InputError, match=r"^--memory: must be a size like 4G or 512M, got ") as error:
         parse_bytes(text, "--memory")

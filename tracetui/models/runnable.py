@@ -15,6 +15,7 @@ from tracetui.models.safetensors_checkpoint import SafetensorsFolder
 from tracetui.models.slots import Weights
 from tracetui.models.sources import Stacked
 from tracetui.models.tokenizers import Tokenizer, load_tokenizer
+from tracetui.models.unshown import unshown
 from tracetui.recipe import DTYPES, Recipe
 from tracetui.recipe.folder import has_meta_form
 
@@ -46,7 +47,7 @@ def make_runnable(recipe: Recipe) -> Runnable:
     source = Stacked(checkpoint, random) if checkpoint else random
     weights = Weights(built.module, dtype, source, weight_budget(recipe))
     report = checkpoint.report([slot.spec for _, slot in weights.all_slots()]) if checkpoint else []
-    notes = (*recipe.notes, *built.notes, *report, *_remarks(recipe, weights))
+    notes = (*recipe.notes, *built.notes, *unshown(built.module), *report, *_remarks(recipe, weights))
     return Runnable(recipe, built, weights, _tokenizer(recipe), notes, _layout(folder))
 
 

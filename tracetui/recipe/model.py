@@ -135,9 +135,8 @@ def parse_layers(text: str, count: int, where: str) -> Layers:
 
 
 def parse_bytes(text: str, where: str) -> int:
-    """`4G`, `512M`, `1.5GiB`: a size in binary units. Raises InputError."""
+    """`4G`, `512M`, `1.5GiB`, `0`: a size in binary units. Raises InputError."""
     found = _BYTES.fullmatch(text.strip())
-    size = int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " ")) if found else 0
-    if size == 0:
+    if found is None:
         raise InputError(f"{where}: must be a size like 4G or 512M, got {visible(text, 40)!r}")
-    return size
+    return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))

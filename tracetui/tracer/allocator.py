@@ -12,9 +12,11 @@ import gc
 from functools import cache
 
 _M_TRIM_THRESHOLD = -1
-_M_MMAP_MAX = -4
+_M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 _NEVER = 2**31 - 1
+_LARGEST_KEPT = 2**25
+"""Bytes; the most that glibc takes for a threshold. What is larger is a weight as a rule, and goes back when freed."""
 
 
 def settle() -> None:
@@ -36,7 +38,8 @@ def keep_freed_memory() -> bool:
     try:
         libc = ctypes.CDLL(None)
         return all(
-            libc.mallopt(*setting) for setting in ((_M_ARENA_MAX, 1), (_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _NEVER))
+            libc.mallopt(*setting)
+            for setting in ((_M_ARENA_MAX, 1), (_M_MMAP_THRESHOLD, _LARGEST_KEPT), (_M_TRIM_THRESHOLD, _NEVER))
         )
     except (OSError, AttributeError):
         return False

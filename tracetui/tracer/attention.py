@@ -20,11 +20,10 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import eager_mask, sdpa_mask
 
+from tracetui.models.unshown import goes_through_interface
 from tracetui.trace.record import AttentionCall
 
 _NAMES = {"sdpa": "tracetui_sdpa", "eager": "tracetui_eager"}
-_INTERFACE = "ALL_ATTENTION_FUNCTIONS"
-"""What a modelling file of transformers imports whose attention goes through the interface."""
 _watching = threading.local()
 
 Output = tuple[torch.Tensor, torch.Tensor | None]
@@ -103,7 +102,7 @@ def _configs(model: nn.Module) -> list[Any]:
     None of a model whose attention is its own: it may read the kernel's name too, and leave the mask out for one that
     it doesn't know.
     """
-    if not any(hasattr(sys.modules.get(type(module).__module__), _INTERFACE) for module in model.modules()):
+    if not any(goes_through_interface(module) for module in model.modules()):
         return []
     found: dict[int, Any] = {}
     for module in model.modules():

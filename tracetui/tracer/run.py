@@ -25,7 +25,8 @@ def trace_recipe(
     prompts = recipe.prompts if prompt is None else recipe.prompts.typed(prompt)
     if ids is not None:
         prompts = replace(prompts, texts=(), ids=(tuple(ids),), random=None)
-    engine = Engine(recipe, emit)
+    # There is no next prompt for which weights would stay.
+    engine = Engine(recipe if recipe.memory is not None else replace(recipe, memory=0), emit)
     emit(engine.prepared)
     try:
         return engine.run(prompts, Gate(emit=emit))

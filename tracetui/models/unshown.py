@@ -1,0 +1,44 @@
+"""What of a model can't be shown, because its class computes it in its own way; the run itself is the same."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+from torch import nn
+
+from tracetui.models.experts import runs_singly
+
+ATTENTION_INTERFACE = "ALL_ATTENTION_FUNCTIONS"
+"""What a modelling file of transformers imports whose attention goes through the interface."""
+_MIXTURE = re.compile(r"(?:Experts|MoE|MoeBlock|Moe)$")
+
+
+def unshown(model: nn.Module) -> tuple[str, ...]:
+    """A remark for each kind of attention and of experts that don't go through transformers' interfaces."""
+    attention = sorted({type(module).__name__ for module in model.modules() if _attends_itself(module)})
+    experts = sorted({type(module).__name__ for module in _other_mixtures(model)})
+    return (
+        *(f"{kind} computes attention itself: its attention scores can't be shown" for kind in attention),
+        *(f"{kind} chooses its experts itself: its routing can't be shown" for kind in experts),
+    )
+
+
+def goes_through_interface(module: nn.Module) -> bool:
+    """Whether a module's modelling file hands attention to transformers' interface."""
+    return hasattr(sys.modules.get(type(module).__module__), ATTENTION_INTERFACE)
+
+
+def _attends_itself(module: nn.Module) -> bool:
+    return "Attention" in type(module).__name__ and not goes_through_interface(module)
+
+
+def _other_mixtures(model: nn.Module) -> list[nn.Module]:
+    """The innermost mixtures of experts that neither are run one by one nor hold or belong to any that are."""
+    seen = {part for module in model.modules() if runs_singly(module) for part in module.modules()}
+    found = [
+        module
+        for module in model.modules()
+        if _MIXTURE.search(type(module).__name__) and not seen.intersection(module.modules())
+    ]
+    return [module for module in found if not any(part in found for part in module.modules() if part is not module)]
