@@ -103,6 +103,24 @@ def test_help_answers_before_any_library_is_loaded(arguments: list[str]) -> None
     assert done.stdout.strip()
 
 
+@pytest.mark.parametrize("arguments", [["models"], ["locate", "cache"]])
+def test_who_names_no_model_of_the_hub_doesn_t_load_its_library(arguments: list[str]) -> None:
+    done = fresh_python(
+        CALL_MAIN, " ".join((*MODEL_LIBRARIES, *SCREEN_LIBRARIES, "huggingface_hub", "httpx2")), *arguments
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_model_in_the_hub_s_cache_is_found_without_torch() -> None:
+    snippet = (
+        "import sys; from tracetui.recipe import load_recipe\ntry: load_recipe('a/b')\nexcept Exception as e: print(e)"
+    )
+    snippet += "\nsys.exit(bool({'torch', 'transformers', 'textual'} & sys.modules.keys()))"
+    done = fresh_python(snippet)
+    assert done.returncode == 0, done.stderr
+    assert "isn't in the local cache" in done.stdout
+
+
 def test_an_unwanted_import_is_noticed_and_named() -> None:
     done = fresh_python(IMPORT_ONE_BY_ONE, "colorsys", "json colorsys")
     assert done.returncode == 1

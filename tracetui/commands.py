@@ -55,8 +55,8 @@ def run(said: Namespace) -> int:
 
 def trace(said: Namespace) -> int:
     """Run a prompt to its end and write what was recorded."""
-    recipe = _recipe(said)
     output = None if said.output is None else _output(said.output)
+    recipe = _recipe(said)
     from tracetui.headless import run_and_write
 
     for line in run_and_write(recipe, output):

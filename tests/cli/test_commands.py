@@ -53,8 +53,9 @@ def test_models_lists_what_ships_and_locate_the_folders(tracetui: Here, monkeypa
     assert (listed.status, listed.err) == (0, "")
     assert [line.split()[0] for line in listed.out.splitlines()] == list(shipped_recipes())
     assert tracetui("locate", "themes").out.splitlines() == [str(paths.themes()), str(paths.config_dir() / "themes")]
-    monkeypatch.setenv("TRACETUI_STATE_DIR", "/elsewhere")
-    assert tracetui("locate", "state").out == "/elsewhere\n"
+    for what in ("state", "cache"):
+        monkeypatch.setenv(f"TRACETUI_{what.upper()}_DIR", "/elsewhere")
+        assert tracetui("locate", what).out == "/elsewhere\n"
 
 
 def test_nothing_said_is_answered_with_help(tracetui: Here) -> None:

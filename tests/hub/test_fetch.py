@@ -13,6 +13,7 @@ from huggingface_hub import constants
 from tests.cli.running import Here
 from tests.cli.terminal import Terminal
 from tests.hub.server import COMMIT, REPO, Answer, Asked, Hub, refusal
+from tests.models.hf_files import change_config
 from tracetui.hub import whole_files
 from tracetui.trace.npz import read_trace
 
@@ -210,3 +211,33 @@ def test_a_missing_model_is_offered_once_on_a_terminal(
     assert snapshot().is_dir() == (answer == "y")
     assert all(asked.path.startswith(("/api/models/", f"/{REPO}/")) for asked in hub.asked)
     assert not any("safetensors" in asked.path for asked in hub.asked)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model_type": "no-such-family"}, "transformers knows no 'no-such-family'"),
+        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "gptq"),
+    ],
+)
+def test_what_can_t_be_run_is_refused_before_its_weights_are_fetched(
+    hub: Hub, tracetui: Here, published: Path, tmp_path: Path, changes: dict[str, object], words: str
+) -> None:
+    hub.folder = tmp_path / "other"
+    shutil.copytree(published, hub.folder)
+    change_config(hub.folder, **changes)
+    said = tracetui("trace", REPO, "--weights", "hub")
+    assert said.status == 2
+    assert words in said.err.splitlines()[-1]
+    assert not any("safetensors" in asked.path for asked in hub.asked)
+
+
+def test_shards_of_any_name_in_the_cache_are_weights(hub: Hub, tracetui: Here, published: Path, tmp_path: Path) -> None:
+    put_in_cache(published, *(path.name for path in published.iterdir()))
+    index = snapshot() / "model.safetensors.index.json"
+    index.write_text(index.read_text().replace("model-0", "part-0"))
+    for path in snapshot().glob("model-0*"):
+        path.rename(path.with_name(path.name.replace("model-0", "part-0")))
+    assert tracetui("trace", REPO, "--tokens", IDS, "-o", str(tmp_path / "t.npz")).status == 0
+    assert not any("random" in note for note in read_trace(tmp_path / "t.npz").run.notes)
+    assert hub.asked == []

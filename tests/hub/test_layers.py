@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from tests.cli.running import Here, Said
+from tests.cli.running import Here, Said, ended, started
 from tests.hub.server import COMMIT, REPO, Answer, Asked, Hub
 from tests.models.hf_files import model_of
 from tracetui import paths
@@ -295,3 +295,32 @@ def test_an_interrupt_leaves_what_came_and_no_broken_file(hub: Hub, tracetui: He
     ours = logits(tracetui, tmp_path, REPO, "3", "--weights", "hub")
     assert hub.sent < weights_bytes(kept())
     assert np.array_equal(ours, logits(tracetui, tmp_path, str(hub.folder), "3"))
+
+
+def test_a_program_of_its_own_asks_the_hub_and_nobody_else(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), hub.address) | {"NO_PROXY": "127.0.0.1"}
+    for name, value in ({"HF_ENDPOINT": hub.address, "HF_HUB_CACHE": str(tmp_path / "hub-cache")} | proxies).items():
+        monkeypatch.setenv(name, value)
+    trace = tmp_path / "t.npz"
+    arguments = ("trace", REPO, "--weights", "hub", "--layers", "1", "--tokens", IDS, "-o", str(trace))
+    said = ended(started(*arguments))
+    assert said.status == 0, said.err
+    assert not any("random" in note for note in read_trace(trace).run.notes)
+    assert all(
+        asked.path.startswith((f"/api/models/{REPO}/revision/", f"/{REPO}/resolve/", "/model-")) for asked in hub.asked
+    )
+    hub.forget()
+    assert ended(started(*arguments)).status == 0
+    assert hub.asked == []
+
+
+def test_a_cache_that_can_t_be_written_is_told(
+    hub: Hub, tracetui: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TRACETUI_CACHE_DIR", str(tmp_path / "file"))
+    said = run(tracetui, "1")
+    assert said.status == 1
+    assert f"what is fetched can't be kept: Not a directory: {tmp_path / 'file'}" in said.err

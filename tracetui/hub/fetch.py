@@ -49,9 +49,21 @@ def with_weights(recipe: Recipe, offline: bool) -> Recipe:
     hub_id = HubId(recipe.hub, recipe.commit)
     if offline:
         raise InputError(f"{recipe.name}: its weights aren't all here, and {_FORBIDDEN}")
+    _check_runs(recipe)
     with online(hub_id):
         listing = list_files(hub_id)
         return replace(recipe, weights=_fetch_weights(listing, recipe))
+
+
+def _check_runs(recipe: Recipe) -> None:
+    """Refuse before anything large is fetched what would be refused after it."""
+    import torch
+
+    from tracetui.models.build import build_model
+    from tracetui.models.safetensors_quantised import block_size
+
+    block_size(recipe.config, recipe.origin)
+    build_model(recipe, torch.bfloat16)
 
 
 def _fetch_weights(listing: Listing, recipe: Recipe) -> Path:
@@ -87,6 +99,7 @@ def _says_yes(hub_id: HubId) -> bool:
     """Ask on the terminal; without one nobody says yes."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
-    question = f"{hub_id} isn't on this machine. Fetch config.json and tokenizer, a few MB, from {endpoint()}? [y/N] "
+    where = visible(endpoint(), 80)
+    question = f"{hub_id} isn't on this machine. Fetch config.json and tokenizer, a few MB, from {where}? [y/N] "
     print(question, end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")

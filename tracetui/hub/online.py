@@ -62,9 +62,9 @@ def _plain_errors(hub_id: HubId) -> Iterator[None]:
     except (OSError, ValueError) as error:
         raise _in_words(hub_id, error) from error
     except Exception as error:
-        if not type(error).__module__.startswith("httpx"):
+        if not type(error).__module__.startswith(("httpx", "huggingface_hub")):
             raise
-        raise _unreached(error) from error
+        raise _in_words(hub_id, error) from error
 
 
 def _in_words(hub_id: HubId, error: Exception) -> TracetuiError:

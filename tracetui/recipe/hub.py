@@ -67,7 +67,12 @@ def lacks_tokenizer(hub_id: HubId) -> bool:
 
 def has_shards(folder: Path) -> bool:
     """Whether some of a model's weights are in a folder."""
-    return (folder / SAFETENSORS[0]).is_file() or any(path.is_file() for path in folder.glob("model-*.safetensors"))
+    single, index = SAFETENSORS
+    if (folder / single).is_file():
+        return True
+    if not (folder / index).is_file():
+        return any(path.is_file() for path in folder.glob("model-*.safetensors"))
+    return any(inside(folder, name).is_file() for name in set(read_weight_map(inside(folder, index)).values()))
 
 
 def missing_shards(folder: Path, layers: Layers) -> list[str] | None:
