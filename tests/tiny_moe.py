@@ -104,7 +104,7 @@ def forward(recorder: Recorder, family: Family, seed: int = 0) -> Iterator[Recor
         yield recorder.add(f"{path}:input", x, path)
         mixed: Array = np.cumsum(x, axis=1, dtype=np.float32) / np.arange(1, longest + 1, dtype=np.float32)[:, None]
         yield recorder.add(f"{path}.self_attn", mixed, path)
-        x = x + mixed
+        x = x + mixed / 8
         yield recorder.add(f"{path}:attn_residual", x, path)
         normed: Array = x / np.sqrt((x**2).mean(-1, keepdims=True))
         if layer < family.dense:

@@ -99,6 +99,9 @@ def test_the_block_of_a_record() -> None:
     found = [loads.at(cursor) for cursor in (0, first, second - 1, second, len(recorder.records))]
     assert [block.record.index for block in found if block] == [first, first, first, second, second]
     assert NO_LOADS.at(3) is None
+    assert loads.neighbour(first + 1, 1) is loads.blocks[1]
+    assert loads.neighbour(second, -1) is loads.blocks[0]
+    assert [loads.neighbour(first, -1), loads.neighbour(second, 1), NO_LOADS.neighbour(0, 1)] == [None] * 3
     assert loads.of_layer(2) is loads.blocks[1]
     assert loads.of_layer(0) is None
 

@@ -67,6 +67,8 @@ class FakeSession:
         self.hold = hold
         self.calls: list[str] = []
         self.prompts: list[str] = []
+        self.empty: Callable[..., tiny_llama.Recorder] = tiny_llama.empty_recorder
+        self.forward: Callable[[tiny_llama.Recorder], Iterator[Record]] = tiny_llama.forward
         self.rename: Callable[[Record], Record] = lambda record: record
         self._recorder = tiny_llama.empty_recorder()
         self._pass: Iterator[Record] = iter(())
@@ -81,8 +83,8 @@ class FakeSession:
     def start(self, prompts: Prompts, until: Target) -> None:
         self.calls.append("start")
         self.prompts += prompts.texts
-        self._recorder = tiny_llama.empty_recorder(*prompts.texts)
-        self._pass = tiny_llama.forward(self._recorder)
+        self._recorder = self.empty(*prompts.texts)
+        self._pass = self.forward(self._recorder)
         self.send(Started(self._recorder.trace, PLAN))
         self._go(until)
 

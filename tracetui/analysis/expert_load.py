@@ -83,6 +83,13 @@ class Loads:
         before = [block for block in self.blocks if block.record.index <= cursor]
         return before[-1] if before else next(iter(self.blocks), None)
 
+    def neighbour(self, cursor: int, by: int) -> LayerLoad | None:
+        """The block so many layers with experts further on than the one of a record, in the same pass; or None."""
+        here = self.at(cursor)
+        found = self.of_pass(here.record.pass_) if here else []
+        at = next((place for place, block in enumerate(found) if block is here), -1) + by
+        return found[at] if here in found and 0 <= at < len(found) else None
+
     def of_layer(self, layer: int, pass_: int = 0) -> LayerLoad | None:
         return next((block for block in self.of_pass(pass_) if block.record.layer == layer), None)
 

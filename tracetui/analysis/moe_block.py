@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tracetui.analysis.expert_choice import expert_record, row_norm
+from tracetui.analysis.identity import Identity, judged, largest_difference
 from tracetui.analysis.routing import Floats, Ints, Missing, Routing, sibling
 from tracetui.trace.record import Record
 from tracetui.trace.trace import Trace
@@ -15,9 +17,6 @@ from tracetui.trace.value import Array, NotKeptError
 
 _BLOCK = 1 << 21
 """Elements of a column block that are added up at one time."""
-_FLOAT32 = 1e-6
-_ROUNDING = {"bfloat16": 2.0**-8, "float16": 2.0**-11}
-"""Largest relative error of rounding once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,36 +31,11 @@ class Shared:
     """In [0, 1]; None where the block has no gate for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Whether the weighted sum of expert outputs plus the shared part is the block's own output."""
-
-    difference: float
-    """Largest absolute difference."""
-    scale: float
-    """Largest magnitude of the output and of the parts that it is the sum of."""
-    tolerance: float
-    """Largest absolute difference that the dtype's rounding explains."""
-
-    @property
-    def relative(self) -> float:
-        """The difference against the scale."""
-        return self.difference / self.scale if self.scale else self.difference
-
-    @property
-    def holds(self) -> bool:
-        return self.difference <= self.tolerance
-
-
 @dataclass(frozen=True, eq=False, slots=True)
 class _Sum:
     """Records that add up to a block's output."""
 
     output: Record
-    weights: Array
-    """[N,A]"""
-    experts: Ints
-    """[N,A]"""
     hits: tuple[tuple[Record, Ints, Floats], ...]
     """Each hit expert's output, its tokens [n] and their weights [n]."""
     shared: Record | None
@@ -87,6 +61,8 @@ def shared_parts(trace: Trace, routing: Routing, tokens: Sequence[int]) -> list[
     if record is None:
         return Missing("not recorded yet" if has_shared(trace) else "the block has no shared expert")
     output = sibling(trace, routing.record, routing.site)
+    if _lacks_gate(trace, routing):
+        return Missing("its gate is not recorded yet")
     try:
         gate = _gate(trace, routing)
         return [_shared(trace, record, output, gate, int(routing.rows[token])) for token in tokens]
@@ -103,6 +79,12 @@ def _shared(trace: Trace, record: Record, output: Record | None, gate: Floats | 
     return Shared(norm, norm / whole if whole else None, opened)
 
 
+def _lacks_gate(trace: Trace, routing: Routing) -> bool:
+    """Whether the configuration is one of a gated shared expert, and the gate has no record."""
+    gated = bool(trace.run.config.get("shared_expert_intermediate_size"))
+    return gated and sibling(trace, routing.record, f"{routing.site}.shared_expert_gate") is None
+
+
 def _gate(trace: Trace, routing: Routing) -> Floats | None:
     """The shared expert's gate values [N]: the sigmoid of what its module returned."""
     record = sibling(trace, routing.record, f"{routing.site}.shared_expert_gate")
@@ -113,7 +95,7 @@ def _gate(trace: Trace, routing: Routing) -> Floats | None:
     return gate
 
 
-def identity(trace: Trace, routing: Routing) -> Identity | Missing:
+def sum_identity(trace: Trace, routing: Routing) -> Identity | Missing:
     """The weighted sum of expert outputs plus the shared part against the block's own output, over all N tokens."""
     try:
         parts = _parts(trace, routing)
@@ -132,12 +114,14 @@ def _parts(trace: Trace, routing: Routing) -> _Sum | Missing:
     shared = shared_record(trace, routing)
     if shared is None and has_shared(trace):
         return Missing("the shared expert's output is not recorded")
+    if shared is not None and _lacks_gate(trace, routing):
+        return Missing("the shared expert's gate is not recorded")
     experts = trace.value(routing.record).read().astype(np.int64)  # [N,A]
     weights = trace.value(weighted).read()  # [N,A]
     hits = _hits(trace, routing, experts, weights)
     if isinstance(hits, Missing):
         return hits
-    return _Sum(output, weights, experts, hits, shared, _gate(trace, routing))
+    return _Sum(output, hits, shared, _gate(trace, routing))
 
 
 def _hits(
@@ -158,34 +142,32 @@ def _hits(
 def _compared(trace: Trace, parts: _Sum) -> Identity:
     differences, scales = [0.0], [0.0]
     for columns in _columns(parts.output.shape):
-        out = _read(trace, parts.output, columns)  # [N,d]
-        total = np.zeros_like(out)  # [N,d]
-        for record, tokens, given in parts.hits:
-            term = _read(trace, record, columns) * given[:, None]  # [n,d]
-            scales.append(_largest(term))
-            total[tokens] += term
-        if parts.shared is not None:
-            share = _read(trace, parts.shared, columns)  # [N,d]
-            share = share if parts.gate is None else share * parts.gate[:, None]
-            scales.append(_largest(share))
-            total += share
-        scales.append(_largest(out))
-        differences.append(_largest(total - out))
-    scale = float(np.max(scales))
-    return Identity(float(np.max(differences)), scale, scale * relative_tolerance(parts.output.dtype, parts.experts))
+        total, size = _added(trace, parts, columns)  # [N,d] [N,d]
+        differences.append(largest_difference(total, _read(trace, parts.output, columns)))
+        scales.append(float(size.max(initial=0.0)))
+    return judged(float(np.max(differences)), parts.output.dtype, float(np.max(scales)))
 
 
-def relative_tolerance(dtype: str, experts: Ints) -> float:
-    """What rounding may do to a sum over A experts [N,A] and a shared one, against its largest magnitude."""
-    rounding = _ROUNDING.get(dtype)
-    return _FLOAT32 if rounding is None else rounding * (experts.shape[1] + 2)
+def _added(trace: Trace, parts: _Sum, columns: slice) -> tuple[Floats, Floats]:
+    """Some columns of the sum, and the sum of its terms' sizes: [N,d] each."""
+    total = np.zeros((math.prod(parts.output.shape[:-1]), columns.stop - columns.start))  # [N,d]
+    size = np.zeros_like(total)  # [N,d]
+    for record, tokens, given in parts.hits:
+        term = _read(trace, record, columns) * given[:, None]  # [n,d]
+        total[tokens] += term
+        size[tokens] += np.abs(term)
+    if parts.shared is not None:
+        share = _read(trace, parts.shared, columns)  # [N,d]
+        share = share if parts.gate is None else share * parts.gate[:, None]
+        total += share
+        size += np.abs(share)
+    return total, size
 
 
 def _columns(shape: tuple[int, ...]) -> Iterator[slice]:
     """Ranges of the last axis that keep a block [N,d] small."""
     width = shape[-1]
-    rows = int(np.prod(shape[:-1]))
-    step = max(1, _BLOCK // max(1, rows))
+    step = max(1, _BLOCK // max(1, math.prod(shape[:-1])))
     yield from (slice(start, min(start + step, width)) for start in range(0, width, step))
 
 
@@ -194,7 +176,3 @@ def _read(trace: Trace, record: Record, columns: slice) -> Floats:
     index = (*(slice(None),) * (len(record.shape) - 1), columns)
     found = trace.value(record).read(index).astype(np.float64)
     return found.reshape(-1, found.shape[-1])
-
-
-def _largest(array: Floats) -> float:
-    return float(np.abs(array).max(initial=0.0))

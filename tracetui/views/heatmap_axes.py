@@ -37,17 +37,19 @@ class Axis:
     """One a row or column, visible text; empty if the index says it all."""
     widest: int
     """Columns of the screen that the longest label takes."""
+    first: int = 0
+    """What the first row or column is counted as."""
 
     @classmethod
-    def of(cls, name: str, length: int, labels: Sequence[str] = ()) -> Axis:
+    def of(cls, name: str, length: int, labels: Sequence[str] = (), first: int = 0) -> Axis:
         """An axis; raises ValueError if there are labels, but not `length` of them."""
         if labels and len(labels) != length:
             raise ValueError(f"{name}: {len(labels)} labels for {length} places")
-        widest = max(map(cell_len, labels), default=len(str(max(0, length - 1))))
-        return cls(name, length, tuple(labels), widest)
+        widest = max(map(cell_len, labels), default=len(str(max(0, first + length - 1))))
+        return cls(name, length, tuple(labels), widest, first)
 
     def label(self, index: int) -> str:
-        return self.labels[index] if self.labels else str(index)
+        return self.labels[index] if self.labels else str(index + self.first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ def _row_texts(axis: Axis, rows: Window) -> dict[int, str]:
     """The texts by line: every row's label when enlarged, else ticks three lines apart or more."""
     if rows.size > 1:
         return {_row_line(rows, row): axis.label(row) for row in rows.cells}
-    return {_row_line(rows, row): str(row) for row in _round(rows, tick_step(6 * rows.step))}
+    ticks = _round(rows, tick_step(6 * rows.step), axis.first)
+    return {_row_line(rows, row): str(row + axis.first) for row in ticks}
 
 
 def _row_line(rows: Window, row: int) -> int:
@@ -86,9 +89,9 @@ def _row_line(rows: Window, row: int) -> int:
     return (rows.pixel(row) + max(0, rows.size - 2) // 2) // 2
 
 
-def _round(window: Window, every: int) -> range:
-    """The cells in sight whose index is a multiple of `every`."""
-    return range(-(-window.cells.start // every) * every, window.cells.stop, every)
+def _round(window: Window, every: int, first: int) -> range:
+    """The cells in sight whose count, from `first` on, is a multiple of `every`."""
+    return range(-(-(window.cells.start + first) // every) * every - first, window.cells.stop, every)
 
 
 def column_labels(axis: Axis, view: View, look: Look) -> list[Line]:
@@ -119,11 +122,11 @@ def _ticks(axis: Axis, columns: Window, look: Look) -> list[_Mark]:
     taken = min(cell_len(text), columns.room)
     start = min(columns.pixel(columns.cursor), columns.room - taken)
     marks = [_Mark(start, fit(text, taken), taken, look.crosshair)]
-    for column in _round(columns, tick_step(-(-apart * columns.step // columns.size))):
-        at = columns.pixel(column)
-        end = at + len(str(column))
+    for column in _round(columns, tick_step(-(-apart * columns.step // columns.size)), axis.first):
+        at, name = columns.pixel(column), str(column + axis.first)
+        end = at + len(name)
         if end <= columns.room and (end < start or at > start + taken):
-            marks.append(_Mark(at, str(column), len(str(column)), look.muted))
+            marks.append(_Mark(at, name, len(name), look.muted))
     return sorted(marks, key=lambda mark: mark.start)
 
 

@@ -66,11 +66,12 @@ def _bar(pyramid: Pyramid, brush: Brush, columns: int, look: Look) -> Line:
 def caption_line(rows: Axis, columns: Axis, cell: tuple[int, int], value: str, width: int, look: Look) -> Line:
     """`query 5 "·life" → key 3 "·question"  0.1234`: texts are cut before the number is."""
     row, column = cell
-    names = [f"{rows.name} {row}", f"{columns.name} {column}"]
+    numbers = [str(row + rows.first), str(column + columns.first)]
+    names = [f"{rows.name} {numbers[0]}", f"{columns.name} {numbers[1]}"]
     texts = [axis.label(index) if axis.labels else "" for axis, index in ((rows, row), (columns, column))]
     room = width - _fixed(names, texts, value)
     if room < 2 * sum(map(bool, texts)):
-        names, texts = [str(row), str(column)], ["", ""]
+        names, texts = numbers, ["", ""]
     if _fixed(names, texts, value) > width:
         return padded([Segment(value, look.title)], width, look)
     texts = _shared(texts, room)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from textual import on
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 
 from tracetui.analysis.attention import Kind
 from tracetui.errors import TracetuiError
@@ -43,17 +43,19 @@ from tracetui.ui.screens.panes import PanesScreen
 from tracetui.ui.screens.theme_picker import ThemeScreen
 from tracetui.ui.state import row_moved, token_moved, weights_place
 from tracetui.ui.widgets.attention_pane import AttentionPane
+from tracetui.ui.widgets.experts_pane import ExpertsPane
 from tracetui.ui.widgets.log_pane import LogPane
 from tracetui.ui.widgets.logits_pane import LogitsPane
 from tracetui.ui.widgets.prompt_bar import PromptInput
 from tracetui.ui.widgets.step_bar import StepBar
 from tracetui.ui.widgets.tensor_pane import TensorPane
 
-_RESTING = frozenset(command.action.partition("(")[0] for command in COMMANDS) - {"screenshot"} | {"no_pane"}
+_RESTING = frozenset(command.action.partition("(")[0] for command in COMMANDS) - {"screenshot"}
 """Actions whose keys are text while a line is typed."""
 
-_COPIED: Mapping[str, type[TensorPane | AttentionPane | LogitsPane]] = {
+_COPIED: Mapping[str, type[TensorPane | AttentionPane | ExpertsPane | LogitsPane]] = {
     "attention": AttentionPane,
+    "experts": ExpertsPane,
     "logits": LogitsPane,
 }
 
@@ -61,7 +63,7 @@ _COPIED: Mapping[str, type[TensorPane | AttentionPane | LogitsPane]] = {
 class DebuggerScreen(PanesScreen):
     """Every command is an action here; the rules of stepping are the driver's."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(), Binding("4", "no_pane", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
 
     def __init__(self, offer: Offer, keymap: Mapping[str, str]) -> None:
         super().__init__(offer, keymap)
@@ -165,12 +167,23 @@ class DebuggerScreen(PanesScreen):
         self._refresh()
 
     def action_step(self, step: str) -> None:
+        if Step(step) is Step.LAYER and self._other_block(1):
+            return
         self._refresh(self._driver.step(Step(step)))
+
+    def _other_block(self, by: int) -> bool:
+        """With the experts in front, to the next layer's choice or the one before, where it is recorded."""
+        found = self.query_one(ExpertsPane).neighbour(by) if self.front == "experts" else None
+        if found is not None:
+            self._refresh(self._driver.jump(found))
+        return found is not None
 
     def action_back(self) -> None:
         self._refresh(self._driver.back())
 
     def action_layer_back(self) -> None:
+        if self._other_block(-1):
+            return
         self._refresh(self._driver.layer_back())
 
     def action_first(self) -> None:
@@ -191,6 +204,9 @@ class DebuggerScreen(PanesScreen):
             self._refresh()
 
     def action_head(self, by: int) -> None:
+        if self.front == "experts":
+            self._refresh(self.query_one(ExpertsPane).next_expert(by))
+            return
         heads = self.query_one(AttentionPane).heads or query_heads(self.state.trace.run.config)
         if not heads:
             self._refresh("there are no attention heads here")
@@ -199,9 +215,6 @@ class DebuggerScreen(PanesScreen):
         self._driver.state = replace(self.state, head=head)
         bare = self.front == "tensor" and not plane_of(self.state.record, self.state.trace.run.config, head, 0).note
         self._refresh(f"head {head} of 0–{heads - 1}{'; this tensor has no heads' if bare else ''}")
-
-    def action_no_pane(self) -> None:
-        self._refresh("there is no pane 4; 1 2 3 5 6 are")
 
     def action_prompt(self) -> None:
         self._driver.drop_waiting()

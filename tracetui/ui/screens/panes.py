@@ -12,10 +12,12 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
+from tracetui.ui.experts_view import has_experts
 from tracetui.ui.messages import PromptLeft
 from tracetui.ui.offer import Offer
 from tracetui.ui.state import State
 from tracetui.ui.widgets.attention_pane import AttentionPane
+from tracetui.ui.widgets.experts_pane import ExpertsPane, LoadMap
 from tracetui.ui.widgets.find_bar import FindBar, FindInput
 from tracetui.ui.widgets.header import Header
 from tracetui.ui.widgets.heatmap import Heatmap
@@ -37,6 +39,7 @@ _FOCUS: Mapping[str, type[Widget]] = {
     "modules": ModuleList,
     "tensor": ValueGrid,
     "attention": Heatmap,
+    "experts": LoadMap,
     "logits": LogitsPane,
     "log": LogPane,
 }
@@ -56,6 +59,7 @@ class PanesScreen(Screen[None]):
         super().__init__()
         self._offer = offer
         self._keymap_shown = keymap
+        self._routes = False
 
     def compose(self) -> ComposeResult:
         state = PanesScreen.state
@@ -71,6 +75,7 @@ class PanesScreen(Screen[None]):
                     with Widget(id="panes"):
                         yield TensorPane(self._offer).data_bind(state)
                         yield AttentionPane().data_bind(state)
+                        yield ExpertsPane().data_bind(state)
                         yield LogitsPane().data_bind(state)
                         yield LogPane()
             with Horizontal(id="strip"):
@@ -91,7 +96,8 @@ class PanesScreen(Screen[None]):
     def _use_theme(self, _: object = None) -> None:
         palettes = getattr(self.app, "palettes", None)
         if palettes is not None:
-            self.query_one(Heatmap).palettes = palettes()
+            for heatmap in self.query(Heatmap):
+                heatmap.palettes = palettes()
 
     @property
     def typing(self) -> bool:
@@ -102,9 +108,13 @@ class PanesScreen(Screen[None]):
         width, height = event.size
         self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "-too-small")
 
-    def watch_state(self, state: State) -> None:
+    def watch_state(self, old: State, state: State) -> None:
+        """A batch has keys of its own, and a model with experts room for them beside the other panes."""
         if self.is_mounted:
             self.query_one(KeyBar).rows = len(state.trace.tokens)
+        if state.outline is not old.outline or state.trace is not old.trace:
+            self._routes = has_experts(state.outline, state.trace)
+            self.set_class(self._routes or self.front == "experts", "-experts")
 
     def watch_front(self, front: str) -> None:
         if self.is_mounted:
@@ -114,6 +124,7 @@ class PanesScreen(Screen[None]):
         for pane, _, _ in PANES:
             self.query_one(f"#{pane}").set_class(pane == front, "-front")
         self.query_one(TabLine).front = front
+        self.set_class(self._routes or front == "experts", "-experts")
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """The pane that gets the focus comes to the front."""

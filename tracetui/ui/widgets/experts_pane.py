@@ -1,0 +1,271 @@
+"""Pane 4: where every token went: load of all experts over the layers, and one block's choices in figures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.message import Message
+from textual.reactive import reactive
+
+from tracetui.analysis.expert_choice import expert_record
+from tracetui.analysis.identity import Identity
+from tracetui.analysis.moe_block import sum_identity
+from tracetui.analysis.routing import Missing, Routing
+from tracetui.text import number
+from tracetui.trace.record import Record
+from tracetui.trace.trace import Trace
+from tracetui.ui.experts_view import Experts, has_experts, read_experts
+from tracetui.ui.messages import Jump, Said
+from tracetui.ui.reader import look
+from tracetui.ui.state import State
+from tracetui.ui.widgets.canvas import Canvas
+from tracetui.ui.widgets.heatmap import Heatmap
+from tracetui.views.cells import Line, line
+from tracetui.views.expert_lines import lines_wanted, routed_lines
+from tracetui.views.expert_table import Routed
+from tracetui.views.heatmap import nothing
+from tracetui.views.inks import Inks
+
+_LEAST_MAP = 4
+_AROUND_CELLS = 4
+"""Lines of the map that are no cells: title, axis, legend, caption."""
+
+
+class LoadMap(Heatmap):
+    """The load, layer by expert; Enter opens the expert under the crosshair."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "the record of the expert", show=False, id="open_expert")
+    ]
+
+    class Opened(Message):
+        """The record of the expert under the crosshair is wanted."""
+
+    def action_open(self) -> None:
+        if not self.data.empty:
+            self.post_message(self.Opened())
+
+
+class RoutingTable(Canvas):
+    """One block's choices, or in words why there are none."""
+
+    def __init__(self) -> None:
+        super().__init__(id="routing")
+        self._routed: Routed | None = None
+        self._trouble = ""
+
+    def show(self, routed: Routed | None, trouble: str = "") -> None:
+        self._routed, self._trouble = routed, trouble
+        self.repaint()
+
+    def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
+        if self._routed is None:
+            return [line([(f" {self._trouble}", inks.quiet)], width)]
+        return routed_lines(self._routed, width, height, inks)
+
+
+class ExpertsPane(Vertical):
+    """The block at the cursor, else the last one before it; the crosshair may look at another layer."""
+
+    state: reactive[State] = reactive(State(), repaint=False)
+
+    class Read(Message):
+        def __init__(self, experts: Experts, state: State, chosen: int | None) -> None:
+            super().__init__()
+            self.experts = experts
+            self.state = state
+            self.chosen = chosen
+
+    class Checked(Message):
+        def __init__(self, routing: Routing, found: Identity | Missing) -> None:
+            super().__init__()
+            self.routing = routing
+            self.found = found
+
+    def __init__(self) -> None:
+        super().__init__(id="experts", classes="pane -empty")
+        self._shown = Experts()
+        self._chosen: int | None = None
+        self._expert: int | None = None
+        self._map_lines: int | None = None
+        """None: all there are."""
+        self._checked: tuple[Trace, Record, Identity | Missing] | None = None
+
+    def compose(self) -> ComposeResult:
+        yield LoadMap(nothing(""), id="load")
+        yield RoutingTable()
+
+    def on_mount(self) -> None:
+        self._show_nothing()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._share_room()
+
+    def watch_state(self, old: State, state: State) -> None:
+        if state.trace is not old.trace:
+            self._checked = None
+            if state.under_way:
+                self._expert = None
+        if state.cursor != old.cursor or state.trace is not old.trace:
+            self._chosen = None
+        if not self.is_mounted:
+            return
+        if state.outline is not old.outline and self._shown.block is None:
+            self._show_nothing()
+        if _view_of(state) != _view_of(old) or state.trace is not old.trace:
+            self._look()
+
+    def _look(self) -> None:
+        look(self, "experts", partial(_read, self.state, self._shown, self._chosen))
+
+    @on(Read)
+    def _show(self, message: Read) -> None:
+        seen, now = message.state, self.state
+        if seen.trace is not now.trace or _view_of(seen) != _view_of(now) or message.chosen != self._chosen:
+            return
+        self._shown = shown = message.experts
+        self.set_class(shown.block is None, "-empty")
+        self._share_room()
+        if shown.block is None:
+            self._show_nothing()
+            return
+        self.query_one(LoadMap).show(shown.picture)
+        self._show_block()
+        self._check()
+
+    def _show_nothing(self) -> None:
+        self.query_one(LoadMap).show(nothing(self._why_nothing()))
+
+    def _why_nothing(self) -> str:
+        state = self.state
+        if not has_experts(state.outline, state.trace):
+            return "No experts here: every token goes through the same weights." if state.outline.kind else ""
+        if state.frontier and not state.under_way:
+            return "This run recorded no routing: the model's experts could not be watched, or it ended before them."
+        return "No routing yet. It is shown as soon as a layer's router has chosen its experts."
+
+    def _share_room(self) -> None:
+        """For the map what the table leaves, or a third of the pane, and no more than its layers can use."""
+        lines = self._wanted_lines() if self._shown.block else None
+        if lines != self._map_lines:
+            self._map_lines = lines
+            self.query_one(LoadMap).styles.height = "1fr" if lines is None else lines
+
+    def _wanted_lines(self) -> int:
+        height, routed = self.size.height, self._shown.routed
+        left = height - lines_wanted(routed.routing.active if routed else 0)
+        most = self._shown.picture.rows.length + _AROUND_CELLS
+        return max(_LEAST_MAP, min(most, max(left, height // 4)))
+
+    def _show_block(self) -> None:
+        shown = self._shown
+        table = self.query_one(RoutingTable)
+        if shown.routed is None:
+            table.show(None, shown.trouble)
+            return
+        expert = shown.routed.expert if self._expert is None else self._expert
+        table.show(replace(shown.routed, expert=expert, identity=self._identity(shown.routed.routing)))
+        if shown.routed.routing.layer is not None:
+            self.query_one(LoadMap).place(shown.routed.routing.layer - shown.first, expert)
+
+    def _identity(self, routing: Routing) -> Identity | Missing | None:
+        known = self._checked
+        same = known is not None and known[0] is self._shown.trace and known[1] is routing.record
+        return known[2] if same and known else None
+
+    def _check(self) -> None:
+        """Compare the sum with the block's output, once for each block that has one."""
+        routed = self._shown.routed
+        if routed and not isinstance(self._identity(routed.routing), Identity):
+            look(self, "experts-sum", partial(_check, self._shown.trace, routed.routing))
+
+    @on(Checked)
+    def _show_checked(self, message: Checked) -> None:
+        shown = self._shown
+        if shown.routed and shown.routed.routing is message.routing:
+            self._checked = (shown.trace, message.routing.record, message.found)
+            self._show_block()
+
+    @on(Heatmap.CursorMoved)
+    def _crosshair(self, message: Heatmap.CursorMoved) -> None:
+        """The crosshair chooses the expert and the layer; a layer without experts keeps the one on view."""
+        message.stop()
+        self._expert = message.column
+        wanted = self._shown.of_layer(self._shown.first + message.row)
+        if wanted is None or wanted is self._shown.block:
+            self._show_block()
+            return
+        self._chosen = wanted.record.index
+        self._look()
+
+    @on(LoadMap.Opened)
+    def _open(self, message: LoadMap.Opened) -> None:
+        message.stop()
+        routed, expert = self._shown.routed, self.query_one(LoadMap).cursor[1]
+        if routed is None:
+            return
+        record = expert_record(self._shown.trace, routed.routing, expert)
+        if record is not None and record.index < self.state.frontier:
+            self.post_message(Jump(record.index))
+        else:
+            self.post_message(Said(f"expert {expert} of {routed.routing.site} has no record"))
+
+    def neighbour(self, by: int) -> int | None:
+        """The record of the next block's choice among those recorded, or of the one before."""
+        at = self.state.cursor if self._chosen is None else self._chosen
+        found = self._shown.loads.neighbour(at, by) if self._shown.trace is self.state.trace else None
+        return found.record.index if found else None
+
+    def next_expert(self, by: int) -> str:
+        """Go through the experts that the token chose, the largest weight first; the answer is where that leads."""
+        routed = self._shown.routed
+        if routed is None:
+            return "there are no experts here"
+        chosen = [choice.expert for choice in routed.choice.choices]
+        here = routed.expert if self._expert is None else self._expert
+        place = max(0, min(len(chosen) - 1, chosen.index(here) + by)) if here in chosen else 0
+        self._expert = chosen[place]
+        self._show_block()
+        return f"expert {self._expert}: choice {place + 1} of {len(chosen)} of token {routed.choice.position}"
+
+    def copied(self) -> str:
+        """The expert under the crosshair in words, with what the token gave it."""
+        routed = self._shown.routed
+        if routed is None:
+            return ""
+        expert = self.query_one(LoadMap).cursor[1]
+        place = f"{routed.routing.site} expert {expert}"
+        found = next((choice for choice in routed.choice.choices if choice.expert == expert), None)
+        counts = routed.load.counts
+        if found is None:
+            return f"{place} load {counts[expert] if expert < len(counts) else 0} of {counts.sum()} choices"
+        numbers = {
+            "weight": found.weight,
+            "score": found.score,
+            "bias": found.bias,
+            "selection": found.selection,
+            "margin": found.margin,
+            "norm in": found.norm_in,
+            "norm out": found.norm_out,
+        }
+        told = " ".join(f"{name} {number(value)}" for name, value in numbers.items() if value is not None)
+        return f"{place} token {routed.choice.position} {told}"
+
+
+def _view_of(state: State) -> tuple[int, int, int, int, bool]:
+    """What decides which block and token are on view, beside the trace."""
+    return state.cursor, state.frontier, state.token, state.batch, state.under_way
+
+
+def _read(state: State, before: Experts, chosen: int | None) -> ExpertsPane.Read:
+    return ExpertsPane.Read(read_experts(state, before, chosen), state, chosen)
+
+
+def _check(trace: Trace, routing: Routing) -> ExpertsPane.Checked:
+    return ExpertsPane.Checked(routing, sum_identity(trace, routing))
