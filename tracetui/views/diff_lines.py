@@ -158,7 +158,7 @@ def _shape(site: SiteDiff, config: dict[str, object]) -> str:
     shown += f" {a.dtype}" if a.dtype == b.dtype else f" {a.dtype} in A, {b.dtype} in B"
     if a.shape != b.shape:
         shown += f"; in B {list(b.shape)}"
-    return f"{shown}; B laid out: {site.layout}" if site.layout else shown
+    return f"{shown}; laid out anew: {site.laid_out}" if site.laid_out else shown
 
 
 def _numbers(site: SiteDiff) -> list[str]:

@@ -83,8 +83,7 @@ class _Meter:
         found = self._best(pair, a, b, tolerance)
         if found is None:
             return SiteDiff(pair, Outcome.SHAPES, tolerance)
-        named = ", ".join(filter(None, (pair.a.layout.name, pair.b.layout.name, found.layout.name)))
-        return SiteDiff(pair, _outcome(found.distance), tolerance, found.distance, named)
+        return SiteDiff(pair, _outcome(found.distance), tolerance, found.distance, found.layout)
 
     def _measure_statistics(self, pair: Pair, value_a: Value, value_b: Value, tolerance: Tolerance) -> SiteDiff:
         whole = pair.a.layout is SAME and pair.b.layout is SAME and not self._window.needed()

@@ -5,18 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tracetui.analysis.diff.feeds import Feeds, feeds
+from tracetui.analysis.diff.hints import hints
+from tracetui.analysis.diff.hints.scene import Hint
 from tracetui.analysis.diff.result import Comparison, SiteDiff
-
-
-@dataclass(frozen=True, slots=True)
-class Hint:
-    """A known pattern that a difference has."""
-
-    name: str
-    """For machines: `rope-layout`, `bias`."""
-    title: str
-    evidence: str
-    """In numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,4 +24,7 @@ class Report:
 def report(comparison: Comparison) -> Report:
     """Look into the first divergence."""
     first = comparison.first
-    return Report(comparison, first, None if first is None else feeds(comparison, first))
+    if first is None:
+        return Report(comparison, None, None)
+    fed = feeds(comparison, first)
+    return Report(comparison, first, fed, hints(comparison, first, fed))

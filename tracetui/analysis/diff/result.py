@@ -9,6 +9,7 @@ from tracetui.analysis.diff.align import Alignment, Named, Pair
 from tracetui.analysis.diff.distance import Distance
 from tracetui.analysis.diff.preface import Preface
 from tracetui.analysis.diff.tolerance import Tolerance
+from tracetui.analysis.mapping.layouts import SAME, Layout
 from tracetui.trace.trace import Trace
 
 
@@ -27,8 +28,13 @@ class SiteDiff:
     tolerance: Tolerance | None = None
     distance: Distance | None = None
     """None where the shapes don't go together."""
-    layout: str = ""
-    """What was done to B's values to stand as A's do, in words."""
+    layout: Layout = SAME
+    """What is done to B's values, a rule's own layout aside, to stand as A's do."""
+
+    @property
+    def laid_out(self) -> str:
+        """All that is done to either side's values, in words."""
+        return ", ".join(filter(None, (self.pair.a.layout.name, self.pair.b.layout.name, self.layout.name)))
 
     @property
     def site(self) -> str:

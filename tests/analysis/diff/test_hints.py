@@ -1,0 +1,128 @@
+"""Each planted fault is found where it was planted, and named as what it is and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import pytest
+import torch
+
+from tests.analysis.diff import plants
+from tracetui.analysis.diff.compare import compare
+from tracetui.analysis.diff.report import Report, report
+from tracetui.trace.trace import Trace
+
+LAYER = "model.layers.1"
+CASES = (
+    (plants.llama, plants.unrelated, f"{LAYER}.mlp.up_proj", ""),
+    (plants.llama, plants.unrelated_attention, f"{LAYER}.self_attn.o_proj", ""),
+    (plants.llama, plants.one_column, f"{LAYER}.self_attn.q_proj", ""),
+    (plants.llama, plants.unrelated_norm, f"{LAYER}.input_layernorm", ""),
+    (plants.llama, plants.rounding, "model.embed_tokens", ""),
+    (plants.llama, plants.rope_rows, "model.layers.0.self_attn.q_proj", "rope-layout"),
+    (plants.llama, plants.rope_pairs, "model.layers.0.self_attn:q", "rope-layout"),
+    (plants.llama, plants.tiled_heads, "model.layers.0.self_attn:heads", "kv-heads"),
+    (plants.llama, plants.no_scale, "model.layers.0.self_attn:heads", "softmax-scale"),
+    (plants.llama, plants.mask_ahead, "model.layers.0.self_attn:heads", "mask"),
+    (plants.llama, plants.mask_behind, "model.layers.0.self_attn:heads", "mask"),
+    (plants.llama, plants.no_mask, "model.layers.0.self_attn:heads", "mask"),
+    (plants.llama, plants.epsilon, f"{LAYER}.input_layernorm", "norm-epsilon"),
+    (plants.llama, plants.norm_scaled, f"{LAYER}.input_layernorm", "norm-scale"),
+    (plants.llama, plants.norm_one_plus, f"{LAYER}.post_attention_layernorm", "norm-scale"),
+    (plants.llama, plants.transposed, f"{LAYER}.self_attn.o_proj", "transposed-weight"),
+    (plants.llama, plants.transposed_q, f"{LAYER}.self_attn.q_proj", "transposed-weight"),
+    (plants.llama, plants.permuted, f"{LAYER}.mlp.gate_proj", "permuted-weight"),
+    (plants.qwen2, plants.no_bias, f"{LAYER}.self_attn.k_proj", "bias"),
+    (plants.llama, plants.untied, "lm_head", "tied-embeddings"),
+    (plants.mixtral, plants.not_normalised, f"{LAYER}.mlp.", "expert-weights"),
+    (plants.deepseek, plants.not_scaled, f"{LAYER}.mlp.", "expert-weights"),
+    (plants.deepseek, plants.epsilon, f"{LAYER}.input_layernorm", "norm-epsilon"),
+    (plants.mixtral, plants.unrelated_attention, f"{LAYER}.self_attn.o_proj", ""),
+)
+
+
+@cache
+def sound(model: plants.Model) -> Trace:
+    return plants.traced(model())
+
+
+@pytest.mark.parametrize(("model", "plant", "site", "hint"), CASES, ids=lambda found: getattr(found, "__name__", None))
+@pytest.mark.parametrize("faulty", ["A", "B"])
+def test_a_planted_fault_is_found_and_named(
+    model: plants.Model, plant: plants.Plant, site: str, hint: str, faulty: str
+) -> None:
+    right, wrong = sound(model), plants.traced(model(), plant)
+    found = report(compare(wrong, right) if faulty == "A" else compare(right, wrong))
+    assert found.first is not None
+    assert found.first.site.startswith(site)
+    assert found.feeds is not None
+    assert found.feeds.agree or not found.feeds.found
+    assert [one.name for one in found.hints] == ([hint] if hint else []), found.hints
+
+
+def test_rounding_alone_is_no_difference() -> None:
+    again = plants.llama()
+    again.set_attn_implementation("sdpa")
+    found = compare(plants.traced(again), sound(plants.llama))
+    assert found.same
+    assert found.compared > 40
+
+
+def of(plant: plants.Plant) -> Report:
+    return report(compare(plants.traced(plants.llama(), plant), sound(plants.llama)))
+
+
+def test_the_evidence_has_the_planted_numbers() -> None:
+    (epsilon,) = of(plants.epsilon).hints
+    assert "larger in A by 0.01" in epsilon.title
+    (scale,) = of(plants.no_scale).hints
+    assert "1 in A, 0.353553 in B" in scale.title
+    (norm,) = of(plants.norm_scaled).hints
+    assert "from 1.5 to 1.5" in norm.evidence
+    (heads,) = of(plants.tiled_heads).hints
+    assert "key-value head h mod 2 in A, h·2//4 in B" in heads.title
+    (mask,) = of(plants.mask_ahead).hints
+    assert "one position ahead in A, as far as itself in B" in mask.title
+
+
+@pytest.mark.parametrize("shift", [1, 3])
+def test_positions_that_begin_elsewhere(shift: int) -> None:
+    positions = torch.arange(plants.TOKENS)[None] + shift
+    moved = plants.traced(plants.llama(), position_ids=positions)
+    found = report(compare(moved, sound(plants.llama)))
+    assert found.first is not None
+    assert found.first.site == "model.rotary_emb"
+    (hint,) = found.hints
+    assert hint.title == f"A's positions are {shift} further on than B's"
+
+
+def test_positions_are_seen_in_the_angles_too() -> None:
+    moved = plants.traced(plants.llama(), position_ids=torch.arange(plants.TOKENS)[None] + 2)
+    right = sound(plants.llama)
+
+    def without_table(trace: Trace) -> Trace:
+        kept = [record for record in trace.records if "rotary" not in record.site]
+        records = tuple(replace(record, index=index) for index, record in enumerate(kept))
+        return replace(trace, records=records, values=tuple(trace.value(record) for record in kept))
+
+    found = report(compare(without_table(moved), without_table(right)))
+    assert found.first is not None
+    assert found.first.site == "model.layers.0.self_attn:q"
+    assert [hint.name for hint in found.hints] == ["position-offset"]
+    assert "2 positions" in found.hints[0].evidence
+
+
+@pytest.mark.parametrize("shift", [1, -1])
+def test_a_mask_that_was_passed_off_by_one(shift: int) -> None:
+    def mask(shift: int) -> torch.Tensor:
+        hidden = torch.ones(plants.TOKENS, plants.TOKENS, dtype=torch.bool).triu(1 + shift)
+        return torch.zeros(1, 1, plants.TOKENS, plants.TOKENS).masked_fill(hidden, torch.finfo(torch.float32).min)
+
+    wrong, right = (plants.traced(plants.llama(), attention_mask=mask(by)) for by in (shift, 0))
+    found = report(compare(wrong, right))
+    assert found.first is not None
+    assert found.first.site == "model.layers.0.self_attn:mask"
+    (hint,) = found.hints
+    assert hint.name == "mask"
+    assert ("A's queries see one position further" in hint.title) == (shift == 1)

@@ -1,0 +1,93 @@
+"""Faults of a norm: another epsilon, another scale, its weight used as 1 + w."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tracetui.analysis.diff.hints.scene import Both, Hint, Numbers, Scene, explains, left_over
+
+_SPREAD = 0.02
+"""How far estimates from single tokens may lie apart, relative to their mean."""
+
+
+def norm(scene: Scene) -> Hint | None:
+    """What makes one norm's output the other's: a factor for each token, one for all, or the input itself added."""
+    if "norm" not in scene.leaf and not scene.leaf.startswith("ln_"):
+        return None
+    x, y = scene.fed_by(), scene.target.rows()
+    inputs = x.a.reshape(-1, y.a.shape[1]) if x is not None and x.a.size == y.a.size else None
+    if inputs is not None and (hint := _one_plus(inputs, y)):
+        return hint
+    ratio = _dot(y.a, y.b) / _dot(y.b, y.b)  # [N]
+    if not explains(y.a, ratio[:, None] * y.b, y.b):
+        return _per_channel(y)
+    left = left_over(y.a, ratio[:, None] * y.b, y.b)
+    spreads = {} if inputs is None or len(ratio) < 2 else _epsilons(inputs, ratio)
+    kind = min(spreads, key=lambda name: spreads[name][1], default="")
+    if kind and spreads[kind][1] < min(_SPREAD, _spread(ratio - 1) / 2):
+        return _epsilon_hint(spreads[kind][0], len(ratio), left)
+    return Hint(
+        "norm-scale",
+        "The norm's scale is another",
+        f"a/b is one factor in each token, from {ratio.min():.6g} to {ratio.max():.6g}; "
+        f"it explains all but {left:.1e} of the difference.",
+    )
+
+
+def _epsilon_hint(difference: float, tokens: int, left: float) -> Hint:
+    larger = "B" if difference > 0 else "A"
+    return Hint(
+        "norm-epsilon",
+        f"The norm's epsilon is larger in {larger} by {abs(difference):.3g}",
+        f"a/b is one factor in each of {tokens} tokens, and follows that token's mean square as the epsilon would have "
+        f"it; it explains all but {left:.1e} of the difference.",
+    )
+
+
+def _epsilons(x: Numbers, ratio: Numbers) -> dict[str, tuple[float, float]]:
+    """B's epsilon minus A's, its mean over the tokens and its spread, for a norm over mean squares and over variances.
+
+    The factor is the root of (m + B's) / (m + A's), so that their difference is (factor² - 1)·(m + A's); A's own is
+    small beside m.
+    """
+    found = {}
+    for name, size in (("rms", np.square(x).mean(axis=1)), ("variance", x.var(axis=1))):
+        # A's epsilon is small beside m or B's; where it isn't, the reverse holds for B's.
+        forward, back = (np.square(ratio) - 1) * size, -(np.square(1 / ratio) - 1) * size
+        best = min((forward, back), key=_spread)
+        found[name] = (float(best.mean()), _spread(best))
+    return found
+
+
+def _one_plus(x: Numbers, y: Both) -> Hint | None:
+    """A weight that one side takes as w and the other as 1 + w: they differ by the normalised input."""
+    unit = x / np.sqrt(np.square(x).mean(axis=1, keepdims=True))
+    for sign, larger in ((1, "A"), (-1, "B")):
+        if explains(y.a, y.b + sign * unit, y.b):
+            left = left_over(y.a, y.b + sign * unit, y.b)
+            evidence = f"a - b is the normalised input itself, to {left:.1e} of the difference."
+            return Hint("norm-scale", f"{larger} multiplies with 1 + w where the other has w", evidence)
+    return None
+
+
+def _per_channel(y: Both) -> Hint | None:
+    if len(y.a) < 3:
+        return None
+    ratio = (y.a * y.b).sum(axis=0) / np.square(y.b).sum(axis=0)  # [D]
+    model = y.b * np.where(np.isfinite(ratio), ratio, 1)
+    if not explains(y.a, model, y.b):
+        return None
+    return Hint(
+        "norm-scale",
+        "The norm's weight is another",
+        f"a/b is one factor in each channel at all {len(y.a)} tokens, from {ratio.min():.4g} to {ratio.max():.4g}; "
+        f"it explains all but {left_over(y.a, model, y.b):.1e} of the difference.",
+    )
+
+
+def _dot(a: Numbers, b: Numbers) -> Numbers:
+    return np.asarray((a * b).sum(axis=1))
+
+
+def _spread(found: Numbers) -> float:
+    return float(found.std() / abs(found.mean())) if found.mean() else np.inf

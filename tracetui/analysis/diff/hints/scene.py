@@ -1,0 +1,147 @@
+"""What a pattern is looked for in: the tensor that differs, and those that feed it, of both sides alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from tracetui.analysis.diff.align import plain_site
+from tracetui.analysis.diff.feeds import Feeds
+from tracetui.analysis.diff.result import Comparison, SiteDiff
+from tracetui.trace.record import Record
+from tracetui.trace.value import NotKeptError
+
+Numbers = npt.NDArray[np.float64]
+MAX_NUMEL = 1 << 25
+"""Of a tensor that is looked at: 256 MiB in float64."""
+EXPLAINED = 0.05
+"""How much of a difference a pattern may leave over, by norm: it explains 99.75 % of the square."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A known pattern that a difference has."""
+
+    name: str
+    """For machines: `rope-layout`, `bias`."""
+    title: str
+    evidence: str
+    """In numbers."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Both:
+    """One tensor of both sides in float64, B laid out as A is."""
+
+    a: Numbers
+    b: Numbers
+
+    def rows(self) -> Both:
+        """As [N, last axis]."""
+        width = self.a.shape[-1]
+        return Both(self.a.reshape(-1, width), self.b.reshape(-1, width))
+
+
+class Scene:
+    """The first divergence and its surroundings."""
+
+    def __init__(self, comparison: Comparison, site: SiteDiff, fed: Feeds) -> None:
+        self.comparison = comparison
+        self.site = site
+        self.fed = fed
+        self.config: Mapping[str, object] = {**comparison.b.run.config, **comparison.a.run.config}
+        self._by_site = {found.site: found for found in comparison.sites}
+
+    @property
+    def record(self) -> Record:
+        return self.site.pair.record
+
+    @property
+    def leaf(self) -> str:
+        """The module's own name, or `:role`."""
+        record = self.record
+        return f":{record.role}" if record.role else record.module.rpartition(".")[2]
+
+    @cached_property
+    def target(self) -> Both:
+        """What differs. Only where `sound`."""
+        found = self.both(self.site)
+        assert found is not None
+        return found
+
+    @property
+    def sound(self) -> bool:
+        """Whether there are numbers, finite and not too many, with an axis to look along."""
+        found = self.both(self.site)
+        return (
+            found is not None and found.a.ndim > 0 and bool(np.isfinite(found.a).all() and np.isfinite(found.b).all())
+        )
+
+    @property
+    def unit(self) -> float:
+        """The tolerance of the dtypes, relative."""
+        return max(self.site.tolerance.rtol if self.site.tolerance else 0.0, 1e-6)
+
+    def near(self, place: str) -> SiteDiff | None:
+        """The site at another place of the same layer and call: `.self_attn:q`; or of a whole name."""
+        layer = self.record.layer
+        call = self.site.site.partition("@")[2]
+        name = place if layer is None or place.startswith(("model", "lm_head")) else f"model.layers.{layer}{place}"
+        return self._by_site.get(f"{name}@{call}" if call else name)
+
+    def beside(self, role: str) -> Both | None:
+        """What another role of the same module holds, if both sides have it."""
+        found = self.near(f"{self.place.rpartition(':')[0]}:{role}")
+        return None if found is None else self.both(found)
+
+    @property
+    def place(self) -> str:
+        """The site within its layer, without call and part."""
+        return plain_site(self.site.site).removeprefix(f"model.layers.{self.record.layer}")
+
+    def fed_by(self, place: int = 0) -> Both | None:
+        """An input of the site, if it was recorded on both sides."""
+        return self.both(self.fed.found[place]) if place < len(self.fed.found) else None
+
+    def both(self, site: SiteDiff) -> Both | None:
+        """A site's numbers; None where they weren't kept, don't go together, or are too many."""
+        a, b = site.pair.a, site.pair.b
+        if site.distance is None or site.distance.by_statistics or max(a.record.numel, b.record.numel) > MAX_NUMEL:
+            return None
+        try:
+            one = a.layout.apply(self.comparison.a.value(a.record).read())
+            other = site.layout.apply(b.layout.apply(self.comparison.b.value(b.record).read()))
+        except NotKeptError:
+            return None
+        if one.shape != other.shape or "c" in (one.dtype.kind, other.dtype.kind):
+            return None
+        return Both(one.astype(np.float64), other.astype(np.float64))
+
+
+def explains(target: Numbers, model: Numbers, other: Numbers) -> bool:
+    """Whether `model` makes out of `other` what `target` is: next to nothing of their difference is left."""
+    apart = float(np.linalg.norm(target - other))
+    return apart > 0 and float(np.linalg.norm(target - model)) <= EXPLAINED * apart
+
+
+def left_over(target: Numbers, model: Numbers, other: Numbers) -> float:
+    """The part of a difference that a pattern leaves unexplained, by norm."""
+    apart = float(np.linalg.norm(target - other))
+    return float(np.linalg.norm(target - model)) / apart if apart else 0.0
+
+
+def whole(config: Mapping[str, object], *names: str) -> int:
+    """The first of the fields that holds a whole number; 0 if none does."""
+    return next((found for name in names if isinstance(found := config.get(name), int) and found > 0), 0)
+
+
+def real(config: Mapping[str, object], *names: str) -> float | None:
+    """The first of the fields that holds a number."""
+    found = (config.get(name) for name in names)
+    return next(
+        (float(value) for value in found if isinstance(value, int | float) and not isinstance(value, bool)), None
+    )
