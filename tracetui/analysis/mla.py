@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from tracetui.analysis.attention import AttentionView, Matrix
 from tracetui.analysis.identity import Identity, dot_size, identity
 from tracetui.trace.record import Record, layer_of
 
+LatentKind = Literal["kv_latent", "k_rope", "absorbed_scores", "difference"]
+LATENT_KINDS: tuple[LatentKind, ...] = ("kv_latent", "k_rope", "absorbed_scores", "difference")
+"""What a call of latent attention shows beside scores, masked scores and probabilities."""
 _BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
@@ -41,6 +45,18 @@ class LatentView:
     @property
     def nope_width(self) -> int:
         return self.attention.query.shape[-1] - self.rope_width
+
+    def matrix(self, kind: LatentKind, head: int, batch: int = 0) -> Matrix:
+        """A plane of what is kept or computed: [S,R], [S,rope], or a head's absorbed scores or difference [T,S]."""
+        match kind:
+            case "kv_latent":
+                return self.latent_rows(batch)
+            case "k_rope":
+                return self.rope_rows(batch)
+            case "absorbed_scores":
+                return self.scores(head, batch)
+            case "difference":
+                return self.difference(head, batch)
 
     def latent_rows(self, batch: int = 0) -> Matrix:
         """The latent of every key [S,R]."""

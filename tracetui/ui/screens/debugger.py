@@ -12,13 +12,13 @@ from typing import ClassVar
 from textual import on
 from textual.binding import BindingType
 
-from tracetui.analysis.attention import Kind
 from tracetui.errors import TracetuiError
 from tracetui.session import Event, Explained, Failed, Finished, Prepared, Started, Stopped
 from tracetui.text import size, visible
 from tracetui.trace.npz import write_trace
 from tracetui.trace.stepping import Step
 from tracetui.trace.trace import Trace
+from tracetui.ui.attention import Shown
 from tracetui.ui.commands import COMMANDS, bindings
 from tracetui.ui.driver import NOTHING_YET, Driver
 from tracetui.ui.foreign import notify
@@ -40,6 +40,7 @@ from tracetui.ui.screens.export import ExportScreen
 from tracetui.ui.screens.help import HelpScreen
 from tracetui.ui.screens.jump import JumpScreen
 from tracetui.ui.screens.panes import PanesScreen
+from tracetui.ui.screens.rope import RopeRead, RopeScreen, read_rope
 from tracetui.ui.screens.theme_picker import ThemeScreen
 from tracetui.ui.state import row_moved, token_moved, weights_place
 from tracetui.ui.widgets.attention_pane import AttentionPane
@@ -229,7 +230,19 @@ class DebuggerScreen(PanesScreen):
     def action_token(self, by: int) -> None:
         self._set_token(by)
 
-    def action_scores(self, kind: Kind | None = None) -> None:
+    def action_rope(self) -> None:
+        look(self, "rope", partial(read_rope, self.state))
+
+    @on(RopeRead)
+    def _show_rope(self, message: RopeRead) -> None:
+        if self.is_current:
+            self.app.push_screen(RopeScreen(message))
+
+    def action_check_heads(self) -> None:
+        if not self.query_one(AttentionPane).check_heads():
+            self._refresh("there is no attention to check here")
+
+    def action_scores(self, kind: Shown | None = None) -> None:
         pane = self.query_one(AttentionPane)
         if kind is None:
             pane.next_kind()

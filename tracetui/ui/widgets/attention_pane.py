@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 
-import numpy as np
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -14,55 +13,69 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from tracetui.analysis.attention import KINDS, AttentionView, Kind, attention_at, softmax
-from tracetui.text import number, visible
-from tracetui.ui.labels import position_labels, row_name
+from tracetui.analysis.attention import KINDS, AttentionView
+from tracetui.analysis.heads import all_heads_identity
+from tracetui.analysis.identity import Identity
+from tracetui.text import number
+from tracetui.trace.trace import Trace
+from tracetui.ui.attention import Attention, Shown, own_attention, read_attention
+from tracetui.ui.labels import row_name
 from tracetui.ui.messages import TokenChosen
 from tracetui.ui.reader import look
 from tracetui.ui.state import State
 from tracetui.ui.widgets.action_line import ActionLine, Part
+from tracetui.ui.widgets.attention_lines import facts
 from tracetui.ui.widgets.heatmap import Heatmap
-from tracetui.views.heatmap import HeatmapData, heatmap_data, nothing
-from tracetui.views.heatmap_axes import Axis
-from tracetui.views.pyramid import Kind as Scale
+from tracetui.views.heatmap import HeatmapData, nothing
 
-NAMES = {"scores": "before mask", "masked": "masked", "probs": "probabilities"}
+NAMES: Mapping[Shown, str] = {
+    "scores": "before mask",
+    "masked": "masked",
+    "probs": "probabilities",
+    "kv_latent": "latent",
+    "k_rope": "rotary key",
+    "absorbed_scores": "absorbed",
+    "difference": "naive − absorbed",
+}
+_SHORT: Mapping[Shown, str] = {**NAMES, "scores": "scores", "probs": "probs", "k_rope": "rope", "difference": "Δ"}
 ORIGIN = "attention"
-_INPUTS = ("k", "v", "mask", "sinks", "kv_latent", "k_rope", "q_absorbed")
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Attention:
-    """One head of one attention call, ready to be drawn."""
-
-    view: AttentionView
-    kind: Kind
-    head: int
-    batch: int
-    picture: HeatmapData
+_AT_ONCE = 2**22
+"""Scores of a call whose heads are all checked unasked: a fraction of a second."""
 
 
 class AttentionPane(Vertical):
     """The call at the cursor, else the last one before it."""
 
     state: reactive[State] = reactive(State(), repaint=False)
-    kind: reactive[Kind] = reactive[Kind]("probs")
+    kind: reactive[Shown] = reactive[Shown]("probs")
+    """The one asked for; a call that lacks it shows probabilities."""
 
     class Read(Message):
-        def __init__(self, attention: Attention | None, state: State, kind: Kind) -> None:
+        def __init__(self, attention: Attention | None, why: str, state: State, kind: Shown) -> None:
             super().__init__()
             self.attention = attention
+            self.why = why
             self.state = state
             self.kind = kind
+
+    class Checked(Message):
+        """Every head of a call was held against its recorded output."""
+
+        def __init__(self, view: AttentionView, identity: Identity | None) -> None:
+            super().__init__()
+            self.view = view
+            self.identity = identity
 
     def __init__(self) -> None:
         super().__init__(id="attention", classes="pane -empty")
         self._shown: Attention | None = None
+        self._all_heads: tuple[Trace, int, Identity | None] | None = None
+        self._lines = -1
 
     def compose(self) -> ComposeResult:
+        yield KindLine(id="attention-kinds")
         yield Static(id="attention-facts")
-        yield KindLine(id="attention-kinds").data_bind(AttentionPane.kind)
-        yield Heatmap(_NOTHING, id="heatmap")
+        yield Heatmap(nothing(_NONE), id="heatmap")
 
     def watch_state(self, old: State, state: State) -> None:
         moved = state.cursor != old.cursor or state.trace is not old.trace or state.frontier != old.frontier
@@ -87,12 +100,22 @@ class AttentionPane(Vertical):
         if self._shown is None:
             return ""
         shown, (row, column) = self._shown, self.query_one(Heatmap).cursor
+        rows, columns = shown.picture.rows.name, shown.picture.columns.name
         of = f" {name}" if (name := row_name(shown.batch, shown.view.batch)) else ""
-        place = f"{shown.view.site} {NAMES[shown.kind]}{of} head {shown.head} query {row} key {column}"
+        place = f"{shown.view.site} {NAMES[shown.kind]}{of} head {shown.head} {rows} {row} {columns} {column}"
         return f"{place}: {number(shown.picture.value(row, column))}"
 
     def next_kind(self) -> None:
-        self.kind = KINDS[(KINDS.index(self.kind) + 1) % len(KINDS)]
+        kinds = self._shown.kinds if self._shown else KINDS
+        shown = self._shown.kind if self._shown else self.kind
+        self.kind = kinds[(kinds.index(shown) + 1) % len(kinds)]
+
+    def check_heads(self) -> bool:
+        """Hold every head of the call on view against its recorded output; False if there is no call."""
+        if self._shown is None:
+            return False
+        look(self, "identity", partial(_check, self._shown.view))
+        return True
 
     @on(Heatmap.CursorMoved)
     def _choose_token(self, message: Heatmap.CursorMoved) -> None:
@@ -114,85 +137,69 @@ class AttentionPane(Vertical):
         same = seen.trace is now.trace and (seen.cursor, seen.head, seen.batch) == (now.cursor, now.head, now.batch)
         if not same or message.kind != self.kind:
             return
-        self._shown = message.attention
-        self.set_class(message.attention is None, "-empty")
-        facts = self.query_one("#attention-facts", Static)
-        facts.update(_facts(message.attention) if message.attention else "", layout=False)
-        self.query_one(Heatmap).show(message.attention.picture if message.attention else _NOTHING)
+        self._shown = shown = message.attention
+        self.set_class(shown is None, "-empty")
+        if shown is None:
+            self.query_one(Heatmap).show(_nothing(message.why))
+            return
+        self.query_one(KindLine).offer(shown.kinds, shown.kind)
+        self.query_one(Heatmap).show(shown.picture)
+        self._show_facts(shown)
+        view = shown.view
+        if shown.heads and not self._knows(view) and view.heads * view.query.shape[2] * view.key.shape[2] <= _AT_ONCE:
+            self.check_heads()
+
+    @on(Checked)
+    def _note(self, message: Checked) -> None:
+        message.stop()
+        self._all_heads = (message.view.trace, message.view.query.index, message.identity)
+        if self._shown:
+            self._show_facts(self._shown)
+
+    def _knows(self, view: AttentionView) -> bool:
+        known = self._all_heads
+        return known is not None and known[0] is view.trace and known[1] == view.query.index
+
+    def _show_facts(self, shown: Attention) -> None:
+        known = self._all_heads[2] if self._all_heads and self._knows(shown.view) else None
+        content = facts(shown, known)
+        lines = content.plain.count("\n")
+        self.query_one("#attention-facts", Static).update(content, layout=lines != self._lines)
+        self._lines = lines
 
 
 class KindLine(ActionLine):
-    """Before the mask, masked, probabilities: the one on view marked."""
+    """The planes of the call, the one on view marked; in short words where there is little room."""
 
-    kind: reactive[Kind] = reactive[Kind]("probs")
+    shown: reactive[Shown] = reactive[Shown]("probs")
+    kinds: reactive[tuple[Shown, ...]] = reactive[tuple[Shown, ...]](KINDS)
+
+    def offer(self, kinds: tuple[Shown, ...], shown: Shown) -> None:
+        self.kinds, self.shown = kinds, shown
 
     def parts(self) -> list[Part]:
         chosen = "bold $cursor-text on $cursor"
+        fits = sum(len(NAMES[kind]) + 2 for kind in self.kinds) <= self.size.width
+        names = NAMES if fits else _SHORT
         return [
-            (Content.styled(f" {NAMES[kind]} ", chosen if kind == self.kind else "$quiet"), f"screen.scores('{kind}')")
-            for kind in KINDS
+            (Content.styled(f" {names[kind]} ", chosen if kind == self.shown else "$quiet"), f"screen.scores('{kind}')")
+            for kind in self.kinds
         ]
 
 
-_NOTHING = nothing("No attention at or before this record. It is shown as soon as a layer has computed it.")
+_NONE = "No attention at or before this record. It is shown as soon as a layer has computed it."
 
 
-def _read(state: State, kind: Kind) -> AttentionPane.Read:
-    view = nearest(state)
-    if view is None:
-        return AttentionPane.Read(None, state, kind)
-    head, batch = min(state.head, view.heads - 1), min(state.batch, view.batch - 1)
-    masked = view.matrix("masked", head, batch)  # [T,S]
-    matrix = {"masked": masked, "probs": softmax(masked)}.get(kind)
-    heads = f"head {head} of 0–{view.heads - 1}"
-    picture = heatmap_data(
-        view.matrix("scores", head, batch) if matrix is None else matrix,
-        Axis.of("query", masked.shape[0], _labels(state, masked.shape[0])),
-        Axis.of("key", masked.shape[1], _labels(state, masked.shape[1])),
-        masked=None if kind == "scores" else np.isneginf(masked),
-        diverging=kind != "probs",
-        kinds=(Scale.LINEAR, Scale.LOG),
-        title=" · ".join(part for part in (visible(view.site), row_name(batch, view.batch), heads) if part),
-    )
-    return AttentionPane.Read(Attention(view, kind, head, batch, picture), state, kind)
+def _nothing(own: str) -> HeatmapData:
+    if not own:
+        return nothing(_NONE)
+    return nothing(f"{own} computes attention itself, not through transformers' interface: scores can't be shown.")
 
 
-def nearest(state: State) -> AttentionView | None:
-    """The attention call at the cursor, else the last one before it, of which all inputs are recorded."""
-    if state.cursor < 0:
-        return None
-    at_cursor = attention_at(state.trace, state.record)
-    if at_cursor and _whole(state, at_cursor):
-        return at_cursor
-    for index in range(state.cursor, -1, -1):
-        record = state.trace.records[index]
-        if record.role == "q" and (view := attention_at(state.trace, record)) and _whole(state, view):
-            return view
-    return None
+def _read(state: State, kind: Shown) -> AttentionPane.Read:
+    attention = read_attention(state, kind)
+    return AttentionPane.Read(attention, "" if attention else own_attention(state), state, kind)
 
 
-def _whole(state: State, view: AttentionView) -> bool:
-    """Whether the kernel's last input is recorded: something else has come after them, or the run is over."""
-    later = range(view.query.index + 1, state.frontier)
-    return not state.under_way or any(state.trace.records[index].role not in _INPUTS for index in later)
-
-
-def _labels(state: State, length: int) -> tuple[str, ...]:
-    return position_labels(state.tokens, length) if length == state.longest else ()
-
-
-def _facts(attention: Attention) -> Content:
-    """The key-value head that is shared, and the kernel's parameters."""
-    view, call, head = attention.view, attention.view.call, attention.head
-    shared, kv_head = view.heads // max(1, view.kv_heads), view.kv_head(head)
-    told = []
-    if shared > 1:
-        first = kv_head * shared
-        told.append(f"kv head {kv_head} (heads {first}–{first + shared - 1})")
-    told.append("mask" if view.mask else ("causal" if call.is_causal else "no mask"))
-    if call.softcap:
-        told.append(f"softcap {number(call.softcap)}")
-    if call.sliding_window:
-        told.append(f"window {call.sliding_window}")
-    told += [call.kernel, f"scale {number(call.scale)}"]
-    return Content.styled(f" {' · '.join(told)}", "$quiet")
+def _check(view: AttentionView) -> AttentionPane.Checked:
+    return AttentionPane.Checked(view, all_heads_identity(view))

@@ -1,0 +1,148 @@
+"""What pane 3 shows, read from the trace where nobody waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracetui.analysis.attention import KINDS, AttentionView, Kind, Matrix, attention_at
+from tracetui.analysis.heads import head_identity
+from tracetui.analysis.identity import Identity
+from tracetui.analysis.mla import LATENT_KINDS, CacheCost, LatentKind, LatentView, cache_cost, latent_of
+from tracetui.analysis.rope import META, RopeCheck, Untold, check_rope
+from tracetui.session import Module
+from tracetui.text import visible
+from tracetui.ui.labels import position_labels, row_name
+from tracetui.ui.state import State
+from tracetui.views.heatmap import HeatmapData, heatmap_data
+from tracetui.views.heatmap_axes import Axis
+from tracetui.views.pyramid import Kind as Scale
+from tracetui.views.pyramid import Mask
+
+Shown = Kind | LatentKind
+_AXES: Mapping[Shown, tuple[str, str]] = {"kv_latent": ("key", "R"), "k_rope": ("key", "rope")}
+"""Of the planes that aren't queries by keys."""
+_INPUTS = ("k", "v", "mask", "sinks", "kv_latent", "k_rope", "q_absorbed")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Attention:
+    """One head of one attention call, ready to be drawn, and what was checked of it."""
+
+    view: AttentionView
+    kind: Shown
+    head: int
+    batch: int
+    picture: HeatmapData
+    latent: LatentView | None = None
+    heads: Identity | None = None
+    """softmax(scores)·V against the recorded output; None before the kernel has run."""
+    ways: Identity | None = None
+    """Naive against absorbed scores, where there is a latent."""
+    cost: CacheCost | None = None
+    rope: RopeCheck | Untold | None = None
+    """Only of a checkpoint whose rows were permuted on loading."""
+
+    @property
+    def kinds(self) -> tuple[Shown, ...]:
+        """What there is to see of this call."""
+        return (*KINDS, *LATENT_KINDS) if self.latent else KINDS
+
+
+def read_attention(state: State, wanted: Shown) -> Attention | None:
+    """The wanted plane of the nearest call, or its probabilities where it has no such plane; None without a call."""
+    view = nearest(state)
+    if view is None:
+        return None
+    head, batch = min(state.head, view.heads - 1), min(state.batch, view.batch - 1)
+    latent = latent_of(view)
+    kind = wanted if latent or wanted in KINDS else "probs"
+    return Attention(
+        view,
+        kind,
+        head,
+        batch,
+        _picture(view, latent, kind, head, batch, state),
+        latent,
+        head_identity(view, head, batch),
+        latent.two_ways(head, batch) if latent else None,
+        cache_cost(latent, state.trace.run.config) if latent else None,
+        check_rope(view, head, batch) if state.trace.run.recipe.get("layout") == META else None,
+    )
+
+
+def nearest(state: State) -> AttentionView | None:
+    """The attention call at the cursor, else the last one before it, of which all inputs are recorded."""
+    if state.cursor < 0:
+        return None
+    at_cursor = attention_at(state.trace, state.record)
+    if at_cursor and _whole(state, at_cursor):
+        return at_cursor
+    for index in range(state.cursor, -1, -1):
+        record = state.trace.records[index]
+        if record.role == "q" and (view := attention_at(state.trace, record)) and _whole(state, view):
+            return view
+    return None
+
+
+def own_attention(state: State) -> str:
+    """The class of an attention module that has run up to the cursor and showed no query; empty if there is none."""
+    classes = {module.path.rpartition(".")[2]: module.kind for module in _attentions(state.outline)}
+    for record in reversed(state.trace.records[: state.cursor + 1]):
+        kind = classes.get(record.site.rpartition(".")[2])
+        if kind and record.layer is not None and state.trace.find(f"{record.site}:q") is None:
+            return kind
+    return ""
+
+
+def _attentions(module: Module) -> Iterator[Module]:
+    for child in module.children:
+        if "Attention" in child.kind:
+            yield child
+        else:
+            yield from _attentions(child)
+
+
+def _whole(state: State, view: AttentionView) -> bool:
+    """Whether the kernel's last input is recorded: something else has come after them, or the run is over."""
+    later = range(view.query.index + 1, state.frontier)
+    return not state.under_way or any(state.trace.records[index].role not in _INPUTS for index in later)
+
+
+def _picture(
+    view: AttentionView, latent: LatentView | None, kind: Shown, head: int, batch: int, state: State
+) -> HeatmapData:
+    matrix, masked = _plane(view, latent, kind, head, batch)
+    row, column = _AXES.get(kind, ("query", "key"))
+    whose = f"one for all {view.heads} heads" if row == "key" else f"head {head} of 0–{view.heads - 1}"
+    return heatmap_data(
+        matrix,
+        axis(row, matrix.shape[0], state),
+        axis(column, matrix.shape[1], state),
+        masked=masked,
+        diverging=kind != "probs",
+        kinds=(Scale.LINEAR, Scale.LOG),
+        title=" · ".join(part for part in (visible(view.site), row_name(batch, view.batch), whose) if part),
+    )
+
+
+def _plane(
+    view: AttentionView, latent: LatentView | None, kind: Shown, head: int, batch: int
+) -> tuple[Matrix, Mask | None]:
+    """The plane, and which of its cells the mask hides, where that matters."""
+    match kind:
+        case "kv_latent" | "k_rope" | "absorbed_scores" | "difference":
+            assert latent
+            return latent.matrix(kind, head, batch), None
+        case "scores":
+            return view.matrix(kind, head, batch), None
+        case _:
+            return view.matrix(kind, head, batch), np.isneginf(view.matrix("masked", head, batch))
+
+
+def axis(name: str, length: int, state: State) -> Axis:
+    """An axis of positions with the prompt's tokens on it, or of a width without."""
+    named = name in ("query", "key") and length == state.longest
+    return Axis.of(name, length, position_labels(state.tokens, length) if named else ())

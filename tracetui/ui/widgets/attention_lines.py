@@ -1,0 +1,99 @@
+"""What stands above the attention heatmap: the call, what was checked of it, and what its cache costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from textual.content import Content
+
+from tracetui.analysis.identity import Identity
+from tracetui.analysis.mla import LATENT_KINDS, CacheCost
+from tracetui.analysis.rope import LAYOUTS, WORDS, RopeCheck, Untold
+from tracetui.text import number, size
+from tracetui.ui.attention import Attention
+
+_COLUMN = 11
+
+
+def facts(attention: Attention, all_heads: Identity | None) -> Content:
+    """Every line; `all_heads` is the identity of the whole call once somebody has computed it."""
+    return Content("\n").join(list(_lines(attention, all_heads)))
+
+
+def _lines(attention: Attention, all_heads: Identity | None) -> Iterator[Content]:
+    yield _call(attention)
+    if attention.kind in LATENT_KINDS and attention.ways and attention.cost:
+        yield _checked("naive vs absorbed:", attention.ways)
+        yield from _cache(attention.cost)
+        return
+    if attention.heads:
+        yield _softmax(attention, attention.heads, all_heads)
+    if attention.rope:
+        yield rope_line(attention.rope)
+
+
+def _call(attention: Attention) -> Content:
+    """The key-value head that is shared, and the kernel's parameters."""
+    view, call, head = attention.view, attention.view.call, attention.head
+    shared, kv_head = view.heads // max(1, view.kv_heads), view.kv_head(head)
+    told = []
+    if shared > 1:
+        first = kv_head * shared
+        told.append(f"kv head {kv_head} (heads {first}–{first + shared - 1})")
+    told.append("mask" if view.mask else ("causal" if call.is_causal else "no mask"))
+    if call.softcap:
+        told.append(f"softcap {number(call.softcap)}")
+    if call.sliding_window:
+        told.append(f"window {call.sliding_window}")
+    told += [call.kernel, f"scale {number(call.scale)}"]
+    if attention.latent:
+        told.append(f"latent {attention.latent.rank}+{attention.latent.rope_width}")
+    return Content.styled(f" {' · '.join(told)}", "$quiet")
+
+
+def _softmax(attention: Attention, head: Identity, all_heads: Identity | None) -> Content:
+    own = _checked("softmax·V = heads:", head)
+    if all_heads is None:
+        return own
+    if all_heads.holds:
+        return Content.assemble(own, (f" · all {attention.view.heads} heads hold", "$quiet"))
+    return Content.assemble(own, (f" · BROKEN in a head: {_apart(all_heads)}", "bold $error"))
+
+
+def _checked(what: str, found: Identity) -> Content:
+    """Calm when it holds; when not, a word says so beside the colour."""
+    if found.holds:
+        return Content.styled(f" ✓ {what} {_apart(found)}", "$quiet")
+    return Content.styled(f" ✗ BROKEN {what} {_apart(found)}", "bold $error")
+
+
+def _apart(found: Identity) -> str:
+    return f"max |Δ| {found.difference:.2g} {'≤' if found.holds else '>'} {found.tolerance:.2g}"
+
+
+def rope_line(found: RopeCheck | Untold) -> Content:
+    """Which layout the rotary embedding has, as far as it can be told."""
+    if isinstance(found, Untold):
+        return Content.styled(f" RoPE: can't be told: {found.reason}", "$quiet")
+    parts = [f"{WORDS[layout]} {verdict(found.off[layout])}" for layout in LAYOUTS]
+    if found.layout is None:
+        return Content.styled(f" ✗ RoPE UNCLEAR: {' · '.join(parts)}", "bold $error")
+    return Content.styled(f" ✓ RoPE {' · '.join(parts)}", "$quiet")
+
+
+def verdict(found: Identity) -> str:
+    """`agrees to 2.1e-07`, or `off by 3.2`."""
+    return f"{'agrees to' if found.holds else 'off by'} {found.difference:.2g}"
+
+
+def _cache(cost: CacheCost) -> Iterator[Content]:
+    """What one token costs, in a layer and in all, the three ways to cache."""
+    ways = {"absorbed": cost.absorbed, "naive": cost.naive, "multi-head": cost.multi_head}
+    yield Content.styled(_row("cache/token", ways), "$quiet")
+    one = {name: size(found) for name, found in ways.items()}
+    yield Content(_row("one layer", one.values()) + f"   naive/absorbed {cost.saving:.3g}×")
+    yield Content(_row(f"{cost.layers} layers", [size(found * cost.layers) for found in ways.values()]))
+
+
+def _row(name: str, cells: Iterable[str]) -> str:
+    return f" {name:<{_COLUMN}}" + "".join(f"{cell:>{_COLUMN + 1}}" for cell in cells)
