@@ -91,9 +91,12 @@ def test_all_weights_are_fetched_once_and_nothing_else(hub: Hub, tracetui: Here,
     assert (read_trace(again)["logits"] == read_trace(trace)["logits"]).all()
 
 
-def test_the_token_goes_to_the_hub_alone(hub: Hub, tracetui: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("layers", ["1", "0:8"])
+def test_the_token_goes_to_the_hub_alone(
+    hub: Hub, tracetui: Here, monkeypatch: pytest.MonkeyPatch, layers: str
+) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    said = tracetui("trace", REPO, "--weights", "hub", "--tokens", IDS)
+    said = tracetui("trace", REPO, "--weights", "hub", "--layers", layers, "--tokens", IDS)
     assert said.status == 0, said.err
     assert "hf_secret" not in said.out + said.err
     assert {asked.token for asked in hub.asked if asked.host == "hub"} == {"Bearer hf_secret"}
@@ -241,3 +244,20 @@ def test_shards_of_any_name_in_the_cache_are_weights(hub: Hub, tracetui: Here, p
     assert tracetui("trace", REPO, "--tokens", IDS, "-o", str(tmp_path / "t.npz")).status == 0
     assert not any("random" in note for note in read_trace(tmp_path / "t.npz").run.notes)
     assert hub.asked == []
+
+
+def test_a_tokenizer_that_isn_t_here_is_told_of_unless_there_is_none(
+    hub: Hub, tracetui: Here, published: Path, tmp_path: Path
+) -> None:
+    def notes() -> tuple[str, ...]:
+        path = tmp_path / "t.npz"
+        assert tracetui("trace", REPO, "--layers", "1", "--tokens", IDS, "-o", str(path)).status == 0
+        return read_trace(path).run.notes
+
+    hint = f"tokenizer.json: isn't in the hub's cache; `hf download {REPO} tokenizer.json` fetches it"
+    put_in_cache(published, "config.json")
+    assert hint in notes()
+    hub.folder = tmp_path / "without"
+    shutil.copytree(published, hub.folder, ignore=shutil.ignore_patterns("tokenizer.json"))
+    assert tracetui("trace", REPO, "--weights", "hub", "--layers", "1", "--tokens", IDS).status == 0
+    assert hint not in notes()

@@ -54,6 +54,8 @@ def test_one_layer_costs_its_own_bytes_and_gives_the_same_numbers(
     assert said.status == 0, said.err
     assert "fetching 1 layer and what is outside of all layers" in said.err
     assert hub.sent < weights_bytes(published) / 2.5
+    # One request a file, and one more: head and norm have a layer between them.
+    assert len(list(filter(is_part, hub.asked))) == len(list(kept().glob("*.safetensors"))) + 1
     ours = read_trace(tmp_path / "ours.npz")
     assert ours.run.notes[-1].startswith("layers were left out")
     assert not any("random" in note for note in ours.run.notes)
@@ -221,6 +223,28 @@ def test_a_wrong_answer_is_refused_and_nothing_broken_stays(
     assert not list(kept().glob("*.safetensors"))
     hub.faults.clear()
     assert run(tracetui, "1").status == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ((2**40).to_bytes(8, "little") + b"{}" * 50, "header: at most 100,000,000 bytes are read"),
+        ((60).to_bytes(8, "little") + b"{}", "has 60 bytes by its length, and the file ends after 10"),
+        (b"", "is cut short or no safetensors file: it has 0 bytes"),
+        ((2).to_bytes(8, "little") + b"{}" + b"x" * 50, "has bytes that belong to no tensor"),
+        ((2).to_bytes(8, "little") + b"{}", "which doesn't have it"),
+    ],
+)
+def test_a_file_that_is_not_what_it_should_be_is_refused(
+    hub: Hub, tracetui: Here, published: Path, tmp_path: Path, content: bytes, words: str
+) -> None:
+    hub.folder = tmp_path / "broken"
+    shutil.copytree(published, hub.folder)
+    sorted(hub.folder.glob("model-*"))[0].write_bytes(content)
+    said = run(tracetui, "1")
+    assert said.status == 2
+    assert words in said.err.splitlines()[-1]
+    assert hub.sent < 100_000
 
 
 def test_short_answers_are_asked_for_the_rest(hub: Hub, tracetui: Here, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def bar_class(line: FetchLine) -> type[Any]:
 
     class Bar:
         def __init__(self, **options: object) -> None:
-            line.file(str(options.get("desc") or ""))
+            """Its name for the file is a whole address."""
 
         def update(self, count: int = 1) -> None:
             line.add(count)

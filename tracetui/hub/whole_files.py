@@ -76,6 +76,7 @@ def fetch_files(listing: Listing, names: Iterable[str]) -> Path:
     folders = set()
     try:
         for name in names:
+            line.file(name)
             path = hf_hub_download(
                 listing.hub_id.repo,
                 name,
