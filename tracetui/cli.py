@@ -122,6 +122,9 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"))
     parser.add_argument("--seed", type=int, metavar="N", help="of random weights")
     parser.add_argument(
+        "--mla", choices=("naive", "absorb"), help="latent attention from every head's keys and values, or the latent"
+    )
+    parser.add_argument(
         "--memory",
         metavar="SIZE",
         help="weights that may stay in memory for the next prompt, 0 for none; default: half of what is free",

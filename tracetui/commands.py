@@ -158,6 +158,7 @@ def _recipe(said: Namespace) -> Recipe:
         weights=None if said.weights == HUB else said.weights,
         prompts=_prompts(said, recipe.prompts),
         memory=said.memory,
+        mla=said.mla,
     )
     recipe = overrides.apply(recipe)
     if said.weights == HUB:

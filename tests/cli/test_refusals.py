@@ -36,6 +36,11 @@ def test_an_unknown_model_lists_those_there_are(tracetui: Here, name: str) -> No
     assert "no such model; there are " in tracetui.refused("trace", name)
 
 
+def test_a_way_to_compute_attention_that_the_model_hasn_t_is_refused(tracetui: Here) -> None:
+    assert "mla: absorb needs latent attention (MLA)" in tracetui.refused(*TINY, "--mla", "absorb")
+    assert "--mla" in tracetui.refused(*TINY, "--mla", "fold")
+
+
 def test_the_nearest_model_is_named_first(tracetui: Here) -> None:
     assert tracetui.refused("trace", "lama-tiny").startswith("lama-tiny: no such model; there are llama-tiny, ")
     assert tracetui.refused("trace", "llama3").startswith("llama3: no such model; there are llama3-2layer, ")
@@ -84,8 +89,8 @@ def test_wrong_usage_is_told_in_one_line(tracetui: Here, arguments: tuple[str, .
     ("text", "said"),
     [
         ("title = [", "is not TOML: "),
-        ("", "config: a recipe has either a [config] or a [params] table"),
-        (f"{CONFIG}\n{PARAMS_TABLE}", "config: a recipe has either a [config] or a [params] table"),
+        ("", "config: a recipe has one table of [config], [params] and [reference]"),
+        (f"{CONFIG}\n{PARAMS_TABLE}", "config: a recipe has one table of [config], [params] and [reference]"),
         ("model = 1", "model: is not a key of a recipe; there are title, prompt,"),
         ('"\\u001b" = 1', "␛: is not a key of a recipe"),
         (f"title = 3{CONFIG}", "title: must be a text, got 3"),

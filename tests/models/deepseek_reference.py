@@ -128,7 +128,14 @@ def experts(x: torch.Tensor, w: Tensors, params: Params, wrong: Mistakes) -> Ten
         for expert, weight in zip(indices[token].tolist(), weights[token], strict=True):
             out[token] += weight * swiglu(x[token], w, f"ffn.experts.{expert}.")  # [D]
     dense = torch.zeros_like(scores).scatter(1, indices, weights)  # [N,E]
-    made = {"router_logits": logits, "weights": dense, "experts": indices.sort(-1)[0], "routed": out}
+    made = {
+        "router_logits": logits,
+        "router_scores": scores,
+        "selection_scores": chosen_by,
+        "weights": dense,
+        "experts": indices.sort(-1)[0],
+        "routed": out,
+    }
     return made | {"ffn": out + swiglu(x, w, "ffn.shared_experts.")}
 
 

@@ -31,8 +31,10 @@ TOLERANCE = 1e-5
 """Of float32, relative to the largest value. The smallest mistake must be a hundred times as large."""
 
 
-def run(folder: Path, dtype: str = "float32", layers: str | None = None, weights: Path | None = None) -> Trace:
-    overrides = Overrides(dtype=dtype, layers=layers, weights=None if weights is None else str(weights))
+def run(
+    folder: Path, dtype: str = "float32", layers: str | None = None, weights: Path | None = None, mla: str = "naive"
+) -> Trace:
+    overrides = Overrides(dtype=dtype, layers=layers, weights=None if weights is None else str(weights), mla=mla)
     return trace_recipe(overrides.apply(load_recipe(str(folder))), ids=IDS)
 
 
@@ -52,14 +54,24 @@ def form(request: pytest.FixtureRequest) -> tuple[Params, State]:
 
 
 @pytest.fixture(scope="module")
-def trace(form: tuple[Params, State], tmp_path_factory: pytest.TempPathFactory) -> Trace:
-    params, state = form
-    return run(write_folder(tmp_path_factory.mktemp("ref") / "v3", params, state))
+def folder(form: tuple[Params, State], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("ref") / "v3", *form)
+
+
+@pytest.fixture(scope="module", params=["naive", "absorb"])
+def mla(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def trace(folder: Path, mla: str) -> Trace:
+    return run(folder, mla=mla)
 
 
 @pytest.fixture(scope="module", params=[torch.float64, torch.float32], ids=["float64", "float32"])
-def reference(form: tuple[Params, State], request: pytest.FixtureRequest) -> dict[str, npt.NDArray[Any]]:
-    found = deepseek_reference.forward(form[1], form[0], IDS, dtype=request.param)
+def reference(form: tuple[Params, State], mla: str, request: pytest.FixtureRequest) -> dict[str, npt.NDArray[Any]]:
+    """What the reference's formulas give, in the way that the trace was made."""
+    found = deepseek_reference.forward(form[1], form[0], IDS, mla, request.param)
     return {name: tensor.numpy() for name, tensor in found.items()}
 
 
@@ -72,8 +84,6 @@ def test_every_layer_is_the_reference_s(
     for layer in range(form[0]["n_layers"]):
         for site, name in sites.items():
             assert gap(trace[f"model.layers.{layer}{site}"][0], reference[f"{layer}.{name}"]) < TOLERANCE, name
-        latent = trace[f"model.layers.{layer}.self_attn.kv_a_layernorm"][0]
-        assert gap(latent, reference[f"{layer}.latent"]) < TOLERANCE
     assert gap(trace["model.norm"][0], reference["norm"]) < TOLERANCE
     assert gap(trace["logits"][0], reference["logits"]) < TOLERANCE
 
@@ -104,6 +114,49 @@ def test_every_gate_chooses_and_weighs_as_the_reference_s(
         dense = np.zeros_like(logits)
         np.put_along_axis(dense, chosen, weights, axis=-1)
         assert gap(dense, reference[f"{layer}.weights"]) < TOLERANCE
+        block = f"model.layers.{layer}.mlp"
+        for role in ("router_scores", "selection_scores"):
+            assert gap(trace[f"{block}:{role}"], reference[f"{layer}.{role}"]) < TOLERANCE, role
+        assert (f"{block}:selection_bias" in trace) == (form[0]["dim"] == 7168)
+
+
+@pytest.mark.parametrize("name", ["unbiased", "unbiased softmax"])
+def test_the_groups_of_a_single_token_are_told_as_they_were_ranked(tmp_path: Path, name: str) -> None:
+    """Of one choice alone it can't be seen how groups were ranked: the gate itself has to say it."""
+    params = {**FORMS[name], "n_activated_experts": 1}
+    state = state_dict(params)
+    folder = write_folder(tmp_path / "v3", params, state)
+    recipe = Overrides(dtype="float32").apply(load_recipe(str(folder)))
+    for token in range(12):
+        found = trace_recipe(recipe, ids=[token])
+        expected = deepseek_reference.forward(state, params, [token])
+        assert gap(found["model.layers.1.mlp:selection_scores"], expected["1.selection_scores"]) < TOLERANCE
+
+
+def test_what_an_absorbed_cache_holds_is_the_reference_s(
+    form: tuple[Params, State], trace: Trace, mla: str, reference: dict[str, npt.NDArray[Any]]
+) -> None:
+    for layer in range(form[0]["n_layers"]):
+        path = f"model.layers.{layer}.self_attn"
+        assert trace.attention[f"{path}:q"].kernel == ("absorbed" if mla == "absorb" else "sdpa")
+        assert gap(trace[f"{path}:kv_latent"][0], reference[f"{layer}.latent"]) < TOLERANCE
+        # transformers puts the first elements of all pairs before the second ones, in query and key alike.
+        pairs = reference[f"{layer}.k_pe"]
+        apart = np.concatenate([pairs[:, 0::2], pairs[:, 1::2]], axis=-1)
+        assert gap(trace[f"{path}:k_rope"][0], apart) < TOLERANCE
+        if mla == "absorb":
+            assert gap(trace[f"{path}:q_absorbed"][0], reference[f"{layer}.q_absorbed"]) < TOLERANCE
+
+
+def test_both_ways_agree(form: tuple[Params, State], folder: Path) -> None:
+    naive, absorbed = run(folder), run(folder, mla="absorb")
+    for layer in range(form[0]["n_layers"]):
+        for site in (".self_attn:heads", ""):
+            key = f"model.layers.{layer}{site}"
+            assert 0 < gap(absorbed[key], naive[key]) < TOLERANCE
+    assert gap(absorbed["logits"], naive["logits"]) < TOLERANCE
+    one, other = (deepseek_reference.forward(form[1], form[0], IDS, mla)["logits"] for mla in ("naive", "absorb"))
+    assert 0 < gap(one.numpy(), other) < 1e-12
 
 
 CAUGHT = {
@@ -116,11 +169,9 @@ CAUGHT = {
 
 
 @pytest.mark.parametrize("mistake", Mistakes.__dataclass_fields__)
-def test_a_mistake_would_be_noticed(
-    form: tuple[Params, State], trace: Trace, mistake: str, request: pytest.FixtureRequest
-) -> None:
+def test_a_mistake_would_be_noticed(form: tuple[Params, State], trace: Trace, mla: str, mistake: str) -> None:
     name = next(name for name, params in FORMS.items() if params is form[0])
-    wrong = deepseek_reference.forward(form[1], form[0], IDS, wrong=Mistakes(**{mistake: True}))
+    wrong = deepseek_reference.forward(form[1], form[0], IDS, mla, wrong=Mistakes(**{mistake: True}))
     found = gap(trace["logits"][0], wrong["logits"])
     if mistake in CAUGHT[name]:
         assert found > 100 * TOLERANCE

@@ -45,7 +45,7 @@ class DeepseekReferenceGate(nn.Module):
         tokens = hidden_states.view(-1, self.hidden_dim)  # [N,D]
         logits = F.linear(tokens.float(), self.weight.float())  # [N,E]
         scores = self.scores(logits)  # [N,E]
-        experts = self.selection_scores(scores).topk(self.top_k, dim=-1).indices  # [N,A]
+        experts = self.selection_scores(scores, self.e_score_correction_bias).topk(self.top_k, dim=-1).indices  # [N,A]
         weights = scores.gather(1, experts)  # [N,A]
         if self.norm_topk_prob:
             weights = weights / weights.sum(dim=-1, keepdim=True)  # [N,A]
@@ -55,9 +55,11 @@ class DeepseekReferenceGate(nn.Module):
         """What the weights are made of [N,E]."""
         return logits.softmax(dim=-1) if self.scoring == "softmax" else logits.sigmoid()
 
-    def selection_scores(self, scores: torch.Tensor) -> torch.Tensor:
-        """What the choice is made from [N,E]: the bias added, groups that are not used -inf."""
-        bias = self.e_score_correction_bias
+    def selection_scores(self, scores: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        """What the choice is made from [N,E]: the bias [E] added, groups that are not used -inf.
+
+        The bias is given, since its own place is empty between runs.
+        """
         chosen_by = scores if bias is None else scores + bias  # [N,E]
         if self.num_group == 1:
             return chosen_by

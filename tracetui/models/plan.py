@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from tracetui.errors import InputError
+from tracetui.models.latent import expansion_of
 from tracetui.models.recorded import Widths, chosen_experts, widths
 from tracetui.models.slots import Weights, reads_rows
 from tracetui.recipe import Recipe
@@ -25,8 +26,13 @@ def weight_budget(recipe: Recipe) -> int:
     return recipe.memory if recipe.memory is not None else available_bytes() // 2
 
 
-def plan_run(model: nn.Module, weights: Weights, itemsize: int, tokens: int, base: int, rows: int = 1) -> MemoryPlan:
-    """The plan for `rows` prompts, padded to `tokens` tokens, in a process that held `base` bytes before weights."""
+def plan_run(
+    model: nn.Module, weights: Weights, itemsize: int, tokens: int, base: int, rows: int = 1, absorb: bool = False
+) -> MemoryPlan:
+    """The plan for `rows` prompts, padded to `tokens` tokens, in a process that held `base` bytes before weights.
+
+    absorb: latent attention is computed from its latent.
+    """
     positions = rows * tokens
     embedded = sum(
         slot.spec.nbytes(min(positions, slot.spec.rows)) for module, slot in weights.all_slots() if reads_rows(module)
@@ -37,7 +43,7 @@ def plan_run(model: nn.Module, weights: Weights, itemsize: int, tokens: int, bas
         weights=kept + weights.largest_passing_bytes + embedded,
         kept=kept,
         activations=positions * itemsize * (found.recorded + tokens),
-        working=rows * _working_bytes(model, found, itemsize, tokens),
+        working=rows * _working_bytes(model, found, itemsize, tokens, absorb),
         base=base,
         available=available_bytes(),
     )
@@ -95,9 +101,16 @@ def own_bytes() -> int:
     return resident * os.sysconf("SC_PAGE_SIZE")
 
 
-def _working_bytes(model: nn.Module, found: Widths, itemsize: int, tokens: int) -> int:
+def _working_bytes(model: nn.Module, found: Widths, itemsize: int, tokens: int, absorb: bool) -> int:
     """The widest moment inside a module: the FFN's product, the float32 view of the logits, or a layer's scores."""
-    return tokens * max(2 * found.widest_in_layer * itemsize, found.widest * 4, _scores(model, tokens) * (4 + itemsize))
+    scores = _absorbed_scores(model, tokens) if absorb else _scores(model, tokens)
+    return tokens * max(2 * found.widest_in_layer * itemsize, found.widest * 4, scores * (4 + itemsize))
+
+
+def _absorbed_scores(model: nn.Module, tokens: int) -> int:
+    """Scores of one token in all heads, and for each head the mixed latent that they give."""
+    found = (expansion_of(module) for module in model.modules())
+    return max((latent.heads * (tokens + latent.rank) for latent in found if latent), default=0)
 
 
 def _scores(model: nn.Module, tokens: int) -> int:

@@ -34,7 +34,7 @@ class Runnable:
     tokenizer: Tokenizer
     notes: tuple[str, ...]
     layout: str = ""
-    """The form of the checkpoint, `meta` or `huggingface`; empty without one. Traces keep it."""
+    """The form of the checkpoint, `meta`, `huggingface` or `reference`; empty without one. Traces keep it."""
 
 
 def make_runnable(recipe: Recipe) -> Runnable:
@@ -61,7 +61,9 @@ def _open(recipe: Recipe, folder: Path) -> MetaCheckpoint | SafetensorsFolder:
 def _layout(folder: MetaCheckpoint | SafetensorsFolder | None) -> str:
     if folder is None:
         return ""
-    return "meta" if isinstance(folder, MetaCheckpoint) else "huggingface"
+    if isinstance(folder, MetaCheckpoint):
+        return "meta"
+    return "reference" if folder.by_reference else "huggingface"
 
 
 def _dtype(recipe: Recipe, folder: MetaCheckpoint | SafetensorsFolder | None) -> torch.dtype:

@@ -30,7 +30,9 @@ class SafetensorsFolder:
         """Raises InputError for a folder without readable weights, and for quantised ones in a form that isn't read."""
         self._block = quantised.block_size(config, origin)
         self._files = SafetensorsFiles(folder)
-        if config.get("model_type") == "deepseek_v3" and has_reference_names(self._files.tensors):
+        self.by_reference = config.get("model_type") == "deepseek_v3" and has_reference_names(self._files.tensors)
+        """Whether the names are those of DeepSeek's reference code."""
+        if self.by_reference:
             self._files.rename(published_name, reference_name)
             self._block = self._block or quantised.REFERENCE_BLOCK
 

@@ -13,8 +13,12 @@ from tracetui.recipe.prompts import NO_PROMPT, Prompts
 from tracetui.text import visible
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+MLA_WAYS = ("naive", "absorb")
+"""Ways to compute latent attention."""
 BUILTIN_TOKENIZER = "builtin"
 MAX_SEED = 2**63 - 1
+_LATENT = "kv_lora_rank"
+"""Only a model with this field has a choice of ways."""
 _BYTES = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
 _LAYERS = re.compile(r"(\d{0,6})(:?)(\d{0,6})", re.ASCII)
 
@@ -55,6 +59,8 @@ class Recipe:
     """What is run unless somebody says otherwise."""
     memory: int | None = None
     """Bytes of weights that may stay in memory; None: half of what is available."""
+    mla: str = MLA_WAYS[0]
+    """`naive` expands keys and values for every head, `absorb` works on the latent; of models without one nothing."""
     notes: tuple[str, ...] = ()
     hub: str = ""
     """`owner/name` of a model from the hub; empty for others."""
@@ -74,6 +80,7 @@ class Recipe:
     def plain(self) -> dict[str, object]:
         """As it goes into a trace: plain data, and no path of the machine it ran on."""
         hub = {"hub": self.hub, "commit": self.commit} if self.hub else {}
+        latent = {"mla": self.mla} if _LATENT in self.config else {}
         return {
             "name": self.name,
             "title": self.title,
@@ -84,6 +91,7 @@ class Recipe:
             "weights": self.weights.name if self.weights else "random",
             **self.prompts.plain(),
             **hub,
+            **latent,
         }
 
 
@@ -98,6 +106,7 @@ class Overrides:
     weights: str | None = None
     prompts: Prompts | None = None
     memory: str | None = None
+    mla: str | None = None
 
     def apply(self, recipe: Recipe) -> Recipe:
         """The recipe with these in place. Raises InputError naming the option."""
@@ -108,6 +117,8 @@ class Overrides:
             said["memory"] = parse_bytes(self.memory, "--memory")
         if self.dtype is not None and self.dtype not in DTYPES:
             raise InputError(f"--dtype: must be one of {', '.join(DTYPES)}, got {visible(self.dtype, 40)!r}")
+        if self.mla is not None and self.mla not in MLA_WAYS:
+            raise InputError(f"--mla: must be {' or '.join(MLA_WAYS)}, got {visible(self.mla, 40)!r}")
         if self.seed is not None:
             check_seed(self.seed, "--seed")
         if self.weights is not None:

@@ -13,14 +13,14 @@ from tracetui.paths import read_bounded
 from tracetui.recipe.bounded import Fields
 from tracetui.recipe.config import check_config, layer_count
 from tracetui.recipe.meta import llama_config
-from tracetui.recipe.model import BUILTIN_TOKENIZER, DTYPES, MAX_SEED, Recipe, parse_layers
+from tracetui.recipe.model import BUILTIN_TOKENIZER, DTYPES, MAX_SEED, MLA_WAYS, Recipe, parse_layers
 from tracetui.recipe.prompts import prompts_of
 from tracetui.recipe.reference import reference_config
 from tracetui.text import visible
 
 MAX_TOML_BYTES = 64 * 2**10
 _TABLES = {"config": check_config, "params": llama_config, "reference": reference_config}
-_KEYS = (*("title", "prompt", "random_tokens"), *("layers", "dtype", "seed", "tokenizer", "weights"), *_TABLES)
+_KEYS = (*("title", "prompt", "random_tokens"), *("layers", "dtype", "seed", "tokenizer", "weights", "mla"), *_TABLES)
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -39,6 +39,7 @@ def read_recipe(path: Path) -> Recipe:
         seed=fields.integer("seed", default=0, least=0, most=MAX_SEED),
         tokenizer=_beside(path, fields.text("tokenizer", default=BUILTIN_TOKENIZER)),
         weights=_weights(path, fields.text("weights", default="random")),
+        mla=_choice(fields, "mla", MLA_WAYS),
         prompts=prompts_of(found.get("prompt"), found.get("random_tokens"), path),
     )
 

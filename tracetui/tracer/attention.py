@@ -79,8 +79,11 @@ class Witness(Protocol):
 
 
 @contextmanager
-def witnessed(model: nn.Module, witness: Witness) -> Iterator[None]:
-    """Have every attention module of the model that goes through transformers' interface report to `witness`."""
+def witnessed(model: nn.Module, witness: Witness, kernel: str | None = None) -> Iterator[None]:
+    """Have every attention module of the model that goes through transformers' interface report to `witness`.
+
+    kernel: what is registered to run instead of the model's own, which reports by `run_kernel`.
+    """
     changed: list[tuple[Any, str]] = []
     _watching.witness = witness
     try:
@@ -88,12 +91,17 @@ def witnessed(model: nn.Module, witness: Witness) -> Iterator[None]:
             own = config._attn_implementation
             if own in _NAMES:
                 changed.append((config, own))
-                config._attn_implementation = _NAMES[own]
+                config._attn_implementation = kernel or _NAMES[own]
         yield
     finally:
         _watching.witness = None
         for config, own in reversed(changed):
             config._attn_implementation = own
+
+
+def goes_through(model: nn.Module) -> bool:
+    """Whether the model's attention goes through transformers' interface, by a kernel that is known here."""
+    return any(config._attn_implementation in _NAMES for config in _configs(model))
 
 
 def _configs(model: nn.Module) -> list[Any]:
@@ -123,12 +131,12 @@ def _sdpa(
 ) -> Output:
     call = KernelCall(module, query, key, value, attention_mask, kwargs)
     if kwargs.get("softcap") is None and call.sinks is None:
-        return _run("sdpa", sdpa_attention_forward, call)
+        return run_kernel("sdpa", sdpa_attention_forward, call)
     # sdpa refuses a softcap and silently leaves sinks out; the model's own function knows both.
-    return _run("eager", _own_forward(module), replace(call, mask=_additive(call)))
+    return run_kernel("eager", _own_forward(module), replace(call, mask=additive(call)))
 
 
-def _eager(
+def eager(
     module: nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
@@ -136,14 +144,16 @@ def _eager(
     attention_mask: torch.Tensor | None,
     **kwargs: Any,
 ) -> Output:
-    return _run("eager", _own_forward(module), KernelCall(module, query, key, value, attention_mask, kwargs))
+    """The model's own attention function, watched."""
+    return run_kernel("eager", _own_forward(module), KernelCall(module, query, key, value, attention_mask, kwargs))
 
 
 def _own_forward(module: nn.Module) -> Any:
     return sys.modules[type(module).__module__].eager_attention_forward
 
 
-def _run(kernel: str, forward: Any, call: KernelCall) -> Output:
+def run_kernel(kernel: str, forward: Any, call: KernelCall) -> Output:
+    """Run `forward` on a call, telling the witness before and after; `kernel` is what the trace calls it."""
     witness: Witness | None = getattr(_watching, "witness", None)
     if witness is not None:
         witness.attention_inputs(call, call.described(kernel))
@@ -153,7 +163,7 @@ def _run(kernel: str, forward: Any, call: KernelCall) -> Output:
     return output
 
 
-def _additive(call: KernelCall) -> torch.Tensor | None:
+def additive(call: KernelCall) -> torch.Tensor | None:
     """The mask as eager attention adds it; sdpa's is boolean, and absent where plain causality is meant."""
     mask, (queries, keys) = call.mask, (call.query.shape[2], call.key.shape[2])
     if mask is None and call.causal and queries > 1:
@@ -165,6 +175,6 @@ def _additive(call: KernelCall) -> torch.Tensor | None:
 
 
 AttentionInterface.register(_NAMES["sdpa"], _sdpa)
-AttentionInterface.register(_NAMES["eager"], _eager)
+AttentionInterface.register(_NAMES["eager"], eager)
 AttentionMaskInterface.register(_NAMES["sdpa"], sdpa_mask)
 AttentionMaskInterface.register(_NAMES["eager"], eager_mask)

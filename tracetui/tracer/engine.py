@@ -22,6 +22,7 @@ from tracetui.session import Event, MemoryPlan, Prepared, Progress, PromptRow, S
 from tracetui.trace.record import Token
 from tracetui.trace.trace import RunInfo, Trace
 from tracetui.trace.value import Value
+from tracetui.tracer.absorbed import check_mla
 from tracetui.tracer.allocator import give_back_memory, settle
 from tracetui.tracer.gate import NOTICE_SECONDS, Gate
 from tracetui.tracer.padding import padded
@@ -43,6 +44,7 @@ class Engine:
     def __init__(self, recipe: Recipe, emit: Emit = lambda event: None) -> None:
         self._emit = emit
         self.runnable: Runnable = make_runnable(recipe)
+        check_mla(self.runnable.built.module, recipe)
         config = self.runnable.built.config
         longest = getattr(config, "max_position_embeddings", None)
         self._reader = PromptReader(recipe, self.runnable.tokenizer, config.vocab_size, longest)
@@ -77,7 +79,12 @@ class Engine:
             torch.inference_mode(False),
             torch.no_grad(),
             Watch(
-                model, recorder, weights=self.runnable.weights, making=self._making(gate), waited=lambda: gate.waited
+                model,
+                recorder,
+                weights=self.runnable.weights,
+                making=self._making(gate),
+                waited=lambda: gate.waited,
+                absorb=self._absorbs,
             ),
         ):
             model(input_ids=input_ids, use_cache=False, **masked)
@@ -90,8 +97,14 @@ class Engine:
         return found
 
     def _planned(self, tokens: int, rows: int) -> MemoryPlan:
-        built = self.runnable.built
-        return memory.plan_run(built.module, self.runnable.weights, built.dtype.itemsize, tokens, self._base, rows)
+        built, weights = self.runnable.built, self.runnable.weights
+        itemsize = built.dtype.itemsize
+        return memory.plan_run(built.module, weights, itemsize, tokens, self._base, rows, self._absorbs)
+
+    @property
+    def _absorbs(self) -> bool:
+        """Whether latent attention is computed from its latent."""
+        return self.runnable.recipe.mla == "absorb"
 
     def _offered_size(self) -> tuple[int, int]:
         """Tokens and rows of the recipe's own prompts; one where they can't be encoded, which the run will say."""

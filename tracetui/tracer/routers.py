@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from tracetui.models.deepseek_gate import DeepseekReferenceGate
+
 _BIASES = ("e_score_correction_bias", "expert_bias", "expert_biases", "score_correction_bias")
 _GROUPS = ("n_group", "num_group", "n_groups", "num_expert_group")
 _GROUPS_USED = ("topk_group", "limited_groups")
@@ -59,6 +61,11 @@ def explain(seen: Sequence[Seen], config: Any, experts: torch.Tensor, weights: t
     bias = next((one.bias for one in seen if one.bias is not None and one.bias.numel() == count), None)
     candidates = [(one.module, logits) for one in seen if (logits := scores_in(one.output, count)) is not None]
     candidates = [(router, logits) for router, logits in candidates if len(logits) == len(experts)]
+    for router, logits in candidates:
+        if isinstance(router, DeepseekReferenceGate):
+            # Our own, which can say it: one choice may follow from several ways.
+            scores = router.scores(logits)  # [N,E]
+            return Routing(logits, scores, router.selection_scores(scores, bias), bias)
     best, found = torch.inf, Routing(candidates[0][1]) if len(candidates) == 1 else Routing()
     for router, logits in candidates:
         ranks = _ranks(router, config, count)

@@ -16,7 +16,8 @@ from tracetui.models.build import PassThrough
 from tracetui.models.experts import ExpertWeights, runs_singly
 from tracetui.models.slots import Making, Weights, reads_rows
 from tracetui.trace.record import AttentionCall, is_layer
-from tracetui.tracer.attention import KernelCall, witnessed
+from tracetui.tracer.absorbed import witnessed_absorbing
+from tracetui.tracer.attention import KernelCall
 from tracetui.tracer.expert_watch import ExpertWatch
 from tracetui.tracer.frames import Frame
 from tracetui.tracer.mla import Latents
@@ -44,7 +45,9 @@ class Watch:
         weights: Weights | None = None,
         making: Making = lambda name, done, total: None,
         waited: Callable[[], float] = lambda: 0.0,
+        absorb: bool = False,
     ) -> None:
+        """absorb: compute latent attention from its latent."""
         self._model = model
         self._recorder = recorder
         self._weights = weights
@@ -53,6 +56,7 @@ class Watch:
         self._frames: list[Frame] = []
         self._handles: list[RemovableHandle] = []
         self._made_seconds = 0.0
+        self._absorb = absorb
         self._latents = Latents()
         self._experts = ExpertWatch(self._frames, recorder, self._read_expert, self._clock, self._provenance)
         self._stack = ExitStack()
@@ -68,7 +72,8 @@ class Watch:
                     self._handles.append(module.register_forward_hook(self._post_hook(path, module)))
             stack.enter_context(self._latents.watched(self._model))
             stack.enter_context(self._experts.watched(self._model))
-            stack.enter_context(witnessed(self._model, self))
+            absorbing = self._latents if self._absorb else None
+            stack.enter_context(witnessed_absorbing(self._model, self, absorbing))
             self._stack = stack.pop_all()
         return self
 
@@ -169,7 +174,8 @@ class Watch:
                 self._record_role(role, tensor)
         began = time.perf_counter()
         latent = tuple(self._latents.roles(call))
-        self._made_seconds += time.perf_counter() - began
+        if not self._absorb:
+            self._made_seconds += time.perf_counter() - began
         for role, tensor in latent:
             self._record_role(role, tensor)
 
