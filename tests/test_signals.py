@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tracetui.signals import catch_signals, check_signals
+from tracetui.signals import catch_signals, check_signals, told_to_end
 
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
@@ -60,3 +60,11 @@ def test_a_signal_that_the_parent_had_ignored_stays_so(number: int) -> None:
     signal.signal(number, signal.SIG_IGN)
     catch_signals()
     assert raised(number) is None
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_swallowed_signal_can_be_asked_for(number: int) -> None:
+    catch_signals()
+    assert told_to_end() is None
+    raised(number)
+    assert told_to_end() == number

@@ -19,6 +19,11 @@ def catch_signals() -> None:
             signal.signal(number, _caught)
 
 
+def told_to_end() -> int | None:
+    """The number of the last signal that has come, also of one whose exception came to nothing; None if none has."""
+    return _told[-1] if _told else None
+
+
 def check_signals() -> None:
     """Raise again for a signal whose exception came to nothing: compiled modules swallow it while they are imported."""
     if _told:

@@ -28,6 +28,19 @@ def hold(event, arguments):
 
 sys.addaudithook(hold)
 """
+HANG_UP_WHILE_IMPORTING = """
+import os, signal, sys
+
+def hang_up(event, arguments):
+    if event == "import" and arguments[0] == "textual.app":
+        try:
+            os.kill(os.getpid(), signal.SIGHUP)
+        except SystemExit:
+            pass
+
+sys.addaudithook(hang_up)
+"""
+"""As a compiled module that comes to life at the wrong moment: it swallows what a signal raises."""
 SHELL = """
 import os, signal, subprocess, sys
 
@@ -63,11 +76,16 @@ def reference(tracetui: Here, tmp_path: Path) -> Path:
 
 def held_at_torch(folder: Path) -> dict[str, str]:
     """An environment in which a process that imports torch waits until somebody writes into a pipe."""
-    (folder / "site").mkdir()
-    (folder / "site" / "sitecustomize.py").write_text(HOLD_TORCH)
     os.mkfifo(folder / "let_go")
+    return {"LET_GO": str(folder / "let_go"), **begun_with(folder, HOLD_TORCH)}
+
+
+def begun_with(folder: Path, code: str) -> dict[str, str]:
+    """An environment in which a process runs some code before its own."""
+    (folder / "site").mkdir()
+    (folder / "site" / "sitecustomize.py").write_text(code)
     path = os.pathsep.join(part for part in (str(folder / "site"), os.environ.get("PYTHONPATH", "")) if part)
-    return {"PYTHONPATH": path, "LET_GO": str(folder / "let_go")}
+    return {"PYTHONPATH": path}
 
 
 def run_to_the_first_record(terminal: Terminal) -> None:
@@ -229,4 +247,10 @@ def test_a_signal_before_the_first_screen_gives_the_terminal_back(
         terminal.until_written(b"\x1b[?1049h")
         terminal.kill(number)
         assert terminal.ended(SOON) == status
+        terminal.assert_restored()
+
+
+def test_a_hang_up_that_an_import_swallowed_ends_it_all_the_same(tmp_path: Path) -> None:
+    with Terminal("run", "llama-tiny", cwd=tmp_path, env=begun_with(tmp_path, HANG_UP_WHILE_IMPORTING)) as terminal:
+        assert terminal.ended(SOON) == 129
         terminal.assert_restored()

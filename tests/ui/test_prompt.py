@@ -103,3 +103,15 @@ async def test_a_screenshot_can_be_taken_while_typing(tmp_path: Path, monkeypatc
     async with driven() as it:
         await it.press("f12")
         assert any("saved in" in notice for notice in it.notices)
+
+
+@pytest.mark.parametrize("key", ["e", "question_mark", "ctrl+o", "t", "C"])
+async def test_a_screenshot_can_be_taken_of_a_dialog(key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with driven() as it:
+        await it.press("enter", key)
+        dialog = it.app.screen
+        assert dialog is not it.screen
+        await it.press("f12")
+        assert it.app.screen is dialog
+        assert any("saved in" in notice for notice in it.notices)

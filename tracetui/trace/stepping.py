@@ -65,10 +65,16 @@ def encloses(outer: Record, inner: Record) -> bool:
     return outer.depth == 0 or f"{inner.parent}.".startswith(f"{outer.site}.")
 
 
-def ahead(records: Sequence[Record], cursor: int, step: Step) -> int | None:
-    """The index where a step from `cursor` (-1: before the first) ends, or None if that is not recorded yet."""
+def ahead(records: Sequence[Record], cursor: int, step: Step, count: int | None = None) -> int | None:
+    """The index where a step from `cursor` (-1: before the first) ends, or None if that is not recorded yet.
+
+    With a `count` only so many records are looked at: a list that grows need not be copied.
+    """
+    if step is Step.END:
+        return None
     reached = target(step, records[cursor] if cursor >= 0 else None)
-    return next((index for index in range(cursor + 1, len(records)) if reached(records[index])), None)
+    end = len(records) if count is None else count
+    return next((index for index in range(cursor + 1, end) if reached(records[index])), None)
 
 
 def back(records: Sequence[Record], cursor: int) -> int:

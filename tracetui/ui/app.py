@@ -8,7 +8,9 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
@@ -21,12 +23,15 @@ from textual.screen import Screen
 from tracetui import paths
 from tracetui.logs import write_log
 from tracetui.session import Failed, Listener, Session
+from tracetui.signals import told_to_end
 from tracetui.text import visible
+from tracetui.ui.bound import binding_ids
 from tracetui.ui.commands import COMMANDS, shown_keys
 from tracetui.ui.foreign import notify
 from tracetui.ui.keymap import load_keymap
-from tracetui.ui.messages import SessionEvent, SessionOpened, Trouble
+from tracetui.ui.messages import Said, SessionEvent, SessionOpened, Trouble
 from tracetui.ui.offer import Offer
+from tracetui.ui.reader import look
 from tracetui.ui.screens.debugger import DebuggerScreen
 from tracetui.ui.terminal import TerminalDriver
 from tracetui.ui.theme_file import default_heatmap
@@ -58,7 +63,7 @@ class TracetuiApp(App[int]):
         self._themes, self._theme_problems = load_themes()
         super().__init__(driver_class=TerminalDriver)
         self._open_session = open_session
-        self._keymap_found = load_keymap(paths.config_dir() / "keys.toml")
+        self._keymap_found = load_keymap(paths.config_dir() / "keys.toml", binding_ids(type(self)))
         self.debugger = DebuggerScreen(offer, self._keymap_found.keys)
         self.closed = True
         """Whether the session's thread ended in time."""
@@ -122,6 +127,9 @@ class TracetuiApp(App[int]):
             for name, code in _SIGNALS.items():
                 loop.add_signal_handler(getattr(signal, name), partial(self._end, code))
             loop.add_signal_handler(signal.SIGINT, self.action_interrupt)
+        if (number := told_to_end()) is not None:
+            # It came while the screen's libraries were imported, and its exception may have come to nothing there.
+            self._end(128 + number)
 
     def _end(self, code: int) -> None:
         """End in order; a screen that is still being built is finished first, torn down half-way it would fail."""
@@ -146,6 +154,12 @@ class TracetuiApp(App[int]):
             return
         self._end(INTERRUPTED)
 
+    def action_picture(self) -> None:
+        """Save what is on the screen, a dialog included."""
+        picture = self.export_screenshot(title="tracetui")
+        path = Path.cwd() / f"tracetui-{datetime.now():%Y%m%d-%H%M%S}.svg"
+        look(self.debugger, "screenshot", partial(_write_picture, picture, path))
+
     @on(Trouble)
     def _report(self, message: Trouble) -> None:
         self.debugger.report(message.text)
@@ -159,3 +173,11 @@ class TracetuiApp(App[int]):
         log = write_log("crash", error)
         where = f"; the log is in {log}" if log else ""
         self.panic(Text(visible(f"tracetui: internal error: {type(error).__name__}: {error}{where}", 2000)))
+
+
+def _write_picture(picture: str, path: Path) -> Said | Trouble:
+    try:
+        path.write_text(picture, encoding="utf-8")
+    except OSError as error:
+        return Trouble(f"no screenshot: {path}: {error.strerror}")
+    return Said(f"the screen is saved in {path}")

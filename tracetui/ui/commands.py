@@ -64,7 +64,7 @@ COMMANDS = (
     Command("copy", "y", "copy", "copy the site, shape and statistics", "Other"),
     Command("theme", "t", "theme", "choose a theme", "Other", "theme", 14),
     Command("help", "question_mark,f1", "help", "these keys", "Other", "help", 7),
-    Command("screenshot", "f12", "screenshot", "save the screen as an SVG picture here", "Other"),
+    Command("screenshot", "f12", "app.picture", "save the screen as an SVG picture here", "Other"),
     Command("palette", "ctrl+p", "app.command_palette", "find a command by name", "Other"),
     Command("quit", "q", "app.quit", "quit", "Other", "quit", 9),
 )
@@ -89,7 +89,16 @@ _NAMES = {
 
 def bindings() -> list[Binding]:
     """The commands as Textual bindings, each with its id."""
-    return [Binding(command.keys, command.action, command.help, show=False, id=command.id) for command in COMMANDS]
+    return [_binding(command) for command in COMMANDS]
+
+
+def dialog_bindings() -> list[Binding]:
+    """Those that hold in a dialog too."""
+    return [_binding(command) for command in COMMANDS if command.id == "screenshot"]
+
+
+def _binding(command: Command) -> Binding:
+    return Binding(command.keys, command.action, command.help, show=False, id=command.id)
 
 
 def shown_key(command: Command, keymap: Mapping[str, str]) -> str:

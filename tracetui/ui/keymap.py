@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
 from tracetui.errors import InputError
 from tracetui.paths import read_bounded
-from tracetui.ui.commands import COMMANDS
 
 _LIMIT = 64 * 1024
 
@@ -23,8 +22,11 @@ class Keymap:
     problems: tuple[str, ...] = ()
 
 
-def load_keymap(path: Path) -> Keymap:
-    """The overrides in a file; a missing one has none, and a wrong line is reported, never fatal."""
+def load_keymap(path: Path, known: Collection[str]) -> Keymap:
+    """The overrides in a file; a missing one has none, and a wrong line is reported, never fatal.
+
+    `known` are the ids of all bindings there are.
+    """
     if not path.exists():
         return Keymap()
     try:
@@ -33,11 +35,10 @@ def load_keymap(path: Path) -> Keymap:
         return Keymap(problems=(f"{path}: {error}",))
     if not isinstance(table, dict):
         return Keymap(problems=(f"{path}: keys: must be a table, got {table!r:.60}",))
-    return _checked(path, table)
+    return _checked(path, table, known)
 
 
-def _checked(path: Path, table: Mapping[str, object]) -> Keymap:
-    known = {command.id for command in COMMANDS}
+def _checked(path: Path, table: Mapping[str, object], known: Collection[str]) -> Keymap:
     keys: dict[str, str] = {}
     problems: list[str] = []
     for name, chosen in table.items():

@@ -176,15 +176,15 @@ def moved(state: State, cursor: int) -> State:
 
 def forward(state: State, step: Step) -> int | None:
     """Where a step leads among the recorded records, or None if the model has to run for it."""
-    return ahead(state.trace.records[: state.frontier], state.cursor, step)
+    return ahead(state.trace.records, state.cursor, step, state.frontier)
 
 
 def backward(state: State) -> int:
-    return back(state.trace.records[: state.frontier], state.cursor)
+    return back(state.trace.records, state.cursor)
 
 
 def layer_backward(state: State) -> int:
-    return layer_back(state.trace.records[: state.frontier], state.cursor)
+    return layer_back(state.trace.records, state.cursor)
 
 
 def token_moved(state: State, by: int, origin: str = "") -> State:

@@ -68,7 +68,9 @@ class _Chart:
         if not gutter or self.extent is None:
             return []
         low, high = self.extent
-        named = {0: number(high), rows - 1: number(low if low < high else high)}.get(row, "")
+        # All alike stand half-way, and so does their one number.
+        ticks = {0: number(high), rows - 1: number(low)} if low < high else {(4 * rows - 1) // 2 // 4: number(high)}
+        named = ticks.get(row, "")
         parts = [(fit(named, gutter - 2, right=True), self.inks.quiet), (" ┤" if named else " │", self.inks.rule)]
         return line(parts, gutter)
 
@@ -133,6 +135,8 @@ def _labels(chart: _Chart, width: int, gutter: int) -> Line:
     if chart.current is not None and 0 <= chart.current < len(chart.points):
         label, value = chart.points[chart.current]
         middle = f"{_CURRENT} {visible(label)} = {number(value)}"
+        # An end where the user is has its label in the middle already.
+        first, last = "" if chart.current == 0 else first, "" if chart.current == len(chart.points) - 1 else last
     spare = room - cell_len(first) - cell_len(middle) - cell_len(last)
     if spare < 2 or len(chart.points) == 1:
         first, last, spare = "", "", room - cell_len(middle)

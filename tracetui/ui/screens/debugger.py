@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -51,7 +50,7 @@ from tracetui.ui.widgets.prompt_bar import PromptInput
 from tracetui.ui.widgets.step_bar import StepBar
 from tracetui.ui.widgets.tensor_pane import TensorPane
 
-_RESTING = frozenset(command.action.partition("(")[0] for command in COMMANDS) - {"screenshot"}
+_RESTING = frozenset(command.action.partition("(")[0] for command in COMMANDS)
 """Actions whose keys are text while a line is typed."""
 
 _COPIED: Mapping[str, type[TensorPane | AttentionPane | ExpertsPane | LogitsPane]] = {
@@ -151,13 +150,13 @@ class DebuggerScreen(PanesScreen):
 
     @on(JumpToModule)
     def _jump_to_module(self, message: JumpToModule) -> None:
-        state = self.state
-        site = message.path or "logits"
-        found = [record.index for record in state.trace.records[: state.frontier] if record.site == site]
-        if found:
-            self._refresh(self._driver.jump(found[0]))
+        found = self.state.trace.find(message.path or "logits")
+        if found is not None and found.index < self.state.frontier:
+            self._refresh(self._driver.jump(found.index))
         else:
-            self._refresh(f"{message.path or 'the model'} has no record yet")
+            self._refresh(
+                f"{message.path or 'the model'} has no record {'yet' if self.state.under_way else 'of its own'}"
+            )
 
     @on(TokenChosen)
     def _choose_token(self, message: TokenChosen) -> None:
@@ -266,8 +265,7 @@ class DebuggerScreen(PanesScreen):
         if not self.state.frontier:
             self._refresh(NOTHING_YET)
             return
-        keys = [record.key for record in self.state.trace.records[: self.state.frontier]]
-        self.app.push_screen(JumpScreen(keys), self._jumped)
+        self.app.push_screen(JumpScreen(self.state.trace.records, self.state.frontier), self._jumped)
 
     def _jumped(self, index: int | None) -> None:
         if index is not None:
@@ -293,11 +291,6 @@ class DebuggerScreen(PanesScreen):
         if path is not None:
             look(self, "export", partial(_write, self.state.trace, path))
 
-    def action_screenshot(self) -> None:
-        picture = self.app.export_screenshot(title="tracetui")
-        path = Path.cwd() / f"tracetui-{datetime.now():%Y%m%d-%H%M%S}.svg"
-        look(self, "screenshot", partial(_write_picture, picture, path))
-
     @on(Said)
     def _say(self, message: Said) -> None:
         self.query_one(LogPane).add(message.text)
@@ -310,11 +303,3 @@ def _write(trace: Trace, path: Path) -> Said | Trouble:
     except TracetuiError as error:
         return Trouble(f"not exported: {error}")
     return Said(f"exported {size(written)} to {path.absolute()}")
-
-
-def _write_picture(picture: str, path: Path) -> Said | Trouble:
-    try:
-        path.write_text(picture, encoding="utf-8")
-    except OSError as error:
-        return Trouble(f"no screenshot: {path}: {error.strerror}")
-    return Said(f"the screen is saved in {path}")

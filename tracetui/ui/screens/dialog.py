@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from textual.await_complete import AwaitComplete
+from textual.binding import BindingType
 from textual.screen import ModalScreen
+
+from tracetui.ui.commands import dialog_bindings
 
 Answer = TypeVar("Answer")
 
 
 class Dialog(ModalScreen[Answer], Generic[Answer]):
     """A modal screen whose second dismissal, from a key already under way, comes to nothing."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*dialog_bindings()]
 
     def dismiss(self, result: Answer | None = None) -> AwaitComplete:
         if self.is_current:

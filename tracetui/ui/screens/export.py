@@ -23,7 +23,7 @@ _HINT = Content.assemble(("Enter", "bold $accent"), " saves   ", ("Esc", "bold $
 class ExportScreen(Dialog[Path | None]):
     """A file name to accept or change; the answer is a path, or None."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave", show=False, id="leave")]
 
     def __init__(self, name: str) -> None:
         super().__init__()

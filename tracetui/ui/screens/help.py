@@ -31,9 +31,9 @@ class HelpScreen(Dialog[None]):
     """Scrolls; any of its keys closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,question_mark,q,f1,enter", "dismiss(None)", "close", show=False),
-        Binding("j", "scroll(1)", "down", show=False),
-        Binding("k", "scroll(-1)", "up", show=False),
+        Binding("escape,question_mark,q,f1,enter", "dismiss(None)", "close", show=False, id="help_close"),
+        Binding("j", "scroll(1)", "down", show=False, id="move_down"),
+        Binding("k", "scroll(-1)", "up", show=False, id="move_up"),
     ]
 
     def __init__(self, keymap: Mapping[str, str]) -> None:

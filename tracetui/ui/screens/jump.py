@@ -3,53 +3,86 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.message import Message
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from tracetui.trace.record import Record
 from tracetui.ui.foreign import safe_text
+from tracetui.ui.reader import look
 from tracetui.ui.screens.dialog import Dialog
 from tracetui.ui.widgets.line_input import LineInput
 
 _MOST = 200
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The first records that have what was typed: index and key."""
+
+    typed: str
+    records: tuple[tuple[int, str], ...]
+
+
 class JumpScreen(Dialog[int | None]):
     """Records whose key has all the typed words, best place first; the answer is an index, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "leave", show=False),
-        Binding("down", "move(1)", "down", show=False),
-        Binding("up", "move(-1)", "up", show=False),
+        Binding("escape", "leave", "leave", show=False, id="leave"),
+        Binding("down", "move(1)", "down", show=False, id="jump_down"),
+        Binding("up", "move(-1)", "up", show=False, id="jump_up"),
     ]
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    class Read(Message):
+        def __init__(self, found: Found) -> None:
+            super().__init__()
+            self.found = found
+
+    def __init__(self, records: Sequence[Record], count: int) -> None:
+        """The first `count` of the records: the list may grow."""
         super().__init__()
-        self._keys = keys
+        self._records = records
+        self._count = count
+        self._typed = ""
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="jump"):
             yield LineInput(placeholder="part of a site, such as 1 q_proj", compact=True)
-            found = OptionList(*self._options(""))
+            found = OptionList()
             found.can_focus = False
             yield found
             yield Static("no record has that in its site", id="jump-none", markup=False)
 
     def on_mount(self) -> None:
-        self.query_one(OptionList).highlighted = 0
+        self._look("")
 
     @on(Input.Changed)
     def _filter(self, event: Input.Changed) -> None:
-        found = self.query_one(OptionList)
-        found.clear_options()
-        found.add_options(self._options(event.value))
-        found.highlighted = 0 if found.option_count else None
-        self.set_class(not found.option_count, "-none")
+        self._look(event.value)
+
+    def _look(self, typed: str) -> None:
+        """Have the records searched: there may be a hundred thousand."""
+        self._typed = typed
+        look(self, "jump", partial(_read, self._records, self._count, typed))
+
+    @on(Read)
+    def _show(self, message: Read) -> None:
+        if message.found.typed != self._typed:
+            return
+        options = self.query_one(OptionList)
+        options.clear_options()
+        options.add_options([Option(safe_text(f"{at:>5}  {key}"), id=str(at)) for at, key in message.found.records])
+        options.highlighted = 0 if options.option_count else None
+        self.set_class(not options.option_count, "-none")
 
     @on(Input.Submitted)
     def _give(self, event: Input.Submitted) -> None:
@@ -73,10 +106,9 @@ class JumpScreen(Dialog[int | None]):
     def _answer(self, option: Option) -> None:
         self.dismiss(int(option.id or 0))
 
-    def _options(self, typed: str) -> list[Option]:
-        words = typed.lower().split()
-        found = (index for index, key in enumerate(self._keys) if all(word in key.lower() for word in words))
-        return [
-            Option(safe_text(f"{index:>5}  {self._keys[index]}"), id=str(index))
-            for index, _ in zip(found, range(_MOST), strict=False)
-        ]
+
+def _read(records: Sequence[Record], count: int, typed: str) -> JumpScreen.Read:
+    words = typed.lower().split()
+    found = ((index, records[index].key) for index in range(count))
+    fitting = ((index, key) for index, key in found if all(word in key.lower() for word in words))
+    return JumpScreen.Read(Found(typed, tuple(islice(fitting, _MOST))))

@@ -46,9 +46,9 @@ class RopeScreen(Dialog[None]):
 
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,R,q,enter", "dismiss(None)", "close", show=False),
-        Binding("right_square_bracket", "head(1)", "next head", show=False),
-        Binding("left_square_bracket", "head(-1)", "head before", show=False),
+        Binding("escape,R,q,enter", "dismiss(None)", "close", show=False, id="rope_close"),
+        Binding("right_square_bracket", "head(1)", "next head", show=False, id="next_head"),
+        Binding("left_square_bracket", "head(-1)", "head before", show=False, id="previous_head"),
     ]
 
     def __init__(self, read: RopeRead) -> None:

@@ -21,9 +21,9 @@ class ThemeScreen(Dialog[None]):
     """The line under the cursor is tried on at once; Enter keeps and remembers it, Esc goes back."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,t", "leave", "leave", show=False),
-        Binding("j", "move('down')", "down", show=False),
-        Binding("k", "move('up')", "up", show=False),
+        Binding("escape,q,t", "leave", "leave", show=False, id="leave"),
+        Binding("j", "move('down')", "down", show=False, id="move_down"),
+        Binding("k", "move('up')", "up", show=False, id="move_up"),
     ]
 
     def __init__(self) -> None:

@@ -66,7 +66,7 @@ class Heatmap(Widget, can_focus=True):
     zoom: reactive[int | None] = reactive(None, init=False, repaint=False)
     """None: whatever shows the whole matrix. Else as in `views.pyramid`."""
     kind: reactive[Kind] = reactive(Kind.LINEAR, init=False, repaint=False)
-    """The scale asked for; the data may not have it yet."""
+    """The scale asked for; data that hasn't it shows its own."""
     palettes: reactive[tuple[Palette, ...]] = reactive(PALETTES, init=False, repaint=False)
     """At least one of each sort; the first of a sort is its default."""
     depth: reactive[Depth] = reactive(Depth.TRUE, init=False, repaint=False)
@@ -81,18 +81,6 @@ class Heatmap(Widget, can_focus=True):
             self.row = row
             self.column = column
             self.value = value
-
-        @property
-        def control(self) -> Heatmap:
-            return self.heatmap
-
-    class ScaleRequested(Message):
-        """The data lacks the scale that was asked for: `show` it again with a pyramid of this kind."""
-
-        def __init__(self, heatmap: Heatmap, kind: Kind) -> None:
-            super().__init__()
-            self.heatmap = heatmap
-            self.kind = kind
 
         @property
         def control(self) -> Heatmap:
@@ -249,11 +237,12 @@ class Heatmap(Widget, can_focus=True):
         self.redraw()
 
     def action_switch_scale(self) -> None:
-        if self._data.empty:
-            return
-        self.kind = Kind.LINEAR if self.kind is Kind.LOG else Kind.LOG
-        if self.kind not in self._data.pyramids:
-            self.post_message(self.ScaleRequested(self, self.kind))
+        """The other scale, where the data has it."""
+        other = Kind.LINEAR if self.kind is Kind.LOG else Kind.LOG
+        if self._data.empty or other in self._data.pyramids:
+            self.kind = other
+        else:
+            self.app.bell()
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         self._point(event)

@@ -21,10 +21,10 @@ class LogPane(Canvas, can_focus=True):
     """The newest line is at the bottom and in view until the user scrolls."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "scroll_by(1)", "up", show=False),
-        Binding("down,j", "scroll_by(-1)", "down", show=False),
-        Binding("pageup", "scroll_by(10)", "page up", show=False),
-        Binding("pagedown", "scroll_by(-10)", "page down", show=False),
+        Binding("up,k", "scroll_by(1)", "up", show=False, id="move_up"),
+        Binding("down,j", "scroll_by(-1)", "down", show=False, id="move_down"),
+        Binding("pageup", "scroll_by(10)", "page up", show=False, id="page_up"),
+        Binding("pagedown", "scroll_by(-10)", "page down", show=False, id="page_down"),
     ]
 
     def __init__(self) -> None:

@@ -39,10 +39,10 @@ class LogitsPane(Canvas, can_focus=True):
     """The table once there are logits, with what must be known beside it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "up", show=False),
-        Binding("down,j", "move(1)", "down", show=False),
-        Binding("pageup", "move(-10)", "page up", show=False),
-        Binding("pagedown", "move(10)", "page down", show=False),
+        Binding("up,k", "move(-1)", "up", show=False, id="move_up"),
+        Binding("down,j", "move(1)", "down", show=False, id="move_down"),
+        Binding("pageup", "move(-10)", "page up", show=False, id="page_up"),
+        Binding("pagedown", "move(10)", "page down", show=False, id="page_down"),
     ]
     state: reactive[State] = reactive(State())
 

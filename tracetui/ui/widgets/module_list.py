@@ -32,10 +32,10 @@ class ModuleList(ScrollView, can_focus=True):
         "modules--mark",
     }
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "up", show=False, id="tree_up"),
-        Binding("down,j", "move(1)", "down", show=False, id="tree_down"),
-        Binding("pageup", "page(-1)", "page up", show=False, id="tree_page_up"),
-        Binding("pagedown", "page(1)", "page down", show=False, id="tree_page_down"),
+        Binding("up,k", "move(-1)", "up", show=False, id="move_up"),
+        Binding("down,j", "move(1)", "down", show=False, id="move_down"),
+        Binding("pageup", "page(-1)", "page up", show=False, id="page_up"),
+        Binding("pagedown", "page(1)", "page down", show=False, id="page_down"),
         Binding("left,h", "fold", "fold", show=False, id="tree_fold"),
         Binding("right,l", "unfold", "unfold", show=False, id="tree_unfold"),
         Binding("enter", "choose", "go to the module's record", show=False, id="tree_choose"),

@@ -25,9 +25,9 @@ class PromptInput(LineInput):
     """Enter runs, Esc goes to the panes; every other key of the debugger rests while it has the focus."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "leave the prompt", show=False),
-        Binding("up", "earlier(1)", "the prompt run before", show=False),
-        Binding("down", "earlier(-1)", "the prompt run after", show=False),
+        Binding("escape", "leave", "leave the prompt", show=False, id="prompt_leave"),
+        Binding("up", "earlier(1)", "the prompt run before", show=False, id="earlier_prompt"),
+        Binding("down", "earlier(-1)", "the prompt run after", show=False, id="later_prompt"),
     ]
 
     def __init__(self, prompts: Prompts) -> None:

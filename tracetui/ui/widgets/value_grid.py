@@ -60,14 +60,14 @@ class ValueGrid(Canvas, can_focus=True):
     """Arrows, hjkl and page keys move a cell cursor; on token rows it takes the token cursor along."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1, 0)", "up", show=False),
-        Binding("down,j", "move(1, 0)", "down", show=False),
-        Binding("left,h", "move(0, -1)", "left", show=False),
-        Binding("right,l", "move(0, 1)", "right", show=False),
-        Binding("pageup", "page(-1, 0)", "page up", show=False),
-        Binding("pagedown", "page(1, 0)", "page down", show=False),
-        Binding("shift+left,H", "page(0, -1)", "page left", show=False),
-        Binding("shift+right,L", "page(0, 1)", "page right", show=False),
+        Binding("up,k", "move(-1, 0)", "up", show=False, id="move_up"),
+        Binding("down,j", "move(1, 0)", "down", show=False, id="move_down"),
+        Binding("left,h", "move(0, -1)", "left", show=False, id="move_left"),
+        Binding("right,l", "move(0, 1)", "right", show=False, id="move_right"),
+        Binding("pageup", "page(-1, 0)", "page up", show=False, id="page_up"),
+        Binding("pagedown", "page(1, 0)", "page down", show=False, id="page_down"),
+        Binding("shift+left,H", "page(0, -1)", "page left", show=False, id="page_left"),
+        Binding("shift+right,L", "page(0, 1)", "page right", show=False, id="page_right"),
     ]
 
     class Read(Message):

@@ -1,0 +1,29 @@
+"""The ids of all bindings there are: what a keymap may name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from textual.app import App
+from textual.binding import Binding
+from textual.dom import DOMNode
+
+_OURS = "tracetui."
+
+
+def binding_ids(app: type[App[int]]) -> frozenset[str]:
+    """Of an application, and of every screen and widget of tracetui's that has been imported by then."""
+    return frozenset(binding.id for owner in {app, *_owners(DOMNode)} for binding in own_bindings(owner) if binding.id)
+
+
+def own_bindings(owner: type[DOMNode]) -> Iterator[Binding]:
+    """What a class itself binds."""
+    for binding in owner.__dict__.get("BINDINGS", ()):
+        yield binding if isinstance(binding, Binding) else Binding(*binding)
+
+
+def _owners(base: type[DOMNode]) -> Iterator[type[DOMNode]]:
+    for owner in base.__subclasses__():
+        if owner.__module__.startswith(_OURS):
+            yield owner
+        yield from _owners(owner)
