@@ -138,6 +138,11 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
     rows.add_argument("--batch", metavar="FILE", help="a file of prompts, one a line")
     rows.add_argument("--tokens", metavar="1,2,3", action="append", help="token ids instead; given again: a batch")
     rows.add_argument("--random-tokens", metavar="4x64", help="rows of random token ids")
+    parser.add_argument("--chat", action="store_true", help="each prompt goes through the model's chat template")
+    parser.add_argument("--system", metavar="TEXT", help="the system's message of such a chat")
+    parser.add_argument(
+        "--no-special", dest="special", action="store_false", help="names of special tokens in a prompt stay text"
+    )
 
 
 def _add_name(parser: argparse.ArgumentParser) -> None:

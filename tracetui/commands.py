@@ -156,7 +156,7 @@ def _recipe(said: Namespace) -> Recipe:
         seed=said.seed,
         tokenizer=said.tokenizer,
         weights=None if said.weights == HUB else said.weights,
-        prompts=_prompts(said, recipe.prompts),
+        prompts=_taken(said, _prompts(said, recipe.prompts)),
         memory=said.memory,
         mla=said.mla,
     )
@@ -175,6 +175,17 @@ def _load(said: Namespace) -> Recipe:
 
         ensure_config(hub_id, asked=getattr(said, "weights", None) == HUB, offline=said.offline)
     return load_recipe(said.model)
+
+
+def _taken(said: Namespace, prompts: Prompts) -> Prompts:
+    """The prompts with what the command line says about how to take texts."""
+    chat = said.chat or prompts.chat
+    if said.chat and not prompts.texts:
+        raise InputError("--chat: needs texts; token ids go through no template")
+    if said.system is not None and not chat:
+        raise InputError("--system: is a message of a chat; give --chat too")
+    system = prompts.system if said.system is None else said.system
+    return replace(prompts, chat=chat, system=system, specials=said.special)
 
 
 def _prompts(said: Namespace, own: Prompts) -> Prompts:

@@ -11,14 +11,17 @@ from tracetui.analysis.prediction import next_tokens
 from tracetui.errors import RunError, TracetuiError
 from tracetui.logs import write_log
 from tracetui.recipe import Recipe
-from tracetui.session import Event, MemoryPlan, Preparing, Progress, Started
+from tracetui.session import Event, MemoryPlan, Prepared, Preparing, Preview, Progress, Started
 from tracetui.signals import check_signals
 from tracetui.text import size, token_text, visible
 from tracetui.trace.npz import write_trace
 from tracetui.trace.record import Token
 from tracetui.trace.trace import Trace
+from tracetui.views.prompt_lines import tokens_line, typed_line
 
 _PREDICTIONS = 5
+_CHAT, _TOKENS = 4000, 200
+"""Characters and tokens of a chat that are shown before it runs."""
 _SHOWN = 60
 """Characters of a row's text."""
 
@@ -85,6 +88,10 @@ class _Teller:
         if isinstance(event, Started):
             self.clear()
             self._say(f"{_plan_line(event.plan)}\n")
+        elif isinstance(event, Prepared):
+            self.clear()
+            for line in _preview_lines(event.preview):
+                self._say(f"{line}\n")
         elif isinstance(event, Preparing):
             self._change(event.what)
         elif isinstance(event, Progress) and event.total:
@@ -102,6 +109,17 @@ class _Teller:
         # Nobody may be reading any more: that ends no run.
         with suppress(OSError):
             print(text, end="", file=sys.stderr, flush=True)
+
+
+def _preview_lines(preview: Preview) -> Iterator[str]:
+    """Chats as the model gets them, and a warning where special tokens were typed in any prompt."""
+    for number, row in enumerate(preview.rows):
+        name = f"row {number} of 0–{len(preview.rows) - 1}: " if len(preview.rows) > 1 else ""
+        if preview.prompts.chat:
+            yield f"chat: {name}{visible(row.text, _CHAT)}"
+            yield f"tokens: {name}{len(row.tokens)}: {tokens_line(row.tokens, _TOKENS)}"
+        if row.typed:
+            yield f"warning: {name}{typed_line(row.typed)}"
 
 
 def _plan_line(plan: MemoryPlan) -> str:

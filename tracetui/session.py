@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tracetui.recipe.fields.field import ConfigReport
-from tracetui.recipe.prompts import Prompts
+from tracetui.recipe.prompts import NO_PROMPT, Prompts
 from tracetui.trace.record import Record, Token
 from tracetui.trace.stepping import Target
 from tracetui.trace.trace import Trace
@@ -73,6 +73,21 @@ class PromptRow:
     text: str
     """What is encoded; empty for token ids."""
     tokens: tuple[Token, ...]
+    typed: tuple[str, ...] = ()
+    """Names of special tokens that stand in what the user typed, and became these tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What prompts would be if they were run."""
+
+    prompts: Prompts
+    rows: tuple[PromptRow, ...] = ()
+    problem: str = ""
+    """Why they can't be run."""
+
+
+NO_PREVIEW = Preview(NO_PROMPT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +108,8 @@ class Prepared:
     """What a user must know beside the result, such as which weights are random."""
     plan: MemoryPlan
     """What the recipe's own prompt would take; nothing is refused yet."""
+    preview: Preview = NO_PREVIEW
+    """The recipe's own prompts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +167,7 @@ class Explained:
     error: str = ""
 
 
-Event = Preparing | Prepared | Started | Progress | Advanced | Stopped | Finished | Failed | Explained
+Event = Preparing | Prepared | Preview | Started | Progress | Advanced | Stopped | Finished | Failed | Explained
 Listener = Callable[[Event], None]
 
 
@@ -159,6 +176,10 @@ class Session(Protocol):
 
     def start(self, prompts: Prompts, until: Target) -> None:
         """Run prompts, together, from their first token; a run in progress is cancelled first."""
+        ...
+
+    def preview(self, prompts: Prompts) -> None:
+        """Have a Preview sent of prompts that are being typed, as soon as no run is under way; the newest counts."""
         ...
 
     def advance(self, until: Target) -> None:

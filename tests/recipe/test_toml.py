@@ -48,8 +48,8 @@ def test_everything_that_is_said_is_kept(tmp_path: Path) -> None:
 
 
 def test_prompts_may_be_several_or_random_ids(tmp_path: Path) -> None:
-    several = load_recipe(written(tmp_path, f'prompt = ["a", "b\\n"]\n{CONFIG}'))
-    assert several.prompts == Prompts(("a", "b\n"))
+    several = load_recipe(written(tmp_path, f'prompt = ["a", "b\\n"]\nchat = true\nsystem = "s"\n{CONFIG}'))
+    assert several.prompts == Prompts(("a", "b\n"), chat=True, system="s")
     assert several.plain()["prompt"] == ["a", "b\n"]
     assert load_recipe(written(tmp_path, f"random_tokens = [4, 64]\n{CONFIG}")).prompts == Prompts(random=(4, 64))
 
@@ -65,6 +65,8 @@ def test_prompts_may_be_several_or_random_ids(tmp_path: Path) -> None:
         (f"random_tokens = [4, true]\n{CONFIG}", "random_tokens: must be rows and tokens like"),
         (f"random_tokens = [0, 4]\n{CONFIG}", "random_tokens: a batch has 1 to 1,024 prompts, got 0"),
         (f"random_tokens = [1, 0]\n{CONFIG}", "random_tokens: a row has 1 to 1,048,576 tokens, got 0"),
+        (f"chat = true\nrandom_tokens = [1, 1]\n{CONFIG}", "chat: needs texts"),
+        (f"chat = 1\n{CONFIG}", "chat: must be true or false, got 1"),
         (f"prompt = 'a'\nrandom_tokens = [1, 1]\n{CONFIG}", "random_tokens: stands beside a prompt"),
         ("", "config: a recipe has one table of [config], [params] and [reference]"),
         (CONFIG + PARAMS, "config: a recipe has one table of [config], [params] and [reference]"),

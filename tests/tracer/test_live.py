@@ -15,7 +15,18 @@ import pytest
 from tests.tracer.recipes import recipe
 from tracetui.analysis.prediction import next_tokens
 from tracetui.recipe import Recipe, texts
-from tracetui.session import Event, Explained, Failed, Finished, Prepared, Started, Stopped, until_end, until_first
+from tracetui.session import (
+    Event,
+    Explained,
+    Failed,
+    Finished,
+    Prepared,
+    Preview,
+    Started,
+    Stopped,
+    until_end,
+    until_first,
+)
 from tracetui.trace.stepping import Step, ahead, target
 from tracetui.trace.trace import Trace
 from tracetui.tracer.engine import Engine
@@ -260,3 +271,22 @@ def test_a_configuration_that_cannot_be_explained_says_why() -> None:
     assert event.report is None
     assert "wheee" in event.error
     assert session.close(20)
+
+
+def test_what_is_typed_is_worked_out_and_only_the_newest_counts() -> None:
+    with driven() as driver:
+        prepared = driver.wait(Prepared)
+        assert prepared.preview.rows[0].text == recipe().prompt
+        for word in ("one", "two", "three<|end_of_text|>", ""):
+            driver.session.preview(texts(word))
+        found = driver.wait(Preview)
+        while found.prompts != texts(""):
+            found = driver.wait(Preview)
+        assert (found.rows, found.problem) == ((), "prompt: is empty; type some text")
+        driver.session.preview(texts("three<|end_of_text|>"))
+        row = driver.wait(Preview).rows[0]
+        assert (row.text, row.typed, row.tokens[-1].special) == (
+            "three<|end_of_text|>",
+            ("<|end_of_text|>",),
+            True,
+        )

@@ -19,7 +19,9 @@ from tracetui.session import (
     Module,
     Prepared,
     Preparing,
+    Preview,
     Progress,
+    PromptRow,
     Started,
     Stopped,
 )
@@ -59,6 +61,11 @@ REPORT = ConfigReport(
 )  # fmt: skip
 
 
+def preview_of(prompts: Prompts) -> Preview:
+    """Each text as it is, a token a word."""
+    return Preview(prompts, tuple(PromptRow(text, tiny_llama.tokens_of(text)) for text in prompts.texts))
+
+
 class FakeSession:
     """Runs in the caller's thread up to the next stop; with `hold`, only when `let_go` is called."""
 
@@ -87,6 +94,10 @@ class FakeSession:
         self._pass = self.forward(self._recorder)
         self.send(Started(self._recorder.trace, PLAN))
         self._go(until)
+
+    def preview(self, prompts: Prompts) -> None:
+        self.calls.append("preview")
+        self.send(preview_of(prompts))
 
     def advance(self, until: Target) -> None:
         self.calls.append("advance")

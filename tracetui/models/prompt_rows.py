@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from tracetui.errors import InputError
+from tracetui.models.chat import Chats, free_shield
 from tracetui.models.tokenizers import Tokenizer, check_ids
 from tracetui.recipe import Prompts, Recipe
 from tracetui.session import PromptRow
@@ -22,6 +23,9 @@ class PromptReader:
         self._tokenizer = tokenizer
         self._vocabulary = vocabulary
         self._longest = longest
+        self._chats = Chats(recipe, tokenizer)
+        self._read: Prompts | None = None
+        self._rows: tuple[PromptRow, ...] = ()
 
     def read(self, prompts: Prompts) -> tuple[PromptRow, ...]:
         """The rows, in order.
@@ -31,11 +35,25 @@ class PromptReader:
         """
         if not len(prompts):
             raise InputError("prompt: is missing; give a text or token ids")
+        if prompts != self._read:
+            self._rows = tuple(
+                _named(number, len(prompts), reader) for number, reader in enumerate(self._readers(prompts))
+            )
+            self._read = prompts
+        return self._rows
+
+    def _readers(self, prompts: Prompts) -> list[Callable[[], PromptRow]]:
+        if prompts.chat and prompts.texts:
+            shield = "" if prompts.specials else free_shield((prompts.system, *prompts.texts))
+            rendered = self._chats.render(prompts, shield)
+            return [
+                partial(self._of_chat, whole, text, prompts, shield)
+                for whole, text in zip(rendered, prompts.texts, strict=True)
+            ]
+        if prompts.texts:
+            return [partial(self._of_text, text, prompts) for text in prompts.texts]
         ids = self._drawn(prompts.random) if prompts.random else prompts.ids
-        readers = [partial(self._of_ids, row) for row in ids] or [
-            partial(self._of_text, text, prompts) for text in prompts.texts
-        ]
-        return tuple(_named(number, len(readers), reader) for number, reader in enumerate(readers))
+        return [partial(self._of_ids, row) for row in ids]
 
     def _of_ids(self, ids: Sequence[int]) -> PromptRow:
         return self._checked(PromptRow("", tuple(self._tokenizer.token(token_id) for token_id in ids)))
@@ -43,7 +61,15 @@ class PromptReader:
     def _of_text(self, text: str, prompts: Prompts) -> PromptRow:
         if not text:
             raise InputError("prompt: is empty; type some text")
-        return self._checked(PromptRow(text, tuple(self._tokenizer.encode(text, specials=prompts.specials))))
+        tokens = tuple(self._tokenizer.encode(text, specials=prompts.specials))
+        return self._checked(PromptRow(text, tokens, self._chats.typed(text) if prompts.specials else ()))
+
+    def _of_chat(self, rendered: str, text: str, prompts: Prompts, shield: str) -> PromptRow:
+        if not text:
+            raise InputError("prompt: is empty; type some text")
+        tokens = tuple(self._chats.encode(rendered, shield))
+        typed = self._chats.typed(f"{prompts.system}\n{text}") if prompts.specials else ()
+        return self._checked(PromptRow(rendered.replace(shield, "") if shield else rendered, tokens, typed))
 
     def _drawn(self, size: tuple[int, int]) -> list[list[int]]:
         """Ids drawn evenly from the vocabulary; the recipe's seed decides."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 from tracetui.errors import InputError, bad_field
@@ -14,13 +15,14 @@ from tracetui.recipe.bounded import Fields
 from tracetui.recipe.config import check_config, layer_count
 from tracetui.recipe.meta import llama_config
 from tracetui.recipe.model import BUILTIN_TOKENIZER, DTYPES, MAX_SEED, MLA_WAYS, Recipe, parse_layers
-from tracetui.recipe.prompts import prompts_of
+from tracetui.recipe.prompts import Prompts, prompts_of
 from tracetui.recipe.reference import reference_config
 from tracetui.text import visible
 
 MAX_TOML_BYTES = 64 * 2**10
 _TABLES = {"config": check_config, "params": llama_config, "reference": reference_config}
-_KEYS = (*("title", "prompt", "random_tokens"), *("layers", "dtype", "seed", "tokenizer", "weights", "mla"), *_TABLES)
+_PROMPT_KEYS = ("prompt", "random_tokens", "chat", "system")
+_KEYS = ("title", *_PROMPT_KEYS, "layers", "dtype", "seed", "tokenizer", "weights", "mla", *_TABLES)
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -40,7 +42,7 @@ def read_recipe(path: Path) -> Recipe:
         tokenizer=_beside(path, fields.text("tokenizer", default=BUILTIN_TOKENIZER)),
         weights=_weights(path, fields.text("weights", default="random")),
         mla=_choice(fields, "mla", MLA_WAYS),
-        prompts=prompts_of(found.get("prompt"), found.get("random_tokens"), path),
+        prompts=_prompts(fields, path),
     )
 
 
@@ -74,6 +76,13 @@ def _layers(fields: Fields, count: int) -> str:
     if isinstance(said, bool) or not isinstance(said, int | str):
         fields.fail("layers", "must be a count like 2 or a range like '3:7'")
     return str(said)
+
+
+def _prompts(fields: Fields, path: Path) -> Prompts:
+    found = prompts_of(fields.found.get("prompt"), fields.found.get("random_tokens"), path)
+    if fields.flag("chat") and found.random:
+        fields.fail("chat", "needs texts; random ids go through no template")
+    return replace(found, chat=fields.flag("chat"), system=fields.text("system", default=""))
 
 
 def _choice(fields: Fields, field: str, choices: tuple[str, ...]) -> str:

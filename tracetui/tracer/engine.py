@@ -18,7 +18,7 @@ from tracetui.models.outline import outline_of
 from tracetui.models.prompt_rows import PromptReader
 from tracetui.models.runnable import Runnable, make_runnable
 from tracetui.recipe import Prompts, Recipe
-from tracetui.session import Event, MemoryPlan, Prepared, Progress, PromptRow, Started
+from tracetui.session import Event, MemoryPlan, Prepared, Preview, Progress, PromptRow, Started
 from tracetui.trace.record import Token
 from tracetui.trace.trace import RunInfo, Trace
 from tracetui.trace.value import Value
@@ -50,16 +50,25 @@ class Engine:
         self._reader = PromptReader(recipe, self.runnable.tokenizer, config.vocab_size, longest)
         settle()
         self._base = memory.own_bytes()
+        offered = self.preview(recipe.prompts)
         self.prepared = Prepared(
             outline_of(recipe, self.runnable.built),
             self.runnable.tokenizer.name,
             self.runnable.notes,
-            self._planned(*self._offered_size()),
+            self._planned(max((len(row.tokens) for row in offered.rows), default=1), len(offered.rows) or 1),
+            offered,
         )
 
     def encode(self, prompts: Prompts) -> tuple[PromptRow, ...]:
         """The tokens of every prompt. Raises InputError for what the model can't take."""
         return self._reader.read(prompts)
+
+    def preview(self, prompts: Prompts) -> Preview:
+        """What the prompts would be, or why they can't be run."""
+        try:
+            return Preview(prompts, self.encode(prompts))
+        except InputError as error:
+            return Preview(prompts, problem=str(error))
 
     def run(self, prompts: Prompts, gate: Gate) -> Trace:
         """One pass over prompts; returns when it ends.
@@ -105,14 +114,6 @@ class Engine:
     def _absorbs(self) -> bool:
         """Whether latent attention is computed from its latent."""
         return self.runnable.recipe.mla == "absorb"
-
-    def _offered_size(self) -> tuple[int, int]:
-        """Tokens and rows of the recipe's own prompts; one where they can't be encoded, which the run will say."""
-        try:
-            rows = self.encode(self.runnable.recipe.prompts)
-        except InputError:
-            return 1, 1
-        return max(len(row.tokens) for row in rows), len(rows)
 
     @property
     def _pad(self) -> int:

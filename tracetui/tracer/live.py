@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class _Look:
+    prompts: Prompts
+
+
+@dataclass(frozen=True, slots=True)
 class _Run:
     prompts: Prompts
     gate: Gate
@@ -40,8 +45,9 @@ class LiveSession:
         self._listener = listener
         self._gate = Gate()
         self._trace = EMPTY_TRACE
-        self._orders: SimpleQueue[_Run | _Explain | None] = SimpleQueue()
+        self._orders: SimpleQueue[_Run | _Look | _Explain | None] = SimpleQueue()
         self._asked = threading.Event()
+        self._look: _Look | None = None
         keep_freed_memory()
         self._thread = threading.Thread(target=self._main, name="model", daemon=True)
         self._thread.start()
@@ -51,6 +57,11 @@ class LiveSession:
         self._gate.cancel()
         self._gate = Gate(until, self._emit, self._explain)
         self._orders.put(_Run(prompts, self._gate))
+
+    def preview(self, prompts: Prompts) -> None:
+        """Have a Preview sent of prompts that are being typed, as soon as no run is under way; the newest counts."""
+        self._look = _Look(prompts)
+        self._orders.put(self._look)
 
     def advance(self, until: Target) -> None:
         """Let a waiting model run on to the first new record that `until` accepts, or to the end."""
@@ -87,6 +98,10 @@ class LiveSession:
         while (order := self._orders.get()) is not None:
             if isinstance(order, _Explain):
                 self._explain()
+                continue
+            if isinstance(order, _Look):
+                if order is self._look and engine is not None:
+                    self._emit(engine.preview(order.prompts))
                 continue
             if order.gate.cancelled:
                 # Told only of the newest prompt: the others were cancelled by giving another.

@@ -68,6 +68,11 @@ class Driver:
         self._session.start(prompts, until_first)
         return ""
 
+    def preview(self, prompts: Prompts) -> None:
+        """Have it worked out what prompts would be, unless a run is under way."""
+        if self._session is not None and not self.state.under_way:
+            self._session.preview(prompts)
+
     def step(self, step: Step) -> str:
         """Forward: over records behind the frontier, else by letting the model run on."""
         state = self.state

@@ -27,6 +27,10 @@ class Offer:
     notes: tuple[str, ...] = ()
     """Remarks that belong beside every result."""
 
+    def prompts_for(self, typed: str) -> Prompts:
+        """What Enter runs for a line: the text typed, or for an empty one the batch that is offered."""
+        return self.prompts.typed(typed) if typed or self.prompts.one_text else self.prompts
+
     @property
     def file_name(self) -> str:
         """The name offered for an export."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from tracetui.session import (
+    NO_PREVIEW,
     Advanced,
     Event,
     Explained,
@@ -15,6 +16,7 @@ from tracetui.session import (
     Module,
     Prepared,
     Preparing,
+    Preview,
     Progress,
     Started,
     Stopped,
@@ -58,6 +60,8 @@ class State:
     notes: tuple[str, ...] = ()
     trace: Trace = EMPTY_TRACE
     plan: MemoryPlan = NO_PLAN
+    preview: Preview = NO_PREVIEW
+    """What Enter would run, if it has been worked out."""
     frontier: int = 0
     """How many records exist, as far as the session has told."""
     cursor: int = -1
@@ -109,13 +113,14 @@ def after(state: State, event: Event) -> State:
     match event:
         case Preparing(what):
             return replace(state, phase=Phase.PREPARING, what=what)
-        case Prepared(outline, tokenizer, notes, plan):
+        case Prepared(outline, tokenizer, notes, plan, preview):
             phase = Phase.READY if state.phase is Phase.PREPARING else state.phase
-            return replace(state, phase=phase, what="", outline=outline, tokenizer=tokenizer, notes=notes, plan=plan)
+            known = replace(state, outline=outline, tokenizer=tokenizer, notes=notes, plan=plan, preview=preview)
+            return replace(known, phase=phase, what="")
         case Started(trace, plan):
             return _started(state, trace, plan)
-        case Progress():
-            return replace(state, progress=event)
+        case Progress() | Preview():
+            return _told(state, event)
         case Advanced(frontier):
             return replace(state, frontier=frontier, progress=NO_PROGRESS)
         case Stopped(frontier):
@@ -126,6 +131,12 @@ def after(state: State, event: Event) -> State:
         case Failed(error, log):
             failed = replace(state, error=error, log=log)
             return _arrived(failed, Phase.FAILED, len(state.trace) if state.under_way else state.frontier)
+
+
+def _told(state: State, event: Progress | Preview) -> State:
+    if isinstance(event, Preview):
+        return replace(state, preview=event)
+    return replace(state, progress=event)
 
 
 def _of_an_earlier_run(event: Event) -> bool:

@@ -32,6 +32,9 @@ class JsonTokenizer:
             token_id: Token(token_id, added.content.encode(), special=added.special)
             for token_id, added in self._library.get_added_tokens_decoder().items()
         }
+        self._special_names = frozenset(
+            token.bytes.decode() for token in self._added.values() if token.special and token.bytes
+        )
         self._vocab_size = 1 + max(self._library.get_vocab(with_added_tokens=True).values(), default=-1)
         self._name = f"{path.name} of {path.absolute().parent} ({self._vocab_size:,} tokens)"
         self._lock = threading.Lock()
@@ -44,11 +47,19 @@ class JsonTokenizer:
     def vocab_size(self) -> int:
         return self._vocab_size
 
-    def encode(self, text: str, *, specials: bool = True) -> list[Token]:
+    @property
+    def special_names(self) -> frozenset[str]:
+        return self._special_names
+
+    @property
+    def is_llama3(self) -> bool:
+        return False
+
+    def encode(self, text: str, *, specials: bool = True, around: bool = True) -> list[Token]:
         expected = text_bytes(text)
         with library_errors("the prompt"), self._lock:
             self._library.encode_special_tokens = not specials
-            encoding = self._library.encode(text, add_special_tokens=True)
+            encoding = self._library.encode(text, add_special_tokens=around)
         check_ids(encoding.ids, self._model_vocab)
         tokens = [self.token(token_id) for token_id in encoding.ids]
         return _fitted(tokens, encoding.special_tokens_mask, expected)

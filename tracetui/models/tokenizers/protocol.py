@@ -22,8 +22,20 @@ class Tokenizer(Protocol):
         """One more than the largest id it knows."""
         ...
 
-    def encode(self, text: str, *, specials: bool = True) -> list[Token]:
+    @property
+    def special_names(self) -> frozenset[str]:
+        """What the special tokens are called in a text."""
+        ...
+
+    @property
+    def is_llama3(self) -> bool:
+        """Whether this is Meta's own form of Llama 3's, whose chat format is documented and in no file."""
+        ...
+
+    def encode(self, text: str, *, specials: bool = True, around: bool = True) -> list[Token]:
         """The tokens of a prompt, after the begin-of-text token where the tokenizer puts one in front.
+
+        Not so without `around`.
 
         The bytes of the tokens behind it, joined, are the text's own wherever the tokenizer is lossless. With
         `specials` the name of a special token in the text becomes that token, else it is text like any other.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from tracetui.models.tokenizers.families import Family
+from tracetui.models.tokenizers.families import LLAMA3, Family
 from tracetui.models.tokenizers.guard import library_errors
 from tracetui.models.tokenizers.pieces import pieces
 from tracetui.models.tokenizers.protocol import check_ids, text_bytes
@@ -40,9 +40,17 @@ class RankTokenizer:
     def vocab_size(self) -> int:
         return max(self._tokens) + 1
 
-    def encode(self, text: str, *, specials: bool = True) -> list[Token]:
+    @property
+    def special_names(self) -> frozenset[str]:
+        return frozenset(self._specials)
+
+    @property
+    def is_llama3(self) -> bool:
+        return self._family is LLAMA3
+
+    def encode(self, text: str, *, specials: bool = True, around: bool = True) -> list[Token]:
         text_bytes(text)
-        ids = [] if self._bos is None else [self._bos]
+        ids = [self._bos] if around and self._bos is not None else []
         with library_errors("the prompt"):
             for part in self._parts(text) if specials else [text]:
                 if specials and part in self._specials:

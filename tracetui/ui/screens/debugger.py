@@ -10,9 +10,10 @@ from typing import ClassVar
 
 from textual import on
 from textual.binding import BindingType
+from textual.timer import Timer
 
 from tracetui.errors import TracetuiError
-from tracetui.session import Event, Explained, Failed, Finished, Prepared, Started, Stopped
+from tracetui.session import NO_PREVIEW, Event, Explained, Failed, Finished, Prepared, Started, Stopped
 from tracetui.text import size, visible
 from tracetui.trace.npz import write_trace
 from tracetui.trace.stepping import Step
@@ -25,6 +26,7 @@ from tracetui.ui.messages import (
     Jump,
     JumpToModule,
     PromptGiven,
+    PromptTyped,
     Said,
     SessionEvent,
     SessionOpened,
@@ -53,6 +55,9 @@ from tracetui.ui.widgets.tensor_pane import TensorPane
 _RESTING = frozenset(command.action.partition("(")[0] for command in COMMANDS)
 """Actions whose keys are text while a line is typed."""
 
+_REST = 0.25
+"""Seconds without a key after which what is typed is worked out."""
+
 _COPIED: Mapping[str, type[TensorPane | AttentionPane | ExpertsPane | LogitsPane]] = {
     "attention": AttentionPane,
     "experts": ExpertsPane,
@@ -71,6 +76,7 @@ class DebuggerScreen(PanesScreen):
         self._keymap_shown = keymap
         self._early: list[str] = []
         self._explained: Explained | None = None
+        self._rest: Timer | None = None
 
     def on_mount(self) -> None:
         for text in self._early:
@@ -112,7 +118,7 @@ class DebuggerScreen(PanesScreen):
         """What an event leaves in the log."""
         log = self.query_one(LogPane)
         match event:
-            case Prepared(_, tokenizer, notes, _):
+            case Prepared(tokenizer=tokenizer, notes=notes):
                 log.add(f"prepared; tokenizer {tokenizer}")
                 for note in notes:
                     log.add(note)
@@ -136,13 +142,23 @@ class DebuggerScreen(PanesScreen):
 
     @on(PromptGiven)
     def _run(self, message: PromptGiven) -> None:
-        offered = self._offer.prompts
-        prompts = offered if not (message.prompt or offered.one_text) else offered.typed(message.prompt)
+        prompts = self._offer.prompts_for(message.prompt)
         remark = self._driver.run(prompts)
-        if message.prompt.strip() or prompts is offered:
+        if message.prompt.strip() or not prompts.one_text:
             self.query_one(PromptInput).ran(message.prompt)
             self.leave_prompt()
         self._refresh(remark)
+
+    @on(PromptTyped)
+    def _look_ahead(self, message: PromptTyped) -> None:
+        """What is shown of the last text is wrong for this one; the new one is worked out when the typing rests."""
+        prompts = self._offer.prompts_for(message.prompt)
+        if prompts != self.state.preview.prompts:
+            self._driver.state = replace(self._driver.state, preview=NO_PREVIEW)
+            self._refresh(None)
+            if self._rest is not None:
+                self._rest.stop()
+            self._rest = self.set_timer(_REST, partial(self._driver.preview, prompts))
 
     @on(Jump)
     def _jump(self, message: Jump) -> None:

@@ -15,7 +15,7 @@ from textual.widgets import Input, Static
 from tracetui.recipe import Prompts
 from tracetui.text import visible
 from tracetui.ui.foreign import safe
-from tracetui.ui.messages import PromptGiven, PromptLeft
+from tracetui.ui.messages import PromptGiven, PromptLeft, PromptTyped
 from tracetui.ui.offer import Offer
 from tracetui.ui.state import State
 from tracetui.ui.widgets.line_input import LineInput
@@ -86,6 +86,11 @@ class PromptBar(Horizontal):
     def watch_state(self, old: State, state: State) -> None:
         if self.is_mounted and state.tokenizer != old.tokenizer:
             self.query_one("#tokenizer", Static).update(_named(state.tokenizer))
+
+    @on(Input.Changed)
+    def _tell(self, event: Input.Changed) -> None:
+        event.stop()
+        self.post_message(PromptTyped(event.value))
 
     @on(Input.Submitted)
     def _give(self, event: Input.Submitted) -> None:
