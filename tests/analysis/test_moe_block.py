@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from tests.tiny_moe import DEEPSEEK, QWEN, Family, whole_trace
 from tests.ui.tiny_llama import Recorder
 from tracetui.analysis import moe_block
 from tracetui.analysis.identity import Identity
-from tracetui.analysis.moe_block import Shared, shared_parts, sum_identity
+from tracetui.analysis.moe_block import Shared, has_shared, shared_parts, sum_identity
 from tracetui.analysis.routing import Missing, routing
 from tracetui.trace.record import Record
 from tracetui.trace.trace import Trace
@@ -99,7 +101,7 @@ def test_rounding_to_a_narrow_dtype_is_allowed_for() -> None:
 @pytest.mark.parametrize(
     ("lost", "why"),
     [
-        (BLOCK, "the block's output is not recorded yet"),
+        (BLOCK, "the output is not recorded yet"),
         (f"{BLOCK}:routing_weights", "the routing weights are not recorded"),
         (f"{BLOCK}.shared_experts", "the shared expert's output is not recorded"),
     ],
@@ -148,5 +150,34 @@ def test_the_shared_expert_of_deepseek_has_no_gate() -> None:
 def test_a_gated_shared_expert_without_its_gate() -> None:
     trace = without(whole_trace(QWEN), f"{BLOCK}.shared_expert_gate")
     found = routing(trace, 1)
-    assert shared_parts(trace, found, [3]) == Missing("its gate is not recorded yet")
+    assert shared_parts(trace, found, [3]) == Missing("gate not recorded yet")
     assert sum_identity(trace, found) == Missing("the shared expert's gate is not recorded")
+
+
+@pytest.mark.parametrize(
+    ("key", "array", "why"),
+    [
+        (":routing_weights", np.ones((17, 3), np.float32), "the routing weights have the shape [17, 3]"),
+        (".experts.{}:tokens", np.full(1, 99), "expert {}'s records don't fit the block's"),
+        (".shared_experts", np.zeros((1, 17, 5), np.float32), "the shared expert's output has the shape [1, 17, 5]"),
+        (".shared_experts", np.zeros((1, 3, 32), np.float32), "the shared expert's output is not recorded"),
+    ],
+)
+def test_records_that_do_not_fit(key: str, array: Array, why: str) -> None:
+    recorder = whole_trace()
+    expert = int(recorder.trace[f"{BLOCK}:experts"].min())
+    record = at(recorder, BLOCK + key.format(expert))
+    changed(recorder, record.key, array)
+    recorder.records[record.index] = Record(record.index, record.site, array.shape, str(array.dtype), record.depth)
+    found = sum_identity(recorder.trace, routing(recorder.trace, 1))
+    assert found == Missing(why.format(expert))
+
+
+def test_a_block_without_a_shared_expert() -> None:
+    recorder = whole_trace(DEEPSEEK)
+    assert has_shared(recorder.trace, routing(recorder.trace, 1))
+    plain = without(recorder, f"{BLOCK}.shared_experts")
+    config = {name: value for name, value in plain.run.config.items() if name != "n_shared_experts"}
+    trace = replace(plain, run=replace(plain.run, config=config))
+    assert not has_shared(trace, routing(trace, 1))
+    assert isinstance(sum_identity(trace, routing(trace, 1)), Identity), "the sum of the experts alone is compared"

@@ -53,8 +53,8 @@ async def test_it_fills_as_records_arrive() -> None:
                 break
             await it.press("s")
         assert "token 16 “·”" in it.text()
-        assert "sum not checked: the block's output is not recorded yet" in it.text()
-        assert "shared expert not recorded yet" in it.text()
+        assert "sum not checked: the output is not recorded yet" in it.text()
+        assert "shared not recorded yet" in it.text()
         assert "layer 1 → expert" in it.text()
         assert it.screen.query_one(LoadMap).data.rows.length == 1
         await it.press("u", "u")

@@ -21,6 +21,14 @@ _ROLE_AXES = {
     "q_absorbed": ("B", "H", "T", "R"),
     "absorbed_scores": ("B", "H", "T", "S"),
     "sinks": ("H",),
+    "router_logits": ("N", "E"),
+    "router_scores": ("N", "E"),
+    "selection_scores": ("N", "E"),
+    "selection_bias": ("E",),
+    "experts": ("N", "A"),
+    "routing_weights": ("N", "A"),
+    "tokens": ("n",),
+    "in": ("n", "D"),
     "input": ("B", "T", "D"),
     "attn_residual": ("B", "T", "D"),
 }
@@ -85,8 +93,14 @@ def _names(record: Record, config: Mapping[str, object]) -> tuple[str, ...]:
     if rank == 3:
         return ("B", "T", _MODULE_LAST.get(_leaf(record)) or _width(record.shape[-1], config))
     if rank == 2:
-        return ("N", _width(record.shape[-1], config))
+        return ("n" if _is_expert(record) else "N", _width(record.shape[-1], config))
     return tuple(f"d{axis}" for axis in range(rank))
+
+
+def _is_expert(record: Record) -> bool:
+    """Whether it is the output of one expert, which sees some of the tokens."""
+    around, _, leaf = record.module.rpartition(".")
+    return leaf.isdigit() and around.endswith(".experts")
 
 
 def _leaf(record: Record) -> str:

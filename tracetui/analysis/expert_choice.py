@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -152,10 +153,14 @@ def expert_norms(trace: Trace, routing: Routing, token: int, expert: int) -> tup
         found = np.flatnonzero(tokens == routing.rows[token])
         if not len(found):
             return None, None
-        norm_in = row_norm(trace, given, int(found[0])) if given else None
-        return norm_in, row_norm(trace, returned, int(found[0])) if returned else None
+        norm_in, norm_out = (_row_norm(trace, record, int(found[0])) for record in (given, returned))
+        return norm_in, norm_out
     except NotKeptError:
         return None, None
+
+
+def _row_norm(trace: Trace, record: Record | None, row: int) -> float | None:
+    return row_norm(trace, record, row) if record and row < math.prod(record.shape[:-1]) else None
 
 
 def row_norm(trace: Trace, record: Record, row: int) -> float:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tracetui.analysis.routing import Floats, Ints, read_routing
+from tracetui.errors import RunError
 from tracetui.trace.record import Record
 from tracetui.trace.trace import EMPTY_TRACE, Trace
-from tracetui.trace.value import NotKeptError
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -67,7 +67,7 @@ class LayerLoad:
     record: Record
     """`…:experts`."""
     load: Load | None
-    """None where only the statistics of the choices were kept."""
+    """None where the choices can't be read."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -127,6 +127,6 @@ def load_matrix(blocks: list[LayerLoad]) -> tuple[int, Floats]:
 def _load(trace: Trace, record: Record) -> Load | None:
     try:
         found = read_routing(trace, record)
-    except NotKeptError:
+    except RunError:
         return None
     return expert_load(found.experts, found.count)

@@ -43,26 +43,38 @@ class _Sum:
     """[N]"""
 
 
-def has_shared(trace: Trace) -> bool:
-    """Whether the configuration speaks of shared experts."""
-    return any(trace.run.config.get(name) for name in ("n_shared_experts", "shared_expert_intermediate_size"))
+def has_shared(trace: Trace, routing: Routing) -> bool:
+    """Whether the block has a shared expert, by its records or by the configuration."""
+    named = any(trace.run.config.get(name) for name in ("n_shared_experts", "shared_expert_intermediate_size"))
+    return named or shared_record(trace, routing) is not None
 
 
 def shared_record(trace: Trace, routing: Routing) -> Record | None:
     """The shared expert's own output."""
     names = (f"{routing.site}.{name}" for name in ("shared_experts", "shared_expert"))
     found = next((record for name in names if (record := sibling(trace, routing.record, name))), None)
-    return found if found and found.index < len(trace.values) else None
+    return found if found and _is_whole(trace, routing, found) else None
+
+
+def output_record(trace: Trace, routing: Routing) -> Record | None:
+    """The block's own output."""
+    found = sibling(trace, routing.record, routing.site)
+    return found if found and _is_whole(trace, routing, found) else None
+
+
+def _is_whole(trace: Trace, routing: Routing, record: Record) -> bool:
+    """Whether a record's values are there, a row for each of N tokens."""
+    return record.index < len(trace.values) and math.prod(record.shape[:-1]) == routing.record.shape[0]
 
 
 def shared_parts(trace: Trace, routing: Routing, tokens: Sequence[int]) -> list[Shared] | Missing:
     """What the shared expert gave each of some of the routing's tokens."""
     record = shared_record(trace, routing)
     if record is None:
-        return Missing("not recorded yet" if has_shared(trace) else "the block has no shared expert")
-    output = sibling(trace, routing.record, routing.site)
+        return Missing("not recorded yet")
+    output = output_record(trace, routing)
     if _lacks_gate(trace, routing):
-        return Missing("its gate is not recorded yet")
+        return Missing("gate not recorded yet")
     try:
         gate = _gate(trace, routing)
         return [_shared(trace, record, output, gate, int(routing.rows[token])) for token in tokens]
@@ -105,27 +117,31 @@ def sum_identity(trace: Trace, routing: Routing) -> Identity | Missing:
 
 
 def _parts(trace: Trace, routing: Routing) -> _Sum | Missing:
-    output = sibling(trace, routing.record, routing.site)
-    if output is None or output.index >= len(trace.values):
-        return Missing("the block's output is not recorded yet")
+    output = output_record(trace, routing)
+    if output is None:
+        return Missing("the output is not recorded yet")
     weighted = sibling(trace, routing.record, f"{routing.site}:routing_weights")
     if weighted is None:
         return Missing("the routing weights are not recorded")
     shared = shared_record(trace, routing)
-    if shared is None and has_shared(trace):
+    if shared is None and has_shared(trace, routing):
         return Missing("the shared expert's output is not recorded")
     if shared is not None and _lacks_gate(trace, routing):
         return Missing("the shared expert's gate is not recorded")
     experts = trace.value(routing.record).read().astype(np.int64)  # [N,A]
     weights = trace.value(weighted).read()  # [N,A]
-    hits = _hits(trace, routing, experts, weights)
+    if weights.shape != experts.shape:
+        return Missing(f"the routing weights have the shape {list(weights.shape)}")
+    hits = _hits(trace, routing, experts, weights, output.shape[-1])
     if isinstance(hits, Missing):
         return hits
+    if shared is not None and shared.shape[-1:] != output.shape[-1:]:
+        return Missing(f"the shared expert's output has the shape {list(shared.shape)}")
     return _Sum(output, hits, shared, _gate(trace, routing))
 
 
 def _hits(
-    trace: Trace, routing: Routing, experts: Ints, weights: Array
+    trace: Trace, routing: Routing, experts: Ints, weights: Array, width: int
 ) -> tuple[tuple[Record, Ints, Floats], ...] | Missing:
     """Output, tokens and weights of every expert that was chosen."""
     hits = []
@@ -134,9 +150,16 @@ def _hits(
         if output is None or listed is None:
             return Missing(f"expert {expert}'s output is not recorded")
         tokens = trace.value(listed).read().astype(np.int64)  # [n]
+        if output.shape != (len(tokens), width) or not _are_rows(tokens, len(experts)):
+            return Missing(f"expert {expert}'s records don't fit the block's")
         given = np.where(experts[tokens] == expert, weights[tokens], 0).sum(axis=1, dtype=np.float64)  # [n]
         hits.append((output, tokens, given))
     return tuple(hits)
+
+
+def _are_rows(tokens: Ints, count: int) -> bool:
+    """Whether tokens [n] are places among `count`, none of them twice."""
+    return tokens.ndim == 1 and bool(((tokens >= 0) & (tokens < count)).all()) and len(np.unique(tokens)) == len(tokens)
 
 
 def _compared(trace: Trace, parts: _Sum) -> Identity:

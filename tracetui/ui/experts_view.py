@@ -8,7 +8,7 @@ import numpy as np
 
 from tracetui.analysis.expert_choice import token_choice
 from tracetui.analysis.expert_load import NO_LOADS, LayerLoad, Loads, extended, load_matrix
-from tracetui.analysis.moe_block import shared_parts
+from tracetui.analysis.moe_block import Shared, has_shared, shared_parts
 from tracetui.analysis.routing import Missing, Routing, read_routing
 from tracetui.errors import RunError
 from tracetui.session import Module
@@ -81,19 +81,23 @@ def _picture(blocks: tuple[LayerLoad, ...], pass_: int) -> tuple[int, HeatmapDat
 
 
 def _routed(state: State, block: LayerLoad) -> tuple[Routed | None, str]:
-    if block.load is None:
-        return None, f"{block.record.key}: only the statistics of the choices were kept"
     try:
         routing = read_routing(state.trace, block.record)
     except RunError as error:
         return None, str(error)
-    if not len(routing):
+    if not len(routing) or block.load is None:
         return None, f"{block.record.key}: no token was routed"
     token = _token(state, routing)
     choice = token_choice(state.trace, routing, token)
-    shared = shared_parts(state.trace, routing, [token])
-    part = shared if isinstance(shared, Missing) else shared[0]
+    part = _shared(state.trace, routing, token)
     return Routed(routing, block.load, choice, part, None, _texts(state.trace, routing), choice.choices[0].expert), ""
+
+
+def _shared(trace: Trace, routing: Routing, token: int) -> Shared | Missing | None:
+    if not has_shared(trace, routing):
+        return None
+    found = shared_parts(trace, routing, [token])
+    return found if isinstance(found, Missing) else found[0]
 
 
 def _token(state: State, routing: Routing) -> int:

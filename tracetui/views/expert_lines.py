@@ -85,7 +85,7 @@ def _load(routed: Routed, width: int, inks: Inks) -> Line:
 
 def _identity(routed: Routed, width: int, inks: Inks) -> Line:
     found = routed.identity
-    shared = "" if isinstance(routed.shared, Missing) and not _awaits_shared(routed) else " + shared"
+    shared = "" if routed.shared is None else " + shared"
     named = f" weighted sum{shared} = output: "
     if found is None:
         return line([(f"{named}…", inks.quiet)], width)
@@ -95,10 +95,6 @@ def _identity(routed: Routed, width: int, inks: Inks) -> Line:
     if found.holds:
         return line([(f"{named}{told}", inks.quiet)], width)
     return line([(" BROKEN ", inks.nan), (f"{named}{told}, rounding allows {found.tolerance:.1e}", inks.text)], width)
-
-
-def _awaits_shared(routed: Routed) -> bool:
-    return isinstance(routed.shared, Missing) and "yet" in routed.shared.why
 
 
 def _token(routed: Routed, width: int, inks: Inks) -> Line:
@@ -169,9 +165,11 @@ def _listed(numbers: Sequence[int]) -> str:
     return " ".join(map(str, numbers))
 
 
-def _shared(shared: Shared | Missing) -> str:
+def _shared(shared: Shared | Missing | None) -> str:
+    if shared is None:
+        return "no shared expert"
     if isinstance(shared, Missing):
-        return "no shared expert" if "has no" in shared.why else f"shared expert {shared.why}"
+        return f"shared {shared.why}"
     told = f"shared {figure(shared.norm)}" if shared.share is None else f"shared {shared.share:.0%} of ‖out‖"
     return told if shared.gate is None else f"{told}, gate {shared.gate:.3f}"
 

@@ -35,7 +35,8 @@ class Routed:
     routing: Routing
     load: Load
     choice: TokenChoice
-    shared: Shared | Missing
+    shared: Shared | Missing | None
+    """None where the block has no shared expert."""
     identity: Identity | Missing | None
     """None while it is being computed."""
     texts: tuple[str, ...]

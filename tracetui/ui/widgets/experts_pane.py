@@ -107,6 +107,9 @@ class ExpertsPane(Vertical):
     def on_resize(self, event: events.Resize) -> None:
         self._share_room()
 
+    def on_show(self) -> None:
+        self._check()
+
     def watch_state(self, old: State, state: State) -> None:
         if state.trace is not old.trace:
             self._checked = None
@@ -180,9 +183,9 @@ class ExpertsPane(Vertical):
         return known[2] if same and known else None
 
     def _check(self) -> None:
-        """Compare the sum with the block's output, once for each block that has one."""
+        """Compare the sum with the block's output, once for each block that has one and that somebody looks at."""
         routed = self._shown.routed
-        if routed and not isinstance(self._identity(routed.routing), Identity):
+        if self.display and routed and not isinstance(self._identity(routed.routing), Identity):
             look(self, "experts-sum", partial(_check, self._shown.trace, routed.routing))
 
     @on(Checked)
