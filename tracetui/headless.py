@@ -11,12 +11,13 @@ from tracetui.analysis.prediction import next_tokens
 from tracetui.errors import RunError, TracetuiError
 from tracetui.logs import write_log
 from tracetui.recipe import Recipe
-from tracetui.session import Event, MemoryPlan, Prepared, Preparing, Preview, Progress, Started
+from tracetui.session import Event, Prepared, Preparing, Preview, Progress, Started
 from tracetui.signals import check_signals
 from tracetui.text import size, token_text, visible
 from tracetui.trace.npz import write_trace
 from tracetui.trace.record import Token
 from tracetui.trace.trace import Trace
+from tracetui.views.plan_lines import part_lines, plan_line
 from tracetui.views.prompt_lines import tokens_line, typed_line
 
 _PREDICTIONS = 5
@@ -87,7 +88,8 @@ class _Teller:
         check_signals()
         if isinstance(event, Started):
             self.clear()
-            self._say(f"{_plan_line(event.plan)}\n")
+            for line in (plan_line(event.plan), *part_lines(event.plan)):
+                self._say(f"{line}\n")
         elif isinstance(event, Prepared):
             self.clear()
             for line in _preview_lines(event.preview):
@@ -120,10 +122,3 @@ def _preview_lines(preview: Preview) -> Iterator[str]:
             yield f"tokens: {name}{len(row.tokens)}: {tokens_line(row.tokens, _TOKENS)}"
         if row.typed:
             yield f"warning: {name}{typed_line(row.typed)}"
-
-
-def _plan_line(plan: MemoryPlan) -> str:
-    return (
-        f"memory: peak about {size(plan.peak)} (weights {size(plan.weights)}, recorded {size(plan.activations)}, "
-        f"program {size(plan.base)}), {size(plan.available)} available"
-    )

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from tracetui.analysis.memory import MemoryPlan
 from tracetui.recipe.fields.field import ConfigReport
 from tracetui.recipe.prompts import NO_PROMPT, Prompts
 from tracetui.trace.record import Record, Token
@@ -42,28 +43,6 @@ class Module:
     @property
     def copies(self) -> int:
         return len(self.indices) or 1
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryPlan:
-    """Bytes that a run will need, computed from shapes before anything is allocated."""
-
-    weights: int
-    """Largest total of weights in memory at one time."""
-    kept: int
-    """Part of `weights` that stays for the next prompt."""
-    activations: int
-    """Recorded tensors of the whole run."""
-    working: int
-    """What the largest module needs beside these while it runs."""
-    base: int
-    """The program itself: the interpreter and its libraries."""
-    available: int
-    """What the machine can give now."""
-
-    @property
-    def peak(self) -> int:
-        return self.weights + self.activations + self.working + self.base
 
 
 @dataclass(frozen=True, slots=True)

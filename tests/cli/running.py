@@ -28,7 +28,7 @@ class Said:
     @property
     def complaint(self) -> str:
         """The one line on stderr of a command that failed; nothing but the memory plan may stand before it."""
-        lines = [line for line in self.err.splitlines() if not line.startswith("memory: ")]
+        lines = [line for line in self.err.splitlines() if not line.startswith(("memory: ", "  "))]
         assert len(lines) == 1, self.err
         assert lines[0].startswith("tracetui: ")
         assert lines[0].isprintable()

@@ -37,7 +37,7 @@ def test_the_outline_for_machines(tracetui: Here) -> None:
 
 
 def test_what_can_t_be_outlined_is_told(tracetui: Here) -> None:
-    assert "no such model" in tracetui.refused("outline", "nobody/nothing")
+    assert "isn't in the local cache" in tracetui.refused("outline", "nobody/nothing")
     assert "this model is a llama" in tracetui.refused("outline", "llama-tiny", "--layout", "deepseek")
     assert "layers" in tracetui.refused("outline", "llama-tiny", "--layers", "9")
     assert "--layout" in tracetui.refused("outline", "llama-tiny", "--layout", "gguf")

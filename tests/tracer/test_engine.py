@@ -163,6 +163,11 @@ def test_the_plan_is_told_before_the_run_and_holds() -> None:
     recorded = {id(value): value.read().nbytes for value in trace.values}
     assert 0.5 * sum(recorded.values()) < plan.activations < 2 * sum(recorded.values())
     assert plan.peak > plan.weights + plan.activations
+    masks = plan.activations - sum(part.recorded for part in plan.parts)
+    assert 0 <= masks < plan.attention
+    assert [part.path for part in plan.parts] == [*(f"model.layers.{n}" for n in range(len(plan.parts) - 1)), ""]
+    assert len(plan.parts) == 1 + recipe().layer_count
+    assert 0 < plan.logits + plan.attention < plan.activations
 
 
 def test_what_cannot_fit_is_refused_with_sizes_and_advice(monkeypatch: pytest.MonkeyPatch) -> None:

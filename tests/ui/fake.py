@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from tests.ui import tiny_llama
+from tracetui.analysis.memory import MemoryPlan
 from tracetui.recipe import Prompts, texts
 from tracetui.recipe.fields.field import ConfigField, ConfigReport, DecidedShape, Decides, Origin
 from tracetui.session import (
@@ -15,7 +16,6 @@ from tracetui.session import (
     Failed,
     Finished,
     Listener,
-    MemoryPlan,
     Module,
     Prepared,
     Preparing,

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 from torch import nn
 
+from tracetui.analysis.memory import MemoryPlan, PartPlan
 from tracetui.errors import InputError
+from tracetui.models.experts import is_per_expert, runs_singly
 from tracetui.models.latent import expansion_of
 from tracetui.models.recorded import Widths, chosen_experts, widths
 from tracetui.models.slots import Weights, reads_rows
+from tracetui.models.sources import TensorSpec
 from tracetui.recipe import Recipe
-from tracetui.session import MemoryPlan
 from tracetui.text import size
+from tracetui.trace.record import layer_of, layer_path
 
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _CGROUP_USED = ("/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory/memory.usage_in_bytes")
@@ -39,6 +44,7 @@ def plan_run(
     )
     found = widths(model)
     kept = weights.kept_bytes + weights.kept_experts_bytes(positions * chosen_experts(model))
+    masks = rows * tokens * tokens * itemsize
     return MemoryPlan(
         weights=kept + weights.largest_passing_bytes + embedded,
         kept=kept,
@@ -46,7 +52,34 @@ def plan_run(
         working=rows * _working_bytes(model, found, itemsize, tokens, absorb),
         base=base,
         available=available_bytes(),
+        logits=positions * itemsize * found.widest,
+        attention=positions * itemsize * found.attention + masks,
+        parts=tuple(_parts(model, weights, found, itemsize, positions)),
     )
+
+
+def _parts(model: nn.Module, weights: Weights, found: Widths, itemsize: int, positions: int) -> Iterator[PartPlan]:
+    """Each layer that was asked for, then what stands outside."""
+    made: dict[str, int] = defaultdict(int)
+    seen: set[str] = set()
+    choices = positions * chosen_experts(model)
+    for path, module in model.named_modules():
+        for slot in weights.of(module):
+            if slot.spec.name not in seen:
+                seen.add(slot.spec.name)
+                made[layer_path(path)] += _made_bytes(module, slot.spec, positions, choices)
+    for path, width in sorted(found.parts.items(), key=lambda item: (not item[0], layer_of(item[0]) or 0)):
+        if made.get(path) or not path:
+            yield PartPlan(path, made.get(path, 0), positions * itemsize * width)
+
+
+def _made_bytes(module: nn.Module, spec: TensorSpec, positions: int, choices: int) -> int:
+    """Bytes of a tensor, or of those of its rows that a run can ask for."""
+    if reads_rows(module):
+        return spec.nbytes(min(positions, spec.rows))
+    if runs_singly(module) and is_per_expert(module, spec):
+        return spec.nbytes(min(choices, spec.rows))
+    return spec.nbytes()
 
 
 def check(plan: MemoryPlan, held: int) -> None:

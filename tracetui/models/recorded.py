@@ -6,7 +6,8 @@ every model that the tree holds. It counts what stays: a tensor that several mod
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from torch import nn
@@ -14,7 +15,7 @@ from torch import nn
 from tracetui.models.build import PassThrough
 from tracetui.models.experts import expert_count, experts_per_token, runs_singly
 from tracetui.models.latent import expansion_of
-from tracetui.trace.record import is_layer
+from tracetui.trace.record import layer_path
 
 _UNCHANGED = (nn.Dropout, nn.Identity, nn.ModuleList)
 """What returns its input, or nothing."""
@@ -24,27 +25,37 @@ _UNCHANGED = (nn.Dropout, nn.Identity, nn.ModuleList)
 class Widths:
     """Elements per token."""
 
-    recorded: int
-    """Of everything that a pass keeps."""
+    parts: Mapping[str, int]
+    """Of everything that a pass keeps, by the layer's path; the empty path for what stands outside of all."""
+    attention: int
+    """Of what all attention kernels are given and return."""
     widest_in_layer: int
     widest: int
     """Of one module's output; over the whole model it is that of the logits."""
+
+    @property
+    def recorded(self) -> int:
+        return sum(self.parts.values())
 
 
 def widths(model: nn.Module) -> Widths:
     """The widths of a model's outputs, layers left out not counted."""
     hidden = next((module.embedding_dim for module in model.modules() if isinstance(module, nn.Embedding)), 0)
     chosen = chosen_experts(model)
-    recorded, in_layer, outside = 0, 0, 0
+    parts: dict[str, int] = defaultdict(int)
+    attention, in_layer, outside = 0, 0, 0
     for path, module in model.named_modules():
-        if is_layer(path) and not isinstance(module, PassThrough):
+        part = layer_path(path)
+        if path == part and path and not isinstance(module, PassThrough):
             # The residual stream after attention and after the layer.
-            recorded += 2 * hidden
-            in_layer = max([in_layer, *(_own(part, hidden) for part in module.modules())])
-        recorded += sum(_returned(child, module, hidden) for child in module.children())
-        recorded += _attention_roles(module, hidden) + _expert_roles(module, chosen, hidden)
+            parts[part] += 2 * hidden
+            in_layer = max([in_layer, *(_own(inner, hidden) for inner in module.modules())])
+        roles = _attention_roles(module, hidden)
+        attention += roles
+        parts[part] += sum(_returned(child, module, hidden) for child in module.children())
+        parts[part] += roles + _expert_roles(module, chosen, hidden)
         outside = max(outside, _own(module, hidden))
-    return Widths(recorded, in_layer, outside)
+    return Widths(parts, attention, in_layer, outside)
 
 
 def _own(module: nn.Module, hidden: int) -> int:

@@ -81,6 +81,12 @@ def is_layer(site: str) -> bool:
     return found is not None and found.end() == len(site)
 
 
+def layer_path(site: str) -> str:
+    """The path of the decoder layer in which a site lies; empty outside of all."""
+    found = _LAYER.search(site)
+    return site[: found.end()] if found else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """One token of the prompt."""

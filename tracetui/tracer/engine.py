@@ -12,13 +12,14 @@ import numpy as np
 import torch
 
 from tracetui import __version__
+from tracetui.analysis.memory import MemoryPlan
 from tracetui.errors import InputError
 from tracetui.models import plan as memory
 from tracetui.models.outline import outline_of
 from tracetui.models.prompt_rows import PromptReader
 from tracetui.models.runnable import Runnable, make_runnable
 from tracetui.recipe import Prompts, Recipe
-from tracetui.session import Event, MemoryPlan, Prepared, Preview, Progress, PromptRow, Started
+from tracetui.session import Event, Prepared, Preview, Progress, PromptRow, Started
 from tracetui.trace.record import Token
 from tracetui.trace.trace import RunInfo, Trace
 from tracetui.trace.value import Value

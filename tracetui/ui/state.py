@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from tracetui.analysis.memory import MemoryPlan
 from tracetui.session import (
     NO_PREVIEW,
     Advanced,
@@ -12,7 +13,6 @@ from tracetui.session import (
     Explained,
     Failed,
     Finished,
-    MemoryPlan,
     Module,
     Prepared,
     Preparing,

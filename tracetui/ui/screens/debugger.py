@@ -51,6 +51,7 @@ from tracetui.ui.widgets.logits_pane import LogitsPane
 from tracetui.ui.widgets.prompt_bar import PromptInput
 from tracetui.ui.widgets.step_bar import StepBar
 from tracetui.ui.widgets.tensor_pane import TensorPane
+from tracetui.views.plan_lines import part_lines, plan_line
 
 _RESTING = frozenset(command.action.partition("(")[0] for command in COMMANDS)
 """Actions whose keys are text while a line is typed."""
@@ -124,7 +125,9 @@ class DebuggerScreen(PanesScreen):
                     log.add(note)
             case Started(trace, plan):
                 rows = f"{len(trace.tokens)} prompts, " if len(trace.tokens) > 1 else ""
-                log.add(f"started: {rows}{sum(map(len, trace.tokens))} tokens; memory peak {size(plan.peak)}")
+                log.add(f"started: {rows}{sum(map(len, trace.tokens))} tokens")
+                for line in (plan_line(plan), *part_lines(plan)):
+                    log.add(line)
             case Finished(trace, cancelled):
                 log.add(f"{'cancelled' if cancelled else 'finished'} with {len(trace)} records")
             case Explained():

@@ -1,0 +1,45 @@
+"""How much memory a run will need, part by part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PartPlan:
+    """One decoder layer, or what stands outside of all."""
+
+    path: str
+    """The layer's path; empty for what stands outside."""
+    weights: int
+    """Bytes that are made or read for it in the course of a run; of a mixture at most the experts that are hit."""
+    recorded: int
+    """Bytes of its tensors that stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """Bytes that a run will need, computed from shapes before anything is allocated."""
+
+    weights: int
+    """Largest total of weights in memory at one time."""
+    kept: int
+    """Part of `weights` that stays for the next prompt."""
+    activations: int
+    """Recorded tensors of the whole run."""
+    working: int
+    """What the largest module needs beside these while it runs."""
+    base: int
+    """The program itself: the interpreter and its libraries."""
+    available: int
+    """What the machine can give now."""
+    logits: int = 0
+    """Part of `activations`: the model's output."""
+    attention: int = 0
+    """Part of `activations`: what the attention kernels are given and return, with the masks."""
+    parts: tuple[PartPlan, ...] = ()
+    """Layer by layer, those left out not among them; then what stands outside."""
+
+    @property
+    def peak(self) -> int:
+        return self.weights + self.activations + self.working + self.base
