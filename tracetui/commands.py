@@ -261,4 +261,5 @@ def _facts(recipe: Recipe) -> tuple[tuple[str, str], ...]:
     names = ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads", "vocab_size")
     found = [(name, recipe.config.get(name)) for name in names]
     layers = ("layers", f"{len(recipe.layers)} of {recipe.layer_count}")
-    return (layers, *((name, str(value)) for name, value in found if value is not None))
+    latent = (("mla", recipe.mla),) if recipe.has_latent else ()
+    return (layers, *((name, str(value)) for name, value in found if value is not None), *latent)

@@ -300,10 +300,10 @@ def test_transformers_router_stays_where_it_is_the_reference_s() -> None:
 
 
 def test_every_name_goes_there_and_back() -> None:
-    for params in FORMS.values():
-        stored, _ = in_float8(state_dict(params))
+    for params in (FORMS["unbiased"], FORMS["unbiased softmax"]):
+        stored = [*in_float8(state_dict(params))[0], "layers.1.ffn.gate.bias"]
         published = [published_name(name) or "" for name in stored]
-        assert [reference_name(name) for name in published] == list(stored)
+        assert [reference_name(name) for name in published] == stored
         assert len(set(published)) == len(published)
     for name in (
         "layers.0.ffn.experts.*.w1.weight",

@@ -12,7 +12,7 @@ import torch
 from tests.tracer.latent_models import FAMILIES, fields
 from tests.tracer.models import SIZES
 from tracetui.analysis.attention import attention_at
-from tracetui.analysis.heads import head_identity
+from tracetui.analysis.heads import all_heads_identity, head_identity
 from tracetui.analysis.mla import latent_of
 from tracetui.errors import InputError
 from tracetui.models.build import build_model
@@ -78,6 +78,24 @@ def test_in_few_bits_they_agree_within_rounding(dtype: str) -> None:
             identity = head_identity(view, head)
             assert identity is not None
             assert identity.holds
+
+
+@pytest.mark.parametrize("mla", ["naive", "absorb"])
+def test_at_full_width_no_identity_is_said_to_be_broken(mla: str) -> None:
+    """One layer of DeepSeek-V3's own attention, in a narrow stream: many terms, and rounding of each."""
+    shipped = load_recipe("deepseek-v3-ref")
+    narrow = {"hidden_size": 64, "intermediate_size": 64, "vocab_size": 4200}
+    found = trace_recipe(
+        replace(shipped, config={**shipped.config, **narrow}, layers=Layers(0, 1), mla=mla), ids=IDS * 3
+    )
+    record = found.find("model.layers.0.self_attn:q")
+    assert record
+    view = attention_at(found, record)
+    assert view
+    identity = all_heads_identity(view)
+    assert identity is not None
+    assert identity.holds
+    assert identity.difference > identity.tolerance / 100
 
 
 def test_weights_that_pass_by_and_rows_of_different_lengths_change_nothing() -> None:

@@ -6,6 +6,8 @@ import numpy as np
 
 from tracetui.analysis.attention import AttentionView
 from tracetui.analysis.identity import Identity, dot_size, identity
+from tracetui.analysis.mla import latent_of
+from tracetui.trace.record import ABSORBED
 from tracetui.trace.value import Array
 
 
@@ -22,7 +24,8 @@ def head_identity(view: AttentionView, head: int, batch: int = 0) -> Identity | 
     scores = view.matrix("masked", head, batch)  # [T,S]
     found = view.matrix("probs", head, batch) @ v  # [T,Kv]
     seeing = ~np.isneginf(scores).all(axis=1)  # [T]
-    scale = _largest(v) * (1 + _score_error(view, head, batch, scores, output.dtype))
+    roundings = 2 if view.call.kernel == ABSORBED else 1  # of the mixed values; absorbed, of the mixed latent before
+    scale = _largest(v) * (roundings + _score_error(view, head, batch, scores, output.dtype))
     return identity(found[seeing], recorded[seeing], output.dtype, scale)
 
 
@@ -40,8 +43,11 @@ def worst(identities: list[Identity]) -> Identity | None:
 def _score_error(view: AttentionView, head: int, batch: int, scores: Array, dtype: str) -> float:
     """How large what was added up and rounded on the way to a score was: softmax passes a score's error on.
 
-    sdpa keeps scores in float32; eager attention in float16 or bfloat16 rounds the scores themselves.
+    sdpa keeps scores in float32; eager attention in float16 or bfloat16 rounds the scores themselves. Scores from the
+    latent differ from those of q and k by the roundings of the absorbed query and of the expanded keys.
     """
+    if view.call.kernel == ABSORBED and (latent := latent_of(view)) is not None:
+        return latent.sizes(head, batch) + _largest(scores)
     if dtype in ("float32", "float64"):
         q = view.trace.value(view.query).read((batch, head))  # [T,K]
         k = view.trace.value(view.key).read((batch, view.kv_head(head)))  # [S,K]

@@ -79,11 +79,15 @@ class LatentView:
     def two_ways(self, head: int, batch: int = 0) -> Identity:
         """How far apart the two ways are for a head, and how far rounding of the model's dtype may bring them."""
         view = self.attention
+        found, expected = self.scores(head, batch), view.matrix("scores", head, batch)
+        return identity(found, expected, view.query.dtype, self.sizes(head, batch))
+
+    def sizes(self, head: int, batch: int = 0) -> float:
+        """The size of what both ways to a head's scores add up."""
+        view = self.attention
         key = view.trace.value(view.key).read((batch, view.kv_head(head)))  # [S,K]
         naive = dot_size(self._read(view.query, batch, head), key)
-        size = naive + dot_size(self._query(head, batch), self._cached(batch))
-        found, expected = self.scores(head, batch), view.matrix("scores", head, batch)
-        return identity(found, expected, view.query.dtype, size * abs(view.call.scale))
+        return (naive + dot_size(self._query(head, batch), self._cached(batch))) * abs(view.call.scale)
 
     def _query(self, head: int, batch: int) -> Matrix:
         rotary = self._read(self.attention.query, batch, head)[:, self.nope_width :]  # [T,rope]

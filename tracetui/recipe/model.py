@@ -18,7 +18,6 @@ MLA_WAYS = ("naive", "absorb")
 BUILTIN_TOKENIZER = "builtin"
 MAX_SEED = 2**63 - 1
 _LATENT = "kv_lora_rank"
-"""Only a model with this field has a choice of ways."""
 _BYTES = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
 _LAYERS = re.compile(r"(\d{0,6})(:?)(\d{0,6})", re.ASCII)
 
@@ -77,10 +76,15 @@ class Recipe:
         """Decoder layers of the whole model, built or not."""
         return layer_count(self.config)
 
+    @property
+    def has_latent(self) -> bool:
+        """Whether the configuration speaks of latent attention, so that there is a choice of ways."""
+        return _LATENT in self.config
+
     def plain(self) -> dict[str, object]:
         """As it goes into a trace: plain data, and no path of the machine it ran on."""
         hub = {"hub": self.hub, "commit": self.commit} if self.hub else {}
-        latent = {"mla": self.mla} if _LATENT in self.config else {}
+        latent = {"mla": self.mla} if self.has_latent else {}
         return {
             "name": self.name,
             "title": self.title,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+ABSORBED = "absorbed"
+"""The kernel of latent attention that is computed from its latent."""
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)(?=[.:]|$)")
 
 

@@ -23,6 +23,7 @@ from tracetui.errors import InputError, RunError
 from tracetui.models.latent import PROJECTION, expansion_of
 from tracetui.recipe import Recipe
 from tracetui.text import visible
+from tracetui.trace.record import ABSORBED
 from tracetui.tracer.attention import KernelCall, Output, Witness, additive, eager, goes_through, run_kernel, witnessed
 from tracetui.tracer.mla import Latents
 
@@ -81,7 +82,7 @@ def _absorbed(
     call = KernelCall(module, query, key, value, attention_mask, kwargs)
     if kwargs.get("softcap") is not None or call.sinks is not None:
         raise RunError(f"{type(module).__name__}: its scores have a softcap or sinks, which --mla absorb doesn't know")
-    return run_kernel("absorbed", _from_latent, KernelCall(module, query, key, value, additive(call), kwargs))
+    return run_kernel(ABSORBED, _from_latent, KernelCall(module, query, key, value, additive(call), kwargs))
 
 
 def _from_latent(
