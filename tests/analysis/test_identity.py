@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tracetui.analysis.identity import identity, judged
+from tracetui.analysis.identity import dot_size, identity, judged, long_sum
 
 NUMBERS = np.random.default_rng(0).standard_normal((7, 300, 40)).astype(np.float32)
 
@@ -49,3 +49,16 @@ def test_nothing_to_compare_holds_and_an_infinite_scale_excuses_nothing() -> Non
 def test_an_unknown_dtype_is_taken_for_a_coarse_one() -> None:
     assert judged(0.2, "float8_e4m3fn", 1.0).holds
     assert not judged(0.3, "float8_e4m3fn", 1.0).holds
+
+
+@pytest.mark.parametrize("terms", [8, 128, 2048])
+def test_products_of_any_length_agree_in_float32(terms: int) -> None:
+    one, other = (np.random.default_rng(seed).standard_normal((200, terms)).astype(np.float32) for seed in (1, 2))
+    straight = np.zeros((200, 200), np.float32)
+    for term in range(terms):
+        straight += one[:, term, None] * other[None, :, term]
+    scale = dot_size(one, other) * long_sum(terms, "float32")
+    found = identity(straight, one @ other.T, "float32", scale)
+    assert found.holds
+    assert found.difference > 0
+    assert found.tolerance < 1e-3 * np.abs(straight).max()

@@ -43,6 +43,18 @@ def test_both_ways_agree_as_far_as_the_dtype_rounds(family: str, dtype: torch.dt
                 assert found.tolerance < np.abs(latent.scores(head, batch)).max()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_both_ways_agree_at_deepseek_s_own_widths(dtype: torch.dtype) -> None:
+    """Sums of 512 large terms: what float32 rounds away must not look like a fault."""
+    widths = {"kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128}
+    model = tiny("deepseek_v3", **widths, num_hidden_layers=1, head_dim=64).to(dtype)
+    trace = record_call(model, input_ids=prompt(tokens=60), use_cache=False)
+    for head in range(4):
+        found = latents(trace)[0].two_ways(head)
+        assert found.holds, found
+        assert found.difference > 0
+
+
 @pytest.mark.parametrize("role", ["kv_latent", "k_rope", "q_absorbed"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_one_wrong_row_breaks_it(role: str, dtype: torch.dtype) -> None:

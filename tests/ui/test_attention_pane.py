@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from tests.ui import tiny_mla
 from tests.ui.driving import Driven, driven
 from tests.ui.fake import FakeSession
-from tests.ui.tiny_llama import Recorder
+from tests.ui.tiny_llama import Recorder, empty_recorder
 from tests.ui.tiny_mla import SITE, H
 from tracetui.session import Module
 from tracetui.trace.record import Record
@@ -126,6 +127,23 @@ async def test_both_layouts_side_by_side() -> None:
         assert [heatmap.cursor for heatmap in it.app.screen.query(Heatmap)] == [(1, 1), (1, 1)]
         await it.press("escape")
         assert not isinstance(it.app.screen, RopeScreen)
+
+
+async def test_weights_from_meta_s_file_have_their_layout_said_unasked() -> None:
+    def empty(*prompts: str) -> Recorder:
+        recorder = empty_recorder(*prompts)
+        recorder.trace = replace(recorder.trace, run=replace(recorder.trace.run, recipe={"layout": "meta"}))
+        return recorder
+
+    def prepare(session: FakeSession) -> None:
+        session.empty = empty
+        session.rename = lambda r: replace(r, provenance="file") if r.site.endswith("q_proj") else r
+
+    async with driven((180, 50), prepare=prepare) as it:
+        await it.press("enter", "c", "3")
+        text = it.text()
+    assert "Meta's file: adjacent pairs, rows permuted" in text
+    assert "RoPE: can't be told: no rotary embedding was recorded" in text
 
 
 async def test_a_layout_that_cant_be_told_is_explained() -> None:

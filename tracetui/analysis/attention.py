@@ -76,9 +76,10 @@ class AttentionView:
         if kind == "scores":
             return scores
         masked = self._masked(scores, head, batch)  # [T,S]
-        return masked if kind == "masked" else self._probabilities(masked, head)
+        return masked if kind == "masked" else self.probabilities(masked, head)
 
-    def _probabilities(self, masked: Matrix, head: int) -> Matrix:
+    def probabilities(self, masked: Matrix, head: int) -> Matrix:
+        """Softmax of a head's masked scores [T,S]: `matrix("probs")` for who has these already."""
         if self.sinks is None:
             return softmax(masked)
         sink = np.float32(self.trace.value(self.sinks).read((head,)))

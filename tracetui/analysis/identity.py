@@ -36,7 +36,7 @@ def identity(found: Numbers, expected: Numbers, dtype: str, scale: float) -> Ide
 def judged(difference: float, dtype: str, scale: float) -> Identity:
     """A largest difference that is known already, against the tolerance of a dtype at a scale."""
     size = scale if np.isfinite(scale) else 0.0
-    tolerance = _ROUNDING.get(dtype, _COARSEST) * size
+    tolerance = _ROUNDING.get(dtype, _COARSEST) * float(size)
     return Identity(difference, tolerance, bool(difference <= tolerance))
 
 
@@ -46,9 +46,14 @@ def dot_size(rows: Numbers, columns: Numbers) -> float:
     It is the largest root of a sum of squared terms: errors of either sign largely cancel.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        one, other = rows.astype(np.float64) ** 2, columns.astype(np.float64) ** 2
-        sizes = np.sqrt(one @ other.T)  # [T,S]
-    return float(sizes.max(initial=0.0, where=np.isfinite(sizes)))
+        one, other = np.square(rows, dtype=np.float32), np.square(columns, dtype=np.float32)
+        sizes = one @ other.T  # [T,S]
+    return float(np.sqrt(sizes.max(initial=0.0, where=np.isfinite(sizes))))
+
+
+def long_sum(terms: int, dtype: str) -> float:
+    """By how much rounding grows over a sum of so many terms; float16 and bfloat16 are summed in float32."""
+    return max(1.0, terms**0.5 / 4) if dtype in ("float32", "float64") else 1.0
 
 
 def largest_difference(found: Numbers, expected: Numbers) -> float:

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from tracetui.analysis.attention import AttentionView, Matrix
-from tracetui.analysis.identity import Identity, dot_size, identity
+from tracetui.analysis.identity import Identity, dot_size, identity, long_sum
 from tracetui.trace.record import Record, layer_of
 
 LatentKind = Literal["kv_latent", "k_rope", "absorbed_scores", "difference"]
@@ -83,11 +83,12 @@ class LatentView:
         return identity(found, expected, view.query.dtype, self.sizes(head, batch))
 
     def sizes(self, head: int, batch: int = 0) -> float:
-        """The size of what both ways to a head's scores add up."""
+        """The size of what both ways to a head's scores add up, as rounding grows with it."""
         view = self.attention
         key = view.trace.value(view.key).read((batch, view.kv_head(head)))  # [S,K]
         naive = dot_size(self._read(view.query, batch, head), key)
-        return (naive + dot_size(self._query(head, batch), self._cached(batch))) * abs(view.call.scale)
+        both = naive + dot_size(self._query(head, batch), self._cached(batch))
+        return both * abs(view.call.scale) * long_sum(self.rank, view.query.dtype)
 
     def _query(self, head: int, batch: int) -> Matrix:
         rotary = self._read(self.attention.query, batch, head)[:, self.nope_width :]  # [T,rope]

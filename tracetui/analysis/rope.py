@@ -47,6 +47,8 @@ class RopeCheck:
     rotated: int
     """Elements of a head that carry a position, of `width`."""
     width: int
+    permuted: bool
+    """Whether the rows of q and k stood in adjacent pairs in the checkpoint, and were put in halves on loading."""
     evidence: tuple[str, ...]
     """What the tensors, the configuration and the checkpoint say, a sentence each."""
 
@@ -98,7 +100,14 @@ def _check(view: AttentionView, head: int, batch: int, given: Projected, angles:
         scores[layout], size = _scores(view, given, angles, layout, given.query[:, :width], given.key[:, :width])
         off[layout] = identity(scores[layout], recorded, view.query.dtype, size)
     evidence = tuple(_evidence(view, given, angles, recorded))
-    return RopeCheck(view, head, batch, scores, off, width, view.query.shape[-1], evidence)
+    return RopeCheck(view, head, batch, scores, off, width, view.query.shape[-1], rows_permuted(view), evidence)
+
+
+def rows_permuted(view: AttentionView) -> bool:
+    """Whether this attention's query rows come from a file of Meta's, whose order differs from transformers'."""
+    projection = view.inside("q_proj")
+    from_file = projection is not None and "file" in projection.provenance
+    return from_file and view.trace.run.recipe.get("layout") == META
 
 
 def _scores(
@@ -144,9 +153,7 @@ def _evidence(view: AttentionView, given: Projected, angles: Angles, recorded: M
         yield f"config: rope_interleave {str(interleave).lower()}, so {words}"
     else:
         yield "config: no field says which; the model's class decides"
-    projection = view.inside("q_proj")
-    from_file = projection is not None and "file" in projection.provenance
-    if from_file and view.trace.run.recipe.get("layout") == META:
+    if rows_permuted(view):
         yield "checkpoint: Meta's file has adjacent pairs; the rows of q and k were put in halves order on loading"
         yield f"without that, halves would be off by {number(_unpermuted(view, given, angles, recorded))}"
 

@@ -11,7 +11,7 @@ from tracetui.analysis.attention import KINDS, AttentionView, Kind, Matrix, atte
 from tracetui.analysis.heads import head_identity
 from tracetui.analysis.identity import Identity
 from tracetui.analysis.mla import LATENT_KINDS, CacheCost, LatentKind, LatentView, cache_cost, latent_of
-from tracetui.analysis.rope import META, RopeCheck, Untold, check_rope
+from tracetui.analysis.rope import RopeCheck, Untold, check_rope, rows_permuted
 from tracetui.session import Module
 from tracetui.text import visible
 from tracetui.ui.labels import position_labels, row_name
@@ -29,7 +29,7 @@ _INPUTS = ("k", "v", "mask", "sinks", "kv_latent", "k_rope", "q_absorbed")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Attention:
-    """One head of one attention call, ready to be drawn, and what was checked of it."""
+    """One head of one attention call, ready to be drawn."""
 
     view: AttentionView
     kind: Shown
@@ -37,18 +37,39 @@ class Attention:
     batch: int
     picture: HeatmapData
     latent: LatentView | None = None
-    heads: Identity | None = None
-    """softmax(scores)·V against the recorded output; None before the kernel has run."""
-    ways: Identity | None = None
-    """Naive against absorbed scores, where there is a latent."""
     cost: CacheCost | None = None
-    rope: RopeCheck | Untold | None = None
-    """Only of a checkpoint whose rows were permuted on loading."""
+    """What a cache takes, where there is a latent."""
 
     @property
     def kinds(self) -> tuple[Shown, ...]:
         """What there is to see of this call."""
         return (*KINDS, *LATENT_KINDS) if self.latent else KINDS
+
+    @property
+    def latent_kind(self) -> bool:
+        """Whether one of the planes is on view that only latent attention has."""
+        return self.kind in LATENT_KINDS
+
+    @property
+    def ran(self) -> bool:
+        """Whether the kernel's output is recorded."""
+        return self.view.beside("heads") is not None
+
+    def same_checks(self, other: Attention) -> bool:
+        """Whether what is checked of another one is the same: the cursor may have moved within the call."""
+        mine, its = ((one.head, one.batch, one.latent_kind, one.ran, one.view.query) for one in (self, other))
+        return self.view.trace is other.view.trace and mine == its
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Checks:
+    """What was checked of a head: more work than its picture, so it comes after."""
+
+    attention: Attention
+    identity: Identity | None
+    """Naive against absorbed scores, or softmax(scores)·V against the output; None before the kernel has run."""
+    rope: RopeCheck | Untold | None = None
+    """Unasked only where rows were permuted on loading."""
 
 
 def read_attention(state: State, wanted: Shown) -> Attention | None:
@@ -59,18 +80,17 @@ def read_attention(state: State, wanted: Shown) -> Attention | None:
     head, batch = min(state.head, view.heads - 1), min(state.batch, view.batch - 1)
     latent = latent_of(view)
     kind = wanted if latent or wanted in KINDS else "probs"
-    return Attention(
-        view,
-        kind,
-        head,
-        batch,
-        _picture(view, latent, kind, head, batch, state),
-        latent,
-        head_identity(view, head, batch),
-        latent.two_ways(head, batch) if latent else None,
-        cache_cost(latent, state.trace.run.config) if latent else None,
-        check_rope(view, head, batch) if state.trace.run.recipe.get("layout") == META else None,
-    )
+    cost = cache_cost(latent, state.trace.run.config) if latent else None
+    return Attention(view, kind, head, batch, _picture(view, latent, kind, head, batch, state), latent, cost)
+
+
+def check_attention(attention: Attention) -> Checks:
+    """What the plane on view asks for."""
+    view, head, batch = attention.view, attention.head, attention.batch
+    if attention.latent and attention.latent_kind:
+        return Checks(attention, attention.latent.two_ways(head, batch))
+    rope = check_rope(view, head, batch) if rows_permuted(view) else None
+    return Checks(attention, head_identity(view, head, batch), rope)
 
 
 def nearest(state: State) -> AttentionView | None:
@@ -139,7 +159,8 @@ def _plane(
         case "scores":
             return view.matrix(kind, head, batch), None
         case _:
-            return view.matrix(kind, head, batch), np.isneginf(view.matrix("masked", head, batch))
+            masked = view.matrix("masked", head, batch)  # [T,S]
+            return (masked if kind == "masked" else view.probabilities(masked, head)), np.isneginf(masked)
 
 
 def axis(name: str, length: int, state: State) -> Axis:

@@ -7,29 +7,30 @@ from collections.abc import Iterable, Iterator
 from textual.content import Content
 
 from tracetui.analysis.identity import Identity
-from tracetui.analysis.mla import LATENT_KINDS, CacheCost
-from tracetui.analysis.rope import LAYOUTS, WORDS, RopeCheck, Untold
+from tracetui.analysis.mla import CacheCost
+from tracetui.analysis.rope import LAYOUTS, WORDS, RopeCheck, Untold, rows_permuted
 from tracetui.text import number, size
-from tracetui.ui.attention import Attention
+from tracetui.ui.attention import Attention, Checks
 
 _COLUMN = 11
 
 
-def facts(attention: Attention, all_heads: Identity | None) -> Content:
-    """Every line; `all_heads` is the identity of the whole call once somebody has computed it."""
-    return Content("\n").join(list(_lines(attention, all_heads)))
+def facts(attention: Attention, checks: Checks | None, all_heads: Identity | None) -> Content:
+    """Every line; `checks` and the identity of the whole call follow once somebody has computed them."""
+    return Content("\n").join(list(_lines(attention, checks, all_heads)))
 
 
-def _lines(attention: Attention, all_heads: Identity | None) -> Iterator[Content]:
+def _lines(attention: Attention, checks: Checks | None, all_heads: Identity | None) -> Iterator[Content]:
     yield _call(attention)
-    if attention.kind in LATENT_KINDS and attention.ways and attention.cost:
-        yield _checked("naive vs absorbed:", attention.ways)
+    found = checks.identity if checks else None
+    if attention.latent_kind and attention.cost:
+        yield _checked("naive vs absorbed:", found)
         yield from _cache(attention.cost)
         return
-    if attention.heads:
-        yield _softmax(attention, attention.heads, all_heads)
-    if attention.rope:
-        yield rope_line(attention.rope)
+    if attention.ran:
+        yield _softmax(attention, found, all_heads)
+    if rows_permuted(attention.view):
+        yield from _rope(checks.rope if checks else None)
 
 
 def _call(attention: Attention) -> Content:
@@ -51,7 +52,7 @@ def _call(attention: Attention) -> Content:
     return Content.styled(f" {' · '.join(told)}", "$quiet")
 
 
-def _softmax(attention: Attention, head: Identity, all_heads: Identity | None) -> Content:
+def _softmax(attention: Attention, head: Identity | None, all_heads: Identity | None) -> Content:
     own = _checked("softmax·V = heads:", head)
     if all_heads is None:
         return own
@@ -60,8 +61,10 @@ def _softmax(attention: Attention, head: Identity, all_heads: Identity | None) -
     return Content.assemble(own, (f" · BROKEN in a head: {_apart(all_heads)}", "bold $error"))
 
 
-def _checked(what: str, found: Identity) -> Content:
+def _checked(what: str, found: Identity | None) -> Content:
     """Calm when it holds; when not, a word says so beside the colour."""
+    if found is None:
+        return Content.styled(f" … {what}", "$quiet")
     if found.holds:
         return Content.styled(f" ✓ {what} {_apart(found)}", "$quiet")
     return Content.styled(f" ✗ BROKEN {what} {_apart(found)}", "bold $error")
@@ -71,14 +74,15 @@ def _apart(found: Identity) -> str:
     return f"max |Δ| {found.difference:.2g} {'≤' if found.holds else '>'} {found.tolerance:.2g}"
 
 
-def rope_line(found: RopeCheck | Untold) -> Content:
-    """Which layout the rotary embedding has, as far as it can be told."""
-    if isinstance(found, Untold):
-        return Content.styled(f" RoPE: can't be told: {found.reason}", "$quiet")
-    parts = [f"{WORDS[layout]} {verdict(found.off[layout])}" for layout in LAYOUTS]
-    if found.layout is None:
-        return Content.styled(f" ✗ RoPE UNCLEAR: {' · '.join(parts)}", "bold $error")
-    return Content.styled(f" ✓ RoPE {' · '.join(parts)}", "$quiet")
+def _rope(found: RopeCheck | Untold | None) -> Iterator[Content]:
+    """Which layout the rotary embedding has, and that the file had the other."""
+    if isinstance(found, RopeCheck):
+        parts = " · ".join(f"{WORDS[layout]} {verdict(found.off[layout])}" for layout in LAYOUTS)
+        mark, style = (" ✓ RoPE:", "$quiet") if found.layout else (" ✗ RoPE UNCLEAR:", "bold $error")
+        yield Content.styled(f"{mark} {parts}", style)
+    else:
+        yield Content.styled(f" RoPE: can't be told: {found.reason}" if found else " … RoPE:", "$quiet")
+    yield Content.styled(" Meta's file: adjacent pairs, rows permuted", "$quiet")
 
 
 def verdict(found: Identity) -> str:

@@ -18,7 +18,7 @@ from tracetui.analysis.heads import all_heads_identity
 from tracetui.analysis.identity import Identity
 from tracetui.text import number
 from tracetui.trace.trace import Trace
-from tracetui.ui.attention import Attention, Shown, own_attention, read_attention
+from tracetui.ui.attention import Attention, Checks, Shown, check_attention, own_attention, read_attention
 from tracetui.ui.labels import row_name
 from tracetui.ui.messages import TokenChosen
 from tracetui.ui.reader import look
@@ -59,6 +59,13 @@ class AttentionPane(Vertical):
             self.kind = kind
 
     class Checked(Message):
+        """The head on view was checked."""
+
+        def __init__(self, checks: Checks) -> None:
+            super().__init__()
+            self.checks = checks
+
+    class AllChecked(Message):
         """Every head of a call was held against its recorded output."""
 
         def __init__(self, view: AttentionView, identity: Identity | None) -> None:
@@ -69,6 +76,7 @@ class AttentionPane(Vertical):
     def __init__(self) -> None:
         super().__init__(id="attention", classes="pane -empty")
         self._shown: Attention | None = None
+        self._checks: Checks | None = None
         self._all_heads: tuple[Trace, int, Identity | None] | None = None
         self._lines = -1
 
@@ -114,7 +122,7 @@ class AttentionPane(Vertical):
         """Hold every head of the call on view against its recorded output; False if there is no call."""
         if self._shown is None:
             return False
-        look(self, "identity", partial(_check, self._shown.view))
+        look(self, "identity", partial(_check_all, self._shown.view))
         return True
 
     @on(Heatmap.CursorMoved)
@@ -144,13 +152,24 @@ class AttentionPane(Vertical):
             return
         self.query_one(KindLine).offer(shown.kinds, shown.kind)
         self.query_one(Heatmap).show(shown.picture)
+        if self._checks and not shown.same_checks(self._checks.attention):
+            self._checks = None
         self._show_facts(shown)
+        if self._checks is None:
+            look(self, "checks", partial(_check, shown))
         view = shown.view
-        if shown.heads and not self._knows(view) and view.heads * view.query.shape[2] * view.key.shape[2] <= _AT_ONCE:
+        if shown.ran and not self._knows(view) and view.heads * view.query.shape[2] * view.key.shape[2] <= _AT_ONCE:
             self.check_heads()
 
     @on(Checked)
     def _note(self, message: Checked) -> None:
+        message.stop()
+        if self._shown and self._shown.same_checks(message.checks.attention):
+            self._checks = message.checks
+            self._show_facts(self._shown)
+
+    @on(AllChecked)
+    def _note_all(self, message: AllChecked) -> None:
         message.stop()
         self._all_heads = (message.view.trace, message.view.query.index, message.identity)
         if self._shown:
@@ -162,7 +181,7 @@ class AttentionPane(Vertical):
 
     def _show_facts(self, shown: Attention) -> None:
         known = self._all_heads[2] if self._all_heads and self._knows(shown.view) else None
-        content = facts(shown, known)
+        content = facts(shown, self._checks, known)
         lines = content.plain.count("\n")
         self.query_one("#attention-facts", Static).update(content, layout=lines != self._lines)
         self._lines = lines
@@ -201,5 +220,9 @@ def _read(state: State, kind: Shown) -> AttentionPane.Read:
     return AttentionPane.Read(attention, "" if attention else own_attention(state), state, kind)
 
 
-def _check(view: AttentionView) -> AttentionPane.Checked:
-    return AttentionPane.Checked(view, all_heads_identity(view))
+def _check(attention: Attention) -> AttentionPane.Checked:
+    return AttentionPane.Checked(check_attention(attention))
+
+
+def _check_all(view: AttentionView) -> AttentionPane.AllChecked:
+    return AttentionPane.AllChecked(view, all_heads_identity(view))
