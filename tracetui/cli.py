@@ -94,6 +94,8 @@ def _parser() -> argparse.ArgumentParser:
     diff.add_argument("--rtol", type=float, metavar="X", help="an element is off beyond atol + rtol·|b|")
     diff.add_argument("--atol", type=float, metavar="X", help="defaults of both are by dtype")
     diff.add_argument("--map", metavar="F.toml", help="names and layouts of your own")
+    diff.add_argument("--fuzzy", action="store_true", help="compare names that may mean the same, by shape and order")
+    diff.add_argument("--json", action="store_true", help="for machines")
     diff.add_argument("--all", action="store_true", help="every site that differs, not the next ones only")
 
     outline = commands.add_parser("outline", help="a checkpoint's structure: tensors, shapes, parameter counts")

@@ -78,18 +78,18 @@ def info(said: Namespace) -> int:
 
 def diff(said: Namespace) -> int:
     """Compare two traces; returns 0 if they are the same, 1 if not."""
-    from tracetui.analysis.diff.compare import compare
     from tracetui.analysis.diff.report import report
     from tracetui.analysis.diff.tolerance import Limits
     from tracetui.analysis.mapping.rules import Rules, read_rules
     from tracetui.trace.dumps import open_recorded
+    from tracetui.views.diff_json import diff_json
     from tracetui.views.diff_lines import diff_lines
 
     limits = Limits(_limit("--rtol", said.rtol), _limit("--atol", said.atol))
     rules = Rules() if said.map is None else read_rules(Path(said.map))
     a, b = (open_recorded(Path(path)) for path in (said.a, said.b))
-    found = report(compare(a, b, rules, limits))
-    for line in diff_lines(found, (said.a, said.b), said.all):
+    found = report(a, b, rules, limits, said.fuzzy)
+    for line in diff_json(found) if said.json else diff_lines(found, (said.a, said.b), said.all):
         print(line)
     return 0 if found.comparison.same else 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -85,3 +86,38 @@ def test_nothing_foreign_reaches_the_terminal(tracetui: Here, tmp_path: Path) ->
 def test_bad_input_ends_with_2(tracetui: Here, tmp_path: Path, arguments: tuple[str, ...], complaint: str) -> None:
     a = saved(tmp_path, "a.npz", {"x": normal(2)})
     assert complaint in tracetui.refused(*(argument.replace("{a}", a) for argument in arguments))
+
+
+def test_the_same_for_machines(tracetui: Here, tmp_path: Path) -> None:
+    broken = arrays()
+    broken["model.layers.3"][0, 2, 1] = np.nan
+    a, b = saved(tmp_path, "a.npz", broken), saved(tmp_path, "b.npz", arrays())
+    said = tracetui("diff", a, b, "--json")
+    assert said.status == 1
+    found = json.loads(said.out)
+    assert (found["same"], found["first"], found["compared"]) == (False, "model.layers.3", 37)
+    (site,) = (site for site in found["sites"] if site["outcome"] == "different")
+    assert site["distance"]["worst"] == [0, 2, 1]
+    assert site["distance"]["unlike"] == 1
+    assert site["distance"]["worst_a"] == "NaN"
+    assert json.loads(tracetui("diff", a, a, "--json").out)["same"]
+
+
+def test_routing_and_proposals_are_told(tracetui: Here, tmp_path: Path) -> None:
+    scores = np.array([[0.5, 0.3, 0.2], [0.6, 0.1, 0.3]], dtype=np.float32)
+    block = "model.layers.0.mlp"
+
+    def routed(name: str, experts: list[list[int]], extra: str) -> str:
+        found = {f"{block}:router_scores": scores, f"{block}:experts": np.array(experts), extra: normal(2, 7)}
+        write_trace(trace_of(found, [[5, 6]]), tmp_path / name)
+        return str(tmp_path / name)
+
+    a = routed("a.npz", [[0, 1], [0, 2]], "net.block_1.query")
+    b = routed("b.npz", [[0, 2], [0, 2]], "trunk.1.wq")
+    said = tracetui("diff", a, b)
+    assert "Routing: 1 tokens chose other experts" in said.out
+    assert "the choice is at fault" in said.out
+    assert "net.block_1.query = trunk.1.wq" in said.out
+    assert max(map(cell_len, said.out.splitlines())) <= 80
+    assert "1 of 2 sites compared" in said.out
+    assert "1 of 3 sites compared" in tracetui("diff", a, b, "--fuzzy").out

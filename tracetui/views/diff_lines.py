@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import math
-import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from rich.cells import cell_len
 
-from tracetui.analysis.axes import axes_of, describe
-from tracetui.analysis.diff.align import Named, folded
+from tracetui.analysis.diff.align import folded
 from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.preface import MISSING, Field, Preface, TokenDifference
 from tracetui.analysis.diff.report import Report
 from tracetui.analysis.diff.result import Comparison, SiteDiff
-from tracetui.text import token_text, visible
-from tracetui.trace.record import Token
+from tracetui.analysis.diff.routing import Cause, Flip
+from tracetui.analysis.mapping.fuzzy import Proposal
+from tracetui.text import visible
+from tracetui.trace.trace import Trace
 from tracetui.views.cells import bar, fit
+from tracetui.views.diff_site import first_lines
+from tracetui.views.diff_text import WIDTH, end, entry, number, row, token, wrapped
 
-WIDTH = 80
-_SITE, _BAR = 40, 12
-_NEXT = 8
-_LISTED = 6
-_INDENT = 10
+_BAR = 12
+_SOME = 8
 
 
 def diff_lines(report: Report, names: tuple[str, str], whole: bool = False, width: int = WIDTH) -> Iterator[str]:
@@ -36,11 +35,13 @@ def diff_lines(report: Report, names: tuple[str, str], whole: bool = False, widt
     yield from _preface(comparison, width)
     if report.first is not None:
         yield ""
-        yield from _first(report, report.first, width)
-        yield from _others(comparison, report.first, None if whole else _NEXT, width)
+        yield from first_lines(report, report.first, width)
+        yield from _others(comparison, report.first, None if whole else _SOME, width)
+    yield from _flips(report, None if whole else _SOME, width)
     yield from _layers(comparison, width)
+    yield from _proposals(report, None if whole else _SOME, width)
     yield ""
-    yield from _wrapped(verdict(report), width, "")
+    yield from wrapped(verdict(report), width, "")
 
 
 def verdict(report: Report) -> str:
@@ -73,42 +74,26 @@ def _preface(comparison: Comparison, width: int) -> Iterator[str]:
     before, shared = comparison.preface, comparison.alignment.layers
     lines: list[str] = []
     if before.model_types:
-        lines += _entry("models", [f"A is a {before.model_types[0]}, B a {before.model_types[1]}"], width)
-    for found in before.tokens[:_LISTED]:
-        lines += _entry("tokens", [_tokens(found)], width)
-    lines += _entry("config", _config(before), width)
+        lines += entry("models", [f"A is a {before.model_types[0]}, B a {before.model_types[1]}"], width)
+    for found in before.tokens[:_SOME]:
+        lines += entry("tokens", [_tokens(found)], width)
+    lines += entry("config", _config(before), width)
     if before.layers:
-        lines += _entry("layers", [f"A has {before.layers[0]}; B has {before.layers[1]}"], width)
-    lines += _entry("dtypes", [f"{a} in A, {b} in B: {times:,} sites" for a, b, times in before.dtypes], width)
-    lines += _entry("shapes", [_misfit(site) for site in comparison.misfits], width)
-    lines += _entry("only in A", folded(comparison.alignment.only_a, shared), width)
-    lines += _entry("only in B", folded(comparison.alignment.only_b, shared), width)
+        lines += entry("layers", [f"A has {before.layers[0]}; B has {before.layers[1]}"], width)
+    lines += entry("dtypes", [f"{a} in A, {b} in B: {times:,} sites" for a, b, times in before.dtypes], width)
+    lines += entry("shapes", [_misfit(site) for site in comparison.misfits], width)
+    lines += entry("only in A", folded(comparison.alignment.only_a, shared), width)
+    lines += entry("only in B", folded(comparison.alignment.only_b, shared), width)
     if lines:
         yield ""
         yield from lines
-
-
-def _entry(title: str, items: Sequence[str], width: int) -> list[str]:
-    """A title and its items, each on lines of its own; of many the first ones."""
-    shown = [*items[:_LISTED], *([f"and {len(items) - _LISTED:,} more"] if len(items) > _LISTED else [])]
-    lines: list[str] = []
-    for item in shown:
-        lines += _wrapped(item, width, f"{'' if lines else title:<{_INDENT}} ", " " * (_INDENT + 1))
-    return lines
 
 
 def _tokens(found: TokenDifference) -> str:
     row = f"prompt {found.row}, " if found.row else ""
     start = "nothing in common" if not found.position else "compared up to there"
     lengths = f"{found.lengths[0]:,} and {found.lengths[1]:,} tokens"
-    return f"{row}position {found.position}: {_token(found.a)} in A, {_token(found.b)} in B; {lengths}; {start}"
-
-
-def _token(token: Token | None) -> str:
-    if token is None:
-        return "the end"
-    text = token_text(token.bytes, 40)
-    return f"#{token.id} {text}" if text else f"#{token.id}"
+    return f"{row}position {found.position}: {token(found.a)} in A, {token(found.b)} in B; {lengths}; {start}"
 
 
 def _config(before: Preface) -> list[str]:
@@ -128,113 +113,6 @@ def _misfit(site: SiteDiff) -> str:
     return f"{visible(site.site)}: {list(a.shape)} in A, {list(b.shape)} in B"
 
 
-def _first(report: Report, site: SiteDiff, width: int) -> Iterator[str]:
-    config = {**report.comparison.b.run.config, **report.comparison.a.run.config}
-    yield fit(f"First divergence: {site.site}", width).rstrip()
-    yield from _names(site, width)
-    yield from _entry("shape", [_shape(site, config)], width)
-    yield from _entry("numbers", _numbers(site), width)
-    yield from _entry("worst", _worst(report.comparison, site, config), width)
-    if report.feeds is not None:
-        yield from _feeds(report.feeds, width)
-    for hint in report.hints:
-        yield from _entry("looks like", [f"{hint.title}. {hint.evidence}"], width)
-
-
-def _names(site: SiteDiff, width: int) -> Iterator[str]:
-    for letter, named in (("A", site.pair.a), ("B", site.pair.b)):
-        if named.record.key != site.site:
-            yield from _entry(f"in {letter}", [_own_name(named)], width)
-
-
-def _own_name(named: Named) -> str:
-    naming = {"meta": "Meta's", "deepseek": "DeepSeek's", "gguf": "GGUF", "ggml": "llama.cpp's"}.get(named.naming)
-    return f"{visible(named.record.key)}{f' ({naming} name)' if naming else ''}"
-
-
-def _shape(site: SiteDiff, config: dict[str, object]) -> str:
-    a, b = site.pair.a.record, site.pair.b.record
-    shown = describe(axes_of(site.pair.record, config))
-    shown += f" {a.dtype}" if a.dtype == b.dtype else f" {a.dtype} in A, {b.dtype} in B"
-    if a.shape != b.shape:
-        shown += f"; in B {list(b.shape)}"
-    return f"{shown}; laid out anew: {site.laid_out}" if site.laid_out else shown
-
-
-def _numbers(site: SiteDiff) -> list[str]:
-    found, tolerance = site.distance, site.tolerance
-    assert found is not None
-    assert tolerance is not None
-    limit = f"{_number(tolerance.atol)} + {_number(tolerance.rtol)}·|b|"
-    if found.by_statistics:
-        return [
-            f"values not kept on both sides; statistics differ by up to {_number(found.max_abs)}, more than {limit}"
-        ]
-    greatest = f"max |a-b| {_number(found.max_abs)}   max relative {_number(found.max_rel)}"
-    count = f"{found.off:,} of {found.numel:,} elements ({percent(found.share)}) off, by more than {limit}"
-    lines = [
-        f"{greatest}   cosine {_cosine(found.cosine)}",
-        f"|a-b|/|b| {_number(found.relative)}, over the whole tensor",
-        count,
-    ]
-    if found.unlike:
-        lines.insert(0, f"NaN or Inf where the other side has none, or another: {found.unlike:,} elements")
-    return lines
-
-
-def _worst(comparison: Comparison, site: SiteDiff, config: dict[str, object]) -> list[str]:
-    found = site.distance
-    if found is None or found.worst is None:
-        return []
-    names = [axis.name for axis in axes_of(site.pair.record, config)]
-    places = dict(zip(names, found.worst, strict=False)) if len(names) == len(found.worst) else {}
-    where = ", ".join(f"{name}={place}" for name, place in places.items()) or str(list(found.worst))
-    token = _token_at(comparison, places)
-    values = f"{_number(found.worst_a)} in A, {_number(found.worst_b)} in B"
-    return [f"[{where}]{token and f' at token {token}'}: {values}"]
-
-
-def _token_at(comparison: Comparison, places: dict[str, int]) -> str:
-    rows = comparison.a.tokens or comparison.b.tokens
-    row, at = places.get("B", 0), places.get("T", places.get("S", places.get("N", -1)))
-    if "N" in places and len(rows) > 1:
-        return ""
-    return _token(rows[row][at]) if 0 <= row < len(rows) and 0 <= at < len(rows[row]) else ""
-
-
-def _feeds(feeds: Feeds, width: int) -> Iterator[str]:
-    lines = [_row(fed, width - _INDENT - 1) for fed in feeds.found]
-    for place, line in enumerate(lines):
-        yield f"{'' if place else 'fed by':<{_INDENT}} {line}".rstrip()
-    if feeds.agree:
-        yield f"{'':<{_INDENT}} its inputs agree: the fault is made here"
-    elif not feeds.found and feeds.missing:
-        yield f"{'fed by':<{_INDENT}} nothing that was recorded on both sides"
-    elif not feeds.found:
-        yield f"{'fed by':<{_INDENT}} no other tensor: it is made of weights and token ids or positions"
-
-
-def _row(site: SiteDiff, width: int) -> str:
-    """A site and how far apart it is, in `width` cells."""
-    found = site.distance
-    if found is None:
-        right = f"{'other shape':>12} {'':>10}"
-    elif not found.off:
-        right = f"{'agrees':>12} {_number(found.relative):>10}"
-    else:
-        share = "statistics" if found.by_statistics else f"{percent(found.share)} off"
-        right = f"{share:>12} {_number(found.relative):>10}"
-    return f"{_end(site.site, width - len(right) - 2)}  {right}"
-
-
-def _end(site: str, width: int) -> str:
-    """The site in exactly `width` cells; of a long one the end."""
-    shown = visible(site)
-    while cell_len(shown) > width:
-        shown = "…" + shown[2:]
-    return shown + " " * (width - cell_len(shown))
-
-
 def _others(comparison: Comparison, first: SiteDiff, most: int | None, width: int) -> Iterator[str]:
     rest = [site for site in comparison.different if site is not first]
     if not rest:
@@ -247,7 +125,54 @@ def _others(comparison: Comparison, first: SiteDiff, most: int | None, width: in
         else (f"Next, in order of execution ({len(shown):,} of {len(rest):,}; --all shows all)")
     )
     for site in shown:
-        yield f"  {_row(site, width - 2)}"
+        yield f"  {row(site, width - 2)}"
+
+
+def _flips(report: Report, most: int | None, width: int) -> Iterator[str]:
+    if not report.flips:
+        return
+    causes = [(cause, sum(flip.cause is cause for flip in report.flips)) for cause in Cause]
+    yield ""
+    told = ", ".join(f"{times:,} {cause.value}" for cause, times in causes if times)
+    yield from wrapped(f"Routing: {len(report.flips):,} tokens chose other experts ({told})", width, "", "  ")
+    for flip in report.flips[:most]:
+        yield from wrapped(_flip(report.comparison.a, flip), width, "  ", " " * 11)
+    if most is not None and len(report.flips) > most:
+        yield f"  and {len(report.flips) - most:,} more"
+
+
+def _flip(trace: Trace, flip: Flip) -> str:
+    tokens = trace.tokens[flip.prompt] if flip.prompt < len(trace.tokens) else ()
+    text = f" {token(tokens[flip.position])}" if flip.position < len(tokens) else ""
+    prompt = f"prompt {flip.prompt}, " if len(trace.tokens) > 1 else ""
+    where = f"layer {'?' if flip.layer is None else flip.layer}, {prompt}position {flip.position}{text}"
+    swapped = f"{_numbers(flip.only_a)} in A, {_numbers(flip.only_b)} in B"
+    if flip.margin_a is None or flip.margin_b is None or flip.apart is None:
+        return f"{where}: {swapped}; {flip.cause.value}"
+    margins = f"margin {number(flip.margin_a)} in A, {number(flip.margin_b)} in B, scores {number(flip.apart)} apart"
+    return f"{where}: {swapped}; {margins}: {flip.cause.value}"
+
+
+def _numbers(experts: tuple[int, ...]) -> str:
+    return f"expert{'s' if len(experts) > 1 else ''} {', '.join(map(str, experts))}"
+
+
+def _proposals(report: Report, most: int | None, width: int) -> Iterator[str]:
+    found = report.proposals
+    if not found:
+        return
+    yield ""
+    used = "compared because of --fuzzy" if report.fuzzy else "compared only with --fuzzy, or written in a map"
+    yield from wrapped(f"Names that may mean the same ({used})", width, "", "  ")
+    for proposal in found[:most]:
+        yield from _proposal(proposal, width)
+    if most is not None and len(found) > most:
+        yield f"  and {len(found) - most:,} more"
+
+
+def _proposal(proposal: Proposal, width: int) -> Iterator[str]:
+    names = f"{visible(proposal.a)} = {visible(proposal.b)}"
+    yield from wrapped(f"{names}: {proposal.evidence}", width, "  ", "      ")
 
 
 def _layers(comparison: Comparison, width: int) -> Iterator[str]:
@@ -261,8 +186,8 @@ def _layers(comparison: Comparison, width: int) -> Iterator[str]:
         assert site.distance is not None
         filled = bar(_height(site.distance.relative), _BAR)
         mark = "off " if site.distance.off else "same"
-        left = f"{layer:>7}  {mark}  {filled}{' ' * (_BAR - cell_len(filled))} {_number(site.distance.relative):>9}  "
-        yield (left + _end(site.site, width - cell_len(left)) if site.distance.off else left).rstrip()
+        left = f"{layer:>7}  {mark}  {filled}{' ' * (_BAR - cell_len(filled))} {number(site.distance.relative):>9}  "
+        yield (left + end(site.site, width - cell_len(left)) if site.distance.off else left).rstrip()
 
 
 def worst_by_layer(sites: Iterable[SiteDiff]) -> list[tuple[str, SiteDiff]]:
@@ -292,28 +217,3 @@ def _height(relative: float) -> float:
     if math.isnan(relative):
         return 1.0
     return max(0.0, min(1.0, 1 + math.log10(relative) / 7)) if relative > 0 else 0.0
-
-
-def percent(share: float) -> str:
-    """A share; what is not quite none or all never reads as such."""
-    if 0 < share < 0.0001:
-        return "<0.01%"
-    if 0.9999 < share < 1:
-        return ">99.99%"
-    return f"{share:.2%}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.3g}"
-
-
-def _cosine(value: float) -> str:
-    """With as many nines as it has."""
-    return f"{value:.4f}" if abs(value) < 0.9999 else f"1-{1 - abs(value):.1e}" if abs(value) < 1 else f"{value:.0f}"
-
-
-def _wrapped(text: str, width: int, first: str, then: str = "") -> list[str]:
-    lines = textwrap.wrap(
-        visible(text, 4000), width, initial_indent=first, subsequent_indent=then, break_on_hyphens=False
-    )
-    return [fit(line, width).rstrip() for line in lines]

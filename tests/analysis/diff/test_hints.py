@@ -53,7 +53,7 @@ def test_a_planted_fault_is_found_and_named(
     model: plants.Model, plant: plants.Plant, site: str, hint: str, faulty: str
 ) -> None:
     right, wrong = sound(model), plants.traced(model(), plant)
-    found = report(compare(wrong, right) if faulty == "A" else compare(right, wrong))
+    found = report(wrong, right) if faulty == "A" else report(right, wrong)
     assert found.first is not None
     assert found.first.site.startswith(site)
     assert found.feeds is not None
@@ -70,7 +70,7 @@ def test_rounding_alone_is_no_difference() -> None:
 
 
 def of(plant: plants.Plant) -> Report:
-    return report(compare(plants.traced(plants.llama(), plant), sound(plants.llama)))
+    return report(plants.traced(plants.llama(), plant), sound(plants.llama))
 
 
 def test_the_evidence_has_the_planted_numbers() -> None:
@@ -90,7 +90,7 @@ def test_the_evidence_has_the_planted_numbers() -> None:
 def test_positions_that_begin_elsewhere(shift: int) -> None:
     positions = torch.arange(plants.TOKENS)[None] + shift
     moved = plants.traced(plants.llama(), position_ids=positions)
-    found = report(compare(moved, sound(plants.llama)))
+    found = report(moved, sound(plants.llama))
     assert found.first is not None
     assert found.first.site == "model.rotary_emb"
     (hint,) = found.hints
@@ -106,7 +106,7 @@ def test_positions_are_seen_in_the_angles_too() -> None:
         records = tuple(replace(record, index=index) for index, record in enumerate(kept))
         return replace(trace, records=records, values=tuple(trace.value(record) for record in kept))
 
-    found = report(compare(without_table(moved), without_table(right)))
+    found = report(without_table(moved), without_table(right))
     assert found.first is not None
     assert found.first.site == "model.layers.0.self_attn:q"
     assert [hint.name for hint in found.hints] == ["position-offset"]
@@ -120,7 +120,7 @@ def test_a_mask_that_was_passed_off_by_one(shift: int) -> None:
         return torch.zeros(1, 1, plants.TOKENS, plants.TOKENS).masked_fill(hidden, torch.finfo(torch.float32).min)
 
     wrong, right = (plants.traced(plants.llama(), attention_mask=mask(by)) for by in (shift, 0))
-    found = report(compare(wrong, right))
+    found = report(wrong, right)
     assert found.first is not None
     assert found.first.site == "model.layers.0.self_attn:mask"
     (hint,) = found.hints

@@ -77,7 +77,7 @@ def align(a: Trace, b: Trace, rules: Rules) -> Alignment:
     rest_a = {site: named for site, named in side_a.items() if site not in side_b}
     rest_b = {site: named for site, named in side_b.items() if site not in side_a}
     pairs += _through_aliases(rest_a, rest_b, side_b)
-    return Alignment(_in_order(pairs, a, b), tuple(rest_a.values()), tuple(rest_b.values()))
+    return Alignment(in_order(pairs, a, b), tuple(rest_a.values()), tuple(rest_b.values()))
 
 
 def _named_a(trace: Trace, rules: Rules) -> Iterator[Named]:
@@ -153,7 +153,7 @@ def _through_aliases(rest_a: dict[str, Named], rest_b: dict[str, Named], side_b:
             del rest_a[site]
 
 
-def _in_order(pairs: Sequence[Pair], a: Trace, b: Trace) -> tuple[Pair, ...]:
+def in_order(pairs: Sequence[Pair], a: Trace, b: Trace) -> tuple[Pair, ...]:
     """In order of execution: as the run that was recorded by tracetui tells, else by what is known of the names."""
     if a.dump and b.dump and all(pair.a.naming for pair in pairs):
         return tuple(sorted(pairs, key=lambda pair: execution_rank(pair.site)))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from tracetui.analysis.diff.align import Alignment, Named, Pair, align
+from tracetui.analysis.diff.align import Alignment, Pair, align
 from tracetui.analysis.diff.distance import Distance, by_statistics, distance
 from tracetui.analysis.diff.preface import Preface, preface
-from tracetui.analysis.diff.prepare import Window, last_token, window
+from tracetui.analysis.diff.prepare import Window, last_positions, stand_alike, window
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.diff.tolerance import Limits, Tolerance
 from tracetui.analysis.mapping.layouts import SAME, Layout, halves_from_pairs, layouts, pairs_from_halves
@@ -21,26 +21,19 @@ from tracetui.trace.statistics import Statistics
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import Array, ArrayValue, Value, is_kept
 
+_USUAL_HEADS = (128, 64, 256, 192, 96, 80, 32, 16, 8)
 _ROTATED = (".q_proj", ".k_proj", ".q_norm", ".k_norm", ":q", ":k")
-OnSite = Callable[[int, int], None]
 
 
-def compare(
-    a: Trace, b: Trace, rules: Rules | None = None, limits: Limits | None = None, progress: OnSite | None = None
-) -> Comparison:
+def compare(a: Trace, b: Trace, alignment: Alignment | None = None, limits: Limits | None = None) -> Comparison:
     """Compare what two traces have in common; B is the reference that distances are relative to.
 
-    `progress` hears how many sites of how many are done. Raises InputError if a mapped file changes under it.
+    Raises InputError if a mapped file changes under it.
     """
-    alignment = align(a, b, rules or Rules())
+    alignment = align(a, b, Rules()) if alignment is None else alignment
     before = preface(a, b, alignment)
     meter = _Meter(a, b, alignment, before, limits or Limits())
-    sites = []
-    for place, pair in enumerate(alignment.pairs):
-        sites.append(meter.measure(pair))
-        if progress is not None:
-            progress(place + 1, len(alignment.pairs))
-    return Comparison(a, b, before, alignment, tuple(sites))
+    return Comparison(a, b, before, alignment, tuple(meter.measure(pair) for pair in alignment.pairs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +53,7 @@ class _Meter:
         self._limits = limits
         common = min((found.position for found in before.tokens), default=0)
         self._window: Window = window(a, b, common or None)
-        self._head = _head_size(self._window.config, alignment)
+        self._heads = _head_sizes(self._window.config, alignment)
         self._foreign = a.dump or b.dump
         self._known: dict[tuple[object, ...], SiteDiff] = {}
 
@@ -77,9 +70,8 @@ class _Meter:
         tolerance = self._limits.tolerance(value_a.dtype, value_b.dtype, scale)
         if not (is_kept(value_a) and is_kept(value_b)):
             return self._measure_statistics(pair, value_a, value_b, tolerance)
-        a, b = self._laid_out(pair.a, value_a), self._laid_out(pair.b, value_b)
-        if last_token(pair.site, a.shape, b.shape):
-            a, b = _last(a), _last(b)
+        a, b = stand_alike(self._a, self._b, pair)
+        a, b = last_positions(pair.site, a, b)
         found = self._best(pair, a, b, tolerance)
         if found is None:
             return SiteDiff(pair, Outcome.SHAPES, tolerance)
@@ -91,9 +83,6 @@ class _Meter:
             return SiteDiff(pair, Outcome.SHAPES, tolerance)
         found = by_statistics(value_a.statistics(), value_b.statistics(), tolerance)
         return SiteDiff(pair, _outcome(found), tolerance, found)
-
-    def _laid_out(self, named: Named, value: Value) -> Value:
-        return value if named.layout is SAME else ArrayValue(named.layout.apply(value.read()), value.dtype)
 
     def _best(self, pair: Pair, a: Value, b: Value, tolerance: Tolerance) -> _Try | None:
         """The first layout within the tolerance, or else the nearest; None if no layout has the shape."""
@@ -112,10 +101,10 @@ class _Meter:
         if found and found[0] is SAME and not self._foreign:
             found = found[:1]
         paired_a, paired_b = (named.naming in PAIRED for named in (pair.a, pair.b))
-        if paired_a != paired_b and pair.site.partition("@")[0].endswith(_ROTATED) and self._head:
-            turned = halves_from_pairs(self._head) if paired_b else pairs_from_halves(self._head)
-            if shape_a and shape_a[-1] % self._head == 0:
-                found += [layout.then(turned) for layout in found]
+        if paired_a != paired_b and pair.site.partition("@")[0].endswith(_ROTATED) and shape_a:
+            turned = halves_from_pairs if paired_b else pairs_from_halves
+            sizes = [size for size in self._heads if size % 2 == 0 and shape_a[-1] % size == 0]
+            found += [layout.then(turned(size)) for size in sizes for layout in found]
         return found
 
     def _compared_shape(self, pair: Pair, shape_a: tuple[int, ...], shape_b: tuple[int, ...]) -> tuple[int, ...]:
@@ -139,12 +128,6 @@ def _blank(shape: tuple[int, ...]) -> Array:
     return np.broadcast_to(np.float32(0), shape)
 
 
-def _last(value: Value) -> Value:
-    """The last position alone, of [B,T,V] or [T,V]."""
-    rows = value.shape[-2]
-    return ArrayValue(value.read((slice(None),) * (len(value.shape) - 2) + (slice(rows - 1, rows),)), value.dtype)
-
-
 def _outcome(found: Distance) -> Outcome:
     return Outcome.DIFFERENT if found.off else Outcome.SAME
 
@@ -155,15 +138,15 @@ def _scale(statistics: Statistics) -> float:
     return statistics.l2 / math.sqrt(finite) if finite > 0 else 0.0
 
 
-def _head_size(config: Mapping[str, object], alignment: Alignment) -> int:
-    """The width of one head, from recorded heads or the configuration; 0 if nothing tells."""
-    for pair in alignment.pairs:
-        for named in (pair.a, pair.b):
-            if named.record.role in ("q", "k") and len(named.record.shape) == 4:
-                return named.record.shape[-1]
+def _head_sizes(config: Mapping[str, object], alignment: Alignment) -> tuple[int, ...]:
+    """The width of one head, from recorded heads or the configuration; the usual ones if nothing tells."""
+    sides = [named for pair in alignment.pairs for named in (pair.a, pair.b)]
+    for named in (*sides, *alignment.only_a, *alignment.only_b):
+        if named.record.role in ("q", "k") and len(named.record.shape) == 4:
+            return (named.record.shape[-1],)
     size, hidden, heads = (config.get(name) for name in ("head_dim", "hidden_size", "num_attention_heads"))
     if isinstance(size, int) and size > 0:
-        return size
+        return (size,)
     if isinstance(hidden, int) and isinstance(heads, int) and heads > 0 and hidden % heads == 0:
-        return hidden // heads
-    return 0
+        return (hidden // heads,)
+    return _USUAL_HEADS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from tracetui.analysis.diff.align import plain_site
@@ -72,6 +73,13 @@ _INPUTS: dict[str, tuple[tuple[str, ...], ...]] = {
         (".mlp.shared_experts",),
     ),
     "": ((":attn_residual", ":input"), (".mlp", ".mlp.down_proj")),
+    ".mlp.experts.{e}:tokens": ((".mlp:experts", ".mlp.gate#2"),),
+    ".mlp.experts.{e}:in": ((".post_attention_layernorm",), (".mlp.experts.{e}:tokens",)),
+    ".mlp.experts.{e}": ((".mlp.experts.{e}:in", ".post_attention_layernorm"),),
+    ".self_attn:kv_latent": ((".self_attn.kv_a_layernorm",),),
+    ".self_attn:k_rope": ((".self_attn.kv_a_proj_with_mqa",), ("model.rotary_emb",), ("model.rotary_emb#1",)),
+    ".self_attn:q_absorbed": ((".self_attn:q",),),
+    ".self_attn#1": ((".self_attn:q",), (".self_attn:k",), (".self_attn:mask",)),
 }
 """By place in the layer: the inputs, each as the records that may stand for it, the nearest first."""
 _OUTSIDE = {
@@ -81,6 +89,9 @@ _OUTSIDE = {
     "lm_head": (("model.norm",), ("model",)),
     "logits": (("lm_head", "model.norm"),),
 }
+
+
+_EXPERT = re.compile(r"\.experts\.(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +135,15 @@ def _inputs(site: SiteDiff, by_site: dict[str, SiteDiff]) -> tuple[tuple[str, ..
     if place == ":input":
         before = f"model.layers.{record.layer - 1}" if record.layer else "model.embed_tokens"
         return ((before + end,),)
-    if place not in _INPUTS:
+    expert = _EXPERT.search(place)
+    known = place if expert is None else _EXPERT.sub(".experts.{e}", place)
+    if known not in _INPUTS:
         return None
     layer = f"model.layers.{record.layer}"
+    number = expert[1] if expert else ""
     return tuple(
-        tuple(name + end if name.startswith("model") else layer + name + end for name in names)
-        for names in _INPUTS[place]
+        tuple((name if name.startswith("model") else layer + name).replace("{e}", number) + end for name in names)
+        for names in _INPUTS[known]
     )
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tracetui.analysis.axes import axes_of
+from tracetui.analysis.diff.align import Named, Pair
+from tracetui.analysis.diff.routed import is_expert, routed
+from tracetui.analysis.mapping.layouts import SAME
 from tracetui.trace.record import Record
 from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array
+from tracetui.trace.value import Array, ArrayValue, Value
 
-_LAST_TOKEN = ("lm_head", "logits")
+_LOGITS = ("lm_head", "logits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,7 @@ class Window:
     def cut(self, record: Record, array: Array) -> Array:
         """The array of a site as far as the prompts are the same, its padding set to zero."""
         names = [axis.name for axis in axes_of(record, self.config)]
-        if array.ndim != len(names):
+        if array.ndim != len(names) or is_expert(record.site):
             return array
         if self.common is not None:
             array = array[tuple(slice(self.common) if self._counts(name) else slice(None) for name in names)]
@@ -56,9 +60,33 @@ def window(a: Trace, b: Trace, common: int | None) -> Window:
     return Window(config, tuple(len(row) for row in a.tokens or b.tokens), common)
 
 
-def last_token(site: str, wanted: tuple[int, ...], found: tuple[int, ...]) -> bool:
-    """Whether these are logits of which one side kept the last position only."""
-    if site.partition("@")[0] not in _LAST_TOKEN or len(wanted) != len(found) or len(wanted) < 2:
-        return False
-    others = [axis for axis in range(len(wanted)) if axis != len(wanted) - 2]
-    return 1 in (wanted[-2], found[-2]) and all(wanted[axis] == found[axis] for axis in others)
+def last_positions(site: str, a: Value, b: Value) -> tuple[Value, Value]:
+    """Logits of which one side kept the last position only: the other's last position; else both as they are."""
+    rows_a, rows_b = (math.prod(value.shape[:-1]) for value in (a, b))
+    if site.partition("@")[0] not in _LOGITS or rows_a == rows_b or a.shape[-1:] != b.shape[-1:]:
+        return a, b
+    return (_last(a, rows_b), b) if rows_a > rows_b else (a, _last(b, rows_a))
+
+
+def _last(value: Value, rows: int) -> Value:
+    """The last position alone of [B,T,V] or [T,V], if that makes as many rows."""
+    *batch, tokens, _ = value.shape
+    if math.prod(batch) != rows:
+        return value
+    last = (slice(None),) * len(batch) + (slice(tokens - 1, tokens),)
+    return ArrayValue(value.read(last), value.dtype)
+
+
+def stand_alike(a: Trace, b: Trace, pair: Pair) -> tuple[Value, Value]:
+    """A pair's values as rules lay them out, choices of experts in one order. They must be kept."""
+    values = (a.value(pair.a.record), b.value(pair.b.record))
+    if pair.a.layout is SAME and pair.b.layout is SAME:
+        arrays = routed(a, b, pair)
+        if arrays is None:
+            return values
+        return ArrayValue(arrays[0], values[0].dtype), ArrayValue(arrays[1], values[1].dtype)
+    return _laid_out(pair.a, values[0]), _laid_out(pair.b, values[1])
+
+
+def _laid_out(named: Named, value: Value) -> Value:
+    return value if named.layout is SAME else ArrayValue(named.layout.apply(value.read()), value.dtype)

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tracetui.analysis.diff.align import align
+from tracetui.analysis.diff.compare import compare
 from tracetui.analysis.diff.feeds import Feeds, feeds
 from tracetui.analysis.diff.hints import hints
 from tracetui.analysis.diff.hints.scene import Hint
+from tracetui.analysis.diff.proposals import proposed, with_proposals
 from tracetui.analysis.diff.result import Comparison, SiteDiff
+from tracetui.analysis.diff.routing import Flip, flips
+from tracetui.analysis.diff.tolerance import Limits
+from tracetui.analysis.mapping.fuzzy import Proposal
+from tracetui.analysis.mapping.rules import Rules
+from tracetui.trace.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +27,24 @@ class Report:
     """The first divergence."""
     feeds: Feeds | None
     hints: tuple[Hint, ...] = ()
+    flips: tuple[Flip, ...] = ()
+    """Tokens that chose other experts."""
+    proposals: tuple[Proposal, ...] = ()
+    """Names of what one side alone has that may mean the same."""
+    fuzzy: bool = False
+    """Whether they were taken for the same."""
 
 
-def report(comparison: Comparison) -> Report:
-    """Look into the first divergence."""
+def report(a: Trace, b: Trace, rules: Rules | None = None, limits: Limits | None = None, fuzzy: bool = False) -> Report:
+    """Compare two traces and look into the first divergence; `fuzzy` takes proposed names for the same."""
+    alignment = align(a, b, rules or Rules())
+    proposals = proposed(alignment)
+    if fuzzy:
+        alignment = with_proposals(alignment, proposals, a, b)
+    comparison = compare(a, b, alignment, limits)
     first = comparison.first
     if first is None:
-        return Report(comparison, None, None)
+        return Report(comparison, None, None, flips=flips(comparison), proposals=proposals, fuzzy=fuzzy)
     fed = feeds(comparison, first)
-    return Report(comparison, first, fed, hints(comparison, first, fed))
+    found = hints(comparison, first, fed)
+    return Report(comparison, first, fed, found, flips(comparison), proposals, fuzzy)

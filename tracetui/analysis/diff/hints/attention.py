@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tracetui.analysis.diff.hints.scene import EXPLAINED, Both, Hint, Numbers, Scene
+from tracetui.analysis.diff.arrays import Both, Numbers
+from tracetui.analysis.diff.hints.scene import EXPLAINED, Hint, Scene
 
 Flags = npt.NDArray[np.bool_]
 _HEADS = 8

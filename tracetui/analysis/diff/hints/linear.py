@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from tracetui.analysis.diff.arrays import Both, Numbers
 from tracetui.analysis.diff.hints.rope import rope_layout
-from tracetui.analysis.diff.hints.scene import EXPLAINED, Both, Hint, Numbers, Scene, explains, left_over
+from tracetui.analysis.diff.hints.scene import EXPLAINED, Hint, Scene, explains, left_over
 
 _TOKENS = 64
 """Rows that are looked at where products of rows with rows are needed."""

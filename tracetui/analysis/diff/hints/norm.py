@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tracetui.analysis.diff.hints.scene import Both, Hint, Numbers, Scene, explains, left_over
+from tracetui.analysis.diff.arrays import Both, Numbers
+from tracetui.analysis.diff.hints.scene import Hint, Scene, explains, left_over
 
 _SPREAD = 0.02
 """How far estimates from single tokens may lie apart, relative to their mean."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tracetui.analysis.diff.hints.scene import Both, Hint, Numbers, Scene, explains, left_over, real, whole
+from tracetui.analysis.diff.arrays import Both, Numbers
+from tracetui.analysis.diff.hints.scene import Hint, Scene, explains, left_over, real, whole
 from tracetui.analysis.mapping.layouts import halves_from_pairs, pairs_from_halves
 
 _BEFORE = {":q": (".self_attn.q_norm", ".self_attn.q_proj"), ":k": (".self_attn.k_norm", ".self_attn.k_proj")}

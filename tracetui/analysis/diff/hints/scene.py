@@ -7,17 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from tracetui.analysis.diff.align import plain_site
+from tracetui.analysis.diff.arrays import Both, Numbers, both
 from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.result import Comparison, SiteDiff
 from tracetui.trace.record import Record
-from tracetui.trace.value import NotKeptError
 
-Numbers = npt.NDArray[np.float64]
-MAX_NUMEL = 1 << 25
-"""Of a tensor that is looked at: 256 MiB in float64."""
 EXPLAINED = 0.05
 """How much of a difference a pattern may leave over, by norm: it explains 99.75 % of the square."""
 
@@ -31,19 +27,6 @@ class Hint:
     title: str
     evidence: str
     """In numbers."""
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Both:
-    """One tensor of both sides in float64, B laid out as A is."""
-
-    a: Numbers
-    b: Numbers
-
-    def rows(self) -> Both:
-        """As [N, last axis]."""
-        width = self.a.shape[-1]
-        return Both(self.a.reshape(-1, width), self.b.reshape(-1, width))
 
 
 class Scene:
@@ -109,17 +92,7 @@ class Scene:
 
     def both(self, site: SiteDiff) -> Both | None:
         """A site's numbers; None where they weren't kept, don't go together, or are too many."""
-        a, b = site.pair.a, site.pair.b
-        if site.distance is None or site.distance.by_statistics or max(a.record.numel, b.record.numel) > MAX_NUMEL:
-            return None
-        try:
-            one = a.layout.apply(self.comparison.a.value(a.record).read())
-            other = site.layout.apply(b.layout.apply(self.comparison.b.value(b.record).read()))
-        except NotKeptError:
-            return None
-        if one.shape != other.shape or "c" in (one.dtype.kind, other.dtype.kind):
-            return None
-        return Both(one.astype(np.float64), other.astype(np.float64))
+        return both(self.comparison, site)
 
 
 def explains(target: Numbers, model: Numbers, other: Numbers) -> bool:

@@ -1,0 +1,134 @@
+"""Which tokens chose other experts, and why."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.analysis.diff import plants
+from tests.analysis.diff.made import normal, trace_of
+from tracetui.analysis.diff.compare import compare
+from tracetui.analysis.diff.report import report
+from tracetui.analysis.diff.result import Outcome
+from tracetui.analysis.diff.routing import Cause, Flip, flips
+from tracetui.trace.trace import Trace
+from tracetui.trace.value import Array
+
+BLOCK = "model.layers.3.mlp"
+SCORES = np.array([[0.5, 0.3, 0.1, 0.1], [0.4, 0.1, 0.300001, 0.3], [0.2, 0.2, 0.5, 0.1]], dtype=np.float32)
+
+
+def chosen(scores: Array, count: int = 2) -> Array:
+    return np.argsort(-scores, axis=-1, kind="stable")[:, :count]
+
+
+def routed(scores: Array, experts: Array | None = None, tokens: int = 3) -> Trace:
+    experts = chosen(scores) if experts is None else experts
+    arrays = {
+        f"{BLOCK}:router_scores": scores,
+        f"{BLOCK}:experts": experts.astype(np.int64),
+        f"{BLOCK}:routing_weights": np.take_along_axis(scores, experts, axis=-1),
+    }
+    return trace_of(arrays, [range(10, 10 + tokens)])
+
+
+def one(a: Trace, b: Trace) -> Flip:
+    (found,) = flips(compare(a, b))
+    return found
+
+
+def test_a_tie_that_rounding_flipped() -> None:
+    other = SCORES.copy()
+    other[1, 3] += 2e-6
+    found = one(routed(SCORES), routed(other))
+    assert (found.layer, found.prompt, found.position) == (3, 0, 1)
+    assert (found.only_a, found.only_b, found.cause) == ((2,), (3,), Cause.TIE)
+    assert found.margin_a == pytest.approx(1e-6, rel=0.1)
+    assert found.margin_b == pytest.approx(1e-6, rel=0.1)
+
+
+def test_scores_that_differ_choose_others() -> None:
+    other = SCORES.copy()
+    other[0, 2] += 0.4
+    found = one(routed(SCORES), routed(other))
+    assert (found.only_a, found.only_b, found.cause) == ((1,), (2,), Cause.SCORES)
+    assert found.apart == pytest.approx(0.4)
+    assert found.margin_a == pytest.approx(0.2)
+
+
+def test_a_choice_that_the_scores_don_t_explain() -> None:
+    experts = chosen(SCORES)
+    experts[2] = [2, 3]
+    found = one(routed(SCORES), routed(SCORES, experts))
+    assert (found.position, found.only_b, found.cause) == (2, (3,), Cause.CHOICE)
+
+
+def test_the_order_of_the_chosen_means_nothing() -> None:
+    found = compare(routed(SCORES), routed(SCORES, chosen(SCORES)[:, ::-1]))
+    assert found.same, found.first
+
+
+def test_a_masked_group_is_infinitely_far() -> None:
+    masked = SCORES.copy()
+    masked[0, 1] = -np.inf
+    found = one(routed(SCORES), routed(masked, chosen(masked)))
+    assert found.cause is Cause.SCORES
+    assert found.margin_b == np.inf
+
+
+def test_without_scores_nothing_is_claimed() -> None:
+    a, b = (trace_of({f"{BLOCK}:experts": np.array([[0, experts]])}, [[1]]) for experts in (1, 2))
+    found = one(a, b)
+    assert (found.cause, found.margin_a, found.apart) == (Cause.UNKNOWN, None, None)
+
+
+def _with_experts(tokens: dict[int, list[int]], shift: float = 0.0) -> Trace:
+    arrays: dict[str, Array] = {}
+    rows = normal(9, 4)
+    for expert, places in tokens.items():
+        site = f"{BLOCK}.experts.{expert}"
+        arrays |= {f"{site}:tokens": np.array(places), f"{site}:in": rows[places], site: rows[places] * expert + shift}
+    return trace_of(arrays, [range(9)])
+
+
+def test_an_expert_s_rows_stand_against_those_of_the_same_tokens() -> None:
+    a, b = _with_experts({1: [0, 2, 5], 2: [1, 3]}), _with_experts({1: [2, 5, 7], 2: [1, 3]})
+    found = compare(a, b)
+    outcomes = {site.site.removeprefix(BLOCK): site.outcome for site in found.sites}
+    assert outcomes == {
+        ".experts.1:tokens": Outcome.DIFFERENT,
+        ".experts.1:in": Outcome.SAME,
+        ".experts.1": Outcome.SAME,
+        ".experts.2:tokens": Outcome.SAME,
+        ".experts.2:in": Outcome.SAME,
+        ".experts.2": Outcome.SAME,
+    }
+    found = compare(a, _with_experts({1: [2, 5, 7], 2: [1, 3]}, shift=1.0))
+    assert [site.site for site in found.different] == [
+        f"{BLOCK}.experts.1:tokens",
+        f"{BLOCK}.experts.1",
+        f"{BLOCK}.experts.2",
+    ]
+
+
+def _biased(model: plants.Model, patch: pytest.MonkeyPatch) -> None:
+    """One expert's logit is raised: tokens go there that shouldn't."""
+    with torch.no_grad():
+        gate = model.model.layers[1].mlp.gate
+        gate.weight[2] += 0.5
+
+
+@pytest.mark.parametrize("model", [plants.mixtral, plants.deepseek])
+def test_a_real_router_that_chooses_others(model: plants.Model) -> None:
+    right, wrong = plants.traced(model()), plants.traced(model(), _biased)
+    found = report(wrong, right)
+    assert found.first is not None
+    assert found.first.site.startswith("model.layers.1.mlp")
+    assert found.flips
+    assert {flip.layer for flip in found.flips} == {1}
+    assert all(flip.cause is Cause.SCORES for flip in found.flips)
+    experts = [trace["model.layers.1.mlp:experts"] for trace in (wrong, right)]
+    moved = [set(a) != set(b) for a, b in zip(*experts, strict=True)]
+    assert [flip.position for flip in found.flips] == list(np.flatnonzero(moved))
+    assert not found.comparison.misfits

@@ -1,0 +1,56 @@
+"""Proposals are made by shape, order and words, and never against the shapes."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracetui.analysis.mapping.fuzzy import Unknown, proposals
+
+_names = st.sampled_from(["blocks.0.attn.query", "h.1.ff.fc1", "enc", "b/2/norm", "x.0.key", "q"])
+_shapes = st.sampled_from([(1, 4, 8), (4, 8), (4, 6), (1, 2, 4, 4), ()])
+_unknown = st.lists(st.builds(Unknown, _names, _shapes, st.sampled_from(["float32", "int64"])), max_size=6)
+
+
+def unknown(*named: tuple[str, tuple[int, ...]]) -> list[Unknown]:
+    return [Unknown(name, shape, "float32") for name, shape in named]
+
+
+def test_a_port_in_other_words_is_recognised() -> None:
+    a = unknown(
+        ("model.layers.0.self_attn.q_proj", (1, 5, 8)),
+        ("model.layers.0.self_attn.k_proj", (1, 5, 4)),
+        ("model.layers.0.mlp.up_proj", (1, 5, 16)),
+        ("model.layers.1.self_attn.q_proj", (1, 5, 8)),
+    )
+    b = unknown(
+        ("trunk/block_0/mha/query", (5, 8)),
+        ("trunk/block_0/mha/key", (5, 4)),
+        ("trunk/block_0/ff/fc1", (5, 16)),
+        ("trunk/block_1/mha/query", (5, 8)),
+    )
+    found = proposals(a, b)
+    assert [(one.a, one.b) for one in found] == [(x.name, y.name) for x, y in zip(a, b, strict=True)]
+    assert "query in both" in found[0].evidence
+    assert "layer 0" in found[0].evidence
+    assert "1×5×8 can be 5×8" in found[0].evidence
+
+
+def test_what_has_no_like_is_left_out() -> None:
+    a = unknown(("a.query", (4, 8)), ("a.key", (4, 8)))
+    b = unknown(("b.norm", (3, 3)), ("b.key", (4, 8)))
+    assert [(one.a, one.b) for one in proposals(a, b)] == [("a.key", "b.key")]
+    assert proposals(a, []) == ()
+
+
+@given(_unknown, _unknown)
+def test_pairs_stand_in_order_and_once(a: list[Unknown], b: list[Unknown]) -> None:
+    a = [Unknown(f"{item.name}.a{place}", item.shape, item.dtype) for place, item in enumerate(a)]
+    b = [Unknown(f"{item.name}.b{place}", item.shape, item.dtype) for place, item in enumerate(b)]
+    found = proposals(a, b)
+    places_a = [[item.name for item in a].index(one.a) for one in found]
+    places_b = [[item.name for item in b].index(one.b) for one in found]
+    assert places_a == sorted(set(places_a))
+    assert places_b == sorted(set(places_b))
+    for i, j in zip(places_a, places_b, strict=True):
+        assert (a[i].dtype == "float32") == (b[j].dtype == "float32")

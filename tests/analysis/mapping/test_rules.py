@@ -1,0 +1,70 @@
+"""A user's map file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tracetui.analysis.mapping.rules import Rules, read_rules
+from tracetui.errors import InputError
+
+
+def read(folder: Path, text: str) -> Rules:
+    path = folder / "map.toml"
+    path.write_text(text, encoding="utf-8")
+    return read_rules(path)
+
+
+def test_patterns_prefixes_parts_and_layouts(tmp_path: Path) -> None:
+    rules = read(
+        tmp_path,
+        """
+        strip_a = ["student."]
+        strip_b = ["net.", "net2."]
+        [[site]]
+        a = "model.layers.{n}.mlp.experts.{e}"
+        b = "net.moe_{n}.expert[{e}].out"
+        [[site]]
+        a = ["x.{n}.q", "x.{n}.k"]
+        b = "x.{n}.qk"
+        layout = "transposed, axes 1 0, pairs 4"
+        """,
+    )
+    assert rules.of_a("student.x") == "x"
+    assert rules.of_a("x") == "x"
+    expert = rules.of_b("net.moe_3.expert[12].out")
+    assert expert is not None
+    assert expert.names == ("model.layers.3.mlp.experts.12",)
+    both = rules.of_b("x.10.qk")
+    assert both is not None
+    assert both.names == ("x.10.q", "x.10.k")
+    np.testing.assert_array_equal(both.layout.apply(np.arange(8).reshape(2, 4)), [[0, 2, 1, 3], [4, 6, 5, 7]])
+    stripped = rules.of_b("net2.y")
+    assert stripped is not None
+    assert stripped.names == ("y",)
+    assert rules.of_b("y") is None
+    assert rules.of_b("netxmoe_3.expert[12].out") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("site = 3", "site: must be at most"),
+        ("[[site]]\na = 'x'", r"site 1.b: must be a name of B's"),
+        ("[[site]]\nb = 'x'", r"site 1.a: must be a name of A's"),
+        ("[[site]]\na = 'x.{n}'\nb = 'y'", "must have {n} once"),
+        ("[[site]]\na = 'x'\nb = 'y.{n}.{n}'", "must have {n} once"),
+        ("[[site]]\na = 'x'\nb = 'y'\nlayout = 'sideways'", "site 1.layout: must be `transposed`"),
+        ("[[site]]\na = 'x'\nb = 'y'\nlayout = 'axes 0 0'", "site 1.layout"),
+        ("[[site]]\na = 'x'\nb = 'y'\nlayout = 'pairs 3'", "site 1.layout"),
+        ("[[site]]\na = 'x'\nb = 'y'\nlayuot = ''", "site 1.layuot: is not a key"),
+        ("strip_b = [1]", "strip_b: must be a list of texts"),
+        ("stripb = []", "stripb: is not a key"),
+        ("[[site", "is not TOML"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        read(tmp_path, text)

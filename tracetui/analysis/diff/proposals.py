@@ -1,0 +1,31 @@
+"""Proposed names for what one side alone has, and an alignment that takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tracetui.analysis.diff.align import Alignment, Named, Pair, in_order
+from tracetui.analysis.mapping.fuzzy import Proposal, Unknown, proposals
+from tracetui.trace.trace import Trace
+
+
+def proposed(alignment: Alignment) -> tuple[Proposal, ...]:
+    """Pairs of what is left over on both sides, if either side has names that no table knows."""
+    if all(named.naming == "hf" for named in (*alignment.only_a, *alignment.only_b)):
+        # Both speak the same language: what only one has is missing on the other, under whatever name.
+        return ()
+    return proposals(_unknown(alignment.only_a), _unknown(alignment.only_b))
+
+
+def _unknown(found: Sequence[Named]) -> list[Unknown]:
+    ordered = sorted(found, key=lambda named: named.record.index)
+    return [Unknown(named.site, named.record.shape, named.record.dtype) for named in ordered]
+
+
+def with_proposals(alignment: Alignment, found: Sequence[Proposal], a: Trace, b: Trace) -> Alignment:
+    """The alignment with every proposal taken."""
+    only_a = {named.site: named for named in alignment.only_a}
+    only_b = {named.site: named for named in alignment.only_b}
+    pairs = [Pair(only_a.pop(proposal.a), only_b.pop(proposal.b)) for proposal in found]
+    ordered = in_order([*alignment.pairs, *pairs], a, b)
+    return Alignment(ordered, tuple(only_a.values()), tuple(only_b.values()))

@@ -1,0 +1,85 @@
+"""Tensors of a mixture of experts, made comparable: choices in one order, an expert's rows token by token."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from tracetui.analysis.diff.align import Named, Pair, plain_site
+from tracetui.analysis.routing import sibling
+from tracetui.trace.record import Record
+from tracetui.trace.trace import Trace
+from tracetui.trace.value import Array, is_kept
+
+_EXPERT = re.compile(r"\.experts\.\d+(?::(?:in|tokens))?$")
+_CHOICES = (":experts", ".mlp.gate#2")
+_WEIGHTS = ((":routing_weights", ":experts"), (".mlp.gate#1", ".mlp.gate#2"))
+
+
+def is_expert(site: str) -> bool:
+    """Whether a site is one expert's own, with rows of the tokens that chose it: [n, …]."""
+    return _EXPERT.search(plain_site(site)) is not None
+
+
+def routed(a: Trace, b: Trace, pair: Pair) -> tuple[Array, Array] | None:
+    """Both sides' values so that they stand against their like; None where nothing has to be done."""
+    site = pair.site.partition("@")[0]
+    if is_expert(site):
+        return _rows(a, b, pair)
+    if site.endswith(_CHOICES):
+        sides = [_read(trace, named.record) for trace, named in ((a, pair.a), (b, pair.b))]
+        # Which of the chosen stands first means nothing: implementations sort them or don't.
+        return (
+            None if sides[0] is None or sides[1] is None else (np.sort(sides[0], axis=-1), np.sort(sides[1], axis=-1))
+        )
+    return _weights(a, b, pair, site)
+
+
+def _weights(a: Trace, b: Trace, pair: Pair, site: str) -> tuple[Array, Array] | None:
+    choices = next((chosen for weights, chosen in _WEIGHTS if site.endswith(weights)), "")
+    if not choices:
+        return None
+    sides = [_by_expert(trace, named, choices) for trace, named in ((a, pair.a), (b, pair.b))]
+    return None if sides[0] is None or sides[1] is None else (sides[0], sides[1])
+
+
+def _by_expert(trace: Trace, named: Named, choices: str) -> Array | None:
+    """Weights [N,A] in the order of their experts' numbers."""
+    key = f"{named.record.module}{choices if choices[0] == ':' else '#2'}"
+    record = _beside(trace, named.record, key)
+    weights = _read(trace, named.record)
+    experts = None if record is None else _read(trace, record)
+    if weights is None or experts is None or weights.shape != experts.shape:
+        return None
+    return np.take_along_axis(weights, experts.argsort(axis=-1, kind="stable"), axis=-1)
+
+
+def _rows(a: Trace, b: Trace, pair: Pair) -> tuple[Array, Array] | None:
+    """An expert's rows of the tokens that chose it on both sides; of `:tokens` itself, who chose it: [N]."""
+    records = [
+        _beside(trace, named.record, f"{named.record.module}:tokens") for trace, named in ((a, pair.a), (b, pair.b))
+    ]
+    if records[0] is None or records[1] is None:
+        return None
+    tokens_a, tokens_b = _read(a, records[0]), _read(b, records[1])
+    if tokens_a is None or tokens_b is None:
+        return None
+    if pair.record.role == "tokens":
+        count = int(max(tokens_a.max(initial=-1), tokens_b.max(initial=-1))) + 1
+        every = np.arange(count)
+        return np.isin(every, tokens_a), np.isin(every, tokens_b)
+    values_a, values_b = _read(a, pair.a.record), _read(b, pair.b.record)
+    if values_a is None or values_b is None or (len(values_a), len(values_b)) != (len(tokens_a), len(tokens_b)):
+        return None
+    _, place_a, place_b = np.intersect1d(tokens_a, tokens_b, return_indices=True)
+    return values_a[place_a], values_b[place_b]
+
+
+def _beside(trace: Trace, record: Record, site: str) -> Record | None:
+    return record if record.site == site else sibling(trace, record, site)
+
+
+def _read(trace: Trace, record: Record) -> Array | None:
+    value = trace.value(record)
+    return value.read() if is_kept(value) else None

@@ -1,0 +1,103 @@
+"""The first divergence of a comparison: names, shape, numbers, the worst element, what fed it, what it looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tracetui.analysis.axes import axes_of, describe
+from tracetui.analysis.diff.align import Named
+from tracetui.analysis.diff.feeds import Feeds
+from tracetui.analysis.diff.report import Report
+from tracetui.analysis.diff.result import Comparison, SiteDiff
+from tracetui.text import visible
+from tracetui.views.cells import fit
+from tracetui.views.diff_text import INDENT, entry, number, percent, row, token
+
+
+def first_lines(report: Report, site: SiteDiff, width: int) -> Iterator[str]:
+    config = {**report.comparison.b.run.config, **report.comparison.a.run.config}
+    yield fit(f"First divergence: {site.site}", width).rstrip()
+    yield from _names(site, width)
+    yield from entry("shape", [_shape(site, config)], width)
+    yield from entry("numbers", _numbers(site), width)
+    yield from entry("worst", _worst(report.comparison, site, config), width)
+    if report.feeds is not None:
+        yield from _feeds(report.feeds, width)
+    for hint in report.hints:
+        yield from entry("looks like", [f"{hint.title}. {hint.evidence}"], width)
+
+
+def _names(site: SiteDiff, width: int) -> Iterator[str]:
+    for letter, named in (("A", site.pair.a), ("B", site.pair.b)):
+        if named.record.key != site.site:
+            yield from entry(f"in {letter}", [_own_name(named)], width)
+
+
+def _own_name(named: Named) -> str:
+    naming = {"meta": "Meta's", "deepseek": "DeepSeek's", "gguf": "GGUF", "ggml": "llama.cpp's"}.get(named.naming)
+    return f"{visible(named.record.key)}{f' ({naming} name)' if naming else ''}"
+
+
+def _shape(site: SiteDiff, config: dict[str, object]) -> str:
+    a, b = site.pair.a.record, site.pair.b.record
+    shown = describe(axes_of(site.pair.record, config))
+    shown += f" {a.dtype}" if a.dtype == b.dtype else f" {a.dtype} in A, {b.dtype} in B"
+    if a.shape != b.shape:
+        shown += f"; in B {list(b.shape)}"
+    return f"{shown}; laid out anew: {site.laid_out}" if site.laid_out else shown
+
+
+def _numbers(site: SiteDiff) -> list[str]:
+    found, tolerance = site.distance, site.tolerance
+    assert found is not None
+    assert tolerance is not None
+    limit = f"{number(tolerance.atol)} + {number(tolerance.rtol)}·|b|"
+    if found.by_statistics:
+        return [f"values not kept on both sides; statistics differ by up to {number(found.max_abs)}, more than {limit}"]
+    greatest = f"max |a-b| {number(found.max_abs)}   max relative {number(found.max_rel)}"
+    count = f"{found.off:,} of {found.numel:,} elements ({percent(found.share)}) off, by more than {limit}"
+    lines = [
+        f"{greatest}   cosine {_cosine(found.cosine)}",
+        f"|a-b|/|b| {number(found.relative)}, over the whole tensor",
+        count,
+    ]
+    if found.unlike:
+        lines.insert(0, f"NaN or Inf where the other side has none, or another: {found.unlike:,} elements")
+    return lines
+
+
+def _worst(comparison: Comparison, site: SiteDiff, config: dict[str, object]) -> list[str]:
+    found = site.distance
+    if found is None or found.worst is None:
+        return []
+    names = [axis.name for axis in axes_of(site.pair.record, config)]
+    places = dict(zip(names, found.worst, strict=False)) if len(names) == len(found.worst) else {}
+    where = ", ".join(f"{name}={place}" for name, place in places.items()) or str(list(found.worst))
+    token = _token_at(comparison, places)
+    values = f"{number(found.worst_a)} in A, {number(found.worst_b)} in B"
+    return [f"[{where}]{token and f' at token {token}'}: {values}"]
+
+
+def _token_at(comparison: Comparison, places: dict[str, int]) -> str:
+    rows = comparison.a.tokens or comparison.b.tokens
+    row, at = places.get("B", 0), places.get("T", places.get("S", places.get("N", -1)))
+    if "N" in places and len(rows) > 1:
+        return ""
+    return token(rows[row][at]) if 0 <= row < len(rows) and 0 <= at < len(rows[row]) else ""
+
+
+def _feeds(feeds: Feeds, width: int) -> Iterator[str]:
+    lines = [row(fed, width - INDENT - 1) for fed in feeds.found]
+    for place, line in enumerate(lines):
+        yield f"{'' if place else 'fed by':<{INDENT}} {line}".rstrip()
+    if feeds.agree:
+        yield f"{'':<{INDENT}} its inputs agree: the fault is made here"
+    elif not feeds.found and feeds.missing:
+        yield f"{'fed by':<{INDENT}} nothing that was recorded on both sides"
+    elif not feeds.found:
+        yield f"{'fed by':<{INDENT}} no other tensor: it is made of weights and token ids or positions"
+
+
+def _cosine(value: float) -> str:
+    """With as many nines as it has."""
+    return f"{value:.4f}" if abs(value) < 0.9999 else f"1-{1 - abs(value):.1e}" if abs(value) < 1 else f"{value:.0f}"

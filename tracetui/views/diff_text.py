@@ -1,0 +1,74 @@
+"""Pieces of text that the lines of a comparison are made of."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+
+from tracetui.analysis.diff.result import SiteDiff
+from tracetui.text import token_text, visible
+from tracetui.trace.record import Token
+from tracetui.views.cells import fit
+
+WIDTH = 80
+INDENT = 10
+_LISTED = 6
+
+
+def entry(title: str, items: Sequence[str], width: int) -> list[str]:
+    """A title and its items, each on lines of its own; of many the first ones."""
+    shown = [*items[:_LISTED], *([f"and {len(items) - _LISTED:,} more"] if len(items) > _LISTED else [])]
+    lines: list[str] = []
+    for item in shown:
+        lines += wrapped(item, width, f"{'' if lines else title:<{INDENT}} ", " " * (INDENT + 1))
+    return lines
+
+
+def token(token: Token | None) -> str:
+    if token is None:
+        return "the end"
+    text = token_text(token.bytes, 40)
+    return f"#{token.id} {text}" if text else f"#{token.id}"
+
+
+def percent(share: float) -> str:
+    """A share; what is not quite none or all never reads as such."""
+    if 0 < share < 0.0001:
+        return "<0.01%"
+    if 0.9999 < share < 1:
+        return ">99.99%"
+    return f"{share:.2%}"
+
+
+def number(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def wrapped(text: str, width: int, first: str, then: str = "") -> list[str]:
+    lines = textwrap.wrap(
+        visible(text, 4000), width, initial_indent=first, subsequent_indent=then, break_on_hyphens=False
+    )
+    return [fit(line, width).rstrip() for line in lines]
+
+
+def row(site: SiteDiff, width: int) -> str:
+    """A site and how far apart it is, in `width` cells."""
+    found = site.distance
+    if found is None:
+        right = f"{'other shape':>12} {'':>10}"
+    elif not found.off:
+        right = f"{'agrees':>12} {number(found.relative):>10}"
+    else:
+        share = "statistics" if found.by_statistics else f"{percent(found.share)} off"
+        right = f"{share:>12} {number(found.relative):>10}"
+    return f"{end(site.site, width - len(right) - 2)}  {right}"
+
+
+def end(site: str, width: int) -> str:
+    """The site in exactly `width` cells; of a long one the end."""
+    shown = visible(site)
+    while cell_len(shown) > width:
+        shown = "…" + shown[2:]
+    return shown + " " * (width - cell_len(shown))
