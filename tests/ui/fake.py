@@ -74,6 +74,7 @@ class FakeSession:
         self.hold = hold
         self.calls: list[str] = []
         self.prompts: list[str] = []
+        self.previews: list[Prompts] = []
         self.empty: Callable[..., tiny_llama.Recorder] = tiny_llama.empty_recorder
         self.forward: Callable[[tiny_llama.Recorder], Iterator[Record]] = tiny_llama.forward
         self.rename: Callable[[Record], Record] = lambda record: record
@@ -96,7 +97,7 @@ class FakeSession:
         self._go(until)
 
     def preview(self, prompts: Prompts) -> None:
-        self.calls.append("preview")
+        self.previews.append(prompts)
         self.send(preview_of(prompts))
 
     def advance(self, until: Target) -> None:

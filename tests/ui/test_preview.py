@@ -7,7 +7,7 @@ from dataclasses import replace
 from tests.ui.driving import Driven, driven
 from tests.ui.fake import OFFER, FakeSession
 from tracetui.recipe import Prompts
-from tracetui.session import Preview, PromptRow
+from tracetui.session import Prepared, Preview, PromptRow
 from tracetui.trace.record import Token
 from tracetui.ui.widgets.prompt_bar import PromptInput
 from tracetui.ui.widgets.welcome import Welcome
@@ -59,7 +59,26 @@ async def test_a_changed_text_is_never_shown_with_the_old_tokens() -> None:
         await it.pilot.pause(0.4)
         assert it.state.preview.prompts == replace(CHAT, texts=("another word",))
         assert "chat, 3 tokens: another word" in told(it)
-        assert it.session.calls.count("preview") == 1
+        assert it.session.previews == [it.state.preview.prompts]
+
+
+async def test_a_preview_that_comes_late_is_passed_over_and_one_of_a_typed_text_asked_for() -> None:
+    async with driven(offer=OFFERED) as it:
+        it.screen.query_one(PromptInput).value = "typed while the model was built"
+        await it.pilot.pause()
+        it.session.send(showing(RENDERED))
+        it.session.send(Prepared(it.state.outline, "words", (), it.state.plan, showing(RENDERED)))
+        await it.pilot.pause()
+        assert "eot_id" not in told(it)
+        await it.pilot.pause(0.4)
+        assert "chat, 7 tokens: typed while the model was built" in told(it)
+
+
+async def test_an_unchanged_prompt_is_not_worked_out_again() -> None:
+    async with driven(offer=OFFERED, prepare=lambda session: session.send(showing(RENDERED))) as it:
+        await it.pilot.pause(0.4)
+        assert it.session.previews == []
+        assert "eot_id" in told(it)
 
 
 async def test_plain_prompts_are_not_shown_twice() -> None:

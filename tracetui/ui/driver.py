@@ -69,8 +69,8 @@ class Driver:
         return ""
 
     def preview(self, prompts: Prompts) -> None:
-        """Have it worked out what prompts would be, unless a run is under way."""
-        if self._session is not None and not self.state.under_way:
+        """Have it worked out what prompts would be, as long as there is nothing else to look at."""
+        if self._session is not None and self.state.cursor < 0 and not self.state.under_way:
             self._session.preview(prompts)
 
     def step(self, step: Step) -> str:

@@ -62,10 +62,6 @@ class PromptGiven(Message):
 class PromptTyped(Message):
     """The prompt line has changed."""
 
-    def __init__(self, prompt: str) -> None:
-        super().__init__()
-        self.prompt = prompt
-
 
 class PromptLeft(Message):
     """The user went from the prompt to the panes."""

@@ -13,7 +13,8 @@ from textual.binding import BindingType
 from textual.timer import Timer
 
 from tracetui.errors import TracetuiError
-from tracetui.session import NO_PREVIEW, Event, Explained, Failed, Finished, Prepared, Started, Stopped
+from tracetui.recipe import Prompts
+from tracetui.session import NO_PREVIEW, Event, Explained, Failed, Finished, Prepared, Preview, Started, Stopped
 from tracetui.text import size, visible
 from tracetui.trace.npz import write_trace
 from tracetui.trace.stepping import Step
@@ -110,10 +111,20 @@ class DebuggerScreen(PanesScreen):
 
     @on(SessionEvent)
     def _heard(self, message: SessionEvent) -> None:
+        if isinstance(message.event, Preview) and message.event.prompts != self._wanted:
+            # Of a text that has been changed since.
+            return
         self._driver.heard(message.event)
         self._note(message.event)
         turning = isinstance(message.event, Started | Stopped | Finished | Failed)
         self._refresh("" if turning else None)
+        if isinstance(message.event, Prepared) and message.event.preview is not NO_PREVIEW:
+            self._look_ahead()
+
+    @property
+    def _wanted(self) -> Prompts:
+        """What Enter in the prompt line would run."""
+        return self._offer.prompts_for(self.query_one(PromptInput).value)
 
     def _note(self, event: Event) -> None:
         """What an event leaves in the log."""
@@ -153,9 +164,9 @@ class DebuggerScreen(PanesScreen):
         self._refresh(remark)
 
     @on(PromptTyped)
-    def _look_ahead(self, message: PromptTyped) -> None:
+    def _look_ahead(self) -> None:
         """What is shown of the last text is wrong for this one; the new one is worked out when the typing rests."""
-        prompts = self._offer.prompts_for(message.prompt)
+        prompts = self._wanted
         if prompts != self.state.preview.prompts:
             self._driver.state = replace(self._driver.state, preview=NO_PREVIEW)
             self._refresh(None)

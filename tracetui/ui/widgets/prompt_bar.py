@@ -77,6 +77,7 @@ class PromptBar(Horizontal):
     def __init__(self, offer: Offer) -> None:
         super().__init__(id="prompt-bar")
         self._offer = offer
+        self._told = offer.prompts.text if offer.prompts.one_text else ""
 
     def compose(self) -> ComposeResult:
         yield Static(" prompt ", id="prompt-label", markup=False)
@@ -90,7 +91,9 @@ class PromptBar(Horizontal):
     @on(Input.Changed)
     def _tell(self, event: Input.Changed) -> None:
         event.stop()
-        self.post_message(PromptTyped(event.value))
+        if event.value != self._told:
+            self._told = event.value
+            self.post_message(PromptTyped())
 
     @on(Input.Submitted)
     def _give(self, event: Input.Submitted) -> None:
