@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM
 
-from tests.tracer.latent_models import FAMILIES, LATENT, fields, tiny
-from tests.tracer.models import prompt, tiny_llama
+from tests.tracer.latent_models import EXPERTS, FAMILIES, LATENT, fields, tiny
+from tests.tracer.models import prompt, seeded, tiny_llama
+from tracetui.analysis.attention import attention_at
 from tracetui.models.runnable import make_runnable
 from tracetui.recipe import Layers, Recipe
 from tracetui.trace.trace import Trace
@@ -40,6 +42,29 @@ def test_the_result_is_that_of_the_unwatched_model_bit_for_bit(family: str, dtyp
     np.testing.assert_array_equal(trace["logits"], stock.float().numpy())
     assert torch.equal(stock, again)
     assert all(f"{path}:{role}" in trace for path in attentions(trace) for role in ROLES)
+
+
+@pytest.mark.parametrize("family", ["deepseek_v32", "glm_moe_dsa"])
+@pytest.mark.parametrize("kernel", ["sdpa", "eager"])
+@pytest.mark.parametrize("masked", [True, False])
+def test_sparse_attention_leaves_out_what_its_indexer_did(family: str, kernel: str, masked: bool) -> None:
+    """These modules hand their choice of keys to kernels that they don't know by name in another form."""
+    chosen = {"index_topk": 3, "index_n_heads": 2, "index_head_dim": 8, "head_dim": 4}
+    config = AutoConfig.for_model(family, **LATENT, **EXPERTS, **chosen)
+    model = seeded(AutoModelForCausalLM.from_config, config)
+    model.set_attn_implementation(kernel)
+    mask = torch.ones(2, 9, dtype=torch.long)
+    mask[1, 6:] = 0
+    inputs: dict[str, Any] = {"input_ids": prompt(rows=2), "use_cache": False}
+    inputs |= {"attention_mask": mask} if masked else {}
+    with torch.no_grad():
+        stock = model(**inputs).logits
+    trace = record_call(model, **inputs)
+    np.testing.assert_array_equal(trace["logits"], stock.numpy())
+    view = attention_at(trace, next(record for record in trace.records if record.role == "q"))
+    assert view is not None
+    seen = np.isfinite(view.matrix("masked", 0)).sum(axis=1)
+    assert seen.tolist() == [1, 2, 3, 3, 3, 3, 3, 3, 3]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ from tracetui.models.latent import PROJECTION, expansion_of
 from tracetui.recipe import Recipe
 from tracetui.text import visible
 from tracetui.trace.record import ABSORBED
-from tracetui.tracer.attention import KernelCall, Output, Witness, additive, eager, goes_through, run_kernel, witnessed
+from tracetui.tracer.attention import Output, Witness, additive, called, eager, goes_through, run_kernel, witnessed
 from tracetui.tracer.mla import Latents
 
 _NAME = "tracetui_absorbed"
@@ -79,10 +80,10 @@ def _absorbed(
     if expansion_of(module) is None:
         # A layer of another kind, beside those with a latent.
         return eager(module, query, key, value, attention_mask, **kwargs)
-    call = KernelCall(module, query, key, value, attention_mask, kwargs)
+    call = called(module, query, key, value, attention_mask, kwargs)
     if kwargs.get("softcap") is not None or call.sinks is not None:
         raise RunError(f"{type(module).__name__}: its scores have a softcap or sinks, which --mla absorb doesn't know")
-    return run_kernel(ABSORBED, _from_latent, KernelCall(module, query, key, value, additive(call), kwargs))
+    return run_kernel(ABSORBED, _from_latent, replace(call, mask=additive(call)))
 
 
 def _from_latent(

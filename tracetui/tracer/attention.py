@@ -129,7 +129,7 @@ def _sdpa(
     attention_mask: torch.Tensor | None,
     **kwargs: Any,
 ) -> Output:
-    call = KernelCall(module, query, key, value, attention_mask, kwargs)
+    call = called(module, query, key, value, attention_mask, kwargs)
     if kwargs.get("softcap") is None and call.sinks is None:
         return run_kernel("sdpa", sdpa_attention_forward, call)
     # sdpa refuses a softcap and silently leaves sinks out; the model's own function knows both.
@@ -145,7 +145,30 @@ def eager(
     **kwargs: Any,
 ) -> Output:
     """The model's own attention function, watched."""
-    return run_kernel("eager", _own_forward(module), KernelCall(module, query, key, value, attention_mask, kwargs))
+    return run_kernel("eager", _own_forward(module), called(module, query, key, value, attention_mask, kwargs))
+
+
+def called(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    arguments: dict[str, Any],
+) -> KernelCall:
+    """A call as transformers' own kernels would have been given it.
+
+    Sparse attention hides the keys that its indexer left out in the mask, but only for kernels that it knows by name:
+    to others it gives the chosen keys as `indices` [B,T,chosen].
+    """
+    indices = arguments.get("indices")
+    if isinstance(indices, torch.Tensor) and mask is not None:
+        left_out = indices.new_ones((*indices.shape[:2], key.shape[2]), dtype=torch.bool)  # [B,T,S]
+        left_out = left_out.scatter(-1, indices.long(), False).unsqueeze(1)  # [B,1,T,S]
+        hidden = torch.finfo(query.dtype).min
+        mask = mask & ~left_out if mask.dtype is torch.bool else mask.masked_fill(left_out, hidden)  # [B,1,T,S]
+        arguments = {**arguments, "indices": None}
+    return KernelCall(module, query, key, value, mask, arguments)
 
 
 def _own_forward(module: nn.Module) -> Any:
