@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("capture", "heatmap", "screen")
+NAMES = ("capture", "mixture", "weights", "heatmap", "screen")
 
 
 def main(wanted: list[str]) -> int:

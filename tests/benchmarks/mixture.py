@@ -1,0 +1,77 @@
+"""What watching a mixture of experts costs: routing and every hit expert's tensors, as ratios to the untraced forward.
+
+Run it with `python -m tests.benchmarks mixture`.
+"""
+
+from __future__ import annotations
+
+import statistics
+
+import torch
+from transformers import Qwen2MoeConfig, Qwen2MoeForCausalLM
+
+from tests.benchmarks.capture import Timed, interleaved, ratio
+from tracetui.tracer.allocator import settle
+from tracetui.tracer.call import record_call
+
+TOKENS = 128
+TARGET = 1.10
+KERNELS = ("eager", "grouped_mm")
+
+
+def small_mixture(kernel: str) -> Qwen2MoeForCausalLM:
+    """64 experts, 8 for each token, hidden 512, 4 layers, float32; experts by one of transformers' kernels."""
+    torch.manual_seed(0)
+    config = Qwen2MoeConfig(
+        hidden_size=512,
+        num_hidden_layers=4,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+        intermediate_size=1536,
+        moe_intermediate_size=384,
+        shared_expert_intermediate_size=1536,
+        num_experts=64,
+        num_experts_per_tok=8,
+        vocab_size=32_000,
+        attn_implementation="sdpa",
+    )
+    model = Qwen2MoeForCausalLM(config).eval()
+    model.config._experts_implementation = kernel
+    return model
+
+
+def ways(counted: list[int]) -> dict[str, Timed]:
+    """The untraced forward with each kernel, and the traced one, which leaves the number of its records."""
+    ids = torch.randint(0, 32_000, (1, TOKENS))
+    models = {kernel: small_mixture(kernel) for kernel in KERNELS}
+
+    def untraced(kernel: str) -> object:
+        with torch.no_grad():
+            return models[kernel](input_ids=ids, use_cache=False)
+
+    def traced() -> object:
+        trace = record_call(models["grouped_mm"], input_ids=ids, use_cache=False)
+        counted[:] = [len(trace)]
+        return trace
+
+    return {
+        "eager": lambda: untraced("eager"),
+        "grouped_mm": lambda: untraced("grouped_mm"),
+        "traced": traced,
+    }
+
+
+def main(rounds: int = 15) -> None:
+    settle()
+    counted: list[int] = []
+    seconds = interleaved(ways(counted), rounds)
+    print(f"mixture: 64 experts, 8 a token, {TOKENS} tokens, 4 layers; medians of {rounds} rounds")
+    print(
+        f"  untraced, eager experts {statistics.median(seconds['eager']) * 1e3:.1f} ms   traced "
+        f"{ratio(seconds, 'traced', 'eager'):.3f} of that (target {TARGET}), "
+        f"{ratio(seconds, 'traced', 'grouped_mm'):.3f} of grouped experts; {counted[0]} records"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Making and streaming weights: DeepSeek-V3 at full width against drawing as many numbers, a checkpoint against
+from_pretrained. Whole processes, with their peak memory.
+
+Run it with `python -m tests.benchmarks weights`; it takes some minutes and 3 GB of disk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+DRAW = """
+import sys, torch
+made = 0
+while made < int(sys.argv[1]):
+    torch.empty(2**26, dtype=torch.bfloat16).normal_(0.0, 0.02)
+    made += 2**26
+"""
+"""Normals of bfloat16 as torch draws them, in blocks."""
+LOADED = """
+import sys, torch
+from transformers import AutoModelForCausalLM
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1])
+with torch.no_grad():
+    model(input_ids=torch.tensor([[int(i) for i in sys.argv[2].split(",")]]), use_cache=False)
+"""
+WRITE = """
+import sys, torch
+from transformers import LlamaConfig, LlamaForCausalLM
+config = LlamaConfig(hidden_size=2048, num_hidden_layers=16, num_attention_heads=16, num_key_value_heads=4,
+                     intermediate_size=8192, vocab_size=32000, dtype="bfloat16")
+with torch.device("meta"):
+    model = LlamaForCausalLM(config).to(torch.bfloat16)
+model = model.to_empty(device="cpu")
+for parameter in model.parameters():
+    parameter.data.normal_(0.0, 0.02)
+model.save_pretrained(sys.argv[1])
+"""
+IDS = "5,8,9,2,77,1034,12,6"
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """One child process."""
+
+    seconds: float
+    peak: int
+    """Bytes of resident memory at most."""
+
+
+def ran(*arguments: str) -> Ran:
+    """Run Python to its end."""
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+    started = time.perf_counter()
+    child = subprocess.Popen(
+        [sys.executable, *arguments], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    _, status, used = os.wait4(child.pid, 0)
+    if status:
+        raise RuntimeError(f"{arguments[:3]} ended with {status}")
+    return Ran(time.perf_counter() - started, used.ru_maxrss * 1024)
+
+
+def tracetui(*arguments: str) -> Ran:
+    return ran("-m", "tracetui.cli", *arguments)
+
+
+def drawn_numbers() -> int:
+    """How many numbers the run of deepseek-v3 draws: what its plan says is made, less the ones of norms."""
+    code = (
+        "from dataclasses import replace\n"
+        "from tracetui.recipe import load_recipe\n"
+        "from tracetui.session import Progress\n"
+        "from tracetui.tracer.run import trace_recipe\n"
+        "made = 0\n"
+        "def emit(event):\n"
+        "    global made\n"
+        "    made += event.total if isinstance(event, Progress) and event.done == 0 else 0\n"
+        "trace_recipe(load_recipe('deepseek-v3'), emit=emit)\n"
+        "print(made // 2)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return int(said.stdout)
+
+
+def main(rounds: int = 3) -> None:
+    _full_width(rounds)
+    _checkpoint(rounds)
+
+
+def _full_width(rounds: int) -> None:
+    count = drawn_numbers()
+    pairs = [(tracetui("trace", "deepseek-v3"), ran("-c", DRAW, str(count))) for _ in range(rounds)]
+    ratio = statistics.median(traced.seconds / drawn.seconds for traced, drawn in pairs)
+    peak = max(traced.peak for traced, _ in pairs) / 1e9
+    print(f"weights: DeepSeek-V3 at full width, 4 layers, 17 tokens, {count / 1e9:.1f} G numbers drawn")
+    print(f"  whole process {ratio:.2f} × drawing as many (target 1.3), peak {peak:.2f} GB (target 2.5)")
+
+
+def _checkpoint(rounds: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        ran("-c", WRITE, folder)
+        size = sum(path.stat().st_size for path in Path(folder).glob("*.safetensors"))
+        pairs = [(tracetui("trace", folder, "--tokens", IDS), ran("-c", LOADED, folder, IDS)) for _ in range(rounds)]
+        layer = _largest_layer(Path(folder))
+    ratio = statistics.median(streamed.seconds / loaded.seconds for streamed, loaded in pairs)
+    peaks = [max(run[which].peak for run in pairs) / 1e9 for which in (0, 1)]
+    print(f"  a checkpoint of {size / 1e9:.1f} GB streamed: {ratio:.2f} × from_pretrained and a forward (target 1.1)")
+    print(f"  peak {peaks[0]:.2f} GB against {peaks[1]:.2f} GB; the largest layer has {layer / 1e9:.2f} GB")
+
+
+def _largest_layer(folder: Path) -> int:
+    config = json.loads((folder / "config.json").read_text())
+    hidden, inner = int(config["hidden_size"]), int(config["intermediate_size"])
+    return 2 * (3 * hidden * inner + 2 * hidden * hidden + 2 * hidden * hidden // 4)
+
+
+if __name__ == "__main__":
+    main()
