@@ -17,6 +17,7 @@ from tests.models import deepseek_reference
 from tests.models.deepseek_files import BASE, FILE, FORMS, State, in_float8, state_dict, write_folder
 from tests.models.deepseek_reference import Mistakes, Params
 from tracetui.analysis.attention import attention_at
+from tracetui.analysis.rope import RopeCheck, check_rope
 from tracetui.errors import InputError
 from tracetui.models.build import build_model
 from tracetui.models.deepseek_gate import DeepseekReferenceGate
@@ -86,6 +87,18 @@ def test_every_layer_is_the_reference_s(
             assert gap(trace[f"model.layers.{layer}{site}"][0], reference[f"{layer}.{name}"]) < TOLERANCE, name
     assert gap(trace["model.norm"][0], reference["norm"]) < TOLERANCE
     assert gap(trace["logits"][0], reference["logits"]) < TOLERANCE
+
+
+def test_the_trace_says_of_what_form_it_is_and_what_turns_together(form: tuple[Params, State], trace: Trace) -> None:
+    assert trace.run.recipe["layout"] == "reference"
+    for layer in range(form[0]["n_layers"]):
+        record = trace.find(f"model.layers.{layer}.self_attn:q")
+        assert record
+        view = attention_at(trace, record)
+        assert view
+        checked = check_rope(view, 0)
+        assert isinstance(checked, RopeCheck)
+        assert checked.layout == "pairs"
 
 
 def test_every_head_is_the_reference_s(

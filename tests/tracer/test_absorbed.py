@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.tracer.latent_models import FAMILIES, fields
-from tests.tracer.models import SIZES
+from tests.tracer.models import SIZES, prompt, tiny_llama
 from tracetui.analysis.attention import attention_at
 from tracetui.analysis.heads import all_heads_identity, head_identity
 from tracetui.analysis.mla import latent_of
@@ -19,11 +19,14 @@ from tracetui.models.build import build_model
 from tracetui.models.plan import plan_run
 from tracetui.recipe import Layers, Overrides, Recipe, load_recipe
 from tracetui.recipe.prompts import Prompts
-from tracetui.trace.trace import Trace
+from tracetui.trace.trace import RunInfo, Trace
 from tracetui.tracer.absorbed import check_mla
+from tracetui.tracer.call import record_call
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.gate import Gate
+from tracetui.tracer.recorder import Recorder
 from tracetui.tracer.run import trace_recipe
+from tracetui.tracer.watch import Watch
 
 IDS = [5, 8, 3, 9, 4000, 17, 17]
 
@@ -48,6 +51,28 @@ def test_both_ways_agree_in_every_family_and_each_is_named(family: str) -> None:
         assert gap(absorbed, naive, f"{query.removesuffix(':q')}:heads") < 1e-5
     assert 0 < gap(absorbed, naive, "logits") < 1e-5
     assert {record.role for record in naive.records} | {"mask"} == {record.role for record in absorbed.records}
+
+
+def test_a_mask_that_leaves_out_keys_of_the_past_holds_in_both_ways() -> None:
+    """deepseek_v32 lets each query see the best few keys alone."""
+    sparse = {**fields("deepseek_v3"), "model_type": "deepseek_v32", "vocab_size": 4200}
+    sparse |= {"index_topk": 3, "index_n_heads": 2, "index_head_dim": 16}
+    naive, absorbed = (trace_recipe(made(mla=mla, config=sparse), ids=IDS) for mla in ("naive", "absorb"))
+    assert {call.kernel for call in absorbed.attention.values()} == {"absorbed"}
+    assert gap(absorbed, naive, "logits") < 1e-5
+    full = trace_recipe(made(config={**sparse, "index_topk": len(IDS)}), ids=IDS)
+    assert gap(full, naive, "logits") > 1e-3
+
+
+def test_attention_of_another_kind_beside_keeps_its_own_way() -> None:
+    model = tiny_llama()
+    stock = record_call(model, input_ids=prompt(), use_cache=False)
+    recorder = Recorder(RunInfo(), (), Gate().arrived)
+    with torch.no_grad(), Watch(model, recorder, absorb=True):
+        model(input_ids=prompt(), use_cache=False)
+    found = recorder.finished()
+    assert {call.kernel for call in found.attention.values()} == {"eager"}
+    np.testing.assert_allclose(found["logits"], stock["logits"], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", ["deepseek_v2", "deepseek_v3", "minicpm3"])
