@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 State = dict[str, torch.Tensor]
 
 BASE: Mapping[str, Any] = {
-    "vocab_size": 300,
+    "vocab_size": 260,
     "dim": 32,
     "inter_dim": 24,
     "moe_inter_dim": 16,
