@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from tests.ui.driving import driven
+from tests.ui.driving import Driven, driven
 from tracetui.trace.npz import read_trace
+from tracetui.trace.value import Array, ArrayValue, Index
+from tracetui.ui.screens import export
 
 
 @pytest.fixture(autouse=True)
@@ -51,16 +56,13 @@ async def test_esc_leaves_without_a_file() -> None:
     assert list(Path().iterdir()) == []
 
 
-async def test_a_write_that_fails_is_reported_and_the_trace_stays() -> None:
+async def test_a_write_that_fails_is_reported_and_the_trace_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder disappears between the question and the writing."""
-    Path("gone").mkdir()
+    monkeypatch.setattr(export, "_problem", lambda path: "")
     async with driven() as it:
         await it.press("enter", "e")
-        dialog = it.app.screen
-        assert isinstance(dialog, ModalScreen)
-        Path("gone").rmdir()
-        dialog.dismiss(Path("gone/x.npz"))
-        await it.settle()
+        it.app.screen.query_one("#file", Input).value = "gone/x.npz"
+        await it.press("enter")
         assert "not exported: gone/x.npz: can't be written: No such file or directory" in it.log
         assert any("not exported" in notice for notice in it.notices)
         await it.press("s")
@@ -107,3 +109,66 @@ async def test_a_dialog_that_is_left_twice_is_left_once() -> None:
         await it.press("s")
         assert it.app.screen is it.screen
         assert it.app.is_running
+
+
+class Slow(ArrayValue):
+    """Is read only when somebody lets it."""
+
+    asked = Event()
+    let = Event()
+
+    def read(self, index: Index = ()) -> Array:
+        found = super().read(index)
+        if found.size:
+            self.asked.set()
+            assert self.let.wait(30)
+        return found
+
+
+async def until_reading(it: Driven) -> None:
+    for _ in range(200):
+        await it.pilot.pause(0.02)
+        if Slow.asked.is_set() and "%" in it.text():
+            return
+    pytest.fail("no progress was shown")
+
+
+async def slowed(it: Driven) -> None:
+    """The trace with a fifth value that is slow to read, and nothing else waiting for it."""
+    Slow.asked.clear()
+    Slow.let.clear()
+    values = it.state.trace.values
+    trace = replace(it.state.trace, values=[*values[:4], Slow(values[4].read()), *values[5:]])
+    await it.app.push_screen(export.ExportScreen("slow.npz", trace), it.screen._exported)
+
+
+async def test_progress_is_shown_and_esc_gives_up_without_a_trace_of_it() -> None:
+    Path("slow.npz").write_text("mine")
+    async with driven() as it:
+        await it.press("enter", "c")
+        await slowed(it)
+        await it.pilot.press("enter", "enter")
+        await until_reading(it)
+        assert "Esc gives up" in it.text()
+        await it.pilot.press("escape", "enter")
+        assert "giving up" in it.text()
+        Slow.let.set()
+        await it.settle()
+        assert it.app.screen is it.screen
+        assert "the export was given up; nothing is written" in it.notices
+    assert [path.name for path in Path().iterdir()] == ["slow.npz"]
+    assert Path("slow.npz").read_text() == "mine"
+
+
+async def test_quitting_gives_up_too() -> None:
+    async with driven() as it:
+        await it.press("enter", "c")
+        await slowed(it)
+        await it.pilot.press("enter")
+        await until_reading(it)
+        await it.pilot.press("ctrl+q")
+        async with asyncio.timeout(30):
+            while not all(worker.is_cancelled for worker in it.app.workers):
+                await asyncio.sleep(0.01)
+        Slow.let.set()
+    assert list(Path().iterdir()) == []

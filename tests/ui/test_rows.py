@@ -51,10 +51,10 @@ async def test_random_ids_are_offered_in_words() -> None:
 async def test_the_strip_names_the_row_and_shows_padding_as_such() -> None:
     async with driven(offer=BATCH) as it:
         await it.press("enter")
-        assert strip_of(it).startswith(" row 0 of 0–2 · 5 tokens <|begin_of_text|>·one·two")
+        assert strip_of(it).startswith(" row 0 of 0–2 · 5 tokens <|begin_of_text|>│·one│·two")
         assert PADDING not in strip_of(it)
         await it.press(")")
-        assert strip_of(it).startswith(" row 1 of 0–2 · 3 tokens <|begin_of_text|>·five·six")
+        assert strip_of(it).startswith(" row 1 of 0–2 · 3 tokens <|begin_of_text|>│·five│·six")
         assert strip_of(it).rstrip().endswith(f"2 × {PADDING} padding")
         await it.press(*">>>>>>")
         assert it.state.token == 2, "the token cursor stays on real tokens"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from textual import on
 from textual.app import App, ComposeResult
 
 from tests.ui.driving import driven
@@ -12,7 +13,7 @@ from tracetui.trace.record import Record, Token
 from tracetui.trace.trace import RunInfo, Trace
 from tracetui.trace.value import Array, ArrayValue, Index
 from tracetui.ui.labels import label_of
-from tracetui.ui.messages import Jump
+from tracetui.ui.messages import Jump, TokenChosen
 from tracetui.ui.planes import Plane
 from tracetui.ui.state import Phase, State
 from tracetui.ui.theme_variables import default_variables
@@ -42,12 +43,17 @@ class OneWidget(App[None]):
     def __init__(self, widget: ValueGrid | TokenStrip) -> None:
         super().__init__()
         self.widget = widget
+        self.chosen = -1
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return default_variables(self.current_theme)
 
     def compose(self) -> ComposeResult:
         yield self.widget
+
+    @on(TokenChosen)
+    def _note(self, message: TokenChosen) -> None:
+        self.chosen = message.position
 
 
 def one_record(array: Array, tokens: int) -> tuple[Trace, Record, Counting]:
@@ -84,7 +90,15 @@ async def test_the_token_strip_keeps_its_cursor_in_view() -> None:
             strip.state = State(phase=Phase.STOPPED, trace=trace, frontier=1, cursor=0, token=token)
             await pilot.pause()
             assert f"·w{token}" in strip.render().plain
-            assert strip.render().cell_length <= 60 + len(" w4999")
+            shown = strip.render().plain
+            assert strip.render().cell_length <= 60
+            assert ("‹" in shown, shown.endswith("›")) == (token > 0, token < 4999)
+            tokens = shown.partition("tokens ")[2].strip("‹›").split("│")
+            first = int(tokens[0].removeprefix("·w"))
+            assert tokens[:-1] == [f"·w{first + place}" for place in range(len(tokens) - 1)]
+            x = shown.index(f"·w{token}")
+            assert await pilot.click(TokenStrip, offset=(x, 0))
+            assert app.chosen == token
 
 
 async def test_an_answer_for_another_record_is_dropped() -> None:

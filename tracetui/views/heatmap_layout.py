@@ -87,8 +87,11 @@ def _zoomed(layout: Layout, plan: Plan, zoom: int | None) -> Layout:
     if zoom is not None:
         chosen = min(max(zoom, min(chosen, 0)), MAX_ZOOM, layout.lines, layout.room // 2)
     rows = columns = chosen
-    if max(plan.rows, plan.columns) >= _LONG * min(plan.rows, plan.columns):
+    is_long = max(plan.rows, plan.columns) >= _LONG * min(plan.rows, plan.columns)
+    if is_long:
         rows = max(chosen, min(1, fit(plan.rows, 1, layout.room, layout.lines)))
+    if is_long or chosen == 1:
+        # Cells one line high may be as wide as the texts over them need.
         columns = max(chosen, min(2, fit(1, plan.columns, layout.room, layout.lines)))
     return replace(layout, zoom=chosen, row_zoom=rows, column_zoom=columns)
 

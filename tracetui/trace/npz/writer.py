@@ -74,7 +74,7 @@ def _write(trace: Trace, path: Path, progress: OnProgress | None) -> int:
         for identity, array in arrays.items():
             head = npy_header(array.dtype, array.value.shape)
             archive.add(f"{names[identity]}.npy", len(head) + array.nbytes, chain((head,), meter.through(array)))
-        _add_json(archive, HEADER, _header(trace, names))
+        _add_json(archive, HEADER, _header(trace, names, meter))
         _add_json(archive, TIMING, encode_timing(trace.records))
         return archive.finish()
 
@@ -99,11 +99,12 @@ def _member_names(arrays: Mapping[int, _Array]) -> dict[int, str]:
     return {identity: members.name(array.record.key, array.record.index) for identity, array in arrays.items()}
 
 
-def _header(trace: Trace, names: Mapping[int, str]) -> bytes:
+def _header(trace: Trace, names: Mapping[int, str], meter: _Meter) -> bytes:
     known: dict[int, Statistics] = {}
     for value in trace.values:
         if id(value) not in known:
             known[id(value)] = value.statistics()
+            meter.tell()
     keys = [names.get(id(value)) for value in trace.values]
     document = encode_header(trace, [known[id(value)] for value in trace.values], keys)
     if problem := too_large(document):
@@ -128,8 +129,12 @@ class _Meter:
         for block in _content(array):
             yield block
             self._done += len(block)
-            if self._progress is not None:
-                self._progress(self._done, self._total)
+            self.tell()
+
+    def tell(self) -> None:
+        """How far it is; whoever hears it may give up."""
+        if self._progress is not None:
+            self._progress(self._done, self._total)
 
 
 def _content(array: _Array) -> Iterator[memoryview]:

@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import ClassVar
 
 from textual import on
 from textual.binding import BindingType
 from textual.timer import Timer
 
-from tracetui.errors import TracetuiError
 from tracetui.recipe import Prompts
 from tracetui.session import NO_PREVIEW, Event, Explained, Failed, Finished, Prepared, Preview, Started, Stopped
-from tracetui.text import size, visible
-from tracetui.trace.npz import write_trace
+from tracetui.text import visible
 from tracetui.trace.stepping import Step
-from tracetui.trace.trace import Trace
 from tracetui.ui.attention import Shown
 from tracetui.ui.commands import COMMANDS, bindings
 from tracetui.ui.driver import NOTHING_YET, Driver
@@ -315,21 +311,13 @@ class DebuggerScreen(PanesScreen):
         if not self.state.frontier:
             self._refresh(NOTHING_YET)
             return
-        self.app.push_screen(ExportScreen(self._offer.file_name), self._export)
+        self.app.push_screen(ExportScreen(self._offer.file_name, self.state.trace), self._exported)
 
-    def _export(self, path: Path | None) -> None:
-        if path is not None:
-            look(self, "export", partial(_write, self.state.trace, path))
+    def _exported(self, answer: Said | Trouble | None) -> None:
+        if answer is not None:
+            self.post_message(answer)
 
     @on(Said)
     def _say(self, message: Said) -> None:
         self.query_one(LogPane).add(message.text)
         notify(self.app, message.text)
-
-
-def _write(trace: Trace, path: Path) -> Said | Trouble:
-    try:
-        written = write_trace(trace, path)
-    except TracetuiError as error:
-        return Trouble(f"not exported: {error}")
-    return Said(f"exported {size(written)} to {path.absolute()}")

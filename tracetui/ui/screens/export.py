@@ -1,9 +1,13 @@
-"""Asks where the trace shall go, and once more before an existing file is replaced."""
+"""Asks where the trace shall go, once more before an existing file is replaced, and shows how it is written."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import ClassVar
 
 from textual import on
@@ -11,23 +15,51 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
+from textual.message import Message
 from textual.widgets import Input, Static
+from textual.worker import get_current_worker
 
-from tracetui.text import visible
+from tracetui.errors import TracetuiError
+from tracetui.text import size, visible
+from tracetui.trace.npz import write_trace
+from tracetui.trace.trace import Trace
+from tracetui.ui.messages import Said, Trouble
+from tracetui.ui.reader import look
 from tracetui.ui.screens.dialog import Dialog
 from tracetui.ui.widgets.line_input import LineInput
 
+_GAUGE = 16
+_NOTICE_SECONDS = 0.1
 _HINT = Content.assemble(("Enter", "bold $accent"), " saves   ", ("Esc", "bold $accent"), " leaves")
 
 
-class ExportScreen(Dialog[Path | None]):
-    """A file name to accept or change; the answer is a path, or None."""
+Answer = Said | Trouble | None
+
+
+class ExportScreen(Dialog[Answer]):
+    """A file name to accept or change, then how far the writing is; the answer is what came of it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave", show=False, id="leave")]
 
-    def __init__(self, name: str) -> None:
+    class Progressed(Message):
+        """So many bytes of so many are written."""
+
+        def __init__(self, done: int, total: int) -> None:
+            super().__init__()
+            self.done = done
+            self.total = total
+
+    class Ended(Message):
+        def __init__(self, answer: Answer) -> None:
+            super().__init__()
+            self.answer = answer
+
+    def __init__(self, name: str, trace: Trace) -> None:
         super().__init__()
         self._offered = name
+        self._trace = trace
+        self._writing = False
+        self._given_up = Event()
         self._confirmed: Path | None = None
 
     def compose(self) -> ComposeResult:
@@ -44,6 +76,8 @@ class ExportScreen(Dialog[Path | None]):
     @on(Input.Submitted)
     def _give(self, event: Input.Submitted) -> None:
         event.stop()
+        if self._writing:
+            return
         path = _path(event.value, self._offered)
         problem = _problem(path)
         if problem:
@@ -52,10 +86,35 @@ class ExportScreen(Dialog[Path | None]):
             self._confirmed = path
             self._say(f"{path.name} exists; Enter again replaces it, Esc leaves it", "$waiting")
         else:
-            self.dismiss(path)
+            self._write(path)
+
+    def _write(self, path: Path) -> None:
+        self._writing = True
+        self.query_one("#file").disabled = True
+        self.query_one("#export-hint", Static).update(_progress(0.0, 0, 0))
+        look(self, "export", partial(_written, self._trace, path, self._tell, self._given_up))
+
+    def _tell(self, done: int, total: int) -> None:
+        """From the thread that writes."""
+        self.post_message(self.Progressed(done, total))
+
+    @on(Progressed)
+    def _progress(self, message: Progressed) -> None:
+        if not self._given_up.is_set():
+            fraction = message.done / message.total if message.total else 1.0
+            self.query_one("#export-hint", Static).update(_progress(fraction, message.done, message.total))
+
+    @on(Ended)
+    def _end(self, message: Ended) -> None:
+        self.dismiss(message.answer)
 
     def action_leave(self) -> None:
-        self.dismiss(None)
+        """Leave, or give up what is being written."""
+        if self._writing:
+            self._given_up.set()
+            self._say("giving up…", "$waiting")
+        else:
+            self.dismiss(None)
 
     def _say(self, text: str, colour: str) -> None:
         self.query_one("#export-hint", Static).update(Content.styled(visible(text), colour))
@@ -85,3 +144,37 @@ def _problem(path: Path) -> str:
         return "" if path.parent.is_dir() else f"{path.parent} is no folder"
     except OSError as error:
         return str(error)
+
+
+def _progress(fraction: float, done: int, total: int) -> Content:
+    told = f" {fraction:4.0%}  {size(done)} of {size(total)}   " if total else "   "
+    gauge = ("━" * round(_GAUGE * fraction), "$running"), ("─" * (_GAUGE - round(_GAUGE * fraction)), "$rule")
+    return Content.assemble(*gauge, told, ("Esc", "bold $accent"), " gives up")
+
+
+class _GivenUpError(Exception):
+    """The user left while the file was written."""
+
+
+def _written(trace: Trace, path: Path, tell: Callable[[int, int], None], given_up: Event) -> ExportScreen.Ended:
+    """Write the trace, telling how far it is some ten times a second."""
+    worker, next_notice = get_current_worker(), 0.0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal next_notice
+        # The program that ends waits for this thread before it takes its dialogs away.
+        if given_up.is_set() or worker.is_cancelled:
+            raise _GivenUpError
+        if (now := time.monotonic()) >= next_notice:
+            next_notice = now + _NOTICE_SECONDS
+            tell(done, total)
+
+    try:
+        written = write_trace(trace, path, progress)
+    except _GivenUpError:
+        return ExportScreen.Ended(Said("the export was given up; nothing is written"))
+    except TracetuiError as error:
+        return ExportScreen.Ended(Trouble(f"not exported: {error}"))
+    except Exception as error:
+        return ExportScreen.Ended(Trouble(f"not exported: {type(error).__name__}: {error}"))
+    return ExportScreen.Ended(Said(f"exported {size(written)} to {path.absolute()}"))

@@ -29,7 +29,7 @@ from tracetui.ui.widgets.nearby import Nearby
 from tracetui.ui.widgets.prompt_bar import PromptBar, PromptInput
 from tracetui.ui.widgets.residual_line import ResidualLine
 from tracetui.ui.widgets.step_bar import StepBar
-from tracetui.ui.widgets.tab_line import PANES, TabLine
+from tracetui.ui.widgets.tab_line import HAS_KEYS, PANES, TabLine
 from tracetui.ui.widgets.tensor_pane import TensorPane
 from tracetui.ui.widgets.token_strip import TokenStrip
 from tracetui.ui.widgets.too_small import SMALLEST, TooSmall
@@ -87,8 +87,7 @@ class PanesScreen(Screen[None]):
         yield TooSmall()
 
     def on_mount(self) -> None:
-        for pane, key, name in PANES:
-            self.query_one(f"#{pane}").border_title = f"{key} {name}"
+        self._show_keys()
         self._show_front(self.front)
         self.app.theme_changed_signal.subscribe(self, self._use_theme)
         self._use_theme()
@@ -131,10 +130,21 @@ class PanesScreen(Screen[None]):
         for node in event.widget.ancestors_with_self:
             if node.id and node.id != "modules" and node.id in _FOCUS:
                 self.front = node.id
-        self.query_one(KeyBar).typing = self.typing
+        self._show_keys()
 
     def on_descendant_blur(self) -> None:
+        self._show_keys()
+
+    def _show_keys(self) -> None:
+        """Mark the pane that hears the keys."""
         self.query_one(KeyBar).typing = self.typing
+        around = {node.id for node in self.focused.ancestors_with_self} if self.focused else set()
+        self.query_one(TabLine).has_keys = self.front in around
+        self.query_one(FindBar).give_keys("modules" in around)
+        for pane, key, name in PANES:
+            found = self.query_one(f"#{pane}")
+            found.set_class(pane in around, "-keys")
+            found.border_title = f"{HAS_KEYS if pane in around else ''}{key} {name}"
 
     def action_pane(self, pane: str) -> None:
         """Bring a pane to the front and give it the keys."""

@@ -17,6 +17,7 @@ from textual.widgets import Input
 from tracetui.ui.state import State
 from tracetui.ui.widgets.line_input import LineInput
 from tracetui.ui.widgets.module_line import totals
+from tracetui.ui.widgets.tab_line import HAS_KEYS
 
 _LAYOUTS = {"meta": "Meta's names", "deepseek": "DeepSeek's names", "hf": "transformers' names"}
 
@@ -38,14 +39,16 @@ class ModulesTitle(Widget):
 
     state: reactive[State] = reactive(State())
     layout_shown: reactive[str] = reactive("")
+    has_keys: reactive[bool] = reactive(False)
 
     def render(self) -> Content:
-        title, room = " 1 Modules ", self.size.width - 1
+        title, room = f"{HAS_KEYS if self.has_keys else ' '}1 Modules ", self.size.width - 1
         outline = self.state.outline
         told = totals(outline.parameters, outline.active, room - len(title) - 1)
         if self.layout_shown:
             told = f"→ {_LAYOUTS.get(self.layout_shown, self.layout_shown)}"
-        return Content.assemble(title, told.rjust(room - len(title)))
+        style = "bold $accent" if self.has_keys else ""
+        return Content.assemble((title, style), told.rjust(room - len(title)))
 
 
 class FindBar(Horizontal):
@@ -76,6 +79,10 @@ class FindBar(Horizontal):
 
     def close(self) -> None:
         self.remove_class("-finding")
+
+    def give_keys(self, given: bool) -> None:
+        """Say whether the tree hears the keys."""
+        self.query_one(ModulesTitle).has_keys = given
 
     def name_layout(self, layout: str) -> None:
         """Say whose names stand beside the tree's."""

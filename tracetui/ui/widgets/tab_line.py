@@ -15,12 +15,16 @@ PANES = (
     ("log", "6", "Log"),
 )
 _ROOMY = 56
+HAS_KEYS = "▌"
+"""Before the title of the pane that hears the keys."""
 
 
 class TabLine(ActionLine):
     """` 2 Tensor   3 Attention   4 Experts   5 Logits   6 Log`."""
 
     front: reactive[str] = reactive("tensor")
+    has_keys: reactive[bool] = reactive(False)
+    """Whether the pane in front is the one that hears the keys."""
 
     def parts(self) -> list[Part]:
         return [(self._tab(pane, key, name), f"screen.pane('{pane}')") for pane, key, name in PANES]
@@ -28,5 +32,9 @@ class TabLine(ActionLine):
     def _tab(self, pane: str, key: str, name: str) -> Content:
         gap = "" if pane == PANES[-1][0] else "  " if self.size.width >= _ROOMY else " "
         if pane == self.front:
-            return Content.assemble((f" {key} ", "bold $accent"), (name, "bold underline $foreground"), gap)
+            return Content.assemble(
+                (f"{HAS_KEYS if self.has_keys else ' '}{key} ", "bold $accent"),
+                (name, "bold underline $foreground"),
+                gap,
+            )
         return Content.styled(f" {key} {name}{gap}", "$quiet")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from itertools import accumulate
 
 from rich.cells import cell_len
@@ -15,10 +16,14 @@ from tracetui.trace.record import Token
 from tracetui.ui.labels import PADDING, label_of, row_name
 from tracetui.ui.messages import TokenChosen
 from tracetui.ui.state import State
+from tracetui.views.cells import fit
+
+_BETWEEN, _BEFORE, _AFTER = "│", "‹", "›"
+_MARK = "bold $waiting"
 
 
 class TokenStrip(Widget):
-    """One line of tokens on alternating ground; scrolls with the token cursor, a click sets it."""
+    """One line of tokens with a rule between two; scrolls with the token cursor, a click sets it."""
 
     state: reactive[State] = reactive(State())
 
@@ -26,8 +31,9 @@ class TokenStrip(Widget):
         super().__init__()
         self._tokens: tuple[Token, ...] = ()
         self._labels: list[str] = []
-        self._ends: list[int] = []
-        self._left = 0
+        self._starts: list[int] = [0]
+        """Where each token begins, in cells from the first one's begin; the last entry is where all end."""
+        self._first = 0
 
     def watch_state(self, state: State) -> None:
         if state.tokens is not self._tokens:
@@ -35,22 +41,23 @@ class TokenStrip(Widget):
             self._labels = [label_of(token) for token in state.tokens]
             if padding := state.longest - len(state.tokens):
                 self._labels.append(f" {padding} × {PADDING} padding ")
-            self._ends = list(accumulate(cell_len(label) for label in self._labels))
-            self._left = 0
+            self._starts = list(accumulate((cell_len(label) + len(_BETWEEN) for label in self._labels), initial=0))
+            self._first = 0
 
     def render(self) -> Content:
-        count = Content.styled(self._heading(), "$quiet")
-        room = max(1, self.size.width - count.cell_length)
-        self._scroll(room)
-        visible = self._visible(room)
-        shown = Content.assemble(*(self._token(index) for index in visible))
-        cut = self._left - self._start(visible.start) if visible else 0
-        return Content.assemble(count, shown[cut:] if cut > 0 else shown)
+        heading = self._heading()
+        room = max(1, self.size.width - len(heading))
+        self._scroll(room - len(_BEFORE) - len(_AFTER))
+        parts = [(heading, "$quiet")]
+        if self._first:
+            parts.append((_BEFORE, _MARK))
+            room -= len(_BEFORE)
+        return Content.assemble(*parts, *self._shown(room))
 
     def on_click(self, event: events.Click) -> None:
-        place = event.x - len(self._heading()) + self._left
-        hit = next((index for index, end in enumerate(self._ends) if place < end), None)
-        if hit is not None and place >= 0 and hit < len(self._tokens):
+        place = event.x - len(self._heading()) - len(_BEFORE if self._first else "")
+        hit = bisect_right(self._starts, place + self._starts[self._first]) - 1
+        if place >= 0 and hit < len(self._tokens):
             self.post_message(TokenChosen(hit))
 
     def _heading(self) -> str:
@@ -59,29 +66,35 @@ class TokenStrip(Widget):
         row = row_name(self.state.batch, len(self.state.trace.tokens))
         return f" {row and f'{row} · '}{len(self._tokens)} tokens "
 
-    def _start(self, index: int) -> int:
-        return self._ends[index - 1] if index else 0
-
     def _scroll(self, room: int) -> None:
         """Bring the token cursor into view, with a few cells of what lies around it."""
-        if 0 <= self.state.token < len(self._tokens):
-            start, end = self._start(self.state.token), self._ends[self.state.token]
-            if start < self._left:
-                self._left = max(0, start - room // 4)
-            elif end > self._left + room:
-                self._left = end - room + room // 4
-        self._left = max(0, min(self._left, (self._ends[-1] if self._ends else 0) - room))
+        token = self.state.token
+        if 0 <= token < len(self._tokens):
+            if token < self._first:
+                self._first = bisect_left(self._starts, self._starts[token] - room // 4)
+            elif self._starts[token + 1] - self._starts[self._first] > room:
+                self._first = min(token, bisect_left(self._starts, self._starts[token + 1] - room * 3 // 4))
+        # No room stays empty at the end.
+        self._first = min(self._first, bisect_left(self._starts, max(0, self._starts[-1] - len(_BETWEEN) - room)))
 
-    def _visible(self, room: int) -> range:
-        """The tokens of which at least a part is in view."""
-        last = bisect_left(self._ends, self._left + room)
-        return range(bisect_right(self._ends, self._left), min(len(self._ends), last + 1))
+    def _shown(self, room: int) -> Iterator[tuple[str, str]]:
+        """Labels and what stands between them; where more follow than there is room for, a mark at the end."""
+        last = len(self._labels) - 1
+        for index in range(self._first, last + 1):
+            label, style = self._labels[index], self._style(index)
+            taken = cell_len(label)
+            if taken + (len(_BETWEEN) + len(_AFTER) if index < last else 0) > room:
+                yield fit(label, room - len(_AFTER)), style
+                yield _AFTER, _MARK
+                return
+            yield label, style
+            if index < last:
+                yield _BETWEEN, "$rule"
+            room -= taken + len(_BETWEEN)
 
-    def _token(self, index: int) -> tuple[str, str]:
+    def _style(self, index: int) -> str:
         if index >= len(self._tokens):
-            return self._labels[index], "italic $quiet"
+            return "italic $quiet"
         if index == self.state.token:
-            return self._labels[index], "bold $cursor-text on $cursor"
-        ground = "$boost" if index % 2 else "$panel"
-        colour = "$quiet" if self._tokens[index].special else "$foreground"
-        return self._labels[index], f"{colour} on {ground}"
+            return "bold $cursor-text on $cursor"
+        return "$quiet" if self._tokens[index].special else "$foreground"
