@@ -181,3 +181,30 @@ def test_a_block_without_a_shared_expert() -> None:
     trace = replace(plain, run=replace(plain.run, config=config))
     assert not has_shared(trace, routing(trace, 1))
     assert isinstance(sum_identity(trace, routing(trace, 1)), Identity), "the sum of the experts alone is compared"
+
+
+def scaled(recorder: Recorder, factor: float) -> Trace:
+    """The trace of a block that multiplies the sum of its experts by the configuration's factor."""
+    output, shared = recorder.trace[BLOCK], recorder.trace[f"{BLOCK}.shared_experts"]
+    changed(recorder, BLOCK, (output - shared) * np.float32(2.5) + shared)
+    whole = recorder.trace
+    return replace(whole, run=replace(whole.run, config={**whole.run.config, "routed_scaling_factor": factor}))
+
+
+def test_a_factor_after_the_sum() -> None:
+    assert checked(scaled(whole_trace(), 2.5)).holds
+    assert not checked(scaled(whole_trace(), 2.4)).holds
+    plain = whole_trace().trace
+    trace = replace(plain, run=replace(plain.run, config={**plain.run.config, "routed_scaling_factor": 2.5}))
+    assert checked(trace) == checked(plain), "a factor that the weights have already"
+
+
+def test_a_module_that_changes_the_sum() -> None:
+    recorder = whole_trace()
+    last = at(recorder, f"{BLOCK}.shared_experts")
+    norm = replace(last, site=f"{BLOCK}.post_mlp_layernorm")
+    trace = without(recorder, f"{BLOCK}.shared_experts")
+    records = [norm if record.index == last.index else record for record in trace.records]
+    config = {name: value for name, value in trace.run.config.items() if name != "n_shared_experts"}
+    trace = Trace(replace(trace.run, config=config), trace.tokens, records, trace.values, {})
+    assert sum_identity(trace, routing(trace, 1)) == Missing("post_mlp_layernorm changes what was added up")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from tracetui.trace.record import Record
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import Array, NotKeptError
 
+_SHARED = ("shared_experts", "shared_expert", "shared_mlp")
+_ADDED = (*_SHARED, "experts", "shared_expert_gate")
+"""Modules of a block after whose outputs nothing is left but to add up."""
 _BLOCK = 1 << 21
 """Elements of a column block that are added up at one time."""
 
@@ -41,6 +44,8 @@ class _Sum:
     shared: Record | None
     gate: Floats | None
     """[N]"""
+    scale: float = 1.0
+    """What the sum of the experts is multiplied by before the shared part is added."""
 
 
 def has_shared(trace: Trace, routing: Routing) -> bool:
@@ -51,7 +56,7 @@ def has_shared(trace: Trace, routing: Routing) -> bool:
 
 def shared_record(trace: Trace, routing: Routing) -> Record | None:
     """The shared expert's own output."""
-    names = (f"{routing.site}.{name}" for name in ("shared_experts", "shared_expert"))
+    names = (f"{routing.site}.{name}" for name in _SHARED)
     found = next((record for name in names if (record := sibling(trace, routing.record, name))), None)
     return found if found and _is_whole(trace, routing, found) else None
 
@@ -108,10 +113,19 @@ def _gate(trace: Trace, routing: Routing) -> Floats | None:
 
 
 def sum_identity(trace: Trace, routing: Routing) -> Identity | Missing:
-    """The weighted sum of expert outputs plus the shared part against the block's own output, over all N tokens."""
+    """The weighted sum of expert outputs plus the shared part against the block's own output, over all N tokens.
+
+    Some families multiply by the configuration's `routed_scaling_factor` only after the sum.
+    """
     try:
         parts = _parts(trace, routing)
-        return parts if isinstance(parts, Missing) else _compared(trace, parts)
+        if isinstance(parts, Missing):
+            return parts
+        found, factor = _compared(trace, parts), trace.run.config.get("routed_scaling_factor")
+        if found.holds or not isinstance(factor, int | float) or factor == 1:
+            return found
+        scaled = _compared(trace, replace(parts, scale=float(factor)))
+        return scaled if scaled.holds else found
     except NotKeptError:
         return Missing("only statistics of some of its terms were kept")
 
@@ -120,6 +134,8 @@ def _parts(trace: Trace, routing: Routing) -> _Sum | Missing:
     output = output_record(trace, routing)
     if output is None:
         return Missing("the output is not recorded yet")
+    if further := _further(trace, routing, output):
+        return Missing(f"{further} changes what was added up")
     weighted = sibling(trace, routing.record, f"{routing.site}:routing_weights")
     if weighted is None:
         return Missing("the routing weights are not recorded")
@@ -138,6 +154,13 @@ def _parts(trace: Trace, routing: Routing) -> _Sum | Missing:
     if shared is not None and shared.shape[-1:] != output.shape[-1:]:
         return Missing(f"the shared expert's output has the shape {list(shared.shape)}")
     return _Sum(output, hits, shared, _gate(trace, routing))
+
+
+def _further(trace: Trace, routing: Routing, output: Record) -> str:
+    """The name of a module of the block that ran after the choice and is no part of the sum; empty if there is none."""
+    later = trace.records[routing.record.index : output.index]
+    own = (record.module.rpartition(".")[2] for record in later if record.parent == routing.site and not record.role)
+    return next((name for name in own if name not in _ADDED), "")
 
 
 def _hits(
@@ -176,7 +199,7 @@ def _added(trace: Trace, parts: _Sum, columns: slice) -> tuple[Floats, Floats]:
     total = np.zeros((math.prod(parts.output.shape[:-1]), columns.stop - columns.start))  # [N,d]
     size = np.zeros_like(total)  # [N,d]
     for record, tokens, given in parts.hits:
-        term = _read(trace, record, columns) * given[:, None]  # [n,d]
+        term = _read(trace, record, columns) * (parts.scale * given[:, None])  # [n,d]
         total[tokens] += term
         size[tokens] += np.abs(term)
     if parts.shared is not None:
