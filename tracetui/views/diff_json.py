@@ -25,6 +25,7 @@ def diff_json(report: Report) -> Iterator[str]:
         "first": None if report.first is None else report.first.site,
         "inputs": [] if report.feeds is None else [fed.site for fed in report.feeds.found],
         "inputs_agree": report.feeds is not None and report.feeds.agree,
+        "at_fault": report.at_fault,
         "hints": [asdict(hint) for hint in report.hints],
         **_before(comparison.preface),
         "only_in_a": [named.record.key for named in comparison.alignment.only_a],

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from rich.cells import cell_len
 
-from tracetui.analysis.diff.align import folded
-from tracetui.analysis.diff.feeds import Feeds
+from tracetui.analysis.diff.align import folded, spans
 from tracetui.analysis.diff.preface import MISSING, Field, Preface, TokenDifference
 from tracetui.analysis.diff.report import Report
 from tracetui.analysis.diff.result import Comparison, SiteDiff
@@ -58,11 +57,13 @@ def verdict(report: Report) -> str:
         return f"Different in {' and '.join(causes)}; {checked}, all within tolerance."
     count = len(comparison.different)
     where = visible(report.first.site)
-    return f"Different: {count:,} of {comparison.compared:,} sites compared, first at {where}{_fault(report.feeds)}."
+    return f"Different: {count:,} of {comparison.compared:,} sites compared, first at {where}{_fault(report)}."
 
 
-def _fault(feeds: Feeds | None) -> str:
-    return ", whose inputs agree: the fault is there" if feeds is not None and feeds.agree else ""
+def _fault(report: Report) -> str:
+    if report.tied:
+        return ", where rounding flipped ties"
+    return ", whose inputs agree: the fault is there" if report.at_fault else ""
 
 
 def _sites(comparison: Comparison) -> int:
@@ -81,7 +82,7 @@ def _preface(comparison: Comparison, width: int) -> Iterator[str]:
     if before.layers:
         lines += entry("layers", [f"A has {before.layers[0]}; B has {before.layers[1]}"], width)
     lines += entry("dtypes", [f"{a} in A, {b} in B: {times:,} sites" for a, b, times in before.dtypes], width)
-    lines += entry("shapes", [_misfit(site) for site in comparison.misfits], width)
+    lines += entry("shapes", _misfits(comparison.misfits), width)
     lines += entry("only in A", folded(comparison.alignment.only_a, shared), width)
     lines += entry("only in B", folded(comparison.alignment.only_b, shared), width)
     if lines:
@@ -108,9 +109,20 @@ def _value(value: object) -> str:
     return "not there" if value is MISSING else visible(str(value), 60)
 
 
-def _misfit(site: SiteDiff) -> str:
-    a, b = site.pair.a.record, site.pair.b.record
-    return f"{visible(site.site)}: {list(a.shape)} in A, {list(b.shape)} in B"
+def _misfits(sites: Iterable[SiteDiff]) -> list[str]:
+    """The same shapes at the same place of several layers are said once."""
+    found: dict[tuple[str, str], list[SiteDiff]] = {}
+    for site in sites:
+        a, b = site.pair.a.record, site.pair.b.record
+        found.setdefault((site.pair.record.place, f"{list(a.shape)} in A, {list(b.shape)} in B"), []).append(site)
+    return [f"{_place(group)}: {shapes}" for (_, shapes), group in found.items()]
+
+
+def _place(sites: list[SiteDiff]) -> str:
+    layers = sorted({layer for site in sites if (layer := site.pair.record.layer) is not None})
+    return visible(
+        f"layers.{spans(layers)}{sites[0].pair.record.place}" if len(sites) > 1 and layers else sites[0].site
+    )
 
 
 def _others(comparison: Comparison, first: SiteDiff, most: int | None, width: int) -> Iterator[str]:

@@ -9,6 +9,7 @@ from tracetui.analysis.diff.align import Named
 from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.report import Report
 from tracetui.analysis.diff.result import Comparison, SiteDiff
+from tracetui.analysis.diff.routed import is_expert
 from tracetui.text import visible
 from tracetui.views.cells import fit
 from tracetui.views.diff_text import INDENT, entry, number, percent, row, token
@@ -22,9 +23,9 @@ def first_lines(report: Report, site: SiteDiff, width: int) -> Iterator[str]:
     yield from entry("numbers", _numbers(site), width)
     yield from entry("worst", _worst(report.comparison, site, config), width)
     if report.feeds is not None:
-        yield from _feeds(report.feeds, width)
+        yield from _feeds(report, report.feeds, width)
     for hint in report.hints:
-        yield from entry("looks like", [f"{hint.title}. {hint.evidence}"], width)
+        yield from entry("looks like", [hint.title, hint.evidence], width)
 
 
 def _names(site: SiteDiff, width: int) -> Iterator[str]:
@@ -71,14 +72,20 @@ def _worst(comparison: Comparison, site: SiteDiff, config: dict[str, object]) ->
     if found is None or found.worst is None:
         return []
     names = [axis.name for axis in axes_of(site.pair.record, config)]
+    if is_expert(site.site):
+        # Rows are the tokens that chose it on both sides.
+        names[0] = "n"
     places = dict(zip(names, found.worst, strict=False)) if len(names) == len(found.worst) else {}
     where = ", ".join(f"{name}={place}" for name, place in places.items()) or str(list(found.worst))
-    token = _token_at(comparison, places)
+    told = _token_at(comparison, site, places)
     values = f"{number(found.worst_a)} in A, {number(found.worst_b)} in B"
-    return [f"[{where}]{token and f' at token {token}'}: {values}"]
+    return [f"[{where}]{told and f' at token {told}'}: {values}"]
 
 
-def _token_at(comparison: Comparison, places: dict[str, int]) -> str:
+def _token_at(comparison: Comparison, site: SiteDiff, places: dict[str, int]) -> str:
+    """The prompt's token at the worst element; nothing of later passes, whose tokens are generated ones."""
+    if site.pair.a.record.pass_:
+        return ""
     rows = comparison.a.tokens or comparison.b.tokens
     row, at = places.get("B", 0), places.get("T", places.get("S", places.get("N", -1)))
     if "N" in places and len(rows) > 1:
@@ -86,11 +93,13 @@ def _token_at(comparison: Comparison, places: dict[str, int]) -> str:
     return token(rows[row][at]) if 0 <= row < len(rows) and 0 <= at < len(rows[row]) else ""
 
 
-def _feeds(feeds: Feeds, width: int) -> Iterator[str]:
+def _feeds(report: Report, feeds: Feeds, width: int) -> Iterator[str]:
     lines = [row(fed, width - INDENT - 1) for fed in feeds.found]
     for place, line in enumerate(lines):
         yield f"{'' if place else 'fed by':<{INDENT}} {line}".rstrip()
-    if feeds.agree:
+    if report.tied:
+        yield f"{'':<{INDENT}} its inputs agree: rounding flipped ties, see Routing"
+    elif feeds.agree:
         yield f"{'':<{INDENT}} its inputs agree: the fault is made here"
     elif not feeds.found and feeds.missing:
         yield f"{'fed by':<{INDENT}} nothing that was recorded on both sides"

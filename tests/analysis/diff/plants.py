@@ -159,6 +159,11 @@ def rope_pairs(model: Model, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(modeling_llama, "apply_rotary_pos_emb", apply)
 
 
+def not_interleaved(model: Model, patch: pytest.MonkeyPatch) -> None:
+    """DeepSeek's rotary part turned in halves."""
+    patch.setattr(model.config, "rope_interleave", False)
+
+
 def tiled_heads(model: Model, patch: pytest.MonkeyPatch) -> None:
     """Key-value heads are repeated as a whole rather than each in turn."""
     patch.setattr(modeling_llama, "repeat_kv", lambda states, times: states.repeat(1, times, 1, 1))

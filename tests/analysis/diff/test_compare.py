@@ -14,7 +14,9 @@ from tracetui.analysis.diff.feeds import feeds
 from tracetui.analysis.diff.preface import MISSING
 from tracetui.analysis.diff.result import Outcome
 from tracetui.analysis.diff.tolerance import Limits
-from tracetui.trace.value import Array
+from tracetui.trace.statistics import of_array
+from tracetui.trace.trace import Trace
+from tracetui.trace.value import Array, ArrayValue, Index
 
 T, D = 6, 8
 
@@ -152,13 +154,57 @@ def test_a_tensor_of_bf16_may_be_as_far_off_as_bf16() -> None:
     assert compare(trace_of(a, dtypes=coarse), trace_of(b)).preface.dtypes == (("bfloat16", "float32", 5),)
 
 
+class Watched(ArrayValue):
+    """Remembers the largest part that was read at once."""
+
+    largest = 0
+
+    def read(self, index: Index = ()) -> Array:
+        found = super().read(index)
+        Watched.largest = max(Watched.largest, found.size)
+        return found
+
+
+def test_large_tensors_are_read_in_blocks() -> None:
+    Watched.largest = 0
+    array = np.zeros((1, 2048, 1024), dtype=np.float32)
+    sides = []
+    for _ in "ab":
+        trace = trace_of({"model.layers.0": array[:, :1]})
+        record = replace(trace.records[0], shape=array.shape)
+        sides.append(replace(trace, records=(record,), values=(Watched(array),)))
+    sides[1].values[0].statistics()
+    assert compare(sides[0], sides[1]).same
+    assert 0 < Watched.largest <= 2**19 < array.size
+
+
+def test_statistics_that_a_file_gets_wrong_don_t_widen_the_tolerance() -> None:
+    a, b = trace_of({"x": normal(4, 4)}), trace_of({"x": normal(4, 4) + np.float32(0.1)})
+    for l2 in (1e30, float("inf"), float("nan"), -1.0):
+        wrong = replace(of_array(b["x"]), l2=l2)
+        lying = ArrayValue(b["x"])
+        lying._statistics = wrong
+        found = compare(a, replace(b, values=(lying,)))
+        assert [site.site for site in found.different] == ["x"], l2
+
+
+def test_what_was_generated_after_different_prompts_is_not_compared() -> None:
+    def generated(last: int) -> Trace:
+        trace = trace_of({"x": normal(1, 3, 4), "y": normal(1, 1, 4, seed=last)}, [[1, 2, last]])
+        return replace(trace, records=(trace.records[0], replace(trace.records[1], site="x", pass_=1)))
+
+    found = compare(generated(3), generated(4))
+    assert [site.outcome for site in found.sites] == [Outcome.SAME, Outcome.SKIPPED]
+    assert [site.outcome for site in compare(generated(3), generated(3)).sites] == [Outcome.SAME] * 2
+
+
 def test_later_passes_and_calls_stand_against_their_like() -> None:
-    def passes(arrays: dict[str, Array]) -> object:
+    def passes(arrays: dict[str, Array]) -> Trace:
         trace = trace_of(arrays)
         return replace(trace, records=tuple(replace(record, site="x", pass_=record.index) for record in trace.records))
 
     a, b = {"x0": normal(2), "x1": normal(2, seed=1)}, {"x0": normal(2), "x1": normal(2, seed=2)}
-    found = compare(passes(a), passes(b))  # type: ignore[arg-type]
+    found = compare(passes(a), passes(b))
     assert [site.site for site in found.different] == ["x@1"]
 
 

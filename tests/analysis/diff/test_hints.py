@@ -22,6 +22,7 @@ CASES = (
     (plants.llama, plants.rounding, "model.embed_tokens", ""),
     (plants.llama, plants.rope_rows, "model.layers.0.self_attn.q_proj", "rope-layout"),
     (plants.llama, plants.rope_pairs, "model.layers.0.self_attn:q", "rope-layout"),
+    (plants.deepseek, plants.not_interleaved, "model.layers.0.self_attn:q", "rope-layout"),
     (plants.llama, plants.tiled_heads, "model.layers.0.self_attn:heads", "kv-heads"),
     (plants.llama, plants.no_scale, "model.layers.0.self_attn:heads", "softmax-scale"),
     (plants.llama, plants.mask_ahead, "model.layers.0.self_attn:heads", "mask"),

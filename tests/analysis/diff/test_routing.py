@@ -48,6 +48,18 @@ def test_a_tie_that_rounding_flipped() -> None:
     assert found.margin_b == pytest.approx(1e-6, rel=0.1)
 
 
+def test_a_first_divergence_of_ties_alone_is_no_fault() -> None:
+    other = SCORES.copy()
+    other[1, 3] += 2e-6
+    found = report(routed(SCORES), routed(other))
+    assert found.first is not None
+    assert found.first.site == f"{BLOCK}:experts"
+    assert found.tied
+    assert not found.at_fault
+    other[2, 0] += 0.1
+    assert not report(routed(SCORES), routed(other)).tied
+
+
 def test_scores_that_differ_choose_others() -> None:
     other = SCORES.copy()
     other[0, 2] += 0.4

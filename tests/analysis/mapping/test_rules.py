@@ -68,3 +68,12 @@ def test_patterns_prefixes_parts_and_layouts(tmp_path: Path) -> None:
 def test_a_mistake_is_named(tmp_path: Path, text: str, complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
         read(tmp_path, text)
+
+
+def test_the_documented_map_is_one(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "diff.md").read_text(encoding="utf-8")
+    rules = read(tmp_path, text.split("```toml")[1].split("```")[0])
+    found = rules.of_b("net/block_7/queries")
+    assert found is not None
+    assert found.names == ("model.layers.7.self_attn:q",)
+    assert found.layout.apply(np.zeros((1, 5, 2, 128))).shape == (1, 2, 5, 128)

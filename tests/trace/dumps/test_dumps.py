@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from tracetui.trace.npz import write_trace
 from tracetui.trace.record import Record
 from tracetui.trace.statistics import merged, of_array
 from tracetui.trace.trace import RunInfo, Trace
-from tracetui.trace.value import ArrayValue
+from tracetui.trace.value import ArrayValue, Value
 
 _NARROW = (torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e8m0fnu)
 
@@ -133,3 +134,35 @@ def test_statistics_of_parts_are_those_of_the_whole(parts: list[list[float]]) ->
         assert getattr(found, name) == getattr(whole, name), name
     for name in ("l2", "mean", "std"):
         assert getattr(found, name) == pytest.approx(getattr(whole, name), rel=1e-9, abs=1e-9 * whole.l2), name
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dumps")
+    np.savez(folder / "npz", a=np.arange(4, dtype=np.float32), b=np.zeros((2, 2), dtype=np.int64))
+    save_file({"a": torch.ones(3), "b": torch.ones(2, 2).bfloat16()}, folder / "safetensors")
+    (folder / "npz.npz").rename(folder / "npz")
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["npz", "safetensors"])
+@given(data=st.data())
+def test_a_damaged_file_is_read_or_refused(files: Path, kind: str, data: st.DataObject) -> None:
+    content = bytearray((files / kind).read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    damaged = files / f"damaged.{kind}"
+    damaged.write_bytes(content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content)
+    for value in _opened(damaged):
+        value.statistics()
+        assert value.read().shape == value.shape
+
+
+def _opened(path: Path) -> Sequence[Value]:
+    """The values of a file; none of one that is refused, in words that name it."""
+    try:
+        return open_recorded(path).values
+    except InputError as error:
+        refusal = str(error)
+    assert str(path) in refusal
+    return ()

@@ -13,6 +13,7 @@ from tracetui.analysis.diff.distance import Distance, by_statistics, distance
 from tracetui.analysis.diff.preface import Preface, preface
 from tracetui.analysis.diff.prepare import Window, last_positions, stand_alike, window
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
+from tracetui.analysis.diff.routed import is_expert
 from tracetui.analysis.diff.tolerance import Limits, Tolerance
 from tracetui.analysis.mapping.layouts import SAME, Layout, halves_from_pairs, layouts, pairs_from_halves
 from tracetui.analysis.mapping.names import PAIRED
@@ -66,8 +67,10 @@ class _Meter:
         return SiteDiff(pair, known.outcome, known.tolerance, known.distance, known.layout)
 
     def _measure(self, pair: Pair, value_a: Value, value_b: Value) -> SiteDiff:
-        scale = _scale(value_b.statistics())
-        tolerance = self._limits.tolerance(value_a.dtype, value_b.dtype, scale)
+        tolerance = self._tolerance(value_a, value_b, _scale(value_b.statistics()))
+        if self._window.common is not None and pair.a.record.pass_:
+            # What is generated after different prompts has nothing in common.
+            return SiteDiff(pair, Outcome.SKIPPED)
         if not (is_kept(value_a) and is_kept(value_b)):
             return self._measure_statistics(pair, value_a, value_b, tolerance)
         a, b = stand_alike(self._a, self._b, pair)
@@ -75,11 +78,20 @@ class _Meter:
         found = self._best(pair, a, b, tolerance)
         if found is None:
             return SiteDiff(pair, Outcome.SHAPES, tolerance)
+        known = self._tolerance(value_a, value_b, found.distance.scale)
+        if not math.isclose(known.atol, tolerance.atol, rel_tol=0.1):
+            # What a file says of its own values may be wrong, or speak of more than is compared.
+            tolerance, found = known, self._best(pair, a, b, known) or found
         return SiteDiff(pair, _outcome(found.distance), tolerance, found.distance, found.layout)
+
+    def _tolerance(self, a: Value, b: Value, scale: float) -> Tolerance:
+        return self._limits.tolerance(a.dtype, b.dtype, scale if math.isfinite(scale) and scale > 0 else 0.0)
 
     def _measure_statistics(self, pair: Pair, value_a: Value, value_b: Value, tolerance: Tolerance) -> SiteDiff:
         whole = pair.a.layout is SAME and pair.b.layout is SAME and not self._window.needed()
-        if math.prod(value_a.shape) != math.prod(value_b.shape) or not whole:
+        if is_expert(pair.site) or not whole:
+            return SiteDiff(pair, Outcome.SKIPPED)
+        if math.prod(value_a.shape) != math.prod(value_b.shape):
             return SiteDiff(pair, Outcome.SHAPES, tolerance)
         found = by_statistics(value_a.statistics(), value_b.statistics(), tolerance)
         return SiteDiff(pair, _outcome(found), tolerance, found)

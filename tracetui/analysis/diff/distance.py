@@ -34,6 +34,8 @@ class Distance:
     """Index of the first unlike element, else of the one with the largest |a - b|; None if there is no element."""
     worst_a: float
     worst_b: float
+    scale: float
+    """B's root mean square."""
     by_statistics: bool = False
     """Only the statistics were there to compare; `off` is then 1 or 0."""
 
@@ -125,6 +127,7 @@ def _distance(sums: _Sums, shape: tuple[int, ...]) -> Distance:
         worst=worst,
         worst_a=sums.worst_a,
         worst_b=sums.worst_b,
+        scale=math.sqrt(sums.square_b / sums.seen) if sums.seen else 0.0,
     )
 
 
@@ -160,5 +163,6 @@ def by_statistics(a: Statistics, b: Statistics, tolerance: Tolerance) -> Distanc
         worst=None,
         worst_a=math.nan,
         worst_b=math.nan,
+        scale=b.l2 / root,
         by_statistics=True,
     )

@@ -11,7 +11,8 @@ from tracetui.analysis.diff.hints import hints
 from tracetui.analysis.diff.hints.scene import Hint
 from tracetui.analysis.diff.proposals import proposed, with_proposals
 from tracetui.analysis.diff.result import Comparison, SiteDiff
-from tracetui.analysis.diff.routing import Flip, flips
+from tracetui.analysis.diff.routed import chooses
+from tracetui.analysis.diff.routing import Cause, Flip, flips
 from tracetui.analysis.diff.tolerance import Limits
 from tracetui.analysis.mapping.fuzzy import Proposal
 from tracetui.analysis.mapping.rules import Rules
@@ -33,6 +34,19 @@ class Report:
     """Names of what one side alone has that may mean the same."""
     fuzzy: bool = False
     """Whether they were taken for the same."""
+
+    @property
+    def at_fault(self) -> bool:
+        """Whether the first divergence was made where it is: all that feeds it agrees, and it is no tie."""
+        return self.feeds is not None and self.feeds.agree and not self.tied
+
+    @property
+    def tied(self) -> bool:
+        """Whether the first divergence is a choice of experts in which rounding flipped ties, and nothing else."""
+        if self.first is None or not chooses(self.first.site):
+            return False
+        own = [flip for flip in self.flips if flip.layer == self.first.pair.record.layer]
+        return bool(own) and all(flip.cause is Cause.TIE for flip in own)
 
 
 def report(a: Trace, b: Trace, rules: Rules | None = None, limits: Limits | None = None, fuzzy: bool = False) -> Report:

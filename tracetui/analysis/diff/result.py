@@ -17,6 +17,7 @@ class Outcome(Enum):
     SAME = "same"
     DIFFERENT = "different"
     SHAPES = "shapes differ"
+    SKIPPED = "not compared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class SiteDiff:
     outcome: Outcome
     tolerance: Tolerance | None = None
     distance: Distance | None = None
-    """None where the shapes don't go together."""
+    """None where the shapes don't go together, or what came before is not the same."""
     layout: Layout = SAME
     """What is done to B's values, a rule's own layout aside, to stand as A's do."""
 

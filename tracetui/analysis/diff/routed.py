@@ -22,12 +22,17 @@ def is_expert(site: str) -> bool:
     return _EXPERT.search(plain_site(site)) is not None
 
 
+def chooses(site: str) -> bool:
+    """Whether a site holds the experts that tokens chose."""
+    return site.partition("@")[0].endswith(_CHOICES)
+
+
 def routed(a: Trace, b: Trace, pair: Pair) -> tuple[Array, Array] | None:
     """Both sides' values so that they stand against their like; None where nothing has to be done."""
     site = pair.site.partition("@")[0]
     if is_expert(site):
         return _rows(a, b, pair)
-    if site.endswith(_CHOICES):
+    if chooses(site):
         sides = [_read(trace, named.record) for trace, named in ((a, pair.a), (b, pair.b))]
         # Which of the chosen stands first means nothing: implementations sort them or don't.
         return (

@@ -13,7 +13,7 @@ from tracetui.analysis.diff.hints.norm import norm
 from tracetui.analysis.diff.hints.rope import position_offset, rope_layout
 from tracetui.analysis.diff.hints.routing import expert_weights
 from tracetui.analysis.diff.hints.scene import Hint, Scene
-from tracetui.analysis.diff.result import Comparison, SiteDiff
+from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 
 PATTERNS: tuple[Callable[[Scene], Hint | None], ...] = (
     rope_layout,
@@ -32,7 +32,7 @@ PATTERNS: tuple[Callable[[Scene], Hint | None], ...] = (
 
 def hints(comparison: Comparison, first: SiteDiff, fed: Feeds) -> tuple[Hint, ...]:
     """What the first divergence looks like; nothing where its inputs differ already, or the prompts do."""
-    if comparison.preface.tokens or (fed.found and not fed.agree):
+    if comparison.preface.tokens or any(input_.outcome is not Outcome.SAME for input_ in fed.found):
         return ()
     scene = Scene(comparison, first, fed)
     with np.errstate(all="ignore"):

@@ -8,7 +8,10 @@ from tracetui.analysis.diff.arrays import Both, Numbers
 from tracetui.analysis.diff.hints.scene import Hint, Scene, explains, left_over, real, whole
 from tracetui.analysis.mapping.layouts import halves_from_pairs, pairs_from_halves
 
-_BEFORE = {":q": (".self_attn.q_norm", ".self_attn.q_proj"), ":k": (".self_attn.k_norm", ".self_attn.k_proj")}
+_BEFORE = {
+    ":q": (".self_attn.q_norm", ".self_attn.q_proj", ".self_attn.q_b_proj"),
+    ":k": (".self_attn.k_norm", ".self_attn.k_proj"),
+}
 _PROJECTIONS = ("q_proj", "k_proj", "q_norm", "k_norm")
 _POSITIONS = ("rotary_emb", "wpe", "embed_positions", "position_embeddings", "pos_emb")
 _FARTHEST = 64
@@ -57,21 +60,28 @@ def _before_rotation(scene: Scene) -> Numbers | None:
 
 def _other_rotation(found: Both, before: Numbers, scene: Scene) -> Hint | None:
     """A rotation keeps the length of each pair that it turns: halves (j, j + K/2), or neighbours (2j, 2j + 1)."""
-    if found.a.shape[2] < 2 or found.a.shape[3] < 4 or found.a.shape[3] % 2:
+    size = whole(scene.config, "qk_rope_head_dim") or _latent_size(scene) or found.a.shape[3]
+    if found.a.shape[2] < 2 or size < 4 or size % 2 or size > found.a.shape[3]:
         return None
     limit = max(1e-3, 4 * scene.unit)
-    changes = [[_change(kind(side), kind(before)) for kind in (_halves, _pairs)] for side in (found.a, found.b)]
-    kept = [[change < limit for change in side] for side in changes]
-    if kept == [[True, False], [False, True]] or kept == [[False, True], [True, False]]:
-        a, b = ("halves", "adjacent pairs") if kept[0][0] else ("adjacent pairs", "halves")
-        other = changes[0][1] if kept[0][0] else changes[0][0]
-        return Hint(
-            "rope-layout",
-            f"The RoPE layout is swapped: A turns {a}, B {b}",
-            f"each side keeps the lengths of its own pairs within {limit:.0e}, and changes those of the other kind "
-            f"by {other:.0%}.",
-        )
-    return None
+    a, b, x = found.a[..., -size:], found.b[..., -size:], before[..., -size:]
+    changes = [{way: _change(put(side), taken(x)) for way, (taken, put) in _WAYS.items()} for side in (a, b)]
+    kept = [[way for way, change in side.items() if change < limit] for side in changes]
+    if len(kept[0]) != 1 or len(kept[1]) != 1 or kept[0] == kept[1]:
+        return None
+    other = min(changes[0][kept[1][0]], changes[1][kept[0][0]])
+    return Hint(
+        "rope-layout",
+        f"The RoPE layout is swapped: A turns {kept[0][0]}, B {kept[1][0]}",
+        f"each side keeps the lengths of its own pairs within {limit:.0e}, and changes those of the other kind "
+        f"by {other:.0%}.",
+    )
+
+
+def _latent_size(scene: Scene) -> int:
+    """How many values of a head are turned where the rest is not, from what the latent cache holds."""
+    found = scene.near(".self_attn:k_rope")
+    return found.pair.a.record.shape[-1] if found is not None and found.pair.a.record.shape else 0
 
 
 def _halves(heads: Numbers) -> Numbers:
@@ -83,6 +93,14 @@ def _halves(heads: Numbers) -> Numbers:
 def _pairs(heads: Numbers) -> Numbers:
     """Complex numbers [B,H,T,K/2] of neighbours."""
     return np.asarray(heads[..., ::2] + 1j * heads[..., 1::2])
+
+
+_WAYS = {
+    "halves": (_halves, _halves),
+    "adjacent pairs": (_pairs, _pairs),
+    "adjacent pairs, put into halves": (_pairs, _halves),
+}
+"""Which values of a head are turned together, and where they then lie."""
 
 
 def _change(after: Numbers, before: Numbers) -> float:
