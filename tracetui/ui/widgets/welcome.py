@@ -6,16 +6,13 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from tracetui.session import NO_PREVIEW, Module, Preview, PromptRow
+from tracetui.session import NO_PREVIEW, Module
 from tracetui.text import size, visible
-from tracetui.ui.labels import label_of, row_name
 from tracetui.ui.offer import Offer
+from tracetui.ui.prompt_preview import preview_rows, preview_warnings
 from tracetui.ui.state import NO_PLAN, Phase, State
-from tracetui.views.prompt_lines import typed_line
 
 _ROOMY = 60
-_ROWS, _CHARACTERS, _TOKENS = 4, 400, 60
-"""Of what would be run, as much as is shown."""
 
 
 class Welcome(Widget):
@@ -29,16 +26,16 @@ class Welcome(Widget):
 
     def render(self) -> Content:
         offer, state = self._offer, self.state
+        preview = _preview(state)
         parts = [
             Content.styled(visible(offer.description or offer.title), "bold $foreground"),
             Content.styled(visible(" · ".join(part for part in (offer.dtype, offer.weights) if part)), "$quiet"),
             Content(""),
+            *preview,
             *_table((*offer.facts, *_totals(state.outline))),
             *_memory(state, detailed=self.size.width >= _ROOMY),
-            *_preview(state, offer.prompts.chat),
             *(Content.styled(visible(note), "$waiting") for note in state.notes or offer.notes),
-            Content(""),
-            _call(state),
+            *([] if preview else [Content(""), _call(state)]),
         ]
         return Content("\n").join(parts)
 
@@ -72,31 +69,14 @@ def _memory(state: State, detailed: bool) -> list[Content]:
     return [*told, Content("")]
 
 
-def _preview(state: State, chat: bool) -> list[Content]:
-    """What Enter would run: the rendered chats with their tokens, or the special tokens that were typed."""
+def _preview(state: State) -> list[Content]:
+    """What Enter would run, where there is more to it than the prompt line shows."""
     preview = state.preview
-    if preview is NO_PREVIEW or not (chat or preview.problem or any(row.typed for row in preview.rows)):
+    warnings = preview_warnings(preview) if preview is not NO_PREVIEW else []
+    if not (warnings or (preview.prompts.chat and preview.rows)):
         return []
-    if preview.problem:
-        return [Content.styled(visible(preview.problem, 2000), "$error"), Content("")]
-    told: list[Content] = []
-    for number, row in enumerate(preview.rows[:_ROWS]):
-        told += _row(number, row, preview, chat)
-    if len(preview.rows) > _ROWS:
-        told.append(Content.styled(f"and {len(preview.rows) - _ROWS} more", "$quiet"))
-    return [*told, Content("")]
-
-
-def _row(number: int, row: PromptRow, preview: Preview, chat: bool) -> list[Content]:
-    name = row_name(number, len(preview.rows))
-    head = f"{'chat' if chat else 'prompt'}{name and f', {name}'}, {len(row.tokens)} tokens: "
-    told = [Content.assemble((head, "$quiet"), visible(row.text, _CHARACTERS))]
-    parts: list[tuple[str, str]] = []
-    for token in row.tokens[:_TOKENS]:
-        parts.append((f"[{label_of(token)}]" if token.special else label_of(token), "$accent" if token.special else ""))
-        parts.append((f" {token.id}  ", "$quiet"))
-    told.append(Content.assemble(*parts, ("…" if len(row.tokens) > _TOKENS else "", "$quiet")))
-    return [*told, *([Content.styled(f"! {typed_line(row.typed)}", "$waiting")] if row.typed else [])]
+    parts = [*warnings, _call(state), Content(""), *preview_rows(preview)]
+    return [*parts, Content("")] if preview.rows else parts
 
 
 def _call(state: State) -> Content:
