@@ -15,6 +15,7 @@ from tests.tracer.models import prompt, seeded, tiny_llama
 from tracetui.analysis.attention import attention_at
 from tracetui.models.runnable import make_runnable
 from tracetui.recipe import Layers, Recipe
+from tracetui.session import Event, Started
 from tracetui.trace.trace import Trace
 from tracetui.tracer.call import record_call
 from tracetui.tracer.run import trace_recipe
@@ -122,6 +123,16 @@ def test_streamed_weights_give_what_resident_ones_do(family: str) -> None:
         np.testing.assert_array_equal(streamed[record.key], resident[record.key], record.key)
         assert not np.isnan(streamed[record.key]).any(), record.key
     assert any(record.role == "q_absorbed" for record in streamed.records)
+
+
+def test_the_memory_plan_has_room_for_all_that_is_recorded() -> None:
+    made = {**fields("deepseek_v3"), "vocab_size": 4200}
+    recipe = Recipe("tiny", "tiny", "tiny.toml", made, Layers(0, 2), "float32")
+    plans: list[Event] = []
+    trace = trace_recipe(recipe, ids=[5, 8, 3, 9] * 10, emit=plans.append)
+    (plan,) = [event.plan for event in plans if isinstance(event, Started)]
+    kept = {id(value): record.numel * 4 for record, value in zip(trace.records, trace.values, strict=True)}
+    assert sum(kept.values()) <= plan.activations < 2 * sum(kept.values())
 
 
 def test_what_expands_the_latent_is_there_for_its_attention_only_and_counted() -> None:

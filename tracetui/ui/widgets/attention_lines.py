@@ -12,7 +12,7 @@ from tracetui.analysis.rope import LAYOUTS, WORDS, RopeCheck, Untold, rows_permu
 from tracetui.text import number, size
 from tracetui.ui.attention import Attention, Checks
 
-_COLUMN = 11
+_NAME, _COLUMN = 9, 10
 
 
 def facts(attention: Attention, checks: Checks | None, all_heads: Identity | None) -> Content:
@@ -37,7 +37,7 @@ def _call(attention: Attention) -> Content:
     """The key-value head that is shared, and the kernel's parameters."""
     view, call, head = attention.view, attention.view.call, attention.head
     shared, kv_head = view.heads // max(1, view.kv_heads), view.kv_head(head)
-    told = []
+    told = [f"latent {attention.latent.rank}+{attention.latent.rope_width}"] if attention.latent else []
     if shared > 1:
         first = kv_head * shared
         told.append(f"kv head {kv_head} (heads {first}–{first + shared - 1})")
@@ -47,8 +47,6 @@ def _call(attention: Attention) -> Content:
     if call.sliding_window:
         told.append(f"window {call.sliding_window}")
     told += [call.kernel, f"scale {number(call.scale)}"]
-    if attention.latent:
-        told.append(f"latent {attention.latent.rank}+{attention.latent.rope_width}")
     return Content.styled(f" {' · '.join(told)}", "$quiet")
 
 
@@ -77,9 +75,10 @@ def _apart(found: Identity) -> str:
 def _rope(found: RopeCheck | Untold | None) -> Iterator[Content]:
     """Which layout the rotary embedding has, and that the file had the other."""
     if isinstance(found, RopeCheck):
-        parts = " · ".join(f"{WORDS[layout]} {verdict(found.off[layout])}" for layout in LAYOUTS)
-        mark, style = (" ✓ RoPE:", "$quiet") if found.layout else (" ✗ RoPE UNCLEAR:", "bold $error")
-        yield Content.styled(f"{mark} {parts}", style)
+        offs = ((WORDS[layout], found.off[layout]) for layout in LAYOUTS)
+        parts = " · ".join(f"{'✓' if off.holds else '✗'} {words} {off.difference:.2g}" for words, off in offs)
+        name, style = ("RoPE", "$quiet") if found.layout else ("RoPE UNCLEAR", "bold $error")
+        yield Content.styled(f" {name}: {parts}", style)
     else:
         yield Content.styled(f" RoPE: can't be told: {found.reason}" if found else " … RoPE:", "$quiet")
     yield Content.styled(" Meta's file: adjacent pairs, rows permuted", "$quiet")
@@ -87,17 +86,19 @@ def _rope(found: RopeCheck | Untold | None) -> Iterator[Content]:
 
 def verdict(found: Identity) -> str:
     """`agrees to 2.1e-07`, or `off by 3.2`."""
+    if found.holds and not found.difference:
+        return "agrees exactly"
     return f"{'agrees to' if found.holds else 'off by'} {found.difference:.2g}"
 
 
 def _cache(cost: CacheCost) -> Iterator[Content]:
-    """What one token costs, in a layer and in all, the three ways to cache."""
-    ways = {"absorbed": cost.absorbed, "naive": cost.naive, "multi-head": cost.multi_head}
-    yield Content.styled(_row("cache/token", ways), "$quiet")
-    one = {name: size(found) for name, found in ways.items()}
-    yield Content(_row("one layer", one.values()) + f"   naive/absorbed {cost.saving:.3g}×")
-    yield Content(_row(f"{cost.layers} layers", [size(found * cost.layers) for found in ways.values()]))
+    """What one token costs, in a layer and in all, the three ways to cache; what a narrow pane cuts off comes last."""
+    ways = {"absorbed": cost.absorbed, "naive": cost.naive, "plain MHA": cost.multi_head}
+    yield Content.styled(_row("cache", ways) + "   for one token", "$quiet")
+    one, whole = ([size(found * layers) for found in ways.values()] for layers in (1, cost.layers))
+    yield Content(_row("1 layer", one) + f"   naive is {cost.saving:.3g}× absorbed")
+    yield Content(_row(f"{cost.layers} layers", whole))
 
 
 def _row(name: str, cells: Iterable[str]) -> str:
-    return f" {name:<{_COLUMN}}" + "".join(f"{cell:>{_COLUMN + 1}}" for cell in cells)
+    return f" {name:<{_NAME}}" + "".join(f"{cell:>{_COLUMN}}" for cell in cells)

@@ -38,6 +38,14 @@ NAMES: Mapping[Shown, str] = {
     "difference": "naive − absorbed",
 }
 _SHORT: Mapping[Shown, str] = {**NAMES, "scores": "scores", "probs": "probs", "k_rope": "rope", "difference": "Δ"}
+_TINY: Mapping[Shown, str] = {
+    **_SHORT,
+    "scores": "score",
+    "masked": "mask",
+    "probs": "prob",
+    "kv_latent": "lat",
+    "absorbed_scores": "abs",
+}
 ORIGIN = "attention"
 _AT_ONCE = 2**22
 """Scores of a call whose heads are all checked unasked: a fraction of a second."""
@@ -198,8 +206,8 @@ class KindLine(ActionLine):
 
     def parts(self) -> list[Part]:
         chosen = "bold $cursor-text on $cursor"
-        fits = sum(len(NAMES[kind]) + 2 for kind in self.kinds) <= self.size.width
-        names = NAMES if fits else _SHORT
+        widths = ((names, sum(len(names[kind]) + 2 for kind in self.kinds)) for names in (NAMES, _SHORT))
+        names = next((names for names, width in widths if width <= self.size.width), _TINY)
         return [
             (Content.styled(f" {names[kind]} ", chosen if kind == self.shown else "$quiet"), f"screen.scores('{kind}')")
             for kind in self.kinds
