@@ -134,6 +134,21 @@ def test_margins_in_words(margin: float | None, runner_up: int | None, score: fl
     assert (relative_margin(choice) is None) is (score is None)
 
 
+def test_a_narrow_line_keeps_the_token_and_its_margin() -> None:
+    shown = routed()
+    choices = tuple(replace(choice, margin=0.003) for choice in shown.choice.choices)
+    choice = replace(shown.choice, choices=choices, runner_up=208, runner_up_selection=0.5)
+    said = {
+        width: next(line.rstrip() for line in drawn(replace(shown, choice=choice), width) if " token 5" in line)
+        for width in (60, 50, 46, 38, 32)
+    }
+    assert said[60] == " token 5 “·w5”  margin 0.0030 (0.6%, close) to expert 208"
+    assert said[50] == " token 5 “·w5”  margin 0.0030 (0.6%, close) to 208"
+    assert said[46] == " token 5 “·w5”  margin 0.0030 (0.6%, close)"
+    assert said[38] == " token 5  margin 0.0030 (0.6%, close)"
+    assert said[32].endswith("…")
+
+
 def test_the_expert_that_was_not_chosen() -> None:
     shown = routed()
     criterion = shown.routing.criterion

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tracetui.analysis.routing import Floats, Ints, read_routing
+from tracetui.analysis.routing import Floats, Ints, chosen_experts
 from tracetui.errors import RunError
 from tracetui.trace.record import Record
 from tracetui.trace.trace import EMPTY_TRACE, Trace
@@ -126,7 +126,6 @@ def load_matrix(blocks: list[LayerLoad]) -> tuple[int, Floats]:
 
 def _load(trace: Trace, record: Record) -> Load | None:
     try:
-        found = read_routing(trace, record)
+        return expert_load(*chosen_experts(trace, record))
     except RunError:
         return None
-    return expert_load(found.experts, found.count)

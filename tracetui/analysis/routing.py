@@ -123,21 +123,15 @@ def read_routing(trace: Trace, record: Record) -> Routing:
 
     Raises NotKeptError, and RunError if the record's values can't be a choice of experts.
     """
-    if len(record.shape) != 2:
-        raise RunError(f"{record.key}: chosen experts have the shape [N, A], this is {list(record.shape)}")
-    experts = trace.value(record).read().astype(np.int64)  # [N,A]
+    experts, count = chosen_experts(trace, record)  # [n,A]
     prompts, positions = places(trace, record)
     rows = np.flatnonzero(real_tokens(trace, record))  # [n]
-    found, missing = _parts(trace, record, rows)
+    found, missing = _parts(trace, record, rows, count)
     bias = sibling(trace, record, f"{record.module}:selection_bias")
-    wide = [part.shape[-1] for name, part in found.items() if name != "routing_weights"]
-    count = wide[0] if wide else _configured(trace, experts)
-    if experts.size and not 0 <= experts.min() <= experts.max() < count:
-        raise RunError(f"{record.key}: experts are 0–{count - 1}, found {experts.min()}–{experts.max()}")
     groups, kept = _groups(trace.run.config, count)
     return Routing(
         record,
-        experts[rows],
+        experts,
         rows,
         prompts[rows],
         positions[rows],
@@ -146,11 +140,36 @@ def read_routing(trace: Trace, record: Record) -> Routing:
         found.get("router_logits"),
         found.get("router_scores"),
         found.get("selection_scores"),
-        _kept(trace, bias),
+        _kept(trace, bias) if bias and bias.shape == (count,) else None,
         groups,
         kept,
         MappingProxyType(missing),
     )
+
+
+def chosen_experts(trace: Trace, record: Record) -> tuple[Ints, int]:
+    """The chosen experts [n,A] without padding, and among how many they were chosen. Raises as `read_routing` does."""
+    if len(record.shape) != 2:
+        raise RunError(f"{record.key}: chosen experts have the shape [N, A], this is {list(record.shape)}")
+    experts = trace.value(record).read().astype(np.int64)  # [N,A]
+    count = _count(trace, record, experts)
+    if experts.size and not 0 <= experts.min() <= experts.max() < count:
+        raise RunError(f"{record.key}: experts are 0–{count - 1}, found {experts.min()}–{experts.max()}")
+    return experts[real_tokens(trace, record)], count
+
+
+def _count(trace: Trace, record: Record, experts: Ints) -> int:
+    """E: the width of what the router recorded, else as the configuration has it, else as many as are needed."""
+    roles = (role for role in _PARTS if role != "routing_weights")
+    wide = (sibling(trace, record, f"{record.module}:{role}") for role in roles)
+    width = next((part.shape[-1] for part in wide if part and _fits(part, record)), 0)
+    needed = int(experts.max(initial=-1)) + 1
+    named = (_int(trace.run.config, name) for name in _EXPERT_COUNTS)
+    return width or max(needed, next((count for count in named if count), needed))
+
+
+def _fits(part: Record, record: Record) -> bool:
+    return len(part.shape) == 2 and part.shape[0] == record.shape[0]
 
 
 def places(trace: Trace, record: Record) -> tuple[Ints, Ints]:
@@ -171,17 +190,19 @@ def real_tokens(trace: Trace, record: Record) -> npt.NDArray[np.bool_]:
     return real
 
 
-def _parts(trace: Trace, record: Record, rows: Ints) -> tuple[dict[str, Array], dict[str, str]]:
+def _parts(trace: Trace, record: Record, rows: Ints, count: int) -> tuple[dict[str, Array], dict[str, str]]:
     """What the router recorded beside its choice, by role, and in words what of it there is not."""
     found: dict[str, Array] = {}
     missing: dict[str, str] = {}
     for role, name in _PARTS.items():
         part = sibling(trace, record, f"{record.module}:{role}")
         values = _kept(trace, part)
-        if values is None:
-            missing[name] = "not recorded" if part is None else "only statistics were kept"
-        elif values.ndim != 2 or len(values) != record.shape[0]:
-            missing[name] = f"recorded with the shape {list(values.shape)}"
+        if part is None:
+            missing[name] = "not recorded"
+        elif part.shape != (record.shape if role == "routing_weights" else (record.shape[0], count)):
+            missing[name] = f"recorded with the shape {list(part.shape)}"
+        elif values is None:
+            missing[name] = "only statistics were kept"
         else:
             found[role] = values[rows]
     return found, missing
@@ -194,13 +215,6 @@ def _kept(trace: Trace, record: Record | None) -> Array | None:
         return trace.value(record).read()
     except NotKeptError:
         return None
-
-
-def _configured(trace: Trace, experts: Ints) -> int:
-    """E as the configuration has it, else as many as the choices need."""
-    needed = int(experts.max(initial=-1)) + 1
-    named = (_int(trace.run.config, name) for name in _EXPERT_COUNTS)
-    return max(needed, next((count for count in named if count), needed))
 
 
 def _groups(config: Mapping[str, object], count: int) -> tuple[int, int]:

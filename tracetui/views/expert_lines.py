@@ -18,6 +18,8 @@ from tracetui.views.inks import Inks
 
 _ALL_TOKENS = 4
 """Lines below which a list of all tokens isn't worth its header."""
+_LEAST_TEXT = 8
+"""Cells of a token's text that go before the words around a number."""
 
 
 def lines_wanted(active: int) -> int:
@@ -98,36 +100,39 @@ def _identity(routed: Routed, width: int, inks: Inks) -> Line:
 
 
 def _token(routed: Routed, width: int, inks: Inks) -> Line:
-    """`token 5 “·life”  margin 0.0021 (0.4%, close) to expert 44`."""
-    choice = routed.choice
-    margin = _margin(routed)
+    """`token 5 “·life”  margin 0.0021 (0.4%, close) to expert 44`, in a narrow pane without its end."""
+    choice, strong = routed.choice, inks.text + Style(bold=True)
     named = f" token {choice.position}"
     text = routed.texts[choice.token] if routed.texts else ""
-    room = width - len(named) - sum(len(part) for part, _ in margin) - 5
-    quoted = f" “{fit(text, min(cell_len(text), room)).rstrip()}”" if text and room >= 3 else ""
-    ink = inks.text + Style(bold=True)
-    return line(
-        [(named + quoted, ink), ("  ", inks.quiet), *((part, inks.mark if m else inks.quiet) for part, m in margin)],
-        width,
-    )
+    told, catches, to = _margin(routed)
+    least = cell_len(named) + len(told) + min(cell_len(text), _LEAST_TEXT) + 5
+    to = next((shown for shown in (to, to.replace("expert ", ""), "") if least + len(shown) <= width), "")
+    room = width - cell_len(named) - len(told) - len(to) - 5
+    quoted = f" “{fit(text, min(cell_len(text), room))}”" if text and room >= 1 else ""
+    parts = [
+        (named + quoted, strong),
+        ("  ", inks.quiet),
+        (told, inks.mark if catches else inks.quiet),
+        (to, inks.quiet),
+    ]
+    return line(parts, width)
 
 
-def _margin(routed: Routed) -> list[tuple[str, bool]]:
-    """How far the last chosen expert was from not being chosen, and whether that must catch the eye."""
+def _margin(routed: Routed) -> tuple[str, bool, str]:
+    """How far the last chosen expert was from not being chosen, whether that must catch the eye, and over which."""
     choice = routed.choice
     if choice.margin is None:
-        return [("margin unknown: no scores recorded", False)]
+        return "margin unknown: no scores recorded", False, ""
     if choice.runner_up is None:
-        return [("no other expert could be chosen", False)]
-    to = f" to expert {choice.runner_up}"
+        return "no other expert could be chosen", False, ""
     if choice.margin == 0:
-        return [("a tie", True), (f" with expert {choice.runner_up}", False)]
+        return "a tie", True, f" with expert {choice.runner_up}"
+    to, told = f" to expert {choice.runner_up}", f"margin {figure(choice.margin)}"
     share = relative_margin(choice)
-    told = f"margin {figure(choice.margin)}"
     if share is None or not math.isfinite(share):
-        return [(told + to, choice.margin < 0)]
+        return told, choice.margin < 0, to
     close = share < CLOSE
-    return [(f"{told} ({share:.1%}{', close' if close else ''})", close), (to, False)]
+    return f"{told} ({share:.1%}{', close' if close else ''})", close, to
 
 
 def relative_margin(choice: TokenChoice) -> float | None:
