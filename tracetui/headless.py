@@ -11,18 +11,16 @@ from tracetui.analysis.prediction import next_tokens
 from tracetui.errors import RunError, TracetuiError
 from tracetui.logs import write_log
 from tracetui.recipe import Recipe
-from tracetui.session import Event, Prepared, Preparing, Preview, Progress, Started
+from tracetui.session import Event, Prepared, Preparing, Progress, Started
 from tracetui.signals import check_signals
 from tracetui.text import size, token_text, visible
 from tracetui.trace.npz import write_trace
 from tracetui.trace.record import Token
 from tracetui.trace.trace import Trace
 from tracetui.views.plan_lines import part_lines, plan_line
-from tracetui.views.prompt_lines import tokens_line, typed_line
+from tracetui.views.prompt_lines import preview_lines
 
 _PREDICTIONS = 5
-_CHAT, _TOKENS = 4000, 200
-"""Characters and tokens of a chat that are shown before it runs."""
 _SHOWN = 60
 """Characters of a row's text."""
 
@@ -92,7 +90,7 @@ class _Teller:
                 self._say(f"{line}\n")
         elif isinstance(event, Prepared):
             self.clear()
-            for line in _preview_lines(event.preview):
+            for line in preview_lines(event.preview.rows, event.preview.prompts.chat):
                 self._say(f"{line}\n")
         elif isinstance(event, Preparing):
             self._change(event.what)
@@ -111,14 +109,3 @@ class _Teller:
         # Nobody may be reading any more: that ends no run.
         with suppress(OSError):
             print(text, end="", file=sys.stderr, flush=True)
-
-
-def _preview_lines(preview: Preview) -> Iterator[str]:
-    """Chats as the model gets them, and a warning where special tokens were typed in any prompt."""
-    for number, row in enumerate(preview.rows):
-        name = f"row {number} of 0–{len(preview.rows) - 1}: " if len(preview.rows) > 1 else ""
-        if preview.prompts.chat:
-            yield f"chat: {name}{visible(row.text, _CHAT)}"
-            yield f"tokens: {name}{len(row.tokens)}: {tokens_line(row.tokens, _TOKENS)}"
-        if row.typed:
-            yield f"warning: {name}{typed_line(row.typed)}"

@@ -70,6 +70,7 @@ async def test_a_preview_that_comes_late_is_passed_over_and_one_of_a_typed_text_
         it.session.send(Prepared(it.state.outline, "words", (), it.state.plan, showing(RENDERED)))
         await it.pilot.pause()
         assert "eot_id" not in told(it)
+        assert "tokens: 2: [<|eot_id|> 7] ·hello 8" in it.log, "the log keeps what was offered, whole"
         await it.pilot.pause(0.4)
         assert "chat, 7 tokens: typed while the model was built" in told(it)
 

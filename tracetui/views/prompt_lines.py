@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 from tracetui.text import token_text, visible
 from tracetui.trace.record import Token
 
 _TYPED = 5
+_CHARACTERS, _TOKENS = 4000, 200
+"""Of a chat, as much as is shown before it runs."""
+
+
+class Row(Protocol):
+    """One prompt as the model gets it."""
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def tokens(self) -> Sequence[Token]: ...
+
+    @property
+    def typed(self) -> Sequence[str]:
+        """Names of special tokens in what the user typed."""
+        ...
+
+
+def preview_lines(rows: Sequence[Row], chat: bool) -> Iterator[str]:
+    """Chats as the model gets them, and a warning where special tokens were typed in any prompt."""
+    for number, row in enumerate(rows):
+        name = f"row {number} of 0–{len(rows) - 1}: " if len(rows) > 1 else ""
+        if chat:
+            yield f"chat: {name}{visible(row.text, _CHARACTERS)}"
+            yield f"tokens: {name}{len(row.tokens)}: {tokens_line(row.tokens, _TOKENS)}"
+        if row.typed:
+            yield f"warning: {name}{typed_line(row.typed)}"
 
 
 def tokens_line(tokens: Sequence[Token], most: int) -> str:

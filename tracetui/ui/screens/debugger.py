@@ -49,6 +49,7 @@ from tracetui.ui.widgets.prompt_bar import PromptInput
 from tracetui.ui.widgets.step_bar import StepBar
 from tracetui.ui.widgets.tensor_pane import TensorPane
 from tracetui.views.plan_lines import part_lines, plan_line
+from tracetui.views.prompt_lines import preview_lines
 
 _RESTING = frozenset(command.action.partition("(")[0] for command in COMMANDS)
 """Actions whose keys are text while a line is typed."""
@@ -126,8 +127,10 @@ class DebuggerScreen(PanesScreen):
         """What an event leaves in the log."""
         log = self.query_one(LogPane)
         match event:
-            case Prepared(tokenizer=tokenizer, notes=notes):
+            case Prepared(tokenizer=tokenizer, notes=notes, preview=preview):
                 log.add(f"prepared; tokenizer {tokenizer}")
+                for line in preview_lines(preview.rows, preview.prompts.chat):
+                    log.add(line)
                 for note in notes:
                     log.add(note)
             case Started(trace, plan):
