@@ -159,6 +159,23 @@ def test_experts_of_which_one_is_missing_are_random_and_said_to_be(tmp_path: Pat
     made = make_runnable(load_recipe(str(folder)))
     assert {slot.spec.name for _, slot in made.weights.all_slots() if slot.provenance == "random"} == {EXPERTS}
     assert "layer 1 partly, " in made.notes[0]
+    there = {0: "1–5", 3: "0–2, 4–5", 5: "0–4"}[expert]
+    assert made.notes[1] == f"model.safetensors: of {EXPERTS} experts {there} from the file, the others random"
+    trace = trace_recipe(load_recipe(str(folder)), ids=list(range(1, 40)))
+    block = "model.layers.1.mlp.experts."
+    hit = {
+        record.site.removeprefix(block): record.provenance for record in trace.records if record.site.startswith(block)
+    }
+    kinds = {int(number): kind for number, kind in hit.items() if number.isdigit()}
+    assert len(kinds) > 3
+    assert kinds == {number: "file+random" if number == expert else "file" for number in kinds}
+    experts = made.built.module.get_submodule(block[:-1])
+    whole = make_runnable(load_recipe(str(saved(tmp_path / "whole", "qwen2_moe"))))
+    of_whole = whole.weights.of_expert(whole.built.module.get_submodule(block[:-1]), 4, lambda *_: None)
+    of_part = made.weights.of_expert(experts, 4, lambda *_: None)
+    assert of_whole is not None
+    assert of_part is not None
+    assert all(torch.equal(of_part[name], of_whole[name]) for name in of_whole)
 
 
 def test_the_report_names_what_no_module_asks_for(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ class Counting:
     def __init__(self) -> None:
         self.read_names: list[str] = []
 
-    def provenance(self, spec: TensorSpec) -> str:
+    def provenance(self, spec: TensorSpec, rows: Sequence[int] | None = None) -> str:
         return "random"
 
     def read(self, spec: TensorSpec, rows: Sequence[int] | None, tick: Tick) -> torch.Tensor:
@@ -237,7 +237,7 @@ def test_a_tied_tensor_has_one_name() -> None:
 class Half:
     """A source that has the first layer alone."""
 
-    def provenance(self, spec: TensorSpec) -> str | None:
+    def provenance(self, spec: TensorSpec, rows: Sequence[int] | None = None) -> str | None:
         return "file" if ".layers.0." in spec.name and not spec.name.endswith("bias") else None
 
     def read(self, spec: TensorSpec, rows: Sequence[int] | None, tick: Tick) -> torch.Tensor:
@@ -261,7 +261,7 @@ def test_of_stacked_sources_the_first_that_has_a_tensor_gives_it() -> None:
 class Biased:
     """A source whose routers prefer some experts."""
 
-    def provenance(self, spec: TensorSpec) -> str:
+    def provenance(self, spec: TensorSpec, rows: Sequence[int] | None = None) -> str:
         return "random"
 
     def read(self, spec: TensorSpec, rows: Sequence[int] | None, tick: Tick) -> torch.Tensor:

@@ -51,11 +51,15 @@ def _parts(present: Mapping[str, bool]) -> Iterator[str]:
 
 def _ranges(layers: Sequence[int]) -> str:
     """`layer 3`, `layers 0–1, 4`."""
+    return f"layer{'' if len(layers) == 1 else 's'} {ranges(layers)}"
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """`0–1, 4` of 0, 1 and 4."""
     runs: list[list[int]] = []
-    for layer in sorted(layers):
-        if runs and layer == runs[-1][-1] + 1:
-            runs[-1].append(layer)
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
         else:
-            runs.append([layer])
-    shown = ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs)
-    return f"layer{'' if len(layers) == 1 else 's'} {shown}"
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs)

@@ -76,6 +76,11 @@ class ExpertStore:
             self._kept_bytes += size
         return made
 
+    def provenance(self, module: nn.Module, expert: int) -> str:
+        """Where one expert's parameters come from, joined by `+`: a file may have some experts of a layer only."""
+        found = {self._source.provenance(spec, [expert]) or "" for spec in self._specs[module].values()}
+        return "+".join(sorted(found))
+
     def expert_bytes(self, module: nn.Module) -> int:
         """Bytes of one expert."""
         return sum(spec.nbytes(1) for spec in self._specs[module].values())

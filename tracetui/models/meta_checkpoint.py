@@ -80,7 +80,7 @@ class MetaCheckpoint:
         """Itself: its names are the same for every model that it may hold."""
         return self
 
-    def provenance(self, spec: TensorSpec) -> str | None:
+    def provenance(self, spec: TensorSpec, rows: Sequence[int] | None = None) -> str | None:
         """`file`, or None where the file lacks the tensor. Raises InputError if the file's is of another kind."""
         name = meta_name(spec.name)
         if name is None or name not in self._tensors:

@@ -45,7 +45,7 @@ class RandomSource:
         self._std = std
         self._workers = workers or max(1, len(os.sched_getaffinity(0)))
 
-    def provenance(self, spec: TensorSpec) -> str:
+    def provenance(self, spec: TensorSpec, rows: Sequence[int] | None = None) -> str:
         return "random"
 
     def read(self, spec: TensorSpec, rows: Sequence[int] | None, tick: Tick) -> torch.Tensor:

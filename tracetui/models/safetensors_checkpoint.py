@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import torch
 
 from tracetui.errors import InputError, bad_field
 from tracetui.models import safetensors_quantised as quantised
-from tracetui.models.checkpoint_report import fit
+from tracetui.models.checkpoint_report import fit, ranges
 from tracetui.models.deepseek_names import has_reference_names, published_name, reference_name
 from tracetui.models.mapped_file import copied, readable_as_it_lies
 from tracetui.models.safetensors_files import FLOATING, SafetensorsFiles
@@ -70,11 +70,16 @@ class SafetensorsCheckpoint:
         self._notes = notes
         self._provenances: dict[TensorSpec, str | None] = {}
 
-    def provenance(self, spec: TensorSpec) -> str | None:
-        """`file` or `dequantised`; None where the folder lacks the tensor or a part of it.
+    def provenance(self, spec: TensorSpec, rows: Sequence[int] | None = None) -> str | None:
+        """`file` or `dequantised`; None where the folder lacks the tensor, or a part of it that is asked for.
 
         Raises InputError if what the file has is of another shape or kind.
         """
+        if rows is not None and self._whole(spec) is None:
+            return self._rows_provenance(spec, rows)
+        return self._whole(spec)
+
+    def _whole(self, spec: TensorSpec) -> str | None:
         if spec not in self._provenances:
             self._provenances[spec] = self._find_provenance(spec)
         return self._provenances[spec]
@@ -91,6 +96,18 @@ class SafetensorsCheckpoint:
             raise bad_field(self._files.path(name), self._files.said(name), problem, list(found))
         return self._kind(name)
 
+    def _rows_provenance(self, spec: TensorSpec, rows: Sequence[int]) -> str | None:
+        """Of experts that the file has although others are missing."""
+        conversion = self._names.converted.get(spec.name)
+        kinds = set()
+        for row in rows:
+            names = conversion.names_of_row(row) if conversion is not None else None
+            if conversion is None or names is None:
+                return None
+            sources = {pattern: [name] for pattern, name in names.items()}
+            kinds.add(self._made_of(conversion, sources, spec.name, (1, *spec.shape[1:])))
+        return "+".join(sorted(kinds))
+
     def read(self, spec: TensorSpec, rows: Sequence[int] | None, tick: Tick) -> torch.Tensor:
         """The tensor or the named rows of it: a view of the file where nothing has to be changed, else a copy.
 
@@ -105,7 +122,17 @@ class SafetensorsCheckpoint:
         """What a user must know of how the folder fits a model of these tensors, one line each."""
         present = {spec.name: self.provenance(spec) is not None for spec in specs}
         spare = [self._files.own_name(name) for name in self._names.spare]
-        return [*self._files.shards.notes(), *fit(self._files.shards.label, present, spare), *self._notes]
+        label = self._files.shards.label
+        return [*self._files.shards.notes(), *fit(label, present, spare), *self._parts(label, specs), *self._notes]
+
+    def _parts(self, label: str, specs: Sequence[TensorSpec]) -> Iterator[str]:
+        """A line for each tensor of experts that the file has some of."""
+        for spec in specs:
+            conversion = self._names.converted.get(spec.name)
+            if conversion is not None and self._whole(spec) is None:
+                there = [row for row in range(spec.rows) if conversion.names_of_row(row) is not None]
+                if there:
+                    yield f"{label}: of {spec.name} experts {ranges(there)} from the file, the others random"
 
     def _kind(self, name: str) -> str:
         """Where the values of one of the file's tensors come from."""
@@ -134,18 +161,22 @@ class SafetensorsCheckpoint:
     def _converted_provenance(self, conversion: Conversion, spec: TensorSpec) -> str | None:
         if not conversion.is_complete(spec.rows):
             return None
-        kinds = {self._kind(name) for name in conversion.names}
+        return self._made_of(conversion, conversion.sources, spec.name, spec.shape)
+
+    def _made_of(
+        self, conversion: Conversion, sources: Mapping[str, Sequence[str]], parameter: str, shape: Sequence[int]
+    ) -> str:
+        """Where the values of these tensors come from; raises InputError unless they make one of `shape`."""
+        names = [name for part in sources.values() for name in part]
+        kinds = {self._kind(name) for name in names}
         shapes = {
-            pattern: [torch.empty(self._files.tensors[name].shape, device="meta") for name in names]
-            for pattern, names in conversion.sources.items()
+            pattern: [torch.empty(self._files.tensors[name].shape, device="meta") for name in part]
+            for pattern, part in sources.items()
         }
-        first = conversion.names[0]
-        found = list(self._apply(conversion, spec.name, shapes).shape)
-        if found != list(spec.shape):
-            problem = (
-                f"and the {len(conversion.names) - 1} tensors beside it must make {list(spec.shape)} of {spec.name}"
-            )
-            raise bad_field(self._files.path(first), self._files.said(first), problem, found)
+        found = list(self._apply(conversion, parameter, shapes).shape)
+        if found != list(shape):
+            problem = f"and the {len(names) - 1} tensors beside it must make {list(shape)} of {parameter}"
+            raise bad_field(self._files.path(names[0]), self._files.said(names[0]), problem, found)
         return "dequantised" if "dequantised" in kinds else "file"
 
     def _convert(
@@ -162,7 +193,9 @@ class SafetensorsCheckpoint:
         out = torch.empty((len(wanted), *spec.shape[1:]), dtype=spec.dtype)
         # One at a time: all at once would be in memory three times, as a list, stacked, and side by side.
         for position, row in enumerate(wanted):
-            one = {pattern: read([names[row]]) for pattern, names in conversion.sources.items()}
+            names = conversion.names_of_row(row)
+            assert names is not None
+            one = {pattern: read([name]) for pattern, name in names.items()}
             out[position] = self._apply(conversion, spec.name, one)[0]
         return out
 

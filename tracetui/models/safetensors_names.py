@@ -47,9 +47,19 @@ class Conversion:
 
     def is_complete(self, rows: int) -> bool:
         """Whether each of the converter's lists is there, and the numbered ones have 0 … rows - 1 once each."""
-        return self.sources.keys() == set(self.converter.source_patterns) and all(
-            list(numbers) == list(range(rows)) for numbers in self.numbers.values()
-        )
+        return self._has_all_lists and all(list(numbers) == list(range(rows)) for numbers in self.numbers.values())
+
+    def names_of_row(self, row: int) -> dict[str, str] | None:
+        """The file's name under each pattern of what makes row `row`; None unless each has it exactly once."""
+        if not (self._has_all_lists and self.is_row_by_row() and self.numbers.keys() == self.sources.keys()):
+            return None
+        if any(numbers.count(row) != 1 for numbers in self.numbers.values()):
+            return None
+        return {pattern: names[self.numbers[pattern].index(row)] for pattern, names in self.sources.items()}
+
+    @property
+    def _has_all_lists(self) -> bool:
+        return self.sources.keys() == set(self.converter.source_patterns)
 
     def is_row_by_row(self) -> bool:
         """Whether row i of the result comes from the i-th tensor of each list alone."""

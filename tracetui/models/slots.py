@@ -109,8 +109,10 @@ class Weights:
         """One expert's parameters; None for a module whose experts aren't made one by one."""
         return self._experts.read(module, expert, making) if module in self._experts else None
 
-    def provenance(self, module: nn.Module) -> str:
-        """Where a module's own parameters come from, joined by `+`."""
+    def provenance(self, module: nn.Module, expert: int | None = None) -> str:
+        """Where a module's own parameters, or those of one of its experts, come from, joined by `+`."""
+        if expert is not None and module in self._experts:
+            return self._experts.provenance(module, expert)
         return "+".join(sorted({slot.provenance for slot in self.of(module)}))
 
     def put_in(self, module: nn.Module, making: Making) -> None:

@@ -50,8 +50,8 @@ class TensorSpec:
 class WeightSource(Protocol):
     """Hands out tensors by canonical checkpoint name."""
 
-    def provenance(self, spec: TensorSpec) -> str | None:
-        """`file` or `random`; None if this source doesn't have the tensor."""
+    def provenance(self, spec: TensorSpec, rows: Sequence[int] | None = None) -> str | None:
+        """`file` or `random`; None if this source lacks the tensor, or any of the rows that are named."""
         ...
 
     def read(self, spec: TensorSpec, rows: Sequence[int] | None, tick: Tick) -> torch.Tensor:
@@ -65,11 +65,11 @@ class Stacked:
     def __init__(self, *sources: WeightSource) -> None:
         self._sources = sources
 
-    def provenance(self, spec: TensorSpec) -> str | None:
-        return next((found for source in self._sources if (found := source.provenance(spec))), None)
+    def provenance(self, spec: TensorSpec, rows: Sequence[int] | None = None) -> str | None:
+        return next((found for source in self._sources if (found := source.provenance(spec, rows))), None)
 
     def read(self, spec: TensorSpec, rows: Sequence[int] | None, tick: Tick) -> torch.Tensor:
         for source in self._sources:
-            if source.provenance(spec):
+            if source.provenance(spec, rows):
                 return source.read(spec, rows, tick)
         raise KeyError(spec.name)

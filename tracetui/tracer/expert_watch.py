@@ -30,7 +30,7 @@ class ExpertWatch:
         recorder: Recorder,
         read: ReadExpert,
         clock: Callable[[], float],
-        provenance: Callable[[nn.Module], str],
+        provenance: Callable[[nn.Module, int], str],
     ) -> None:
         self._frames = frames
         self._recorder = recorder
@@ -103,7 +103,7 @@ class ExpertWatch:
             parent=holder.path,
             call=holder.call,
             seconds=self._clock() - self._started,
-            provenance=self._provenance(module),
+            provenance=self._provenance(module, expert),
         )
 
     def _record_role(self, role: str, tensor: torch.Tensor | None) -> None:

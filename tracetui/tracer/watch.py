@@ -132,8 +132,8 @@ class Watch:
         finally:
             self._made_seconds += time.perf_counter() - began
 
-    def _provenance(self, module: nn.Module) -> str:
-        return self._weights.provenance(module) if self._weights is not None else ""
+    def _provenance(self, module: nn.Module, expert: int | None = None) -> str:
+        return self._weights.provenance(module, expert) if self._weights is not None else ""
 
     def _post_hook(self, path: str, module: nn.Module) -> PostHook:
         frames, recorder, weights, clock = self._frames, self._recorder, self._weights, self._clock
