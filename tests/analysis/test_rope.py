@@ -80,6 +80,15 @@ def test_one_layout_agrees_with_the_kernel_and_the_other_doesnt(case: str, dtype
                 assert off == found.off[name].difference
 
 
+def test_long_prompts_in_bfloat16_are_still_told() -> None:
+    """Of many scores some are rounded far; the wrong layout is much farther."""
+    model = built("llama", **{**SMALL, "hidden_size": 256, "max_position_embeddings": 512})
+    found = told(views(traced(model, 400, torch.bfloat16))[0], 2)
+    assert found.layout == "halves"
+    assert found.off["halves"].difference < found.off["halves"].tolerance / 1.5
+    assert found.off["pairs"].difference > 10 * found.off["pairs"].tolerance
+
+
 def straight(q: npt.NDArray[Any], k: npt.NDArray[Any], layout: str, scale: float) -> npt.NDArray[Any]:
     """Scores [T,S] of rows turned element by element, with angles from the formula alone."""
     size = q.shape[1]
@@ -137,6 +146,7 @@ def test_of_latent_attention_the_rotary_part_is_turned(layout: Any) -> None:
 
 
 REFUSED: dict[str, tuple[Any, str]] = {
+    "stablelm": (lambda: built("stablelm", **UNGROUPED, partial_rotary_factor=0.25), "both layouts are the same"),
     "gpt_neox": (lambda: built("gpt_neox", **SHORT, hidden_size=32, intermediate_size=48), "in one projection"),
     "gpt2": (lambda: built("gpt2", vocab_size=61, n_embd=32, n_layer=2, n_head=4), "in one projection"),
     "opt": (lambda: built("opt", **SHORT, hidden_size=32, ffn_dim=48, word_embed_proj_dim=32), "no rotary embedding"),

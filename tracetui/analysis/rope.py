@@ -23,6 +23,8 @@ LAYOUTS: tuple[Layout, ...] = ("halves", "pairs")
 WORDS: Mapping[Layout, str] = {"halves": "halves", "pairs": "adjacent pairs"}
 META = "meta"
 """What a trace's recipe calls a checkpoint in Meta's own form."""
+_ROUNDINGS = 4
+"""Turning rounds each element of a query and of a key three times, where other scores round it once."""
 _SCALED = 0.02
 """A row whose length changes by more than this share was scaled: rounding doesn't do that."""
 
@@ -73,6 +75,8 @@ def check_rope(view: AttentionView, head: int, batch: int = 0) -> RopeCheck | Un
     if not angles:
         return Untold("no rotary embedding was recorded before this attention, so no angles to turn by")
     checks = [_check(view, head, batch, given, found) for found in angles]
+    if max(check.rotated for check in checks) == 2:
+        return Untold("two elements of a head turn, one pair: both layouts are the same")
     best = min(checks, key=lambda check: min(check.off[layout].difference for layout in LAYOUTS))
     if best.layout is None and _unturned(best, given):
         return Untold("this layer doesn't turn its queries and keys: they reach the kernel as projected")
@@ -98,7 +102,7 @@ def _check(view: AttentionView, head: int, batch: int, given: Projected, angles:
     off: dict[Layout, Identity] = {}
     for layout in LAYOUTS:
         scores[layout], size = _scores(view, given, angles, layout, given.query[:, :width], given.key[:, :width])
-        off[layout] = identity(scores[layout], recorded, view.query.dtype, size)
+        off[layout] = identity(scores[layout], recorded, view.query.dtype, _ROUNDINGS * size)
     evidence = tuple(_evidence(view, given, angles, recorded))
     return RopeCheck(view, head, batch, scores, off, width, view.query.shape[-1], rows_permuted(view), evidence)
 

@@ -130,7 +130,14 @@ def _heading(check: RopeCheck, layout: Layout) -> Content:
 
 
 def _evidence(check: RopeCheck) -> Iterator[Content]:
-    told = f"it is {WORDS[check.layout]}" if check.layout else "neither or both agree: the layout is UNCLEAR"
-    yield Content.styled(f"Against q·k as the kernel was given them, {told}.", "bold")
+    yield Content.styled(f"Against q·k as the kernel was given them, {_told(check)}.", "bold")
     for line in check.evidence:
         yield Content.styled(visible(line), "$quiet")
+
+
+def _told(check: RopeCheck) -> str:
+    if check.layout:
+        return f"it is {WORDS[check.layout]}"
+    if all(check.off[layout].holds for layout in LAYOUTS):
+        return "both agree, so the layout is UNCLEAR: these few tokens don't tell them apart"
+    return "neither agrees, so the layout is UNCLEAR: more happens between projection and kernel than turning"
