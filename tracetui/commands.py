@@ -42,9 +42,13 @@ def run(said: Namespace) -> int:
     os.environ.setdefault("TEXTUAL_FPS", "120")
     from tracetui.tracer.live import LiveSession
     from tracetui.ui.app import TracetuiApp
+    from tracetui.ui.last_resort import LastResort
 
     app = TracetuiApp(lambda listener: LiveSession(recipe, listener), _offer(recipe))
+    last_resort = LastResort(lambda: app._driver)
+    app.told_to_end = last_resort.arm
     said_status = app.run()
+    last_resort.disarm()
     status = said_status if said_status is not None else app.return_code or 0
     if not app.closed:
         # The model is deep inside one operation; the process must not wait for it.

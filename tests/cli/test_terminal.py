@@ -41,6 +41,17 @@ def hang_up(event, arguments):
 sys.addaudithook(hang_up)
 """
 """As a compiled module that comes to life at the wrong moment: it swallows what a signal raises."""
+NEVER_LEAVE = """
+import sys, threading, time
+
+def patch():
+    while not hasattr(sys.modules.get("tracetui.ui.app"), "TracetuiApp"):
+        time.sleep(0.01)
+    sys.modules["tracetui.ui.app"].TracetuiApp.exit = lambda *arguments, **options: None
+
+threading.Thread(target=patch, daemon=True).start()
+"""
+"""An application that can be told to end as often as one likes."""
 SHELL = """
 import os, signal, subprocess, sys
 
@@ -253,4 +264,12 @@ def test_a_signal_before_the_first_screen_gives_the_terminal_back(
 def test_a_hang_up_that_an_import_swallowed_ends_it_all_the_same(tmp_path: Path) -> None:
     with Terminal("run", "llama-tiny", cwd=tmp_path, env=begun_with(tmp_path, HANG_UP_WHILE_IMPORTING)) as terminal:
         assert terminal.ended(SOON) == 129
+        terminal.assert_restored()
+
+
+def test_it_ends_though_the_screen_will_not(tmp_path: Path) -> None:
+    with Terminal("run", "llama-tiny", cwd=tmp_path, env=begun_with(tmp_path, NEVER_LEAVE)) as terminal:
+        terminal.until("ready")
+        terminal.kill(signal.SIGTERM)
+        assert terminal.ended() == 143
         terminal.assert_restored()

@@ -12,6 +12,7 @@ from tracetui import paths
 from tracetui.session import Listener, Progress, Session, Stopped
 from tracetui.ui.app import TracetuiApp
 from tracetui.ui.commands import COMMANDS
+from tracetui.ui.screens.command_search import CommandSearch
 from tracetui.ui.state import Phase
 
 
@@ -139,3 +140,16 @@ async def test_an_error_in_a_handler_leaves_a_log_and_one_line() -> None:
         await fail()
     assert app.return_code == 1
     assert "ZeroDivisionError" in next((paths.state_dir() / "logs").glob("crash-*.log")).read_text()
+
+
+async def test_a_palette_whose_widgets_have_gone_ends_its_search_and_nothing_else() -> None:
+    async with driven() as it:
+        await it.press("escape", "ctrl+p")
+        palette = it.app.screen
+        assert isinstance(palette, CommandSearch)
+        await palette.query("*").remove()
+        palette._gather_commands("quit")
+        await it.pilot.pause()
+        assert it.app.is_running
+        await it.press("escape", "n")
+        assert it.app.return_code is None

@@ -32,6 +32,7 @@ from tracetui.ui.keymap import load_keymap
 from tracetui.ui.messages import Said, SessionEvent, SessionOpened, Trouble
 from tracetui.ui.offer import Offer
 from tracetui.ui.reader import look
+from tracetui.ui.screens.command_search import CommandSearch
 from tracetui.ui.screens.debugger import DebuggerScreen
 from tracetui.ui.terminal import TerminalDriver
 from tracetui.ui.theme_file import default_heatmap
@@ -67,6 +68,8 @@ class TracetuiApp(App[int]):
         self.debugger = DebuggerScreen(offer, self._keymap_found.keys)
         self.closed = True
         """Whether the session's thread ended in time."""
+        self.told_to_end: Callable[[int], None] = lambda code: None
+        """Hears with which status the program was told to end, before it tries to."""
         for theme_file in self._themes.values():
             self.register_theme(theme_file.theme)
         wanted = remembered_theme()
@@ -133,6 +136,7 @@ class TracetuiApp(App[int]):
 
     def _end(self, code: int) -> None:
         """End in order; a screen that is still being built is finished first, torn down half-way it would fail."""
+        self.told_to_end(code)
         if self.debugger.is_mounted:
             self.exit(code, return_code=code)
         else:
@@ -153,6 +157,10 @@ class TracetuiApp(App[int]):
             notify(self, "the run is cancelled; Ctrl-C again quits")
             return
         self._end(INTERRUPTED)
+
+    def action_command_palette(self) -> None:
+        if not any(isinstance(screen, CommandSearch) for screen in self.screen_stack):
+            self.push_screen(CommandSearch(id="--command-palette"))
 
     def action_picture(self) -> None:
         """Save what is on the screen, a dialog included."""

@@ -55,6 +55,12 @@ class TerminalDriver(LinuxDriver):
             os.close(self._stderr)
             self._stderr = -1
 
+    def give_back(self) -> None:
+        """Restore the terminal from another thread than the main one, where Textual would leave the mouse on."""
+        self._disable_mouse_support()
+        self.stop_application_mode()
+        self.close()
+
     def _run_input_thread(self) -> None:
         try:
             self.run_input_thread()

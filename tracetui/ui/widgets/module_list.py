@@ -207,8 +207,11 @@ class ModuleList(ScrollView, can_focus=True):
             return Strip.blank(width, plain)
         row = self._rows[index]
         base = plain + self._style_of(row, index)
-        quiet = self.get_component_rich_style("modules--quiet", partial=True)
-        mark = Segment(self._mark(row), base + self.get_component_rich_style("modules--mark", partial=True))
+        # The line with the cursor has a ground of its own, on which only its own colour can be read.
+        chosen = index == self.line and self.has_focus
+        quiet = Style() if chosen else self.get_component_rich_style("modules--quiet", partial=True)
+        marked = Style() if chosen else self.get_component_rich_style("modules--mark", partial=True)
+        mark = Segment(self._mark(row), base + marked)
         left, right = fitted(row, width - 2, self.layout_shown)
         gap = " " * max(0, width - 2 - len(left[0]) - len(left[1]) - len(right))
         cells = [mark, Segment(left[0], base), Segment(left[1], base + quiet), Segment(gap + right, base + quiet)]
