@@ -82,6 +82,13 @@ def test_a_kernel_that_has_not_run_yet_has_nothing_to_compare() -> None:
     assert all_heads_identity(view) is None
 
 
+def test_checking_all_heads_can_be_cancelled() -> None:
+    view = views(traced(tiny_llama, torch.float32))[0]
+    asked = iter([False, False, True])
+    assert all_heads_identity(view, lambda: next(asked)) is None
+    assert list(asked) == []
+
+
 def test_a_query_that_sees_nothing_is_left_out() -> None:
     mask = torch.ones(1, 9, dtype=torch.long)
     mask[0, :3] = 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import product
+
 import numpy as np
 
 from tracetui.analysis.attention import AttentionView
@@ -29,10 +32,18 @@ def head_identity(view: AttentionView, head: int, batch: int = 0) -> Identity | 
     return identity(found[seeing], recorded[seeing], output.dtype, scale)
 
 
-def all_heads_identity(view: AttentionView) -> Identity | None:
-    """The same of every head of every prompt: the one that is farthest beyond its tolerance, or nearest to it."""
-    found = [head_identity(view, head, batch) for batch in range(view.batch) for head in range(view.heads)]
-    return worst([one for one in found if one is not None])
+def all_heads_identity(view: AttentionView, cancelled: Callable[[], bool] = lambda: False) -> Identity | None:
+    """The same of every head of every prompt: the one that is farthest beyond its tolerance, or nearest to it.
+
+    None also when `cancelled`, which is asked before each head, says so.
+    """
+    found = []
+    for batch, head in product(range(view.batch), range(view.heads)):
+        if cancelled():
+            return None
+        if (one := head_identity(view, head, batch)) is not None:
+            found.append(one)
+    return worst(found)
 
 
 def worst(identities: list[Identity]) -> Identity | None:

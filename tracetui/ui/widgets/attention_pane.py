@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Static
+from textual.worker import get_current_worker
 
 from tracetui.analysis.attention import KINDS, AttentionView
 from tracetui.analysis.heads import all_heads_identity
@@ -47,8 +48,8 @@ _TINY: Mapping[Shown, str] = {
     "absorbed_scores": "abs",
 }
 ORIGIN = "attention"
-_AT_ONCE = 2**22
-"""Scores of a call whose heads are all checked unasked: a fraction of a second."""
+_AT_ONCE = 2**30
+"""Multiplications of a call's q·k whose heads are all checked unasked: a fraction of a second."""
 
 
 class AttentionPane(Vertical):
@@ -165,8 +166,7 @@ class AttentionPane(Vertical):
         self._show_facts(shown)
         if self._checks is None:
             look(self, "checks", partial(_check, shown))
-        view = shown.view
-        if shown.ran and not self._knows(view) and view.heads * view.query.shape[2] * view.key.shape[2] <= _AT_ONCE:
+        if shown.ran and not self._knows(shown.view) and shown.view.query.numel * shown.view.key.shape[2] <= _AT_ONCE:
             self.check_heads()
 
     @on(Checked)
@@ -233,4 +233,5 @@ def _check(attention: Attention) -> AttentionPane.Checked:
 
 
 def _check_all(view: AttentionView) -> AttentionPane.AllChecked:
-    return AttentionPane.AllChecked(view, all_heads_identity(view))
+    worker = get_current_worker()
+    return AttentionPane.AllChecked(view, all_heads_identity(view, lambda: worker.is_cancelled))
