@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from tests.ui.driving import Driven, driven
 from tests.ui.fake import FakeSession
 from tracetui.session import Module
@@ -67,3 +69,15 @@ async def test_other_names_come_and_go() -> None:
         assert "→ ffn.experts.N.w3" in it.text()
         await it.press("N")
         assert "ffn" not in it.text()
+
+
+@pytest.mark.parametrize("size", [(80, 24), (180, 50)])
+async def test_a_bar_stands_before_the_title_of_the_one_pane_with_the_keys(size: tuple[int, int]) -> None:
+    """Seen without any colour."""
+    async with driven(size=size) as it:
+        assert "▌" not in it.line(2)
+        for key, title in (("1", "1 Modules"), ("2", "2 Tensor"), ("3", "3 Attention")):
+            await it.press("escape", key)
+            assert f"▌{title}" in it.line(2)
+            assert it.line(2).count("▌") == 1
+        assert ("━" in it.line(2)) is (size[0] >= 160)

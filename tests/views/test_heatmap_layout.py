@@ -102,3 +102,9 @@ def test_two_lines_of_labels_never_cost_a_zoom() -> None:
     for height in range(16, 60):
         short, long = (arrange(120, height, Plan(17, 17, 9, width, False), None) for width in (2, 12))
         assert short.zoom == long.zoom
+
+
+def test_cells_one_line_high_are_wide_enough_for_a_text_where_there_is_room() -> None:
+    wide, narrow = (arrange(width, 26, Plan(17, 17, 5, 3), None) for width in (100, 50))
+    assert (wide.row_zoom, wide.column_zoom, wide.texts) == (1, 2, True)
+    assert (narrow.row_zoom, narrow.column_zoom, narrow.texts) == (1, 1, False)

@@ -115,3 +115,21 @@ def test_a_spark_line_keeps_the_current_point_when_it_drops_others() -> None:
     line = line_chart(spike, 20, 1, INKS, current=77)[0]
     assert plain([line])[0].count("█") == 1
     assert styles_of(line)[77 * 20 // 200] == INKS.mark
+
+
+@pytest.mark.parametrize("height", [3, 5, 8])
+@pytest.mark.parametrize("count", [1, 4])
+def test_one_number_has_one_tick_beside_its_point(count: int, height: int) -> None:
+    found = plain(line_chart([(str(at), 42.5) for at in range(count)], 60, height, INKS, current=0))
+    ticks = [line for line in found if "┤" in line]
+    assert len(ticks) == 1
+    assert ticks[0].split()[0] == "42.5"
+    assert "●" in ticks[0]
+
+
+@pytest.mark.parametrize(("current", "ends"), [(0, ["last"]), (1, ["first", "last"]), (2, ["first"])])
+def test_no_place_is_named_twice(current: int, ends: list[str]) -> None:
+    points = [("first", 1.0), ("middle", 2.0), ("last", 3.0)]
+    labels = plain(line_chart(points, 70, 6, INKS, current=current))[-1]
+    assert labels.count(points[current][0]) == 1
+    assert [name for name in ("first", "last") if name in labels and name != points[current][0]] == ends

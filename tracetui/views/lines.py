@@ -69,7 +69,9 @@ class _Chart:
             return []
         low, high = self.extent
         # All alike stand half-way, and so does their one number.
-        ticks = {0: number(high), rows - 1: number(low)} if low < high else {(4 * rows - 1) // 2 // 4: number(high)}
+        ticks = (
+            {0: number(high), rows - 1: number(low)} if low < high else {round((4 * rows - 1) / 2) // 4: number(high)}
+        )
         named = ticks.get(row, "")
         parts = [(fit(named, gutter - 2, right=True), self.inks.quiet), (" ┤" if named else " │", self.inks.rule)]
         return line(parts, gutter)
