@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from tracetui.analysis.diff.align import folded, spans
 from tracetui.analysis.diff.preface import MISSING, Field, Preface, TokenDifference
 from tracetui.analysis.diff.report import Report
-from tracetui.analysis.diff.result import Comparison, SiteDiff
+from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.diff.routing import Cause, Flip
 from tracetui.analysis.mapping.fuzzy import Proposal
 from tracetui.text import visible
@@ -50,7 +50,8 @@ def verdict(report: Report) -> str:
         return "Nothing to compare: no site of A is one of B's. Give names with --map, or try --fuzzy."
     checked = f"{comparison.compared:,} of {_sites(comparison):,} sites compared"
     if comparison.same:
-        return f"Same: {checked}, all within tolerance."
+        common = "Same as far as both have layers" if comparison.preface.layers else "Same"
+        return f"{common}: {checked}, all within tolerance."
     if report.first is None:
         causes = ["the prompts"] if comparison.preface.tokens else []
         causes += [f"the shapes of {len(comparison.misfits):,} sites"] if comparison.misfits else []
@@ -63,6 +64,8 @@ def verdict(report: Report) -> str:
 def _fault(report: Report) -> str:
     if report.tied:
         return ", where rounding flipped ties"
+    if report.carried:
+        return ", where what its inputs bring along passes the tolerance"
     return ", whose inputs agree: the fault is there" if report.at_fault else ""
 
 
@@ -197,9 +200,10 @@ def _layers(comparison: Comparison, width: int) -> Iterator[str]:
     for layer, site in worst:
         assert site.distance is not None
         filled = bar(_height(site.distance.relative), _BAR)
-        mark = "off " if site.distance.off else "same"
+        off = site.outcome is Outcome.DIFFERENT
+        mark = "off " if off else "same"
         left = f"{layer:>7}  {mark}  {filled}{' ' * (_BAR - cell_len(filled))} {number(site.distance.relative):>9}  "
-        yield (left + end(site.site, width - cell_len(left)) if site.distance.off else left).rstrip()
+        yield (left + end(site.site, width - cell_len(left)) if off else left).rstrip()
 
 
 def worst_by_layer(sites: Iterable[SiteDiff]) -> list[tuple[str, SiteDiff]]:
@@ -222,7 +226,7 @@ def _badness(site: SiteDiff) -> tuple[bool, int, float]:
     found = site.distance
     assert found is not None
     relative = math.inf if math.isnan(found.relative) else found.relative
-    return bool(found.off), found.unlike, relative
+    return site.outcome is Outcome.DIFFERENT, found.unlike, relative
 
 
 def _height(relative: float) -> float:

@@ -99,6 +99,8 @@ def _feeds(report: Report, feeds: Feeds, width: int) -> Iterator[str]:
         yield f"{'' if place else 'fed by':<{INDENT}} {line}".rstrip()
     if report.tied:
         yield f"{'':<{INDENT}} its inputs agree: rounding flipped ties, see Routing"
+    elif report.carried:
+        yield f"{'':<{INDENT}} its inputs are almost as far apart: rounding that adds up, or a fault before"
     elif feeds.agree:
         yield f"{'':<{INDENT}} its inputs agree: the fault is made here"
     elif not feeds.found and feeds.missing:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len
 
-from tracetui.analysis.diff.result import SiteDiff
+from tracetui.analysis.diff.result import Outcome, SiteDiff
 from tracetui.text import token_text, visible
 from tracetui.trace.record import Token
 from tracetui.views.cells import fit
@@ -57,8 +57,8 @@ def row(site: SiteDiff, width: int) -> str:
     """A site and how far apart it is, in `width` cells."""
     found = site.distance
     if found is None:
-        right = f"{'other shape':>12} {'':>10}"
-    elif not found.off:
+        right = f"{site.outcome.value:>14} {'':>8}"
+    elif site.outcome is Outcome.SAME:
         right = f"{'agrees':>12} {number(found.relative):>10}"
     else:
         share = "statistics" if found.by_statistics else f"{percent(found.share)} off"

@@ -12,6 +12,7 @@ from tracetui.analysis.diff.align import folded
 from tracetui.analysis.diff.compare import compare
 from tracetui.analysis.diff.feeds import feeds
 from tracetui.analysis.diff.preface import MISSING
+from tracetui.analysis.diff.report import Report, report
 from tracetui.analysis.diff.result import Outcome
 from tracetui.analysis.diff.tolerance import Limits
 from tracetui.trace.statistics import of_array
@@ -196,6 +197,50 @@ def test_what_was_generated_after_different_prompts_is_not_compared() -> None:
     found = compare(generated(3), generated(4))
     assert [site.outcome for site in found.sites] == [Outcome.SAME, Outcome.SKIPPED]
     assert [site.outcome for site in compare(generated(3), generated(3)).sites] == [Outcome.SAME] * 2
+
+
+def test_a_few_elements_of_a_bell_are_rounding_and_one_far_off_is_not() -> None:
+    exact = normal(1, 200, 500)
+    rounded = exact + np.float32(0.009) * normal(1, 200, 500, seed=1)
+    found = compare(trace_of({"x": rounded}, dtypes={"x": "bfloat16"}), trace_of({"x": exact}))
+    assert found.same
+    assert found.sites[0].distance is not None
+    assert found.sites[0].distance.off > 0
+    assert not compare(trace_of({"x": rounded}), trace_of({"x": exact}), limits=Limits(1.6e-2, 1.6e-2)).same
+    rounded[0, 100, 7] += 1
+    found = compare(trace_of({"x": rounded}, dtypes={"x": "bfloat16"}), trace_of({"x": exact}))
+    assert not found.same
+    assert found.sites[0].distance is not None
+    assert (found.sites[0].distance.far, found.sites[0].distance.worst) == (1, (0, 100, 7))
+
+
+def test_rounding_that_adds_up_is_blamed_on_nobody() -> None:
+    site = "model.layers.0"
+    a = {name: normal(1, 50, 40, seed=place) for place, name in enumerate((f"{site}:input", f"{site}.input_layernorm"))}
+
+    def noisy(*sizes: float) -> Report:
+        noise = normal(1, 50, 40, seed=9)
+        b = {name: array + np.float32(size) * noise for (name, array), size in zip(a.items(), sizes, strict=True)}
+        return report(trace_of(b), trace_of(a))
+
+    carried, made = noisy(1.5e-5, 2.5e-5), noisy(1e-6, 2.5e-5)
+    assert carried.first is not None
+    assert made.first is not None
+    assert carried.first.site == made.first.site == f"{site}.input_layernorm"
+    assert (carried.carried, carried.at_fault) == (True, False)
+    assert (made.carried, made.at_fault) == (False, True)
+
+
+def test_what_comes_after_a_layer_that_one_side_lacks_is_not_compared() -> None:
+    def run(*indices: int) -> dict[str, Array]:
+        return {**layers(*indices), "model.norm": normal(1, T, D, seed=len(indices)), "lm_head": normal(1, T, D)}
+
+    found = compare(trace_of(run(0, 1, 2)), trace_of(run(0, 2)))
+    skipped = {site.site for site in found.sites if site.outcome is Outcome.SKIPPED}
+    assert {"model.layers.2", "model.norm", "lm_head"} <= skipped
+    assert not any(site.startswith("model.layers.0") for site in skipped)
+    assert found.same
+    assert not compare(trace_of(run(0, 1, 2)), trace_of(run(0, 2), dump=True)).same
 
 
 def test_later_passes_and_calls_stand_against_their_like() -> None:

@@ -127,3 +127,28 @@ def test_a_mask_that_was_passed_off_by_one(shift: int) -> None:
     (hint,) = found.hints
     assert hint.name == "mask"
     assert ("A's queries see one position further" in hint.title) == (shift == 1)
+
+
+@pytest.mark.parametrize(
+    ("plant", "hint"),
+    [
+        (plants.rope_pairs, "rope-layout"),
+        (plants.rope_rows, "rope-layout"),
+        (plants.tiled_heads, "kv-heads"),
+        (plants.transposed, "transposed-weight"),
+        (plants.norm_scaled, "norm-scale"),
+        (plants.unrelated, ""),
+        (plants.unrelated_attention, ""),
+    ],
+)
+def test_faults_are_named_in_bf16_too(plant: plants.Plant, hint: str) -> None:
+    wrong, right = (plants.traced(plants.llama().bfloat16(), fault) for fault in (plant, plants.nothing))
+    assert [one.name for one in report(wrong, right).hints] == ([hint] if hint else [])
+
+
+def test_bf16_beside_float32_is_rounding_alone() -> None:
+    half = plants.traced(plants.llama().bfloat16(), plants.nothing)
+    full = plants.traced(plants.llama(), plants.rounding)
+    found = report(half, full)
+    assert found.first is None or found.carried
+    assert found.hints == ()

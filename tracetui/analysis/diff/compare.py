@@ -16,7 +16,7 @@ from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.diff.routed import is_expert
 from tracetui.analysis.diff.tolerance import Limits, Tolerance
 from tracetui.analysis.mapping.layouts import SAME, Layout, halves_from_pairs, layouts, pairs_from_halves
-from tracetui.analysis.mapping.names import PAIRED
+from tracetui.analysis.mapping.names import PAIRED, execution_rank
 from tracetui.analysis.mapping.rules import Rules
 from tracetui.trace.statistics import Statistics
 from tracetui.trace.trace import Trace
@@ -56,6 +56,8 @@ class _Meter:
         self._window: Window = window(a, b, common or None)
         self._heads = _head_sizes(self._window.config, alignment)
         self._foreign = a.dump or b.dump
+        # A script's dump needn't hold every layer that it ran.
+        self._last = None if self._foreign else before.first_missing
         self._known: dict[tuple[object, ...], SiteDiff] = {}
 
     def measure(self, pair: Pair) -> SiteDiff:
@@ -68,8 +70,7 @@ class _Meter:
 
     def _measure(self, pair: Pair, value_a: Value, value_b: Value) -> SiteDiff:
         tolerance = self._tolerance(value_a, value_b, _scale(value_b.statistics()))
-        if self._window.common is not None and pair.a.record.pass_:
-            # What is generated after different prompts has nothing in common.
+        if self._unrelated(pair):
             return SiteDiff(pair, Outcome.SKIPPED)
         if not (is_kept(value_a) and is_kept(value_b)):
             return self._measure_statistics(pair, value_a, value_b, tolerance)
@@ -82,7 +83,14 @@ class _Meter:
         if not math.isclose(known.atol, tolerance.atol, rel_tol=0.1):
             # What a file says of its own values may be wrong, or speak of more than is compared.
             tolerance, found = known, self._best(pair, a, b, known) or found
-        return SiteDiff(pair, _outcome(found.distance), tolerance, found.distance, found.layout)
+        return SiteDiff(pair, _outcome(found.distance, tolerance), tolerance, found.distance, found.layout)
+
+    def _unrelated(self, pair: Pair) -> bool:
+        """What is generated after different prompts, and what comes after layers that only one side has."""
+        if self._window.common is not None and pair.a.record.pass_:
+            return True
+        kind, layer, _ = execution_rank(pair.site)
+        return self._last is not None and (kind > 1 or (kind == 1 and layer > self._last))
 
     def _tolerance(self, a: Value, b: Value, scale: float) -> Tolerance:
         return self._limits.tolerance(a.dtype, b.dtype, scale if math.isfinite(scale) and scale > 0 else 0.0)
@@ -94,14 +102,14 @@ class _Meter:
         if math.prod(value_a.shape) != math.prod(value_b.shape):
             return SiteDiff(pair, Outcome.SHAPES, tolerance)
         found = by_statistics(value_a.statistics(), value_b.statistics(), tolerance)
-        return SiteDiff(pair, _outcome(found), tolerance, found)
+        return SiteDiff(pair, _outcome(found, tolerance), tolerance, found)
 
     def _best(self, pair: Pair, a: Value, b: Value, tolerance: Tolerance) -> _Try | None:
         """The first layout within the tolerance, or else the nearest; None if no layout has the shape."""
         best: _Try | None = None
         for layout in self._layouts(pair, a.shape, b.shape):
             tried = _Try(layout, self._distance(pair, a, b, layout, tolerance))
-            if not tried.distance.off:
+            if not _differs(tried.distance, tolerance):
                 return tried
             if best is None or tried.distance.relative < best.distance.relative:
                 best = tried
@@ -140,8 +148,13 @@ def _blank(shape: tuple[int, ...]) -> Array:
     return np.broadcast_to(np.float32(0), shape)
 
 
-def _outcome(found: Distance) -> Outcome:
-    return Outcome.DIFFERENT if found.off else Outcome.SAME
+def _differs(found: Distance, tolerance: Tolerance) -> bool:
+    """Whether one element is far off, or all of them together are: what a few are off by no more is rounding."""
+    return found.far > 0 or (tolerance.slack > 1 and not found.relative <= tolerance.rtol)
+
+
+def _outcome(found: Distance, tolerance: Tolerance) -> Outcome:
+    return Outcome.DIFFERENT if _differs(found, tolerance) else Outcome.SAME
 
 
 def _scale(statistics: Statistics) -> float:

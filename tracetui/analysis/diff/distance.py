@@ -23,6 +23,8 @@ class Distance:
     numel: int
     off: int
     """Elements beyond the tolerance, unlike ones included."""
+    far: int
+    """Elements beyond it by more than its slack, unlike ones included."""
     max_abs: float
     max_rel: float
     """Of |a - b| / |b|, where b isn't zero."""
@@ -51,7 +53,7 @@ class _Sums:
 
     def __init__(self, tolerance: Tolerance) -> None:
         self._tolerance = tolerance
-        self.seen = self.off = self.unlike = 0
+        self.seen = self.off = self.far = self.unlike = 0
         self.max_abs, self.max_rel = 0.0, 0.0
         self.square_a = self.square_b = self.square_difference = self.dot = 0.0
         self.worst: int | None = None
@@ -85,9 +87,14 @@ class _Sums:
     def _count_off(self, a: Array, b: Array, difference: Array, size: Array) -> None:
         if self._tolerance.exact and a.dtype.kind in "iu" and b.dtype.kind in "iu":
             # Whole numbers beyond 2^53 look the same in float64.
-            self.off += int(np.count_nonzero(a != b))
+            off = far = int(np.count_nonzero(a != b))
         else:
-            self.off += int(np.count_nonzero(difference > self._tolerance.rtol * size + self._tolerance.atol))
+            allowed = self._tolerance.rtol * size + self._tolerance.atol
+            off = far = int(np.count_nonzero(difference > allowed))
+            if off and self._tolerance.slack > 1:
+                far = int(np.count_nonzero(difference > self._tolerance.slack * allowed))
+        self.off += off
+        self.far += far
 
     def _count_unlike(self, x: Array, y: Array, finite: Array) -> None:
         unlike = ~finite & ~((x == y) | (np.isnan(x) & np.isnan(y)))
@@ -96,6 +103,7 @@ class _Sums:
             self._take(int(unlike.argmax()), x, y)
         self.unlike += count
         self.off += count
+        self.far += count
 
     def _widen(self, x: Array, y: Array, difference: Array, size: Array) -> None:
         if not difference.size:
@@ -135,6 +143,7 @@ def _distance(sums: _Sums, shape: tuple[int, ...]) -> Distance:
     return Distance(
         numel=sums.seen,
         off=sums.off,
+        far=sums.far,
         max_abs=sums.max_abs,
         max_rel=sums.max_rel,
         relative=_ratio(math.sqrt(sums.square_difference), math.sqrt(sums.square_b)),
@@ -171,6 +180,7 @@ def by_statistics(a: Statistics, b: Statistics, tolerance: Tolerance) -> Distanc
     return Distance(
         numel=b.numel,
         off=int(off),
+        far=int(off),
         max_abs=apart,
         max_rel=_ratio(apart, max(abs(y) for _, y in pairs)),
         relative=_ratio(abs(a.l2 - b.l2), b.l2),

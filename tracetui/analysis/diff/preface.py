@@ -44,6 +44,8 @@ class Preface:
     config: tuple[Field, ...]
     layers: tuple[str, str] | None
     """Which layers each side has, if not the same ones."""
+    first_missing: int | None
+    """The first layer that only one side has; None if there is none."""
     dtypes: tuple[tuple[str, str, int], ...]
     """A's and B's dtype where they differ, and in how many sites."""
     model_types: tuple[str, str] | None
@@ -52,10 +54,15 @@ class Preface:
 
 def preface(a: Trace, b: Trace, alignment: Alignment) -> Preface:
     """What differs besides the numbers."""
+    own = _layers([*(pair.a for pair in alignment.pairs), *alignment.only_a])
+    other = _layers([*(pair.b for pair in alignment.pairs), *alignment.only_b])
+    if not own or not other:
+        own = other = []
     return Preface(
         tokens=token_differences(a.tokens, b.tokens),
         config=config_differences(a.run.config, b.run.config),
-        layers=_layer_sets(a, b, alignment),
+        layers=None if own == other else (spans(own), spans(other)),
+        first_missing=min(set(own) ^ set(other), default=None),
         dtypes=_dtypes(alignment),
         model_types=_model_types(a, b),
     )
@@ -89,14 +96,6 @@ def config_differences(a: Mapping[str, object], b: Mapping[str, object]) -> tupl
 
 def _said(value: object) -> object:
     return None if value is MISSING else value
-
-
-def _layer_sets(a: Trace, b: Trace, alignment: Alignment) -> tuple[str, str] | None:
-    own = _layers([*(pair.a for pair in alignment.pairs), *alignment.only_a])
-    other = _layers([*(pair.b for pair in alignment.pairs), *alignment.only_b])
-    if own == other or not own or not other:
-        return None
-    return spans(own), spans(other)
 
 
 def _layers(sites: Sequence[Named]) -> list[int]:

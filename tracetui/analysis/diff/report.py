@@ -18,6 +18,9 @@ from tracetui.analysis.mapping.fuzzy import Proposal
 from tracetui.analysis.mapping.rules import Rules
 from tracetui.trace.trace import Trace
 
+_MADE = 4.0
+"""How many times further apart an output must be than what feeds it for the fault to lie there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -37,8 +40,16 @@ class Report:
 
     @property
     def at_fault(self) -> bool:
-        """Whether the first divergence was made where it is: all that feeds it agrees, and it is no tie."""
-        return self.feeds is not None and self.feeds.agree and not self.tied
+        """Whether the first divergence was made where it is: all that feeds it agrees far better, and it is no tie."""
+        return self.feeds is not None and self.feeds.agree and not self.tied and not self.carried
+
+    @property
+    def carried(self) -> bool:
+        """Whether what feeds the first divergence is almost as far apart, within its tolerance: rounding that grew."""
+        if self.first is None or self.first.distance is None or self.feeds is None:
+            return False
+        fed = max((fed.distance.relative for fed in self.feeds.found if fed.distance is not None), default=0.0)
+        return self.feeds.agree and not self.first.distance.far and self.first.distance.relative < _MADE * fed
 
     @property
     def tied(self) -> bool:

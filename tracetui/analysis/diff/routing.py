@@ -102,7 +102,7 @@ def _flip(
         margin_b = _margin(scores.b[row], only_b, only_a)
         swapped = [*only_a, *only_b]
         apart = _apart(scores.a[row, swapped], scores.b[row, swapped])
-        cause = _cause(margin_a, apart, _limit(score_site, scores.b[row, swapped]))
+        cause = _cause(margin_a, apart, _limit(score_site, scores.b[row, swapped]), score_site.outcome)
     return Flip(site.site, site.pair.record.layer, *place, only_a, only_b, margin_a, margin_b, apart, cause)
 
 
@@ -121,7 +121,7 @@ def _limit(site: SiteDiff, scores: Numbers) -> float:
     return 0.0 if tolerance is None else tolerance.atol + tolerance.rtol * size
 
 
-def _cause(margin: float, apart: float, limit: float) -> Cause:
-    if not apart <= limit:
+def _cause(margin: float, apart: float, limit: float, scores: Outcome) -> Cause:
+    if not apart <= limit and scores is not Outcome.SAME:
         return Cause.SCORES
-    return Cause.TIE if margin <= 2 * limit else Cause.CHOICE
+    return Cause.TIE if margin <= 2 * max(limit, apart) else Cause.CHOICE
