@@ -85,6 +85,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_prompts(trace)
     trace.add_argument("-o", "--output", metavar="F.npz", help="the file to write; without it only a summary is shown")
 
+    opened = commands.add_parser("open", help="look at a trace file; needs no torch")
+    opened.add_argument("trace", metavar="F.npz", help="a trace, or a plain npz or safetensors file of named tensors")
+    opened.set_defaults(command="open_trace")
+
     info = commands.add_parser("info", help="what is in a trace file")
     info.add_argument("trace", metavar="F.npz")
 

@@ -57,6 +57,23 @@ def run(said: Namespace) -> int:
     return status
 
 
+def open_trace(said: Namespace) -> int:
+    """Show a recording in the debugger; returns its exit status."""
+    from tracetui.recorded import RecordedSession, open_recording
+
+    path = Path(said.trace)
+    found = open_recording(path)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise InputError("open: needs a terminal; `tracetui info` works without one")
+    os.environ.setdefault("TEXTUAL_FPS", "120")
+    from tracetui.ui.app import TracetuiApp
+    from tracetui.ui.offer import offer_of_recording
+
+    app = TracetuiApp(lambda listener: RecordedSession(found, listener), offer_of_recording(found, path))
+    status = app.run()
+    return status if status is not None else app.return_code or 0
+
+
 def trace(said: Namespace) -> int:
     """Run a prompt to its end and write what was recorded."""
     output = None if said.output is None else _output(said.output)

@@ -13,36 +13,10 @@ from typing import Protocol
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.recipe.fields.field import ConfigReport
 from tracetui.recipe.prompts import NO_PROMPT, Prompts
+from tracetui.trace.outline import Module as Module
 from tracetui.trace.record import Record, Token
 from tracetui.trace.stepping import Target
 from tracetui.trace.trace import Trace
-
-
-@dataclass(frozen=True, slots=True)
-class Module:
-    """One line of the module tree, known before anything runs."""
-
-    path: str
-    """As in sites: `model.layers.0.self_attn`."""
-    kind: str
-    """The class: `LlamaAttention`."""
-    parameters: int
-    """With those of its children; a tied tensor counts once, where it stands first."""
-    weights: tuple[tuple[str, tuple[int, ...]], ...] = ()
-    """Its own parameters: name and shape."""
-    children: tuple[Module, ...] = ()
-    skipped: bool = False
-    """Outside the layers asked for: what comes in goes out unchanged."""
-    indices: tuple[int, ...] = ()
-    """Which of a numbered list this stands for, all alike: its path ends with them, as `3–60`. Empty for one alone."""
-    active: int | None = None
-    """Parameters that one token uses, where they are fewer than all."""
-    elsewhere: tuple[tuple[str, str], ...] = ()
-    """By layout, how another implementation calls its weight, without the layer."""
-
-    @property
-    def copies(self) -> int:
-        return len(self.indices) or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +105,14 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """A recording is there: all of it is behind the frontier from the start, and nothing will run."""
+
+    trace: Trace
+    outline: Module
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """Building or running failed; records made so far stay. `log` is where the traceback lies, if anywhere."""
 
@@ -146,7 +128,9 @@ class Explained:
     error: str = ""
 
 
-Event = Preparing | Prepared | Preview | Started | Progress | Advanced | Stopped | Finished | Failed | Explained
+Event = (
+    Preparing | Prepared | Preview | Started | Progress | Advanced | Stopped | Finished | Opened | Failed | Explained
+)
 Listener = Callable[[Event], None]
 
 

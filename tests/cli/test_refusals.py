@@ -53,6 +53,7 @@ def test_the_nearest_model_is_named_first(tracetui: Here) -> None:
         (("models", "\x1b[31m"), "unrecognized arguments: ␛[31m; `tracetui --help` lists"),
         (("models", "--x\udcff\x9b"), "unrecognized arguments: --x<U+DCFF><U+009B>"),
         (("trace",), "the following arguments are required: MODEL; `tracetui trace --help` lists"),
+        (("open",), "the following arguments are required: F.npz; `tracetui open --help` lists"),
         (("info",), "the following arguments are required: F.npz; `tracetui info --help` lists"),
         (("locate", "moon"), "argument what: invalid choice: 'moon'"),
         ((*TINY, "-p"), "argument -p/--prompt: expected one argument"),
@@ -319,4 +320,5 @@ def test_info_on_garbage_names_the_file(
 ) -> None:
     path = tmp_path / "t\x1b.npz"
     make(path)
-    assert tracetui.refused("info", str(path)).startswith(f"{tmp_path}/t␛.npz: {said}")
+    for command in ("info", "open"):
+        assert tracetui.refused(command, str(path)).startswith(f"{tmp_path}/t␛.npz: {said}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tracetui.trace.npz.arrays import stored_as
+from tracetui.trace.outline import NO_MODULE, Module
 from tracetui.trace.record import AttentionCall, Record, Token
 from tracetui.trace.statistics import Statistics
 from tracetui.trace.trace import RunInfo, Trace
@@ -58,6 +60,25 @@ runs = st.builds(
     tokenizer=texts,
     versions=st.dictionaries(texts, texts, max_size=3),
     notes=st.lists(texts, max_size=2).map(tuple),
+    started=texts,
+)
+modules = st.builds(
+    Module,
+    path=texts,
+    kind=texts,
+    parameters=counts,
+    weights=st.lists(st.tuples(texts, st.lists(counts, max_size=2).map(tuple)), max_size=2).map(tuple),
+    skipped=st.booleans(),
+    indices=st.lists(counts, max_size=3).map(tuple),
+    active=st.none() | counts,
+    elsewhere=st.dictionaries(texts, texts, max_size=2).map(lambda found: tuple(sorted(found.items()))),
+)
+outlines = st.recursive(
+    modules,
+    lambda inner: st.builds(
+        lambda module, children: replace(module, children=tuple(children)), modules, st.lists(inner, max_size=2)
+    ),
+    max_leaves=5,
 )
 _ordinary = st.sampled_from(
     ["logits", "model", "model.layers.0", "model.layers.0:input", "model.layers.1.self_attn:q", "Model.Layers.0"]
@@ -102,14 +123,17 @@ def traces(draw: st.DrawFn) -> Trace:
         for index, value in enumerate(chosen)
     ]
     known = draw(st.lists(tokens, max_size=3))
+    # Rows of tokens have to be those of the queries; a trace without tokens agrees with any.
+    most = 0 if any(record.role == "q" and len(record.shape) == 4 for record in records) else 3
     return Trace(
         run=draw(runs),
-        tokens=tuple(tuple(row) for row in draw(st.lists(st.lists(tokens, max_size=4), max_size=3))),
+        tokens=tuple(tuple(row) for row in draw(st.lists(st.lists(tokens, max_size=4), max_size=most))),
         records=tuple(records),
         values=tuple(chosen),
         attention=draw(st.dictionaries(texts, attention_calls, max_size=2)),
         vocabulary={token.id: token for token in known},
         complete=draw(st.booleans()),
+        outline=draw(st.just(NO_MODULE) | outlines),
     )
 
 
@@ -124,12 +148,13 @@ def as_text(found: object) -> str:
 
 def assert_same(found: Trace, expected: Trace) -> None:
     """Everything a trace says is the same: values bit for bit, and which records share one."""
-    for name in ("model", "recipe", "config", "tokenizer", "versions", "notes"):
+    for name in ("model", "recipe", "config", "tokenizer", "versions", "notes", "started"):
         assert as_text(getattr(found.run, name)) == as_text(getattr(expected.run, name)), name
     assert found.tokens == expected.tokens
     assert as_text(found.vocabulary) == as_text(expected.vocabulary)
     assert as_text(found.attention) == as_text(expected.attention)
     assert found.complete == expected.complete
+    assert found.outline == expected.outline
     assert list(map(repr, found.records)) == list(map(repr, expected.records))
     for here, there in zip(found.values, expected.values, strict=True):
         assert_same_value(here, there)
@@ -179,4 +204,5 @@ def small_trace(rows: int = 40) -> Trace:
         records=records,
         values=tuple(value for _, value in sites),
         attention={"model.layers.0.self_attn:q": AttentionCall(0.25, is_causal=True, kernel="sdpa")},
+        outline=Module("", "Tiny", 3, children=(Module("model", "TinyModel", 3),)),
     )

@@ -34,6 +34,12 @@ class Driven:
         return self.app.debugger
 
     @property
+    def top(self) -> DebuggerScreen:
+        """The model or recording on view."""
+        assert isinstance(self.app.screen, DebuggerScreen)
+        return self.app.screen
+
+    @property
     def state(self) -> State:
         return self.screen.state
 

@@ -11,16 +11,16 @@ from tracetui.analysis.attention import AttentionView
 from tracetui.analysis.identity import Identity, dot_size, identity
 from tracetui.analysis.mla import latent_of
 from tracetui.trace.record import ABSORBED
-from tracetui.trace.value import Array
+from tracetui.trace.value import Array, is_kept
 
 
 def head_identity(view: AttentionView, head: int, batch: int = 0) -> Identity | None:
-    """softmax(scores)·V [T,Kv] against the recorded output of one head; None while v or the output is missing.
+    """softmax(scores)·V [T,Kv] against the recorded output of one head; None without v or the output, or their values.
 
     Queries that see no key are left out: some kernels give 0 there, others the mean.
     """
     value, output = view.beside("v"), view.beside("heads")
-    if value is None or output is None:
+    if value is None or output is None or not all(is_kept(view.trace.value(record)) for record in (value, output)):
         return None
     v = view.trace.value(value).read((batch, view.kv_head(head))).astype(np.float32)  # [S,Kv]
     recorded = view.trace.value(output).read((batch, head))  # [T,Kv]

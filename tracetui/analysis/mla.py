@@ -15,6 +15,7 @@ import numpy as np
 from tracetui.analysis.attention import AttentionView, Matrix
 from tracetui.analysis.identity import Identity, dot_size, identity, long_sum
 from tracetui.trace.record import Record, layer_of
+from tracetui.trace.value import is_kept
 
 LatentKind = Literal["kv_latent", "k_rope", "absorbed_scores", "difference"]
 LATENT_KINDS: tuple[LatentKind, ...] = ("kv_latent", "k_rope", "absorbed_scores", "difference")
@@ -102,9 +103,11 @@ class LatentView:
 
 
 def latent_of(view: AttentionView) -> LatentView | None:
-    """What was recorded of the latent behind an attention call; None where there is none, or not all of it yet."""
+    """What was recorded of the latent behind an attention call; None where there is none, or not all of it (yet)."""
     latent, rope, absorbed = (view.beside(role) for role in ("kv_latent", "k_rope", "q_absorbed"))
     if latent is None or rope is None or absorbed is None:
+        return None
+    if not all(is_kept(view.trace.value(record)) for record in (latent, rope, absorbed)):
         return None
     return LatentView(view, latent, rope, absorbed)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from tracetui.trace.record import Record, is_layer
 from tracetui.trace.trace import Trace
+from tracetui.trace.value import is_kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +27,24 @@ class ResidualPoint:
 def residual_norms(trace: Trace, row: int = 0, known: Sequence[ResidualPoint] = ()) -> tuple[ResidualPoint, ...]:
     """The recorded places of the residual stream in order: what enters the first layer, then two for each layer.
 
-    Of a batch the norms are those of one row's real tokens. `known` points are gone on from.
+    Of a batch the norms are those of one row's real tokens, of the records whose values were kept. `known` points are
+    gone on from.
     """
     points = list(known)
     for record in trace.records[points[-1].index + 1 if points else 0 :]:
         if record.pass_ == 0 and record.part == 0 and (label := _label(record, first=not points)):
-            points.append(ResidualPoint(label, record.index, _norm(trace, record, row)))
+            norm = _norm(trace, record, row)
+            points += [] if norm is None else [ResidualPoint(label, record.index, norm)]
     return tuple(points)
 
 
-def _norm(trace: Trace, record: Record, row: int) -> float:
-    """The norm of a record [B,T,D], as its statistics have it: over what is finite."""
+def _norm(trace: Trace, record: Record, row: int) -> float | None:
+    """The norm of a record [B,T,D], as its statistics have it: over what is finite; None if it can't be told."""
     rows = len(trace.tokens)
     if rows < 2 or len(record.shape) != 3 or record.shape[0] != rows:
         return trace.statistics(record).l2
+    if not is_kept(trace.value(record)):
+        return None
     values = trace.value(record).read((row, slice(0, len(trace.tokens[row])))).astype(np.float64)  # [t,D]
     return float(np.sqrt(np.square(values[np.isfinite(values)]).sum()))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 
+from tracetui.trace.outline import NO_MODULE, Module
 from tracetui.trace.record import AttentionCall, Record, Token
 from tracetui.trace.statistics import Statistics
 from tracetui.trace.value import Array, Value
@@ -27,6 +28,8 @@ class RunInfo:
     versions: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     notes: tuple[str, ...] = ()
     """Remarks that belong beside every result, such as that random weights predict nothing."""
+    started: str = ""
+    """When, as `2026-03-01T12:00:00Z`; empty where it isn't known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +53,8 @@ class Trace:
     """False if the run was left before its end."""
     dump: bool = False
     """Named tensors of somebody's own script: no prompt, no configuration, and the file's order for the run's."""
+    outline: Module = NO_MODULE
+    """The module tree; NO_MODULE where nobody told it."""
 
     def __len__(self) -> int:
         return len(self.records)

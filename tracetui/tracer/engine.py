@@ -80,7 +80,7 @@ class Engine:
         tokens = tuple(row.tokens for row in self.encode(prompts))
         plan = self.plan(max(map(len, tokens)), len(tokens))
         named = partial(self._name_predictions, tuple(map(len, tokens)))
-        recorder = Recorder(self._run_info(prompts), tokens, gate.arrived, named)
+        recorder = Recorder(self._run_info(prompts), tokens, gate.arrived, named, self.prepared.outline)
         self._emit(Started(recorder.trace, plan))
         input_ids, mask = padded(tokens, self._pad)  # [B,T]
         masked = {} if mask is None else {"attention_mask": mask}
@@ -164,6 +164,7 @@ class Engine:
                 "python": ".".join(map(str, sys.version_info[:3])),
             },
             notes=self.runnable.notes,
+            started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         )
 
     def _name_predictions(self, lengths: Sequence[int], value: Value) -> dict[int, Token]:

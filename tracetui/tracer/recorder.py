@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from tracetui.trace.outline import NO_MODULE, Module
 from tracetui.trace.record import AttentionCall, Record, Token
 from tracetui.trace.trace import RunInfo, Trace
 from tracetui.trace.value import Value
@@ -34,6 +35,7 @@ class Recorder:
         tokens: tuple[tuple[Token, ...], ...],
         arrived: Callable[[Record], None],
         name_predictions: Callable[[Value], Mapping[int, Token]] = lambda logits: {},
+        outline: Module = NO_MODULE,
     ) -> None:
         self._records: list[Record] = []
         self._values: list[Value] = []
@@ -45,7 +47,16 @@ class Recorder:
         self._recent: deque[_Seen] = deque(maxlen=_REMEMBERED)
         self._masks: list[_Seen] = []
         self._calls: dict[str, int] = {}
-        self.trace = Trace(run, tokens, self._records, self._values, self._attention, self._vocabulary, complete=False)
+        self.trace = Trace(
+            run,
+            tokens,
+            self._records,
+            self._values,
+            self._attention,
+            self._vocabulary,
+            complete=False,
+            outline=outline,
+        )
 
     def call_number(self, path: str) -> int:
         """How often the module at `path` was called before in this pass; counts the call."""

@@ -22,7 +22,8 @@ from textual.screen import Screen
 
 from tracetui import paths
 from tracetui.logs import write_log
-from tracetui.session import Failed, Listener, Session
+from tracetui.recorded import RecordedSession
+from tracetui.session import Event, Failed, Listener, Session
 from tracetui.signals import told_to_end
 from tracetui.text import visible
 from tracetui.ui.bound import binding_ids
@@ -30,10 +31,11 @@ from tracetui.ui.commands import COMMANDS, shown_keys
 from tracetui.ui.foreign import notify
 from tracetui.ui.keymap import load_keymap
 from tracetui.ui.messages import Said, SessionEvent, SessionOpened, Trouble
-from tracetui.ui.offer import Offer
+from tracetui.ui.offer import Offer, offer_of_recording
 from tracetui.ui.reader import look
 from tracetui.ui.screens.command_search import CommandSearch
 from tracetui.ui.screens.debugger import DebuggerScreen
+from tracetui.ui.screens.open import OpenScreen, Recording
 from tracetui.ui.terminal import TerminalDriver
 from tracetui.ui.theme_file import default_heatmap
 from tracetui.ui.theme_variables import default_variables
@@ -142,6 +144,28 @@ class TracetuiApp(App[int]):
         else:
             self.call_after_refresh(self._end, code)
 
+    def action_open(self) -> None:
+        self.push_screen(OpenScreen(), self._show_recording)
+
+    def _show_recording(self, recording: Recording | None) -> None:
+        """A screen of its own over what is there, which stays as it is."""
+        if recording is None:
+            return
+        trace = recording.trace
+        screen = DebuggerScreen(offer_of_recording(trace, recording.path), self._keymap_found.keys)
+        self.push_screen(screen)
+
+        def forward(event: Event) -> None:
+            screen.post_message(SessionEvent(event))
+
+        screen.post_message(SessionOpened(RecordedSession(trace, forward)))
+
+    def action_close_recording(self) -> None:
+        if self.screen is not self.debugger and isinstance(self.screen, DebuggerScreen):
+            self.pop_screen()
+        else:
+            notify(self, "nothing was open before")
+
     async def action_quit(self) -> None:
         self._end(0)
 
@@ -170,7 +194,9 @@ class TracetuiApp(App[int]):
 
     @on(Trouble)
     def _report(self, message: Trouble) -> None:
-        self.debugger.report(message.text)
+        """In the log of the model or recording that is on view, under whatever dialog."""
+        shown = [screen for screen in self.screen_stack if isinstance(screen, DebuggerScreen)]
+        (shown or [self.debugger])[-1].report(message.text)
 
     async def on_unmount(self) -> None:
         self.closed = await asyncio.to_thread(self.debugger.close, CLOSE_SECONDS)

@@ -61,6 +61,8 @@ COMMANDS = (
     Command("pane_log", "6", "pane('log')", "the log", "Panes"),
     Command("maximise", "z", "maximise", "give the pane all the room, or take it back", "Panes", "zoom", 13),
     Command("export", "e", "export", "export the trace as .npz", "Other", "export", 6),
+    Command("open", "o", "app.open", "open a recording, or a file of named tensors", "Other", "open", 15),
+    Command("close_recording", "backspace", "app.close_recording", "back from an opened recording", "Other"),
     Command("copy", "y", "copy", "copy the site, shape and statistics", "Other"),
     Command("theme", "t", "theme", "choose a theme", "Other", "theme", 14),
     Command("help", "question_mark,f1", "help", "these keys", "Other", "help", 7),

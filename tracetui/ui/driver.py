@@ -77,7 +77,7 @@ class Driver:
         """Forward: over records behind the frontier, else by letting the model run on."""
         state = self.state
         if state.cursor < 0 and not state.under_way:
-            return NOTHING_YET
+            return nothing_yet(state)
         found = forward(state, step)
         if step is Step.LAYER and (remark := _no_later_layer(state, found)):
             return remark
@@ -177,14 +177,19 @@ class Driver:
         state = self.state
         if step in (Step.END, Step.LAYER) and state.cursor < state.frontier - 1:
             return self._to(state.frontier - 1)
-        return "this is the last record of the run; r runs again"
+        return f"this is the last record of the {'recording' if state.phase is Phase.RECORDED else 'run; r runs again'}"
 
     def _to(self, index: int) -> str:
         if not self.state.frontier:
-            return NOTHING_YET
+            return nothing_yet(self.state)
         self.drop_waiting()
         self.state = moved(self.state, index)
         return ""
+
+
+def nothing_yet(state: State) -> str:
+    """Why there is no record to look at."""
+    return "the recording holds no records" if state.phase is Phase.RECORDED else NOTHING_YET
 
 
 def _same_place(state: State, index: int) -> bool:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from tracetui.recipe.prompts import NO_PROMPT, Prompts
+from tracetui.text import count
+from tracetui.trace.trace import RunInfo, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,8 @@ class Offer:
     """Fields of the config worth knowing, as name and value: `("hidden size", "4096")`."""
     notes: tuple[str, ...] = ()
     """Remarks that belong beside every result."""
+    recording: str = ""
+    """Of what there is nothing to run for: in words, what was recorded; empty for a model."""
 
     def prompts_for(self, typed: str) -> Prompts:
         """What Enter runs for a line: the text typed, or for an empty one the batch that is offered."""
@@ -36,3 +41,44 @@ class Offer:
         """The name offered for an export."""
         stem = "".join(char if char.isalnum() or char in "-_." else "-" for char in self.title).strip("-.")
         return f"{stem[:80] or 'trace'}.npz"
+
+
+def offer_of_recording(trace: Trace, path: Path) -> Offer:
+    """A recording in a file, described by what its header says."""
+    run = trace.run
+    return Offer(
+        title=run.model or path.name,
+        description=_described(trace),
+        dtype=str(run.recipe.get("dtype", "")),
+        weights=_tokens(trace),
+        tokenizer=run.tokenizer,
+        notes=run.notes,
+        recording=_recording(trace, path),
+    )
+
+
+def _described(trace: Trace) -> str:
+    if trace.dump:
+        return "named tensors"
+    when = _when(trace.run)
+    return f"recorded {when}" if when else "recorded"
+
+
+def _recording(trace: Trace, path: Path) -> str:
+    if trace.dump:
+        return f"{path.name}: a file of named tensors, with nothing to run"
+    again = f"`tracetui run {trace.run.model}` runs the model" if trace.run.model else "there is no model to run"
+    return f"{path.name}{'' if trace.complete else ', left before its end'}; {again}"
+
+
+def _when(run: RunInfo) -> str:
+    """`2026-03-01 12:00 UTC` of `2026-03-01T12:00:00Z`; whatever else stands there as it is."""
+    date, t, clock = run.started.partition("T")
+    return f"{date} {clock[:5]} UTC" if t and clock.endswith("Z") else run.started
+
+
+def _tokens(trace: Trace) -> str:
+    rows, tokens = len(trace.tokens), sum(map(len, trace.tokens))
+    if not tokens:
+        return ""
+    return f"{f'{rows} prompts, ' if rows > 1 else ''}{count(tokens)} token{'s' if tokens != 1 else ''}"

@@ -9,6 +9,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.worker import get_current_worker
 
+from tracetui.errors import TracetuiError
 from tracetui.ui.messages import Trouble
 
 
@@ -23,6 +24,8 @@ def _look(widget: Widget, work: Callable[[], Message]) -> None:
     worker = get_current_worker()
     try:
         answer = work()
+    except TracetuiError as error:
+        answer = Trouble(str(error))
     except Exception as error:
         answer = Trouble(f"{type(error).__name__}: {error}")
     if not worker.is_cancelled:

@@ -14,6 +14,7 @@ from tracetui.session import (
     Failed,
     Finished,
     Module,
+    Opened,
     Prepared,
     Preparing,
     Preview,
@@ -21,11 +22,11 @@ from tracetui.session import (
     Started,
     Stopped,
 )
+from tracetui.trace.outline import NO_MODULE
 from tracetui.trace.record import Record, Token
 from tracetui.trace.stepping import Step, ahead, back, layer_back
 from tracetui.trace.trace import EMPTY_TRACE, Trace
 
-NO_MODULE = Module("", "", 0)
 NO_PLAN = MemoryPlan(0, 0, 0, 0, 0, 0)
 NO_PROGRESS = Progress("", 0, 0)
 NO_RECORD = Record(-1, "", (), "", 0)
@@ -42,6 +43,7 @@ class Phase(Enum):
     FINISHED = "finished"
     CANCELLED = "cancelled"
     FAILED = "failed"
+    RECORDED = "recording"
 
 
 RUNNING = frozenset({Phase.STARTING, Phase.RUNNING})
@@ -117,8 +119,8 @@ def after(state: State, event: Event) -> State:
             phase = Phase.READY if state.phase is Phase.PREPARING else state.phase
             known = replace(state, outline=outline, tokenizer=tokenizer, notes=notes, plan=plan, preview=preview)
             return replace(known, phase=phase, what="")
-        case Started(trace, plan):
-            return _started(state, trace, plan)
+        case Started() | Opened():
+            return _begun(state, event)
         case Progress() | Preview():
             return _told(state, event)
         case Advanced(frontier):
@@ -131,6 +133,28 @@ def after(state: State, event: Event) -> State:
         case Failed(error, log):
             failed = replace(state, error=error, log=log)
             return _arrived(failed, Phase.FAILED, len(state.trace) if state.under_way else state.frontier)
+
+
+def _begun(state: State, event: Started | Opened) -> State:
+    if isinstance(event, Started):
+        return _started(state, event.trace, event.plan)
+    return _opened(state, event.trace, event.outline)
+
+
+def _opened(state: State, trace: Trace, outline: Module) -> State:
+    """A recording: looked at from its first record on."""
+    return replace(
+        state,
+        phase=Phase.RECORDED,
+        what="",
+        outline=outline,
+        tokenizer=trace.run.tokenizer,
+        notes=trace.run.notes,
+        trace=trace,
+        frontier=len(trace),
+        cursor=0 if len(trace) else -1,
+        following=False,
+    )
 
 
 def _told(state: State, event: Progress | Preview) -> State:

@@ -306,3 +306,26 @@ def test_json_of_the_wrong_kind_is_refused(case: str, parts: Parts, target: Path
     message = refusal(target, pack({**parts, "__tracetui__": Part("__tracetui__.npy", content)}.values()))
     assert message.startswith("__tracetui__: ")
     assert needle in message
+
+
+def tree(*depths: int, **more: object) -> list[dict[str, object]]:
+    return [{"depth": depth, "path": "", "kind": "A", "parameters": 0, **more} for depth in depths]
+
+
+@pytest.mark.parametrize(
+    ("outline", "said"),
+    [
+        (3, "outline: must be a list"),
+        ([{"depth": 0, "path": "", "kind": "A"}], "outline[0].parameters: is missing"),
+        (tree(1), "outline[0].depth: must be a whole number from 0 to 0"),
+        (tree(0, 0), "outline[1].depth: must be a whole number from 1 to 1"),
+        (tree(0, 2), "outline[1].depth: must be a whole number from 1 to 1"),
+        (tree(*range(99)), "outline[65].depth: must be a whole number from 1 to 64"),
+        (tree(0, weights=[["w"]]), "outline[0].weights[0]: must be a name and a shape"),
+        (tree(0, skipped=1), "outline[0].skipped: must be true or false"),
+        (tree(0, indices=[-1]), "outline[0].indices[0]: must be a whole number"),
+    ],
+)
+def test_a_module_tree_that_is_none(parts: Parts, target: Path, outline: object, said: str) -> None:
+    document = {**document_of(parts), "outline": outline}
+    assert f"__tracetui__: {said}" in refusal(target, with_header(parts, json.dumps(document)))

@@ -12,6 +12,8 @@ from tracetui.trace.npz.arrays import MAX_RANK, possible
 from tracetui.trace.npz.encode import FORMAT
 from tracetui.trace.npz.fields import Field, parse
 from tracetui.trace.npz.limits import MAX_COUNT, MAX_RECORDS
+from tracetui.trace.npz.modules import decode_outline
+from tracetui.trace.outline import Module
 from tracetui.trace.record import AttentionCall, Record, Token
 from tracetui.trace.statistics import Statistics
 from tracetui.trace.trace import RunInfo
@@ -30,27 +32,39 @@ class Header:
     keys: tuple[Field, ...]
     """Each the name of a stored array, or null."""
     complete: bool
+    outline: Module
 
 
-def decode_timing(document: bytes, where: str) -> tuple[float | None, ...]:
-    """Seconds of each record. Raises InputError."""
-    return tuple(_optional_number(item) for item in parse(document, where)["seconds"].items())
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What differs from run to run: when it began, and the seconds of each record."""
+
+    started: str
+    seconds: tuple[float | None, ...]
 
 
-def decode_header(document: bytes, where: str, seconds: Sequence[float | None]) -> Header:
+def decode_timing(document: bytes, where: str) -> Timing:
+    """Raises InputError."""
+    root = parse(document, where)
+    started = root.get("started")
+    return Timing(started.text() if started else "", tuple(_optional_number(item) for item in root["seconds"].items()))
+
+
+def decode_header(document: bytes, where: str, timing: Timing) -> Header:
     """The header of format 1. Raises InputError naming the field, or the version that reads a later format."""
     root = parse(document, where)
     _check_format(root)
     found = list(root["records"].items())
     if len(found) > MAX_RECORDS:
         raise InputError(f"{where}: records: more than {MAX_RECORDS:,}, got {len(found):,}")
+    seconds = timing.seconds
     if len(seconds) != len(found):
         raise InputError(f"{where}: records: there are {len(found):,}, but times of {len(seconds):,}")
     records = tuple(_record(item, index, seconds[index]) for index, item in enumerate(found))
     tokens = tuple(_row(row) for row in root["tokens"].items())
     _check_rows(root["tokens"], tokens, records)
     return Header(
-        run=_run(root["run"]),
+        run=_run(root["run"], timing.started),
         tokens=tokens,
         vocabulary=MappingProxyType({token.id: token for token in _row(root["vocabulary"])}),
         attention=MappingProxyType({key: _attention(call) for key, call in root["attention"].members()}),
@@ -58,6 +72,7 @@ def decode_header(document: bytes, where: str, seconds: Sequence[float | None]) 
         statistics=tuple(_statistics(item["statistics"]) for item in found),
         keys=tuple(item["key"] for item in found),
         complete=root["complete"].flag(),
+        outline=decode_outline(root.get("outline")),
     )
 
 
@@ -70,7 +85,7 @@ def _check_format(root: Field) -> None:
         )
 
 
-def _run(found: Field) -> RunInfo:
+def _run(found: Field, started: str) -> RunInfo:
     return RunInfo(
         model=found["model"].text(),
         recipe=_mapping(found["recipe"]),
@@ -78,6 +93,7 @@ def _run(found: Field) -> RunInfo:
         tokenizer=found["tokenizer"].text(),
         versions=MappingProxyType({name: version.text() for name, version in found["versions"].members()}),
         notes=tuple(note.text() for note in found["notes"].items()),
+        started=started,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 from tracetui.trace.npz.limits import MAX_DEPTH
+from tracetui.trace.outline import NO_MODULE, Module, with_depth
 from tracetui.trace.record import AttentionCall, Record, Token
 from tracetui.trace.statistics import Statistics
 from tracetui.trace.trace import RunInfo, Trace
@@ -30,14 +31,17 @@ def encode_header(trace: Trace, statistics: Sequence[Statistics], keys: Sequence
             "tokens": [_row(row) for row in trace.tokens],
             "vocabulary": _row([replace(trace.vocabulary[known], id=known) for known in sorted(trace.vocabulary)]),
             "attention": {key: _attention(call) for key, call in trace.attention.items()},
+            "outline": [_module(*each) for each in with_depth(trace.outline)] if trace.outline is not NO_MODULE else [],
             "records": [_record(*each) for each in zip(trace.records, statistics, keys, strict=True)],
         }
     )
 
 
-def encode_timing(records: Sequence[Record]) -> bytes:
-    """Seconds of each record, apart from the header because they differ from run to run."""
-    return _canonical({"seconds": [_nullable(record.seconds) for record in records]})
+def encode_timing(trace: Trace) -> bytes:
+    """When the run began and the seconds of each record, apart from the header because they differ from run to run."""
+    return _canonical(
+        {"started": trace.run.started, "seconds": [_nullable(record.seconds) for record in trace.records]}
+    )
 
 
 def _canonical(document: object) -> bytes:
@@ -81,6 +85,27 @@ def _record(record: Record, statistics: Statistics, key: str | None) -> dict[str
         "statistics": _statistics(statistics),
         "key": key,
     }
+
+
+def _module(depth: int, module: Module) -> dict[str, object]:
+    """What a module has; fields that would be empty are left out."""
+    found: dict[str, object] = {
+        "depth": depth,
+        "path": module.path,
+        "kind": module.kind,
+        "parameters": module.parameters,
+    }
+    if module.weights:
+        found["weights"] = [[name, list(shape)] for name, shape in module.weights]
+    if module.skipped:
+        found["skipped"] = True
+    if module.indices:
+        found["indices"] = list(module.indices)
+    if module.active is not None:
+        found["active"] = module.active
+    if module.elsewhere:
+        found["elsewhere"] = dict(module.elsewhere)
+    return found
 
 
 def _statistics(found: Statistics) -> dict[str, object]:

@@ -36,6 +36,10 @@ class Field:
             raise bad_field(self.where, path, "is missing")
         return Field(self.where, path, self.found[name])
 
+    def get(self, name: str) -> Field | None:
+        """A member that may be missing: later versions added it."""
+        return self[name] if isinstance(self.found, dict) and name in self.found else None
+
     def members(self) -> Iterator[tuple[str, Field]]:
         if not isinstance(self.found, dict):
             raise self.wrong("must be an object")

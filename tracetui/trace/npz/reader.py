@@ -37,6 +37,7 @@ def read_trace(path: Path) -> Trace:
         attention=header.attention,
         vocabulary=header.vocabulary,
         complete=header.complete,
+        outline=header.outline,
     )
 
 
@@ -47,8 +48,8 @@ def _read_header(source: Source, directory: Directory) -> Header:
         if f"{name}.npy" not in members:
             raise source.wrong("is missing: an npz file, but no trace of tracetui's", name)
         documents.append(read_document(source, members[f"{name}.npy"]))
-    seconds = decode_timing(documents[1], f"{source.path}: {TIMING}")
-    return decode_header(documents[0], f"{source.path}: {HEADER}", seconds)
+    timing = decode_timing(documents[1], f"{source.path}: {TIMING}")
+    return decode_header(documents[0], f"{source.path}: {HEADER}", timing)
 
 
 def _values(header: Header, arrays: dict[str, StoredArray], mapped: MappedFile) -> tuple[Value, ...]:

@@ -75,7 +75,7 @@ def _write(trace: Trace, path: Path, progress: OnProgress | None) -> int:
             head = npy_header(array.dtype, array.value.shape)
             archive.add(f"{names[identity]}.npy", len(head) + array.nbytes, chain((head,), meter.through(array)))
         _add_json(archive, HEADER, _header(trace, names, meter))
-        _add_json(archive, TIMING, encode_timing(trace.records))
+        _add_json(archive, TIMING, encode_timing(trace))
         return archive.finish()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import ClassVar
@@ -12,12 +12,12 @@ from textual.binding import BindingType
 from textual.timer import Timer
 
 from tracetui.recipe import Prompts
-from tracetui.session import NO_PREVIEW, Event, Explained, Failed, Finished, Prepared, Preview, Started, Stopped
+from tracetui.session import NO_PREVIEW, Event, Explained, Failed, Finished, Opened, Prepared, Preview, Started, Stopped
 from tracetui.text import visible
 from tracetui.trace.stepping import Step
 from tracetui.ui.attention import Shown
 from tracetui.ui.commands import COMMANDS, bindings
-from tracetui.ui.driver import NOTHING_YET, Driver
+from tracetui.ui.driver import Driver, nothing_yet
 from tracetui.ui.foreign import notify
 from tracetui.ui.messages import (
     Jump,
@@ -113,8 +113,10 @@ class DebuggerScreen(PanesScreen):
             return
         self._driver.heard(message.event)
         self._note(message.event)
-        turning = isinstance(message.event, Started | Stopped | Finished | Failed)
+        turning = isinstance(message.event, Started | Stopped | Finished | Failed | Opened)
         self._refresh("" if turning else None)
+        if isinstance(message.event, Opened):
+            self.leave_prompt()
         if isinstance(message.event, Prepared) and message.event.preview is not NO_PREVIEW:
             self._look_ahead()
 
@@ -126,26 +128,14 @@ class DebuggerScreen(PanesScreen):
     def _note(self, event: Event) -> None:
         """What an event leaves in the log."""
         log = self.query_one(LogPane)
-        match event:
-            case Prepared(tokenizer=tokenizer, notes=notes, preview=preview):
-                log.add(f"prepared; tokenizer {tokenizer}")
-                for line in preview_lines(preview.rows, preview.prompts.chat):
-                    log.add(line)
-                for note in notes:
-                    log.add(note)
-            case Started(trace, plan):
-                rows = f"{len(trace.tokens)} prompts, " if len(trace.tokens) > 1 else ""
-                log.add(f"started: {rows}{sum(map(len, trace.tokens))} tokens")
-                for line in (plan_line(plan), *part_lines(plan)):
-                    log.add(line)
-            case Finished(trace, cancelled):
-                log.add(f"{'cancelled' if cancelled else 'finished'} with {len(trace)} records")
-            case Explained():
-                self._explained = event
-                if isinstance(self.app.screen, ConfigScreen):
-                    self.app.screen.answer(event)
-            case Failed(error, where):
-                self.report(f"{error}\nthe traceback is in {where}" if where else error)
+        for line in _log_lines(event):
+            log.add(line)
+        if isinstance(event, Explained):
+            self._explained = event
+            if isinstance(self.app.screen, ConfigScreen):
+                self.app.screen.answer(event)
+        elif isinstance(event, Failed):
+            self.report(f"{event.error}\nthe traceback is in {event.log}" if event.log else event.error)
 
     def _refresh(self, remark: str | None = "") -> None:
         """The driver's state on the screen, and its remark in the step line; None leaves the one that is there."""
@@ -247,6 +237,9 @@ class DebuggerScreen(PanesScreen):
 
     def action_prompt(self) -> None:
         self._driver.drop_waiting()
+        if self._offer.recording:
+            self._refresh(f"this is a recording: {self._offer.recording}")
+            return
         self._refresh()
         super().action_prompt()
 
@@ -292,7 +285,7 @@ class DebuggerScreen(PanesScreen):
 
     def action_jump(self) -> None:
         if not self.state.frontier:
-            self._refresh(NOTHING_YET)
+            self._refresh(nothing_yet(self.state))
             return
         self.app.push_screen(JumpScreen(self.state.trace.records, self.state.frontier), self._jumped)
 
@@ -312,7 +305,7 @@ class DebuggerScreen(PanesScreen):
 
     def action_export(self) -> None:
         if not self.state.frontier:
-            self._refresh(NOTHING_YET)
+            self._refresh(nothing_yet(self.state))
             return
         self.app.push_screen(ExportScreen(self._offer.file_name, self.state.trace), self._exported)
 
@@ -324,3 +317,22 @@ class DebuggerScreen(PanesScreen):
     def _say(self, message: Said) -> None:
         self.query_one(LogPane).add(message.text)
         notify(self.app, message.text)
+
+
+def _log_lines(event: Event) -> Iterator[str]:
+    match event:
+        case Prepared(tokenizer=tokenizer, notes=notes, preview=preview):
+            yield f"prepared; tokenizer {tokenizer}"
+            yield from preview_lines(preview.rows, preview.prompts.chat)
+            yield from notes
+        case Started(trace, plan):
+            rows = f"{len(trace.tokens)} prompts, " if len(trace.tokens) > 1 else ""
+            yield f"started: {rows}{sum(map(len, trace.tokens))} tokens"
+            yield from (plan_line(plan), *part_lines(plan))
+        case Finished(trace, cancelled):
+            yield f"{'cancelled' if cancelled else 'finished'} with {len(trace)} records"
+        case Opened(trace):
+            yield f"a recording with {len(trace)} records"
+            yield from trace.run.notes
+        case _:
+            return

@@ -19,6 +19,7 @@ from tracetui.analysis.heads import all_heads_identity
 from tracetui.analysis.identity import Identity
 from tracetui.text import number
 from tracetui.trace.trace import Trace
+from tracetui.trace.value import NotKeptError
 from tracetui.ui.attention import Attention, Checks, Shown, check_attention, own_attention, read_attention
 from tracetui.ui.labels import row_name
 from tracetui.ui.messages import TokenChosen
@@ -27,7 +28,7 @@ from tracetui.ui.state import State
 from tracetui.ui.widgets.action_line import ActionLine, Part
 from tracetui.ui.widgets.attention_lines import facts
 from tracetui.ui.widgets.heatmap import Heatmap
-from tracetui.views.heatmap import HeatmapData, nothing
+from tracetui.views.heatmap import nothing
 
 NAMES: Mapping[Shown, str] = {
     "scores": "before mask",
@@ -157,7 +158,7 @@ class AttentionPane(Vertical):
         self._shown = shown = message.attention
         self.set_class(shown is None, "-empty")
         if shown is None:
-            self.query_one(Heatmap).show(_nothing(message.why))
+            self.query_one(Heatmap).show(nothing(message.why))
             return
         self.query_one(KindLine).offer(shown.kinds, shown.kind)
         self.query_one(Heatmap).show(shown.picture)
@@ -217,15 +218,22 @@ class KindLine(ActionLine):
 _NONE = "No attention at or before this record. It is shown as soon as a layer has computed it."
 
 
-def _nothing(own: str) -> HeatmapData:
-    if not own:
-        return nothing(_NONE)
-    return nothing(f"{own} computes attention itself, not through transformers' interface: scores can't be shown.")
+_OWN = "{} computes attention itself, not through transformers' interface: scores can't be shown."
+_NOT_KEPT = "Queries and keys were not kept, only their statistics: scores can't be computed (--keep, --values)."
+
+
+def _why(state: State) -> str:
+    """What keeps attention from being shown."""
+    own = own_attention(state)
+    return _OWN.format(own) if own else _NONE
 
 
 def _read(state: State, kind: Shown) -> AttentionPane.Read:
-    attention = read_attention(state, kind)
-    return AttentionPane.Read(attention, "" if attention else own_attention(state), state, kind)
+    try:
+        attention = read_attention(state, kind)
+    except NotKeptError:
+        return AttentionPane.Read(None, _NOT_KEPT, state, kind)
+    return AttentionPane.Read(attention, "" if attention else _why(state), state, kind)
 
 
 def _check(attention: Attention) -> AttentionPane.Checked:

@@ -19,6 +19,7 @@ _MARKS = {
     Phase.FINISHED: ("✓", "$success"),
     Phase.CANCELLED: ("◌", "$waiting"),
     Phase.FAILED: ("✗", "$error"),
+    Phase.RECORDED: ("■", "$accent"),
 }
 
 
@@ -54,6 +55,6 @@ def standing(state: State, short: bool = False) -> str:
     """How far the session is, in a few words; records count from 0."""
     if state.phase is Phase.STOPPED:
         return f"{'' if short else 'stopped at record '}{state.cursor} · {state.frontier} recorded"
-    if state.phase in (Phase.RUNNING, Phase.FINISHED, Phase.CANCELLED):
+    if state.phase in (Phase.RUNNING, Phase.FINISHED, Phase.CANCELLED, Phase.RECORDED):
         return f"{state.phase.value} · {state.frontier} record{'s' if state.frontier != 1 else ''}"
     return str(state.phase.value)

@@ -15,6 +15,7 @@ from textual.reactive import reactive
 from tracetui.analysis.prediction import Prediction, next_tokens
 from tracetui.text import number, token_text, visible
 from tracetui.trace.trace import Trace
+from tracetui.trace.value import NotKeptError
 from tracetui.ui.labels import label_of, row_name
 from tracetui.ui.reader import look
 from tracetui.ui.state import State
@@ -24,6 +25,8 @@ from tracetui.views.cells import Line, blank, line
 from tracetui.views.inks import Inks
 
 _MOST = 100
+_LATER = "The next tokens appear here when the run is at its end."
+_NOT_KEPT = "The logits were not kept, only their statistics (--keep, --values)."
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -33,6 +36,8 @@ class Next:
     trace: Trace
     batch: int
     predictions: tuple[Prediction, ...]
+    kept: bool = True
+    """Whether the logits can be read."""
 
 
 class LogitsPane(Canvas, can_focus=True):
@@ -89,7 +94,7 @@ class LogitsPane(Canvas, can_focus=True):
             for part in wrap(visible(note), max(8, width - 2))
         ]
         if not self._found.predictions:
-            told = "  The next tokens appear here when the run is at its end."
+            told = f"  {_LATER if self._found.kept else _NOT_KEPT}"
             return [*notes, blank(width), line([(told, inks.quiet)], width)]
         room = max(2, height - len(notes) - 1)
         first = max(0, min(self._line - room // 2, len(self._found.predictions) - room + 1))
@@ -116,4 +121,7 @@ def _has_logits(state: State) -> bool:
 
 
 def _read(trace: Trace, batch: int) -> LogitsPane.Read:
-    return LogitsPane.Read(Next(trace, batch, next_tokens(trace, _MOST, batch)))
+    try:
+        return LogitsPane.Read(Next(trace, batch, next_tokens(trace, _MOST, batch)))
+    except NotKeptError:
+        return LogitsPane.Read(Next(trace, batch, (), kept=False))

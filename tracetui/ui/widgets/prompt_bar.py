@@ -80,8 +80,12 @@ class PromptBar(Horizontal):
         self._told = offer.prompts.text if offer.prompts.one_text else ""
 
     def compose(self) -> ComposeResult:
-        yield Static(" prompt ", id="prompt-label", markup=False)
-        yield PromptInput(self._offer.prompts)
+        if self._offer.recording:
+            yield Static(" recording ", id="prompt-label", markup=False)
+            yield Static(safe(self._offer.recording, 400), id="recording")
+        else:
+            yield Static(" prompt ", id="prompt-label", markup=False)
+            yield PromptInput(self._offer.prompts)
         yield Static(_named(self._offer.tokenizer), id="tokenizer")
 
     def watch_state(self, old: State, state: State) -> None:

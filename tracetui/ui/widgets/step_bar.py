@@ -36,6 +36,8 @@ class StepBar(Widget):
         state = self.state
         if state.phase is Phase.PREPARING:
             return Content.styled(f" {visible(state.what) or 'starting'}…", "$quiet")
+        if state.phase is Phase.RECORDED:
+            return Content.styled(" nothing was recorded", "$quiet")
         return Content.assemble((" Enter", "bold $primary"), (" runs the prompt", "$quiet"))
 
     def _busy(self) -> Content:

@@ -14,6 +14,7 @@ from tracetui.text import count, number
 from tracetui.trace.record import Record
 from tracetui.trace.statistics import Statistics
 from tracetui.trace.trace import Trace
+from tracetui.trace.value import NotKeptError
 from tracetui.ui.widgets.canvas import PATIENCE, Canvas
 from tracetui.views.cells import Line, blank, fit, line
 from tracetui.views.histogram import histogram_lines
@@ -32,13 +33,18 @@ class Reading:
     trace: Trace
     record: Record
     statistics: Statistics
-    histogram: Histogram
+    histogram: Histogram | None
+    """None where the values were not kept."""
 
 
 def read(trace: Trace, record: Record) -> Reading:
     """Statistics and histogram over the whole tensor."""
     value = trace.value(record)
-    return Reading(trace, record, value.statistics(), histogram(value, _BINS))
+    try:
+        found = histogram(value, _BINS)
+    except NotKeptError:
+        found = None
+    return Reading(trace, record, value.statistics(), found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +124,8 @@ def _facts(trace: Trace, record: Record, width: int, inks: Inks) -> list[Line]:
 
 
 def _numbers(reading: Reading, width: int, plan: _Plan, inks: Inks) -> list[Line]:
+    if reading.histogram is None:
+        return _table(reading.statistics, width, inks)
     if not plan.side:
         picture = histogram_lines(reading.histogram, width - 2, plan.histogram, inks)
         return _table(reading.statistics, width, inks) + [[*blank(1), *row] for row in picture]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from textwrap import wrap
 from typing import ClassVar
 
 import numpy as np
@@ -14,19 +15,20 @@ from textual.message import Message
 from tracetui.analysis.axes import Axis
 from tracetui.trace.record import Record
 from tracetui.trace.trace import EMPTY_TRACE, Trace
-from tracetui.trace.value import Array
+from tracetui.trace.value import Array, NotKeptError
 from tracetui.ui.messages import TokenChosen
 from tracetui.ui.planes import Plane
 from tracetui.ui.reader import look
 from tracetui.ui.state import NO_RECORD
 from tracetui.ui.widgets.canvas import PATIENCE, Canvas
-from tracetui.views.cells import Line
+from tracetui.views.cells import Line, line
 from tracetui.views.inks import Inks
 from tracetui.views.values import Window, capacity, values_table
 
 _MARGIN_ROWS, _MARGIN_COLUMNS = 64, 32
 _TOKEN_AXES = ("T", "S")
 ORIGIN = "values"
+NOT_KEPT = "The values of this tensor were not kept, only its statistics (--keep, --values)."
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -51,6 +53,8 @@ class Chunk:
     row0: int
     column0: int
     numbers: Array
+    missing: bool = False
+    """Whether the values were not kept, and there is nothing to read."""
 
 
 NO_CHUNK = Chunk(NO_SUBJECT, 0, 0, np.zeros((0, 0), np.float32))
@@ -172,8 +176,8 @@ class ValueGrid(Canvas, can_focus=True):
         look(self, "values", partial(_read, subject, down, across))
 
     def _covers(self, chunk: Chunk) -> bool:
-        if chunk.subject is not self._subject:
-            return False
+        if chunk.subject is not self._subject or chunk.missing:
+            return chunk.missing and chunk.subject is self._subject
         rows, columns = self._room()
         height, width = self._subject.plane.shape
         bottom, right = min(height, self._corner[0] + rows), min(width, self._corner[1] + columns + 1)
@@ -185,6 +189,8 @@ class ValueGrid(Canvas, can_focus=True):
         chunk, (row, column) = self._chunk, self._corner
         if chunk.subject is not self._subject:
             return []
+        if chunk.missing:
+            return [line([(f" {told}", inks.mark)], width) for told in wrap(NOT_KEPT, max(8, width - 2))]
         row, column = max(row, chunk.row0), max(column, chunk.column0)
         numbers = chunk.numbers[row - chunk.row0 :, column - chunk.column0 :]
         rows, columns = capacity(width, height, chunk.subject.record.dtype, chunk.subject.plane.shape)
@@ -201,7 +207,10 @@ class ValueGrid(Canvas, can_focus=True):
 
 def _read(subject: Subject, rows: slice, columns: slice) -> ValueGrid.Read:
     value = subject.trace.value(subject.record)
-    return ValueGrid.Read(Chunk(subject, rows.start, columns.start, subject.plane.read(value, rows, columns)))
+    try:
+        return ValueGrid.Read(Chunk(subject, rows.start, columns.start, subject.plane.read(value, rows, columns)))
+    except NotKeptError:
+        return ValueGrid.Read(Chunk(subject, 0, 0, NO_CHUNK.numbers, missing=True))
 
 
 def _span(rows: slice, columns: slice) -> tuple[int, int]:

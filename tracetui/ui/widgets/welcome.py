@@ -35,7 +35,7 @@ class Welcome(Widget):
             *_table((*offer.facts, *_totals(state.outline))),
             *_memory(state, detailed=self.size.width >= _ROOMY),
             *(Content.styled(visible(note), "$waiting") for note in state.notes or offer.notes),
-            *([] if preview else [Content(""), _call(state)]),
+            *([] if preview else [Content(""), _call(state, bool(offer.recording))]),
         ]
         return Content("\n").join(parts)
 
@@ -75,14 +75,18 @@ def _preview(state: State) -> list[Content]:
     warnings = preview_warnings(preview) if preview is not NO_PREVIEW else []
     if not (warnings or (preview.prompts.chat and preview.rows)):
         return []
-    parts = [*warnings, _call(state), Content(""), *preview_rows(preview)]
+    parts = [*warnings, _call(state, recorded=False), Content(""), *preview_rows(preview)]
     return [*parts, Content("")] if preview.rows else parts
 
 
-def _call(state: State) -> Content:
+def _call(state: State, recorded: bool) -> Content:
     if state.phase is Phase.FAILED:
         log = f"\nThe log is in {visible(state.log)}" if state.log else ""
         return Content.styled(f"{visible(state.error, 2000)}{log}", "$error")
+    if recorded:
+        return Content.styled(
+            "opening…" if state.phase is Phase.PREPARING else "The recording holds no records.", "$quiet"
+        )
     if state.running:
         return Content.styled("running to the first record…", "$running")
     waits = "" if state.phase is not Phase.PREPARING else ", as soon as the model is prepared"

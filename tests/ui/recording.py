@@ -1,0 +1,55 @@
+"""Recordings for the tests of the screen: the numpy llama's whole pass, written to a file and opened again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from tests.ui import tiny_llama
+from tests.ui.driving import Driven
+from tracetui.recorded import RecordedSession, open_recording
+from tracetui.trace.npz import write_trace
+from tracetui.trace.trace import RunInfo, Trace
+from tracetui.trace.value import StatisticsValue
+from tracetui.ui.app import TracetuiApp
+from tracetui.ui.offer import offer_of_recording
+
+STARTED = "2026-03-01T12:00:00Z"
+
+
+def recorded() -> Trace:
+    """One whole pass, with the module tree."""
+    recorder = tiny_llama.empty_recorder()
+    list(tiny_llama.forward(recorder))
+    trace = recorder.trace.closed()
+    run = replace(trace.run, model="llama3-2layer", started=STARTED)
+    return replace(trace, run=run, outline=tiny_llama.outline(), complete=True)
+
+
+def without_values(trace: Trace) -> Trace:
+    """The same with statistics alone."""
+    values = tuple(StatisticsValue(value.shape, value.dtype, value.statistics()) for value in trace.values)
+    return replace(trace, values=values)
+
+
+def written(path: Path, trace: Trace | None = None) -> Path:
+    write_trace(trace or recorded(), path)
+    return path
+
+
+def nameless(trace: Trace) -> Trace:
+    """A recording that says nothing of its run."""
+    return replace(trace, run=RunInfo())
+
+
+@asynccontextmanager
+async def opened(path: Path, size: tuple[int, int] = (120, 40)) -> AsyncIterator[Driven]:
+    """The application over a recording in a file."""
+    trace = open_recording(path)
+    app = TracetuiApp(lambda listener: RecordedSession(trace, listener), offer_of_recording(trace, path))
+    async with app.run_test(size=size) as pilot:
+        found = Driven(app, pilot, [])
+        await found.settle()
+        yield found
