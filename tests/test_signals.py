@@ -17,6 +17,8 @@ ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 def _own_handlers() -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in ENDING}
     yield
+    # What has come belongs to the process, which runs other tests after these.
+    catch_signals()
     for number, handler in handlers.items():
         signal.signal(number, handler)
 

@@ -105,12 +105,12 @@ def test_every_cell_off_the_crosshair_has_the_colour_of_its_number(side: int, zo
     data = square(values)
     pyramid = data.pyramids[Kind.LINEAR]
     view, lines = picture(data, (100, 60), (0, 0), zoom)
-    size, step = view.rows.size, view.rows.step
+    size, step, width = view.rows.size, view.rows.step, view.columns.size
     seen = pixel_colours(view, lines)
     for row, column in np.ndindex(pyramid.levels[max(0, -view.layout.zoom)].shape):
         if row and column:
             code = int(pyramid.levels[max(0, -view.layout.zoom)][row, column])
-            drawn = seen[row * size : (row + 1) * size, column * size : (column + 1) * size]
+            drawn = seen[row * size : (row + 1) * size, column * width : (column + 1) * width]
             assert (drawn == LAGOON.levels[pyramid.scale.level(code)]).all(), (row, column, step)
     assert (seen[-(-side // step) * size :] == GROUND.back).all()
 
@@ -249,7 +249,8 @@ def test_without_colours_every_kind_of_cell_has_a_character_of_its_own() -> None
     values = np.array([[0.0, 1.0, -np.inf, np.nan], [0.5] * 4, [0.5] * 4], np.float32)
     view, lines = picture(square(values), cell=(1, 3), zoom=1, depth=Depth.NONE)
     left = view.layout.left
-    assert texts(lines)[view.layout.top][left : left + 8] == "  @@//NN"
+    width = view.columns.size
+    assert texts(lines)[view.layout.top][left : left + 4 * width] == "".join(glyph * width for glyph in " @/N")
 
 
 @pytest.mark.parametrize("palette", PALETTES, ids=lambda palette: palette.name)
