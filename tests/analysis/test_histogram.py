@@ -67,6 +67,7 @@ def test_counts_are_those_of_their_edges(array: npt.NDArray[np.float64], bins: i
 
 @given(WHOLES, st.integers(1, 40))
 @example(np.array([-(2**15), 2**15 - 1], np.int16), 7)
+@example(np.array([0, 2**55 + 8], np.int64), 7)
 def test_every_bin_of_whole_numbers_holds_as_many_of_them(array: Array, bins: int) -> None:
     found = histogram(ArrayValue(array), bins)
     assert found.finite == array.size

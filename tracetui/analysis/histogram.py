@@ -69,8 +69,10 @@ def real_edges(low: float, high: float, bins: int) -> Floats:
 
 def whole_edges(low: float, high: float, bins: int) -> Floats:
     """Edges half-way between whole numbers, every bin holding the same number of them."""
-    each = math.ceil((high - low + 1) / bins)
-    used = math.ceil((high - low + 1) / each)
+    # In integers: beyond 2^53 a float's quotient may fall short of them.
+    span = int(high) - int(low) + 1
+    each = -(-span // bins)
+    used = -(-span // each)
     return low - 0.5 + each * np.arange(used + 1, dtype=np.float64)
 
 
