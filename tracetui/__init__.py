@@ -1,3 +1,36 @@
-"""tracetui: a terminal debugger for the forward pass of language models."""
+"""tracetui: a terminal debugger for the forward pass of language models.
+
+`trace`, `open_trace` and `diff` are explained in docs/api.md; importing this loads no library before one is used.
+"""
+
+from __future__ import annotations
+
+import importlib
 
 __version__ = "0.1.0"
+
+_PUBLIC = {
+    "Attention": "tracetui.api.attention",
+    "Diff": "tracetui.api.differences",
+    "InputError": "tracetui.errors",
+    "Routing": "tracetui.api.routing",
+    "RunError": "tracetui.errors",
+    "Trace": "tracetui.api.trace",
+    "diff": "tracetui.api.differences",
+    "open_trace": "tracetui.api.opening",
+}
+"""Where each public name lies; their types are in __init__.pyi. `trace` is the package, which can be called."""
+
+
+def __getattr__(name: str) -> object:
+    if name == "trace":
+        return importlib.import_module("tracetui.trace")
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'tracetui' has no attribute {name!r}")
+    found: object = getattr(importlib.import_module(_PUBLIC[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC, "trace"})

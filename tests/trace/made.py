@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -155,7 +155,7 @@ def assert_same(found: Trace, expected: Trace) -> None:
     assert as_text(found.attention) == as_text(expected.attention)
     assert found.complete == expected.complete
     assert found.outline == expected.outline
-    assert list(map(repr, found.records)) == list(map(repr, expected.records))
+    assert [repr(astuple(record)) for record in found.records] == [repr(astuple(record)) for record in expected.records]
     for here, there in zip(found.values, expected.values, strict=True):
         assert_same_value(here, there)
     assert _sharing(found) == _sharing(expected)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from tracetui.text import visible
+
 ABSORBED = "absorbed"
 """The kernel of latent attention that is computed from its latent."""
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)(?=[.:]|$)")
@@ -33,6 +35,9 @@ class Record:
     """The module's forward with its children, without waiting at stops and making weights; None for roles."""
     provenance: str = ""
     """Where the module's own weights came from: `random`, `file`, `file+random`; empty if it has none."""
+
+    def __repr__(self) -> str:
+        return f"<Record {self.index} {visible(self.key)} {list(self.shape)} {visible(self.dtype, 40)}>"
 
     @property
     def key(self) -> str:

@@ -13,7 +13,7 @@ from tracetui.trace.npz.writer import blocks
 from tracetui.trace.record import Record
 from tracetui.trace.statistics import Statistics, merged, of_array
 from tracetui.trace.trace import RunInfo, Trace
-from tracetui.trace.value import Array, Index
+from tracetui.trace.value import Array, Index, Value
 
 Decode = Callable[[Array], Array]
 
@@ -53,7 +53,7 @@ class Named:
     """A tensor under the name that somebody gave it."""
 
     name: str
-    value: DumpValue
+    value: Value
 
 
 def dump_trace(tensors: Iterable[Named]) -> Trace:

@@ -1,0 +1,11 @@
+from tracetui.api.attention import Attention as Attention
+from tracetui.api.differences import Diff as Diff
+from tracetui.api.differences import diff as diff
+from tracetui.api.opening import open_trace as open_trace
+from tracetui.api.recording import trace as trace
+from tracetui.api.routing import Routing as Routing
+from tracetui.api.trace import Trace as Trace
+from tracetui.errors import InputError as InputError
+from tracetui.errors import RunError as RunError
+
+__version__: str

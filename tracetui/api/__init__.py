@@ -1,0 +1,1 @@
+"""The Python interface: what `import tracetui` offers, over the layers below."""

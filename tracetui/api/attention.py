@@ -1,0 +1,111 @@
+"""One layer's attention, as Python code asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tracetui.analysis.attention import AttentionView, Kind, Matrix, attention_at
+from tracetui.text import visible
+from tracetui.trace.record import AttentionCall, Record
+from tracetui.trace.trace import Trace as Recorded
+from tracetui.trace.value import Array
+
+
+class Attention:
+    """One call of one attention module. Arrays are read, and scores computed, each time they are asked for."""
+
+    def __init__(self, view: AttentionView) -> None:
+        self._view = view
+
+    def __repr__(self) -> str:
+        shared = f", {self._view.kv_heads} of keys and values" if self._view.kv_heads != self.head_count else ""
+        _, _, queries, _ = self._view.query.shape
+        sizes = f"{self.head_count} heads{shared}, {queries} queries × {self._view.key.shape[2]} keys"
+        return f"<Attention {visible(self.site)}: {sizes}, {visible(self.call.kernel, 20)}>"
+
+    @property
+    def site(self) -> str:
+        """Path of the module."""
+        return self._view.site
+
+    @property
+    def call(self) -> AttentionCall:
+        """How the kernel was called: its scale, softcap, window."""
+        return self._view.call
+
+    @property
+    def head_count(self) -> int:
+        """H"""
+        return self._view.heads
+
+    @property
+    def q(self) -> Array:
+        """[B,H,T,K], after RoPE."""
+        return self._view.trace.value(self._view.query).read()
+
+    @property
+    def k(self) -> Array:
+        """[B,G,S,K], after RoPE."""
+        return self._view.trace.value(self._view.key).read()
+
+    @property
+    def v(self) -> Array | None:
+        """[B,G,S,Kv]; None where it wasn't recorded."""
+        return self._beside("v")
+
+    @property
+    def mask(self) -> Array | None:
+        """[B,1 or H,T,S] as passed, True or 0 where a query may look; None where none was passed."""
+        return None if self._view.mask is None else self._view.trace.value(self._view.mask).read()
+
+    @property
+    def heads(self) -> Array | None:
+        """[B,H,T,Kv]: each head's output before o_proj; None where it wasn't recorded."""
+        return self._beside("heads")
+
+    def kv_head(self, head: int) -> int:
+        """The key-value head that a query head shares."""
+        return self._view.kv_head(self._checked(head, 0)[0])
+
+    def scores(self, head: int, row: int = 0) -> Matrix:
+        """Scaled scores of one head [T,S] in float32, before the mask. Raises IndexError."""
+        return self._matrix("scores", head, row)
+
+    def masked(self, head: int, row: int = 0) -> Matrix:
+        """The same with hidden cells -inf."""
+        return self._matrix("masked", head, row)
+
+    def probs(self, head: int, row: int = 0) -> Matrix:
+        """Softmax of the masked scores: rows of 0 where all is hidden, of less than 1 in sum where there is a sink."""
+        return self._matrix("probs", head, row)
+
+    def _matrix(self, kind: Kind, head: int, row: int) -> Matrix:
+        return self._view.matrix(kind, *self._checked(head, row))
+
+    def _checked(self, head: int, row: int) -> tuple[int, int]:
+        """Both counted from the start, as numpy counts negative ones from the end."""
+        return _place("head", head, self._view.heads), _place("row", row, self._view.batch)
+
+    def _beside(self, role: str) -> Array | None:
+        record = self._view.beside(role)
+        return None if record is None else self._view.trace.value(record).read()
+
+
+def attention_of(trace: Recorded, layer: int | str, pass_: int) -> Attention:
+    """The attention of a layer, or of a module at a path. Raises KeyError naming those there are."""
+    queries = [record for record in trace.records if record.role == "q" and record.pass_ == pass_]
+    for record in queries:
+        if layer in (record.layer, record.module) and (view := attention_at(trace, record)):
+            return Attention(view)
+    where = "of layer" if isinstance(layer, int) else "at"
+    raise KeyError(f"no attention {where} {layer} in pass {pass_}; layers that have one: {_layers(queries)}")
+
+
+def _layers(queries: Sequence[Record]) -> str:
+    return ", ".join(map(str, sorted({record.layer for record in queries if record.layer is not None}))) or "none"
+
+
+def _place(name: str, index: int, count: int) -> int:
+    if not -count <= index < count:
+        raise IndexError(f"{name}: must be 0 to {count - 1}, got {index}")
+    return index % count

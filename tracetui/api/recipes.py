@@ -1,0 +1,106 @@
+"""The options of `tracetui.trace` for a recipe, as the command line has them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tracetui.errors import InputError
+from tracetui.recipe import Overrides, Prompts, Recipe, check_rows, find_hub_id, load_recipe, parse_ids
+from tracetui.recipe.hub import HUB, with_cached_weights
+from tracetui.recipe.prompts import check_random
+
+Ids = Sequence[int] | Sequence[Sequence[int]]
+"""Token ids of one prompt, or of each prompt of a batch."""
+
+
+def chosen_recipe(
+    model: str,
+    *,
+    prompt: str | None = None,
+    prompts: Sequence[str] | None = None,
+    tokens: Ids | None = None,
+    random_tokens: tuple[int, int] | None = None,
+    chat: bool = False,
+    system: str | None = None,
+    special: bool = True,
+    layers: int | str | None = None,
+    weights: str | Path | None = None,
+    tokenizer: str | Path | None = None,
+    dtype: str | None = None,
+    seed: int | None = None,
+    mla: str | None = None,
+    memory: str | int | None = None,
+) -> Recipe:
+    """The recipe of a name, file, folder or hub id with the options in place. Raises InputError naming the option."""
+    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+    recipe = _load(model, weights == HUB, offline)
+    chosen = _prompts(recipe.prompts, prompt, prompts, tokens, random_tokens)
+    if (chat or system is not None) and not chosen.texts:
+        raise InputError("chat: needs texts; token ids go through no template")
+    if system is not None and not (chat or chosen.chat):
+        raise InputError("system: is a message of a chat; give chat=True too")
+    chosen = replace(chosen, chat=chat or chosen.chat, system=chosen.system if system is None else system)
+    recipe = Overrides(
+        layers=_text(layers),
+        dtype=dtype,
+        seed=seed,
+        tokenizer=_text(tokenizer),
+        weights=None if weights == HUB else _text(weights),
+        prompts=replace(chosen, specials=special),
+        memory=_text(memory),
+        mla=mla,
+    ).apply(recipe)
+    if weights == HUB:
+        from tracetui.hub.fetch import with_weights
+
+        return with_weights(recipe, offline)
+    return with_cached_weights(recipe) if weights is None else recipe
+
+
+def _load(model: str, fetch: bool, offline: bool) -> Recipe:
+    """Nothing is fetched, and nobody asked, unless the weights shall come from the hub."""
+    if fetch and (hub_id := find_hub_id(model)) is not None:
+        from tracetui.hub.fetch import ensure_config
+
+        ensure_config(hub_id, asked=True, offline=offline)
+    return load_recipe(model)
+
+
+def _prompts(
+    own: Prompts,
+    prompt: str | None,
+    prompts: Sequence[str] | None,
+    tokens: Ids | None,
+    random: tuple[int, int] | None,
+) -> Prompts:
+    """What is to be run: what was said, else the recipe's own."""
+    given = {"prompt": prompt, "prompts": prompts, "tokens": tokens, "random_tokens": random}
+    said = [name for name, value in given.items() if value is not None]
+    if len(said) > 1:
+        raise InputError(f"{' and '.join(said)}: a run has one of them")
+    if random is not None:
+        return Prompts(random=check_random(*random, "random_tokens"))
+    if tokens is not None:
+        rows = _rows(tokens)
+        check_rows(len(rows), "tokens")
+        return Prompts(ids=tuple(parse_ids(",".join(map(str, row)), "tokens") for row in rows))
+    if not said:
+        return own
+    texts = tuple(prompts or ()) if prompt is None else (prompt,)
+    if isinstance(prompts, str) or not all(isinstance(text, str) for text in texts):
+        raise TypeError("prompts: must be a list of texts")
+    check_rows(len(texts), "prompts")
+    return replace(own, texts=texts, ids=(), random=None)
+
+
+def _rows(tokens: Ids) -> list[Sequence[int]]:
+    if not tokens or isinstance(tokens[0], int):
+        return [[int(token) for token in tokens if isinstance(token, int)]]
+    return [row for row in tokens if not isinstance(row, int)]
+
+
+def _text(said: str | int | Path | None) -> str | None:
+    return None if said is None else str(said)

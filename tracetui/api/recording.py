@@ -1,0 +1,69 @@
+"""Recording a model that exists already, or one that a recipe describes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from tracetui.api.keeping import KEEP_ALL, Keep, kept
+from tracetui.api.recipes import Ids, chosen_recipe
+from tracetui.api.trace import Trace
+from tracetui.trace.trace import Trace as Recorded
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@overload
+def trace(
+    model: str | Path,
+    /,
+    *,
+    prompt: str | None = None,
+    prompts: Sequence[str] | None = None,
+    tokens: Ids | None = None,
+    random_tokens: tuple[int, int] | None = None,
+    chat: bool = False,
+    system: str | None = None,
+    special: bool = True,
+    layers: int | str | None = None,
+    weights: str | Path | None = None,
+    tokenizer: str | Path | None = None,
+    dtype: str | None = None,
+    seed: int | None = None,
+    mla: str | None = None,
+    memory: str | int | None = None,
+    keep: Keep = KEEP_ALL,
+) -> Trace: ...
+
+
+@overload
+def trace(model: nn.Module, /, *inputs: object, keep: Keep = KEEP_ALL, **kwargs: object) -> Trace: ...
+
+
+def trace(model: nn.Module | str | Path, /, *inputs: object, keep: Keep = KEEP_ALL, **options: Any) -> Trace:
+    """Record one forward pass: of a module that you have, or of a recipe's name or file, a model's folder, a hub id.
+
+    A module is called with `inputs` and `options` as they are, under no_grad; its weights, mode and devices stay, and
+    whatever it raises comes through. A recipe takes the options of the command line: `prompt`, `prompts`, `tokens`,
+    `random_tokens`, `chat`, `system`, `special`, `layers`, `weights`, `tokenizer`, `dtype`, `seed`, `mla`, `memory`.
+
+    keep: `all`, `stats` (statistics alone), or patterns of sites whose values are kept. Raises InputError.
+    """
+    if isinstance(model, str | Path):
+        if inputs:
+            raise TypeError("a recipe's prompt is given as prompt=, prompts= or tokens=")
+        return Trace(kept(_run(str(model), options), keep))
+    if not hasattr(model, "named_modules"):
+        raise TypeError(f"an nn.Module, or a recipe's name or path is needed, got {type(model).__name__}")
+    from tracetui.tracer.call import record_call
+
+    return Trace(kept(record_call(model, *inputs, **options), keep))
+
+
+def _run(model: str, options: dict[str, Any]) -> Recorded:
+    recipe = chosen_recipe(model, **options)
+    from tracetui.tracer.run import trace_recipe
+
+    return trace_recipe(recipe)

@@ -1,0 +1,58 @@
+"""A trace as a notebook shows it: one line of text, or a table in HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+
+from tracetui.text import number, token_text, visible
+from tracetui.trace.record import Record, Token, is_layer
+from tracetui.trace.trace import Trace
+
+_TOKENS = 60
+_ROWS = 80
+
+
+def trace_line(trace: Trace) -> str:
+    """`<Trace of llama3-2layer: 17 tokens, 104 records in 2 layers>`."""
+    name = f" of {visible(trace.run.model, 60)}" if trace.run.model else ""
+    rows = [len(row) for row in trace.tokens]
+    prompts = f"{len(rows)} prompts of up to {max(rows)} tokens" if len(rows) > 1 else f"{sum(rows)} tokens"
+    layers = len({record.layer for record in trace.records} - {None})
+    told = [*([prompts] if rows else []), f"{len(trace)} records in {layers} layer{'' if layers == 1 else 's'}"]
+    told += [] if trace.complete else ["left before its end"]
+    return f"<Trace{name}: {', '.join(told)}>"
+
+
+def trace_html(trace: Trace) -> str:
+    """The line, the prompt, the notes, a table of the layers and what lies around them; foreign text escaped."""
+    notes = "".join(f"<li>{_safe(note, 300)}</li>" for note in trace.run.notes[:8])
+    texts = (token_text(token.bytes, 40) or f"#{token.id}" for token in _tokens(trace))
+    prompt = " ".join(f"<code>{_safe(text)}</code>" for text in texts)
+    head = "".join(f"<th>{name}</th>" for name in ("step", "site", "shape", "dtype", "L2", "min", "max"))
+    body = "".join(_row(trace, record) for record in _shown(trace))
+    return (
+        f"<div><b>{_safe(trace_line(trace)[1:-1])}</b><div>{prompt}</div><ul>{notes}</ul>"
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _tokens(trace: Trace) -> tuple[Token, ...]:
+    return trace.tokens[0][:_TOKENS] if trace.tokens else ()
+
+
+def _shown(trace: Trace) -> Iterator[Record]:
+    """The layers' own outputs and what lies outside of all; every record of a short trace."""
+    found = [record for record in trace.records if record.layer is None or is_layer(record.site)]
+    yield from (trace.records if len(trace.records) <= _ROWS else found)[:_ROWS]
+
+
+def _row(trace: Trace, record: Record) -> str:
+    found = trace.statistics(record)
+    shape = "×".join(map(str, record.shape)) or "scalar"
+    cells = (str(record.index), record.key, shape, record.dtype, *map(number, (found.l2, found.min, found.max)))
+    return f"<tr>{''.join(f'<td>{_safe(cell)}</td>' for cell in cells)}</tr>"
+
+
+def _safe(text: str, limit: int = 400) -> str:
+    return escape(visible(text, limit))

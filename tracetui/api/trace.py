@@ -1,0 +1,116 @@
+"""What a run recorded, with all that can be asked of it, in one object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracetui.analysis.prediction import Prediction, next_tokens
+from tracetui.analysis.residual import ResidualPoint, residual_norms
+from tracetui.analysis.routing import routing
+from tracetui.api.attention import Attention, attention_of
+from tracetui.api.routing import Routing
+from tracetui.api.shown import trace_html, trace_line
+from tracetui.trace.npz import write_trace
+from tracetui.trace.record import Record, Token
+from tracetui.trace.statistics import Statistics
+from tracetui.trace.trace import RunInfo
+from tracetui.trace.trace import Trace as Recorded
+from tracetui.trace.value import Array, Index
+
+if TYPE_CHECKING:
+    import pandas
+
+
+class Trace:
+    """Everything that one run recorded. `trace["model.layers.0"]` is an array; iterating gives the records' keys."""
+
+    def __init__(self, recorded: Recorded) -> None:
+        self.recorded = recorded
+        """The plain data below this object."""
+
+    def __repr__(self) -> str:
+        return trace_line(self.recorded)
+
+    def _repr_html_(self) -> str:
+        return trace_html(self.recorded)
+
+    def __len__(self) -> int:
+        return len(self.recorded)
+
+    def __iter__(self) -> Iterator[str]:
+        return (record.key for record in self.records)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.recorded
+
+    def __getitem__(self, key: str | Record) -> Array:
+        """The whole values of a site, `site@pass` or record. Raises KeyError, NotKeptError if only statistics."""
+        return self.read(key)
+
+    @property
+    def records(self) -> Sequence[Record]:
+        """In order of completion, children before their parent."""
+        return self.recorded.records
+
+    @property
+    def tokens(self) -> tuple[tuple[Token, ...], ...]:
+        """One row of tokens a prompt: [B][T], without padding."""
+        return self.recorded.tokens
+
+    @property
+    def run(self) -> RunInfo:
+        """What was run and how: model, recipe, config, tokenizer, versions, notes."""
+        return self.recorded.run
+
+    @property
+    def complete(self) -> bool:
+        """False if the run was left before its end."""
+        return self.recorded.complete
+
+    def record(self, key: str) -> Record:
+        """The record of a site, `site@pass` or `site@pass.call`. Raises KeyError."""
+        found = self.recorded.find(key)
+        if found is None:
+            raise KeyError(key)
+        return found
+
+    def read(self, key: str | Record, index: Index = ()) -> Array:
+        """The part `index` (integers and slices) of a site's values; nothing else is read from the file."""
+        record = self.record(key) if isinstance(key, str) else key
+        return self.recorded.value(record).read(index)
+
+    def statistics(self, key: str | Record) -> Statistics:
+        """Norm, mean, spread, ends, NaN, Inf and zeros of the whole tensor. Raises KeyError."""
+        return self.recorded.statistics(self.record(key) if isinstance(key, str) else key)
+
+    def attention(self, layer: int | str, pass_: int = 0) -> Attention:
+        """The attention of a layer, or of the module at a path. Raises KeyError naming the layers that have one."""
+        return attention_of(self.recorded, layer, pass_)
+
+    def routing(self, layer: int, pass_: int = 0) -> Routing:
+        """How a layer's tokens chose their experts. Raises KeyError naming the layers that have experts."""
+        return Routing(routing(self.recorded, layer, pass_))
+
+    def residual(self, row: int = 0) -> tuple[ResidualPoint, ...]:
+        """The residual stream's norm: what enters the first layer, then two points for each layer."""
+        return residual_norms(self.recorded, row)
+
+    def predictions(self, k: int = 5, row: int = 0, position: int = -1) -> tuple[Prediction, ...]:
+        """The k most probable tokens after a position, by default the row's last; best first.
+
+        Raises IndexError for a position whose logits weren't computed.
+        """
+        return next_tokens(self.recorded, k, row, position)
+
+    def save(self, path: str | Path) -> int:
+        """Write a trace file (docs/trace-format.md); returns its size in bytes. Raises RunError."""
+        return write_trace(self.recorded, Path(path))
+
+    def dataframe(self) -> pandas.DataFrame:
+        """A row for each record, with its statistics. Raises ImportError where pandas isn't installed."""
+        from tracetui.api.frame import dataframe
+
+        frame: Any = dataframe(self.recorded)
+        return frame
