@@ -79,11 +79,14 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="debug a prompt in the terminal")
     _add_model(run)
     _add_prompts(run)
+    _add_kept(run)
 
     trace = commands.add_parser("trace", help="the same without a screen")
     _add_model(trace)
     _add_prompts(trace)
+    _add_kept(trace)
     trace.add_argument("-o", "--output", metavar="F.npz", help="the file to write; without it only a summary is shown")
+    trace.add_argument("--json", action="store_true", help="what came out as one JSON object, for machines")
 
     opened = commands.add_parser("open", help="look at a trace file; needs no torch")
     opened.add_argument("trace", metavar="F.npz", help="a trace, or a plain npz or safetensors file of named tensors")
@@ -149,6 +152,25 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-special", dest="special", action="store_false", help="names of special tokens in a prompt stay text"
     )
+
+
+def _add_kept(parser: argparse.ArgumentParser) -> None:
+    """What of the tensors stays, and where."""
+    kept = parser.add_argument_group("what is recorded")
+    kept.add_argument(
+        "--keep",
+        metavar="all|stats|GLOB",
+        action="append",
+        help="whose values are kept, such as layers.7.mlp or '*.gate'; given again: more. Of the others: statistics",
+    )
+    kept.add_argument(
+        "--attention",
+        choices=("qkv", "scores", "probs"),
+        help="record the full matrices too: scores before and after the mask, and probabilities",
+    )
+    kept.add_argument("--values", metavar="SIZE", help="memory for values; default: half of what the run leaves free")
+    kept.add_argument("--spill", metavar="SIZE", help="disk for values beyond that; default: half of what is free")
+    kept.add_argument("--spill-folder", metavar="FOLDER", help="where they lie until the program ends")
 
 
 def _add_name(parser: argparse.ArgumentParser) -> None:

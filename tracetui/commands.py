@@ -20,12 +20,14 @@ from tracetui.recipe import (
     check_rows,
     find_hub_id,
     load_recipe,
+    parse_bytes,
     parse_ids,
     parse_random,
     read_batch,
     shipped_recipes,
 )
 from tracetui.recipe.hub import HUB, with_cached_weights
+from tracetui.trace.keep import Room, check_folder, parse_keep
 
 if TYPE_CHECKING:
     from tracetui.ui.offer import Offer
@@ -80,7 +82,7 @@ def trace(said: Namespace) -> int:
     recipe = _recipe(said)
     from tracetui.headless import run_and_write
 
-    for line in run_and_write(recipe, output):
+    for line in run_and_write(recipe, output, said.json):
         print(line)
     return 0
 
@@ -180,6 +182,9 @@ def _recipe(said: Namespace) -> Recipe:
         prompts=_taken(said, _prompts(said, recipe.prompts)),
         memory=said.memory,
         mla=said.mla,
+        keep=None if said.keep is None else parse_keep(said.keep, "--keep"),
+        attention=said.attention,
+        room=_room(said),
     )
     recipe = overrides.apply(recipe)
     if said.weights == HUB:
@@ -187,6 +192,14 @@ def _recipe(said: Namespace) -> Recipe:
 
         return with_weights(recipe, said.offline)
     return with_cached_weights(recipe) if said.weights is None else recipe
+
+
+def _room(said: Namespace) -> Room:
+    return Room(
+        memory=None if said.values is None else parse_bytes(said.values, "--values"),
+        disk=None if said.spill is None else parse_bytes(said.spill, "--spill"),
+        folder=None if said.spill_folder is None else check_folder(Path(said.spill_folder), "--spill-folder"),
+    )
 
 
 def _load(said: Namespace) -> Recipe:

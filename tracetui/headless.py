@@ -3,45 +3,66 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from tracetui.analysis.memory import MemoryPlan
 from tracetui.analysis.prediction import next_tokens
 from tracetui.errors import RunError, TracetuiError
 from tracetui.logs import write_log
 from tracetui.recipe import Recipe
-from tracetui.session import Event, Prepared, Preparing, Progress, Started
+from tracetui.session import Advanced, Event, Prepared, Preparing, Progress, Started
 from tracetui.signals import check_signals
 from tracetui.text import size, token_text, visible
 from tracetui.trace.npz import write_trace
 from tracetui.trace.record import Token
+from tracetui.trace.spill import whereabouts
 from tracetui.trace.trace import Trace
+from tracetui.trace.value import NotKeptError
 from tracetui.views.plan_lines import part_lines, plan_line
 from tracetui.views.prompt_lines import preview_lines
+from tracetui.views.run_json import run_json
 
 _PREDICTIONS = 5
 _SHOWN = 60
 """Characters of a row's text."""
 
 
-def run_and_write(recipe: Recipe, output: Path | None) -> Iterator[str]:
-    """Run a recipe's prompts to the end, write the trace, and tell what came out, line by line.
+def run_and_write(recipe: Recipe, output: Path | None, as_json: bool = False) -> Iterator[str]:
+    """Run a recipe's prompts to the end, write the trace, and tell what came out, line by line; or as one JSON object.
 
     Raises InputError for bad input, RunError if the model or the writing fails.
     """
-    teller = _Teller()
+    teller = _Teller(quiet=as_json)
     teller.tell(Preparing("loading torch and transformers"))
     trace = _run(recipe, teller)
+    written = None if output is None else write_trace(trace, output, teller.written)
     teller.clear()
-    if output is not None:
-        written = write_trace(trace, output)
-        yield f"{visible(str(output), 200)}: {len(trace)} records, {size(written)}"
+    if as_json:
+        yield run_json(trace, teller.plan, None if output is None else str(output), written)
     else:
-        yield f"{len(trace)} records; give -o F.npz to keep them"
-    for row in range(len(trace.tokens)):
-        yield from _predictions(trace, row)
+        yield from _told(trace, output, written)
+
+
+def _told(trace: Trace, output: Path | None, written: int | None) -> Iterator[str]:
+    if output is not None and written is not None:
+        yield f"{visible(str(output), 200)}: {_counted(trace)}, {size(written)}"
+    else:
+        yield f"{_counted(trace)}; give -o F.npz to keep them"
+    try:
+        for row in range(len(trace.tokens)):
+            yield from _predictions(trace, row)
+    except NotKeptError:
+        yield "note: the logits were not kept, so that no next tokens are shown (--keep logits)"
     yield from (f"note: {visible(note, 300)}" for note in trace.run.notes)
+
+
+def _counted(trace: Trace) -> str:
+    """`43 records, 12 spilled to disk, 3 statistics only`."""
+    found = Counter(filter(None, map(whereabouts, trace.values)))
+    return ", ".join([f"{len(trace)} records", *(f"{times} {what}" for what, times in sorted(found.items()))])
 
 
 def _predictions(trace: Trace, row: int) -> Iterator[str]:
@@ -79,23 +100,36 @@ def _run(recipe: Recipe, teller: _Teller) -> Trace:
 class _Teller:
     """Says on stderr what goes on, and ends the run if told to; the line that changes is for terminals only."""
 
-    def __init__(self) -> None:
+    def __init__(self, quiet: bool) -> None:
+        """quiet: leave out what the result says itself."""
         self._changing = sys.stderr.isatty()
+        self._quiet = quiet
+        self.plan: MemoryPlan | None = None
 
     def tell(self, event: Event) -> None:
         check_signals()
         if isinstance(event, Started):
-            self.clear()
-            for line in (plan_line(event.plan), *part_lines(event.plan)):
-                self._say(f"{line}\n")
+            self.plan = event.plan
+            self._lines(plan_line(event.plan), *part_lines(event.plan))
         elif isinstance(event, Prepared):
-            self.clear()
-            for line in preview_lines(event.preview.rows, event.preview.prompts.chat):
-                self._say(f"{line}\n")
+            self._lines(*preview_lines(event.preview.rows, event.preview.prompts.chat))
+        elif isinstance(event, Advanced):
+            self._change(f"running · {event.frontier} recorded")
         elif isinstance(event, Preparing):
             self._change(event.what)
         elif isinstance(event, Progress) and event.total:
             self._change(f"making {event.what} {event.done / event.total:4.0%} of {size(event.total)}")
+
+    def written(self, done: int, total: int) -> None:
+        """How many bytes of values of how many are in the file."""
+        check_signals()
+        self._change(f"writing {done / max(1, total):4.0%} of {size(total)}")
+
+    def _lines(self, *lines: str) -> None:
+        self.clear()
+        if not self._quiet:
+            for line in lines:
+                self._say(f"{line}\n")
 
     def clear(self) -> None:
         if self._changing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
@@ -80,6 +81,13 @@ def _made_bytes(module: nn.Module, spec: TensorSpec, positions: int, choices: in
     if runs_singly(module) and is_per_expert(module, spec):
         return spec.nbytes(min(choices, spec.rows))
     return spec.nbytes()
+
+
+def within(plan: MemoryPlan, recipe: Recipe) -> MemoryPlan:
+    """The plan where recorded values may take only so much memory: what goes beyond lies on disk, or isn't kept."""
+    room = (plan.available - plan.weights - plan.working) // 2 if recipe.room.memory is None else recipe.room.memory
+    most = min(plan.activations, max(0, room)) if recipe.keep.everything or recipe.keep.patterns else 0
+    return replace(plan, activations=most, logits=min(plan.logits, most), attention=min(plan.attention, most))
 
 
 def check(plan: MemoryPlan, held: int) -> None:

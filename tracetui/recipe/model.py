@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from tracetui.analysis.matrices import ATTENTION
 from tracetui.errors import InputError, bad_field
 from tracetui.recipe.config import layer_count
 from tracetui.recipe.prompts import NO_PROMPT, Prompts
 from tracetui.text import visible
+from tracetui.trace.keep import KEEP_ALL, ROOM, Keep, Room
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 MLA_WAYS = ("naive", "absorb")
@@ -60,6 +62,12 @@ class Recipe:
     """Bytes of weights that may stay in memory; None: half of what is available."""
     mla: str = MLA_WAYS[0]
     """`naive` expands keys and values for every head, `absorb` works on the latent; of models without one nothing."""
+    keep: Keep = KEEP_ALL
+    """Which values a run keeps."""
+    attention: str = "qkv"
+    """Which of attention's matrices are recorded: one of `ATTENTION`."""
+    room: Room = ROOM
+    """How much memory and disk kept values may take."""
     notes: tuple[str, ...] = ()
     hub: str = ""
     """`owner/name` of a model from the hub; empty for others."""
@@ -96,6 +104,8 @@ class Recipe:
             **self.prompts.plain(),
             **hub,
             **latent,
+            **({} if self.keep == KEEP_ALL else {"keep": self.keep.plain}),
+            **({} if self.attention == "qkv" else {"attention": self.attention}),
         }
 
 
@@ -111,6 +121,9 @@ class Overrides:
     prompts: Prompts | None = None
     memory: str | None = None
     mla: str | None = None
+    keep: Keep | None = None
+    attention: str | None = None
+    room: Room | None = None
 
     def apply(self, recipe: Recipe) -> Recipe:
         """The recipe with these in place. Raises InputError naming the option."""
@@ -123,6 +136,8 @@ class Overrides:
             raise InputError(f"--dtype: must be one of {', '.join(DTYPES)}, got {visible(self.dtype, 40)!r}")
         if self.mla is not None and self.mla not in MLA_WAYS:
             raise InputError(f"--mla: must be {' or '.join(MLA_WAYS)}, got {visible(self.mla, 40)!r}")
+        if self.attention is not None and self.attention not in ATTENTION:
+            raise InputError(f"--attention: must be one of {', '.join(ATTENTION)}, got {visible(self.attention, 40)!r}")
         if self.seed is not None:
             check_seed(self.seed, "--seed")
         if self.weights is not None:

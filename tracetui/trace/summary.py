@@ -18,7 +18,7 @@ WIDTH = 80
 _INDENT = 11
 _TOKENS = 200
 """Tokens of a prompt that are listed."""
-_RECORDS, _LARGEST, _ALARMS = 20, 3, 10
+_RECORDS, _LARGEST, _ALARMS, _LOST = 20, 3, 10, 10
 _SITE = 46
 _ESSENTIALS = (
     *("model_type", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim"),
@@ -88,6 +88,9 @@ def _record_counts(trace: Trace, path_size: int) -> Iterator[str]:
     where = f"in {_times(layers, 'layer')} and {_times(passes, 'pass', 'passes')}"
     counts = f"{len(records):,} {where}, {sum(kept):,} with values; {state}"
     yield from _entry("records", counts.split(), gap=" ")
+    lost = [_site(record, 46).strip() for record, is_there in zip(records, kept, strict=True) if not is_there]
+    more = [f"and {len(lost) - _LOST:,} more"] if len(lost) > _LOST else []
+    yield from _entry("statistics", [f"only, of {len(lost):,}:", *lost[:_LOST], *more] if lost else [])
     distinct = {id(value): value for value, is_there in zip(trace.values, kept, strict=True) if is_there}
     values = sum(_nbytes(value.shape, value.dtype) for value in distinct.values())
     yield from _entry("size", [f"{size(path_size)}, of which values {size(values)}"])

@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 
 from tracetui import __version__
+from tracetui.analysis.matrices import ATTENTION
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.errors import InputError
 from tracetui.models import plan as memory
@@ -28,6 +30,7 @@ from tracetui.tracer.allocator import give_back_memory, settle
 from tracetui.tracer.gate import NOTICE_SECONDS, Gate
 from tracetui.tracer.padding import padded
 from tracetui.tracer.recorder import Recorder
+from tracetui.tracer.store import Store
 from tracetui.tracer.watch import Watch
 
 PREDICTIONS = 100
@@ -80,7 +83,7 @@ class Engine:
         tokens = tuple(row.tokens for row in self.encode(prompts))
         plan = self.plan(max(map(len, tokens)), len(tokens))
         named = partial(self._name_predictions, tuple(map(len, tokens)))
-        recorder = Recorder(self._run_info(prompts), tokens, gate.arrived, named, self.prepared.outline)
+        recorder = Recorder(self._run_info(prompts), tokens, gate.arrived, named, **self._recording(plan))
         self._emit(Started(recorder.trace, plan))
         input_ids, mask = padded(tokens, self._pad)  # [B,T]
         masked = {} if mask is None else {"attention_mask": mask}
@@ -100,6 +103,17 @@ class Engine:
             model(input_ids=input_ids, use_cache=False, **masked)
         return recorder.finished()
 
+    def _recording(self, plan: MemoryPlan) -> dict[str, Any]:
+        """What the recorder keeps, and where: half of the memory that the run itself leaves, unless somebody said."""
+        recipe = self.runnable.recipe
+        left = (plan.available - plan.weights - plan.working) // 2
+        return {
+            "outline": self.prepared.outline,
+            "keep": recipe.keep,
+            "store": Store(recipe.room, max(0, left)),
+            "matrices": ATTENTION[recipe.attention],
+        }
+
     def plan(self, tokens: int, rows: int = 1) -> MemoryPlan:
         """The memory that `rows` prompts need, the longest of so many tokens. Raises InputError if it isn't there."""
         found = self._planned(tokens, rows)
@@ -109,7 +123,8 @@ class Engine:
     def _planned(self, tokens: int, rows: int) -> MemoryPlan:
         built, weights = self.runnable.built, self.runnable.weights
         itemsize = built.dtype.itemsize
-        return memory.plan_run(built.module, weights, itemsize, tokens, self._base, rows, self._absorbs)
+        found = memory.plan_run(built.module, weights, itemsize, tokens, self._base, rows, self._absorbs)
+        return memory.within(found, self.runnable.recipe)
 
     @property
     def _absorbs(self) -> bool:

@@ -8,12 +8,16 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from tracetui.analysis.matrices import MatrixRole
+from tracetui.trace.keep import KEEP_ALL, ROOM, Keep
 from tracetui.trace.outline import NO_MODULE, Module
 from tracetui.trace.record import AttentionCall, Record, Token
 from tracetui.trace.trace import RunInfo, Trace
 from tracetui.trace.value import Value
 from tracetui.tracer.capture import capture_function
-from tracetui.tracer.values import TorchValue, dtype_name
+from tracetui.tracer.matrices import recorded_matrices, wanted_for_matrices
+from tracetui.tracer.store import Store
+from tracetui.tracer.values import TorchValue
 
 _REMEMBERED = 6
 """How many tensors back the same one is recognised: a module's output is returned again by its parents at once."""
@@ -23,7 +27,9 @@ _REMEMBERED = 6
 class _Seen:
     tensor: torch.Tensor
     version: int
-    value: TorchValue
+    value: Value
+    wanted: bool
+    """Whether the values were to be kept."""
 
 
 class Recorder:
@@ -36,7 +42,14 @@ class Recorder:
         arrived: Callable[[Record], None],
         name_predictions: Callable[[Value], Mapping[int, Token]] = lambda logits: {},
         outline: Module = NO_MODULE,
+        keep: Keep = KEEP_ALL,
+        store: Store | None = None,
+        matrices: tuple[MatrixRole, ...] = (),
     ) -> None:
+        """matrices: which of attention's are recorded beside what each kernel received."""
+        self._wanted = keep
+        self._store = store or Store(ROOM, 2**63)
+        self.matrices = matrices
         self._records: list[Record] = []
         self._values: list[Value] = []
         self._attention: dict[str, AttentionCall] = {}
@@ -77,12 +90,32 @@ class Recorder:
         provenance: str = "",
     ) -> Record:
         """Keep a tensor under a site, then wait at the gate if it ends the step."""
-        value = self._keep(tensor, shared=site.endswith(":mask"))
+        value = self._keep(tensor, site)
+        if site == "logits":
+            # Before the record is there to be looked at: the model may wait at it.
+            self._vocabulary.update(self._name_predictions(TorchValue(tensor)))
+        return self.record_value(
+            site, value, depth=depth, parent=parent, call=call, part=part, seconds=seconds, provenance=provenance
+        )
+
+    def record_value(
+        self,
+        site: str,
+        value: Value,
+        *,
+        depth: int,
+        parent: str,
+        call: int = 0,
+        part: int = 0,
+        seconds: float | None = None,
+        provenance: str = "",
+    ) -> Record:
+        """The same of a value that exists already."""
         record = Record(
             index=len(self._records),
             site=site,
             shape=value.shape,
-            dtype=dtype_name(tensor.dtype),
+            dtype=value.dtype,
             depth=depth,
             parent=parent,
             call=call,
@@ -91,12 +124,19 @@ class Recorder:
             provenance=provenance,
         )
         self._values.append(value)
-        if site == "logits":
-            # Before the record is there to be looked at: the model may wait at it.
-            self._vocabulary.update(self._name_predictions(value))
         self._records.append(record)
         self._arrived(record)
         return record
+
+    def record_matrices(
+        self, path: str, described: AttentionCall, given: Mapping[str, tuple[torch.Tensor, Record]], depth: int
+    ) -> None:
+        """Record the matrices of the attention call whose inputs, by role, have just been recorded."""
+        stored = {role: self.trace.value(record) for role, (_, record) in given.items()}
+        tensors = {role: tensor for role, (tensor, _) in given.items()}
+        call = given["q"][1].call
+        for site, value in recorded_matrices(path, described, tensors, stored, self._wanted, self.matrices):
+            self.record_value(site, value, depth=depth, parent=path, call=call)
 
     def attention_call(self, key: str, call: AttentionCall) -> None:
         """Note how the kernel of the query recorded under `key` was called."""
@@ -106,17 +146,23 @@ class Recorder:
         """The trace, now unchanging."""
         self._recent.clear()
         self._masks.clear()
-        return replace(self.trace.closed(), complete=True)
+        missed = self._wanted.unmatched(record.site for record in self._records)
+        notes = (*self._store.notes, *(f"--keep {text}: no site has that name" for text in missed))
+        run = replace(self.trace.run, notes=(*self.trace.run.notes, *notes))
+        return replace(self.trace.closed(), run=run, complete=True)
 
-    def _keep(self, tensor: torch.Tensor, shared: bool) -> TorchValue:
+    def _keep(self, tensor: torch.Tensor, site: str) -> Value:
         """The captured value; the same object for a tensor that was captured a moment ago and not written to since.
 
-        A mask is `shared`: one tensor goes through every layer of a pass.
+        A mask is shared: one tensor goes through every layer of a pass.
         """
+        shared = site.endswith(":mask")
+        wanted = site in self._wanted or wanted_for_matrices(site, self._wanted, self.matrices)
         version = -1 if tensor.is_inference() else tensor._version
         for seen in self._masks if shared else self._recent:
-            if seen.tensor is tensor and seen.version == version != -1:
+            if seen.tensor is tensor and seen.version == version != -1 and (seen.wanted or not wanted):
                 return seen.value
-        seen = _Seen(tensor, version, TorchValue(self._capture(tensor)))
+        value = self._store.put(self._capture(tensor)) if wanted else self._store.summarise(tensor)
+        seen = _Seen(tensor, version, value, wanted)
         (self._masks if shared else self._recent).append(seen)
         return seen.value

@@ -15,7 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from tracetui.models.build import PassThrough
 from tracetui.models.experts import ExpertWeights, runs_singly
 from tracetui.models.slots import Making, Weights, reads_rows
-from tracetui.trace.record import AttentionCall, is_layer
+from tracetui.trace.record import AttentionCall, Record, is_layer
 from tracetui.tracer.absorbed import witnessed_absorbing
 from tracetui.tracer.attention import KernelCall
 from tracetui.tracer.expert_watch import ExpertWatch
@@ -169,23 +169,22 @@ class Watch:
         suffix = f"@0.{frame.call}" if frame.call else ""
         self._recorder.attention_call(f"{frame.path}:q{suffix}", described)
         given = (("q", call.query), ("k", call.key), ("v", call.value), ("mask", call.mask), ("sinks", call.sinks))
-        for role, tensor in given:
-            if tensor is not None:
-                self._record_role(role, tensor)
+        inputs = {role: (tensor, self._record_role(role, tensor)) for role, tensor in given if tensor is not None}
         began = time.perf_counter()
         latent = tuple(self._latents.roles(call))
         if not self._absorb:
             self._made_seconds += time.perf_counter() - began
-        for role, tensor in latent:
-            self._record_role(role, tensor)
+        inputs |= {role: (tensor, self._record_role(role, tensor)) for role, tensor in latent}
+        if self._recorder.matrices:
+            self._recorder.record_matrices(frame.path, described, inputs, len(self._frames))
 
     def attention_heads(self, heads: torch.Tensor) -> None:
         """Record each head's output [B,H,T,Kv]."""
         self._record_role("heads", heads)
 
-    def _record_role(self, role: str, tensor: torch.Tensor) -> None:
+    def _record_role(self, role: str, tensor: torch.Tensor) -> Record:
         frame = self._frames[-1]
-        self._recorder.record(
+        return self._recorder.record(
             f"{frame.path}:{role}", tensor, depth=len(self._frames), parent=frame.path, call=frame.call
         )
 

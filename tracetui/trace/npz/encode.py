@@ -22,7 +22,7 @@ FLOAT_TAG = "__float__"
 
 def encode_header(trace: Trace, statistics: Sequence[Statistics], keys: Sequence[str | None]) -> bytes:
     """All of a trace but its values and times; `statistics` and `keys` run parallel to its records."""
-    return _canonical(
+    return canonical(
         {
             "format": FORMAT,
             "needs": NEEDS,
@@ -39,12 +39,11 @@ def encode_header(trace: Trace, statistics: Sequence[Statistics], keys: Sequence
 
 def encode_timing(trace: Trace) -> bytes:
     """When the run began and the seconds of each record, apart from the header because they differ from run to run."""
-    return _canonical(
-        {"started": trace.run.started, "seconds": [_nullable(record.seconds) for record in trace.records]}
-    )
+    return canonical({"started": trace.run.started, "seconds": [nullable(record.seconds) for record in trace.records]})
 
 
-def _canonical(document: object) -> bytes:
+def canonical(document: object) -> bytes:
+    """JSON on one line: sorted keys, no blanks, ASCII."""
     return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
@@ -68,7 +67,7 @@ def _row(tokens: Sequence[Token]) -> dict[str, object]:
 
 
 def _attention(call: AttentionCall) -> dict[str, object]:
-    return {**asdict(call), "scale": _number(call.scale), "softcap": _nullable(call.softcap)}
+    return {**asdict(call), "scale": _number(call.scale), "softcap": nullable(call.softcap)}
 
 
 def _record(record: Record, statistics: Statistics, key: str | None) -> dict[str, object]:
@@ -82,7 +81,7 @@ def _record(record: Record, statistics: Statistics, key: str | None) -> dict[str
         "shape": list(record.shape),
         "dtype": record.dtype,
         "provenance": record.provenance,
-        "statistics": _statistics(statistics),
+        "statistics": plain_statistics(statistics),
         "key": key,
     }
 
@@ -108,7 +107,8 @@ def _module(depth: int, module: Module) -> dict[str, object]:
     return found
 
 
-def _statistics(found: Statistics) -> dict[str, object]:
+def plain_statistics(found: Statistics) -> dict[str, object]:
+    """Statistics as JSON data."""
     return {
         "numel": int(found.numel),
         "l2": _number(found.l2),
@@ -127,7 +127,8 @@ def _number(value: float) -> float | str:
     return float(value) if math.isfinite(value) else float_name(value)
 
 
-def _nullable(value: float | None) -> float | str | None:
+def nullable(value: float | None) -> float | str | None:
+    """A float as JSON data, by its name if JSON has no number for it."""
     return None if value is None else _number(value)
 
 

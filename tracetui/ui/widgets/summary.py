@@ -12,6 +12,7 @@ from tracetui.analysis.axes import axes_of, describe, split_heads
 from tracetui.analysis.histogram import Histogram, histogram
 from tracetui.text import count, number
 from tracetui.trace.record import Record
+from tracetui.trace.spill import whereabouts
 from tracetui.trace.statistics import Statistics
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import NotKeptError
@@ -110,7 +111,7 @@ def _facts(trace: Trace, record: Record, width: int, inks: Inks) -> list[Line]:
     axes = describe(axes_of(record, trace.run.config))
     heads = split_heads(record, trace.run.config)
     seen = f"  {describe(heads)} by head" if heads else ""
-    told = [record.dtype]
+    told = [record.dtype, *filter(None, [whereabouts(trace.value(record))])]
     if record.provenance:
         told.append(f"weights {record.provenance}")
     if record.seconds is not None:
