@@ -105,6 +105,8 @@ def _parser() -> argparse.ArgumentParser:
     diff.add_argument("--json", action="store_true", help="for machines")
     diff.add_argument("--all", action="store_true", help="every site that differs, not the next ones only")
 
+    _add_export(commands.add_parser("export", help="a trace as tables, tensors, pictures, or a report for a browser"))
+
     outline = commands.add_parser("outline", help="a checkpoint's structure: tensors, shapes, parameter counts")
     _add_name(outline)
     _add_layers(outline)
@@ -137,6 +139,18 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         "--memory",
         metavar="SIZE",
         help="weights that may stay in memory for the next prompt, 0 for none; default: half of what is free",
+    )
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("trace", metavar="F.npz", help="a trace, or a plain npz or safetensors file of named tensors")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--csv", action="store_true", help="the statistics of every record")
+    what.add_argument("--json", action="store_true", help="the same with the run, the tokens and the configuration")
+    what.add_argument("--safetensors", action="store_true", help="every tensor that was kept")
+    what.add_argument("--npy", metavar="SITE", help="one array, or a part of it: `model.layers.0[0, :, 2:4]`")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="the file to write; tables go to the terminal without it"
     )
 
 

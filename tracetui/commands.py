@@ -117,6 +117,16 @@ def diff(said: Namespace) -> int:
     return 0 if found.comparison.same else 1
 
 
+def export(said: Namespace) -> int:
+    """Write a trace's statistics, values or pictures, or a report, in other forms."""
+    output = None if said.output is None else _output(said.output)
+    from tracetui.export.command import export
+
+    for line in export(said, output):
+        print(line)
+    return 0
+
+
 def _limit(option: str, said: float | None) -> float | None:
     if said is not None and not (math.isfinite(said) and said >= 0):
         raise InputError(f"{option}: must be a number from 0 on, got {said}")

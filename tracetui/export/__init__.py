@@ -1,0 +1,1 @@
+"""What is recorded in other forms: tables, other tensor files, pictures, a report in one file."""

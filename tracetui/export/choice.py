@@ -1,0 +1,72 @@
+"""Which tensor, or which part of one, a user means: `SITE` or `SITE[0, :, 2:4]`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from tracetui.errors import InputError
+from tracetui.text import visible
+from tracetui.trace.record import Record
+from tracetui.trace.trace import Trace
+from tracetui.trace.value import Index, is_kept
+
+_INTEGER = re.compile(r"-?\d{1,15}")
+_SLICE = re.compile(r"(-?\d{1,15})?:(-?\d{1,15})?(?::([1-9]\d{0,14}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A record, and the part of its values that was asked for."""
+
+    record: Record
+    index: Index = ()
+    """Empty for all."""
+
+
+def chosen(trace: Trace, said: str, option: str) -> Chosen:
+    """The record and part that `said` names. Raises InputError naming the option."""
+    record = trace.find(said)
+    if record is not None:
+        return Chosen(_kept(trace, record, option))
+    site, bracket, inner = said.rpartition("[")
+    if not bracket or not said.endswith("]"):
+        raise InputError(f"{option}: {_unknown(trace, said)}")
+    record = trace.find(site)
+    if record is None:
+        raise InputError(f"{option}: {_unknown(trace, site)}")
+    return Chosen(_kept(trace, record, option), _index(inner[:-1], record, option))
+
+
+def _kept(trace: Trace, record: Record, option: str) -> Record:
+    if not is_kept(trace.value(record)):
+        raise InputError(f"{option}: {visible(record.key)}: only its statistics were kept")
+    return record
+
+
+def _unknown(trace: Trace, site: str) -> str:
+    keys = [record.key for record in trace.records[:20_000]]
+    near = get_close_matches(site[:400], keys, 3, 0.5)
+    advice = f"; near are {', '.join(visible(key, 100) for key in near)}" if near else "; `tracetui info` lists sites"
+    return f"the trace has no {visible(site, 200)!r}{advice}"
+
+
+def _index(text: str, record: Record, option: str) -> Index:
+    """`0, :, 2:4` for a tensor; every integer within its axis."""
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) > len(record.shape):
+        raise InputError(f"{option}: [{visible(text, 80)}] has {len(parts)} parts, the shape is {list(record.shape)}")
+    return tuple(_part(part, axis, record, option) for axis, part in enumerate(parts))
+
+
+def _part(part: str, axis: int, record: Record, option: str) -> int | slice:
+    length = record.shape[axis]
+    if _INTEGER.fullmatch(part):
+        place = int(part)
+        if not -length <= place < length:
+            raise InputError(f"{option}: axis {axis} of {visible(record.key)} has {length} places, not {place}")
+        return place
+    if found := _SLICE.fullmatch(part):
+        return slice(*(None if number is None else int(number) for number in found.groups()))
+    raise InputError(f"{option}: must be places and ranges like [0, :, 2:4], got {visible(part, 40)!r}")

@@ -1,0 +1,76 @@
+"""What `tracetui export` writes: what was asked for is checked before anything is written."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from tracetui.errors import InputError, RunError
+from tracetui.export.choice import chosen
+from tracetui.export.tables import csv_lines, json_lines
+from tracetui.export.tensors import write_npy, write_safetensors
+from tracetui.paths import replacing
+from tracetui.text import size, visible
+from tracetui.trace.dumps import open_recorded
+from tracetui.trace.trace import Trace
+
+_TABLES = {"csv": csv_lines, "json": json_lines}
+Write = Callable[[IO[bytes]], str]
+"""Writes a file; tells in words what is in it."""
+
+
+def export(said: Namespace, output: Path | None) -> Iterator[str]:
+    """Write what was asked for, and tell of it; a table without a file is what is told. Raises InputError, RunError."""
+    source = Path(said.trace)
+    _check_options(said, output)
+    trace = open_recorded(source)
+    for name, lines in _TABLES.items():
+        if getattr(said, name):
+            if output is None:
+                yield from lines(trace)
+                return
+            yield from _written(output, (source,), _as_text(lines, trace))
+            return
+    assert output is not None
+    yield from _written(output, (source,), _writer(trace, said))
+
+
+def _check_options(said: Namespace, output: Path | None) -> None:
+    if output is None and not (said.csv or said.json):
+        raise InputError("--output: say with -o where the file shall go")
+
+
+def _writer(trace: Trace, said: Namespace) -> Write:
+    if said.npy is not None:
+        found = chosen(trace, said.npy, "--npy")
+        return lambda file: (
+            f"{visible(found.record.key)} {list(write_npy(trace.value(found.record), found.index, file))}"
+        )
+    return lambda file: f"{write_safetensors(trace, file):,} tensors"
+
+
+def _as_text(lines: Callable[[Trace], Iterator[str]], trace: Trace) -> Write:
+    def write(file: IO[bytes]) -> str:
+        for line in lines(trace):
+            file.write(f"{line}\n".encode())
+        return f"{len(trace):,} records"
+
+    return write
+
+
+def _written(output: Path, sources: tuple[Path, ...], write: Write) -> Iterator[str]:
+    """Have a file written in place of `output`, which must be none of those that are read."""
+    for source in sources:
+        with suppress(OSError):
+            if source.samefile(output):
+                raise InputError(f"--output: {output}: is the file that is read")
+    try:
+        with replacing(output) as file:
+            told = write(file)
+            length = file.tell()
+    except OSError as error:
+        raise RunError(f"{output}: can't be written: {error.strerror or error}") from error
+    yield f"{visible(str(output), 200)}: {told}, {size(length)}"
