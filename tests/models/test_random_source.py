@@ -25,6 +25,7 @@ SPECS = (
     FUSED,
     TensorSpec("vector", (17,), torch.float16),
     TensorSpec("none", (0, 4), torch.float32),
+    TensorSpec("rows of nothing", (4, 0), torch.float32),
 )
 
 

@@ -109,6 +109,7 @@ def test_of_two_forms_the_one_whose_weights_are_there_counts(tmp_path: Path) -> 
         ({"intermediate_size": 2**24 + 1}, "intermediate_size: must be between 0 and 16,777,216"),
         ({"num_experts": 2**14 + 1}, "num_experts: must be between 0 and 16,384"),
         ({"max_position_embeddings": 2**31}, "max_position_embeddings: must be between 0 and 1,073,741,824"),
+        ({"num_labels": 2**31}, "num_labels: must be between 0 and 65,536"),
         ({"head_dim": -1}, "head_dim: must be between 0 and 65,536, got -1"),
         ({"rms_norm_eps": "small"}, "rms_norm_eps: must be a number, got 'small'"),
         ({"layer_norm_epsilon": 2.0}, "layer_norm_epsilon: must be above 0 and at most 1, got 2.0"),

@@ -101,6 +101,8 @@ class RandomSource:
 
 def _tasks(spec: TensorSpec, rows: Sequence[int] | None) -> Iterator[_Task]:
     width = spec.row_numel
+    if not width:
+        return
     if width > BLOCK:
         yield from _long_rows(spec, range(spec.rows) if rows is None else rows)
     elif rows is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from tracetui.models.build import BuiltModel, build_model
+from tracetui.models.expert_counts import check_routers
 from tracetui.models.meta_checkpoint import MetaCheckpoint, open_meta_checkpoint
 from tracetui.models.plan import weight_budget
 from tracetui.models.random_source import RandomSource
@@ -42,6 +43,7 @@ def make_runnable(recipe: Recipe) -> Runnable:
     folder = _open(recipe, recipe.weights) if recipe.weights else None
     dtype = _dtype(recipe, folder)
     built = build_model(recipe, dtype)
+    check_routers(built.module, recipe)
     checkpoint = folder.source_for(built.module) if folder else None
     random = RandomSource(recipe.seed, float(getattr(built.config, "initializer_range", None) or 0.02))
     source = Stacked(checkpoint, random) if checkpoint else random

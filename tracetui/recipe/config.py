@@ -27,6 +27,8 @@ _LIMITS = {
     **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"), MAX_EXPERTS),
     **dict.fromkeys(("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"), MAX_POSITIONS),
     "head_dim": 2**16,
+    # transformers makes a table of so many names.
+    "num_labels": 2**16,
 }
 """The most that a size may be where it is given and not null."""
 _OTHER_PARTS = ("text_config", "vision_config", "audio_config", "llm_config", "thinker_config")
