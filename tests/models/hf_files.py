@@ -71,12 +71,24 @@ OWN_WAYS: Mapping[str, Fields] = {
 }  # fmt: skip
 """Attention outside of transformers' interface, layers that return tuples, tables of positions, scaled embeddings,
 and blocks that read a child's weights without running it."""
+PRECISE: Mapping[str, tuple[torch.dtype, Fields]] = {
+    "ernie4_5_moe": (
+        torch.bfloat16,
+        {
+            **LLAMA, "moe_num_experts": 6, "moe_k": 2, "moe_intermediate_size": 24, "moe_num_shared_experts": 1,
+            "moe_layer_start_index": 1, "moe_layer_end_index": 2,
+        },
+    ),
+    "gpt_oss": (torch.float16, {**LLAMA, "head_dim": 16, "num_local_experts": 4, "num_experts_per_tok": 2}),
+}  # fmt: skip
+"""Families of which transformers keeps some tensors in float32 although the model has fewer bits."""
 
 
 def model_of(family: str, seed: int = 3, **changes: Any) -> Any:
     """A model of a family with every parameter drawn: norms and biases too, so that none can be mistaken."""
     torch.manual_seed(seed)
-    fields = {**FAMILIES, **MOE, **OWN_WAYS}.get(family, {})
+    precise = {name: fields for name, (_, fields) in PRECISE.items()}
+    fields = {**FAMILIES, **MOE, **OWN_WAYS, **precise}.get(family, {})
     config = CONFIG_MAPPING[family](**{**fields, **changes})
     model = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
@@ -99,8 +111,8 @@ def sharded(folder: Path, family: str = "llama", size: str = "60KB") -> Path:
 
 
 def expected_logits(folder: Path, ids: list[int], **options: Any) -> torch.Tensor:
-    """What transformers itself computes from a folder, in float32, [B,T,V]."""
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **options)
+    """What transformers itself computes from a folder, in float32 unless another dtype is given, [B,T,V]."""
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, **{"dtype": torch.float32, **options})
     with torch.no_grad():
         logits: torch.Tensor = model.eval()(input_ids=torch.tensor([ids]), use_cache=False).logits
     return logits

@@ -12,6 +12,7 @@ from tests.models.hf_files import (
     FAMILIES,
     MOE,
     OWN_WAYS,
+    PRECISE,
     change_config,
     expected_logits,
     model_of,
@@ -54,6 +55,15 @@ def test_families_that_do_things_their_own_way_are_what_transformers_computes(tm
         # These two add something of their own to the embeddings before the first layer.
         np.testing.assert_array_equal(cut.value(entered).read(), cut.value(embedded).read())
     assert np.isfinite(cut["logits"]).all()
+
+
+@pytest.mark.parametrize("family", PRECISE)
+def test_tensors_that_transformers_keeps_in_float32_keep_their_bits(tmp_path: Path, family: str) -> None:
+    dtype, _ = PRECISE[family]
+    folder = saved(tmp_path / family, family)
+    expected = expected_logits(folder, IDS, dtype=dtype)
+    found = run(folder, dtype=str(dtype).removeprefix("torch."))["logits"]
+    np.testing.assert_array_equal(found, expected.float().numpy())
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -21,6 +21,7 @@ from torch import nn
 from tracetui.errors import InputError
 from tracetui.models.experts import ExpertStore, ExpertWeights, is_per_expert, made_rows, runs_singly
 from tracetui.models.latent import PROJECTION, expansion_of
+from tracetui.models.precision import kept_dtypes
 from tracetui.models.sources import Init, TensorSpec, WeightSource
 
 _WEIGHT_READ = re.compile(r"\bself\.(\w+)\.(?:weight|bias)\b(?!\.(?:dtype|device|data)\b)")
@@ -216,7 +217,7 @@ def _find_slots(
 ) -> Iterator[tuple[nn.Module, tuple[Slot, ...]]]:
     names: dict[nn.Parameter, str] = {}
     placeholders: dict[str, nn.Parameter] = {}
-    precise = tuple(getattr(model, "_keep_in_fp32_modules_strict", None) or ())
+    kept = kept_dtypes(model, dtype)
     for path, module in model.named_modules():
         found = []
         for parameter, tensor in module._parameters.items():
@@ -224,13 +225,12 @@ def _find_slots(
                 continue
             # A tied tensor is one Parameter in two places, and stays one: it keeps the first place's name.
             name = names.setdefault(tensor, f"{path}.{parameter}" if path else parameter)
-            spec = TensorSpec(name, tuple(tensor.shape), dtype, _init_of(module, parameter))
+            spec = TensorSpec(name, tuple(tensor.shape), kept(name, tensor), _init_of(module, parameter))
             placeholder = placeholders.setdefault(name, nn.Parameter(_placeholder(spec), requires_grad=False))
             found.append(Slot(parameter, spec, source.provenance(spec) or "", placeholder))
         for buffer, tensor in _stored_buffers(module):
             name = f"{path}.{buffer}" if path else buffer
-            kept = torch.float32 if any(part in name for part in precise) else tensor.dtype
-            spec = TensorSpec(name, tuple(tensor.shape), kept, _init_of(module, buffer))
+            spec = TensorSpec(name, tuple(tensor.shape), kept(name, tensor), _init_of(module, buffer))
             found.append(Slot(buffer, spec, source.provenance(spec) or "", _placeholder(spec), is_buffer=True))
         if found:
             yield module, tuple(found)
