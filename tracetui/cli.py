@@ -149,6 +149,12 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--json", action="store_true", help="the same with the run, the tokens and the configuration")
     what.add_argument("--safetensors", action="store_true", help="every tensor that was kept")
     what.add_argument("--npy", metavar="SITE", help="one array, or a part of it: `model.layers.0[0, :, 2:4]`")
+    what.add_argument("--png", metavar="SITE", help="a heatmap of an attention's head, or of two axes of a tensor")
+    what.add_argument("--svg", metavar="SITE", help="the same in lines and letters")
+    picture = parser.add_argument_group("pictures of attention")
+    picture.add_argument("--head", type=int, metavar="N")
+    picture.add_argument("--row", type=int, metavar="N", help="of a batch")
+    picture.add_argument("--kind", choices=("scores", "masked", "probs"), help="default: probs")
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="the file to write; tables go to the terminal without it"
     )

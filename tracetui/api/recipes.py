@@ -11,9 +11,12 @@ from tracetui.errors import InputError
 from tracetui.recipe import Overrides, Prompts, Recipe, check_rows, find_hub_id, load_recipe, parse_ids
 from tracetui.recipe.hub import HUB, with_cached_weights
 from tracetui.recipe.prompts import check_random
+from tracetui.trace.keep import Keep, parse_keep
 
 Ids = Sequence[int] | Sequence[Sequence[int]]
 """Token ids of one prompt, or of each prompt of a batch."""
+Kept = str | Sequence[str]
+"""`all`, `stats`, or one or more patterns of sites such as `*.self_attn:*`."""
 
 
 def chosen_recipe(
@@ -33,6 +36,8 @@ def chosen_recipe(
     seed: int | None = None,
     mla: str | None = None,
     memory: str | int | None = None,
+    keep: Kept = "all",
+    attention: str = "qkv",
 ) -> Recipe:
     """The recipe of a name, file, folder or hub id with the options in place. Raises InputError naming the option."""
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
@@ -52,12 +57,19 @@ def chosen_recipe(
         prompts=replace(chosen, specials=special),
         memory=_text(memory),
         mla=mla,
+        keep=keep_of(keep),
+        attention=attention,
     ).apply(recipe)
     if weights == HUB:
         from tracetui.hub.fetch import with_weights
 
         return with_weights(recipe, offline)
     return with_cached_weights(recipe) if weights is None else recipe
+
+
+def keep_of(keep: Kept) -> Keep:
+    """What is kept, from `all`, `stats` or patterns. Raises InputError."""
+    return parse_keep([keep] if isinstance(keep, str) else list(keep), "keep")
 
 
 def _load(model: str, fetch: bool, offline: bool) -> Recipe:

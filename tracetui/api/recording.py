@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from tracetui.api.keeping import KEEP_ALL, Keep, kept
-from tracetui.api.recipes import Ids, chosen_recipe
+from tracetui.analysis.matrices import ATTENTION
+from tracetui.api.recipes import Ids, Kept, chosen_recipe, keep_of
 from tracetui.api.trace import Trace
+from tracetui.errors import InputError
+from tracetui.text import visible
 from tracetui.trace.trace import Trace as Recorded
 
 if TYPE_CHECKING:
@@ -34,32 +36,40 @@ def trace(
     seed: int | None = None,
     mla: str | None = None,
     memory: str | int | None = None,
-    keep: Keep = KEEP_ALL,
+    keep: Kept = "all",
+    attention: str = "qkv",
 ) -> Trace: ...
 
 
 @overload
-def trace(model: nn.Module, /, *inputs: object, keep: Keep = KEEP_ALL, **kwargs: object) -> Trace: ...
+def trace(
+    model: nn.Module, /, *inputs: object, keep: Kept = "all", attention: str = "qkv", **kwargs: object
+) -> Trace: ...
 
 
-def trace(model: nn.Module | str | Path, /, *inputs: object, keep: Keep = KEEP_ALL, **options: Any) -> Trace:
+def trace(
+    model: nn.Module | str | Path, /, *inputs: object, keep: Kept = "all", attention: str = "qkv", **options: Any
+) -> Trace:
     """Record one forward pass: of a module that you have, or of a recipe's name or file, a model's folder, a hub id.
 
     A module is called with `inputs` and `options` as they are, under no_grad; its weights, mode and devices stay, and
     whatever it raises comes through. A recipe takes the options of the command line: `prompt`, `prompts`, `tokens`,
     `random_tokens`, `chat`, `system`, `special`, `layers`, `weights`, `tokenizer`, `dtype`, `seed`, `mla`, `memory`.
 
-    keep: `all`, `stats` (statistics alone), or patterns of sites whose values are kept. Raises InputError.
+    keep: `all`, `stats` (statistics alone), or patterns of sites whose values are kept. attention: `qkv`, or `scores`
+    or `probs` to record the full matrices too. Raises InputError.
     """
     if isinstance(model, str | Path):
         if inputs:
             raise TypeError("a recipe's prompt is given as prompt=, prompts= or tokens=")
-        return Trace(kept(_run(str(model), options), keep))
+        return Trace(_run(str(model), {**options, "keep": keep, "attention": attention}))
     if not hasattr(model, "named_modules"):
         raise TypeError(f"an nn.Module, or a recipe's name or path is needed, got {type(model).__name__}")
-    from tracetui.tracer.call import record_call
+    if attention not in ATTENTION:
+        raise InputError(f"attention: must be one of {', '.join(ATTENTION)}, got {visible(str(attention), 40)!r}")
+    from tracetui.tracer.call import record_module
 
-    return Trace(kept(record_call(model, *inputs, **options), keep))
+    return Trace(record_module(model, inputs, options, keep_of(keep), ATTENTION[attention]))
 
 
 def _run(model: str, options: dict[str, Any]) -> Recorded:

@@ -10,6 +10,8 @@ from typing import IO
 
 from tracetui.errors import InputError, RunError
 from tracetui.export.choice import chosen
+from tracetui.export.heatmaps import Picked, heatmap
+from tracetui.export.picture import Format, Heatmap, check_matplotlib, draw
 from tracetui.export.tables import csv_lines, json_lines
 from tracetui.export.tensors import write_npy, write_safetensors
 from tracetui.paths import replacing
@@ -18,6 +20,7 @@ from tracetui.trace.dumps import open_recorded
 from tracetui.trace.trace import Trace
 
 _TABLES = {"csv": csv_lines, "json": json_lines}
+_PICTURES: tuple[Format, ...] = ("png", "svg")
 Write = Callable[[IO[bytes]], str]
 """Writes a file; tells in words what is in it."""
 
@@ -41,6 +44,12 @@ def export(said: Namespace, output: Path | None) -> Iterator[str]:
 def _check_options(said: Namespace, output: Path | None) -> None:
     if output is None and not (said.csv or said.json):
         raise InputError("--output: say with -o where the file shall go")
+    site = said.png if said.png is not None else said.svg
+    for name in ("head", "row", "kind"):
+        if site is None and getattr(said, name) is not None:
+            raise InputError(f"--{name}: goes with --png or --svg")
+    if site is not None:
+        check_matplotlib()
 
 
 def _writer(trace: Trace, said: Namespace) -> Write:
@@ -49,7 +58,18 @@ def _writer(trace: Trace, said: Namespace) -> Write:
         return lambda file: (
             f"{visible(found.record.key)} {list(write_npy(trace.value(found.record), found.index, file))}"
         )
+    for kind in _PICTURES:
+        if (site := getattr(said, kind)) is not None:
+            return _picture(heatmap(trace, site, f"--{kind}", Picked(said.head, said.row, said.kind)), kind)
     return lambda file: f"{write_safetensors(trace, file):,} tensors"
+
+
+def _picture(found: Heatmap, kind: Format) -> Write:
+    def write(file: IO[bytes]) -> str:
+        draw(found, kind, file)
+        return f"{visible(found.title)}, {' × '.join(map(str, found.values.shape))}"
+
+    return write
 
 
 def _as_text(lines: Callable[[Trace], Iterator[str]], trace: Trace) -> Write:

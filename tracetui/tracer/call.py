@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from tracetui import __version__
+from tracetui.analysis.matrices import MatrixRole
+from tracetui.trace.keep import KEEP_ALL, Keep
 from tracetui.trace.record import Token
 from tracetui.trace.trace import RunInfo, Trace
 from tracetui.tracer.gate import Gate
@@ -20,7 +22,18 @@ _DEEPEST = 16
 
 def record_call(model: nn.Module, *args: object, **kwargs: object) -> Trace:
     """Call a model that exists already and record what its modules return; its weights stay as they are."""
-    recorder = Recorder(_run_info(model), _tokens(args, kwargs), Gate().arrived)
+    return record_module(model, args, kwargs)
+
+
+def record_module(
+    model: nn.Module,
+    args: tuple[object, ...],
+    kwargs: Mapping[str, object],
+    keep: Keep = KEEP_ALL,
+    matrices: tuple[MatrixRole, ...] = (),
+) -> Trace:
+    """The same, keeping the values that `keep` names, and attention's matrices of these roles beside."""
+    recorder = Recorder(_run_info(model), _tokens(args, kwargs), Gate().arrived, keep=keep, matrices=matrices)
     with torch.no_grad(), Watch(model, recorder):
         model(*args, **kwargs)
     return recorder.finished()

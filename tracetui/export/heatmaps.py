@@ -1,0 +1,109 @@
+"""Which matrix a picture shows: a head's attention, or two axes of any tensor."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracetui.analysis.attention import AttentionView, Kind, attention_at
+from tracetui.analysis.axes import axes_of
+from tracetui.errors import InputError
+from tracetui.export.choice import Chosen, chosen
+from tracetui.export.picture import Axis, Heatmap
+from tracetui.text import token_text, visible
+from tracetui.trace.record import Token
+from tracetui.trace.trace import Trace
+
+MOST = 1 << 28
+"""Elements of one picture: 1 GiB of float32."""
+_WORDS: dict[Kind, str] = {"scores": "score before the mask", "masked": "score", "probs": "attention probability"}
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """What the options of a picture say; None is not said."""
+
+    head: int | None = None
+    row: int | None = None
+    kind: Kind | None = None
+
+
+def heatmap(trace: Trace, site: str, option: str, picked: Picked) -> Heatmap:
+    """The picture that `SITE` and the options mean. Raises InputError naming the option."""
+    query = trace.find(f"{site}:q")
+    if query is None:
+        found = chosen(trace, site, option)
+        if picked == Picked() and found.record.role != "q":
+            return _tensor(trace, found, option)
+        query = found.record
+    view = attention_at(trace, query)
+    if view is None:
+        raise InputError(
+            f"{option}: {visible(site, 100)}: no attention was recorded there; without --head, --kind: a tensor"
+        )
+    return _attention(view, picked, option)
+
+
+def _attention(view: AttentionView, picked: Picked, option: str) -> Heatmap:
+    head, row, kind = picked.head or 0, picked.row or 0, picked.kind or "probs"
+    for name, place, count in (("--head", head, view.heads), ("--row", row, view.batch)):
+        if not 0 <= place < count:
+            raise InputError(f"{name}: {view.site} has {name[2:]}s 0 to {count - 1}, got {place}")
+    _check_size(view.query.shape[2] * view.key.shape[2], option)
+    texts = labels(view.trace, row)
+    queries = texts[-view.query.shape[2] :] if len(texts) == view.key.shape[2] else ()
+    keys = texts if len(texts) == view.key.shape[2] else ()
+    title = f"{view.site}  head {head} of 0–{view.heads - 1}{f', row {row}' if view.batch > 1 else ''}"
+    rows, columns = Axis("query", queries), Axis("key", keys)
+    return Heatmap(view.matrix(kind, head, row), rows, columns, title, _WORDS[kind], signed=kind != "probs")
+
+
+def _tensor(trace: Trace, found: Chosen, option: str) -> Heatmap:
+    """The last two axes, or the two that the part leaves; of those before them the first place."""
+    names = [axis.name for axis in axes_of(found.record, trace.run.config)]
+    index, sides = _two_axes(found, option)
+    values = trace.value(found.record).read(tuple(index))
+    values = (abs(values) if values.dtype.kind == "c" else values).astype(np.float32)
+    axes = [_axis(trace, names, index, axis) for axis in sides]
+    fixed = ", ".join(f"{name}={part}" for name, part in zip(names, index, strict=True) if isinstance(part, int))
+    title = f"{found.record.key}  {fixed and f'[{fixed}]'}".rstrip()
+    rows = axes[0] if len(axes) == 2 else Axis("")
+    return Heatmap(np.atleast_2d(values), rows, axes[-1], title, "value", signed=bool((values < 0).any()))
+
+
+def _two_axes(found: Chosen, option: str) -> tuple[list[int | slice], list[int]]:
+    """The index of a picture, and which one or two axes it leaves. Raises InputError if it is none."""
+    shape = found.record.shape
+    index = [*found.index, *[slice(None)] * (len(shape) - len(found.index))]
+    places = {axis: range(shape[axis])[part] for axis, part in enumerate(index) if isinstance(part, slice)}
+    sides = list(places)[-2:]
+    if not sides:
+        raise InputError(f"{option}: {visible(found.record.key, 100)}: a single number is no picture")
+    _check_size(math.prod(map(len, places.values())) and math.prod(len(places[axis]) for axis in sides), option)
+    for axis in places.keys() - set(sides):
+        index[axis] = places[axis][0]
+    return index, sides
+
+
+def _axis(trace: Trace, names: list[str], index: list[int | slice], axis: int) -> Axis:
+    """A whole axis of tokens has their texts."""
+    row = index[names.index("B")] if "B" in names else 0
+    if names[axis] not in ("T", "S") or index[axis] != slice(None) or not isinstance(row, int):
+        return Axis(names[axis])
+    return Axis(names[axis], labels(trace, row))
+
+
+def labels(trace: Trace, row: int) -> tuple[str, ...]:
+    """The texts of a prompt's tokens, or their ids."""
+    return tuple(map(label, trace.tokens[row])) if row < len(trace.tokens) else ()
+
+
+def label(token: Token) -> str:
+    return token_text(token.bytes, 40) or f"#{token.id}"
+
+
+def _check_size(elements: int, option: str) -> None:
+    if not 0 < elements <= MOST:
+        raise InputError(f"{option}: {elements:,} elements are no picture; give a part like SITE[0, :512, :512]")
