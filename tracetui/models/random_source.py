@@ -1,9 +1,9 @@
 """Seeded random weights that are the same however little of them is made.
 
 A value depends on the seed, the tensor's canonical name and its block alone. A block is a fixed run of
-whole rows, or a fixed piece of a long row, so that one row, one layer or the whole model give the same
-numbers on any number of threads. They are drawn in float32 and rounded to the model's dtype, so that
-models of different dtypes have the same weights up to rounding.
+whole rows, a fixed piece of a long row, or one expert of many, so that one row, one layer or the whole
+model give the same numbers on any number of threads. They are drawn in float32 and rounded to the model's
+dtype, so that models of different dtypes have the same weights up to rounding.
 
 Distribution: normal with std = initializer_range; norm weights 1; biases 0.
 """
@@ -139,4 +139,7 @@ def _long_rows(spec: TensorSpec, rows: Sequence[int]) -> Iterator[_Task]:
 
 
 def _rows_per_block(spec: TensorSpec) -> int:
+    if len(spec.shape) > 2:
+        # A row is an expert, of which one at a time is asked for.
+        return 1
     return max(1, BLOCK // max(1, spec.row_numel))

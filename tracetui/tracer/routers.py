@@ -85,12 +85,15 @@ def _tried(
     """Every way from the logits [N,E] to the choice that may be, and how far its weights are from the real ones."""
     wide = logits.float()  # [N,E]
     tolerance = _SLACK * torch.finfo(logits.dtype).eps
-    for (name, score), bias, rank in itertools.product(_SCORES.items(), biases, ranks):
+    for name, score in _SCORES.items():
         scores = score(wide)  # [N,E]
-        selection = rank(scores if bias is None else scores + bias)  # [N,E]
-        if _chosen(selection, experts, tolerance):
-            given = None if name == "given" else logits
-            yield _apart(scores, experts, weights, tolerance), Routing(given, scores, selection, bias)
+        apart = _apart(scores, experts, weights, tolerance)
+        if apart == torch.inf:
+            continue
+        for bias, rank in itertools.product(biases, ranks):
+            selection = rank(scores if bias is None else scores + bias)  # [N,E]
+            if _chosen(selection, experts, tolerance):
+                yield apart, Routing(None if name == "given" else logits, scores, selection, bias)
 
 
 def scores_in(output: object, count: int) -> torch.Tensor | None:
