@@ -60,3 +60,14 @@ async def test_a_new_prompt_puts_both_cursors_at_the_start() -> None:
         assert it.screen.query_one(Heatmap).cursor == (0, 0)
         assert it.screen.query_one(ValueGrid).cell == (0, 0)
         assert it.state.token == -1
+
+
+async def test_clicks_around_the_palette_leave_it_alone_and_once() -> None:
+    async with driven() as it:
+        await it.press("ctrl+p")
+        palette = it.app.screen
+        for _ in range(3):
+            palette.post_message(events.Click(palette, 1, 1, 0, 0, 1, False, False, False, 1, 1))
+        await it.settle()
+        await it.settle()
+        assert it.app.screen_stack[-1] is it.screen

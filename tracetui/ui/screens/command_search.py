@@ -1,9 +1,10 @@
-"""Textual's command palette, left in the middle of a search without harm."""
+"""Textual's command palette, left in the middle of a search without harm, and left once."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from textual.await_complete import AwaitComplete
 from textual.command import CommandPalette
 from textual.worker import Worker
 
@@ -13,3 +14,7 @@ class CommandSearch(CommandPalette):
 
     def run_worker(self, *arguments: Any, **options: Any) -> Worker[Any]:
         return super().run_worker(*arguments, **{**options, "exit_on_error": False})
+
+    def dismiss(self, result: Any = None) -> AwaitComplete:
+        """A second click on what is around it, already under way, comes to nothing."""
+        return super().dismiss(result) if self.is_current else AwaitComplete()
