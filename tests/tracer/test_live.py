@@ -225,6 +225,28 @@ def test_whatever_the_model_raises_is_told_with_a_log_and_the_session_lives(
         assert driver.wait(Finished).trace.complete
 
 
+@pytest.mark.parametrize("error", [RuntimeError("boom\x1b[2J"), SystemExit(3), MemoryError()])
+def test_whatever_typing_a_prompt_raises_is_told_and_the_session_lives(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with driven() as driver:
+        driver.wait(Prepared)
+        with monkeypatch.context() as patch:
+
+            def fails(*args: object) -> None:
+                raise error
+
+            patch.setattr(Engine, "preview", fails)
+            driver.session.preview(texts("one"))
+            found = driver.wait(Preview)
+        assert (found.prompts, found.rows) == (texts("one"), ())
+        assert found.problem.startswith(type(error).__name__)
+        assert found.problem.endswith(".log")
+        assert "\x1b" not in found.problem
+        driver.session.start(texts(PROMPT), until_end)
+        assert driver.wait(Finished).trace.complete
+
+
 def test_closing_ends_the_thread_from_every_state() -> None:
     for ready in (False, True):
         driver = Driver(recipe())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tracetui.errors import Cancelled, TracetuiError
 from tracetui.logs import write_log
 from tracetui.recipe import Prompts, Recipe
-from tracetui.session import Event, Explained, Failed, Finished, Listener, Preparing, Started
+from tracetui.session import Event, Explained, Failed, Finished, Listener, Preparing, Preview, Started
 from tracetui.text import visible
 from tracetui.trace.stepping import Target
 from tracetui.trace.trace import EMPTY_TRACE
@@ -95,25 +95,29 @@ class LiveSession:
 
     def _main(self) -> None:
         engine = self._prepare()
-        while (order := self._orders.get()) is not None:
-            if isinstance(order, _Explain):
-                self._explain()
-                continue
-            if isinstance(order, _Look):
-                if order is self._look and engine is not None:
-                    self._emit(engine.preview(order.prompts))
-                continue
-            if order.gate.cancelled:
-                # Told only of the newest prompt: the others were cancelled by giving another.
-                if order.gate is self._gate:
-                    self._emit(Finished(EMPTY_TRACE, cancelled=True))
-                continue
-            if engine is None:
-                engine = self._prepare()
+        try:
+            while (order := self._orders.get()) is not None:
+                engine = self._obey(order, engine)
+        finally:
+            if engine is not None:
+                engine.close()
+
+    def _obey(self, order: _Run | _Look | _Explain, engine: Engine | None) -> Engine | None:
+        """Carry out one order; returns the engine, which a run makes if there is none."""
+        if isinstance(order, _Explain):
+            self._explain()
+        elif isinstance(order, _Look):
+            if order is self._look and engine is not None:
+                self._preview(engine, order.prompts)
+        elif order.gate.cancelled:
+            # Told only of the newest prompt: the others were cancelled by giving another.
+            if order.gate is self._gate:
+                self._emit(Finished(EMPTY_TRACE, cancelled=True))
+        else:
+            engine = engine or self._prepare()
             if engine is not None:
                 self._run(engine, order)
-        if engine is not None:
-            engine.close()
+        return engine
 
     def _prepare(self) -> Engine | None:
         self._emit(Preparing("loading torch and transformers"))
@@ -143,6 +147,12 @@ class LiveSession:
         else:
             self._emit(Finished(trace))
 
+    def _preview(self, engine: Engine, prompts: Prompts) -> None:
+        try:
+            self._emit(engine.preview(prompts))
+        except BaseException as error:
+            self._emit(Preview(prompts, problem=_told("prompt", error)))
+
     def _explain(self) -> None:
         """On the model's thread: no two models are ever built at once."""
         if not self._asked.is_set():
@@ -154,9 +164,8 @@ class LiveSession:
             self._emit(Explained(read_config(self._recipe)))
         except TracetuiError as error:
             self._emit(Explained(None, str(error)))
-        except Exception as error:
-            log = write_log("config", error)
-            self._emit(Explained(None, visible(f"{type(error).__name__}: {error}; the log is in {log}", 500)))
+        except BaseException as error:
+            self._emit(Explained(None, _told("config", error)))
 
     def _fail(self, error: BaseException) -> None:
         if isinstance(error, TracetuiError):
@@ -164,3 +173,9 @@ class LiveSession:
             return
         kind = type(error).__name__
         self._emit(Failed(visible(f"{kind}: {error}", 500), write_log("run", error)))
+
+
+def _told(kind: str, error: BaseException) -> str:
+    """What nobody foresaw, in a line that names the log."""
+    log = write_log(kind, error)
+    return visible(f"{type(error).__name__}: {error}{log and f'; the log is in {log}'}", 500)
