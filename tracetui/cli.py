@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_prompts(trace)
     _add_kept(trace)
     trace.add_argument("-o", "--output", metavar="F.npz", help="the file to write; without it only a summary is shown")
+    trace.add_argument("--compress", action="store_true", help="a smaller file that is slower to write and to look at")
     trace.add_argument("--json", action="store_true", help="what came out as one JSON object, for machines")
 
     opened = commands.add_parser("open", help="look at a trace file; needs no torch")

@@ -82,7 +82,7 @@ def trace(said: Namespace) -> int:
     recipe = _recipe(said)
     from tracetui.headless import run_and_write
 
-    for line in run_and_write(recipe, output, said.json):
+    for line in run_and_write(recipe, output, said.json, said.compress):
         print(line)
     return 0
 

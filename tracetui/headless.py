@@ -30,7 +30,7 @@ _SHOWN = 60
 """Characters of a row's text."""
 
 
-def run_and_write(recipe: Recipe, output: Path | None, as_json: bool = False) -> Iterator[str]:
+def run_and_write(recipe: Recipe, output: Path | None, as_json: bool = False, compress: bool = False) -> Iterator[str]:
     """Run a recipe's prompts to the end, write the trace, and tell what came out, line by line; or as one JSON object.
 
     Raises InputError for bad input, RunError if the model or the writing fails.
@@ -38,7 +38,7 @@ def run_and_write(recipe: Recipe, output: Path | None, as_json: bool = False) ->
     teller = _Teller(quiet=as_json)
     teller.tell(Preparing("loading torch and transformers"))
     trace = _run(recipe, teller)
-    written = None if output is None else write_trace(trace, output, teller.written)
+    written = None if output is None else write_trace(trace, output, teller.written, compress)
     teller.clear()
     if as_json:
         yield run_json(trace, teller.plan, None if output is None else str(output), written)

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tracetui import paths
 from tracetui.trace.dumps.narrow import bfloat16, float8_e4m3, float8_e5m2
 from tracetui.trace.dumps.values import Decode
 from tracetui.trace.keep import Room
 from tracetui.trace.npz.arrays import stored_as
 from tracetui.trace.npz.writer import blocks
-from tracetui.trace.spill import SpilledValue, SpillFile
+from tracetui.trace.spill import SpilledValue
+from tracetui.trace.spill_file import SpillFile, spill_folder
 from tracetui.trace.value import Array, StatisticsValue, Value
 from tracetui.tracer.values import TorchValue, dtype_name
 
@@ -80,7 +80,7 @@ class Store:
 
     @property
     def _folder(self) -> Path:
-        return self._room.folder or paths.cache_dir() / "spill"
+        return self._room.folder or spill_folder()
 
 
 def _form(dtype: torch.dtype) -> tuple[np.dtype[np.generic], Decode | None]:

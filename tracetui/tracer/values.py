@@ -10,7 +10,10 @@ from tracetui.trace.statistics import Statistics
 from tracetui.trace.value import Array, Index
 from tracetui.tracer.statistics import of_tensor
 
-_AS_FLOAT32 = {torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2}
+_AS_FLOAT32 = {
+    *(torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2),
+    *(torch.float8_e4m3fnuz, torch.float8_e5m2fnuz, torch.float8_e8m0fnu),
+}
 
 
 class TorchValue:

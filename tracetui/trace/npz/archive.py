@@ -1,9 +1,10 @@
-"""Writes a zip file of stored, aligned members, the same bytes for the same members."""
+"""Writes a zip file of aligned members, stored or deflated, the same bytes for the same members."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import IO
 
 from tracetui.trace.npz import layout
@@ -12,6 +13,25 @@ _VERSION, _VERSION_64 = 20, 45
 _MADE_ON_UNIX = 3 << 8
 _FIRST_OF_1980 = 1 << 5 | 1
 _ORDINARY_FILE = 0o100644 << 16
+
+
+_LEVEL, _RAW = 3, -15
+"""How hard zlib tries, and that it adds no header of its own."""
+
+
+@dataclass(slots=True)
+class _Member:
+    name: str
+    method: int
+    size: int
+    stored: int
+    crc: int
+    start: int
+
+    @property
+    def most(self) -> int:
+        """Bytes that it may take at most: what can't be compressed grows a little."""
+        return self.size if self.method == layout.STORED else self.size + self.size // 1000 + 64
 
 
 class ZipWriter:
@@ -26,20 +46,26 @@ class ZipWriter:
         self._at = 0
         self._directory: list[bytes] = []
 
-    def add(self, name: str, size: int, blocks: Iterable[bytes | memoryview]) -> None:
+    def add(self, name: str, size: int, blocks: Iterable[bytes | memoryview], compress: bool = False) -> None:
         """A member of `size` bytes, which begins at a multiple of 64; the blocks together are its content."""
-        start, crc = self._at, 0
-        self._write(self._local_header(name, size, crc))
-        end = self._at + size
+        method = layout.DEFLATED if compress else layout.STORED
+        member = _Member(name, method, size, size, 0, self._at)
+        self._write(self._local_header(member))
+        began, given = self._at, 0
+        packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _RAW) if compress else None
         for block in blocks:
-            crc = zlib.crc32(block, crc)
-            self._write(block)
-        if self._at != end:
-            raise ValueError(f"{name}: announced {size:,} bytes, got {self._at - end + size:,}")
-        self._file.seek(start)
-        self._file.write(self._local_header(name, size, crc, start))
-        self._file.seek(end)
-        self._directory.append(self._entry(name, size, crc, start))
+            member.crc = zlib.crc32(block, member.crc)
+            given += len(block)
+            self._write(packer.compress(block) if packer else block)
+        if packer:
+            self._write(packer.flush())
+        if given != size:
+            raise ValueError(f"{name}: announced {size:,} bytes, got {given:,}")
+        member.stored = self._at - began
+        self._file.seek(member.start)
+        self._file.write(self._local_header(member))
+        self._file.seek(self._at)
+        self._directory.append(self._entry(member))
 
     def finish(self) -> int:
         """Write the directory; returns the size of the whole file."""
@@ -53,37 +79,28 @@ class ZipWriter:
         self._file.write(content)
         self._at += len(content)
 
-    def _local_header(self, name: str, size: int, crc: int, start: int | None = None) -> bytes:
-        start = self._at if start is None else start
-        large = size >= self._zip64_from
-        extra = _extra(layout.ZIP64_KIND, layout.ZIP64_SIZES.pack(size, size)) if large else b""
-        extra += _padding(start + layout.LOCAL_HEADER.size + len(name) + len(extra))
-        shown = layout.FULL32 if large else size
+    def _local_header(self, member: _Member) -> bytes:
+        """As long before its numbers are known as after."""
+        name, large = member.name, member.most >= self._zip64_from
+        extra = _extra(layout.ZIP64_KIND, layout.ZIP64_SIZES.pack(member.size, member.stored)) if large else b""
+        extra += _padding(member.start + layout.LOCAL_HEADER.size + len(name) + len(extra))
+        stored, size = (layout.FULL32, layout.FULL32) if large else (member.stored, member.size)
         version = _VERSION_64 if large else _VERSION
         fixed = layout.LOCAL_HEADER.pack(
-            layout.LOCAL_SIGNATURE,
-            version,
-            0,
-            layout.STORED,
-            0,
-            _FIRST_OF_1980,
-            crc,
-            shown,
-            shown,
-            len(name),
-            len(extra),
+            *(layout.LOCAL_SIGNATURE, version, 0, member.method, 0, _FIRST_OF_1980, member.crc),
+            *(stored, size, len(name), len(extra)),
         )
         return fixed + name.encode("ascii") + extra
 
-    def _entry(self, name: str, size: int, crc: int, start: int) -> bytes:
-        numbers = (size, size, start)
+    def _entry(self, member: _Member) -> bytes:
+        name, numbers = member.name, (member.size, member.stored, member.start)
         large = [number for number in numbers if number >= self._zip64_from]
         extra = _extra(layout.ZIP64_KIND, b"".join(number.to_bytes(8, "little") for number in large)) if large else b""
         version = _VERSION_64 if large else _VERSION
-        shown = [layout.FULL32 if number >= self._zip64_from else number for number in numbers]
+        size, stored, start = (layout.FULL32 if number >= self._zip64_from else number for number in numbers)
         fixed = layout.DIRECTORY_ENTRY.pack(
-            *(layout.ENTRY_SIGNATURE, _MADE_ON_UNIX | version, version, 0, layout.STORED, 0, _FIRST_OF_1980, crc),
-            *(shown[0], shown[1], len(name), len(extra), 0, 0, 0, _ORDINARY_FILE, shown[2]),
+            *(layout.ENTRY_SIGNATURE, _MADE_ON_UNIX | version, version, 0, member.method, 0, _FIRST_OF_1980),
+            *(member.crc, stored, size, len(name), len(extra), 0, 0, 0, _ORDINARY_FILE, start),
         )
         return fixed + name.encode("ascii") + extra
 

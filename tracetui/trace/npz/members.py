@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from math import prod
 
 import numpy as np
 
 from tracetui.trace.npz import layout
-from tracetui.trace.npz.arrays import PREFIX, NpyError, parse_text, text_length
+from tracetui.trace.npz.arrays import MAX_TEXT, PREFIX, NpyError, parse_text, text_length
 from tracetui.trace.npz.directory import Directory, Member, Source, extra_fields
 from tracetui.trace.npz.limits import MAX_HEADER
+from tracetui.trace.npz.packed import MOST_EXPANDED, Packed, unpacked
+
+_HEAD = PREFIX + MAX_TEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +30,16 @@ class StoredArray:
     shape: tuple[int, ...]
     end: int
     """The first byte after the member."""
+    packed: Packed | None = None
+    """How the content is deflated, which `offset` is the beginning of; None where values lie as they are."""
 
 
 def locate(source: Source, member: Member) -> StoredArray:
     """The array of a member, after both of its headers agree with the directory. Raises InputError."""
     _check_readable(source, member)
     at = _content_at(source, member)
+    if member.method == layout.DEFLATED:
+        return _locate_packed(source, member, at)
     end = at + member.size
     try:
         text_at = at + PREFIX
@@ -46,16 +55,36 @@ def locate(source: Source, member: Member) -> StoredArray:
     return StoredArray(member.name, text_at + length, dtype, shape, end)
 
 
+def _locate_packed(source: Source, member: Member, at: int) -> StoredArray:
+    """The array of a deflated member, its npy header unpacked."""
+    packed = Packed(member.stored, member.size, member.crc)
+    read = partial(source.read, member=member.name)
+    try:
+        start = b"".join(islice(unpacked(read, at, packed, _HEAD), 1))[:_HEAD]
+        length = text_length(start[:PREFIX]) if len(start) >= PREFIX else _HEAD
+        if PREFIX + length > len(start):
+            raise NpyError("is too small for an array")
+        dtype, shape = parse_text(start[PREFIX : PREFIX + length])
+    except NpyError as error:
+        raise source.wrong(str(error), member.name) from error
+    found, needed = member.size - PREFIX - length, dtype.itemsize * prod(shape)
+    if found != needed:
+        raise source.wrong(f"its dtype and shape need {needed:,} bytes, got {found:,}", member.name)
+    packed = replace(packed, head=PREFIX + length)
+    return StoredArray(member.name, at, dtype, shape, at + member.stored, packed)
+
+
 def _check_readable(source: Source, member: Member) -> None:
     if member.flags & layout.ENCRYPTED_FLAG:
         raise source.wrong("is encrypted", member.name)
-    if member.method == layout.DEFLATED:
-        raise source.wrong("is compressed, which tracetui can't map; save it again with numpy.savez", member.name)
-    if member.method != layout.STORED:
+    if member.method not in (layout.STORED, layout.DEFLATED):
         raise source.wrong(f"is packed by a method that is not read, got {member.method}", member.name)
     if member.flags & ~layout.UTF8_FLAG:
         raise source.wrong(f"has zip flags that are not read, got {member.flags:#06x}", member.name)
-    if member.stored != member.size:
+    if member.method == layout.DEFLATED:
+        if member.size > MOST_EXPANDED * member.stored:
+            raise source.wrong(f"unpacks to more than deflate can, got {member.size:,} bytes", member.name)
+    elif member.stored != member.size:
         raise source.wrong(f"is stored, but of two sizes, got {member.stored:,} and {member.size:,}", member.name)
 
 
@@ -99,6 +128,12 @@ def read_document(source: Source, member: Member) -> bytes:
     array = locate(source, member)
     if array.dtype != np.uint8 or len(array.shape) != 1:
         raise source.wrong("is not a row of uint8", member.name)
+    if array.packed is not None:
+        try:
+            content = b"".join(unpacked(partial(source.read, member=member.name), array.offset, array.packed))
+        except NpyError as error:
+            raise source.wrong(str(error), member.name) from error
+        return content[array.packed.head :]
     start = array.end - member.size
     content = source.read(start, member.size, member.name)
     if zlib.crc32(content) != member.crc:

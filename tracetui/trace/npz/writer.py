@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from math import prod
@@ -49,21 +49,22 @@ class _NotStorableError(Exception):
     """The trace itself has no place in a file; the text says what of it."""
 
 
-def write_trace(trace: Trace, path: Path, progress: OnProgress | None = None) -> int:
+def write_trace(trace: Trace, path: Path, progress: OnProgress | None = None, compress: bool = False) -> int:
     """Write `trace` in format 1 in place of `path`; returns the file's size in bytes.
 
+    compress: deflate values, which makes them slower to write and to open.
     `progress` hears how many bytes of values of how many are written, and may raise to give up.
     Raises RunError if it can't be written; whatever is raised, the old file is as it was.
     """
     try:
-        return _write(trace.closed(), path, progress)
+        return _write(trace.closed(), path, progress, compress)
     except OSError as error:
         raise RunError(f"{path}: can't be written: {error.strerror or error}") from error
     except _NotStorableError as error:
         raise RunError(f"{path}: can't be written: {error}") from error
 
 
-def _write(trace: Trace, path: Path, progress: OnProgress | None) -> int:
+def _write(trace: Trace, path: Path, progress: OnProgress | None, compress: bool) -> int:
     if len(trace.records) > MAX_RECORDS:
         raise _NotStorableError(f"more than {MAX_RECORDS:,} records, got {len(trace.records):,}; keep fewer sites")
     arrays = _stored_arrays(trace)
@@ -73,7 +74,8 @@ def _write(trace: Trace, path: Path, progress: OnProgress | None) -> int:
         meter = _Meter(progress, sum(array.nbytes for array in arrays.values()))
         for identity, array in arrays.items():
             head = npy_header(array.dtype, array.value.shape)
-            archive.add(f"{names[identity]}.npy", len(head) + array.nbytes, chain((head,), meter.through(array)))
+            content: Iterable[bytes | memoryview] = chain((head,), meter.through(array))
+            archive.add(f"{names[identity]}.npy", len(head) + array.nbytes, content, compress)
         _add_json(archive, HEADER, _header(trace, names, meter))
         _add_json(archive, TIMING, encode_timing(trace))
         return archive.finish()
