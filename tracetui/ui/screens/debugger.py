@@ -328,7 +328,8 @@ def _log_lines(event: Event) -> Iterator[str]:
         case Started(trace, plan):
             rows = f"{len(trace.tokens)} prompts, " if len(trace.tokens) > 1 else ""
             yield f"started: {rows}{sum(map(len, trace.tokens))} tokens"
-            yield from (plan_line(plan), *part_lines(plan))
+            # The columns of a terminal's lines would only tear those of a narrow pane.
+            yield from (" ".join(line.split()) for line in (plan_line(plan), *part_lines(plan)))
         case Finished(trace, cancelled):
             yield f"{'cancelled' if cancelled else 'finished'} with {len(trace)} records"
         case Opened(trace):
