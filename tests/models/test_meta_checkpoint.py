@@ -211,6 +211,14 @@ def test_a_folder_without_its_checkpoint_is_refused(tmp_path: Path) -> None:
         open_meta_checkpoint(tmp_path, CONFIG)
 
 
+def test_a_checkpoint_that_is_a_link_out_of_its_folder_is_not_read(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "m", state_dict())
+    (folder / CHECKPOINT).rename(tmp_path / "elsewhere.pth")
+    (folder / CHECKPOINT).symlink_to("../elsewhere.pth")
+    with pytest.raises(InputError, match=f"{CHECKPOINT}: is a link that leads out of its folder"):
+        open_meta_checkpoint(folder, CONFIG)
+
+
 def test_a_split_checkpoint_is_refused(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "llama")
     (folder / "consolidated.01.pth").touch()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.models.meta_files import PARAMS
+from tests.models.meta_files import PARAMS, write_folder
 from tracetui.errors import InputError
 from tracetui.recipe import Layers, Overrides, load_recipe
 from tracetui.recipe.folder import WALK_THROUGH
@@ -155,6 +155,16 @@ def test_a_config_that_is_a_link_out_of_the_folder_is_not_read(tmp_path: Path) -
     (tmp_path / "m" / "config.json").symlink_to(elsewhere)
     with pytest.raises(InputError, match="is a link that leads out of its folder"):
         load_recipe(str(tmp_path / "m"))
+
+
+@pytest.mark.parametrize("name", ["params.json", "tokenizer.model"])
+def test_a_link_out_of_meta_s_folder_is_not_read(tmp_path: Path, name: str) -> None:
+    folder = write_folder(tmp_path / "m")
+    (tmp_path / "secret").write_bytes((folder / "params.json").read_bytes())
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to("../secret")
+    with pytest.raises(InputError, match=f"{name}: is a link that leads out of its folder"):
+        load_recipe(str(folder))
 
 
 def test_a_missing_config_is_told_as_such(tmp_path: Path) -> None:

@@ -102,6 +102,13 @@ def test_ids_and_random_ids_are_rows_too() -> None:
     assert drawn[0].run.recipe["random_tokens"] == [4, 7]
 
 
+def test_a_model_with_too_few_ids_for_text_runs_on_ids() -> None:
+    small = recipe(config={"vocab_size": 61})
+    assert len(trace_recipe(replace(small, prompts=Prompts(ids=((5, 60, 3),)))).tokens[0]) == 3
+    with pytest.raises(InputError, match="give token ids instead of text"):
+        trace_recipe(replace(small, prompts=texts("a")))
+
+
 def test_the_plan_grows_with_the_rows() -> None:
     events: list[Any] = []
     for rows in (1, 8):

@@ -22,6 +22,7 @@ from tracetui.models.mapped_file import check_unchanged, copied, identity, reada
 from tracetui.models.meta_names import ROPE_FREQUENCIES, canonical_name, meta_name, split_layer
 from tracetui.models.sources import TensorSpec, Tick
 from tracetui.models.torch_file import map_tensors
+from tracetui.paths import inside
 from tracetui.text import visible
 
 CHECKPOINT = "consolidated.00.pth"
@@ -34,8 +35,8 @@ _READABLE = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
 def open_meta_checkpoint(folder: Path, config: Mapping[str, object]) -> MetaCheckpoint:
     """Open a folder in Meta's form for a model of `config`, transformers' fields; no weights are read.
 
-    Raises InputError for a folder without consolidated.00.pth or with more shards, and for a file that is not
-    what torch.save makes of a flat state dict in Meta's names.
+    Raises InputError for a folder without consolidated.00.pth or with more shards, for a link that leads out of the
+    folder, and for a file that is not what torch.save makes of a flat state dict in Meta's names.
     """
     path = _find(folder)
     if config.get("model_type") != "llama":
@@ -57,7 +58,7 @@ def _find(folder: Path) -> Path:
         )
     if not shards:
         raise InputError(f"{folder}: {CHECKPOINT}: is missing; --weights random runs the model without it")
-    return folder / CHECKPOINT
+    return inside(folder, CHECKPOINT)
 
 
 class MetaCheckpoint:

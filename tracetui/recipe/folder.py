@@ -70,10 +70,10 @@ def config_recipe(path: Path, weights: Path | None = None) -> Recipe:
 
 
 def _meta_recipe(folder: Path) -> Recipe:
-    params_file = folder / PARAMS
+    params_file = inside(folder, PARAMS)
     params = read_json_object(params_file)
     config = llama_config(params, params_file)
-    tokenizer = folder / _META_TOKENIZER
+    tokenizer = inside(folder, _META_TOKENIZER)
     return Recipe(
         name=folder.resolve().name,
         title="Llama, Meta's files",

@@ -18,6 +18,7 @@ from tracetui.models.tokenizers.build import CORPUS, build
 from tracetui.models.tokenizers.families import LLAMA3_PATTERN
 from tracetui.models.tokenizers.load import BUILTIN_RANKS
 from tracetui.models.tokenizers.train import train
+from tracetui.trace.record import Token
 
 
 def test_committed_file_is_what_the_script_builds() -> None:
@@ -67,9 +68,12 @@ def test_cut_ranks_merge_as_far_as_they_go() -> None:
 
 
 @pytest.mark.parametrize("vocab_size", [257, 1, 0])
-def test_model_too_small_for_all_bytes(vocab_size: int) -> None:
-    with pytest.raises(InputError, match=f"needs a model of at least 258 token ids.*got {vocab_size}"):
-        load_tokenizer("builtin", vocab_size)
+def test_a_model_too_small_for_all_bytes_takes_ids_alone(vocab_size: int) -> None:
+    tokenizer = load_tokenizer("builtin", vocab_size)
+    with pytest.raises(InputError, match=f"needs a model of at least 258 token ids.*got {vocab_size}.*--tokens"):
+        tokenizer.encode("a")
+    assert tokenizer.token(0) == Token(0, b"")
+    assert tokenizer.decode([0]) == b""
 
 
 def test_every_merge_is_of_two_earlier_tokens() -> None:

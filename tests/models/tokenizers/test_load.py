@@ -100,6 +100,14 @@ def test_folder_with_one_file(tmp_path: Path) -> None:
     assert "Llama 3" in load_tokenizer(str(tmp_path), BIG).name
 
 
+def test_a_tokenizer_that_is_a_link_out_of_its_folder_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"")
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "tokenizer.model").symlink_to("../secret")
+    with pytest.raises(InputError, match=r"tokenizer.model: is a link that leads out of its folder"):
+        load_tokenizer(str(tmp_path / "m"), 1000)
+
+
 def test_folder_without_a_tokenizer(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"{tmp_path}: tokenizer: the folder has neither"):
         load_tokenizer(str(tmp_path), BIG)

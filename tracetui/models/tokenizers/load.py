@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tracetui.errors import InputError, bad_field
 from tracetui.models.tokenizers.families import BUILTIN, ENCODINGS, LLAMA3, Family
+from tracetui.models.tokenizers.ids_alone import IdsAlone
 from tracetui.models.tokenizers.json_tokenizer import JsonTokenizer
 from tracetui.models.tokenizers.protocol import Tokenizer
 from tracetui.models.tokenizers.rank_tokenizer import RankTokenizer
@@ -41,16 +42,15 @@ def load_tokenizer(spec: str, vocab_size: int, bos: int | None = None) -> Tokeni
 
 
 def _builtin(vocab_size: int) -> Tokenizer:
-    """Cut to the model's vocabulary: ranks stand in order of merging, so the first of them are a tokenizer too."""
+    """Cut to the model's vocabulary: ranks stand in order of merging, so the first of them are a tokenizer too.
+
+    One of ids alone where not even all bytes have room.
+    """
     ranks = read_ranks(BUILTIN_RANKS)
     specials = len(BUILTIN.specials(0))
     kept = min(len(ranks), vocab_size - specials)
     if kept < _FEWEST_RANKS:
-        fewest = _FEWEST_RANKS + specials
-        raise InputError(
-            f"tokenizer: builtin: needs a model of at least {fewest} token ids (all bytes and {specials} special "
-            f"tokens), got {vocab_size}; give token ids instead of text"
-        )
+        return IdsAlone(vocab_size, _FEWEST_RANKS + specials)
     name = f"built-in byte-level BPE, {kept:,} tokens (not the model's own)"
     return RankTokenizer(name, {token: rank for token, rank in ranks.items() if rank < kept}, BUILTIN, vocab_size)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tracetui.errors import InputError, bad_field
 from tracetui.models.tokenizers.families import Family
-from tracetui.paths import config_dir
+from tracetui.paths import config_dir, inside
 
 _PUBLISHED = "https://openaipublic.blob.core.windows.net/encodings/{name}.tiktoken"
 
@@ -42,6 +42,6 @@ def in_folder(folder: Path) -> Path:
     if (folder / "params.json").is_file():
         names.reverse()
     for name in names:
-        if (folder / name).is_file():
-            return folder / name
+        if (path := inside(folder, name)).is_file():
+            return path
     raise bad_field(folder, "tokenizer", "the folder has neither tokenizer.json nor tokenizer.model")
