@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tracetui.errors import InputError, bad_field
+from tracetui.errors import bad_field
 from tracetui.models.tokenizers.families import BUILTIN, ENCODINGS, LLAMA3, Family
 from tracetui.models.tokenizers.ids_alone import IdsAlone
 from tracetui.models.tokenizers.json_tokenizer import JsonTokenizer
