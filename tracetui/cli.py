@@ -152,6 +152,8 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--npy", metavar="SITE", help="one array, or a part of it: `model.layers.0[0, :, 2:4]`")
     what.add_argument("--png", metavar="SITE", help="a heatmap of an attention's head, or of two axes of a tensor")
     what.add_argument("--svg", metavar="SITE", help="the same in lines and letters")
+    what.add_argument("--html", metavar="FILE", help="a report in one file, for any browser")
+    parser.add_argument("--diff", metavar="OTHER", help="compare with this trace, the reference, in the report")
     picture = parser.add_argument_group("pictures of attention")
     picture.add_argument("--head", type=int, metavar="N")
     picture.add_argument("--row", type=int, metavar="N", help="of a batch")

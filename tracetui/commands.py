@@ -119,7 +119,10 @@ def diff(said: Namespace) -> int:
 
 def export(said: Namespace) -> int:
     """Write a trace's statistics, values or pictures, or a report, in other forms."""
-    output = None if said.output is None else _output(said.output)
+    if said.html is not None and said.output is not None:
+        raise InputError("--output: --html names its file itself")
+    to = said.output if said.html is None else said.html
+    output = None if to is None else _output(to)
     from tracetui.export.command import export
 
     for line in export(said, output):

@@ -8,10 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from tracetui.analysis.diff.report import report
 from tracetui.errors import InputError, RunError
 from tracetui.export.choice import chosen
 from tracetui.export.heatmaps import Picked, heatmap
 from tracetui.export.picture import Format, Heatmap, check_matplotlib, draw
+from tracetui.export.report.document import write_report
 from tracetui.export.tables import csv_lines, json_lines
 from tracetui.export.tensors import write_npy, write_safetensors
 from tracetui.paths import replacing
@@ -38,12 +40,16 @@ def export(said: Namespace, output: Path | None) -> Iterator[str]:
             yield from _written(output, (source,), _as_text(lines, trace))
             return
     assert output is not None
-    yield from _written(output, (source,), _writer(trace, said))
+    other = None if said.diff is None else Path(said.diff)
+    sources = (source,) if other is None else (source, other)
+    yield from _written(output, sources, _writer(trace, said) if said.html is None else _report(trace, source, other))
 
 
 def _check_options(said: Namespace, output: Path | None) -> None:
     if output is None and not (said.csv or said.json):
         raise InputError("--output: say with -o where the file shall go")
+    if said.diff is not None and said.html is None:
+        raise InputError("--diff: goes with --html; `tracetui diff` compares two traces")
     site = said.png if said.png is not None else said.svg
     for name in ("head", "row", "kind"):
         if site is None and getattr(said, name) is not None:
@@ -62,6 +68,13 @@ def _writer(trace: Trace, said: Namespace) -> Write:
         if (site := getattr(said, kind)) is not None:
             return _picture(heatmap(trace, site, f"--{kind}", Picked(said.head, said.row, said.kind)), kind)
     return lambda file: f"{write_safetensors(trace, file):,} tensors"
+
+
+def _report(trace: Trace, source: Path, other: Path | None) -> Write:
+    if other is None:
+        return lambda file: write_report(trace, file)
+    found = report(trace, open_recorded(other))
+    return lambda file: write_report(trace, file, found, (source.name, other.name))
 
 
 def _picture(found: Heatmap, kind: Format) -> Write:

@@ -57,7 +57,10 @@ def _attention(view: AttentionView, picked: Picked, option: str) -> Heatmap:
     keys = texts if len(texts) == view.key.shape[2] else ()
     title = f"{view.site}  head {head} of 0–{view.heads - 1}{f', row {row}' if view.batch > 1 else ''}"
     rows, columns = Axis("query", queries), Axis("key", keys)
-    return Heatmap(view.matrix(kind, head, row), rows, columns, title, _WORDS[kind], signed=kind != "probs")
+    values = view.matrix("masked" if kind == "probs" else kind, head, row)  # [T,S]
+    if kind == "probs":
+        values = np.where(np.isneginf(values), values, view.probabilities(values, head))
+    return Heatmap(values, rows, columns, title, _WORDS[kind], signed=kind != "probs")
 
 
 def _tensor(trace: Trace, found: Chosen, option: str) -> Heatmap:

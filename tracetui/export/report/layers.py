@@ -1,0 +1,144 @@
+"""The report's layers: the residual stream as a line, a row of numbers for each, and every record."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from tracetui.analysis.axes import axes_of, describe
+from tracetui.analysis.residual import ResidualPoint, residual_norms
+from tracetui.export.report.markup import Html, bar, el, more, row, section, table
+from tracetui.text import number
+from tracetui.trace.record import Record, is_layer
+from tracetui.trace.trace import Trace
+from tracetui.trace.value import NotKeptError
+
+_WIDTH, _HEIGHT = 1080, 250
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 14, 30
+_X_LABELS = 18
+_RECORDS = 3000
+"""In all; a browser shows more only slowly."""
+
+
+def residual_part(trace: Trace) -> Html:
+    """The residual stream's norm over the layers, on a logarithmic scale; nothing where it wasn't recorded."""
+    try:
+        points = [point for point in residual_norms(trace) if math.isfinite(point.l2) and point.l2 > 0]
+    except NotKeptError:
+        return Html("")
+    if len(points) < 2:
+        return Html("")
+    where = " of row 0" if len(trace.tokens) > 1 else ""
+    lead = f"The L2 norm{where} as it enters, after each layer's attention (hollow) and after each layer (filled)."
+    return section("residual", "Residual stream", _chart(points), lead=lead)
+
+
+def _chart(points: Sequence[ResidualPoint]) -> Html:
+    logs = [math.log10(point.l2) for point in points]
+    low, high = min(logs), max(logs)
+    spread = max(high - low, 0.05)
+    low, high = low - 0.06 * spread, low + 1.06 * spread
+    across = (_WIDTH - _LEFT - _RIGHT) / (len(points) - 1)
+    places = [
+        (_LEFT + across * at, _TOP + (high - log) / (high - low) * (_HEIGHT - _TOP - _BOTTOM))
+        for at, log in enumerate(logs)
+    ]
+    line = el("polyline", points=Html(" ".join(f"{x:.1f},{y:.1f}" for x, y in places)))
+    dots = (_dot(point, *place) for point, place in zip(points, places, strict=True))
+    box = Html(f"0 0 {_WIDTH} {_HEIGHT}")
+    drawn = (*_grid(low, high), line, *dots, *_labels(points, across))
+    return el("svg", *drawn, viewBox=box, class_="line", role="img", aria_label="residual norm by layer")
+
+
+def _dot(point: ResidualPoint, x: float, y: float) -> Html:
+    kind = "half" if point.label.endswith("attn") else "whole"
+    title = el("title", f"{point.label}: {number(point.l2)}")
+    return el("circle", title, cx=f"{x:.1f}", cy=f"{y:.1f}", r="4", class_=kind)
+
+
+def _grid(low: float, high: float) -> Iterator[Html]:
+    for step in range(5):
+        log = low + (high - low) * step / 4
+        y = f"{_TOP + (high - log) / (high - low) * (_HEIGHT - _TOP - _BOTTOM):.1f}"
+        yield el("line", x1=str(_LEFT), x2=str(_WIDTH - _RIGHT), y1=y, y2=y, class_="grid")
+        yield el("text", f"{10**log:.3g}", x=str(_LEFT - 8), y=y, text_anchor="end", dominant_baseline="middle")
+
+
+def _labels(points: Sequence[ResidualPoint], across: float) -> Iterator[Html]:
+    """Names of layers, as many as there is room for."""
+    named = [(at, point.label) for at, point in enumerate(points) if not point.label.endswith("attn")]
+    for at, label in named[:: math.ceil(len(named) / _X_LABELS)]:
+        yield el("text", label, x=f"{_LEFT + across * at:.1f}", y=str(_HEIGHT - 8), text_anchor="middle")
+
+
+def layer_part(trace: Trace) -> Html:
+    """A row for each layer in each pass: what leaves it, and what its attention and FFN add."""
+    found = [record for record in trace.records if is_layer(record.site) and not record.part]
+    if not found:
+        return Html("")
+    largest = max((trace.statistics(record).l2 for record in found), default=0.0) or 1.0
+    rows = [_layer_row(trace, record, largest) for record in found[:_RECORDS]]
+    heads = ("layer", "L2", "", "mean", "std", "min", "max", "attention adds", "FFN adds", "NaN, Inf", "ms")
+    lead = "The output of each layer over all tokens, and the L2 norm of what attention and FFN return into it."
+    return section("layers", "Layers", table(heads, rows), more(len(found) - _RECORDS, "layers"), lead=lead)
+
+
+def _layer_row(trace: Trace, record: Record, largest: float) -> Html:
+    found = trace.statistics(record)
+    name = f"{record.layer}{f' in pass {record.pass_}' if record.pass_ else ''}"
+    odd = found.nan + found.posinf + found.neginf
+    return row(
+        name,
+        number(found.l2),
+        bar(found.l2 / largest),
+        *map(number, (found.mean, found.std, found.min, found.max)),
+        _added(trace, record, ("self_attn", "attn", "attention")),
+        _added(trace, record, ("mlp", "feed_forward", "block_sparse_moe", "ffn")),
+        el("td", f"{odd:,}", class_="bad") if odd else "–",
+        "–" if record.seconds is None else f"{1000 * record.seconds:.1f}",
+    )
+
+
+def _added(trace: Trace, layer: Record, names: tuple[str, ...]) -> str:
+    suffix = layer.key.removeprefix(layer.site)
+    found = (trace.find(f"{layer.site}.{name}{suffix}") for name in names)
+    record = next((record for record in found if record is not None), None)
+    return "–" if record is None else number(trace.statistics(record).l2)
+
+
+def record_part(trace: Trace) -> Html:
+    """Every record, folded by layer, single experts left out; bounded in all."""
+    groups: dict[str, list[Record]] = {}
+    single = 0
+    for record in trace.records:
+        if ".experts." in record.site:
+            single += 1
+            continue
+        name = "outside of all layers" if record.layer is None else f"layer {record.layer}"
+        groups.setdefault(name, []).append(record)
+    shown, room = [], _RECORDS
+    for name, records in groups.items():
+        shown.append(_group(trace, name, records[: max(room, 0)], len(records)))
+        room -= len(records)
+    left = more(single, "records of single experts")
+    lead = "What was recorded, in order of completion, with statistics over the whole tensor."
+    return section("records", "Records", *shown, left, lead=lead)
+
+
+def _group(trace: Trace, name: str, records: Sequence[Record], count: int) -> Html:
+    heads = ("site", "shape", "dtype", "L2", "mean", "std", "min", "max", "NaN, Inf")
+    rows = [_record_row(trace, record) for record in records]
+    summary = el("summary", name, el("span", f"{count:,} records", class_="quiet"))
+    return el("details", summary, table(heads, rows) if rows else Html(""), more(count - len(records), "records"))
+
+
+def _record_row(trace: Trace, record: Record) -> Html:
+    found = trace.statistics(record)
+    odd = found.nan + found.posinf + (0 if record.role in ("mask", "masked", "selection_scores") else found.neginf)
+    return row(
+        el("td", record.key, class_="site"),
+        describe(axes_of(record, trace.run.config)),
+        record.dtype,
+        *map(number, (found.l2, found.mean, found.std, found.min, found.max)),
+        el("td", f"{odd:,}", class_="bad") if odd else "–",
+    )

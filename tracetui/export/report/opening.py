@@ -1,0 +1,98 @@
+"""The report's first sections: what ran, its prompts, what comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tracetui.analysis.prediction import next_tokens
+from tracetui.export.heatmaps import label
+from tracetui.export.report.markup import Html, bar, el, join, more, row, section, table
+from tracetui.text import number
+from tracetui.trace.trace import Trace
+from tracetui.trace.value import NotKeptError
+
+_FACTS = (
+    ("hidden_size", "hidden size"),
+    ("num_attention_heads", "heads"),
+    ("num_key_value_heads", "key-value heads"),
+    ("vocab_size", "vocabulary"),
+)
+_ROWS = 8
+_TOKENS = 400
+_PREDICTIONS = 10
+_NOTES = 30
+
+
+def head_part(trace: Trace, links: list[tuple[str, str]]) -> Html:
+    """Model, facts, notes, and where to go."""
+    name = trace.run.model or ("Named tensors" if trace.dump else "A trace")
+    facts = (el("div", el("dt", title), el("dd", value)) for title, value in _facts(trace))
+    notes = [el("li", note) for note in trace.run.notes[:_NOTES]]
+    if not trace.complete:
+        notes.insert(0, el("li", "The run was left before its end."))
+    return el(
+        "header",
+        el("p", "tracetui report", class_="eyebrow"),
+        el("h1", name),
+        el("dl", *facts),
+        el("ul", *notes, class_="notes") if notes else Html(""),
+        el("nav", *(el("a", title, href=f"#{anchor}") for anchor, title in links)),
+    )
+
+
+def _facts(trace: Trace) -> Iterator[tuple[str, str]]:
+    layers = len({record.layer for record in trace.records} - {None})
+    dtypes = sorted({record.dtype for record in trace.records if record.layer is not None and not record.role})
+    if trace.run.config.get("model_type"):
+        yield "family", str(trace.run.config["model_type"])
+    if trace.tokens:
+        yield "prompt", f"{len(trace.tokens)} × {max(map(len, trace.tokens))} tokens"
+    yield "records", f"{len(trace.records):,} in {layers} layers"
+    if dtypes:
+        yield "dtype", ", ".join(dtypes[:3])
+    for field, title in _FACTS:
+        if isinstance(value := trace.run.config.get(field), int):
+            yield title, f"{value:,}"
+    for title, value in (("tokenizer", trace.run.tokenizer), ("started", trace.run.started)):
+        if value:
+            yield title, value
+    yield from [(name, str(value)) for name, value in sorted(trace.run.versions.items())][:6]
+
+
+def token_part(trace: Trace) -> Html:
+    """Each prompt as a strip of tokens, special ones in outline."""
+    strips = []
+    for index, tokens in enumerate(trace.tokens[:_ROWS]):
+        name = [el("h3", f"row {index}, {len(tokens)} tokens")] if len(trace.tokens) > 1 else []
+        chips = (
+            el("span", el("small", str(place)), label(token), class_="special" if token.special else "token")
+            for place, token in enumerate(tokens[:_TOKENS])
+        )
+        strips += [*name, el("div", *chips, class_="tokens"), more(len(tokens) - _TOKENS, "tokens")]
+    strips.append(more(len(trace.tokens) - _ROWS, "rows"))
+    return section("tokens", "Tokens", *strips, lead="What the model was given; a dot is a blank, ⏎ a line's end.")
+
+
+def prediction_part(trace: Trace) -> Html:
+    """The likeliest next tokens of each prompt; nothing without logits."""
+    tables: list[Html] = []
+    try:
+        for index in range(len(trace.tokens[:_ROWS])):
+            rows = [
+                row(
+                    el("td", el("code", label(found.token)), class_="left"),
+                    str(found.token.id),
+                    f"{found.probability:.3%}",
+                    number(found.logit),
+                    bar(found.probability),
+                )
+                for found in next_tokens(trace, _PREDICTIONS, index)
+            ]
+            name = [el("h3", f"row {index}")] if len(trace.tokens) > 1 else []
+            tables += [*name, table(("token", "id", "probability", "logit", ""), rows)] if rows else []
+    except (NotKeptError, IndexError):
+        return Html("")
+    return section("next", "Next token", join(*tables), lead=_ABOUT) if tables else Html("")
+
+
+_ABOUT = "What the model takes to be most probable after the last token."

@@ -1,0 +1,55 @@
+"""Small pictures within the report: PNG files of a palette, as data addresses."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from base64 import b64encode
+
+import numpy as np
+import numpy.typing as npt
+
+from tracetui.export.picture import peaks
+from tracetui.export.report.markup import Html
+from tracetui.trace.value import Array
+from tracetui.views.palette import Palette, channels
+
+SIDE = 96
+"""Rows and columns of a head's picture at most."""
+_LEVELS = 64
+_MASKED, _NAN = 64, 65
+_INK = Palette.from_anchors("ink", ("#ffffff", "#c3d0f7", "#6f8be8", "#2f3fa8", "#120b3d"), "#d81b60")
+"""On white; a dark page inverts it, hues turned back."""
+_GREY = 0xE3E5EA
+
+
+def shares_png(values: Array, side: int = SIDE) -> Html:
+    """A matrix of shares from 0 to 1 as an address, -inf masked; levels go with the root, so that small ones show."""
+    shown, _ = peaks(np.asarray(values, np.float32), side)
+    with np.errstate(invalid="ignore"):
+        level = np.sqrt(np.clip(shown, 0, 1)) * (_LEVELS - 1)  # [rows, columns]
+    codes = np.where(np.isfinite(shown), np.rint(np.nan_to_num(level)), _MASKED)
+    return _png(np.where(np.isnan(shown), _NAN, codes).astype(np.uint8))
+
+
+def legend_png() -> Html:
+    return _png(np.arange(_LEVELS, dtype=np.uint8)[None])
+
+
+def masked_png() -> Html:
+    return _png(np.full((1, 1), _MASKED, np.uint8))
+
+
+def _png(codes: npt.NDArray[np.uint8]) -> Html:
+    """https://www.w3.org/TR/png-3/: eight-bit indices into a palette."""
+    height, width = codes.shape
+    rows = np.concatenate((np.zeros((height, 1), np.uint8), codes), axis=1).tobytes()
+    palette = b"".join(bytes(channels(colour)) for colour in (*_INK.levels, _GREY, _INK.nan))
+    head = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"PLTE", palette), (b"IDAT", zlib.compress(rows, 9)), (b"IEND", b""))
+    document = b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, content) for kind, content in chunks)
+    return Html(f"data:image/png;base64,{b64encode(document).decode('ascii')}")
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
