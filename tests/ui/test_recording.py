@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from textual.widgets import Input
 
+from tests import tiny_moe
 from tests.ui.driving import driven
 from tests.ui.recording import opened, recorded, without_values, written
 from tracetui.recorded import open_recording
@@ -66,10 +67,30 @@ async def test_what_was_not_kept_is_said_in_every_pane(tmp_path: Path) -> None:
         await it.press("c", "3")
         assert "Queries and keys were not kept" in " ".join(it.text().split())
         await it.press("5")
-        assert "The logits were not kept" in it.text()
+        assert "The logits were not kept, only their statistics (--keep, --values)." in " ".join(it.text().split())
         await it.press("R")
         assert it.notices == [] or all("not kept" in notice for notice in it.notices)
         assert "Error" not in it.log
+
+
+@pytest.mark.parametrize("kept", [(), ("experts",), ("experts", "routing_weights"), ("experts", "router_scores")])
+async def test_routing_says_what_of_it_was_not_kept(tmp_path: Path, kept: tuple[str, ...]) -> None:
+    trace = tiny_moe.whole_trace(tiny_moe.DEEPSEEK).trace.closed()
+    bare = without_values(trace)
+    pairs = zip(trace.records, trace.values, bare.values, strict=True)
+    some = tuple(value if record.role in kept else empty for record, value, empty in pairs)
+    async with opened(written(tmp_path / "t.npz", replace(trace, values=some))) as it:
+        await it.press("c", "4")
+        words = " ".join(it.text().split())
+        assert "not kept" in words or "only statistics" in words
+        assert it.notices == []
+
+
+async def test_the_footer_offers_nothing_to_run(tmp_path: Path) -> None:
+    async with opened(written(tmp_path / "t.npz"), (180, 50)) as it:
+        footer = it.text().splitlines()[-1]
+        assert "c to the end" in footer
+        assert "prompt" not in footer
 
 
 async def test_a_file_without_a_tree_shows_the_sites(tmp_path: Path) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
+import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -135,3 +138,35 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         write_trace(small_trace(), tmp_path / "nowhere" / "t.npz")
     with pytest.raises(RunError, match="can't be written: is not a regular file"):
         write_trace(small_trace(), tmp_path)
+
+
+_WRITES = """
+import sys
+from pathlib import Path
+from tests.trace.made import small_trace
+from tracetui.trace.npz import write_trace
+old, new = small_trace(5), small_trace(3000)
+print("on", flush=True)
+for turn in range(10_000):
+    write_trace((old, new)[turn % 2], Path(sys.argv[1]), compress=turn % 4 > 1)
+"""
+
+
+def test_a_writer_killed_at_any_moment_leaves_a_whole_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    monkeypatch.setenv("TRACETUI_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+    path, moments = tmp_path / "t.npz", random.Random(5)
+    write_trace(small_trace(OLD), path)
+    for _ in range(5):
+        child = subprocess.Popen([sys.executable, "-c", _WRITES, str(path)], stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        child.stdout.readline()
+        time.sleep(moments.random() / 20)
+        child.kill()
+        child.communicate()
+        is_old_or_new(path)
+    for part in tmp_path.glob(".t.npz.*.part"):
+        os.utime(part, (time.time() - 7200,) * 2)
+    write_trace(small_trace(NEW), path)
+    assert list(tmp_path.iterdir()) == [path], "what killed writers left is swept"

@@ -83,7 +83,7 @@ class PanesScreen(Screen[None]):
                 yield Nearby().data_bind(state)
             yield StepBar().data_bind(state)
             yield PromptBar(self._offer).data_bind(state)
-            yield KeyBar(self._keymap_shown)
+            yield KeyBar(self._keymap_shown, bool(self._offer.recording))
         yield TooSmall()
 
     def on_mount(self) -> None:

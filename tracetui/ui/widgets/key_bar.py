@@ -20,18 +20,22 @@ class KeyBar(ActionLine):
     rows: reactive[int] = reactive(1)
     """Prompts in the batch; where there is one, the keys that change it are left out."""
 
-    def __init__(self, keymap: Mapping[str, str]) -> None:
+    def __init__(self, keymap: Mapping[str, str], recorded: bool = False) -> None:
+        """recorded: there is nothing to run."""
         super().__init__()
         self._keymap = keymap
+        self._recorded = recorded
 
     def parts(self) -> list[Part]:
         if self.typing:
             return [(_part(key, label), "") for key, label in _WHILE_TYPING]
-        return [self._command(command) for command in footer_commands() if command.id != "next_row" or self.rows > 1]
+        left_out = {*(["next_row"] if self.rows < 2 else []), *(["prompt"] if self._recorded else [])}
+        return [self._command(command) for command in footer_commands() if command.id not in left_out]
 
     def _command(self, command: Command) -> Part:
         action = command.action if command.action.startswith("app.") else f"screen.{command.action}"
-        return _part(footer_key(command, self._keymap), command.label), action
+        label = "to the end" if self._recorded and command.id == "continue" else command.label
+        return _part(footer_key(command, self._keymap), label), action
 
 
 def _part(key: str, label: str) -> Content:

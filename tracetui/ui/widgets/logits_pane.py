@@ -94,8 +94,9 @@ class LogitsPane(Canvas, can_focus=True):
             for part in wrap(visible(note), max(8, width - 2))
         ]
         if not self._found.predictions:
-            told = f"  {_LATER if self._found.kept else _NOT_KEPT}"
-            return [*notes, blank(width), line([(told, inks.quiet)], width)]
+            told = _LATER if self._found.kept else _NOT_KEPT
+            words = wrap(told, max(8, width - 4))
+            return [*notes, blank(width), *(line([(f"  {part}", inks.quiet)], width) for part in words)]
         room = max(2, height - len(notes) - 1)
         first = max(0, min(self._line - room // 2, len(self._found.predictions) - room + 1))
         table = prediction_lines(self._found.predictions, width - 2, room, inks, first=first, cursor=self._line)
