@@ -103,6 +103,21 @@ def test_what_is_missing_is_said() -> None:
     assert (choice.margin, choice.runner_up, choice.choices[0].weight, choice.choices[0].norm_out) == (None,) * 4
 
 
+@pytest.mark.parametrize("role", ["router_scores", "router_logits"])
+def test_scores_that_did_not_decide_the_choice_give_no_margin(role: str) -> None:
+    recorder = hand_made()
+    scores = np.array([[0.1, 0.4, 0.3], [0.5, 0.2, 0.3]], np.float32)
+    recorder.add(f"m:{role}", scores, "m")
+    decided = read_routing(recorder.trace, recorder.add("m:experts", np.array([[1, 2], [2, 0]]), "m"))
+    assert decided.criterion is not None
+    assert token_choice(recorder.trace, decided, 1).margin == pytest.approx(0.1)
+    recorder.add(f"n:{role}", scores, "n")
+    other = read_routing(recorder.trace, recorder.add("n:experts", np.array([[1, 2], [2, 1]]), "n"))
+    assert other.criterion is None
+    choice = token_choice(recorder.trace, other, 0)
+    assert (choice.margin, choice.runner_up) == (None, None)
+
+
 def test_choices_that_can_be_none() -> None:
     recorder = hand_made()
     recorder.add("m:router_scores", np.zeros((1, 4), np.float32), "m")

@@ -123,7 +123,7 @@ def test_without_a_shared_expert() -> None:
         (0.003, 9, 0.5, "margin 0.0030 (0.6%, close) to expert 9"),
         (0.25, 9, 0.25, "margin 0.2500 (50.0%) to expert 9"),
         (float("inf"), None, None, "no other expert could be chosen"),
-        (None, None, None, "margin unknown: no scores recorded"),
+        (None, None, None, "margin unknown: the scores alone don’t decide"),
     ],
 )
 def test_margins_in_words(margin: float | None, runner_up: int | None, score: float | None, said: str) -> None:
@@ -132,6 +132,14 @@ def test_margins_in_words(margin: float | None, runner_up: int | None, score: fl
     choice = replace(shown.choice, choices=choices, runner_up=runner_up, runner_up_selection=score)
     assert any(said in line for line in drawn(replace(shown, choice=choice)))
     assert (relative_margin(choice) is None) is (score is None)
+
+
+def test_a_margin_without_scores_is_unknown() -> None:
+    shown = routed()
+    choices = tuple(replace(choice, margin=None) for choice in shown.choice.choices)
+    routing = replace(shown.routing, scores=None, logits=None)
+    found = drawn(replace(shown, routing=routing, choice=replace(shown.choice, choices=choices)))
+    assert any("margin unknown: no scores recorded" in line for line in found)
 
 
 def test_a_narrow_line_keeps_the_token_and_its_margin() -> None:

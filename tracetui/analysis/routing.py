@@ -65,6 +65,8 @@ class Routing:
     """Among how many of them a token chooses."""
     missing: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """What could not be read, and why, both in words."""
+    criterion: Array | None = None
+    """[n,E]: what orders the experts as the choice did: selection scores, else scores or logits; None if none does."""
 
     def __len__(self) -> int:
         return len(self.experts)
@@ -82,11 +84,6 @@ class Routing:
     def active(self) -> int:
         """A: experts that each token chooses."""
         return int(self.experts.shape[1])
-
-    @property
-    def criterion(self) -> Array | None:
-        """[n,E]: what orders the experts as the choice did: selection scores, else scores or logits."""
-        return next((found for found in (self.selection, self.scores, self.logits) if found is not None), None)
 
     def group(self, expert: int) -> int:
         return expert * self.groups // self.count
@@ -144,6 +141,7 @@ def read_routing(trace: Trace, record: Record) -> Routing:
         groups,
         kept,
         MappingProxyType(missing),
+        _criterion(found, experts),
     )
 
 
@@ -206,6 +204,24 @@ def _parts(trace: Trace, record: Record, rows: Ints, count: int) -> tuple[dict[s
         else:
             found[role] = values[rows]
     return found, missing
+
+
+def _criterion(found: Mapping[str, Array], experts: Ints) -> Array | None:
+    """What the choice was made from; scores and logits alone may not be it: a bias or masked groups decide too."""
+    if (selection := found.get("selection_scores")) is not None:
+        return selection
+    others = (found.get(role) for role in ("router_scores", "router_logits"))
+    return next((other for other in others if other is not None and _orders(other, experts)), None)
+
+
+def _orders(scores: Array, experts: Ints) -> bool:
+    """Whether no expert that was left out has a better score [n,E] than one that was chosen [n,A]."""
+    if not experts.size:
+        return True
+    left_out = scores.astype(np.float64)  # [n,E]
+    np.put_along_axis(left_out, experts, -np.inf, axis=1)
+    chosen = np.take_along_axis(scores, experts, axis=1)  # [n,A]
+    return bool((chosen.min(axis=1) >= left_out.max(axis=1)).all())
 
 
 def _kept(trace: Trace, record: Record | None) -> Array | None:
