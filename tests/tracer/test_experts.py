@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 
 from tests.tracer.mixture_models import BIASED, FAMILIES, fields, tiny_mixture
 from tests.tracer.models import prompt, tiny_llama
+from tracetui.analysis.expert_choice import masked_groups
+from tracetui.analysis.routing import routing
 from tracetui.models.random_source import RandomSource
 from tracetui.models.runnable import make_runnable
 from tracetui.recipe import Layers, Recipe
@@ -202,6 +205,18 @@ def test_experts_made_one_by_one_give_what_the_whole_model_gives(family: str) ->
         whole = model(input_ids=torch.tensor([ids]), use_cache=False).logits
     np.testing.assert_array_equal(streamed["logits"], whole.numpy())
     assert not [record.key for record in streamed.records if np.isnan(streamed[record.key]).any()]
+
+
+def test_groups_that_the_configuration_leaves_to_the_family_are_told() -> None:
+    said = {name: value for name, value in wide("deepseek_v3").items() if name not in ("n_group", "topk_group")}
+    of = replace(
+        recipe("deepseek_v3", 0),
+        config={**said, **dict.fromkeys(("n_routed_experts", "num_local_experts", "num_experts"), 16)},
+    )
+    found = routing(trace_recipe(of, ids=range(5, 14)), 1)
+    assert (found.groups, found.groups_kept) == (8, 4)
+    assert found.selection is not None
+    assert (masked_groups(found.selection, found.groups).sum(axis=1) == 4).all()
 
 
 def test_only_experts_that_are_hit_are_made_and_what_fits_stays() -> None:

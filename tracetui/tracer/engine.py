@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -33,11 +33,17 @@ from tracetui.tracer.recorder import Recorder
 from tracetui.tracer.store import Store
 from tracetui.tracer.watch import Watch
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
 PREDICTIONS = 100
 """Tokens whose text a trace carries with its logits."""
 
 _LARGE = 2**24
 """Bytes of a tensor whose beginning and end are always told."""
+
+_GROUPS = ("n_group", "topk_group")
+"""Fields that routing is read by, also where the recipe leaves them to the family's class."""
 
 Emit = Callable[[Event], None]
 
@@ -169,7 +175,7 @@ class Engine:
                 "dtype": str(self.runnable.built.dtype).removeprefix("torch."),
                 "layout": self.runnable.layout,
             },
-            config=dict(recipe.config),
+            config={**_of_the_class(self.runnable.built.config), **recipe.config},
             tokenizer=self.runnable.tokenizer.name,
             versions={
                 "tracetui": __version__,
@@ -192,3 +198,9 @@ class Engine:
             best = torch.topk(logits.nan_to_num(-torch.inf), min(PREDICTIONS, logits.numel())).indices  # [k]
             found.update(best.tolist())
         return {token_id: self.runnable.tokenizer.token(token_id) for token_id in sorted(found)}
+
+
+def _of_the_class(config: PreTrainedConfig) -> dict[str, object]:
+    """What a trace tells of a configuration that the recipe may not say."""
+    found = {name: getattr(config, name, None) for name in _GROUPS}
+    return {name: value for name, value in found.items() if isinstance(value, int)}
