@@ -208,6 +208,7 @@ def test_experts_made_one_by_one_give_what_the_whole_model_gives(family: str) ->
 
 
 def test_groups_that_the_configuration_leaves_to_the_family_are_told() -> None:
+    counts = dict.fromkeys(("n_routed_experts", "num_local_experts", "num_experts"), 16)
     said = {name: value for name, value in wide("deepseek_v3").items() if name not in ("n_group", "topk_group")}
     of = replace(
         recipe("deepseek_v3", 0),

@@ -122,8 +122,8 @@ def _margin(routed: Routed) -> tuple[str, bool, str]:
     """How far the last chosen expert was from not being chosen, whether that must catch the eye, and over which."""
     choice = routed.choice
     if choice.margin is None:
-        told = routed.routing.scores is not None or routed.routing.logits is not None
-        return f"margin unknown: {'the scores alone don’t decide' if told else 'no scores recorded'}", False, ""
+        scored = routed.routing.scores is not None or routed.routing.logits is not None
+        return f"margin unknown: {'the scores alone don’t decide' if scored else 'no scores recorded'}", False, ""
     if choice.runner_up is None:
         return "no other expert could be chosen", False, ""
     if choice.margin == 0:
