@@ -210,10 +210,7 @@ def test_experts_made_one_by_one_give_what_the_whole_model_gives(family: str) ->
 def test_groups_that_the_configuration_leaves_to_the_family_are_told() -> None:
     counts = dict.fromkeys(("n_routed_experts", "num_local_experts", "num_experts"), 16)
     said = {name: value for name, value in wide("deepseek_v3").items() if name not in ("n_group", "topk_group")}
-    of = replace(
-        recipe("deepseek_v3", 0),
-        config={**said, **dict.fromkeys(("n_routed_experts", "num_local_experts", "num_experts"), 16)},
-    )
+    of = replace(recipe("deepseek_v3", 0), config={**said, **counts})
     found = routing(trace_recipe(of, ids=range(5, 14)), 1)
     assert (found.groups, found.groups_kept) == (8, 4)
     assert found.selection is not None
