@@ -11,10 +11,14 @@ import pytest
 from textual.widgets import Input
 
 from tests import tiny_moe
-from tests.ui.driving import driven
+from tests.ui.driving import Driven, driven
 from tests.ui.recording import opened, recorded, without_values, written
-from tracetui.recorded import open_recording
+from tracetui.recorded import RecordedSession, open_recording
 from tracetui.trace.outline import NO_MODULE, Module
+from tracetui.trace.spill import SpilledValue
+from tracetui.trace.spill_file import SpillFile
+from tracetui.ui.app import TracetuiApp
+from tracetui.ui.offer import offer_of_recording
 from tracetui.ui.screens.open import completed
 from tracetui.ui.state import Phase
 from tracetui.ui.widgets.value_grid import ValueGrid
@@ -71,6 +75,24 @@ async def test_what_was_not_kept_is_said_in_every_pane(tmp_path: Path) -> None:
         await it.press("R")
         assert it.notices == [] or all("not kept" in notice for notice in it.notices)
         assert "Error" not in it.log
+
+
+async def test_a_value_on_disk_says_so(tmp_path: Path) -> None:
+    trace = recorded()
+    file, array = SpillFile(tmp_path, None), trace.values[0].read()
+    at = file.add(array.nbytes, [array.reshape(-1).view(np.uint8).data])
+    assert at is not None
+    spilled = SpilledValue(file, at, array.dtype, array.shape, "float32", trace.values[0].statistics())
+    app = TracetuiApp(
+        lambda listener: RecordedSession(replace(trace, values=(spilled, *trace.values[1:])), listener),
+        offer_of_recording(trace, tmp_path / "t.npz"),
+    )
+    async with app.run_test(size=(120, 40)) as pilot:
+        it = Driven(app, pilot, [])
+        await it.settle()
+        assert "float32 · spilled to disk" in it.text()
+        await it.press("s")
+        assert "spilled" not in it.text()
 
 
 @pytest.mark.parametrize("kept", [(), ("experts",), ("experts", "routing_weights"), ("experts", "router_scores")])

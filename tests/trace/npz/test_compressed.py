@@ -19,6 +19,7 @@ from tracetui.errors import InputError, RunError
 from tracetui.trace.dumps import open_recorded
 from tracetui.trace.npz import read_trace, write_trace
 from tracetui.trace.npz.archive import ZipWriter
+from tracetui.trace.summary import describe
 from tracetui.trace.trace import Trace
 
 
@@ -63,6 +64,13 @@ def test_a_part_of_a_value_is_read_and_unpacked_once(tmp_path: Path, monkeypatch
     monkeypatch.setattr(zlib, "decompressobj", None)
     np.testing.assert_array_equal(found.values[0].read(), trace.values[0].read())
     assert list((paths.cache_dir() / "spill").iterdir()) == [], "the file has no name"
+
+
+def test_what_is_in_a_file_is_told_without_unpacking_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_trace(small_trace(), tmp_path / "t.npz", compress=True)
+    trace = read_trace(tmp_path / "t.npz")
+    monkeypatch.setattr(zlib, "decompressobj", None)
+    assert any("5 with values" in line for line in describe(trace, 1))
 
 
 def test_what_numpy_compressed_opens_too(tmp_path: Path) -> None:
