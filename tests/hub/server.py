@@ -131,6 +131,11 @@ def serving(folder: Path) -> Iterator[Hub]:
         yield hub
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, address: object) -> None:
+        """Clients may hang up on a liar."""
+
+
 @contextmanager
 def _server(hub: Hub, host: str) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
@@ -156,7 +161,7 @@ def _server(hub: Hub, host: str) -> Iterator[str]:
         def log_message(self, format: str, *values: object) -> None:  # noqa: A002
             """Tests say what was asked."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

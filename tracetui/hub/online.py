@@ -44,7 +44,10 @@ def online(hub_id: HubId) -> Iterator[None]:
         for name, value in _SWITCHES.items():
             setattr(constants, name, value)
         logging.set_verbosity(CRITICAL)
-        with _plain_errors(hub_id):
+        # Imports the HTTP library, which a model that is here doesn't need.
+        from tracetui.hub.answers import checked
+
+        with checked(), _plain_errors(hub_id):
             yield
     finally:
         close_session()
@@ -62,9 +65,14 @@ def _plain_errors(hub_id: HubId) -> Iterator[None]:
     except (OSError, ValueError) as error:
         raise _in_words(hub_id, error) from error
     except Exception as error:
-        if not type(error).__module__.startswith(("httpx", "huggingface_hub")):
-            raise
-        raise _in_words(hub_id, error) from error
+        from tracetui.hub.answers import from_hub_library
+
+        if type(error).__module__.startswith(("httpx", "huggingface_hub")):
+            raise _in_words(hub_id, error) from error
+        if from_hub_library(error):
+            said = f"{type(error).__name__}: {visible(str(error), 160)}"
+            raise RunError(f"{hub_id}: {endpoint()} doesn't answer as the hub does: {said}") from error
+        raise
 
 
 def _in_words(hub_id: HubId, error: Exception) -> TracetuiError:

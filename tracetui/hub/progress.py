@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from typing import Any, Self
 
+from tracetui.errors import RunError
 from tracetui.signals import check_signals
 from tracetui.text import size, visible
 
@@ -21,6 +22,7 @@ class FetchLine:
         self._total = total
         self._done = 0
         self._file = ""
+        self._left: int | None = None
         self._began = time.monotonic()
         self._painted = 0.0
         self._changing = sys.stderr.isatty()
@@ -29,15 +31,20 @@ class FetchLine:
         """A line that stays."""
         self._say(f"{visible(what, 300)}\n")
 
-    def file(self, name: str) -> None:
-        """The file that the next bytes are of."""
+    def file(self, name: str, most: int | None = None) -> None:
+        """The file that the next bytes are of, and how many it may have at most."""
         self._file = name
+        self._left = most
         self._paint()
 
     def add(self, count: int) -> None:
-        """Bytes have come; fewer than none when some have to be fetched again."""
+        """Bytes have come; fewer than none when some have to be fetched again. Raises RunError for too many."""
         check_signals()
         self._done += count
+        if self._left is not None:
+            self._left -= count
+            if self._left < 0:
+                raise RunError(f"{visible(self._file, 80)}: the server sends more bytes than it said the file has")
         if time.monotonic() - self._painted >= _SECONDS_BETWEEN:
             self._paint()
 

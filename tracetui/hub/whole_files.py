@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tracetui.hub.online import SECONDS, endpoint
 from tracetui.hub.progress import FetchLine, bar_class
 from tracetui.recipe.bounded import MAX_CONFIG_BYTES
 from tracetui.recipe.folder import CONFIG, TOKENIZER
-from tracetui.recipe.hub import HubId, is_cached
+from tracetui.recipe.hub import HubId, is_cached, is_commit
 from tracetui.text import size, visible
 
 TOKENIZER_FILES = (TOKENIZER, "tokenizer_config.json", "chat_template.jinja")
@@ -41,12 +41,22 @@ def list_files(hub_id: HubId) -> Listing:
     """Ask the hub for a model's commit and files."""
     from huggingface_hub import HfApi
 
-    api = HfApi(endpoint=endpoint(), library_name="tracetui", library_version=tracetui.__version__)
-    found = api.model_info(hub_id.repo, revision=hub_id.revision, files_metadata=True, timeout=SECONDS)
-    if not found.sha:
+    from tracetui.hub.answers import listing
+
+    with listing() as headers:
+        api = HfApi(endpoint=endpoint(), library_name="tracetui", library_version=tracetui.__version__, headers=headers)
+        found = api.model_info(hub_id.repo, revision=hub_id.revision, files_metadata=True, timeout=SECONDS)
+    if not isinstance(found.sha, str) or not is_commit(found.sha):
         raise RunError(f"{endpoint()}: names no commit of {hub_id}; is it a hub?")
-    sizes = {file.rfilename: file.size or 0 for file in found.siblings or []}
-    return Listing(hub_id, found.sha, sizes)
+    return Listing(hub_id, found.sha, dict(_sizes(found.siblings or [])))
+
+
+def _sizes(siblings: Iterable[object]) -> Iterator[tuple[str, int]]:
+    for file in siblings:
+        name, size = getattr(file, "rfilename", None), getattr(file, "size", None) or 0
+        if not isinstance(name, str) or not isinstance(size, int) or size < 0:
+            raise RunError(f"{endpoint()}: lists a file {visible(repr(name), 80)} of {visible(repr(size), 40)} bytes")
+        yield name, size
 
 
 def fetch_config(hub_id: HubId) -> Path:
@@ -70,13 +80,13 @@ def fetch_files(listing: Listing, names: Iterable[str]) -> Path:
 
     names = list(names)
     total = sum(listing.sizes[name] for name in names if not is_cached(listing.pinned, name))
-    check_disk(Path(constants.HF_HUB_CACHE), total)
+    free = check_disk(Path(constants.HF_HUB_CACHE), total)
     line = FetchLine(total)
     line.announce(f"fetching {_files(names)}, {size(total)}, of {listing.hub_id} from {endpoint()}")
     folders = set()
     try:
         for name in names:
-            line.file(name)
+            line.file(name, listing.sizes[name] or free)
             path = hf_hub_download(
                 listing.hub_id.repo,
                 name,
@@ -94,8 +104,8 @@ def fetch_files(listing: Listing, names: Iterable[str]) -> Path:
     return folders.pop()
 
 
-def check_disk(folder: Path, wanted: int) -> None:
-    """Raise InputError if the disk that a folder is or will be on has no room for so many bytes."""
+def check_disk(folder: Path, wanted: int) -> int:
+    """The room on the disk that a folder is or will be on. Raises InputError if it is less than so many bytes."""
     existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     free = shutil.disk_usage(existing).free
     if wanted + _SPARE_BYTES > free:
@@ -103,6 +113,7 @@ def check_disk(folder: Path, wanted: int) -> None:
             f"{folder}: {size(wanted)} would be fetched to it and its disk has {size(free)} free; "
             f"free some, take fewer layers (--layers), or name another disk by HF_HUB_CACHE and TRACETUI_CACHE_DIR"
         )
+    return max(0, free - _SPARE_BYTES)
 
 
 def check_size(listing: Listing, name: str, limit: int) -> None:

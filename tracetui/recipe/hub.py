@@ -122,6 +122,11 @@ def not_cached(hub_id: HubId) -> str:
     )
 
 
+def is_commit(text: str) -> bool:
+    """Whether a text is a commit's name as the hub writes it."""
+    return _COMMIT.fullmatch(text) is not None
+
+
 def download_command(hub_id: HubId, *names: str) -> str:
     """What to type at a shell to bring files into the hub's cache."""
     revision = [] if hub_id.revision == "main" else ["--revision", hub_id.revision]
