@@ -71,3 +71,14 @@ async def test_clicks_around_the_palette_leave_it_alone_and_once() -> None:
         await it.settle()
         await it.settle()
         assert it.app.screen_stack[-1] is it.screen
+
+
+@pytest.mark.parametrize("key", ["ctrl+p", "t", "ctrl+o"])
+async def test_pages_of_a_list_without_room_come_to_nothing(key: str) -> None:
+    async with driven() as it:
+        await it.press("enter", key)
+        await it.pilot.resize_terminal(1, 1)
+        await it.press("down", "pagedown", "pageup")
+        await it.pilot.resize_terminal(80, 24)
+        await it.press("escape")
+        assert it.app.screen is it.screen

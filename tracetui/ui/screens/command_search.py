@@ -1,11 +1,11 @@
-"""Textual's command palette, left in the middle of a search without harm, and left once."""
+"""Textual's command palette: left in the middle of a search, twice, or in a window of one cell, without harm."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from textual.await_complete import AwaitComplete
-from textual.command import CommandPalette
+from textual.command import CommandList, CommandPalette
 from textual.worker import Worker
 
 
@@ -14,6 +14,12 @@ class CommandSearch(CommandPalette):
 
     def run_worker(self, *arguments: Any, **options: Any) -> Worker[Any]:
         return super().run_worker(*arguments, **{**options, "exit_on_error": False})
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A list that has no room to be drawn in doesn't know where its pages begin."""
+        if action == "command_list" and not self.query_one(CommandList).scrollable_content_region:
+            return False
+        return super().check_action(action, parameters)
 
     def dismiss(self, result: Any = None) -> AwaitComplete:
         """A second click on what is around it, already under way, comes to nothing."""

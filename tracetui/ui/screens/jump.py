@@ -21,6 +21,7 @@ from tracetui.ui.foreign import safe_text
 from tracetui.ui.reader import look
 from tracetui.ui.screens.dialog import Dialog
 from tracetui.ui.widgets.line_input import LineInput
+from tracetui.ui.widgets.options import Options
 
 _MOST = 200
 
@@ -57,7 +58,7 @@ class JumpScreen(Dialog[int | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="jump"):
             yield LineInput(placeholder="part of a site, such as 1 q_proj", compact=True)
-            found = OptionList()
+            found = Options()
             found.can_focus = False
             yield found
             yield Static("no record has that in its site", id="jump-none", markup=False)

@@ -15,6 +15,7 @@ from textual.widgets.option_list import Option
 from tracetui.ui.foreign import safe_text
 from tracetui.ui.screens.dialog import Dialog
 from tracetui.ui.themes import remember_theme
+from tracetui.ui.widgets.options import Options
 
 
 class ThemeScreen(Dialog[None]):
@@ -36,7 +37,7 @@ class ThemeScreen(Dialog[None]):
         self._names = sorted(self.app.available_themes, key=lambda name: (not name.startswith("tracetui"), name))
         with Vertical(classes="dialog", id="themes"):
             yield Static("Theme", classes="dialog-title", markup=False)
-            yield OptionList(*(Option(safe_text(name), id=str(place)) for place, name in enumerate(self._names)))
+            yield Options(*(Option(safe_text(name), id=str(place)) for place, name in enumerate(self._names)))
 
     def on_mount(self) -> None:
         self.query_one(OptionList).highlighted = self._names.index(self._before)
