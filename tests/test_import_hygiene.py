@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tracetui
@@ -101,6 +102,25 @@ def test_help_answers_before_any_library_is_loaded(arguments: list[str]) -> None
     done = fresh_python(CALL_MAIN, " ".join(SLOW_LIBRARIES), *arguments)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+@pytest.mark.parametrize("what", [["--csv"], ["--html", "r.html", "--diff", "d.npz"], ["--png", "x", "-o", "x.png"]])
+def test_an_export_loads_neither_model_nor_screen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("t.npz", "d.npz"):
+        np.savez(tmp_path / name, x=np.ones((2, 3)))
+    done = fresh_python(CALL_MAIN, " ".join((*MODEL_LIBRARIES, *SCREEN_LIBRARIES)), "export", "t.npz", *what)
+    assert done.returncode == 0, done.stderr
+
+
+def test_traces_are_opened_compared_and_asserted_without_torch(tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", x=np.ones((2, 3)))
+    snippet = "import sys, tracetui; from tracetui.testing import assert_same_trace; assert_same_trace(*sys.argv[1:])"
+    snippet += "; repr(tracetui.open_trace(sys.argv[1])); sys.exit(bool({'torch', 'textual'} & sys.modules.keys()))"
+    done = fresh_python(snippet, *[str(tmp_path / "t.npz")] * 2)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("arguments", [["models"], ["locate", "cache"]])

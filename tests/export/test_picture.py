@@ -89,6 +89,14 @@ def test_of_a_block_the_greatest_stands_for_all() -> None:
     assert peaks(values, 5)[0] is values
 
 
+def test_numbers_beyond_float32_are_no_infinities() -> None:
+    found = peaks(np.array([[1e300, -1e200], [0, 1]]), 1)[0]
+    np.testing.assert_array_equal(found, [[1e300]])
+    assert drawn(of([[1, 2]]), "png") != drawn(
+        Heatmap(np.array([[1e300, 2]]), Axis("a"), Axis("b"), "", "value"), "png"
+    )
+
+
 def test_an_attention_module_gives_a_head_s_probabilities(file: str) -> None:
     trace = open_recorded(Path(file))
     found = heatmap(trace, "model.layers.1.self_attn", "--png", Picked(head=2, row=1))

@@ -16,8 +16,8 @@ from tracetui.text import token_text, visible
 from tracetui.trace.record import Token
 from tracetui.trace.trace import Trace
 
-MOST = 1 << 28
-"""Elements of one picture: 1 GiB of float32."""
+MOST = 1 << 26
+"""Elements of one picture: 512 MiB of float64, and as much again to draw them."""
 _WORDS: dict[Kind, str] = {"scores": "score before the mask", "masked": "score", "probs": "attention probability"}
 
 
@@ -68,7 +68,7 @@ def _tensor(trace: Trace, found: Chosen, option: str) -> Heatmap:
     names = [axis.name for axis in axes_of(found.record, trace.run.config)]
     index, sides = _two_axes(found, option)
     values = trace.value(found.record).read(tuple(index))
-    values = (abs(values) if values.dtype.kind == "c" else values).astype(np.float32)
+    values = (abs(values) if values.dtype.kind == "c" else values).astype(np.float64)
     axes = [_axis(trace, names, index, axis) for axis in sides]
     fixed = ", ".join(f"{name}={part}" for name, part in zip(names, index, strict=True) if isinstance(part, int))
     title = f"{found.record.key}  {fixed and f'[{fixed}]'}".rstrip()

@@ -159,7 +159,7 @@ def peaks(values: Array, most: int) -> tuple[Array, tuple[int, int]]:
 
 def _peaks(values: Array, step: int, axis: int) -> Array:
     moved = np.moveaxis(values, axis, 0)
-    padded = np.full((math.ceil(len(moved) / step) * step, moved.shape[1]), -np.inf, np.float32)
+    padded = np.full((math.ceil(len(moved) / step) * step, moved.shape[1]), -np.inf, moved.dtype)
     padded[: len(moved)] = moved
     blocks = padded.reshape(-1, step, moved.shape[1])  # [cells, step, other]
     weight = np.where(np.isnan(blocks), np.inf, np.where(np.isneginf(blocks), -1, np.abs(blocks)))

@@ -14,6 +14,7 @@ class _Callable(ModuleType):
     """`import tracetui.trace.record` anywhere makes `tracetui.trace` this package: the public function's name too."""
 
     def __call__(self, *arguments: object, **options: object) -> object:
+        """Record one forward pass: see `tracetui.api.recording.trace`."""
         # By name: what is recorded knows nothing of what records it.
         return importlib.import_module("tracetui.api.recording").trace(*arguments, **options)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tracetui.analysis.attention import AttentionView, Matrix, attention_at
-from tracetui.export.report.markup import Html, el, join, more, section
+from tracetui.export.report.markup import Html, el, folds, join, more, section
 from tracetui.export.report.tiles import SIDE, legend_png, masked_png, shares_png
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import NotKeptError
@@ -34,7 +34,7 @@ def attention_part(trace: Trace) -> Html:
     row = " Row 0 of the batch." if len(trace.tokens) > 1 else ""
     lead = f"Probabilities of each head, queries from top to bottom, keys from left to right.{row}{peak}"
     left = more(len(views) - _PICTURES // _AT_LEAST, "layers")
-    return section("attention", "Attention", legend(), join(*layers), left, lead=lead)
+    return section("attention", "Attention", legend(), folds(*layers), left, lead=lead)
 
 
 def legend() -> Html:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from tracetui.analysis.axes import axes_of, describe
 from tracetui.analysis.residual import ResidualPoint, residual_norms
-from tracetui.export.report.markup import Html, bar, el, more, row, section, table
+from tracetui.export.report.markup import Html, bar, el, folds, more, row, section, table
 from tracetui.text import number
 from tracetui.trace.record import Record, is_layer
 from tracetui.trace.trace import Trace
@@ -16,6 +16,8 @@ from tracetui.trace.value import NotKeptError
 _WIDTH, _HEIGHT = 1080, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 14, 30
 _X_LABELS = 18
+_MANY = 60
+"""Points beyond which each is drawn smaller."""
 _RECORDS = 3000
 """In all; a browser shows more only slowly."""
 
@@ -44,16 +46,18 @@ def _chart(points: Sequence[ResidualPoint]) -> Html:
         for at, log in enumerate(logs)
     ]
     line = el("polyline", points=Html(" ".join(f"{x:.1f},{y:.1f}" for x, y in places)))
-    dots = (_dot(point, *place) for point, place in zip(points, places, strict=True))
+    radius = 4.0 if len(points) <= _MANY else 2.5
+    dots = (_dot(point, radius, *place) for point, place in zip(points, places, strict=True))
     box = Html(f"0 0 {_WIDTH} {_HEIGHT}")
     drawn = (*_grid(low, high), line, *dots, *_labels(points, across))
-    return el("svg", *drawn, viewBox=box, class_="line", role="img", aria_label="residual norm by layer")
+    chart = el("svg", *drawn, viewBox=box, class_="line", role="img", aria_label="residual norm by layer")
+    return el("div", chart, class_="scroll")
 
 
-def _dot(point: ResidualPoint, x: float, y: float) -> Html:
+def _dot(point: ResidualPoint, radius: float, x: float, y: float) -> Html:
     kind = "half" if point.label.endswith("attn") else "whole"
     title = el("title", f"{point.label}: {number(point.l2)}")
-    return el("circle", title, cx=f"{x:.1f}", cy=f"{y:.1f}", r="4", class_=kind)
+    return el("circle", title, cx=f"{x:.1f}", cy=f"{y:.1f}", r=f"{radius}", class_=kind)
 
 
 def _grid(low: float, high: float) -> Iterator[Html]:
@@ -122,7 +126,7 @@ def record_part(trace: Trace) -> Html:
         room -= len(records)
     left = more(single, "records of single experts")
     lead = "What was recorded, in order of completion, with statistics over the whole tensor."
-    return section("records", "Records", *shown, left, lead=lead)
+    return section("records", "Records", folds(*shown), left, lead=lead)
 
 
 def _group(trace: Trace, name: str, records: Sequence[Record], count: int) -> Html:

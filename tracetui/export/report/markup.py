@@ -58,6 +58,11 @@ def bar(share: float) -> Html:
     return el("td", el("span", el("span", "", style=width), class_="bar"), class_="barred")
 
 
+def folds(*details: Html) -> Html:
+    """Folded parts side by side; an unfolded one takes the whole width."""
+    return el("div", *details, class_="folds")
+
+
 def more(count: int, what: str) -> Html:
     """What a bound left out, or nothing."""
     return el("p", f"and {count:,} more {what}", class_="quiet") if count > 0 else Html("")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from tracetui.analysis.prediction import next_tokens
+from tracetui.analysis.prediction import Prediction, next_tokens
 from tracetui.export.heatmaps import label
 from tracetui.export.report.markup import Html, bar, el, join, more, row, section, table
 from tracetui.text import number
+from tracetui.trace.record import is_layer
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import NotKeptError
 
@@ -42,7 +43,7 @@ def head_part(trace: Trace, links: list[tuple[str, str]]) -> Html:
 
 def _facts(trace: Trace) -> Iterator[tuple[str, str]]:
     layers = len({record.layer for record in trace.records} - {None})
-    dtypes = sorted({record.dtype for record in trace.records if record.layer is not None and not record.role})
+    dtypes = sorted({record.dtype for record in trace.records if is_layer(record.site)})
     if trace.run.config.get("model_type"):
         yield "family", str(trace.run.config["model_type"])
     if trace.tokens:
@@ -76,23 +77,28 @@ def token_part(trace: Trace) -> Html:
 def prediction_part(trace: Trace) -> Html:
     """The likeliest next tokens of each prompt; nothing without logits."""
     tables: list[Html] = []
-    try:
-        for index in range(len(trace.tokens[:_ROWS])):
-            rows = [
-                row(
-                    el("td", el("code", label(found.token)), class_="left"),
-                    str(found.token.id),
-                    f"{found.probability:.3%}",
-                    number(found.logit),
-                    bar(found.probability),
-                )
-                for found in next_tokens(trace, _PREDICTIONS, index)
-            ]
-            name = [el("h3", f"row {index}")] if len(trace.tokens) > 1 else []
-            tables += [*name, table(("token", "id", "probability", "logit", ""), rows)] if rows else []
-    except (NotKeptError, IndexError):
-        return Html("")
+    for index in range(len(trace.tokens[:_ROWS])):
+        try:
+            found = next_tokens(trace, _PREDICTIONS, index)
+        except (NotKeptError, IndexError):
+            return Html("")
+        name = [el("h3", f"row {index}")] if len(trace.tokens) > 1 else []
+        heads = ("token", "id", "probability", "logit", "<beside the first")
+        tables += [*name, table(heads, _prediction_rows(found))] if found else []
     return section("next", "Next token", join(*tables), lead=_ABOUT) if tables else Html("")
+
+
+def _prediction_rows(found: Sequence[Prediction]) -> list[Html]:
+    return [
+        row(
+            el("td", el("code", label(each.token)), class_="left"),
+            str(each.token.id),
+            f"{each.probability:.3%}",
+            number(each.logit),
+            bar(each.probability / (found[0].probability or 1.0)),
+        )
+        for each in found
+    ]
 
 
 _ABOUT = "What the model takes to be most probable after the last token."

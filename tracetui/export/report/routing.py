@@ -10,7 +10,7 @@ from tracetui.analysis.routing import Routing, read_routing
 from tracetui.errors import RunError
 from tracetui.export.heatmaps import label
 from tracetui.export.report.attention import legend
-from tracetui.export.report.markup import Html, el, join, more, row, section, table
+from tracetui.export.report.markup import Html, el, folds, join, more, row, section, table
 from tracetui.export.report.tiles import shares_png
 from tracetui.text import number
 from tracetui.trace.trace import Trace
@@ -32,7 +32,7 @@ def routing_part(trace: Trace) -> Html:
     loads = table(heads, [_load_row(block) for block in blocks])
     lead = "How often each expert was chosen (layers downwards, experts across), and by which tokens."
     chosen = [_choices(trace, block, len(blocks)) for block in blocks]
-    return section("experts", "Experts", _picture(blocks), loads, el("h3", "Choices"), *chosen, lead=lead)
+    return section("experts", "Experts", _picture(blocks), loads, el("h3", "Choices"), folds(*chosen), lead=lead)
 
 
 def _picture(blocks: list[LayerLoad]) -> Html:
