@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
+from tracetui.analysis.expert_fields import EXPERT_COUNTS
 from tracetui.errors import RunError
 from tracetui.trace.record import Record
 from tracetui.trace.trace import Trace
@@ -23,7 +24,6 @@ _PARTS = {
     "selection_scores": "selection scores",
     "routing_weights": "routing weights",
 }
-_EXPERT_COUNTS = ("n_routed_experts", "num_experts", "num_local_experts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ def _count(trace: Trace, record: Record, experts: Ints) -> int:
     wide = (sibling(trace, record, f"{record.module}:{role}") for role in roles)
     width = next((part.shape[-1] for part in wide if part and _fits(part, record)), 0)
     needed = int(experts.max(initial=-1)) + 1
-    named = (_int(trace.run.config, name) for name in _EXPERT_COUNTS)
+    named = (_int(trace.run.config, name) for name in EXPERT_COUNTS)
     return width or max(needed, next((count for count in named if count), needed))
 
 

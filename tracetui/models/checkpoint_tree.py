@@ -16,13 +16,12 @@ from torch import nn
 
 from tracetui.analysis.checkpoint import BUFFER, Part, StoredTensor, fold
 from tracetui.models.build import PassThrough
+from tracetui.models.experts import configured_experts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 State = dict[str, torch.Tensor]
-_EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
-_CHOSEN_COUNTS = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k", "top_k_experts")
 _HABIT = ("gate_proj", "up_proj", "down_proj")
 """The order in which everybody names the matrices of a feed-forward layer."""
 
@@ -60,21 +59,6 @@ def checkpoint_names(model: PreTrainedModel, state: State) -> State:
     from transformers.core_model_loading import revert_weight_conversion
 
     return dict(revert_weight_conversion(model, state))
-
-
-def experts_per_token(config: object) -> int | None:
-    """How many routed experts a token uses, if the configuration says so."""
-    return _first_int(config, _CHOSEN_COUNTS)
-
-
-def expert_count(config: object) -> int | None:
-    """How many routed experts a block has, if the configuration says so."""
-    return _first_int(config, _EXPERT_COUNTS)
-
-
-def _first_int(config: object, names: tuple[str, ...]) -> int | None:
-    found = (getattr(config, name, None) for name in names)
-    return next((value for value in found if isinstance(value, int) and value > 0), None)
 
 
 def _keep(kept: _Kept, path: str, module: nn.Module, fold_lists: bool) -> None:
@@ -131,7 +115,7 @@ class _Grower:
         self._model = model
         self._kept = kept
         self._modules: Mapping[str, nn.Module] = dict(model.named_modules())
-        self._experts = expert_count(model.config)
+        self._experts = configured_experts(model.config)
         self._state = state
 
     def grow(self) -> Part:

@@ -9,11 +9,10 @@ from typing import NoReturn, TypeGuard
 
 from torch import nn
 
+from tracetui.analysis.expert_fields import CHOSEN_COUNTS, EXPERT_COUNTS
 from tracetui.errors import bad_field
 from tracetui.recipe import Recipe
 
-_COUNTS = ("n_routed_experts", "num_local_experts", "moe_num_experts", "num_experts")
-_CHOSEN = ("moe_k", "moe_topk", "moe_top_k", "num_experts_per_tok")
 _BIAS = "e_score_correction_bias"
 _METHODS = ("greedy", "group_limited_greedy")
 _PLAIN = _METHODS[0]
@@ -33,11 +32,15 @@ class _Router:
         self._recipe = recipe
         self._experts = experts
         self._chosen = chosen
-        self._all = f"{_name(recipe, _COUNTS)}, {experts}"
+        self._all = f"{_name(recipe, EXPERT_COUNTS, 'num_experts')}, {experts}"
 
     def check(self) -> None:
         if self._chosen is None or not 1 <= self._chosen <= self._experts:
-            self._fail(_name(self._recipe, _CHOSEN), f"must be between 1 and {self._all}", self._chosen)
+            self._fail(
+                _name(self._recipe, CHOSEN_COUNTS, "num_experts_per_tok"),
+                f"must be between 1 and {self._all}",
+                self._chosen,
+            )
         method = getattr(self._module, "topk_method", None)
         if isinstance(method, str) and method not in _METHODS:
             self._fail("topk_method", f"must be {' or '.join(_METHODS)}", method)
@@ -57,9 +60,9 @@ class _Router:
         raise bad_field(self._recipe.origin, field, problem, found)
 
 
-def _name(recipe: Recipe, names: tuple[str, ...]) -> str:
-    """What the configuration calls a count; transformers' usual name where it says none."""
-    return next((name for name in names if name in recipe.config), names[-1])
+def _name(recipe: Recipe, names: tuple[str, ...], usual: str) -> str:
+    """What the configuration calls a count; the usual name where it says none."""
+    return next((name for name in names if name in recipe.config), usual)
 
 
 def _is_count(found: object) -> TypeGuard[int]:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from tracetui.analysis.expert_fields import CHOSEN_COUNTS, EXPERT_COUNTS
 from tracetui.models.sources import TensorSpec, Tick, WeightSource
 
 SERVED = ("grouped_mm", "batched_mm", "eager")
@@ -16,7 +17,6 @@ OWN_PREFIX = "tracetui_"
 """Begins the names under which these are registered."""
 _DECORATED = ("has_gate", "has_bias", "has_post_expert_norm", "is_transposed")
 """What transformers' `use_experts_implementation` gives the modules whose forward it can exchange."""
-_CHOSEN_FIELDS = ("num_experts_per_tok", "moe_topk", "moe_k", "top_k_experts", "num_experts_per_token")
 
 ExpertWeights = Mapping[str, torch.Tensor]
 """One expert's parameters by their names in the module of all, without the axis of experts."""
@@ -43,11 +43,20 @@ def is_per_expert(module: nn.Module, spec: TensorSpec) -> bool:
     return len(spec.shape) > 1 and spec.rows == expert_count(module)
 
 
-def experts_per_token(config: Any, otherwise: int) -> int:
-    """How many experts a token is sent to; `otherwise` where no known field of the configuration says it."""
+def experts_per_token(config: Any) -> int | None:
+    """How many routed experts a token uses, if the configuration says so."""
+    return _first_count(config, CHOSEN_COUNTS)
+
+
+def configured_experts(config: Any) -> int | None:
+    """How many routed experts a block has, if the configuration says so."""
+    return _first_count(config, EXPERT_COUNTS)
+
+
+def _first_count(config: Any, names: Sequence[str]) -> int | None:
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
-    said = (getattr(text, name, None) for name in _CHOSEN_FIELDS)
-    return next((count for count in said if isinstance(count, int) and count > 0), otherwise)
+    said = (getattr(text, name, None) for name in names)
+    return next((count for count in said if isinstance(count, int) and count > 0), None)
 
 
 class ExpertStore:

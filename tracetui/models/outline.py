@@ -17,7 +17,8 @@ from torch import nn
 from tracetui.analysis.checkpoint import Part, first_tensors, routed_parts, span
 from tracetui.errors import InputError
 from tracetui.models.build import BuiltModel, PassThrough, build_model
-from tracetui.models.checkpoint_tree import checkpoint_tree, expert_count, experts_per_token, signature
+from tracetui.models.checkpoint_tree import checkpoint_tree, signature
+from tracetui.models.experts import configured_experts, experts_per_token
 from tracetui.models.layouts import LAYOUTS, Naming, naming
 from tracetui.recipe import Layers, Recipe
 from tracetui.session import Module
@@ -135,7 +136,7 @@ class _Grower:
         return experts_per_token(self.model.config) or 0
 
     def _active(self, path: str, tensor: nn.Parameter) -> int:
-        experts = expert_count(self.model.config)
+        experts = configured_experts(self.model.config)
         routed = path.rpartition(".")[2] == "experts" and tensor.dim() > 1 and tensor.shape[0] == experts
         return tensor.numel() // tensor.shape[0] * min(self._chosen, tensor.shape[0]) if routed else tensor.numel()
 

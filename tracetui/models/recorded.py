@@ -101,7 +101,7 @@ def _attention_roles(module: nn.Module, hidden: int) -> int:
 def chosen_experts(model: nn.Module) -> int:
     """How many experts of a layer a token is sent to; 0 without experts that run one by one."""
     counts = [expert_count(module) for module in model.modules() if runs_singly(module)]
-    return experts_per_token(getattr(model, "config", None), max(counts)) if counts else 0
+    return (experts_per_token(getattr(model, "config", None)) or max(counts)) if counts else 0
 
 
 def _expert_roles(module: nn.Module, chosen: int, hidden: int) -> int:

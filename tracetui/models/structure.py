@@ -8,7 +8,8 @@ import torch
 
 from tracetui.analysis.checkpoint import Part, Structure, active_parameters, buffer_values, has_routed, span
 from tracetui.models.build import build_model
-from tracetui.models.checkpoint_tree import checkpoint_tree, expert_count, experts_per_token
+from tracetui.models.checkpoint_tree import checkpoint_tree
+from tracetui.models.experts import configured_experts, experts_per_token
 from tracetui.models.layouts import naming
 from tracetui.recipe import Layers, Recipe
 
@@ -26,7 +27,7 @@ def read_structure(recipe: Recipe, layout: str | None = None, only_built: bool =
     active: int | None = whole.parameters
     if chosen is not None:
         active = active_parameters(whole, chosen)
-    elif expert_count(model.config):
+    elif configured_experts(model.config):
         active = None
     return Structure(
         name=recipe.name,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from tracetui.analysis.expert_fields import EXPERT_COUNTS
 from tracetui.recipe.bounded import Fields, check_plain
 
 MAX_WIDTH = 2**20
@@ -24,7 +25,7 @@ _DEMANDED = ((LAYER_FIELDS, MAX_LAYERS), (_WIDTH_FIELDS, MAX_WIDTH), (("vocab_si
 _LIMITS = {
     **dict.fromkeys(_HEAD_FIELDS, MAX_WIDTH),
     **dict.fromkeys(("intermediate_size", "n_inner", "ffn_dim", "moe_intermediate_size"), MAX_FEED_FORWARD),
-    **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"), MAX_EXPERTS),
+    **dict.fromkeys(EXPERT_COUNTS, MAX_EXPERTS),
     **dict.fromkeys(("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"), MAX_POSITIONS),
     "head_dim": 2**16,
     # transformers makes a table of so many names.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tracetui.analysis.expert_choice import token_choice
+from tracetui.analysis.expert_fields import EXPERT_COUNTS
 from tracetui.analysis.expert_load import NO_LOADS, LayerLoad, Loads, extended, load_matrix
 from tracetui.analysis.moe_block import Shared, has_shared, shared_parts
 from tracetui.analysis.routing import Missing, Routing, read_routing
@@ -19,8 +20,6 @@ from tracetui.views.expert_table import Routed
 from tracetui.views.heatmap import EMPTY, HeatmapData, heatmap_data
 from tracetui.views.heatmap_axes import Axis
 from tracetui.views.pyramid import Kind
-
-_COUNTS = ("n_routed_experts", "num_experts", "num_local_experts")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -49,7 +48,7 @@ class Experts:
 
 def has_experts(outline: Module, trace: Trace) -> bool:
     """Whether the model has experts, by its tree or by its configuration."""
-    return any(trace.run.config.get(name) for name in _COUNTS) or _named(outline)
+    return any(trace.run.config.get(name) for name in EXPERT_COUNTS) or _named(outline)
 
 
 def _named(module: Module) -> bool:

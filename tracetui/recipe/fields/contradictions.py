@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from tracetui.analysis.expert_fields import EXPERT_COUNTS
 from tracetui.recipe.reference import is_reference
 
 Config = Mapping[str, object]
-_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 _ALWAYS = {"scoring_func": "sigmoid", "topk_method": "noaux_tc", "moe_layer_freq": 1}
 """What transformers' DeepSeek-V3 does whatever the file says."""
 
@@ -41,7 +41,7 @@ def _attention(given: Config, built: Config) -> Iterator[str]:
 
 def _experts(given: Config, built: Config) -> Iterator[str]:
     """One count may have several names: the file's own is told."""
-    names = sorted(_EXPERTS, key=lambda name: name not in given)
+    names = sorted(EXPERT_COUNTS, key=lambda name: name not in given)
     name = next((name for name in names if _number(built, name) or _number(given, name)), None)
     if name is None:
         return
