@@ -25,7 +25,7 @@ from tracetui.export.report.markup import el, text
 from tracetui.export.report.tiles import shares_png
 from tracetui.trace.dumps import open_recorded
 from tracetui.trace.npz import write_trace
-from tracetui.trace.record import Record, Token
+from tracetui.trace.record import AttentionCall, Record, Token
 from tracetui.trace.trace import RunInfo, Trace
 from tracetui.trace.value import ArrayValue, StatisticsValue
 from tracetui.tracer.call import record_call
@@ -217,6 +217,19 @@ def test_long_prompts_and_many_layers_stay_within_bounds() -> None:
     assert len(pictures) == 70 * 10
     assert len(document) < 8 << 20
     assert "and 50 more tokens" in Reader(document).text
+
+
+def test_of_very_long_prompts_fewer_heads_and_layers_are_computed() -> None:
+    q = ArrayValue(np.broadcast_to(np.float32(1), (1, 16, 2896, 1)))
+    call = AttentionCall(scale=1.0, is_causal=False, kernel="sdpa")
+    records = [Record(i, f"layers.{i // 2}.attn:{'qk'[i % 2]}", q.shape, q.dtype, 0) for i in range(200)]
+    trace = Trace(RunInfo(), (), records, [q] * 200, {record.key: call for record in records[::2]})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tracetui.export.report.attention._CELLS", 3 * 2896**2)
+        page = Reader(written(trace))
+    assert [image["alt"] for image in page.named("img")].count("attention of head 15") == 3
+    assert "and 97 more layers" in page.text
+    assert all(f"Layer {layer}" in page.text for layer in (0, 99))
 
 
 def test_markup_is_made_of_elements() -> None:

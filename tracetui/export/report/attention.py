@@ -14,11 +14,12 @@ from tracetui.trace.value import NotKeptError
 
 _PICTURES = 768
 """In all layers together."""
-_AT_LEAST = 4
+_CELLS = 1 << 28
+"""Of all heads' matrices together: what takes some seconds to compute."""
 _OPEN = 2
 """Layers that are unfolded at first."""
-_LARGEST = 1 << 26
-"""Cells of a head's matrix beyond which none is computed: 256 MiB of float32."""
+_LARGEST = 1 << 25
+"""Cells of a head's matrix beyond which none is computed: 128 MiB of float32, of which some are needed at once."""
 
 
 def attention_part(trace: Trace) -> Html:
@@ -27,13 +28,15 @@ def attention_part(trace: Trace) -> Html:
     views = [view for record in queries if (view := attention_at(trace, record))]
     if not views:
         return Html("")
-    each = max(_AT_LEAST, _PICTURES // len(views))
-    layers = (_layer(view, each, place < _OPEN) for place, view in enumerate(views[: _PICTURES // _AT_LEAST]))
+    longest = max(view.query.shape[2] * view.key.shape[2] for view in views)
+    pictures = min(_PICTURES, max(1, _CELLS // max(1, longest)))
+    shown = [views[place] for place in _spread(len(views), pictures)]
+    layers = (_layer(view, pictures // len(shown), place < _OPEN) for place, view in enumerate(shown))
     long = max(view.key.shape[2] for view in views) > SIDE
     peak = f" Of every block of this long prompt the greatest is shown, {SIDE}×{SIDE} in all." if long else ""
     row = " Row 0 of the batch." if len(trace.tokens) > 1 else ""
     lead = f"Probabilities of each head, queries from top to bottom, keys from left to right.{row}{peak}"
-    left = more(len(views) - _PICTURES // _AT_LEAST, "layers")
+    left = more(len(views) - len(shown), "layers")
     return section("attention", "Attention", legend(), folds(*layers), left, lead=lead)
 
 
@@ -48,10 +51,16 @@ def _layer(view: AttentionView, each: int, unfolded: bool) -> Html:
     shared = f", {view.kv_heads} of keys and values" if view.kv_heads != view.heads else ""
     told = f"{view.heads} heads{shared}, scale {view.call.scale:.4g}"
     summary = el("summary", name, el("span", told, class_="quiet"))
-    chosen = np.unique(np.linspace(0, view.heads - 1, min(each, view.heads)).astype(int)).tolist()
+    chosen = _spread(view.heads, each)
     inner = join(el("div", *_heads(view, chosen), class_="heads"), more(view.heads - len(chosen), "heads"))
     state = {"open": "open"} if unfolded else {}
     return el("details", summary, inner, **state)
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """At most so many of the numbers below `count`, at even distances, the last among them."""
+    places: list[int] = np.linspace(count - 1, 0, min(most, count)).round().astype(int)[::-1].tolist()
+    return places
 
 
 def _heads(view: AttentionView, chosen: list[int]) -> Iterator[Html]:
