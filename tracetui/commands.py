@@ -30,6 +30,9 @@ from tracetui.recipe.hub import HUB, with_cached_weights
 from tracetui.trace.keep import Room, check_folder, parse_keep
 
 if TYPE_CHECKING:
+    from tracetui.analysis.diff.tolerance import Limits
+    from tracetui.analysis.mapping.rules import Rules
+    from tracetui.trace.trace import Trace
     from tracetui.ui.offer import Offer
 
 MAX_PROMPT_BYTES = 2**20
@@ -111,6 +114,8 @@ def diff(said: Namespace) -> int:
     limits = Limits(_limit("--rtol", said.rtol), _limit("--atol", said.atol))
     rules = Rules() if said.map is None else read_rules(Path(said.map))
     a, b = (open_recorded(Path(path)) for path in (said.a, said.b))
+    if said.tui:
+        return _diff_screen(Path(said.a), a, b, (said.a, said.b), rules, limits, said.fuzzy)
     found = report(a, b, rules, limits, said.fuzzy)
     for line in diff_json(found) if said.json else diff_lines(found, (said.a, said.b), said.all):
         print(line)
@@ -128,6 +133,24 @@ def export(said: Namespace) -> int:
     for line in export(said, output):
         print(line)
     return 0
+
+
+def _diff_screen(
+    path: Path, a: Trace, b: Trace, names: tuple[str, str], rules: Rules, limits: Limits, fuzzy: bool
+) -> int:
+    """Show two traces beside each other; behind them A in the debugger. Returns its exit status."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise InputError("diff: --tui needs a terminal; `tracetui diff A B` works without one")
+    os.environ.setdefault("TEXTUAL_FPS", "120")
+    from tracetui.recorded import RecordedSession
+    from tracetui.ui.app import TracetuiApp
+    from tracetui.ui.diff_work import Comparing
+    from tracetui.ui.offer import offer_of_recording
+
+    asked = Comparing(a, b, names, rules, limits, fuzzy)
+    app = TracetuiApp(lambda listener: RecordedSession(a, listener), offer_of_recording(a, path), asked)
+    status = app.run()
+    return status if status is not None else app.return_code or 0
 
 
 def _limit(option: str, said: float | None) -> float | None:

@@ -57,7 +57,7 @@ class Diff:
         """The first divergence and the verdict; where no numbers differ, all that there is to say."""
         if self.report.first is None:
             return str(self)
-        return "\n".join((*first_lines(self.report, self.report.first, WIDTH), "", self.verdict))
+        return "\n".join((*first_lines(self.report, WIDTH), "", self.verdict))
 
 
 def diff(

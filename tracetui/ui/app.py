@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import ClassVar
 
 from rich.text import Text
@@ -28,6 +28,8 @@ from tracetui.signals import told_to_end
 from tracetui.text import visible
 from tracetui.ui.bound import binding_ids
 from tracetui.ui.commands import COMMANDS, shown_keys
+from tracetui.ui.diff_commands import DIFF_COMMANDS
+from tracetui.ui.diff_work import Comparing
 from tracetui.ui.foreign import notify
 from tracetui.ui.keymap import load_keymap
 from tracetui.ui.messages import Said, SessionEvent, SessionOpened, Trouble
@@ -35,6 +37,7 @@ from tracetui.ui.offer import Offer, offer_of_recording
 from tracetui.ui.reader import look
 from tracetui.ui.screens.command_search import CommandSearch
 from tracetui.ui.screens.debugger import DebuggerScreen
+from tracetui.ui.screens.diff import DiffScreen
 from tracetui.ui.screens.open import OpenScreen, Recording
 from tracetui.ui.terminal import TerminalDriver
 from tracetui.ui.theme_file import default_heatmap
@@ -53,7 +56,7 @@ class TracetuiApp(App[int]):
     """One model under the debugger."""
 
     TITLE = "tracetui"
-    CSS_PATH = "app.tcss"
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["app.tcss", "diff.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+c", "interrupt", "cancel the run, then quit", show=False, priority=True, id="interrupt"),
         Binding("ctrl+q", "quit", "quit", show=False, priority=True, id="quit_always"),
@@ -62,10 +65,12 @@ class TracetuiApp(App[int]):
         ),
     ]
 
-    def __init__(self, open_session: OpenSession, offer: Offer) -> None:
+    def __init__(self, open_session: OpenSession, offer: Offer, comparing: Comparing | None = None) -> None:
+        """`comparing` is shown at once, over the debugger."""
         self._themes, self._theme_problems = load_themes()
         super().__init__(driver_class=TerminalDriver)
         self._open_session = open_session
+        self._comparing = comparing
         self._keymap_found = load_keymap(paths.config_dir() / "keys.toml", binding_ids(type(self)))
         self.debugger = DebuggerScreen(offer, self._keymap_found.keys)
         self.closed = True
@@ -85,8 +90,8 @@ class TracetuiApp(App[int]):
         return self.debugger
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """The debugger's own commands, and none of Textual's."""
-        for command in COMMANDS:
+        """The commands of the screen that is on view, and none of Textual's."""
+        for command in DIFF_COMMANDS if isinstance(screen, DiffScreen) else COMMANDS:
             if command.id != "palette":
                 where = self if command.action.startswith("app.") else screen
                 run = partial(self.run_action, command.action, where)
@@ -107,6 +112,8 @@ class TracetuiApp(App[int]):
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         for problem in (*self._theme_problems, *self._keymap_found.problems):
             self.debugger.report(problem)
+        if self._comparing is not None:
+            self.push_screen(DiffScreen(self._comparing, self._keymap_found.keys))
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:

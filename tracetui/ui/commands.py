@@ -63,6 +63,7 @@ COMMANDS = (
     Command("export", "e", "export", "export the trace as .npz", "Other", "export", 6),
     Command("open", "o", "app.open", "open a recording, or a file of named tensors", "Other", "open", 15),
     Command("close_recording", "backspace", "app.close_recording", "back from an opened recording", "Other"),
+    Command("diff", "d", "diff", "compare this trace with a recording", "Other", "diff", 16),
     Command("copy", "y", "copy", "copy the site, shape and statistics", "Other"),
     Command("theme", "t", "theme", "choose a theme", "Other", "theme", 14),
     Command("help", "question_mark,f1", "help", "these keys", "Other", "help", 7),
@@ -89,9 +90,9 @@ _NAMES = {
 }
 
 
-def bindings() -> list[Binding]:
+def bindings(commands: Iterable[Command] = COMMANDS) -> list[Binding]:
     """The commands as Textual bindings, each with its id."""
-    return [_binding(command) for command in COMMANDS]
+    return [_binding(command) for command in commands]
 
 
 def dialog_bindings() -> list[Binding]:
@@ -121,13 +122,13 @@ def key_name(key: str) -> str:
     return "+".join(part.capitalize() for part in name.split("+"))
 
 
-def footer_key(command: Command, keymap: Mapping[str, str]) -> str:
+def footer_key(command: Command, keymap: Mapping[str, str], commands: Iterable[Command] = COMMANDS) -> str:
     """The key in the footer, with that of its pair before it: `[ ]`."""
-    pair = next((other for other in COMMANDS if other.id == command.pair), None)
+    pair = next((other for other in commands if other.id == command.pair), None)
     key = shown_key(command, keymap)
     return f"{shown_key(pair, keymap)} {key}" if pair else key
 
 
-def footer_commands() -> Iterable[Command]:
+def footer_commands(commands: Iterable[Command] = COMMANDS) -> Iterable[Command]:
     """The footer's commands, the important ones first."""
-    return sorted((command for command in COMMANDS if command.footer), key=lambda command: command.footer)
+    return sorted((command for command in commands if command.footer), key=lambda command: command.footer)

@@ -31,10 +31,10 @@ def diff_lines(report: Report, names: tuple[str, str], whole: bool = False, widt
     comparison = report.comparison
     for letter, name in zip("AB", names, strict=True):
         yield fit(f"{letter}  {name}", width).rstrip()
-    yield from _preface(comparison, width)
+    yield from _spaced(preface_lines(comparison, width))
     if report.first is not None:
         yield ""
-        yield from first_lines(report, report.first, width)
+        yield from first_lines(report, width)
         yield from _others(comparison, report.first, None if whole else _SOME, width)
     yield from _flips(report, None if whole else _SOME, width)
     yield from _layers(comparison, width)
@@ -74,7 +74,12 @@ def _sites(comparison: Comparison) -> int:
     return len(alignment.pairs) + len(alignment.only_a) + len(alignment.only_b)
 
 
-def _preface(comparison: Comparison, width: int) -> Iterator[str]:
+def _spaced(lines: list[str]) -> list[str]:
+    return ["", *lines] if lines else []
+
+
+def preface_lines(comparison: Comparison, width: int) -> list[str]:
+    """What differs besides the numbers: it is said first."""
     before, shared = comparison.preface, comparison.alignment.layers
     lines: list[str] = []
     if before.model_types:
@@ -88,9 +93,7 @@ def _preface(comparison: Comparison, width: int) -> Iterator[str]:
     lines += entry("shapes", _misfits(comparison.misfits), width)
     lines += entry("only in A", folded(comparison.alignment.only_a, shared), width)
     lines += entry("only in B", folded(comparison.alignment.only_b, shared), width)
-    if lines:
-        yield ""
-        yield from lines
+    return lines
 
 
 def _tokens(found: TokenDifference) -> str:
@@ -151,12 +154,13 @@ def _flips(report: Report, most: int | None, width: int) -> Iterator[str]:
     told = ", ".join(f"{times:,} {cause.value}" for cause, times in causes if times)
     yield from wrapped(f"Routing: {len(report.flips):,} tokens chose other experts ({told})", width, "", "  ")
     for flip in report.flips[:most]:
-        yield from wrapped(_flip(report.comparison.a, flip), width, "  ", " " * 11)
+        yield from wrapped(flip_text(report.comparison.a, flip), width, "  ", " " * 11)
     if most is not None and len(report.flips) > most:
         yield f"  and {len(report.flips) - most:,} more"
 
 
-def _flip(trace: Trace, flip: Flip) -> str:
+def flip_text(trace: Trace, flip: Flip) -> str:
+    """One token's changed experts, with the margins that tell a tie from a fault."""
     tokens = trace.tokens[flip.prompt] if flip.prompt < len(trace.tokens) else ()
     text = f" {token(tokens[flip.position])}" if flip.position < len(tokens) else ""
     prompt = f"prompt {flip.prompt}, " if len(trace.tokens) > 1 else ""

@@ -1,4 +1,4 @@
-"""The first divergence of a comparison: names, shape, numbers, the worst element, what fed it, what it looks like."""
+"""One site of a comparison: names, shape, numbers, the worst element, what fed it, what it looks like."""
 
 from __future__ import annotations
 
@@ -6,25 +6,32 @@ from collections.abc import Iterator
 
 from tracetui.analysis.axes import axes_of, describe
 from tracetui.analysis.diff.align import Named
-from tracetui.analysis.diff.feeds import Feeds
+from tracetui.analysis.diff.finding import Finding
 from tracetui.analysis.diff.report import Report
-from tracetui.analysis.diff.result import Comparison, SiteDiff
+from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.diff.routed import is_expert
 from tracetui.text import visible
 from tracetui.views.cells import fit
 from tracetui.views.diff_text import INDENT, entry, number, percent, row, token
 
 
-def first_lines(report: Report, site: SiteDiff, width: int) -> Iterator[str]:
-    config = {**report.comparison.b.run.config, **report.comparison.a.run.config}
-    yield fit(f"First divergence: {site.site}", width).rstrip()
+def first_lines(report: Report, width: int) -> Iterator[str]:
+    """The first divergence; nothing if there is none."""
+    if report.finding is not None:
+        yield fit(f"First divergence: {report.finding.site.site}", width).rstrip()
+        yield from finding_lines(report.comparison, report.finding, width)
+
+
+def finding_lines(comparison: Comparison, finding: Finding, width: int) -> Iterator[str]:
+    """Everything about a site but its name."""
+    site = finding.site
+    config = {**comparison.b.run.config, **comparison.a.run.config}
     yield from _names(site, width)
     yield from entry("shape", [_shape(site, config)], width)
     yield from entry("numbers", _numbers(site), width)
-    yield from entry("worst", _worst(report.comparison, site, config), width)
-    if report.feeds is not None:
-        yield from _feeds(report, report.feeds, width)
-    for hint in report.hints:
+    yield from entry("worst", worst(comparison, site, config), width)
+    yield from _feeds(finding, width)
+    for hint in finding.hints:
         yield from entry("looks like", [hint.title, hint.evidence], width)
 
 
@@ -50,11 +57,13 @@ def _shape(site: SiteDiff, config: dict[str, object]) -> str:
 
 def _numbers(site: SiteDiff) -> list[str]:
     found, tolerance = site.distance, site.tolerance
-    assert found is not None
-    assert tolerance is not None
+    if found is None or tolerance is None:
+        return [site.outcome.value]
     limit = f"{number(tolerance.atol)} + {number(tolerance.rtol)}·|b|"
     if found.by_statistics:
-        return [f"values not kept on both sides; statistics differ by up to {number(found.max_abs)}, more than {limit}"]
+        against = "more than" if site.outcome is Outcome.DIFFERENT else "within"
+        kept = "values not kept on both sides; statistics differ by up to"
+        return [f"{kept} {number(found.max_abs)}, {against} {limit}"]
     greatest = f"max |a-b| {number(found.max_abs)}   max relative {number(found.max_rel)}"
     count = f"{found.off:,} of {found.numel:,} elements ({percent(found.share)}) off, by more than {limit}"
     lines = [
@@ -67,7 +76,8 @@ def _numbers(site: SiteDiff) -> list[str]:
     return lines
 
 
-def _worst(comparison: Comparison, site: SiteDiff, config: dict[str, object]) -> list[str]:
+def worst(comparison: Comparison, site: SiteDiff, config: dict[str, object]) -> list[str]:
+    """The worst element: its place with the token there, and both values; empty where there is none."""
     found = site.distance
     if found is None or found.worst is None:
         return []
@@ -93,13 +103,16 @@ def _token_at(comparison: Comparison, site: SiteDiff, places: dict[str, int]) ->
     return token(rows[row][at]) if 0 <= row < len(rows) and 0 <= at < len(rows[row]) else ""
 
 
-def _feeds(report: Report, feeds: Feeds, width: int) -> Iterator[str]:
+def _feeds(finding: Finding, width: int) -> Iterator[str]:
+    feeds = finding.feeds
     lines = [row(fed, width - INDENT - 1) for fed in feeds.found]
     for place, line in enumerate(lines):
         yield f"{'' if place else 'fed by':<{INDENT}} {line}".rstrip()
-    if report.tied:
+    if finding.site.outcome is not Outcome.DIFFERENT:
+        return
+    if finding.tied:
         yield f"{'':<{INDENT}} its inputs agree: rounding flipped ties, see Routing"
-    elif report.carried:
+    elif finding.carried:
         yield f"{'':<{INDENT}} its inputs are almost as far apart: rounding that adds up, or a fault before"
     elif feeds.agree:
         yield f"{'':<{INDENT}} its inputs agree: the fault is made here"

@@ -16,7 +16,7 @@ from tracetui.views.heatmap_axes import Axis, Look, column_labels, row_labels
 from tracetui.views.heatmap_ink import HAIR, MARKS, OUTSIDE, RING, Brush
 from tracetui.views.heatmap_layout import Plan, View
 from tracetui.views.heatmap_legend import caption_line, legend_line, padded, title_line, value_text
-from tracetui.views.pyramid import Kind, Mask, Matrix, Pyramid, build
+from tracetui.views.pyramid import Kind, Mask, Matrix, Pyramid, Scale, build
 
 Keys = npt.NDArray[np.uint32]
 
@@ -57,9 +57,11 @@ def heatmap_data(
     diverging: bool = False,
     kinds: Sequence[Kind] = (Kind.LINEAR,),
     title: str = "",
+    scales: Mapping[Kind, Scale] | None = None,
 ) -> HeatmapData:
     """The data of a matrix [T,S] of numbers; -inf and `masked` cells take no part.
 
+    `scales` are for a matrix that stands beside others; without them its own numbers span them.
     Texts must be visible ones. Raises ValueError: axes that don't have the matrix's lengths.
     """
     if values.shape != (rows.length, columns.length):
@@ -68,7 +70,7 @@ def heatmap_data(
         return nothing("Nothing to show: the matrix has no cells", title)
     numbers = np.array(values, dtype=np.float32)  # [T,S]
     numbers.flags.writeable = False
-    pyramids = {kind: build(numbers, masked, kind, diverging) for kind in kinds}
+    pyramids = {kind: build(numbers, masked, kind, diverging, (scales or {}).get(kind)) for kind in kinds}
     return HeatmapData(numbers, MappingProxyType(pyramids), rows, columns, title)
 
 

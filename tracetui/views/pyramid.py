@@ -7,7 +7,7 @@ maximum keeps the strongest cell of each square. Around zero (`diverging`) stron
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -155,6 +155,12 @@ def build(
         if span.nan:
             np.copyto(codes[rows], NAN, where=np.isnan(block))
     return Pyramid(tuple(_halvings(codes)), chosen, whole.low <= whole.high, whole.masked, whole.nan)
+
+
+def common_scale(matrices: Sequence[Matrix], kind: Kind, diverging: bool) -> Scale:
+    """One scale for several matrices [T,S] of numbers, none of them empty."""
+    spans = [_Span.of(block, kind) for values in matrices for _, block in _blocks(values, None)]
+    return _Span.join(spans).scale(kind, diverging)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +26,17 @@ _USUAL_HEADS = (128, 64, 256, 192, 96, 80, 32, 16, 8)
 _ROTATED = (".q_proj", ".k_proj", ".q_norm", ".k_norm", ":q", ":k")
 
 
-def compare(a: Trace, b: Trace, alignment: Alignment | None = None, limits: Limits | None = None) -> Comparison:
+Tell = Callable[[int, int], None]
+"""Hears how many sites of how many are compared; may raise to leave the rest."""
+
+
+def untold(done: int, total: int) -> None:
+    """For who needn't know."""
+
+
+def compare(
+    a: Trace, b: Trace, alignment: Alignment | None = None, limits: Limits | None = None, tell: Tell = untold
+) -> Comparison:
     """Compare what two traces have in common; B is the reference that distances are relative to.
 
     Raises InputError if a mapped file changes under it.
@@ -34,7 +44,11 @@ def compare(a: Trace, b: Trace, alignment: Alignment | None = None, limits: Limi
     alignment = align(a, b, Rules()) if alignment is None else alignment
     before = preface(a, b, alignment)
     meter = _Meter(a, b, alignment, before, limits or Limits())
-    return Comparison(a, b, before, alignment, tuple(meter.measure(pair) for pair in alignment.pairs))
+    sites: list[SiteDiff] = []
+    for pair in alignment.pairs:
+        tell(len(sites), len(alignment.pairs))
+        sites.append(meter.measure(pair))
+    return Comparison(a, b, before, alignment, tuple(sites))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +66,7 @@ class _Meter:
         self._a = a
         self._b = b
         self._limits = limits
-        common = min((found.position for found in before.tokens), default=0)
-        self._window: Window = window(a, b, common or None)
+        self._window: Window = window(a, b, before.common)
         self._heads = _head_sizes(self._window.config, alignment)
         self._foreign = a.dump or b.dump
         # A script's dump needn't hold every layer that it ran.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tracetui.analysis.diff.align import plain_site
@@ -92,6 +93,7 @@ _OUTSIDE = {
 
 
 _EXPERT = re.compile(r"\.experts\.(\d+)")
+Sites = Mapping[str, SiteDiff]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +110,12 @@ class Feeds:
         return bool(self.found) and not self.missing and all(fed.outcome is Outcome.SAME for fed in self.found)
 
 
-def feeds(comparison: Comparison, site: SiteDiff) -> Feeds:
-    """What fed a site, as the names tell, or else the order of execution: what its parent computed just before."""
-    by_site = {found.site: found for found in comparison.sites}
+def feeds(comparison: Comparison, site: SiteDiff, sites: Sites | None = None) -> Feeds:
+    """What fed a site, as the names tell, or else the order of execution: what its parent computed just before.
+
+    `sites` are the comparison's by name, for who asks often.
+    """
+    by_site = sites_by_name(comparison) if sites is None else sites
     wanted = _inputs(site, by_site)
     if wanted is None:
         return _before(comparison, site)
@@ -120,7 +125,12 @@ def feeds(comparison: Comparison, site: SiteDiff) -> Feeds:
     return Feeds(there, missing=bool(found) and found[0] is None)
 
 
-def _inputs(site: SiteDiff, by_site: dict[str, SiteDiff]) -> tuple[tuple[str, ...], ...] | None:
+def sites_by_name(comparison: Comparison) -> Sites:
+    """What was compared, by the site's name."""
+    return {found.site: found for found in comparison.sites}
+
+
+def _inputs(site: SiteDiff, by_site: Sites) -> tuple[tuple[str, ...], ...] | None:
     """The inputs by name; None if nothing is known of the site."""
     plain, call = plain_site(site.site), site.site.partition("@")[2]
     end = f"@{call}" if call else ""
@@ -147,7 +157,7 @@ def _inputs(site: SiteDiff, by_site: dict[str, SiteDiff]) -> tuple[tuple[str, ..
     )
 
 
-def _last_layer(by_site: dict[str, SiteDiff]) -> str:
+def _last_layer(by_site: Sites) -> str:
     layers = [name for name in by_site if execution_rank(name)[0] == 1]
     return plain_site(max(layers, key=execution_rank, default="model.layers.0"))
 

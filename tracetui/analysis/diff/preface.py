@@ -51,6 +51,11 @@ class Preface:
     model_types: tuple[str, str] | None
     """The two families, if they are known and not the same."""
 
+    @property
+    def common(self) -> int | None:
+        """How many tokens from the start on are the same; None if all are, none is, or nothing is known."""
+        return min((found.position for found in self.tokens), default=0) or None
+
 
 def preface(a: Trace, b: Trace, alignment: Alignment) -> Preface:
     """What differs besides the numbers."""

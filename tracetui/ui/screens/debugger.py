@@ -17,6 +17,7 @@ from tracetui.text import visible
 from tracetui.trace.stepping import Step
 from tracetui.ui.attention import Shown
 from tracetui.ui.commands import COMMANDS, bindings
+from tracetui.ui.diff_work import Comparing
 from tracetui.ui.driver import Driver, nothing_yet
 from tracetui.ui.foreign import notify
 from tracetui.ui.messages import (
@@ -33,10 +34,13 @@ from tracetui.ui.messages import (
 from tracetui.ui.offer import Offer
 from tracetui.ui.planes import plane_of, query_heads
 from tracetui.ui.reader import look
+from tracetui.ui.screens.compare import CompareScreen
 from tracetui.ui.screens.config import ConfigScreen
+from tracetui.ui.screens.diff import DiffScreen
 from tracetui.ui.screens.export import ExportScreen
 from tracetui.ui.screens.help import HelpScreen
 from tracetui.ui.screens.jump import JumpScreen
+from tracetui.ui.screens.open import Recording
 from tracetui.ui.screens.panes import PanesScreen
 from tracetui.ui.screens.rope import RopeRead, RopeScreen, read_rope
 from tracetui.ui.screens.theme_picker import ThemeScreen
@@ -308,6 +312,19 @@ class DebuggerScreen(PanesScreen):
             self._refresh(nothing_yet(self.state))
             return
         self.app.push_screen(ExportScreen(self._offer.file_name, self.state.trace), self._exported)
+
+    def action_diff(self) -> None:
+        if not self.state.frontier:
+            self._refresh(nothing_yet(self.state))
+            return
+        self.app.push_screen(CompareScreen(), self._compare)
+
+    def _compare(self, other: Recording | None) -> None:
+        """What is recorded so far beside another recording, the reference."""
+        if other is not None:
+            names = (self._offer.title, str(other.path))
+            asked = Comparing(self.state.trace.closed(), other.trace, names)
+            self.app.push_screen(DiffScreen(asked, self._keymap_shown))
 
     def _exported(self, answer: Said | Trouble | None) -> None:
         if answer is not None:

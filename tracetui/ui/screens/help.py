@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -11,7 +11,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from tracetui.ui.commands import COMMANDS, GROUPS, shown_keys
+from tracetui.ui.commands import COMMANDS, GROUPS, Command, shown_keys
 from tracetui.ui.screens.dialog import Dialog
 
 _IN_PANES = (
@@ -36,31 +36,44 @@ class HelpScreen(Dialog[None]):
         Binding("k", "scroll(-1)", "up", show=False, id="move_up"),
     ]
 
-    def __init__(self, keymap: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        keymap: Mapping[str, str],
+        commands: Sequence[Command] = COMMANDS,
+        groups: Sequence[str] = GROUPS,
+        in_panes: Sequence[tuple[str, str]] = _IN_PANES,
+    ) -> None:
         super().__init__()
         self._keymap_shown = keymap
+        self._told = (commands, groups, in_panes)
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog", id="help"):
             names = self.app.size.width >= _WITH_NAMES
-            yield Static(Content("\n").join(list(_lines(self._keymap_shown, names))))
+            yield Static(Content("\n").join(list(_lines(self._keymap_shown, names, *self._told))))
 
     def action_scroll(self, by: int) -> None:
         self.query_one("#help").scroll_relative(y=by, animate=False)
 
 
-def _lines(keymap: Mapping[str, str], names: bool) -> Iterator[Content]:
+def _lines(
+    keymap: Mapping[str, str],
+    names: bool,
+    commands: Sequence[Command],
+    groups: Sequence[str],
+    in_panes: Sequence[tuple[str, str]],
+) -> Iterator[Content]:
     remap = "   the names on the right remap them in keys.toml" if names else ""
     yield Content.assemble(("Keys", "bold $primary"), (remap, "$quiet"))
-    for group in GROUPS:
+    for group in groups:
         yield Content("")
         yield Content.styled(group, "bold $foreground")
-        for command in COMMANDS:
+        for command in commands:
             if command.group == group:
                 yield _line(shown_keys(command, keymap), command.help, command.id if names else "")
     yield Content("")
     yield Content.styled("In the panes", "bold $foreground")
-    for keys, what in _IN_PANES:
+    for keys, what in in_panes:
         yield _line(keys, what, "")
 
 

@@ -43,6 +43,7 @@ class Recording:
 class OpenScreen(Dialog[Recording | None]):
     """A file's name to type; the answer is the opened recording, or None."""
 
+    HEADING: ClassVar[str] = "Open a recording (.npz), or a file of named tensors"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave", show=False, id="leave")]
 
     class Read(Message):
@@ -54,7 +55,7 @@ class OpenScreen(Dialog[Recording | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="open"):
-            yield Static("Open a recording (.npz), or a file of named tensors", classes="dialog-title", markup=False)
+            yield Static(self.HEADING, classes="dialog-title", markup=False)
             yield LineInput(id="file", compact=True, placeholder="run.npz", suggester=FileNames())
             yield Static(_hint(), id="open-hint")
 
@@ -66,7 +67,11 @@ class OpenScreen(Dialog[Recording | None]):
     def _give(self, event: Input.Submitted) -> None:
         event.stop()
         if event.value.strip():
-            look(self, "open", partial(_open, event.value))
+            self.read(event.value)
+
+    def read(self, typed: str) -> None:
+        """Have the file read; the answer is a Read."""
+        look(self, "open", partial(read_recording, typed))
 
     @on(Read)
     def _answer(self, message: Read) -> None:
@@ -105,7 +110,8 @@ def completed(typed: str) -> str | None:
     return f"{folder}{slash}{fitting[0]}" if fitting else None
 
 
-def _open(typed: str) -> OpenScreen.Read:
+def read_recording(typed: str) -> OpenScreen.Read:
+    """The recording in a file whose name was typed, or in words why there is none."""
     try:
         path = Path(typed.strip()).expanduser()
         return OpenScreen.Read(typed, Recording(path, open_recording(path)))

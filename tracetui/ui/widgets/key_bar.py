@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from textual.content import Content
 from textual.reactive import reactive
@@ -36,6 +36,22 @@ class KeyBar(ActionLine):
         action = command.action if command.action.startswith("app.") else f"screen.{command.action}"
         label = "to the end" if self._recorded and command.id == "continue" else command.label
         return _part(footer_key(command, self._keymap), label), action
+
+
+class CommandBar(ActionLine):
+    """The keys of a screen with commands of its own."""
+
+    def __init__(self, commands: Sequence[Command], keymap: Mapping[str, str]) -> None:
+        super().__init__()
+        self._commands = commands
+        self._keymap = keymap
+
+    def parts(self) -> list[Part]:
+        return [self._command(command) for command in footer_commands(self._commands)]
+
+    def _command(self, command: Command) -> Part:
+        action = command.action if command.action.startswith("app.") else f"screen.{command.action}"
+        return _part(footer_key(command, self._keymap, self._commands), command.label), action
 
 
 def _part(key: str, label: str) -> Content:

@@ -1,0 +1,54 @@
+"""What is made of one tensor that differs: what fed it, what it looks like, and whether the fault lies there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tracetui.analysis.diff.feeds import Feeds, Sites, feeds
+from tracetui.analysis.diff.hints import hints
+from tracetui.analysis.diff.hints.scene import Hint
+from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
+from tracetui.analysis.diff.routed import chooses
+from tracetui.analysis.diff.routing import Cause, Flip
+
+MADE = 4.0
+"""How many times further apart an output must be than what feeds it for the fault to lie there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One compared site and its surroundings."""
+
+    site: SiteDiff
+    feeds: Feeds
+    hints: tuple[Hint, ...] = ()
+    flips: tuple[Flip, ...] = ()
+    """Tokens that chose other experts in this site's layer."""
+
+    @property
+    def at_fault(self) -> bool:
+        """Whether the difference was made here: all that feeds it agrees far better, and it is no tie."""
+        return self.feeds.agree and not self.tied and not self.carried
+
+    @property
+    def carried(self) -> bool:
+        """Whether what feeds it is almost as far apart, within its tolerance: rounding that grew."""
+        if self.site.distance is None:
+            return False
+        fed = max((fed.distance.relative for fed in self.feeds.found if fed.distance is not None), default=0.0)
+        return self.feeds.agree and not self.site.distance.far and self.site.distance.relative < MADE * fed
+
+    @property
+    def tied(self) -> bool:
+        """Whether it is a choice of experts in which rounding flipped ties, and nothing else."""
+        if not chooses(self.site.site):
+            return False
+        return bool(self.flips) and all(flip.cause is Cause.TIE for flip in self.flips)
+
+
+def find(comparison: Comparison, site: SiteDiff, flips: tuple[Flip, ...], sites: Sites | None = None) -> Finding:
+    """Look into a site; known faults are looked for only where it differs. `flips` are those of the whole traces."""
+    fed = feeds(comparison, site, sites)
+    found = hints(comparison, site, fed) if site.outcome is Outcome.DIFFERENT else ()
+    own = tuple(flip for flip in flips if flip.layer == site.pair.record.layer)
+    return Finding(site, fed, found, own)

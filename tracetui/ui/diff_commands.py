@@ -1,0 +1,45 @@
+"""Every command of the diff screen once; what the debugger has too keeps its id, and so its remapped key."""
+
+from __future__ import annotations
+
+from tracetui.ui.commands import Command
+
+DIFF_COMMANDS = (
+    Command("diff_first", "f", "first", "the first divergence", "Differences", "first", 1),
+    Command("diff_next", "n", "apart(1)", "the next site that differs", "Differences", "next", 2, "diff_previous"),
+    Command("diff_previous", "p", "apart(-1)", "the site before that differs", "Differences"),
+    Command("diff_clue", "}", "clue(1)", "the next hint or routing change", "Differences", "hint", 3, "diff_clue_back"),
+    Command("diff_clue_back", "{", "clue(-1)", "the hint or routing change before", "Differences"),
+    Command("diff_overview", "o", "overview", "all of it in words: what differs beforehand, the layers", "Differences"),
+    Command("diff_worst", "w", "worst", "the element that is furthest apart", "Differences", "worst", 5),
+    Command("diff_noise", "e", "noise", "noise or bug: rerun one side in float64", "Differences"),
+    Command("diff_swap", "v", "side(1)", "heatmap of A, B or A−B, where one has room", "Look", "A B A−B", 8),
+    Command("diff_scale", "s", "own_scale", "A−B on a scale of its own, or on that of A and B", "Look"),
+    Command("scores", "a", "plane_next", "the tensor, or its attention's scores, masked, probabilities", "Look"),
+    Command("next_head", "]", "head(1)", "the next head", "Look", "head", 9, "previous_head"),
+    Command("previous_head", "[", "head(-1)", "the head before", "Look"),
+    Command("next_row", ")", "batch(1)", "the next prompt of a batch", "Look"),
+    Command("previous_row", "(", "batch(-1)", "the prompt before in a batch", "Look"),
+    Command("next_token", ">", "token(1)", "the next token", "Look"),
+    Command("previous_token", "<", "token(-1)", "the token before", "Look"),
+    Command("pane_modules", "1", "pane('tree')", "the tree of both sides", "Panes"),
+    Command("pane_tensor", "2", "pane('finding')", "what was found", "Panes"),
+    Command("diff_values", "3", "pane('values')", "the values of A, B and A−B", "Panes", "values", 6),
+    Command("diff_maps", "4", "pane('maps')", "heatmaps of A, B and A−B", "Panes", "maps", 7),
+    Command("maximise", "z", "maximise", "all room for the panes, or the tree again", "Panes"),
+    Command("copy", "y", "copy", "copy what was found, in words", "Other", "copy", 10),
+    Command("close_recording", "backspace,escape", "leave", "back to the debugger", "Other", "back", 4),
+    Command("theme", "t", "theme", "choose a theme", "Other"),
+    Command("help", "question_mark,f1", "help", "these keys", "Other", "help", 11),
+    Command("screenshot", "f12", "app.picture", "save the screen as an SVG picture here", "Other"),
+    Command("quit", "q", "app.quit", "quit", "Other", "quit", 12),
+)
+DIFF_GROUPS = ("Differences", "Look", "Panes", "Other")
+IN_DIFF_PANES = (
+    ("arrows hjkl", "move: a line, a cell, the crosshair; in the tree h folds"),
+    ("PgUp PgDn", "a page"),
+    ("Enter", "in the tree: fold, or show what is inside"),
+    ("+ - 0", "in a heatmap: closer, farther, the whole matrix"),
+    ("m  x", "in a heatmap: colour map, linear or log scale"),
+    ("Tab", "the next pane"),
+)

@@ -1,0 +1,63 @@
+"""The diff's long work, off the screen's thread: the report with its progress, and the rerun for noise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Event
+
+from textual.worker import get_current_worker
+
+from tracetui.analysis.diff.report import report
+from tracetui.analysis.diff.survey import Survey, survey
+from tracetui.analysis.diff.tolerance import Limits
+from tracetui.analysis.diff.tree import Node, tree_of, ways_of
+from tracetui.analysis.mapping.rules import Rules
+from tracetui.trace.trace import Trace
+
+NOTICE_SECONDS = 0.1
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Comparing:
+    """Two traces to compare, and how."""
+
+    a: Trace
+    b: Trace
+    names: tuple[str, str]
+    """What the screen calls them: file names, or the model that runs."""
+    rules: Rules = field(default_factory=Rules)
+    limits: Limits = field(default_factory=Limits)
+    fuzzy: bool = False
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Surveyed:
+    """A report with its tree."""
+
+    survey: Survey
+    top: Sequence[Node]
+    ways: Mapping[str, tuple[str, ...]]
+    """Of every site, the paths of the nodes down to it."""
+
+
+class LeftError(Exception):
+    """The user left while there was work."""
+
+
+def surveyed(asked: Comparing, tell: Callable[[int, int], None], left: Event) -> Surveyed:
+    """The whole report, told of some ten times a second. Raises LeftError once `left` is set."""
+    worker, next_notice = get_current_worker(), 0.0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal next_notice
+        if left.is_set() or worker.is_cancelled:
+            raise LeftError
+        if (now := time.monotonic()) >= next_notice:
+            next_notice = now + NOTICE_SECONDS
+            tell(done, total)
+
+    found = survey(report(asked.a, asked.b, asked.rules, asked.limits, asked.fuzzy, progress))
+    top = tree_of(found)
+    return Surveyed(found, top, dict(ways_of(top)))

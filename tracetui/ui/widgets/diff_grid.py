@@ -1,0 +1,205 @@
+"""Pane 3 of the diff: values of A, B and A−B of one matrix; only what is near the view is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from textwrap import wrap
+from typing import ClassVar
+
+from textual import events, on
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from tracetui.trace.value import Array
+from tracetui.ui.diff_reading import Planes, difference
+from tracetui.ui.reader import look
+from tracetui.ui.widgets.canvas import Canvas
+from tracetui.views.cells import Line, line
+from tracetui.views.diff_values import SIDE_BY_SIDE, Triple, columns_beside, common_size, triple_table, widest
+from tracetui.views.inks import Inks
+from tracetui.views.values import Window
+
+_MARGIN_ROWS, _MARGIN_COLUMNS = 64, 64
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Chunk:
+    """A part of both sides' matrix that has been read."""
+
+    planes: Planes
+    row0: int
+    column0: int
+    a: Array
+    b: Array
+    apart: Array
+    """A − B."""
+
+    def holds(self, planes: Planes | None, rows: range, columns: range) -> bool:
+        """Whether this part of the matrix is in it."""
+        height, width = self.a.shape
+        inside = self.row0 <= rows.start and rows.stop <= self.row0 + height
+        return (
+            self.planes is planes and inside and self.column0 <= columns.start and columns.stop <= self.column0 + width
+        )
+
+
+class DiffGrid(Canvas, can_focus=True):
+    """Arrows, hjkl and page keys move a cell; where it is narrow, the cell's row stands as a list."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1, 0)", "up", show=False, id="move_up"),
+        Binding("down,j", "move(1, 0)", "down", show=False, id="move_down"),
+        Binding("left,h", "move(0, -1)", "left", show=False, id="move_left"),
+        Binding("right,l", "move(0, 1)", "right", show=False, id="move_right"),
+        Binding("pageup", "page(-1)", "page up", show=False, id="page_up"),
+        Binding("pagedown", "page(1)", "page down", show=False, id="page_down"),
+    ]
+
+    class Read(Message):
+        def __init__(self, chunk: Chunk) -> None:
+            super().__init__()
+            self.chunk = chunk
+
+    class CellMoved(Message):
+        """Another cell is looked at."""
+
+        def __init__(self, cell: tuple[int, int]) -> None:
+            super().__init__()
+            self.cell = cell
+
+    def __init__(self) -> None:
+        super().__init__(id="diff-values")
+        self._planes: Planes | None = None
+        self._notice = ""
+        self._chunk: Chunk | None = None
+        self._asked: tuple[Planes, range, range] | None = None
+        self.cell = (0, 0)
+        self._corner = (0, 0)
+
+    def show(self, planes: Planes | str, cell: tuple[int, int]) -> None:
+        """Another matrix, or in words why there is none."""
+        self._planes, self._notice = (None, planes) if isinstance(planes, str) else (planes, "")
+        self._asked = None
+        self.place(*cell)
+
+    def place(self, row: int, column: int) -> None:
+        """The cell at a place within the matrix, the view moved as little as shows it."""
+        height, width = self._planes.plane.shape if self._planes else (1, 1)
+        self.cell = (max(0, min(height - 1, row)), max(0, min(width - 1, column)))
+        rows, columns = self._room()
+        if self._as_list:
+            # A line an element: the view goes along the row.
+            first = _into_view(self._corner[1], self.cell[1], rows, width)
+            self._corner = (self.cell[0], first)
+        else:
+            first_row = _into_view(self._corner[0], self.cell[0], rows, height)
+            self._corner = (first_row, _into_view(self._corner[1], self.cell[1], columns, width))
+        self._ask()
+        self.repaint()
+
+    @property
+    def _as_list(self) -> bool:
+        return self.size.width < SIDE_BY_SIDE
+
+    def action_move(self, down: int, across: int) -> None:
+        if self._as_list:
+            down, across = across, down
+        before = self.cell
+        self.place(self.cell[0] + down, self.cell[1] + across)
+        if self.cell != before:
+            self.post_message(self.CellMoved(self.cell))
+
+    def action_page(self, by: int) -> None:
+        self.action_move(by * max(1, self._room()[0] - 1), 0)
+
+    def on_resize(self) -> None:
+        self.place(*self.cell)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.action_move(3, 0)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.action_move(-3, 0)
+
+    def _room(self) -> tuple[int, int]:
+        """Lines and columns of values that are seen at once."""
+        planes = self._planes
+        if planes is None or self._as_list:
+            return max(1, self.size.height - 1), 1
+        label = min(widest(planes.row_labels), self.size.width // 12)
+        heads = 2 + bool(planes.column_labels)
+        return max(1, self.size.height - heads), columns_beside(self.size.width, planes.plane.shape, label)
+
+    def _view(self) -> tuple[range, range]:
+        """Rows and columns that are in sight."""
+        assert self._planes
+        height, width = self._planes.plane.shape
+        lines, across = self._room()
+        if self._as_list:
+            return range(self.cell[0], self.cell[0] + 1), range(self._corner[1], min(width, self._corner[1] + lines))
+        return (
+            range(self._corner[0], min(height, self._corner[0] + lines)),
+            range(self._corner[1], min(width, self._corner[1] + across)),
+        )
+
+    def _ask(self) -> None:
+        """Have what is around the view read, unless it has been or is being read."""
+        if self._planes is None or not self.size:
+            return
+        rows, columns = self._view()
+        asked = self._asked
+        if self._chunk and self._chunk.holds(self._planes, rows, columns):
+            return
+        if asked and asked[0] is self._planes and _inside(rows, asked[1]) and _inside(columns, asked[2]):
+            return
+        height, width = self._planes.plane.shape
+        down = range(max(0, rows.start - _MARGIN_ROWS), min(height, rows.stop + _MARGIN_ROWS))
+        across = range(max(0, columns.start - _MARGIN_COLUMNS), min(width, columns.stop + _MARGIN_COLUMNS))
+        self._asked = (self._planes, down, across)
+        look(self, "values", partial(_read, self._planes, down, across))
+
+    @on(Read)
+    def _show_read(self, message: Read) -> None:
+        if message.chunk.planes is self._planes:
+            self._chunk = message.chunk
+            self.repaint()
+
+    def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
+        if self._notice:
+            return [line([(f" {told}", inks.quiet)], width) for told in wrap(self._notice, max(8, width - 2))]
+        chunk, planes = self._chunk, self._planes
+        if chunk is None or planes is None or chunk.planes is not planes or height < 2:
+            return []
+        rows, columns = self._view()
+        if not chunk.holds(planes, rows, columns):
+            return []
+        return triple_table(self._triple(chunk, planes, rows, columns), width, height, inks)
+
+    def _triple(self, chunk: Chunk, planes: Planes, rows: range, columns: range) -> Triple:
+        down = slice(rows.start - chunk.row0, rows.stop - chunk.row0)
+        across = slice(columns.start - chunk.column0, columns.stop - chunk.column0)
+        a, b, apart = (array[down, across] for array in (chunk.a, chunk.b, chunk.apart))
+        scale = common_size((chunk.a, chunk.b))
+        labels = planes.row_labels[rows.start : rows.stop], planes.column_labels[columns.start : columns.stop]
+        first, second, third = (
+            Window(array, rows.start, columns.start, planes.plane.shape, *labels, scale) for array in (a, b, apart)
+        )
+        return Triple((first, second, third), self.cell)
+
+
+def _read(planes: Planes, rows: range, columns: range) -> DiffGrid.Read:
+    plane, (down, across) = planes.plane, (slice(part.start, part.stop) for part in (rows, columns))
+    a, b = (plane.read(value, down, across) for value in (planes.sides.a, planes.sides.b))
+    return DiffGrid.Read(Chunk(planes, rows.start, columns.start, a, b, difference(a, b)))
+
+
+def _inside(part: range, whole: range) -> bool:
+    return whole.start <= part.start and part.stop <= whole.stop
+
+
+def _into_view(first: int, wanted: int, room: int, length: int) -> int:
+    """The first line of a view of `room` lines that holds `wanted`, moved as little as possible."""
+    return max(0, min(max(first, wanted - room + 1), wanted, max(0, length - room)))

@@ -1,0 +1,100 @@
+"""The lines of the tree of two traces: a mark and a number for how far apart, the name, what B calls it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+
+from tracetui.analysis.diff.tree import Standing, TreeRow
+from tracetui.text import visible
+from tracetui.views.cells import column, fit
+
+MARKS = {
+    Standing.SKIPPED: "·",
+    Standing.AGREES: "✓",
+    Standing.ONLY_A: "◁",
+    Standing.ONLY_B: "▷",
+    Standing.SHAPES: "≠",
+    Standing.DIFFERS: "✗",
+    Standing.MADE: "◆",
+}
+_WORDS = {
+    Standing.SKIPPED: "not compared",
+    Standing.ONLY_A: "only A",
+    Standing.ONLY_B: "only B",
+    Standing.SHAPES: "shapes",
+}
+_OTHER_FROM = 64
+"""Cells from which on there is room for what B calls it."""
+_DECADES = 7
+
+
+@dataclass(frozen=True, slots=True)
+class RowText:
+    """A line in four pieces that together take exactly its width."""
+
+    mark: str
+    name: str
+    other: str
+    """What B calls it; empty where there is no room."""
+    number: str
+
+
+def row_text(row: TreeRow, width: int) -> RowText:
+    """One line of the tree in `width` cells."""
+    node = row.node
+    number = _number(row)
+    fold = "▾ " if row.open else "▸ " if node.children else "  "
+    mark = f"{MARKS[_standing(row)]} "
+    room = max(4, width - cell_len(mark) - cell_len(number))
+    beside = room * 2 // 5 if width >= _OTHER_FROM else 0
+    name = fit(f"{' ' * row.depth}{fold}{node.name}", room - beside)
+    other = fit(f"│ {_end(node.other, beside - 3)}" if node.other else "│", beside) if beside else ""
+    return RowText(mark, name, other, number)
+
+
+def _standing(row: TreeRow) -> Standing:
+    """What is folded away counts; of an open line its own."""
+    return row.node.own if row.open and row.node.site else row.node.standing
+
+
+def _end(text: str, width: int) -> str:
+    """The end of a long name: it is what tells."""
+    shown = visible(text)
+    return shown if cell_len(shown) <= width else f"…{shown[-max(1, width - 1) :]}"
+
+
+def _number(row: TreeRow) -> str:
+    """`12 off ▅2.3e-02` of what is folded, `▅2.3e-02` of one site; words where nothing was measured."""
+    node = row.node
+    folded = bool(node.children) and not row.open
+    distance = node.worst if folded else node.relative
+    standing = _standing(row)
+    if distance is None or standing in _WORDS:
+        words = _WORDS.get(standing, "")
+        return f" {words}" if words and not (row.open and not node.site) else ""
+    count = f"{node.apart:,} off " if folded and node.apart else ""
+    return f" {count}{level(distance) if standing >= Standing.SHAPES else ' '}{short(distance):>7}"
+
+
+def level(distance: float) -> str:
+    """A distance as one block, on a logarithmic scale from float32's rounding to 1."""
+    return column(max(1, round(8 * _height(distance))), 0)
+
+
+def strength(distance: float, steps: int) -> int:
+    """The same as one of `steps` strengths, from 0."""
+    return min(steps - 1, int(_height(distance) * steps))
+
+
+def _height(distance: float) -> float:
+    if math.isnan(distance):
+        return 1.0
+    return max(0.0, min(1.0, 1 + math.log10(distance) / _DECADES)) if distance > 0 else 0.0
+
+
+def short(distance: float) -> str:
+    """In at most seven cells: `2.3e-02`, `0`, `inf`."""
+    return f"{distance:.1e}" if 0 < distance < math.inf else f"{distance:g}"
