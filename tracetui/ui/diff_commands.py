@@ -28,7 +28,7 @@ DIFF_COMMANDS = (
     Command("diff_maps", "4", "pane('maps')", "heatmaps of A, B and A−B", "Panes", "maps", 7),
     Command("maximise", "z", "maximise", "all room for the panes, or the tree again", "Panes"),
     Command("copy", "y", "copy", "copy what was found, in words", "Other", "copy", 10),
-    Command("close_recording", "backspace,escape", "leave", "back to the debugger", "Other", "back", 4),
+    Command("close_recording", "escape,backspace", "leave", "back to the debugger", "Other", "back", 4),
     Command("theme", "t", "theme", "choose a theme", "Other"),
     Command("help", "question_mark,f1", "help", "these keys", "Other", "help", 11),
     Command("screenshot", "f12", "app.picture", "save the screen as an SVG picture here", "Other"),

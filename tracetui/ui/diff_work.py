@@ -40,6 +40,8 @@ class Surveyed:
     top: Sequence[Node]
     ways: Mapping[str, tuple[str, ...]]
     """Of every site, the paths of the nodes down to it."""
+    named: bool
+    """Whether B calls some sites otherwise than A."""
 
 
 class LeftError(Exception):
@@ -60,4 +62,5 @@ def surveyed(asked: Comparing, tell: Callable[[int, int], None], left: Event) ->
 
     found = survey(report(asked.a, asked.b, asked.rules, asked.limits, asked.fuzzy, progress))
     top = tree_of(found)
-    return Surveyed(found, top, dict(ways_of(top)))
+    named = any(pair.b.record.key != pair.site for pair in found.report.comparison.alignment.pairs)
+    return Surveyed(found, top, dict(ways_of(top)), named)

@@ -26,9 +26,12 @@ _WORDS = {
     Standing.ONLY_B: "only B",
     Standing.SHAPES: "shapes",
 }
-_OTHER_FROM = 64
+_OTHER_FROM = 60
 """Cells from which on there is room for what B calls it."""
 _DECADES = 7
+_NUMBER = 19
+"""Cells of `99,999 off ▅2.3e-02`, so that what stands before it is in one column."""
+_SMALL, _LARGE = 1e-3, 1e-1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +45,16 @@ class RowText:
     number: str
 
 
-def row_text(row: TreeRow, width: int) -> RowText:
-    """One line of the tree in `width` cells."""
+def row_text(row: TreeRow, width: int, named: bool = True) -> RowText:
+    """One line of the tree in `width` cells; `named`: some of B's names are its own."""
     node = row.node
     number = _number(row)
     fold = "▾ " if row.open else "▸ " if node.children else "  "
     mark = f"{MARKS[_standing(row)]} "
-    room = max(4, width - cell_len(mark) - cell_len(number))
-    beside = room * 2 // 5 if width >= _OTHER_FROM else 0
+    beside = max(8, width * 2 // 5 - _NUMBER) if named and width >= _OTHER_FROM else 0
+    # B's names stand below each other, however long the numbers are.
+    room = max(4, width - cell_len(mark) - max(cell_len(number), _NUMBER if beside else 0))
+    number = number.rjust(width - cell_len(mark) - room)
     name = fit(f"{' ' * row.depth}{fold}{node.name}", room - beside)
     other = fit(f"│ {_end(node.other, beside - 3)}" if node.other else "│", beside) if beside else ""
     return RowText(mark, name, other, number)
@@ -84,9 +89,9 @@ def level(distance: float) -> str:
     return column(max(1, round(8 * _height(distance))), 0)
 
 
-def strength(distance: float, steps: int) -> int:
-    """The same as one of `steps` strengths, from 0."""
-    return min(steps - 1, int(_height(distance) * steps))
+def strength(distance: float) -> int:
+    """How much a difference is: 0 small, 1 plain, 2 large."""
+    return 0 if distance < _SMALL else 1 if distance < _LARGE else 2
 
 
 def _height(distance: float) -> float:

@@ -110,16 +110,23 @@ def _feeds(finding: Finding, width: int) -> Iterator[str]:
         yield f"{'' if place else 'fed by':<{INDENT}} {line}".rstrip()
     if finding.site.outcome is not Outcome.DIFFERENT:
         return
+    yield from entry("" if lines else "fed by", [told] if (told := _where_from(finding)) else [], width)
+
+
+def _where_from(finding: Finding) -> str:
+    """What its inputs say of where the fault is; empty where they differ too."""
+    feeds = finding.feeds
     if finding.tied:
-        yield f"{'':<{INDENT}} its inputs agree: rounding flipped ties, see Routing"
-    elif finding.carried:
-        yield f"{'':<{INDENT}} its inputs are almost as far apart: rounding that adds up, or a fault before"
-    elif feeds.agree:
-        yield f"{'':<{INDENT}} its inputs agree: the fault is made here"
-    elif not feeds.found and feeds.missing:
-        yield f"{'fed by':<{INDENT}} nothing that was recorded on both sides"
-    elif not feeds.found:
-        yield f"{'fed by':<{INDENT}} no other tensor: it is made of weights and token ids or positions"
+        return "its inputs agree: rounding flipped ties, see Routing"
+    if finding.carried:
+        return "its inputs are almost as far apart: rounding that adds up, or a fault before"
+    if feeds.agree:
+        return "its inputs agree: the fault is made here"
+    if feeds.found:
+        return ""
+    if feeds.missing:
+        return "nothing that was recorded on both sides"
+    return "no other tensor: it is made of weights and token ids or positions"
 
 
 def _cosine(value: float) -> str:

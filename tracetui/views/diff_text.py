@@ -15,6 +15,7 @@ from tracetui.views.cells import fit
 WIDTH = 80
 INDENT = 10
 _LISTED = 6
+_ROOMY = 50
 
 
 def entry(title: str, items: Sequence[str], width: int) -> list[str]:
@@ -63,6 +64,9 @@ def row(site: SiteDiff, width: int) -> str:
     else:
         share = "statistics" if found.by_statistics else f"{percent(found.share)} off"
         right = f"{share:>12} {number(found.relative):>10}"
+    if width < _ROOMY:
+        # The name tells more than how many elements are off.
+        right = "agrees" if site.outcome is Outcome.SAME else site.outcome.value if found is None else right[-9:]
     return f"{end(site.site, width - len(right) - 2)}  {right}"
 
 

@@ -158,8 +158,8 @@ def _inputs(site: SiteDiff, by_site: Sites) -> tuple[tuple[str, ...], ...] | Non
 
 
 def _last_layer(by_site: Sites) -> str:
-    layers = [name for name in by_site if execution_rank(name)[0] == 1]
-    return plain_site(max(layers, key=execution_rank, default="model.layers.0"))
+    ranks = (execution_rank(name) for name in by_site)
+    return f"model.layers.{max((layer for kind, layer, _ in ranks if kind == 1), default=0)}"
 
 
 def _before(comparison: Comparison, site: SiteDiff) -> Feeds:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from tracetui.analysis.diff.feeds import Sites, feeds, sites_by_name
+from tracetui.analysis.diff.feeds import Feeds, Sites, feeds, sites_by_name
 from tracetui.analysis.diff.finding import Finding, find
 from tracetui.analysis.diff.report import Report
 from tracetui.analysis.diff.result import Outcome, SiteDiff
@@ -27,7 +27,7 @@ class Survey:
     apart: tuple[str, ...]
     """Sites that differ, those whose shapes don't go together included; in order of execution."""
     made: frozenset[str]
-    """Of these, the ones where a difference is made: all that feeds them agrees."""
+    """Of these, the ones where a difference is made: all that feeds them agrees, or no other tensor does."""
     clues: tuple[str, ...]
     """Sites with a hint, and choices of experts that changed; in order of execution."""
 
@@ -45,9 +45,9 @@ def survey(report: Report) -> Survey:
     comparison = report.comparison
     sites = sites_by_name(comparison)
     apart = [site for site in comparison.sites if site.outcome in (Outcome.DIFFERENT, Outcome.SHAPES)]
-    made = [site for site in apart if site.outcome is Outcome.DIFFERENT and feeds(comparison, site, sites).agree]
+    made = [site for site in apart if site.outcome is Outcome.DIFFERENT and _fresh(feeds(comparison, site, sites))]
     origins = [_finding(report, site, sites) for site in islice(made, _LOOKED_INTO)]
-    cleared = {finding.site.site for finding in origins if not finding.at_fault}
+    cleared = {finding.site.site for finding in origins if finding.feeds.found and not finding.at_fault}
     told = {finding.site.site for finding in origins if finding.hints} | {flip.site for flip in report.flips}
     return Survey(
         report,
@@ -57,6 +57,11 @@ def survey(report: Report) -> Survey:
         frozenset(site.site for site in made) - cleared,
         tuple(site.site for site in comparison.sites if site.site in told),
     )
+
+
+def _fresh(fed: Feeds) -> bool:
+    """Whether nothing that differs comes in: all of it agrees, or there is none but weights and ids."""
+    return fed.agree or not (fed.found or fed.missing)
 
 
 def _finding(report: Report, site: SiteDiff, sites: Sites) -> Finding:

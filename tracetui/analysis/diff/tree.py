@@ -54,7 +54,7 @@ class Node:
     relative: float | None = None
     """The site's own distance; None where none was measured."""
     other: str = ""
-    """What B calls the site, if it isn't what A does."""
+    """What B calls the site within its layer, if it isn't the site's own name."""
     standing: Standing = Standing.SKIPPED
     """The worst of itself and all inside."""
     worst: float | None = None
@@ -103,7 +103,7 @@ def _leaves(survey: Survey) -> Iterator[tuple[str, Record, Node]]:
         order = sorted((pair[side], place) for place, pair in enumerate(places))
         for named, after in _after(lone, order):
             record = replace(named.record, site=plain_site(named.site))
-            node = Node("", "", site=named.site, own=standing, other=_other(named.site, named))
+            node = Node("", "", site=named.site, own=standing)
             found.append((after, 1, named.site, record, node))
     for _, _, site_name, record, node in sorted(found, key=lambda entry: entry[:2]):
         yield site_name, record, node
@@ -126,7 +126,8 @@ def _compared(site: SiteDiff, made: bool) -> Node:
 
 
 def _other(site: str, named: Named) -> str:
-    return "" if named.record.key == site else named.record.key
+    """What B calls it within its layer."""
+    return "" if named.record.key == site else named.record.place.lstrip(".")
 
 
 def _path(site: str, record: Record) -> list[str]:

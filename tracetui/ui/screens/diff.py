@@ -142,10 +142,11 @@ class DiffScreen(Screen[None]):
         self.remove_class("-comparing")
         self._head()
         tree = self.query_one(DiffTree)
-        tree.show(found.top, found.ways)
+        tree.show(found.top, found.ways, found.named)
         report = found.survey.report
-        said = brief(report.comparison)
-        tree.go("" if said or report.first is None else report.first.site)
+        before = report.comparison.preface
+        odd = before.tokens or before.config or before.model_types or before.layers or report.comparison.misfits
+        tree.go("" if odd or report.first is None else report.first.site)
 
     def _head(self) -> None:
         a, b = (visible(name, 200) for name in self._asked.names)

@@ -20,7 +20,9 @@ from tracetui.views.diff_text import INDENT
 _ALARMS = ("looks like", "suspect", "tokens", "models", "config", "layers", "shapes")
 _BESIDE = 46
 """Cells of the statistics."""
-_SIDE_BY_SIDE = 70 + _BESIDE
+_SIDE_BY_SIDE = 60 + _BESIDE
+_READABLE = 100
+"""Cells of the longest line that an eye follows."""
 Lay = Callable[[int], Sequence[str]]
 
 
@@ -65,12 +67,16 @@ class DiffText(ScrollView, can_focus=True):
         if room <= 0:
             return
         if room >= _SIDE_BY_SIDE and self._beside:
-            left = self._lay(room - _BESIDE - 3)
-            width = room - _BESIDE - 1
+            width = min(room - _BESIDE - 1, _READABLE)
+            left = self._lay(width - 2)
             self._lines = [(fit(a, width), b) for a, b in zip_longest(left, self._beside, fillvalue="")]
         else:
             gap = [("", "")] if self._beside else []
-            self._lines = [*((line, "") for line in self._lay(room)), *gap, *(("", line) for line in self._beside)]
+            self._lines = [
+                *((line, "") for line in self._lay(min(room, _READABLE))),
+                *gap,
+                *(("", line) for line in self._beside),
+            ]
         self.virtual_size = Size(0, len(self._lines))
         self.refresh()
 

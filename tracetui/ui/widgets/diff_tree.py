@@ -18,7 +18,6 @@ from tracetui.analysis.diff.tree import Node, Standing, TreeRow, rows_of
 from tracetui.views.diff_rows import row_text, strength
 
 OVERVIEW = Node("", "overview")
-_STEPS = 3
 _STYLES = {
     Standing.SKIPPED: "quiet",
     Standing.AGREES: "agrees",
@@ -69,10 +68,12 @@ class DiffTree(ScrollView, can_focus=True):
         self._opened: frozenset[str] = frozenset()
         self._rows: list[TreeRow] = []
         self._line = 0
+        self._named = False
 
-    def show(self, top: Sequence[Node], ways: Mapping[str, tuple[str, ...]]) -> None:
-        """Another tree, all of it folded."""
-        self._top, self._ways, self._opened = top, ways, frozenset()
+    def show(self, top: Sequence[Node], ways: Mapping[str, tuple[str, ...]], named: bool) -> None:
+        """Another tree, all of it folded; `named`: B has names of its own, which get a column."""
+        self._top, self._ways, self._opened, self._named = top, ways, frozenset(), named
+        self.set_class(named, "-named")
         self._build("")
 
     def go(self, site: str) -> None:
@@ -142,7 +143,7 @@ class DiffTree(ScrollView, can_focus=True):
         if row.node is OVERVIEW:
             cells = [Segment("≡ overview", plain + self._ink("name", here))]
         else:
-            text = row_text(row, width)
+            text = row_text(row, width, self._named)
             told = plain + self._ink(self._style(row), here)
             quiet = plain + self._ink("quiet", here)
             name = plain + self._ink("name" if row.node.apart else "quiet", here)
@@ -157,7 +158,7 @@ class DiffTree(ScrollView, can_focus=True):
         standing = node.own if row.open and node.site else node.standing
         if standing < Standing.DIFFERS:
             return _STYLES[standing]
-        return _APART[strength(distance or 0.0, _STEPS)]
+        return _APART[strength(distance or 0.0)]
 
     def _ink(self, name: str, here: bool) -> Style:
         """On the line with the cursor all is in that line's own colours: others couldn't be read on its ground."""
