@@ -20,7 +20,7 @@ def diff_part(report: Report, names: tuple[str, str]) -> Html:
     """Verdict, first divergence, a row for each layer, and all that `tracetui diff` prints."""
     comparison = report.comparison
     told = el("p", text(verdict(report), _LONGEST), class_="verdict same" if comparison.same else "verdict")
-    first = [] if report.first is None else [_lines(first_lines(report, report.first, WIDTH))]
+    first = [] if report.first is None else [_lines(first_lines(report, WIDTH))]
     worst = worst_by_layer(comparison.sites)
     rows = [_layer_row(name, site) for name, site in worst]
     layers = [table(("layer", "", "|a−b|/|b|", "", "<furthest apart"), rows)] if comparison.different else []
