@@ -164,7 +164,7 @@ def test_a_walk_through_a_prompt(reference: Path, tmp_path: Path) -> None:
         terminal.send("e")
         terminal.until("Export the trace as .npz", "llama-tiny.npz")
         terminal.send("\r")
-        terminal.until("exported", "llama-tiny.npz")
+        terminal.until("exported", "MiB to")
         assert_same_arrays(folder / "llama-tiny.npz", reference)
         terminal.send("q")
         assert terminal.ended() == 0
