@@ -80,11 +80,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_model(run)
     _add_prompts(run)
     _add_kept(run)
+    _add_generation(run)
 
     trace = commands.add_parser("trace", help="the same without a screen")
     _add_model(trace)
     _add_prompts(trace)
     _add_kept(trace)
+    _add_generation(trace)
     trace.add_argument("-o", "--output", metavar="F.npz", help="the file to write; without it only a summary is shown")
     trace.add_argument("--compress", action="store_true", help="a smaller file that is slower to write and to look at")
     trace.add_argument("--json", action="store_true", help="what came out as one JSON object, for machines")
@@ -176,6 +178,19 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-special", dest="special", action="store_false", help="names of special tokens in a prompt stay text"
     )
+
+
+def _add_generation(parser: argparse.ArgumentParser) -> None:
+    """Whether the model goes on from its prompt, and how it chooses."""
+    going = parser.add_argument_group("generation")
+    going.add_argument(
+        "--generate", type=int, metavar="N", help="add N tokens, each the most probable; a pass for each but the last"
+    )
+    going.add_argument("--temperature", type=float, metavar="X", help="draw tokens instead, from logits over this")
+    going.add_argument("--top-k", type=int, metavar="K", help="draw only from the K most probable")
+    going.add_argument("--top-p", type=float, metavar="P", help="draw only from the most probable that have P together")
+    going.add_argument("--sample-seed", type=int, metavar="N", help="of the draws; default: 0")
+    going.add_argument("--eos", metavar="1,2|none", help="ids that end a row; default: the configuration's")
 
 
 def _add_kept(parser: argparse.ArgumentParser) -> None:

@@ -14,15 +14,18 @@ from tracetui import paths
 from tracetui.errors import InputError
 from tracetui.paths import read_bounded
 from tracetui.recipe import (
+    Generation,
     Overrides,
     Prompts,
     Recipe,
+    check_generation,
     check_rows,
     find_hub_id,
     load_recipe,
     parse_bytes,
     parse_ids,
     parse_random,
+    parse_stop,
     read_batch,
     shipped_recipes,
 )
@@ -221,6 +224,7 @@ def _recipe(said: Namespace) -> Recipe:
         keep=None if said.keep is None else parse_keep(said.keep, "--keep"),
         attention=said.attention,
         room=_room(said),
+        generation=_generation(said),
     )
     recipe = overrides.apply(recipe)
     if said.weights == HUB:
@@ -228,6 +232,19 @@ def _recipe(said: Namespace) -> Recipe:
 
         return with_weights(recipe, said.offline)
     return with_cached_weights(recipe) if said.weights is None else recipe
+
+
+def _generation(said: Namespace) -> Generation:
+    return check_generation(
+        Generation(
+            count=0 if said.generate is None else said.generate,
+            temperature=said.temperature,
+            top_k=said.top_k,
+            top_p=said.top_p,
+            seed=said.sample_seed,
+            stop=None if said.eos is None else parse_stop(said.eos, "--eos"),
+        )
+    )
 
 
 def _room(said: Namespace) -> Room:

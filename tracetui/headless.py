@@ -21,6 +21,7 @@ from tracetui.trace.record import Token
 from tracetui.trace.spill import whereabouts
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import NotKeptError
+from tracetui.views.generated import generated_lines
 from tracetui.views.plan_lines import part_lines, plan_line
 from tracetui.views.prompt_lines import preview_lines
 from tracetui.views.run_json import run_json
@@ -51,6 +52,7 @@ def _told(trace: Trace, output: Path | None, written: int | None) -> Iterator[st
         yield f"{visible(str(output), 200)}: {_counted(trace)}, {size(written)}"
     else:
         yield f"{_counted(trace)}; give -o F.npz to keep them"
+    yield from generated_lines(trace)
     try:
         for row in range(len(trace.tokens)):
             yield from _predictions(trace, row)

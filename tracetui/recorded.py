@@ -32,6 +32,9 @@ class RecordedSession:
     def advance(self, until: Target) -> None:
         """Nothing runs."""
 
+    def generate(self, count: int, until: Target) -> None:
+        """Nothing runs."""
+
     def pause(self) -> None:
         """Nothing runs."""
 

@@ -74,6 +74,13 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Extended:
+    """A pass is over and the model goes on with the token that it chose; `trace` has it, and grows from now on."""
+
+    trace: Trace
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """Something slow goes on inside a step: weights being made or read. `done` of `total` bytes."""
 
@@ -129,7 +136,18 @@ class Explained:
 
 
 Event = (
-    Preparing | Prepared | Preview | Started | Progress | Advanced | Stopped | Finished | Opened | Failed | Explained
+    Preparing
+    | Prepared
+    | Preview
+    | Started
+    | Extended
+    | Progress
+    | Advanced
+    | Stopped
+    | Finished
+    | Opened
+    | Failed
+    | Explained
 )
 Listener = Callable[[Event], None]
 
@@ -147,6 +165,10 @@ class Session(Protocol):
 
     def advance(self, until: Target) -> None:
         """Let a waiting model run on to the first new record that `until` accepts, or to the end."""
+        ...
+
+    def generate(self, count: int, until: Target) -> None:
+        """Have a model whose run has ended choose `count` more tokens, a pass each; the trace goes on growing."""
         ...
 
     def pause(self) -> None:

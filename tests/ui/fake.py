@@ -104,6 +104,10 @@ class FakeSession:
         self.calls.append("advance")
         self._go(until)
 
+    def generate(self, count: int, until: Target) -> None:
+        self.calls.append(f"generate {count}")
+        self._go(until)
+
     def pause(self) -> None:
         self.calls.append("pause")
         self._until = None

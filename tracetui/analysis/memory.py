@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+ITEMSIZE = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes of an element; of other dtypes 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class PartPlan:
@@ -39,7 +42,9 @@ class MemoryPlan:
     """Part of `activations`: what the attention kernels are given and return, with the masks."""
     parts: tuple[PartPlan, ...] = ()
     """Layer by layer, those left out not among them; then what stands outside."""
+    cache: int = 0
+    """Keys and values that the model keeps for its next pass; 0 where it generates nothing."""
 
     @property
     def peak(self) -> int:
-        return self.weights + self.activations + self.working + self.base
+        return self.weights + self.activations + self.working + self.base + self.cache

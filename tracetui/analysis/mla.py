@@ -14,13 +14,13 @@ import numpy as np
 
 from tracetui.analysis.attention import AttentionView, Matrix
 from tracetui.analysis.identity import Identity, dot_size, identity, long_sum
+from tracetui.analysis.memory import ITEMSIZE
 from tracetui.trace.record import Record, layer_of
 from tracetui.trace.value import is_kept
 
 LatentKind = Literal["kv_latent", "k_rope", "absorbed_scores", "difference"]
 LATENT_KINDS: tuple[LatentKind, ...] = ("kv_latent", "k_rope", "absorbed_scores", "difference")
 """What a call of latent attention shows beside scores, masked scores and probabilities."""
-_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -136,7 +136,7 @@ def cache_cost(view: LatentView, config: Mapping[str, object]) -> CacheCost:
     attention, value = view.attention, view.attention.beside("v")
     heads, key = attention.heads, view.nope_width + view.rope_width
     width = value.shape[-1] if value else view.nope_width
-    size = _BYTES.get(attention.query.dtype, 1)
+    size = ITEMSIZE.get(attention.query.dtype, 1)
     return CacheCost(
         naive=heads * (key + width) * size,
         absorbed=(view.rank + view.rope_width) * size,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 
-from tracetui.trace.record import Record, Token
+from tracetui.trace.record import Record, Token, when
 from tracetui.trace.trace import Trace
 
 
@@ -20,14 +21,16 @@ class Prediction:
 
 
 def next_tokens(trace: Trace, k: int, batch: int = 0, position: int = -1) -> tuple[Prediction, ...]:
-    """The k most probable tokens after a position of prompt `batch`, best first; empty before there are logits.
+    """The k most probable tokens after a position of row `batch`, best first; empty before there are logits.
 
-    A negative position counts from the end of the prompt. Raises IndexError for one whose logits weren't computed.
+    A negative position counts from the row's end, a last token that went through no pass left out. Raises IndexError
+    for one whose logits weren't computed.
     """
-    record = trace.find("logits")
-    if record is None or len(record.shape) != 3:
+    prompt = trace.find("logits")
+    if prompt is None or len(prompt.shape) != 3:
         return ()
-    logits = trace.value(record).read((batch, _place(trace, record, batch, position))).astype(np.float64)  # [V]
+    record, place = _place(trace, prompt, batch, position)
+    logits = trace.value(record).read((batch, place)).astype(np.float64)  # [V]
     finite = np.where(np.isnan(logits), -np.inf, logits)  # [V]
     best = np.argsort(-finite, kind="stable")[:k]  # [k]
     weights = np.exp(finite - finite[best[0]])  # [V]
@@ -35,15 +38,33 @@ def next_tokens(trace: Trace, k: int, batch: int = 0, position: int = -1) -> tup
     return tuple(Prediction(trace.token(int(i)), float(probabilities[i]), float(logits[i])) for i in best)
 
 
-def _place(trace: Trace, record: Record, batch: int, position: int) -> int:
-    """Where in the logits [B,T or the last alone,V] a position of a prompt stands."""
-    rows, computed = record.shape[:2]
+def last_position(trace: Trace, batch: int, pass_: int) -> int:
+    """The position of a row after which a pass predicts; -1 if the trace has no such row."""
+    if batch >= len(trace.tokens):
+        return -1
+    return min(trace.prompt_lengths[batch] + pass_, len(trace.tokens[batch])) - 1
+
+
+def _place(trace: Trace, prompt: Record, batch: int, position: int) -> tuple[Record, int]:
+    """The logits [B,T or the last alone,V] that a position of a row has, and where in them; `prompt` is pass 0's."""
+    rows, computed = prompt.shape[:2]
     if not 0 <= batch < rows:
         raise IndexError(f"row: must be 0 to {rows - 1}, got {batch}")
-    length = len(trace.tokens[batch]) if batch < len(trace.tokens) else computed
-    place = length + position if position < 0 else position
+    given = trace.prompt_lengths[batch] if batch < len(trace.tokens) else computed
+    later = min(_later_passes(trace), len(trace.tokens[batch]) - given) if batch < len(trace.tokens) else 0
+    place = given + later + position if position < 0 else position
+    if given <= place < given + later:
+        record = trace.find(f"logits{when(place - given + 1)}")
+        assert record is not None
+        return record, 0
     # A model that computes the last position's logits alone gives a row of one.
-    place -= 0 if computed >= length else length - computed
-    if not 0 <= place < computed or position >= length:
-        raise IndexError(f"position: there are logits of {computed} of {length} positions, not of {position}")
-    return place
+    inside = place - (0 if computed >= given else given - computed)
+    if not 0 <= inside < computed or place >= given + later:
+        those = f"{computed + later} of {given + later} positions"
+        raise IndexError(f"position: there are logits of {those}, not of {position}")
+    return prompt, inside
+
+
+def _later_passes(trace: Trace) -> int:
+    """How many passes after the first have logits; they come one after another."""
+    return next(pass_ for pass_ in count() if trace.find(f"logits{when(pass_ + 1)}") is None)

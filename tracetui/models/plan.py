@@ -14,7 +14,7 @@ from tracetui.analysis.memory import MemoryPlan, PartPlan
 from tracetui.errors import InputError
 from tracetui.models.experts import is_per_expert, runs_singly
 from tracetui.models.latent import expansion_of
-from tracetui.models.recorded import Widths, chosen_experts, widths
+from tracetui.models.recorded import Widths, cached_width, chosen_experts, widths
 from tracetui.models.slots import Weights, reads_rows
 from tracetui.models.sources import TensorSpec
 from tracetui.recipe import Recipe
@@ -59,6 +59,22 @@ def plan_run(
     )
 
 
+def with_passes(found: MemoryPlan, model: nn.Module, itemsize: int, tokens: int, rows: int, new: int) -> MemoryPlan:
+    """The plan for `new` tokens more in each row of `tokens`: a pass each but the last, and the cache that grows.
+
+    Each pass records the keys and values of all positions before it too: its attention is given them.
+    """
+    if not new:
+        return found
+    passes = new - 1
+    position, cached = widths(model).recorded, cached_width(model)
+    keys = passes * tokens + passes * (passes + 1) // 2
+    more = rows * itemsize * (passes * position + keys * (cached + 1))
+    attention = rows * itemsize * keys * cached
+    cache = rows * itemsize * (tokens + passes) * cached
+    return replace(found, activations=found.activations + more, attention=found.attention + attention, cache=cache)
+
+
 def _parts(model: nn.Module, weights: Weights, found: Widths, itemsize: int, positions: int) -> Iterator[PartPlan]:
     """Each layer that was asked for, then what stands outside."""
     made: dict[str, int] = defaultdict(int)
@@ -99,8 +115,9 @@ def check(plan: MemoryPlan, held: int) -> None:
     if wanted > plan.available * _HEADROOM:
         raise InputError(
             f"this run needs {size(wanted)} more memory and {size(plan.available)} is available: "
-            f"weights {size(plan.weights)}, recorded tensors {size(plan.activations)}, at work {size(plan.working)}; "
-            f"use fewer layers (--layers), a shorter prompt, or keep fewer weights (--memory {size(plan.kept // 2)})"
+            f"weights {size(plan.weights)}, recorded tensors {size(plan.activations)}, cache {size(plan.cache)}, "
+            f"at work {size(plan.working)}; use fewer layers (--layers), a shorter prompt, or keep fewer weights "
+            f"(--memory {size(plan.kept // 2)})"
         )
 
 

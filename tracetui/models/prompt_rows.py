@@ -84,6 +84,11 @@ class PromptReader:
             raise InputError(f"prompt: has {len(row.tokens):,} tokens, and the model takes at most {self._longest:,}")
         return row
 
+    def check_length(self, positions: int) -> None:
+        """Raises InputError for more positions, the generated ones among them, than the model has."""
+        if self._longest and positions > self._longest:
+            raise InputError(f"generate: would need {positions:,} positions, and the model has {self._longest:,}")
+
 
 def _named(number: int, rows: int, read: Callable[[], PromptRow]) -> PromptRow:
     """A row; what is wrong with one of several is told with its number."""

@@ -98,6 +98,23 @@ def _attention_roles(module: nn.Module, hidden: int) -> int:
     return sum(made) + max(0, max(made) - hidden) + absorbed if made else 0
 
 
+def cached_width(model: nn.Module) -> int:
+    """Elements of keys and values, as attention kernels are given them, that a cache holds for one token."""
+    config = getattr(model, "config", None)
+    heads = getattr(config, "num_attention_heads", 0) or 0
+    groups = getattr(config, "num_key_value_heads", None) or heads
+    size = getattr(config, "head_dim", None) or getattr(config, "hidden_size", 0) // max(1, heads)
+    found = 0
+    for module in model.modules():
+        latent = expansion_of(module)
+        if latent:
+            rotary = getattr(module, "qk_rope_head_dim", 0)
+            found += latent.heads * (latent.nope + rotary + latent.value)
+        elif _is_attention(module) and not any(_is_attention(child) for child in module.children()):
+            found += 2 * groups * size
+    return found
+
+
 def chosen_experts(model: nn.Module) -> int:
     """How many experts of a layer a token is sent to; 0 without experts that run one by one."""
     counts = [expert_count(module) for module in model.modules() if runs_singly(module)]

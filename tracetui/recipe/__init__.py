@@ -2,15 +2,18 @@
 
 from tracetui.recipe.batch_file import read_batch
 from tracetui.recipe.find import find_hub_id, load_recipe, shipped_recipes
+from tracetui.recipe.generation import Generation, check_generation, parse_stop
 from tracetui.recipe.model import DTYPES, Layers, Overrides, Recipe, parse_bytes, parse_layers
 from tracetui.recipe.prompts import Prompts, check_rows, parse_ids, parse_random, texts
 
 __all__ = [
     "DTYPES",
+    "Generation",
     "Layers",
     "Overrides",
     "Prompts",
     "Recipe",
+    "check_generation",
     "check_rows",
     "find_hub_id",
     "load_recipe",
@@ -18,6 +21,7 @@ __all__ = [
     "parse_ids",
     "parse_layers",
     "parse_random",
+    "parse_stop",
     "read_batch",
     "shipped_recipes",
     "texts",

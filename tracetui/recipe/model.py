@@ -10,6 +10,7 @@ from pathlib import Path
 from tracetui.analysis.matrices import ATTENTION
 from tracetui.errors import InputError, bad_field
 from tracetui.recipe.config import layer_count
+from tracetui.recipe.generation import PROMPT_ALONE, Generation
 from tracetui.recipe.prompts import NO_PROMPT, Prompts
 from tracetui.text import visible
 from tracetui.trace.keep import KEEP_ALL, ROOM, Keep, Room
@@ -68,6 +69,8 @@ class Recipe:
     """Which of attention's matrices are recorded: one of `ATTENTION`."""
     room: Room = ROOM
     """How much memory and disk kept values may take."""
+    generation: Generation = PROMPT_ALONE
+    """Whether and how the model goes on from its prompts."""
     notes: tuple[str, ...] = ()
     hub: str = ""
     """`owner/name` of a model from the hub; empty for others."""
@@ -106,6 +109,7 @@ class Recipe:
             **latent,
             **({} if self.keep == KEEP_ALL else {"keep": self.keep.plain}),
             **({} if self.attention == "qkv" else {"attention": self.attention}),
+            **self.generation.plain(),
         }
 
 
@@ -124,6 +128,7 @@ class Overrides:
     keep: Keep | None = None
     attention: str | None = None
     room: Room | None = None
+    generation: Generation | None = None
 
     def apply(self, recipe: Recipe) -> Recipe:
         """The recipe with these in place. Raises InputError naming the option."""

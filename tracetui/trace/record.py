@@ -43,9 +43,7 @@ class Record:
     def key(self) -> str:
         """The name under which a trace file stores the values."""
         part = f"#{self.part}" if self.part else ""
-        if self.call:
-            return f"{self.site}{part}@{self.pass_}.{self.call}"
-        return f"{self.site}{part}@{self.pass_}" if self.pass_ else f"{self.site}{part}"
+        return f"{self.site}{part}{when(self.pass_, self.call)}"
 
     @property
     def module(self) -> str:
@@ -74,6 +72,13 @@ class Record:
         for length in self.shape:
             size *= length
         return size
+
+
+def when(pass_: int, call: int = 0) -> str:
+    """The end of a key that says in which pass and call a site was recorded; empty for the first call of pass 0."""
+    if call:
+        return f"@{pass_}.{call}"
+    return f"@{pass_}" if pass_ else ""
 
 
 def layer_of(site: str) -> int | None:

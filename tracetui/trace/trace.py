@@ -41,7 +41,7 @@ class Trace:
 
     run: RunInfo
     tokens: tuple[tuple[Token, ...], ...]
-    """One row of tokens a prompt: [B][T]."""
+    """One row of tokens a prompt, with those that the model added to it: [B][T]."""
     records: Sequence[Record]
     values: Sequence[Value]
     """Parallel to `records`. A tensor that several modules returned is one and the same object."""
@@ -55,6 +55,10 @@ class Trace:
     """Named tensors of somebody's own script: no prompt, no configuration, and the file's order for the run's."""
     outline: Module = NO_MODULE
     """The module tree; NO_MODULE where nobody told it."""
+    generated: tuple[int, ...] = ()
+    """How many of each row's last tokens the model chose; empty if none."""
+    cache: tuple[int, ...] = ()
+    """Bytes of the model's own key-value cache after each pass that is over; empty where it ran without one."""
 
     def __len__(self) -> int:
         return len(self.records)
@@ -91,6 +95,36 @@ class Trace:
         values = values[: len(records)]
         attention, vocabulary = dict(self.attention), dict(self.vocabulary)
         return replace(self, records=records, values=values, attention=attention, vocabulary=vocabulary)
+
+    def extended(self, chosen: Sequence[Token | None], cache: int) -> Trace:
+        """The trace with one more token in each row that goes on, and the size of the cache in bytes.
+
+        `chosen` has None for a row that has ended. Records, values and what is known of their keys are shared.
+        """
+        made = self.generated or (0,) * len(self.tokens)
+        rows = tuple(
+            (row if token is None else (*row, token), count + (token is not None))
+            for row, token, count in zip(self.tokens, chosen, made, strict=True)
+        )
+        longer = replace(
+            self,
+            tokens=tuple(row for row, _ in rows),
+            generated=tuple(count for _, count in rows),
+            cache=(*self.cache, cache),
+        )
+        longer.__dict__["_keys"] = self._keys
+        return longer
+
+    @property
+    def prompt_lengths(self) -> tuple[int, ...]:
+        """Tokens of each row that were given and not generated."""
+        made = self.generated or (0,) * len(self.tokens)
+        return tuple(len(row) - count for row, count in zip(self.tokens, made, strict=True))
+
+    def positions(self, pass_: int) -> range:
+        """The positions of the rows that a pass computed: those of the prompts, then one a pass."""
+        longest = max(self.prompt_lengths, default=0)
+        return range(longest + pass_ - 1, longest + pass_) if pass_ else range(longest)
 
     def token(self, token_id: int) -> Token:
         """The token of an id, without bytes if the trace doesn't know it."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,13 +22,16 @@ from tracetui.models.outline import outline_of
 from tracetui.models.prompt_rows import PromptReader
 from tracetui.models.runnable import Runnable, make_runnable
 from tracetui.recipe import Prompts, Recipe
-from tracetui.session import Event, Prepared, Preview, Progress, PromptRow, Started
+from tracetui.session import Event, Extended, Prepared, Preview, Progress, PromptRow, Started
 from tracetui.trace.record import Token
 from tracetui.trace.trace import RunInfo, Trace
 from tracetui.trace.value import Value
 from tracetui.tracer.absorbed import check_mla
 from tracetui.tracer.allocator import give_back_memory, settle
+from tracetui.tracer.decoding import Decoder, check_lengths
 from tracetui.tracer.gate import NOTICE_SECONDS, Gate
+from tracetui.tracer.generating import GeneratingRun
+from tracetui.tracer.mla import Latents
 from tracetui.tracer.padding import padded
 from tracetui.tracer.recorder import Recorder
 from tracetui.tracer.store import Store
@@ -51,8 +55,11 @@ Emit = Callable[[Event], None]
 class Engine:
     """A recipe's model, ready for prompts. Lives on one thread."""
 
-    def __init__(self, recipe: Recipe, emit: Emit = lambda event: None) -> None:
+    def __init__(self, recipe: Recipe, emit: Emit = lambda event: None, goes_on: bool = False) -> None:
+        """goes_on: a run that has ended keeps the model's cache, so that `generate` can go on with it."""
         self._emit = emit
+        self._goes_on = goes_on
+        self._held: GeneratingRun | None = None
         self.runnable: Runnable = make_runnable(recipe)
         check_mla(self.runnable.built.module, recipe)
         config = self.runnable.built.config
@@ -81,33 +88,73 @@ class Engine:
             return Preview(prompts, problem=str(error))
 
     def run(self, prompts: Prompts, gate: Gate) -> Trace:
-        """One pass over prompts; returns when it ends.
+        """One pass over prompts, and one more for each further token that the recipe wants but the last.
 
         Raises InputError for prompts that the model can't take and for a run that can't fit in memory, Cancelled,
         and whatever the model raises. What was recorded until then stays with the trace of the Started event.
         """
         tokens = tuple(row.tokens for row in self.encode(prompts))
-        plan = self.plan(max(map(len, tokens)), len(tokens))
+        self._held = None
+        wanted = self.runnable.recipe.generation
+        if wanted.count:
+            check_lengths(tuple(map(len, tokens)))
+        plan = self.plan(max(map(len, tokens)), len(tokens), wanted.count)
         named = partial(self._name_predictions, tuple(map(len, tokens)))
         recorder = Recorder(self._run_info(prompts), tokens, gate.arrived, named, **self._recording(plan))
         self._emit(Started(recorder.trace, plan))
         input_ids, mask = padded(tokens, self._pad)  # [B,T]
         masked = {} if mask is None else {"attention_mask": mask}
-        model = self.runnable.built.module
+        if not wanted.count and (mask is not None or not self._goes_on):
+            with self._watching(recorder, gate):
+                self.runnable.built.module(input_ids=input_ids, use_cache=False, **masked)
+            return recorder.finished()
+        run = self._generating(Decoder(self.runnable.built.module, input_ids), recorder)
+        with self._watching(recorder, gate, run.latents):
+            run.prompt()
+            run.generate(wanted.count)
+        self._held = run if self._goes_on else None
+        return recorder.finished()
+
+    def generate(self, count: int, gate: Gate) -> Trace:
+        """Go on with the run that ended last; returns its trace, which has become longer.
+
+        Raises InputError if there is none that can go on, and else what `run` raises.
+        """
+        run, self._held = self._held, None
+        if run is None:
+            raise InputError(
+                "generate: there is no run to go on with: its prompts differ in length, or it was left before its end"
+            )
+        run.check()
+        recorder = run.recorder
+        self.plan(run.positions, len(recorder.trace.tokens), count)
+        recorder.resume(gate.arrived)
+        self._emit(Extended(recorder.trace))
+        with self._watching(recorder, gate, run.latents):
+            run.generate(count)
+        self._held = run
+        return recorder.finished()
+
+    def _generating(self, decoder: Decoder, recorder: Recorder) -> GeneratingRun:
+        wanted, eos = self.runnable.recipe.generation, self.runnable.built.config.eos_token_id
+        return GeneratingRun(decoder, recorder, wanted, eos, self.runnable.tokenizer.token, self._emit)
+
+    @contextmanager
+    def _watching(self, recorder: Recorder, gate: Gate, latents: Latents | None = None) -> Iterator[None]:
         with (
             torch.inference_mode(False),
             torch.no_grad(),
             Watch(
-                model,
+                self.runnable.built.module,
                 recorder,
                 weights=self.runnable.weights,
                 making=self._making(gate),
                 waited=lambda: gate.waited,
                 absorb=self._absorbs,
+                latents=latents,
             ),
         ):
-            model(input_ids=input_ids, use_cache=False, **masked)
-        return recorder.finished()
+            yield
 
     def _recording(self, plan: MemoryPlan) -> dict[str, Any]:
         """What the recorder keeps, and where: half of the memory that the run itself leaves, unless somebody said."""
@@ -120,16 +167,21 @@ class Engine:
             "matrices": ATTENTION[recipe.attention],
         }
 
-    def plan(self, tokens: int, rows: int = 1) -> MemoryPlan:
-        """The memory that `rows` prompts need, the longest of so many tokens. Raises InputError if it isn't there."""
-        found = self._planned(tokens, rows)
+    def plan(self, tokens: int, rows: int = 1, new: int = 0) -> MemoryPlan:
+        """The memory that `rows` prompts need, the longest of so many tokens, with `new` ones that the model chooses.
+
+        Raises InputError if it isn't there, or if the model has not so many positions.
+        """
+        self._reader.check_length(tokens + max(0, new - 1))
+        found = self._planned(tokens, rows, new)
         memory.check(found, held=memory.own_bytes() - self._base)
         return found
 
-    def _planned(self, tokens: int, rows: int) -> MemoryPlan:
+    def _planned(self, tokens: int, rows: int, new: int = 0) -> MemoryPlan:
         built, weights = self.runnable.built, self.runnable.weights
         itemsize = built.dtype.itemsize
         found = memory.plan_run(built.module, weights, itemsize, tokens, self._base, rows, self._absorbs)
+        found = memory.with_passes(found, built.module, itemsize, tokens, rows, new)
         return memory.within(found, self.runnable.recipe)
 
     @property
@@ -146,6 +198,7 @@ class Engine:
 
     def close(self) -> None:
         """Drop all weights."""
+        self._held = None
         self.runnable.weights.clear()
         give_back_memory()
 

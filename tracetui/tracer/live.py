@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from tracetui.errors import Cancelled, TracetuiError
 from tracetui.logs import write_log
 from tracetui.recipe import Prompts, Recipe
-from tracetui.session import Event, Explained, Failed, Finished, Listener, Preparing, Preview, Started
+from tracetui.session import Event, Explained, Extended, Failed, Finished, Listener, Preparing, Preview, Started
 from tracetui.text import visible
 from tracetui.trace.stepping import Target
-from tracetui.trace.trace import EMPTY_TRACE
+from tracetui.trace.trace import EMPTY_TRACE, Trace
 from tracetui.tracer.allocator import keep_freed_memory
 from tracetui.tracer.gate import Gate
 
@@ -33,6 +33,12 @@ class _Run:
     gate: Gate
 
 
+@dataclass(frozen=True, slots=True)
+class _GoOn:
+    count: int
+    gate: Gate
+
+
 class _Explain:
     """The configuration is asked for, unless the waiting model has answered already."""
 
@@ -45,7 +51,7 @@ class LiveSession:
         self._listener = listener
         self._gate = Gate()
         self._trace = EMPTY_TRACE
-        self._orders: SimpleQueue[_Run | _Look | _Explain | None] = SimpleQueue()
+        self._orders: SimpleQueue[_Run | _GoOn | _Look | _Explain | None] = SimpleQueue()
         self._asked = threading.Event()
         self._look: _Look | None = None
         keep_freed_memory()
@@ -66,6 +72,11 @@ class LiveSession:
     def advance(self, until: Target) -> None:
         """Let a waiting model run on to the first new record that `until` accepts, or to the end."""
         self._gate.advance(until)
+
+    def generate(self, count: int, until: Target) -> None:
+        """Have a model whose run has ended choose `count` more tokens, a pass each; the trace goes on growing."""
+        self._gate = Gate(until, self._emit, self._explain)
+        self._orders.put(_GoOn(count, self._gate))
 
     def pause(self) -> None:
         """Stop a running model at its next record."""
@@ -89,7 +100,7 @@ class LiveSession:
         return not self._thread.is_alive()
 
     def _emit(self, event: Event) -> None:
-        if isinstance(event, Started):
+        if isinstance(event, Started | Extended):
             self._trace = event.trace
         self._listener(event)
 
@@ -102,7 +113,7 @@ class LiveSession:
             if engine is not None:
                 engine.close()
 
-    def _obey(self, order: _Run | _Look | _Explain, engine: Engine | None) -> Engine | None:
+    def _obey(self, order: _Run | _GoOn | _Look | _Explain, engine: Engine | None) -> Engine | None:
         """Carry out one order; returns the engine, which a run makes if there is none."""
         if isinstance(order, _Explain):
             self._explain()
@@ -129,23 +140,30 @@ class LiveSession:
             # One core is the screen's.
             torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) - 1))
             self._emit(Preparing("building the model"))
-            engine = Engine(self._recipe, self._emit)
+            engine = Engine(self._recipe, self._emit, goes_on=True)
         except BaseException as error:
             self._fail(error)
             return None
         self._emit(engine.prepared)
         return engine
 
-    def _run(self, engine: Engine, order: _Run) -> None:
-        self._trace = EMPTY_TRACE
+    def _run(self, engine: Engine, order: _Run | _GoOn) -> None:
+        if isinstance(order, _Run):
+            self._trace = EMPTY_TRACE
         try:
-            trace = engine.run(order.prompts, order.gate)
+            trace = self._ran(engine, order)
         except Cancelled:
             self._emit(Finished(self._trace.closed(), cancelled=True))
         except BaseException as error:
             self._fail(error)
         else:
             self._emit(Finished(trace))
+
+    @staticmethod
+    def _ran(engine: Engine, order: _Run | _GoOn) -> Trace:
+        if isinstance(order, _GoOn):
+            return engine.generate(order.count, order.gate)
+        return engine.run(order.prompts, order.gate)
 
     def _preview(self, engine: Engine, prompts: Prompts) -> None:
         try:

@@ -40,6 +40,8 @@ class Latents:
     def __init__(self) -> None:
         self._given: dict[nn.Module, torch.Tensor] = {}
         self._last: tuple[nn.Module, LatentCall] | None = None
+        self._cached: dict[nn.Module, torch.Tensor] = {}
+        """The latents [B,S,R] of all passes so far: what an engine that absorbs would have in its cache."""
 
     @contextmanager
     def watched(self, model: nn.Module) -> Iterator[None]:
@@ -78,6 +80,14 @@ class Latents:
         last, self._last = self._last, None
         return last[1] if last is not None and last[0] is module else None
 
+    def _with_earlier(self, call: KernelCall, latent: torch.Tensor) -> torch.Tensor:
+        """The latents [B,S,R] of all keys: this pass's after those of the passes before it."""
+        earlier = self._cached.get(call.module)
+        if earlier is not None and earlier.shape[1] + latent.shape[1] == call.key.shape[2]:
+            latent = torch.cat((earlier, latent), dim=1)  # [B,S,R]
+        self._cached[call.module] = latent
+        return latent
+
     def _found(self, call: KernelCall) -> LatentCall | None:
         """The absorbed query is computed in the model's dtype.
 
@@ -89,7 +99,8 @@ class Latents:
             return None
         batch, heads, _, width = call.query.shape
         keys = call.key.shape[2]
-        if latent.numel() != batch * keys * shape.rank or heads != shape.heads or width < shape.nope:
+        latent = self._with_earlier(call, latent.reshape(batch, -1, shape.rank))  # [B,S,R]
+        if latent.shape[1] != keys or heads != shape.heads or width < shape.nope:
             return None
         projection = call.module.get_submodule(PROJECTION)
         weight, bias = projection.get_parameter("weight"), projection._parameters.get("bias")
@@ -99,7 +110,7 @@ class Latents:
             query = call.query[..., : shape.nope]  # [B,H,T,nope]
             absorbed = torch.einsum("bhtn,hnr->bhtr", query, halves[:, : shape.nope])  # [B,H,T,R]
         return LatentCall(
-            latent=latent.reshape(batch, keys, shape.rank),  # [B,S,R]
+            latent=latent,  # [B,S,R]
             rope=call.key[:, 0, :, shape.nope :],  # [B,S,rope]
             query=absorbed,
             value_half=halves[:, shape.nope :],  # [H,Kv,R]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -60,6 +60,7 @@ class Recorder:
         self._recent: deque[_Seen] = deque(maxlen=_REMEMBERED)
         self._masks: list[_Seen] = []
         self._calls: dict[str, int] = {}
+        self._pass = 0
         self.trace = Trace(
             run,
             tokens,
@@ -70,6 +71,26 @@ class Recorder:
             complete=False,
             outline=outline,
         )
+
+    def begin_pass(self) -> None:
+        """What is recorded from now on belongs to the next pass; before its first record this is pass 0."""
+        self._pass += 1
+        self._calls.clear()
+        self._recent.clear()
+        self._masks.clear()
+
+    @property
+    def pass_(self) -> int:
+        return self._pass
+
+    def extend(self, chosen: Sequence[Token | None], cache: int) -> Trace:
+        """Add a token to each row that goes on; `cache` is the size in bytes of the model's own. Returns the trace."""
+        self.trace = self.trace.extended(chosen, cache)
+        return self.trace
+
+    def resume(self, arrived: Callable[[Record], None]) -> None:
+        """Go on after `finished` with another gate: the trace grows again."""
+        self._arrived = arrived
 
     def call_number(self, path: str) -> int:
         """How often the module at `path` was called before in this pass; counts the call."""
@@ -118,6 +139,7 @@ class Recorder:
             dtype=value.dtype,
             depth=depth,
             parent=parent,
+            pass_=self._pass,
             call=call,
             part=part,
             seconds=seconds,

@@ -25,8 +25,9 @@ def trace_recipe(
     prompts = recipe.prompts if prompt is None else recipe.prompts.typed(prompt)
     if ids is not None:
         prompts = replace(prompts, texts=(), ids=(tuple(ids),), random=None)
-    # There is no next prompt for which weights would stay.
-    engine = Engine(recipe if recipe.memory is not None else replace(recipe, memory=0), emit)
+    # There is no next prompt for which weights would stay; only a next pass.
+    once = recipe.memory is None and recipe.generation.count < 2
+    engine = Engine(replace(recipe, memory=0) if once else recipe, emit)
     emit(engine.prepared)
     try:
         return engine.run(prompts, Gate(emit=emit))

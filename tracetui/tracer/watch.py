@@ -15,7 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from tracetui.models.build import PassThrough
 from tracetui.models.experts import ExpertWeights, runs_singly
 from tracetui.models.slots import Making, Weights, reads_rows
-from tracetui.trace.record import AttentionCall, Record, is_layer
+from tracetui.trace.record import AttentionCall, Record, is_layer, when
 from tracetui.tracer.absorbed import witnessed_absorbing
 from tracetui.tracer.attention import KernelCall
 from tracetui.tracer.expert_watch import ExpertWatch
@@ -46,8 +46,9 @@ class Watch:
         making: Making = lambda name, done, total: None,
         waited: Callable[[], float] = lambda: 0.0,
         absorb: bool = False,
+        latents: Latents | None = None,
     ) -> None:
-        """absorb: compute latent attention from its latent."""
+        """absorb: compute latent attention from its latent. latents: of the passes that came before."""
         self._model = model
         self._recorder = recorder
         self._weights = weights
@@ -57,7 +58,7 @@ class Watch:
         self._handles: list[RemovableHandle] = []
         self._made_seconds = 0.0
         self._absorb = absorb
-        self._latents = Latents()
+        self._latents = latents or Latents()
         self._experts = ExpertWatch(self._frames, recorder, self._read_expert, self._clock, self._provenance)
         self._stack = ExitStack()
 
@@ -166,8 +167,7 @@ class Watch:
         """Record what an attention kernel is about to receive."""
         frame = self._frames[-1]
         # Before the record: a stop at it may be looked at when only the query is there.
-        suffix = f"@0.{frame.call}" if frame.call else ""
-        self._recorder.attention_call(f"{frame.path}:q{suffix}", described)
+        self._recorder.attention_call(f"{frame.path}:q{when(self._recorder.pass_, frame.call)}", described)
         given = (("q", call.query), ("k", call.key), ("v", call.value), ("mask", call.mask), ("sinks", call.sinks))
         inputs = {role: (tensor, self._record_role(role, tensor)) for role, tensor in given if tensor is not None}
         began = time.perf_counter()

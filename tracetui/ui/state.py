@@ -11,6 +11,7 @@ from tracetui.session import (
     Advanced,
     Event,
     Explained,
+    Extended,
     Failed,
     Finished,
     Module,
@@ -119,7 +120,7 @@ def after(state: State, event: Event) -> State:
             phase = Phase.READY if state.phase is Phase.PREPARING else state.phase
             known = replace(state, outline=outline, tokenizer=tokenizer, notes=notes, plan=plan, preview=preview)
             return replace(known, phase=phase, what="")
-        case Started() | Opened():
+        case Started() | Opened() | Extended():
             return _begun(state, event)
         case Progress() | Preview():
             return _told(state, event)
@@ -135,10 +136,18 @@ def after(state: State, event: Event) -> State:
             return _arrived(failed, Phase.FAILED, len(state.trace) if state.under_way else state.frontier)
 
 
-def _begun(state: State, event: Started | Opened) -> State:
+def _begun(state: State, event: Started | Opened | Extended) -> State:
+    if isinstance(event, Extended):
+        return _extended(state, event.trace)
     if isinstance(event, Started):
         return _started(state, event.trace, event.plan)
     return _opened(state, event.trace, event.outline)
+
+
+def _extended(state: State, trace: Trace) -> State:
+    """The model chose a token. One whose run had ended goes on, and the cursor goes with it."""
+    known = replace(state, trace=trace, progress=NO_PROGRESS)
+    return known if state.under_way else replace(known, phase=Phase.RUNNING, following=True, error="", log="")
 
 
 def _opened(state: State, trace: Trace, outline: Module) -> State:

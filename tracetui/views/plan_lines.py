@@ -11,11 +11,12 @@ from tracetui.text import size, visible
 
 def plan_line(plan: MemoryPlan) -> str:
     """The whole on one line."""
+    cache = f", cache {size(plan.cache)}" if plan.cache else ""
     kept = f", {size(plan.kept)} of it kept" if plan.kept else ""
     return (
         f"memory: peak about {size(plan.peak)} of {size(plan.available)} available: weights {size(plan.weights)} at "
         f"once{kept}, recorded {size(plan.activations)} (logits {size(plan.logits)}, attention "
-        f"{size(plan.attention)}), at work {size(plan.working)}, program {size(plan.base)}"
+        f"{size(plan.attention)}), at work {size(plan.working)}{cache}, program {size(plan.base)}"
     )
 
 

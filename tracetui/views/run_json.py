@@ -24,6 +24,7 @@ def run_json(trace: Trace, plan: MemoryPlan | None, file: str | None, size: int 
         "bytes": size,
         "memory": None if plan is None else {**asdict(plan), "peak": plan.peak},
         "notes": list(trace.run.notes),
+        "cache": list(trace.cache),
         "rows": list(_rows(trace)),
         "records": [_record(trace, record) for record in trace.records],
     }
@@ -36,6 +37,7 @@ def _rows(trace: Trace) -> Iterator[dict[str, object]]:
             "ids": [token.id for token in tokens],
             "text": b"".join(token.bytes for token in tokens).decode(errors="replace"),
             "predictions": _predictions(trace, row),
+            "generated": trace.generated[row] if trace.generated else 0,
         }
 
 

@@ -25,6 +25,8 @@ class Header:
 
     run: RunInfo
     tokens: tuple[tuple[Token, ...], ...]
+    generated: tuple[int, ...]
+    cache: tuple[int, ...]
     vocabulary: MappingProxyType[int, Token]
     attention: MappingProxyType[str, AttentionCall]
     records: tuple[Record, ...]
@@ -62,10 +64,13 @@ def decode_header(document: bytes, where: str, timing: Timing) -> Header:
         raise InputError(f"{where}: records: there are {len(found):,}, but times of {len(seconds):,}")
     records = tuple(_record(item, index, seconds[index]) for index, item in enumerate(found))
     tokens = tuple(_row(row) for row in root["tokens"].items())
-    _check_rows(root["tokens"], tokens, records)
+    generated = _generated(root, tokens)
+    _check_rows(root["tokens"], [row[: len(row) - (made > 0)] for row, made in generated], records)
     return Header(
         run=_run(root["run"], timing.started),
         tokens=tokens,
+        generated=tuple(made for _, made in generated) if root.get("generated") else (),
+        cache=tuple(item.whole() for item in cache.items()) if (cache := root.get("cache")) else (),
         vocabulary=MappingProxyType({token.id: token for token in _row(root["vocabulary"])}),
         attention=MappingProxyType({key: _attention(call) for key, call in root["attention"].members()}),
         records=records,
@@ -110,8 +115,22 @@ def _row(found: Field) -> tuple[Token, ...]:
     return tuple(Token(*each, place in special) for place, each in enumerate(zip(ids, texts, strict=True)))
 
 
+def _generated(root: Field, tokens: Sequence[Sequence[Token]]) -> list[tuple[Sequence[Token], int]]:
+    """Each row with how many of its tokens the model chose. Files without generation don't say."""
+    found = root.get("generated")
+    if found is None:
+        return [(row, 0) for row in tokens]
+    counts = list(found.items())
+    if len(counts) != len(tokens):
+        raise found.wrong(f"must be a count for each of the {len(tokens):,} rows of tokens")
+    return [(row, count.whole(0, len(row))) for row, count in zip(tokens, counts, strict=True)]
+
+
 def _check_rows(found: Field, rows: Sequence[Sequence[Token]], records: Sequence[Record]) -> None:
-    """Refuse rows of tokens that the recorded queries [B,H,T,K] have no place for. Rows may be padded, never cut."""
+    """Refuse rows of tokens that the recorded queries [B,H,T,K] have no place for. Rows may be padded, never cut.
+
+    The last token that the model chose is not among them: it has gone through no pass.
+    """
     positions: dict[int, int] = {}
     batch = 0
     for record in records:

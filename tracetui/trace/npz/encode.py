@@ -29,6 +29,7 @@ def encode_header(trace: Trace, statistics: Sequence[Statistics], keys: Sequence
             "complete": trace.complete,
             "run": _run(trace.run),
             "tokens": [_row(row) for row in trace.tokens],
+            **({"generated": list(trace.generated), "cache": list(trace.cache)} if trace.generated else {}),
             "vocabulary": _row([replace(trace.vocabulary[known], id=known) for known in sorted(trace.vocabulary)]),
             "attention": {key: _attention(call) for key, call in trace.attention.items()},
             "outline": [_module(*each) for each in with_depth(trace.outline)] if trace.outline is not NO_MODULE else [],

@@ -32,6 +32,8 @@ def read_trace(path: Path) -> Trace:
     return Trace(
         run=header.run,
         tokens=header.tokens,
+        generated=header.generated,
+        cache=header.cache,
         records=header.records,
         values=_values(header, arrays, mapped),
         attention=header.attention,

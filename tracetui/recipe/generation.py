@@ -1,0 +1,83 @@
+"""How a model goes on from its prompt: how many tokens, and how each is chosen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from tracetui.errors import InputError
+from tracetui.text import visible
+
+MAX_NEW_TOKENS = 2**16
+MAX_SAMPLE_SEED = 2**63 - 1
+NO_STOP = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """Greedy unless one of the sampling fields is set."""
+
+    count: int = 0
+    """Tokens to add to each row; 0 for the prompt alone."""
+    temperature: float | None = None
+    """Logits are divided by it; None: 1."""
+    top_k: int | None = None
+    """Only so many of the most probable tokens may be drawn."""
+    top_p: float | None = None
+    """Only the most probable tokens that have this probability together."""
+    seed: int | None = None
+    """Of the draws, which have a generator of their own; None: 0."""
+    stop: tuple[int, ...] | None = None
+    """Ids after which a row goes no further; None: the configuration's eos_token_id."""
+
+    @property
+    def sampled(self) -> bool:
+        """Whether tokens are drawn, and not each the most probable one."""
+        return any(said is not None for said in (self.temperature, self.top_k, self.top_p, self.seed))
+
+    def plain(self) -> dict[str, object]:
+        """As it goes into a trace: empty without generation."""
+        if not self.count:
+            return {}
+        said = {"temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p, "sample_seed": self.seed}
+        stop = {} if self.stop is None else {"eos": list(self.stop)}
+        return {"generate": self.count, **{name: value for name, value in said.items() if value is not None}, **stop}
+
+
+PROMPT_ALONE = Generation()
+
+
+def check_generation(wanted: Generation) -> Generation:
+    """The generation, if a run can follow it. Raises InputError naming the option."""
+    check_count(wanted.count, "--generate")
+    if wanted.sampled and not wanted.count:
+        raise InputError("--temperature, --top-k, --top-p and --sample-seed say how --generate N draws; give that too")
+    if wanted.temperature is not None and not (math.isfinite(wanted.temperature) and wanted.temperature > 0):
+        raise InputError(f"--temperature: must be above 0, got {wanted.temperature}; leave it out for greedy choices")
+    if wanted.top_k is not None and wanted.top_k < 1:
+        raise InputError(f"--top-k: must be 1 or more, got {wanted.top_k}")
+    if wanted.top_p is not None and not 0 < wanted.top_p <= 1:
+        raise InputError(f"--top-p: must be above 0 and at most 1, got {wanted.top_p}")
+    if wanted.seed is not None and not 0 <= wanted.seed <= MAX_SAMPLE_SEED:
+        raise InputError(f"--sample-seed: must be between 0 and {MAX_SAMPLE_SEED}, got {wanted.seed}")
+    return wanted
+
+
+def check_count(count: int, where: str) -> int:
+    """The number of new tokens. Raises InputError."""
+    if not 0 <= count <= MAX_NEW_TOKENS:
+        raise InputError(f"{where}: must be 0 to {MAX_NEW_TOKENS:,} tokens, got {count:,}")
+    return count
+
+
+def parse_stop(said: str, where: str) -> tuple[int, ...]:
+    """`2,7`: ids that end a row; `none`: no id does. Raises InputError."""
+    if said.strip() == NO_STOP:
+        return ()
+    try:
+        ids = tuple(int(part) for part in said.split(","))
+    except ValueError:
+        ids = (-1,)
+    if min(ids) < 0:
+        raise InputError(f"{where}: must be ids like 2,7, or {NO_STOP}, got {visible(said, 80)!r}")
+    return ids

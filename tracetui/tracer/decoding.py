@@ -1,0 +1,152 @@
+"""A model fed with its own choices: a pass over the prompts, then a pass for every further token, with its cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+from tracetui.errors import InputError
+from tracetui.models.build import PassThrough
+from tracetui.recipe import Generation
+from tracetui.trace.record import layer_of
+
+
+class Decoder:
+    """One batch on its way through a causal model of transformers, in whatever cache its family keeps.
+
+    The arguments of each pass are those that transformers' own `generate` gives.
+    """
+
+    def __init__(self, model: nn.Module, ids: torch.Tensor) -> None:
+        """ids: [B,T], rows without padding."""
+        self._model: Any = model
+        self._ids = ids
+        self._arguments: dict[str, Any] = {"use_cache": True}
+        self._skipped = [layer_of(path) for path, module in model.named_modules() if isinstance(module, PassThrough)]
+        self._new = ids.shape[1]
+        self.positions = 0
+        """How many positions of each row have gone through the model."""
+
+    def prompt(self) -> torch.Tensor:
+        """The prompt pass; returns the logits [B,V] after each row's last token."""
+        return self._went(self._model(input_ids=self._ids, **self._arguments))
+
+    def next(self, chosen: torch.Tensor) -> torch.Tensor:
+        """A pass over one more token of each row [B]; returns the logits [B,V] after it."""
+        self._ids = torch.cat((self._ids, chosen[:, None]), dim=1)  # [B,T+1]
+        self._new = 1
+        given = self._model.prepare_inputs_for_generation(self._ids, next_sequence_length=1, **self._arguments)
+        return self._went(self._model(**given, return_dict=True))
+
+    @property
+    def cached(self) -> bool:
+        """Whether the model handed back what it needs to go on: every layer that ran has all positions in its cache."""
+        if not any(value is not None for value in self._caches()):
+            return False
+        return all(layer.get_seq_length() == self.positions for layer in self._layers(self._skipped))
+
+    def cache_bytes(self) -> int:
+        """The size of what the model keeps for the next pass: keys and values, or states."""
+        own = (tensor for cache in self._caches() for tensor in _tensors(cache, set(self._skipped)))
+        sizes = {tensor.data_ptr(): tensor.numel() * tensor.element_size() for tensor in own}
+        return sum(sizes.values())
+
+    def _went(self, output: Any) -> torch.Tensor:
+        self.positions += self._new
+        self._arguments = self._model._update_model_kwargs_for_generation(output, self._arguments)
+        self._stand_in()
+        logits: torch.Tensor = output.logits[:, -1].float()  # [B,V]
+        return logits
+
+    def _stand_in(self) -> None:
+        """Layers that were left out count the positions like the others: the model asks the first where it is."""
+        rows = self._ids.shape[0]
+        for cache in self._caches():
+            for layer in self._skipped:
+                if isinstance(cache, Cache) and layer is not None and layer < len(cache.layers):
+                    held = cache.layers[layer]
+                    if isinstance(held, CacheLayerMixin):
+                        nothing = torch.zeros(rows, 1, self._new, 1)  # [B,1,T,1]
+                        held.update(nothing, nothing)
+
+    def _caches(self) -> Iterator[object]:
+        yield from (self._arguments.get(name) for name in ("past_key_values", "cache_params", "state"))
+
+    def _layers(self, left_out: Sequence[int | None]) -> Iterator[CacheLayerMixin]:
+        for cache in self._caches():
+            if isinstance(cache, Cache):
+                yield from (
+                    layer
+                    for index, layer in enumerate(cache.layers)
+                    if isinstance(layer, CacheLayerMixin) and layer.is_initialized and index not in left_out
+                )
+
+
+def _tensors(cache: object, left_out: set[int | None]) -> Iterator[torch.Tensor]:
+    """The tensors that a cache holds, by whatever names; those of layers that were left out not among them."""
+    if isinstance(cache, Cache):
+        for index, layer in enumerate(cache.layers):
+            if index not in left_out:
+                yield from _found(vars(layer).values())
+    elif cache is not None:
+        yield from _found(vars(cache).values() if hasattr(cache, "__dict__") else (cache,))
+
+
+def _found(values: Any, depth: int = 0) -> Iterator[torch.Tensor]:
+    for value in values:
+        if isinstance(value, torch.Tensor) and value.dim():
+            yield value
+        elif isinstance(value, list | tuple | dict) and depth < 3:
+            yield from _found(value.values() if isinstance(value, dict) else value, depth + 1)
+
+
+class Chooser:
+    """Chooses the next token of each row: the most probable one, or one drawn by a generator of its own."""
+
+    def __init__(self, wanted: Generation, eos: object) -> None:
+        """eos: the configuration's own, an id or several."""
+        self._wanted = wanted
+        own = [eos] if isinstance(eos, int) else eos if isinstance(eos, list | tuple) else []
+        self._stops = frozenset(own if wanted.stop is None else wanted.stop)
+        self._generator = torch.Generator().manual_seed(wanted.seed or 0)
+
+    def choose(self, logits: torch.Tensor) -> torch.Tensor:
+        """The ids [B] for logits [B,V]. A NaN is never chosen."""
+        logits = logits.float().cpu().nan_to_num(nan=-torch.inf, posinf=torch.finfo(torch.float32).max)  # [B,V]
+        if not self._wanted.sampled:
+            return logits.argmax(dim=-1)
+        probabilities = _allowed(logits, self._wanted).softmax(dim=-1)  # [B,V]
+        empty = ~probabilities.isfinite().all(dim=-1)  # [B]
+        probabilities[empty] = 1.0
+        return torch.multinomial(probabilities, 1, generator=self._generator).squeeze(1)
+
+    def ends(self, token_id: int) -> bool:
+        """Whether a row goes no further after this token."""
+        return token_id in self._stops
+
+
+def _allowed(logits: torch.Tensor, wanted: Generation) -> torch.Tensor:
+    """The logits [B,V] over the temperature, -inf for tokens that top-k, and then top-p, leave out."""
+    logits = logits / (1.0 if wanted.temperature is None else wanted.temperature)  # [B,V]
+    if wanted.top_k is not None and wanted.top_k < logits.shape[-1]:
+        least = logits.topk(wanted.top_k).values[:, -1:]  # [B,1]
+        logits = logits.masked_fill(logits < least, -torch.inf)
+    if wanted.top_p is not None:
+        ordered, places = logits.sort(dim=-1, descending=True, stable=True)  # [B,V]
+        shares = ordered.softmax(dim=-1)  # [B,V]
+        beyond = shares.cumsum(dim=-1) - shares >= wanted.top_p  # [B,V]
+        logits = logits.masked_fill(beyond.scatter(-1, places, beyond), -torch.inf)
+    return logits
+
+
+def check_lengths(lengths: Sequence[int]) -> None:
+    """Refuse to generate for rows of different length. Raises InputError."""
+    if len(set(lengths)) > 1:
+        raise InputError(
+            f"generate: the prompts have {min(lengths)} to {max(lengths)} tokens; a shorter row's padding stands where "
+            "its next token would go, so give prompts of the same length, or each alone"
+        )
