@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,14 @@ intermediate_size = 48
 num_hidden_layers = 4
 num_attention_heads = 4
 """
+BASE = {
+    "model_type": "llama",
+    "vocab_size": 100,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+}
 PARAMS = "[params]\ndim = 64\nn_layers = 3\nn_heads = 4\nvocab_size = 300\n"
 
 
@@ -45,6 +54,48 @@ def test_everything_that_is_said_is_kept(tmp_path: Path) -> None:
     )
     assert (recipe.tokenizer, recipe.weights) == (str(tmp_path / "t" / "x.model"), tmp_path / "w")
     assert recipe.config["hidden_size"] == 64
+
+
+def test_a_base_s_fields_stand_but_for_those_that_are_said(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(BASE))
+    (tmp_path / "base.toml").write_text(CONFIG)
+    (tmp_path / "params.json").write_text('{"dim": 64, "n_layers": 3, "n_heads": 4, "vocab_size": 300}')
+    for base in ("config.json", "base.toml"):
+        recipe = load_recipe(written(tmp_path, f'base = "{base}"\nlayers = 2\n[config]\nhidden_size = 64\n'))
+        assert recipe.config == {**BASE, "hidden_size": 64}
+        assert recipe.layers == Layers(0, 2)
+    assert load_recipe(written(tmp_path, 'base = "config.json"')).config == BASE
+    meta = load_recipe(written(tmp_path, 'base = "params.json"\n[params]\nn_layers = 5\n'))
+    assert (meta.config["hidden_size"], meta.layers) == (64, Layers(0, 5))
+
+
+def test_a_shipped_recipe_may_be_the_base(tmp_path: Path) -> None:
+    changes = {"hidden_size": 256, "intermediate_size": 1024, "moe_intermediate_size": 128}
+    said = "\n".join(f"{field} = {value}" for field, value in changes.items())
+    recipe = load_recipe(written(tmp_path, f'base = "deepseek-v3"\n[config]\n{said}\n'))
+    assert recipe.config == {**load_recipe("deepseek-v3").config, **changes}
+    assert recipe.name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('base = "gone.json"', r"gone\.json: can't be opened: No such file"),
+        ('base = "broken.json"', r"broken\.json: hidden_size: must be an integer, got 'wide'"),
+        (
+            'base = "config.json"\n[config]\nhidden_size = "wide"',
+            r"mine\.toml: config\.hidden_size: must be",
+        ),
+        ('base = "config.json"\n[params]\ndim = 3', r"mine\.toml: base: has the fields of a \[config\].*\[params\]"),
+        ('base = "mine.toml"', r"mine\.toml: base: must be missing from a recipe that another one is based on"),
+        ("base = 3", r"mine\.toml: base: must be a text, got 3"),
+    ],
+)
+def test_a_base_that_is_none_is_told(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(BASE))
+    (tmp_path / "broken.json").write_text(json.dumps({**BASE, "hidden_size": "wide"}))
+    with pytest.raises(InputError, match=said):
+        load_recipe(written(tmp_path, text))
 
 
 def test_prompts_may_be_several_or_random_ids(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A recipe file: TOML with the model's fields in a table.
 
-[config] has transformers' names, [params] Meta's, [reference] those of DeepSeek-V3's reference code.
+[config] has transformers' names, [params] Meta's, [reference] those of DeepSeek-V3's reference code. With a base the
+table holds the changed fields alone.
 """
 
 from __future__ import annotations
@@ -9,27 +10,29 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
+from tracetui import paths
 from tracetui.errors import InputError, bad_field
 from tracetui.paths import read_bounded
-from tracetui.recipe.bounded import Fields
+from tracetui.recipe.bounded import Fields, read_json_object
 from tracetui.recipe.config import check_config, layer_count
 from tracetui.recipe.meta import llama_config
 from tracetui.recipe.model import BUILTIN_TOKENIZER, DTYPES, MAX_SEED, MLA_WAYS, Recipe, parse_layers
 from tracetui.recipe.prompts import Prompts, prompts_of
-from tracetui.recipe.reference import reference_config
+from tracetui.recipe.reference import is_reference_form, reference_config
 from tracetui.text import visible
 
 MAX_TOML_BYTES = 64 * 2**10
 _TABLES = {"config": check_config, "params": llama_config, "reference": reference_config}
 _PROMPT_KEYS = ("prompt", "random_tokens", "chat", "system")
-_KEYS = ("title", *_PROMPT_KEYS, "layers", "dtype", "seed", "tokenizer", "weights", "mla", *_TABLES)
+_BASE = "base"
+_KEYS = ("title", *_PROMPT_KEYS, "layers", "dtype", "seed", "tokenizer", "weights", "mla", _BASE, *_TABLES)
 
 
 def read_recipe(path: Path) -> Recipe:
     """The recipe in a TOML file. Raises InputError reading `file: key: problem, got …`."""
     found = _parse(path)
     fields = Fields(found, path)
-    config = _config(fields)
+    config = _config(fields, path)
     count = layer_count(config)
     return Recipe(
         name=path.stem,
@@ -61,14 +64,52 @@ def _parse(path: Path) -> dict[str, object]:
     return found
 
 
-def _config(fields: Fields) -> dict[str, object]:
+def _config(fields: Fields, path: Path) -> dict[str, object]:
+    name, table = _table(fields) if _BASE not in fields.found else _laid_over(fields, path)
+    return _TABLES[name](table, fields.where, f"{name}.")
+
+
+def _table(fields: Fields) -> tuple[str, dict[str, object]]:
     tables = {name: fields.found[name] for name in _TABLES if name in fields.found}
     if len(tables) != 1:
         raise bad_field(fields.where, "config", "a recipe has one table of [config], [params] and [reference]")
     name, table = tables.popitem()
     if not isinstance(table, dict):
         raise bad_field(fields.where, name, "must be a table", table)
-    return _TABLES[name](table, fields.where, f"{name}.")
+    return name, table
+
+
+def _laid_over(fields: Fields, path: Path) -> tuple[str, dict[str, object]]:
+    """The base's fields with the recipe's own in place of some."""
+    name, table = _read_base(_base_file(path, fields.text(_BASE)))
+    if not any(own in fields.found for own in _TABLES):
+        return name, table
+    own, changes = _table(fields)
+    if own != name:
+        fields.fail(_BASE, f"has the fields of a [{name}], and those laid over it must be such too, not of [{own}]")
+    return name, {**table, **changes}
+
+
+def _base_file(path: Path, said: str) -> Path:
+    """A recipe that ships with tracetui, else a file beside this one."""
+    shipped = {found.stem: found for found in paths.demo_configs().glob("*.toml")}
+    return shipped.get(said) or path.parent / Path(said).expanduser()
+
+
+def _read_base(path: Path) -> tuple[str, dict[str, object]]:
+    """A base's table, checked by itself: what is wrong with it is told of its own file."""
+    if path.suffix == ".json":
+        found = read_json_object(path)
+        name = "config" if "model_type" in found else "reference" if is_reference_form(found) else "params"
+        prefix = ""
+    else:
+        fields = Fields(_parse(path), path)
+        if _BASE in fields.found:
+            fields.fail(_BASE, "must be missing from a recipe that another one is based on")
+        name, found = _table(fields)
+        prefix = f"{name}."
+    _TABLES[name](found, path, prefix)
+    return name, found
 
 
 def _layers(fields: Fields, count: int) -> str:
