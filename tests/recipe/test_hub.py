@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
+from tracetui.errors import InputError
 from tracetui.paths import inside
 from tracetui.recipe import find_hub_id
-from tracetui.recipe.hub import HubId, parse_hub_id
+from tracetui.recipe.hub import HubId, cached_snapshot, parse_hub_id
 
 
 @pytest.mark.parametrize(
@@ -55,3 +57,15 @@ def test_the_hub_s_cache_may_keep_files_in_a_store_for_all_models(tmp_path: Path
         else:
             with pytest.raises(Exception, match="leads out of its folder"):
                 inside(snapshot, "config.json")
+
+
+def test_a_reference_of_any_length_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    references = tmp_path / "models--a--b" / "refs"
+    references.mkdir(parents=True)
+    with (references / "main").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(InputError, match=r"refs/main: must hold a commit's name, got 1,099,511,627,776 bytes"):
+        cached_snapshot(HubId("a/b"))
+    (references / "main").write_text("0" * 40)
+    assert cached_snapshot(HubId("a/b")) is None

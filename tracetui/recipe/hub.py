@@ -27,6 +27,7 @@ _PART = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
 _ID = re.compile(rf"({_PART}/{_PART})(?:@([A-Za-z0-9_][A-Za-z0-9_./-]{{0,199}}))?")
 _FILES = (".json", ".toml", ".pth", ".safetensors", ".npz", ".git")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_MAX_REFERENCE_BYTES = 1000
 _MAX_PIECES_BYTES = 16 * 2**20
 
 
@@ -170,9 +171,22 @@ def needed_pieces(folder: Path, layers: Layers) -> list[str]:
 
 def _cached(hub_id: HubId, name: str) -> object:
     """A file's path; None if it isn't cached; something else if the hub is known not to have it."""
-    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub import constants, try_to_load_from_cache
+    from huggingface_hub.file_download import repo_folder_name
 
+    model = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=hub_id.repo, repo_type="model")
+    _check_reference(model / "refs" / hub_id.revision)
     try:
         return try_to_load_from_cache(hub_id.repo, name, revision=hub_id.revision)
     except (OSError, ValueError) as error:
         raise InputError(f"{hub_id}: the hub's cache can't be read: {visible(str(error), 160)}") from error
+
+
+def _check_reference(path: Path) -> None:
+    """huggingface_hub reads whole what says which commit a branch is. Raises InputError if that is no name."""
+    try:
+        size = path.stat().st_size
+    except (OSError, ValueError):
+        return
+    if path.is_file() and size > _MAX_REFERENCE_BYTES:
+        raise InputError(f"{path}: must hold a commit's name, got {size:,} bytes")
