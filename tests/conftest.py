@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Read by torch when it is imported: the workers share the cores, and a test without torch must not load it.
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+
+_plots = tempfile.TemporaryDirectory(prefix="plots-")
+# Read by matplotlib when it is imported: its list of fonts stays out of the user's folders.
+os.environ["MPLCONFIGDIR"] = _plots.name
 
 _HOST_ASKED = {"socket.getaddrinfo", "socket.gethostbyname"}
 _ADDRESS_USED = {"socket.connect", "socket.sendto", "socket.sendmsg"}

@@ -10,6 +10,7 @@ import pytest
 import tracetui
 from tests.cli.running import Here
 from tests.tiny_moe import whole_trace
+from tracetui.recorded import open_recording, outline_of
 from tracetui.trace.npz import write_trace
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "api.md"
@@ -66,6 +67,8 @@ def test_what_the_foreign_recorder_writes_is_taken_by_every_command(
     said = Here(monkeypatch, capsys)
     assert "model.layers.0.input_layernorm" in said("info", "foreign.npz").out
     assert said("diff", "foreign.npz", "foreign.npz").status == 0
+    assert said("export", "foreign.npz", "--html", "foreign.html").status == 0
+    assert outline_of(open_recording(Path("foreign.npz"))).children
     assert tracetui.open_trace("foreign.npz")["model.embed_tokens"].sum() == 128
 
 
