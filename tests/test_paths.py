@@ -168,3 +168,8 @@ def test_the_users_folders_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_what_ships_with_tracetui_is_there() -> None:
     assert paths.demo_configs().is_dir()
     assert paths.themes().is_dir()
+
+
+def test_a_home_that_is_not_known_stays_as_it_is_written() -> None:
+    assert paths.expanded("~no-such-user/m") == Path("~no-such-user/m")
+    assert paths.expanded("~/m") == Path.home() / "m"

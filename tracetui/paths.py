@@ -65,6 +65,14 @@ def _shipped(name: str) -> Path:
     return inside if inside.is_dir() else package.parent / name
 
 
+def expanded(said: str) -> Path:
+    """A path as somebody writes it, `~` and `~user` for a home; of a user who isn't known it stays, as in a shell."""
+    try:
+        return Path(said).expanduser()
+    except RuntimeError:
+        return Path(said)
+
+
 def read_bounded(path: Path, limit: int) -> bytes:
     """The whole file, if it is a regular one of at most `limit` bytes that is not something else in disguise.
 

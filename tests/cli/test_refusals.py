@@ -27,7 +27,19 @@ num_attention_heads = 4
 """
 PARAMS_TABLE = "[params]\ndim = 64\nn_layers = 3\nn_heads = 4\nvocab_size = 300\n"
 
-NAMES = ("", " ", "\x1b[31mred", "[bold]x[/]", "a\0b", "x" * 10_000, "\udcff\udcfe", "a\u202eb", "no/such/folder", "-")
+NAMES = (
+    "",
+    " ",
+    "\x1b[31mred",
+    "[bold]x[/]",
+    "a\0b",
+    "x" * 10_000,
+    "\udcff\udcfe",
+    "a\u202eb",
+    "no/such/folder",
+    "~nobody-there/m",
+    "-",
+)
 TINY = ("trace", "llama-tiny")
 
 

@@ -31,7 +31,7 @@ def load_recipe(model: str) -> Recipe:
     shipped = shipped_recipes()
     if model in shipped:
         return read_recipe(shipped[model])
-    path = Path(model).expanduser()
+    path = paths.expanded(model)
     exists = _exists(path, model)
     if exists and path.is_dir():
         return folder_recipe(path)

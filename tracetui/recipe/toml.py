@@ -93,7 +93,7 @@ def _laid_over(fields: Fields, path: Path) -> tuple[str, dict[str, object]]:
 def _base_file(path: Path, said: str) -> Path:
     """A recipe that ships with tracetui, else a file beside this one."""
     shipped = {found.stem: found for found in paths.demo_configs().glob("*.toml")}
-    return shipped.get(said) or path.parent / Path(said).expanduser()
+    return shipped.get(said) or path.parent / paths.expanded(said)
 
 
 def _read_base(path: Path) -> tuple[str, dict[str, object]]:
@@ -134,10 +134,10 @@ def _choice(fields: Fields, field: str, choices: tuple[str, ...]) -> str:
 
 
 def _weights(path: Path, said: str) -> Path | None:
-    return None if said == "random" else path.parent / Path(said).expanduser()
+    return None if said == "random" else path.parent / paths.expanded(said)
 
 
 def _beside(path: Path, tokenizer: str) -> str:
     """A tokenizer given as a path is looked for beside the recipe."""
     looks_like_path = "/" in tokenizer or tokenizer.endswith((".model", ".json", ".tiktoken"))
-    return str(path.parent / Path(tokenizer).expanduser()) if looks_like_path else tokenizer
+    return str(path.parent / paths.expanded(tokenizer)) if looks_like_path else tokenizer

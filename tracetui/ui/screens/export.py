@@ -19,6 +19,7 @@ from textual.message import Message
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
+from tracetui import paths
 from tracetui.errors import TracetuiError
 from tracetui.text import size, visible
 from tracetui.trace.npz import write_trace
@@ -123,7 +124,7 @@ class ExportScreen(Dialog[Answer]):
 def _path(typed: str, offered: str) -> Path:
     """What was typed as a path: a folder stands for the offered name inside it."""
     try:
-        path = Path(typed.strip()).expanduser()
+        path = paths.expanded(typed.strip())
     except RuntimeError:
         path = Path(typed.strip())
     with suppress(OSError, ValueError):

@@ -18,6 +18,7 @@ from textual.message import Message
 from textual.suggester import Suggester
 from textual.widgets import Input, Static
 
+from tracetui import paths
 from tracetui.errors import TracetuiError
 from tracetui.recorded import open_recording
 from tracetui.text import visible
@@ -101,7 +102,7 @@ def completed(typed: str) -> str | None:
         return None
     names: list[str] = []
     with suppress(OSError, ValueError, RuntimeError):
-        for place, path in enumerate(Path(f"{folder}{slash}" or ".").expanduser().iterdir()):
+        for place, path in enumerate(paths.expanded(f"{folder}{slash}" or ".").iterdir()):
             if place == _MOST:
                 break
             if path.name.startswith(start) and (path.suffix in _ENDS or path.is_dir()):
@@ -113,7 +114,7 @@ def completed(typed: str) -> str | None:
 def read_recording(typed: str) -> OpenScreen.Read:
     """The recording in a file whose name was typed, or in words why there is none."""
     try:
-        path = Path(typed.strip()).expanduser()
+        path = paths.expanded(typed.strip())
         return OpenScreen.Read(typed, Recording(path, open_recording(path)))
     except (TracetuiError, OSError, ValueError, RuntimeError) as error:
         return OpenScreen.Read(typed, None, str(error))
