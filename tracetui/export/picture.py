@@ -91,7 +91,7 @@ def _figure(heatmap: Heatmap) -> Figure:
     bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
     bar.set_label(heatmap.legend, parse_math=False)
     bar.outline.set_visible(False)
-    _patches(axes, values)
+    _patches(bar.ax, values)
     return figure
 
 
@@ -112,14 +112,14 @@ def _image(axes: Axes, values: Array, signed: bool) -> AxesImage:
     return image
 
 
-def _patches(axes: Axes, values: Array) -> None:
-    """A legend for cells that have no number."""
+def _patches(beside: Axes, values: Array) -> None:
+    """A legend below the colours for cells that have no number: there are no labels in its way."""
     from matplotlib.patches import Patch
 
     kinds = (("masked, -inf", _MASKED, np.isneginf), ("+inf", _MASKED, np.isposinf), ("NaN", _NAN, np.isnan))
     found = [Patch(color=colour, label=name) for name, colour, test in kinds if test(values).any()]
     if found:
-        axes.legend(handles=found, loc="upper left", bbox_to_anchor=(0, -0.16), ncols=3, frameon=False)
+        beside.legend(handles=found, loc="upper left", bbox_to_anchor=(-0.6, -0.01), frameon=False, fontsize=8)
 
 
 def _label(axes: Axes, side: Literal["x", "y"], axis: Axis, count: int, step: int) -> None:
