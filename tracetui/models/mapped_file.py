@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -16,6 +18,10 @@ _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" e
 """Named by Python from 3.13 on."""
 _COPY_BYTES = 32 * 2**20
 """How much is copied between two looks at whether the run was cancelled."""
+
+_KEPT_BYTES = 64 * 2**20
+"""Of what was read, how much may stay in the process's memory."""
+_DONTNEED = getattr(mmap, "MADV_DONTNEED", None)
 
 Identity = tuple[int, int, int]
 """What tells one state of a file from another."""
@@ -44,6 +50,37 @@ def check_unchanged(path: Path, before: Identity | None) -> None:
     """Raise RunError if a file is not as it was: reading what was cut off would end the process."""
     if identity(path) != before:
         raise RunError(f"{path}: was changed or removed while it was in use; start again")
+
+
+class Pages:
+    """Gives back the memory that reading mapped tensors took: what lies in a file can be read from there again.
+
+    Without it a process seems to hold, and in a container does hold, every weight that it ever streamed.
+    """
+
+    def __init__(self) -> None:
+        self._read: list[torch.Tensor] = []
+        self._bytes = 0
+
+    def reading(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The same view of a mapped file, about to be read; what was read before goes once it is much."""
+        if self._bytes > _KEPT_BYTES:
+            for before in self._read:
+                _give_back(before)
+            self._read.clear()
+            self._bytes = 0
+        self._read.append(tensor)
+        self._bytes += tensor.nbytes
+        return tensor
+
+
+def _give_back(tensor: torch.Tensor) -> None:
+    """Unload the pages that lie wholly in a mapped tensor; used again, they come from the file."""
+    first = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
+    length = (tensor.data_ptr() + tensor.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE - first
+    if _DONTNEED is not None and length > 0 and tensor.is_contiguous():
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(length), _DONTNEED)
 
 
 def readable_as_it_lies(tensor: torch.Tensor, dtype: torch.dtype) -> bool:

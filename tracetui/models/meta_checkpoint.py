@@ -18,7 +18,7 @@ from torch import nn
 
 from tracetui.errors import InputError, bad_field
 from tracetui.models.checkpoint_report import fit
-from tracetui.models.mapped_file import check_unchanged, copied, identity, readable_as_it_lies
+from tracetui.models.mapped_file import Pages, check_unchanged, copied, identity, readable_as_it_lies
 from tracetui.models.meta_names import ROPE_FREQUENCIES, canonical_name, meta_name, split_layer
 from tracetui.models.sources import TensorSpec, Tick
 from tracetui.models.torch_file import map_tensors
@@ -69,6 +69,7 @@ class MetaCheckpoint:
         self._tensors = tensors
         self._config = config
         self._identity = identity(path)
+        self._pages = Pages()
         self._dtype = _main_dtype(path, tensors)
         self._check_head_size()
 
@@ -99,7 +100,7 @@ class MetaCheckpoint:
         Raises RunError if the file was changed since it was opened.
         """
         check_unchanged(self._path, self._identity)
-        tensor = self._tensors[meta_name(spec.name) or ""].detach()
+        tensor = self._pages.reading(self._tensors[meta_name(spec.name) or ""].detach())
         order = self._row_order(spec, rows)
         if order is None and readable_as_it_lies(tensor, spec.dtype):
             tick(spec.nbytes())

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from tracetui.errors import InputError, bad_field
-from tracetui.models.mapped_file import Identity, check_unchanged, identity, map_file
+from tracetui.models.mapped_file import Identity, Pages, check_unchanged, identity, map_file
 from tracetui.models.safetensors_header import Stored, read_header
 from tracetui.models.safetensors_shards import Shards, find_shards
 from tracetui.recipe.shard_index import MAX_TENSORS
@@ -33,6 +33,7 @@ class SafetensorsFiles:
         self._own_name: Callable[[str], str | None] = self._own_names.get
         self._mapped: dict[Path, mmap.mmap] = {}
         self._identities: dict[Path, Identity | None] = {}
+        self._pages = Pages()
         for path in self.shards.present:
             self._identities[path] = identity(path)
             self._add(path, read_header(path))
@@ -83,7 +84,7 @@ class SafetensorsFiles:
         if path not in self._mapped:
             self._mapped[path] = map_file(path)
         values = torch.frombuffer(self._mapped[path], dtype=stored.dtype, count=stored.numel, offset=stored.start)
-        return values.view(stored.shape)
+        return self._pages.reading(values.view(stored.shape))
 
     def main_dtype(self) -> torch.dtype | None:
         """The floating dtype that most bytes have; float64 is computed in float32; None if most have none."""
