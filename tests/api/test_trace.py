@@ -249,9 +249,20 @@ def test_token_ids_are_one_prompt_or_a_batch(recipe: str) -> None:
     assert len(tracetui.trace(recipe, random_tokens=(2, 3), layers=1).tokens) == 2
 
 
+def test_a_recipe_goes_on_from_its_prompt(recipe: str) -> None:
+    found = tracetui.trace(recipe, tokens=[5, 6, 7], layers=1, generate=2, eos=[])
+    added = [token.id for token in found.tokens[0]][3:]
+    assert added == [int(found["logits"][0, -1].argmax()), int(found["logits@1"][0, -1].argmax())]
+    assert found.attention(0, pass_=1).probs(0).shape == (1, 4)
+    drawn = [tracetui.trace(recipe, tokens=[5], layers=1, generate=3, sample_seed=7).tokens for _ in range(2)]
+    assert drawn[0] == drawn[1]
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
+        ({"generate": -1}, "--generate"),
+        ({"temperature": -1.0, "generate": 1}, "--temperature"),
         ({"prompt": "x", "tokens": [1]}, "prompt and tokens: a run has one of them"),
         ({"tokens": []}, "tokens: "),
         ({"tokens": [-1]}, "tokens: must be between 0 and"),

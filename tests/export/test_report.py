@@ -185,6 +185,14 @@ def test_a_batch_shows_its_rows(mixture: Trace) -> None:
     assert "Row 0 of the batch." in page.text
 
 
+def test_generated_tokens_stand_apart_from_the_prompt(llama: Trace) -> None:
+    page = Reader(written(replace(llama, generated=(2,))))
+    kinds = [attributes.get("class") for attributes in page.named("span")]
+    assert (kinds.count("token"), kinds.count("added")) == (7, 2)
+    assert "in coloured frames" in page.text
+    assert "in coloured frames" not in Reader(written(llama)).text
+
+
 def test_named_tensors_of_a_script_make_a_report_too(tracetui: Here, tmp_path: Path) -> None:
     arrays: dict[str, Any] = {"model.layers.0": np.ones((1, 2, 3)), "x": np.zeros(3)}
     np.savez(tmp_path / "d.npz", **arrays)

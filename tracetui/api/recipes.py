@@ -6,9 +6,20 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tracetui.errors import InputError
-from tracetui.recipe import Overrides, Prompts, Recipe, check_rows, find_hub_id, load_recipe, parse_ids
+from tracetui.recipe import (
+    Generation,
+    Overrides,
+    Prompts,
+    Recipe,
+    check_generation,
+    check_rows,
+    find_hub_id,
+    load_recipe,
+    parse_ids,
+)
 from tracetui.recipe.hub import HUB, with_cached_weights
 from tracetui.recipe.prompts import check_random
 from tracetui.trace.keep import Keep, parse_keep
@@ -38,6 +49,8 @@ def chosen_recipe(
     memory: str | int | None = None,
     keep: Kept = "all",
     attention: str = "qkv",
+    generate: int | None = None,
+    **sampling: Any,
 ) -> Recipe:
     """The recipe of a name, file, folder or hub id with the options in place. Raises InputError naming the option."""
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
@@ -59,12 +72,26 @@ def chosen_recipe(
         mla=mla,
         keep=keep_of(keep),
         attention=attention,
+        generation=None if generate is None and not sampling else _generation(generate, **sampling),
     ).apply(recipe)
     if weights == HUB:
         from tracetui.hub.fetch import with_weights
 
         return with_weights(recipe, offline)
     return with_cached_weights(recipe) if weights is None else recipe
+
+
+def _generation(
+    generate: int | None,
+    *,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    sample_seed: int | None = None,
+    eos: Sequence[int] | None = None,
+) -> Generation:
+    stop = None if eos is None else tuple(eos)
+    return check_generation(Generation(generate or 0, temperature, top_k, top_p, sample_seed, stop))
 
 
 def keep_of(keep: Kept) -> Keep:

@@ -38,6 +38,12 @@ def trace(
     memory: str | int | None = None,
     keep: Kept = "all",
     attention: str = "qkv",
+    generate: int | None = None,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    sample_seed: int | None = None,
+    eos: Sequence[int] | None = None,
 ) -> Trace: ...
 
 
@@ -54,7 +60,8 @@ def trace(
 
     A module is called with `inputs` and `options` as they are, under no_grad; its weights, mode and devices stay, and
     whatever it raises comes through. A recipe takes the options of the command line: `prompt`, `prompts`, `tokens`,
-    `random_tokens`, `chat`, `system`, `special`, `layers`, `weights`, `tokenizer`, `dtype`, `seed`, `mla`, `memory`.
+    `random_tokens`, `chat`, `system`, `special`, `layers`, `weights`, `tokenizer`, `dtype`, `seed`, `mla`, `memory`,
+    `generate` and how tokens are drawn.
 
     keep: `all`, `stats` (statistics alone), or patterns of sites whose values are kept. attention: `qkv`, or `scores`
     or `probs` to record the full matrices too. Raises InputError.

@@ -66,12 +66,22 @@ def token_part(trace: Trace) -> Html:
     for index, tokens in enumerate(trace.tokens[:_ROWS]):
         name = [el("h3", f"row {index}, {len(tokens)} tokens")] if len(trace.tokens) > 1 else []
         chips = (
-            el("span", el("small", str(place)), label(token), class_="special" if token.special else "token")
+            el("span", el("small", str(place)), label(token), class_=_kind(trace, index, place))
             for place, token in enumerate(tokens[:_TOKENS])
         )
         strips += [*name, el("div", *chips, class_="tokens"), more(len(tokens) - _TOKENS, "tokens")]
+    generated = any(map(int.__lt__, trace.prompt_lengths, map(len, trace.tokens)))
+    added = ", and what it added, in coloured frames" if generated else ""
     strips.append(more(len(trace.tokens) - _ROWS, "rows"))
-    return section("tokens", "Tokens", *strips, lead="What the model was given; a dot is a blank, ⏎ a line's end.")
+    return section(
+        "tokens", "Tokens", *strips, lead=f"What the model was given{added}; a dot is a blank, ⏎ a line's end."
+    )
+
+
+def _kind(trace: Trace, row: int, place: int) -> str:
+    if place >= trace.prompt_lengths[row]:
+        return "added"
+    return "special" if trace.tokens[row][place].special else "token"
 
 
 def prediction_part(trace: Trace) -> Html:
