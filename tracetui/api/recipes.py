@@ -28,18 +28,12 @@ Ids = Sequence[int] | Sequence[Sequence[int]]
 """Token ids of one prompt, or of each prompt of a batch."""
 Kept = str | Sequence[str]
 """`all`, `stats`, or one or more patterns of sites such as `*.self_attn:*`."""
+_PROMPTING = frozenset({"prompt", "prompts", "tokens", "random_tokens", "chat", "system", "special"})
 
 
 def chosen_recipe(
     model: str,
     *,
-    prompt: str | None = None,
-    prompts: Sequence[str] | None = None,
-    tokens: Ids | None = None,
-    random_tokens: tuple[int, int] | None = None,
-    chat: bool = False,
-    system: str | None = None,
-    special: bool = True,
     layers: int | str | None = None,
     weights: str | Path | None = None,
     tokenizer: str | Path | None = None,
@@ -49,30 +43,28 @@ def chosen_recipe(
     memory: str | int | None = None,
     keep: Kept = "all",
     attention: str = "qkv",
-    generate: int | None = None,
-    **sampling: Any,
+    **said: Any,
 ) -> Recipe:
-    """The recipe of a name, file, folder or hub id with the options in place. Raises InputError naming the option."""
+    """The recipe of a name, file, folder or hub id with the options in place.
+
+    said: what is run, as `_chosen_prompts` takes it, and how it goes on, as `_generation` does. Raises InputError
+    naming the option.
+    """
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+    prompting = {name: said.pop(name) for name in _PROMPTING & said.keys()}
     recipe = _load(model, weights == HUB, offline)
-    chosen = _prompts(recipe.prompts, prompt, prompts, tokens, random_tokens)
-    if (chat or system is not None) and not chosen.texts:
-        raise InputError("chat: needs texts; token ids go through no template")
-    if system is not None and not (chat or chosen.chat):
-        raise InputError("system: is a message of a chat; give chat=True too")
-    chosen = replace(chosen, chat=chat or chosen.chat, system=chosen.system if system is None else system)
     recipe = Overrides(
         layers=_text(layers),
         dtype=dtype,
         seed=seed,
         tokenizer=_text(tokenizer),
         weights=None if weights == HUB else _text(weights),
-        prompts=replace(chosen, specials=special),
+        prompts=_chosen_prompts(recipe.prompts, **prompting),
         memory=_text(memory),
         mla=mla,
         keep=keep_of(keep),
         attention=attention,
-        generation=None if generate is None and not sampling else _generation(generate, **sampling),
+        generation=_generation(**said) if said else None,
     ).apply(recipe)
     if weights == HUB:
         from tracetui.hub.fetch import with_weights
@@ -82,8 +74,8 @@ def chosen_recipe(
 
 
 def _generation(
-    generate: int | None,
     *,
+    generate: int | None = None,
     temperature: float | None = None,
     top_k: int | None = None,
     top_p: float | None = None,
@@ -106,6 +98,26 @@ def _load(model: str, fetch: bool, offline: bool) -> Recipe:
 
         ensure_config(hub_id, asked=True, offline=offline)
     return load_recipe(model)
+
+
+def _chosen_prompts(
+    own: Prompts,
+    *,
+    prompt: str | None = None,
+    prompts: Sequence[str] | None = None,
+    tokens: Ids | None = None,
+    random_tokens: tuple[int, int] | None = None,
+    chat: bool = False,
+    system: str | None = None,
+    special: bool = True,
+) -> Prompts:
+    chosen = _prompts(own, prompt, prompts, tokens, random_tokens)
+    if (chat or system is not None) and not chosen.texts:
+        raise InputError("chat: needs texts; token ids go through no template")
+    if system is not None and not (chat or chosen.chat):
+        raise InputError("system: is a message of a chat; give chat=True too")
+    system = chosen.system if system is None else system
+    return replace(chosen, chat=chat or chosen.chat, system=system, specials=special)
 
 
 def _prompts(
