@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from tracetui.errors import Cancelled, InputError
+from tracetui.errors import Cancelled
 from tracetui.models.build import build_model
 from tracetui.models.random_source import RandomSource
 from tracetui.models.slots import Weights
@@ -297,8 +297,20 @@ def test_a_buffer_that_checkpoints_hold_is_a_weight_like_any_other(dtype: torch.
     assert is_placeholder(left) == (budget == 0)
 
 
-def test_a_stored_buffer_of_integers_is_refused() -> None:
-    built = model()
-    built.get_submodule("model").register_buffer("table", torch.zeros(3, dtype=torch.int64))
-    with pytest.raises(InputError, match=r"LlamaModel\.table: a stored buffer of int64"):
-        weights(built)
+class Tables:
+    """A source that has tables of integers, and draws the rest."""
+
+    def provenance(self, spec: TensorSpec, rows: Sequence[int] | None = None) -> str | None:
+        return "file"
+
+    def read(self, spec: TensorSpec, rows: Sequence[int] | None, tick: Tick) -> torch.Tensor:
+        return torch.arange(3) if spec.name.endswith("table") else SOURCE.read(spec, rows, tick)
+
+
+def test_a_stored_table_of_integers_is_the_file_s_or_stays() -> None:
+    for source, expected in ((SOURCE, [0, 0, 0]), (Tables(), [0, 1, 2])):
+        built = model()
+        built.get_submodule("model").register_buffer("table", torch.zeros(3, dtype=torch.int64))
+        own = Weights(built, torch.float32, source, 0)
+        assert built.get_submodule("model").get_buffer("table").tolist() == expected
+        assert not [slot for _, slot in own.all_slots() if slot.parameter == "table"]

@@ -79,6 +79,7 @@ def build_model(recipe: Recipe, dtype: torch.dtype) -> BuiltModel:
         put_reference_gates(module)
     module.eval().requires_grad_(False)
     _check_causal(module, recipe)
+    _check_constant(module, recipe)
     _check_layer_count(module, recipe)
     _fill_buffers(module, recipe.origin)
     _skip_layers(module, recipe.layers, recipe.layer_count)
@@ -141,6 +142,14 @@ def _check_causal(module: PreTrainedModel, recipe: Recipe) -> None:
         raise InputError(f"{recipe.origin}: model_type: {kind} is an encoder; tracetui runs causal language models")
 
 
+def _check_constant(module: PreTrainedModel, recipe: Recipe) -> None:
+    """RWKV divides its own weights when it first predicts; weights that come and go can't be followed there."""
+    found = getattr(module.config, "rescale_every", 0)
+    if recipe.config["model_type"] == "rwkv" and isinstance(found, int) and found > 0:
+        problem = "the model would divide its own weights while it runs; 0 leaves them alone, for the same result"
+        raise InputError(f"{recipe.origin}: rescale_every: {problem} but for float16's range, got {found}")
+
+
 def _check_layer_count(module: PreTrainedModel, recipe: Recipe) -> None:
     """Families name it differently: a field that this one doesn't know would leave the class's default."""
     built = getattr(module.config, "num_hidden_layers", None)
@@ -150,7 +159,8 @@ def _check_layer_count(module: PreTrainedModel, recipe: Recipe) -> None:
 
 
 def _fill_buffers(model: PreTrainedModel, origin: str) -> None:
-    """Make the buffers that no checkpoint holds (rotary frequencies) by transformers' own initialisation.
+    """Make the buffers that no checkpoint holds (rotary frequencies), and tables of integers that it may hold
+    (experts by token id), by transformers' own initialisation.
 
     Raises InputError for buffers that no real model has: their sizes are the configuration's.
     """
@@ -158,7 +168,7 @@ def _fill_buffers(model: PreTrainedModel, origin: str) -> None:
     if wanted > _MAX_BUFFER_BYTES:
         raise InputError(f"{origin}: config: its tables of positions would take {size(wanted)}, too much to be meant")
     for path, module in model.named_modules():
-        names = [name for name in module._non_persistent_buffers_set if module._buffers.get(name) is not None]
+        names = [name for name, buffer in module._buffers.items() if buffer is not None and _is_filled(module, name)]
         for name in names:
             buffer = module._buffers[name]
             assert buffer is not None
@@ -169,6 +179,13 @@ def _fill_buffers(model: PreTrainedModel, origin: str) -> None:
         for name in names:
             if bool(torch.isnan(torch.as_tensor(module._buffers[name])).any()):
                 raise RunError(f"{path}.{name}: transformers gave this buffer no value; the model can't be built")
+
+
+def _is_filled(module: nn.Module, name: str) -> bool:
+    """Whether a buffer is no weight: not stored at all, or a stored table of numbers that have no distribution."""
+    buffer = module._buffers[name]
+    assert buffer is not None
+    return name in module._non_persistent_buffers_set or not buffer.is_floating_point()
 
 
 def _initialiser(model: PreTrainedModel, path: str) -> PreTrainedModel:

@@ -45,8 +45,9 @@ class RandomSource:
         self._std = std
         self._workers = workers or max(1, len(os.sched_getaffinity(0)))
 
-    def provenance(self, spec: TensorSpec, rows: Sequence[int] | None = None) -> str:
-        return "random"
+    def provenance(self, spec: TensorSpec, rows: Sequence[int] | None = None) -> str | None:
+        """`random`; None for a table of integers, which mean something that no distribution knows."""
+        return "random" if spec.dtype.is_floating_point else None
 
     def read(self, spec: TensorSpec, rows: Sequence[int] | None, tick: Tick) -> torch.Tensor:
         shape = spec.shape if rows is None else (len(rows), *spec.shape[1:])

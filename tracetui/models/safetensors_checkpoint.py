@@ -94,7 +94,15 @@ class SafetensorsCheckpoint:
         if found != spec.shape:
             problem = f"must have the shape {list(spec.shape)}"
             raise bad_field(self._files.path(name), self._files.said(name), problem, list(found))
-        return self._kind(name)
+        return self._kind(name) if spec.dtype.is_floating_point else self._table(name)
+
+    def _table(self, name: str) -> str:
+        """That a tensor holds integers, as a table of experts by token id does."""
+        stored = self._files.tensors[name].dtype
+        if stored.is_floating_point or stored.is_complex:
+            found = str(stored).removeprefix("torch.")
+            raise bad_field(self._files.path(name), self._files.said(name), "must be of integers", found)
+        return "file"
 
     def _rows_provenance(self, spec: TensorSpec, rows: Sequence[int]) -> str | None:
         """Of experts that the file has although others are missing."""

@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from tracetui.errors import InputError
 from tracetui.models.experts import ExpertStore, ExpertWeights, is_per_expert, made_rows, runs_singly
 from tracetui.models.latent import PROJECTION, expansion_of
 from tracetui.models.precision import kept_dtypes
@@ -231,20 +230,21 @@ def _find_slots(
         for buffer, tensor in _stored_buffers(module):
             name = f"{path}.{buffer}" if path else buffer
             spec = TensorSpec(name, tuple(tensor.shape), kept(name, tensor), _init_of(module, buffer))
-            found.append(Slot(buffer, spec, source.provenance(spec) or "", _placeholder(spec), is_buffer=True))
+            provenance = source.provenance(spec)
+            if spec.dtype.is_floating_point:
+                found.append(Slot(buffer, spec, provenance or "", _placeholder(spec), is_buffer=True))
+            elif provenance is not None:
+                # Small, and no number of theirs would show that a placeholder was used by mistake: it stays in place.
+                module._buffers[buffer] = source.read(spec, None, lambda made: None)
         if found:
             yield module, tuple(found)
 
 
 def _stored_buffers(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """Buffers that a checkpoint holds, as of a router's selection bias. Raises InputError for what can't be made."""
+    """Buffers that a checkpoint holds, as of a router's selection bias."""
     for name, buffer in module._buffers.items():
-        if buffer is None or name in module._non_persistent_buffers_set:
-            continue
-        if not buffer.is_floating_point():
-            kind = str(buffer.dtype).removeprefix("torch.")
-            raise InputError(f"{type(module).__name__}.{name}: a stored buffer of {kind}, which tracetui can't make")
-        yield name, buffer
+        if buffer is not None and name not in module._non_persistent_buffers_set:
+            yield name, buffer
 
 
 def _init_of(module: nn.Module, parameter: str) -> Init:
