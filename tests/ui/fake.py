@@ -13,6 +13,7 @@ from tracetui.session import (
     Advanced,
     Event,
     Explained,
+    Extended,
     Failed,
     Finished,
     Listener,
@@ -25,7 +26,7 @@ from tracetui.session import (
     Started,
     Stopped,
 )
-from tracetui.trace.record import Record
+from tracetui.trace.record import Record, Token
 from tracetui.trace.stepping import Target
 from tracetui.ui.offer import Offer
 
@@ -106,7 +107,12 @@ class FakeSession:
 
     def generate(self, count: int, until: Target) -> None:
         self.calls.append(f"generate {count}")
-        self._go(until)
+        trace = self._recorder.trace
+        for number in range(count):
+            trace = trace.extended([Token(7 + number, b" more") for _ in trace.tokens], 1024 * (number + 1))
+            self.send(Extended(trace))
+        self._recorder.trace = trace
+        self.send(Finished(trace.closed()))
 
     def pause(self) -> None:
         self.calls.append("pause")

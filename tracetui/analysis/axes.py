@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tracetui.trace.record import Record
+from tracetui.trace.trace import Trace
 
 _ROLE_AXES = {
     "q": ("B", "H", "T", "K"),
@@ -117,3 +118,16 @@ def _width(length: int, config: Mapping[str, object]) -> str:
 def _int(config: Mapping[str, object], field: str) -> int | None:
     found = config.get(field)
     return found if isinstance(found, int) else None
+
+
+def axis_positions(name: str, length: int, trace: Trace, pass_: int) -> range | None:
+    """Which positions an axis of queries or keys stands for in a pass; None if its length is no such number.
+
+    The keys of a pass are those of all positions so far; a sliding window gives a later pass the last of them.
+    """
+    computed = trace.positions(pass_)
+    if name in ("T", "query"):
+        return computed if length == len(computed) else None
+    if name not in ("S", "key") or length > computed.stop or (length < computed.stop and not pass_):
+        return None
+    return range(computed.stop - length, computed.stop)

@@ -175,7 +175,7 @@ def places(trace: Trace, record: Record) -> tuple[Ints, Ints]:
     total = record.shape[0]
     batch = len(trace.tokens) if trace.tokens and total % len(trace.tokens) == 0 else 1
     prompts, positions = np.divmod(np.arange(total), max(1, total // batch))
-    return prompts, positions
+    return prompts, positions + (trace.positions(record.pass_).start if trace.generated else 0)
 
 
 def real_tokens(trace: Trace, record: Record) -> npt.NDArray[np.bool_]:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from tracetui.analysis.attention import AttentionView, Kind, attention_at
-from tracetui.analysis.axes import axes_of
+from tracetui.analysis.axes import axes_of, axis_positions
 from tracetui.errors import InputError
 from tracetui.export.choice import Chosen, chosen
 from tracetui.export.picture import Axis, Heatmap
 from tracetui.text import token_text, visible
-from tracetui.trace.record import Token
+from tracetui.trace.record import Record, Token
 from tracetui.trace.trace import Trace
 
 MOST = 1 << 26
@@ -52,9 +52,8 @@ def _attention(view: AttentionView, picked: Picked, option: str) -> Heatmap:
         if not 0 <= place < count:
             raise InputError(f"{name}: {view.site} has {name[2:]}s 0 to {count - 1}, got {place}")
     _check_size(view.query.shape[2] * view.key.shape[2], option)
-    texts = labels(view.trace, row)
-    queries = texts[-view.query.shape[2] :] if len(texts) == view.key.shape[2] else ()
-    keys = texts if len(texts) == view.key.shape[2] else ()
+    sizes = (("query", view.query.shape[2]), ("key", view.key.shape[2]))
+    queries, keys = (labels(view.trace, row, *each, view.query.pass_) for each in sizes)
     title = f"{view.site}  head {head} of 0–{view.heads - 1}{f', row {row}' if view.batch > 1 else ''}"
     rows, columns = Axis("query", queries), Axis("key", keys)
     values = view.matrix("masked" if kind == "probs" else kind, head, row)  # [T,S]
@@ -69,7 +68,7 @@ def _tensor(trace: Trace, found: Chosen, option: str) -> Heatmap:
     index, sides = _two_axes(found, option)
     values = trace.value(found.record).read(tuple(index))
     values = (abs(values) if values.dtype.kind == "c" else values).astype(np.float64)
-    axes = [_axis(trace, names, index, axis) for axis in sides]
+    axes = [_axis(trace, found.record, names, index, axis) for axis in sides]
     fixed = ", ".join(f"{name}={part}" for name, part in zip(names, index, strict=True) if isinstance(part, int))
     title = f"{found.record.key}  {fixed and f'[{fixed}]'}".rstrip()
     rows = axes[0] if len(axes) == 2 else Axis("")
@@ -90,17 +89,21 @@ def _two_axes(found: Chosen, option: str) -> tuple[list[int | slice], list[int]]
     return index, sides
 
 
-def _axis(trace: Trace, names: list[str], index: list[int | slice], axis: int) -> Axis:
+def _axis(trace: Trace, record: Record, names: list[str], index: list[int | slice], axis: int) -> Axis:
     """A whole axis of tokens has their texts."""
     row = index[names.index("B")] if "B" in names else 0
     if names[axis] not in ("T", "S") or index[axis] != slice(None) or not isinstance(row, int):
         return Axis(names[axis])
-    return Axis(names[axis], labels(trace, row))
+    return Axis(names[axis], labels(trace, row, names[axis], record.shape[axis], record.pass_))
 
 
-def labels(trace: Trace, row: int) -> tuple[str, ...]:
-    """The texts of a prompt's tokens, or their ids."""
-    return tuple(map(label, trace.tokens[row])) if row < len(trace.tokens) else ()
+def labels(trace: Trace, row: int, axis: str, length: int, pass_: int) -> tuple[str, ...]:
+    """The texts of a row's tokens, or their ids, along an axis of a pass; none where it has another length."""
+    tokens = trace.tokens[row] if row < len(trace.tokens) else ()
+    positions = axis_positions(axis, length, trace, pass_)
+    if positions is None or positions.stop > len(tokens):
+        return ()
+    return tuple(map(label, tokens[positions.start : positions.stop]))
 
 
 def label(token: Token) -> str:

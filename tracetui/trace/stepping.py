@@ -21,6 +21,7 @@ class Step(Enum):
     OVER = "over"
     OUT = "out"
     LAYER = "layer"
+    LATER = "later"
     END = "end"
 
 
@@ -34,7 +35,7 @@ def target(step: Step, origin: Record | None) -> Target:
         return lambda record: record.depth <= origin.depth
     if step is Step.OUT:
         return lambda record: encloses(record, origin)
-    return _next_layer(origin)
+    return _next_pass(origin) if step is Step.LATER else _next_layer(origin)
 
 
 def _next_layer(origin: Record) -> Target:
@@ -51,6 +52,15 @@ def _next_layer(origin: Record) -> Target:
         return _outside(record) or (record.layer not in (None, here) and (record.place, record.part) == place)
 
     return reached
+
+
+def _next_pass(origin: Record) -> Target:
+    """The same place in a later pass; where that pass lacks it (an expert that isn't hit), its end."""
+    return lambda record: record.pass_ > origin.pass_ and (record.depth == 0 or _same_place(record, origin))
+
+
+def _same_place(one: Record, other: Record) -> bool:
+    return (one.site, one.part, one.call) == (other.site, other.part, other.call)
 
 
 def _outside(record: Record) -> bool:
@@ -83,6 +93,15 @@ def back(records: Sequence[Record], cursor: int) -> int:
         return cursor
     depth = records[cursor].depth
     return next((index for index in range(cursor - 1, -1, -1) if records[index].depth <= depth), cursor - 1)
+
+
+def pass_back(records: Sequence[Record], cursor: int) -> int | None:
+    """The mirror of a step by pass: the same place in an earlier pass; None if no earlier pass has it."""
+    if cursor < 0 or not records[cursor].pass_:
+        return None
+    origin = records[cursor]
+    earlier = (i for i in range(cursor - 1, -1, -1) if records[i].pass_ < origin.pass_)
+    return next((i for i in earlier if _same_place(records[i], origin)), None)
 
 
 def layer_back(records: Sequence[Record], cursor: int) -> int:

@@ -120,14 +120,15 @@ class Engine:
 
         Raises InputError if there is none that can go on, and else what `run` raises.
         """
-        run, self._held = self._held, None
+        run = self._held
         if run is None:
             raise InputError(
                 "generate: there is no run to go on with: its prompts differ in length, or it was left before its end"
             )
         run.check()
         recorder = run.recorder
-        self.plan(run.positions, len(recorder.trace.tokens), count)
+        self.plan(run.positions, len(recorder.trace.tokens), run.passes(count) + 1)
+        self._held = None
         recorder.resume(gate.arrived)
         self._emit(Extended(recorder.trace))
         with self._watching(recorder, gate, run.latents):

@@ -43,6 +43,10 @@ class GeneratingRun:
         """How many positions of each row have gone through the model."""
         return self._decoder.positions
 
+    def passes(self, count: int) -> int:
+        """How many passes it takes to choose so many tokens."""
+        return count if self._chosen is not None else count - 1
+
     def prompt(self) -> None:
         """The prompt pass."""
         self._logits = self._decoder.prompt()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tracetui.analysis.attention import KINDS, AttentionView, Kind, Matrix, attention_at
+from tracetui.analysis.axes import axis_positions
 from tracetui.analysis.heads import head_identity
 from tracetui.analysis.identity import Identity
 from tracetui.analysis.mla import LATENT_KINDS, CacheCost, LatentKind, LatentView, cache_cost, latent_of
@@ -139,8 +140,8 @@ def _picture(
     whose = f"one for all {view.heads} heads" if row == "key" else f"head {head} of 0–{view.heads - 1}"
     return heatmap_data(
         matrix,
-        axis(row, matrix.shape[0], state),
-        axis(column, matrix.shape[1], state),
+        axis(row, matrix.shape[0], state, view.query.pass_),
+        axis(column, matrix.shape[1], state, view.query.pass_),
         masked=masked,
         diverging=kind != "probs",
         kinds=(Scale.LINEAR, Scale.LOG),
@@ -163,7 +164,9 @@ def _plane(
             return (masked if kind == "masked" else view.probabilities(masked, head)), np.isneginf(masked)
 
 
-def axis(name: str, length: int, state: State) -> Axis:
-    """An axis of positions with the prompt's tokens on it, or of a width without."""
-    named = name in ("query", "key") and length == state.longest
-    return Axis.of(name, length, position_labels(state.tokens, length) if named else ())
+def axis(name: str, length: int, state: State, pass_: int = 0) -> Axis:
+    """An axis of positions with the tokens on it that a pass computed or looked at, or of a width without."""
+    positions = axis_positions(name, length, state.trace, pass_)
+    if positions is None:
+        return Axis.of(name, length)
+    return Axis.of(name, length, position_labels(state.tokens, positions), positions.start)

@@ -35,6 +35,9 @@ COMMANDS = (
     Command("continue", "c,f5", "step('end')", "run on to the end", "Run", "run", 5),
     Command("next_layer", "}", "step('layer')", "the same place in the next layer", "Run"),
     Command("previous_layer", "{", "layer_back", "the same place in the layer before", "Run"),
+    Command("next_pass", "full_stop", "step('later')", "the same place in the next pass, a token further", "Run"),
+    Command("previous_pass", "comma", "pass_back", "the same place in the pass before", "Run"),
+    Command("generate", "g", "generate", "let the model go on: so many more tokens, a pass for each", "Run"),
     Command("first", "home", "first", "the first record", "Run"),
     Command("last", "end", "last", "the last record so far", "Run"),
     Command("pause", "space,f6", "pause", "stop a running model at its next record", "Run"),
@@ -86,6 +89,8 @@ _NAMES = {
     "less_than_sign": "<",
     "greater_than_sign": ">",
     "slash": "/",
+    "full_stop": ".",
+    "comma": ",",
     "colon": ":",
 }
 

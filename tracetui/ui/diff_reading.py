@@ -199,7 +199,7 @@ def _labels(comparison: Comparison, axis: Axis, batch: int) -> tuple[str, ...]:
     longest = max(map(len, tokens))
     if axis.length > longest:
         return ()
-    return position_labels(tokens[min(batch, len(tokens) - 1)], longest)[: axis.length]
+    return position_labels(tokens[min(batch, len(tokens) - 1)], range(axis.length))
 
 
 def pictures_of(planes: Planes, own_scale: bool) -> tuple[HeatmapData, ...]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from tracetui.recipe import Prompts
 from tracetui.session import Event, Failed, Finished, Prepared, Session, Stopped, until_end, until_first
 from tracetui.trace.record import layer_of
-from tracetui.trace.stepping import Step, target
+from tracetui.trace.stepping import Step, pass_back, target
 from tracetui.ui.outline_rows import paths_of
 from tracetui.ui.state import (
     Phase,
@@ -105,6 +105,34 @@ class Driver:
         first = all(layer in (None, state.record.layer) for layer in earlier)
         return "this is the first layer" if first else "no earlier layer has this place"
 
+    def pass_back(self) -> str:
+        """The same place in an earlier pass."""
+        found = pass_back(self.state.trace.records, self.state.cursor)
+        if found is not None:
+            return self._to(found)
+        if not self.state.frontier:
+            return nothing_yet(self.state)
+        return "no earlier pass has this place" if self.state.record.pass_ else "this is the first pass: the prompt's"
+
+    def generate(self, count: int) -> str:
+        """Have the model go on from where its run has ended."""
+        if remark := self.keeps_from_going_on():
+            return remark
+        assert self._session is not None
+        self.drop_waiting()
+        self.state = resumed(self.state)
+        self._cancelling, self._to_the_end = False, True
+        self._session.generate(count, until_end)
+        return ""
+
+    def keeps_from_going_on(self) -> str:
+        """Why the model can't generate now; empty if it can."""
+        if self.state.phase in (Phase.FINISHED, Phase.FAILED) and self.state.frontier and self._session is not None:
+            return ""
+        if self.state.phase is Phase.CANCELLED:
+            return "this run was left before its end; r runs the prompt again"
+        return "the prompt's run has to end first; c runs it on" if self.state.under_way else nothing_yet(self.state)
+
     def first(self) -> str:
         return self._to(0)
 
@@ -175,6 +203,9 @@ class Driver:
 
     def _at_the_end(self, step: Step) -> str:
         state = self.state
+        if step is Step.LATER:
+            more = "" if state.phase is Phase.RECORDED else "; g lets the model go on"
+            return f"no later pass has this place{more}"
         if step in (Step.END, Step.LAYER) and state.cursor < state.frontier - 1:
             return self._to(state.frontier - 1)
         return f"this is the last record of the {'recording' if state.phase is Phase.RECORDED else 'run; r runs again'}"

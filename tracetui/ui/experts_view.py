@@ -109,8 +109,8 @@ def _token(state: State, routing: Routing) -> int:
 
 
 def _texts(trace: Trace, routing: Routing) -> tuple[str, ...]:
-    """Of the prompt's tokens; later passes have tokens that the prompt does not."""
-    if routing.record.pass_:
+    """Of the tokens that were routed; none of a later pass of which the trace doesn't tell the tokens."""
+    if routing.record.pass_ and not trace.generated:
         return ()
     rows = [[token_text(token.bytes, 40) or str(token.id) for token in row] for row in trace.tokens]
     places = zip(routing.prompts.tolist(), routing.positions.tolist(), strict=True)

@@ -18,9 +18,10 @@ def label_of(token: Token) -> str:
     return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
 
 
-def position_labels(tokens: Sequence[Token], length: int) -> tuple[str, ...]:
-    """One label for each of `length` positions, which a row that is shorter than others is padded to."""
-    return (*map(label_of, tokens), *[PADDING] * (length - len(tokens)))
+def position_labels(tokens: Sequence[Token], positions: range) -> tuple[str, ...]:
+    """One label for each of these positions, which a row that is shorter than others is padded to."""
+    mine = [label_of(token) for token in tokens[positions.start : positions.stop]]
+    return (*mine, *[PADDING] * (len(positions) - len(mine)))
 
 
 def row_name(row: int, rows: int) -> str:

@@ -97,7 +97,12 @@ class State:
     @property
     def longest(self) -> int:
         """Positions of a prompt in the recorded tensors: shorter prompts of a batch are padded to as many."""
-        return max(map(len, self.trace.tokens), default=0)
+        return max(self.trace.prompt_lengths, default=0)
+
+    @property
+    def generated(self) -> int:
+        """How many of the last tokens of the prompt looked at the model chose."""
+        return self.trace.generated[self.batch] if self.batch < len(self.trace.generated) else 0
 
     @property
     def running(self) -> bool:
@@ -176,7 +181,7 @@ def _of_an_earlier_run(event: Event) -> bool:
     """Whether an event that comes before Started can only be the last word of the run before."""
     if isinstance(event, Finished):
         return event.trace is not EMPTY_TRACE
-    return isinstance(event, Progress | Advanced | Stopped)
+    return isinstance(event, Progress | Advanced | Stopped | Extended)
 
 
 def _started(state: State, trace: Trace, plan: MemoryPlan) -> State:

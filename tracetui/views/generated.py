@@ -22,6 +22,14 @@ def generated_lines(trace: Trace) -> Iterator[str]:
         yield told
 
 
+def extended_lines(trace: Trace) -> Iterator[str]:
+    """What the pass that has just ended added, and what the cache takes now."""
+    number = len(trace.cache) - 1
+    rows = zip(trace.tokens, trace.prompt_lengths, trace.generated, strict=True)
+    newest = [_text(tokens[length + number :]) for tokens, length, made in rows if made > number]
+    yield f"pass {number} chose {', '.join(newest)}; {cache_line(trace)}"
+
+
 def cache_line(trace: Trace, pass_: int = -1) -> str:
     """The size of the model's cache after a pass, by default the last that is over; empty without one.
 

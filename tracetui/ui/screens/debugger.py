@@ -12,8 +12,21 @@ from textual.binding import BindingType
 from textual.timer import Timer
 
 from tracetui.recipe import Prompts
-from tracetui.session import NO_PREVIEW, Event, Explained, Failed, Finished, Opened, Prepared, Preview, Started, Stopped
+from tracetui.session import (
+    NO_PREVIEW,
+    Event,
+    Explained,
+    Extended,
+    Failed,
+    Finished,
+    Opened,
+    Prepared,
+    Preview,
+    Started,
+    Stopped,
+)
 from tracetui.text import visible
+from tracetui.trace.record import when
 from tracetui.trace.stepping import Step
 from tracetui.ui.attention import Shown
 from tracetui.ui.commands import COMMANDS, bindings
@@ -38,6 +51,7 @@ from tracetui.ui.screens.compare import CompareScreen
 from tracetui.ui.screens.config import ConfigScreen
 from tracetui.ui.screens.diff import DiffScreen
 from tracetui.ui.screens.export import ExportScreen
+from tracetui.ui.screens.generate import GenerateScreen
 from tracetui.ui.screens.help import HelpScreen
 from tracetui.ui.screens.jump import JumpScreen
 from tracetui.ui.screens.open import Recording
@@ -52,6 +66,7 @@ from tracetui.ui.widgets.logits_pane import LogitsPane
 from tracetui.ui.widgets.prompt_bar import PromptInput
 from tracetui.ui.widgets.step_bar import StepBar
 from tracetui.ui.widgets.tensor_pane import TensorPane
+from tracetui.views.generated import extended_lines
 from tracetui.views.plan_lines import part_lines, plan_line
 from tracetui.views.prompt_lines import preview_lines
 
@@ -80,6 +95,7 @@ class DebuggerScreen(PanesScreen):
         self._early: list[str] = []
         self._explained: Explained | None = None
         self._rest: Timer | None = None
+        self._asked_for = 0
 
     def on_mount(self) -> None:
         for text in self._early:
@@ -173,7 +189,8 @@ class DebuggerScreen(PanesScreen):
 
     @on(JumpToModule)
     def _jump_to_module(self, message: JumpToModule) -> None:
-        found = self.state.trace.find(message.path or "logits")
+        site = message.path or "logits"
+        found = self.state.trace.find(f"{site}{when(self.state.record.pass_)}") or self.state.trace.find(site)
         if found is not None and found.index < self.state.frontier:
             self._refresh(self._driver.jump(found.index))
         else:
@@ -208,6 +225,22 @@ class DebuggerScreen(PanesScreen):
         if self._other_block(-1):
             return
         self._refresh(self._driver.layer_back())
+
+    def action_pass_back(self) -> None:
+        self._refresh(self._driver.pass_back())
+
+    def action_generate(self) -> None:
+        if self._offer.recording:
+            self._refresh(f"this is a recording: {self._offer.recording}")
+        elif remark := self._driver.keeps_from_going_on():
+            self._refresh(remark)
+        else:
+            self.app.push_screen(GenerateScreen(self._asked_for), self._go_on)
+
+    def _go_on(self, count: int | None) -> None:
+        if count is not None:
+            self._asked_for = count
+            self._refresh(self._driver.generate(count))
 
     def action_first(self) -> None:
         self._refresh(self._driver.first())
@@ -347,6 +380,8 @@ def _log_lines(event: Event) -> Iterator[str]:
             yield f"started: {rows}{sum(map(len, trace.tokens))} tokens"
             # The columns of a terminal's lines would only tear those of a narrow pane.
             yield from (" ".join(line.split()) for line in (plan_line(plan), *part_lines(plan)))
+        case Extended(trace) if trace.generated:
+            yield from extended_lines(trace)
         case Finished(trace, cancelled):
             yield f"{'cancelled' if cancelled else 'finished'} with {len(trace)} records"
         case Opened(trace):

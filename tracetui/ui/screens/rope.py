@@ -112,13 +112,13 @@ def read_head(view: AttentionView, head: int, batch: int, state: State) -> RopeR
     check = check_rope(view, head, batch)
     if isinstance(check, Untold):
         return Said(f"RoPE of {view.site} can't be told: {check.reason}")
-    pictures = tuple(_picture(check.scores[layout], state) for layout in LAYOUTS)
+    pictures = tuple(_picture(check.scores[layout], state, view.query.pass_) for layout in LAYOUTS)
     return RopeRead(check, pictures, state)
 
 
-def _picture(scores: Matrix, state: State) -> HeatmapData:
+def _picture(scores: Matrix, state: State, pass_: int) -> HeatmapData:
     queries, keys = scores.shape
-    rows, columns = axis("query", queries, state), axis("key", keys, state)
+    rows, columns = axis("query", queries, state, pass_), axis("key", keys, state, pass_)
     return heatmap_data(scores, rows, columns, diverging=True, kinds=(Kind.LINEAR, Kind.LOG))
 
 

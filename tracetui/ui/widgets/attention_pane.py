@@ -140,13 +140,15 @@ class AttentionPane(Vertical):
         """A crosshair moved onto a query takes the token cursor along."""
         message.stop()
         heatmap, row = message.heatmap, message.row
-        real = row < len(self.state.tokens) and heatmap.data.rows.length == self.state.longest
-        if real and row == heatmap.cursor[0] != self.state.token:
-            self.post_message(TokenChosen(row, ORIGIN))
+        position = row + heatmap.data.rows.first
+        real = position < len(self.state.tokens) and _of_queries(heatmap)
+        if real and row == heatmap.cursor[0] and position != self.state.token:
+            self.post_message(TokenChosen(position, ORIGIN))
 
-    def _show_row(self, row: int) -> None:
+    def _show_row(self, position: int) -> None:
         heatmap = self.query_one(Heatmap)
-        if heatmap.data.rows.length == self.state.longest:
+        row = position - heatmap.data.rows.first
+        if _of_queries(heatmap) and 0 <= row < heatmap.data.rows.length:
             heatmap.place(row, heatmap.cursor[1])
 
     @on(Read)
@@ -213,6 +215,11 @@ class KindLine(ActionLine):
             (Content.styled(f" {names[kind]} ", chosen if kind == self.shown else "$quiet"), f"screen.scores('{kind}')")
             for kind in self.kinds
         ]
+
+
+def _of_queries(heatmap: Heatmap) -> bool:
+    """Whether its rows are positions of the prompt, or of what was generated."""
+    return bool(heatmap.data.rows.labels)
 
 
 _NONE = "No attention at or before this record. It is shown as soon as a layer has computed it."

@@ -12,8 +12,9 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.reactive import reactive
 
-from tracetui.analysis.prediction import Prediction, next_tokens
+from tracetui.analysis.prediction import Prediction, last_position, next_tokens
 from tracetui.text import number, token_text, visible
+from tracetui.trace.record import when
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import NotKeptError
 from tracetui.ui.labels import label_of, row_name
@@ -22,6 +23,7 @@ from tracetui.ui.state import State
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.views.bars import prediction_lines
 from tracetui.views.cells import Line, blank, line
+from tracetui.views.generated import cache_line
 from tracetui.views.inks import Inks
 
 _MOST = 100
@@ -31,10 +33,11 @@ _NOT_KEPT = "The logits were not kept, only their statistics (--keep, --values).
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Next:
-    """The likeliest tokens after one prompt of a trace."""
+    """The likeliest tokens after one prompt of a trace, or after one that the model added."""
 
     trace: Trace
     batch: int
+    position: int
     predictions: tuple[Prediction, ...]
     kept: bool = True
     """Whether the logits can be read."""
@@ -58,20 +61,22 @@ class LogitsPane(Canvas, can_focus=True):
 
     def __init__(self) -> None:
         super().__init__(id="logits", classes="pane")
-        self._found = Next(State().trace, 0, ())
+        self._found = Next(State().trace, 0, -1, ())
         self._line = 0
 
     def watch_state(self, old: State, state: State) -> None:
-        fresh = state.trace is not old.trace or state.batch != old.batch
-        if fresh:
-            self._found, self._line = Next(state.trace, state.batch, ()), 0
-        if (fresh or state.frontier != old.frontier) and _has_logits(state):
-            look(self, "logits", partial(_read, state.trace, state.batch))
+        position = _position(state)
+        same = (state.trace, state.batch, position) == (self._found.trace, self._found.batch, self._found.position)
+        if not same:
+            self._found, self._line = Next(state.trace, state.batch, position, ()), 0
+        if (not same or state.frontier != old.frontier) and position >= 0:
+            look(self, "logits", partial(_read, state.trace, state.batch, position))
         self.repaint()
 
     @on(Read)
     def _show(self, message: Read) -> None:
-        if message.found.trace is self.state.trace and message.found.batch == self.state.batch:
+        found, wanted = message.found, self._found
+        if found.trace is self.state.trace and (found.batch, found.position) == (wanted.batch, wanted.position):
             self._found = message.found
             self.repaint()
 
@@ -100,7 +105,8 @@ class LogitsPane(Canvas, can_focus=True):
         room = max(2, height - len(notes) - 1)
         first = max(0, min(self._line - room // 2, len(self._found.predictions) - room + 1))
         table = prediction_lines(self._found.predictions, width - 2, room, inks, first=first, cursor=self._line)
-        head = line([(self._position(), inks.text)], width)
+        cache = cache_line(self.state.trace, self._pass)
+        head = line([(self._position(), inks.text), (cache and f"   {cache}", inks.quiet)], width)
         return [*notes, head, *([*blank(1), *row, *blank(1)] for row in table)]
 
     def _notes(self) -> tuple[str, ...]:
@@ -111,18 +117,33 @@ class LogitsPane(Canvas, can_focus=True):
 
     def _position(self) -> str:
         """After which token the predictions come."""
-        tokens = self.state.tokens
+        tokens, position = self.state.tokens, self._found.position
         row = row_name(self.state.batch, len(self.state.trace.tokens))
-        return f" {row and f'{row}, '}after token {len(tokens) - 1} “{label_of(tokens[-1])}”" if tokens else ""
+        return f" {row and f'{row}, '}after token {position} “{label_of(tokens[position])}”" if tokens else ""
+
+    @property
+    def _pass(self) -> int:
+        """The pass that made the predictions on view."""
+        lengths = self.state.trace.prompt_lengths
+        return self._found.position - lengths[self.state.batch] + 1 if self.state.batch < len(lengths) else -1
 
 
-def _has_logits(state: State) -> bool:
-    """Whether the last record is the model's output; only the end of a run brings it."""
-    return state.frontier > 0 and state.trace.find("logits") is not None
+def _position(state: State) -> int:
+    """The position after which the pass at the cursor predicts, else the last one before it; -1 without logits."""
+    found = next((p for p in range(state.record.pass_, -1, -1) if _has_logits(state, p)), None)
+    if found is None:
+        return -1
+    return last_position(state.trace, state.batch, found) if state.tokens else 0
 
 
-def _read(trace: Trace, batch: int) -> LogitsPane.Read:
+def _has_logits(state: State, pass_: int) -> bool:
+    record = state.trace.find(f"logits{when(pass_)}")
+    return record is not None and record.index < state.frontier
+
+
+def _read(trace: Trace, batch: int, position: int) -> LogitsPane.Read:
+    last = position if trace.tokens else -1
     try:
-        return LogitsPane.Read(Next(trace, batch, next_tokens(trace, _MOST, batch)))
+        return LogitsPane.Read(Next(trace, batch, position, next_tokens(trace, _MOST, batch, last)))
     except NotKeptError:
-        return LogitsPane.Read(Next(trace, batch, (), kept=False))
+        return LogitsPane.Read(Next(trace, batch, position, (), kept=False))

@@ -12,6 +12,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Static
 
+from tracetui.analysis.axes import axis_positions
 from tracetui.text import number
 from tracetui.trace.record import Token
 from tracetui.ui.labels import position_labels
@@ -38,8 +39,8 @@ class TensorPane(Vertical):
         super().__init__(id="tensor", classes="pane -empty")
         self._offer = offer
         self._reading: Reading | None = None
+        self._labels: dict[range, tuple[str, ...]] = {}
         self._labelled: tuple[Token, ...] = ()
-        self._labels: tuple[str, ...] = ()
 
     def compose(self) -> ComposeResult:
         yield Welcome(self._offer).data_bind(TensorPane.state)
@@ -83,18 +84,27 @@ class TensorPane(Vertical):
         state = self.state
         plane = plane_of(state.record, state.trace.run.config, state.head, state.batch)
         self.query_one("#plane", Static).update(_heading(plane), layout=False)
-        if state.tokens is not self._labelled:
-            self._labelled, self._labels = state.tokens, position_labels(state.tokens, state.longest)
-        labels = self._labels
-        named = {axis.name: labels if len(labels) == axis.length else () for axis in (plane.rows, plane.columns)}
+        rows = axis_positions(plane.rows.name, plane.rows.length, state.trace, state.record.pass_)
+        columns = axis_positions(plane.columns.name, plane.columns.length, state.trace, state.record.pass_)
         subject = Subject(
             state.trace,
             state.record,
             plane,
-            named[plane.rows.name] if plane.rows.name in ("T", "S") else (),
-            named[plane.columns.name] if plane.columns.name == "S" else (),
+            self._label(rows),
+            self._label(columns if plane.columns.name == "S" else None),
+            rows.start if rows else 0,
         )
         self.query_one(ValueGrid).show_subject(subject)
+
+    def _label(self, positions: range | None) -> tuple[str, ...]:
+        """The tokens at these positions, made once for each range."""
+        if self.state.tokens is not self._labelled:
+            self._labelled, self._labels = self.state.tokens, {}
+        if positions is None:
+            return ()
+        if positions not in self._labels:
+            self._labels[positions] = position_labels(self.state.tokens, positions)
+        return self._labels[positions]
 
 
 def _read(state: State) -> TensorPane.Read:

@@ -19,6 +19,8 @@ from tracetui.ui.state import State
 from tracetui.views.cells import fit
 
 _BETWEEN, _BEFORE, _AFTER = "│", "‹", "›"
+_GOES_ON = "»"
+"""Between the prompt and what the model added to it."""
 _MARK = "bold $waiting"
 
 
@@ -39,10 +41,11 @@ class TokenStrip(Widget):
         if state.tokens is not self._tokens:
             self._tokens = state.tokens
             self._labels = [label_of(token) for token in state.tokens]
-            if padding := state.longest - len(state.tokens):
+            if (padding := state.longest - len(state.tokens)) > 0:
                 self._labels.append(f" {padding} × {PADDING} padding ")
             self._starts = list(accumulate((cell_len(label) + len(_BETWEEN) for label in self._labels), initial=0))
-            self._first = 0
+            # What the model adds is followed; a prompt is read from its beginning.
+            self._first = len(self._labels) if state.generated else 0
 
     def render(self) -> Content:
         heading = self._heading()
@@ -64,7 +67,9 @@ class TokenStrip(Widget):
         if not self._tokens:
             return " no tokens yet"
         row = row_name(self.state.batch, len(self.state.trace.tokens))
-        return f" {row and f'{row} · '}{len(self._tokens)} tokens "
+        made = self.state.generated
+        count = f"{len(self._tokens) - made} + {made}" if made else f"{len(self._tokens)}"
+        return f" {row and f'{row} · '}{count} tokens "
 
     def _scroll(self, room: int) -> None:
         """Bring the token cursor into view, with a few cells of what lies around it."""
@@ -89,7 +94,7 @@ class TokenStrip(Widget):
                 return
             yield label, style
             if index < last:
-                yield _BETWEEN, "$rule"
+                yield (_GOES_ON, _MARK) if index + 1 == self._first_generated else (_BETWEEN, "$rule")
             room -= taken + len(_BETWEEN)
 
     def _style(self, index: int) -> str:
@@ -97,4 +102,10 @@ class TokenStrip(Widget):
             return "italic $quiet"
         if index == self.state.token:
             return "bold $cursor-text on $cursor"
+        if index >= self._first_generated:
+            return "italic $accent"
         return "$quiet" if self._tokens[index].special else "$foreground"
+
+    @property
+    def _first_generated(self) -> int:
+        return len(self._tokens) - self.state.generated

@@ -40,6 +40,8 @@ class Subject:
     plane: Plane
     row_labels: tuple[str, ...] = ()
     column_labels: tuple[str, ...] = ()
+    first: int = 0
+    """The position that the first row stands for, where rows are tokens."""
 
 
 NO_SUBJECT = Subject(EMPTY_TRACE, NO_RECORD, Plane(Axis("", 0), Axis("", 0)))
@@ -100,8 +102,11 @@ class ValueGrid(Canvas, can_focus=True):
         if self._chunk.subject is not self._subject:
             self.repaint()
 
-    def show_row(self, row: int) -> None:
-        """Go to a token's row, if rows are tokens."""
+    def show_row(self, position: int) -> None:
+        """Go to a token's row, if rows are tokens and one is this position's."""
+        row = position - self._subject.first
+        if row < 0:
+            return
         if self._subject.plane.rows.name in _TOKEN_AXES and row != self.cell[0]:
             self._place(row, self.cell[1])
 
@@ -149,7 +154,7 @@ class ValueGrid(Canvas, can_focus=True):
             _into_view(self._corner[1], self.cell[1], columns, width),
         )
         if tell and self._subject.plane.rows.name in _TOKEN_AXES:
-            self.post_message(TokenChosen(self.cell[0], ORIGIN))
+            self.post_message(TokenChosen(self.cell[0] + self._subject.first, ORIGIN))
         self._ask()
         if self._chunk.subject is self._subject:
             self.repaint()
