@@ -106,6 +106,8 @@ def _parser() -> argparse.ArgumentParser:
     diff.add_argument("--map", metavar="F.toml", help="names and layouts of your own")
     diff.add_argument("--fuzzy", action="store_true", help="compare names that may mean the same, by shape and order")
     diff.add_argument("--json", action="store_true", help="for machines")
+    diff.add_argument("--noise", action="store_true", help="noise or bug: rerun B (else A) in float64; needs torch")
+    diff.add_argument("--model", metavar="MODEL", help="with --noise: where the model is, if the trace doesn't say")
     diff.add_argument("--tui", action="store_true", help="look at both in the terminal")
     diff.add_argument("--all", action="store_true", help="every site that differs, not the next ones only")
 

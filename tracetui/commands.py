@@ -33,6 +33,8 @@ from tracetui.recipe.hub import HUB, with_cached_weights
 from tracetui.trace.keep import Room, check_folder, parse_keep
 
 if TYPE_CHECKING:
+    from tracetui.analysis.diff.noise import NoiseReport
+    from tracetui.analysis.diff.report import Report
     from tracetui.analysis.diff.tolerance import Limits
     from tracetui.analysis.mapping.rules import Rules
     from tracetui.trace.trace import Trace
@@ -117,10 +119,12 @@ def diff(said: Namespace) -> int:
     limits = Limits(_limit("--rtol", said.rtol), _limit("--atol", said.atol))
     rules = Rules() if said.map is None else read_rules(Path(said.map))
     a, b = (open_recorded(Path(path)) for path in (said.a, said.b))
+    names = (said.a, said.b)
     if said.tui:
-        return _diff_screen(Path(said.a), a, b, (said.a, said.b), rules, limits, said.fuzzy)
+        return _diff_screen(said, a, b, rules, limits)
     found = report(a, b, rules, limits, said.fuzzy)
-    for line in diff_json(found) if said.json else diff_lines(found, (said.a, said.b), said.all):
+    noise = None if not said.noise else _noise(found, names, said.model)
+    for line in diff_json(found, noise) if said.json else diff_lines(found, names, said.all, noise=noise):
         print(line)
     return 0 if found.comparison.same else 1
 
@@ -138,20 +142,31 @@ def export(said: Namespace) -> int:
     return 0
 
 
-def _diff_screen(
-    path: Path, a: Trace, b: Trace, names: tuple[str, str], rules: Rules, limits: Limits, fuzzy: bool
-) -> int:
+def _noise(found: Report, names: tuple[str, str], model: str | None) -> NoiseReport:
+    from tracetui.analysis.diff.noise import measure_noise
+    from tracetui.headless import told_rerun
+
+    return measure_noise(found, *told_rerun((found.comparison.a, found.comparison.b), names, model))
+
+
+def _diff_screen(said: Namespace, a: Trace, b: Trace, rules: Rules, limits: Limits) -> int:
     """Show two traces beside each other; behind them A in the debugger. Returns its exit status."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InputError("diff: --tui needs a terminal; `tracetui diff A B` works without one")
     os.environ.setdefault("TEXTUAL_FPS", "120")
+    from tracetui.headless import rerun_exactly
     from tracetui.recorded import RecordedSession
     from tracetui.ui.app import TracetuiApp
     from tracetui.ui.diff_work import Comparing
     from tracetui.ui.offer import offer_of_recording
 
-    asked = Comparing(a, b, names, rules, limits, fuzzy)
-    app = TracetuiApp(lambda listener: RecordedSession(a, listener), offer_of_recording(a, path), asked)
+    names = (said.a, said.b)
+
+    def rerun() -> tuple[str, Trace]:
+        return rerun_exactly((a, b), names, said.model, lambda event: None)
+
+    asked = Comparing(a, b, names, rules, limits, said.fuzzy, rerun, said.noise)
+    app = TracetuiApp(lambda listener: RecordedSession(a, listener), offer_of_recording(a, Path(said.a)), asked)
     status = app.run()
     return status if status is not None else app.return_code or 0
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.analysis.prediction import next_tokens
-from tracetui.errors import RunError, TracetuiError
+from tracetui.errors import InputError, RunError, TracetuiError
 from tracetui.logs import write_log
 from tracetui.recipe import Recipe
+from tracetui.recipe.again import recipe_again
 from tracetui.session import Advanced, Event, Prepared, Preparing, Progress, Started
 from tracetui.signals import check_signals
 from tracetui.text import size, token_text, visible
@@ -45,6 +46,34 @@ def run_and_write(recipe: Recipe, output: Path | None, as_json: bool = False, co
         yield run_json(trace, teller.plan, None if output is None else str(output), written)
     else:
         yield from _told(trace, output, written)
+
+
+def rerun_exactly(
+    traces: tuple[Trace, Trace], names: tuple[str, str], model: str | None, emit: Callable[[Event], None]
+) -> tuple[str, Trace]:
+    """Run B again in float64, or A where B can't be; which it was, `A` or `B`, and what was recorded.
+
+    Raises InputError if neither says how, RunError if the model fails.
+    """
+    problems = []
+    for side in (1, 0):
+        try:
+            recipe = recipe_again(traces[side], names[side], model)
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        return "AB"[side], _traced(recipe, emit, exact=True)
+    raise InputError("--noise: " + "; ".join(problems))
+
+
+def told_rerun(traces: tuple[Trace, Trace], names: tuple[str, str], model: str | None) -> tuple[str, Trace]:
+    """The same with its progress on stderr."""
+    teller = _Teller(quiet=True)
+    teller.tell(Preparing("loading torch and transformers"))
+    try:
+        return rerun_exactly(traces, names, model, teller.tell)
+    finally:
+        teller.clear()
 
 
 def _told(trace: Trace, output: Path | None, written: int | None) -> Iterator[str]:
@@ -84,10 +113,17 @@ def _shown(tokens: Sequence[Token]) -> str:
 
 
 def _run(recipe: Recipe, teller: _Teller) -> Trace:
+    try:
+        return _traced(recipe, teller.tell)
+    finally:
+        teller.clear()
+
+
+def _traced(recipe: Recipe, emit: Callable[[Event], None], exact: bool = False) -> Trace:
     from tracetui.tracer.run import trace_recipe
 
     try:
-        return trace_recipe(recipe, emit=teller.tell)
+        return trace_recipe(recipe, emit=emit, exact=exact)
     except (TracetuiError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:
@@ -95,8 +131,6 @@ def _run(recipe: Recipe, teller: _Teller) -> Trace:
         raise RunError(
             f"the model failed: {type(error).__name__}: {error}{log and f'; the log is in {log}'}"
         ) from error
-    finally:
-        teller.clear()
 
 
 class _Teller:

@@ -14,6 +14,17 @@ from tests.cli.running import Here
 from tracetui.trace.npz import write_trace
 from tracetui.trace.value import Array
 
+CONFIG = {
+    "model_type": "llama",
+    "vocab_size": 61,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "initializer_range": 0.2,
+}
+
 
 def arrays() -> dict[str, Array]:
     found = {"model.embed_tokens": normal(1, 5, 8)}
@@ -121,3 +132,46 @@ def test_routing_and_proposals_are_told(tracetui: Here, tmp_path: Path) -> None:
     assert max(map(cell_len, said.out.splitlines())) <= 80
     assert "1 of 2 sites compared" in said.out
     assert "1 of 3 sites compared" in tracetui("diff", a, b, "--fuzzy").out
+
+
+def tiny(folder: Path, **fields: object) -> str:
+    config = {**CONFIG, **fields}
+    (folder / "config.json").write_text(json.dumps(config))
+    return str(folder / "config.json")
+
+
+def test_noise_runs_the_reference_again_and_tells_a_fault_from_rounding(tracetui: Here, tmp_path: Path) -> None:
+    model = tiny(tmp_path)
+    made = []
+    for name, dtype in (("a.npz", "bfloat16"), ("b.npz", "float32")):
+        said = tracetui("trace", model, "--tokens", "5,6,7,8", "--dtype", dtype, "-o", str(tmp_path / name))
+        assert said.status == 0, said.err
+        made.append(str(tmp_path / name))
+    said = tracetui("diff", *made, "--noise")
+    assert "Noise or bug: B was run again in float64" in said.out
+    assert "no suspect: rounding explains it all" in " ".join(said.out.split())
+    assert max(map(cell_len, said.out.splitlines())) <= 80
+    # The same weights, but every norm has another epsilon: the first one is where it begins.
+    other = tiny(tmp_path, rms_norm_eps=1.0)
+    assert tracetui("trace", other, "--tokens", "5,6,7,8", "--dtype", "float32", "-o", made[0]).status == 0
+    said = tracetui("diff", *made, "--noise", "--json")
+    found = json.loads(said.out)["noise"]
+    assert found["rerun"] == "B"
+    assert found["suspects"] == ["model.layers.0.input_layernorm"]
+    site = next(site for site in found["sites"] if site["site"] == "model.layers.0.self_attn.q_proj")
+    assert site["verdict"] == "carried"
+
+
+def test_noise_without_a_model_says_what_is_missing(tracetui: Here, tmp_path: Path) -> None:
+    a, b = saved(tmp_path, "a.npz", arrays()), saved(tmp_path, "b.npz", arrays())
+    said = tracetui("diff", a, b, "--noise")
+    assert said.status == 2
+    assert "b.npz: doesn't say which model it is of; name it with --model" in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_the_screen_needs_a_terminal(tracetui: Here, tmp_path: Path) -> None:
+    a, b = saved(tmp_path, "a.npz", arrays()), saved(tmp_path, "b.npz", arrays())
+    said = tracetui("diff", a, b, "--tui")
+    assert said.status == 2
+    assert "diff: --tui needs a terminal" in said.err

@@ -16,6 +16,7 @@ from tests.ui.comparing import FAULT, comparing, faulty, reference, rest, screen
 from tests.ui.driving import Driven, driven
 from tests.ui.recording import opened, without_values, written
 from tracetui import paths
+from tracetui.errors import InputError
 from tracetui.recorded import open_recording
 from tracetui.trace.npz import write_trace
 from tracetui.trace.record import Token
@@ -348,4 +349,39 @@ async def test_a_file_that_shrinks_meanwhile_is_told_not_shown(tmp_path: Path) -
         await it.press("n")
         await rest(it)
         assert it.app.is_running
-        assert "b.npz" in words(it)
+        assert "the file was cut short while it was open" in words(it), "in the pane whose numbers are missing"
+
+
+async def test_noise_is_told_at_the_suspect(tmp_path: Path) -> None:
+    a, b = pair()
+    asked = Comparing(a, b, ("mine.npz", "reference.npz"), rerun=lambda: ("B", b), noise=True)
+    async with comparing(a, b, asked=asked) as it:
+        await rest(it)
+        told = " ".join(it.notices)
+        assert f"a fault, no rounding, at {FAULT}" in told
+        assert "suspect" in it.text()
+        assert "the difference is made here, and is no rounding" in " ".join(
+            it.app.screen.query_one(DiffText).text.split()
+        )
+        await it.press("end")
+        await rest(it)
+        assert "it only carries on what comes in" in " ".join(it.app.screen.query_one(DiffText).text.split())
+
+
+async def test_without_a_model_noise_says_what_it_takes() -> None:
+    a, b = pair()
+    async with comparing(a, b) as it:
+        await it.press("e")
+        assert "noise needs the model" in " ".join(it.notices)
+
+
+async def test_a_rerun_that_fails_is_told() -> None:
+    a, b = pair()
+
+    def rerun() -> tuple[str, Trace]:
+        raise InputError("--noise: b.npz: holds no tokens")
+
+    async with comparing(a, b, asked=Comparing(a, b, ("a", "b"), rerun=rerun)) as it:
+        await it.press("e")
+        await rest(it)
+        assert "--noise: b.npz: holds no tokens" in " ".join(it.notices)

@@ -8,13 +8,14 @@ from pathlib import Path
 import torch
 
 from tracetui.models.build import BuiltModel, build_model
+from tracetui.models.exact import WidenedSource
 from tracetui.models.expert_counts import check_routers
 from tracetui.models.meta_checkpoint import MetaCheckpoint, open_meta_checkpoint
 from tracetui.models.plan import weight_budget
 from tracetui.models.random_source import RandomSource
 from tracetui.models.safetensors_checkpoint import SafetensorsFolder
 from tracetui.models.slots import Weights
-from tracetui.models.sources import Stacked
+from tracetui.models.sources import Stacked, WeightSource
 from tracetui.models.tokenizers import Tokenizer, load_tokenizer
 from tracetui.models.unshown import unshown
 from tracetui.recipe import DTYPES, Recipe
@@ -38,16 +39,21 @@ class Runnable:
     """The form of the checkpoint, `meta`, `huggingface` or `reference`; empty without one. Traces keep it."""
 
 
-def make_runnable(recipe: Recipe) -> Runnable:
-    """Build a recipe's model and open what it needs. Raises InputError."""
+def make_runnable(recipe: Recipe, exact: bool = False) -> Runnable:
+    """Build a recipe's model and open what it needs. Raises InputError.
+
+    exact: the same weights, in float64.
+    """
     folder = _open(recipe, recipe.weights) if recipe.weights else None
     dtype = _dtype(recipe, folder)
-    built = build_model(recipe, dtype)
+    built = build_model(recipe, torch.float64 if exact else dtype)
     check_routers(built.module, recipe)
     checkpoint = folder.source_for(built.module) if folder else None
     random = RandomSource(recipe.seed, float(getattr(built.config, "initializer_range", None) or 0.02))
-    source = Stacked(checkpoint, random) if checkpoint else random
-    weights = Weights(built.module, dtype, source, weight_budget(recipe))
+    source: WeightSource = Stacked(checkpoint, random) if checkpoint else random
+    if exact:
+        source = WidenedSource(source, _dtypes(recipe, dtype, source))
+    weights = Weights(built.module, built.dtype, source, weight_budget(recipe))
     report = checkpoint.report([slot.spec for _, slot in weights.all_slots()]) if checkpoint else []
     notes = (*recipe.notes, *built.notes, *unshown(built.module), *report, *_remarks(recipe, weights))
     return Runnable(recipe, built, weights, _tokenizer(recipe), notes, _layout(folder))
@@ -79,6 +85,12 @@ def _dtype(recipe: Recipe, folder: MetaCheckpoint | SafetensorsFolder | None) ->
     dtype = getattr(torch, said) if said in DTYPES and isinstance(said, str) else torch.bfloat16
     assert isinstance(dtype, torch.dtype)
     return dtype
+
+
+def _dtypes(recipe: Recipe, dtype: torch.dtype, source: WeightSource) -> dict[str, torch.dtype]:
+    """The dtype of every stored tensor, by checkpoint name, in the model as it is run."""
+    weights = Weights(build_model(recipe, dtype).module, dtype, source, 0)
+    return {slot.spec.name: slot.spec.dtype for _, slot in weights.all_slots()}
 
 
 def _tokenizer(recipe: Recipe) -> Tokenizer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from tracetui.analysis.matrices import ATTENTION
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.errors import InputError
 from tracetui.models import plan as memory
+from tracetui.models.exact import InFloat64
 from tracetui.models.outline import outline_of
 from tracetui.models.prompt_rows import PromptReader
 from tracetui.models.runnable import Runnable, make_runnable
@@ -55,12 +56,22 @@ Emit = Callable[[Event], None]
 class Engine:
     """A recipe's model, ready for prompts. Lives on one thread."""
 
-    def __init__(self, recipe: Recipe, emit: Emit = lambda event: None, goes_on: bool = False) -> None:
-        """goes_on: a run that has ended keeps the model's cache, so that `generate` can go on with it."""
+    def __init__(
+        self,
+        recipe: Recipe,
+        emit: Emit = lambda event: None,
+        goes_on: bool = False,
+        exact: bool = False,
+    ) -> None:
+        """goes_on: a run that has ended keeps the model's cache, so that `generate` can go on with it.
+
+        exact: everything in float64, from the weights as the recipe's own dtype rounds them.
+        """
         self._emit = emit
         self._goes_on = goes_on
         self._held: GeneratingRun | None = None
-        self.runnable: Runnable = make_runnable(recipe)
+        self._arithmetic: Callable[[], AbstractContextManager[object]] = InFloat64 if exact else nullcontext
+        self.runnable: Runnable = make_runnable(recipe, exact)
         check_mla(self.runnable.built.module, recipe)
         config = self.runnable.built.config
         longest = getattr(config, "max_position_embeddings", None)
@@ -145,6 +156,7 @@ class Engine:
         with (
             torch.inference_mode(False),
             torch.no_grad(),
+            self._arithmetic(),
             Watch(
                 self.runnable.built.module,
                 recorder,

@@ -17,9 +17,11 @@ def trace_recipe(
     prompt: str | None = None,
     ids: Sequence[int] | None = None,
     emit: Callable[[Event], None] = lambda event: None,
+    exact: bool = False,
 ) -> Trace:
     """Run a recipe's model over its own prompts (or one prompt, or token `ids`, instead) to the end.
 
+    exact: in float64, from the weights as the recipe's own dtype rounds them.
     Raises InputError for bad input and whatever the model raises.
     """
     prompts = recipe.prompts if prompt is None else recipe.prompts.typed(prompt)
@@ -27,7 +29,7 @@ def trace_recipe(
         prompts = replace(prompts, texts=(), ids=(tuple(ids),), random=None)
     # There is no next prompt for which weights would stay; only a next pass.
     once = recipe.memory is None and recipe.generation.count < 2
-    engine = Engine(replace(recipe, memory=0) if once else recipe, emit)
+    engine = Engine(replace(recipe, memory=0) if once else recipe, emit, exact=exact)
     emit(engine.prepared)
     try:
         return engine.run(prompts, Gate(emit=emit))

@@ -9,6 +9,7 @@ from threading import Event
 
 from textual.worker import get_current_worker
 
+from tracetui.analysis.diff.noise import NoiseReport, measure_noise
 from tracetui.analysis.diff.report import report
 from tracetui.analysis.diff.survey import Survey, survey
 from tracetui.analysis.diff.tolerance import Limits
@@ -30,6 +31,10 @@ class Comparing:
     rules: Rules = field(default_factory=Rules)
     limits: Limits = field(default_factory=Limits)
     fuzzy: bool = False
+    rerun: Callable[[], tuple[str, Trace]] | None = None
+    """Runs one side again in float64, and says which; None where no model is at hand."""
+    noise: bool = False
+    """Whether that is wanted from the start."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -64,3 +69,15 @@ def surveyed(asked: Comparing, tell: Callable[[int, int], None], left: Event) ->
     top = tree_of(found)
     named = any(pair.b.record.key != pair.site for pair in found.report.comparison.alignment.pairs)
     return Surveyed(found, top, dict(ways_of(top)), named)
+
+
+def noise_of(asked: Comparing, found: Survey, left: Event) -> NoiseReport:
+    """The report's differences in units of rounding noise. Raises LeftError, and what running the model raises."""
+    assert asked.rerun
+
+    def look_out(done: int, total: int) -> None:
+        if left.is_set():
+            raise LeftError
+
+    side, exact = asked.rerun()
+    return measure_noise(found.report, side, exact, look_out)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict
 
+from tracetui.analysis.diff.noise import NoiseReport
 from tracetui.analysis.diff.preface import MISSING, Preface
 from tracetui.analysis.diff.report import Report
 from tracetui.analysis.diff.result import SiteDiff
@@ -15,7 +16,7 @@ from tracetui.trace.record import Token
 from tracetui.views.diff_lines import verdict
 
 
-def diff_json(report: Report) -> Iterator[str]:
+def diff_json(report: Report, noise: NoiseReport | None = None) -> Iterator[str]:
     """One document. A float that JSON has no number for is the text `NaN`, `Infinity` or `-Infinity`."""
     comparison = report.comparison
     found = {
@@ -34,8 +35,26 @@ def diff_json(report: Report) -> Iterator[str]:
         "routing": [_flip(flip) for flip in report.flips],
         "proposals": [asdict(proposal) for proposal in report.proposals],
         "fuzzy": report.fuzzy,
+        **({} if noise is None else {"noise": _noise(noise)}),
     }
     yield json.dumps(_plain(found), indent=1, allow_nan=False)
+
+
+def _noise(noise: NoiseReport) -> dict[str, object]:
+    return {
+        "rerun": noise.side,
+        "suspects": [found.site.site for found in noise.suspects],
+        "sites": [
+            {
+                "site": found.site.site,
+                "rounding": found.rounding,
+                "times": found.times,
+                "inputs_times": found.fed,
+                "verdict": found.verdict.name.lower(),
+            }
+            for found in noise.sites
+        ],
+    }
 
 
 def _before(preface: Preface) -> dict[str, object]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from rich.cells import cell_len
 
 from tracetui.analysis.diff.align import folded, spans
+from tracetui.analysis.diff.noise import NoiseReport
 from tracetui.analysis.diff.preface import MISSING, Field, Preface, TokenDifference
 from tracetui.analysis.diff.report import Report
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
@@ -16,6 +17,7 @@ from tracetui.analysis.mapping.fuzzy import Proposal
 from tracetui.text import visible
 from tracetui.trace.trace import Trace
 from tracetui.views.cells import bar, fit
+from tracetui.views.diff_noise import noise_lines
 from tracetui.views.diff_site import first_lines
 from tracetui.views.diff_text import WIDTH, end, entry, number, row, token, wrapped
 
@@ -23,7 +25,13 @@ _BAR = 12
 _SOME = 8
 
 
-def diff_lines(report: Report, names: tuple[str, str], whole: bool = False, width: int = WIDTH) -> Iterator[str]:
+def diff_lines(
+    report: Report,
+    names: tuple[str, str],
+    whole: bool = False,
+    width: int = WIDTH,
+    noise: NoiseReport | None = None,
+) -> Iterator[str]:
     """What `tracetui diff` prints: what differs beforehand, the first divergence, the next, the layers, the verdict.
 
     `whole` lists every site that differs.
@@ -39,6 +47,9 @@ def diff_lines(report: Report, names: tuple[str, str], whole: bool = False, widt
     yield from _flips(report, None if whole else _SOME, width)
     yield from _layers(comparison, width)
     yield from _proposals(report, None if whole else _SOME, width)
+    if noise is not None:
+        yield ""
+        yield from noise_lines(noise, width, None if whole else _SOME)
     yield ""
     yield from wrapped(verdict(report), width, "")
 

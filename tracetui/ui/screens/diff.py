@@ -18,6 +18,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
+from tracetui.analysis.diff.noise import NoiseReport
 from tracetui.analysis.diff.survey import Survey
 from tracetui.analysis.diff.tree import Node
 from tracetui.errors import TracetuiError
@@ -25,18 +26,19 @@ from tracetui.text import visible
 from tracetui.ui.commands import bindings
 from tracetui.ui.diff_commands import DIFF_COMMANDS, DIFF_GROUPS, IN_DIFF_PANES
 from tracetui.ui.diff_reading import LETTERS, PLANES, TENSOR, Planes, SiteView, Wanted, read_site
-from tracetui.ui.diff_work import Comparing, LeftError, Surveyed, surveyed
+from tracetui.ui.diff_work import Comparing, LeftError, Surveyed, noise_of, surveyed
 from tracetui.ui.foreign import notify
 from tracetui.ui.reader import look
 from tracetui.ui.screens.help import HelpScreen
 from tracetui.ui.screens.theme_picker import ThemeScreen
 from tracetui.ui.widgets.diff_grid import DiffGrid
 from tracetui.ui.widgets.diff_text import DiffText
-from tracetui.ui.widgets.diff_tree import DiffTree
+from tracetui.ui.widgets.diff_tree import OVERVIEW, DiffTree
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.ui.widgets.key_bar import CommandBar
 from tracetui.views.diff_brief import brief
 from tracetui.views.diff_lines import diff_lines, verdict
+from tracetui.views.diff_noise import noise_entry, noise_verdict
 from tracetui.views.diff_told import group_lines, site_lines
 from tracetui.views.diff_values import statistics_lines
 from tracetui.views.heatmap import HeatmapData, nothing
@@ -68,6 +70,14 @@ class DiffScreen(Screen[None]):
             self.found = found
             self.problem = problem
 
+    class Noise(Message):
+        """The differences in units of rounding noise, or in words why not."""
+
+        def __init__(self, found: NoiseReport | None, problem: str = "") -> None:
+            super().__init__()
+            self.found = found
+            self.problem = problem
+
     class SiteRead(Message):
         def __init__(self, asked: Wanted, view: SiteView, at_worst: bool) -> None:
             super().__init__()
@@ -87,6 +97,8 @@ class DiffScreen(Screen[None]):
         self._front = "finding"
         self._side = 2
         self._left = Event()
+        self._noise: NoiseReport | None = None
+        self._rerunning = False
 
     def compose(self) -> ComposeResult:
         yield Static(id="diff-head")
@@ -147,6 +159,8 @@ class DiffScreen(Screen[None]):
         before = report.comparison.preface
         odd = before.tokens or before.config or before.model_types or before.layers or report.comparison.misfits
         tree.go("" if odd or report.first is None else report.first.site)
+        if self._asked.noise:
+            self.action_noise()
 
     def _head(self) -> None:
         a, b = (visible(name, 200) for name in self._asked.names)
@@ -186,7 +200,7 @@ class DiffScreen(Screen[None]):
             self.query_one(DiffText).show(partial(group_lines, node))
         else:
             told = "Choose a site in the tree; f goes to the first divergence."
-            self.query_one(DiffText).show(lambda width: list(diff_lines(report, names, whole=True, width=width)))
+            self.query_one(DiffText).show(lambda width: list(diff_lines(report, names, True, width, self._noise)))
         self._show_planes(told, (0, 0), (nothing(told),) * 3)
 
     def _want(self, wanted: Wanted, to_worst: bool = False) -> None:
@@ -230,8 +244,9 @@ class DiffScreen(Screen[None]):
         assert self._found
         view = self._view
         lay = partial(site_lines, self._found.survey.report, view.wanted.site, view.finding, view.alone, view.problem)
+        noise = self._noise.of(view.wanted.site) if self._noise else None
         beside = statistics_lines(*view.statistics) if any(view.statistics) else []
-        self.query_one(DiffText).show(lay, beside)
+        self.query_one(DiffText).show(lambda width: [*lay(width), *noise_entry(noise, width)], beside)
 
     def _show_planes(self, planes: Planes | str, cell: tuple[int, int], pictures: tuple[HeatmapData, ...]) -> None:
         grid = self.query_one(DiffGrid)
@@ -306,6 +321,33 @@ class DiffScreen(Screen[None]):
             self.query_one(DiffTree).go(site)
         else:
             notify(self.app, otherwise)
+
+    def action_noise(self) -> None:
+        """Have one side run again in float64; what was found is told once it is there."""
+        if self._asked.rerun is None or self._found is None:
+            notify(self.app, "noise needs the model: `tracetui diff A B --tui` runs it again, where torch is installed")
+        elif self._rerunning:
+            notify(self.app, "one side is being run again in float64")
+        else:
+            self._rerunning = True
+            notify(self.app, "one side is run again in float64; what it says will be told here")
+            look(self, "noise", partial(_noise, self._asked, self._found.survey, self._left))
+
+    @on(Noise)
+    def _show_noise(self, message: Noise) -> None:
+        self._rerunning = False
+        self._noise = message.found or self._noise
+        if message.found is None:
+            notify(self.app, message.problem, severity="error")
+            return
+        notify(self.app, noise_verdict(message.found))
+        suspects = tuple(found.site.site for found in message.found.suspects)
+        if suspects and suspects[0] != self._wanted.site:
+            self._go_to(suspects[0], "")
+        elif self._wanted.site and not self._view.problem:
+            self._show_text()
+        else:
+            self._tell_group(OVERVIEW)
 
     def action_worst(self) -> None:
         if self._wanted.site:
@@ -413,6 +455,15 @@ def _compared(asked: Comparing, tell: Callable[[int, int], None], left: Event) -
         return DiffScreen.Compared(None, "given up")
     except (TracetuiError, OSError, MemoryError) as error:
         return DiffScreen.Compared(None, str(error) or type(error).__name__)
+
+
+def _noise(asked: Comparing, survey: Survey, left: Event) -> DiffScreen.Noise:
+    try:
+        return DiffScreen.Noise(noise_of(asked, survey, left))
+    except LeftError:
+        return DiffScreen.Noise(None, "given up")
+    except (TracetuiError, OSError, MemoryError, ImportError) as error:
+        return DiffScreen.Noise(None, str(error) or type(error).__name__)
 
 
 def _site_read(survey: Survey, wanted: Wanted, before: SiteView, to_worst: bool) -> DiffScreen.SiteRead:

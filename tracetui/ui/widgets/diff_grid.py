@@ -11,6 +11,8 @@ from textual import events, on
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
+from tracetui.errors import TracetuiError
+from tracetui.text import visible
 from tracetui.trace.value import Array
 from tracetui.ui.diff_reading import Planes, difference
 from tracetui.ui.reader import look
@@ -57,9 +59,13 @@ class DiffGrid(Canvas, can_focus=True):
     ]
 
     class Read(Message):
-        def __init__(self, chunk: Chunk) -> None:
+        """A part of a matrix, or in words why it can't be read."""
+
+        def __init__(self, planes: Planes, chunk: Chunk | None, problem: str = "") -> None:
             super().__init__()
+            self.planes = planes
             self.chunk = chunk
+            self.problem = problem
 
     class CellMoved(Message):
         """Another cell is looked at."""
@@ -163,13 +169,13 @@ class DiffGrid(Canvas, can_focus=True):
 
     @on(Read)
     def _show_read(self, message: Read) -> None:
-        if message.chunk.planes is self._planes:
-            self._chunk = message.chunk
+        if message.planes is self._planes:
+            self._chunk, self._notice = message.chunk, message.problem
             self.repaint()
 
     def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
         if self._notice:
-            return [line([(f" {told}", inks.quiet)], width) for told in wrap(self._notice, max(8, width - 2))]
+            return [line([(f" {told}", inks.quiet)], width) for told in wrap(visible(self._notice), max(8, width - 2))]
         chunk, planes = self._chunk, self._planes
         if chunk is None or planes is None or chunk.planes is not planes or height < 2:
             return []
@@ -192,8 +198,11 @@ class DiffGrid(Canvas, can_focus=True):
 
 def _read(planes: Planes, rows: range, columns: range) -> DiffGrid.Read:
     plane, (down, across) = planes.plane, (slice(part.start, part.stop) for part in (rows, columns))
-    a, b = (plane.read(value, down, across) for value in (planes.sides.a, planes.sides.b))
-    return DiffGrid.Read(Chunk(planes, rows.start, columns.start, a, b, difference(a, b)))
+    try:
+        a, b = (plane.read(value, down, across) for value in (planes.sides.a, planes.sides.b))
+    except (TracetuiError, OSError, MemoryError) as error:
+        return DiffGrid.Read(planes, None, str(error) or type(error).__name__)
+    return DiffGrid.Read(planes, Chunk(planes, rows.start, columns.start, a, b, difference(a, b)))
 
 
 def _inside(part: range, whole: range) -> bool:
