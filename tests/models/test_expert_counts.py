@@ -28,9 +28,9 @@ def test_sound_counts_are_left_alone(family: str) -> None:
         (
             "mixtral",
             {"num_experts_per_tok": 9},
-            "num_experts_per_tok: must be between 1 and num_local_experts, 8, got 9",
+            "num_experts_per_tok: must be between 1 and num_experts, 8, got 9",
         ),
-        ("qwen3_moe", {"num_experts_per_tok": 0}, "num_experts_per_tok: must be between 1 and num_local_experts, 8"),
+        ("qwen3_moe", {"num_experts_per_tok": 0}, "num_experts_per_tok: must be between 1 and num_experts, 8"),
         (
             "deepseek_v2",
             {"num_experts_per_tok": None},

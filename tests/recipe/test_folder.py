@@ -114,6 +114,8 @@ def test_of_two_forms_the_one_whose_weights_are_there_counts(tmp_path: Path) -> 
         ({"rms_norm_eps": "small"}, "rms_norm_eps: must be a number, got 'small'"),
         ({"layer_norm_epsilon": 2.0}, "layer_norm_epsilon: must be above 0 and at most 1, got 2.0"),
         ({"rope_theta": 0}, "rope_theta: must be above 0"),
+        ({"partial_rotary_factor": 128}, "partial_rotary_factor: must be above 0 and at most 1"),
+        ({"rope_scaling": {"rope_type": "linear", "factor": 0}}, "rope_scaling.factor: must be above 0"),
         ({"rope_scaling": "yarn"}, "rope_scaling: must be a table, got 'yarn'"),
         ({"text_config": {"hidden_size": 1}}, "text_config: describes a model of several parts; tracetui runs text"),
         ({"vision_config": {}}, "vision_config: describes a model of several parts"),

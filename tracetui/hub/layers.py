@@ -21,7 +21,7 @@ from tracetui.hub.progress import FetchLine
 from tracetui.hub.ranges import RemoteFile
 from tracetui.hub.whole_files import Listing, check_disk
 from tracetui.models.safetensors_header import Stored, make_header, read_header
-from tracetui.paths import inside, replacing
+from tracetui.paths import inside, replacing, sync_folder
 from tracetui.recipe import Layers
 from tracetui.recipe.folder import CONFIG, SAFETENSORS
 from tracetui.recipe.hub import PIECES, cached_snapshot, layers_folder
@@ -179,6 +179,7 @@ def _write(fetch: Fetch, line: FetchLine) -> None:
         os.fsync(file.fileno())
     read_header(fetch.part)
     fetch.part.replace(fetch.path)
+    sync_folder(fetch.path.parent)
 
 
 def _rest(spans: Sequence[Span], there: int) -> Iterator[Span]:

@@ -32,6 +32,7 @@ class Conversion:
     """The file's names under each of the converter's source patterns, in the order of their numbers."""
     numbers: dict[str, list[int]] = field(default_factory=dict)
     """For patterns that stand for many tensors, the number of each."""
+    _known_places: dict[str, dict[int, int | None]] = field(default_factory=dict)
 
     def add(self, pattern: str, name: str, renamed: str) -> None:
         """Note a tensor of the file that matches a pattern under the name that renaming gives it."""
@@ -53,9 +54,20 @@ class Conversion:
         """The file's name under each pattern of what makes row `row`; None unless each has it exactly once."""
         if not (self._has_all_lists and self.is_row_by_row() and self.numbers.keys() == self.sources.keys()):
             return None
-        if any(numbers.count(row) != 1 for numbers in self.numbers.values()):
-            return None
-        return {pattern: names[self.numbers[pattern].index(row)] for pattern, names in self.sources.items()}
+        places = {pattern: self._places(pattern).get(row) for pattern in self.sources}
+        found = {
+            pattern: names[place] for pattern, names in self.sources.items() if (place := places[pattern]) is not None
+        }
+        return found if len(found) == len(self.sources) else None
+
+    def _places(self, pattern: str) -> dict[int, int | None]:
+        """Where each number stands in a pattern's list; None for one that stands there more than once."""
+        if pattern not in self._known_places:
+            places: dict[int, int | None] = {}
+            for place, number in enumerate(self.numbers[pattern]):
+                places[number] = None if number in places else place
+            self._known_places[pattern] = places
+        return self._known_places[pattern]
 
     @property
     def _has_all_lists(self) -> bool:

@@ -94,11 +94,19 @@ def _check_heads(fields: Fields) -> None:
 
 
 def _check_rope(fields: Fields) -> None:
-    fields.number("rope_theta", default=10_000.0)
+    _check_turning(fields)
     for name in ("rope_parameters", "rope_scaling"):
         rope = fields.found.get(name)
         if rope is None:
             continue
         if not isinstance(rope, dict):
             fields.fail(name, "must be a table")
-        Fields(rope, fields.where, f"{fields.prefix}{name}.").number("rope_theta", default=10_000.0)
+        _check_turning(Fields(rope, fields.where, f"{fields.prefix}{name}."))
+
+
+def _check_turning(fields: Fields) -> None:
+    """What rotary tables are made with: a factor of 0 would divide by it, more than all of a head can't be turned."""
+    fields.number("rope_theta", default=10_000.0)
+    fields.number("partial_rotary_factor", default=1.0, most=1.0)
+    if fields.prefix.endswith("."):
+        fields.number("factor", default=1.0)

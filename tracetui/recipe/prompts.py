@@ -81,7 +81,7 @@ def check_random(rows: int, length: int, where: str | Path) -> tuple[int, int]:
 def parse_random(said: str, where: str) -> tuple[int, int]:
     """`4x64`: four rows of 64 random ids. Raises InputError."""
     rows, cross, length = said.partition("x")
-    if not (cross and rows.isdecimal() and length.isdecimal() and len(said) <= 20):
+    if not (cross and rows.isdecimal() and length.isdecimal() and said.isascii() and len(said) <= 20):
         raise InputError(f"{where}: must be rows and tokens like 4x64, got {visible(said, 80)!r}")
     return check_random(int(rows), int(length), where)
 
@@ -89,13 +89,20 @@ def parse_random(said: str, where: str) -> tuple[int, int]:
 def parse_ids(said: str, where: str) -> tuple[int, ...]:
     """`1,2,3`: the ids of one row. Raises InputError."""
     try:
-        ids = tuple(int(part) for part in said.split(","))
+        ids = tuple(_whole(part.strip()) for part in said.split(","))
     except ValueError:
         raise InputError(f"{where}: must be ids like 1,2,3, got {visible(said, 80)!r}") from None
     for token_id in ids:
         if not 0 <= token_id <= MAX_TOKEN_ID:
             raise InputError(f"{where}: must be between 0 and {MAX_TOKEN_ID}, got {visible(str(token_id), 30)}")
     return ids
+
+
+def _whole(text: str) -> int:
+    """A number as it is written in code; int() alone takes digits of every script, and underscores."""
+    if not (text.isascii() and text.removeprefix("-").isdecimal()):
+        raise ValueError(text)
+    return int(text)
 
 
 def prompts_of(found: object, random: object, where: Path) -> Prompts:

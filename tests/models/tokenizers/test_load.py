@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 from pathlib import Path
 
 import pytest
@@ -233,3 +234,14 @@ def test_sentencepiece_file_in_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.model").write_bytes(b"\n\x0e\n\x05<unk>\x15\x00\x00\x00\x00\x18\x02")
     with pytest.raises(InputError, match="SentencePiece"):
         load_tokenizer(str(tmp_path), BIG)
+
+
+def test_a_cached_file_of_somebody_else_is_not_used(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = nowhere / "cache" / CL100K_KEY
+    place.touch()
+    monkeypatch.setattr("os.getuid", lambda: place.stat().st_uid + 1)
+    if place.stat().st_uid == 0:
+        os.chown(place, 12345, -1)
+        monkeypatch.setattr("os.getuid", lambda: 54321)
+    with pytest.raises(InputError, match="not at hand"):
+        find_rank_file(ENCODINGS["cl100k_base"])

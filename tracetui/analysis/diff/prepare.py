@@ -44,7 +44,7 @@ class Window:
         return name in ("T", "S") or (name == "N" and len(self.lengths_a) <= 1)
 
     def _without_padding(self, array: Array, names: list[str]) -> Array:
-        if len(set(self.lengths_a)) < 2 or names[0] != "B" or array.shape[0] != len(self.lengths_a):
+        if len(set(self.lengths_a)) < 2 or names[:1] != ["B"] or array.shape[0] != len(self.lengths_a):
             return array
         array = array.copy()
         for axis, name in enumerate(names):

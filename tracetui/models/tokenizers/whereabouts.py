@@ -22,7 +22,7 @@ def find_rank_file(family: Family) -> Path:
     name = family.file or family.name
     places = [*_cached(name), Path.cwd() / f"{name}.tiktoken", config_dir() / f"{name}.tiktoken"]
     for place in places:
-        if place.is_file():
+        if place.is_file() and _is_trusted(place):
             return place
     looked = ", ".join(str(place) for place in places)
     raise InputError(f"tokenizer: {family.name}: its rank file is not at hand; looked for {looked}")
@@ -34,6 +34,11 @@ def _cached(name: str) -> list[Path]:
     folder = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR", default))
     key = hashlib.sha1(_PUBLISHED.format(name=name).encode(), usedforsecurity=False).hexdigest()
     return [Path(folder) / key] if folder else []
+
+
+def _is_trusted(place: Path) -> bool:
+    """Whether a file is this user's or the system's: tiktoken's cache lies in a folder that anybody may make."""
+    return place.stat().st_uid in (os.getuid(), 0)
 
 
 def in_folder(folder: Path) -> Path:
