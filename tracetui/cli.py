@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from tracetui import __version__
 from tracetui.errors import InputError, TracetuiError
+from tracetui.expr.names import help_lines
 from tracetui.signals import catch_signals
 
 EXIT_INTERRUPTED = 130
@@ -34,7 +35,7 @@ def main() -> int:
         sys.stdout.flush()
         return status
     except TracetuiError as error:
-        _complain(str(error))
+        _complain(str(error), *error.details)
         return error.exit_code
     except KeyboardInterrupt:
         # Pressed again while the interpreter tidies up, it would show a traceback.
@@ -81,12 +82,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_prompts(run)
     _add_kept(run)
     _add_generation(run)
+    _add_stops(run)
 
     trace = commands.add_parser("trace", help="the same without a screen")
     _add_model(trace)
     _add_prompts(trace)
     _add_kept(trace)
     _add_generation(trace)
+    _add_stops(trace)
     trace.add_argument("-o", "--output", metavar="F.npz", help="the file to write; without it only a summary is shown")
     trace.add_argument("--compress", action="store_true", help="a smaller file that is slower to write and to look at")
     trace.add_argument("--json", action="store_true", help="what came out as one JSON object, for machines")
@@ -214,6 +217,23 @@ def _add_kept(parser: argparse.ArgumentParser) -> None:
     kept.add_argument("--spill-folder", metavar="FOLDER", help="where they lie until the program ends")
 
 
+def _add_stops(parser: argparse.ArgumentParser) -> None:
+    """Where the run waits; without a screen: what makes it end with status 1."""
+    stops = parser.add_argument_group("stops")
+    stops.add_argument(
+        "--break",
+        dest="stops",
+        metavar="EXPR",
+        action="append",
+        help="a site, a condition, or both: layers.7.mlp, '*.mlp if norm > 100', 'nan'; given again: more",
+    )
+    stops.add_argument(
+        "--no-default-stops", dest="default_stops", action="store_false", help="without the stops nan and inf"
+    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "\n".join(("names in conditions:", *help_lines()))
+
+
 def _add_name(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model", metavar="MODEL", help="a recipe's name or file, a model's folder, or its id on the hub"
@@ -247,11 +267,12 @@ def _mend_streams() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def _complain(text: str) -> None:
+def _complain(text: str, *details: str) -> None:
     from tracetui.text import visible
 
     with suppress(OSError):
-        print(f"tracetui: {visible(text, 2000)}", file=sys.stderr)
+        for line in (f"tracetui: {text}", *details):
+            print(visible(line, 2000), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tracetui import paths
 from tracetui.errors import InputError
+from tracetui.expr.stop import Stop, parse_stops, with_defaults
 from tracetui.paths import read_bounded
 from tracetui.recipe import (
     Generation,
@@ -87,12 +88,14 @@ def open_trace(said: Namespace) -> int:
 def trace(said: Namespace) -> int:
     """Run a prompt to its end and write what was recorded."""
     output = None if said.output is None else _output(said.output)
+    said_stops = _stops(said)
     recipe = _recipe(said)
-    from tracetui.headless import run_and_write
+    from tracetui.headless import Stops, run_and_write
 
-    for line in run_and_write(recipe, output, said.json, said.compress):
+    stops = Stops(said_stops)
+    for line in run_and_write(recipe, output, said.json, said.compress, stops):
         print(line)
-    return 0
+    return 1 if stops.hits else 0
 
 
 def info(said: Namespace) -> int:
@@ -260,6 +263,11 @@ def _generation(said: Namespace) -> Generation:
             stop=None if said.eos is None else parse_stop(said.eos, "--eos"),
         )
     )
+
+
+def _stops(said: Namespace) -> tuple[Stop, ...]:
+    """Where the run is to wait; a wrong one is refused before anything is loaded."""
+    return with_defaults(parse_stops(said.stops or (), "--break"), said.default_stops)
 
 
 def _room(said: Namespace) -> Room:

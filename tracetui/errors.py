@@ -10,6 +10,8 @@ class TracetuiError(Exception):
     """An error whose text is meant for the user; `exit_code` is what the process ends with."""
 
     exit_code = 1
+    details: tuple[str, ...] = ()
+    """Lines that belong under the message, such as a caret under the place."""
 
 
 class InputError(TracetuiError):

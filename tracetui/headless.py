@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from tracetui.analysis.health import diagnose, near_limit
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.analysis.prediction import next_tokens
 from tracetui.errors import InputError, RunError, TracetuiError
+from tracetui.expr.stop import Stop
+from tracetui.expr.watcher import Hit, Tally
 from tracetui.logs import write_log
 from tracetui.recipe import Recipe
 from tracetui.recipe.again import recipe_again
-from tracetui.session import Advanced, Event, Prepared, Preparing, Progress, Started
+from tracetui.session import Advanced, Event, Fired, Prepared, Preparing, Progress, Started, Tallied
 from tracetui.signals import check_signals
 from tracetui.text import size, token_text, visible
 from tracetui.trace.npz import write_trace
@@ -23,29 +26,67 @@ from tracetui.trace.spill import whereabouts
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import NotKeptError
 from tracetui.views.generated import generated_lines
+from tracetui.views.health_lines import health_lines, near_limit_lines
 from tracetui.views.plan_lines import part_lines, plan_line
 from tracetui.views.prompt_lines import preview_lines
 from tracetui.views.run_json import run_json
+from tracetui.views.stop_lines import fired_lines, unfired_lines
 
 _PREDICTIONS = 5
 _SHOWN = 60
 """Characters of a row's text."""
+_WIDTH = 110
+"""Characters of a line in tables."""
 
 
-def run_and_write(recipe: Recipe, output: Path | None, as_json: bool = False, compress: bool = False) -> Iterator[str]:
+class Stops:
+    """The stops of a run that waits for nobody, and what came of them."""
+
+    def __init__(self, stops: Sequence[Stop] = ()) -> None:
+        self.stops = tuple(stops)
+        self.hits: list[Hit] = []
+        self.tallies: tuple[Tally, ...] = ()
+
+    def hear(self, event: Event) -> None:
+        if isinstance(event, Fired):
+            self.hits.extend(event.hits)
+        elif isinstance(event, Tallied):
+            self.tallies = event.tallies
+
+
+def run_and_write(
+    recipe: Recipe,
+    output: Path | None,
+    as_json: bool = False,
+    compress: bool = False,
+    stops: Stops | None = None,
+) -> Iterator[str]:
     """Run a recipe's prompts to the end, write the trace, and tell what came out, line by line; or as one JSON object.
 
-    Raises InputError for bad input, RunError if the model or the writing fails.
+    `stops` knows afterwards which of them fired. Raises InputError for bad input, RunError if the model or the
+    writing fails.
     """
+    stops = stops or Stops()
     teller = _Teller(quiet=as_json)
     teller.tell(Preparing("loading torch and transformers"))
-    trace = _run(recipe, teller)
+    trace = _run(recipe, teller, stops)
     written = None if output is None else write_trace(trace, output, teller.written, compress)
     teller.clear()
     if as_json:
-        yield run_json(trace, teller.plan, None if output is None else str(output), written)
+        yield run_json(trace, teller.plan, None if output is None else str(output), written, stops.hits)
     else:
         yield from _told(trace, output, written)
+        yield from _health(trace, stops.hits)
+    teller.warn(unfired_lines(stops.tallies))
+    teller.warn(near_limit_lines([near for record in trace.records if (near := near_limit(trace, record))]))
+
+
+def _health(trace: Trace, hits: Sequence[Hit]) -> Iterator[str]:
+    """Every stop that fired, and for the first tensor that isn't finite who made it."""
+    yield from fired_lines(trace, hits)
+    bad = next((hit.index for hit in hits if hit.stop.watches_health), None)
+    if bad is not None:
+        yield from (line.text for line in health_lines(trace, diagnose(trace, trace.records[bad]), _WIDTH))
 
 
 def rerun_exactly(
@@ -112,18 +153,24 @@ def _shown(tokens: Sequence[Token]) -> str:
     return text or visible(",".join(str(token.id) for token in tokens[:_SHOWN]), _SHOWN)
 
 
-def _run(recipe: Recipe, teller: _Teller) -> Trace:
+def _run(recipe: Recipe, teller: _Teller, stops: Stops) -> Trace:
+    def heard(event: Event) -> None:
+        teller.tell(event)
+        stops.hear(event)
+
     try:
-        return _traced(recipe, teller.tell)
+        return _traced(recipe, heard, stops=stops.stops)
     finally:
         teller.clear()
 
 
-def _traced(recipe: Recipe, emit: Callable[[Event], None], exact: bool = False) -> Trace:
+def _traced(
+    recipe: Recipe, emit: Callable[[Event], None], exact: bool = False, stops: Sequence[Stop] = ()
+) -> Trace:
     from tracetui.tracer.run import trace_recipe
 
     try:
-        return trace_recipe(recipe, emit=emit, exact=exact)
+        return trace_recipe(recipe, emit=emit, exact=exact, stops=stops)
     except (TracetuiError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:
@@ -166,6 +213,11 @@ class _Teller:
         if not self._quiet:
             for line in lines:
                 self._say(f"{line}\n")
+
+    def warn(self, lines: Iterable[str]) -> None:
+        """Lines beside the result, shown whatever the result's form."""
+        for line in lines:
+            self._say(f"{line}\n")
 
     def clear(self) -> None:
         if self._changing:

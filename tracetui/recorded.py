@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from tracetui.expr.stop import Stop
 from tracetui.recipe import Prompts
 from tracetui.recipe.fields.explain import explanation
 from tracetui.recipe.fields.field import ConfigField, ConfigReport, Origin
@@ -34,6 +35,9 @@ class RecordedSession:
 
     def generate(self, count: int, until: Target) -> None:
         """Nothing runs."""
+
+    def stop_at(self, stops: tuple[Stop, ...]) -> None:
+        """Nothing runs: who looks at a recording looks for the stops in it."""
 
     def pause(self) -> None:
         """Nothing runs."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tracetui.analysis.memory import MemoryPlan
+from tracetui.expr.stop import Stop
+from tracetui.expr.watcher import Hit, Tally
 from tracetui.recipe.fields.field import ConfigReport
 from tracetui.recipe.prompts import NO_PROMPT, Prompts
 from tracetui.trace.outline import Module as Module
@@ -104,6 +106,20 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True)
+class Fired:
+    """Stops hold at the newest record; sent before Stopped, and also by runs that wait for nobody."""
+
+    hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tallied:
+    """The model has made its last record: what came of each stop. Sent before Finished."""
+
+    tallies: tuple[Tally, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The run is over. `trace` has every record and doesn't change any more."""
 
@@ -143,7 +159,9 @@ Event = (
     | Extended
     | Progress
     | Advanced
+    | Fired
     | Stopped
+    | Tallied
     | Finished
     | Opened
     | Failed
@@ -169,6 +187,10 @@ class Session(Protocol):
 
     def generate(self, count: int, until: Target) -> None:
         """Have a model whose run has ended choose `count` more tokens, a pass each; the trace goes on growing."""
+        ...
+
+    def stop_at(self, stops: tuple[Stop, ...]) -> None:
+        """Have this run and later ones wait where one of these holds, instead of where the last ones held."""
         ...
 
     def pause(self) -> None:

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from tests.ui import tiny_llama
 from tracetui.analysis.memory import MemoryPlan
+from tracetui.expr.stop import Stop
+from tracetui.expr.watcher import Watcher
 from tracetui.recipe import Prompts, texts
 from tracetui.recipe.fields.field import ConfigField, ConfigReport, DecidedShape, Decides, Origin
 from tracetui.session import (
@@ -16,6 +18,7 @@ from tracetui.session import (
     Extended,
     Failed,
     Finished,
+    Fired,
     Listener,
     Module,
     Prepared,
@@ -25,6 +28,7 @@ from tracetui.session import (
     PromptRow,
     Started,
     Stopped,
+    Tallied,
 )
 from tracetui.trace.record import Record, Token
 from tracetui.trace.stepping import Target
@@ -82,6 +86,8 @@ class FakeSession:
         self._recorder = tiny_llama.empty_recorder()
         self._pass: Iterator[Record] = iter(())
         self._until: Target | None = None
+        self.stops: tuple[Stop, ...] = ()
+        self._watcher = Watcher(self._recorder.trace)
         listener(Preparing("building the model"))
         listener(Prepared(outline or tiny_llama.outline(), "words", tiny_llama.NOTES, PLAN))
 
@@ -94,6 +100,7 @@ class FakeSession:
         self.prompts += prompts.texts
         self._recorder = self.empty(*prompts.texts)
         self._pass = self.forward(self._recorder)
+        self._watcher = Watcher(self._recorder.trace, self.stops)
         self.send(Started(self._recorder.trace, PLAN))
         self._go(until)
 
@@ -113,6 +120,10 @@ class FakeSession:
             self.send(Extended(trace))
         self._recorder.trace = trace
         self.send(Finished(trace.closed()))
+
+    def stop_at(self, stops: tuple[Stop, ...]) -> None:
+        self.stops = stops
+        self._watcher.stops = stops
 
     def pause(self) -> None:
         self.calls.append("pause")
@@ -148,9 +159,12 @@ class FakeSession:
             self._recorder.records[-1] = record = self.rename(record)
             if record.index % 10 == 9:
                 self.send(Advanced(len(self._recorder.records)))
-            if until(record) or (records is not None and (records := records - 1) == 0):
+            if hits := self._watcher.look(record):
+                self.send(Fired(hits))
+            if hits or until(record) or (records is not None and (records := records - 1) == 0):
                 self.send(Stopped(len(self._recorder.records)))
                 return
+        self.send(Tallied(self._watcher.tallies))
         self.send(Finished(replace(self._recorder.trace, complete=True)))
 
     def _go(self, until: Target) -> None:

@@ -23,7 +23,7 @@ from tracetui.models.outline import outline_of
 from tracetui.models.prompt_rows import PromptReader
 from tracetui.models.runnable import Runnable, make_runnable
 from tracetui.recipe import Prompts, Recipe
-from tracetui.session import Event, Extended, Prepared, Preview, Progress, PromptRow, Started
+from tracetui.session import Event, Extended, Prepared, Preview, Progress, PromptRow, Started, Tallied
 from tracetui.trace.record import Token
 from tracetui.trace.trace import RunInfo, Trace
 from tracetui.trace.value import Value
@@ -153,6 +153,7 @@ class Engine:
 
     @contextmanager
     def _watching(self, recorder: Recorder, gate: Gate, latents: Latents | None = None) -> Iterator[None]:
+        gate.begin(recorder.trace)
         with (
             torch.inference_mode(False),
             torch.no_grad(),
@@ -168,6 +169,8 @@ class Engine:
             ),
         ):
             yield
+        if gate.tallies:
+            self._emit(Tallied(gate.tallies))
 
     def _recording(self, plan: MemoryPlan) -> dict[str, Any]:
         """What the recorder keeps, and where: half of the memory that the run itself leaves, unless somebody said."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Condition
 
 from tracetui.errors import Cancelled
-from tracetui.session import Advanced, Event, Stopped, until_end
+from tracetui.expr.stop import Stop
+from tracetui.expr.watcher import Tally, Watcher
+from tracetui.session import Advanced, Event, Fired, Stopped, until_end
 from tracetui.trace.record import Record
 from tracetui.trace.stepping import Target
+from tracetui.trace.trace import Trace
 
 NOTICE_SECONDS = 0.1
 """How often a running model tells where it is."""
@@ -23,8 +26,13 @@ class Gate:
         until: Target = until_end,
         emit: Callable[[Event], None] = lambda event: None,
         errand: Callable[[], None] = lambda: None,
+        stops: Sequence[Stop] = (),
+        waits: bool = True,
     ) -> None:
-        """`errand` is what the waiting thread does when somebody knocks."""
+        """`errand` is what the waiting thread does when somebody knocks.
+
+        waits: whether the model does at a stop that holds.
+        """
         self._until: Target | None = until
         self._emit = emit
         self._errand = errand
@@ -33,8 +41,11 @@ class Gate:
         self._cancelled = False
         self._pausing = False
         self._next_notice = 0.0
+        self._stops = tuple(stops)
+        self._waits = waits
+        self._watcher: Watcher | None = None
         self.waited = 0.0
-        """Seconds spent waiting so far: not the model's own."""
+        """Seconds spent waiting and looking for stops so far: not the model's own."""
 
     @property
     def cancelled(self) -> bool:
@@ -43,14 +54,41 @@ class Gate:
     def arrived(self, record: Record) -> None:
         """Wait here if the record ends the step. Raises Cancelled."""
         self.check()
+        fired = self._fired(record)
         until = self._until
-        if until is None or self._pausing or until(record):
+        if until is None or self._pausing or (fired and self._waits) or until(record):
             self._wait(record.index + 1)
             return
         now = time.perf_counter()
         if now >= self._next_notice:
             self._next_notice = now + NOTICE_SECONDS
             self._emit(Advanced(record.index + 1))
+
+    def begin(self, trace: Trace) -> None:
+        """A run grows this trace from now on; its records are what the stops are about."""
+        self._watcher = Watcher(trace, self._stops)
+
+    def stop_at(self, stops: Sequence[Stop]) -> None:
+        """Other stops, from the next record on."""
+        self._stops = tuple(stops)
+        if self._watcher is not None:
+            self._watcher.stops = self._stops
+
+    @property
+    def tallies(self) -> tuple[Tally, ...]:
+        """What came of each stop so far."""
+        return self._watcher.tallies if self._watcher is not None else ()
+
+    def _fired(self, record: Record) -> bool:
+        """Whether a stop holds at the record; who listens is told."""
+        if self._watcher is None or not self._stops:
+            return False
+        began = time.perf_counter()
+        hits = self._watcher.look(record)
+        self.waited += time.perf_counter() - began
+        if hits:
+            self._emit(Fired(hits))
+        return bool(hits)
 
     def check(self) -> None:
         """Raises Cancelled if somebody asked for it."""

@@ -9,6 +9,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from tracetui.errors import Cancelled, TracetuiError
+from tracetui.expr.stop import Stop
 from tracetui.logs import write_log
 from tracetui.recipe import Prompts, Recipe
 from tracetui.session import Event, Explained, Extended, Failed, Finished, Listener, Preparing, Preview, Started
@@ -50,6 +51,7 @@ class LiveSession:
         self._recipe = recipe
         self._listener = listener
         self._gate = Gate()
+        self._stops: tuple[Stop, ...] = ()
         self._trace = EMPTY_TRACE
         self._orders: SimpleQueue[_Run | _GoOn | _Look | _Explain | None] = SimpleQueue()
         self._asked = threading.Event()
@@ -61,7 +63,7 @@ class LiveSession:
     def start(self, prompts: Prompts, until: Target) -> None:
         """Run prompts, together, from their first token; a run in progress is cancelled first."""
         self._gate.cancel()
-        self._gate = Gate(until, self._emit, self._explain)
+        self._gate = Gate(until, self._emit, self._explain, self._stops)
         self._orders.put(_Run(prompts, self._gate))
 
     def preview(self, prompts: Prompts) -> None:
@@ -75,8 +77,13 @@ class LiveSession:
 
     def generate(self, count: int, until: Target) -> None:
         """Have a model whose run has ended choose `count` more tokens, a pass each; the trace goes on growing."""
-        self._gate = Gate(until, self._emit, self._explain)
+        self._gate = Gate(until, self._emit, self._explain, self._stops)
         self._orders.put(_GoOn(count, self._gate))
+
+    def stop_at(self, stops: tuple[Stop, ...]) -> None:
+        """Have this run and later ones wait where one of these holds, instead of where the last ones held."""
+        self._stops = stops
+        self._gate.stop_at(stops)
 
     def pause(self) -> None:
         """Stop a running model at its next record."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from tracetui.expr.stop import Stop
 from tracetui.recipe import Recipe
 from tracetui.session import Event
 from tracetui.trace.trace import Trace
@@ -18,11 +19,12 @@ def trace_recipe(
     ids: Sequence[int] | None = None,
     emit: Callable[[Event], None] = lambda event: None,
     exact: bool = False,
+    stops: Sequence[Stop] = (),
 ) -> Trace:
     """Run a recipe's model over its own prompts (or one prompt, or token `ids`, instead) to the end.
 
     exact: in float64, from the weights as the recipe's own dtype rounds them.
-    Raises InputError for bad input and whatever the model raises.
+    Nobody waits at stops, but Fired tells of them. Raises InputError for bad input and whatever the model raises.
     """
     prompts = recipe.prompts if prompt is None else recipe.prompts.typed(prompt)
     if ids is not None:
@@ -32,6 +34,6 @@ def trace_recipe(
     engine = Engine(replace(recipe, memory=0) if once else recipe, emit, exact=exact)
     emit(engine.prepared)
     try:
-        return engine.run(prompts, Gate(emit=emit))
+        return engine.run(prompts, Gate(emit=emit, stops=stops, waits=False))
     finally:
         engine.close()

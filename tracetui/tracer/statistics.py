@@ -56,6 +56,17 @@ def of_tensor(tensor: torch.Tensor) -> Statistics:
     return _finish(flat, bits, extremes, total, squares)
 
 
+def is_finite(tensor: torch.Tensor) -> bool:
+    """Whether no element is NaN or infinite: a sum over it, and a second look only where that is not finite."""
+    if not tensor.dtype.is_floating_point and not tensor.dtype.is_complex:
+        return True
+    if tensor.dtype not in FLOAT_BITS:
+        return of_tensor(tensor).finite
+    # Summed as float32, since many large float16 numbers have a sum that is none.
+    total = tensor.detach().sum(dtype=torch.float32)
+    return bool(torch.isfinite(total)) or bool(torch.isfinite(tensor.detach()).all())
+
+
 def _one_pass(flat: torch.Tensor, integers: Integers, bits: FloatBits) -> tuple[_Extremes, float, float]:
     """The extremes, the sum and the sum of squares."""
     lows, highs, tops, zeros = [], [], [0], 0

@@ -8,7 +8,7 @@ import torch
 
 from tracetui.trace.statistics import Statistics
 from tracetui.trace.value import Array, Index
-from tracetui.tracer.statistics import of_tensor
+from tracetui.tracer.statistics import is_finite, of_tensor
 
 _AS_FLOAT32 = {
     *(torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2),
@@ -22,6 +22,7 @@ class TorchValue:
     def __init__(self, tensor: torch.Tensor) -> None:
         self._tensor = tensor
         self._statistics: Statistics | None = None
+        self._finite: bool | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -37,6 +38,13 @@ class TorchValue:
         # A copy, never the storage itself: numpy() would first copy all of what a lazy clone shares.
         array: Array = part.to("cpu", wide, copy=True).contiguous().numpy()
         return array
+
+    def all_finite(self) -> bool:
+        """Whether no element is NaN or infinite; cheaper than the statistics."""
+        if self._finite is None:
+            known = self._statistics
+            self._finite = is_finite(self._tensor) if known is None else known.finite
+        return self._finite
 
     def statistics(self) -> Statistics:
         if self._statistics is None:

@@ -14,6 +14,7 @@ from tracetui.session import (
     Extended,
     Failed,
     Finished,
+    Fired,
     Module,
     Opened,
     Prepared,
@@ -22,6 +23,7 @@ from tracetui.session import (
     Progress,
     Started,
     Stopped,
+    Tallied,
 )
 from tracetui.trace.outline import NO_MODULE
 from tracetui.trace.record import Record, Token
@@ -116,7 +118,7 @@ class State:
 
 def after(state: State, event: Event) -> State:
     """The state once an event of the session has arrived."""
-    if isinstance(event, Explained) or (state.phase is Phase.STARTING and _of_an_earlier_run(event)):
+    if isinstance(event, Explained | Fired | Tallied) or (state.phase is Phase.STARTING and _of_an_earlier_run(event)):
         return state
     match event:
         case Preparing(what):

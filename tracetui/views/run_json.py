@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.analysis.prediction import Prediction, next_tokens
+from tracetui.expr.watcher import Hit
 from tracetui.trace.npz.encode import canonical, nullable, plain_statistics
 from tracetui.trace.record import Record
 from tracetui.trace.spill import whereabouts
@@ -16,7 +17,9 @@ from tracetui.trace.value import NotKeptError
 PREDICTIONS = 5
 
 
-def run_json(trace: Trace, plan: MemoryPlan | None, file: str | None, size: int | None) -> str:
+def run_json(
+    trace: Trace, plan: MemoryPlan | None, file: str | None, size: int | None, hits: Sequence[Hit] = ()
+) -> str:
     """One line; a float that JSON has no number for is a text, as in a trace file's header."""
     document = {
         "model": trace.run.model,
@@ -25,10 +28,15 @@ def run_json(trace: Trace, plan: MemoryPlan | None, file: str | None, size: int 
         "memory": None if plan is None else {**asdict(plan), "peak": plan.peak},
         "notes": list(trace.run.notes),
         "cache": list(trace.cache),
+        "stops": [_hit(trace, hit) for hit in hits],
         "rows": list(_rows(trace)),
         "records": [_record(trace, record) for record in trace.records],
     }
     return canonical(document).decode("ascii")
+
+
+def _hit(trace: Trace, hit: Hit) -> dict[str, object]:
+    return {"stop": hit.stop.text, "key": trace.records[hit.index].key, "step": hit.index, "values": dict(hit.told)}
 
 
 def _rows(trace: Trace) -> Iterator[dict[str, object]]:

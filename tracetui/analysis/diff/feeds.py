@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tracetui.analysis.diff.align import plain_site
@@ -131,25 +131,28 @@ def sites_by_name(comparison: Comparison) -> Sites:
 
 
 def _inputs(site: SiteDiff, by_site: Sites) -> tuple[tuple[str, ...], ...] | None:
-    """The inputs by name; None if nothing is known of the site."""
-    plain, call = plain_site(site.site), site.site.partition("@")[2]
+    return input_names(site.site, site.pair.record.layer, by_site)
+
+
+def input_names(site: str, layer_index: int | None, known_sites: Iterable[str]) -> tuple[tuple[str, ...], ...] | None:
+    """The inputs of a site by name, each as the records that may stand for it; None if nothing is known of the site."""
+    plain, call = plain_site(site), site.partition("@")[2]
     end = f"@{call}" if call else ""
     if plain in _OUTSIDE:
         return tuple(tuple(name + end for name in names) for names in _OUTSIDE[plain])
     if plain == "model.norm":
-        return ((_last_layer(by_site) + end,),)
-    record = site.pair.record
-    if record.layer is None:
+        return ((_last_layer(known_sites) + end,),)
+    if layer_index is None:
         return None
-    place = site.site.removeprefix(f"model.layers.{record.layer}").removesuffix(end)
+    place = site.removeprefix(f"model.layers.{layer_index}").removesuffix(end)
     if place == ":input":
-        before = f"model.layers.{record.layer - 1}" if record.layer else "model.embed_tokens"
+        before = f"model.layers.{layer_index - 1}" if layer_index else "model.embed_tokens"
         return ((before + end,),)
     expert = _EXPERT.search(place)
     known = place if expert is None else _EXPERT.sub(".experts.{e}", place)
     if known not in _INPUTS:
         return None
-    layer = f"model.layers.{record.layer}"
+    layer = f"model.layers.{layer_index}"
     number = expert[1] if expert else ""
     return tuple(
         tuple((name if name.startswith("model") else layer + name).replace("{e}", number) + end for name in names)
@@ -157,8 +160,8 @@ def _inputs(site: SiteDiff, by_site: Sites) -> tuple[tuple[str, ...], ...] | Non
     )
 
 
-def _last_layer(by_site: Sites) -> str:
-    ranks = (execution_rank(name) for name in by_site)
+def _last_layer(known_sites: Iterable[str]) -> str:
+    ranks = (execution_rank(name) for name in known_sites)
     return f"model.layers.{max((layer for kind, layer, _ in ranks if kind == 1), default=0)}"
 
 

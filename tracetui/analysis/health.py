@@ -1,0 +1,204 @@
+"""Where values stopped being numbers: who made them, who only passed them on, and how it came about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
+
+from tracetui.analysis.diff.feeds import input_names
+from tracetui.trace.health import LARGEST, NEGATIVE_INFINITY_IS_LEGAL, is_sound, may_overflow
+from tracetui.trace.record import Record
+from tracetui.trace.trace import Trace
+from tracetui.trace.value import Array, NotKeptError, Value
+
+FRAMES = 12
+_MOST_WALKED = 10_000
+
+
+class Part(Enum):
+    """What a record that isn't sound has to do with it."""
+
+    PRODUCES = "all that feeds it is finite"
+    CARRIES = "something that feeds it is not finite either"
+    UNTOLD = "nothing that feeds it was recorded"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One record, and what feeds it."""
+
+    record: Record
+    part: Part
+    fed_by: tuple[Record, ...]
+    bad: tuple[Record, ...]
+    """Those of them that aren't sound."""
+    by_name: bool
+    """Whether the inputs are known by their names; else they are all that was computed just before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One of the last records before."""
+
+    record: Record
+    absmax: float
+    l2: float
+    growth: float | None
+    """Its largest magnitude as a multiple of the largest of what feeds it; None where that isn't known, or is 0."""
+    sound: bool
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class BadElements:
+    """The elements of a tensor that are NaN or infinite."""
+
+    count: int
+    numel: int
+    first: tuple[tuple[tuple[int, ...], float], ...]
+    """Index and value of the first ones."""
+    per_axis: tuple[npt.NDArray[np.int64], ...]
+    """For each axis the places at which there are any."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Diagnosis:
+    """All that is known of one record that isn't sound."""
+
+    verdict: Verdict
+    producers: tuple[Verdict, ...]
+    """The records that it goes back to, itself if it is one."""
+    frames: tuple[Frame, ...]
+    """Of the last records up to the first producer."""
+    elements: BadElements | None
+    """Of the first producer; None where its values were not kept."""
+
+
+def diagnose(trace: Trace, record: Record) -> Diagnosis:
+    """Who made the NaN or the infinity at a record, and how it came about."""
+    found = verdict(trace, record)
+    origins = producers(trace, record)
+    origin = min((origin.record for origin in origins), key=lambda origin: origin.index, default=record)
+    return Diagnosis(found, origins, frames(trace, origin), bad_elements(trace, origin))
+
+
+def verdict(trace: Trace, record: Record) -> Verdict:
+    """Whether a record made what isn't finite in it, or got it."""
+    fed_by, by_name = feeds(trace, record)
+    bad = tuple(fed for fed in fed_by if not is_sound(fed, trace.value(fed)))
+    part = Part.CARRIES if bad else Part.PRODUCES if fed_by else Part.UNTOLD
+    return Verdict(record, part, fed_by, bad, by_name)
+
+
+def producers(trace: Trace, record: Record) -> tuple[Verdict, ...]:
+    """The records to which a bad one goes back, first ones first."""
+    found: dict[int, Verdict] = {}
+    seen, waiting = {record.index}, [record]
+    while waiting and len(seen) < _MOST_WALKED:
+        here = verdict(trace, waiting.pop())
+        if here.part is not Part.CARRIES:
+            found[here.record.index] = here
+        fresh = [fed for fed in here.bad if fed.index not in seen]
+        seen.update(fed.index for fed in fresh)
+        waiting.extend(fresh)
+    return tuple(found[index] for index in sorted(found))
+
+
+def feeds(trace: Trace, record: Record) -> tuple[tuple[Record, ...], bool]:
+    """What a record is computed from, and whether names told it.
+
+    Where they don't: what was computed inside the module; else what its parent had computed before in the same call;
+    else what was recorded just before the parent began.
+    """
+    names = input_names(record.key, record.layer, (other.key for other in trace.records[: record.index]))
+    if names:
+        wanted = [_first(trace, alternatives, record) for alternatives in names]
+        if wanted[0] is not None:
+            return tuple(fed for fed in wanted if fed is not None), True
+    return _by_order(trace, record), False
+
+
+def _first(trace: Trace, keys: tuple[str, ...], before: Record) -> Record | None:
+    found = (trace.find(key) for key in keys)
+    return next((record for record in found if record is not None and record.index < before.index), None)
+
+
+def _by_order(trace: Trace, record: Record) -> tuple[Record, ...]:
+    own = "" if record.role else record.site
+    if own and (inside := [fed for fed in _within(trace, record, own) if fed.parent == own]):
+        return tuple(reversed(inside))
+    around = record.parent
+    beside = [fed for fed in _within(trace, record, around) if fed.parent == around and fed.site != own]
+    if beside:
+        return tuple(reversed(beside))
+    began = record.index - sum(1 for _ in _within(trace, record, around))
+    return (trace.records[began - 1],) if began else ()
+
+
+def _within(trace: Trace, record: Record, path: str) -> Iterator[Record]:
+    """The records before this one that were completed inside the running call of a module, latest first."""
+    for index in range(record.index - 1, -1, -1):
+        found = trace.records[index]
+        inside = not path or found.parent == path or found.parent.startswith(f"{path}.")
+        if not inside or found.pass_ != record.pass_:
+            return
+        yield found
+
+
+def frames(trace: Trace, record: Record, count: int = FRAMES) -> tuple[Frame, ...]:
+    """The last records up to this one, with how much larger each is than what feeds it."""
+    last = trace.records[max(0, record.index + 1 - count) : record.index + 1]
+    return tuple(_frame(trace, one) for one in last)
+
+
+def _frame(trace: Trace, record: Record) -> Frame:
+    statistics = trace.statistics(record)
+    before = max((trace.statistics(fed).absmax for fed in feeds(trace, record)[0]), default=0.0)
+    growth = statistics.absmax / before if before else None
+    return Frame(record, statistics.absmax, statistics.l2, growth, is_sound(record, trace.value(record)))
+
+
+def bad_elements(trace: Trace, record: Record, most: int = 5) -> BadElements | None:
+    """Which elements of a record are NaN or infinite; None where its values were not kept."""
+    try:
+        values = trace.value(record).read()
+    except NotKeptError:
+        return None
+    bad = ~np.isfinite(values)
+    if record.role in NEGATIVE_INFINITY_IS_LEGAL:
+        bad &= ~np.isneginf(values)
+    places = np.argwhere(bad)
+    first = tuple((tuple(map(int, place)), float(np.real(values[tuple(place)]))) for place in places[:most])
+    return BadElements(len(places), values.size, first, tuple(np.unique(axis) for axis in places.T))
+
+
+@dataclass(frozen=True, slots=True)
+class NearLimit:
+    """A record with elements within a factor of two of its dtype's largest number."""
+
+    record: Record
+    absmax: float
+    share: float | None
+    """Of its elements; None where the values were not kept."""
+
+    @property
+    def limit(self) -> float:
+        return LARGEST[self.record.dtype]
+
+
+def near_limit(trace: Trace, record: Record) -> NearLimit | None:
+    """How near a record of a narrow dtype is to overflow; None if it isn't."""
+    if record.dtype not in LARGEST or not may_overflow(record.dtype, statistics := trace.statistics(record)):
+        return None
+    return NearLimit(record, statistics.absmax, _share_above(trace.value(record), LARGEST[record.dtype] / 2))
+
+
+def _share_above(value: Value, limit: float) -> float | None:
+    try:
+        values: Array = value.read()
+    except NotKeptError:
+        return None
+    return float(np.mean(np.abs(values.astype(np.float64)) >= limit)) if values.size else 0.0

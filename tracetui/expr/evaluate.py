@@ -1,0 +1,197 @@
+"""What a checked expression says of one record, with the numbers that made it so."""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tracetui.errors import RunError
+from tracetui.expr.errors import UntoldError
+from tracetui.expr.moment import Moment, part_statistic, single
+from tracetui.expr.parse import Expression, constant
+from tracetui.trace.value import Array, Index
+
+Told = tuple[tuple[str, float], ...]
+"""The names that were looked at, as they were typed, with their values."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Answer:
+    """What an expression is at one record."""
+
+    value: float | Array | None
+    """None where it can't be told; an array only of an expression that may be one."""
+    told: Told = ()
+    why: str = ""
+    """Why it can't be told."""
+
+    @property
+    def holds(self) -> bool:
+        return isinstance(self.value, float) and bool(self.value)
+
+
+def evaluate(expression: Expression, moment: Moment) -> Answer:
+    """The expression at a record. Reads no more than its names need, and raises nothing that a value can cause."""
+    found = _Evaluation(moment)
+    try:
+        value = found.any_value(expression.tree)
+    except UntoldError as error:
+        return Answer(None, found.told, str(error))
+    except (RunError, ArithmeticError, ValueError, KeyError) as error:
+        return Answer(None, found.told, str(error) or type(error).__name__)
+    return Answer(value, found.told)
+
+
+class _Evaluation:
+    def __init__(self, moment: Moment) -> None:
+        self._moment = moment
+        self._told: dict[str, float] = {}
+
+    @property
+    def told(self) -> Told:
+        return tuple(self._told.items())
+
+    def any_value(self, node: ast.expr) -> float | Array:
+        """A number, or the part that a lone `value[…]` stands for."""
+        if isinstance(node, ast.Subscript | ast.Name) and (part := self._part(node)) is not None:
+            return part if part.size != 1 else single(part)
+        return float(self._number(node))
+
+    def _number(self, node: ast.expr) -> float:
+        match node:
+            case ast.Constant():
+                return float(constant(node) or 0.0)
+            case ast.BoolOp():
+                return self._joined(node)
+            case ast.UnaryOp():
+                return _UNARY[type(node.op)](self._number(node.operand))
+            case ast.BinOp():
+                return _BINARY[type(node.op)](self._number(node.left), self._number(node.right))
+            case ast.Compare():
+                return float(self._compared(node))
+        return self._noted(node)
+
+    def _joined(self, node: ast.BoolOp) -> float:
+        """`and`, `or` with a third truth: what can't be told decides only where the other sides don't."""
+        deciding = isinstance(node.op, ast.Or)
+        untold: UntoldError | None = None
+        for side in node.values:
+            try:
+                if bool(self._number(side)) is deciding:
+                    return float(deciding)
+            except UntoldError as error:
+                untold = error
+        if untold is not None:
+            raise untold
+        return float(not deciding)
+
+    def _compared(self, node: ast.Compare) -> bool:
+        sides = [node.left, *node.comparators]
+        shapes = any(isinstance(side, ast.Tuple) for side in sides) or all(self._shape(side) for side in sides)
+        found = [self._shape(side) if shapes else self._number(side) for side in sides]
+        return all(_COMPARED[type(op)](found[at], found[at + 1]) for at, op in enumerate(node.ops))
+
+    def _shape(self, node: ast.expr) -> tuple[int, ...] | None:
+        if isinstance(node, ast.Tuple):
+            return tuple(int(constant(length) or 0) for length in node.elts)
+        moment, name = self._owner(node)
+        return moment.record.shape if name == "shape" and not isinstance(node, ast.Call) else None
+
+    def _noted(self, node: ast.expr) -> float:
+        """A name's value, remembered as it was typed."""
+        found = self._named(node)
+        if not (isinstance(node, ast.Call) and _function(node) == "abs"):
+            self._told[ast.unparse(node)] = found
+        return found
+
+    def _named(self, node: ast.expr) -> float:
+        if isinstance(node, ast.Call):
+            return self._called(node)
+        if isinstance(node, ast.Attribute) and (part := self._part(node.value)) is not None:
+            return part_statistic(part, node.attr)
+        if (part := self._part(node)) is not None:
+            return single(part)
+        if isinstance(node, ast.Subscript):
+            return self._length(node)
+        moment, name = self._owner(node)
+        return moment.number(name)
+
+    def _length(self, node: ast.Subscript) -> float:
+        moment, _ = self._owner(node.value)
+        try:
+            return moment.record.shape[_index(node.slice)]
+        except IndexError:
+            raise UntoldError(f"the shape {list(moment.record.shape)} has no such axis") from None
+
+    def _called(self, node: ast.Call) -> float:
+        given = [*node.args, *(keyword.value for keyword in node.keywords)]
+        if _function(node) == "abs":
+            return abs(self._number(given[0]))
+        moment, name = self._owner(node.func)
+        return moment.called(name, _index(given[0]) if given else None)
+
+    def _owner(self, node: ast.expr) -> tuple[Moment, str]:
+        """The record that a name is asked of: this one, or the one a layer before."""
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "prev":
+            return self._moment.previous, node.attr
+        return self._moment, node.id if isinstance(node, ast.Name) else ""
+
+    def _part(self, node: ast.expr) -> Array | None:
+        """The part of the values that `value`, `value[…]` or `prev.value[…]` stands for; None for anything else."""
+        index: Index = ()
+        if isinstance(node, ast.Subscript):
+            places = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+            index, node = tuple(_place(place) for place in places), node.value
+        if not (isinstance(node, ast.Name) and node.id == "value") and not (
+            isinstance(node, ast.Attribute) and node.attr == "value"
+        ):
+            return None
+        return self._owner(node)[0].part(index)
+
+
+def _function(node: ast.Call) -> str:
+    return node.func.id if isinstance(node.func, ast.Name) else ""
+
+
+def _index(node: ast.expr) -> int:
+    return int(constant(node) or 0)
+
+
+def _place(node: ast.expr) -> int | slice:
+    if isinstance(node, ast.Slice):
+        return slice(*(None if end is None else _index(end) for end in (node.lower, node.upper, node.step)))
+    return _index(node)
+
+
+def _power(base: float, exponent: float) -> float:
+    found = base**exponent
+    # Of a negative base and a broken exponent Python makes a complex number.
+    return math.nan if isinstance(found, complex) else float(found)
+
+
+_UNARY: dict[type[ast.unaryop], Callable[[float], float]] = {
+    ast.Not: lambda value: float(not value),
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+}
+_BINARY: dict[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: _power,
+}
+_COMPARED: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}

@@ -1,0 +1,190 @@
+"""One record as expressions see it: whatever a name needs is computed when it is asked for, and once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from functools import cached_property
+
+import numpy as np
+
+from tracetui.analysis.attention import AttentionView, attention_at
+from tracetui.analysis.expert_choice import margins
+from tracetui.analysis.expert_load import Load, expert_load
+from tracetui.analysis.routing import Routing, read_routing, sibling
+from tracetui.errors import RunError
+from tracetui.expr.errors import UntoldError
+from tracetui.trace.health import NEGATIVE_INFINITY_IS_LEGAL, all_finite
+from tracetui.trace.record import Record, layer_path
+from tracetui.trace.statistics import Statistics, of_array
+from tracetui.trace.trace import Trace
+from tracetui.trace.value import Array, Index
+
+_ROUTINGS = 4
+"""How many blocks' choices are remembered: the records of one block come together."""
+
+
+class Scene:
+    """A trace, growing or whole, and what was lately computed over it. Used by one thread."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self._routings: OrderedDict[int, Routing] = OrderedDict()
+
+    def moment(self, record: Record) -> Moment:
+        return Moment(self, record)
+
+    def routing(self, record: Record) -> Routing:
+        """The choice of a `…:experts` record."""
+        if (found := self._routings.get(record.index)) is None:
+            found = self._routings[record.index] = read_routing(self.trace, record)
+            if len(self._routings) > _ROUTINGS:
+                self._routings.popitem(last=False)
+        return found
+
+
+class Moment:
+    """One record of a scene. Every question raises UntoldError where there is no answer, RunError as values do."""
+
+    def __init__(self, scene: Scene, record: Record) -> None:
+        self.scene = scene
+        self.record = record
+        self._value = scene.trace.value(record)
+
+    @property
+    def trace(self) -> Trace:
+        return self.scene.trace
+
+    @cached_property
+    def previous(self) -> Moment:
+        """The same site in the layer before, in the same pass and call."""
+        record, before = self.record, (self.record.layer or 0) - 1
+        if record.layer is None or before < 0:
+            raise UntoldError("there is no layer before")
+        path = layer_path(record.site)
+        stem = path.rpartition(".")[0]
+        _, at, suffix = record.key.partition("@")
+        part = f"#{record.part}" if record.part else ""
+        found = self.trace.find(f"{stem}.{before}{record.site[len(path) :]}{part}{at}{suffix}")
+        if found is None:
+            raise UntoldError(f"layer {before} has no such site")
+        return Moment(self.scene, found)
+
+    @cached_property
+    def finite(self) -> bool:
+        return all_finite(self._value)
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        return self._value.statistics()
+
+    def number(self, name: str) -> float:
+        """A plain name's value."""
+        match name:
+            case "nan":
+                return 0 if self.finite else self.statistics.nan
+            case "inf":
+                return 0 if self.finite else self._infinite()
+            case "norm":
+                return self.statistics.l2
+            case "layer" if self.record.layer is None:
+                raise UntoldError("this lies in no layer")
+            case "layer" | "pass_" | "numel":
+                return int(getattr(self.record, name))
+            case "step":
+                return self.record.index
+            case "margin":
+                return self._margin()
+        return float(getattr(self.statistics, name))
+
+    def _infinite(self) -> int:
+        found = self.statistics
+        return found.posinf + (0 if self.record.role in NEGATIVE_INFINITY_IS_LEGAL else found.neginf)
+
+    def part(self, index: Index) -> Array:
+        """A part of the values."""
+        try:
+            return self._value.read(index)
+        except IndexError:
+            shape = list(self.record.shape)
+            raise UntoldError(f"the shape {shape} has no such place") from None
+
+    def called(self, name: str, argument: int | None) -> float:
+        """What a call of a name gives."""
+        if name == "entropy":
+            return self._entropy(argument)
+        routing = self.routing
+        if argument is not None and not argument < routing.count:
+            raise UntoldError(f"there are experts 0–{routing.count - 1}")
+        load = self._load
+        if name == "load":
+            return float(load.shares.max(initial=0.0) if argument is None else load.shares[argument])
+        return int((routing.experts == argument).any(axis=1).sum())
+
+    @cached_property
+    def routing(self) -> Routing:
+        """How the block around the record chose."""
+        path = self.record.module
+        while path:
+            found = sibling(self.trace, self.record, f"{path}:experts")
+            if found is not None and found.index <= self.record.index:
+                return self.scene.routing(found)
+            path = path.rpartition(".")[0]
+        raise UntoldError("no choice of experts was recorded here, or not yet")
+
+    @cached_property
+    def _load(self) -> Load:
+        return expert_load(self.routing.experts, self.routing.count)
+
+    def _margin(self) -> float:
+        routing = self.routing
+        if routing.criterion is None:
+            raise UntoldError("the router's scores were not recorded")
+        if not len(routing):
+            raise UntoldError("no token was routed")
+        return float(margins(routing.criterion, routing.experts).min())
+
+    @cached_property
+    def _attention(self) -> AttentionView:
+        view = attention_at(self.trace, self.record)
+        if view is None or view.key.index > self.record.index:
+            raise UntoldError("no attention was recorded here, or not yet")
+        return view
+
+    def _entropy(self, head: int | None) -> float:
+        """Mean over real queries, and over all heads where none is given, in bits."""
+        view = self._attention
+        if head is not None and head >= view.heads:
+            raise UntoldError(f"there are heads 0–{view.heads - 1}")
+        heads = range(view.heads) if head is None else (head,)
+        lengths = [len(row) for row in self.trace.tokens] if not self.record.pass_ else []
+        found = [
+            _row_entropies(view.matrix("probs", one, batch))[: lengths[batch] if batch < len(lengths) else None]
+            for one in heads
+            for batch in range(view.batch)
+        ]
+        return float(np.concatenate(found).mean())
+
+
+def _row_entropies(probabilities: Array) -> Array:
+    """[T] in bits, of rows [T,S]."""
+    wide = probabilities.astype(np.float64)  # [T,S]
+    logs = np.log2(wide, out=np.zeros_like(wide), where=wide > 0)  # [T,S]
+    return np.asarray(-(wide * logs).sum(axis=-1))
+
+
+def part_statistic(part: Array, name: str) -> float:
+    """A statistic of a part of the values."""
+    found = of_array(np.atleast_1d(part))
+    names = {"norm": "l2"}
+    if name == "inf":
+        return found.posinf + found.neginf
+    return float(getattr(found, names.get(name, name)))
+
+
+def single(part: Array) -> float:
+    """The one element of a part."""
+    if part.size != 1:
+        raise RunError(
+            f"value[…] is {list(part.shape)} here, not one element; a statistic of it is a number: value[…].max"
+        )
+    return float(np.real(part.reshape(-1)[0]))

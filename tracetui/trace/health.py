@@ -1,0 +1,45 @@
+"""Whether a tensor's values are what they should be: finite, and far from their dtype's limit."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from tracetui.trace.record import Record
+from tracetui.trace.statistics import Statistics
+from tracetui.trace.value import Value
+
+NEGATIVE_INFINITY_IS_LEGAL = frozenset({"mask", "masked", "selection_scores"})
+"""Roles in which -inf says that something is hidden."""
+
+LARGEST = {
+    "float16": 65504.0,
+    "bfloat16": 3.3895313892515355e38,
+    "float8_e4m3fn": 448.0,
+    "float8_e5m2": 57344.0,
+}
+"""The largest finite number of dtypes that overflow in practice."""
+
+
+@runtime_checkable
+class Quick(Protocol):
+    """A value that knows a cheaper way than its statistics to tell whether it is finite."""
+
+    def all_finite(self) -> bool: ...
+
+
+def all_finite(value: Value) -> bool:
+    """Whether no element is NaN or infinite."""
+    return value.all_finite() if isinstance(value, Quick) else value.statistics().finite
+
+
+def is_sound(record: Record, value: Value) -> bool:
+    """Whether a record has no NaN, and no infinity but the -inf that hides something."""
+    if all_finite(value):
+        return True
+    found = value.statistics()
+    return not (found.nan or found.posinf or (found.neginf and record.role not in NEGATIVE_INFINITY_IS_LEGAL))
+
+
+def may_overflow(dtype: str, statistics: Statistics) -> bool:
+    """Whether some element is within a factor of two of the dtype's largest number."""
+    return dtype in LARGEST and statistics.absmax >= LARGEST[dtype] / 2

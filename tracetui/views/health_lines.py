@@ -1,0 +1,118 @@
+"""Who made the NaN, as plain lines: the verdict, the elements, and the records before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tracetui.analysis.axes import axes_of
+from tracetui.analysis.health import BadElements, Diagnosis, Frame, NearLimit, Part, Verdict
+from tracetui.text import number, token_text, visible
+from tracetui.trace.record import Record
+from tracetui.trace.trace import Trace
+from tracetui.views.cells import fit
+from tracetui.views.config_lines import ConfigLine, Kind
+
+_LISTED = 8
+_COLUMN = 11
+
+
+def health_lines(trace: Trace, diagnosis: Diagnosis, width: int) -> Iterator[ConfigLine]:
+    """What is wrong at a record, who made it, which elements, and how it grew."""
+    verdict = diagnosis.verdict
+    yield ConfigLine(_counted(trace, verdict.record), Kind.TITLE)
+    yield from (ConfigLine(text, Kind.ALERT) for text in _origin(diagnosis))
+    yield ConfigLine("", Kind.TEXT)
+    if verdict.part is Part.CARRIES and not verdict.by_name:
+        yield ConfigLine(
+            "What feeds it is known from the order of execution only: it may be another record before it.", Kind.TEXT
+        )
+        yield ConfigLine("", Kind.TEXT)
+    yield from _elements(trace, diagnosis)
+    yield ConfigLine("The last records up to it", Kind.HEADING)
+    yield from (ConfigLine(text, Kind.TEXT) for text in frame_lines(diagnosis.frames, width))
+
+
+def _counted(trace: Trace, record: Record) -> str:
+    found = trace.statistics(record)
+    kinds = ((found.nan, "NaN"), (found.posinf, "+Inf"), (found.neginf, "-Inf"))
+    told = ", ".join(f"{count:,} {name}" for count, name in kinds if count) or "all finite"
+    return f"{visible(record.key, 200)}: {told} of {found.numel:,}"
+
+
+def _origin(diagnosis: Diagnosis) -> Iterator[str]:
+    here = diagnosis.verdict.record
+    for verdict in diagnosis.producers[:_LISTED]:
+        who = "It is made here" if verdict.record is here else f"It comes from {visible(verdict.record.key, 200)}"
+        yield f"{who} (step {verdict.record.index}): {_because(verdict)}"
+    if (more := len(diagnosis.producers) - _LISTED) > 0:
+        yield f"and from {more} more"
+
+
+def _because(verdict: Verdict) -> str:
+    if verdict.part is Part.UNTOLD:
+        return "nothing that feeds it was recorded, so that it can't be told whether it made it"
+    names = ", ".join(visible(fed.key, 200) for fed in verdict.fed_by[:3])
+    more = f" and {len(verdict.fed_by) - 3} more" if len(verdict.fed_by) > 3 else ""
+    how = "" if verdict.by_name else ", as far as the order of execution tells"
+    return f"what feeds it is finite ({names}{more}){how}; its own weights or arithmetic made it"
+
+
+def _elements(trace: Trace, diagnosis: Diagnosis) -> Iterator[ConfigLine]:
+    origin = diagnosis.producers[0].record if diagnosis.producers else diagnosis.verdict.record
+    yield ConfigLine(f"Its elements in {visible(origin.key, 200)}", Kind.HEADING)
+    if diagnosis.elements is None:
+        yield ConfigLine("the values were not kept, only their statistics", Kind.TEXT)
+    else:
+        yield from (ConfigLine(text, Kind.TEXT) for text in _places(trace, origin, diagnosis.elements))
+    yield ConfigLine("", Kind.TEXT)
+
+
+def _places(trace: Trace, record: Record, found: BadElements) -> Iterator[str]:
+    axes = axes_of(record, trace.run.config)
+    for axis, places in zip(axes, found.per_axis, strict=True):
+        if axis.length > 1:
+            few = _few(trace, axis.name, places.tolist())
+            yield f"along {axis.name}: {len(places):,} of {axis.length:,} places{few}"
+    for index, value in found.first:
+        yield f"[{', '.join(map(str, index))}] = {value}"
+
+
+def _few(trace: Trace, axis: str, places: Sequence[int]) -> str:
+    """The places, where they are few; tokens with their texts."""
+    if len(places) > _LISTED:
+        return ""
+    tokens = trace.tokens[0] if axis == "T" and len(trace.tokens) == 1 else ()
+    named = [f"{at} {token_text(tokens[at].bytes, 20)}" if at < len(tokens) else str(at) for at in places]
+    return f": {', '.join(named)}"
+
+
+def frame_lines(frames: Sequence[Frame], width: int) -> Iterator[str]:
+    """A table: site, largest magnitude, L2, growth against what feeds it; `✗` where it isn't finite."""
+    room = max(12, width - 3 * _COLUMN - 9)
+    yield f"{'step':>6}  {fit('site', room)}{'abs max':>{_COLUMN}}{'L2':>{_COLUMN}}{'growth':>{_COLUMN}}"
+    for frame in frames:
+        growth = "–" if frame.growth is None else f"×{number(frame.growth)}"
+        mark = " " if frame.sound else "✗"
+        yield (
+            f"{frame.record.index:>6} {mark}{fit(_end(frame.record.key, room - 1), room)}"
+            f"{number(frame.absmax):>{_COLUMN}}{number(frame.l2):>{_COLUMN}}{growth:>{_COLUMN}}"
+        )
+
+
+def _end(key: str, room: int) -> str:
+    """The end of a long site: it tells more than its beginning."""
+    shown = visible(key, 200)
+    return shown if len(shown) <= room else f"…{shown[-room + 1 :]}"
+
+
+def near_limit_lines(found: Sequence[NearLimit]) -> Iterator[str]:
+    """Which records come near their dtype's largest number, the worst ones first."""
+    worst = sorted(found, key=lambda near: -(near.share or 0.0))
+    for near in worst[:_LISTED]:
+        share = "" if near.share is None else f"{near.share:.3%} of "
+        yield (
+            f"{visible(near.record.key, 200)}: {share}its values are within 2× of the largest {near.record.dtype} "
+            f"({number(near.limit)}); the largest is {number(near.absmax)}"
+        )
+    if len(worst) > _LISTED:
+        yield f"and {len(worst) - _LISTED} records more"

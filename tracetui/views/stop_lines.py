@@ -1,0 +1,52 @@
+"""Stops in words: what fired and why, and what never did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tracetui.expr.evaluate import Told
+from tracetui.expr.watcher import Hit, Tally
+from tracetui.text import number, visible
+from tracetui.trace.trace import Trace
+
+SHOWN = 10
+"""Hits of one stop that are told one by one."""
+
+
+def told_line(told: Told) -> str:
+    """`norm = 812.3, prev.norm = 101.2`."""
+    return ", ".join(f"{visible(name, 60)} = {number(value)}" for name, value in told)
+
+
+def hit_line(hit: Hit) -> str:
+    """`*.mlp if norm > 100 · norm = 812.3`: which stop it was and why."""
+    told = told_line(hit.told)
+    return f"{visible(hit.stop.text, 200)}{f' · {told}' if told else ''}"
+
+
+def fired_lines(trace: Trace, hits: Sequence[Hit]) -> Iterator[str]:
+    """Every stop that fired, with its first records."""
+    for text in dict.fromkeys(hit.stop.text for hit in hits):
+        found = [hit for hit in hits if hit.stop.text == text]
+        for hit in found[:SHOWN]:
+            key, told = trace.records[hit.index].key, told_line(hit.told)
+            yield f"stop {visible(text, 200)}: {visible(key, 200)} (step {hit.index}){f': {told}' if told else ''}"
+        if len(found) > SHOWN:
+            yield f"stop {visible(text, 200)}: and at {len(found) - SHOWN} records more"
+
+
+def unfired_lines(tallies: Sequence[Tally]) -> Iterator[str]:
+    """Every stop that was on and never fired, and why; but not the default ones, for which that is good news."""
+    for tally in tallies:
+        stop = tally.stop
+        if stop.on and not stop.once and not tally.fired:
+            yield f"stop {visible(stop.text, 200)} never fired: {_why_not(tally)}"
+
+
+def _why_not(tally: Tally) -> str:
+    if not tally.matched:
+        return "no record has such a site"
+    records = f"{tally.matched} record{'s' if tally.matched > 1 else ''}"
+    if tally.untold:
+        return f"looked at {records}; where it couldn't be told: {visible(tally.untold, 200)}"
+    return f"looked at {records}"
