@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tracetui import paths
 from tracetui.errors import InputError
-from tracetui.expr.stop import Stop, parse_stops, with_defaults
+from tracetui.expr.stop import DEFAULT_STOPS, Stop, parse_stops, with_defaults
 from tracetui.paths import read_bounded
 from tracetui.recipe import (
     Generation,
@@ -48,6 +48,7 @@ def run(said: Namespace) -> int:
     """Open the debugger; returns its exit status."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InputError("run: needs a terminal; `tracetui trace` works without one")
+    stops = _stops(said)
     recipe = _recipe(said)
     # Textual paints at most so often; at its own 60 the numbers of a step come a frame or two late.
     os.environ.setdefault("TEXTUAL_FPS", "120")
@@ -55,7 +56,7 @@ def run(said: Namespace) -> int:
     from tracetui.ui.app import TracetuiApp
     from tracetui.ui.last_resort import LastResort
 
-    app = TracetuiApp(lambda listener: LiveSession(recipe, listener), _offer(recipe))
+    app = TracetuiApp(lambda listener: LiveSession(recipe, listener), _offer(recipe, stops))
     last_resort = LastResort(lambda: app._driver)
     app.told_to_end = last_resort.arm
     said_status = app.run()
@@ -345,7 +346,7 @@ def _output(said: str) -> Path:
     return path
 
 
-def _offer(recipe: Recipe) -> Offer:
+def _offer(recipe: Recipe, stops: tuple[Stop, ...] = DEFAULT_STOPS) -> Offer:
     from tracetui.ui.offer import Offer
 
     return Offer(
@@ -357,6 +358,7 @@ def _offer(recipe: Recipe) -> Offer:
         tokenizer=recipe.tokenizer,
         facts=_facts(recipe),
         notes=recipe.notes,
+        stops=stops,
     )
 
 

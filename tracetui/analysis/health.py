@@ -156,7 +156,8 @@ def frames(trace: Trace, record: Record, count: int = FRAMES) -> tuple[Frame, ..
 
 def _frame(trace: Trace, record: Record) -> Frame:
     statistics = trace.statistics(record)
-    before = max((trace.statistics(fed).absmax for fed in feeds(trace, record)[0]), default=0.0)
+    fed_by = [fed for fed in feeds(trace, record)[0] if not fed.site.endswith("rotary_emb")]
+    before = max((trace.statistics(fed).absmax for fed in fed_by), default=0.0)
     growth = statistics.absmax / before if before else None
     return Frame(record, statistics.absmax, statistics.l2, growth, is_sound(record, trace.value(record)))
 

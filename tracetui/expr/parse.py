@@ -77,7 +77,8 @@ class _Check:
         try:
             return ast.parse(body, mode="eval").body
         except SyntaxError as error:
-            at = self._start + max(0, (error.offset or 1) - 1)
+            # Of a text that breaks off Python names no place.
+            at = self._start + (error.offset - 1 if error.offset else len(body))
             raise BadExpressionError(self._source, at, f"no expression: {error.msg}") from None
         except (ValueError, RecursionError, MemoryError):
             raise BadExpressionError(self._source, self._start, "nested too deeply, or a number too long") from None

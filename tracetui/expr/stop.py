@@ -49,6 +49,11 @@ class Stop:
         return any(self.pattern.matches(f"{record.module}.{router}") for router in _ROUTERS)
 
     @property
+    def only_health(self) -> bool:
+        """Whether it is nothing but the question for NaN or infinities, everywhere."""
+        return self.everywhere and self.condition is not None and self.condition.text in _ALONE
+
+    @property
     def watches_health(self) -> bool:
         """Whether it asks for values that are not finite."""
         return self.condition is not None and bool(_ALONE & set(re.findall(r"\w+", self.condition.text)))

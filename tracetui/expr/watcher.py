@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tracetui.expr.evaluate import Answer, Told, evaluate
 from tracetui.expr.moment import Moment, Scene
 from tracetui.expr.stop import Stop
+from tracetui.trace.health import all_finite
 from tracetui.trace.record import Record
 from tracetui.trace.trace import Trace
 
@@ -39,13 +40,37 @@ class Watcher:
     """One run's look-out. Used by one thread; only `stops` may be replaced by another."""
 
     def __init__(self, trace: Trace, stops: Sequence[Stop] = ()) -> None:
+        self._trace = trace
         self._scene = Scene(trace)
-        self.stops = tuple(stops)
         self._tallies: dict[str, Tally] = {}
+        self._sound = 0
+        self._since: dict[str, int] = {}
+        self._stops: tuple[Stop, ...] = ()
+        self._plain: tuple[Stop, ...] = ()
+        self._health: tuple[Stop, ...] = ()
+        self.stops = tuple(stops)
+
+    @property
+    def stops(self) -> tuple[Stop, ...]:
+        return self._stops
+
+    @stops.setter
+    def stops(self, stops: tuple[Stop, ...]) -> None:
+        active = [stop for stop in stops if stop.on]
+        self._stops = stops
+        self._plain = tuple(stop for stop in active if not stop.only_health)
+        self._health = tuple(stop for stop in active if stop.only_health)
+        self._since = {stop.text: self._since.get(stop.text, self._sound) for stop in self._health}
 
     def look(self, record: Record) -> tuple[Hit, ...]:
         """The stops that hold at a record."""
-        stops = [stop for stop in self.stops if stop.on and stop.is_for(record)]
+        stops = [stop for stop in self._plain if stop.is_for(record)]
+        if self._health:
+            # Nearly every record is sound: one look tells so, whatever is asked of it.
+            if all_finite(self._trace.values[record.index]):
+                self._sound += 1
+            else:
+                stops = [*self._health, *stops]
         if not stops:
             return ()
         moment = self._scene.moment(record)
@@ -64,7 +89,13 @@ class Watcher:
     @property
     def tallies(self) -> tuple[Tally, ...]:
         """Of the stops that stand now."""
-        return tuple(self._tallies.get(stop.text, Tally(stop)) for stop in self.stops)
+        found = (self._tallies.get(stop.text, Tally(stop)) for stop in self._stops)
+        return tuple(
+            replace(tally, matched=tally.matched + self._sound - self._since[tally.stop.text])
+            if tally.stop in self._health
+            else tally
+            for tally in found
+        )
 
 
 _ALWAYS = Answer(1.0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
-
 from tracetui.trace.record import Record
 from tracetui.trace.statistics import Statistics
 from tracetui.trace.value import Value
@@ -20,16 +18,10 @@ LARGEST = {
 """The largest finite number of dtypes that overflow in practice."""
 
 
-@runtime_checkable
-class Quick(Protocol):
-    """A value that knows a cheaper way than its statistics to tell whether it is finite."""
-
-    def all_finite(self) -> bool: ...
-
-
 def all_finite(value: Value) -> bool:
-    """Whether no element is NaN or infinite."""
-    return value.all_finite() if isinstance(value, Quick) else value.statistics().finite
+    """Whether no element is NaN or infinite; a value that knows a cheaper way than its statistics has it itself."""
+    quick = getattr(value, "all_finite", None)
+    return bool(quick()) if quick is not None else value.statistics().finite
 
 
 def is_sound(record: Record, value: Value) -> bool:

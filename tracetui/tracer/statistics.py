@@ -62,9 +62,11 @@ def is_finite(tensor: torch.Tensor) -> bool:
         return True
     if tensor.dtype not in FLOAT_BITS:
         return of_tensor(tensor).finite
-    # Summed as float32, since many large float16 numbers have a sum that is none.
-    total = tensor.detach().sum(dtype=torch.float32)
-    return bool(torch.isfinite(total)) or bool(torch.isfinite(tensor.detach()).all())
+    plain = tensor.detach() if tensor.requires_grad else tensor
+    if math.isfinite(plain.sum().item()):
+        return True
+    # The sum of many float16 numbers may be too large for one although none of them is.
+    return math.isfinite(plain.sum(dtype=torch.float32).item()) or bool(torch.isfinite(plain).all())
 
 
 def _one_pass(flat: torch.Tensor, integers: Integers, bits: FloatBits) -> tuple[_Extremes, float, float]:

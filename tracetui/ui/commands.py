@@ -32,7 +32,7 @@ COMMANDS = (
     Command("into", "s,f11", "step('into')", "step into: the very next record", "Run", "into", 2),
     Command("out", "u,shift+f11", "step('out')", "step out: the output of the module around this one", "Run", "out", 3),
     Command("back", "p", "back", "step back over what is recorded", "Run", "back", 4),
-    Command("continue", "c,f5", "step('end')", "run on to the end", "Run", "run", 5),
+    Command("continue", "c,f5", "step('end')", "run on to the next stop, or to the end", "Run", "run", 5),
     Command("next_layer", "}", "step('layer')", "the same place in the next layer", "Run"),
     Command("previous_layer", "{", "layer_back", "the same place in the layer before", "Run"),
     Command("next_pass", "full_stop", "step('later')", "the same place in the next pass, a token further", "Run"),
@@ -42,6 +42,14 @@ COMMANDS = (
     Command("last", "end", "last", "the last record so far", "Run"),
     Command("pause", "space,f6", "pause", "stop a running model at its next record", "Run"),
     Command("cancel", "escape", "cancel", "cancel a running model; what is recorded stays", "Run"),
+    Command("until", "U", "until", "run until a site that you type", "Run"),
+    Command("run_to_line", "T", "run_to_line", "run to the tree's line", "Run"),
+    Command("repeat", "number_sign", "repeat", "repeat a step: 5 over", "Run"),
+    Command("stop", "b", "stop", "stop here, or at the tree's line; again: no more", "Stops", "stop", 5),
+    Command("condition", "B", "condition", "type a stop: a site, a condition, or both", "Stops"),
+    Command("stops", "S", "stops", "the stops: hits, on and off, to their records", "Stops"),
+    Command("health", "exclamation_mark", "health", "who made the NaN here; how near the dtype's limit", "Stops"),
+    Command("watch", "w", "watch", "watch an expression over sites", "Stops", "watch", 12),
     Command("prompt", "r,:", "prompt", "type a prompt and run it (Enter runs, Esc leaves)", "Run", "prompt", 8),
     Command("jump", "ctrl+o", "jump", "go to a record by its site", "Look"),
     Command("find", "/", "find", "find a module in the tree", "Look", "find", 10),
@@ -74,7 +82,7 @@ COMMANDS = (
     Command("palette", "ctrl+p", "app.command_palette", "find a command by name", "Other"),
     Command("quit", "q", "app.quit", "quit", "Other", "quit", 9),
 )
-GROUPS = ("Run", "Look", "Panes", "Other")
+GROUPS = ("Run", "Stops", "Look", "Panes", "Other")
 
 _NAMES = {
     "escape": "Esc",
@@ -92,6 +100,8 @@ _NAMES = {
     "full_stop": ".",
     "comma": ",",
     "colon": ":",
+    "number_sign": "#",
+    "exclamation_mark": "!",
 }
 
 

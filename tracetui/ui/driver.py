@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 
+from tracetui.expr.stop import Stop
+from tracetui.expr.watcher import Hit
 from tracetui.recipe import Prompts
-from tracetui.session import Event, Failed, Finished, Prepared, Session, Stopped, until_end, until_first
+from tracetui.session import Event, Failed, Finished, Fired, Prepared, Session, Stopped, until_end, until_first
 from tracetui.trace.record import layer_of
-from tracetui.trace.stepping import Step, pass_back, target
+from tracetui.trace.stepping import Step, Target, pass_back, target
 from tracetui.ui.outline_rows import paths_of
 from tracetui.ui.state import (
     Phase,
@@ -20,7 +23,9 @@ from tracetui.ui.state import (
     moved,
     resumed,
     starting,
+    stopped_after,
 )
+from tracetui.ui.stops import StopBook, book_of, first_of
 
 MOST_WAITING = 50
 NOTHING_YET = "nothing is recorded yet; Enter in the prompt runs it"
@@ -29,8 +34,8 @@ NOTHING_YET = "nothing is recorded yet; Enter in the prompt runs it"
 class Driver:
     """Holds the session and the one current State. Commands answer with a remark for the user, or nothing."""
 
-    def __init__(self) -> None:
-        self.state = State()
+    def __init__(self, stops: Sequence[Stop] = ()) -> None:
+        self.state = State(stops=book_of(stops))
         self._session: Session | None = None
         self._pending: Prompts | None = None
         self._cancelling = False
@@ -40,17 +45,18 @@ class Driver:
     def opened(self, session: Session) -> None:
         """The session exists. Its events may have come before it."""
         self._session = session
+        session.stop_at(self.state.stops.stops)
         self._start_pending()
 
     def heard(self, event: Event) -> None:
         """An event of the session has arrived."""
-        self.state = after(self.state, event)
+        self.state = stopped_after(after(self.state, event), event)
         self._cancelling = self._cancelling and self.state.under_way
         if isinstance(event, Prepared):
             self._start_pending()
         elif isinstance(event, Failed):
             self._pending = None
-        if isinstance(event, Failed | Finished):
+        if isinstance(event, Failed | Finished | Fired):
             self.drop_waiting()
         elif isinstance(event, Stopped):
             self._take_waiting()
@@ -81,16 +87,70 @@ class Driver:
         found = forward(state, step)
         if step is Step.LAYER and (remark := _no_later_layer(state, found)):
             return remark
-        if found is not None:
+        if state.stops.open_before(state.cursor, state.frontier if found is None else found + 1):
+            self._waiting.append(step)
+            return "the stops are being looked for in what is recorded"
+        if (found := first_of(found, state.stops.after(state.cursor))) is not None:
             self.state = moved(state, found)
             return ""
-        if state.phase is Phase.STOPPED and self._session is not None:
-            origin = state.record if state.cursor >= 0 else None
-            self.state = resumed(state)
+        origin = state.record if state.cursor >= 0 else None
+        if self._advance(until_end if step is Step.END else target(step, origin)):
             self._to_the_end = step is Step.END
-            self._session.advance(until_end if step is Step.END else target(step, origin))
             return ""
         return self._wait(step) if state.running else self._at_the_end(step)
+
+    def _advance(self, until: Target) -> bool:
+        """Let a waiting model run on; False if none waits."""
+        if self.state.phase is not Phase.STOPPED or self._session is None:
+            return False
+        self.state = resumed(self.state)
+        self._to_the_end = False
+        self._session.advance(until)
+        return True
+
+    def repeat(self, step: Step, count: int) -> str:
+        """A step so many times, or until a stop holds or it leads no further."""
+        for left in range(count, 0, -1):
+            if remark := self.step(step):
+                return remark
+            if self.state.running:
+                self._waiting.extend([step] * (left - 1))
+                self._count_waiting()
+                return ""
+            if self.state.hits:
+                return ""
+        return ""
+
+    def until(self, reached: Target, missing: str) -> str:
+        """On to the next record that is wanted, or to a stop before it; `missing` says that there is none."""
+        state = self.state
+        if state.cursor < 0 and not state.under_way:
+            return nothing_yet(state)
+        ahead = range(state.cursor + 1, state.frontier)
+        found = next((index for index in ahead if reached(state.trace.records[index])), None)
+        if (found := first_of(found, state.stops.after(state.cursor))) is not None:
+            self.state = moved(state, found)
+            return ""
+        if self._advance(reached):
+            return ""
+        return "the model runs; Space stops it" if state.running else missing
+
+    def set_stops(self, stops: StopBook) -> None:
+        """Other stops from now on, for the model and for what is recorded."""
+        if self._session is not None:
+            self._session.stop_at(stops.stops)
+        # The session looks at whatever it records from now on; what there is already has to be looked up.
+        self.state = replace(self.state, stops=stops.counted(self.recorded))
+
+    @property
+    def recorded(self) -> int:
+        """How many records exist by now, told of or not."""
+        return len(self.state.trace.records)
+
+    def looked_up(self, text: str, count: int, hits: Sequence[Hit]) -> None:
+        """Where a stop holds among the first `count` records was found out."""
+        self.state = replace(self.state, stops=self.state.stops.looked_up(text, count, hits))
+        self._take_waiting()
 
     def back(self) -> str:
         return "this is the first record" if self.state.cursor == 0 else self._to(backward(self.state))
@@ -187,7 +247,9 @@ class Driver:
         return ""
 
     def _take_waiting(self) -> None:
-        while self._waiting and self.state.phase is Phase.STOPPED:
+        while self._waiting and not self.state.running:
+            if self.state.stops.open_before(self.state.cursor, self.state.frontier):
+                return
             step = self._waiting.popleft()
             self._count_waiting()
             self.step(step)

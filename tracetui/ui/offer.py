@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from tracetui.expr.stop import DEFAULT_STOPS, Stop
 from tracetui.recipe.prompts import NO_PROMPT, Prompts
 from tracetui.text import count
 from tracetui.trace.trace import RunInfo, Trace
@@ -29,6 +30,8 @@ class Offer:
     """Fields of the config worth knowing, as name and value: `("hidden size", "4096")`."""
     notes: tuple[str, ...] = ()
     """Remarks that belong beside every result."""
+    stops: tuple[Stop, ...] = DEFAULT_STOPS
+    """Where a run waits from the start."""
     recording: str = ""
     """Of what there is nothing to run for: in words, what was recorded; empty for a model."""
 
@@ -53,6 +56,8 @@ def offer_of_recording(trace: Trace, path: Path) -> Offer:
         weights=_tokens(trace),
         tokenizer=run.tokenizer,
         notes=run.notes,
+        # Of somebody's own tensors no statistics are stored: to look for NaN would read the whole file.
+        stops=() if trace.dump else DEFAULT_STOPS,
         recording=_recording(trace, path),
     )
 

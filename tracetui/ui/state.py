@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from tracetui.analysis.memory import MemoryPlan
+from tracetui.expr.watcher import Hit
 from tracetui.session import (
     NO_PREVIEW,
     Advanced,
@@ -29,6 +30,7 @@ from tracetui.trace.outline import NO_MODULE
 from tracetui.trace.record import Record, Token
 from tracetui.trace.stepping import Step, ahead, back, layer_back
 from tracetui.trace.trace import EMPTY_TRACE, Trace
+from tracetui.ui.stops import NO_STOPS, StopBook
 
 NO_PLAN = MemoryPlan(0, 0, 0, 0, 0, 0)
 NO_PROGRESS = Progress("", 0, 0)
@@ -76,6 +78,7 @@ class State:
     progress: Progress = NO_PROGRESS
     error: str = ""
     log: str = ""
+    stops: StopBook = NO_STOPS
     waiting: int = 0
     """Steps asked for while the model runs, taken one after another as it stops."""
     head: int = 0
@@ -90,6 +93,11 @@ class State:
     def record(self) -> Record:
         """The record under the cursor, or NO_RECORD."""
         return self.trace.records[self.cursor] if self.cursor >= 0 else NO_RECORD
+
+    @property
+    def hits(self) -> tuple[Hit, ...]:
+        """The stops that hold at the record under the cursor."""
+        return self.stops.at(self.cursor)
 
     @property
     def tokens(self) -> tuple[Token, ...]:
@@ -141,6 +149,18 @@ def after(state: State, event: Event) -> State:
         case Failed(error, log):
             failed = replace(state, error=error, log=log)
             return _arrived(failed, Phase.FAILED, len(state.trace) if state.under_way else state.frontier)
+
+
+def stopped_after(state: State, event: Event) -> State:
+    """The state with what an event says of the stops."""
+    match event:
+        case Started():
+            return replace(state, stops=state.stops.fresh())
+        case Opened(trace):
+            return replace(state, stops=state.stops.fresh(len(trace)))
+        case Fired(hits):
+            return replace(state, stops=state.stops.heard(hits))
+    return state
 
 
 def _begun(state: State, event: Started | Opened | Extended) -> State:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from textwrap import wrap
 
 from tracetui.analysis.axes import axes_of
 from tracetui.analysis.health import BadElements, Diagnosis, Frame, NearLimit, Part, Verdict
@@ -20,7 +21,8 @@ def health_lines(trace: Trace, diagnosis: Diagnosis, width: int) -> Iterator[Con
     """What is wrong at a record, who made it, which elements, and how it grew."""
     verdict = diagnosis.verdict
     yield ConfigLine(_counted(trace, verdict.record), Kind.TITLE)
-    yield from (ConfigLine(text, Kind.ALERT) for text in _origin(diagnosis))
+    for text in _origin(diagnosis):
+        yield from (ConfigLine(piece, Kind.ALERT) for piece in wrap(text, width, break_on_hyphens=False))
     yield ConfigLine("", Kind.TEXT)
     if verdict.part is Part.CARRIES and not verdict.by_name:
         yield ConfigLine(
@@ -88,7 +90,8 @@ def _few(trace: Trace, axis: str, places: Sequence[int]) -> str:
 
 def frame_lines(frames: Sequence[Frame], width: int) -> Iterator[str]:
     """A table: site, largest magnitude, L2, growth against what feeds it; `✗` where it isn't finite."""
-    room = max(12, width - 3 * _COLUMN - 9)
+    longest = max((len(visible(frame.record.key, 200)) for frame in frames), default=0)
+    room = max(12, min(width - 3 * _COLUMN - 9, longest + 2))
     yield f"{'step':>6}  {fit('site', room)}{'abs max':>{_COLUMN}}{'L2':>{_COLUMN}}{'growth':>{_COLUMN}}"
     for frame in frames:
         growth = "–" if frame.growth is None else f"×{number(frame.growth)}"

@@ -21,6 +21,8 @@ def told_line(told: Told) -> str:
 def hit_line(hit: Hit) -> str:
     """`*.mlp if norm > 100 · norm = 812.3`: which stop it was and why."""
     told = told_line(hit.told)
+    if [name for name, _ in hit.told] == [hit.stop.text]:
+        return told
     return f"{visible(hit.stop.text, 200)}{f' · {told}' if told else ''}"
 
 

@@ -31,7 +31,7 @@ from tracetui.trace.stepping import Step
 from tracetui.ui.attention import Shown
 from tracetui.ui.commands import COMMANDS, bindings
 from tracetui.ui.diff_work import Comparing
-from tracetui.ui.driver import Driver, nothing_yet
+from tracetui.ui.driver import nothing_yet
 from tracetui.ui.foreign import notify
 from tracetui.ui.messages import (
     Jump,
@@ -55,8 +55,8 @@ from tracetui.ui.screens.generate import GenerateScreen
 from tracetui.ui.screens.help import HelpScreen
 from tracetui.ui.screens.jump import JumpScreen
 from tracetui.ui.screens.open import Recording
-from tracetui.ui.screens.panes import PanesScreen
 from tracetui.ui.screens.rope import RopeRead, RopeScreen, read_rope
+from tracetui.ui.screens.stopping import StoppingScreen
 from tracetui.ui.screens.theme_picker import ThemeScreen
 from tracetui.ui.state import row_moved, token_moved, weights_place
 from tracetui.ui.widgets.attention_pane import AttentionPane
@@ -64,7 +64,6 @@ from tracetui.ui.widgets.experts_pane import ExpertsPane
 from tracetui.ui.widgets.log_pane import LogPane
 from tracetui.ui.widgets.logits_pane import LogitsPane
 from tracetui.ui.widgets.prompt_bar import PromptInput
-from tracetui.ui.widgets.step_bar import StepBar
 from tracetui.ui.widgets.tensor_pane import TensorPane
 from tracetui.views.generated import extended_lines
 from tracetui.views.plan_lines import part_lines, plan_line
@@ -83,14 +82,13 @@ _COPIED: Mapping[str, type[TensorPane | AttentionPane | ExpertsPane | LogitsPane
 }
 
 
-class DebuggerScreen(PanesScreen):
+class DebuggerScreen(StoppingScreen):
     """Every command is an action here; the rules of stepping are the driver's."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
 
     def __init__(self, offer: Offer, keymap: Mapping[str, str]) -> None:
         super().__init__(offer, keymap)
-        self._driver = Driver()
         self._keymap_shown = keymap
         self._early: list[str] = []
         self._explained: Explained | None = None
@@ -135,6 +133,7 @@ class DebuggerScreen(PanesScreen):
         self._note(message.event)
         turning = isinstance(message.event, Started | Stopped | Finished | Failed | Opened)
         self._refresh("" if turning else None)
+        self.diagnose_hits(message.event)
         if isinstance(message.event, Opened):
             self.leave_prompt()
         if isinstance(message.event, Prepared) and message.event.preview is not NO_PREVIEW:
@@ -148,7 +147,7 @@ class DebuggerScreen(PanesScreen):
     def _note(self, event: Event) -> None:
         """What an event leaves in the log."""
         log = self.query_one(LogPane)
-        for line in _log_lines(event):
+        for line in (*_log_lines(event), *self.hear_stops(event)):
             log.add(line)
         if isinstance(event, Explained):
             self._explained = event
@@ -156,12 +155,6 @@ class DebuggerScreen(PanesScreen):
                 self.app.screen.answer(event)
         elif isinstance(event, Failed):
             self.report(f"{event.error}\nthe traceback is in {event.log}" if event.log else event.error)
-
-    def _refresh(self, remark: str | None = "") -> None:
-        """The driver's state on the screen, and its remark in the step line; None leaves the one that is there."""
-        self.state = self._driver.state
-        if remark is not None:
-            self.query_one(StepBar).remark = remark
 
     @on(PromptGiven)
     def _run(self, message: PromptGiven) -> None:
@@ -325,10 +318,6 @@ class DebuggerScreen(PanesScreen):
             self._refresh(nothing_yet(self.state))
             return
         self.app.push_screen(JumpScreen(self.state.trace.records, self.state.frontier), self._jumped)
-
-    def _jumped(self, index: int | None) -> None:
-        if index is not None:
-            self._refresh(self._driver.jump(index))
 
     def action_copy(self) -> None:
         """The line or cell of the pane in front, in words."""

@@ -11,6 +11,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from tracetui.expr.names import NAMES
 from tracetui.ui.commands import COMMANDS, GROUPS, Command, shown_keys
 from tracetui.ui.screens.dialog import Dialog
 
@@ -75,6 +76,10 @@ def _lines(
     yield Content.styled("In the panes", "bold $foreground")
     for keys, what in in_panes:
         yield _line(keys, what, "")
+    yield Content("")
+    yield Content.styled("Names in conditions of stops and in watches", "bold $foreground")
+    for name in NAMES:
+        yield _line(f"{name.form} ", f"{name.meaning} [{name.unit}]" if names else name.meaning, "")
 
 
 def _line(keys: str, what: str, name: str) -> Content:

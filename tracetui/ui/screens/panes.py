@@ -34,6 +34,7 @@ from tracetui.ui.widgets.tensor_pane import TensorPane
 from tracetui.ui.widgets.token_strip import TokenStrip
 from tracetui.ui.widgets.too_small import SMALLEST, TooSmall
 from tracetui.ui.widgets.value_grid import ValueGrid
+from tracetui.ui.widgets.watch_list import WatchList
 
 _FOCUS: Mapping[str, type[Widget]] = {
     "modules": ModuleList,
@@ -70,6 +71,7 @@ class PanesScreen(Screen[None]):
                 with Vertical(id="rail"):
                     yield FindBar().data_bind(state)
                     yield ModuleList().data_bind(state)
+                    yield WatchList().data_bind(state)
                 with Vertical(id="main"):
                     yield TabLine()
                     with Widget(id="panes"):

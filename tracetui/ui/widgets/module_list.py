@@ -17,6 +17,7 @@ from tracetui.trace.record import Record
 from tracetui.ui.messages import JumpToModule
 from tracetui.ui.outline_rows import Row, ancestors, expert_lists, first_open, layouts_of, paths_of, rows_of
 from tracetui.ui.state import State
+from tracetui.ui.stops import names_module
 from tracetui.ui.widgets.module_line import fitted
 
 
@@ -61,6 +62,7 @@ class ModuleList(ScrollView, can_focus=True):
         """The module of the record under the cursor; the top for what no module is named after."""
         self._last: Record | None = None
         self._plain: Style | None = None
+        self._marks: dict[str, str] = {}
 
     def watch_state(self, old: State, state: State) -> None:
         if state.outline is not old.outline:
@@ -68,6 +70,8 @@ class ModuleList(ScrollView, can_focus=True):
             self._known, self._lists = frozenset(paths_of(state.outline)), expert_lists(state.outline)
             self._hit, self._ran, self._seen = {}, set(), 0
             self._build()
+        if state.stops is not old.stops:
+            self._marks = {}
         self._hear(state)
         module = state.record.module
         self.current = module if module in self._known or self._is_expert(module) else ""
@@ -227,6 +231,27 @@ class ModuleList(ScrollView, can_focus=True):
         return style
 
     def _mark(self, row: Row) -> str:
+        stop = self._stop_mark(row)
         if self.state.cursor >= 0 and row.path == self.current:
-            return "▶ "
-        return "✓ " if row.path in self._ran else "  "
+            return f"▶{stop}"
+        return f"✓{stop}" if row.path in self._ran else f" {stop}"
+
+    def _stop_mark(self, row: Row) -> str:
+        """`●` where a stop names the line's module or something it computes, `○` where it is off."""
+        if row.path not in self._marks:
+            site = self._site(row)
+            found = [stop for stop in self.state.stops.stops if site and names_module(stop, site)]
+            on = any(stop.on for stop in found)
+            self._marks[row.path] = ("●" if on else "○") if found else " "
+        return self._marks[row.path]
+
+    @property
+    def stop_pattern(self) -> str:
+        """The pattern of the line's own records, or of all inside where it has none; empty where nothing runs."""
+        return self._site(self._rows[self.line]) if self._rows else ""
+
+    def _site(self, row: Row) -> str:
+        around = row.path.rpartition(".")[0]
+        if row.folded:
+            return f"{around}.*" if around in self._lists else ""
+        return f"{row.path}.*" if row.kind == "ModuleList" else row.path or "logits"

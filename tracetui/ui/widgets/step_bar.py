@@ -8,6 +8,7 @@ from textual.widget import Widget
 
 from tracetui.text import size, visible
 from tracetui.ui.state import NO_PLAN, Phase, State
+from tracetui.views.stop_lines import hit_line
 
 _GAUGE, _SMALL_GAUGE = 24, 10
 _ROOMY = 120
@@ -72,7 +73,9 @@ class StepBar(Widget):
 
     def _step(self) -> Content:
         state, record = self.state, self.state.record
+        fired = " · ".join(hit_line(hit) for hit in state.hits)
         told = Content.assemble(
+            (f" ● {fired} " if fired else "", "bold $waiting"),
             (f" step {state.cursor} · {state.frontier} recorded", "bold"),
             ("  ·  ", "$quiet"),
             visible(record.key, 200),

@@ -1,0 +1,121 @@
+"""Who made what isn't finite: by names, by order, and where that can't be told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.expr.made import FIRST, made
+from tracetui.analysis.health import Part, bad_elements, diagnose, frames, near_limit, producers, verdict
+from tracetui.trace.trace import Trace
+from tracetui.trace.value import Array
+from tracetui.views.health_lines import health_lines, near_limit_lines
+
+BAD = FIRST.copy()
+BAD[0, 1, 2] = np.nan
+BAD[0, 1, 3] = np.inf
+
+
+def llama(**bad: Array) -> Trace:
+    """One layer with transformers' names, some of its records bad."""
+    names = (
+        "model.embed_tokens",
+        "model.layers.0:input",
+        "model.layers.0.input_layernorm",
+        "model.layers.0.self_attn.q_proj",
+        "model.layers.0.self_attn.v_proj",
+        "model.layers.0.self_attn.o_proj",
+        "model.layers.0.self_attn",
+        "model.layers.0:attn_residual",
+        "model.layers.0.post_attention_layernorm",
+        "model.layers.0.mlp.gate_proj",
+        "model.layers.0.mlp.up_proj",
+        "model.layers.0.mlp.down_proj",
+        "model.layers.0.mlp",
+        "model.layers.0",
+    )
+    return made(*((name, bad.get(name.rpartition(".")[2].rpartition(":")[2], FIRST)) for name in names))
+
+
+def test_the_producer_is_told_from_those_that_pass_it_on() -> None:
+    trace = llama(up_proj=BAD, down_proj=BAD, mlp=BAD, **{"0": BAD})
+    last = trace.records[-1]
+    assert verdict(trace, last).part is Part.CARRIES
+    assert [bad.site for bad in verdict(trace, last).bad] == ["model.layers.0.mlp"]
+    assert [found.record.site for found in producers(trace, last)] == ["model.layers.0.mlp.up_proj"]
+    origin = producers(trace, last)[0]
+    assert (origin.part, origin.by_name) == (Part.PRODUCES, True)
+    assert [fed.site for fed in origin.fed_by] == ["model.layers.0.post_attention_layernorm"]
+
+
+def test_a_sibling_that_is_bad_too_is_no_input() -> None:
+    """v_proj stands after a bad q_proj, but both are made from the norm's output: two producers."""
+    trace = llama(q_proj=BAD, v_proj=BAD, o_proj=BAD)
+    found = producers(trace, trace.records[5])
+    assert [one.record.place for one in found] == [".self_attn.v_proj"]
+    assert verdict(trace, trace.records[4]).part is Part.PRODUCES
+
+
+def test_unknown_names_are_judged_by_the_order_of_execution() -> None:
+    trace = made(("net.a", FIRST), ("net.b", BAD), ("net.c.inner", BAD), ("net.c", BAD), ("net", BAD))
+    found = verdict(trace, trace.records[3])
+    assert (found.part, found.by_name) == (Part.CARRIES, False)
+    assert [fed.site for fed in found.fed_by] == ["net.c.inner"]
+    assert [one.record.site for one in producers(trace, trace.records[4])] == ["net.b"]
+    lines = "\n".join(line.text for line in health_lines(trace, diagnose(trace, trace.records[4]), 100))
+    assert "It comes from net.b" in lines
+    assert "as far as the order of execution" in lines
+
+
+def test_the_first_record_cannot_be_judged() -> None:
+    trace = made(("model.embed_tokens", BAD), ("model.layers.0:input", BAD))
+    assert verdict(trace, trace.records[0]).part is Part.UNTOLD
+    assert producers(trace, trace.records[1])[0].record.site == "model.embed_tokens"
+
+
+def test_a_masks_infinity_makes_no_producer() -> None:
+    hidden = np.full((1, 1, 3, 3), -np.inf, np.float32)
+    trace = made(("model.layers.0.self_attn:mask", hidden), ("model.layers.0.self_attn:heads", BAD))
+    assert verdict(trace, trace.records[1]).part is Part.PRODUCES
+
+
+def test_growth_is_against_what_feeds_a_record() -> None:
+    trace = llama(up_proj=5 * FIRST, down_proj=15 * FIRST)
+    found = {frame.record.place: frame for frame in frames(trace, trace.records[-1])}
+    assert found[".mlp.up_proj"].growth == pytest.approx(5)
+    assert found[".mlp.down_proj"].growth == pytest.approx(3)
+    assert found[".mlp.down_proj"].absmax == 15 * 8
+    assert found[".mlp.down_proj"].l2 == pytest.approx(15 * float(np.linalg.norm(FIRST)))
+
+
+def test_the_elements_concerned_are_named_along_every_axis() -> None:
+    trace = llama(up_proj=BAD)
+    record = trace.records[10]
+    found = bad_elements(trace, record)
+    assert found is not None
+    assert (found.count, found.numel) == (2, 12)
+    assert [places.tolist() for places in found.per_axis] == [[0], [1], [2, 3]]
+    assert [index for index, _ in found.first] == [(0, 1, 2), (0, 1, 3)]
+    lines = "\n".join(line.text for line in health_lines(trace, diagnose(trace, record), 100))
+    assert "along T: 1 of 3 places: 1 t1" in lines
+    assert "1 NaN, 1 +Inf of 12" in lines
+    assert "✗" in lines
+
+
+def test_statistics_alone_still_name_the_producer() -> None:
+    trace = made(("net.a", FIRST), ("net.b", BAD), kept=False)
+    found = diagnose(trace, trace.records[1])
+    assert found.producers[0].part is Part.PRODUCES
+    assert found.elements is None
+    assert any("not kept" in line.text for line in health_lines(trace, found, 80))
+
+
+def test_nearness_to_the_largest_number_is_a_share_of_the_elements() -> None:
+    values = np.array([1, 2, 40000, 60000], np.float16)
+    trace = made(("a", values), ("b", values.astype(np.float32)), ("c", values / np.float16(4)))
+    found = near_limit(trace, trace.records[0])
+    assert found is not None
+    assert found.share == 0.5
+    assert near_limit(trace, trace.records[1]) is None, "float32 is far from its limit"
+    assert near_limit(trace, trace.records[2]) is None
+    assert "50.000% of its values are within 2× of the largest float16 (6.55e+04)" in next(near_limit_lines([found]))

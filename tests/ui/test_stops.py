@@ -1,0 +1,264 @@
+"""Stops, watches and health on the screen, and the driver's rules about them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.ui.driving import driven
+from tests.ui.fake import FakeSession
+from tests.ui.tiny_llama import PROMPT, Recorder
+from tests.ui.tiny_llama import forward as healthy
+from tracetui.expr.stop import parse_stop
+from tracetui.expr.watcher import look_up
+from tracetui.recipe import texts
+from tracetui.trace.record import Record
+from tracetui.trace.stepping import Step
+from tracetui.trace.value import ArrayValue
+from tracetui.ui.driver import Driver
+from tracetui.ui.screens.ask import AskScreen
+from tracetui.ui.screens.health import HealthScreen
+from tracetui.ui.screens.stops import StopsScreen
+from tracetui.ui.state import Phase
+from tracetui.ui.stops import StopBook, book_of
+from tracetui.ui.widgets.log_pane import LogPane
+from tracetui.ui.widgets.module_list import ModuleList
+from tracetui.ui.widgets.watch_list import WatchList
+
+
+def driver(*stops: str) -> Driver:
+    """A driver whose session's events reach it at once."""
+    found = Driver(tuple(map(parse_stop, stops)))
+    found.opened(FakeSession(found.heard))
+    found.run(texts(PROMPT))
+    return found
+
+
+def look_all_up(found: Driver) -> None:
+    """What the screen's worker does."""
+    trace = found.state.trace
+    for entry in found.state.stops.to_look_up:
+        records = trace.records[: found.recorded]
+        found.looked_up(entry.stop.text, found.recorded, look_up(trace, entry.stop, records)[0])
+
+
+def sites(found: Driver, step: Step) -> list[str]:
+    """Where steps lead until there is no further."""
+    seen: list[str] = []
+    while not found.step(step) and found.state.phase is not Phase.FINISHED and len(seen) < 60:
+        seen.append(found.state.record.site)
+    return seen
+
+
+def test_running_on_goes_from_stop_to_stop_at_the_frontier_and_behind_it() -> None:
+    live = driver("*.mlp", "layers.1.self_attn if norm > 0")
+    expected = ["model.layers.0.mlp", "model.layers.1.self_attn", "model.layers.1.mlp"]
+    assert sites(live, Step.END) == expected
+    live.first()
+    again = []
+    while live.state.cursor < live.state.frontier - 1:
+        live.step(Step.END)
+        again.append(live.state.record.site)
+    assert again == [*expected, "logits"]
+
+
+def test_a_step_over_a_module_ends_at_a_stop_inside_it() -> None:
+    for behind in (False, True):
+        found = driver("*.mlp.up_proj")
+        if behind:
+            while not found.step(Step.END) and found.state.phase is not Phase.FINISHED:
+                pass
+            found.first()
+        while found.state.record.site != "model.layers.0:attn_residual":
+            found.step(Step.INTO)
+        found.step(Step.LAYER)
+        assert found.state.record.site == "model.layers.0.mlp.up_proj"
+
+
+def test_a_stop_given_later_is_looked_up_in_what_is_recorded() -> None:
+    found = driver()
+    found.step(Step.END)
+    found.first()
+    found.set_stops(found.state.stops.with_stop(parse_stop("layers.0.mlp")))
+    assert "being looked for" in found.step(Step.END)
+    assert found.state.cursor == 0
+    look_all_up(found)
+    assert found.state.record.site == "model.layers.0.mlp", "the step that waited was taken"
+    assert [hit.index for hit in found.state.hits] == [found.state.cursor]
+
+
+def test_a_stop_that_is_off_is_passed_and_hears_what_it_missed_when_it_is_on_again() -> None:
+    found = driver("*.mlp")
+    found.set_stops(found.state.stops.switched("*.mlp", False))
+    found.step(Step.END)
+    assert found.state.phase is Phase.FINISHED
+    found.set_stops(found.state.stops.switched("*.mlp", True))
+    look_all_up(found)
+    found.first()
+    found.step(Step.END)
+    assert found.state.record.site == "model.layers.0.mlp"
+
+
+def test_a_new_run_counts_anew() -> None:
+    found = driver("*.mlp")
+    found.step(Step.END)
+    assert len(found.state.stops.entries[0].hits) == 1
+    found.run(texts("two words"))
+    assert found.state.stops.after(0) is None
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_step_is_repeated_until_a_stop(behind: bool) -> None:
+    found = driver("*.k_proj")
+    if behind:
+        found.step(Step.END)
+        found.step(Step.END)
+        found.first()
+    assert found.repeat(Step.INTO, 2) == ""
+    assert found.state.cursor == 2
+    found.repeat(Step.INTO, 30)
+    assert found.state.record.site == "model.layers.0.self_attn.k_proj"
+
+
+def test_until_runs_on_and_finds_what_is_recorded() -> None:
+    found = driver()
+    for _ in range(2):
+        assert found.until(lambda record: record.site.endswith("0.mlp"), "none") == ""
+        assert found.state.record.site == "model.layers.0.mlp"
+        found.first()
+    found.step(Step.END)
+    found.last()
+    assert found.until(lambda record: record.site.endswith("0.mlp"), "none") == "none"
+
+
+def test_the_book_finds_hits_by_place() -> None:
+    trace = driver().state.trace
+    stop = parse_stop("*")
+    book = book_of([stop]).heard(look_up(trace, stop, trace.records)[0])
+    assert book.after(-1) == 0
+    assert book.after(len(trace.records)) is None
+    assert book.at(0)[0].stop == stop
+    assert StopBook().after(0) is None
+
+
+async def test_a_key_sets_a_stop_and_the_screen_says_which_one_was_hit() -> None:
+    async with driven() as it:
+        await it.press("enter", "s", "s", "b")
+        site = it.site
+        assert "stop at" in it.text()
+        await it.press("1")
+        tree = it.screen.query_one(ModuleList)
+        tree.line = next(at for at, row in enumerate(tree._rows) if row.path == "model.layers.1")
+        await it.press("b")
+        assert [stop.text for stop in it.session.stops[2:]] == [site, "model.layers.1"]
+        assert any("●" in line and "1  LlamaDecoderLayer" in line for line in it.text().splitlines())
+        await it.press("c")
+        assert it.site == "model.layers.1"
+        assert "● model.layers.1" in it.text()
+        await it.press("1", "b")
+        assert [stop.text for stop in it.session.stops[2:]] == [site]
+
+
+async def test_a_typed_stop_is_refused_while_it_is_typed_and_taken_when_it_is_right() -> None:
+    async with driven() as it:
+        await it.press("enter", "B")
+        assert isinstance(it.app.screen, AskScreen)
+        await it.press("n", "r", "o", "m")
+        assert "did you mean norm?" in it.text()
+        assert "▲" in it.text()
+        await it.press("enter")
+        assert isinstance(it.app.screen, AskScreen), "a wrong one is not taken"
+        await it.press(*(["backspace"] * 3), "o", "r", "m", "enter")
+        assert it.session.stops[-1].text == "model.embed_tokens if norm"
+
+
+async def test_the_list_of_stops_switches_deletes_and_jumps() -> None:
+    async with driven() as it:
+        it.screen.add_stop(parse_stop("*.mlp"))
+        await it.press("enter", "c", "c", "S")
+        assert isinstance(it.app.screen, StopsScreen)
+        assert "2 hits" in it.text()
+        await it.press("end", "down", "down", "enter")
+        assert it.site == "model.layers.0.mlp", "round to the first"
+        await it.press("S", "down", "down", "space")
+        assert not it.session.stops[-1].on
+        assert "○ *.mlp" in it.text()
+        await it.press("d")
+        assert [stop.text for stop in it.session.stops] == ["nan", "inf"]
+
+
+async def test_stops_that_never_fired_are_reported_at_the_end() -> None:
+    async with driven() as it:
+        it.screen.add_stop(parse_stop("layers.9.mlp"))
+        it.screen.add_stop(parse_stop("layers.1.mlp if norm > 1e9"))
+        await it.press("enter", "c")
+        assert it.state.phase is Phase.FINISHED
+        assert "stop layers.9.mlp never fired: no record has such a site" in it.log
+        assert "stop layers.1.mlp if norm > 1e9 never fired: looked at 1 record" in it.log
+        assert "stop nan" not in it.log
+        assert any("never fired" in notice for notice in it.notices)
+
+
+def with_nan(recorder: Recorder) -> object:
+    """The forward pass, whose first layer's up_proj has a NaN that goes on from there."""
+    for record in healthy(recorder):
+        if record.index >= 16:
+            array = recorder.values[-1].read()
+            array[(0,) * array.ndim] = np.nan
+            recorder.values[-1] = ArrayValue(array)
+        yield record
+
+
+def plant(session: FakeSession) -> None:
+    session.forward = with_nan  # type: ignore[assignment]
+
+
+async def test_a_nan_stops_the_run_and_shows_who_made_it() -> None:
+    async with driven(prepare=plant) as it:
+        await it.press("enter", "c")
+        assert isinstance(it.app.screen, HealthScreen)
+        assert "It is made here" in it.text()
+        await it.press("escape")
+        assert it.site == "model.layers.0.mlp.up_proj"
+        assert "● nan = 1" in it.text()
+        await it.press("c")
+        assert it.state.phase is Phase.FINISHED, "one NaN stops a run once"
+        await it.press("exclamation_mark")
+        assert "It comes from" in it.text()
+        await it.press("enter")
+        assert it.site == "model.layers.0.mlp.up_proj"
+        await it.press("home", "exclamation_mark")
+        assert "every value is finite" in it.screen.query_one(LogPane).text
+
+
+async def test_a_watch_shows_its_value_and_a_line_over_the_layers() -> None:
+    async with driven(size=(180, 50)) as it:
+        await it.press("enter", "c", "w")
+        await it.press("ctrl+u", *_keys("layers.*.norm"), "enter")
+        watches = it.screen.query_one(WatchList)
+        assert [watch.text for watch in watches.watches] == ["layers.*.norm"]
+        last = it.state.trace.find("model.layers.1")
+        assert isinstance(last, Record)
+        shown = f"{it.state.trace.statistics(last).l2:.4g}"
+        assert any("layers.*.norm" in line and shown in line for line in it.text().splitlines())
+        await it.press("w", "ctrl+u", *_keys("layers.*.norm"), "enter")
+        assert not watches.watches
+
+
+def _keys(text: str) -> list[str]:
+    return [{"*": "asterisk", ".": "full_stop"}.get(char, char) for char in text]
+
+
+async def test_run_until_a_typed_site_and_to_the_trees_line() -> None:
+    async with driven() as it:
+        await it.press("enter", "U", *_keys("*.v_proj"), "enter")
+        assert it.site == "model.layers.0.self_attn.v_proj"
+        tree = it.screen.query_one(ModuleList)
+        await it.press("1")
+        tree.line = next(at for at, row in enumerate(tree._rows) if row.path == "model.layers.1")
+        await it.press("T")
+        assert it.site == "model.layers.1"
+        await it.press("T")
+        assert "has run already" in it.text()
+        await it.press("home", "number_sign", "3", "space", "i", "n", "t", "o", "enter")
+        assert it.state.cursor == 3

@@ -1,0 +1,124 @@
+"""Watches: an expression over sites, one number for each record that fits."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tracetui.expr.errors import BadExpressionError
+from tracetui.expr.evaluate import evaluate
+from tracetui.expr.moment import Scene
+from tracetui.expr.names import BY_NAME
+from tracetui.expr.parse import Expression, parse
+from tracetui.trace.record import Record
+from tracetui.trace.sites import MAX_PATTERN
+from tracetui.trace.trace import Trace
+from tracetui.trace.value import Array
+
+MOST_POINTS = 2000
+FORM = "layers.*.norm, layers.3.mlp:routing_weights[5], or EXPRESSION at SITE"
+_AT = re.compile(r"\s+at\s+")
+_SITE = re.compile(r"[\w.*?:#-]+")
+_NAMED = re.compile(r"(?P<site>.+)\.(?P<name>[a-z_]+(?:\([^()]*\))?)")
+_INDEXED = re.compile(r"(?P<site>[^\[\]]+)(?P<index>\[[^\[\]]*\](?:\.\w+)?)")
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What is looked at again at every stop; equal to others of the same text."""
+
+    text: str
+    expression: Expression = field(compare=False)
+    _sites: re.Pattern[str] = field(compare=False, repr=False)
+
+    def is_for(self, record: Record) -> bool:
+        return self._sites.fullmatch(record.site) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """The expression at one record."""
+
+    index: int
+    label: str
+    """The layer where there is one, else the site."""
+    value: float
+    """NaN where it can't be told."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Watched:
+    """A watch over a trace's first `scanned` records, in the newest pass that has any."""
+
+    watch: Watch
+    trace: Trace
+    scanned: int = 0
+    found: tuple[int, ...] = ()
+    """The records that fit, of all passes."""
+    points: tuple[Point, ...] = ()
+    current: int | None = None
+    """The point at or before the cursor; without one, the first."""
+    part: Array | None = None
+    """At that point, where the expression stands for several values."""
+    why: str = ""
+    """Why there is no number at that point."""
+
+
+def parse_watch(text: str, where: str = "") -> Watch:
+    """`SITE.NAME`, `SITE[…]`, `SITE[…].NAME`, `EXPRESSION at SITE`, or a site alone for its norm.
+
+    `*` stands for one part of a path, so that `layers.*.norm` is a line over the layers. Raises BadExpressionError.
+    """
+    site, expression, offset = _divided(text)
+    found = _SITE.match(site)
+    if found is None or found.end() != len(site) or len(site) > MAX_PATTERN:
+        at = text.find(site) + (found.end() if found else 0) if site else 0
+        raise BadExpressionError(text, at, f"no site has this in its name; a watch is {FORM}", where)
+    try:
+        checked = parse(expression, parts=True)
+    except BadExpressionError as error:
+        raise error.inside(text, offset, where) from None
+    return Watch(text.strip(), checked, re.compile(rf"(?:.*\.)?{_as_expression(site)}", re.DOTALL))
+
+
+def _divided(text: str) -> tuple[str, str, int]:
+    """The site, the expression, and how far that begins behind where it stands in the text."""
+    if found := list(_AT.finditer(text)):
+        return text[found[-1].end() :].strip(), text[: found[-1].start()], 0
+    plain = text.strip()
+    start = text.find(plain)
+    if match := _INDEXED.fullmatch(plain):
+        return match["site"], f"value{match['index']}", start + match.start("index") - len("value")
+    if (match := _NAMED.fullmatch(plain)) and match["name"].partition("(")[0] in BY_NAME:
+        return match["site"], match["name"], start + match.start("name")
+    return plain, "norm", 0
+
+
+def _as_expression(site: str) -> str:
+    return "".join({"*": "[^.:]*", "?": "[^.:]"}.get(char, re.escape(char)) for char in site)
+
+
+def look_at(watch: Watch, trace: Trace, count: int, cursor: int, known: Watched | None = None) -> Watched:
+    """The watch over the first `count` records; what `known` has scanned already is not scanned again."""
+    scanned, found = (known.scanned, known.found) if known is not None and known.trace is trace else (0, ())
+    found = (*found, *(index for index in range(scanned, count) if watch.is_for(trace.records[index])))
+    newest = trace.records[found[-1]].pass_ if found else 0
+    shown = [index for index in found if trace.records[index].pass_ == newest][-MOST_POINTS:]
+    if not shown:
+        return Watched(watch, trace, count, found)
+    scene = Scene(trace)
+    current = max((place for place, index in enumerate(shown) if index <= cursor), default=0)
+    answers = [evaluate(watch.expression, scene.moment(trace.records[index])) for index in shown]
+    points = tuple(
+        Point(index, _label(trace.records[index]), answer.value if isinstance(answer.value, float) else np.nan)
+        for index, answer in zip(shown, answers, strict=True)
+    )
+    here = answers[current]
+    part = None if here.value is None or isinstance(here.value, float) else here.value
+    return Watched(watch, trace, count, found, points, current, part, here.why)
+
+
+def _label(record: Record) -> str:
+    return record.key if record.layer is None else str(record.layer)

@@ -1,0 +1,84 @@
+"""Who made the NaN: the verdict, the elements, and the records before."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.message import Message
+from textual.widgets import Static
+
+from tracetui.analysis.health import Diagnosis, NearLimit, diagnose, near_limit
+from tracetui.trace.health import is_sound
+from tracetui.trace.record import Record
+from tracetui.trace.trace import Trace
+from tracetui.ui.messages import Said
+from tracetui.ui.screens.dialog import Dialog
+from tracetui.ui.widgets.report_lines import ReportLines
+from tracetui.views.config_lines import ConfigLine, Kind
+from tracetui.views.health_lines import health_lines, near_limit_lines
+
+
+class HealthRead(Message):
+    """What is known of a record that isn't finite, or comes near its dtype's limit."""
+
+    def __init__(self, trace: Trace, record: Record, diagnosis: Diagnosis | None, near: NearLimit | None) -> None:
+        super().__init__()
+        self.trace = trace
+        self.record = record
+        self.diagnosis = diagnosis
+        self.near = near
+
+    @property
+    def origin(self) -> int:
+        """The record that made it."""
+        producers = self.diagnosis.producers if self.diagnosis else ()
+        return producers[0].record.index if producers else self.record.index
+
+    def lines(self, width: int) -> list[ConfigLine]:
+        found = list(health_lines(self.trace, self.diagnosis, width)) if self.diagnosis else []
+        if self.near is not None:
+            kind = Kind.TEXT if found else Kind.ALERT
+            found += [ConfigLine("", Kind.TEXT)] if found else []
+            found += [ConfigLine(line, kind) for line in near_limit_lines([self.near])]
+        return found
+
+
+class HealthScreen(Dialog[int | None]):
+    """The answer is the record that made it, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,exclamation_mark", "dismiss(None)", "close", show=False, id="health_close"),
+        Binding("enter", "origin", "to the record that made it", show=False, id="health_origin"),
+    ]
+
+    def __init__(self, read: HealthRead) -> None:
+        super().__init__()
+        self._read = read
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog", id="health"):
+            yield ReportLines()
+            yield Static("Enter to the record that made it · ↑↓ scroll · Esc", id="health-hint", markup=False)
+
+    def on_mount(self) -> None:
+        self.query_one(ReportLines).focus()
+
+    def on_resize(self, event: events.Resize) -> None:
+        lines = self.query_one(ReportLines)
+        self.call_after_refresh(lambda: lines.show(self._read.lines(lines.room)))
+
+    def action_origin(self) -> None:
+        self.dismiss(self._read.origin)
+
+
+def read_health(trace: Trace, record: Record) -> HealthRead | Said:
+    """The diagnosis of a record, or in words that it is sound."""
+    bad = not is_sound(record, trace.value(record))
+    near = near_limit(trace, record)
+    if not bad and near is None:
+        return Said(f"{record.key}: every value is finite, and none comes near the limit of {record.dtype}")
+    return HealthRead(trace, record, diagnose(trace, record) if bad else None, near)

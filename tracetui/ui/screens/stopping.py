@@ -1,0 +1,240 @@
+"""What the debugger does about stops, watches and health: every such command is an action here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from textual import on
+from textual.message import Message
+
+from tracetui.errors import InputError
+from tracetui.expr.stop import Stop, parse_stop
+from tracetui.expr.watch import FORM, parse_watch
+from tracetui.expr.watcher import Hit, Tally, look_up
+from tracetui.session import Event, Finished, Fired, Tallied
+from tracetui.text import visible
+from tracetui.trace.record import Record
+from tracetui.trace.sites import parse_pattern
+from tracetui.trace.stepping import Step
+from tracetui.trace.trace import Trace
+from tracetui.ui.driver import Driver
+from tracetui.ui.messages import Said
+from tracetui.ui.offer import Offer
+from tracetui.ui.reader import look
+from tracetui.ui.screens.ask import AskScreen
+from tracetui.ui.screens.health import HealthRead, HealthScreen, read_health
+from tracetui.ui.screens.panes import PanesScreen
+from tracetui.ui.screens.stops import NewStop, StopsScreen, ToHit
+from tracetui.ui.stops import Entry, StopBook
+from tracetui.ui.widgets.module_list import ModuleList
+from tracetui.ui.widgets.step_bar import StepBar
+from tracetui.ui.widgets.watch_list import WatchList
+from tracetui.views.stop_lines import hit_line, unfired_lines
+
+MOST_REPEATS = 1000
+
+
+class StopsLookedUp(Message):
+    """Where stops hold among the first `count` records of a trace."""
+
+    def __init__(self, trace: Trace, count: int, found: tuple[tuple[str, tuple[Hit, ...]], ...]) -> None:
+        super().__init__()
+        self.trace = trace
+        self.count = count
+        self.found = found
+
+
+class StoppingScreen(PanesScreen):
+    """Panes with a driver behind them, and the commands about stops."""
+
+    def __init__(self, offer: Offer, keymap: Mapping[str, str]) -> None:
+        super().__init__(offer, keymap)
+        self._driver = Driver(offer.stops)
+        self._asked: object = None
+        self._tallies: tuple[Tally, ...] = ()
+
+    def _refresh(self, remark: str | None = "") -> None:
+        """The driver's state on the screen, and its remark in the step line; None leaves the one that is there."""
+        self.state = self._driver.state
+        self._look_up()
+        if remark is not None:
+            self.query_one(StepBar).remark = remark
+
+    def _look_up(self) -> None:
+        """Have stops looked for among records that were made before them."""
+        trace, wanted = self.state.trace, self.state.stops.to_look_up
+        asked = (trace, tuple((entry.stop.text, entry.unknown) for entry in wanted))
+        if wanted and asked != self._asked:
+            look(self, "stops", partial(_look_up, trace, [entry.stop for entry in wanted], self._driver.recorded))
+        self._asked = asked
+
+    @on(StopsLookedUp)
+    def _looked_up(self, message: StopsLookedUp) -> None:
+        if message.trace is not self.state.trace:
+            return
+        before = self.state.cursor
+        for text, hits in message.found:
+            self._driver.looked_up(text, message.count, hits)
+        self._refresh(None if self._driver.state.cursor == before else "")
+        if isinstance(self.app.screen, StopsScreen):
+            self.app.screen.refresh_list()
+
+    def hear_stops(self, event: Event) -> list[str]:
+        """What an event says of stops, for the log."""
+        if isinstance(event, Fired):
+            return [f"stop {hit_line(hit)}: {visible(_key(self.state.trace, hit), 200)}" for hit in event.hits]
+        if isinstance(event, Tallied):
+            self._tallies = event.tallies
+        elif isinstance(event, Finished) and not event.cancelled:
+            book = self._driver.state.stops
+            hit = {entry.stop.text for entry in book.entries if entry.hits or entry.unknown}
+            never = list(unfired_lines([tally for tally in self._tallies if tally.stop.text not in hit]))
+            self._tallies = ()
+            if never:
+                self.post_message(Said("\n".join(never)))
+        return []
+
+    def diagnose_hits(self, event: Event) -> None:
+        """Where values stopped being numbers, who made it is shown at once."""
+        if isinstance(event, Fired):
+            bad = next((hit for hit in event.hits if hit.stop.watches_health), None)
+            if bad is not None:
+                self._read_health(self.state.trace.records[bad.index])
+
+    def action_health(self) -> None:
+        """Who made the NaN or the infinity in the record under the cursor."""
+        if self.state.cursor >= 0:
+            self._read_health(self.state.record)
+
+    def _read_health(self, record: Record) -> None:
+        look(self, "health", partial(read_health, self.state.trace, record))
+
+    @on(HealthRead)
+    def _show_health(self, message: HealthRead) -> None:
+        if self.is_current and message.trace is self.state.trace:
+            self.app.push_screen(HealthScreen(message), self._jumped)
+
+    def _jumped(self, index: int | None) -> None:
+        if index is not None:
+            self._refresh(self._driver.jump(index))
+
+    def _change_stops(self, stops: StopBook, remark: str) -> None:
+        self._driver.set_stops(stops)
+        self._refresh(remark)
+
+    def add_stop(self, stop: Stop) -> None:
+        """One stop more, or the one that stands already switched on."""
+        found = self.state.stops.find(stop.text)
+        book = self.state.stops.with_stop(stop) if found is None else self.state.stops.switched(stop.text, True)
+        self._change_stops(book, f"stop at {stop.text}")
+
+    def action_stop(self) -> None:
+        """A stop at the tree's line where the tree has the keys, else at the record looked at; again takes it away."""
+        tree = self.query_one(ModuleList)
+        text = tree.stop_pattern if tree.has_focus else self.state.record.site
+        if not text:
+            self._refresh("these layers are not run" if tree.has_focus else "there is no record to stop at yet")
+            return
+        stop = parse_stop(text)
+        if self.state.stops.find(stop.text) is not None:
+            self._change_stops(self.state.stops.without(stop.text), f"no stop at {stop.text} any more")
+        else:
+            self.add_stop(stop)
+
+    def action_condition(self) -> None:
+        """Type a stop: a site, a condition, or both."""
+        tree = self.query_one(ModuleList)
+        site = (tree.stop_pattern if tree.has_focus else self.state.record.site) or "*"
+        hint = "SITE if CONDITION, such as *.mlp if norm > 3 * prev.norm; the help (?) lists the names"
+        self.app.push_screen(AskScreen("Stop where", hint, parse_stop, f"{site} if "), self._stop_typed)
+
+    def _stop_typed(self, typed: str | None) -> None:
+        if typed is not None:
+            self.add_stop(parse_stop(typed))
+
+    def action_stops(self) -> None:
+        def book() -> StopBook:
+            return self._driver.state.stops
+
+        self.app.push_screen(StopsScreen(book, self._changed, self.state.cursor), self._stops_left)
+
+    def _changed(self, entry: Entry, on: bool | None) -> None:
+        text, book = entry.stop.text, self.state.stops
+        self._change_stops(book.without(text) if on is None else book.switched(text, on), "")
+
+    def _stops_left(self, answer: ToHit | NewStop | None) -> None:
+        if isinstance(answer, ToHit):
+            self._refresh(self._driver.jump(answer.index))
+        elif isinstance(answer, NewStop):
+            self.action_condition()
+
+    def action_until(self) -> None:
+        """On to a site that is typed."""
+        hint = "a site, such as layers.7.mlp or *.gate; runs on to its next record"
+        self.app.push_screen(AskScreen("Run until", hint, _check_site), self._until_typed)
+
+    def _until_typed(self, typed: str | None) -> None:
+        if typed is not None:
+            pattern = parse_pattern(typed, "until")
+            missing = f"no record after this one is at {typed.strip()}"
+            self._refresh(self._driver.until(lambda record: pattern.matches(record.site), missing))
+
+    def action_run_to_line(self) -> None:
+        """On to the record of the tree's line."""
+        text = self.query_one(ModuleList).stop_pattern
+        if not text:
+            self._refresh("this line has no record to run to")
+            return
+        pattern = parse_pattern(text, "until")
+        found = self.state.trace.find(text)
+        if found is not None and found.index <= self.state.cursor:
+            self._refresh(f"{text} has run already; Enter in the tree goes to its record")
+            return
+        missing = f"no record after this one is at {text}"
+        self._refresh(self._driver.until(lambda record: pattern.matches(record.site), missing))
+
+    def action_repeat(self) -> None:
+        """A step so many times."""
+        hint = f"how often and which step, such as 5 over; into, over, out or layer, up to {MOST_REPEATS} times"
+        self.app.push_screen(AskScreen("Repeat a step", hint, _repetition), self._repeat_typed)
+
+    def _repeat_typed(self, typed: str | None) -> None:
+        if typed is not None:
+            count, step = _repetition(typed)
+            self._refresh(self._driver.repeat(step, count))
+
+    def action_watch(self) -> None:
+        """Type what is to be looked at again at every stop."""
+        title = "Watch (typed again: no more)"
+        site = self.state.record.site
+        self.app.push_screen(AskScreen(title, FORM, parse_watch, f"{site}.norm" if site else ""), self._watch_typed)
+
+    def _watch_typed(self, typed: str | None) -> None:
+        if typed is not None:
+            stands = self.query_one(WatchList).toggle(parse_watch(typed))
+            self._refresh("" if stands else f"{typed.strip()} is watched no more")
+
+
+def _key(trace: Trace, hit: Hit) -> str:
+    return trace.records[hit.index].key if hit.index < len(trace.records) else ""
+
+
+def _look_up(trace: Trace, stops: list[Stop], count: int) -> StopsLookedUp:
+    records = [trace.records[index] for index in range(count)]
+    return StopsLookedUp(trace, count, tuple((stop.text, look_up(trace, stop, records)[0]) for stop in stops))
+
+
+def _check_site(typed: str) -> None:
+    parse_pattern(typed, "until")
+
+
+def _repetition(typed: str) -> tuple[int, Step]:
+    """`5 over` → 5 and the step; a number alone is of steps over. Raises InputError."""
+    words = typed.split()
+    names = [step.value for step in Step if step is not Step.END]
+    if words and words[0].isdecimal() and len(words[0]) < 6 and len(words) <= 2:
+        count, name = int(words[0]), (words[1] if len(words) > 1 else Step.OVER.value)
+        if 1 <= count <= MOST_REPEATS and name in names:
+            return count, Step(name)
+    raise InputError(f"a number from 1 to {MOST_REPEATS} and one of {', '.join(names)}, such as 5 over")

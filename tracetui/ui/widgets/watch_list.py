@@ -1,0 +1,91 @@
+"""The watches under the module tree: each with its value here and a line over the layers."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from textual import on
+from textual.message import Message
+from textual.reactive import reactive
+
+from tracetui.expr.watch import Watch, Watched, look_at
+from tracetui.text import number
+from tracetui.ui.reader import look
+from tracetui.ui.state import State
+from tracetui.ui.widgets.canvas import Canvas
+from tracetui.views.cells import Line, fit, line
+from tracetui.views.inks import Inks
+from tracetui.views.lines import line_chart
+
+_VALUE = 11
+_CHART = 12
+_NARROW = 28
+_NUMBERS = 8
+"""Of a part of a tensor, how many are shown."""
+
+
+class WatchList(Canvas):
+    """Nothing while there are no watches; looked at again whenever the cursor or the frontier has moved."""
+
+    state: reactive[State] = reactive(State())
+
+    class Read(Message):
+        def __init__(self, found: tuple[Watched, ...]) -> None:
+            super().__init__()
+            self.found = found
+
+    def __init__(self) -> None:
+        super().__init__(id="watches")
+        self.watches: tuple[Watch, ...] = ()
+        self._found: dict[str, Watched] = {}
+
+    def toggle(self, watch: Watch) -> bool:
+        """Add a watch, or take it away if it stands already; whether it stands now."""
+        stood = watch in self.watches
+        self.watches = tuple(one for one in self.watches if one != watch) if stood else (*self.watches, watch)
+        # A line each, a title, and the rule above it.
+        self.styles.height = len(self.watches) + 2
+        self.set_class(bool(self.watches), "-any")
+        self._look()
+        return not stood
+
+    def watch_state(self, old: State, state: State) -> None:
+        if (state.trace, state.cursor, state.frontier) != (old.trace, old.cursor, old.frontier):
+            self._look()
+
+    def _look(self) -> None:
+        self.repaint()
+        if self.watches and self.state.frontier:
+            known = {text: found for text, found in self._found.items() if found.scanned <= self.state.frontier}
+            look(self, "watches", partial(_read, self.watches, self.state, known))
+
+    @on(Read)
+    def _show(self, message: Read) -> None:
+        self._found = {found.watch.text: found for found in message.found if found.trace is self.state.trace}
+        self.repaint()
+
+    def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
+        title = line([(fit(" Watches", width), inks.quiet)], width)
+        return [title, *(self._line(watch, width, inks) for watch in self.watches)]
+
+    def _line(self, watch: Watch, width: int, inks: Inks) -> Line:
+        found = self._found.get(watch.text)
+        if found is None or found.current is None:
+            told = "…" if found is None else "no such site yet"
+            return line([(f" {fit(watch.text, width - len(told) - 3)} ", inks.text), (f"{told} ", inks.quiet)], width)
+        if found.part is not None:
+            told = " ".join(number(float(value)) for value in found.part.reshape(-1)[:_NUMBERS])
+            room = max(_VALUE, width // 2)
+            return line([(f" {fit(watch.text, width - room - 2)} ", inks.text), (fit(told, room), inks.mark)], width)
+        value = found.points[found.current].value
+        shown = "–" if value != value else number(value)
+        chart = _CHART if width >= _NARROW + _CHART and len(found.points) > 1 else 0
+        points = [(point.label, point.value) for point in found.points]
+        picture = line_chart(points, chart, 1, inks, current=found.current)[0] if chart else []
+        left = line([(f" {fit(watch.text, width - chart - _VALUE - 2)} ", inks.text)], width - chart - _VALUE)
+        return [*left, *picture, *line([(fit(shown, _VALUE - 1, right=True), inks.mark)], _VALUE)]
+
+
+def _read(watches: tuple[Watch, ...], state: State, known: dict[str, Watched]) -> WatchList.Read:
+    trace, count, cursor = state.trace, state.frontier, state.cursor
+    return WatchList.Read(tuple(look_at(watch, trace, count, cursor, known.get(watch.text)) for watch in watches))
