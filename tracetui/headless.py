@@ -164,9 +164,7 @@ def _run(recipe: Recipe, teller: _Teller, stops: Stops) -> Trace:
         teller.clear()
 
 
-def _traced(
-    recipe: Recipe, emit: Callable[[Event], None], exact: bool = False, stops: Sequence[Stop] = ()
-) -> Trace:
+def _traced(recipe: Recipe, emit: Callable[[Event], None], exact: bool = False, stops: Sequence[Stop] = ()) -> Trace:
     from tracetui.tracer.run import trace_recipe
 
     try:
