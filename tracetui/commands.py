@@ -34,6 +34,8 @@ from tracetui.recipe.hub import HUB, with_cached_weights
 from tracetui.trace.keep import Room, check_folder, parse_keep
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tracetui.analysis.diff.noise import NoiseReport
     from tracetui.analysis.diff.report import Report
     from tracetui.analysis.diff.tolerance import Limits
@@ -166,8 +168,8 @@ def _diff_screen(said: Namespace, a: Trace, b: Trace, rules: Rules, limits: Limi
 
     names = (said.a, said.b)
 
-    def rerun() -> tuple[str, Trace]:
-        return rerun_exactly((a, b), names, said.model, lambda event: None)
+    def rerun(look_out: Callable[[], None]) -> tuple[str, Trace]:
+        return rerun_exactly((a, b), names, said.model, lambda event: look_out())
 
     asked = Comparing(a, b, names, rules, limits, said.fuzzy, rerun, said.noise)
     app = TracetuiApp(lambda listener: RecordedSession(a, listener), offer_of_recording(a, Path(said.a)), asked)

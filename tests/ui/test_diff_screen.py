@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -354,7 +355,7 @@ async def test_a_file_that_shrinks_meanwhile_is_told_not_shown(tmp_path: Path) -
 
 async def test_noise_is_told_at_the_suspect(tmp_path: Path) -> None:
     a, b = pair()
-    asked = Comparing(a, b, ("mine.npz", "reference.npz"), rerun=lambda: ("B", b), noise=True)
+    asked = Comparing(a, b, ("mine.npz", "reference.npz"), rerun=lambda look_out: ("B", b), noise=True)
     async with comparing(a, b, asked=asked) as it:
         await rest(it)
         told = " ".join(it.notices)
@@ -378,10 +379,31 @@ async def test_without_a_model_noise_says_what_it_takes() -> None:
 async def test_a_rerun_that_fails_is_told() -> None:
     a, b = pair()
 
-    def rerun() -> tuple[str, Trace]:
+    def rerun(look_out: Callable[[], None]) -> tuple[str, Trace]:
         raise InputError("--noise: b.npz: holds no tokens")
 
     async with comparing(a, b, asked=Comparing(a, b, ("a", "b"), rerun=rerun)) as it:
         await it.press("e")
         await rest(it)
         assert "--noise: b.npz: holds no tokens" in " ".join(it.notices)
+
+
+async def test_a_rerun_can_be_left() -> None:
+    a, b = pair()
+    heard, ended = Event(), Event()
+
+    def rerun(look_out: Callable[[], None]) -> tuple[str, Trace]:
+        heard.wait(10)
+        try:
+            look_out()
+        finally:
+            ended.set()
+        return "B", b
+
+    async with comparing(a, b, asked=Comparing(a, b, ("a", "b"), rerun=rerun)) as it:
+        await it.pilot.press("e", "escape")
+        heard.set()
+        await it.settle()
+        assert ended.is_set()
+        assert isinstance(it.app.screen, DebuggerScreen)
+        assert "a fault" not in " ".join(it.notices)

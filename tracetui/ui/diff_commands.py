@@ -32,6 +32,7 @@ DIFF_COMMANDS = (
     Command("theme", "t", "theme", "choose a theme", "Other"),
     Command("help", "question_mark,f1", "help", "these keys", "Other", "help", 11),
     Command("screenshot", "f12", "app.picture", "save the screen as an SVG picture here", "Other"),
+    Command("palette", "ctrl+p", "app.command_palette", "find a command by name", "Other"),
     Command("quit", "q", "app.quit", "quit", "Other", "quit", 12),
 )
 DIFF_GROUPS = ("Differences", "Look", "Panes", "Other")

@@ -15,9 +15,12 @@ from tracetui.analysis.diff.survey import Survey, survey
 from tracetui.analysis.diff.tolerance import Limits
 from tracetui.analysis.diff.tree import Node, tree_of, ways_of
 from tracetui.analysis.mapping.rules import Rules
+from tracetui.errors import TracetuiError
 from tracetui.trace.trace import Trace
 
 NOTICE_SECONDS = 0.1
+Rerun = Callable[[Callable[[], None]], tuple[str, Trace]]
+"""Runs one side again in float64 and says which, `A` or `B`; calls what it gets meanwhile, which may raise to leave."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -31,8 +34,8 @@ class Comparing:
     rules: Rules = field(default_factory=Rules)
     limits: Limits = field(default_factory=Limits)
     fuzzy: bool = False
-    rerun: Callable[[], tuple[str, Trace]] | None = None
-    """Runs one side again in float64, and says which; None where no model is at hand."""
+    rerun: Rerun | None = None
+    """None where no model is at hand."""
     noise: bool = False
     """Whether that is wanted from the start."""
 
@@ -49,7 +52,7 @@ class Surveyed:
     """Whether B calls some sites otherwise than A."""
 
 
-class LeftError(Exception):
+class LeftError(TracetuiError):
     """The user left while there was work."""
 
 
@@ -75,9 +78,11 @@ def noise_of(asked: Comparing, found: Survey, left: Event) -> NoiseReport:
     """The report's differences in units of rounding noise. Raises LeftError, and what running the model raises."""
     assert asked.rerun
 
+    worker = get_current_worker()
+
     def look_out(done: int, total: int) -> None:
-        if left.is_set():
+        if left.is_set() or worker.is_cancelled:
             raise LeftError
 
-    side, exact = asked.rerun()
+    side, exact = asked.rerun(lambda: look_out(0, 0))
     return measure_noise(found.report, side, exact, look_out)

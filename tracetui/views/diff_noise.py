@@ -28,7 +28,7 @@ def noise_lines(noise: NoiseReport, width: int, most: int | None = None) -> Iter
     shown = [found for found in noise.sites if found.verdict is not Verdict.WITHIN]
     if not shown:
         return
-    yield f"  {end('beyond the noise, in order of execution', width - 3 - cell_len(_HEAD))} {_HEAD}".rstrip()
+    yield f"  {end('beyond the noise', width - 3 - cell_len(_HEAD))} {_HEAD}".rstrip()
     for found in shown[:most]:
         yield _row(found, width)
     if most is not None and len(shown) > most:

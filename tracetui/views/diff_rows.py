@@ -51,7 +51,7 @@ def row_text(row: TreeRow, width: int, named: bool = True) -> RowText:
     number = _number(row)
     fold = "▾ " if row.open else "▸ " if node.children else "  "
     mark = f"{MARKS[_standing(row)]} "
-    beside = max(8, width * 2 // 5 - _NUMBER) if named and width >= _OTHER_FROM else 0
+    beside = max(8, (width - _NUMBER) * 2 // 5) if named and width >= _OTHER_FROM else 0
     # B's names stand below each other, however long the numbers are.
     room = max(4, width - cell_len(mark) - max(cell_len(number), _NUMBER if beside else 0))
     number = number.rjust(width - cell_len(mark) - room)
