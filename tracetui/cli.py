@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from tracetui import __version__
-from tracetui.errors import InputError, TracetuiError
+from tracetui.errors import InputError, TracetuiError, without_library
 from tracetui.expr.names import help_lines
 from tracetui.signals import catch_signals
 
@@ -49,6 +49,9 @@ def main() -> int:
             _complain(f"the output can't be written: {error.strerror or error}")
         return 1
     except Exception as error:
+        if (told := without_library(error)) is not None:
+            _complain(str(told))
+            return told.exit_code
         from tracetui.logs import write_log
 
         log = write_log("crash", error)

@@ -46,3 +46,16 @@ def _short(found: object) -> str:
     except ValueError:
         return "a number of thousands of digits"
     return shown if len(shown) <= 80 else f"{shown[:77]}…"
+
+
+def without_library(error: BaseException) -> InputError | None:
+    """What to say where a library that only models need isn't installed; None for any other error."""
+    if not isinstance(error, ModuleNotFoundError) or (error.name or "").partition(".")[0] not in _ONLY_MODELS:
+        return None
+    return InputError(
+        f"{error.name} isn't installed, and a model needs it: `pip install torch transformers`; "
+        "recordings open, compare and export without it"
+    )
+
+
+_ONLY_MODELS = ("torch", "transformers", "tokenizers", "safetensors", "tiktoken")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from tracetui.errors import Cancelled, TracetuiError
+from tracetui.errors import Cancelled, TracetuiError, without_library
 from tracetui.expr.stop import Stop
 from tracetui.logs import write_log
 from tracetui.recipe import Prompts, Recipe
@@ -193,8 +193,8 @@ class LiveSession:
             self._emit(Explained(None, _told("config", error)))
 
     def _fail(self, error: BaseException) -> None:
-        if isinstance(error, TracetuiError):
-            self._emit(Failed(str(error)))
+        if isinstance(told := without_library(error) or error, TracetuiError):
+            self._emit(Failed(str(told)))
             return
         kind = type(error).__name__
         self._emit(Failed(visible(f"{kind}: {error}", 500), write_log("run", error)))
