@@ -215,6 +215,14 @@ def _add_kept(parser: argparse.ArgumentParser) -> None:
         choices=("qkv", "scores", "probs"),
         help="record the full matrices too: scores before and after the mask, and probabilities",
     )
+    kept.add_argument(
+        "--lens",
+        type=int,
+        nargs="?",
+        const=5,
+        metavar="K",
+        help="record what each layer's residual would predict: the K most probable tokens, 5 without a number",
+    )
     kept.add_argument("--values", metavar="SIZE", help="memory for values; default: half of what the run leaves free")
     kept.add_argument("--spill", metavar="SIZE", help="disk for values beyond that; default: half of what is free")
     kept.add_argument("--spill-folder", metavar="FOLDER", help="where they lie until the program ends")

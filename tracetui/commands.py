@@ -246,6 +246,7 @@ def _recipe(said: Namespace) -> Recipe:
         attention=said.attention,
         room=_room(said),
         generation=_generation(said),
+        lens=said.lens,
     )
     recipe = overrides.apply(recipe)
     if said.weights == HUB:

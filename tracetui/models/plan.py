@@ -23,6 +23,8 @@ from tracetui.trace.record import layer_of, layer_path
 
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _CGROUP_USED = ("/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory/memory.usage_in_bytes")
+LENS_BYTES = 2**26
+"""Of the float32 logits that a lens has at one time."""
 _HEADROOM = 0.95
 """The share of the available memory that a plan may take: estimates are no promises."""
 
@@ -73,6 +75,17 @@ def with_passes(found: MemoryPlan, model: nn.Module, itemsize: int, tokens: int,
     attention = rows * itemsize * keys * cached
     cache = rows * itemsize * (tokens + passes) * cached
     return replace(found, activations=found.activations + more, attention=found.attention + attention, cache=cache)
+
+
+def with_lens(found: MemoryPlan, model: nn.Module, itemsize: int, positions: int, count: int) -> MemoryPlan:
+    """The plan with what the lens of all layers takes while it works, and what it records; `count` tokens a place."""
+    if not count:
+        return found
+    layers = sum(bool(part.path) for part in found.parts)
+    hidden = next((module.embedding_dim for module in model.modules() if isinstance(module, nn.Embedding)), 0)
+    working = 3 * LENS_BYTES + 2 * layers * positions * hidden * itemsize
+    recorded = layers * positions * count * (8 + 4)
+    return replace(found, working=max(found.working, working), activations=found.activations + recorded)
 
 
 def _parts(model: nn.Module, weights: Weights, found: Widths, itemsize: int, positions: int) -> Iterator[PartPlan]:

@@ -20,6 +20,8 @@ MLA_WAYS = ("naive", "absorb")
 """Ways to compute latent attention."""
 BUILTIN_TOKENIZER = "builtin"
 MAX_SEED = 2**63 - 1
+MAX_LENS = 100
+"""Tokens that a lens keeps for each layer and place."""
 _LATENT = "kv_lora_rank"
 _BYTES = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
 _LAYERS = re.compile(r"(\d{0,6})(:?)(\d{0,6})", re.ASCII)
@@ -71,6 +73,8 @@ class Recipe:
     """How much memory and disk kept values may take."""
     generation: Generation = PROMPT_ALONE
     """Whether and how the model goes on from its prompts."""
+    lens: int = 0
+    """How many tokens are recorded that each layer's residual would predict, at every place; 0 for none."""
     notes: tuple[str, ...] = ()
     hub: str = ""
     """`owner/name` of a model from the hub; empty for others."""
@@ -110,6 +114,7 @@ class Recipe:
             **({} if self.keep == KEEP_ALL else {"keep": self.keep.plain}),
             **({} if self.attention == "qkv" else {"attention": self.attention}),
             **self.generation.plain(),
+            **({"lens": self.lens} if self.lens else {}),
         }
 
 
@@ -129,6 +134,7 @@ class Overrides:
     attention: str | None = None
     room: Room | None = None
     generation: Generation | None = None
+    lens: int | None = None
 
     def apply(self, recipe: Recipe) -> Recipe:
         """The recipe with these in place. Raises InputError naming the option."""
@@ -143,6 +149,8 @@ class Overrides:
             raise InputError(f"--mla: must be {' or '.join(MLA_WAYS)}, got {visible(self.mla, 40)!r}")
         if self.attention is not None and self.attention not in ATTENTION:
             raise InputError(f"--attention: must be one of {', '.join(ATTENTION)}, got {visible(self.attention, 40)!r}")
+        if self.lens is not None and not 1 <= self.lens <= MAX_LENS:
+            raise InputError(f"--lens: must be 1 to {MAX_LENS} tokens, got {self.lens}")
         if self.seed is not None:
             check_seed(self.seed, "--seed")
         if self.weights is not None:

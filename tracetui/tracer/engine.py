@@ -166,6 +166,8 @@ class Engine:
                 waited=lambda: gate.waited,
                 absorb=self._absorbs,
                 latents=latents,
+                lens=self.runnable.recipe.lens,
+                token=self.runnable.tokenizer.token,
             ),
         ):
             yield
@@ -197,6 +199,7 @@ class Engine:
         built, weights = self.runnable.built, self.runnable.weights
         itemsize = built.dtype.itemsize
         found = memory.plan_run(built.module, weights, itemsize, tokens, self._base, rows, self._absorbs)
+        found = memory.with_lens(found, built.module, itemsize, rows * tokens, self.runnable.recipe.lens)
         found = memory.with_passes(found, built.module, itemsize, tokens, rows, new)
         return memory.within(found, self.runnable.recipe)
 

@@ -61,6 +61,7 @@ class Recorder:
         self._masks: list[_Seen] = []
         self._calls: dict[str, int] = {}
         self._pass = 0
+        self._notes: list[str] = []
         self.trace = Trace(
             run,
             tokens,
@@ -87,6 +88,15 @@ class Recorder:
         """Add a token to each row that goes on; `cache` is the size in bytes of the model's own. Returns the trace."""
         self.trace = self.trace.extended(chosen, cache)
         return self.trace
+
+    def know(self, tokens: Mapping[int, Token]) -> None:
+        """Tokens that are shown beside those of the prompt."""
+        self._vocabulary.update(tokens)
+
+    def note(self, text: str) -> None:
+        """Something that belongs beside every result, told once."""
+        if text not in self._notes:
+            self._notes.append(text)
 
     def resume(self, arrived: Callable[[Record], None]) -> None:
         """Go on after `finished` with another gate: the trace grows again."""
@@ -169,7 +179,7 @@ class Recorder:
         self._recent.clear()
         self._masks.clear()
         missed = self._wanted.unmatched(record.site for record in self._records)
-        notes = (*self._store.notes, *(f"--keep {text}: no site has that name" for text in missed))
+        notes = (*self._notes, *self._store.notes, *(f"--keep {text}: no site has that name" for text in missed))
         run = replace(self.trace.run, notes=(*self.trace.run.notes, *notes))
         return replace(self.trace.closed(), run=run, complete=True)
 

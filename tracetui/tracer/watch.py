@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -15,11 +15,12 @@ from torch.utils.hooks import RemovableHandle
 from tracetui.models.build import PassThrough
 from tracetui.models.experts import ExpertWeights, runs_singly
 from tracetui.models.slots import Making, Weights, reads_rows
-from tracetui.trace.record import AttentionCall, Record, is_layer, when
+from tracetui.trace.record import AttentionCall, Record, Token, is_layer, when
 from tracetui.tracer.absorbed import witnessed_absorbing
 from tracetui.tracer.attention import KernelCall
 from tracetui.tracer.expert_watch import ExpertWatch
 from tracetui.tracer.frames import Frame
+from tracetui.tracer.lens import Lens
 from tracetui.tracer.mla import Latents
 from tracetui.tracer.recorder import Recorder
 
@@ -47,8 +48,13 @@ class Watch:
         waited: Callable[[], float] = lambda: 0.0,
         absorb: bool = False,
         latents: Latents | None = None,
+        lens: int = 0,
+        token: Callable[[int], Token] = lambda token_id: Token(token_id, b""),
     ) -> None:
-        """absorb: compute latent attention from its latent. latents: of the passes that came before."""
+        """absorb: compute latent attention from its latent. latents: of the passes that came before.
+
+        lens: how many tokens each layer's residual would predict, at every place. token: what an id stands for.
+        """
         self._model = model
         self._recorder = recorder
         self._weights = weights
@@ -60,6 +66,7 @@ class Watch:
         self._absorb = absorb
         self._latents = latents or Latents()
         self._experts = ExpertWatch(self._frames, recorder, self._read_expert, self._clock, self._provenance)
+        self._lens = Lens(model, recorder, lens, token, self._in_place) if lens else None
         self._stack = ExitStack()
 
     def __enter__(self) -> Watch:
@@ -124,6 +131,18 @@ class Watch:
         finally:
             self._made_seconds += time.perf_counter() - began
 
+    @contextmanager
+    def _in_place(self, module: nn.Module) -> Iterator[None]:
+        """A module that isn't running has its weights for the length of a `with`."""
+        if self._weights is None or not self._weights.needed_by(module):
+            yield
+            return
+        self._weights.put_in(module, self._making)
+        try:
+            yield
+        finally:
+            self._weights.take_out(module)
+
     def _read_expert(self, module: nn.Module, expert: int) -> ExpertWeights | None:
         if self._weights is None:
             return None
@@ -145,6 +164,10 @@ class Watch:
             frame = frames.pop()
             seconds = clock() - frame.started
             experts.returned(path, module, output)
+            if self._lens is not None:
+                began = clock()
+                self._lens.returned(path, module, args, output, len(frames))
+                self._made_seconds += clock() - began
             if has_weights and weights is not None:
                 weights.take_out(module)
             parent = frames[-1].path if frames else ""

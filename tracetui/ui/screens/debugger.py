@@ -54,6 +54,7 @@ from tracetui.ui.screens.export import ExportScreen
 from tracetui.ui.screens.generate import GenerateScreen
 from tracetui.ui.screens.help import HelpScreen
 from tracetui.ui.screens.jump import JumpScreen
+from tracetui.ui.screens.lens import LensRead, LensScreen, read_lens
 from tracetui.ui.screens.open import Recording
 from tracetui.ui.screens.rope import RopeRead, RopeScreen, read_rope
 from tracetui.ui.screens.stopping import StoppingScreen
@@ -288,6 +289,14 @@ class DebuggerScreen(StoppingScreen):
     def _show_rope(self, message: RopeRead) -> None:
         if self.is_current:
             self.app.push_screen(RopeScreen(message))
+
+    def action_lens(self) -> None:
+        look(self, "lens", partial(read_lens, self.state))
+
+    @on(LensRead)
+    def _show_lens(self, message: LensRead) -> None:
+        if self.is_current:
+            self.app.push_screen(LensScreen(message))
 
     def action_check_heads(self) -> None:
         if not self.query_one(AttentionPane).check_heads():

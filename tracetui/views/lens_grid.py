@@ -1,0 +1,92 @@
+"""A table of layers and tokens: in each cell the most probable next token, on a ground that says how probable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rich.style import Style
+
+from tracetui.analysis.lens import LensTable
+from tracetui.text import token_text, visible
+from tracetui.trace.trace import Trace
+from tracetui.views.cells import Line, fit, line
+from tracetui.views.inks import Inks
+
+COLUMN = 13
+"""Cells of a column with the blank after it."""
+_LAYER = 5
+_PERCENT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Corner:
+    """The first layer and column on view, counted from 0 in the table."""
+
+    row: int
+    column: int
+
+
+def room(width: int, height: int) -> tuple[int, int]:
+    """How many layers and tokens have room; one line is for the tokens' own texts."""
+    return max(1, height - 1), max(1, (width - _LAYER) // COLUMN)
+
+
+def lens_lines(
+    trace: Trace,
+    table: LensTable,
+    labels: Sequence[str],
+    grounds: Sequence[Style],
+    cursor: tuple[int, int],
+    corner: Corner,
+    size: tuple[int, int],
+    inks: Inks,
+) -> Iterator[Line]:
+    """The lines of a table of `size` (width, height), the last layer on top as predictions ripen upwards.
+
+    labels: of the columns. grounds: from improbable to certain. cursor: row and column in the table.
+    """
+    width, height = size
+    rows, columns = room(width, height)
+    shown = range(corner.column, min(corner.column + columns, len(labels)))
+    heads = [(_head(labels[column], column == cursor[1]), _style(column == cursor[1], inks)) for column in shown]
+    yield line([(fit("layer", _LAYER), inks.quiet), *heads], width)
+    for row in range(corner.row, min(corner.row + rows, len(table.layers))):
+        layer = len(table.layers) - 1 - row
+        here = row == cursor[0]
+        parts = [(fit(str(table.layers[layer]), _LAYER - 1, right=True) + " ", _style(here, inks))]
+        for column in shown:
+            share = float(table.probs[layer, column, 0])
+            marked = (row, column) == cursor
+            parts += _cell(_text(trace, int(table.ids[layer, column, 0])), share, marked, grounds, inks)
+        yield line(parts, width)
+
+
+def _head(label: str, here: bool) -> str:
+    return fit(f"{'▾' if here else ' '}{label}", COLUMN)
+
+
+def _style(here: bool, inks: Inks) -> Style:
+    return inks.mark if here else inks.quiet
+
+
+def _cell(text: str, share: float, marked: bool, grounds: Sequence[Style], inks: Inks) -> list[tuple[str, Style]]:
+    """`▸·answer  83 `: the token and its probability in percent; the mark stands for the cursor where colours can't."""
+    known = share == share
+    ground = grounds[min(len(grounds) - 1, max(0, int(share * len(grounds))))] if known else inks.nan
+    number = ("<1" if share < 0.01 else f"{share * 100:.0f}") if known else "nan"
+    inside = f"{'▸' if marked else ' '}{fit(text, COLUMN - _PERCENT - 3)} {fit(number, _PERCENT, right=True)}"
+    return [(inside, inks.cursor if marked else ground), (" ", Style.null())]
+
+
+def told(trace: Trace, table: LensTable, label: str, cursor: tuple[int, int]) -> tuple[str, str]:
+    """The cell in words: where it is, and what would come next there with the probabilities."""
+    layer = len(table.layers) - 1 - cursor[0]
+    place = f"after layer {table.layers[layer]} at token {table.positions[cursor[1]]} “{label}”"
+    pairs = zip(table.ids[layer, cursor[1]].tolist(), table.probs[layer, cursor[1]].tolist(), strict=True)
+    return place, "   ".join(f"{_text(trace, each)} {share:.2%}" for each, share in pairs)
+
+
+def _text(trace: Trace, token_id: int) -> str:
+    """A token's text, or its id if the tokenizer has none."""
+    return visible(token_text(trace.token(token_id).bytes, 40)) or f"#{token_id}"
