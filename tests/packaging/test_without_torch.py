@@ -79,7 +79,7 @@ def test_the_commands_over_recordings_work(python: Path, tmp_path: Path) -> None
     assert "Same: " in run([*command, "diff", str(path), str(path)], tmp_path)
     for form in (["--csv", "-o", "t.csv"], ["--html", "t.html"]):
         run([*command, "export", str(path), *form], tmp_path)
-    assert (tmp_path / "t.csv").read_text().startswith("site")
+    assert (tmp_path / "t.csv").read_text().startswith("step,key,site,")
     assert "<html" in (tmp_path / "t.html").read_text()
 
 
