@@ -11,6 +11,7 @@ from rich.cells import cell_len
 
 from tests.analysis.diff.made import normal, trace_of
 from tests.cli.running import Here
+from tests.cli.terminal import Terminal
 from tracetui.trace.npz import write_trace
 from tracetui.trace.value import Array
 
@@ -175,3 +176,21 @@ def test_the_screen_needs_a_terminal(tracetui: Here, tmp_path: Path) -> None:
     said = tracetui("diff", a, b, "--tui")
     assert said.status == 2
     assert "diff: --tui needs a terminal" in said.err
+
+
+def test_both_are_shown_on_a_real_terminal_without_torch(tmp_path: Path) -> None:
+    a = trace_of({site: array * np.float32(1.5) for site, array in arrays().items()}, [[1, 2, 3, 4, 5]])
+    write_trace(a, tmp_path / "a.npz")
+    saved(tmp_path, "b.npz", arrays())
+    with Terminal("diff", "a.npz", "b.npz", "--tui", cwd=tmp_path) as terminal:
+        terminal.until("A a.npz", "B b.npz", "First divergence", "model.embed_tokens")
+        assert not terminal.maps("torch")
+        terminal.send("3")
+        terminal.until("A−B")
+        terminal.send("n")
+        terminal.until("layers.0")
+        terminal.send("\x1b")
+        terminal.until("recording · 37 records")
+        terminal.send("q")
+        assert terminal.ended() == 0
+        terminal.assert_restored()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.models.hf_files import model_of, saved
 from tests.tracer.mixture_models import fields
 from tests.tracer.recipes import recipe
 from tracetui.analysis.diff.noise import FAR, NoiseReport, Verdict, measure_noise
@@ -21,10 +22,11 @@ from tracetui.headless import rerun_exactly
 from tracetui.models.exact import InFloat64, WidenedSource
 from tracetui.models.random_source import RandomSource
 from tracetui.models.sources import TensorSpec
-from tracetui.recipe import Layers, Prompts, Recipe
+from tracetui.recipe import Layers, Prompts, Recipe, load_recipe
 from tracetui.recipe.again import recipe_again
 from tracetui.trace.npz import read_trace, write_trace
 from tracetui.trace.trace import RunInfo, Trace
+from tracetui.tracer.call import record_call
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.run import trace_recipe
@@ -198,3 +200,38 @@ def test_where_b_is_somebody_s_own_file_a_is_run_again() -> None:
     found = measure_noise(report(a, replace(b, tokens=())), side, exact)
     assert found.side == "A"
     assert suspects(found) == []
+
+
+def test_weights_of_a_file_are_found_by_model_and_read_as_they_were_rounded(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "weights")
+    of = replace(load_recipe(str(folder)), dtype="bfloat16", prompts=IDS)
+    trace = trace_recipe(of)
+    assert trace.run.recipe["weights"] == "weights"
+    gone = replace(trace, run=replace(trace.run, model="gone"))
+    with pytest.raises(
+        InputError, match=r"b\.npz: its model can't be found again: gone: .*; say with --model where it is"
+    ):
+        recipe_again(gone, "b.npz")
+    with pytest.raises(InputError, match=r"ran with weights of weights, which .*config\.json doesn't name"):
+        recipe_again(gone, "b.npz", str(folder / "config.json"))
+    again = recipe_again(gone, "b.npz", str(folder))
+    assert again.weights == folder
+    side, exact = rerun_exactly((gone, gone), ("a", "b"), str(folder), lambda event: None)
+    assert side == "B"
+    np.testing.assert_array_equal(exact["model.embed_tokens"], trace["model.embed_tokens"])
+    found = measure_noise(report(trace_recipe(replace(of, dtype="float32")), gone), side, exact)
+    assert suspects(found) == []
+    assert all(noise.times < FAR for noise in found.sites)
+
+
+def test_a_model_of_one_s_own_is_measured_against_the_folder_that_it_was_made_from(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "weights")
+    model = model_of("llama")
+    ids = torch.tensor([IDS.ids[0]])
+    a, b = record_call(model, ids), record_call(model, ids)
+    assert recipe_again(b, "b", str(folder)).dtype == "float32"
+    side, exact = rerun_exactly((a, b), ("a", "b"), str(folder), lambda event: None)
+    assert suspects(measure_noise(report(a, b), side, exact)) == []
+    model.model.layers[1].mlp.down_proj.weight.data[0] *= 1.1
+    found = measure_noise(report(record_call(model, ids), b), side, exact)
+    assert suspects(found) == ["model.layers.1.mlp.down_proj"]

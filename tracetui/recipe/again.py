@@ -64,7 +64,7 @@ def _found(trace: Trace, name: str, model: str | None) -> Recipe:
     elif weights is not None and found.weights is None:
         told = visible(str(weights), 80)
         raise InputError(
-            f"{name}: ran with weights of {told}, which {visible(called, 80)} doesn't name; give --model FOLDER"
+            f"{name}: ran with weights of {told}, which {visible(called, 300)} doesn't name; give --model FOLDER"
         )
     return _as_recorded(replace(found, config=dict(trace.run.config) or found.config), trace, name)
 

@@ -17,10 +17,7 @@ _HEAD = f"{'difference':>10} {'noise':>9} {'times':>9} {'inputs':>9}"
 def noise_lines(noise: NoiseReport, width: int, most: int | None = None) -> Iterator[str]:
     """The verdict, each suspect with its numbers, and how far above noise the other sites are, the farthest first."""
     yield from wrapped(
-        f"Noise or bug: {noise.side} was run again in float64, with the same weights as they were rounded",
-        width,
-        "",
-        "  ",
+        f"Noise or bug: {noise.side} was run again in float64, with the same rounded weights", width, "", "  "
     )
     for suspect in noise.suspects:
         yield from entry("suspect", [suspect.site.site, site_words(suspect)], width)
@@ -83,9 +80,7 @@ def _fed(times: float | None) -> str:
         return ""
     if math.isinf(times):
         return "; so has what feeds it, or it chose other experts"
-    return (
-        f"; what feeds it is {_times(times)} the noise there" if times else "; what feeds it agrees, if any tensor does"
-    )
+    return f"; what feeds it is {_times(times)} the noise there" if times else "; nothing that feeds it differs"
 
 
 def _times(times: float) -> str:
