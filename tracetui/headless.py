@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from tracetui.analysis.health import diagnose, near_limit
+from tracetui.analysis.health import diagnose, near_limits
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.analysis.prediction import next_tokens
 from tracetui.errors import InputError, RunError, TracetuiError
@@ -78,7 +78,7 @@ def run_and_write(
         yield from _told(trace, output, written)
         yield from _health(trace, stops.hits)
     teller.warn(unfired_lines(stops.tallies))
-    teller.warn(near_limit_lines([near for record in trace.records if (near := near_limit(trace, record))]))
+    teller.warn(near_limit_lines(near_limits(trace)))
 
 
 def _health(trace: Trace, hits: Sequence[Hit]) -> Iterator[str]:

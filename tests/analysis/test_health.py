@@ -6,10 +6,19 @@ import numpy as np
 import pytest
 
 from tests.expr.made import FIRST, made
-from tracetui.analysis.health import Part, bad_elements, diagnose, frames, near_limit, producers, verdict
+from tracetui.analysis.health import (
+    Part,
+    bad_elements,
+    diagnose,
+    frames,
+    near_limit,
+    near_limits,
+    producers,
+    verdict,
+)
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import Array
-from tracetui.views.health_lines import health_lines, near_limit_lines
+from tracetui.views.health_lines import frame_lines, health_lines, near_limit_lines
 
 BAD = FIRST.copy()
 BAD[0, 1, 2] = np.nan
@@ -119,3 +128,16 @@ def test_nearness_to_the_largest_number_is_a_share_of_the_elements() -> None:
     assert near_limit(trace, trace.records[1]) is None, "float32 is far from its limit"
     assert near_limit(trace, trace.records[2]) is None
     assert "50.000% of its values are within 2× of the largest float16 (6.55e+04)" in next(near_limit_lines([found]))
+
+
+def test_a_tensor_without_a_finite_value_has_no_size() -> None:
+    trace = made(("net.a", FIRST), ("net.b", np.full_like(FIRST, np.nan)))
+    last = frames(trace, trace.records[1])[-1]
+    assert np.isnan(last.absmax)
+    assert last.growth is None
+    assert "nan" in list(frame_lines([last], 80))[1]
+
+
+def test_only_dtypes_that_overflow_in_practice_are_gone_through() -> None:
+    trace = made(("a", np.array([60000], np.float16)), ("b", np.array([3e38], np.float32)))
+    assert [near.record.site for near in near_limits(trace)] == ["a"]

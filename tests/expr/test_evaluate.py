@@ -119,3 +119,9 @@ def test_a_part_is_an_array_only_where_that_is_asked_for() -> None:
     assert isinstance(found, np.ndarray)
     assert found.tolist() == (3 * FIRST[0, 1]).tolist()
     assert "not one element" in ask("value[0,1] > 3", LAYER).why
+
+
+def test_without_a_finite_element_there_is_no_size_to_tell() -> None:
+    trace = made(("model.layers.0", np.full_like(FIRST, np.nan)))
+    assert ask("norm > 3", "model.layers.0", trace).why == "no element is finite"
+    assert ask("nan == numel and zeros == 0", "model.layers.0", trace).value == 1

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.ui.driving import driven
 from tests.ui.fake import FakeSession
-from tests.ui.tiny_llama import PROMPT, Recorder
+from tests.ui.tiny_llama import PROMPT, Recorder, outline
 from tests.ui.tiny_llama import forward as healthy
 from tracetui.expr.stop import parse_stop
 from tracetui.expr.watcher import look_up
 from tracetui.recipe import texts
+from tracetui.session import Opened
 from tracetui.trace.record import Record
 from tracetui.trace.stepping import Step
 from tracetui.trace.value import ArrayValue
@@ -262,3 +265,38 @@ async def test_run_until_a_typed_site_and_to_the_trees_line() -> None:
         assert "has run already" in it.text()
         await it.press("home", "number_sign", "3", "space", "i", "n", "t", "o", "enter")
         assert it.state.cursor == 3
+
+
+async def test_tensors_near_their_limit_are_named_when_the_run_has_ended() -> None:
+    def near(recorder: Recorder) -> object:
+        for record in healthy(recorder):
+            values = recorder.values[-1].read().astype(np.float16)
+            if record.site == "model.norm":
+                values[:] = 60000
+            recorder.values[-1] = ArrayValue(values)
+            yield record
+
+    def narrow(session: FakeSession) -> None:
+        session.forward = near  # type: ignore[assignment]
+        session.rename = lambda record: replace(record, dtype="float16")
+
+    async with driven(prepare=narrow) as it:
+        await it.press("enter", "c")
+        await it.settle()
+        assert "model.norm: 100.000% of its values are within 2× of the largest float16" in it.log
+
+
+def test_a_recording_is_run_from_stop_to_stop() -> None:
+    found = driver()
+    found.step(Step.END)
+    trace = found.state.trace
+    events = Driver((parse_stop("*.mlp"),))
+    events.heard(Opened(trace, outline()))
+    assert [entry.unknown for entry in events.state.stops.entries] == [len(trace)]
+    assert "being looked for" in events.step(Step.END)
+    look_all_up(events)
+    assert events.state.record.site == "model.layers.0.mlp"
+    events.step(Step.END)
+    assert events.state.record.site == "model.layers.1.mlp"
+    events.step(Step.END)
+    assert events.state.record.site == "logits"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -17,6 +18,8 @@ from tracetui.trace.value import Array, NotKeptError, Value
 
 FRAMES = 12
 _MOST_WALKED = 10_000
+_LARGE = 1e6
+"""Numbers that no activation reaches in a healthy model."""
 
 
 class Part(Enum):
@@ -47,6 +50,7 @@ class Frame:
     record: Record
     absmax: float
     l2: float
+    """Both over finite elements, NaN where there are none."""
     growth: float | None
     """Its largest magnitude as a multiple of the largest of what feeds it; None where that isn't known, or is 0."""
     sound: bool
@@ -155,11 +159,13 @@ def frames(trace: Trace, record: Record, count: int = FRAMES) -> tuple[Frame, ..
 
 
 def _frame(trace: Trace, record: Record) -> Frame:
-    statistics = trace.statistics(record)
+    statistics, sound = trace.statistics(record), is_sound(record, trace.value(record))
+    if statistics.numel and statistics.numel == statistics.nan + statistics.posinf + statistics.neginf:
+        return Frame(record, math.nan, math.nan, None, sound)
     fed_by = [fed for fed in feeds(trace, record)[0] if not fed.site.endswith("rotary_emb")]
     before = max((trace.statistics(fed).absmax for fed in fed_by), default=0.0)
     growth = statistics.absmax / before if before else None
-    return Frame(record, statistics.absmax, statistics.l2, growth, is_sound(record, trace.value(record)))
+    return Frame(record, statistics.absmax, statistics.l2, growth, sound)
 
 
 def bad_elements(trace: Trace, record: Record, most: int = 5) -> BadElements | None:
@@ -195,6 +201,12 @@ def near_limit(trace: Trace, record: Record) -> NearLimit | None:
     if record.dtype not in LARGEST or not may_overflow(record.dtype, statistics := trace.statistics(record)):
         return None
     return NearLimit(record, statistics.absmax, _share_above(trace.value(record), LARGEST[record.dtype] / 2))
+
+
+def near_limits(trace: Trace) -> list[NearLimit]:
+    """All records that come near their dtype's largest number, where that happens in practice: not in bfloat16."""
+    likely = (record for record in trace.records if LARGEST.get(record.dtype, math.inf) < _LARGE)
+    return [near for record in likely if (near := near_limit(trace, record)) is not None]
 
 
 def _share_above(value: Value, limit: float) -> float | None:

@@ -84,8 +84,6 @@ class Moment:
                 return 0 if self.finite else self.statistics.nan
             case "inf":
                 return 0 if self.finite else self._infinite()
-            case "norm":
-                return self.statistics.l2
             case "layer" if self.record.layer is None:
                 raise UntoldError("this lies in no layer")
             case "layer" | "pass_" | "numel":
@@ -94,7 +92,13 @@ class Moment:
                 return self.record.index
             case "margin":
                 return self._margin()
-        return float(getattr(self.statistics, name))
+        return self._over_finite(name)
+
+    def _over_finite(self, name: str) -> float:
+        found = self.statistics
+        if found.numel and found.numel == found.nan + found.posinf + found.neginf and name != "zeros":
+            raise UntoldError("no element is finite")
+        return found.l2 if name == "norm" else float(getattr(found, name))
 
     def _infinite(self) -> int:
         found = self.statistics

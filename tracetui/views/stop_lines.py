@@ -46,8 +46,10 @@ def unfired_lines(tallies: Sequence[Tally]) -> Iterator[str]:
 
 
 def _why_not(tally: Tally) -> str:
+    role = tally.stop.pattern.text.rpartition(":")[2]
     if not tally.matched:
-        return "no record has such a site"
+        hint = f"; --attention {role} records such matrices" if role in ("scores", "probs") else ""
+        return f"no record has such a site{hint}"
     records = f"{tally.matched} record{'s' if tally.matched > 1 else ''}"
     if tally.untold:
         return f"looked at {records}; where it couldn't be told: {visible(tally.untold, 200)}"

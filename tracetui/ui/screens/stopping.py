@@ -8,6 +8,7 @@ from functools import partial
 from textual import on
 from textual.message import Message
 
+from tracetui.analysis.health import near_limits
 from tracetui.errors import InputError
 from tracetui.expr.stop import Stop, parse_stop
 from tracetui.expr.watch import FORM, parse_watch
@@ -30,9 +31,19 @@ from tracetui.ui.stops import Entry, StopBook
 from tracetui.ui.widgets.module_list import ModuleList
 from tracetui.ui.widgets.step_bar import StepBar
 from tracetui.ui.widgets.watch_list import WatchList
+from tracetui.views.health_lines import near_limit_lines
 from tracetui.views.stop_lines import hit_line, unfired_lines
 
 MOST_REPEATS = 1000
+
+
+_OVERFLOWING = frozenset({"float16", "float8_e4m3fn", "float8_e5m2"})
+_LOOKED_AT = 50
+"""Records by which one sees in what dtype a model runs."""
+
+
+class Quiet(Message):
+    """There is nothing to say."""
 
 
 class StopsLookedUp(Message):
@@ -93,6 +104,8 @@ class StoppingScreen(PanesScreen):
             self._tallies = ()
             if never:
                 self.post_message(Said("\n".join(never)))
+            if any(record.dtype in _OVERFLOWING for record in event.trace.records[:_LOOKED_AT]):
+                look(self, "limits", partial(_read_limits, event.trace))
         return []
 
     def diagnose_hits(self, event: Event) -> None:
@@ -214,6 +227,11 @@ class StoppingScreen(PanesScreen):
         if typed is not None:
             stands = self.query_one(WatchList).toggle(parse_watch(typed))
             self._refresh("" if stands else f"{typed.strip()} is watched no more")
+
+
+def _read_limits(trace: Trace) -> Said | Quiet:
+    lines = list(near_limit_lines(near_limits(trace)))
+    return Said("\n".join(lines)) if lines else Quiet()
 
 
 def _key(trace: Trace, hit: Hit) -> str:

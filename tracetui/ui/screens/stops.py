@@ -19,6 +19,8 @@ from tracetui.ui.stops import Entry, StopBook
 from tracetui.views.cells import fit
 
 _NAME = 52
+_BESIDE = 36
+"""Cells of a line that the stop's text doesn't get, those around the dialog included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,8 @@ class StopsScreen(Dialog[ToHit | NewStop | None]):
         options = self.query_one(OptionList)
         line = options.highlighted or 0
         options.clear_options()
-        options.add_options([Option(safe_text(_line(entry))) for entry in self._book().entries])
+        room = max(12, min(_NAME, self.app.size.width - _BESIDE))
+        options.add_options([Option(safe_text(_line(entry, room))) for entry in self._book().entries])
         options.highlighted = min(line, options.option_count - 1) if options.option_count else None
 
     @property
@@ -109,8 +112,8 @@ class StopsScreen(Dialog[ToHit | NewStop | None]):
         self.dismiss(None)
 
 
-def _line(entry: Entry) -> str:
+def _line(entry: Entry, room: int) -> str:
     count = len(entry.hits)
     hits = f"{count} hit{'' if count == 1 else 's'}" if not entry.unknown else "looking…"
-    note = "off" if not entry.stop.on else "first in a run" if entry.stop.once else ""
-    return f"{'●' if entry.stop.on else '○'} {fit(entry.stop.text, _NAME)} {fit(hits, 9, right=True)}  {note}"
+    note = "off" if not entry.stop.on else "once a run" if entry.stop.once else ""
+    return f"{'●' if entry.stop.on else '○'} {fit(entry.stop.text, room)} {fit(hits, 9, right=True)}  {note}"
