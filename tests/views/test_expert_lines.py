@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from tracetui.analysis.identity import Identity
 from tracetui.analysis.moe_block import Shared
 from tracetui.analysis.routing import Missing, routing
 from tracetui.views.expert_lines import relative_margin, routed_lines
-from tracetui.views.expert_table import Routed, choice_lines, figure, token_lines
+from tracetui.views.expert_table import Routed, choice_lines, figure, norm, token_lines
 
 WIDE = Family(layers=2, experts=64, active=8, groups=8, groups_kept=4)
 HOLDS = Identity(1.2e-7, 4e-6, holds=True)
@@ -54,11 +55,14 @@ def test_a_short_table_keeps_the_line_of_the_user() -> None:
 
 def test_columns_leave_in_order_as_room_shrinks() -> None:
     shown = routed()
-    heads = [plain(choice_lines(shown, width, INKS))[0].split() for width in (110, 84, 70, 50, 30, 12)]
-    assert heads[0] == ["expert", "group", "weight", "logit", "score", "bias", "selection", "margin", "‖in‖", "‖out‖"]
+    heads = [
+        [word for word in plain(choice_lines(shown, width, INKS))[0].split() if not word[0].isdigit()]
+        for width in (110, 76, 70, 56, 40, 12)
+    ]
+    assert heads[0] == ["expert", "group", "weight", "logit", "score", "bias", "selection", "margin", "‖out‖"]
     assert "logit" not in heads[1]
-    assert heads[3] == ["expert", "group", "weight", "score", "margin", "‖out‖"]
-    assert heads[4] == ["expert", "weight", "margin"]
+    assert heads[3] == ["expert", "weight", "score", "bias", "selection", "margin"]
+    assert heads[4] == ["expert", "weight", "score", "margin"]
     assert all(set(fewer) <= set(more) for more, fewer in itertools.pairwise(heads))
 
 
@@ -66,7 +70,19 @@ def test_the_longest_bar_is_the_largest_weight() -> None:
     rows = plain(choice_lines(routed(QWEN), 100, INKS))[1:]
     lengths = [row.count("█") for row in rows]
     assert lengths == sorted(lengths, reverse=True)
-    assert lengths[0] == 16
+    assert lengths[0] == 10
+
+
+def test_the_bars_say_what_their_ends_stand_for() -> None:
+    shown = routed(QWEN)
+    largest = max(choice.weight or 0.0 for choice in shown.choice.choices)
+    head = plain(choice_lines(shown, 100, INKS))[0]
+    assert head.split()[2:4] == ["0", f"{largest:.4f}"]
+
+
+def test_norms_of_alike_experts_can_be_told_apart() -> None:
+    assert norm(312.41) != norm(312.46)
+    assert max(len(norm(value)) for value in (1.23456e-5, 312.41, 123456.7, 1.2345e12)) <= 9
 
 
 def test_what_a_family_lacks_has_no_column() -> None:
@@ -94,13 +110,10 @@ def test_the_tokens_around_the_one_looked_at() -> None:
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        (HOLDS, " weighted sum + shared = output: max |Δ| 1.2e-07"),
-        (None, " weighted sum + shared = output: …"),
+        (HOLDS, " ✓ weighted sum + shared = output: max |Δ| 1.2e-07 ≤ 4e-06"),
+        (None, " … weighted sum + shared = output"),
         (Missing("the output is not recorded yet"), " sum not checked: the output is not recorded yet"),
-        (
-            Identity(0.5, 4e-6, holds=False),
-            " BROKEN  weighted sum + shared = output: max |Δ| 5.0e-01, rounding allows 4.0e-06",
-        ),
+        (Identity(0.5, 4e-6, holds=False), " ✗ BROKEN weighted sum + shared = output: max |Δ| 0.5 > 4e-06"),
     ],
 )
 def test_the_sum_in_words(found: Identity | Missing | None, said: str) -> None:
@@ -109,10 +122,10 @@ def test_the_sum_in_words(found: Identity | Missing | None, said: str) -> None:
 
 def test_without_a_shared_expert() -> None:
     text = "\n".join(drawn(replace(routed(), shared=None)))
-    assert "weighted sum = output: " in text
+    assert "weighted sum = output: max" in text
     assert "no shared expert" in text
     text = "\n".join(drawn(replace(routed(), shared=Missing("not recorded yet"))))
-    assert "weighted sum + shared = output: " in text
+    assert "weighted sum + shared = output: max" in text
     assert "shared not recorded yet" in text
 
 
@@ -120,7 +133,7 @@ def test_without_a_shared_expert() -> None:
     ("margin", "runner_up", "score", "said"),
     [
         (0.0, 9, 0.5, "a tie with expert 9"),
-        (0.003, 9, 0.5, "margin 0.0030 (0.6%, close) to expert 9"),
+        (0.003, 9, 0.5, "margin 0.0030 (0.6%, close: under 1%) to expert 9"),
         (0.25, 9, 0.25, "margin 0.2500 (50.0%) to expert 9"),
         (float("inf"), None, None, "no other expert could be chosen"),
         (None, None, None, "margin unknown: the scores alone don’t decide"),
@@ -148,13 +161,45 @@ def test_a_narrow_line_keeps_the_token_and_its_margin() -> None:
     choice = replace(shown.choice, choices=choices, runner_up=208, runner_up_selection=0.5)
     said = {
         width: next(line.rstrip() for line in drawn(replace(shown, choice=choice), width) if " token 5" in line)
-        for width in (60, 50, 46, 38, 32)
+        for width in (70, 60, 46, 38, 32)
     }
+    assert said[70] == " token 5 “·w5”  margin 0.0030 (0.6%, close: under 1%) to expert 208"
     assert said[60] == " token 5 “·w5”  margin 0.0030 (0.6%, close) to expert 208"
-    assert said[50] == " token 5 “·w5”  margin 0.0030 (0.6%, close) to 208"
-    assert said[46] == " token 5 “·w5”  margin 0.0030 (0.6%, close)"
-    assert said[38] == " token 5  margin 0.0030 (0.6%, close)"
-    assert said[32].endswith("…")
+    assert said[46] == " token 5  margin 0.0030 (0.6%, close) to 208"
+    assert said[38] == " token 5  0.0030 (0.6%, close) to 208"
+    assert said[32] == " token 5  0.0030 (close) to 208"
+
+
+def numbers_of(text: str) -> set[str]:
+    return set(re.findall(r"\d+(?:\.\d+)?(?:e[-+]\d+)?", text))
+
+
+@pytest.mark.parametrize("width", range(20, 84))
+def test_no_number_is_cut(width: int) -> None:
+    shown = routed()
+    whole = numbers_of(" ".join(drawn(shown, 200)))
+    head = [line.replace("‖", " ") for line in drawn(shown, width, 13)[: 13 - len(shown.choice.choices) - 1]]
+    assert numbers_of(" ".join(head)) <= whole | {"4"}
+
+
+@pytest.mark.parametrize("width", [34, 50, 60, 84, 100, 140])
+def test_every_expert_of_a_token_is_listed_or_counted(width: int) -> None:
+    shown = routed()
+    for token, line in enumerate(plain(token_lines(shown, width, len(shown.routing) + 1, INKS))[1:]):
+        assert "…" not in line
+        listed = re.sub(r": \d\.\d\d", "", line).split()[3:]
+        chosen = [str(expert) for expert in shown.routing.experts[token]]
+        more = int(listed.pop()) if listed and listed[-1].startswith("+") else 0
+        assert set(listed) <= set(chosen)
+        assert len(listed) + more == len(chosen)
+
+
+def test_few_choices_are_held_against_what_they_could_hit() -> None:
+    shown = routed()
+    few = expert_load(np.array([[1, 2], [1, 3]]), 64)
+    text = "\n".join(drawn(replace(shown, load=few)))
+    assert "3 of at most 4 hit" in text
+    assert "1.50 of 2 bits" in text
 
 
 def test_the_expert_that_was_not_chosen() -> None:

@@ -46,6 +46,35 @@ def masked_groups(selection: Array, groups: int) -> npt.NDArray[np.bool_]:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupMargin:
+    """How close a token's choice of groups was."""
+
+    last: int
+    """The group that came in last."""
+    next: int
+    """The first that stayed out."""
+    margin: float
+
+
+def group_margin(scores: Array, masked: npt.NDArray[np.bool_]) -> GroupMargin | None:
+    """Between the groups that selection scores [E], nothing masked, let in and those [G] that they kept out.
+
+    A group's rank is the sum of its best two experts (DeepSeek-V3) or its best one (V2): the one that explains
+    which are masked. None where neither does, or no group is.
+    """
+    if not masked.any() or masked.all():
+        return None
+    grouped = np.sort(scores.astype(np.float64).reshape(len(masked), -1), axis=1)  # [G,E/G]
+    for best in (2, 1):
+        ranks = grouped[:, -best:].sum(axis=1)  # [G]
+        last = int(np.where(masked, np.inf, ranks).argmin())
+        after = int(np.where(masked, ranks, -np.inf).argmax())
+        if ranks[last] >= ranks[after]:
+            return GroupMargin(last, after, float(ranks[last] - ranks[after]))
+    return None
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """One expert that a token chose; None stands for what is not recorded."""
 
@@ -78,6 +107,8 @@ class TokenChoice:
     runner_up_selection: float | None
     masked: tuple[int, ...]
     """Groups that it could not choose from."""
+    groups: GroupMargin | None = None
+    """None where nothing tells."""
 
     @property
     def margin(self) -> float | None:
@@ -103,7 +134,15 @@ def token_choice(trace: Trace, routing: Routing, token: int) -> TokenChoice:
         runner_up if known else None,
         float(criterion[token, runner_up]) if known and criterion is not None else None,
         _masked(routing, token),
+        _group_margin(routing, token),
     )
+
+
+def _group_margin(routing: Routing, token: int) -> GroupMargin | None:
+    if routing.groups < 2 or routing.selection is None or routing.scores is None:
+        return None
+    scores = routing.scores[token] if routing.bias is None else routing.scores[token] + routing.bias  # [E]
+    return group_margin(scores, masked_groups(routing.selection[token][None], routing.groups)[0])
 
 
 def _first(*numbers: float | None) -> float:

@@ -31,9 +31,14 @@ class Load:
         return float(-(shares * np.log2(shares)).sum()) + 0.0
 
     @property
+    def attainable(self) -> int:
+        """How many experts so many choices can hit at most."""
+        return min(len(self.counts), int(self.counts.sum()))
+
+    @property
     def most_entropy(self) -> float:
-        """What the entropy would be if all experts were chosen alike: log2 E."""
-        return float(np.log2(max(1, len(self.counts))))
+        """What the entropy would be if as many experts as could be were chosen alike: log2 of their number."""
+        return float(np.log2(max(1, self.attainable)))
 
     @property
     def dead(self) -> Ints:

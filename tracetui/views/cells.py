@@ -47,7 +47,8 @@ def line(parts: Iterable[tuple[str, Style]], width: int) -> Line:
     for text, style in parts:
         taken = cell_len(text)
         if taken > left:
-            text, taken = fit(text, left), left
+            # Of blank cells none is missed: they need no ellipsis.
+            text, taken = fit(text, left) if text.strip(" ") else " " * left, left
         if taken:
             segments.append(Segment(text, style))
         left -= taken

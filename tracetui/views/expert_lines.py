@@ -13,13 +13,13 @@ from tracetui.analysis.moe_block import Shared
 from tracetui.analysis.routing import Missing
 from tracetui.views.bars import percent
 from tracetui.views.cells import Line, blank, fit, line
-from tracetui.views.expert_table import CLOSE, Routed, choice_lines, figure, token_lines
+from tracetui.views.expert_table import CLOSE, Routed, choice_lines, figure, norm, token_lines
 from tracetui.views.inks import Inks
+from tracetui.views.parts import fitted, part
+from tracetui.views.verdict import verdict_parts
 
 _ALL_TOKENS = 4
 """Lines below which a list of all tokens isn't worth its header."""
-_LEAST_TEXT = 8
-"""Cells of a token's text that go before the words around a number."""
 
 
 def lines_wanted(active: int) -> int:
@@ -65,75 +65,123 @@ def _cut(lines: list[Line], head: int, routed: Routed, height: int) -> list[Line
 
 def _block(routed: Routed, width: int, inks: Inks) -> Line:
     routing = routed.routing
-    told = f"  {routing.active} of {routing.count} experts a token"
-    if routing.groups > 1:
-        told += f", from {routing.groups_kept} of {routing.groups} groups"
-    site = f" {routing.site}"
-    parts = [(site, inks.text + Style(bold=True)), (told, inks.quiet)]
-    return line(parts if len(site) + len(told) <= width else [(told[1:], inks.quiet)], width)
+    told = f"{routing.active} of {routing.count} experts a token"
+    groups = f", from {routing.groups_kept} of {routing.groups} groups" if routing.groups > 1 else ""
+    rows = len(set(routing.prompts.tolist()))
+    texts = fitted(
+        [
+            part(f" {routing.site}  ", " ", "", rank=2),
+            part(told),
+            part(groups, groups.replace("from ", ""), "", rank=1),
+            part(f" · all {rows} rows" if rows > 1 else ""),
+        ],
+        width,
+    )
+    return line([(texts[0], inks.text + Style(bold=True)), ("".join(texts[1:]), inks.quiet)], width)
 
 
 def _load(routed: Routed, width: int, inks: Inks) -> Line:
     """`load  entropy 3.71 of 4 bits · 2 dead · Gini 0.31 · most 12 (9.1%), 3 (8.0%)`."""
     load = routed.load
-    bits = (f"{load.entropy:.2f}{between}{load.most_entropy:.3g} bits" for between in (" of ", "/"))
-    texts = [f" load entropy {each} · {len(load.dead)} dead · Gini {load.gini:.2f}" for each in bits]
-    text = _fitting(texts, width)
+    rows = len(set(routed.routing.prompts.tolist()))
     most = [f"{expert} ({load.shares[expert]:.1%})" for expert in load.busiest(5)]
-    room = width - len(text) - len(" · most ")
-    shown = [one for place, one in enumerate(most) if len(", ".join(most[: place + 1])) <= room]
-    return line([(text, inks.quiet), (f" · most {', '.join(shown)}" if shown else "", inks.text)], width)
+    named = [f" · most {', '.join(most[:count])}" for count in range(len(most), 0, -1)]
+    texts = fitted(
+        [
+            part(" load of all rows" if rows > 1 else " load", " all rows" if rows > 1 else " load", rank=2),
+            part(" entropy ", " H ", rank=1),
+            part(f"{load.entropy:.2f} of {load.most_entropy:.3g} bits", f"{load.entropy:.2f}/{load.most_entropy:.3g}"),
+            part(f" · {_spread(routed)}", "", rank=3),
+            part(f" · Gini {load.gini:.2f}", "", rank=4),
+            part(*named, "", rank=5),
+        ],
+        width,
+    )
+    return line([("".join(texts[:-1]), inks.quiet), (texts[-1], inks.text)], width)
+
+
+def _spread(routed: Routed) -> str:
+    """How many experts no token chose; with fewer choices than experts, how many of those possible were hit."""
+    load = routed.load
+    if load.attainable < len(load.counts):
+        return f"{len(load.counts) - len(load.dead)} of at most {load.attainable} hit"
+    return f"{len(load.dead)} dead"
 
 
 def _identity(routed: Routed, width: int, inks: Inks) -> Line:
     found = routed.identity
-    shared = "" if routed.shared is None else " + shared"
-    named = f" weighted sum{shared} = output: "
+    named = f"weighted sum{'' if routed.shared is None else ' + shared'} = output"
     if found is None:
-        return line([(f"{named}…", inks.quiet)], width)
+        return line([(f" … {named}", inks.quiet)], width)
     if isinstance(found, Missing):
         return line([(f" sum not checked: {found.why}", inks.quiet)], width)
-    told = f"max |Δ| {found.difference:.1e}"
-    if found.holds:
-        return line([(f"{named}{told}", inks.quiet)], width)
-    return line([(" BROKEN ", inks.nan), (f"{named}{told}, rounding allows {found.tolerance:.1e}", inks.text)], width)
+    told = "".join(fitted(verdict_parts((named, "sum = output", "sum"), found), width))
+    return line([(told, inks.quiet if found.holds else inks.nan)], width)
 
 
 def _token(routed: Routed, width: int, inks: Inks) -> Line:
-    """`token 5 “·life”  margin 0.0021 (0.4%, close) to expert 44`, in a narrow pane without its end."""
+    """`token 5 “·life”  margin 0.0021 (0.4%, close: under 1%) to expert 44`; its text goes before the numbers do."""
     choice, strong = routed.choice, inks.text + Style(bold=True)
-    named = f" token {choice.position}"
     text = routed.texts[choice.token] if routed.texts else ""
-    told, catches, to = _margin(routed)
-    least = cell_len(named) + len(told) + min(cell_len(text), _LEAST_TEXT) + 5
-    to = next((shown for shown in (to, to.replace("expert ", ""), "") if least + len(shown) <= width), "")
-    room = width - cell_len(named) - len(told) - len(to) - 5
-    quoted = f" “{fit(text, min(cell_len(text), room))}”" if text and room >= 1 else ""
+    told, share, catches, to = _margin(routed)
+    texts = fitted(
+        [
+            part(f" token {choice.position}"),
+            part(*_quotes(text), rank=4),
+            part("  "),
+            part(*told, rank=2),
+            part(*share, rank=1),
+            part(*_ends(catches and any(share)), rank=5),
+            part(*to, rank=3),
+        ],
+        width,
+    )
+    if not any(texts):
+        return line([(f" token {choice.position}", strong)], width)
     parts = [
-        (named + quoted, strong),
-        ("  ", inks.quiet),
-        (told, inks.mark if catches else inks.quiet),
-        (to, inks.quiet),
+        ("".join(texts[:2]), strong),
+        (texts[2], inks.quiet),
+        ("".join(texts[3:6]), inks.mark if catches else inks.quiet),
+        (texts[6], inks.quiet),
     ]
     return line(parts, width)
 
 
-def _margin(routed: Routed) -> tuple[str, bool, str]:
-    """How far the last chosen expert was from not being chosen, whether that must catch the eye, and over which."""
-    choice = routed.choice
+def _ends(close: bool) -> tuple[str, ...]:
+    """What `close` means, where it is said."""
+    return (f": under {CLOSE:.0%})", ")") if close else ("",)
+
+
+def _quotes(text: str) -> tuple[str, ...]:
+    """A token's text in quotes, in all its lengths; the last is none."""
+    return (
+        (*(f" “{fit(text, cells)}”" for cells in range(cell_len(text), min(cell_len(text), 2) - 1, -1)), "")
+        if text
+        else ("",)
+    )
+
+
+def _margin(routed: Routed) -> tuple[tuple[str, ...], tuple[str, ...], bool, tuple[str, ...]]:
+    """How far the last chosen expert was from not being chosen, its share, whether it must catch the eye, over which.
+
+    Each in all its forms.
+    """
+    choice, nothing = routed.choice, ("",)
     if choice.margin is None:
         scored = routed.routing.scores is not None or routed.routing.logits is not None
-        return f"margin unknown: {'the scores alone don’t decide' if scored else 'no scores recorded'}", False, ""
+        why = f": {'the scores alone don’t decide' if scored else 'no scores recorded'}"
+        return (f"margin unknown{why}", "margin unknown"), nothing, False, nothing
     if choice.runner_up is None:
-        return "no other expert could be chosen", False, ""
+        return ("no other expert could be chosen", "no other choice", ""), nothing, False, nothing
     if choice.margin == 0:
-        return "a tie", True, f" with expert {choice.runner_up}"
-    to, told = f" to expert {choice.runner_up}", f"margin {figure(choice.margin)}"
-    share = relative_margin(choice)
+        return ("a tie",), nothing, True, (f" with expert {choice.runner_up}", f" with {choice.runner_up}")
+    to = f" to expert {choice.runner_up}", f" to {choice.runner_up}"
+    told, share = (f"margin {figure(choice.margin)}", figure(choice.margin)), relative_margin(choice)
     if share is None or not math.isfinite(share):
-        return told, choice.margin < 0, to
-    close = share < CLOSE
-    return f"{told} ({share:.1%}{', close' if close else ''})", close, to
+        return told, nothing, choice.margin < 0, to
+    if share < CLOSE:
+        return told, (f" ({share:.1%}, close", " (close"), True, to
+    return told, (f" ({share:.1%})", ""), False, to
 
 
 def relative_margin(choice: TokenChoice) -> float | None:
@@ -145,9 +193,28 @@ def relative_margin(choice: TokenChoice) -> float | None:
 
 
 def _around(routed: Routed, width: int, inks: Inks) -> Line:
-    """The groups the token chose from, and what the shared expert gave it."""
-    shared = _shared(routed.shared)
-    return line([(_fitting([f" {groups}{shared}" for groups in _groups(routed)], width), inks.quiet)], width)
+    """The groups the token chose from and how close that was, what the shared expert gave, what the experts got."""
+    given = next((choice.norm_in for choice in routed.choice.choices if choice.norm_in is not None), None)
+    texts = fitted(
+        [
+            part(" "),
+            part(*_groups(routed), rank=3),
+            part(*_group_margin(routed), rank=2),
+            part(*_shared(routed.shared), rank=1),
+            part("" if given is None else f" · ‖in‖ {norm(given)}", "", rank=4),
+        ],
+        width,
+    )
+    return line([("".join(texts), inks.quiet)], width)
+
+
+def _group_margin(routed: Routed) -> tuple[str, ...]:
+    """By how much the last group was chosen before the first that was not, in full and in short."""
+    close = routed.choice.groups
+    if close is None:
+        return ("",)
+    told = f"group {close.last} before {close.next} by {figure(close.margin)} · "
+    return told, f"{close.last} before {close.next} by {figure(close.margin)} · ", ""
 
 
 def _groups(routed: Routed) -> list[str]:
@@ -159,25 +226,22 @@ def _groups(routed: Routed) -> list[str]:
         return ["masked groups unknown · ", ""]
     kept = _listed([group for group in range(routing.groups) if group not in masked])
     short = f"groups {kept} of {routing.groups} · "
-    return [f"groups {kept}, masked {_listed(masked)} · ", short] if masked else [short]
-
-
-def _fitting(texts: Sequence[str], width: int) -> str:
-    """The first text that has room, or the last."""
-    return next((text for text in texts if cell_len(text) <= width), texts[-1])
+    return [f"groups {kept}, masked {_listed(masked)} · ", short, ""] if masked else [short, ""]
 
 
 def _listed(numbers: Sequence[int]) -> str:
     return " ".join(map(str, numbers))
 
 
-def _shared(shared: Shared | Missing | None) -> str:
+def _shared(shared: Shared | Missing | None) -> tuple[str, ...]:
+    """What the shared expert gave, in all its forms."""
     if shared is None:
-        return "no shared expert"
+        return "no shared expert", ""
     if isinstance(shared, Missing):
-        return f"shared {shared.why}"
+        return f"shared {shared.why}", "shared unknown", ""
     told = f"shared {figure(shared.norm)}" if shared.share is None else f"shared {shared.share:.0%} of ‖out‖"
-    return told if shared.gate is None else f"{told}, gate {shared.gate:.3f}"
+    short = told.removesuffix(" of ‖out‖")
+    return (told, short, "") if shared.gate is None else (f"{told}, gate {shared.gate:.3f}", told, short, "")
 
 
 def _expert(routed: Routed, width: int, inks: Inks) -> Line:
@@ -185,11 +249,18 @@ def _expert(routed: Routed, width: int, inks: Inks) -> Line:
     expert, load = routed.expert, routed.load
     count = int(load.counts[expert]) if expert < len(load.counts) else 0
     total = int(load.counts.sum())
-    told = f"  {count} of {total} choices ({percent(count / max(1, total))})" if count else "  chosen by no token"
-    parts = [(f" expert {expert}", inks.text + Style(bold=True)), (told, inks.quiet)]
-    if why := _passed_over(routed):
-        parts.append((f" · {why}", inks.quiet))
-    return line(parts, width)
+    share = f" ({percent(count / max(1, total))})"
+    why = _passed_over(routed)
+    texts = fitted(
+        [
+            part(f" expert {expert}"),
+            part(f"  {count} of {total} choices" if count else "  chosen by no token", ""),
+            part(share if count else "", "", rank=1),
+            part(f" · {why}" if why else "", "", rank=2),
+        ],
+        width,
+    )
+    return line([(texts[0], inks.text + Style(bold=True)), ("".join(texts[1:]), inks.quiet)], width)
 
 
 def _passed_over(routed: Routed) -> str:

@@ -21,9 +21,10 @@ from tracetui.views.inks import Inks
 
 CLOSE = 0.01
 """A margin below this share of the last chosen score is called close."""
-_BAR = 16
+_BAR = 10
 _LEAST_BAR = 6
 _LOGIT = 8
+_NORM = 9
 
 Part = tuple[str, Style]
 
@@ -63,6 +64,14 @@ def figure(value: float | None) -> str:
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 100 else f"{value:.2g}"
 
 
+def norm(value: float | None) -> str:
+    """A norm in at most nine characters, with digits enough to tell those of alike experts apart."""
+    if value is None or not math.isfinite(value):
+        return figure(value)
+    shown = f"{value:.5g}"
+    return shown if len(shown) <= _NORM else f"{value:.4g}"
+
+
 def _known(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
 
@@ -72,22 +81,20 @@ def _columns(routed: Routed, width: int) -> list[_Column]:
     routing, choices = routed.routing, routed.choice.choices
     all_columns = [
         _Column("expert", 6, lambda choice: str(choice.expert), 0),
-        _Column("group", 5, lambda choice: str(choice.group), 3),
+        _Column("group", 5, lambda choice: str(choice.group), 5),
         _Column("weight", 7, lambda choice: _known(choice.weight, ".4f"), 0),
-        _Column("logit", _LOGIT, lambda choice: _known(choice.logit, ".3f"), 8),
+        _Column("logit", _LOGIT, lambda choice: _known(choice.logit, ".3f"), 7),
         _Column("score", 7, lambda choice: _known(choice.score, ".4f"), 2),
-        _Column("bias", 8, lambda choice: _known(choice.bias, "+.4f"), 5),
-        _Column("selection", 9, lambda choice: _known(choice.selection, ".4f"), 6),
+        _Column("bias", 7, lambda choice: _known(choice.bias, "+.4f"), 3),
+        _Column("selection", 9, lambda choice: _known(choice.selection, ".4f"), 4),
         _Column("margin", 8, lambda choice: figure(choice.margin), 1),
-        _Column("‖in‖", 7, lambda choice: figure(choice.norm_in), 7),
-        _Column("‖out‖", 7, lambda choice: figure(choice.norm_out), 4),
+        _Column("‖out‖", _NORM, lambda choice: norm(choice.norm_out), 6),
     ]
     absent = {
         "group": routing.groups < 2,
         "bias": routing.bias is None,
         "logit": routing.logits is None,
         "selection": routing.selection is None or routing.bias is None,
-        "‖in‖": all(choice.norm_in is None for choice in choices),
         "‖out‖": all(choice.norm_out is None for choice in choices),
     }
     wanted = [column for column in all_columns if not absent.get(column.title, False)]
@@ -110,14 +117,20 @@ def choice_lines(routed: Routed, width: int, inks: Inks) -> list[Line]:
     columns = _columns(routed, width)
     spare = _spare(columns, width)
     room = min(spare, _BAR) if spare >= _LEAST_BAR else 0
+    full = max((abs(choice.weight or 0.0) for choice in routed.choice.choices), default=1.0) or 1.0
     heads: list[str] = []
     for column in columns:
         heads.append(fit(column.title, column.width, right=True))
         if room and column.title == "weight":
-            heads.append(" " * room)
+            heads.append(_bar_head(full, room))
     header = line([(f" {' '.join(heads)}", inks.quiet)], width)
-    full = max((abs(choice.weight or 0.0) for choice in routed.choice.choices), default=1.0) or 1.0
     return [header, *(_row(choice, columns, room, full, routed, width, inks) for choice in routed.choice.choices)]
+
+
+def _bar_head(full: float, room: int) -> str:
+    """What the ends of a bar stand for, as far as there is room: `0   0.3187`."""
+    ends = (f"{0:<{room - len(shown)}}{shown}" for shown in (f"{full:.4f}", f"{full:.2f}") if len(shown) + 2 <= room)
+    return next(ends, " " * room)
 
 
 def _row(
@@ -149,16 +162,41 @@ def _is_close(choice: Choice) -> bool:
 
 
 def token_lines(routed: Routed, width: int, height: int, inks: Inks) -> list[Line]:
-    """A header and the tokens around the one looked at: margin, then experts with weights, the largest first."""
+    """A header and the tokens around the one looked at: margin, then every expert, the largest weight first."""
     count, room = len(routed.routing), height - 1
     first = max(0, min(routed.choice.token - room // 2, count - room))
+    shown = range(first, min(count, first + room))
     label = min(16, max(6, width // 5))
-    head = f" {fit('token', label + 5)} {fit('margin', 9, right=True)}  experts: weights"
-    rows = [_token_row(routed, token, label, width, inks) for token in range(first, min(count, first + room))]
+    left = width - (label + 19)
+    told = _told(routed.routing, shown, left)
+    head = f" {fit('token', label + 5)} {fit('margin', 9, right=True)}  {_HEADS[told]}"
+    rows = [_token_row(routed, token, label, told, width, inks) for token in shown]
     return [line([(head, inks.quiet)], width), *rows]
 
 
-def _token_row(routed: Routed, token: int, label: int, width: int, inks: Inks) -> Line:
+_HEADS = {"weights": "experts: weights", "experts": "experts, largest weight first"}
+
+
+def _told(routing: Routing, tokens: range, room: int) -> str:
+    """With the weights, where those of every token shown have room; else the experts alone."""
+    if routing.weights is None:
+        return "experts"
+    longest = max((_taken(_names(routing, token, "weights")) for token in tokens), default=0)
+    return "weights" if longest <= room else "experts"
+
+
+def _names(routing: Routing, token: int, told: str) -> list[tuple[int, str]]:
+    return [
+        (expert, f"{expert}" if weight is None or told == "experts" else f"{expert}: {weight:.2f}")
+        for expert, weight in _ordered(routing, token)
+    ]
+
+
+def _taken(names: list[tuple[int, str]]) -> int:
+    return sum(len(name) + 2 for _, name in names) - 2
+
+
+def _token_row(routed: Routed, token: int, label: int, told: str, width: int, inks: Inks) -> Line:
     routing = routed.routing
     ground = inks.cursor if token == routed.choice.token else Style.null()
     text = routed.texts[token] if routed.texts else ""
@@ -167,16 +205,24 @@ def _token_row(routed: Routed, token: int, label: int, width: int, inks: Inks) -
         (fit(text, label), inks.text + ground),
         (f"{_short_margin(routing, token)}  ", inks.quiet + ground),
     ]
-    left = width - sum(len(part) for part, _ in parts)
-    for expert, weight in _ordered(routing, token):
-        told = f"{expert}" if weight is None else f"{expert}: {weight:.2f}"
-        if len(told) > left:
-            break
-        here = expert == routed.expert
-        parts.append((told, (inks.mark if here else inks.text) + ground))
+    left = width - sum(cell_len(part) for part, _ in parts)
+    names = _names(routing, token, told)
+    shown, rest = _within(names, left)
+    for expert, name in shown:
+        parts.append((name, (inks.mark if expert == routed.expert else inks.text) + ground))
         parts.append(("  ", ground))
-        left -= len(told) + 2
+    if rest:
+        parts.append((f"+{rest}", inks.quiet + ground))
     return _filled(parts, width, ground)
+
+
+def _within(names: list[tuple[int, str]], room: int) -> tuple[list[tuple[int, str]], int]:
+    """The first names that have room, and how many more there are: that number has room beside them."""
+    if _taken(names) <= room:
+        return names, 0
+    many = len(f"+{len(names)}")
+    shown = [name for place, name in enumerate(names) if _taken(names[: place + 1]) + 2 + many <= room]
+    return shown, len(names) - len(shown)
 
 
 def _short_margin(routing: Routing, token: int) -> str:

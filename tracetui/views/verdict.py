@@ -1,0 +1,19 @@
+"""What came out of a check, in the same form wherever it stands: `✓ softmax·V = heads: max |Δ| 0.0034 ≤ 0.012`."""
+
+from __future__ import annotations
+
+from tracetui.analysis.identity import Identity
+from tracetui.views.parts import Part, part
+
+
+def verdict_parts(what: tuple[str, ...], found: Identity) -> list[Part]:
+    """The parts of a line: what was checked, in words that may become fewer, and the difference with its limit."""
+    mark = part(" ✓ ", rank=0) if found.holds else part(" ✗ BROKEN ", " ✗ ", rank=1)
+    sign = "≤" if found.holds else ">"
+    return [
+        mark,
+        part(*(f"{words}: " for words in what), "", rank=3),
+        part("max |Δ| ", "", rank=4),
+        part(f"{found.difference:.2g}"),
+        part(f" {sign} {found.tolerance:.2g}", "", rank=2),
+    ]
