@@ -177,3 +177,27 @@ def test_an_empty_or_unreadable_row_is_named(tmp_path: Path) -> None:
         chat(of, "a", "")
     with pytest.raises(InputError, match="all of the characters U\\+FDD0 to U\\+FDEF"):
         free_shield(["".join(map(chr, range(0xFDD0, 0xFDF0)))])
+
+
+def test_a_folder_as_transformers_saves_it_serves_for_chats(tmp_path: Path) -> None:
+    """A tokenizer that knows no longest text is saved with the length 10^30, in 31 digits."""
+    byte_level_json(tmp_path / "plain.json")
+    library = PreTrainedTokenizerFast(
+        tokenizer_file=str(tmp_path / "plain.json"), bos_token="<s>", chat_template=SIMPLE
+    )
+    library.save_pretrained(tmp_path / "saved")
+    assert f"{library.model_max_length}" in (tmp_path / "saved" / "tokenizer_config.json").read_text()
+    of = recipe(tokenizer=str(tmp_path / "saved" / "tokenizer.json"))
+    expected = library.apply_chat_template(
+        [{"role": "user", "content": "the"}], tokenize=False, add_generation_prompt=True
+    )
+    assert [row.text for row in chat(of, "the")] == [expected]
+    (plain,) = reader(of).read(Prompts(("the",)))
+    assert [token.id for token in plain.tokens] == library.encode("the")
+
+
+def test_other_numbers_in_a_tokenizers_file_stay_bounded(tmp_path: Path) -> None:
+    of = folder_with(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text('{"model_max_length": ' + "1" * 4000 + "}")
+    with pytest.raises(InputError, match="an integer of 4000 digits is too large"):
+        chat(of, "the")

@@ -20,6 +20,8 @@ MAX_TEMPLATE = 2**18
 WALL_SECONDS = 60
 """For all of the child, its imports included; its own limit is on what it computes."""
 _JINJA, _CONFIG, _OLD = "chat_template.jinja", "tokenizer_config.json", "chat_template.json"
+_MAX_DIGITS = 40
+"""transformers writes 10^30, as a float makes it, for a length without a limit."""
 _VARIABLES = ("bos_token", "eos_token", "unk_token", "pad_token")
 
 Chat = Sequence[Mapping[str, str]]
@@ -85,7 +87,8 @@ def looked_for(folders: Sequence[Path]) -> str:
 def _read_config(path: Path) -> dict[str, object]:
     if not path.is_file():
         return {}
-    return parse_json_object(read_bounded(inside(path.parent, path.name), MAX_CONFIG_BYTES), path)
+    content = read_bounded(inside(path.parent, path.name), MAX_CONFIG_BYTES)
+    return parse_json_object(content, path, most_digits=_MAX_DIGITS)
 
 
 def _text(path: Path) -> str:

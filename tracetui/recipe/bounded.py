@@ -16,6 +16,7 @@ from tracetui.text import visible
 MAX_CONFIG_BYTES = 16 * 2**20
 _MAX_DEPTH = 16
 _MAX_INT = 2**53
+_MAX_DIGITS = 17
 _MAX_STRING = 10_000
 
 
@@ -30,13 +31,15 @@ def read_json_object(path: Path, limit: int = MAX_CONFIG_BYTES) -> dict[str, obj
     return found
 
 
-def parse_json_object(content: bytes, path: Path, most_objects: int = 1_000_000) -> dict[str, object]:
+def parse_json_object(
+    content: bytes, path: Path, most_objects: int = 1_000_000, most_digits: int = _MAX_DIGITS
+) -> dict[str, object]:
     """The JSON object in a file's bytes, its values not looked at yet.
 
-    Refused as InputError: duplicate keys, NaN and Infinity, integers of more than 17 digits, more objects than
-    `most_objects`, text that is no UTF-8 or no JSON object.
+    Refused as InputError: duplicate keys, NaN and Infinity, integers of more than `most_digits` digits, more objects
+    than `most_objects`, text that is no UTF-8 or no JSON object.
     """
-    hooks = _Hooks(path, most_objects)
+    hooks = _Hooks(path, most_objects, most_digits)
     try:
         found = json.loads(
             content, object_pairs_hook=hooks.unique, parse_constant=hooks.refuse, parse_int=hooks.integer
@@ -55,9 +58,10 @@ def parse_json_object(content: bytes, path: Path, most_objects: int = 1_000_000)
 class _Hooks:
     """What json.loads is told to do with the parts of one file."""
 
-    def __init__(self, path: Path, most_objects: int) -> None:
+    def __init__(self, path: Path, most_objects: int, most_digits: int) -> None:
         self._path = path
         self._most = most_objects
+        self._most_digits = most_digits
         self._objects = 0
 
     def unique(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -74,7 +78,7 @@ class _Hooks:
         raise InputError(f"{self._path}: {constant} is no JSON number")
 
     def integer(self, digits: str) -> int:
-        if len(digits) > 17:
+        if len(digits) > self._most_digits:
             raise InputError(f"{self._path}: an integer of {len(digits)} digits is too large")
         return int(digits)
 
