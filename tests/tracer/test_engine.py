@@ -10,7 +10,10 @@ import pytest
 import torch
 from torch import nn
 
+from tests.tracer.latent_models import EXPERTS, LATENT
 from tests.tracer.recipes import recipe
+from tracetui.analysis.attention import attention_at
+from tracetui.analysis.rope import RopeCheck, check_rope
 from tracetui.errors import Cancelled, InputError
 from tracetui.models.slots import Weights
 from tracetui.recipe import Layers, texts
@@ -170,6 +173,14 @@ def test_the_plan_is_told_before_the_run_and_holds() -> None:
     assert 0 < plan.logits + plan.attention < plan.activations
 
 
+def test_a_tied_head_counts_whole_beside_the_embeddings_rows() -> None:
+    own, tied = (
+        Engine(recipe(memory=0, config={"tie_word_embeddings": tie})).prepared.plan.parts[-1].weights
+        for tie in (False, True)
+    )
+    assert tied == own
+
+
 def test_what_cannot_fit_is_refused_with_sizes_and_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(recipe())
     monkeypatch.setattr("tracetui.models.plan.available_bytes", lambda: 1000)
@@ -195,3 +206,15 @@ def test_what_the_offered_prompt_would_take_is_known_before_it_runs() -> None:
     offered = engine.runnable.tokenizer.encode(engine.runnable.recipe.prompt)
     planned, plan = engine.prepared.plan, engine.plan(len(offered))
     assert (planned.weights, planned.activations, planned.working) == (plan.weights, plan.activations, plan.working)
+
+
+def test_a_traces_configuration_says_which_pairs_turn_where_the_recipe_leaves_it_to_the_class() -> None:
+    of = recipe(config={**LATENT, **EXPERTS, "model_type": "deepseek_v3"}, layers=Layers(0, 2))
+    trace = trace_recipe(of, ids=range(5, 10))
+    record = next(record for record in trace.records if record.role == "q")
+    view = attention_at(trace, record)
+    assert view is not None
+    found = check_rope(view, 0)
+    assert isinstance(found, RopeCheck)
+    assert found.layout == "pairs"
+    assert "config: rope_interleave true, so adjacent pairs" in found.evidence

@@ -12,6 +12,7 @@ import torch
 
 from tracetui.errors import InputError, RunError
 from tracetui.models.sources import Tick
+from tracetui.models.weight_memory import empty_weight
 from tracetui.paths import open_regular
 
 _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
@@ -95,7 +96,7 @@ def copied(tensor: torch.Tensor, order: torch.Tensor | None, dtype: torch.dtype,
         tick(dtype.itemsize)
         return tensor.to(dtype, copy=True)
     rows = len(tensor) if order is None else len(order)
-    out = torch.empty((rows, *tensor.shape[1:]), dtype=dtype)
+    out = empty_weight((rows, *tensor.shape[1:]), dtype)
     step = max(1, _COPY_BYTES // max(1, tensor[:1].numel() * dtype.itemsize))
     for start in range(0, rows, step):
         piece = slice(start, start + step)

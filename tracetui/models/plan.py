@@ -91,12 +91,14 @@ def with_lens(found: MemoryPlan, model: nn.Module, itemsize: int, positions: int
 def _parts(model: nn.Module, weights: Weights, found: Widths, itemsize: int, positions: int) -> Iterator[PartPlan]:
     """Each layer that was asked for, then what stands outside."""
     made: dict[str, int] = defaultdict(int)
-    seen: set[str] = set()
+    seen: set[tuple[str, bool]] = set()
     choices = positions * chosen_experts(model)
     for path, module in model.named_modules():
         for slot in weights.of(module):
-            if slot.spec.name not in seen:
-                seen.add(slot.spec.name)
+            # A tied head is made whole beside the rows that the embedding has of the same tensor.
+            part_of = (slot.spec.name, reads_rows(module))
+            if part_of not in seen:
+                seen.add(part_of)
                 made[layer_path(path)] += _made_bytes(module, slot.spec, positions, choices)
     for path, width in sorted(found.parts.items(), key=lambda item: (not item[0], layer_of(item[0]) or 0)):
         if made.get(path) or not path:

@@ -20,6 +20,7 @@ from threading import Event
 import torch
 
 from tracetui.models.sources import Init, TensorSpec, Tick
+from tracetui.models.weight_memory import empty_weight
 
 BLOCK = 2**18
 """Elements of a block: its float32 values fit a core's cache."""
@@ -54,7 +55,7 @@ class RandomSource:
         if spec.init is not Init.NORMAL:
             tick(spec.nbytes(None if rows is None else len(rows)))
             return torch.full(shape, 1.0 if spec.init is Init.ONES else 0.0, dtype=spec.dtype)
-        out = torch.empty(shape, dtype=spec.dtype)
+        out = empty_weight(shape, spec.dtype)
         self._draw(spec, out.view(-1), list(_tasks(spec, rows)), tick)
         return out
 

@@ -17,6 +17,7 @@ from tracetui.models.mapped_file import copied, readable_as_it_lies
 from tracetui.models.safetensors_files import FLOATING, SafetensorsFiles
 from tracetui.models.safetensors_names import Conversion, Names, match_names, tied_names
 from tracetui.models.sources import TensorSpec, Tick
+from tracetui.models.weight_memory import empty_weight
 from tracetui.text import visible
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ class SafetensorsCheckpoint:
             made = self._apply(conversion, spec.name, whole)
             return made if rows is None else made[list(rows)]
         wanted = range(spec.rows) if rows is None else rows
-        out = torch.empty((len(wanted), *spec.shape[1:]), dtype=spec.dtype)
+        out = empty_weight((len(wanted), *spec.shape[1:]), spec.dtype)
         # One at a time: all at once would be in memory three times, as a list, stacked, and side by side.
         for position, row in enumerate(wanted):
             names = conversion.names_of_row(row)

@@ -15,6 +15,7 @@ import torch
 from tracetui.errors import InputError, bad_field
 from tracetui.models.safetensors_header import Stored
 from tracetui.models.sources import Tick
+from tracetui.models.weight_memory import empty_weight
 from tracetui.recipe.bounded import Fields
 from tracetui.text import visible
 
@@ -73,7 +74,7 @@ def dequantised(
 ) -> torch.Tensor:
     """float8 `weight` [O,I] times the `scale` [O/b,I/b] of each block, in `dtype`; only its rows [rows] if given."""
     wanted = torch.arange(weight.shape[0]) if rows is None else rows  # [rows]
-    out = torch.empty((len(wanted), weight.shape[1]), dtype=dtype)  # [rows,I]
+    out = empty_weight((len(wanted), weight.shape[1]), dtype)  # [rows,I]
     for start in range(0, len(wanted), block[0]):
         part = wanted[start : start + block[0]]  # [b]
         # float8 has no index_select; its bits have.

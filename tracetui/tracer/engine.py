@@ -47,8 +47,8 @@ PREDICTIONS = 100
 _LARGE = 2**24
 """Bytes of a tensor whose beginning and end are always told."""
 
-_GROUPS = ("n_group", "topk_group")
-"""Fields that routing is read by, also where the recipe leaves them to the family's class."""
+_READ_BY = ("n_group", "topk_group", "rope_interleave")
+"""Fields that routing and rotary embedding are read by, also where the recipe leaves them to the family's class."""
 
 Emit = Callable[[Event], None]
 
@@ -274,5 +274,5 @@ class Engine:
 
 def _of_the_class(config: PreTrainedConfig) -> dict[str, object]:
     """What a trace tells of a configuration that the recipe may not say."""
-    found = {name: getattr(config, name, None) for name in _GROUPS}
+    found = {name: getattr(config, name, None) for name in _READ_BY}
     return {name: value for name, value in found.items() if isinstance(value, int)}

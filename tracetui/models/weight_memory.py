@@ -1,0 +1,25 @@
+"""Memory for weights: apart from the heap in which what a run records stays."""
+
+from __future__ import annotations
+
+import math
+import mmap
+from collections.abc import Sequence
+
+import torch
+
+LARGE = 2**20
+"""Bytes from which a tensor has memory of its own."""
+
+
+def empty_weight(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+    """A tensor to be filled; when a large one is dropped, its memory goes back to the system at once.
+
+    In the heap a recorded tensor would settle in the hole that a weight leaves, too small then for the next weight, and
+    the heap would grow by the next weight again.
+    """
+    numel = math.prod(shape)
+    if numel * dtype.itemsize < LARGE:
+        return torch.empty(tuple(shape), dtype=dtype)
+    own = mmap.mmap(-1, numel * dtype.itemsize, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return torch.frombuffer(own, dtype=dtype).view(tuple(shape))
