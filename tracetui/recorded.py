@@ -9,9 +9,9 @@ from tracetui.expr.stop import Stop
 from tracetui.recipe import Prompts
 from tracetui.recipe.fields.explain import explanation
 from tracetui.recipe.fields.field import ConfigField, ConfigReport, Origin
-from tracetui.session import Explained, Listener, Module, Opened
+from tracetui.session import Explained, Listener, Module, Opened, Sourced
 from tracetui.trace.dumps import open_recorded
-from tracetui.trace.outline import NO_MODULE, outline_of_sites
+from tracetui.trace.outline import NO_MODULE, outline_of_sites, with_depth
 from tracetui.trace.stepping import Target
 from tracetui.trace.trace import RunInfo, Trace
 
@@ -50,9 +50,20 @@ class RecordedSession:
         report = config_report(self._trace.run)
         self._listener(Explained(report, "" if report else "the recording holds no configuration"))
 
+    def source(self, site: str) -> None:
+        """A recording holds no code: its class is named as far as it is known."""
+        self._listener(Sourced(site, error=_without_code(outline_of(self._trace), site)))
+
     def close(self, timeout: float) -> bool:
         """There is no thread to end."""
         return True
+
+
+def _without_code(outline: Module, site: str) -> str:
+    path = site.partition(":")[0]
+    kind = next((module.kind for _, module in with_depth(outline) if module.path == path), "")
+    named = f"; its class is {kind}" if kind else ""
+    return f"this is a recording, and holds no code: {path} can't be shown{named}"
 
 
 def open_recording(path: Path) -> Trace:

@@ -151,6 +151,26 @@ class Explained:
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Sourced:
+    """The code of the module behind a site, as it was asked for; without lines, `error` says why."""
+
+    site: str
+    path: str = ""
+    """The module's own."""
+    kind: str = ""
+    """Its class."""
+    file: str = ""
+    first: int = 1
+    """The number of the first line in the file."""
+    lines: tuple[str, ...] = ()
+    at: int = 0
+    """The line to look at, counted from 0 in `lines`."""
+    says: str = ""
+    """What that line is, in words."""
+    error: str = ""
+
+
 Event = (
     Preparing
     | Prepared
@@ -166,6 +186,7 @@ Event = (
     | Opened
     | Failed
     | Explained
+    | Sourced
 )
 Listener = Callable[[Event], None]
 
@@ -203,6 +224,10 @@ class Session(Protocol):
 
     def explain(self) -> None:
         """Have the configuration explained; an Explained event answers as soon as the model isn't at work."""
+        ...
+
+    def source(self, site: str) -> None:
+        """Have the code behind a site looked up; a Sourced event answers as soon as the model isn't at work."""
         ...
 
     def close(self, timeout: float) -> bool:

@@ -26,6 +26,7 @@ from tracetui.session import (
     Preview,
     Progress,
     PromptRow,
+    Sourced,
     Started,
     Stopped,
     Tallied,
@@ -140,6 +141,11 @@ class FakeSession:
         self.calls.append("explain")
         if not self.hold:
             self.send(Explained(REPORT))
+
+    def source(self, site: str) -> None:
+        self.calls.append(f"source {site}")
+        lines = ("class Fake:", "    def forward(self):", "        return [1]  # [/b] \x1b[31m")
+        self.send(Sourced(site, site, "Fake", "fake/model.py", 40, lines, 1, "forward"))
 
     def close(self, timeout: float) -> bool:
         self.calls.append("close")

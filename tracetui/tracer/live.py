@@ -12,7 +12,18 @@ from tracetui.errors import Cancelled, TracetuiError, without_library
 from tracetui.expr.stop import Stop
 from tracetui.logs import write_log
 from tracetui.recipe import Prompts, Recipe
-from tracetui.session import Event, Explained, Extended, Failed, Finished, Listener, Preparing, Preview, Started
+from tracetui.session import (
+    Event,
+    Explained,
+    Extended,
+    Failed,
+    Finished,
+    Listener,
+    Preparing,
+    Preview,
+    Sourced,
+    Started,
+)
 from tracetui.text import visible
 from tracetui.trace.stepping import Target
 from tracetui.trace.trace import EMPTY_TRACE, Trace
@@ -40,8 +51,8 @@ class _GoOn:
     gate: Gate
 
 
-class _Explain:
-    """The configuration is asked for, unless the waiting model has answered already."""
+class _Errands:
+    """Something is asked for, unless the waiting model has answered already."""
 
 
 class LiveSession:
@@ -53,9 +64,11 @@ class LiveSession:
         self._gate = Gate()
         self._stops: tuple[Stop, ...] = ()
         self._trace = EMPTY_TRACE
-        self._orders: SimpleQueue[_Run | _GoOn | _Look | _Explain | None] = SimpleQueue()
+        self._orders: SimpleQueue[_Run | _GoOn | _Look | _Errands | None] = SimpleQueue()
         self._asked = threading.Event()
         self._look: _Look | None = None
+        self._sought: str | None = None
+        self._engine: Engine | None = None
         keep_freed_memory()
         self._thread = threading.Thread(target=self._main, name="model", daemon=True)
         self._thread.start()
@@ -63,7 +76,7 @@ class LiveSession:
     def start(self, prompts: Prompts, until: Target) -> None:
         """Run prompts, together, from their first token; a run in progress is cancelled first."""
         self._gate.cancel()
-        self._gate = Gate(until, self._emit, self._explain, self._stops)
+        self._gate = Gate(until, self._emit, self._errands, self._stops)
         self._orders.put(_Run(prompts, self._gate))
 
     def preview(self, prompts: Prompts) -> None:
@@ -77,7 +90,7 @@ class LiveSession:
 
     def generate(self, count: int, until: Target) -> None:
         """Have a model whose run has ended choose `count` more tokens, a pass each; the trace goes on growing."""
-        self._gate = Gate(until, self._emit, self._explain, self._stops)
+        self._gate = Gate(until, self._emit, self._errands, self._stops)
         self._orders.put(_GoOn(count, self._gate))
 
     def stop_at(self, stops: tuple[Stop, ...]) -> None:
@@ -96,7 +109,13 @@ class LiveSession:
     def explain(self) -> None:
         """Have the configuration explained; an Explained event answers as soon as the model isn't at work."""
         self._asked.set()
-        self._orders.put(_Explain())
+        self._orders.put(_Errands())
+        self._gate.knock()
+
+    def source(self, site: str) -> None:
+        """Have the code behind a site looked up; a Sourced event answers as soon as the model isn't at work."""
+        self._sought = site
+        self._orders.put(_Errands())
         self._gate.knock()
 
     def close(self, timeout: float) -> bool:
@@ -120,10 +139,10 @@ class LiveSession:
             if engine is not None:
                 engine.close()
 
-    def _obey(self, order: _Run | _GoOn | _Look | _Explain, engine: Engine | None) -> Engine | None:
+    def _obey(self, order: _Run | _GoOn | _Look | _Errands, engine: Engine | None) -> Engine | None:
         """Carry out one order; returns the engine, which a run makes if there is none."""
-        if isinstance(order, _Explain):
-            self._explain()
+        if isinstance(order, _Errands):
+            self._errands()
         elif isinstance(order, _Look):
             if order is self._look and engine is not None:
                 self._preview(engine, order.prompts)
@@ -147,7 +166,7 @@ class LiveSession:
             # One core is the screen's.
             torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) - 1))
             self._emit(Preparing("building the model"))
-            engine = Engine(self._recipe, self._emit, goes_on=True)
+            engine = self._engine = Engine(self._recipe, self._emit, goes_on=True)
         except BaseException as error:
             self._fail(error)
             return None
@@ -177,6 +196,25 @@ class LiveSession:
             self._emit(engine.preview(prompts))
         except BaseException as error:
             self._emit(Preview(prompts, problem=_told("prompt", error)))
+
+    def _errands(self) -> None:
+        """What is asked of the model's thread while the model waits, or has nothing to do."""
+        self._explain()
+        self._look_up()
+
+    def _look_up(self) -> None:
+        site, self._sought = self._sought, None
+        if site is None:
+            return
+        if self._engine is None:
+            self._emit(Sourced(site, error="there is no model whose code could be shown"))
+            return
+        try:
+            from tracetui.models.source import source_of
+
+            self._emit(source_of(self._engine.runnable.built.module, site))
+        except BaseException as error:
+            self._emit(Sourced(site, error=_told("source", error)))
 
     def _explain(self) -> None:
         """On the model's thread: no two models are ever built at once."""

@@ -63,6 +63,7 @@ COMMANDS = (
     Command("previous_token", "<", "token(-1)", "the token before", "Look"),
     Command("scores", "a", "scores", "attention: before mask, masked, probabilities, latent", "Look"),
     Command("rope", "R", "rope", "RoPE: scores by halves and by adjacent pairs", "Look"),
+    Command("source", "v", "source", "the model's own code behind this record", "Look"),
     Command("lens", "P", "lens", "the lens: what each layer would predict, layer by token", "Look"),
     Command("check_heads", "i", "check_heads", "check softmax(scores)·V against every head's output", "Look"),
     Command("pane_modules", "1", "pane('modules')", "the module tree", "Panes"),

@@ -225,6 +225,13 @@ class Driver:
         self._session.explain()
         return True
 
+    def source(self) -> str:
+        """Have the code behind the record looked up."""
+        if self._session is None or self.state.cursor < 0:
+            return nothing_yet(self.state)
+        self._session.source(self.state.record.site)
+        return "the code is shown when the model stops; Space stops it" if self.state.running else ""
+
     def close(self, timeout: float) -> bool:
         """End the session; False if its thread still ran after `timeout` seconds."""
         return self._session is None or self._session.close(timeout)

@@ -22,6 +22,7 @@ from tracetui.session import (
     Preparing,
     Preview,
     Progress,
+    Sourced,
     Started,
     Stopped,
     Tallied,
@@ -126,7 +127,8 @@ class State:
 
 def after(state: State, event: Event) -> State:
     """The state once an event of the session has arrived."""
-    if isinstance(event, Explained | Fired | Tallied) or (state.phase is Phase.STARTING and _of_an_earlier_run(event)):
+    early = state.phase is Phase.STARTING and _of_an_earlier_run(event)
+    if isinstance(event, Explained | Sourced | Fired | Tallied) or early:
         return state
     match event:
         case Preparing(what):

@@ -22,6 +22,7 @@ from tracetui.session import (
     Opened,
     Prepared,
     Preview,
+    Sourced,
     Started,
     Stopped,
 )
@@ -57,6 +58,7 @@ from tracetui.ui.screens.jump import JumpScreen
 from tracetui.ui.screens.lens import LensRead, LensScreen, read_lens
 from tracetui.ui.screens.open import Recording
 from tracetui.ui.screens.rope import RopeRead, RopeScreen, read_rope
+from tracetui.ui.screens.source import SourceScreen
 from tracetui.ui.screens.stopping import StoppingScreen
 from tracetui.ui.screens.theme_picker import ThemeScreen
 from tracetui.ui.state import row_moved, token_moved, weights_place
@@ -154,6 +156,8 @@ class DebuggerScreen(StoppingScreen):
             self._explained = event
             if isinstance(self.app.screen, ConfigScreen):
                 self.app.screen.answer(event)
+        elif isinstance(event, Sourced):
+            self._show_source(event)
         elif isinstance(event, Failed):
             self.report(f"{event.error}\nthe traceback is in {event.log}" if event.log else event.error)
 
@@ -289,6 +293,15 @@ class DebuggerScreen(StoppingScreen):
     def _show_rope(self, message: RopeRead) -> None:
         if self.is_current:
             self.app.push_screen(RopeScreen(message))
+
+    def action_source(self) -> None:
+        self._refresh(self._driver.source())
+
+    def _show_source(self, source: Sourced) -> None:
+        if source.error:
+            self._refresh(source.error)
+        elif self.is_current:
+            self.app.push_screen(SourceScreen(source))
 
     def action_lens(self) -> None:
         look(self, "lens", partial(read_lens, self.state))

@@ -1,0 +1,75 @@
+"""The code behind a record: the class of its module, and the line of its forward that plausibly makes it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from torch import nn
+
+from tracetui.models.build import PassThrough
+from tracetui.session import Sourced
+
+_KERNEL = (r"attention_interface\(", r"scaled_dot_product_attention\(", r"self\._attn\(", r"softmax\(")
+_LATENT = (r"kv_b_proj\(", r"kv_a_layernorm\(")
+_ROUTER = (r"topk\(", r"self\.gate\(", r"self\.router\(", r"router_logits")
+_MAKERS: Mapping[str, Sequence[str]] = {
+    **dict.fromkeys(("q", "k", "v", "mask", "sinks", "scores", "masked", "probs", "heads"), _KERNEL),
+    **dict.fromkeys(("kv_latent", "k_rope", "q_absorbed"), _LATENT),
+    **dict.fromkeys(("router_logits", "router_scores", "selection_scores", "selection_bias"), _ROUTER[1:]),
+    **dict.fromkeys(("experts", "routing_weights"), (*_ROUTER, r"self\.experts\(")),
+    **dict.fromkeys(("tokens", "in"), (r"self\.experts\(", r"index_add_\(")),
+    "attn_residual": (r"residual \+ ", r"\+ residual"),
+}
+"""What the line may look like that makes a role, the likeliest first."""
+_LIBRARIES = ("site-packages", "dist-packages")
+
+
+def source_of(model: nn.Module, site: str) -> Sourced:
+    """The class of the module that a site belongs to, from its first line on, at its forward or the role's own line."""
+    path, _, role = site.partition(":")
+    found, module = _nearest(model, "" if path in ("logits", "output") else path)
+    if isinstance(module, PassThrough):
+        return Sourced(site, error=f"{found}: this layer was left out, and nothing of the model runs there")
+    try:
+        lines, first = inspect.getsourcelines(type(module))
+        file = inspect.getsourcefile(type(module)) or ""
+    except (OSError, TypeError):
+        return Sourced(site, found, type(module).__name__, error=f"{type(module).__name__}: its source isn't there")
+    text = tuple(line.rstrip("\n") for line in lines)
+    at, says = _line(text, role)
+    return Sourced(site, found, type(module).__name__, _shown(file), first, text, at, says)
+
+
+def _nearest(model: nn.Module, path: str) -> tuple[str, nn.Module]:
+    """The module at a path, or the nearest one around it: one of many experts in one tensor is none of its own."""
+    while path:
+        try:
+            return path, model.get_submodule(path)
+        except AttributeError:
+            path = path.rpartition(".")[0]
+    return "", model
+
+
+def _line(lines: Sequence[str], role: str) -> tuple[int, str]:
+    """The place of the line to look at, and in words what it is."""
+    start = next((place for place, line in enumerate(lines) if re.match(r"\s*def forward\(", line)), -1)
+    if start < 0:
+        # A class that inherits its forward.
+        return 0, "the class"
+    for pattern in _MAKERS.get(role, ()):
+        for place in range(start, len(lines)):
+            if re.search(pattern, lines[place]):
+                return place, f"what looks like the line behind {role}"
+    return start, "forward"
+
+
+def _shown(file: str) -> str:
+    """The file without the folder that libraries lie in: `transformers/models/llama/modeling_llama.py`."""
+    parts = Path(file).parts
+    for library in _LIBRARIES:
+        if library in parts:
+            return "/".join(parts[parts.index(library) + 1 :])
+    return Path(file).name
