@@ -73,12 +73,12 @@ def run_and_write(
     written = None if output is None else write_trace(trace, output, teller.written, compress)
     teller.clear()
     if as_json:
-        yield run_json(trace, teller.plan, None if output is None else str(output), written, stops.hits)
+        file = None if output is None else str(output)
+        yield run_json(trace, teller.plan, file, written, stops.hits, stops.tallies)
     else:
         yield from _told(trace, output, written)
         yield from _health(trace, stops.hits)
-    teller.warn(unfired_lines(stops.tallies))
-    teller.warn(near_limit_lines(near_limits(trace)))
+        teller.warn((*unfired_lines(stops.tallies), *near_limit_lines(near_limits(trace))))
 
 
 def _health(trace: Trace, hits: Sequence[Hit]) -> Iterator[str]:
@@ -213,7 +213,7 @@ class _Teller:
                 self._say(f"{line}\n")
 
     def warn(self, lines: Iterable[str]) -> None:
-        """Lines beside the result, shown whatever the result's form."""
+        """Lines beside the result."""
         for line in lines:
             self._say(f"{line}\n")
 

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.ui.driving import driven
 from tests.ui.fake import FakeSession
@@ -16,7 +18,8 @@ from tracetui.expr.watcher import look_up
 from tracetui.recipe import texts
 from tracetui.session import Opened
 from tracetui.trace.record import Record
-from tracetui.trace.stepping import Step
+from tracetui.trace.stepping import Step, ahead
+from tracetui.trace.trace import Trace
 from tracetui.trace.value import ArrayValue
 from tracetui.ui.driver import Driver
 from tracetui.ui.screens.ask import AskScreen
@@ -300,3 +303,57 @@ def test_a_recording_is_run_from_stop_to_stop() -> None:
     assert events.state.record.site == "model.layers.1.mlp"
     events.step(Step.END)
     assert events.state.record.site == "logits"
+
+
+STOPS = ("*.mlp", "layers.0.self_attn", "*.k_proj if norm > 0", "layers.1 if norm > 0.5 * prev.norm", "* if layer == 1")
+DONE = st.sampled_from(
+    [
+        *(("step", step) for step in Step),
+        *(("stop", text) for text in STOPS),
+        *(("off", text) for text in STOPS),
+        *(("back", place) for place in (0, 7, 30)),
+    ]
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(DONE, max_size=14))
+def test_whatever_is_done_every_step_ends_where_the_trace_says(done: list[tuple[str, object]]) -> None:
+    """Against a reference that knows the whole trace: at the frontier, behind it, with stops that come and go."""
+    reference = driver()
+    reference.step(Step.END)
+    trace = reference.state.trace
+    found = driver()
+    for what, argument in done:
+        cursor = found.state.cursor
+        if what == "back":
+            found.jump(int(str(argument)))
+        elif isinstance(argument, Step):
+            hits = places(trace, found)
+            found.step(argument)
+            look_all_up(found)
+            leads = ahead(trace.records, cursor, argument)
+            expected = min([index for index in (leads, *hits) if index is not None and index > cursor], default=None)
+            remark_only = argument is Step.LAYER and found.state.cursor == cursor
+            assert remark_only or found.state.cursor == (len(trace) - 1 if expected is None else expected)
+        else:
+            toggled(found, str(argument), what == "stop")
+            look_all_up(found)
+        assert known(found) == [index for index in places(trace, found) if index < found.state.frontier]
+
+
+def toggled(found: Driver, text: str, on: bool) -> None:
+    book = found.state.stops
+    stop = parse_stop(text)
+    found.set_stops(book.switched(stop.text, on) if book.find(stop.text) else book.with_stop(stop))
+
+
+def places(trace: Trace, found: Driver) -> list[int]:
+    """Where a stop that is on holds in the whole trace."""
+    stops = [entry.stop for entry in found.state.stops.active]
+    return sorted({hit.index for stop in stops for hit in look_up(trace, stop, trace.records)[0]})
+
+
+def known(found: Driver) -> list[int]:
+    """Where the driver knows that one does."""
+    return sorted({index for entry in found.state.stops.active for index in entry.places})

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
+from tracetui.analysis.health import NearLimit, near_limits, producers
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.analysis.prediction import Prediction, next_tokens
-from tracetui.expr.watcher import Hit
+from tracetui.expr.watcher import Hit, Tally
 from tracetui.trace.npz.encode import canonical, nullable, plain_statistics
 from tracetui.trace.record import Record
 from tracetui.trace.spill import whereabouts
@@ -18,7 +19,12 @@ PREDICTIONS = 5
 
 
 def run_json(
-    trace: Trace, plan: MemoryPlan | None, file: str | None, size: int | None, hits: Sequence[Hit] = ()
+    trace: Trace,
+    plan: MemoryPlan | None,
+    file: str | None,
+    size: int | None,
+    hits: Sequence[Hit] = (),
+    tallies: Sequence[Tally] = (),
 ) -> str:
     """One line; a float that JSON has no number for is a text, as in a trace file's header."""
     document = {
@@ -28,15 +34,38 @@ def run_json(
         "memory": None if plan is None else {**asdict(plan), "peak": plan.peak},
         "notes": list(trace.run.notes),
         "cache": list(trace.cache),
-        "stops": [_hit(trace, hit) for hit in hits],
+        "stops": [_stop(trace, tally, hits) for tally in tallies],
+        "made_nan": _producers(trace, hits),
+        "near_limit": [_near(near) for near in near_limits(trace)],
         "rows": list(_rows(trace)),
         "records": [_record(trace, record) for record in trace.records],
     }
     return canonical(document).decode("ascii")
 
 
+def _stop(trace: Trace, tally: Tally, hits: Sequence[Hit]) -> dict[str, object]:
+    fired = [hit for hit in hits if hit.stop.text == tally.stop.text]
+    return {
+        "stop": tally.stop.text,
+        "looked_at": tally.matched,
+        "untold": tally.untold,
+        "hits": [_hit(trace, hit) for hit in fired],
+    }
+
+
 def _hit(trace: Trace, hit: Hit) -> dict[str, object]:
-    return {"stop": hit.stop.text, "key": trace.records[hit.index].key, "step": hit.index, "values": dict(hit.told)}
+    return {"key": trace.records[hit.index].key, "step": hit.index, "values": dict(hit.told)}
+
+
+def _producers(trace: Trace, hits: Sequence[Hit]) -> list[dict[str, object]]:
+    """The records to which the first tensor that a stop found not to be finite goes back."""
+    bad = next((trace.records[hit.index] for hit in hits if hit.stop.watches_health), None)
+    found = () if bad is None else producers(trace, bad)
+    return [{"key": one.record.key, "fed_by": [fed.key for fed in one.fed_by], "by_name": one.by_name} for one in found]
+
+
+def _near(near: NearLimit) -> dict[str, object]:
+    return {"key": near.record.key, "absmax": near.absmax, "share": near.share}
 
 
 def _rows(trace: Trace) -> Iterator[dict[str, object]]:
