@@ -137,7 +137,7 @@ def _picture(
 ) -> HeatmapData:
     matrix, masked = _plane(view, latent, kind, head, batch)
     row, column = _AXES.get(kind, ("query", "key"))
-    whose = f"one for all {view.heads} heads" if row == "key" else f"head {head} of 0–{view.heads - 1}"
+    whose = f"all {view.heads} heads" if row == "key" else f"head {head} of 0–{view.heads - 1}"
     return heatmap_data(
         matrix,
         axis(row, matrix.shape[0], state, view.query.pass_),
@@ -145,7 +145,8 @@ def _picture(
         masked=masked,
         diverging=kind != "probs",
         kinds=(Scale.LINEAR, Scale.LOG),
-        title=" · ".join(part for part in (visible(view.site), row_name(batch, view.batch), whose) if part),
+        title=visible(view.site),
+        told=" · ".join(part for part in (row_name(batch, view.batch), whose) if part),
     )
 
 

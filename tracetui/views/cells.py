@@ -30,6 +30,15 @@ def fit(foreign: str, width: int, *, right: bool = False) -> str:
     return blank + text if right else text + blank
 
 
+def fit_end(foreign: str, width: int) -> str:
+    """The end of the text in at most `width` cells, an `…` for what is cut off before it: paths differ there."""
+    text = visible(foreign, _LONGEST)
+    if cell_len(text) <= width:
+        return text
+    first = next((at for at in range(len(text)) if cell_len(text[at:]) < width), len(text))
+    return f"…{text[first:]}" if width > 0 else ""
+
+
 def _standing(text: str) -> str:
     """A mark at the start gets a circle to stand on, or it would be drawn into the column before."""
     return f"◌{text}" if text and cell_len(text[0]) == 0 and unicodedata.category(text[0])[0] == "M" else text

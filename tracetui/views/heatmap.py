@@ -34,6 +34,8 @@ class HeatmapData:
     title: str = ""
     notice: str = ""
     """What stands in place of a matrix that has no cells."""
+    told: str = ""
+    """Beside the title, and never cut: which head."""
 
     @property
     def empty(self) -> bool:
@@ -57,6 +59,7 @@ def heatmap_data(
     diverging: bool = False,
     kinds: Sequence[Kind] = (Kind.LINEAR,),
     title: str = "",
+    told: str = "",
     scales: Mapping[Kind, Scale] | None = None,
 ) -> HeatmapData:
     """The data of a matrix [T,S] of numbers; -inf and `masked` cells take no part.
@@ -71,7 +74,7 @@ def heatmap_data(
     numbers = np.array(values, dtype=np.float32)  # [T,S]
     numbers.flags.writeable = False
     pyramids = {kind: build(numbers, masked, kind, diverging, (scales or {}).get(kind)) for kind in kinds}
-    return HeatmapData(numbers, MappingProxyType(pyramids), rows, columns, title)
+    return HeatmapData(numbers, MappingProxyType(pyramids), rows, columns, title, told=told)
 
 
 def nothing(notice: str, title: str = "") -> HeatmapData:
@@ -88,7 +91,7 @@ def draw(data: HeatmapData, pyramid: Pyramid, view: View, brush: Brush, palette_
     layout, width = view.layout, view.layout.width
     lines: list[Line] = []
     if layout.title:
-        lines.append(title_line(data.title, pyramid.shape, width, look))
+        lines.append(title_line(data.title, data.told, pyramid.shape, width, look))
     lines += _axis_lines(data, view, look)
     keys = cell_keys(pyramid, view)
     cells = _cell_lines(keys, brush)

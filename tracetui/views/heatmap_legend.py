@@ -8,11 +8,14 @@ from rich.cells import cell_len
 from rich.segment import Segment
 
 from tracetui.text import number
-from tracetui.views.cells import Line, fit
+from tracetui.views.cells import Line, fit, fit_end
 from tracetui.views.heatmap_axes import Axis, Look
 from tracetui.views.heatmap_ink import HALF, Brush, key
 from tracetui.views.palette import LEVELS
 from tracetui.views.pyramid import MASKED, NAN, Pyramid
+
+_LEAST_TITLE = 4
+"""Cells of a name below which it isn't worth showing."""
 
 
 def padded(line: Line, width: int, look: Look) -> Line:
@@ -20,13 +23,20 @@ def padded(line: Line, width: int, look: Look) -> Line:
     return Segment.adjust_line_length(line, width, look.ground)
 
 
-def title_line(title: str, shape: tuple[int, int], width: int, look: Look) -> Line:
-    """What the matrix is on the left, its size on the right."""
-    facts = f"{shape[0]}×{shape[1]}"
-    room = width - cell_len(facts) - 2
-    if room < 12:
-        return padded([Segment(fit(title, width), look.title)], width, look)
-    return [Segment(f"{fit(title, room)}  ", look.title), Segment(facts, look.muted)]
+def title_line(title: str, told: str, shape: tuple[int, int], width: int, look: Look) -> Line:
+    """What the matrix is on the left, its size on the right; of its name the end, of what is `told` beside it all."""
+    beside = f" · {told}" if title and told else told
+    least = cell_len(beside) + (_LEAST_TITLE if title else 0)
+    facts = f"  {shape[0]}×{shape[1]}"
+    if least + cell_len(facts) > width:
+        facts = ""
+    if least > width:
+        return padded([Segment(told or fit(title, width), look.title)], width, look)
+    room = width - cell_len(beside) - cell_len(facts)
+    name = fit_end(title, room)
+    return padded(
+        [Segment(f"{name}{beside}{' ' * (room - cell_len(name))}", look.title), Segment(facts, look.muted)], width, look
+    )
 
 
 def legend_line(

@@ -11,74 +11,82 @@ from tracetui.analysis.mla import CacheCost
 from tracetui.analysis.rope import LAYOUTS, WORDS, RopeCheck, Untold, rows_permuted
 from tracetui.text import number, size
 from tracetui.ui.attention import Attention, Checks
+from tracetui.views.parts import Part, fitted, part
+from tracetui.views.verdict import verdict_parts
 
 _NAME, _COLUMN = 9, 10
 
 
-def facts(attention: Attention, checks: Checks | None, all_heads: Identity | None) -> Content:
+def facts(attention: Attention, checks: Checks | None, all_heads: Identity | None, width: int) -> Content:
     """Every line; `checks` and the identity of the whole call follow once somebody has computed them."""
-    return Content("\n").join(list(_lines(attention, checks, all_heads)))
+    return Content("\n").join(list(_lines(attention, checks, all_heads, width)))
 
 
-def _lines(attention: Attention, checks: Checks | None, all_heads: Identity | None) -> Iterator[Content]:
-    yield _call(attention)
+def _lines(attention: Attention, checks: Checks | None, all_heads: Identity | None, width: int) -> Iterator[Content]:
+    yield _call(attention, width)
     found = checks.identity if checks else None
     if attention.latent_kind and attention.cost:
-        yield _checked("naive vs absorbed:", found)
-        yield from _cache(attention.cost)
+        yield _checked(("naive vs absorbed, before the mask", "naive vs absorbed", "vs absorbed"), found, [], width)
+        yield from _cache(attention.cost, width)
         return
     if attention.ran:
-        yield _softmax(attention, found, all_heads)
+        yield _softmax(attention, found, all_heads, width)
     if rows_permuted(attention.view):
-        yield from _rope(checks.rope if checks else None)
+        yield from _rope(checks.rope if checks else None, width)
 
 
-def _call(attention: Attention) -> Content:
-    """The key-value head that is shared, and the kernel's parameters."""
+def _call(attention: Attention, width: int) -> Content:
+    """The kernel's scale before all else, its parameters, and the key-value head that is shared."""
     view, call, head = attention.view, attention.view.call, attention.head
     shared, kv_head = view.heads // max(1, view.kv_heads), view.kv_head(head)
-    told = [f"latent {attention.latent.rank}+{attention.latent.rope_width}"] if attention.latent else []
+    told: list[Part] = []
+    if attention.latent:
+        told.append(part(f"latent {attention.latent.rank}+{attention.latent.rope_width} · ", "", rank=4))
     if shared > 1:
         first = kv_head * shared
-        told.append(f"kv head {kv_head} (heads {first}–{first + shared - 1})")
-    told.append("mask" if view.mask else ("causal" if call.is_causal else "no mask"))
+        told.append(
+            part(f"kv head {kv_head} (heads {first}–{first + shared - 1}) · ", f"kv head {kv_head} · ", "", rank=5)
+        )
+    told.append(part("mask · " if view.mask else ("causal · " if call.is_causal else "no mask · "), "", rank=2))
     if call.softcap:
-        told.append(f"softcap {number(call.softcap)}")
+        told.append(part(f"softcap {number(call.softcap)} · ", "", rank=1))
     if call.sliding_window:
-        told.append(f"window {call.sliding_window}")
-    told += [call.kernel, f"scale {number(call.scale)}"]
-    return Content.styled(f" {' · '.join(told)}", "$quiet")
+        told.append(part(f"window {call.sliding_window} · ", "", rank=1))
+    told += [part(f"{call.kernel} · ", "", rank=3), part(f"scale {number(call.scale)}")]
+    return Content.styled("".join(fitted([part(" "), *told], width)), "$quiet")
 
 
-def _softmax(attention: Attention, head: Identity | None, all_heads: Identity | None) -> Content:
-    own = _checked("softmax·V = heads:", head)
-    if all_heads is None:
-        return own
-    if all_heads.holds:
-        return Content.assemble(own, (f" · all {attention.view.heads} heads hold", "$quiet"))
-    return Content.assemble(own, (f" · BROKEN in a head: {_apart(all_heads)}", "bold $error"))
+def _softmax(attention: Attention, head: Identity | None, all_heads: Identity | None, width: int) -> Content:
+    more: list[Part] = []
+    if all_heads is not None and all_heads.holds:
+        every = f" · all {attention.view.heads} heads"
+        more = [part(f"{every} hold", every, "", rank=6)]
+    elif all_heads is not None:
+        more = [part(f" · BROKEN in a head: {_apart(all_heads)}", " · BROKEN in a head", rank=1)]
+    return _checked(("softmax·V = heads", "softmax·V"), head, more, width)
 
 
-def _checked(what: str, found: Identity | None) -> Content:
+def _checked(what: tuple[str, ...], found: Identity | None, more: list[Part], width: int) -> Content:
     """Calm when it holds; when not, a word says so beside the colour."""
-    if found is None:
-        return Content.styled(f" … {what}", "$quiet")
-    if found.holds:
-        return Content.styled(f" ✓ {what} {_apart(found)}", "$quiet")
-    return Content.styled(f" ✗ BROKEN {what} {_apart(found)}", "bold $error")
+    parts = [part(f" … {what[0]}")] if found is None else verdict_parts(what, found)
+    calm = (found is None or found.holds) and not any("BROKEN" in each.forms[0] for each in more)
+    return Content.styled("".join(fitted([*parts, *more], width)), "$quiet" if calm else "bold $error")
 
 
 def _apart(found: Identity) -> str:
     return f"max |Δ| {found.difference:.2g} {'≤' if found.holds else '>'} {found.tolerance:.2g}"
 
 
-def _rope(found: RopeCheck | Untold | None) -> Iterator[Content]:
+def _rope(found: RopeCheck | Untold | None, width: int) -> Iterator[Content]:
     """Which layout the rotary embedding has, and that the file had the other."""
     if isinstance(found, RopeCheck):
-        offs = ((WORDS[layout], found.off[layout]) for layout in LAYOUTS)
-        parts = " · ".join(f"{'✓' if off.holds else '✗'} {words} {off.difference:.2g}" for words, off in offs)
         name, style = ("RoPE", "$quiet") if found.layout else ("RoPE UNCLEAR", "bold $error")
-        yield Content.styled(f" {name}: {parts}", style)
+        parts = [part(f" {name}:", "", rank=3)]
+        for place, layout in enumerate(LAYOUTS):
+            off, words = found.off[layout], WORDS[layout]
+            parts += [part(f"{' ·' if place else ''} {'✓' if off.holds else '✗'} "), part(words, words.split()[-1])]
+            parts.append(part(f" {off.difference:.2g}", "", rank=1))
+        yield Content.styled("".join(fitted(parts, width)), style)
     else:
         yield Content.styled(f" RoPE: can't be told: {found.reason}" if found else " … RoPE:", "$quiet")
     yield Content.styled(" Meta's file: adjacent pairs, rows permuted", "$quiet")
@@ -91,14 +99,15 @@ def verdict(found: Identity) -> str:
     return f"{'agrees to' if found.holds else 'off by'} {found.difference:.2g}"
 
 
-def _cache(cost: CacheCost) -> Iterator[Content]:
-    """What one token costs, in a layer and in all, the three ways to cache; what a narrow pane cuts off comes last."""
+def _cache(cost: CacheCost, width: int) -> Iterator[Content]:
+    """What one token costs, in a layer and in all, the three ways to cache; the last ways go where there is no room."""
     ways = {"absorbed": cost.absorbed, "naive": cost.naive, "plain MHA": cost.multi_head}
-    yield Content.styled(_row("cache", ways) + "   for one token", "$quiet")
+    yield Content.styled(_row("cache", ways, "   for one token", width), "$quiet")
     one, whole = ([size(found * layers) for found in ways.values()] for layers in (1, cost.layers))
-    yield Content(_row("1 layer", one) + f"   naive is {cost.saving:.3g}× absorbed")
-    yield Content(_row(f"{cost.layers} layers", whole))
+    yield Content(_row("1 layer", one, f"   naive is {cost.saving:.3g}× absorbed", width))
+    yield Content(_row(f"{cost.layers} layers", whole, "", width))
 
 
-def _row(name: str, cells: Iterable[str]) -> str:
-    return f" {name:<{_NAME}}" + "".join(f"{cell:>{_COLUMN}}" for cell in cells)
+def _row(name: str, cells: Iterable[str], end: str, width: int) -> str:
+    told = [part(f" {name:<{_NAME}}"), *(part(f"{cell:>{_COLUMN}}", "", rank=1) for cell in cells)]
+    return "".join(fitted([*told, part(end, "", rank=2)], width))

@@ -95,6 +95,10 @@ class AttentionPane(Vertical):
         yield Static(id="attention-facts")
         yield Heatmap(nothing(_NONE), id="heatmap")
 
+    def on_resize(self) -> None:
+        if self._shown:
+            self._show_facts(self._shown)
+
     def watch_state(self, old: State, state: State) -> None:
         moved = state.cursor != old.cursor or state.trace is not old.trace or state.frontier != old.frontier
         if state.trace is not old.trace and state.under_way:
@@ -192,7 +196,7 @@ class AttentionPane(Vertical):
 
     def _show_facts(self, shown: Attention) -> None:
         known = self._all_heads[2] if self._all_heads and self._knows(shown.view) else None
-        content = facts(shown, self._checks, known)
+        content = facts(shown, self._checks, known, self.query_one(KindLine).size.width or self.size.width)
         lines = content.plain.count("\n")
         self.query_one("#attention-facts", Static).update(content, layout=lines != self._lines)
         self._lines = lines
@@ -209,10 +213,13 @@ class KindLine(ActionLine):
 
     def parts(self) -> list[Part]:
         chosen = "bold $cursor-text on $cursor"
-        widths = ((names, sum(len(names[kind]) + 2 for kind in self.kinds)) for names in (NAMES, _SHORT))
-        names = next((names for names, width in widths if width <= self.size.width), _TINY)
+        widths = ((names, sum(len(names[kind]) + 2 for kind in self.kinds)) for names in (NAMES, _SHORT, _TINY))
+        names, gap = next(((names, " ") for names, width in widths if width <= self.size.width), (_TINY, ""))
         return [
-            (Content.styled(f" {names[kind]} ", chosen if kind == self.shown else "$quiet"), f"screen.scores('{kind}')")
+            (
+                Content.styled(f" {names[kind]}{gap}", chosen if kind == self.shown else "$quiet"),
+                f"screen.scores('{kind}')",
+            )
             for kind in self.kinds
         ]
 

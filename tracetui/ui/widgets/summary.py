@@ -17,14 +17,21 @@ from tracetui.trace.statistics import Statistics
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import NotKeptError
 from tracetui.ui.widgets.canvas import PATIENCE, Canvas
-from tracetui.views.cells import Line, blank, fit, line
+from tracetui.views.cells import Line, blank, fit_end, line
 from tracetui.views.histogram import histogram_lines
 from tracetui.views.inks import Inks
+from tracetui.views.parts import fitted, part
 
 _BINS = 128
+_NAMES = 20
+"""Cells that the names of three columns take."""
 _SIDE_BY_SIDE = 76
 _TABLE = 46
-_ROWS = 4
+_ROWS, _NARROW_ROWS = 4, 6
+"""Of three columns, and of two where three would cut their numbers."""
+
+
+_Entry = tuple[str, float | None]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -53,6 +60,8 @@ class _Plan:
     """How many rows each part gets."""
 
     facts: int
+    rows: int
+    """Of the table."""
     side: bool
     """Whether the histogram stands beside the table."""
     histogram: int
@@ -60,7 +69,7 @@ class _Plan:
 
     @property
     def height(self) -> int:
-        return self.facts + _ROWS + self.histogram + 2 * self.air
+        return self.facts + self.rows + self.histogram + 2 * self.air
 
 
 class Summary(Canvas):
@@ -95,7 +104,8 @@ class Summary(Canvas):
         """What has room: on a low screen the values below matter more than the histogram."""
         side = width >= _SIDE_BY_SIDE
         histogram = 0 if side or screen < 20 else (5 if screen >= 30 else 3)
-        return _Plan(facts=3 if screen >= 20 else 2, side=side, histogram=histogram, air=int(screen >= 30))
+        rows = _ROWS if width >= _TABLE or screen < 20 else _NARROW_ROWS
+        return _Plan(facts=3 if screen >= 20 else 2, rows=rows, side=side, histogram=histogram, air=int(screen >= 30))
 
     def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
         if self._record is None or self._trace is None:
@@ -118,43 +128,59 @@ def _facts(trace: Trace, record: Record, width: int, inks: Inks) -> list[Line]:
         told.append(seconds(record.seconds))
     told.append(f"pass {record.pass_}" + (f" call {record.call}" if record.call else ""))
     return [
-        line([(f" {fit(record.key, width - 1)}", inks.text + Style(bold=True))], width),
+        line([(f" {fit_end(record.key, width - 1)}", inks.text + Style(bold=True))], width),
         line([(f" {axes}", inks.mark), (seen, inks.quiet)], width),
-        line([(f" {' · '.join(told)}", inks.quiet)], width),
+        line([(_told(told, width), inks.quiet)], width),
     ]
+
+
+def _told(told: list[str], width: int) -> str:
+    """The facts that have room, whole; what comes late goes before what comes early, the pass last."""
+    ranked = [part(f" · {fact}", "", rank=place) for place, fact in enumerate(told[1:-1], 1)]
+    return "".join(fitted([part(f" {told[0]}"), *ranked, part(f" · {told[-1]}", "")], width))
 
 
 def _numbers(reading: Reading, width: int, plan: _Plan, inks: Inks) -> list[Line]:
     if reading.histogram is None:
-        return _table(reading.statistics, width, inks)
+        return _table(reading.statistics, width, plan.rows, inks)
     if not plan.side:
         picture = histogram_lines(reading.histogram, width - 2, plan.histogram, inks)
-        return _table(reading.statistics, width, inks) + [[*blank(1), *row] for row in picture]
-    table = _table(reading.statistics, _TABLE, inks)
+        return _table(reading.statistics, width, plan.rows, inks) + [[*blank(1), *row] for row in picture]
+    table = _table(reading.statistics, _TABLE, plan.rows, inks)
     picture = histogram_lines(reading.histogram, width - _TABLE - 3, _ROWS, inks)
     return [left + blank(2) + right for left, right in zip(table, picture, strict=True)]
 
 
-def _table(found: Statistics, width: int, inks: Inks) -> list[Line]:
-    """Four rows of three: size and spread, extremes, and what is no ordinary number."""
-    rows = (
-        (("L2", found.l2), ("min", found.min), ("NaN", found.nan)),
-        (("mean", found.mean), ("max", found.max), ("+Inf", found.posinf)),
-        (("std", found.std), ("|max|", found.absmax), ("-Inf", found.neginf)),
-        (("size", found.numel), ("", None), ("zeros", found.zeros)),
-    )
+def _table(found: Statistics, width: int, rows: int, inks: Inks) -> list[Line]:
+    """Size and spread, extremes, and what is no ordinary number: four rows of three, else of two, so many as fit."""
+    spread: list[_Entry] = [("L2", found.l2), ("mean", found.mean), ("std", found.std), ("size", found.numel)]
+    extremes: list[_Entry] = [("min", found.min), ("max", found.max), ("|max|", found.absmax), ("", None)]
+    odd: list[_Entry] = [("NaN", found.nan), ("+Inf", found.posinf), ("-Inf", found.neginf), ("zeros", found.zeros)]
+    columns, rooms = [spread, extremes, odd], [10, 10, 0]
+    if width < _TABLE and rows == _NARROW_ROWS:
+        columns = [[*spread, *odd[:2]], [*extremes[:3], *odd[3:1:-1], ("", None)]]
+    elif width < _TABLE:
+        rooms = [max(len(_shown(value)) for _, value in column) for column in columns]
+        if _NAMES + sum(rooms) > width:
+            columns, rooms = [[*spread[:2], *odd[:2]], [*extremes[:2], *odd[2:]]], [10, 10]
     alarms = {"NaN": inks.nan, "+Inf": inks.inf, "-Inf": inks.inf}
-    return [_table_row(row, alarms, width, inks) for row in rows]
+    return [_table_row(row, rooms, alarms, width, inks) for row in zip(*columns, strict=True)]
 
 
-def _table_row(row: tuple[tuple[str, float | None], ...], alarms: Mapping[str, Style], width: int, inks: Inks) -> Line:
+def _shown(value: float | None) -> str:
+    return "" if value is None else (count(value) if isinstance(value, int) else number(value))
+
+
+def _table_row(row: tuple[_Entry, ...], rooms: list[int], alarms: Mapping[str, Style], width: int, inks: Inks) -> Line:
     parts: list[tuple[str, Style]] = []
     for place, (name, value) in enumerate(row):
-        shown = "" if value is None else (count(value) if isinstance(value, int) else number(value))
-        room = 10 if width >= _TABLE else 8
+        shown = _shown(value)
         parts += [
             (f" {name:<{5 if place else 4}} ", inks.quiet),
-            (f"{shown:<{room}}" if place < 2 else shown, alarms.get(name, inks.text) if value else inks.text),
+            (
+                shown if place == len(row) - 1 else f"{shown:<{room}}",
+                alarms.get(name, inks.text) if value else inks.text,
+            ),
         ]
     return line(parts, width)
 
