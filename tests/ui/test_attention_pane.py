@@ -67,7 +67,7 @@ async def test_latent_attention_has_four_more(size: tuple[int, int], names: str)
         await show(it, "kv_latent")
         np.testing.assert_array_equal(heatmap.data.values, trace[f"{SITE}:kv_latent"][0])
         text = it.text()
-        assert re.search(r"✓ naive vs absorbed(, before the mask)?: (max \|Δ\| )?\d", text)
+        assert re.search(r"✓ (naive )?vs absorbed(, before the mask)?: (max \|Δ\| )?\d", text)
         # In float32: a latent of 12 and a rotary key of 4; 4 heads of 12 and 6; twice 4 heads of 6.
         for cost in ("64 B", "288 B", "192 B")[: 3 if size[0] >= 80 else 2]:
             assert cost in text

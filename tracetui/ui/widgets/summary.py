@@ -174,14 +174,9 @@ def _shown(value: float | None) -> str:
 def _table_row(row: tuple[_Entry, ...], rooms: list[int], alarms: Mapping[str, Style], width: int, inks: Inks) -> Line:
     parts: list[tuple[str, Style]] = []
     for place, (name, value) in enumerate(row):
-        shown = _shown(value)
-        parts += [
-            (f" {name:<{5 if place else 4}} ", inks.quiet),
-            (
-                shown if place == len(row) - 1 else f"{shown:<{room}}",
-                alarms.get(name, inks.text) if value else inks.text,
-            ),
-        ]
+        shown = _shown(value) if place == len(row) - 1 else f"{_shown(value):<{rooms[place]}}"
+        parts.append((f" {name:<{5 if place else 4}} ", inks.quiet))
+        parts.append((shown, alarms.get(name, inks.text) if value else inks.text))
     return line(parts, width)
 
 
