@@ -37,6 +37,7 @@ def describe(trace: Trace, path_size: int) -> list[str]:
     return [
         *_about(trace),
         *_prompts(trace.tokens),
+        *_generated(trace),
         *_record_counts(trace, path_size),
         *_alarms(trace),
         *_largest(trace),
@@ -77,6 +78,14 @@ def _prompts(rows: Sequence[Sequence[Token]]) -> Iterator[str]:
         shown = [f"{token.id} {token_text(token.bytes)}".rstrip() for token in row[:_TOKENS]]
         more = [f"and {len(row) - _TOKENS:,} more"] if len(row) > _TOKENS else []
         yield from _entry("tokens", [f"{len(row):,}:", *shown, *more])
+
+
+def _generated(trace: Trace) -> Iterator[str]:
+    """How many of each row's tokens the model chose, and what its cache took at the end."""
+    if not trace.generated:
+        return
+    rows = [f"the last {made} of row {row}" for row, made in enumerate(trace.generated[:_LOST])]
+    yield from _entry("generated", [*rows, *([f"cache {size(trace.cache[-1])}"] if trace.cache else [])])
 
 
 def _record_counts(trace: Trace, path_size: int) -> Iterator[str]:
