@@ -193,6 +193,19 @@ async def test_the_list_of_stops_switches_deletes_and_jumps() -> None:
         assert [stop.text for stop in it.session.stops] == ["nan", "inf"]
 
 
+async def test_the_list_of_stops_counts_while_the_model_runs() -> None:
+    async with driven(hold=True) as it:
+        it.screen.add_stop(parse_stop("*.mlp"))
+        await it.press("enter")
+        it.session.let_go()
+        await it.press("c", "S")
+        assert "0 hits" in it.text().split("*.mlp")[1].splitlines()[0]
+        it.session.let_go()
+        await it.settle()
+        assert isinstance(it.app.screen, StopsScreen)
+        assert "1 hit" in it.text().split("*.mlp")[1].splitlines()[0]
+
+
 async def test_stops_that_never_fired_are_reported_at_the_end() -> None:
     async with driven() as it:
         it.screen.add_stop(parse_stop("layers.9.mlp"))

@@ -56,11 +56,13 @@ class Watcher:
 
     @stops.setter
     def stops(self, stops: tuple[Stop, ...]) -> None:
+        """Others from the next record on; this alone may be called by another thread than looks."""
         active = [stop for stop in stops if stop.on]
-        self._stops = stops
+        health = tuple(stop for stop in active if stop.only_health)
+        # First, since the tallies of a stop may be asked for as soon as it stands.
+        self._since = {**self._since, **{stop.text: self._since.get(stop.text, self._sound) for stop in health}}
+        self._stops, self._health = stops, health
         self._plain = tuple(stop for stop in active if not stop.only_health)
-        self._health = tuple(stop for stop in active if stop.only_health)
-        self._since = {stop.text: self._since.get(stop.text, self._sound) for stop in self._health}
 
     def look(self, record: Record) -> tuple[Hit, ...]:
         """The stops that hold at a record."""

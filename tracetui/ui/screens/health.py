@@ -50,6 +50,7 @@ class HealthRead(Message):
 class HealthScreen(Dialog[int | None]):
     """The answer is the record that made it, or None."""
 
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,exclamation_mark", "dismiss(None)", "close", show=False, id="health_close"),
         Binding("enter", "origin", "to the record that made it", show=False, id="health_origin"),

@@ -67,8 +67,11 @@ class StoppingScreen(PanesScreen):
 
     def _refresh(self, remark: str | None = "") -> None:
         """The driver's state on the screen, and its remark in the step line; None leaves the one that is there."""
+        changed = self.state.stops is not self._driver.state.stops
         self.state = self._driver.state
         self._look_up()
+        if changed and isinstance(self.app.screen, StopsScreen):
+            self.app.screen.refresh_list()
         if remark is not None:
             self.query_one(StepBar).remark = remark
 
@@ -88,8 +91,6 @@ class StoppingScreen(PanesScreen):
         for text, hits in message.found:
             self._driver.looked_up(text, message.count, hits)
         self._refresh(None if self._driver.state.cursor == before else "")
-        if isinstance(self.app.screen, StopsScreen):
-            self.app.screen.refresh_list()
 
     def hear_stops(self, event: Event) -> list[str]:
         """What an event says of stops, for the log."""

@@ -100,10 +100,13 @@ class ReportLines(ScrollView, can_focus=True):
             return Strip.blank(width, plain)
         line = self._lines[index]
         base = plain + self._component("text")
-        if index == self._line and self.has_focus:
+        chosen = index == self._line and self.has_focus
+        if chosen:
             base += self._component("line")
         mark = "▌" if index in self._found else " "
-        cells = [Segment(mark, base + self._component("found")), *self._segments(line, base)]
+        # The line with the cursor has a ground of its own, on which only its own colour can be read.
+        told = [Segment(line.text, base)] if chosen else self._segments(line, base)
+        cells = [Segment(mark, base + self._component("found")), *told]
         return Strip(cells).adjust_cell_length(width, base)
 
     def _segments(self, line: ConfigLine, base: Style) -> list[Segment]:
