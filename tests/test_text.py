@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracetui.text import count, number, size, token_text, visible
+from tracetui.recipe import parse_bytes
+from tracetui.text import count, number, size, token_text, typed_size, visible
 
 anything = st.text(st.characters())
 """Lone surrogates included."""
@@ -102,3 +103,9 @@ def test_numbers_are_short() -> None:
 @given(value=st.floats(width=32))
 def test_a_number_takes_ten_cells_at_most(value: float) -> None:
     assert len(number(value)) <= 10
+
+
+@given(st.integers(0, 2**45))
+def test_a_size_to_be_typed_is_one_that_options_take(byte_count: int) -> None:
+    taken = parse_bytes(typed_size(byte_count), "--memory")
+    assert taken <= byte_count <= max(1024, taken * 1.11)

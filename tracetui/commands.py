@@ -249,11 +249,15 @@ def _recipe(said: Namespace) -> Recipe:
         lens=said.lens,
     )
     recipe = overrides.apply(recipe)
+    from tracetui.models.weight_files import check_weight_files
+
     if said.weights == HUB:
         from tracetui.hub.fetch import with_weights
 
         return with_weights(recipe, said.offline)
-    return with_cached_weights(recipe) if said.weights is None else recipe
+    recipe = with_cached_weights(recipe) if said.weights is None else recipe
+    check_weight_files(recipe)
+    return recipe
 
 
 def _generation(said: Namespace) -> Generation:
@@ -314,7 +318,10 @@ def _prompts(said: Namespace, own: Prompts) -> Prompts:
     if said.prompt is None:
         return own
     check_rows(len(said.prompt), "--prompt")
-    return replace(own, texts=tuple(map(_prompt, said.prompt)), random=None)
+    texts = tuple(map(_prompt, said.prompt))
+    if len(texts) > 1 and not all(texts):
+        raise InputError(f"--prompt: row {texts.index('')} is empty; every row of a batch is a prompt")
+    return replace(own, texts=texts, random=None)
 
 
 def _prompt(said: str) -> str:

@@ -84,6 +84,14 @@ def size(byte_count: float) -> str:
     return f"{byte_count:.0f} B"
 
 
+def typed_size(byte_count: int) -> str:
+    """About as many bytes, no more, as an option takes them: 1610612736 → `1.5G`."""
+    for unit, scale in (("G", 2**30), ("M", 2**20), ("K", 2**10)):
+        if byte_count >= scale:
+            return f"{byte_count * 10 // scale / 10:g}{unit}"
+    return str(byte_count)
+
+
 def number(value: float) -> str:
     """A value in at most ten characters, with four significant digits."""
     return f"{value:.4g}"

@@ -27,6 +27,7 @@ num_attention_heads = 4
 """
 PARAMS_TABLE = "[params]\ndim = 64\nn_layers = 3\nn_heads = 4\nvocab_size = 300\n"
 
+SMALLEST = {"vocab_size": 300, "hidden_size": 32, "num_hidden_layers": 2}
 NAMES = (
     "",
     " ",
@@ -226,7 +227,7 @@ def test_a_spoilt_folder_is_told_with_its_file(
         (("--tokens", "1", "--tokens", "2,4352"), "row 1: token 1: id 4352 is outside the model's vocabulary of 4352"),
         (("-p", ""), "prompt: is empty"),
         (("--chat",), "--chat: there is no chat template beside the tokenizer, built-in byte-level BPE"),
-        (("-p", "a", "-p", ""), "row 1: prompt: is empty"),
+        (("-p", "a", "-p", ""), "--prompt: row 1 is empty; every row of a batch is a prompt"),
         (("-p", "a\udcff"), "the prompt: character 1: is a lone surrogate"),
         (("-p", "word " * 3000), "prompt: has 3,002 tokens, and the model takes at most 2,048"),
         (("--tokenizer", "no\x1b"), r"tokenizer: name: no such file or folder, nor one of builtin, "),
@@ -337,3 +338,14 @@ def test_info_on_garbage_names_the_file(
     make(path)
     for command in ("info", "open"):
         assert tracetui.refused(command, str(path)).startswith(f"{tmp_path}/t␛.npz: {said}")
+
+
+def test_a_folder_without_weights_is_refused_before_anything_is_built(tracetui: Here, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "no such model"} | SMALLEST))
+    assert tracetui.refused("trace", str(tmp_path)) == (
+        f"{tmp_path}: model.safetensors: is missing; --weights random runs the model without it"
+    )
+    (tmp_path / "config.json").rename(tmp_path / "params.json")
+    (tmp_path / "params.json").write_text(json.dumps(dict(PARAMS)))
+    said = tracetui.refused("trace", str(tmp_path))
+    assert said == f"{tmp_path}: consolidated.00.pth: is missing; --weights random runs the model without it"

@@ -57,7 +57,7 @@ def test_one_layer_costs_its_own_bytes_and_gives_the_same_numbers(
     # One request a file, and one more: head and norm have a layer between them.
     assert len(list(filter(is_part, hub.asked))) == len(list(kept().glob("*.safetensors"))) + 1
     ours = read_trace(tmp_path / "ours.npz")
-    assert ours.run.notes[-1].startswith("layers were left out")
+    assert "layers were left out" in ours.run.notes[-1]
     assert not any("random" in note for note in ours.run.notes)
     assert np.array_equal(ours["logits"], logits(tracetui, tmp_path, str(published), "1"))
     assert ours.run.recipe["commit"] == COMMIT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -87,6 +88,18 @@ def test_where_a_value_comes_from_is_told() -> None:
     assert origins["flavour"] == origins["num_nonsense"] == Origin.UNDECLARED
     assert field(found, "flavour").explanation == ""
     assert field(read_config(recipe("deepseek_v3")), "qk_head_dim").origin == Origin.DERIVED
+
+
+def test_what_transformers_writes_of_its_own_follows_from_the_rest() -> None:
+    """A saved configuration holds what its class works out of other fields, and such a file is no odd one."""
+    of = recipe("deepseek_v3")
+    saved = build_model(of, torch.bfloat16).config.to_dict()
+    given = {**saved, "flavour": "sweet"}
+    found = {one.name: one.origin for one in read_config(replace(of, config=given)).fields}
+    assert [name for name, origin in found.items() if origin is Origin.UNDECLARED] == ["flavour"]
+    assert found["qk_head_dim"] == Origin.DERIVED
+    notes = build_model(replace(of, config=given), torch.bfloat16).notes
+    assert [note for note in notes if "no such field" in note] == [note for note in notes if "flavour" in note]
 
 
 def test_a_value_that_the_class_changes_is_told_with_the_file_s_own() -> None:

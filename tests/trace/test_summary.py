@@ -55,7 +55,7 @@ def test_model_config_and_tokens_are_named() -> None:
 
 def test_records_are_counted_by_kind() -> None:
     lines = small()
-    assert line(lines, "records") == "records    6 in 2 layers and 1 pass, 5 with values; the whole run"
+    assert line(lines, "records") == "records    6 in 2 layers and 1 pass, 5 with values; the run to its end"
     assert line(lines, "dtypes") == "dtypes     float32 4  bfloat16 1  int64 1"
     assert line(lines, "weights") == "weights    random 6"
     values = 17 * (16 * 4 + 16 * 4 + 8 * 8 + 32 * 4)
@@ -116,3 +116,17 @@ def test_tables_with_a_million_entries_are_cut() -> None:
     lines = describe(replace(EMPTY_TRACE, run=run), 0)
     assert len(lines) < 100
     assert any("(1000000 items)" in line for line in lines)
+
+
+def test_the_layers_that_were_built_are_told() -> None:
+    run = RunInfo(recipe={"layers": [0, 4], "seed": 1})
+    assert line(describe(Trace(run, (), [], [], {}), 0), "recipe") == "recipe     layers 0:4  seed 1"
+    for strange in ([0], [0, "x"], [[0], 4], {"a": 1}):
+        told = describe(Trace(RunInfo(recipe={"layers": strange, "seed": 1}), (), [], [], {}), 0)
+        assert line(told, "recipe") == "recipe     seed 1"
+
+
+def test_named_tensors_of_somebody_s_own_are_no_run() -> None:
+    record, value = Record(0, "x", (2,), "float64", 0), ArrayValue(np.zeros(2))
+    dump = Trace(RunInfo(), (), [record], [value], {}, dump=True)
+    assert line(describe(dump, 0), "records") == "records    1 in 0 layers and 1 pass, 1 with values"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -13,8 +14,11 @@ from torch import nn
 from tests.tracer.latent_models import EXPERTS, LATENT
 from tests.tracer.recipes import recipe
 from tracetui.analysis.attention import attention_at
+from tracetui.analysis.memory import MemoryPlan
 from tracetui.analysis.rope import RopeCheck, check_rope
 from tracetui.errors import Cancelled, InputError
+from tracetui.models.plan import check
+from tracetui.models.runnable import RANDOM_REMARK
 from tracetui.models.slots import Weights
 from tracetui.recipe import Layers, texts
 from tracetui.session import Event, Progress, Started
@@ -186,6 +190,34 @@ def test_what_cannot_fit_is_refused_with_sizes_and_advice(monkeypatch: pytest.Mo
     monkeypatch.setattr("tracetui.models.plan.available_bytes", lambda: 1000)
     with pytest.raises(InputError, match=r"needs .* more memory and 1000 B is available.*--layers"):
         engine.run(texts("hello"), Gate())
+
+
+def test_the_advice_is_about_what_takes_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights, values, cache = 3 * 2**30, 3 * 2**29, 2**40
+    monkeypatch.setattr("tracetui.models.plan.own_bytes", lambda: 0)
+    little = MemoryPlan(weights=0, kept=0, activations=0, working=0, base=0, available=0)
+
+    def said(**parts: int) -> str:
+        with pytest.raises(InputError) as error:
+            check(replace(little, **parts), held=0)
+        return str(error.value).rpartition("; ")[2]
+
+    kept = said(weights=weights, kept=weights, activations=values)
+    assert kept.endswith("(--memory 1.5G)")
+    assert "--memory" not in said(weights=weights, activations=values)
+    recorded = said(weights=weights, kept=weights, activations=weights + 1)
+    assert "--keep stats" in recorded
+    assert "--values 768M" in recorded
+    assert "--memory" not in recorded
+    assert "--generate" in said(weights=weights, kept=weights, cache=cache)
+
+
+@pytest.mark.parametrize("layers", [Layers(0, 2), Layers(2, 3)])
+def test_layers_left_out_are_told_beside_random_weights(layers: Layers) -> None:
+    told = trace_recipe(recipe(layers=layers)).run.notes
+    assert RANDOM_REMARK in told
+    assert f"{3 - len(layers)} of 3 layers were left out: what the model predicts means nothing" in told
+    assert not any("left out" in note for note in trace_recipe(recipe()).run.notes)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from tracetui.models.build import build_model
 from tracetui.models.checkpoint_tree import checkpoint_tree
 from tracetui.models.class_docs import documented_fields
 from tracetui.models.decides import Decider
+from tracetui.models.unread import class_fields
 from tracetui.recipe import Layers, Recipe
 from tracetui.recipe.fields.contradictions import contradictions
 from tracetui.recipe.fields.explain import ROPE, explanation
@@ -73,6 +74,7 @@ class _Reader:
         )
         if is_reference(recipe.config):
             self._known |= READ_HERE
+        self._following = class_fields(config) - self._known
 
     def fields(self) -> Iterator[ConfigField]:
         """The file's fields in its order, then what the class adds."""
@@ -109,9 +111,10 @@ class _Reader:
         )
 
     def _origin(self, name: str) -> Origin:
-        if name in self._given:
-            return Origin.GIVEN if name in self._known else Origin.UNDECLARED
-        return Origin.DEFAULT if name in self._known else Origin.DERIVED
+        if name in self._known:
+            return Origin.GIVEN if name in self._given else Origin.DEFAULT
+        # transformers' own files write down, too, what the class works out of other fields.
+        return Origin.UNDECLARED if name in self._given and name not in self._following else Origin.DERIVED
 
     def _may_vary(self, name: str) -> bool:
         return self._origin(name) in (Origin.GIVEN, Origin.DEFAULT) and not name.endswith("_token_id")

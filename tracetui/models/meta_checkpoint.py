@@ -7,8 +7,6 @@ elements of the pairs, then all second ones. Scores are the same, since q and k 
 
 from __future__ import annotations
 
-import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,11 +20,9 @@ from tracetui.models.mapped_file import Pages, check_unchanged, copied, identity
 from tracetui.models.meta_names import ROPE_FREQUENCIES, canonical_name, meta_name, split_layer
 from tracetui.models.sources import TensorSpec, Tick
 from tracetui.models.torch_file import map_tensors
-from tracetui.paths import inside
+from tracetui.models.weight_files import CHECKPOINT, find_checkpoint
 from tracetui.text import visible
 
-CHECKPOINT = "consolidated.00.pth"
-_SHARD = re.compile(r"consolidated\.\d+\.pth")
 _PAIRED = {"self_attn.q_proj.weight": "num_attention_heads", "self_attn.k_proj.weight": "num_key_value_heads"}
 """The projections whose rows are permuted, and the field that tells their heads."""
 _READABLE = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
@@ -38,27 +34,11 @@ def open_meta_checkpoint(folder: Path, config: Mapping[str, object]) -> MetaChec
     Raises InputError for a folder without consolidated.00.pth or with more shards, for a link that leads out of the
     folder, and for a file that is not what torch.save makes of a flat state dict in Meta's names.
     """
-    path = _find(folder)
+    path = find_checkpoint(folder)
     if config.get("model_type") != "llama":
         found = config.get("model_type")
         raise bad_field(folder, CHECKPOINT, "holds a llama; the recipe's model_type must be that", found)
     return MetaCheckpoint(path, map_tensors(path), config)
-
-
-def _find(folder: Path) -> Path:
-    try:
-        shards = sorted(entry.name for entry in os.scandir(folder) if _SHARD.fullmatch(entry.name))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"{folder}: {CHECKPOINT}: its folder can't be read: {reason}") from error
-    if more := [name for name in shards if name != CHECKPOINT]:
-        raise InputError(
-            f"{folder}: {more[0]}: the checkpoint is split, each of its files holds a slice of every tensor; "
-            f"merge them into one {CHECKPOINT}"
-        )
-    if not shards:
-        raise InputError(f"{folder}: {CHECKPOINT}: is missing; --weights random runs the model without it")
-    return inside(folder, CHECKPOINT)
 
 
 class MetaCheckpoint:

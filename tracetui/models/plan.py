@@ -18,7 +18,7 @@ from tracetui.models.recorded import Widths, cached_width, chosen_experts, width
 from tracetui.models.slots import Weights, reads_rows
 from tracetui.models.sources import TensorSpec
 from tracetui.recipe import Recipe
-from tracetui.text import size
+from tracetui.text import size, typed_size
 from tracetui.trace.record import layer_of, layer_path
 
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -131,9 +131,22 @@ def check(plan: MemoryPlan, held: int) -> None:
         raise InputError(
             f"this run needs {size(wanted)} more memory and {size(plan.available)} is available: "
             f"weights {size(plan.weights)}, recorded tensors {size(plan.activations)}, cache {size(plan.cache)}, "
-            f"at work {size(plan.working)}; use fewer layers (--layers), a shorter prompt, or keep fewer weights "
-            f"(--memory {size(plan.kept // 2)})"
+            f"at work {size(plan.working)}; {_advice(plan)}"
         )
+
+
+def _advice(plan: MemoryPlan) -> str:
+    """What makes the largest part smaller."""
+    most = max(plan.weights, plan.activations, plan.working + plan.cache)
+    if most == plan.weights:
+        fewer = f", or keep fewer weights (--memory {typed_size(plan.kept // 2)})" if plan.kept else ""
+        return f"use fewer layers (--layers){fewer}"
+    if most == plan.activations:
+        return (
+            "record less (--keep stats, or --keep GLOB for some sites), let more of it go to disk "
+            f"(--values {typed_size(plan.activations // 4)}), or use a shorter prompt or fewer rows"
+        )
+    return "use a shorter prompt, fewer rows, or fewer new tokens (--generate)"
 
 
 def available_bytes() -> int:

@@ -102,8 +102,7 @@ def _tokenizer(recipe: Recipe) -> Tokenizer:
 def _remarks(recipe: Recipe, weights: Weights) -> tuple[str, ...]:
     """What has to be said beside a prediction."""
     provenances = {slot.provenance for _, slot in weights.all_slots()}
-    if provenances == {"random"}:
-        return (RANDOM_REMARK,)
-    if "random" in provenances:
-        return (MIXED_REMARK,)
-    return (CUT_REMARK,) if len(recipe.layers) < recipe.layer_count else ()
+    remarks = [RANDOM_REMARK] if provenances == {"random"} else [MIXED_REMARK] if "random" in provenances else []
+    if left_out := recipe.layer_count - len(recipe.layers):
+        remarks.append(f"{left_out} of {recipe.layer_count} {CUT_REMARK}")
+    return tuple(remarks)

@@ -22,13 +22,18 @@ _READ_ELSEWHERE = frozenset(
 
 def unread_fields(recipe: Recipe, config: PreTrainedConfig) -> tuple[str, ...]:
     """A remark for each field of the recipe's configuration that the model's class doesn't have."""
-    known = set(type(config)().to_dict()) | set(config.attribute_map) | _READ_ELSEWHERE
+    known = class_fields(config) | set(config.attribute_map) | _READ_ELSEWHERE
     if is_reference(recipe.config):
         known |= READ_HERE
     return tuple(_remark(field, known) for field in recipe.config if field not in known)
 
 
-def _remark(field: str, known: set[str]) -> str:
+def class_fields(config: PreTrainedConfig) -> frozenset[str]:
+    """What the configuration's class has without being told: declared fields, and those that follow from them."""
+    return frozenset(type(config)().to_dict())
+
+
+def _remark(field: str, known: frozenset[str]) -> str:
     near = difflib.get_close_matches(field, known, n=1, cutoff=0.8)
     meant = f"; {near[0]} may be meant" if near else ""
     return f"config: {visible(field, 60)}: this model's configuration has no such field, it changes nothing{meant}"

@@ -62,10 +62,16 @@ def _about(trace: Trace) -> Iterator[str]:
 def _pairs(found: Mapping[str, object]) -> list[str]:
     """The first plain values of a table: a stranger's may hold millions."""
     return [
-        visible(f"{name} {value}")
+        visible(f"{name} {_layers(value) if name == 'layers' else value}")
         for name, value in islice(found.items(), _SHOWN)
-        if isinstance(value, str | int | float)
+        if isinstance(value, str | int | float) or (name == "layers" and _layers(value))
     ]
+
+
+def _layers(value: object) -> str:
+    """`0:4` of the two numbers that say which layers were built."""
+    pair = isinstance(value, list | tuple) and len(value) == 2 and all(type(end) is int for end in value)
+    return ":".join(map(str, value)) if pair and isinstance(value, list | tuple) else ""
 
 
 def _short(value: object) -> str:
@@ -93,9 +99,9 @@ def _record_counts(trace: Trace, path_size: int) -> Iterator[str]:
     layers = len({record.layer for record in records} - {None})
     passes = len({record.pass_ for record in records})
     kept = [is_kept(value) for value in trace.values]
-    state = "the whole run" if trace.complete else "left before its end"
+    state = "the run to its end" if trace.complete else "left before its end"
     where = f"in {_times(layers, 'layer')} and {_times(passes, 'pass', 'passes')}"
-    counts = f"{len(records):,} {where}, {sum(kept):,} with values; {state}"
+    counts = f"{len(records):,} {where}, {sum(kept):,} with values{'' if trace.dump else f'; {state}'}"
     yield from _entry("records", counts.split(), gap=" ")
     lost = [_site(record, 46).strip() for record, is_there in zip(records, kept, strict=True) if not is_there]
     more = [f"and {len(lost) - _LOST:,} more"] if len(lost) > _LOST else []
