@@ -10,6 +10,9 @@ from tracetui.models.weight_memory import LARGE, empty_weight
 from tracetui.tracer.allocator import keep_freed_memory
 
 
+MIB = 2**20
+
+
 @pytest.mark.parametrize("shape", [(), (0,), (0, 4), (3, 5), (LARGE // 2,), (LARGE // 2 - 1,), (512, 1025)])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_it_is_a_tensor_like_any_other(shape: tuple[int, ...], dtype: torch.dtype) -> None:
@@ -26,8 +29,8 @@ def test_what_was_kept_while_weights_came_and_went_is_all_that_stays() -> None:
     keep_freed_memory()
     kept, before = [], own_bytes()
     for _ in range(16):
-        weight = empty_weight((8 * LARGE,), torch.uint8).fill_(1)
-        kept.append(torch.ones(LARGE // 8, dtype=torch.uint8))
+        weight = empty_weight((8 * MIB,), torch.uint8).fill_(1)
+        kept.append(torch.ones(MIB // 8, dtype=torch.uint8))
         del weight
-    assert own_bytes() - before < 16 * LARGE // 8 + 4 * LARGE
+    assert own_bytes() - before < 16 * MIB // 8 + 4 * MIB
     assert all(bool(tensor.all()) for tensor in kept)

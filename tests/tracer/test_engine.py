@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
 import numpy as np
@@ -197,7 +198,7 @@ def test_the_advice_is_about_what_takes_most(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("tracetui.models.plan.own_bytes", lambda: 0)
     little = MemoryPlan(weights=0, kept=0, activations=0, working=0, base=0, available=0)
 
-    def said(**parts: int) -> str:
+    def said(**parts: Any) -> str:
         with pytest.raises(InputError) as error:
             check(replace(little, **parts), held=0)
         return str(error.value).rpartition("; ")[2]

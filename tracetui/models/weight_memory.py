@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import torch
 
-LARGE = 2**20
-"""Bytes from which a tensor has memory of its own."""
+LARGE = 2**16
+"""Bytes from which a tensor has memory of its own: one expert of a narrow model has it too."""
 
 
 def empty_weight(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
