@@ -9,7 +9,6 @@ from tracetui.models.plan import own_bytes
 from tracetui.models.weight_memory import LARGE, empty_weight
 from tracetui.tracer.allocator import keep_freed_memory
 
-
 MIB = 2**20
 
 
