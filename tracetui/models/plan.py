@@ -61,20 +61,29 @@ def plan_run(
     )
 
 
-def with_passes(found: MemoryPlan, model: nn.Module, itemsize: int, tokens: int, rows: int, new: int) -> MemoryPlan:
+def with_passes(
+    found: MemoryPlan, model: nn.Module, weights: Weights, itemsize: int, tokens: int, rows: int, new: int
+) -> MemoryPlan:
     """The plan for `new` tokens more in each row of `tokens`: a pass each but the last, and the cache that grows.
 
-    Each pass records the keys and values of all positions before it too: its attention is given them.
+    Each pass records the keys and values of all positions before it too: its attention is given them. It may hit
+    experts that no pass before it did.
     """
     if not new:
         return found
     passes = new - 1
     position, cached = widths(model).recorded, cached_width(model)
     keys = passes * tokens + passes * (passes + 1) // 2
-    more = rows * itemsize * (passes * position + keys * (cached + 1))
-    attention = rows * itemsize * keys * cached
-    cache = rows * itemsize * (tokens + passes) * cached
-    return replace(found, activations=found.activations + more, attention=found.attention + attention, cache=cache)
+    choices = rows * chosen_experts(model)
+    experts = weights.kept_experts_bytes((tokens + passes) * choices) - weights.kept_experts_bytes(tokens * choices)
+    return replace(
+        found,
+        weights=found.weights + experts,
+        kept=found.kept + experts,
+        activations=found.activations + rows * itemsize * (passes * position + keys * (cached + 1)),
+        attention=found.attention + rows * itemsize * keys * cached,
+        cache=rows * itemsize * (tokens + passes) * cached,
+    )
 
 
 def with_lens(found: MemoryPlan, model: nn.Module, itemsize: int, positions: int, count: int) -> MemoryPlan:

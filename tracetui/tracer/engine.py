@@ -200,7 +200,7 @@ class Engine:
         itemsize = built.dtype.itemsize
         found = memory.plan_run(built.module, weights, itemsize, tokens, self._base, rows, self._absorbs)
         found = memory.with_lens(found, built.module, itemsize, rows * tokens, self.runnable.recipe.lens)
-        found = memory.with_passes(found, built.module, itemsize, tokens, rows, new)
+        found = memory.with_passes(found, built.module, weights, itemsize, tokens, rows, new)
         return memory.within(found, self.runnable.recipe)
 
     @property
