@@ -407,3 +407,12 @@ async def test_a_rerun_can_be_left() -> None:
         assert ended.is_set()
         assert isinstance(it.app.screen, DebuggerScreen)
         assert "a fault" not in " ".join(it.notices)
+
+
+@pytest.mark.parametrize("size", [(60, 16), (30, 6)])
+async def test_a_terminal_that_is_too_small_hangs_nothing(size: tuple[int, int]) -> None:
+    a, b = pair()
+    async with comparing(a, b, size=size) as it:
+        await it.press("o", "f", "3", "4", "v")
+        await rest(it)
+        assert len(it.text().splitlines()) == size[1]

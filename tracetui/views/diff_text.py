@@ -72,6 +72,8 @@ def row(site: SiteDiff, width: int) -> str:
 
 def end(site: str, width: int) -> str:
     """The site in exactly `width` cells; of a long one the end."""
+    if width <= 0:
+        return ""
     shown = visible(site)
     while cell_len(shown) > width:
         shown = "…" + shown[2:]

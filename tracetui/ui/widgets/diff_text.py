@@ -21,6 +21,7 @@ _ALARMS = ("looks like", "suspect", "tokens", "models", "config", "layers", "sha
 _BESIDE = 46
 """Cells of the statistics."""
 _SIDE_BY_SIDE = 60 + _BESIDE
+_NARROWEST = 40
 _READABLE = 100
 """Cells of the longest line that an eye follows."""
 Lay = Callable[[int], Sequence[str]]
@@ -66,6 +67,8 @@ class DiffText(ScrollView, can_focus=True):
         room = self.outer_size.width - 2 - self.styles.scrollbar_size_vertical
         if room <= 0:
             return
+        # Narrower, a line would be all numbers: it is cut instead.
+        room = max(room, _NARROWEST)
         if room >= _SIDE_BY_SIDE and self._beside:
             width = min(room - _BESIDE - 1, _READABLE)
             left = self._lay(width - 2)
