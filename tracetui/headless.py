@@ -140,6 +140,9 @@ def _counted(trace: Trace) -> str:
 def _predictions(trace: Trace, row: int) -> Iterator[str]:
     """The likeliest next tokens of one row, under a line that says which where there are several."""
     found = next_tokens(trace, _PREDICTIONS, row)
+    logits = trace.find("logits")
+    if not found and logits is not None and len(logits.shape) == 3:
+        yield f"  row {row}: every logit is NaN, so that no next token is likelier than another"
     if found and len(trace.tokens) > 1:
         yield f"row {row} of 0–{len(trace.tokens) - 1}, {len(trace.tokens[row])} tokens: {_shown(trace.tokens[row])}"
     for prediction in found:

@@ -17,6 +17,7 @@ from tests.ui.tiny_llama import PROMPT, tokens_of
 from tracetui.analysis.routing import routing
 from tracetui.recipe import texts
 from tracetui.trace.value import ArrayValue
+from tracetui.ui.experts_view import Experts
 from tracetui.ui.widgets.experts_pane import ExpertsPane, LoadMap
 
 WIDE = Family(layers=4, experts=64, active=8, groups=8, groups_kept=4)
@@ -131,14 +132,14 @@ async def test_enter_goes_to_the_experts_record() -> None:
 
 async def test_a_broken_sum_is_told_in_a_word() -> None:
     async with routed() as it:
-        await it.press("enter", "c", "4", "{")
+        await it.press("enter", "c", "4")
         assert "BROKEN" not in it.text()
         values = it.state.trace.values
         assert isinstance(values, list)
-        record = it.state.trace.find("model.layers.2.mlp")
+        record = it.state.trace.find("model.layers.1.mlp")
         assert record is not None
         values[record.index] = ArrayValue(values[record.index].read() + 0.25)
-        await it.press("}")
+        await it.press("{")
         assert "✗ BROKEN weighted sum + shared = output: max |Δ| 0.25 > " in it.text()
 
 
@@ -218,3 +219,28 @@ async def test_a_run_without_routing_says_so() -> None:
     async with routed(Family(layers=1, dense=1)) as it:
         await it.press("enter", "c", "4")
         assert "This run recorded no routing" in words(it)
+
+
+async def test_what_was_said_to_one_pane_goes_with_the_next() -> None:
+    async with routed() as it:
+        await it.press("enter", "c", "4", "]")
+        assert "choice 2 of 4" in it.text()
+        await it.press("2")
+        assert "choice 2 of 4" not in it.text()
+
+
+async def test_an_answer_counts_though_the_run_has_gone_on() -> None:
+    async with routed() as it:
+        await it.press("enter", "c", "4")
+        pane = it.screen.query_one(ExpertsPane)
+        late = replace(pane.state, frontier=pane.state.frontier - 1)
+        pane.post_message(ExpertsPane.Read(Experts(pane._shown.loads, trouble="late"), late, None))
+        await it.settle()
+        assert pane._shown.trouble == "late"
+
+
+async def test_a_sum_is_compared_once_for_each_block() -> None:
+    async with routed() as it:
+        await it.press("enter", "c", "4", "{", "}", "{")
+        known = it.screen.query_one(ExpertsPane)._checked
+        assert {record.layer for record in known} == {1, 2}

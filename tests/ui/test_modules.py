@@ -81,3 +81,17 @@ async def test_a_bar_stands_before_the_title_of_the_one_pane_with_the_keys(size:
             assert f"▌{title}" in it.line(2)
             assert it.line(2).count("▌") == 1
         assert ("━" in it.line(2)) is (size[0] >= 160)
+
+
+async def test_the_match_is_seen_while_one_types() -> None:
+    async with driven(size=(80, 24)) as it:
+        await it.press("enter", "slash", *"1.mlp.d")
+        tree = it.screen.query_one(ModuleList)
+        assert tree.chosen == "model.layers.1.mlp.down_proj"
+        assert not tree.has_focus
+        shown = tree.render_line(tree.line - tree.scroll_offset.y)
+        assert "down_proj" in shown.text
+        assert shown._segments[0].style != tree.render_line(0)._segments[0].style
+        await it.press("enter")
+        assert tree.chosen == "model.layers.1.mlp.down_proj", "Enter stays on what is seen"
+        assert tree.has_focus

@@ -21,10 +21,10 @@ class Prediction:
 
 
 def next_tokens(trace: Trace, k: int, batch: int = 0, position: int = -1) -> tuple[Prediction, ...]:
-    """The k most probable tokens after a position of row `batch`, best first; empty before there are logits.
+    """The k most probable tokens after a position of row `batch`, best first; those whose logit is NaN left out.
 
-    A negative position counts from the row's end, a last token that went through no pass left out. Raises IndexError
-    for one whose logits weren't computed.
+    Empty before there are logits. A negative position counts from the row's end, a last token that went through no
+    pass left out. Raises IndexError for one whose logits weren't computed.
     """
     prompt = trace.find("logits")
     if prompt is None or len(prompt.shape) != 3:
@@ -32,7 +32,9 @@ def next_tokens(trace: Trace, k: int, batch: int = 0, position: int = -1) -> tup
     record, place = _place(trace, prompt, batch, position)
     logits = trace.value(record).read((batch, place)).astype(np.float64)  # [V]
     finite = np.where(np.isnan(logits), -np.inf, logits)  # [V]
-    best = np.argsort(-finite, kind="stable")[:k]  # [k]
+    best = [at for at in np.argsort(-finite, kind="stable")[:k] if not np.isnan(logits[at])]  # [k]
+    if not best:
+        return ()
     weights = np.exp(finite - finite[best[0]])  # [V]
     probabilities = weights / weights.sum()  # [V]
     return tuple(Prediction(trace.token(int(i)), float(probabilities[i]), float(logits[i])) for i in best)

@@ -25,7 +25,7 @@ _IN_PANES = (
     ("Ctrl+C", "cancel the run; again, or when nothing runs, quit"),
 )
 
-_WITH_NAMES = 100
+_WITH_NAMES = 112
 
 
 class HelpScreen(Dialog[None]):
@@ -66,22 +66,23 @@ def _lines(
 ) -> Iterator[Content]:
     remap = "   the names on the right remap them in keys.toml" if names else ""
     yield Content.assemble(("Keys", "bold $primary"), (remap, "$quiet"))
+    widest = max((len(command.help) for command in commands), default=0)
     for group in groups:
         yield Content("")
         yield Content.styled(group, "bold $foreground")
         for command in commands:
             if command.group == group:
-                yield _line(shown_keys(command, keymap), command.help, command.id if names else "")
+                yield _line(shown_keys(command, keymap), command.help, command.id if names else "", widest)
     yield Content("")
     yield Content.styled("In the panes", "bold $foreground")
     for keys, what in in_panes:
-        yield _line(keys, what, "")
+        yield _line(keys, what, "", widest)
     yield Content("")
     yield Content.styled("Names in conditions of stops and in watches", "bold $foreground")
     for name in NAMES:
         yield _line(f"{name.form} ", f"{name.meaning} [{name.unit}]" if names else name.meaning, "")
 
 
-def _line(keys: str, what: str, name: str) -> Content:
-    described = f"{what:<56}" if name else what
-    return Content.assemble((f"{keys:<14}", "bold $accent"), described, (name, "$quiet"))
+def _line(keys: str, what: str, name: str, widest: int) -> Content:
+    described = f"{what:<{widest}}  " if name else what
+    return Content.assemble((f"{keys:<13} ", "bold $accent"), described, (name, "$quiet"))

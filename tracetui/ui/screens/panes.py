@@ -61,6 +61,7 @@ class PanesScreen(Screen[None]):
         self._offer = offer
         self._keymap_shown = keymap
         self._routes = False
+        self._found_from = ""
 
     def compose(self) -> ComposeResult:
         state = PanesScreen.state
@@ -149,7 +150,8 @@ class PanesScreen(Screen[None]):
             found.border_title = f"{HAS_KEYS if pane in around else ''}{key} {name}"
 
     def action_pane(self, pane: str) -> None:
-        """Bring a pane to the front and give it the keys."""
+        """Bring a pane to the front and give it the keys; what was said to the last one goes."""
+        self.query_one(StepBar).remark = ""
         self.set_class(self.has_class("-maximised") and pane == "modules", "-rail-maximised")
         if pane != "modules":
             self.front = pane
@@ -163,6 +165,8 @@ class PanesScreen(Screen[None]):
 
     def action_find(self) -> None:
         self.remove_class("-maximised", "-rail-maximised")
+        modules = self.query_one(ModuleList)
+        self._found_from, modules.finding = modules.chosen, True
         self.query_one(FindBar).open()
 
     def action_names(self) -> None:
@@ -177,10 +181,15 @@ class PanesScreen(Screen[None]):
         """From the prompt to the pane in front."""
         self.set_focus(self.query_one(_FOCUS[self.front]))
 
+    @on(FindBar.Typed)
+    def _show_match(self, message: FindBar.Typed) -> None:
+        """The tree's match while one still types."""
+        self.query_one(ModuleList).find(message.text, self._found_from)
+
     @on(FindBar.Wanted)
     def _find(self, message: FindBar.Wanted) -> None:
         """To the tree's match, where Enter jumps to its record; without one the line stays to be changed."""
-        if self.query_one(ModuleList).find(message.text) is None:
+        if self.query_one(ModuleList).find(message.text, self._found_from) is None:
             self.app.bell()
         else:
             self._close_find()
@@ -188,4 +197,5 @@ class PanesScreen(Screen[None]):
     @on(FindInput.Left)
     def _close_find(self) -> None:
         self.query_one(FindBar).close()
+        self.query_one(ModuleList).finding = False
         self.set_focus(self.query_one(ModuleList))

@@ -95,7 +95,8 @@ class ExpertsPane(Vertical):
         self._expert: int | None = None
         self._map_lines: int | None = None
         """None: all there are."""
-        self._checked: tuple[Trace, Record, Identity | Missing] | None = None
+        self._checked: dict[Record, Identity | Missing] = {}
+        """Of the trace on view: by the record of a block's choice."""
 
     def compose(self) -> ComposeResult:
         yield LoadMap(nothing(""), id="load")
@@ -112,7 +113,7 @@ class ExpertsPane(Vertical):
 
     def watch_state(self, old: State, state: State) -> None:
         if state.trace is not old.trace:
-            self._checked = None
+            self._checked = {}
             if state.under_way:
                 self._expert = None
         if state.cursor != old.cursor or state.trace is not old.trace:
@@ -130,7 +131,8 @@ class ExpertsPane(Vertical):
     @on(Read)
     def _show(self, message: Read) -> None:
         seen, now = message.state, self.state
-        if seen.trace is not now.trace or _view_of(seen) != _view_of(now) or message.chosen != self._chosen:
+        same = seen.trace is now.trace and _wanted(seen) == _wanted(now)
+        if not same or message.chosen != self._chosen:
             return
         self._shown = shown = message.experts
         self.set_class(shown.block is None, "-empty")
@@ -178,9 +180,7 @@ class ExpertsPane(Vertical):
             self.query_one(LoadMap).place(shown.routed.routing.layer - shown.first, expert)
 
     def _identity(self, routing: Routing) -> Identity | Missing | None:
-        known = self._checked
-        same = known is not None and known[0] is self._shown.trace and known[1] is routing.record
-        return known[2] if same and known else None
+        return self._checked.get(routing.record) if self._shown.trace is self.state.trace else None
 
     def _check(self) -> None:
         """Compare the sum with the block's output, once for each block that has one and that somebody looks at."""
@@ -192,7 +192,7 @@ class ExpertsPane(Vertical):
     def _show_checked(self, message: Checked) -> None:
         shown = self._shown
         if shown.routed and shown.routed.routing is message.routing:
-            self._checked = (shown.trace, message.routing.record, message.found)
+            self._checked[message.routing.record] = message.found
             self._show_block()
 
     @on(Heatmap.CursorMoved)
@@ -264,6 +264,11 @@ class ExpertsPane(Vertical):
 def _view_of(state: State) -> tuple[int, int, int, int, bool]:
     """What decides which block and token are on view, beside the trace."""
     return state.cursor, state.frontier, state.token, state.batch, state.under_way
+
+
+def _wanted(state: State) -> tuple[int, int, int]:
+    """What an answer must be for; how far the run has come meanwhile is told by the next one."""
+    return state.cursor, state.token, state.batch
 
 
 def _read(state: State, before: Experts, chosen: int | None) -> ExpertsPane.Read:

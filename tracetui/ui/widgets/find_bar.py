@@ -63,6 +63,13 @@ class FindBar(Horizontal):
             super().__init__()
             self.text = text
 
+    class Typed(Message):
+        """Show the first module that has `text` in its path."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
     def __init__(self) -> None:
         super().__init__(id="find-bar")
 
@@ -87,6 +94,11 @@ class FindBar(Horizontal):
     def name_layout(self, layout: str) -> None:
         """Say whose names stand beside the tree's."""
         self.query_one(ModulesTitle).layout_shown = layout
+
+    @on(Input.Changed)
+    def _show(self, event: Input.Changed) -> None:
+        event.stop()
+        self.post_message(self.Typed(event.value))
 
     @on(Input.Submitted)
     def _want(self, event: Input.Submitted) -> None:

@@ -28,6 +28,7 @@ from tracetui.views.inks import Inks
 
 _MOST = 100
 _LATER = "The next tokens appear here when the run is at its end."
+_ALL_NAN = "Every logit here is NaN: no token is likelier than another. ! tells which record made the first NaN."
 _NOT_KEPT = "The logits were not kept, only their statistics (--keep, --values)."
 
 
@@ -41,6 +42,8 @@ class Next:
     predictions: tuple[Prediction, ...]
     kept: bool = True
     """Whether the logits can be read."""
+    read: bool = False
+    """Whether they have been."""
 
 
 class LogitsPane(Canvas, can_focus=True):
@@ -99,7 +102,7 @@ class LogitsPane(Canvas, can_focus=True):
             for part in wrap(visible(note), max(8, width - 2))
         ]
         if not self._found.predictions:
-            told = _LATER if self._found.kept else _NOT_KEPT
+            told = _NOT_KEPT if not self._found.kept else _ALL_NAN if self._found.read else _LATER
             words = wrap(told, max(8, width - 4))
             return [*notes, blank(width), *(line([(f"  {part}", inks.quiet)], width) for part in words)]
         room = max(2, height - len(notes) - 1)
@@ -144,6 +147,6 @@ def _has_logits(state: State, pass_: int) -> bool:
 def _read(trace: Trace, batch: int, position: int) -> LogitsPane.Read:
     last = position if trace.tokens else -1
     try:
-        return LogitsPane.Read(Next(trace, batch, position, next_tokens(trace, _MOST, batch, last)))
+        return LogitsPane.Read(Next(trace, batch, position, next_tokens(trace, _MOST, batch, last), read=True))
     except NotKeptError:
         return LogitsPane.Read(Next(trace, batch, position, (), kept=False))

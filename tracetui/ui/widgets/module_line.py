@@ -42,7 +42,7 @@ def _details(row: Row, room: int, layout: str) -> Iterator[str]:
         yield _exact(row)
     if row.active is not None:
         yield f"{count(row.active)} of {count(row.parameters)} active"
-        yield f"{count(row.active)} of {count(row.parameters)}"
+        yield f"{count(row.active)} active"
     yield row.detail
 
 

@@ -46,6 +46,8 @@ class ModuleList(ScrollView, can_focus=True):
     line: reactive[int] = reactive(0)
     layout_shown: reactive[str] = reactive("")
     """The layout whose names stand beside the tree's; empty for none."""
+    finding: reactive[bool] = reactive(False)
+    """Whether something is searched for: the line then shows though it has no keys."""
 
     def __init__(self) -> None:
         super().__init__(id="modules", classes="pane")
@@ -97,19 +99,26 @@ class ModuleList(ScrollView, can_focus=True):
         experts, _, number = path.rpartition(".")
         return experts in self._lists and number.isdecimal()
 
-    def find(self, text: str) -> str | None:
-        """Open the way to the next module whose path holds the text, and put the line on it."""
+    def find(self, text: str, start: str | None = None) -> str | None:
+        """Open the way to the next module after `start`, or after the line, whose path holds the text; go there."""
         everywhere = self._paths()
         paths = [path for path in everywhere if text.lower() in path.lower()]
         if not paths or not text:
             return None
-        here = self._rows[self.line].path if self._rows else ""
+        here = start if start is not None else self.chosen
         order = {path: index for index, path in enumerate(everywhere)}
         found = next((path for path in paths if order[path] > order.get(here, -1)), paths[0])
         self._opened |= ancestors(found)
         self._build()
         self._go(found)
+        # Where the line stands already it may still be out of sight.
+        self.watch_line()
         return found
+
+    @property
+    def chosen(self) -> str:
+        """The path of the line that the user is on."""
+        return self._rows[self.line].path if self._rows else ""
 
     def next_layout(self) -> str:
         """Show the names of another implementation, of the next one, or of none; which these are."""
@@ -212,7 +221,7 @@ class ModuleList(ScrollView, can_focus=True):
         row = self._rows[index]
         base = plain + self._style_of(row, index)
         # The line with the cursor has a ground of its own, on which only its own colour can be read.
-        chosen = index == self.line and self.has_focus
+        chosen = index == self.line and (self.has_focus or self.finding)
         quiet = Style() if chosen else self.get_component_rich_style("modules--quiet", partial=True)
         marked = Style() if chosen else self.get_component_rich_style("modules--mark", partial=True)
         mark = Segment(self._mark(row), base + marked)
@@ -226,7 +235,7 @@ class ModuleList(ScrollView, can_focus=True):
         style = self.get_component_rich_style("modules--ran" if ran else "modules--waiting", partial=True)
         if self.state.cursor >= 0 and row.path == self.current:
             style += self.get_component_rich_style("modules--current", partial=True)
-        if index == self.line and self.has_focus:
+        if index == self.line and (self.has_focus or self.finding):
             style += self.get_component_rich_style("modules--line", partial=True)
         return style
 

@@ -107,4 +107,9 @@ def _heading(points: Sequence[ResidualPoint], current: int | None, state: State)
     name = f"norm of row {state.batch}" if len(state.trace.tokens) > 1 else "residual norm"
     if current is None:
         return (name, "", "")
-    return (name, number(points[current].l2), f"at {points[current].label}")
+    return (name, number(points[current].l2), _place(points[current].label))
+
+
+def _place(label: str) -> str:
+    """`layer 3`, `layer 3 attn`, `embed`."""
+    return f"layer {label}" if label[:1].isdigit() else f"at {label}"

@@ -15,6 +15,8 @@ PANES = (
     ("log", "6", "Log"),
 )
 _ROOMY = 56
+_FULL = 50
+"""Cells that all tabs just fill: one fewer keeps the last from the edge."""
 HAS_KEYS = "▌"
 """Before the title of the pane that hears the keys."""
 
@@ -30,7 +32,9 @@ class TabLine(ActionLine):
         return [(self._tab(pane, key, name), f"screen.pane('{pane}')") for pane, key, name in PANES]
 
     def _tab(self, pane: str, key: str, name: str) -> Content:
-        gap = "" if pane == PANES[-1][0] else "  " if self.size.width >= _ROOMY else " "
+        gap = "  " if self.size.width >= _ROOMY else " "
+        if pane == PANES[-1][0] or (pane == PANES[-2][0] and self.size.width == _FULL):
+            gap = ""
         if pane == self.front:
             return Content.assemble(
                 (f"{HAS_KEYS if self.has_keys else ' '}{key} ", "bold $accent"),
