@@ -80,7 +80,7 @@ def _lines(
     yield Content("")
     yield Content.styled("Names in conditions of stops and in watches", "bold $foreground")
     for name in NAMES:
-        yield _line(f"{name.form} ", f"{name.meaning} [{name.unit}]" if names else name.meaning, "")
+        yield _line(f"{name.form} ", f"{name.meaning} [{name.unit}]" if names else name.meaning, "", widest)
 
 
 def _line(keys: str, what: str, name: str, widest: int) -> Content:
