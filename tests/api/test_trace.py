@@ -268,7 +268,7 @@ def test_a_recipe_goes_on_from_its_prompt(recipe: str) -> None:
         ({"tokens": [-1]}, "tokens: must be between 0 and"),
         ({"prompts": []}, "prompts: a batch has 1 to"),
         ({"random_tokens": (0, 4)}, "random_tokens: a batch has 1 to"),
-        ({"layers": 9}, "--layers: layers: must lie within the model's 3 layers"),
+        ({"layers": 9}, "--layers: must lie within the model's 3 layers"),
         ({"dtype": "float12"}, "--dtype: must be one of"),
         ({"tokens": [1], "chat": True}, "chat: needs texts"),
         ({"prompt": "x", "system": "y"}, "system: is a message of a chat"),

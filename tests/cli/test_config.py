@@ -35,4 +35,4 @@ def test_hostile_names_and_contradictions_are_shown_as_text(tracetui: Here, tmp_
 
 
 def test_what_can_t_be_read_is_told(tracetui: Here) -> None:
-    assert "isn't in the local cache" in tracetui.refused("config", "nobody/nothing")
+    assert "isn't in the local cache; HF_HUB_OFFLINE is set" in tracetui.refused("config", "nobody/nothing")

@@ -50,13 +50,16 @@ def test_an_unknown_model_lists_those_there_are(tracetui: Here, name: str) -> No
 
 
 def test_a_way_to_compute_attention_that_the_model_hasn_t_is_refused(tracetui: Here) -> None:
-    assert "mla: absorb needs latent attention (MLA)" in tracetui.refused(*TINY, "--mla", "absorb")
+    assert tracetui.refused(*TINY, "--mla", "absorb").startswith("--mla: absorb needs latent attention (MLA)")
     assert "--mla" in tracetui.refused(*TINY, "--mla", "fold")
 
 
-def test_the_nearest_model_is_named_first(tracetui: Here) -> None:
-    assert tracetui.refused("trace", "lama-tiny").startswith("lama-tiny: no such model; there are llama-tiny, ")
-    assert tracetui.refused("trace", "llama3").startswith("llama3: no such model; there are llama3-2layer, ")
+def test_the_nearest_model_is_named_before_all_in_their_order(tracetui: Here) -> None:
+    listed = [line.split()[0] for line in tracetui("models").out.splitlines()]
+    assert listed == sorted(listed)
+    for said, meant in (("lama-tiny", "llama-tiny"), ("llama3", "llama3-2layer")):
+        wanted = f"{said}: no such model, is {meant} meant? there are {', '.join(listed)}, or "
+        assert tracetui.refused("trace", said).startswith(wanted)
 
 
 @pytest.mark.parametrize(
@@ -71,9 +74,9 @@ def test_the_nearest_model_is_named_first(tracetui: Here) -> None:
         (("locate", "moon"), "argument what: invalid choice: 'moon'"),
         ((*TINY, "-p"), "argument -p/--prompt: expected one argument"),
         ((*TINY, "-p", "a", "--tokens", "1"), "argument --tokens: not allowed with argument -p/--prompt"),
-        ((*TINY, "--layers", "7"), "--layers: layers: must lie within the model's 6 layers and hold at least one"),
-        ((*TINY, "--layers", "3:3"), "--layers: layers: must lie within the model's 6 layers"),
-        ((*TINY, "--layers", "\x1b"), r"--layers: layers: must be a count like 2 or a range like 3:7, got '\x1b'"),
+        ((*TINY, "--layers", "7"), "--layers: must lie within the model's 6 layers and hold at least one"),
+        ((*TINY, "--layers", "3:3"), "--layers: must lie within the model's 6 layers"),
+        ((*TINY, "--layers", "\x1b"), r"--layers: must be a count like 2 or a range like 3:7, got '␛'"),
         ((*TINY, "--seed", "1.5"), "argument --seed: invalid int value: '1.5'"),
         ((*TINY, "--seed", "-1"), "--seed: must be between 0 and "),
         ((*TINY, "--seed", "9" * 30), "--seed: must be between 0 and "),
@@ -230,7 +233,7 @@ def test_a_spoilt_folder_is_told_with_its_file(
         (("-p", "a", "-p", ""), "--prompt: row 1 is empty; every row of a batch is a prompt"),
         (("-p", "a\udcff"), "the prompt: character 1: is a lone surrogate"),
         (("-p", "word " * 3000), "prompt: has 3,002 tokens, and the model takes at most 2,048"),
-        (("--tokenizer", "no\x1b"), r"tokenizer: name: no such file or folder, nor one of builtin, "),
+        (("--tokenizer", "no\x1b"), r"tokenizer: no such file or folder, nor one of builtin, "),
         (("--tokenizer", "/"), "/: tokenizer: the folder has neither tokenizer.json nor tokenizer.model"),
         (("--tokenizer", "/dev/null"), "/dev/null: is not a regular file"),
         (("--weights", "/no/such\x1b"), "/no/such␛"),

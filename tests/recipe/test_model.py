@@ -33,7 +33,7 @@ def test_layers_are_a_count_or_a_range(text: str, start: int, stop: int) -> None
     "text", ["", "0", "13", "3:3", "7:3", "0:13", "-1", "1:-1", "1_0", "٣", "2:x", "1:2:3", "9" * 5000]
 )
 def test_other_layers_are_refused(text: str) -> None:
-    with pytest.raises(InputError, match=r"^--layers: layers: must ") as error:
+    with pytest.raises(InputError, match=r"^--layers: must ") as error:
         parse_layers(text, 12, "--layers")
     assert len(str(error.value)) < 200
 
@@ -78,7 +78,7 @@ def test_overrides_replace_only_what_they_say() -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (Overrides(layers="99"), "--layers: layers: must lie within the model's 6 layers"),
+        (Overrides(layers="99"), "--layers: must lie within the model's 6 layers"),
         (Overrides(memory="much"), "--memory: must be a size"),
         (Overrides(dtype="int8"), "--dtype: must be one of auto, float32, bfloat16, float16, got 'int8'"),
         (Overrides(seed=-1), "--seed: must be between 0 and"),

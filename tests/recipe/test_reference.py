@@ -109,7 +109,7 @@ def test_a_wrong_number_is_named(field: str, value: object) -> None:
         ({"rope_factor": 0.5}, "rope_factor: must be at least 1 where max_seq_len is more than original_seq_len"),
         ({"rope_theta": 1.0}, "rope_theta: must be above 1"),
         ({"index_head_dim": 128}, "index_head_dim: describes a sparse attention that tracetui doesn't build"),
-        ({"inter_dim": None}, "inter_dim: is missing, an integer is needed"),
+        ({"n_layers": None}, "n_layers: is missing, an integer is needed"),
     ],
 )
 def test_fields_that_can_t_be_are_named(changes: dict[str, Any], said: str) -> None:
@@ -155,3 +155,23 @@ def test_every_known_field_is_explained() -> None:
     assert not [field for field in _KNOWN if not reference_explanation(field)]
     assert reference_explanation("nonsense") == ""
     assert unknown_reference_fields({**BASE, "a": 1}) == ("a",)
+
+
+def test_what_is_left_out_is_what_that_code_takes() -> None:
+    assert reference_config({name: SMALLEST[name] for name in ("vocab_size", "dim", "n_layers")}, "f") == (
+        reference_config(SMALLEST, "f")
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"n_routed_experts": 4}, "n_activated_experts: must be at most the 4 of the groups used, and is 6 by default"),
+        ({"n_expert_groups": 5}, "n_expert_groups: must divide n_routed_experts, 64 by default, got 5"),
+        ({"n_limited_groups": 5}, "n_limited_groups: must be at most n_expert_groups, 1 by default, got 5"),
+    ],
+)
+def test_a_complaint_tells_a_default_from_what_was_said(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError) as error:
+        reference_config({**SMALLEST, **changes}, "f")
+    assert str(error.value) == f"f: {said}"

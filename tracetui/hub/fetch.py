@@ -31,6 +31,9 @@ def ensure_config(hub_id: HubId, *, asked: bool, offline: bool) -> None:
         if folder is None:
             raise InputError(f"{hub_id}: isn't in the hub's cache, and {_FORBIDDEN}")
         return
+    if offline:
+        missing = "is no recipe, file or folder, and as a model on the hub it isn't in the local cache"
+        raise InputError(f"{hub_id}: {missing}; {_FORBIDDEN}")
     if asked or (not offline and _says_yes(hub_id)):
         with online(hub_id):
             # The files of one model go together, even if it has changed since the first was fetched.

@@ -16,15 +16,15 @@ from tracetui.text import visible
 
 def shipped_recipes() -> dict[str, Path]:
     """The recipes that come with tracetui, by name."""
-    return {path.stem: path for path in sorted(paths.demo_configs().glob("*.toml"))}
+    return {path.stem: path for path in sorted(paths.demo_configs().glob("*.toml"), key=_stem)}
 
 
 def load_recipe(model: str) -> Recipe:
     """The recipe of a shipped name, a TOML file, a folder with a model (or a file of its weights), a config.json, or
     a hub id whose files are in the hub's cache.
 
-    A config.json alone means random weights. Raises InputError; for an unknown name it lists those that exist,
-    nearest first.
+    A config.json alone means random weights. Raises InputError; for an unknown name it lists those that exist
+    and names the nearest.
     """
     if (hub_id := find_hub_id(model)) is not None:
         return hub_recipe(hub_id)
@@ -44,6 +44,10 @@ def load_recipe(model: str) -> Recipe:
     raise InputError(_unknown(model, list(shipped)))
 
 
+def _stem(path: Path) -> str:
+    return path.stem
+
+
 def find_hub_id(model: str) -> HubId | None:
     """The id on the hub that a user means; None for a shipped recipe and for whatever is on disk."""
     hub_id = parse_hub_id(model)
@@ -58,9 +62,9 @@ def _exists(path: Path, model: str) -> bool:
 
 
 def _unknown(model: str, known: list[str]) -> str:
-    nearest = difflib.get_close_matches(model, known, n=len(known), cutoff=0.0)
-    listed = ", ".join(nearest) or "none"
+    nearest = difflib.get_close_matches(model, known, n=1)
+    problem = f"no such model, is {nearest[0]} meant? there are" if nearest else "no such model; there are"
     return (
-        f"{visible(model, 80)}: no such model; there are {listed}, or give a recipe file, a folder with a model, "
+        f"{visible(model, 80)}: {problem} {', '.join(known)}, or give a recipe file, a folder with a model, "
         f"a config.json, or a hub id (owner/name)"
     )

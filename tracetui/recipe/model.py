@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from tracetui.analysis.matrices import ATTENTION
-from tracetui.errors import InputError, bad_field
+from tracetui.errors import InputError
 from tracetui.recipe.config import layer_count
 from tracetui.recipe.generation import PROMPT_ALONE, Generation
 from tracetui.recipe.prompts import NO_PROMPT, Prompts
@@ -65,6 +65,8 @@ class Recipe:
     """Bytes of weights that may stay in memory; None: half of what is available."""
     mla: str = MLA_WAYS[0]
     """`naive` expands keys and values for every head, `absorb` works on the latent; of models without one nothing."""
+    mla_from: str = ""
+    """The option that said `mla`; empty: the recipe's own file."""
     keep: Keep = KEEP_ALL
     """Which values a run keeps."""
     attention: str = "qkv"
@@ -147,6 +149,8 @@ class Overrides:
             raise InputError(f"--dtype: must be one of {', '.join(DTYPES)}, got {visible(self.dtype, 40)!r}")
         if self.mla is not None and self.mla not in MLA_WAYS:
             raise InputError(f"--mla: must be {' or '.join(MLA_WAYS)}, got {visible(self.mla, 40)!r}")
+        if self.mla is not None:
+            said["mla_from"] = "--mla"
         if self.attention is not None and self.attention not in ATTENTION:
             raise InputError(f"--attention: must be one of {', '.join(ATTENTION)}, got {visible(self.attention, 40)!r}")
         if self.lens is not None and not 1 <= self.lens <= MAX_LENS:
@@ -169,11 +173,12 @@ def parse_layers(text: str, count: int, where: str) -> Layers:
     """`2` (the first two) or `3:7` (the third to the sixth, from 0) of a model of `count` layers."""
     found = _LAYERS.fullmatch(text.strip())
     if found is None or not found[0]:
-        raise bad_field(where, "layers", "must be a count like 2 or a range like 3:7", text)
+        raise InputError(f"{where}: must be a count like 2 or a range like 3:7, got {visible(text, 40)!r}")
     start, colon, stop = found.groups()
     layers = Layers(int(start or 0), int(stop or count)) if colon else Layers(0, int(start))
     if not 0 <= layers.start < layers.stop <= count:
-        raise bad_field(where, "layers", f"must lie within the model's {count} layers and hold at least one", text)
+        problem = f"must lie within the model's {count} layers and hold at least one"
+        raise InputError(f"{where}: {problem}, got {visible(text, 40)!r}")
     return layers
 
 

@@ -66,7 +66,7 @@ def reference_config(said: Mapping[str, object], where: str | Path, prefix: str 
         "architectures": [ARCHITECTURE],
         "vocab_size": fields.integer("vocab_size", most=MAX_VOCABULARY),
         "hidden_size": fields.integer("dim", most=MAX_WIDTH),
-        "intermediate_size": fields.integer("inter_dim", most=MAX_FEED_FORWARD),
+        "intermediate_size": fields.integer("inter_dim", default=10_944, most=MAX_FEED_FORWARD),
         "num_hidden_layers": fields.integer("n_layers", most=MAX_LAYERS),
         "max_position_embeddings": fields.integer("max_seq_len", default=16_384, most=MAX_POSITIONS),
         **_attention(fields),
@@ -88,7 +88,7 @@ def unknown_reference_fields(said: Mapping[str, object]) -> tuple[str, ...]:
 
 
 def _attention(fields: Fields) -> dict[str, object]:
-    heads = fields.integer("n_heads", most=MAX_WIDTH)
+    heads = fields.integer("n_heads", default=16, most=MAX_WIDTH)
     rotated = fields.integer("qk_rope_head_dim", default=64, most=MAX_WIDTH)
     if rotated % 2:
         fields.fail("qk_rope_head_dim", "must be even: adjacent pairs are rotated")
@@ -113,13 +113,15 @@ def _experts(fields: Fields) -> dict[str, object]:
     chosen = fields.integer("n_activated_experts", default=6)
     biased = fields.integer("dim") == BIAS_WIDTH
     if experts % groups:
-        fields.fail("n_expert_groups", f"must divide n_routed_experts, {experts}")
+        fields.fail("n_expert_groups", f"must divide n_routed_experts, {_said(fields, 'n_routed_experts', experts)}")
     if biased and groups > 1 and experts // groups < 2:
         fields.fail("n_expert_groups", "must leave two experts in a group: groups are ranked by their best two")
     if limited > groups:
-        fields.fail("n_limited_groups", f"must be at most n_expert_groups, {groups}")
+        fields.fail("n_limited_groups", f"must be at most n_expert_groups, {_said(fields, 'n_expert_groups', groups)}")
     if chosen > experts // groups * limited:
-        fields.fail("n_activated_experts", f"must be at most the {experts // groups * limited} of the groups used")
+        unsaid = "" if "n_activated_experts" in fields.found else f", and is {chosen} by default"
+        problem = f"must be at most the {experts // groups * limited} of the groups used{unsaid}"
+        fields.fail("n_activated_experts", problem)
     return {
         "moe_intermediate_size": fields.integer("moe_inter_dim", default=1408, most=MAX_FEED_FORWARD),
         "first_k_dense_replace": fields.integer("n_dense_layers", default=1, least=0, most=MAX_LAYERS),
@@ -158,6 +160,10 @@ def _rope(fields: Fields) -> dict[str, object]:
         # The scores alone are scaled in this code, never the rotated parts.
         "attention_factor": 1.0,
     }
+
+
+def _said(fields: Fields, field: str, value: int) -> str:
+    return str(value) if fields.found.get(field) is not None else f"{value} by default"
 
 
 def _choice(fields: Fields, field: str, choices: tuple[str, ...]) -> str:

@@ -39,7 +39,7 @@ def read_recipe(path: Path) -> Recipe:
         title=fields.text("title", default=path.stem),
         origin=str(path),
         config=config,
-        layers=parse_layers(_layers(fields, count), count, str(path)),
+        layers=parse_layers(_layers(fields, count), count, f"{path}: layers"),
         dtype=_choice(fields, "dtype", DTYPES),
         seed=fields.integer("seed", default=0, least=0, most=MAX_SEED),
         tokenizer=_beside(path, fields.text("tokenizer", default=BUILTIN_TOKENIZER)),

@@ -46,7 +46,7 @@ def check_mla(model: nn.Module, recipe: Recipe) -> None:
         problem = f"the {PROJECTION} of this {kind} has a bias, which can't be absorbed; leave --mla out"
     else:
         return
-    raise InputError(f"{recipe.origin}: mla: {problem}")
+    raise InputError(f"{recipe.mla_from or f'{recipe.origin}: mla'}: {problem}")
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tracetui.errors import bad_field
+from tracetui.errors import InputError, bad_field
 from tracetui.models.tokenizers.families import BUILTIN, ENCODINGS, LLAMA3, Family
 from tracetui.models.tokenizers.ids_alone import IdsAlone
 from tracetui.models.tokenizers.json_tokenizer import JsonTokenizer
@@ -12,6 +12,7 @@ from tracetui.models.tokenizers.protocol import Tokenizer
 from tracetui.models.tokenizers.rank_tokenizer import RankTokenizer
 from tracetui.models.tokenizers.ranks import read_ranks
 from tracetui.models.tokenizers.whereabouts import find_rank_file, in_folder
+from tracetui.text import visible
 
 BUILTIN_RANKS = Path(__file__).with_name("builtin.tiktoken")
 _FEWEST_RANKS = 256
@@ -34,9 +35,8 @@ def load_tokenizer(spec: str, vocab_size: int, bos: int | None = None) -> Tokeni
     if path.suffix == ".json":
         return JsonTokenizer(path, vocab_size)
     if not path.exists():
-        raise bad_field(
-            "tokenizer", "name", f"no such file or folder, nor one of builtin, {', '.join(ENCODINGS)}", spec
-        )
+        known = ", ".join(("builtin", *ENCODINGS))
+        raise InputError(f"tokenizer: no such file or folder, nor one of {known}, got {visible(spec, 80)!r}")
     family = ENCODINGS.get(path.stem, LLAMA3) if path.suffix == ".tiktoken" else LLAMA3
     return _from_ranks(path, family, vocab_size, bos)
 
