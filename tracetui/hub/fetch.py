@@ -27,14 +27,12 @@ def ensure_config(hub_id: HubId, *, asked: bool, offline: bool) -> None:
     folder = cached_snapshot(hub_id)
     if folder is not None and not (asked and lacks_tokenizer(hub_id)):
         return
-    if asked and offline:
-        if folder is None:
-            raise InputError(f"{hub_id}: isn't in the hub's cache, and {_FORBIDDEN}")
-        return
     if offline:
-        missing = "is no recipe, file or folder, and as a model on the hub it isn't in the local cache"
-        raise InputError(f"{hub_id}: {missing}; {_FORBIDDEN}")
-    if asked or (not offline and _says_yes(hub_id)):
+        if folder is None:
+            missing = "is no recipe, file or folder, and as a model on the hub it isn't in the local cache"
+            raise InputError(f"{hub_id}: {missing}; {_FORBIDDEN}")
+        return
+    if asked or _says_yes(hub_id):
         with online(hub_id):
             # The files of one model go together, even if it has changed since the first was fetched.
             fetch_config(hub_id if folder is None else HubId(hub_id.repo, folder.name))
