@@ -77,7 +77,7 @@ class LensScreen(Dialog[None]):
     def _title(self) -> Content:
         state, table = self._read.state, self._read.table
         row = row_name(state.batch, len(state.trace.tokens))
-        about = "lens · what the final norm and the output matrix make of each layer · percent beside each token"
+        about = "lens · each layer through the final norm and the output matrix, in percent"
         return Content(
             f"{about}{row and f' · {row}'}{f' · pass from token {s}' if (s := table.positions.start) else ''}"
         )
