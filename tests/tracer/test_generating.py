@@ -249,3 +249,11 @@ def test_a_file_with_passes_is_the_trace_again(tmp_path: Path) -> None:
         assert "model.layers.0.self_attn:q@1" in plain
     for record in trace.records:
         np.testing.assert_array_equal(again[record.key], trace[record.key])
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [("bfloat16", 8), ("float16", 11)])
+def test_passes_in_a_narrow_dtype_differ_from_a_rerun_by_its_rounding_alone(dtype: str, bits: int) -> None:
+    trace = trace_recipe(recipe(dtype=dtype, generation=GREEDY, prompts=Prompts(ids=(PROMPT,))))
+    whole = trace_recipe(recipe(dtype=dtype, prompts=Prompts(ids=(tuple(ids(trace)[:-1]),))))["logits"]
+    passes = np.concatenate([trace["logits"], *(trace[f"logits@{number}"] for number in (1, 2, 3))], axis=1)
+    np.testing.assert_allclose(passes, whole, rtol=0, atol=4 * 2.0**-bits * float(np.abs(whole).max()))
