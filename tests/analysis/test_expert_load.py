@@ -97,7 +97,8 @@ def test_the_block_of_a_record() -> None:
     loads = extended(NO_LOADS, recorder.trace, len(recorder.records))
     first, second = (block.record.index for block in loads.blocks)
     found = [loads.at(cursor) for cursor in (0, first, second - 1, second, len(recorder.records))]
-    assert [block.record.index for block in found if block] == [first, first, first, second, second]
+    assert [block and block.record.index for block in found] == [None, first, first, second, second]
+    assert [loads.after(cursor) for cursor in (0, first, second)] == [*loads.blocks, None]
     assert NO_LOADS.at(3) is None
     assert loads.neighbour(first + 1, 1) is loads.blocks[1]
     assert loads.neighbour(second, -1) is loads.blocks[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -244,3 +245,11 @@ async def test_a_sum_is_compared_once_for_each_block() -> None:
         await it.press("enter", "c", "4", "{", "}", "{")
         known = it.screen.query_one(ExpertsPane)._checked
         assert {record.layer for record in known} == {1, 2}
+
+
+async def test_before_the_first_layer_both_panes_name_the_next() -> None:
+    async with routed() as it:
+        await it.press("enter", "c", "2", "home", "4")
+        assert "No routing at or before this record; the next is in layer 1." in words(it)
+        await it.press("2", "end", "4")
+        assert re.search(r"\d+ of 68 choices \(\d", it.text())

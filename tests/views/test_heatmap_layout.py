@@ -108,3 +108,11 @@ def test_cells_one_line_high_are_wide_enough_for_a_text_where_there_is_room() ->
     wide, narrow = (arrange(width, 26, Plan(17, 17, 5, 3), None) for width in (100, 50))
     assert (wide.row_zoom, wide.column_zoom, wide.texts) == (1, 2, True)
     assert (narrow.row_zoom, narrow.column_zoom, narrow.texts) == (1, 1, False)
+
+
+@pytest.mark.parametrize(("size", "rows", "columns"), [(17, 1, 1), (8, 2, 2)])
+def test_a_small_matrix_grows_on_the_side_that_has_room(size: int, rows: int, columns: int) -> None:
+    layout = arrange(44, 24, Plan(size, size, 6, 6), None)
+    assert (layout.row_zoom, layout.column_zoom) == (rows, columns)
+    assert size * pixels(layout.row_zoom) <= 2 * layout.lines
+    assert size * pixels(layout.column_zoom) <= layout.room

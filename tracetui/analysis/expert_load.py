@@ -84,9 +84,13 @@ class Loads:
     blocks: tuple[LayerLoad, ...] = ()
 
     def at(self, cursor: int) -> LayerLoad | None:
-        """The block whose choice is the last at or before a record, else the first."""
+        """The block whose choice is the last at or before a record; None before the first."""
         before = [block for block in self.blocks if block.record.index <= cursor]
-        return before[-1] if before else next(iter(self.blocks), None)
+        return before[-1] if before else None
+
+    def after(self, cursor: int) -> LayerLoad | None:
+        """The first block whose choice comes after a record."""
+        return next((block for block in self.blocks if block.record.index > cursor), None)
 
     def neighbour(self, cursor: int, by: int) -> LayerLoad | None:
         """The block so many layers with experts further on than the one of a record, in the same pass; or None."""

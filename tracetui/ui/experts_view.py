@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from tracetui.session import Module
 from tracetui.text import token_text
 from tracetui.trace.trace import Trace
 from tracetui.ui.state import State
+from tracetui.views.bars import percent
 from tracetui.views.expert_table import Routed
 from tracetui.views.heatmap import EMPTY, HeatmapData, heatmap_data
 from tracetui.views.heatmap_axes import Axis
@@ -76,7 +79,17 @@ def _picture(blocks: tuple[LayerLoad, ...], pass_: int) -> tuple[int, HeatmapDat
     title = "load: share of a block's choices" + (f", pass {pass_}" if pass_ else "")
     axes = Axis.of("layer", rows, first=first), Axis.of("expert", columns)
     kinds = (Kind.LINEAR, Kind.LOG)
-    return first, heatmap_data(shares, *axes, masked=np.isnan(shares), kinds=kinds, title=title)
+    picture = heatmap_data(shares, *axes, masked=np.isnan(shares), kinds=kinds, title=title)
+    return first, replace(picture, named=partial(_choices, {block.record.layer: block for block in blocks}, first))
+
+
+def _choices(blocks: Mapping[int | None, LayerLoad], first: int, row: int, expert: int) -> str:
+    """`4 of 48 choices (8.3%)`: what a cell of the map stands for."""
+    block = blocks.get(first + row)
+    if block is None or block.load is None or expert >= len(block.load.counts):
+        return "no experts"
+    total = int(block.load.counts.sum())
+    return f"{block.load.counts[expert]} of {total} choices ({percent(block.load.shares[expert])})"
 
 
 def _routed(state: State, block: LayerLoad) -> tuple[Routed | None, str]:

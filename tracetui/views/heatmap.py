@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -36,6 +36,8 @@ class HeatmapData:
     """What stands in place of a matrix that has no cells."""
     told: str = ""
     """Beside the title, and never cut: which head."""
+    named: Callable[[int, int], str] | None = None
+    """A cell's number in words, where it alone wouldn't say what it counts."""
 
     @property
     def empty(self) -> bool:
@@ -101,7 +103,7 @@ def draw(data: HeatmapData, pyramid: Pyramid, view: View, brush: Brush, palette_
     if layout.legend:
         lines.append(legend_line(pyramid, brush, palette_name, (view.rows.step, view.columns.step), width, look))
     cell = view.rows.cursor, view.columns.cursor
-    value = value_text(data.value(*cell), int(pyramid.levels[0][cell]))
+    value = data.named(*cell) if data.named else value_text(data.value(*cell), int(pyramid.levels[0][cell]))
     lines.append(caption_line(data.rows, data.columns, cell, value, width, look))
     return lines
 

@@ -93,6 +93,10 @@ def _zoomed(layout: Layout, plan: Plan, zoom: int | None) -> Layout:
     if is_long or chosen == 1:
         # Cells one line high may be as wide as the texts over them need.
         columns = max(chosen, min(2, fit(1, plan.columns, layout.room, layout.lines)))
+    if zoom is None and chosen >= 0:
+        # Of a small matrix the side that has room grows a step further than the other.
+        rows = max(rows, min(chosen + 1, fit(plan.rows, 1, layout.room, layout.lines)))
+        columns = max(columns, min(chosen + 1, fit(1, plan.columns, layout.room, layout.lines)))
     return replace(layout, zoom=chosen, row_zoom=rows, column_zoom=columns)
 
 

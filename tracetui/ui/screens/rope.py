@@ -133,6 +133,7 @@ def _evidence(check: RopeCheck) -> Iterator[Content]:
     yield Content.styled(f"Against q·k as the kernel was given them, {_told(check)}.", "bold")
     for line in check.evidence:
         yield Content.styled(visible(line), "$quiet")
+    yield Content.styled("[ ] other heads · arrows the crosshair · Esc closes", "$quiet")
 
 
 def _told(check: RopeCheck) -> str:

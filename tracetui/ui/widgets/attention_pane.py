@@ -238,8 +238,11 @@ _NOT_KEPT = "Queries and keys were not kept, only their statistics: scores can't
 
 def _why(state: State) -> str:
     """What keeps attention from being shown."""
-    own = own_attention(state)
-    return _OWN.format(own) if own else _NONE
+    if own := own_attention(state):
+        return _OWN.format(own)
+    records = state.trace.records[state.cursor + 1 : state.frontier]
+    later = next((record for record in records if record.role == "q"), None)
+    return f"No attention at or before this record; the next is in layer {later.layer}." if later else _NONE
 
 
 def _read(state: State, kind: Shown) -> AttentionPane.Read:

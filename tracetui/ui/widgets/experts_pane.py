@@ -151,6 +151,9 @@ class ExpertsPane(Vertical):
         state = self.state
         if not has_experts(state.outline, state.trace):
             return "No experts here: every token goes through the same weights." if state.outline.kind else ""
+        later = self._shown.loads.after(state.cursor) if self._shown.trace is state.trace else None
+        if later is not None:
+            return f"No routing at or before this record; the next is in layer {later.record.layer}."
         if state.frontier and not state.under_way:
             return "This run recorded no routing: the model's experts could not be watched, or it ended before them."
         return "No routing yet. It is shown as soon as a layer's router has chosen its experts."
