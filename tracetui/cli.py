@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from tracetui import __version__
 from tracetui.errors import InputError, TracetuiError, without_library
+from tracetui.expr.actions import help_lines as edit_help
 from tracetui.expr.names import help_lines
 from tracetui.signals import catch_signals
 
@@ -230,7 +231,7 @@ def _add_kept(parser: argparse.ArgumentParser) -> None:
 
 def _add_stops(parser: argparse.ArgumentParser) -> None:
     """Where the run waits; without a screen: what makes it end with status 1."""
-    stops = parser.add_argument_group("stops")
+    stops = parser.add_argument_group("stops and edits")
     stops.add_argument(
         "--break",
         dest="stops",
@@ -241,8 +242,17 @@ def _add_stops(parser: argparse.ArgumentParser) -> None:
     stops.add_argument(
         "--no-default-stops", dest="default_stops", action="store_false", help="without the stops nan and inf"
     )
+    stops.add_argument(
+        "--edit",
+        dest="edits",
+        metavar="EXPR|@F.npz",
+        action="append",
+        help="change a tensor before the model goes on: 'layers.3.self_attn head 5: zero'; given again: more; "
+        "@F.npz: a recorded run's edits",
+    )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = "\n".join(("names in conditions:", *help_lines()))
+    edits = ("edits, SITE … : ACTION:", *edit_help())
+    parser.epilog = "\n".join(("names in conditions:", *help_lines(), "", *edits))
 
 
 def _add_name(parser: argparse.ArgumentParser) -> None:

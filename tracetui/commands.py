@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tracetui import paths
 from tracetui.errors import InputError
+from tracetui.expr.edit import Edit, check_edits, parse_edit
 from tracetui.expr.stop import DEFAULT_STOPS, Stop, parse_stops, with_defaults
 from tracetui.paths import read_bounded
 from tracetui.recipe import (
@@ -34,7 +35,7 @@ from tracetui.recipe.hub import HUB, with_cached_weights
 from tracetui.trace.keep import Room, check_folder, parse_keep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tracetui.analysis.diff.noise import NoiseReport
     from tracetui.analysis.diff.report import Report
@@ -247,6 +248,7 @@ def _recipe(said: Namespace) -> Recipe:
         room=_room(said),
         generation=_generation(said),
         lens=said.lens,
+        edits=_edits(said.edits or ()),
     )
     recipe = overrides.apply(recipe)
     from tracetui.models.weight_files import check_weight_files
@@ -271,6 +273,20 @@ def _generation(said: Namespace) -> Generation:
             stop=None if said.eos is None else parse_stop(said.eos, "--eos"),
         )
     )
+
+
+def _edits(said: Sequence[str]) -> tuple[Edit, ...]:
+    """What the run changes; `@F.npz` stands for the edits of a recorded run."""
+    found: list[Edit] = []
+    for text in said:
+        if text.startswith("@"):
+            from tracetui.recipe.again import edits_of
+            from tracetui.trace.dumps import open_recorded
+
+            found.extend(edits_of(open_recorded(Path(text[1:])), text[1:]))
+        else:
+            found.append(parse_edit(text, "--edit"))
+    return check_edits(found, "--edit")
 
 
 def _stops(said: Namespace) -> tuple[Stop, ...]:

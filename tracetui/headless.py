@@ -12,6 +12,7 @@ from tracetui.analysis.health import diagnose, near_limits
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.analysis.prediction import next_tokens
 from tracetui.errors import InputError, RunError, TracetuiError
+from tracetui.expr.edit import EditTally
 from tracetui.expr.stop import Stop
 from tracetui.expr.watcher import Hit, Tally
 from tracetui.logs import write_log
@@ -25,6 +26,7 @@ from tracetui.trace.record import Token
 from tracetui.trace.spill import whereabouts
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import NotKeptError
+from tracetui.views.edit_lines import unapplied_lines
 from tracetui.views.generated import generated_lines
 from tracetui.views.health_lines import health_lines, near_limit_lines
 from tracetui.views.plan_lines import part_lines, plan_line
@@ -46,12 +48,13 @@ class Stops:
         self.stops = tuple(stops)
         self.hits: list[Hit] = []
         self.tallies: tuple[Tally, ...] = ()
+        self.edits: tuple[EditTally, ...] = ()
 
     def hear(self, event: Event) -> None:
         if isinstance(event, Fired):
             self.hits.extend(event.hits)
         elif isinstance(event, Tallied):
-            self.tallies = event.tallies
+            self.tallies, self.edits = event.tallies, event.edits
 
 
 def run_and_write(
@@ -74,11 +77,12 @@ def run_and_write(
     teller.clear()
     if as_json:
         file = None if output is None else str(output)
-        yield run_json(trace, teller.plan, file, written, stops.hits, stops.tallies)
+        yield run_json(trace, teller.plan, file, written, stops.hits, stops.tallies, stops.edits)
     else:
         yield from _told(trace, output, written)
         yield from _health(trace, stops.hits)
-        teller.warn((*unfired_lines(stops.tallies), *near_limit_lines(near_limits(trace))))
+        unmet = (*unfired_lines(stops.tallies), *unapplied_lines(stops.edits))
+        teller.warn((*unmet, *near_limit_lines(near_limits(trace))))
 
 
 def _health(trace: Trace, hits: Sequence[Hit]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tracetui.analysis.memory import MemoryPlan
+from tracetui.expr.edit import EditTally
 from tracetui.expr.stop import Stop
 from tracetui.expr.watcher import Hit, Tally
 from tracetui.recipe.fields.field import ConfigReport
@@ -114,9 +115,10 @@ class Fired:
 
 @dataclass(frozen=True, slots=True)
 class Tallied:
-    """The model has made its last record: what came of each stop. Sent before Finished."""
+    """The model has made its last record: what came of each stop and each edit. Sent before Finished."""
 
     tallies: tuple[Tally, ...]
+    edits: tuple[EditTally, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,8 +144,7 @@ class _Evaluation:
         """The part of the values that `value`, `value[…]` or `prev.value[…]` stands for; None for anything else."""
         index: Index = ()
         if isinstance(node, ast.Subscript):
-            places = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-            index, node = tuple(_place(place) for place in places), node.value
+            index, node = index_of(node), node.value
         if not (isinstance(node, ast.Name) and node.id == "value") and not (
             isinstance(node, ast.Attribute) and node.attr == "value"
         ):
@@ -159,6 +158,13 @@ def _function(node: ast.Call) -> str:
 
 def _index(node: ast.expr) -> int:
     return int(constant(node) or 0)
+
+
+def index_of(node: ast.expr) -> Index:
+    """The places that a checked `…[0,:,2:4]` names."""
+    assert isinstance(node, ast.Subscript)
+    places = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    return tuple(_place(place) for place in places)
 
 
 def _place(node: ast.expr) -> int | slice:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tracetui.errors import InputError
+from tracetui.expr.edit import Edit, parse_edits
 from tracetui.recipe.find import load_recipe
 from tracetui.recipe.generation import PROMPT_ALONE
 from tracetui.recipe.hub import with_cached_weights
@@ -70,14 +71,23 @@ def _found(trace: Trace, name: str, model: str | None) -> Recipe:
 
 
 def _as_recorded(recipe: Recipe, trace: Trace, name: str) -> Recipe:
-    """Layers, seed and the way of latent attention as the trace has them, if it says so."""
+    """Layers, seed, edits and the way of latent attention as the trace has them, if it says so."""
     kept = trace.run.recipe
     layers, seed, mla = kept.get("layers"), kept.get("seed"), kept.get("mla")
     if layers is not None:
         recipe = replace(recipe, layers=_layers(layers, recipe, name))
     if isinstance(seed, int) and seed >= 0:
         recipe = replace(recipe, seed=seed)
+    recipe = replace(recipe, edits=edits_of(trace, name))
     return replace(recipe, mla=mla) if isinstance(mla, str) and mla in MLA_WAYS else recipe
+
+
+def edits_of(trace: Trace, name: str) -> tuple[Edit, ...]:
+    """The edits that a trace's run made; `name` is what messages call the trace. Raises InputError."""
+    kept = trace.run.recipe.get("edits", ())
+    if not isinstance(kept, list | tuple) or not all(isinstance(text, str) for text in kept):
+        raise InputError(f"{name}: recipe.edits: must be a list of texts, got {visible(repr(kept), 60)}")
+    return parse_edits([str(text) for text in kept], f"{name}: recipe.edits")
 
 
 def _layers(found: object, recipe: Recipe, name: str) -> Layers:

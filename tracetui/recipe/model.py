@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tracetui.analysis.matrices import ATTENTION
 from tracetui.errors import InputError
+from tracetui.expr.edit import Edit, plain_edits
 from tracetui.recipe.config import layer_count
 from tracetui.recipe.generation import PROMPT_ALONE, Generation
 from tracetui.recipe.prompts import NO_PROMPT, Prompts
@@ -77,6 +78,8 @@ class Recipe:
     """Whether and how the model goes on from its prompts."""
     lens: int = 0
     """How many tokens are recorded that each layer's residual would predict, at every place; 0 for none."""
+    edits: tuple[Edit, ...] = ()
+    """What a run changes of the tensors that pass by."""
     notes: tuple[str, ...] = ()
     hub: str = ""
     """`owner/name` of a model from the hub; empty for others."""
@@ -117,6 +120,7 @@ class Recipe:
             **({} if self.attention == "qkv" else {"attention": self.attention}),
             **self.generation.plain(),
             **({"lens": self.lens} if self.lens else {}),
+            **({"edits": plain_edits(self.edits)} if self.edits else {}),
         }
 
 
@@ -137,6 +141,7 @@ class Overrides:
     room: Room | None = None
     generation: Generation | None = None
     lens: int | None = None
+    edits: tuple[Edit, ...] | None = None
 
     def apply(self, recipe: Recipe) -> Recipe:
         """The recipe with these in place. Raises InputError naming the option."""

@@ -9,6 +9,8 @@ from tracetui.text import visible
 
 ABSORBED = "absorbed"
 """The kernel of latent attention that is computed from its latent."""
+BEFORE_EDIT = "before_edit"
+"""The role, behind a site's own, of what was there before an edit: `model.layers.3.mlp:before_edit`."""
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)(?=[.:]|$)")
 
 
@@ -35,6 +37,8 @@ class Record:
     """The module's forward with its children, without waiting at stops and making weights; None for roles."""
     provenance: str = ""
     """Where the module's own weights came from: `random`, `file`, `file+random`; empty if it has none."""
+    edited: bool = False
+    """Whether an edit made these values; the module's own stand before it under the role `before_edit`."""
 
     def __repr__(self) -> str:
         return f"<Record {self.index} {visible(self.key)} {list(self.shape)} {visible(self.dtype, 40)}>"

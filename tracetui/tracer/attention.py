@@ -69,12 +69,12 @@ class KernelCall:
 class Witness(Protocol):
     """Who is told of a kernel's call."""
 
-    def attention_inputs(self, call: KernelCall, described: AttentionCall) -> None:
-        """What the kernel is about to receive."""
+    def attention_inputs(self, call: KernelCall, described: AttentionCall) -> KernelCall:
+        """What the kernel is about to receive; returns what it shall."""
         ...
 
-    def attention_heads(self, heads: torch.Tensor) -> None:
-        """Each head's output [B,H,T,Kv], after the kernel ran."""
+    def attention_heads(self, heads: torch.Tensor) -> torch.Tensor:
+        """Each head's output [B,H,T,Kv], after the kernel ran; returns what the model shall go on with."""
         ...
 
 
@@ -176,14 +176,16 @@ def _own_forward(module: nn.Module) -> Any:
 
 
 def run_kernel(kernel: str, forward: Any, call: KernelCall) -> Output:
-    """Run `forward` on a call, telling the witness before and after; `kernel` is what the trace calls it."""
+    """Run `forward` on a call, asking the witness before and after; `kernel` is what the trace calls it."""
     witness: Witness | None = getattr(_watching, "witness", None)
     if witness is not None:
-        witness.attention_inputs(call, call.described(kernel))
+        call = witness.attention_inputs(call, call.described(kernel))
     output: Output = forward(call.module, call.query, call.key, call.value, call.mask, **call.arguments)
-    if witness is not None:
-        witness.attention_heads(output[0].transpose(1, 2))  # [B,T,H,Kv] -> [B,H,T,Kv]
-    return output
+    if witness is None:
+        return output
+    heads = output[0].transpose(1, 2)  # [B,T,H,Kv] -> [B,H,T,Kv]
+    kept = witness.attention_heads(heads)  # [B,H,T,Kv]
+    return output if kept is heads else (kept.transpose(1, 2).contiguous(), *output[1:])
 
 
 def additive(call: KernelCall) -> torch.Tensor | None:

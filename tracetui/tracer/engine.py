@@ -30,6 +30,7 @@ from tracetui.trace.value import Value
 from tracetui.tracer.absorbed import check_mla
 from tracetui.tracer.allocator import give_back_memory, settle
 from tracetui.tracer.decoding import Decoder, check_lengths
+from tracetui.tracer.edits import Editor
 from tracetui.tracer.gate import NOTICE_SECONDS, Gate
 from tracetui.tracer.generating import GeneratingRun
 from tracetui.tracer.mla import Latents
@@ -111,7 +112,7 @@ class Engine:
             check_lengths(tuple(map(len, tokens)))
         plan = self.plan(max(map(len, tokens)), len(tokens), wanted.count)
         named = partial(self._name_predictions, tuple(map(len, tokens)))
-        recorder = Recorder(self._run_info(prompts), tokens, gate.arrived, named, **self._recording(plan))
+        recorder = Recorder(self._run_info(prompts, gate), tokens, gate.arrived, named, **self._recording(plan))
         self._emit(Started(recorder.trace, plan))
         input_ids, mask = padded(tokens, self._pad)  # [B,T]
         masked = {} if mask is None else {"attention_mask": mask}
@@ -154,6 +155,7 @@ class Engine:
     @contextmanager
     def _watching(self, recorder: Recorder, gate: Gate, latents: Latents | None = None) -> Iterator[None]:
         gate.begin(recorder.trace)
+        editor = Editor(recorder, lambda: gate.edits)
         with (
             torch.inference_mode(False),
             torch.no_grad(),
@@ -168,11 +170,12 @@ class Engine:
                 latents=latents,
                 lens=self.runnable.recipe.lens,
                 token=self.runnable.tokenizer.token,
+                editor=editor,
             ),
         ):
             yield
-        if gate.tallies:
-            self._emit(Tallied(gate.tallies))
+        if gate.tallies or editor.tallies:
+            self._emit(Tallied(gate.tallies, editor.tallies))
 
     def _recording(self, plan: MemoryPlan) -> dict[str, Any]:
         """What the recorder keeps, and where: half of the memory that the run itself leaves, unless somebody said."""
@@ -235,11 +238,11 @@ class Engine:
 
         return making
 
-    def _run_info(self, prompts: Prompts) -> RunInfo:
+    def _run_info(self, prompts: Prompts, gate: Gate) -> RunInfo:
         import transformers
 
         recipe = self.runnable.recipe
-        ran = replace(recipe, prompts=prompts)
+        ran = replace(recipe, prompts=prompts, edits=gate.edits)
         return RunInfo(
             model=recipe.name,
             recipe={

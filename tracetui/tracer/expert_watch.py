@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from tracetui.models.experts import ExpertWeights, expert_count, runs_singly
-from tracetui.tracer.experts import experts_witnessed
+from tracetui.tracer.edits import Editor
+from tracetui.tracer.experts import Choice, experts_witnessed
 from tracetui.tracer.frames import Frame
 from tracetui.tracer.recorder import Recorder
-from tracetui.tracer.routers import Seen, bias_of, explain, scores_in
+from tracetui.tracer.routers import Seen, bias_of, explain, scores_in, weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,12 +29,14 @@ class ExpertWatch:
         self,
         frames: list[Frame],
         recorder: Recorder,
+        editor: Editor,
         read: ReadExpert,
         clock: Callable[[], float],
         provenance: Callable[[nn.Module, int], str],
     ) -> None:
         self._frames = frames
         self._recorder = recorder
+        self._editor = editor
         self._read = read
         self._clock = clock
         self._provenance = provenance
@@ -67,18 +70,28 @@ class ExpertWatch:
             if bias is not None or scores_in(output, count) is not None:
                 self._seen.setdefault(block, []).append(Seen(module, output, bias))
 
-    def routed(self, module: nn.Module, experts: torch.Tensor, routing_weights: torch.Tensor) -> None:
-        """Record the choice [N,A] with its weights [N,A], and as far as can be told what it was made from."""
+    def routed(self, module: nn.Module, experts: torch.Tensor, routing_weights: torch.Tensor) -> Choice:
+        """Record the choice [N,A] with its weights [N,A], and as far as can be told what it was made from.
+
+        Returns both as edits leave them.
+        """
         block = self._frames[-1].path.rpartition(".")[0]
         owner = self._owners[block]
         seen = [*self._seen.pop(block, []), Seen(owner, None, bias_of(owner))]
-        routing = explain(seen, module.config, experts, routing_weights, expert_count(module))
+        count = expert_count(module)
+        routing = explain(seen, module.config, experts, routing_weights, count)
         self._record_role("router_logits", routing.logits)
         self._record_role("router_scores", routing.scores)
         self._record_role("selection_scores", routing.selection)
         self._record_role("selection_bias", routing.bias)
-        self._record_role("experts", experts)
-        self._record_role("routing_weights", routing_weights)
+        chosen, weights = self._editor.choice(block, experts, count), routing_weights  # [N,A] [N,A]
+        if chosen is not experts:
+            weights = weights_of(routing, experts, routing_weights, chosen)  # [N,A]
+        self._editor.record_both(f"{block}:experts", experts, chosen, **self._place(block))
+        made, _ = self._editor.record(
+            f"{block}:routing_weights", weights, original=routing_weights, **self._place(block)
+        )
+        return chosen, made
 
     def expert_given(self, expert: int, tokens: torch.Tensor, inputs: torch.Tensor) -> None:
         """Record which tokens [n] an expert sees, and their hidden states [n,D]."""
@@ -93,11 +106,13 @@ class ExpertWatch:
         """An expert's weights, made just in time; None where they stand in the module."""
         return self._read(module, expert)
 
-    def expert_returned(self, module: nn.Module, expert: int, output: torch.Tensor) -> None:
-        """Record what an expert made of its tokens [n,D]."""
+    def expert_returned(self, module: nn.Module, expert: int, output: torch.Tensor) -> torch.Tensor:
+        """Record what an expert made of its tokens [n,D]; returns it as edits leave it."""
         holder = self._frames[-1]
-        self._recorder.record(
-            f"{holder.path}.{expert}",
+        made, _ = self._editor.record_expert(
+            holder.path.rpartition(".")[0],
+            holder.path,
+            expert,
             output,
             depth=len(self._frames),
             parent=holder.path,
@@ -105,13 +120,17 @@ class ExpertWatch:
             seconds=self._clock() - self._started,
             provenance=self._provenance(module, expert),
         )
+        return made
 
     def _record_role(self, role: str, tensor: torch.Tensor | None) -> None:
         """Record what belongs to the block around the experts."""
         if tensor is not None:
             block = self._frames[-1].path.rpartition(".")[0]
-            call = self._frames[-2].call if len(self._frames) > 1 else 0
-            self._recorder.record(f"{block}:{role}", tensor, depth=len(self._frames) - 1, parent=block, call=call)
+            self._recorder.record(f"{block}:{role}", tensor, **self._place(block))
+
+    def _place(self, block: str) -> dict[str, Any]:
+        call = self._frames[-2].call if len(self._frames) > 1 else 0
+        return {"depth": len(self._frames) - 1, "parent": block, "call": call}
 
 
 def _within(path: str, holder: str) -> bool:

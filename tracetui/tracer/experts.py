@@ -20,12 +20,15 @@ from tracetui.models.experts import OWN_PREFIX, SERVED, ExpertWeights, expert_co
 _NAMES = {own: f"{OWN_PREFIX}{own}" for own in SERVED}
 _watching = threading.local()
 
+Choice = tuple[torch.Tensor, torch.Tensor]
+"""The experts [N,A] that tokens go to, and the weights [N,A] of their outputs."""
+
 
 class ExpertsWitness(Protocol):
     """Who is told of what the experts of a layer do, and may provide their weights."""
 
-    def routed(self, module: nn.Module, experts: torch.Tensor, routing_weights: torch.Tensor) -> None:
-        """The experts [N,A] that were chosen and the weights [N,A] that they got."""
+    def routed(self, module: nn.Module, experts: torch.Tensor, routing_weights: torch.Tensor) -> Choice:
+        """The experts [N,A] that were chosen and the weights [N,A] that they got; returns those that shall count."""
         ...
 
     def expert_given(self, expert: int, tokens: torch.Tensor, inputs: torch.Tensor) -> None:
@@ -36,8 +39,8 @@ class ExpertsWitness(Protocol):
         """An expert's own parameters; None where they stand in the module."""
         ...
 
-    def expert_returned(self, module: nn.Module, expert: int, output: torch.Tensor) -> None:
-        """What an expert made of its tokens [n,D], before the routing weights."""
+    def expert_returned(self, module: nn.Module, expert: int, output: torch.Tensor) -> torch.Tensor:
+        """What an expert made of its tokens [n,D], before the routing weights; returns what shall count."""
         ...
 
 
@@ -67,13 +70,15 @@ def _configs(model: nn.Module) -> list[Any]:
 class _Unwatched:
     """Stands for a witness where nobody watches."""
 
-    def routed(self, module: nn.Module, experts: torch.Tensor, routing_weights: torch.Tensor) -> None: ...
+    def routed(self, module: nn.Module, experts: torch.Tensor, routing_weights: torch.Tensor) -> Choice:
+        return experts, routing_weights
 
     def expert_given(self, expert: int, tokens: torch.Tensor, inputs: torch.Tensor) -> None: ...
 
     def expert_weights(self, module: nn.Module, expert: int) -> None: ...
 
-    def expert_returned(self, module: nn.Module, expert: int, output: torch.Tensor) -> None: ...
+    def expert_returned(self, module: nn.Module, expert: int, output: torch.Tensor) -> torch.Tensor:
+        return output
 
 
 _Add = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]
@@ -116,7 +121,7 @@ def _run(
 ) -> None:
     """Run each expert that was hit on its tokens: hidden states [N,D], index and weights [N,A]."""
     witness: ExpertsWitness = getattr(_watching, "witness", None) or _Unwatched()
-    witness.routed(module, top_k_index, top_k_weights)
+    top_k_index, top_k_weights = witness.routed(module, top_k_index, top_k_weights)  # [N,A] [N,A]
     chosen = top_k_index.shape[-1]
     experts, order = torch.sort(top_k_index.reshape(-1), stable=True)  # [N·A]
     hit, counts = torch.unique_consecutive(experts, return_counts=True)  # [hit]
@@ -127,7 +132,7 @@ def _run(
         inputs = hidden_states[tokens]  # [n,D]
         witness.expert_given(expert, tokens, inputs)
         output = _forward(module, witness.expert_weights(module, expert) or _own_weights(module, expert), inputs)
-        witness.expert_returned(module, expert, output)
+        output = witness.expert_returned(module, expert, output)  # [n,D]
         add(places, tokens, output * top_k_weights.reshape(-1)[places, None])
 
 

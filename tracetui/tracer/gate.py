@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from threading import Condition
 
 from tracetui.errors import Cancelled
+from tracetui.expr.edit import Edit
 from tracetui.expr.stop import Stop
 from tracetui.expr.watcher import Tally, Watcher
 from tracetui.session import Advanced, Event, Fired, Stopped, until_end
@@ -28,10 +29,11 @@ class Gate:
         errand: Callable[[], None] = lambda: None,
         stops: Sequence[Stop] = (),
         waits: bool = True,
+        edits: Sequence[Edit] = (),
     ) -> None:
         """`errand` is what the waiting thread does when somebody knocks.
 
-        waits: whether the model does at a stop that holds.
+        waits: whether the model does at a stop that holds. edits: what the run changes.
         """
         self._until: Target | None = until
         self._emit = emit
@@ -43,6 +45,7 @@ class Gate:
         self._next_notice = 0.0
         self._stops = tuple(stops)
         self._waits = waits
+        self.edits = tuple(edits)
         self._watcher: Watcher | None = None
         self.waited = 0.0
         """Seconds spent waiting and looking for stops so far: not the model's own."""

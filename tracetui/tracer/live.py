@@ -63,6 +63,7 @@ class LiveSession:
         self._listener = listener
         self._gate = Gate()
         self._stops: tuple[Stop, ...] = ()
+        self._edits = recipe.edits
         self._trace = EMPTY_TRACE
         self._orders: SimpleQueue[_Run | _GoOn | _Look | _Errands | None] = SimpleQueue()
         self._asked = threading.Event()
@@ -76,7 +77,7 @@ class LiveSession:
     def start(self, prompts: Prompts, until: Target) -> None:
         """Run prompts, together, from their first token; a run in progress is cancelled first."""
         self._gate.cancel()
-        self._gate = Gate(until, self._emit, self._errands, self._stops)
+        self._gate = Gate(until, self._emit, self._errands, self._stops, edits=self._edits)
         self._orders.put(_Run(prompts, self._gate))
 
     def preview(self, prompts: Prompts) -> None:
@@ -90,7 +91,7 @@ class LiveSession:
 
     def generate(self, count: int, until: Target) -> None:
         """Have a model whose run has ended choose `count` more tokens, a pass each; the trace goes on growing."""
-        self._gate = Gate(until, self._emit, self._errands, self._stops)
+        self._gate = Gate(until, self._emit, self._errands, self._stops, edits=self._edits)
         self._orders.put(_GoOn(count, self._gate))
 
     def stop_at(self, stops: tuple[Stop, ...]) -> None:

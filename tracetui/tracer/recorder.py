@@ -119,6 +119,7 @@ class Recorder:
         part: int = 0,
         seconds: float | None = None,
         provenance: str = "",
+        edited: bool = False,
     ) -> Record:
         """Keep a tensor under a site, then wait at the gate if it ends the step."""
         value = self._keep(tensor, site)
@@ -126,7 +127,15 @@ class Recorder:
             # Before the record is there to be looked at: the model may wait at it.
             self._vocabulary.update(self._name_predictions(TorchValue(tensor)))
         return self.record_value(
-            site, value, depth=depth, parent=parent, call=call, part=part, seconds=seconds, provenance=provenance
+            site,
+            value,
+            depth=depth,
+            parent=parent,
+            call=call,
+            part=part,
+            seconds=seconds,
+            provenance=provenance,
+            edited=edited,
         )
 
     def record_value(
@@ -140,6 +149,7 @@ class Recorder:
         part: int = 0,
         seconds: float | None = None,
         provenance: str = "",
+        edited: bool = False,
     ) -> Record:
         """The same of a value that exists already."""
         record = Record(
@@ -154,6 +164,7 @@ class Recorder:
             part=part,
             seconds=seconds,
             provenance=provenance,
+            edited=edited,
         )
         self._values.append(value)
         self._records.append(record)

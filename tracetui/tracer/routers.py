@@ -96,6 +96,27 @@ def _tried(
                 yield apart, Routing(None if name == "given" else logits, scores, selection, bias)
 
 
+def weights_of(routing: Routing, experts: torch.Tensor, weights: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """The weights [N,A] that a router would have given to experts `chosen` [N,A] instead of `experts` [N,A].
+
+    They are the scores of the chosen, or their shares, times the factor that made `weights` [N,A]. A token's weights
+    stay where its experts do, and all of them where the router's scores aren't known.
+    """
+    if routing.scores is None:
+        return weights
+    scores = routing.scores.double()  # [N,E]
+    taken, others = scores.gather(1, experts), scores.gather(1, chosen)  # [N,A]
+    ways = ((taken, others), (_shares(taken), _shares(others)))
+    expected, made = min(ways, key=lambda way: _unlike(weights.double(), way[0]))  # [N,A]
+    factor = _factor(weights.double(), expected)
+    stays = (experts == chosen).all(dim=1, keepdim=True)  # [N,1]
+    return torch.where(stays, weights, (factor * made).to(weights.dtype))
+
+
+def _shares(taken: torch.Tensor) -> torch.Tensor:
+    return taken / taken.sum(dim=1, keepdim=True)
+
+
 def scores_in(output: object, count: int) -> torch.Tensor | None:
     """The first [N,E] of floats in what a module returned."""
     parts = output if isinstance(output, tuple | list) else (output,)
@@ -158,13 +179,17 @@ def _apart(scores: torch.Tensor, experts: torch.Tensor, weights: torch.Tensor, t
     As a share of the largest weight; infinite beyond what rounding explains.
     """
     taken = scores.gather(1, experts)  # [N,A]
-    shares = taken / taken.sum(dim=1, keepdim=True)  # [N,A]
+    shares = _shares(taken)  # [N,A]
     limit = max(tolerance, _SLACK * torch.finfo(weights.dtype).eps)
     apart = min(_unlike(weights.float(), expected) for expected in (shares, taken))
     return apart if apart <= limit else torch.inf
 
 
 def _unlike(weights: torch.Tensor, expected: torch.Tensor) -> float:
-    factor = (weights * expected).sum() / (expected * expected).sum()
+    factor = _factor(weights, expected)
     apart = (weights - factor * expected).abs().max() / weights.abs().max()
     return float(apart.nan_to_num(torch.inf))
+
+
+def _factor(weights: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
+    return (weights * expected).sum() / (expected * expected).sum()

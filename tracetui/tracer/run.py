@@ -34,6 +34,6 @@ def trace_recipe(
     engine = Engine(replace(recipe, memory=0) if once else recipe, emit, exact=exact)
     emit(engine.prepared)
     try:
-        return engine.run(prompts, Gate(emit=emit, stops=stops, waits=False))
+        return engine.run(prompts, Gate(emit=emit, stops=stops, waits=False, edits=recipe.edits))
     finally:
         engine.close()

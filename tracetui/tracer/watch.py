@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -15,17 +16,19 @@ from torch.utils.hooks import RemovableHandle
 from tracetui.models.build import PassThrough
 from tracetui.models.experts import ExpertWeights, runs_singly
 from tracetui.models.slots import Making, Weights, reads_rows
-from tracetui.trace.record import AttentionCall, Record, Token, is_layer, when
+from tracetui.trace.record import ABSORBED, AttentionCall, Record, Token, is_layer, when
 from tracetui.tracer.absorbed import witnessed_absorbing
 from tracetui.tracer.attention import KernelCall
+from tracetui.tracer.edits import Editor
 from tracetui.tracer.expert_watch import ExpertWatch
 from tracetui.tracer.frames import Frame
 from tracetui.tracer.lens import Lens
 from tracetui.tracer.mla import Latents
+from tracetui.tracer.outputs import tensors_in, with_others
 from tracetui.tracer.recorder import Recorder
 
 PreHook = Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...] | None]
-PostHook = Callable[[nn.Module, tuple[Any, ...], Any], None]
+PostHook = Callable[[nn.Module, tuple[Any, ...], Any], Any]
 
 
 _NORMS_BEFORE_FFN = frozenset({"post_attention_layernorm", "pre_feedforward_layernorm", "ln_2"})
@@ -50,10 +53,12 @@ class Watch:
         latents: Latents | None = None,
         lens: int = 0,
         token: Callable[[int], Token] = lambda token_id: Token(token_id, b""),
+        editor: Editor | None = None,
     ) -> None:
         """absorb: compute latent attention from its latent. latents: of the passes that came before.
 
-        lens: how many tokens each layer's residual would predict, at every place. token: what an id stands for.
+        lens: how many tokens each layer's residual would predict, at every place.
+        token: what an id stands for. editor: changes what passes by.
         """
         self._model = model
         self._recorder = recorder
@@ -65,7 +70,9 @@ class Watch:
         self._made_seconds = 0.0
         self._absorb = absorb
         self._latents = latents or Latents()
-        self._experts = ExpertWatch(self._frames, recorder, self._read_expert, self._clock, self._provenance)
+        self._editor = editor or Editor(recorder)
+        told = (self._read_expert, self._clock, self._provenance)
+        self._experts = ExpertWatch(self._frames, recorder, self._editor, *told)
         self._lens = Lens(model, recorder, lens, token, self._in_place) if lens else None
         self._stack = ExitStack()
 
@@ -78,6 +85,7 @@ class Watch:
                 if not isinstance(module, PassThrough) and path not in inner:
                     self._handles.append(module.register_forward_pre_hook(self._pre_hook(path, module)))
                     self._handles.append(module.register_forward_hook(self._post_hook(path, module)))
+            stack.enter_context(self._editor.watched(self._model))
             stack.enter_context(self._latents.watched(self._model))
             stack.enter_context(self._experts.watched(self._model))
             absorbing = self._latents if self._absorb else None
@@ -156,11 +164,11 @@ class Watch:
         return self._weights.provenance(module, expert) if self._weights is not None else ""
 
     def _post_hook(self, path: str, module: nn.Module) -> PostHook:
-        frames, recorder, weights, clock = self._frames, self._recorder, self._weights, self._clock
+        frames, weights, clock = self._frames, self._weights, self._clock
         has_weights = weights is not None and weights.needed_by(module)
-        provenance, experts = self._provenance(module), self._experts
+        provenance, experts, editor = self._provenance(module), self._experts, self._editor
 
-        def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
             frame = frames.pop()
             seconds = clock() - frame.started
             experts.returned(path, module, output)
@@ -172,8 +180,9 @@ class Watch:
                 weights.take_out(module)
             parent = frames[-1].path if frames else ""
             site = path or _root_site(output)
-            for part, tensor in enumerate(_tensors(output, whole=bool(path))):
-                recorder.record(
+            changed: dict[int, torch.Tensor] = {}
+            for part, tensor in enumerate(tensors_in(output, whole=bool(path))):
+                made, _ = editor.record(
                     site,
                     tensor,
                     depth=len(frames),
@@ -183,32 +192,41 @@ class Watch:
                     seconds=seconds,
                     provenance=provenance,
                 )
+                if made is not tensor:
+                    changed[part] = made
+            return with_others(output, changed, whole=bool(path)) if changed else None
 
         return after
 
-    def attention_inputs(self, call: KernelCall, described: AttentionCall) -> None:
-        """Record what an attention kernel is about to receive."""
+    def attention_inputs(self, call: KernelCall, described: AttentionCall) -> KernelCall:
+        """Record what an attention kernel is about to receive; returns it as edits leave it."""
         frame = self._frames[-1]
         # Before the record: a stop at it may be looked at when only the query is there.
         self._recorder.attention_call(f"{frame.path}:q{when(self._recorder.pass_, frame.call)}", described)
         given = (("q", call.query), ("k", call.key), ("v", call.value), ("mask", call.mask), ("sinks", call.sinks))
-        inputs = {role: (tensor, self._record_role(role, tensor)) for role, tensor in given if tensor is not None}
+        absorbed = "with --mla absorb nothing comes of it" if described.kernel == ABSORBED else ""
+        fixed = {"k": absorbed, "v": absorbed}
+        inputs = {
+            role: self._record_role(role, tensor, fixed.get(role, "")) for role, tensor in given if tensor is not None
+        }
+        call = replace(call, query=inputs["q"][0], key=inputs["k"][0], value=inputs["v"][0])
         began = time.perf_counter()
         latent = tuple(self._latents.roles(call))
         if not self._absorb:
             self._made_seconds += time.perf_counter() - began
-        inputs |= {role: (tensor, self._record_role(role, tensor)) for role, tensor in latent}
+        inputs |= {role: self._record_role(role, tensor) for role, tensor in latent}
         if self._recorder.matrices:
             self._recorder.record_matrices(frame.path, described, inputs, len(self._frames))
+        return call
 
-    def attention_heads(self, heads: torch.Tensor) -> None:
-        """Record each head's output [B,H,T,Kv]."""
-        self._record_role("heads", heads)
+    def attention_heads(self, heads: torch.Tensor) -> torch.Tensor:
+        """Record each head's output [B,H,T,Kv]; returns it as edits leave it."""
+        return self._record_role("heads", heads)[0]
 
-    def _record_role(self, role: str, tensor: torch.Tensor) -> Record:
+    def _record_role(self, role: str, tensor: torch.Tensor, fixed: str = "") -> tuple[torch.Tensor, Record]:
         frame = self._frames[-1]
-        return self._recorder.record(
-            f"{frame.path}:{role}", tensor, depth=len(self._frames), parent=frame.path, call=frame.call
+        return self._editor.record(
+            f"{frame.path}:{role}", tensor, fixed=fixed, depth=len(self._frames), parent=frame.path, call=frame.call
         )
 
 
@@ -225,18 +243,6 @@ def _inside_experts(model: nn.Module) -> Iterator[str]:
 
 def _root_site(output: Any) -> str:
     return "logits" if hasattr(output, "logits") else "output"
-
-
-def _tensors(output: Any, whole: bool) -> Iterator[torch.Tensor]:
-    """The tensors in what a module returned; of a causal model's own output the logits alone."""
-    if isinstance(output, torch.Tensor):
-        yield output
-    elif not whole and hasattr(output, "logits"):
-        yield output.logits
-    elif isinstance(output, Mapping):
-        yield from (item for item in output.values() if isinstance(item, torch.Tensor))
-    elif isinstance(output, list | tuple):
-        yield from (item for item in output if isinstance(item, torch.Tensor))
 
 
 def _residual_owner(path: str, model: nn.Module) -> str:

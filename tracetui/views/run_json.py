@@ -8,6 +8,7 @@ from dataclasses import asdict
 from tracetui.analysis.health import NearLimit, near_limits, producers
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.analysis.prediction import Prediction, next_tokens
+from tracetui.expr.edit import EditTally
 from tracetui.expr.watcher import Hit, Tally
 from tracetui.trace.npz.encode import canonical, nullable, plain_statistics
 from tracetui.trace.record import Record
@@ -25,6 +26,7 @@ def run_json(
     size: int | None,
     hits: Sequence[Hit] = (),
     tallies: Sequence[Tally] = (),
+    edits: Sequence[EditTally] = (),
 ) -> str:
     """One line; a float that JSON has no number for is a text, as in a trace file's header."""
     document = {
@@ -35,6 +37,7 @@ def run_json(
         "notes": list(trace.run.notes),
         "cache": list(trace.cache),
         "stops": [_stop(trace, tally, hits) for tally in tallies],
+        "edits": [{"edit": each.edit.text, "changed": each.applied, "untold": each.untold} for each in edits],
         "made_nan": _producers(trace, hits),
         "near_limit": [_near(near) for near in near_limits(trace)],
         "rows": list(_rows(trace)),
@@ -104,6 +107,7 @@ def _record(trace: Trace, record: Record) -> dict[str, object]:
         "shape": list(record.shape),
         "dtype": record.dtype,
         "provenance": record.provenance,
+        "edited": record.edited,
         "seconds": nullable(record.seconds),
         "values": whereabouts(value) or "kept",
         "statistics": plain_statistics(value.statistics()),

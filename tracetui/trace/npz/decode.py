@@ -179,6 +179,7 @@ def _record(found: Field, index: int, seconds: float | None) -> Record:
         part=found["part"].whole(),
         seconds=seconds,
         provenance=found["provenance"].text(),
+        edited=edited.flag() if (edited := found.get("edited")) else False,
     )
 
 

@@ -82,6 +82,7 @@ def _record(record: Record, statistics: Statistics, key: str | None) -> dict[str
         "shape": list(record.shape),
         "dtype": record.dtype,
         "provenance": record.provenance,
+        **({"edited": True} if record.edited else {}),
         "statistics": plain_statistics(statistics),
         "key": key,
     }

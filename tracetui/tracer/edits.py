@@ -1,0 +1,192 @@
+"""Edits carried out on the model's thread: both values are recorded, and the model goes on with the changed one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from tracetui.expr.edit import Edit, EditTally
+from tracetui.trace.record import BEFORE_EDIT, Record, when
+from tracetui.trace.value import Index
+from tracetui.tracer.recorder import Recorder
+
+
+class CantEditError(Exception):
+    """A tensor that an edit names can't be changed so; the text says why."""
+
+
+class Editor:
+    """One run's edits. Used by the model thread alone."""
+
+    def __init__(self, recorder: Recorder, edits: Callable[[], Sequence[Edit]] = lambda: ()) -> None:
+        """edits: those that stand now, asked for at every tensor."""
+        self._recorder = recorder
+        self._edits = edits
+        self._tallies: dict[str, EditTally] = {}
+        self._given: dict[str, torch.Tensor] = {}
+
+    @property
+    def tallies(self) -> tuple[EditTally, ...]:
+        """What came of each edit so far."""
+        return tuple(self._tallies.get(edit.text, EditTally(edit)) for edit in self._edits())
+
+    @contextmanager
+    def watched(self, model: nn.Module) -> Iterator[None]:
+        """Look at what modules are given that are to be skipped, for the length of a `with`."""
+        handles = []
+        try:
+            for path, module in model.named_modules():
+                if path:
+                    handles.append(module.register_forward_pre_hook(partial(self._keep, path), with_kwargs=True))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+            self._given.clear()
+
+    def _keep(self, path: str, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not self._edits() or not any(edit.action.name == "skip" and edit.is_for(path) for edit in self._now()):
+            return
+        given = next((value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)), None)
+        if given is not None:
+            # A copy: some modules write into what they are given.
+            self._given[path] = given.detach().clone()
+
+    def record(
+        self, site: str, tensor: torch.Tensor, original: torch.Tensor | None = None, fixed: str = "", **said: Any
+    ) -> tuple[torch.Tensor, Record]:
+        """Record a tensor, with its edits; returns what the model goes on with. `said` is as Recorder.record takes it.
+
+        Of an edited tensor the original is recorded first. original: what stood there before another edit's effect.
+        fixed: why it can't be edited.
+        """
+        if not self._edits():
+            return tensor, self._recorder.record(site, tensor, **said)
+        named = f"{site}#{part}" if (part := said.get("part", 0)) else site
+        edits = [edit for edit in self._now() if edit.is_for(named)]
+        if fixed:
+            self._tallies.update({edit.text: EditTally(edit, 0, fixed) for edit in edits})
+            edits = []
+        changed = self._edited(edits, site, tensor, **said)
+        return changed, self.record_both(site, tensor if original is None else original, changed, **said)
+
+    def record_expert(
+        self, block: str, holder: str, expert: int, output: torch.Tensor, **said: Any
+    ) -> tuple[torch.Tensor, Record]:
+        """The same of an expert's output [n,D]."""
+        edits = [edit for edit in self._now() if edit.is_for_expert(block, holder, expert)]
+        changed = self._edited(edits, f"{holder}.{expert}", output, **said)
+        return changed, self.record_both(f"{holder}.{expert}", output, changed, **said)
+
+    def choice(self, block: str, experts: torch.Tensor, count: int) -> torch.Tensor:
+        """The experts [N,A] that tokens shall go to, of `count` there are; the very same where no edit says so."""
+        for edit in self._now():
+            if edit.chooses(block):
+                experts = self._carried_out(edit, partial(_chosen, edit, experts, count), experts)
+        return experts
+
+    def _now(self) -> Iterator[Edit]:
+        """The edits that hold for the tensor that is recorded next."""
+        pass_, at = self._recorder.pass_, len(self._recorder.trace.records)
+        return (edit for edit in self._edits() if edit.is_now(pass_, at))
+
+    def _edited(self, edits: Sequence[Edit], site: str, tensor: torch.Tensor, **said: Any) -> torch.Tensor:
+        changed = tensor
+        for edit in edits:
+            key = f"{site}{when(self._recorder.pass_, said.get('call', 0))}#{said.get('part', 0)}"
+            changed = self._carried_out(edit, partial(self._changed, edit, changed, site, key), changed)
+        return changed
+
+    def record_both(self, site: str, original: torch.Tensor, changed: torch.Tensor, **said: Any) -> Record:
+        """Record what was there before the edits, if there were any, and then what is there now."""
+        edited = changed is not original
+        if edited:
+            self._recorder.record(_before(site), original, **{**said, "seconds": None})
+        return self._recorder.record(site, changed, edited=edited, **said)
+
+    def _carried_out(self, edit: Edit, change: Callable[[], torch.Tensor], before: torch.Tensor) -> torch.Tensor:
+        tally = self._tallies.get(edit.text, EditTally(edit))
+        try:
+            changed = change()
+        except CantEditError as error:
+            self._tallies[edit.text] = EditTally(edit, tally.applied, str(error))
+            return before
+        self._tallies[edit.text] = EditTally(edit, tally.applied + 1, tally.untold)
+        self._recorder.note(f"edited: {edit.text}")
+        return changed
+
+    def _changed(self, edit: Edit, tensor: torch.Tensor, site: str, key: str) -> torch.Tensor:
+        if edit.action.name == "skip":
+            return self._skipped(tensor, site, key)
+        if not tensor.is_floating_point():
+            raise CantEditError(f"{site}: holds no floats")
+        index: Index = edit.index
+        if edit.head is not None:
+            if edit.head >= tensor.shape[1]:
+                raise CantEditError(f"{site}: there are heads 0–{tensor.shape[1] - 1}")
+            index = (slice(None), edit.head)
+        return changed_by(edit, tensor, index, key)
+
+    def _skipped(self, tensor: torch.Tensor, site: str, key: str) -> torch.Tensor:
+        given = self._given.get(site)
+        if given is None or not key.endswith("#0"):
+            raise CantEditError(f"{site}: is no module that was given a tensor")
+        if given.shape != tensor.shape or given.dtype != tensor.dtype:
+            shapes = f"{list(given.shape)} came in, {list(tensor.shape)} goes out"
+            raise CantEditError(f"{site}: can't be skipped: {shapes}")
+        return given
+
+
+def _before(site: str) -> str:
+    return f"{site}:{BEFORE_EDIT}"
+
+
+def changed_by(edit: Edit, tensor: torch.Tensor, index: Index, key: str) -> torch.Tensor:
+    """A changed copy of a tensor; `key` is what noise depends on beside its seed. Raises CantEditError."""
+    changed = tensor.detach().clone()
+    try:
+        part = changed[index]
+    except IndexError:
+        raise CantEditError(f"{key.partition('#')[0]}: the shape {list(tensor.shape)} has no such place") from None
+    action = edit.action
+    match action.name:
+        case "zero":
+            part.zero_()
+        case "scale":
+            part.mul_(action.numbers[0])
+        case "noise":
+            part.add_(_noise(part, action.seed, key) * action.numbers[0])
+        case "set":
+            part.fill_(action.numbers[0])
+        case "clamp":
+            part.clamp_(*action.numbers)
+    return changed
+
+
+def _noise(like: torch.Tensor, seed: int, key: str) -> torch.Tensor:
+    """Standard normal noise that depends on the seed and the record's key alone."""
+    drawn = hashlib.blake2b(f"{seed}:{key}".encode(), digest_size=7).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(drawn, "little"))
+    return torch.randn(like.shape, generator=generator).to(like.device, like.dtype)
+
+
+def _chosen(edit: Edit, experts: torch.Tensor, count: int) -> torch.Tensor:
+    """The choice [N,A] with an edit's experts in it."""
+    tokens, each = experts.shape
+    wanted = edit.action.experts
+    if len(wanted) != each:
+        raise CantEditError(f"a token has {each} experts here, {len(wanted)} are named")
+    if max(wanted) >= count:
+        raise CantEditError(f"there are experts 0–{count - 1}")
+    token = edit.token
+    if token is not None and not -tokens <= token < tokens:
+        raise CantEditError(f"there are tokens 0–{tokens - 1}")
+    changed = experts.clone()
+    changed[slice(None) if token is None else token] = experts.new_tensor(wanted)
+    return changed
