@@ -12,7 +12,7 @@ from tracetui.errors import Cancelled
 from tracetui.models.build import build_model
 from tracetui.models.random_source import RandomSource
 from tracetui.models.slots import Weights
-from tracetui.models.sources import Stacked, TensorSpec, Tick
+from tracetui.models.sources import Init, Stacked, TensorSpec, Tick
 from tracetui.recipe import Layers, Recipe
 
 CONFIG: dict[str, object] = {
@@ -314,3 +314,18 @@ def test_a_stored_table_of_integers_is_the_file_s_or_stays() -> None:
         own = Weights(built, torch.float32, source, 0)
         assert built.get_submodule("model").get_buffer("table").tolist() == expected
         assert not [slot for _, slot in own.all_slots() if slot.parameter == "table"]
+
+
+def test_a_random_selection_bias_chooses() -> None:
+    """At 0 it would leave every choice to the scores."""
+    from tests.models.test_checkpoint_tree import recipe
+
+    model = build_model(recipe("deepseek_v3"), torch.float32).module
+    found = [slot.spec for _, slot in Weights(model, torch.float32, SOURCE, 0).all_slots()]
+    biases = [spec for spec in found if spec.name.endswith("e_score_correction_bias")]
+    assert biases
+    for spec in biases:
+        drawn = SOURCE.read(spec, None, lambda made: None)
+        assert len(drawn.unique()) == len(drawn)
+    others = [spec for spec in found if spec.name.endswith("bias") and spec not in biases]
+    assert all(spec.init is Init.ZEROS for spec in others)

@@ -90,3 +90,11 @@ def test_the_nearest_name_is_told() -> None:
 def test_a_missing_recipe_file_is_told_as_such(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"my.toml: can't be opened: No such file"):
         load_recipe(str(tmp_path / "my.toml"))
+
+
+def test_the_small_deepseek_is_the_large_one_but_for_its_widths() -> None:
+    small, large = load_recipe("deepseek-v3-mini"), load_recipe("deepseek-v3")
+    apart = {name for name in large.config if small.config[name] != large.config[name]}
+    assert apart == {"hidden_size", "intermediate_size", "moe_intermediate_size"}
+    assert small.config.keys() == large.config.keys()
+    assert len(small.layers) == small.layer_count

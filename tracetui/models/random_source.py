@@ -5,7 +5,7 @@ whole rows, a fixed piece of a long row, or one expert of many, so that one row,
 model give the same numbers on any number of threads. They are drawn in float32 and rounded to the model's
 dtype, so that models of different dtypes have the same weights up to rounding.
 
-Distribution: normal with std = initializer_range; norm weights 1; biases 0.
+Distribution: normal with std = initializer_range, a router's selection bias too; norm weights 1; other biases 0.
 """
 
 from __future__ import annotations

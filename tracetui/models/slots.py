@@ -28,6 +28,10 @@ Making = Callable[[str, int, int], None]
 """Called with (checkpoint name, bytes done, bytes in all) while a tensor is made; may raise Cancelled."""
 
 
+SELECTION_BIASES = ("e_score_correction_bias", "expert_bias", "score_correction_bias")
+"""What routers add to their scores for the choice alone, by the names that families give it."""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Slot:
     """One parameter of one module, or a buffer that checkpoints hold."""
@@ -248,6 +252,9 @@ def _stored_buffers(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def _init_of(module: nn.Module, parameter: str) -> Init:
+    if parameter in SELECTION_BIASES:
+        # Zero, it would choose nobody, and show nothing.
+        return Init.NORMAL
     if parameter.endswith("bias"):
         return Init.ZEROS
     return Init.ONES if "Norm" in type(module).__name__ else Init.NORMAL
