@@ -253,3 +253,12 @@ async def test_before_the_first_layer_both_panes_name_the_next() -> None:
         assert "No routing at or before this record; the next is in layer 1." in words(it)
         await it.press("2", "end", "4")
         assert re.search(r"\d+ of 68 choices \(\d", it.text())
+
+
+async def test_a_maximised_map_gets_what_it_can_use() -> None:
+    deep = Family(layers=24, experts=16, active=8)
+    async with routed(deep, (80, 24)) as it:
+        await it.press("enter", "c", "4")
+        before = it.screen.query_one(LoadMap).size.height
+        await it.press("z")
+        assert it.screen.query_one(LoadMap).size.height >= 2 * before

@@ -152,6 +152,15 @@ def test_tinting_keeps_the_order_of_numbers() -> None:
         assert (steps > 0).all() or (steps < 0).all()
 
 
+def test_a_masked_cell_is_never_tinted() -> None:
+    values = np.zeros((9, 9), np.float32)
+    values[4, 5:] = -np.inf
+    view, lines = picture(square(values), (80, 40), (4, 1), zoom=2)
+    size = view.rows.size
+    cells = pixel_colours(view, lines)[: 9 * size : size, : 9 * size : size]
+    assert set(cells[4, 5:].tolist()) == {GROUND.masked}
+
+
 def test_a_single_row_is_not_tinted_from_end_to_end() -> None:
     view, lines = picture(square(np.zeros((1, 9), np.float32)), (80, 24), (0, 4))
     assert (pixel_colours(view, lines)[0, : 9 * view.columns.size] == LAGOON.levels[0]).all()

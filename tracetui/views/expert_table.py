@@ -174,7 +174,7 @@ def token_lines(routed: Routed, width: int, height: int, inks: Inks) -> list[Lin
     return [line([(head, inks.quiet)], width), *rows]
 
 
-_HEADS = {"weights": "experts: weights", "experts": "experts, largest weight first"}
+_HEADS = {"weights": "experts: weights", "experts": "experts by weight"}
 
 
 def _told(routing: Routing, tokens: range, room: int) -> str:

@@ -130,8 +130,9 @@ def _colours(palette: Palette, scale: Scale, ground: Ground, hair_share: float) 
     # One direction for all numbers keeps their order; it leads away from the numbers that fill most matrices.
     away = contrasting(palette.levels[LEVELS // 2 if scale.diverging else 0])
     hair = [blend(colour, away, hair_share) for colour in plain]
-    for code in (MASKED, NAN):
-        hair[code] = blend(plain[code], contrasting(plain[code]), hair_share)
+    hair[NAN] = blend(plain[NAN], contrasting(plain[NAN]), hair_share)
+    # Where nothing is to be read a tint would be read as something.
+    hair[MASKED] = plain[MASKED]
     return [*plain, *hair, ground.back]
 
 

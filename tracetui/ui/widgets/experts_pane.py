@@ -159,7 +159,7 @@ class ExpertsPane(Vertical):
         return "No routing yet. It is shown as soon as a layer's router has chosen its experts."
 
     def _share_room(self) -> None:
-        """For the map what the table leaves, or a third of the pane, and no more than its layers can use."""
+        """For the map what the table leaves, or a share of the pane; no more than its layers can use."""
         lines = self._wanted_lines() if self._shown.block else None
         if lines != self._map_lines:
             self._map_lines = lines
@@ -169,7 +169,8 @@ class ExpertsPane(Vertical):
         height, routed = self.size.height, self._shown.routed
         left = height - lines_wanted(routed.routing.active if routed else 0)
         most = self._shown.picture.rows.length + _AROUND_CELLS
-        return max(_LEAST_MAP, min(most, max(left, height // 4)))
+        share = height // 2 if self.screen.has_class("-maximised") else height // 4
+        return max(_LEAST_MAP, min(most, max(left, share)))
 
     def _show_block(self) -> None:
         shown = self._shown
