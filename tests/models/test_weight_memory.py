@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -23,12 +25,21 @@ def test_it_is_a_tensor_like_any_other(shape: tuple[int, ...], dtype: torch.dtyp
     assert torch.equal(made[:1] if shape else made, torch.full_like(like, 2.0)[:1] if shape else made)
 
 
-def test_what_was_kept_while_weights_came_and_went_is_all_that_stays() -> None:
+def weight_of(length: int) -> torch.Tensor:
+    return empty_weight((length,), torch.uint8)
+
+
+def copy_of_a_kernel_s(length: int) -> torch.Tensor:
+    return torch.empty(length, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("make", [weight_of, copy_of_a_kernel_s])
+def test_what_was_kept_while_weights_came_and_went_is_all_that_stays(make: Callable[[int], torch.Tensor]) -> None:
     """Each kept tensor would fit into the memory that the weight before it left."""
     keep_freed_memory()
     kept, before = [], own_bytes()
     for _ in range(16):
-        weight = empty_weight((8 * MIB,), torch.uint8).fill_(1)
+        weight = make(16 * MIB).fill_(1)
         kept.append(torch.ones(MIB // 8, dtype=torch.uint8))
         del weight
     assert own_bytes() - before < 16 * MIB // 8 + 4 * MIB

@@ -15,8 +15,9 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 _NEVER = 2**31 - 1
-_LARGEST_KEPT = 2**25
-"""Bytes; the most that glibc takes for a threshold. What is larger is a weight as a rule, and goes back when freed."""
+_LARGEST_KEPT = 2**23
+"""Bytes. What is larger goes back when freed: kernels copy weights for a moment, and where such a copy lay in the heap,
+what is recorded next would settle, and the heap would grow by the next copy again."""
 
 
 def settle() -> None:
