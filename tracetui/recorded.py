@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from tracetui.expr.edit import Edit
 from tracetui.expr.stop import Stop
 from tracetui.recipe import Prompts
 from tracetui.recipe.fields.explain import explanation
@@ -38,6 +39,9 @@ class RecordedSession:
 
     def stop_at(self, stops: tuple[Stop, ...]) -> None:
         """Nothing runs: who looks at a recording looks for the stops in it."""
+
+    def edit(self, edits: tuple[Edit, ...], at: int) -> None:
+        """Nothing runs."""
 
     def pause(self) -> None:
         """Nothing runs."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tracetui.analysis.memory import MemoryPlan
-from tracetui.expr.edit import EditTally
+from tracetui.expr.edit import Edit, EditTally
 from tracetui.expr.stop import Stop
 from tracetui.expr.watcher import Hit, Tally
 from tracetui.recipe.fields.field import ConfigReport
@@ -214,6 +214,13 @@ class Session(Protocol):
 
     def stop_at(self, stops: tuple[Stop, ...]) -> None:
         """Have this run and later ones wait where one of these holds, instead of where the last ones held."""
+        ...
+
+    def edit(self, edits: tuple[Edit, ...], at: int) -> None:
+        """Have this run changed by these edits from its record `at` on, and later ones from their beginning.
+
+        A waiting model changes the record at which it waits, if that is `at`, when it goes on.
+        """
         ...
 
     def pause(self) -> None:

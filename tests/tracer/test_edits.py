@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,14 @@ from tests.tracer.latent_models import fields as latent_fields
 from tests.tracer.recipes import recipe
 from tests.tracer.test_engine import assert_same, placeholders
 from tests.tracer.test_families import IDS, config_of, ordinary, with_same_kernels
+from tests.tracer.test_live import PROMPT, driven
 from tracetui.expr.edit import EditTally, parse_edits
+from tracetui.expr.edit_log import EditLog
 from tracetui.recipe import Generation, Layers, Prompts, Recipe, load_recipe, texts
 from tracetui.recipe.again import edits_of, recipe_again
-from tracetui.session import Event, Tallied
+from tracetui.session import Event, Finished, Stopped, Tallied, until_end, until_first
 from tracetui.trace.npz import read_trace, write_trace
+from tracetui.trace.record import Record
 from tracetui.trace.trace import Trace
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.gate import Gate
@@ -143,7 +147,7 @@ def test_an_edit_leaves_nothing_behind() -> None:
     edits = parse_edits(["*: noise 1", "layers.1.self_attn head 1: zero", "layers.2: skip"], "")
     engine = Engine(recipe(memory=2**40))
     first = engine.run(texts("hello"), Gate())
-    changed = engine.run(texts("hello"), Gate(edits=edits))
+    changed = engine.run(texts("hello"), Gate(edits=EditLog(edits)))
     assert_same(first, engine.run(texts("hello"), Gate()))
     assert np.abs(changed["logits"] - first["logits"]).max() > 0.1
     engine.close()
@@ -240,3 +244,70 @@ def test_keys_of_absorbed_attention_cant_be_edited_but_its_query_can() -> None:
     heads = zeroed["model.layers.0.self_attn:heads"]
     value = zeroed["model.layers.0.self_attn:v"]
     np.testing.assert_allclose(heads[0, :, -1], value[0].mean(axis=1), atol=1e-6)
+
+
+def stepped(changes: list[tuple[str, tuple[str, ...]]]) -> Trace:
+    """A live run in which, at each site, other edits are given from the record on at which the model waits."""
+    with driven() as driver:
+        driver.session.start(texts(PROMPT), until_site(changes[0][0]))
+        for at, (site, edits) in enumerate(changes):
+            if at:
+                driver.session.advance(until_site(site))
+            frontier = driver.wait(Stopped).frontier
+            driver.session.edit(parse_edits(edits, ""), frontier - 1)
+        driver.session.advance(until_end)
+        return driver.wait(Finished).trace
+
+
+def until_site(site: str) -> Callable[[Record], bool]:
+    return lambda record: record.site == site
+
+
+MLP = "model.layers.1.mlp"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [(MLP, ("layers.1.mlp: scale 3",))],
+        [(MLP, ("layers.*.mlp: zero",)), ("model.layers.2.self_attn", ())],
+        [("model.layers.0.self_attn:heads", ("layers.0.self_attn head 1: zero",)), (MLP, ("*.up_proj: noise 1",))],
+        [("model.embed_tokens", ("embed_tokens: scale 2",)), (MLP, ("embed_tokens: scale 2", "layers.2: skip"))],
+        [("model.layers.0.mlp.up_proj", ("layers.2.mlp: set 1", "layers.0.mlp: clamp -1 0"))],
+    ],
+)
+def test_edits_given_while_the_model_waits_are_replayed_to_the_same_bytes(
+    changes: list[tuple[str, tuple[str, ...]]], tmp_path: Path
+) -> None:
+    live = stepped(changes)
+    again = trace_recipe(recipe(edits=edits_of(live, "live")), PROMPT)
+    assert_same(live, again)
+    assert [replace(record, seconds=None) for record in live.records] == [
+        replace(record, seconds=None) for record in again.records
+    ]
+    assert any(record.edited for record in live.records)
+    assert live.run.recipe == again.run.recipe
+    write_trace(live, tmp_path / "live.npz")
+    assert edits_of(read_trace(tmp_path / "live.npz"), "") == edits_of(live, "")
+
+
+def test_the_record_at_which_the_model_waits_is_changed_and_shown() -> None:
+    with driven() as driver:
+        driver.session.start(texts(PROMPT), until_site(MLP))
+        frontier = driver.wait(Stopped).frontier
+        trace = driver.trace
+        assert trace is not None
+        before = trace[MLP]
+        driver.session.edit(parse_edits(["layers.1.mlp: scale 3"], ""), frontier - 1)
+        driver.session.advance(until_first)
+        assert driver.wait(Stopped).frontier == frontier + 1
+        assert [record.site for record in trace.records[-2:]] == [f"{MLP}:before_edit", MLP]
+        np.testing.assert_array_equal(trace[MLP], before * 3)
+        np.testing.assert_array_equal(trace[f"{MLP}:before_edit"], before)
+        driver.session.advance(until_end)
+        ended = driver.wait(Finished).trace
+        driver.session.start(texts(PROMPT), until_end)
+        kept = driver.wait(Finished).trace
+    assert ended.run.recipe["edits"] == [f"layers.1.mlp from {frontier - 1}: scale 3"]
+    assert kept.run.recipe["edits"] == ["layers.1.mlp: scale 3"]
+    np.testing.assert_array_equal(kept["logits"], ended["logits"])

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tests.ui import tiny_llama
 from tracetui.analysis.memory import MemoryPlan
+from tracetui.expr.edit import Edit
 from tracetui.expr.stop import Stop
 from tracetui.expr.watcher import Watcher
 from tracetui.recipe import Prompts, texts
@@ -125,6 +126,9 @@ class FakeSession:
     def stop_at(self, stops: tuple[Stop, ...]) -> None:
         self.stops = stops
         self._watcher.stops = stops
+
+    def edit(self, edits: tuple[Edit, ...], at: int) -> None:
+        self.edits = (edits, at)
 
     def pause(self) -> None:
         self.calls.append("pause")

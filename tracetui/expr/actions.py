@@ -37,6 +37,7 @@ PLACES = (
     Form("token", "token N", "of `experts` alone: token N's choice, a row of `:experts`; -1 is the last"),
     Form("pass", "pass N", "in pass N only; without it in every pass, of which the prompt's is 0"),
     Form("from", "from N", "from the run's record N on, as a run keeps an edit that was made while it waited"),
+    Form("until", "until N", "up to the run's record N, as one that was taken away then"),
     Form("slice", "[…]", "a part of the tensor: `[0,-1]`, `[:,3:5]`; without it all of it"),
 )
 ROLES = ("q", "k", "v", "heads", "routing_weights")

@@ -55,12 +55,18 @@ class Edit:
     """None: in every pass."""
     first: int = field(default=0, compare=False)
     """The first record that it may change."""
+    last: int | None = field(default=None, compare=False)
+    """The first record that it may not change any more."""
     index: Index = field(default=(), compare=False)
     on: bool = True
 
     def is_now(self, pass_: int, record: int) -> bool:
         """Whether it holds in a pass, from a record's number on."""
-        return self.on and self.pass_ in (None, pass_) and record >= self.first
+        return (
+            self.on
+            and self.pass_ in (None, pass_)
+            and self.first <= record < (record + 1 if self.last is None else self.last)
+        )
 
     def is_for(self, site: str) -> bool:
         """Whether it changes what is recorded under a site; of an expert `is_for_expert` tells too."""
@@ -86,8 +92,15 @@ class Edit:
 
     def made_at(self, record: int) -> Edit:
         """The same from a record on."""
+        return self if self.first or not record else replace(self, text=self._with(f"from {record}"), first=record)
+
+    def ended_at(self, record: int) -> Edit:
+        """The same up to a record."""
+        return self if self.last is not None else replace(self, text=self._with(f"until {record}"), last=record)
+
+    def _with(self, place: str) -> str:
         target, _, action = self.text.rpartition(": ")
-        return replace(self, text=f"{target} from {record}: {action}", first=record) if not self.first else self
+        return f"{target} {place}: {action}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +159,7 @@ class _Reading:
             token=self._counted.get("token"),
             pass_=self._counted.get("pass"),
             first=self._counted.get("from", 0),
+            last=self._counted.get("until"),
             index=self._index,
         )
 

@@ -66,15 +66,14 @@ class Editor:
         Of an edited tensor the original is recorded first. original: what stood there before another edit's effect.
         fixed: why it can't be edited.
         """
-        if not self._edits():
-            return tensor, self._recorder.record(site, tensor, **said)
         named = f"{site}#{part}" if (part := said.get("part", 0)) else site
         edits = [edit for edit in self._now() if edit.is_for(named)]
         if fixed:
             self._tallies.update({edit.text: EditTally(edit, 0, fixed) for edit in edits})
-            edits = []
+            return tensor, self.record_both(site, tensor, tensor, **said)
         changed = self._edited(edits, site, tensor, **said)
-        return changed, self.record_both(site, tensor if original is None else original, changed, **said)
+        record = self.record_both(site, tensor if original is None else original, changed, **said)
+        return self._late(lambda edit: edit.is_for(named), changed, record, **said)
 
     def record_expert(
         self, block: str, holder: str, expert: int, output: torch.Tensor, **said: Any
@@ -82,7 +81,22 @@ class Editor:
         """The same of an expert's output [n,D]."""
         edits = [edit for edit in self._now() if edit.is_for_expert(block, holder, expert)]
         changed = self._edited(edits, f"{holder}.{expert}", output, **said)
-        return changed, self.record_both(f"{holder}.{expert}", output, changed, **said)
+        record = self.record_both(f"{holder}.{expert}", output, changed, **said)
+        return self._late(lambda edit: edit.is_for_expert(block, holder, expert), changed, record, **said)
+
+    def _late(
+        self, is_for: Callable[[Edit], bool], tensor: torch.Tensor, record: Record, **said: Any
+    ) -> tuple[torch.Tensor, Record]:
+        """Carry out edits that were made while the model waited at a record that none had changed."""
+        if record.edited or not self._edits():
+            return tensor, record
+        edits = [edit for edit in self._edits() if edit.first == record.index and is_for(edit)]
+        edits = [edit for edit in edits if edit.is_now(record.pass_, record.index) and edit.action.name != "skip"]
+        changed = self._edited(edits, record.site, tensor, **said)
+        if changed is tensor:
+            return tensor, record
+        self._recorder.rename(record, _before(record.site))
+        return changed, self._recorder.record(record.site, changed, edited=True, **said)
 
     def choice(self, block: str, experts: torch.Tensor, count: int) -> torch.Tensor:
         """The experts [N,A] that tokens shall go to, of `count` there are; the very same where no edit says so."""
@@ -136,7 +150,7 @@ class Editor:
     def _skipped(self, tensor: torch.Tensor, site: str, key: str) -> torch.Tensor:
         given = self._given.get(site)
         if given is None or not key.endswith("#0"):
-            raise CantEditError(f"{site}: is no module that was given a tensor")
+            raise CantEditError(f"{site}: what came in isn't known; such an edit has to stand before the module runs")
         if given.shape != tensor.shape or given.dtype != tensor.dtype:
             shapes = f"{list(given.shape)} came in, {list(tensor.shape)} goes out"
             raise CantEditError(f"{site}: can't be skipped: {shapes}")

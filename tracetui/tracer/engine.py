@@ -112,7 +112,9 @@ class Engine:
             check_lengths(tuple(map(len, tokens)))
         plan = self.plan(max(map(len, tokens)), len(tokens), wanted.count)
         named = partial(self._name_predictions, tuple(map(len, tokens)))
-        recorder = Recorder(self._run_info(prompts, gate), tokens, gate.arrived, named, **self._recording(plan))
+        run_info = self._run_info(prompts, gate)
+        gate.edits.changed = partial(_keep_edits, run_info)
+        recorder = Recorder(run_info, tokens, gate.arrived, named, **self._recording(plan))
         self._emit(Started(recorder.trace, plan))
         input_ids, mask = padded(tokens, self._pad)  # [B,T]
         masked = {} if mask is None else {"attention_mask": mask}
@@ -155,7 +157,7 @@ class Engine:
     @contextmanager
     def _watching(self, recorder: Recorder, gate: Gate, latents: Latents | None = None) -> Iterator[None]:
         gate.begin(recorder.trace)
-        editor = Editor(recorder, lambda: gate.edits)
+        editor = Editor(recorder, lambda: gate.edits.edits)
         with (
             torch.inference_mode(False),
             torch.no_grad(),
@@ -242,7 +244,7 @@ class Engine:
         import transformers
 
         recipe = self.runnable.recipe
-        ran = replace(recipe, prompts=prompts, edits=gate.edits)
+        ran = replace(recipe, prompts=prompts, edits=gate.edits.edits)
         return RunInfo(
             model=recipe.name,
             recipe={
@@ -273,6 +275,12 @@ class Engine:
             best = torch.topk(logits.nan_to_num(-torch.inf), min(PREDICTIONS, logits.numel())).indices  # [k]
             found.update(best.tolist())
         return {token_id: self.runnable.tokenizer.token(token_id) for token_id in sorted(found)}
+
+
+def _keep_edits(run: RunInfo, plain: list[str]) -> None:
+    """What was changed while a run waited belongs to what it takes to do the same again."""
+    if isinstance(run.recipe, dict):
+        run.recipe["edits"] = plain
 
 
 def _of_the_class(config: PreTrainedConfig) -> dict[str, object]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from threading import Condition
 
 from tracetui.errors import Cancelled
-from tracetui.expr.edit import Edit
+from tracetui.expr.edit_log import EditLog
 from tracetui.expr.stop import Stop
 from tracetui.expr.watcher import Tally, Watcher
 from tracetui.session import Advanced, Event, Fired, Stopped, until_end
@@ -29,7 +29,7 @@ class Gate:
         errand: Callable[[], None] = lambda: None,
         stops: Sequence[Stop] = (),
         waits: bool = True,
-        edits: Sequence[Edit] = (),
+        edits: EditLog | None = None,
     ) -> None:
         """`errand` is what the waiting thread does when somebody knocks.
 
@@ -45,7 +45,7 @@ class Gate:
         self._next_notice = 0.0
         self._stops = tuple(stops)
         self._waits = waits
-        self.edits = tuple(edits)
+        self.edits = edits or EditLog()
         self._watcher: Watcher | None = None
         self.waited = 0.0
         """Seconds spent waiting and looking for stops so far: not the model's own."""

@@ -9,6 +9,8 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from tracetui.errors import Cancelled, TracetuiError, without_library
+from tracetui.expr.edit import Edit
+from tracetui.expr.edit_log import EditLog
 from tracetui.expr.stop import Stop
 from tracetui.logs import write_log
 from tracetui.recipe import Prompts, Recipe
@@ -77,7 +79,7 @@ class LiveSession:
     def start(self, prompts: Prompts, until: Target) -> None:
         """Run prompts, together, from their first token; a run in progress is cancelled first."""
         self._gate.cancel()
-        self._gate = Gate(until, self._emit, self._errands, self._stops, edits=self._edits)
+        self._gate = Gate(until, self._emit, self._errands, self._stops, edits=EditLog(self._edits))
         self._orders.put(_Run(prompts, self._gate))
 
     def preview(self, prompts: Prompts) -> None:
@@ -91,13 +93,21 @@ class LiveSession:
 
     def generate(self, count: int, until: Target) -> None:
         """Have a model whose run has ended choose `count` more tokens, a pass each; the trace goes on growing."""
-        self._gate = Gate(until, self._emit, self._errands, self._stops, edits=self._edits)
+        self._gate = Gate(until, self._emit, self._errands, self._stops, edits=self._gate.edits)
         self._orders.put(_GoOn(count, self._gate))
 
     def stop_at(self, stops: tuple[Stop, ...]) -> None:
         """Have this run and later ones wait where one of these holds, instead of where the last ones held."""
         self._stops = stops
         self._gate.stop_at(stops)
+
+    def edit(self, edits: tuple[Edit, ...], at: int) -> None:
+        """Have this run changed by these edits from its record `at` on, and later ones from their beginning.
+
+        A waiting model changes the record at which it waits, if that is `at`, when it goes on.
+        """
+        self._edits = edits
+        self._gate.edits.change(edits, at)
 
     def pause(self) -> None:
         """Stop a running model at its next record."""

@@ -171,6 +171,14 @@ class Recorder:
         self._arrived(record)
         return record
 
+    def rename(self, record: Record, site: str) -> None:
+        """Have the newest record stand under another site: nothing has come after it yet."""
+        renamed = replace(record, site=site, seconds=None)
+        self._records[record.index] = renamed
+        known = self.trace.__dict__.get("_keys", {})
+        if known.pop(record.key, None) is not None:
+            known[renamed.key] = record.index
+
     def record_matrices(
         self, path: str, described: AttentionCall, given: Mapping[str, tuple[torch.Tensor, Record]], depth: int
     ) -> None:

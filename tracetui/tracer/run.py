@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from tracetui.expr.edit_log import EditLog
 from tracetui.expr.stop import Stop
 from tracetui.recipe import Recipe
 from tracetui.session import Event
@@ -34,6 +35,6 @@ def trace_recipe(
     engine = Engine(replace(recipe, memory=0) if once else recipe, emit, exact=exact)
     emit(engine.prepared)
     try:
-        return engine.run(prompts, Gate(emit=emit, stops=stops, waits=False, edits=recipe.edits))
+        return engine.run(prompts, Gate(emit=emit, stops=stops, waits=False, edits=EditLog(recipe.edits)))
     finally:
         engine.close()
