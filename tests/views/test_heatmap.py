@@ -334,3 +334,10 @@ def test_a_matrix_without_cells_is_a_notice() -> None:
     assert data.empty
     assert EMPTY.empty
     assert "bloom" in "".join(texts(notice_lines(nothing("bloom keeps its own attention").notice, 40, 5, LOOK)))
+
+
+def test_each_line_of_a_low_map_names_both_its_rows() -> None:
+    data = heatmap_data(np.zeros((7, 9), np.float32), Axis.of("layer", 7, first=3), Axis.of("expert", 9))
+    view, lines = picture(data, (80, 7), (6, 0), zoom=0)
+    told = [line[: view.layout.left].strip() for line in texts(lines)[view.layout.top : view.layout.top + 3]]
+    assert told == ["3–4", "5–6", "7–8"]

@@ -13,6 +13,8 @@ from tracetui.views.cells import Line, fit
 from tracetui.views.heatmap_layout import View, Window
 
 POINTER = "▸"
+_LOW = 10
+"""Lines up to which each is labelled with all its rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def row_labels(axis: Axis, view: View, look: Look) -> Iterator[Line]:
     if not width:
         yield from ([] for _ in range(view.layout.lines))
         return
-    marked, here = _row_texts(axis, rows), _row_line(rows, rows.cursor)
+    marked, here = _row_texts(axis, rows, width), _row_line(rows, rows.cursor)
     style = look.label if rows.size > 1 and axis.labels else look.muted
     for line in range(view.layout.lines):
         if line == here:
@@ -76,12 +78,25 @@ def row_labels(axis: Axis, view: View, look: Look) -> Iterator[Line]:
             yield [Segment(f"{fit(marked.get(line, ''), width, right=True)}  ", style)]
 
 
-def _row_texts(axis: Axis, rows: Window) -> dict[int, str]:
-    """The texts by line: every row's label when enlarged, else ticks three lines apart or more."""
+def _row_texts(axis: Axis, rows: Window, width: int) -> dict[int, str]:
+    """The texts by line: every row's label when enlarged, both ends of each line of a low map, else ticks apart."""
     if rows.size > 1:
         return {_row_line(rows, row): axis.label(row) for row in rows.cells}
+    pairs = {} if axis.labels or len(rows.cells) > _LOW * 2 * rows.step else _pairs(axis, rows)
+    if pairs and max(map(len, pairs.values())) <= width:
+        return pairs
     ticks = _round(rows, tick_step(6 * rows.step), axis.first)
     return {_row_line(rows, row): str(row + axis.first) for row in ticks}
+
+
+def _pairs(axis: Axis, rows: Window) -> dict[int, str]:
+    """By line the first and the last row that are drawn in it: `3–4`."""
+    firsts = rows.cells[:: 2 * rows.step]
+    ends = ((first, min(first + 2 * rows.step, rows.length) - 1) for first in firsts)
+    return {
+        line: str(a + axis.first) if a == b else f"{a + axis.first}–{b + axis.first}"
+        for line, (a, b) in enumerate(ends)
+    }
 
 
 def _row_line(rows: Window, row: int) -> int:
