@@ -135,7 +135,9 @@ def side_by_side(
             yield from _pair_lines(pair, own_width, other_width, width)
     yield f"A final {_WEIGHT} is left out."
     for remark, mark in remarks.items():
-        yield from textwrap.wrap(f"{mark} {visible(remark)}", width, subsequent_indent="  ")
+        wrapped = textwrap.wrap(f"{mark} {visible(remark)}", width, subsequent_indent="  ")
+        # It counts characters, of which some take two cells.
+        yield from (fit(each, width).rstrip() for each in wrapped)
 
 
 def _widest(names: list[str]) -> int:
