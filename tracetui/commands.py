@@ -385,6 +385,7 @@ def _offer(recipe: Recipe, stops: tuple[Stop, ...] = DEFAULT_STOPS) -> Offer:
         facts=_facts(recipe),
         notes=recipe.notes,
         stops=stops,
+        edits=recipe.edits,
     )
 
 

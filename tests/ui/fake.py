@@ -89,6 +89,7 @@ class FakeSession:
         self._pass: Iterator[Record] = iter(())
         self._until: Target | None = None
         self.stops: tuple[Stop, ...] = ()
+        self.edits: tuple[tuple[Edit, ...], int] = ((), 0)
         self._watcher = Watcher(self._recorder.trace)
         listener(Preparing("building the model"))
         listener(Prepared(outline or tiny_llama.outline(), "words", tiny_llama.NOTES, PLAN))

@@ -6,12 +6,14 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tracetui.expr.edit import Edit
 from tracetui.expr.stop import Stop
 from tracetui.expr.watcher import Hit
 from tracetui.recipe import Prompts
 from tracetui.session import Event, Failed, Finished, Fired, Prepared, Session, Stopped, until_end, until_first
 from tracetui.trace.record import layer_of
 from tracetui.trace.stepping import Step, Target, pass_back, target
+from tracetui.ui.edits import keeps_from_changing, names
 from tracetui.ui.outline_rows import paths_of
 from tracetui.ui.state import (
     Phase,
@@ -34,8 +36,8 @@ NOTHING_YET = "nothing is recorded yet; Enter in the prompt runs it"
 class Driver:
     """Holds the session and the one current State. Commands answer with a remark for the user, or nothing."""
 
-    def __init__(self, stops: Sequence[Stop] = ()) -> None:
-        self.state = State(stops=book_of(stops))
+    def __init__(self, stops: Sequence[Stop] = (), edits: Sequence[Edit] = ()) -> None:
+        self.state = State(stops=book_of(stops), edits=tuple(edits))
         self._session: Session | None = None
         self._pending: Prompts | None = None
         self._cancelling = False
@@ -72,7 +74,12 @@ class Driver:
         self.state = starting(self.state)
         self._cancelling = self._to_the_end = False
         self._session.start(prompts, until_first)
-        return ""
+        edits = sum(edit.on for edit in self.state.edits)
+        return (
+            f"run with {edits} edit{'s' if edits > 1 else ''}; X lists them, Space there leaves one out"
+            if edits
+            else ""
+        )
 
     def preview(self, prompts: Prompts) -> None:
         """Have it worked out what prompts would be, as long as there is nothing else to look at."""
@@ -141,6 +148,29 @@ class Driver:
             self._session.stop_at(stops.stops)
         # The session looks at whatever it records from now on; what there is already has to be looked up.
         self.state = replace(self.state, stops=stops.counted(self.recorded))
+
+    def edit(self, edit: Edit) -> str:
+        """One edit more, from here on. The record at which the model waits is changed too where that can still be."""
+        state = self.state
+        if edit.text in (known.text for known in state.edits):
+            return "this edit stands already; X lists them"
+        edits = (*state.edits, edit)
+        if self._session is None or state.phase is not Phase.STOPPED:
+            return self.set_edits(edits)
+        waiting = state.trace.records[state.frontier - 1]
+        if why := keeps_from_changing(edit, waiting):
+            return f"{self.set_edits(edits)}{f': {why}' if names(edit, waiting) else ''}"
+        self.state = replace(state, edits=edits)
+        self._session.edit(edits, waiting.index)
+        self._advance(until_first)
+        return "edited; the record before it keeps what was there"
+
+    def set_edits(self, edits: tuple[Edit, ...]) -> str:
+        """Other edits from the next record on, and in later runs."""
+        self.state = replace(self.state, edits=edits)
+        if self._session is not None:
+            self._session.edit(edits, self.state.frontier)
+        return "from the next record on" if self.state.under_way else "in the next run; r runs again"
 
     @property
     def recorded(self) -> int:

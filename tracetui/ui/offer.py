@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from tracetui.expr.edit import Edit
 from tracetui.expr.stop import DEFAULT_STOPS, Stop
 from tracetui.recipe.prompts import NO_PROMPT, Prompts
 from tracetui.text import count
@@ -32,6 +33,8 @@ class Offer:
     """Remarks that belong beside every result."""
     stops: tuple[Stop, ...] = DEFAULT_STOPS
     """Where a run waits from the start."""
+    edits: tuple[Edit, ...] = ()
+    """What a run changes from the start."""
     recording: str = ""
     """Of what there is nothing to run for: in words, what was recorded; empty for a model."""
 

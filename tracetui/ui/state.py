@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from tracetui.analysis.memory import MemoryPlan
+from tracetui.expr.edit import Edit
 from tracetui.expr.watcher import Hit
 from tracetui.session import (
     NO_PREVIEW,
@@ -80,6 +81,8 @@ class State:
     error: str = ""
     log: str = ""
     stops: StopBook = NO_STOPS
+    edits: tuple[Edit, ...] = ()
+    """What the run, and later ones, change."""
     waiting: int = 0
     """Steps asked for while the model runs, taken one after another as it stops."""
     head: int = 0

@@ -51,6 +51,7 @@ from tracetui.ui.reader import look
 from tracetui.ui.screens.compare import CompareScreen
 from tracetui.ui.screens.config import ConfigScreen
 from tracetui.ui.screens.diff import DiffScreen
+from tracetui.ui.screens.editing import EditingScreen
 from tracetui.ui.screens.export import ExportScreen
 from tracetui.ui.screens.generate import GenerateScreen
 from tracetui.ui.screens.help import HelpScreen
@@ -59,7 +60,6 @@ from tracetui.ui.screens.lens import LensRead, LensScreen, read_lens
 from tracetui.ui.screens.open import Recording
 from tracetui.ui.screens.rope import RopeRead, RopeScreen, read_rope
 from tracetui.ui.screens.source import SourceScreen
-from tracetui.ui.screens.stopping import StoppingScreen
 from tracetui.ui.screens.theme_picker import ThemeScreen
 from tracetui.ui.state import row_moved, token_moved, weights_place
 from tracetui.ui.widgets.attention_pane import AttentionPane
@@ -85,7 +85,7 @@ _COPIED: Mapping[str, type[TensorPane | AttentionPane | ExpertsPane | LogitsPane
 }
 
 
-class DebuggerScreen(StoppingScreen):
+class DebuggerScreen(EditingScreen):
     """Every command is an action here; the rules of stepping are the driver's."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
@@ -137,6 +137,7 @@ class DebuggerScreen(StoppingScreen):
         turning = isinstance(message.event, Started | Stopped | Finished | Failed | Opened)
         self._refresh("" if turning else None)
         self.diagnose_hits(message.event)
+        self.hear_edits(message.event)
         if isinstance(message.event, Opened):
             self.leave_prompt()
         if isinstance(message.event, Prepared) and message.event.preview is not NO_PREVIEW:

@@ -14,6 +14,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tracetui.trace.record import Record
+from tracetui.ui.edits import names_line
 from tracetui.ui.messages import JumpToModule
 from tracetui.ui.outline_rows import Row, ancestors, expert_lists, first_open, layouts_of, paths_of, rows_of
 from tracetui.ui.state import State
@@ -72,7 +73,7 @@ class ModuleList(ScrollView, can_focus=True):
             self._known, self._lists = frozenset(paths_of(state.outline)), expert_lists(state.outline)
             self._hit, self._ran, self._seen = {}, set(), 0
             self._build()
-        if state.stops is not old.stops:
+        if state.stops is not old.stops or state.edits is not old.edits:
             self._marks = {}
         self._hear(state)
         module = state.record.module
@@ -246,13 +247,17 @@ class ModuleList(ScrollView, can_focus=True):
         return f"✓{stop}" if row.path in self._ran else f" {stop}"
 
     def _stop_mark(self, row: Row) -> str:
-        """`●` where a stop names the line's module or something it computes, `○` where it is off."""
+        """`●` where a stop names the line's module or something it computes, `E` where an edit does; `○`, `e`: off."""
         if row.path not in self._marks:
             site = self._site(row)
             found = [stop for stop in self.state.stops.stops if site and names_module(stop, site)]
             on = any(stop.on for stop in found)
-            self._marks[row.path] = ("●" if on else "○") if found else " "
+            self._marks[row.path] = ("●" if on else "○") if found else self._edit_mark(site)
         return self._marks[row.path]
+
+    def _edit_mark(self, site: str) -> str:
+        found = [edit for edit in self.state.edits if site and names_line(edit, site)]
+        return ("E" if any(edit.on for edit in found) else "e") if found else " "
 
     @property
     def stop_pattern(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.style import Style
 from textual.geometry import Size
@@ -11,7 +11,7 @@ from textual.geometry import Size
 from tracetui.analysis.axes import axes_of, describe, split_heads
 from tracetui.analysis.histogram import Histogram, histogram
 from tracetui.text import count, number
-from tracetui.trace.record import Record
+from tracetui.trace.record import BEFORE_EDIT, Record
 from tracetui.trace.spill import whereabouts
 from tracetui.trace.statistics import Statistics
 from tracetui.trace.trace import Trace
@@ -43,6 +43,8 @@ class Reading:
     statistics: Statistics
     histogram: Histogram | None
     """None where the values were not kept."""
+    before: Statistics | None = None
+    """Of what stood there before an edit."""
 
 
 def read(trace: Trace, record: Record) -> Reading:
@@ -52,7 +54,9 @@ def read(trace: Trace, record: Record) -> Reading:
         found = histogram(value, _BINS)
     except NotKeptError:
         found = None
-    return Reading(trace, record, value.statistics(), found)
+    original = trace.find(replace(record, site=f"{record.site}:{BEFORE_EDIT}").key) if record.edited else None
+    before = None if original is None else trace.statistics(original)
+    return Reading(trace, record, value.statistics(), found, before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,10 @@ class Summary(Canvas):
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         return self._plan(width, viewport.height).height
 
+    @property
+    def _before(self) -> Statistics | None:
+        return None if self._reading is None else self._reading.before
+
     def _plan(self, width: int, screen: int) -> _Plan:
         """What has room: on a low screen the values below matter more than the histogram."""
         side = width >= _SIDE_BY_SIDE
@@ -111,17 +119,23 @@ class Summary(Canvas):
         if self._record is None or self._trace is None:
             return []
         plan = self._plan(width, self.screen.size.height)
-        lines = [*_facts(self._trace, self._record, width, inks)[3 - plan.facts :], *[blank(width)] * plan.air]
+        lines = [
+            *_facts(self._trace, self._record, self._before, width, inks)[3 - plan.facts :],
+            *[blank(width)] * plan.air,
+        ]
         if self._reading is None:
             return lines
         return [*lines, *_numbers(self._reading, width, plan, inks)]
 
 
-def _facts(trace: Trace, record: Record, width: int, inks: Inks) -> list[Line]:
+def _facts(trace: Trace, record: Record, before: Statistics | None, width: int, inks: Inks) -> list[Line]:
     axes = describe(axes_of(record, trace.run.config))
     heads = split_heads(record, trace.run.config)
     seen = f"  {describe(heads)} by head" if heads else ""
     told = [record.dtype, *filter(None, [whereabouts(trace.value(record))])]
+    if record.edited:
+        original = f", was L2 {number(before.l2)}, |max| {number(before.absmax)}" if before else ""
+        told.insert(1, f"edited{original}")
     if record.provenance:
         told.append(f"weights {record.provenance}")
     if record.seconds is not None:
