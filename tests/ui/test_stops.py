@@ -347,7 +347,7 @@ def test_whatever_is_done_every_step_ends_where_the_trace_says(done: list[tuple[
             look_all_up(found)
             leads = ahead(trace.records, cursor, argument)
             expected = min([index for index in (leads, *hits) if index is not None and index > cursor], default=None)
-            remark_only = argument is Step.LAYER and found.state.cursor == cursor
+            remark_only = argument in (Step.LAYER, Step.LATER) and found.state.cursor == cursor
             assert remark_only or found.state.cursor == (len(trace) - 1 if expected is None else expected)
         else:
             toggled(found, str(argument), what == "stop")
