@@ -17,6 +17,8 @@ from tests.tracer.recipes import recipe
 from tests.tracer.test_engine import assert_same, placeholders
 from tests.tracer.test_families import IDS, config_of, ordinary, with_same_kernels
 from tests.tracer.test_live import PROMPT, driven
+from tracetui.analysis.attention import attention_at
+from tracetui.analysis.heads import head_identity
 from tracetui.expr.edit import EditTally, parse_edits
 from tracetui.expr.edit_log import EditLog
 from tracetui.recipe import Generation, Layers, Prompts, Recipe, load_recipe, texts
@@ -311,3 +313,15 @@ def test_the_record_at_which_the_model_waits_is_changed_and_shown() -> None:
     assert ended.run.recipe["edits"] == [f"layers.1.mlp from {frontier - 1}: scale 3"]
     assert kept.run.recipe["edits"] == ["layers.1.mlp: scale 3"]
     np.testing.assert_array_equal(kept["logits"], ended["logits"])
+
+
+def test_an_edited_head_is_checked_by_what_the_kernel_made_and_edited_values_by_what_it_was_given() -> None:
+    trace = edited("layers.1.self_attn head 1: zero", "layers.1.self_attn:v: scale 2")
+    query = trace.find("model.layers.1.self_attn:q")
+    assert query is not None
+    view = attention_at(trace, query)
+    assert view is not None
+    for head in range(4):
+        found = head_identity(view, head)
+        assert found is not None
+        assert found.holds

@@ -10,7 +10,7 @@ import numpy as np
 from tracetui.analysis.attention import AttentionView
 from tracetui.analysis.identity import Identity, dot_size, identity
 from tracetui.analysis.mla import latent_of
-from tracetui.trace.record import ABSORBED
+from tracetui.trace.record import ABSORBED, BEFORE_EDIT
 from tracetui.trace.value import Array, is_kept
 
 
@@ -19,7 +19,8 @@ def head_identity(view: AttentionView, head: int, batch: int = 0) -> Identity | 
 
     Queries that see no key are left out: some kernels give 0 there, others the mean.
     """
-    value, output = view.beside("v"), view.beside("heads")
+    # An edit of the output says nothing of the kernel: its own stands before it.
+    value, output = view.beside("v"), view.beside(f"heads:{BEFORE_EDIT}") or view.beside("heads")
     if value is None or output is None or not all(is_kept(view.trace.value(record)) for record in (value, output)):
         return None
     v = view.trace.value(value).read((batch, view.kv_head(head))).astype(np.float32)  # [S,Kv]
