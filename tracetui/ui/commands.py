@@ -75,16 +75,16 @@ COMMANDS = (
     Command("pane_logits", "5", "pane('logits')", "the next tokens", "Panes"),
     Command("pane_log", "6", "pane('log')", "the log", "Panes"),
     Command("maximise", "z", "maximise", "give the pane all the room, or take it back", "Panes", "zoom", 13),
-    Command("export", "e", "export", "export the trace as .npz", "Other", "export", 6),
+    Command("export", "e", "export", "export the trace as .npz", "Other", "export", 9),
     Command("open", "o", "app.open", "open a recording, or a file of named tensors", "Other", "open", 15),
     Command("close_recording", "backspace", "app.close_recording", "back from an opened recording", "Other"),
     Command("diff", "d", "diff", "compare this trace with a recording", "Other", "diff", 16),
     Command("copy", "y", "copy", "copy the site, shape and statistics", "Other"),
     Command("theme", "t", "theme", "choose a theme", "Other", "theme", 14),
-    Command("help", "question_mark,f1", "help", "these keys", "Other", "help", 7),
+    Command("help", "question_mark,f1", "help", "these keys", "Other", "help", 6),
     Command("screenshot", "f12", "app.picture", "save the screen as an SVG picture here", "Other"),
     Command("palette", "ctrl+p", "app.command_palette", "find a command by name", "Other"),
-    Command("quit", "q", "app.quit", "quit", "Other", "quit", 9),
+    Command("quit", "q", "app.quit", "quit", "Other", "quit", 7),
 )
 GROUPS = ("Run", "Stops", "Look", "Panes", "Other")
 
