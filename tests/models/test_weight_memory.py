@@ -42,5 +42,6 @@ def test_what_was_kept_while_weights_came_and_went_is_all_that_stays(make: Calla
         weight = make(16 * MIB).fill_(1)
         kept.append(torch.ones(MIB // 8, dtype=torch.uint8))
         del weight
-    assert own_bytes() - before < 16 * MIB // 8 + 4 * MIB
+    # Kept in the heap, every one of the sixteen would have left its hole.
+    assert own_bytes() - before < 3 * 16 * MIB
     assert all(bool(tensor.all()) for tensor in kept)

@@ -102,7 +102,8 @@ def test_a_line_says_as_much_as_there_is_room_for() -> None:
     row = Row("layers.3.mlp", 2, "mlp", "MoE", (), 11_320_164_352, 398_196_736, opens=True)
     assert fitted(row, 70, "") == (("  ▸ mlp", "  MoE"), "398,196,736 of  11,320,164,352 ")
     assert fitted(row, 40, "") == (("  ▸ mlp", "  MoE"), "398.2M of 11.32B active ")
-    assert fitted(row, 28, "") == (("  ▸ mlp", ""), "398.2M of 11.32B ")
+    assert fitted(row, 34, "") == (("  ▸ mlp", ""), "398.2M of 11.32B active ")
+    assert fitted(row, 28, "") == (("  ▸ mlp", "  MoE"), "398.2M active ")
     assert fitted(row, 16, "") == (("  ▸ mlp", ""), "11.32B ")
     assert fitted(row, 5, "") == (("  ▸ …", ""), "")
 

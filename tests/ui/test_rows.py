@@ -68,7 +68,7 @@ async def test_every_pane_follows_the_row() -> None:
         await it.press("enter", "c", ")")
         trace, lengths = it.state.trace, [5, 3, 4]
         heatmap = it.screen.query_one(Heatmap)
-        assert "row 1 of 0–2" in heatmap.data.title
+        assert "row 1 of 0–2" in heatmap.data.told
         assert heatmap.data.rows.labels == ("<|begin_of_text|>", "·five", "·six", PADDING, PADDING)
         before = heatmap.data
         table = it.screen.query_one(ValueGrid)
