@@ -17,7 +17,7 @@ from tracetui.ui.foreign import safe_text
 from tracetui.ui.screens.dialog import Dialog
 
 Edits = tuple[Edit, ...]
-_HINT = "Space on/off · Del away · a another · Esc      from the next record on, and in later runs"
+_HINT = "Space on/off · Del away · a another · Esc\nfrom the next record on, and in later runs"
 
 
 class EditsScreen(Dialog[bool]):

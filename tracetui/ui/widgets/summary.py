@@ -134,8 +134,9 @@ def _facts(trace: Trace, record: Record, before: Statistics | None, width: int, 
     seen = f"  {describe(heads)} by head" if heads else ""
     told = [record.dtype, *filter(None, [whereabouts(trace.value(record))])]
     if record.edited:
-        original = f", was L2 {number(before.l2)}, |max| {number(before.absmax)}" if before else ""
-        told.insert(1, f"edited{original}")
+        told.append("edited")
+        if before is not None:
+            told.extend((f"was L2 {number(before.l2)}", f"was |max| {number(before.absmax)}"))
     if record.provenance:
         told.append(f"weights {record.provenance}")
     if record.seconds is not None:
