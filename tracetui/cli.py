@@ -82,18 +82,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
     run = commands.add_parser("run", help="debug a prompt in the terminal")
-    _add_model(run)
-    _add_prompts(run)
-    _add_kept(run)
-    _add_generation(run)
-    _add_stops(run)
+    _add_run(run)
 
     trace = commands.add_parser("trace", help="the same without a screen")
-    _add_model(trace)
-    _add_prompts(trace)
-    _add_kept(trace)
-    _add_generation(trace)
-    _add_stops(trace)
+    _add_run(trace)
     trace.add_argument("-o", "--output", metavar="F.npz", help="the file to write; without it only a summary is shown")
     trace.add_argument("--compress", action="store_true", help="a smaller file that is slower to write and to look at")
     trace.add_argument("--json", action="store_true", help="what came out as one JSON object, for machines")
@@ -105,19 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="what is in a trace file")
     info.add_argument("trace", metavar="F.npz")
 
-    diff = commands.add_parser("diff", help="two traces: the first tensor that differs, and what fed it")
-    diff.add_argument("a", metavar="A", help="a trace, or a plain npz or safetensors file of named tensors")
-    diff.add_argument("b", metavar="B", help="the reference: another one")
-    diff.add_argument("--rtol", type=float, metavar="X", help="an element is off beyond atol + rtol·|b|")
-    diff.add_argument("--atol", type=float, metavar="X", help="defaults of both are by dtype")
-    diff.add_argument("--map", metavar="F.toml", help="names and layouts of your own")
-    diff.add_argument("--fuzzy", action="store_true", help="compare names that may mean the same, by shape and order")
-    diff.add_argument("--json", action="store_true", help="for machines")
-    diff.add_argument("--noise", action="store_true", help="noise or bug: rerun B (else A) in float64; needs torch")
-    diff.add_argument("--model", metavar="MODEL", help="with --noise: where the model is, if the trace doesn't say")
-    diff.add_argument("--tui", action="store_true", help="look at both in the terminal")
-    diff.add_argument("--all", action="store_true", help="every site that differs, not the next ones only")
-
+    _add_diff(commands.add_parser("diff", help="two traces: the first tensor that differs, and what fed it"))
     _add_export(commands.add_parser("export", help="a trace as tables, tensors, pictures, or a report for a browser"))
 
     outline = commands.add_parser("outline", help="a checkpoint's structure: tensors, shapes, parameter counts")
@@ -134,6 +114,29 @@ def _parser() -> argparse.ArgumentParser:
     locate = commands.add_parser("locate", help="the folders that tracetui reads and writes")
     locate.add_argument("what", choices=("config", "themes", "state", "cache"))
     return parser
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    """What a run takes, with a screen or without."""
+    _add_model(parser)
+    _add_prompts(parser)
+    _add_kept(parser)
+    _add_generation(parser)
+    _add_stops(parser)
+
+
+def _add_diff(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("a", metavar="A", help="a trace, or a plain npz or safetensors file of named tensors")
+    parser.add_argument("b", metavar="B", help="the reference: another one")
+    parser.add_argument("--rtol", type=float, metavar="X", help="an element is off beyond atol + rtol·|b|")
+    parser.add_argument("--atol", type=float, metavar="X", help="defaults of both are by dtype")
+    parser.add_argument("--map", metavar="F.toml", help="names and layouts of your own")
+    parser.add_argument("--fuzzy", action="store_true", help="compare names that may mean the same, by shape and order")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--noise", action="store_true", help="noise or bug: rerun B (else A) in float64; needs torch")
+    parser.add_argument("--model", metavar="MODEL", help="with --noise: where the model is, if the trace doesn't say")
+    parser.add_argument("--tui", action="store_true", help="look at both in the terminal")
+    parser.add_argument("--all", action="store_true", help="every site that differs, not the next ones only")
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
