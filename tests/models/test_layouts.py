@@ -116,7 +116,7 @@ def test_what_the_other_code_lacks_has_no_name() -> None:
 
 
 def test_the_command_line_offers_every_layout(capsys: pytest.CaptureFixture[str]) -> None:
-    from tracetui.cli import _parser
+    from tracetui.options.parser import parser
 
     for layout in LAYOUTS:
-        assert _parser().parse_args(["outline", "m", "--layout", layout]).layout == layout
+        assert parser().parse_args(["outline", "m", "--layout", layout]).layout == layout

@@ -1,0 +1,37 @@
+"""What the first screen shows of a recipe before its model exists."""
+
+from __future__ import annotations
+
+from tracetui.expr.stop import DEFAULT_STOPS, Stop
+from tracetui.recipe import Recipe
+from tracetui.ui.offer import Offer
+
+
+def offer_of(recipe: Recipe, stops: tuple[Stop, ...] = DEFAULT_STOPS) -> Offer:
+    return Offer(
+        title=recipe.name,
+        description=recipe.title,
+        dtype=recipe.dtype,
+        weights=_weights(recipe),
+        prompts=recipe.prompts,
+        tokenizer=recipe.tokenizer,
+        facts=_facts(recipe),
+        notes=recipe.notes,
+        stops=stops,
+        edits=recipe.edits,
+    )
+
+
+def _weights(recipe: Recipe) -> str:
+    if recipe.weights is None:
+        return f"random weights, seed {recipe.seed}"
+    from_hub = recipe.hub and recipe.weights.name == recipe.commit
+    return f"the hub's weights, {recipe.commit[:12]}" if from_hub else f"weights of {recipe.weights}"
+
+
+def _facts(recipe: Recipe) -> tuple[tuple[str, str], ...]:
+    names = ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads", "vocab_size")
+    found = [(name, recipe.config.get(name)) for name in names]
+    layers = ("layers", f"{len(recipe.layers)} of {recipe.layer_count}")
+    latent = (("mla", recipe.mla),) if recipe.has_latent else ()
+    return (layers, *((name, str(value)) for name, value in found if value is not None), *latent)

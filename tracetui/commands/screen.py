@@ -1,0 +1,84 @@
+"""Commands that open the debugger's screen; torch and textual are imported only here, and only when they must."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracetui.commands.words import read_recipe, read_stops
+from tracetui.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tracetui.analysis.diff.tolerance import Limits
+    from tracetui.analysis.mapping.rules import Rules
+    from tracetui.trace.trace import Trace
+
+
+def run(said: Namespace) -> int:
+    """Open the debugger; returns its exit status."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise InputError("run: needs a terminal; `tracetui trace` works without one")
+    stops = read_stops(said)
+    recipe = read_recipe(said)
+    # Textual paints at most so often; at its own 60 the numbers of a step come a frame or two late.
+    os.environ.setdefault("TEXTUAL_FPS", "120")
+    from tracetui.commands.offering import offer_of
+    from tracetui.tracer.live import LiveSession
+    from tracetui.ui.app import TracetuiApp
+    from tracetui.ui.last_resort import LastResort
+
+    app = TracetuiApp(lambda listener: LiveSession(recipe, listener), offer_of(recipe, stops))
+    last_resort = LastResort(lambda: app._driver)
+    app.told_to_end = last_resort.arm
+    said_status = app.run()
+    last_resort.disarm()
+    status = said_status if said_status is not None else app.return_code or 0
+    if not app.closed:
+        # The model is deep inside one operation; the process must not wait for it.
+        sys.stdout.flush()
+        os._exit(status)
+    return status
+
+
+def open_trace(said: Namespace) -> int:
+    """Show a recording in the debugger; returns its exit status."""
+    from tracetui.recorded import RecordedSession, open_recording
+
+    path = Path(said.trace)
+    found = open_recording(path)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise InputError("open: needs a terminal; `tracetui info` works without one")
+    os.environ.setdefault("TEXTUAL_FPS", "120")
+    from tracetui.ui.app import TracetuiApp
+    from tracetui.ui.offer import offer_of_recording
+
+    app = TracetuiApp(lambda listener: RecordedSession(found, listener), offer_of_recording(found, path))
+    status = app.run()
+    return status if status is not None else app.return_code or 0
+
+
+def diff_screen(said: Namespace, a: Trace, b: Trace, rules: Rules, limits: Limits) -> int:
+    """Show two traces beside each other; behind them A in the debugger. Returns its exit status."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise InputError("diff: --tui needs a terminal; `tracetui diff A B` works without one")
+    os.environ.setdefault("TEXTUAL_FPS", "120")
+    from tracetui.headless import rerun_exactly
+    from tracetui.recorded import RecordedSession
+    from tracetui.ui.app import TracetuiApp
+    from tracetui.ui.diff_work import Comparing
+    from tracetui.ui.offer import offer_of_recording
+
+    names = (said.a, said.b)
+
+    def rerun(look_out: Callable[[], None]) -> tuple[str, Trace]:
+        return rerun_exactly((a, b), names, said.model, lambda event: look_out())
+
+    asked = Comparing(a, b, names, rules, limits, said.fuzzy, rerun, said.noise)
+    app = TracetuiApp(lambda listener: RecordedSession(a, listener), offer_of_recording(a, Path(said.a)), asked)
+    status = app.run()
+    return status if status is not None else app.return_code or 0

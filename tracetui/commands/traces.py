@@ -1,0 +1,113 @@
+"""Commands that write or compare traces without a screen."""
+
+from __future__ import annotations
+
+import math
+import os
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracetui.commands.words import read_recipe, read_stops
+from tracetui.errors import InputError
+
+if TYPE_CHECKING:
+    from tracetui.analysis.diff.noise import NoiseReport
+    from tracetui.analysis.diff.report import Report
+
+
+def trace(said: Namespace) -> int:
+    """Run a prompt to its end and write what was recorded."""
+    output = None if said.output is None else _output(said.output)
+    said_stops = read_stops(said)
+    recipe = read_recipe(said)
+    from tracetui.headless import Stops, run_and_write
+
+    stops = Stops(said_stops)
+    for line in run_and_write(recipe, output, said.json, said.compress, stops):
+        print(line)
+    return 1 if stops.hits else 0
+
+
+def info(said: Namespace) -> int:
+    """Tell what is in a trace file."""
+    from tracetui.trace.dumps import open_recorded
+    from tracetui.trace.summary import describe
+
+    path = Path(said.trace)
+    found = open_recorded(path)
+    for line in describe(found, path.stat().st_size):
+        print(line)
+    return 0
+
+
+def diff(said: Namespace) -> int:
+    """Compare two traces; returns 0 if they are the same, 1 if not."""
+    from tracetui.analysis.diff.report import report
+    from tracetui.analysis.diff.tolerance import Limits
+    from tracetui.analysis.mapping.rules import Rules, read_rules
+    from tracetui.trace.dumps import open_recorded
+    from tracetui.views.diff_json import diff_json
+    from tracetui.views.diff_lines import diff_lines
+
+    limits = Limits(_limit("--rtol", said.rtol), _limit("--atol", said.atol))
+    rules = Rules() if said.map is None else read_rules(Path(said.map))
+    a, b = (open_recorded(Path(path)) for path in (said.a, said.b))
+    names = (said.a, said.b)
+    if said.tui:
+        from tracetui.commands.screen import diff_screen
+
+        return diff_screen(said, a, b, rules, limits)
+    found = report(a, b, rules, limits, said.fuzzy)
+    noise = None if not said.noise else _noise(found, names, said.model)
+    for line in diff_json(found, noise) if said.json else diff_lines(found, names, said.all, noise=noise):
+        print(line)
+    return 0 if found.comparison.same else 1
+
+
+def export(said: Namespace) -> int:
+    """Write a trace's statistics, values or pictures, or a report, in other forms."""
+    if said.html is not None and said.output is not None:
+        raise InputError("--output: --html names its file itself")
+    to = said.output if said.html is None else said.html
+    output = None if to is None else _output(to)
+    from tracetui.export.command import export
+
+    for line in export(said, output):
+        print(line)
+    return 0
+
+
+def _noise(found: Report, names: tuple[str, str], model: str | None) -> NoiseReport:
+    from tracetui.analysis.diff.noise import measure_noise
+    from tracetui.headless import told_rerun
+
+    return measure_noise(found, *told_rerun((found.comparison.a, found.comparison.b), names, model))
+
+
+def _limit(option: str, said: float | None) -> float | None:
+    if said is not None and not (math.isfinite(said) and said >= 0):
+        raise InputError(f"{option}: must be a number from 0 on, got {said}")
+    return said
+
+
+def _output(said: str) -> Path:
+    """Where a trace shall go, refused before the model runs if it can't be written. Raises InputError."""
+    path = Path(said)
+    folder = path.absolute().parent
+    try:
+        if not path.name:
+            problem = "names no file"
+        elif path.is_dir():
+            problem = "is a folder"
+        elif path.exists() and not path.is_file():
+            problem = "is not a regular file"
+        elif not folder.is_dir():
+            problem = "its folder doesn't exist"
+        else:
+            problem = "" if os.access(folder, os.W_OK | os.X_OK) else "its folder can't be written to"
+    except OSError as error:
+        problem = error.strerror or "can't be used"
+    if problem:
+        raise InputError(f"--output: {said or repr(said)}: {problem}")
+    return path

@@ -1,0 +1,95 @@
+"""The command line's commands and their options."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+from tracetui import __version__
+from tracetui.errors import InputError
+from tracetui.options.run import add_layers, add_name, add_run
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Wrong usage is bad input like any other: one line, with foreign text made visible."""
+        raise InputError(f"{message}; `{self.prog} --help` lists what there is")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Reads a command line into a Namespace whose `command` is a function of tracetui.commands."""
+    found = _Parser(
+        prog="tracetui",
+        description="A terminal debugger for the forward pass of language models.",
+        epilog="Start with `tracetui run llama3-2layer`.",
+    )
+    found.add_argument("--version", action="version", version=f"tracetui {__version__}")
+    commands = found.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+
+    run = commands.add_parser("run", help="debug a prompt in the terminal")
+    add_run(run)
+
+    trace = commands.add_parser("trace", help="the same without a screen")
+    add_run(trace)
+    trace.add_argument("-o", "--output", metavar="F.npz", help="the file to write; without it only a summary is shown")
+    trace.add_argument("--compress", action="store_true", help="a smaller file that is slower to write and to look at")
+    trace.add_argument("--json", action="store_true", help="what came out as one JSON object, for machines")
+
+    opened = commands.add_parser("open", help="look at a trace file; needs no torch")
+    opened.add_argument("trace", metavar="F.npz", help="a trace, or a plain npz or safetensors file of named tensors")
+    opened.set_defaults(command="open_trace")
+
+    info = commands.add_parser("info", help="what is in a trace file")
+    info.add_argument("trace", metavar="F.npz")
+
+    _add_diff(commands.add_parser("diff", help="two traces: the first tensor that differs, and what fed it"))
+    _add_export(commands.add_parser("export", help="a trace as tables, tensors, pictures, or a report for a browser"))
+
+    outline = commands.add_parser("outline", help="a checkpoint's structure: tensors, shapes, parameter counts")
+    add_name(outline)
+    add_layers(outline)
+    outline.add_argument("--layout", choices=("meta", "deepseek", "hf"), help="another implementation's names beside")
+    outline.add_argument("--json", action="store_true", help="for machines")
+
+    config = commands.add_parser("config", help="every field of a model's configuration, explained")
+    add_name(config)
+
+    commands.add_parser("models", help="the recipes that ship with tracetui")
+
+    locate = commands.add_parser("locate", help="the folders that tracetui reads and writes")
+    locate.add_argument("what", choices=("config", "themes", "state", "cache"))
+    return found
+
+
+def _add_diff(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("a", metavar="A", help="a trace, or a plain npz or safetensors file of named tensors")
+    parser.add_argument("b", metavar="B", help="the reference: another one")
+    parser.add_argument("--rtol", type=float, metavar="X", help="an element is off beyond atol + rtol·|b|")
+    parser.add_argument("--atol", type=float, metavar="X", help="defaults of both are by dtype")
+    parser.add_argument("--map", metavar="F.toml", help="names and layouts of your own")
+    parser.add_argument("--fuzzy", action="store_true", help="compare names that may mean the same, by shape and order")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--noise", action="store_true", help="noise or bug: rerun B (else A) in float64; needs torch")
+    parser.add_argument("--model", metavar="MODEL", help="with --noise: where the model is, if the trace doesn't say")
+    parser.add_argument("--tui", action="store_true", help="look at both in the terminal")
+    parser.add_argument("--all", action="store_true", help="every site that differs, not the next ones only")
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("trace", metavar="F.npz", help="a trace, or a plain npz or safetensors file of named tensors")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--csv", action="store_true", help="the statistics of every record")
+    what.add_argument("--json", action="store_true", help="the same with the run, the tokens and the configuration")
+    what.add_argument("--safetensors", action="store_true", help="every tensor that was kept")
+    what.add_argument("--npy", metavar="SITE", help="one array, or a part of it: `model.layers.0[0, :, 2:4]`")
+    what.add_argument("--png", metavar="SITE", help="a heatmap of an attention's head, or of two axes of a tensor")
+    what.add_argument("--svg", metavar="SITE", help="the same in lines and letters")
+    what.add_argument("--html", metavar="FILE", help="a report in one file, for any browser")
+    parser.add_argument("--diff", metavar="OTHER", help="compare with this trace, the reference, in the report")
+    picture = parser.add_argument_group("pictures of attention")
+    picture.add_argument("--head", type=int, metavar="N")
+    picture.add_argument("--row", type=int, metavar="N", help="of a batch")
+    picture.add_argument("--kind", choices=("scores", "masked", "probs"), help="default: probs")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="the file to write; tables go to the terminal without it"
+    )
