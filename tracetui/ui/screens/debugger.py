@@ -1,30 +1,17 @@
-"""The debugger: the session's events in, commands out, and one state that every pane shows."""
+"""The debugger: every command as an action, over one state that all panes show."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import ClassVar
 
 from textual import on
 from textual.binding import BindingType
-from textual.timer import Timer
 
-from tracetui.recipe import Prompts
 from tracetui.session import (
-    NO_PREVIEW,
-    Event,
-    Explained,
-    Extended,
-    Failed,
-    Finished,
-    Opened,
-    Prepared,
-    Preview,
     Sourced,
-    Started,
-    Stopped,
 )
 from tracetui.text import visible
 from tracetui.trace.record import when
@@ -37,11 +24,7 @@ from tracetui.ui.foreign import notify
 from tracetui.ui.messages import (
     Jump,
     JumpToModule,
-    PromptGiven,
-    PromptTyped,
     Said,
-    SessionEvent,
-    SessionOpened,
     TokenChosen,
     Trouble,
 )
@@ -51,9 +34,9 @@ from tracetui.ui.reader import look
 from tracetui.ui.screens.compare import CompareScreen
 from tracetui.ui.screens.config import ConfigScreen
 from tracetui.ui.screens.diff import DiffScreen
-from tracetui.ui.screens.editing import EditingScreen
 from tracetui.ui.screens.export import ExportScreen
 from tracetui.ui.screens.generate import GenerateScreen
+from tracetui.ui.screens.hearing import HearingScreen
 from tracetui.ui.screens.help import HelpScreen
 from tracetui.ui.screens.jump import JumpScreen
 from tracetui.ui.screens.lens import LensRead, LensScreen, read_lens
@@ -66,17 +49,10 @@ from tracetui.ui.widgets.attention_pane import AttentionPane
 from tracetui.ui.widgets.experts_pane import ExpertsPane
 from tracetui.ui.widgets.log_pane import LogPane
 from tracetui.ui.widgets.logits_pane import LogitsPane
-from tracetui.ui.widgets.prompt_bar import PromptInput
 from tracetui.ui.widgets.tensor_pane import TensorPane
-from tracetui.views.generated import extended_lines
-from tracetui.views.plan_lines import part_lines, plan_line
-from tracetui.views.prompt_lines import preview_lines
 
 _RESTING = frozenset(command.action.partition("(")[0] for command in COMMANDS)
 """Actions whose keys are text while a line is typed."""
-
-_REST = 0.25
-"""Seconds without a key after which what is typed is worked out."""
 
 _COPIED: Mapping[str, type[TensorPane | AttentionPane | ExpertsPane | LogitsPane]] = {
     "attention": AttentionPane,
@@ -85,102 +61,18 @@ _COPIED: Mapping[str, type[TensorPane | AttentionPane | ExpertsPane | LogitsPane
 }
 
 
-class DebuggerScreen(EditingScreen):
+class DebuggerScreen(HearingScreen):
     """Every command is an action here; the rules of stepping are the driver's."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
 
     def __init__(self, offer: Offer, keymap: Mapping[str, str]) -> None:
         super().__init__(offer, keymap)
-        self._keymap_shown = keymap
-        self._early: list[str] = []
-        self._explained: Explained | None = None
-        self._rest: Timer | None = None
         self._asked_for = 0
-
-    def on_mount(self) -> None:
-        for text in self._early:
-            self.query_one(LogPane).add(text, trouble=True)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys rest while a line is typed."""
         return not (self.typing and action in _RESTING)
-
-    def report(self, text: str) -> None:
-        """Something went wrong beside the run: the log keeps it, a notice shows it."""
-        if not self.is_mounted:
-            self._early.append(text)
-            return
-        self.query_one(LogPane).add(text, trouble=True)
-        notify(self.app, text, severity="error")
-
-    def cancel_run(self) -> bool:
-        """Cancel the run; False if there is none, or if it has been told already."""
-        return self._driver.cancel()
-
-    def close(self, timeout: float) -> bool:
-        """End the session; may take `timeout` seconds."""
-        return self._driver.close(timeout)
-
-    @on(SessionOpened)
-    def _opened(self, message: SessionOpened) -> None:
-        self._driver.opened(message.session)
-        self._refresh()
-
-    @on(SessionEvent)
-    def _heard(self, message: SessionEvent) -> None:
-        if isinstance(message.event, Preview) and message.event.prompts != self._wanted:
-            # Of a text that has been changed since.
-            return
-        self._driver.heard(message.event)
-        self._note(message.event)
-        turning = isinstance(message.event, Started | Stopped | Finished | Failed | Opened)
-        self._refresh("" if turning else None)
-        self.diagnose_hits(message.event)
-        self.hear_edits(message.event)
-        if isinstance(message.event, Opened):
-            self.leave_prompt()
-        if isinstance(message.event, Prepared) and message.event.preview is not NO_PREVIEW:
-            self._look_ahead()
-
-    @property
-    def _wanted(self) -> Prompts:
-        """What Enter in the prompt line would run."""
-        return self._offer.prompts_for(self.query_one(PromptInput).value)
-
-    def _note(self, event: Event) -> None:
-        """What an event leaves in the log."""
-        log = self.query_one(LogPane)
-        for line in (*_log_lines(event), *self.hear_stops(event)):
-            log.add(line)
-        if isinstance(event, Explained):
-            self._explained = event
-            if isinstance(self.app.screen, ConfigScreen):
-                self.app.screen.answer(event)
-        elif isinstance(event, Sourced):
-            self._show_source(event)
-        elif isinstance(event, Failed):
-            self.report(f"{event.error}\nthe traceback is in {event.log}" if event.log else event.error)
-
-    @on(PromptGiven)
-    def _run(self, message: PromptGiven) -> None:
-        prompts = self._offer.prompts_for(message.prompt)
-        remark = self._driver.run(prompts)
-        if message.prompt.strip() or not prompts.one_text:
-            self.query_one(PromptInput).ran(message.prompt)
-            self.leave_prompt()
-        self._refresh(remark)
-
-    @on(PromptTyped)
-    def _look_ahead(self) -> None:
-        """What is shown of the last text is wrong for this one; the new one is worked out when the typing rests."""
-        prompts = self._wanted
-        if prompts != self.state.preview.prompts:
-            self._driver.state = replace(self._driver.state, preview=NO_PREVIEW)
-            self._refresh(None)
-            if self._rest is not None:
-                self._rest.stop()
-            self._rest = self.set_timer(_REST, partial(self._driver.preview, prompts))
 
     @on(Jump)
     def _jump(self, message: Jump) -> None:
@@ -298,7 +190,7 @@ class DebuggerScreen(EditingScreen):
     def action_source(self) -> None:
         self._refresh(self._driver.source())
 
-    def _show_source(self, source: Sourced) -> None:
+    def show_source(self, source: Sourced) -> None:
         if source.error:
             self._refresh(source.error)
         elif self.is_current:
@@ -379,25 +271,3 @@ class DebuggerScreen(EditingScreen):
     def _say(self, message: Said) -> None:
         self.query_one(LogPane).add(message.text)
         notify(self.app, message.text)
-
-
-def _log_lines(event: Event) -> Iterator[str]:
-    match event:
-        case Prepared(tokenizer=tokenizer, notes=notes, preview=preview):
-            yield f"prepared; tokenizer {tokenizer}"
-            yield from preview_lines(preview.rows, preview.prompts.chat)
-            yield from notes
-        case Started(trace, plan):
-            rows = f"{len(trace.tokens)} prompts, " if len(trace.tokens) > 1 else ""
-            yield f"started: {rows}{sum(map(len, trace.tokens))} tokens"
-            # The columns of a terminal's lines would only tear those of a narrow pane.
-            yield from (" ".join(line.split()) for line in (plan_line(plan), *part_lines(plan)))
-        case Extended(trace) if trace.generated:
-            yield from extended_lines(trace)
-        case Finished(trace, cancelled):
-            yield f"{'cancelled' if cancelled else 'finished'} with {len(trace)} records"
-        case Opened(trace):
-            yield f"a recording with {len(trace)} records"
-            yield from trace.run.notes
-        case _:
-            return
