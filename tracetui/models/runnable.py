@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 
+from tracetui.analysis.memory import MemoryPlan
+from tracetui.models import plan as memory
 from tracetui.models.build import BuiltModel, build_model
 from tracetui.models.exact import WidenedSource
 from tracetui.models.expert_counts import check_routers
 from tracetui.models.meta_checkpoint import MetaCheckpoint, open_meta_checkpoint
-from tracetui.models.plan import weight_budget
+from tracetui.models.outline import outline_of
+from tracetui.models.prompt_rows import PromptReader
 from tracetui.models.random_source import RandomSource
 from tracetui.models.safetensors_checkpoint import SafetensorsFolder
 from tracetui.models.slots import Weights
 from tracetui.models.sources import Stacked, WeightSource
 from tracetui.models.tokenizers import Tokenizer, load_tokenizer
 from tracetui.models.unshown import unshown
-from tracetui.recipe import DTYPES, Recipe
+from tracetui.recipe import DTYPES, Prompts, Recipe
 from tracetui.recipe.folder import has_meta_form
+from tracetui.session import Module, PromptRow
 
 RANDOM_REMARK = "random weights predict nothing: these tokens come from the seed, not from learning"
 MIXED_REMARK = "some weights are random: what the model predicts means nothing"
 CUT_REMARK = "layers were left out: what the model predicts means nothing"
+_READ_BY = ("n_group", "topk_group", "rope_interleave")
+"""Fields that routing and rotary embedding are read by, also where the recipe leaves them to the family's class."""
+
+
+class Reader(Protocol):
+    """Makes rows of tokens of what a user asks for."""
+
+    def read(self, prompts: Prompts) -> tuple[PromptRow, ...]:
+        """The rows, in order. Raises InputError for what the model can't take."""
+        ...
+
+    def check_length(self, positions: int) -> None:
+        """Raises InputError for more positions than the model has."""
+        ...
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -34,9 +55,41 @@ class Runnable:
     built: BuiltModel
     weights: Weights
     tokenizer: Tokenizer
+    reader: Reader
     notes: tuple[str, ...]
     layout: str = ""
     """The form of the checkpoint, `meta`, `huggingface` or `reference`; empty without one. Traces keep it."""
+
+    def outline(self) -> Module:
+        """The module tree."""
+        return outline_of(self.recipe, self.built)
+
+    def plan(self, base: int, tokens: int, rows: int, new: int) -> MemoryPlan:
+        """The memory for `rows` prompts, the longest of so many tokens, and `new` ones that the model chooses.
+
+        base: bytes that the process held before weights.
+        """
+        built, weights, lens = self.built, self.weights, self.recipe.lens
+        itemsize, absorbs = built.dtype.itemsize, self.recipe.mla == "absorb"
+        found = memory.plan_run(built.module, weights, itemsize, tokens, base, rows, absorbs)
+        found = memory.with_lens(found, built.module, itemsize, rows * tokens, lens)
+        found = memory.with_passes(found, built.module, weights, itemsize, tokens, rows, new)
+        return memory.within(found, self.recipe)
+
+    def described(self) -> tuple[dict[str, object], Mapping[str, object]]:
+        """What a trace tells of the recipe beside its own plain form, and of the configuration."""
+        told: dict[str, object] = {"dtype": str(self.built.dtype).removeprefix("torch."), "layout": self.layout}
+        return told, {**_of_the_class(self.built.config), **self.recipe.config}
+
+    def call(self, prompts: Prompts) -> Callable[[], Any] | None:
+        """How the model is called for these prompts; None: as a causal model, with their ids."""
+        return None
+
+    @contextmanager
+    def surroundings(self) -> Iterator[None]:
+        """What a pass runs under."""
+        with torch.inference_mode(False), torch.no_grad():
+            yield
 
 
 def make_runnable(recipe: Recipe, exact: bool = False) -> Runnable:
@@ -53,10 +106,14 @@ def make_runnable(recipe: Recipe, exact: bool = False) -> Runnable:
     source: WeightSource = Stacked(checkpoint, random) if checkpoint else random
     if exact:
         source = WidenedSource(source, _dtypes(recipe, dtype, source))
-    weights = Weights(built.module, built.dtype, source, weight_budget(recipe))
+    weights = Weights(built.module, built.dtype, source, memory.weight_budget(recipe))
     report = checkpoint.report([slot.spec for _, slot in weights.all_slots()]) if checkpoint else []
     notes = (*recipe.notes, *built.notes, *unshown(built.module), *report, *_remarks(recipe, weights))
-    return Runnable(recipe, built, weights, _tokenizer(recipe), notes, _layout(folder))
+    tokenizer = _tokenizer(recipe)
+    reader = PromptReader(
+        recipe, tokenizer, built.config.vocab_size, getattr(built.config, "max_position_embeddings", None)
+    )
+    return Runnable(recipe, built, weights, tokenizer, reader, notes, _layout(folder))
 
 
 def _open(recipe: Recipe, folder: Path) -> MetaCheckpoint | SafetensorsFolder:
@@ -106,3 +163,9 @@ def _remarks(recipe: Recipe, weights: Weights) -> tuple[str, ...]:
     if left_out := recipe.layer_count - len(recipe.layers):
         remarks.append(f"{left_out} of {recipe.layer_count} {CUT_REMARK}")
     return tuple(remarks)
+
+
+def _of_the_class(config: object) -> dict[str, object]:
+    """What a trace tells of a configuration that the recipe may not say."""
+    found = {name: getattr(config, name, None) for name in _READ_BY}
+    return {name: value for name, value in found.items() if isinstance(value, int)}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +19,6 @@ from tracetui.analysis.memory import MemoryPlan
 from tracetui.errors import InputError
 from tracetui.models import plan as memory
 from tracetui.models.exact import InFloat64
-from tracetui.models.outline import outline_of
-from tracetui.models.prompt_rows import PromptReader
 from tracetui.models.runnable import Runnable, make_runnable
 from tracetui.recipe import Prompts, Recipe
 from tracetui.session import Event, Extended, Prepared, Preview, Progress, PromptRow, Started, Tallied
@@ -39,32 +37,28 @@ from tracetui.tracer.recorder import Recorder
 from tracetui.tracer.store import Store
 from tracetui.tracer.watch import Watch
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedConfig
-
 PREDICTIONS = 100
 """Tokens whose text a trace carries with its logits."""
 
 _LARGE = 2**24
 """Bytes of a tensor whose beginning and end are always told."""
 
-_READ_BY = ("n_group", "topk_group", "rope_interleave")
-"""Fields that routing and rotary embedding are read by, also where the recipe leaves them to the family's class."""
-
 Emit = Callable[[Event], None]
 
 
 class Engine:
-    """A recipe's model, ready for prompts. Lives on one thread."""
+    """A model ready for prompts. Lives on one thread."""
 
     def __init__(
         self,
-        recipe: Recipe,
+        model: Recipe | Runnable,
         emit: Emit = lambda event: None,
         goes_on: bool = False,
         exact: bool = False,
     ) -> None:
-        """goes_on: a run that has ended keeps the model's cache, so that `generate` can go on with it.
+        """model: a recipe, whose model is built, or what is ready to run already.
+
+        goes_on: a run that has ended keeps the model's cache, so that `generate` can go on with it.
 
         exact: everything in float64, from the weights as the recipe's own dtype rounds them.
         """
@@ -72,16 +66,15 @@ class Engine:
         self._goes_on = goes_on
         self._held: GeneratingRun | None = None
         self._arithmetic: Callable[[], AbstractContextManager[object]] = InFloat64 if exact else nullcontext
-        self.runnable: Runnable = make_runnable(recipe, exact)
-        check_mla(self.runnable.built.module, recipe)
-        config = self.runnable.built.config
-        longest = getattr(config, "max_position_embeddings", None)
-        self._reader = PromptReader(recipe, self.runnable.tokenizer, config.vocab_size, longest)
+        self.output: Any = None
+        """What the model returned in the last run that called it in its own way."""
+        self.runnable = make_runnable(model, exact) if isinstance(model, Recipe) else model
+        check_mla(self.runnable.built.module, self.runnable.recipe)
         settle()
         self._base = memory.own_bytes()
-        offered = self.preview(recipe.prompts)
+        offered = self.preview(self.runnable.recipe.prompts)
         self.prepared = Prepared(
-            outline_of(recipe, self.runnable.built),
+            self.runnable.outline(),
             self.runnable.tokenizer.name,
             self.runnable.notes,
             self._planned(max((len(row.tokens) for row in offered.rows), default=1), len(offered.rows) or 1),
@@ -90,7 +83,7 @@ class Engine:
 
     def encode(self, prompts: Prompts) -> tuple[PromptRow, ...]:
         """The tokens of every prompt. Raises InputError for what the model can't take."""
-        return self._reader.read(prompts)
+        return self.runnable.reader.read(prompts)
 
     def preview(self, prompts: Prompts) -> Preview:
         """What the prompts would be, or why they can't be run."""
@@ -106,16 +99,21 @@ class Engine:
         and whatever the model raises. What was recorded until then stays with the trace of the Started event.
         """
         tokens = tuple(row.tokens for row in self.encode(prompts))
-        self._held = None
+        self._held = self.output = None
         wanted = self.runnable.recipe.generation
         if wanted.count:
             check_lengths(tuple(map(len, tokens)))
-        plan = self.plan(max(map(len, tokens)), len(tokens), wanted.count)
+        plan = self.plan(max(map(len, tokens), default=0), len(tokens), wanted.count)
         named = partial(self._name_predictions, tuple(map(len, tokens)))
         run_info = self._run_info(prompts, gate)
         gate.edits.changed = partial(_keep_edits, run_info)
         recorder = Recorder(run_info, tokens, gate.arrived, named, **self._recording(plan))
         self._emit(Started(recorder.trace, plan))
+        if (call := self.runnable.call(prompts)) is not None:
+            with self._watching(recorder, gate):
+                output = call()
+            self.output = output
+            return recorder.finished()
         input_ids, mask = padded(tokens, self._pad)  # [B,T]
         masked = {} if mask is None else {"attention_mask": mask}
         if not wanted.count and (mask is not None or not self._goes_on):
@@ -159,8 +157,7 @@ class Engine:
         gate.begin(recorder.trace)
         editor = Editor(recorder, lambda: gate.edits.edits)
         with (
-            torch.inference_mode(False),
-            torch.no_grad(),
+            self.runnable.surroundings(),
             self._arithmetic(),
             Watch(
                 self.runnable.built.module,
@@ -195,18 +192,13 @@ class Engine:
 
         Raises InputError if it isn't there, or if the model has not so many positions.
         """
-        self._reader.check_length(tokens + max(0, new - 1))
+        self.runnable.reader.check_length(tokens + max(0, new - 1))
         found = self._planned(tokens, rows, new)
         memory.check(found, held=memory.own_bytes() - self._base)
         return found
 
     def _planned(self, tokens: int, rows: int, new: int = 0) -> MemoryPlan:
-        built, weights = self.runnable.built, self.runnable.weights
-        itemsize = built.dtype.itemsize
-        found = memory.plan_run(built.module, weights, itemsize, tokens, self._base, rows, self._absorbs)
-        found = memory.with_lens(found, built.module, itemsize, rows * tokens, self.runnable.recipe.lens)
-        found = memory.with_passes(found, built.module, weights, itemsize, tokens, rows, new)
-        return memory.within(found, self.runnable.recipe)
+        return self.runnable.plan(self._base, tokens, rows, new)
 
     @property
     def _absorbs(self) -> bool:
@@ -245,14 +237,11 @@ class Engine:
 
         recipe = self.runnable.recipe
         ran = replace(recipe, prompts=prompts, edits=gate.edits.edits)
+        told, config = self.runnable.described()
         return RunInfo(
             model=recipe.name,
-            recipe={
-                **ran.plain(),
-                "dtype": str(self.runnable.built.dtype).removeprefix("torch."),
-                "layout": self.runnable.layout,
-            },
-            config={**_of_the_class(self.runnable.built.config), **recipe.config},
+            recipe={**ran.plain(), **told},
+            config=config,
             tokenizer=self.runnable.tokenizer.name,
             versions={
                 "tracetui": __version__,
@@ -281,9 +270,3 @@ def _keep_edits(run: RunInfo, plain: list[str]) -> None:
     """What was changed while a run waited belongs to what it takes to do the same again."""
     if isinstance(run.recipe, dict):
         run.recipe["edits"] = plain
-
-
-def _of_the_class(config: PreTrainedConfig) -> dict[str, object]:
-    """What a trace tells of a configuration that the recipe may not say."""
-    found = {name: getattr(config, name, None) for name in _READ_BY}
-    return {name: value for name, value in found.items() if isinstance(value, int)}
