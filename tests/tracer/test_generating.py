@@ -113,7 +113,7 @@ def test_weights_stay_between_passes_unless_somebody_says_otherwise(monkeypatch:
         budgets.append(real(of))
         return budgets[-1]
 
-    monkeypatch.setattr("tracetui.models.runnable.weight_budget", noted)
+    monkeypatch.setattr("tracetui.models.plan.weight_budget", noted)
     for count in (0, 1, 2):
         trace_recipe(recipe(generation=Generation(count)))
     assert budgets[:2] == [0, 0]
