@@ -110,10 +110,11 @@ def _configs(model: nn.Module) -> list[Any]:
     None of a model whose attention is its own: it may read the kernel's name too, and leave the mask out for one that
     it doesn't know.
     """
-    if not any(goes_through_interface(module) for module in model.modules()):
+    modules = list(model.modules())
+    if not any(map(goes_through_interface, modules)):
         return []
     found: dict[int, Any] = {}
-    for module in model.modules():
+    for module in modules:
         # Not getattr: nn.Module's own is slow where there is none.
         config = vars(module).get("config")
         if hasattr(config, "_attn_implementation"):

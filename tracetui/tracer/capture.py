@@ -23,7 +23,7 @@ def capture_function() -> Capture:
 
 def _lazily(tensor: torch.Tensor) -> torch.Tensor:
     try:
-        kept: torch.Tensor = torch._lazy_clone(tensor.detach())
+        kept: torch.Tensor = torch._lazy_clone(tensor.detach() if tensor.requires_grad else tensor)
     except RuntimeError:
         # Storage that torch didn't allocate, a mapped file's for one, can't be shared like this.
         return _copied(tensor)

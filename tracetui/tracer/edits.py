@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
 
 from tracetui.expr.edit import Edit, EditTally
 from tracetui.trace.record import BEFORE_EDIT, Record, when
@@ -36,22 +34,17 @@ class Editor:
         """What came of each edit so far."""
         return tuple(self._tallies.get(edit.text, EditTally(edit)) for edit in self._edits())
 
-    @contextmanager
-    def watched(self, model: nn.Module) -> Iterator[None]:
-        """Look at what modules are given that are to be skipped, for the length of a `with`."""
-        handles = []
-        try:
-            for path, module in model.named_modules():
-                if path:
-                    handles.append(module.register_forward_pre_hook(partial(self._keep, path), with_kwargs=True))
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
-            self._given.clear()
+    def forget(self) -> None:
+        """Drop what was kept of modules' inputs."""
+        self._given.clear()
 
-    def _keep(self, path: str, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if not self._edits() or not any(edit.action.name == "skip" and edit.is_for(path) for edit in self._now()):
+    def given(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Look at what the module at `path` is about to run on: if it is to be skipped, that is what it gives back."""
+        if (
+            not self._edits()
+            or not path
+            or not any(edit.action.name == "skip" and edit.is_for(path) for edit in self._now())
+        ):
             return
         given = next((value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)), None)
         if given is not None:
@@ -66,14 +59,21 @@ class Editor:
         Of an edited tensor the original is recorded first. original: what stood there before another edit's effect.
         fixed: why it can't be edited.
         """
-        named = f"{site}#{part}" if (part := said.get("part", 0)) else site
-        edits = [edit for edit in self._now() if edit.is_for(named)]
-        if fixed:
-            self._tallies.update({edit.text: EditTally(edit, 0, fixed) for edit in edits})
-            return tensor, self.record_both(site, tensor, tensor, **said)
-        changed = self._edited(edits, site, tensor, **said)
+        changed = tensor
+        if self._edits():
+            edits = self._for(site, said)
+            if fixed:
+                self._tallies.update({edit.text: EditTally(edit, 0, fixed) for edit in edits})
+                return tensor, self._recorder.record(site, tensor, **said)
+            changed = self._edited(edits, site, tensor, **said)
         record = self.record_both(site, tensor if original is None else original, changed, **said)
-        return self._late(lambda edit: edit.is_for(named), changed, record, **said)
+        if fixed or not self._edits():
+            return changed, record
+        return self._late(partial(Edit.is_for, site=_named(site, said)), changed, record, **said)
+
+    def _for(self, site: str, said: Mapping[str, Any]) -> list[Edit]:
+        named = _named(site, said)
+        return [edit for edit in self._now() if edit.is_for(named)]
 
     def record_expert(
         self, block: str, holder: str, expert: int, output: torch.Tensor, **said: Any
@@ -119,10 +119,10 @@ class Editor:
 
     def record_both(self, site: str, original: torch.Tensor, changed: torch.Tensor, **said: Any) -> Record:
         """Record what was there before the edits, if there were any, and then what is there now."""
-        edited = changed is not original
-        if edited:
-            self._recorder.record(_before(site), original, **{**said, "seconds": None})
-        return self._recorder.record(site, changed, edited=edited, **said)
+        if changed is original:
+            return self._recorder.record(site, changed, **said)
+        self._recorder.record(_before(site), original, **{**said, "seconds": None})
+        return self._recorder.record(site, changed, edited=True, **said)
 
     def _carried_out(self, edit: Edit, change: Callable[[], torch.Tensor], before: torch.Tensor) -> torch.Tensor:
         tally = self._tallies.get(edit.text, EditTally(edit))
@@ -155,6 +155,11 @@ class Editor:
             shapes = f"{list(given.shape)} came in, {list(tensor.shape)} goes out"
             raise CantEditError(f"{site}: can't be skipped: {shapes}")
         return given
+
+
+def _named(site: str, said: Mapping[str, Any]) -> str:
+    part = said.get("part", 0)
+    return f"{site}#{part}" if part else site
 
 
 def _before(site: str) -> str:

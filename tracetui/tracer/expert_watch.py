@@ -17,7 +17,7 @@ from tracetui.tracer.recorder import Recorder
 from tracetui.tracer.routers import Seen, bias_of, explain, scores_in, weights_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 ReadExpert = Callable[[nn.Module, int], ExpertWeights | None]
 
@@ -48,16 +48,16 @@ class ExpertWatch:
         self._started = 0.0
 
     @contextmanager
-    def watched(self, model: nn.Module) -> Iterator[None]:
-        """Look at the experts of a model for the length of a `with`."""
-        holders = {path: module for path, module in model.named_modules() if runs_singly(module)}
+    def watched(self, modules: Mapping[str, nn.Module]) -> Iterator[None]:
+        """Look at the experts among a model's modules, by their paths, for the length of a `with`."""
+        holders = {path: module for path, module in modules.items() if runs_singly(module)}
         for path, module in holders.items():
             block = path.rpartition(".")[0]
-            self._owners[block] = model.get_submodule(block)
+            self._owners[block] = modules[block]
             inside = (name for name, _ in self._owners[block].named_modules(prefix=block) if name != block)
             self._blocks.update((name, (block, expert_count(module))) for name in inside if not _within(name, path))
         try:
-            with experts_witnessed(model, self):
+            with experts_witnessed(holders.values(), self):
                 yield
         finally:
             self._seen.clear()

@@ -7,7 +7,7 @@ that the model would have used does on a CPU, and add up in that function's orde
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
 
-from tracetui.models.experts import OWN_PREFIX, SERVED, ExpertWeights, expert_count, runs_singly
+from tracetui.models.experts import OWN_PREFIX, SERVED, ExpertWeights, expert_count
 
 _NAMES = {own: f"{OWN_PREFIX}{own}" for own in SERVED}
 _watching = threading.local()
@@ -45,12 +45,12 @@ class ExpertsWitness(Protocol):
 
 
 @contextmanager
-def experts_witnessed(model: nn.Module, witness: ExpertsWitness) -> Iterator[None]:
-    """Have all experts of a model that go through transformers' interface run here and report to `witness`."""
+def experts_witnessed(holders: Iterable[nn.Module], witness: ExpertsWitness) -> Iterator[None]:
+    """Have the experts of modules that go through transformers' interface run here and report to `witness`."""
     changed: list[tuple[Any, str]] = []
     _watching.witness = witness
     try:
-        for config in _configs(model):
+        for config in _configs(holders):
             own = str(config._experts_implementation)
             if own in _NAMES:
                 changed.append((config, own))
@@ -62,8 +62,8 @@ def experts_witnessed(model: nn.Module, witness: ExpertsWitness) -> Iterator[Non
             config._experts_implementation = own
 
 
-def _configs(model: nn.Module) -> list[Any]:
-    found = {id(module.config): module.config for module in model.modules() if runs_singly(module)}
+def _configs(holders: Iterable[nn.Module]) -> list[Any]:
+    found: dict[int, Any] = {id(module.config): module.config for module in holders}
     return list(found.values())
 
 

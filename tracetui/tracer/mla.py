@@ -7,7 +7,7 @@ told to absorb; what the second takes is recorded beside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -44,11 +44,11 @@ class Latents:
         """The latents [B,S,R] of all passes so far: what an engine that absorbs would have in its cache."""
 
     @contextmanager
-    def watched(self, model: nn.Module) -> Iterator[None]:
-        """Look at every latent that the model's attention modules expand, for the length of a `with`."""
+    def watched(self, modules: Iterable[nn.Module]) -> Iterator[None]:
+        """Look at every latent that a model's attention modules expand, for the length of a `with`."""
         handles = []
         try:
-            for module in model.modules():
+            for module in modules:
                 if expansion_of(module) is not None:
                     projection = module.get_submodule(PROJECTION)
                     handles.append(projection.register_forward_pre_hook(partial(self._keep, module)))

@@ -47,7 +47,7 @@ class Store:
 
     def put(self, captured: torch.Tensor) -> Value:
         """The value in the best place that has room for it."""
-        size = captured.numel() * captured.element_size()
+        size = captured.nbytes
         if size <= self._memory:
             self._memory -= size
             return TorchValue(captured)

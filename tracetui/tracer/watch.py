@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from types import TracebackType
@@ -27,7 +27,8 @@ from tracetui.tracer.mla import Latents
 from tracetui.tracer.outputs import tensors_in, with_others
 from tracetui.tracer.recorder import Recorder
 
-PreHook = Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...] | None]
+Given = tuple[tuple[Any, ...], dict[str, Any]]
+PreHook = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], Given | None]
 PostHook = Callable[[nn.Module, tuple[Any, ...], Any], Any]
 
 
@@ -80,14 +81,17 @@ class Watch:
         with ExitStack() as stack:
             stack.callback(self._release)
             stack.callback(self._take_hooks_off)
-            inner = set(_inside_experts(self._model))
-            for path, module in self._model.named_modules():
+            modules = dict(self._model.named_modules())
+            inner = set(_inside_experts(modules))
+            for path, module in modules.items():
                 if not isinstance(module, PassThrough) and path not in inner:
-                    self._handles.append(module.register_forward_pre_hook(self._pre_hook(path, module)))
+                    self._handles.append(
+                        module.register_forward_pre_hook(self._pre_hook(path, module), with_kwargs=True)
+                    )
                     self._handles.append(module.register_forward_hook(self._post_hook(path, module)))
-            stack.enter_context(self._editor.watched(self._model))
-            stack.enter_context(self._latents.watched(self._model))
-            stack.enter_context(self._experts.watched(self._model))
+            stack.callback(self._editor.forget)
+            stack.enter_context(self._latents.watched(modules.values()))
+            stack.enter_context(self._experts.watched(modules))
             absorbing = self._latents if self._absorb else None
             stack.enter_context(witnessed_absorbing(self._model, self, absorbing))
             self._stack = stack.pop_all()
@@ -113,18 +117,21 @@ class Watch:
 
     def _pre_hook(self, path: str, module: nn.Module) -> PreHook:
         frames, recorder, weights, clock = self._frames, self._recorder, self._weights, self._clock
+        editor = self._editor
         has_weights = weights is not None and weights.needed_by(module)
         residual_of = _residual_owner(path, self._model)
         layer = is_layer(path)
 
-        def before(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Given | None:
             if residual_of and args and isinstance(args[0], torch.Tensor):
                 site = f"{residual_of}:attn_residual"
                 recorder.record(site, args[0], depth=len(frames), parent=residual_of, call=frames[-1].call)
             frames.append(Frame(path, recorder.call_number(path), clock()))
             if layer and args and isinstance(args[0], torch.Tensor):
                 recorder.record(f"{path}:input", args[0], depth=len(frames), parent=path, call=frames[-1].call)
-            return self._make_weights(module, args) if has_weights else None
+            editor.given(path, args, kwargs)
+            made = self._make_weights(module, args) if has_weights else None
+            return None if made is None else (made, kwargs)
 
         return before
 
@@ -230,9 +237,9 @@ class Watch:
         )
 
 
-def _inside_experts(model: nn.Module) -> Iterator[str]:
+def _inside_experts(modules: Mapping[str, nn.Module]) -> Iterator[str]:
     """The paths of modules without weights that each expert runs for itself, as its activation."""
-    for path, module in model.named_modules():
+    for path, module in modules.items():
         if runs_singly(module):
             yield from (
                 name
