@@ -34,6 +34,18 @@ def test_distances_are_numpy_s(a: Array, seed: int, rtol: float, atol: float) ->
     assert found.relative == pytest.approx(np.linalg.norm(x - y) / np.linalg.norm(y))
 
 
+def test_equal_infinities_in_a_later_block_hide_nothing() -> None:
+    b = normal(8, 40_000)
+    a = b.copy()
+    a[0] *= 1 + 3e-4
+    plain = distance(ArrayValue(a), ArrayValue(b), Tolerance(2e-5, 2e-5))
+    a[5, 3] = b[5, 3] = -np.inf
+    found = distance(ArrayValue(a), ArrayValue(b), Tolerance(2e-5, 2e-5))
+    assert found.relative == pytest.approx(plain.relative, rel=1e-3)
+    assert found.scale == pytest.approx(plain.scale, rel=1e-3)
+    assert 0 < 1 - found.cosine < 1e-6
+
+
 def test_many_blocks_are_one_tensor() -> None:
     a = normal(3, 700, 1100)
     b = a.copy()

@@ -62,8 +62,8 @@ class _Sums:
     def add(self, a: Array, b: Array) -> None:
         """One block of each side, in the same order of elements."""
         x = _wide(a)
-        if np.array_equal(a, b) and self.worst is not None:
-            self._add_sums(x, x)
+        if self.worst is not None and np.array_equal(a, b):
+            self._add_equal(x)
             return
         y = _wide(b)
         difference = np.abs(x - y)
@@ -77,6 +77,11 @@ class _Sums:
         self._widen(x, y, difference, size)
         self.square_difference += _dot(difference, difference)
         self._add_sums(x, y)
+
+    def _add_equal(self, x: Array) -> None:
+        finite = np.isfinite(x)
+        x = x if finite.all() else np.where(finite, x, 0)
+        self._add_sums(x, x)
 
     def _add_sums(self, x: Array, y: Array) -> None:
         self.square_a += _dot(x, x)
