@@ -199,6 +199,20 @@ def test_what_was_generated_after_different_prompts_is_not_compared() -> None:
     assert [site.outcome for site in compare(generated(3), generated(3)).sites] == [Outcome.SAME] * 2
 
 
+def test_passes_before_the_generated_tokens_part_are_compared() -> None:
+    def generated(*chosen: int, fault: float = 0) -> Trace:
+        arrays = {f"x{pass_}": normal(1, 1 if pass_ else 3, 4) for pass_ in range(4)}
+        arrays["x2"] += np.float32(fault)
+        trace = trace_of(arrays, [[1, 2, 3, *chosen]])
+        records = tuple(replace(record, site="x", pass_=record.index) for record in trace.records)
+        return replace(trace, records=records, generated=(len(chosen),))
+
+    found = compare(generated(4, 5, 6, fault=1), generated(4, 5, 7))
+    assert [site.outcome for site in found.sites[:3]] == [Outcome.SAME, Outcome.SAME, Outcome.DIFFERENT]
+    outcomes = [site.outcome for site in compare(generated(4, 6, 7), generated(4, 5, 7)).sites]
+    assert outcomes == [Outcome.SAME, Outcome.SAME, Outcome.SKIPPED, Outcome.SKIPPED]
+
+
 def test_a_few_elements_of_a_bell_are_rounding_and_one_far_off_is_not() -> None:
     exact = normal(1, 200, 500)
     rounded = exact + np.float32(0.009) * normal(1, 200, 500, seed=1)

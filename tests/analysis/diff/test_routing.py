@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from tracetui.analysis.diff.compare import compare
 from tracetui.analysis.diff.report import report
 from tracetui.analysis.diff.result import Outcome
 from tracetui.analysis.diff.routing import Cause, Flip, flips
+from tracetui.trace.record import Token
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import Array
 
@@ -93,6 +96,31 @@ def test_without_scores_nothing_is_claimed() -> None:
     a, b = (trace_of({f"{BLOCK}:experts": np.array([[0, experts]])}, [[1]]) for experts in (1, 2))
     found = one(a, b)
     assert (found.cause, found.margin_a, found.apart) == (Cause.UNKNOWN, None, None)
+
+
+def test_choices_behind_a_different_token_are_nobody_s_fault() -> None:
+    other = SCORES.copy()
+    other[0, 2] += 0.4
+    other[2, 3] += 0.4
+    assert [flip.position for flip in flips(compare(routed(SCORES), routed(other)))] == [0, 2]
+    changed = replace(routed(other), tokens=((Token(10, b""), Token(11, b""), Token(99, b"")),))
+    assert [flip.position for flip in flips(compare(routed(SCORES), changed))] == [0]
+    rows = ((Token(1, b""), Token(2, b""), Token(3, b"")),) * 2
+    pair = [routed(np.concatenate([SCORES, scores])) for scores in (SCORES, other)]
+    a, b = (replace(trace, tokens=rows) for trace in pair)
+    b = replace(b, tokens=(rows[0], (*rows[1][:2], Token(4, b""))))
+    assert [(flip.prompt, flip.position) for flip in flips(compare(a, b))] == [(1, 0)]
+
+
+def test_a_choice_in_a_later_pass_is_at_its_own_position() -> None:
+    def later(scores: Array) -> Trace:
+        trace = routed(scores[:1], tokens=4)
+        records = tuple(replace(record, pass_=2) for record in trace.records)
+        return replace(trace, records=records, generated=(2,))
+
+    other = SCORES.copy()
+    other[0, 2] += 0.4
+    assert one(later(SCORES), later(other)).position == 3
 
 
 def _with_experts(tokens: dict[int, list[int]], shift: float = 0.0) -> Trace:

@@ -99,11 +99,17 @@ class _Meter:
         return SiteDiff(pair, _outcome(found.distance, tolerance), tolerance, found.distance, found.layout)
 
     def _unrelated(self, pair: Pair) -> bool:
-        """What is generated after different prompts, and what comes after layers that only one side has."""
-        if self._window.common is not None and pair.a.record.pass_:
+        """Passes over tokens that are not the same, and what comes after layers that only one side has."""
+        pass_, common = pair.a.record.pass_, self._window.common
+        if pass_ and common is not None and not self._same_so_far(pass_, common):
             return True
         kind, layer, _ = execution_rank(pair.site)
         return self._last is not None and (kind > 1 or (kind == 1 and layer > self._last))
+
+    def _same_so_far(self, pass_: int, common: int) -> bool:
+        """Whether all that a later pass has seen is the same on both sides."""
+        a, b = self._a.positions(pass_), self._b.positions(pass_)
+        return a == b and a.stop <= common and self._a.prompt_lengths == self._b.prompt_lengths
 
     def _tolerance(self, a: Value, b: Value, scale: float) -> Tolerance:
         return self._limits.tolerance(a.dtype, b.dtype, scale if math.isfinite(scale) and scale > 0 else 0.0)

@@ -14,6 +14,8 @@ from tracetui.trace.record import Record
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import Array, ArrayValue, Value
 
+MAX_NUMEL = 1 << 25
+"""Of a tensor that is looked at whole: 256 MiB in float64."""
 _LOGITS = ("lm_head", "logits")
 
 
@@ -29,12 +31,22 @@ class Window:
 
     def cut(self, record: Record, array: Array) -> Array:
         """The array of a site as far as the prompts are the same, its padding set to zero."""
+        names = self._names(record, array)
+        return self._without_padding(self._common_part(array, names), names) if names else array
+
+    def shortened(self, record: Record, array: Array) -> Array:
+        """The array of a site as far as the prompts are the same."""
+        return self._common_part(array, self._names(record, array))
+
+    def _names(self, record: Record, array: Array) -> list[str]:
+        """Of the array's axes; empty where they aren't those of the site."""
         names = [axis.name for axis in axes_of(record, self.config)]
-        if array.ndim != len(names) or is_expert(record.site):
+        return [] if array.ndim != len(names) or is_expert(record.site) else names
+
+    def _common_part(self, array: Array, names: list[str]) -> Array:
+        if self.common is None or not names:
             return array
-        if self.common is not None:
-            array = array[tuple(slice(self.common) if self._counts(name) else slice(None) for name in names)]
-        return self._without_padding(array, names)
+        return array[tuple(slice(self.common) if self._counts(name) else slice(None) for name in names)]
 
     def needed(self) -> bool:
         return self.common is not None or len(set(self.lengths_a)) > 1
@@ -70,8 +82,8 @@ def last_positions(site: str, a: Value, b: Value) -> tuple[Value, Value]:
 
 def _last(value: Value, rows: int) -> Value:
     """The last position alone of [B,T,V] or [T,V], if that makes as many rows."""
-    *batch, tokens, _ = value.shape
-    if math.prod(batch) != rows:
+    *batch, tokens = value.shape[:-1] or (0,)
+    if len(value.shape) < 2 or not tokens or math.prod(batch) != rows:
         return value
     last = (slice(None),) * len(batch) + (slice(tokens - 1, tokens),)
     return ArrayValue(value.read(last), value.dtype)

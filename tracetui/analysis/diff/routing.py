@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from tracetui.analysis.diff.align import plain_site
 from tracetui.analysis.diff.arrays import Both, Numbers, both
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
+from tracetui.analysis.routing import places, real_tokens
 
 _CRITERIA = (":selection_scores", ":router_scores", ":router_logits")
 
@@ -53,11 +54,11 @@ def flips(comparison: Comparison) -> tuple[Flip, ...]:
 
 def _flips(comparison: Comparison, site: SiteDiff) -> Iterator[Flip]:
     chosen = both(comparison, site)
-    if chosen is None or chosen.a.ndim < 2:
+    if chosen is None or chosen.a.ndim < 2 or not np.isfinite(chosen.a + chosen.b).all():
         return
     chosen = chosen.rows()
     scores, score_site = _scores(comparison, site, len(chosen.a))
-    places = _places(comparison, len(chosen.a))
+    places = _places(comparison, site, len(chosen.a))
     for row in np.flatnonzero((chosen.a != chosen.b).any(axis=1)):
         place = places[row]
         if place is not None:
@@ -76,17 +77,18 @@ def _scores(comparison: Comparison, site: SiteDiff, rows: int) -> tuple[Both | N
     return None, None
 
 
-def _places(comparison: Comparison, rows: int) -> list[tuple[int, int] | None]:
-    """Prompt and position of each of N flat tokens; None for padding."""
-    tokens = comparison.a.tokens or comparison.b.tokens
-    batch = len(tokens) if tokens and rows % len(tokens) == 0 else 1
-    length = max(1, rows // batch)
-    found: list[tuple[int, int] | None] = []
-    for row in range(rows):
-        prompt, position = divmod(row, length)
-        padding = batch > 1 and position >= len(tokens[prompt])
-        found.append(None if padding else (prompt, position))
-    return found
+def _places(comparison: Comparison, site: SiteDiff, rows: int) -> list[tuple[int, int] | None]:
+    """Prompt and position of each of N flat tokens; None for padding, and from where the prompts differ."""
+    trace, named = (comparison.a, site.pair.a) if comparison.a.tokens else (comparison.b, site.pair.b)
+    record = replace(named.record, shape=(rows,))
+    prompts, positions = places(trace, record)
+    real = real_tokens(trace, record)
+    if comparison.preface.common is not None:
+        real &= positions < comparison.preface.common
+    return [
+        (int(prompt), int(position)) if kept else None
+        for prompt, position, kept in zip(prompts, positions, real, strict=True)
+    ]
 
 
 def _flip(
@@ -94,7 +96,7 @@ def _flip(
 ) -> Flip:
     a, b = ({int(expert) for expert in side[row]} for side in (chosen.a, chosen.b))
     only_a, only_b = tuple(sorted(a - b)), tuple(sorted(b - a))
-    known = scores is not None and all(expert < scores.a.shape[1] for expert in (*only_a, *only_b))
+    known = scores is not None and all(0 <= expert < scores.a.shape[1] for expert in (*only_a, *only_b))
     margin_a = margin_b = apart = None
     cause = Cause.UNKNOWN
     if known and scores is not None and score_site is not None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tracetui.analysis.diff.arrays import MAX_NUMEL
-from tracetui.analysis.diff.prepare import last_positions, stand_alike, window
+from tracetui.analysis.diff.prepare import MAX_NUMEL, last_positions, stand_alike, window
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.mapping.layouts import SAME
 from tracetui.trace.record import Record
