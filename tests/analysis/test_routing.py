@@ -12,7 +12,7 @@ from tracetui.analysis.routing import read_routing, routing, routing_records
 from tracetui.errors import RunError
 from tracetui.trace.record import Token
 from tracetui.trace.trace import RunInfo, Trace
-from tracetui.trace.value import ArrayValue, NotKeptError, StatisticsValue
+from tracetui.trace.value import Array, ArrayValue, NotKeptError, StatisticsValue
 
 
 def hand_made(tokens: int = 2, config: dict[str, object] | None = None) -> Recorder:
@@ -180,3 +180,18 @@ def test_one_token_choice_in_full() -> None:
     assert choice.margin == min(each.margin or 0.0 for each in choice.choices)
     assert choice.runner_up not in [each.expert for each in choice.choices]
     assert len(choice.masked) == 2
+
+
+@pytest.mark.parametrize(
+    ("experts", "problem"),
+    [
+        (np.zeros((3, 0), np.int64), r"have the shape \[N, A\], this is \[3, 0\]"),
+        (np.full((3, 2), np.nan), "are whole numbers, these are float64"),
+        (np.full((3, 2), 2**40), "of more than 1,048,576 experts"),
+    ],
+)
+def test_what_only_has_the_name_of_a_choice_is_refused_before_it_costs_memory(experts: Array, problem: str) -> None:
+    recorder = hand_made()
+    record = recorder.add("m:experts", experts, "m")
+    with pytest.raises(RunError, match=f"m:experts: .*{problem}"):
+        read_routing(recorder.trace, record)

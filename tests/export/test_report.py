@@ -198,6 +198,9 @@ def test_named_tensors_of_a_script_make_a_report_too(tracetui: Here, tmp_path: P
     np.savez(tmp_path / "d.npz", **arrays)
     said = tracetui("export", str(tmp_path / "d.npz"), "--html", str(tmp_path / "d.html"))
     assert said.out.startswith(f"{tmp_path / 'd.html'}: layers, records, ")
+    arrays = {f"model.layers.{layer}:attn_residual": np.ones((1, 2, 3)) for layer in range(2)}
+    np.savez(tmp_path / "e.npz", **arrays)
+    assert "residual" in tracetui("export", str(tmp_path / "e.npz"), "--html", str(tmp_path / "e.html")).out
     assert "Named tensors" in (tmp_path / "d.html").read_text()
 
 

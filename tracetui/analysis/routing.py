@@ -25,6 +25,8 @@ _PARTS = {
     "routing_weights": "routing weights",
 }
 
+_MOST_EXPERTS = 1 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Missing:
@@ -147,10 +149,15 @@ def read_routing(trace: Trace, record: Record) -> Routing:
 
 def chosen_experts(trace: Trace, record: Record) -> tuple[Ints, int]:
     """The chosen experts [n,A] without padding, and among how many they were chosen. Raises as `read_routing` does."""
-    if len(record.shape) != 2:
+    if len(record.shape) != 2 or not record.shape[1]:
         raise RunError(f"{record.key}: chosen experts have the shape [N, A], this is {list(record.shape)}")
-    experts = trace.value(record).read().astype(np.int64)  # [N,A]
+    found = trace.value(record).read()  # [N,A]
+    if found.dtype.kind not in "iu":
+        raise RunError(f"{record.key}: chosen experts are whole numbers, these are {found.dtype}")
+    experts = found.astype(np.int64)  # [N,A]
     count = _count(trace, record, experts)
+    if count > _MOST_EXPERTS:
+        raise RunError(f"{record.key}: of more than {_MOST_EXPERTS:,} experts, got {count:,}")
     if experts.size and not 0 <= experts.min() <= experts.max() < count:
         raise RunError(f"{record.key}: experts are 0–{count - 1}, found {experts.min()}–{experts.max()}")
     return experts[real_tokens(trace, record)], count

@@ -82,7 +82,7 @@ def worst(comparison: Comparison, site: SiteDiff, config: dict[str, object]) -> 
     if found is None or found.worst is None:
         return []
     names = [axis.name for axis in axes_of(site.pair.record, config)]
-    if is_expert(site.site):
+    if is_expert(site.site) and names:
         # Rows are the tokens that chose it on both sides.
         names[0] = "n"
     places = dict(zip(names, found.worst, strict=False)) if len(names) == len(found.worst) else {}

@@ -14,6 +14,8 @@ from tracetui.trace.value import Array, is_kept
 
 _EXPERT = re.compile(r"\.experts\.\d+(?::(?:in|tokens))?$")
 _CHOICES = (":experts", ".mlp.gate#2")
+_MOST_TOKENS = 1 << 24
+"""Of one run: a higher number is none of a token's."""
 _WEIGHTS = ((":routing_weights", ":experts"), (".mlp.gate#1", ".mlp.gate#2"))
 
 
@@ -33,7 +35,7 @@ def routed(a: Trace, b: Trace, pair: Pair) -> tuple[Array, Array] | None:
     if is_expert(site):
         return _rows(a, b, pair)
     if chooses(site):
-        sides = [_read(trace, named.record) for trace, named in ((a, pair.a), (b, pair.b))]
+        sides = [_numbers(trace, named.record, 2) for trace, named in ((a, pair.a), (b, pair.b))]
         # Which of the chosen stands first means nothing: implementations sort them or don't.
         return (
             None if sides[0] is None or sides[1] is None else (np.sort(sides[0], axis=-1), np.sort(sides[1], axis=-1))
@@ -54,7 +56,7 @@ def _by_expert(trace: Trace, named: Named, choices: str) -> Array | None:
     key = f"{named.record.module}{choices if choices[0] == ':' else '#2'}"
     record = _beside(trace, named.record, key)
     weights = _read(trace, named.record)
-    experts = None if record is None else _read(trace, record)
+    experts = None if record is None else _numbers(trace, record, 2)
     if weights is None or experts is None or weights.shape != experts.shape:
         return None
     return np.take_along_axis(weights, experts.argsort(axis=-1, kind="stable"), axis=-1)
@@ -67,18 +69,40 @@ def _rows(a: Trace, b: Trace, pair: Pair) -> tuple[Array, Array] | None:
     ]
     if records[0] is None or records[1] is None:
         return None
-    tokens_a, tokens_b = _read(a, records[0]), _read(b, records[1])
+    tokens_a, tokens_b = _tokens(a, records[0]), _tokens(b, records[1])
     if tokens_a is None or tokens_b is None:
         return None
     if pair.record.role == "tokens":
-        count = int(max(tokens_a.max(initial=-1), tokens_b.max(initial=-1))) + 1
-        every = np.arange(count)
-        return np.isin(every, tokens_a), np.isin(every, tokens_b)
+        count = max(int(tokens.max(initial=0)) + 1 for tokens in (tokens_a, tokens_b))
+        return _chosen_by(tokens_a, count), _chosen_by(tokens_b, count)
     values_a, values_b = _read(a, pair.a.record), _read(b, pair.b.record)
-    if values_a is None or values_b is None or (len(values_a), len(values_b)) != (len(tokens_a), len(tokens_b)):
+    if values_a is None or values_b is None:
+        return None
+    if (values_a.shape[:1], values_b.shape[:1]) != (tokens_a.shape, tokens_b.shape):
         return None
     _, place_a, place_b = np.intersect1d(tokens_a, tokens_b, return_indices=True)
     return values_a[place_a], values_b[place_b]
+
+
+def _tokens(trace: Trace, record: Record) -> Array | None:
+    """The numbers of tokens [n] as an expert's own; None for what can't be those."""
+    tokens = _numbers(trace, record, 1)
+    if tokens is None or (tokens.size and not 0 <= tokens.min() <= tokens.max() < _MOST_TOKENS):
+        return None
+    return tokens
+
+
+def _chosen_by(tokens: Array, count: int) -> Array:
+    """Which of `count` tokens are among them: [N]."""
+    chosen = np.zeros(count, np.bool_)
+    chosen[tokens] = True
+    return chosen
+
+
+def _numbers(trace: Trace, record: Record, rank: int) -> Array | None:
+    """Whole numbers of a rank; None for anything else, which somebody's own file may call the same."""
+    found = _read(trace, record) if len(record.shape) == rank else None
+    return found if found is not None and found.dtype.kind in "iu" else None
 
 
 def _beside(trace: Trace, record: Record, site: str) -> Record | None:

@@ -71,7 +71,7 @@ def _grid(low: float, high: float) -> Iterator[Html]:
 def _labels(points: Sequence[ResidualPoint], across: float) -> Iterator[Html]:
     """Names of layers, as many as there is room for."""
     named = [(at, point.label) for at, point in enumerate(points) if not point.label.endswith("attn")]
-    for at, label in named[:: math.ceil(len(named) / _X_LABELS)]:
+    for at, label in named[:: max(1, math.ceil(len(named) / _X_LABELS))]:
         yield el("text", label, x=f"{_LEFT + across * at:.1f}", y=str(_HEIGHT - 8), text_anchor="middle")
 
 
