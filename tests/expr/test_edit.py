@@ -30,7 +30,7 @@ def test_the_documentation_has_the_table_as_it_is() -> None:
 def test_every_example_in_the_documentation_is_taken_and_stands_for_itself() -> None:
     examples = [line.split("  ")[0] for line in between("examples")[1:-1]]
     assert len(examples) > 10
-    for example in examples:
+    for example in (*examples, *(line.split("  ")[0] for line in between("matrices")[1:-1])):
         edit = parse_edit(example)
         assert edit.text == example
         assert parse_edit(edit.text) == edit
@@ -54,13 +54,18 @@ def test_every_example_in_the_documentation_is_taken_and_stands_for_itself() -> 
         ("x hed 3: zero", 3, "did you mean head?"),
         ("x head -1: zero", 8, "head counts from 0"),
         ("x head 1 head 2: zero", 10, "head stands there twice"),
-        ("x head 3 [0]: zero", 14, "`head N` stands alone"),
+        ("x head 3[:,2]: zero", 15, "`head N` goes with no expert, and takes a slice's second place"),
+        ("x head 3 expert 1: zero", 19, "`head N` goes with no expert"),
         ("x head 3: skip", 10, "`skip` is of a whole module"),
         ("x token 1: zero", 11, "`token N` belongs to `experts A,B`"),
         ("x[0,a]: zero", 5, "a place is a whole number"),
         ("x[::-1]: zero", 2, "a slice goes forward"),
         ("x[0][1]: zero", 5, "a slice stands there already"),
-        ("x:mask: zero", 2, "of roles :q, :k, :v, :heads, :routing_weights can be edited here, not :mask"),
+        (
+            "x:mask: zero",
+            2,
+            "of roles :q, :k, :v, :scores, :masked, :probs, :heads, :routing_weights can be edited here, not :mask",
+        ),
         ("x:experts: zero", 2, "`experts A,B` chooses experts"),
         ("x expert 1: experts 2", 12, "`experts` chooses for all tokens"),
         ("x: experts 1,1", 12, "different experts"),

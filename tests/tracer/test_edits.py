@@ -52,7 +52,7 @@ def of_family(path: Path, *edits: str) -> Trace:
 
 def logits(model: Any) -> Any:
     with torch.no_grad():
-        return model(input_ids=torch.tensor([IDS]), use_cache=False).logits.numpy()
+        return model(input_ids=torch.tensor([IDS]), use_cache=False).logits.float().numpy()
 
 
 @pytest.mark.parametrize("family", HEADS)

@@ -12,12 +12,15 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from tracetui.trace.health import LARGEST
 from tracetui.trace.record import AttentionCall, Record
 from tracetui.trace.trace import Trace
+from tracetui.trace.value import is_kept
 
 Kind = Literal["scores", "masked", "probs"]
 KINDS: tuple[Kind, ...] = ("scores", "masked", "probs")
 Matrix = npt.NDArray[np.float32]
+_LOWEST = {"float32": float(np.finfo(np.float32).min), **{dtype: -largest for dtype, largest in LARGEST.items()}}
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,23 +73,46 @@ class AttentionView:
     def matrix(self, kind: Kind, head: int, batch: int = 0) -> Matrix:
         """One head's [T,S] in float32: scaled scores, the same with hidden cells -inf, or softmax's rows.
 
-        A row that is hidden whole has probabilities 0; where there is a sink, rows sum to less than 1.
+        Where the model itself computed them step by step they are its own, with the edits that they had. A row that is
+        hidden whole has probabilities 0; where there is a sink, rows sum to less than 1.
         """
-        scores = self._scores(head, batch)  # [T,S]
+        if (found := self._recorded(kind, head, batch)) is not None:
+            return self._hidden(found) if kind == "masked" else found
         if kind == "scores":
-            return scores
-        masked = self._masked(scores, head, batch)  # [T,S]
-        return masked if kind == "masked" else self.probabilities(masked, head)
+            return self.computed_scores(head, batch)
+        before = self.matrix("scores" if kind == "masked" else "masked", head, batch)  # [T,S]
+        return self._masked(before, head, batch) if kind == "masked" else self.probabilities(before, head, batch)
 
-    def probabilities(self, masked: Matrix, head: int) -> Matrix:
+    def probabilities(self, masked: Matrix, head: int, batch: int = 0) -> Matrix:
         """Softmax of a head's masked scores [T,S]: `matrix("probs")` for who has these already."""
+        if (found := self._recorded("probs", head, batch)) is not None:
+            return found
         if self.sinks is None:
             return softmax(masked)
         sink = np.float32(self.trace.value(self.sinks).read((head,)))
         column = np.full((len(masked), 1), sink, dtype=np.float32)  # [T,1]
         return softmax(np.concatenate((masked, column), axis=1))[:, :-1]  # [T,S]
 
-    def _scores(self, head: int, batch: int) -> Matrix:
+    def _recorded(self, kind: Kind, head: int, batch: int) -> Matrix | None:
+        """What was recorded of a head [T,S], where it was. Raises NotKeptError where only that would be true."""
+        record = self.beside(kind)
+        if record is None or not (is_kept(self.trace.value(record)) or self._edited):
+            return None
+        return self.trace.value(record).read((batch, head)).astype(np.float32)  # [T,S]
+
+    @property
+    def _edited(self) -> bool:
+        """Whether something between q·k and the product with v isn't what q and k give."""
+        return any(record.edited for kind in KINDS if (record := self.beside(kind)) is not None)
+
+    def _hidden(self, masked: Matrix) -> Matrix:
+        """Masked scores [T,S] as a model has them: eager attention hides by the lowest number of its dtype."""
+        record = self.beside("masked")
+        lowest = _LOWEST.get(record.dtype if record is not None else "", _LOWEST["float32"])
+        return np.where(masked <= lowest / 2, np.float32(-np.inf), masked)
+
+    def computed_scores(self, head: int, batch: int = 0) -> Matrix:
+        """Scaled scores [T,S] as q and k give them, whatever was made of them afterwards."""
         q = self.trace.value(self.query).read((batch, head)).astype(np.float32)  # [T,K]
         k = self.trace.value(self.key).read((batch, self.kv_head(head))).astype(np.float32)  # [S,K]
         return self.scaled(q @ k.T)  # [T,S]

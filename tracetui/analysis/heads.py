@@ -26,7 +26,7 @@ def head_identity(view: AttentionView, head: int, batch: int = 0) -> Identity | 
     v = view.trace.value(value).read((batch, view.kv_head(head))).astype(np.float32)  # [S,Kv]
     recorded = view.trace.value(output).read((batch, head))  # [T,Kv]
     scores = view.matrix("masked", head, batch)  # [T,S]
-    found = view.probabilities(scores, head) @ v  # [T,Kv]
+    found = view.probabilities(scores, head, batch) @ v  # [T,Kv]
     seeing = ~np.isneginf(scores).all(axis=1)  # [T]
     roundings = 2 if view.call.kernel == ABSORBED else 1  # of the mixed values; absorbed, of the mixed latent before
     scale = _largest(v) * (roundings + _score_error(view, head, batch, scores, output.dtype))

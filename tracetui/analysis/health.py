@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracetui.analysis.diff.feeds import input_names
-from tracetui.trace.health import LARGEST, NEGATIVE_INFINITY_IS_LEGAL, is_sound, may_overflow
+from tracetui.trace.health import LARGEST, is_sound, may_hide, may_overflow
 from tracetui.trace.record import Record
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import Array, NotKeptError, Value
@@ -175,7 +175,7 @@ def bad_elements(trace: Trace, record: Record, most: int = 5) -> BadElements | N
     except NotKeptError:
         return None
     bad = ~np.isfinite(values)
-    if record.role in NEGATIVE_INFINITY_IS_LEGAL:
+    if may_hide(record):
         bad &= ~np.isneginf(values)
     places = np.argwhere(bad)
     first = tuple((tuple(map(int, place)), float(np.real(values[tuple(place)]))) for place in places[:most])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from itertools import product
 from typing import Literal
 
 import numpy as np
 
-from tracetui.analysis.attention import KINDS, AttentionView, Matrix, attention_at
+from tracetui.analysis.attention import KINDS, AttentionView, Kind, Matrix, attention_at
 from tracetui.analysis.mla import latent_of
 from tracetui.trace.record import AttentionCall, Record
 from tracetui.trace.statistics import Statistics, merged, of_array
@@ -88,6 +89,16 @@ def matrix_values(
     if view is not None:
         shape = (view.batch, view.heads, view.query.shape[2], view.key.shape[2])
         yield from ((role, HeadsValue(shape, head)) for role in roles if (head := _of_head(view, role)))
+
+
+def matrix_at(trace: Trace, key: Record, kind: Kind) -> tuple[Record, HeadsValue] | None:
+    """A matrix of the attention call whose keys a record holds, as if it had been recorded there."""
+    view = attention_at(trace, key)
+    if view is None or view.key is not key:
+        return None
+    shape = (view.batch, view.heads, view.query.shape[2], key.shape[2])
+    record = replace(key, site=f"{view.site}:{kind}", shape=shape, dtype=HeadsValue.dtype)
+    return record, HeadsValue(shape, lambda batch, head: view.matrix(kind, head, batch))
 
 
 def _of_head(view: AttentionView, role: MatrixRole) -> _Head | None:

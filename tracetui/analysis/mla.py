@@ -74,13 +74,13 @@ class LatentView:
 
     def difference(self, head: int, batch: int = 0) -> Matrix:
         """Naive minus absorbed scores [T,S]."""
-        signed: Matrix = self.attention.matrix("scores", head, batch) - self.scores(head, batch)
+        signed: Matrix = self.attention.computed_scores(head, batch) - self.scores(head, batch)
         return signed
 
     def two_ways(self, head: int, batch: int = 0) -> Identity:
         """How far apart the two ways are for a head, and how far rounding of the model's dtype may bring them."""
         view = self.attention
-        found, expected = self.scores(head, batch), view.matrix("scores", head, batch)
+        found, expected = self.scores(head, batch), view.computed_scores(head, batch)
         return identity(found, expected, view.query.dtype, self.sizes(head, batch))
 
     def sizes(self, head: int, batch: int = 0) -> float:

@@ -97,7 +97,7 @@ def turned(rows: Matrix, angles: Angles, layout: Layout) -> Matrix:
 
 
 def _check(view: AttentionView, head: int, batch: int, given: Projected, angles: Angles) -> RopeCheck:
-    recorded, width = view.matrix("scores", head, batch), 2 * angles.pairs
+    recorded, width = view.computed_scores(head, batch), 2 * angles.pairs
     scores: dict[Layout, Matrix] = {}
     off: dict[Layout, Identity] = {}
     for layout in LAYOUTS:

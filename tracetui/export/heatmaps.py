@@ -58,7 +58,7 @@ def _attention(view: AttentionView, picked: Picked, option: str) -> Heatmap:
     rows, columns = Axis("query", queries), Axis("key", keys)
     values = view.matrix("masked" if kind == "probs" else kind, head, row)  # [T,S]
     if kind == "probs":
-        values = np.where(np.isneginf(values), values, view.probabilities(values, head))
+        values = np.where(np.isneginf(values), values, view.probabilities(values, head, row))
     return Heatmap(values, rows, columns, title, _WORDS[kind], signed=kind != "probs")
 
 

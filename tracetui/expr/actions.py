@@ -32,7 +32,11 @@ ACTIONS = (
     ),
 )
 PLACES = (
-    Form("head", "head N", "head N of an attention module's output before o_proj, or of the `:q`, `:k` or `:v` named"),
+    Form(
+        "head",
+        "head N",
+        "head N of an attention module's output before o_proj, or of `:q`, `:k`, `:v`, `:scores`, `:masked`, `:probs`",
+    ),
     Form("expert", "expert N", "expert N's output in a block with experts, before its routing weight"),
     Form("token", "token N", "of `experts` alone: token N's choice, a row of `:experts`; -1 is the last"),
     Form("pass", "pass N", "in pass N only; without it in every pass, of which the prompt's is 0"),
@@ -40,9 +44,9 @@ PLACES = (
     Form("until", "until N", "up to the run's record N, as one that was taken away then"),
     Form("slice", "[…]", "a part of the tensor: `[0,-1]`, `[:,3:5]`; without it all of it"),
 )
-ROLES = ("q", "k", "v", "heads", "routing_weights")
+ROLES = ("q", "k", "v", "scores", "masked", "probs", "heads", "routing_weights")
 """What a module computes inside that can be edited; of a module its output can."""
-HEAD_ROLES = ("q", "k", "v", "heads")
+HEAD_ROLES = ("q", "k", "v", "scores", "masked", "probs", "heads")
 """Those with an axis of heads, the second."""
 
 

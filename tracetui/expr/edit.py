@@ -266,8 +266,8 @@ class _Reading:
             self.refuse(at, "`token N` belongs to `experts A,B`; a slice names a token of other tensors: [:,5]")
         elif action.name == "skip" and parts:
             self.refuse(at, "`skip` is of a whole module; `zero` takes away a part")
-        elif "head" in parts and len(parts) > 1:
-            self.refuse(at, "`head N` stands alone; a part of one is a slice of `:heads` [B,H,T,Kv]: [:,5,-1]")
+        elif "head" in parts and ("expert" in parts or self._index[1:2] not in ((), (slice(None),))):
+            self.refuse(at, "`head N` goes with no expert, and takes a slice's second place: head 5[:,:,-1]")
 
 
 def _separator(text: str) -> int | None:

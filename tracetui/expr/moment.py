@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 
-from tracetui.analysis.attention import AttentionView, attention_at
+from tracetui.analysis.attention import KINDS, AttentionView, Kind, attention_at
 from tracetui.analysis.expert_choice import margins
 from tracetui.analysis.expert_load import Load, expert_load
+from tracetui.analysis.matrices import matrix_at
 from tracetui.analysis.routing import Routing, read_routing, sibling
 from tracetui.errors import RunError
 from tracetui.expr.errors import UntoldError
-from tracetui.trace.health import NEGATIVE_INFINITY_IS_LEGAL, all_finite
+from tracetui.trace.health import all_finite, may_hide
 from tracetui.trace.record import Record, layer_path
 from tracetui.trace.statistics import Statistics, of_array
 from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array, Index
+from tracetui.trace.value import Array, Index, Value
 
 _ROUTINGS = 4
 """How many blocks' choices are remembered: the records of one block come together."""
@@ -31,7 +33,12 @@ class Scene:
         self._routings: OrderedDict[int, Routing] = OrderedDict()
 
     def moment(self, record: Record) -> Moment:
-        return Moment(self, record)
+        return Moment(self, record, self.trace.value(record))
+
+    def matrix(self, key: Record, kind: Kind) -> Moment | None:
+        """The matrix of an attention call, by its `…:k`, that was not recorded; None where it can't be computed."""
+        found = matrix_at(self.trace, key, kind)
+        return None if found is None else Moment(self, *found)
 
     def routing(self, record: Record) -> Routing:
         """The choice of a `…:experts` record."""
@@ -45,10 +52,10 @@ class Scene:
 class Moment:
     """One record of a scene. Every question raises UntoldError where there is no answer, RunError as values do."""
 
-    def __init__(self, scene: Scene, record: Record) -> None:
+    def __init__(self, scene: Scene, record: Record, value: Value) -> None:
         self.scene = scene
         self.record = record
-        self._value = scene.trace.value(record)
+        self._value = value
 
     @property
     def trace(self) -> Trace:
@@ -65,9 +72,14 @@ class Moment:
         _, at, suffix = record.key.partition("@")
         part = f"#{record.part}" if record.part else ""
         found = self.trace.find(f"{stem}.{before}{record.site[len(path) :]}{part}{at}{suffix}")
-        if found is None:
+        if found is not None:
+            return self.scene.moment(found)
+        module = f"{stem}.{before}{record.module[len(path) :]}"
+        key = self.trace.find(f"{module}:k{at}{suffix}") if record.role in KINDS else None
+        computed = None if key is None else self.scene.matrix(key, cast(Kind, record.role))
+        if computed is None:
             raise UntoldError(f"layer {before} has no such site")
-        return Moment(self.scene, found)
+        return computed
 
     @cached_property
     def finite(self) -> bool:
@@ -102,7 +114,7 @@ class Moment:
 
     def _infinite(self) -> int:
         found = self.statistics
-        return found.posinf + (0 if self.record.role in NEGATIVE_INFINITY_IS_LEGAL else found.neginf)
+        return found.posinf + (0 if may_hide(self.record) else found.neginf)
 
     def part(self, index: Index) -> Array:
         """A part of the values."""

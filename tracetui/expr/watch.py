@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tracetui.analysis.attention import KINDS, Kind
 from tracetui.expr.errors import BadExpressionError
 from tracetui.expr.evaluate import evaluate
-from tracetui.expr.moment import Scene
+from tracetui.expr.moment import Moment, Scene
 from tracetui.expr.names import BY_NAME
 from tracetui.expr.parse import Expression, parse
 from tracetui.trace.record import Record
@@ -33,8 +34,28 @@ class Watch:
     expression: Expression = field(compare=False)
     _sites: re.Pattern[str] = field(compare=False, repr=False)
 
+    kind: Kind | None = field(default=None, compare=False)
+    """Which of attention's matrices it names, if it does."""
+
     def is_for(self, record: Record) -> bool:
-        return self._sites.fullmatch(record.site) is not None
+        """Whether it is about a record, or about a matrix that is computed from one."""
+        return self._sites.fullmatch(record.site) is not None or self._is_behind(record)
+
+    def moment(self, scene: Scene, record: Record) -> Moment | None:
+        """What it is about at a record for which it is; None where the matrix was recorded itself."""
+        if not self._is_behind(record) or self.kind is None:
+            return scene.moment(record)
+        _, at, suffix = record.key.partition("@")
+        recorded = scene.trace.find(f"{record.module}:{self.kind}{at}{suffix}")
+        return None if recorded is not None else scene.matrix(record, self.kind)
+
+    def _is_behind(self, record: Record) -> bool:
+        """Whether a matrix that it names is computed from a record: the keys, at which all it takes is there."""
+        return (
+            record.role == "k"
+            and self.kind is not None
+            and self._sites.fullmatch(f"{record.module}:{self.kind}") is not None
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +101,8 @@ def parse_watch(text: str, where: str = "") -> Watch:
         checked = parse(expression, parts=True)
     except BadExpressionError as error:
         raise error.inside(text, offset, where) from None
-    return Watch(text.strip(), checked, re.compile(rf"(?:.*\.)?{_as_expression(site)}", re.DOTALL))
+    kind = next((kind for kind in KINDS if site.endswith(f":{kind}")), None)
+    return Watch(text.strip(), checked, re.compile(rf"(?:.*\.)?{_as_expression(site)}", re.DOTALL), kind)
 
 
 def _divided(text: str) -> tuple[str, str, int]:
@@ -105,12 +127,17 @@ def look_at(watch: Watch, trace: Trace, count: int, cursor: int, known: Watched 
     scanned, found = (known.scanned, known.found) if known is not None and known.trace is trace else (0, ())
     found = (*found, *(index for index in range(scanned, count) if watch.is_for(trace.records[index])))
     newest = trace.records[found[-1]].pass_ if found else 0
-    shown = [index for index in found if trace.records[index].pass_ == newest][-MOST_POINTS:]
-    if not shown:
-        return Watched(watch, trace, count, found)
     scene = Scene(trace)
+    moments = {
+        index: moment
+        for index in [index for index in found if trace.records[index].pass_ == newest][-MOST_POINTS:]
+        if (moment := watch.moment(scene, trace.records[index])) is not None
+    }
+    if not moments:
+        return Watched(watch, trace, count, found)
+    shown = list(moments)
     current = max((place for place, index in enumerate(shown) if index <= cursor), default=0)
-    answers = [evaluate(watch.expression, scene.moment(trace.records[index])) for index in shown]
+    answers = [evaluate(watch.expression, moment) for moment in moments.values()]
     points = tuple(
         Point(index, _label(trace.records[index]), answer.value if isinstance(answer.value, float) else np.nan)
         for index, answer in zip(shown, answers, strict=True)

@@ -35,11 +35,18 @@ def weight_budget(recipe: Recipe) -> int:
 
 
 def plan_run(
-    model: nn.Module, weights: Weights, itemsize: int, tokens: int, base: int, rows: int = 1, absorb: bool = False
+    model: nn.Module,
+    weights: Weights,
+    itemsize: int,
+    tokens: int,
+    base: int,
+    rows: int = 1,
+    absorb: bool = False,
+    steps: bool = False,
 ) -> MemoryPlan:
     """The plan for `rows` prompts, padded to `tokens` tokens, in a process that held `base` bytes before weights.
 
-    absorb: latent attention is computed from its latent.
+    absorb: latent attention is computed from its latent. steps: some layer's attention is computed step by step.
     """
     positions = rows * tokens
     embedded = sum(
@@ -52,7 +59,7 @@ def plan_run(
         weights=kept + weights.largest_passing_bytes + embedded,
         kept=kept,
         activations=positions * itemsize * (found.recorded + tokens),
-        working=rows * _working_bytes(model, found, itemsize, tokens, absorb),
+        working=rows * _working_bytes(model, found, itemsize, tokens, absorb, steps),
         base=base,
         available=available_bytes(),
         logits=positions * itemsize * found.widest,
@@ -196,10 +203,12 @@ def own_bytes() -> int:
     return resident * os.sysconf("SC_PAGE_SIZE")
 
 
-def _working_bytes(model: nn.Module, found: Widths, itemsize: int, tokens: int, absorb: bool) -> int:
+def _working_bytes(model: nn.Module, found: Widths, itemsize: int, tokens: int, absorb: bool, steps: bool) -> int:
     """The widest moment inside a module: the FFN's product, the float32 view of the logits, or a layer's scores."""
-    scores = _absorbed_scores(model, tokens) if absorb else _scores(model, tokens)
-    return tokens * max(2 * found.widest_in_layer * itemsize, found.widest * 4, scores * (4 + itemsize))
+    scores = _absorbed_scores(model, tokens) if absorb else _scores(model, tokens, steps)
+    # Step by step the scores stay beside what the mask and softmax make of them.
+    each = 4 + (3 if steps else 1) * itemsize
+    return tokens * max(2 * found.widest_in_layer * itemsize, found.widest * 4, scores * each)
 
 
 def _absorbed_scores(model: nn.Module, tokens: int) -> int:
@@ -208,9 +217,10 @@ def _absorbed_scores(model: nn.Module, tokens: int) -> int:
     return max((latent.heads * (tokens + latent.rank) for latent in found if latent), default=0)
 
 
-def _scores(model: nn.Module, tokens: int) -> int:
+def _scores(model: nn.Module, tokens: int, steps: bool) -> int:
     """Scores of one token in all heads, where the kernel keeps those of a whole layer at once."""
     config = getattr(model, "config", None)
-    whole = getattr(config, "_attn_implementation", None) == "eager" or getattr(config, "attn_logit_softcapping", None)
+    kernel = getattr(config, "_attn_implementation", None)
+    whole = steps or kernel == "eager" or getattr(config, "attn_logit_softcapping", None)
     heads = getattr(config, "num_attention_heads", 0) if whole else 0
     return heads * tokens if isinstance(heads, int) else 0

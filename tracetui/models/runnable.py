@@ -64,14 +64,14 @@ class Runnable:
         """The module tree."""
         return outline_of(self.recipe, self.built)
 
-    def plan(self, base: int, tokens: int, rows: int, new: int) -> MemoryPlan:
+    def plan(self, base: int, tokens: int, rows: int, new: int, steps: bool = False) -> MemoryPlan:
         """The memory for `rows` prompts, the longest of so many tokens, and `new` ones that the model chooses.
 
-        base: bytes that the process held before weights.
+        base: bytes that the process held before weights. steps: some layer's attention is computed step by step.
         """
         built, weights, lens = self.built, self.weights, self.recipe.lens
         itemsize, absorbs = built.dtype.itemsize, self.recipe.mla == "absorb"
-        found = memory.plan_run(built.module, weights, itemsize, tokens, base, rows, absorbs)
+        found = memory.plan_run(built.module, weights, itemsize, tokens, base, rows, absorbs, steps)
         found = memory.with_lens(found, built.module, itemsize, rows * tokens, lens)
         found = memory.with_passes(found, built.module, weights, itemsize, tokens, rows, new)
         return memory.within(found, self.recipe)

@@ -6,8 +6,8 @@ from tracetui.trace.record import Record
 from tracetui.trace.statistics import Statistics
 from tracetui.trace.value import Value
 
-NEGATIVE_INFINITY_IS_LEGAL = frozenset({"mask", "masked", "selection_scores"})
-"""Roles in which -inf says that something is hidden."""
+HIDING = frozenset({"mask", "masked", "selection_scores"})
+"""Roles in which -inf, or the lowest number of a dtype, says that something is hidden."""
 
 LARGEST = {
     "float16": 65504.0,
@@ -24,12 +24,17 @@ def all_finite(value: Value) -> bool:
     return bool(quick()) if quick is not None else value.statistics().finite
 
 
+def may_hide(record: Record) -> bool:
+    """Whether -inf in a record says that something is hidden: so it does too where somebody put it into scores."""
+    return record.role in HIDING or (record.role == "scores" and record.edited)
+
+
 def is_sound(record: Record, value: Value) -> bool:
     """Whether a record has no NaN, and no infinity but the -inf that hides something."""
     if all_finite(value):
         return True
     found = value.statistics()
-    return not (found.nan or found.posinf or (found.neginf and record.role not in NEGATIVE_INFINITY_IS_LEGAL))
+    return not (found.nan or found.posinf or (found.neginf and not may_hide(record)))
 
 
 def may_overflow(dtype: str, statistics: Statistics) -> bool:

@@ -121,7 +121,7 @@ class AttentionCall:
     is_causal: bool
     """Causal without a mask tensor; with one, the mask alone decides."""
     kernel: str
-    """`sdpa` or `eager`: what transformers would have run; `absorbed`: latent attention computed from its latent."""
+    """`sdpa` or `eager`: what ran; `absorbed`: latent attention computed from its latent."""
     softcap: float | None = None
     sliding_window: int | None = None
     heads: int = 0

@@ -20,8 +20,10 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import eager_mask, sdpa_mask
 
+from tracetui.errors import RunError
 from tracetui.models.unshown import goes_through_interface
 from tracetui.trace.record import AttentionCall
+from tracetui.tracer.explicit import Show, StepByStep, no_mask
 
 _NAMES = {"sdpa": "tracetui_sdpa", "eager": "tracetui_eager"}
 _watching = threading.local()
@@ -71,6 +73,10 @@ class Witness(Protocol):
 
     def attention_inputs(self, call: KernelCall, described: AttentionCall) -> KernelCall:
         """What the kernel is about to receive; returns what it shall."""
+        ...
+
+    def attention_steps(self, call: KernelCall) -> Show | None:
+        """Who is shown scores and probabilities on the way; None where the kernel may run as it is."""
         ...
 
     def attention_heads(self, heads: torch.Tensor) -> torch.Tensor:
@@ -181,7 +187,8 @@ def run_kernel(kernel: str, forward: Any, call: KernelCall) -> Output:
     witness: Witness | None = getattr(_watching, "witness", None)
     if witness is not None:
         call = witness.attention_inputs(call, call.described(kernel))
-    output: Output = forward(call.module, call.query, call.key, call.value, call.mask, **call.arguments)
+    show = None if witness is None else witness.attention_steps(call)
+    output = _forwarded(forward, call) if show is None else _step_by_step(kernel, forward, call, show)
     if witness is None:
         return output
     heads = output[0].transpose(1, 2)  # [B,T,H,Kv] -> [B,H,T,Kv]
@@ -189,15 +196,38 @@ def run_kernel(kernel: str, forward: Any, call: KernelCall) -> Output:
     return output if kept is heads else (kept.transpose(1, 2).contiguous(), *output[1:])
 
 
+def has_steps(module: nn.Module) -> bool:
+    """Whether the modelling file has an attention function whose steps can be overheard."""
+    return hasattr(sys.modules[type(module).__module__], "eager_attention_forward")
+
+
+def _forwarded(forward: Any, call: KernelCall) -> Output:
+    output: Output = forward(call.module, call.query, call.key, call.value, call.mask, **call.arguments)
+    return output
+
+
+def _step_by_step(kernel: str, forward: Any, call: KernelCall, show: Show) -> Output:
+    """The output of a call whose scores and probabilities are shown, by the model's own function instead of sdpa."""
+    mask = additive(call) if kernel == "sdpa" else call.mask  # [B,1 or H,T,S]
+    call = replace(call, mask=no_mask(call.query, call.key) if mask is None else mask)  # [B,1 or H,T,S]
+    assert call.mask is not None
+    with StepByStep(call.mask, show) as steps:
+        output = _forwarded(_own_forward(call.module) if kernel == "sdpa" else forward, call)
+    if not steps.complete:
+        raise RunError(f"{type(call.module).__name__}: its attention is computed in a way whose scores aren't seen")
+    # sdpa gives no weights back: what the module returns stays the same.
+    return (output[0], None) if kernel == "sdpa" else output
+
+
 def additive(call: KernelCall) -> torch.Tensor | None:
     """The mask as eager attention adds it; sdpa's is boolean, and absent where plain causality is meant."""
     mask, (queries, keys) = call.mask, (call.query.shape[2], call.key.shape[2])
     if mask is None and call.causal and queries > 1:
-        mask = torch.ones(1, 1, queries, keys, dtype=torch.bool).tril(keys - queries)  # [1,1,T,S]
+        mask = call.query.new_ones(1, 1, queries, keys, dtype=torch.bool).tril(keys - queries)  # [1,1,T,S]
     if mask is None or mask.dtype is not torch.bool:
         return mask
     hidden = torch.finfo(call.query.dtype).min
-    return torch.zeros(mask.shape, dtype=call.query.dtype).masked_fill_(~mask, hidden)  # [B,1,T,S]
+    return call.query.new_zeros(mask.shape).masked_fill_(~mask, hidden)  # [B,1,T,S]
 
 
 AttentionInterface.register(_NAMES["sdpa"], _sdpa)

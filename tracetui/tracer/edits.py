@@ -30,6 +30,11 @@ class Editor:
         self._given: dict[str, torch.Tensor] = {}
 
     @property
+    def edits(self) -> Sequence[Edit]:
+        """Those that stand now."""
+        return self._edits()
+
+    @property
     def tallies(self) -> tuple[EditTally, ...]:
         """What came of each edit so far."""
         return tuple(self._tallies.get(edit.text, EditTally(edit)) for edit in self._edits())
@@ -144,7 +149,7 @@ class Editor:
         if edit.head is not None:
             if edit.head >= tensor.shape[1]:
                 raise CantEditError(f"{site}: there are heads 0–{tensor.shape[1] - 1}")
-            index = (slice(None), edit.head)
+            index = (*(index[:1] or (slice(None),)), edit.head, *index[2:])
         return changed_by(edit, tensor, index, key)
 
     def _skipped(self, tensor: torch.Tensor, site: str, key: str) -> torch.Tensor:

@@ -17,6 +17,7 @@ from tracetui import __version__
 from tracetui.analysis.matrices import ATTENTION
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.errors import InputError
+from tracetui.expr.matrices import any_steps
 from tracetui.models import plan as memory
 from tracetui.models.exact import InFloat64
 from tracetui.models.runnable import Runnable, make_runnable
@@ -103,7 +104,8 @@ class Engine:
         wanted = self.runnable.recipe.generation
         if wanted.count:
             check_lengths(tuple(map(len, tokens)))
-        plan = self.plan(max(map(len, tokens), default=0), len(tokens), wanted.count)
+        steps = any_steps(gate.stops, gate.edits.edits)
+        plan = self.plan(max(map(len, tokens), default=0), len(tokens), wanted.count, steps)
         named = partial(self._name_predictions, tuple(map(len, tokens)))
         run_info = self._run_info(prompts, gate)
         gate.edits.changed = partial(_keep_edits, run_info)
@@ -139,7 +141,8 @@ class Engine:
             )
         run.check()
         recorder = run.recorder
-        self.plan(run.positions, len(recorder.trace.tokens), run.passes(count) + 1)
+        steps = any_steps(gate.stops, gate.edits.edits)
+        self.plan(run.positions, len(recorder.trace.tokens), run.passes(count) + 1, steps)
         self._held = None
         recorder.resume(gate.arrived)
         self._emit(Extended(recorder.trace))
@@ -170,6 +173,7 @@ class Engine:
                 lens=self.runnable.recipe.lens,
                 token=self.runnable.tokenizer.token,
                 editor=editor,
+                stops=lambda: gate.stops,
             ),
         ):
             yield
@@ -187,18 +191,20 @@ class Engine:
             "matrices": ATTENTION[recipe.attention],
         }
 
-    def plan(self, tokens: int, rows: int = 1, new: int = 0) -> MemoryPlan:
+    def plan(self, tokens: int, rows: int = 1, new: int = 0, steps: bool = False) -> MemoryPlan:
         """The memory that `rows` prompts need, the longest of so many tokens, with `new` ones that the model chooses.
+
+        steps: some layer's attention is computed step by step.
 
         Raises InputError if it isn't there, or if the model has not so many positions.
         """
         self.runnable.reader.check_length(tokens + max(0, new - 1))
-        found = self._planned(tokens, rows, new)
+        found = self._planned(tokens, rows, new, steps)
         memory.check(found, held=memory.own_bytes() - self._base)
         return found
 
-    def _planned(self, tokens: int, rows: int, new: int = 0) -> MemoryPlan:
-        return self.runnable.plan(self._base, tokens, rows, new)
+    def _planned(self, tokens: int, rows: int, new: int = 0, steps: bool = False) -> MemoryPlan:
+        return self.runnable.plan(self._base, tokens, rows, new, steps)
 
     @property
     def _absorbs(self) -> bool:

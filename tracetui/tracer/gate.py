@@ -78,6 +78,11 @@ class Gate:
             self._watcher.stops = self._stops
 
     @property
+    def stops(self) -> tuple[Stop, ...]:
+        """Those that stand now."""
+        return self._stops
+
+    @property
     def tallies(self) -> tuple[Tally, ...]:
         """What came of each stop so far."""
         return self._watcher.tallies if self._watcher is not None else ()

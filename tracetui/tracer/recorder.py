@@ -169,13 +169,18 @@ class Recorder:
             known[renamed.key] = record.index
 
     def record_matrices(
-        self, path: str, described: AttentionCall, given: Mapping[str, tuple[torch.Tensor, Record]], depth: int
+        self,
+        path: str,
+        described: AttentionCall,
+        given: Mapping[str, tuple[torch.Tensor, Record]],
+        depth: int,
+        roles: tuple[MatrixRole, ...],
     ) -> None:
-        """Record the matrices of the attention call whose inputs, by role, have just been recorded."""
+        """Record matrices of the attention call whose inputs, by role, have just been recorded."""
         stored = {role: self.trace.value(record) for role, (_, record) in given.items()}
         tensors = {role: tensor for role, (tensor, _) in given.items()}
         call = given["q"][1].call
-        for site, value in recorded_matrices(path, described, tensors, stored, self._wanted, self.matrices):
+        for site, value in recorded_matrices(path, described, tensors, stored, self._wanted, roles):
             self._add(value, site, depth, path, call)
 
     def attention_call(self, key: str, call: AttentionCall) -> None:

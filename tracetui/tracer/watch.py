@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from types import TracebackType
@@ -13,14 +13,19 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from tracetui.analysis.attention import KINDS
+from tracetui.analysis.matrices import MatrixRole
+from tracetui.expr.matrices import needs_absorbed, needs_steps
+from tracetui.expr.stop import Stop
 from tracetui.models.build import PassThrough
 from tracetui.models.experts import ExpertWeights, runs_singly
 from tracetui.models.slots import Making, Weights, reads_rows
 from tracetui.trace.record import ABSORBED, AttentionCall, Record, Token, is_layer, when
 from tracetui.tracer.absorbed import witnessed_absorbing
-from tracetui.tracer.attention import KernelCall
+from tracetui.tracer.attention import KernelCall, has_steps
 from tracetui.tracer.edits import Editor
 from tracetui.tracer.expert_watch import ExpertWatch
+from tracetui.tracer.explicit import Show
 from tracetui.tracer.frames import Frame
 from tracetui.tracer.lens import Lens
 from tracetui.tracer.mla import Latents
@@ -55,11 +60,12 @@ class Watch:
         lens: int = 0,
         token: Callable[[int], Token] = lambda token_id: Token(token_id, b""),
         editor: Editor | None = None,
+        stops: Callable[[], Sequence[Stop]] = lambda: (),
     ) -> None:
         """absorb: compute latent attention from its latent. latents: of the passes that came before.
 
         lens: how many tokens each layer's residual would predict, at every place.
-        token: what an id stands for. editor: changes what passes by.
+        token: what an id stands for. editor: changes what passes by. stops: those that stand now.
         """
         self._model = model
         self._recorder = recorder
@@ -72,6 +78,8 @@ class Watch:
         self._absorb = absorb
         self._latents = latents or Latents()
         self._editor = editor or Editor(recorder)
+        self._stops = stops
+        self._step_by_step = False
         told = (self._read_expert, self._clock, self._provenance)
         self._experts = ExpertWatch(self._frames, recorder, self._editor, *told)
         self._lens = Lens(model, recorder, lens, token, self._in_place) if lens else None
@@ -222,9 +230,39 @@ class Watch:
         if not self._absorb:
             self._made_seconds += time.perf_counter() - began
         inputs |= {role: self._record_role(role, tensor) for role, tensor in latent}
-        if self._recorder.matrices:
-            self._recorder.record_matrices(frame.path, described, inputs, len(self._frames))
+        # Decided after the inputs: a stop or an edit may have been given while the model waited at one of them.
+        self._step_by_step = self._has_steps(call, frame.path)
+        roles = self._matrices(frame.path)
+        if self._step_by_step and described.kernel == "sdpa":
+            described = replace(described, kernel="eager")
+            self._recorder.attention_call(inputs["q"][1].key, described)
+        if roles:
+            self._recorder.record_matrices(frame.path, described, inputs, len(self._frames), roles)
         return call
+
+    def _has_steps(self, call: KernelCall, path: str) -> bool:
+        """Whether a call shows its scores because a stop or an edit speaks of them."""
+        if not needs_steps(path, self._stops(), self._editor.edits, self._recorder.pass_):
+            return False
+        if not has_steps(call.module):
+            self._recorder.note(
+                f"{type(call.module).__name__} computes attention itself: its scores can't be stopped at"
+            )
+            return False
+        self._recorder.note(
+            "attention scores that a stop or an edit names are computed step by step, as by eager attention"
+        )
+        return True
+
+    def _matrices(self, path: str) -> tuple[MatrixRole, ...]:
+        """Those that are computed from what the kernel received, beside those that it shows itself."""
+        asked = needs_absorbed(path, self._stops())
+        wanted = dict.fromkeys((*self._recorder.matrices, *(("absorbed_scores",) if asked else ())))
+        return tuple(role for role in wanted if not (self._step_by_step and role in KINDS))
+
+    def attention_steps(self, call: KernelCall) -> Show | None:
+        """What records scores and probabilities on the way, with their edits."""
+        return (lambda role, matrices: self._record_role(role, matrices)[0]) if self._step_by_step else None
 
     def attention_heads(self, heads: torch.Tensor) -> torch.Tensor:
         """Record each head's output [B,H,T,Kv]; returns it as edits leave it."""

@@ -162,7 +162,7 @@ def _plane(
             return view.matrix(kind, head, batch), None
         case _:
             masked = view.matrix("masked", head, batch)  # [T,S]
-            return (masked if kind == "masked" else view.probabilities(masked, head)), np.isneginf(masked)
+            return (masked if kind == "masked" else view.probabilities(masked, head, batch)), np.isneginf(masked)
 
 
 def axis(name: str, length: int, state: State, pass_: int = 0) -> Axis:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from tracetui.analysis.attention import KINDS
 from tracetui.expr.evaluate import Told
 from tracetui.expr.watcher import Hit, Tally
 from tracetui.text import number, visible
@@ -11,6 +12,11 @@ from tracetui.trace.trace import Trace
 
 SHOWN = 10
 """Hits of one stop that are told one by one."""
+_NO_KERNEL = "; attention has one where it goes through transformers' interface"
+_HINTS: dict[str, str] = {
+    **dict.fromkeys(KINDS, _NO_KERNEL),
+    "absorbed_scores": "; latent attention (MLA) alone has one",
+}
 
 
 def told_line(told: Told) -> str:
@@ -48,8 +54,7 @@ def unfired_lines(tallies: Sequence[Tally]) -> Iterator[str]:
 def _why_not(tally: Tally) -> str:
     role = tally.stop.pattern.text.rpartition(":")[2]
     if not tally.matched:
-        hint = f"; --attention {role} records such matrices" if role in ("scores", "probs") else ""
-        return f"no record has such a site{hint}"
+        return f"no record has such a site{_HINTS.get(role, '')}"
     records = f"{tally.matched} record{'s' if tally.matched > 1 else ''}"
     if tally.untold:
         return f"looked at {records}; where it couldn't be told: {visible(tally.untold, 200)}"

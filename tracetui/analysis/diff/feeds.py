@@ -40,7 +40,7 @@ _INPUTS: dict[str, tuple[tuple[str, ...], ...]] = {
     ".self_attn:masked": ((".self_attn:scores",), (".self_attn:mask",)),
     ".self_attn:probs": ((".self_attn:masked", ".self_attn:scores", ".self_attn:q"), (".self_attn:mask",)),
     ".self_attn:heads": (
-        (".self_attn:q",),
+        (".self_attn:probs", ".self_attn:q"),
         (".self_attn:k",),
         (".self_attn:v", ".self_attn.v_proj"),
         (".self_attn:mask",),

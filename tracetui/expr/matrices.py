@@ -1,0 +1,42 @@
+"""Which attention calls are computed step by step: those of whose scores or probabilities a stop or an edit speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tracetui.analysis.attention import KINDS
+from tracetui.expr.edit import Edit
+from tracetui.expr.stop import Stop
+from tracetui.trace.sites import SitePattern
+
+ABSORBED_SCORES = "absorbed_scores"
+
+
+def names_matrices(pattern: SitePattern) -> bool:
+    """Whether a pattern says `:scores`, `:masked` or `:probs`; one that only fits them, as `*` does, asks for none."""
+    return pattern.text.rpartition(":")[2] in KINDS and ":" in pattern.text
+
+
+def needs_steps(path: str, stops: Iterable[Stop], edits: Iterable[Edit], pass_: int = 0) -> bool:
+    """Whether the attention module at a path has to show its scores in a pass."""
+    sites = tuple(f"{path}:{role}" for role in KINDS)
+    if any(stop.on and names_matrices(stop.pattern) and any(map(stop.pattern.matches, sites)) for stop in stops):
+        return True
+    return any(
+        edit.on and edit.pass_ in (None, pass_) and names_matrices(edit.pattern) and any(map(edit.is_for, sites))
+        for edit in edits
+    )
+
+
+def needs_absorbed(path: str, stops: Iterable[Stop]) -> bool:
+    """Whether a stop speaks of the scores that the attention module at a path would have from its latent."""
+    site = f"{path}:{ABSORBED_SCORES}"
+    return any(
+        stop.on and stop.pattern.text.endswith(f":{ABSORBED_SCORES}") and stop.pattern.matches(site) for stop in stops
+    )
+
+
+def any_steps(stops: Iterable[Stop], edits: Iterable[Edit]) -> bool:
+    """Whether some layer may have to."""
+    given: list[Stop | Edit] = [*stops, *edits]
+    return any(one.on and names_matrices(one.pattern) for one in given)
