@@ -25,6 +25,7 @@ def diff_json(report: Report, noise: NoiseReport | None = None) -> Iterator[str]
         "compared": comparison.compared,
         "first": None if report.first is None else report.first.site,
         "inputs": [] if report.feeds is None else [fed.site for fed in report.feeds.found],
+        "between": [] if report.feeds is None else list(report.feeds.between),
         "inputs_agree": report.feeds is not None and report.feeds.agree,
         "at_fault": report.at_fault,
         "hints": [asdict(hint) for hint in report.hints],

@@ -77,7 +77,10 @@ def _fault(report: Report) -> str:
         return ", where rounding flipped ties"
     if report.carried:
         return ", where what its inputs bring along passes the tolerance"
-    return ", whose inputs agree: the fault is there" if report.at_fault else ""
+    if not report.at_fault:
+        return ""
+    gap = report.feeds is not None and report.feeds.gap
+    return f", whose inputs agree: the fault is {'there or just before' if gap else 'there'}"
 
 
 def _sites(comparison: Comparison) -> int:

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 from tracetui.analysis.axes import axes_of, describe
 from tracetui.analysis.diff.align import Named
+from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.finding import Finding
 from tracetui.analysis.diff.report import Report
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.diff.routed import is_expert
 from tracetui.text import visible
 from tracetui.views.cells import fit
-from tracetui.views.diff_text import INDENT, entry, number, percent, row, token
+from tracetui.views.diff_text import INDENT, entry, listed, number, percent, row, token
 
 
 def first_lines(report: Report, width: int) -> Iterator[str]:
@@ -30,7 +31,7 @@ def finding_lines(comparison: Comparison, finding: Finding, width: int) -> Itera
     yield from entry("shape", [_shape(site, config)], width)
     yield from entry("numbers", _numbers(site), width)
     yield from entry("worst", worst(comparison, site, config), width)
-    yield from _feeds(finding, width)
+    yield from _feeds(comparison, finding, width)
     for hint in finding.hints:
         yield from entry("looks like", [hint.title, hint.evidence], width)
 
@@ -103,30 +104,40 @@ def _token_at(comparison: Comparison, site: SiteDiff, places: dict[str, int]) ->
     return token(rows[row][at]) if 0 <= row < len(rows) and 0 <= at < len(rows[row]) else ""
 
 
-def _feeds(finding: Finding, width: int) -> Iterator[str]:
+def _feeds(comparison: Comparison, finding: Finding, width: int) -> Iterator[str]:
     feeds = finding.feeds
     lines = [row(fed, width - INDENT - 1) for fed in feeds.found]
     for place, line in enumerate(lines):
         yield f"{'' if place else 'fed by':<{INDENT}} {line}".rstrip()
     if finding.site.outcome is not Outcome.DIFFERENT:
         return
-    yield from entry("" if lines else "fed by", [told] if (told := _where_from(finding)) else [], width)
+    yield from entry("" if lines else "fed by", _where_from(comparison, finding), width)
 
 
-def _where_from(finding: Finding) -> str:
+def _where_from(comparison: Comparison, finding: Finding) -> list[str]:
     """What its inputs say of where the fault is; empty where they differ too."""
     feeds = finding.feeds
     if finding.tied:
-        return "its inputs agree: rounding flipped ties, see Routing"
+        return ["its inputs agree: rounding flipped ties, see Routing"]
     if finding.carried:
-        return "its inputs are almost as far apart: rounding that adds up, or a fault before"
+        return ["its inputs are almost as far apart: rounding that adds up, or a fault before"]
+    if feeds.agree and feeds.gap:
+        return ["its inputs agree: the fault is made here or on the way here", *_unseen(comparison, feeds)]
     if feeds.agree:
-        return "its inputs agree: the fault is made here"
+        return ["its inputs agree: the fault is made here"]
     if feeds.found:
-        return ""
+        return []
     if feeds.missing:
-        return "nothing that was recorded on both sides"
-    return "no other tensor: it is made of weights and token ids or positions"
+        return ["nothing that was recorded on both sides"]
+    return ["no other tensor: it is made of weights and token ids or positions"]
+
+
+def _unseen(comparison: Comparison, feeds: Feeds) -> Iterator[str]:
+    """What one side would have to record, too, for the fault to be found."""
+    for side, other in (("A", "B"), ("B", "A")):
+        names = [name for name in feeds.between if comparison.alignment.alone[name] == side]
+        if names:
+            yield f"what lies between is in {side} only: {listed(names)}. Record it in {other} too"
 
 
 def _cosine(value: float) -> str:

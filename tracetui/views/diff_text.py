@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.cells import cell_len
 
+from tracetui.analysis.diff.align import plain_site
 from tracetui.analysis.diff.result import Outcome, SiteDiff
 from tracetui.text import token_text, visible
-from tracetui.trace.record import Token
+from tracetui.trace.record import Token, layer_of
 from tracetui.views.cells import fit
 
 WIDTH = 80
 INDENT = 10
 _LISTED = 6
+_NAMED = 6
 _ROOMY = 50
 
 
@@ -32,6 +34,17 @@ def token(token: Token | None) -> str:
         return "the end"
     text = token_text(token.bytes, 40)
     return f"#{token.id} {text}" if text else f"#{token.id}"
+
+
+def listed(sites: Iterable[str]) -> str:
+    """Sites in few words: `rotary_emb, layers.0.self_attn:q, .self_attn:k and 2 more`."""
+    names = list(dict.fromkeys(plain_site(site).removeprefix("model.") for site in sites))
+    shown: list[str] = []
+    for name in names[:_NAMED]:
+        layer = f"layers.{layer_of(name)}"
+        shown.append(name.removeprefix(layer) if any(other.startswith(layer) for other in shown) else name)
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return visible(", ".join(shown)) + more
 
 
 def percent(share: float) -> str:

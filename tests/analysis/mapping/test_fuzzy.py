@@ -36,6 +36,21 @@ def test_a_port_in_other_words_is_recognised() -> None:
     assert "1×5×8 can be 5×8" in found[0].evidence
 
 
+def test_the_context_is_the_heads_and_a_blocks_own_output_is_the_layer() -> None:
+    a = unknown(*((f"block_0/{name}", (1, 5, 8)) for name in ("attn/v", "attn/ctx", "attn/out", "ffn/down", "out")))
+    layer = "model.layers.0"
+    b = unknown(
+        (f"{layer}.self_attn.v_proj", (1, 5, 8)),
+        *((f"{layer}.self_attn:{role}", (1, 2, 5, 4)) for role in ("q", "k", "v", "heads")),
+        (f"{layer}.self_attn.o_proj", (1, 5, 8)),
+        (f"{layer}.mlp.down_proj", (1, 5, 8)),
+        (f"{layer}.mlp", (1, 5, 8)),
+        (layer, (1, 5, 8)),
+    )
+    places = [found.b.removeprefix(layer) for found in proposals(a, b)]
+    assert places == [".self_attn.v_proj", ".self_attn:heads", ".self_attn.o_proj", ".mlp.down_proj", ""]
+
+
 def test_what_has_no_like_is_left_out() -> None:
     a = unknown(("a.query", (4, 8)), ("a.key", (4, 8)))
     b = unknown(("b.norm", (3, 3)), ("b.key", (4, 8)))

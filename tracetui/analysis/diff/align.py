@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import accumulate
 
 from tracetui.analysis.mapping.layouts import SAME, Layout, part
@@ -29,6 +30,13 @@ class Named:
     naming: str
     layout: Layout = SAME
     """What is done to its values first: what a rule says, or the piece of a fused tensor that it is."""
+    own: str = ""
+    """What its own name means, where a rule gives it one that no table knows."""
+
+    @property
+    def known(self) -> str:
+        """The site as tables know it; empty where they don't."""
+        return self.site if self.naming else self.own
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +48,8 @@ class Pair:
 
     @property
     def site(self) -> str:
-        return self.a.site
+        """A's name; B's where tables know that one alone, so that layer, place and inputs are known."""
+        return self.a.known or self.b.known or self.a.site
 
     @property
     def record(self) -> Record:
@@ -48,7 +57,7 @@ class Pair:
         return replace(self.a.record, site=plain_site(self.site))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Alignment:
     """What stands against what, in order of execution."""
 
@@ -60,6 +69,11 @@ class Alignment:
     def layers(self) -> frozenset[int]:
         """The layers of which both sides have something."""
         return frozenset(layer for pair in self.pairs if (layer := pair.record.layer) is not None)
+
+    @cached_property
+    def alone(self) -> Mapping[str, str]:
+        """The side, A or B, of each site that only one side has."""
+        return {**{named.site: "A" for named in self.only_a}, **{named.site: "B" for named in self.only_b}}
 
 
 def plain_site(site: str) -> str:
@@ -91,7 +105,8 @@ def _named_b(trace: Trace, rules: Rules, side_a: Mapping[str, Named]) -> Iterato
     for record in trace.records:
         said = rules.of_b(record.key) or Translation((record.key,), SAME)
         for name, cut in zip(said.names, _cuts(record, said.names, side_a), strict=True):
-            yield _named(record, name, names, said.layout.then(cut))
+            named = _named(record, name, names, said.layout.then(cut))
+            yield named if named.naming or len(said.names) > 1 else replace(named, own=_own(record, names))
 
 
 def _cuts(record: Record, names: Sequence[str], side_a: Mapping[str, Named]) -> list[Layout]:
@@ -111,6 +126,12 @@ def _named(record: Record, name: str, names: set[str], layout: Layout) -> Named:
     rank = sum(length > 1 for length in record.shape)
     found = meaning(name, rank, names)
     return Named(record, found.site, found.naming, layout)
+
+
+def _own(record: Record, names: set[str]) -> str:
+    """What a record is by its own name; empty where no table knows it."""
+    named = _named(record, record.key, names, SAME)
+    return named.site if named.naming else ""
 
 
 def _unique(found: Iterable[Named]) -> dict[str, Named]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tracetui.analysis.diff.align import plain_site
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.mapping.names import execution_rank
+from tracetui.trace.record import layer_of
 
 _INPUTS: dict[str, tuple[tuple[str, ...], ...]] = {
     ".input_layernorm": ((":input",),),
@@ -92,8 +93,27 @@ _OUTSIDE = {
 }
 
 
+_LEAPS = {
+    ".self_attn.o_proj": (".self_attn:v", ".self_attn.v_proj"),
+    ".self_attn": (".self_attn.v_proj", ".input_layernorm"),
+}
+"""By place, what may stand for an input only for want of anything nearer: attention lies between."""
+_OPTIONAL = (
+    ":mask",
+    ":sinks",
+    ":selection_bias",
+    ".shared_experts",
+    ".kv_a_proj_with_mqa",
+    "rotary_emb",
+    "rotary_emb#1",
+)
+"""Ends of inputs that some models don't have: where nobody recorded one, it is taken for absent."""
+_COPIES = (":input", ".self_attn", ".self_attn:v", ".mlp", ".self_attn:kv_latent")
+"""Places that hold the very values of what feeds them."""
 _EXPERT = re.compile(r"\.experts\.(\d+)")
 Sites = Mapping[str, SiteDiff]
+Wanted = tuple[tuple[str, ...], ...]
+"""Inputs, each as the names that may stand for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +124,10 @@ class Feeds:
     """What was recorded of them on both sides."""
     missing: bool
     """Whether an input that must exist was not compared."""
+    between: tuple[str, ...] = ()
+    """What lies between these and this one, and was recorded on one side only."""
+    gap: bool = False
+    """Whether anything lies between that was not compared."""
 
     @property
     def agree(self) -> bool:
@@ -119,10 +143,54 @@ def feeds(comparison: Comparison, site: SiteDiff, sites: Sites | None = None) ->
     wanted = _inputs(site, by_site)
     if wanted is None:
         return _before(comparison, site)
-    found = [next((by_site[name] for name in names if name in by_site), None) for names in wanted]
-    there = tuple(fed for fed in found if fed is not None)
-    # The first input always exists; masks, sinks, biases and shared experts don't everywhere.
-    return Feeds(there, missing=bool(found) and found[0] is None)
+    return _Search(comparison, by_site).of(site.site, wanted)
+
+
+class _Search:
+    """Goes back from a site to the nearest that were compared, through what only one side recorded."""
+
+    def __init__(self, comparison: Comparison, by_site: Sites) -> None:
+        self._alone = comparison.alignment.alone
+        self._by_site = by_site
+        self._found: dict[str, SiteDiff] = {}
+        self._passed: set[str] = set()
+
+    def of(self, site: str, wanted: Wanted) -> Feeds:
+        missing = False
+        for place, names in enumerate(wanted):
+            known = len(self._found)
+            self._follow(site, names)
+            # The first input always exists.
+            missing = missing or (place == 0 and len(self._found) == known)
+        made = [name for name in self._passed if _place(name) not in _COPIES]
+        between = sorted((name for name in made if name in self._alone), key=execution_rank)
+        return Feeds(tuple(self._found.values()), missing, tuple(between), gap=bool(made))
+
+    def _follow(self, site: str, names: tuple[str, ...]) -> None:
+        waiting = [(site, names)]
+        while waiting:
+            after, names = waiting.pop()
+            nearest = next((name for name in names if name in self._by_site or name in self._alone), "")
+            if nearest in self._by_site and not _leaps(after, nearest):
+                self._found[nearest] = self._by_site[nearest]
+            elif nearest in self._alone or not names[0].split("@")[0].endswith(_OPTIONAL):
+                through = nearest if nearest in self._alone else names[0]
+                waiting += [(through, inputs) for inputs in reversed(self._through(through))]
+
+    def _through(self, site: str) -> Wanted:
+        """The inputs of a site that was not compared; none of one that was gone through before."""
+        if site in self._passed:
+            return ()
+        self._passed.add(site)
+        return input_names(site, layer_of(site), self._by_site) or ()
+
+
+def _leaps(site: str, name: str) -> bool:
+    return name.endswith(_LEAPS.get(_place(site), ()))
+
+
+def _place(site: str) -> str:
+    return plain_site(site).removeprefix(f"model.layers.{layer_of(site)}")
 
 
 def sites_by_name(comparison: Comparison) -> Sites:
@@ -130,11 +198,11 @@ def sites_by_name(comparison: Comparison) -> Sites:
     return {found.site: found for found in comparison.sites}
 
 
-def _inputs(site: SiteDiff, by_site: Sites) -> tuple[tuple[str, ...], ...] | None:
+def _inputs(site: SiteDiff, by_site: Sites) -> Wanted | None:
     return input_names(site.site, site.pair.record.layer, by_site)
 
 
-def input_names(site: str, layer_index: int | None, known_sites: Iterable[str]) -> tuple[tuple[str, ...], ...] | None:
+def input_names(site: str, layer_index: int | None, known_sites: Iterable[str]) -> Wanted | None:
     """The inputs of a site by name, each as the records that may stand for it; None if nothing is known of the site."""
     plain, call = plain_site(site), site.partition("@")[2]
     end = f"@{call}" if call else ""

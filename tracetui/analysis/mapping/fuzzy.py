@@ -26,9 +26,14 @@ _SYNONYMS = {
     **dict.fromkeys(("down", "w2", "fc2"), "down"),
     **dict.fromkeys(("gate", "w1"), "gate"),
     **dict.fromkeys(("embed", "embedding", "embeddings", "emb", "wte", "tok", "embd"), "embedding"),
+    **dict.fromkeys(("heads", "ctx", "context", "z"), "heads"),
     **dict.fromkeys(("head", "lm", "logits", "unembed"), "head"),
 }
-_IDLE = frozenset({"proj", "layer", "layers", "block", "blocks", "blk", "model", "self", "module", "tokens", "h", "w"})
+_BLOCK = frozenset({"out", "hidden", "state", "states", "resid", "residual", "post"})
+"""Words that say nothing but that a layer's own output is meant, right below the layer."""
+_IDLE = frozenset(
+    {"hook", "proj", "layer", "layers", "block", "blocks", "blk", "model", "self", "module", "tokens", "h", "w"}
+)
 _LEAST = 1.2
 """Of a score: a shape alone is worth 1."""
 
@@ -70,9 +75,16 @@ class _Features:
     @staticmethod
     def of(item: Unknown) -> _Features:
         found = _LAYER.search(item.name)
-        words = (word.lower() for word in _WORDS.findall(item.name))
-        known = {_SYNONYMS.get(word, word) for word in words if not word.isdigit()} - _IDLE
-        return _Features(item, frozenset(known), int(found[1]) if found else None)
+        if found is None:
+            return _Features(item, _words(item.name), None)
+        inside = _words(item.name[found.end() :])
+        words = frozenset({"block"}) if inside <= _BLOCK else _words(item.name)
+        return _Features(item, words, int(found[1]))
+
+
+def _words(name: str) -> frozenset[str]:
+    words = (word.lower() for word in _WORDS.findall(name))
+    return frozenset(_SYNONYMS.get(word, word) for word in words if not word.isdigit()) - _IDLE
 
 
 class _Fits:
