@@ -18,7 +18,7 @@ from tracetui.expr.watcher import Hit, Tally
 from tracetui.logs import write_log
 from tracetui.recipe import Recipe
 from tracetui.recipe.again import recipe_again
-from tracetui.session import Advanced, Event, Fired, Prepared, Preparing, Progress, Started, Tallied
+from tracetui.session import Advanced, Event, Fired, ModelError, Prepared, Preparing, Progress, Started, Tallied
 from tracetui.signals import check_signals
 from tracetui.text import size, token_text, visible
 from tracetui.trace.npz import write_trace
@@ -72,17 +72,27 @@ def run_and_write(
     stops = stops or Stops()
     teller = _Teller(quiet=as_json)
     teller.tell(Preparing("loading torch and transformers"))
-    trace = _run(recipe, teller, stops)
+    failed: ModelError | None = None
+    try:
+        trace = _run(recipe, teller, stops)
+    except ModelError as error:
+        # Nothing that was recorded is lost.
+        failed, trace = error, error.trace
     written = None if output is None else write_trace(trace, output, teller.written, compress)
     teller.clear()
     if as_json:
         file = None if output is None else str(output)
         yield run_json(trace, teller.plan, file, written, stops.hits, stops.tallies, stops.edits)
+    elif failed is not None:
+        yield f"{_written(trace, output, written)} (until the model failed)"
+        yield from _health(trace, stops.hits)
     else:
         yield from _told(trace, output, written)
         yield from _health(trace, stops.hits)
         unmet = (*unfired_lines(stops.tallies), *unapplied_lines(stops.edits))
         teller.warn((*unmet, *near_limit_lines(near_limits(trace))))
+    if failed is not None:
+        raise failed
 
 
 def _health(trace: Trace, hits: Sequence[Hit]) -> Iterator[str]:
@@ -122,10 +132,7 @@ def told_rerun(traces: tuple[Trace, Trace], names: tuple[str, str], model: str |
 
 
 def _told(trace: Trace, output: Path | None, written: int | None) -> Iterator[str]:
-    if output is not None and written is not None:
-        yield f"{visible(str(output), 200)}: {_counted(trace)}, {size(written)}"
-    else:
-        yield f"{_counted(trace)}; give -o F.npz to keep them"
+    yield _written(trace, output, written)
     yield from generated_lines(trace)
     try:
         for row in range(len(trace.tokens)):
@@ -133,6 +140,13 @@ def _told(trace: Trace, output: Path | None, written: int | None) -> Iterator[st
     except NotKeptError:
         yield "note: the logits were not kept, so that no next tokens are shown (--keep logits)"
     yield from (f"note: {visible(note, 300)}" for note in trace.run.notes)
+
+
+def _written(trace: Trace, output: Path | None, written: int | None) -> str:
+    """`run.npz: 43 records, 1.20 MiB`; without a file how to have one."""
+    if written is None:
+        return f"{_counted(trace)}; give -o F.npz to keep them"
+    return f"{visible(str(output), 200)}: {_counted(trace)}, {size(written)}"
 
 
 def _counted(trace: Trace) -> str:
@@ -176,6 +190,10 @@ def _traced(recipe: Recipe, emit: Callable[[Event], None], exact: bool = False, 
 
     try:
         return trace_recipe(recipe, emit=emit, exact=exact, stops=stops)
+    except ModelError as error:
+        log = write_log("run", error.__cause__ or error)
+        error.details += (f"  the log is in {log}",) if log else ()
+        raise
     except (TracetuiError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tracetui.analysis.memory import MemoryPlan
+from tracetui.errors import RunError
 from tracetui.expr.edit import Edit, EditTally
 from tracetui.expr.stop import Stop
 from tracetui.expr.watcher import Hit, Tally
@@ -19,7 +20,7 @@ from tracetui.recipe.prompts import NO_PROMPT, Prompts
 from tracetui.trace.outline import Module as Module
 from tracetui.trace.record import Record, Token
 from tracetui.trace.stepping import Target
-from tracetui.trace.trace import Trace
+from tracetui.trace.trace import EMPTY_TRACE, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +139,47 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """An error that the model's own code raised, and where."""
+
+    path: str
+    """Of the innermost module that was running; empty for the model itself."""
+    kind: str
+    """Its class."""
+    error: str
+    """`RuntimeError: mat1 and mat2 shapes cannot be multiplied`."""
+    inputs: tuple[str, ...] = ()
+    """The tensors that the module was given: `hidden_states float32 [1, 4, 32]`."""
+    at: int = -1
+    """Index of the record of the first of them; -1 if there is none."""
+
+    def __str__(self) -> str:
+        return f"{self.path or 'the model'} ({self.kind}) failed: {self.error}"
+
+
+NO_FAULT = Fault("", "", "")
+
+
+class ModelError(RunError):
+    """The model's own code raised an error; everything recorded until then is in `trace`."""
+
+    def __init__(self, fault: Fault, trace: Trace) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
+        self.trace = trace
+        self.details = tuple(f"  given {told}" for told in fault.inputs)
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """Building or running failed; records made so far stay. `log` is where the traceback lies, if anywhere."""
 
     error: str
     log: str = ""
+    fault: Fault = NO_FAULT
+    """Where, if it was the model's own code."""
+    trace: Trace = EMPTY_TRACE
+    """What was recorded until then, if it was."""
 
 
 @dataclass(frozen=True, slots=True)

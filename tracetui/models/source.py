@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from torch import nn
 
@@ -24,23 +25,49 @@ _MAKERS: Mapping[str, Sequence[str]] = {
     "attn_residual": (r"residual \+ ", r"\+ residual"),
 }
 """What the line may look like that makes a role, the likeliest first."""
+NOWHERE: Mapping[str, Sequence[tuple[str, int]]] = MappingProxyType({})
 _LIBRARIES = ("site-packages", "dist-packages")
 
 
-def source_of(model: nn.Module, site: str) -> Sourced:
-    """The class of the module that a site belongs to, from its first line on, at its forward or the role's own line."""
+def source_of(model: nn.Module, site: str, raised: Mapping[str, Sequence[tuple[str, int]]] = NOWHERE) -> Sourced:
+    """The class of the module that a site belongs to, from its first line on, at its forward or the role's own line.
+
+    raised: by module path the files and lines that an error came through; of such a module the last one in its class.
+    """
     path, _, role = site.partition(":")
     found, module = _nearest(model, "" if path in ("logits", "output") else path)
     if isinstance(module, PassThrough):
         return Sourced(site, error=f"{found}: this layer was left out, and nothing of the model runs there")
+    if (shown := _where_it_was_raised(type(module), raised.get(found, ()))) is not None:
+        (text, first, file), line = shown
+        return Sourced(site, found, type(module).__name__, _shown(file), first, text, line - first, "raised here")
     try:
-        lines, first = inspect.getsourcelines(type(module))
-        file = inspect.getsourcefile(type(module)) or ""
+        text, first, file = _code(type(module))
     except (OSError, TypeError):
         return Sourced(site, found, type(module).__name__, error=f"{type(module).__name__}: its source isn't there")
-    text = tuple(line.rstrip("\n") for line in lines)
     at, says = _line(text, role)
     return Sourced(site, found, type(module).__name__, _shown(file), first, text, at, says)
+
+
+def _code(kind: type) -> tuple[tuple[str, ...], int, str]:
+    """The lines of a class, the number of the first, and the file. Raises OSError or TypeError."""
+    lines, first = inspect.getsourcelines(kind)
+    return tuple(line.rstrip("\n") for line in lines), first, inspect.getsourcefile(kind) or ""
+
+
+def _where_it_was_raised(
+    kind: type, places: Sequence[tuple[str, int]]
+) -> tuple[tuple[tuple[str, ...], int, str], int] | None:
+    """The class, or the one that it has its forward from, in which the last of these lines lies; and that line."""
+    for inherited in kind.__mro__ if places else ():
+        try:
+            code = _code(inherited)
+        except (OSError, TypeError):
+            continue
+        inside = [line for file, line in places if file == code[2] and 0 <= line - code[1] < len(code[0])]
+        if inside:
+            return code, inside[-1]
+    return None
 
 
 def _nearest(model: nn.Module, path: str) -> tuple[str, nn.Module]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -16,13 +16,13 @@ import torch
 from tracetui import __version__
 from tracetui.analysis.matrices import ATTENTION
 from tracetui.analysis.memory import MemoryPlan
-from tracetui.errors import InputError
+from tracetui.errors import InputError, TracetuiError
 from tracetui.expr.matrices import any_steps
 from tracetui.models import plan as memory
 from tracetui.models.exact import InFloat64
 from tracetui.models.runnable import Runnable, make_runnable
 from tracetui.recipe import Prompts, Recipe
-from tracetui.session import Event, Extended, Prepared, Preview, Progress, PromptRow, Started, Tallied
+from tracetui.session import Event, Extended, ModelError, Prepared, Preview, Progress, PromptRow, Started, Tallied
 from tracetui.trace.record import Token
 from tracetui.trace.trace import RunInfo, Trace
 from tracetui.trace.value import Value
@@ -30,6 +30,7 @@ from tracetui.tracer.absorbed import check_mla
 from tracetui.tracer.allocator import give_back_memory, settle
 from tracetui.tracer.decoding import Decoder, check_lengths
 from tracetui.tracer.edits import Editor
+from tracetui.tracer.fault import Place, fault_of, raised_at
 from tracetui.tracer.gate import NOTICE_SECONDS, Gate
 from tracetui.tracer.generating import GeneratingRun
 from tracetui.tracer.mla import Latents
@@ -67,6 +68,8 @@ class Engine:
         self._goes_on = goes_on
         self._held: GeneratingRun | None = None
         self._arithmetic: Callable[[], AbstractContextManager[object]] = InFloat64 if exact else nullcontext
+        self.raised: Mapping[str, Sequence[Place]] = {}
+        """Where each module was in its code when the last run failed, by path."""
         self.output: Any = None
         """What the model returned in the last run that called it in its own way."""
         self.runnable = make_runnable(model, exact) if isinstance(model, Recipe) else model
@@ -97,7 +100,7 @@ class Engine:
         """One pass over prompts, and one more for each further token that the recipe wants but the last.
 
         Raises InputError for prompts that the model can't take and for a run that can't fit in memory, Cancelled,
-        and whatever the model raises. What was recorded until then stays with the trace of the Started event.
+        and ModelError. What was recorded until then stays with the trace of the Started event.
         """
         tokens = tuple(row.tokens for row in self.encode(prompts))
         self._held = self.output = None
@@ -174,11 +177,28 @@ class Engine:
                 token=self.runnable.tokenizer.token,
                 editor=editor,
                 stops=lambda: gate.stops,
-            ),
+            ) as watch,
+            self._failing(watch, recorder),
         ):
             yield
         if gate.tallies or editor.tallies:
             self._emit(Tallied(gate.tallies, editor.tallies))
+
+    @contextmanager
+    def _failing(self, watch: Watch, recorder: Recorder) -> Iterator[None]:
+        """Of an error that the model's own code raises, find out where; raises ModelError from it."""
+        self.raised = {}
+        try:
+            yield
+        except TracetuiError:
+            raise
+        except Exception as error:
+            # Nobody waits at the inputs of a module that has failed.
+            recorder.resume(lambda record: None)
+            module = self.runnable.built.module
+            self.raised = raised_at(module, watch.running, error)
+            fault = fault_of(module, watch.running, recorder, error)
+            raise ModelError(fault, recorder.failed(str(fault))) from error
 
     def _recording(self, plan: MemoryPlan) -> dict[str, Any]:
         """What the recorder keeps, and where: half of the memory that the run itself leaves, unless somebody said."""

@@ -21,6 +21,7 @@ from tracetui.session import (
     Failed,
     Finished,
     Listener,
+    ModelError,
     Preparing,
     Preview,
     Sourced,
@@ -223,7 +224,7 @@ class LiveSession:
         try:
             from tracetui.models.source import source_of
 
-            self._emit(source_of(self._engine.runnable.built.module, site))
+            self._emit(source_of(self._engine.runnable.built.module, site, self._engine.raised))
         except BaseException as error:
             self._emit(Sourced(site, error=_told("source", error)))
 
@@ -242,6 +243,10 @@ class LiveSession:
             self._emit(Explained(None, _told("config", error)))
 
     def _fail(self, error: BaseException) -> None:
+        if isinstance(error, ModelError):
+            log = write_log("run", error.__cause__ or error)
+            self._emit(Failed(visible(str(error), 700), log, error.fault, error.trace))
+            return
         if isinstance(told := without_library(error) or error, TracetuiError):
             self._emit(Failed(str(told)))
             return

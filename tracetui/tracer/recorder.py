@@ -187,6 +187,12 @@ class Recorder:
         """Note how the kernel of the query recorded under `key` was called."""
         self._attention[key] = call
 
+    def failed(self, note: str) -> Trace:
+        """The trace of a run that has come to a bad end, which the note tells."""
+        closed = self.trace.closed()
+        notes = (*self.trace.run.notes, *self._notes, *self._store.notes, note)
+        return replace(closed, run=replace(closed.run, notes=notes))
+
     def finished(self) -> Trace:
         """The trace, now unchanging."""
         self._recent.clear()

@@ -25,7 +25,7 @@ def trace_recipe(
     """Run a recipe's model over its own prompts (or one prompt, or token `ids`, instead) to the end.
 
     exact: in float64, from the weights as the recipe's own dtype rounds them.
-    Nobody waits at stops, but Fired tells of them. Raises InputError for bad input and whatever the model raises.
+    Nobody waits at stops, but Fired tells of them. Raises InputError for bad input, and ModelError.
     """
     prompts = recipe.prompts if prompt is None else recipe.prompts.typed(prompt)
     if ids is not None:

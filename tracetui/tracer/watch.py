@@ -110,6 +110,11 @@ class Watch:
     ) -> None:
         self._stack.close()
 
+    @property
+    def running(self) -> tuple[Frame, ...]:
+        """The modules that have begun and not ended, outermost first."""
+        return tuple(self._frames)
+
     def _take_hooks_off(self) -> None:
         for handle in self._handles:
             handle.remove()
@@ -184,7 +189,9 @@ class Watch:
         provenance, experts, editor = self._provenance(module), self._experts, self._editor
 
         def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-            frame = frames.pop()
+            while (frame := frames.pop()).path != path:
+                # Its error was caught: it has begun and will never end.
+                pass
             seconds = clock() - frame.started
             experts.returned(path, module, output)
             if self._lens is not None:

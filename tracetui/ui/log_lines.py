@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tracetui.session import Event, Extended, Finished, Opened, Prepared, Started
+from tracetui.session import Event, Extended, Failed, Finished, Opened, Prepared, Started
 from tracetui.views.generated import extended_lines
 from tracetui.views.plan_lines import part_lines, plan_line
 from tracetui.views.prompt_lines import preview_lines
@@ -30,3 +30,10 @@ def log_lines(event: Event) -> Iterator[str]:
             yield from trace.run.notes
         case _:
             return
+
+
+def failure_lines(event: Failed) -> Iterator[str]:
+    yield event.error
+    yield from (f"given {told}" for told in event.fault.inputs)
+    if event.log:
+        yield f"the traceback is in {event.log}"

@@ -9,12 +9,14 @@ from tracetui.analysis.memory import MemoryPlan
 from tracetui.expr.edit import Edit
 from tracetui.expr.watcher import Hit
 from tracetui.session import (
+    NO_FAULT,
     NO_PREVIEW,
     Advanced,
     Event,
     Explained,
     Extended,
     Failed,
+    Fault,
     Finished,
     Fired,
     Module,
@@ -80,6 +82,8 @@ class State:
     progress: Progress = NO_PROGRESS
     error: str = ""
     log: str = ""
+    fault: Fault = NO_FAULT
+    """Where the model's own code failed, if it did."""
     stops: StopBook = NO_STOPS
     edits: tuple[Edit, ...] = ()
     """What the run, and later ones, change."""
@@ -151,9 +155,8 @@ def after(state: State, event: Event) -> State:
         case Finished(trace, cancelled):
             phase = Phase.CANCELLED if cancelled else Phase.FINISHED
             return _arrived(replace(state, trace=trace), phase, len(trace))
-        case Failed(error, log):
-            failed = replace(state, error=error, log=log)
-            return _arrived(failed, Phase.FAILED, len(state.trace) if state.under_way else state.frontier)
+        case Failed():
+            return _failed(state, event)
 
 
 def stopped_after(state: State, event: Event) -> State:
@@ -168,6 +171,14 @@ def stopped_after(state: State, event: Event) -> State:
     return state
 
 
+def _failed(state: State, event: Failed) -> State:
+    """What is recorded stays; the cursor that went along is at what the failing module was given."""
+    trace = event.trace if event.trace is not EMPTY_TRACE else state.trace
+    failed = replace(state, error=event.error, log=event.log, fault=event.fault, trace=trace)
+    arrived = _arrived(failed, Phase.FAILED, len(trace) if state.under_way else state.frontier)
+    return replace(arrived, cursor=event.fault.at) if state.following and event.fault.at >= 0 else arrived
+
+
 def _begun(state: State, event: Started | Opened | Extended) -> State:
     if isinstance(event, Extended):
         return _extended(state, event.trace)
@@ -179,7 +190,11 @@ def _begun(state: State, event: Started | Opened | Extended) -> State:
 def _extended(state: State, trace: Trace) -> State:
     """The model chose a token. One whose run had ended goes on, and the cursor goes with it."""
     known = replace(state, trace=trace, progress=NO_PROGRESS)
-    return known if state.under_way else replace(known, phase=Phase.RUNNING, following=True, error="", log="")
+    return (
+        known
+        if state.under_way
+        else replace(known, phase=Phase.RUNNING, following=True, error="", log="", fault=NO_FAULT)
+    )
 
 
 def _opened(state: State, trace: Trace, outline: Module) -> State:
@@ -224,6 +239,7 @@ def _started(state: State, trace: Trace, plan: MemoryPlan) -> State:
         progress=NO_PROGRESS,
         error="",
         log="",
+        fault=NO_FAULT,
         token=-1,
         batch=min(state.batch, max(0, len(trace.tokens) - 1)),
     )
@@ -236,7 +252,7 @@ def _arrived(state: State, phase: Phase, frontier: int) -> State:
 
 def starting(state: State) -> State:
     """A run has been asked for; what the last one recorded stays on view until the new one begins."""
-    return replace(state, phase=Phase.STARTING, progress=NO_PROGRESS, error="", log="")
+    return replace(state, phase=Phase.STARTING, progress=NO_PROGRESS, error="", log="", fault=NO_FAULT)
 
 
 def resumed(state: State) -> State:

@@ -25,7 +25,7 @@ from tracetui.session import (
     Stopped,
 )
 from tracetui.ui.foreign import notify
-from tracetui.ui.log_lines import log_lines
+from tracetui.ui.log_lines import failure_lines, log_lines
 from tracetui.ui.messages import PromptGiven, PromptTyped, SessionEvent, SessionOpened
 from tracetui.ui.offer import Offer
 from tracetui.ui.screens.config import ConfigScreen
@@ -104,7 +104,7 @@ class HearingScreen(EditingScreen):
         elif isinstance(event, Sourced):
             self.show_source(event)
         elif isinstance(event, Failed):
-            self.report(f"{event.error}\nthe traceback is in {event.log}" if event.log else event.error)
+            self.report("\n".join(failure_lines(event)))
 
     @on(PromptGiven)
     def _run(self, message: PromptGiven) -> None:

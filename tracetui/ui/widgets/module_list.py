@@ -13,6 +13,7 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from tracetui.session import NO_FAULT
 from tracetui.trace.record import Record
 from tracetui.ui.edits import names_line
 from tracetui.ui.messages import JumpToModule
@@ -241,10 +242,14 @@ class ModuleList(ScrollView, can_focus=True):
         return style
 
     def _mark(self, row: Row) -> str:
-        stop = self._stop_mark(row)
+        stop = "✗" if self._failed(row) else self._stop_mark(row)
         if self.state.cursor >= 0 and row.path == self.current:
             return f"▶{stop}"
         return f"✓{stop}" if row.path in self._ran else f" {stop}"
+
+    def _failed(self, row: Row) -> bool:
+        """Whether the line's module is the one whose own code failed."""
+        return self.state.fault is not NO_FAULT and row.path == self.state.fault.path
 
     def _stop_mark(self, row: Row) -> str:
         """`●` where a stop names the line's module or something it computes, `E` where an edit does; `○`, `e`: off."""

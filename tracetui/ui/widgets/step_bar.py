@@ -6,6 +6,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from tracetui.session import NO_FAULT
 from tracetui.text import size, visible
 from tracetui.ui.state import NO_PLAN, Phase, State
 from tracetui.views.stop_lines import hit_line
@@ -25,8 +26,10 @@ class StepBar(Widget):
         state = self.state
         if self.remark:
             return self._line(Content.styled(f" {visible(self.remark)}", "$waiting"), self._place())
-        if state.phase is Phase.FAILED:
-            return self._line(Content.styled(f" ✗ {visible(state.error)}", "$error"), Content(""))
+        if state.phase is Phase.FAILED and state.cursor in (-1, state.fault.at, state.frontier - 1):
+            # Which module it is stands in the tree and in the tensor pane.
+            told = state.error if state.fault is NO_FAULT else state.fault.error
+            return self._line(Content.styled(f" ✗ {visible(told)}", "$error"), Content(""))
         if state.progress.total:
             return self._progress()
         if state.running:

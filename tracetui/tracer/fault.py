@@ -1,0 +1,138 @@
+"""An error that the model's own code raised: in which module, on which line, and what it had been given."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import nn
+
+from tracetui.session import Fault
+from tracetui.text import visible
+from tracetui.trace.record import when
+from tracetui.tracer.frames import Frame
+from tracetui.tracer.recorder import Recorder
+from tracetui.tracer.values import dtype_name
+
+Place = tuple[str, int]
+"""A file and the number of a line in it."""
+_CALL = nn.Module._call_impl.__code__
+_MESSAGE = 500
+_SHOWN = 12
+"""Inputs that a message names."""
+
+
+@dataclass(eq=False, slots=True)
+class _Call:
+    """One module's forward that the error went through."""
+
+    module: nn.Module
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    places: list[Place] = field(default_factory=list)
+    """Where it was, from the call on down to the next module's."""
+
+
+def fault_of(model: nn.Module, running: Sequence[Frame], recorder: Recorder, error: BaseException) -> Fault:
+    """Where in the model an error was raised; the inputs of that module are recorded, and nobody waits there.
+
+    running: the modules that had begun and not ended, outermost first.
+    """
+    calls = _calls(error)
+    frame, call = _innermost(model, running, calls)
+    path = frame.path if frame is not None else ""
+    told: tuple[str, ...] = ()
+    at = -1
+    with suppress(Exception):
+        # Whatever is wrong with the inputs, the error itself is to be told.
+        told, at = _record_inputs(recorder, frame, len(running), call)
+    return Fault(path, type(call.module if call else model).__name__, told_error(error), told, at)
+
+
+def raised_at(model: nn.Module, running: Sequence[Frame], error: BaseException) -> dict[str, tuple[Place, ...]]:
+    """By the path of each module that was running: where in the code its call was when the error was raised."""
+    paths = _paths(model, running)
+    return {paths[call.module]: tuple(call.places) for call in _calls(error) if call.module in paths}
+
+
+def told_error(error: BaseException) -> str:
+    """`RuntimeError: mat1 and mat2 shapes cannot be multiplied`, on one line."""
+    return visible(f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": "), _MESSAGE)
+
+
+def _calls(error: BaseException) -> list[_Call]:
+    """The calls of modules that the error's traceback goes through, outermost first."""
+    found: list[_Call] = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        frame = traceback.tb_frame
+        if frame.f_code is _CALL:
+            said = frame.f_locals
+            found.append(_Call(said["self"], said["args"], said["kwargs"]))
+        elif found and not _is_torchs_own_call(frame):
+            found[-1].places.append((frame.f_code.co_filename, traceback.tb_lineno))
+        traceback = traceback.tb_next
+    return found
+
+
+def _is_torchs_own_call(frame: FrameType) -> bool:
+    return frame.f_code.co_filename == _CALL.co_filename
+
+
+def _innermost(model: nn.Module, running: Sequence[Frame], calls: Sequence[_Call]) -> tuple[Frame | None, _Call | None]:
+    """The innermost module that both the watch and the traceback know; the watch's own where they know none."""
+    for call in reversed(calls):
+        for frame in reversed(running):
+            if model.get_submodule(frame.path) is call.module:
+                return frame, call
+    return (running[0] if running else None), None
+
+
+def _paths(model: nn.Module, running: Sequence[Frame]) -> dict[nn.Module, str]:
+    """Of a module that stands in several places the one that is running counts."""
+    return {
+        **{module: path for path, module in model.named_modules()},
+        **{model.get_submodule(frame.path): frame.path for frame in running},
+    }
+
+
+def _record_inputs(
+    recorder: Recorder, frame: Frame | None, depth: int, call: _Call | None
+) -> tuple[tuple[str, ...], int]:
+    """Record what a module was given; in words, and the index of the first such record, -1 if there is none."""
+    if frame is None or call is None:
+        return (), -1
+    site = f"{frame.path}:input" if frame.path else "input"
+    told, at = [], -1
+    for part, (name, tensor) in enumerate(_tensors(call)):
+        told.append(f"{name} {dtype_name(tensor.dtype)} {list(tensor.shape)}")
+        named = f"#{part}" if part else ""
+        # A layer's input was recorded when it began.
+        known = recorder.trace.find(f"{site}{named}{when(recorder.pass_, frame.call)}")
+        record = known or recorder.record(site, tensor, depth=depth, parent=frame.path, call=frame.call, part=part)
+        at = record.index if at < 0 else at
+    return tuple(told[:_SHOWN]), at
+
+
+def _tensors(call: _Call) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors among a module's arguments, by the names that its forward gives them."""
+    for name, value in _named(call):
+        if isinstance(value, torch.Tensor):
+            yield name, value
+        elif isinstance(value, list | tuple):
+            yield from ((f"{name}[{i}]", each) for i, each in enumerate(value) if isinstance(each, torch.Tensor))
+        elif isinstance(value, dict):
+            yield from ((str(key), each) for key, each in value.items() if isinstance(each, torch.Tensor))
+
+
+def _named(call: _Call) -> list[tuple[str, Any]]:
+    try:
+        return list(inspect.signature(call.module.forward).bind_partial(*call.args, **call.kwargs).arguments.items())
+    except (TypeError, ValueError):
+        # What it was given may be what is wrong.
+        return [*((f"argument {place}", value) for place, value in enumerate(call.args)), *call.kwargs.items()]
