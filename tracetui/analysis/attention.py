@@ -152,7 +152,30 @@ def _view(trace: Trace, path: str, record: Record) -> AttentionView | None:
     if query is None or key is None or query.key not in trace.attention:
         return None
     mask, sinks = trace.find(f"{path}:mask{at}"), trace.find(f"{path}:sinks{at}")
-    return AttentionView(trace, query, key, mask, trace.attention[query.key], sinks)
+    view = AttentionView(trace, query, key, mask, trace.attention[query.key], sinks)
+    return view if _goes_together(view) else None
+
+
+def _goes_together(view: AttentionView) -> bool:
+    """Whether the shapes are those of one call: a file may have any under these names."""
+    query, key = view.query.shape, view.key.shape
+    if len(query) != 4 or len(key) != 4 or 0 in (*query, *key):
+        return False
+    batch, heads, queries, width = query
+    alike = (key[0], key[3]) == (batch, width) and heads % key[1] == 0
+    return alike and _is_mask(view.mask, (batch, heads, queries), key[2]) and _is_sinks(view.sinks, heads)
+
+
+def _is_mask(mask: Record | None, sizes: tuple[int, int, int], keys: int) -> bool:
+    """[B,H,T,S], any of the first three perhaps 1; a cache's may be longer than the keys."""
+    if mask is None:
+        return True
+    fits = len(mask.shape) == 4 and all(found in (1, size) for found, size in zip(mask.shape, sizes, strict=False))
+    return fits and (mask.shape[3] == 1 or mask.shape[3] >= keys)
+
+
+def _is_sinks(sinks: Record | None, heads: int) -> bool:
+    return sinks is None or sinks.shape == (heads,)
 
 
 def causal(scores: Matrix) -> Matrix:
