@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from tracetui.trace.dumps import open_recorded
 from tracetui.trace.npz import write_trace
 from tracetui.trace.record import Record
 from tracetui.trace.statistics import merged, of_array
+from tracetui.trace.summary import describe
 from tracetui.trace.trace import RunInfo, Trace
 from tracetui.trace.value import ArrayValue, Value
 
@@ -42,6 +44,50 @@ def test_a_plain_npz_keeps_its_order_names_and_values(tmp_path: Path) -> None:
         assert (found.shape, found.dtype) == (array.shape, array.dtype.name)
         np.testing.assert_array_equal(trace[name], array)
         assert trace.statistics(found) == of_array(array)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_any_order_of_axes_and_bytes_is_read(tmp_path: Path, save: Callable[..., None]) -> None:
+    array = np.random.default_rng(0).normal(size=(3, 4, 5)).astype(np.float32)
+    arrays = {
+        "transposed": array.T,
+        "fortran": np.asfortranarray(array),
+        "big": array.astype(">f4"),
+        "both": np.asfortranarray(array.astype(">f8")),
+        "truth": np.asfortranarray(array > 0),
+        "none": np.zeros((0, 3)).T,
+    }
+    save(tmp_path / "dump.npz", **arrays)
+    trace = open_recorded(tmp_path / "dump.npz")
+    assert not trace.run.notes
+    for name, given in arrays.items():
+        record = trace.find(name)
+        assert record is not None
+        found = trace[name]
+        assert found.dtype.isnative
+        assert (found.dtype.name, record.dtype) == (given.dtype.name, given.dtype.name)
+        np.testing.assert_array_equal(found, given)
+        assert trace.statistics(record) == of_array(given)
+    np.testing.assert_array_equal(trace.values[0].read((1, slice(2, 4), 2)), array.T[1, 2:4, 2])
+    write_trace(replace(trace, dump=False), tmp_path / "own.npz")
+    with np.load(tmp_path / "own.npz", allow_pickle=False) as own:
+        assert all(np.array_equal(own[name], given) for name, given in arrays.items())
+
+
+def test_what_holds_no_numbers_is_left_out_and_said(tmp_path: Path) -> None:
+    others = {
+        "words": np.array(["a", "b"]),
+        "raw": np.array([b"a"]),
+        "\x1b[2J": np.array([{}], dtype=object),
+        "when": np.array(["2026-01-01"], dtype="M8[D]"),
+        "pairs": np.zeros(2, dtype=[("a", "<f4")]),
+    }
+    np.savez(tmp_path / "d.npz", **others, x=np.ones(3))
+    trace = open_recorded(tmp_path / "d.npz")
+    assert [record.site for record in trace.records] == ["x"]
+    (note,) = trace.run.notes
+    assert note == "left out, because they hold no numbers that are read: words, raw, ␛[2J, when, pairs"
+    assert note in " ".join(" ".join(describe(trace, 1)).split())
 
 
 def test_safetensors_of_every_dtype_come_back_exactly(tmp_path: Path) -> None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from pathlib import Path
 
 from tracetui.errors import InputError
 from tracetui.paths import open_regular
+from tracetui.text import visible
 from tracetui.trace.dumps.values import DumpValue, Named, dump_trace
 from tracetui.trace.npz.directory import Source, read_directory
 from tracetui.trace.npz.mapped import MappedFile
-from tracetui.trace.npz.members import locate_all
+from tracetui.trace.npz.members import StoredArray, locate_all
 from tracetui.trace.npz.names import HEADER
 from tracetui.trace.trace import Trace
+from tracetui.trace.value import Array
 
+_SHOWN = 8
+"""Names of members that are left out."""
 _NAME = re.compile(r"[^\x00]{0,1000}\.npy", re.DOTALL)
 """No path is ever made of it, so that a name may be anything, such as `blocks/0/attn`."""
 
@@ -26,14 +31,37 @@ def has_header(path: Path) -> bool:
 
 
 def read_npz_dump(path: Path) -> Trace:
-    """The arrays in the file's order, mapped. Raises InputError naming the file and the member that is wrong."""
+    """The arrays in the file's order, mapped; a note says which members hold no numbers.
+
+    Raises InputError naming the file and the member that is wrong.
+    """
+    left_out: dict[str, str] = {}
     with open_regular(path) as file:
         source = Source(path, file)
-        arrays = locate_all(source, read_directory(source, _is_name))
+        arrays = locate_all(source, read_directory(source, _is_name), left_out)
         if not arrays:
-            raise InputError(f"{path}: holds no arrays")
+            raise InputError(f"{path}: holds no arrays{_first(left_out)}")
         mapped = MappedFile(path, file, source.size)
-    return dump_trace(Named(_text(name), DumpValue(mapped, place, place.dtype.name)) for name, place in arrays.items())
+    notes = (_note(left_out),) if left_out else ()
+    return dump_trace((Named(_text(name), _value(mapped, place)) for name, place in arrays.items()), notes)
+
+
+def _value(mapped: MappedFile, place: StoredArray) -> DumpValue:
+    return DumpValue(mapped, place, place.dtype.name, None if place.dtype.isnative else _native)
+
+
+def _native(array: Array) -> Array:
+    return array.astype(array.dtype.newbyteorder("="))
+
+
+def _note(left_out: dict[str, str]) -> str:
+    names = ", ".join(visible(_text(name), 40) for name in islice(left_out, _SHOWN))
+    more = f" and {len(left_out) - _SHOWN:,} more" if len(left_out) > _SHOWN else ""
+    return f"left out, because they hold no numbers that are read: {names}{more}"
+
+
+def _first(left_out: dict[str, str]) -> str:
+    return next((f" of numbers: {visible(_text(name), 80)}: {why}" for name, why in left_out.items()), "")
 
 
 def _text(name: str) -> str:

@@ -56,7 +56,7 @@ class Named:
     value: Value
 
 
-def dump_trace(tensors: Iterable[Named]) -> Trace:
+def dump_trace(tensors: Iterable[Named], notes: tuple[str, ...] = ()) -> Trace:
     """Named tensors in the file's order as a trace: each name is taken for a site."""
     found = list(tensors)
     records = tuple(
@@ -70,4 +70,4 @@ def dump_trace(tensors: Iterable[Named]) -> Trace:
         )
         for index, tensor in enumerate(found)
     )
-    return Trace(RunInfo(), (), records, tuple(tensor.value for tensor in found), {}, dump=True)
+    return Trace(RunInfo(notes=notes), (), records, tuple(tensor.value for tensor in found), {}, dump=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,6 +24,11 @@ PREFIX = len(MAGIC) + 2
 MAX_TEXT = 4096
 _TEXT = re.compile(rb"\{'descr': '([^'\\]{1,16})', 'fortran_order': (True|False), 'shape': \(([0-9, ]*)\), \} *\n")
 
+_FIELDS = re.compile(rb"\{'descr': \[\(")
+"""How the header of an array of structures begins."""
+_OTHER = re.compile(r"[<>|][OSUVMmfc][0-9]*(\[[0-9A-Za-z]+\])?")
+"""dtypes of numpy's that are none of ours: objects, texts, bytes, dates, wider floats."""
+
 
 def stored_as(dtype: str) -> np.dtype[np.generic]:
     """The array dtype that holds a tensor of `dtype`: its own, or float32 for bf16, fp8 and other narrow floats."""
@@ -42,6 +48,20 @@ class NpyError(ValueError):
     """An npy header that no trace file has; the text says why."""
 
 
+class NoNumbersError(NpyError):
+    """The header is sound, but the array holds texts, objects, dates or what else is no number that is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What an npy header says."""
+
+    dtype: np.dtype[np.generic]
+    shape: tuple[int, ...]
+    fortran: bool = False
+    """Whether the first axis is the one whose values lie side by side."""
+
+
 def text_length(prefix: bytes) -> int:
     """The length of the header text that follows the first `PREFIX` bytes. Raises NpyError."""
     if prefix[: len(MAGIC)] != MAGIC:
@@ -52,17 +72,22 @@ def text_length(prefix: bytes) -> int:
     return length
 
 
-def parse_text(text: bytes) -> tuple[np.dtype[np.generic], tuple[int, ...]]:
-    """dtype and shape from an npy header's text, in the one form that numpy writes. Raises NpyError."""
+def parse_text(text: bytes, own: bool = True) -> Head:
+    """The header in the one form that numpy writes; big endian and Fortran order in files not our own. Raises NpyError."""
     found = _TEXT.fullmatch(text)
     if found is None:
-        raise NpyError("its npy header is not one that numpy writes")
-    dtype = _BY_CODE.get(found[1].decode("latin-1"))
+        kind = NoNumbersError if _FIELDS.match(text) else NpyError
+        raise kind("its npy header is not one that numpy writes for an array of numbers")
+    code = found[1].decode("latin-1")
+    dtype = _BY_CODE.get(code if own else code.replace(">", "<", 1))
     if dtype is None:
-        raise NpyError(f"its dtype has no place in a trace file, got {found[1].decode('latin-1')!r}")
-    if found[2] == b"True":
-        raise NpyError("is in Fortran order; only C order is read")
-    return dtype, _parse_shape(found[3].decode("ascii"))
+        kind = NoNumbersError if _OTHER.fullmatch(code) else NpyError
+        raise kind(f"its dtype has no place in a trace file, got {code!r}")
+    fortran = found[2] == b"True"
+    if fortran and own:
+        raise NpyError("is in Fortran order; a trace file has C order")
+    shape = _parse_shape(found[3].decode("ascii"))
+    return Head(dtype.newbyteorder(">") if code.startswith(">") else dtype, shape, fortran)
 
 
 def _parse_shape(lengths: str) -> tuple[int, ...]:

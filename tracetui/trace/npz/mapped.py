@@ -42,7 +42,8 @@ class MappedFile:
             return np.empty(place.shape, place.dtype)
         if place.packed is not None:
             return self._unpacked(place, place.packed)
-        return np.frombuffer(self._map, place.dtype, prod(place.shape), place.offset).reshape(place.shape)
+        flat = np.frombuffer(self._map, place.dtype, prod(place.shape), place.offset)
+        return _laid_out(flat, place)
 
     def _unpacked(self, place: StoredArray, packed: Packed) -> Array:
         """The array in a file of its own, where it stays as long as this one is open."""
@@ -51,7 +52,7 @@ class MappedFile:
             if at is None:
                 at = self._known[place.name] = self._unpack(place, packed)
         assert self._file is not None
-        return self._file.array(at, place.dtype, place.shape)
+        return _laid_out(self._file.array(at, place.dtype, (prod(place.shape),)), place)
 
     def _unpack(self, place: StoredArray, packed: Packed) -> int:
         try:
@@ -68,6 +69,10 @@ class MappedFile:
 
     def _read(self, offset: int, length: int) -> bytes:
         return self._map[offset : offset + length]
+
+
+def _laid_out(flat: Array, place: StoredArray) -> Array:
+    return flat.reshape(place.shape, order="F" if place.fortran else "C")
 
 
 def _without(count: int, blocks: Iterator[bytes]) -> Iterator[memoryview]:

@@ -11,7 +11,7 @@ from math import prod
 import numpy as np
 
 from tracetui.trace.npz import layout
-from tracetui.trace.npz.arrays import MAX_TEXT, PREFIX, NpyError, parse_text, text_length
+from tracetui.trace.npz.arrays import MAX_TEXT, PREFIX, Head, NoNumbersError, NpyError, parse_text, text_length
 from tracetui.trace.npz.directory import Directory, Member, Source, extra_fields
 from tracetui.trace.npz.limits import MAX_HEADER
 from tracetui.trace.npz.packed import MOST_EXPANDED, Packed, unpacked
@@ -30,32 +30,36 @@ class StoredArray:
     shape: tuple[int, ...]
     end: int
     """The first byte after the member."""
+    fortran: bool = False
+    """Whether the values lie in Fortran order."""
     packed: Packed | None = None
     """How the content is deflated, which `offset` is the beginning of; None where values lie as they are."""
 
 
-def locate(source: Source, member: Member) -> StoredArray:
-    """The array of a member, after both of its headers agree with the directory. Raises InputError."""
+def locate(source: Source, member: Member, own: bool = True) -> StoredArray:
+    """The array of a member, after both of its headers agree with the directory.
+
+    own: whether the file is to be a trace, so that only what tracetui writes will do. Raises InputError, and
+    NoNumbersError for a sound member of a file not our own.
+    """
     _check_readable(source, member)
     at = _content_at(source, member)
     if member.method == layout.DEFLATED:
-        return _locate_packed(source, member, at)
+        return _locate_packed(source, member, at, own)
     end = at + member.size
     try:
         text_at = at + PREFIX
         length = text_length(source.read(at, PREFIX, member.name)) if member.size >= PREFIX else member.size
         if text_at + length > end:
             raise NpyError("is too small for an array")
-        dtype, shape = parse_text(source.read(text_at, length, member.name))
+        head = parse_text(source.read(text_at, length, member.name), own)
     except NpyError as error:
-        raise source.wrong(str(error), member.name) from error
-    found, needed = end - text_at - length, dtype.itemsize * prod(shape)
-    if found != needed:
-        raise source.wrong(f"its dtype and shape need {needed:,} bytes, got {found:,}", member.name)
-    return StoredArray(member.name, text_at + length, dtype, shape, end)
+        raise _refused(error, source, member, own) from error
+    _check_size(source, member, head, end - text_at - length)
+    return StoredArray(member.name, text_at + length, head.dtype, head.shape, end, head.fortran)
 
 
-def _locate_packed(source: Source, member: Member, at: int) -> StoredArray:
+def _locate_packed(source: Source, member: Member, at: int, own: bool) -> StoredArray:
     """The array of a deflated member, its npy header unpacked."""
     packed = Packed(member.stored, member.size, member.crc)
     read = partial(source.read, member=member.name)
@@ -64,14 +68,22 @@ def _locate_packed(source: Source, member: Member, at: int) -> StoredArray:
         length = text_length(start[:PREFIX]) if len(start) >= PREFIX else _HEAD
         if PREFIX + length > len(start):
             raise NpyError("is too small for an array")
-        dtype, shape = parse_text(start[PREFIX : PREFIX + length])
+        head = parse_text(start[PREFIX : PREFIX + length], own)
     except NpyError as error:
-        raise source.wrong(str(error), member.name) from error
-    found, needed = member.size - PREFIX - length, dtype.itemsize * prod(shape)
+        raise _refused(error, source, member, own) from error
+    _check_size(source, member, head, member.size - PREFIX - length)
+    packed = replace(packed, head=PREFIX + length)
+    return StoredArray(member.name, at, head.dtype, head.shape, at + member.stored, head.fortran, packed)
+
+
+def _refused(error: NpyError, source: Source, member: Member, own: bool) -> Exception:
+    return error if isinstance(error, NoNumbersError) and not own else source.wrong(str(error), member.name)
+
+
+def _check_size(source: Source, member: Member, head: Head, found: int) -> None:
+    needed = head.dtype.itemsize * prod(head.shape)
     if found != needed:
         raise source.wrong(f"its dtype and shape need {needed:,} bytes, got {found:,}", member.name)
-    packed = replace(packed, head=PREFIX + length)
-    return StoredArray(member.name, at, dtype, shape, at + member.stored, packed)
 
 
 def _check_readable(source: Source, member: Member) -> None:
@@ -108,12 +120,20 @@ def _content_at(source: Source, member: Member) -> int:
     return member.offset + layout.LOCAL_HEADER.size + len(rest)
 
 
-def locate_all(source: Source, directory: Directory) -> dict[str, StoredArray]:
-    """The arrays of all members, by name without `.npy`; no two share a byte. Raises InputError."""
+def locate_all(source: Source, directory: Directory, left_out: dict[str, str] | None = None) -> dict[str, StoredArray]:
+    """The arrays of all members, by name without `.npy`; no two share a byte. Raises InputError.
+
+    left_out: given for a file of somebody's own, where it takes the names of members without numbers, and what they hold.
+    """
     found: dict[str, StoredArray] = {}
     end = 0
     for member in sorted(directory.members, key=lambda member: member.offset):
-        array = locate(source, member)
+        try:
+            array = locate(source, member, own=left_out is None)
+        except NoNumbersError as error:
+            if left_out is not None:
+                left_out[member.name.removesuffix(".npy")] = str(error)
+            continue
         if member.offset < end or array.end > directory.offset:
             raise source.wrong("overlaps another member, or the zip directory", member.name)
         found[member.name.removesuffix(".npy")] = array
