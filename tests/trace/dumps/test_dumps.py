@@ -60,18 +60,18 @@ def test_any_order_of_axes_and_bytes_is_read(tmp_path: Path, save: Callable[...,
     save(tmp_path / "dump.npz", **arrays)
     trace = open_recorded(tmp_path / "dump.npz")
     assert not trace.run.notes
-    for name, given in arrays.items():
+    for name, array in arrays.items():
         record = trace.find(name)
         assert record is not None
         found = trace[name]
         assert found.dtype.isnative
-        assert (found.dtype.name, record.dtype) == (given.dtype.name, given.dtype.name)
-        np.testing.assert_array_equal(found, given)
-        assert trace.statistics(record) == of_array(given)
-    np.testing.assert_array_equal(trace.values[0].read((1, slice(2, 4), 2)), array.T[1, 2:4, 2])
+        assert (found.dtype.name, record.dtype) == (array.dtype.name, array.dtype.name)
+        np.testing.assert_array_equal(found, array)
+        assert trace.statistics(record) == of_array(array)
+    np.testing.assert_array_equal(trace.values[0].read((1, slice(2, 4), 2)), arrays["transposed"][1, 2:4, 2])
     write_trace(replace(trace, dump=False), tmp_path / "own.npz")
     with np.load(tmp_path / "own.npz", allow_pickle=False) as own:
-        assert all(np.array_equal(own[name], given) for name, given in arrays.items())
+        assert all(np.array_equal(own[name], given) for name, array in arrays.items())
 
 
 def test_what_holds_no_numbers_is_left_out_and_said(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def text_length(prefix: bytes) -> int:
 
 
 def parse_text(text: bytes, own: bool = True) -> Head:
-    """The header in the one form that numpy writes; big endian and Fortran order in files not our own. Raises NpyError."""
+    """The header in the one form that numpy writes; other orders only in a file not our own. Raises NpyError."""
     found = _TEXT.fullmatch(text)
     if found is None:
         kind = NoNumbersError if _FIELDS.match(text) else NpyError

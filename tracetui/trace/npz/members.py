@@ -123,7 +123,7 @@ def _content_at(source: Source, member: Member) -> int:
 def locate_all(source: Source, directory: Directory, left_out: dict[str, str] | None = None) -> dict[str, StoredArray]:
     """The arrays of all members, by name without `.npy`; no two share a byte. Raises InputError.
 
-    left_out: given for a file of somebody's own, where it takes the names of members without numbers, and what they hold.
+    left_out: given for a file of somebody's own; takes the names of members without numbers, and what they hold.
     """
     found: dict[str, StoredArray] = {}
     end = 0
