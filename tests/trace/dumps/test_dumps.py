@@ -71,7 +71,7 @@ def test_any_order_of_axes_and_bytes_is_read(tmp_path: Path, save: Callable[...,
     np.testing.assert_array_equal(trace.values[0].read((1, slice(2, 4), 2)), arrays["transposed"][1, 2:4, 2])
     write_trace(replace(trace, dump=False), tmp_path / "own.npz")
     with np.load(tmp_path / "own.npz", allow_pickle=False) as own:
-        assert all(np.array_equal(own[name], given) for name, array in arrays.items())
+        assert all(np.array_equal(own[name], array) for name, array in arrays.items())
 
 
 def test_what_holds_no_numbers_is_left_out_and_said(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_what_holds_no_numbers_is_left_out_and_said(tmp_path: Path) -> None:
         "when": np.array(["2026-01-01"], dtype="M8[D]"),
         "pairs": np.zeros(2, dtype=[("a", "<f4")]),
     }
-    np.savez(tmp_path / "d.npz", **others, x=np.ones(3))
+    np.savez(tmp_path / "d.npz", **others, x=np.ones(3))  # type: ignore[arg-type]
     trace = open_recorded(tmp_path / "d.npz")
     assert [record.site for record in trace.records] == ["x"]
     (note,) = trace.run.notes
