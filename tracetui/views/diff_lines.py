@@ -60,12 +60,16 @@ def verdict(report: Report) -> str:
     if not comparison.compared and not comparison.misfits:
         return "Nothing to compare: no site of A is one of B's. Give names with --map, or try --fuzzy."
     checked = f"{comparison.compared:,} of {_sites(comparison):,} sites compared"
+    if comparison.same and _few(comparison):
+        return f"Same where they could be compared: {checked}, the rest has no counterpart. Try --fuzzy, or --map."
     if comparison.same:
         common = "Same as far as both have layers" if comparison.preface.layers else "Same"
         return f"{common}: {checked}, all within tolerance."
     if report.first is None:
         causes = ["the prompts"] if comparison.preface.tokens else []
         causes += [f"the shapes of {len(comparison.misfits):,} sites"] if comparison.misfits else []
+        if not comparison.compared:
+            return f"Different in {' and '.join(causes)}; nothing could be compared."
         return f"Different in {' and '.join(causes)}; {checked}, all within tolerance."
     count = len(comparison.different)
     where = visible(report.first.site)
@@ -81,6 +85,14 @@ def _fault(report: Report) -> str:
         return ""
     gap = report.feeds is not None and report.feeds.gap
     return f", whose inputs agree: the fault is {'there or just before' if gap else 'there'}"
+
+
+def _few(comparison: Comparison) -> bool:
+    """Whether most of either side, in names that no table knows, stands against nothing."""
+    alignment = comparison.alignment
+    lone = (alignment.only_a, alignment.only_b)
+    strange = any(not named.naming for side in lone for named in side)
+    return strange and comparison.compared < min(len(side) for side in lone)
 
 
 def _sites(comparison: Comparison) -> int:
@@ -165,7 +177,7 @@ def _flips(report: Report, most: int | None, width: int) -> Iterator[str]:
         return
     causes = [(cause, sum(flip.cause is cause for flip in report.flips)) for cause in Cause]
     yield ""
-    told = ", ".join(f"{times:,} {cause.value}" for cause, times in causes if times)
+    told = "; ".join(f"{cause.value}: {times:,}" for cause, times in causes if times)
     yield from wrapped(f"Routing: {len(report.flips):,} tokens chose other experts ({told})", width, "", "  ")
     for flip in report.flips[:most]:
         yield from wrapped(flip_text(report.comparison.a, flip), width, "  ", " " * 11)

@@ -10,10 +10,10 @@ from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.finding import Finding
 from tracetui.analysis.diff.report import Report
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
-from tracetui.analysis.diff.routed import is_expert
+from tracetui.analysis.diff.routed import chooses, is_expert
 from tracetui.text import visible
 from tracetui.views.cells import fit
-from tracetui.views.diff_text import INDENT, entry, listed, number, percent, row, token
+from tracetui.views.diff_text import INDENT, beside, entry, listed, number, percent, row, token
 
 
 def first_lines(report: Report, width: int) -> Iterator[str]:
@@ -28,6 +28,7 @@ def finding_lines(comparison: Comparison, finding: Finding, width: int) -> Itera
     site = finding.site
     config = {**comparison.b.run.config, **comparison.a.run.config}
     yield from _names(site, width)
+    yield from entry("output", _part(site), width)
     yield from entry("shape", [_shape(site, config)], width)
     yield from entry("numbers", _numbers(site), width)
     yield from entry("worst", worst(comparison, site, config), width)
@@ -40,6 +41,13 @@ def _names(site: SiteDiff, width: int) -> Iterator[str]:
     for letter, named in (("A", site.pair.a), ("B", site.pair.b)):
         if named.record.key != site.site:
             yield from entry(f"in {letter}", [_own_name(named)], width)
+
+
+def _part(site: SiteDiff) -> list[str]:
+    """What `#1` means; nothing where a module returns one tensor."""
+    number = site.pair.a.record.part
+    ordinal = ("first", "second", "third", "fourth")[number] if number < 4 else f"{number + 1}th"
+    return [f"#{number}: the {ordinal} of what the module returns"] if number else []
 
 
 def _own_name(named: Named) -> str:
@@ -89,7 +97,8 @@ def worst(comparison: Comparison, site: SiteDiff, config: dict[str, object]) -> 
     places = dict(zip(names, found.worst, strict=False)) if len(names) == len(found.worst) else {}
     where = ", ".join(f"{name}={place}" for name, place in places.items()) or str(list(found.worst))
     told = _token_at(comparison, site, places)
-    values = f"{number(found.worst_a)} in A, {number(found.worst_b)} in B"
+    a, b = beside(found.worst_a, found.worst_b)
+    values = f"{a} in A, {b} in B"
     return [f"[{where}]{told and f' at token {told}'}: {values}"]
 
 
@@ -118,7 +127,8 @@ def _where_from(comparison: Comparison, finding: Finding) -> list[str]:
     """What its inputs say of where the fault is; empty where they differ too."""
     feeds = finding.feeds
     if finding.tied:
-        return ["its inputs agree: rounding flipped ties, see Routing"]
+        cause = "its inputs agree" if chooses(finding.site.site) else "other experts were chosen"
+        return [f"{cause}: rounding flipped ties, see Routing"]
     if finding.carried:
         return ["its inputs are almost as far apart: rounding that adds up, or a fault before"]
     if feeds.agree and feeds.gap:

@@ -60,6 +60,12 @@ def number(value: float) -> str:
     return f"{value:.3g}"
 
 
+def beside(one: float, other: float) -> tuple[str, str]:
+    """Two numbers with as many digits as tell them apart."""
+    digits = next((digits for digits in range(3, 17) if f"{one:.{digits}g}" != f"{other:.{digits}g}"), 3)
+    return f"{one:.{digits}g}", f"{other:.{digits}g}"
+
+
 def wrapped(text: str, width: int, first: str, then: str = "") -> list[str]:
     lines = textwrap.wrap(
         visible(text, 4000), width, initial_indent=first, subsequent_indent=then, break_on_hyphens=False

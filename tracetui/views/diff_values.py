@@ -103,8 +103,8 @@ def common_size(arrays: Sequence[Array]) -> float:
 
 
 def statistics_lines(a: Statistics | None, b: Statistics | None) -> list[str]:
-    """Both sides' statistics beside each other, and what A's are off by."""
-    lines = [f"{'statistics':<10} {'A':>10} {'B':>10} {'A−B':>10}"]
+    """Both sides' statistics beside each other, and what A's are off by: not the statistics of A − B."""
+    lines = [f"{'statistics':<10} {'A':>10} {'B':>10} {'off by':>10}"]
     for name in ("l2", "mean", "std", "min", "max", "nan", "posinf", "neginf", "zeros"):
         values = [None if side is None else float(getattr(side, name)) for side in (a, b)]
         if name in ("nan", "posinf", "neginf", "zeros") and not any(values):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,8 @@ from tracetui.analysis.diff.tolerance import Limits
 from tracetui.trace.statistics import of_array
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import Array, ArrayValue, Index
+from tracetui.views.diff_lines import verdict
+from tracetui.views.diff_text import beside
 
 T, D = 6, 8
 
@@ -273,3 +276,39 @@ def test_the_order_of_execution_is_the_recorded_one_or_the_known_one(dump: bool)
     scrambled = dict(sorted(arrays.items(), reverse=True))
     found = compare(trace_of(scrambled, dump=True), trace_of(arrays, dump=dump))
     assert [site.site for site in found.sites] == list(arrays)
+
+
+def test_what_is_computed_from_coarse_tensors_is_no_finer_for_its_own_dtype() -> None:
+    router = normal(4, 6, seed=1)
+    coarse = {"model.layers.0.mlp.gate": "bfloat16"}
+    exact = normal(4, 6, seed=2)
+
+    def found(gate: Array) -> Outcome:
+        a = trace_of({"model.layers.0.mlp.gate": gate, "model.layers.0.mlp:router_scores": router}, dtypes=coarse)
+        b = trace_of({"model.layers.0.mlp.gate": exact, "model.layers.0.mlp:router_scores": router * 1.001})
+        return compare(a, b).sites[1].outcome
+
+    assert found(exact * np.float32(1.001)) is Outcome.SAME, "both are bfloat16's rounding"
+    assert found(exact) is Outcome.DIFFERENT, "its input is the same bit for bit: this is float32's own"
+
+
+def test_an_element_beside_zeros_alone_is_infinitely_far_off_relative_to_them() -> None:
+    found = compare(trace_of({"x": np.ones(3, np.float32)}), trace_of({"x": np.zeros(3, np.float32)})).sites[0]
+    assert found.distance is not None
+    assert found.distance.max_rel == math.inf
+
+
+def test_little_in_common_is_no_plain_same() -> None:
+    logits = {"logits": normal(1, 3, 8)}
+    a = trace_of({**{f"mine/{name}": normal(7) for name in "abc"}, **logits}, dump=True)
+    b = trace_of({**{f"model.layers.{layer}.mlp": normal(1, 3, 9) for layer in range(4)}, **logits})
+    found = report(a, b)
+    assert found.comparison.same
+    assert verdict(found).startswith("Same where they could be compared: 1 of 8 sites compared")
+    assert "--map" in verdict(found)
+
+
+def test_two_numbers_are_told_apart_however_near_they_are() -> None:
+    assert beside(0.17834, 0.1781) == ("0.1783", "0.1781")
+    assert beside(1.0, 2.0) == ("1", "2")
+    assert beside(0.5, 0.5) == ("0.5", "0.5")

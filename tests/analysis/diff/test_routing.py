@@ -11,6 +11,7 @@ import torch
 from tests.analysis.diff import plants
 from tests.analysis.diff.made import normal, trace_of
 from tracetui.analysis.diff.compare import compare
+from tracetui.analysis.diff.finding import find
 from tracetui.analysis.diff.report import report
 from tracetui.analysis.diff.result import Outcome
 from tracetui.analysis.diff.routing import Cause, Flip, flips
@@ -172,3 +173,25 @@ def test_a_real_router_that_chooses_others(model: plants.Model) -> None:
     moved = [set(a) != set(b) for a, b in zip(*experts, strict=True)]
     assert [flip.position for flip in found.flips] == list(np.flatnonzero(moved))
     assert not found.comparison.misfits
+
+
+def test_what_follows_from_a_flipped_tie_is_no_fault_either() -> None:
+    other = SCORES.copy()
+    other[1, 3] += 2e-6
+    a, b = (
+        trace_of(
+            {
+                f"{BLOCK}.gate": scores,
+                f"{BLOCK}.gate#1": np.take_along_axis(scores, chosen(scores), axis=-1),
+                f"{BLOCK}.gate#2": chosen(scores).astype(np.int64),
+                f"{BLOCK}:router_scores": scores,
+                f"{BLOCK}:experts": chosen(scores).astype(np.int64),
+                f"{BLOCK}.experts": np.repeat(chosen(scores).sum(axis=-1, keepdims=True), 4, axis=1).astype(np.float32),
+            }
+        )
+        for scores in (SCORES, other)
+    )
+    found = report(a, b)
+    assert all(flip.cause is Cause.TIE for flip in found.flips)
+    blocks = [site for site in found.comparison.different if site.site.endswith(".experts")]
+    assert find(found.comparison, blocks[0], found.flips).tied

@@ -14,7 +14,7 @@ from tracetui.analysis.diff.preface import Preface, preface
 from tracetui.analysis.diff.prepare import Window, last_positions, stand_alike, window
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.diff.routed import is_expert
-from tracetui.analysis.diff.tolerance import Limits, Tolerance
+from tracetui.analysis.diff.tolerance import Limits, Tolerance, unit_of
 from tracetui.analysis.mapping.layouts import SAME, Layout, halves_from_pairs, layouts, pairs_from_halves
 from tracetui.analysis.mapping.names import PAIRED, execution_rank
 from tracetui.analysis.mapping.rules import Rules
@@ -72,6 +72,7 @@ class _Meter:
         # A script's dump needn't hold every layer that it ran.
         self._last = None if self._foreign else before.first_missing
         self._known: dict[tuple[object, ...], SiteDiff] = {}
+        self._inherited = 0.0
 
     def measure(self, pair: Pair) -> SiteDiff:
         value_a, value_b = self._a.value(pair.a.record), self._b.value(pair.b.record)
@@ -79,7 +80,13 @@ class _Meter:
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = self._measure(pair, value_a, value_b)
+            self._inherit(known, value_a, value_b)
         return SiteDiff(pair, known.outcome, known.tolerance, known.distance, known.layout)
+
+    def _inherit(self, found: SiteDiff, a: Value, b: Value) -> None:
+        """What comes after a coarse tensor that is not bit for bit the same is no finer than it, whatever its dtype."""
+        if found.distance is not None and found.distance.relative > 0:
+            self._inherited = max(self._inherited, unit_of(a.dtype, b.dtype))
 
     def _measure(self, pair: Pair, value_a: Value, value_b: Value) -> SiteDiff:
         tolerance = self._tolerance(value_a, value_b, _scale(value_b.statistics()))
@@ -112,7 +119,8 @@ class _Meter:
         return a == b and a.stop <= common and self._a.prompt_lengths == self._b.prompt_lengths
 
     def _tolerance(self, a: Value, b: Value, scale: float) -> Tolerance:
-        return self._limits.tolerance(a.dtype, b.dtype, scale if math.isfinite(scale) and scale > 0 else 0.0)
+        known = scale if math.isfinite(scale) and scale > 0 else 0.0
+        return self._limits.tolerance(a.dtype, b.dtype, known, self._inherited)
 
     def _measure_statistics(self, pair: Pair, value_a: Value, value_b: Value, tolerance: Tolerance) -> SiteDiff:
         whole = pair.a.layout is SAME and pair.b.layout is SAME and not self._window.needed()

@@ -150,7 +150,8 @@ def _distance(sums: _Sums, shape: tuple[int, ...]) -> Distance:
         off=sums.off,
         far=sums.far,
         max_abs=sums.max_abs,
-        max_rel=sums.max_rel,
+        # Beside a B that is zero wherever they differ, no multiple of it is large enough.
+        max_rel=math.inf if sums.max_rel == 0 < sums.max_abs else sums.max_rel,
         relative=_ratio(math.sqrt(sums.square_difference), math.sqrt(sums.square_b)),
         cosine=_cosine(sums),
         unlike=sums.unlike,

@@ -40,10 +40,11 @@ class Finding:
 
     @property
     def tied(self) -> bool:
-        """Whether it is a choice of experts in which rounding flipped ties, and nothing else."""
-        if not chooses(self.site.site):
+        """Whether it is a choice of experts in which rounding flipped ties, or what follows from one, and no more."""
+        if not self.flips or any(flip.cause is not Cause.TIE for flip in self.flips):
             return False
-        return bool(self.flips) and all(flip.cause is Cause.TIE for flip in self.flips)
+        changed = [fed for fed in self.feeds.found if fed.outcome is Outcome.DIFFERENT]
+        return chooses(self.site.site) or (bool(changed) and all(chooses(fed.site) for fed in changed))
 
 
 def find(comparison: Comparison, site: SiteDiff, flips: tuple[Flip, ...], sites: Sites | None = None) -> Finding:

@@ -44,13 +44,22 @@ class Limits:
     rtol: float | None = None
     atol: float | None = None
 
-    def tolerance(self, dtype_a: str, dtype_b: str, scale: float) -> Tolerance:
-        """For a pair of dtypes: that of the coarser one; atol counts in units of `scale`, B's root mean square."""
-        unit = max(_unit(dtype_a), _unit(dtype_b))
+    def tolerance(self, dtype_a: str, dtype_b: str, scale: float, inherited: float = 0.0) -> Tolerance:
+        """For a pair of dtypes: that of the coarser one; atol counts in units of `scale`, B's root mean square.
+
+        `inherited` is the unit of what it was computed from, which its own dtype can't make finer.
+        """
+        unit = unit_of(dtype_a, dtype_b)
+        unit = max(unit, inherited) if unit else unit
         rtol = unit if self.rtol is None else self.rtol
         atol = unit * scale if self.atol is None else self.atol
         own = self.rtol is None and self.atol is None and unit > 0
         return Tolerance(rtol, atol, _SLACK if own else 1.0)
+
+
+def unit_of(dtype_a: str, dtype_b: str) -> float:
+    """How far apart, relative, values of two dtypes are by rounding alone: the coarser one's."""
+    return max(_unit(dtype_a), _unit(dtype_b))
 
 
 def _unit(dtype: str) -> float:

@@ -17,7 +17,7 @@ from tracetui.ui.widgets.line_input import LineInput
 class CompareScreen(OpenScreen):
     """A file's name to type; the answer is the opened recording, or None."""
 
-    HEADING: ClassVar[str] = "Compare with a recording (.npz), or a file of named tensors: B, the reference"
+    HEADING: ClassVar[str] = "Compare with a recording or a file of tensors, the reference B"
 
     class Remembered(Message):
         def __init__(self, folder: str) -> None:
