@@ -42,7 +42,7 @@ def config_dir() -> Path:
 
 
 def state_dir() -> Path:
-    """What tracetui remembers between runs: the chosen theme, log files."""
+    """What tracetui remembers between runs: the chosen theme, each model's last session, log files."""
     return _user_dir("TRACETUI_STATE_DIR", "XDG_STATE_HOME", ".local/state")
 
 
@@ -134,13 +134,13 @@ def inside(folder: Path, name: str) -> Path:
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[IO[bytes]]:
+def replacing(target: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
     """A file to write that takes `target`'s place only when all of it is on disk.
 
     Whatever goes wrong, an interrupt included, leaves the old file as it was and no temporary one
     behind; what a killed process left is removed by a later write. A link's target is replaced, not
-    the link, and a file that exists keeps its mode. A device, pipe or folder is refused. OSError passes
-    through to the caller, who knows what was being written.
+    the link, and a file that exists keeps its mode; a `private` one is only its owner's to read. A device, pipe or
+    folder is refused. OSError passes through to the caller, who knows what was being written.
     """
     target = Path(os.path.realpath(target))
     if target.exists() and not target.is_file():
@@ -152,7 +152,7 @@ def replacing(target: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(_mode_for(target))
+        Path(name).chmod(0o600 if private else _mode_for(target))
         Path(name).replace(target)
     except BaseException:
         Path(name).unlink(missing_ok=True)

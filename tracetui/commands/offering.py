@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from tracetui.expr.stop import DEFAULT_STOPS, Stop
+from tracetui.last_time.recalled import NOTHING_RECALLED, Recalled, edits_beside
 from tracetui.recipe import Recipe
 from tracetui.ui.offer import Offer
 
 
-def offer_of(recipe: Recipe, stops: tuple[Stop, ...] = DEFAULT_STOPS) -> Offer:
+def offer_of(recipe: Recipe, stops: tuple[Stop, ...] = DEFAULT_STOPS, recalled: Recalled = NOTHING_RECALLED) -> Offer:
     return Offer(
         title=recipe.name,
         description=recipe.title,
@@ -18,7 +19,8 @@ def offer_of(recipe: Recipe, stops: tuple[Stop, ...] = DEFAULT_STOPS) -> Offer:
         facts=_facts(recipe),
         notes=recipe.notes,
         stops=stops,
-        edits=recipe.edits,
+        edits=edits_beside(recipe.edits, recalled.note.edits),
+        recalled=recalled,
     )
 
 

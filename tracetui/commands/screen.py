@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracetui.commands.recalling import last_of, name_of, recalled, recalled_recording, recording_name
 from tracetui.commands.words import read_recipe, read_stops
 from tracetui.errors import InputError
 
@@ -23,8 +25,10 @@ def run(said: Namespace) -> int:
     """Open the debugger; returns its exit status."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InputError("run: needs a terminal; `tracetui trace` works without one")
-    stops = read_stops(said)
-    recipe = read_recipe(said)
+    read_stops(said)  # a wrong one is refused before anything is read
+    last = last_of(name_of(said.model), said.fresh)
+    stops = read_stops(said, last.note.stops)
+    recipe = read_recipe(said, last.note)
     # Textual paints at most so often; at its own 60 the numbers of a step come a frame or two late.
     os.environ.setdefault("TEXTUAL_FPS", "120")
     from tracetui.commands.offering import offer_of
@@ -32,7 +36,8 @@ def run(said: Namespace) -> int:
     from tracetui.ui.app import TracetuiApp
     from tracetui.ui.last_resort import LastResort
 
-    app = TracetuiApp(lambda listener: LiveSession(recipe, listener), offer_of(recipe, stops))
+    offer = offer_of(recipe, stops, recalled(said, last, recipe, stops))
+    app = TracetuiApp(lambda listener: LiveSession(recipe, listener), offer)
     last_resort = LastResort(lambda: app._driver)
     app.told_to_end = last_resort.arm
     said_status = app.run()
@@ -57,7 +62,14 @@ def open_trace(said: Namespace) -> int:
     from tracetui.ui.app import TracetuiApp
     from tracetui.ui.offer import offer_of_recording
 
-    app = TracetuiApp(lambda listener: RecordedSession(found, listener), offer_of_recording(found, path))
+    offer = offer_of_recording(found, path)
+    last = last_of(recording_name(path), said.fresh)
+    offer = replace(
+        offer,
+        stops=last.note.stops if last.found.there else offer.stops,
+        recalled=recalled_recording(last, offer.stops),
+    )
+    app = TracetuiApp(lambda listener: RecordedSession(found, listener), offer)
     status = app.run()
     return status if status is not None else app.return_code or 0
 

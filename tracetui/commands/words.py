@@ -9,7 +9,9 @@ from pathlib import Path
 
 from tracetui.errors import InputError
 from tracetui.expr.edit import Edit, check_edits, parse_edit
-from tracetui.expr.stop import Stop, parse_stops, with_defaults
+from tracetui.expr.stop import DEFAULT_STOPS, Stop, parse_stops
+from tracetui.last_time.note import NO_NOTE, Note
+from tracetui.last_time.recalled import stops_beside
 from tracetui.paths import read_bounded
 from tracetui.recipe import (
     Generation,
@@ -32,8 +34,11 @@ from tracetui.trace.keep import Room, check_folder, parse_keep
 MAX_PROMPT_BYTES = 2**20
 
 
-def read_recipe(said: Namespace) -> Recipe:
-    """What a run's options ask for; weights on the hub are fetched if they ask for that. Raises InputError."""
+def read_recipe(said: Namespace, last: Note = NO_NOTE) -> Recipe:
+    """What a run's options ask for, and where they say nothing, what was remembered of last time.
+
+    Weights on the hub are fetched if they ask for that. Raises InputError.
+    """
     recipe = load(said)
     overrides = Overrides(
         layers=said.layers,
@@ -41,13 +46,13 @@ def read_recipe(said: Namespace) -> Recipe:
         seed=said.seed,
         tokenizer=said.tokenizer,
         weights=None if said.weights == HUB else said.weights,
-        prompts=_taken(said, _prompts(said, recipe.prompts)),
+        prompts=_taken(said, _prompts(said, _offered(said, recipe.prompts, last))),
         memory=said.memory,
         mla=said.mla,
         keep=None if said.keep is None else parse_keep(said.keep, "--keep"),
         attention=said.attention,
         room=_room(said),
-        generation=_generation(said),
+        generation=_generation(said) if says_generation(said) else last.generation,
         lens=said.lens,
         edits=_edits(said.edits or ()),
     )
@@ -63,9 +68,9 @@ def read_recipe(said: Namespace) -> Recipe:
     return recipe
 
 
-def read_stops(said: Namespace) -> tuple[Stop, ...]:
+def read_stops(said: Namespace, last: Sequence[Stop] = DEFAULT_STOPS) -> tuple[Stop, ...]:
     """Where the run is to wait; a wrong one is refused before anything is loaded."""
-    return with_defaults(parse_stops(said.stops or (), "--break"), said.default_stops)
+    return stops_beside(parse_stops(said.stops or (), "--break"), said.default_stops, last)
 
 
 def load(said: Namespace) -> Recipe:
@@ -120,7 +125,26 @@ def _taken(said: Namespace, prompts: Prompts) -> Prompts:
     if said.system is not None and not chat:
         raise InputError("--system: is a message of a chat; give --chat too")
     system = prompts.system if said.system is None else said.system
-    return replace(prompts, chat=chat, system=system, specials=said.special)
+    return replace(prompts, chat=chat, system=system, specials=said.special and prompts.specials)
+
+
+def says_prompts(said: Namespace) -> bool:
+    """Whether the command line itself says what is run."""
+    return any(given is not None for given in (said.prompt, said.batch, said.tokens, said.random_tokens))
+
+
+def says_generation(said: Namespace) -> bool:
+    options = (said.generate, said.temperature, said.top_k, said.top_p, said.sample_seed, said.eos)
+    return any(given is not None for given in options)
+
+
+def takes_prompts(said: Namespace, last: Note) -> bool:
+    """Whether last time's prompts come back: a chat needs texts."""
+    return not says_prompts(said) and last.prompts is not None and bool(last.prompts.texts or not said.chat)
+
+
+def _offered(said: Namespace, own: Prompts, last: Note) -> Prompts:
+    return last.prompts if last.prompts is not None and takes_prompts(said, last) else own
 
 
 def _prompts(said: Namespace, own: Prompts) -> Prompts:

@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="debug a prompt in the terminal")
     add_run(run)
+    _add_fresh(run, "this model's last session: its stops, watches, edits, prompt and layout")
 
     trace = commands.add_parser("trace", help="the same without a screen")
     add_run(trace)
@@ -37,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
 
     opened = commands.add_parser("open", help="look at a trace file; needs no torch")
     opened.add_argument("trace", metavar="F.npz", help="a trace, or a plain npz or safetensors file of named tensors")
+    _add_fresh(opened, "what was set the last time this file was open: stops, watches and layout")
     opened.set_defaults(command="open_trace")
 
     info = commands.add_parser("info", help="what is in a trace file")
@@ -93,3 +95,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="the file to write; tables go to the terminal without it"
     )
+
+
+def _add_fresh(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--fresh", action="store_true", help=f"forget {what}")

@@ -146,6 +146,7 @@ class TracetuiApp(App[int]):
     def _end(self, code: int) -> None:
         """End in order; a screen that is still being built is finished first, torn down half-way it would fail."""
         self.told_to_end(code)
+        self.debugger.note_down()
         if self.debugger.is_mounted:
             self.exit(code, return_code=code)
         else:

@@ -23,6 +23,7 @@ from tracetui.views.pyramid import Kind as Scale
 from tracetui.views.pyramid import Mask
 
 Shown = Kind | LatentKind
+SHOWN: tuple[Shown, ...] = (*KINDS, *LATENT_KINDS)
 _AXES: Mapping[Shown, tuple[str, str]] = {"kv_latent": ("key", "R"), "k_rope": ("key", "rope")}
 """Of the planes that aren't queries by keys."""
 _INPUTS = ("k", "v", "mask", "sinks", "kv_latent", "k_rope", "q_absorbed")

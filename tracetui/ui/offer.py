@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tracetui.expr.edit import Edit
 from tracetui.expr.stop import DEFAULT_STOPS, Stop
+from tracetui.last_time.recalled import NOTHING_RECALLED, Recalled
 from tracetui.recipe.prompts import NO_PROMPT, Prompts
 from tracetui.text import count
 from tracetui.trace.trace import RunInfo, Trace
@@ -35,6 +36,8 @@ class Offer:
     """Where a run waits from the start."""
     edits: tuple[Edit, ...] = ()
     """What a run changes from the start."""
+    recalled: Recalled = NOTHING_RECALLED
+    """What was remembered of last time, and who remembers this time."""
     recording: str = ""
     """Of what there is nothing to run for: in words, what was recorded; empty for a model."""
 

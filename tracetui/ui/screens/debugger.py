@@ -28,7 +28,6 @@ from tracetui.ui.messages import (
     TokenChosen,
     Trouble,
 )
-from tracetui.ui.offer import Offer
 from tracetui.ui.planes import plane_of, query_heads
 from tracetui.ui.reader import look
 from tracetui.ui.screens.compare import CompareScreen
@@ -36,11 +35,11 @@ from tracetui.ui.screens.config import ConfigScreen
 from tracetui.ui.screens.diff import DiffScreen
 from tracetui.ui.screens.export import ExportScreen
 from tracetui.ui.screens.generate import GenerateScreen
-from tracetui.ui.screens.hearing import HearingScreen
 from tracetui.ui.screens.help import HelpScreen
 from tracetui.ui.screens.jump import JumpScreen
 from tracetui.ui.screens.lens import LensRead, LensScreen, read_lens
 from tracetui.ui.screens.open import Recording
+from tracetui.ui.screens.remembering import RememberingScreen
 from tracetui.ui.screens.rope import RopeRead, RopeScreen, read_rope
 from tracetui.ui.screens.source import SourceScreen
 from tracetui.ui.screens.theme_picker import ThemeScreen
@@ -61,14 +60,10 @@ _COPIED: Mapping[str, type[TensorPane | AttentionPane | ExpertsPane | LogitsPane
 }
 
 
-class DebuggerScreen(HearingScreen):
+class DebuggerScreen(RememberingScreen):
     """Every command is an action here; the rules of stepping are the driver's."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
-
-    def __init__(self, offer: Offer, keymap: Mapping[str, str]) -> None:
-        super().__init__(offer, keymap)
-        self._asked_for = 0
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys rest while a line is typed."""

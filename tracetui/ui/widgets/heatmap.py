@@ -106,6 +106,17 @@ class Heatmap(Widget, can_focus=True):
         name = self._chosen[fitting[0].diverging]
         return next((palette for palette in fitting if palette.name == name), fitting[0])
 
+    @property
+    def chosen(self) -> tuple[str, str]:
+        """The names of the palettes that the user chose: of data from small to large, of data around zero."""
+        return self._chosen[False], self._chosen[True]
+
+    def choose(self, colours: str, diverging: str, scale: str) -> None:
+        """As a user chose before; a name that there isn't is the default's."""
+        self._chosen = {False: colours, True: diverging}
+        self.kind = Kind(scale) if scale in tuple(Kind) else self.kind
+        self.redraw()
+
     def show(self, data: HeatmapData) -> None:
         """Show other data; the crosshair stays on its cell where there is one, also over a while without any."""
         self._data = data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -54,6 +55,7 @@ class ModuleList(ScrollView, can_focus=True):
     def __init__(self) -> None:
         super().__init__(id="modules", classes="pane")
         self._rows: list[Row] = []
+        self._first: frozenset[str] = frozenset()
         self._opened: set[str] = set()
         self._followed: set[str] = set()
         self._ran: set[str] = set()
@@ -70,7 +72,8 @@ class ModuleList(ScrollView, can_focus=True):
 
     def watch_state(self, old: State, state: State) -> None:
         if state.outline is not old.outline:
-            self._opened, self._followed = first_open(state.outline), set()
+            self._first = frozenset(first_open(state.outline))
+            self._opened, self._followed = set(self._first), set()
             self._known, self._lists = frozenset(paths_of(state.outline)), expert_lists(state.outline)
             self._hit, self._ran, self._seen = {}, set(), 0
             self._build()
@@ -121,6 +124,19 @@ class ModuleList(ScrollView, can_focus=True):
     def chosen(self) -> str:
         """The path of the line that the user is on."""
         return self._rows[self.line].path if self._rows else ""
+
+    @property
+    def unfolded(self) -> tuple[str, ...] | None:
+        """Paths that the user left unfolded; None for those that always are at first."""
+        opened = self._opened - self._followed
+        return None if opened == self._first else tuple(sorted(opened))
+
+    def unfold(self, paths: Iterable[str]) -> None:
+        """Have exactly these unfolded, and the way to the current module."""
+        known = {*self._known, self.state.outline.path}
+        self._opened, self._followed = {path for path in paths if path in known or self._is_expert(path)}, set()
+        self._build()
+        self._follow()
 
     def next_layout(self) -> str:
         """Show the names of another implementation, of the next one, or of none; which these are."""

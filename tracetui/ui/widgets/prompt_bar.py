@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 from textual import events, on
@@ -30,14 +31,22 @@ class PromptInput(LineInput):
         Binding("down", "earlier(-1)", "the prompt run after", show=False, id="later_prompt"),
     ]
 
-    def __init__(self, prompts: Prompts) -> None:
-        """A batch stands as a placeholder: Enter in the empty line runs it, a text typed runs alone."""
+    def __init__(self, prompts: Prompts, earlier: Iterable[str] = ()) -> None:
+        """A batch stands as a placeholder: Enter in the empty line runs it, a text typed runs alone.
+
+        earlier: texts that were run before this session, the newest last.
+        """
         self._offered = prompts.text if prompts.one_text else ""
         told = "" if prompts.one_text else batch_text(prompts)
         super().__init__(self._offered, told, id="prompt", compact=True, select_on_focus=False)
-        self._run: list[str] = []
+        self._run = list(earlier)
         self._draft = ""
         self._back = 0
+
+    @property
+    def earlier(self) -> tuple[str, ...]:
+        """Texts that were run, the newest last."""
+        return tuple(self._run)
 
     def ran(self, prompt: str) -> None:
         """Remember a prompt that was given to the model."""
@@ -85,7 +94,7 @@ class PromptBar(Horizontal):
             yield Static(safe(self._offer.recording, 400), id="recording")
         else:
             yield Static(" prompt ", id="prompt-label", markup=False)
-            yield PromptInput(self._offer.prompts)
+            yield PromptInput(self._offer.prompts, self._offer.recalled.note.earlier)
         yield Static(_named(self._offer.tokenizer), id="tokenizer")
 
     def watch_state(self, old: State, state: State) -> None:

@@ -30,6 +30,7 @@ class Welcome(Widget):
         parts = [
             Content.styled(visible(offer.description or offer.title), "bold $foreground"),
             Content.styled(visible(" · ".join(part for part in (offer.dtype, offer.weights) if part)), "$quiet"),
+            *([Content.styled(visible(offer.recalled.told), "$quiet")] if offer.recalled.told else []),
             Content(""),
             *preview,
             *_table((*offer.facts, *_totals(state.outline))),

@@ -1,0 +1,1 @@
+"""What a model's last session leaves for the next: stops, watches, edits, prompt and layout."""

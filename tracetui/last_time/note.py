@@ -1,0 +1,89 @@
+"""What is remembered of a session, as one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tracetui.expr.edit import Edit
+from tracetui.expr.stop import DEFAULT_STOPS, Stop
+from tracetui.expr.watch import Watch
+from tracetui.recipe.generation import PROMPT_ALONE, Generation
+from tracetui.recipe.prompts import Prompts
+
+
+@dataclass(frozen=True, slots=True)
+class MapLook:
+    """How one heatmap is drawn; empty names are the heatmap's own choice."""
+
+    map: str
+    """The heatmap's id on the screen."""
+    scale: str = ""
+    colours: str = ""
+    """Palette of data from small to large."""
+    diverging: str = ""
+    """Palette of data around zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the screen is arranged. Names that a screen doesn't know are left out when they come back."""
+
+    front: str = ""
+    """The pane in front; empty for the first."""
+    maximised: str = ""
+    """`pane` or `tree`; empty while every pane has its room."""
+    opened: tuple[str, ...] | None = None
+    """Paths that are unfolded in the tree; None for those that always are at first."""
+    names: str = ""
+    """The other implementation whose names stand beside the tree's."""
+    scores: str = ""
+    """Which of attention's matrices is shown."""
+    maps: tuple[MapLook, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """All that comes back; equal to others in which the same texts stand."""
+
+    stops: tuple[Stop, ...] = DEFAULT_STOPS
+    watches: tuple[Watch, ...] = ()
+    edits: tuple[Edit, ...] = ()
+    prompts: Prompts | None = None
+    """What Enter would run; None for the recipe's own."""
+    earlier: tuple[str, ...] = ()
+    """Texts that were run, the newest last."""
+    generation: Generation = PROMPT_ALONE
+    more: int = 0
+    """How many tokens were asked for last; 0 for none."""
+    layout: Layout = Layout()
+
+
+NO_NOTE = Note()
+
+
+def told(note: Note) -> str:
+    """`2 stops, 1 watch, the prompt`: what a user would want to know of; empty if there is nothing."""
+    own = [stop for stop in note.stops if stop not in DEFAULT_STOPS]
+    silenced = len([stop for stop in DEFAULT_STOPS if stop not in note.stops])
+    off = "" if any(stop.on for stop in own) else " (off)"
+    parts = (
+        _counted(len(own), "stop", off) if own else "no stop at nan or inf" if silenced else "",
+        _counted(len(note.watches), "watch", plural="watches"),
+        _counted(len(note.edits), "edit", " (off)"),
+        _prompts(note.prompts),
+        _counted(note.generation.count, "token", " to generate"),
+        "the layout" if note.layout != Layout() else "",
+    )
+    return ", ".join(part for part in parts if part)
+
+
+def _counted(count: int, word: str, more: str = "", plural: str = "") -> str:
+    return f"{count} {word if count == 1 else plural or word + 's'}{more}" if count else ""
+
+
+def _prompts(prompts: Prompts | None) -> str:
+    if prompts is None:
+        return ""
+    if len(prompts) > 1:
+        return f"{len(prompts)} prompts"
+    return "the chat's prompt" if prompts.chat else "the prompt"

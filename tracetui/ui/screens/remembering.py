@@ -1,0 +1,159 @@
+"""What the debugger does about last time and next time: it starts as it was left, and notes what to leave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from textual import on
+
+from tracetui.last_time.keeper import Keeper
+from tracetui.last_time.note import Layout, MapLook, Note
+from tracetui.recipe import Prompts
+from tracetui.session import Opened, Prepared, Started
+from tracetui.ui.attention import SHOWN
+from tracetui.ui.messages import Said, SessionEvent
+from tracetui.ui.offer import Offer
+from tracetui.ui.outline_rows import layouts_of
+from tracetui.ui.reader import look
+from tracetui.ui.screens.hearing import HearingScreen
+from tracetui.ui.screens.stopping import Quiet
+from tracetui.ui.widgets.attention_pane import AttentionPane
+from tracetui.ui.widgets.find_bar import FindBar
+from tracetui.ui.widgets.heatmap import Heatmap
+from tracetui.ui.widgets.log_pane import LogPane
+from tracetui.ui.widgets.module_list import ModuleList
+from tracetui.ui.widgets.prompt_bar import PromptInput
+from tracetui.ui.widgets.tab_line import PANES
+from tracetui.ui.widgets.watch_list import WatchList
+from tracetui.views.pyramid import Kind
+
+NOTE_SECONDS = 1.0
+"""How long what was set may be on the screen only."""
+
+
+class RememberingScreen(HearingScreen):
+    """A screen whose settings outlive it, if somebody keeps them."""
+
+    def __init__(self, offer: Offer, keymap: Mapping[str, str]) -> None:
+        super().__init__(offer, keymap)
+        self._last = offer.recalled.note
+        self._keeper = offer.recalled.keeper
+        self._asked_for = self._last.more
+        self._arranged = self._unfolded = self._ready = False
+
+    def on_mount(self) -> None:
+        self._ready = True
+        recalled, watches = self._offer.recalled, self.query_one(WatchList)
+        for watch in self._last.watches:
+            watches.toggle(watch)
+        self._look_as_before(self._last.layout)
+        for remark in recalled.remarks:
+            self.post_message(Said(remark))
+        if recalled.told and self._offer.recording:
+            # There is no first screen that could tell it.
+            self.post_message(Said(recalled.told))
+        elif recalled.told:
+            self.query_one(LogPane).add(recalled.told)
+        if self._keeper is not None:
+            self.set_interval(NOTE_SECONDS, self._keep)
+
+    def _look_as_before(self, layout: Layout) -> None:
+        known = {each.map: each for each in layout.maps}
+        for heatmap in self.query(Heatmap):
+            if (before := known.get(heatmap.id or "")) is not None:
+                heatmap.choose(before.colours, before.diverging, before.scale)
+        self.query_one(AttentionPane).kind = next((kind for kind in SHOWN if kind == layout.scores), "probs")
+
+    @on(SessionEvent)
+    def _arrange(self, message: SessionEvent) -> None:
+        """The tree as it was left once there is one, and the panes once there is something in them to look at."""
+        if isinstance(message.event, Prepared | Opened) and not self._unfolded:
+            self.call_later(self._unfold_as_before)
+        if isinstance(message.event, Started | Opened) and not self._arranged:
+            self._arranged = True
+            self._bring_to_front(self._last.layout)
+
+    def _unfold_as_before(self) -> None:
+        self._unfolded = True
+        layout, tree = self._last.layout, self.query_one(ModuleList)
+        if layout.opened is not None:
+            tree.unfold(layout.opened)
+        if layout.names in layouts_of(self.state.outline):
+            tree.layout_shown = layout.names
+            self.query_one(FindBar).name_layout(layout.names)
+
+    def _bring_to_front(self, layout: Layout) -> None:
+        """Unless the user has gone to another pane already."""
+        if layout.front in {pane for pane, _, _ in PANES} and self.front == "tensor":
+            self.front = layout.front
+            if not self.typing:
+                self.leave_prompt()
+        if layout.maximised and not self.has_class("-maximised"):
+            self.add_class("-maximised")
+            self.set_class(layout.maximised == "tree", "-rail-maximised")
+
+    def note_down(self) -> bool:
+        """Have the keeper know what is set now; whether that has to be written. Nothing is written here."""
+        return self._keeper is not None and self._ready and self._keeper.want(self._note_now())
+
+    def _keep(self) -> None:
+        if self._keeper is not None and self.note_down():
+            keeper = self._keeper
+            look(self, "remember", lambda: _written(keeper))
+
+    def close(self, timeout: float) -> bool:
+        """Keep what was noted down last, and end the session; may take `timeout` seconds."""
+        if self._keeper is not None:
+            self._keeper.write()
+        return super().close(timeout)
+
+    def _note_now(self) -> Note:
+        return replace(
+            self._last,
+            stops=self._driver.state.stops.stops,
+            watches=self.query_one(WatchList).watches,
+            edits=tuple(replace(edit, on=True) for edit in self._driver.state.edits),
+            prompts=self._prompts_now(),
+            earlier=self._prompt_line.earlier if self._prompt_line else (),
+            more=self._asked_for,
+            layout=self._layout_now(),
+        )
+
+    @property
+    def _prompt_line(self) -> PromptInput | None:
+        """None over a recording, and while the screen is still being built."""
+        return next(iter(self.query(PromptInput)), None)
+
+    def _prompts_now(self) -> Prompts | None:
+        """What Enter would run; of an emptied line, what was run last."""
+        line = self._prompt_line
+        if line is None:
+            return self._last.prompts
+        found = self._offer.prompts_for(line.value)
+        if found.one_text and not found.text.strip():
+            found = found.typed(line.earlier[-1]) if line.earlier else self._offer.prompts
+        return None if found == self._offer.recalled.own else found
+
+    def _layout_now(self) -> Layout:
+        last, tree = self._last.layout, self.query_one(ModuleList)
+        kind = self.query_one(AttentionPane).kind
+        maximised = "tree" if self.has_class("-rail-maximised") else "pane" if self.has_class("-maximised") else ""
+        return Layout(
+            front=self.front if self.front != "tensor" else "" if self._arranged else last.front,
+            maximised=maximised if self._arranged else last.maximised,
+            opened=tree.unfolded if self._unfolded else last.opened,
+            names=tree.layout_shown if self._unfolded else last.names,
+            scores="" if kind == "probs" else kind,
+            maps=tuple(look for heatmap in self.query(Heatmap) if (look := _look_of(heatmap)) != MapLook(look.map)),
+        )
+
+
+def _look_of(heatmap: Heatmap) -> MapLook:
+    scale = "" if heatmap.kind is Kind.LINEAR else heatmap.kind
+    return MapLook(heatmap.id or "", scale, *heatmap.chosen)
+
+
+def _written(keeper: Keeper) -> Said | Quiet:
+    problem = keeper.write()
+    return Said(problem) if problem else Quiet()
