@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.analysis.diff import plants
+from tests.analysis.diff.made import normal, trace_of
 from tracetui.analysis.diff.compare import compare
 from tracetui.analysis.diff.report import Report, report
 from tracetui.trace.trace import Trace
@@ -152,3 +153,14 @@ def test_bf16_beside_float32_is_rounding_alone() -> None:
     found = report(half, full)
     assert found.first is None or found.carried
     assert found.hints == ()
+
+
+@pytest.mark.parametrize("key", [(1, 2, 3, 4), (1, 1, 5, 4), (2, 2, 3, 8), (3, 8)])
+def test_heads_that_don_t_go_with_their_inputs_give_no_hint(key: tuple[int, ...]) -> None:
+    site = "model.layers.0.self_attn"
+    shared = {f"{site}:q": normal(1, 1, 3, 8), f"{site}:k": normal(*key), f"{site}:v": normal(1, 1, 3, 8)}
+    a, b = (trace_of({**shared, f"{site}:heads": normal(1, 2, 3, 8, seed=seed)}) for seed in (1, 2))
+    found = report(a, b)
+    assert found.first is not None
+    assert found.first.site == f"{site}:heads"
+    assert not found.hints

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from tracetui.analysis.diff.arrays import Both, Numbers
 from tracetui.analysis.diff.hints.scene import EXPLAINED, Hint, Scene
 
+Shape = tuple[int, ...]
 Flags = npt.NDArray[np.bool_]
 _HEADS = 8
 """Heads that are computed again, spread over all."""
@@ -40,7 +41,9 @@ class _Fit:
 def attention_call(scene: Scene) -> Hint | None:
     """Heads whose q, k and v agree: which groups, scale or mask makes each side's of them?"""
     q, k, v = (scene.beside(role) for role in ("q", "k", "v"))
-    if scene.leaf != ":heads" or q is None or k is None or v is None or scene.target.a.ndim != 4:
+    if scene.leaf != ":heads" or q is None or k is None or v is None:
+        return None
+    if not _go_together(scene.target.a.shape, q.a.shape, k.a.shape, v.a.shape):
         return None
     inputs = _Inputs.of(scene, q.a, k.a, v.a)
     ways = _ways(scene, inputs)
@@ -50,6 +53,13 @@ def attention_call(scene: Scene) -> Hint | None:
         return None
     changed = [name for name in ("tiled", "scale", "shift") if getattr(a.way, name) != getattr(b.way, name)]
     return _HINTS[changed[0]](a, b, inputs) if len(changed) == 1 else None
+
+
+def _go_together(heads: Shape, q: Shape, k: Shape, v: Shape) -> bool:
+    """Whether these are [B,H,T,Kv] [B,H,T,K] [B,G,S,K] [B,G,S,Kv]: a file may have any shapes under the names."""
+    if {len(shape) for shape in (heads, q, k, v)} != {4}:
+        return False
+    return heads[:3] == q[:3] and k[:3] == v[:3] and (q[0], q[3]) == (k[0], k[3]) and heads[3] == v[3]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -69,7 +79,8 @@ class _Inputs:
         mask = scene.beside("mask")
         seen = np.tril(np.ones((tokens, keys), dtype=bool), keys - tokens)
         if mask is not None and mask.a.ndim == 4:
-            seen = _seen(mask.a[0, 0])[:tokens, :keys]
+            told = _seen(mask.a[0, 0])[:tokens, :keys]
+            seen = told if told.shape == seen.shape else seen
         heads = q.shape[1]
         picked = tuple(sorted({heads * place // _HEADS for place in range(_HEADS)}))
         return _Inputs(q[0, :, :tokens], k[0, :, :keys], v[0, :, :keys], seen, picked)
