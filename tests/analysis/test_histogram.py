@@ -123,6 +123,11 @@ def test_extremes_have_a_histogram(array: Array) -> None:
     assert np.isfinite(found.edges).all()
 
 
+def test_complex_numbers_count_with_their_magnitude() -> None:
+    found = histogram(ArrayValue(np.array([3 + 4j, -5 + 0j, 0j])), bins=5)
+    assert (found.low, found.high, found.counts[0], found.counts[-1]) == (0, 5, 1, 2)
+
+
 def test_bf16_values_are_counted_as_real_numbers() -> None:
     found = histogram(ArrayValue(np.array([0.0, 0.5, 1.0], np.float32), "bfloat16"), bins=2)
     assert found.counts.tolist() == [1, 2]

@@ -69,6 +69,12 @@ def test_any_rank_has_a_matrix(shape: tuple[int, ...]) -> None:
         assert np.array_equal(read, array[index])
 
 
+def test_of_complex_numbers_the_magnitudes_are_shown() -> None:
+    plane = plane_of(Record(0, "freqs", (1, 2), "complex64", 0), {}, head=0, batch=0)
+    read = plane.read(ArrayValue(np.array([[3 + 4j, -1j]], np.complex64)), slice(0, 1), slice(0, 2))
+    assert (read.dtype.kind, read.tolist()) == ("f", [[5.0, 1.0]])
+
+
 def test_a_flat_tensor_reads_its_columns() -> None:
     plane = Plane(Axis("", 1), Axis("d0", 9), rank=1)
     assert plane.read(ArrayValue(np.arange(9.0)), slice(0, 1), slice(3, 5)).tolist() == [[3.0, 4.0]]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tracetui.trace.value import Array, Index, Value
+from tracetui.trace.value import Array, Index, Value, magnitudes
 
 _BLOCK = 1 << 20
 """Elements read at one time."""
@@ -77,8 +77,8 @@ def whole_edges(low: float, high: float, bins: int) -> Floats:
 
 
 def count(array: Array, edges: Floats) -> npt.NDArray[np.int64]:
-    """How many finite elements fall into each bin. [bins]"""
-    wide = array.astype(np.float64).reshape(-1)
+    """How many finite elements fall into each bin; complex numbers count with their magnitude. [bins]"""
+    wide = magnitudes(array).astype(np.float64).reshape(-1)
     finite = np.clip(wide[np.isfinite(wide)], edges[0], edges[-1])
     return np.histogram(finite, edges)[0].astype(np.int64)
 

@@ -86,6 +86,11 @@ class StatisticsValue:
         return self._statistics
 
 
+def magnitudes(array: Array) -> Array:
+    """What is shown of complex numbers; others are as they are."""
+    return np.abs(array) if array.dtype.kind == "c" else array
+
+
 def is_kept(value: Value) -> bool:
     """Whether the values can still be read. Nothing is read to tell: a compressed value would be unpacked."""
     return not isinstance(value, StatisticsValue)

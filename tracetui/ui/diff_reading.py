@@ -18,7 +18,7 @@ from tracetui.errors import TracetuiError
 from tracetui.trace.record import Record
 from tracetui.trace.statistics import Statistics
 from tracetui.trace.trace import Trace
-from tracetui.trace.value import ArrayValue
+from tracetui.trace.value import Array, ArrayValue, magnitudes
 from tracetui.ui.labels import position_labels
 from tracetui.ui.planes import Plane, plane_of, query_heads
 from tracetui.views.heatmap import HeatmapData, heatmap_data, nothing
@@ -209,10 +209,9 @@ def pictures_of(planes: Planes, own_scale: bool) -> tuple[HeatmapData, ...]:
         told = "This plane is too large to be drawn; its values are in pane 3"
         return tuple(nothing(told) for _ in LETTERS)
     rows, columns = slice(0, plane.rows.length), slice(0, plane.columns.length)
-    a, b = (plane.read(value, rows, columns).astype(np.float32) for value in (planes.sides.a, planes.sides.b))
-    if not a.size:
+    matrices = tuple(matrix.astype(np.float32) for matrix in part_of(planes, rows, columns))
+    if not matrices[0].size:
         return tuple(nothing("Nothing to show: the matrix has no cells") for _ in LETTERS)
-    matrices = (a, b, difference(a, b))
     kinds = (Kind.LINEAR, Kind.LOG)
     shared = matrices[:2] if own_scale else matrices
     scales = {kind: common_scale(shared, kind, diverging=True) for kind in kinds}
@@ -230,10 +229,21 @@ def pictures_of(planes: Planes, own_scale: bool) -> tuple[HeatmapData, ...]:
     return tuple(found)
 
 
-def difference(a: Matrix, b: Matrix) -> Matrix:
+def part_of(planes: Planes, rows: slice, columns: slice) -> tuple[Array, Array, Array]:
+    """A part of A, B and A−B; of complex numbers the magnitudes."""
+    a, b = (planes.plane.cells(value, rows, columns) for value in (planes.sides.a, planes.sides.b))
+    return magnitudes(a), magnitudes(b), magnitudes(difference(a, b))
+
+
+def difference(a: Array, b: Array) -> Array:
     """A − B; where both are the same infinity, 0."""
-    if a.dtype == np.bool_ or b.dtype == np.bool_:
-        a, b = a.astype(np.int8), b.astype(np.int8)
+    a, b = (_signed(array) for array in (a, b))
     with np.errstate(all="ignore"):
-        found: Matrix = np.where(a == b, a.dtype.type(0), np.subtract(a, b))
-    return found
+        return np.where(a == b, a.dtype.type(0), np.subtract(a, b))
+
+
+def _signed(array: Array) -> Array:
+    """Numbers that can be subtracted without going round."""
+    if array.dtype == np.uint64:
+        return array.astype(np.float64)
+    return array.astype(np.int64) if array.dtype.kind in "biu" else array

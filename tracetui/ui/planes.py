@@ -9,7 +9,7 @@ import numpy as np
 
 from tracetui.analysis.axes import Axis, axes_of, split_heads
 from tracetui.trace.record import Record
-from tracetui.trace.value import Array, Index, Value
+from tracetui.trace.value import Array, Index, Value, magnitudes
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,11 @@ class Plane:
         return "[" + ", ".join([*map(str, self.leading), ":", columns]) + "]"
 
     def read(self, value: Value, rows: slice, columns: slice) -> Array:
-        """A part of the matrix, [rows, columns] as an array of its own."""
+        """A part of the matrix, [rows, columns] as an array of its own; of complex numbers the magnitudes."""
+        return magnitudes(self.cells(value, rows, columns))
+
+    def cells(self, value: Value, rows: slice, columns: slice) -> Array:
+        """The same as it is."""
         shifted = slice(columns.start + self.column0, columns.stop + self.column0)
         index: Index = (*self.leading, rows, shifted) if self.rank >= 2 else (columns,) * self.rank
         return np.atleast_2d(value.read(index))

@@ -14,7 +14,7 @@ from textual.message import Message
 from tracetui.errors import TracetuiError
 from tracetui.text import visible
 from tracetui.trace.value import Array
-from tracetui.ui.diff_reading import Planes, difference
+from tracetui.ui.diff_reading import Planes, part_of
 from tracetui.ui.reader import look
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.views.cells import Line, line
@@ -197,12 +197,12 @@ class DiffGrid(Canvas, can_focus=True):
 
 
 def _read(planes: Planes, rows: range, columns: range) -> DiffGrid.Read:
-    plane, (down, across) = planes.plane, (slice(part.start, part.stop) for part in (rows, columns))
+    down, across = (slice(part.start, part.stop) for part in (rows, columns))
     try:
-        a, b = (plane.read(value, down, across) for value in (planes.sides.a, planes.sides.b))
+        a, b, apart = part_of(planes, down, across)
     except (TracetuiError, OSError, MemoryError) as error:
         return DiffGrid.Read(planes, None, str(error) or type(error).__name__)
-    return DiffGrid.Read(planes, Chunk(planes, rows.start, columns.start, a, b, difference(a, b)))
+    return DiffGrid.Read(planes, Chunk(planes, rows.start, columns.start, a, b, apart))
 
 
 def _inside(part: range, whole: range) -> bool:
