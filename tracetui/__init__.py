@@ -1,6 +1,6 @@
 """tracetui: a terminal debugger for the forward pass of language models.
 
-`trace`, `open_trace` and `diff` are explained in docs/api.md; importing this loads no library before one is used.
+What is public here is explained in docs/api.md; importing this loads no library before one is used.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ _PUBLIC = {
     "Diff": "tracetui.api.differences",
     "InputError": "tracetui.errors",
     "Routing": "tracetui.api.routing",
+    "StopHit": "tracetui.api.stops",
     "RunError": "tracetui.errors",
     "Trace": "tracetui.api.trace",
     "diff": "tracetui.api.differences",
     "open_trace": "tracetui.api.opening",
+    "stops": "tracetui.api.stops",
 }
 """Where each public name lies; their types are in __init__.pyi. `trace` is the package, which can be called."""
 

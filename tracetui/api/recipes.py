@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tracetui.errors import InputError
+from tracetui.expr.edit import Edit, parse_edits
+from tracetui.expr.stop import Stop, parse_stops
 from tracetui.recipe import (
     Generation,
     Overrides,
@@ -84,6 +86,16 @@ def _generation(
 ) -> Generation:
     stop = None if eos is None else tuple(eos)
     return check_generation(Generation(generate or 0, temperature, top_k, top_p, sample_seed, stop))
+
+
+def edits_of(edits: str | Sequence[str]) -> tuple[Edit, ...]:
+    """What is changed, from texts such as `layers.3.mlp: zero`. Raises InputError."""
+    return parse_edits([edits] if isinstance(edits, str) else edits, "edits")
+
+
+def stops_of(stops: str | Sequence[str]) -> tuple[Stop, ...]:
+    """Where a run is to stop, from texts such as `*.mlp if norm > 100`. Raises InputError."""
+    return parse_stops([stops] if isinstance(stops, str) else stops, "stops")
 
 
 def keep_of(keep: Kept) -> Keep:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from tracetui.analysis.matrices import ATTENTION
-from tracetui.api.recipes import Ids, Kept, chosen_recipe, keep_of
+from tracetui.api.recipes import Ids, Kept, chosen_recipe, edits_of, keep_of, stops_of
 from tracetui.api.trace import Trace
 from tracetui.errors import InputError
+from tracetui.headless import Stops
 from tracetui.text import visible
 from tracetui.trace.trace import Trace as Recorded
+from tracetui.views.edit_lines import unapplied_lines
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,43 +48,68 @@ def trace(
     top_p: float | None = None,
     sample_seed: int | None = None,
     eos: Sequence[int] | None = None,
+    stops: str | Sequence[str] = (),
+    edits: str | Sequence[str] = (),
 ) -> Trace: ...
 
 
 @overload
 def trace(
-    model: nn.Module, /, *inputs: object, keep: Kept = "all", attention: str = "qkv", **kwargs: object
+    model: nn.Module,
+    /,
+    *inputs: object,
+    keep: Kept = "all",
+    attention: str = "qkv",
+    stops: str | Sequence[str] = (),
+    edits: str | Sequence[str] = (),
+    **kwargs: object,
 ) -> Trace: ...
 
 
 def trace(
-    model: nn.Module | str | Path, /, *inputs: object, keep: Kept = "all", attention: str = "qkv", **options: Any
+    model: nn.Module | str | Path,
+    /,
+    *inputs: object,
+    keep: Kept = "all",
+    attention: str = "qkv",
+    stops: str | Sequence[str] = (),
+    edits: str | Sequence[str] = (),
+    **options: Any,
 ) -> Trace:
     """Record one forward pass: of a module that you have, or of a recipe's name or file, a model's folder, a hub id.
 
     A module is called with `inputs` and `options` as they are, under no_grad; its weights, mode and devices stay, and
-    whatever it raises comes through. A recipe takes the options of the command line: `prompt`, `prompts`, `tokens`,
-    `random_tokens`, `chat`, `system`, `special`, `layers`, `weights`, `tokenizer`, `dtype`, `seed`, `mla`, `memory`,
-    `generate` and how tokens are drawn.
+    whatever it raises comes through, with a note that says in which module.
+
+    A recipe takes the options of the command line: `prompt`, `prompts`, `tokens`, `random_tokens`, `chat`, `system`,
+    `special`, `layers`, `weights`, `tokenizer`, `dtype`, `seed`, `mla`, `memory`, `generate` and how tokens are drawn.
 
     keep: `all`, `stats` (statistics alone), or patterns of sites whose values are kept. attention: `qkv`, or `scores`
-    or `probs` to record the full matrices too. Raises InputError.
+    or `probs` to record the full matrices too. stops: nobody waits there, but the trace's `hits` tell which held.
+    edits: changes of tensors before the model goes on; one that changed nothing is warned of.
+    Raises InputError, and RunError where a recipe's model fails.
     """
+    heard = Stops(stops_of(stops))
+    changes = edits_of(edits)
     if isinstance(model, str | Path):
         if inputs:
             raise TypeError("a recipe's prompt is given as prompt=, prompts= or tokens=")
-        return Trace(_run(str(model), {**options, "keep": keep, "attention": attention}))
+        recipe = chosen_recipe(str(model), keep=keep, attention=attention, **options)
+        from tracetui.tracer.run import trace_recipe
+
+        recorded = trace_recipe(replace(recipe, edits=changes), emit=heard.hear, stops=heard.stops)
+        return _told(recorded, heard)
     if not hasattr(model, "named_modules"):
         raise TypeError(f"an nn.Module, or a recipe's name or path is needed, got {type(model).__name__}")
     if attention not in ATTENTION:
         raise InputError(f"attention: must be one of {', '.join(ATTENTION)}, got {visible(str(attention), 40)!r}")
     from tracetui.tracer.call import record_module
 
-    return Trace(record_module(model, inputs, options, keep_of(keep), ATTENTION[attention]))
+    roles = ATTENTION[attention]
+    return _told(record_module(model, inputs, options, keep_of(keep), roles, heard.stops, changes, heard.hear), heard)
 
 
-def _run(model: str, options: dict[str, Any]) -> Recorded:
-    recipe = chosen_recipe(model, **options)
-    from tracetui.tracer.run import trace_recipe
-
-    return trace_recipe(recipe)
+def _told(recorded: Recorded, heard: Stops) -> Trace:
+    for line in unapplied_lines(heard.edits):
+        warnings.warn(line, stacklevel=3)
+    return Trace(recorded, heard.hits)

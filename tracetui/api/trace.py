@@ -12,6 +12,7 @@ from tracetui.analysis.routing import routing
 from tracetui.api.attention import Attention, attention_of
 from tracetui.api.routing import Routing
 from tracetui.api.shown import trace_html, trace_line
+from tracetui.expr.watcher import Hit
 from tracetui.trace.npz import write_trace
 from tracetui.trace.record import Record, Token
 from tracetui.trace.statistics import Statistics
@@ -26,9 +27,11 @@ if TYPE_CHECKING:
 class Trace:
     """Everything that one run recorded. `trace["model.layers.0"]` is an array; iterating gives the records' keys."""
 
-    def __init__(self, recorded: Recorded) -> None:
+    def __init__(self, recorded: Recorded, hits: Sequence[Hit] = ()) -> None:
         self.recorded = recorded
         """The plain data below this object."""
+        self.hits = tuple(hits)
+        """Where the stops of its run held, in order: `.stop.text`, `.index` of the record, `.told` values."""
 
     def __repr__(self) -> str:
         return trace_line(self.recorded)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,15 @@ def outline_of(recipe: Recipe, built: BuiltModel) -> Module:
         return outline(built.module)
     everything = replace(recipe, layers=Layers(0, recipe.layer_count))
     return outline(built.module, build_model(everything, torch.bfloat16).module)
+
+
+def outline_of_module(module: nn.Module) -> Module:
+    """The tree of a module that exists already: a model of transformers with its checkpoint's names, else its own."""
+    if hasattr(module, "base_model_prefix"):
+        with suppress(Exception):
+            # Its checkpoint's names come from tables that know the families, not what somebody made of them.
+            return outline(module)
+    return _Grower(module, frozenset(), _Published({}, {})).module("", module)
 
 
 def outline(built: PreTrainedModel, whole: PreTrainedModel | None = None) -> Module:
@@ -133,10 +143,10 @@ class _Grower:
     @property
     def _chosen(self) -> int:
         """Experts of a block that a token uses; 0 where it isn't known."""
-        return experts_per_token(self.model.config) or 0
+        return experts_per_token(getattr(self.model, "config", None)) or 0
 
     def _active(self, path: str, tensor: nn.Parameter) -> int:
-        experts = configured_experts(self.model.config)
+        experts = configured_experts(getattr(self.model, "config", None))
         routed = path.rpartition(".")[2] == "experts" and tensor.dim() > 1 and tensor.shape[0] == experts
         return tensor.numel() // tensor.shape[0] * min(self._chosen, tensor.shape[0]) if routed else tensor.numel()
 

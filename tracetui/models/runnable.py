@@ -76,14 +76,19 @@ class Runnable:
         found = memory.with_passes(found, built.module, weights, itemsize, tokens, rows, new)
         return memory.within(found, self.recipe)
 
-    def described(self) -> tuple[dict[str, object], Mapping[str, object]]:
-        """What a trace tells of the recipe beside its own plain form, and of the configuration."""
-        told: dict[str, object] = {"dtype": str(self.built.dtype).removeprefix("torch."), "layout": self.layout}
+    def described(self, ran: Recipe) -> tuple[dict[str, object], Mapping[str, object]]:
+        """What a trace tells of the recipe as it was run, and of the configuration."""
+        told = {**ran.plain(), "dtype": str(self.built.dtype).removeprefix("torch."), "layout": self.layout}
         return told, {**_of_the_class(self.built.config), **self.recipe.config}
 
     def call(self, prompts: Prompts) -> Callable[[], Any] | None:
         """How the model is called for these prompts; None: as a causal model, with their ids."""
         return None
+
+    @property
+    def device(self) -> torch.device:
+        """Where token ids belong."""
+        return torch.device("cpu")
 
     @contextmanager
     def surroundings(self) -> Iterator[None]:

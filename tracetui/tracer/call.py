@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
 
-from tracetui import __version__
 from tracetui.analysis.matrices import MatrixRole
+from tracetui.expr.edit import Edit, plain_edits
+from tracetui.expr.edit_log import EditLog
+from tracetui.expr.stop import Stop
+from tracetui.models.given import described, tokens_of
+from tracetui.session import Event, Tallied
 from tracetui.trace.keep import KEEP_ALL, Keep
-from tracetui.trace.record import Token
-from tracetui.trace.trace import RunInfo, Trace
+from tracetui.trace.trace import Trace
+from tracetui.tracer.edits import Editor
+from tracetui.tracer.fault import fault_of
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.recorder import Recorder
 from tracetui.tracer.watch import Watch
-
-_DEEPEST = 16
 
 
 def record_call(model: nn.Module, *args: object, **kwargs: object) -> Trace:
@@ -31,43 +34,28 @@ def record_module(
     kwargs: Mapping[str, object],
     keep: Keep = KEEP_ALL,
     matrices: tuple[MatrixRole, ...] = (),
+    stops: Sequence[Stop] = (),
+    edits: Sequence[Edit] = (),
+    emit: Callable[[Event], None] = lambda event: None,
 ) -> Trace:
-    """The same, keeping the values that `keep` names, and attention's matrices of these roles beside."""
-    recorder = Recorder(_run_info(model), _tokens(args, kwargs), Gate().arrived, keep=keep, matrices=matrices)
-    with torch.no_grad(), Watch(model, recorder):
-        model(*args, **kwargs)
+    """The same, keeping the values that `keep` names, and attention's matrices of these roles beside.
+
+    Nobody waits at stops: `emit` hears of them, and at the end what came of each stop and edit. An error that the
+    model raises comes through, with a note that says in which module.
+    """
+    gate = Gate(emit=emit, stops=stops, waits=False, edits=EditLog(edits))
+    run = described(model)
+    run = replace(run, recipe={**run.recipe, "edits": plain_edits(edits)}) if edits else run
+    recorder = Recorder(run, tokens_of(args, kwargs), gate.arrived, keep=keep, matrices=matrices)
+    gate.begin(recorder.trace)
+    editor = Editor(recorder, lambda: gate.edits.edits)
+    with torch.no_grad(), Watch(model, recorder, editor=editor, stops=lambda: gate.stops) as watch:
+        try:
+            model(*args, **kwargs)
+        except Exception as error:
+            recorder.resume(lambda record: None)
+            fault = fault_of(model, watch.running, recorder, error)
+            error.add_note(f"{fault}{''.join(f'; given {told}' for told in fault.inputs)}")
+            raise
+    emit(Tallied(gate.tallies, editor.tallies))
     return recorder.finished()
-
-
-def _tokens(args: tuple[object, ...], kwargs: Mapping[str, object]) -> tuple[tuple[Token, ...], ...]:
-    """The rows of the ids [B,T], without what an attention mask [B,T] hides at their right."""
-    ids, mask = kwargs.get("input_ids", args[0] if args else None), kwargs.get("attention_mask")
-    if not isinstance(ids, torch.Tensor) or ids.dim() != 2 or ids.is_floating_point():
-        return ()
-    lengths = [ids.shape[1]] * ids.shape[0]
-    if isinstance(mask, torch.Tensor) and mask.shape == ids.shape:
-        places = torch.arange(1, ids.shape[1] + 1, device=mask.device)  # [T]
-        lengths = ((mask != 0) * places).amax(dim=1).tolist()
-    rows = zip(ids.tolist(), lengths, strict=True)
-    return tuple(tuple(Token(token_id, b"") for token_id in row[:length]) for row, length in rows)
-
-
-def _run_info(model: nn.Module) -> RunInfo:
-    config: Any = getattr(model, "config", None)
-    told = config.to_dict() if hasattr(config, "to_dict") else config
-    return RunInfo(
-        model=type(model).__name__,
-        config={str(name): _plain(value) for name, value in told.items()} if isinstance(told, Mapping) else {},
-        versions={"tracetui": __version__, "torch": str(torch.__version__)},
-    )
-
-
-def _plain(value: object, depth: int = 0) -> object:
-    """A configuration's value as a trace file holds it; what JSON has no form for as text."""
-    if isinstance(value, str | int | float | bool) or value is None:
-        return value
-    if isinstance(value, Mapping) and depth < _DEEPEST:
-        return {str(name): _plain(inner, depth + 1) for name, inner in value.items()}
-    if isinstance(value, list | tuple) and depth < _DEEPEST:
-        return [_plain(inner, depth + 1) for inner in value]
-    return str(value)

@@ -74,7 +74,9 @@ class Engine:
         """What the model returned in the last run that called it in its own way."""
         self.runnable = make_runnable(model, exact) if isinstance(model, Recipe) else model
         check_mla(self.runnable.built.module, self.runnable.recipe)
-        settle()
+        if isinstance(model, Recipe):
+            # The process is ours then.
+            settle()
         self._base = memory.own_bytes()
         offered = self.preview(self.runnable.recipe.prompts)
         self.prepared = Prepared(
@@ -119,7 +121,7 @@ class Engine:
                 output = call()
             self.output = output
             return recorder.finished()
-        input_ids, mask = padded(tokens, self._pad)  # [B,T]
+        input_ids, mask = padded(tokens, self._pad, self.runnable.device)  # [B,T]
         masked = {} if mask is None else {"attention_mask": mask}
         if not wanted.count and (mask is not None or not self._goes_on):
             with self._watching(recorder, gate):
@@ -155,7 +157,7 @@ class Engine:
         return recorder.finished()
 
     def _generating(self, decoder: Decoder, recorder: Recorder) -> GeneratingRun:
-        wanted, eos = self.runnable.recipe.generation, self.runnable.built.config.eos_token_id
+        wanted, eos = self.runnable.recipe.generation, getattr(self.runnable.built.config, "eos_token_id", None)
         return GeneratingRun(decoder, recorder, wanted, eos, self.runnable.tokenizer.token, self._emit)
 
     @contextmanager
@@ -263,10 +265,10 @@ class Engine:
 
         recipe = self.runnable.recipe
         ran = replace(recipe, prompts=prompts, edits=gate.edits.edits)
-        told, config = self.runnable.described()
+        told, config = self.runnable.described(ran)
         return RunInfo(
             model=recipe.name,
-            recipe={**ran.plain(), **told},
+            recipe=told,
             config=config,
             tokenizer=self.runnable.tokenizer.name,
             versions={

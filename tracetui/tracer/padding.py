@@ -9,7 +9,9 @@ import torch
 from tracetui.trace.record import Token
 
 
-def padded(rows: Sequence[Sequence[Token]], pad: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+def padded(
+    rows: Sequence[Sequence[Token]], pad: int, device: torch.device | str = "cpu"
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Token ids [B,T] and an attention mask [B,T], 1 for real tokens; None where all rows are equally long.
 
     Padding stands at the right, where no real token of a causal model looks.
@@ -20,4 +22,4 @@ def padded(rows: Sequence[Sequence[Token]], pad: int) -> tuple[torch.Tensor, tor
     for place, row in enumerate(rows):
         ids[place, : len(row)] = torch.tensor([token.id for token in row])
         mask[place, : len(row)] = 1
-    return ids, None if bool(mask.all()) else mask
+    return ids.to(device), None if bool(mask.all()) else mask.to(device)

@@ -110,6 +110,10 @@ class Watch:
     ) -> None:
         self._stack.close()
 
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """The model's own call has begun already, so that torch won't tell."""
+        self._pre_hook("", self._model)(self._model, args, kwargs)
+
     @property
     def running(self) -> tuple[Frame, ...]:
         """The modules that have begun and not ended, outermost first."""

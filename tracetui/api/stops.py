@@ -1,0 +1,64 @@
+"""Stops around a model's own call: `with tracetui.stops("nan"): model(x)`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tracetui.analysis.health import Diagnosis, diagnose
+from tracetui.api.recipes import Kept, keep_of, stops_of
+from tracetui.api.trace import Trace
+from tracetui.errors import InputError, RunError
+from tracetui.expr.watcher import Hit
+from tracetui.trace.record import Record
+from tracetui.trace.trace import Trace as Recorded
+from tracetui.views.health_lines import health_lines
+from tracetui.views.stop_lines import fired_lines
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_WIDTH = 110
+
+
+class StopHit(RunError):  # noqa: N818
+    """A stop held; the text says where and why, and for NaN and infinities who made them."""
+
+    def __init__(self, recorded: Recorded, hits: Sequence[Hit]) -> None:
+        self.hits = tuple(hits)
+        """The stops that held, with the values that made their conditions true."""
+        self.trace = Trace(recorded, hits)
+        """Everything up to there."""
+        self.record: Record = recorded.records[hits[0].index]
+        """Where the model was left."""
+        bad = any(hit.stop.watches_health for hit in hits)
+        self.diagnosis: Diagnosis | None = diagnose(recorded, self.record) if bad else None
+        """Who made what is not finite; None where no stop asked for that."""
+        super().__init__("\n".join(self._lines(recorded)))
+
+    def _lines(self, recorded: Recorded) -> Iterator[str]:
+        yield from fired_lines(recorded, self.hits)
+        if self.diagnosis is not None:
+            yield from (line.text for line in health_lines(recorded, self.diagnosis, _WIDTH))
+
+
+@contextmanager
+def stops(*expressions: str, model: nn.Module | None = None, keep: Kept = "all") -> Iterator[None]:
+    """Leave any module's call in this `with` at the first record where a stop holds, and raise StopHit at its end.
+
+    Without expressions `nan` and `inf`. Every outermost call of a module that this thread makes is watched, each for
+    itself; with `model` that module's calls alone. keep: whose values a call holds in memory until the next one, as
+    tracetui.trace takes it. What the block itself raises comes through. Raises InputError for a wrong expression.
+    """
+    found = stops_of(expressions or ("nan", "inf"))
+    if model is not None and not hasattr(model, "named_modules"):
+        raise InputError(f"model: an nn.Module is needed, got {type(model).__name__}")
+    kept = keep_of(keep)
+    from tracetui.tracer.guard import Guard, StopHeldError
+
+    try:
+        with Guard(found, model, kept):
+            yield
+    except StopHeldError as held:
+        raise StopHit(held.trace, held.hits).with_traceback(held.__traceback__) from None

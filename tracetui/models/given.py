@@ -1,0 +1,234 @@
+"""A module that somebody has already, made ready to run: its weights are there, and it is called as they call it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from tracetui import __version__
+from tracetui.analysis.memory import MemoryPlan
+from tracetui.errors import InputError
+from tracetui.models import plan as memory
+from tracetui.models.build import BuiltModel
+from tracetui.models.outline import outline_of_module
+from tracetui.models.random_source import RandomSource
+from tracetui.models.runnable import Runnable
+from tracetui.models.slots import Weights
+from tracetui.models.tokenizers import Tokenizer, check_ids
+from tracetui.models.unshown import unshown
+from tracetui.recipe import Layers, Prompts, Recipe, parse_ids
+from tracetui.session import Module, PromptRow
+from tracetui.text import visible
+from tracetui.trace.record import Token
+from tracetui.trace.trace import RunInfo
+
+_DEEPEST = 16
+AS_GIVEN = Prompts()
+"""What stands for the inputs that came with the module."""
+NO_INPUTS: Mapping[str, object] = MappingProxyType({})
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Inputs:
+    """What a module is called with."""
+
+    args: tuple[object, ...] = ()
+    kwargs: Mapping[str, object] = field(default_factory=lambda: NO_INPUTS)
+
+    def __bool__(self) -> bool:
+        return bool(self.args or self.kwargs)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class GivenModel(Runnable):
+    """A module with its weights in place; nothing is made, and nothing is taken out."""
+
+    inputs: Inputs = field(default_factory=Inputs)
+    around: Callable[[], AbstractContextManager[object]] = nullcontext
+    """What the calling thread had set: gradients, autocast, the default device."""
+    generates: bool = False
+    """Whether prompts go through the model as transformers' own `generate` gives them, so that it can go on."""
+
+    def outline(self) -> Module:
+        return outline_of_module(self.built.module)
+
+    def plan(self, base: int, tokens: int, rows: int, new: int, steps: bool = False) -> MemoryPlan:
+        """The weights are part of what the process holds; what the module records nobody knows beforehand."""
+        return MemoryPlan(0, 0, 0, 0, base, memory.available_bytes())
+
+    def described(self, ran: Recipe) -> tuple[dict[str, object], Mapping[str, object]]:
+        plain = ran.plain()
+        left = ("prompt", "random_tokens", "keep", "attention", "generate", "lens", "edits")
+        said = {name: plain[name] for name in left if plain.get(name)}
+        return {**said, "dtype": str(self.built.dtype).removeprefix("torch.")}, described(self.built.module).config
+
+    def call(self, prompts: Prompts) -> Callable[[], Any] | None:
+        if prompts == AS_GIVEN:
+            return partial(self.built.module, *self.inputs.args, **self.inputs.kwargs)
+        if self.generates:
+            return None
+        rows = [[token.id for token in row.tokens] for row in self.reader.read(prompts)]
+        if len({len(row) for row in rows}) > 1:
+            raise InputError("prompts: of one length each, or one alone: nothing is known of this model's padding")
+        ids = torch.tensor(rows, device=self.device)  # [B,T]
+        named = "input_ids" in inspect.signature(self.built.module.forward).parameters
+        return partial(self.built.module, input_ids=ids) if named else partial(self.built.module, ids)
+
+    @property
+    def device(self) -> torch.device:
+        found = next(iter(self.built.module.parameters()), None)
+        return torch.device("cpu") if found is None else found.device
+
+    @contextmanager
+    def surroundings(self) -> Iterator[None]:
+        with self.around():
+            yield
+
+
+def given_model(
+    module: nn.Module,
+    recipe: Recipe,
+    inputs: Inputs,
+    tokenizer: Tokenizer,
+    around: Callable[[], AbstractContextManager[object]] = nullcontext,
+    generates: bool = False,
+) -> GivenModel:
+    """A module ready to run, with what it is called with; generates: whether it may go on from typed prompts."""
+    config = getattr(module, "config", None)
+    dtype = next((each.dtype for each in module.parameters() if each.is_floating_point()), torch.float32)
+    causal = all(hasattr(module, name) for name in ("prepare_inputs_for_generation", "generation_config"))
+    reader = GivenReader(inputs, tokenizer, vocabulary_of(module))
+    nothing = Weights(nn.Module(), dtype, RandomSource(0, 0.0), 0)
+    return GivenModel(
+        recipe,
+        BuiltModel(module, config, dtype),
+        nothing,
+        tokenizer,
+        reader,
+        (*recipe.notes, *unshown(module)),
+        inputs=inputs,
+        around=around,
+        generates=generates and causal,
+    )
+
+
+def recipe_of(name: str, title: str, **fields: Any) -> Recipe:
+    """What a run of a given module is asked for, in a recipe's words."""
+    return Recipe(name, title, name, {}, Layers(0, 0), **{"prompts": AS_GIVEN, **fields})
+
+
+def vocabulary_of(module: nn.Module) -> int | None:
+    """How many token ids a model has, where it says so."""
+    try:
+        table = module.get_input_embeddings()  # type: ignore[operator]
+    except (AttributeError, NotImplementedError, TypeError):
+        return None
+    return table.num_embeddings if isinstance(table, nn.Embedding) else None
+
+
+class GivenReader:
+    """Rows of tokens for a given module: those among its inputs, or what is typed."""
+
+    def __init__(self, inputs: Inputs, tokenizer: Tokenizer, vocabulary: int | None) -> None:
+        self._inputs = inputs
+        self._tokenizer = tokenizer
+        self._vocabulary = vocabulary
+
+    def read(self, prompts: Prompts) -> tuple[PromptRow, ...]:
+        """The rows; none for inputs that are no token ids. Raises InputError."""
+        if prompts == AS_GIVEN:
+            if not self._inputs:
+                raise InputError("prompt: is missing; give token ids, such as 1,2,3 (--tokens)")
+            rows = tokens_of(self._inputs.args, self._inputs.kwargs)
+            return tuple(PromptRow("", tuple(self._tokenizer.token(token.id) for token in row)) for row in rows)
+        if prompts.chat:
+            raise InputError("chat: a model that is given as code has no chat template here")
+        if prompts.texts:
+            return tuple(map(self._of_text, prompts.texts))
+        ids = self._drawn(prompts.random) if prompts.random else prompts.ids
+        return tuple(self._checked("", [self._tokenizer.token(token_id) for token_id in row]) for row in ids)
+
+    def check_length(self, positions: int) -> None:
+        """The model itself knows."""
+
+    def _of_text(self, text: str) -> PromptRow:
+        if not text.strip():
+            raise InputError("prompt: is empty; type some text, or token ids such as 1,2,3")
+        if isinstance(self._tokenizer, IdsOnly):
+            return self._checked(text, [self._tokenizer.token(each) for each in parse_ids(text, self._tokenizer.name)])
+        return self._checked(text, self._tokenizer.encode(text))
+
+    def _drawn(self, size: tuple[int, int]) -> list[list[int]]:
+        if self._vocabulary is None:
+            raise InputError("--random-tokens: this model doesn't say how many token ids it has")
+        drawn: list[list[int]] = np.random.default_rng(0).integers(0, self._vocabulary, size).tolist()
+        return drawn
+
+    def _checked(self, text: str, tokens: list[Token]) -> PromptRow:
+        if not tokens:
+            raise InputError("prompt: has no tokens")
+        if self._vocabulary is not None:
+            check_ids([token.id for token in tokens], self._vocabulary)
+        return PromptRow(text, tuple(tokens))
+
+
+class IdsOnly:
+    """No tokenizer: tokens are their ids."""
+
+    name = "no tokenizer: token ids such as 1,2,3"
+    vocab_size = 2**31
+    special_names: frozenset[str] = frozenset()
+    is_llama3 = False
+
+    def encode(self, text: str, *, specials: bool = True, around: bool = True) -> list[Token]:
+        return [self.token(each) for each in parse_ids(text, self.name)]
+
+    def decode(self, ids: Any) -> bytes:
+        return b""
+
+    def token(self, id: int) -> Token:  # noqa: A002
+        return Token(id, b"")
+
+
+def tokens_of(args: tuple[object, ...], kwargs: Mapping[str, object]) -> tuple[tuple[Token, ...], ...]:
+    """The rows of the ids [B,T], without what an attention mask [B,T] hides at their right."""
+    ids, mask = kwargs.get("input_ids", args[0] if args else None), kwargs.get("attention_mask")
+    if not isinstance(ids, torch.Tensor) or ids.dim() != 2 or ids.is_floating_point():
+        return ()
+    lengths = [ids.shape[1]] * ids.shape[0]
+    if isinstance(mask, torch.Tensor) and mask.shape == ids.shape:
+        places = torch.arange(1, ids.shape[1] + 1, device=mask.device)  # [T]
+        lengths = ((mask != 0) * places).amax(dim=1).tolist()
+    rows = zip(ids.tolist(), lengths, strict=True)
+    return tuple(tuple(Token(token_id, b"") for token_id in row[:length]) for row, length in rows)
+
+
+def described(model: nn.Module) -> RunInfo:
+    """What a trace tells of a module that nobody built from a recipe."""
+    config: Any = getattr(model, "config", None)
+    told = config.to_dict() if hasattr(config, "to_dict") else config
+    return RunInfo(
+        model=type(model).__name__,
+        config={str(name): _plain(value) for name, value in told.items()} if isinstance(told, Mapping) else {},
+        versions={"tracetui": __version__, "torch": str(torch.__version__)},
+    )
+
+
+def _plain(value: object, depth: int = 0) -> object:
+    """A configuration's value as a trace file holds it; what JSON has no form for as text."""
+    if isinstance(value, str | int | float | bool) or value is None:
+        return value
+    if isinstance(value, Mapping) and depth < _DEEPEST:
+        return {str(name): _plain(inner, depth + 1) for name, inner in value.items()}
+    if isinstance(value, list | tuple) and depth < _DEEPEST:
+        return [_plain(inner, depth + 1) for inner in value]
+    return visible(str(value), 400)
