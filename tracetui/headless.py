@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from tracetui.analysis.health import diagnose, near_limits
+from tracetui.analysis.health import diagnose
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.analysis.prediction import next_tokens
 from tracetui.errors import InputError, RunError, TracetuiError
@@ -90,7 +90,7 @@ def run_and_write(
         yield from _told(trace, output, written)
         yield from _health(trace, stops.hits)
         unmet = (*unfired_lines(stops.tallies), *unapplied_lines(stops.edits))
-        teller.warn((*unmet, *near_limit_lines(near_limits(trace))))
+        teller.warn((*unmet, *near_limit_lines(trace)))
     if failed is not None:
         raise failed
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from tests.expr.made import FIRST, made
+from tests.expr.made import FIRST, ask, made
 from tracetui.analysis.health import (
     Part,
     bad_elements,
@@ -16,8 +18,9 @@ from tracetui.analysis.health import (
     producers,
     verdict,
 )
+from tracetui.trace.summary import describe
 from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array
+from tracetui.trace.value import Array, ArrayValue, Index
 from tracetui.views.health_lines import frame_lines, health_lines, near_limit_lines
 
 BAD = FIRST.copy()
@@ -127,7 +130,7 @@ def test_nearness_to_the_largest_number_is_a_share_of_the_elements() -> None:
     assert found.share == 0.5
     assert near_limit(trace, trace.records[1]) is None, "float32 is far from its limit"
     assert near_limit(trace, trace.records[2]) is None
-    assert "50.000% of its values are within 2× of the largest float16 (6.55e+04)" in next(near_limit_lines([found]))
+    assert "50.000% of its values are within 2× of the largest float16 (6.55e+04)" in next(near_limit_lines(trace))
 
 
 def test_a_tensor_without_a_finite_value_has_no_size() -> None:
@@ -138,6 +141,54 @@ def test_a_tensor_without_a_finite_value_has_no_size() -> None:
     assert "nan" in list(frame_lines([last], 80))[1]
 
 
-def test_only_dtypes_that_overflow_in_practice_are_gone_through() -> None:
-    trace = made(("a", np.array([60000], np.float16)), ("b", np.array([3e38], np.float32)))
-    assert [near.record.site for near in near_limits(trace)] == ["a"]
+class Unread(ArrayValue):
+    """A value whose statistics tell enough."""
+
+    def read(self, index: Index = ()) -> Array:
+        raise AssertionError("was gone through")
+
+
+def test_only_what_comes_near_its_limit_is_gone_through_and_what_hides_is_none() -> None:
+    far = np.array([30000, -32000], np.float16)
+    trace = made(
+        ("a", np.array([60000], np.float16)),
+        ("b", np.array([3e38], np.float32)),
+        ("net:mask", np.array([-65504, 0], np.float16)),
+        ("net:masked", np.array([-65504, 0], np.float16)),
+        ("c", np.array([-65504, 40000, 1, np.inf], np.float16)),
+        ("d", far),
+    )
+    values = [*trace.values[:5], Unread(far)]
+    trace = replace(trace, values=values)
+    assert [(near.record.site, near.share) for near in near_limits(trace)] == [("c", 0.5), ("a", 1.0)]
+    assert [near.record.site for near in near_limits(trace, 1)] == ["c"]
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("bfloat16", 2e38), ("float8_e4m3fn", 300), ("float8_e5m2", 30000)])
+def test_every_narrow_dtype_has_its_limit(dtype: str, size: float) -> None:
+    values = np.array([size, -size / 2, 0, 0], np.float32)
+    trace = made(("a", values))
+    narrow = replace(trace, records=[replace(trace.records[0], dtype=dtype)])
+    assert [near.share for near in near_limits(narrow)] == [0.25]
+
+
+def test_a_large_tensor_is_counted_in_pieces() -> None:
+    values = np.zeros(3 * 2**20 + 5, np.float16)
+    values[::7] = 40000
+    trace = made(("a", values))
+    assert near_limits(trace)[0].share == (np.abs(values) > 32752).mean()
+
+
+def test_without_values_it_is_known_that_there_are_some() -> None:
+    trace = made(("a", np.array([60000, 1], np.float16)), kept=False)
+    assert near_limits(trace)[0].share is None
+    assert "a: some of its values are within 2×" in next(near_limit_lines(trace))
+    assert ask("near_limit", "a", trace).value == 0.5, "one of two at least"
+    assert "1 of 1 records, within 2× of overflow" in "\n".join(describe(trace, 0))
+
+
+def test_a_condition_asks_for_the_share() -> None:
+    trace = made(("layers.0", np.array([60000, 1], np.float16)), ("layers.1", np.array([1, 2], np.float16)))
+    assert [ask("near_limit", site, trace).value for site in ("layers.0", "layers.1")] == [0.5, 0]
+    assert ask("near_limit > prev.near_limit", "layers.1", trace).value == 0
+    assert ask("near_limit", "model.layers.0").value == 0, "float32 has room"

@@ -300,6 +300,11 @@ async def test_tensors_near_their_limit_are_named_when_the_run_has_ended() -> No
         await it.press("enter", "c")
         await it.settle()
         assert "model.norm: 100.000% of its values are within 2× of the largest float16" in it.log
+        assert "near overflow" not in it.text()
+        await it.press("2", *"pp")
+        while it.site != "model.norm":
+            await it.press("p")
+        assert "100% near overflow" in it.text()
 
 
 def test_a_recording_is_run_from_stop_to_stop() -> None:

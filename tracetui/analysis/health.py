@@ -11,15 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tracetui.analysis.diff.feeds import input_names
-from tracetui.trace.health import LARGEST, is_sound, may_hide, may_overflow
+from tracetui.trace.health import LARGEST, comes_near_limit, is_sound, may_hide, near_limit_share
 from tracetui.trace.record import Record
 from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array, NotKeptError, Value
+from tracetui.trace.value import NotKeptError
 
 FRAMES = 12
 _MOST_WALKED = 10_000
-_LARGE = 1e6
-"""Numbers that no activation reaches in a healthy model."""
 
 
 class Part(Enum):
@@ -198,20 +196,21 @@ class NearLimit:
 
 def near_limit(trace: Trace, record: Record) -> NearLimit | None:
     """How near a record of a narrow dtype is to overflow; None if it isn't."""
-    if record.dtype not in LARGEST or not may_overflow(record.dtype, statistics := trace.statistics(record)):
+    if not comes_near_limit(record, statistics := trace.statistics(record)):
         return None
-    return NearLimit(record, statistics.absmax, _share_above(trace.value(record), LARGEST[record.dtype] / 2))
-
-
-def near_limits(trace: Trace) -> list[NearLimit]:
-    """All records that come near their dtype's largest number, where that happens in practice: not in bfloat16."""
-    likely = (record for record in trace.records if LARGEST.get(record.dtype, math.inf) < _LARGE)
-    return [near for record in likely if (near := near_limit(trace, record)) is not None]
-
-
-def _share_above(value: Value, limit: float) -> float | None:
     try:
-        values: Array = value.read()
+        share = near_limit_share(record, trace.value(record))
     except NotKeptError:
-        return None
-    return float(np.mean(np.abs(values.astype(np.float64)) >= limit)) if values.size else 0.0
+        share = None
+    return NearLimit(record, statistics.absmax, share)
+
+
+def records_near_limit(trace: Trace) -> list[Record]:
+    """All records that come near their dtype's largest number, as their statistics tell, the nearest ones first."""
+    near = [record for record in trace.records if comes_near_limit(record, trace.statistics(record))]
+    return sorted(near, key=lambda record: (-trace.statistics(record).absmax / LARGEST[record.dtype], record.index))
+
+
+def near_limits(trace: Trace, most: int | None = None) -> list[NearLimit]:
+    """What can be told of them, or of the `most` that come nearest."""
+    return [near for record in records_near_limit(trace)[:most] if (near := near_limit(trace, record)) is not None]

@@ -15,11 +15,11 @@ from tracetui.analysis.matrices import matrix_at
 from tracetui.analysis.routing import Routing, read_routing, sibling
 from tracetui.errors import RunError
 from tracetui.expr.errors import UntoldError
-from tracetui.trace.health import all_finite, may_hide
+from tracetui.trace.health import all_finite, may_hide, near_limit_share
 from tracetui.trace.record import Record, layer_path
 from tracetui.trace.statistics import Statistics, of_array
 from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array, Index, Value
+from tracetui.trace.value import Array, Index, NotKeptError, Value
 
 _ROUTINGS = 4
 """How many blocks' choices are remembered: the records of one block come together."""
@@ -104,6 +104,8 @@ class Moment:
                 return self.record.index
             case "margin":
                 return self._margin()
+            case "near_limit":
+                return self._near_limit()
         return self._over_finite(name)
 
     def _over_finite(self, name: str) -> float:
@@ -111,6 +113,13 @@ class Moment:
         if found.numel and found.numel == found.nan + found.posinf + found.neginf and name != "zeros":
             raise UntoldError("no element is finite")
         return found.l2 if name == "norm" else float(getattr(found, name))
+
+    def _near_limit(self) -> float:
+        try:
+            return near_limit_share(self.record, self._value)
+        except NotKeptError:
+            # Of how many can't be told, but the largest is one.
+            return 1 / max(1, self.record.numel)
 
     def _infinite(self) -> int:
         found = self.statistics

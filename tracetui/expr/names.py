@@ -52,6 +52,12 @@ NAMES = (
     Name("nan", _STATISTIC, "elements", "how many are NaN"),
     Name("inf", _STATISTIC, "elements", "how many are infinite; the -inf of masks is not counted"),
     Name("zeros", _STATISTIC, "elements", "how many are zero, of either sign"),
+    Name(
+        "near_limit",
+        _STATISTIC,
+        "0 to 1",
+        "share of the elements within 2× of what 16 or 8 bits can hold",
+    ),
     Name("numel", _PLACE, "elements", "how many there are"),
     Name("shape", _PLACE, "elements", "the lengths of the axes: `shape[-1] == 4096`, `shape == (1, 17, 4096)`"),
     Name("layer", _PLACE, "index", "the decoder layer as the checkpoint counts; outside of all layers nothing holds"),

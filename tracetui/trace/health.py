@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tracetui.trace.record import Record
 from tracetui.trace.statistics import Statistics
-from tracetui.trace.value import Value
+from tracetui.trace.value import Array, Value
 
 HIDING = frozenset({"mask", "masked", "selection_scores"})
 """Roles in which -inf, or the lowest number of a dtype, says that something is hidden."""
@@ -16,6 +18,8 @@ LARGEST = {
     "float8_e5m2": 57344.0,
 }
 """The largest finite number of dtypes that overflow in practice."""
+_AT_ONCE = 2**20
+"""Elements."""
 
 
 def all_finite(value: Value) -> bool:
@@ -37,6 +41,23 @@ def is_sound(record: Record, value: Value) -> bool:
     return not (found.nan or found.posinf or (found.neginf and not may_hide(record)))
 
 
-def may_overflow(dtype: str, statistics: Statistics) -> bool:
-    """Whether some element is within a factor of two of the dtype's largest number."""
-    return dtype in LARGEST and statistics.absmax >= LARGEST[dtype] / 2
+def comes_near_limit(record: Record, statistics: Statistics) -> bool:
+    """Whether a finite element is within a factor of two of its dtype's largest number, and not there to hide."""
+    if record.dtype not in LARGEST or record.role in HIDING:
+        return False
+    return statistics.absmax >= LARGEST[record.dtype] / 2
+
+
+def near_limit_share(record: Record, value: Value) -> float:
+    """The share of such elements. Raises NotKeptError where there are some and the values were not kept.
+
+    Elements are gone through only if the largest of them is one.
+    """
+    if not comes_near_limit(record, value.statistics()):
+        return 0.0
+    values: Array = value.read().reshape(-1)
+    largest, near = LARGEST[record.dtype], 0
+    for start in range(0, values.size, _AT_ONCE):
+        sizes = np.abs(values[start : start + _AT_ONCE])
+        near += int(np.count_nonzero((sizes >= largest / 2) & (sizes <= largest)))
+    return near / max(1, values.size)

@@ -9,10 +9,11 @@ from itertools import islice
 from math import prod
 
 from tracetui.text import number, size, token_text, visible
+from tracetui.trace.health import comes_near_limit, may_hide, near_limit_share
 from tracetui.trace.npz.arrays import stored_as
 from tracetui.trace.record import Record, Token
 from tracetui.trace.trace import Trace
-from tracetui.trace.value import is_kept
+from tracetui.trace.value import NotKeptError, is_kept
 
 WIDTH = 80
 _INDENT = 11
@@ -28,8 +29,6 @@ _ESSENTIALS = (
 )
 _SHOWN = 60
 """Entries of a table, and notes, that are shown."""
-_LEGAL_NEGINF = frozenset({"mask", "masked", "selection_scores"})
-"""Roles in which -inf means that something is left out."""
 
 
 def describe(trace: Trace, path_size: int) -> list[str]:
@@ -40,6 +39,7 @@ def describe(trace: Trace, path_size: int) -> list[str]:
         *_generated(trace),
         *_record_counts(trace, path_size),
         *_alarms(trace),
+        *_near_limits(trace),
         *_largest(trace),
         "",
         *_record_list(trace),
@@ -136,10 +136,30 @@ def _alarms(trace: Trace) -> Iterator[str]:
 
 def _alarm(trace: Trace, record: Record) -> str:
     statistics = trace.statistics(record)
-    neginf = 0 if record.role in _LEGAL_NEGINF else statistics.neginf
+    neginf = 0 if may_hide(record) else statistics.neginf
     counts = {"nan": statistics.nan, "+inf": statistics.posinf, "-inf": neginf}
     shown = "  ".join(f"{name} {count:,}" for name, count in counts.items() if count)
     return _fit(f"{'':{_INDENT}}{_site(record, 40)}  {shown}", WIDTH) if shown else ""
+
+
+def _near_limits(trace: Trace) -> Iterator[str]:
+    """Records within a factor of two of what their dtype can hold, where there are any."""
+    found = [record for record in trace.records if comes_near_limit(record, trace.statistics(record))]
+    if found:
+        yield from _entry("near limit", [f"{len(found):,} of {len(trace.records):,} records, within 2× of overflow"])
+    for record in found[:_ALARMS]:
+        share = _near_share(trace, record)
+        absmax = number(trace.statistics(record).absmax)
+        yield _fit(f"{'':{_INDENT}}{_site(record, 36)}  {share} of {record.dtype}, up to {absmax}", WIDTH)
+    if len(found) > _ALARMS:
+        yield f"{'':{_INDENT}}and {len(found) - _ALARMS:,} more"
+
+
+def _near_share(trace: Trace, record: Record) -> str:
+    try:
+        return f"{near_limit_share(record, trace.value(record)):.3%}"
+    except NotKeptError:
+        return "some"
 
 
 def _largest(trace: Trace) -> Iterator[str]:

@@ -6,7 +6,16 @@ from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
 from tracetui.analysis.axes import axes_of
-from tracetui.analysis.health import BadElements, Diagnosis, Frame, NearLimit, Part, Verdict
+from tracetui.analysis.health import (
+    BadElements,
+    Diagnosis,
+    Frame,
+    NearLimit,
+    Part,
+    Verdict,
+    near_limits,
+    records_near_limit,
+)
 from tracetui.text import number, token_text, visible
 from tracetui.trace.record import Record
 from tracetui.trace.trace import Trace
@@ -108,14 +117,24 @@ def _end(key: str, room: int) -> str:
     return shown if len(shown) <= room else f"…{shown[-room + 1 :]}"
 
 
-def near_limit_lines(found: Sequence[NearLimit]) -> Iterator[str]:
-    """Which records come near their dtype's largest number, the worst ones first."""
-    worst = sorted(found, key=lambda near: -(near.share or 0.0))
-    for near in worst[:_LISTED]:
-        share = "" if near.share is None else f"{near.share:.3%} of "
-        yield (
-            f"{visible(near.record.key, 200)}: {share}its values are within 2× of the largest {near.record.dtype} "
-            f"({number(near.limit)}); the largest is {number(near.absmax)}"
-        )
-    if len(worst) > _LISTED:
-        yield f"and {len(worst) - _LISTED} records more"
+def near_limit_lines(trace: Trace) -> Iterator[str]:
+    """Which records come near their dtype's largest number, the nearest ones first."""
+    yield from map(near_limit_line, near_limits(trace, _LISTED))
+    if (more := len(records_near_limit(trace)) - _LISTED) > 0:
+        yield f"and {more} records more"
+
+
+def near_limit_line(near: NearLimit) -> str:
+    """How much of a record is how near."""
+    return (
+        f"{visible(near.record.key, 200)}: {near_limit_share(near)} within 2× of the largest {near.record.dtype} "
+        f"({number(near.limit)}); the largest is {number(near.absmax)}"
+    )
+
+
+def near_limit_share(near: NearLimit) -> str:
+    """`0.391% of its values are`; that there are some where the values were not kept."""
+    if near.share is None:
+        return "some of its values are"
+    shown = f"{near.share:.3%}" if near.share >= 1e-5 else f"{near.share:.1e}"
+    return f"{shown} of its values are"

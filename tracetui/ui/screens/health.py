@@ -19,7 +19,7 @@ from tracetui.ui.messages import Said
 from tracetui.ui.screens.dialog import Dialog
 from tracetui.ui.widgets.report_lines import ReportLines
 from tracetui.views.config_lines import ConfigLine, Kind
-from tracetui.views.health_lines import health_lines, near_limit_lines
+from tracetui.views.health_lines import health_lines, near_limit_line
 
 
 class HealthRead(Message):
@@ -43,7 +43,7 @@ class HealthRead(Message):
         if self.near is not None:
             kind = Kind.TEXT if found else Kind.ALERT
             found += [ConfigLine("", Kind.TEXT)] if found else []
-            found += [ConfigLine(line, kind) for line in near_limit_lines([self.near])]
+            found += [ConfigLine(line, kind) for line in [near_limit_line(self.near)]]
         return found
 
 

@@ -8,7 +8,6 @@ from functools import partial
 from textual import on
 from textual.message import Message
 
-from tracetui.analysis.health import near_limits
 from tracetui.errors import InputError
 from tracetui.expr.stop import Stop, parse_stop
 from tracetui.expr.watch import FORM, parse_watch
@@ -231,7 +230,7 @@ class StoppingScreen(PanesScreen):
 
 
 def _read_limits(trace: Trace) -> Said | Quiet:
-    lines = list(near_limit_lines(near_limits(trace)))
+    lines = list(near_limit_lines(trace))
     return Said("\n".join(lines)) if lines else Quiet()
 
 

@@ -9,6 +9,7 @@ from rich.style import Style
 from textual.geometry import Size
 
 from tracetui.analysis.axes import axes_of, describe, split_heads
+from tracetui.analysis.health import NearLimit, near_limit
 from tracetui.analysis.histogram import Histogram, histogram
 from tracetui.text import count, number
 from tracetui.trace.record import BEFORE_EDIT, Record
@@ -45,6 +46,8 @@ class Reading:
     """None where the values were not kept."""
     before: Statistics | None = None
     """Of what stood there before an edit."""
+    near: NearLimit | None = None
+    """How near it comes to overflow, if it does."""
 
 
 def read(trace: Trace, record: Record) -> Reading:
@@ -56,7 +59,7 @@ def read(trace: Trace, record: Record) -> Reading:
         found = None
     original = trace.find(replace(record, site=f"{record.site}:{BEFORE_EDIT}").key) if record.edited else None
     before = None if original is None else trace.statistics(original)
-    return Reading(trace, record, value.statistics(), found, before)
+    return Reading(trace, record, value.statistics(), found, before, near_limit(trace, record))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +107,6 @@ class Summary(Canvas):
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         return self._plan(width, viewport.height).height
 
-    @property
-    def _before(self) -> Statistics | None:
-        return None if self._reading is None else self._reading.before
-
     def _plan(self, width: int, screen: int) -> _Plan:
         """What has room: on a low screen the values below matter more than the histogram."""
         side = width >= _SIDE_BY_SIDE
@@ -120,7 +119,7 @@ class Summary(Canvas):
             return []
         plan = self._plan(width, self.screen.size.height)
         lines = [
-            *_facts(self._trace, self._record, self._before, width, inks)[3 - plan.facts :],
+            *_facts(self._trace, self._record, self._reading, width, inks)[3 - plan.facts :],
             *[blank(width)] * plan.air,
         ]
         if self._reading is None:
@@ -128,10 +127,11 @@ class Summary(Canvas):
         return [*lines, *_numbers(self._reading, width, plan, inks)]
 
 
-def _facts(trace: Trace, record: Record, before: Statistics | None, width: int, inks: Inks) -> list[Line]:
+def _facts(trace: Trace, record: Record, reading: Reading | None, width: int, inks: Inks) -> list[Line]:
     axes = describe(axes_of(record, trace.run.config))
     heads = split_heads(record, trace.run.config)
     seen = f"  {describe(heads)} by head" if heads else ""
+    before, near = (None, None) if reading is None else (reading.before, reading.near)
     told = [record.dtype, *filter(None, [whereabouts(trace.value(record))])]
     if record.edited:
         told.append("edited")
@@ -145,8 +145,19 @@ def _facts(trace: Trace, record: Record, before: Statistics | None, width: int, 
     return [
         line([(f" {fit_end(record.key, width - 1)}", inks.text + Style(bold=True))], width),
         line([(f" {axes}", inks.mark), (seen, inks.quiet)], width),
-        line([(_told(told, width), inks.quiet)], width),
+        _told_line(told, "" if near is None else _near(near), width, inks),
     ]
+
+
+def _near(near: NearLimit) -> str:
+    """`0.391% near overflow`: within 2× of it."""
+    share = "some" if near.share is None else f"{100 * near.share:.3g}%"
+    return f" {share} near overflow "
+
+
+def _told_line(told: list[str], alarm: str, width: int, inks: Inks) -> Line:
+    """The facts, behind an alarm where there is one."""
+    return line([(alarm, inks.inf), (_told(told, width - len(alarm)), inks.quiet)], width)
 
 
 def _told(told: list[str], width: int) -> str:
