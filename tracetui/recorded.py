@@ -37,6 +37,9 @@ class RecordedSession:
     def generate(self, count: int, until: Target) -> None:
         """Nothing runs."""
 
+    def rerun(self, at: int, until: Target) -> None:
+        """Nothing runs."""
+
     def stop_at(self, stops: tuple[Stop, ...]) -> None:
         """Nothing runs: who looks at a recording looks for the stops in it."""
 

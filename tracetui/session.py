@@ -17,6 +17,7 @@ from tracetui.expr.stop import Stop
 from tracetui.expr.watcher import Hit, Tally
 from tracetui.recipe.fields.field import ConfigReport
 from tracetui.recipe.prompts import NO_PROMPT, Prompts
+from tracetui.trace.cut import FROM_THE_START, Cut
 from tracetui.trace.outline import Module as Module
 from tracetui.trace.record import Record, Token
 from tracetui.trace.stepping import Target
@@ -75,6 +76,8 @@ class Started:
 
     trace: Trace
     plan: MemoryPlan
+    cut: Cut = FROM_THE_START
+    """Where it takes up another run; `trace` has what lies before it already, unless all of it is done again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +250,13 @@ class Session(Protocol):
 
     def generate(self, count: int, until: Target) -> None:
         """Have a model whose run has ended choose `count` more tokens, a pass each; the trace goes on growing."""
+        ...
+
+    def rerun(self, at: int, until: Target) -> None:
+        """Run the last run again from the layer on in which its record `at` lies, with the edits as they stand now.
+
+        What lies before comes from the record, if it can. A run in progress is left first.
+        """
         ...
 
     def stop_at(self, stops: tuple[Stop, ...]) -> None:

@@ -32,6 +32,7 @@ from tracetui.session import (
     Stopped,
     Tallied,
 )
+from tracetui.trace.cut import cut_before
 from tracetui.trace.record import Record, Token
 from tracetui.trace.stepping import Target
 from tracetui.ui.offer import Offer
@@ -123,6 +124,17 @@ class FakeSession:
             self.send(Extended(trace))
         self._recorder.trace = trace
         self.send(Finished(trace.closed()))
+
+    def rerun(self, at: int, until: Target) -> None:
+        self.calls.append(f"rerun {at}")
+        cut = cut_before(self._recorder.trace, at)
+        self._recorder = self.empty(*self.prompts[-1:])
+        self._pass = self.forward(self._recorder)
+        for _ in range(cut.taken):
+            next(self._pass)
+        self._watcher = Watcher(self._recorder.trace, self.stops)
+        self.send(Started(self._recorder.trace, PLAN, cut))
+        self._go(until)
 
     def stop_at(self, stops: tuple[Stop, ...]) -> None:
         self.stops = stops

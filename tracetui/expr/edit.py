@@ -58,7 +58,14 @@ class Edit:
     last: int | None = field(default=None, compare=False)
     """The first record that it may not change any more."""
     index: Index = field(default=(), compare=False)
+    given: str = field(default="", compare=False)
+    """The text before a run put records to it; empty if none did."""
     on: bool = True
+
+    @property
+    def identity(self) -> tuple[str, int]:
+        """What stays of an edit that a run ends."""
+        return self.given or self.text, self.first
 
     def is_now(self, pass_: int, record: int) -> bool:
         """Whether it holds in a pass, from a record's number on."""
@@ -92,11 +99,15 @@ class Edit:
 
     def made_at(self, record: int) -> Edit:
         """The same from a record on."""
-        return self if self.first or not record else replace(self, text=self._with(f"from {record}"), first=record)
+        if self.first or not record:
+            return self
+        return replace(self, text=self._with(f"from {record}"), first=record, given=self.given or self.text)
 
     def ended_at(self, record: int) -> Edit:
         """The same up to a record."""
-        return self if self.last is not None else replace(self, text=self._with(f"until {record}"), last=record)
+        if self.last is not None:
+            return self
+        return replace(self, text=self._with(f"until {record}"), last=record, given=self.given or self.text)
 
     def _with(self, place: str) -> str:
         target, _, action = self.text.rpartition(": ")

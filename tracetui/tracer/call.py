@@ -58,4 +58,4 @@ def record_module(
             error.add_note(f"{fault}{''.join(f'; given {told}' for told in fault.inputs)}")
             raise
     emit(Tallied(gate.tallies, editor.tallies))
-    return recorder.finished()
+    return recorder.finished(editor.notes)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,6 +16,19 @@ from tracetui.models.build import PassThrough
 from tracetui.recipe import Generation
 from tracetui.trace.record import layer_of
 
+_CACHES = ("past_key_values", "cache_params", "state")
+"""The arguments in which families keep what they need of earlier passes."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class DecoderState:
+    """How far a batch is before a pass, without its cache."""
+
+    ids: torch.Tensor
+    """[B,T]"""
+    arguments: dict[str, Any]
+    positions: int
+
 
 class Decoder:
     """One batch on its way through a causal model of transformers, in whatever cache its family keeps.
@@ -23,7 +38,7 @@ class Decoder:
 
     def __init__(self, model: nn.Module, ids: torch.Tensor) -> None:
         """ids: [B,T], rows without padding."""
-        self._model: Any = model
+        self.model: Any = model
         self._ids = ids
         self._arguments: dict[str, Any] = {"use_cache": True}
         self._skipped = [layer_of(path) for path, module in model.named_modules() if isinstance(module, PassThrough)]
@@ -31,16 +46,33 @@ class Decoder:
         self.positions = 0
         """How many positions of each row have gone through the model."""
 
+    @property
+    def state(self) -> DecoderState:
+        arguments = {name: value for name, value in self._arguments.items() if name not in _CACHES}
+        return DecoderState(self._ids, arguments, self.positions)
+
+    def at(self, state: DecoderState, cache: Cache | None) -> Decoder:
+        """The same batch as it was before a pass, with the cache that it had."""
+        earlier = Decoder(self.model, state.ids)
+        earlier._arguments = {**state.arguments, "past_key_values": cache} if cache is not None else state.arguments
+        earlier._new, earlier.positions = self.entering(state), state.positions
+        return earlier
+
+    @staticmethod
+    def entering(state: DecoderState) -> int:
+        """How many positions of each row go through the model in the pass that begins so."""
+        return 1 if state.positions else state.ids.shape[1]
+
     def prompt(self) -> torch.Tensor:
         """The prompt pass; returns the logits [B,V] after each row's last token."""
-        return self._went(self._model(input_ids=self._ids, **self._arguments))
+        return self._went(self.model(input_ids=self._ids, **self._arguments))
 
     def next(self, chosen: torch.Tensor) -> torch.Tensor:
         """A pass over one more token of each row [B]; returns the logits [B,V] after it."""
         self._ids = torch.cat((self._ids, chosen[:, None]), dim=1)  # [B,T+1]
         self._new = 1
-        given = self._model.prepare_inputs_for_generation(self._ids, next_sequence_length=1, **self._arguments)
-        return self._went(self._model(**given, return_dict=True))
+        given = self.model.prepare_inputs_for_generation(self._ids, next_sequence_length=1, **self._arguments)
+        return self._went(self.model(**given, return_dict=True))
 
     @property
     def cached(self) -> bool:
@@ -57,7 +89,7 @@ class Decoder:
 
     def _went(self, output: Any) -> torch.Tensor:
         self.positions += self._new
-        self._arguments = self._model._update_model_kwargs_for_generation(output, self._arguments)
+        self._arguments = self.model._update_model_kwargs_for_generation(output, self._arguments)
         self._stand_in()
         logits: torch.Tensor = output.logits[:, -1].float()  # [B,V]
         return logits
@@ -74,7 +106,7 @@ class Decoder:
                         held.update(nothing, nothing)
 
     def _caches(self) -> Iterator[object]:
-        yield from (self._arguments.get(name) for name in ("past_key_values", "cache_params", "state"))
+        yield from (self._arguments.get(name) for name in _CACHES)
 
     def _layers(self, left_out: Sequence[int | None]) -> Iterator[CacheLayerMixin]:
         for cache in self._caches():
@@ -113,6 +145,18 @@ class Chooser:
         own = [eos] if isinstance(eos, int) else eos if isinstance(eos, list | tuple) else []
         self._stops = frozenset(own if wanted.stop is None else wanted.stop)
         self._generator = torch.Generator().manual_seed(wanted.seed or 0)
+
+    @property
+    def drawn(self) -> torch.Tensor:
+        """The generator's state."""
+        return self._generator.get_state()
+
+    def at(self, drawn: torch.Tensor) -> Chooser:
+        """The same chooser with its generator in a state that it had."""
+        earlier = copy.copy(self)
+        earlier._generator = torch.Generator()
+        earlier._generator.set_state(drawn)
+        return earlier
 
     def choose(self, logits: torch.Tensor) -> torch.Tensor:
         """The ids [B] for logits [B,V]. A NaN is never chosen."""

@@ -26,7 +26,8 @@ class Editor:
         """edits: those that stand now, asked for at every tensor."""
         self._recorder = recorder
         self._edits = edits
-        self._tallies: dict[str, EditTally] = {}
+        self._history: list[tuple[int, tuple[str, int], str]] = []
+        """Each time that an edit was due: at which record, its identity, and why it couldn't be carried out."""
         self._given: dict[str, torch.Tensor] = {}
 
     @property
@@ -37,7 +38,22 @@ class Editor:
     @property
     def tallies(self) -> tuple[EditTally, ...]:
         """What came of each edit so far."""
-        return tuple(self._tallies.get(edit.text, EditTally(edit)) for edit in self._edits())
+        return tuple(self._tally(edit) for edit in self._edits())
+
+    def _tally(self, edit: Edit) -> EditTally:
+        came = [untold for _, identity, untold in self._history if identity == edit.identity]
+        return EditTally(edit, came.count(""), next(filter(None, reversed(came)), ""))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What must stand beside the result: the edits that changed something, in their order."""
+        done = dict.fromkeys(identity for _, identity, untold in self._history if not untold)
+        texts = {edit.identity: edit.text for edit in self._edits()}
+        return tuple(f"edited: {texts[identity]}" for identity in done if identity in texts)
+
+    def carry(self, past: Editor, count: int) -> None:
+        """Know what came of the edits before the record `count` of a run that is taken up again there."""
+        self._history = [came for came in past._history if came[0] < count]
 
     def forget(self) -> None:
         """Drop what was kept of modules' inputs."""
@@ -64,11 +80,14 @@ class Editor:
         Of an edited tensor the original is recorded first. original: what stood there before another edit's effect.
         fixed: why it can't be edited.
         """
+        if self._recorder.behind:
+            return self._recorder.again(site, tensor, said.get("call", 0), said.get("part", 0))
         changed = tensor
         if self._edits():
             edits = self._for(site, said)
             if fixed:
-                self._tallies.update({edit.text: EditTally(edit, 0, fixed) for edit in edits})
+                for edit in edits:
+                    self._note(edit, fixed)
                 return tensor, self._recorder.record(site, tensor, **said)
             changed = self._edited(edits, site, tensor, **said)
         record = self.record_both(site, tensor if original is None else original, changed, **said)
@@ -130,15 +149,16 @@ class Editor:
         return self._recorder.record(site, changed, edited=True, **said)
 
     def _carried_out(self, edit: Edit, change: Callable[[], torch.Tensor], before: torch.Tensor) -> torch.Tensor:
-        tally = self._tallies.get(edit.text, EditTally(edit))
         try:
             changed = change()
         except CantEditError as error:
-            self._tallies[edit.text] = EditTally(edit, tally.applied, str(error))
+            self._note(edit, str(error))
             return before
-        self._tallies[edit.text] = EditTally(edit, tally.applied + 1, tally.untold)
-        self._recorder.note(f"edited: {edit.text}")
+        self._note(edit)
         return changed
+
+    def _note(self, edit: Edit, untold: str = "") -> None:
+        self._history.append((len(self._recorder.trace.records), edit.identity, untold))
 
     def _changed(self, edit: Edit, tensor: torch.Tensor, site: str, key: str) -> torch.Tensor:
         if edit.action.name == "skip":

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 
-from tracetui import __version__
 from tracetui.analysis.matrices import ATTENTION
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.errors import InputError, TracetuiError
@@ -23,19 +19,22 @@ from tracetui.models.exact import InFloat64
 from tracetui.models.runnable import Runnable, make_runnable
 from tracetui.recipe import Prompts, Recipe
 from tracetui.session import Event, Extended, ModelError, Prepared, Preview, Progress, PromptRow, Started, Tallied
+from tracetui.trace.cut import FROM_THE_START, Cut
 from tracetui.trace.record import Token
-from tracetui.trace.trace import RunInfo, Trace
+from tracetui.trace.trace import Trace
 from tracetui.trace.value import Value
 from tracetui.tracer.absorbed import check_mla
 from tracetui.tracer.allocator import give_back_memory, settle
-from tracetui.tracer.decoding import Decoder, check_lengths
+from tracetui.tracer.decoding import check_lengths
 from tracetui.tracer.edits import Editor
 from tracetui.tracer.fault import Place, fault_of, raised_at
 from tracetui.tracer.gate import NOTICE_SECONDS, Gate
-from tracetui.tracer.generating import GeneratingRun
-from tracetui.tracer.mla import Latents
-from tracetui.tracer.padding import padded
+from tracetui.tracer.generating import GeneratingRun, PromptRun
+from tracetui.tracer.ledger import Ledger
+from tracetui.tracer.passes import passes_of
 from tracetui.tracer.recorder import Recorder
+from tracetui.tracer.rerun import Run, cut_of, run_passes
+from tracetui.tracer.run_info import keep_edits, run_info_of
 from tracetui.tracer.store import Store
 from tracetui.tracer.watch import Watch
 
@@ -66,7 +65,8 @@ class Engine:
         """
         self._emit = emit
         self._goes_on = goes_on
-        self._held: GeneratingRun | None = None
+        self._held: Run | None = None
+        self._past: Run | None = None
         self._arithmetic: Callable[[], AbstractContextManager[object]] = InFloat64 if exact else nullcontext
         self.raised: Mapping[str, Sequence[Place]] = {}
         """Where each module was in its code when the last run failed, by path."""
@@ -106,33 +106,64 @@ class Engine:
         """
         tokens = tuple(row.tokens for row in self.encode(prompts))
         self._held = self.output = None
-        wanted = self.runnable.recipe.generation
-        if wanted.count:
-            check_lengths(tuple(map(len, tokens)))
+        return self._run(self._begun(prompts, tokens, self.runnable.recipe.generation.count, gate), gate)
+
+    def rerun(self, at: int, gate: Gate) -> Trace:
+        """The last run again, with the gate's edits from the layer on in which its record `at` lies.
+
+        What lies before comes from the record, where that can be. Raises InputError if there is no such run or record,
+        and else what `run` raises.
+        """
+        past = self._past
+        if past is None:
+            raise InputError("there is no run to take up again; run a prompt first")
+        cut = cut_of(past, at, self.runnable.built.module)
+        gate.edits.take_up(past.edits, cut.record)
+        gate.quiet_until = cut.record
+        self._held = self.output = None
+        return self._run(self._begun(past.prompts, past.tokens, past.wanted, gate, cut, past), gate)
+
+    def _begun(
+        self,
+        prompts: Prompts,
+        tokens: tuple[tuple[Token, ...], ...],
+        count: int,
+        gate: Gate,
+        cut: Cut = FROM_THE_START,
+        past: Run | None = None,
+    ) -> Run:
+        """A run before its first pass, with what comes from the one before it; who listens is told."""
+        lengths = tuple(map(len, tokens))
+        if count:
+            check_lengths(lengths)
         steps = any_steps(gate.stops, gate.edits.edits)
-        plan = self.plan(max(map(len, tokens), default=0), len(tokens), wanted.count, steps)
-        named = partial(self._name_predictions, tuple(map(len, tokens)))
-        run_info = self._run_info(prompts, gate)
-        gate.edits.changed = partial(_keep_edits, run_info)
-        recorder = Recorder(run_info, tokens, gate.arrived, named, **self._recording(plan))
-        self._emit(Started(recorder.trace, plan))
-        if (call := self.runnable.call(prompts)) is not None:
-            with self._watching(recorder, gate):
-                output = call()
-            self.output = output
-            return recorder.finished()
-        input_ids, mask = padded(tokens, self._pad, self.runnable.device)  # [B,T]
-        masked = {} if mask is None else {"attention_mask": mask}
-        if not wanted.count and (mask is not None or not self._goes_on):
-            with self._watching(recorder, gate):
-                self.runnable.built.module(input_ids=input_ids, use_cache=False, **masked)
-            return recorder.finished()
-        run = self._generating(Decoder(self.runnable.built.module, input_ids), recorder)
-        with self._watching(recorder, gate, run.latents):
-            run.prompt()
-            run.generate(wanted.count)
-        self._held = run if self._goes_on else None
-        return recorder.finished()
+        plan = self.plan(max(lengths, default=0), len(tokens), count, steps)
+        run_info = run_info_of(self.runnable, prompts, gate.edits.edits)
+        gate.edits.changed = partial(keep_edits, run_info)
+        recorder = Recorder(
+            run_info, tokens, gate.arrived, partial(self._name_predictions, lengths), **self._recording(plan)
+        )
+        log = gate.edits
+        editor, ledger = Editor(recorder, lambda: log.edits), Ledger()
+        if past is not None and not cut.whole:
+            recorder.carry(past.recorder, cut)
+            editor.carry(past.editor, cut.record)
+            ledger.carry(past.ledger, cut.layers, cut.pass_)
+            passes = past.passes.again(cut, recorder, ledger)
+        else:
+            passes = passes_of(self.runnable, prompts, tokens, count, self._goes_on, recorder, self._emit)
+        self._past = Run(prompts, tokens, recorder, editor, log, passes, ledger, count, cut)
+        self._emit(Started(recorder.trace, plan, cut))
+        return self._past
+
+    def _run(self, run: Run, gate: Gate) -> Trace:
+        with self._watching(run, gate, run.cut.taken) as watch:
+            run_passes(run, self.runnable.built.module, watch)
+        if isinstance(run.passes, PromptRun):
+            self.output = run.passes.output
+        if isinstance(run.passes, GeneratingRun) and self._goes_on:
+            self._held = run
+        return run.recorder.finished(run.editor.notes)
 
     def generate(self, count: int, gate: Gate) -> Trace:
         """Go on with the run that ended last; returns its trace, which has become longer.
@@ -140,54 +171,56 @@ class Engine:
         Raises InputError if there is none that can go on, and else what `run` raises.
         """
         run = self._held
-        if run is None:
+        if run is None or not isinstance(run.passes, GeneratingRun):
             raise InputError(
                 "generate: there is no run to go on with: its prompts differ in length, or it was left before its end"
             )
-        run.check()
-        recorder = run.recorder
+        run.passes.check()
         steps = any_steps(gate.stops, gate.edits.edits)
-        self.plan(run.positions, len(recorder.trace.tokens), run.passes(count) + 1, steps)
+        self.plan(run.passes.positions, len(run.tokens), run.passes.passes(count) + 1, steps)
         self._held = None
-        recorder.resume(gate.arrived)
-        self._emit(Extended(recorder.trace))
-        with self._watching(recorder, gate, run.latents):
-            run.generate(count)
+        run.recorder.resume(gate.arrived)
+        run.wanted += count
+        self._emit(Extended(run.recorder.trace))
+        with self._watching(run, gate) as watch, watch():
+            run.passes.generate(count)
         self._held = run
-        return recorder.finished()
-
-    def _generating(self, decoder: Decoder, recorder: Recorder) -> GeneratingRun:
-        wanted, eos = self.runnable.recipe.generation, getattr(self.runnable.built.config, "eos_token_id", None)
-        return GeneratingRun(decoder, recorder, wanted, eos, self.runnable.tokenizer.token, self._emit)
+        return run.recorder.finished(run.editor.notes)
 
     @contextmanager
-    def _watching(self, recorder: Recorder, gate: Gate, latents: Latents | None = None) -> Iterator[None]:
-        gate.begin(recorder.trace)
-        editor = Editor(recorder, lambda: gate.edits.edits)
+    def _watching(self, run: Run, gate: Gate, taken: int = 0) -> Iterator[Callable[[], AbstractContextManager[object]]]:
+        """Gives what watches the model for the length of a `with`; `taken` records were there before."""
+        gate.begin(run.recorder.trace, taken)
+        yield partial(self._watched, run, gate)
+        if gate.tallies or run.editor.tallies:
+            self._emit(Tallied(gate.tallies, run.editor.tallies))
+
+    @contextmanager
+    def _watched(self, run: Run, gate: Gate) -> Iterator[None]:
+        model = self.runnable.built.module
         with (
+            run.ledger.watched(model, run.recorder) if self._goes_on else nullcontext(),
             self.runnable.surroundings(),
             self._arithmetic(),
             Watch(
-                self.runnable.built.module,
-                recorder,
+                model,
+                run.recorder,
                 weights=self.runnable.weights,
                 making=self._making(gate),
                 waited=lambda: gate.waited,
                 absorb=self._absorbs,
-                latents=latents,
+                latents=run.passes.latents,
                 lens=self.runnable.recipe.lens,
                 token=self.runnable.tokenizer.token,
-                editor=editor,
+                editor=run.editor,
                 stops=lambda: gate.stops,
             ) as watch,
-            self._failing(watch, recorder),
+            self._failing(watch, run),
         ):
             yield
-        if gate.tallies or editor.tallies:
-            self._emit(Tallied(gate.tallies, editor.tallies))
 
     @contextmanager
-    def _failing(self, watch: Watch, recorder: Recorder) -> Iterator[None]:
+    def _failing(self, watch: Watch, run: Run) -> Iterator[None]:
         """Of an error that the model's own code raises, find out where; raises ModelError from it."""
         self.raised = {}
         try:
@@ -196,11 +229,11 @@ class Engine:
             raise
         except Exception as error:
             # Nobody waits at the inputs of a module that has failed.
-            recorder.resume(lambda record: None)
+            run.recorder.resume(lambda record: None)
             module = self.runnable.built.module
             self.raised = raised_at(module, watch.running, error)
-            fault = fault_of(module, watch.running, recorder, error)
-            raise ModelError(fault, recorder.failed(str(fault))) from error
+            fault = fault_of(module, watch.running, run.recorder, error)
+            raise ModelError(fault, run.recorder.failed(*run.editor.notes, str(fault))) from error
 
     def _recording(self, plan: MemoryPlan) -> dict[str, Any]:
         """What the recorder keeps, and where: half of the memory that the run itself leaves, unless somebody said."""
@@ -233,16 +266,9 @@ class Engine:
         """Whether latent attention is computed from its latent."""
         return self.runnable.recipe.mla == "absorb"
 
-    @property
-    def _pad(self) -> int:
-        """The id that stands where a row has no token; which one doesn't matter, nothing looks there."""
-        config = self.runnable.built.config
-        said = getattr(config, "pad_token_id", None)
-        return said if isinstance(said, int) and 0 <= said < config.vocab_size else 0
-
     def close(self) -> None:
         """Drop all weights."""
-        self._held = None
+        self._held = self._past = None
         self.runnable.weights.clear()
         give_back_memory()
 
@@ -260,28 +286,6 @@ class Engine:
 
         return making
 
-    def _run_info(self, prompts: Prompts, gate: Gate) -> RunInfo:
-        import transformers
-
-        recipe = self.runnable.recipe
-        ran = replace(recipe, prompts=prompts, edits=gate.edits.edits)
-        told, config = self.runnable.described(ran)
-        return RunInfo(
-            model=recipe.name,
-            recipe=told,
-            config=config,
-            tokenizer=self.runnable.tokenizer.name,
-            versions={
-                "tracetui": __version__,
-                "torch": torch.__version__,
-                "transformers": transformers.__version__,
-                "numpy": np.__version__,
-                "python": ".".join(map(str, sys.version_info[:3])),
-            },
-            notes=self.runnable.notes,
-            started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        )
-
     def _name_predictions(self, lengths: Sequence[int], value: Value) -> dict[int, Token]:
         """The tokens that the best logits [B,T,V] at each row's last token stand for."""
         if len(value.shape) != 3:
@@ -292,9 +296,3 @@ class Engine:
             best = torch.topk(logits.nan_to_num(-torch.inf), min(PREDICTIONS, logits.numel())).indices  # [k]
             found.update(best.tolist())
         return {token_id: self.runnable.tokenizer.token(token_id) for token_id in sorted(found)}
-
-
-def _keep_edits(run: RunInfo, plain: list[str]) -> None:
-    """What was changed while a run waited belongs to what it takes to do the same again."""
-    if isinstance(run.recipe, dict):
-        run.recipe["edits"] = plain

@@ -47,6 +47,8 @@ class Gate:
         self._waits = waits
         self.edits = edits or EditLog()
         self._watcher: Watcher | None = None
+        self.quiet_until = 0
+        """Nobody waits at a stop before this record: the user has been there."""
         self.waited = 0.0
         """Seconds spent waiting and looking for stops so far: not the model's own."""
 
@@ -59,7 +61,8 @@ class Gate:
         self.check()
         fired = self._fired(record)
         until = self._until
-        if until is None or self._pausing or (fired and self._waits) or until(record):
+        fired = fired and self._waits and record.index >= self.quiet_until
+        if until is None or self._pausing or fired or until(record):
             self._wait(record.index + 1)
             return
         now = time.perf_counter()
@@ -67,9 +70,15 @@ class Gate:
             self._next_notice = now + NOTICE_SECONDS
             self._emit(Advanced(record.index + 1))
 
-    def begin(self, trace: Trace) -> None:
-        """A run grows this trace from now on; its records are what the stops are about."""
+    def begin(self, trace: Trace, taken: int = 0) -> None:
+        """A run grows this trace from now on; its records are what the stops are about.
+
+        What the stops would have come to at the first `taken`, of another run, is counted and told to nobody.
+        """
         self._watcher = Watcher(trace, self._stops)
+        for record in trace.records[:taken] if self._stops else ():
+            self.check()
+            self._watcher.look(record)
 
     def stop_at(self, stops: Sequence[Stop]) -> None:
         """Other stops, from the next record on."""

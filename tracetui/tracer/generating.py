@@ -3,16 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
 from tracetui.errors import InputError
 from tracetui.recipe import Generation
 from tracetui.session import Event, Extended
+from tracetui.trace.cut import Cut
 from tracetui.trace.record import Token
-from tracetui.tracer.decoding import Chooser, Decoder
+from tracetui.trace.trace import Trace
+from tracetui.tracer.decoding import Chooser, Decoder, DecoderState
+from tracetui.tracer.ledger import Ledger
 from tracetui.tracer.mla import Latents
 from tracetui.tracer.recorder import Recorder
+
+
+class PromptRun:
+    """One call of a model without a cache."""
+
+    def __init__(self, call: Callable[[], Any], recorder: Recorder, own: bool = False) -> None:
+        """own: the call is the user's, and need not do the same again."""
+        self.recorder = recorder
+        self.latents = Latents()
+        self.own = own
+        self.output: Any = None
+        """What an own call returned."""
+        self._call = call
+
+    def begin(self) -> None:
+        """The call."""
+        output = self._call()
+        self.output = output if self.own else None
+
+    def generate(self, count: int) -> None:
+        """Nothing is generated."""
+
+    def again(self, cut: Cut, recorder: Recorder, ledger: Ledger) -> PromptRun:
+        """The same call, growing another trace."""
+        return PromptRun(self._call, recorder, self.own)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Start:
+    """A run before one of its passes."""
+
+    decoder: DecoderState
+    chosen: torch.Tensor | None
+    """[B]"""
+    going: tuple[bool, ...]
+    drawn: torch.Tensor
+    trace: Trace
+    """For its tokens and the sizes of the cache."""
 
 
 class GeneratingRun:
@@ -32,8 +75,10 @@ class GeneratingRun:
         self.latents = Latents()
         self._decoder = decoder
         self._chooser = Chooser(wanted, eos)
+        self._wanted = wanted
         self._token = token
         self._emit = emit
+        self._starts: list[_Start] = []
         self._logits: torch.Tensor | None = None
         self._chosen: torch.Tensor | None = None
         self._going = [True] * len(recorder.trace.tokens)
@@ -45,11 +90,26 @@ class GeneratingRun:
 
     def passes(self, count: int) -> int:
         """How many passes it takes to choose so many tokens."""
-        return count if self._chosen is not None else count - 1
+        return count if self._logits is None else count - 1
 
-    def prompt(self) -> None:
-        """The prompt pass."""
-        self._logits = self._decoder.prompt()
+    def begin(self) -> None:
+        """The prompt pass; of a run that is taken up again, the pass in which that is."""
+        self._run_pass()
+
+    def again(self, cut: Cut, recorder: Recorder, ledger: Ledger) -> GeneratingRun:
+        """The same run as it was before the pass of a cut, growing another trace; the ledger has the cache's rows."""
+        start = self._starts[cut.pass_]
+        model, held = self._decoder.model, start.decoder.positions
+        cache = ledger.cache_before(model, cut.pass_, held) if held else None
+        run = GeneratingRun(
+            self._decoder.at(start.decoder, cache), recorder, self._wanted, None, self._token, self._emit
+        )
+        run._chooser, run._chosen, run._going = self._chooser.at(start.drawn), start.chosen, list(start.going)
+        run._starts = self._starts[: cut.pass_]
+        run.latents = self.latents.cropped(model, held, cut.layers, held + self._decoder.entering(start.decoder))
+        told = start.trace
+        recorder.trace = replace(recorder.trace, tokens=told.tokens, generated=told.generated, cache=told.cache)
+        return run
 
     def check(self) -> None:
         """Raises InputError if the run can't go on."""
@@ -61,13 +121,19 @@ class GeneratingRun:
     def generate(self, count: int) -> None:
         """Choose `count` tokens for each row that goes on, with a pass before every one but the first."""
         for _ in range(count):
-            if self._chosen is not None:
+            if self._logits is None:
                 self.recorder.begin_pass()
-                self._logits = self._decoder.next(self._chosen)
+                self._run_pass()
             assert self._logits is not None
             self._choose(self._logits)
+            self._logits = None
             if not any(self._going):
                 return
+
+    def _run_pass(self) -> None:
+        state = self._decoder.state
+        self._starts.append(_Start(state, self._chosen, tuple(self._going), self._chooser.drawn, self.recorder.trace))
+        self._logits = self._decoder.prompt() if self._chosen is None else self._decoder.next(self._chosen)
 
     def _choose(self, logits: torch.Tensor) -> None:
         chosen = self._chosen = self._chooser.choose(logits)  # [B]

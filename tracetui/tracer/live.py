@@ -54,6 +54,15 @@ class _GoOn:
     gate: Gate
 
 
+@dataclass(frozen=True, slots=True)
+class _Again:
+    at: int
+    gate: Gate
+
+
+_Ordered = _Run | _GoOn | _Again
+
+
 class _Errands:
     """Something is asked for, unless the waiting model has answered already."""
 
@@ -68,7 +77,7 @@ class LiveSession:
         self._stops: tuple[Stop, ...] = ()
         self._edits = recipe.edits
         self._trace = EMPTY_TRACE
-        self._orders: SimpleQueue[_Run | _GoOn | _Look | _Errands | None] = SimpleQueue()
+        self._orders: SimpleQueue[_Ordered | _Look | _Errands | None] = SimpleQueue()
         self._asked = threading.Event()
         self._look: _Look | None = None
         self._sought: str | None = None
@@ -96,6 +105,15 @@ class LiveSession:
         """Have a model whose run has ended choose `count` more tokens, a pass each; the trace goes on growing."""
         self._gate = Gate(until, self._emit, self._errands, self._stops, edits=self._gate.edits)
         self._orders.put(_GoOn(count, self._gate))
+
+    def rerun(self, at: int, until: Target) -> None:
+        """Run the last run again from the layer on in which its record `at` lies, with the edits as they stand now.
+
+        What lies before comes from the record, if it can. A run in progress is left first.
+        """
+        self._gate.cancel()
+        self._gate = Gate(until, self._emit, self._errands, self._stops, edits=EditLog(self._edits))
+        self._orders.put(_Again(at, self._gate))
 
     def stop_at(self, stops: tuple[Stop, ...]) -> None:
         """Have this run and later ones wait where one of these holds, instead of where the last ones held."""
@@ -151,7 +169,7 @@ class LiveSession:
             if engine is not None:
                 engine.close()
 
-    def _obey(self, order: _Run | _GoOn | _Look | _Errands, engine: Engine | None) -> Engine | None:
+    def _obey(self, order: _Ordered | _Look | _Errands, engine: Engine | None) -> Engine | None:
         """Carry out one order; returns the engine, which a run makes if there is none."""
         if isinstance(order, _Errands):
             self._errands()
@@ -185,8 +203,8 @@ class LiveSession:
         self._emit(engine.prepared)
         return engine
 
-    def _run(self, engine: Engine, order: _Run | _GoOn) -> None:
-        if isinstance(order, _Run):
+    def _run(self, engine: Engine, order: _Ordered) -> None:
+        if not isinstance(order, _GoOn):
             self._trace = EMPTY_TRACE
         try:
             trace = self._ran(engine, order)
@@ -198,9 +216,11 @@ class LiveSession:
             self._emit(Finished(trace))
 
     @staticmethod
-    def _ran(engine: Engine, order: _Run | _GoOn) -> Trace:
+    def _ran(engine: Engine, order: _Ordered) -> Trace:
         if isinstance(order, _GoOn):
             return engine.generate(order.count, order.gate)
+        if isinstance(order, _Again):
+            return engine.rerun(order.at, order.gate)
         return engine.run(order.prompts, order.gate)
 
     def _preview(self, engine: Engine, prompts: Prompts) -> None:

@@ -7,7 +7,7 @@ told to absorb; what the second takes is recorded beside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from tracetui.models.latent import PROJECTION, expansion_of
+from tracetui.trace.record import layer_path
 from tracetui.tracer.attention import KernelCall
 
 
@@ -58,6 +59,15 @@ class Latents:
                 handle.remove()
             self._given.clear()
             self._last = None
+
+    def cropped(self, model: nn.Module, positions: int, layers: Collection[str], further: int) -> Latents:
+        """Those of so many positions alone; `further` is how many of the layers named."""
+        earlier = Latents()
+        for path, module in model.named_modules():
+            count = further if layer_path(path) in layers else positions
+            if count and module in self._cached:
+                earlier._cached[module] = self._cached[module][:, :count]
+        return earlier
 
     def _keep(self, attention: nn.Module, _: nn.Module, args: tuple[Any, ...]) -> None:
         if args and isinstance(args[0], torch.Tensor):

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import torch
 
 from tracetui.analysis.matrices import MatrixRole
+from tracetui.trace.cut import Cut
 from tracetui.trace.keep import KEEP_ALL, ROOM, Keep
 from tracetui.trace.outline import NO_MODULE, Module
-from tracetui.trace.record import AttentionCall, Record, Token
+from tracetui.trace.record import AttentionCall, Record, Token, when
 from tracetui.trace.trace import RunInfo, Trace
-from tracetui.trace.value import Value
+from tracetui.trace.value import Value, is_kept
 from tracetui.tracer.capture import capture_function
+from tracetui.tracer.carried import Carried
 from tracetui.tracer.matrices import recorded_matrices, wanted_for_matrices
 from tracetui.tracer.store import Store
-from tracetui.tracer.values import TorchValue
+from tracetui.tracer.values import TorchValue, tensor_of
 
 _REMEMBERED = 6
 """How many tensors back the same one is recognised: a module's output is returned again by its parents at once."""
@@ -61,7 +64,10 @@ class Recorder:
         self._masks: list[_Seen] = []
         self._calls: dict[str, int] = {}
         self._pass = 0
-        self._notes: list[str] = []
+        self._notes: list[tuple[int, str]] = []
+        self._grown: list[tuple[int, int]] = []
+        """How large the vocabulary was once tokens for a record, the first number, were added."""
+        self._carried: Carried | None = None
         self.trace = Trace(
             run,
             tokens,
@@ -76,6 +82,7 @@ class Recorder:
     def begin_pass(self) -> None:
         """What is recorded from now on belongs to the next pass; before its first record this is pass 0."""
         self._pass += 1
+        self._carried = None
         self._calls.clear()
         self._recent.clear()
         self._masks.clear()
@@ -92,11 +99,58 @@ class Recorder:
     def know(self, tokens: Mapping[int, Token]) -> None:
         """Tokens that are shown beside those of the prompt."""
         self._vocabulary.update(tokens)
+        self._grown.append((len(self._records), len(self._vocabulary)))
 
     def note(self, text: str) -> None:
         """Something that belongs beside every result, told once."""
-        if text not in self._notes:
-            self._notes.append(text)
+        if text not in (known for _, known in self._notes):
+            self._notes.append((len(self._records), text))
+
+    def carry(self, past: Recorder, cut: Cut) -> None:
+        """Begin with what another run recorded before a cut; values are shared.
+
+        Modules before it that run again make no records until `live`: theirs are there.
+        """
+        count, trace = cut.record, past.trace
+        self._records.extend(trace.records[:count])
+        self._values.extend(trace.values[:count])
+        for key, call in trace.attention.items():
+            if (found := trace.find(key)) is not None and found.index < count:
+                self._attention[key] = call
+        self._grown = [each for each in past._grown if each[0] < count]
+        self._vocabulary.update(islice(past._vocabulary.items(), self._grown[-1][1] if self._grown else 0))
+        self._notes = [each for each in past._notes if each[0] < count]
+        lost = {id(value) for record, value in self._pairs() if record.site in self._wanted and not is_kept(value)}
+        self._store.carry(self._values, len(lost))
+        self._pass = cut.pass_
+        self._carried = Carried(trace, cut)
+
+    def _pairs(self) -> Iterable[tuple[Record, Value]]:
+        return zip(self._records, self._values, strict=True)
+
+    @property
+    def behind(self) -> bool:
+        """Whether what runs now has been recorded already."""
+        return self._carried is not None and not self._carried.live
+
+    def live(self) -> None:
+        """What runs from now on is recorded."""
+        assert self._carried is not None
+        self._carried.live = True
+        for path, count in self._carried.calls().items():
+            self._calls[path] = max(count, self._calls.get(path, 0))
+
+    def again(self, site: str, tensor: torch.Tensor, call: int = 0, part: int = 0) -> tuple[torch.Tensor, Record]:
+        """What a module before the cut returns again: what edits made of it then, and its record."""
+        assert self._carried is not None
+        return self._carried.again(f"{site}{f'#{part}' if part else ''}{when(self._pass, call)}", tensor)
+
+    def returns(self, record: Record) -> torch.Tensor:
+        """The tensor of a carried record, as its module gives it back: what is given it next is known by it."""
+        value = self._values[record.index]
+        tensor = tensor_of(value)
+        self._recent.append(_Seen(tensor, tensor._version, value, wanted=True))
+        return tensor
 
     def resume(self, arrived: Callable[[Record], None]) -> None:
         """Go on after `finished` with another gate: the trace grows again."""
@@ -122,10 +176,12 @@ class Recorder:
         edited: bool = False,
     ) -> Record:
         """Keep a tensor under a site, then wait at the gate if it ends the step."""
+        if self.behind:
+            return self.again(site, tensor, call, part)[1]
         value = self._keep(tensor, site)
         if site == "logits":
             # Before the record is there to be looked at: the model may wait at it.
-            self._vocabulary.update(self._name_predictions(TorchValue(tensor)))
+            self.know(self._name_predictions(TorchValue(tensor)))
         return self._add(value, site, depth, parent, call, part, seconds, provenance, edited)
 
     def _add(
@@ -187,18 +243,19 @@ class Recorder:
         """Note how the kernel of the query recorded under `key` was called."""
         self._attention[key] = call
 
-    def failed(self, note: str) -> Trace:
-        """The trace of a run that has come to a bad end, which the note tells."""
+    def failed(self, *notes: str) -> Trace:
+        """The trace of a run that has come to a bad end; `notes` tell of it."""
         closed = self.trace.closed()
-        notes = (*self.trace.run.notes, *self._notes, *self._store.notes, note)
-        return replace(closed, run=replace(closed.run, notes=notes))
+        own = (text for _, text in self._notes)
+        return replace(closed, run=replace(closed.run, notes=(*self.trace.run.notes, *own, *self._store.notes, *notes)))
 
-    def finished(self) -> Trace:
-        """The trace, now unchanging."""
+    def finished(self, notes: Sequence[str] = ()) -> Trace:
+        """The trace, now unchanging; `notes` belong beside the result."""
         self._recent.clear()
         self._masks.clear()
         missed = self._wanted.unmatched(record.site for record in self._records)
-        notes = (*self._notes, *self._store.notes, *(f"--keep {text}: no site has that name" for text in missed))
+        own = (*(text for _, text in self._notes), *notes)
+        notes = (*own, *self._store.notes, *(f"--keep {text}: no site has that name" for text in missed))
         run = replace(self.trace.run, notes=(*self.trace.run.notes, *notes))
         return replace(self.trace.closed(), run=run, complete=True)
 
@@ -213,7 +270,9 @@ class Recorder:
         for seen in self._masks if shared else self._recent:
             if seen.tensor is tensor and seen.version == version != -1 and (seen.wanted or not wanted):
                 return seen.value
-        value = self._store.put(self._capture(tensor)) if wanted else self._store.summarise(tensor)
+        value = self._carried.mask(site, tensor) if shared and wanted and self._carried is not None else None
+        if value is None:
+            value = self._store.put(self._capture(tensor)) if wanted else self._store.summarise(tensor)
         seen = _Seen(tensor, version, value, wanted)
         (self._masks if shared else self._recent).append(seen)
         return seen.value

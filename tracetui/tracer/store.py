@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,16 @@ class Store:
         self._file: SpillFile | None = None
         self._lost = 0
         self._trouble = ""
+
+    def carry(self, values: Collection[Value], lost: int) -> None:
+        """These came from another run; of `lost` of them the values are missing.
+
+        What they take is gone from a room of fixed size; where it was measured, they lay in memory already.
+        """
+        self._lost += lost
+        if self._room.memory is not None:
+            held = {id(value): value.nbytes for value in values if isinstance(value, TorchValue)}
+            self._memory = max(0, self._memory - sum(held.values()))
 
     @property
     def notes(self) -> tuple[str, ...]:

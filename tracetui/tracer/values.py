@@ -7,7 +7,8 @@ from functools import cache
 import torch
 
 from tracetui.trace.statistics import Statistics
-from tracetui.trace.value import Array, Index
+from tracetui.trace.value import Array, Index, Value
+from tracetui.tracer.capture import capture_function
 from tracetui.tracer.statistics import is_finite, of_tensor
 
 _AS_FLOAT32 = {
@@ -23,6 +24,15 @@ class TorchValue:
         self._tensor = tensor
         self._statistics: Statistics | None = None
         self._finite: bool | None = None
+
+    @property
+    def tensor(self) -> torch.Tensor:
+        """The captured tensor as one that may be written to."""
+        return capture_function()(self._tensor)
+
+    @property
+    def nbytes(self) -> int:
+        return self._tensor.numel() * self._tensor.element_size()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -50,6 +60,14 @@ class TorchValue:
         if self._statistics is None:
             self._statistics = of_tensor(self._tensor)
         return self._statistics
+
+
+def tensor_of(value: Value) -> torch.Tensor:
+    """The very tensor that was recorded; of a NaN its payload may be another. Raises NotKeptError."""
+    if isinstance(value, TorchValue):
+        return value.tensor
+    # bf16 and fp8 are read as float32, which holds each of their numbers.
+    return torch.from_numpy(value.read()).to(getattr(torch, value.dtype))
 
 
 @cache

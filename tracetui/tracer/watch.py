@@ -31,6 +31,7 @@ from tracetui.tracer.lens import Lens
 from tracetui.tracer.mla import Latents
 from tracetui.tracer.outputs import tensors_in, with_others
 from tracetui.tracer.recorder import Recorder
+from tracetui.tracer.stubs import RecordedLayer
 
 Given = tuple[tuple[Any, ...], dict[str, Any]]
 PreHook = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], Given | None]
@@ -92,7 +93,7 @@ class Watch:
             modules = dict(self._model.named_modules())
             inner = set(_inside_experts(modules))
             for path, module in modules.items():
-                if not isinstance(module, PassThrough) and path not in inner:
+                if not isinstance(module, PassThrough | RecordedLayer) and path not in inner:
                     self._handles.append(
                         module.register_forward_pre_hook(self._pre_hook(path, module), with_kwargs=True)
                     )

@@ -1,0 +1,47 @@
+"""What a trace tells of the run that made it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from tracetui import __version__
+from tracetui.expr.edit import Edit
+from tracetui.models.runnable import Runnable
+from tracetui.recipe import Prompts
+from tracetui.trace.trace import RunInfo
+
+
+def run_info_of(runnable: Runnable, prompts: Prompts, edits: Sequence[Edit]) -> RunInfo:
+    """Of a run that begins now."""
+    import transformers
+
+    recipe = runnable.recipe
+    ran = replace(recipe, prompts=prompts, edits=tuple(edits))
+    told, config = runnable.described(ran)
+    return RunInfo(
+        model=recipe.name,
+        recipe=told,
+        config=config,
+        tokenizer=runnable.tokenizer.name,
+        versions={
+            "tracetui": __version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "numpy": np.__version__,
+            "python": ".".join(map(str, sys.version_info[:3])),
+        },
+        notes=runnable.notes,
+        started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
+
+
+def keep_edits(run: RunInfo, plain: list[str]) -> None:
+    """What was changed while a run waited belongs to what it takes to do the same again."""
+    if isinstance(run.recipe, dict):
+        run.recipe["edits"] = plain
