@@ -22,7 +22,7 @@ from tracetui.expr.edit_log import EditLog
 from tracetui.expr.stop import parse_stops
 from tracetui.recipe import Generation, Prompts, Recipe, load_recipe, texts
 from tracetui.recipe.again import edits_of
-from tracetui.session import Event, Finished, Started, Stopped, Tallied, until_end
+from tracetui.session import Event, Finished, ModelError, Started, Stopped, Tallied, until_end
 from tracetui.trace.keep import Room, parse_keep
 from tracetui.trace.npz import write_trace
 from tracetui.trace.record import Record
@@ -291,7 +291,7 @@ def test_an_error_in_the_middle_restores_the_list() -> None:
         first = engine.run(texts(PROMPT), gate())
         broken = engine.runnable.built.module.get_submodule("model.layers.2.mlp")
         handle = broken.register_forward_pre_hook(fail)
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(ModelError, match="layers.2"):
             engine.rerun(place(first, "model.layers.2.self_attn"), gate())
         handle.remove()
         layers = engine.runnable.built.module.get_submodule("model.layers").children()
