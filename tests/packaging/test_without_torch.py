@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from tests.packaging.test_wheel import CHECKOUT, environment_packages, home_packages, run
-from tests.ui.recording import written
+from tests.ui.recording import LOOK_AROUND, written
 
 HEAVY = ("torch", "torchgen", "functorch", "transformers", "tokenizers", "safetensors", "tiktoken")
 """What only a model needs."""
-SCREEN = """
-import asyncio, sys
+SCREEN = f"""
+import sys
 from pathlib import Path
 from tracetui.recorded import RecordedSession, open_recording
 from tracetui.ui.app import TracetuiApp
@@ -23,24 +23,7 @@ from tracetui.ui.offer import offer_of_recording
 
 path = Path(sys.argv[1])
 trace = open_recording(path)
-
-async def main():
-    app = TracetuiApp(lambda listener: RecordedSession(trace, listener), offer_of_recording(trace, path))
-    async with app.run_test(size=(160, 50)) as pilot:
-        async def shown(*keys):
-            await pilot.press(*keys)
-            await pilot.pause()
-            await app.workers.wait_for_complete()
-            await pilot.pause()
-            lines = app.screen._compositor.render_strips()
-            return "\\n".join("".join(segment.text for segment in line) for line in lines)
-        await shown()
-        whole = await shown("c", "3")
-        assert all(part in whole for part in ("recording", "softmax", "embed_tokens", "logits")), whole
-        assert "logit" in await shown("5")
-
-asyncio.run(main())
-print("whole")
+{LOOK_AROUND}
 """
 
 

@@ -17,6 +17,30 @@ from tracetui.ui.app import TracetuiApp
 from tracetui.ui.offer import offer_of_recording
 
 STARTED = "2026-03-01T12:00:00Z"
+LOOK_AROUND = """
+import asyncio
+
+async def main():
+    app = TracetuiApp(lambda listener: RecordedSession(trace, listener), offer_of_recording(trace, path))
+    async with app.run_test(size=(160, 50)) as pilot:
+        async def shown(*keys):
+            await pilot.press(*keys)
+            await pilot.pause()
+            await app.workers.wait_for_complete()
+            await pilot.pause()
+            lines = app.screen._compositor.render_strips()
+            return "\\n".join("".join(segment.text for segment in line) for line in lines)
+        await shown()
+        text = await shown("c", "3")
+        for part in ("recording", "softmax", "embed_tokens", "logits"):
+            assert part in text, text
+        assert "logit" in await shown("5")
+        assert not app._notifications, [notice.message for notice in app._notifications]
+
+asyncio.run(main())
+print("whole")
+"""
+"""Walks through the panes of `trace`, read from `path`, in a Python that may lack what only models need."""
 
 
 def recorded() -> Trace:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from tracetui.ui.commands import Command
+from dataclasses import replace
+
+from tracetui.ui.commands import COMMANDS, Command
+
+
+def _as_there(id_: str, footer: int = 0) -> Command:
+    """The debugger's own command, at another place in the footer, or in none."""
+    command = next(command for command in COMMANDS if command.id == id_)
+    return replace(command, footer=footer, label=command.label if footer else "", pair="")
+
 
 DIFF_COMMANDS = (
     Command("diff_first", "f", "first", "the first divergence", "Differences", "first", 1),
@@ -18,10 +27,7 @@ DIFF_COMMANDS = (
     Command("scores", "a", "plane_next", "the tensor, or its attention's scores, masked, probabilities", "Look"),
     Command("next_head", "]", "head(1)", "the next head", "Look", "head", 9, "previous_head"),
     Command("previous_head", "[", "head(-1)", "the head before", "Look"),
-    Command("next_row", ")", "batch(1)", "the next prompt of a batch", "Look"),
-    Command("previous_row", "(", "batch(-1)", "the prompt before in a batch", "Look"),
-    Command("next_token", ">", "token(1)", "the next token", "Look"),
-    Command("previous_token", "<", "token(-1)", "the token before", "Look"),
+    *map(_as_there, ("next_row", "previous_row", "next_token", "previous_token")),
     Command("pane_modules", "1", "pane('tree')", "the tree of both sides", "Panes"),
     Command("pane_tensor", "2", "pane('finding')", "what was found", "Panes"),
     Command("diff_values", "3", "pane('values')", "the values of A, B and A−B", "Panes", "values", 6),
@@ -29,11 +35,10 @@ DIFF_COMMANDS = (
     Command("maximise", "z", "maximise", "all room for the panes, or the tree again", "Panes"),
     Command("copy", "y", "copy", "copy what was found, in words", "Other", "copy", 10),
     Command("close_recording", "escape,backspace", "leave", "back to the debugger", "Other", "back", 4),
-    Command("theme", "t", "theme", "choose a theme", "Other"),
-    Command("help", "question_mark,f1", "help", "these keys", "Other", "help", 11),
-    Command("screenshot", "f12", "app.picture", "save the screen as an SVG picture here", "Other"),
-    Command("palette", "ctrl+p", "app.command_palette", "find a command by name", "Other"),
-    Command("quit", "q", "app.quit", "quit", "Other", "quit", 12),
+    _as_there("theme"),
+    _as_there("help", 11),
+    *map(_as_there, ("screenshot", "palette")),
+    _as_there("quit", 12),
 )
 DIFF_GROUPS = ("Differences", "Look", "Panes", "Other")
 IN_DIFF_PANES = (

@@ -7,6 +7,14 @@ eval-callback example prints). https://github.com/ggml-org/llama.cpp
 
 from __future__ import annotations
 
+EXPERT_PARTS = {"w1": "gate_proj", "w3": "up_proj", "w2": "down_proj"}
+
+
+def _parts(theirs: str, ours: str) -> dict[str, str]:
+    """The three matrices of a gated feed-forward block, which Meta and DeepSeek number."""
+    return {f"{theirs}.{part}": f"{ours}.{matrix}" for part, matrix in EXPERT_PARTS.items()}
+
+
 META_INSIDE = {
     "attention_norm": "input_layernorm",
     "attention": "self_attn",
@@ -16,9 +24,7 @@ META_INSIDE = {
     "attention.wo": "self_attn.o_proj",
     "ffn_norm": "post_attention_layernorm",
     "feed_forward": "mlp",
-    "feed_forward.w1": "mlp.gate_proj",
-    "feed_forward.w3": "mlp.up_proj",
-    "feed_forward.w2": "mlp.down_proj",
+    **_parts("feed_forward", "mlp"),
     "feed_forward.gate": "mlp.gate",
 }
 META_OUTSIDE = {"tok_embeddings": "model.embed_tokens", "norm": "model.norm", "output": "lm_head"}
@@ -36,14 +42,10 @@ DEEPSEEK_INSIDE = {
     "attn.wo": "self_attn.o_proj",
     "ffn_norm": "post_attention_layernorm",
     "ffn": "mlp",
-    "ffn.w1": "mlp.gate_proj",
-    "ffn.w3": "mlp.up_proj",
-    "ffn.w2": "mlp.down_proj",
+    **_parts("ffn", "mlp"),
     "ffn.gate": "mlp.gate",
     "ffn.shared_experts": "mlp.shared_experts",
-    "ffn.shared_experts.w1": "mlp.shared_experts.gate_proj",
-    "ffn.shared_experts.w3": "mlp.shared_experts.up_proj",
-    "ffn.shared_experts.w2": "mlp.shared_experts.down_proj",
+    **_parts("ffn.shared_experts", "mlp.shared_experts"),
 }
 DEEPSEEK_OUTSIDE = {"embed": "model.embed_tokens", "norm": "model.norm", "head": "lm_head"}
 
@@ -113,7 +115,6 @@ GGML_AFTER_ROPE = {"Qcur": ".self_attn:q", "Kcur": ".self_attn:k", "Vcur": ".sel
 OLD_INSIDE = {"block_sparse_moe": "mlp", "block_sparse_moe.gate": "mlp.gate"}
 """transformers' own before its version 5."""
 EXPERT_BLOCKS = {"feed_forward": "mlp", "ffn": "mlp", "block_sparse_moe": "mlp", "mlp": "mlp"}
-EXPERT_PARTS = {"w1": "gate_proj", "w3": "up_proj", "w2": "down_proj"}
 
 ORDER = (
     *(":input", ".input_layernorm", ".self_attn.q_proj", ".self_attn.q_a_proj", ".self_attn.q_a_layernorm"),

@@ -14,6 +14,7 @@ from textual.widgets.option_list import Option
 from tracetui.expr.edit import Edit
 from tracetui.ui.edits import switched
 from tracetui.ui.foreign import safe_text
+from tracetui.ui.list_keys import LINE_KEYS
 from tracetui.ui.screens.dialog import Dialog
 
 Edits = tuple[Edit, ...]
@@ -25,8 +26,7 @@ class EditsScreen(Dialog[bool]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,X,q", "leave", "leave", show=False, id="leave"),
-        Binding("down,j", "move(1)", "down", show=False, id="move_down"),
-        Binding("up,k", "move(-1)", "up", show=False, id="move_up"),
+        *LINE_KEYS,
         Binding("space", "switch", "on or off", show=False, id="edits_switch"),
         Binding("delete,d,backspace", "delete", "take it away", show=False, id="edits_delete"),
         Binding("a,E", "new", "another one", show=False, id="edits_new"),

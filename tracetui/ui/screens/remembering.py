@@ -41,9 +41,10 @@ class RememberingScreen(HearingScreen):
         self._keeper = offer.recalled.keeper
         self._asked_for = self._last.more
         self._arranged = self._unfolded = self._ready = False
+        self._maps: tuple[Heatmap, ...] = ()
 
     def on_mount(self) -> None:
-        self._ready = True
+        self._ready, self._maps = True, tuple(self.query(Heatmap))
         recalled, watches = self._offer.recalled, self.query_one(WatchList)
         for watch in self._last.watches:
             watches.toggle(watch)
@@ -60,7 +61,7 @@ class RememberingScreen(HearingScreen):
 
     def _look_as_before(self, layout: Layout) -> None:
         known = {each.map: each for each in layout.maps}
-        for heatmap in self.query(Heatmap):
+        for heatmap in self._maps:
             if (before := known.get(heatmap.id or "")) is not None:
                 heatmap.choose(before.colours, before.diverging, before.scale)
         self.query_one(AttentionPane).kind = next((kind for kind in SHOWN if kind == layout.scores), "probs")
@@ -145,7 +146,7 @@ class RememberingScreen(HearingScreen):
             opened=tree.unfolded if self._unfolded else last.opened,
             names=tree.layout_shown if self._unfolded else last.names,
             scores="" if kind == "probs" else kind,
-            maps=tuple(look for heatmap in self.query(Heatmap) if (look := _look_of(heatmap)) != MapLook(look.map)),
+            maps=tuple(look for heatmap in self._maps if (look := _look_of(heatmap)) != MapLook(look.map)),
         )
 
 

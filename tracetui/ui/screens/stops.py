@@ -14,6 +14,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from tracetui.ui.foreign import safe_text
+from tracetui.ui.list_keys import LINE_KEYS
 from tracetui.ui.screens.dialog import Dialog
 from tracetui.ui.stops import Entry, StopBook
 from tracetui.views.cells import fit
@@ -39,8 +40,7 @@ class StopsScreen(Dialog[ToHit | NewStop | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,S,q", "leave", "leave", show=False, id="leave"),
-        Binding("down,j", "move(1)", "down", show=False, id="move_down"),
-        Binding("up,k", "move(-1)", "up", show=False, id="move_up"),
+        *LINE_KEYS,
         Binding("enter", "choose", "to its record", show=False, id="stops_choose"),
         Binding("space", "switch", "on or off", show=False, id="stops_switch"),
         Binding("delete,d,backspace", "delete", "take it away", show=False, id="stops_delete"),

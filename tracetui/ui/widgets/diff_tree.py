@@ -15,6 +15,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tracetui.analysis.diff.tree import Node, Standing, TreeRow, rows_of
+from tracetui.ui.list_keys import TREE_KEYS
 from tracetui.views.diff_rows import row_text, strength
 
 OVERVIEW = Node("", "overview")
@@ -43,12 +44,7 @@ class DiffTree(ScrollView, can_focus=True):
         "diff--rest",
     }
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "up", show=False, id="move_up"),
-        Binding("down,j", "move(1)", "down", show=False, id="move_down"),
-        Binding("pageup", "page(-1)", "page up", show=False, id="page_up"),
-        Binding("pagedown", "page(1)", "page down", show=False, id="page_down"),
-        Binding("left,h", "fold", "fold", show=False, id="tree_fold"),
-        Binding("right,l", "unfold", "unfold", show=False, id="tree_unfold"),
+        *TREE_KEYS,
         Binding("enter", "turn", "fold or unfold", show=False, id="tree_choose"),
         Binding("home", "move(-1000000)", "the overview", show=False, id="first"),
         Binding("end", "move(1000000)", "the last line", show=False, id="last"),

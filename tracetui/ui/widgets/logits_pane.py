@@ -18,6 +18,7 @@ from tracetui.trace.record import when
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import NotKeptError
 from tracetui.ui.labels import label_of, row_name
+from tracetui.ui.list_keys import LINE_KEYS
 from tracetui.ui.reader import look
 from tracetui.ui.state import State
 from tracetui.ui.widgets.canvas import Canvas
@@ -50,8 +51,7 @@ class LogitsPane(Canvas, can_focus=True):
     """The table once there are logits, with what must be known beside it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "up", show=False, id="move_up"),
-        Binding("down,j", "move(1)", "down", show=False, id="move_down"),
+        *LINE_KEYS,
         Binding("pageup", "move(-10)", "page up", show=False, id="page_up"),
         Binding("pagedown", "move(10)", "page down", show=False, id="page_down"),
     ]

@@ -17,6 +17,7 @@ from textual.strip import Strip
 from tracetui.session import NO_FAULT
 from tracetui.trace.record import Record
 from tracetui.ui.edits import names_line
+from tracetui.ui.list_keys import TREE_KEYS
 from tracetui.ui.messages import JumpToModule
 from tracetui.ui.outline_rows import Row, ancestors, expert_lists, first_open, layouts_of, paths_of, rows_of
 from tracetui.ui.state import State
@@ -36,12 +37,7 @@ class ModuleList(ScrollView, can_focus=True):
         "modules--mark",
     }
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "up", show=False, id="move_up"),
-        Binding("down,j", "move(1)", "down", show=False, id="move_down"),
-        Binding("pageup", "page(-1)", "page up", show=False, id="page_up"),
-        Binding("pagedown", "page(1)", "page down", show=False, id="page_down"),
-        Binding("left,h", "fold", "fold", show=False, id="tree_fold"),
-        Binding("right,l", "unfold", "unfold", show=False, id="tree_unfold"),
+        *TREE_KEYS,
         Binding("enter", "choose", "go to the module's record", show=False, id="tree_choose"),
     ]
 

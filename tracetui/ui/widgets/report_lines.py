@@ -12,6 +12,7 @@ from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from tracetui.ui.list_keys import LINE_KEYS
 from tracetui.views.config_lines import ConfigLine, Kind
 
 _NAMED = (Kind.FIELD, Kind.UNKNOWN)
@@ -32,8 +33,7 @@ class ReportLines(ScrollView, can_focus=True):
         "report--found",
     }
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "up", show=False, id="move_up"),
-        Binding("down,j", "move(1)", "down", show=False, id="move_down"),
+        *LINE_KEYS,
         Binding("pageup", "page(-1)", "page up", show=False, id="page_up"),
         Binding("pagedown,space", "page(1)", "page down", show=False, id="page_down"),
         Binding("home", "move(-1000000)", "the first line", show=False, id="first"),
