@@ -171,8 +171,8 @@ def test_what_there_is_not_is_said_with_what_there_is(trace: tracetui.Trace) -> 
         trace.attention(0).probs(0, row=1)
     with pytest.raises(KeyError, match="no routing of layer 0"):
         trace.routing(0)
-    with pytest.raises(KeyError, match=r"model\.layer"):
-        trace.statistics("model.layer")
+    with pytest.raises(KeyError, match=r"no 'model\.layers\.0\.mpl'; near are model\.layers\.0\.mlp"):
+        trace.statistics("model.layers.0.mpl")
     with pytest.raises(IndexError, match="logits of 9 of 9 positions, not of 9"):
         trace.predictions(position=9)
     with pytest.raises(IndexError, match="row: must be 0 to 0, got 3"):

@@ -67,7 +67,7 @@ def test_nothing_said_is_answered_with_help(tracetui: Here) -> None:
 def test_every_option_reaches_the_run(tracetui: Here, tmp_path: Path) -> None:
     path, prompt = tmp_path / "t.npz", tmp_path / "p.txt"
     prompt.write_text(PROMPT)
-    options = ("--layers", "1:3", "--seed", "3", "--dtype", "float16", "--tokenizer", "builtin", "-p", f"@{prompt}")
+    options = ("--layers", "1:3", "--seed", "3", "--dtype", "fp16", "--tokenizer", "builtin", "-p", f"@{prompt}")
     said = tracetui(*TINY, *options, "-o", str(path))
     assert said.status == 0
     trace = read_trace(path)

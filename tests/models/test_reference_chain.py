@@ -22,6 +22,7 @@ from tracetui.errors import InputError
 from tracetui.models.build import build_model
 from tracetui.models.deepseek_gate import DeepseekReferenceGate
 from tracetui.models.deepseek_names import published_name, reference_name
+from tracetui.models.runnable import BUILTIN_REMARK
 from tracetui.recipe import Layers, Overrides, Recipe, load_recipe
 from tracetui.recipe.reference import reference_config
 from tracetui.trace.trace import Trace
@@ -89,7 +90,8 @@ def reference(form: tuple[Params, State], mla: str, request: pytest.FixtureReque
 def test_every_layer_is_the_reference_s(
     form: tuple[Params, State], trace: Trace, reference: dict[str, npt.NDArray[Any]]
 ) -> None:
-    (note,) = trace.run.notes
+    note, tokens = trace.run.notes
+    assert tokens == BUILTIN_REMARK
     assert re.fullmatch(rf"{FILE}: all \d+ tensors from the file", note)
     sites = {":attn_residual": "attn_residual", ".self_attn": "attn", ".mlp": "ffn", "": "out"}
     for layer in range(form[0]["n_layers"]):

@@ -20,6 +20,7 @@ from tests.models.hf_files import (
     saved,
     sharded,
 )
+from tracetui.models.runnable import BUILTIN_REMARK
 from tracetui.recipe import Overrides, load_recipe
 from tracetui.session import Event, Started
 from tracetui.trace.trace import Trace
@@ -119,7 +120,7 @@ def test_layers_left_out_are_never_read(tmp_path: Path) -> None:
     poison(folder, "layers.2.")
     trace = run(folder, layers="2")
     assert trace.run.notes[0] == "model.safetensors: all 21 tensors from the file"
-    assert len(trace.run.notes) == 2
+    assert len(trace.run.notes) == 3, "the layers that are left out, and whose tokens these are"
     np.testing.assert_array_equal(trace["model.layers.1"], whole["model.layers.1"])
     assert np.isfinite(trace["logits"]).all()
     assert np.isnan(run(folder)["logits"]).any()
@@ -192,7 +193,7 @@ def test_a_tied_tensor_is_found_under_either_name(tmp_path: Path) -> None:
     save_file({**state, "model.embed_tokens.weight": state["lm_head.weight"].clone()}, path, {"format": "pt"})
     trace = run(folder)
     np.testing.assert_array_equal(trace["logits"], expected.numpy())
-    assert trace.run.notes == ("model.safetensors: all 38 tensors from the file",)
+    assert trace.run.notes == ("model.safetensors: all 38 tensors from the file", BUILTIN_REMARK)
 
 
 @pytest.mark.parametrize("family", [*FAMILIES, *MOE])

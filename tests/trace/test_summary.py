@@ -53,6 +53,11 @@ def test_model_config_and_tokens_are_named() -> None:
     assert line(lines, "tokens") == "tokens     2:  1 <s>  104 <0xE2><0x82>"
 
 
+def test_fields_of_a_recipe_without_a_value_are_left_out() -> None:
+    lines = describe(Trace(RunInfo(recipe={"layout": "", "seed": 0}), (), (), (), {}), 1)
+    assert line(lines, "recipe") == "recipe     seed 0"
+
+
 def test_records_are_counted_by_kind() -> None:
     lines = small()
     assert line(lines, "records") == "records    6 in 2 layers and 1 pass, 5 with values; the run to its end"

@@ -13,6 +13,7 @@ from tracetui.api.attention import Attention, attention_of
 from tracetui.api.routing import Routing
 from tracetui.api.shown import trace_html, trace_line
 from tracetui.expr.watcher import Hit
+from tracetui.trace.lookup import unknown
 from tracetui.trace.npz import write_trace
 from tracetui.trace.record import Record, Token
 from tracetui.trace.statistics import Statistics
@@ -73,10 +74,10 @@ class Trace:
         return self.recorded.complete
 
     def record(self, key: str) -> Record:
-        """The record of a site, `site@pass` or `site@pass.call`. Raises KeyError."""
+        """The record of a site, `site@pass` or `site@pass.call`. Raises KeyError naming near ones."""
         found = self.recorded.find(key)
         if found is None:
-            raise KeyError(key)
+            raise KeyError(unknown(self.recorded, key))
         return found
 
     def read(self, key: str | Record, index: Index = ()) -> Array:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from tracetui.errors import InputError
 from tracetui.text import visible
+from tracetui.trace.lookup import named, unknown
 from tracetui.trace.record import Record
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import Index, is_kept
@@ -27,15 +27,15 @@ class Chosen:
 
 def chosen(trace: Trace, said: str, option: str) -> Chosen:
     """The record and part that `said` names. Raises InputError naming the option."""
-    record = trace.find(said)
+    record = named(trace, said)
     if record is not None:
         return Chosen(_kept(trace, record, option))
     site, bracket, inner = said.rpartition("[")
     if not bracket or not said.endswith("]"):
-        raise InputError(f"{option}: {_unknown(trace, said)}")
-    record = trace.find(site)
+        raise InputError(f"{option}: {unknown(trace, said)}")
+    record = named(trace, site)
     if record is None:
-        raise InputError(f"{option}: {_unknown(trace, site)}")
+        raise InputError(f"{option}: {unknown(trace, site)}")
     return Chosen(_kept(trace, record, option), _index(inner[:-1], record, option))
 
 
@@ -43,13 +43,6 @@ def _kept(trace: Trace, record: Record, option: str) -> Record:
     if not is_kept(trace.value(record)):
         raise InputError(f"{option}: {visible(record.key)}: only its statistics were kept")
     return record
-
-
-def _unknown(trace: Trace, site: str) -> str:
-    keys = [record.key for record in trace.records[:20_000]]
-    near = get_close_matches(site[:400], keys, 3, 0.5)
-    advice = f"; near are {', '.join(visible(key, 100) for key in near)}" if near else "; `tracetui info` lists sites"
-    return f"the trace has no {visible(site, 200)!r}{advice}"
 
 
 def _index(text: str, record: Record, option: str) -> Index:

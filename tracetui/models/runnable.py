@@ -30,6 +30,7 @@ from tracetui.session import Module, PromptRow
 
 RANDOM_REMARK = "random weights predict nothing: these tokens come from the seed, not from learning"
 MIXED_REMARK = "some weights are random: what the model predicts means nothing"
+BUILTIN_REMARK = "tracetui's own tokenizer cuts the text, not the model's: its ids mean other words to trained weights"
 CUT_REMARK = "layers were left out: what the model predicts means nothing"
 _READ_BY = ("n_group", "topk_group", "rope_interleave")
 """Fields that routing and rotary embedding are read by, also where the recipe leaves them to the family's class."""
@@ -164,7 +165,11 @@ def _tokenizer(recipe: Recipe) -> Tokenizer:
 def _remarks(recipe: Recipe, weights: Weights) -> tuple[str, ...]:
     """What has to be said beside a prediction."""
     provenances = {slot.provenance for _, slot in weights.all_slots()}
-    remarks = [RANDOM_REMARK] if provenances == {"random"} else [MIXED_REMARK] if "random" in provenances else []
+    remarks = []
+    if "random" in provenances:
+        remarks.append(RANDOM_REMARK if provenances == {"random"} else MIXED_REMARK)
+    elif recipe.tokenizer == "builtin" and recipe.prompts.texts:
+        remarks.append(BUILTIN_REMARK)
     if left_out := recipe.layer_count - len(recipe.layers):
         remarks.append(f"{left_out} of {recipe.layer_count} {CUT_REMARK}")
     return tuple(remarks)

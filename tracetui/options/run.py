@@ -24,7 +24,9 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         "--weights", metavar="random|hub|PATH", help="a folder with weights, `random`, or `hub` to fetch them"
     )
     parser.add_argument("--tokenizer", metavar="PATH|NAME", help="a tokenizer file, a tiktoken encoding, or `builtin`")
-    parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"))
+    parser.add_argument(
+        "--dtype", type=_dtype, choices=("auto", "float32", "bfloat16", "float16"), help="fp32, bf16 and fp16 for short"
+    )
     parser.add_argument("--seed", type=int, metavar="N", help="of random weights")
     parser.add_argument(
         "--mla", choices=("naive", "absorb"), help="latent attention from every head's keys and values, or the latent"
@@ -34,6 +36,10 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="weights that may stay in memory for the next prompt, 0 for none; default: half of what is free",
     )
+
+
+def _dtype(said: str) -> str:
+    return {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}.get(said, said)
 
 
 def _add_prompts(parser: argparse.ArgumentParser) -> None:

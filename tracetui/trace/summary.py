@@ -64,7 +64,7 @@ def _pairs(found: Mapping[str, object]) -> list[str]:
     return [
         visible(f"{name} {_layers(value) if name == 'layers' else value}")
         for name, value in islice(found.items(), _SHOWN)
-        if isinstance(value, str | int | float) or (name == "layers" and _layers(value))
+        if (isinstance(value, str | int | float) and value != "") or (name == "layers" and _layers(value))
     ]
 
 

@@ -74,6 +74,11 @@ def test_any_order_of_axes_and_bytes_is_read(tmp_path: Path, save: Callable[...,
         assert all(np.array_equal(own[name], array) for name, array in arrays.items())
 
 
+def test_a_folder_is_refused_with_what_records_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"not a regular file but a folder; `tracetui trace .* records"):
+        open_recorded(tmp_path)
+
+
 def test_what_holds_no_numbers_is_left_out_and_said(tmp_path: Path) -> None:
     others = {
         "words": np.array(["a", "b"]),

@@ -20,6 +20,9 @@ def open_recorded(path: Path) -> Trace:
 
     Raises InputError naming the file, and the member or field that is wrong.
     """
+    if path.is_dir():
+        advice = f"`tracetui trace {path} -o F.npz` records a folder's model"
+        raise InputError(f"{path}: is not a regular file but a folder; {advice}")
     with open_regular(path) as file:
         head = file.read(64)
     refuse_disguised(path, head)
