@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from tracetui.analysis.diff.report import Report, report
+from tracetui.analysis.diff.tolerance import Limits
 from tracetui.analysis.health import diagnose
+from tracetui.analysis.mapping.rules import Rules
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.analysis.prediction import next_tokens
 from tracetui.errors import InputError, RunError, TracetuiError
@@ -34,6 +38,7 @@ from tracetui.views.prompt_lines import preview_lines
 from tracetui.views.run_json import run_json
 from tracetui.views.stop_lines import fired_lines, unfired_lines
 
+_NOTICE_SECONDS = 0.1
 _PREDICTIONS = 5
 _SHOWN = 60
 """Characters of a row's text."""
@@ -101,6 +106,15 @@ def _health(trace: Trace, hits: Sequence[Hit]) -> Iterator[str]:
     bad = next((hit.index for hit in hits if hit.stop.watches_health), None)
     if bad is not None:
         yield from (line.text for line in health_lines(trace, diagnose(trace, trace.records[bad]), _WIDTH))
+
+
+def told_report(a: Trace, b: Trace, rules: Rules, limits: Limits, fuzzy: bool) -> Report:
+    """A comparison with its progress on stderr. Raises as `report` does."""
+    teller = _Teller(quiet=True)
+    try:
+        return report(a, b, rules, limits, fuzzy, teller.compared)
+    finally:
+        teller.clear()
 
 
 def rerun_exactly(
@@ -211,6 +225,7 @@ class _Teller:
         self._changing = sys.stderr.isatty()
         self._quiet = quiet
         self.plan: MemoryPlan | None = None
+        self._next = 0.0
 
     def tell(self, event: Event) -> None:
         check_signals()
@@ -230,6 +245,13 @@ class _Teller:
         """How many bytes of values of how many are in the file."""
         check_signals()
         self._change(f"writing {done / max(1, total):4.0%} of {size(total)}")
+
+    def compared(self, done: int, total: int) -> None:
+        """How many sites of how many are compared, told some ten times a second."""
+        check_signals()
+        if self._changing and (now := time.monotonic()) >= self._next:
+            self._next = now + _NOTICE_SECONDS
+            self._change(f"comparing {done:,} of {total:,} sites")
 
     def _lines(self, *lines: str) -> None:
         self.clear()

@@ -178,6 +178,15 @@ def test_the_screen_needs_a_terminal(tracetui: Here, tmp_path: Path) -> None:
     assert "diff: --tui needs a terminal" in said.err
 
 
+def test_a_terminal_sees_how_far_it_is_and_nothing_of_that_stays(tmp_path: Path) -> None:
+    saved(tmp_path, "a.npz", arrays())
+    with Terminal("diff", "a.npz", "a.npz", cwd=tmp_path) as terminal:
+        terminal.until("Same: 37 of 37 sites compared")
+        assert terminal.ended() == 0
+        assert b"comparing 0 of 37 sites" in terminal.written
+        assert "comparing" not in "".join(terminal.screen.display)
+
+
 def test_both_are_shown_on_a_real_terminal_without_torch(tmp_path: Path) -> None:
     a = trace_of({site: array * np.float32(1.5) for site, array in arrays().items()}, [[1, 2, 3, 4, 5]])
     write_trace(a, tmp_path / "a.npz")

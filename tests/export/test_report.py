@@ -264,6 +264,28 @@ def test_the_difference_tells_the_first_divergence(tracetui: Here, tmp_path: Pat
     assert re.search(r"Different: \d+ of \d+ sites compared", shown)
 
 
+def test_the_difference_is_told_by_the_options_of_diff(tracetui: Here, tmp_path: Path) -> None:
+    for name, arrays in {
+        "a": {"net.block_1.query": np.ones((2, 3))},
+        "b": {"trunk.1.wq": np.full((2, 3), 1.001)},
+    }.items():
+        np.savez(tmp_path / f"{name}.npz", **arrays)  # type: ignore[arg-type]
+    (tmp_path / "names.toml").write_text('[[site]]\na = "net.block_1.query"\nb = "trunk.1.wq"\n')
+    words = ("export", str(tmp_path / "a.npz"), "--html", str(tmp_path / "r.html"), "--diff", str(tmp_path / "b.npz"))
+
+    def told(*options: str) -> str:
+        assert tracetui(*words, *options).status == 0
+        return Reader((tmp_path / "r.html").read_bytes()).text
+
+    named = ("--map", str(tmp_path / "names.toml"))
+    assert "Nothing to compare" in told()
+    assert "Different: 1 of 1 sites compared" in told(*named)
+    assert "Different: 1 of 1 sites compared" in told("--fuzzy")
+    assert "Same: 1 of 1 sites compared" in told(*named, "--rtol", "0.01")
+    assert "--rtol: must be a number" in tracetui.refused(*words, "--rtol", "nan")
+    assert "--map: goes with --diff" in tracetui.refused(*words[:4], *named)
+
+
 def test_reports_are_refused_where_they_can_t_be_written(tracetui: Here, tmp_path: Path) -> None:
     write_trace(small_trace(), tmp_path / "a.npz")
     file, other = str(tmp_path / "a.npz"), str(tmp_path / "b.npz")

@@ -14,6 +14,8 @@ from tracetui.errors import InputError
 if TYPE_CHECKING:
     from tracetui.analysis.diff.noise import NoiseReport
     from tracetui.analysis.diff.report import Report
+    from tracetui.analysis.diff.tolerance import Limits
+    from tracetui.analysis.mapping.rules import Rules
 
 
 def trace(said: Namespace) -> int:
@@ -43,22 +45,19 @@ def info(said: Namespace) -> int:
 
 def diff(said: Namespace) -> int:
     """Compare two traces; returns 0 if they are the same, 1 if not."""
-    from tracetui.analysis.diff.report import report
-    from tracetui.analysis.diff.tolerance import Limits
-    from tracetui.analysis.mapping.rules import Rules, read_rules
+    from tracetui.headless import told_report
     from tracetui.trace.dumps import open_recorded
     from tracetui.views.diff_json import diff_json
     from tracetui.views.diff_lines import diff_lines
 
-    limits = Limits(_limit("--rtol", said.rtol), _limit("--atol", said.atol))
-    rules = Rules() if said.map is None else read_rules(Path(said.map))
+    rules, limits = _comparing(said)
     a, b = (open_recorded(Path(path)) for path in (said.a, said.b))
     names = (said.a, said.b)
     if said.tui:
         from tracetui.commands.screen import diff_screen
 
         return diff_screen(said, a, b, rules, limits)
-    found = report(a, b, rules, limits, said.fuzzy)
+    found = told_report(a, b, rules, limits, said.fuzzy)
     noise = None if not said.noise else _noise(found, names, said.model)
     for line in diff_json(found, noise) if said.json else diff_lines(found, names, said.all, noise=noise):
         print(line)
@@ -72,8 +71,10 @@ def export(said: Namespace) -> int:
     to = said.output if said.html is None else said.html
     output = None if to is None else _output(to)
     from tracetui.export.command import export
+    from tracetui.headless import told_report
 
-    for line in export(said, output):
+    rules, limits = _comparing(said)
+    for line in export(said, output, lambda a, b: told_report(a, b, rules, limits, said.fuzzy)):
         print(line)
     return 0
 
@@ -83,6 +84,15 @@ def _noise(found: Report, names: tuple[str, str], model: str | None) -> NoiseRep
     from tracetui.headless import told_rerun
 
     return measure_noise(found, *told_rerun((found.comparison.a, found.comparison.b), names, model))
+
+
+def _comparing(said: Namespace) -> tuple[Rules, Limits]:
+    """What two traces are compared by. Raises InputError."""
+    from tracetui.analysis.diff.tolerance import Limits
+    from tracetui.analysis.mapping.rules import Rules, read_rules
+
+    limits = Limits(_limit("--rtol", said.rtol), _limit("--atol", said.atol))
+    return Rules() if said.map is None else read_rules(Path(said.map)), limits
 
 
 def _limit(option: str, said: float | None) -> float | None:

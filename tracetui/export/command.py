@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from tracetui.analysis.diff.report import report
+from tracetui.analysis.diff.report import Report
 from tracetui.errors import InputError, RunError
 from tracetui.export.choice import chosen
 from tracetui.export.heatmaps import Picked, heatmap
@@ -25,9 +25,12 @@ _TABLES = {"csv": csv_lines, "json": json_lines}
 _PICTURES: tuple[Format, ...] = ("png", "svg")
 Write = Callable[[IO[bytes]], str]
 """Writes a file; tells in words what is in it."""
+Compare = Callable[[Trace, Trace], Report]
+"""With the tolerances and names that the options say; B is the reference."""
+_COMPARING = ("rtol", "atol", "map", "fuzzy")
 
 
-def export(said: Namespace, output: Path | None) -> Iterator[str]:
+def export(said: Namespace, output: Path | None, compare: Compare) -> Iterator[str]:
     """Write what was asked for, and tell of it; a table without a file is what is told. Raises InputError, RunError."""
     source = Path(said.trace)
     _check_options(said, output)
@@ -42,7 +45,8 @@ def export(said: Namespace, output: Path | None) -> Iterator[str]:
     assert output is not None
     other = None if said.diff is None else Path(said.diff)
     sources = (source,) if other is None else (source, other)
-    yield from _written(output, sources, _writer(trace, said) if said.html is None else _report(trace, source, other))
+    write = _writer(trace, said) if said.html is None else _report(trace, source, other, compare)
+    yield from _written(output, sources, write)
 
 
 def _check_options(said: Namespace, output: Path | None) -> None:
@@ -50,6 +54,9 @@ def _check_options(said: Namespace, output: Path | None) -> None:
         raise InputError("--output: say with -o where the file shall go")
     if said.diff is not None and said.html is None:
         raise InputError("--diff: goes with --html; `tracetui diff` compares two traces")
+    for name in _COMPARING:
+        if said.diff is None and getattr(said, name) not in (None, False):
+            raise InputError(f"--{name}: goes with --diff")
     site = said.png if said.png is not None else said.svg
     for name in ("head", "row", "kind"):
         if site is None and getattr(said, name) is not None:
@@ -70,10 +77,10 @@ def _writer(trace: Trace, said: Namespace) -> Write:
     return lambda file: f"{write_safetensors(trace, file):,} tensors"
 
 
-def _report(trace: Trace, source: Path, other: Path | None) -> Write:
+def _report(trace: Trace, source: Path, other: Path | None, compare: Compare) -> Write:
     if other is None:
         return lambda file: write_report(trace, file)
-    found = report(trace, open_recorded(other))
+    found = compare(trace, open_recorded(other))
     return lambda file: write_report(trace, file, found, (source.name, other.name))
 
 

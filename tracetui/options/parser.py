@@ -66,15 +66,19 @@ def parser() -> argparse.ArgumentParser:
 def _add_diff(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("a", metavar="A", help="a trace, or a plain npz or safetensors file of named tensors")
     parser.add_argument("b", metavar="B", help="the reference: another one")
-    parser.add_argument("--rtol", type=float, metavar="X", help="an element is off beyond atol + rtol·|b|")
-    parser.add_argument("--atol", type=float, metavar="X", help="defaults of both are by dtype")
-    parser.add_argument("--map", metavar="F.toml", help="names and layouts of your own")
-    parser.add_argument("--fuzzy", action="store_true", help="compare names that may mean the same, by shape and order")
+    _add_comparing(parser)
     parser.add_argument("--json", action="store_true", help="for machines")
     parser.add_argument("--noise", action="store_true", help="noise or bug: rerun B (else A) in float64; needs torch")
     parser.add_argument("--model", metavar="MODEL", help="with --noise: where the model is, if the trace doesn't say")
     parser.add_argument("--tui", action="store_true", help="look at both in the terminal")
     parser.add_argument("--all", action="store_true", help="every site that differs, not the next ones only")
+
+
+def _add_comparing(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--rtol", type=float, metavar="X", help="an element is off beyond atol + rtol·|b|")
+    parser.add_argument("--atol", type=float, metavar="X", help="defaults of both are by dtype")
+    parser.add_argument("--map", metavar="F.toml", help="names and layouts of your own")
+    parser.add_argument("--fuzzy", action="store_true", help="compare names that may mean the same, by shape and order")
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +91,9 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--png", metavar="SITE", help="a heatmap of an attention's head, or of two axes of a tensor")
     what.add_argument("--svg", metavar="SITE", help="the same in lines and letters")
     what.add_argument("--html", metavar="FILE", help="a report in one file, for any browser")
-    parser.add_argument("--diff", metavar="OTHER", help="compare with this trace, the reference, in the report")
+    comparing = parser.add_argument_group("comparing, in the report")
+    comparing.add_argument("--diff", metavar="OTHER", help="with this trace, the reference")
+    _add_comparing(comparing)
     picture = parser.add_argument_group("pictures of attention")
     picture.add_argument("--head", type=int, metavar="N")
     picture.add_argument("--row", type=int, metavar="N", help="of a batch")
