@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.analysis.diff.made import trace_of
+from tracetui.analysis.diff.report import report
 from tracetui.analysis.mapping.rules import Rules, read_rules
 from tracetui.errors import InputError
 
@@ -59,6 +61,8 @@ def test_patterns_prefixes_parts_and_layouts(tmp_path: Path) -> None:
         ("[[site]]\na = 'x'\nb = 'y'\nlayout = 'sideways'", "site 1.layout: must be `transposed`"),
         ("[[site]]\na = 'x'\nb = 'y'\nlayout = 'axes 0 0'", "site 1.layout"),
         ("[[site]]\na = 'x'\nb = 'y'\nlayout = 'pairs 3'", "site 1.layout"),
+        ("[[site]]\na = 'x'\nb = 'y'\nlayout = 'pairs ²'", "site 1.layout"),
+        (f"[[site]]\na = 'x'\nb = 'y'\nlayout = '{'transposed,' * 999}'", "at most 16 steps, got 999"),
         ("[[site]]\na = 'x'\nb = 'y'\nlayuot = ''", "site 1.layuot: is not a key"),
         ("strip_b = [1]", "strip_b: must be a list of texts"),
         ("stripb = []", "stripb: is not a key"),
@@ -77,3 +81,13 @@ def test_the_documented_map_is_one(tmp_path: Path) -> None:
     assert found is not None
     assert found.names == ("model.layers.7.self_attn:q",)
     assert found.layout.apply(np.zeros((1, 5, 2, 128))).shape == (1, 2, 5, 128)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (5,), (2, 3), (2, 0), (1, 2, 3, 6)])
+def test_a_layout_that_doesn_t_fit_leaves_a_tensor_to_be_told_of(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    steps = ("transposed", "axes 1 0", "pairs 4", "halves 4")
+    text = "".join(f"[[site]]\na = 'x.{step}'\nb = '{step}'\nlayout = '{step}'\n" for step in steps)
+    rules = read(tmp_path, text + "[[site]]\na = ['q', 'k']\nb = 'qk'\n")
+    a = trace_of({**{f"x.{step}": np.ones((2, 3)) for step in steps}, "q": np.ones(2), "k": np.ones(3)})
+    found = report(a, trace_of({**{step: np.zeros(shape) for step in steps}, "qk": np.zeros(shape)}), rules)
+    assert len(found.comparison.sites) == len(steps) + 2

@@ -102,7 +102,9 @@ def halves_from_pairs(size: int) -> Layout:
     """For RoPE: the adjacent pairs of each head of `size` values put into two halves, as transformers turns them."""
 
     def apply(array: Array) -> Array:
-        split = array.reshape(*array.shape[:-1], -1, size // 2, 2)
+        if not _has_heads(array, size):
+            return array
+        split = array.reshape(*array.shape[:-1], array.shape[-1] // size, size // 2, 2)
         return np.ascontiguousarray(split.swapaxes(-1, -2)).reshape(array.shape)
 
     return Layout("RoPE pairs put into halves", apply)
@@ -112,12 +114,19 @@ def pairs_from_halves(size: int) -> Layout:
     """The reverse of `halves_from_pairs`."""
 
     def apply(array: Array) -> Array:
-        split = array.reshape(*array.shape[:-1], -1, 2, size // 2)
+        if not _has_heads(array, size):
+            return array
+        split = array.reshape(*array.shape[:-1], array.shape[-1] // size, 2, size // 2)
         return np.ascontiguousarray(split.swapaxes(-1, -2)).reshape(array.shape)
 
     return Layout("RoPE halves put into pairs", apply)
 
 
+def _has_heads(array: Array, size: int) -> bool:
+    """Whether the last axis is made of whole heads; what a map says of other tensors means nothing."""
+    return array.ndim > 0 and array.shape[-1] % size == 0
+
+
 def part(start: int, length: int, name: str) -> Layout:
     """A piece of the last axis: q of a fused q, k and v."""
-    return Layout(name, lambda array: array[..., start : start + length])
+    return Layout(name, lambda array: array[..., start : start + length] if array.ndim else array)

@@ -15,6 +15,8 @@ from tracetui.text import visible
 MAX_MAP_BYTES = 2**20
 MAX_RULES = 2000
 _BLANKS = {"{n}": r"(?P<n>\d{1,6})", "{e}": r"(?P<e>\d{1,6})"}
+_MAX_STEPS = 16
+_NUMBER = re.compile(r"[0-9]{1,5}")
 _KEYS = ("site", "strip_a", "strip_b")
 _SITE_KEYS = ("a", "b", "layout")
 
@@ -126,14 +128,17 @@ def _refuse_unknown(path: Path, where: str, found: dict[str, object], known: tup
 def _layout(path: Path, where: str, said: str) -> Layout:
     """`transposed`, `axes 0 2 1 3`, `pairs K`, `halves K`, several of them separated by commas."""
     layout = SAME
-    for step in filter(None, (step.strip() for step in said.split(","))):
+    steps = [step for step in (step.strip() for step in said.split(",")) if step]
+    if len(steps) > _MAX_STEPS:
+        raise bad_field(path, where, f"must be at most {_MAX_STEPS} steps", len(steps))
+    for step in steps:
         layout = layout.then(_step(path, where, step))
     return layout
 
 
 def _step(path: Path, where: str, said: str) -> Layout:
     word, *numbers = said.split()
-    places = [int(number) for number in numbers if number.isdigit() and len(number) < 6]
+    places = [int(number) for number in numbers if _NUMBER.fullmatch(number)]
     if len(places) == len(numbers):
         if word == "transposed" and not places:
             return Layout("transposed", lambda array: array.swapaxes(-1, -2) if array.ndim > 1 else array)
