@@ -18,11 +18,12 @@ from tracetui.analysis.diff.noise import FAR, NoiseReport, Verdict, measure_nois
 from tracetui.analysis.diff.report import report
 from tracetui.analysis.diff.result import Outcome
 from tracetui.errors import InputError
+from tracetui.expr.edit import parse_edits
 from tracetui.headless import rerun_exactly
 from tracetui.models.exact import InFloat64, WidenedSource
 from tracetui.models.random_source import RandomSource
 from tracetui.models.sources import TensorSpec
-from tracetui.recipe import Layers, Prompts, Recipe, load_recipe
+from tracetui.recipe import Generation, Layers, Prompts, Recipe, load_recipe
 from tracetui.recipe.again import recipe_again
 from tracetui.trace.npz import read_trace, write_trace
 from tracetui.trace.trace import RunInfo, Trace
@@ -112,6 +113,16 @@ def test_a_fault_is_the_one_suspect_although_all_after_it_differs(dtype: str, pl
     assert f"suspect    {site}" in told
     assert "the difference is made here, and is no rounding" in " ".join(told.split())
     assert max(map(len, told.splitlines())) <= 80
+
+
+def test_of_a_run_that_generated_the_prompt_s_pass_is_measured() -> None:
+    own = replace(recipe(config=LARGER), generation=Generation(2))
+    wrong = replace(own, edits=parse_edits(["layers.1.mlp: scale 1.5"], ""))
+    for a, b in ((wrong, own), (own, wrong)):
+        found = judged(trace_recipe(a), trace_recipe(b))
+        assert suspects(found) == ["model.layers.1.mlp"]
+        assert found.later > 0
+        assert f"{found.later} sites of later passes are not measured" in " ".join(noise_lines(found, 200))
 
 
 def test_a_mixture_s_fault_is_found_in_spite_of_experts_that_changed() -> None:

@@ -19,13 +19,14 @@ _FLOATS = ("bfloat16", "float16", "float32")
 
 
 def recipe_again(trace: Trace, name: str, model: str | None = None) -> Recipe:
-    """The recipe of a trace with the very tokens that it ran; `name` is what messages call the trace.
+    """The recipe of a trace with the very tokens of its prompts; `name` is what messages call the trace.
 
     `model` says where the weights are now, or which model it was; the trace's own configuration, layers, seed and
     dtype count. Raises InputError if it can't be run again.
     """
     kept = trace.run.recipe
-    ids = tuple(tuple(token.id for token in row) for row in trace.tokens)
+    prompts = zip(trace.tokens, trace.prompt_lengths, strict=True)
+    ids = tuple(tuple(token.id for token in row[:length]) for row, length in prompts)
     if not ids or not all(ids):
         raise InputError(f"{name}: holds no tokens, so it can't be run again")
     weights = kept.get("weights")
@@ -35,8 +36,7 @@ def recipe_again(trace: Trace, name: str, model: str | None = None) -> Recipe:
         raise InputError(f"{name}: doesn't say which model it is of; name it with --model")
     else:
         found = _found(trace, name, model)
-    prompts = Prompts(ids=ids)
-    return replace(found, prompts=prompts, dtype=_dtype(trace, found), memory=None, generation=PROMPT_ALONE)
+    return replace(found, prompts=Prompts(ids=ids), dtype=_dtype(trace, found), memory=None, generation=PROMPT_ALONE)
 
 
 def _by_itself(trace: Trace, name: str) -> Recipe:

@@ -44,6 +44,7 @@ def diff_json(report: Report, noise: NoiseReport | None = None) -> Iterator[str]
 def _noise(noise: NoiseReport) -> dict[str, object]:
     return {
         "rerun": noise.side,
+        "not_measured_in_later_passes": noise.later,
         "suspects": [found.site.site for found in noise.suspects],
         "sites": [
             {

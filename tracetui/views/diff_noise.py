@@ -16,9 +16,9 @@ _HEAD = f"{'difference':>10} {'noise':>9} {'times':>9} {'inputs':>9}"
 
 def noise_lines(noise: NoiseReport, width: int, most: int | None = None) -> Iterator[str]:
     """The verdict, each suspect with its numbers, and how far above noise the other sites are, the farthest first."""
-    yield from wrapped(
-        f"Noise or bug: {noise.side} was run again in float64, with the same rounded weights", width, "", "  "
-    )
+    told = f"Noise or bug: {noise.side} was run again in float64, with the same rounded weights"
+    later = f"; over its prompt alone: {noise.later:,} sites of later passes are not measured" if noise.later else ""
+    yield from wrapped(told + later, width, "", "  ")
     for suspect in noise.suspects:
         yield from entry("suspect", [suspect.site.site, site_words(suspect)], width)
     yield from entry("so", [noise_verdict(noise)], width)

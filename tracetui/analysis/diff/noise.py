@@ -54,6 +54,8 @@ class NoiseReport:
     """`A` or `B`: whose model was run again."""
     sites: tuple[SiteNoise, ...]
     """In order of execution, as far as both runs have them."""
+    later: int = 0
+    """Compared sites of passes after the prompt's, which are not run again."""
 
     @property
     def suspects(self) -> tuple[SiteNoise, ...]:
@@ -85,7 +87,8 @@ def measure_noise(report: Report, side: str, exact: Trace, tell: Tell = untold) 
             multiples[site.site] = found
     sites = sites_by_name(comparison)
     judged = tuple(_judged(comparison, sites[name], sites, multiples) for name in multiples)
-    return NoiseReport(side, judged)
+    later = sum(site.distance is not None and site.pair.a.record.pass_ > 0 for site in comparison.sites)
+    return NoiseReport(side, judged, later)
 
 
 def _multiple(site: SiteDiff, noise: SiteDiff, coarser: float, coarse: float) -> tuple[float, float] | None:
