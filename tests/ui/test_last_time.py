@@ -112,6 +112,13 @@ async def test_a_session_told_to_end_leaves_what_was_set_the_moment_before() -> 
     assert [watch.text for watch in kept().watches] == ["layers.*.norm"]
 
 
+async def test_a_screen_that_is_told_to_end_again_while_it_is_taken_down_notes_the_same() -> None:
+    async with session() as app:
+        app.screen._watch_typed("layers.*.norm")
+    assert not app.screen.note_down()
+    assert [watch.text for watch in kept().watches] == ["layers.*.norm"]
+
+
 async def test_an_early_end_keeps_the_layout_that_had_no_time_to_come_back() -> None:
     layout = Layout(front="logits", maximised="pane", opened=("", "model"), names="meta", scores="scores")
     Store(MODEL).write(replace(NO_NOTE, layout=layout))

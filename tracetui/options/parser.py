@@ -104,4 +104,4 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_fresh(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument("--fresh", action="store_true", help=f"forget {what}")
+    parser.add_argument("--fresh", action="store_true", help=f"forget {what} (docs/sessions.md)")

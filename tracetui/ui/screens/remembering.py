@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 
 from textual import on
 
@@ -32,6 +33,18 @@ NOTE_SECONDS = 1.0
 """How long what was set may be on the screen only."""
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class _Parts:
+    """The widgets that hold what is kept: known by themselves, they can be asked while the screen is taken down."""
+
+    tree: ModuleList
+    watches: WatchList
+    attention: AttentionPane
+    maps: tuple[Heatmap, ...]
+    prompt: PromptInput | None
+    """None over a recording."""
+
+
 class RememberingScreen(HearingScreen):
     """A screen whose settings outlive it, if somebody keeps them."""
 
@@ -40,15 +53,17 @@ class RememberingScreen(HearingScreen):
         self._last = offer.recalled.note
         self._keeper = offer.recalled.keeper
         self._asked_for = self._last.more
-        self._arranged = self._unfolded = self._ready = False
-        self._maps: tuple[Heatmap, ...] = ()
+        self._arranged = self._unfolded = False
+        self._parts: _Parts | None = None
 
     def on_mount(self) -> None:
-        self._ready, self._maps = True, tuple(self.query(Heatmap))
-        recalled, watches = self._offer.recalled, self.query_one(WatchList)
+        recalled = self._offer.recalled
+        tree, watches, attention = self.query_one(ModuleList), self.query_one(WatchList), self.query_one(AttentionPane)
+        prompt = next(iter(self.query(PromptInput)), None)
+        self._parts = _Parts(tree, watches, attention, tuple(self.query(Heatmap)), prompt)
         for watch in self._last.watches:
             watches.toggle(watch)
-        self._look_as_before(self._last.layout)
+        _look_as_before(self._parts, self._last.layout)
         for remark in recalled.remarks:
             self.post_message(Said(remark))
         if recalled.told and self._offer.recording:
@@ -58,13 +73,6 @@ class RememberingScreen(HearingScreen):
             self.query_one(LogPane).add(recalled.told)
         if self._keeper is not None:
             self.set_interval(NOTE_SECONDS, self._keep)
-
-    def _look_as_before(self, layout: Layout) -> None:
-        known = {each.map: each for each in layout.maps}
-        for heatmap in self._maps:
-            if (before := known.get(heatmap.id or "")) is not None:
-                heatmap.choose(before.colours, before.diverging, before.scale)
-        self.query_one(AttentionPane).kind = next((kind for kind in SHOWN if kind == layout.scores), "probs")
 
     @on(SessionEvent)
     def _arrange(self, message: SessionEvent) -> None:
@@ -96,12 +104,13 @@ class RememberingScreen(HearingScreen):
 
     def note_down(self) -> bool:
         """Have the keeper know what is set now; whether that has to be written. Nothing is written here."""
-        return self._keeper is not None and self._ready and self._keeper.want(self._note_now())
+        if self._keeper is None or self._parts is None:
+            return False
+        return self._keeper.want(self._note_now(self._parts))
 
     def _keep(self) -> None:
         if self._keeper is not None and self.note_down():
-            keeper = self._keeper
-            look(self, "remember", lambda: _written(keeper))
+            look(self, "remember", partial(_written, self._keeper))
 
     def close(self, timeout: float) -> bool:
         """Keep what was noted down last, and end the session; may take `timeout` seconds."""
@@ -109,36 +118,28 @@ class RememberingScreen(HearingScreen):
             self._keeper.write()
         return super().close(timeout)
 
-    def _note_now(self) -> Note:
+    def _note_now(self, parts: _Parts) -> Note:
+        state = self._driver.state
         return replace(
             self._last,
-            stops=self._driver.state.stops.stops,
-            watches=self.query_one(WatchList).watches,
-            edits=tuple(replace(edit, on=True) for edit in self._driver.state.edits),
-            prompts=self._prompts_now(),
-            earlier=self._prompt_line.earlier if self._prompt_line else (),
+            stops=state.stops.stops,
+            watches=parts.watches.watches,
+            edits=tuple(replace(edit, on=True) for edit in state.edits),
+            prompts=self._last.prompts if parts.prompt is None else self._prompts_now(parts.prompt),
+            earlier=parts.prompt.earlier if parts.prompt is not None else (),
             more=self._asked_for,
-            layout=self._layout_now(),
+            layout=self._layout_now(parts),
         )
 
-    @property
-    def _prompt_line(self) -> PromptInput | None:
-        """None over a recording, and while the screen is still being built."""
-        return next(iter(self.query(PromptInput)), None)
-
-    def _prompts_now(self) -> Prompts | None:
+    def _prompts_now(self, line: PromptInput) -> Prompts | None:
         """What Enter would run; of an emptied line, what was run last."""
-        line = self._prompt_line
-        if line is None:
-            return self._last.prompts
         found = self._offer.prompts_for(line.value)
         if found.one_text and not found.text.strip():
             found = found.typed(line.earlier[-1]) if line.earlier else self._offer.prompts
         return None if found == self._offer.recalled.own else found
 
-    def _layout_now(self) -> Layout:
-        last, tree = self._last.layout, self.query_one(ModuleList)
-        kind = self.query_one(AttentionPane).kind
+    def _layout_now(self, parts: _Parts) -> Layout:
+        last, tree, kind = self._last.layout, parts.tree, parts.attention.kind
         maximised = "tree" if self.has_class("-rail-maximised") else "pane" if self.has_class("-maximised") else ""
         return Layout(
             front=self.front if self.front != "tensor" else "" if self._arranged else last.front,
@@ -146,8 +147,16 @@ class RememberingScreen(HearingScreen):
             opened=tree.unfolded if self._unfolded else last.opened,
             names=tree.layout_shown if self._unfolded else last.names,
             scores="" if kind == "probs" else kind,
-            maps=tuple(look for heatmap in self._maps if (look := _look_of(heatmap)) != MapLook(look.map)),
+            maps=tuple(look for heatmap in parts.maps if (look := _look_of(heatmap)) != MapLook(look.map)),
         )
+
+
+def _look_as_before(parts: _Parts, layout: Layout) -> None:
+    known = {each.map: each for each in layout.maps}
+    for heatmap in parts.maps:
+        if (before := known.get(heatmap.id or "")) is not None:
+            heatmap.choose(before.colours, before.diverging, before.scale)
+    parts.attention.kind = next((kind for kind in SHOWN if kind == layout.scores), "probs")
 
 
 def _look_of(heatmap: Heatmap) -> MapLook:
