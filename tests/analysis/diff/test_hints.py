@@ -63,6 +63,27 @@ def test_a_planted_fault_is_found_and_named(
     assert [one.name for one in found.hints] == ([hint] if hint else []), found.hints
 
 
+@pytest.mark.parametrize(
+    ("plant", "hint"),
+    [(plants.mask_ahead, "mask"), (plants.no_scale, "softmax-scale"), (plants.tiled_heads, "kv-heads")],
+)
+def test_a_port_that_hands_over_heads_but_no_queries_is_told_what_they_look_like(
+    plant: plants.Plant, hint: str
+) -> None:
+    wrong = plants.traced(plants.llama(), plant)
+    arrays = {}
+    for record in wrong.records:
+        if record.site.endswith(("embed_tokens", "layernorm", "_proj")):
+            arrays[record.site] = wrong[record.key]
+        elif record.role == "heads":
+            heads = wrong[record.key].swapaxes(1, 2)
+            arrays[record.site] = heads.reshape(*heads.shape[:2], -1)
+    found = report(trace_of(arrays, dump=True), sound(plants.llama))
+    assert found.first is not None
+    assert found.first.site == "model.layers.0.self_attn:heads"
+    assert [one.name for one in found.hints] == [hint]
+
+
 def test_rounding_alone_is_no_difference() -> None:
     again = plants.llama()
     again.set_attn_implementation("sdpa")

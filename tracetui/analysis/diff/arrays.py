@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from tracetui.analysis.diff.prepare import MAX_NUMEL, last_positions, stand_alike, window
 from tracetui.analysis.diff.result import Comparison, SiteDiff
+from tracetui.trace.value import is_kept
 
 Numbers = npt.NDArray[np.float64]
 
@@ -40,3 +41,19 @@ def both(comparison: Comparison, site: SiteDiff) -> Both | None:
     if a.shape != b.shape or not a.size or "c" in (a.dtype.kind, b.dtype.kind):
         return None
     return Both(a.astype(np.float64), b.astype(np.float64))
+
+
+def one_side(comparison: Comparison, site: str) -> Numbers | None:
+    """The numbers of a site that one side alone has, as far as the prompts are the same; None where there are none."""
+    alignment = comparison.alignment
+    for trace, lone in ((comparison.a, alignment.only_a), (comparison.b, alignment.only_b)):
+        named = next((named for named in lone if named.site == site), None)
+        if named is None:
+            continue
+        value = trace.value(named.record)
+        if not is_kept(value) or named.record.numel > MAX_NUMEL:
+            return None
+        shared = window(comparison.a, comparison.b, comparison.preface.common)
+        found = shared.shortened(named.record, named.layout.apply(value.read()))
+        return None if "c" in found.dtype.kind else found.astype(np.float64)
+    return None

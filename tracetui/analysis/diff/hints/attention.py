@@ -40,19 +40,31 @@ class _Fit:
 
 def attention_call(scene: Scene) -> Hint | None:
     """Heads whose q, k and v agree: which groups, scale or mask makes each side's of them?"""
-    q, k, v = (scene.beside(role) for role in ("q", "k", "v"))
-    if scene.leaf != ":heads" or q is None or k is None or v is None:
+    if scene.leaf != ":heads":
         return None
-    if not _go_together(scene.target.a.shape, q.a.shape, k.a.shape, v.a.shape):
+    q, k, v = (scene.lent(role) for role in ("q", "k", "v"))
+    if q is None or k is None or v is None:
         return None
-    inputs = _Inputs.of(scene, q.a, k.a, v.a)
+    target = _apart(scene.target, q.shape)
+    if not _go_together(target.a.shape, q.shape, k.shape, v.shape):
+        return None
+    inputs = _Inputs.of(scene, q, k, v)
     ways = _ways(scene, inputs)
-    fits = [_best(inputs, side, ways) for side in _picked(scene.target, inputs)]
+    fits = [_best(inputs, side, ways) for side in _picked(target, inputs)]
     a, b = fits
     if a is None or b is None:
         return None
     changed = [name for name in ("tiled", "scale", "shift") if getattr(a.way, name) != getattr(b.way, name)]
     return _HINTS[changed[0]](a, b, inputs) if len(changed) == 1 else None
+
+
+def _apart(heads: Both, q: Shape) -> Both:
+    """Heads that a script keeps side by side, [B,T,H·Kv], as [B,H,T,Kv]."""
+    shape = heads.a.shape
+    if len(q) != 4 or len(shape) != 3 or shape[:2] != (q[0], q[2]) or shape[2] % q[1]:
+        return heads
+    a, b = (side.reshape(*shape[:2], q[1], -1).swapaxes(1, 2) for side in (heads.a, heads.b))
+    return Both(a, b)
 
 
 def _go_together(heads: Shape, q: Shape, k: Shape, v: Shape) -> bool:

@@ -46,6 +46,8 @@ def permuted(scene: Scene) -> Hint | None:
     found = scene.target.rows()
     if len(found.a) < _FEWEST or found.a.shape[1] < _FEWEST or rope_layout(scene) is not None:
         return None
+    if scene.leaf == ":heads":
+        return None  # no weight makes them
     order = _order(found)
     if order is None or not explains(found.a, found.b[:, order], found.b):
         return None

@@ -160,9 +160,8 @@ def _shifted_angles(scene: Scene) -> Hint | None:
             continue
         shift = _whole_shift(np.angle(products), frequencies)
         if shift:
-            evidence = (
-                f"all pairs of {scene.leaf[1:]} are turned by the angles of {abs(shift)} positions at every token."
-            )
+            count = "1 position" if abs(shift) == 1 else f"{abs(shift)} positions"
+            evidence = f"all pairs of {scene.leaf[1:]} are turned by the angles of {count} at every token."
             return _offset_hint(shift, evidence)
     return None
 

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from tracetui.analysis.diff.align import plain_site
-from tracetui.analysis.diff.arrays import Both, Numbers, both
+from tracetui.analysis.diff.arrays import Both, Numbers, both, one_side
 from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.result import Comparison, SiteDiff
 from tracetui.trace.record import Record
@@ -71,15 +71,26 @@ class Scene:
 
     def near(self, place: str) -> SiteDiff | None:
         """The site at another place of the same layer and call: `.self_attn:q`; or of a whole name."""
+        return self._by_site.get(self._name(place))
+
+    def _name(self, place: str) -> str:
         layer = self.record.layer
         call = self.site.site.partition("@")[2]
         name = place if layer is None or place.startswith(("model", "lm_head")) else f"model.layers.{layer}{place}"
-        return self._by_site.get(f"{name}@{call}" if call else name)
+        return f"{name}@{call}" if call else name
 
     def beside(self, role: str) -> Both | None:
         """What another role of the same module holds, if both sides have it."""
         found = self.near(f"{self.place.rpartition(':')[0]}:{role}")
         return None if found is None else self.both(found)
+
+    def lent(self, role: str) -> Numbers | None:
+        """What another role holds; one side's where the other lacks it and all that feeds the site agrees."""
+        place = f"{self.place.rpartition(':')[0]}:{role}"
+        if self.near(place) is not None or not self.fed.agree:
+            found = self.beside(role)
+            return None if found is None else found.a
+        return one_side(self.comparison, self._name(place))
 
     @property
     def place(self) -> str:
