@@ -37,7 +37,7 @@ class RecordedSession:
     def generate(self, count: int, until: Target) -> None:
         """Nothing runs."""
 
-    def rerun(self, at: int, until: Target) -> None:
+    def rerun(self, at: int, edits: tuple[Edit, ...], until: Target) -> None:
         """Nothing runs."""
 
     def stop_at(self, stops: tuple[Stop, ...]) -> None:

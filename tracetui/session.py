@@ -252,10 +252,10 @@ class Session(Protocol):
         """Have a model whose run has ended choose `count` more tokens, a pass each; the trace goes on growing."""
         ...
 
-    def rerun(self, at: int, until: Target) -> None:
-        """Run the last run again from the layer on in which its record `at` lies, with the edits as they stand now.
+    def rerun(self, at: int, edits: tuple[Edit, ...], until: Target) -> None:
+        """Run the last run again from the layer on in which its record `at` lies, with these edits.
 
-        What lies before comes from the record, if it can. A run in progress is left first.
+        What lies before comes from the record, if it can, with the edits of then. A run in progress is left first.
         """
         ...
 

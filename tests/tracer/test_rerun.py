@@ -333,8 +333,7 @@ def test_live_it_stops_where_it_is_told_and_the_model_that_waited_is_left() -> N
         trace = driver.trace
         assert trace is not None
         at = place(trace, "model.layers.1.mlp")
-        driver.session.edit(parse_edits(["layers.1.mlp: scale 3"], ""), len(trace))
-        driver.session.rerun(at, until("model.layers.1.mlp"))
+        driver.session.rerun(at, parse_edits(["layers.1.mlp: scale 3"], ""), until("model.layers.1.mlp"))
         assert driver.wait(Finished).cancelled
         begun = driver.wait(Started)
         assert len(begun.trace) >= begun.cut.record == place(trace, "model.layers.0") + 1

@@ -125,8 +125,9 @@ class FakeSession:
         self._recorder.trace = trace
         self.send(Finished(trace.closed()))
 
-    def rerun(self, at: int, until: Target) -> None:
+    def rerun(self, at: int, edits: tuple[Edit, ...], until: Target) -> None:
         self.calls.append(f"rerun {at}")
+        self.edits = (edits, at)
         cut = cut_before(self._recorder.trace, at)
         self._recorder = self.empty(*self.prompts[-1:])
         self._pass = self.forward(self._recorder)

@@ -51,12 +51,16 @@ def test_an_edit_of_what_lies_ahead_or_can_be_changed_no_more_holds_from_the_nex
     assert list(session.edits[0]) == [late]
 
 
-def test_after_the_end_an_edit_waits_for_the_next_run_which_says_so() -> None:
-    found, _ = driver("layers.0: skip")
+def test_after_the_end_an_edit_runs_again_from_what_it_names_and_holds_in_the_next_run() -> None:
+    found, session = driver("layers.0: skip")
     assert found.run(texts(PROMPT)).startswith("run with 1 edit;")
     found.step(Step.END)
     assert found.state.phase is Phase.FINISHED
-    assert found.edit(parse_edit("layers.1: skip")) == "in the next run; r runs again"
+    layer = found.state.trace.find("model.layers.1")
+    assert layer is not None
+    assert found.edit(parse_edit("layers.1: skip")) == ""
+    assert session.calls[-1] == f"rerun {layer.index}"
+    assert found.state.record.key == "model.layers.1"
     assert found.run(texts(PROMPT)).startswith("run with 2 edits;")
 
 

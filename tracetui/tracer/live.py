@@ -106,13 +106,14 @@ class LiveSession:
         self._gate = Gate(until, self._emit, self._errands, self._stops, edits=self._gate.edits)
         self._orders.put(_GoOn(count, self._gate))
 
-    def rerun(self, at: int, until: Target) -> None:
-        """Run the last run again from the layer on in which its record `at` lies, with the edits as they stand now.
+    def rerun(self, at: int, edits: tuple[Edit, ...], until: Target) -> None:
+        """Run the last run again from the layer on in which its record `at` lies, with these edits.
 
-        What lies before comes from the record, if it can. A run in progress is left first.
+        What lies before comes from the record, if it can, with the edits of then. A run in progress is left first.
         """
         self._gate.cancel()
-        self._gate = Gate(until, self._emit, self._errands, self._stops, edits=EditLog(self._edits))
+        self._edits = edits
+        self._gate = Gate(until, self._emit, self._errands, self._stops, edits=EditLog(edits))
         self._orders.put(_Again(at, self._gate))
 
     def stop_at(self, stops: tuple[Stop, ...]) -> None:

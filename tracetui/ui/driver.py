@@ -11,10 +11,10 @@ from tracetui.expr.stop import Stop
 from tracetui.expr.watcher import Hit
 from tracetui.recipe import Prompts
 from tracetui.session import Event, Failed, Finished, Fired, Prepared, Session, Stopped, until_end, until_first
-from tracetui.trace.record import layer_of
 from tracetui.trace.stepping import Step, Target, pass_back, target
 from tracetui.ui.edits import keeps_from_changing, names
-from tracetui.ui.outline_rows import paths_of
+from tracetui.ui.places import no_later_layer, nothing_yet, same_place
+from tracetui.ui.rerun import changed_at, keeps_from_rerunning, looks_back, reached
 from tracetui.ui.state import (
     Phase,
     State,
@@ -30,7 +30,6 @@ from tracetui.ui.state import (
 from tracetui.ui.stops import StopBook, book_of, first_of
 
 MOST_WAITING = 50
-NOTHING_YET = "nothing is recorded yet; Enter in the prompt runs it"
 
 
 class Driver:
@@ -92,7 +91,7 @@ class Driver:
         if state.cursor < 0 and not state.under_way:
             return nothing_yet(state)
         found = forward(state, step)
-        if step is Step.LAYER and (remark := _no_later_layer(state, found)):
+        if step is Step.LAYER and (remark := no_later_layer(state, found)):
             return remark
         if state.stops.open_before(state.cursor, state.frontier if found is None else found + 1):
             self._waiting.append(step)
@@ -155,6 +154,8 @@ class Driver:
         if edit.text in (known.text for known in state.edits):
             return "this edit stands already; X lists them"
         edits = (*state.edits, edit)
+        if looks_back(state):
+            return self.rerun(changed_at(edit, state.trace, state.cursor), edits)
         if self._session is None or state.phase is not Phase.STOPPED:
             return self.set_edits(edits)
         waiting = state.trace.records[state.frontier - 1]
@@ -164,6 +165,19 @@ class Driver:
         self._session.edit(edits, waiting.index)
         self._advance(until_first)
         return "edited; the record before it keeps what was there"
+
+    def rerun(self, at: int, edits: tuple[Edit, ...] | None = None) -> str:
+        """Have the run taken up again from the layer of its record `at`, with other edits; the model stops there."""
+        state = self.state
+        if why := keeps_from_rerunning(state):
+            return why
+        assert self._session is not None
+        self.drop_waiting()
+        edits = state.edits if edits is None else edits
+        self.state = replace(starting(state), edits=edits)
+        self._cancelling = self._to_the_end = False
+        self._session.rerun(at, edits, reached(state.trace.records[at]))
+        return ""
 
     def set_edits(self, edits: tuple[Edit, ...]) -> str:
         """Other edits from the next record on, and in later runs."""
@@ -189,7 +203,7 @@ class Driver:
         """The same place in an earlier layer; from outside of all layers, the last record in one."""
         state = self.state
         index = layer_backward(state)
-        if state.record.layer is None or _same_place(state, index):
+        if state.record.layer is None or same_place(state, index):
             return self._to(index)
         earlier = (record.layer for record in state.trace.records[: state.cursor])
         first = all(layer in (None, state.record.layer) for layer in earlier)
@@ -315,29 +329,3 @@ class Driver:
         self.drop_waiting()
         self.state = moved(self.state, index)
         return ""
-
-
-def nothing_yet(state: State) -> str:
-    """Why there is no record to look at."""
-    return "the recording holds no records" if state.phase is Phase.RECORDED else NOTHING_YET
-
-
-def _same_place(state: State, index: int) -> bool:
-    """Whether the record at an index lies where the current one does, but in another layer."""
-    one, other = state.record, state.trace.records[index]
-    return one.layer != other.layer is not None and (one.place, one.part) == (other.place, other.part)
-
-
-def _no_later_layer(state: State, found: int | None) -> str:
-    """Why a step by layer, which would end at the record `found`, leads nowhere; empty if it does lead somewhere."""
-    record = state.record
-    here = record.layer
-    if here is None or (found is not None and _same_place(state, found)):
-        return ""
-    place = record.place.partition(":")[0]
-    stem = record.module.removesuffix(place).rpartition(".")[0]
-    later = [(layer, path) for path in paths_of(state.outline) if (layer := layer_of(path) or 0) > here]
-    if not later:
-        return "this is the last layer"
-    has_place = any(path == f"{stem}.{layer}{place}" for layer, path in later)
-    return "" if found is None and has_place and state.under_way else "no later layer has this place"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tracetui.session import Event, Extended, Failed, Finished, Opened, Prepared, Started
+from tracetui.trace.cut import FROM_THE_START
+from tracetui.views.cut_lines import taken_line
 from tracetui.views.generated import extended_lines
 from tracetui.views.plan_lines import part_lines, plan_line
 from tracetui.views.prompt_lines import preview_lines
@@ -16,9 +18,11 @@ def log_lines(event: Event) -> Iterator[str]:
             yield f"prepared; tokenizer {tokenizer}"
             yield from preview_lines(preview.rows, preview.prompts.chat)
             yield from notes
-        case Started(trace, plan):
+        case Started(trace, plan, cut):
             rows = f"{len(trace.tokens)} prompts, " if len(trace.tokens) > 1 else ""
             yield f"started: {rows}{sum(map(len, trace.tokens))} tokens"
+            if cut is not FROM_THE_START:
+                yield taken_line(cut)
             # The columns of a terminal's lines would only tear those of a narrow pane.
             yield from (" ".join(line.split()) for line in (plan_line(plan), *part_lines(plan)))
         case Extended(trace) if trace.generated:

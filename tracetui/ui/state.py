@@ -162,8 +162,8 @@ def after(state: State, event: Event) -> State:
 def stopped_after(state: State, event: Event) -> State:
     """The state with what an event says of the stops."""
     match event:
-        case Started():
-            return replace(state, stops=state.stops.fresh())
+        case Started(cut=cut):
+            return replace(state, stops=state.stops.fresh(cut.taken))
         case Opened(trace):
             return replace(state, stops=state.stops.fresh(len(trace)))
         case Fired(hits):
@@ -183,7 +183,7 @@ def _begun(state: State, event: Started | Opened | Extended) -> State:
     if isinstance(event, Extended):
         return _extended(state, event.trace)
     if isinstance(event, Started):
-        return _started(state, event.trace, event.plan)
+        return _started(state, event.trace, event.plan, event.cut.taken)
     return _opened(state, event.trace, event.outline)
 
 
@@ -226,15 +226,18 @@ def _of_an_earlier_run(event: Event) -> bool:
     return isinstance(event, Progress | Advanced | Stopped | Extended)
 
 
-def _started(state: State, trace: Trace, plan: MemoryPlan) -> State:
-    """A fresh run: the head and the batch row looked at stay, the position does not."""
+def _started(state: State, trace: Trace, plan: MemoryPlan, taken: int) -> State:
+    """A fresh run: the head and the batch row looked at stay, the position does not.
+
+    Its first `taken` records are there, of another run.
+    """
     return replace(
         state,
         phase=Phase.RUNNING,
         trace=trace,
         plan=plan,
-        frontier=0,
-        cursor=-1,
+        frontier=taken,
+        cursor=taken - 1,
         following=True,
         progress=NO_PROGRESS,
         error="",

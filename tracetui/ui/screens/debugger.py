@@ -19,7 +19,6 @@ from tracetui.trace.stepping import Step
 from tracetui.ui.attention import Shown
 from tracetui.ui.commands import COMMANDS, bindings
 from tracetui.ui.diff_work import Comparing
-from tracetui.ui.driver import nothing_yet
 from tracetui.ui.foreign import notify
 from tracetui.ui.messages import (
     Jump,
@@ -28,6 +27,7 @@ from tracetui.ui.messages import (
     TokenChosen,
     Trouble,
 )
+from tracetui.ui.places import nothing_yet
 from tracetui.ui.planes import plane_of, query_heads
 from tracetui.ui.reader import look
 from tracetui.ui.screens.compare import CompareScreen

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tracetui.expr.edit import Edit, parse_edit
-from tracetui.session import Event, Finished, Tallied
+from tracetui.session import Event, Finished, Started, Stopped, Tallied
+from tracetui.trace.cut import FROM_THE_START, cut_before
 from tracetui.ui.driver import Driver
 from tracetui.ui.edits import offered
 from tracetui.ui.messages import Said
 from tracetui.ui.offer import Offer
+from tracetui.ui.rerun import keeps_from_rerunning, looks_back
 from tracetui.ui.screens.ask import AskScreen
 from tracetui.ui.screens.edits import EditsScreen
 from tracetui.ui.screens.stopping import StoppingScreen
 from tracetui.ui.widgets.module_list import ModuleList
+from tracetui.views.cut_lines import cut_line, taken_line
 from tracetui.views.edit_lines import unapplied_lines
 
 _HINT = "SITE [head N | expert N | […]]: ACTION; zero, scale X, noise STD, set X, clamp LO HI, skip, experts A,B"
@@ -26,15 +29,22 @@ class EditingScreen(StoppingScreen):
         super().__init__(offer, keymap)
         self._driver = Driver(offer.stops, offer.edits)
         self._unapplied: tuple[str, ...] = ()
+        self._taken = ""
+        """What the run that began takes over of the one before, to be told when it stops."""
 
     def hear_edits(self, event: Event) -> None:
         """What changed nothing is told when the run is over."""
         if isinstance(event, Tallied):
             self._unapplied = tuple(unapplied_lines(event.edits))
+        elif isinstance(event, Started):
+            self._taken = "" if event.cut is FROM_THE_START else taken_line(event.cut)
         elif isinstance(event, Finished):
             if self._unapplied and not event.cancelled:
                 self.post_message(Said("\n".join(self._unapplied)))
             self._unapplied = ()
+        if isinstance(event, Stopped | Finished) and self._taken:
+            self._refresh(self._taken)
+            self._taken = ""
 
     def action_edit(self) -> None:
         """Type an edit of the record looked at, or of the tree's line where the tree has the keys."""
@@ -43,7 +53,19 @@ class EditingScreen(StoppingScreen):
             return
         tree = self.query_one(ModuleList)
         begun = f"{tree.stop_pattern}: " if tree.has_focus and tree.stop_pattern else offered(self.state.record)
-        self.app.push_screen(AskScreen("Edit", _HINT, parse_edit, begun), self._edit_typed)
+        title = f"Edit, then run {self._again()}" if looks_back(self.state) else "Edit"
+        self.app.push_screen(AskScreen(title, _HINT, parse_edit, begun), self._edit_typed)
+
+    def _again(self) -> str:
+        """What is done to come to the record looked at once more, in words."""
+        trace, cursor = self.state.trace, self.state.cursor
+        return cut_line(cut_before(trace, cursor), trace, cursor)
+
+    def action_rerun(self) -> None:
+        """The run again from the layer of the record looked at on, with the edits and stops as they are now."""
+        remark = self._keeps_from_editing() or keeps_from_rerunning(self.state)
+        again = "" if remark else self._again()
+        self._refresh(remark or self._driver.rerun(self.state.cursor) or again)
 
     def _keeps_from_editing(self) -> str:
         if self._offer.recording:
