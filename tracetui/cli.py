@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -36,7 +37,7 @@ def main() -> int:
     except OSError as error:
         # Every file has an error of its own: this is the terminal, or whoever read our output and has gone.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
+        if error.errno != errno.EPIPE:
             _complain(f"the output can't be written: {error.strerror or error}")
         return 1
     except Exception as error:

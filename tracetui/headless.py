@@ -15,10 +15,11 @@ from tracetui.analysis.health import diagnose
 from tracetui.analysis.mapping.rules import Rules
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.analysis.prediction import next_tokens
-from tracetui.errors import InputError, RunError, TracetuiError
+from tracetui.errors import Cancelled, InputError, RunError, TracetuiError
 from tracetui.expr.edit import EditTally
 from tracetui.expr.stop import Stop
 from tracetui.expr.watcher import Hit, Tally
+from tracetui.json_lines import JsonLines
 from tracetui.logs import write_log
 from tracetui.recipe import Recipe
 from tracetui.recipe.again import recipe_again
@@ -35,7 +36,7 @@ from tracetui.views.generated import generated_lines
 from tracetui.views.health_lines import health_lines, near_limit_lines
 from tracetui.views.plan_lines import part_lines, plan_line
 from tracetui.views.prompt_lines import preview_lines
-from tracetui.views.run_json import run_json
+from tracetui.views.run_json import run_document
 from tracetui.views.stop_lines import fired_lines, unfired_lines
 
 _NOTICE_SECONDS = 0.1
@@ -65,29 +66,30 @@ class Stops:
 def run_and_write(
     recipe: Recipe,
     output: Path | None,
-    as_json: bool = False,
+    lines: JsonLines | None = None,
     compress: bool = False,
     stops: Stops | None = None,
 ) -> Iterator[str]:
-    """Run a recipe's prompts to the end, write the trace, and tell what came out, line by line; or as one JSON object.
+    """Run a recipe's prompts to the end, write the trace, and tell what came out, line by line; or in JSON's `lines`.
 
     `stops` knows afterwards which of them fired. Raises InputError for bad input, RunError if the model or the
     writing fails.
     """
     stops = stops or Stops()
-    teller = _Teller(quiet=as_json)
+    teller = _Teller(quiet=lines is not None)
     teller.tell(Preparing("loading torch and transformers"))
     failed: ModelError | None = None
     try:
-        trace = _run(recipe, teller, stops)
+        trace = _run(recipe, teller, stops, lines)
     except ModelError as error:
         # Nothing that was recorded is lost.
         failed, trace = error, error.trace
     written = None if output is None else write_trace(trace, output, teller.written, compress)
     teller.clear()
-    if as_json:
+    if lines is not None:
         file = None if output is None else str(output)
-        yield run_json(trace, teller.plan, file, written, stops.hits, stops.tallies, stops.edits)
+        document = run_document(trace, teller.plan, file, written, stops.hits, stops.tallies, stops.edits)
+        lines.result(document, int(bool(stops.hits or failed)), None if failed is None else str(failed))
     elif failed is not None:
         yield f"{_written(trace, output, written)} (until the model failed)"
         yield from _health(trace, stops.hits)
@@ -188,10 +190,12 @@ def _shown(tokens: Sequence[Token]) -> str:
     return text or visible(",".join(str(token.id) for token in tokens[:_SHOWN]), _SHOWN)
 
 
-def _run(recipe: Recipe, teller: _Teller, stops: Stops) -> Trace:
+def _run(recipe: Recipe, teller: _Teller, stops: Stops, lines: JsonLines | None) -> Trace:
     def heard(event: Event) -> None:
         teller.tell(event)
         stops.hear(event)
+        if lines is not None:
+            lines.tell(event)
 
     try:
         return _traced(recipe, heard, stops=stops.stops)
@@ -208,7 +212,7 @@ def _traced(recipe: Recipe, emit: Callable[[Event], None], exact: bool = False, 
         log = write_log("run", error.__cause__ or error)
         error.details += (f"  the log is in {log}",) if log else ()
         raise
-    except (TracetuiError, KeyboardInterrupt, SystemExit):
+    except (TracetuiError, Cancelled, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:
         log = write_log("run", error)

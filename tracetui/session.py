@@ -118,6 +118,14 @@ class Fired:
 
 
 @dataclass(frozen=True, slots=True)
+class Edited:
+    """An edit has changed what is recorded next under a key."""
+
+    edit: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Tallied:
     """The model has made its last record: what came of each stop and each edit. Sent before Finished."""
 
@@ -222,6 +230,7 @@ Event = (
     | Progress
     | Advanced
     | Fired
+    | Edited
     | Stopped
     | Tallied
     | Finished

@@ -43,7 +43,7 @@ def test_a_recordings_edits_are_given_to_another_run(tracetui: Here, tmp_path: P
 
 def test_json_has_what_came_of_the_edits(tracetui: Here) -> None:
     done = tracetui(*TINY, "--edit", "layers.1.mlp: zero", "--edit", "layers.9: skip", "--json")
-    found = json.loads(done.out)
+    found = json.loads(done.out.splitlines()[-1])
     assert found["edits"] == [
         {"edit": "layers.1.mlp: zero", "changed": 1, "untold": ""},
         {"edit": "layers.9: skip", "changed": 0, "untold": ""},

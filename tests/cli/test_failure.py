@@ -57,7 +57,9 @@ def test_a_run_that_fails_writes_what_was_recorded_and_says_where(tracetui: Here
 def test_for_machines_the_failure_is_among_the_notes(tracetui: Here, failing: str) -> None:
     said = tracetui("trace", failing, "--json")
     assert said.status == 1
-    document = json.loads(said.out)
+    document = json.loads(said.out.splitlines()[-1])
+    assert (document["event"], document["status"]) == ("result", 1)
+    assert document["error"].startswith(ERROR)
     assert document["notes"][-1].startswith(ERROR)
     assert document["records"][-1]["site"] == f"{WHERE}:input"
 

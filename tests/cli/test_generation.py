@@ -30,7 +30,7 @@ def test_the_generated_text_and_the_cache_are_told_and_are_in_the_file(tracetui:
 
 def test_json_counts_what_was_generated(tracetui: Here) -> None:
     drawn = ("--generate", "2", "--temperature", "2", "--top-k", "50", "--top-p", "0.9", "--sample-seed", "7", "--json")
-    said = [json.loads(tracetui(*TINY, *drawn).out) for _ in range(2)]
+    said = [json.loads(tracetui(*TINY, *drawn).out.splitlines()[-1]) for _ in range(2)]
     assert said[0]["rows"] == said[1]["rows"]
     assert said[0]["rows"][0]["generated"] == 2
     assert len(said[0]["cache"]) == 2

@@ -1,4 +1,4 @@
-"""`tracetui trace` for scripts: what is kept, one JSON object on stdout, and the exit status."""
+"""`tracetui trace` for scripts: what is kept, what the result tells, and the exit status."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from tracetui.trace.value import is_kept
 TINY = ("trace", "llama-tiny", "-p", "the answer to")
 
 
-def test_one_json_object_tells_everything(tracetui: Here, tmp_path: Path) -> None:
+def test_the_last_line_tells_everything(tracetui: Here, tmp_path: Path) -> None:
     path = tmp_path / "t.npz"
     said = tracetui(*TINY, "-p", "the", "-o", str(path), "--json", "--attention", "probs")
     assert (said.status, said.err) == (0, "")
     assert said.out.isascii()
-    assert said.out.count("\n") == 1
-    found = json.loads(said.out)
+    found = json.loads(said.out.splitlines()[-1])
     trace = read_trace(path)
     assert (found["model"], found["file"], found["bytes"]) == ("llama-tiny", str(path), path.stat().st_size)
     assert found["memory"]["peak"] > found["memory"]["weights"] > 0
@@ -36,18 +35,14 @@ def test_one_json_object_tells_everything(tracetui: Here, tmp_path: Path) -> Non
     assert masked["statistics"]["neginf"] > 0
 
 
-def test_a_pipe_gets_the_object_and_nothing_else() -> None:
+def test_a_pipe_gets_json_and_nothing_else() -> None:
     said = ended(started(*TINY, "--json", "--keep", "stats"))
     assert (said.status, said.err) == (0, "")
-    found = json.loads(said.out)
+    begun, found = map(json.loads, said.out.splitlines())
+    assert (begun["event"], found["event"], found["status"], found["error"]) == ("started", "result", 0, None)
     assert found["file"] is None
     assert found["rows"][0]["predictions"] is None
     assert {record["values"] for record in found["records"]} == {"statistics only"}
-
-
-def test_an_error_leaves_stdout_empty(tracetui: Here, tmp_path: Path) -> None:
-    assert "no such model" in tracetui.refused("trace", "nothing-of-mine", "--json")
-    assert "its folder doesn't exist" in tracetui.refused(*TINY, "--json", "-o", str(tmp_path / "x" / "t.npz"))
 
 
 def test_what_was_kept_is_said(tracetui: Here, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_a_stop_that_fires_makes_the_status_one_and_says_why(tracetui: Here) -> 
 def test_json_has_the_stops_and_a_run_without_a_hit_is_fine(tracetui: Here) -> None:
     done = tracetui("trace", "llama-tiny", "--layers", "1", "--tokens", "1,2", "--json", "--break", "embed_tokens")
     assert done.status == 1
-    found = json.loads(done.out)
+    found = json.loads(done.out.splitlines()[-1])
     assert [stop["stop"] for stop in found["stops"]] == ["nan", "inf", "embed_tokens"]
     hits = [{"key": "model.embed_tokens", "step": 0, "values": {}}]
     assert found["stops"][2] == {"stop": "embed_tokens", "looked_at": 1, "untold": "", "hits": hits}

@@ -16,17 +16,28 @@ if TYPE_CHECKING:
     from tracetui.analysis.diff.report import Report
     from tracetui.analysis.diff.tolerance import Limits
     from tracetui.analysis.mapping.rules import Rules
+    from tracetui.json_lines import JsonLines
 
 
 def trace(said: Namespace) -> int:
     """Run a prompt to its end and write what was recorded."""
+    if not said.json:
+        return _traced(said)
+    from tracetui.json_lines import JsonLines
+
+    lines = JsonLines(persists=said.output is not None)
+    with lines.last_said():
+        return _traced(said, lines)
+
+
+def _traced(said: Namespace, lines: JsonLines | None = None) -> int:
     output = None if said.output is None else _output(said.output)
     said_stops = read_stops(said)
     recipe = read_recipe(said)
     from tracetui.headless import Stops, run_and_write
 
     stops = Stops(said_stops)
-    for line in run_and_write(recipe, output, said.json, said.compress, stops):
+    for line in run_and_write(recipe, output, lines, said.compress, stops):
         print(line)
     return 1 if stops.hits else 0
 

@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     add_run(trace)
     trace.add_argument("-o", "--output", metavar="F.npz", help="the file to write; without it only a summary is shown")
     trace.add_argument("--compress", action="store_true", help="a smaller file that is slower to write and to look at")
-    trace.add_argument("--json", action="store_true", help="what came out as one JSON object, for machines")
+    trace.add_argument("--json", action="store_true", help="for programs: JSON lines, the last with all that came out")
 
     opened = commands.add_parser("open", help="look at a trace file; needs no torch")
     opened.add_argument("trace", metavar="F.npz", help="a trace, or a plain npz or safetensors file of named tensors")

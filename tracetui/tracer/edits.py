@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from tracetui.expr.edit import Edit, EditTally
+from tracetui.session import Edited
 from tracetui.trace.record import BEFORE_EDIT, Record, when
 from tracetui.trace.value import Index
 from tracetui.tracer.recorder import Recorder
@@ -22,10 +23,16 @@ class CantEditError(Exception):
 class Editor:
     """One run's edits. Used by the model thread alone."""
 
-    def __init__(self, recorder: Recorder, edits: Callable[[], Sequence[Edit]] = lambda: ()) -> None:
-        """edits: those that stand now, asked for at every tensor."""
+    def __init__(
+        self,
+        recorder: Recorder,
+        edits: Callable[[], Sequence[Edit]] = lambda: (),
+        tell: Callable[[Edited], None] = lambda edited: None,
+    ) -> None:
+        """edits: those that stand now, asked for at every tensor. tell: hears of each that changed one."""
         self._recorder = recorder
         self._edits = edits
+        self._tell = tell
         self._history: list[tuple[int, tuple[str, int], str]] = []
         """Each time that an edit was due: at which record, its identity, and why it couldn't be carried out."""
         self._given: dict[str, torch.Tensor] = {}
@@ -126,7 +133,8 @@ class Editor:
         """The experts [N,A] that tokens shall go to, of `count` there are; the very same where no edit says so."""
         for edit in self._now():
             if edit.chooses(block):
-                experts = self._carried_out(edit, partial(_chosen, edit, experts, count), experts)
+                key = f"{block}:experts{when(self._recorder.pass_)}"
+                experts = self._carried_out(edit, key, partial(_chosen, edit, experts, count), experts)
         return experts
 
     def _now(self) -> Iterator[Edit]:
@@ -137,8 +145,10 @@ class Editor:
     def _edited(self, edits: Sequence[Edit], site: str, tensor: torch.Tensor, **said: Any) -> torch.Tensor:
         changed = tensor
         for edit in edits:
-            key = f"{site}{when(self._recorder.pass_, said.get('call', 0))}#{said.get('part', 0)}"
-            changed = self._carried_out(edit, partial(self._changed, edit, changed, site, key), changed)
+            at = when(self._recorder.pass_, said.get("call", 0))
+            key = f"{site}{at}#{said.get('part', 0)}"
+            told = f"{_named(site, said)}{at}"
+            changed = self._carried_out(edit, told, partial(self._changed, edit, changed, site, key), changed)
         return changed
 
     def record_both(self, site: str, original: torch.Tensor, changed: torch.Tensor, **said: Any) -> Record:
@@ -148,13 +158,16 @@ class Editor:
         self._recorder.record(_before(site), original, **{**said, "seconds": None})
         return self._recorder.record(site, changed, edited=True, **said)
 
-    def _carried_out(self, edit: Edit, change: Callable[[], torch.Tensor], before: torch.Tensor) -> torch.Tensor:
+    def _carried_out(
+        self, edit: Edit, key: str, change: Callable[[], torch.Tensor], before: torch.Tensor
+    ) -> torch.Tensor:
         try:
             changed = change()
         except CantEditError as error:
             self._note(edit, str(error))
             return before
         self._note(edit)
+        self._tell(Edited(edit.text, key))
         return changed
 
     def _note(self, edit: Edit, untold: str = "") -> None:

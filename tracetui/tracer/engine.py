@@ -144,7 +144,7 @@ class Engine:
             run_info, tokens, gate.arrived, partial(self._name_predictions, lengths), **self._recording(plan)
         )
         log = gate.edits
-        editor, ledger = Editor(recorder, lambda: log.edits), Ledger()
+        editor, ledger = Editor(recorder, lambda: log.edits, self._emit), Ledger()
         if past is not None and not cut.whole:
             recorder.carry(past.recorder, cut)
             editor.carry(past.editor, cut.record)

@@ -12,6 +12,7 @@ from tracetui.session import (
     NO_FAULT,
     NO_PREVIEW,
     Advanced,
+    Edited,
     Event,
     Explained,
     Extended,
@@ -135,7 +136,7 @@ class State:
 def after(state: State, event: Event) -> State:
     """The state once an event of the session has arrived."""
     early = state.phase is Phase.STARTING and _of_an_earlier_run(event)
-    if isinstance(event, Explained | Sourced | Fired | Tallied) or early:
+    if isinstance(event, Explained | Sourced | Fired | Edited | Tallied) or early:
         return state
     match event:
         case Preparing(what):

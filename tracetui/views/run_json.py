@@ -1,4 +1,4 @@
-"""What a run gave as one JSON document, for programs that read `tracetui trace --json`."""
+"""What a run gave as a JSON document, for programs that read `tracetui trace --json`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tracetui.analysis.memory import MemoryPlan
 from tracetui.analysis.prediction import Prediction, next_tokens
 from tracetui.expr.edit import EditTally
 from tracetui.expr.watcher import Hit, Tally
-from tracetui.trace.npz.encode import canonical, nullable, plain_statistics
-from tracetui.trace.record import Record
+from tracetui.trace.npz.encode import nullable, plain_statistics
+from tracetui.trace.record import Record, Token
 from tracetui.trace.spill import whereabouts
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import NotKeptError
@@ -19,7 +19,7 @@ from tracetui.trace.value import NotKeptError
 PREDICTIONS = 5
 
 
-def run_json(
+def run_document(
     trace: Trace,
     plan: MemoryPlan | None,
     file: str | None,
@@ -27,13 +27,13 @@ def run_json(
     hits: Sequence[Hit] = (),
     tallies: Sequence[Tally] = (),
     edits: Sequence[EditTally] = (),
-) -> str:
-    """One line; a float that JSON has no number for is a text, as in a trace file's header."""
-    document = {
+) -> dict[str, object]:
+    """A float that JSON has no number for is a text, as in a trace file's header."""
+    return {
         "model": trace.run.model,
         "file": file,
         "bytes": size,
-        "memory": None if plan is None else {**asdict(plan), "peak": plan.peak},
+        "memory": None if plan is None else memory_document(plan),
         "notes": list(trace.run.notes),
         "cache": list(trace.cache),
         "stops": [_stop(trace, tally, hits) for tally in tallies],
@@ -43,7 +43,11 @@ def run_json(
         "rows": list(_rows(trace)),
         "records": [_record(trace, record) for record in trace.records],
     }
-    return canonical(document).decode("ascii")
+
+
+def memory_document(plan: MemoryPlan) -> dict[str, object]:
+    """A plan in bytes."""
+    return {**asdict(plan), "peak": plan.peak}
 
 
 def _stop(trace: Trace, tally: Tally, hits: Sequence[Hit]) -> dict[str, object]:
@@ -52,12 +56,14 @@ def _stop(trace: Trace, tally: Tally, hits: Sequence[Hit]) -> dict[str, object]:
         "stop": tally.stop.text,
         "looked_at": tally.matched,
         "untold": tally.untold,
-        "hits": [_hit(trace, hit) for hit in fired],
+        "hits": [hit_document(trace, hit) for hit in fired],
     }
 
 
-def _hit(trace: Trace, hit: Hit) -> dict[str, object]:
-    return {"key": trace.records[hit.index].key, "step": hit.index, "values": dict(hit.told)}
+def hit_document(trace: Trace, hit: Hit) -> dict[str, object]:
+    """Where a stop held, and the values that made it."""
+    values = {name: nullable(value) for name, value in hit.told}
+    return {"key": trace.records[hit.index].key, "step": hit.index, "values": values}
 
 
 def _producers(trace: Trace, hits: Sequence[Hit]) -> list[dict[str, object]]:
@@ -74,11 +80,20 @@ def _near(near: NearLimit) -> dict[str, object]:
 def _rows(trace: Trace) -> Iterator[dict[str, object]]:
     for row, tokens in enumerate(trace.tokens):
         yield {
-            "ids": [token.id for token in tokens],
-            "text": b"".join(token.bytes for token in tokens).decode(errors="replace"),
+            **row_document(tokens),
             "predictions": _predictions(trace, row),
             "generated": trace.generated[row] if trace.generated else 0,
         }
+
+
+def row_document(tokens: Sequence[Token]) -> dict[str, object]:
+    """A row's ids and its text."""
+    text = b"".join(token.bytes for token in tokens).decode(errors="replace")
+    return {"ids": [token.id for token in tokens], "text": text}
+
+
+def token_document(token: Token) -> dict[str, object]:
+    return {"id": token.id, "text": token.bytes.decode(errors="replace")}
 
 
 def _predictions(trace: Trace, row: int) -> list[dict[str, object]] | None:
@@ -91,8 +106,7 @@ def _predictions(trace: Trace, row: int) -> list[dict[str, object]] | None:
 
 def _prediction(found: Prediction) -> dict[str, object]:
     return {
-        "id": found.token.id,
-        "text": found.token.bytes.decode(errors="replace"),
+        **token_document(found.token),
         "probability": nullable(found.probability),
         "logit": nullable(found.logit),
     }
