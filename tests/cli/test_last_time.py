@@ -11,10 +11,11 @@ import pytest
 from tests.cli.running import Here
 from tests.cli.terminal import Terminal
 from tests.ui.recording import written
-from tracetui import open_trace, paths
+from tracetui import headless, paths
 from tracetui.commands.recalling import last_of, name_of, recalled, recalled_recording
 from tracetui.commands.words import read_recipe, read_stops
 from tracetui.expr.stop import DEFAULT_STOPS, parse_stop
+from tracetui.headless import Stops
 from tracetui.last_time.note import NO_NOTE, Note
 from tracetui.last_time.store import Store
 from tracetui.options.parser import parser
@@ -117,10 +118,19 @@ def test_a_model_is_the_same_from_wherever_it_is_named(tmp_path: Path, monkeypat
     assert len({name_of("owner/name"), name_of("owner/name@v1"), name_of("llama-tiny"), name_of("./llama-tiny")}) == 4
 
 
-def test_a_trace_without_a_screen_knows_nothing_of_sessions(tracetui: Here, tmp_path: Path) -> None:
+def test_a_trace_without_a_screen_knows_nothing_of_sessions(tracetui: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     Store(NAME).write(Note(prompts=texts("hi"), stops=(parse_stop("*.mlp"),)))
-    assert tracetui("trace", "llama-tiny", "--layers", "1", "-o", str(tmp_path / "t.npz")).status == 0
-    assert open_trace(tmp_path / "t.npz").run.recipe["prompt"] == OWN.text
+    asked: list[tuple[Recipe, Stops]] = []
+
+    def run_nothing(recipe: Recipe, output: object, as_json: bool, compress: bool, stops: Stops) -> list[str]:
+        asked.append((recipe, stops))
+        return []
+
+    monkeypatch.setattr(headless, "run_and_write", run_nothing)
+    assert tracetui("trace", "llama-tiny").status == 0
+    ((recipe, stops),) = asked
+    assert recipe.prompts == OWN
+    assert stops.stops == DEFAULT_STOPS
     assert "--fresh" in tracetui.refused("trace", "llama-tiny", "--fresh")
 
 
