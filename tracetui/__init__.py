@@ -11,12 +11,14 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "Attention": "tracetui.api.attention",
+    "Debugged": "tracetui.api.debugging",
     "Diff": "tracetui.api.differences",
     "InputError": "tracetui.errors",
     "Routing": "tracetui.api.routing",
     "StopHit": "tracetui.api.stops",
     "RunError": "tracetui.errors",
     "Trace": "tracetui.api.trace",
+    "debug": "tracetui.api.debugging",
     "diff": "tracetui.api.differences",
     "open_trace": "tracetui.api.opening",
     "stops": "tracetui.api.stops",

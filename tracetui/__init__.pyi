@@ -1,4 +1,6 @@
 from tracetui.api.attention import Attention as Attention
+from tracetui.api.debugging import Debugged as Debugged
+from tracetui.api.debugging import debug as debug
 from tracetui.api.differences import Diff as Diff
 from tracetui.api.differences import diff as diff
 from tracetui.api.opening import open_trace as open_trace

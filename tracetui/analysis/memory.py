@@ -46,5 +46,10 @@ class MemoryPlan:
     """Keys and values that the model keeps for its next pass; 0 where it generates nothing."""
 
     @property
+    def planned(self) -> bool:
+        """Whether anything is known: of a model that is given as code nothing is."""
+        return bool(self.weights or self.activations or self.working)
+
+    @property
     def peak(self) -> int:
         return self.weights + self.activations + self.working + self.base + self.cache

@@ -25,7 +25,7 @@ from tracetui.models.runnable import Runnable
 from tracetui.models.slots import Weights
 from tracetui.models.tokenizers import Tokenizer, check_ids
 from tracetui.models.unshown import unshown
-from tracetui.recipe import Layers, Prompts, Recipe, parse_ids
+from tracetui.recipe import Layers, Prompts, Recipe
 from tracetui.session import Module, PromptRow
 from tracetui.text import visible
 from tracetui.trace.record import Token
@@ -163,8 +163,6 @@ class GivenReader:
     def _of_text(self, text: str) -> PromptRow:
         if not text.strip():
             raise InputError("prompt: is empty; type some text, or token ids such as 1,2,3")
-        if isinstance(self._tokenizer, IdsOnly):
-            return self._checked(text, [self._tokenizer.token(each) for each in parse_ids(text, self._tokenizer.name)])
         return self._checked(text, self._tokenizer.encode(text))
 
     def _drawn(self, size: tuple[int, int]) -> list[list[int]]:
@@ -179,24 +177,6 @@ class GivenReader:
         if self._vocabulary is not None:
             check_ids([token.id for token in tokens], self._vocabulary)
         return PromptRow(text, tuple(tokens))
-
-
-class IdsOnly:
-    """No tokenizer: tokens are their ids."""
-
-    name = "no tokenizer: token ids such as 1,2,3"
-    vocab_size = 2**31
-    special_names: frozenset[str] = frozenset()
-    is_llama3 = False
-
-    def encode(self, text: str, *, specials: bool = True, around: bool = True) -> list[Token]:
-        return [self.token(each) for each in parse_ids(text, self.name)]
-
-    def decode(self, ids: Any) -> bytes:
-        return b""
-
-    def token(self, id: int) -> Token:  # noqa: A002
-        return Token(id, b"")
 
 
 def tokens_of(args: tuple[object, ...], kwargs: Mapping[str, object]) -> tuple[tuple[Token, ...], ...]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tracetui.errors import Cancelled, TracetuiError, without_library
 from tracetui.expr.edit import Edit
@@ -34,6 +36,7 @@ from tracetui.tracer.allocator import keep_freed_memory
 from tracetui.tracer.gate import Gate
 
 if TYPE_CHECKING:
+    from tracetui.models.runnable import Runnable
     from tracetui.tracer.engine import Engine
 
 
@@ -63,6 +66,16 @@ class _Again:
 _Ordered = _Run | _GoOn | _Again
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Given:
+    """A model that exists already."""
+
+    make: Callable[[], Runnable]
+    """Makes it ready to run, on the model's thread."""
+    context: Context
+    """The caller's context variables."""
+
+
 class _Errands:
     """Something is asked for, unless the waiting model has answered already."""
 
@@ -70,8 +83,12 @@ class _Errands:
 class LiveSession:
     """Runs prompts through a recipe's model; what happens arrives at the listener, on the model's thread."""
 
-    def __init__(self, recipe: Recipe, listener: Listener) -> None:
+    def __init__(self, recipe: Recipe, listener: Listener, given: Given | None = None) -> None:
+        """given: a model that exists already, of which the recipe says only what is to be done with it."""
         self._recipe = recipe
+        self._given = given
+        self.error: BaseException | None = None
+        """What the model's own code raised in the last run."""
         self._listener = listener
         self._gate = Gate()
         self._stops: tuple[Stop, ...] = ()
@@ -82,8 +99,10 @@ class LiveSession:
         self._look: _Look | None = None
         self._sought: str | None = None
         self._engine: Engine | None = None
-        keep_freed_memory()
-        self._thread = threading.Thread(target=self._main, name="model", daemon=True)
+        if given is None:
+            keep_freed_memory()
+        context = copy_context() if given is None else given.context
+        self._thread = threading.Thread(target=context.run, args=(self._main,), name="model", daemon=True)
         self._thread.start()
 
     def start(self, prompts: Prompts, until: Target) -> None:
@@ -149,7 +168,17 @@ class LiveSession:
         self._orders.put(_Errands())
         self._gate.knock()
 
-    def close(self, timeout: float) -> bool:
+    @property
+    def trace(self) -> Trace:
+        """Of the last run."""
+        return self._trace
+
+    @property
+    def output(self) -> Any:
+        """What the model returned in the last run that called it in its own way."""
+        return None if self._engine is None else self._engine.output
+
+    def close(self, timeout: float | None) -> bool:
         """Cancel, release the weights and end the thread; False if it still ran after `timeout` seconds."""
         self._gate.cancel()
         self._orders.put(None)
@@ -157,7 +186,7 @@ class LiveSession:
         return not self._thread.is_alive()
 
     def _emit(self, event: Event) -> None:
-        if isinstance(event, Started | Extended):
+        if isinstance(event, Started | Extended | Finished | Failed) and event.trace is not EMPTY_TRACE:
             self._trace = event.trace
         self._listener(event)
 
@@ -197,7 +226,8 @@ class LiveSession:
             # One core is the screen's.
             torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) - 1))
             self._emit(Preparing("building the model"))
-            engine = self._engine = Engine(self._recipe, self._emit, goes_on=True)
+            model = self._recipe if self._given is None else self._given.make()
+            engine = self._engine = Engine(model, self._emit, goes_on=True)
         except BaseException as error:
             self._fail(error)
             return None
@@ -206,7 +236,7 @@ class LiveSession:
 
     def _run(self, engine: Engine, order: _Ordered) -> None:
         if not isinstance(order, _GoOn):
-            self._trace = EMPTY_TRACE
+            self._trace, self.error = EMPTY_TRACE, None
         try:
             trace = self._ran(engine, order)
         except Cancelled:
@@ -254,6 +284,9 @@ class LiveSession:
         if not self._asked.is_set():
             return
         self._asked.clear()
+        if not self._recipe.config:
+            self._emit(Explained(None, "a model that is given as code has no recipe whose fields could be explained"))
+            return
         try:
             from tracetui.models.config_report import read_config
 
@@ -265,6 +298,7 @@ class LiveSession:
 
     def _fail(self, error: BaseException) -> None:
         if isinstance(error, ModelError):
+            self.error = error.__cause__
             log = write_log("run", error.__cause__ or error)
             self._emit(Failed(visible(str(error), 700), log, error.fault, error.trace))
             return

@@ -20,7 +20,7 @@ def log_lines(event: Event) -> Iterator[str]:
             yield from notes
         case Started(trace, plan, cut):
             rows = f"{len(trace.tokens)} prompts, " if len(trace.tokens) > 1 else ""
-            yield f"started: {rows}{sum(map(len, trace.tokens))} tokens"
+            yield f"started: {rows}{sum(map(len, trace.tokens))} tokens" if trace.tokens else "started"
             if cut is not FROM_THE_START:
                 yield taken_line(cut)
             # The columns of a terminal's lines would only tear those of a narrow pane.

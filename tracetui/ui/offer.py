@@ -38,6 +38,8 @@ class Offer:
     """What a run changes from the start."""
     recalled: Recalled = NOTHING_RECALLED
     """What was remembered of last time, and who remembers this time."""
+    begins: bool = False
+    """Whether the offered prompts run at once."""
     recording: str = ""
     """Of what there is nothing to run for: in words, what was recorded; empty for a model."""
 

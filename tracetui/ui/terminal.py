@@ -23,37 +23,39 @@ _READ_BYTES = 4096
 
 
 class TerminalDriver(LinuxDriver):
-    """Draws on stdout; what compiled libraries print on stderr goes to a log while the screen is up."""
+    """Draws on the terminal; what compiled libraries print past us goes to a log while the screen is up."""
 
     def __init__(
         self, app: App[object], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
     ) -> None:
         super().__init__(app, debug=debug, mouse=mouse, size=size)
         self._file = Drawn(os.dup(_STDOUT))
-        self._stderr = -1
+        self._kept: dict[int, int] = {}
+        """The terminal's descriptors while a log stands in their place."""
 
     def _get_terminal_size(self) -> tuple[int, int]:
         """The terminal's own word: an exported COLUMNS stays as it is when the window changes."""
         with suppress(OSError):
-            size = os.get_terminal_size(_STDOUT)
+            size = os.get_terminal_size(_STDOUT if self._file is None else self._file.fileno())
             if all(size):
                 return size.columns, size.lines
         return super()._get_terminal_size()
 
     def start_application_mode(self) -> None:
-        if self._stderr < 0 and os.isatty(_STDERR):
-            self._stderr = os.dup(_STDERR)
+        if not self._kept:
             log = open_noise_log()
-            os.dup2(log, _STDERR)
+            for descriptor in filter(os.isatty, (_STDOUT, _STDERR)):
+                self._kept[descriptor] = os.dup(descriptor)
+                os.dup2(log, descriptor)
             os.close(log)
         super().start_application_mode()  # type: ignore[no-untyped-call]
 
     def stop_application_mode(self) -> None:
         super().stop_application_mode()
-        if self._stderr >= 0:
-            os.dup2(self._stderr, _STDERR)
-            os.close(self._stderr)
-            self._stderr = -1
+        for descriptor, terminal in self._kept.items():
+            os.dup2(terminal, descriptor)
+            os.close(terminal)
+        self._kept.clear()
 
     def give_back(self) -> None:
         """Restore the terminal from another thread than the main one, where Textual would leave the mouse on."""

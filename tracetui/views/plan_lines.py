@@ -11,6 +11,8 @@ from tracetui.text import size, visible
 
 def plan_line(plan: MemoryPlan) -> str:
     """The whole on one line."""
+    if not plan.planned:
+        return f"memory: the program holds {size(plan.base)}, and {size(plan.available)} are available"
     cache = f", cache {size(plan.cache)}" if plan.cache else ""
     kept = f", {size(plan.kept)} of it kept" if plan.kept else ""
     return (

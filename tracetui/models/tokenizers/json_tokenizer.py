@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 MAX_BYTES = 256 * 2**20
 
 
-class JsonTokenizer:
+class LibraryTokenizer:
     """A tokenizer of the Hugging Face library; its own post-processor decides about the begin-of-text token."""
 
-    def __init__(self, path: Path, model_vocab: int) -> None:
-        """Raises InputError: no such file, too large, not UTF-8, refused by the library."""
+    def __init__(self, library: tokenizers.Tokenizer, name: str, model_vocab: int) -> None:
+        library.no_truncation()
+        library.no_padding()
         self._model_vocab = model_vocab
-        self._library = _load(path)
+        self._library = library
         self._spelling = _spelling(self._library)
         self._added = {
             token_id: Token(token_id, added.content.encode(), special=added.special)
@@ -36,7 +37,7 @@ class JsonTokenizer:
             token.bytes.decode() for token in self._added.values() if token.special and token.bytes
         )
         self._vocab_size = 1 + max(self._library.get_vocab(with_added_tokens=True).values(), default=-1)
-        self._name = f"{path.name} of {path.absolute().parent} ({self._vocab_size:,} tokens)"
+        self._name = f"{name} ({self._vocab_size:,} tokens)"
         self._lock = threading.Lock()
 
     @property
@@ -74,6 +75,14 @@ class JsonTokenizer:
         return Token(id, b"" if spelled is None else token_bytes(spelled, self._spelling))
 
 
+class JsonTokenizer(LibraryTokenizer):
+    """One that lies in a tokenizer.json."""
+
+    def __init__(self, path: Path, model_vocab: int) -> None:
+        """Raises InputError: no such file, too large, not UTF-8, refused by the library."""
+        super().__init__(_load(path), f"{path.name} of {path.absolute().parent}", model_vocab)
+
+
 def _load(path: Path) -> tokenizers.Tokenizer:
     content = read_bounded(path, MAX_BYTES)
     try:
@@ -86,8 +95,6 @@ def _load(path: Path) -> tokenizers.Tokenizer:
 
     with library_errors(path):
         library: tokenizers.Tokenizer = tokenizers.Tokenizer.from_str(text)
-        library.no_truncation()
-        library.no_padding()
     return library
 
 

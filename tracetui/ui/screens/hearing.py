@@ -69,6 +69,9 @@ class HearingScreen(EditingScreen):
     @on(SessionOpened)
     def _opened(self, message: SessionOpened) -> None:
         self._driver.opened(message.session)
+        if self._offer.begins:
+            self._driver.run(self._offer.prompts)
+            self.leave_prompt()
         self._refresh()
 
     @on(SessionEvent)

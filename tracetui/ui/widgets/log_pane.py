@@ -7,6 +7,7 @@ from textwrap import wrap
 from typing import ClassVar
 
 from rich.style import Style
+from textual import events
 from textual.binding import Binding, BindingType
 
 from tracetui.text import visible
@@ -31,6 +32,16 @@ class LogPane(Canvas, can_focus=True):
         super().__init__(id="log", classes="pane")
         self._entries: deque[tuple[str, bool]] = deque(maxlen=_KEPT)
         self._up = 0
+        self._printed = ""
+
+    def on_mount(self) -> None:
+        # A model's own print would go nowhere: the screen has the terminal.
+        self.begin_capture_print()
+
+    def on_print(self, event: events.Print) -> None:
+        *lines, self._printed = f"{self._printed}{event.text}".split("\n")
+        for text in lines:
+            self.add(text)
 
     def add(self, text: str, trouble: bool = False) -> None:
         """One entry; the text may come from anywhere and may have many lines."""

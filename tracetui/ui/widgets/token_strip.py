@@ -65,7 +65,7 @@ class TokenStrip(Widget):
 
     def _heading(self) -> str:
         if not self._tokens:
-            return " no tokens yet"
+            return " no token ids among the inputs" if self.state.frontier else " no tokens yet"
         row = row_name(self.state.batch, len(self.state.trace.tokens))
         made = self.state.generated
         count = f"{len(self._tokens) - made} + {made}" if made else f"{len(self._tokens)}"

@@ -59,7 +59,7 @@ def _totals(outline: Module) -> tuple[tuple[str, str], ...]:
 
 def _memory(state: State, detailed: bool) -> list[Content]:
     plan = state.plan
-    if plan is NO_PLAN:
+    if plan is NO_PLAN or not plan.planned:
         return []
     told = [
         Content.assemble(("memory: ", "$quiet"), f"peak about {size(plan.peak)} of {size(plan.available)} available")
