@@ -12,6 +12,7 @@ import pytest
 from matplotlib.image import imread
 
 from tests.cli.running import Here
+from tests.tiny_moe import whole_trace
 from tests.tracer.models import prompt, tiny_llama
 from tracetui.export.heatmaps import Picked, heatmap
 from tracetui.export.picture import Axis, Heatmap, draw, peaks
@@ -108,6 +109,14 @@ def test_an_attention_module_gives_a_head_s_probabilities(file: str) -> None:
     scores = heatmap(trace, "model.layers.1.self_attn:q", "--png", Picked(kind="scores"))
     assert scores.signed
     assert np.isfinite(scores.values).all()
+
+
+@pytest.mark.parametrize(("lengths", "labelled"), [((17,), 17), ((9, 8), 0)])
+def test_the_flat_tokens_of_one_prompt_have_their_texts(lengths: tuple[int, ...], labelled: int) -> None:
+    trace = whole_trace(lengths=lengths).trace
+    scores = next(record.key for record in trace.records if record.role == "router_scores")
+    found = heatmap(trace, scores, "--png", Picked())
+    assert (found.rows.name, len(found.rows.labels)) == ("N", labelled)
 
 
 def test_a_tensor_gives_its_last_two_axes_or_the_part_said(file: str) -> None:

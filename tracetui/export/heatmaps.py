@@ -92,9 +92,11 @@ def _two_axes(found: Chosen, option: str) -> tuple[list[int | slice], list[int]]
 def _axis(trace: Trace, record: Record, names: list[str], index: list[int | slice], axis: int) -> Axis:
     """A whole axis of tokens has their texts."""
     row = index[names.index("B")] if "B" in names else 0
-    if names[axis] not in ("T", "S") or index[axis] != slice(None) or not isinstance(row, int):
+    # The flat tokens of a single prompt, as routers have them, are its positions.
+    tokens = "T" if names[axis] == "N" and len(trace.tokens) == 1 else names[axis]
+    if tokens not in ("T", "S") or index[axis] != slice(None) or not isinstance(row, int):
         return Axis(names[axis])
-    return Axis(names[axis], labels(trace, row, names[axis], record.shape[axis], record.pass_))
+    return Axis(names[axis], labels(trace, row, tokens, record.shape[axis], record.pass_))
 
 
 def labels(trace: Trace, row: int, axis: str, length: int, pass_: int) -> tuple[str, ...]:
