@@ -17,12 +17,23 @@ def test_a_wrong_stop_is_refused_at_once_with_a_caret(tracetui: Here) -> None:
 
 
 def test_a_stop_that_fires_makes_the_status_one_and_says_why(tracetui: Here) -> None:
-    stops = ("--break", "layers.1.mlp if norm > 0", "--break", "layers.77")
+    stops = (
+        "--break",
+        "layers.1.mlp if norm > 0",
+        "--break",
+        "layers.77",
+        "--break",
+        "probs",
+        "--break",
+        "layers.9:probs",
+    )
     done = tracetui("trace", "llama-tiny", "--layers", "2", "--tokens", "1,2,3", *stops)
     assert done.status == 1
     line = r"stop layers\.1\.mlp if norm > 0: model\.layers\.1\.mlp \(step \d+\): norm = [\d.]+"
     assert re.search(line, done.out)
-    assert "stop layers.77 never fired: no record has such a site" in done.err
+    assert "stop layers.77 never fired: no record has such a site\n" in done.err
+    assert "stop probs never fired: no record has such a site; `*:probs` names what attention computes\n" in done.err
+    assert "stop layers.9:probs never fired: no record has such a site; attention has one where" in done.err
 
 
 def test_json_has_the_stops_and_a_run_without_a_hit_is_fine(tracetui: Here) -> None:

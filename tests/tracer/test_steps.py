@@ -22,7 +22,7 @@ from tracetui.expr.edit import parse_edits
 from tracetui.expr.stop import DEFAULT_STOPS, parse_stop
 from tracetui.expr.watch import look_at, parse_watch
 from tracetui.recipe import Generation, Overrides, Prompts, load_recipe, texts
-from tracetui.session import Event, Fired, Tallied, until_end
+from tracetui.session import Event, Fired, Started, Tallied, until_end
 from tracetui.trace.trace import Trace
 from tracetui.tracer.run import trace_recipe
 
@@ -258,3 +258,12 @@ def test_a_watch_computes_the_matrices_that_no_run_recorded() -> None:
         np.testing.assert_allclose(
             [point.value for point in found.points], [point.value for point in recorded.points], rtol=1e-5
         )
+
+
+def test_the_plan_counts_a_layers_scores_where_they_are_computed() -> None:
+    events: list[Event] = []
+    for stops in ((), [parse_stop("*:probs")]):
+        trace_recipe(recipe(prompts=Prompts(ids=(tuple(range(3, 60)),))), stops=stops, emit=events.append)
+    plain, counted = (event.plan.working for event in events if isinstance(event, Started))
+    assert counted >= 4 * 57 * 57 * (4 + 3 * 4)
+    assert counted >= plain

@@ -27,7 +27,6 @@ from tracetui.ui.screens.health import HealthScreen
 from tracetui.ui.screens.stops import StopsScreen
 from tracetui.ui.state import Phase
 from tracetui.ui.stops import StopBook, book_of
-from tracetui.ui.widgets.log_pane import LogPane
 from tracetui.ui.widgets.module_list import ModuleList
 from tracetui.ui.widgets.watch_list import WatchList
 
@@ -247,7 +246,10 @@ async def test_a_nan_stops_the_run_and_shows_who_made_it() -> None:
         await it.press("enter")
         assert it.site == "model.layers.0.mlp.up_proj"
         await it.press("home", "exclamation_mark")
-        assert "every value is finite" in it.screen.query_one(LogPane).text
+        assert isinstance(it.app.screen, HealthScreen)
+        assert "model.embed_tokens: every value is finite" in it.text()
+        assert "The last records up to it" in it.text()
+        assert "Enter to the record" not in it.text()
 
 
 async def test_a_watch_shows_its_value_and_a_line_over_the_layers() -> None:
@@ -279,6 +281,10 @@ async def test_run_until_a_typed_site_and_to_the_trees_line() -> None:
         assert it.site == "model.layers.1"
         await it.press("T")
         assert "has run already" in it.text()
+        await it.press("U", *_keys("layers.0.mlp"), "enter")
+        await it.settle()
+        assert it.state.phase is Phase.FINISHED
+        assert "no record after this one is at layers.0.mlp" in it.log
         await it.press("home", "number_sign", "3", "space", "i", "n", "t", "o", "enter")
         assert it.state.cursor == 3
 

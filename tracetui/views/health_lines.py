@@ -13,6 +13,7 @@ from tracetui.analysis.health import (
     NearLimit,
     Part,
     Verdict,
+    frames,
     near_limits,
     records_near_limit,
 )
@@ -41,6 +42,15 @@ def health_lines(trace: Trace, diagnosis: Diagnosis, width: int) -> Iterator[Con
     yield from _elements(trace, diagnosis)
     yield ConfigLine("The last records up to it", Kind.HEADING)
     yield from (ConfigLine(text, Kind.TEXT) for text in frame_lines(diagnosis.frames, width))
+
+
+def sound_lines(trace: Trace, record: Record, near: Sequence[str], width: int) -> Iterator[ConfigLine]:
+    """How the records up to one grew, all of whose values are finite; `near`: what is to be said of its limit."""
+    yield ConfigLine(f"{visible(record.key, 200)}: every value is finite", Kind.TITLE)
+    yield from (ConfigLine(line, Kind.ALERT) for line in near)
+    yield ConfigLine("", Kind.TEXT)
+    yield ConfigLine("The last records up to it", Kind.HEADING)
+    yield from (ConfigLine(text, Kind.TEXT) for text in frame_lines(frames(trace, record), width))
 
 
 def _counted(trace: Trace, record: Record) -> str:

@@ -52,9 +52,12 @@ def unfired_lines(tallies: Sequence[Tally]) -> Iterator[str]:
 
 
 def _why_not(tally: Tally) -> str:
-    role = tally.stop.pattern.text.rpartition(":")[2]
+    _, colon, role = tally.stop.pattern.text.rpartition(":")
     if not tally.matched:
-        return f"no record has such a site{_HINTS.get(role, '')}"
+        hint = _HINTS.get(role, "")
+        return (
+            f"no record has such a site{hint if colon or not hint else f'; `*:{role}` names what attention computes'}"
+        )
     records = f"{tally.matched} record{'s' if tally.matched > 1 else ''}"
     if tally.untold:
         return f"looked at {records}; where it couldn't be told: {visible(tally.untold, 200)}"

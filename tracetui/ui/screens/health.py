@@ -1,4 +1,4 @@
-"""Who made the NaN: the verdict, the elements, and the records before."""
+"""How sound a record is: who made a NaN, which elements, and how the last records before it grew."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from tracetui.analysis.health import Diagnosis, NearLimit, diagnose, near_limit
 from tracetui.trace.health import is_sound
 from tracetui.trace.record import Record
 from tracetui.trace.trace import Trace
-from tracetui.ui.messages import Said
 from tracetui.ui.screens.dialog import Dialog
 from tracetui.ui.widgets.report_lines import ReportLines
 from tracetui.views.config_lines import ConfigLine, Kind
-from tracetui.views.health_lines import health_lines, near_limit_line
+from tracetui.views.health_lines import health_lines, near_limit_line, sound_lines
 
 
 class HealthRead(Message):
-    """What is known of a record that isn't finite, or comes near its dtype's limit."""
+    """What is known of a record and of those before it."""
 
     def __init__(self, trace: Trace, record: Record, diagnosis: Diagnosis | None, near: NearLimit | None) -> None:
         super().__init__()
@@ -39,12 +38,11 @@ class HealthRead(Message):
         return producers[0].record.index if producers else self.record.index
 
     def lines(self, width: int) -> list[ConfigLine]:
-        found = list(health_lines(self.trace, self.diagnosis, width)) if self.diagnosis else []
-        if self.near is not None:
-            kind = Kind.TEXT if found else Kind.ALERT
-            found += [ConfigLine("", Kind.TEXT)] if found else []
-            found += [ConfigLine(line, kind) for line in [near_limit_line(self.near)]]
-        return found
+        near = [] if self.near is None else [near_limit_line(self.near)]
+        if self.diagnosis is None:
+            return list(sound_lines(self.trace, self.record, near, width))
+        found = list(health_lines(self.trace, self.diagnosis, width))
+        return [*found, *(ConfigLine(line, Kind.TEXT) for line in ("", *near) if near)]
 
 
 class HealthScreen(Dialog[int | None]):
@@ -63,7 +61,8 @@ class HealthScreen(Dialog[int | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="health"):
             yield ReportLines()
-            yield Static("Enter to the record that made it · ↑↓ scroll · Esc", id="health-hint", markup=False)
+            enter = "Enter to the record that made it · " if self._read.diagnosis else ""
+            yield Static(f"{enter}↑↓ scroll · Esc", id="health-hint", markup=False)
 
     def on_mount(self) -> None:
         self.query_one(ReportLines).focus()
@@ -76,10 +75,7 @@ class HealthScreen(Dialog[int | None]):
         self.dismiss(self._read.origin)
 
 
-def read_health(trace: Trace, record: Record) -> HealthRead | Said:
-    """The diagnosis of a record, or in words that it is sound."""
+def read_health(trace: Trace, record: Record) -> HealthRead:
+    """The diagnosis of a record that isn't sound, and how near any is to overflow."""
     bad = not is_sound(record, trace.value(record))
-    near = near_limit(trace, record)
-    if not bad and near is None:
-        return Said(f"{record.key}: every value is finite, and none comes near the limit of {record.dtype}")
-    return HealthRead(trace, record, diagnose(trace, record) if bad else None, near)
+    return HealthRead(trace, record, diagnose(trace, record) if bad else None, near_limit(trace, record))

@@ -12,10 +12,10 @@ from tracetui.errors import InputError
 from tracetui.expr.stop import Stop, parse_stop
 from tracetui.expr.watch import FORM, parse_watch
 from tracetui.expr.watcher import Hit, Tally, look_up
-from tracetui.session import Event, Finished, Fired, Tallied
+from tracetui.session import Event, Finished, Fired, Stopped, Tallied
 from tracetui.text import visible
 from tracetui.trace.record import Record
-from tracetui.trace.sites import parse_pattern
+from tracetui.trace.sites import SitePattern, parse_pattern
 from tracetui.trace.stepping import Step
 from tracetui.trace.trace import Trace
 from tracetui.ui.driver import Driver
@@ -63,6 +63,8 @@ class StoppingScreen(PanesScreen):
         self._driver = Driver(offer.stops)
         self._asked: object = None
         self._tallies: tuple[Tally, ...] = ()
+        self._sought: tuple[SitePattern, str] | None = None
+        """The site that the model runs on to, and what is to be said if it ends before."""
 
     def _refresh(self, remark: str | None = "") -> None:
         """The driver's state on the screen, and its remark in the step line; None leaves the one that is there."""
@@ -97,11 +99,15 @@ class StoppingScreen(PanesScreen):
             return [f"stop {hit_line(hit)}: {visible(_key(self.state.trace, hit), 200)}" for hit in event.hits]
         if isinstance(event, Tallied):
             self._tallies = event.tallies
+        elif isinstance(event, Stopped):
+            self._sought = None
         elif isinstance(event, Finished) and not event.cancelled:
             book = self._driver.state.stops
             hit = {entry.stop.text for entry in book.entries if entry.hits or entry.unknown}
             never = list(unfired_lines([tally for tally in self._tallies if tally.stop.text not in hit]))
-            self._tallies = ()
+            if self._sought is not None and not self._sought[0].matches(event.trace.records[-1].site):
+                never.append(self._sought[1])
+            self._tallies, self._sought = (), None
             if never:
                 self.post_message(Said("\n".join(never)))
             if any(record.dtype in _OVERFLOWING for record in event.trace.records[:_LOOKED_AT]):
@@ -189,9 +195,7 @@ class StoppingScreen(PanesScreen):
 
     def _until_typed(self, typed: str | None) -> None:
         if typed is not None:
-            pattern = parse_pattern(typed, "until")
-            missing = f"no record after this one is at {typed.strip()}"
-            self._refresh(self._driver.until(lambda record: pattern.matches(record.site), missing))
+            self._run_until(typed.strip())
 
     def action_run_to_line(self) -> None:
         """On to the record of the tree's line."""
@@ -199,13 +203,17 @@ class StoppingScreen(PanesScreen):
         if not text:
             self._refresh("this line has no record to run to")
             return
-        pattern = parse_pattern(text, "until")
         found = self.state.trace.find(text)
         if found is not None and found.index <= self.state.cursor:
             self._refresh(f"{text} has run already; Enter in the tree goes to its record")
             return
-        missing = f"no record after this one is at {text}"
-        self._refresh(self._driver.until(lambda record: pattern.matches(record.site), missing))
+        self._run_until(text)
+
+    def _run_until(self, site: str) -> None:
+        pattern, missing = parse_pattern(site, "until"), f"no record after this one is at {visible(site, 200)}"
+        remark = self._driver.until(lambda record: pattern.matches(record.site), missing)
+        self._sought = (pattern, missing) if self._driver.state.running else None
+        self._refresh(remark)
 
     def action_repeat(self) -> None:
         """A step so many times."""
