@@ -10,6 +10,7 @@ from typing import Any
 
 from tracetui.errors import InputError
 from tracetui.expr.edit import Edit, parse_edits
+from tracetui.expr.replacement import check_sources
 from tracetui.expr.stop import Stop, parse_stops
 from tracetui.recipe import (
     Generation,
@@ -90,7 +91,9 @@ def _generation(
 
 def edits_of(edits: str | Sequence[str]) -> tuple[Edit, ...]:
     """What is changed, from texts such as `layers.3.mlp: zero`. Raises InputError."""
-    return parse_edits([edits] if isinstance(edits, str) else edits, "edits")
+    found = parse_edits([edits] if isinstance(edits, str) else edits, "edits")
+    check_sources(found, "edits")
+    return found
 
 
 def stops_of(stops: str | Sequence[str]) -> tuple[Stop, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tracetui.errors import InputError
 from tracetui.expr.edit import Edit, check_edits, parse_edit
+from tracetui.expr.replacement import check_sources
 from tracetui.expr.stop import DEFAULT_STOPS, Stop, parse_stops
 from tracetui.last_time.note import NO_NOTE, Note
 from tracetui.last_time.recalled import stops_beside
@@ -106,6 +107,7 @@ def _edits(said: Sequence[str]) -> tuple[Edit, ...]:
             found.extend(edits_of(open_recorded(Path(text[1:])), text[1:]))
         else:
             found.append(parse_edit(text, "--edit"))
+    check_sources(found, "--edit")
     return check_edits(found, "--edit")
 
 

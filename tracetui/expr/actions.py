@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+
+from tracetui.text import visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,12 @@ ACTIONS = (
     ),
     Form("set", "set X", "every element becomes X; `nan`, `inf` and `-inf` are numbers too"),
     Form("clamp", "clamp LO HI", "no element is less than LO or more than HI; `-inf` or `inf` leaves an end open"),
+    Form(
+        "replace",
+        "replace @F.npz [SITE]",
+        "the elements of another trace: of its record of the same site and pass, or of the SITE named; "
+        'a path with spaces stands in quotes: `@"my run.npz"`',
+    ),
     Form("skip", "skip", "a module gives back what came in, if that has the same shape: a layer does nothing"),
     Form(
         "experts",
@@ -62,3 +71,20 @@ def markdown_lines() -> Iterator[str]:
     yield "|---|---|"
     for form in (*PLACES, *ACTIONS):
         yield f"| `{form.form}` | {form.meaning} |"
+
+
+def forms_of(forms: Sequence[Form]) -> str:
+    """All of them as they are typed."""
+    return ", ".join(form.form for form in forms)
+
+
+def form_of(name: str) -> str:
+    """How an action is typed."""
+    return next(form.form for form in ACTIONS if form.name == name)
+
+
+def unknown_word(word: str, forms: Sequence[Form], what: str) -> str:
+    """In words that there is no such action or place, with the nearest one."""
+    near = get_close_matches(word, [form.name for form in forms], 1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return f"{visible(word, 40)} is no {what}; {meant}there are {forms_of(forms)}"

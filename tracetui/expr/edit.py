@@ -6,14 +6,14 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from typing import NoReturn
 
 from tracetui.errors import InputError
-from tracetui.expr.actions import ACTIONS, HEAD_ROLES, PLACES, ROLES, Form
+from tracetui.expr.actions import ACTIONS, HEAD_ROLES, PLACES, ROLES, form_of, forms_of, unknown_word
 from tracetui.expr.errors import BadExpressionError
 from tracetui.expr.evaluate import index_of
 from tracetui.expr.parse import MAX_LENGTH, parse
+from tracetui.expr.replacement import REPLACE, Source, parse_source, separator
 from tracetui.text import visible
 from tracetui.trace.sites import MAX_PATTERN, SitePattern
 from tracetui.trace.value import Index
@@ -38,6 +38,8 @@ class Action:
     numbers: tuple[float, ...] = ()
     seed: int = 0
     experts: tuple[int, ...] = ()
+    source: Source | None = None
+    """Whence the elements are taken that replace these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +112,8 @@ class Edit:
         return replace(self, text=self._with(f"until {record}"), last=record, given=self.given or self.text)
 
     def _with(self, place: str) -> str:
-        target, _, action = self.text.rpartition(": ")
-        return f"{target} {place}: {action}"
+        at = separator(self.text)
+        return f"{self.text[:at]} {place}{self.text[at:]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,7 @@ class _Reading:
         raise BadExpressionError(self._text, at, problem, self._where)
 
     def edit(self) -> Edit:
-        colon = _separator(self._text)
+        colon = separator(self._text)
         if colon is None:
             self.refuse(len(self._text), f"there is no action; {_FORM}")
         start = len(self._text) - len(self._text.lstrip())
@@ -161,8 +163,9 @@ class _Reading:
         action = self._action(colon + 1)
         self._check_role(found[0], start, action)
         self._check_together(action, colon + 1)
+        does = " ".join(self._text[colon + 1 :].split()) if action.source is None else f"{REPLACE} {action.source}"
         return Edit(
-            f"{' '.join(self._text[:colon].split())}: {' '.join(self._text[colon + 1 :].split())}",
+            f"{' '.join(self._text[:colon].split())}: {does}",
             SitePattern(found[0]),
             action,
             head=self._counted.get("head"),
@@ -183,13 +186,13 @@ class _Reading:
                 self._read_counted(found)
             else:
                 word = _WORD.match(self._text, at, end)
-                self.refuse(at, _unknown(word[0] if word else "", PLACES, "place"))
+                self.refuse(at, unknown_word(word[0] if word else "", PLACES, "place"))
             at = found.end()
 
     def _read_counted(self, found: re.Match[str]) -> None:
         name, number = found[1], int(found[2])
         if name not in {form.name for form in PLACES if form.name != "slice"}:
-            self.refuse(found.start(), _unknown(name, PLACES, "place"))
+            self.refuse(found.start(), unknown_word(name, PLACES, "place"))
         if name in self._counted:
             self.refuse(found.start(), f"{name} stands there twice")
         if number < 0 and name != "token":
@@ -211,10 +214,12 @@ class _Reading:
     def _action(self, at: int) -> Action:
         words = list(_WORD.finditer(self._text, at))
         if not words:
-            self.refuse(len(self._text), f"no action stands here; there are {_forms(ACTIONS)}")
+            self.refuse(len(self._text), f"no action stands here; there are {forms_of(ACTIONS)}")
         name, given = words[0][0], words[1:]
         if name not in {form.name for form in ACTIONS}:
-            self.refuse(words[0].start(), _unknown(name, ACTIONS, "action"))
+            self.refuse(words[0].start(), unknown_word(name, ACTIONS, "action"))
+        if name == REPLACE:
+            return Action(name, source=parse_source(self._text, words[0].end(), self.refuse))
         if name == "experts":
             return Action(name, experts=self._experts(words[0], given))
         seed = 0
@@ -222,7 +227,7 @@ class _Reading:
             seed, given = self._seed(given[2]), given[:1]
         numbers = tuple(map(self._number, given))
         if len(numbers) != {"scale": 1, "noise": 1, "set": 1, "clamp": 2}.get(name, 0):
-            self.refuse(words[0].start(), f"is used as `{_form(name)}`")
+            self.refuse(words[0].start(), f"is used as `{form_of(name)}`")
         self._check_numbers(name, numbers, given)
         return Action(name, numbers, seed)
 
@@ -247,7 +252,7 @@ class _Reading:
     def _experts(self, name: re.Match[str], given: Sequence[re.Match[str]]) -> tuple[int, ...]:
         said = "".join(word[0] for word in given)
         if re.fullmatch(r"\d{1,6}(,\d{1,6})*", said, re.ASCII) is None:
-            self.refuse(name.start(), f"is used as `{_form('experts')}`: as many different ones as a token has")
+            self.refuse(name.start(), f"is used as `{form_of('experts')}`: as many different ones as a token has")
         found = tuple(map(int, said.split(",")))
         if len(set(found)) != len(found) or len(found) > MOST_EXPERTS:
             self.refuse(given[0].start(), f"up to {MOST_EXPERTS} different experts are expected")
@@ -279,30 +284,6 @@ class _Reading:
             self.refuse(at, "`skip` is of a whole module; `zero` takes away a part")
         elif "head" in parts and ("expert" in parts or self._index[1:2] not in ((), (slice(None),))):
             self.refuse(at, "`head N` goes with no expert, and takes a slice's second place: head 5[:,:,-1]")
-
-
-def _separator(text: str) -> int | None:
-    """Where the colon before the action stands: the last one outside of brackets."""
-    depth, found = 0, None
-    for at, char in enumerate(text):
-        depth += (char == "[") - (char == "]")
-        if char == ":" and depth <= 0:
-            found = at
-    return found
-
-
-def _forms(forms: Sequence[Form]) -> str:
-    return ", ".join(form.form for form in forms)
-
-
-def _form(name: str) -> str:
-    return next(form.form for form in ACTIONS if form.name == name)
-
-
-def _unknown(word: str, forms: Sequence[Form], what: str) -> str:
-    near = get_close_matches(word, [form.name for form in forms], 1)
-    meant = f"did you mean {near[0]}? " if near else ""
-    return f"{visible(word, 40)} is no {what}; {meant}there are {_forms(forms)}"
 
 
 def parse_edits(said: Sequence[str], where: str) -> tuple[Edit, ...]:

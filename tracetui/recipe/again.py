@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from tracetui.errors import InputError
 from tracetui.expr.edit import Edit, parse_edits
+from tracetui.expr.replacement import check_sources
 from tracetui.recipe.find import load_recipe
 from tracetui.recipe.generation import PROMPT_ALONE
 from tracetui.recipe.hub import with_cached_weights
@@ -78,7 +79,9 @@ def _as_recorded(recipe: Recipe, trace: Trace, name: str) -> Recipe:
         recipe = replace(recipe, layers=_layers(layers, recipe, name))
     if isinstance(seed, int) and seed >= 0:
         recipe = replace(recipe, seed=seed)
-    recipe = replace(recipe, edits=edits_of(trace, name))
+    edits = edits_of(trace, name)
+    check_sources(edits, f"{name}: recipe.edits")
+    recipe = replace(recipe, edits=edits)
     return replace(recipe, mla=mla) if isinstance(mla, str) and mla in MLA_WAYS else recipe
 
 

@@ -9,11 +9,14 @@ from typing import Any
 
 import torch
 
+from tracetui.errors import InputError
 from tracetui.expr.edit import Edit, EditTally
+from tracetui.expr.replacement import Source
 from tracetui.session import Edited
 from tracetui.trace.record import BEFORE_EDIT, Record, when
 from tracetui.trace.value import Index
 from tracetui.tracer.recorder import Recorder
+from tracetui.tracer.replacing import Replacements
 
 
 class CantEditError(Exception):
@@ -36,6 +39,7 @@ class Editor:
         self._history: list[tuple[int, tuple[str, int], str]] = []
         """Each time that an edit was due: at which record, its identity, and why it couldn't be carried out."""
         self._given: dict[str, torch.Tensor] = {}
+        self._replacements = Replacements()
 
     @property
     def edits(self) -> Sequence[Edit]:
@@ -183,7 +187,23 @@ class Editor:
             if edit.head >= tensor.shape[1]:
                 raise CantEditError(f"{site}: there are heads 0–{tensor.shape[1] - 1}")
             index = (*(index[:1] or (slice(None),)), edit.head, *index[2:])
+        if edit.action.source is not None:
+            return self._replaced(edit, edit.action.source, tensor, index, key)
         return changed_by(edit, tensor, index, key)
+
+    def _replaced(self, edit: Edit, source: Source, tensor: torch.Tensor, index: Index, key: str) -> torch.Tensor:
+        changed = tensor.detach().clone()
+        site, _, part = key.partition("#")
+        name, _, at = site.partition("@")
+        theirs = f"{name}{'' if part == '0' else f'#{part}'}{f'@{at}' if at else ''}"
+        try:
+            place = changed[index]
+            place.copy_(self._replacements.part(source, theirs, index, place, edit.head is not None))
+        except IndexError:
+            raise CantEditError(f"{site}: the shape {list(tensor.shape)} has no such place") from None
+        except InputError as error:
+            raise CantEditError(f"{site}: {error}") from None
+        return changed
 
     def _skipped(self, tensor: torch.Tensor, site: str, key: str) -> torch.Tensor:
         given = self._given.get(site)

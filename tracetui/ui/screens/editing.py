@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+
+from textual import on
+from textual.message import Message
 
 from tracetui.expr.edit import Edit, parse_edit
+from tracetui.expr.replacement import check_sources
 from tracetui.session import Event, Finished, Started, Stopped, Tallied
 from tracetui.trace.cut import FROM_THE_START, cut_before
 from tracetui.ui.driver import Driver
 from tracetui.ui.edits import offered
 from tracetui.ui.messages import Said
 from tracetui.ui.offer import Offer
+from tracetui.ui.reader import look
 from tracetui.ui.rerun import keeps_from_rerunning, looks_back
 from tracetui.ui.screens.ask import AskScreen
 from tracetui.ui.screens.edits import EditsScreen
@@ -19,7 +25,15 @@ from tracetui.ui.widgets.module_list import ModuleList
 from tracetui.views.cut_lines import cut_line, taken_line
 from tracetui.views.edit_lines import unapplied_lines
 
-_HINT = "SITE [head N | expert N | […]]: ACTION; zero, scale X, noise STD, set X, clamp LO HI, skip, experts A,B"
+_HINT = "SITE [head N | expert N | […]]: ACTION, such as zero, scale X, noise STD, set X, clamp LO HI, replace @F, skip"
+
+
+class EditChecked(Message):
+    """What an edit takes from another trace is there."""
+
+    def __init__(self, edit: Edit) -> None:
+        super().__init__()
+        self.edit = edit
 
 
 class EditingScreen(StoppingScreen):
@@ -73,8 +87,18 @@ class EditingScreen(StoppingScreen):
         return "the model runs; Space stops it, and then it can be edited" if self.state.running else ""
 
     def _edit_typed(self, typed: str | None) -> None:
-        if typed is not None:
-            self._refresh(self._driver.edit(parse_edit(typed)))
+        if typed is None:
+            return
+        edit = parse_edit(typed)
+        if edit.action.source is None:
+            self._refresh(self._driver.edit(edit))
+        else:
+            self._refresh("the other trace is being looked at")
+            look(self, "edit", partial(_checked, edit))
+
+    @on(EditChecked)
+    def _edit_checked(self, message: EditChecked) -> None:
+        self._refresh(self._keeps_from_editing() or self._driver.edit(message.edit))
 
     def action_edits(self) -> None:
         """The list of edits."""
@@ -91,3 +115,8 @@ class EditingScreen(StoppingScreen):
     def _edits_left(self, another: bool | None) -> None:
         if another:
             self.action_edit()
+
+
+def _checked(edit: Edit) -> EditChecked:
+    check_sources((edit,), "edit")
+    return EditChecked(edit)
