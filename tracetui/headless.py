@@ -179,6 +179,8 @@ def _predictions(trace: Trace, row: int) -> Iterator[str]:
         yield f"  row {row}: every logit is NaN, so that no next token is likelier than another"
     if found and len(trace.tokens) > 1:
         yield f"row {row} of 0–{len(trace.tokens) - 1}, {len(trace.tokens[row])} tokens: {_shown(trace.tokens[row])}"
+    elif found:
+        yield "next, most probable first:"
     for prediction in found:
         shown = token_text(prediction.token.bytes) or f"#{prediction.token.id}"
         yield f"  {prediction.probability:8.4%}  logit {prediction.logit:8.3f}  {prediction.token.id:>7}  {shown}"

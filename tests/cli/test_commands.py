@@ -75,6 +75,7 @@ def test_every_option_reaches_the_run(tracetui: Here, tmp_path: Path) -> None:
     assert found == {"layers": [1, 3], "seed": 3, "dtype": "float16", "prompt": PROMPT}
     assert {record.layer for record in trace.records} == {None, 1, 2}
     assert said.out.startswith(f"{path}: {len(trace)} records, ")
+    assert said.out.splitlines()[1] == "next, most probable first:"
     assert f"records    {len(trace)} in 2 layers and 1 pass" in tracetui("info", str(path)).out
 
 
