@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.analysis.diff.made import normal, trace_of
-from tracetui.analysis.attention import attention_at
+from tracetui.analysis.attention import KINDS, attention_at
 from tracetui.trace.record import AttentionCall
 from tracetui.trace.trace import Trace
 
@@ -56,3 +56,13 @@ def test_shapes_of_one_call_give_every_head_s_probabilities(shapes: dict[str, Sh
 def test_shapes_that_don_t_go_together_are_no_call(shapes: dict[str, Shape]) -> None:
     trace = called(**{**SOUND, **shapes})
     assert attention_at(trace, trace.records[0]) is None
+
+
+@pytest.mark.parametrize("role", ["scores", "masked", "probs"])
+def test_recorded_matrices_of_other_shapes_are_computed_instead(role: str) -> None:
+    trace = called(**SOUND, **{role: (2, 4, 2, 5)})
+    view, plain = attention_at(trace, trace.records[0]), attention_at(called(**SOUND), trace.records[0])
+    assert view is not None
+    assert plain is not None
+    for kind in KINDS:
+        np.testing.assert_array_equal(view.matrix(kind, 3, 1), plain.matrix(kind, 3, 1))

@@ -96,7 +96,9 @@ class AttentionView:
     def _recorded(self, kind: Kind, head: int, batch: int) -> Matrix | None:
         """What was recorded of a head [T,S], where it was. Raises NotKeptError where only that would be true."""
         record = self.beside(kind)
-        if record is None or not (is_kept(self.trace.value(record)) or self._edited):
+        if record is None or record.shape != (*self.query.shape[:3], self.key.shape[2]):
+            return None
+        if not (is_kept(self.trace.value(record)) or self._edited):
             return None
         return self.trace.value(record).read((batch, head)).astype(np.float32)  # [T,S]
 
