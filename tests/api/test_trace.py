@@ -19,9 +19,11 @@ from tests.tiny_moe import DEEPSEEK, whole_trace
 from tests.tracer.models import prompt, tiny_gpt_oss, tiny_llama
 from tracetui.analysis.attention import causal, softmax
 from tracetui.trace.record import Record, Token
+from tracetui.trace.spill import SpilledValue
 from tracetui.trace.trace import RunInfo
 from tracetui.trace.trace import Trace as Recorded
-from tracetui.trace.value import ArrayValue, NotKeptError
+from tracetui.trace.value import ArrayValue, NotKeptError, StatisticsValue
+from tracetui.tracer import call
 
 RECIPE = """
 title = "tiny llama"
@@ -240,6 +242,24 @@ def test_a_recipe_takes_the_command_line_s_options(recipe: str) -> None:
     assert text(own.tokens[0]) == "the recipe's own"
 
 
+def test_values_beyond_their_memory_are_spilled_and_beyond_the_disk_left_out(recipe: str, tmp_path: Path) -> None:
+    whole = tracetui.trace(recipe, layers=1)
+    spilled = tracetui.trace(recipe, layers=1, values=0, spill="1G", spill_folder=tmp_path)
+    assert all(isinstance(value, SpilledValue) for value in spilled.recorded.values)
+    np.testing.assert_array_equal(spilled["logits"], whole["logits"])
+    left = tracetui.trace(recipe, layers=1, values=0, spill=0)
+    assert all(isinstance(value, StatisticsValue) for value in left.recorded.values)
+
+
+def test_a_module_s_values_leave_half_of_the_memory_free(llama: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call, "available_bytes", lambda: 2 * 4 * 1000)
+    found = tracetui.trace(llama, prompt())
+    kinds = {isinstance(value, SpilledValue) for value in found.recorded.values}
+    assert kinds == {True, False}
+    with torch.no_grad():
+        np.testing.assert_array_equal(found["logits"], llama(prompt(), use_cache=False).logits.numpy())
+
+
 def test_token_ids_are_one_prompt_or_a_batch(recipe: str) -> None:
     one = tracetui.trace(recipe, tokens=[5, 6, 7], layers=1)
     batch = tracetui.trace(recipe, tokens=[[5, 6, 7], [8]], layers=1)
@@ -273,6 +293,9 @@ def test_a_recipe_goes_on_from_its_prompt(recipe: str) -> None:
         ({"tokens": [1], "chat": True}, "chat: needs texts"),
         ({"prompt": "x", "system": "y"}, "system: is a message of a chat"),
         ({"weights": "/nowhere"}, "/nowhere"),
+        ({"values": "much"}, "values: must be a size like 4G"),
+        ({"spill": -1}, "spill: must be a size like 4G"),
+        ({"spill_folder": "/nowhere"}, "spill_folder: /nowhere: is not a folder"),
     ],
 )
 def test_bad_options_are_refused_in_words(recipe: str, options: dict[str, Any], problem: str) -> None:

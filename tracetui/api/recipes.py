@@ -21,11 +21,12 @@ from tracetui.recipe import (
     check_rows,
     find_hub_id,
     load_recipe,
+    parse_bytes,
     parse_ids,
 )
 from tracetui.recipe.hub import HUB, with_cached_weights
 from tracetui.recipe.prompts import check_random
-from tracetui.trace.keep import Keep, parse_keep
+from tracetui.trace.keep import Keep, Room, check_folder, parse_keep
 
 Ids = Sequence[int] | Sequence[Sequence[int]]
 """Token ids of one prompt, or of each prompt of a batch."""
@@ -46,6 +47,9 @@ def chosen_recipe(
     memory: str | int | None = None,
     keep: Kept = "all",
     attention: str = "qkv",
+    values: str | int | None = None,
+    spill: str | int | None = None,
+    spill_folder: str | Path | None = None,
     **said: Any,
 ) -> Recipe:
     """The recipe of a name, file, folder or hub id with the options in place.
@@ -67,6 +71,7 @@ def chosen_recipe(
         mla=mla,
         keep=keep_of(keep),
         attention=attention,
+        room=_room(values, spill, spill_folder),
         generation=_generation(**said) if said else None,
     ).apply(recipe)
     if weights == HUB:
@@ -99,6 +104,14 @@ def edits_of(edits: str | Sequence[str]) -> tuple[Edit, ...]:
 def stops_of(stops: str | Sequence[str]) -> tuple[Stop, ...]:
     """Where a run is to stop, from texts such as `*.mlp if norm > 100`. Raises InputError."""
     return parse_stops([stops] if isinstance(stops, str) else stops, "stops")
+
+
+def _room(values: str | int | None, spill: str | int | None, folder: str | Path | None) -> Room:
+    return Room(
+        memory=None if values is None else parse_bytes(str(values), "values"),
+        disk=None if spill is None else parse_bytes(str(spill), "spill"),
+        folder=None if folder is None else check_folder(Path(folder), "spill_folder"),
+    )
 
 
 def keep_of(keep: Kept) -> Keep:

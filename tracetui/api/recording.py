@@ -42,6 +42,9 @@ def trace(
     memory: str | int | None = None,
     keep: Kept = "all",
     attention: str = "qkv",
+    values: str | int | None = None,
+    spill: str | int | None = None,
+    spill_folder: str | Path | None = None,
     generate: int | None = None,
     temperature: float | None = None,
     top_k: int | None = None,
@@ -82,7 +85,9 @@ def trace(
     whatever it raises comes through, with a note that says in which module.
 
     A recipe takes the options of the command line: `prompt`, `prompts`, `tokens`, `random_tokens`, `chat`, `system`,
-    `special`, `layers`, `weights`, `tokenizer`, `dtype`, `seed`, `mla`, `memory`, `generate` and how tokens are drawn.
+    `special`, `layers`, `weights`, `tokenizer`, `dtype`, `seed`, `mla`, `memory`, `values`, `spill`,
+    `spill_folder`, `generate` and how tokens are drawn. Values of a module may take half of the memory that is free;
+    what is beyond that is spilled to disk.
 
     keep: `all`, `stats` (statistics alone), or patterns of sites whose values are kept. attention: `qkv`, or `scores`
     or `probs` to record the full matrices too. stops: nobody waits there, but the trace's `hits` tell which held.

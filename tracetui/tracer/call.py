@@ -13,13 +13,15 @@ from tracetui.expr.edit import Edit, plain_edits
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.stop import Stop
 from tracetui.models.given import described, tokens_of
+from tracetui.models.plan import available_bytes
 from tracetui.session import Event, Tallied
-from tracetui.trace.keep import KEEP_ALL, Keep
+from tracetui.trace.keep import KEEP_ALL, ROOM, Keep
 from tracetui.trace.trace import Trace
 from tracetui.tracer.edits import Editor
 from tracetui.tracer.fault import fault_of
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.recorder import Recorder
+from tracetui.tracer.store import Store
 from tracetui.tracer.watch import Watch
 
 
@@ -46,7 +48,8 @@ def record_module(
     gate = Gate(emit=emit, stops=stops, waits=False, edits=EditLog(edits))
     run = described(model)
     run = replace(run, recipe={**run.recipe, "edits": plain_edits(edits)}) if edits else run
-    recorder = Recorder(run, tokens_of(args, kwargs), gate.arrived, keep=keep, matrices=matrices)
+    store = Store(ROOM, available_bytes() // 2)
+    recorder = Recorder(run, tokens_of(args, kwargs), gate.arrived, keep=keep, matrices=matrices, store=store)
     gate.begin(recorder.trace)
     editor = Editor(recorder, lambda: gate.edits.edits)
     with torch.no_grad(), Watch(model, recorder, editor=editor, stops=lambda: gate.stops) as watch:
