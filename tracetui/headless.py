@@ -77,6 +77,8 @@ def run_and_write(
     """
     stops = stops or Stops()
     teller = _Teller(quiet=lines is not None)
+    if recipe.factory is not None and lines is None:
+        teller.warn(f"note: {note}" for note in recipe.notes)
     teller.tell(Preparing("loading torch and transformers"))
     failed: ModelError | None = None
     try:

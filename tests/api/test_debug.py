@@ -111,7 +111,7 @@ def program(folder: Path, rest: str, columns: int = 120) -> Terminal:
 
 def test_a_visit_and_another_leave_the_program_as_it_was(tmp_path: Path) -> None:
     with program(tmp_path, TWICE) as terminal:
-        terminal.until("tracetui  Toy", "step 0 · 1 recorded", "first", "Enter runs the inputs that were given")
+        terminal.until("tracetui  Toy", "step 0 · 1 recorded", "first", "Enter runs the inputs given with the model")
         terminal.send("c")
         terminal.until("● inner.linear", "step 1")
         terminal.send("6")

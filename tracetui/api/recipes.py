@@ -125,7 +125,7 @@ def _load(model: str, fetch: bool, offline: bool) -> Recipe:
         from tracetui.hub.fetch import ensure_config
 
         ensure_config(hub_id, asked=True, offline=offline)
-    return load_recipe(model)
+    return load_recipe(model, code=True)
 
 
 def _chosen_prompts(

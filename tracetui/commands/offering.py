@@ -12,7 +12,7 @@ def offer_of(recipe: Recipe, stops: tuple[Stop, ...] = DEFAULT_STOPS, recalled: 
     return Offer(
         title=recipe.name,
         description=recipe.title,
-        dtype=recipe.dtype,
+        dtype="" if recipe.factory is not None else recipe.dtype,
         weights=_weights(recipe),
         prompts=recipe.prompts,
         tokenizer=recipe.tokenizer,
@@ -25,6 +25,8 @@ def offer_of(recipe: Recipe, stops: tuple[Stop, ...] = DEFAULT_STOPS, recalled: 
 
 
 def _weights(recipe: Recipe) -> str:
+    if recipe.factory is not None:
+        return "whatever weights its code gives it"
     if recipe.weights is None:
         return f"random weights, seed {recipe.seed}"
     from_hub = recipe.hub and recipe.weights.name == recipe.commit
@@ -32,6 +34,8 @@ def _weights(recipe: Recipe) -> str:
 
 
 def _facts(recipe: Recipe) -> tuple[tuple[str, str], ...]:
+    if recipe.factory is not None:
+        return (("file", str(recipe.factory.path)), ("function", recipe.factory.function))
     names = ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads", "vocab_size")
     found = [(name, recipe.config.get(name)) for name in names]
     layers = ("layers", f"{len(recipe.layers)} of {recipe.layer_count}")

@@ -32,6 +32,8 @@ from tracetui.recipe import (
 from tracetui.recipe.hub import HUB, with_cached_weights
 from tracetui.trace.keep import Room, check_folder, parse_keep
 
+_RUNNING = ("run", "trace")
+"""Commands that run a model, and so a file's code that makes one."""
 MAX_PROMPT_BYTES = 2**20
 
 
@@ -80,7 +82,7 @@ def load(said: Namespace) -> Recipe:
         from tracetui.hub.fetch import ensure_config
 
         ensure_config(hub_id, asked=getattr(said, "weights", None) == HUB, offline=said.offline)
-    return load_recipe(said.model)
+    return load_recipe(said.model, code=said.command in _RUNNING)
 
 
 def _generation(said: Namespace) -> Generation:

@@ -32,6 +32,8 @@ from tracetui.trace.record import Token
 from tracetui.trace.trace import RunInfo
 
 _DEEPEST = 16
+_GENERATING = ("prepare_inputs_for_generation", "_update_model_kwargs_for_generation", "generation_config")
+"""What models of transformers have that can go on from their own choices."""
 AS_GIVEN = Prompts()
 """What stands for the inputs that came with the module."""
 NO_INPUTS: Mapping[str, object] = MappingProxyType({})
@@ -105,7 +107,7 @@ def given_model(
     """A module ready to run, with what it is called with; generates: whether it may go on from typed prompts."""
     config = getattr(module, "config", None)
     dtype = next((each.dtype for each in module.parameters() if each.is_floating_point()), torch.float32)
-    causal = all(hasattr(module, name) for name in ("prepare_inputs_for_generation", "generation_config"))
+    causal = all(hasattr(module, name) for name in _GENERATING)
     reader = GivenReader(inputs, tokenizer, vocabulary_of(module))
     nothing = Weights(nn.Module(), dtype, RandomSource(0, 0.0), 0)
     return GivenModel(

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 
 from tracetui.analysis.memory import MemoryPlan
+from tracetui.errors import InputError
 from tracetui.models import plan as memory
 from tracetui.models.build import BuiltModel, build_model
 from tracetui.models.exact import WidenedSource
@@ -103,6 +104,12 @@ def make_runnable(recipe: Recipe, exact: bool = False) -> Runnable:
 
     exact: the same weights, in float64.
     """
+    if recipe.factory is not None:
+        if exact:
+            raise InputError(f"{recipe.name}: a model that is given as code can't be built again in float64")
+        from tracetui.models.factory import factory_model
+
+        return factory_model(recipe)
     folder = _open(recipe, recipe.weights) if recipe.weights else None
     dtype = _dtype(recipe, folder)
     built = build_model(recipe, torch.float64 if exact else dtype)

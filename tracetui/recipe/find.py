@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tracetui import paths
 from tracetui.errors import InputError
+from tracetui.recipe.factory import factory_recipe, parse_factory
 from tracetui.recipe.folder import CONFIG, PARAMS, SAFETENSORS, config_recipe, folder_recipe
 from tracetui.recipe.hub import HubId, hub_recipe, parse_hub_id
 from tracetui.recipe.model import Recipe
@@ -19,13 +20,18 @@ def shipped_recipes() -> dict[str, Path]:
     return {path.stem: path for path in sorted(paths.demo_configs().glob("*.toml"), key=_stem)}
 
 
-def load_recipe(model: str) -> Recipe:
+def load_recipe(model: str, code: bool = False) -> Recipe:
     """The recipe of a shipped name, a TOML file, a folder with a model (or a file of its weights), a config.json, or
     a hub id whose files are in the hub's cache.
 
-    A config.json alone means random weights. Raises InputError; for an unknown name it lists those that exist
-    and names the nearest.
+    A config.json alone means random weights. code: whether `my_file.py:build_model` will do too, whose code is run
+    for the model; only where a user names it themselves. Raises InputError; for an unknown
+    name it lists those that exist and names the nearest.
     """
+    if (factory := parse_factory(model)) is not None:
+        if not code:
+            raise InputError(f"{visible(model, 200)}: is code; only `tracetui run` and `tracetui trace` run it")
+        return factory_recipe(factory)
     if (hub_id := find_hub_id(model)) is not None:
         return hub_recipe(hub_id)
     shipped = shipped_recipes()
@@ -50,7 +56,7 @@ def _stem(path: Path) -> str:
 
 def find_hub_id(model: str) -> HubId | None:
     """The id on the hub that a user means; None for a shipped recipe and for whatever is on disk."""
-    hub_id = parse_hub_id(model)
+    hub_id = None if parse_factory(model) else parse_hub_id(model)
     return None if hub_id is None or model in shipped_recipes() or _exists(Path(model), model) else hub_id
 
 
@@ -66,5 +72,5 @@ def _unknown(model: str, known: list[str]) -> str:
     problem = f"no such model, is {nearest[0]} meant? there are" if nearest else "no such model; there are"
     return (
         f"{visible(model, 80)}: {problem} {', '.join(known)}, or give a recipe file, a folder with a model, "
-        f"a config.json, or a hub id (owner/name)"
+        f"a config.json, a hub id (owner/name), or my_file.py:build_model"
     )

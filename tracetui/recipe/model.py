@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tracetui.analysis.matrices import ATTENTION
 from tracetui.errors import InputError
@@ -16,6 +17,9 @@ from tracetui.recipe.prompts import NO_PROMPT, Prompts
 from tracetui.text import visible
 from tracetui.trace.keep import KEEP_ALL, ROOM, Keep, Room
 
+if TYPE_CHECKING:
+    from tracetui.recipe.factory import Factory
+
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 MLA_WAYS = ("naive", "absorb")
 """Ways to compute latent attention."""
@@ -24,6 +28,8 @@ MAX_SEED = 2**63 - 1
 MAX_LENS = 100
 """Tokens that a lens keeps for each layer and place."""
 _LATENT = "kv_lora_rank"
+_OF_A_RECIPE = ("layers", "dtype", "weights", "memory", "mla")
+"""Options that mean nothing for a model which somebody's own code makes."""
 _BYTES = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
 _LAYERS = re.compile(r"(\d{0,6})(:?)(\d{0,6})", re.ASCII)
 
@@ -81,6 +87,8 @@ class Recipe:
     edits: tuple[Edit, ...] = ()
     """What a run changes of the tensors that pass by."""
     notes: tuple[str, ...] = ()
+    factory: Factory | None = None
+    """The function that makes the model; then neither a configuration nor weights are the recipe's own."""
     hub: str = ""
     """`owner/name` of a model from the hub; empty for others."""
     commit: str = ""
@@ -94,7 +102,7 @@ class Recipe:
     @property
     def layer_count(self) -> int:
         """Decoder layers of the whole model, built or not."""
-        return layer_count(self.config)
+        return layer_count(self.config) if self.config else 0
 
     @property
     def has_latent(self) -> bool:
@@ -146,6 +154,7 @@ class Overrides:
     def apply(self, recipe: Recipe) -> Recipe:
         """The recipe with these in place. Raises InputError naming the option."""
         said = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
+        _check_factory(recipe, said)
         if self.layers is not None:
             said["layers"] = parse_layers(self.layers, recipe.layer_count, "--layers")
         if self.memory is not None:
@@ -165,6 +174,13 @@ class Overrides:
         if self.weights is not None:
             said["weights"] = None if self.weights == "random" else Path(self.weights)
         return replace(recipe, **said)
+
+
+def _check_factory(recipe: Recipe, said: Mapping[str, object]) -> None:
+    """Raises InputError for an option about what a file's code makes."""
+    own = [name for name in _OF_A_RECIPE if name in said]
+    if recipe.factory is not None and own:
+        raise InputError(f"--{own[0]}: the code in {recipe.factory.path.name} decides that")
 
 
 def check_seed(seed: int, where: str) -> int:

@@ -117,7 +117,7 @@ class PromptBar(Horizontal):
 def batch_text(prompts: Prompts) -> str:
     """What an empty line would run: `3 prompts · the answer is ⏎ hello ⏎ …`."""
     if not len(prompts):
-        return "Enter runs the inputs that were given"
+        return "Enter runs the inputs given with the model"
     if prompts.random:
         rows, length = prompts.random
         return f"{rows} × {length} random ids"
