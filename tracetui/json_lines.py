@@ -44,7 +44,7 @@ class JsonLines:
             self._error("told to end", end.code if isinstance(end.code, int) else 1)
             raise
         except Cancelled:
-            # By `_say`, from wherever in the model's own code an event came.
+            # By `_write`, from wherever in the model's own code an event came.
             if self._gone is None:
                 raise
         except Exception as error:
@@ -57,8 +57,10 @@ class JsonLines:
 
     def result(self, document: Mapping[str, object], status: int, error: str | None) -> None:
         """The last line of a run that began; `error` is what ended it before its end."""
+        # Of a long run this takes a while, in which it may be told to end.
+        text = _line("result", {**document, "status": status, "error": error})
         self._ended = True
-        self._say("result", {**document, "status": status, "error": error})
+        self._write(text)
 
     @singledispatchmethod
     def tell(self, event: object) -> None:
@@ -92,15 +94,23 @@ class JsonLines:
     def _error(self, text: str, status: int, details: Sequence[str] = ()) -> None:
         if not self._ended:
             self._ended = True
-            self._say("error", {"error": visible(text, 2000), "details": list(details), "status": status}, last=True)
+            fields = {"error": visible(text, 2000), "details": list(details), "status": status}
+            self._write(_line("error", fields), last=True)
 
-    def _say(self, event: str, fields: Mapping[str, object], last: bool = False) -> None:
+    def _say(self, event: str, fields: Mapping[str, object]) -> None:
+        self._write(_line(event, fields))
+
+    def _write(self, text: str, last: bool = False) -> None:
         if self._gone is not None:
             return
         try:
-            sys.stdout.write(f"{canonical({'event': event, **fields}).decode('ascii')}\n")
+            sys.stdout.write(text)
             sys.stdout.flush()
         except OSError as error:
             self._gone = error
             if not (self._persists or last):
                 raise Cancelled from None
+
+
+def _line(event: str, fields: Mapping[str, object]) -> str:
+    return f"{canonical({'event': event, **fields}).decode('ascii')}\n"

@@ -14,6 +14,7 @@ import pytest
 
 from tests.cli.running import COMMAND, SECONDS, Here, Said, ended, started
 from tracetui.trace.npz import read_trace
+from tracetui.trace.npz.encode import canonical
 
 TINY = ("trace", "llama-tiny", "--layers", "2", "-p", "the answer to", "--json")
 DOCS = Path(__file__).parents[2] / "docs" / "recording.md"
@@ -166,3 +167,17 @@ def test_the_documentation_names_every_event_and_its_fields(tracetui: Here) -> N
         assert documented[event] - nested <= fields.keys()
         if event != "result":
             assert fields.keys() - {"event"} <= documented[event] | {event}
+
+
+def test_a_run_told_to_end_while_its_result_is_put_together_still_ends_with_a_line(
+    tracetui: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told_to_end(document: dict[str, object]) -> bytes:
+        if document["event"] == "result":
+            raise SystemExit(143)
+        return canonical(document)
+
+    monkeypatch.setattr("tracetui.json_lines.canonical", told_to_end)
+    said = tracetui(*TINY)
+    assert said.status == 143
+    assert lines(said)[-1] == {"event": "error", "error": "told to end", "details": [], "status": 143}
