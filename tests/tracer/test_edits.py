@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -276,6 +277,8 @@ MLP = "model.layers.1.mlp"
         [("model.layers.0.self_attn:heads", ("layers.0.self_attn head 1: zero",)), (MLP, ("*.up_proj: noise 1",))],
         [("model.embed_tokens", ("embed_tokens: scale 2",)), (MLP, ("embed_tokens: scale 2", "layers.2: skip"))],
         [("model.layers.0.mlp.up_proj", ("layers.2.mlp: set 1", "layers.0.mlp: clamp -1 0"))],
+        [(MLP, ("layers.*.self_attn:probs head 0: zero",))],
+        [("model.embed_tokens", ("layers.*.self_attn:probs head 0: zero",)), ("model.layers.1", ())],
     ],
 )
 def test_edits_given_while_the_model_waits_are_replayed_to_the_same_bytes(
@@ -291,6 +294,73 @@ def test_edits_given_while_the_model_waits_are_replayed_to_the_same_bytes(
     assert live.run.recipe == again.run.recipe
     write_trace(live, tmp_path / "live.npz")
     assert edits_of(read_trace(tmp_path / "live.npz"), "") == edits_of(live, "")
+
+
+def test_an_edit_given_while_the_model_runs_holds_from_the_record_on_that_the_run_says() -> None:
+    """Who gives it has heard of one record; by then there are eleven."""
+    reached, given = threading.Event(), threading.Event()
+
+    def until(record: Record) -> bool:
+        if record.index == 10:
+            reached.set()
+            assert given.wait(30)
+        return False
+
+    with driven() as driver:
+        driver.session.start(texts(PROMPT), until)
+        assert reached.wait(30)
+        driver.session.edit(parse_edits(["*: scale 1.5"], ""), 1)
+        given.set()
+        live = driver.wait(Finished).trace
+    assert live.run.recipe["edits"] == ["* from 11: scale 1.5"]
+    assert min(record.index for record in live.records if record.edited) == 12
+    assert_same(live, trace_recipe(recipe(edits=edits_of(live, "live")), PROMPT))
+
+
+def test_an_edit_that_was_given_at_a_record_where_the_run_was_left_is_none_of_its_own() -> None:
+    with driven() as driver:
+        driver.session.start(texts(PROMPT), until_site(MLP))
+        frontier = driver.wait(Stopped).frontier
+        driver.session.edit(parse_edits(["layers.1.mlp: scale 3"], ""), frontier - 1)
+        driver.session.cancel()
+        left = driver.wait(Finished).trace
+    assert (left.records[-1].site, left.run.recipe.get("edits")) == (MLP, None)
+
+
+def test_an_edit_changes_neither_a_trace_that_is_finished_nor_one_that_is_being_written(tmp_path: Path) -> None:
+    with driven() as driver:
+        driver.session.start(Prompts(ids=((5, 8, 299, 3),)), until_site(MLP))
+        driver.wait(Stopped)
+        assert driver.trace is not None
+        growing = driver.trace
+
+        def edit_and_go_on(written: int, size: int) -> None:
+            if len(growing.records) == waiting:
+                driver.session.edit(parse_edits(["*.mlp: zero"], ""), waiting - 1)
+                driver.session.advance(until_first)
+                driver.wait(Stopped)
+
+        waiting = len(growing.records)
+        write_trace(growing, tmp_path / "t.npz", edit_and_go_on)
+        assert read_trace(tmp_path / "t.npz").run.recipe.get("edits") is None
+        driver.session.advance(until_end)
+        finished = driver.wait(Finished).trace
+        kept = [f"*.mlp from {waiting - 1}: zero"]
+        assert finished.run.recipe["edits"] == kept
+        driver.session.edit((), len(finished))
+        driver.session.generate(2, until_end)
+        longer = driver.wait(Finished).trace
+    assert finished.run.recipe["edits"] == kept
+    assert longer.run.recipe["edits"] == [f"*.mlp from {waiting - 1} until {len(finished)}: zero"]
+
+
+def test_no_pattern_edits_what_the_model_does_not_go_on_with() -> None:
+    config = {**latent_fields("deepseek_v3"), "vocab_size": 4200}
+    made = Recipe("tiny", "tiny", "tiny.toml", config, Layers(0, 2), "float32", prompts=texts("the answer"))
+    trace = trace_recipe(replace(made, edits=parse_edits(["*: scale 1.5"], "")))
+    edited_roles = {record.role for record in trace.records if record.edited}
+    assert {"kv_latent", "k_rope"} <= {record.role for record in trace.records}
+    assert edited_roles == {"", "q", "k", "v", "heads", "routing_weights"}
 
 
 def test_the_record_at_which_the_model_waits_is_changed_and_shown() -> None:

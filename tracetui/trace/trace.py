@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 
+from tracetui.trace.key_index import KeyIndex
 from tracetui.trace.outline import NO_MODULE, Module
 from tracetui.trace.record import AttentionCall, Record, Token
 from tracetui.trace.statistics import Statistics
@@ -36,7 +37,11 @@ class RunInfo:
 class Trace:
     """Records in order of completion, their values, and what gives them meaning.
 
-    While a run goes on, `records` and `values` only ever grow at their end.
+    While a run goes on it grows under the hands of whoever reads it: the model's thread alone writes. A value is there
+    before its record, a record's tokens and attention call before it; of the lists only ends are added to, but for the
+    newest record, which may be given another site before anything comes after it; the mappings only gain keys, whole.
+    So any index below `len(trace)`, which counts records, can be read at any time without a lock, and `closed` gives
+    what doesn't change any more. `run.recipe` gains `edits` alone, as one list in place of another.
     """
 
     run: RunInfo
@@ -94,7 +99,9 @@ class Trace:
         records = tuple(self.records[: len(values)])
         values = values[: len(records)]
         attention, vocabulary = dict(self.attention), dict(self.vocabulary)
-        return replace(self, records=records, values=values, attention=attention, vocabulary=vocabulary)
+        # A run that goes on adds the edits that it is given.
+        run = replace(self.run, recipe=dict(self.run.recipe))
+        return replace(self, run=run, records=records, values=values, attention=attention, vocabulary=vocabulary)
 
     def extended(self, chosen: Sequence[Token | None], cache: int) -> Trace:
         """The trace with one more token in each row that goes on, and the size of the cache in bytes.
@@ -130,15 +137,20 @@ class Trace:
         """The token of an id, without bytes if the trace doesn't know it."""
         return self.vocabulary.get(token_id) or Token(token_id, b"")
 
+    def renamed(self, index: int, site: str) -> Record:
+        """Have the newest record of a run that goes on stand under another site: nothing has come after it yet."""
+        assert isinstance(self.records, list)
+        old: Record = self.records[index]
+        new = self.records[index] = replace(old, site=site, seconds=None)
+        self._keys.rename(old, new)
+        return new
+
     def _index_of(self, key: str) -> int | None:
-        known = self._keys
-        for record in self.records[len(known) :]:
-            known[record.key] = record.index
-        return known.get(key)
+        return self._keys.find(key, self.records)
 
     @cached_property
-    def _keys(self) -> dict[str, int]:
-        return {}
+    def _keys(self) -> KeyIndex:
+        return KeyIndex()
 
 
 EMPTY_TRACE = Trace(RunInfo(), (), (), (), MappingProxyType({}))

@@ -91,6 +91,11 @@ class Recorder:
     def pass_(self) -> int:
         return self._pass
 
+    @property
+    def count(self) -> int:
+        """How many records there are."""
+        return len(self._records)
+
     def extend(self, chosen: Sequence[Token | None], cache: int) -> Trace:
         """Add a token to each row that goes on; `cache` is the size in bytes of the model's own. Returns the trace."""
         self.trace = self.trace.extended(chosen, cache)
@@ -218,11 +223,7 @@ class Recorder:
 
     def rename(self, record: Record, site: str) -> None:
         """Have the newest record stand under another site: nothing has come after it yet."""
-        renamed = replace(record, site=site, seconds=None)
-        self._records[record.index] = renamed
-        known = self.trace.__dict__.get("_keys", {})
-        if known.pop(record.key, None) is not None:
-            known[renamed.key] = record.index
+        self.trace.renamed(record.index, site)
 
     def record_matrices(
         self,
@@ -256,8 +257,8 @@ class Recorder:
         missed = self._wanted.unmatched(record.site for record in self._records)
         own = (*(text for _, text in self._notes), *notes)
         notes = (*own, *self._store.notes, *(f"--keep {text}: no site has that name" for text in missed))
-        run = replace(self.trace.run, notes=(*self.trace.run.notes, *notes))
-        return replace(self.trace.closed(), run=run, complete=True)
+        closed = self.trace.closed()
+        return replace(closed, run=replace(closed.run, notes=(*closed.run.notes, *notes)), complete=True)
 
     def _keep(self, tensor: torch.Tensor, site: str) -> Value:
         """The captured value; the same object for a tensor that was captured a moment ago and not written to since.
