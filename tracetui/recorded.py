@@ -25,8 +25,9 @@ class RecordedSession:
         self._listener = listener
         listener(Opened(trace, outline_of(trace)))
 
-    def start(self, prompts: Prompts, until: Target) -> None:
+    def start(self, prompts: Prompts, until: Target) -> int:
         """Nothing runs."""
+        return 0
 
     def preview(self, prompts: Prompts) -> None:
         """Nothing runs."""
@@ -37,8 +38,9 @@ class RecordedSession:
     def generate(self, count: int, until: Target) -> None:
         """Nothing runs."""
 
-    def rerun(self, at: int, edits: tuple[Edit, ...], until: Target) -> None:
+    def rerun(self, at: int, edits: tuple[Edit, ...], until: Target) -> int:
         """Nothing runs."""
+        return 0
 
     def stop_at(self, stops: tuple[Stop, ...]) -> None:
         """Nothing runs: who looks at a recording looks for the stops in it."""

@@ -78,6 +78,8 @@ class Started:
     plan: MemoryPlan
     cut: Cut = FROM_THE_START
     """Where it takes up another run; `trace` has what lies before it already, unless all of it is done again."""
+    number: int = 0
+    """What `start` returned; 0 where there is but one run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,8 @@ class Finished:
 
     trace: Trace
     cancelled: bool = False
+    number: int = 0
+    """Of the run, as in Started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +195,8 @@ class Failed:
     """Where, if it was the model's own code."""
     trace: Trace = EMPTY_TRACE
     """What was recorded until then, if it was."""
+    number: int = 0
+    """Of the run, as in Started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +251,11 @@ Listener = Callable[[Event], None]
 class Session(Protocol):
     """One model under the debugger. Every method returns at once and may be called from any thread."""
 
-    def start(self, prompts: Prompts, until: Target) -> None:
-        """Run prompts, together, from their first token; a run in progress is cancelled first."""
+    def start(self, prompts: Prompts, until: Target) -> int:
+        """Run prompts, together, from their first token; a run in progress is cancelled first.
+
+        Returns the number that Started, Finished and Failed of this run bear: those of an earlier one may still come.
+        """
         ...
 
     def preview(self, prompts: Prompts) -> None:
@@ -258,13 +267,17 @@ class Session(Protocol):
         ...
 
     def generate(self, count: int, until: Target) -> None:
-        """Have a model whose run has ended choose `count` more tokens, a pass each; the trace goes on growing."""
+        """Have a model whose run has ended, or as soon as it has, choose `count` more tokens, a pass each.
+
+        The trace goes on growing.
+        """
         ...
 
-    def rerun(self, at: int, edits: tuple[Edit, ...], until: Target) -> None:
+    def rerun(self, at: int, edits: tuple[Edit, ...], until: Target) -> int:
         """Run the last run again from the layer on in which its record `at` lies, with these edits.
 
         What lies before comes from the record, if it can, with the edits of then. A run in progress is left first.
+        Returns its number, as `start` does.
         """
         ...
 
@@ -275,7 +288,8 @@ class Session(Protocol):
     def edit(self, edits: tuple[Edit, ...], at: int) -> None:
         """Have this run changed by these edits from its record `at` on, and later ones from their beginning.
 
-        A waiting model changes the record at which it waits, if that is `at`, when it goes on.
+        A waiting model changes the record at which it waits, if that is `at`, when it goes on. One that is further
+        than `at` by then changes its next record: the run's own list says which that was.
         """
         ...
 

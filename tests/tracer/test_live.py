@@ -14,7 +14,7 @@ import pytest
 
 from tests.tracer.recipes import recipe
 from tracetui.analysis.prediction import next_tokens
-from tracetui.recipe import Recipe, texts
+from tracetui.recipe import Prompts, Recipe, texts
 from tracetui.session import (
     Event,
     Explained,
@@ -245,6 +245,62 @@ def test_whatever_typing_a_prompt_raises_is_told_and_the_session_lives(
         assert "\x1b" not in found.problem
         driver.session.start(texts(PROMPT), until_end)
         assert driver.wait(Finished).trace.complete
+
+
+def test_more_tokens_asked_for_while_a_run_waits_leave_it_within_reach() -> None:
+    ids = Prompts(ids=((5, 8, 299),))
+    with driven() as driver:
+        driver.session.start(ids, until_first)
+        driver.wait(Stopped)
+        driver.session.generate(2, until_end)
+        driver.session.generate(1, until_end)
+        driver.session.advance(until_end)
+        generated = [driver.wait(Finished).trace.generated for _ in range(3)]
+        assert generated == [(), (2,), (3,)]
+        driver.session.start(ids, until_first)
+        driver.wait(Stopped)
+        driver.session.generate(2, until_end)
+        driver.session.cancel()
+        assert driver.wait(Finished).cancelled
+
+
+def test_tokens_cancelled_before_the_first_leave_the_run_as_it_ended() -> None:
+    told: Queue[Event] = Queue()
+    asked = threading.Event()
+
+    def hear(event: Event) -> None:
+        told.put(event)
+        if isinstance(event, Finished):
+            # On the model's thread: it can't begin with anything before this is over.
+            assert asked.wait(30)
+
+    def ended() -> Finished:
+        while not isinstance(event := told.get(timeout=30), Finished):
+            pass
+        return event
+
+    session = LiveSession(recipe(), hear)
+    session.start(Prompts(ids=((5, 8, 299),)), until_end)
+    first = ended()
+    session.generate(2, until_end)
+    session.cancel()
+    asked.set()
+    left = ended()
+    assert (len(left.trace), left.cancelled, left.number) == (len(first.trace), False, first.number)
+    session.generate(2, until_end)
+    assert ended().trace.generated == (2,)
+    assert session.close(20)
+
+
+def test_every_run_ends_under_the_number_that_its_start_returned() -> None:
+    with driven() as driver:
+        numbers = [driver.session.start(texts(word), until_end) for word in ("one", "two", "three")]
+        while (finished := driver.wait(Finished)).number != numbers[-1]:
+            assert finished.cancelled
+            assert finished.number in numbers
+        assert len(set(numbers)) == 3
+        number = driver.session.start(texts(""), until_end)
+        assert driver.wait(Failed).number == number
 
 
 def test_closing_ends_the_thread_from_every_state() -> None:

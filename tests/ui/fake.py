@@ -99,7 +99,7 @@ class FakeSession:
         for event in events:
             self.listener(event)
 
-    def start(self, prompts: Prompts, until: Target) -> None:
+    def start(self, prompts: Prompts, until: Target) -> int:
         self.calls.append("start")
         self.prompts += prompts.texts
         self._recorder = self.empty(*prompts.texts)
@@ -107,6 +107,7 @@ class FakeSession:
         self._watcher = Watcher(self._recorder.trace, self.stops)
         self.send(Started(self._recorder.trace, PLAN))
         self._go(until)
+        return 0
 
     def preview(self, prompts: Prompts) -> None:
         self.previews.append(prompts)
@@ -125,7 +126,7 @@ class FakeSession:
         self._recorder.trace = trace
         self.send(Finished(trace.closed()))
 
-    def rerun(self, at: int, edits: tuple[Edit, ...], until: Target) -> None:
+    def rerun(self, at: int, edits: tuple[Edit, ...], until: Target) -> int:
         self.calls.append(f"rerun {at}")
         self.edits = (edits, at)
         cut = cut_before(self._recorder.trace, at)
@@ -136,6 +137,7 @@ class FakeSession:
         self._watcher = Watcher(self._recorder.trace, self.stops)
         self.send(Started(self._recorder.trace, PLAN, cut))
         self._go(until)
+        return 0
 
     def stop_at(self, stops: tuple[Stop, ...]) -> None:
         self.stops = stops

@@ -8,9 +8,9 @@ import pytest
 
 from tests.ui.fake import PLAN, FakeSession
 from tests.ui.tiny_llama import PROMPT, empty_recorder
-from tracetui.recipe import texts
-from tracetui.session import Advanced, Event, Failed, Finished, Preparing, Started, Stopped
-from tracetui.trace.stepping import Step
+from tracetui.recipe import Prompts, texts
+from tracetui.session import Advanced, Event, Failed, Finished, Fired, Preparing, Started, Stopped
+from tracetui.trace.stepping import Step, Target
 from tracetui.ui.driver import MOST_WAITING, Driver
 from tracetui.ui.state import NO_RECORD, Phase, State, after, moved, token_moved
 
@@ -59,6 +59,38 @@ def test_a_step_out_from_behind_the_frontier_may_need_the_model() -> None:
     found.step(Step.OUT)
     assert session.calls.count("advance") == 6
     assert found.state.record.site == "model.layers.0.self_attn"
+
+
+class Counting(FakeSession):
+    """Counts its runs, and says nothing of its own."""
+
+    runs = 0
+
+    def start(self, prompts: Prompts, until: Target) -> int:
+        self.runs += 1
+        return self.runs
+
+
+def test_what_an_earlier_run_still_says_is_not_taken_for_the_new_one() -> None:
+    found = Driver()
+    session = Counting(found.heard)
+    found.opened(session)
+    trace = empty_recorder().trace
+    found.run(texts(PROMPT))
+    found.run(texts(PROMPT))
+    found.step(Step.INTO)
+    said: list[Event] = [
+        Started(trace, PLAN, number=1),
+        Stopped(1),
+        Fired(()),
+        Failed("no", number=1),
+        Finished(trace, True, 1),
+    ]
+    for event in said:
+        found.heard(event)
+        assert (found.state.phase, found.state.waiting) == (Phase.STARTING, 1)
+    found.heard(Started(trace, PLAN, number=2))
+    assert found.state.phase is Phase.RUNNING
 
 
 def test_nothing_to_step_over_is_said() -> None:

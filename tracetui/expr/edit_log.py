@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from queue import SimpleQueue
 
 from tracetui.expr.edit import Edit, plain_edits
 
@@ -24,25 +25,30 @@ class _Span:
 
 
 class EditLog:
-    """The edits of one run. Changed by whoever gives them, read by the model's thread."""
+    """The edits of one run. Any thread may ask for others; the model's thread alone takes them up.
+
+    So a record is made with the edits that the log says it had: who asks can't know how far a running model is.
+    """
 
     def __init__(self, edits: Sequence[Edit] = ()) -> None:
         self._spans = tuple(_Span(edit) for edit in {edit.text: edit for edit in edits if edit.on}.values())
+        self._asked: SimpleQueue[tuple[tuple[Edit, ...], int]] = SimpleQueue()
         self.edits: tuple[Edit, ...] = ()
         """All that a run had, each for the records from its first to its last."""
         self.changed: Callable[[list[str]], None] = lambda plain: None
         """Hears the edits as a run keeps them, when they are others."""
         self._tell()
 
-    def change(self, edits: Sequence[Edit], at: int) -> None:
-        """Other edits from a record on; what stood before ends there."""
-        wanted = {edit.text: edit for edit in edits if edit.on}
-        standing = {span.edit.text: span for span in self._spans if span.last is None}
-        ended = (replace(span, last=at) for text, span in standing.items() if text not in wanted and span.first < at)
-        over = (span for span in self._spans if span.last is not None)
-        now = (standing.get(text) or _Span(edit, at) for text, edit in wanted.items())
-        self._spans = (*over, *ended, *now)
-        self._tell()
+    def ask(self, edits: Sequence[Edit], at: int) -> None:
+        """Have other edits stand from a record on, or from the next one that is made if that is further."""
+        self._asked.put((tuple(edits), at))
+
+    def now(self, record: int) -> tuple[Edit, ...]:
+        """All edits, for a run whose next record is this one, or that waits at this one."""
+        while not self._asked.empty():
+            edits, at = self._asked.get()
+            self._change(edits, max(at, record))
+        return self.edits
 
     def take_up(self, past: EditLog, at: int) -> None:
         """Stand for a run that is taken up again at a record: what that one had until then, and these from there on."""
@@ -51,7 +57,17 @@ class EditLog:
         self._spans = tuple(
             span if span.last is not None and span.last <= at else replace(span, last=None) for span in stood
         )
-        self.change(wanted, at)
+        self._change(wanted, at)
+
+    def _change(self, edits: Sequence[Edit], at: int) -> None:
+        """Other edits from a record on; what stood before ends there."""
+        wanted = {edit.text: edit for edit in edits if edit.on}
+        standing = {span.edit.text: span for span in self._spans if span.last is None}
+        ended = (replace(span, last=at) for text, span in standing.items() if text not in wanted and span.first < at)
+        over = (span for span in self._spans if span.last is not None)
+        now = (standing.get(text) or _Span(edit, at) for text, edit in wanted.items())
+        self._spans = (*over, *ended, *now)
+        self._tell()
 
     def _tell(self) -> None:
         self.edits = tuple(span.kept for span in self._spans)

@@ -17,15 +17,12 @@ def names_matrices(pattern: SitePattern) -> bool:
     return pattern.text.rpartition(":")[2] in KINDS and ":" in pattern.text
 
 
-def needs_steps(path: str, stops: Iterable[Stop], edits: Iterable[Edit], pass_: int = 0) -> bool:
-    """Whether the attention module at a path has to show its scores in a pass."""
+def needs_steps(path: str, stops: Iterable[Stop], edits: Iterable[Edit]) -> bool:
+    """Whether the attention module at a path has to show its scores, for edits that hold now."""
     sites = tuple(f"{path}:{role}" for role in KINDS)
     if any(stop.on and names_matrices(stop.pattern) and any(map(stop.pattern.matches, sites)) for stop in stops):
         return True
-    return any(
-        edit.on and edit.pass_ in (None, pass_) and names_matrices(edit.pattern) and any(map(edit.is_for, sites))
-        for edit in edits
-    )
+    return any(names_matrices(edit.pattern) and any(map(edit.is_for, sites)) for edit in edits)
 
 
 def needs_absorbed(path: str, stops: Iterable[Stop]) -> bool:

@@ -51,7 +51,7 @@ def record_module(
     store = Store(ROOM, available_bytes() // 2)
     recorder = Recorder(run, tokens_of(args, kwargs), gate.arrived, keep=keep, matrices=matrices, store=store)
     gate.begin(recorder.trace)
-    editor = Editor(recorder, lambda: gate.edits.edits)
+    editor = Editor(recorder, gate.edits)
     with torch.no_grad(), Watch(model, recorder, editor=editor, stops=lambda: gate.stops) as watch:
         try:
             model(*args, **kwargs)

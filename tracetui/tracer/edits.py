@@ -11,6 +11,7 @@ import torch
 
 from tracetui.errors import InputError
 from tracetui.expr.edit import Edit, EditTally
+from tracetui.expr.edit_log import EditLog
 from tracetui.expr.replacement import Source
 from tracetui.session import Edited
 from tracetui.trace.record import BEFORE_EDIT, Record, when
@@ -29,12 +30,12 @@ class Editor:
     def __init__(
         self,
         recorder: Recorder,
-        edits: Callable[[], Sequence[Edit]] = lambda: (),
+        log: EditLog | None = None,
         tell: Callable[[Edited], None] = lambda edited: None,
     ) -> None:
-        """edits: those that stand now, asked for at every tensor. tell: hears of each that changed one."""
+        """tell: hears of each edit that changed a tensor."""
         self._recorder = recorder
-        self._edits = edits
+        self._log = log or EditLog()
         self._tell = tell
         self._history: list[tuple[int, tuple[str, int], str]] = []
         """Each time that an edit was due: at which record, its identity, and why it couldn't be carried out."""
@@ -42,14 +43,15 @@ class Editor:
         self._replacements = Replacements()
 
     @property
-    def edits(self) -> Sequence[Edit]:
-        """Those that stand now."""
-        return self._edits()
+    def standing(self) -> Iterator[Edit]:
+        """The edits that hold for the tensor that is recorded next."""
+        pass_, at = self._recorder.pass_, self._recorder.count
+        return (edit for edit in self._log.now(at) if edit.is_now(pass_, at))
 
     @property
     def tallies(self) -> tuple[EditTally, ...]:
         """What came of each edit so far."""
-        return tuple(self._tally(edit) for edit in self._edits())
+        return tuple(self._tally(edit) for edit in self._log.edits)
 
     def _tally(self, edit: Edit) -> EditTally:
         came = [untold for _, identity, untold in self._history if identity == edit.identity]
@@ -59,7 +61,7 @@ class Editor:
     def notes(self) -> tuple[str, ...]:
         """What must stand beside the result: the edits that changed something, in their order."""
         done = dict.fromkeys(identity for _, identity, untold in self._history if not untold)
-        texts = {edit.identity: edit.text for edit in self._edits()}
+        texts = {edit.identity: edit.text for edit in self._log.edits}
         return tuple(f"edited: {texts[identity]}" for identity in done if identity in texts)
 
     def carry(self, past: Editor, count: int) -> None:
@@ -72,11 +74,11 @@ class Editor:
 
     def given(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Look at what the module at `path` is about to run on: if it is to be skipped, that is what it gives back."""
-        if (
-            not self._edits()
-            or not path
-            or not any(edit.action.name == "skip" and edit.is_for(path) for edit in self._now())
-        ):
+        if not self._log.now(self._recorder.count) or not path:
+            return
+        # Of an earlier call: an edit that is made while the module runs must not find that.
+        self._given.pop(path, None)
+        if not any(edit.action.name == "skip" and edit.is_for(path) for edit in self.standing):
             return
         given = next((value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)), None)
         if given is not None:
@@ -94,7 +96,7 @@ class Editor:
         if self._recorder.behind:
             return self._recorder.again(site, tensor, said.get("call", 0), said.get("part", 0))
         changed = tensor
-        if self._edits():
+        if self._log.now(self._recorder.count):
             edits = self._for(site, said)
             if fixed:
                 for edit in edits:
@@ -102,19 +104,19 @@ class Editor:
                 return tensor, self._recorder.record(site, tensor, **said)
             changed = self._edited(edits, site, tensor, **said)
         record = self.record_both(site, tensor if original is None else original, changed, **said)
-        if fixed or not self._edits():
+        if fixed or not self._log.edits:
             return changed, record
         return self._late(partial(Edit.is_for, site=_named(site, said)), changed, record, **said)
 
     def _for(self, site: str, said: Mapping[str, Any]) -> list[Edit]:
         named = _named(site, said)
-        return [edit for edit in self._now() if edit.is_for(named)]
+        return [edit for edit in self.standing if edit.is_for(named)]
 
     def record_expert(
         self, block: str, holder: str, expert: int, output: torch.Tensor, **said: Any
     ) -> tuple[torch.Tensor, Record]:
         """The same of an expert's output [n,D]."""
-        edits = [edit for edit in self._now() if edit.is_for_expert(block, holder, expert)]
+        edits = [edit for edit in self.standing if edit.is_for_expert(block, holder, expert)]
         changed = self._edited(edits, f"{holder}.{expert}", output, **said)
         record = self.record_both(f"{holder}.{expert}", output, changed, **said)
         return self._late(lambda edit: edit.is_for_expert(block, holder, expert), changed, record, **said)
@@ -123,9 +125,9 @@ class Editor:
         self, is_for: Callable[[Edit], bool], tensor: torch.Tensor, record: Record, **said: Any
     ) -> tuple[torch.Tensor, Record]:
         """Carry out edits that were made while the model waited at a record that none had changed."""
-        if record.edited or not self._edits():
+        if record.edited or not self._log.edits:
             return tensor, record
-        edits = [edit for edit in self._edits() if edit.first == record.index and is_for(edit)]
+        edits = [edit for edit in self._log.edits if edit.first == record.index and is_for(edit)]
         edits = [edit for edit in edits if edit.is_now(record.pass_, record.index) and edit.action.name != "skip"]
         changed = self._edited(edits, record.site, tensor, **said)
         if changed is tensor:
@@ -135,16 +137,11 @@ class Editor:
 
     def choice(self, block: str, experts: torch.Tensor, count: int) -> torch.Tensor:
         """The experts [N,A] that tokens shall go to, of `count` there are; the very same where no edit says so."""
-        for edit in self._now():
+        for edit in self.standing:
             if edit.chooses(block):
                 key = f"{block}:experts{when(self._recorder.pass_)}"
                 experts = self._carried_out(edit, key, partial(_chosen, edit, experts, count), experts)
         return experts
-
-    def _now(self) -> Iterator[Edit]:
-        """The edits that hold for the tensor that is recorded next."""
-        pass_, at = self._recorder.pass_, len(self._recorder.trace.records)
-        return (edit for edit in self._edits() if edit.is_now(pass_, at))
 
     def _edited(self, edits: Sequence[Edit], site: str, tensor: torch.Tensor, **said: Any) -> torch.Tensor:
         changed = tensor

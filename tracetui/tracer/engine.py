@@ -144,7 +144,7 @@ class Engine:
             run_info, tokens, gate.arrived, partial(self._name_predictions, lengths), **self._recording(plan)
         )
         log = gate.edits
-        editor, ledger = Editor(recorder, lambda: log.edits, self._emit), Ledger()
+        editor, ledger = Editor(recorder, log, self._emit), Ledger()
         if past is not None and not cut.whole:
             recorder.carry(past.recorder, cut)
             editor.carry(past.editor, cut.record)
@@ -153,7 +153,7 @@ class Engine:
         else:
             passes = passes_of(self.runnable, prompts, tokens, count, self._goes_on, recorder, self._emit)
         self._past = Run(prompts, tokens, recorder, editor, log, passes, ledger, count, cut)
-        self._emit(Started(recorder.trace, plan, cut))
+        self._emit(Started(recorder.trace, plan, cut, gate.number))
         return self._past
 
     def _run(self, run: Run, gate: Gate) -> Trace:

@@ -30,11 +30,13 @@ class Gate:
         stops: Sequence[Stop] = (),
         waits: bool = True,
         edits: EditLog | None = None,
+        number: int = 0,
     ) -> None:
         """`errand` is what the waiting thread does when somebody knocks.
 
-        waits: whether the model does at a stop that holds. edits: what the run changes.
+        waits: whether the model does at a stop that holds. edits: what the run changes. number: the run's.
         """
+        self.number = number
         self._until: Target | None = until
         self._emit = emit
         self._errand = errand
@@ -75,16 +77,18 @@ class Gate:
 
         What the stops would have come to at the first `taken`, of another run, is counted and told to nobody.
         """
-        self._watcher = Watcher(trace, self._stops)
+        with self._changed:
+            self._watcher = Watcher(trace, self._stops)
         for record in trace.records[:taken] if self._stops else ():
             self.check()
             self._watcher.look(record)
 
     def stop_at(self, stops: Sequence[Stop]) -> None:
         """Other stops, from the next record on."""
-        self._stops = tuple(stops)
-        if self._watcher is not None:
-            self._watcher.stops = self._stops
+        with self._changed:
+            self._stops = tuple(stops)
+            if self._watcher is not None:
+                self._watcher.stops = self._stops
 
     @property
     def stops(self) -> tuple[Stop, ...]:
@@ -145,6 +149,8 @@ class Gate:
             self._errand()
         self.waited += time.perf_counter() - began
         self.check()
+        # What was asked for while the model waited may be about the very record at which it did.
+        self.edits.now(frontier - 1)
 
     def _is_called(self) -> bool:
         """Wait until somebody knocks (True), or until the model may run on."""

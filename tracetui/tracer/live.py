@@ -34,6 +34,7 @@ from tracetui.trace.stepping import Target
 from tracetui.trace.trace import EMPTY_TRACE, Trace
 from tracetui.tracer.allocator import keep_freed_memory
 from tracetui.tracer.gate import Gate
+from tracetui.tracer.gates import Gates
 
 if TYPE_CHECKING:
     from tracetui.models.runnable import Runnable
@@ -90,14 +91,15 @@ class LiveSession:
         self.error: BaseException | None = None
         """What the model's own code raised in the last run."""
         self._listener = listener
-        self._gate = Gate()
+        self._gates = Gates()
+        self._runs = 0
         self._stops: tuple[Stop, ...] = ()
         self._edits = recipe.edits
         self._trace = EMPTY_TRACE
         self._orders: SimpleQueue[_Ordered | _Look | _Errands | None] = SimpleQueue()
         self._asked = threading.Event()
         self._look: _Look | None = None
-        self._sought: str | None = None
+        self._sought: SimpleQueue[str] = SimpleQueue()
         self._engine: Engine | None = None
         if given is None:
             keep_freed_memory()
@@ -105,11 +107,11 @@ class LiveSession:
         self._thread = threading.Thread(target=context.run, args=(self._main,), name="model", daemon=True)
         self._thread.start()
 
-    def start(self, prompts: Prompts, until: Target) -> None:
-        """Run prompts, together, from their first token; a run in progress is cancelled first."""
-        self._gate.cancel()
-        self._gate = Gate(until, self._emit, self._errands, self._stops, edits=EditLog(self._edits))
-        self._orders.put(_Run(prompts, self._gate))
+    def start(self, prompts: Prompts, until: Target) -> int:
+        """Run prompts, together, from their first token; a run in progress is cancelled first. Returns its number."""
+        gate = self._begin(until)
+        self._orders.put(_Run(prompts, gate))
+        return self._runs
 
     def preview(self, prompts: Prompts) -> None:
         """Have a Preview sent of prompts that are being typed, as soon as no run is under way; the newest counts."""
@@ -118,27 +120,36 @@ class LiveSession:
 
     def advance(self, until: Target) -> None:
         """Let a waiting model run on to the first new record that `until` accepts, or to the end."""
-        self._gate.advance(until)
+        self._gates.advance(until)
 
     def generate(self, count: int, until: Target) -> None:
-        """Have a model whose run has ended choose `count` more tokens, a pass each; the trace goes on growing."""
-        self._gate = Gate(until, self._emit, self._errands, self._stops, edits=self._gate.edits)
-        self._orders.put(_GoOn(count, self._gate))
+        """Have a model whose run has ended, or as soon as it has, choose `count` more tokens, a pass each."""
+        past = self._gates.newest
+        gate = Gate(until, self._emit, self._errands, self._stops, edits=past.edits, number=past.number)
+        self._gates.put_behind(gate)
+        self._orders.put(_GoOn(count, gate))
 
-    def rerun(self, at: int, edits: tuple[Edit, ...], until: Target) -> None:
-        """Run the last run again from the layer on in which its record `at` lies, with these edits.
+    def rerun(self, at: int, edits: tuple[Edit, ...], until: Target) -> int:
+        """Run the last run again from the layer on in which its record `at` lies, with these edits. Returns its number.
 
         What lies before comes from the record, if it can, with the edits of then. A run in progress is left first.
         """
-        self._gate.cancel()
         self._edits = edits
-        self._gate = Gate(until, self._emit, self._errands, self._stops, edits=EditLog(edits))
-        self._orders.put(_Again(at, self._gate))
+        gate = self._begin(until)
+        self._orders.put(_Again(at, gate))
+        return self._runs
+
+    def _begin(self, until: Target) -> Gate:
+        """The gate of a run that takes the place of all others."""
+        self._runs += 1
+        gate = Gate(until, self._emit, self._errands, self._stops, edits=EditLog(self._edits), number=self._runs)
+        self._gates.put_in_place(gate)
+        return gate
 
     def stop_at(self, stops: tuple[Stop, ...]) -> None:
         """Have this run and later ones wait where one of these holds, instead of where the last ones held."""
         self._stops = stops
-        self._gate.stop_at(stops)
+        self._gates.stop_at(stops)
 
     def edit(self, edits: tuple[Edit, ...], at: int) -> None:
         """Have this run changed by these edits from its record `at` on, and later ones from their beginning.
@@ -146,27 +157,27 @@ class LiveSession:
         A waiting model changes the record at which it waits, if that is `at`, when it goes on.
         """
         self._edits = edits
-        self._gate.edits.change(edits, at)
+        self._gates.newest.edits.ask(edits, at)
 
     def pause(self) -> None:
         """Stop a running model at its next record."""
-        self._gate.pause()
+        self._gates.pause()
 
     def cancel(self) -> None:
         """Leave the run at its next record, or between two blocks of weights being made."""
-        self._gate.cancel()
+        self._gates.cancel()
 
     def explain(self) -> None:
         """Have the configuration explained; an Explained event answers as soon as the model isn't at work."""
         self._asked.set()
         self._orders.put(_Errands())
-        self._gate.knock()
+        self._gates.knock()
 
     def source(self, site: str) -> None:
         """Have the code behind a site looked up; a Sourced event answers as soon as the model isn't at work."""
-        self._sought = site
+        self._sought.put(site)
         self._orders.put(_Errands())
-        self._gate.knock()
+        self._gates.knock()
 
     @property
     def trace(self) -> Trace:
@@ -180,7 +191,7 @@ class LiveSession:
 
     def close(self, timeout: float | None) -> bool:
         """Cancel, release the weights and end the thread; False if it still ran after `timeout` seconds."""
-        self._gate.cancel()
+        self._gates.cancel()
         self._orders.put(None)
         self._thread.join(timeout)
         return not self._thread.is_alive()
@@ -207,14 +218,22 @@ class LiveSession:
             if order is self._look and engine is not None:
                 self._preview(engine, order.prompts)
         elif order.gate.cancelled:
+            self._gates.ended(order.gate)
             # Told only of the newest prompt: the others were cancelled by giving another.
-            if order.gate is self._gate:
-                self._emit(Finished(EMPTY_TRACE, cancelled=True))
+            if order.gate is self._gates.newest:
+                self._emit(self._left_before(order))
         else:
             engine = engine or self._prepare()
             if engine is not None:
                 self._run(engine, order)
+            self._gates.ended(order.gate)
         return engine
+
+    def _left_before(self, order: _Ordered) -> Finished:
+        """The end of what was cancelled before it began; a run that was to go on is what it was."""
+        if isinstance(order, _GoOn) and self._trace is not EMPTY_TRACE:
+            return Finished(self._trace.closed(), not self._trace.complete, order.gate.number)
+        return Finished(EMPTY_TRACE, True, order.gate.number)
 
     def _prepare(self) -> Engine | None:
         self._emit(Preparing("loading torch and transformers"))
@@ -240,11 +259,11 @@ class LiveSession:
         try:
             trace = self._ran(engine, order)
         except Cancelled:
-            self._emit(Finished(self._trace.closed(), cancelled=True))
+            self._emit(Finished(self._trace.closed(), True, order.gate.number))
         except BaseException as error:
-            self._fail(error)
+            self._fail(error, order.gate.number)
         else:
-            self._emit(Finished(trace))
+            self._emit(Finished(trace, number=order.gate.number))
 
     @staticmethod
     def _ran(engine: Engine, order: _Ordered) -> Trace:
@@ -266,7 +285,10 @@ class LiveSession:
         self._look_up()
 
     def _look_up(self) -> None:
-        site, self._sought = self._sought, None
+        site = None
+        while not self._sought.empty():
+            # The newest counts.
+            site = self._sought.get()
         if site is None:
             return
         if self._engine is None:
@@ -296,17 +318,17 @@ class LiveSession:
         except BaseException as error:
             self._emit(Explained(None, _told("config", error)))
 
-    def _fail(self, error: BaseException) -> None:
+    def _fail(self, error: BaseException, number: int = 0) -> None:
         if isinstance(error, ModelError):
             self.error = error.__cause__
             log = write_log("run", error.__cause__ or error)
-            self._emit(Failed(visible(str(error), 700), log, error.fault, error.trace))
+            self._emit(Failed(visible(str(error), 700), log, error.fault, error.trace, number))
             return
         if isinstance(told := without_library(error) or error, TracetuiError):
-            self._emit(Failed(str(told)))
+            self._emit(Failed(str(told), number=number))
             return
         kind = type(error).__name__
-        self._emit(Failed(visible(f"{kind}: {error}", 500), write_log("run", error)))
+        self._emit(Failed(visible(f"{kind}: {error}", 500), write_log("run", error), number=number))
 
 
 def _told(kind: str, error: BaseException) -> str:

@@ -230,18 +230,20 @@ class Watch:
         frame = self._frames[-1]
         # Before the record: a stop at it may be looked at when only the query is there.
         self._recorder.attention_call(f"{frame.path}:q{when(self._recorder.pass_, frame.call)}", described)
-        given = (("q", call.query), ("k", call.key), ("v", call.value), ("mask", call.mask), ("sinks", call.sinks))
         absorbed = "with --mla absorb nothing comes of it" if described.kernel == ABSORBED else ""
-        fixed = {"k": absorbed, "v": absorbed}
         inputs = {
-            role: self._record_role(role, tensor, fixed.get(role, "")) for role, tensor in given if tensor is not None
+            "q": self._record_role("q", call.query),
+            "k": self._record_role("k", call.key, absorbed),
+            "v": self._record_role("v", call.value, absorbed),
         }
+        beside = (("mask", call.mask), ("sinks", call.sinks))
+        inputs |= {role: self._record_beside(role, tensor) for role, tensor in beside if tensor is not None}
         call = replace(call, query=inputs["q"][0], key=inputs["k"][0], value=inputs["v"][0])
         began = time.perf_counter()
         latent = tuple(self._latents.roles(call))
         if not self._absorb:
             self._made_seconds += time.perf_counter() - began
-        inputs |= {role: self._record_role(role, tensor) for role, tensor in latent}
+        inputs |= {role: self._record_beside(role, tensor) for role, tensor in latent}
         # Decided after the inputs: a stop or an edit may have been given while the model waited at one of them.
         self._step_by_step = self._has_steps(call, frame.path)
         roles = self._matrices(frame.path)
@@ -254,7 +256,7 @@ class Watch:
 
     def _has_steps(self, call: KernelCall, path: str) -> bool:
         """Whether a call shows its scores because a stop or an edit speaks of them."""
-        if not needs_steps(path, self._stops(), self._editor.edits, self._recorder.pass_):
+        if not needs_steps(path, self._stops(), self._editor.standing):
             return False
         if not has_steps(call.module):
             self._recorder.note(
@@ -279,6 +281,12 @@ class Watch:
     def attention_heads(self, heads: torch.Tensor) -> torch.Tensor:
         """Record each head's output [B,H,T,Kv]; returns it as edits leave it."""
         return self._record_role("heads", heads)[0]
+
+    def _record_beside(self, role: str, tensor: torch.Tensor) -> tuple[torch.Tensor, Record]:
+        """Record what the model doesn't go on with in this form: no edit is for it, whatever its pattern fits."""
+        frame = self._frames[-1]
+        site, depth = f"{frame.path}:{role}", len(self._frames)
+        return tensor, self._recorder.record(site, tensor, depth=depth, parent=frame.path, call=frame.call)
 
     def _record_role(self, role: str, tensor: torch.Tensor, fixed: str = "") -> tuple[torch.Tensor, Record]:
         frame = self._frames[-1]

@@ -23,6 +23,7 @@ from tracetui.ui.state import (
     forward,
     layer_backward,
     moved,
+    of_an_earlier_run,
     resumed,
     starting,
     stopped_after,
@@ -51,6 +52,8 @@ class Driver:
 
     def heard(self, event: Event) -> None:
         """An event of the session has arrived."""
+        if of_an_earlier_run(self.state, event):
+            return
         self.state = stopped_after(after(self.state, event), event)
         self._cancelling = self._cancelling and self.state.under_way
         if isinstance(event, Prepared):
@@ -72,7 +75,8 @@ class Driver:
             return "the prompt runs as soon as the model is prepared"
         self.state = starting(self.state)
         self._cancelling = self._to_the_end = False
-        self._session.start(prompts, until_first)
+        number = self._session.start(prompts, until_first)
+        self.state = replace(self.state, number=number)
         edits = sum(edit.on for edit in self.state.edits)
         return (
             f"run with {edits} edit{'s' if edits > 1 else ''}; X lists them, Space there leaves one out"
@@ -176,7 +180,8 @@ class Driver:
         edits = state.edits if edits is None else edits
         self.state = replace(starting(state), edits=edits)
         self._cancelling = self._to_the_end = False
-        self._session.rerun(at, edits, reached(state.trace.records[at]))
+        number = self._session.rerun(at, edits, reached(state.trace.records[at]))
+        self.state = replace(self.state, number=number)
         return ""
 
     def set_edits(self, edits: tuple[Edit, ...]) -> str:

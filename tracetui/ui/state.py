@@ -74,6 +74,8 @@ class State:
     plan: MemoryPlan = NO_PLAN
     preview: Preview = NO_PREVIEW
     """What Enter would run, if it has been worked out."""
+    number: int = 0
+    """Of the run that was asked for last; 0 where the session counts none."""
     frontier: int = 0
     """How many records exist, as far as the session has told."""
     cursor: int = -1
@@ -135,8 +137,7 @@ class State:
 
 def after(state: State, event: Event) -> State:
     """The state once an event of the session has arrived."""
-    early = state.phase is Phase.STARTING and _of_an_earlier_run(event)
-    if isinstance(event, Explained | Sourced | Fired | Edited | Tallied) or early:
+    if isinstance(event, Explained | Sourced | Fired | Edited | Tallied) or of_an_earlier_run(state, event):
         return state
     match event:
         case Preparing(what):
@@ -220,11 +221,15 @@ def _told(state: State, event: Progress | Preview) -> State:
     return replace(state, progress=event)
 
 
-def _of_an_earlier_run(event: Event) -> bool:
-    """Whether an event that comes before Started can only be the last word of the run before."""
+def of_an_earlier_run(state: State, event: Event) -> bool:
+    """Whether an event that comes before Started of the run asked for can only be about a run before."""
+    if state.phase is not Phase.STARTING:
+        return False
+    if isinstance(event, Started | Finished | Failed) and event.number:
+        return event.number != state.number
     if isinstance(event, Finished):
         return event.trace is not EMPTY_TRACE
-    return isinstance(event, Progress | Advanced | Stopped | Extended)
+    return isinstance(event, Progress | Advanced | Stopped | Extended | Fired | Tallied)
 
 
 def _started(state: State, trace: Trace, plan: MemoryPlan, taken: int) -> State:
@@ -256,7 +261,7 @@ def _arrived(state: State, phase: Phase, frontier: int) -> State:
 
 def starting(state: State) -> State:
     """A run has been asked for; what the last one recorded stays on view until the new one begins."""
-    return replace(state, phase=Phase.STARTING, progress=NO_PROGRESS, error="", log="", fault=NO_FAULT)
+    return replace(state, number=0, phase=Phase.STARTING, progress=NO_PROGRESS, error="", log="", fault=NO_FAULT)
 
 
 def resumed(state: State) -> State:
