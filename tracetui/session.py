@@ -167,6 +167,13 @@ class Fault:
     """The tensors that the module was given: `hidden_states float32 [1, 4, 32]`."""
     at: int = -1
     """Index of the record of the first of them; -1 if there is none."""
+    through: tuple[str, ...] = ()
+    """The lines that it came through, a module each, outermost first: `layers.1: mine.py:10`."""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What belongs under the error."""
+        return (*(f"given {told}" for told in self.inputs), *(f"in {line}" for line in self.through))
 
     def __str__(self) -> str:
         return f"{self.path or 'the model'} ({self.kind}) failed: {self.error}"
@@ -182,7 +189,7 @@ class ModelError(RunError):
         super().__init__(str(fault))
         self.fault = fault
         self.trace = trace
-        self.details = tuple(f"  given {told}" for told in fault.inputs)
+        self.details = tuple(f"  {line}" for line in fault.lines)
 
 
 @dataclass(frozen=True, slots=True)

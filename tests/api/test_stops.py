@@ -196,4 +196,4 @@ def test_what_a_recorded_module_raises_has_a_note(broken: Broken) -> None:
     with pytest.raises(RuntimeError) as raised:
         tracetui.trace(broken, torch.ones(3, 5))
     assert raised.value.__notes__[0].startswith("first (Linear) failed: RuntimeError: mat1 and mat2")
-    assert raised.value.__notes__[0].endswith("given input float32 [3, 5]")
+    assert "; given input float32 [3, 5]; in the model: test_stops.py:" in raised.value.__notes__[0]

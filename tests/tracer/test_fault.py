@@ -91,6 +91,10 @@ def test_the_failing_module_its_inputs_and_its_line_are_found(error: Exception) 
     assert trace.records[found.at].key == made[0]
     # What it was given, not what the name stood for when it failed.
     np.testing.assert_array_equal(trace[made[0]], trace["first@0.1"])
+    assert found.through == (
+        f"the model: test_fault.py:{Outer.forward.__code__.co_firstlineno + 5}",
+        f"inner: test_fault.py:{Inner._work.__code__.co_firstlineno + 3}",
+    )
     file, line = lines["inner"][-1]
     assert (Path(file), line) == (Path(__file__), Inner._work.__code__.co_firstlineno + 3)
     assert lines[""][-1][1] == Outer.forward.__code__.co_firstlineno + 5

@@ -58,7 +58,7 @@ def record_module(
         except Exception as error:
             recorder.resume(lambda record: None)
             fault = fault_of(model, watch.running, recorder, error)
-            error.add_note(f"{fault}{''.join(f'; given {told}' for told in fault.inputs)}")
+            error.add_note("; ".join((str(fault), *fault.lines)))
             raise
     emit(Tallied(gate.tallies, editor.tallies))
     return recorder.finished(editor.notes)

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -51,7 +52,8 @@ def fault_of(model: nn.Module, running: Sequence[Frame], recorder: Recorder, err
     with suppress(Exception):
         # Whatever is wrong with the inputs, the error itself is to be told.
         told, at = _record_inputs(recorder, frame, len(running), call)
-    return Fault(path, type(call.module if call else model).__name__, told_error(error), told, at)
+    kind = type(call.module if call else model).__name__
+    return Fault(path, kind, told_error(error), told, at, tuple(_through(_paths(model, running), calls)))
 
 
 def raised_at(model: nn.Module, running: Sequence[Frame], error: BaseException) -> dict[str, tuple[Place, ...]]:
@@ -91,6 +93,14 @@ def _innermost(model: nn.Module, running: Sequence[Frame], calls: Sequence[_Call
             if model.get_submodule(frame.path) is call.module:
                 return frame, call
     return (running[0] if running else None), None
+
+
+def _through(paths: Mapping[nn.Module, str], calls: Sequence[_Call]) -> Iterator[str]:
+    """The line of each module's own code that the error came through; of calls that nobody watched nothing."""
+    for call in calls:
+        if call.module in paths and call.places:
+            file, line = call.places[-1]
+            yield visible(f"{paths[call.module] or 'the model'}: {Path(file).name}:{line}", 200)
 
 
 def _paths(model: nn.Module, running: Sequence[Frame]) -> dict[nn.Module, str]:

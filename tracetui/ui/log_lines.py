@@ -38,6 +38,6 @@ def log_lines(event: Event) -> Iterator[str]:
 
 def failure_lines(event: Failed) -> Iterator[str]:
     yield event.error
-    yield from (f"given {told}" for told in event.fault.inputs)
+    yield from event.fault.lines
     if event.log:
         yield f"the traceback is in {event.log}"

@@ -50,13 +50,13 @@ class HearingScreen(EditingScreen):
         for text in self._early:
             self.query_one(LogPane).add(text, trouble=True)
 
-    def report(self, text: str) -> None:
-        """Something went wrong beside the run: the log keeps it, a notice shows it."""
+    def report(self, text: str, notice: str = "") -> None:
+        """Something went wrong beside the run: the log keeps it, and a notice shows it, or what `notice` says."""
         if not self.is_mounted:
             self._early.append(text)
             return
         self.query_one(LogPane).add(text, trouble=True)
-        notify(self.app, text, severity="error")
+        notify(self.app, notice or text, severity="error")
 
     def cancel_run(self) -> bool:
         """Cancel the run; False if there is none, or if it has been told already."""
@@ -107,7 +107,8 @@ class HearingScreen(EditingScreen):
         elif isinstance(event, Sourced):
             self.show_source(event)
         elif isinstance(event, Failed):
-            self.report("\n".join(failure_lines(event)))
+            # A notice covers values: what the error came through stands in the log alone.
+            self.report("\n".join(failure_lines(event)), event.error)
 
     @on(PromptGiven)
     def _run(self, message: PromptGiven) -> None:
