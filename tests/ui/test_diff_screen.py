@@ -288,6 +288,8 @@ async def test_a_comparison_under_way_tells_how_far_it_is_and_can_be_left(monkey
             if "5 of" in it.text():
                 break
         assert f"comparing: 5 of {len(b)} sites" in it.text()
+        await it.pilot.press("right", "left", "enter", "end", *"lhjGf}nwov2341z")
+        assert f"comparing: 5 of {len(b)} sites" in it.text()
         await it.pilot.press("escape")
         await it.pilot.pause()
         assert isinstance(it.app.screen, DebuggerScreen)

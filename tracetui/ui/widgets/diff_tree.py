@@ -91,6 +91,11 @@ class DiffTree(ScrollView, can_focus=True):
         if self._rows:
             self.post_message(self.Chosen(self._rows[self._line].node))
 
+    @property
+    def _row(self) -> TreeRow:
+        """The line with the cursor; the overview's as long as there is no tree."""
+        return self._rows[self._line] if self._rows else TreeRow(OVERVIEW, 0, False)
+
     def action_move(self, by: int) -> None:
         self._go(self._line + by)
 
@@ -99,7 +104,7 @@ class DiffTree(ScrollView, can_focus=True):
 
     def action_fold(self) -> None:
         """Close the line, or go to what is around it."""
-        row = self._rows[self._line]
+        row = self._row
         if row.open:
             self._turn(row.node)
             return
@@ -108,12 +113,12 @@ class DiffTree(ScrollView, can_focus=True):
             self._go(around[-1])
 
     def action_unfold(self) -> None:
-        row = self._rows[self._line]
+        row = self._row
         if row.node.children and not row.open:
             self._turn(row.node)
 
     def action_turn(self) -> None:
-        row = self._rows[self._line]
+        row = self._row
         if row.node.children:
             self._turn(row.node)
 

@@ -87,7 +87,7 @@ class LogitsPane(Canvas, can_focus=True):
         """The line the user is on, in words."""
         if not self._found.predictions:
             return ""
-        found = self._found.predictions[self._line]
+        found = self._found.predictions[min(self._line, len(self._found.predictions) - 1)]
         text = token_text(found.token.bytes)
         return f"{text} (id {found.token.id}) probability {number(found.probability)} logit {number(found.logit)}"
 
