@@ -55,9 +55,10 @@ def test_the_table_has_every_record_s_statistics(tracetui: Here, file: str) -> N
 
 def test_hostile_names_are_neither_formulas_nor_escapes(tracetui: Here, tmp_path: Path) -> None:
     ones = np.ones(2, np.float32)
-    write_trace(of({'=cmd|"x"!A1': (ones, None), "a\x1b[2J\n,b": (ones, None)}), tmp_path / "t.npz")
+    names = ('=cmd|"x"!A1', "a\x1b[2J\n,b", "＝1")
+    write_trace(of(dict.fromkeys(names, (ones, None))), tmp_path / "t.npz")
     out = tracetui("export", str(tmp_path / "t.npz"), "--csv").out
-    assert [row["site"] for row in csv.DictReader(io.StringIO(out))] == ['\'=cmd|"x"!A1', "a␛[2J⏎,b"]
+    assert [row["site"] for row in csv.DictReader(io.StringIO(out))] == ['\'=cmd|"x"!A1', "a␛[2J⏎,b", "'＝1"]
 
 
 def test_the_document_is_the_file_s_own_header(tracetui: Here, file: str) -> None:

@@ -12,8 +12,8 @@ from tracetui.trace.table import COLUMNS, Cell, rows
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import is_kept
 
-_FORMULA = ("=", "+", "-", "@")
-"""What a spreadsheet takes for the start of a formula, wherever the text comes from."""
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+"""What a spreadsheet takes for the start of a formula, of full width too, wherever the text comes from."""
 
 
 def csv_lines(trace: Trace) -> Iterator[str]:
