@@ -15,7 +15,7 @@ BENCH_READY := $(VENV)/ready-to-bench
 PIP_FLAGS := --disable-pip-version-check $(if $(CI),--quiet)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench fmt clean
+.PHONY: help run test torture check bench fmt clean
 
 help: ## list these targets
 	@echo "tracetui: a terminal debugger for the forward pass of language models"
@@ -31,6 +31,9 @@ run: $(RUN_READY) ## install tracetui into .venv and open the debugger on MODEL
 test: $(DEV_READY) ## run the tests on all cores
 	@echo "Running the tests"
 	@$(BIN)/python -m pytest -n auto $(ARGS)
+
+torture: $(DEV_READY) ## drive live sessions at random, N=1000 times, against plain forwards
+	@TRACETUI_TORTURE=$(or $(N),1000) $(BIN)/python -m pytest -s --timeout 0 tests/test_session_machine.py $(ARGS)
 
 check: $(DEV_READY) ## all that a change has to pass: format, lint, types, imports, tests
 	@echo "Checking the format"

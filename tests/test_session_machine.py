@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -36,16 +36,16 @@ from tests.tracer.session_laws import (
     is_given_to_a_failed,
     was_before,
 )
-from tracetui.expr.edit import parse_edit
+from tracetui.expr.edit import Edit, parse_edit
 from tracetui.expr.stop import parse_stop
 from tracetui.expr.watcher import look_up
 from tracetui.recipe import Prompts
 from tracetui.session import Event, Failed, Prepared, Sourced, Started, Stopped
 from tracetui.trace.npz import read_trace, write_trace
-from tracetui.trace.record import Record
 from tracetui.trace.stepping import Step, Target
 from tracetui.tracer.live import LiveSession
 from tracetui.ui.driver import Driver
+from tracetui.ui.rerun import keeps_from_rerunning
 from tracetui.ui.state import Phase as Seen
 
 SECONDS = 60
@@ -60,7 +60,7 @@ _FAILS = (
 )
 _SITES = ("model.layers.1", "model.layers.0.self_attn:heads", "model.layers.1.mlp", "model.norm", "logits")
 EXAMPLES = int(os.environ.get("TRACETUI_TORTURE", "0"))
-done: dict[str, int] = {"examples": 0, "rules": 0, "runs": 0, "records": 0}
+done = dict.fromkeys(("examples", "rules", "runs", "records compared"), 0)
 
 
 @dataclass(eq=False)
@@ -90,6 +90,10 @@ class Watched:
         self.until, self.since, self.pausing = until, 0, False
         return self.live.start(prompts, until)
 
+    def rerun(self, at: int, edits: tuple[Edit, ...], until: Target) -> int:
+        self.until, self.since, self.pausing = until, 0, False
+        return self.live.rerun(at, edits, until)
+
     def advance(self, until: Target) -> None:
         self.until, self.since, self.pausing = until, len(self.live._trace.records), False
         self.live.advance(until)
@@ -112,9 +116,6 @@ def reference(name: str) -> Reference:
 
 
 _sessions: dict[str, Watched] = {}
-
-
-LOG: list[str] = []
 
 
 class Debugging(RuleBasedStateMachine):
@@ -213,7 +214,22 @@ class Debugging(RuleBasedStateMachine):
         if self.driver.state.phase is Seen.STOPPED:
             # What was recorded under its old name until now is looked at before it may change.
             self._settle()
+        self._may_rerun()
         self.driver.edit(parse_edit(text))
+
+    @rule(rests=st.booleans())
+    def rerun(self, rests: bool) -> None:
+        """From the record looked at on, with the edits that stand."""
+        self._may_rerun()
+        self.driver.rerun(self.driver.state.cursor)
+        self._rest(rests)
+
+    def _may_rerun(self) -> None:
+        """If the model is asked to run again from behind: what stops it is counted anew."""
+        if not keeps_from_rerunning(self.driver.state):
+            self._settle()
+            self.told_cancel = False
+            self.looked_from = dict.fromkeys(self.stops)
 
     @rule(chosen=st.integers(0, 3))
     def take_edit_away(self, chosen: int) -> None:
@@ -317,7 +333,7 @@ class Debugging(RuleBasedStateMachine):
             self.driver.looked_up(entry.stop.text, recorded, look_up(state.trace, entry.stop, records)[0])
 
     def _hear(self, event: Event) -> None:
-        LOG.append(f"    {type(event).__name__} {getattr(event, 'frontier', '')}")
+        note(f"    {type(event).__name__} {getattr(event, 'frontier', '')}")
         self.events.hear(event)
         if isinstance(event, Stopped):
             self._check_stopped(event)
@@ -352,16 +368,11 @@ class Debugging(RuleBasedStateMachine):
         """It had a reason to stop here, and none before."""
         records, here = self.events.trace.records, event.frontier - 1
         fired = {index for index, _ in self.events.fired}
-        passed = [self._as_made(records, index) for index in range(self.session.since, here)]
+        passed = [records[index] for index in range(self.session.since, here)]
         if self.session.pausing or self.overtaken:
             return
-        assert here in fired or self.session.until(self._as_made(records, here)), records[here]
+        assert here in fired or self.session.until(records[here]), records[here]
         assert not any(map(self.session.until, passed))
-
-    @staticmethod
-    def _as_made(records: Any, index: int) -> Record:
-        found: Record = records[index]
-        return found
 
     @invariant()
     def the_cursor_is_behind_the_frontier(self) -> None:
@@ -370,7 +381,7 @@ class Debugging(RuleBasedStateMachine):
         done["rules"] += 1
         state = self.driver.state
         assert -1 <= state.cursor < max(state.frontier, 1)
-        assert state.frontier <= len(state.trace.records) <= len(state.trace.values) + 0
+        assert state.frontier <= len(state.trace.records) <= len(state.trace.values)
         assert (state.cursor >= 0) == (state.frontier > 0)
 
     def _check_rest(self) -> None:
@@ -384,13 +395,13 @@ class Debugging(RuleBasedStateMachine):
             self._check_fault(*planted)
             brake().failed = None
         assert state.frontier == len(trace.records)
-        done["records"] += len(trace)
+        done["records compared"] += len(trace)
         if len(trace):
             plain = check_values(trace, reference(self.name))
             self._check_stops(plain)
             waits = trace.records[-1] if state.phase is Seen.STOPPED else None
             if not (state.phase is Seen.FAILED and "generate" not in state.error):
-                check_calls(brake().calls, plain, waits)
+                check_calls(brake().calls, plain, events.cut, waits)
         if events.state == "idle":
             check_at_rest(self.session.engine, self.session.attention)
 
@@ -436,6 +447,8 @@ def _closing() -> Any:
     for session in _sessions.values():
         assert session.live.close(SECONDS)
     _sessions.clear()
+    if EXAMPLES:
+        print("\n" + ", ".join(f"{count:,} {what}" for what, count in done.items()))
 
 
 def _profile() -> settings:

@@ -15,14 +15,14 @@ from torch import nn
 from tests.tracer.recipes import recipe
 from tests.tracer.test_families import IDS
 from tests.tracer.test_generating import config_file
-from tests.tracer.test_live import PROMPT, driven
+from tests.tracer.test_live import PROMPT, Driver, driven
 from tracetui.errors import Cancelled, InputError
 from tracetui.expr.edit import parse_edits
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.stop import parse_stops
 from tracetui.recipe import Generation, Prompts, Recipe, load_recipe, texts
 from tracetui.recipe.again import edits_of
-from tracetui.session import Event, Finished, ModelError, Started, Stopped, Tallied, until_end
+from tracetui.session import Event, Failed, Finished, ModelError, Started, Stopped, Tallied, until_end
 from tracetui.trace.keep import Room, parse_keep
 from tracetui.trace.npz import write_trace
 from tracetui.trace.record import Record
@@ -345,6 +345,32 @@ def test_live_it_stops_where_it_is_told_and_the_model_that_waited_is_left() -> N
     again = trace_recipe(recipe(edits=edits_of(ended, "")), PROMPT)
     np.testing.assert_array_equal(ended["logits"], again["logits"])
     assert ended.complete
+
+
+def test_what_a_module_was_given_is_told_also_where_it_fails_behind_the_cut() -> None:
+    with driven() as driver:
+        driver.session.start(texts(PROMPT), until_end)
+        whole = driver.wait(Finished).trace
+        assert driver.session._engine is not None
+        embedding = driver.session._engine.runnable.built.module.get_submodule("model.embed_tokens")
+
+        def fail(*_: object) -> None:
+            raise ValueError("planted")
+
+        handle = embedding.register_forward_hook(fail)
+        driver.session.rerun(place(whole, "model.layers.2"), (), until_end)
+        failed = failed_run(driver)
+        handle.remove()
+    assert failed.fault.path == "model.embed_tokens"
+    assert failed.fault.inputs
+    assert failed.trace.records[failed.fault.at].site == "model.embed_tokens:input"
+    assert failed.fault.at == place(whole, "model.layers.1") + 1
+
+
+def failed_run(driver: Driver) -> Failed:
+    while not isinstance(event := driver.events.get(timeout=30), Failed):
+        pass
+    return event
 
 
 def until(key: str) -> Callable[[Record], bool]:

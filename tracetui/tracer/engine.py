@@ -230,6 +230,9 @@ class Engine:
         except Exception as error:
             # Nobody waits at the inputs of a module that has failed.
             run.recorder.resume(lambda record: None)
+            if run.recorder.behind:
+                # It failed where nothing was to be recorded again; what it was given is.
+                run.recorder.live()
             module = self.runnable.built.module
             self.raised = raised_at(module, watch.running, error)
             fault = fault_of(module, watch.running, run.recorder, error)
