@@ -9,6 +9,7 @@ import numpy as np
 
 from tracetui.trace.record import Record, Token, when
 from tracetui.trace.trace import Trace
+from tracetui.trace.value import Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +27,39 @@ def next_tokens(trace: Trace, k: int, batch: int = 0, position: int = -1) -> tup
     Empty before there are logits. A negative position counts from the row's end, a last token that went through no
     pass left out. Raises IndexError for one whose logits weren't computed.
     """
+    logits = _logits(trace, batch, position)  # [V]
+    if logits is None:
+        return ()
+    shares = _shares(logits)  # [V]
+    best = [at for at in np.argsort(-_finite(logits), kind="stable")[:k] if not np.isnan(logits[at])]  # [k]
+    return tuple(Prediction(trace.token(int(i)), float(shares[i]), float(logits[i])) for i in best)
+
+
+def probabilities(trace: Trace, batch: int = 0, position: int = -1) -> Array | None:
+    """The probability [V] of every token after a position, as `next_tokens` has it; None before there are logits."""
+    logits = _logits(trace, batch, position)  # [V]
+    return None if logits is None else _shares(logits)
+
+
+def _logits(trace: Trace, batch: int, position: int) -> Array | None:
     prompt = trace.find("logits")
     if prompt is None or len(prompt.shape) != 3:
-        return ()
+        return None
     record, place = _place(trace, prompt, batch, position)
-    logits = trace.value(record).read((batch, place)).astype(np.float64)  # [V]
-    finite = np.where(np.isnan(logits), -np.inf, logits)  # [V]
-    best = [at for at in np.argsort(-finite, kind="stable")[:k] if not np.isnan(logits[at])]  # [k]
-    if not best:
-        return ()
-    weights = np.exp(finite - finite[best[0]])  # [V]
-    probabilities = weights / weights.sum()  # [V]
-    return tuple(Prediction(trace.token(int(i)), float(probabilities[i]), float(logits[i])) for i in best)
+    return trace.value(record).read((batch, place)).astype(np.float64)  # [V]
+
+
+def _finite(logits: Array) -> Array:
+    """The logits [V] with the least one for NaN."""
+    return np.where(np.isnan(logits), -np.inf, logits)  # [V]
+
+
+def _shares(logits: Array) -> Array:
+    """The probabilities [V]; that of a NaN is 0."""
+    finite = _finite(logits)  # [V]
+    weights = np.exp(finite - finite.max())  # [V]
+    shares: Array = weights / weights.sum()  # [V]
+    return shares
 
 
 def last_position(trace: Trace, batch: int, pass_: int) -> int:

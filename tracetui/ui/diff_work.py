@@ -38,6 +38,8 @@ class Comparing:
     """None where no model is at hand."""
     noise: bool = False
     """Whether that is wanted from the start."""
+    overview: bool = False
+    """Whether all of it in words is shown first, and not the first divergence."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict
 
+from tracetui.analysis.diff.effects import NextTokens, edits_of_sides, residual_effects
 from tracetui.analysis.diff.noise import NoiseReport
 from tracetui.analysis.diff.preface import MISSING, Preface
 from tracetui.analysis.diff.report import Report
@@ -34,11 +35,27 @@ def diff_json(report: Report, noise: NoiseReport | None = None) -> Iterator[str]
         "only_in_b": [named.record.key for named in comparison.alignment.only_b],
         "sites": [_site(site) for site in comparison.sites],
         "routing": [_flip(flip) for flip in report.flips],
+        "next_tokens": [_predicted(found) for found in report.predicted],
+        "residual": [
+            {"layer": layer, "site": site.site, "relative": site.distance and site.distance.relative}
+            for layer, site in residual_effects(comparison.sites)
+        ],
+        "edits": dict(zip(("a", "b"), edits_of_sides(comparison.a, comparison.b), strict=True)),
         "proposals": [asdict(proposal) for proposal in report.proposals],
         "fuzzy": report.fuzzy,
         **({} if noise is None else {"noise": _noise(noise)}),
     }
     yield json.dumps(_plain(found), indent=1, allow_nan=False)
+
+
+def _predicted(found: NextTokens) -> dict[str, object]:
+    return {
+        "row": found.row,
+        "position": found.position,
+        "after": _token(found.after),
+        "moved": found.moved,
+        "tokens": [{**(_token(each.token) or {}), "a": each.a, "b": each.b} for each in found.candidates],
+    }
 
 
 def _noise(noise: NoiseReport) -> dict[str, object]:

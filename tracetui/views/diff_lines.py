@@ -17,6 +17,7 @@ from tracetui.analysis.mapping.fuzzy import Proposal
 from tracetui.text import visible
 from tracetui.trace.trace import Trace
 from tracetui.views.cells import bar, fit
+from tracetui.views.diff_effects import by_edit, edit_lines, next_token_lines, residual_lines
 from tracetui.views.diff_noise import noise_lines
 from tracetui.views.diff_site import first_lines
 from tracetui.views.diff_text import WIDTH, end, entry, number, row, token, wrapped
@@ -40,12 +41,18 @@ def diff_lines(
     for letter, name in zip("AB", names, strict=True):
         yield fit(f"{letter}  {name}", width).rstrip()
     yield from _spaced(preface_lines(comparison, width))
+    told = edit_lines(comparison, width)
+    if told:
+        yield from next_token_lines(report.predicted, width)
+        yield from residual_lines(comparison, width)
     if report.first is not None:
         yield ""
         yield from first_lines(report, width)
         yield from _others(comparison, report.first, None if whole else _SOME, width)
     yield from _flips(report, None if whole else _SOME, width)
     yield from _layers(comparison, width)
+    if not told and not comparison.same:
+        yield from next_token_lines(report.predicted, width)
     yield from _proposals(report, None if whole else _SOME, width)
     if noise is not None:
         yield ""
@@ -83,6 +90,8 @@ def _fault(report: Report) -> str:
         return ", where what its inputs bring along passes the tolerance"
     if not report.at_fault:
         return ""
+    if report.first is not None and (cause := by_edit(report.first)):
+        return f", where {cause}"
     gap = report.feeds is not None and report.feeds.gap
     return f", whose inputs agree: the fault is {'there or just before' if gap else 'there'}"
 
@@ -113,6 +122,7 @@ def preface_lines(comparison: Comparison, width: int) -> list[str]:
     for found in before.tokens[:_SOME]:
         lines += entry("tokens", [_tokens(found)], width)
     lines += entry("config", _config(before), width)
+    lines += edit_lines(comparison, width)
     if before.layers:
         lines += entry("layers", [f"A has {before.layers[0]}; B has {before.layers[1]}"], width)
     lines += entry("dtypes", [f"{a} in A, {b} in B: {times:,} sites" for a, b, times in before.dtypes], width)

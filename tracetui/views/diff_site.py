@@ -13,6 +13,7 @@ from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.diff.routed import chooses, is_expert
 from tracetui.text import visible
 from tracetui.views.cells import fit
+from tracetui.views.diff_effects import by_edit
 from tracetui.views.diff_text import INDENT, beside, entry, listed, number, percent, row, token
 
 
@@ -131,6 +132,8 @@ def _where_from(comparison: Comparison, finding: Finding) -> list[str]:
         return [f"{cause}: rounding flipped ties, see Routing"]
     if finding.carried:
         return ["its inputs are almost as far apart: rounding that adds up, or a fault before"]
+    if feeds.agree and (cause := by_edit(finding.site)):
+        return [f"its inputs agree: {cause}"]
     if feeds.agree and feeds.gap:
         return ["its inputs agree: the fault is made here or on the way here", *_unseen(comparison, feeds)]
     if feeds.agree:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tracetui.analysis.diff.align import align
 from tracetui.analysis.diff.compare import Tell, compare, untold
+from tracetui.analysis.diff.effects import NextTokens, next_tokens_of
 from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.finding import Finding, find
 from tracetui.analysis.diff.hints.scene import Hint
@@ -31,6 +32,8 @@ class Report:
     """Names of what one side alone has that may mean the same."""
     fuzzy: bool = False
     """Whether they were taken for the same."""
+    predicted: tuple[NextTokens, ...] = ()
+    """The next tokens on both sides, row by row."""
 
     @property
     def first(self) -> SiteDiff | None:
@@ -82,4 +85,4 @@ def report(
     comparison = compare(a, b, alignment, limits, tell)
     flipped, first = flips(comparison), comparison.first
     finding = None if first is None else find(comparison, first, flipped)
-    return Report(comparison, finding, flipped, proposals, fuzzy)
+    return Report(comparison, finding, flipped, proposals, fuzzy, next_tokens_of(a, b))

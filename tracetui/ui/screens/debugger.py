@@ -17,6 +17,7 @@ from tracetui.text import visible
 from tracetui.trace.record import when
 from tracetui.trace.stepping import Step
 from tracetui.ui.attention import Shown
+from tracetui.ui.baseline import edits_said
 from tracetui.ui.commands import COMMANDS, bindings
 from tracetui.ui.diff_work import Comparing
 from tracetui.ui.foreign import notify
@@ -256,6 +257,18 @@ class DebuggerScreen(RememberingScreen):
         if other is not None:
             names = (self._offer.title, str(other.path))
             asked = Comparing(self.state.trace.closed(), other.trace, names)
+            self.app.push_screen(DiffScreen(asked, self._keymap_shown))
+
+    def action_effects(self) -> None:
+        """The run so far beside the last one of the same prompt without edits, the reference."""
+        baseline = self.baseline.trace
+        if not self.state.frontier:
+            self._refresh(nothing_yet(self.state))
+        elif self._offer.recording or not len(baseline):
+            self._refresh(self._keeps_from_editing() if self._offer.recording else self.baseline.why)
+        else:
+            names = (f"this run{edits_said(self.state.trace)}", f"the run before{edits_said(baseline)}")
+            asked = Comparing(self.state.trace.closed(), baseline, names, overview=True)
             self.app.push_screen(DiffScreen(asked, self._keymap_shown))
 
     def _exported(self, answer: Said | Trouble | None) -> None:

@@ -98,7 +98,7 @@ class DiffScreen(DiffSitesScreen):
         report = found.survey.report
         before = report.comparison.preface
         odd = before.tokens or before.config or before.model_types or before.layers or report.comparison.misfits
-        tree.go("" if odd or report.first is None else report.first.site)
+        tree.go("" if odd or self._asked.overview or report.first is None else report.first.site)
         if self._asked.noise:
             self.action_noise()
 

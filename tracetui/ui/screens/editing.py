@@ -12,6 +12,7 @@ from tracetui.expr.edit import Edit, parse_edit
 from tracetui.expr.replacement import check_sources
 from tracetui.session import Event, Finished, Started, Stopped, Tallied
 from tracetui.trace.cut import FROM_THE_START, cut_before
+from tracetui.ui.baseline import Baseline
 from tracetui.ui.driver import Driver
 from tracetui.ui.edits import offered
 from tracetui.ui.messages import Said
@@ -43,11 +44,13 @@ class EditingScreen(StoppingScreen):
         super().__init__(offer, keymap)
         self._driver = Driver(offer.stops, offer.edits)
         self._unapplied: tuple[str, ...] = ()
+        self.baseline = Baseline()
         self._taken = ""
         """What the run that began takes over of the one before, to be told when it stops."""
 
     def hear_edits(self, event: Event) -> None:
         """What changed nothing is told when the run is over."""
+        self.baseline.hear(event)
         if isinstance(event, Tallied):
             self._unapplied = tuple(unapplied_lines(event.edits))
         elif isinstance(event, Started):

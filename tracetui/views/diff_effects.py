@@ -1,0 +1,81 @@
+"""What a difference does in the end, as lines: the next tokens on both sides, and the residual after each layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from rich.cells import cell_len
+
+from tracetui.analysis.diff.effects import Candidate, NextTokens, edits_of_sides, residual_effects
+from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
+from tracetui.text import token_text, visible
+from tracetui.views.cells import bar, fit
+from tracetui.views.diff_text import entry, number, token, wrapped
+
+_BAR = 20
+_NUMBERS = 30
+"""Cells of both probabilities and their difference."""
+
+
+def by_edit(site: SiteDiff) -> str:
+    """Of a site that an edit changed on one side only, in words on which; empty for any other."""
+    edited = [side for side, named in (("A", site.pair.a), ("B", site.pair.b)) if named.record.edited]
+    return f"an edit of {edited[0]} changed it" if len(edited) == 1 else ""
+
+
+def edit_lines(comparison: Comparison, width: int) -> list[str]:
+    """Which edits either side had, where they aren't the same."""
+    of_a, of_b = edits_of_sides(comparison.a, comparison.b)
+    if of_a == of_b:
+        return []
+    items = [f"{text} in {side}" for side, own, other in (("A", of_a, of_b), ("B", of_b, of_a)) for text in own
+             if text not in other]  # fmt: skip
+    return entry("edits", [visible(item, 300) for item in items], width)
+
+
+def next_token_lines(rows: Sequence[NextTokens], width: int) -> Iterator[str]:
+    """A table for each row, with what became of the most probable tokens."""
+    for found in rows:
+        row = f"row {found.row}, " if len(rows) > 1 else ""
+        where = f"position {found.position} {token(found.after)}"
+        yield ""
+        yield from wrapped(
+            f"Next tokens after {row}{where}: {_share(found.moved)} of probability moved", width, "", "  "
+        )
+        yield f"{'':{max(0, width - _NUMBERS)}}{'A':>10}{'B':>10}{'A-B':>10}"
+        yield from (_candidate(each, width - _NUMBERS) for each in found.candidates)
+
+
+def _candidate(found: Candidate, width: int) -> str:
+    text = token_text(found.token.bytes, 40)
+    left = fit(f"  {found.token.id:>7}  {text}", width)
+    left += " " * (width - cell_len(left))
+    return f"{left}{_share(found.a):>10}{_share(found.b):>10}{found.a - found.b:>+10.2%}"
+
+
+def _share(probability: float) -> str:
+    return "NaN" if math.isnan(probability) else f"{probability:.2%}"
+
+
+def residual_lines(comparison: Comparison, width: int) -> Iterator[str]:
+    """How far apart the residual stream is after each layer, of runs that had different edits."""
+    of_a, of_b = edits_of_sides(comparison.a, comparison.b)
+    found = list(residual_effects(comparison.sites))
+    if of_a == of_b or not found or comparison.same:
+        return
+    largest = max((_size(site.distance.relative) for _, site in found if site.distance is not None), default=0.0)
+    yield ""
+    yield "Residual stream after each layer, |a-b|/|b|"
+    for layer, site in found:
+        assert site.distance is not None
+        relative = site.distance.relative
+        filled = bar(_size(relative) / largest if largest else 0.0, _BAR)
+        mark = "off " if site.outcome is Outcome.DIFFERENT else "same"
+        pass_ = f" @{site.pair.record.pass_}" if site.pair.record.pass_ else ""
+        line = f"{layer:>7}  {mark}  {filled}{' ' * (_BAR - cell_len(filled))} {number(relative):>9}{pass_}"
+        yield fit(line, width).rstrip()
+
+
+def _size(relative: float) -> float:
+    return relative if math.isfinite(relative) else 1.0
