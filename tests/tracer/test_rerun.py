@@ -375,3 +375,13 @@ def failed_run(driver: Driver) -> Failed:
 
 def until(key: str) -> Callable[[Record], bool]:
     return lambda record: record.key == key
+
+
+def test_an_edit_of_probabilities_has_its_layer_computed_step_by_step_and_the_rest_is_the_same(tmp_path: Path) -> None:
+    of, edit = recipe(generation=replace(GREEDY, count=2)), "layers.1.self_attn:probs head 1: zero"
+    with made(of) as engine:
+        engine.run(of.prompts, gate())
+        edited = rerun(engine, "model.layers.1", edit)
+    assert not edited["model.layers.1.self_attn:probs"][:, 1].any()
+    assert "model.layers.0.self_attn:probs" not in edited
+    same(edited, trace_recipe(replace(of, edits=edits_of(edited, ""))), tmp_path)

@@ -84,6 +84,8 @@ def test_where_nothing_can_be_run_again_it_says_why() -> None:
         ("layers.*.mlp: zero", "model.layers.1.self_attn", "model.layers.1.mlp"),
         ("layers.0.mlp: zero", "model.layers.1.mlp", "model.layers.0.mlp"),
         ("layers.1.self_attn head 1: zero", "model.layers.1", "model.layers.1.self_attn:heads"),
+        ("layers.0.self_attn:probs: zero", "model.layers.1", "model.layers.0.self_attn:heads"),
+        ("*:scores head 1: zero", "model.layers.1.mlp", "model.layers.1.self_attn:heads"),
         ("layers.9: zero", "model.layers.1", "model.layers.1"),
         ("layers.1.mlp pass 4: zero", "model.layers.1", "model.layers.1"),
     ],

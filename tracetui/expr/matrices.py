@@ -22,7 +22,12 @@ def needs_steps(path: str, stops: Iterable[Stop], edits: Iterable[Edit]) -> bool
     sites = tuple(f"{path}:{role}" for role in KINDS)
     if any(stop.on and names_matrices(stop.pattern) and any(map(stop.pattern.matches, sites)) for stop in stops):
         return True
-    return any(names_matrices(edit.pattern) and any(map(edit.is_for, sites)) for edit in edits)
+    return any(edits_matrices(path, edit) for edit in edits)
+
+
+def edits_matrices(path: str, edit: Edit) -> bool:
+    """Whether an edit speaks of the scores or probabilities of the attention module at a path."""
+    return names_matrices(edit.pattern) and any(edit.is_for(f"{path}:{role}") for role in KINDS)
 
 
 def needs_absorbed(path: str, stops: Iterable[Stop]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tracetui.expr.edit import Edit
+from tracetui.expr.matrices import edits_matrices
 from tracetui.trace.cut import cut_before
 from tracetui.trace.record import BEFORE_EDIT, Record, layer_path, when
 from tracetui.trace.stepping import Target
@@ -41,6 +42,9 @@ def changes(edit: Edit, record: Record) -> bool:
     """Whether an edit makes something else of a record."""
     if edit.pass_ not in (None, record.pass_):
         return False
+    if record.role == "heads" and edits_matrices(record.module, edit):
+        # The matrices themselves are recorded only once the layer is computed with the edit.
+        return True
     return names(edit, record) or (record.role == "experts" and edit.chooses(record.module))
 
 
