@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tracetui.errors import InputError, bad_field
+from tracetui.text import visible
 from tracetui.trace.npz.encode import FLOAT_TAG
 from tracetui.trace.npz.limits import MAX_COUNT, MAX_DEPTH, too_large
 
@@ -25,7 +26,7 @@ class Field:
         self.found = found
 
     def wrong(self, problem: str) -> InputError:
-        return bad_field(self.where, self.name or "document", problem, "null" if self.found is None else self.found)
+        return bad_field(self.where, visible(self.name) or "document", problem, "null" if self.found is None else self.found)
 
     def __getitem__(self, name: str) -> Field:
         """A member that must be there."""
@@ -33,7 +34,7 @@ class Field:
             raise self.wrong("must be an object")
         path = f"{self.name}.{name}" if self.name else name
         if name not in self.found:
-            raise bad_field(self.where, path, "is missing")
+            raise bad_field(self.where, visible(path), "is missing")
         return Field(self.where, path, self.found[name])
 
     def get(self, name: str) -> Field | None:
