@@ -231,6 +231,12 @@ def test_a_few_elements_of_a_bell_are_rounding_and_one_far_off_is_not() -> None:
     assert (found.sites[0].distance.far, found.sites[0].distance.worst) == (1, (0, 100, 7))
 
 
+@pytest.mark.parametrize(("factor", "same"), [(1 + 1e-13, True), (1 + 1e-6, False)])
+def test_numbers_whose_squares_no_float_holds_are_told_one_by_one(factor: float, same: bool) -> None:
+    b = normal(4, 5).astype(np.float64) * 1e200
+    assert compare(trace_of({"x": b * factor}), trace_of({"x": b})).same is same
+
+
 def test_rounding_that_adds_up_is_blamed_on_nobody() -> None:
     site = "model.layers.0"
     a = {name: normal(1, 50, 40, seed=place) for place, name in enumerate((f"{site}:input", f"{site}.input_layernorm"))}

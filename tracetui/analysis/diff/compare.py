@@ -177,7 +177,9 @@ def _blank(shape: tuple[int, ...]) -> Array:
 
 def _differs(found: Distance, tolerance: Tolerance) -> bool:
     """Whether one element is far off, or all of them together are: what a few are off by no more is rounding."""
-    return found.far > 0 or (tolerance.slack > 1 and not found.relative <= tolerance.rtol)
+    if math.isnan(found.relative):  # Squares beyond float64: each element alone can tell.
+        return found.off > 0
+    return found.far > 0 or (tolerance.slack > 1 and found.relative > tolerance.rtol)
 
 
 def _outcome(found: Distance, tolerance: Tolerance) -> Outcome:

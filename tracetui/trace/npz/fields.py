@@ -26,7 +26,9 @@ class Field:
         self.found = found
 
     def wrong(self, problem: str) -> InputError:
-        return bad_field(self.where, visible(self.name) or "document", problem, "null" if self.found is None else self.found)
+        return bad_field(
+            self.where, visible(self.name) or "document", problem, "null" if self.found is None else self.found
+        )
 
     def __getitem__(self, name: str) -> Field:
         """A member that must be there."""
