@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -109,3 +110,11 @@ def test_statistics_that_differ_prove_a_difference() -> None:
     nan = a.copy()
     nan[3, 1] = np.nan
     assert by_statistics(of_array(nan), of_array(a), tolerance).unlike == 1
+
+
+def test_statistics_that_are_no_numbers_are_near_themselves_alone() -> None:
+    sound = of_array(normal(3, 4))
+    for odd in (math.nan, math.inf):
+        told = replace(sound, mean=odd)
+        assert by_statistics(told, sound, Tolerance(1e-3, 1e-3)).off
+        assert not by_statistics(told, told, Tolerance(1e-3, 1e-3)).off

@@ -334,6 +334,6 @@ def test_a_module_tree_that_is_none(parts: Parts, target: Path, outline: object,
 
 def test_names_of_fields_are_foreign_too(parts: Parts, target: Path) -> None:
     document = document_of(parts)
-    document["run"]["versions"] = {"\x1b[2J\ud800" + "x" * 999: 3}
+    at("run.versions", {"\x1b[2J\ud800" + "x" * 999: 3})(document)
     message = refusal(target, with_header(parts, json.dumps(document)))
     assert "run.versions.␛[2J<U+D800>xxx" in message

@@ -182,7 +182,7 @@ def by_statistics(a: Statistics, b: Statistics, tolerance: Tolerance) -> Distanc
     pairs.append((a.l2 / root, b.l2 / root))
     unlike = abs(a.nan - b.nan) + abs(a.posinf - b.posinf) + abs(a.neginf - b.neginf)
     apart = max(abs(x - y) for x, y in pairs)
-    off = unlike > 0 or any(abs(x - y) > tolerance.atol + tolerance.rtol * abs(y) for x, y in pairs)
+    off = unlike > 0 or not all(_near(x, y, tolerance) for x, y in pairs)
     return Distance(
         numel=b.numel,
         off=int(off),
@@ -198,3 +198,8 @@ def by_statistics(a: Statistics, b: Statistics, tolerance: Tolerance) -> Distanc
         scale=b.l2 / root,
         by_statistics=True,
     )
+
+
+def _near(x: float, y: float, tolerance: Tolerance) -> bool:
+    """A file may say NaN of its own values: that is near nothing but itself."""
+    return x == y or abs(x - y) <= tolerance.atol + tolerance.rtol * abs(y) or (math.isnan(x) and math.isnan(y))
