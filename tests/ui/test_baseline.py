@@ -71,7 +71,7 @@ async def test_one_key_opens_the_comparison_or_says_how_to_get_one() -> None:
         screen.session.send(Started(replace(edited, complete=False), PLAN), Finished(edited))
         await screen.settle()
         await screen.press("escape", "D")
-        assert "no run of this prompt without edits" in screen.text()
+        assert "no run without edits" in screen.text()
         for trace in (plain, edited):
             screen.session.send(Started(replace(trace, complete=False), PLAN), Finished(trace))
         await screen.settle()

@@ -18,7 +18,7 @@ class Baseline:
 
     def __init__(self) -> None:
         self.trace = EMPTY_TRACE
-        self.why = "no run of this prompt without edits has ended; X and Space leave them out, r runs it"
+        self.why = "no run without edits to compare with; X, Space: leave them out, r: run"
         """Why there is none."""
         self._last = EMPTY_TRACE
 
