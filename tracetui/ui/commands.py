@@ -38,7 +38,7 @@ COMMANDS = (
     Command("next_pass", "full_stop", "step('later')", "the same place in the next pass, a token further", "Run"),
     Command("previous_pass", "comma", "pass_back", "the same place in the pass before", "Run"),
     Command("generate", "g", "generate", "let the model go on: so many more tokens, a pass for each", "Run"),
-    Command("rerun", "A", "rerun", "run again from this layer on; what lies before comes from the record", "Run"),
+    Command("rerun", "A", "rerun", "run again from this layer, those before as recorded", "Run"),
     Command("first", "home", "first", "the first record", "Run"),
     Command("last", "end", "last", "the last record so far", "Run"),
     Command("pause", "space,f6", "pause", "stop a running model at its next record", "Run"),
