@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from tracetui.errors import TracetuiError, without_library
-from tracetui.options.parser import parser
+from tracetui.options.parser import parse, parser
 from tracetui.signals import catch_signals
 
 EXIT_INTERRUPTED = 130
@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    said = parser().parse_args(arguments)
+    said = parse(arguments)
     if said.command is None:
         parser().print_help()
         return 0

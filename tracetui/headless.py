@@ -226,7 +226,7 @@ def _traced(recipe: Recipe, emit: Callable[[Event], None], exact: bool = False, 
 
 
 class _Teller:
-    """Says on stderr what goes on, and ends the run if told to; the line that changes is for terminals only."""
+    """Says on stderr what goes on, and ends the run if told to; the plan and a line that changes on terminals only."""
 
     def __init__(self, quiet: bool) -> None:
         """quiet: leave out what the result says itself."""
@@ -239,7 +239,8 @@ class _Teller:
         check_signals()
         if isinstance(event, Started):
             self.plan = event.plan
-            self._lines(plan_line(event.plan), *part_lines(event.plan))
+            if self._changing:
+                self._lines(plan_line(event.plan), *part_lines(event.plan))
         elif isinstance(event, Prepared):
             self._lines(*preview_lines(event.preview.rows, event.preview.prompts.chat))
         elif isinstance(event, Advanced):

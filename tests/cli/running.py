@@ -27,8 +27,8 @@ class Said:
 
     @property
     def complaint(self) -> str:
-        """The one line on stderr of a command that failed; nothing but the memory plan may stand before it."""
-        lines = [line for line in self.err.splitlines() if not line.startswith(("memory: ", "  "))]
+        """The one line on stderr of a command that failed, details below it left out."""
+        lines = [line for line in self.err.splitlines() if not line.startswith("  ")]
         assert len(lines) == 1, self.err
         assert lines[0].startswith("tracetui: ")
         assert lines[0].isprintable()

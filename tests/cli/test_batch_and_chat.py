@@ -69,7 +69,7 @@ def test_a_chat_is_shown_as_text_and_tokens_before_it_runs(tracetui: Here, model
     assert lines[2] == f"chat: row 1 of 0–1: {chats}<|end_of_text|>"
     warning = "typed in the prompt and taken as special: <|end_of_text|>; --no-special keeps such names text"
     assert lines[4] == f"warning: row 1 of 0–1: {warning}"
-    assert lines[5].startswith("memory: ")
+    assert len(lines) == 5
     trace = read_trace(path)
     assert [token.special for token in trace.tokens[1]].count(True) == 4
     assert {key: trace.run.recipe[key] for key in ("chat", "system")} == {"chat": True, "system": "be\x1b"}

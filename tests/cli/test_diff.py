@@ -56,7 +56,7 @@ def test_the_first_divergence_is_shown_with_what_fed_it(tracetui: Here, tmp_path
     assert said.status == 1
     assert "First divergence: model.layers.3.input_layernorm" in said.out
     assert "its inputs agree" in said.out
-    assert "[B=0, T=" in said.out
+    assert "[batch=0, T=" in said.out
     assert "t" in said.out.split("at token #")[1][:6]
     assert "--all" in said.out
     assert max(map(cell_len, said.out.splitlines())) <= 80
@@ -74,6 +74,19 @@ def test_a_script_s_own_dump_is_compared(tracetui: Here, tmp_path: Path) -> None
     about = tracetui("info", str(tmp_path / "dump.npz"))
     assert about.status == 0
     assert "a file of named tensors" in about.out
+
+
+def test_what_is_in_a_file_is_told_to_machines(tracetui: Here, tmp_path: Path) -> None:
+    np.savez(tmp_path / "dump.npz", **arrays())  # type: ignore[arg-type]
+    for name, dump in ((saved(tmp_path, "a.npz", arrays()), False), (str(tmp_path / "dump.npz"), True)):
+        said = tracetui("info", name, "--json")
+        assert (said.status, said.err) == (0, "")
+        (line,) = said.out.splitlines()
+        found = json.loads(line)
+        assert (found["file"], found["bytes"], found["dump"]) == (name, Path(name).stat().st_size, dump)
+        (header,) = tracetui("export", name, "--json").out.splitlines()
+        assert json.loads(header).items() <= found.items()
+        assert [record["key"] for record in found["records"]] == list(arrays())
 
 
 def test_nothing_foreign_reaches_the_terminal(tracetui: Here, tmp_path: Path) -> None:

@@ -66,7 +66,9 @@ def test_the_nearest_model_is_named_before_all_in_their_order(tracetui: Here) ->
     ("arguments", "said"),
     [
         (("\x1b[31m",), r"argument COMMAND: invalid choice: '\x1b[31m'"),
-        (("models", "\x1b[31m"), "unrecognized arguments: ␛[31m; `tracetui --help` lists"),
+        (("models", "\x1b[31m"), "unrecognized arguments: ␛[31m; `tracetui models --help` lists"),
+        (("--nope",), "unrecognized arguments: --nope; `tracetui --help` lists"),
+        (("info", "x", "--yaml"), "unrecognized arguments: --yaml; `tracetui info --help` lists"),
         (("models", "--x\udcff\x9b"), "unrecognized arguments: --x<U+DCFF><U+009B>"),
         (("trace",), "the following arguments are required: MODEL; `tracetui trace --help` lists"),
         (("open",), "the following arguments are required: F.npz; `tracetui open --help` lists"),

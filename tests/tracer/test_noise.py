@@ -131,6 +131,9 @@ def test_a_mixture_s_fault_is_found_in_spite_of_experts_that_changed() -> None:
     found = judged(a, b)
     assert report(a, b).flips, "experts did change"
     assert suspects(found) == ["model.layers.1.self_attn:heads"]
+    lines = list(noise_lines(found, 80))
+    assert "inf" not in " ".join(lines).replace("inputs", "").split()
+    assert any(line.endswith(" choice") for line in lines), "experts that changed are no number"
 
 
 def test_nan_is_one_suspect_and_carried_on() -> None:
@@ -139,7 +142,10 @@ def test_nan_is_one_suspect_and_carried_on() -> None:
 
     found = judged(run(recipe(), poison), run(recipe()))
     assert suspects(found) == ["model.layers.1.post_attention_layernorm"]
-    assert "one side alone has NaN or infinities here" in " ".join(" ".join(noise_lines(found, 80)).split())
+    lines = list(noise_lines(found, 80))
+    assert "one side alone has NaN or infinities here" in " ".join(" ".join(lines).split())
+    assert any(line.split()[-2:] == ["NaN,", "Inf"] for line in lines)
+    assert max(map(len, lines)) <= 80
 
 
 def test_the_rerun_has_the_rounded_weights_and_computes_all_in_float64() -> None:

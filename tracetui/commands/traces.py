@@ -44,12 +44,13 @@ def _traced(said: Namespace, lines: JsonLines | None = None) -> int:
 
 def info(said: Namespace) -> int:
     """Tell what is in a trace file."""
+    from tracetui.export.tables import info_json
     from tracetui.trace.dumps import open_recorded
     from tracetui.trace.summary import describe
 
     path = Path(said.trace)
-    found = open_recorded(path)
-    for line in describe(found, path.stat().st_size):
+    found, size = open_recorded(path), path.stat().st_size
+    for line in info_json(found, said.trace, size) if said.json else describe(found, size):
         print(line)
     return 0
 

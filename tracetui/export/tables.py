@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterator
 
 from tracetui.text import visible
-from tracetui.trace.npz.encode import encode_header
+from tracetui.trace.npz.encode import canonical, encode_header
 from tracetui.trace.table import COLUMNS, Cell, rows
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import is_kept
@@ -25,8 +26,18 @@ def csv_lines(trace: Trace) -> Iterator[str]:
 
 def json_lines(trace: Trace) -> Iterator[str]:
     """The header of docs/trace-format.md: run, tokens, attention calls, records with their statistics."""
+    yield _header(trace).decode("ascii")
+
+
+def info_json(trace: Trace, file: str, size: int) -> Iterator[str]:
+    """The same, with the file that it is of, its bytes, and whether it is a file of named tensors and no trace."""
+    about = {"file": file, "bytes": size, "dump": trace.dump, "started": trace.run.started or None}
+    yield canonical({**json.loads(_header(trace)), **about}).decode("ascii")
+
+
+def _header(trace: Trace) -> bytes:
     keys = [record.key if is_kept(trace.value(record)) else None for record in trace.records]
-    yield encode_header(trace, trace.all_statistics(), keys).decode("ascii")
+    return encode_header(trace, trace.all_statistics(), keys)
 
 
 def _cell(cell: Cell) -> Cell:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import NoReturn
 
 from tracetui import __version__
@@ -14,6 +15,14 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Wrong usage is bad input like any other: one line, with foreign text made visible."""
         raise InputError(f"{message}; `{self.prog} --help` lists what there is")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """What a command line says. Raises InputError for wrong usage, naming the help of the command concerned."""
+    said, unknown = parser().parse_known_args(arguments)
+    if unknown:
+        raise InputError(f"unrecognized arguments: {' '.join(unknown)}; `{said.prog} --help` lists what there is")
+    return said
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,7 +51,8 @@ def parser() -> argparse.ArgumentParser:
     opened.set_defaults(command="open_trace")
 
     info = commands.add_parser("info", help="what is in a trace file")
-    info.add_argument("trace", metavar="F.npz")
+    info.add_argument("trace", metavar="F.npz", help="a trace, or a plain npz or safetensors file of named tensors")
+    info.add_argument("--json", action="store_true", help="for machines: the header, with the file's name and size")
 
     _add_diff(commands.add_parser("diff", help="two traces: the first tensor that differs, and what fed it"))
     _add_export(commands.add_parser("export", help="a trace as tables, tensors, pictures, or a report for a browser"))
@@ -60,6 +70,9 @@ def parser() -> argparse.ArgumentParser:
 
     locate = commands.add_parser("locate", help="the folders that tracetui reads and writes")
     locate.add_argument("what", choices=("config", "themes", "state", "cache"))
+    found.set_defaults(prog=found.prog)
+    for command in commands.choices.values():
+        command.set_defaults(prog=command.prog)
     return found
 
 

@@ -119,13 +119,16 @@ def config_of(comparison: Comparison) -> dict[str, object]:
 
 
 def _alone(comparison: Comparison, wanted: Wanted) -> SiteView:
-    for side, (lone, trace) in enumerate(
-        ((comparison.alignment.only_a, comparison.a), (comparison.alignment.only_b, comparison.b))
+    alignment = comparison.alignment
+    for side, (lone, ahead, trace) in enumerate(
+        ((alignment.only_a, alignment.ahead_a, comparison.a), (alignment.only_b, alignment.ahead_b, comparison.b))
     ):
-        named = next((named for named in lone if named.site == wanted.site), None)
+        named = next((named for named in (*lone, *ahead) if named.site == wanted.site), None)
         if named is not None:
             found = trace.statistics(named.record)
             told = f"Only {'AB'[side]} has this tensor: there is nothing to compare it with."
+            if named in ahead:
+                told = f"{'BA'[side]}'s run has not come to this yet: there is nothing to compare it with."
             both = (found, None) if side == 0 else (None, found)
             return SiteView(wanted, None, both, named.record, told, tuple(nothing(told) for _ in LETTERS))
     return SiteView(wanted, planes="nothing was recorded here")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from tracetui.analysis.diff.align import Alignment, Named
 from tracetui.analysis.diff.result import Comparison
 from tracetui.text import visible
 
@@ -31,6 +32,17 @@ def _parts(comparison: Comparison) -> Iterator[str]:
         yield f"{visible(before.dtypes[0][0], 20)} in A, {visible(before.dtypes[0][1], 20)} in B"
     if comparison.misfits:
         yield f"{len(comparison.misfits):,} shapes don't fit"
+    yield from _lone(alignment)
+
+
+def _lone(alignment: Alignment) -> Iterator[str]:
     for letter, alone in (("A", alignment.only_a), ("B", alignment.only_b)):
         if alone:
-            yield f"{len(alone):,} site{'s' if len(alone) != 1 else ''} only in {letter}"
+            yield f"{_sites(alone)} only in {letter}"
+    for letter, ahead in (("A", alignment.ahead_b), ("B", alignment.ahead_a)):
+        if ahead:
+            yield f"{_sites(ahead)} not run yet in {letter}"
+
+
+def _sites(found: Sequence[Named]) -> str:
+    return f"{len(found):,} site{'s' if len(found) != 1 else ''}"

@@ -33,6 +33,8 @@ def diff_json(report: Report, noise: NoiseReport | None = None) -> Iterator[str]
         **_before(comparison.preface),
         "only_in_a": [named.record.key for named in comparison.alignment.only_a],
         "only_in_b": [named.record.key for named in comparison.alignment.only_b],
+        "not_run_in_a": [named.record.key for named in comparison.alignment.ahead_b],
+        "not_run_in_b": [named.record.key for named in comparison.alignment.ahead_a],
         "sites": [_site(site) for site in comparison.sites],
         "routing": [_flip(flip) for flip in report.flips],
         "next_tokens": [_predicted(found) for found in report.predicted],

@@ -129,6 +129,10 @@ def preface_lines(comparison: Comparison, width: int) -> list[str]:
     lines += entry("shapes", _misfits(comparison.misfits), width)
     lines += entry("only in A", folded(comparison.alignment.only_a, shared), width)
     lines += entry("only in B", folded(comparison.alignment.only_b, shared), width)
+    for side, ahead in (("A", comparison.alignment.ahead_b), ("B", comparison.alignment.ahead_a)):
+        places = folded(ahead, shared)
+        more = [f"and {len(places) - _SOME:,} more"] if len(places) > _SOME else []
+        lines += entry("not run", [f"in {side} yet: {', '.join([*places[:_SOME], *more])}"] if places else [], width)
     return lines
 
 

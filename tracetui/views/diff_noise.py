@@ -87,10 +87,19 @@ def _times(times: float) -> str:
     return f"{times:,.0f} times" if times >= 10 else f"{times:.2g} times"
 
 
+def _fed_cell(found: SiteNoise) -> str:
+    """How far above noise its inputs are; in a word where that is beyond any measure."""
+    if found.fed is None:
+        return "–"
+    if math.isfinite(found.fed):
+        return number(found.fed)
+    return "NaN, Inf" if math.isinf(found.times) else "choice"
+
+
 def _row(found: SiteNoise, width: int) -> str:
     distance = found.site.distance
     apart = math.nan if distance is None else distance.relative
-    fed = "–" if found.fed is None else number(found.fed)
-    right = f"{number(apart):>10} {number(found.rounding):>9} {number(found.times):>9} {fed:>9}"
+    times = "NaN, Inf" if math.isinf(found.times) else number(found.times)
+    right = f"{number(apart):>10} {number(found.rounding):>9} {times:>9} {_fed_cell(found):>9}"
     mark = "◆" if found.verdict is Verdict.SUSPECT else " "
     return f"{mark} {end(found.site.site, width - 3 - len(right))} {right}".rstrip()

@@ -13,6 +13,7 @@ from tracetui.views.cells import column, fit
 
 MARKS = {
     Standing.SKIPPED: "·",
+    Standing.AHEAD: "…",
     Standing.AGREES: "✓",
     Standing.ONLY_A: "◁",
     Standing.ONLY_B: "▷",
@@ -22,6 +23,7 @@ MARKS = {
 }
 _WORDS = {
     Standing.SKIPPED: "not compared",
+    Standing.AHEAD: "not run yet",
     Standing.ONLY_A: "only A",
     Standing.ONLY_B: "only B",
     Standing.SHAPES: "shapes",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from tracetui.analysis.axes import axes_of, describe
+from tracetui.analysis.axes import Axis, axes_of, describe
 from tracetui.analysis.diff.align import Named
 from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.finding import Finding
@@ -58,11 +59,18 @@ def _own_name(named: Named) -> str:
 
 def _shape(site: SiteDiff, config: dict[str, object]) -> str:
     a, b = site.pair.a.record, site.pair.b.record
-    shown = describe(axes_of(site.pair.record, config))
+    shown = describe(_axes(site, config))
     shown += f" {a.dtype}" if a.dtype == b.dtype else f" {a.dtype} in A, {b.dtype} in B"
     if a.shape != b.shape:
         shown += f"; in B {list(b.shape)}"
     return f"{shown}; laid out anew: {site.laid_out}" if site.laid_out else shown
+
+
+def _axes(site: SiteDiff, config: dict[str, object]) -> tuple[Axis, ...]:
+    """The tensor's axes; the batch's by its word, since B is a side here."""
+    return tuple(
+        replace(axis, name="batch") if axis.name == "B" else axis for axis in axes_of(site.pair.record, config)
+    )
 
 
 def _numbers(site: SiteDiff) -> list[str]:
@@ -91,7 +99,7 @@ def worst(comparison: Comparison, site: SiteDiff, config: dict[str, object]) -> 
     found = site.distance
     if found is None or found.worst is None:
         return []
-    names = [axis.name for axis in axes_of(site.pair.record, config)]
+    names = [axis.name for axis in _axes(site, config)]
     if is_expert(site.site) and names:
         # Rows are the tokens that chose it on both sides.
         names[0] = "n"
@@ -108,7 +116,7 @@ def _token_at(comparison: Comparison, site: SiteDiff, places: dict[str, int]) ->
     if site.pair.a.record.pass_:
         return ""
     rows = comparison.a.tokens or comparison.b.tokens
-    row, at = places.get("B", 0), places.get("T", places.get("S", places.get("N", -1)))
+    row, at = places.get("batch", 0), places.get("T", places.get("S", places.get("N", -1)))
     if "N" in places and len(rows) > 1:
         return ""
     return token(rows[row][at]) if 0 <= row < len(rows) and 0 <= at < len(rows[row]) else ""

@@ -37,13 +37,19 @@ def _site(
     if problem:
         yield from wrapped(f"{site}: {problem}", width, "", "  ")
     elif alone is not None:
-        yield from wrapped(f"On one side only: {site}", width, "", "  ")
+        yield from wrapped(f"{_lone_head(report, site)}: {site}", width, "", "  ")
         yield from entry("shape", [f"{list(alone.shape)} {alone.dtype}"], width)
     elif finding is not None:
         first = report.first is not None and finding.site.site == report.first.site
         yield from wrapped(f"{'First divergence' if first else _HEADS[finding.site.outcome]}: {site}", width, "", "  ")
         yield from finding_lines(report.comparison, finding, width)
         yield from _flips(report, finding, width)
+
+
+def _lone_head(report: Report, site: str) -> str:
+    alignment = report.comparison.alignment
+    ahead = any(named.site == site for named in (*alignment.ahead_a, *alignment.ahead_b))
+    return "Not run yet on one side" if ahead else "On one side only"
 
 
 def _flips(report: Report, finding: Finding, width: int) -> Iterator[str]:
@@ -65,6 +71,8 @@ def group_lines(node: Node, width: int) -> list[str]:
     lines += entry("sites", [f"{node.sites:,}, of which {node.apart:,} differ"], width)
     if node.standing in (Standing.ONLY_A, Standing.ONLY_B):
         lines += entry("only in", ["A" if node.standing is Standing.ONLY_A else "B"], width)
+    if node.standing is Standing.AHEAD:
+        lines += entry("not run", ["one side's run has not come to it yet"], width)
     if node.worst is not None:
         lines += entry("worst", [f"{short(node.worst)} of B's norm"], width)
     return lines

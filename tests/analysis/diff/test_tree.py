@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -15,6 +16,9 @@ from tracetui.analysis.diff.survey import Survey, survey
 from tracetui.analysis.diff.tree import Node, Standing, TreeRow, rows_of, tree_of, ways_of
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import Array
+from tracetui.views.diff_brief import brief
+from tracetui.views.diff_json import diff_json
+from tracetui.views.diff_lines import diff_lines
 from tracetui.views.diff_rows import level, row_text, short
 
 
@@ -168,3 +172,39 @@ def test_an_empty_pair_of_traces_has_an_empty_tree() -> None:
     assert tree_of(found) == ()
     assert not found.apart
     assert not found.clues
+
+
+@pytest.mark.parametrize("waits", ["A", "B"])
+def test_what_a_run_has_not_come_to_is_no_difference(waits: str) -> None:
+    whole, part = trace_of(arrays()), trace_of(dict(list(arrays().items())[:8]))
+    part = replace(part, complete=False)
+    found = report(part, whole) if waits == "A" else report(whole, part)
+    alignment = found.comparison.alignment
+    ahead = alignment.ahead_b if waits == "A" else alignment.ahead_a
+    assert [named.site for named in ahead] == list(arrays())[8:]
+    assert not (*alignment.only_a, *alignment.only_b)
+    assert found.comparison.preface.layers is None
+    told = " ".join(" ".join(diff_lines(found, ("mine", "other"))).split())
+    assert f"not run in {waits} yet: layers.2–3, layers.1.self_attn.q_proj, layers.1.self_attn:q, layers.1" in told
+    assert "Same: 8 of 8 sites compared" in told
+    assert brief(found.comparison) == f"{len(ahead)} sites not run yet in {waits}"
+    nodes = {node.site: node for node in every(tree_of(survey(found)))}
+    assert {nodes[named.site].standing for named in ahead} <= {Standing.AHEAD, Standing.AGREES}
+    assert nodes["model.layers.3.self_attn:q"].own is Standing.AHEAD
+    assert "not run yet" in row_text(TreeRow(nodes["model.layers.3.self_attn:q"], 0, False), 40).number
+    document = json.loads("".join(diff_json(found)))
+    assert document[f"not_run_in_{waits.lower()}"] == [named.site for named in ahead]
+    assert (document["only_in_a"], document["only_in_b"]) == ([], [])
+
+
+def test_what_a_waiting_run_lacks_of_the_part_it_has_run_is_missing() -> None:
+    part = {site: array for site, array in list(arrays().items())[:8] if site != "model.layers.0.self_attn:q"}
+    found = report(replace(trace_of(part), complete=False), trace_of(arrays()))
+    assert [named.site for named in found.comparison.alignment.only_b] == ["model.layers.0.self_attn:q"]
+
+
+def test_names_of_its_own_may_be_what_the_other_has_ahead() -> None:
+    a = {"model.embed_tokens": normal(1, 5, 8), "block": normal(1, 5, 8, seed=1)}
+    b = {"model.embed_tokens": normal(1, 5, 8), "model.layers.0": normal(1, 5, 8, seed=1)}
+    found = report(replace(trace_of(a), complete=False), trace_of(b))
+    assert [named.site for named in found.comparison.alignment.only_b] == ["model.layers.0"]

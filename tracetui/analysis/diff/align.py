@@ -64,6 +64,10 @@ class Alignment:
     pairs: tuple[Pair, ...]
     only_a: tuple[Named, ...]
     only_b: tuple[Named, ...]
+    ahead_a: tuple[Named, ...] = ()
+    """What A has of the part that B's run, which waits or was left, has not come to."""
+    ahead_b: tuple[Named, ...] = ()
+    """The same of B's, where A's run has not come so far."""
 
     @property
     def layers(self) -> frozenset[int]:
@@ -91,7 +95,30 @@ def align(a: Trace, b: Trace, rules: Rules) -> Alignment:
     rest_a = {site: named for site, named in side_a.items() if site not in side_b}
     rest_b = {site: named for site, named in side_b.items() if site not in side_a}
     pairs += _through_aliases(rest_a, rest_b, side_b)
-    return Alignment(in_order(pairs, a, b), tuple(rest_a.values()), tuple(rest_b.values()))
+    of_a, of_b = [pair.a for pair in pairs], [pair.b for pair in pairs]
+    strange_a, strange_b = _strange_after(rest_a, of_a), _strange_after(rest_b, of_b)
+    ahead_a = () if b.complete or strange_b else _ahead(rest_a, of_a)
+    ahead_b = () if a.complete or strange_a else _ahead(rest_b, of_b)
+    return Alignment(in_order(pairs, a, b), tuple(rest_a.values()), tuple(rest_b.values()), ahead_a, ahead_b)
+
+
+def _last(shared: Sequence[Named]) -> int:
+    return max((named.record.index for named in shared), default=-1)
+
+
+def _strange_after(rest: Mapping[str, Named], shared: Sequence[Named]) -> bool:
+    """Whether a side went on after the last that both have, under names that may stand for anything of the other's."""
+    last = _last(shared)
+    return any(named.record.index > last and not named.naming for named in rest.values())
+
+
+def _ahead(rest: dict[str, Named], shared: Sequence[Named]) -> tuple[Named, ...]:
+    """What a side recorded after the last that both have, taken out of what it alone has."""
+    last = _last(shared)
+    found = {site: named for site, named in rest.items() if shared and named.record.index > last}
+    for site in found:
+        del rest[site]
+    return tuple(found.values())
 
 
 def _named_a(trace: Trace, rules: Rules) -> Iterator[Named]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tracetui.analysis.diff.align import Alignment, Named, Pair, in_order
 from tracetui.analysis.mapping.fuzzy import Proposal, Unknown, proposals
@@ -28,4 +29,4 @@ def with_proposals(alignment: Alignment, found: Sequence[Proposal], a: Trace, b:
     only_b = {named.site: named for named in alignment.only_b}
     pairs = [Pair(only_a.pop(proposal.a), only_b.pop(proposal.b)) for proposal in found]
     ordered = in_order([*alignment.pairs, *pairs], a, b)
-    return Alignment(ordered, tuple(only_a.values()), tuple(only_b.values()))
+    return replace(alignment, pairs=ordered, only_a=tuple(only_a.values()), only_b=tuple(only_b.values()))

@@ -23,12 +23,14 @@ class Standing(IntEnum):
     """How a site stands, the most telling last: a group stands as the last of what it holds."""
 
     SKIPPED = 0
-    AGREES = 1
-    ONLY_A = 2
-    ONLY_B = 3
-    SHAPES = 4
-    DIFFERS = 5
-    MADE = 6
+    AHEAD = 1
+    """One side's run has not come to it."""
+    AGREES = 2
+    ONLY_A = 3
+    ONLY_B = 4
+    SHAPES = 5
+    DIFFERS = 6
+    MADE = 7
     """It differs, and all that feeds it agrees."""
 
 
@@ -99,7 +101,12 @@ def _leaves(survey: Survey) -> Iterator[tuple[str, Record, Node]]:
     for place, site in enumerate(survey.report.comparison.sites):
         found.append((place, 0, site.site, site.pair.record, _compared(site, site.site in survey.made)))
         places.append((site.pair.a.record.index, site.pair.b.record.index))
-    for side, lone, standing in ((0, alignment.only_a, Standing.ONLY_A), (1, alignment.only_b, Standing.ONLY_B)):
+    for side, lone, standing in (
+        (0, alignment.only_a, Standing.ONLY_A),
+        (1, alignment.only_b, Standing.ONLY_B),
+        (0, alignment.ahead_a, Standing.AHEAD),
+        (1, alignment.ahead_b, Standing.AHEAD),
+    ):
         order = sorted((pair[side], place) for place, pair in enumerate(places))
         for named, after in _after(lone, order):
             record = replace(named.record, site=plain_site(named.site))

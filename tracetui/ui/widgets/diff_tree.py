@@ -21,6 +21,7 @@ from tracetui.views.diff_rows import row_text, strength
 OVERVIEW = Node("", "overview")
 _STYLES = {
     Standing.SKIPPED: "quiet",
+    Standing.AHEAD: "quiet",
     Standing.AGREES: "agrees",
     Standing.ONLY_A: "alone",
     Standing.ONLY_B: "alone",
