@@ -33,7 +33,7 @@ test: $(DEV_READY) ## run the tests on all cores
 	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 torture: $(DEV_READY) ## drive live sessions at random, N=1000 times, against plain forwards
-	@TRACETUI_TORTURE=$(or $(N),1000) $(BIN)/python -m pytest -s --timeout 0 tests/test_session_machine.py $(ARGS)
+	@TRACETUI_TORTURE=$(or $(N),1000) $(BIN)/python -m pytest -s --timeout 0 tests/test_session_machine.py tests/ui/test_any_keys.py $(ARGS)
 
 check: $(DEV_READY) ## all that a change has to pass: format, lint, types, imports, tests
 	@echo "Checking the format"

@@ -124,6 +124,8 @@ class Debugging(RuleBasedStateMachine):
     @initialize(name=st.sampled_from(list(RECIPES)), first=st.sampled_from(PROMPTS))
     def open(self, name: str, first: Prompts) -> None:
         self.name = name
+        # Before anything runs: while a model is built, torch's default dtype is another, in all threads.
+        self.reference = reference(name)
         self.numbers = count()
         self.stops: dict[str, PlainStop] = {}
         self.looked_from: dict[str, int | None] = {}
@@ -209,7 +211,7 @@ class Debugging(RuleBasedStateMachine):
 
     @rule(chosen=st.integers(0, 12))
     def edit(self, chosen: int) -> None:
-        known = list(reference(self.name).edits)
+        known = list(self.reference.edits)
         text = known[chosen % len(known)]
         if self.driver.state.phase is Seen.STOPPED:
             # What was recorded under its old name until now is looked at before it may change.
@@ -267,6 +269,8 @@ class Debugging(RuleBasedStateMachine):
         if not self.driver.state.frontier:
             return
         added = parse_edit("layers.1.mlp: scale 3")
+        if edit:
+            self._may_rerun()
 
         def meddle(written: int, size: int) -> None:
             if edit:
@@ -278,7 +282,7 @@ class Debugging(RuleBasedStateMachine):
             read = read_trace(path)
             if not self.driver.state.running and not edit:
                 self._settle()
-                check_values(read, reference(self.name))
+                check_values(read, self.reference)
 
     @rule(seldom=st.integers(0, 9))
     def reopen(self, seldom: int) -> None:
@@ -382,7 +386,9 @@ class Debugging(RuleBasedStateMachine):
         state = self.driver.state
         assert -1 <= state.cursor < max(state.frontier, 1)
         assert state.frontier <= len(state.trace.records) <= len(state.trace.values)
-        assert (state.cursor >= 0) == (state.frontier > 0)
+        assert state.cursor < 0 or state.frontier
+        # Before its first rest a run that is under way has nothing to look at yet.
+        assert state.cursor >= 0 or not state.frontier or state.running
 
     def _check_rest(self) -> None:
         state, events = self.driver.state, self.events
@@ -397,7 +403,7 @@ class Debugging(RuleBasedStateMachine):
         assert state.frontier == len(trace.records)
         done["records compared"] += len(trace)
         if len(trace):
-            plain = check_values(trace, reference(self.name))
+            plain = check_values(trace, self.reference)
             self._check_stops(plain)
             waits = trace.records[-1] if state.phase is Seen.STOPPED else None
             if not (state.phase is Seen.FAILED and "generate" not in state.error):
