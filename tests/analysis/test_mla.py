@@ -71,7 +71,8 @@ def test_one_wrong_row_breaks_it(role: str, dtype: torch.dtype) -> None:
 def test_what_deepseek_v3_caches() -> None:
     """The published figures: 128·(192+128) values a token and layer, or 512+64."""
     trace = traced("deepseek_v3", torch.bfloat16)
-    sizes = {"q": (1, 128, 5, 192), "v": (1, 128, 5, 128), "kv_latent": (1, 5, 512), "k_rope": (1, 5, 64)}
+    kernel = {"q": (1, 128, 5, 192), "k": (1, 128, 5, 192), "v": (1, 128, 5, 128)}
+    sizes = {**kernel, "kv_latent": (1, 5, 512), "k_rope": (1, 5, 64)}
     records = [
         replace(record, shape=sizes[record.role]) if record.role in sizes else record for record in trace.records
     ]

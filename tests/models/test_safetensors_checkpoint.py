@@ -16,7 +16,7 @@ from tests.models.hf_files import FAMILIES, MOE, as_file, change_config, expecte
 from tracetui.errors import Cancelled, InputError
 from tracetui.models.build import build_model
 from tracetui.models.outline import outline
-from tracetui.models.runnable import Runnable, make_runnable
+from tracetui.models.runnable import BUILTIN_REMARK, Runnable, make_runnable
 from tracetui.models.safetensors_checkpoint import SafetensorsCheckpoint, SafetensorsFolder
 from tracetui.models.sources import TensorSpec
 from tracetui.recipe import Layers, Overrides, Recipe, load_recipe
@@ -184,6 +184,7 @@ def test_the_report_names_what_no_module_asks_for(tmp_path: Path) -> None:
     assert made.notes == (
         "model.safetensors: all 30 tensors from the file",
         "model.safetensors: read over, no module asks for ␛ra, model.layers.7.self_attn.q_proj.weight, z",
+        BUILTIN_REMARK,
     )
 
 
@@ -239,7 +240,7 @@ def test_a_float8_folder_runs_as_the_weights_that_it_stands_for(tmp_path: Path, 
     # A matrix may have a bias, which nobody quantises.
     assert {"file", "dequantised"} <= found <= {"file", "dequantised", "dequantised+file", ""}
     assert "all " in trace.run.notes[0]
-    assert len(trace.run.notes) == 1
+    assert trace.run.notes[1:] == (BUILTIN_REMARK,)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ import pytest
 
 from tests.ui.fake import PLAN, FakeSession
 from tests.ui.tiny_llama import PROMPT, empty_recorder
+from tracetui.expr.stop import parse_stop
+from tracetui.expr.watcher import Hit
 from tracetui.recipe import Prompts, texts
 from tracetui.session import Advanced, Event, Failed, Finished, Fired, Preparing, Started, Stopped
 from tracetui.trace.stepping import Step, Target
@@ -91,6 +93,23 @@ def test_what_an_earlier_run_still_says_is_not_taken_for_the_new_one() -> None:
         assert (found.state.phase, found.state.waiting) == (Phase.STARTING, 1)
     found.heard(Started(trace, PLAN, number=2))
     assert found.state.phase is Phase.RUNNING
+
+
+def test_a_stop_that_held_while_another_run_was_asked_for_is_known_if_that_one_never_begins() -> None:
+    stop = parse_stop("*", "here")
+    found = Driver((stop,))
+    session = Counting(found.heard)
+    found.opened(session)
+    trace = empty_recorder().trace
+    found.run(texts(PROMPT))
+    found.heard(Started(trace, PLAN, number=1))
+    found.run(texts(PROMPT))
+    for number, index in ((1, 5), (2, 7)):
+        found.heard(Fired((Hit(stop, index),), number))
+    found.heard(Failed("no", number=2))
+    entry = found.state.stops.find("*")
+    assert entry is not None
+    assert entry.places == (5,)
 
 
 def test_nothing_to_step_over_is_said() -> None:

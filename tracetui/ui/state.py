@@ -76,6 +76,8 @@ class State:
     """What Enter would run, if it has been worked out."""
     number: int = 0
     """Of the run that was asked for last; 0 where the session counts none."""
+    shown: int = 0
+    """Of the run whose trace is on view."""
     frontier: int = 0
     """How many records exist, as far as the session has told."""
     cursor: int = -1
@@ -185,7 +187,7 @@ def _begun(state: State, event: Started | Opened | Extended) -> State:
     if isinstance(event, Extended):
         return _extended(state, event.trace)
     if isinstance(event, Started):
-        return _started(state, event.trace, event.plan, event.cut.taken)
+        return replace(_started(state, event.trace, event.plan, event.cut.taken), shown=event.number)
     return _opened(state, event.trace, event.outline)
 
 
