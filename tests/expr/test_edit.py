@@ -41,6 +41,7 @@ def test_every_example_in_the_documentation_is_taken_and_stands_for_itself() -> 
     ("text", "at", "problem"),
     [
         ("layers.3.mlp", 13, "there is no action"),
+        ("head 5: zero", 1, "the site before head is missing"),
         ("", 0, "there is no action"),
         (": zero", 1, "no site"),
         ("layers.3.self_attn:heads", 20, "heads is no action; there are zero, scale X"),
@@ -91,6 +92,11 @@ def test_any_text_is_an_edit_or_refused(text: str) -> None:
     except InputError:
         return
     assert parse_edit(edit.text) == edit
+
+
+def test_a_place_may_stand_behind_the_colon_of_a_line_begun_with() -> None:
+    assert parse_edit("layers.3.self_attn:  head 5: zero") == parse_edit("layers.3.self_attn head 5: zero")
+    assert parse_edit("x: [0,-1]: zero").text == "x [0,-1]: zero"
 
 
 def test_numbers_slices_and_seeds_are_read() -> None:

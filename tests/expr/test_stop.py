@@ -40,6 +40,7 @@ def test_a_stop_is_a_site_a_condition_or_both(text: str, pattern: str, condition
         ("a/b if norm", 1, "no site has this"),
         ("", 0, "a stop is"),
         ("*.mlp if", 8, "nothing stands here"),
+        ("layers.3.mlp if *.mlp if norm > 3", 22, "a second `if`"),
         ("x" * 300, 200, "up to 200"),
     ],
 )
@@ -76,6 +77,14 @@ def test_a_stop_holds_where_its_pattern_and_condition_do() -> None:
 def test_what_a_router_chose_is_known_a_moment_after_it() -> None:
     assert places(layers(), parse_stop("*.gate if expert(3)")) == ["model.layers.1.mlp:experts"]
     assert places(layers(), parse_stop("*.gate if expert(9)")) == []
+
+
+def test_a_condition_about_a_choice_alone_holds_once_a_block() -> None:
+    assert places(layers(), parse_stop("if expert(3)")) == ["model.layers.1.mlp:experts"]
+    assert places(layers(), parse_stop("if layer == 1 and expert(3)")) == ["model.layers.1.mlp:experts"]
+    both = places(layers(), parse_stop("if expert(3) and numel > 0"))
+    assert both == ["model.layers.1.mlp:experts"]
+    assert len(places(layers(), parse_stop("if expert(3) and absmax >= 0"))) > 1, "it asks about every tensor"
 
 
 def test_the_default_stops_fire_once_and_leave_what_masks_hide_alone() -> None:

@@ -154,19 +154,14 @@ class _Reading:
         if colon is None:
             self.refuse(len(self._text), f"there is no action; {_FORM}")
         start = len(self._text) - len(self._text.lstrip())
-        found = _SITE.match(self._text, start, colon)
-        if found is None:
-            self.refuse(start, f"no site stands here; {_FORM}")
-        if len(found[0]) > MAX_PATTERN:
-            self.refuse(start + MAX_PATTERN, f"a site has up to {MAX_PATTERN} characters")
-        self._read_places(found.end(), colon)
+        site, places = self._site(start, colon)
         action = self._action(colon + 1)
-        self._check_role(found[0], start, action)
+        self._check_role(site, start, action)
         self._check_together(action, colon + 1)
         does = " ".join(self._text[colon + 1 :].split()) if action.source is None else f"{REPLACE} {action.source}"
         return Edit(
-            f"{' '.join(self._text[:colon].split())}: {does}",
-            SitePattern(found[0]),
+            f"{' '.join(f'{site}{places}'.split())}: {does}",
+            SitePattern(site),
             action,
             head=self._counted.get("head"),
             expert=self._counted.get("expert"),
@@ -176,6 +171,20 @@ class _Reading:
             last=self._counted.get("until"),
             index=self._index,
         )
+
+    def _site(self, start: int, colon: int) -> tuple[str, str]:
+        """The site, and the text of the places in it, which are read."""
+        found = _SITE.match(self._text, start, colon)
+        if found is None:
+            self.refuse(start, f"no site stands here; {_FORM}")
+        site, places = found[0], self._text[found.end() : colon]
+        if len(site) > MAX_PATTERN:
+            self.refuse(start + MAX_PATTERN, f"a site has up to {MAX_PATTERN} characters")
+        if site in {form.name for form in PLACES} and places.strip().isdigit():
+            self.refuse(start, f"the site before {site} is missing; {_FORM}")
+        self._read_places(found.end(), colon)
+        # `SITE: head 5: zero` means what it says: a line that is begun with ends with a colon.
+        return (site.removesuffix(":") if places.strip() else site), places
 
     def _read_places(self, at: int, end: int) -> None:
         """What stands between the site and the colon."""

@@ -79,7 +79,8 @@ class _Check:
         except SyntaxError as error:
             # Of a text that breaks off Python names no place.
             at = self._start + (error.offset - 1 if error.offset else len(body))
-            raise BadExpressionError(self._source, at, f"no expression: {error.msg}") from None
+            hint = "; `==` compares" if self._source[at : at + 1] == "=" else ""
+            raise BadExpressionError(self._source, at, f"not an expression: {error.msg}{hint}") from None
         except (ValueError, RecursionError, MemoryError):
             raise BadExpressionError(self._source, self._start, "nested too deeply, or a number too long") from None
 

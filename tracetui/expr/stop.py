@@ -16,6 +16,9 @@ from tracetui.trace.sites import MAX_PATTERN, SitePattern
 MOST_STOPS = 100
 _IF = re.compile(r"(?:^|\s)if(?=\s|$)")
 _SITE = re.compile(r"[\w.*?:\[\]!#-]+")
+_TENSORS = frozenset({Kind.STATISTIC, Kind.VALUES, Kind.ROUTING, Kind.ATTENTION})
+"""What a condition asks of tensors; the other kinds are of the record's place and of arithmetic."""
+_KNOWN_AT = {Kind.ROUTING: "experts", Kind.ATTENTION: "k"}
 _ALONE = frozenset({"nan", "inf"})
 """Names that are a condition when they stand alone; any other lone word is a site."""
 _ROUTERS = ("gate", "router")
@@ -41,12 +44,22 @@ class Stop:
 
     def is_for(self, record: Record) -> bool:
         """Whether the record's site is one that the stop names."""
+        if self._known_at:
+            return record.role == self._known_at
         if self.everywhere or self.pattern.matches(record.site):
             return True
         if record.role != "experts" or self.condition is None or Kind.ROUTING not in self.condition.kinds:
             return False
         # What a router chose is known a moment after the router's own output was recorded.
         return any(self.pattern.matches(f"{record.module}.{router}") for router in _ROUTERS)
+
+    @property
+    def _known_at(self) -> str:
+        """The role at which a condition without a site is known: once a block, not at all records from there on."""
+        if self.condition is None or not self.everywhere:
+            return ""
+        asked = self.condition.kinds & _TENSORS
+        return _KNOWN_AT.get(next(iter(asked)), "") if len(asked) == 1 else ""
 
     @property
     def only_health(self) -> bool:
@@ -85,6 +98,9 @@ def _divided(text: str, where: str) -> tuple[str, str | None, int]:
     """The site, the condition, and where the condition begins."""
     found = _IF.search(text)
     if found is not None:
+        if (second := _IF.search(text, found.end())) is not None:
+            at = second.end() - 2
+            raise BadExpressionError(text, at, "a second `if`; what stands before the first one is the site", where)
         return text[: found.start()].strip() or "*", text[found.end() :], found.end()
     plain = text.strip()
     if not plain:

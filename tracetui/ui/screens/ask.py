@@ -31,7 +31,7 @@ class AskScreen(Dialog[str | None]):
     def __init__(self, title: str, hint: str, check: Check, typed: str = "") -> None:
         super().__init__()
         self._title = title
-        self._hint = hint
+        self._hint = f"{hint} · Ctrl+U empties the line" if typed else hint
         self._check = check
         self._typed = typed
 
@@ -50,13 +50,13 @@ class AskScreen(Dialog[str | None]):
         self._tell(event.value)
 
     def _tell(self, typed: str) -> InputError | None:
-        """Show what is wrong with a line; an empty one gets the hint."""
+        """Show what is wrong with a line; an empty one, and the one begun with, get the hint."""
         problem = None
         try:
             self._check(typed)
         except InputError as error:
             problem = error
-        quiet = problem is None or not typed.strip()
+        quiet = problem is None or typed.strip() in ("", self._typed.strip())
         told = self._hint if quiet else _words(problem)
         self.query_one("#ask-told", Static).update(
             Content.styled(visible(told, 1000), "$quiet" if quiet else "$waiting")
