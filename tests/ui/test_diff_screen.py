@@ -122,16 +122,38 @@ async def test_the_values_stand_beside_each_other_at_the_worst_element() -> None
 async def test_in_a_narrow_terminal_the_row_stands_as_a_list() -> None:
     a, b = pair()
     async with comparing(a, b, size=(80, 24)) as it:
-        assert not it.app.screen.query_one("#diff-planes").display
         await it.press("3")
         await rest(it)
         grid = it.app.screen.query_one(DiffGrid)
         row, column = grid.cell
+        assert f"[0, {row}, :]" in it.text()
         shown = next(line for line in it.text().splitlines() if f"▸ {column} " in line)
         for side in (a[FAULT], b[FAULT]):
             assert f"{side[0, row, column]:#.4g}".rstrip(".") in shown
         await it.press("up" if column else "down")
         assert grid.cell == (row, column - 1 if column else 1)
+
+
+async def test_in_a_narrow_terminal_the_finding_is_short_and_values_have_room() -> None:
+    a, b = pair()
+    async with comparing(a, b, size=(80, 24)) as it:
+        grid, planes = it.app.screen.query_one(DiffGrid), it.app.screen.query_one("#diff-planes")
+        assert grid.size.height >= 15
+        short = str(it.app.screen.query_one("#diff-short", Static).render()).splitlines()
+        assert short[0] == "off by 0.25·|b| · inputs agree: made here"
+        assert short[1] == "The norm's scale is another"
+        row = grid.cell[0]
+        await it.press("less_than_sign")
+        assert f"[0, {row - 1}, :]" in it.text()
+        await it.press("2")
+        assert "First divergence:" in it.text()
+        assert not planes.display
+        await it.press("3", "o")
+        assert "Layer by layer" in it.app.screen.query_one(DiffText).text
+        assert not planes.display, "an overview has no values"
+        await it.press("f")
+        await rest(it)
+        assert grid.size.height >= 15
 
 
 async def test_heatmaps_of_both_and_the_difference_are_on_one_scale() -> None:

@@ -29,7 +29,7 @@ DIFF_COMMANDS = (
     Command("previous_head", "[", "head(-1)", "the head before", "Look"),
     *map(_as_there, ("next_row", "previous_row", "next_token", "previous_token")),
     Command("pane_modules", "1", "pane('tree')", "the tree of both sides", "Panes"),
-    Command("pane_tensor", "2", "pane('finding')", "what was found", "Panes"),
+    Command("pane_tensor", "2", "pane('finding')", "what was found, all of it", "Panes"),
     Command("diff_values", "3", "pane('values')", "the values of A, B and A−B", "Panes", "values", 6),
     Command("diff_maps", "4", "pane('maps')", "heatmaps of A, B and A−B", "Panes", "maps", 7),
     Command("maximise", "z", "maximise", "all room for the panes, or the tree again", "Panes"),

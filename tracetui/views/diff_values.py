@@ -93,6 +93,8 @@ def _list_head(window: Window, row: int, width: int, inks: Inks) -> Line:
     label = window.row_labels[row] if 0 <= row < len(window.row_labels) else ""
     names = " ".join(name.rjust(REAL_WIDTH) for name in NAMES)
     told = f"  row {window.row0 + row}{f' {label}' if label else ''}"
+    if index + len(names) + cell_len(told) > width:
+        told = ""
     return line([(" " * index, inks.quiet), (names, inks.mark), (told, inks.quiet)], width)
 
 

@@ -255,3 +255,48 @@ def not_scaled(model: Model, patch: pytest.MonkeyPatch) -> None:
     for module in (owner, owner.gate):
         if hasattr(module, "routed_scaling_factor"):
             patch.setattr(module, "routed_scaling_factor", 1.0)
+
+
+def _exchanged(one: torch.Tensor, other: torch.Tensor) -> None:
+    with torch.no_grad():
+        kept = one.clone()
+        one.copy_(other)
+        other.copy_(kept)
+
+
+def gate_for_up(model: Model, patch: pytest.MonkeyPatch) -> None:
+    mlp = model.model.layers[1].mlp
+    _exchanged(mlp.gate_proj.weight, mlp.up_proj.weight)
+
+
+def keys_for_values(model: Model, patch: pytest.MonkeyPatch) -> None:
+    _exchanged(_attention(model).k_proj.weight, _attention(model).v_proj.weight)
+
+
+def _roped(model: Model, patch: pytest.MonkeyPatch, **parameters: Any) -> None:
+    """transformers' own tables for other parameters."""
+    config = LlamaConfig(**SIZES, rope_parameters={"rope_theta": 10_000.0, **parameters})
+    other = LlamaForCausalLM(config).model.rotary_emb
+    patch.setattr(model.model.rotary_emb, "inv_freq", other.inv_freq)
+    patch.setattr(model.model.rotary_emb, "attention_scaling", other.attention_scaling)
+
+
+def rope_base(model: Model, patch: pytest.MonkeyPatch) -> None:
+    _roped(model, patch, rope_type="default", rope_theta=500_000.0)
+
+
+def rope_linear(model: Model, patch: pytest.MonkeyPatch) -> None:
+    _roped(model, patch, rope_type="linear", factor=4.0)
+
+
+def rope_llama3(model: Model, patch: pytest.MonkeyPatch) -> None:
+    more = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
+    _roped(model, patch, rope_type="llama3", factor=8.0, **more)
+
+
+def rope_yarn(model: Model, patch: pytest.MonkeyPatch) -> None:
+    _roped(model, patch, rope_type="yarn", factor=8.0, original_max_position_embeddings=64)
+
+
+def no_rope(model: Model, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(modeling_llama, "apply_rotary_pos_emb", lambda q, k, cos, sin, **_: (q, k))

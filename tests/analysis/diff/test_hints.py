@@ -35,6 +35,13 @@ CASES = (
     (plants.llama, plants.transposed, f"{LAYER}.self_attn.o_proj", "transposed-weight"),
     (plants.llama, plants.transposed_q, f"{LAYER}.self_attn.q_proj", "transposed-weight"),
     (plants.llama, plants.permuted, f"{LAYER}.mlp.gate_proj", "permuted-weight"),
+    (plants.llama, plants.gate_for_up, f"{LAYER}.mlp.gate_proj", "swapped-weights"),
+    (plants.llama, plants.keys_for_values, f"{LAYER}.self_attn.k_proj", "swapped-weights"),
+    (plants.llama, plants.rope_base, "model.rotary_emb", "rope-base"),
+    (plants.llama, plants.rope_linear, "model.rotary_emb", "rope-scaling"),
+    (plants.llama, plants.rope_llama3, "model.rotary_emb", "rope-scaling"),
+    (plants.llama, plants.rope_yarn, "model.rotary_emb", "rope-scaling"),
+    (plants.llama, plants.no_rope, "model.layers.0.self_attn:q", "rope-missing"),
     (plants.qwen2, plants.no_bias, f"{LAYER}.self_attn.k_proj", "bias"),
     (plants.llama, plants.untied, "lm_head", "tied-embeddings"),
     (plants.mixtral, plants.not_normalised, f"{LAYER}.mlp.", "expert-weights"),
@@ -65,7 +72,14 @@ def test_a_planted_fault_is_found_and_named(
 
 @pytest.mark.parametrize(
     ("plant", "hint"),
-    [(plants.mask_ahead, "mask"), (plants.no_scale, "softmax-scale"), (plants.tiled_heads, "kv-heads")],
+    [
+        (plants.mask_ahead, "mask"),
+        (plants.no_scale, "softmax-scale"),
+        (plants.tiled_heads, "kv-heads"),
+        (plants.rope_pairs, "rope-layout"),
+        (plants.rope_base, "rope-base"),
+        (plants.no_rope, "rope-missing"),
+    ],
 )
 def test_a_port_that_hands_over_heads_but_no_queries_is_told_what_they_look_like(
     plant: plants.Plant, hint: str
@@ -82,6 +96,47 @@ def test_a_port_that_hands_over_heads_but_no_queries_is_told_what_they_look_like
     assert found.first is not None
     assert found.first.site == "model.layers.0.self_attn:heads"
     assert [one.name for one in found.hints] == [hint]
+
+
+@pytest.mark.parametrize(
+    ("plant", "hint"),
+    [
+        (plants.rope_pairs, "scores"),
+        (plants.rope_base, "scores"),
+        (plants.no_scale, "scores"),
+        (plants.mask_ahead, ""),
+        (plants.tiled_heads, ""),
+        (plants.rope_rows, "rope-layout"),
+    ],
+)
+def test_of_projections_alone_the_first_token_tells_whether_scores_differ(plant: plants.Plant, hint: str) -> None:
+    wrong = plants.traced(plants.llama(), plant)
+    arrays = {record.site: wrong[record.key] for record in wrong.records if record.site.endswith("_proj")}
+    found = report(trace_of(arrays, dump=True), sound(plants.llama))
+    assert found.first is not None
+    assert found.first.site == f"model.layers.0.self_attn.{'q' if hint == 'rope-layout' else 'o'}_proj"
+    assert [one.name for one in found.hints] == ([hint] if hint else [])
+
+
+@pytest.mark.parametrize(
+    ("plant", "hint", "told"),
+    [
+        (plants.rope_base, "rope-base", "500,000 in A, 10,000 in B"),
+        (plants.rope_linear, "rope-scaling", "divided by 4 in A (linear"),
+        (plants.rope_llama3, "rope-scaling", "scaled in A alone"),
+    ],
+)
+def test_how_fast_positions_turn_is_seen_in_q_and_k_too(plant: plants.Plant, hint: str, told: str) -> None:
+    def without_table(trace: Trace) -> Trace:
+        return trace_of({record.key: trace[record.key] for record in trace.records if "rotary" not in record.site})
+
+    wrong, right = plants.traced(plants.llama(), plant), sound(plants.llama)
+    found = report(without_table(wrong), without_table(right))
+    assert found.first is not None
+    assert found.first.site == "model.layers.0.self_attn:q"
+    assert [one.name for one in found.hints] == [hint]
+    assert told in found.hints[0].title
+    assert told in report(wrong, right).hints[0].title
 
 
 def test_rounding_alone_is_no_difference() -> None:
@@ -159,6 +214,9 @@ def test_a_mask_that_was_passed_off_by_one(shift: int) -> None:
         (plants.tiled_heads, "kv-heads"),
         (plants.transposed, "transposed-weight"),
         (plants.norm_scaled, "norm-scale"),
+        (plants.gate_for_up, "swapped-weights"),
+        (plants.rope_base, "rope-base"),
+        (plants.rope_linear, "rope-scaling"),
         (plants.unrelated, ""),
         (plants.unrelated_attention, ""),
     ],

@@ -125,7 +125,6 @@ class DiffScreen(DiffSitesScreen):
     def action_overview(self) -> None:
         if self._found:
             self.query_one(DiffTree).go("")
-            self._bring("finding")
 
     def action_apart(self, by: int) -> None:
         self._step(self._found.survey.apart if self._found else (), by, "differing site")

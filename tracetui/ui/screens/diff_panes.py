@@ -24,14 +24,14 @@ from tracetui.ui.widgets.key_bar import CommandBar
 from tracetui.views.heatmap import HeatmapData
 
 _FRONTS = ("finding", "values", "maps")
-_WIDE = 160
+_MEDIUM, _WIDE = 100, 160
 
 
 class DiffPanesScreen(Screen[None]):
     """Panes for three widths, of which one is in front; one cell is looked at in all planes."""
 
     AUTO_FOCUS = "#tree"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-medium"), (_WIDE, "-wide")]  # noqa: RUF012
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (_MEDIUM, "-medium"), (_WIDE, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]  # noqa: RUF012
 
     def __init__(self, asked: Comparing, keymap: Mapping[str, str]) -> None:
@@ -40,7 +40,7 @@ class DiffPanesScreen(Screen[None]):
         self._keymap_shown = keymap
         self._wanted = Wanted()
         self._view = SiteView(Wanted())
-        self._front = "finding"
+        self._front = "values"
         self._side = 2
 
     def compose(self) -> ComposeResult:
@@ -52,6 +52,7 @@ class DiffPanesScreen(Screen[None]):
             yield DiffTree()
             with Vertical(id="diff-main"):
                 yield DiffText()
+                yield Static(id="diff-short")
                 yield Static(id="diff-plane")
                 with Widget(id="diff-planes"):
                     yield DiffGrid()
@@ -93,12 +94,15 @@ class DiffPanesScreen(Screen[None]):
         self._title()
 
     def _title(self) -> None:
-        """` 3 values  4 maps   [0, 5, :, :]  T × K  head 5 of 0–31`."""
+        """` 3 values  4 maps   [0, 5, :, :]  T × K  head 5 of 0–31`; where it is narrow the list's row for the axes."""
         planes = self._view.planes if self._wanted.site else ""
+        width = self.app.size.width
         tabs = [(" 3 values", "values"), (" 4 maps", "maps")]
-        wide = self.app.size.width >= _WIDE
-        named = [(text, "bold $accent" if front == self._front and not wide else "$quiet") for text, front in tabs]
-        told = Content.assemble(*named, "  ", *_plane_parts(planes, self._wanted))
+        if width < _MEDIUM:
+            tabs.insert(0, (" 2 all", "finding"))
+        named = [(text, "bold $accent" if front == self._front and width < _WIDE else "$quiet") for text, front in tabs]
+        row = self.query_one(DiffGrid).row if width < _MEDIUM and self._front == "values" else None
+        told = Content.assemble(*named, "  ", *_plane_parts(planes, self._wanted, row))
         self.query_one("#diff-plane", Static).update(told)
 
     @on(DiffGrid.CellMoved)
@@ -106,6 +110,7 @@ class DiffPanesScreen(Screen[None]):
         message.stop()
         for heatmap in self.query(Heatmap):
             heatmap.place(*message.cell)
+        self._title()
 
     @on(Heatmap.CursorMoved)
     def _crosshair_moved(self, message: Heatmap.CursorMoved) -> None:
@@ -115,12 +120,14 @@ class DiffPanesScreen(Screen[None]):
             if heatmap is not message.heatmap:
                 heatmap.place(message.row, message.column)
         self.query_one(DiffGrid).place(message.row, message.column)
+        self._title()
 
     def action_token(self, by: int) -> None:
         grid = self.query_one(DiffGrid)
         grid.place(grid.cell[0] + by, grid.cell[1])
         for heatmap in self.query(Heatmap):
             heatmap.place(*grid.cell)
+        self._title()
 
     def action_side(self, by: int) -> None:
         self._side = (self._side + by) % len(LETTERS)
@@ -148,10 +155,13 @@ class DiffPanesScreen(Screen[None]):
         self.toggle_class("-maximised")
 
 
-def _plane_parts(planes: Planes | str, wanted: Wanted) -> list[tuple[str, str]]:
+def _plane_parts(planes: Planes | str, wanted: Wanted, row: tuple[int, str] | None) -> list[tuple[str, str]]:
+    """`row` is the one that alone is seen, with its label."""
     if isinstance(planes, str):
         return []
     plane = planes.plane
+    if row is not None:
+        return [(_one_row(plane.where, row[0]), "bold $accent"), (f" {row[1]}", "$foreground")]
     parts = [(plane.where, "bold $accent")]
     if plane.rows.name:
         parts.append((f"  {plane.rows.name} × {plane.columns.name}", "$quiet"))
@@ -159,3 +169,9 @@ def _plane_parts(planes: Planes | str, wanted: Wanted) -> list[tuple[str, str]]:
     if wanted.plane != TENSOR:
         parts.append((f"  attention: {wanted.plane}", "bold $waiting"))
     return parts
+
+
+def _one_row(where: str, row: int) -> str:
+    """`[0, 9, :]` of `[0, :, :]`."""
+    before, found, columns = where.rpartition(":, ")
+    return f"{before}{row}, {columns}" if found else where

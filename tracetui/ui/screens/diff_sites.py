@@ -7,11 +7,15 @@ from dataclasses import replace
 from functools import partial
 
 from textual import on
+from textual.content import Content
 from textual.message import Message
+from textual.widgets import Static
 
 from tracetui.analysis.diff.noise import NoiseReport
+from tracetui.analysis.diff.result import Outcome
 from tracetui.analysis.diff.survey import Survey
 from tracetui.analysis.diff.tree import Node
+from tracetui.text import visible
 from tracetui.ui.diff_reading import PLANES, TENSOR, Planes, SiteView, Wanted, read_site
 from tracetui.ui.diff_work import Comparing, Surveyed
 from tracetui.ui.foreign import notify
@@ -22,6 +26,7 @@ from tracetui.ui.widgets.diff_text import DiffText
 from tracetui.ui.widgets.diff_tree import DiffTree
 from tracetui.views.diff_lines import diff_lines
 from tracetui.views.diff_noise import noise_entry
+from tracetui.views.diff_short import short_lines
 from tracetui.views.diff_told import group_lines, site_lines
 from tracetui.views.diff_values import statistics_lines
 from tracetui.views.heatmap import nothing
@@ -60,6 +65,7 @@ class DiffSitesScreen(DiffPanesScreen):
                 self._want(replace(self._wanted, site=node.site), to_worst=True)
             return
         self._wanted = replace(self._wanted, site="")
+        self.add_class("-told")
         self._tell_group(node)
 
     def _tell_group(self, node: Node) -> None:
@@ -76,6 +82,7 @@ class DiffSitesScreen(DiffPanesScreen):
 
     def _want(self, wanted: Wanted, to_worst: bool = False) -> None:
         """Have something read; while something else is, the newest wish waits."""
+        self.remove_class("-told")
         self._wanted = replace(wanted, drawn=self._draws)
         self._to_worst = to_worst or (self._to_worst and wanted.site == self._wanted.site)
         if self._reading is None:
@@ -109,10 +116,20 @@ class DiffSitesScreen(DiffPanesScreen):
     def _show_text(self) -> None:
         assert self._found
         view = self._view
+        self._show_short()
         lay = partial(site_lines, self._found.survey.report, view.wanted.site, view.finding, view.alone, view.problem)
         noise = self._noise.of(view.wanted.site) if self._noise else None
         beside = statistics_lines(*view.statistics) if any(view.statistics) else []
         self.query_one(DiffText).show(lambda width: [*lay(width), *noise_entry(noise, width)], beside)
+
+    def _show_short(self) -> None:
+        finding = self._view.finding
+        found, looks = short_lines(finding) if finding and not self._view.problem else ("on one side only", "")
+        quiet = finding is None or finding.site.outcome is Outcome.SAME
+        lines = [(visible(found), "$quiet" if quiet else "bold $foreground")]
+        if looks:
+            lines.append((f"\n{visible(looks)}", "bold $waiting"))
+        self.query_one("#diff-short", Static).update(Content.assemble(*lines))
 
     def action_worst(self) -> None:
         if self._wanted.site:

@@ -105,6 +105,14 @@ class DiffGrid(Canvas, can_focus=True):
         self.repaint()
 
     @property
+    def row(self) -> tuple[int, str] | None:
+        """The cell's row and its label; None where nothing is shown."""
+        if self._planes is None:
+            return None
+        row, labels = self.cell[0], self._planes.row_labels
+        return row, labels[row] if row < len(labels) else ""
+
+    @property
     def _as_list(self) -> bool:
         return self.size.width < SIDE_BY_SIDE
 

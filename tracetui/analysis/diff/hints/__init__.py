@@ -11,20 +11,26 @@ from tracetui.analysis.diff.hints.attention import attention_call, head_order, m
 from tracetui.analysis.diff.hints.linear import bias, permuted, tied_embeddings, transposed
 from tracetui.analysis.diff.hints.norm import norm
 from tracetui.analysis.diff.hints.rope import position_offset, rope_layout
+from tracetui.analysis.diff.hints.rope_base import rope_frequencies
 from tracetui.analysis.diff.hints.routing import expert_weights
 from tracetui.analysis.diff.hints.scene import Hint, Scene
+from tracetui.analysis.diff.hints.scores import scores_alone
+from tracetui.analysis.diff.hints.swapped import swapped
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 
 PATTERNS: tuple[Callable[[Scene], Hint | None], ...] = (
     rope_layout,
+    rope_frequencies,
     position_offset,
     head_order,
     mask_shift,
     attention_call,
+    scores_alone,
     norm,
     expert_weights,
     tied_embeddings,
     transposed,
+    swapped,
     permuted,
     bias,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 
 from tracetui.analysis.diff.arrays import Both, Numbers
 from tracetui.analysis.diff.hints.scene import EXPLAINED, Hint, Scene
+from tracetui.analysis.diff.hints.turned import Turned, turned_otherwise
 
 Shape = tuple[int, ...]
 Flags = npt.NDArray[np.bool_]
@@ -28,6 +30,8 @@ class _Way:
     scale: float
     shift: int | None
     """How many positions a query sees too many; None: no mask at all."""
+    turned: str = ""
+    """Another way in which queries and keys may be turned by their positions; empty: as recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ def attention_call(scene: Scene) -> Hint | None:
     a, b = fits
     if a is None or b is None:
         return None
-    changed = [name for name in ("tiled", "scale", "shift") if getattr(a.way, name) != getattr(b.way, name)]
+    changed = [name for name in _HINTS if getattr(a.way, name) != getattr(b.way, name)]
     return _HINTS[changed[0]](a, b, inputs) if len(changed) == 1 else None
 
 
@@ -84,6 +88,8 @@ class _Inputs:
     seen: Flags
     picked: tuple[int, ...]
     """The heads that are computed."""
+    others: Mapping[str, Turned]
+    """q and k turned otherwise, by name."""
 
     @staticmethod
     def of(scene: Scene, q: Numbers, k: Numbers, v: Numbers) -> _Inputs:
@@ -95,18 +101,26 @@ class _Inputs:
             seen = told if told.shape == seen.shape else seen
         heads = q.shape[1]
         picked = tuple(sorted({heads * place // _HEADS for place in range(_HEADS)}))
-        return _Inputs(q[0, :, :tokens], k[0, :, :keys], v[0, :, :keys], seen, picked)
+        others = turned_otherwise(scene, q, k)
+        return _Inputs(q[0, :, :tokens], k[0, :, :keys], v[0, :, :keys], seen, picked, others)
 
     def heads(self, way: _Way) -> Numbers:
         """The picked heads [h,T,Kv] computed in a way."""
-        count, groups = len(self.q), len(self.k)
+        q, k = self._turned(way.turned)
+        count, groups = len(q), len(k)
         shared = [head % groups if way.tiled else head * groups // count for head in self.picked]
-        scores = self.q[list(self.picked)] @ self.k[shared].swapaxes(1, 2) * way.scale  # [h,T,S]
+        scores = q[list(self.picked)] @ k[shared].swapaxes(1, 2) * way.scale  # [h,T,S]
         scores = np.where(self._visible(way.shift), scores, -np.inf)
         top = scores.max(axis=-1, keepdims=True)
         weights = np.exp(scores - np.where(np.isfinite(top), top, 0))  # [h,T,S]
         total = weights.sum(axis=-1, keepdims=True)
         return np.asarray((weights / np.where(total > 0, total, 1)) @ self.v[shared])  # [h,T,Kv]
+
+    def _turned(self, name: str) -> tuple[Numbers, Numbers]:
+        if not name:
+            return self.q, self.k
+        other = self.others[name]
+        return other.q[0, :, : self.q.shape[1]], other.k[0, :, : self.k.shape[1]]
 
     def _visible(self, shift: int | None) -> Flags:
         if shift is None:
@@ -138,7 +152,7 @@ def _ways(scene: Scene, inputs: _Inputs) -> list[_Way]:
     ways += [replace(base, shift=shift) for shift in (1, -1, None)]
     if 1 < len(inputs.k) < len(inputs.q):
         ways.append(replace(base, tiled=True))
-    return ways
+    return ways + [replace(base, turned=name) for name in inputs.others]
 
 
 def _picked(found: Both, inputs: _Inputs) -> tuple[tuple[Numbers, Numbers], tuple[Numbers, Numbers]]:
@@ -184,7 +198,13 @@ def _mask_hint(a: _Fit, b: _Fit, inputs: _Inputs) -> Hint:
     return Hint("mask", f"The mask differs: a query sees {sides}", _evidence(a, b, inputs))
 
 
-_HINTS = {"tiled": _groups_hint, "scale": _scale_hint, "shift": _mask_hint}
+def _turned_hint(a: _Fit, b: _Fit, inputs: _Inputs) -> Hint:
+    other = inputs.others[a.way.turned or b.way.turned]
+    sides = (other.here, other.there) if a.way.turned else (other.there, other.here)
+    return Hint(other.fault, f"RoPE differs: A {sides[0]}, B {sides[1]}", _evidence(a, b, inputs))
+
+
+_HINTS = {"tiled": _groups_hint, "scale": _scale_hint, "shift": _mask_hint, "turned": _turned_hint}
 
 
 def mask_shift(scene: Scene) -> Hint | None:

@@ -7,6 +7,7 @@ import numpy as np
 from tracetui.analysis.diff.arrays import Both, Numbers
 from tracetui.analysis.diff.hints.rope import rope_layout
 from tracetui.analysis.diff.hints.scene import EXPLAINED, Hint, Scene, explains, left_over
+from tracetui.analysis.diff.hints.swapped import swapped
 
 _TOKENS = 64
 """Rows that are looked at where products of rows with rows are needed."""
@@ -44,7 +45,12 @@ def _input_rows(scene: Scene) -> Numbers | None:
 def permuted(scene: Scene) -> Hint | None:
     """The same columns in another order, one order for all tokens."""
     found = scene.target.rows()
-    if len(found.a) < _FEWEST or found.a.shape[1] < _FEWEST or rope_layout(scene) is not None:
+    if (
+        len(found.a) < _FEWEST
+        or found.a.shape[1] < _FEWEST
+        or rope_layout(scene) is not None
+        or swapped(scene) is not None
+    ):
         return None
     if scene.leaf == ":heads":
         return None  # no weight makes them

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from tracetui.analysis.diff.arrays import Both, Numbers
+from tracetui.analysis.diff.hints.rotation import WAYS, before_rotation, halves, pairs
 from tracetui.analysis.diff.hints.scene import Hint, Scene, explains, left_over, real, whole
 from tracetui.analysis.mapping.layouts import halves_from_pairs, pairs_from_halves
 
-_BEFORE = {
-    ":q": (".self_attn.q_norm", ".self_attn.q_proj", ".self_attn.q_b_proj"),
-    ":k": (".self_attn.k_norm", ".self_attn.k_proj"),
-}
+_TURNED = (":q", ":k")
 _PROJECTIONS = ("q_proj", "k_proj", "q_norm", "k_norm")
 _POSITIONS = ("rotary_emb", "wpe", "embed_positions", "position_embeddings", "pos_emb")
+_HEAD_SIZES = (128, 64, 256, 96, 80, 32)
+"""The usual ones, for files that say nothing of theirs."""
 _FARTHEST = 64
 """Positions by which a shift is looked for."""
 
@@ -22,13 +22,20 @@ def rope_layout(scene: Scene) -> Hint | None:
     """Rows of q or k in the other order, or the rotation of the other kind on the same rows."""
     if scene.leaf in _PROJECTIONS:
         return _other_rows(scene)
-    before = _before_rotation(scene)
+    before = before_rotation(scene, scene.leaf[1:], scene.target.a.shape) if scene.leaf in _TURNED else None
     return None if before is None else _other_rotation(scene.target, before, scene)
 
 
 def _other_rows(scene: Scene) -> Hint | None:
-    size = _head_size(scene)
-    found = scene.target
+    own = _head_size(scene)
+    for size in (own,) if own else _HEAD_SIZES:
+        if (found := _rows_of(scene.target, size)) is not None:
+            return found
+    return None
+
+
+def _rows_of(found: Both, size: int) -> Hint | None:
+    """The same for heads of one size."""
     if size < 4 or size % 2 or found.a.shape[-1] % size:
         return None
     for layout, a, b in (
@@ -46,18 +53,6 @@ def _other_rows(scene: Scene) -> Hint | None:
     return None
 
 
-def _before_rotation(scene: Scene) -> Numbers | None:
-    """The heads before they are turned [B,H,T,K]; None where they weren't recorded."""
-    places = _BEFORE.get(scene.leaf, ())
-    found = next((near for place in places if (near := scene.near(place)) is not None), None)
-    both = None if found is None else scene.both(found)
-    wanted = scene.target.a.shape
-    if both is None or len(wanted) != 4 or both.a.size != scene.target.a.size:
-        return None
-    batch, heads, tokens, size = wanted
-    return both.a.reshape(batch, tokens, heads, size).swapaxes(1, 2)
-
-
 def _other_rotation(found: Both, before: Numbers, scene: Scene) -> Hint | None:
     """A rotation keeps the length of each pair that it turns: halves (j, j + K/2), or neighbours (2j, 2j + 1)."""
     size = whole(scene.config, "qk_rope_head_dim") or _latent_size(scene) or found.a.shape[3]
@@ -65,7 +60,7 @@ def _other_rotation(found: Both, before: Numbers, scene: Scene) -> Hint | None:
         return None
     limit = max(1e-3, 4 * scene.unit)
     a, b, x = found.a[..., -size:], found.b[..., -size:], before[..., -size:]
-    changes = [{way: _change(put(side), taken(x)) for way, (taken, put) in _WAYS.items()} for side in (a, b)]
+    changes = [{way: _change(put(side), taken(x)) for way, (taken, put) in WAYS.items()} for side in (a, b)]
     kept = [[way for way, change in side.items() if change < limit] for side in changes]
     if len(kept[0]) != 1 or len(kept[1]) != 1 or kept[0] == kept[1]:
         return None
@@ -82,25 +77,6 @@ def _latent_size(scene: Scene) -> int:
     """How many values of a head are turned where the rest is not, from what the latent cache holds."""
     found = scene.near(".self_attn:k_rope")
     return found.pair.a.record.shape[-1] if found is not None and found.pair.a.record.shape else 0
-
-
-def _halves(heads: Numbers) -> Numbers:
-    """Complex numbers [B,H,T,K/2] of the pairs (j, j + K/2)."""
-    half = heads.shape[-1] // 2
-    return np.asarray(heads[..., :half] + 1j * heads[..., half:])
-
-
-def _pairs(heads: Numbers) -> Numbers:
-    """Complex numbers [B,H,T,K/2] of neighbours."""
-    return np.asarray(heads[..., ::2] + 1j * heads[..., 1::2])
-
-
-_WAYS = {
-    "halves": (_halves, _halves),
-    "adjacent pairs": (_pairs, _pairs),
-    "adjacent pairs, put into halves": (_pairs, _halves),
-}
-"""Which values of a head are turned together, and where they then lie."""
 
 
 def _change(after: Numbers, before: Numbers) -> float:
@@ -123,7 +99,7 @@ def position_offset(scene: Scene) -> Hint | None:
     """Positions that begin elsewhere on one side: in what is made of them, or in the angles of q and k."""
     if scene.leaf in _POSITIONS:
         return _shifted_table(scene)
-    return _shifted_angles(scene) if scene.leaf in _BEFORE and scene.target.a.ndim == 4 else None
+    return _shifted_angles(scene) if scene.leaf in _TURNED and scene.target.a.ndim == 4 else None
 
 
 def _shifted_table(scene: Scene) -> Hint | None:
@@ -152,7 +128,7 @@ def _shifted_angles(scene: Scene) -> Hint | None:
     if scene.target.a.shape[2] < 2 or size % 2:
         return None
     frequencies = theta ** (-2 * np.arange(size // 2) / size)  # [K/2]
-    for kind in (_halves, _pairs):
+    for kind in (halves, pairs):
         one, other = kind(scene.target.a), kind(scene.target.b)
         products = (one * other.conj()).sum(axis=(0, 1, 2))  # [K/2]
         steady = np.abs(products) / (np.abs(one) * np.abs(other)).sum(axis=(0, 1, 2))
