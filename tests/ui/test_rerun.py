@@ -111,11 +111,9 @@ def test_where_it_goes_on_is_told_in_words() -> None:
     trace = found.state.trace
     assert cut_line(
         cut_before(trace, place(found, "model.layers.1.mlp")), trace, place(found, "model.layers.1.mlp")
-    ) == ("again from layer 1 on; layer 0 from the record")
+    ) == ("again from layer 1, layer 0 from the record")
     last = len(trace) - 1
-    assert cut_line(cut_before(trace, last), trace, last) == (
-        "again from what follows the layers on; layers 0–1 from the record"
-    )
+    assert cut_line(cut_before(trace, last), trace, last) == ("again after the layers, layers 0–1 from the record")
     assert "no layer lies before it" in cut_line(cut_before(trace, 0), trace, 0)
     later = Cut(90, 2, ("model.layers.0", "model.layers.1", "model.layers.2"), 1.5)
     assert taken_line(later) == "the passes before and layers 0–2 from the record: 90 records, 1.50 s not run again"
@@ -129,7 +127,7 @@ async def test_the_edit_of_a_recorded_record_says_what_will_run_and_then_what_di
         screen.screen._jumped(place(screen.screen._driver, "model.layers.1.mlp"))
         await screen.press("E")
         assert isinstance(screen.app.screen, AskScreen)
-        assert "from layer 1 on; layer 0 from the record" in " ".join(screen.text().split())
+        assert "from layer 1, layer 0 from the record" in " ".join(screen.text().split())
         for key in "zero":
             await screen.pilot.press(key)
         await screen.press("enter")

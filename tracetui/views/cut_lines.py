@@ -9,14 +9,16 @@ from tracetui.trace.trace import Trace
 
 
 def cut_line(cut: Cut, trace: Trace, at: int) -> str:
-    """`again from layer 3 on; layers 0–2 from the record`, of a run that goes to the record `at`."""
+    """`again from layer 3, layers 0–2 from the record`, of a run that goes to the record `at`."""
     if cut.whole:
         return f"all of it again: {cut.whole}"
     layer = trace.records[at].layer
-    begins = f"layer {layer}" if layer is not None else ("what follows the layers" if cut.layers else "its beginning")
+    begins = (
+        f"from layer {layer}" if layer is not None else ("after the layers" if cut.layers else "from its beginning")
+    )
     where = f"pass {cut.pass_}, " if cut.pass_ else ""
     known = [*(["the passes before"] if cut.pass_ else []), *_span(cut.layers)]
-    return f"again {where}from {begins} on; {' and '.join(known)} from the record"
+    return f"again {where}{begins}, {' and '.join(known)} from the record"
 
 
 def taken_line(cut: Cut) -> str:

@@ -14,7 +14,7 @@ from tracetui.views.cells import bar, fit
 from tracetui.views.diff_text import entry, number, token, wrapped
 
 _BAR = 20
-_NUMBERS = 30
+_NUMBERS = 28
 """Cells of both probabilities and their difference."""
 
 
@@ -43,19 +43,26 @@ def next_token_lines(rows: Sequence[NextTokens], width: int) -> Iterator[str]:
         yield from wrapped(
             f"Next tokens after {row}{where}: {_share(found.moved)} of probability moved", width, "", "  "
         )
-        yield f"{'':{max(0, width - _NUMBERS)}}{'A':>10}{'B':>10}{'A-B':>10}"
+        yield f"{'':{max(0, width - _NUMBERS)}}{'A':>9}{'B':>9}{'A-B':>10}"
         yield from (_candidate(each, width - _NUMBERS) for each in found.candidates)
 
 
 def _candidate(found: Candidate, width: int) -> str:
     text = token_text(found.token.bytes, 40)
-    left = fit(f"  {found.token.id:>7}  {text}", width)
+    left = fit(f"{found.token.id:>7} {text}", width)
     left += " " * (width - cell_len(left))
-    return f"{left}{_share(found.a):>10}{_share(found.b):>10}{found.a - found.b:>+10.2%}"
+    moved = found.a - found.b
+    sign = "-" if moved < 0 else "+" if moved > 0 else ""
+    return f"{left}{_share(found.a):>9}{_share(found.b):>9}{sign + _share(abs(moved)):>10}"
 
 
 def _share(probability: float) -> str:
-    return "NaN" if math.isnan(probability) else f"{probability:.2%}"
+    """Three digits of a probability: of a large vocabulary each is small, and what an edit moves smaller still."""
+    if math.isnan(probability):
+        return "NaN"
+    if 0 < probability < 1e-5:
+        return "<0.001%"
+    return f"{probability:.2%}" if probability >= 0.01 or probability == 0 else f"{100 * probability:.3g}%"
 
 
 def residual_lines(comparison: Comparison, width: int) -> Iterator[str]:
