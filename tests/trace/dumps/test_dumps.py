@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -93,6 +94,63 @@ def test_what_holds_no_numbers_is_left_out_and_said(tmp_path: Path) -> None:
     (note,) = trace.run.notes
     assert note == "left out, because they hold no numbers that are read: words, raw, ␛[2J, when, pairs"
     assert note in " ".join(" ".join(describe(trace, 1)).split())
+
+
+class Pipe:
+    """A file that knows no way back, as a pipe is."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+
+    def write(self, part: bytes) -> int:
+        return self._file.write(part)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def read(self) -> bytes:
+        raise OSError("is written only")
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_file_that_was_written_to_a_pipe_is_read(save: Callable[..., None], tmp_path: Path) -> None:
+    arrays = {"a": np.arange(300, dtype=np.float32), "b": np.zeros((0, 2)), "c": np.arange(4)}
+    pipe = Pipe(tmp_path / "d.npz")
+    save(pipe, **arrays)
+    pipe.flush()
+    with zipfile.ZipFile(tmp_path / "d.npz") as archive:
+        assert all(member.flag_bits & 8 for member in archive.infolist())
+    trace = open_recorded(tmp_path / "d.npz")
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(trace[name], array)
+
+
+@pytest.mark.parametrize("version", [(2, 0), (3, 0)])
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_later_versions_of_npy_are_read(version: tuple[int, int], method: int, tmp_path: Path) -> None:
+    array = np.arange(6, dtype=np.float32).reshape(2, 3)
+    with zipfile.ZipFile(tmp_path / "d.npz", "w", method) as archive, archive.open("a.npy", "w") as member:
+        np.lib.format.write_array(member, array, version=version)
+    np.testing.assert_array_equal(open_recorded(tmp_path / "d.npz")["a"], array)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_packings_are_refused_with_what_to_do(method: int, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "d.npz", "w", method) as archive, archive.open("a.npy", "w") as member:
+        np.lib.format.write_array(member, np.arange(6.0))
+    with pytest.raises(InputError, match=rf"got {method}; numpy.savez or numpy.savez_compressed to a file writes what"):
+        open_recorded(tmp_path / "d.npz")
+
+
+def test_a_streamed_member_s_own_header_may_say_nothing_but_not_something_else(tmp_path: Path) -> None:
+    pipe = Pipe(tmp_path / "d.npz")
+    np.savez(pipe, a=np.arange(300, dtype=np.float32))
+    pipe.flush()
+    content = bytearray((tmp_path / "d.npz").read_bytes())
+    content[14] = 7
+    (tmp_path / "d.npz").write_bytes(content)
+    with pytest.raises(InputError, match="its own header differs"):
+        open_recorded(tmp_path / "d.npz")
 
 
 def test_safetensors_of_every_dtype_come_back_exactly(tmp_path: Path) -> None:

@@ -18,9 +18,12 @@ _NAMES = (
 _STORABLE = {name: np.dtype(name).newbyteorder("<") for name in _NAMES}
 _BY_CODE = {dtype.str: dtype for dtype in _STORABLE.values()}
 
-MAGIC = b"\x93NUMPY\x01\x00"
+_NUMPY, _VERSIONS = b"\x93NUMPY", (b"\x01\x00", b"\x02\x00", b"\x03\x00")
+MAGIC = _NUMPY + _VERSIONS[0]
 PREFIX = len(MAGIC) + 2
 """Bytes before the header text: the magic string with version 1.0, and the text's length."""
+LONGEST_PREFIX = PREFIX + 2
+"""The same of versions 2.0 and 3.0, whose length takes four bytes."""
 MAX_TEXT = 4096
 _TEXT = re.compile(rb"\{'descr': '([^'\\]{1,16})', 'fortran_order': (True|False), 'shape': \(([0-9, ]*)\), \} *\n")
 
@@ -62,14 +65,20 @@ class Head:
     """Whether the first axis is the one whose values lie side by side."""
 
 
-def text_length(prefix: bytes) -> int:
-    """The length of the header text that follows the first `PREFIX` bytes. Raises NpyError."""
-    if prefix[: len(MAGIC)] != MAGIC:
-        raise NpyError("is not an npy array of version 1.0")
-    length = int.from_bytes(prefix[len(MAGIC) :], "little")
+def text_place(start: bytes, own: bool = True) -> range:
+    """Where the header text lies, from a member's first bytes, `LONGEST_PREFIX` of them; other versions than 1.0 only
+    in a file not our own. Raises NpyError.
+    """
+    version, sized = start[len(_NUMPY) : len(MAGIC)], 2
+    if not start.startswith(_NUMPY) or version not in _VERSIONS[: 1 if own else None]:
+        raise NpyError(f"is not an npy array of version 1.0{'' if own else ', 2.0 or 3.0'}")
+    if version != _VERSIONS[0]:
+        sized = 4
+    at = len(MAGIC) + sized
+    length = int.from_bytes(start[len(MAGIC) : at], "little")
     if length > MAX_TEXT:
         raise NpyError(f"its npy header is longer than {MAX_TEXT:,} bytes, got {length:,}")
-    return length
+    return range(at, at + length)
 
 
 def parse_text(text: bytes, own: bool = True) -> Head:

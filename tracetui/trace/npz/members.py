@@ -11,12 +11,13 @@ from math import prod
 import numpy as np
 
 from tracetui.trace.npz import layout
-from tracetui.trace.npz.arrays import MAX_TEXT, PREFIX, Head, NoNumbersError, NpyError, parse_text, text_length
+from tracetui.trace.npz.arrays import LONGEST_PREFIX, MAX_TEXT, Head, NoNumbersError, NpyError, parse_text, text_place
 from tracetui.trace.npz.directory import Directory, Member, Source, extra_fields
 from tracetui.trace.npz.limits import MAX_HEADER
 from tracetui.trace.npz.packed import MOST_EXPANDED, Packed, unpacked
 
-_HEAD = PREFIX + MAX_TEXT
+_HEAD = LONGEST_PREFIX + MAX_TEXT
+_KEPT_BY = "; numpy.savez or numpy.savez_compressed to a file writes what is read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +43,22 @@ def locate(source: Source, member: Member, own: bool = True) -> StoredArray:
     own: whether the file is to be a trace, so that only what tracetui writes will do. Raises InputError, and
     NoNumbersError for a sound member of a file not our own.
     """
-    _check_readable(source, member)
+    _check_readable(source, member, own)
     at = _content_at(source, member)
     if member.method == layout.DEFLATED:
         return _locate_packed(source, member, at, own)
     end = at + member.size
     try:
-        text_at = at + PREFIX
-        length = text_length(source.read(at, PREFIX, member.name)) if member.size >= PREFIX else member.size
-        if text_at + length > end:
+        if member.size < LONGEST_PREFIX:
             raise NpyError("is too small for an array")
-        head = parse_text(source.read(text_at, length, member.name), own)
+        text = text_place(source.read(at, LONGEST_PREFIX, member.name), own)
+        if at + text.stop > end:
+            raise NpyError("is too small for an array")
+        head = parse_text(source.read(at + text.start, len(text), member.name), own)
     except NpyError as error:
         raise _refused(error, source, member, own) from error
-    _check_size(source, member, head, end - text_at - length)
-    return StoredArray(member.name, text_at + length, head.dtype, head.shape, end, head.fortran)
+    _check_size(source, member, head, member.size - text.stop)
+    return StoredArray(member.name, at + text.stop, head.dtype, head.shape, end, head.fortran)
 
 
 def _locate_packed(source: Source, member: Member, at: int, own: bool) -> StoredArray:
@@ -65,14 +67,16 @@ def _locate_packed(source: Source, member: Member, at: int, own: bool) -> Stored
     read = partial(source.read, member=member.name)
     try:
         start = b"".join(islice(unpacked(read, at, packed, _HEAD), 1))[:_HEAD]
-        length = text_length(start[:PREFIX]) if len(start) >= PREFIX else _HEAD
-        if PREFIX + length > len(start):
+        if len(start) < LONGEST_PREFIX:
             raise NpyError("is too small for an array")
-        head = parse_text(start[PREFIX : PREFIX + length], own)
+        text = text_place(start[:LONGEST_PREFIX], own)
+        if text.stop > len(start):
+            raise NpyError("is too small for an array")
+        head = parse_text(start[text.start : text.stop], own)
     except NpyError as error:
         raise _refused(error, source, member, own) from error
-    _check_size(source, member, head, member.size - PREFIX - length)
-    packed = replace(packed, head=PREFIX + length)
+    _check_size(source, member, head, member.size - text.stop)
+    packed = replace(packed, head=text.stop)
     return StoredArray(member.name, at, head.dtype, head.shape, at + member.stored, head.fortran, packed)
 
 
@@ -86,13 +90,14 @@ def _check_size(source: Source, member: Member, head: Head, found: int) -> None:
         raise source.wrong(f"its dtype and shape need {needed:,} bytes, got {found:,}", member.name)
 
 
-def _check_readable(source: Source, member: Member) -> None:
+def _check_readable(source: Source, member: Member, own: bool) -> None:
+    hint = "" if own else _KEPT_BY
     if member.flags & layout.ENCRYPTED_FLAG:
         raise source.wrong("is encrypted", member.name)
     if member.method not in (layout.STORED, layout.DEFLATED):
-        raise source.wrong(f"is packed by a method that is not read, got {member.method}", member.name)
-    if member.flags & ~layout.UTF8_FLAG:
-        raise source.wrong(f"has zip flags that are not read, got {member.flags:#06x}", member.name)
+        raise source.wrong(f"is packed by a method that is not read, got {member.method}{hint}", member.name)
+    if member.flags & ~(layout.UTF8_FLAG | (0 if own else layout.TRAILING_SIZES_FLAG)):
+        raise source.wrong(f"has zip flags that are not read, got {member.flags:#06x}{hint}", member.name)
     if member.method == layout.DEFLATED:
         if member.size > MOST_EXPANDED * member.stored:
             raise source.wrong(f"unpacks to more than deflate can, got {member.size:,} bytes", member.name)
@@ -114,6 +119,9 @@ def _content_at(source: Source, member: Member) -> int:
         if len(wide) != layout.ZIP64_SIZES.size:
             raise source.wrong("lacks the zip64 sizes that it needs", member.name)
         size, stored = layout.ZIP64_SIZES.unpack(wide)
+    if flags & layout.TRAILING_SIZES_FLAG and not any((crc, stored, size)):
+        # Written as a stream: they stand behind the content, and in the directory.
+        crc, stored, size = member.crc, member.stored, member.size
     listed = (member.flags, member.method, member.crc, member.stored, member.size, member.name)
     if (flags, method, crc, stored, size, name) != listed:
         raise source.wrong("its own header differs from the zip directory", member.name)
