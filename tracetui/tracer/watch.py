@@ -23,6 +23,7 @@ from tracetui.models.slots import Making, Weights, reads_rows
 from tracetui.trace.record import ABSORBED, AttentionCall, Record, Token, is_layer, when
 from tracetui.tracer.absorbed import witnessed_absorbing
 from tracetui.tracer.attention import KernelCall, has_steps
+from tracetui.tracer.bad_weights import with_bad_weights
 from tracetui.tracer.edits import Editor
 from tracetui.tracer.expert_watch import ExpertWatch
 from tracetui.tracer.explicit import Show
@@ -203,6 +204,8 @@ class Watch:
                 began = clock()
                 self._lens.returned(path, module, args, output, len(frames))
                 self._made_seconds += clock() - began
+            found = next(tensors_in(output, whole=bool(path)), None)
+            source = with_bad_weights(provenance, path, module, found, self._recorder.note)
             if has_weights and weights is not None:
                 weights.take_out(module)
             parent = frames[-1].path if frames else ""
@@ -217,7 +220,7 @@ class Watch:
                     call=frame.call,
                     part=part,
                     seconds=seconds,
-                    provenance=provenance,
+                    provenance=source,
                 )
                 if made is not tensor:
                     changed[part] = made

@@ -75,7 +75,16 @@ def _because(verdict: Verdict) -> str:
     names = ", ".join(visible(fed.key, 200) for fed in verdict.fed_by[:3])
     more = f" and {len(verdict.fed_by) - 3} more" if len(verdict.fed_by) > 3 else ""
     how = "" if verdict.by_name else ", as far as the order of execution tells"
-    return f"what feeds it is finite ({names}{more}){how}; its own weights or arithmetic made it"
+    return f"what feeds it is finite ({names}{more}){how}; {_maker(verdict.record)}"
+
+
+def _maker(record: Record) -> str:
+    """What is left to have made it."""
+    if record.edited:
+        return "an edit was made here"
+    if {"nan", "inf"} & set(record.provenance.split("+")):
+        return "its own weights have NaN or infinities in them"
+    return "its own weights or arithmetic made it"
 
 
 def _elements(trace: Trace, diagnosis: Diagnosis) -> Iterator[ConfigLine]:
@@ -103,7 +112,7 @@ def _few(trace: Trace, axis: str, places: Sequence[int]) -> str:
     if len(places) > _LISTED:
         return ""
     tokens = trace.tokens[0] if axis == "T" and len(trace.tokens) == 1 else ()
-    named = [f"{at} {token_text(tokens[at].bytes, 20)}" if at < len(tokens) else str(at) for at in places]
+    named = [f"{at} {token_text(tokens[at].bytes, 20)}".rstrip() if at < len(tokens) else str(at) for at in places]
     return f": {', '.join(named)}"
 
 
