@@ -117,8 +117,6 @@ class Fired:
     """Stops hold at the newest record; sent before Stopped, and also by runs that wait for nobody."""
 
     hits: tuple[Hit, ...]
-    number: int = 0
-    """The run's, as `start` returned it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from tracetui.expr.watcher import Hit
 from tracetui.recipe import Prompts, texts
 from tracetui.session import Advanced, Event, Failed, Finished, Fired, Preparing, Started, Stopped
 from tracetui.trace.stepping import Step, Target
+from tracetui.trace.trace import EMPTY_TRACE
 from tracetui.ui.driver import MOST_WAITING, Driver
 from tracetui.ui.state import NO_RECORD, Phase, State, after, moved, token_moved
 
@@ -104,12 +105,29 @@ def test_a_stop_that_held_while_another_run_was_asked_for_is_known_if_that_one_n
     found.run(texts(PROMPT))
     found.heard(Started(trace, PLAN, number=1))
     found.run(texts(PROMPT))
-    for number, index in ((1, 5), (2, 7)):
-        found.heard(Fired((Hit(stop, index),), number))
+    found.heard(Fired((Hit(stop, 5),)))
     found.heard(Failed("no", number=2))
     entry = found.state.stops.find("*")
     assert entry is not None
     assert entry.places == (5,)
+
+
+def test_a_run_that_began_after_another_was_asked_for_is_on_view_if_that_one_never_begins() -> None:
+    found = Driver()
+    session = Counting(found.heard)
+    found.opened(session)
+    first, second = empty_recorder().trace, empty_recorder().trace
+    found.run(texts(PROMPT))
+    found.heard(Started(first, PLAN, number=1))
+    found.heard(Finished(first, number=1))
+    found.run(texts(PROMPT))
+    found.run(texts(PROMPT))
+    found.heard(Started(second, PLAN, number=2))
+    phases = [found.state.phase]
+    found.heard(Finished(EMPTY_TRACE, True, number=3))
+    phases.append(found.state.phase)
+    assert phases == [Phase.STARTING, Phase.CANCELLED]
+    assert found.state.trace is second
 
 
 def test_nothing_to_step_over_is_said() -> None:

@@ -108,7 +108,7 @@ class Gate:
         hits = self._watcher.look(record)
         self.waited += time.perf_counter() - began
         if hits:
-            self._emit(Fired(hits, self.number))
+            self._emit(Fired(hits))
         return bool(hits)
 
     def check(self) -> None:

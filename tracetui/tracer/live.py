@@ -254,16 +254,21 @@ class LiveSession:
         return engine
 
     def _run(self, engine: Engine, order: _Ordered) -> None:
+        past = self._trace
         if not isinstance(order, _GoOn):
             self._trace, self.error = EMPTY_TRACE, None
         try:
             trace = self._ran(engine, order)
         except Cancelled:
-            self._emit(Finished(self._trace.closed(), True, order.gate.number))
+            began = self._trace is not EMPTY_TRACE
+            self._emit(Finished(self._trace.closed() if began else EMPTY_TRACE, True, order.gate.number))
         except BaseException as error:
             self._fail(error, order.gate.number)
         else:
             self._emit(Finished(trace, number=order.gate.number))
+        if self._trace is EMPTY_TRACE:
+            # Nothing has come in the place of what is on view.
+            self._trace = past
 
     @staticmethod
     def _ran(engine: Engine, order: _Ordered) -> Trace:

@@ -53,9 +53,7 @@ class Driver:
     def heard(self, event: Event) -> None:
         """An event of the session has arrived."""
         if of_an_earlier_run(self.state, event):
-            if isinstance(event, Fired) and event.number == self.state.shown:
-                # The trace stays on view, should the new run never begin.
-                self.state = stopped_after(self.state, event)
+            self.state = stopped_after(after(self.state, event), event)
             return
         self.state = stopped_after(after(self.state, event), event)
         self._cancelling = self._cancelling and self.state.under_way

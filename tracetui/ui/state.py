@@ -12,9 +12,7 @@ from tracetui.session import (
     NO_FAULT,
     NO_PREVIEW,
     Advanced,
-    Edited,
     Event,
-    Explained,
     Extended,
     Failed,
     Fault,
@@ -26,7 +24,6 @@ from tracetui.session import (
     Preparing,
     Preview,
     Progress,
-    Sourced,
     Started,
     Stopped,
     Tallied,
@@ -76,8 +73,6 @@ class State:
     """What Enter would run, if it has been worked out."""
     number: int = 0
     """Of the run that was asked for last; 0 where the session counts none."""
-    shown: int = 0
-    """Of the run whose trace is on view."""
     frontier: int = 0
     """How many records exist, as far as the session has told."""
     cursor: int = -1
@@ -139,8 +134,8 @@ class State:
 
 def after(state: State, event: Event) -> State:
     """The state once an event of the session has arrived."""
-    if isinstance(event, Explained | Sourced | Fired | Edited | Tallied) or of_an_earlier_run(state, event):
-        return state
+    if of_an_earlier_run(state, event):
+        return _overtaken(state, event)
     match event:
         case Preparing(what):
             return replace(state, phase=Phase.PREPARING, what=what)
@@ -158,9 +153,25 @@ def after(state: State, event: Event) -> State:
             return _arrived(state, Phase.STOPPED, frontier)
         case Finished(trace, cancelled):
             phase = Phase.CANCELLED if cancelled else Phase.FINISHED
-            return _arrived(replace(state, trace=trace), phase, len(trace))
+            kept = trace if trace is not EMPTY_TRACE else state.trace
+            return _arrived(replace(state, trace=kept), phase, len(kept))
         case Failed():
             return _failed(state, event)
+    return state
+
+
+def _overtaken(state: State, event: Event) -> State:
+    """What a run leaves that another was asked for in place of: its trace is on view, should that one never begin."""
+    match event:
+        case Started(trace, plan, cut):
+            return replace(_started(state, trace, plan, cut.taken), phase=state.phase)
+        case Extended(trace):
+            return replace(state, trace=trace)
+        case Advanced(frontier) | Stopped(frontier):
+            return _arrived(state, state.phase, frontier)
+        case Finished(trace) | Failed(trace=trace) if trace is not EMPTY_TRACE:
+            return _arrived(replace(state, trace=trace), state.phase, len(trace))
+    return state
 
 
 def stopped_after(state: State, event: Event) -> State:
@@ -187,7 +198,7 @@ def _begun(state: State, event: Started | Opened | Extended) -> State:
     if isinstance(event, Extended):
         return _extended(state, event.trace)
     if isinstance(event, Started):
-        return replace(_started(state, event.trace, event.plan, event.cut.taken), shown=event.number)
+        return _started(state, event.trace, event.plan, event.cut.taken)
     return _opened(state, event.trace, event.outline)
 
 
