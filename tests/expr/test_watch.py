@@ -63,3 +63,31 @@ def test_a_wrong_watch_is_refused_at_its_place(text: str, column: int, told: str
         parse_watch(text)
     assert told in str(caught.value)
     assert caught.value.column == column
+
+
+@pytest.mark.parametrize("text", ["*" * 60 + "#", "*a" * 60 + "#", "?*" * 60 + "#"])
+def test_many_stars_are_matched_at_once(text: str) -> None:
+    found = look_at(parse_watch(text), layers(), 10, 9)
+    assert not found.points
+
+
+@pytest.mark.parametrize(
+    ("pattern", "site", "fits"),
+    [
+        ("layers.*.mlp", "layers.17.mlp", True),
+        ("layers.*.mlp", "layers.1.2.mlp", False),
+        ("*.*_proj", "mlp.up_a_proj", True),
+        ("l*s.**.?l*", "layers.0.mlp", True),
+        ("l*s.*.?l*", "layers.0.xmp", False),
+        ("*a*b*", "xxaxxbxx", True),
+        ("*a*b", "abcab", True),
+        ("*a*b", "a.b", False),
+    ],
+)
+def test_a_star_stands_for_a_part_of_one_name(pattern: str, site: str, fits: bool) -> None:
+    assert (parse_watch(f"norm at {pattern}")._sites.fullmatch(site) is not None) is fits
+
+
+def test_a_text_without_end_is_refused_before_it_is_looked_at() -> None:
+    with pytest.raises(BadExpressionError, match="longer than 500"):
+        parse_watch("norm" + " " * 10**6 + "of x")

@@ -12,7 +12,7 @@ from tracetui.expr.errors import BadExpressionError
 from tracetui.expr.evaluate import evaluate
 from tracetui.expr.moment import Moment, Scene
 from tracetui.expr.names import BY_NAME
-from tracetui.expr.parse import Expression, parse
+from tracetui.expr.parse import MAX_LENGTH, Expression, parse
 from tracetui.trace.record import Record
 from tracetui.trace.sites import MAX_PATTERN
 from tracetui.trace.trace import Trace
@@ -22,6 +22,7 @@ MOST_POINTS = 2000
 FORM = "layers.*.norm, layers.3.mlp:routing_weights[5], or EXPRESSION at SITE"
 _AT = re.compile(r"\s+at\s+")
 _SITE = re.compile(r"[\w.*?:#-]+")
+_STARS = re.compile(r"\*+")
 _NAMED = re.compile(r"(?P<site>.+)\.(?P<name>[a-z_]+(?:\([^()]*\))?)")
 _INDEXED = re.compile(r"(?P<site>[^\[\]]+)(?P<index>\[[^\[\]]*\](?:\.\w+)?)")
 
@@ -92,6 +93,8 @@ def parse_watch(text: str, where: str = "") -> Watch:
 
     `*` stands for one part of a path, so that `layers.*.norm` is a line over the layers. Raises BadExpressionError.
     """
+    if len(text) > MAX_LENGTH:
+        raise BadExpressionError(text, MAX_LENGTH, f"longer than {MAX_LENGTH} characters", where)
     site, expression, offset = _divided(text)
     found = _SITE.match(site)
     if found is None or found.end() != len(site) or len(site) > MAX_PATTERN:
@@ -119,7 +122,13 @@ def _divided(text: str) -> tuple[str, str, int]:
 
 
 def _as_expression(site: str) -> str:
-    return "".join({"*": "[^.:]*", "?": "[^.:]"}.get(char, re.escape(char)) for char in site)
+    first, *others = (
+        "".join("[^.:]" if char == "?" else re.escape(char) for char in part) for part in _STARS.split(site)
+    )
+    if not others:
+        return first
+    # What stands between two stars is taken where it fits first: to try other places would take for ever and find none.
+    return "".join((first, *(rf"(?>[^.:]*?{part})" for part in others[:-1]), rf"[^.:]*{others[-1]}"))
 
 
 def look_at(watch: Watch, trace: Trace, count: int, cursor: int, known: Watched | None = None) -> Watched:
