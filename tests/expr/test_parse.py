@@ -133,3 +133,8 @@ def refusal(text: str) -> tuple[str, ...]:
     except InputError as error:
         return (str(error), *error.details)
     return ()
+
+
+def test_what_python_thinks_of_the_blanks_reaches_nobody(recwarn: pytest.WarningsRecorder) -> None:
+    parse("norm > 1or max > 2")
+    assert not recwarn

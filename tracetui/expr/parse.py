@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import warnings
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -75,7 +76,9 @@ class _Check:
         if (bad := next((at for at, char in enumerate(body) if not char.isprintable()), None)) is not None:
             raise BadExpressionError(self._source, self._start + bad, "a character that can't be seen")
         try:
-            return ast.parse(body, mode="eval").body
+            with warnings.catch_warnings(action="ignore"):
+                # Python has its own opinion of `1or 2`, and tells it on stderr.
+                return ast.parse(body, mode="eval").body
         except SyntaxError as error:
             # Of a text that breaks off Python names no place.
             at = self._start + (error.offset - 1 if error.offset else len(body))
