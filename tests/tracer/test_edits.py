@@ -28,6 +28,7 @@ from tracetui.session import Event, Finished, Stopped, Tallied, until_end, until
 from tracetui.trace.npz import read_trace, write_trace
 from tracetui.trace.record import Record
 from tracetui.trace.trace import Trace
+from tracetui.tracer.edits import CantEditError, changed_by
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.run import trace_recipe
@@ -395,3 +396,24 @@ def test_an_edited_head_is_checked_by_what_the_kernel_made_and_edited_values_by_
         found = head_identity(view, head)
         assert found is not None
         assert found.holds
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float8_e5m2])
+@pytest.mark.parametrize("action", ["set 1e39", "set -1e300", "clamp 0 1e39", "clamp -1e39 0"])
+def test_a_number_that_the_dtype_cannot_hold_is_told(dtype: torch.dtype, action: str) -> None:
+    (edit,) = parse_edits([f"x: {action}"], "")
+    with pytest.raises(CantEditError, match=f"x: {str(dtype).removeprefix('torch.')} holds numbers up to"):
+        changed_by(edit, torch.ones(2).to(dtype), (), "x#0")
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [("zero", [0.0, 0.0]), ("scale 2", [2.0, -4.0]), ("set 3", [3.0, 3.0]), ("clamp -1 inf", [1.0, -1.0])],
+)
+def test_eight_bits_are_edited_as_their_numbers(dtype: torch.dtype, action: str, expected: list[float]) -> None:
+    (edit,) = parse_edits([f"x: {action}"], "")
+    changed = changed_by(edit, torch.tensor([1.0, -2.0]).to(dtype), (), "x#0")
+    assert (changed.dtype, changed.float().tolist()) == (dtype, expected)
+    (noise,) = parse_edits(["x: noise 9"], "")
+    assert not torch.equal(changed_by(noise, changed, (), "x#0").float(), changed.float())

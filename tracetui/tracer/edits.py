@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 
 from tracetui.errors import InputError
-from tracetui.expr.edit import Edit, EditTally
+from tracetui.expr.edit import Action, Edit, EditTally
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.replacement import Source
 from tracetui.session import Edited
@@ -18,6 +19,7 @@ from tracetui.trace.record import BEFORE_EDIT, Record, when
 from tracetui.trace.value import Index
 from tracetui.tracer.recorder import Recorder
 from tracetui.tracer.replacing import Replacements
+from tracetui.tracer.values import dtype_name
 
 
 class CantEditError(Exception):
@@ -228,7 +230,19 @@ def changed_by(edit: Edit, tensor: torch.Tensor, index: Index, key: str) -> torc
         part = changed[index]
     except IndexError:
         raise CantEditError(f"{key.partition('#')[0]}: the shape {list(tensor.shape)} has no such place") from None
-    action = edit.action
+    if edit.action.name in ("set", "clamp"):
+        _check_numbers(edit.action.numbers, part, key)
+    if part.dtype.itemsize > 1:
+        _change(edit.action, part, key)
+        return changed
+    # torch computes nothing in 8 bits, and float32 holds each of their numbers.
+    wide = part.float()
+    _change(edit.action, wide, key)
+    part.copy_(wide)
+    return changed
+
+
+def _change(action: Action, part: torch.Tensor, key: str) -> None:
     match action.name:
         case "zero":
             part.zero_()
@@ -240,7 +254,12 @@ def changed_by(edit: Edit, tensor: torch.Tensor, index: Index, key: str) -> torc
             part.fill_(action.numbers[0])
         case "clamp":
             part.clamp_(*action.numbers)
-    return changed
+
+
+def _check_numbers(numbers: Sequence[float], part: torch.Tensor, key: str) -> None:
+    limit = torch.finfo(part.dtype).max
+    if any(math.isfinite(number) and abs(number) > limit for number in numbers):
+        raise CantEditError(f"{key.partition('#')[0]}: {dtype_name(part.dtype)} holds numbers up to {limit:g}")
 
 
 def _noise(like: torch.Tensor, seed: int, key: str) -> torch.Tensor:
