@@ -149,3 +149,10 @@ print(status, "torch" in sys.modules)
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.stdout.split() == ["2", "False"]
     assert "none.npz" in ran.stderr
+
+
+def test_one_element_of_a_dump_in_another_byte_order(tmp_path: Path) -> None:
+    np.savez(tmp_path / "be.npz", **{"model.layers.1.mlp": np.full((1, len(ROW), 32), 7, ">f4")})  # type: ignore[arg-type]
+    trace = run(ROW, f"layers.1.mlp[0,1,2]: replace @{tmp_path}/be.npz")
+    assert trace["model.layers.1.mlp"][0, 1, 2] == 7
+    assert np.count_nonzero(trace["model.layers.1.mlp"] == 7) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from tracetui.errors import InputError
@@ -32,7 +33,7 @@ class Replacements:
         if record.dtype != dtype_name(like.dtype):
             raise InputError(f"{source.path} has {theirs} as {record.dtype}, here it is {dtype_name(like.dtype)}")
         try:
-            array = trace.value(record).read(index)
+            array = np.asarray(trace.value(record).read(index))
         except IndexError:
             raise InputError(f"{source.path} has {theirs} as {list(record.shape)}, without such a place") from None
         except NotKeptError:
