@@ -82,3 +82,14 @@ async def test_pages_of_a_list_without_room_come_to_nothing(key: str) -> None:
         await it.pilot.resize_terminal(80, 24)
         await it.press("escape")
         assert it.app.screen is it.screen
+
+
+async def test_a_click_where_nothing_is_drawn_comes_to_nothing() -> None:
+    async with driven() as it:
+        await it.press("ctrl+p")
+        palette = it.app.screen
+        palette.post_message(events.Click(palette, 33, 600, 0, 0, 1, False, False, False, 33, 600))
+        await it.settle()
+        assert it.app.is_running
+        await it.press("escape")
+        assert it.app.screen_stack[-1] is it.screen

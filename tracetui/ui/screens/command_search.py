@@ -6,6 +6,8 @@ from typing import Any
 
 from textual.await_complete import AwaitComplete
 from textual.command import CommandList, CommandPalette
+from textual.errors import NoWidget
+from textual.events import Click
 from textual.worker import Worker
 
 
@@ -20,6 +22,13 @@ class CommandSearch(CommandPalette):
         if action == "command_list" and not self.query_one(CommandList).scrollable_content_region:
             return False
         return super().check_action(action, parameters)
+
+    async def _on_click(self, event: Click) -> None:  # type: ignore[override]
+        """In a window of a few cells there may be nothing under the mouse, which Textual takes for a mistake."""
+        try:
+            self.get_widget_at(event.screen_x, event.screen_y)
+        except NoWidget:
+            event.prevent_default()
 
     def dismiss(self, result: Any = None) -> AwaitComplete:
         """A second click on what is around it, already under way, comes to nothing."""
