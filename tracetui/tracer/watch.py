@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from threading import get_ident
 from types import TracebackType
 from typing import Any
 
@@ -31,6 +32,7 @@ from tracetui.tracer.frames import Frame
 from tracetui.tracer.lens import Lens
 from tracetui.tracer.mla import Latents
 from tracetui.tracer.outputs import tensors_in, with_others
+from tracetui.tracer.readable import is_readable, unreadable
 from tracetui.tracer.recorder import Recorder
 from tracetui.tracer.stubs import RecordedLayer
 
@@ -86,6 +88,8 @@ class Watch:
         self._experts = ExpertWatch(self._frames, recorder, self._editor, *told)
         self._lens = Lens(model, recorder, lens, token, self._in_place) if lens else None
         self._stack = ExitStack()
+        self._thread = get_ident()
+        """Of the calls to watch: a model may call parts of itself in others, and another thread the same model."""
 
     def __enter__(self) -> Watch:
         with ExitStack() as stack:
@@ -141,12 +145,15 @@ class Watch:
         residual_of = _residual_owner(path, self._model)
         layer = is_layer(path)
 
-        def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Given | None:
-            if residual_of and args and isinstance(args[0], torch.Tensor):
+        def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Given | None:
+            # Another thread that was about to call the hook is given no names once it has been taken off.
+            if get_ident() != self._thread or kwargs is None:
+                return None
+            if residual_of and args and is_readable(args[0]):
                 site = f"{residual_of}:attn_residual"
                 recorder.record(site, args[0], depth=len(frames), parent=residual_of, call=frames[-1].call)
             frames.append(Frame(path, recorder.call_number(path), clock()))
-            if layer and args and isinstance(args[0], torch.Tensor):
+            if layer and args and is_readable(args[0]):
                 recorder.record(f"{path}:input", args[0], depth=len(frames), parent=path, call=frames[-1].call)
             editor.given(path, args, kwargs)
             made = self._make_weights(module, args) if has_weights else None
@@ -195,6 +202,9 @@ class Watch:
         provenance, experts, editor = self._provenance(module), self._experts, self._editor
 
         def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+            if get_ident() != self._thread:
+                self._recorder.note("what modules do in threads of the model's own is not recorded")
+                return None
             while (frame := frames.pop()).path != path:
                 # Its error was caught: it has begun and will never end.
                 pass
@@ -212,6 +222,9 @@ class Watch:
             site = path or _root_site(output)
             changed: dict[int, torch.Tensor] = {}
             for part, tensor in enumerate(tensors_in(output, whole=bool(path))):
+                if not is_readable(tensor):
+                    self._recorder.note(f"{site}: {unreadable(tensor)}, and is not recorded")
+                    continue
                 made, _ = editor.record(
                     site,
                     tensor,
