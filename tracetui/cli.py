@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 
-from tracetui.errors import TracetuiError, without_library
+from tracetui.errors import TracetuiError, in_words, without_library
 from tracetui.options.parser import parse, parser
 from tracetui.signals import catch_signals
 
@@ -47,7 +47,7 @@ def main() -> int:
         from tracetui.logs import write_log
 
         log = write_log("crash", error)
-        _complain(f"internal error: {type(error).__name__}: {error}{log and f'; the log is in {log}'}")
+        _complain(f"internal error: {in_words(error)}{log and f'; the log is in {log}'}")
         return 1
 
 

@@ -48,6 +48,15 @@ def _short(found: object) -> str:
     return shown if len(shown) <= 80 else f"{shown[:77]}…"
 
 
+def in_words(error: BaseException) -> str:
+    """`ValueError: the text` on one line; the kind alone where the error can't say more, for that is foreign code."""
+    try:
+        said = " ".join(str(error).split())
+    except BaseException:
+        said = ""
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
 def without_library(error: BaseException) -> InputError | None:
     """What to say where a library that only models need isn't installed; None for any other error."""
     if not isinstance(error, ModuleNotFoundError) or (error.name or "").partition(".")[0] not in _ONLY_MODELS:

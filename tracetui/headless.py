@@ -15,7 +15,7 @@ from tracetui.analysis.health import diagnose
 from tracetui.analysis.mapping.rules import Rules
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.analysis.prediction import next_tokens
-from tracetui.errors import Cancelled, InputError, RunError, TracetuiError
+from tracetui.errors import Cancelled, InputError, RunError, TracetuiError, in_words
 from tracetui.expr.edit import EditTally
 from tracetui.expr.stop import Stop
 from tracetui.expr.watcher import Hit, Tally
@@ -24,7 +24,7 @@ from tracetui.logs import write_log
 from tracetui.recipe import Recipe
 from tracetui.recipe.again import recipe_again
 from tracetui.session import Advanced, Event, Fired, ModelError, Prepared, Preparing, Progress, Started, Tallied
-from tracetui.signals import check_signals
+from tracetui.signals import check_signals, told_to_end
 from tracetui.text import size, token_text, visible
 from tracetui.trace.npz import write_trace
 from tracetui.trace.record import Token
@@ -216,13 +216,13 @@ def _traced(recipe: Recipe, emit: Callable[[Event], None], exact: bool = False, 
         log = write_log("run", error.__cause__ or error)
         error.details += (f"  the log is in {log}",) if log else ()
         raise
-    except (TracetuiError, Cancelled, KeyboardInterrupt, SystemExit):
+    except (TracetuiError, Cancelled, KeyboardInterrupt):
         raise
     except BaseException as error:
+        if isinstance(error, SystemExit) and told_to_end() is not None:
+            raise
         log = write_log("run", error)
-        raise RunError(
-            f"the model failed: {type(error).__name__}: {error}{log and f'; the log is in {log}'}"
-        ) from error
+        raise RunError(f"the model failed: {in_words(error)}{log and f'; the log is in {log}'}") from error
 
 
 class _Teller:

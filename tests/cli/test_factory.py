@@ -80,6 +80,29 @@ def wants(size, *, depth, kind="x"):
 def hollow():
     with torch.device("meta"):
         return Toy()
+
+
+class Mute(BaseException):
+    def __str__(self):
+        raise ValueError
+
+
+def mute():
+    raise Mute
+
+
+class Ending(Toy):
+    config = property(lambda self: sys)
+
+    def forward(self, x):
+        sys.exit(0)
+
+    def get_input_embeddings(self):
+        raise RuntimeError("none")
+
+
+def ends():
+    return Ending(), torch.ones(2, 4)
 """
 
 
@@ -148,6 +171,7 @@ def test_what_is_wrong_is_told_before_any_code_is_run(tracetui: Here, file: str,
         ("pair", "got a tuple of int, Toy"),
         ("wrong", "mine.py:56: KeyError: 'no such \\x1b[31m thing'; the log is in"),
         ("leaves", "mine.py:60: SystemExit: 3 (its own program belongs under `if __name__ == '__main__':`)"),
+        ("mute", "mine.py:78: Mute; the log is in"),
         ("SIZES", "mine.py: SIZES is no function once the file has run"),
         ("hollow", "mine.py:hollow: its model has parameters without memory (device meta)"),
         ("bare", "prompt: is missing; give token ids, such as 1,2,3 (--tokens)"),
@@ -158,6 +182,13 @@ def test_what_the_code_does_wrong_names_the_place(tracetui: Here, file: str, fun
     assert said.status == 2
     assert told in said.err.splitlines()[-1]
     assert "Traceback" not in said.err + said.out
+
+
+def test_a_model_that_ends_the_program_has_failed(tracetui: Here, file: str, tmp_path: Path) -> None:
+    said = tracetui("trace", f"{file}:ends", "-o", "t.npz")
+    assert (said.status, said.out) == (1, "the file says hello\n")
+    assert "tracetui: the model failed: SystemExit: 0; the log is in" in said.err
+    assert not (tmp_path / "t.npz").exists()
 
 
 def test_texts_need_a_tokenizer(tracetui: Here, file: str) -> None:

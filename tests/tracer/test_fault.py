@@ -173,3 +173,33 @@ def test_a_live_run_that_fails_shows_the_line_and_the_next_one_starts_afresh() -
     session.source("model.layers.1.mlp.down_proj")
     assert heard(events, Sourced).says == "forward"
     assert session.close(20)
+
+
+class Mute(BaseException):
+    """Neither an Exception nor able to say anything."""
+
+    def __str__(self) -> str:
+        raise ValueError
+
+
+@pytest.mark.parametrize("error", [Mute(), SystemExit(0), KeyboardInterrupt(), GeneratorExit()])
+def test_whatever_a_live_model_raises_is_a_fault_of_its_module_and_the_session_lives(error: BaseException) -> None:
+    events: Queue[Event] = Queue()
+    session = LiveSession(recipe(), events.put)
+    session.start(recipe().prompts, until_end)
+    reference = heard(events, Finished).trace
+    assert session._engine is not None
+
+    def fails(*_: object) -> None:
+        raise error
+
+    handle = session._engine.runnable.built.module.model.layers[1].mlp.act_fn.register_forward_pre_hook(fails)
+    session.start(recipe().prompts, until_end)
+    failed: Failed = heard(events, Failed)
+    assert failed.fault.error.startswith(type(error).__name__)
+    assert failed.fault.path == "model.layers.1.mlp"
+    assert failed.trace.records
+    handle.remove()
+    session.start(recipe().prompts, until_end)
+    np.testing.assert_array_equal(heard(events, Finished).trace["logits"], reference["logits"])
+    assert session.close(20)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tracetui.errors import InputError, TracetuiError
+from tracetui.errors import InputError, TracetuiError, in_words
 from tracetui.logs import write_log
 from tracetui.models.given import GivenModel, Inputs, given_model, vocabulary_of
 from tracetui.models.tokenizers import Tokenizer, load_tokenizer
@@ -48,11 +48,11 @@ def _made(factory: Factory) -> object:
     """What the function returns. Raises InputError naming the file and the line of whatever the code raises."""
     try:
         return _function(factory)()
-    except TracetuiError:
+    except (TracetuiError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         log = write_log("factory", error)
-        told = visible(f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": "), 300)
+        told = visible(in_words(error), 300)
         ended = " (its own program belongs under `if __name__ == '__main__':`)" * isinstance(error, SystemExit)
         raise InputError(f"{_place(factory, error)}: {told}{ended}{log and f'; the log is in {log}'}") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
@@ -132,7 +132,8 @@ def vocabulary_of(module: nn.Module) -> int | None:
     """How many token ids a model has, where it says so."""
     try:
         table = module.get_input_embeddings()  # type: ignore[operator]
-    except (AttributeError, NotImplementedError, TypeError):
+    except Exception:
+        # Whatever the model's own code makes of the question.
         return None
     return table.num_embeddings if isinstance(table, nn.Embedding) else None
 
@@ -197,7 +198,10 @@ def tokens_of(args: tuple[object, ...], kwargs: Mapping[str, object]) -> tuple[t
 def described(model: nn.Module) -> RunInfo:
     """What a trace tells of a module that nobody built from a recipe."""
     config: Any = getattr(model, "config", None)
-    told = config.to_dict() if hasattr(config, "to_dict") else config
+    told = config
+    with suppress(Exception):
+        # The model's own code, which the run doesn't need.
+        told = config.to_dict()
     return RunInfo(
         model=type(model).__name__,
         config={str(name): _plain(value) for name, value in told.items()} if isinstance(told, Mapping) else {},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -12,7 +13,7 @@ import torch
 
 from tracetui.analysis.matrices import ATTENTION
 from tracetui.analysis.memory import MemoryPlan
-from tracetui.errors import InputError, TracetuiError
+from tracetui.errors import Cancelled, InputError, TracetuiError
 from tracetui.expr.matrices import any_steps
 from tracetui.models import plan as memory
 from tracetui.models.exact import InFloat64
@@ -45,6 +46,13 @@ _LARGE = 2**24
 """Bytes of a tensor whose beginning and end are always told."""
 
 Emit = Callable[[Event], None]
+
+
+def _is_the_models(error: BaseException) -> bool:
+    """Whether an error comes from a model's code; in the main thread Ctrl-C and signals raise errors too."""
+    if isinstance(error, Cancelled):
+        return False
+    return isinstance(error, Exception) or threading.current_thread() is not threading.main_thread()
 
 
 class Engine:
@@ -227,7 +235,9 @@ class Engine:
             yield
         except TracetuiError:
             raise
-        except Exception as error:
+        except BaseException as error:
+            if not _is_the_models(error):
+                raise
             # Nobody waits at the inputs of a module that has failed.
             run.recorder.resume(lambda record: None)
             if run.recorder.behind:

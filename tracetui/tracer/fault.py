@@ -13,10 +13,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from tracetui.errors import in_words
 from tracetui.session import Fault
 from tracetui.text import visible
 from tracetui.trace.record import when
 from tracetui.tracer.frames import Frame
+from tracetui.tracer.readable import is_readable
 from tracetui.tracer.recorder import Recorder
 from tracetui.tracer.values import dtype_name
 
@@ -64,7 +66,7 @@ def raised_at(model: nn.Module, running: Sequence[Frame], error: BaseException) 
 
 def told_error(error: BaseException) -> str:
     """`RuntimeError: mat1 and mat2 shapes cannot be multiplied`, on one line."""
-    return visible(f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": "), _MESSAGE)
+    return visible(in_words(error), _MESSAGE)
 
 
 def _calls(error: BaseException) -> list[_Call]:
@@ -132,12 +134,12 @@ def _record_inputs(
 def _tensors(call: _Call) -> Iterator[tuple[str, torch.Tensor]]:
     """The tensors among a module's arguments, by the names that its forward gives them."""
     for name, value in _named(call):
-        if isinstance(value, torch.Tensor):
+        if is_readable(value):
             yield name, value
         elif isinstance(value, list | tuple):
-            yield from ((f"{name}[{i}]", each) for i, each in enumerate(value) if isinstance(each, torch.Tensor))
+            yield from ((f"{name}[{i}]", each) for i, each in enumerate(value) if is_readable(each))
         elif isinstance(value, dict):
-            yield from ((str(key), each) for key, each in value.items() if isinstance(each, torch.Tensor))
+            yield from ((str(key), each) for key, each in value.items() if is_readable(each))
 
 
 def _named(call: _Call) -> list[tuple[str, Any]]:

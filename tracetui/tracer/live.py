@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from tracetui.errors import Cancelled, TracetuiError, without_library
+from tracetui.errors import Cancelled, TracetuiError, in_words, without_library
 from tracetui.expr.edit import Edit
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.stop import Stop
@@ -332,11 +332,10 @@ class LiveSession:
         if isinstance(told := without_library(error) or error, TracetuiError):
             self._emit(Failed(str(told), number=number))
             return
-        kind = type(error).__name__
-        self._emit(Failed(visible(f"{kind}: {error}", 500), write_log("run", error), number=number))
+        self._emit(Failed(visible(in_words(error), 500), write_log("run", error), number=number))
 
 
 def _told(kind: str, error: BaseException) -> str:
     """What nobody foresaw, in a line that names the log."""
     log = write_log(kind, error)
-    return visible(f"{type(error).__name__}: {error}{log and f'; the log is in {log}'}", 500)
+    return visible(f"{in_words(error)}{log and f'; the log is in {log}'}", 500)
