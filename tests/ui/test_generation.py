@@ -10,6 +10,7 @@ from tests.tracer.recipes import recipe
 from tests.ui.driving import driven
 from tests.ui.fake import FakeSession
 from tests.ui.tiny_llama import PROMPT
+from tracetui.analysis.residual import residual_norms
 from tracetui.recipe import Generation, texts
 from tracetui.recorded import RecordedSession
 from tracetui.session import Failed
@@ -24,6 +25,7 @@ from tracetui.ui.state import Phase
 from tracetui.ui.widgets.attention_pane import AttentionPane
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.ui.widgets.logits_pane import LogitsPane
+from tracetui.ui.widgets.residual_line import ResidualLine
 from tracetui.ui.widgets.token_strip import TokenStrip
 
 
@@ -108,6 +110,10 @@ async def test_a_recording_shows_its_passes(recorded: tuple[Path, Trace]) -> Non
         assert picture.rows.labels == picture.columns.labels[-1:]
         logits = app.debugger.query_one(LogitsPane)
         assert [logits._found.position, logits._pass] == [prompt + 1, 2]
+        residual = app.debugger.query_one(ResidualLine)
+        assert residual._norms.points == residual_norms(trace, pass_=2)
+        assert {trace.records[point.index].pass_ for point in residual._norms.points} == {2}
+        assert "norm, pass 2" in "".join(segment.text for segment in residual.render_line(0))
         assert logits._found.predictions[0].token.id == trace.tokens[0][-1].id
         await pilot.press("5")
         assert "positions" in "".join(segment.text for row in app.screen._compositor.render_strips() for segment in row)

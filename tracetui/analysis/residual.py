@@ -24,15 +24,17 @@ class ResidualPoint:
     """Root of the sum of squares over all tokens, or over those of one row."""
 
 
-def residual_norms(trace: Trace, row: int = 0, known: Sequence[ResidualPoint] = ()) -> tuple[ResidualPoint, ...]:
-    """The recorded places of the residual stream in order: what enters the first layer, then two for each layer.
+def residual_norms(
+    trace: Trace, row: int = 0, known: Sequence[ResidualPoint] = (), pass_: int = 0
+) -> tuple[ResidualPoint, ...]:
+    """The recorded places of a pass' residual stream in order: what enters the first layer, then two for each layer.
 
     Of a batch the norms are those of one row's real tokens, of the records whose values were kept. `known` points are
     gone on from.
     """
     points = list(known)
     for record in trace.records[points[-1].index + 1 if points else 0 :]:
-        if record.pass_ == 0 and record.part == 0 and (label := _label(record, first=not points)):
+        if record.pass_ == pass_ and record.part == 0 and (label := _label(record, first=not points)):
             norm = _norm(trace, record, row)
             points += [] if norm is None else [ResidualPoint(label, record.index, norm)]
     return tuple(points)

@@ -97,9 +97,9 @@ class Trace:
         """How a layer's tokens chose their experts. Raises KeyError naming the layers that have experts."""
         return Routing(routing(self.recorded, layer, pass_))
 
-    def residual(self, row: int = 0) -> tuple[ResidualPoint, ...]:
+    def residual(self, row: int = 0, pass_: int = 0) -> tuple[ResidualPoint, ...]:
         """The residual stream's norm: what enters the first layer, then two points for each layer."""
-        return residual_norms(self.recorded, row)
+        return residual_norms(self.recorded, row, pass_=pass_)
 
     def predictions(self, k: int = 5, row: int = 0, position: int = -1) -> tuple[Prediction, ...]:
         """The k most probable tokens after a position, by default the row's last; best first.

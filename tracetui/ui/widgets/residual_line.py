@@ -27,16 +27,17 @@ _LABEL = 16
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Norms:
-    """The points of one prompt in the trace's first `frontier` records."""
+    """The points of one prompt and pass in the trace's first `frontier` records."""
 
     trace: Trace
     frontier: int
     row: int
     """Which prompt of a batch."""
+    pass_: int
     points: tuple[ResidualPoint, ...]
 
 
-NO_NORMS = Norms(State().trace, 0, 0, ())
+NO_NORMS = Norms(State().trace, 0, 0, 0, ())
 
 
 class ResidualLine(Canvas):
@@ -54,18 +55,19 @@ class ResidualLine(Canvas):
         self._norms = NO_NORMS
 
     def watch_state(self, old: State, state: State) -> None:
-        fresh = state.trace is not old.trace or state.batch != old.batch
+        fresh = state.trace is not old.trace or (state.batch, state.record.pass_) != (old.batch, old.record.pass_)
         if fresh:
             self._norms = NO_NORMS
         if state.frontier and (fresh or state.frontier != old.frontier):
             known = self._norms.points if self._norms.frontier <= state.frontier else ()
-            look(self, "residual", partial(_read, state.trace, state.frontier, state.batch, known))
+            look(self, "residual", partial(_read, state.trace, state.frontier, state.batch, state.record.pass_, known))
         self.repaint()
 
     @on(Read)
     def _show(self, message: Read) -> None:
-        if message.norms.trace is self.state.trace and message.norms.row == self.state.batch:
-            self._norms = message.norms
+        found, state = message.norms, self.state
+        if found.trace is state.trace and (found.row, found.pass_) == (state.batch, state.record.pass_):
+            self._norms = found
             self.repaint()
 
     def on_click(self, event: events.Click) -> None:
@@ -93,9 +95,9 @@ class ResidualLine(Canvas):
         ]
 
 
-def _read(trace: Trace, frontier: int, row: int, known: tuple[ResidualPoint, ...]) -> ResidualLine.Read:
+def _read(trace: Trace, frontier: int, row: int, pass_: int, known: tuple[ResidualPoint, ...]) -> ResidualLine.Read:
     so_far = replace(trace, records=trace.records[:frontier], values=trace.values[:frontier])
-    return ResidualLine.Read(Norms(trace, frontier, row, residual_norms(so_far, row, known)))
+    return ResidualLine.Read(Norms(trace, frontier, row, pass_, residual_norms(so_far, row, known, pass_)))
 
 
 def here(points: Sequence[ResidualPoint], cursor: int) -> int | None:
@@ -104,10 +106,17 @@ def here(points: Sequence[ResidualPoint], cursor: int) -> int | None:
 
 
 def _heading(points: Sequence[ResidualPoint], current: int | None, state: State) -> tuple[str, str, str]:
-    name = f"norm of row {state.batch}" if len(state.trace.tokens) > 1 else "residual norm"
+    name = _name(state.batch if len(state.trace.tokens) > 1 else None, state.record.pass_)
     if current is None:
         return (name, "", "")
     return (name, number(points[current].l2), _place(points[current].label))
+
+
+def _name(row: int | None, pass_: int) -> str:
+    """Whose norm it is: of a row of a batch, in a pass after the prompt's."""
+    if pass_:
+        return f"norm, pass {pass_}" if row is None else f"row {row}, pass {pass_}"
+    return "residual norm" if row is None else f"norm of row {row}"
 
 
 def _place(label: str) -> str:
