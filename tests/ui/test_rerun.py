@@ -17,6 +17,7 @@ from tracetui.ui.driver import Driver
 from tracetui.ui.rerun import changed_at
 from tracetui.ui.screens.ask import AskScreen
 from tracetui.ui.state import Phase
+from tracetui.ui.widgets.line_input import LineInput
 from tracetui.views.cut_lines import cut_line, taken_line
 
 
@@ -137,3 +138,34 @@ async def test_the_edit_of_a_recorded_record_says_what_will_run_and_then_what_di
         assert [edit.text for edit in screen.state.edits] == ["model.layers.1.mlp: zero"]
         await screen.press("p", "A")
         assert screen.session.calls[-1].startswith("rerun")
+
+
+async def test_the_title_of_an_edit_tells_of_the_layer_that_is_typed() -> None:
+    async with driven() as screen:
+        await screen.press("enter", "c", "E")
+        asked = screen.app.screen
+        assert isinstance(asked, AskScreen)
+        asked.query_one(LineInput).value = "layers.1.mlp: zero"
+        await screen.pilot.pause()
+        assert "again from layer 1, layer 0 from the record" in " ".join(screen.text().split())
+        await screen.press("escape")
+
+
+def test_a_waiting_model_is_told_that_what_an_edit_names_has_run() -> None:
+    found = Driver()
+    session = FakeSession(found.heard)
+    found.opened(session)
+    found.run(texts(PROMPT))
+    found.until(lambda record: record.site == "model.layers.1.mlp", "")
+    assert "model.layers.0.mlp has run: go back to it" in found.edit(parse_edit("layers.0.mlp: zero"))
+    assert found.edit(parse_edit("lm_head: zero")) == "from the next record on"
+
+
+async def test_steps_back_are_repeated_too() -> None:
+    async with driven() as screen:
+        await screen.press("enter", "c", "number_sign")
+        at = screen.state.cursor
+        for key in "3 back":
+            await screen.pilot.press("space" if key == " " else key)
+        await screen.press("enter")
+        assert screen.state.cursor == at - 3

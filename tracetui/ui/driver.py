@@ -14,7 +14,7 @@ from tracetui.session import Event, Failed, Finished, Fired, Prepared, Session, 
 from tracetui.trace.stepping import Step, Target, pass_back, target
 from tracetui.ui.edits import keeps_from_changing, names
 from tracetui.ui.places import no_later_layer, nothing_yet, same_place
-from tracetui.ui.rerun import changed_at, keeps_from_rerunning, looks_back, reached
+from tracetui.ui.rerun import behind, changed_at, keeps_from_rerunning, looks_back, reached
 from tracetui.ui.state import (
     Phase,
     State,
@@ -165,7 +165,8 @@ class Driver:
             return self.set_edits(edits)
         waiting = state.trace.records[state.frontier - 1]
         if why := keeps_from_changing(edit, waiting):
-            return f"{self.set_edits(edits)}{f': {why}' if names(edit, waiting) else ''}"
+            told = f": {why}" if names(edit, waiting) else behind(edit, state.trace)
+            return f"{self.set_edits(edits)}{told}"
         self.state = replace(state, edits=edits)
         self._session.edit(edits, waiting.index)
         self._advance(until_first)
@@ -202,8 +203,14 @@ class Driver:
         self.state = replace(self.state, stops=self.state.stops.looked_up(text, count, hits))
         self._take_waiting()
 
-    def back(self) -> str:
-        return "this is the first record" if self.state.cursor == 0 else self._to(backward(self.state))
+    def back(self, count: int = 1) -> str:
+        """So many records back, or to the first."""
+        for _ in range(count):
+            if self.state.cursor == 0:
+                return "this is the first record"
+            if remark := self._to(backward(self.state)):
+                return remark
+        return ""
 
     def layer_back(self) -> str:
         """The same place in an earlier layer; from outside of all layers, the last record in one."""

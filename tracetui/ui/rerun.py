@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tracetui.expr.edit import Edit
 from tracetui.expr.matrices import edits_matrices
+from tracetui.text import visible
 from tracetui.trace.cut import cut_before
 from tracetui.trace.record import BEFORE_EDIT, Record, layer_path, when
 from tracetui.trace.stepping import Target
@@ -36,6 +37,17 @@ def changed_at(edit: Edit, trace: Trace, cursor: int) -> int:
     places = [record.index for record in trace.records if changes(edit, record)]
     start = cut_before(trace, cursor).record
     return next((place for place in places if place >= start), next(iter(places), cursor))
+
+
+def behind(edit: Edit, trace: Trace) -> str:
+    """What is to be said of an edit of a waiting model that names what it has computed already; empty otherwise."""
+    last = trace.records[-1].pass_
+    done = next((record for record in reversed(trace.records) if record.pass_ == last and changes(edit, record)), None)
+    return (
+        f"; {visible(done.site, 80)} has run: go back to it (Ctrl+O), and A runs again from there"
+        if done is not None
+        else ""
+    )
 
 
 def changes(edit: Edit, record: Record) -> bool:

@@ -28,9 +28,13 @@ class AskScreen(Dialog[str | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave", show=False, id="leave")]
 
-    def __init__(self, title: str, hint: str, check: Check, typed: str = "") -> None:
+    def __init__(
+        self, title: str, hint: str, check: Check, typed: str = "", titled: Callable[[str], str] | None = None
+    ) -> None:
+        """`titled` makes the title anew of each line that passes."""
         super().__init__()
         self._title = title
+        self._titled = titled
         self._hint = f"{hint} · Ctrl+U empties the line" if typed else hint
         self._check = check
         self._typed = typed
@@ -56,6 +60,8 @@ class AskScreen(Dialog[str | None]):
             self._check(typed)
         except InputError as error:
             problem = error
+        if problem is None and self._titled is not None:
+            self.query_one(".dialog-title", Static).update(safe(self._titled(typed)))
         quiet = problem is None or typed.strip() in ("", self._typed.strip())
         told = self._hint if quiet else _words(problem)
         self.query_one("#ask-told", Static).update(

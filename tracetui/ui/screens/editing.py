@@ -18,7 +18,7 @@ from tracetui.ui.edits import offered
 from tracetui.ui.messages import Said
 from tracetui.ui.offer import Offer
 from tracetui.ui.reader import look
-from tracetui.ui.rerun import keeps_from_rerunning, looks_back
+from tracetui.ui.rerun import changed_at, keeps_from_rerunning, looks_back
 from tracetui.ui.screens.ask import AskScreen
 from tracetui.ui.screens.edits import EditsScreen
 from tracetui.ui.screens.stopping import StoppingScreen
@@ -70,18 +70,24 @@ class EditingScreen(StoppingScreen):
             return
         tree = self.query_one(ModuleList)
         begun = f"{tree.stop_pattern}: " if tree.has_focus and tree.stop_pattern else offered(self.state.record)
-        title = f"Edit, then run {self._again()}" if looks_back(self.state) else "Edit"
-        self.app.push_screen(AskScreen(title, _HINT, parse_edit, begun), self._edit_typed)
+        self.app.push_screen(AskScreen(self._titled(), _HINT, parse_edit, begun, self._titled), self._edit_typed)
 
-    def _again(self) -> str:
-        """What is done to come to the record looked at once more, in words."""
-        trace, cursor = self.state.trace, self.state.cursor
-        return cut_line(cut_before(trace, cursor), trace, cursor)
+    def _titled(self, typed: str = "") -> str:
+        """What an edit will have run, once one is typed."""
+        if not looks_back(self.state):
+            return "Edit"
+        cursor = self.state.cursor
+        at = changed_at(parse_edit(typed), self.state.trace, cursor) if typed else cursor
+        return f"Edit, then run {self._again(at)}"
+
+    def _again(self, at: int) -> str:
+        """What is done to come to a record once more, in words."""
+        return cut_line(cut_before(self.state.trace, at), self.state.trace, at)
 
     def action_rerun(self) -> None:
         """The run again from the layer of the record looked at on, with the edits and stops as they are now."""
         remark = self._keeps_from_editing() or keeps_from_rerunning(self.state)
-        again = "" if remark else self._again()
+        again = "" if remark else self._again(self.state.cursor)
         self._refresh(remark or self._driver.rerun(self.state.cursor) or again)
 
     def _keeps_from_editing(self) -> str:

@@ -34,7 +34,15 @@ from tracetui.views.health_lines import near_limit_lines
 from tracetui.views.stop_lines import hit_line, unfired_lines
 
 MOST_REPEATS = 1000
-
+_STEPS = {
+    "into": Step.INTO,
+    "over": Step.OVER,
+    "out": Step.OUT,
+    "layer": Step.LAYER,
+    "pass": Step.LATER,
+    "back": None,
+}
+"""What can be repeated, as it is typed: a layer further, a pass further, a record back."""
 
 _OVERFLOWING = frozenset({"float16", "float8_e4m3fn", "float8_e5m2"})
 _LOOKED_AT = 50
@@ -217,13 +225,13 @@ class StoppingScreen(PanesScreen):
 
     def action_repeat(self) -> None:
         """A step so many times."""
-        hint = f"how often and which step, such as 5 over; into, over, out or layer, up to {MOST_REPEATS} times"
+        hint = f"how often and which step, such as 5 over: {', '.join(_STEPS)}; up to {MOST_REPEATS} times"
         self.app.push_screen(AskScreen("Repeat a step", hint, _repetition), self._repeat_typed)
 
     def _repeat_typed(self, typed: str | None) -> None:
         if typed is not None:
             count, step = _repetition(typed)
-            self._refresh(self._driver.repeat(step, count))
+            self._refresh(self._driver.repeat(step, count) if step is not None else self._driver.back(count))
 
     def action_watch(self) -> None:
         """Type what is to be looked at again at every stop."""
@@ -255,12 +263,11 @@ def _check_site(typed: str) -> None:
     parse_pattern(typed, "until")
 
 
-def _repetition(typed: str) -> tuple[int, Step]:
-    """`5 over` → 5 and the step; a number alone is of steps over. Raises InputError."""
+def _repetition(typed: str) -> tuple[int, Step | None]:
+    """`5 over` → 5 and the step, None for back; a number alone is of steps over. Raises InputError."""
     words = typed.split()
-    names = [step.value for step in Step if step is not Step.END]
     if words and words[0].isdecimal() and len(words[0]) < 6 and len(words) <= 2:
         count, name = int(words[0]), (words[1] if len(words) > 1 else Step.OVER.value)
-        if 1 <= count <= MOST_REPEATS and name in names:
-            return count, Step(name)
-    raise InputError(f"a number from 1 to {MOST_REPEATS} and one of {', '.join(names)}, such as 5 over")
+        if 1 <= count <= MOST_REPEATS and name in _STEPS:
+            return count, _STEPS[name]
+    raise InputError(f"a number from 1 to {MOST_REPEATS} and one of {', '.join(_STEPS)}, such as 5 over")

@@ -114,6 +114,7 @@ class StopsScreen(Dialog[ToHit | NewStop | None]):
 
 def _line(entry: Entry, room: int) -> str:
     count = len(entry.hits)
-    hits = f"{count} hit{'' if count == 1 else 's'}" if not entry.unknown else "looking…"
+    told = f"{count} hit{'' if count == 1 else 's'}"
+    hits = told if not entry.unknown else "looking…" if entry.stop.on else ""
     note = "off" if not entry.stop.on else "once a run" if entry.stop.once else ""
     return f"{'●' if entry.stop.on else '○'} {fit(entry.stop.text, room)} {fit(hits, 9, right=True)}  {note}"

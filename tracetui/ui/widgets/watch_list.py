@@ -18,8 +18,9 @@ from tracetui.views.inks import Inks
 from tracetui.views.lines import line_chart
 
 _VALUE = 11
-_CHART = 12
-_NARROW = 28
+_CHARTS = (12, 8, 6)
+"""Widths of a line over the layers: the widest that leaves a watch room for its name."""
+_NAME = 10
 _NUMBERS = 8
 """Of a part of a tensor, how many are shown."""
 
@@ -68,6 +69,11 @@ class WatchList(Canvas):
         title = line([(fit(" Watches", width), inks.quiet)], width)
         return [title, *(self._line(watch, width, inks) for watch in self.watches)]
 
+    @property
+    def _widest(self) -> int:
+        """Characters of the longest value, so that the lines over the layers stand under each other."""
+        return max((len(_shown(found)) for found in self._found.values() if found.current is not None), default=0)
+
     def _line(self, watch: Watch, width: int, inks: Inks) -> Line:
         found = self._found.get(watch.text)
         if found is None or found.current is None:
@@ -77,13 +83,20 @@ class WatchList(Canvas):
             told = " ".join(number(float(value)) for value in found.part.reshape(-1)[:_NUMBERS])
             room = max(_VALUE, width // 2)
             return line([(f" {fit(watch.text, width - room - 2)} ", inks.text), (fit(told, room), inks.mark)], width)
-        value = found.points[found.current].value
-        shown = "–" if value != value else number(value)
-        chart = _CHART if width >= _NARROW + _CHART and len(found.points) > 1 else 0
+        shown = _shown(found)
+        room = min(_VALUE, self._widest + 2)
+        chart = next((wide for wide in _CHARTS if width - room - wide - 2 >= _NAME), 0) if len(found.points) > 1 else 0
         points = [(point.label, point.value) for point in found.points]
         picture = line_chart(points, chart, 1, inks, current=found.current)[0] if chart else []
-        left = line([(f" {fit(watch.text, width - chart - _VALUE - 2)} ", inks.text)], width - chart - _VALUE)
-        return [*left, *picture, *line([(fit(shown, _VALUE - 1, right=True), inks.mark)], _VALUE)]
+        left = line([(f" {fit(watch.text, width - chart - room - 2)} ", inks.text)], width - chart - room)
+        return [*left, *picture, *line([(fit(shown, room - 1, right=True), inks.mark)], room)]
+
+
+def _shown(found: Watched) -> str:
+    if found.current is None or found.part is not None:
+        return ""
+    value = found.points[found.current].value
+    return "–" if value != value else number(value)
 
 
 def _read(watches: tuple[Watch, ...], state: State, known: dict[str, Watched]) -> WatchList.Read:
