@@ -211,8 +211,6 @@ def test_no_trace_has_code_run(tracetui: Here, file: str, tmp_path: Path) -> Non
 def test_the_first_screen_says_whose_code_it_runs(file: str, tmp_path: Path) -> None:
     with Terminal("run", f"{file}:named", "--tokens", "7,8", columns=120, rows=40, cwd=tmp_path) as terminal:
         terminal.until("what mine.py:named makes", "this runs the code in mine.py", "function  named")
-        terminal.until("ready")
-        terminal.send("\r")
         terminal.until("1 recorded", "word7")
         terminal.send("6")
         terminal.until("the file says hello")

@@ -208,6 +208,20 @@ def test_it_ends_while_weights_are_made(tmp_path: Path, ending: str) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_prompt_that_was_given_runs_and_keys_are_for_the_panes(tmp_path: Path) -> None:
+    held = held_at_torch(tmp_path)
+    with Terminal("run", "llama-tiny", "-p", "the answer", cwd=tmp_path, env=held) as terminal:
+        terminal.until("The prompt below runs as soon as the model is", "prompt the answer")
+        terminal.send("s")
+        terminal.until("the prompt runs as soon as the model is prepared")
+        (tmp_path / "let_go").write_text("")
+        terminal.until("1 recorded", "embed_tokens")
+        terminal.send("ss")
+        terminal.until("3 recorded", "prompt the answer")
+        terminal.send("q")
+        assert terminal.ended() == 0
+
+
 def test_it_ends_when_its_terminal_goes_away(tmp_path: Path) -> None:
     """Nobody takes what it draws any more, and it has a lot to draw."""
     with Terminal("run", "llama3-2layer", columns=160, rows=50, cwd=tmp_path) as terminal:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tracetui.analysis.diff.tolerance import Limits
     from tracetui.analysis.mapping.rules import Rules
+    from tracetui.recipe import Recipe
     from tracetui.trace.trace import Trace
 
 
@@ -37,6 +38,7 @@ def run(said: Namespace) -> int:
     from tracetui.ui.last_resort import LastResort
 
     offer = offer_of(recipe, stops, recalled(said, last, recipe, stops))
+    offer = replace(offer, begins=_begins(said, recipe))
     app = TracetuiApp(lambda listener: LiveSession(recipe, listener), offer)
     last_resort = LastResort(lambda: app._driver)
     app.told_to_end = last_resort.arm
@@ -48,6 +50,17 @@ def run(said: Namespace) -> int:
         sys.stdout.flush()
         os._exit(status)
     return status
+
+
+def _begins(said: Namespace, recipe: Recipe) -> bool:
+    """Whether the prompt was given with the command, so that nobody waits for it to be given again.
+
+    A chat waits all the same: what the template makes of it is shown before it runs.
+    """
+    given = (said.prompt, said.batch, said.tokens, said.random_tokens)
+    prompts = recipe.prompts
+    empty = prompts.one_text and not prompts.text.strip()
+    return any(part is not None for part in given) and not (prompts.chat or empty)
 
 
 def open_trace(said: Namespace) -> int:

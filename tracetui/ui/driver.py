@@ -33,6 +33,9 @@ from tracetui.ui.stops import StopBook, book_of, first_of
 MOST_WAITING = 50
 
 
+_PENDING = "the prompt runs as soon as the model is prepared"
+
+
 class Driver:
     """Holds the session and the one current State. Commands answer with a remark for the user, or nothing."""
 
@@ -73,7 +76,7 @@ class Driver:
             return "the prompt is empty; type one and press Enter"
         if self._session is None or self.state.phase is Phase.PREPARING:
             self._pending = prompts
-            return "the prompt runs as soon as the model is prepared"
+            return _PENDING
         self.state = starting(self.state)
         self._cancelling = self._to_the_end = False
         number = self._session.start(prompts, until_first)
@@ -94,7 +97,7 @@ class Driver:
         """Forward: over records behind the frontier, else by letting the model run on."""
         state = self.state
         if state.cursor < 0 and not state.under_way:
-            return nothing_yet(state)
+            return nothing_yet(state) if self._pending is None else _PENDING
         found = forward(state, step)
         if step is Step.LAYER and (remark := no_later_layer(state, found)):
             return remark

@@ -36,7 +36,7 @@ class Welcome(Widget):
             *_table((*offer.facts, *_totals(state.outline))),
             *_memory(state, detailed=self.size.width >= _ROOMY),
             *(Content.styled(visible(note), "$waiting") for note in state.notes or offer.notes),
-            *([] if preview else [Content(""), _call(state, bool(offer.recording))]),
+            *([] if preview else [Content(""), _call(state, bool(offer.recording), offer.begins)]),
         ]
         return Content("\n").join(parts)
 
@@ -80,7 +80,7 @@ def _preview(state: State) -> list[Content]:
     return [*parts, Content("")] if preview.rows else parts
 
 
-def _call(state: State, recorded: bool) -> Content:
+def _call(state: State, recorded: bool, begins: bool = False) -> Content:
     if state.phase is Phase.FAILED:
         log = f"\nThe log is in {visible(state.log)}" if state.log else ""
         return Content.styled(f"{visible(state.error, 2000)}{log}", "$error")
@@ -90,5 +90,7 @@ def _call(state: State, recorded: bool) -> Content:
         )
     if state.running:
         return Content.styled("running to the first record…", "$running")
+    if begins and state.phase is Phase.PREPARING:
+        return Content.styled("The prompt below runs as soon as the model is prepared.", "$quiet")
     waits = "" if state.phase is not Phase.PREPARING else ", as soon as the model is prepared"
     return Content.assemble(("Enter", "bold $accent"), f" runs the prompt below{waits}")
