@@ -213,11 +213,11 @@ def test_a_prompt_that_was_given_runs_and_keys_are_for_the_panes(tmp_path: Path)
     with Terminal("run", "llama-tiny", "-p", "the answer", cwd=tmp_path, env=held) as terminal:
         terminal.until("The prompt below runs as soon as the model is", "prompt the answer")
         terminal.send("s")
-        terminal.until("the prompt runs as soon as the model is prepared")
         (tmp_path / "let_go").write_text("")
         terminal.until("1 recorded", "embed_tokens")
         terminal.send("ss")
-        terminal.until("3 recorded", "prompt the answer")
+        terminal.until("3 recorded")
+        assert "prompt the answer\n" in terminal.text
         terminal.send("q")
         assert terminal.ended() == 0
 

@@ -49,6 +49,9 @@ class HearingScreen(EditingScreen):
     def on_mount(self) -> None:
         for text in self._early:
             self.query_one(LogPane).add(text, trouble=True)
+        if self._offer.begins:
+            # Before any key is heard: none is for the prompt.
+            self.leave_prompt()
 
     def report(self, text: str, notice: str = "") -> None:
         """Something went wrong beside the run: the log keeps it, and a notice shows it, or what `notice` says."""
@@ -71,7 +74,6 @@ class HearingScreen(EditingScreen):
         self._driver.opened(message.session)
         if self._offer.begins:
             self._driver.run(self._offer.prompts)
-            self.leave_prompt()
         self._refresh()
 
     @on(SessionEvent)
