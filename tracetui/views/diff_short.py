@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tracetui.analysis.diff.finding import Finding
 from tracetui.analysis.diff.result import Outcome
+from tracetui.views.diff_effects import by_edit
 from tracetui.views.diff_text import number
 
 
@@ -32,6 +33,8 @@ def _made(finding: Finding) -> str:
         return " · flipped ties"
     if finding.carried:
         return " · rounding adds up"
+    if finding.feeds.agree and by_edit(finding.site):
+        return f" · {by_edit(finding.site)}"
     if finding.at_fault:
         return " · made here or before" if finding.feeds.gap else " · inputs agree: made here"
     if finding.feeds.found:
