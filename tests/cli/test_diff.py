@@ -140,7 +140,7 @@ def test_routing_and_proposals_are_told(tracetui: Here, tmp_path: Path) -> None:
     a = routed("a.npz", [[0, 1], [0, 2]], "net.block_1.query")
     b = routed("b.npz", [[0, 2], [0, 2]], "trunk.1.wq")
     said = tracetui("diff", a, b)
-    assert "Routing: 1 tokens chose other experts" in said.out
+    assert "Routing: 1 token chose other experts" in said.out
     assert "the choice is at fault" in said.out
     assert "net.block_1.query = trunk.1.wq" in said.out
     assert max(map(cell_len, said.out.splitlines())) <= 80
@@ -205,7 +205,7 @@ def test_both_are_shown_on_a_real_terminal_without_torch(tmp_path: Path) -> None
     write_trace(a, tmp_path / "a.npz")
     saved(tmp_path, "b.npz", arrays())
     with Terminal("diff", "a.npz", "b.npz", "--tui", cwd=tmp_path) as terminal:
-        terminal.until("A a.npz", "B b.npz", "First divergence", "model.embed_tokens")
+        terminal.until("A a.npz", "B b.npz", "first at model.embed_tokens")
         assert not terminal.maps("torch")
         terminal.send("3")
         terminal.until("A−B")

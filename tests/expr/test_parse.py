@@ -64,6 +64,12 @@ def test_a_wrong_expression_is_refused_at_its_place(text: str, column: int, told
     assert caught.value.details[1].index("^") - 2 == column
 
 
+def test_a_part_is_no_number_to_a_stop_and_says_so() -> None:
+    scene = Scene(trace := layers())
+    told = [evaluate(parse("value[0,0]"), scene.moment(record)) for record in trace.records]
+    assert any(answer.value is None and "not one element" in answer.why for answer in told)
+
+
 def test_the_bounds_hold() -> None:
     with pytest.raises(BadExpressionError, match="longer"):
         parse("1" * (MAX_LENGTH + 1))

@@ -161,9 +161,9 @@ def test_a_live_run_that_fails_shows_the_line_and_the_next_one_starts_afresh() -
     session.source(failed.trace.records[failed.fault.at].site)
     source: Sourced = heard(events, Sourced)
     assert (source.kind, source.says, source.lines[source.at].strip()) == (
-        "Linear",
-        "raised here",
-        "return F.linear(input, self.weight, self.bias)",
+        "LlamaMLP",
+        "calls what failed, model.layers.1.mlp.down_proj",
+        "down_proj = self.down_proj(self.act_fn(self.gate_proj(x)) * self.up_proj(x))",
     )
     session.source("model.layers.1.mlp.up_proj")
     assert heard(events, Sourced).says == "forward"

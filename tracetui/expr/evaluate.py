@@ -43,6 +43,11 @@ def evaluate(expression: Expression, moment: Moment) -> Answer:
         return Answer(None, found.told, str(error))
     except (RunError, ArithmeticError, ValueError, KeyError) as error:
         return Answer(None, found.told, str(error) or type(error).__name__)
+    if not isinstance(value, float) and not expression.parts:
+        shape = list(value.shape)
+        return Answer(
+            None, found.told, f"it is {shape} here, not one element; a statistic of it is a number: value[…].max"
+        )
     return Answer(value, found.told)
 
 

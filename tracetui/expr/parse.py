@@ -32,6 +32,8 @@ class Expression:
     tree: ast.expr = field(repr=False, compare=False)
     kinds: frozenset[Kind] = field(default=frozenset(), compare=False)
     """What its names are computed from."""
+    parts: bool = field(default=False, compare=False)
+    """Whether it may stand for several values."""
 
 
 def parse(text: str, *, parts: bool = False) -> Expression:
@@ -47,7 +49,7 @@ def parse(text: str, *, parts: bool = False) -> Expression:
     found = check.type_of(tree, 0)
     if found is Type.SHAPE or (found is Type.PART and not parts):
         raise check.error(tree, f"this is {found.value}, not a number; {_HOW[found]}")
-    return Expression(body, tree, frozenset(check.kinds))
+    return Expression(body, tree, frozenset(check.kinds), parts)
 
 
 _HOW = {

@@ -38,15 +38,28 @@ def source_of(model: nn.Module, site: str, raised: Mapping[str, Sequence[tuple[s
     found, module = _nearest(model, "" if path in ("logits", "output") else path)
     if isinstance(module, PassThrough):
         return Sourced(site, error=f"{found}: this layer was left out, and nothing of the model runs there")
-    if (shown := _where_it_was_raised(type(module), raised.get(found, ()))) is not None:
+    shower = _shower(model, found, raised)
+    kind = type(model.get_submodule(shower))
+    if (shown := _where_it_was_raised(kind, raised.get(shower, ()))) is not None:
         (text, first, file), line = shown
-        return Sourced(site, found, type(module).__name__, _shown(file), first, text, line - first, "raised here")
+        said = "raised here" if shower == found else f"calls what failed, {found}"
+        return Sourced(site, shower, kind.__name__, _shown(file), first, text, line - first, said)
     try:
         text, first, file = _code(type(module))
     except (OSError, TypeError):
         return Sourced(site, found, type(module).__name__, error=f"{type(module).__name__}: its source isn't there")
     at, says = _line(text, role)
     return Sourced(site, found, type(module).__name__, _shown(file), first, text, at, says)
+
+
+def _shower(model: nn.Module, path: str, raised: Mapping[str, Sequence[tuple[str, int]]]) -> str:
+    """The module whose line tells most about an error: of torch's own layers the one that called them."""
+    while path in raised and type(model.get_submodule(path)).__module__.startswith("torch."):
+        outer = path.rpartition(".")[0]
+        if not path or outer not in raised:
+            break
+        path = outer
+    return path
 
 
 def _code(kind: type) -> tuple[tuple[str, ...], int, str]:

@@ -192,7 +192,8 @@ def _flips(report: Report, most: int | None, width: int) -> Iterator[str]:
     causes = [(cause, sum(flip.cause is cause for flip in report.flips)) for cause in Cause]
     yield ""
     told = "; ".join(f"{cause.value}: {times:,}" for cause, times in causes if times)
-    yield from wrapped(f"Routing: {len(report.flips):,} tokens chose other experts ({told})", width, "", "  ")
+    tokens = "1 token" if len(report.flips) == 1 else f"{len(report.flips):,} tokens"
+    yield from wrapped(f"Routing: {tokens} chose other experts ({told})", width, "", "  ")
     for flip in report.flips[:most]:
         yield from wrapped(flip_text(report.comparison.a, flip), width, "  ", " " * 11)
     if most is not None and len(report.flips) > most:

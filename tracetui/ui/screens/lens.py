@@ -25,7 +25,7 @@ from tracetui.views.inks import Inks
 from tracetui.views.lens_grid import Corner, lens_lines, room, told
 from tracetui.views.palette import contrasting
 
-_NONE = "no lens was recorded; start with --lens (so does `tracetui trace`), and run the prompt to its end"
+_NONE = "there is no lens here: a run that was started with --lens (so does `tracetui trace`) has one at its end"
 
 
 class LensRead(Message):

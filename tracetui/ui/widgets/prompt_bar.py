@@ -123,7 +123,8 @@ def batch_text(prompts: Prompts) -> str:
         return f"{rows} × {length} random ids"
     rows, kind = len(prompts), "prompts" if prompts.texts else "rows of ids"
     shown = prompts.texts or [",".join(map(str, row[:20])) for row in prompts.ids]
-    return f"{rows} {kind} · " + " · ".join(f"“{visible(text, 40)}”" for text in shown[:20])
+    counted = f"{rows} {kind}" if rows > 1 else "a prompt" if prompts.texts else "token ids"
+    return f"{counted} · " + " · ".join(f"“{visible(text, 40)}”" for text in shown[:20])
 
 
 def _named(tokenizer: str) -> Content:
