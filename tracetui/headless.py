@@ -6,7 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, redirect_stdout, suppress
 from pathlib import Path
 
 from tracetui.analysis.diff.report import Report, report
@@ -202,7 +202,9 @@ def _run(recipe: Recipe, teller: _Teller, stops: Stops, lines: JsonLines | None)
             lines.tell(event)
 
     try:
-        return _traced(recipe, heard, stops=stops.stops)
+        # What a model's own code prints is no line of JSON.
+        with nullcontext() if lines is None else redirect_stdout(sys.stderr):
+            return _traced(recipe, heard, stops=stops.stops)
     finally:
         teller.clear()
 

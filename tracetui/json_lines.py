@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import singledispatchmethod
 
-from tracetui.errors import Cancelled, TracetuiError, without_library
+from tracetui.errors import Cancelled, TracetuiError, in_words, without_library
 from tracetui.session import Edited, Extended, Fired, Started
 from tracetui.text import visible
 from tracetui.trace.npz.encode import canonical
@@ -23,6 +23,7 @@ class JsonLines:
     def __init__(self, persists: bool) -> None:
         """persists: the run goes on where nobody reads any more, as one does that writes a file."""
         self._persists = persists
+        self._out = sys.stdout
         self._gone: OSError | None = None
         """Why stdout takes no more: whoever read it has gone, or its disk is full."""
         self._ended = False
@@ -49,7 +50,7 @@ class JsonLines:
                 raise
         except Exception as error:
             told = without_library(error)
-            internal = f"internal error: {type(error).__name__}: {error}"
+            internal = f"internal error: {in_words(error)}"
             self._error(internal if told is None else str(told), 1 if told is None else told.exit_code)
             raise
         if self._gone is not None:
@@ -104,8 +105,8 @@ class JsonLines:
         if self._gone is not None:
             return
         try:
-            sys.stdout.write(text)
-            sys.stdout.flush()
+            self._out.write(text)
+            self._out.flush()
         except OSError as error:
             self._gone = error
             if not (self._persists or last):

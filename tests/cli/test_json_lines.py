@@ -181,3 +181,19 @@ def test_a_run_told_to_end_while_its_result_is_put_together_still_ends_with_a_li
     said = tracetui(*TINY)
     assert said.status == 143
     assert lines(said)[-1] == {"event": "error", "error": "told to end", "details": [], "status": 143}
+
+
+def test_what_the_models_code_prints_goes_to_stderr(tracetui: Here, tmp_path: Path) -> None:
+    (tmp_path / "loud.py").write_text(
+        "import torch\n"
+        "class Loud(torch.nn.Linear):\n"
+        "    def forward(self, x):\n"
+        "        print('running')\n"
+        "        return super().forward(x)\n"
+        "print('read')\n"
+        "def build():\n"
+        "    return Loud(2, 2), torch.ones(1, 2)\n"
+    )
+    said = tracetui("trace", f"{tmp_path}/loud.py:build", "--json")
+    assert (said.status, events(said)) == (0, ["started", "result"])
+    assert said.err == "read\nrunning\n"
