@@ -41,6 +41,13 @@ def test_a_part_is_shown_as_numbers() -> None:
     assert found.part.tolist() == [1, 2]
 
 
+@pytest.mark.parametrize("router", ["gate", "router"])
+def test_what_a_router_chose_is_its_blocks(router: str) -> None:
+    block = look_at(parse_watch("layers.1.mlp:experts[1,:].max"), layers(), 10, 9)
+    found = look_at(parse_watch(f"layers.1.mlp.{router}:experts[1,:].max"), layers(), 10, 9)
+    assert found.points == block.points != ()
+
+
 def test_what_was_scanned_is_kept_and_new_records_are_added() -> None:
     trace, watch = layers(), parse_watch("layers.*.norm")
     half = look_at(watch, trace, 5, 4)

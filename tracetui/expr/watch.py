@@ -22,6 +22,8 @@ MOST_POINTS = 2000
 FORM = "layers.*.norm, layers.3.mlp:routing_weights[5], or EXPRESSION at SITE"
 _AT = re.compile(r"\s+at\s+")
 _SITE = re.compile(r"[\w.*?:#-]+")
+_ROUTER = re.compile(r"\.(?:gate|router)(?=:(?:experts|routing_weights|router_|selection_))")
+"""What a router chose is recorded as its block's."""
 _STARS = re.compile(r"\*+")
 _NAMED = re.compile(r"(?P<site>.+)\.(?P<name>[a-z_]+(?:\([^()]*\))?)")
 _INDEXED = re.compile(r"(?P<site>[^\[\]]+)(?P<index>\[[^\[\]]*\](?:\.\w+)?)")
@@ -105,7 +107,9 @@ def parse_watch(text: str, where: str = "") -> Watch:
     except BadExpressionError as error:
         raise error.inside(text, offset, where) from None
     kind = next((kind for kind in KINDS if site.endswith(f":{kind}")), None)
-    return Watch(text.strip(), checked, re.compile(rf"(?:.*\.)?{_as_expression(site)}", re.DOTALL), kind)
+    return Watch(
+        text.strip(), checked, re.compile(rf"(?:.*\.)?{_as_expression(_ROUTER.sub('', site))}", re.DOTALL), kind
+    )
 
 
 def _divided(text: str) -> tuple[str, str, int]:
