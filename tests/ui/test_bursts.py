@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 from textual import events
+from textual.command import CommandList
 
 from tests.ui.driving import Driven, driven
 from tracetui.ui.widgets.heatmap import Heatmap
+from tracetui.ui.widgets.options import Options
 from tracetui.ui.widgets.value_grid import ValueGrid
 
 
@@ -93,3 +95,34 @@ async def test_a_click_where_nothing_is_drawn_comes_to_nothing() -> None:
         assert it.app.is_running
         await it.press("escape")
         assert it.app.screen_stack[-1] is it.screen
+
+
+async def test_a_click_on_an_option_that_has_gone_comes_to_nothing() -> None:
+    async with driven() as it:
+        await it.press("enter", "t")
+        options = it.app.screen.query_one(Options)
+        row = options.region.offset
+        drawn = it.app.screen.get_style_at(*row)
+        assert drawn.meta["option"] == 0
+        click = events.Click(options, 0, 0, 0, 0, 1, False, False, False, *row, drawn)
+        options.clear_options()
+        options.post_message(click)
+        await it.settle()
+        assert it.app.is_running
+
+
+async def test_a_click_on_a_command_that_is_found_no_more_comes_to_nothing() -> None:
+    async with driven() as it:
+        await it.press("ctrl+p")
+        palette = it.app.screen
+        options = palette.query_one(CommandList)
+        for _ in range(20):
+            await it.settle()
+            if palette.get_style_at(*options.content_region.offset).meta:
+                break
+        row = options.content_region.offset
+        assert palette.get_style_at(*row).meta["option"] == 0
+        options._options.clear()
+        palette._forward_event(events.Click(options, *row, 0, 0, 1, False, False, False, *row))
+        await it.settle()
+        assert it.app.is_running

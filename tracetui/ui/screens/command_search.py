@@ -7,7 +7,7 @@ from typing import Any
 from textual.await_complete import AwaitComplete
 from textual.command import CommandList, CommandPalette
 from textual.errors import NoWidget
-from textual.events import Click
+from textual.events import Click, Event
 from textual.worker import Worker
 
 
@@ -22,6 +22,14 @@ class CommandSearch(CommandPalette):
         if action == "command_list" and not self.query_one(CommandList).scrollable_content_region:
             return False
         return super().check_action(action, parameters)
+
+    def _forward_event(self, event: Event) -> None:
+        """A click on a command that was drawn but is found no more comes to nothing."""
+        if isinstance(event, Click):
+            place = self.get_style_at(event.screen_x, event.screen_y).meta.get("option", -1)
+            if place >= self.query_one(CommandList).option_count:
+                return
+        super()._forward_event(event)
 
     async def _on_click(self, event: Click) -> None:  # type: ignore[override]
         """In a window of a few cells there may be nothing under the mouse, which Textual takes for a mistake."""

@@ -16,6 +16,7 @@ from tracetui.ui.edits import switched
 from tracetui.ui.foreign import safe_text
 from tracetui.ui.list_keys import LINE_KEYS
 from tracetui.ui.screens.dialog import Dialog
+from tracetui.ui.widgets.options import Options
 
 Edits = tuple[Edit, ...]
 _HINT = "Space on/off · Del away · a another · Esc\nfrom the next record on, and in later runs"
@@ -41,7 +42,7 @@ class EditsScreen(Dialog[bool]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="edits"):
             yield Static("Edits", classes="dialog-title")
-            found = OptionList()
+            found = Options()
             found.can_focus = False
             yield found
             yield Static(_HINT, id="edits-hint", markup=False)

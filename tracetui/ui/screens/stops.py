@@ -17,6 +17,7 @@ from tracetui.ui.foreign import safe_text
 from tracetui.ui.list_keys import LINE_KEYS
 from tracetui.ui.screens.dialog import Dialog
 from tracetui.ui.stops import Entry, StopBook
+from tracetui.ui.widgets.options import Options
 from tracetui.views.cells import fit
 
 _NAME = 52
@@ -57,7 +58,7 @@ class StopsScreen(Dialog[ToHit | NewStop | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="stops"):
             yield Static("Stops", classes="dialog-title")
-            found = OptionList()
+            found = Options()
             found.can_focus = False
             yield found
             yield Static(
