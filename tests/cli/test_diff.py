@@ -205,8 +205,10 @@ def test_both_are_shown_on_a_real_terminal_without_torch(tmp_path: Path) -> None
     write_trace(a, tmp_path / "a.npz")
     saved(tmp_path, "b.npz", arrays())
     with Terminal("diff", "a.npz", "b.npz", "--tui", cwd=tmp_path) as terminal:
-        terminal.until("A a.npz", "B b.npz", "first at model.embed_tokens")
+        terminal.until("A a.npz", "B b.npz", "off by 0.5·|b|", "first at model.embed_tokens")
         assert not terminal.maps("torch")
+        terminal.send("2")
+        terminal.until("First divergence")
         terminal.send("3")
         terminal.until("A−B")
         terminal.send("n")
