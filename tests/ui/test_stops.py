@@ -14,6 +14,7 @@ from tests.ui.fake import FakeSession
 from tests.ui.tiny_llama import PROMPT, Recorder, outline
 from tests.ui.tiny_llama import forward as healthy
 from tracetui.expr.stop import parse_stop
+from tracetui.expr.watch import parse_watch
 from tracetui.expr.watcher import look_up
 from tracetui.recipe import texts
 from tracetui.session import Opened
@@ -24,9 +25,9 @@ from tracetui.trace.value import ArrayValue
 from tracetui.ui.driver import Driver
 from tracetui.ui.screens.ask import AskScreen
 from tracetui.ui.screens.health import HealthScreen
-from tracetui.ui.screens.stops import StopsScreen
+from tracetui.ui.screens.stops import StopsScreen, _line
 from tracetui.ui.state import Phase
-from tracetui.ui.stops import StopBook, book_of
+from tracetui.ui.stops import Entry, StopBook, book_of
 from tracetui.ui.widgets.module_list import ModuleList
 from tracetui.ui.widgets.watch_list import WatchList
 
@@ -381,3 +382,20 @@ def places(trace: Trace, found: Driver) -> list[int]:
 def known(found: Driver) -> list[int]:
     """Where the driver knows that one does."""
     return sorted({index for entry in found.state.stops.active for index in entry.places})
+
+
+async def test_a_watch_has_its_line_over_the_layers_in_a_narrow_tree_too() -> None:
+    async with driven((80, 24)) as it:
+        await it.press("enter", "c")
+        watches = it.screen.query_one(WatchList)
+        watches.toggle(parse_watch("layers.*.norm"))
+        await it.settle()
+        shown = "".join(segment.text for segment in watches.render_line(watches.size.height - 1))
+        assert " layers.*.norm " in shown
+        assert set(shown) & set("▁▂▃▄▅▆▇█"), shown
+
+
+def test_nothing_is_looked_up_for_a_stop_that_is_off() -> None:
+    book = StopBook((Entry(parse_stop("nan"), unknown=5), Entry(parse_stop("inf"), unknown=5))).switched("nan", False)
+    lines = [_line(entry, 20) for entry in book.entries]
+    assert ["looking…" in line for line in lines] == [False, True]
