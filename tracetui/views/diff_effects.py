@@ -14,6 +14,7 @@ from tracetui.views.cells import bar, fit
 from tracetui.views.diff_text import entry, number, token, wrapped
 
 _BAR = 20
+_MOST_DECIMALS = 5
 _NUMBERS = 28
 """Cells of both probabilities and their difference."""
 
@@ -41,28 +42,31 @@ def next_token_lines(rows: Sequence[NextTokens], width: int) -> Iterator[str]:
         where = f"position {found.position} {token(found.after)}"
         yield ""
         yield from wrapped(
-            f"Next tokens after {row}{where}: {_share(found.moved)} of probability moved", width, "", "  "
+            f"Next tokens after {row}{where}: {_share(found.moved, 2)} of probability moved", width, "", "  "
         )
         yield f"{'':{max(0, width - _NUMBERS)}}{'A':>9}{'B':>9}{'A-B':>10}"
-        yield from (_candidate(each, width - _NUMBERS) for each in found.candidates)
+        decimals = _decimals(found.candidates)
+        yield from (_candidate(each, width - _NUMBERS, decimals) for each in found.candidates)
 
 
-def _candidate(found: Candidate, width: int) -> str:
+def _decimals(candidates: Sequence[Candidate]) -> int:
+    """So many that the largest share has three digits: of a large vocabulary each is small."""
+    shares = (share for each in candidates for share in (each.a, each.b) if share > 0)
+    largest = max(shares, default=1.0)
+    return min(_MOST_DECIMALS, max(2, -math.floor(math.log10(largest))))
+
+
+def _candidate(found: Candidate, width: int, decimals: int) -> str:
     text = token_text(found.token.bytes, 40)
     left = fit(f"{found.token.id:>7} {text}", width)
     left += " " * (width - cell_len(left))
     moved = found.a - found.b
-    sign = "-" if moved < 0 else "+" if moved > 0 else ""
-    return f"{left}{_share(found.a):>9}{_share(found.b):>9}{sign + _share(abs(moved)):>10}"
+    told = "NaN" if math.isnan(moved) else f"{moved:+.{decimals}%}"
+    return f"{left}{_share(found.a, decimals):>9}{_share(found.b, decimals):>9}{told:>10}"
 
 
-def _share(probability: float) -> str:
-    """Three digits of a probability: of a large vocabulary each is small, and what an edit moves smaller still."""
-    if math.isnan(probability):
-        return "NaN"
-    if 0 < probability < 1e-5:
-        return "<0.001%"
-    return f"{probability:.2%}" if probability >= 0.01 or probability == 0 else f"{100 * probability:.3g}%"
+def _share(probability: float, decimals: int) -> str:
+    return "NaN" if math.isnan(probability) else f"{probability:.{decimals}%}"
 
 
 def residual_lines(comparison: Comparison, width: int) -> Iterator[str]:
