@@ -79,7 +79,7 @@ COMMANDS = (
     Command("export", "e", "export", "export the trace as .npz", "Other", "export", 9),
     Command("open", "o", "app.open", "open a recording, or a file of named tensors", "Other", "open", 15),
     Command("close_recording", "backspace", "app.close_recording", "back from an opened recording", "Other"),
-    Command("diff", "d", "diff", "compare this trace with a recording", "Other", "diff", 16),
+    Command("diff", "d", "diff", "diff: compare this trace with a recording", "Other", "diff", 16),
     Command("effects", "D", "effects", "what the edits did: beside the last run without them", "Other"),
     Command("copy", "y", "copy", "copy the site, shape and statistics", "Other"),
     Command("theme", "t", "theme", "choose a theme", "Other", "theme", 14),
