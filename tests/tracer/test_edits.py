@@ -417,3 +417,10 @@ def test_eight_bits_are_edited_as_their_numbers(dtype: torch.dtype, action: str,
     assert (changed.dtype, changed.float().tolist()) == (dtype, expected)
     (noise,) = parse_edits(["x: noise 9"], "")
     assert not torch.equal(changed_by(noise, changed, (), "x#0").float(), changed.float())
+
+
+def test_a_slice_beyond_the_end_has_changed_nothing() -> None:
+    (edit,) = parse_edits(["x[:,9:]: zero"], "")
+    with pytest.raises(CantEditError, match=r"x: of the shape \[2, 3\] the slice names nothing"):
+        changed_by(edit, torch.ones(2, 3), edit.index, "x#0")
+    assert changed_by(edit, torch.ones(2, 0), edit.index, "x#0").shape == (2, 0)

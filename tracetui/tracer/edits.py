@@ -230,6 +230,8 @@ def changed_by(edit: Edit, tensor: torch.Tensor, index: Index, key: str) -> torc
         part = changed[index]
     except IndexError:
         raise CantEditError(f"{key.partition('#')[0]}: the shape {list(tensor.shape)} has no such place") from None
+    if tensor.numel() and not part.numel():
+        raise CantEditError(f"{key.partition('#')[0]}: of the shape {list(tensor.shape)} the slice names nothing")
     if edit.action.name in ("set", "clamp"):
         _check_numbers(edit.action.numbers, part, key)
     if part.dtype.itemsize > 1:
