@@ -8,6 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from tracetui.tracer.readable import is_readable
+
 
 def with_bad_weights(
     provenance: str, path: str, module: nn.Module, output: torch.Tensor | None, note: Callable[[str], None]
@@ -16,10 +18,12 @@ def with_bad_weights(
 
     They are looked at only if the first row of its output isn't finite: a weight that isn't spoils every row.
     """
-    if output is None or not module._parameters or not _spoilt(output.detach()):
+    if not is_readable(output) or not module._parameters or not _spoilt(output.detach()):
         return provenance
     kinds = []
     for name, weight in module.named_parameters(recurse=False):
+        if not is_readable(weight):
+            continue
         values = weight.detach().float()
         places = torch.nonzero(~torch.isfinite(values))
         if len(places):
