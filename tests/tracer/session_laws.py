@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -82,6 +84,17 @@ def was_before(record: Record) -> bool:
     return record.site.endswith(f":{BEFORE_EDIT}")
 
 
+@contextmanager
+def model_threads() -> Iterator[None]:
+    """As many of torch's threads as the session's own: on another number sums end in another last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) - 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 class Reference:
     """Plain forwards of one recipe, each made once."""
 
@@ -95,7 +108,8 @@ class Reference:
         asked = (ids, tuple(sorted(edits.items())), new)
         if asked not in self._made:
             by_key = {key: [self.edits[text] for text in texts] for key, texts in edits.items()}
-            self._made[asked] = self._plain.run(ids, by_key, new)
+            with model_threads():
+                self._made[asked] = self._plain.run(ids, by_key, new)
         return self._made[asked]
 
     def of(self, trace: Trace) -> Forward:

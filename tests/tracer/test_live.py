@@ -292,6 +292,34 @@ def test_tokens_cancelled_before_the_first_leave_the_run_as_it_ended() -> None:
     assert session.close(20)
 
 
+def test_tokens_cancelled_behind_a_run_that_failed_leave_it_failed() -> None:
+    told: Queue[Event] = Queue()
+    asked = threading.Event()
+
+    def hear(event: Event) -> None:
+        if not isinstance(event, Prepared | Failed | Finished):
+            return
+        told.put(event)
+        if not isinstance(event, Prepared):
+            assert asked.wait(30)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("planted")
+
+    session = LiveSession(recipe(), hear)
+    assert isinstance(told.get(timeout=60), Prepared)
+    assert session._engine is not None
+    session._engine.runnable.built.module.register_forward_hook(fail)
+    session.start(Prompts(ids=((5, 8, 299),)), until_end)
+    first = told.get(timeout=30)
+    session.generate(2, until_end)
+    session.cancel()
+    asked.set()
+    assert isinstance(first, Failed)
+    assert told.get(timeout=30) is first
+    assert session.close(20)
+
+
 def test_every_run_ends_under_the_number_that_its_start_returned() -> None:
     with driven() as driver:
         numbers = [driver.session.start(texts(word), until_end) for word in ("one", "two", "three")]

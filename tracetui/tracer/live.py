@@ -96,6 +96,8 @@ class LiveSession:
         self._stops: tuple[Stop, ...] = ()
         self._edits = recipe.edits
         self._trace = EMPTY_TRACE
+        self._ended: Finished | Failed | None = None
+        """How the last run did."""
         self._orders: SimpleQueue[_Ordered | _Look | _Errands | None] = SimpleQueue()
         self._asked = threading.Event()
         self._look: _Look | None = None
@@ -199,6 +201,8 @@ class LiveSession:
     def _emit(self, event: Event) -> None:
         if isinstance(event, Started | Extended | Finished | Failed) and event.trace is not EMPTY_TRACE:
             self._trace = event.trace
+        if isinstance(event, Finished | Failed):
+            self._ended = event
         self._listener(event)
 
     def _main(self) -> None:
@@ -229,10 +233,12 @@ class LiveSession:
             self._gates.ended(order.gate)
         return engine
 
-    def _left_before(self, order: _Ordered) -> Finished:
+    def _left_before(self, order: _Ordered) -> Finished | Failed:
         """The end of what was cancelled before it began; a run that was to go on is what it was."""
-        if isinstance(order, _GoOn) and self._trace is not EMPTY_TRACE:
-            return Finished(self._trace.closed(), not self._trace.complete, order.gate.number)
+        if isinstance(order, _GoOn) and isinstance(self._ended, Failed):
+            return self._ended
+        if isinstance(order, _GoOn) and self._trace is not EMPTY_TRACE and self._trace.complete:
+            return Finished(self._trace.closed(), number=order.gate.number)
         return Finished(EMPTY_TRACE, True, order.gate.number)
 
     def _prepare(self) -> Engine | None:
