@@ -160,7 +160,6 @@ class Debugging(RuleBasedStateMachine):
         self.told_cancel = False
         self.overtaken = self.events.state != "idle" or not self.session.said.empty()
         self.driver.run(prompts)
-        self.looked_from = dict.fromkeys(self.stops, 0)
         done["runs"] += 1
         self._rest(rests)
 
@@ -339,6 +338,10 @@ class Debugging(RuleBasedStateMachine):
     def _hear(self, event: Event) -> None:
         note(f"    {type(event).__name__} {getattr(event, 'frontier', '')}")
         self.events.hear(event)
+        if isinstance(event, Started):
+            # Not when it is asked for: a run that is left before it begins leaves the one before on view.
+            known = self.looked_from.items()
+            self.looked_from = {text: since if since is None else event.cut.taken for text, since in known}
         if isinstance(event, Stopped):
             self._check_stopped(event)
         self.driver.heard(event)
