@@ -85,10 +85,7 @@ def debug(
     Needs the main thread and a terminal. Raises InputError, and KeyboardInterrupt if the screen was left by Ctrl-C.
     """
     _check_place()
-    if not hasattr(model, "named_modules"):
-        raise TypeError(f"an nn.Module is needed, got {type(model).__name__}; `tracetui run` opens recipes and folders")
-    if attention not in ATTENTION:
-        raise InputError(f"attention: must be one of {', '.join(ATTENTION)}, got {visible(str(attention), 40)!r}")
+    _check_given(model, attention)
     # Textual paints at most so often; at its own 60 the numbers of a step come a frame or two late.
     os.environ.setdefault("TEXTUAL_FPS", "120")
     from tracetui.models.given import Inputs, given_model, recipe_of, vocabulary_of
@@ -118,6 +115,14 @@ def debug(
         begins=bool(inputs or kwargs),
     )
     return _visit(recipe, Given(make, contextvars.copy_context()), offer)
+
+
+def _check_given(model: object, attention: str) -> None:
+    """Raises TypeError for what is no module, and InputError for an unknown choice of matrices."""
+    if not hasattr(model, "named_modules"):
+        raise TypeError(f"an nn.Module is needed, got {type(model).__name__}; `tracetui run` opens recipes and folders")
+    if attention not in ATTENTION:
+        raise InputError(f"attention: must be one of {', '.join(ATTENTION)}, got {visible(str(attention), 40)!r}")
 
 
 def _check_place() -> None:
