@@ -78,7 +78,9 @@ async def test_one_key_opens_the_comparison_or_says_how_to_get_one() -> None:
         await screen.press("D")
         assert isinstance(screen.app.screen, DiffScreen)
         await screen.settle()
-        text = screen.app.screen.query_one(DiffText).text
+        shown = screen.app.screen.query_one(DiffText)
+        assert shown.size.height > 10
+        text = shown.text
         for part in ("this run (layers.1.mlp: noise 3)", "without edits", "Next tokens after", "Residual stream"):
             assert part in text
         await screen.press("escape")
