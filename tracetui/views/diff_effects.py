@@ -14,6 +14,8 @@ from tracetui.views.cells import bar, fit
 from tracetui.views.diff_text import entry, number, token, wrapped
 
 _BAR = 20
+_BESIDE_BAR = 27
+"""Cells of the layer, the mark and the number."""
 _MOST_DECIMALS = 5
 _NUMBERS = 28
 """Cells of both probabilities and their difference."""
@@ -76,15 +78,16 @@ def residual_lines(comparison: Comparison, width: int) -> Iterator[str]:
     if of_a == of_b or not found or comparison.same:
         return
     largest = max((_size(site.distance.relative) for _, site in found if site.distance is not None), default=0.0)
+    room = max(1, min(_BAR, width - _BESIDE_BAR))
     yield ""
     yield "Residual stream after each layer, |a-b|/|b|"
     for layer, site in found:
         assert site.distance is not None
         relative = site.distance.relative
-        filled = bar(_size(relative) / largest if largest else 0.0, _BAR)
+        filled = bar(_size(relative) / largest if largest else 0.0, room)
         mark = "off " if site.outcome is Outcome.DIFFERENT else "same"
         pass_ = f" @{site.pair.record.pass_}" if site.pair.record.pass_ else ""
-        line = f"{layer:>7}  {mark}  {filled}{' ' * (_BAR - cell_len(filled))} {number(relative):>9}{pass_}"
+        line = f"{layer:>7}  {mark}  {filled}{' ' * (room - cell_len(filled))} {number(relative):>9}{pass_}"
         yield fit(line, width).rstrip()
 
 
