@@ -15,7 +15,7 @@ BENCH_READY := $(VENV)/ready-to-bench
 PIP_FLAGS := --disable-pip-version-check $(if $(CI),--quiet)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test torture check bench fmt clean
+.PHONY: help run test torture truth check bench fmt clean
 
 help: ## list these targets
 	@echo "tracetui: a terminal debugger for the forward pass of language models"
@@ -34,6 +34,9 @@ test: $(DEV_READY) ## run the tests on all cores
 
 torture: $(DEV_READY) ## drive live sessions at random, N=1000 times, against plain forwards
 	@TRACETUI_TORTURE=$(or $(N),1000) $(BIN)/python -m pytest -s --timeout 0 tests/test_session_machine.py tests/ui/test_any_keys.py $(ARGS)
+
+truth: $(DEV_READY) ## plant mistakes in ports of models and count how many the comparison names
+	@HF_HUB_OFFLINE=1 $(BIN)/python -m tests.truth $(ARGS)
 
 check: $(DEV_READY) ## all that a change has to pass: format, lint, types, imports, tests
 	@echo "Checking the format"

@@ -1,0 +1,79 @@
+"""`python -m tests.truth [WORDS]`: plant mistakes one after another, and count how many are named; WORDS pick some."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+
+import tracetui
+from tests.truth.families import FAMILIES, IDS
+from tests.truth.fault import Fault
+from tests.truth.forward import KINDS, dump
+from tests.truth.judge import Judgement, Share, judged
+from tests.truth.planted import FAULTS
+
+_MARKS = {Share.RIGHT: "right", Share.SILENT: "silent", Share.WRONG: "WRONG"}
+
+
+def main(words: list[str]) -> int:
+    """Exit code 1 if any innocent is blamed, or a decoder without a mistake differs."""
+    explain = "-v" in words
+    picked = [fault for fault in FAULTS if _picks(words, fault)]
+    unsound = 0 if words else _unsound()
+    print(f"{'mistake':<40}{'family':<11}" + "".join(f"{kind:<8}" for kind in KINDS))
+    totals: Counter[tuple[str, Share]] = Counter()
+    for fault in picked:
+        for family in fault.families.split():
+            judgements = {kind: judged(FAMILIES[family](), fault, kind) for kind in KINDS}
+            print(f"{fault.name:<40}{family:<11}" + "".join(_cells(judgements)).rstrip(), flush=True)
+            for line in _reasons(judgements, explain):
+                print(line)
+            totals.update((kind, judgement.share) for kind, judgement in judgements.items() if judgement)
+    _print_totals(totals, len(picked))
+    return 1 if unsound or any(share is Share.WRONG for _, share in totals) else 0
+
+
+def _picks(words: list[str], fault: Fault) -> bool:
+    names = [word for word in words if word != "-v"]
+    return not names or any(name in fault.name for name in names)
+
+
+def _unsound() -> int:
+    """How many decoders without a mistake are not the same as their model."""
+    count = 0
+    for name, family in FAMILIES.items():
+        for kind in KINDS:
+            diff = tracetui.diff(dump(family().decoder, IDS, kind), family().reference)
+            if not diff.same:
+                count += 1
+                print(f"{name}, {kind}: differs without a mistake\n{diff}")
+    return count
+
+
+def _cells(judgements: dict[str, Judgement | None]) -> Iterator[str]:
+    for judgement in judgements.values():
+        yield f"{_MARKS[judgement.share] if judgement else '-':<8}"
+
+
+def _reasons(judgements: dict[str, Judgement | None], explain: bool) -> Iterator[str]:
+    for kind, judgement in judgements.items():
+        if judgement and judgement.because:
+            yield f"    {kind}: {judgement.because}"
+        if judgement and explain:
+            yield judgement.text
+
+
+def _print_totals(totals: Counter[tuple[str, Share]], faults: int) -> None:
+    print(f"\n{faults} mistakes")
+    for kind in (*KINDS, "all"):
+        counts = {
+            share: sum(n for (of, s), n in totals.items() if s is share and kind in (of, "all")) for share in Share
+        }
+        whole = sum(counts.values()) or 1
+        shown = ", ".join(f"{share.value} {n}" for share, n in counts.items())
+        print(f"{kind:<8}named right {counts[Share.RIGHT] / whole:.0%}, wrong blame {counts[Share.WRONG]}   ({shown})")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
