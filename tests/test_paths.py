@@ -66,6 +66,10 @@ def test_a_file_in_disguise_is_named(tmp_path: Path, head: bytes, needle: str) -
     (tmp_path / "config.json").write_bytes(head)
     with pytest.raises(InputError, match=f"config.json: is .*{needle}"):
         paths.read_bounded(tmp_path / "config.json", 1000)
+    with (tmp_path / "config.json").open("ab") as file:
+        file.write(bytes(2000))
+    with pytest.raises(InputError, match=f"config.json: is .*{needle}"):
+        paths.read_bounded(tmp_path / "config.json", 1000)
 
 
 def test_a_file_is_made_with_the_mode_that_open_gives(tmp_path: Path) -> None:

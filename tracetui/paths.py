@@ -22,7 +22,7 @@ _FOREIGN_HEADS = {
     b"<!DOCTYPE": "an HTML page; the download was not the file",
     b"<html": "an HTML page; the download was not the file",
     b"\x1f\x8b": "gzip-compressed; unpack it first",
-    b"GGUF": "a GGUF file, which tracetui does not read",
+    b"GGUF": "a GGUF file, which tracetui does not read; the folder of safetensors that it was made from runs",
 }
 
 
@@ -81,6 +81,7 @@ def read_bounded(path: Path, limit: int) -> bytes:
     with open_regular(path) as file:
         found = os.fstat(file.fileno()).st_size
         if found > limit:
+            refuse_disguised(path, file.read(64))
             raise InputError(f"{path}: larger than the {limit:,} bytes that such a file may have, got {found:,}")
         try:
             content = file.read(limit + 1)

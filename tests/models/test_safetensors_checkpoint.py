@@ -26,6 +26,7 @@ State = dict[str, torch.Tensor]
 IDS = [5, 319, 17, 17, 0, 42, 256]
 GATE = "model.layers.1.mlp.gate_proj.weight"
 EXPERTS = "model.layers.1.mlp.experts.gate_up_proj"
+INT4 = {"group_0": {"targets": ["Linear"], "weights": {"num_bits": 4, "type": "int", "strategy": "group"}}}
 FP8 = {"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [32, 48]}
 
 
@@ -123,11 +124,11 @@ def test_reading_can_be_left(tmp_path: Path) -> None:
     ("family", "change", "said"),
     [
         ("llama", {GATE: torch.zeros(64, 96)}, f"{GATE}: must have the shape [96, 64], got [64, 96]"),
-        ("llama", {GATE: torch.zeros(96, 64, dtype=torch.int8)}, f"{GATE}: must be of floating point, got 'int8'"),
+        ("llama", {GATE: torch.zeros(96, 64, dtype=torch.int8)}, f"{GATE}: the weights are quantised, int8; "),
         (
             "llama",
             {GATE: torch.zeros(96, 64).to(torch.float8_e4m3fn)},
-            f"{GATE}: is float8_e4m3fn, which means nothing without its scales: the configuration has no",
+            f"{GATE}: is float8_e4m3fn, which means nothing without its scales: {GATE}_scale_inv is missing",
         ),
         (
             "qwen2_moe",
@@ -247,8 +248,8 @@ def test_a_float8_folder_runs_as_the_weights_that_it_stands_for(tmp_path: Path, 
     ("change", "said"),
     [
         (None, "is float8_e4m3fn, which means nothing without its scales: "),
-        (torch.ones(3, 1), "must be float32 of the shape [3, 2], one for each block of 32 × 48, got 'float32 [3, 1]'"),
-        (torch.ones(3, 2).half(), "must be float32 of the shape [3, 2], one for each block of 32 × 48, got 'float16"),
+        (torch.ones(3, 1), "must be of the shape [3, 2], one for each block of 32 × 48, got 'float32 [3, 1]'"),
+        (torch.ones(3, 2).int(), "must be of the shape [3, 2], one for each block of 32 × 48, got 'int32 [3, 2]'"),
     ],
 )
 def test_scales_that_do_not_fit_are_refused(tmp_path: Path, change: torch.Tensor | None, said: str) -> None:
@@ -272,8 +273,18 @@ def test_scales_that_do_not_fit_are_refused(tmp_path: Path, change: torch.Tensor
         ("quantization_config", {"load_in_4bit": True}, "the weights are quantised, of no name; "),
         ("quantization_config", {"quant_method": "fp8", "fmt": "e5m2"}, "the weights are quantised, fp8 e5m2; "),
         ("quantization_config", {"quant_method": "\x1b[31m"}, "the weights are quantised, ␛[31m; "),
-        ("quantization_config", {"quant_method": "fp8"}, "weight_block_size: must be the rows and columns of a block"),
         ("quantization_config", {"quant_method": "fp8", "weight_block_size": [0, 1]}, "weight_block_size: must be"),
+        (
+            "quantization_config",
+            {"quant_method": "fp8", "weight_block_size": 128},
+            "weight_block_size: must be the rows and columns of a block, got 128",
+        ),
+        ("quantization_config", {"quant_method": "modelopt", "quant_algo": "NVFP4"}, "quantised, modelopt NVFP4; "),
+        (
+            "quantization_config",
+            {"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": INT4},
+            "the weights are quantised, compressed-tensors pack-quantized; ",
+        ),
         ("quantization_config", "gptq", "must be a table, got 'gptq'"),
         ("compression_config", {"quant_method": "fp8"}, "the weights are quantised, fp8; "),
     ],

@@ -172,3 +172,10 @@ def test_a_link_out_of_meta_s_folder_is_not_read(tmp_path: Path, name: str) -> N
 def test_a_missing_config_is_told_as_such(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"config.json: can't be opened: No such file"):
         load_recipe(str(tmp_path / "config.json"))
+
+
+def test_a_folder_of_a_gguf_file_says_what_it_holds(tmp_path: Path) -> None:
+    (tmp_path / "tiny-Q4_K.gguf").write_bytes(b"GGUF" + bytes(100_000))
+    for model in (tmp_path, tmp_path / "tiny-Q4_K.gguf"):
+        with pytest.raises(InputError, match="is a GGUF file, which tracetui does not read"):
+            load_recipe(str(model))

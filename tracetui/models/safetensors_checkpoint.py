@@ -16,6 +16,7 @@ from tracetui.models.deepseek_names import has_reference_names, published_name, 
 from tracetui.models.mapped_file import copied, readable_as_it_lies
 from tracetui.models.safetensors_files import FLOATING, SafetensorsFiles
 from tracetui.models.safetensors_names import Conversion, Names, match_names, tied_names
+from tracetui.models.safetensors_packed import packed_form
 from tracetui.models.sources import TensorSpec, Tick
 from tracetui.models.weight_memory import empty_weight
 from tracetui.text import visible
@@ -49,8 +50,24 @@ class SafetensorsFolder:
         """
         tensors = self._files.tensors
         names = match_names(model, (name for name in tensors if not quantised.is_scale(name, tensors)))
-        untied = _settle_ties(model, names, self._files)
-        return SafetensorsCheckpoint(self._files, names, self._block, model, untied)
+        self._refuse_packed(model, names)
+        notes = [*_settle_ties(model, names, self._files), *self._without_activations(names)]
+        return SafetensorsCheckpoint(self._files, names, self._block, model, notes)
+
+    def _refuse_packed(self, model: PreTrainedModel, names: Names) -> None:
+        """Raises InputError where quantised tensors stand in place of weights: those would be random."""
+        absent = (name for name, _ in model.named_parameters() if name not in names.direct | names.converted)
+        if (packed := packed_form(names.spare, absent, self._files.tensors)) is not None:
+            name, form = packed
+            raise quantised.packed(self._files.path(name), self._files.said(name), form)
+
+    def _without_activations(self, names: Names) -> Iterator[str]:
+        """A line on the scales for rounding activations, which no longer count as unread."""
+        scales = quantised.of_activations(names.spare)
+        if scales and any(tensor.dtype == quantised.FLOAT8 for tensor in self._files.tensors.values()):
+            names.spare = [name for name in names.spare if name not in set(scales)]
+            kinds = ", ".join(sorted({name.rpartition(".")[2] for name in scales}))
+            yield f"{self._files.shards.label}: {kinds} not used: activations are not rounded to float8"
 
 
 class SafetensorsCheckpoint:
@@ -147,21 +164,21 @@ class SafetensorsCheckpoint:
         """Where the values of one of the file's tensors come from."""
         stored, path = self._files.tensors[name], self._files.path(name)
         if stored.dtype == quantised.FLOAT8:
-            scale = name + quantised.SCALE_SUFFIX
-            shown = (self._files.said(name), self._files.said(scale))
-            quantised.check_scale(path, shown, stored.shape, self._files.tensors.get(scale), self._block)
+            scale = quantised.scale_name(name, self._files.tensors)
+            shown = (self._files.said(name), self._files.said(scale or quantised.usual_scale_name(name)))
+            beside = self._files.tensors[scale] if scale else None
+            quantised.check_scale(path, shown, stored.shape, beside, self._block)
             return "dequantised"
         if stored.dtype not in FLOATING:
-            found = str(stored.dtype).removeprefix("torch.")
-            raise bad_field(path, self._files.said(name), "must be of floating point", found)
+            raise quantised.packed(path, self._files.said(name), str(stored.dtype).removeprefix("torch."))
         return "file"
 
     def _read(self, name: str, order: torch.Tensor | None, dtype: torch.dtype, tick: Tick) -> torch.Tensor:
         tensor = self._files.view(name)
         if tensor.dtype == quantised.FLOAT8:
-            scale = self._files.view(name + quantised.SCALE_SUFFIX).clone()
-            assert self._block is not None
-            return quantised.dequantised(tensor, scale, self._block, order, dtype, tick)
+            scale = quantised.scale_name(name, self._files.tensors)
+            assert scale is not None
+            return quantised.dequantised(tensor, self._files.view(scale).clone(), self._block, order, dtype, tick)
         if order is None and readable_as_it_lies(tensor, dtype):
             tick(tensor.nbytes)
             return tensor

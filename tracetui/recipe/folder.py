@@ -38,6 +38,9 @@ def folder_recipe(folder: Path) -> Recipe:
                 folder, CONFIG, "is missing, and several could be meant; keep one of", [p.name for p in others]
             )
         return config_recipe(others[0], weights=folder)
+    if packed := next((path.name for path in sorted(folder.glob("*.gguf"))), None):
+        problem = "is a GGUF file, which tracetui does not read, and there is no config.json"
+        raise InputError(f"{folder}: {visible(packed, 80)}: {problem}; the folder that it was made from runs")
     raise InputError(f"{folder}: {CONFIG}: is missing, and so is {PARAMS}; a folder with a model has one of them")
 
 
