@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
+from transformers import GenerationConfig
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from tracetui.errors import InputError
@@ -16,8 +18,10 @@ from tracetui.models.build import PassThrough
 from tracetui.recipe import Generation
 from tracetui.trace.record import layer_of
 
-_CACHES = ("past_key_values", "cache_params", "state")
+_CACHES = ("past_key_values", "cache_params", "state", "mems")
 """The arguments in which families keep what they need of earlier passes."""
+_LOOP = ("logits_processor", "stopping_criteria", "generation_config")
+"""What `generate` gives its loop, and no model."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -33,14 +37,15 @@ class DecoderState:
 class Decoder:
     """One batch on its way through a causal model of transformers, in whatever cache its family keeps.
 
-    The arguments of each pass are those that transformers' own `generate` gives.
+    The arguments of each pass are those that transformers' own `generate` gives: a cache that the model makes itself,
+    and positions that it counts from the cache, are others in some families of which a layer keeps no keys.
     """
 
     def __init__(self, model: nn.Module, ids: torch.Tensor) -> None:
         """ids: [B,T], rows without padding."""
         self.model: Any = model
         self._ids = ids
-        self._arguments: dict[str, Any] = {"use_cache": True}
+        self._arguments: dict[str, Any] = {}
         self._skipped = [layer_of(path) for path, module in model.named_modules() if isinstance(module, PassThrough)]
         self._new = ids.shape[1]
         self.positions = 0
@@ -65,14 +70,18 @@ class Decoder:
 
     def prompt(self) -> torch.Tensor:
         """The prompt pass; returns the logits [B,V] after each row's last token."""
-        return self._went(self.model(input_ids=self._ids, **self._arguments))
+        self._arguments = _first_arguments(self.model, self._ids)
+        inputs = self.model.prepare_inputs_for_generation(self._ids, is_first_iteration=True, **self._arguments)
+        # The logits of every position are recorded.
+        inputs.pop("logits_to_keep", None)
+        return self._went(self.model(**inputs, return_dict=True))
 
     def next(self, chosen: torch.Tensor) -> torch.Tensor:
         """A pass over one more token of each row [B]; returns the logits [B,V] after it."""
         self._ids = torch.cat((self._ids, chosen[:, None]), dim=1)  # [B,T+1]
         self._new = 1
-        given = self.model.prepare_inputs_for_generation(self._ids, next_sequence_length=1, **self._arguments)
-        return self._went(self.model(**given, return_dict=True))
+        inputs = self.model.prepare_inputs_for_generation(self._ids, next_sequence_length=1, **self._arguments)
+        return self._went(self.model(**inputs, return_dict=True))
 
     @property
     def cached(self) -> bool:
@@ -116,6 +125,27 @@ class Decoder:
                     for index, layer in enumerate(cache.layers)
                     if isinstance(layer, CacheLayerMixin) and layer.is_initialized and index not in left_out
                 )
+
+
+def _first_arguments(model: Any, ids: torch.Tensor) -> dict[str, Any]:
+    """What transformers' `generate` has ready for ids [B,T] before its first pass: a cache, positions, use_cache."""
+    arguments: dict[str, Any] = {}
+
+    def catch(model: nn.Module, input_ids: torch.Tensor, **prepared: Any) -> torch.Tensor:
+        arguments.update(prepared)
+        return input_ids
+
+    takes = inspect.signature(model.forward).parameters
+    # Else ids that stand for padding elsewhere would be hidden.
+    mask = {"attention_mask": torch.ones_like(ids)} if "attention_mask" in takes else {}  # [B,T]
+    model.generate(input_ids=ids, custom_generate=catch, generation_config=_greedy(), **mask)
+    return {name: value for name, value in arguments.items() if name not in _LOOP}
+
+
+def _greedy() -> GenerationConfig:
+    return GenerationConfig(
+        do_sample=False, num_beams=1, use_cache=True, max_new_tokens=1, cache_implementation="dynamic"
+    )
 
 
 def _tensors(cache: object, left_out: set[int | None]) -> Iterator[torch.Tensor]:

@@ -32,6 +32,7 @@ from tracetui.tracer.fault import Place, fault_of, raised_at
 from tracetui.tracer.gate import NOTICE_SECONDS, Gate
 from tracetui.tracer.generating import GeneratingRun, PromptRun
 from tracetui.tracer.ledger import Ledger
+from tracetui.tracer.module_state import ModuleState
 from tracetui.tracer.passes import passes_of
 from tracetui.tracer.recorder import Recorder
 from tracetui.tracer.rerun import Run, cut_of, run_passes
@@ -82,6 +83,7 @@ class Engine:
         """What the model returned in the last run that called it in its own way."""
         self.runnable = make_runnable(model, exact) if isinstance(model, Recipe) else model
         check_mla(self.runnable.built.module, self.runnable.recipe)
+        self._state = ModuleState(self.runnable.built.module)
         if isinstance(model, Recipe):
             # The process is ours then.
             settle()
@@ -125,7 +127,7 @@ class Engine:
         past = self._past
         if past is None:
             raise InputError("there is no run to take up again; run a prompt first")
-        cut = cut_of(past, at, self.runnable.built.module)
+        cut = cut_of(past, at, self.runnable.built.module, self._state.changed())
         gate.edits.take_up(past.edits, cut.record)
         gate.quiet_until = cut.record
         self._held = self.output = None
@@ -159,6 +161,9 @@ class Engine:
             ledger.carry(past.ledger, cut.layers, cut.pass_)
             passes = past.passes.again(cut, recorder, ledger)
         else:
+            if self.runnable.call(prompts) is None:
+                # What a user's own call leaves in the modules is theirs.
+                self._state.restore()
             passes = passes_of(self.runnable, prompts, tokens, count, self._goes_on, recorder, self._emit)
         self._past = Run(prompts, tokens, recorder, editor, log, passes, ledger, count, cut)
         self._emit(Started(recorder.trace, plan, cut, gate.number))

@@ -47,6 +47,11 @@ class Ledger:
         self._rows: dict[str, list[Rows]] = {}
         self._cache: DynamicCache | None = None
 
+    @property
+    def has_cache(self) -> bool:
+        """Whether the layers were given a cache of which the rows are known."""
+        return self._cache is not None
+
     def carry(self, past: Ledger, layers: tuple[str, ...], pass_: int) -> None:
         """Know what another run's layers left before a pass, and in it those that are named."""
         self.odd, self._forms, self._cache = past.odd, dict(past._forms), past._cache

@@ -44,21 +44,26 @@ class Run:
         return max(0, self.wanted - self.cut.pass_ * (not self.cut.whole))
 
 
-def cut_of(past: Run, at: int, model: nn.Module) -> Cut:
-    """Where a run is taken up again to come to its record `at`, and why not before, if so. Raises InputError."""
+def cut_of(past: Run, at: int, model: nn.Module, keeper: str = "") -> Cut:
+    """Where a run is taken up again to come to its record `at`, and why not before, if so. Raises InputError.
+
+    keeper: the path of a module that keeps a state in itself.
+    """
     trace = past.recorder.trace
     if not 0 <= at < len(trace):
         raise InputError(f"there is no record {at} to run again from")
     cut = cut_before(trace, at)
-    return cut if cut.whole else replace(cut, whole=_hindrance(past, cut, model))
+    return cut if cut.whole else replace(cut, whole=_hindrance(past, cut, model, keeper))
 
 
-def _hindrance(past: Run, cut: Cut, model: nn.Module) -> str:
+def _hindrance(past: Run, cut: Cut, model: nn.Module, keeper: str) -> str:
     if past.ledger.odd:
         return past.ledger.odd
+    if keeper:
+        return f"{keeper} keeps in itself what it goes on with"
     if isinstance(past.passes, PromptRun) and past.passes.own:
         return "the model is called in your own way"
-    if cut.pass_ and not isinstance(past.passes, GeneratingRun):
+    if cut.pass_ and not (isinstance(past.passes, GeneratingRun) and past.ledger.has_cache):
         return "there is no cache to go on with"
     if not all(in_list(model, path) for path in cut.layers):
         return "this family keeps its layers in no list"
