@@ -15,7 +15,15 @@ BENCH_READY := $(VENV)/ready-to-bench
 PIP_FLAGS := --disable-pip-version-check $(if $(CI),--quiet)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test torture truth check bench fmt clean
+.PHONY: help run test torture truth check cpus bench fmt clean
+
+# What large processors are told so that they act as small ones: torch's own kernels, MKL's and oneDNN's, each and all.
+AVX2_TORCH := ATEN_CPU_CAPABILITY=avx2
+AVX2_MKL := MKL_ENABLE_INSTRUCTIONS=AVX2
+AVX2_ONEDNN := ONEDNN_MAX_CPU_ISA=AVX2
+LEAST := ATEN_CPU_CAPABILITY=default,MKL_ENABLE_INSTRUCTIONS=SSE4_2,ONEDNN_MAX_CPU_ISA=SSE41
+comma := ,
+CPUS ?= $(AVX2_TORCH) $(AVX2_MKL) $(AVX2_ONEDNN) $(LEAST)
 
 help: ## list these targets
 	@echo "tracetui: a terminal debugger for the forward pass of language models"
@@ -48,6 +56,10 @@ check: $(DEV_READY) ## all that a change has to pass: format, lint, types, impor
 	@echo "Checking who imports whom"
 	@$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory test
+
+cpus: check ## make check, then the tests again on this processor acting as smaller ones
+	@$(foreach cpu,$(CPUS),echo "As a processor with $(cpu)" && \
+		env $(subst $(comma), ,$(cpu)) $(BIN)/python -m pytest -n auto $(ARGS) &&) true
 
 bench: $(BENCH_READY) ## print speed and memory as ratios to the plain forward pass
 	@echo "Measuring; this takes some minutes, and wants an otherwise idle machine"

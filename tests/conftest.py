@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -19,6 +20,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 _plots = tempfile.TemporaryDirectory(prefix="plots-")
 # Read by matplotlib when it is imported: its list of fonts stays out of the user's folders.
 os.environ["MPLCONFIGDIR"] = _plots.name
+
+# How long an example takes says something of the machine, and nothing of the code.
+hypothesis.settings.register_profile("tracetui", deadline=None)
+hypothesis.settings.load_profile("tracetui")
 
 _HOST_ASKED = {"socket.getaddrinfo", "socket.gethostbyname"}
 _ADDRESS_USED = {"socket.connect", "socket.sendto", "socket.sendmsg"}

@@ -463,12 +463,11 @@ def _closing() -> Any:
 def _profile() -> settings:
     quiet = list(HealthCheck)
     if EXAMPLES:
-        return settings(max_examples=EXAMPLES, stateful_step_count=50, deadline=None, suppress_health_check=quiet)
+        return settings(max_examples=EXAMPLES, stateful_step_count=50, suppress_health_check=quiet)
     phases = (Phase.explicit, Phase.generate, Phase.shrink)
     return settings(
         max_examples=20,
         stateful_step_count=25,
-        deadline=None,
         derandomize=True,
         suppress_health_check=quiet,
         phases=phases,

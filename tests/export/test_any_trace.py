@@ -21,7 +21,7 @@ from tracetui.export.tables import csv_lines, json_lines
 from tracetui.export.tensors import write_safetensors
 from tracetui.trace.trace import Trace
 
-OFTEN = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+OFTEN = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 
 
 @OFTEN

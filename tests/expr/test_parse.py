@@ -113,7 +113,7 @@ def joined(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.one_of(pairs, inner.map("not {}".format).map("({})".format), inner.map("({} ** 3)".format))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.recursive(ATOMS, joined, max_leaves=6))
 def test_what_is_taken_can_be_asked_of_every_record(text: str) -> None:
     """Whatever the values: a number, or in words why there is none; never an exception."""
@@ -126,7 +126,7 @@ def test_what_is_taken_can_be_asked_of_every_record(text: str) -> None:
         assert isinstance(found.value, float) or (found.value is None and found.why)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.text(alphabet=string.printable + "é☃\u202e", max_size=60) | st.text(max_size=40))
 def test_any_text_is_taken_or_refused_in_words(text: str) -> None:
     told = refusal(text)

@@ -66,13 +66,13 @@ def read_again(said: object) -> Note:
     return read(json.dumps(said).encode(), WHERE, MODEL).note
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(NOTES)
 def test_what_is_written_is_read_again(note: Note) -> None:
     assert read(written(note, MODEL), WHERE, MODEL) == Read(note)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_a_file_with_anything_in_it_is_read_or_refused_in_words(data: st.DataObject) -> None:
     said = plain(Note(prompts=texts("x"), generation=Generation(1), layout=Layout(maps=(MapLook("m"),))))
@@ -88,7 +88,7 @@ def test_a_file_with_anything_in_it_is_read_or_refused_in_words(data: st.DataObj
     assert read(written(note, MODEL), WHERE, MODEL).note == note
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=200) | st.integers(2, 400).map(lambda cut: written(NO_NOTE, MODEL)[:-cut]))
 def test_bytes_that_are_no_note_are_refused_with_the_file_s_name(content: bytes) -> None:
     with pytest.raises(InputError, match=r"sessions/m\.json"):

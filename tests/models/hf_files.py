@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
@@ -111,11 +112,31 @@ def sharded(folder: Path, family: str = "llama", size: str = "60KB") -> Path:
 
 
 def expected_logits(folder: Path, ids: list[int], **options: Any) -> torch.Tensor:
-    """What transformers itself computes from a folder, in float32 unless another dtype is given, [B,T,V]."""
+    """What transformers itself computes from a folder, in float32 unless another dtype is given, [B,T,V].
+
+    Its weights are copied to where torch would have put them: from_pretrained leaves them at any byte of the mapped
+    file, on which the last bits of a matrix–vector product depend.
+    """
     model: Any = AutoModelForCausalLM.from_pretrained(folder, **{"dtype": torch.float32, **options})
+    for parameter in model.parameters():
+        parameter.data = parameter.data.clone()
     with torch.no_grad():
         logits: torch.Tensor = model.eval()(input_ids=torch.tensor([ids]), use_cache=False).logits
     return logits
+
+
+def assert_computes(logits: np.ndarray, folder: Path, ids: list[int], **options: Any) -> None:
+    """Hold logits [B,T,V] against transformers' own of a folder.
+
+    To the bit, but for experts: transformers multiplies all of them in one call, whose threads may share the work
+    otherwise than those of one expert's product do.
+    """
+    expected = expected_logits(folder, ids, **options).float().numpy()  # [B,T,V]
+    if any("experts" in name for path in folder.glob("*.safetensors") for name in header_of(path)):
+        eps = torch.finfo(options.get("dtype", torch.float32)).eps
+        np.testing.assert_allclose(logits, expected, rtol=0, atol=64 * eps * float(np.abs(expected).max()))
+    else:
+        np.testing.assert_array_equal(logits, expected)
 
 
 def header_of(path: Path) -> Header:

@@ -46,7 +46,7 @@ def test_the_number_of_threads_changes_nothing(spec: TensorSpec, workers: int) -
     assert torch.equal(made, whole(spec, workers=2))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.data())
 def test_rows_are_those_of_the_whole_in_any_order(data: st.DataObject) -> None:
     spec = data.draw(st.sampled_from(SPECS[:4]))

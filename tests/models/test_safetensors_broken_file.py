@@ -134,7 +134,7 @@ def test_more_tensors_than_any_model_has_are_refused(path: Path, monkeypatch: py
     assert refusal(path) == "holds more than 3 objects"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_a_header_changed_anywhere_is_refused_or_read_within_the_file(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -329,3 +329,13 @@ def test_a_random_selection_bias_chooses() -> None:
         assert len(set(drawn.tolist())) == len(drawn)
     others = [spec for spec in found if spec.name.endswith("bias") and spec not in biases]
     assert all(spec.init is Init.ZEROS for spec in others)
+
+
+def test_weights_lie_and_count_as_those_of_a_model_that_torch_made() -> None:
+    built = model(tied=True, bias=True)
+    made = weights(built)
+    for module in built.modules():
+        made.put_in(module, silent)
+    # Torch chooses the kernel by both: where a matrix lies, and whether it requires a gradient.
+    assert all(parameter.data_ptr() % 64 == 0 for parameter in built.parameters())
+    assert all(parameter.requires_grad for parameter in built.parameters())

@@ -33,7 +33,7 @@ def cells(shown: str) -> int:
     return sum(min(cell_len(char), 2 if unicodedata.east_asian_width(char) in wide else 1) for char in shown)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(trace=traces())
 def test_any_trace_is_described_in_80_harmless_columns(trace: Trace) -> None:
     for shown in describe(trace, 12345):

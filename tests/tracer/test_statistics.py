@@ -85,7 +85,7 @@ def test_layouts_make_no_difference() -> None:
         check(view)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.floats(width=32), min_size=1, max_size=50),
     st.sampled_from([torch.float32, torch.bfloat16, torch.float16]),

@@ -117,7 +117,6 @@ KEYS = ("n", "s", "u", "c", "p", "b", "r", "home", "end", "E", "X", "B", "slash"
 
 @settings(
     max_examples=EXAMPLES,
-    deadline=None,
     derandomize=EXAMPLES < 10,
     suppress_health_check=list(HealthCheck),
     database=None,

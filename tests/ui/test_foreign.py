@@ -142,7 +142,7 @@ async def test_every_place_shows_hostile_text_as_it_is(foreign: str) -> None:
     await check_gallery(foreign)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(st.characters() | st.sampled_from("[]@/=\\\x1b\x9b"), min_size=1, max_size=20))
 async def test_every_place_shows_any_text_as_it_is(foreign: str) -> None:
     await check_gallery(foreign)

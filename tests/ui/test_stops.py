@@ -341,7 +341,7 @@ DONE = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(DONE, max_size=14))
 def test_whatever_is_done_every_step_ends_where_the_trace_says(done: list[tuple[str, object]]) -> None:
     """Against a reference that knows the whole trace: at the frontier, behind it, with stops that come and go."""

@@ -346,7 +346,7 @@ def test_a_theme_folder_that_is_a_file_is_reported() -> None:
     assert len(warnings) == 1
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(), st.sampled_from(SHIPPED))
 def test_a_damaged_theme_loads_or_is_refused_in_words(tmp_path: Path, seed: int, name: str) -> None:
     dice = random.Random(seed)

@@ -77,7 +77,7 @@ def build_model(recipe: Recipe, dtype: torch.dtype) -> BuiltModel:
         raise InputError(f"{recipe.origin}: config: {problem}") from error
     if is_reference(recipe.config):
         put_reference_gates(module)
-    module.eval().requires_grad_(False)
+    module.eval()
     _check_causal(module, recipe)
     _check_constant(module, recipe)
     _check_layer_count(module, recipe)

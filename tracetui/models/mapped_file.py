@@ -12,7 +12,7 @@ import torch
 
 from tracetui.errors import InputError, RunError
 from tracetui.models.sources import Tick
-from tracetui.models.weight_memory import empty_weight
+from tracetui.models.weight_memory import ALIGNMENT, empty_weight
 from tracetui.paths import open_regular
 
 _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
@@ -85,8 +85,11 @@ def _give_back(tensor: torch.Tensor) -> None:
 
 
 def readable_as_it_lies(tensor: torch.Tensor, dtype: torch.dtype) -> bool:
-    """Whether a view of the file serves as it is; some writers put tensors at any byte."""
-    aligned = tensor.data_ptr() % tensor.element_size() == 0
+    """Whether a view of the file serves as it is: writers put tensors at any byte, torch at multiples of 64.
+
+    The last bits of a matrix–vector product depend, on some CPUs, on where the matrix lies.
+    """
+    aligned = tensor.data_ptr() % ALIGNMENT == 0
     return tensor.dtype == dtype and tensor.is_contiguous() and aligned
 
 

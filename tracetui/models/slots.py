@@ -53,7 +53,7 @@ class Slot:
         elif isinstance(value, nn.Parameter):
             module._parameters[self.parameter] = value
         else:
-            module._parameters[self.parameter] = nn.Parameter(value, requires_grad=False)
+            module._parameters[self.parameter] = nn.Parameter(value, requires_grad=self.placeholder.requires_grad)
 
 
 class Weights:
@@ -229,7 +229,9 @@ def _find_slots(
             # A tied tensor is one Parameter in two places, and stays one: it keeps the first place's name.
             name = names.setdefault(tensor, f"{path}.{parameter}" if path else parameter)
             spec = TensorSpec(name, tuple(tensor.shape), kept(name, tensor), _init_of(module, parameter))
-            placeholder = placeholders.setdefault(name, nn.Parameter(_placeholder(spec), requires_grad=False))
+            # Whether it requires a gradient decides by which kernel torch multiplies with it, even where none is taken.
+            blank = nn.Parameter(_placeholder(spec), requires_grad=tensor.requires_grad)
+            placeholder = placeholders.setdefault(name, blank)
             found.append(Slot(parameter, spec, source.provenance(spec) or "", placeholder))
         for buffer, tensor in _stored_buffers(module):
             name = f"{path}.{buffer}" if path else buffer

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 
 import torch
 
+ALIGNMENT = 64
+"""Bytes that torch's own tensors begin at a multiple of: a cache line."""
+
 LARGE = 2**16
 """Bytes from which a tensor has memory of its own: one expert of a narrow model has it too."""
 

@@ -33,7 +33,7 @@ dtypes = st.sampled_from(["float32", "float64", "int64", "uint64", "uint8", "boo
 arrays = shapes.flatmap(lambda shape: dtypes.flatmap(lambda dtype: hnp.arrays(dtype, shape)))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(st.sampled_from(NAMES), st.tuples(arrays, st.none() | arrays), min_size=1, max_size=8),
     st.booleans(),

@@ -54,7 +54,7 @@ def test_name_says_that_it_is_not_the_models_own() -> None:
     assert load_tokenizer("builtin", 1000).name == "built-in byte-level BPE, 998 tokens (not the model's own)"
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(vocab_size=st.integers(258, 5000))
 def test_no_id_is_beyond_a_small_models_vocabulary(vocab_size: int) -> None:
     tokenizer = load_tokenizer("builtin", vocab_size)

@@ -27,7 +27,7 @@ def tokenizer(request: pytest.FixtureRequest, tokenizers: dict[str, Tokenizer]) 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(text=samples.TEXTS, specials=st.booleans())
 def test_joined_bytes_are_the_text(tokenizers: dict[str, Tokenizer], kind: str, text: str, specials: bool) -> None:
     if kind == "sentencepiece json":
@@ -38,7 +38,7 @@ def test_joined_bytes_are_the_text(tokenizers: dict[str, Tokenizer], kind: str, 
         assert not any(token.special for token in tokens[1:])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(text=samples.TEXTS)
 def test_ordinary_tokens_carry_all_the_text(tokenizers: dict[str, Tokenizer], text: str) -> None:
     for kind in KINDS[:-1]:

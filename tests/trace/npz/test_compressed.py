@@ -35,7 +35,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("packed") / "t.npz"
 
 
-@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(trace=traces())
 def test_a_compressed_trace_comes_back_as_it_was(target: Path, trace: Trace) -> None:
     write_trace(trace, target, compress=True)

@@ -85,7 +85,7 @@ def places(found: object) -> Iterator[tuple[object, object]]:
             yield from places(found[step])
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_no_changed_header_does_more_than_an_error(parts: Parts, target: Path, data: st.DataObject) -> None:
     document = copy.deepcopy(document_of(parts))
@@ -96,7 +96,7 @@ def test_no_changed_header_does_more_than_an_error(parts: Parts, target: Path, d
     read_everything(target)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(cut=st.integers(0, 100_000), insert=st.binary(max_size=8), length=st.integers(0, 8))
 def test_no_spliced_file_does_more_than_an_error(
     parts: Parts, target: Path, cut: int, insert: bytes, length: int

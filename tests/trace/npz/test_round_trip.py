@@ -45,7 +45,7 @@ def keys_of(path: Path) -> list[str | None]:
     return [record["key"] for record in records]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(trace=traces())
 def test_a_trace_comes_back_as_it_was(target: Path, trace: Trace) -> None:
     written = write_trace(trace, target)
@@ -53,7 +53,7 @@ def test_a_trace_comes_back_as_it_was(target: Path, trace: Trace) -> None:
     assert_same(read_trace(target), trace)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(trace=traces())
 def test_numpy_sees_the_same_arrays_under_the_keys_of_the_header(target: Path, trace: Trace) -> None:
     write_trace(trace, target)
@@ -67,7 +67,7 @@ def test_numpy_sees_the_same_arrays_under_the_keys_of_the_header(target: Path, t
                 assert (stored.dtype, stored.shape, stored.tobytes()) == (kept.dtype, kept.shape, kept.tobytes())
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(trace=traces())
 def test_members_are_aligned_sound_and_safe_to_unpack_anywhere(target: Path, trace: Trace) -> None:
     write_trace(trace, target)
@@ -104,7 +104,7 @@ def test_a_shared_tensor_lies_under_the_first_key_unless_it_is_the_logits(target
     assert keys_of(target) == ["a", "logits", "a", "logits"]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(trace=traces(), seconds=st.floats(0, 100))
 def test_the_same_run_gives_the_same_bytes_but_for_its_times(target: Path, trace: Trace, seconds: float) -> None:
     write_trace(trace, target)
