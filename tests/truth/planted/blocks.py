@@ -106,8 +106,8 @@ RESIDUAL = (
         "llama phi3",
         but(parallel=True),
         ".post_attention_layernorm",
-        "residual-source",
-        ("parallel|before attention|without",),
+        "residual-factor",
+        ("0·self_attn",),
         MODULES,
     ),
 )

@@ -8,13 +8,17 @@ import numpy as np
 
 from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.hints.attention import attention_call, head_order, mask_shift
+from tracetui.analysis.diff.hints.capped import capped_logits
+from tracetui.analysis.diff.hints.factor import factor, stream_scale
 from tracetui.analysis.diff.hints.linear import bias, permuted, tied_embeddings, transposed
 from tracetui.analysis.diff.hints.norm import norm
+from tracetui.analysis.diff.hints.offsets import norm_kind, norm_offset
 from tracetui.analysis.diff.hints.rope import position_offset, rope_layout
 from tracetui.analysis.diff.hints.rope_base import rope_frequencies
 from tracetui.analysis.diff.hints.routing import expert_weights
 from tracetui.analysis.diff.hints.scene import Hint, Scene
 from tracetui.analysis.diff.hints.scores import scores_alone
+from tracetui.analysis.diff.hints.sums import residual_sum
 from tracetui.analysis.diff.hints.swapped import swapped
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 
@@ -26,8 +30,14 @@ PATTERNS: tuple[Callable[[Scene], Hint | None], ...] = (
     mask_shift,
     attention_call,
     scores_alone,
+    norm_offset,
+    norm_kind,
+    residual_sum,
+    stream_scale,
     norm,
     expert_weights,
+    factor,
+    capped_logits,
     tied_embeddings,
     transposed,
     swapped,
@@ -37,10 +47,15 @@ PATTERNS: tuple[Callable[[Scene], Hint | None], ...] = (
 
 
 def hints(comparison: Comparison, first: SiteDiff, fed: Feeds) -> tuple[Hint, ...]:
-    """What the first divergence looks like; nothing where its inputs differ already, or the prompts do."""
+    """What the first divergence looks like: the first pattern that explains it all, since another would contradict it.
+
+    Nothing where its inputs differ already, or the prompts do.
+    """
     if comparison.preface.tokens or any(input_.outcome is not Outcome.SAME for input_ in fed.found):
         return ()
     scene = Scene(comparison, first, fed)
     with np.errstate(all="ignore"):
-        found = [pattern(scene) for pattern in PATTERNS] if scene.sound else []
-    return tuple(hint for hint in found if hint is not None)
+        for pattern in PATTERNS if scene.sound else ():
+            if hint := pattern(scene):
+                return (hint,)
+    return ()

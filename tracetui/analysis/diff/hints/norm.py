@@ -1,10 +1,11 @@
-"""Faults of a norm: another epsilon, another scale, its weight used as 1 + w."""
+"""Faults of a norm: another epsilon, another scale, another weight."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from tracetui.analysis.diff.arrays import Both, Numbers
+from tracetui.analysis.diff.hints.offsets import is_norm, normalised_input
 from tracetui.analysis.diff.hints.scene import Hint, Scene, explains, left_over
 
 _SPREAD = 0.02
@@ -12,13 +13,10 @@ _SPREAD = 0.02
 
 
 def norm(scene: Scene) -> Hint | None:
-    """What makes one norm's output the other's: a factor for each token, one for all, or the input itself added."""
-    if "norm" not in scene.leaf and not scene.leaf.startswith("ln_"):
+    """What makes one norm's output the other's: a factor for each token, or one for each channel."""
+    if not is_norm(scene):
         return None
-    x, y = scene.fed_by(), scene.target.rows()
-    inputs = x.a.reshape(-1, y.a.shape[1]) if x is not None and x.a.size == y.a.size else None
-    if inputs is not None and (hint := _one_plus(inputs, y)):
-        return hint
+    inputs, y = normalised_input(scene), scene.target.rows()
     ratio = _dot(y.a, y.b) / _dot(y.b, y.b)  # [N]
     if not explains(y.a, ratio[:, None] * y.b, y.b):
         return _per_channel(y)
@@ -58,17 +56,6 @@ def _epsilons(x: Numbers, ratio: Numbers) -> dict[str, tuple[float, float]]:
         best = min((forward, back), key=_spread)
         found[name] = (float(best.mean()), _spread(best))
     return found
-
-
-def _one_plus(x: Numbers, y: Both) -> Hint | None:
-    """A weight that one side takes as w and the other as 1 + w: they differ by the normalised input."""
-    unit = x / np.sqrt(np.square(x).mean(axis=1, keepdims=True))
-    for sign, larger in ((1, "A"), (-1, "B")):
-        if explains(y.a, y.b + sign * unit, y.b):
-            left = left_over(y.a, y.b + sign * unit, y.b)
-            evidence = f"a - b is the normalised input itself, to {left:.1e} of the difference."
-            return Hint("norm-scale", f"{larger} multiplies with 1 + w where the other has w", evidence)
-    return None
 
 
 def _per_channel(y: Both) -> Hint | None:

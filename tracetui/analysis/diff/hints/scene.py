@@ -69,6 +69,11 @@ class Scene:
         """The tolerance of the dtypes, relative."""
         return max(self.site.tolerance.rtol if self.site.tolerance else 0.0, 1e-6)
 
+    @property
+    def limit(self) -> float:
+        """How far off, relative, what a pattern makes may be from a tensor that it must make as a whole."""
+        return max(1e-3, 4 * self.unit)
+
     def near(self, place: str) -> SiteDiff | None:
         """The site at another place of the same layer and call: `.self_attn:q`; or of a whole name."""
         return self._by_site.get(self._name(place))
@@ -86,11 +91,15 @@ class Scene:
 
     def lent(self, role: str) -> Numbers | None:
         """What another role holds; one side's where the other lacks it and all that feeds the site agrees."""
-        place = f"{self.place.rpartition(':')[0]}:{role}"
-        if self.near(place) is not None or not self.fed.agree:
-            found = self.beside(role)
+        return self.borrowed(f"{self.place.rpartition(':')[0]}:{role}")
+
+    def borrowed(self, place: str) -> Numbers | None:
+        """The same of another place of the layer, or of a whole name."""
+        near = self.near(place)
+        if near is not None:
+            found = self.both(near)
             return None if found is None else found.a
-        return one_side(self.comparison, self._name(place))
+        return one_side(self.comparison, self._name(place)) if self.fed.agree else None
 
     @property
     def place(self) -> str:
@@ -110,6 +119,13 @@ def explains(target: Numbers, model: Numbers, other: Numbers) -> bool:
     """Whether `model` makes out of `other` what `target` is: next to nothing of their difference is left."""
     apart = float(np.linalg.norm(target - other))
     return apart > 0 and float(np.linalg.norm(target - model)) <= EXPLAINED * apart
+
+
+def makes(target: Numbers, model: Numbers, other: Numbers, limit: float) -> bool:
+    """The same for a pattern that must hold to `limit` of the target's own norm, however large the difference is."""
+    return explains(target, model, other) and float(np.linalg.norm(target - model)) <= limit * float(
+        np.linalg.norm(target)
+    )
 
 
 def left_over(target: Numbers, model: Numbers, other: Numbers) -> float:

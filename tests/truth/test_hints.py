@@ -1,0 +1,62 @@
+"""Each hint names its own mistake, with its numbers, and keeps silent beside a neighbouring one."""
+
+from __future__ import annotations
+
+import pytest
+
+import tracetui
+from tests.truth.families import FAMILIES, IDS
+from tests.truth.forward import KINDS, dump
+from tests.truth.judge import Share, judged
+from tests.truth.planted import FAULTS
+
+BY_NAME = {fault.name: fault for fault in FAULTS}
+OWN = (
+    ("embedding not scaled", "gemma2", "layers", "factor", "0.125·B everywhere (1/√hidden_size"),
+    ("1 added twice", "gemma2", "hooks", "norm-scale", "A multiplies with 2 + w where B's (gemma2) has 1 + w"),
+    ("1 + w left out", "gemma2", "hooks", "norm-scale", "A multiplies with w where B's (gemma2) has 1 + w"),
+    ("1 added to w", "llama", "hooks", "norm-scale", "A multiplies with 1 + w where B's (llama) has w"),
+    ("mean taken off", "llama", "hooks", "norm-mean", "A takes the mean off first"),
+    ("q_norm over all heads", "qwen3", "hooks", "qk-norm", "A normalises all heads of a token at once"),
+    ("residual not multiplied", "granite", "hooks", "residual-factor", "1·self_attn in A, 0.22 (residual_multiplier)"),
+    ("feed-forward not added", "qwen3", "hooks", "residual-factor", "0·mlp in A, 1 in B"),
+    ("residual of the norm", "llama", "hooks", "residual-source", "A takes up what input_layernorm made"),
+    ("logits not divided", "granite", "layers", "factor", "A = 8·B everywhere (logits_scaling)"),
+    ("logits not capped", "gemma2", "layers", "softcap", "not capped in A, capped at 3 (final_logit_softcapping)"),
+    ("another cap of the logits", "gemma2", "layers", "softcap", "capped at 30 in A, capped at 3"),
+)
+NEIGHBOURS = (
+    ("one matrix damaged", "qwen3", "full"),
+    ("epsilon", "llama", "hooks"),
+    ("norms swapped", "llama", "hooks"),
+    ("first norm left out", "phi3", "full"),
+    ("bias of o left out", "llama", "full"),
+    ("head tied", "qwen3", "layers"),
+)
+"""Mistakes beside which no hint but their own may be given, which `judged` sees to."""
+
+
+def told(name: str, family: str, kind: str) -> str:
+    """All that is said of a mistake, in one line."""
+    judgement = judged(FAMILIES[family](), BY_NAME[name], kind)
+    assert judgement is not None
+    assert judgement.share is Share.RIGHT, judgement.text
+    return " ".join(judgement.text.split())
+
+
+@pytest.mark.parametrize(("name", "family", "kind", "hint", "words"), OWN)
+def test_a_mistake_is_named_with_its_numbers(name: str, family: str, kind: str, hint: str, words: str) -> None:
+    assert hint in BY_NAME[name].hints.split()
+    assert words in told(name, family, kind)
+
+
+@pytest.mark.parametrize(("name", "family", "kind"), NEIGHBOURS)
+def test_a_neighbouring_mistake_gets_no_other_name(name: str, family: str, kind: str) -> None:
+    told(name, family, kind)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_decoder_without_a_mistake_is_the_same(family: str, kind: str) -> None:
+    model = FAMILIES[family]()
+    assert tracetui.diff(dump(model.decoder, IDS, kind), model.reference).same

@@ -1,0 +1,63 @@
+"""A tensor that is the other side's times one number."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tracetui.analysis.diff.arrays import Numbers
+from tracetui.analysis.diff.hints.numbers import explained, shown
+from tracetui.analysis.diff.hints.scene import Hint, Scene, left_over, makes
+
+_FEWEST = 3
+"""Elements without which a factor proves nothing."""
+
+
+def factor_of(a: Numbers, b: Numbers) -> float:
+    """The number by which `b` is nearest to `a`."""
+    whole = float(np.square(b).sum())
+    return float((a * b).sum()) / whole if whole else 0.0
+
+
+def factor(scene: Scene) -> Hint | None:
+    """One factor for all elements, with what explains it."""
+    a, b = scene.target.a, scene.target.b
+    if a.size < _FEWEST or not np.square(b).sum():
+        return None
+    if not a.any():
+        return Hint("factor", "A is 0 everywhere, where B is not", f"all of its {a.size:,} elements are.")
+    times = factor_of(a, b)
+    if not makes(a, times * b, b, scene.limit):
+        return None
+    evidence = f"one factor for all {a.size:,} elements, to {left_over(a, times * b, b):.1e} of their difference."
+    return Hint("factor", f"A = {shown(times)}·B everywhere{_why(times, scene)}", evidence)
+
+
+def _why(times: float, scene: Scene) -> str:
+    """What explains the factor, or one over it."""
+    return explained(times, scene.config) or (times > 0 and _back(1 / times, scene)) or ""
+
+
+def _back(times: float, scene: Scene) -> str:
+    reason = explained(times, scene.config)
+    return f": B = {shown(times)}·A{reason}" if reason else ""
+
+
+def stream_scale(scene: Scene) -> Hint | None:
+    """A first norm that sees the embedding times a number on one side only: no more than its epsilon tells."""
+    embedding = scene.near("model.embed_tokens")
+    recorded = None if embedding is None else scene.both(embedding)
+    stream = scene.borrowed(":input") if scene.place == ".input_layernorm" and scene.record.layer == 0 else None
+    if stream is None or recorded is None or not recorded.a.shape == stream.shape == scene.target.a.shape:
+        return None
+    times = factor_of(stream, recorded.a)
+    if abs(times - 1) < scene.limit or not makes(stream, times * recorded.a, recorded.a, scene.limit):
+        return None
+    other = scene.comparison.alignment.alone.get(f"model.layers.{scene.record.layer}:input", "B")
+    side = "A" if other == "B" else "B"
+    return Hint(
+        "factor",
+        f"{other} multiplies the embedding by {shown(times)}{explained(times, scene.config)} before the first layer; "
+        f"{side} may not",
+        f"{other}'s :input is {shown(times)}·model.embed_tokens, which agrees; a norm takes all of it back but for its "
+        "epsilon, which is what differs here.",
+    )

@@ -1,0 +1,159 @@
+"""The residual stream as a sum of what a layer made: how much of each went into it on either side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracetui.analysis.diff.arrays import Numbers
+from tracetui.analysis.diff.hints.numbers import explained, shown
+from tracetui.analysis.diff.hints.scene import Hint, Scene
+from tracetui.analysis.diff.result import Outcome, SiteDiff
+
+_SUMS = ("", ":attn_residual")
+_STREAM = (":attn_residual", ":input")
+"""What a norm may be of, the nearest first."""
+_ALIKE = 1e-3
+"""How far apart two coefficients are that are the same."""
+_WORDS = {"": "what the layer adds up", ":attn_residual": "the stream after attention"}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Terms:
+    """Tensors [N,D] that agree and may have been added up."""
+
+    names: tuple[str, ...]
+    values: Numbers
+    """[n,N,D]"""
+
+
+def residual_sum(scene: Scene) -> Hint | None:
+    """Other coefficients in the sum that is the stream, or in the one that a norm was taken of."""
+    terms = _terms(scene)
+    if terms is None:
+        return None
+    limit = scene.limit
+    if scene.place in _SUMS:
+        rows = scene.target.rows()
+        sides = [_coefficients(terms, side, limit) for side in (rows.a, rows.b)]
+        return _hint(scene, terms, sides, _WORDS[scene.place])
+    if "norm" not in scene.leaf:
+        return None
+    return _of_norm(scene, terms, limit)
+
+
+def _terms(scene: Scene) -> _Terms | None:
+    """What agrees in this layer and has the stream's shape, each once, and what came into the layer."""
+    layer, shape = scene.record.layer, scene.target.a.shape
+    if layer is None or len(shape) < 2:
+        return None
+    names: list[str] = []
+    values: list[Numbers] = []
+    for site in _before(scene, layer):
+        both = scene.both(site) if site.outcome is Outcome.SAME else None
+        if both is None or both.a.size != scene.target.a.size or both.a.shape[-1] != shape[-1]:
+            continue
+        rows = both.a.reshape(-1, shape[-1])
+        place = next((at for at, known in enumerate(values) if _parallel(rows, known)), None)
+        if place is None:
+            names.append(_short(site.site, layer))
+            values.append(rows)
+        elif names[place].startswith(f"{_short(site.site, layer)}."):
+            names[place] = _short(site.site, layer)
+    return _Terms(tuple(names), np.stack(values)) if 1 < len(values) < len(values[0]) else None
+
+
+def _before(scene: Scene, layer: int) -> list[SiteDiff]:
+    """The layer's input and what it computed before the site."""
+    sites = scene.comparison.sites
+    own = f"model.layers.{layer}"
+    stream = (f"model.layers.{layer - 1}" if layer else "model.embed_tokens", f"{own}:input")
+    place = next(at for at, site in enumerate(sites) if site.site == scene.site.site)
+    early = [site for site in sites if site.site in stream]
+    return early + [site for site in sites[:place] if site.site.startswith((f"{own}.", f"{own}:attn"))]
+
+
+def _parallel(one: Numbers, other: Numbers) -> bool:
+    """Whether one is a multiple of the other: then a sum can't tell them apart."""
+    sizes = np.linalg.norm(one) * np.linalg.norm(other)
+    return bool(sizes == 0 or abs(float((one * other).sum())) > (1 - 1e-6) * sizes)
+
+
+def _short(site: str, layer: int) -> str:
+    return (
+        "the stream before"
+        if site.endswith((":input", "embed_tokens", f"layers.{layer - 1}"))
+        else site.split(f"model.layers.{layer}.")[-1].removeprefix(":")
+    )
+
+
+def _coefficients(terms: _Terms, total: Numbers, limit: float) -> Numbers | None:
+    """How much of each term [n] makes the total [N,D]; None where they don't make it."""
+    matrix = terms.values.reshape(len(terms.values), -1).T  # [N·D,n]
+    found, *_ = np.linalg.lstsq(matrix, total.reshape(-1), rcond=None)
+    left = float(np.linalg.norm(matrix @ found - total.reshape(-1)))
+    return np.asarray(found) if left <= limit * float(np.linalg.norm(total)) else None
+
+
+def _of_norm(scene: Scene, terms: _Terms, limit: float) -> Hint | None:
+    """The same, where only what the norm made of the sum was recorded on both sides."""
+    if all(scene.near(name) is not None for name in _STREAM[:1]):
+        return None
+    total = next((lent for name in _STREAM if (lent := scene.borrowed(name)) is not None), None)
+    rows = scene.target.rows()
+    if total is None or total.size != rows.a.size:
+        return None
+    total = total.reshape(rows.b.shape)
+    unit = total / np.sqrt(np.square(total).mean(axis=1, keepdims=True))
+    gains = (rows.b * unit).sum(axis=0) / np.square(unit).sum(axis=0)  # [D]
+    if float(np.linalg.norm(gains * unit - rows.b)) > limit * float(np.linalg.norm(rows.b)) or not gains.all():
+        return None
+    other = _coefficients(terms, total, limit)
+    own = None if other is None else _directions(terms, rows.a / gains, other, limit)
+    return _hint(scene, terms, [own, other], "the stream of which it is the norm")
+
+
+def _directions(terms: _Terms, unit: Numbers, other: Numbers, limit: float) -> Numbers | None:
+    """The coefficients [n] of a sum of which each row [N,D] is known up to its length: one is as the other side's."""
+    own = []
+    for place, row in enumerate(unit):
+        matrix = terms.values[:, place].T  # [D,n]
+        found, *_ = np.linalg.lstsq(matrix, row, rcond=None)
+        if float(np.linalg.norm(matrix @ found - row)) > limit * float(np.linalg.norm(row)):
+            return None
+        own.append(found)
+    coefficients = np.array(own)  # [N,n]
+    used = np.abs(coefficients).min(axis=0) > _ALIKE * np.abs(coefficients).max()
+    kept = next((place for place in range(len(other)) if used[place] and abs(other[place]) > _ALIKE), None)
+    if kept is None:
+        return None
+    ratios = coefficients / coefficients[:, kept, None] * other[kept]
+    return np.asarray(np.median(ratios, axis=0)) if float(ratios.std(axis=0).max()) < 10 * limit else None
+
+
+def _hint(scene: Scene, terms: _Terms, sides: list[Numbers | None], what: str) -> Hint | None:
+    a, b = sides
+    if a is None or b is None:
+        return None
+    changed = [place for place in range(len(a)) if abs(a[place] - b[place]) > _ALIKE * max(1, abs(b[place]))]
+    if not changed:
+        return None
+    parts = [f"{_times(a[place])}·{terms.names[place]} in A, {_told(b[place], scene)} in B" for place in changed]
+    new = next((terms.names[at] for at in changed if abs(b[at]) < _ALIKE and terms.names[at].endswith("norm")), "")
+    more = f": A takes up what {new} made, not the stream before it" if new else ""
+    used = ", ".join(name for place, name in enumerate(terms.names) if max(abs(a[place]), abs(b[place])) > _ALIKE)
+    name = "residual-source" if new else "residual-factor"
+    return Hint(
+        name,
+        f"The sum differs: {'; '.join(parts)}{more}",
+        f"{what} is a sum of {used} on both sides, to 1e-3 of its norm.",
+    )
+
+
+def _told(number: float, scene: Scene) -> str:
+    return f"{_times(number)}{explained(abs(number), scene.config)}"
+
+
+def _times(number: float) -> str:
+    return "0" if abs(number) < _ALIKE else shown(number)
