@@ -99,10 +99,8 @@ class _Meter:
         found = self._best(pair, a, b, tolerance)
         if found is None:
             return SiteDiff(pair, Outcome.SHAPES, tolerance)
-        known = self._tolerance(value_a, value_b, found.distance.scale)
-        if not math.isclose(known.atol, tolerance.atol, rel_tol=0.1):
-            # What a file says of its own values may be wrong, or speak of more than is compared.
-            tolerance, found = known, self._best(pair, a, b, known) or found
+        # What a file says of its own values may be wrong, or speak of more than is compared.
+        tolerance = self._tolerance(value_a, value_b, found.distance.scale)
         return SiteDiff(pair, _outcome(found.distance, tolerance), tolerance, found.distance, found.layout)
 
     def _unrelated(self, pair: Pair) -> bool:
@@ -138,7 +136,7 @@ class _Meter:
             tried = _Try(layout, self._distance(pair, a, b, layout, tolerance))
             if not _differs(tried.distance, tolerance):
                 return tried
-            if best is None or tried.distance.relative < best.distance.relative:
+            if best is None or tried.distance.furthest < best.distance.furthest:
                 best = tried
         return best
 
@@ -176,10 +174,13 @@ def _blank(shape: tuple[int, ...]) -> Array:
 
 
 def _differs(found: Distance, tolerance: Tolerance) -> bool:
-    """Whether one element is far off, or all of them together are: what a few are off by no more is rounding."""
+    """Whether one element is far off, or a row is, or all are together: what a few are off by no more is rounding."""
     if math.isnan(found.relative):  # Squares beyond float64: each element alone can tell.
         return found.off > 0
-    return found.far > 0 or (tolerance.slack > 1 and found.relative > tolerance.rtol)
+    if found.far or tolerance.slack <= 1:
+        return found.far > 0
+    row = found.row
+    return found.relative > tolerance.rtol or (row is not None and row.relative > tolerance.of_row(row.rows, row.width))
 
 
 def _outcome(found: Distance, tolerance: Tolerance) -> Outcome:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from tracetui.analysis.diff.rows import BLOCK, ITEM, Floats, RowDistance, RowLayout, RowSums, row_layout
 from tracetui.analysis.diff.tolerance import Tolerance
 from tracetui.trace.npz.writer import blocks
 from tracetui.trace.statistics import Statistics
-from tracetui.trace.value import Array, Value
-
-_BLOCK = 1 << 18
-"""Bytes of a block in float64: several of them stay in the processor's cache."""
+from tracetui.trace.value import Array, Index, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,110 +23,150 @@ class Distance:
     off: int
     """Elements beyond the tolerance, unlike ones included."""
     far: int
-    """Elements beyond it by more than its slack, unlike ones included."""
+    """Rows with an element beyond it by more than its slack, and unlike elements."""
     max_abs: float
     max_rel: float
     """Of |a - b| / |b|, where b isn't zero."""
     relative: float
-    """The norm of a - b, in units of b's norm."""
+    """The norm of a - b, in units of b's norm, over the whole tensor."""
     cosine: float
     unlike: int
     """Elements that are NaN or infinite on one side and not, or not in the same way, on the other."""
     worst: tuple[int, ...] | None
-    """Index of the first unlike element, else of the one with the largest |a - b|; None if there is no element."""
+    """Index of the first unlike element, else of the one with the largest |a - b| in the row that is furthest apart.
+
+    None if there is no element.
+    """
     worst_a: float
     worst_b: float
     scale: float
     """B's root mean square."""
     by_statistics: bool = False
     """Only the statistics were there to compare; `off` is then 1 or 0."""
+    row: RowDistance | None = None
+    """The row that is furthest apart; None where there is one row only, and for whole numbers."""
 
     @property
     def share(self) -> float:
         """Of the elements that are off."""
         return self.off / self.numel if self.numel else 0.0
 
+    @property
+    def furthest(self) -> float:
+        """|a - b|/|b| of the row that is furthest apart, which decides; of the whole tensor where that is more."""
+        return self.relative if self.row is None or self.row.relative < self.relative else self.row.relative
+
 
 class _Sums:
     """What is added up over the blocks."""
 
-    def __init__(self, tolerance: Tolerance) -> None:
-        self._tolerance = tolerance
+    def __init__(self, tolerance: Tolerance, layout: RowLayout) -> None:
+        self.tolerance = tolerance
+        self.rows = RowSums(layout)
         self.seen = self.off = self.far = self.unlike = 0
         self.max_abs, self.max_rel = 0.0, 0.0
-        self.square_a = self.square_b = self.square_difference = self.dot = 0.0
-        self.worst: int | None = None
-        self.worst_a = self.worst_b = 0.0
+        self.square_a = self.dot = 0.0
+        self.first_unlike: int | None = None
 
-    def add(self, a: Array, b: Array) -> None:
-        """One block of each side, in the same order of elements."""
+    def add(self, a: Array, b: Array, row_square: float | None = None) -> None:
+        """Rows of each side [n, width]; or a part [1, n] of one, the squares of whose B add up to `row_square`."""
         x = _wide(a)
-        if self.worst is not None and np.array_equal(a, b):
+        if np.array_equal(a, b):
             self._add_equal(x)
             return
         y = _wide(b)
         difference = np.abs(x - y)
-        if difference.size and not np.isfinite(difference.max()):
+        greatest = float(difference.max(initial=0.0))
+        if not math.isfinite(greatest):
             finite = np.isfinite(x) & np.isfinite(y)
             self._count_unlike(x, y, finite)
             x, y = np.where(finite, x, 0), np.where(finite, y, 0)
             difference = np.abs(x - y)
+            greatest = float(difference.max(initial=0.0))
+        self.max_abs = max(self.max_abs, greatest)
         size = np.abs(y)
-        self._count_off(a, b, difference, size)
-        self._widen(x, y, difference, size)
-        self.square_difference += _dot(difference, difference)
-        self._add_sums(x, y)
-
-    def _add_equal(self, x: Array) -> None:
-        finite = np.isfinite(x)
-        x = x if finite.all() else np.where(finite, x, 0)
-        self._add_sums(x, x)
-
-    def _add_sums(self, x: Array, y: Array) -> None:
+        squares = _row_squares(size)
+        absolute = self._absolute(squares if row_square is None else np.array([row_square]))
+        # Most blocks are within what is allowed beside rtol·|b|: one number tells.
+        if self.tolerance.exact or greatest > absolute.min():
+            self._count_off(a, b, difference, size, absolute)
+        self._widen(difference, size)
+        self.rows.add(self._row, _row_squares(difference), squares)
         self.square_a += _dot(x, x)
-        self.square_b += _dot(y, y)
         self.dot += _dot(x, y)
         self.seen += x.size
 
-    def _count_off(self, a: Array, b: Array, difference: Array, size: Array) -> None:
-        if self._tolerance.exact and a.dtype.kind in "iu" and b.dtype.kind in "iu":
+    @property
+    def _row(self) -> int:
+        """The row that is next."""
+        return self.seen // self.rows.layout.width
+
+    def _add_equal(self, x: Array) -> None:
+        size = np.abs(x) if x.dtype.kind == "c" else x
+        squares = _row_squares(size)
+        if not np.isfinite(squares).all():
+            finite = np.isfinite(size)
+            squares = squares if finite.all() else _row_squares(np.where(finite, size, 0))
+        self.rows.add(self._row, None, squares)
+        total = float(squares.sum())
+        self.square_a += total
+        self.dot += total
+        self.seen += x.size
+
+    def _count_off(self, a: Array, b: Array, difference: Floats, size: Floats, absolute: Floats) -> None:
+        tolerance = self.tolerance
+        if tolerance.exact and a.dtype.kind in "iu" and b.dtype.kind in "iu":
             # Whole numbers beyond 2^53 look the same in float64.
-            off = far = int(np.count_nonzero(a != b))
-        else:
-            allowed = self._tolerance.rtol * size + self._tolerance.atol
-            off = far = int(np.count_nonzero(difference > allowed))
-            if off and self._tolerance.slack > 1:
-                far = int(np.count_nonzero(difference > self._tolerance.slack * allowed))
+            off = int(np.count_nonzero(a != b))
+            self.off += off
+            self.far += off
+            return
+        allowed = tolerance.rtol * size
+        allowed += absolute
+        off = int(np.count_nonzero(difference > allowed))
         self.off += off
-        self.far += far
+        if off:
+            self._count_far(difference, size, difference > tolerance.slack * allowed)
+
+    def _absolute(self, squares: Floats) -> Floats:
+        """What is allowed beside rtol·|b| in each row [n, 1], given the sums of squares of B's rows [n]."""
+        if not self.tolerance.per_row:
+            return np.full((1, 1), self.tolerance.atol)
+        # Squares beyond float64 give an element no tolerance.
+        known = np.where(np.isfinite(squares), squares, 0.0)
+        return self.tolerance.per_row * np.sqrt(known / self.rows.layout.width)[:, None]
+
+    def _count_far(self, difference: Floats, size: Floats, far: Array) -> None:
+        """Rows with such an element: how much a small row is allowed is known only when all rows are."""
+        rows = np.flatnonzero(far.any(axis=1))
+        if not self.tolerance.per_row:
+            self.far += rows.size
+        elif rows.size:
+            excess = difference[rows] - self.tolerance.slack * self.tolerance.rtol * size[rows]
+            self.rows.add_far(rows + self._row, excess.max(axis=1))
 
     def _count_unlike(self, x: Array, y: Array, finite: Array) -> None:
         unlike = ~finite & ~((x == y) | (np.isnan(x) & np.isnan(y)))
         count = int(np.count_nonzero(unlike))
-        if count and not self.unlike:
-            self._take(int(unlike.argmax()), x, y)
+        if count and self.first_unlike is None:
+            self.first_unlike = self.seen + int(unlike.argmax())
         self.unlike += count
         self.off += count
         self.far += count
 
-    def _widen(self, x: Array, y: Array, difference: Array, size: Array) -> None:
-        if not difference.size:
-            return
-        place = int(difference.argmax())
-        if not self.unlike and (self.worst is None or float(difference[place]) > self.max_abs):
-            self._take(place, x, y)
-        self.max_abs = max(self.max_abs, float(difference[place]))
+    def _widen(self, difference: Floats, size: Floats) -> None:
         ratio = np.divide(difference, size, out=np.zeros_like(size), where=size > 0)
-        self.max_rel = max(self.max_rel, float(ratio.max()))
-
-    def _take(self, place: int, x: Array, y: Array) -> None:
-        self.worst = self.seen + place
-        self.worst_a, self.worst_b = float(x[place].real), float(y[place].real)
+        self.max_rel = max(self.max_rel, float(ratio.max(initial=0.0)))
 
 
 def _dot(x: Array, y: Array) -> float:
     # Not BLAS: its threads cost more than they save on so few elements, most of all where other work runs.
-    return float(np.einsum("i,i->", x.conj() if x.dtype.kind == "c" else x, y).real)
+    return float(np.einsum("ij,ij->", x.conj() if x.dtype.kind == "c" else x, y).real)
+
+
+def _row_squares(size: Floats) -> Floats:
+    squares: Floats = np.einsum("ij,ij->i", size, size)
+    return squares
 
 
 def _wide(block: Array) -> Array:
@@ -136,30 +175,87 @@ def _wide(block: Array) -> Array:
 
 def distance(a: Value, b: Value, tolerance: Tolerance) -> Distance:
     """Between two values of one shape. Raises NotKeptError if either has none."""
-    sums = _Sums(tolerance)
+    layout = row_layout(a.shape)
+    sums = _Sums(tolerance, layout)
+    whole_rows = True
+    row_square: float | None = None
     with np.errstate(all="ignore"):
-        for index in blocks(a.shape, np.dtype(np.float64).itemsize, _BLOCK):
-            sums.add(a.read(index).reshape(-1), b.read(index).reshape(-1))
-    return _distance(sums, a.shape)
+        for index, begins in layout.blocks():
+            block_a, block_b = a.read(index), b.read(index)
+            whole_rows = begins and block_a.size >= layout.width
+            if begins:
+                row_square = None if whole_rows else _row_square(b, layout, sums.seen)
+            rows = max(1, block_a.size // layout.width)
+            sums.add(block_a.reshape(rows, -1), block_b.reshape(rows, -1), row_square)
+        return _distance(sums, a, b)
 
 
-def _distance(sums: _Sums, shape: tuple[int, ...]) -> Distance:
-    worst = None if sums.worst is None else tuple(int(place) for place in np.unravel_index(sums.worst, shape))
+def _row_square(b: Value, layout: RowLayout, start: int) -> float:
+    """The sum of squares of one of B's rows that is too long for one block."""
+    total = 0.0
+    for index in _parts_of_row(layout, start // layout.width):
+        part = np.abs(_wide(b.read(index).reshape(1, -1)))
+        total += float(_row_squares(part if np.isfinite(part).all() else np.where(np.isfinite(part), part, 0))[0])
+    return total
+
+
+def _parts_of_row(layout: RowLayout, row: int) -> Iterator[Index]:
+    first = layout.index(row)
+    return ((*first, *rest) for rest in blocks(layout.shape[layout.leading :], ITEM, BLOCK))
+
+
+def _distance(sums: _Sums, a: Value, b: Value) -> Distance:
+    layout, tolerance = sums.rows.layout, sums.tolerance
+    difference, reference = sums.rows.difference, sums.rows.reference
+    scales = sums.rows.scales() if sums.max_abs else None
+    row, apart = (0, 0.0) if scales is None else sums.rows.worst(scales)
+    worst, worst_a, worst_b = _worst(sums, a, b, row)
+    several = scales is not None and layout.rows > 1 and not tolerance.exact
     return Distance(
         numel=sums.seen,
         off=sums.off,
-        far=sums.far,
+        far=sums.far + (0 if scales is None else sums.rows.far(scales, tolerance.slack * tolerance.per_row)),
         max_abs=sums.max_abs,
         # Beside a B that is zero wherever they differ, no multiple of it is large enough.
         max_rel=math.inf if sums.max_rel == 0 < sums.max_abs else sums.max_rel,
-        relative=_ratio(math.sqrt(sums.square_difference), math.sqrt(sums.square_b)),
+        relative=_ratio(math.sqrt(difference), math.sqrt(reference)),
         cosine=_cosine(sums),
         unlike=sums.unlike,
         worst=worst,
-        worst_a=sums.worst_a,
-        worst_b=sums.worst_b,
-        scale=math.sqrt(sums.square_b / sums.seen) if sums.seen else 0.0,
+        worst_a=worst_a,
+        worst_b=worst_b,
+        scale=math.sqrt(reference / sums.seen) if sums.seen else 0.0,
+        row=RowDistance(layout.index(row), apart, float(scales[row]), layout.rows, layout.width)
+        if several and scales is not None
+        else None,
     )
+
+
+def _worst(sums: _Sums, a: Value, b: Value, row: int) -> tuple[tuple[int, ...] | None, float, float]:
+    """The first unlike element, or the one that is furthest apart in a row: its index, and both values."""
+    layout = sums.rows.layout
+    if not sums.seen:
+        return None, 0.0, 0.0
+    place = sums.first_unlike
+    if place is None:
+        place = row * layout.width + (_furthest_in_row(a, b, layout, row) if sums.max_abs else 0)
+    index = tuple(int(at) for at in np.unravel_index(place, layout.shape)) if layout.shape else ()
+    one, other = (_wide(value.read(index).reshape(1))[0] for value in (a, b))
+    return index, float(one.real), float(other.real)
+
+
+def _furthest_in_row(a: Value, b: Value, layout: RowLayout, row: int) -> int:
+    """The place of the largest |a - b| of what is finite."""
+    place = seen = 0
+    largest = -1.0
+    for index in _parts_of_row(layout, row):
+        difference = np.abs(_wide(a.read(index).reshape(-1)) - _wide(b.read(index).reshape(-1)))
+        difference[~np.isfinite(difference)] = -1.0
+        at = int(difference.argmax())
+        if difference[at] > largest:
+            place, largest = seen + at, float(difference[at])
+        seen += difference.size
+    return place
 
 
 def _ratio(part: float, whole: float) -> float:
@@ -170,9 +266,10 @@ def _ratio(part: float, whole: float) -> float:
 
 def _cosine(sums: _Sums) -> float:
     """Two tensors of zeros point the same way."""
-    if sums.square_a == 0 or sums.square_b == 0:
-        return 1.0 if sums.square_a == sums.square_b else 0.0
-    return max(-1.0, min(1.0, sums.dot / (math.sqrt(sums.square_a) * math.sqrt(sums.square_b))))
+    square_a, square_b = sums.square_a, sums.rows.reference
+    if square_a == 0 or square_b == 0:
+        return 1.0 if square_a == square_b else 0.0
+    return max(-1.0, min(1.0, sums.dot / (math.sqrt(square_a) * math.sqrt(square_b))))
 
 
 def by_statistics(a: Statistics, b: Statistics, tolerance: Tolerance) -> Distance:

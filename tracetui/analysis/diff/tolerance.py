@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 _FLOATS = {
@@ -21,6 +22,8 @@ _SLACK = 8.0
 """Rounding that adds up over the layers is spread like a bell: few elements lie beyond its usual size, none so far."""
 _COARSEST = 1.4e-1
 """Of a narrow float that the table doesn't have."""
+_ROW = 4.0
+"""How many times the tolerance of a whole tensor one of its rows may be off: some tokens round worse than others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +32,19 @@ class Tolerance:
 
     rtol: float
     atol: float
+    """Where `per_row` is more than 0 it stands for the whole tensor alone, at B's root mean square."""
     slack: float = 1.0
     """An element that is off by more than so many times the tolerance is far off: one makes the tensors differ."""
+    per_row: float = 0.0
+    """If more than 0, what an element is held to in place of atol, in units of the root mean square of its row of B."""
+
+    def of_row(self, rows: int, width: int) -> float:
+        """How far the worst of so many rows may be off, relative, if each has so many elements.
+
+        Errors that are independent add up to more than usual in some rows, the more so the narrower these are.
+        """
+        chance = math.sqrt(2 * math.log(rows) / width) if rows > 1 and width else 0.0
+        return _ROW * self.rtol * (1 + chance)
 
     @property
     def exact(self) -> bool:
@@ -54,7 +68,7 @@ class Limits:
         rtol = unit if self.rtol is None else self.rtol
         atol = unit * scale if self.atol is None else self.atol
         own = self.rtol is None and self.atol is None and unit > 0
-        return Tolerance(rtol, atol, _SLACK if own else 1.0)
+        return Tolerance(rtol, atol, _SLACK if own else 1.0, unit if self.atol is None else 0.0)
 
 
 def unit_of(dtype_a: str, dtype_b: str) -> float:
