@@ -14,8 +14,8 @@ from tracetui.views.cells import bar, fit
 from tracetui.views.diff_text import entry, number, token, wrapped
 
 _BAR = 20
-_BESIDE_BAR = 27
-"""Cells of the layer, the mark and the number."""
+_BESIDE_BAR = 46
+"""Cells of the layer, the mark, both numbers and the worst row."""
 _MOST_DECIMALS = 5
 _NUMBERS = 28
 """Cells of both probabilities and their difference."""
@@ -77,17 +77,19 @@ def residual_lines(comparison: Comparison, width: int) -> Iterator[str]:
     found = list(residual_effects(comparison.sites))
     if of_a == of_b or not found or comparison.same:
         return
-    largest = max((_size(site.distance.relative) for _, site in found if site.distance is not None), default=0.0)
+    largest = max((_size(site.distance.furthest) for _, site in found if site.distance is not None), default=0.0)
     room = max(1, min(_BAR, width - _BESIDE_BAR))
     yield ""
-    yield "Residual stream after each layer, |a-b|/|b|"
+    yield from wrapped("Residual stream after each layer, |a-b|/|b|: of the worst token, and over all", width, "", "  ")
     for layer, site in found:
         assert site.distance is not None
-        relative = site.distance.relative
-        filled = bar(_size(relative) / largest if largest else 0.0, room)
+        distance = site.distance
+        filled = bar(_size(distance.furthest) / largest if largest else 0.0, room)
         mark = "off " if site.outcome is Outcome.DIFFERENT else "same"
         pass_ = f" @{site.pair.record.pass_}" if site.pair.record.pass_ else ""
-        line = f"{layer:>7}  {mark}  {filled}{' ' * (room - cell_len(filled))} {number(relative):>9}{pass_}"
+        worst = "" if distance.row is None else f"T={distance.row.index[-1]}"
+        numbers = f"{number(distance.furthest):>9} {worst:<7} {number(distance.relative):>9}{pass_}"
+        line = f"{layer:>7}  {mark}  {filled}{' ' * (room - cell_len(filled))} {numbers}"
         yield fit(line, width).rstrip()
 
 

@@ -39,8 +39,7 @@ def diff_json(report: Report, noise: NoiseReport | None = None) -> Iterator[str]
         "routing": [_flip(flip) for flip in report.flips],
         "next_tokens": [_predicted(found) for found in report.predicted],
         "residual": [
-            {"layer": layer, "site": site.site, "relative": site.distance and site.distance.relative}
-            for layer, site in residual_effects(comparison.sites)
+            {"layer": layer, "site": site.site, **_apart(site)} for layer, site in residual_effects(comparison.sites)
         ],
         "edits": dict(zip(("a", "b"), edits_of_sides(comparison.a, comparison.b), strict=True)),
         "proposals": [asdict(proposal) for proposal in report.proposals],
@@ -110,6 +109,13 @@ def _site(site: SiteDiff) -> dict[str, object]:
     if site.distance is not None:
         found["distance"] = asdict(site.distance)
     return found
+
+
+def _apart(site: SiteDiff) -> dict[str, object]:
+    """How far a residual is apart over the whole tensor, and in its worst row."""
+    if site.distance is None:
+        return {"relative": None, "worst_row": None}
+    return {"relative": site.distance.relative, "worst_row": site.distance.row and asdict(site.distance.row)}
 
 
 def _flip(flip: Flip) -> dict[str, object]:

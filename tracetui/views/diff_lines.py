@@ -241,13 +241,13 @@ def _layers(comparison: Comparison, width: int) -> Iterator[str]:
     if not worst or not comparison.different:
         return
     yield ""
-    yield "Layer by layer, the worst |a-b|/|b|"
+    yield "Layer by layer, the worst |a-b|/|b| of a row"
     for layer, site in worst:
         assert site.distance is not None
-        filled = bar(_height(site.distance.relative), _BAR)
+        filled = bar(_height(site.distance.furthest), _BAR)
         off = site.outcome is Outcome.DIFFERENT
         mark = "off " if off else "same"
-        left = f"{layer:>7}  {mark}  {filled}{' ' * (_BAR - cell_len(filled))} {number(site.distance.relative):>9}  "
+        left = f"{layer:>7}  {mark}  {filled}{' ' * (_BAR - cell_len(filled))} {number(site.distance.furthest):>9}  "
         yield (left + end(site.site, width - cell_len(left)) if off else left).rstrip()
 
 
@@ -270,7 +270,7 @@ def worst_by_layer(sites: Iterable[SiteDiff]) -> list[tuple[str, SiteDiff]]:
 def _badness(site: SiteDiff) -> tuple[bool, int, float]:
     found = site.distance
     assert found is not None
-    relative = math.inf if math.isnan(found.relative) else found.relative
+    relative = math.inf if math.isnan(found.furthest) else found.furthest
     return site.outcome is Outcome.DIFFERENT, found.unlike, relative
 
 

@@ -61,7 +61,7 @@ def noise_entry(found: SiteNoise | None, width: int) -> list[str]:
 
 def site_words(found: SiteNoise) -> str:
     """`0.25 is 13,000 times the rounding noise here (1.9e-05), what feeds it 1.1 times: made here, no rounding`."""
-    apart = found.site.distance.relative if found.site.distance else math.nan
+    apart = found.site.distance.furthest if found.site.distance else math.nan
     fed = _fed(found.fed)
     told = {
         Verdict.SUSPECT: "the difference is made here, and is no rounding",
@@ -98,7 +98,7 @@ def _fed_cell(found: SiteNoise) -> str:
 
 def _row(found: SiteNoise, width: int) -> str:
     distance = found.site.distance
-    apart = math.nan if distance is None else distance.relative
+    apart = math.nan if distance is None else distance.furthest
     times = "NaN, Inf" if math.isinf(found.times) else number(found.times)
     right = f"{number(apart):>10} {number(found.rounding):>9} {times:>9} {_fed_cell(found):>9}"
     mark = "◆" if found.verdict is Verdict.SUSPECT else " "

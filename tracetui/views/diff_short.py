@@ -23,7 +23,7 @@ def _distance(finding: Finding) -> str:
         return "NaN or Inf on one side"
     if site.distance.by_statistics:
         return f"statistics {'differ' if site.outcome is Outcome.DIFFERENT else 'agree'}"
-    return f"{'agrees,' if site.outcome is Outcome.SAME else 'off by'} {number(site.distance.relative)}·|b|"
+    return f"{'agrees,' if site.outcome is Outcome.SAME else 'off by'} {number(site.distance.furthest)}·|b|"
 
 
 def _made(finding: Finding) -> str:

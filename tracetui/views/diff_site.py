@@ -12,6 +12,7 @@ from tracetui.analysis.diff.finding import Finding
 from tracetui.analysis.diff.report import Report
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.diff.routed import chooses, is_expert
+from tracetui.analysis.diff.tolerance import Tolerance
 from tracetui.text import visible
 from tracetui.views.cells import fit
 from tracetui.views.diff_effects import by_edit
@@ -32,7 +33,7 @@ def finding_lines(comparison: Comparison, finding: Finding, width: int) -> Itera
     yield from _names(site, width)
     yield from entry("output", _part(site), width)
     yield from entry("shape", [_shape(site, config)], width)
-    yield from entry("numbers", _numbers(site), width)
+    yield from entry("numbers", _numbers(site, config), width)
     yield from entry("worst", worst(comparison, site, config), width)
     yield from _feeds(comparison, finding, width)
     for hint in finding.hints:
@@ -73,20 +74,20 @@ def _axes(site: SiteDiff, config: dict[str, object]) -> tuple[Axis, ...]:
     )
 
 
-def _numbers(site: SiteDiff) -> list[str]:
+def _numbers(site: SiteDiff, config: dict[str, object]) -> list[str]:
     found, tolerance = site.distance, site.tolerance
     if found is None or tolerance is None:
         return [site.outcome.value]
-    limit = f"{number(tolerance.atol)} + {number(tolerance.rtol)}·|b|"
     if found.by_statistics:
         against = "more than" if site.outcome is Outcome.DIFFERENT else "within"
         kept = "values not kept on both sides; statistics differ by up to"
-        return [f"{kept} {number(found.max_abs)}, {against} {limit}"]
+        limit = f"{number(tolerance.atol)} + {number(tolerance.rtol)}·|b|"
+        return [f"{kept} {number(found.max_abs)}, {against} {limit}; they tell nothing of single rows"]
     greatest = f"max |a-b| {number(found.max_abs)}   max relative {number(found.max_rel)}"
-    count = f"{found.off:,} of {found.numel:,} elements ({percent(found.share)}) off, by more than {limit}"
+    count = f"{found.off:,} of {found.numel:,} elements ({percent(found.share)}) off, by more than {_limit(tolerance)}"
     lines = [
         f"{greatest}   cosine {_cosine(found.cosine)}",
-        f"|a-b|/|b| {number(found.relative)}, over the whole tensor",
+        f"|a-b|/|b| {number(found.relative)} over the whole tensor{_row(site, config)}",
         count,
     ]
     if found.unlike:
@@ -94,21 +95,46 @@ def _numbers(site: SiteDiff) -> list[str]:
     return lines
 
 
+def _limit(tolerance: Tolerance) -> str:
+    """What an element may be off by, in words."""
+    if tolerance.per_row == tolerance.rtol > 0:
+        return f"{number(tolerance.rtol)}·(|b| + its row's rms)"
+    if tolerance.per_row:
+        return f"{number(tolerance.per_row)}·(its row's rms) + {number(tolerance.rtol)}·|b|"
+    return f"{number(tolerance.atol)} + {number(tolerance.rtol)}·|b|"
+
+
+def _row(site: SiteDiff, config: dict[str, object]) -> str:
+    """How far apart the worst row is, and which that is; empty where there is one row only."""
+    found = site.distance
+    if found is None or found.row is None or not found.row.relative:
+        return ""
+    return f", {number(found.row.relative)} in the worst row {_where(site, config, found.row.index)}"
+
+
 def worst(comparison: Comparison, site: SiteDiff, config: dict[str, object]) -> list[str]:
     """The worst element: its place with the token there, and both values; empty where there is none."""
     found = site.distance
     if found is None or found.worst is None:
         return []
+    a, b = beside(found.worst_a, found.worst_b)
+    told = _token_at(comparison, site, _places(site, config, found.worst))
+    return [f"{_where(site, config, found.worst)}{told and f' at token {told}'}: {a} in A, {b} in B"]
+
+
+def _places(site: SiteDiff, config: dict[str, object], index: tuple[int, ...]) -> dict[str, int]:
+    """The index of an element, or of a row, by the names of its axes; empty where these aren't known."""
     names = [axis.name for axis in _axes(site, config)]
     if is_expert(site.site) and names:
         # Rows are the tokens that chose it on both sides.
         names[0] = "n"
-    places = dict(zip(names, found.worst, strict=False)) if len(names) == len(found.worst) else {}
-    where = ", ".join(f"{name}={place}" for name, place in places.items()) or str(list(found.worst))
-    told = _token_at(comparison, site, places)
-    a, b = beside(found.worst_a, found.worst_b)
-    values = f"{a} in A, {b} in B"
-    return [f"[{where}]{told and f' at token {told}'}: {values}"]
+    return dict(zip(names, index, strict=False)) if len(names) - len(index) in (0, 1) else {}
+
+
+def _where(site: SiteDiff, config: dict[str, object], index: tuple[int, ...]) -> str:
+    """`[batch=0, T=5]`."""
+    places = _places(site, config, index)
+    return f"[{', '.join(f'{name}={place}' for name, place in places.items())}]" if places else str(list(index))
 
 
 def _token_at(comparison: Comparison, site: SiteDiff, places: dict[str, int]) -> str:

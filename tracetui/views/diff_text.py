@@ -79,10 +79,10 @@ def row(site: SiteDiff, width: int) -> str:
     if found is None:
         right = f"{site.outcome.value:>14} {'':>8}"
     elif site.outcome is Outcome.SAME:
-        right = f"{'agrees':>12} {number(found.relative):>10}"
+        right = f"{'agrees':>12} {number(found.furthest):>10}"
     else:
         share = "statistics" if found.by_statistics else f"{percent(found.share)} off"
-        right = f"{share:>12} {number(found.relative):>10}"
+        right = f"{share:>12} {number(found.furthest):>10}"
     if width < _ROOMY:
         # The name tells more than how many elements are off.
         right = "agrees" if site.outcome is Outcome.SAME else site.outcome.value if found is None else right[-9:]

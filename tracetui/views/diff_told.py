@@ -74,5 +74,5 @@ def group_lines(node: Node, width: int) -> list[str]:
     if node.standing is Standing.AHEAD:
         lines += entry("not run", ["one side's run has not come to it yet"], width)
     if node.worst is not None:
-        lines += entry("worst", [f"{short(node.worst)} of B's norm"], width)
+        lines += entry("worst", [f"{short(node.worst)} of B's norm, in the worst row"], width)
     return lines

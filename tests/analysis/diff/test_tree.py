@@ -79,7 +79,7 @@ def test_a_group_stands_as_the_worst_of_what_it_holds() -> None:
     assert layer.own is Standing.AGREES
     assert layer.standing is Standing.MADE
     assert layer.apart == 2
-    assert layer.worst == max(found.sites[site].distance.relative for site in sites)  # type: ignore[union-attr]
+    assert layer.worst == max(found.sites[site].distance.furthest for site in sites)  # type: ignore[union-attr]
     assert found.made == {sites[0]}, "what it feeds differs because of it"
     folded, opened = (row_text(TreeRow(layer, 0, is_open), 40) for is_open in (False, True))
     assert folded.mark == "◆ "

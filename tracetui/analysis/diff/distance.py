@@ -54,7 +54,9 @@ class Distance:
     @property
     def furthest(self) -> float:
         """|a - b|/|b| of the row that is furthest apart, which decides; of the whole tensor where that is more."""
-        return self.relative if self.row is None or self.row.relative < self.relative else self.row.relative
+        if self.row is None or math.isnan(self.relative):
+            return self.relative
+        return max(self.relative, self.row.relative)
 
 
 class _Sums:

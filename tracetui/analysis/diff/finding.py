@@ -35,8 +35,8 @@ class Finding:
         """Whether what feeds it is almost as far apart, within its tolerance: rounding that grew."""
         if self.site.distance is None:
             return False
-        fed = max((fed.distance.relative for fed in self.feeds.found if fed.distance is not None), default=0.0)
-        return self.feeds.agree and not self.site.distance.far and self.site.distance.relative < MADE * fed
+        fed = max((fed.distance.furthest for fed in self.feeds.found if fed.distance is not None), default=0.0)
+        return self.feeds.agree and not self.site.distance.far and self.site.distance.furthest < MADE * fed
 
     @property
     def tied(self) -> bool:

@@ -99,8 +99,8 @@ def _multiple(site: SiteDiff, noise: SiteDiff, coarser: float, coarse: float) ->
     if site.distance is None or noise.distance is None or site.distance.by_statistics or noise.distance.by_statistics:
         return None
     # Noise grows in proportion to the unit of rounding: where the other side is coarser, so much the more.
-    rounding = max(noise.distance.relative * coarser / coarse, coarser)
-    apart = math.inf if math.isnan(site.distance.relative) or site.distance.unlike else site.distance.relative
+    rounding = max(noise.distance.furthest * coarser / coarse, coarser)
+    apart = math.inf if math.isnan(site.distance.furthest) or site.distance.unlike else site.distance.furthest
     return rounding, apart / rounding if math.isfinite(rounding) else 0.0
 
 

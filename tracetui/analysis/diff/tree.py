@@ -127,7 +127,7 @@ def _after(lone: Sequence[Named], order: Sequence[tuple[int, int]]) -> Iterator[
 
 
 def _compared(site: SiteDiff, made: bool) -> Node:
-    relative = site.distance.relative if site.distance else None
+    relative = site.distance.furthest if site.distance else None
     own = Standing.MADE if made else _OUTCOMES[site.outcome]
     return Node("", "", site=site.site, own=own, relative=relative, other=_other(site.site, site.pair.b))
 

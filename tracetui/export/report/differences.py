@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 from tracetui.analysis.diff.report import Report
-from tracetui.analysis.diff.result import SiteDiff
+from tracetui.analysis.diff.result import Outcome, SiteDiff
 from tracetui.export.report.markup import Html, bar, el, join, row, section, table, text
 from tracetui.text import number
 from tracetui.views.diff_lines import diff_lines, verdict, worst_by_layer
@@ -23,18 +23,21 @@ def diff_part(report: Report, names: tuple[str, str]) -> Html:
     first = [] if report.first is None else [_lines(first_lines(report, WIDTH))]
     worst = worst_by_layer(comparison.sites)
     rows = [_layer_row(name, site) for name, site in worst]
-    layers = [table(("layer", "", "|a−b|/|b|", "", "<furthest apart"), rows)] if comparison.different else []
+    layers = (
+        [table(("layer", "", "worst row", "whole tensor", "", "<furthest apart"), rows)] if comparison.different else []
+    )
     whole = el("details", el("summary", "All of it"), _lines(diff_lines(report, names)))
-    lead = f"A is this trace, {names[0]}; B, the reference, is {names[1]}."
+    lead = f"A is this trace, {names[0]}; B, the reference, is {names[1]}. Distances are |a−b|/|b|."
     return section("diff", "Difference", told, join(*first, *layers), whole, lead=lead)
 
 
 def _layer_row(name: str, site: SiteDiff) -> Html:
     found = site.distance
     assert found is not None
-    off = el("td", "off", class_="bad") if found.off else el("td", "same", class_="good")
-    site_cell = el("td", site.site if found.off else "", class_="site")
-    return row(name, off, number(found.relative), bar(_height(found.relative)), site_cell)
+    differs = site.outcome is Outcome.DIFFERENT
+    off = el("td", "off", class_="bad") if differs else el("td", "same", class_="good")
+    site_cell = el("td", site.site if differs else "", class_="site")
+    return row(name, off, number(found.furthest), number(found.relative), bar(_height(found.furthest)), site_cell)
 
 
 def _height(relative: float) -> float:
