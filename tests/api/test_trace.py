@@ -17,7 +17,7 @@ from torch import nn
 import tracetui
 from tests.tiny_moe import DEEPSEEK, whole_trace
 from tests.tracer.models import prompt, tiny_gpt_oss, tiny_llama
-from tracetui.analysis.attention import causal, softmax
+from tracetui.analysis.attention_call import causal, softmax
 from tracetui.trace.record import Record, Token
 from tracetui.trace.spill import SpilledValue
 from tracetui.trace.trace import RunInfo

@@ -96,6 +96,10 @@ async def test_a_head_that_is_not_what_it_should_be_is_called_broken_wherever_on
         assert "BROKEN in a head" in it.text()
         await it.press("]", "]")
         assert "✗ BROKEN softmax·V = heads" in it.text()
+        assert "its attention can't be shown" in it.text()
+        assert not it.app.screen.query_one(Heatmap).data.values.size
+        await it.press("]")
+        assert it.app.screen.query_one(Heatmap).data.values.size
 
 
 async def test_heads_are_checked_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from tracetui.analysis.attention import causal, softmax
+from tracetui.analysis.attention_call import causal, softmax
 from tracetui.analysis.checkpoint import span
 from tracetui.session import Module
 from tracetui.trace.record import AttentionCall, Record, Token

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tests.ui.tiny_llama import Array, Recorder
-from tracetui.analysis.attention import causal, softmax
+from tracetui.analysis.attention_call import causal, softmax
 from tracetui.session import Module
 from tracetui.trace.record import AttentionCall, Record
 

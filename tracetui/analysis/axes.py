@@ -22,6 +22,7 @@ _ROLE_AXES = {
     "q_absorbed": ("B", "H", "T", "R"),
     "absorbed_scores": ("B", "H", "T", "S"),
     "sinks": ("H",),
+    "position_bias": ("B", "H", "T", "S"),
     "router_logits": ("N", "E"),
     "router_scores": ("N", "E"),
     "selection_scores": ("N", "E"),

@@ -23,7 +23,7 @@ ATTENTION: Mapping[str, tuple[MatrixRole, ...]] = {
     "probs": ("scores", "masked", "probs", "absorbed_scores"),
 }
 """What a run may add to the queries, keys and values of every attention call."""
-INPUTS = ("q", "k", "mask", "sinks", "kv_latent", "k_rope", "q_absorbed")
+INPUTS = ("q", "k", "mask", "sinks", "position_bias", "kv_latent", "k_rope", "q_absorbed")
 """Roles that the matrices are computed from."""
 _Head = Callable[[int, int], Matrix]
 

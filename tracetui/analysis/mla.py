@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from tracetui.analysis.attention import AttentionView, Matrix
+from tracetui.analysis.attention_call import Matrix, RecordedCall
 from tracetui.analysis.identity import Identity, dot_size, identity, long_sum
 from tracetui.analysis.memory import ITEMSIZE
 from tracetui.trace.record import Record, layer_of
@@ -27,7 +27,7 @@ LATENT_KINDS: tuple[LatentKind, ...] = ("kv_latent", "k_rope", "absorbed_scores"
 class LatentView:
     """One call of a latent attention module."""
 
-    attention: AttentionView
+    attention: RecordedCall
     latent: Record
     """`…:kv_latent`, [B,S,R]: normed, as kv_b_proj expands it."""
     rope: Record
@@ -102,7 +102,7 @@ class LatentView:
         return self.attention.trace.value(record).read(index).astype(np.float32)
 
 
-def latent_of(view: AttentionView) -> LatentView | None:
+def latent_of(view: RecordedCall) -> LatentView | None:
     """What was recorded of the latent behind an attention call; None where there is none, or not all of it (yet)."""
     latent, rope, absorbed = (view.beside(role) for role in ("kv_latent", "k_rope", "q_absorbed"))
     if latent is None or rope is None or absorbed is None:

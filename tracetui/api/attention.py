@@ -34,6 +34,11 @@ class Attention:
         return self._view.call
 
     @property
+    def unexplained(self) -> str:
+        """Why scores and probabilities can't be given, as far as the call tells; empty where they can."""
+        return self.call.unexplained
+
+    @property
     def head_count(self) -> int:
         """H"""
         return self._view.heads
@@ -68,7 +73,11 @@ class Attention:
         return self._view.kv_head(self._checked(head, 0)[0])
 
     def scores(self, head: int, row: int = 0) -> Matrix:
-        """Scaled scores of one head [T,S] in float32, before the mask. Raises IndexError."""
+        """Scaled scores of one head [T,S] in float32, before the mask.
+
+        Raises IndexError, and as the other matrices UnexplainedError where softmax(scores)·V isn't what the kernel
+        returned: then they would not be the model's.
+        """
         return self._matrix("scores", head, row)
 
     def masked(self, head: int, row: int = 0) -> Matrix:
@@ -76,7 +85,11 @@ class Attention:
         return self._matrix("masked", head, row)
 
     def probs(self, head: int, row: int = 0) -> Matrix:
-        """Softmax of the masked scores: rows of 0 where all is hidden, of less than 1 in sum where there is a sink."""
+        """Softmax of the masked scores: what counts for how much in the output, as the kernel computed it.
+
+        Rows sum to less than 1 where there is a sink. Of a row that is hidden whole sdpa makes 0, eager attention equal
+        shares.
+        """
         return self._matrix("probs", head, row)
 
     def _matrix(self, kind: Kind, head: int, row: int) -> Matrix:

@@ -56,9 +56,8 @@ def _attention(view: AttentionView, picked: Picked, option: str) -> Heatmap:
     queries, keys = (labels(view.trace, row, *each, view.query.pass_) for each in sizes)
     title = f"{view.site}  head {head} of 0–{view.heads - 1}{f', row {row}' if view.batch > 1 else ''}"
     rows, columns = Axis("query", queries), Axis("key", keys)
-    values = view.matrix("masked" if kind == "probs" else kind, head, row)  # [T,S]
-    if kind == "probs":
-        values = np.where(np.isneginf(values), values, view.probabilities(values, head, row))
+    matrix, hidden = view.plane(kind, head, row)
+    values = np.where(hidden, np.float32(-np.inf), matrix)  # [T,S]
     return Heatmap(values, rows, columns, title, _WORDS[kind], signed=kind != "probs")
 
 

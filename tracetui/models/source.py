@@ -17,7 +17,7 @@ _KERNEL = (r"attention_interface\(", r"scaled_dot_product_attention\(", r"self\.
 _LATENT = (r"kv_b_proj\(", r"kv_a_layernorm\(")
 _ROUTER = (r"topk\(", r"self\.gate\(", r"self\.router\(", r"router_logits")
 _MAKERS: Mapping[str, Sequence[str]] = {
-    **dict.fromkeys(("q", "k", "v", "mask", "sinks", "scores", "masked", "probs", "heads"), _KERNEL),
+    **dict.fromkeys(("q", "k", "v", "mask", "sinks", "position_bias", "scores", "masked", "probs", "heads"), _KERNEL),
     **dict.fromkeys(("kv_latent", "k_rope", "q_absorbed"), _LATENT),
     **dict.fromkeys(("router_logits", "router_scores", "selection_scores", "selection_bias"), _ROUTER[1:]),
     **dict.fromkeys(("experts", "routing_weights"), (*_ROUTER, r"self\.experts\(")),

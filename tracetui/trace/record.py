@@ -119,10 +119,16 @@ class AttentionCall:
 
     scale: float
     is_causal: bool
-    """Causal without a mask tensor; with one, the mask alone decides."""
+    """Causal without a mask tensor: query t sees the keys 0 to t, however many there are; a mask alone decides."""
     kernel: str
     """`sdpa` or `eager`: what ran; `absorbed`: latent attention computed from its latent."""
     softcap: float | None = None
     sliding_window: int | None = None
     heads: int = 0
     kv_heads: int = 0
+    sinks: bool = False
+    """Whether logits were given that take their share of the softmax and have no value: `…:sinks`."""
+    position_bias: bool = False
+    """Whether numbers were given that are added to the scaled scores: `…:position_bias`."""
+    unexplained: str = ""
+    """Why scores computed from what was recorded would not be the model's; empty where they are."""

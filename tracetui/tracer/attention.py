@@ -7,11 +7,13 @@ this thread.
 
 from __future__ import annotations
 
+import inspect
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Protocol
 
 import torch
@@ -26,6 +28,24 @@ from tracetui.trace.record import AttentionCall
 from tracetui.tracer.explicit import Show, StepByStep, no_mask
 
 _NAMES = {"sdpa": "tracetui_sdpa", "eager": "tracetui_eager"}
+_SINKS = ("s_aux", "sinks")
+_KNOWN = frozenset(
+    [
+        "module",
+        "query",
+        "key",
+        "value",
+        "attention_mask",
+        "scaling",
+        "dropout",
+        "softcap",
+        "sliding_window",
+        "is_causal",
+        "position_bias",
+        "cache",
+    ]
+).union(_SINKS)
+"""The arguments whose part in a score, or in none, is known."""
 _watching = threading.local()
 
 Output = tuple[torch.Tensor, torch.Tensor | None]
@@ -44,9 +64,15 @@ class KernelCall:
 
     @property
     def sinks(self) -> torch.Tensor | None:
-        """One logit per head [H] that takes part in the softmax and has no value."""
-        sinks: torch.Tensor | None = self.arguments.get("s_aux")
-        return sinks
+        """Logits that take part in the softmax and have no value: one per head [H], or per token too [B,H,T,1]."""
+        found = (self.arguments.get(name) for name in _SINKS)
+        return next((sinks for sinks in found if isinstance(sinks, torch.Tensor)), None)
+
+    @property
+    def position_bias(self) -> torch.Tensor | None:
+        """What is added to the scaled scores [B,H,T,S], any of them perhaps 1."""
+        bias = self.arguments.get("position_bias")
+        return bias if isinstance(bias, torch.Tensor) else None
 
     @property
     def causal(self) -> bool:
@@ -54,8 +80,8 @@ class KernelCall:
         said = self.arguments.get("is_causal")
         return bool(getattr(self.module, "is_causal", True) if said is None else said)
 
-    def described(self, kernel: str) -> AttentionCall:
-        """The call's parameters as a trace keeps them."""
+    def described(self, kernel: str, forward: Any = None) -> AttentionCall:
+        """The call's parameters as a trace keeps them; `forward` is what runs."""
         scale = self.arguments.get("scaling")
         return AttentionCall(
             scale=float(self.query.shape[-1] ** -0.5 if scale is None else scale),
@@ -65,7 +91,35 @@ class KernelCall:
             sliding_window=self.arguments.get("sliding_window"),
             heads=self.query.shape[1],
             kv_heads=self.key.shape[1],
+            sinks=self.sinks is not None,
+            position_bias=self.position_bias is not None,
+            unexplained=self._unexplained(forward),
         )
+
+    def _unexplained(self, forward: Any) -> str:
+        """What it is given that nobody here knows how to compute with."""
+        names = named_arguments(forward)
+        unknown = [name for name in names if name not in _KNOWN and self.arguments.get(name) is not None]
+        if unknown:
+            return f"it is given {', '.join(unknown)}, which tracetui doesn't know"
+        dropout = self.arguments.get("dropout")
+        return f"dropout of {dropout:.3g} is on" if isinstance(dropout, float) and dropout > 0 else ""
+
+    def leaves_out(self, forward: Any) -> tuple[str, ...]:
+        """What it is given that another function would not know."""
+        given = (("position_bias", self.position_bias), ("softcap", self.arguments.get("softcap")))
+        names = named_arguments(forward)
+        return tuple(name for name, value in given if value is not None and name not in names)
+
+
+@cache
+def named_arguments(forward: Any) -> tuple[str, ...]:
+    """The arguments that a kernel names: what else it is given can't change its result."""
+    try:
+        parameters = inspect.signature(forward).parameters.values()
+    except (TypeError, ValueError):
+        return ()
+    return tuple(each.name for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL))
 
 
 class Witness(Protocol):
@@ -152,7 +206,11 @@ def eager(
     **kwargs: Any,
 ) -> Output:
     """The model's own attention function, watched."""
-    return run_kernel("eager", _own_forward(module), called(module, query, key, value, attention_mask, kwargs))
+    call = called(module, query, key, value, attention_mask, kwargs)
+    if call.mask is not None and call.mask.dtype is torch.bool:
+        # It adds booleans, too: 1 and 0, which hide nothing. As numbers they can't be taken for sdpa's.
+        call = replace(call, mask=call.mask.to(query.dtype))
+    return run_kernel("eager", _own_forward(module), call)
 
 
 def called(
@@ -186,7 +244,7 @@ def run_kernel(kernel: str, forward: Any, call: KernelCall) -> Output:
     """Run `forward` on a call, asking the witness before and after; `kernel` is what the trace calls it."""
     witness: Witness | None = getattr(_watching, "witness", None)
     if witness is not None:
-        call = witness.attention_inputs(call, call.described(kernel))
+        call = witness.attention_inputs(call, call.described(kernel, forward))
     show = None if witness is None else witness.attention_steps(call)
     output = _forwarded(forward, call) if show is None else _step_by_step(kernel, forward, call, show)
     if witness is None:
@@ -196,9 +254,10 @@ def run_kernel(kernel: str, forward: Any, call: KernelCall) -> Output:
     return output if kept is heads else (kept.transpose(1, 2).contiguous(), *output[1:])
 
 
-def has_steps(module: nn.Module) -> bool:
-    """Whether the modelling file has an attention function whose steps can be overheard."""
-    return hasattr(sys.modules[type(module).__module__], "eager_attention_forward")
+def has_steps(call: KernelCall) -> bool:
+    """Whether the modelling file has an attention function for this call whose steps can be overheard."""
+    module = sys.modules[type(call.module).__module__]
+    return hasattr(module, "eager_attention_forward") and not call.leaves_out(_own_forward(call.module))
 
 
 def _forwarded(forward: Any, call: KernelCall) -> Output:
@@ -211,7 +270,9 @@ def _step_by_step(kernel: str, forward: Any, call: KernelCall, show: Show) -> Ou
     mask = additive(call) if kernel == "sdpa" else call.mask  # [B,1 or H,T,S]
     call = replace(call, mask=no_mask(call.query, call.key) if mask is None else mask)  # [B,1 or H,T,S]
     assert call.mask is not None
-    with StepByStep(call.mask, show) as steps:
+    if kernel == "sdpa" and call.position_bias is None:
+        show = _without_blind_rows(show, mask)
+    with StepByStep(call.mask, show, sinks=call.sinks is not None) as steps:
         output = _forwarded(_own_forward(call.module) if kernel == "sdpa" else forward, call)
     if not steps.complete:
         raise RunError(f"{type(call.module).__name__}: its attention is computed in a way whose scores aren't seen")
@@ -219,11 +280,22 @@ def _step_by_step(kernel: str, forward: Any, call: KernelCall, show: Show) -> Ou
     return (output[0], None) if kernel == "sdpa" else output
 
 
+def _without_blind_rows(show: Show, mask: torch.Tensor | None) -> Show:
+    """Show probabilities as sdpa has them: 0 in a row that the mask hides whole, where eager attention has shares."""
+    blind = None if mask is None else (mask <= torch.finfo(mask.dtype).min).all(dim=-1, keepdim=True)  # [B,1 or H,T,1]
+    if blind is None or not blind.any():
+        return show
+    return lambda role, matrices: show(role, matrices.masked_fill(blind, 0) if role == "probs" else matrices)
+
+
 def additive(call: KernelCall) -> torch.Tensor | None:
-    """The mask as eager attention adds it; sdpa's is boolean, and absent where plain causality is meant."""
+    """The mask as eager attention adds it; sdpa's is boolean, and absent where plain causality is meant.
+
+    That counts from the upper left: of more keys than queries, a static cache's, those at the end are empty.
+    """
     mask, (queries, keys) = call.mask, (call.query.shape[2], call.key.shape[2])
     if mask is None and call.causal and queries > 1:
-        mask = call.query.new_ones(1, 1, queries, keys, dtype=torch.bool).tril(keys - queries)  # [1,1,T,S]
+        mask = call.query.new_ones(1, 1, queries, keys, dtype=torch.bool).tril()  # [1,1,T,S]
     if mask is None or mask.dtype is not torch.bool:
         return mask
     hidden = torch.finfo(call.query.dtype).min

@@ -22,11 +22,18 @@ _PRODUCTS = frozenset({"matmul", "__matmul__", "bmm"})
 class StepByStep(TorchFunctionMode):
     """While it is on, the steps of one call of an eager attention function are shown."""
 
-    def __init__(self, mask: torch.Tensor, show: Show) -> None:
-        """mask [B,1 or H,T,S]: the very tensor that the function adds to its scores."""
+    def __init__(self, mask: torch.Tensor, show: Show, sinks: bool = False) -> None:
+        """mask [B,1 or H,T,S]: the very tensor that the function adds to its scores.
+
+        sinks: whether the call has any.
+        """
         super().__init__()
         self._mask = mask
         self._show = show
+        self._sinks_beside = sinks
+        """Whether there are sinks that are no column of the softmax's input."""
+        self._share: torch.Tensor | None = None
+        """The share [B,H,T] that such sinks leave to the keys."""
         self._softened = False
         self.complete = False
         """Whether all steps came by."""
@@ -40,10 +47,23 @@ class StepByStep(TorchFunctionMode):
             return self._show("masked", self._show("scores", scores) + self._mask)  # [B,H,T,S]
         if name == "softmax":
             self._softened = True
+            self._sinks_beside = self._sinks_beside and args[0].shape[-1] == self._mask.shape[-1]
         elif name in _PRODUCTS and self._softened and not self.complete:
-            self.complete = True
-            args = (self._show("probs", args[0]), *args[1:])
-        return func(*args, **(kwargs or {}))
+            self.complete = self._share is not None or not self._sinks_beside
+            args = (self._probabilities(args[0]), *args[1:])
+        result = func(*args, **(kwargs or {}))
+        if name == "sigmoid" and not self._softened and self._sinks_beside:
+            self._share = result
+        return result
+
+    def _probabilities(self, weights: torch.Tensor) -> torch.Tensor:
+        """Show what each value counts for in the output, although some functions scale that only after the product."""
+        if self._share is None or not self._sinks_beside:
+            return self._show("probs", weights)
+        share = self._share.unsqueeze(-1).to(weights.dtype)  # [B,H,T,1]
+        counted = weights * share  # [B,H,T,S]
+        shown = self._show("probs", counted)
+        return weights if shown is counted else torch.where(share > 0, shown / share, 0)
 
 
 def no_mask(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from threading import get_ident
 from types import TracebackType
 from typing import Any
@@ -14,20 +13,16 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from tracetui.analysis.attention import KINDS
-from tracetui.analysis.matrices import MatrixRole
-from tracetui.expr.matrices import needs_absorbed, needs_steps
 from tracetui.expr.stop import Stop
 from tracetui.models.build import PassThrough
 from tracetui.models.experts import ExpertWeights, runs_singly
 from tracetui.models.slots import Making, Weights, reads_rows
-from tracetui.trace.record import ABSORBED, AttentionCall, Record, Token, is_layer, when
+from tracetui.trace.record import Token, is_layer
 from tracetui.tracer.absorbed import witnessed_absorbing
-from tracetui.tracer.attention import KernelCall, has_steps
+from tracetui.tracer.attention_watch import AttentionWatch
 from tracetui.tracer.bad_weights import with_bad_weights
 from tracetui.tracer.edits import Editor
 from tracetui.tracer.expert_watch import ExpertWatch
-from tracetui.tracer.explicit import Show
 from tracetui.tracer.frames import Frame
 from tracetui.tracer.lens import Lens
 from tracetui.tracer.mla import Latents
@@ -79,11 +74,17 @@ class Watch:
         self._frames: list[Frame] = []
         self._handles: list[RemovableHandle] = []
         self._made_seconds = 0.0
-        self._absorb = absorb
-        self._latents = latents or Latents()
         self._editor = editor or Editor(recorder)
-        self._stops = stops
-        self._step_by_step = False
+        self._latents, self._absorb = latents or Latents(), absorb
+        self._attention = AttentionWatch(
+            self._frames,
+            recorder,
+            self._editor,
+            self._latents,
+            absorb=absorb,
+            stops=stops,
+            uncounted=self._uncounted,
+        )
         told = (self._read_expert, self._clock, self._provenance)
         self._experts = ExpertWatch(self._frames, recorder, self._editor, *told)
         self._lens = Lens(model, recorder, lens, token, self._in_place) if lens else None
@@ -107,7 +108,7 @@ class Watch:
             stack.enter_context(self._latents.watched(modules.values()))
             stack.enter_context(self._experts.watched(modules))
             absorbing = self._latents if self._absorb else None
-            stack.enter_context(witnessed_absorbing(self._model, self, absorbing))
+            stack.enter_context(witnessed_absorbing(self._model, self._attention, absorbing))
             self._stack = stack.pop_all()
         return self
 
@@ -137,6 +138,15 @@ class Watch:
     def _clock(self) -> float:
         """Seconds of the model's own work: neither waiting at a stop nor making weights counts."""
         return time.perf_counter() - self._waited() - self._made_seconds
+
+    @contextmanager
+    def _uncounted(self) -> Iterator[None]:
+        """Around work that is tracetui's own."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._made_seconds += time.perf_counter() - began
 
     def _pre_hook(self, path: str, module: nn.Module) -> PreHook:
         frames, recorder, weights, clock = self._frames, self._recorder, self._weights, self._clock
@@ -240,75 +250,6 @@ class Watch:
             return with_others(output, changed, whole=bool(path)) if changed else None
 
         return after
-
-    def attention_inputs(self, call: KernelCall, described: AttentionCall) -> KernelCall:
-        """Record what an attention kernel is about to receive; returns it as edits leave it."""
-        frame = self._frames[-1]
-        # Before the record: a stop at it may be looked at when only the query is there.
-        self._recorder.attention_call(f"{frame.path}:q{when(self._recorder.pass_, frame.call)}", described)
-        absorbed = "with --mla absorb nothing comes of it" if described.kernel == ABSORBED else ""
-        inputs = {
-            "q": self._record_role("q", call.query),
-            "k": self._record_role("k", call.key, absorbed),
-            "v": self._record_role("v", call.value, absorbed),
-        }
-        beside = (("mask", call.mask), ("sinks", call.sinks))
-        inputs |= {role: self._record_beside(role, tensor) for role, tensor in beside if tensor is not None}
-        call = replace(call, query=inputs["q"][0], key=inputs["k"][0], value=inputs["v"][0])
-        began = time.perf_counter()
-        latent = tuple(self._latents.roles(call))
-        if not self._absorb:
-            self._made_seconds += time.perf_counter() - began
-        inputs |= {role: self._record_beside(role, tensor) for role, tensor in latent}
-        # Decided after the inputs: a stop or an edit may have been given while the model waited at one of them.
-        self._step_by_step = self._has_steps(call, frame.path)
-        roles = self._matrices(frame.path)
-        if self._step_by_step and described.kernel == "sdpa":
-            described = replace(described, kernel="eager")
-            self._recorder.attention_call(inputs["q"][1].key, described)
-        if roles:
-            self._recorder.record_matrices(frame.path, described, inputs, len(self._frames), roles)
-        return call
-
-    def _has_steps(self, call: KernelCall, path: str) -> bool:
-        """Whether a call shows its scores because a stop or an edit speaks of them."""
-        if not needs_steps(path, self._stops(), self._editor.standing):
-            return False
-        if not has_steps(call.module):
-            self._recorder.note(
-                f"{type(call.module).__name__} computes attention itself: its scores can't be stopped at"
-            )
-            return False
-        self._recorder.note(
-            "attention scores that a stop or an edit names are computed step by step, as by eager attention"
-        )
-        return True
-
-    def _matrices(self, path: str) -> tuple[MatrixRole, ...]:
-        """Those that are computed from what the kernel received, beside those that it shows itself."""
-        asked = needs_absorbed(path, self._stops())
-        wanted = dict.fromkeys((*self._recorder.matrices, *(("absorbed_scores",) if asked else ())))
-        return tuple(role for role in wanted if not (self._step_by_step and role in KINDS))
-
-    def attention_steps(self, call: KernelCall) -> Show | None:
-        """What records scores and probabilities on the way, with their edits."""
-        return (lambda role, matrices: self._record_role(role, matrices)[0]) if self._step_by_step else None
-
-    def attention_heads(self, heads: torch.Tensor) -> torch.Tensor:
-        """Record each head's output [B,H,T,Kv]; returns it as edits leave it."""
-        return self._record_role("heads", heads)[0]
-
-    def _record_beside(self, role: str, tensor: torch.Tensor) -> tuple[torch.Tensor, Record]:
-        """Record what the model doesn't go on with in this form: no edit is for it, whatever its pattern fits."""
-        frame = self._frames[-1]
-        site, depth = f"{frame.path}:{role}", len(self._frames)
-        return tensor, self._recorder.record(site, tensor, depth=depth, parent=frame.path, call=frame.call)
-
-    def _record_role(self, role: str, tensor: torch.Tensor, fixed: str = "") -> tuple[torch.Tensor, Record]:
-        frame = self._frames[-1]
-        return self._editor.record(
-            f"{frame.path}:{role}", tensor, fixed=fixed, depth=len(self._frames), parent=frame.path, call=frame.call
-        )
 
 
 def _inside_experts(modules: Mapping[str, nn.Module]) -> Iterator[str]:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from tracetui.analysis.attention import KINDS, AttentionView, Kind, Matrix, attention_at
 from tracetui.analysis.axes import axis_positions
-from tracetui.analysis.heads import head_identity
+from tracetui.analysis.heads import UnexplainedError, head_identity
 from tracetui.analysis.identity import Identity
 from tracetui.analysis.mla import LATENT_KINDS, CacheCost, LatentKind, LatentView, cache_cost, latent_of
 from tracetui.analysis.rope import RopeCheck, Untold, check_rope, rows_permuted
@@ -17,7 +15,7 @@ from tracetui.session import Module
 from tracetui.text import visible
 from tracetui.ui.labels import position_labels, row_name
 from tracetui.ui.state import State
-from tracetui.views.heatmap import HeatmapData, heatmap_data
+from tracetui.views.heatmap import HeatmapData, heatmap_data, nothing
 from tracetui.views.heatmap_axes import Axis
 from tracetui.views.pyramid import Kind as Scale
 from tracetui.views.pyramid import Mask
@@ -26,7 +24,7 @@ Shown = Kind | LatentKind
 SHOWN: tuple[Shown, ...] = (*KINDS, *LATENT_KINDS)
 _AXES: Mapping[Shown, tuple[str, str]] = {"kv_latent": ("key", "R"), "k_rope": ("key", "rope")}
 """Of the planes that aren't queries by keys."""
-_INPUTS = ("k", "v", "mask", "sinks", "kv_latent", "k_rope", "q_absorbed")
+_INPUTS = ("k", "v", "mask", "sinks", "position_bias", "kv_latent", "k_rope", "q_absorbed")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -83,7 +81,11 @@ def read_attention(state: State, wanted: Shown) -> Attention | None:
     latent = latent_of(view)
     kind = wanted if latent or wanted in KINDS else "probs"
     cost = cache_cost(latent, state.trace.run.config) if latent else None
-    return Attention(view, kind, head, batch, _picture(view, latent, kind, head, batch, state), latent, cost)
+    try:
+        picture = _picture(view, latent, kind, head, batch, state)
+    except UnexplainedError as error:
+        picture = nothing(f"{error}.", visible(view.site))
+    return Attention(view, kind, head, batch, picture, latent, cost)
 
 
 def check_attention(attention: Attention) -> Checks:
@@ -162,8 +164,7 @@ def _plane(
         case "scores":
             return view.matrix(kind, head, batch), None
         case _:
-            masked = view.matrix("masked", head, batch)  # [T,S]
-            return (masked if kind == "masked" else view.probabilities(masked, head, batch)), np.isneginf(masked)
+            return view.plane(kind, head, batch)
 
 
 def axis(name: str, length: int, state: State, pass_: int = 0) -> Axis:

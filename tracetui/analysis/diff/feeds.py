@@ -46,6 +46,7 @@ _INPUTS: dict[str, tuple[tuple[str, ...], ...]] = {
         (".self_attn:v", ".self_attn.v_proj"),
         (".self_attn:mask",),
         (".self_attn:sinks",),
+        (".self_attn:position_bias",),
     ),
     ".self_attn.o_proj": ((".self_attn:heads", ".self_attn:v", ".self_attn.v_proj"),),
     ".self_attn": ((".self_attn.o_proj", ".self_attn:heads", ".self_attn.v_proj", ".input_layernorm"),),
@@ -101,6 +102,7 @@ _LEAPS = {
 _OPTIONAL = (
     ":mask",
     ":sinks",
+    ":position_bias",
     ":selection_bias",
     ".shared_experts",
     ".kv_a_proj_with_mqa",

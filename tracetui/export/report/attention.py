@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tracetui.analysis.attention import AttentionView, Matrix, attention_at
+from tracetui.analysis.heads import UnexplainedError
 from tracetui.export.report.markup import Html, el, folds, join, more, section
 from tracetui.export.report.tiles import SIDE, legend_png, masked_png, shares_png
 from tracetui.trace.trace import Trace
@@ -70,6 +71,9 @@ def _heads(view: AttentionView, chosen: list[int]) -> Iterator[Html]:
     for head in chosen:
         try:
             shown = shares_png(_probabilities(view, head))
+        except UnexplainedError as error:
+            yield el("p", f"not shown: {error.reason}", class_="quiet")
+            return
         except NotKeptError:
             yield el("p", "only statistics of q and k were kept", class_="quiet")
             return
@@ -80,5 +84,5 @@ def _heads(view: AttentionView, chosen: list[int]) -> Iterator[Html]:
 
 def _probabilities(view: AttentionView, head: int) -> Matrix:
     """[T,S], -inf where the mask hides a key."""
-    masked = view.matrix("masked", head)  # [T,S]
-    return np.where(np.isneginf(masked), np.float32(-np.inf), view.probabilities(masked, head))
+    probabilities, hidden = view.plane("probs", head)
+    return np.where(hidden, np.float32(-np.inf), probabilities)

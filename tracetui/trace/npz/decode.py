@@ -163,6 +163,9 @@ def _attention(found: Field) -> AttentionCall:
         sliding_window=None if window.found is None else window.whole(),
         heads=found["heads"].whole(),
         kv_heads=found["kv_heads"].whole(),
+        sinks=sinks.flag() if (sinks := found.get("sinks")) else False,
+        position_bias=bias.flag() if (bias := found.get("position_bias")) else False,
+        unexplained=reason.text() if (reason := found.get("unexplained")) else "",
     )
 
 

@@ -19,6 +19,8 @@ NEEDS = "0.1"
 FLOAT_TAG = "__float__"
 """transformers writes a float in a config that JSON has no number for as `{"__float__": "Infinity"}`."""
 
+_LATER = ("sinks", "position_bias", "unexplained")
+
 
 def encode_header(trace: Trace, statistics: Sequence[Statistics], keys: Sequence[str | None]) -> bytes:
     """All of a trace but its values and times; `statistics` and `keys` run parallel to its records."""
@@ -68,7 +70,9 @@ def _row(tokens: Sequence[Token]) -> dict[str, object]:
 
 
 def _attention(call: AttentionCall) -> dict[str, object]:
-    return {**asdict(call), "scale": _number(call.scale), "softcap": nullable(call.softcap)}
+    """What was given; fields that came later than the first version are left out where they are empty."""
+    plain = {**asdict(call), "scale": _number(call.scale), "softcap": nullable(call.softcap)}
+    return {name: value for name, value in plain.items() if value or name not in _LATER}
 
 
 def _record(record: Record, statistics: Statistics, key: str | None) -> dict[str, object]:

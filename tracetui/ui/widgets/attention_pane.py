@@ -119,7 +119,7 @@ class AttentionPane(Vertical):
 
     def copied(self) -> str:
         """The cell under the crosshair in words."""
-        if self._shown is None:
+        if self._shown is None or not self._shown.picture.values.size:
             return ""
         shown, (row, column) = self._shown, self.query_one(Heatmap).cursor
         rows, columns = shown.picture.rows.name, shown.picture.columns.name

@@ -1,0 +1,142 @@
+"""What is recorded of an attention kernel: what goes in and comes out, and the matrices that are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+
+import torch
+
+from tracetui.analysis.attention import KINDS
+from tracetui.analysis.matrices import MatrixRole
+from tracetui.expr.matrices import needs_absorbed, needs_steps
+from tracetui.expr.stop import Stop
+from tracetui.trace.record import ABSORBED, AttentionCall, Record, when
+from tracetui.tracer.attention import KernelCall, has_steps
+from tracetui.tracer.edits import Editor
+from tracetui.tracer.explanation import NOT_SHOWN, Explanations, RunningKernel
+from tracetui.tracer.explicit import Show
+from tracetui.tracer.frames import Frame
+from tracetui.tracer.mla import Latents
+from tracetui.tracer.recorder import Recorder
+
+
+class AttentionWatch:
+    """The witness of every attention kernel that a watched model calls."""
+
+    def __init__(
+        self,
+        frames: Sequence[Frame],
+        recorder: Recorder,
+        editor: Editor,
+        latents: Latents,
+        *,
+        absorb: bool,
+        stops: Callable[[], Sequence[Stop]],
+        uncounted: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        """frames: the modules that run, outermost first. absorb: whether attention is computed from the latents.
+
+        stops: those that stand now. uncounted: around work whose time is not the model's.
+        """
+        self._frames = frames
+        self._recorder = recorder
+        self._editor = editor
+        self._latents = latents
+        self._absorb = absorb
+        self._stops = stops
+        self._uncounted = uncounted
+        self._step_by_step = False
+        self._kernel: RunningKernel | None = None
+        self._explanations = Explanations()
+
+    def attention_inputs(self, call: KernelCall, described: AttentionCall) -> KernelCall:
+        """Record what an attention kernel is about to receive; returns it as edits leave it."""
+        frame = self._frames[-1]
+        # Before the record: a stop at it may be looked at when only the query is there.
+        self._recorder.attention_call(f"{frame.path}:q{when(self._recorder.pass_, frame.call)}", described)
+        absorbed = "with --mla absorb nothing comes of it" if described.kernel == ABSORBED else ""
+        inputs = {
+            "q": self._record_role("q", call.query),
+            "k": self._record_role("k", call.key, absorbed),
+            "v": self._record_role("v", call.value, absorbed),
+        }
+        beside = (("mask", call.mask), ("sinks", call.sinks), ("position_bias", call.position_bias))
+        inputs |= {role: self._record_beside(role, tensor) for role, tensor in beside if tensor is not None}
+        call = replace(call, query=inputs["q"][0], key=inputs["k"][0], value=inputs["v"][0])
+        inputs |= {role: self._record_beside(role, tensor) for role, tensor in self._latent(call)}
+        # Decided after the inputs: a stop or an edit may have been given while the model waited at one of them.
+        self._step_by_step = self._has_steps(call, frame.path)
+        if self._step_by_step and described.kernel == "sdpa":
+            described = replace(described, kernel="eager")
+            self._recorder.attention_call(inputs["q"][1].key, described)
+        self._kernel = RunningKernel(call.module, described, inputs)
+        return call
+
+    def _latent(self, call: KernelCall) -> tuple[tuple[str, torch.Tensor], ...]:
+        """What the call could be computed from instead, by role; time that the model takes only with --mla absorb."""
+        if self._absorb:
+            return tuple(self._latents.roles(call))
+        with self._uncounted():
+            return tuple(self._latents.roles(call))
+
+    def _has_steps(self, call: KernelCall, path: str) -> bool:
+        """Whether a call shows its scores because a stop or an edit speaks of them."""
+        if not needs_steps(path, self._stops(), self._editor.standing):
+            return False
+        if not has_steps(call):
+            self._recorder.note(
+                f"{type(call.module).__name__} computes attention itself: its scores can't be stopped at"
+            )
+            return False
+        self._recorder.note(
+            "attention scores that a stop or an edit names are computed step by step, as by eager attention"
+        )
+        return True
+
+    def attention_steps(self, call: KernelCall) -> Show | None:
+        """What records scores and probabilities on the way, with their edits."""
+        return (lambda role, matrices: self._record_role(role, matrices)[0]) if self._step_by_step else None
+
+    def attention_heads(self, heads: torch.Tensor) -> torch.Tensor:
+        """Record each head's output [B,H,T,Kv]; returns it as edits leave it."""
+        kernel, self._kernel = self._kernel, None
+        if kernel is not None and not self._recorder.behind:
+            self._record_matrices(kernel, heads)
+        return self._record_role("heads", heads)[0]
+
+    def _record_matrices(self, kernel: RunningKernel, heads: torch.Tensor) -> None:
+        """Record those that are asked for, if they explain the output; where they don't, say so.
+
+        Scores that the model showed itself, step by step, need no explanation.
+        """
+        path, described = self._frames[-1].path, kernel.described
+        roles = self._matrices(path)
+        if not self._step_by_step:
+            with self._uncounted():
+                described = self._explanations.checked(kernel, heads, bool(roles))
+        if described is not kernel.described:
+            self._recorder.attention_call(kernel.inputs["q"][1].key, described)
+        if described.unexplained:
+            self._recorder.note(f"{type(kernel.module).__name__}: {NOT_SHOWN}: {described.unexplained}")
+        elif roles:
+            self._recorder.record_matrices(path, described, kernel.inputs, len(self._frames), roles)
+
+    def _matrices(self, path: str) -> tuple[MatrixRole, ...]:
+        """Those that are computed from what the kernel received, beside those that it shows itself."""
+        asked = needs_absorbed(path, self._stops())
+        wanted = dict.fromkeys((*self._recorder.matrices, *(("absorbed_scores",) if asked else ())))
+        return tuple(role for role in wanted if not (self._step_by_step and role in KINDS))
+
+    def _record_beside(self, role: str, tensor: torch.Tensor) -> tuple[torch.Tensor, Record]:
+        """Record what the model doesn't go on with in this form: no edit is for it, whatever its pattern fits."""
+        frame = self._frames[-1]
+        site, depth = f"{frame.path}:{role}", len(self._frames)
+        return tensor, self._recorder.record(site, tensor, depth=depth, parent=frame.path, call=frame.call)
+
+    def _record_role(self, role: str, tensor: torch.Tensor, fixed: str = "") -> tuple[torch.Tensor, Record]:
+        frame = self._frames[-1]
+        return self._editor.record(
+            f"{frame.path}:{role}", tensor, fixed=fixed, depth=len(self._frames), parent=frame.path, call=frame.call
+        )
