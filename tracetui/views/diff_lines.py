@@ -207,10 +207,17 @@ def flip_text(trace: Trace, flip: Flip) -> str:
     prompt = f"prompt {flip.prompt}, " if len(trace.tokens) > 1 else ""
     where = f"layer {'?' if flip.layer is None else flip.layer}, {prompt}position {flip.position}{text}"
     swapped = f"{_numbers(flip.only_a)} in A, {_numbers(flip.only_b)} in B"
-    if flip.margin_a is None or flip.margin_b is None or flip.apart is None:
-        return f"{where}: {swapped}; {flip.cause.value}"
-    margins = f"margin {number(flip.margin_a)} in A, {number(flip.margin_b)} in B, scores {number(flip.apart)} apart"
-    return f"{where}: {swapped}; {margins}: {flip.cause.value}"
+    margins = [
+        f"margin {number(margin)} in {side}"
+        for side, margin in (("A", flip.margin_a), ("B", flip.margin_b))
+        if margin is not None
+    ]
+    scores = [] if flip.apart is None else [f"scores {number(flip.apart)} apart"]
+    why = f" ({flip.decided})" if flip.decided else ""
+    return (
+        "; ".join([f"{where}: {swapped}", *([", ".join([*margins, *scores])] if scores else []), flip.cause.value])
+        + why
+    )
 
 
 def _numbers(experts: tuple[int, ...]) -> str:

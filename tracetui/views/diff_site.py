@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -83,7 +84,8 @@ def _numbers(site: SiteDiff, config: dict[str, object]) -> list[str]:
         kept = "values not kept on both sides; statistics differ by up to"
         limit = f"{number(tolerance.atol)} + {number(tolerance.rtol)}·|b|"
         return [f"{kept} {number(found.max_abs)}, {against} {limit}; they tell nothing of single rows"]
-    greatest = f"max |a-b| {number(found.max_abs)}   max relative {number(found.max_rel)}"
+    relative = f"   max relative {number(found.max_rel)}" if math.isfinite(found.max_rel) else ""
+    greatest = f"max |a-b| {number(found.max_abs)}{relative}"
     count = f"{found.off:,} of {found.numel:,} elements ({percent(found.share)}) off, by more than {_limit(tolerance)}"
     lines = [
         f"{greatest}   cosine {_cosine(found.cosine)}",
@@ -91,7 +93,8 @@ def _numbers(site: SiteDiff, config: dict[str, object]) -> list[str]:
         count,
     ]
     if found.unlike:
-        lines.insert(0, f"NaN or Inf where the other side has none, or another: {found.unlike:,} elements")
+        what = "masked on one side only" if _masks(site) else "NaN or Inf where the other side has none, or another"
+        lines.insert(0, f"{what}: {found.unlike:,} elements")
     return lines
 
 
@@ -118,6 +121,8 @@ def worst(comparison: Comparison, site: SiteDiff, config: dict[str, object]) -> 
     if found is None or found.worst is None:
         return []
     a, b = beside(found.worst_a, found.worst_b)
+    if _masks(site):
+        a, b = (text if math.isfinite(value) else "masked" for text, value in ((a, found.worst_a), (b, found.worst_b)))
     told = _token_at(comparison, site, _places(site, config, found.worst))
     return [f"{_where(site, config, found.worst)}{told and f' at token {told}'}: {a} in A, {b} in B"]
 
@@ -135,6 +140,11 @@ def _where(site: SiteDiff, config: dict[str, object], index: tuple[int, ...]) ->
     """`[batch=0, T=5]`."""
     places = _places(site, config, index)
     return f"[{', '.join(f'{name}={place}' for name, place in places.items())}]" if places else str(list(index))
+
+
+def _masks(site: SiteDiff) -> bool:
+    """Whether minus infinity stands for an expert that can't be chosen."""
+    return site.pair.record.role == "selection_scores"
 
 
 def _token_at(comparison: Comparison, site: SiteDiff, places: dict[str, int]) -> str:

@@ -20,7 +20,7 @@ CASES = (
     (plants.llama, plants.unrelated_attention, f"{LAYER}.self_attn.o_proj", ""),
     (plants.llama, plants.one_column, f"{LAYER}.self_attn.q_proj", ""),
     (plants.llama, plants.unrelated_norm, f"{LAYER}.input_layernorm", ""),
-    (plants.llama, plants.rounding, "model.embed_tokens", ""),
+    (plants.llama, plants.rounding, "model.embed_tokens", "coarse"),
     (plants.llama, plants.rope_rows, "model.layers.0.self_attn.q_proj", "rope-layout"),
     (plants.llama, plants.rope_pairs, "model.layers.0.self_attn:q", "rope-layout"),
     (plants.deepseek, plants.not_interleaved, "model.layers.0.self_attn:q", "rope-layout"),

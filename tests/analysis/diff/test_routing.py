@@ -85,12 +85,14 @@ def test_the_order_of_the_chosen_means_nothing() -> None:
     assert found.same, found.first
 
 
-def test_a_masked_group_is_infinitely_far() -> None:
+def test_a_masked_expert_has_no_margin() -> None:
     masked = SCORES.copy()
     masked[0, 1] = -np.inf
     found = one(routed(SCORES), routed(masked, chosen(masked)))
     assert found.cause is Cause.SCORES
-    assert found.margin_b == np.inf
+    assert found.margin_b is None
+    assert found.apart is not None
+    assert np.isfinite(found.apart)
 
 
 def test_without_scores_nothing_is_claimed() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from tracetui.analysis.mapping.layouts import SAME, Layout, part
 from tracetui.analysis.mapping.names import aliases, execution_rank, meaning
@@ -206,8 +206,41 @@ def in_order(pairs: Sequence[Pair], a: Trace, b: Trace) -> tuple[Pair, ...]:
     if a.dump and b.dump and all(pair.a.naming for pair in pairs):
         return tuple(sorted(pairs, key=lambda pair: execution_rank(pair.site)))
     if a.dump and not b.dump:
-        return tuple(sorted(pairs, key=lambda pair: pair.b.record.index))
-    return tuple(sorted(pairs, key=lambda pair: pair.a.record.index))
+        place = _Execution(b)
+        return tuple(sorted(pairs, key=lambda pair: place.of(pair.b.record)))
+    place = _Execution(a)
+    return tuple(sorted(pairs, key=lambda pair: place.of(pair.a.record)))
+
+
+_MADE_BY_ROUTER = ("selection_bias", "router_logits", "router_scores", "selection_scores", "experts")
+
+
+class _Execution:
+    """Where records stand in the order in which they were computed.
+
+    A router's scores are told from what it returned, and its records stand behind it: what it chose and weighed by
+    comes before its choice, and that before the weights.
+    """
+
+    def __init__(self, trace: Trace) -> None:
+        self._weights: dict[tuple[str, int, int], list[int]] = {}
+        """By the module around a router: where the weights stand that it returned, the second of its tensors."""
+        self._choices: dict[int, int] = {}
+        """Where the choices stand that routers returned with them, and where those weights do."""
+        for one, other in pairwise(trace.records):
+            if one.part == 1:
+                self._weights.setdefault((one.parent, one.pass_, one.call), []).append(one.index)
+                if other.part == 2 and other.site == one.site and other.dtype.startswith("int"):
+                    self._choices[other.index] = one.index
+
+    def of(self, record: Record) -> tuple[int, int, int]:
+        if record.role in _MADE_BY_ROUTER:
+            returned = self._weights.get((record.module, record.pass_, record.call), ())
+            nearest = max((index for index in returned if index < record.index), default=record.index)
+            return nearest, _MADE_BY_ROUTER.index(record.role) - len(_MADE_BY_ROUTER), record.index
+        if record.index in self._choices:
+            return self._choices[record.index], -1, record.index
+        return record.index, 0, record.index
 
 
 def folded(sites: Iterable[Named], shared: Collection[int]) -> list[str]:

@@ -53,6 +53,7 @@ _INPUTS: dict[str, tuple[tuple[str, ...], ...]] = {
     ":attn_residual": ((":input",), (".self_attn", ".self_attn.o_proj")),
     ".post_attention_layernorm": ((":attn_residual", ".self_attn"),),
     ".mlp.gate": ((".post_attention_layernorm",),),
+    ".mlp:selection_bias": (),
     ".mlp:router_logits": ((".mlp.gate", ".post_attention_layernorm"),),
     ".mlp:router_scores": ((".mlp:router_logits", ".mlp.gate"),),
     ".mlp:selection_scores": ((".mlp:router_scores",), (".mlp:selection_bias",)),

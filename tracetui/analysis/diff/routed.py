@@ -36,11 +36,24 @@ def routed(a: Trace, b: Trace, pair: Pair) -> tuple[Array, Array] | None:
         return _rows(a, b, pair)
     if chooses(site):
         sides = [_numbers(trace, named.record, 2) for trace, named in ((a, pair.a), (b, pair.b))]
-        # Which of the chosen stands first means nothing: implementations sort them or don't.
-        return (
-            None if sides[0] is None or sides[1] is None else (np.sort(sides[0], axis=-1), np.sort(sides[1], axis=-1))
-        )
+        return None if sides[0] is None or sides[1] is None else _choices(sides[0], sides[1])
     return _weights(a, b, pair, site)
+
+
+def _choices(a: Array, b: Array) -> tuple[Array, Array]:
+    """Choices [N,A] in one order; where A is not the same on both sides, which experts are among them: [N,E]."""
+    # Which of the chosen stands first means nothing: implementations sort them or don't.
+    alike = a.shape == b.shape or len(a) != len(b) or not a.size or not b.size
+    count = 1 + int(max(a.max(initial=0), b.max(initial=0)))
+    if alike or min(a.min(initial=0), b.min(initial=0)) < 0 or len(a) * count > _MOST_TOKENS:
+        return np.sort(a, axis=-1), np.sort(b, axis=-1)
+    return _among(a, count), _among(b, count)
+
+
+def _among(experts: Array, count: int) -> Array:
+    found = np.zeros((len(experts), count), np.bool_)
+    np.put_along_axis(found, experts, True, axis=-1)
+    return found
 
 
 def _weights(a: Trace, b: Trace, pair: Pair, site: str) -> tuple[Array, Array] | None:

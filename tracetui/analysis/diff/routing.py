@@ -9,11 +9,11 @@ from enum import Enum
 import numpy as np
 
 from tracetui.analysis.diff.align import plain_site
-from tracetui.analysis.diff.arrays import Both, Numbers, both
+from tracetui.analysis.diff.arrays import Numbers
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
+from tracetui.analysis.diff.router_sides import RouterSide, RouterSides, router_sides
+from tracetui.analysis.diff.router_ways import explained
 from tracetui.analysis.routing import places, real_tokens
-
-_CRITERIA = (":selection_scores", ":router_scores", ":router_logits")
 
 
 class Cause(Enum):
@@ -35,12 +35,14 @@ class Flip:
     """Experts that only A chose."""
     only_b: tuple[int, ...]
     margin_a: float | None
-    """By how much A's scores put A's experts above B's; None without scores."""
+    """By how much what A chose from puts A's experts above B's; None without it, or where a side's can't be chosen."""
     margin_b: float | None
     """The same for B's."""
     apart: float | None
-    """The largest difference between the two sides' scores of these experts."""
+    """The largest difference between the two sides' scores of these experts, before bias and groups."""
     cause: Cause
+    decided: str = ""
+    """What besides the scores spoke for these experts, in words; empty where nothing is known of it."""
 
 
 def flips(comparison: Comparison) -> tuple[Flip, ...]:
@@ -53,28 +55,23 @@ def flips(comparison: Comparison) -> tuple[Flip, ...]:
 
 
 def _flips(comparison: Comparison, site: SiteDiff) -> Iterator[Flip]:
-    chosen = both(comparison, site)
-    if chosen is None or chosen.a.ndim < 2 or not np.isfinite(chosen.a + chosen.b).all():
+    router = router_sides(comparison, site.site)
+    if router is None or router.a.experts is None or router.b.experts is None:
         return
-    chosen = chosen.rows()
-    scores, score_site = _scores(comparison, site, len(chosen.a))
-    places = _places(comparison, site, len(chosen.a))
-    for row in np.flatnonzero((chosen.a != chosen.b).any(axis=1)):
-        place = places[row]
+    a, b = router.a.experts.astype(np.int64), router.b.experts.astype(np.int64)
+    if a.shape != b.shape:
+        return
+    at = _places(comparison, site, len(a))
+    for row in np.flatnonzero((np.sort(a) != np.sort(b)).any(axis=1)).tolist():
+        place = at[row]
         if place is not None:
-            yield _flip(site, place, chosen, scores, score_site, int(row))
+            own = _swapped(a[row], b[row])
+            yield _Flipped(router, row, *own).flip(site, place)
 
 
-def _scores(comparison: Comparison, site: SiteDiff, rows: int) -> tuple[Both | None, SiteDiff | None]:
-    """What the choice was made from [N,E], the nearest to it that both sides have."""
-    block, _, call = site.site.partition(":experts")
-    by_site = {found.site: found for found in comparison.sites}
-    for role in _CRITERIA:
-        found = by_site.get(f"{block}{role}{call}")
-        scores = None if found is None else both(comparison, found)
-        if scores is not None and scores.rows().a.shape[0] == rows:
-            return scores.rows(), found
-    return None, None
+def _swapped(a: Numbers, b: Numbers) -> tuple[list[int], list[int]]:
+    """The experts that one side alone chose, A's and B's."""
+    return sorted(set(a.tolist()) - set(b.tolist())), sorted(set(b.tolist()) - set(a.tolist()))
 
 
 def _places(comparison: Comparison, site: SiteDiff, rows: int) -> list[tuple[int, int] | None]:
@@ -91,39 +88,135 @@ def _places(comparison: Comparison, site: SiteDiff, rows: int) -> list[tuple[int
     ]
 
 
-def _flip(
-    site: SiteDiff, place: tuple[int, int], chosen: Both, scores: Both | None, score_site: SiteDiff | None, row: int
-) -> Flip:
-    a, b = ({int(expert) for expert in side[row]} for side in (chosen.a, chosen.b))
-    only_a, only_b = tuple(sorted(a - b)), tuple(sorted(b - a))
-    known = scores is not None and all(0 <= expert < scores.a.shape[1] for expert in (*only_a, *only_b))
-    margin_a = margin_b = apart = None
-    cause = Cause.UNKNOWN
-    if known and scores is not None and score_site is not None:
-        margin_a = _margin(scores.a[row], only_a, only_b)
-        margin_b = _margin(scores.b[row], only_b, only_a)
-        swapped = [*only_a, *only_b]
-        apart = _apart(scores.a[row, swapped], scores.b[row, swapped])
-        cause = _cause(margin_a, apart, _limit(score_site, scores.b[row, swapped]), score_site.outcome)
-    return Flip(site.site, site.pair.record.layer, *place, only_a, only_b, margin_a, margin_b, apart, cause)
+@dataclass(frozen=True, eq=False, slots=True)
+class _Flipped:
+    """One row of a router's choices that is not the same on both sides."""
+
+    router: RouterSides
+    row: int
+    only_a: list[int]
+    only_b: list[int]
+
+    def flip(self, site: SiteDiff, place: tuple[int, int]) -> Flip:
+        margin_a = _margin(self._deciding(self.router.a), self.only_a, self.only_b)
+        margin_b = _margin(self._deciding(self.router.b), self.only_b, self.only_a)
+        apart = self._apart()
+        cause = self._cause(margin_a, margin_b, apart)
+        decided = self._decided() if cause is Cause.CHOICE else ""
+        layer = site.pair.record.layer
+        return Flip(
+            site.site, layer, *place, tuple(self.only_a), tuple(self.only_b), margin_a, margin_b, apart, cause, decided
+        )
+
+    def _deciding(self, side: RouterSide) -> Numbers | None:
+        """What a side chose from [E]: recorded of it, or of the other where the scores agree; else its scores."""
+        other = self.router.b if side is self.router.a else self.router.a
+        known = side.selection
+        if known is None and self._agree:
+            known = other.selection
+        if known is None and any(self._orders(each) for each in ((side, other) if self._agree else (side,))):
+            known = side.raw
+        return None if known is None or self.row >= len(known) else known[self.row]
+
+    def _orders(self, side: RouterSide) -> bool:
+        """Whether a side's scores alone put its experts before all others, in every token."""
+        if side.raw is None or side.experts is None:
+            return False
+        return bool(explained(side.raw, side.experts, self.router.unit).all())
+
+    @property
+    def _agree(self) -> bool:
+        """Whether the scores of the experts in question are the same but for rounding."""
+        apart, pair = self._apart(), self.router.raw or self._selections()
+        if apart is None or pair is None:
+            return False
+        a, b = (np.isfinite(side[self.row, [*self.only_a, *self.only_b]]) for side in pair)
+        return bool((a == b).all()) and (self.router.raw_agrees or apart <= self._limit())
+
+    def _apart(self) -> float | None:
+        pair = self.router.raw or self._selections()
+        if pair is None:
+            return None
+        a, b = (side[self.row, [*self.only_a, *self.only_b]] for side in pair)
+        known = np.isfinite(a) & np.isfinite(b)
+        return float(np.abs(a - b)[known].max(initial=0))
+
+    def _selections(self) -> tuple[Numbers, Numbers] | None:
+        a, b = self.router.a.selection, self.router.b.selection
+        return None if a is None or b is None or a.shape != b.shape else (a, b)
+
+    def _limit(self) -> float:
+        """By how much rounding moves a score."""
+        pair = self.router.raw or self._selections()
+        if pair is None:
+            return 0.0
+        row = np.concatenate([side[self.row] for side in pair])
+        return self.router.unit * float(np.abs(row[np.isfinite(row)]).max(initial=0))
+
+    def _cause(self, margin_a: float | None, margin_b: float | None, apart: float | None) -> Cause:
+        if apart is None:
+            return Cause.UNKNOWN
+        if not self._agree or (self.router.raw is None and None in (margin_a, margin_b)):
+            return Cause.SCORES
+        if margin_a is None or margin_b is None or self._decide_otherwise():
+            return Cause.CHOICE
+        # What is made of scores that are this far apart can't be closer; a recomputed score is off by less.
+        limit = 2 * max(self._limit(), apart)
+        within = -self._limit() / 4 <= min(margin_a, margin_b) and max(margin_a, margin_b) <= limit
+        return Cause.TIE if within else Cause.CHOICE
+
+    def _decide_otherwise(self) -> bool:
+        """Whether what the two sides chose from differs by more than their scores do."""
+        pair = self._selections()
+        if pair is None or self.router.raw is None:
+            return False
+        a, b = (side[self.row, [*self.only_a, *self.only_b]] for side in pair)
+        return not np.allclose(a, b, rtol=4 * self.router.unit, atol=4 * self._limit())
+
+    def _decided(self) -> str:
+        told = [*self._bias_words(), *self._masked_words()]
+        return "; ".join(told) or self._rank_words()
+
+    def _bias_words(self) -> Iterator[str]:
+        experts = [*self.only_a, *self.only_b]
+        biases = [None if side.bias is None else side.bias[experts] for side in (self.router.a, self.router.b)]
+        if all(bias is None for bias in biases):
+            return
+        if biases[0] is not None and biases[1] is not None and np.allclose(biases[0], biases[1], rtol=1e-4):
+            return
+        told = [
+            f"{'none' if bias is None else ', '.join(f'{value:+.3g}' for value in bias)} in {side}"
+            for side, bias in zip("AB", biases, strict=True)
+        ]
+        yield f"selection bias of {', '.join(map(str, experts))}: {'; '.join(told)}"
+
+    def _masked_words(self) -> Iterator[str]:
+        for side, own in (("A", self.router.a), ("B", self.router.b)):
+            if own.selection is None:
+                continue
+            masked = [each for each in (*self.only_a, *self.only_b) if np.isneginf(own.selection[self.row, each])]
+            if masked:
+                groups = "its group is" if len(masked) == 1 else "their groups are"
+                yield f"{side} can't choose {', '.join(map(str, masked))}: {groups} masked"
+
+    def _rank_words(self) -> str:
+        """Where the experts of each side stand, by what their own side chose from."""
+        told = []
+        for name, side, own in (("A", self.router.a, self.only_a), ("B", self.router.b, self.only_b)):
+            scores = self._deciding(side)
+            if scores is not None:
+                ranks = [1 + int((scores > scores[expert]).sum()) for expert in own]
+                told.append(f"{name}'s {_numbers(own)} by rank {_numbers(ranks)}")
+        return f"{', '.join(told)} of {len(scores)}" if told and scores is not None else ""
 
 
-def _margin(scores: Numbers, own: tuple[int, ...], others: tuple[int, ...]) -> float:
-    return float(scores[list(own)].min(initial=np.inf) - scores[list(others)].max(initial=-np.inf))
+def _numbers(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))
 
 
-def _apart(a: Numbers, b: Numbers) -> float:
-    """Two -inf, of groups that are masked on both sides, are the same."""
-    return float(np.where(a == b, 0, np.abs(a - b)).max(initial=0))
-
-
-def _limit(site: SiteDiff, scores: Numbers) -> float:
-    tolerance = site.tolerance
-    size = float(np.abs(scores[np.isfinite(scores)]).max(initial=0))
-    return 0.0 if tolerance is None else tolerance.atol + tolerance.rtol * size
-
-
-def _cause(margin: float, apart: float, limit: float, scores: Outcome) -> Cause:
-    if not apart <= limit and scores is not Outcome.SAME:
-        return Cause.SCORES
-    return Cause.TIE if margin <= 2 * max(limit, apart) else Cause.CHOICE
+def _margin(scores: Numbers | None, own: list[int], others: list[int]) -> float | None:
+    """None where a masked expert stands on either side: there is no number for it."""
+    if scores is None:
+        return None
+    margin = scores[own].min(initial=np.inf) - scores[others].max(initial=-np.inf)
+    return float(margin) if np.isfinite(margin) else None

@@ -9,12 +9,14 @@ import numpy as np
 from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.hints.attention import attention_call, head_order, mask_shift
 from tracetui.analysis.diff.hints.capped import capped_logits
+from tracetui.analysis.diff.hints.coarse import coarse
 from tracetui.analysis.diff.hints.factor import factor, stream_scale
 from tracetui.analysis.diff.hints.linear import bias, permuted, tied_embeddings, transposed
 from tracetui.analysis.diff.hints.norm import norm
 from tracetui.analysis.diff.hints.offsets import norm_kind, norm_offset
 from tracetui.analysis.diff.hints.rope import position_offset, rope_layout
 from tracetui.analysis.diff.hints.rope_base import rope_frequencies
+from tracetui.analysis.diff.hints.router import expert_choice
 from tracetui.analysis.diff.hints.routing import expert_weights
 from tracetui.analysis.diff.hints.scene import Hint, Scene
 from tracetui.analysis.diff.hints.scores import scores_alone
@@ -35,7 +37,9 @@ PATTERNS: tuple[Callable[[Scene], Hint | None], ...] = (
     residual_sum,
     stream_scale,
     norm,
+    expert_choice,
     expert_weights,
+    coarse,
     factor,
     capped_logits,
     tied_embeddings,
@@ -55,7 +59,9 @@ def hints(comparison: Comparison, first: SiteDiff, fed: Feeds) -> tuple[Hint, ..
         return ()
     scene = Scene(comparison, first, fed)
     with np.errstate(all="ignore"):
-        for pattern in PATTERNS if scene.sound else ():
+        # Scores of masked experts are no numbers: only what knows of masks may look at them.
+        patterns = PATTERNS if scene.sound else (expert_choice,) if scene.leaf == ":selection_scores" else ()
+        for pattern in patterns:
             if hint := pattern(scene):
                 return (hint,)
     return ()

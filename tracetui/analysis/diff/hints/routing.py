@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from tracetui.analysis.diff.hints.expert_sum import expert_sum
+from tracetui.analysis.diff.hints.router import expert_weight_way
 from tracetui.analysis.diff.hints.scene import Hint, Scene, explains, left_over
 
 _WEIGHTS = (".mlp:routing_weights", ".mlp.gate#1")
@@ -11,7 +13,9 @@ _OUTPUTS = (".mlp.experts", ".mlp")
 
 
 def expert_weights(scene: Scene) -> Hint | None:
-    """One factor for each token: in the weights themselves, or in what the experts make of them."""
+    """What the weights are made of, or one factor for each token: in them, or in what the experts make of them."""
+    if (known := expert_weight_way(scene) or expert_sum(scene)) is not None:
+        return known
     part = scene.site.site.partition("@")[0].rpartition("#")[2] if "#" in scene.site.site else ""
     place = f"{scene.place}#{part}" if part else scene.place
     routed = scene.near(".mlp:experts") or scene.near(".mlp.gate#2") or scene.near(".mlp:router_logits")
@@ -35,5 +39,7 @@ def expert_weights(scene: Scene) -> Hint | None:
         side, other = ("A", "B") if whole[1] else ("B", "A")
         sums_of = sums[0] if whole[1] else sums[1]
         spread = f"{side}'s sum to {sums_of.min():.3g} to {sums_of.max():.3g}, {other}'s to one number; "
-        return Hint("expert-weights", f"{side} doesn't normalise the chosen experts' weights", spread + evidence)
+        return Hint(
+            "expert-weights", f"{side} doesn't normalise the chosen experts' weights as {other} does", spread + evidence
+        )
     return Hint("expert-weights", "The experts' weights are normalised on one side only, or scaled", evidence)
