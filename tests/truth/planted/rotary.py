@@ -140,5 +140,5 @@ ROPE = (
         INSIDE,
         "RoPE",
     ),
-    Fault("v turned too", "qwen3", rope(turned="qkv"), ".self_attn:v", "rope-extra", ("turn",), INSIDE),
+    Fault("v turned too", "qwen3", rope(turned="qkv"), ".self_attn:v", "rope-extra scores", ("turn",), INSIDE, "RoPE"),
 )

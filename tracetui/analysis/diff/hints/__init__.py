@@ -7,13 +7,15 @@ from collections.abc import Callable
 import numpy as np
 
 from tracetui.analysis.diff.feeds import Feeds
-from tracetui.analysis.diff.hints.attention import attention_call, head_order, mask_shift
+from tracetui.analysis.diff.hints.attention import attention_call
 from tracetui.analysis.diff.hints.capped import capped_logits
 from tracetui.analysis.diff.hints.coarse import coarse
 from tracetui.analysis.diff.hints.factor import factor, stream_scale
 from tracetui.analysis.diff.hints.linear import bias, permuted, tied_embeddings, transposed
+from tracetui.analysis.diff.hints.masks import mask_shift
 from tracetui.analysis.diff.hints.norm import norm
 from tracetui.analysis.diff.hints.offsets import norm_kind, norm_offset
+from tracetui.analysis.diff.hints.order import head_order
 from tracetui.analysis.diff.hints.rope import position_offset, rope_layout
 from tracetui.analysis.diff.hints.rope_base import rope_frequencies
 from tracetui.analysis.diff.hints.router import expert_choice

@@ -1,49 +1,38 @@
-"""Faults inside an attention kernel, found by computing the heads again with one thing changed."""
+"""Faults inside an attention kernel, found by computing the heads again with one thing changed, or two."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from tracetui.analysis.diff.arrays import Both, Numbers
-from tracetui.analysis.diff.hints.scene import EXPLAINED, Hint, Scene
-from tracetui.analysis.diff.hints.turned import Turned, turned_otherwise
+from tracetui.analysis.diff.hints.heads import Inputs, Way, call_of, start_of
+from tracetui.analysis.diff.hints.masks import window_title
+from tracetui.analysis.diff.hints.numbers import explained
+from tracetui.analysis.diff.hints.scene import EXPLAINED, Hint, Scene, real, whole
+from tracetui.trace.record import AttentionCall
 
 Shape = tuple[int, ...]
-Flags = npt.NDArray[np.bool_]
-_HEADS = 8
-"""Heads that are computed again, spread over all."""
-_TOKENS = 512
-"""Queries and keys that are looked at, from the start."""
 _MASKS = {0: "as far as itself", 1: "one position ahead", -1: "not itself", None: "everything"}
+_ROUNDS = 2
+"""Things that may be changed at once."""
+_CAPS = (50.0, 30.0, 20.0)
+_RANGE = (1e-3, 1e3)
+"""Within which a scale or a cap is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
-    """One way in which heads may be computed."""
-
-    tiled: bool
-    """Key-value head h mod G for head h, rather than h·G // H."""
-    scale: float
-    shift: int | None
-    """How many positions a query sees too many; None: no mask at all."""
-    turned: str = ""
-    """Another way in which queries and keys may be turned by their positions; empty: as recorded."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Fit:
+class Fit:
     """A way, and how much of the difference it leaves over."""
 
-    way: _Way
+    way: Way
     left: float
 
 
 def attention_call(scene: Scene) -> Hint | None:
-    """Heads whose q, k and v agree: which groups, scale or mask makes each side's of them?"""
+    """Heads whose q, k and v agree: which scale, cap, window, mask, sinks or groups make each side's of them?"""
     if scene.leaf != ":heads":
         return None
     q, k, v = (scene.lent(role) for role in ("q", "k", "v"))
@@ -52,14 +41,17 @@ def attention_call(scene: Scene) -> Hint | None:
     target = _apart(scene.target, q.shape)
     if not _go_together(target.a.shape, q.shape, k.shape, v.shape):
         return None
-    inputs = _Inputs.of(scene, q, k, v)
-    ways = _ways(scene, inputs)
-    fits = [_best(inputs, side, ways) for side in _picked(target, inputs)]
-    a, b = fits
-    if a is None or b is None:
-        return None
-    changed = [name for name in _HINTS if getattr(a.way, name) != getattr(b.way, name)]
-    return _HINTS[changed[0]](a, b, inputs) if len(changed) == 1 else None
+    inputs = Inputs.of(scene, q, k, v)
+    tokens = inputs.q.shape[1]
+    sides = {"A": target.a, "B": target.b}
+    picked = {name: side[0, list(inputs.picked), :tokens] for name, side in sides.items()}
+    fits = {}
+    for side, other in ("AB", "BA"):
+        fit = _Search(scene, inputs, picked[side], picked[other]).from_(start_of(scene, inputs, side))
+        if fit is None:
+            return None
+        fits[side] = fit
+    return _hint(scene, fits["A"], fits["B"], inputs)
 
 
 def _apart(heads: Both, q: Shape) -> Both:
@@ -78,176 +70,168 @@ def _go_together(heads: Shape, q: Shape, k: Shape, v: Shape) -> bool:
     return heads[:3] == q[:3] and k[:3] == v[:3] and (q[0], q[3]) == (k[0], k[3]) and heads[3] == v[3]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _Inputs:
-    """The first prompt's q [H,T,K], k [G,S,K] and v [G,S,Kv], and who may see whom [T,S]."""
+class _Search:
+    """Looks for the way that makes one side's heads, changing one thing after another."""
 
-    q: Numbers
-    k: Numbers
-    v: Numbers
-    seen: Flags
-    picked: tuple[int, ...]
-    """The heads that are computed."""
-    others: Mapping[str, Turned]
-    """q and k turned otherwise, by name."""
+    def __init__(self, scene: Scene, inputs: Inputs, own: Numbers, other: Numbers) -> None:
+        self._scene = scene
+        self._inputs = inputs
+        self._own = own
+        # A query that sees nothing, or whose mask is not known, tells nothing.
+        self._rows = slice(1, None if inputs.mask is None else -1)
+        self._apart = float(np.linalg.norm((own - other)[:, self._rows]))
 
-    @staticmethod
-    def of(scene: Scene, q: Numbers, k: Numbers, v: Numbers) -> _Inputs:
-        tokens, keys = min(q.shape[2], _TOKENS), min(k.shape[2], _TOKENS)
-        mask = scene.beside("mask")
-        seen = np.tril(np.ones((tokens, keys), dtype=bool), keys - tokens)
-        if mask is not None and mask.a.ndim == 4:
-            told = _seen(mask.a[0, 0])[:tokens, :keys]
-            seen = told if told.shape == seen.shape else seen
-        heads = q.shape[1]
-        picked = tuple(sorted({heads * place // _HEADS for place in range(_HEADS)}))
-        others = turned_otherwise(scene, q, k)
-        return _Inputs(q[0, :, :tokens], k[0, :, :keys], v[0, :, :keys], seen, picked, others)
+    def from_(self, way: Way) -> Fit | None:
+        """The nearest way, if it leaves next to nothing of what the two sides are apart."""
+        if not self._apart:
+            return None
+        fit = Fit(way, self._left(way))
+        for _ in range(_ROUNDS):
+            if fit.left <= EXPLAINED:
+                return fit
+            fits = [Fit(other, self._left(other)) for other in self._changed(fit.way)]
+            fit = min([fit, *fits], key=lambda fit: fit.left)
+        return fit if fit.left <= EXPLAINED else None
 
-    def heads(self, way: _Way) -> Numbers:
-        """The picked heads [h,T,Kv] computed in a way."""
-        q, k = self._turned(way.turned)
-        count, groups = len(q), len(k)
-        shared = [head % groups if way.tiled else head * groups // count for head in self.picked]
-        scores = q[list(self.picked)] @ k[shared].swapaxes(1, 2) * way.scale  # [h,T,S]
-        scores = np.where(self._visible(way.shift), scores, -np.inf)
-        top = scores.max(axis=-1, keepdims=True)
-        weights = np.exp(scores - np.where(np.isfinite(top), top, 0))  # [h,T,S]
-        total = weights.sum(axis=-1, keepdims=True)
-        return np.asarray((weights / np.where(total > 0, total, 1)) @ self.v[shared])  # [h,T,Kv]
+    def _left(self, way: Way) -> float:
+        return float(np.linalg.norm((self._own - self._inputs.heads(way))[:, self._rows])) / self._apart
 
-    def _turned(self, name: str) -> tuple[Numbers, Numbers]:
-        if not name:
-            return self.q, self.k
-        other = self.others[name]
-        return other.q[0, :, : self.q.shape[1]], other.k[0, :, : self.k.shape[1]]
+    def _changed(self, way: Way) -> Iterator[Way]:
+        """Ways that differ in one thing."""
+        inputs, config = self._inputs, self._scene.config
+        for scale in _scales(self._scene, inputs):
+            yield replace(way, scale=scale)
+        known = real(config, "attn_logit_softcapping", "attn_logit_softcap")
+        for cap in (None, *([known] if known else []), *_CAPS):
+            yield replace(way, softcap=cap)
+        for window in {None, self._window(way), whole(config, "sliding_window") or None}:
+            yield replace(way, window=window)
+        for shift in (0, 1, -1, None):
+            yield replace(way, shift=shift)
+        yield replace(way, shift=None, window=None)
+        if 1 < len(inputs.k) < len(inputs.q):
+            yield replace(way, tiled=not way.tiled)
+        if inputs.sinks is not None:
+            yield replace(way, sinks=not way.sinks)
+        yield replace(way, alibi=not way.alibi)
+        for name in inputs.others:
+            yield replace(way, turned=name)
+        yield self._measured(way, lambda value: replace(way, scale=value))
+        yield self._measured(way, lambda value: replace(way, softcap=value))
 
-    def _visible(self, shift: int | None) -> Flags:
-        if shift is None:
-            return np.ones_like(self.seen)
-        rows = np.clip(np.arange(len(self.seen)) + shift, 0, len(self.seen) - 1)
-        seen: Flags = self.seen[rows].copy()
-        if shift > 0:
-            # Nothing tells what the query after the last one sees.
-            seen[-1] = True
-        return seen
+    def _window(self, way: Way) -> int | None:
+        """The rows that are right without any window: as many keys as it shows."""
+        made = self._inputs.heads(replace(way, window=None))
+        off = np.linalg.norm(made - self._own, axis=(0, 2)) > EXPLAINED * np.linalg.norm(self._own, axis=(0, 2))  # [T]
+        place = int(off.argmax())
+        return place if place > 0 else None
+
+    def _measured(self, way: Way, changed: Callable[[float], Way]) -> Way:
+        """The number, of a wide range, with which the least is left over."""
+        grid = np.geomspace(*_RANGE, 25)
+        best = int(np.argmin([self._left(changed(float(value))) for value in grid]))
+        low, high = np.log(grid[max(best - 1, 0)]), np.log(grid[min(best + 1, len(grid) - 1)])
+        for _ in range(24):
+            one, other = low + (high - low) * 0.382, low + (high - low) * 0.618
+            nearer = self._left(changed(float(np.exp(one)))) < self._left(changed(float(np.exp(other))))
+            low, high = (low, other) if nearer else (one, high)
+        return changed(float(f"{np.exp((low + high) / 2):.4g}"))
 
 
-def _seen(mask: Numbers) -> Flags:
-    """Which keys [T,S] a mask shows: one of booleans, or one that is added to the scores."""
-    return np.asarray(mask > 0.5) if set(np.unique(mask)) <= {0.0, 1.0} and mask.max() > 0 else np.asarray(mask > -1e4)
-
-
-def _ways(scene: Scene, inputs: _Inputs) -> list[_Way]:
+def _scales(scene: Scene, inputs: Inputs) -> list[float]:
     size = inputs.q.shape[-1]
-    recorded = {
-        call.scale
-        for trace, named in ((scene.comparison.a, scene.site.pair.a), (scene.comparison.b, scene.site.pair.b))
-        if (call := trace.attention.get(named.record.key.replace(":heads", ":q"))) is not None
-    }
-    usual = sorted(recorded)[0] if recorded else size**-0.5
-    base = _Way(tiled=False, scale=usual, shift=0)
-    scales = {*recorded, size**-0.5, 1.0, 1 / size}
-    ways = [base, *(replace(base, scale=scale) for scale in sorted(scales) if scale != usual)]
-    ways += [replace(base, shift=shift) for shift in (1, -1, None)]
-    if 1 < len(inputs.k) < len(inputs.q):
-        ways.append(replace(base, tiled=True))
-    return ways + [replace(base, turned=name) for name in inputs.others]
+    calls = [call.scale for side in "AB" if (call := call_of(scene, side)) is not None]
+    roots = [
+        value**-0.5 for name in ("query_pre_attn_scalar", "hidden_size") if (value := real(scene.config, name) or 0) > 0
+    ]
+    return list(dict.fromkeys((*calls, size**-0.5, 1.0, 1 / size, *roots)))
 
 
-def _picked(found: Both, inputs: _Inputs) -> tuple[tuple[Numbers, Numbers], tuple[Numbers, Numbers]]:
-    tokens = inputs.q.shape[1]
-    a, b = (side[0, list(inputs.picked), :tokens] for side in (found.a, found.b))
-    return (a, b), (b, a)
-
-
-def _best(inputs: _Inputs, sides: tuple[Numbers, Numbers], ways: list[_Way]) -> _Fit | None:
-    """The way that makes the first of two sides, if it leaves next to nothing of what they are apart."""
-    own, other = sides
-    # A query that sees nothing, or whose mask is not known, tells nothing.
-    apart = float(np.linalg.norm((own - other)[:, 1:-1]))
-    if not apart:
+def _hint(scene: Scene, a: Fit, b: Fit, inputs: Inputs) -> Hint | None:
+    """Everything in which the two ways differ."""
+    changed = [(name, told) for name, field, told in _TOLD if getattr(a.way, field) != getattr(b.way, field)]
+    if not changed:
         return None
-    fits = [_Fit(way, float(np.linalg.norm((own - inputs.heads(way))[:, 1:-1])) / apart) for way in ways]
-    best = min(fits, key=lambda fit: fit.left)
-    return best if best.left <= EXPLAINED else None
-
-
-def _evidence(a: _Fit, b: _Fit, inputs: _Inputs) -> str:
-    return (
+    titles = [told(scene, a.way, b.way, inputs) for _, told in changed]
+    evidence = (
         f"computed again from q, k and v, {len(inputs.picked)} heads are A's to {a.left:.1e} and B's to {b.left:.1e} "
-        "of their difference."
+        f"of their difference; what isn't named is the same on both sides{_layers(scene, changed[0][0])}."
     )
+    name = changed[0][0]
+    if name == "rope":
+        name = inputs.others[a.way.turned or b.way.turned].fault
+    return Hint(name, "; ".join(titles), evidence)
 
 
-def _groups_hint(a: _Fit, b: _Fit, inputs: _Inputs) -> Hint:
+def _layers(scene: Scene, name: str) -> str:
+    """In which layers a recorded side has a window, or what is compared of both sides' calls differs."""
+    types = scene.config.get("layer_types")
+    if name == "window" and isinstance(types, list) and "sliding_attention" in types:
+        sliding = [str(layer) for layer, kind in enumerate(types) if kind == "sliding_attention"]
+        return f"; by the configuration layers {', '.join(sliding[:12])}{', …' if len(sliding) > 12 else ''} have one"
+    a, b = scene.comparison.a.attention, scene.comparison.b.attention
+    apart = [key for key in a if key in b and _arguments(a[key]) != _arguments(b[key])]
+    shared = sum(key in b for key in a)
+    return f"; what was recorded with each call differs in {len(apart)} of {shared} calls" if apart else ""
+
+
+def _arguments(call: AttentionCall) -> tuple[object, ...]:
+    return call.scale, call.softcap, call.sliding_window
+
+
+def _groups(scene: Scene, a: Way, b: Way, inputs: Inputs) -> str:
     heads, groups = len(inputs.q), len(inputs.k)
     shared = {False: f"h·{groups}//{heads}", True: f"h mod {groups}"}
-    sides = f"head h takes key-value head {shared[a.way.tiled]} in A, {shared[b.way.tiled]} in B"
-    return Hint("kv-heads", f"Key-value heads are shared differently: {sides}", _evidence(a, b, inputs))
+    sides = f"head h takes key-value head {shared[a.tiled]} in A, {shared[b.tiled]} in B"
+    return f"Key-value heads are shared differently: {sides}"
 
 
-def _scale_hint(a: _Fit, b: _Fit, inputs: _Inputs) -> Hint:
-    sides = f"{a.way.scale:.6g} in A, {b.way.scale:.6g} in B"
-    missing = " (1 is no scale at all)" if 1.0 in (a.way.scale, b.way.scale) else ""
-    return Hint("softmax-scale", f"The scores are scaled by {sides}{missing}", _evidence(a, b, inputs))
+def _scale(scene: Scene, a: Way, b: Way, inputs: Inputs) -> str:
+    missing = " (1 is no scale at all)" if 1.0 in (a.scale, b.scale) else ""
+    usual = inputs.q.shape[-1] ** -0.5
+    reasons = ["" if way.scale == usual else explained(way.scale, scene.config) for way in (a, b)]
+    sides = [f"{a.scale:.6g}{reasons[0]} in A", f"{b.scale:.6g}{reasons[1]} in B"]
+    return f"The scores are scaled by {', '.join(sides)}{missing}"
 
 
-def _mask_hint(a: _Fit, b: _Fit, inputs: _Inputs) -> Hint:
-    sides = f"{_MASKS[a.way.shift]} in A, {_MASKS[b.way.shift]} in B"
-    return Hint("mask", f"The mask differs: a query sees {sides}", _evidence(a, b, inputs))
+def _softcap(scene: Scene, a: Way, b: Way, inputs: Inputs) -> str:
+    sides = [f"{way.softcap:.4g}" if way.softcap else "not" for way in (a, b)]
+    if "not" in sides:
+        side, cap = ("B", b.softcap) if sides[0] == "not" else ("A", a.softcap)
+        return f"The scores are capped at {cap:.4g}{explained(cap or 0, scene.config)} in {side} alone (softcap)"
+    return f"The scores are capped at {sides[0]} in A, {sides[1]} in B (softcap)"
 
 
-def _turned_hint(a: _Fit, b: _Fit, inputs: _Inputs) -> Hint:
-    other = inputs.others[a.way.turned or b.way.turned]
-    sides = (other.here, other.there) if a.way.turned else (other.there, other.here)
-    return Hint(other.fault, f"RoPE differs: A {sides[0]}, B {sides[1]}", _evidence(a, b, inputs))
+def _window(scene: Scene, a: Way, b: Way, inputs: Inputs) -> str:
+    known = whole(scene.config, "sliding_window")
+    return window_title(a.window, b.window) + (f" (sliding_window {known})" if known else "")
 
 
-_HINTS = {"tiled": _groups_hint, "scale": _scale_hint, "shift": _mask_hint, "turned": _turned_hint}
+def _mask(scene: Scene, a: Way, b: Way, inputs: Inputs) -> str:
+    return f"The mask differs: a query sees {_MASKS[a.shift]} in A, {_MASKS[b.shift]} in B"
 
 
-def mask_shift(scene: Scene) -> Hint | None:
-    """Two masks of which one is the other moved by a position, or hides nothing."""
-    found = scene.target
-    if scene.leaf != ":mask" or found.a.ndim < 2 or min(found.a.shape[-2:]) < 3:
-        return None
-    a, b = (_seen(side.reshape(-1, *side.shape[-2:])[0]) for side in (found.a, found.b))  # [T,S]
-    if a.all() or b.all():
-        sides = ("A", "B") if a.all() else ("B", "A")
-        hidden = int((~(b if a.all() else a)).sum())
-        return Hint("mask", f"{sides[0]}'s mask hides nothing", f"{sides[1]}'s hides {hidden} of {a.size} places.")
-    for shift in (1, -1):
-        if _moved(a, b, shift):
-            ahead = ("A", "B") if shift > 0 else ("B", "A")
-            return Hint(
-                "mask",
-                f"The mask is off by one: {ahead[0]}'s queries see one position further than {ahead[1]}'s",
-                f"row t of {ahead[0]}'s mask is row t + 1 of {ahead[1]}'s, for {len(a) - 1} rows.",
-            )
-    return None
+def _sinks(scene: Scene, a: Way, b: Way, inputs: Inputs) -> str:
+    return f"{'A' if b.sinks else 'B'} leaves the attention sinks out of the softmax"
 
 
-def _moved(a: Flags, b: Flags, shift: int) -> bool:
-    """Whether row t of A's is row t + shift of B's."""
-    one, other = (a[:-1], b[1:]) if shift > 0 else (a[1:], b[:-1])
-    return bool((one == other).all())
+def _alibi(scene: Scene, a: Way, b: Way, inputs: Inputs) -> str:
+    return f"{'A' if a.alibi else 'B'} alone takes a bias off the scores that grows with the distance (ALiBi)"
 
 
-def head_order(scene: Scene) -> Hint | None:
-    """Heads that are the other side's, in another order or repeated in another way."""
-    if scene.leaf not in (":k", ":v", ":q") or scene.target.a.ndim != 4:
-        return None
-    a, b = (side.swapaxes(0, 1).reshape(side.shape[1], -1) for side in (scene.target.a, scene.target.b))  # [H,B·T·K]
-    scale = float(np.square(b).sum(axis=1).mean())
-    apart = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1)[None, :] - 2 * a @ b.T  # [H,H]
-    order = [int(place) for place in apart.argmin(axis=1)]
-    near = apart.min(axis=1) <= max(1e-6, scene.unit**2) * scale
-    if not near.all() or order == list(range(len(order))) or (apart.diagonal() <= 1e-6 * scale).all():
-        return None
-    shown = ", ".join(map(str, order[:12])) + (", …" if len(order) > 12 else "")
-    return Hint(
-        "kv-heads",
-        f"The heads of {scene.leaf[1:]} stand in another order: repeated or split differently",
-        f"A's heads are B's {shown}.",
-    )
+def _turned(scene: Scene, a: Way, b: Way, inputs: Inputs) -> str:
+    other = inputs.others[a.turned or b.turned]
+    sides = (other.here, other.there) if a.turned else (other.there, other.here)
+    return f"RoPE differs: A {sides[0]}, B {sides[1]}"
+
+
+_TOLD: tuple[tuple[str, str, Callable[[Scene, Way, Way, Inputs], str]], ...] = (
+    ("kv-heads", "tiled", _groups),
+    ("mask", "shift", _mask),
+    ("window", "window", _window),
+    ("softcap", "softcap", _softcap),
+    ("softmax-scale", "scale", _scale),
+    ("sinks", "sinks", _sinks),
+    ("position-bias", "alibi", _alibi),
+    ("rope", "turned", _turned),
+)

@@ -78,6 +78,10 @@ class Scene:
         """The site at another place of the same layer and call: `.self_attn:q`; or of a whole name."""
         return self._by_site.get(self._name(place))
 
+    def known(self, place: str) -> bool:
+        """Whether either side recorded another place of the same layer and call."""
+        return self.near(place) is not None or self._name(place) in self.comparison.alignment.alone
+
     def _name(self, place: str) -> str:
         layer = self.record.layer
         call = self.site.site.partition("@")[2]
