@@ -24,6 +24,7 @@ from tests.models.hf_files import (
 from tracetui.models.runnable import BUILTIN_REMARK
 from tracetui.recipe import Overrides, load_recipe
 from tracetui.session import Event, Started
+from tracetui.trace.record import is_layer
 from tracetui.trace.trace import Trace
 from tracetui.tracer.run import trace_recipe
 
@@ -50,7 +51,7 @@ def test_families_that_do_things_their_own_way_are_what_transformers_computes(tm
     folder = saved(tmp_path / family, family)
     assert_computes(run(folder)["logits"], folder, IDS)
     cut = run(folder, layers="1:2")
-    (entered,) = [record for record in cut.records if record.site.endswith(":input")]
+    (entered,) = [record for record in cut.records if record.role == "input" and is_layer(record.module)]
     assert entered.shape == (1, len(IDS), 64)
     embedded = next(record for record in cut.records if record.shape == entered.shape)
     if family not in ("bloom", "opt"):

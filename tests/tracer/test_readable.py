@@ -93,7 +93,7 @@ class Threaded(nn.Module):
 def test_threads_of_the_models_own_work_on_and_are_told_of() -> None:
     model = Threaded()
     trace = tracetui.trace(model, torch.ones(2, 4))
-    assert list(trace) == ["last", "output"]
+    assert list(trace) == ["last:input", "last", "output"]
     assert "what modules do in threads of the model's own is not recorded" in trace.run.notes
     with torch.no_grad():
         np.testing.assert_array_equal(trace["output"], model(torch.ones(2, 4)).numpy())

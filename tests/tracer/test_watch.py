@@ -66,9 +66,30 @@ def test_the_sites_of_a_layer_in_order_of_completion() -> None:
     places = [record.place for record in traced(tiny_llama()).records if record.layer == 1]
     assert places == [
         ":input", ".input_layernorm", ".self_attn.q_proj", ".self_attn.k_proj", ".self_attn.v_proj", ".self_attn:q",
-        ".self_attn:k", ".self_attn:v", ".self_attn:heads", ".self_attn.o_proj", ".self_attn", ":attn_residual",
-        ".post_attention_layernorm", ".mlp.gate_proj", ".mlp.act_fn", ".mlp.up_proj", ".mlp.down_proj", ".mlp", "",
+        ".self_attn:k", ".self_attn:v", ".self_attn:heads", ".self_attn.o_proj:input", ".self_attn.o_proj",
+        ".self_attn", ":attn_residual", ".post_attention_layernorm", ".mlp.gate_proj", ".mlp.act_fn", ".mlp.up_proj",
+        ".mlp.down_proj:input", ".mlp.down_proj", ".mlp", "",
     ]  # fmt: skip
+
+
+def test_what_each_module_was_given_is_known_and_recorded_once() -> None:
+    trace = traced(tiny_llama())
+
+    def given(site: str) -> list[str]:
+        return [trace.records[index].place for index in trace.records[_index(trace, site)].inputs]
+
+    assert given("model.layers.1.self_attn.q_proj") == [".input_layernorm"]
+    assert given("model.layers.1.mlp.down_proj") == [".mlp.down_proj:input"]
+    assert given("model.layers.1.post_attention_layernorm") == [":attn_residual"]
+    assert given("model.layers.1") == [":input", "model.rotary_emb", "model.rotary_emb"]
+    product = trace["model.layers.1.mlp.act_fn"] * trace["model.layers.1.mlp.up_proj"]
+    np.testing.assert_array_equal(trace["model.layers.1.mlp.down_proj:input"], product)
+
+
+def _index(trace: Trace, site: str) -> int:
+    record = trace.find(site)
+    assert record is not None
+    return record.index
 
 
 def test_the_residual_stream_adds_up() -> None:

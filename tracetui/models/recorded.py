@@ -53,7 +53,7 @@ def widths(model: nn.Module) -> Widths:
         roles = _attention_roles(module, hidden)
         attention += roles
         parts[part] += sum(_returned(child, module, hidden) for child in module.children())
-        parts[part] += roles + _expert_roles(module, chosen, hidden)
+        parts[part] += roles + _entering(module, hidden) + _expert_roles(module, chosen, hidden)
         outside = max(outside, _own(module, hidden))
     return Widths(parts, attention, in_layer, outside)
 
@@ -96,6 +96,14 @@ def _attention_roles(module: nn.Module, hidden: int) -> int:
     latent = expansion_of(module)
     absorbed = latent.heads * latent.rank if latent else 0
     return sum(made) + max(0, max(made) - hidden) + absorbed if made else 0
+
+
+def _entering(module: nn.Module, hidden: int) -> int:
+    """What a module computes itself and gives to those in it: heads side by side, a product of gate and values."""
+    if _is_attention(module):
+        return max(_projections(module, hidden), default=0)
+    shapes = (tuple(child.weight.shape) for child in module.children() if isinstance(child, nn.Linear))
+    return sum(shape[1] for shape in shapes if len(shape) == 2 and shape[1] != hidden)
 
 
 def cached_width(model: nn.Module) -> int:

@@ -11,6 +11,12 @@ ABSORBED = "absorbed"
 """The kernel of latent attention that is computed from its latent."""
 BEFORE_EDIT = "before_edit"
 """The role, behind a site's own, of what was there before an edit: `model.layers.3.mlp:before_edit`."""
+UNRECORDED = -1
+"""Among a record's inputs, one that no record holds."""
+CALLERS = -2
+"""Among them, one that the caller gave to the whole model."""
+INPUT = "input"
+"""The role, behind a module's path, of what it was given: `model.layers.3.mlp.down_proj:input`."""
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)(?=[.:]|$)")
 
 
@@ -39,6 +45,9 @@ class Record:
     """Where the module's own weights came from: `random`, `file`, `file+random`; empty if it has none."""
     edited: bool = False
     """Whether an edit made these values; the module's own stand before it under the role `before_edit`."""
+    inputs: tuple[int, ...] = ()
+    """Of a module's output: the records, by number, that hold the floating-point tensors that it was given, in the
+    order of its arguments, UNRECORDED or CALLERS for one that none holds. Empty where nobody told."""
 
     def __repr__(self) -> str:
         return f"<Record {self.index} {visible(self.key)} {list(self.shape)} {visible(self.dtype, 40)}>"

@@ -13,6 +13,7 @@ from tracetui.expr.edit import Edit, plain_edits
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.stop import Stop
 from tracetui.models.given import described, tokens_of
+from tracetui.models.outline import outline_of_module
 from tracetui.models.plan import available_bytes
 from tracetui.session import Event, Tallied
 from tracetui.trace.keep import KEEP_ALL, ROOM, Keep
@@ -49,7 +50,15 @@ def record_module(
     run = described(model)
     run = replace(run, recipe={**run.recipe, "edits": plain_edits(edits)}) if edits else run
     store = Store(ROOM, available_bytes() // 2)
-    recorder = Recorder(run, tokens_of(args, kwargs), gate.arrived, keep=keep, matrices=matrices, store=store)
+    recorder = Recorder(
+        run,
+        tokens_of(args, kwargs),
+        gate.arrived,
+        keep=keep,
+        matrices=matrices,
+        store=store,
+        outline=outline_of_module(model),
+    )
     gate.begin(recorder.trace)
     editor = Editor(recorder, gate.edits)
     with torch.no_grad(), Watch(model, recorder, editor=editor, stops=lambda: gate.stops) as watch:

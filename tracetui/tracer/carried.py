@@ -6,7 +6,7 @@ import torch
 
 from tracetui.errors import RunError
 from tracetui.trace.cut import Cut
-from tracetui.trace.record import Record
+from tracetui.trace.record import Record, when
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import Value, is_kept
 from tracetui.tracer.values import tensor_of
@@ -34,6 +34,10 @@ class Carried:
                 f"the model runs otherwise than before: {key} is not in the record; run it from the prompt on"
             )
         return (tensor_of(self._past.value(record)) if record.edited else tensor), record
+
+    def has(self, site: str, pass_: int, call: int, part: int) -> bool:
+        """Whether a record was made before the cut."""
+        return f"{site}{f'#{part}' if part else ''}{when(pass_, call)}" in self._own
 
     def calls(self) -> dict[str, int]:
         """How often each module was called in the cut's pass."""

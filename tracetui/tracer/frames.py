@@ -13,3 +13,5 @@ class Frame:
     call: int
     started: float
     """On the clock of the watch, which stands still while the model waits and while weights are made."""
+    inputs: tuple[int, ...] = ()
+    """Which records hold what it was given."""

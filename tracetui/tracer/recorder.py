@@ -13,12 +13,13 @@ from tracetui.analysis.matrices import MatrixRole
 from tracetui.trace.cut import Cut
 from tracetui.trace.keep import KEEP_ALL, ROOM, Keep
 from tracetui.trace.outline import NO_MODULE, Module
-from tracetui.trace.record import AttentionCall, Record, Token, when
+from tracetui.trace.record import CALLERS, AttentionCall, Record, Token, when
 from tracetui.trace.trace import RunInfo, Trace
 from tracetui.trace.value import Value, is_kept
 from tracetui.tracer.capture import capture_function
 from tracetui.tracer.carried import Carried
 from tracetui.tracer.matrices import recorded_matrices, wanted_for_matrices
+from tracetui.tracer.sources import Sources
 from tracetui.tracer.store import Store
 from tracetui.tracer.values import TorchValue, tensor_of
 
@@ -62,6 +63,7 @@ class Recorder:
         self._capture = capture_function()
         self._recent: deque[_Seen] = deque(maxlen=_REMEMBERED)
         self._masks: list[_Seen] = []
+        self._sources = Sources()
         self._calls: dict[str, int] = {}
         self._pass = 0
         self._notes: list[tuple[int, str]] = []
@@ -86,6 +88,7 @@ class Recorder:
         self._calls.clear()
         self._recent.clear()
         self._masks.clear()
+        self._sources.forget()
 
     @property
     def pass_(self) -> int:
@@ -148,14 +151,29 @@ class Recorder:
     def again(self, site: str, tensor: torch.Tensor, call: int = 0, part: int = 0) -> tuple[torch.Tensor, Record]:
         """What a module before the cut returns again: what edits made of it then, and its record."""
         assert self._carried is not None
-        return self._carried.again(f"{site}{f'#{part}' if part else ''}{when(self._pass, call)}", tensor)
+        made, record = self._carried.again(f"{site}{f'#{part}' if part else ''}{when(self._pass, call)}", tensor)
+        self._sources.add(made, record.index)
+        return made, record
 
     def returns(self, record: Record) -> torch.Tensor:
         """The tensor of a carried record, as its module gives it back: what is given it next is known by it."""
         value = self._values[record.index]
         tensor = tensor_of(value)
         self._recent.append(_Seen(tensor, tensor._version, value, wanted=True))
+        self._sources.add(tensor, record.index)
         return tensor
+
+    def given(self, tensor: torch.Tensor) -> None:
+        """A tensor that the caller gave to the whole model."""
+        self._sources.add(tensor, CALLERS)
+
+    def source_of(self, tensor: torch.Tensor) -> int:
+        """The number of the record that holds a tensor's very values; UNRECORDED if there is none."""
+        return self._sources.of(tensor)
+
+    def may_record(self, site: str, call: int, part: int) -> bool:
+        """Whether a record that no run is bound to have can be made: of what ran before a cut, only if it was then."""
+        return self._carried is None or not self.behind or self._carried.has(site, self._pass, call, part)
 
     def resume(self, arrived: Callable[[Record], None]) -> None:
         """Go on after `finished` with another gate: the trace grows again."""
@@ -179,6 +197,7 @@ class Recorder:
         seconds: float | None = None,
         provenance: str = "",
         edited: bool = False,
+        inputs: tuple[int, ...] = (),
     ) -> Record:
         """Keep a tensor under a site, then wait at the gate if it ends the step."""
         if self.behind:
@@ -187,7 +206,10 @@ class Recorder:
         if site == "logits":
             # Before the record is there to be looked at: the model may wait at it.
             self.know(self._name_predictions(TorchValue(tensor)))
-        return self._add(value, site, depth, parent, call, part, seconds, provenance, edited)
+        if not site.endswith(":mask"):
+            # A mask is known by the first layer that has it, which a run that is taken up again leaves out.
+            self._sources.add(tensor, len(self._records))
+        return self._add(value, site, depth, parent, call, part, seconds, provenance, edited, inputs)
 
     def _add(
         self,
@@ -200,6 +222,7 @@ class Recorder:
         seconds: float | None = None,
         provenance: str = "",
         edited: bool = False,
+        inputs: tuple[int, ...] = (),
     ) -> Record:
         # In the order of the fields: with names it takes half as long again, at every record.
         record = Record(
@@ -215,6 +238,7 @@ class Recorder:
             seconds,
             provenance,
             edited,
+            inputs,
         )
         self._values.append(value)
         self._records.append(record)
@@ -254,6 +278,7 @@ class Recorder:
         """The trace, now unchanging; `notes` belong beside the result."""
         self._recent.clear()
         self._masks.clear()
+        self._sources.forget()
         missed = self._wanted.unmatched(record.site for record in self._records)
         own = (*(text for _, text in self._notes), *notes)
         notes = (*own, *self._store.notes, *(f"--keep {text}: no site has that name" for text in missed))

@@ -26,6 +26,7 @@ from tracetui.tracer.expert_watch import ExpertWatch
 from tracetui.tracer.frames import Frame
 from tracetui.tracer.lens import Lens
 from tracetui.tracer.mla import Latents
+from tracetui.tracer.module_inputs import ModuleInputs
 from tracetui.tracer.outputs import tensors_in, with_others
 from tracetui.tracer.readable import is_readable, unreadable
 from tracetui.tracer.recorder import Recorder
@@ -153,7 +154,7 @@ class Watch:
         editor = self._editor
         has_weights = weights is not None and weights.needed_by(module)
         residual_of = _residual_owner(path, self._model)
-        layer = is_layer(path)
+        layer, inputs = is_layer(path), ModuleInputs(recorder, path, module)
 
         def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Given | None:
             # Another thread that was about to call the hook is given no names once it has been taken off.
@@ -165,6 +166,7 @@ class Watch:
             frames.append(Frame(path, recorder.call_number(path), clock()))
             if layer and args and is_readable(args[0]):
                 recorder.record(f"{path}:input", args[0], depth=len(frames), parent=path, call=frames[-1].call)
+            frames[-1].inputs = inputs.look(frames[-1], len(frames), args, kwargs)
             editor.given(path, args, kwargs)
             made = self._make_weights(module, args) if has_weights else None
             return None if made is None else (made, kwargs)
@@ -244,6 +246,7 @@ class Watch:
                     part=part,
                     seconds=seconds,
                     provenance=source,
+                    inputs=frame.inputs,
                 )
                 if made is not tensor:
                     changed[part] = made

@@ -18,6 +18,7 @@ from tracetui.text import visible
 from tracetui.trace.trace import Trace
 from tracetui.views.cells import bar, fit
 from tracetui.views.diff_effects import by_edit, edit_lines, next_token_lines, residual_lines
+from tracetui.views.diff_made import verdict_end
 from tracetui.views.diff_noise import noise_lines
 from tracetui.views.diff_site import first_lines
 from tracetui.views.diff_text import WIDTH, end, entry, number, row, token, wrapped
@@ -92,8 +93,7 @@ def _fault(report: Report) -> str:
         return ""
     if report.first is not None and (cause := by_edit(report.first)):
         return f", where {cause}"
-    gap = report.feeds is not None and report.feeds.gap
-    return f", whose inputs agree: the fault is {'there or just before' if gap else 'there'}"
+    return verdict_end(report.finding) if report.finding is not None else ""
 
 
 def _few(comparison: Comparison) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tracetui.analysis.diff.finding import Finding
 from tracetui.analysis.diff.result import Outcome
 from tracetui.views.diff_effects import by_edit
+from tracetui.views.diff_made import short_end
 from tracetui.views.diff_text import number
 
 
@@ -36,7 +37,7 @@ def _made(finding: Finding) -> str:
     if finding.feeds.agree and by_edit(finding.site):
         return f" · {by_edit(finding.site)}"
     if finding.at_fault:
-        return " · made here or before" if finding.feeds.gap else " · inputs agree: made here"
+        return short_end(finding)
     if finding.feeds.found:
         return " · its inputs differ too"
     return "" if finding.feeds.missing else " · no tensor feeds it"

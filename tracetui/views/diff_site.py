@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from tracetui.analysis.axes import Axis, axes_of, describe
 from tracetui.analysis.diff.align import Named
-from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.finding import Finding
 from tracetui.analysis.diff.report import Report
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
@@ -17,7 +16,8 @@ from tracetui.analysis.diff.tolerance import Tolerance
 from tracetui.text import visible
 from tracetui.views.cells import fit
 from tracetui.views.diff_effects import by_edit
-from tracetui.views.diff_text import INDENT, beside, entry, listed, number, percent, row, token
+from tracetui.views.diff_made import made_lines
+from tracetui.views.diff_text import INDENT, beside, entry, number, percent, row, token
 
 
 def first_lines(report: Report, width: int) -> Iterator[str]:
@@ -178,23 +178,13 @@ def _where_from(comparison: Comparison, finding: Finding) -> list[str]:
         return ["its inputs are almost as far apart: rounding that adds up, or a fault before"]
     if feeds.agree and (cause := by_edit(finding.site)):
         return [f"its inputs agree: {cause}"]
-    if feeds.agree and feeds.gap:
-        return ["its inputs agree: the fault is made here or on the way here", *_unseen(comparison, feeds)]
     if feeds.agree:
-        return ["its inputs agree: the fault is made here"]
+        return list(made_lines(comparison, finding))
     if feeds.found:
         return []
     if feeds.missing:
         return ["nothing that was recorded on both sides"]
     return ["no other tensor: it is made of weights and token ids or positions"]
-
-
-def _unseen(comparison: Comparison, feeds: Feeds) -> Iterator[str]:
-    """What one side would have to record, too, for the fault to be found."""
-    for side, other in (("A", "B"), ("B", "A")):
-        names = [name for name in feeds.between if comparison.alignment.alone[name] == side]
-        if names:
-            yield f"what lies between is in {side} only: {listed(names)}. Record it in {other} too"
 
 
 def _cosine(value: float) -> str:

@@ -41,7 +41,7 @@ def test_inputs_are_looked_for_through_what_only_one_side_recorded() -> None:
     assert found.feeds.agree
     assert found.feeds.between == tuple(f"{_LAYER}.self_attn:{name}" for name in ("q", "k", "heads"))
     assert "in B only: layers.0.self_attn:q, .self_attn:k, .self_attn:heads. Record it in A too" in _told(found)
-    assert verdict(found).endswith("whose inputs agree: the fault is there or just before.")
+    assert verdict(found).endswith(f"in {_LAYER}.self_attn's own code or at o_proj.")
 
 
 def test_attention_lies_between_the_projections_even_if_nobody_recorded_it() -> None:
@@ -50,11 +50,19 @@ def test_attention_lies_between_the_projections_even_if_nobody_recorded_it() -> 
     assert "the fault is made here or on the way here" in _told(found)
 
 
-def test_a_fault_with_all_its_inputs_at_hand_is_there() -> None:
+def test_heads_are_laid_side_by_side_before_the_output_projection_gets_them() -> None:
     both = {**_projections(), **_heads(5)}
     found = report(trace_of({**both, **_out(8)}), trace_of({**both, **_out(9)}))
     assert found.feeds is not None
-    assert not found.feeds.gap
+    assert not found.feeds.direct
+    assert verdict(found).endswith(f"made between :heads and o_proj: in {_LAYER}.self_attn's own code or at o_proj.")
+
+
+def test_a_fault_with_all_its_inputs_at_hand_is_there() -> None:
+    both = {**_projections(), **_heads(5), f"{_LAYER}.self_attn.o_proj:input": normal(1, 3, 8, seed=7)}
+    found = report(trace_of({**both, **_out(8)}), trace_of({**both, **_out(9)}))
+    assert found.feeds is not None
+    assert found.feeds.direct
     assert verdict(found).endswith("whose inputs agree: the fault is there.")
 
 

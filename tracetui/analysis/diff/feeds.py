@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tracetui.analysis.diff.align import plain_site
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.mapping.names import execution_rank
-from tracetui.trace.record import layer_of
+from tracetui.trace.record import INPUT, layer_of
 
 _INPUTS: dict[str, tuple[tuple[str, ...], ...]] = {
     ".input_layernorm": ((":input",),),
@@ -113,6 +113,19 @@ _OPTIONAL = (
 """Ends of inputs that some models don't have: where nobody recorded one, it is taken for absent."""
 _COPIES = (":input", ".self_attn", ".self_attn:v", ".mlp", ".self_attn:kv_latent")
 """Places that hold the very values of what feeds them."""
+_CODES = {
+    ".self_attn.o_proj": ".self_attn",
+    ".self_attn:q": ".self_attn",
+    ".self_attn:k": ".self_attn",
+    ".self_attn:v": ".self_attn",
+    ".mlp.down_proj": ".mlp",
+    ".mlp": ".mlp",
+    ":attn_residual": "",
+    "": "",
+}
+"""By place, the module that computes between it and its inputs."""
+_ENTERED = (".self_attn.o_proj", ".mlp.down_proj")
+"""Places of which it is recorded what enters them, since their parents make it."""
 _EXPERT = re.compile(r"\.experts\.(\d+)")
 Sites = Mapping[str, SiteDiff]
 Wanted = tuple[tuple[str, ...], ...]
@@ -131,22 +144,39 @@ class Feeds:
     """What lies between these and this one, and was recorded on one side only."""
     gap: bool = False
     """Whether anything lies between that was not compared."""
+    code: str = ""
+    """The module whose own code makes the site, or what the site is made of, out of its inputs; empty where none lies
+    between them."""
 
     @property
     def agree(self) -> bool:
         return bool(self.found) and not self.missing and all(fed.outcome is Outcome.SAME for fed in self.found)
 
+    @property
+    def direct(self) -> bool:
+        """Whether these are all that the site is made of, with nothing between."""
+        return not (self.gap or self.code or self.missing)
+
 
 def feeds(comparison: Comparison, site: SiteDiff, sites: Sites | None = None) -> Feeds:
-    """What fed a site, as the names tell, or else the order of execution: what its parent computed just before.
+    """What fed a site: as the run told, or the names tell, or else what its parent computed just before.
 
     `sites` are the comparison's by name, for who asks often.
     """
     by_site = sites_by_name(comparison) if sites is None else sites
-    wanted = _inputs(site, by_site)
-    if wanted is None:
-        return _before(comparison, site)
-    return _Search(comparison, by_site).of(site.site, wanted)
+    search = _Search(comparison, by_site)
+    made = search.made_of(site.site)
+    return _before(comparison, site) if made is None else search.of(site.site, made)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What a site is made of, and in whose code."""
+
+    wanted: Wanted
+    code: str
+    whole: bool = True
+    copied: bool = False
 
 
 class _Search:
@@ -154,20 +184,45 @@ class _Search:
 
     def __init__(self, comparison: Comparison, by_site: Sites) -> None:
         self._alone = comparison.alignment.alone
+        self._origins = comparison.origins
         self._by_site = by_site
         self._found: dict[str, SiteDiff] = {}
         self._passed: set[str] = set()
+        self._copies: set[str] = set()
+        self._codes: dict[str, None] = {}
+        self._whole = True
 
-    def of(self, site: str, wanted: Wanted) -> Feeds:
+    def made_of(self, site: str) -> _Made | None:
+        """What a site is made of; None if nothing is known of it."""
+        told = self._origins.of(site)
+        if told is not None:
+            return _Made(tuple((name,) for name in told.sites), told.code, told.whole, told.copied)
+        names = input_names(site, layer_of(site), self._by_site)
+        known = names is not None and all(self._known(one) for one in names)
+        if not known and (told := self._origins.of_role(site)) is not None:
+            return _Made(tuple((name,) for name in told.sites), told.code, told.whole)
+        if names is None:
+            return None
+        entered = any(plain_site(name) == f"{plain_site(site)}:{INPUT}" for one in names for name in one)
+        return _Made(names, "" if entered else _code(site))
+
+    def _known(self, names: tuple[str, ...]) -> bool:
+        optional = names[0].split("@")[0].endswith(_OPTIONAL)
+        return optional or any(name in self._by_site or name in self._alone for name in names)
+
+    def of(self, site: str, made: _Made) -> Feeds:
         missing = False
-        for place, names in enumerate(wanted):
+        self._whole = made.whole
+        for place, names in enumerate(made.wanted):
             known = len(self._found)
             self._follow(site, names)
             # The first input always exists.
             missing = missing or (place == 0 and len(self._found) == known)
-        made = [name for name in self._passed if _place(name) not in _COPIES]
-        between = sorted((name for name in made if name in self._alone), key=execution_rank)
-        return Feeds(tuple(self._found.values()), missing, tuple(between), gap=bool(made))
+        passed = [name for name in self._passed if name not in self._copies and _place(name) not in _COPIES]
+        between = sorted((name for name in passed if name in self._alone), key=execution_rank)
+        found = tuple(fed for name, fed in self._found.items() if name != site)
+        code = made.code or _around(self._codes)
+        return Feeds(found, missing and not found, tuple(between), bool(passed) or not self._whole, code)
 
     def _follow(self, site: str, names: tuple[str, ...]) -> None:
         waiting = [(site, names)]
@@ -185,7 +240,28 @@ class _Search:
         if site in self._passed:
             return ()
         self._passed.add(site)
-        return input_names(site, layer_of(site), self._by_site) or ()
+        made = self.made_of(site)
+        if made is None:
+            return ()
+        if made.copied:
+            self._copies.add(site)
+        self._whole = self._whole and made.whole
+        if made.code:
+            self._codes[made.code] = None
+        return made.wanted
+
+
+def _around(codes: Iterable[str]) -> str:
+    """The module around all of these; empty for none."""
+    paths = [code.split(".") for code in codes]
+    common = [parts[0] for parts in zip(*paths, strict=False) if len(set(parts)) == 1]
+    return ".".join(common) if paths else ""
+
+
+def _code(site: str) -> str:
+    """In whose code a site of transformers' is made, or what it is given."""
+    place = _CODES.get(_place(site))
+    return "" if place is None else f"model.layers.{layer_of(site)}{place}"
 
 
 def _leaps(site: str, name: str) -> bool:
@@ -201,10 +277,6 @@ def sites_by_name(comparison: Comparison) -> Sites:
     return {found.site: found for found in comparison.sites}
 
 
-def _inputs(site: SiteDiff, by_site: Sites) -> Wanted | None:
-    return input_names(site.site, site.pair.record.layer, by_site)
-
-
 def input_names(site: str, layer_index: int | None, known_sites: Iterable[str]) -> Wanted | None:
     """The inputs of a site by name, each as the records that may stand for it; None if nothing is known of the site."""
     plain, call = plain_site(site), site.partition("@")[2]
@@ -216,6 +288,10 @@ def input_names(site: str, layer_index: int | None, known_sites: Iterable[str]) 
     if layer_index is None:
         return None
     place = site.removeprefix(f"model.layers.{layer_index}").removesuffix(end)
+    if place.endswith(f":{INPUT}") and place != f":{INPUT}":
+        place = place.removesuffix(f":{INPUT}")
+    elif place in _ENTERED and (entered := f"{plain}:{INPUT}{end}") in known_sites:
+        return ((entered,),)
     if place == ":input":
         before = f"model.layers.{layer_index - 1}" if layer_index else "model.embed_tokens"
         return ((before + end,),)
@@ -241,6 +317,7 @@ def _before(comparison: Comparison, site: SiteDiff) -> Feeds:
     place = comparison.sites.index(site)
     earlier = comparison.sites[:place]
     inside = [found for found in earlier if found.pair.record.site.startswith((f"{site.site}.", f"{site.site}:"))]
+    around = site.site.partition(":")[0] if inside else site.pair.record.parent
     if inside:
-        return Feeds((inside[-1],), missing=False)
-    return Feeds(tuple(earlier[-1:]), missing=not earlier)
+        return Feeds((inside[-1],), missing=False, gap=True, code=around)
+    return Feeds(tuple(earlier[-1:]), missing=not earlier, gap=True, code=around)

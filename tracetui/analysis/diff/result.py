@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 from tracetui.analysis.diff.align import Alignment, Named, Pair
 from tracetui.analysis.diff.distance import Distance
+from tracetui.analysis.diff.origins import Origins
 from tracetui.analysis.diff.preface import Preface
 from tracetui.analysis.diff.tolerance import Tolerance
 from tracetui.analysis.mapping.layouts import SAME, Layout
@@ -42,7 +44,7 @@ class SiteDiff:
         return self.pair.site
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """Two traces, compared; the sites in order of execution."""
 
@@ -51,6 +53,11 @@ class Comparison:
     preface: Preface
     alignment: Alignment
     sites: tuple[SiteDiff, ...]
+
+    @cached_property
+    def origins(self) -> Origins:
+        """What each site was made of, as far as a run told."""
+        return Origins(self.a, self.b, self.alignment)
 
     @property
     def compared(self) -> int:

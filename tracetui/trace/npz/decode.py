@@ -14,7 +14,7 @@ from tracetui.trace.npz.fields import Field, parse
 from tracetui.trace.npz.limits import MAX_COUNT, MAX_RECORDS
 from tracetui.trace.npz.modules import decode_outline
 from tracetui.trace.outline import Module
-from tracetui.trace.record import AttentionCall, Record, Token
+from tracetui.trace.record import CALLERS, AttentionCall, Record, Token
 from tracetui.trace.statistics import Statistics
 from tracetui.trace.trace import RunInfo
 
@@ -183,7 +183,13 @@ def _record(found: Field, index: int, seconds: float | None) -> Record:
         seconds=seconds,
         provenance=found["provenance"].text(),
         edited=edited.flag() if (edited := found.get("edited")) else False,
+        inputs=_inputs(inputs, index) if (inputs := found.get("inputs")) else (),
     )
+
+
+def _inputs(found: Field, index: int) -> tuple[int, ...]:
+    """What a record was made of came before it."""
+    return tuple(item.whole(CALLERS, index - 1) for item in found.items())
 
 
 def _shape(found: Field) -> tuple[int, ...]:

@@ -87,6 +87,7 @@ def _record(record: Record, statistics: Statistics, key: str | None) -> dict[str
         "dtype": record.dtype,
         "provenance": record.provenance,
         **({"edited": True} if record.edited else {}),
+        **({"inputs": list(record.inputs)} if record.inputs else {}),
         "statistics": plain_statistics(statistics),
         "key": key,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 MAX_RECORDS = 500_000
 MAX_HEADER = 128 << 20
 """Bytes of the JSON header, and of the timing."""
-MAX_CONTAINERS = 4 * MAX_RECORDS
+MAX_CONTAINERS = 5 * MAX_RECORDS
 """Lists and objects in the header: three a record, and some for the rest."""
 MAX_DIRECTORY = 128 << 20
 """Bytes of the zip file's list of members."""

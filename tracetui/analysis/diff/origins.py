@@ -1,0 +1,80 @@
+"""What the sites of an alignment were made of, by name, as the runs that were traced told it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from tracetui.analysis.diff.align import Alignment, Named, plain_site
+from tracetui.analysis.flow import Flow, Origin
+from tracetui.analysis.mapping.names import meaning
+from tracetui.trace.record import Record
+from tracetui.trace.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class NamedOrigin:
+    """What one site was made of."""
+
+    sites: tuple[str, ...]
+    code: str
+    """The module whose own code made it of these; empty where nothing lies between."""
+    whole: bool
+    """Whether all that went in was recorded."""
+    copied: bool
+    """Whether it is the very tensor of the other site."""
+
+
+class Origins:
+    """Of both sides; what B's run tells counts first."""
+
+    def __init__(self, a: Trace, b: Trace, alignment: Alignment) -> None:
+        pairs = alignment.pairs
+        sides = (
+            (b, [(pair.site, pair.b) for pair in pairs], (*alignment.only_b, *alignment.ahead_b)),
+            (a, [(pair.site, pair.a) for pair in pairs], (*alignment.only_a, *alignment.ahead_a)),
+        )
+        made = (_Side(trace, [*shared, *((named.site, named) for named in lone)]) for trace, shared, lone in sides)
+        self._sides = [side for side in made if side.told]
+
+    def of(self, site: str) -> NamedOrigin | None:
+        """What a site was made of; None where no run tells, or only the meaning of its role does."""
+        return next((found for side in self._sides if (found := side.of(site, any_role=False)) is not None), None)
+
+    def of_role(self, site: str) -> NamedOrigin | None:
+        """The same of a role whose meaning is not known."""
+        return next((found for side in self._sides if (found := side.of(site, any_role=True)) is not None), None)
+
+
+class _Side:
+    def __init__(self, trace: Trace, sites: Iterable[tuple[str, Named]]) -> None:
+        self._flow = Flow(trace)
+        self._records: dict[str, Record] = {}
+        self._names: dict[int, list[str]] = {}
+        self._modules: dict[str, str] = {}
+        for site, named in sites:
+            self._records[site] = named.record
+            self._names.setdefault(named.record.index, []).append(site)
+            if not named.record.role and not named.record.part:
+                self._modules.setdefault(named.record.site, plain_site(site))
+
+    @property
+    def told(self) -> bool:
+        return self._flow.told
+
+    def of(self, site: str, any_role: bool) -> NamedOrigin | None:
+        record = self._records.get(site)
+        if record is None:
+            return None
+        origin = self._flow.made_in(record) if any_role else self._flow.origin(record)
+        return None if origin is None else self._named(origin)
+
+    def _named(self, origin: Origin) -> NamedOrigin:
+        sites = tuple(dict.fromkeys(self._of_records(origin.records)))
+        known = all(record.index in self._names for record in origin.records)
+        code = self._modules.get(origin.code) or meaning(origin.code).site
+        return NamedOrigin(sites, code, origin.whole and known, origin.copied)
+
+    def _of_records(self, records: Iterable[Record]) -> Iterator[str]:
+        for record in records:
+            yield from self._names.get(record.index, ())

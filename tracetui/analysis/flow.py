@@ -1,0 +1,127 @@
+"""What each record was made of, as the run itself told: modules by the records that they were given, all else by the
+code in which it was made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from tracetui.trace.record import INPUT, Record
+from tracetui.trace.trace import Trace
+
+_CONSUMED_BY_KERNEL = ("q", "k", "v", "mask", "sinks", "scores", "masked", "probs", "kv_latent", "k_rope", "q_absorbed")
+_KERNEL = "heads"
+_OUTPUTS = ("logits", "output")
+TOP = "the model"
+"""Whose own code it is that runs around all modules."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What one record was made of."""
+
+    records: tuple[Record, ...]
+    """The nearest; what only went into other ones of them is left out."""
+    code: str = ""
+    """The module whose own code made it of these; empty where a module without others in it did, or it is a copy."""
+    whole: bool = True
+    """Whether all that went in was recorded."""
+    copied: bool = False
+    """Whether it is the very tensor of the one record that it was made of."""
+
+
+class Flow:
+    """How the records of one trace hang together. Empty where the run didn't tell."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+
+    @cached_property
+    def told(self) -> bool:
+        """Whether the run told what its modules were given."""
+        return any(record.inputs for record in self._trace.records)
+
+    def origin(self, record: Record) -> Origin | None:
+        """What a record was made of; None where only the meaning of its role tells."""
+        if record.role and record.role != INPUT:
+            return None
+        if (same := self._same_values(record)) is not None:
+            return Origin((same,), copied=True)
+        if record.role:
+            return self._made_in(self._caller(record), record)
+        if not record.depth and not record.parent and record.site in _OUTPUTS:
+            return self._made_in("", record)
+        if not any(True for _ in self._inside(record.site, record)):
+            return Origin(self._given(record), whole=all(index >= 0 for index in record.inputs))
+        return self._made_in(record.site, record)
+
+    def made_in(self, record: Record) -> Origin:
+        """What a record of a role was made of, whatever the role means: all of its module's own before it."""
+        return self._made_in(record.module, record)
+
+    def _same_values(self, record: Record) -> Record | None:
+        """The record just before this one among those that hold the very same tensor."""
+        value = self._trace.value(record)
+        known = self._by_value.get(id(value), ())
+        return next((self._trace.records[index] for index in reversed(known) if index < record.index), None)
+
+    @cached_property
+    def _by_value(self) -> dict[int, list[int]]:
+        found: dict[int, list[int]] = {}
+        for index, value in enumerate(self._trace.values):
+            found.setdefault(id(value), []).append(index)
+        return found
+
+    @cached_property
+    def _outputs(self) -> dict[tuple[str, int], list[Record]]:
+        found: dict[tuple[str, int], list[Record]] = {}
+        for record in self._trace.records:
+            if not record.role and not record.part:
+                found.setdefault((record.site, record.pass_), []).append(record)
+        return found
+
+    def _output(self, path: str, record: Record) -> Record | None:
+        """What a module that was running returned, if it did."""
+        later = (each for each in self._outputs.get((path, record.pass_), ()) if each.index >= record.index)
+        return next(later, None)
+
+    def _caller(self, record: Record) -> str:
+        """The module in whose code another one was called."""
+        returned = self._output(record.module, record)
+        return returned.parent if returned is not None else record.module.rpartition(".")[0]
+
+    def _given(self, record: Record) -> tuple[Record, ...]:
+        found = dict.fromkeys(index for index in record.inputs if 0 <= index < record.index)
+        return tuple(self._trace.records[index] for index in found)
+
+    def _made_in(self, code: str, record: Record) -> Origin:
+        inside = [each for each in self._inside(code, record) if each.site != record.site]
+        returned = self._output(code, record) if code else None
+        given = self._given(returned) if returned is not None else ()
+        before = [each for each in given if each.index < record.index]
+        return Origin(tuple(_nearest([*before, *reversed(inside)])), code or TOP)
+
+    def _inside(self, path: str, record: Record) -> Iterator[Record]:
+        """What a module itself had computed or called before a record of the same call, latest first."""
+        for index in range(record.index - 1, -1, -1):
+            found = self._trace.records[index]
+            if found.pass_ != record.pass_ or not _within(found, path):
+                return
+            if found.parent == path and found.site != f"{path}:{INPUT}":
+                yield found
+
+
+def _within(record: Record, path: str) -> bool:
+    return not path or record.parent == path or record.parent.startswith(f"{path}.")
+
+
+def _nearest(records: list[Record]) -> Iterator[Record]:
+    """Those that went into none of the others."""
+    into = {index for record in records for index in record.inputs if not record.role}
+    kernels = {record.module for record in records if record.role == _KERNEL}
+    for record in records:
+        if record.index in into or (record.module in kernels and record.role in _CONSUMED_BY_KERNEL):
+            continue
+        yield record
