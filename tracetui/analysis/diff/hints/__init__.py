@@ -51,6 +51,9 @@ PATTERNS: tuple[Callable[[Scene], Hint | None], ...] = (
     bias,
 )
 
+OF_INPUTS = (norm_offset, norm_kind, norm)
+"""What speaks of a module by what it was given: of no use where other code lies between."""
+
 
 def hints(comparison: Comparison, first: SiteDiff, fed: Feeds) -> tuple[Hint, ...]:
     """What the first divergence looks like: the first pattern that explains it all, since another would contradict it.
@@ -64,6 +67,8 @@ def hints(comparison: Comparison, first: SiteDiff, fed: Feeds) -> tuple[Hint, ..
         # Scores of masked experts are no numbers: only what knows of masks may look at them.
         patterns = PATTERNS if scene.sound else (expert_choice,) if scene.leaf == ":selection_scores" else ()
         for pattern in patterns:
+            if fed.code and pattern in OF_INPUTS:
+                continue
             if hint := pattern(scene):
                 return (hint,)
     return ()
