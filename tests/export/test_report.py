@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.running import Here
+from tests.expr.made import made
 from tests.tiny_moe import whole_trace
 from tests.trace.made import small_trace
 from tests.tracer.models import prompt, tiny_gpt_oss, tiny_llama
@@ -25,7 +26,7 @@ from tracetui.export.report.markup import el, text
 from tracetui.export.report.tiles import shares_png
 from tracetui.trace.dumps import open_recorded
 from tracetui.trace.npz import write_trace
-from tracetui.trace.record import AttentionCall, Record, Token
+from tracetui.trace.record import AttentionCall, BadWeight, Record, Token
 from tracetui.trace.trace import RunInfo, Trace
 from tracetui.trace.value import ArrayValue, StatisticsValue
 from tracetui.tracer.call import record_call
@@ -176,6 +177,20 @@ def test_pictures_mark_what_is_no_share() -> None:
     codes = decoded(shares_png(np.array([[0, 1, -np.inf], [np.nan, 4, -1]])))
     np.testing.assert_array_equal(codes, [[0, 63, 64], [65, 63, 0]])
     assert decoded(shares_png(np.ones((500, 301)))).shape == (84, 76)
+
+
+def test_what_made_a_nan_stands_first_with_its_place_in_the_weights() -> None:
+    sound = np.ones((1, 3, 4), np.float32)
+    nothing = np.full_like(sound, np.nan)
+    norm, mlp = "model.layers.0.post_attention_layernorm", "model.layers.0.mlp"
+    trace = made((norm, sound), (f"{mlp}.up_proj", nothing), (mlp, nothing))
+    weight = BadWeight("model.layers.0.mlp.up_proj.weight", 1, 128, (7, 11))
+    told = written(replace(trace, bad_weights={"model.layers.0.mlp.up_proj": (weight,)})).decode()
+    part = told[told.index('<section id="health">') :].split("</section>")[0]
+    assert "12 NaN of 12" in part
+    assert "its own weights have it: model.layers.0.mlp.up_proj.weight[7, 11]" in part
+    assert "[0, 0, 0] = nan\n" in part
+    assert 'id="health"' not in written(made(("model.layers.0.mlp", sound))).decode()
 
 
 def test_a_batch_shows_its_rows(mixture: Trace) -> None:

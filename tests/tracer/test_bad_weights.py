@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 import tracetui
+from tests.models.hf_files import saved
 from tests.tracer.recipes import recipe
 from tracetui.analysis.health import diagnose
 from tracetui.expr.edit import parse_edits
+from tracetui.recipe import load_recipe
+from tracetui.trace.record import BadWeight
 from tracetui.trace.trace import Trace
 from tracetui.tracer.run import trace_recipe
 from tracetui.views.health_lines import health_lines
+
+IDS = [5, 319, 17, 17, 0, 42, 256, 3, 99, 100, 101]
 
 
 class Net(nn.Module):
@@ -39,7 +47,7 @@ def test_a_weight_that_is_not_a_number_is_named_with_its_place() -> None:
     with torch.no_grad():
         model.second.weight[1, 4] = float("nan")
     trace = traced(model, torch.ones(2, 4))
-    assert "its own weights have NaN or infinities in them" in told(trace, "second")
+    assert "its own weights have it: second.weight[1, 4]" in told(trace, "second")
     assert "weights: second.weight: 1 of 18 are NaN or infinite, the first at [1, 4]" in trace.run.notes
     found = trace.find("first")
     assert found is not None
@@ -52,10 +60,63 @@ def test_arithmetic_that_overflows_leaves_the_weights_alone() -> None:
         model.second.weight.fill_(3e38)
         model.first.bias.fill_(3e38)
     trace = traced(model, torch.ones(2, 4))
-    assert "its own weights or arithmetic made it" in told(trace, "second")
+    assert "its own weights are finite, so that its arithmetic made it" in told(trace, "second")
     assert not any(note.startswith("weights:") for note in trace.run.notes)
 
 
 def test_of_an_edited_record_the_edit_is_named() -> None:
     trace = trace_recipe(recipe(edits=parse_edits(["layers.0.mlp: set nan"], "")))
     assert "an edit was made here" in told(trace, "model.layers.0.mlp")
+
+
+def test_weights_that_were_not_looked_at_are_not_acquitted() -> None:
+    """One row alone is bad, so that no weight can be the cause, and none was gone through."""
+    model = Net()
+    with torch.no_grad():
+        model.first.weight.fill_(0.5)
+        model.second.weight.fill_(10.0)
+    trace = traced(model, torch.tensor([[1.0] * 4, [3e37] * 4]))
+    assert trace.bad_weights == {}
+    line = told(trace, "second")
+    assert "or weights that were not looked at" in line
+    assert "own weights are finite" not in line
+
+
+def test_one_expert_s_own_weights_are_named(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "m", "mixtral")
+    (path,) = folder.glob("*.safetensors")
+    state = load_file(path)
+    sought = trace_recipe(load_recipe(str(folder)), ids=IDS).find("model.layers.1.mlp:experts")
+    assert sought is not None
+    name = next(name for name in state if "layers.1." in name and ".experts.2.w2" in name)
+    state[name][5, 7] = float("nan")
+    save_file({key: tensor.clone() for key, tensor in state.items()}, path, {"format": "pt"})
+    trace = trace_recipe(load_recipe(str(folder)), ids=IDS)
+    (weight,) = trace.bad_weights["model.layers.1.mlp.experts.2"]
+    assert weight.first == (2, 5, 7)
+    assert weight.name == "model.layers.1.mlp.experts.down_proj"
+    assert "model.layers.1.mlp.experts.down_proj[2, 5, 7]" in told(trace, "model.layers.1")
+    # Behind it every expert has NaN from NaN: the weights of none of them are to blame, least of all absent ones.
+    assert [weight for site, weights in trace.bad_weights.items() for weight in weights if ".layers.2." in site] == []
+
+
+def test_a_row_of_a_table_is_named_by_its_own_number(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "m")
+    (path,) = folder.glob("*.safetensors")
+    state = load_file(path)
+    state["model.embed_tokens.weight"][IDS[0], 3] = float("nan")
+    save_file({key: tensor.clone() for key, tensor in state.items()}, path, {"format": "pt"})
+    trace = trace_recipe(load_recipe(str(folder)), ids=IDS)
+    (weight,) = trace.bad_weights["model.embed_tokens"]
+    assert (weight.name, weight.first) == ("model.embed_tokens.weight", (IDS[0], 3))
+
+
+def test_a_file_keeps_which_weights_are_bad(tmp_path: Path) -> None:
+    model = Net()
+    with torch.no_grad():
+        model.second.weight[2, 0] = float("inf")
+    trace = tracetui.trace(model, torch.ones(2, 4))
+    trace.save(tmp_path / "t.npz")
+    again = tracetui.open_trace(tmp_path / "t.npz").recorded
+    assert again.bad_weights == trace.recorded.bad_weights
+    assert again.bad_weights["second"] == (BadWeight("second.weight", 1, 18, (2, 0)),)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
 
 from tracetui.analysis.diff.feeds import input_names
+from tracetui.analysis.nan_causes import Cause, cause_of
 from tracetui.trace.health import LARGEST, comes_near_limit, is_sound, may_hide, near_limit_share
-from tracetui.trace.record import Record
+from tracetui.trace.record import BadWeight, Record
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import NotKeptError
 
@@ -39,6 +40,8 @@ class Verdict:
     """Those of them that aren't sound."""
     by_name: bool
     """Whether the inputs are known by their names; else they are all that was computed just before."""
+    cause: Cause | None = None
+    """What in those inputs makes a NaN of them, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +90,17 @@ def diagnose(trace: Trace, record: Record) -> Diagnosis:
     return Diagnosis(found, origins, frames(trace, origin), bad_elements(trace, origin))
 
 
+def first_unsound(trace: Trace) -> Record | None:
+    """The first record that has NaN, or infinities that hide nothing; None if there is none."""
+    return next((record for record in trace.records if not is_sound(record, trace.value(record))), None)
+
+
 def verdict(trace: Trace, record: Record) -> Verdict:
     """Whether a record made what isn't finite in it, or got it."""
     fed_by, by_name = feeds(trace, record)
-    bad = tuple(fed for fed in fed_by if not is_sound(fed, trace.value(fed)))
+    # What a module ran inside comes before its own output, whether or not its name is known as an input.
+    inside = (fed for fed in _inside(trace, record) if fed not in fed_by) if by_name else ()
+    bad = tuple(fed for fed in (*fed_by, *inside) if not is_sound(fed, trace.value(fed)))
     part = Part.CARRIES if bad else Part.PRODUCES if fed_by else Part.UNTOLD
     return Verdict(record, part, fed_by, bad, by_name)
 
@@ -106,7 +116,20 @@ def producers(trace: Trace, record: Record) -> tuple[Verdict, ...]:
         fresh = [fed for fed in here.bad if fed.index not in seen]
         seen.update(fed.index for fed in fresh)
         waiting.extend(fresh)
-    return tuple(found[index] for index in sorted(found))
+    return tuple(_explained(trace, found[index]) for index in sorted(found))
+
+
+def _explained(trace: Trace, producer: Verdict) -> Verdict:
+    """The same with its cause, unless an edit or the module's own weights are one."""
+    record = producer.record
+    if producer.part is not Part.PRODUCES or record.edited or bad_weights(trace, record):
+        return producer
+    return replace(producer, cause=cause_of(trace, record, producer.fed_by))
+
+
+def bad_weights(trace: Trace, record: Record) -> tuple[BadWeight, ...]:
+    """The parameters of a record's own module that hold NaN or infinities; empty for what is no module's output."""
+    return () if record.role else trace.bad_weights.get(record.site, ())
 
 
 def feeds(trace: Trace, record: Record) -> tuple[tuple[Record, ...], bool]:
@@ -129,15 +152,22 @@ def _first(trace: Trace, keys: tuple[str, ...], before: Record) -> Record | None
 
 
 def _by_order(trace: Trace, record: Record) -> tuple[Record, ...]:
+    if inside := _inside(trace, record):
+        return inside
     own = "" if record.role else record.site
-    if own and (inside := [fed for fed in _within(trace, record, own) if fed.parent == own]):
-        return tuple(reversed(inside))
     around = record.parent
     beside = [fed for fed in _within(trace, record, around) if fed.parent == around and fed.site != own]
     if beside:
         return tuple(reversed(beside))
     began = record.index - sum(1 for _ in _within(trace, record, around))
     return (trace.records[began - 1],) if began else ()
+
+
+def _inside(trace: Trace, record: Record) -> tuple[Record, ...]:
+    """The outputs of the modules that ran inside a module's call, and what else was recorded of them."""
+    if record.role or not record.site:
+        return ()
+    return tuple(reversed([fed for fed in _within(trace, record, record.site) if fed.parent == record.site]))
 
 
 def _within(trace: Trace, record: Record, path: str) -> Iterator[Record]:

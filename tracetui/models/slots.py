@@ -70,6 +70,7 @@ class Weights:
         self._resident, left = _choose_resident(self._whole, budget)
         self._experts = ExpertStore(_per_expert(self._slots), source, left)
         self._read_inside = {module: found for module in model.modules() if (found := _read_inside(module))}
+        self._rows: dict[nn.Module, list[int]] = {}
         self._kept_by_parent = frozenset(child for found in self._read_inside.values() for child in found)
         self.clear()
 
@@ -131,7 +132,19 @@ class Weights:
         wanted = sorted(set(ids.flatten().tolist()))
         for slot in self.of(embedding):
             slot.fill(embedding, made_rows(self._source, slot.spec, wanted, making))
+        self._rows[embedding] = wanted
         return torch.searchsorted(torch.tensor(wanted, device=ids.device), ids)  # [B,T]
+
+    def present(self, module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+        """A module's own parameters by their names, as far as they are in place now."""
+        blank = {slot.parameter: slot.placeholder for slot in self.of(module)}
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter is not blank.get(name):
+                yield name, parameter
+
+    def row(self, module: nn.Module, place: int) -> int:
+        """Which row of a table stands at a place of what is there of it."""
+        return self._rows[module][place] if module in self._rows else place
 
     def take_out(self, module: nn.Module) -> None:
         """Drop a module's parameters, unless they may stay; what its parent reads too, the parent drops."""

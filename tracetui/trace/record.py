@@ -123,6 +123,19 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class BadWeight:
+    """A parameter that holds NaN or infinities."""
+
+    name: str
+    """Its whole name: `model.layers.7.mlp.up_proj.weight`."""
+    count: int
+    """How many elements aren't finite."""
+    numel: int
+    first: tuple[int, ...]
+    """The index of the first of them."""
+
+
+@dataclass(frozen=True, slots=True)
 class AttentionCall:
     """How one attention kernel was called: what is needed to compute its scores again."""
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from tracetui.trace.key_index import KeyIndex
 from tracetui.trace.outline import NO_MODULE, Module
-from tracetui.trace.record import AttentionCall, Record, Token
+from tracetui.trace.record import AttentionCall, BadWeight, Record, Token
 from tracetui.trace.statistics import Statistics
 from tracetui.trace.value import Array, Value
 
@@ -64,6 +64,11 @@ class Trace:
     """How many of each row's last tokens the model chose; empty if none."""
     cache: tuple[int, ...] = ()
     """Bytes of the model's own key-value cache after each pass that is over; empty where it ran without one."""
+    bad_weights: Mapping[str, tuple[BadWeight, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """By the site of a module whose output isn't finite: those of its own parameters that aren't either.
+
+    Empty where all of them were looked at and are finite; a site that is missing was not looked at.
+    """
 
     def __len__(self) -> int:
         return len(self.records)
@@ -98,10 +103,18 @@ class Trace:
         values = tuple(self.values)
         records = tuple(self.records[: len(values)])
         values = values[: len(records)]
-        attention, vocabulary = dict(self.attention), dict(self.vocabulary)
+        attention, vocabulary, bad_weights = dict(self.attention), dict(self.vocabulary), dict(self.bad_weights)
         # A run that goes on adds the edits that it is given.
         run = replace(self.run, recipe=dict(self.run.recipe))
-        return replace(self, run=run, records=records, values=values, attention=attention, vocabulary=vocabulary)
+        return replace(
+            self,
+            run=run,
+            records=records,
+            values=values,
+            attention=attention,
+            vocabulary=vocabulary,
+            bad_weights=bad_weights,
+        )
 
     def extended(self, chosen: Sequence[Token | None], cache: int) -> Trace:
         """The trace with one more token in each row that goes on, and the size of the cache in bytes.

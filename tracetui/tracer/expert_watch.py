@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from tracetui.models.experts import ExpertWeights, expert_count, runs_singly
+from tracetui.trace.record import BadWeight
+from tracetui.tracer.bad_weights import bad_among, is_spoilt, with_kinds
 from tracetui.tracer.edits import Editor
 from tracetui.tracer.experts import Choice, experts_witnessed
 from tracetui.tracer.frames import Frame
@@ -46,6 +49,8 @@ class ExpertWatch:
         """By its path, the block around experts: it may hold what its router is given."""
         self._seen: dict[str, list[Seen]] = {}
         self._started = 0.0
+        self._weights: ExpertWeights = {}
+        """Of the expert that runs, where they don't stand in its module."""
 
     @contextmanager
     def watched(self, modules: Mapping[str, nn.Module]) -> Iterator[None]:
@@ -104,11 +109,18 @@ class ExpertWatch:
 
     def expert_weights(self, module: nn.Module, expert: int) -> ExpertWeights | None:
         """An expert's weights, made just in time; None where they stand in the module."""
-        return self._read(module, expert)
+        weights = self._read(module, expert)
+        self._weights = weights or {}
+        return weights
 
     def expert_returned(self, module: nn.Module, expert: int, output: torch.Tensor) -> torch.Tensor:
         """Record what an expert made of its tokens [n,D]; returns it as edits leave it."""
         holder = self._frames[-1]
+        site, provenance = f"{holder.path}.{expert}", self._provenance(module, expert)
+        if is_spoilt(output):
+            bad = self._bad_weights(module, holder.path, expert)
+            self._recorder.bad_weights(site, bad)
+            provenance = with_kinds(provenance, bad)
         made, _ = self._editor.record_expert(
             holder.path.rpartition(".")[0],
             holder.path,
@@ -118,9 +130,14 @@ class ExpertWatch:
             parent=holder.path,
             call=holder.call,
             seconds=self._clock() - self._started,
-            provenance=self._provenance(module, expert),
+            provenance=provenance,
         )
         return made
+
+    def _bad_weights(self, module: nn.Module, path: str, expert: int) -> tuple[BadWeight, ...]:
+        """Those of one expert's weights that aren't finite, by their names and places in the tensor of all experts."""
+        own = self._weights or _rows(module, expert)
+        return tuple(replace(weight, first=(expert, *weight.first)) for weight in bad_among(path, own.items()))
 
     def _record_role(self, role: str, tensor: torch.Tensor | None) -> None:
         """Record what belongs to the block around the experts."""
@@ -135,3 +152,9 @@ class ExpertWatch:
 
 def _within(path: str, holder: str) -> bool:
     return path == holder or path.startswith(f"{holder}.")
+
+
+def _rows(module: nn.Module, expert: int) -> ExpertWeights:
+    """One expert's parameters, where those of all stand in their module."""
+    every = module.named_parameters(recurse=False)
+    return {name: weight[expert] for name, weight in every if weight.ndim > 1 and len(weight) == expert_count(module)}

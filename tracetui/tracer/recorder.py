@@ -13,7 +13,7 @@ from tracetui.analysis.matrices import MatrixRole
 from tracetui.trace.cut import Cut
 from tracetui.trace.keep import KEEP_ALL, ROOM, Keep
 from tracetui.trace.outline import NO_MODULE, Module
-from tracetui.trace.record import CALLERS, AttentionCall, Record, Token, when
+from tracetui.trace.record import CALLERS, AttentionCall, BadWeight, Record, Token, when
 from tracetui.trace.trace import RunInfo, Trace
 from tracetui.trace.value import Value, is_kept
 from tracetui.tracer.capture import capture_function
@@ -57,6 +57,7 @@ class Recorder:
         self._records: list[Record] = []
         self._values: list[Value] = []
         self._attention: dict[str, AttentionCall] = {}
+        self._bad_weights: dict[str, tuple[BadWeight, ...]] = {}
         self._vocabulary: dict[int, Token] = {}
         self._arrived = arrived
         self._name_predictions = name_predictions
@@ -79,6 +80,7 @@ class Recorder:
             self._vocabulary,
             complete=False,
             outline=outline,
+            bad_weights=self._bad_weights,
         )
 
     def begin_pass(self) -> None:
@@ -114,6 +116,14 @@ class Recorder:
         if text not in (known for _, known in self._notes):
             self._notes.append((len(self._records), text))
 
+    def bad_weights(self, site: str, found: tuple[BadWeight, ...]) -> None:
+        """Keep which parameters of the module at a site hold NaN or infinities, and say so beside the result."""
+        self._bad_weights[site] = found
+        for weight in found:
+            place = ", ".join(map(str, weight.first))
+            counted = f"{weight.count:,} of {weight.numel:,} are NaN or infinite, the first at [{place}]"
+            self.note(f"weights: {weight.name}: {counted}")
+
     def carry(self, past: Recorder, cut: Cut) -> None:
         """Begin with what another run recorded before a cut; values are shared.
 
@@ -125,6 +135,7 @@ class Recorder:
         for key, call in trace.attention.items():
             if (found := trace.find(key)) is not None and found.index < count:
                 self._attention[key] = call
+        self._bad_weights.update(past._bad_weights)
         self._grown = [each for each in past._grown if each[0] < count]
         self._vocabulary.update(islice(past._vocabulary.items(), self._grown[-1][1] if self._grown else 0))
         self._notes = [each for each in past._notes if each[0] < count]

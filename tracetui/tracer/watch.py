@@ -20,7 +20,7 @@ from tracetui.models.slots import Making, Weights, reads_rows
 from tracetui.trace.record import Token, is_layer
 from tracetui.tracer.absorbed import witnessed_absorbing
 from tracetui.tracer.attention_watch import AttentionWatch
-from tracetui.tracer.bad_weights import with_bad_weights
+from tracetui.tracer.bad_weights import bad_weights, with_kinds
 from tracetui.tracer.edits import Editor
 from tracetui.tracer.expert_watch import ExpertWatch
 from tracetui.tracer.frames import Frame
@@ -227,11 +227,13 @@ class Watch:
                 self._lens.returned(path, module, args, output, len(frames))
                 self._made_seconds += clock() - began
             found = next(tensors_in(output, whole=bool(path)), None)
-            source = with_bad_weights(provenance, path, module, found, self._recorder.note)
+            site, source = path or _root_site(output), provenance
+            if (bad := bad_weights(path, module, found, weights)) is not None:
+                self._recorder.bad_weights(site, bad)
+                source = with_kinds(provenance, bad)
             if has_weights and weights is not None:
                 weights.take_out(module)
             parent = frames[-1].path if frames else ""
-            site = path or _root_site(output)
             changed: dict[int, torch.Tensor] = {}
             for part, tensor in enumerate(tensors_in(output, whole=bool(path))):
                 if not is_readable(tensor):

@@ -13,13 +13,15 @@ from tracetui.analysis.health import (
     NearLimit,
     Part,
     Verdict,
+    bad_weights,
     frames,
     near_limits,
     records_near_limit,
 )
 from tracetui.text import number, token_text, visible
-from tracetui.trace.record import Record
+from tracetui.trace.record import BadWeight, Record
 from tracetui.trace.trace import Trace
+from tracetui.views.cause_lines import cause_line
 from tracetui.views.cells import fit
 from tracetui.views.config_lines import ConfigLine, Kind
 
@@ -31,7 +33,7 @@ def health_lines(trace: Trace, diagnosis: Diagnosis, width: int) -> Iterator[Con
     """What is wrong at a record, who made it, which elements, and how it grew."""
     verdict = diagnosis.verdict
     yield ConfigLine(_counted(trace, verdict.record), Kind.TITLE)
-    for text in _origin(diagnosis):
+    for text in _origin(trace, diagnosis):
         yield from (ConfigLine(piece, Kind.ALERT) for piece in wrap(text, width, break_on_hyphens=False))
     yield ConfigLine("", Kind.TEXT)
     if verdict.part is Part.CARRIES and not verdict.by_name:
@@ -60,31 +62,45 @@ def _counted(trace: Trace, record: Record) -> str:
     return f"{visible(record.key, 200)}: {told} of {found.numel:,}"
 
 
-def _origin(diagnosis: Diagnosis) -> Iterator[str]:
+def _origin(trace: Trace, diagnosis: Diagnosis) -> Iterator[str]:
     here = diagnosis.verdict.record
     for verdict in diagnosis.producers[:_LISTED]:
         who = "It is made here" if verdict.record is here else f"It comes from {visible(verdict.record.key, 200)}"
-        yield f"{who} (step {verdict.record.index}): {_because(verdict)}"
+        yield f"{who} (step {verdict.record.index}): {_because(trace, verdict)}"
     if (more := len(diagnosis.producers) - _LISTED) > 0:
         yield f"and from {more} more"
 
 
-def _because(verdict: Verdict) -> str:
+def _because(trace: Trace, verdict: Verdict) -> str:
     if verdict.part is Part.UNTOLD:
         return "nothing that feeds it was recorded, so that it can't be told whether it made it"
     names = ", ".join(visible(fed.key, 200) for fed in verdict.fed_by[:3])
     more = f" and {len(verdict.fed_by) - 3} more" if len(verdict.fed_by) > 3 else ""
     how = "" if verdict.by_name else ", as far as the order of execution tells"
-    return f"what feeds it is finite ({names}{more}){how}; {_maker(verdict.record)}"
+    return f"what feeds it is finite ({names}{more}){how}; {_maker(trace, verdict)}"
 
 
-def _maker(record: Record) -> str:
+def _maker(trace: Trace, verdict: Verdict) -> str:
     """What is left to have made it."""
+    record = verdict.record
     if record.edited:
         return "an edit was made here"
+    if weights := bad_weights(trace, record):
+        return f"its own weights have it: {', '.join(map(bad_weight_line, weights))}"
+    if verdict.cause is not None:
+        return cause_line(verdict.cause)
     if {"nan", "inf"} & set(record.provenance.split("+")):
         return "its own weights have NaN or infinities in them"
-    return "its own weights or arithmetic made it"
+    if not record.role and record.site in trace.bad_weights:
+        return "its own weights are finite, so that its arithmetic made it"
+    return "its arithmetic made it" if record.role else "its arithmetic made it, or weights that were not looked at"
+
+
+def bad_weight_line(weight: BadWeight) -> str:
+    """`model.layers.7.mlp.up_proj.weight[7, 11] and 3 more of its 131,072 elements`."""
+    place = f"{visible(weight.name, 200)}[{', '.join(map(str, weight.first))}]"
+    more = weight.count - 1
+    return f"{place} and {more:,} more of its {weight.numel:,} elements" if more else place
 
 
 def _elements(trace: Trace, diagnosis: Diagnosis) -> Iterator[ConfigLine]:

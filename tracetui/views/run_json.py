@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from tracetui.analysis.health import NearLimit, near_limits, producers
+from tracetui.analysis.health import NearLimit, bad_weights, near_limits, producers
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.analysis.prediction import Prediction, next_tokens
 from tracetui.expr.edit import EditTally
 from tracetui.expr.watcher import Hit, Tally
-from tracetui.trace.npz.encode import nullable, plain_statistics
+from tracetui.trace.npz.encode import bad_weight, nullable, plain_statistics
 from tracetui.trace.record import Record, Token
 from tracetui.trace.spill import whereabouts
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import NotKeptError
+from tracetui.views.cause_lines import cause_line
 
 PREDICTIONS = 5
 
@@ -70,7 +71,16 @@ def _producers(trace: Trace, hits: Sequence[Hit]) -> list[dict[str, object]]:
     """The records to which the first tensor that a stop found not to be finite goes back."""
     bad = next((trace.records[hit.index] for hit in hits if hit.stop.watches_health), None)
     found = () if bad is None else producers(trace, bad)
-    return [{"key": one.record.key, "fed_by": [fed.key for fed in one.fed_by], "by_name": one.by_name} for one in found]
+    return [
+        {
+            "key": one.record.key,
+            "fed_by": [fed.key for fed in one.fed_by],
+            "by_name": one.by_name,
+            "weights": [bad_weight(weight) for weight in bad_weights(trace, one.record)],
+            "cause": None if one.cause is None else cause_line(one.cause),
+        }
+        for one in found
+    ]
 
 
 def _near(near: NearLimit) -> dict[str, object]:

@@ -8,6 +8,7 @@ from typing import IO
 from tracetui.analysis.diff.report import Report
 from tracetui.export.report.attention import attention_part
 from tracetui.export.report.differences import diff_part
+from tracetui.export.report.health import health_part
 from tracetui.export.report.layers import layer_part, record_part, residual_part
 from tracetui.export.report.markup import Html, el, join
 from tracetui.export.report.opening import head_part, prediction_part, token_part
@@ -19,6 +20,7 @@ _POLICY = Html("default-src 'none'; style-src 'unsafe-inline'; img-src data:")
 """A browser keeps to it whatever the file says: no script, nothing from anywhere else."""
 _TITLES = {
     "diff": "Difference",
+    "health": "Not finite",
     "tokens": "Tokens",
     "next": "Next token",
     "residual": "Residual stream",
@@ -43,6 +45,7 @@ def write_report(trace: Trace, file: IO[bytes], report: Report | None = None, na
 def _parts(trace: Trace, report: Report | None, names: tuple[str, str]) -> Iterator[tuple[str, Html]]:
     if report is not None:
         yield "diff", diff_part(report, names)
+    yield "health", health_part(trace)
     yield "tokens", token_part(trace) if trace.tokens else Html("")
     yield "next", prediction_part(trace)
     yield "residual", residual_part(trace)

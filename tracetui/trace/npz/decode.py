@@ -14,7 +14,7 @@ from tracetui.trace.npz.fields import Field, parse
 from tracetui.trace.npz.limits import MAX_COUNT, MAX_RECORDS
 from tracetui.trace.npz.modules import decode_outline
 from tracetui.trace.outline import Module
-from tracetui.trace.record import CALLERS, AttentionCall, Record, Token
+from tracetui.trace.record import CALLERS, AttentionCall, BadWeight, Record, Token
 from tracetui.trace.statistics import Statistics
 from tracetui.trace.trace import RunInfo
 
@@ -35,6 +35,7 @@ class Header:
     """Each the name of a stored array, or null."""
     complete: bool
     outline: Module
+    bad_weights: MappingProxyType[str, tuple[BadWeight, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ def decode_header(document: bytes, where: str, timing: Timing) -> Header:
         keys=tuple(item["key"] for item in found),
         complete=root["complete"].flag(),
         outline=decode_outline(root.get("outline")),
+        bad_weights=MappingProxyType(_bad_weights(root.get("bad_weights"))),
     )
 
 
@@ -167,6 +169,19 @@ def _attention(found: Field) -> AttentionCall:
         position_bias=bias.flag() if (bias := found.get("position_bias")) else False,
         unexplained=reason.text() if (reason := found.get("unexplained")) else "",
     )
+
+
+def _bad_weights(found: Field | None) -> dict[str, tuple[BadWeight, ...]]:
+    """Files of runs whose weights are finite, and older ones, have none."""
+    if found is None:
+        return {}
+    return {site: tuple(map(_bad_weight, weights.items())) for site, weights in found.members()}
+
+
+def _bad_weight(found: Field) -> BadWeight:
+    numel = found["numel"].whole(1)
+    first = tuple(place.whole() for place in found["first"].items())
+    return BadWeight(found["name"].text(), found["count"].whole(1, numel), numel, first)
 
 
 def _record(found: Field, index: int, seconds: float | None) -> Record:

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 
 from tracetui.trace.npz.limits import MAX_DEPTH
 from tracetui.trace.outline import NO_MODULE, Module, with_depth
-from tracetui.trace.record import AttentionCall, Record, Token
+from tracetui.trace.record import AttentionCall, BadWeight, Record, Token
 from tracetui.trace.statistics import Statistics
 from tracetui.trace.trace import RunInfo, Trace
 
@@ -34,6 +34,7 @@ def encode_header(trace: Trace, statistics: Sequence[Statistics], keys: Sequence
             **({"generated": list(trace.generated), "cache": list(trace.cache)} if trace.generated else {}),
             "vocabulary": _row([replace(trace.vocabulary[known], id=known) for known in sorted(trace.vocabulary)]),
             "attention": {key: _attention(call) for key, call in trace.attention.items()},
+            **({"bad_weights": _bad_weights(trace)} if trace.bad_weights else {}),
             "outline": [_module(*each) for each in with_depth(trace.outline)] if trace.outline is not NO_MODULE else [],
             "records": [_record(*each) for each in zip(trace.records, statistics, keys, strict=True)],
         }
@@ -73,6 +74,15 @@ def _attention(call: AttentionCall) -> dict[str, object]:
     """What was given; fields that came later than the first version are left out where they are empty."""
     plain = {**asdict(call), "scale": _number(call.scale), "softcap": nullable(call.softcap)}
     return {name: value for name, value in plain.items() if value or name not in _LATER}
+
+
+def _bad_weights(trace: Trace) -> dict[str, object]:
+    return {site: [bad_weight(weight) for weight in weights] for site, weights in trace.bad_weights.items()}
+
+
+def bad_weight(found: BadWeight) -> dict[str, object]:
+    """A parameter that isn't finite, as JSON data."""
+    return {"name": found.name, "count": found.count, "numel": found.numel, "first": list(found.first)}
 
 
 def _record(record: Record, statistics: Statistics, key: str | None) -> dict[str, object]:

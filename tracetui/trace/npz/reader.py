@@ -40,6 +40,7 @@ def read_trace(path: Path) -> Trace:
         vocabulary=header.vocabulary,
         complete=header.complete,
         outline=header.outline,
+        bad_weights=header.bad_weights,
     )
 
 
