@@ -9,11 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from tracetui.analysis.diff.align import Alignment, Pair, align
-from tracetui.analysis.diff.distance import Distance, by_statistics, distance
+from tracetui.analysis.diff.distance import Distance, by_statistics, distance_and_norms
 from tracetui.analysis.diff.preface import Preface, preface
 from tracetui.analysis.diff.prepare import Window, last_positions, stand_alike, window
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.diff.routed import is_expert
+from tracetui.analysis.diff.rows import Floats
+from tracetui.analysis.diff.token_rounding import TokenRounding
 from tracetui.analysis.diff.tolerance import Limits, Tolerance, unit_of
 from tracetui.analysis.mapping.layouts import SAME, Layout, halves_from_pairs, layouts, pairs_from_halves
 from tracetui.analysis.mapping.names import PAIRED, execution_rank
@@ -51,12 +53,15 @@ def compare(
     return Comparison(a, b, before, alignment, tuple(sites))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class _Try:
     """One way to lay B out, and how far it then is."""
 
     layout: Layout
     distance: Distance
+    norms: Floats
+    """Of B's rows."""
+    shape: tuple[int, ...]
 
 
 class _Meter:
@@ -73,6 +78,7 @@ class _Meter:
         self._last = None if self._foreign else before.first_missing
         self._known: dict[tuple[object, ...], SiteDiff] = {}
         self._inherited = 0.0
+        self._rounding = TokenRounding(self._window.config)
 
     def measure(self, pair: Pair) -> SiteDiff:
         value_a, value_b = self._a.value(pair.a.record), self._b.value(pair.b.record)
@@ -89,17 +95,16 @@ class _Meter:
             self._inherited = max(self._inherited, unit_of(a.dtype, b.dtype))
 
     def _measure(self, pair: Pair, value_a: Value, value_b: Value) -> SiteDiff:
-        tolerance = self._tolerance(value_a, value_b, _scale(value_b.statistics()))
         if self._unrelated(pair):
             return SiteDiff(pair, Outcome.SKIPPED)
         if not (is_kept(value_a) and is_kept(value_b)):
-            return self._measure_statistics(pair, value_a, value_b, tolerance)
+            return self._measure_statistics(pair, value_a, value_b)
         a, b = stand_alike(self._a, self._b, pair)
         a, b = last_positions(pair.site, a, b)
-        found = self._best(pair, a, b, tolerance)
+        found = self._best(pair, a, b, self._tolerance(value_a, value_b, 0.0))
         if found is None:
-            return SiteDiff(pair, Outcome.SHAPES, tolerance)
-        # What a file says of its own values may be wrong, or speak of more than is compared.
+            return SiteDiff(pair, Outcome.SHAPES, self._tolerance(value_a, value_b, 0.0))
+        self._rounding.see(pair, found.shape, found.norms)
         tolerance = self._tolerance(value_a, value_b, found.distance.scale)
         return SiteDiff(pair, _outcome(found.distance, tolerance), tolerance, found.distance, found.layout)
 
@@ -120,10 +125,11 @@ class _Meter:
         known = scale if math.isfinite(scale) and scale > 0 else 0.0
         return self._limits.tolerance(a.dtype, b.dtype, known, self._inherited)
 
-    def _measure_statistics(self, pair: Pair, value_a: Value, value_b: Value, tolerance: Tolerance) -> SiteDiff:
+    def _measure_statistics(self, pair: Pair, value_a: Value, value_b: Value) -> SiteDiff:
         whole = pair.a.layout is SAME and pair.b.layout is SAME and not self._window.needed()
         if is_expert(pair.site) or not whole:
             return SiteDiff(pair, Outcome.SKIPPED)
+        tolerance = self._tolerance(value_a, value_b, _scale(value_b.statistics()))
         if math.prod(value_a.shape) != math.prod(value_b.shape):
             return SiteDiff(pair, Outcome.SHAPES, tolerance)
         found = by_statistics(value_a.statistics(), value_b.statistics(), tolerance)
@@ -133,7 +139,7 @@ class _Meter:
         """The first layout within the tolerance, or else the nearest; None if no layout has the shape."""
         best: _Try | None = None
         for layout in self._layouts(pair, a.shape, b.shape):
-            tried = _Try(layout, self._distance(pair, a, b, layout, tolerance))
+            tried = self._try(pair, a, b, layout, tolerance)
             if not _differs(tried.distance, tolerance):
                 return tried
             if best is None or tried.distance.furthest < best.distance.furthest:
@@ -159,13 +165,14 @@ class _Meter:
         cut_a, cut_b = (self._window.cut(pair.record, _blank(shape)).shape for shape in (shape_a, shape_b))
         return shape_a if cut_a == cut_b else shape_b
 
-    def _distance(self, pair: Pair, a: Value, b: Value, layout: Layout, tolerance: Tolerance) -> Distance:
-        if layout is SAME and not self._window.needed():
-            return distance(a, b, tolerance)
-        array_a, array_b = a.read(), layout.apply(b.read())
-        if self._window.needed():
-            array_a, array_b = (self._window.cut(pair.record, array) for array in (array_a, array_b))
-        return distance(ArrayValue(array_a, a.dtype), ArrayValue(array_b, b.dtype), tolerance)
+    def _try(self, pair: Pair, a: Value, b: Value, layout: Layout, tolerance: Tolerance) -> _Try:
+        if layout is not SAME or self._window.needed():
+            array_a, array_b = a.read(), layout.apply(b.read())
+            if self._window.needed():
+                array_a, array_b = (self._window.cut(pair.record, array) for array in (array_a, array_b))
+            a, b = ArrayValue(array_a, a.dtype), ArrayValue(array_b, b.dtype)
+        found, norms = distance_and_norms(a, b, tolerance, self._rounding.past(pair, a.shape))
+        return _Try(layout, found, norms, a.shape)
 
 
 def _blank(shape: tuple[int, ...]) -> Array:
@@ -177,10 +184,7 @@ def _differs(found: Distance, tolerance: Tolerance) -> bool:
     """Whether one element is far off, or a row is, or all are together: what a few are off by no more is rounding."""
     if math.isnan(found.relative):  # Squares beyond float64: each element alone can tell.
         return found.off > 0
-    if found.far or tolerance.slack <= 1:
-        return found.far > 0
-    row = found.row
-    return found.relative > tolerance.rtol or (row is not None and row.relative > tolerance.of_row(row.rows, row.width))
+    return found.far > 0 or (tolerance.slack > 1 and found.beyond(tolerance))
 
 
 def _outcome(found: Distance, tolerance: Tolerance) -> Outcome:

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tracetui.analysis.diff.rows import BLOCK, ITEM, Floats, RowDistance, RowLayout, RowSums, row_layout
+from tracetui.analysis.diff.columns import far_for_columns
+from tracetui.analysis.diff.rows import (
+    BLOCK,
+    ITEM,
+    Floats,
+    RowDistance,
+    RowLayout,
+    RowPast,
+    RowScales,
+    RowSums,
+    row_layout,
+    row_scales,
+)
 from tracetui.analysis.diff.tolerance import Tolerance
 from tracetui.trace.npz.writer import blocks
 from tracetui.trace.statistics import Statistics
@@ -44,7 +56,9 @@ class Distance:
     by_statistics: bool = False
     """Only the statistics were there to compare; `off` is then 1 or 0."""
     row: RowDistance | None = None
-    """The row that is furthest apart; None where there is one row only, and for whole numbers."""
+    """The row that is furthest apart; None where there is one row only, where nothing is, and for whole numbers."""
+    levelled: float = 0.0
+    """As `relative`, rows of B that are longer than the median row brought down to it."""
 
     @property
     def share(self) -> float:
@@ -57,6 +71,12 @@ class Distance:
         if self.row is None or math.isnan(self.relative):
             return self.relative
         return max(self.relative, self.row.relative)
+
+    def beyond(self, tolerance: Tolerance) -> bool:
+        """Whether a row is further apart than the tolerance lets it be, or all of them together are."""
+        row = self.row
+        worst = row is not None and row.judged > tolerance.of_row(row.rows, row.width)
+        return worst or self.levelled > tolerance.of_whole(self.numel)
 
 
 class _Sums:
@@ -177,6 +197,16 @@ def _wide(block: Array) -> Array:
 
 def distance(a: Value, b: Value, tolerance: Tolerance) -> Distance:
     """Between two values of one shape. Raises NotKeptError if either has none."""
+    return distance_and_norms(a, b, tolerance)[0]
+
+
+def distance_and_norms(
+    a: Value, b: Value, tolerance: Tolerance, past: RowPast | None = None
+) -> tuple[Distance, Floats]:
+    """Between two values of one shape, and the norms of B's rows; `past` is what is known of these rows.
+
+    Raises NotKeptError if either has no values.
+    """
     layout = row_layout(a.shape)
     sums = _Sums(tolerance, layout)
     whole_rows = True
@@ -189,7 +219,7 @@ def distance(a: Value, b: Value, tolerance: Tolerance) -> Distance:
                 row_square = None if whole_rows else _row_square(b, layout, sums.seen)
             rows = max(1, block_a.size // layout.width)
             sums.add(block_a.reshape(rows, -1), block_b.reshape(rows, -1), row_square)
-        return _distance(sums, a, b)
+        return _distance(sums, a, b, past), sums.rows.norms
 
 
 def _row_square(b: Value, layout: RowLayout, start: int) -> float:
@@ -206,17 +236,15 @@ def _parts_of_row(layout: RowLayout, row: int) -> Iterator[Index]:
     return ((*first, *rest) for rest in blocks(layout.shape[layout.leading :], ITEM, BLOCK))
 
 
-def _distance(sums: _Sums, a: Value, b: Value) -> Distance:
-    layout, tolerance = sums.rows.layout, sums.tolerance
-    difference, reference = sums.rows.difference, sums.rows.reference
-    scales = sums.rows.scales() if sums.max_abs else None
-    row, apart = (0, 0.0) if scales is None else sums.rows.worst(scales)
+def _distance(sums: _Sums, a: Value, b: Value, past: RowPast | None) -> Distance:
+    known = row_scales(sums.rows.norms, past) if sums.max_abs else None
+    row, judged = (0, 0.0) if known is None else sums.rows.worst(known.scales())
     worst, worst_a, worst_b = _worst(sums, a, b, row)
-    several = scales is not None and layout.rows > 1 and not tolerance.exact
-    return Distance(
+    difference, reference = sums.rows.difference, sums.rows.reference
+    found = Distance(
         numel=sums.seen,
         off=sums.off,
-        far=sums.far + (0 if scales is None else sums.rows.far(scales, tolerance.slack * tolerance.per_row)),
+        far=sums.far,
         max_abs=sums.max_abs,
         # Beside a B that is zero wherever they differ, no multiple of it is large enough.
         max_rel=math.inf if sums.max_rel == 0 < sums.max_abs else sums.max_rel,
@@ -227,10 +255,31 @@ def _distance(sums: _Sums, a: Value, b: Value) -> Distance:
         worst_a=worst_a,
         worst_b=worst_b,
         scale=math.sqrt(reference / sums.seen) if sums.seen else 0.0,
-        row=RowDistance(layout.index(row), apart, float(scales[row]), layout.rows, layout.width)
-        if several and scales is not None
-        else None,
     )
+    if known is None:
+        return found
+    several = sums.rows.layout.rows > 1 and not sums.tolerance.exact
+    found = replace(
+        found,
+        row=_row(sums, known, row, judged) if several else None,
+        levelled=known.levelled(sums.rows.apart),
+    )
+    return replace(found, far=found.far + _far(sums, a, b, known, found))
+
+
+def _far(sums: _Sums, a: Value, b: Value, known: RowScales, found: Distance) -> int:
+    """How many rows have an element that is far off; what is far off in a huge channel alone doesn't count."""
+    tolerance = sums.tolerance
+    rows = sums.rows.far(known.scales(), tolerance.slack * tolerance.per_row)
+    if found.far or tolerance.slack <= 1 or found.beyond(tolerance):
+        return int(rows.size)
+    return far_for_columns(a, b, sums.rows.layout, rows, known, tolerance)
+
+
+def _row(sums: _Sums, known: RowScales, row: int, judged: float) -> RowDistance:
+    layout, norm = sums.rows.layout, float(known.norms[row])
+    relative = _ratio(float(sums.rows.apart[row]), float(known.rulers()[row]))
+    return RowDistance(layout.index(row), relative, judged, norm, layout.rows, layout.width)
 
 
 def _worst(sums: _Sums, a: Value, b: Value, row: int) -> tuple[tuple[int, ...] | None, float, float]:

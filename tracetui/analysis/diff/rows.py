@@ -21,8 +21,59 @@ _LONGEST = 1 << 22
 """Bytes in float64 of the longest row that is looked at in one block."""
 _MOST_ROWS = 1 << 20
 """Of one tensor: where there are more, the last two axes make one row, and so on."""
-_FLOOR = 0.25
-"""Of the median row's norm: what a row with a smaller norm is measured against."""
+SHARE = 0.25
+"""Of what a token was at its longest, whose rounding it keeps; and of the median row, for a shorter one's number."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class RowPast:
+    """What is known of a tensor's rows from what they were computed from, each [rows]."""
+
+    floor: Floats
+    """Norms that rows are judged against at least."""
+    gain: Floats
+    """By how much rounding is larger than a row's own norm lets expect."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class RowScales:
+    """What each row of B is judged against: its own norm, at least the median row's.
+
+    The rounding of a short row (behind a gate, or where terms cancel) is that of what it was computed from, which is
+    about as long in all rows. So it is where tokens were far longer before.
+    """
+
+    norms: Floats
+    """[rows]."""
+    usual: float
+    """The median of the rows that aren't zero."""
+    past: RowPast | None = None
+
+    def rulers(self) -> Floats:
+        """What a row's own number is in units of."""
+        return np.maximum(self.norms, SHARE * self.usual)
+
+    def scales(self) -> Floats:
+        """What a row is judged against."""
+        least = np.maximum(self.norms, self.usual)
+        return least if self.past is None else np.maximum(least, self.past.floor) * self.past.gain
+
+    def levelled(self, apart: Floats) -> float:
+        """The norm of all differences [rows] in units of B's; rows longer than the median are brought down to it."""
+        long = self.norms > self.usual
+        weights = np.divide(self.usual, self.norms, out=np.ones_like(self.norms), where=long)
+        whole = float(np.square(self.norms * weights).sum())
+        if self.past is not None:
+            weights = weights * np.maximum(self.norms, self.usual) / self.scales()
+        part = float(np.square(apart * weights).sum())
+        return 0.0 if part == 0 else math.sqrt(part / whole) if whole else math.inf
+
+
+def row_scales(norms: Floats, past: RowPast | None = None) -> RowScales:
+    """What rows of B are measured against, from their norms [rows]."""
+    usual = norms[(norms > 0) & np.isfinite(norms)]
+    middle = (usual.size - 1) // 2
+    return RowScales(norms, float(np.partition(usual, middle)[middle]) if usual.size else 0.0, past)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +83,11 @@ class RowDistance:
     index: tuple[int, ...]
     """Along all axes but the last."""
     relative: float
-    """The norm of a - b in this row, in units of `scale`."""
-    scale: float
-    """The norm of B's row, at least a quarter of the median norm of B's rows that aren't zero.
-
-    A row that is all but zero, behind a gate or where terms cancel, has the rounding of what it was computed from.
-    """
+    """The norm of a - b in this row, in units of B's there, or of a quarter of the median row's if that is more."""
+    judged: float
+    """The same in units of what the row was computed from (`RowScales`): this decides, and which row is the worst."""
+    norm: float
+    """Of B's row."""
     rows: int
     width: int
     """Elements of a row."""
@@ -113,26 +163,29 @@ class RowSums:
     def reference(self) -> float:
         return float(self._reference.sum())
 
-    def scales(self) -> Floats:
-        """What each row is measured against."""
-        norms = np.sqrt(self._reference)
-        usual = norms[(norms > 0) & np.isfinite(norms)]
-        if not usual.size:
-            return norms
-        middle = (usual.size - 1) // 2
-        return np.maximum(norms, _FLOOR * float(np.partition(usual, middle)[middle]))
+    @property
+    def norms(self) -> Floats:
+        """Of B's rows."""
+        norms: Floats = np.sqrt(self._reference)
+        return norms
 
-    def far(self, scales: Floats, limit: float) -> int:
-        """How many rows have an element that is off by more than `limit` root mean squares of the row."""
-        count, root = 0, math.sqrt(max(1, self.layout.width))
+    @property
+    def apart(self) -> Floats:
+        """The norm of a - b in each row."""
+        apart: Floats = np.sqrt(self._difference)
+        return apart
+
+    def far(self, scales: Floats, limit: float) -> npt.NDArray[np.intp]:
+        """Rows with an element that is off by more than `limit` root mean squares of what they are judged against."""
+        known, root = [np.empty(0, np.intp)], math.sqrt(max(1, self.layout.width))
         for rows, excess in self._far:
             allowed = limit * scales[rows] / root
-            count += int(np.count_nonzero(excess > np.where(np.isfinite(allowed), allowed, 0.0)))
-        return count
+            known.append(rows[excess > np.where(np.isfinite(allowed), allowed, 0.0)])
+        return np.unique(np.concatenate(known))
 
     def worst(self, scales: Floats) -> tuple[int, float]:
         """The row that is furthest apart, and how far; squares beyond float64 tell nothing of a row."""
-        apart = np.sqrt(self._difference)
+        apart = self.apart
         with np.errstate(all="ignore"):
             relative = np.where(apart > 0, apart / scales, 0.0)
         relative[np.isnan(relative)] = 0.0

@@ -22,8 +22,12 @@ _SLACK = 8.0
 """Rounding that adds up over the layers is spread like a bell: few elements lie beyond its usual size, none so far."""
 _COARSEST = 1.4e-1
 """Of a narrow float that the table doesn't have."""
+_WHOLE = 2.0
+"""How many times rtol all rows together may be off, rounding of many layers added up."""
+_SIGMAS = 3.0
+"""Standard deviations by which chance may take the root mean square of some errors beyond the usual."""
 _ROW = 4.0
-"""How many times the tolerance of a whole tensor one of its rows may be off: some tokens round worse than others."""
+"""How many times rtol one row may be off: some tokens round worse than others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,10 @@ class Tolerance:
     """An element that is off by more than so many times the tolerance is far off: one makes the tensors differ."""
     per_row: float = 0.0
     """If more than 0, what an element is held to in place of atol, in units of the root mean square of its row of B."""
+
+    def of_whole(self, numel: int) -> float:
+        """How far all of so many elements together may be off, relative: few may be off by more, by chance."""
+        return _WHOLE * self.rtol * (1 + _SIGMAS / math.sqrt(2 * max(1, numel)))
 
     def of_row(self, rows: int, width: int) -> float:
         """How far the worst of so many rows may be off, relative, if each has so many elements.
