@@ -15,7 +15,7 @@ BENCH_READY := $(VENV)/ready-to-bench
 PIP_FLAGS := --disable-pip-version-check $(if $(CI),--quiet)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test torture truth check cpus bench fmt clean
+.PHONY: help run test families torture truth check cpus bench fmt clean
 
 # What large processors are told so that they act as small ones: torch's own kernels, MKL's and oneDNN's, each and all.
 AVX2_TORCH := ATEN_CPU_CAPABILITY=avx2
@@ -28,7 +28,7 @@ CPUS ?= $(AVX2_TORCH) $(AVX2_MKL) $(AVX2_ONEDNN) $(LEAST)
 help: ## list these targets
 	@echo "tracetui: a terminal debugger for the forward pass of language models"
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "MODEL=NAME picks what make run opens, ARGS=... goes to tracetui or pytest,"
 	@echo "PYTHON=python3.12 picks the Python that .venv is made with (3.11 or newer)."
@@ -39,6 +39,10 @@ run: $(RUN_READY) ## install tracetui into .venv and open the debugger on MODEL
 test: $(DEV_READY) ## run the tests on all cores
 	@echo "Running the tests"
 	@$(BIN)/python -m pytest -n auto $(ARGS)
+
+families: $(DEV_READY) ## try every family of models that transformers knows, N at a time; writes docs/families.md
+	@echo "Trying every family; docs/families.md is written if all goes well"
+	@TRACETUI_FAMILIES=all $(BIN)/python -m pytest -n $(or $(N),auto) tests/families $(ARGS)
 
 torture: $(DEV_READY) ## drive live sessions at random, N=1000 times, against plain forwards
 	@TRACETUI_TORTURE=$(or $(N),1000) $(BIN)/python -m pytest -s --timeout 0 tests/test_session_machine.py tests/ui/test_any_keys.py $(ARGS)

@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import hypothesis
@@ -16,6 +17,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Read by torch when it is imported: the workers share the cores, and a test without torch must not load it.
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+
+# Which tenth of the families is tried. Said once, so that workers which start around midnight agree.
+os.environ.setdefault("TRACETUI_FAMILIES", str(date.today().toordinal() % 10))
 
 _plots = tempfile.TemporaryDirectory(prefix="plots-")
 # Read by matplotlib when it is imported: its list of fonts stays out of the user's folders.

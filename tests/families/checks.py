@@ -1,0 +1,200 @@
+"""What must hold for a family, check by check: each returns what can be shown, or raises with what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import tracetui
+from tests.families.models import IDS, Family, distance
+from tracetui.api.attention import Attention
+from tracetui.api.trace import Trace
+from tracetui.trace.value import Array
+
+_LIMIT = 1e-5
+"""How far float32 numbers may be apart that were computed in another order."""
+_STEPS = ("logits", "logits@1", "logits@2")
+"""The logits of each pass of a generation."""
+
+NONE = "–"
+"""Shown where a family has nothing of a kind."""
+
+Check = Callable[[Family, Trace], str]
+
+
+class NotShownError(Exception):
+    """Something isn't there to be seen, or was refused in one line; none of what is there is wrong."""
+
+
+def check_runs(family: Family, trace: Trace) -> str:
+    """Tracing the module that exists gives the logits of a plain call."""
+    _same_logits(trace["logits"], family.logits)
+    return "yes"
+
+
+def check_streamed(family: Family, trace: Trace) -> str:
+    """The folder that transformers saved, its weights made just in time, gives them too."""
+    _same_logits(tracetui.trace(str(family.folder), tokens=IDS, memory="0")["logits"], family.logits)
+    return "yes"
+
+
+def check_attention(family: Family, trace: Trace) -> str:
+    """Each layer for which eager returns attentions has a pane, with these probabilities or with none."""
+    with torch.no_grad():
+        output = family.eager(input_ids=family.ids, output_attentions=True)
+    square = (len(IDS), len(IDS))
+    eager = [matrix[0].numpy() for matrix in _returned(output, "attentions") if matrix.shape[-2:] == square]  # [H,T,S]
+    panes = list(_panes(trace))
+    if not eager and not panes:
+        return NONE
+    if len(panes) < len(eager):
+        raise NotShownError(f"{len(panes)} panes, eager returns attentions {len(eager)} times")
+    assert len(panes) == len(eager), f"{len(panes)} panes, eager returns attentions {len(eager)} times"
+    shown = [_same_probabilities(pane, matrix) for pane, matrix in zip(panes, eager, strict=True)]
+    return "yes" if all(shown) else "without probabilities"
+
+
+def check_routing(family: Family, trace: Trace) -> str:
+    """Each layer with experts has a pane, whose logits are those that the model returns where it does."""
+    layers = [layer for layer in _layers(trace) if _has_experts(family.model, layer)]
+    if not layers:
+        return NONE
+    panes = {layer: trace.routing(layer) for layer in layers if _routes(trace, layer)}
+    if len(panes) < len(layers):
+        raise NotShownError(f"{len(panes)} of {len(layers)} layers with experts have a pane")
+    with torch.no_grad():
+        output = family.eager(input_ids=family.ids, output_router_logits=True) if _routers_told(family) else None
+    returned = [logits.reshape(-1, logits.shape[-1]).numpy() for logits in _returned(output, "router_logits")]
+    if len(returned) == len(panes):
+        for (layer, pane), logits in zip(panes.items(), returned, strict=True):
+            assert pane.logits is not None, f"layer {layer}: no router logits"
+            far = distance(pane.logits, logits)
+            assert far <= _LIMIT, f"layer {layer}: router logits {far:.2g} off those that the model returns"
+    return "yes"
+
+
+def check_residual(family: Family, trace: Trace) -> str:
+    """The residual stream is shown after attention too, and each point of it is the stream."""
+    layers = _layers(trace)
+    points = trace.residual()
+    after = [point.label for point in points if "attn" not in point.label]
+    if not set(after) >= {"embed", *map(str, layers)}:
+        raise NotShownError(f"only {len(after)} points after {len(layers)} layers")
+    assert after == ["embed", *map(str, layers)], f"the points are {after}"
+    between = [trace.records[point.index] for point in points if "attn" in point.label]
+    for record in between:
+        _is_the_stream(trace, record.parent, trace[record])
+    if len(between) < len(layers):
+        raise NotShownError(f"{len(between)} of {len(layers)} layers have a point after attention")
+    return "yes"
+
+
+def check_generation(family: Family, trace: Trace) -> str:
+    """Three generated tokens, and the logits of each pass, are those of transformers' own generation."""
+    generated = tracetui.trace(str(family.folder), tokens=IDS, generate=3, eos=[])
+    chosen = [token.id for token in generated.tokens[0][len(IDS) :]]
+    tokens, passes = _generated(family)
+    off = [distance(generated[key][0, -1], logits) for key, logits in zip(_STEPS, passes, strict=True)]
+    assert max(off) <= 10 * _LIMIT, f"logits of the passes off by {', '.join(f'{each:.2g}' for each in off)}"
+    assert chosen == tokens, f"tokens {chosen}, transformers' are {tokens}"
+    return "yes"
+
+
+def _generated(family: Family) -> tuple[list[int], list[Array]]:
+    """Three greedy tokens of transformers, and the logits [V] of their passes."""
+    how: dict[str, Any] = {"max_new_tokens": 3, "min_new_tokens": 3, "do_sample": False, "pad_token_id": 0}
+    with torch.no_grad():
+        made = family.model.generate(
+            input_ids=family.ids, **how, eos_token_id=None, output_logits=True, return_dict_in_generate=True
+        )
+    return made.sequences[0, len(IDS) :].tolist(), [logits[0].numpy() for logits in made.logits]
+
+
+def check_layers(family: Family, trace: Trace) -> str:
+    """The configuration alone runs with two of its layers."""
+    tracetui.trace(str(family.config_file), tokens=[1, 2, 3], layers=2)
+    return "yes"
+
+
+CHECKS: Mapping[str, Check] = {
+    "runs": check_runs,
+    "streamed": check_streamed,
+    "attention": check_attention,
+    "routing": check_routing,
+    "residual": check_residual,
+    "generation": check_generation,
+    "layers": check_layers,
+}
+
+
+def _same_logits(logits: Array, expected: Array) -> None:
+    far = distance(logits, expected)
+    assert far <= _LIMIT, f"logits {'NaN' if np.isnan(logits).any() else f'{far:.2g} off'}"
+
+
+def _layers(trace: Trace) -> list[int]:
+    return sorted({record.layer for record in trace.records if record.layer is not None})
+
+
+def _returned(output: Any, field: str) -> list[torch.Tensor]:
+    """The tensors of a field of what a model returned."""
+    return [tensor for tensor in getattr(output, field, None) or () if isinstance(tensor, torch.Tensor)]
+
+
+def _panes(trace: Trace) -> Iterator[Attention]:
+    for module in dict.fromkeys(record.module for record in trace.records if record.role in ("q", "probs")):
+        with suppress(KeyError):
+            yield trace.attention(module)
+
+
+def _same_probabilities(pane: Attention, eager: Array) -> bool:
+    """Whether there are any: then they are eager's [H,T,S]."""
+    assert pane.head_count == len(eager), f"{pane.head_count} heads, eager has {len(eager)}"
+    rows = [pane.probs(head) for head in range(len(eager))]
+    if any(row is None for row in rows):  # type: ignore[unreachable,unused-ignore]
+        return False
+    far = max(float(np.abs(row - matrix).max()) for row, matrix in zip(rows, eager, strict=True))
+    assert far <= _LIMIT, f"probabilities {far:.2g} off eager's"
+    return True
+
+
+def _has_experts(model: nn.Module, layer: int) -> bool:
+    paths = (path for path, _ in model.named_modules() if f".{layer}." in f".{path}.")
+    return any(word in path.rpartition(f".{layer}.")[2] for path in paths for word in ("expert", "moe"))
+
+
+def _routes(trace: Trace, layer: int) -> bool:
+    try:
+        trace.routing(layer)
+    except KeyError:
+        return False
+    return True
+
+
+def _routers_told(family: Family) -> bool:
+    return hasattr(family.eager.config, "output_router_logits")
+
+
+def _is_the_stream(trace: Trace, layer: str, after: Array) -> None:
+    """What attention and MLA add, and then the MLP, are multiples of something that the layer recorded."""
+    for begin, end, what in ((trace[f"{layer}:input"], after, "attention"), (after, trace[layer], "the MLP")):
+        added = end.astype(np.float64) - begin
+        nearest = min(_off_a_multiple(trace[record], added) for record in _inside(trace, layer, added.size))
+        assert nearest <= 1e-4, f"{layer}: what {what} adds is nothing that the layer recorded ({nearest:.2g} off)"
+
+
+def _inside(trace: Trace, layer: str, size: int) -> Iterator[Any]:
+    for record in trace.records:
+        if record.site.startswith(f"{layer}.") and not record.role and np.prod(record.shape) == size:
+            yield record
+
+
+def _off_a_multiple(values: Array, added: Array) -> float:
+    flat = values.astype(np.float64).reshape(added.shape)
+    factor = float((flat * added).sum() / max((flat * flat).sum(), 1e-30))
+    return distance(added, factor * flat) if factor else float("inf")

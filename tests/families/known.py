@@ -1,0 +1,81 @@
+"""What is known not to be shown of which families, by check, and why.
+
+Both lists are strict: a family that passes a check has to be taken off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_DECODERS = (
+    "bart bigbird_pegasus blenderbot blenderbot-small blt marian mbart mvp nemotron_h pegasus plbart prophetnet trocr "
+    "whisper"
+)
+_PARTS = "fuyu gemma3 gemma4 gemma4_unified git got_ocr2 moss_transcribe_diarize phi4_multimodal"
+_ENCODERS = (
+    "bert bert-generation camembert data2vec-text electra ernie megatron-bert rembert roberta roberta-prelayernorm "
+    "roc_bert roformer xlm-roberta xlm-roberta-xl xmod"
+)
+_NO_FOLDER = {
+    "the number of layers stands in a field of another name": _DECODERS,
+    "the text model of a folder of several parts isn't taken out of it": f"{_PARTS} emu3 mllama",
+    "taken for an encoder": "xlm",
+    "no limit of positions is taken for a limit": "xlnet",
+    "a buffer is refused that transformers computes once the model is made": "falcon_h1",
+}
+_UNMADE = {"parameters that are read outside their own module's forward are NaN": "dbrx gemma3n_text jetmoe"}
+
+LIMITS: Mapping[str, Mapping[str, str]] = {
+    "residual": {
+        "attention and the MLP add to the stream at once": "codegen cohere cohere2 cohere2_moe cohere_compass_text "
+        "falcon gptj phi",
+        "one sublayer a layer": "falcon_mamba mamba mamba2 nemotron_h",
+        "two residual streams": "reformer",
+    },
+}
+"""What lies in the model: nothing wrong is shown, but something is absent or refused in one line."""
+
+FAULTS: Mapping[str, Mapping[str, str]] = {
+    "streamed": {**_NO_FOLDER, **_UNMADE},
+    "attention": {
+        "the class computes attention itself": "bloom codegen cpmant falcon git gpt_neo gpt_neox_japanese gptj "
+        "megatron-bert mpt mvp openai-gpt prophetnet rembert roformer trocr xglm xlm xlnet",
+        "the sinks act after the softmax": "granite_swa granitemoe_swa",
+        "modules that are called more than once show one call": "blt hrm_text",
+        "more calls are shown than eager returns": "deepseek_v4",
+    },
+    "routing": {
+        "the class chooses its experts itself": "dbrx jetmoe llama4 llama4_text longcat_flash",
+        "the router's logits aren't shown": "zaya",
+    },
+    "residual": {
+        "not found after attention": "apertus bamba bart bigbird_pegasus biogpt blenderbot blenderbot-small cpmant "
+        "ctrl dbrx exaone4 falcon_h1 flex_olmo jamba lfm2 lfm2_moe lfm3 longcat_flash marian mbart modernbert-decoder "
+        "mpt mvp olmo2 olmo3 olmo_hybrid opt pegasus plbart prophetnet qwen4_exp qwen4_exp_text recurrent_gemma rwkv "
+        "trocr whisper xglm xlstm zamba zamba2",
+        "another tensor is shown for it": "afmoe beam doge gemma3n_text gemma4 gemma4_text gpt_neox gpt_neox_japanese "
+        "granitemoehybrid inkling2_text minimax openai-gpt zaya deepseek_v4 hy_v4",
+        "several stacks of layers, or layers that run more than once": "blt hrm_text",
+        "the layers aren't found": f"{_ENCODERS} big_bird git xlm xlnet",
+    },
+    "generation": {
+        **_NO_FOLDER,
+        **_UNMADE,
+        "the cache can't be made": "gemma4_text gemma4_unified_text",
+    },
+    "layers": {
+        **_NO_FOLDER,
+        "the layers aren't found": f"{_ENCODERS} big_bird hrm_text",
+        "its model reads what a layer that is left out doesn't have": "inkling2_text openai-gpt reformer rwkv",
+    },
+}
+"""What tracetui shows wrongly, or doesn't show although it could."""
+
+
+def known(check: str, family: str) -> tuple[str, bool]:
+    """Why a check doesn't pass for a family, and whether that is a fault; no reason where it passes."""
+    for table, is_fault in ((LIMITS, False), (FAULTS, True)):
+        for reason, families in table.get(check, {}).items():
+            if family in families.split():
+                return reason, is_fault
+    return "", False
