@@ -83,7 +83,7 @@ def check_residual(family: Family, trace: Trace) -> str:
     layers = _layers(trace)
     points = trace.residual()
     after = [point.label for point in points if "attn" not in point.label]
-    if not set(after) >= {"embed", *map(str, layers)}:
+    if not layers or not set(after) >= {"embed", *map(str, layers)}:
         raise NotShownError(f"only {len(after)} points after {len(layers)} layers")
     assert after == ["embed", *map(str, layers)], f"the points are {after}"
     between = [trace.records[point.index] for point in points if "attn" in point.label]

@@ -52,7 +52,7 @@ def _norm(trace: Trace, record: Record, row: int) -> float | None:
 
 
 def _label(record: Record, first: bool) -> str:
-    if record.role == "input" and first:
+    if record.role == "input" and first and is_layer(record.module):
         return "embed"
     if record.role == "attn_residual":
         return f"{record.layer} attn"
