@@ -44,6 +44,10 @@ def diff_json(report: Report, noise: NoiseReport | None = None) -> Iterator[str]
         "edits": dict(zip(("a", "b"), edits_of_sides(comparison.a, comparison.b), strict=True)),
         "proposals": [asdict(proposal) for proposal in report.proposals],
         "fuzzy": report.fuzzy,
+        "wrong_pairs": [
+            {"a": found.site.pair.a.record.key, "b": found.site.pair.b.record.key, "agrees": found.agrees}
+            for found in report.wrong_pairs
+        ],
         **({} if noise is None else {"noise": _noise(noise)}),
     }
     yield json.dumps(_plain(found), indent=1, allow_nan=False)

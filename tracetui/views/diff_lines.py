@@ -13,6 +13,7 @@ from tracetui.analysis.diff.preface import MISSING, Field, Preface, TokenDiffere
 from tracetui.analysis.diff.report import Report
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.diff.routing import Cause, Flip
+from tracetui.analysis.diff.wrong_pairs import WrongPair
 from tracetui.analysis.mapping.fuzzy import Proposal
 from tracetui.text import visible
 from tracetui.trace.trace import Trace
@@ -42,6 +43,7 @@ def diff_lines(
     for letter, name in zip("AB", names, strict=True):
         yield fit(f"{letter}  {name}", width).rstrip()
     yield from _spaced(preface_lines(comparison, width))
+    yield from wrong_pair_lines(report, width)
     told = edit_lines(comparison, width)
     if told:
         yield from next_token_lines(report.predicted, width)
@@ -134,6 +136,18 @@ def preface_lines(comparison: Comparison, width: int) -> list[str]:
         more = [f"and {len(places) - _SOME:,} more"] if len(places) > _SOME else []
         lines += entry("not run", [f"in {side} yet: {', '.join([*places[:_SOME], *more])}"] if places else [], width)
     return lines
+
+
+def wrong_pair_lines(report: Report, width: int) -> list[str]:
+    """Names that were taken for the same, and whose values can't be."""
+    return entry("wrong pair", [_wrong_pair(found) for found in report.wrong_pairs], width)
+
+
+def _wrong_pair(found: WrongPair) -> str:
+    pair = found.site.pair
+    names = f"{visible(pair.a.record.key)} in A is not {visible(pair.b.record.key)} in B"
+    apart = f"{number(found.site.distance.relative)} off" if found.site.distance else "off"
+    return f"{names}: {apart}, and what follows ({visible(found.agrees)}) agrees; not compared"
 
 
 def _tokens(found: TokenDifference) -> str:

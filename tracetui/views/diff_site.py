@@ -19,6 +19,14 @@ from tracetui.views.diff_effects import by_edit
 from tracetui.views.diff_made import made_lines
 from tracetui.views.diff_text import INDENT, beside, entry, number, percent, row, token
 
+_NAMINGS = {
+    "meta": "Meta's",
+    "deepseek": "DeepSeek's",
+    "gguf": "GGUF",
+    "ggml": "llama.cpp's",
+    "lens": "TransformerLens'",
+}
+
 
 def first_lines(report: Report, width: int) -> Iterator[str]:
     """The first divergence; nothing if there is none."""
@@ -55,7 +63,13 @@ def _part(site: SiteDiff) -> list[str]:
 
 
 def _own_name(named: Named) -> str:
-    naming = {"meta": "Meta's", "deepseek": "DeepSeek's", "gguf": "GGUF", "ggml": "llama.cpp's"}.get(named.naming)
+    naming = {
+        "meta": "Meta's",
+        "deepseek": "DeepSeek's",
+        "gguf": "GGUF",
+        "ggml": "llama.cpp's",
+        "lens": "TransformerLens'",
+    }.get(named.naming)
     return f"{visible(named.record.key)}{f' ({naming} name)' if naming else ''}"
 
 

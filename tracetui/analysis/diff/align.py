@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,7 +11,9 @@ from itertools import accumulate, pairwise
 from tracetui.analysis.mapping.layouts import SAME, Layout, part
 from tracetui.analysis.mapping.names import aliases, execution_rank, meaning
 from tracetui.analysis.mapping.rules import Rules, Translation
+from tracetui.analysis.mapping.states import State, Stream, places, states_in, stream_of
 from tracetui.trace.record import Record, layer_of
+from tracetui.trace.statistics import Statistics
 from tracetui.trace.trace import Trace
 
 _FUSED = {
@@ -91,6 +94,8 @@ def align(a: Trace, b: Trace, rules: Rules) -> Alignment:
     side_b = _unique(_named_b(b, rules, side_a))
     _split_fused(side_a, side_b)
     _split_fused(side_b, side_a)
+    _name_states(side_a, a, b, side_b)
+    _name_states(side_b, b, a, side_a)
     pairs = [Pair(named, side_b[site]) for site, named in side_a.items() if site in side_b]
     rest_a = {site: named for site, named in side_a.items() if site not in side_b}
     rest_b = {site: named for site, named in side_b.items() if site not in side_a}
@@ -100,6 +105,41 @@ def align(a: Trace, b: Trace, rules: Rules) -> Alignment:
     ahead_a = () if b.complete or strange_b else _ahead(rest_a, of_a)
     ahead_b = () if a.complete or strange_a else _ahead(rest_b, of_b)
     return Alignment(in_order(pairs, a, b), tuple(rest_a.values()), tuple(rest_b.values()), ahead_a, ahead_b)
+
+
+def _name_states(side: dict[str, Named], own: Trace, other: Trace, others: Mapping[str, Named]) -> None:
+    """Put the sites of the other side in place of a list of hidden states."""
+    states = states_in([record for record in own.records if record.site in side and not side[record.site].naming])
+    stream = stream_of(other.records)
+    if not states or stream is None:
+        return
+    known = {named.record.key: site for site, named in others.items()}
+    *first, last = places(states, stream)
+    first.append(_last_state(states[-1], last, own, other, stream))
+    for state, place in zip(states, first, strict=True):
+        if (site := known.get(place, "")) and site not in side:
+            layout = SAME if state.layout is None else state.layout
+            side.pop(state.record.site, None)
+            side[site] = Named(state.record, site, "states", layout)
+
+
+def _last_state(state: State, normed: str, own: Trace, other: Trace, stream: Stream) -> str:
+    """The site of a list's last entry: what the last norm makes, or what the last layer returned, as its size tells."""
+    layer = stream.layers.get(state.number - 1, "")
+    if state.layout is not None or normed in ("", layer) or not layer:
+        return normed
+    sizes = [found.l2 for found in _statistics(((own, state.record.key), (other, normed), (other, layer)))]
+    is_layer = (
+        len(sizes) == 3
+        and math.isclose(sizes[0], sizes[2], rel_tol=1e-3)
+        and not math.isclose(sizes[0], sizes[1], rel_tol=1e-3)
+    )
+    return layer if is_layer else normed
+
+
+def _statistics(keys: Iterable[tuple[Trace, str]]) -> list[Statistics]:
+    records = ((trace, trace.find(key)) for trace, key in keys)
+    return [trace.statistics(record) for trace, record in records if record is not None]
 
 
 def _last(shared: Sequence[Named]) -> int:

@@ -14,6 +14,7 @@ from tracetui.analysis.diff.proposals import proposed, with_proposals
 from tracetui.analysis.diff.result import Comparison, SiteDiff
 from tracetui.analysis.diff.routing import Flip, flips
 from tracetui.analysis.diff.tolerance import Limits
+from tracetui.analysis.diff.wrong_pairs import WrongPair, without_wrong_pairs
 from tracetui.analysis.mapping.fuzzy import Proposal
 from tracetui.analysis.mapping.rules import Rules
 from tracetui.trace.trace import Trace
@@ -34,6 +35,8 @@ class Report:
     """Whether they were taken for the same."""
     predicted: tuple[NextTokens, ...] = ()
     """The next tokens on both sides, row by row."""
+    wrong_pairs: tuple[WrongPair, ...] = ()
+    """What was taken for the same by its name, and isn't: left out of the comparison."""
 
     @property
     def first(self) -> SiteDiff | None:
@@ -79,10 +82,10 @@ def report(
     `tell` hears how many sites of all are compared, and may raise to leave it.
     """
     alignment = align(a, b, rules or Rules())
-    proposals = proposed(alignment)
+    proposals = proposed(alignment, a, b)
     if fuzzy:
         alignment = with_proposals(alignment, proposals, a, b)
-    comparison = compare(a, b, alignment, limits, tell)
+    comparison, wrong = without_wrong_pairs(compare(a, b, alignment, limits, tell))
     flipped, first = flips(comparison), comparison.first
     finding = None if first is None else find(comparison, first, flipped)
-    return Report(comparison, finding, flipped, proposals, fuzzy, next_tokens_of(a, b))
+    return Report(comparison, finding, flipped, proposals, fuzzy, next_tokens_of(a, b), wrong)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +35,13 @@ _BLOCK = frozenset({"out", "hidden", "state", "states", "resid", "residual", "po
 _IDLE = frozenset(
     {"hook", "proj", "layer", "layers", "block", "blocks", "blk", "model", "self", "module", "tokens", "h", "w"}
 )
+_MIDDLE = frozenset({"attention", "after", "post", "resid", "residual", "stream", "mid", "hidden", "inp"})
+"""Words for the residual stream after attention, right below the layer: `resid_mid`, `h_attn`, `attn_residual`."""
+_STREAM = frozenset({"mid", "resid", "residual", "x", "h", "stream", "hidden", "inp"})
+_ALIKE = 1e-3
+"""How far apart, relative, the sizes of two tensors may be that are taken to hold the same values."""
+_VALUES = 4.0
+"""Of a score: more than all that names and shapes can say."""
 _LEAST = 1.2
 """Of a score: a shape alone is worth 1."""
 
@@ -45,6 +53,8 @@ class Unknown:
     name: str
     shape: tuple[int, ...]
     dtype: str
+    size: tuple[float, ...] = ()
+    """Statistics that no layout changes (norm, mean, minimum, maximum); empty where they aren't known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +87,22 @@ class _Features:
         found = _LAYER.search(item.name)
         if found is None:
             return _Features(item, _words(item.name), None)
-        inside = _words(item.name[found.end() :])
+        below = item.name[found.end() :]
+        inside = _words(below)
         words = frozenset({"block"}) if inside <= _BLOCK else _words(item.name)
+        if _in_the_middle(below):
+            words = frozenset({"middle"})
         return _Features(item, words, int(found[1]))
+
+
+def _in_the_middle(name: str) -> bool:
+    """Whether a name below the layer means the residual stream after attention, and not what attention adds to it."""
+    plain = [word.lower() for word in _WORDS.findall(name)]
+    words = {_SYNONYMS.get(word, word) for word in plain}
+    idle = {"x", "h", "hook"}
+    if not words - idle <= _MIDDLE:
+        return False
+    return "mid" in words or ("attention" in words and bool(set(plain) & _STREAM)) or "inp" in words
 
 
 def _words(name: str) -> frozenset[str]:
@@ -109,7 +132,17 @@ def _score(a: _Features, b: _Features, fits: _Fits) -> float:
     same_layer = 0.2 if a.layer is not None and a.layer == b.layer else 0.0
     exact = 0.1 if a.item.shape == b.item.shape else 0.0
     together = a.words | b.words
-    return 1 + same_layer + exact + 2 * (len(a.words & b.words) / len(together) if together else 0)
+    values = _VALUES if _alike(a.item.size, b.item.size) else 0.0
+    return 1 + values + same_layer + exact + 2 * (len(a.words & b.words) / len(together) if together else 0)
+
+
+def _alike(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    """Whether two tensors' norms, means and extremes are the same."""
+    if not a or not b or not all(map(math.isfinite, (*a, *b))) or not a[0]:
+        return False
+    unit = max(abs(a[-1]), abs(a[-2]), abs(b[-1]), abs(b[-2]))
+    rest = all(abs(x - y) <= _ALIKE * unit for x, y in zip(a[1:], b[1:], strict=True))
+    return rest and math.isclose(a[0], b[0], rel_tol=_ALIKE)
 
 
 def _whole(found: _Features) -> bool:
@@ -147,6 +180,8 @@ def _proposal(a: _Features, b: _Features, score: float) -> Proposal:
     evidence = [f"both {shape}" if shape == other else f"{shape} can be {other} laid out anew"]
     if a.layer is not None and a.layer == b.layer:
         evidence.append(f"layer {a.layer}")
+    if _alike(a.item.size, b.item.size):
+        evidence.append("the same norm, mean and extremes")
     if words := sorted(a.words & b.words):
         evidence.append(f"{' and '.join(words[:4])} in both")
     evidence.append("same order")

@@ -15,6 +15,7 @@ _SUFFIX = re.compile(r"(?:#\d{1,6})?(?:@\d{1,9}(?:\.\d{1,9})?)?$")
 _TENSOR = re.compile(r"\.(?:weight|bias|scales)$")
 _LAYER = re.compile(r"^(?:model\.)?layers\.(\d{1,6})(.*)$", re.DOTALL)
 _BLOCK = re.compile(r"^blk\.(\d{1,6})\.(.+)$")
+_LENS = re.compile(r"^blocks\.(\d{1,6})\.(.+)$")
 _GGML = re.compile(r"^([A-Za-z_]+)-(\d{1,6})(?: \(.*\))?$")
 _EXPERT = re.compile(r"^(\w+)\.experts\.(\d{1,6})(?:\.(w[123]))?$")
 _OUTSIDE = (
@@ -23,6 +24,7 @@ _OUTSIDE = (
     ("deepseek", tables.DEEPSEEK_OUTSIDE),
     ("gguf", tables.GGUF_OUTSIDE),
     ("ggml", tables.GGML_OUTSIDE),
+    ("lens", tables.LENS_OUTSIDE),
 )
 _INSIDE = (("meta", tables.META_INSIDE), ("deepseek", tables.DEEPSEEK_INSIDE), ("hf", tables.OLD_INSIDE))
 PAIRED = frozenset({"meta", "gguf", "ggml"})
@@ -37,7 +39,7 @@ class Meaning:
     site: str
     """In transformers' terms; the name itself where no table has it."""
     naming: str = ""
-    """Whose name it is: `hf`, `meta`, `deepseek`, `gguf` or `ggml`; empty where nobody's is known."""
+    """Whose name it is: `hf`, `meta`, `deepseek`, `gguf`, `ggml` or `lens`; empty where nobody's is known."""
 
 
 def meaning(name: str, rank: int = 2, others: Collection[str] = ()) -> Meaning:
@@ -52,11 +54,21 @@ def meaning(name: str, rank: int = 2, others: Collection[str] = ()) -> Meaning:
     tensor = _TENSOR.search(plain)
     if tensor:
         plain, end = plain[: tensor.start()], tensor[0] + end
-    found = _ggml(plain, rank, others) or _layer(plain) or _block(plain) or _outside(plain)
+    found = _ggml(plain, rank, others) or _layer(plain) or _block(plain) or _lens(plain) or _outside(plain, others)
     return Meaning(found.site + end, found.naming) if found else Meaning(plain + end)
 
 
-def _outside(name: str) -> Meaning | None:
+def _lens(name: str) -> Meaning | None:
+    found = _LENS.match(name)
+    if found is None or found[2] not in tables.LENS_INSIDE:
+        return None
+    return Meaning(f"model.layers.{int(found[1])}{tables.LENS_INSIDE[found[2]]}", "lens")
+
+
+def _outside(name: str, others: Collection[str]) -> Meaning | None:
+    if name == "norm" and "result_norm" in others:
+        # llama.cpp's own: before the weight is multiplied in.
+        return None
     if name in ("model.embed_tokens", "model.norm", "model.rotary_emb", "lm_head", "logits", "model"):
         return Meaning(name, "hf")
     return next((Meaning(table[name], naming) for naming, table in _OUTSIDE if name in table), None)

@@ -2,7 +2,7 @@
 
 Sources: the parameters of Meta's reference Llama, those of DeepSeek's reference inference code, the tensor names of
 llama.cpp's gguf-py, and the names that llama.cpp's graph builder gives its intermediate tensors (what its
-eval-callback example prints). https://github.com/ggml-org/llama.cpp
+eval-callback example prints), and the hook points of TransformerLens. https://github.com/ggml-org/llama.cpp
 """
 
 from __future__ import annotations
@@ -95,6 +95,9 @@ GGML_INSIDE = {
     "ffn_gate": ".mlp.gate_proj",
     "ffn_silu": ".mlp.act_fn",
     "ffn_up": ".mlp.up_proj",
+    "ffn_swiglu": ".mlp.down_proj:input",
+    "ffn_geglu": ".mlp.down_proj:input",
+    "ffn_gate_par": ".mlp.down_proj:input",
     "ffn_down": ".mlp.down_proj",
     "ffn_out": ".mlp",
     "ffn_moe_logits": ".mlp:router_logits",
@@ -108,9 +111,36 @@ GGML_INSIDE = {
     "ffn_shexp": ".mlp.shared_experts",
     "l_out": "",
 }
-GGML_OUTSIDE = {"inp_embd": "model.embed_tokens", "result_norm": "model.norm", "result_output": "lm_head"}
+GGML_OUTSIDE = {
+    "inp_embd": "model.embed_tokens",
+    "embd": "model.embed_tokens",
+    "result_norm": "model.norm",
+    "result_output": "lm_head",
+}
 GGML_AFTER_ROPE = {"Qcur": ".self_attn:q", "Kcur": ".self_attn:k", "Vcur": ".self_attn:v"}
 """The graph gives one name to a projection and to the heads that are made of it: split ones are the later."""
+
+LENS_INSIDE = {
+    "hook_resid_pre": ":input",
+    "hook_resid_mid": ":attn_residual",
+    "hook_resid_post": "",
+    "ln1.hook_normalized": ".input_layernorm",
+    "ln2.hook_normalized": ".post_attention_layernorm",
+    "attn.hook_q": ".self_attn.q_proj",
+    "attn.hook_k": ".self_attn.k_proj",
+    "attn.hook_v": ".self_attn.v_proj",
+    "attn.hook_rot_q": ".self_attn:q",
+    "attn.hook_rot_k": ".self_attn:k",
+    "attn.hook_z": ".self_attn:heads",
+    "attn.hook_pattern": ".self_attn:probs",
+    "hook_attn_out": ".self_attn",
+    "mlp.hook_pre": ".mlp.gate_proj",
+    "mlp.hook_pre_linear": ".mlp.up_proj",
+    "mlp.hook_post": ".mlp.down_proj:input",
+    "hook_mlp_out": ".mlp",
+}
+"""TransformerLens' hook points, below `blocks.0.`."""
+LENS_OUTSIDE = {"hook_embed": "model.embed_tokens", "ln_final.hook_normalized": "model.norm"}
 
 OLD_INSIDE = {"block_sparse_moe": "mlp", "block_sparse_moe.gate": "mlp.gate"}
 """transformers' own before its version 5."""
