@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len
 
+from tracetui.analysis.diff.edited import KnownEdit
 from tracetui.analysis.diff.effects import Candidate, NextTokens, edits_of_sides, residual_effects
-from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
+from tracetui.analysis.diff.result import Comparison, Outcome
 from tracetui.text import token_text, visible
 from tracetui.views.cells import bar, fit
 from tracetui.views.diff_text import entry, number, token, wrapped
@@ -21,10 +22,12 @@ _NUMBERS = 28
 """Cells of both probabilities and their difference."""
 
 
-def by_edit(site: SiteDiff) -> str:
-    """Of a site that an edit changed on one side only, in words on which; empty for any other."""
-    edited = [side for side, named in (("A", site.pair.a), ("B", site.pair.b)) if named.record.edited]
-    return f"an edit of {edited[0]} changed it" if len(edited) == 1 else ""
+def by_edit(edit: KnownEdit | None) -> str:
+    """`an edit of A changed it`; empty where none did."""
+    if edit is None:
+        return ""
+    what = f"{visible(edit.site)} on the way here" if edit.site else "it"
+    return f"an edit of {edit.sides[0]} changed {what}" if len(edit.sides) == 1 else f"edits of A and B changed {what}"
 
 
 def edit_lines(comparison: Comparison, width: int) -> list[str]:

@@ -14,6 +14,7 @@ from tracetui.analysis.diff.report import Report
 from tracetui.analysis.diff.result import SiteDiff
 from tracetui.analysis.diff.routing import Flip
 from tracetui.trace.record import Token
+from tracetui.views.diff_effects import by_edit
 from tracetui.views.diff_lines import verdict
 
 
@@ -29,6 +30,7 @@ def diff_json(report: Report, noise: NoiseReport | None = None) -> Iterator[str]
         "between": [] if report.feeds is None else list(report.feeds.between),
         "inputs_agree": report.feeds is not None and report.feeds.agree,
         "at_fault": report.at_fault,
+        "changed_by_edit": by_edit(report.finding.edit if report.finding else None),
         "hints": [asdict(hint) for hint in report.hints],
         **_before(comparison.preface),
         "only_in_a": [named.record.key for named in comparison.alignment.only_a],

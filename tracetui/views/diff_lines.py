@@ -87,14 +87,14 @@ def verdict(report: Report) -> str:
 
 
 def _fault(report: Report) -> str:
+    if report.finding is not None and report.finding.edit is not None:
+        return f", where {by_edit(report.finding.edit)}"
     if report.tied:
         return ", where rounding flipped ties"
     if report.carried:
         return ", where what its inputs bring along passes the tolerance"
     if not report.at_fault:
         return ""
-    if report.first is not None and (cause := by_edit(report.first)):
-        return f", where {cause}"
     return verdict_end(report.finding) if report.finding is not None else ""
 
 

@@ -9,6 +9,7 @@ from rich.cells import cell_len
 
 from tracetui.analysis.diff.noise import FAR, NoiseReport, SiteNoise, Verdict
 from tracetui.text import visible
+from tracetui.views.diff_effects import by_edit
 from tracetui.views.diff_text import end, entry, number, wrapped
 
 _HEAD = f"{'difference':>10} {'noise':>9} {'times':>9} {'inputs':>9}"
@@ -42,6 +43,10 @@ def noise_verdict(noise: NoiseReport) -> str:
         where = ", ".join(visible(found.site.site) for found in noise.suspects)
         carried = f"; {counts[Verdict.CARRIED]:,} only carry it on" if counts[Verdict.CARRIED] else ""
         return f"a fault, no rounding, at {where}{carried}; {within}"
+    edits = [found for found in noise.sites if found.verdict is Verdict.EDITED]
+    if edits:
+        made = ", ".join(f"{visible(found.site.site)} ({by_edit(found.edit)})" for found in edits)
+        return f"no fault: it is made at {made}; {counts[Verdict.CARRIED]:,} carry it on; {within}"
     untold = counts[Verdict.UNTOLD]
     if untold:
         return (
@@ -65,6 +70,7 @@ def site_words(found: SiteNoise) -> str:
     fed = _fed(found.fed)
     told = {
         Verdict.SUSPECT: "the difference is made here, and is no rounding",
+        Verdict.EDITED: by_edit(found.edit),
         Verdict.CARRIED: "it only carries on what comes in",
         Verdict.WITHIN: "rounding explains it",
         Verdict.UNTOLD: "what feeds it was not compared",
@@ -101,5 +107,5 @@ def _row(found: SiteNoise, width: int) -> str:
     apart = math.nan if distance is None else distance.furthest
     times = "NaN, Inf" if math.isinf(found.times) else number(found.times)
     right = f"{number(apart):>10} {number(found.rounding):>9} {times:>9} {_fed_cell(found):>9}"
-    mark = "◆" if found.verdict is Verdict.SUSPECT else " "
+    mark = "◆" if found.verdict in (Verdict.SUSPECT, Verdict.EDITED) else " "
     return f"{mark} {end(found.site.site, width - 3 - len(right))} {right}".rstrip()

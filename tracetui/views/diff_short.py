@@ -30,12 +30,12 @@ def _distance(finding: Finding) -> str:
 def _made(finding: Finding) -> str:
     if finding.site.outcome is not Outcome.DIFFERENT:
         return ""
+    if finding.edit is not None:
+        return f" · {by_edit(finding.edit)}"
     if finding.tied:
         return " · flipped ties"
     if finding.carried:
         return " · rounding adds up"
-    if finding.feeds.agree and by_edit(finding.site):
-        return f" · {by_edit(finding.site)}"
     if finding.at_fault:
         return short_end(finding)
     if finding.feeds.found:

@@ -185,13 +185,13 @@ def _feeds(comparison: Comparison, finding: Finding, width: int) -> Iterator[str
 def _where_from(comparison: Comparison, finding: Finding) -> list[str]:
     """What its inputs say of where the fault is; empty where they differ too."""
     feeds = finding.feeds
+    if finding.edit is not None:
+        return [f"{'its inputs agree: ' if feeds.agree else ''}{by_edit(finding.edit)}"]
     if finding.tied:
         cause = "its inputs agree" if chooses(finding.site.site) else "other experts were chosen"
         return [f"{cause}: rounding flipped ties, see Routing"]
     if finding.carried:
         return ["its inputs are almost as far apart: rounding that adds up, or a fault before"]
-    if feeds.agree and (cause := by_edit(finding.site)):
-        return [f"its inputs agree: {cause}"]
     if feeds.agree:
         return list(made_lines(comparison, finding))
     if feeds.found:

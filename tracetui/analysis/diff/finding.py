@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tracetui.analysis.diff.edited import KnownEdit, known_edit
 from tracetui.analysis.diff.feeds import Feeds, Sites, feeds
 from tracetui.analysis.diff.hints import hints
 from tracetui.analysis.diff.hints.scene import Hint
@@ -24,11 +25,13 @@ class Finding:
     hints: tuple[Hint, ...] = ()
     flips: tuple[Flip, ...] = ()
     """Tokens that chose other experts in this site's layer."""
+    edit: KnownEdit | None = None
+    """What changed it on purpose."""
 
     @property
     def at_fault(self) -> bool:
-        """Whether the difference was made here: all that feeds it agrees far better, and it is no tie."""
-        return self.feeds.agree and not self.tied and not self.carried
+        """Whether the difference was made here: all that feeds it agrees far better, and it is no tie and no edit."""
+        return self.feeds.agree and not self.tied and not self.carried and self.edit is None
 
     @property
     def carried(self) -> bool:
@@ -50,6 +53,7 @@ class Finding:
 def find(comparison: Comparison, site: SiteDiff, flips: tuple[Flip, ...], sites: Sites | None = None) -> Finding:
     """Look into a site; known faults are looked for only where it differs. `flips` are those of the whole traces."""
     fed = feeds(comparison, site, sites)
-    found = hints(comparison, site, fed) if site.outcome is Outcome.DIFFERENT else ()
+    edit = known_edit(comparison, site, fed)
+    found = hints(comparison, site, fed) if site.outcome is Outcome.DIFFERENT and edit is None else ()
     own = tuple(flip for flip in flips if flip.layer == site.pair.record.layer)
-    return Finding(site, fed, found, own)
+    return Finding(site, fed, found, own, edit)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from tracetui.analysis.diff.compare import Tell, compare, untold
-from tracetui.analysis.diff.feeds import Sites, feeds, sites_by_name
+from tracetui.analysis.diff.edited import KnownEdit, known_edit
+from tracetui.analysis.diff.feeds import Feeds, Sites, feeds, sites_by_name
 from tracetui.analysis.diff.report import Report
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.trace.trace import Trace
@@ -29,6 +30,7 @@ class Verdict(Enum):
     WITHIN = "within the rounding noise"
     CARRIED = "carried on"
     SUSPECT = "made here"
+    EDITED = "an edit changed it"
     UNTOLD = "what feeds it was not compared"
 
 
@@ -44,6 +46,8 @@ class SiteNoise:
     fed: float | None
     """The largest multiple of what feeds it; 0 where no tensor does, None where that isn't known."""
     verdict: Verdict
+    edit: KnownEdit | None = None
+    """What changed it on purpose."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -108,7 +112,9 @@ def _judged(
     comparison: Comparison, site: SiteDiff, sites: Sites, multiples: dict[str, tuple[float, float]]
 ) -> SiteNoise:
     rounding, times = multiples[site.site]
-    fed = _fed(comparison, site, sites, multiples)
+    found = feeds(comparison, site, sites)
+    fed = _fed(found, multiples)
+    edit = known_edit(comparison, site, found) if times >= FAR else None
     if times < FAR:
         verdict = Verdict.WITHIN
     elif fed is None:
@@ -116,14 +122,13 @@ def _judged(
     else:
         own = math.isfinite(fed) and times >= FAR * max(1.0, fed)
         verdict = Verdict.SUSPECT if own else Verdict.CARRIED
-    return SiteNoise(site, rounding, times, fed, verdict)
+    if edit is not None and verdict is not Verdict.CARRIED:
+        verdict = Verdict.EDITED
+    return SiteNoise(site, rounding, times, fed, verdict, edit)
 
 
-def _fed(
-    comparison: Comparison, site: SiteDiff, sites: Sites, multiples: dict[str, tuple[float, float]]
-) -> float | None:
+def _fed(found: Feeds, multiples: dict[str, tuple[float, float]]) -> float | None:
     """The largest multiple of a site's inputs; other experts or tokens are a difference beyond any measure."""
-    found = feeds(comparison, site, sites)
     if found.missing:
         return None
     if any(fed.outcome is Outcome.DIFFERENT and not _is_float(fed) for fed in found.found):

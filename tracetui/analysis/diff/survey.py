@@ -47,7 +47,9 @@ def survey(report: Report) -> Survey:
     apart = [site for site in comparison.sites if site.outcome in (Outcome.DIFFERENT, Outcome.SHAPES)]
     made = [site for site in apart if site.outcome is Outcome.DIFFERENT and _fresh(feeds(comparison, site, sites))]
     origins = [_finding(report, site, sites) for site in islice(made, _LOOKED_INTO)]
-    cleared = {finding.site.site for finding in origins if finding.feeds.found and not finding.at_fault}
+    cleared = {
+        finding.site.site for finding in origins if finding.feeds.found and not (finding.at_fault or finding.edit)
+    }
     told = {finding.site.site for finding in origins if finding.hints} | {flip.site for flip in report.flips}
     return Survey(
         report,
