@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +18,7 @@ from tracetui.models.build import BuiltModel, PassThrough, build_model
 from tracetui.models.outline import outline
 from tracetui.models.random_source import RandomSource
 from tracetui.models.slots import Weights
-from tracetui.recipe import Layers, Recipe
+from tracetui.recipe import Layers, Recipe, load_recipe
 
 BASE: dict[str, Any] = {
     "model_type": "llama",
@@ -195,3 +198,40 @@ def test_a_field_that_nobody_reads_is_named_with_what_may_be_meant() -> None:
 def test_an_encoder_is_refused(model_type: str) -> None:
     with pytest.raises(InputError, match=f"{model_type} is an encoder"):
         build_model(recipe(config={"model_type": model_type}), torch.float32)
+
+
+def test_a_vector_that_the_whole_model_computes_for_its_layers_is_there() -> None:
+    fields: dict[str, Any] = {
+        "model_type": "falcon_h1", "mamba_d_ssm": 64, "mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_state": 8,
+        "ssm_multipliers": [0.5, 0.25, 2.0, 3.0, 4.0],
+    }  # fmt: skip
+    found = dict(built(fields).module.named_buffers())
+    for name, buffer in ordinary(fields).named_buffers():
+        assert torch.equal(found[name], buffer), name
+    assert found["model.layers.1.mamba.mup_vector"].unique().numel() == 5
+
+
+def test_layers_that_a_list_counts_are_built(tmp_path: Path) -> None:
+    text = 'layers_block_type = ["linear_attention", "moe", "full_attention", "mlp"]'
+    sizes = "hidden_size = 64\nvocab_size = 320\nnum_attention_heads = 4\nnum_key_value_heads = 2\nhead_dim = 16"
+    mixers = "mamba_num_heads = 4\nmamba_head_dim = 16\nn_groups = 1\nmoe_intermediate_size = 32"
+    (tmp_path / "r.toml").write_text(f'[config]\nmodel_type = "nemotron_h"\n{text}\n{sizes}\n{mixers}\n')
+    recipe = load_recipe(str(tmp_path / "r.toml"))
+    assert recipe.layers == Layers(0, 4)
+    assert len(build_model(recipe, torch.float32).module.model.layers) == 4
+
+
+BART = {
+    "model_type": "bart", "d_model": 64, "decoder_layers": 2, "decoder_attention_heads": 4, "vocab_size": 320,
+    "decoder_ffn_dim": 96, "encoder_layers": 5, "num_hidden_layers": 5, "encoder_attention_heads": 4,
+}  # fmt: skip
+
+
+def test_a_decoder_that_its_family_pairs_with_an_encoder_runs_only_if_it_is_alone(tmp_path: Path) -> None:
+    alone, paired = ({**BART, "is_encoder_decoder": whole} for whole in (False, True))
+    (tmp_path / "config.json").write_text(json.dumps(alone))
+    recipe = load_recipe(str(tmp_path / "config.json"))
+    assert recipe.layers == Layers(0, 2)
+    assert len(build_model(recipe, torch.float32).module.model.decoder.layers) == 2
+    with pytest.raises(InputError, match="bart has an encoder, whose output its decoder reads"):
+        build_model(replace(recipe, config=paired), torch.float32)

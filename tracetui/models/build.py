@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 import copy
-import importlib
 import inspect
 import math
 import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from tracetui.errors import InputError, RunError
+from tracetui.models.causal_class import causal_class
 from tracetui.models.deepseek_gate import put_reference_gates
 from tracetui.models.unread import unread_fields
 from tracetui.recipe import Layers, Recipe
@@ -68,7 +69,8 @@ def build_model(recipe: Recipe, dtype: torch.dtype) -> BuiltModel:
     Raises InputError if transformers doesn't know the model or refuses its configuration.
     """
     config = _config(recipe)
-    model_class = _model_class(str(recipe.config["model_type"]), recipe.origin)
+    _check_decoder(config, recipe)
+    model_class = causal_class(str(recipe.config["model_type"]), config, recipe.origin)
     try:
         with torch.device("meta"):
             module = model_class._from_config(config, dtype=dtype)
@@ -120,24 +122,19 @@ def _float(value: Any) -> Any:
     return value
 
 
-def _model_class(model_type: str, origin: str) -> Any:
-    """The causal model's class, imported alone: transformers' auto classes would import much more."""
-    from transformers.models.auto.configuration_auto import model_type_to_module_name
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-
-    name = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(model_type)
-    if name is None:
-        raise InputError(f"{origin}: model_type: transformers has no causal language model for {model_type!r}")
-    package = importlib.import_module(f"transformers.models.{model_type_to_module_name(model_type)}")
-    # Some families are built by another one's class.
-    return getattr(package, name, None) or getattr(importlib.import_module("transformers"), name)
+def _check_decoder(config: PreTrainedConfig, recipe: Recipe) -> None:
+    """The class of a decoder alone can be built of an encoder-decoder's configuration, and would see no encoder."""
+    if getattr(config, "is_encoder_decoder", False):
+        kind = visible(str(recipe.config["model_type"]), 80)
+        problem = "has an encoder, whose output its decoder reads; tracetui runs causal language models"
+        raise InputError(f"{recipe.origin}: model_type: {kind} {problem}")
 
 
 def _check_causal(module: PreTrainedModel, recipe: Recipe) -> None:
     """An encoder's class can be built as a language model and would predict from what comes after."""
     # The configuration alone doesn't tell: GPT-NeoX's has the field too, and is a decoder whatever it says.
     encoder = any(vars(part).get("is_decoder") is False for part in module.modules())
-    if encoder or getattr(module.config, "is_encoder_decoder", False):
+    if encoder:
         kind = visible(str(recipe.config["model_type"]), 80)
         raise InputError(f"{recipe.origin}: model_type: {kind} is an encoder; tracetui runs causal language models")
 
@@ -176,9 +173,19 @@ def _fill_buffers(model: PreTrainedModel, origin: str) -> None:
             module._buffers[name] = torch.full(buffer.shape, fill, dtype=buffer.dtype, device="cpu")
         if names:
             _initialiser(model, path)._init_weights(module)
-        for name in names:
-            if bool(torch.isnan(torch.as_tensor(module._buffers[name])).any()):
-                raise RunError(f"{path}.{name}: transformers gave this buffer no value; the model can't be built")
+    for path, module in model.named_modules():
+        if _unfilled(module):
+            # The model around it may be what knows the values: it computes them once for all of its layers.
+            for outer in _outer_models(model, path):
+                outer._init_weights(outer)
+        if unfilled := _unfilled(module):
+            raise RunError(f"{path}.{unfilled}: transformers gave this buffer no value; the model can't be built")
+
+
+def _unfilled(module: nn.Module) -> str | None:
+    """The name of a buffer of a module's own that still has no value."""
+    owned = ((name, buffer) for name, buffer in module._buffers.items() if buffer is not None and not buffer.is_meta)
+    return next((name for name, buffer in owned if bool(torch.isnan(buffer).any())), None)
 
 
 def _is_filled(module: nn.Module, name: str) -> bool:
@@ -190,10 +197,15 @@ def _is_filled(module: nn.Module, name: str) -> bool:
 
 def _initialiser(model: PreTrainedModel, path: str) -> PreTrainedModel:
     """The innermost model that a module belongs to: each knows how its own modules are filled."""
+    return next(_outer_models(model, path))
+
+
+def _outer_models(model: PreTrainedModel, path: str) -> Iterator[PreTrainedModel]:
+    """The models that a module belongs to, the innermost first and the whole last."""
     parts = path.split(".")
-    inner = (model.get_submodule(".".join(parts[:depth])) for depth in range(len(parts), 0, -1))
-    found: PreTrainedModel = next((module for module in inner if hasattr(module, "_init_weights")), model)
-    return found
+    around = (model.get_submodule(".".join(parts[:depth])) for depth in range(len(parts), 0, -1))
+    yield from (module for module in around if hasattr(module, "_init_weights"))
+    yield model
 
 
 def _layer_list(model: PreTrainedModel, count: int) -> nn.ModuleList | None:

@@ -14,7 +14,7 @@ from tracetui.models.build import build_model
 from tracetui.models.checkpoint_tree import checkpoint_tree
 from tracetui.models.layouts import Naming, naming
 from tracetui.recipe import Layers, Recipe
-from tracetui.recipe.config import LAYER_FIELDS
+from tracetui.recipe.config import LAYER_FIELDS, with_layers
 from tracetui.recipe.fields.field import NOTHING, DecidedShape, Decides
 
 WHOLE_LAYERS = "whole layers"
@@ -77,8 +77,7 @@ class Decider:
 def _shortened(recipe: Recipe, tree: Part) -> Recipe:
     """The model with no more layers than it takes to have one of every kind, if such a one can be built."""
     count = max((part.indices[0] + 1 for part in _layer_parts(tree)), default=recipe.layer_count)
-    field = next(name for name in LAYER_FIELDS if recipe.config.get(name) is not None)
-    short = replace(recipe, config={**recipe.config, field: count}, layers=Layers(0, count))
+    short = replace(recipe, config=with_layers(recipe.config, count), layers=Layers(0, count))
     same = _kinds(short) == _kinds(replace(recipe, layers=Layers(0, recipe.layer_count)))
     return short if same else replace(recipe, layers=Layers(0, recipe.layer_count))
 

@@ -122,7 +122,7 @@ def make_runnable(recipe: Recipe, exact: bool = False) -> Runnable:
     weights = Weights(built.module, built.dtype, source, memory.weight_budget(recipe))
     report = checkpoint.report([slot.spec for _, slot in weights.all_slots()]) if checkpoint else []
     notes = (*recipe.notes, *built.notes, *unshown(built.module), *report, *_remarks(recipe, weights))
-    tokenizer = _tokenizer(recipe)
+    tokenizer = _tokenizer(recipe, built.config.vocab_size)
     reader = PromptReader(
         recipe, tokenizer, built.config.vocab_size, getattr(built.config, "max_position_embeddings", None)
     )
@@ -163,9 +163,8 @@ def _dtypes(recipe: Recipe, dtype: torch.dtype, source: WeightSource) -> dict[st
     return {slot.spec.name: slot.spec.dtype for _, slot in weights.all_slots()}
 
 
-def _tokenizer(recipe: Recipe) -> Tokenizer:
-    vocabulary, bos = recipe.config["vocab_size"], recipe.config.get("bos_token_id")
-    assert isinstance(vocabulary, int)
+def _tokenizer(recipe: Recipe, vocabulary: int) -> Tokenizer:
+    bos = recipe.config.get("bos_token_id")
     return load_tokenizer(recipe.tokenizer, vocabulary, bos if isinstance(bos, int) else None)
 
 

@@ -17,6 +17,7 @@ from tracetui.models.mapped_file import copied, readable_as_it_lies
 from tracetui.models.safetensors_files import FLOATING, SafetensorsFiles
 from tracetui.models.safetensors_names import Conversion, Names, match_names, tied_names
 from tracetui.models.safetensors_packed import packed_form
+from tracetui.models.safetensors_parts import TextPrefix, other_parts, text_prefix, told
 from tracetui.models.sources import TensorSpec, Tick
 from tracetui.models.weight_memory import empty_weight
 from tracetui.text import visible
@@ -48,11 +49,31 @@ class SafetensorsFolder:
 
         A model whose configuration ties two tensors that differ in the file is untied, as transformers does.
         """
-        tensors = self._files.tensors
-        names = match_names(model, (name for name in tensors if not quantised.is_scale(name, tensors)))
+        names = match_names(model, self._weights())
+        prefix = text_prefix(model, self._files.tensors)
+        if prefix is not None and prefix.is_another:
+            inner = match_names(model, (prefix.published(name) or name for name in self._weights()))
+            if inner.count > names.count:
+                self._files.rename(prefix.published, prefix.file_name)
+                names = inner
+        others = self._without_other_parts(names, prefix) if prefix else []
         self._refuse_packed(model, names)
-        notes = [*_settle_ties(model, names, self._files), *self._without_activations(names)]
+        notes = [*others, *_settle_ties(model, names, self._files), *self._without_activations(names)]
         return SafetensorsCheckpoint(self._files, names, self._block, model, notes)
+
+    def _weights(self) -> Iterator[str]:
+        """The names of all tensors but scales."""
+        return (name for name in self._files.tensors if not quantised.is_scale(name, self._files.tensors))
+
+    def _without_other_parts(self, names: Names, prefix: TextPrefix) -> list[str]:
+        """A line on what the file has beside the text model, which no longer counts as unread."""
+        # The reference code's names have been given up for the published ones, whose prefix it is.
+        own = {name: name if self.by_reference else self._files.own_name(name) for name in self._files.tensors}
+        apart = [name for name in names.spare if prefix.is_of_another_part(own[name])]
+        used = [own[name] for name in self._files.tensors if name not in set(names.spare)]
+        parts = other_parts(used, [own[name] for name in apart])
+        names.spare = [name for name in names.spare if name not in set(apart)]
+        return [f"{self._files.shards.label}: not read, no part of this model: {told(parts)}"] if parts else []
 
     def _refuse_packed(self, model: PreTrainedModel, names: Names) -> None:
         """Raises InputError where quantised tensors stand in place of weights: those would be random."""

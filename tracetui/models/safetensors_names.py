@@ -90,6 +90,11 @@ class Names:
     spare: list[str] = field(default_factory=list)
     """The file's names of tensors that no module asks for; those of layers left out don't count."""
 
+    @property
+    def count(self) -> int:
+        """How many of the model's tensors are there."""
+        return len(self.direct) + len(self.converted)
+
 
 def match_names(model: PreTrainedModel, names: Iterable[str]) -> Names:
     """Match a file's names with a model's parameters and persistent buffers, as from_pretrained would."""

@@ -1,7 +1,8 @@
 """A model's configuration in transformers' field names, checked before transformers sees it.
 
 Families name the same size differently (GPT-2's `n_embd` is `hidden_size` elsewhere). Only what every family has is
-demanded, under any of its names; whatever else a family needs is left to its own class in transformers.
+demanded, under any of its names; whatever else a family needs is left to its own class in transformers. Of a
+configuration of several parts the text model's is taken.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tracetui.analysis.expert_fields import EXPERT_COUNTS
+from tracetui.recipe import class_defaults as known
 from tracetui.recipe.bounded import Fields, check_plain
+from tracetui.recipe.text_part import text_part
 
 MAX_WIDTH = 2**20
 MAX_FEED_FORWARD = 2**24
@@ -18,10 +21,16 @@ MAX_LAYERS = 4096
 MAX_VOCABULARY = 2**24
 MAX_EXPERTS = 2**14
 MAX_POSITIONS = 2**30
-LAYER_FIELDS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+LAYER_FIELDS = ("decoder_layers", "num_decoder_layers", "num_hidden_layers", "n_layer", "n_layers", "num_layers")
+"""Where a family has an encoder too, what its decoder has comes first."""
+LAYER_LISTS = ("layers_block_type", "layer_types", "hybrid_override_pattern")
+"""An entry, or a letter, for each layer."""
 _WIDTH_FIELDS = ("hidden_size", "n_embd", "d_model", "emb_dim")
-_HEAD_FIELDS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
-_DEMANDED = ((LAYER_FIELDS, MAX_LAYERS), (_WIDTH_FIELDS, MAX_WIDTH), (("vocab_size",), MAX_VOCABULARY))
+_HEAD_FIELDS = (
+    *("decoder_attention_heads", "num_decoder_attention_heads"),
+    *("num_attention_heads", "n_head", "n_heads", "num_heads"),
+)
+_SIZES = ((_WIDTH_FIELDS, MAX_WIDTH, known.WIDTH), (("vocab_size",), MAX_VOCABULARY, known.VOCABULARY))
 _LIMITS = {
     **dict.fromkeys(_HEAD_FIELDS, MAX_WIDTH),
     **dict.fromkeys(("intermediate_size", "n_inner", "ffn_dim", "moe_intermediate_size"), MAX_FEED_FORWARD),
@@ -32,7 +41,6 @@ _LIMITS = {
     "num_labels": 2**16,
 }
 """The most that a size may be where it is given and not null."""
-_OTHER_PARTS = ("text_config", "vision_config", "audio_config", "llm_config", "thinker_config")
 _LATENT = "kv_lora_rank"
 """Where it is given, heads are as wide as fields of their own say."""
 
@@ -43,13 +51,15 @@ def check_config(found: Mapping[str, object], where: str | Path, prefix: str = "
     Raises InputError reading `file: field: problem, got …`.
     """
     check_plain(found, where)
+    if (part := text_part(found, where)) is not None:
+        found, prefix = part.config, f"{prefix}{part.place}." if part.place else prefix
     fields = Fields(found, where, prefix)
-    fields.text("model_type")
-    for part in _OTHER_PARTS:
-        if isinstance(found.get(part), dict):
-            fields.fail(part, "describes a model of several parts; tracetui runs text models alone")
-    for names, most in _DEMANDED:
-        fields.integer(_name(fields, names), most=most)
+    # Of a part, files leave out what its class has; a whole configuration without a size is a mistake.
+    kind = fields.text("model_type") if part is None else str(found["model_type"])
+    class_of_part = kind if part is not None else None
+    _check_layers(fields, class_of_part)
+    for names, most, which in _SIZES:
+        fields.integer(_name(fields, names), default=known.class_size(class_of_part, which), most=most)
     for field, most in _LIMITS.items():
         _check_limit(fields, field, most)
     _check_heads(fields)
@@ -62,9 +72,38 @@ def check_config(found: Mapping[str, object], where: str | Path, prefix: str = "
 
 def layer_count(config: Mapping[str, object]) -> int:
     """Decoder layers of a checked configuration, built or not."""
-    found = next(config[name] for name in LAYER_FIELDS if config.get(name) is not None)
-    assert isinstance(found, int)
-    return found
+    count = next((config[name] for name in LAYER_FIELDS if config.get(name) is not None), None)
+    count = count or _listed_layers(config) or known.class_size(config.get("model_type"), known.LAYERS)
+    assert isinstance(count, int)
+    return count
+
+
+def with_layers(config: Mapping[str, object], count: int) -> dict[str, object]:
+    """The configuration of the model's first `count` layers."""
+    field = next((name for name in LAYER_FIELDS if config.get(name) is not None), None)
+    if field is None and (listed := _layer_list(config)) is not None:
+        return {**config, listed[0]: listed[1][:count]}
+    return {**config, field or "num_hidden_layers": count}
+
+
+def _layer_list(config: Mapping[str, object]) -> tuple[str, list[object] | str] | None:
+    """The field that has something for each layer, and what it has."""
+    lists = ((name, config.get(name)) for name in LAYER_LISTS)
+    return next(((name, value) for name, value in lists if isinstance(value, list | str) and value), None)
+
+
+def _listed_layers(config: Mapping[str, object]) -> int | None:
+    listed = _layer_list(config)
+    return len(listed[1]) if listed else None
+
+
+def _check_layers(fields: Fields, kind: str | None) -> None:
+    listed = _layer_list(fields.found)
+    name = next((name for name in LAYER_FIELDS if fields.found.get(name) is not None), None)
+    if name is None and listed is not None and len(listed[1]) > MAX_LAYERS:
+        fields.fail(listed[0], f"must have at most {MAX_LAYERS:,} entries")
+    default = _listed_layers(fields.found) or known.class_size(kind, known.LAYERS)
+    fields.integer(name or "num_hidden_layers", default=default, most=MAX_LAYERS)
 
 
 def _name(fields: Fields, names: tuple[str, ...]) -> str:
@@ -87,9 +126,11 @@ def _check_heads(fields: Fields) -> None:
     kv_heads = fields.integer("num_key_value_heads", default=heads)
     if heads % kv_heads:
         fields.fail("num_key_value_heads", f"must divide {name}, {heads}")
+    kind = fields.found.get("model_type")
     width_name = _name(fields, _WIDTH_FIELDS)
-    width = fields.integer(width_name)
-    if fields.found.get("head_dim") is None and fields.found.get(_LATENT) is None and width % heads:
+    width = fields.integer(width_name, default=known.class_size(kind, known.WIDTH))
+    own_width = fields.found.get("head_dim") or fields.found.get(_LATENT) or known.class_size(kind, known.HEAD_WIDTH)
+    if not own_width and width % heads:
         fields.fail(name, f"must divide {width_name}, {width}, or head_dim be given")
 
 

@@ -12,6 +12,7 @@ from tracetui.recipe.meta import llama_config, unknown_fields
 from tracetui.recipe.model import BUILTIN_TOKENIZER, Layers, Recipe
 from tracetui.recipe.prompts import texts
 from tracetui.recipe.reference import is_reference_form, reference_config, unknown_reference_fields
+from tracetui.recipe.text_part import note, text_part
 from tracetui.text import visible
 
 WALK_THROUGH = "the answer to the ultimate question of life, the universe, and everything is "
@@ -55,6 +56,7 @@ def config_recipe(path: Path, weights: Path | None = None) -> Recipe:
     folder = path.absolute().parent
     found = read_json_object(inside(path.parent, path.name))
     by_reference = is_reference_form(found)
+    part = None if by_reference else text_part(found, path)
     config = reference_config(found, path) if by_reference else check_config(found, path)
     unknown = unknown_reference_fields(found) if by_reference else ()
     form = "the reference code's form" if by_reference else "Hugging Face"
@@ -68,7 +70,7 @@ def config_recipe(path: Path, weights: Path | None = None) -> Recipe:
         tokenizer=str(tokenizer) if tokenizer.is_file() else BUILTIN_TOKENIZER,
         weights=weights,
         prompts=texts(WALK_THROUGH),
-        notes=_read_over(path.name, unknown),
+        notes=(note(part, path.name),) if part else _read_over(path.name, unknown),
     )
 
 
