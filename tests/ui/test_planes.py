@@ -10,7 +10,7 @@ from tracetui.analysis.axes import Axis
 from tracetui.trace.record import Record
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import Array, ArrayValue
-from tracetui.ui.planes import Plane, plane_of
+from tracetui.ui.planes import Plane, place_of, plane_of
 
 ALL = slice(0, 1 << 30)
 
@@ -79,3 +79,18 @@ def test_a_flat_tensor_reads_its_columns() -> None:
     plane = Plane(Axis("", 1), Axis("d0", 9), rank=1)
     assert plane.read(ArrayValue(np.arange(9.0)), slice(0, 1), slice(3, 5)).tolist() == [[3.0, 4.0]]
     assert plane.where == "[:]"
+
+
+@pytest.mark.parametrize(
+    "key", ["model.layers.0.self_attn.q_proj", "model.layers.0.self_attn:q", "model.layers.0.self_attn:k", "logits"]
+)
+def test_any_element_has_a_place_in_view(trace: Trace, key: str) -> None:
+    record = trace.find(key)
+    assert record is not None
+    values = trace[key]
+    for number in range(0, values.size, 7):
+        element = tuple(int(at) for at in np.unravel_index(number, values.shape))
+        place = place_of(record, CONFIG, element, 0, 0)
+        plane = plane_of(record, CONFIG, place.head, place.batch)
+        cell = plane.read(trace.value(record), slice(place.row, place.row + 1), slice(place.column, place.column + 1))
+        assert cell[0, 0] == values[element]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.ui.driving import driven
+from tests.ui.driving import Driven, driven
 from tests.ui.fake import FakeSession
 from tests.ui.tiny_llama import PROMPT, Recorder, outline
 from tests.ui.tiny_llama import forward as healthy
@@ -29,6 +29,7 @@ from tracetui.ui.screens.stops import StopsScreen, _line
 from tracetui.ui.state import Phase
 from tracetui.ui.stops import Entry, StopBook, book_of
 from tracetui.ui.widgets.module_list import ModuleList
+from tracetui.ui.widgets.value_grid import ValueGrid
 from tracetui.ui.widgets.watch_list import WatchList
 
 
@@ -244,8 +245,15 @@ async def test_a_nan_stops_the_run_and_shows_who_made_it() -> None:
         assert it.state.phase is Phase.FINISHED, "one NaN stops a run once"
         await it.press("exclamation_mark")
         assert "It comes from" in it.text()
+        await it.press("tab")
+        it.screen.query_one(ValueGrid).go_to(3, 2)
         await it.press("enter")
+        await it.pilot.pause()
         assert it.site == "model.layers.0.mlp.up_proj"
+        assert it.screen.query_one(ValueGrid).cell == (0, 0), "the first element that is NaN"
+        assert _marked(it, "up_proj") == "!"
+        assert _marked(it, "down_proj") == "~"
+        assert _marked(it, "gate_proj") == " "
         await it.press("home", "exclamation_mark")
         assert isinstance(it.app.screen, HealthScreen)
         assert "model.embed_tokens: every value is finite" in it.text()
@@ -399,3 +407,11 @@ def test_nothing_is_looked_up_for_a_stop_that_is_off() -> None:
     book = StopBook((Entry(parse_stop("nan"), unknown=5), Entry(parse_stop("inf"), unknown=5))).switched("nan", False)
     lines = [_line(entry, 20) for entry in book.entries]
     assert ["looking…" in line for line in lines] == [False, True]
+
+
+def _marked(it: Driven, name: str) -> str:
+    """What the tree has beside a module of layer 0's FFN."""
+    tree = it.screen.query_one(ModuleList)
+    row = next(row for row in tree._rows if row.path == f"model.layers.0.mlp.{name}")
+    mark: str = tree._mark(row)[1]
+    return mark

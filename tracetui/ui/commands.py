@@ -51,7 +51,9 @@ COMMANDS = (
     Command("stops", "S", "stops", "the stops: hits, on and off, to their records", "Stops"),
     Command("edit", "E", "edit", "change a tensor before the model goes on", "Stops"),
     Command("edits", "X", "edits", "the edits: on and off, away", "Stops"),
-    Command("health", "exclamation_mark", "health", "who made the NaN here; how the last records grew", "Stops"),
+    Command(
+        "health", "exclamation_mark", "health", "who made the NaN here (in the tree ! made it, ~ passes on)", "Stops"
+    ),
     Command("watch", "w", "watch", "watch an expression over sites", "Stops", "watch", 12),
     Command("prompt", "r,:", "prompt", "type a prompt and run it (Enter runs, Esc leaves)", "Run", "prompt", 8),
     Command("jump", "ctrl+o", "jump", "go to a record by its site", "Look"),

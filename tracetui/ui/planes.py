@@ -82,6 +82,43 @@ def _chosen(axis: Axis, head: int, config: Mapping[str, object]) -> int:
     return min(head, axis.length - 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an element of a tensor is on view."""
+
+    batch: int
+    head: int
+    """A query head, in whose plane it lies."""
+    row: int
+    column: int
+
+
+def place_of(record: Record, config: Mapping[str, object], element: tuple[int, ...], head: int, batch: int) -> Place:
+    """Which prompt, head and cell show an element; head and prompt stay where the tensor has none of them."""
+    axes = axes_of(record, config)
+    if len(axes) < 2:
+        return Place(batch, head, 0, element[0] if element else 0)
+    if parts := split_heads(record, config):
+        return Place(
+            element[0],
+            _query_head(parts[2], element[2] // parts[3].length, config),
+            element[1],
+            element[2] % parts[3].length,
+        )
+    for place, axis in enumerate(axes[:-2]):
+        if axis.name in ("H", "G") or (place == len(axes) - 3 and place > 0):
+            head = _query_head(axis, element[place], config)
+        elif place == 0:
+            batch = element[0]
+    return Place(batch, head, element[-2], element[-1])
+
+
+def _query_head(axis: Axis, chosen: int, config: Mapping[str, object]) -> int:
+    """The first query head for which `_chosen` gives this index."""
+    heads = query_heads(config)
+    return -(-chosen * heads // axis.length) if axis.name == "G" and heads else chosen
+
+
 def _head_note(axis: Axis, chosen: int, config: Mapping[str, object]) -> str:
     if axis.length == 1 and axis.name == "H":
         return "the same for all heads"

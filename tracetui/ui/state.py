@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from types import MappingProxyType
 
+from tracetui.analysis.health_marks import Marks
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.expr.edit import Edit
 from tracetui.expr.watcher import Hit
@@ -36,6 +38,7 @@ from tracetui.ui.stops import NO_STOPS, StopBook
 
 NO_PLAN = MemoryPlan(0, 0, 0, 0, 0, 0)
 NO_PROGRESS = Progress("", 0, 0)
+NO_MARKS: Marks = MappingProxyType({})
 NO_RECORD = Record(-1, "", (), "", 0)
 
 
@@ -87,6 +90,8 @@ class State:
     stops: StopBook = NO_STOPS
     edits: tuple[Edit, ...] = ()
     """What the run, and later ones, change."""
+    health: Marks = field(default_factory=lambda: NO_MARKS)
+    """Which records are not finite and what they have to do with it, as far as somebody has asked."""
     waiting: int = 0
     """Steps asked for while the model runs, taken one after another as it stops."""
     head: int = 0
@@ -263,6 +268,7 @@ def _started(state: State, trace: Trace, plan: MemoryPlan, taken: int) -> State:
         log="",
         fault=NO_FAULT,
         token=-1,
+        health=NO_MARKS,
         batch=min(state.batch, max(0, len(trace.tokens) - 1)),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
 
 from tracetui.analysis.axes import axes_of
@@ -24,6 +24,9 @@ from tracetui.trace.trace import Trace
 from tracetui.views.cause_lines import cause_line
 from tracetui.views.cells import fit
 from tracetui.views.config_lines import ConfigLine, Kind
+
+MARKS: Mapping[Part | None, str] = {Part.PRODUCES: "!", Part.CARRIES: "~", Part.UNTOLD: "?"}
+"""Who made a NaN or an infinity, who passes it on, and where that can't be told."""
 
 _LISTED = 8
 _COLUMN = 11

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import events
@@ -21,6 +22,14 @@ from tracetui.views.config_lines import ConfigLine, Kind
 from tracetui.views.health_lines import health_lines, near_limit_line, sound_lines
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The record that made what isn't finite, and its first such element; None where values were not kept."""
+
+    index: int
+    element: tuple[int, ...] | None = None
+
+
 class HealthRead(Message):
     """What is known of a record and of those before it."""
 
@@ -32,10 +41,12 @@ class HealthRead(Message):
         self.near = near
 
     @property
-    def origin(self) -> int:
-        """The record that made it."""
+    def origin(self) -> Origin:
+        """What made it."""
         producers = self.diagnosis.producers if self.diagnosis else ()
-        return producers[0].record.index if producers else self.record.index
+        elements = self.diagnosis.elements if self.diagnosis else None
+        first = elements.first[0][0] if elements and elements.first else None
+        return Origin(producers[0].record.index if producers else self.record.index, first)
 
     def lines(self, width: int) -> list[ConfigLine]:
         near = [] if self.near is None else [near_limit_line(self.near)]
@@ -45,13 +56,13 @@ class HealthRead(Message):
         return [*found, *(ConfigLine(line, Kind.TEXT) for line in ("", *near) if near)]
 
 
-class HealthScreen(Dialog[int | None]):
-    """The answer is the record that made it, or None."""
+class HealthScreen(Dialog[Origin | None]):
+    """The answer is what made it, or None."""
 
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,exclamation_mark", "dismiss(None)", "close", show=False, id="health_close"),
-        Binding("enter", "origin", "to the record that made it", show=False, id="health_origin"),
+        Binding("enter", "origin", "to the element that was made first", show=False, id="health_origin"),
     ]
 
     def __init__(self, read: HealthRead) -> None:
@@ -61,7 +72,7 @@ class HealthScreen(Dialog[int | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="health"):
             yield ReportLines()
-            enter = "Enter to the record that made it · " if self._read.diagnosis else ""
+            enter = "Enter to the first such element · " if self._read.diagnosis else ""
             yield Static(f"{enter}↑↓ scroll · Esc", id="health-hint", markup=False)
 
     def on_mount(self) -> None:

@@ -18,7 +18,7 @@ from tracetui.ui.offer import Offer
 from tracetui.ui.outline_rows import layouts_of
 from tracetui.ui.reader import look
 from tracetui.ui.screens.hearing import HearingScreen
-from tracetui.ui.screens.stopping import Quiet
+from tracetui.ui.stop_answers import Quiet
 from tracetui.ui.widgets.attention_pane import AttentionPane
 from tracetui.ui.widgets.find_bar import FindBar
 from tracetui.ui.widgets.heatmap import Heatmap

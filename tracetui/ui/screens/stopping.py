@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 from textual import on
-from textual.message import Message
 
 from tracetui.errors import InputError
 from tracetui.expr.stop import Stop, parse_stop
 from tracetui.expr.watch import FORM, parse_watch
-from tracetui.expr.watcher import Hit, Tally, look_up
-from tracetui.session import Event, Finished, Fired, Stopped, Tallied
+from tracetui.expr.watcher import Hit, Tally
+from tracetui.session import Event, Finished, Fired, Opened, Stopped, Tallied
 from tracetui.text import visible
 from tracetui.trace.record import Record
 from tracetui.trace.sites import SitePattern, parse_pattern
@@ -21,16 +21,18 @@ from tracetui.trace.trace import Trace
 from tracetui.ui.driver import Driver
 from tracetui.ui.messages import Said
 from tracetui.ui.offer import Offer
+from tracetui.ui.planes import place_of
 from tracetui.ui.reader import look
 from tracetui.ui.screens.ask import AskScreen
-from tracetui.ui.screens.health import HealthRead, HealthScreen, read_health
+from tracetui.ui.screens.health import HealthRead, HealthScreen, Origin, read_health
 from tracetui.ui.screens.panes import PanesScreen
 from tracetui.ui.screens.stops import NewStop, StopsScreen, ToHit
+from tracetui.ui.stop_answers import HealthMarked, StopsLookedUp, look_up_stops, read_limits, read_marks
 from tracetui.ui.stops import Entry, StopBook
 from tracetui.ui.widgets.module_list import ModuleList
 from tracetui.ui.widgets.step_bar import StepBar
+from tracetui.ui.widgets.value_grid import ValueGrid
 from tracetui.ui.widgets.watch_list import WatchList
-from tracetui.views.health_lines import near_limit_lines
 from tracetui.views.stop_lines import hit_line, unfired_lines
 
 MOST_REPEATS = 1000
@@ -47,20 +49,6 @@ _STEPS = {
 _OVERFLOWING = frozenset({"float16", "float8_e4m3fn", "float8_e5m2"})
 _LOOKED_AT = 50
 """Records by which one sees in what dtype a model runs."""
-
-
-class Quiet(Message):
-    """There is nothing to say."""
-
-
-class StopsLookedUp(Message):
-    """Where stops hold among the first `count` records of a trace."""
-
-    def __init__(self, trace: Trace, count: int, found: tuple[tuple[str, tuple[Hit, ...]], ...]) -> None:
-        super().__init__()
-        self.trace = trace
-        self.count = count
-        self.found = found
 
 
 class StoppingScreen(PanesScreen):
@@ -89,7 +77,7 @@ class StoppingScreen(PanesScreen):
         trace, wanted = self.state.trace, self.state.stops.to_look_up
         asked = (trace, tuple((entry.stop.text, entry.unknown) for entry in wanted))
         if wanted and asked != self._asked:
-            look(self, "stops", partial(_look_up, trace, [entry.stop for entry in wanted], self._driver.recorded))
+            look(self, "stops", partial(look_up_stops, trace, [entry.stop for entry in wanted], self._driver.recorded))
         self._asked = asked
 
     @on(StopsLookedUp)
@@ -119,7 +107,7 @@ class StoppingScreen(PanesScreen):
             if never:
                 self.post_message(Said("\n".join(never)))
             if any(record.dtype in _OVERFLOWING for record in event.trace.records[:_LOOKED_AT]):
-                look(self, "limits", partial(_read_limits, event.trace))
+                look(self, "limits", partial(read_limits, event.trace))
         return []
 
     def diagnose_hits(self, event: Event) -> None:
@@ -128,6 +116,11 @@ class StoppingScreen(PanesScreen):
             bad = next((hit for hit in event.hits if hit.stop.watches_health), None)
             if bad is not None:
                 self._read_health(self.state.trace.records[bad.index])
+        elif isinstance(event, Opened) and not event.trace.dump:
+            # A trace file has the statistics that tell; of a script's tensors all would have to be read.
+            self.mark_health()
+        elif isinstance(event, Finished) and self.state.health:
+            self.mark_health()
 
     def action_health(self) -> None:
         """Who made the NaN or the infinity in the record under the cursor."""
@@ -139,12 +132,36 @@ class StoppingScreen(PanesScreen):
 
     @on(HealthRead)
     def _show_health(self, message: HealthRead) -> None:
+        if message.diagnosis is not None:
+            self.mark_health()
         if self.is_current and message.trace is self.state.trace:
-            self.app.push_screen(HealthScreen(message), self._jumped)
+            self.app.push_screen(HealthScreen(message), self._to_origin)
 
     def _jumped(self, index: int | None) -> None:
         if index is not None:
             self._refresh(self._driver.jump(index))
+
+    def _to_origin(self, origin: Origin | None) -> None:
+        """To the record that made it, with its first bad element on view."""
+        if origin is None:
+            return
+        remark = self._driver.jump(origin.index)
+        if origin.element is not None and self._driver.state.cursor == origin.index:
+            state = self._driver.state
+            place = place_of(state.record, state.trace.run.config, origin.element, state.head, state.batch)
+            self._driver.state = replace(state, head=place.head, batch=place.batch)
+            self.call_after_refresh(self.query_one(ValueGrid).go_to, place.row, place.column)
+        self._refresh(remark)
+
+    def mark_health(self) -> None:
+        """Have the tree and the list of records mark who made what isn't finite, and who passes it on."""
+        look(self, "health marks", partial(read_marks, self.state.trace, self.state.frontier))
+
+    @on(HealthMarked)
+    def _show_marks(self, message: HealthMarked) -> None:
+        if message.trace is self.state.trace:
+            self._driver.state = replace(self._driver.state, health=message.marks)
+            self._refresh(None)
 
     def _change_stops(self, stops: StopBook, remark: str) -> None:
         self._driver.set_stops(stops)
@@ -245,18 +262,8 @@ class StoppingScreen(PanesScreen):
             self._refresh("" if stands else f"{typed.strip()} is watched no more")
 
 
-def _read_limits(trace: Trace) -> Said | Quiet:
-    lines = list(near_limit_lines(trace))
-    return Said("\n".join(lines)) if lines else Quiet()
-
-
 def _key(trace: Trace, hit: Hit) -> str:
     return trace.records[hit.index].key if hit.index < len(trace.records) else ""
-
-
-def _look_up(trace: Trace, stops: list[Stop], count: int) -> StopsLookedUp:
-    records = [trace.records[index] for index in range(count)]
-    return StopsLookedUp(trace, count, tuple((stop.text, look_up(trace, stop, records)[0]) for stop in stops))
 
 
 def _check_site(typed: str) -> None:

@@ -14,6 +14,8 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from tracetui.analysis.health import Part
+from tracetui.analysis.health_marks import marks_by_module
 from tracetui.session import NO_FAULT
 from tracetui.trace.record import Record
 from tracetui.ui.edits import names_line
@@ -23,6 +25,7 @@ from tracetui.ui.outline_rows import Row, ancestors, expert_lists, first_open, l
 from tracetui.ui.state import State
 from tracetui.ui.stops import names_module
 from tracetui.ui.widgets.module_line import fitted
+from tracetui.views.health_lines import MARKS
 
 
 class ModuleList(ScrollView, can_focus=True):
@@ -65,6 +68,7 @@ class ModuleList(ScrollView, can_focus=True):
         self._last: Record | None = None
         self._plain: Style | None = None
         self._marks: dict[str, str] = {}
+        self._health: dict[str, Part] = {}
 
     def watch_state(self, old: State, state: State) -> None:
         if state.outline is not old.outline:
@@ -75,6 +79,8 @@ class ModuleList(ScrollView, can_focus=True):
             self._build()
         if state.stops is not old.stops or state.edits is not old.edits:
             self._marks = {}
+        if state.health is not old.health:
+            self._health = marks_by_module(state.trace, state.health)
         self._hear(state)
         module = state.record.module
         self.current = module if module in self._known or self._is_expert(module) else ""
@@ -254,10 +260,17 @@ class ModuleList(ScrollView, can_focus=True):
         return style
 
     def _mark(self, row: Row) -> str:
-        stop = "✗" if self._failed(row) else self._stop_mark(row)
+        stop = "✗" if self._failed(row) else self._made_mark(row) or self._stop_mark(row)
+        if stop == " ":
+            stop = MARKS.get(self._health.get(row.path), " ")
         if self.state.cursor >= 0 and row.path == self.current:
             return f"▶{stop}"
         return f"✓{stop}" if row.path in self._ran else f" {stop}"
+
+    def _made_mark(self, row: Row) -> str:
+        """`!` where a NaN or an infinity was made: no stop is more to the point."""
+        made = self._health.get(row.path) is Part.PRODUCES
+        return MARKS[Part.PRODUCES] if made else ""
 
     def _failed(self, row: Row) -> bool:
         """Whether the line's module is the one whose own code failed."""

@@ -110,6 +110,10 @@ class ValueGrid(Canvas, can_focus=True):
         if self._subject.plane.rows.name in _TOKEN_AXES and row != self.cell[0]:
             self._place(row, self.cell[1])
 
+    def go_to(self, row: int, column: int) -> None:
+        """Put the cell cursor on a place of the matrix."""
+        self._place(row, column)
+
     @property
     def value(self) -> float | None:
         """The number at the cell, if it has been read."""
