@@ -28,6 +28,7 @@ HYBRID: dict[str, dict[str, Any]] = {
         "attention_window_size": 4,
     },
     "openai-gpt": {"n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 64},
+    "hrm_text": {"head_dim": 8, "num_key_value_heads": 4, "H_cycles": 1, "L_cycles": 2},
 }  # fmt: skip
 IDS = (5, 8, 29, 3, 9, 8, 41, 2)
 COUNT = 3
@@ -89,7 +90,7 @@ def test_a_new_prompt_knows_nothing_of_the_last_one(folder: Path) -> None:
 
 @pytest.mark.parametrize("folder", HYBRID, indirect=True)
 def test_a_run_taken_up_again_is_the_same_and_runs_whole(folder: Path) -> None:
-    """openai-gpt keeps no cache at all: each of its passes takes all tokens."""
+    """openai-gpt keeps no cache at all; hrm_text runs each layer several times, with a place in the cache for each."""
     events: list[Event] = []
     engine = Engine(of(folder), events.append, goes_on=True)
     first = engine.run(engine.runnable.recipe.prompts, Gate())

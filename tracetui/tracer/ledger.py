@@ -120,6 +120,14 @@ class Ledger:
         """Whether a layer's output and, of a run with a cache, what it put there in a pass are known."""
         return path in self._forms and (not cached or len(self._rows.get(path, ())) > pass_)
 
+    def knows_all(self, model: nn.Module) -> bool:
+        """Whether every entry of the cache is a layer's own, or stands for one that was left out: some have two."""
+        if self._cache is None:
+            return True
+        own = {_index(model.get_submodule(path), path) for path in self._rows}
+        own |= {layer_of(path) for path, module in model.named_modules() if isinstance(module, PassThrough)}
+        return all(index in own or layer.keys is None for index, layer in enumerate(self._cache.layers))
+
     def put_back(self, path: str, module: nn.Module, cache: Cache, pass_: int, positions: int) -> None:
         """Put in a cache what a layer put there in a pass, after which it had seen so many positions."""
         index = _index(module, path)
