@@ -10,8 +10,9 @@ from torch import nn
 
 from tracetui.errors import Cancelled
 from tracetui.models.build import build_model
+from tracetui.models.placeholder import Placeholder
 from tracetui.models.random_source import RandomSource
-from tracetui.models.slots import Weights
+from tracetui.models.slots import Reader, Weights
 from tracetui.models.sources import Init, Stacked, TensorSpec, Tick
 from tracetui.recipe import Layers, Recipe
 
@@ -59,7 +60,7 @@ def weights(built: nn.Module, budget: int = 0, source: Counting | None = None) -
 
 
 def is_placeholder(tensor: torch.Tensor) -> bool:
-    return bool(tensor.isnan().all()) and tensor.untyped_storage().nbytes() == tensor.element_size()
+    return isinstance(tensor, Placeholder)
 
 
 def run_streamed(built: nn.Module, own: Weights) -> torch.Tensor:
@@ -77,12 +78,10 @@ def run_streamed(built: nn.Module, own: Weights) -> torch.Tensor:
             hook.remove()
 
 
-def _put_in(own: Weights) -> Callable[[nn.Module, tuple[torch.Tensor, ...]], tuple[torch.Tensor, ...] | None]:
-    def hook(module: nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...] | None:
-        if isinstance(module, nn.Embedding):
-            return (own.put_rows(module, arguments[0], silent),)
-        own.put_in(module, silent)
-        return None
+def _put_in(own: Weights) -> Callable[[nn.Module, tuple[torch.Tensor, ...]], None]:
+    def hook(module: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
+        if own.needed_by(module):
+            own.put_in(module, silent)
 
     return hook
 
@@ -167,14 +166,17 @@ def test_embedding_rows_are_made_once_each() -> None:
     embedding = built.get_submodule("model.embed_tokens")
     assert isinstance(embedding, nn.Embedding)
     seen: list[tuple[str, int, int]] = []
-    places = own.put_rows(embedding, IDS, lambda *made: seen.append(made))
-    assert places.tolist() == [[1, 2, 1, 0]]
-    assert embedding.weight.shape == (3, 32)
-    assert seen[-1] == ("model.embed_tokens.weight", 3 * 32 * 4, 3 * 32 * 4)
+    with own.lending(Reader(lambda *made: seen.append(made), lambda: 1, lambda seconds: None)):
+        found = embedding(IDS)  # [1,T,D]
+        assert seen[-1] == ("model.embed_tokens.weight", 3 * 32 * 4, 3 * 32 * 4)
+        assert is_placeholder(embedding.weight)
+        with pytest.raises(IndexError, match="index out of range: 0 to 90 of 90 rows"):
+            embedding(IDS + (IDS == 89))
     (slot,) = own.of(embedding)
-    assert torch.equal(embedding.weight[places], SOURCE.read(slot.spec, None, lambda made: None)[IDS])
-    own.take_out(embedding)
-    assert is_placeholder(embedding.weight)
+    table = SOURCE.read(slot.spec, None, lambda made: None)
+    assert torch.equal(found, table[IDS])
+    assert torch.equal(embedding.weight[IDS], table[IDS])
+    assert torch.equal(torch.embedding(embedding.weight, IDS), table[IDS])
 
 
 def test_cancelling_leaves_whole_tensors_or_none() -> None:
@@ -221,11 +223,15 @@ def test_a_cancelled_module_with_several_parameters_has_whole_ones() -> None:
     assert torch.equal(layer.get_parameter("bias"), torch.zeros(32))
 
 
-def test_weights_that_are_not_there_show_as_nan() -> None:
-    built = model()
-    weights(built)
+@pytest.mark.parametrize("tied", [False, True])
+def test_weights_that_are_not_there_are_made_for_whoever_uses_them(tied: bool) -> None:
+    built = model(tied)
+    own = weights(built, PLENTY)
     with torch.no_grad():
-        assert built(IDS, use_cache=False).logits.isnan().all()
+        logits = built(IDS, use_cache=False).logits
+    torch.testing.assert_close(logits, ordinary_logits(tied), rtol=0, atol=1e-6)
+    assert all(is_placeholder(parameter) for parameter in built.parameters())
+    assert not own.loans
 
 
 def test_a_tied_tensor_has_one_name() -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 import tracetui
 from tests.models.hf_files import saved
+from tests.models.test_placeholder import traced as streamed
 from tests.tracer.recipes import recipe
 from tracetui.analysis.health import diagnose
 from tracetui.expr.edit import parse_edits
+from tracetui.models.slots import Weights
+from tracetui.models.sources import TensorSpec, Tick, WeightSource
 from tracetui.recipe import load_recipe
 from tracetui.trace.record import BadWeight
 from tracetui.trace.trace import Trace
@@ -62,6 +67,90 @@ def test_arithmetic_that_overflows_leaves_the_weights_alone() -> None:
     trace = traced(model, torch.ones(2, 4))
     assert "its own weights are finite, so that its arithmetic made it" in told(trace, "second")
     assert not any(note.startswith("weights:") for note in trace.run.notes)
+
+
+class Block(nn.Module):
+    """Multiplies with the weight of a child that it never calls, as state-space blocks do with their convolution's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.spare = nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False)
+        self.gain = nn.Parameter(torch.ones(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x: [T,D]"""
+        return nn.functional.linear(x, self.conv.weight) * self.gain  # [T,D]
+
+
+class Blocks(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.block = nn.Linear(4, 4), Block()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x: [T,D]"""
+        return torch.as_tensor(self.block(self.first(x)))
+
+
+class Given:
+    """A source with one weight's values, and halves else."""
+
+    def __init__(self, name: str, value: torch.Tensor) -> None:
+        self._name, self._value = name, value
+
+    def provenance(self, spec: TensorSpec, rows: Sequence[int] | None = None) -> str:
+        return "file"
+
+    def read(self, spec: TensorSpec, rows: Sequence[int] | None, tick: Tick) -> torch.Tensor:
+        return self._value if spec.name == self._name else torch.full(spec.shape, 0.5)
+
+
+def of_source(source: WeightSource, x: torch.Tensor, streams: bool) -> Trace:
+    """The blocks with a source's weights: streamed, or a module that has them."""
+    with torch.device("meta"):
+        model = Blocks()
+    weights = Weights(model, torch.float32, source, 0)
+    if streams:
+        return streamed(model, weights, x)
+    for owner, slot in weights.all_slots():
+        slot.fill(owner, source.read(slot.spec, None, lambda made: None))
+    return traced(model, x)
+
+
+@pytest.mark.parametrize("streams", [True, False])
+@pytest.mark.parametrize(
+    ("name", "place", "named"),
+    [("block.conv.weight", (1, 2), "block.conv.weight[1, 2]"), ("block.gain", (), "block.gain[]")],
+)
+def test_weights_of_children_that_never_run_are_their_parents(
+    name: str, place: tuple[int, ...], named: str, streams: bool
+) -> None:
+    value = torch.full((4, 4) if place else (), 0.5)
+    value[place] = float("nan")
+    line = told(of_source(Given(name, value), torch.ones(2, 4), streams), "block")
+    assert f"its own weights have it: {named}" in line
+
+
+@pytest.mark.parametrize("streams", [True, False])
+def test_finite_weights_of_children_that_never_run_are_acquitted(streams: bool) -> None:
+    source = Given("block.conv.weight", torch.full((4, 4), 3e38))
+    line = told(of_source(source, torch.full((2, 4), 1e3), streams), "block")
+    assert "its own weights are finite, so that its arithmetic made it" in line
+
+
+def test_what_was_not_read_is_not_named() -> None:
+    """It is not there in a run that streams."""
+    spare = Given("block.spare.weight", torch.full((4, 4), float("nan")))
+    trace = of_source(spare, torch.full((2, 4), float("inf")), True)
+    assert trace.bad_weights["block"] == ()
+
+
+def test_any_row_of_a_table_is_looked_at() -> None:
+    model = nn.Sequential(nn.Embedding(5, 3))
+    with torch.no_grad():
+        model.get_submodule("0").get_parameter("weight")[4, 1] = float("nan")
+    (bad,) = traced(model, torch.tensor([0, 4, 2])).bad_weights["0"]
+    assert (bad.name, bad.first) == ("0.weight", (4, 1))
 
 
 def test_of_an_edited_record_the_edit_is_named() -> None:

@@ -17,7 +17,7 @@ from torch import nn
 from tracetui import __version__
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.errors import InputError
-from tracetui.models import plan as memory
+from tracetui.models.available import available_bytes
 from tracetui.models.build import BuiltModel
 from tracetui.models.outline import outline_of_module
 from tracetui.models.random_source import RandomSource
@@ -65,7 +65,7 @@ class GivenModel(Runnable):
 
     def plan(self, base: int, tokens: int, rows: int, new: int, steps: bool = False) -> MemoryPlan:
         """The weights are part of what the process holds; what the module records nobody knows beforehand."""
-        return MemoryPlan(0, 0, 0, 0, base, memory.available_bytes())
+        return MemoryPlan(0, 0, 0, 0, base, available_bytes())
 
     def described(self, ran: Recipe) -> tuple[dict[str, object], Mapping[str, object]]:
         plain = ran.plain()

@@ -12,6 +12,7 @@ from torch import nn
 
 from tracetui.analysis.memory import MemoryPlan, PartPlan
 from tracetui.errors import InputError
+from tracetui.models.available import available_bytes
 from tracetui.models.experts import is_per_expert, runs_singly
 from tracetui.models.latent import expansion_of
 from tracetui.models.recorded import Widths, cached_width, chosen_experts, widths
@@ -21,8 +22,6 @@ from tracetui.recipe import Recipe
 from tracetui.text import size, typed_size
 from tracetui.trace.record import layer_of, layer_path
 
-_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-_CGROUP_USED = ("/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory/memory.usage_in_bytes")
 LENS_BYTES = 2**26
 """Of the float32 logits that a lens has at one time."""
 _HEADROOM = 0.95
@@ -163,35 +162,6 @@ def _advice(plan: MemoryPlan) -> str:
             f"(--values {typed_size(plan.activations // 4)}), or use a shorter prompt or fewer rows"
         )
     return "use a shorter prompt, fewer rows, or fewer new tokens (--generate)"
-
-
-def available_bytes() -> int:
-    """What the machine can give without swapping, and the container allows."""
-    return max(0, min(_machine_available(), _container_available()))
-
-
-def _machine_available() -> int:
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _container_available() -> int:
-    limit, used = _first_number(_CGROUP_LIMITS), _first_number(_CGROUP_USED)
-    return limit - used if limit is not None and used is not None else 2**63
-
-
-def _first_number(files: tuple[str, ...]) -> int | None:
-    for file in files:
-        try:
-            return int(Path(file).read_text())
-        except (OSError, ValueError):
-            continue
-    return None
 
 
 def own_bytes() -> int:

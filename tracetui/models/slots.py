@@ -1,29 +1,31 @@
 """Weights that exist only while their module runs, as far as memory asks for it.
 
-Between runs a parameter's slot holds one NaN expanded to the parameter's shape. It must not be a meta tensor:
-torch's CPU kernels read a meta argument as uninitialised memory without an error, while a NaN used by
-mistake shows.
+Between runs a placeholder stands in a parameter's slot. It must not be a meta tensor: torch's CPU kernels read a meta
+argument as uninitialised memory without an error. Who reads a weight while its module doesn't run is lent it.
 """
 
 from __future__ import annotations
 
-import inspect
-import math
-import re
+import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
 import torch
 from torch import nn
 
+from tracetui.errors import RunError
+from tracetui.models.available import available_bytes
 from tracetui.models.experts import ExpertStore, ExpertWeights, is_per_expert, made_rows, runs_singly
-from tracetui.models.latent import PROJECTION, expansion_of
+from tracetui.models.placeholder import put_placeholder
 from tracetui.models.precision import kept_dtypes
+from tracetui.models.read_elsewhere import read_elsewhere
 from tracetui.models.sources import Init, TensorSpec, WeightSource
+from tracetui.text import size
 
-_WEIGHT_READ = re.compile(r"\bself\.(\w+)\.(?:weight|bias)\b(?!\.(?:dtype|device|data)\b)")
+_LARGE = 2**26
+"""Bytes from which a loan is made only if the memory is there."""
 Making = Callable[[str, int, int], None]
 """Called with (checkpoint name, bytes done, bytes in all) while a tensor is made; may raise Cancelled."""
 
@@ -50,10 +52,41 @@ class Slot:
         """Put a tensor in the slot."""
         if self.is_buffer:
             module._buffers[self.parameter] = value
-        elif isinstance(value, nn.Parameter):
-            module._parameters[self.parameter] = value
         else:
-            module._parameters[self.parameter] = nn.Parameter(value, requires_grad=self.placeholder.requires_grad)
+            module._parameters[self.parameter] = self.held(value)  # type: ignore[assignment]
+
+    def held(self, value: torch.Tensor) -> torch.Tensor:
+        """A tensor in the form in which the slot holds it.
+
+        Whether it requires a gradient decides by which kernel torch multiplies with it, even where none is taken.
+        """
+        if self.is_buffer or isinstance(value, nn.Parameter):
+            return value
+        return nn.Parameter(value, requires_grad=self.placeholder.requires_grad)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Reader:
+    """Who runs the model now."""
+
+    making: Making
+    depth: Callable[[], int]
+    """How many modules have begun and not ended."""
+    spent: Callable[[float], None]
+    """Told of the seconds that a loan took."""
+
+
+_NOBODY = Reader(lambda name, done, total: None, lambda: 0, lambda seconds: None)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Loan:
+    """A weight that stands in its slot because something read it while its module didn't run."""
+
+    module: nn.Module
+    slot: Slot
+    depth: int
+    """Of the module that read it: there until this one ends."""
 
 
 class Weights:
@@ -65,13 +98,18 @@ class Weights:
 
     def __init__(self, model: nn.Module, dtype: torch.dtype, source: WeightSource, budget: int) -> None:
         self._source = source
-        self._slots = dict(_find_slots(model, dtype, source))
+        self._slots = dict(_find_slots(model, dtype, source, self))
         self._whole = {module: own for module, slots in self._slots.items() if (own := _put_whole(module, slots))}
         self._resident, left = _choose_resident(self._whole, budget)
         self._experts = ExpertStore(_per_expert(self._slots), source, left)
-        self._read_inside = {module: found for module in model.modules() if (found := _read_inside(module))}
-        self._rows: dict[nn.Module, list[int]] = {}
-        self._kept_by_parent = frozenset(child for found in self._read_inside.values() for child in found)
+        self._owners: dict[str, list[tuple[nn.Module, Slot]]] = defaultdict(list)
+        for module, slot in self.all_slots():
+            self._owners[slot.spec.name].append((module, slot))
+        self._read_elsewhere = {module: names for module in model.modules() if (names := self._read_by(module))}
+        self._rows: dict[nn.Module, tuple[list[int], torch.Tensor]] = {}
+        self._reader = _NOBODY
+        self._most_lent = 0
+        self.loans: list[_Loan] = []
         self.clear()
 
     @property
@@ -85,16 +123,18 @@ class Weights:
 
     @property
     def largest_passing_bytes(self) -> int:
-        """Bytes of the most weights that don't stay and are there at once: a module's or an expert's, and its parents'.
+        """Bytes of the most weights that don't stay and are there at once: a module's or an expert's, and what is lent.
 
-        Embeddings are left out, of which the prompt's rows alone are made.
+        What will be lent is estimated from the code of the classes until a run has shown it. Of tables only the rows
+        that are looked up are made; they are left out.
         """
         passing = {m: _nbytes(slots) for m, slots in self._whole.items() if m not in self._resident}
-        together = {m: 0 if reads_rows(m) or m in self._kept_by_parent else size for m, size in passing.items()}
-        for parent, children in self._read_inside.items():
-            held = sum(passing.get(child, 0) for child in children)
-            together.update({module: together.get(module, 0) + held for module in parent.modules()})
-        return max((self._experts.largest_bytes, *together.values()))
+        together = {m: 0 if reads_rows(m) else size for m, size in passing.items()}
+        for parent, names in self._read_elsewhere.items():
+            owners = (self._owners[name][0] for name in names)
+            lent = sum(slot.spec.nbytes() for owner, slot in owners if owner in passing)
+            together.update({module: together.get(module, 0) + lent for module in parent.modules()})
+        return max((self._experts.largest_bytes, self._most_lent, *together.values()))
 
     def all_slots(self) -> Iterator[tuple[nn.Module, Slot]]:
         """Every slot with its module, in the order of the model."""
@@ -108,7 +148,7 @@ class Weights:
 
     def needed_by(self, module: nn.Module) -> bool:
         """Whether a module needs anything put in place before it runs."""
-        return module in self._whole or module in self._read_inside
+        return module in self._whole and not reads_rows(module)
 
     def of_expert(self, module: nn.Module, expert: int, making: Making) -> ExpertWeights | None:
         """One expert's parameters; None for a module whose experts aren't made one by one."""
@@ -122,47 +162,98 @@ class Weights:
 
     def put_in(self, module: nn.Module, making: Making) -> None:
         """Make a module's parameters, as far as they aren't there, and put them in place."""
-        for owner in (module, *self._read_inside.get(module, ())):
-            for slot in self._put_of(owner):
-                if slot.look(owner) is slot.placeholder:
-                    slot.fill(owner, made_rows(self._source, slot.spec, None, making))
-
-    def put_rows(self, embedding: nn.Embedding, ids: torch.Tensor, making: Making) -> torch.Tensor:
-        """Make only the rows of an embedding that `ids` [B,T] name; returns [B,T], where each lies among these."""
-        wanted = sorted(set(ids.flatten().tolist()))
-        for slot in self.of(embedding):
-            slot.fill(embedding, made_rows(self._source, slot.spec, wanted, making))
-        self._rows[embedding] = wanted
-        return torch.searchsorted(torch.tensor(wanted, device=ids.device), ids)  # [B,T]
+        for slot in self._whole.get(module, ()):
+            if slot.look(module) is slot.placeholder:
+                slot.fill(module, made_rows(self._source, slot.spec, None, making))
 
     def present(self, module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-        """A module's own parameters by their names, as far as they are in place now."""
+        """A module's own parameters by their names, as far as they are in place now; of a table the rows looked up."""
         blank = {slot.parameter: slot.placeholder for slot in self.of(module)}
         for name, parameter in module.named_parameters(recurse=False):
             if parameter is not blank.get(name):
                 yield name, parameter
+            elif module in self._rows:
+                yield name, self._rows[module][1]
 
     def row(self, module: nn.Module, place: int) -> int:
         """Which row of a table stands at a place of what is there of it."""
-        return self._rows[module][place] if module in self._rows else place
+        return self._rows[module][0][place] if module in self._rows else place
 
     def take_out(self, module: nn.Module) -> None:
-        """Drop a module's parameters, unless they may stay; what its parent reads too, the parent drops."""
-        own = () if module in self._kept_by_parent else (module,)
-        for owner in (*own, *self._read_inside.get(module, ())):
-            if owner not in self._resident:
-                for slot in self._put_of(owner):
-                    slot.fill(owner, slot.placeholder)
+        """Drop a module's parameters, unless they may stay."""
+        if module not in self._resident:
+            for slot in self._slots.get(module, ()):
+                slot.fill(module, slot.placeholder)
+
+    def ended(self, module: nn.Module, depth: int) -> None:
+        """A module has run, and `depth` others are still running: drop what it had."""
+        self.take_out(module)
+        if self.loans:
+            self.take_back(depth)
+
+    @contextmanager
+    def lending(self, reader: Reader) -> Iterator[None]:
+        """For the length of a `with`, what is lent stays until the module that reads it ends."""
+        self._reader = reader
+        try:
+            yield
+        finally:
+            self._reader = _NOBODY
+            self._rows.clear()
+            self.take_back(0)
+
+    def lend(self, name: str) -> torch.Tensor:
+        """A weight that something reads while its module doesn't run. Raises RunError if there is no memory for it."""
+        module, slot = self._owners[name][0]
+        for owner, own in self._owners[name]:
+            if (there := own.look(owner)) is not own.placeholder and there is not None:
+                return there
+        if slot.spec.nbytes() > max(_LARGE, available_bytes() if slot.spec.nbytes() > _LARGE else 0):
+            raise RunError(
+                f"{name}: is read outside of its module and takes {size(slot.spec.nbytes())}, more than is available"
+            )
+        began = time.perf_counter()
+        made = slot.held(made_rows(self._source, slot.spec, None, self._reader.making))
+        self._reader.spent(time.perf_counter() - began)
+        if depth := self._reader.depth():
+            slot.fill(module, made)
+            if module not in self._resident:
+                self.loans.append(_Loan(module, slot, depth))
+                self._most_lent = max(self._most_lent, sum(loan.slot.spec.nbytes() for loan in self.loans))
+        return made
+
+    def lend_rows(self, name: str, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The rows [n,D] of a weight that whole numbers [...] name, and where among these each of them lies [...]."""
+        module, slot = self._owners[name][0]
+        spec = slot.spec
+        wanted, places = torch.unique(rows, return_inverse=True)  # [n] [...]
+        each = wanted.tolist()
+        if each and not 0 <= each[0] <= each[-1] < spec.rows:
+            raise IndexError(f"{name}: index out of range: {each[0]} to {each[-1]} of {spec.rows} rows")
+        began = time.perf_counter()
+        made = made_rows(self._source, spec, each, self._reader.making)  # [n,D]
+        self._reader.spent(time.perf_counter() - began)
+        if self._reader.depth():
+            self._rows[module] = each, made
+        return made, places
+
+    def take_back(self, depth: int) -> None:
+        """Drop what was lent to modules that have ended: those that began when more than `depth` were running."""
+        while self.loans and self.loans[-1].depth > depth:
+            loan = self.loans.pop()
+            loan.slot.fill(loan.module, loan.slot.placeholder)
 
     def clear(self) -> None:
         """Drop everything that is in place."""
         self._experts.clear()
+        self.loans.clear()
         for module, slot in self.all_slots():
             slot.fill(module, slot.placeholder)
 
-    def _put_of(self, module: nn.Module) -> tuple[Slot, ...]:
-        """The slots of a module that are filled as a whole."""
-        return self._whole.get(module, ())
+    def _read_by(self, module: nn.Module) -> tuple[str, ...]:
+        """The names of the weights that a module reads of others, as far as its code tells."""
+        reads = ((slot, name) for owner, name in read_elsewhere(module) for slot in self.of(owner))
+        return tuple(dict.fromkeys(slot.spec.name for slot, name in reads if name in ("", slot.parameter)))
 
 
 def _nbytes(slots: Sequence[Slot]) -> int:
@@ -170,37 +261,8 @@ def _nbytes(slots: Sequence[Slot]) -> int:
 
 
 def reads_rows(module: nn.Module) -> bool:
-    """Whether a module is a table of which the rows that its argument names are enough.
-
-    Tables of positions are not: some count the rows from an argument of another kind, or with an offset.
-    """
-    if not isinstance(module, nn.Embedding) or "Position" in type(module).__name__:
-        return False
-    return next(iter(inspect.signature(module.forward).parameters)) in ("input", "input_ids")
-
-
-def _read_inside(module: nn.Module) -> tuple[nn.Module, ...]:
-    """The children whose weights are read while their parent runs, and not by their own forward alone.
-
-    A state-space block reads its convolution's itself; of latent attention the watch reads what expands the latent.
-    """
-    if hasattr(module, "base_model_prefix"):
-        # A whole model names its head and embeddings in passing.
-        return ()
-    kind: Any = type(module)
-    names = _names_read_inside(kind) | ({PROJECTION} if expansion_of(module) else set())
-    return tuple(child for name, child in module.named_children() if name in names)
-
-
-@cache
-def _names_read_inside(kind: type[nn.Module]) -> frozenset[str]:
-    """The children of which a class takes the weight or bias: their own forward may never run."""
-    if kind.__module__.startswith("torch."):
-        return frozenset()
-    try:
-        return frozenset(_WEIGHT_READ.findall(inspect.getsource(kind)))
-    except OSError:
-        return frozenset()
+    """Whether a module is a table of which the rows that are looked up are enough."""
+    return isinstance(module, nn.Embedding)
 
 
 def _put_whole(module: nn.Module, slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
@@ -229,10 +291,10 @@ def _choose_resident(slots: dict[nn.Module, tuple[Slot, ...]], budget: int) -> t
 
 
 def _find_slots(
-    model: nn.Module, dtype: torch.dtype, source: WeightSource
+    model: nn.Module, dtype: torch.dtype, source: WeightSource, lender: Weights
 ) -> Iterator[tuple[nn.Module, tuple[Slot, ...]]]:
-    names: dict[nn.Parameter, str] = {}
-    placeholders: dict[str, nn.Parameter] = {}
+    names: dict[torch.Tensor, str] = {}
+    placeholders: dict[str, torch.Tensor] = {}
     kept = kept_dtypes(model, dtype)
     for path, module in model.named_modules():
         found = []
@@ -242,18 +304,18 @@ def _find_slots(
             # A tied tensor is one Parameter in two places, and stays one: it keeps the first place's name.
             name = names.setdefault(tensor, f"{path}.{parameter}" if path else parameter)
             spec = TensorSpec(name, tuple(tensor.shape), kept(name, tensor), _init_of(module, parameter))
-            # Whether it requires a gradient decides by which kernel torch multiplies with it, even where none is taken.
-            blank = nn.Parameter(_placeholder(spec), requires_grad=tensor.requires_grad)
-            placeholder = placeholders.setdefault(name, blank)
-            found.append(Slot(parameter, spec, source.provenance(spec) or "", placeholder))
+            if name not in placeholders:
+                placeholders[name] = put_placeholder(name, tensor, spec.dtype, lender)
+            found.append(Slot(parameter, spec, source.provenance(spec) or "", placeholders[name]))
         for buffer, tensor in _stored_buffers(module):
             name = f"{path}.{buffer}" if path else buffer
             spec = TensorSpec(name, tuple(tensor.shape), kept(name, tensor), _init_of(module, buffer))
             provenance = source.provenance(spec)
             if spec.dtype.is_floating_point:
-                found.append(Slot(buffer, spec, provenance or "", _placeholder(spec), is_buffer=True))
+                placeholder = put_placeholder(name, tensor, spec.dtype, lender)
+                found.append(Slot(buffer, spec, provenance or "", placeholder, is_buffer=True))
             elif provenance is not None:
-                # Small, and no number of theirs would show that a placeholder was used by mistake: it stays in place.
+                # Small tables, by which no float is multiplied: they stay in place.
                 module._buffers[buffer] = source.read(spec, None, lambda made: None)
         if found:
             yield module, tuple(found)
@@ -273,7 +335,3 @@ def _init_of(module: nn.Module, parameter: str) -> Init:
     if parameter.endswith("bias"):
         return Init.ZEROS
     return Init.ONES if "Norm" in type(module).__name__ else Init.NORMAL
-
-
-def _placeholder(spec: TensorSpec) -> torch.Tensor:
-    return torch.full((), math.nan, dtype=spec.dtype).expand(spec.shape)

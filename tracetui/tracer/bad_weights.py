@@ -3,35 +3,60 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import torch
 from torch import nn
 
+from tracetui.models.experts import runs_singly
 from tracetui.models.slots import Weights
 from tracetui.trace.record import BadWeight
 from tracetui.tracer.readable import is_readable
 
 
 def bad_weights(
-    path: str, module: nn.Module, output: torch.Tensor | None, weights: Weights | None
+    path: str,
+    module: nn.Module,
+    output: torch.Tensor | None,
+    weights: Weights | None,
+    ran: Callable[[str], bool] = lambda path: True,
 ) -> tuple[BadWeight, ...] | None:
-    """Those of a module's own parameters that hold NaN or infinities; None where they were not looked at.
+    """Those of the weights that a module's own code reads that hold NaN or infinities; None where it wasn't looked.
 
-    They are only if the first row of its output isn't finite, as a weight that isn't spoils every row; and only if all
-    of them are there. weights: what puts them in place, and may have left some out, or some rows of a table.
+    They are looked at only if the first row of its output isn't finite, as a weight that isn't spoils every row (of a
+    table: if any row is); and only if all of its own are there. weights: what puts them in place, and may have left
+    some out, or some rows of a table. ran: whether the forward of a module at a path ran; if not, who has it reads its
+    weights.
     """
-    if not module._parameters or not is_spoilt(output):
+    readers = [(path, module), *_never_ran(path, module, ran)]
+    if not any(reader._parameters for _, reader in readers) or not is_spoilt(output, isinstance(module, nn.Embedding)):
         return None
-    own = dict(module.named_parameters(recurse=False))
-    there = own if weights is None else dict(weights.present(module))
-    if len(there) < len(own):
+    if len(_present(module, weights)) < len(_present(module, None)):
         return None
-    bad = tuple(_bad(path, there.items()))
-    if weights is None:
-        return bad
-    return tuple(replace(one, first=(weights.row(module, one.first[0]), *one.first[1:])) for one in bad)
+    return tuple(bad for at, reader in readers for bad in _bad_of(at, reader, weights))
+
+
+def _never_ran(path: str, module: nn.Module, ran: Callable[[str], bool]) -> Iterator[tuple[str, nn.Module]]:
+    """The modules inside another one whose forward was not called, but for those of modules that ran."""
+    for name, child in module.named_children():
+        at = f"{path}.{name}" if path else name
+        if not ran(at) and not runs_singly(child):
+            yield at, child
+            yield from _never_ran(at, child, ran)
+
+
+def _present(module: nn.Module, weights: Weights | None) -> dict[str, torch.Tensor]:
+    """A module's own parameters, as far as they are there."""
+    return dict(module.named_parameters(recurse=False) if weights is None else weights.present(module))
+
+
+def _bad_of(path: str, module: nn.Module, weights: Weights | None) -> Iterator[BadWeight]:
+    for bad in _bad(path, _present(module, weights).items()):
+        if weights is None or not bad.first:
+            yield bad
+        else:
+            yield replace(bad, first=(weights.row(module, bad.first[0]), *bad.first[1:]))
 
 
 def bad_among(path: str, weights: Iterable[tuple[str, torch.Tensor]]) -> tuple[BadWeight, ...]:
@@ -39,14 +64,14 @@ def bad_among(path: str, weights: Iterable[tuple[str, torch.Tensor]]) -> tuple[B
     return tuple(_bad(path, weights))
 
 
-def is_spoilt(output: torch.Tensor | None) -> bool:
-    """Whether the first row of an output isn't finite."""
+def is_spoilt(output: torch.Tensor | None, anywhere: bool = False) -> bool:
+    """Whether the first row of an output isn't finite, or any."""
     if not is_readable(output):
         return False
     output = output.detach()
     if not output.is_floating_point() or not output.numel():
         return False
-    row = output.reshape(-1, output.shape[-1] if output.ndim else 1)[0]
+    row = output if anywhere else output.reshape(-1, output.shape[-1] if output.ndim else 1)[0]
     return not math.isfinite(float(row.float().sum()))
 
 

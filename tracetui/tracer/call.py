@@ -12,9 +12,9 @@ from tracetui.analysis.matrices import MatrixRole
 from tracetui.expr.edit import Edit, plain_edits
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.stop import Stop
+from tracetui.models.available import available_bytes
 from tracetui.models.given import described, tokens_of
 from tracetui.models.outline import outline_of_module
-from tracetui.models.plan import available_bytes
 from tracetui.session import Event, Tallied
 from tracetui.trace.keep import KEEP_ALL, ROOM, Keep
 from tracetui.trace.trace import Trace

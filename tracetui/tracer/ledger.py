@@ -124,7 +124,7 @@ class Ledger:
         """Whether every entry of the cache is a layer's own, or stands for one that was left out: some have two."""
         if self._cache is None:
             return True
-        own = {_index(model.get_submodule(path), path) for path in self._rows}
+        own: set[int | None] = {_index(model.get_submodule(path), path) for path in self._rows}
         own |= {layer_of(path) for path, module in model.named_modules() if isinstance(module, PassThrough)}
         return all(index in own or layer.keys is None for index, layer in enumerate(self._cache.layers))
 

@@ -190,6 +190,10 @@ class Recorder:
         """Go on after `finished` with another gate: the trace grows again."""
         self._arrived = arrived
 
+    def has_run(self, path: str) -> bool:
+        """Whether the module at `path` was called in this pass."""
+        return path in self._calls
+
     def call_number(self, path: str) -> int:
         """How often the module at `path` was called before in this pass; counts the call."""
         number = self._calls.get(path, 0)

@@ -16,7 +16,7 @@ from torch.utils.hooks import RemovableHandle
 from tracetui.expr.stop import Stop
 from tracetui.models.build import PassThrough
 from tracetui.models.experts import ExpertWeights, runs_singly
-from tracetui.models.slots import Making, Weights, reads_rows
+from tracetui.models.slots import Making, Reader, Weights
 from tracetui.trace.record import Token, is_layer
 from tracetui.tracer.absorbed import witnessed_absorbing
 from tracetui.tracer.attention_watch import AttentionWatch
@@ -96,6 +96,8 @@ class Watch:
     def __enter__(self) -> Watch:
         with ExitStack() as stack:
             stack.callback(self._release)
+            if self._weights is not None:
+                stack.enter_context(self._weights.lending(Reader(self._making, lambda: len(self._frames), self._spent)))
             stack.callback(self._take_hooks_off)
             modules = dict(self._model.named_modules())
             inner = set(_inside_experts(modules))
@@ -168,21 +170,23 @@ class Watch:
                 recorder.record(f"{path}:input", args[0], depth=len(frames), parent=path, call=frames[-1].call)
             frames[-1].inputs = inputs.look(frames[-1], len(frames), args, kwargs)
             editor.given(path, args, kwargs)
-            made = self._make_weights(module, args) if has_weights else None
-            return None if made is None else (made, kwargs)
+            if has_weights:
+                self._make_weights(module)
+            return None
 
         return before
 
-    def _make_weights(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    def _make_weights(self, module: nn.Module) -> None:
         assert self._weights is not None
         began = time.perf_counter()
         try:
-            if isinstance(module, nn.Embedding) and args and reads_rows(module):
-                return (self._weights.put_rows(module, args[0], self._making), *args[1:])
             self._weights.put_in(module, self._making)
-            return None
         finally:
-            self._made_seconds += time.perf_counter() - began
+            self._spent(time.perf_counter() - began)
+
+    def _spent(self, seconds: float) -> None:
+        """Of the time that a module took, what isn't its own work."""
+        self._made_seconds += seconds
 
     @contextmanager
     def _in_place(self, module: nn.Module) -> Iterator[None]:
@@ -209,8 +213,7 @@ class Watch:
         return self._weights.provenance(module, expert) if self._weights is not None else ""
 
     def _post_hook(self, path: str, module: nn.Module) -> PostHook:
-        frames, weights, clock = self._frames, self._weights, self._clock
-        has_weights = weights is not None and weights.needed_by(module)
+        frames, weights, clock, recorder = self._frames, self._weights, self._clock, self._recorder
         provenance, experts, editor = self._provenance(module), self._experts, self._editor
 
         def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
@@ -228,11 +231,11 @@ class Watch:
                 self._made_seconds += clock() - began
             found = next(tensors_in(output, whole=bool(path)), None)
             site, source = path or _root_site(output), provenance
-            if (bad := bad_weights(path, module, found, weights)) is not None:
-                self._recorder.bad_weights(site, bad)
+            if (bad := bad_weights(path, module, found, weights, recorder.has_run)) is not None:
+                recorder.bad_weights(site, bad)
                 source = with_kinds(provenance, bad)
-            if has_weights and weights is not None:
-                weights.take_out(module)
+            if weights is not None:
+                weights.ended(module, len(frames))
             parent = frames[-1].path if frames else ""
             changed: dict[int, torch.Tensor] = {}
             for part, tensor in enumerate(tensors_in(output, whole=bool(path))):
