@@ -101,7 +101,7 @@ BAD_MEMBERS: dict[str, tuple[Callable[[Parts], Iterator[Part]], str]] = {
     "code in header": (lambda p: with_npy(p, described("exit(1)")), "not one that numpy writes"),
     "Fortran order": (lambda p: with_npy(p, described("'<f4'", fortran="True")), "Fortran order"),
     "npy version 2": (lambda p: with_npy(p, described("'<f4'", version=b"\2\0")), "version 1.0"),
-    "long npy header": (lambda p: with_npy(p, b"\x93NUMPY\1\0\xff\xff" + bytes(66000)), "longer than 4,096 bytes"),
+    "long npy header": (lambda p: with_npy(p, b"\x93NUMPY\1\0\xff\xff" + bytes(66000)), "longer than 10,000 bytes"),
     "no npy file": (lambda p: with_npy(p, b"nothing of the kind"), "version 1.0"),
     "empty member": (lambda p: with_npy(p, b""), "too small"),
     "half an npy header": (lambda p: with_npy(p, p[ARRAY].content[:40]), "too small"),

@@ -12,14 +12,14 @@ from tracetui.text import visible
 from tracetui.trace.dumps.values import DumpValue, Named, dump_trace
 from tracetui.trace.npz.directory import Source, read_directory
 from tracetui.trace.npz.mapped import MappedFile
-from tracetui.trace.npz.members import StoredArray, locate_all
+from tracetui.trace.npz.members import StoredArray, locate_all, locate_npy
 from tracetui.trace.npz.names import HEADER
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import Array
 
 _SHOWN = 8
 """Names of members that are left out."""
-_NAME = re.compile(r"[^\x00]{0,1000}\.npy", re.DOTALL)
+_NAME = re.compile(r"[^\x00]{0,1004}", re.DOTALL)
 """No path is ever made of it, so that a name may be anything, such as `blocks/0/attn`."""
 
 
@@ -71,3 +71,12 @@ def _text(name: str) -> str:
 
 def _is_name(member: str) -> bool:
     return _NAME.fullmatch(member) is not None
+
+
+def read_npy_dump(path: Path) -> Trace:
+    """The one array of an npy file, mapped, under the file's name without its ending. Raises InputError."""
+    with open_regular(path) as file:
+        source = Source(path, file)
+        array = locate_npy(source, path.name)
+        mapped = MappedFile(path, file, source.size)
+    return dump_trace([Named(path.stem, _value(mapped, array))])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tracetui.errors import InputError
 from tracetui.paths import open_regular, refuse_disguised
-from tracetui.trace.dumps.npz import has_header, read_npz_dump
+from tracetui.trace.dumps.npz import has_header, read_npy_dump, read_npz_dump
 from tracetui.trace.dumps.safetensors import read_safetensors_dump
 from tracetui.trace.npz import read_trace
 from tracetui.trace.trace import Trace
@@ -27,7 +27,7 @@ def open_recorded(path: Path) -> Trace:
         head = file.read(64)
     refuse_disguised(path, head)
     if head.startswith(_NPY):
-        raise InputError(f"{path}: is a single npy array; numpy.savez writes named ones")
+        return read_npy_dump(path)
     if not head.startswith(_ZIP):
         return read_safetensors_dump(path) if _may_be_safetensors(head) else read_trace(path)
     return read_trace(path) if has_header(path) else read_npz_dump(path)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 
 import numpy as np
+
+from tracetui.trace.npz.npy_text import TextError, parse_dict
 
 MAX_RANK = 64
 MAX_LENGTH = 2**48
@@ -24,13 +27,15 @@ PREFIX = len(MAGIC) + 2
 """Bytes before the header text: the magic string with version 1.0, and the text's length."""
 LONGEST_PREFIX = PREFIX + 2
 """The same of versions 2.0 and 3.0, whose length takes four bytes."""
-MAX_TEXT = 4096
+MAX_TEXT = 10_000
+"""As much as numpy itself reads of a header."""
 _TEXT = re.compile(rb"\{'descr': '([^'\\]{1,16})', 'fortran_order': (True|False), 'shape': \(([0-9, ]*)\), \} *\n")
 
-_FIELDS = re.compile(rb"\{'descr': \[\(")
-"""How the header of an array of structures begins."""
-_OTHER = re.compile(r"[<>|][OSUVMmfc][0-9]*(\[[0-9A-Za-z]+\])?")
+_ORDERS = ("<", ">", "=", "|")
+"""How a dtype's code may begin; the last two are this machine's order."""
+_OTHER = re.compile(r"[<>|=]?(?:[OSaUVMm][0-9]*(?:\[[0-9A-Za-z]+\])?|[fc][0-9]+|[gG]|object|str|bytes|longdouble)")
 """dtypes of numpy's that are none of ours: objects, texts, bytes, dates, wider floats."""
+_KEYS = {"descr", "fortran_order", "shape"}
 
 
 def stored_as(dtype: str) -> np.dtype[np.generic]:
@@ -70,6 +75,8 @@ def text_place(start: bytes, own: bool = True) -> range:
     in a file not our own. Raises NpyError.
     """
     version, sized = start[len(_NUMPY) : len(MAGIC)], 2
+    if not own and not start.startswith(_NUMPY):
+        raise NoNumbersError("is no npy array")
     if not start.startswith(_NUMPY) or version not in _VERSIONS[: 1 if own else None]:
         raise NpyError(f"is not an npy array of version 1.0{'' if own else ', 2.0 or 3.0'}")
     if version != _VERSIONS[0]:
@@ -82,30 +89,85 @@ def text_place(start: bytes, own: bool = True) -> range:
 
 
 def parse_text(text: bytes, own: bool = True) -> Head:
-    """The header in the one form that numpy writes; other orders only in a file not our own. Raises NpyError."""
+    """The header: in the one form that tracetui writes, or in a file not our own in any that the format allows.
+
+    Raises NpyError.
+    """
+    return _parse_own(text) if own else _parse_any(text)
+
+
+def _parse_own(text: bytes) -> Head:
     found = _TEXT.fullmatch(text)
     if found is None:
-        kind = NoNumbersError if _FIELDS.match(text) else NpyError
-        raise kind("its npy header is not one that numpy writes for an array of numbers")
+        raise NpyError("its npy header is not one that numpy writes for an array of numbers")
     code = found[1].decode("latin-1")
-    dtype = _BY_CODE.get(code if own else code.replace(">", "<", 1))
+    dtype = _BY_CODE.get(code)
+    if dtype is None:
+        raise NpyError(f"its dtype has no place in a trace file, got {code!r}")
+    if found[2] == b"True":
+        raise NpyError("is in Fortran order; a trace file has C order")
+    parts = [part.strip() for part in found[3].decode("ascii").split(",")]
+    lengths = parts[:-1] if parts[-1] == "" else parts
+    if len(lengths) > MAX_RANK or not all(part.isdigit() and len(part) < 20 for part in lengths):
+        raise NpyError(f"its shape is not one of at most {MAX_RANK} lengths")
+    return Head(dtype, _shape(tuple(map(int, lengths))))
+
+
+def _parse_any(text: bytes) -> Head:
+    """A dict of exactly three keys, however it is written."""
+    try:
+        found = parse_dict(text)
+    except TextError as error:
+        raise NpyError(f"its npy header is none: it {error}") from None
+    if found.keys() != _KEYS:
+        raise NpyError(
+            f"its npy header must have descr, fortran_order and shape, got {', '.join(sorted(found)) or '{}'}"
+        )
+    code, fortran, lengths = (found[key] for key in ("descr", "fortran_order", "shape"))
+    if not isinstance(code, str):
+        kind = NoNumbersError if isinstance(code, list | tuple) else NpyError
+        raise kind("its npy header is not one of an array of numbers, but of structures")
+    dtype = _dtype_of_code(code)
     if dtype is None:
         kind = NoNumbersError if _OTHER.fullmatch(code) else NpyError
         raise kind(f"its dtype has no place in a trace file, got {code!r}")
-    fortran = found[2] == b"True"
-    if fortran and own:
-        raise NpyError("is in Fortran order; a trace file has C order")
-    shape = _parse_shape(found[3].decode("ascii"))
-    return Head(dtype.newbyteorder(">") if code.startswith(">") else dtype, shape, fortran)
-
-
-def _parse_shape(lengths: str) -> tuple[int, ...]:
-    parts = [part.strip() for part in lengths.split(",")]
-    if parts[-1] == "":
-        parts.pop()
-    if len(parts) > MAX_RANK or not all(part.isdigit() and len(part) < 20 for part in parts):
+    if not isinstance(fortran, bool):
+        raise NpyError("its npy header must say True or False for fortran_order")
+    if not isinstance(lengths, tuple) or not all(isinstance(n, int) for n in lengths) or len(lengths) > MAX_RANK:
         raise NpyError(f"its shape is not one of at most {MAX_RANK} lengths")
-    shape = tuple(int(part) for part in parts)
+    return Head(dtype, _shape(tuple(map(int, lengths))), fortran)
+
+
+def _dtype_of_code(code: str) -> np.dtype[np.generic] | None:
+    """The dtype that numpy takes a header's code for; None if it is none that is read."""
+    order = code[:1] if code[:1] in _ORDERS else ""
+    dtype = _BY_OTHER_NAME.get(code.removeprefix(order))
+    if dtype is None or (order and len(code) > _LONGEST_CODE):
+        return None
+    is_big = order == ">" or (order != "<" and sys.byteorder == "big")
+    return dtype.newbyteorder(">") if is_big else dtype
+
+
+def _other_names() -> dict[str, np.dtype[np.generic]]:
+    """Every allowed dtype under all that numpy takes for it after the byte order: `f4`, `f`, `float32`."""
+    found = {}
+    letters = (*np.typecodes["AllInteger"], *np.typecodes["Float"], *np.typecodes["Complex"], "?")
+    kinds = {**dict(zip(letters, letters, strict=True)), **np.sctypeDict}
+    for name, kind in kinds.items():
+        dtype = np.dtype(kind)
+        if dtype.name in _STORABLE:
+            found[str(name)] = _STORABLE[dtype.name]
+    for name, dtype in _STORABLE.items():
+        found[name] = found[dtype.str[1:]] = dtype
+    return found
+
+
+_BY_OTHER_NAME = _other_names()
+_LONGEST_CODE = 4
+"""`<c16`: names such as `float32` have no byte order."""
+
+
+def _shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     if not possible(shape):
         raise NpyError("its shape is larger than any file")
     return shape

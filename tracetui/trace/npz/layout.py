@@ -36,5 +36,7 @@ PADDING_KIND = 0xD935
 ALIGNMENT = 64
 
 ENCRYPTED_FLAG = 0x0001
+EFFORT_FLAGS = 0x0006
+"""How hard whoever deflated a member tried: of no concern to a reader."""
 TRAILING_SIZES_FLAG = 0x0008
 UTF8_FLAG = 0x0800

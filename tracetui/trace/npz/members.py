@@ -10,6 +10,7 @@ from math import prod
 
 import numpy as np
 
+from tracetui.errors import InputError
 from tracetui.trace.npz import layout
 from tracetui.trace.npz.arrays import LONGEST_PREFIX, MAX_TEXT, Head, NoNumbersError, NpyError, parse_text, text_place
 from tracetui.trace.npz.directory import Directory, Member, Source, extra_fields
@@ -50,7 +51,7 @@ def locate(source: Source, member: Member, own: bool = True) -> StoredArray:
     end = at + member.size
     try:
         if member.size < LONGEST_PREFIX:
-            raise NpyError("is too small for an array")
+            raise _too_small(member)
         text = text_place(source.read(at, LONGEST_PREFIX, member.name), own)
         if at + text.stop > end:
             raise NpyError("is too small for an array")
@@ -68,7 +69,7 @@ def _locate_packed(source: Source, member: Member, at: int, own: bool) -> Stored
     try:
         start = b"".join(islice(unpacked(read, at, packed, _HEAD), 1))[:_HEAD]
         if len(start) < LONGEST_PREFIX:
-            raise NpyError("is too small for an array")
+            raise _too_small(member)
         text = text_place(start[:LONGEST_PREFIX], own)
         if text.stop > len(start):
             raise NpyError("is too small for an array")
@@ -78,6 +79,27 @@ def _locate_packed(source: Source, member: Member, at: int, own: bool) -> Stored
     _check_size(source, member, head, member.size - text.stop)
     packed = replace(packed, head=text.stop)
     return StoredArray(member.name, at, head.dtype, head.shape, at + member.stored, head.fortran, packed)
+
+
+def locate_npy(source: Source, name: str) -> StoredArray:
+    """The array of a file that is one npy array and nothing else. Raises InputError."""
+    try:
+        if source.size < LONGEST_PREFIX:
+            raise NpyError("is too small for an array")
+        text = text_place(source.read(0, LONGEST_PREFIX, "npy header"), own=False)
+        head = parse_text(source.read(text.start, len(text), "npy header"), own=False)
+    except NpyError as error:
+        raise InputError(f"{source.path}: {error}") from error
+    needed = head.dtype.itemsize * prod(head.shape)
+    if source.size - text.stop != needed:
+        raise InputError(f"{source.path}: its dtype and shape need {needed:,} bytes, got {source.size - text.stop:,}")
+    return StoredArray(name, text.stop, head.dtype, head.shape, source.size, head.fortran)
+
+
+def _too_small(member: Member) -> NpyError:
+    """Files of other kinds may be of any size."""
+    kind = NpyError if member.name.endswith(".npy") else NoNumbersError
+    return kind("is too small for an array")
 
 
 def _refused(error: NpyError, source: Source, member: Member, own: bool) -> Exception:
@@ -96,7 +118,7 @@ def _check_readable(source: Source, member: Member, own: bool) -> None:
         raise source.wrong("is encrypted", member.name)
     if member.method not in (layout.STORED, layout.DEFLATED):
         raise source.wrong(f"is packed by a method that is not read, got {member.method}{hint}", member.name)
-    if member.flags & ~(layout.UTF8_FLAG | (0 if own else layout.TRAILING_SIZES_FLAG)):
+    if member.flags & ~(layout.UTF8_FLAG | (0 if own else layout.TRAILING_SIZES_FLAG | layout.EFFORT_FLAGS)):
         raise source.wrong(f"has zip flags that are not read, got {member.flags:#06x}{hint}", member.name)
     if member.method == layout.DEFLATED:
         if member.size > MOST_EXPANDED * member.stored:
