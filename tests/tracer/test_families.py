@@ -83,8 +83,10 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "llama4_text": {**MIXTURE, "num_experts_per_tok": 1, "intermediate_size_mlp": 48, "moe_layers": [1]},
 }
 """What a family's configuration says beyond the common sizes."""
-WITHOUT_SCORES = {"bloom", "falcon", "gptj", "mamba", "rwkv"}
-"""Families with attention of their own, or none."""
+WITHOUT_SCORES = {"mamba", "rwkv"}
+"""Families without a softmax over keys."""
+WITHOUT_STEPS = {*WITHOUT_SCORES, "falcon"}
+"""Those, and families that call torch's kernel themselves, which shows no steps."""
 OTHER_EXPERTS = {"llama4_text"}
 """Families whose experts don't go through transformers' interface."""
 IDS = [5, 8, 299, 3, 9, 8, 61, 2]
@@ -158,7 +160,7 @@ def test_what_can_be_seen_is_there_and_the_rest_is_told(config_file: Path, famil
     roles = {record.role for record in trace.records}
     notes = " ".join(trace.run.notes)
     assert ("q" in roles) == (family not in WITHOUT_SCORES)
-    assert ("attention scores can't be shown" in notes) == (family in WITHOUT_SCORES - {"mamba"})
+    assert ("attention can't be shown" in notes) == (family in WITHOUT_SCORES - {"mamba"})
     mixture = "num_experts_per_tok" in FAMILIES[family]
     assert ("experts" in roles) == (mixture and family not in OTHER_EXPERTS)
     assert ("routing can't be shown" in notes) == (family in OTHER_EXPERTS)

@@ -13,7 +13,7 @@ from tests.tracer.recipes import recipe
 from tests.tracer.test_attention import view
 from tests.tracer.test_edits import config_file, edited, logits
 from tests.tracer.test_engine import assert_same
-from tests.tracer.test_families import FAMILIES, IDS, WITHOUT_SCORES, ordinary, with_same_kernels
+from tests.tracer.test_families import FAMILIES, IDS, WITHOUT_STEPS, ordinary, with_same_kernels
 from tests.tracer.test_live import driven
 from tests.tracer.test_stops import next_stop
 from tracetui.analysis.heads import head_identity
@@ -27,7 +27,7 @@ from tracetui.trace.trace import Trace
 from tracetui.tracer.run import trace_recipe
 
 SITE = "model.layers.1.self_attn"
-SHOWING = sorted(set(FAMILIES) - WITHOUT_SCORES)
+SHOWING = sorted(set(FAMILIES) - WITHOUT_STEPS)
 SHORT = Prompts(ids=((5, 8, 299, 3),))
 
 
@@ -205,7 +205,7 @@ def test_with_attention_recorded_too_no_matrix_stands_there_twice() -> None:
 
 
 def test_attention_of_a_family_that_computes_it_itself_says_why_nothing_came(tmp_path: Path) -> None:
-    of = replace(load_recipe(str(config_file("bloom", tmp_path))), prompts=Prompts(ids=(tuple(IDS),)))
+    of = replace(load_recipe(str(config_file("falcon", tmp_path))), prompts=Prompts(ids=(tuple(IDS),)))
     trace, events = stopped("*:probs", of=of)
     assert any("computes attention itself" in note for note in trace.run.notes)
     assert [tally.matched for event in events if isinstance(event, Tallied) for tally in event.tallies] == [0]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from tracetui.analysis.attention_call import KINDS, Hidden, Kind, Matrix, RecordedCall
-from tracetui.analysis.heads import explained
+from tracetui.analysis.heads import UnexplainedError, explained
 from tracetui.trace.record import Record
 from tracetui.trace.trace import Trace
 
@@ -29,14 +29,26 @@ class AttentionView(RecordedCall):
         """
         masked, probabilities = explained(self, head, batch)
         if kind == "scores":
-            return self.scores(head, batch)
+            return self._scores_of(masked, head, batch)
         return masked if kind == "masked" else probabilities
+
+    def _scores_of(self, masked: Matrix, head: int, batch: int) -> Matrix:
+        """A head's scores before the mask, which the masked ones [T,S] were made from as far as that is known."""
+        scores = self.scores(head, batch)
+        if self.beside("masked") is None or self.beside("scores") is not None or self.call.unexplained:
+            return scores
+        seen = np.isfinite(masked) & np.isfinite(scores)
+        if not np.allclose(scores[seen], masked[seen], rtol=2**-6, atol=2**-6):
+            raise UnexplainedError(
+                self.site, "what made :masked of q·k isn't known; :masked and :probs are the model's"
+            )
+        return scores
 
     def plane(self, kind: Kind, head: int, batch: int = 0) -> tuple[Matrix, Hidden]:
         """A matrix to be drawn [T,S], and which of its cells the mask hides; none of the scores before it."""
         masked, probabilities = explained(self, head, batch)
         if kind == "scores":
-            return self.scores(head, batch), np.zeros(masked.shape, bool)
+            return self._scores_of(masked, head, batch), np.zeros(masked.shape, bool)
         hidden = np.isneginf(masked)
         # A row that is hidden whole may have its shares all the same.
         return (masked, hidden) if kind == "masked" else (probabilities, hidden & (probabilities == 0))

@@ -11,17 +11,14 @@ from tracetui.models.experts import runs_singly
 
 ATTENTION_INTERFACE = "ALL_ATTENTION_FUNCTIONS"
 """What a modelling file of transformers imports whose attention goes through the interface."""
+_ATTENTION = ("attention", "attn")
 _MIXTURE = re.compile(r"(?:Experts|MoE|MoeBlock|Moe)$")
 
 
 def unshown(model: nn.Module) -> tuple[str, ...]:
-    """A remark for each kind of attention and of experts that don't go through transformers' interfaces."""
-    attention = sorted({type(module).__name__ for module in model.modules() if _attends_itself(module)})
+    """A remark for each kind of experts that don't go through transformers' interface."""
     experts = sorted({type(module).__name__ for module in _other_mixtures(model)})
-    return (
-        *(f"{kind} computes attention itself: its attention scores can't be shown" for kind in attention),
-        *(f"{kind} chooses its experts itself: its routing can't be shown" for kind in experts),
-    )
+    return tuple(f"{kind} chooses its experts itself: its routing can't be shown" for kind in experts)
 
 
 def goes_through_interface(module: nn.Module) -> bool:
@@ -29,8 +26,11 @@ def goes_through_interface(module: nn.Module) -> bool:
     return hasattr(sys.modules.get(type(module).__module__), ATTENTION_INTERFACE)
 
 
-def _attends_itself(module: nn.Module) -> bool:
-    return "Attention" in type(module).__name__ and not goes_through_interface(module)
+def attends_itself(module: nn.Module) -> bool:
+    """Whether a module computes attention in calls of torch's own, by what its class is called."""
+    kind = type(module)
+    named = any(word in kind.__name__.lower() for word in _ATTENTION)
+    return named and not goes_through_interface(module) and not kind.__module__.startswith("torch.")
 
 
 def _other_mixtures(model: nn.Module) -> list[nn.Module]:

@@ -26,6 +26,7 @@ from tracetui.errors import RunError
 from tracetui.models.unshown import goes_through_interface
 from tracetui.trace.record import AttentionCall
 from tracetui.tracer.explicit import Show, StepByStep, no_mask
+from tracetui.tracer.own_matrices import OwnMatrices
 
 _NAMES = {"sdpa": "tracetui_sdpa", "eager": "tracetui_eager"}
 _SINKS = ("s_aux", "sinks")
@@ -61,6 +62,8 @@ class KernelCall:
     value: torch.Tensor
     mask: torch.Tensor | None
     arguments: dict[str, Any]
+    own: OwnMatrices | None = None
+    """What the module made of q and k already, where it computes attention itself."""
 
     @property
     def sinks(self) -> torch.Tensor | None:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import torch
+from torch import nn
 
 from tracetui.analysis.attention import KINDS
 from tracetui.analysis.matrices import MatrixRole
@@ -19,6 +20,7 @@ from tracetui.tracer.explanation import NOT_SHOWN, Explanations, RunningKernel
 from tracetui.tracer.explicit import Show
 from tracetui.tracer.frames import Frame
 from tracetui.tracer.mla import Latents
+from tracetui.tracer.own_matrices import OwnMatrices
 from tracetui.tracer.recorder import Recorder
 
 
@@ -57,9 +59,10 @@ class AttentionWatch:
         # Before the record: a stop at it may be looked at when only the query is there.
         self._recorder.attention_call(f"{frame.path}:q{when(self._recorder.pass_, frame.call)}", described)
         absorbed = "with --mla absorb nothing comes of it" if described.kernel == ABSORBED else ""
+        passed = "the model's class computes its scores itself; edit :scores, or what makes it" if call.own else ""
         inputs = {
-            "q": self._record_role("q", call.query),
-            "k": self._record_role("k", call.key, absorbed),
+            "q": self._record_role("q", call.query, passed),
+            "k": self._record_role("k", call.key, absorbed or passed),
             "v": self._record_role("v", call.value, absorbed),
         }
         beside = (("mask", call.mask), ("sinks", call.sinks), ("position_bias", call.position_bias))
@@ -71,7 +74,7 @@ class AttentionWatch:
         if self._step_by_step and described.kernel == "sdpa":
             described = replace(described, kernel="eager")
             self._recorder.attention_call(inputs["q"][1].key, described)
-        self._kernel = RunningKernel(call.module, described, inputs)
+        self._kernel = RunningKernel(call.module, described, inputs, call.own)
         return call
 
     def _latent(self, call: KernelCall) -> tuple[tuple[str, torch.Tensor], ...]:
@@ -85,7 +88,7 @@ class AttentionWatch:
         """Whether a call shows its scores because a stop or an edit speaks of them."""
         if not needs_steps(path, self._stops(), self._editor.standing):
             return False
-        if not has_steps(call):
+        if call.own is None and not has_steps(call):
             self._recorder.note(
                 f"{type(call.module).__name__} computes attention itself: its scores can't be stopped at"
             )
@@ -116,12 +119,24 @@ class AttentionWatch:
         if not self._step_by_step:
             with self._uncounted():
                 described = self._explanations.checked(kernel, heads, bool(roles))
+            if kernel.own is not None and (kernel.own.needed or described.unexplained):
+                self._record_own(kernel.own)
+                described, roles = kernel.described, tuple(role for role in roles if role not in KINDS)
         if described is not kernel.described:
             self._recorder.attention_call(kernel.inputs["q"][1].key, described)
         if described.unexplained:
             self._recorder.note(f"{type(kernel.module).__name__}: {NOT_SHOWN}: {described.unexplained}")
         elif roles:
             self._recorder.record_matrices(path, described, kernel.inputs, len(self._frames), roles)
+
+    def _record_own(self, own: OwnMatrices) -> None:
+        """Keep the matrices that a module made itself, which can't be computed again from what it made them of."""
+        self._record_beside("masked", own.masked)
+        self._record_beside("probs", own.probabilities)
+
+    def unheard(self, module: nn.Module) -> None:
+        """A module that attends by itself ended without a call that could be made out."""
+        self._recorder.note(f"{type(module).__name__} computes attention in its own way: {NOT_SHOWN}")
 
     def _matrices(self, path: str) -> tuple[MatrixRole, ...]:
         """Those that are computed from what the kernel received, beside those that it shows itself."""

@@ -12,6 +12,7 @@ from tracetui.analysis.attention import attention_at
 from tracetui.analysis.heads import NOT_SHOWN, UnexplainedError, explained
 from tracetui.trace.record import ABSORBED, AttentionCall, Record
 from tracetui.trace.trace import RunInfo, Trace
+from tracetui.tracer.own_matrices import OwnMatrices
 from tracetui.tracer.values import TorchValue
 
 __all__ = ["NOT_SHOWN", "Explanations", "RunningKernel"]
@@ -26,6 +27,8 @@ class RunningKernel:
     described: AttentionCall
     inputs: Mapping[str, tuple[torch.Tensor, Record]]
     """By role, what it was given."""
+    own: OwnMatrices | None = None
+    """What the module made of it itself."""
 
 
 class Explanations:

@@ -17,6 +17,7 @@ from tracetui.expr.stop import Stop
 from tracetui.models.build import PassThrough
 from tracetui.models.experts import ExpertWeights, runs_singly
 from tracetui.models.slots import Making, Reader, Weights
+from tracetui.models.unshown import attends_itself
 from tracetui.trace.record import Token, is_layer
 from tracetui.tracer.absorbed import witnessed_absorbing
 from tracetui.tracer.attention_watch import AttentionWatch
@@ -28,6 +29,7 @@ from tracetui.tracer.lens import Lens
 from tracetui.tracer.mla import Latents
 from tracetui.tracer.module_inputs import ModuleInputs
 from tracetui.tracer.outputs import tensors_in, with_others
+from tracetui.tracer.overhearing import Overhearing
 from tracetui.tracer.readable import is_readable, unreadable
 from tracetui.tracer.recorder import Recorder
 from tracetui.tracer.stubs import RecordedLayer
@@ -86,6 +88,7 @@ class Watch:
             stops=stops,
             uncounted=self._uncounted,
         )
+        self._overhearing = Overhearing(self._attention, self._attention.unheard)
         told = (self._read_expert, self._clock, self._provenance)
         self._experts = ExpertWatch(self._frames, recorder, self._editor, *told)
         self._lens = Lens(model, recorder, lens, token, self._in_place) if lens else None
@@ -107,6 +110,7 @@ class Watch:
                         module.register_forward_pre_hook(self._pre_hook(path, module), with_kwargs=True)
                     )
                     self._handles.append(module.register_forward_hook(self._post_hook(path, module)))
+            stack.callback(self._overhearing.close)
             stack.callback(self._editor.forget)
             stack.enter_context(self._latents.watched(modules.values()))
             stack.enter_context(self._experts.watched(modules))
@@ -157,6 +161,7 @@ class Watch:
         has_weights = weights is not None and weights.needed_by(module)
         residual_of = _residual_owner(path, self._model)
         layer, inputs = is_layer(path), ModuleInputs(recorder, path, module)
+        overheard = attends_itself(module)
 
         def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Given | None:
             # Another thread that was about to call the hook is given no names once it has been taken off.
@@ -170,6 +175,8 @@ class Watch:
                 recorder.record(f"{path}:input", args[0], depth=len(frames), parent=path, call=frames[-1].call)
             frames[-1].inputs = inputs.look(frames[-1], len(frames), args, kwargs)
             editor.given(path, args, kwargs)
+            if overheard:
+                self._overhearing.begin(path, module, args, kwargs)
             if has_weights:
                 self._make_weights(module)
             return None
@@ -215,11 +222,14 @@ class Watch:
     def _post_hook(self, path: str, module: nn.Module) -> PostHook:
         frames, weights, clock, recorder = self._frames, self._weights, self._clock, self._recorder
         provenance, experts, editor = self._provenance(module), self._experts, self._editor
+        overheard = attends_itself(module)
 
         def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
             if get_ident() != self._thread:
                 self._recorder.note("what modules do in threads of the model's own is not recorded")
                 return None
+            if overheard:
+                self._overhearing.end(path)
             while (frame := frames.pop()).path != path:
                 # Its error was caught: it has begun and will never end.
                 pass

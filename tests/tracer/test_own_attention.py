@@ -1,0 +1,219 @@
+"""Attention of classes that call torch themselves is shown like any other: what their modules compute, overheard."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
+    CodeGenConfig,
+    CodeGenForCausalLM,
+    FalconConfig,
+    FalconForCausalLM,
+    GPTJConfig,
+    GPTJForCausalLM,
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
+    MptConfig,
+    MptForCausalLM,
+    OpenAIGPTConfig,
+    OpenAIGPTLMHeadModel,
+    XGLMConfig,
+    XGLMForCausalLM,
+    XLNetConfig,
+    XLNetLMHeadModel,
+)
+
+import tracetui
+from tests.tracer.models import prompt, seeded
+from tests.tracer.test_attention_truth import QUIET, shown, whole_rows_hidden
+
+FALCON: dict[str, Any] = {"vocab_size": 61, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+FAMILIES: dict[str, tuple[Any, Any]] = {
+    "bloom": (BloomForCausalLM, BloomConfig(vocab_size=61, hidden_size=32, n_layer=2, n_head=4)),
+    "falcon": (
+        FalconForCausalLM,
+        FalconConfig(vocab_size=61, hidden_size=32, num_hidden_layers=2, num_attention_heads=4),
+    ),
+    "falcon alibi": (
+        FalconForCausalLM,
+        FalconConfig(vocab_size=61, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, alibi=True),
+    ),
+    "mpt": (MptForCausalLM, MptConfig(vocab_size=61, d_model=32, n_layers=2, n_heads=4, max_seq_len=64)),
+    "gptj": (GPTJForCausalLM, GPTJConfig(vocab_size=61, n_embd=32, n_layer=2, n_head=4, rotary_dim=4)),
+    "codegen": (CodeGenForCausalLM, CodeGenConfig(vocab_size=61, n_embd=32, n_layer=2, n_head=4, rotary_dim=4)),
+    "gpt_neo": (
+        GPTNeoForCausalLM,
+        GPTNeoConfig(
+            vocab_size=61,
+            hidden_size=32,
+            num_layers=2,
+            num_heads=4,
+            attention_types=[[["global", "local"], 1]],
+            window_size=4,
+        ),
+    ),
+    "openai-gpt": (OpenAIGPTLMHeadModel, OpenAIGPTConfig(vocab_size=61, n_embd=32, n_layer=2, n_head=4)),
+    "xglm": (
+        XGLMForCausalLM,
+        XGLMConfig(vocab_size=61, d_model=32, ffn_dim=48, num_layers=2, attention_heads=4, max_position_embeddings=64),
+    ),
+}
+
+
+def tiny(family: str) -> Any:
+    return seeded(*FAMILIES[family])
+
+
+def with_eager(model: Any) -> Any:
+    """A copy with eager attention: some classes have theirs chosen when they are built."""
+    eager = type(model)._from_config(copy.deepcopy(model.config), attn_implementation="eager").eval()
+    eager.load_state_dict(model.state_dict())
+    return eager
+
+
+def given_back(model: Any, **inputs: Any) -> list[Any]:
+    """The probabilities that the class returns with eager attention."""
+    with torch.no_grad():
+        return [each.numpy() for each in with_eager(model)(**inputs, output_attentions=True).attentions]
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_probabilities_are_those_that_the_class_itself_gives_back(family: str) -> None:
+    model = tiny(family) if family != "falcon alibi" else with_eager(tiny(family))
+    inputs: dict[str, Any] = {"input_ids": prompt(), "use_cache": False}
+    with torch.no_grad():
+        plain = model(**inputs).logits.numpy()
+    trace = tracetui.trace(model, **inputs)
+    np.testing.assert_array_equal(trace["logits"], plain)
+    for layer, probabilities in enumerate(given_back(model, **inputs)):
+        np.testing.assert_allclose(shown(trace, layer), probabilities, atol=2e-6)
+        assert f"{trace.attention(layer).site}:probs" not in trace
+    assert not any("can't be shown" in note for note in trace.recorded.run.notes)
+
+
+@pytest.mark.parametrize("family", ["bloom", "gpt_neo", "codegen", "xglm"])
+def test_padding_is_what_the_class_makes_of_it(family: str) -> None:
+    model = tiny(family)
+    expected = given_back(model, **whole_rows_hidden(model))
+    trace = tracetui.trace(model, **whole_rows_hidden(model))
+    for layer, probabilities in enumerate(expected):
+        np.testing.assert_allclose(shown(trace, layer), probabilities, atol=2e-6)
+
+
+@pytest.mark.parametrize("family", ["bloom", "codegen", "gpt_neo", "mpt", "openai-gpt", "xglm"])
+def test_an_edit_of_scores_that_changes_nothing_changes_nothing(family: str) -> None:
+    model = tiny(family)
+    plain = tracetui.trace(model, input_ids=prompt())
+    edited = tracetui.trace(model, input_ids=prompt(), edits=[QUIET])
+    np.testing.assert_allclose(edited["logits"], plain["logits"], atol=2e-5)
+    np.testing.assert_allclose(shown(edited, 1), shown(plain, 1), atol=2e-6)
+
+
+@pytest.mark.parametrize("family", ["bloom", "gptj"])
+def test_edits_of_probabilities_values_and_heads_reach_the_model(family: str) -> None:
+    model, path = tiny(family), "transformer.h.1.self_attention" if family == "bloom" else "transformer.h.1.attn"
+    plain = tracetui.trace(model, input_ids=prompt())
+    for role in ("probs", "v", "heads"):
+        edited = tracetui.trace(model, input_ids=prompt(), edits=[f"{path}:{role}: scale 0"])
+        assert not edited[f"{path}:heads"].any()
+        assert np.abs(edited["logits"] - plain["logits"]).max() > 1e-3
+
+
+def test_a_query_that_was_used_already_can_t_be_edited() -> None:
+    model = tiny("gptj")
+    trace = tracetui.trace(model, input_ids=prompt(), edits=["transformer.h.1.attn:q: scale 0"])
+    np.testing.assert_array_equal(trace["logits"], tracetui.trace(model, input_ids=prompt())["logits"])
+
+
+def test_matrices_in_an_einsum_of_its_own_order_are_put_in_ours() -> None:
+    config = XLNetConfig(vocab_size=61, d_model=32, n_layer=2, n_head=4, d_inner=48)
+    model = seeded(XLNetLMHeadModel, config)
+    with torch.no_grad():
+        expected = model(input_ids=prompt(), output_attentions=True).attentions
+    trace = tracetui.trace(model, input_ids=prompt())
+    for layer, probabilities in enumerate(expected):
+        attention = trace.attention(f"transformer.layer.{layer}.rel_attn")
+        found = np.stack([attention.probs(head) for head in range(4)])
+        np.testing.assert_allclose(found, probabilities[0].numpy(), atol=1e-6)
+
+
+class OwnAttention(nn.Module):
+    """A user's own attention, with torch's kernel or step by step."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+        self.qkv, self.out = nn.Linear(32, 96), nn.Linear(32, 32)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        batch, tokens, _ = x.shape
+        q, k, v = (part.view(batch, tokens, 4, 8).transpose(1, 2) for part in self.qkv(x).split(32, dim=2))
+        heads = F.scaled_dot_product_attention(q, k, v, is_causal=True) if self.way == "kernel" else self.steps(q, k, v)
+        out: torch.Tensor = self.out(heads.transpose(1, 2).reshape(batch, tokens, 32))
+        return out
+
+    def steps(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        scores = q @ k.transpose(-2, -1) / math.sqrt(8)  # [B,H,T,S]
+        if self.way == "capped":
+            scores = torch.tanh(scores / 3.0) * 3.0
+        if self.way == "squared":
+            scores = scores * scores.abs()
+        ahead = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+        probabilities = scores.masked_fill(ahead, float("-inf")).softmax(-1)
+        if self.way == "sharpened":
+            probabilities = probabilities**2
+        if self.way == "linear":
+            return q.relu() @ (k.relu().transpose(-2, -1) @ v)
+        return probabilities @ v
+
+
+@pytest.fixture
+def own() -> Callable[[str], nn.Module]:
+    def build(way: str) -> nn.Module:
+        torch.manual_seed(1)
+        return nn.Sequential(nn.Embedding(61, 32), OwnAttention(way), nn.Linear(32, 61)).eval()
+
+    return build
+
+
+@pytest.mark.parametrize("way", ["kernel", "steps", "capped", "squared", "sharpened"])
+def test_a_user_s_own_attention_is_shown(own: Callable[[str], nn.Module], way: str) -> None:
+    model = own(way)
+    trace = tracetui.trace(model, prompt(2))
+    np.testing.assert_array_equal(trace["output"], model(prompt(2)).detach().numpy())
+    attention = trace.attention("1")
+    assert attention.v is not None
+    assert attention.heads is not None
+    for row, head in ((0, 0), (1, 3)):
+        probabilities = attention.probs(head, row)
+        np.testing.assert_allclose(probabilities @ attention.v[row, head], attention.heads[row, head], atol=1e-6)
+        assert not np.triu(probabilities, 1).any()
+
+
+def test_a_softcap_of_its_own_is_recorded_as_one(own: Callable[[str], nn.Module]) -> None:
+    call = tracetui.trace(own("capped"), prompt()).attention("1").call
+    assert call.softcap == pytest.approx(3)
+    assert call.scale == pytest.approx(8**-0.5)
+
+
+def test_scores_that_nobody_knows_are_not_made_up(own: Callable[[str], nn.Module]) -> None:
+    attention = tracetui.trace(own("squared"), prompt()).attention("1")
+    with pytest.raises(tracetui.errors.TracetuiError, match="isn't known"):
+        attention.scores(0)
+
+
+def test_attention_without_a_softmax_is_named(own: Callable[[str], nn.Module]) -> None:
+    trace = tracetui.trace(own("linear"), prompt())
+    assert "OwnAttention computes attention in its own way: its attention can't be shown" in trace.recorded.run.notes
+    with pytest.raises(KeyError):
+        trace.attention("1")

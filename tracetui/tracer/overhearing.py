@@ -1,0 +1,283 @@
+"""Attention that a module computes by itself, made out from its own products and its softmax.
+
+Classes outside transformers' interface call torch directly. While such a module runs, its calls are overheard: a
+product, what is made of it up to a softmax, and the product of that with the values. That is an attention call like any
+other; nothing of the class is replaced, and other models don't notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from tracetui.tracer.attention import KernelCall, Witness
+from tracetui.tracer.explicit import Show
+from tracetui.tracer.own_matrices import OwnMatrices
+from tracetui.tracer.score_chain import PRODUCTS, VIEWS, Axes, Chain, chain_of, einsum_letters, permuted, split
+
+_NO_CHANGE = VIEWS | {"dropout", "dropout_"}
+"""What leaves probabilities as they are, dropout outside of training."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Weights:
+    """What a softmax made of a chain, on its way to the product with the values."""
+
+    chain: Chain
+    masked: torch.Tensor
+    """What the softmax was given."""
+    changed: bool = False
+    """Whether something was done to them since."""
+
+
+@dataclass(eq=False, slots=True)
+class _Running:
+    """A module whose attention is listened to."""
+
+    path: str
+    module: nn.Module
+    batch: int
+    heard: bool = False
+    seen: dict[int, tuple[torch.Tensor, Chain | _Weights]] | None = None
+    """By identity, the tensors whose origin is known; kept so that no other takes their place."""
+
+
+class Overhearing(TorchFunctionMode):
+    """Reports the attention calls of the modules that begin and end here to a witness."""
+
+    def __init__(self, witness: Witness, unheard: Callable[[nn.Module], None]) -> None:
+        """unheard: told of a module that ended without any."""
+        super().__init__()
+        self._witness = witness
+        self._unheard = unheard
+        self._running: list[_Running] = []
+        self._on = False
+
+    def begin(self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """A module that attends by itself is about to run."""
+        given = (each for each in (*args, *kwargs.values()) if isinstance(each, torch.Tensor) and each.dim() > 1)
+        first = next(given, None)
+        self._running.append(_Running(path, module, 0 if first is None else first.shape[0], seen={}))
+        if not self._on:
+            self._on = True
+            self.__enter__()  # type: ignore[no-untyped-call]
+
+    def end(self, path: str) -> None:
+        """It has ended."""
+        while self._running and (ended := self._running.pop()).path != path:
+            # Its error was caught: it has begun and will never end.
+            ended.heard = True
+        if not ended.heard:
+            self._unheard(ended.module)
+        if not self._running:
+            self.close()
+
+    def close(self) -> None:
+        """Listen to nobody."""
+        self._running.clear()
+        if self._on:
+            self._on = False
+            self.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if not self._running:
+            return func(*args, **kwargs)
+        running = self._running[-1]
+        if func is F.scaled_dot_product_attention:
+            return self._fused(func, running, args, kwargs)
+        name = getattr(func, "__name__", "")
+        assert running.seen is not None
+        weights = _first(running.seen, args)
+        if name in PRODUCTS and weights is not None and isinstance(weights[1], _Weights):
+            found = None
+            with suppress(Exception):
+                found = _product(name, args, weights[0], weights[1], running)
+            if found is not None:
+                return self._mixed(func, args, kwargs, found, running)
+        result = func(*args, **kwargs)
+        if isinstance(result, torch.Tensor) and result.is_floating_point():
+            # Whatever a class does with its tensors, looking on must not be what fails.
+            with suppress(Exception):
+                _follow(name, args, kwargs, result, running)
+        return result
+
+    def _heard(self) -> None:
+        for running in self._running:
+            running.heard = True
+
+    def _fused(self, func: Any, running: _Running, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """torch's own kernel, called by the module itself."""
+        names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale")
+        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        query, key, value, mask = (given.get(name) for name in names[:4])
+        if not all(isinstance(each, torch.Tensor) and each.dim() == 4 for each in (query, key, value)):
+            return func(*args, **kwargs)
+        assert isinstance(query, torch.Tensor)
+        assert isinstance(key, torch.Tensor)
+        assert isinstance(value, torch.Tensor)
+        causal, dropout = bool(given.get("is_causal", False)), float(given.get("dropout_p", 0.0))
+        arguments = {"scaling": given.get("scale"), "is_causal": causal, "dropout": dropout}
+        four = None if mask is None else mask.reshape((1,) * (4 - mask.dim()) + tuple(mask.shape))  # [B,1 or H,T,S]
+        self._heard()
+        call = KernelCall(running.module, query, key, value, four, arguments)
+        described = replace(call.described("sdpa"), is_causal=causal)
+        call = self._witness.attention_inputs(call, described)
+        given |= {"query": call.query, "key": call.key, "value": call.value}
+        return self._witness.attention_heads(func(**given))
+
+    def _mixed(
+        self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], found: _Product, running: _Running
+    ) -> Any:
+        """The product with the values: the end of an attention call, of which all is known now."""
+        self._heard()
+        call = found.call
+        call = self._witness.attention_inputs(call, replace(call.described("eager"), is_causal=False))
+        show = self._witness.attention_steps(call)
+        assert call.own is not None
+        probabilities = call.own.probabilities if show is None else shown_steps(call.own, call.mask, show)
+        changed = found.with_operands(args, probabilities, call.value)
+        result = func(*changed, **kwargs)
+        heads = found.heads(result)  # [B,H,T,Kv]
+        kept = self._witness.attention_heads(heads)
+        assert running.seen is not None
+        running.seen.clear()
+        return result if kept is heads else found.as_returned(kept, result)
+
+
+def shown_steps(own: OwnMatrices, mask: torch.Tensor | None, show: Show) -> torch.Tensor:
+    """The probabilities [B,H,T,S] after scores, masked scores and they themselves were shown, with their edits."""
+    masked = own.masked
+    if own.scores is not None:
+        scores = own.scores()  # [B,H,T,S]
+        edited = show("scores", scores)
+        if edited is not scores:
+            masked = torch.where(edited == scores, masked, edited if mask is None else edited + mask)
+    edited = show("masked", masked)
+    changed = (edited != own.masked).any(dim=-1, keepdim=True)  # [B,H,T,1]
+    probabilities = own.probabilities
+    if changed.any():
+        softened = edited.softmax(dim=-1, dtype=torch.float32).to(probabilities.dtype)
+        probabilities = torch.where(changed, softened, probabilities)
+    return show("probs", probabilities)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Product:
+    """Probabilities times values, in the module's own layout and as [B,H,…]."""
+
+    call: KernelCall
+    place: int
+    """Where the probabilities stand among the arguments; the values come after them."""
+    letters: tuple[Axes, Axes, Axes] | None
+    """An einsum's axes."""
+
+    def with_operands(self, args: tuple[Any, ...], probabilities: torch.Tensor, value: torch.Tensor) -> tuple[Any, ...]:
+        """The arguments, with operands that edits left otherwise; the very same where none did."""
+        own = self.call.own
+        assert own is not None
+        changed = list(args)
+        if probabilities is not own.probabilities:
+            changed[self.place] = self._back(probabilities, args[self.place], 0)
+        if value is not self.call.value:
+            changed[self.place + 1] = self._back(value, args[self.place + 1], 1)
+        return tuple(changed)
+
+    def heads(self, result: torch.Tensor) -> torch.Tensor:
+        """[B,H,T,Kv]"""
+        if self.letters is not None:
+            batch, heads, queries, _ = self.letters[0]
+            last = next(letter for letter in self.letters[2] if letter not in self.letters[0])
+            found = permuted(result, self.letters[2], (batch, heads, queries, last))
+        else:
+            found = split(result, self.call.query.shape[0])
+        assert found is not None
+        return found
+
+    def as_returned(self, heads: torch.Tensor, result: torch.Tensor) -> torch.Tensor:
+        """Heads [B,H,T,Kv] in the layout of what the product returned."""
+        return self._back(heads, result, 2)
+
+    def _back(self, tensor: torch.Tensor, like: torch.Tensor, which: int) -> torch.Tensor:
+        if self.letters is None:
+            return tensor.reshape(like.shape)
+        batch, heads, queries, keys = self.letters[0]
+        last = next(letter for letter in self.letters[2] if letter not in self.letters[0])
+        four = ((batch, heads, queries, keys), (batch, heads, keys, last), (batch, heads, queries, last))[which]
+        return tensor.permute(*map(four.index, self.letters[which]))
+
+
+def _product(
+    name: str, args: tuple[Any, ...], tensor: torch.Tensor, weights: _Weights, running: _Running
+) -> _Product | None:
+    """The end of an attention call; None where its parts have other forms than are known."""
+    letters = einsum_letters(args) if name == "einsum" else None
+    place = 1 if name == "einsum" else 0
+    if name == "baddbmm" or len(args) <= place + 1 or args[place] is not tensor or (name == "einsum" and not letters):
+        return None
+    chain = weights.chain
+    batch = chain.shape[0]
+    probabilities, value = _four(tensor, batch), _value(args[place + 1], letters, batch)
+    masked = _four(weights.masked, batch)
+    if value is None or any(each is None or each.shape != chain.shape for each in (probabilities, masked)):
+        return None
+    assert probabilities is not None
+    assert masked is not None
+    scores = chain.computed if chain.known else None
+    own = OwnMatrices(scores, masked, probabilities, needed=weights.changed or not chain.known)
+    arguments = {"scaling": chain.scale, "softcap": chain.softcap, "position_bias": chain.bias, "is_causal": False}
+    mask = chain.mask if chain.known else None
+    return _Product(KernelCall(running.module, chain.query, chain.key, value, mask, arguments, own), place, letters)
+
+
+def _value(tensor: Any, letters: tuple[Axes, Axes, Axes] | None, batch: int) -> torch.Tensor | None:
+    """[B,G,S,Kv]"""
+    if letters is None:
+        return split(tensor, batch)
+    last = [letter for letter in letters[2] if letter not in letters[0]]
+    if len(letters[0]) != 4 or len(last) != 1:
+        return None
+    return permuted(tensor, letters[1], (letters[0][0], letters[0][1], letters[0][3], last[0]))
+
+
+def _four(tensor: torch.Tensor, batch: int) -> torch.Tensor | None:
+    return split(tensor, batch)
+
+
+def _first(
+    seen: Mapping[int, tuple[torch.Tensor, Chain | _Weights]], args: tuple[Any, ...]
+) -> tuple[torch.Tensor, Chain | _Weights] | None:
+    """The first argument whose origin is known."""
+    return next((seen[id(each)] for each in args if id(each) in seen), None)
+
+
+def _follow(
+    name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: torch.Tensor, running: _Running
+) -> None:
+    """Know what a tensor is that has just been made."""
+    seen = running.seen
+    assert seen is not None
+    found = _first(seen, args)
+    if found is None:
+        if name in PRODUCTS and (chain := chain_of(name, args, kwargs, result, running.batch)) is not None:
+            seen[id(result)] = (result, chain)
+        return
+    tensor, origin = found
+    made: Chain | _Weights
+    if isinstance(origin, _Weights):
+        made = origin if name in _NO_CHANGE and not running.module.training else replace(origin, changed=True)
+    elif name == "softmax" and kwargs.get("dim", args[1] if len(args) > 1 else None) in (-1, tensor.dim() - 1):
+        made = _Weights(origin, tensor)
+    else:
+        made = origin.after(name, args, kwargs, tensor)
+    if result.numel() == tensor.numel():
+        seen[id(result)] = (result, made)
