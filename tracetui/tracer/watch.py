@@ -222,14 +222,13 @@ class Watch:
     def _post_hook(self, path: str, module: nn.Module) -> PostHook:
         frames, weights, clock, recorder = self._frames, self._weights, self._clock, self._recorder
         provenance, experts, editor = self._provenance(module), self._experts, self._editor
-        overheard = attends_itself(module)
+        attended = self._overhearing.end if attends_itself(module) else _nothing
 
         def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
             if get_ident() != self._thread:
                 self._recorder.note("what modules do in threads of the model's own is not recorded")
                 return None
-            if overheard:
-                self._overhearing.end(path)
+            attended(path)
             while (frame := frames.pop()).path != path:
                 # Its error was caught: it has begun and will never end.
                 pass
@@ -268,6 +267,10 @@ class Watch:
             return with_others(output, changed, whole=bool(path)) if changed else None
 
         return after
+
+
+def _nothing(path: str) -> None:
+    """What ends with a module that doesn't attend by itself."""
 
 
 def _inside_experts(modules: Mapping[str, nn.Module]) -> Iterator[str]:
