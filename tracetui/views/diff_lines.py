@@ -43,6 +43,7 @@ def diff_lines(
     for letter, name in zip("AB", names, strict=True):
         yield fit(f"{letter}  {name}", width).rstrip()
     yield from _spaced(preface_lines(comparison, width))
+    yield from entry("positions", report.positions, width)
     yield from wrong_pair_lines(report, width)
     told = edit_lines(comparison, width)
     if told:

@@ -10,6 +10,8 @@ from tracetui.analysis.diff.effects import NextTokens, next_tokens_of
 from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.finding import Finding, find
 from tracetui.analysis.diff.hints.scene import Hint
+from tracetui.analysis.diff.placed import placed
+from tracetui.analysis.diff.positions import common_positions
 from tracetui.analysis.diff.proposals import proposed, with_proposals
 from tracetui.analysis.diff.result import Comparison, SiteDiff
 from tracetui.analysis.diff.routing import Flip, flips
@@ -37,6 +39,8 @@ class Report:
     """The next tokens on both sides, row by row."""
     wrong_pairs: tuple[WrongPair, ...] = ()
     """What was taken for the same by its name, and isn't: left out of the comparison."""
+    positions: tuple[str, ...] = ()
+    """Which rows, positions and passes stand beside each other, where they aren't the same ones."""
 
     @property
     def first(self) -> SiteDiff | None:
@@ -81,6 +85,9 @@ def report(
 
     `tell` hears how many sites of all are compared, and may raise to leave it.
     """
+    common = common_positions(a, b)
+    if common is not None:
+        a, b = placed(common, a, b)
     alignment = align(a, b, rules or Rules())
     proposals = proposed(alignment, a, b)
     if fuzzy:
@@ -88,4 +95,6 @@ def report(
     comparison, wrong = without_wrong_pairs(compare(a, b, alignment, limits, tell))
     flipped, first = flips(comparison), comparison.first
     finding = None if first is None else find(comparison, first, flipped)
-    return Report(comparison, finding, flipped, proposals, fuzzy, next_tokens_of(a, b), wrong)
+    return Report(
+        comparison, finding, flipped, proposals, fuzzy, next_tokens_of(a, b), wrong, common.told if common else ()
+    )

@@ -1,0 +1,134 @@
+"""The same tokens in other passes, rows and positions stand beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from tests.tracer.recipes import recipe
+from tracetui.analysis.diff.report import Report, report
+from tracetui.recipe import Generation, Prompts
+from tracetui.trace.trace import Trace
+from tracetui.trace.value import Array, ArrayValue
+from tracetui.tracer.call import record_call
+from tracetui.tracer.run import trace_recipe
+from tracetui.views.diff_lines import diff_lines, verdict
+
+PROMPT = (5, 8, 299, 3, 7)
+IDS = torch.tensor([[0, 0, 0, 5, 9, 11, 40], [3, 17, 42, 5, 99, 8, 64]])
+MASK = (torch.arange(7) >= torch.tensor([[3], [0]])).long()
+POSITIONS = (MASK.cumsum(-1) - 1).clamp(min=0)
+
+
+@pytest.fixture(scope="module", params=[{}, {"model_type": "mistral", "sliding_window": 4}], ids=["llama", "window"])
+def runs(request: pytest.FixtureRequest) -> tuple[Trace, Trace]:
+    """A run that generated four tokens, and one pass over all that it saw."""
+    generated = trace_recipe(
+        recipe(generation=Generation(4, stop=()), prompts=Prompts(ids=(PROMPT,)), config=request.param)
+    )
+    seen = tuple(token.id for token in generated.tokens[0][:-1])
+    return generated, trace_recipe(recipe(prompts=Prompts(ids=(seen,)), config=request.param))
+
+
+def _with(trace: Trace, key: str, change: Callable[[Array], Array]) -> Trace:
+    record = trace.find(key)
+    assert record is not None
+    values = list(trace.values)
+    values[record.index] = ArrayValue(change(values[record.index].read()))
+    return replace(trace, values=tuple(values))
+
+
+def _told(found: Report) -> str:
+    return " ".join(" ".join(diff_lines(found, ("a", "b"))).split())
+
+
+def test_generated_passes_are_rows_of_the_pass_over_all(runs: tuple[Trace, Trace]) -> None:
+    generated, full = runs
+    for found in (report(generated, full), report(full, generated)):
+        assert verdict(found).startswith("Same: ")
+        late = [site for site in found.comparison.sites if site.pair.record.pass_ == 3 and site.distance is not None]
+        assert {site.pair.record.place for site in late} >= {":input", ".self_attn:k", ".self_attn:heads", ".mlp", ""}
+        assert found.positions
+
+
+def test_a_fault_in_the_cache_is_told_with_its_pass_and_layer(runs: tuple[Trace, Trace]) -> None:
+    generated, full = runs
+
+    def forgotten(keys: Array) -> Array:
+        return np.concatenate([np.zeros_like(keys[:, :, :1]), keys[:, :, 1:]], axis=2)  # [B,G,S,K]
+
+    found = report(_with(generated, "model.layers.1.self_attn:k@2", forgotten), full)
+    assert found.first is not None
+    assert found.first.site == "model.layers.1.self_attn:k@2"
+    assert len(found.comparison.different) == 1
+
+
+def test_a_fault_in_one_layer_of_one_pass_is_told_there(runs: tuple[Trace, Trace]) -> None:
+    generated, full = runs
+    found = report(_with(generated, "model.layers.2.mlp.up_proj@3", lambda values: values * 1.5), full)
+    assert found.first is not None
+    assert found.first.site == "model.layers.2.mlp.up_proj@3"
+
+
+def test_passes_after_another_token_was_chosen_are_not_compared(runs: tuple[Trace, Trace]) -> None:
+    generated, full = runs
+    row = list(full.tokens[0])
+    row[len(PROMPT) + 1] = replace(row[len(PROMPT) + 1], id=1)
+    found = report(generated, replace(full, tokens=(tuple(row),)))
+    compared = {site.pair.record.pass_ for site in found.comparison.sites if site.distance is not None}
+    assert compared == {0, 1}
+    assert not found.comparison.same
+
+
+@pytest.fixture(scope="module")
+def gpt2() -> GPT2LMHeadModel:
+    torch.manual_seed(0)
+    config = GPT2Config(n_embd=16, n_layer=2, n_head=2, vocab_size=128, n_positions=16, bos_token_id=0, eos_token_id=1)
+    model: GPT2LMHeadModel = GPT2LMHeadModel(config).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return model
+
+
+def test_a_row_with_padding_at_its_left_is_the_row_alone(gpt2: GPT2LMHeadModel) -> None:
+    alone = record_call(gpt2, input_ids=IDS[:1, 3:])
+    batch = record_call(gpt2, input_ids=IDS, attention_mask=MASK, position_ids=POSITIONS)
+    for found in (report(batch, alone), report(alone, batch)):
+        assert found.comparison.same
+        assert found.comparison.compared > 20
+        assert "without the padding at the left" in _told(found)
+
+
+def test_positions_that_count_the_padding_are_told_at_their_table(gpt2: GPT2LMHeadModel) -> None:
+    alone = record_call(gpt2, input_ids=IDS[:1, 3:])
+    found = report(record_call(gpt2, input_ids=IDS, attention_mask=MASK), alone)
+    assert found.first is not None
+    assert found.first.site == "transformer.wpe"
+
+
+def test_a_row_with_padding_at_its_right_is_the_row_alone(gpt2: GPT2LMHeadModel) -> None:
+    ids, mask = IDS.clone(), MASK.flip(1)
+    ids[0] = torch.tensor([5, 9, 11, 40, 0, 0, 0])
+    mask = (torch.arange(7) < torch.tensor([[4], [7]])).long()
+    found = report(record_call(gpt2, input_ids=ids, attention_mask=mask), record_call(gpt2, input_ids=IDS[:1, 3:]))
+    assert found.comparison.same
+    assert found.comparison.compared > 20
+
+
+def test_rows_in_another_order_are_found_by_their_tokens(gpt2: GPT2LMHeadModel) -> None:
+    ids = torch.tensor([[5, 9, 11], [3, 17, 42]])
+    found = report(record_call(gpt2, input_ids=ids), record_call(gpt2, input_ids=ids.flip(0)))
+    assert found.comparison.same
+    assert "prompt 0 of A beside prompt 1 of B" in _told(found)
+
+
+def test_other_tokens_are_no_padding(gpt2: GPT2LMHeadModel) -> None:
+    longer = record_call(gpt2, input_ids=torch.tensor([[7, 8, 5, 9, 11, 40]]))
+    found = report(longer, record_call(gpt2, input_ids=IDS[:1, 3:]))
+    assert not found.comparison.same
+    assert not found.positions
