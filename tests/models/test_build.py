@@ -14,8 +14,9 @@ from torch import nn
 
 from tests.tracer.recipes import recipe
 from tracetui.errors import InputError
-from tracetui.models.build import BuiltModel, PassThrough, build_model
+from tracetui.models.build import BuiltModel, build_model
 from tracetui.models.outline import outline
+from tracetui.models.pass_through import PassThrough
 from tracetui.models.random_source import RandomSource
 from tracetui.models.slots import Weights
 from tracetui.recipe import Layers, Recipe, load_recipe

@@ -10,7 +10,7 @@ import torch
 import transformers
 
 from tests.tracer.models import tiny_gpt_oss, tiny_llama
-from tracetui.models.build import PassThrough
+from tracetui.models.pass_through import PassThrough
 from tracetui.models.source import source_of
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import copy
-import inspect
 import math
-import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +14,7 @@ from torch import nn
 from tracetui.errors import InputError, RunError
 from tracetui.models.causal_class import causal_class
 from tracetui.models.deepseek_gate import put_reference_gates
+from tracetui.models.pass_through import pass_through
 from tracetui.models.unread import unread_fields
 from tracetui.recipe import Layers, Recipe
 from tracetui.recipe.reference import is_reference
@@ -50,17 +48,6 @@ class BuiltModel:
     config: PreTrainedConfig
     dtype: torch.dtype
     notes: tuple[str, ...] = ()
-
-
-class PassThrough(nn.Module):
-    """Stands where a layer was not asked for: the residual stream goes out as it came in."""
-
-    def __init__(self, in_tuple: bool = False) -> None:
-        super().__init__()
-        self._in_tuple = in_tuple
-
-    def forward(self, hidden_states: torch.Tensor, *args: object, **kwargs: object) -> Any:
-        return (hidden_states, None) if self._in_tuple else hidden_states
 
 
 def build_model(recipe: Recipe, dtype: torch.dtype) -> BuiltModel:
@@ -222,12 +209,7 @@ def _skip_layers(model: PreTrainedModel, wanted: Layers, count: int) -> None:
         if len(wanted) == count:
             return
         raise InputError(f"layers: {type(model).__name__} keeps its layers where tracetui doesn't find them; run all")
+    path = next(path for path, module in model.named_modules() if module is layers)
     for index in range(count):
         if index not in wanted:
-            layers[index] = PassThrough(_returns_tuple(layers[index]))
-
-
-def _returns_tuple(layer: nn.Module) -> bool:
-    """Whether a layer returns the residual stream with something beside it, as older families do."""
-    found = ast.walk(ast.parse(textwrap.dedent(inspect.getsource(type(layer).forward))))
-    return any(isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) for node in found)
+            layers[index] = pass_through(f"{path}.{index}", layers[index])

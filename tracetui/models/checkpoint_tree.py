@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from tracetui.analysis.checkpoint import BUFFER, Part, StoredTensor, fold
-from tracetui.models.build import PassThrough
 from tracetui.models.experts import configured_experts
+from tracetui.models.pass_through import PassThrough
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -17,10 +17,11 @@ from torch import nn
 
 from tracetui.analysis.checkpoint import Part, first_tensors, routed_parts, span
 from tracetui.errors import InputError
-from tracetui.models.build import BuiltModel, PassThrough, build_model
+from tracetui.models.build import BuiltModel, build_model
 from tracetui.models.checkpoint_tree import checkpoint_tree, signature
 from tracetui.models.experts import configured_experts, experts_per_token
 from tracetui.models.layouts import LAYOUTS, Naming, naming
+from tracetui.models.pass_through import PassThrough
 from tracetui.recipe import Layers, Recipe
 from tracetui.session import Module
 

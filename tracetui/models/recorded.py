@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from tracetui.models.build import PassThrough
 from tracetui.models.experts import expert_count, experts_per_token, runs_singly
 from tracetui.models.latent import expansion_of
+from tracetui.models.pass_through import PassThrough
 from tracetui.trace.record import layer_path
 
 _UNCHANGED = (nn.Dropout, nn.Identity, nn.ModuleList)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from tracetui.models.build import PassThrough
+from tracetui.models.pass_through import PassThrough
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from torch import nn
 
-from tracetui.models.build import PassThrough
+from tracetui.models.pass_through import PassThrough
 from tracetui.session import Sourced
 
 _KERNEL = (r"attention_interface\(", r"scaled_dot_product_attention\(", r"self\._attn\(", r"softmax\(")

@@ -14,7 +14,7 @@ from transformers import GenerationConfig
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from tracetui.errors import InputError
-from tracetui.models.build import PassThrough
+from tracetui.models.pass_through import PassThrough
 from tracetui.recipe import Generation
 from tracetui.trace.record import layer_of
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,18 +18,19 @@ from tracetui.errors import Cancelled, InputError, TracetuiError
 from tracetui.expr.matrices import any_steps
 from tracetui.models import plan as memory
 from tracetui.models.exact import InFloat64
+from tracetui.models.pass_through import PassThrough
 from tracetui.models.runnable import Runnable, make_runnable
 from tracetui.recipe import Prompts, Recipe
 from tracetui.session import Event, Extended, ModelError, Prepared, Preview, Progress, PromptRow, Started, Tallied
 from tracetui.trace.cut import FROM_THE_START, Cut
-from tracetui.trace.record import Token
+from tracetui.trace.record import Token, layer_of
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import Value
 from tracetui.tracer.absorbed import check_mla
 from tracetui.tracer.allocator import give_back_memory, settle
 from tracetui.tracer.decoding import check_lengths
 from tracetui.tracer.edits import Editor
-from tracetui.tracer.fault import Place, fault_of, raised_at
+from tracetui.tracer.fault import Place, fault_of, raised_at, told_error
 from tracetui.tracer.gate import NOTICE_SECONDS, Gate
 from tracetui.tracer.generating import GeneratingRun, PromptRun
 from tracetui.tracer.ledger import Ledger
@@ -243,6 +245,7 @@ class Engine:
         except BaseException as error:
             if not _is_the_models(error):
                 raise
+            cut = self._cut(watch, error)
             # Nobody waits at the inputs of a module that has failed.
             run.recorder.resume(lambda record: None)
             if run.recorder.behind:
@@ -251,7 +254,22 @@ class Engine:
             module = self.runnable.built.module
             self.raised = raised_at(module, watch.running, error)
             fault = fault_of(module, watch.running, run.recorder, error)
+            fault = replace(fault, error=f"{fault.error}{cut}")
             raise ModelError(fault, run.recorder.failed(*run.editor.notes, str(fault))) from error
+
+    def _cut(self, watch: Watch, error: BaseException) -> str:
+        """What is to be said beside an error where layers were left out.
+
+        Raises InputError if it isn't raised in a layer: then the model's own code relies on those that aren't there.
+        """
+        model = self.runnable.built.module
+        if not any(isinstance(module, PassThrough) for module in model.modules()):
+            return ""
+        if any(layer_of(frame.path) is not None for frame in watch.running):
+            return " (it may rely on layers that were left out: run all, or say which with --layers)"
+        at = watch.running[-1].path if watch.running else type(model).__name__
+        problem = f"{at} relies on those that were left out ({told_error(error)})"
+        raise InputError(f"layers: {problem}; this family runs with all its layers only") from error
 
     def _recording(self, plan: MemoryPlan) -> dict[str, Any]:
         """What the recorder keeps, and where: half of the memory that the run itself leaves, unless somebody said."""

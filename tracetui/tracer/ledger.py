@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
-from tracetui.models.build import PassThrough
+from tracetui.models.pass_through import PassThrough
 from tracetui.trace.record import is_layer, layer_of
 from tracetui.tracer.outputs import tensors_in, with_others
 from tracetui.tracer.recorder import Recorder

@@ -14,8 +14,8 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from tracetui.expr.stop import Stop
-from tracetui.models.build import PassThrough
 from tracetui.models.experts import ExpertWeights, runs_singly
+from tracetui.models.pass_through import PassThrough
 from tracetui.models.slots import Making, Reader, Weights
 from tracetui.models.unshown import attends_itself
 from tracetui.trace.record import Token, is_layer

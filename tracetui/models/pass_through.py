@@ -1,0 +1,124 @@
+"""What stands where a layer was left out: the residual stream goes out as it came in."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from torch import nn
+
+from tracetui.errors import InputError, RunError
+from tracetui.models.placeholder import put_placeholder
+
+Form = tuple[str, ...] | None
+"""The names of what a layer returns in a tuple, the residual stream first; None if that alone."""
+
+
+class PassThrough(nn.Module):
+    """Whatever else is asked of the layer, as its kind of attention, the layer itself answers."""
+
+    def __init__(self, form: Form = None, layer: nn.Module | None = None) -> None:
+        super().__init__()
+        self._form = form
+        # In a list, so that nothing of it is part of the model.
+        self._stands_for = [] if layer is None else [layer]
+
+    def forward(self, hidden_states: torch.Tensor, *args: object, **kwargs: object) -> Any:
+        """Beside the residual stream goes what came in under the same name, as a state."""
+        if self._form is None:
+            return hidden_states
+        return (hidden_states, *(kwargs.get(name) for name in self._form[1:]))
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            for layer in self.__dict__.get("_stands_for", ()):
+                return getattr(layer, name)
+            raise
+
+
+class _LeftOut:
+    """The weights of layers that were left out are nowhere."""
+
+    def lend(self, name: str) -> torch.Tensor:
+        raise RunError(f"{name}: the model reads it, and its layer was left out (--layers); run all layers")
+
+    def lend_rows(self, name: str, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        raise RunError(f"{name}: the model reads it, and its layer was left out (--layers); run all layers")
+
+
+_LEFT_OUT = _LeftOut()
+
+
+def pass_through(path: str, layer: nn.Module) -> PassThrough:
+    """What stands for the layer at a path. Raises InputError if its family hands on more than the residual stream."""
+    try:
+        form = returned_form(type(layer))
+    except _UnknownFormError as error:
+        raise InputError(
+            f"layers: {type(layer).__name__} returns a {error}; this family runs with all its layers only"
+        ) from None
+    for inner, module in layer.named_modules(prefix=path):
+        for name, parameter in module._parameters.items():
+            if parameter is not None:
+                held = put_placeholder(f"{inner}.{name}", parameter, parameter.dtype, _LEFT_OUT)
+                module._parameters[name] = held
+    return PassThrough(form, layer)
+
+
+class _UnknownFormError(Exception):
+    """A layer returns neither a tensor nor a tuple that begins with one."""
+
+
+def returned_form(kind: type[nn.Module]) -> Form:
+    """What a class's forward returns beside the residual stream, as its code says: older families a tuple."""
+    return _form_of(kind.forward)
+
+
+@cache
+def _form_of(forward: Any) -> Form:
+    (function,) = ast.parse(textwrap.dedent(inspect.getsource(forward))).body
+    assert isinstance(function, ast.FunctionDef)
+    found = [node.value for node in ast.walk(function) if isinstance(node, ast.Return) and node.value is not None]
+    for value in found:
+        if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id.endswith("Output"):
+            raise _UnknownFormError(value.func.id)
+    known = _assigned(function.body)
+    forms = (_items(value, known) for value in found)
+    return next((form for form in forms if form), None)
+
+
+def _assigned(statements: Sequence[ast.stmt]) -> dict[str, tuple[str, ...]]:
+    """The tuples that names stand for after statements have run; of a condition what follows if it doesn't hold."""
+    known: dict[str, tuple[str, ...]] = {}
+    for statement in statements:
+        match statement:
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=value)
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
+            ):
+                known[name] = _items(value, known)
+            case ast.AugAssign(target=ast.Name(id=name), value=value):
+                known[name] = known.get(name, ()) + _items(value, known)
+            case ast.If(orelse=otherwise):
+                for name, items in _assigned(otherwise).items():
+                    known[name] = known.get(name, ()) + items
+    return known
+
+
+def _items(value: ast.expr, known: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The names of the items of a tuple or list, empty for those that have none; nothing for what is no tuple."""
+    match value:
+        case ast.Tuple(elts=items) | ast.List(elts=items):
+            return tuple(item.id if isinstance(item, ast.Name) else "" for item in items)
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            return _items(left, known) + _items(right, known)
+        case ast.Name(id=name):
+            return known.get(name, ())
+    return ()
