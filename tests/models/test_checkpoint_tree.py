@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from safetensors import safe_open
 from tracetui.analysis.checkpoint import Part, every_tensor
 from tracetui.models.build import build_model
 from tracetui.models.checkpoint_tree import checkpoint_tree
+from tracetui.models.random_source import RandomSource
+from tracetui.models.slots import Weights
 from tracetui.models.structure import read_structure
 from tracetui.recipe import Layers, Recipe, load_recipe
 
@@ -144,3 +147,17 @@ def test_experts_that_stay_fused_in_the_file_are_counted_as_experts() -> None:
     structure = read_structure(recipe("gpt_oss"))
     unused = sum(tensor.parameters // 2 for name, tensor in every_tensor(structure.tree) if ".experts." in name)
     assert structure.active == structure.parameters - unused
+
+
+def test_nothing_but_meta_goes_through_the_rules_though_the_model_stands_on_the_cpu() -> None:
+    """The rules put a layer's experts together: 3 GB a layer here, and 15 of DeepSeek-V3's."""
+    fields = {"num_hidden_layers": 2, "num_local_experts": 16, "hidden_size": 2048, "intermediate_size": 16384}
+    recipe = Recipe("r", "R", "r.toml", {**TINY, "model_type": "mixtral", **fields}, Layers(0, 2))
+    model = build_model(recipe, torch.bfloat16).module
+    Weights(model, torch.bfloat16, RandomSource(0, 0.02), budget=0)
+    assert not any(parameter.is_meta for parameter in model.parameters())
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    tree = checkpoint_tree(model)
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < 2**28
+    shapes = {tensor.shape for _, tensor in every_tensor(tree)}
+    assert (16384, 2048) in shapes, "the experts one by one"

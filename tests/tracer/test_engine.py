@@ -193,9 +193,8 @@ def test_what_cannot_fit_is_refused_with_sizes_and_advice(monkeypatch: pytest.Mo
         engine.run(texts("hello"), Gate())
 
 
-def test_the_advice_is_about_what_takes_most(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_advice_is_about_what_takes_most() -> None:
     weights, values, cache = 3 * 2**30, 3 * 2**29, 2**40
-    monkeypatch.setattr("tracetui.models.plan.own_bytes", lambda: 0)
     little = MemoryPlan(weights=0, kept=0, activations=0, working=0, base=0, available=0)
 
     def said(**parts: Any) -> str:

@@ -42,7 +42,7 @@ class _Kept:
 
 
 def checkpoint_tree(model: PreTrainedModel) -> Part:
-    """The tree of a model on meta; the root's name is empty, its kind the model's class."""
+    """The tree of a model; the root's name is empty, its kind the model's class. None of its tensors is read."""
     kept = _Kept()
     _keep(kept, "", model, fold_lists=True)
     state = checkpoint_names(model, kept.state)
@@ -66,7 +66,8 @@ def _keep(kept: _Kept, path: str, module: nn.Module, fold_lists: bool) -> None:
     for name, tensor in _own(module):
         first = kept.first_names.setdefault(id(tensor), f"{at}{name}")
         # An object of its own for every place: a tied tensor is noted in all places but the first.
-        kept.state[f"{at}{name}"] = placed = tensor.detach()
+        # On meta whatever the model stands on: the rules put experts together, a layer's at once.
+        kept.state[f"{at}{name}"] = placed = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
         if first != f"{at}{name}":
             kept.notes[id(placed)] = f"tied to {first}"
         elif not isinstance(tensor, nn.Parameter):

@@ -17,7 +17,7 @@ from torch import nn
 from tracetui import __version__
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.errors import InputError
-from tracetui.models.available import available_bytes
+from tracetui.models.available_memory import available_bytes
 from tracetui.models.build import BuiltModel
 from tracetui.models.outline import outline_of_module
 from tracetui.models.random_source import RandomSource

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from torch import nn
 
 from tracetui.analysis.memory import MemoryPlan, PartPlan
 from tracetui.errors import InputError
-from tracetui.models.available import available_bytes
+from tracetui.models.available_memory import available_bytes
 from tracetui.models.experts import is_per_expert, runs_singly
 from tracetui.models.latent import expansion_of
 from tracetui.models.recorded import Widths, cached_width, chosen_experts, widths
@@ -162,15 +160,6 @@ def _advice(plan: MemoryPlan) -> str:
             f"(--values {typed_size(plan.activations // 4)}), or use a shorter prompt or fewer rows"
         )
     return "use a shorter prompt, fewer rows, or fewer new tokens (--generate)"
-
-
-def own_bytes() -> int:
-    """What the process holds in memory now."""
-    try:
-        resident = int(Path("/proc/self/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0
-    return resident * os.sysconf("SC_PAGE_SIZE")
 
 
 def _working_bytes(model: nn.Module, found: Widths, itemsize: int, tokens: int, absorb: bool, steps: bool) -> int:

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from tracetui.errors import RunError
-from tracetui.models.available import available_bytes
+from tracetui.models.available_memory import available_bytes
 from tracetui.models.experts import ExpertStore, ExpertWeights, is_per_expert, made_rows, runs_singly
 from tracetui.models.placeholder import put_placeholder
 from tracetui.models.precision import kept_dtypes

@@ -12,7 +12,7 @@ from tracetui.analysis.matrices import MatrixRole
 from tracetui.expr.edit import Edit, plain_edits
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.stop import Stop
-from tracetui.models.available import available_bytes
+from tracetui.models.available_memory import available_bytes
 from tracetui.models.given import described, tokens_of
 from tracetui.models.outline import outline_of_module
 from tracetui.session import Event, Tallied

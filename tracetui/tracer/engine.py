@@ -17,6 +17,7 @@ from tracetui.analysis.memory import MemoryPlan
 from tracetui.errors import Cancelled, InputError, TracetuiError
 from tracetui.expr.matrices import any_steps
 from tracetui.models import plan as memory
+from tracetui.models.available_memory import own_bytes
 from tracetui.models.exact import InFloat64
 from tracetui.models.pass_through import PassThrough
 from tracetui.models.runnable import Runnable, make_runnable
@@ -89,7 +90,7 @@ class Engine:
         if isinstance(model, Recipe):
             # The process is ours then.
             settle()
-        self._base = memory.own_bytes()
+        self._base = own_bytes()
         offered = self.preview(self.runnable.recipe.prompts)
         self.prepared = Prepared(
             self.runnable.outline(),
@@ -291,7 +292,7 @@ class Engine:
         """
         self.runnable.reader.check_length(tokens + max(0, new - 1))
         found = self._planned(tokens, rows, new, steps)
-        memory.check(found, held=memory.own_bytes() - self._base)
+        memory.check(found, held=own_bytes() - self._base)
         return found
 
     def _planned(self, tokens: int, rows: int, new: int = 0, steps: bool = False) -> MemoryPlan:
