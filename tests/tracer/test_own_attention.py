@@ -17,6 +17,8 @@ from transformers import (
     BloomForCausalLM,
     CodeGenConfig,
     CodeGenForCausalLM,
+    CpmAntConfig,
+    CpmAntForCausalLM,
     FalconConfig,
     FalconForCausalLM,
     GPTJConfig,
@@ -145,6 +147,25 @@ def test_matrices_in_an_einsum_of_its_own_order_are_put_in_ours() -> None:
         attention = trace.attention(f"transformer.layer.{layer}.rel_attn")
         found = np.stack([attention.probs(head) for head in range(4)])
         np.testing.assert_allclose(found, probabilities[0].numpy(), atol=1e-6)
+
+
+def test_positions_that_a_model_puts_before_the_prompt_are_left_out_as_it_does() -> None:
+    config = CpmAntConfig(
+        vocab_size=61,
+        hidden_size=32,
+        num_attention_heads=4,
+        dim_head=8,
+        dim_ff=48,
+        num_hidden_layers=1,
+        prompt_length=5,
+        max_position_embeddings=64,
+    )
+    model = seeded(CpmAntForCausalLM, config)
+    trace = tracetui.trace(model, input_ids=prompt())
+    attention = trace.attention(0)
+    assert attention.positions_before == 5
+    assert attention.q.shape[2] == 14
+    np.testing.assert_allclose(shown(trace, 0), given_back(model, input_ids=prompt())[0], atol=2e-6)
 
 
 class OwnAttention(nn.Module):

@@ -92,8 +92,20 @@ class Attention:
         """
         return self._matrix("probs", head, row)
 
+    @property
+    def positions_before(self) -> int:
+        """How many positions of its own the model puts before the prompt's, as CPM-Ant does.
+
+        They stand in q, k, v and heads; scores, masked and probs leave them out, as the attentions do that such a
+        model returns, so that rows of probabilities sum to less than 1.
+        """
+        before, computed = self._view.trace.run.config.get("prompt_length"), self._view.trace.positions(0)
+        extra = self._view.query.shape[2] - len(computed)
+        return extra if self._view.query.pass_ == 0 and extra > 0 and extra == before else 0
+
     def _matrix(self, kind: Kind, head: int, row: int) -> Matrix:
-        return self._view.matrix(kind, *self._checked(head, row))
+        before = self.positions_before
+        return self._view.matrix(kind, *self._checked(head, row))[before:, before:]
 
     def _checked(self, head: int, row: int) -> tuple[int, int]:
         """Both counted from the start, as numpy counts negative ones from the end."""
