@@ -38,9 +38,9 @@ def _others(selection: Array, experts: Ints) -> Floats:
 
 
 def masked_groups(selection: Array, groups: int) -> npt.NDArray[np.bool_]:
-    """Which groups each token could not choose from, by selection scores [n,E] that are -inf: [n,groups]."""
+    """Which groups each token could not choose from, by selection scores [n,E] that are all -inf, or 0: [n,groups]."""
     tokens, count = selection.shape
-    masked = np.isneginf(selection).reshape(tokens, groups, count // groups)  # [n,groups,E/groups]
+    masked = (np.isneginf(selection) | (selection == 0)).reshape(tokens, groups, count // groups)  # [n,groups,E/groups]
     found: npt.NDArray[np.bool_] = np.logical_and.reduce(masked, axis=2)
     return found
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tracetui.analysis.routing import Floats, Ints, chosen_experts
+from tracetui.analysis.routing import Floats, Ints, loaded
 from tracetui.errors import RunError
 from tracetui.trace.record import Record
 from tracetui.trace.trace import EMPTY_TRACE, Trace
@@ -135,6 +135,6 @@ def load_matrix(blocks: list[LayerLoad]) -> tuple[int, Floats]:
 
 def _load(trace: Trace, record: Record) -> Load | None:
     try:
-        return expert_load(*chosen_experts(trace, record))
+        return expert_load(*loaded(trace, record))
     except RunError:
         return None

@@ -11,13 +11,17 @@ import numpy as np
 from tracetui.analysis.expert_choice import expert_record, row_norm
 from tracetui.analysis.identity import Identity, judged, largest_difference
 from tracetui.analysis.routing import Floats, Ints, Missing, Routing, sibling
+from tracetui.trace.outline import NO_MODULE, with_depth
 from tracetui.trace.record import Record
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import Array, NotKeptError
 
 _SHARED = ("shared_experts", "shared_expert", "shared_mlp")
-_ADDED = (*_SHARED, "experts", "shared_expert_gate")
+_GATE = "shared_expert_gate"
+_ADDED = (*_SHARED, "experts", _GATE)
 """Modules of a block after whose outputs nothing is left but to add up."""
+_SCALE = "scal"
+"""In the names of all configurations' factors: `routed_scaling_factor`, `moe_routed_scaling_factor`, `route_scale`."""
 _BLOCK = 1 << 21
 """Elements of a column block that are added up at one time."""
 
@@ -46,6 +50,8 @@ class _Sum:
     """[N]"""
     scale: float = 1.0
     """What the sum of the experts is multiplied by before the shared part is added."""
+    shared_scale: float = 1.0
+    """What the shared part is multiplied by, after its gate."""
 
 
 def has_shared(trace: Trace, routing: Routing) -> bool:
@@ -78,7 +84,7 @@ def shared_parts(trace: Trace, routing: Routing, tokens: Sequence[int]) -> list[
     if record is None:
         return Missing("not recorded yet")
     output = output_record(trace, routing)
-    if _lacks_gate(trace, routing):
+    if _lacks_gate(trace, routing) or (_may_lack_gate(trace, routing) and not _adds_up(trace, routing)):
         return Missing("gate not recorded yet")
     try:
         gate = _gate(trace, routing)
@@ -97,14 +103,27 @@ def _shared(trace: Trace, record: Record, output: Record | None, gate: Floats | 
 
 
 def _lacks_gate(trace: Trace, routing: Routing) -> bool:
-    """Whether the configuration is one of a gated shared expert, and the gate has no record."""
+    """Whether the model has a gate for its shared expert, and that has no record."""
+    gate = f".{_GATE}"
+    has = any(module.path.endswith(gate) for _, module in with_depth(trace.outline))
+    return has and sibling(trace, routing.record, f"{routing.site}{gate}") is None
+
+
+def _may_lack_gate(trace: Trace, routing: Routing) -> bool:
+    """Whether a gate may be missing of a model whose modules aren't known: some families name its shared expert so."""
     gated = bool(trace.run.config.get("shared_expert_intermediate_size"))
-    return gated and sibling(trace, routing.record, f"{routing.site}.shared_expert_gate") is None
+    recorded = sibling(trace, routing.record, f"{routing.site}.{_GATE}") is not None
+    return gated and not recorded and trace.outline is NO_MODULE
+
+
+def _adds_up(trace: Trace, routing: Routing) -> bool:
+    found = sum_identity(trace, routing)
+    return isinstance(found, Identity) and found.holds
 
 
 def _gate(trace: Trace, routing: Routing) -> Floats | None:
     """The shared expert's gate values [N]: the sigmoid of what its module returned."""
-    record = sibling(trace, routing.record, f"{routing.site}.shared_expert_gate")
+    record = sibling(trace, routing.record, f"{routing.site}.{_GATE}")
     if record is None:
         return None
     logits = trace.value(record).read().astype(np.float64).reshape(-1)  # [N]
@@ -115,25 +134,38 @@ def _gate(trace: Trace, routing: Routing) -> Floats | None:
 def sum_identity(trace: Trace, routing: Routing) -> Identity | Missing:
     """The weighted sum of expert outputs plus the shared part against the block's own output, over all N tokens.
 
-    Some families multiply by the configuration's `routed_scaling_factor` only after the sum.
+    Some families multiply by a factor of the configuration only after the sum, or take the mean of both parts.
     """
     try:
         parts = _parts(trace, routing)
         if isinstance(parts, Missing):
             return parts
-        found, factor = _compared(trace, parts), trace.run.config.get("routed_scaling_factor")
-        if found.holds or not isinstance(factor, int | float) or factor == 1:
-            return found
-        scaled = _compared(trace, replace(parts, scale=float(factor)))
-        return scaled if scaled.holds else found
+        found = _compared(trace, parts)
+        ways = () if found.holds else _other_sums(trace, parts)
+        others = (other for way in ways if (other := _compared(trace, way)).holds)
+        found = next(others, found)
+        if not found.holds and parts.shared is not None and _may_lack_gate(trace, routing):
+            return Missing("the shared expert's gate is not recorded")
+        return found
     except NotKeptError:
         return Missing("only statistics of some of its terms were kept")
+
+
+def _other_sums(trace: Trace, parts: _Sum) -> Iterator[_Sum]:
+    """The experts times each factor that the configuration has for it; the mean with the shared part."""
+    for name, factor in trace.run.config.items():
+        if _SCALE in name and isinstance(factor, int | float) and not isinstance(factor, bool) and factor != 1:
+            yield replace(parts, scale=float(factor))
+    if parts.shared is not None:
+        yield replace(parts, scale=0.5, shared_scale=0.5)
 
 
 def _parts(trace: Trace, routing: Routing) -> _Sum | Missing:
     output = output_record(trace, routing)
     if output is None:
         return Missing("the output is not recorded yet")
+    if not any(expert_record(trace, routing, expert) for expert in np.unique(routing.experts).tolist()):
+        return Missing("what each expert returned is not recorded")
     if further := _further(trace, routing, output):
         return Missing(f"{further} changes what was added up")
     weighted = sibling(trace, routing.record, f"{routing.site}:routing_weights")
@@ -159,8 +191,22 @@ def _parts(trace: Trace, routing: Routing) -> _Sum | Missing:
 def _further(trace: Trace, routing: Routing, output: Record) -> str:
     """The name of a module of the block that ran after the choice and is no part of the sum; empty if there is none."""
     later = trace.records[routing.record.index : output.index]
-    own = (record.module.rpartition(".")[2] for record in later if record.parent == routing.site and not record.role)
-    return next((name for name in own if name not in _ADDED), "")
+    own = [record for record in later if record.parent == routing.site and not record.role]
+    added = [record for record in own if _name(record) in _ADDED]
+    others = (record for record in own if _name(record) not in _ADDED)
+    return next((_name(record) for record in others if not any(_alike(trace, record, one) for one in added)), "")
+
+
+def _name(record: Record) -> str:
+    return record.module.rpartition(".")[2]
+
+
+def _alike(trace: Trace, one: Record, other: Record) -> bool:
+    """Whether a module returned what another had returned: it changes nothing."""
+    if one.numel != other.numel or one.shape[-1:] != other.shape[-1:]:
+        return False
+    values = trace.value(one), trace.value(other)
+    return values[0] is values[1] or bool(np.array_equal(values[0].read().ravel(), values[1].read().ravel()))
 
 
 def _hits(
@@ -170,19 +216,23 @@ def _hits(
     hits = []
     for expert in np.unique(experts).tolist():
         output, listed = (expert_record(trace, routing, expert, role) for role in ("", "tokens"))
+        if output is None and not weights[experts == expert].any():
+            # A class that is no expert: what chose it skips all of them.
+            continue
         if output is None or listed is None:
             return Missing(f"expert {expert}'s output is not recorded")
         tokens = trace.value(listed).read().astype(np.int64)  # [n]
         if output.shape != (len(tokens), width) or not _are_rows(tokens, len(experts)):
             return Missing(f"expert {expert}'s records don't fit the block's")
         given = np.where(experts[tokens] == expert, weights[tokens], 0).sum(axis=1, dtype=np.float64)  # [n]
+        given /= np.bincount(tokens, minlength=1)[tokens]
         hits.append((output, tokens, given))
     return tuple(hits)
 
 
 def _are_rows(tokens: Ints, count: int) -> bool:
-    """Whether tokens [n] are places among `count`, none of them twice."""
-    return tokens.ndim == 1 and bool(((tokens >= 0) & (tokens < count)).all()) and len(np.unique(tokens)) == len(tokens)
+    """Whether tokens [n] are places among `count`; one that chose an expert in two of its slots is there twice."""
+    return tokens.ndim == 1 and bool(((tokens >= 0) & (tokens < count)).all())
 
 
 def _compared(trace: Trace, parts: _Sum) -> Identity:
@@ -200,11 +250,11 @@ def _added(trace: Trace, parts: _Sum, columns: slice) -> tuple[Floats, Floats]:
     size = np.zeros_like(total)  # [N,d]
     for record, tokens, given in parts.hits:
         term = _read(trace, record, columns) * (parts.scale * given[:, None])  # [n,d]
-        total[tokens] += term
-        size[tokens] += np.abs(term)
+        np.add.at(total, tokens, term)
+        np.add.at(size, tokens, np.abs(term))
     if parts.shared is not None:
         share = _read(trace, parts.shared, columns)  # [N,d]
-        share = share if parts.gate is None else share * parts.gate[:, None]
+        share = parts.shared_scale * (share if parts.gate is None else share * parts.gate[:, None])
         total += share
         size += np.abs(share)
     return total, size

@@ -69,6 +69,8 @@ class Routing:
     """What could not be read, and why, both in words."""
     criterion: Array | None = None
     """[n,E]: what orders the experts as the choice did: selection scores, else scores or logits; None if none does."""
+    real: int = 0
+    """How many of E are experts: some routers have a class after them whose tokens skip all. 0 stands for E."""
 
     def __len__(self) -> int:
         return len(self.experts)
@@ -86,6 +88,15 @@ class Routing:
     def active(self) -> int:
         """A: experts that each token chooses."""
         return int(self.experts.shape[1])
+
+    @property
+    def taken(self) -> tuple[Ints, int]:
+        """The choices of experts [N·A], what was skipped left out, and how many experts there are."""
+        return (self.experts[self.experts < self.real], self.real) if self.real else (self.experts, self.count)
+
+    def name(self, expert: int) -> str:
+        """An expert's number; `skip` for a class that is none."""
+        return "skip" if self.real and expert >= self.real else str(expert)
 
     def group(self, expert: int) -> int:
         return expert * self.groups // self.count
@@ -126,6 +137,9 @@ def read_routing(trace: Trace, record: Record) -> Routing:
     prompts, positions = places(trace, record)
     rows = np.flatnonzero(real_tokens(trace, record))  # [n]
     found, missing = _parts(trace, record, rows, count)
+    criterion = _criterion(found, experts)
+    if criterion is None and "router_scores" in found:
+        missing["selection scores"] = "the choice doesn't follow from the router's scores"
     bias = sibling(trace, record, f"{record.module}:selection_bias")
     groups, kept = _groups(trace.run.config, count)
     return Routing(
@@ -143,7 +157,8 @@ def read_routing(trace: Trace, record: Record) -> Routing:
         groups,
         kept,
         MappingProxyType(missing),
-        _criterion(found, experts),
+        criterion,
+        _real(trace, found.get("routing_weights"), experts, count),
     )
 
 
@@ -161,6 +176,24 @@ def chosen_experts(trace: Trace, record: Record) -> tuple[Ints, int]:
     if experts.size and not 0 <= experts.min() <= experts.max() < count:
         raise RunError(f"{record.key}: experts are 0–{count - 1}, found {experts.min()}–{experts.max()}")
     return experts[real_tokens(trace, record)], count
+
+
+def loaded(trace: Trace, record: Record) -> tuple[Ints, int]:
+    """The choices of experts [N·A], what was skipped left out, and how many experts there are. Raises as above."""
+    experts, count = chosen_experts(trace, record)
+    weights = _kept(trace, sibling(trace, record, f"{record.module}:routing_weights"))
+    known = weights is not None and weights.shape == record.shape
+    real = _real(trace, weights[real_tokens(trace, record)] if known and weights is not None else None, experts, count)
+    return (experts[experts < real], real) if real else (experts, count)
+
+
+def _real(trace: Trace, weights: Array | None, experts: Ints, count: int) -> int:
+    """How many of the router's classes are experts, if the weights [n,A] of those after them are all 0; else 0."""
+    named = (_int(trace.run.config, name) for name in EXPERT_COUNTS)
+    experts_named = next((number for number in named if number), count)
+    if weights is None or experts_named >= count:
+        return 0
+    return 0 if weights[experts >= experts_named].any() else experts_named
 
 
 def _count(trace: Trace, record: Record, experts: Ints) -> int:
@@ -242,7 +275,7 @@ def _kept(trace: Trace, record: Record | None) -> Array | None:
 
 def _groups(config: Mapping[str, object], count: int) -> tuple[int, int]:
     groups = _int(config, "n_group")
-    if groups < 2 or count % groups:
+    if groups < 2 or count % groups or config.get("topk_method") == "greedy":
         return 1, 1
     return groups, _int(config, "topk_group") or groups
 

@@ -18,7 +18,7 @@ class Routing:
 
     def __repr__(self) -> str:
         found = self._choices
-        chosen = f"{len(found)} tokens choose {found.active} of {found.count} experts"
+        chosen = f"{len(found)} tokens choose {found.active} of {found.real or found.count} experts"
         return f"<Routing {visible(found.site)}: {chosen}, {len(self.load.dead)} chosen by none>"
 
     @property
@@ -33,7 +33,7 @@ class Routing:
 
     @property
     def experts(self) -> Ints:
-        """[n,A]: the chosen experts."""
+        """[n,A]: the chosen experts; a number after the last one's stands for a router's class that skips them all."""
         return self._choices.experts
 
     @property
@@ -65,7 +65,7 @@ class Routing:
     @property
     def load(self) -> Load:
         """How often each expert was chosen: `.counts`, `.shares` [E], `.entropy`, `.gini`, `.dead`, `.busiest(k)`."""
-        return expert_load(self._choices.experts, self._choices.count)
+        return expert_load(*self._choices.taken)
 
     @property
     def rows(self) -> Ints:

@@ -158,7 +158,7 @@ class Moment:
 
     @cached_property
     def _load(self) -> Load:
-        return expert_load(self.routing.experts, self.routing.count)
+        return expert_load(*self.routing.taken)
 
     def _margin(self) -> float:
         routing = self.routing

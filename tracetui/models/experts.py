@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -15,6 +17,8 @@ SERVED = ("grouped_mm", "batched_mm", "eager")
 """The implementations of transformers' experts interface that tracetui runs expert by expert."""
 OWN_PREFIX = "tracetui_"
 """Begins the names under which these are registered."""
+CHOICE = ("top_k_index", "top_k_weights")
+"""What transformers calls the experts that tokens chose and their weights, [N,A] each, where these are handed on."""
 _DECORATED = ("has_gate", "has_bias", "has_post_expert_norm", "is_transposed")
 """What transformers' `use_experts_implementation` gives the modules whose forward it can exchange."""
 
@@ -29,6 +33,30 @@ def runs_singly(module: nn.Module) -> bool:
         return False
     said = getattr(own.get("config"), "_experts_implementation", None)
     return isinstance(said, str) and said.removeprefix(OWN_PREFIX) in SERVED
+
+
+def is_handed_choices(module: nn.Module) -> bool:
+    """Whether a module outside that interface is handed which experts tokens chose, with their weights."""
+    kind: Any = type(module)
+    return not runs_singly(module) and set(CHOICE) <= set(_parameters(kind))
+
+
+@cache
+def _parameters(kind: Any) -> tuple[str, ...]:
+    return tuple(inspect.signature(kind.forward).parameters)
+
+
+def is_router(module: nn.Module) -> bool:
+    """Whether a module says itself among how many experts it chooses how many."""
+    found = (getattr(module, name, None) for name in ("top_k", "num_experts"))
+    whole = all(isinstance(count, int) and not isinstance(count, bool) and count > 0 for count in found)
+    return whole and any(True for _ in module.parameters())
+
+
+def classes_count(module: nn.Module) -> int:
+    """Among how many experts a module's choices are, those that compute nothing included: the most that it names."""
+    named = (value for name, value in vars(module).items() if "expert" in name)
+    return max((value for value in named if isinstance(value, int) and not isinstance(value, bool)), default=0)
 
 
 def expert_count(module: nn.Module) -> int:

@@ -7,7 +7,7 @@ import sys
 
 from torch import nn
 
-from tracetui.models.experts import runs_singly
+from tracetui.models.experts import is_handed_choices, is_router, runs_singly
 
 ATTENTION_INTERFACE = "ALL_ATTENTION_FUNCTIONS"
 """What a modelling file of transformers imports whose attention goes through the interface."""
@@ -33,9 +33,15 @@ def attends_itself(module: nn.Module) -> bool:
     return named and not goes_through_interface(module) and not kind.__module__.startswith("torch.")
 
 
+def _shows_its_choice(module: nn.Module) -> bool:
+    """Whether the choice passes by where a block's experts are handed it, or in what its router returns."""
+    return any(is_handed_choices(child) or is_router(child) for child in module.children())
+
+
 def _other_mixtures(model: nn.Module) -> list[nn.Module]:
-    """The innermost mixtures of experts that neither are run one by one nor hold or belong to any that are."""
-    seen = {part for module in model.modules() if runs_singly(module) for part in module.modules()}
+    """The innermost mixtures of experts that neither are watched nor hold or belong to any that are."""
+    watched = [module for module in model.modules() if runs_singly(module) or _shows_its_choice(module)]
+    seen = {part for module in watched for part in module.modules()}
     found = [
         module
         for module in model.modules()

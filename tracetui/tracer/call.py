@@ -15,6 +15,7 @@ from tracetui.expr.stop import Stop
 from tracetui.models.available_memory import available_bytes
 from tracetui.models.given import described, tokens_of
 from tracetui.models.outline import outline_of_module
+from tracetui.models.unshown import unshown
 from tracetui.session import Event, Tallied
 from tracetui.trace.keep import KEEP_ALL, ROOM, Keep
 from tracetui.trace.trace import Trace
@@ -48,6 +49,7 @@ def record_module(
     """
     gate = Gate(emit=emit, stops=stops, waits=False, edits=EditLog(edits))
     run = described(model)
+    run = replace(run, notes=(*run.notes, *unshown(model)))
     run = replace(run, recipe={**run.recipe, "edits": plain_edits(edits)}) if edits else run
     store = Store(ROOM, available_bytes() // 2)
     recorder = Recorder(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,14 +11,23 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from tracetui.models.experts import ExpertWeights, expert_count, runs_singly
+from tracetui.models.experts import (
+    CHOICE,
+    ExpertWeights,
+    classes_count,
+    expert_count,
+    is_handed_choices,
+    is_router,
+    runs_singly,
+)
 from tracetui.trace.record import BadWeight
 from tracetui.tracer.bad_weights import bad_among, is_spoilt, with_kinds
 from tracetui.tracer.edits import Editor
 from tracetui.tracer.experts import Choice, experts_witnessed
 from tracetui.tracer.frames import Frame
 from tracetui.tracer.recorder import Recorder
-from tracetui.tracer.routers import Seen, bias_of, explain, scores_in, weights_of
+from tracetui.tracer.router_choice import choice_of
+from tracetui.tracer.routers import Seen, bias_of, explain, has_scores, weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,16 +61,25 @@ class ExpertWatch:
         self._started = 0.0
         self._weights: ExpertWeights = {}
         """Of the expert that runs, where they don't stand in its module."""
+        self._handed: Mapping[str, nn.Module] = {}
+        """By their paths, experts that run as one module and are handed the choice."""
+        self._alone: Mapping[str, str] = {}
+        """By the path of a router whose choice shows in nothing but what it returns: the block around it."""
 
     @contextmanager
     def watched(self, modules: Mapping[str, nn.Module]) -> Iterator[None]:
         """Look at the experts among a model's modules, by their paths, for the length of a `with`."""
         holders = {path: module for path, module in modules.items() if runs_singly(module)}
-        for path, module in holders.items():
+        self._handed = {path: module for path, module in modules.items() if is_handed_choices(module)}
+        for path, module in (*holders.items(), *self._handed.items()):
             block = path.rpartition(".")[0]
             self._owners[block] = modules[block]
+            count = expert_count(module) if path in holders else classes_count(module)
             inside = (name for name, _ in self._owners[block].named_modules(prefix=block) if name != block)
-            self._blocks.update((name, (block, expert_count(module))) for name in inside if not _within(name, path))
+            self._blocks.update((name, (block, count)) for name in inside if not _within(name, path))
+        alone = (path for path, module in modules.items() if path not in self._blocks and is_router(module))
+        self._alone = {path: path.rpartition(".")[0] for path in alone}
+        self._owners.update((block, modules[block]) for block in self._alone.values())
         try:
             with experts_witnessed(holders.values(), self):
                 yield
@@ -72,8 +91,58 @@ class ExpertWatch:
         if path in self._blocks:
             block, count = self._blocks[path]
             bias = bias_of(module)
-            if bias is not None or scores_in(output, count) is not None:
+            if bias is not None or has_scores(output, count):
                 self._seen.setdefault(block, []).append(Seen(module, output, bias))
+        elif path in self._alone:
+            self._seen.setdefault(self._alone[path], []).append(Seen(module, output, bias_of(module)))
+
+    def entered(self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """A module is about to run: if it is experts that run as one, record the choice that they are handed."""
+        if path not in self._handed:
+            return
+        given = inspect.signature(module.forward).bind_partial(*args, **kwargs).arguments
+        experts, weights = (given.get(name) for name in CHOICE)  # [N,A] [N,A]
+        if isinstance(experts, torch.Tensor) and isinstance(weights, torch.Tensor) and experts.shape == weights.shape:
+            block = path.rpartition(".")[0]
+            call = self._frames[-2].call if len(self._frames) > 1 else 0
+            self._record_choice(block, self._frames_of(block), call, experts, weights, classes_count(module))
+
+    def chose(self, path: str, module: Any, output: object) -> None:
+        """A module has returned: if it is a router on its own, record the choice that it makes."""
+        block = self._alone.get(path)
+        if block is None:
+            return
+        if not self._frames or self._frames[-1].path != block:
+            kind = type(self._owners[block]).__name__
+            self._recorder.note(f"{kind} is called in parts: its routing can't be shown")
+            return
+        choice = choice_of(output, module.top_k, module.num_experts)
+        if choice is not None:
+            depth = len(self._frames)
+            self._record_choice(block, depth, self._frames[-1].call, *choice, module.num_experts)
+
+    def _frames_of(self, block: str) -> int:
+        """How many modules run around what belongs to a block, itself included."""
+        return next((place + 1 for place, frame in enumerate(self._frames) if frame.path == block), len(self._frames))
+
+    def _record_choice(
+        self, block: str, depth: int, call: int, experts: torch.Tensor, weights: torch.Tensor, count: int
+    ) -> None:
+        """Record a choice [N,A] that nobody can change, its weights [N,A], and what it was made from."""
+        owner = self._owners[block]
+        seen = [*self._seen.pop(block, []), Seen(owner, None, bias_of(owner))]
+        routing = explain(seen, getattr(owner, "config", None), experts, weights, count)
+        roles = {
+            "router_logits": routing.logits,
+            "router_scores": routing.scores,
+            "selection_scores": routing.selection,
+            "selection_bias": routing.bias,
+            "experts": experts,
+            "routing_weights": weights,
+        }
+        for role, tensor in roles.items():
+            if tensor is not None:
+                self._recorder.record(f"{block}:{role}", tensor, depth=depth, parent=block, call=call)
 
     def routed(self, module: nn.Module, experts: torch.Tensor, routing_weights: torch.Tensor) -> Choice:
         """Record the choice [N,A] with its weights [N,A], and as far as can be told what it was made from.
@@ -92,7 +161,12 @@ class ExpertWatch:
         chosen, weights = self._editor.choice(block, experts, count), routing_weights  # [N,A] [N,A]
         if chosen is not experts:
             weights = weights_of(routing, experts, routing_weights, chosen)  # [N,A]
-        self._editor.record_both(f"{block}:experts", experts, chosen, **self._place(block))
+        shown, changed = experts, chosen  # [N,A] [N,A]
+        if routing.classes is not None:
+            # A token that skipped all experts is handed to one all the same, with the weight 0.
+            shown = routing.classes
+            changed = shown if chosen is experts else torch.where(chosen == experts, shown, chosen)
+        self._editor.record_both(f"{block}:experts", shown, changed, **self._place(block))
         made, _ = self._editor.record(
             f"{block}:routing_weights", weights, original=routing_weights, **self._place(block)
         )

@@ -175,6 +175,7 @@ class Watch:
                 recorder.record(f"{path}:input", args[0], depth=len(frames), parent=path, call=frames[-1].call)
             frames[-1].inputs = inputs.look(frames[-1], len(frames), args, kwargs)
             editor.given(path, args, kwargs)
+            self._experts.entered(path, module, args, kwargs)
             if overheard:
                 self._overhearing.begin(path, module, args, kwargs)
             if has_weights:
@@ -264,7 +265,9 @@ class Watch:
                 )
                 if made is not tensor:
                     changed[part] = made
-            return with_others(output, changed, whole=bool(path)) if changed else None
+            made_output = with_others(output, changed, whole=bool(path)) if changed else None
+            experts.chose(path, module, output if made_output is None else made_output)
+            return made_output
 
         return after
 

@@ -80,7 +80,7 @@ def _columns(routed: Routed, width: int) -> list[_Column]:
     """What is recorded and has room, in the order in which it stands."""
     routing, choices = routed.routing, routed.choice.choices
     all_columns = [
-        _Column("expert", 6, lambda choice: str(choice.expert), 0),
+        _Column("expert", 6, lambda choice: routing.name(choice.expert), 0),
         _Column("group", 5, lambda choice: str(choice.group), 5),
         _Column("weight", 7, lambda choice: _known(choice.weight, ".4f"), 0),
         _Column("logit", _LOGIT, lambda choice: _known(choice.logit, ".3f"), 7),
@@ -187,7 +187,10 @@ def _told(routing: Routing, tokens: range, room: int) -> str:
 
 def _names(routing: Routing, token: int, told: str) -> list[tuple[int, str]]:
     return [
-        (expert, f"{expert}" if weight is None or told == "experts" else f"{expert}: {weight:.2f}")
+        (
+            expert,
+            routing.name(expert) if weight is None or told == "experts" else f"{routing.name(expert)}: {weight:.2f}",
+        )
         for expert, weight in _ordered(routing, token)
     ]
 
