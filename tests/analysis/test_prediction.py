@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from tests.analysis.diff.made import trace_of
 from tests.tiny_moe import DEEPSEEK, whole_trace
-from tracetui.analysis.prediction import next_tokens
+from tracetui.analysis.prediction import next_tokens, probabilities
 from tracetui.trace.value import ArrayValue
 
 
@@ -22,3 +23,9 @@ def test_a_logit_that_is_nan_is_none_of_a_candidate() -> None:
     logits[..., 2] = 1.0
     values[record.index] = ArrayValue(logits)
     assert [found.token.id for found in next_tokens(replace(trace, values=values), 3)] == [2]
+
+
+def test_logits_of_no_token_have_no_probabilities() -> None:
+    empty = trace_of({"logits": np.zeros((1, 1, 0), dtype=np.float32)}, tokens=[[1]])
+    assert probabilities(empty) is None
+    assert next_tokens(empty, 3) == ()

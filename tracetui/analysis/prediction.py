@@ -43,7 +43,7 @@ def probabilities(trace: Trace, batch: int = 0, position: int = -1) -> Array | N
 
 def _logits(trace: Trace, batch: int, position: int) -> Array | None:
     prompt = trace.find("logits")
-    if prompt is None or len(prompt.shape) != 3:
+    if prompt is None or len(prompt.shape) != 3 or not prompt.shape[-1]:
         return None
     record, place = _place(trace, prompt, batch, position)
     return trace.value(record).read((batch, place)).astype(np.float64)  # [V]

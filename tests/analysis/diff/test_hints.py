@@ -122,7 +122,7 @@ def test_of_projections_alone_the_first_token_tells_whether_scores_differ(plant:
     ("plant", "hint", "told"),
     [
         (plants.rope_base, "rope-base", "500,000 in A, 10,000 in B"),
-        (plants.rope_linear, "rope-scaling", "divided by 4 in A (linear"),
+        (plants.rope_linear, "rope-scaling", "divided by 4 (linear scaling) in A"),
         (plants.rope_llama3, "rope-scaling", "scaled in A alone"),
     ],
 )
@@ -188,7 +188,7 @@ def test_positions_are_seen_in_the_angles_too() -> None:
     assert found.first is not None
     assert found.first.site == "model.layers.0.self_attn:q"
     assert [hint.name for hint in found.hints] == ["position-offset"]
-    assert "2 positions" in found.hints[0].evidence
+    assert "A's positions are 2 further on" in found.hints[0].title
 
 
 @pytest.mark.parametrize("shift", [1, -1])

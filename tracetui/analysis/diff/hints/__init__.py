@@ -11,13 +11,14 @@ from tracetui.analysis.diff.hints.attention import attention_call
 from tracetui.analysis.diff.hints.capped import capped_logits
 from tracetui.analysis.diff.hints.coarse import coarse
 from tracetui.analysis.diff.hints.factor import factor, stream_scale
+from tracetui.analysis.diff.hints.fused import fused_rows
 from tracetui.analysis.diff.hints.linear import bias, permuted, tied_embeddings, transposed
 from tracetui.analysis.diff.hints.masks import mask_shift
 from tracetui.analysis.diff.hints.norm import norm
 from tracetui.analysis.diff.hints.offsets import norm_kind, norm_offset
 from tracetui.analysis.diff.hints.order import head_order
 from tracetui.analysis.diff.hints.rope import position_offset, rope_layout
-from tracetui.analysis.diff.hints.rope_base import rope_frequencies
+from tracetui.analysis.diff.hints.rope_base import rope_tables, turning
 from tracetui.analysis.diff.hints.router import expert_choice
 from tracetui.analysis.diff.hints.routing import expert_weights
 from tracetui.analysis.diff.hints.scene import Hint, Scene
@@ -28,9 +29,11 @@ from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 
 PATTERNS: tuple[Callable[[Scene], Hint | None], ...] = (
     rope_layout,
-    rope_frequencies,
+    rope_tables,
+    turning,
     position_offset,
     head_order,
+    fused_rows,
     mask_shift,
     attention_call,
     scores_alone,

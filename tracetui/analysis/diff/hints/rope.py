@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tracetui.analysis.diff.arrays import Both, Numbers
-from tracetui.analysis.diff.hints.rotation import WAYS, before_rotation, halves, pairs
+from tracetui.analysis.diff.hints.rotation import halves, pairs
 from tracetui.analysis.diff.hints.scene import Hint, Scene, explains, left_over, real, whole
 from tracetui.analysis.mapping.layouts import halves_from_pairs, pairs_from_halves
 
@@ -19,11 +19,8 @@ _FARTHEST = 64
 
 
 def rope_layout(scene: Scene) -> Hint | None:
-    """Rows of q or k in the other order, or the rotation of the other kind on the same rows."""
-    if scene.leaf in _PROJECTIONS:
-        return _other_rows(scene)
-    before = before_rotation(scene, scene.leaf[1:], scene.target.a.shape) if scene.leaf in _TURNED else None
-    return None if before is None else _other_rotation(scene.target, before, scene)
+    """Rows of q or k in the other order."""
+    return _other_rows(scene) if scene.leaf in _PROJECTIONS else None
 
 
 def _other_rows(scene: Scene) -> Hint | None:
@@ -51,38 +48,6 @@ def _rows_of(found: Both, size: int) -> Hint | None:
                 f"with each head of {size} reordered, all but {left:.1e} of the difference is gone.",
             )
     return None
-
-
-def _other_rotation(found: Both, before: Numbers, scene: Scene) -> Hint | None:
-    """A rotation keeps the length of each pair that it turns: halves (j, j + K/2), or neighbours (2j, 2j + 1)."""
-    size = whole(scene.config, "qk_rope_head_dim") or _latent_size(scene) or found.a.shape[3]
-    if found.a.shape[2] < 2 or size < 4 or size % 2 or size > found.a.shape[3]:
-        return None
-    limit = max(1e-3, 4 * scene.unit)
-    a, b, x = found.a[..., -size:], found.b[..., -size:], before[..., -size:]
-    changes = [{way: _change(put(side), taken(x)) for way, (taken, put) in WAYS.items()} for side in (a, b)]
-    kept = [[way for way, change in side.items() if change < limit] for side in changes]
-    if len(kept[0]) != 1 or len(kept[1]) != 1 or kept[0] == kept[1]:
-        return None
-    other = min(changes[0][kept[1][0]], changes[1][kept[0][0]])
-    return Hint(
-        "rope-layout",
-        f"The RoPE layout is swapped: A turns {kept[0][0]}, B {kept[1][0]}",
-        f"each side keeps the lengths of its own pairs within {limit:.0e}, and changes those of the other kind "
-        f"by {other:.0%}.",
-    )
-
-
-def _latent_size(scene: Scene) -> int:
-    """How many values of a head are turned where the rest is not, from what the latent cache holds."""
-    found = scene.near(".self_attn:k_rope")
-    return found.pair.a.record.shape[-1] if found is not None and found.pair.a.record.shape else 0
-
-
-def _change(after: Numbers, before: Numbers) -> float:
-    """How much lengths change, over all of them, beyond the first position, which no rotation moves."""
-    one, other = np.abs(after[:, :, 1:]), np.abs(before[:, :, 1:])
-    return float(np.linalg.norm(one - other) / np.linalg.norm(other))
 
 
 def _head_size(scene: Scene) -> int:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tracetui.analysis.diff.arrays import Numbers
-from tracetui.analysis.diff.hints.rotation import Rotation, before_rotation, rotation_of
+from tracetui.analysis.diff.hints.projections import befores, rotated_sizes
+from tracetui.analysis.diff.hints.rotation import Rotation, rotation_of
 from tracetui.analysis.diff.hints.scene import Scene, real
 
 _OTHER_KIND = {"halves": "adjacent pairs", "adjacent pairs": "halves"}
@@ -36,12 +37,18 @@ def turned_otherwise(scene: Scene, q: Numbers, k: Numbers) -> Mapping[str, Turne
     """By name; nothing where both sides recorded what is turned, or one can't tell how it was."""
     if scene.beside("q") is not None or scene.beside("k") is not None:
         return {}
-    plain_q, plain_k = before_rotation(scene, "q", q.shape), before_rotation(scene, "k", k.shape)
+    plain_q, plain_k = (next(befores(scene, role, heads.shape), None) for role, heads in (("q", q), ("k", k)))
     if plain_q is None or plain_k is None:
         return {}
-    limit = max(1e-3, 4 * scene.unit)
-    turn = rotation_of(plain_q, q, limit)
-    if turn is None or rotation_of(plain_k, k, limit) is None or np.abs(turn.frequencies).max() < 1e-6:
+    return _otherwise(scene, plain_q.heads, plain_k.heads, q, k)
+
+
+def _otherwise(scene: Scene, plain_q: Numbers, plain_k: Numbers, q: Numbers, k: Numbers) -> Mapping[str, Turned]:
+    sizes = rotated_sizes(scene, q.shape[-1])
+    turn, turn_k = (
+        rotation_of(plain, heads, scene.limit, scene.unit, sizes) for plain, heads in ((plain_q, q), (plain_k, k))
+    )
+    if turn is None or turn_k is None or np.abs(turn.frequencies).max() < 1e-6:
         return {}
 
     found = {"none": Turned(plain_q, plain_k, "rope-missing", "doesn't turn by positions", f"turns {turn.way}")}
