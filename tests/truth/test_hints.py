@@ -64,6 +64,16 @@ OWN = (
     ("qkv by groups", "llama", "qkv", "fused-layout", "A's are q0, q1, k0, v0 of the projections, B's q0, q1, q2, q3"),
     ("qkv by groups", "phi3", "qkv", "fused-layout", "by the lengths of all heads"),
     ("v first in qkv", "phi3", "qkv", "fused-layout", "by the lengths of all heads"),
+    ("embedding not multiplied", "granite", "hooks", "residual-factor", "in A, 12 (embedding_multiplier) in B"),
+    ("norm after attention left out", "gemma2", "hooks", "norm-missing", "post_attention_layernorm is left out in A"),
+    (
+        "norm after the feed-forward left out",
+        "gemma2",
+        "full",
+        "norm-missing",
+        "post_feedforward_layernorm is left out",
+    ),
+    ("q_norm after the rotation", "qwen3", "qkv", "qk-norm", "q_norm is applied after RoPE in A, before it in B"),
     ("logits not divided", "granite", "layers", "factor", "A = 8·B everywhere (logits_scaling)"),
     ("logits not capped", "gemma2", "layers", "softcap", "not capped in A, capped at 3 (final_logit_softcapping)"),
     ("another cap of the logits", "gemma2", "layers", "softcap", "capped at 30 in A, capped at 3"),
@@ -79,6 +89,8 @@ NEIGHBOURS = (
     ("first norm left out", "phi3", "full"),
     ("bias of o left out", "llama", "full"),
     ("head tied", "qwen3", "layers"),
+    ("experts' weights scaled", "qwen3_moe", "hooks"),
+    ("o transposed", "gemma2", "full"),
 )
 """Mistakes beside which no hint but their own may be given, which `judged` sees to."""
 

@@ -18,7 +18,7 @@ from tracetui.analysis.diff.hints.norm import norm
 from tracetui.analysis.diff.hints.offsets import norm_kind, norm_offset
 from tracetui.analysis.diff.hints.order import head_order
 from tracetui.analysis.diff.hints.rope import position_offset, rope_layout
-from tracetui.analysis.diff.hints.rope_base import rope_tables, turning
+from tracetui.analysis.diff.hints.rope_base import normed_late, rope_tables, turning
 from tracetui.analysis.diff.hints.router import expert_choice
 from tracetui.analysis.diff.hints.routing import expert_weights
 from tracetui.analysis.diff.hints.scene import Hint, Scene
@@ -31,6 +31,7 @@ PATTERNS: tuple[Callable[[Scene], Hint | None], ...] = (
     rope_layout,
     rope_tables,
     turning,
+    normed_late,
     position_offset,
     head_order,
     fused_rows,
@@ -54,8 +55,8 @@ PATTERNS: tuple[Callable[[Scene], Hint | None], ...] = (
     bias,
 )
 
-OF_INPUTS = (norm_offset, norm_kind, norm)
-"""What speaks of a module by what it was given: of no use where other code lies between."""
+OF_INPUTS = (norm,)
+"""What speaks of a module by what it was given, without making it again: of no use where other code lies between."""
 
 
 def hints(comparison: Comparison, first: SiteDiff, fed: Feeds) -> tuple[Hint, ...]:
@@ -70,7 +71,7 @@ def hints(comparison: Comparison, first: SiteDiff, fed: Feeds) -> tuple[Hint, ..
         # Scores of masked experts are no numbers: only what knows of masks may look at them.
         patterns = PATTERNS if scene.sound else (expert_choice,) if scene.leaf == ":selection_scores" else ()
         for pattern in patterns:
-            if fed.code and pattern in OF_INPUTS:
+            if fed.code and pattern in OF_INPUTS and not scene.enters_as_it_is:
                 continue
             if hint := pattern(scene):
                 return (hint,)

@@ -6,7 +6,7 @@ import numpy as np
 
 from tracetui.analysis.diff.arrays import Numbers
 from tracetui.analysis.diff.hints.numbers import explained, shown
-from tracetui.analysis.diff.hints.scene import Hint, Scene, left_over, makes
+from tracetui.analysis.diff.hints.scene import Hint, Scene, explains, left_over, makes, real
 
 _FEWEST = 3
 """Elements without which a factor proves nothing."""
@@ -52,6 +52,8 @@ def stream_scale(scene: Scene) -> Hint | None:
     times = factor_of(stream, recorded.a)
     if abs(times - 1) < scene.limit or not makes(stream, times * recorded.a, recorded.a, scene.limit):
         return None
+    if not _by_epsilon(scene, recorded.a, times):
+        return None
     other = scene.comparison.alignment.alone.get(f"model.layers.{scene.record.layer}:input", "B")
     side = "A" if other == "B" else "B"
     return Hint(
@@ -61,3 +63,12 @@ def stream_scale(scene: Scene) -> Hint | None:
         f"{other}'s :input is {shown(times)}·model.embed_tokens, which agrees; a norm takes all of it back but for its "
         "epsilon, which is what differs here.",
     )
+
+
+def _by_epsilon(scene: Scene, embedding: Numbers, times: float) -> bool:
+    """Whether the norms differ as a norm's epsilon makes it: it weighs less beside a larger input."""
+    epsilon = real(scene.config, "rms_norm_eps", "layer_norm_eps", "norm_eps") or 0.0
+    size = np.square(embedding).mean(axis=-1, keepdims=True)
+    ratio = np.sqrt((size + epsilon / times**2) / (size + epsilon))
+    a, b = scene.target.a, scene.target.b
+    return explains(a, ratio * b, b) or explains(b, ratio * a, a)

@@ -33,11 +33,14 @@ def transposed(scene: Scene) -> Hint | None:
 
 def _input_rows(scene: Scene) -> Numbers | None:
     """What the product is taken with [N,D]; heads [B,H,T,K] put side by side."""
-    found = scene.fed_by()
-    if found is None or len(scene.fed.found) != 1 or scene.record.role:
+    if scene.record.role:
+        return None
+    heads = next((fed for fed in scene.fed.found if fed.pair.record.role == "heads"), None)
+    found = scene.fed_by_as_many() if heads is None else scene.both(heads)
+    if found is None:
         return None
     x = found.a
-    if scene.fed.found[0].pair.record.role == "heads" and x.ndim == 4:
+    if heads is not None and x.ndim == 4:
         x = x.swapaxes(1, 2).reshape(x.shape[0], x.shape[2], -1)  # [B,T,H·K]
     return x.reshape(-1, x.shape[-1]) if x.ndim > 1 else None
 

@@ -94,8 +94,8 @@ def normalised_input(scene: Scene) -> Numbers | None:
     """What a norm is taken of, in rows as long as its own [N,D]; None where it isn't one, or wasn't recorded."""
     if not is_norm(scene):
         return None
-    x, y = scene.fed_by(), scene.target.rows()
-    return x.a.reshape(-1, y.a.shape[1]) if x is not None and x.a.size == y.a.size else None
+    x, y = scene.fed_by_as_many(), scene.target.rows()
+    return None if x is None else x.a.reshape(-1, y.a.shape[1])
 
 
 def is_norm(scene: Scene) -> bool:
@@ -112,7 +112,7 @@ def _centred(x: Numbers) -> Numbers:
 
 def _whole(scene: Scene, x: Numbers) -> Numbers | None:
     """Heads over the root mean square of their whole token; None where these are no heads."""
-    found: Both | None = scene.fed_by()
+    found: Both | None = scene.fed_by_as_many()
     if found is None or found.a.shape[-1] <= x.shape[1] or scene.leaf not in ("q_norm", "k_norm"):
         return None
     return _unit(found.a.reshape(-1, found.a.shape[-1])).reshape(x.shape)

@@ -12,6 +12,8 @@ from tracetui.analysis.diff.hints.rope_compare import compared
 from tracetui.analysis.diff.hints.rotation import Rotation, rotation_of, rotation_of_table
 from tracetui.analysis.diff.hints.scene import Hint, Scene
 
+_TURNS = 1e-3
+"""Radians a position: what turns slower doesn't turn."""
 _NORMED = {
     "normed": "normalises them before RoPE",
     "plain": "doesn't normalise them",
@@ -83,3 +85,26 @@ def _made_otherwise(role: str, a: str, b: str) -> Hint:
         title = f"{role}'s heads are normalised otherwise ({role}_norm): A {_NORMED[a]}, B {_NORMED[b]}"
         return Hint("qk-norm", title, evidence)
     return Hint("fused-layout", f"The rows of the fused qkv are cut {a} in A, {b} in B", evidence)
+
+
+def normed_late(scene: Scene) -> Hint | None:
+    """A norm of q or k that returns what it normalised turned by its positions: it is applied after RoPE."""
+    role = {"q_norm": "q", "k_norm": "k"}.get(scene.leaf)
+    shape = scene.target.a.shape
+    if role is None or len(shape) != 4:
+        return None
+    sides = {"A": scene.target.a, "B": scene.target.b}
+    heads = {name: side.swapaxes(1, 2) for name, side in sides.items()}  # [B,H,T,K]
+    candidates = [before for before in befores(scene, role, heads["A"].shape) if before.kind == "plain"]
+    for late, early in ("AB", "BA"):
+        for before in candidates:
+            unit = before.heads / np.sqrt(np.square(before.heads).mean(axis=-1, keepdims=True))
+            gains = (heads[early] * unit).sum(axis=(0, 1, 2)) / np.square(unit).sum(axis=(0, 1, 2))  # [K]
+            if float(np.linalg.norm(gains * unit - heads[early])) > scene.limit * float(np.linalg.norm(heads[early])):
+                continue
+            turn = rotation_of(unit, np.asarray(heads[late] / gains), scene.limit, scene.unit)
+            if turn is not None and np.abs(turn.frequencies).max() > _TURNS:
+                title = f"{scene.leaf} is applied after RoPE in {late}, before it in {early}"
+                evidence = f"what it returns in {late} is what it returns in {early}, turned by the positions."
+                return Hint("qk-norm", title, evidence)
+    return None

@@ -114,6 +114,21 @@ class Scene:
         """An input of the site, if it was recorded on both sides."""
         return self.both(self.fed.found[place]) if place < len(self.fed.found) else None
 
+    def fed_by_as_many(self) -> Both | None:
+        """The nearest input that has as many elements as the site."""
+        size = self.target.a.size
+        found = (self.both(fed) for fed in reversed(self.fed.found))
+        return next((both for both in found if both is not None and both.a.size == size), None)
+
+    @property
+    def enters_as_it_is(self) -> bool:
+        """Whether what a side recorded of what enters the module is its nearest input, whoever's code lies between."""
+        entered, fed = self.borrowed(f"{self.place}:input"), self.fed_by_as_many()
+        if entered is None or fed is None or entered.size != fed.a.size:
+            return False
+        apart = np.linalg.norm(entered.reshape(-1) - fed.a.reshape(-1))
+        return bool(apart <= self.unit * np.linalg.norm(fed.a))
+
     def both(self, site: SiteDiff) -> Both | None:
         """A site's numbers; None where they weren't kept, don't go together, or are too many."""
         return both(self.comparison, site)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -44,24 +46,42 @@ def residual_sum(scene: Scene) -> Hint | None:
 
 
 def _terms(scene: Scene) -> _Terms | None:
-    """What agrees in this layer and has the stream's shape, each once, and what came into the layer."""
+    """What agrees in this layer, or one side alone has, and has the stream's shape, each once; and what came in."""
     layer, shape = scene.record.layer, scene.target.a.shape
     if layer is None or len(shape) < 2:
         return None
     names: list[str] = []
     values: list[Numbers] = []
-    for site in _before(scene, layer):
-        both = scene.both(site) if site.outcome is Outcome.SAME else None
-        if both is None or both.a.size != scene.target.a.size or both.a.shape[-1] != shape[-1]:
+    for name, value in chain(_agreeing(scene, layer), _alone(scene, layer)):
+        if value.size != scene.target.a.size or value.shape[-1] != shape[-1]:
             continue
-        rows = both.a.reshape(-1, shape[-1])
+        rows = value.reshape(-1, shape[-1])
         place = next((at for at, known in enumerate(values) if _parallel(rows, known)), None)
         if place is None:
-            names.append(_short(site.site, layer))
+            names.append(name)
             values.append(rows)
-        elif names[place].startswith(f"{_short(site.site, layer)}."):
-            names[place] = _short(site.site, layer)
+        elif names[place].startswith(f"{name}."):
+            names[place] = name
     return _Terms(tuple(names), np.stack(values)) if 1 < len(values) < len(values[0]) else None
+
+
+def _agreeing(scene: Scene, layer: int) -> Iterator[tuple[str, Numbers]]:
+    for site in _before(scene, layer):
+        both = scene.both(site) if site.outcome is Outcome.SAME else None
+        if both is not None:
+            yield _short(site.site, layer), both.a
+
+
+def _alone(scene: Scene, layer: int) -> Iterator[tuple[str, Numbers]]:
+    """Norms of the layer that one side alone recorded, before the site: whatever else it may have of its own making."""
+    alignment, pair = scene.comparison.alignment, scene.site.pair
+    for lone, own in ((alignment.only_a, pair.a), (alignment.only_b, pair.b)):
+        for named in lone if scene.fed.agree else ():
+            inside = named.site.startswith(f"model.layers.{layer}.") and named.record.pass_ == own.record.pass_
+            if inside and named.record.place.endswith("norm") and named.record.index < own.record.index:
+                value = scene.borrowed(named.site)
+                if value is not None:
+                    yield _short(named.site, layer), value
 
 
 def _before(scene: Scene, layer: int) -> list[SiteDiff]:
@@ -115,7 +135,10 @@ def _of_norm(scene: Scene, terms: _Terms, limit: float) -> Hint | None:
 
 
 def _directions(terms: _Terms, unit: Numbers, other: Numbers, limit: float) -> Numbers | None:
-    """The coefficients [n] of a sum of which each row [N,D] is known up to its length: one is as the other side's."""
+    """The coefficients [n] of a sum of which each row [N,D] is known up to its length: one is as the other side's.
+
+    Which one is not known: the one with which the others are plain.
+    """
     own = []
     for place, row in enumerate(unit):
         matrix = terms.values[:, place].T  # [D,n]
@@ -125,11 +148,16 @@ def _directions(terms: _Terms, unit: Numbers, other: Numbers, limit: float) -> N
         own.append(found)
     coefficients = np.array(own)  # [N,n]
     used = np.abs(coefficients).min(axis=0) > _ALIKE * np.abs(coefficients).max()
-    kept = next((place for place in range(len(other)) if used[place] and abs(other[place]) > _ALIKE), None)
-    if kept is None:
-        return None
-    ratios = coefficients / coefficients[:, kept, None] * other[kept]
-    return np.asarray(np.median(ratios, axis=0)) if float(ratios.std(axis=0).max()) < 10 * limit else None
+    kept = [place for place in range(len(other)) if used[place] and abs(other[place]) > _ALIKE]
+    ratios = [coefficients / coefficients[:, place, None] * other[place] for place in kept]
+    steady = [np.median(ratio, axis=0) for ratio in ratios if float(ratio.std(axis=0).max()) < 10 * limit]
+    return min(steady, key=lambda ratio: _odd(ratio, other), default=None)
+
+
+def _odd(own: Numbers, other: Numbers) -> int:
+    """How many coefficients are neither the other side's nor a plain 0 or 1."""
+    apart = np.minimum(np.abs(own - other), np.minimum(np.abs(own), np.abs(own - 1)))
+    return int((apart > _ALIKE * np.maximum(1, np.abs(own))).sum())
 
 
 def _hint(scene: Scene, terms: _Terms, sides: list[Numbers | None], what: str) -> Hint | None:
@@ -139,11 +167,14 @@ def _hint(scene: Scene, terms: _Terms, sides: list[Numbers | None], what: str) -
     changed = [place for place in range(len(a)) if abs(a[place] - b[place]) > _ALIKE * max(1, abs(b[place]))]
     if not changed:
         return None
+    missing = next((at for at in changed if abs(a[at]) < _ALIKE and terms.names[at].endswith("norm")), None)
     parts = [f"{_times(a[place])}·{terms.names[place]} in A, {_told(b[place], scene)} in B" for place in changed]
     new = next((terms.names[at] for at in changed if abs(b[at]) < _ALIKE and terms.names[at].endswith("norm")), "")
     more = f": A takes up what {new} made, not the stream before it" if new else ""
     used = ", ".join(name for place, name in enumerate(terms.names) if max(abs(a[place]), abs(b[place])) > _ALIKE)
     name = "residual-source" if new else "residual-factor"
+    if missing is not None and len(changed) == 2:
+        name, more = "norm-missing", f": {terms.names[missing]} is left out in A"
     return Hint(
         name,
         f"The sum differs: {'; '.join(parts)}{more}",
