@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Callable
 
@@ -95,3 +96,8 @@ def typed_size(byte_count: int) -> str:
 def number(value: float) -> str:
     """A value in at most ten characters, with four significant digits."""
     return f"{value:.4g}"
+
+
+def statistic(value: float) -> str:
+    """The same of a statistic, which is NaN where no element is finite: a dash."""
+    return "–" if math.isnan(value) else number(value)

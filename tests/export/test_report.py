@@ -135,7 +135,17 @@ def test_hostile_texts_stay_texts() -> None:
     trace = evil_trace()
     document = written(trace, report=report(trace, replace(trace, records=trace.records)), names=(EVIL, EVIL))
     page = Reader(document)
-    assert sections(page) == ["diff", "health", "tokens", "next", "layers", "attention", "experts", "records"]
+    assert sections(page) == [
+        "diff",
+        "health",
+        "tokens",
+        "next",
+        "residual",
+        "layers",
+        "attention",
+        "experts",
+        "records",
+    ]
     assert "script" not in {tag for tag, _ in page.elements}
     assert {image["alt"] for image in page.named("img")} <= {
         *("from 0 to 1", "", "load of experts by layer", "attention of head 0", "attention of head 1")

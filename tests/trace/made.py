@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from tracetui.trace.npz.arrays import stored_as
 from tracetui.trace.outline import NO_MODULE, Module
 from tracetui.trace.record import AttentionCall, Record, Token
-from tracetui.trace.statistics import Statistics
+from tracetui.trace.statistics import Statistics, without_finite
 from tracetui.trace.trace import RunInfo, Trace
 from tracetui.trace.value import Array, ArrayValue, StatisticsValue, Value
 
@@ -34,7 +34,17 @@ texts = st.text(st.characters(), max_size=12)
 """Lone surrogates, NUL and controls included."""
 counts = st.integers(0, 2**63 - 1)
 floats = st.floats()
-statistics = st.builds(Statistics, counts, floats, floats, floats, floats, floats, counts, counts, counts, counts)
+
+
+def _sound(found: Statistics) -> Statistics:
+    """Without a finite element there are no numbers."""
+    without = without_finite(found.numel, found.nan, found.posinf, found.neginf)
+    return found if found.finite_count else replace(without, zeros=found.zeros)
+
+
+statistics = st.builds(Statistics, counts, floats, floats, floats, floats, floats, counts, counts, counts, counts).map(
+    _sound
+)
 tokens = st.builds(Token, st.integers(-100, 2**62), st.binary(max_size=8), st.booleans())
 attention_calls = st.builds(
     AttentionCall,

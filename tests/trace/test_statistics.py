@@ -47,7 +47,13 @@ def test_nan_and_infinity_are_counted_apart_and_left_out(array: npt.NDArray[np.f
     assert found.finite == (finite.size == array.size)
     assert (found.nan, found.posinf) == (np.isnan(array).sum(), (array == np.inf).sum())
     assert found.zeros == (array == 0).sum()
-    assert found.max == (finite.max() if finite.size else 0)
+    assert found.finite_count == finite.size
+    numbers = (found.l2, found.mean, found.std, found.min, found.max, found.absmax)
+    if not finite.size:
+        # No number stands for what has none.
+        assert all(map(math.isnan, numbers))
+    else:
+        assert found.max == finite.max()
 
 
 def test_tensors_without_elements_have_none() -> None:

@@ -188,10 +188,11 @@ def frames(trace: Trace, record: Record, count: int = FRAMES) -> tuple[Frame, ..
 
 def _frame(trace: Trace, record: Record) -> Frame:
     statistics, sound = trace.statistics(record), is_sound(record, trace.value(record))
-    if statistics.numel and statistics.numel == statistics.nan + statistics.posinf + statistics.neginf:
+    if not statistics.finite_count:
         return Frame(record, math.nan, math.nan, None, sound)
     fed_by = [fed for fed in feeds(trace, record)[0] if not fed.site.endswith("rotary_emb")]
-    before = max((trace.statistics(fed).absmax for fed in fed_by), default=0.0)
+    sizes = (trace.statistics(fed).absmax for fed in fed_by)
+    before = max((size for size in sizes if not math.isnan(size)), default=0.0)
     growth = statistics.absmax / before if before else None
     return Frame(record, statistics.absmax, statistics.l2, growth, sound)
 

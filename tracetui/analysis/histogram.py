@@ -47,8 +47,8 @@ def histogram(value: Value, bins: int = 128) -> Histogram:
     statistics = value.statistics()
     low, high = statistics.min, statistics.max
     other = (statistics.nan, statistics.posinf, statistics.neginf)
-    if statistics.numel == sum(other):
-        return Histogram(EMPTY_HISTOGRAM.edges, EMPTY_HISTOGRAM.counts, low, high, *other)
+    if not statistics.finite_count:
+        return Histogram(EMPTY_HISTOGRAM.edges, EMPTY_HISTOGRAM.counts, 0.0, 0.0, *other)
     whole = value.dtype.startswith(("int", "uint", "bool"))
     edges = (whole_edges if whole else real_edges)(low, high, bins)  # [bins + 1]
     counts = np.zeros(len(edges) - 1, np.int64)  # [bins]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ class ResidualPoint:
     index: int
     """Of the record."""
     l2: float
-    """Root of the sum of squares over all tokens, or over those of one row."""
+    """Root of the sum of squares over all tokens, or over those of one row; NaN where an element is NaN or infinite."""
 
 
 def residual_norms(
@@ -41,14 +42,21 @@ def residual_norms(
 
 
 def _norm(trace: Trace, record: Record, row: int) -> float | None:
-    """The norm of a record [B,T,D], as its statistics have it: over what is finite; None if it can't be told."""
+    """The norm of a record [B,T,D]; NaN where not all of it is finite, None if it can't be told."""
     rows = len(trace.tokens)
     if rows < 2 or len(record.shape) != 3 or record.shape[0] != rows:
-        return trace.statistics(record).l2
+        found = trace.statistics(record)
+        return found.l2 if found.finite else math.nan
     if not is_kept(trace.value(record)):
         return None
     values = trace.value(record).read((row, slice(0, len(trace.tokens[row])))).astype(np.float64)  # [t,D]
-    return float(np.sqrt(np.square(values[np.isfinite(values)]).sum()))
+    norm = float(np.sqrt(np.square(values).sum()))
+    return norm if math.isfinite(norm) else math.nan
+
+
+def broken_from(points: Sequence[ResidualPoint]) -> ResidualPoint | None:
+    """The first point that has NaN or infinities; None where all are finite."""
+    return next((point for point in points if math.isnan(point.l2)), None)
 
 
 def _label(record: Record, first: bool) -> str:

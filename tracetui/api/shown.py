@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from tracetui.text import number, token_text, visible
+from tracetui.text import statistic, token_text, visible
 from tracetui.trace.record import Record, Token, is_layer
 from tracetui.trace.trace import Trace
 
@@ -50,7 +50,7 @@ def _shown(trace: Trace) -> Iterator[Record]:
 def _row(trace: Trace, record: Record) -> str:
     found = trace.statistics(record)
     shape = "×".join(map(str, record.shape)) or "scalar"
-    cells = (str(record.index), record.key, shape, record.dtype, *map(number, (found.l2, found.min, found.max)))
+    cells = (str(record.index), record.key, shape, record.dtype, *map(statistic, (found.l2, found.min, found.max)))
     return f"<tr>{''.join(f'<td>{_safe(cell)}</td>' for cell in cells)}</tr>"
 
 

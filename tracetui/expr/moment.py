@@ -110,8 +110,8 @@ class Moment:
 
     def _over_finite(self, name: str) -> float:
         found = self.statistics
-        if found.numel and found.numel == found.nan + found.posinf + found.neginf and name != "zeros":
-            raise UntoldError("no element is finite")
+        if not found.finite_count and name != "zeros":
+            raise UntoldError("no element is finite" if found.numel else "it has no elements")
         return found.l2 if name == "norm" else float(getattr(found, name))
 
     def _near_limit(self) -> float:
@@ -203,6 +203,8 @@ def part_statistic(part: Array, name: str) -> float:
     names = {"norm": "l2"}
     if name == "inf":
         return found.posinf + found.neginf
+    if not found.finite_count and name not in ("nan", "zeros", "numel"):
+        raise UntoldError("no element of the part is finite")
     return float(getattr(found, names.get(name, name)))
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Statistics over a whole tensor; all but the counts are over its finite elements."""
+    """Statistics over a whole tensor; all but the counts are over its finite elements, and NaN if there is none."""
 
     numel: int
     l2: float
@@ -33,12 +33,23 @@ class Statistics:
         return max(abs(self.min), abs(self.max))
 
     @property
+    def finite_count(self) -> int:
+        """How many elements are finite: what the other numbers are of."""
+        return self.numel - self.nan - self.posinf - self.neginf
+
+    @property
     def finite(self) -> bool:
         return not (self.nan or self.posinf or self.neginf)
 
 
-NO_STATISTICS = Statistics(0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0, 0, 0)
-"""Of a tensor without elements, or without a finite one."""
+def without_finite(numel: int, nan: int = 0, posinf: int = 0, neginf: int = 0) -> Statistics:
+    """The statistics of a tensor that has no finite element: nothing but counts."""
+    none = math.nan
+    return Statistics(numel, none, none, none, none, none, nan, posinf, neginf, 0)
+
+
+NO_STATISTICS = without_finite(0)
+"""Of a tensor without elements."""
 
 
 def of_array(array: npt.NDArray[np.generic]) -> Statistics:
@@ -55,7 +66,7 @@ def of_array(array: npt.NDArray[np.generic]) -> Statistics:
     nan = int(np.isnan(wide).sum())
     posinf, neginf = int(np.isposinf(wide).sum()), int(np.isneginf(wide).sum())
     if finite.size == 0:
-        return Statistics(wide.size, 0.0, 0.0, 0.0, 0.0, 0.0, nan, posinf, neginf, 0)
+        return without_finite(wide.size, nan, posinf, neginf)
     low, high = float(finite.min()), float(finite.max())
     # Squares of values this large overflow float64 itself.
     scale = max(abs(low), abs(high)) if max(abs(low), abs(high)) > 1e150 else 1.0
@@ -77,27 +88,26 @@ def of_array(array: npt.NDArray[np.generic]) -> Statistics:
 def merged(parts: Iterable[Statistics]) -> Statistics:
     """The statistics of a tensor from those of its parts: only one part need be in memory at a time."""
     found = list(parts)
-    kept = [part for part in found if _finite(part)]
-    count = sum(map(_finite, kept))
-    mean = math.fsum(part.mean * (_finite(part) / count) for part in kept)
+    kept = [part for part in found if part.finite_count]
+    count = sum(part.finite_count for part in kept)
+    if not count:
+        counts = (sum(getattr(part, name) for part in found) for name in ("numel", "nan", "posinf", "neginf"))
+        return without_finite(*counts)
+    mean = math.fsum(part.mean * (part.finite_count / count) for part in kept)
     # The spread within the parts and that of their means, none of it squared before it is small.
     spread = math.hypot(
-        *(part.std * math.sqrt(_finite(part) / count) for part in kept),
-        *((part.mean - mean) * math.sqrt(_finite(part) / count) for part in kept),
+        *(part.std * math.sqrt(part.finite_count / count) for part in kept),
+        *((part.mean - mean) * math.sqrt(part.finite_count / count) for part in kept),
     )
     return Statistics(
         numel=sum(part.numel for part in found),
         l2=math.hypot(*(part.l2 for part in kept)),
         mean=mean,
         std=spread,
-        min=min((part.min for part in kept), default=0.0),
-        max=max((part.max for part in kept), default=0.0),
+        min=min(part.min for part in kept),
+        max=max(part.max for part in kept),
         nan=sum(part.nan for part in found),
         posinf=sum(part.posinf for part in found),
         neginf=sum(part.neginf for part in found),
         zeros=sum(part.zeros for part in found),
     )
-
-
-def _finite(part: Statistics) -> int:
-    return part.numel - part.nan - part.posinf - part.neginf

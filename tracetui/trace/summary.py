@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from math import prod
 
-from tracetui.text import number, size, token_text, visible
+from tracetui.text import number, size, statistic, token_text, visible
 from tracetui.trace.health import comes_near_limit, may_hide, near_limit_share
 from tracetui.trace.npz.arrays import stored_as
 from tracetui.trace.record import Record, Token
@@ -172,11 +172,16 @@ def _largest(trace: Trace) -> Iterator[str]:
 
 def _record_list(trace: Trace) -> Iterator[str]:
     yield f"{'step':>6}  {'site':{_SITE}}{'shape':14}{'L2':>12}".rstrip()
+    partly = False
     for record in trace.records[:_RECORDS]:
-        norm = number(trace.statistics(record).l2)
-        yield f"{record.index:>6}  {_site(record, _SITE - 2)}  {_padded(_shape(record), 14)}{norm:>12}"
+        found = trace.statistics(record)
+        norm = f"{statistic(found.l2)}{'*' if found.finite_count and not found.finite else ' '}"
+        partly = partly or norm.endswith("*")
+        yield f"{record.index:>6}  {_site(record, _SITE - 2)}  {_padded(_shape(record), 14)}{norm:>13}".rstrip()
     if len(trace.records) > _RECORDS:
         yield f"{'':8}and {len(trace.records) - _RECORDS:,} more"
+    if partly:
+        yield f"{'':8}* over the elements that are finite"
 
 
 def _shape(record: Record) -> str:

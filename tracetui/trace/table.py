@@ -15,12 +15,16 @@ Cell = str | int | float | bool | None
 
 
 def rows(trace: Trace) -> Iterator[tuple[Cell, ...]]:
-    """One row a record in `COLUMNS`' order; a shape is `1x9x32`, and None is what isn't known."""
+    """One row a record, in `COLUMNS`' order; a shape is `1x9x32`, None what isn't known, or has no finite element."""
     for record in trace.records:
         found = trace.statistics(record)
         yield (
             *(record.index, record.key, record.site, record.layer, record.pass_, record.call, record.part),
             *("x".join(map(str, record.shape)), record.dtype, record.numel),
-            *(found.l2, found.mean, found.std, found.min, found.max, found.nan, found.posinf, found.neginf),
+            *(
+                value if found.finite_count else None
+                for value in (found.l2, found.mean, found.std, found.min, found.max)
+            ),
+            *(found.nan, found.posinf, found.neginf),
             *(found.zeros, is_kept(trace.value(record)), record.seconds, record.provenance),
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from rich.cells import cell_len
 
-from tracetui.text import number
+from tracetui.text import number, statistic
 from tracetui.trace.statistics import Statistics
 from tracetui.trace.value import Array
 from tracetui.views.cells import Line, blank, fit, line
@@ -112,8 +113,8 @@ def statistics_lines(a: Statistics | None, b: Statistics | None) -> list[str]:
         if name in ("nan", "posinf", "neginf", "zeros") and not any(values):
             continue
         one, other = values
-        apart = "" if one is None or other is None else number(one - other)
-        shown = [("–" if value is None else number(value)) for value in values]
+        apart = "" if one is None or other is None or math.isnan(one - other) else number(one - other)
+        shown = [("–" if value is None else statistic(value)) for value in values]
         title = {"l2": "L2", "nan": "NaN", "posinf": "+Inf", "neginf": "-Inf"}.get(name, name)
         lines.append(f"{title:<10} {shown[0]:>10} {shown[1]:>10} {apart:>10}")
     return lines

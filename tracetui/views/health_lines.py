@@ -18,7 +18,7 @@ from tracetui.analysis.health import (
     near_limits,
     records_near_limit,
 )
-from tracetui.text import number, token_text, visible
+from tracetui.text import number, statistic, token_text, visible
 from tracetui.trace.record import BadWeight, Record
 from tracetui.trace.trace import Trace
 from tracetui.views.cause_lines import cause_line
@@ -145,7 +145,7 @@ def frame_lines(frames: Sequence[Frame], width: int) -> Iterator[str]:
         mark = " " if frame.sound else "✗"
         yield (
             f"{frame.record.index:>6} {mark}{fit(_end(frame.record.key, room - 1), room)}"
-            f"{number(frame.absmax):>{_COLUMN}}{number(frame.l2):>{_COLUMN}}{growth:>{_COLUMN}}"
+            f"{statistic(frame.absmax):>{_COLUMN}}{statistic(frame.l2):>{_COLUMN}}{growth:>{_COLUMN}}"
         )
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from rich.cells import cell_len
 from rich.style import Style
 
-from tracetui.text import number, visible
+from tracetui.text import number, statistic, visible
 from tracetui.views.braille import polyline
 from tracetui.views.cells import Line, blank, column, fit, line, runs
 from tracetui.views.inks import Inks
@@ -136,7 +136,7 @@ def _labels(chart: _Chart, width: int, gutter: int) -> Line:
     middle = ""
     if chart.current is not None and 0 <= chart.current < len(chart.points):
         label, value = chart.points[chart.current]
-        middle = f"{_CURRENT} {visible(label)} = {number(value)}"
+        middle = f"{_CURRENT} {visible(label)} = {statistic(value)}"
         # An end where the user is has its label in the middle already.
         first, last = "" if chart.current == 0 else first, "" if chart.current == len(chart.points) - 1 else last
     spare = room - cell_len(first) - cell_len(middle) - cell_len(last)

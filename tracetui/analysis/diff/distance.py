@@ -329,15 +329,15 @@ def by_statistics(a: Statistics, b: Statistics, tolerance: Tolerance) -> Distanc
     root = math.sqrt(max(1, b.numel))
     pairs.append((a.l2 / root, b.l2 / root))
     unlike = abs(a.nan - b.nan) + abs(a.posinf - b.posinf) + abs(a.neginf - b.neginf)
-    apart = max(abs(x - y) for x, y in pairs)
+    apart = max((abs(x - y) for x, y in pairs if not (math.isnan(x) and math.isnan(y))), default=0.0)
     off = unlike > 0 or not all(_near(x, y, tolerance) for x, y in pairs)
     return Distance(
         numel=b.numel,
         off=int(off),
         far=int(off),
         max_abs=apart,
-        max_rel=_ratio(apart, max(abs(y) for _, y in pairs)),
-        relative=_ratio(abs(a.l2 - b.l2), b.l2),
+        max_rel=_ratio(apart, max((abs(y) for _, y in pairs if not math.isnan(y)), default=0.0)),
+        relative=_ratio(abs(a.l2 - b.l2), b.l2) if a.finite_count or b.finite_count else 0.0,
         cosine=math.nan,
         unlike=unlike,
         worst=None,

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 
 from tracetui.analysis.axes import axes_of, describe
-from tracetui.analysis.residual import ResidualPoint, residual_norms
-from tracetui.export.report.markup import Html, bar, el, folds, more, row, section, table
-from tracetui.text import number
+from tracetui.analysis.residual import ResidualPoint, broken_from, residual_norms
+from tracetui.export.report.markup import Html, bar, el, folds, join, more, row, section, table
+from tracetui.text import number, statistic
 from tracetui.trace.record import Record, is_layer
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import NotKeptError
@@ -25,14 +25,22 @@ _RECORDS = 3000
 def residual_part(trace: Trace) -> Html:
     """The residual stream's norm over the layers, on a logarithmic scale; nothing where it wasn't recorded."""
     try:
-        points = [point for point in residual_norms(trace) if math.isfinite(point.l2) and point.l2 > 0]
+        recorded = residual_norms(trace)
     except NotKeptError:
         return Html("")
-    if len(points) < 2:
+    points = [point for point in recorded if math.isfinite(point.l2) and point.l2 > 0]
+    broken = broken_from(recorded)
+    if len(points) < 2 and broken is None:
         return Html("")
+    lost = Html("") if broken is None else el("p", f"NaN or infinities from {_place(broken.label)} on: no norm.")
     where = " of row 0" if len(trace.tokens) > 1 else ""
     lead = f"The L2 norm{where} as it enters, after each layer's attention (hollow) and after each layer (filled)."
-    return section("residual", "Residual stream", _chart(points), lead=lead)
+    drawn = _chart(points) if len(points) > 1 else Html("")
+    return section("residual", "Residual stream", join(lost, drawn), lead=lead)
+
+
+def _place(label: str) -> str:
+    return f"layer {label}" if label[:1].isdigit() else label
 
 
 def _chart(points: Sequence[ResidualPoint]) -> Html:
@@ -80,10 +88,13 @@ def layer_part(trace: Trace) -> Html:
     found = [record for record in trace.records if is_layer(record.site) and not record.part]
     if not found:
         return Html("")
-    largest = max((trace.statistics(record).l2 for record in found), default=0.0) or 1.0
+    sizes = (trace.statistics(record).l2 for record in found)
+    largest = max((size for size in sizes if not math.isnan(size)), default=0.0) or 1.0
     rows = [_layer_row(trace, record, largest) for record in found[:_RECORDS]]
     heads = ("layer", "L2", "", "mean", "std", "min", "max", "attention adds", "FFN adds", "NaN, Inf", "ms")
-    lead = "The output of each layer over all tokens, and the L2 norm of what attention and FFN return into it."
+    lead = (
+        "The output of each layer over all tokens, of what is finite; and the norm of what attention and FFN add to it."
+    )
     return section("layers", "Layers", table(heads, rows), more(len(found) - _RECORDS, "layers"), lead=lead)
 
 
@@ -93,9 +104,9 @@ def _layer_row(trace: Trace, record: Record, largest: float) -> Html:
     odd = found.nan + found.posinf + found.neginf
     return row(
         name,
-        number(found.l2),
-        bar(found.l2 / largest),
-        *map(number, (found.mean, found.std, found.min, found.max)),
+        statistic(found.l2),
+        bar(found.l2 / largest) if found.finite_count else "",
+        *map(statistic, (found.mean, found.std, found.min, found.max)),
         _added(trace, record, ("self_attn", "attn", "attention")),
         _added(trace, record, ("mlp", "feed_forward", "block_sparse_moe", "ffn")),
         el("td", f"{odd:,}", class_="bad") if odd else "–",
@@ -107,7 +118,7 @@ def _added(trace: Trace, layer: Record, names: tuple[str, ...]) -> str:
     suffix = layer.key.removeprefix(layer.site)
     found = (trace.find(f"{layer.site}.{name}{suffix}") for name in names)
     record = next((record for record in found if record is not None), None)
-    return "–" if record is None else number(trace.statistics(record).l2)
+    return "–" if record is None else statistic(trace.statistics(record).l2)
 
 
 def record_part(trace: Trace) -> Html:
@@ -125,7 +136,7 @@ def record_part(trace: Trace) -> Html:
         shown.append(_group(trace, name, records[: max(room, 0)], len(records)))
         room -= len(records)
     left = more(single, "records of single experts")
-    lead = "What was recorded, in order of completion, with statistics over the whole tensor."
+    lead = "What was recorded, in order of completion, with statistics over all that is finite."
     return section("records", "Records", folds(*shown), left, lead=lead)
 
 
@@ -143,6 +154,6 @@ def _record_row(trace: Trace, record: Record) -> Html:
         el("td", record.key, class_="site"),
         describe(axes_of(record, trace.run.config)),
         record.dtype,
-        *map(number, (found.l2, found.mean, found.std, found.min, found.max)),
+        *map(statistic, (found.l2, found.mean, found.std, found.min, found.max)),
         el("td", f"{odd:,}", class_="bad") if odd else "–",
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import tracetui
@@ -15,7 +16,7 @@ from tracetui.trace.npz.limits import MAX_COUNT, MAX_RECORDS
 from tracetui.trace.npz.modules import decode_outline
 from tracetui.trace.outline import Module
 from tracetui.trace.record import CALLERS, AttentionCall, BadWeight, Record, Token
-from tracetui.trace.statistics import Statistics
+from tracetui.trace.statistics import Statistics, without_finite
 from tracetui.trace.trace import RunInfo
 
 
@@ -215,18 +216,13 @@ def _shape(found: Field) -> tuple[int, ...]:
 
 
 def _statistics(found: Field) -> Statistics:
-    return Statistics(
-        numel=found["numel"].whole(),
-        l2=found["l2"].number(),
-        mean=found["mean"].number(),
-        std=found["std"].number(),
-        min=found["min"].number(),
-        max=found["max"].number(),
-        nan=found["nan"].whole(),
-        posinf=found["posinf"].whole(),
-        neginf=found["neginf"].whole(),
-        zeros=found["zeros"].whole(),
-    )
+    numel, nan, posinf, neginf, zeros = (found[name].whole() for name in ("numel", "nan", "posinf", "neginf", "zeros"))
+    numbers = [_optional_number(found[name]) for name in ("l2", "mean", "std", "min", "max")]
+    if numel == nan + posinf + neginf and not any(numbers):
+        # Older files have zeros for what no finite element tells.
+        return replace(without_finite(numel, nan, posinf, neginf), zeros=zeros)
+    l2, mean, std, low, high = (math.nan if value is None else value for value in numbers)
+    return Statistics(numel, l2, mean, std, low, high, nan, posinf, neginf, zeros)
 
 
 def _optional_number(found: Field) -> float | None:

@@ -125,14 +125,14 @@ def _module(depth: int, module: Module) -> dict[str, object]:
 
 
 def plain_statistics(found: Statistics) -> dict[str, object]:
-    """Statistics as JSON data."""
+    """Statistics as JSON data; null for what no finite element tells."""
+    numbers = {name: getattr(found, name) for name in ("l2", "mean", "std", "min", "max")}
     return {
         "numel": int(found.numel),
-        "l2": _number(found.l2),
-        "mean": _number(found.mean),
-        "std": _number(found.std),
-        "min": _number(found.min),
-        "max": _number(found.max),
+        **{
+            name: None if math.isnan(value) and not found.finite_count else _number(value)
+            for name, value in numbers.items()
+        },
         "nan": int(found.nan),
         "posinf": int(found.posinf),
         "neginf": int(found.neginf),

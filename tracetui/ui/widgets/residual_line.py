@@ -11,7 +11,7 @@ from textual import events, on
 from textual.message import Message
 from textual.reactive import reactive
 
-from tracetui.analysis.residual import ResidualPoint, residual_norms
+from tracetui.analysis.residual import ResidualPoint, broken_from, residual_norms
 from tracetui.text import number
 from tracetui.trace.trace import Trace
 from tracetui.ui.messages import Jump
@@ -109,6 +109,10 @@ def _heading(points: Sequence[ResidualPoint], current: int | None, state: State)
     name = _name(state.batch if len(state.trace.tokens) > 1 else None, state.record.pass_)
     if current is None:
         return (name, "", "")
+    broken = broken_from(points)
+    if broken is not None and broken.index <= points[current].index:
+        # Whoever looks behind it sees where the stream was lost.
+        return (name, f"– {_place(points[current].label)}", f"NaN from {broken.label}")
     return (name, number(points[current].l2), _place(points[current].label))
 
 

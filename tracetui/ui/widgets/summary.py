@@ -11,7 +11,7 @@ from textual.geometry import Size
 from tracetui.analysis.axes import axes_of, describe, split_heads
 from tracetui.analysis.health import NearLimit, near_limit
 from tracetui.analysis.histogram import Histogram, histogram
-from tracetui.text import count, number
+from tracetui.text import count, statistic
 from tracetui.trace.record import BEFORE_EDIT, Record
 from tracetui.trace.spill import whereabouts
 from tracetui.trace.statistics import Statistics
@@ -19,6 +19,7 @@ from tracetui.trace.trace import Trace
 from tracetui.trace.value import NotKeptError
 from tracetui.ui.widgets.canvas import PATIENCE, Canvas
 from tracetui.views.cells import Line, blank, fit_end, line
+from tracetui.views.finite import finite_words
 from tracetui.views.histogram import histogram_lines
 from tracetui.views.inks import Inks
 from tracetui.views.parts import fitted, part
@@ -133,10 +134,12 @@ def _facts(trace: Trace, record: Record, reading: Reading | None, width: int, in
     seen = f"  {describe(heads)} by head" if heads else ""
     before, near = (None, None) if reading is None else (reading.before, reading.near)
     told = [record.dtype, *filter(None, [whereabouts(trace.value(record))])]
+    if reading is not None:
+        told += filter(None, [finite_words(reading.statistics)])
     if record.edited:
         told.append("edited")
         if before is not None:
-            told.extend((f"was L2 {number(before.l2)}", f"was |max| {number(before.absmax)}"))
+            told.extend((f"was L2 {statistic(before.l2)}", f"was |max| {statistic(before.absmax)}"))
     if record.provenance:
         told.append(f"weights {record.provenance}")
     if record.seconds is not None:
@@ -194,7 +197,7 @@ def _table(found: Statistics, width: int, rows: int, inks: Inks) -> list[Line]:
 
 
 def _shown(value: float | None) -> str:
-    return "" if value is None else (count(value) if isinstance(value, int) else number(value))
+    return "" if value is None else (count(value) if isinstance(value, int) else statistic(value))
 
 
 def _table_row(row: tuple[_Entry, ...], rooms: list[int], alarms: Mapping[str, Style], width: int, inks: Inks) -> Line:

@@ -13,7 +13,7 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from tracetui.analysis.axes import axis_positions
-from tracetui.text import number
+from tracetui.text import statistic
 from tracetui.trace.record import Token
 from tracetui.ui.labels import position_labels
 from tracetui.ui.offer import Offer
@@ -23,6 +23,7 @@ from tracetui.ui.state import State
 from tracetui.ui.widgets.summary import Reading, Summary, read
 from tracetui.ui.widgets.value_grid import ORIGIN, Subject, ValueGrid
 from tracetui.ui.widgets.welcome import Welcome
+from tracetui.views.finite import finite_words
 
 
 class TensorPane(Vertical):
@@ -69,9 +70,10 @@ class TensorPane(Vertical):
         if self._reading is None:
             return text
         found = self._reading.statistics
-        extremes = f"min {number(found.min)} max {number(found.max)} absmax {number(found.absmax)}"
+        spread = f"L2 {statistic(found.l2)} mean {statistic(found.mean)} std {statistic(found.std)}"
+        extremes = f"min {statistic(found.min)} max {statistic(found.max)} absmax {statistic(found.absmax)}"
         counts = f"nan {found.nan} inf {found.posinf} -inf {found.neginf} zeros {found.zeros}"
-        return f"{text} L2 {number(found.l2)} mean {number(found.mean)} std {number(found.std)} {extremes} {counts}"
+        return " ".join(filter(None, (text, spread, extremes, counts, finite_words(found))))
 
     @on(Read)
     def _show(self, message: Read) -> None:

@@ -1,0 +1,15 @@
+"""Of how many elements a tensor's statistics are, where some are NaN or infinite."""
+
+from __future__ import annotations
+
+from tracetui.text import count
+from tracetui.trace.statistics import Statistics
+
+
+def finite_words(found: Statistics) -> str:
+    """`numbers of the 12 finite elements`, `no finite element`; empty where all are finite."""
+    if found.finite:
+        return ""
+    if not found.finite_count:
+        return "no finite element"
+    return f"numbers of the {count(found.finite_count)} finite element{'s' if found.finite_count > 1 else ''}"
