@@ -126,12 +126,31 @@ def _fill_buffer(module: Counter) -> None:
 def test_what_modules_keep_is_told_and_put_back(change: Callable[[Counter], object]) -> None:
     model = nn.Sequential(nn.Linear(2, 2), Counter())
     state = ModuleState(model)
+    state.begin()
+    state.end()
     assert state.changed() == ""
     module = model[1]
     assert isinstance(module, Counter)
     change(module)
+    state.end()
     assert state.changed() == "1"
-    state.restore()
+    state.begin()
     assert state.changed() == ""
     assert not hasattr(model[1], "calls")
     torch.testing.assert_close(model[1](torch.ones(2)), torch.ones(2))
+
+
+def test_what_somebody_else_changed_stays() -> None:
+    model = nn.Sequential(Counter())
+    module = model[0]
+    assert isinstance(module, Counter)
+    state = ModuleState(model)
+    state.begin()
+    module(torch.ones(2))
+    state.end()
+    theirs = torch.zeros(2)
+    module.kept = theirs
+    vars(module)["scale"] = 2.0
+    state.begin()
+    assert module.kept is theirs
+    assert vars(module)["scale"] == 2.0

@@ -166,7 +166,7 @@ class Engine:
         else:
             if self.runnable.call(prompts) is None:
                 # What a user's own call leaves in the modules is theirs.
-                self._state.restore()
+                self._state.begin()
             passes = passes_of(self.runnable, prompts, tokens, count, self._goes_on, recorder, self._emit)
         self._past = Run(prompts, tokens, recorder, editor, log, passes, ledger, count, cut)
         self._emit(Started(recorder.trace, plan, cut, gate.number))
@@ -207,7 +207,10 @@ class Engine:
     def _watching(self, run: Run, gate: Gate, taken: int = 0) -> Iterator[Callable[[], AbstractContextManager[object]]]:
         """Gives what watches the model for the length of a `with`; `taken` records were there before."""
         gate.begin(run.recorder.trace, taken)
-        yield partial(self._watched, run, gate)
+        try:
+            yield partial(self._watched, run, gate)
+        finally:
+            self._state.end()
         if gate.tallies or run.editor.tallies:
             self._emit(Tallied(gate.tallies, run.editor.tallies))
 

@@ -9,7 +9,7 @@ from torch import nn
 
 
 class ModuleState:
-    """The attributes of a model's modules that a pass may change: numbers, tensors that are no weights, and None.
+    """The attributes of a model's modules that a run changed: numbers, tensors that are no weights, and None.
 
     transformers' caches are arguments; a family that keeps its states in its modules instead would begin a new prompt
     with those of the last one, and can't be taken up again in the middle.
@@ -17,21 +17,36 @@ class ModuleState:
 
     def __init__(self, model: nn.Module) -> None:
         self._modules = dict(model.named_modules())
-        self._first = {path: _kept(module) for path, module in self._modules.items()}
+        self._first: dict[str, dict[str, Any]] = {}
+        self._last: dict[str, dict[str, Any]] = {}
 
-    def restore(self) -> None:
-        """Every module as it was at first."""
-        for path, module in self._modules.items():
-            now, first = _kept(module), self._first[path]
-            for name in now.keys() - first.keys():
-                delattr(module, name)
-            for name in _changed(now, first):
-                setattr(module, name, first[name])
+    def begin(self) -> None:
+        """A run begins: what the last one changed is as it was before, unless somebody else has changed it since."""
+        for path, last in self._last.items():
+            self._put_back(self._modules[path], self._first[path], last)
+        self._first, self._last = self._kept(), {}
+
+    def end(self) -> None:
+        """A run has ended, or goes on later."""
+        self._last = self._kept() if self._first else {}
 
     def changed(self) -> str:
-        """The path of the first module that has kept something since; empty if none has."""
-        kept = (path for path, module in self._modules.items() if _has_changed(_kept(module), self._first[path]))
-        return next(kept, "")
+        """The path of the first module that the run changed; empty if it changed none."""
+        return next((path for path, last in self._last.items() if _changed(last, self._first[path])), "")
+
+    def _kept(self) -> dict[str, dict[str, Any]]:
+        return {path: _kept(module) for path, module in self._modules.items()}
+
+    @staticmethod
+    def _put_back(module: nn.Module, first: dict[str, Any], last: dict[str, Any]) -> None:
+        now = _kept(module)
+        for name in _changed(last, first):
+            if name in now and name in last and not _same(now[name], last[name]):
+                continue
+            if name in first:
+                setattr(module, name, first[name])
+            elif name in now:
+                delattr(module, name)
 
 
 def _kept(module: nn.Module) -> dict[str, Any]:
@@ -43,12 +58,10 @@ def _is_state(value: object) -> bool:
     return value is None or isinstance(value, bool | int | float | torch.Tensor)
 
 
-def _changed(now: dict[str, Any], first: dict[str, Any]) -> list[str]:
-    return [name for name, value in first.items() if name not in now or not _same(now[name], value)]
-
-
-def _has_changed(now: dict[str, Any], first: dict[str, Any]) -> bool:
-    return now.keys() != first.keys() or bool(_changed(now, first))
+def _changed(last: dict[str, Any], first: dict[str, Any]) -> list[str]:
+    """The names of what was changed, made or taken away."""
+    both = [name for name in first.keys() & last.keys() if not _same(last[name], first[name])]
+    return [*both, *(first.keys() ^ last.keys())]
 
 
 def _same(one: Any, other: Any) -> bool:
