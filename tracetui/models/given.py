@@ -25,6 +25,7 @@ from tracetui.models.runnable import Runnable
 from tracetui.models.slots import Weights
 from tracetui.models.tokenizers import Tokenizer, check_ids
 from tracetui.models.unshown import unshown
+from tracetui.models.watchable import check_watchable
 from tracetui.recipe import Layers, Prompts, Recipe
 from tracetui.session import Module, PromptRow
 from tracetui.text import visible
@@ -105,6 +106,7 @@ def given_model(
     generates: bool = False,
 ) -> GivenModel:
     """A module ready to run, with what it is called with; generates: whether it may go on from typed prompts."""
+    check_watchable(module)
     config = getattr(module, "config", None)
     dtype = next((each.dtype for each in module.parameters() if each.is_floating_point()), torch.float32)
     causal = all(hasattr(module, name) for name in _GENERATING)

@@ -16,6 +16,7 @@ from tracetui.models.available_memory import available_bytes
 from tracetui.models.given import described, tokens_of
 from tracetui.models.outline import outline_of_module
 from tracetui.models.unshown import unshown
+from tracetui.models.watchable import check_watchable
 from tracetui.session import Event, Tallied
 from tracetui.trace.keep import KEEP_ALL, ROOM, Keep
 from tracetui.trace.trace import Trace
@@ -47,6 +48,7 @@ def record_module(
     Nobody waits at stops: `emit` hears of them, and at the end what came of each stop and edit. An error that the
     model raises comes through, with a note that says in which module.
     """
+    check_watchable(model)
     gate = Gate(emit=emit, stops=stops, waits=False, edits=EditLog(edits))
     run = described(model)
     run = replace(run, notes=(*run.notes, *unshown(model)))

@@ -14,6 +14,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from tracetui.expr.stop import Stop
 from tracetui.expr.watcher import Hit
 from tracetui.models.given import described, tokens_of
+from tracetui.models.watchable import check_watchable
 from tracetui.session import Event, Fired
 from tracetui.trace.keep import Keep, Room
 from tracetui.trace.trace import EMPTY_TRACE, Trace
@@ -74,6 +75,7 @@ class Guard:
 
     def _begin(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._call.close()
+        check_watchable(module)
         gate = Gate(emit=self._hear, stops=self._stops, waits=False)
         store = Store(Room(_MEMORY, 0, None), _MEMORY)
         recorder = Recorder(described(module), tokens_of(args, kwargs), gate.arrived, keep=self._keep, store=store)

@@ -1,0 +1,63 @@
+"""Models that can't be watched are refused by name, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+import tracetui
+from tracetui.errors import InputError
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(nn.Linear(3, 3), nn.ReLU())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(self.inner(x))
+
+
+def compiled_inside() -> nn.Module:
+    model = Net()
+    model.inner.compile()
+    return model
+
+
+def compiled() -> nn.Module:
+    model = torch.compile(Net())
+    assert isinstance(model, nn.Module)
+    return model
+
+
+def on_meta() -> nn.Module:
+    with torch.device("meta"):
+        return Net()
+
+
+MODELS: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "compiled": (compiled, "the model: OptimizedModule: is compiled by torch.compile"),
+    "compiled inside": (compiled_inside, "inner: Sequential: is compiled by torch.compile"),
+    "scripted": (lambda: torch.jit.script(Net()), "the model: RecursiveScriptModule: is a script module"),
+    "meta": (on_meta, "inner.0: Linear: weight: is on the device meta and has no values"),
+}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("name", MODELS)
+def test_what_cannot_be_watched_is_named(name: str) -> None:
+    make, problem = MODELS[name]
+    model = make()
+    with pytest.raises(InputError, match=problem):
+        tracetui.trace(model, torch.ones(1, 3))
+    with pytest.raises(InputError, match=problem), tracetui.stops("nan"):
+        model(torch.ones(1, 3))
+
+
+def test_what_was_compiled_can_be_traced_itself() -> None:
+    model = Net()
+    torch.compile(model)
+    assert "inner.0" in tracetui.trace(model, torch.ones(1, 3))
