@@ -130,3 +130,31 @@ def test_a_text_model_of_an_encoder_alone_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps({"model_type": "clip", "text_config": text}))
     with pytest.raises(InputError, match="transformers has no causal language model for 'clip_text_model'"):
         make_runnable(load_recipe(str(path)))
+
+
+def test_experts_that_only_the_whole_s_rules_put_together_are_read(tmp_path: Path) -> None:
+    fields = {
+        **TEXT, "rope_parameters": {**ROPE, "mrope_section": [1, 1, 2]},
+        "n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24,
+        "n_group": 1, "topk_group": 1, "first_k_dense_replace": 1,
+    }  # fmt: skip
+    vision = {
+        "depth": 1, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "out_hidden_size": 64, "image_size": 28,
+        "patch_size": 14,
+    }  # fmt: skip
+    whole: Any = AutoModelForImageTextToText.from_config(
+        CONFIG_MAPPING["glm4v_moe"](text_config=fields, vision_config=vision)
+    )
+    whole.eval().save_pretrained(tmp_path / "m")
+    with torch.no_grad():
+        expected = whole(input_ids=torch.tensor([IDS])).logits.numpy()
+    stored = load_file(tmp_path / "m" / "model.safetensors")
+    assert "model.language_model.layers.1.mlp.experts.3.up_proj.weight" in stored
+    np.testing.assert_allclose(tracetui.trace(str(tmp_path / "m"), tokens=IDS)["logits"], expected, rtol=0, atol=1e-5)
+
+
+def test_a_text_model_whose_whole_changes_the_logits_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"model_type": "muse_glimmer", "text_config": {"num_hidden_layers": 4}}))
+    with pytest.raises(InputError, match="makes more of its head's output than a product"):
+        make_runnable(load_recipe(str(path)))

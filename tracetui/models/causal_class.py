@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import importlib
+import inspect
+import re
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from tracetui.errors import InputError
-from tracetui.recipe.class_defaults import is_text_part
+from tracetui.recipe.class_defaults import wholes_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 _CAUSAL = "ForCausalLM"
+_CHANGED_LOGITS = re.compile(r"\blogits = [^\n]*\blogits\b(?!_)(?!\[)")
+"""How a line looks that makes other logits of those that the head gave."""
 
 
 def causal_class(model_type: str, config: PreTrainedConfig, origin: str) -> Any:
@@ -35,8 +39,11 @@ def causal_class(model_type: str, config: PreTrainedConfig, origin: str) -> Any:
         return own
     bare = getattr(modelling, str(MODEL_MAPPING_NAMES.get(model_type)), None)
     bare = bare or _of_config(modelling, type(config), "TextModel")
-    if bare is None or not is_text_part(model_type):
+    if bare is None or not wholes_of(model_type):
         raise InputError(f"{origin}: model_type: transformers has no causal language model for {model_type!r}")
+    if (whole := _with_another_head(modelling)) is not None:
+        problem = f"{whole} makes more of its head's output than a product, and has no text model of its own"
+        raise InputError(f"{origin}: model_type: {problem}; give its model to tracetui.trace() from Python")
     return _with_head(bare)
 
 
@@ -53,6 +60,15 @@ def _of_config(modelling: ModuleType | None, config_class: type, ending: str) ->
     """The class of that ending which is made of these configurations; None if there is none."""
     kinds = [kind for name, kind in vars(modelling or object).items() if name.endswith(ending)]
     return next((kind for kind in kinds if getattr(kind, "config_class", None) is config_class), None)
+
+
+def _with_another_head(modelling: ModuleType | None) -> str | None:
+    """The name of a class around the text model that scales or caps its logits; None where no class does."""
+    for name, kind in vars(modelling or object).items():
+        code = inspect.getsource(kind.forward) if name.endswith("ForConditionalGeneration") else ""
+        if "self.lm_head(" in code and _CHANGED_LOGITS.search(code):
+            return name
+    return None
 
 
 def _with_head(text: Any) -> Any:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from tracetui.models.pass_through import PassThrough
+from tracetui.recipe.class_defaults import wholes_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -108,7 +109,7 @@ def match_names(model: PreTrainedModel, names: Iterable[str]) -> Names:
     )
 
     wanted = model.state_dict()
-    transforms = get_model_conversion_mapping(model)
+    transforms = [*get_model_conversion_mapping(model), *_of_the_whole(model)]
     renamings = [found for found in transforms if isinstance(found, WeightRenaming)]
     converters = [found for found in transforms if isinstance(found, WeightConverter)]
     by_pattern = {pattern: converter for converter in converters for pattern in converter.source_patterns}
@@ -130,6 +131,21 @@ def match_names(model: PreTrainedModel, names: Iterable[str]) -> Names:
     for conversion in lists.values():
         _add(found, conversion, wanted)
     return found
+
+
+def _of_the_whole(model: PreTrainedModel) -> list[Any]:
+    """What transformers does to the text model's tensors only where it reads the model of several parts around it."""
+    from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+
+    kind = str(model.config.model_type)
+    if get_checkpoint_conversion_mapping(kind):
+        return []
+    # A llama is a text model of many that have nothing else to do with it.
+    wholes = [whole for whole in wholes_of(kind) if kind.startswith(f"{whole}_")]
+    rules = [rule for whole in wholes for rule in get_checkpoint_conversion_mapping(whole) or ()]
+    # Those that lead to a part of the whole are for names that have found their part already.
+    apart = re.compile(r"\^|language_model|vision|projector")
+    return [rule for rule in rules if not apart.search(" ".join((*rule.source_patterns, *rule.target_patterns)))]
 
 
 def tied_names(model: nn.Module) -> list[list[str]]:

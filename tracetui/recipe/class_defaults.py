@@ -42,9 +42,9 @@ def parts_of(model_type: object) -> Parts | None:
     return Parts(entry["text"], None if entry["tied"] == "own" else entry["tied"], entry["flat"])
 
 
-def is_text_part(model_type: str) -> bool:
-    """Whether a type is that of the text model in a model of several parts that predicts text."""
-    return any(entry["text"] == model_type for entry in _table()["parts"].values())
+def wholes_of(model_type: str) -> tuple[str, ...]:
+    """The types of several parts that predict text and whose text model is of this type."""
+    return tuple(whole for whole, entry in _table()["parts"].items() if entry["text"] == model_type)
 
 
 @cache
