@@ -29,6 +29,8 @@ from transformers import (
     MptForCausalLM,
     OpenAIGPTConfig,
     OpenAIGPTLMHeadModel,
+    ReformerConfig,
+    ReformerModelWithLMHead,
     XGLMConfig,
     XGLMForCausalLM,
     XLNetConfig,
@@ -133,7 +135,8 @@ def test_edits_of_probabilities_values_and_heads_reach_the_model(family: str) ->
 
 def test_a_query_that_was_used_already_can_t_be_edited() -> None:
     model = tiny("gptj")
-    trace = tracetui.trace(model, input_ids=prompt(), edits=["transformer.h.1.attn:q: scale 0"])
+    with pytest.warns(UserWarning, match="computes its scores itself"):
+        trace = tracetui.trace(model, input_ids=prompt(), edits=["transformer.h.1.attn:q: scale 0"])
     np.testing.assert_array_equal(trace["logits"], tracetui.trace(model, input_ids=prompt())["logits"])
 
 
@@ -166,6 +169,38 @@ def test_positions_that_a_model_puts_before_the_prompt_are_left_out_as_it_does()
     assert attention.positions_before == 5
     assert attention.q.shape[2] == 14
     np.testing.assert_allclose(shown(trace, 0), given_back(model, input_ids=prompt())[0], atol=2e-6)
+
+
+@pytest.mark.parametrize("tokens", [4, 12])
+def test_attention_in_chunks_is_put_together(tokens: int) -> None:
+    config = ReformerConfig(
+        vocab_size=61,
+        hidden_size=32,
+        num_attention_heads=4,
+        attention_head_size=8,
+        feed_forward_size=48,
+        attn_layers=["local"],
+        local_attn_chunk_length=4,
+        is_decoder=True,
+        axial_pos_embds=False,
+        max_position_embeddings=64,
+    )
+    model = seeded(ReformerModelWithLMHead, config)
+    with torch.no_grad():
+        (expected,) = model(input_ids=prompt(tokens=tokens), output_attentions=True).attentions
+        plain = model(input_ids=prompt(tokens=tokens)).logits.numpy()
+    trace = tracetui.trace(model, input_ids=prompt(tokens=tokens))
+    np.testing.assert_array_equal(trace["logits"], plain)
+    attention, found = trace.attention(0), shown(trace, 0)  # [1,H,T,T]
+    np.testing.assert_allclose(found.sum(-1), 1, atol=1e-5)
+    assert attention.v is not None
+    assert attention.heads is not None
+    np.testing.assert_allclose(found @ attention.v, attention.heads, atol=1e-5)
+    if tokens == 12:
+        # The second chunk's own keys come after those of the first.
+        np.testing.assert_allclose(found[0, :, 4:8, :8], expected[0, :, 1].numpy(), atol=1e-6)
+    else:
+        np.testing.assert_allclose(found, expected.numpy(), atol=1e-6)
 
 
 class OwnAttention(nn.Module):

@@ -63,7 +63,7 @@ class AttentionWatch:
         inputs = {
             "q": self._record_role("q", call.query, passed),
             "k": self._record_role("k", call.key, absorbed or passed),
-            "v": self._record_role("v", call.value, absorbed),
+            "v": self._record_role("v", call.value, absorbed or (passed if call.own and not call.own.in_steps else "")),
         }
         beside = (("mask", call.mask), ("sinks", call.sinks), ("position_bias", call.position_bias))
         inputs |= {role: self._record_beside(role, tensor) for role, tensor in beside if tensor is not None}
@@ -88,7 +88,7 @@ class AttentionWatch:
         """Whether a call shows its scores because a stop or an edit speaks of them."""
         if not needs_steps(path, self._stops(), self._editor.standing):
             return False
-        if call.own is None and not has_steps(call):
+        if not (has_steps(call) if call.own is None else call.own.in_steps):
             self._recorder.note(
                 f"{type(call.module).__name__} computes attention itself: its scores can't be stopped at"
             )

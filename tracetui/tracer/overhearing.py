@@ -18,12 +18,16 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from tracetui.tracer.attention import KernelCall, Witness
+from tracetui.tracer.chunked import Chunks, chunks_of, followed
 from tracetui.tracer.explicit import Show
 from tracetui.tracer.own_matrices import OwnMatrices
 from tracetui.tracer.score_chain import PRODUCTS, VIEWS, Axes, Chain, chain_of, einsum_letters, permuted, split
 
 _NO_CHANGE = VIEWS | {"dropout", "dropout_"}
 """What leaves probabilities as they are, dropout outside of training."""
+
+_ROUNDING = 2.0**-6
+"""By how much a row of probabilities may miss 1, in bfloat16."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -45,7 +49,7 @@ class _Running:
     module: nn.Module
     batch: int
     heard: bool = False
-    seen: dict[int, tuple[torch.Tensor, Chain | _Weights]] | None = None
+    seen: dict[int, tuple[torch.Tensor, Chain | _Weights | Chunks]] | None = None
     """By identity, the tensors whose origin is known; kept so that no other takes their place."""
 
 
@@ -104,12 +108,30 @@ class Overhearing(TorchFunctionMode):
                 found = _product(name, args, weights[0], weights[1], running)
             if found is not None:
                 return self._mixed(func, args, kwargs, found, running)
+        chunks = weights[1] if name in PRODUCTS and weights is not None else None
+        if isinstance(chunks, Chunks) and chunks.weighed is not None:
+            return self._in_chunks(func, args, kwargs, chunks, running)
         result = func(*args, **kwargs)
         if isinstance(result, torch.Tensor) and result.is_floating_point():
             # Whatever a class does with its tensors, looking on must not be what fails.
             with suppress(Exception):
                 _follow(name, args, kwargs, result, running)
         return result
+
+    def _in_chunks(
+        self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], chunks: Chunks, running: _Running
+    ) -> Any:
+        """The product of a chunk's probabilities [B,H,N,C,C'] and values [B,H,N,C',Kv]."""
+        self._heard()
+        key, value = chunks.own_part(chunks.key), chunks.own_part(args[1])
+        own = chunks.matrices(args[0])
+        call = KernelCall(running.module, chunks.whole_query, key, value, None, {"scaling": 1.0}, own)
+        self._witness.attention_inputs(call, replace(call.described("eager"), is_causal=False))
+        result = func(*args, **kwargs)
+        kept = self._witness.attention_heads(heads := result.flatten(2, 3))  # [B,H,T,Kv]
+        assert running.seen is not None
+        running.seen.clear()
+        return result if kept is heads else kept.reshape(result.shape)
 
     def _heard(self) -> None:
         for running in self._running:
@@ -254,10 +276,26 @@ def _four(tensor: torch.Tensor, batch: int) -> torch.Tensor | None:
 
 
 def _first(
-    seen: Mapping[int, tuple[torch.Tensor, Chain | _Weights]], args: tuple[Any, ...]
-) -> tuple[torch.Tensor, Chain | _Weights] | None:
+    seen: Mapping[int, tuple[torch.Tensor, Chain | _Weights | Chunks]], args: tuple[Any, ...]
+) -> tuple[torch.Tensor, Chain | _Weights | Chunks] | None:
     """The first argument whose origin is known."""
     return next((seen[id(each)] for each in args if id(each) in seen), None)
+
+
+def _begun(
+    name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: torch.Tensor, running: _Running
+) -> Chain | Chunks | None:
+    """What may become attention's scores."""
+    if result.dim() == 5:
+        return chunks_of(running.module, *args[:2])
+    return chain_of(name, args, kwargs, result, running.batch)
+
+
+def _is_softmax(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: torch.Tensor) -> bool:
+    """Whether a step is the softmax over keys; also one by hand, whose logarithm of the sum was taken off before."""
+    if name == "exp":
+        return bool((result.sum(dim=-1) - 1).abs().max() < _ROUNDING)
+    return name == "softmax" and kwargs.get("dim", args[1] if len(args) > 1 else None) in (-1, result.dim() - 1)
 
 
 def _follow(
@@ -268,14 +306,19 @@ def _follow(
     assert seen is not None
     found = _first(seen, args)
     if found is None:
-        if name in PRODUCTS and (chain := chain_of(name, args, kwargs, result, running.batch)) is not None:
-            seen[id(result)] = (result, chain)
+        begun = _begun(name, args, kwargs, result, running) if name in PRODUCTS else None
+        if begun is not None:
+            seen[id(result)] = (result, begun)
         return
     tensor, origin = found
+    if isinstance(origin, Chunks):
+        if (chunks := followed(origin, name, tensor, result)) is not None:
+            seen[id(result)] = (result, chunks)
+        return
     made: Chain | _Weights
     if isinstance(origin, _Weights):
         made = origin if name in _NO_CHANGE and not running.module.training else replace(origin, changed=True)
-    elif name == "softmax" and kwargs.get("dim", args[1] if len(args) > 1 else None) in (-1, tensor.dim() - 1):
+    elif _is_softmax(name, args, kwargs, result):
         made = _Weights(origin, tensor)
     else:
         made = origin.after(name, args, kwargs, tensor)

@@ -18,3 +18,5 @@ class OwnMatrices:
     probabilities: torch.Tensor
     needed: bool
     """Whether something was done on the way that q, k and the mask don't tell of."""
+    in_steps: bool = True
+    """Whether the module can go on with what edits leave of them."""
