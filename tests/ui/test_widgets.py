@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from textual import on
 from textual.app import App, ComposeResult
@@ -9,6 +11,7 @@ from textual.app import App, ComposeResult
 from tests.ui.driving import driven
 from tests.ui.tiny_llama import CONFIG
 from tracetui.analysis.axes import Axis
+from tracetui.analysis.residual import ResidualPoint
 from tracetui.trace.record import Record, Token
 from tracetui.trace.trace import RunInfo, Trace
 from tracetui.trace.value import Array, ArrayValue, Index
@@ -17,6 +20,7 @@ from tracetui.ui.messages import Jump, TokenChosen
 from tracetui.ui.planes import Plane
 from tracetui.ui.state import Phase, State
 from tracetui.ui.theme_variables import default_variables
+from tracetui.ui.widgets.residual_line import _heading
 from tracetui.ui.widgets.step_bar import bar, knob
 from tracetui.ui.widgets.summary import read, seconds
 from tracetui.ui.widgets.tensor_pane import TensorPane
@@ -143,3 +147,10 @@ def test_a_token_always_has_a_label() -> None:
     assert label_of(Token(7, b"")) == "7"
     assert label_of(Token(7, b"\x1b[31m")) == "␛[31m"
     assert len(label_of(Token(7, b"x" * 500))) <= 40
+
+
+def test_the_strip_says_from_where_on_the_stream_is_lost() -> None:
+    points = [ResidualPoint("embed", 0, 1.0), ResidualPoint("0 attn", 3, 1.5), ResidualPoint("0", 7, math.nan)]
+    state = State()
+    assert _heading(points, 1, state)[1:] == ("1.5", "layer 0 attn")
+    assert _heading(points, 2, state)[1:] == ("– layer 0", "NaN from 0")

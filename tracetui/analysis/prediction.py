@@ -57,7 +57,8 @@ def _finite(logits: Array) -> Array:
 def _shares(logits: Array) -> Array:
     """The probabilities [V]; that of a NaN is 0."""
     finite = _finite(logits)  # [V]
-    weights = np.exp(finite - finite.max())  # [V]
+    with np.errstate(invalid="ignore"):  # All may be NaN: then no share is a number.
+        weights = np.exp(finite - finite.max())  # [V]
     shares: Array = weights / weights.sum()  # [V]
     return shares
 

@@ -87,7 +87,7 @@ class ResidualLine(Canvas):
         )
         labels = [heading[row] if row < len(heading) else "" for row in range(height)]
         if height == 1:
-            labels = [f"‖x‖ {heading[1]}"]
+            labels = [f"‖x‖ {heading[2] if heading[1].startswith('–') else heading[1]}"]
         inked = [inks.quiet, inks.mark, inks.mark]
         return [
             [Segment(fit(f" {label}", _LABEL), inked[min(row, 2)] if height > 1 else inks.quiet), *picture]
