@@ -60,7 +60,7 @@ class Reads(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.table = nn.Embedding(9, WIDTH)
-        self.positions = nn.Embedding(9, WIDTH)
+        self.positions = nn.Embedding(9, WIDTH, padding_idx=8)
         self.own = Own()
         self.listed = nn.ParameterList([nn.Parameter(torch.ones(WIDTH)) for _ in range(2)])
         self.named = nn.ParameterDict({"a": nn.Parameter(torch.ones(WIDTH))})
@@ -74,7 +74,7 @@ class Reads(nn.Module):
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """ids: [T] → [T,V]"""
-        x = self.table(ids) + self.positions.weight[: len(ids)]  # [T,D]
+        x = self.table(ids) + self.positions.weight[: len(ids)] + self.positions(ids)  # [T,D]
         x = self.own.both(x)  # [T,D]
         x = functional.linear(x, self.own.first.weight.to(x.dtype), None) * self.listed[0] + sum(self.listed[1:])
         x = x @ self.holder.bare.T + self.named["a"].data  # [T,D]

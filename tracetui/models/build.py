@@ -72,10 +72,6 @@ def build_model(recipe: Recipe, dtype: torch.dtype) -> BuiltModel:
     _check_layer_count(module, recipe)
     _fill_buffers(module, recipe.origin)
     _skip_layers(module, recipe.layers, recipe.layer_count)
-    for embedding in module.modules():
-        if isinstance(embedding, nn.Embedding):
-            # It only stops gradients, and refuses tables that hold a prompt's rows alone.
-            embedding.padding_idx = None
     own_code = (_OWN_CODE_NOTE,) if "auto_map" in recipe.config else ()
     return BuiltModel(module, config, dtype, (*own_code, *unread_fields(recipe, config)))
 

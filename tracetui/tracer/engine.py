@@ -24,7 +24,7 @@ from tracetui.models.runnable import Runnable, make_runnable
 from tracetui.recipe import Prompts, Recipe
 from tracetui.session import Event, Extended, ModelError, Prepared, Preview, Progress, PromptRow, Started, Tallied
 from tracetui.trace.cut import FROM_THE_START, Cut
-from tracetui.trace.record import Token, layer_of
+from tracetui.trace.record import Token
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import Value
 from tracetui.tracer.absorbed import check_mla
@@ -264,14 +264,15 @@ class Engine:
     def _cut(self, watch: Watch, error: BaseException) -> str:
         """What is to be said beside an error where layers were left out.
 
-        Raises InputError if it isn't raised in a layer: then the model's own code relies on those that aren't there.
+        Raises InputError if it is raised in what has the layers: its own code relies on those that aren't there.
         """
         model = self.runnable.built.module
         if not any(isinstance(module, PassThrough) for module in model.modules()):
             return ""
-        if any(layer_of(frame.path) is not None for frame in watch.running):
+        at = watch.running[-1].path if watch.running else ""
+        if not any(isinstance(module, PassThrough) for module in model.get_submodule(at).modules()):
             return " (it may rely on layers that were left out: run all, or say which with --layers)"
-        at = watch.running[-1].path if watch.running else type(model).__name__
+        at = at or type(model).__name__
         problem = f"{at} relies on those that were left out ({told_error(error)})"
         raise InputError(f"layers: {problem}; this family runs with all its layers only") from error
 
