@@ -21,24 +21,14 @@ from tracetui.tracer.attention import KernelCall, Witness
 from tracetui.tracer.chunked import Chunks, chunks_of, followed
 from tracetui.tracer.explicit import Show
 from tracetui.tracer.own_matrices import OwnMatrices
-from tracetui.tracer.score_chain import PRODUCTS, VIEWS, Axes, Chain, chain_of, einsum_letters, permuted, split
+from tracetui.tracer.own_product import Product, Weights, product_of
+from tracetui.tracer.score_chain import PRODUCTS, VIEWS, Chain, chain_of
 
 _NO_CHANGE = VIEWS | {"dropout", "dropout_"}
 """What leaves probabilities as they are, dropout outside of training."""
 
 _ROUNDING = 2.0**-6
 """By how much a row of probabilities may miss 1, in bfloat16."""
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Weights:
-    """What a softmax made of a chain, on its way to the product with the values."""
-
-    chain: Chain
-    masked: torch.Tensor
-    """What the softmax was given."""
-    changed: bool = False
-    """Whether something was done to them since."""
 
 
 @dataclass(eq=False, slots=True)
@@ -49,7 +39,7 @@ class _Running:
     module: nn.Module
     batch: int
     heard: bool = False
-    seen: dict[int, tuple[torch.Tensor, Chain | _Weights | Chunks]] | None = None
+    seen: dict[int, tuple[torch.Tensor, Chain | Weights | Chunks]] | None = None
     """By identity, the tensors whose origin is known; kept so that no other takes their place."""
 
 
@@ -102,10 +92,10 @@ class Overhearing(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         assert running.seen is not None
         weights = _first(running.seen, args)
-        if name in PRODUCTS and weights is not None and isinstance(weights[1], _Weights):
+        if name in PRODUCTS and weights is not None and isinstance(weights[1], Weights):
             found = None
             with suppress(Exception):
-                found = _product(name, args, weights[0], weights[1], running)
+                found = product_of(name, args, weights[0], weights[1], running.module)
             if found is not None:
                 return self._mixed(func, args, kwargs, found, running)
         chunks = weights[1] if name in PRODUCTS and weights is not None else None
@@ -158,7 +148,7 @@ class Overhearing(TorchFunctionMode):
         return self._witness.attention_heads(func(**given))
 
     def _mixed(
-        self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], found: _Product, running: _Running
+        self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], found: Product, running: _Running
     ) -> Any:
         """The product with the values: the end of an attention call, of which all is known now."""
         self._heard()
@@ -193,91 +183,9 @@ def shown_steps(own: OwnMatrices, mask: torch.Tensor | None, show: Show) -> torc
     return show("probs", probabilities)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _Product:
-    """Probabilities times values, in the module's own layout and as [B,H,…]."""
-
-    call: KernelCall
-    place: int
-    """Where the probabilities stand among the arguments; the values come after them."""
-    letters: tuple[Axes, Axes, Axes] | None
-    """An einsum's axes."""
-
-    def with_operands(self, args: tuple[Any, ...], probabilities: torch.Tensor, value: torch.Tensor) -> tuple[Any, ...]:
-        """The arguments, with operands that edits left otherwise; the very same where none did."""
-        own = self.call.own
-        assert own is not None
-        changed = list(args)
-        if probabilities is not own.probabilities:
-            changed[self.place] = self._back(probabilities, args[self.place], 0)
-        if value is not self.call.value:
-            changed[self.place + 1] = self._back(value, args[self.place + 1], 1)
-        return tuple(changed)
-
-    def heads(self, result: torch.Tensor) -> torch.Tensor:
-        """[B,H,T,Kv]"""
-        if self.letters is not None:
-            batch, heads, queries, _ = self.letters[0]
-            last = next(letter for letter in self.letters[2] if letter not in self.letters[0])
-            found = permuted(result, self.letters[2], (batch, heads, queries, last))
-        else:
-            found = split(result, self.call.query.shape[0])
-        assert found is not None
-        return found
-
-    def as_returned(self, heads: torch.Tensor, result: torch.Tensor) -> torch.Tensor:
-        """Heads [B,H,T,Kv] in the layout of what the product returned."""
-        return self._back(heads, result, 2)
-
-    def _back(self, tensor: torch.Tensor, like: torch.Tensor, which: int) -> torch.Tensor:
-        if self.letters is None:
-            return tensor.reshape(like.shape)
-        batch, heads, queries, keys = self.letters[0]
-        last = next(letter for letter in self.letters[2] if letter not in self.letters[0])
-        four = ((batch, heads, queries, keys), (batch, heads, keys, last), (batch, heads, queries, last))[which]
-        return tensor.permute(*map(four.index, self.letters[which]))
-
-
-def _product(
-    name: str, args: tuple[Any, ...], tensor: torch.Tensor, weights: _Weights, running: _Running
-) -> _Product | None:
-    """The end of an attention call; None where its parts have other forms than are known."""
-    letters = einsum_letters(args) if name == "einsum" else None
-    place = 1 if name == "einsum" else 0
-    if name == "baddbmm" or len(args) <= place + 1 or args[place] is not tensor or (name == "einsum" and not letters):
-        return None
-    chain = weights.chain
-    batch = chain.shape[0]
-    probabilities, value = _four(tensor, batch), _value(args[place + 1], letters, batch)
-    masked = _four(weights.masked, batch)
-    if value is None or any(each is None or each.shape != chain.shape for each in (probabilities, masked)):
-        return None
-    assert probabilities is not None
-    assert masked is not None
-    scores = chain.computed if chain.known else None
-    own = OwnMatrices(scores, masked, probabilities, needed=weights.changed or not chain.known)
-    arguments = {"scaling": chain.scale, "softcap": chain.softcap, "position_bias": chain.bias, "is_causal": False}
-    mask = chain.mask if chain.known else None
-    return _Product(KernelCall(running.module, chain.query, chain.key, value, mask, arguments, own), place, letters)
-
-
-def _value(tensor: Any, letters: tuple[Axes, Axes, Axes] | None, batch: int) -> torch.Tensor | None:
-    """[B,G,S,Kv]"""
-    if letters is None:
-        return split(tensor, batch)
-    last = [letter for letter in letters[2] if letter not in letters[0]]
-    if len(letters[0]) != 4 or len(last) != 1:
-        return None
-    return permuted(tensor, letters[1], (letters[0][0], letters[0][1], letters[0][3], last[0]))
-
-
-def _four(tensor: torch.Tensor, batch: int) -> torch.Tensor | None:
-    return split(tensor, batch)
-
-
 def _first(
-    seen: Mapping[int, tuple[torch.Tensor, Chain | _Weights | Chunks]], args: tuple[Any, ...]
-) -> tuple[torch.Tensor, Chain | _Weights | Chunks] | None:
+    seen: Mapping[int, tuple[torch.Tensor, Chain | Weights | Chunks]], args: tuple[Any, ...]
+) -> tuple[torch.Tensor, Chain | Weights | Chunks] | None:
     """The first argument whose origin is known."""
     return next((seen[id(each)] for each in args if id(each) in seen), None)
 
@@ -315,11 +223,11 @@ def _follow(
         if (chunks := followed(origin, name, tensor, result)) is not None:
             seen[id(result)] = (result, chunks)
         return
-    made: Chain | _Weights
-    if isinstance(origin, _Weights):
+    made: Chain | Weights
+    if isinstance(origin, Weights):
         made = origin if name in _NO_CHANGE and not running.module.training else replace(origin, changed=True)
     elif _is_softmax(name, args, kwargs, result):
-        made = _Weights(origin, tensor)
+        made = Weights(origin, tensor)
     else:
         made = origin.after(name, args, kwargs, tensor)
     if result.numel() == tensor.numel():
