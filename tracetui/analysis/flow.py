@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from tracetui.trace.record import INPUT, Record
+from tracetui.trace.record import INPUT, Record, is_layer
 from tracetui.trace.trace import Trace
 
 _CONSUMED_BY_KERNEL = ("q", "k", "v", "mask", "sinks", "scores", "masked", "probs", "kv_latent", "k_rope", "q_absorbed")
@@ -101,12 +101,18 @@ class Flow:
         returned = self._output(code, record) if code else None
         given = self._given(returned) if returned is not None else ()
         before = [each for each in given if each.index < record.index]
-        return Origin(tuple(_nearest([*before, *reversed(inside)])), code or TOP)
+        # A layer adds to what came in, whatever else it made of it.
+        stream = before[:1] if is_layer(code) and record.role != INPUT else []
+        nearest = dict.fromkeys([*stream, *_nearest([*before, *reversed(inside)])])
+        return Origin(tuple(nearest), code or TOP)
 
     def _inside(self, path: str, record: Record) -> Iterator[Record]:
         """What a module itself had computed or called before a record of the same call, latest first."""
         for index in range(record.index - 1, -1, -1):
             found = self._trace.records[index]
+            if found.site == record.site and (found.pass_, found.call) == (record.pass_, record.call):
+                # Another of the tensors that it returned.
+                continue
             if found.pass_ != record.pass_ or not _within(found, path):
                 return
             if found.parent == path and found.site != f"{path}:{INPUT}":
@@ -121,7 +127,8 @@ def _nearest(records: list[Record]) -> Iterator[Record]:
     """Those that went into none of the others."""
     into = {index for record in records for index in record.inputs if not record.role}
     kernels = {record.module for record in records if record.role == _KERNEL}
+    taken = {(record.site, record.call) for record in records if record.index in into}
     for record in records:
-        if record.index in into or (record.module in kernels and record.role in _CONSUMED_BY_KERNEL):
-            continue
-        yield record
+        inside_kernel = record.module in kernels and record.role in _CONSUMED_BY_KERNEL
+        if not inside_kernel and (record.site, record.call) not in taken:
+            yield record

@@ -22,6 +22,8 @@ def verdict_end(finding: Finding) -> str:
         return ", whose inputs agree: the fault is there"
     if not feeds.code:
         return ", whose inputs agree: the fault is there or just before"
+    if feeds.code == site.site and feeds.gap:
+        return ", made in its own code or by what it calls: all that was recorded on both sides before agrees"
     if feeds.code == site.site:
         return ", made in its own code: all that was recorded of what it is made of agrees"
     between = f"between {_names(feeds, feeds.code)} and {_end(site, feeds.code)}"

@@ -126,6 +126,8 @@ _CODES = {
 """By place, the module that computes between it and its inputs."""
 _ENTERED = (".self_attn.o_proj", ".mlp.down_proj")
 """Places of which it is recorded what enters them, since their parents make it."""
+_SUMS = (":attn_residual",)
+"""What some families add a norm of, and others do not: a run that was traced tells."""
 _EXPERT = re.compile(r"\.experts\.(\d+)")
 Sites = Mapping[str, SiteDiff]
 Wanted = tuple[tuple[str, ...], ...]
@@ -198,7 +200,7 @@ class _Search:
         if told is not None:
             return _Made(tuple((name,) for name in told.sites), told.code, told.whole, told.copied)
         names = input_names(site, layer_of(site), self._by_site)
-        known = names is not None and all(self._known(one) for one in names)
+        known = names is not None and not site.endswith(_SUMS) and all(self._known(one) for one in names)
         if not known and (told := self._origins.of_role(site)) is not None:
             return _Made(tuple((name,) for name in told.sites), told.code, told.whole)
         if names is None:
