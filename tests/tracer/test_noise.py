@@ -120,7 +120,8 @@ def test_of_a_run_that_generated_the_prompt_s_pass_is_measured() -> None:
     wrong = replace(own, edits=parse_edits(["layers.1.mlp: scale 1.5"], ""))
     for a, b in ((wrong, own), (own, wrong)):
         found = judged(trace_recipe(a), trace_recipe(b))
-        assert suspects(found) == ["model.layers.1.mlp"]
+        edited = [noise.site.site for noise in found.sites if noise.verdict is Verdict.EDITED]
+        assert (suspects(found), edited) == ([], ["model.layers.1.mlp"])
         assert found.later > 0
         assert f"{found.later} sites of later passes are not measured" in " ".join(noise_lines(found, 200))
 
