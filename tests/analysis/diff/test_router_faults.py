@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -135,6 +136,26 @@ def test_a_choice_at_fault_tells_what_decides() -> None:
     assert {flip.cause for flip in found.flips} == {Cause.CHOICE}
     assert "selection bias of" in said(found)
     assert "its group is masked" in said(found)
+
+
+@pytest.mark.parametrize("model", [mixtral, deepseek])
+def test_what_bfloat16_flips_is_a_tie_of_experts_or_of_their_groups(model: Model) -> None:
+    ids = torch.randint(1, 61, (1, 200), generator=torch.Generator().manual_seed(1))
+    made = model()
+    for layer in made.model.layers:
+        if hasattr(layer.mlp, "experts"):
+            layer.mlp.gate.weight.data *= 0.05
+    full, half = (record_call(each, input_ids=ids, use_cache=False) for each in (made, model_in_half(made)))
+    found = report(half, full)
+    first = [flip for flip in found.flips if flip.layer == found.flips[0].layer]
+    assert first
+    assert {flip.cause for flip in first} == {Cause.TIE}
+    assert found.tied
+    assert not found.hints
+
+
+def model_in_half(model: Any) -> Any:
+    return copy.deepcopy(model).bfloat16()
 
 
 def test_an_expert_s_own_fault_is_none_of_its_router() -> None:

@@ -13,10 +13,10 @@ from tracetui.trace.trace import Trace
 from tracetui.trace.value import Array, is_kept
 
 _EXPERT = re.compile(r"\.experts\.\d+(?::(?:in|tokens))?$")
-_CHOICES = (":experts", ".mlp.gate#2")
+_CHOICES = (":experts", ".gate#2", ".router#2")
 _MOST_TOKENS = 1 << 24
 """Of one run: a higher number is none of a token's."""
-_WEIGHTS = ((":routing_weights", ":experts"), (".mlp.gate#1", ".mlp.gate#2"))
+_WEIGHTS = ((":routing_weights", ":experts"), (".gate#1", ".gate#2"), (".router#1", ".router#2"))
 
 
 def is_expert(site: str) -> bool:
@@ -37,7 +37,17 @@ def routed(a: Trace, b: Trace, pair: Pair) -> tuple[Array, Array] | None:
     if chooses(site):
         sides = [_numbers(trace, named.record, 2) for trace, named in ((a, pair.a), (b, pair.b))]
         return None if sides[0] is None or sides[1] is None else _choices(sides[0], sides[1])
+    if pair.record.role == "selection_scores":
+        return _unmasked(_read(a, pair.a.record), _read(b, pair.b.record))
     return _weights(a, b, pair, site)
+
+
+def _unmasked(a: Array | None, b: Array | None) -> tuple[Array, Array] | None:
+    """Selection scores, those of experts that either side masks 0: whether other groups matter, the choice tells."""
+    if a is None or b is None or a.shape != b.shape or "f" not in (a.dtype.kind, b.dtype.kind):
+        return None
+    masked = np.isneginf(a) | np.isneginf(b)
+    return (np.where(masked, 0, a), np.where(masked, 0, b)) if masked.any() else None
 
 
 def _choices(a: Array, b: Array) -> tuple[Array, Array]:

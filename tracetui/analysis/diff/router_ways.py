@@ -128,6 +128,11 @@ def _groupings(count: int, config: Mapping[str, object]) -> Iterator[Grouping]:
             yield Grouping(groups, kept, best, floor)
 
 
+def group_count(config: Mapping[str, object]) -> int:
+    """Into how many groups the experts are cut; 0 where nothing says it."""
+    return _number(config, _GROUPS)
+
+
 def _number(config: Mapping[str, object], names: Sequence[str]) -> int:
     found = (config.get(name) for name in names)
     return next((value for value in found if isinstance(value, int) and not isinstance(value, bool)), 0)

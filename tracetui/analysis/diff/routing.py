@@ -12,8 +12,9 @@ from tracetui.analysis.diff.align import plain_site
 from tracetui.analysis.diff.arrays import Numbers
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.diff.router_sides import RouterSide, RouterSides, router_sides
-from tracetui.analysis.diff.router_ways import explained
+from tracetui.analysis.diff.router_ways import explained, group_count
 from tracetui.analysis.routing import places, real_tokens
+from tracetui.trace.value import Array
 
 
 class Cause(Enum):
@@ -158,8 +159,10 @@ class _Flipped:
             return Cause.UNKNOWN
         if not self._agree or (self.router.raw is None and None in (margin_a, margin_b)):
             return Cause.SCORES
-        if margin_a is None or margin_b is None or self._decide_otherwise():
+        if self._decide_otherwise():
             return Cause.CHOICE
+        if margin_a is None or margin_b is None:
+            return Cause.TIE if self._groups_tied() else Cause.CHOICE
         # What is made of scores that are this far apart can't be closer; a recomputed score is off by less.
         limit = 2 * max(self._limit(), apart)
         within = -self._limit() / 4 <= min(margin_a, margin_b) and max(margin_a, margin_b) <= limit
@@ -171,7 +174,48 @@ class _Flipped:
         if pair is None or self.router.raw is None:
             return False
         a, b = (side[self.row, [*self.only_a, *self.only_b]] for side in pair)
-        return not np.allclose(a, b, rtol=4 * self.router.unit, atol=4 * self._limit())
+        known = np.isfinite(a) & np.isfinite(b)
+        near = np.allclose(a[known], b[known], rtol=4 * self.router.unit, atol=4 * self._limit())
+        return not near or self._biases_differ([*self.only_a, *self.only_b])
+
+    def _biases_differ(self, experts: list[int]) -> bool:
+        biases = [side.bias for side in (self.router.a, self.router.b)]
+        if biases[0] is None and biases[1] is None:
+            return False
+        # A bias of zeros is none.
+        a, b = (np.zeros(len(experts)) if bias is None else bias[experts] for bias in biases)
+        size = max(float(np.abs(bias).max()) for bias in biases if bias is not None)
+        return not np.allclose(a, b, rtol=4 * self.router.unit, atol=2 * self.router.unit * size)
+
+    def _groups_tied(self) -> bool:
+        """Whether each side's groups outrank those that the other took instead by no more than rounding."""
+        known = [self._group_ranks(side) for side in (self.router.a, self.router.b)]
+        if known[0] is None or known[1] is None:
+            return False
+        (ranks_a, kept_a), (ranks_b, kept_b) = known[0], known[1]
+        only_a, only_b = kept_a & ~kept_b, kept_b & ~kept_a
+        if not only_a.any() or not only_b.any():
+            return False
+        margins = (ranks_a[only_a].min() - ranks_a[only_b].max(), ranks_b[only_b].min() - ranks_b[only_a].max())
+        limit = 2 * self.router.unit * float(np.abs([ranks_a, ranks_b]).max())
+        return bool(-limit / 8 <= min(margins) and max(margins) <= limit)
+
+    def _group_ranks(self, side: RouterSide) -> tuple[Numbers, Array] | None:
+        """What a side ranks its groups by [G], and which it kept [G]; None where that isn't known."""
+        if side.scores is None or side.selection is None:
+            return None
+        masked = np.isneginf(side.selection[self.row])
+        groups = group_count(self.router.config)
+        if groups < 2 or len(masked) % groups:
+            return None
+        scores = side.scores[self.row] if side.bias is None else side.scores[self.row] + side.bias
+        grouped, kept = np.sort(scores.reshape(groups, -1), axis=1), ~masked.reshape(groups, -1).all(axis=1)
+        slack = self.router.unit * float(np.abs(scores).max())
+        for best in (2, 1):
+            ranks = grouped[:, -best:].sum(axis=1)  # [G]
+            if kept.any() and ranks[kept].min() + slack >= ranks[~kept].max(initial=-np.inf):
+                return ranks, kept
+        return None
 
     def _decided(self) -> str:
         told = [*self._bias_words(), *self._masked_words()]
@@ -182,7 +226,7 @@ class _Flipped:
         biases = [None if side.bias is None else side.bias[experts] for side in (self.router.a, self.router.b)]
         if all(bias is None for bias in biases):
             return
-        if biases[0] is not None and biases[1] is not None and np.allclose(biases[0], biases[1], rtol=1e-4):
+        if not self._biases_differ(experts):
             return
         told = [
             f"{'none' if bias is None else ', '.join(f'{value:+.3g}' for value in bias)} in {side}"

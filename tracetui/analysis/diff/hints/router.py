@@ -107,7 +107,7 @@ def _aspects(a: ChoiceWay, b: ChoiceWay, sides: RouterSides) -> list[str]:
     found = []
     if a.bias != b.bias:
         found.append(_bias_words(a.bias, b.bias))
-    elif a.bias and _differ(sides.a.bias, sides.b.bias):
+    elif a.bias and _differ(sides.a.bias, sides.b.bias, sides.unit):
         found.append("The selection biases differ")
     if a.grouping != b.grouping:
         found.append(_group_words(a.grouping, b.grouping))
@@ -116,8 +116,10 @@ def _aspects(a: ChoiceWay, b: ChoiceWay, sides: RouterSides) -> list[str]:
     return found
 
 
-def _differ(a: Numbers | None, b: Numbers | None) -> bool:
-    return a is not None and b is not None and bool(np.any(a) and np.any(b) and not np.allclose(a, b, rtol=1e-4))
+def _differ(a: Numbers | None, b: Numbers | None, unit: float) -> bool:
+    if a is None or b is None or not (np.any(a) and np.any(b)):
+        return False
+    return not np.allclose(a, b, rtol=4 * unit, atol=2 * unit * float(np.abs(b).max()))
 
 
 def _bias_words(a: int, b: int) -> str:
