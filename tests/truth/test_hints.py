@@ -74,6 +74,8 @@ OWN = (
         "post_feedforward_layernorm is left out",
     ),
     ("q_norm after the rotation", "qwen3", "qkv", "qk-norm", "q_norm is applied after RoPE in A, before it in B"),
+    ("relu for silu", "qwen3", "hooks", "activation", "looks like relu of gate in A, where it is silu of gate in B"),
+    ("exact gelu", "gemma2", "hooks", "activation", "gelu (exact) of gate in A, where it is gelu (tanh) of gate in B"),
     ("logits not divided", "granite", "layers", "factor", "A = 8·B everywhere (logits_scaling)"),
     ("logits not capped", "gemma2", "layers", "softcap", "not capped in A, capped at 3 (final_logit_softcapping)"),
     ("another cap of the logits", "gemma2", "layers", "softcap", "capped at 30 in A, capped at 3"),
@@ -89,6 +91,9 @@ NEIGHBOURS = (
     ("first norm left out", "phi3", "full"),
     ("bias of o left out", "llama", "full"),
     ("head tied", "qwen3", "layers"),
+    ("down damaged", "llama", "hooks"),
+    ("down damaged", "gemma2", "full"),
+    ("down scaled", "qwen3", "hooks"),
     ("experts' weights scaled", "qwen3_moe", "hooks"),
     ("o transposed", "gemma2", "full"),
 )

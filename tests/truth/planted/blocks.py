@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tests.truth.decoder import Decoder, but
 from tests.truth.families import tanh_gelu
-from tests.truth.fault import ALL, MODULES, Fault, experts
+from tests.truth.fault import ALL, MODULES, Fault, damaged, experts, scaled
 
 
 def quick_gelu(x: Tensor) -> Tensor:
@@ -26,6 +26,8 @@ def tied(decoder: Decoder) -> Decoder:
 
 
 FEED_FORWARD = (
+    Fault("down damaged", "llama gemma2 granite", damaged("mlp.down_proj.weight", 0), ".mlp.down_proj", "", (), ()),
+    Fault("down scaled", "qwen3", scaled("mlp.down_proj.weight", 1.25), ".mlp.down_proj", "factor", (r"1\.25",)),
     Fault("exact gelu", "gemma2", but(act=F.gelu), ".mlp.act_fn", "activation", ("gelu", "tanh"), MODULES),
     Fault("quick gelu", "gemma2", but(act=quick_gelu), ".mlp.act_fn", "activation", ("quick|1\\.702", "tanh"), MODULES),
     Fault("silu for gelu", "gemma2", but(act=F.silu), ".mlp.act_fn", "activation", ("silu", "gelu"), MODULES),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tracetui.analysis.diff.feeds import Feeds
+from tracetui.analysis.diff.hints.activation import activation
 from tracetui.analysis.diff.hints.attention import attention_call
 from tracetui.analysis.diff.hints.capped import capped_logits
 from tracetui.analysis.diff.hints.coarse import coarse
@@ -53,6 +54,7 @@ PATTERNS: tuple[Callable[[Scene], Hint | None], ...] = (
     swapped,
     permuted,
     bias,
+    activation,
 )
 
 OF_INPUTS = (norm,)

@@ -76,13 +76,14 @@ class Scene:
 
     def near(self, place: str) -> SiteDiff | None:
         """The site at another place of the same layer and call: `.self_attn:q`; or of a whole name."""
-        return self._by_site.get(self._name(place))
+        return self._by_site.get(self.name_of(place))
 
     def known(self, place: str) -> bool:
         """Whether either side recorded another place of the same layer and call."""
-        return self.near(place) is not None or self._name(place) in self.comparison.alignment.alone
+        return self.near(place) is not None or self.name_of(place) in self.comparison.alignment.alone
 
-    def _name(self, place: str) -> str:
+    def name_of(self, place: str) -> str:
+        """The whole name of another place of the same layer and call."""
         layer = self.record.layer
         call = self.site.site.partition("@")[2]
         name = place if layer is None or place.startswith(("model", "lm_head")) else f"model.layers.{layer}{place}"
@@ -103,7 +104,7 @@ class Scene:
         if near is not None:
             found = self.both(near)
             return None if found is None else found.a
-        return one_side(self.comparison, self._name(place)) if self.fed.agree else None
+        return one_side(self.comparison, self.name_of(place)) if self.fed.agree else None
 
     @property
     def place(self) -> str:
