@@ -14,6 +14,7 @@ import tracetui
 from tests.families.models import IDS, Family, distance
 from tracetui.api.attention import Attention
 from tracetui.api.trace import Trace
+from tracetui.trace.record import Record
 from tracetui.trace.value import Array
 
 _LIMIT = 1e-5
@@ -88,7 +89,7 @@ def check_residual(family: Family, trace: Trace) -> str:
     assert after == ["embed", *map(str, layers)], f"the points are {after}"
     between = [trace.records[point.index] for point in points if "attn" in point.label]
     for record in between:
-        _is_the_stream(trace, record.parent, trace[record])
+        _is_the_stream(family, trace, record)
     if len(between) < len(layers):
         raise NotShownError(f"{len(between)} of {len(layers)} layers have a point after attention")
     return "yes"
@@ -180,21 +181,41 @@ def _routers_told(family: Family) -> bool:
     return hasattr(family.eager.config, "output_router_logits")
 
 
-def _is_the_stream(trace: Trace, layer: str, after: Array) -> None:
-    """What attention and MLA add, and then the MLP, are multiples of something that the layer recorded."""
-    for begin, end, what in ((trace[f"{layer}:input"], after, "attention"), (after, trace[layer], "the MLP")):
-        added = end.astype(np.float64) - begin
-        nearest = min(_off_a_multiple(trace[record], added) for record in _inside(trace, layer, added.size))
-        assert nearest <= 1e-4, f"{layer}: what {what} adds is nothing that the layer recorded ({nearest:.2g} off)"
+def _is_the_stream(family: Family, trace: Trace, after: Record) -> None:
+    """The stream after attention is what entered the layer with something added, and so is the layer's output of it."""
+    layer = after.parent
+    inside = [record for record in trace.records if record.site.startswith(f"{layer}.") and record.call == after.call]
+    before = [record for record in inside if record.index < after.index]
+    behind = [record for record in inside if record.index > after.index]
+    weights = [
+        each.detach().numpy() for each in family.model.get_submodule(layer).parameters(recurse=False) if each.ndim == 1
+    ]
+    for begin, end, parts in ((f"{layer}:input", after, before), (after.key, trace.record(layer), behind)):
+        far = min(_off_a_sum(trace, total, trace[begin], parts, weights) for total in _made_of(trace, end, inside))
+        assert far <= 1e-5, f"{end.key} is no sum of {begin} and what the layer recorded ({far:.2g} off)"
 
 
-def _inside(trace: Trace, layer: str, size: int) -> Iterator[Any]:
-    for record in trace.records:
-        if record.site.startswith(f"{layer}.") and not record.role and np.prod(record.shape) == size:
-            yield record
+def _made_of(trace: Trace, end: Record, inside: list[Record]) -> Iterator[Array]:
+    """The values of a record, and where a norm returned them, of what the norm was given."""
+    yield trace[end]
+    for record in inside:
+        is_norm = "norm" in record.site.lower() and f"{record.site}:input" in trace and record.shape == end.shape
+        if is_norm and np.array_equal(trace[record], trace[end]):
+            yield trace[f"{record.site}:input"]
 
 
-def _off_a_multiple(values: Array, added: Array) -> float:
-    flat = values.astype(np.float64).reshape(added.shape)
-    factor = float((flat * added).sum() / max((flat * flat).sum(), 1e-30))
-    return distance(added, factor * flat) if factor else float("inf")
+def _off_a_sum(trace: Trace, total: Array, begin: Array, parts: list[Record], weights: list[Array]) -> float:
+    """How far a tensor is from the nearest sum of multiples of `begin` and of what was recorded of its size."""
+    width = total.shape[-1]
+    recorded = [trace[part] for part in parts if not part.role and part.shape[-1:] == (width,)]
+    columns = [begin, *(begin * weight for weight in weights)]
+    columns += [each.reshape(-1, width) for each in recorded if each.size in (total.size, width)]
+    if len(columns) == 1:
+        return float("inf")
+    matrix = np.stack([np.broadcast_to(each, total.shape).ravel() for each in map(_rows_of(total), columns)], axis=1)
+    factors = np.linalg.lstsq(matrix.astype(np.float64), total.ravel().astype(np.float64), rcond=1e-9)[0]
+    return distance(matrix @ factors, total.ravel())
+
+
+def _rows_of(total: Array) -> Callable[[Array], Array]:
+    return lambda values: values.reshape(total.shape) if values.size == total.size else values.reshape(-1)

@@ -28,9 +28,11 @@ _UNMADE = {"parameters that are read outside their own module's forward are NaN"
 LIMITS: Mapping[str, Mapping[str, str]] = {
     "residual": {
         "attention and the MLP add to the stream at once": "codegen cohere cohere2 cohere2_moe cohere_compass_text "
-        "falcon gptj phi",
-        "one sublayer a layer": "falcon_mamba mamba mamba2 nemotron_h",
-        "two residual streams": "reformer",
+        "falcon gpt_neox gptj phi",
+        "one sublayer a layer": "falcon_mamba mamba mamba2 nemotron_h zamba zamba2",
+        "several residual streams that the layer mixes": "deepseek_v4 gemma3n_text hy_v4 qwen4_exp qwen4_exp_text "
+        "reformer",
+        "the stream begins anew in some layers": "inkling2_text",
     },
 }
 """What lies in the model: nothing wrong is shown, but something is absent or refused in one line."""
@@ -49,14 +51,10 @@ FAULTS: Mapping[str, Mapping[str, str]] = {
         "the router's logits aren't shown": "zaya",
     },
     "residual": {
-        "not found after attention": "apertus bamba bart bigbird_pegasus biogpt blenderbot blenderbot-small cpmant "
-        "ctrl dbrx exaone4 falcon_h1 flex_olmo jamba lfm2 lfm2_moe lfm3 longcat_flash marian mbart modernbert-decoder "
-        "mpt mvp olmo2 olmo3 olmo_hybrid opt pegasus plbart prophetnet qwen4_exp qwen4_exp_text recurrent_gemma rwkv "
-        "trocr whisper xglm xlstm zamba zamba2",
-        "another tensor is shown for it": "afmoe beam doge gemma3n_text gemma4 gemma4_text gpt_neox gpt_neox_japanese "
-        "granitemoehybrid inkling2_text minimax openai-gpt zaya deepseek_v4 hy_v4",
+        "each channel has a factor and an offset of its own": "zaya",
+        "a third sublayer stands behind a norm": "xmod",
         "several stacks of layers, or layers that run more than once": "blt hrm_text",
-        "the layers aren't found": f"{_ENCODERS} big_bird git xlm xlnet",
+        "the layers aren't found": "xlm",
     },
     "generation": {
         **_NO_FOLDER,

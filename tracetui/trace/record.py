@@ -17,7 +17,7 @@ CALLERS = -2
 """Among them, one that the caller gave to the whole model."""
 INPUT = "input"
 """The role, behind a module's path, of what it was given: `model.layers.3.mlp.down_proj:input`."""
-_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)(?=[.:]|$)")
+_LAYER = re.compile(r"(?:^|\.)(?:layers?|h|blocks)\.(\d+)(?=[.:]|$)")
 
 
 @dataclass(frozen=True, slots=True)

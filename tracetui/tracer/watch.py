@@ -32,14 +32,13 @@ from tracetui.tracer.outputs import tensors_in, with_others
 from tracetui.tracer.overhearing import Overhearing
 from tracetui.tracer.readable import is_readable, unreadable
 from tracetui.tracer.recorder import Recorder
+from tracetui.tracer.residual_stream import ResidualStream, Stream
+from tracetui.tracer.sources import float_tensors
 from tracetui.tracer.stubs import RecordedLayer
 
 Given = tuple[tuple[Any, ...], dict[str, Any]]
 PreHook = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], Given | None]
 PostHook = Callable[[nn.Module, tuple[Any, ...], Any], Any]
-
-
-_NORMS_BEFORE_FFN = frozenset({"post_attention_layernorm", "pre_feedforward_layernorm", "ln_2"})
 
 
 class Watch:
@@ -78,6 +77,7 @@ class Watch:
         self._handles: list[RemovableHandle] = []
         self._made_seconds = 0.0
         self._editor = editor or Editor(recorder)
+        self._residual = ResidualStream()
         self._latents, self._absorb = latents or Latents(), absorb
         self._attention = AttentionWatch(
             self._frames,
@@ -159,20 +159,19 @@ class Watch:
         frames, recorder, weights, clock = self._frames, self._recorder, self._weights, self._clock
         editor = self._editor
         has_weights = weights is not None and weights.needed_by(module)
-        residual_of = _residual_owner(path, self._model)
-        layer, inputs = is_layer(path), ModuleInputs(recorder, path, module)
+        layer, residual = is_layer(path), self._residual
+        inputs = ModuleInputs(recorder, path, module)
         overheard = attends_itself(module)
 
         def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Given | None:
             # Another thread that was about to call the hook is given no names once it has been taken off.
             if get_ident() != self._thread or kwargs is None:
                 return None
-            if residual_of and args and is_readable(args[0]):
-                site = f"{residual_of}:attn_residual"
-                recorder.record(site, args[0], depth=len(frames), parent=residual_of, call=frames[-1].call)
+            self._record_stream(residual.entering(path, module, args, kwargs))
             frames.append(Frame(path, recorder.call_number(path), clock()))
-            if layer and args and is_readable(args[0]):
-                recorder.record(f"{path}:input", args[0], depth=len(frames), parent=path, call=frames[-1].call)
+            if layer and (given := [each for each in float_tensors(args, kwargs) if is_readable(each)]):
+                recorder.record(f"{path}:input", given[0], depth=len(frames), parent=path, call=frames[-1].call)
+                residual.begin(path, module, frames[-1].call, given)
             frames[-1].inputs = inputs.look(frames[-1], len(frames), args, kwargs)
             editor.given(path, args, kwargs)
             self._experts.entered(path, module, args, kwargs)
@@ -183,6 +182,14 @@ class Watch:
             return None
 
         return before
+
+    def _record_stream(self, stream: Stream | None) -> None:
+        """Record the residual stream where it is known to stand after attention."""
+        if stream is not None and is_readable(stream.tensor):
+            site = f"{stream.layer}:attn_residual"
+            if self._recorder.may_record(site, stream.call, 0):
+                depth = len(self._frames)
+                self._recorder.record(site, stream.tensor, depth=depth, parent=stream.layer, call=stream.call)
 
     def _make_weights(self, module: nn.Module) -> None:
         assert self._weights is not None
@@ -224,6 +231,7 @@ class Watch:
         frames, weights, clock, recorder = self._frames, self._weights, self._clock, self._recorder
         provenance, experts, editor = self._provenance(module), self._experts, self._editor
         attended = self._overhearing.end if attends_itself(module) else _nothing
+        residual = self._residual
 
         def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
             if get_ident() != self._thread:
@@ -263,6 +271,7 @@ class Watch:
                     provenance=source,
                     inputs=frame.inputs,
                 )
+                self._record_stream(residual.returned(path, made))
                 if made is not tensor:
                     changed[part] = made
             made_output = with_others(output, changed, whole=bool(path)) if changed else None
@@ -289,18 +298,3 @@ def _inside_experts(modules: Mapping[str, nn.Module]) -> Iterator[str]:
 
 def _root_site(output: Any) -> str:
     return "logits" if hasattr(output, "logits") else "output"
-
-
-def _residual_owner(path: str, model: nn.Module) -> str:
-    """The layer whose residual stream after attention enters the module at `path`; empty if it is not that norm.
-
-    That is the norm before the FFN. Where an output norm stands there instead (post-norm models), the stream
-    enters no module of its own.
-    """
-    layer, _, name = path.rpartition(".")
-    if name not in _NORMS_BEFORE_FFN or not is_layer(layer):
-        return ""
-    siblings = {child for child, _ in model.get_submodule(layer).named_children()}
-    if "pre_feedforward_layernorm" in siblings:
-        return layer if name == "pre_feedforward_layernorm" else ""
-    return "" if "post_feedforward_layernorm" in siblings else layer
