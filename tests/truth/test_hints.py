@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import tracetui
@@ -124,3 +125,14 @@ def test_a_neighbouring_mistake_gets_no_other_name(name: str, family: str, kind:
 def test_a_decoder_without_a_mistake_is_the_same(family: str, kind: str) -> None:
     model = FAMILIES[family]()
     assert tracetui.diff(dump(model.decoder, IDS, kind), model.reference).same
+
+
+def test_rows_that_are_all_alike_give_no_hint_and_no_error() -> None:
+    width, layer = 32, "model.layers.0.mlp"
+    shared = {f"{layer}.{name}": np.ones((1, 8, width), dtype=np.float32) for name in ("gate_proj", "up_proj")}
+    silu = np.full((1, 8, width), 1 / (1 + np.exp(-1)), dtype=np.float32)
+    made = np.random.default_rng(0).normal(size=(2, 1, 8, width)).astype(np.float32)
+    reference = {**shared, f"{layer}.down_proj:input": silu, f"{layer}.down_proj": made[0]}
+    diff = tracetui.diff({**shared, f"{layer}.down_proj": made[1]}, reference)
+    assert not diff.same
+    assert not diff.report.hints

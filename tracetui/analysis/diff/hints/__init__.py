@@ -75,6 +75,14 @@ def hints(comparison: Comparison, first: SiteDiff, fed: Feeds) -> tuple[Hint, ..
         for pattern in patterns:
             if fed.code and pattern in OF_INPUTS and not scene.enters_as_it_is:
                 continue
-            if hint := pattern(scene):
+            if hint := _tried(pattern, scene):
                 return (hint,)
     return ()
+
+
+def _tried(pattern: Callable[[Scene], Hint | None], scene: Scene) -> Hint | None:
+    """What a pattern says; nothing where a file's tensors are such that no equation with them can be solved."""
+    try:
+        return pattern(scene)
+    except np.linalg.LinAlgError:
+        return None

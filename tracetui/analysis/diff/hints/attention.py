@@ -18,6 +18,8 @@ Shape = tuple[int, ...]
 _MASKS = {0: "as far as itself", 1: "one position ahead", -1: "not itself", None: "everything"}
 _ROUNDS = 2
 """Things that may be changed at once."""
+_MEASURED = 96
+"""Tokens over which a number is measured: it is tried some seventy times."""
 _CAPS = (50.0, 30.0, 20.0)
 _RANGE = (1e-3, 1e3)
 """Within which a scale or a cap is looked for."""
@@ -129,11 +131,17 @@ class _Search:
     def _measured(self, way: Way, changed: Callable[[float], Way]) -> Way:
         """The number, of a wide range, with which the least is left over."""
         grid = np.geomspace(*_RANGE, 25)
-        best = int(np.argmin([self._left(changed(float(value))) for value in grid]))
+        inputs = self._inputs.first(_MEASURED)
+        own = self._own[:, : inputs.q.shape[1]]
+
+        def left(value: float) -> float:
+            return float(np.linalg.norm((own - inputs.heads(changed(value)))[:, self._rows]))
+
+        best = int(np.argmin([left(float(value)) for value in grid]))
         low, high = np.log(grid[max(best - 1, 0)]), np.log(grid[min(best + 1, len(grid) - 1)])
         for _ in range(24):
             one, other = low + (high - low) * 0.382, low + (high - low) * 0.618
-            nearer = self._left(changed(float(np.exp(one)))) < self._left(changed(float(np.exp(other))))
+            nearer = left(float(np.exp(one))) < left(float(np.exp(other)))
             low, high = (low, other) if nearer else (one, high)
         return changed(float(f"{np.exp((low + high) / 2):.4g}"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +77,13 @@ class Inputs:
             tuple(sorted({heads * place // _HEADS for place in range(_HEADS)})),
             turned_otherwise(scene, q, k),
         )
+
+    def first(self, count: int) -> Inputs:
+        """The first tokens alone, of a prompt that has no keys before it."""
+        if self.q.shape[1] != self.k.shape[1]:
+            return self
+        mask = None if self.mask is None else self.mask[:count, :count]
+        return replace(self, q=self.q[:, :count], k=self.k[:, :count], v=self.v[:, :count], mask=mask)
 
     def heads(self, way: Way) -> Numbers:
         """The picked heads [h,T,Kv] computed in a way."""

@@ -13,6 +13,8 @@ from tracetui.analysis.diff.hints.numbers import explained, shown
 from tracetui.analysis.diff.hints.scene import Hint, Scene
 from tracetui.analysis.diff.result import Outcome, SiteDiff
 
+_ROWS = 128
+"""Tokens that are looked at, from the start."""
 _SUMS = ("", ":attn_residual")
 _STREAM = (":attn_residual", ":input")
 """What a norm may be of, the nearest first."""
@@ -38,7 +40,7 @@ def residual_sum(scene: Scene) -> Hint | None:
     limit = scene.limit
     if scene.place in _SUMS:
         rows = scene.target.rows()
-        sides = [_coefficients(terms, side, limit) for side in (rows.a, rows.b)]
+        sides = [_coefficients(terms, side[:_ROWS], limit) for side in (rows.a, rows.b)]
         return _hint(scene, terms, sides, _WORDS[scene.place])
     if "norm" not in scene.leaf:
         return None
@@ -55,7 +57,7 @@ def _terms(scene: Scene) -> _Terms | None:
     for name, value in chain(_agreeing(scene, layer), _alone(scene, layer)):
         if value.size != scene.target.a.size or value.shape[-1] != shape[-1]:
             continue
-        rows = value.reshape(-1, shape[-1])
+        rows = value.reshape(-1, shape[-1])[:_ROWS]
         place = next((at for at, known in enumerate(values) if _parallel(rows, known)), None)
         if place is None:
             names.append(name)
@@ -124,13 +126,13 @@ def _of_norm(scene: Scene, terms: _Terms, limit: float) -> Hint | None:
     rows = scene.target.rows()
     if total is None or total.size != rows.a.size:
         return None
-    total = total.reshape(rows.b.shape)
+    total, a, b = total.reshape(rows.b.shape)[:_ROWS], rows.a[:_ROWS], rows.b[:_ROWS]
     unit = total / np.sqrt(np.square(total).mean(axis=1, keepdims=True))
-    gains = (rows.b * unit).sum(axis=0) / np.square(unit).sum(axis=0)  # [D]
-    if float(np.linalg.norm(gains * unit - rows.b)) > limit * float(np.linalg.norm(rows.b)) or not gains.all():
+    gains = (b * unit).sum(axis=0) / np.square(unit).sum(axis=0)  # [D]
+    if float(np.linalg.norm(gains * unit - b)) > limit * float(np.linalg.norm(b)) or not gains.all():
         return None
     other = _coefficients(terms, total, limit)
-    own = None if other is None else _directions(terms, rows.a / gains, other, limit)
+    own = None if other is None else _directions(terms, a / gains, other, limit)
     return _hint(scene, terms, [own, other], "the stream of which it is the norm")
 
 
