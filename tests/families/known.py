@@ -21,7 +21,7 @@ LIMITS: Mapping[str, Mapping[str, str]] = {
 
 FAULTS: Mapping[str, Mapping[str, str]] = {
     "streamed": {
-        "the number of layers stands in a field of another name": "blt prophetnet",
+        "the number of layers stands in a field of another name": "blt",
         "taken for an encoder": "xlm",
         "no limit of positions is taken for a limit": "xlnet",
     },
@@ -38,13 +38,13 @@ FAULTS: Mapping[str, Mapping[str, str]] = {
         "the layers aren't found": "xlm",
     },
     "generation": {
-        "the number of layers stands in a field of another name": "blt prophetnet",
+        "the number of layers stands in a field of another name": "blt",
         "taken for an encoder": "xlm",
         "no limit of positions is taken for a limit": "xlnet",
         "the cache can't be made": "gemma4 gemma4_text gemma4_unified gemma4_unified_text",
     },
     "layers": {
-        "the number of layers stands in a field of another name": "blt prophetnet",
+        "the number of layers stands in a field of another name": "blt",
         "taken for an encoder": "xlm",
         "no limit of positions is taken for a limit": "xlnet",
         "the layers aren't found": "bert bert-generation camembert data2vec-text electra ernie megatron-bert rembert "
