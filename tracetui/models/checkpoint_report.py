@@ -40,16 +40,16 @@ def _parts(present: Mapping[str, bool]) -> Iterator[str]:
         elif not is_there:
             outside.append(name)
     if whole := [layer for layer, there in layers.items() if all(there)]:
-        yield f"{_ranges(whole)} from the file"
+        yield f"{layers_said(whole)} from the file"
     if absent := [layer for layer, there in layers.items() if not any(there)]:
-        yield f"{_ranges(absent)} random"
+        yield f"{layers_said(absent)} random"
     for layer, there in layers.items():
         if any(there) and not all(there):
             yield f"layer {layer} partly, {sum(there)} of its {len(there)} tensors from the file"
     yield from (f"{name} random" for name in outside)
 
 
-def _ranges(layers: Sequence[int]) -> str:
+def layers_said(layers: Sequence[int]) -> str:
     """`layer 3`, `layers 0–1, 4`."""
     return f"layer{'' if len(layers) == 1 else 's'} {ranges(layers)}"
 

@@ -15,9 +15,12 @@ import torch
 from torch import nn
 
 from tracetui.errors import InputError, bad_field
+from tracetui.models import safetensors_quantised as quantised
+from tracetui.models.absent_parts import refuse_absent_parts
 from tracetui.models.checkpoint_report import fit
 from tracetui.models.mapped_file import Pages, check_unchanged, copied, identity, readable_as_it_lies
 from tracetui.models.meta_names import ROPE_FREQUENCIES, canonical_name, meta_name, split_layer
+from tracetui.models.safetensors_packed import packed_form
 from tracetui.models.sources import TensorSpec, Tick
 from tracetui.models.torch_file import map_tensors
 from tracetui.models.weight_files import CHECKPOINT, find_checkpoint
@@ -59,7 +62,16 @@ class MetaCheckpoint:
         return self._dtype
 
     def source_for(self, model: nn.Module) -> MetaCheckpoint:
-        """Itself: its names are the same for every model that it may hold."""
+        """Itself: its names are the same for every model that it may hold.
+
+        Raises InputError where it holds weights in fewer bits, or lacks a whole part of the model.
+        """
+        present = {name: meta_name(name) in self._tensors for name, _ in model.named_parameters()}
+        spare = list(self._spare(present))
+        absent = (meta_name(name) or name for name, there in present.items() if not there)
+        if (packed := packed_form(spare, absent, self._tensors)) is not None:
+            raise quantised.packed(self._path, visible(packed[0], 80), packed[1])
+        refuse_absent_parts(self._path, present, spare, "model.embed_tokens.weight")
         return self
 
     def provenance(self, spec: TensorSpec, rows: Sequence[int] | None = None) -> str | None:
@@ -70,6 +82,8 @@ class MetaCheckpoint:
         tensor = self._tensors[name]
         if tuple(tensor.shape) != spec.shape:
             raise bad_field(self._path, name, f"must have the shape {list(spec.shape)}", list(tensor.shape))
+        if tensor.dtype in (torch.int8, torch.uint8):
+            raise quantised.packed(self._path, name, str(tensor.dtype).removeprefix("torch."))
         if tensor.dtype not in _READABLE:
             raise bad_field(self._path, name, "must be of floating point", str(tensor.dtype).removeprefix("torch."))
         return "file"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +11,15 @@ import torch
 
 from tracetui.errors import InputError, bad_field
 from tracetui.models import safetensors_quantised as quantised
+from tracetui.models.absent_parts import refuse_absent_parts
 from tracetui.models.checkpoint_report import fit, ranges
 from tracetui.models.deepseek_names import has_reference_names, published_name, reference_name
 from tracetui.models.mapped_file import copied, readable_as_it_lies
 from tracetui.models.safetensors_files import FLOATING, SafetensorsFiles
 from tracetui.models.safetensors_names import Conversion, Names, match_names, tied_names
 from tracetui.models.safetensors_packed import packed_form
-from tracetui.models.safetensors_parts import TextPrefix, other_parts, text_prefix, told
+from tracetui.models.safetensors_parts import TextPrefix, embedding_name, other_parts, text_prefix, told
+from tracetui.models.safetensors_wholes import renamed_in_whole
 from tracetui.models.sources import TensorSpec, Tick
 from tracetui.models.weight_memory import empty_weight
 from tracetui.text import visible
@@ -49,6 +51,21 @@ class SafetensorsFolder:
 
         A model whose configuration ties two tensors that differ in the file is untied, as transformers does.
         """
+        names, prefix = self._matched(model)
+        unread = [self._files.own_name(name) for name in names.spare]
+        others = self._without_other_parts(names, prefix, self._files.own_name) if prefix else []
+        if names.spare and not self.by_reference:
+            in_whole = renamed_in_whole(model, self._files, list(self._weights()), names)
+            if in_whole is not None:
+                names = match_names(model, self._weights(), in_whole.kind)
+                others = self._without_other_parts(names, in_whole.prefix, in_whole.places.__getitem__)
+        self._refuse_packed(model, names)
+        notes = [*others, *_settle_ties(model, names, self._files), *self._without_activations(names)]
+        self._refuse_absent_parts(model, names, unread)
+        return SafetensorsCheckpoint(self._files, names, self._block, model, notes)
+
+    def _matched(self, model: PreTrainedModel) -> tuple[Names, TextPrefix | None]:
+        """Where the model's tensors stand, and how the text model's names begin in the file."""
         names = match_names(model, self._weights())
         prefix = text_prefix(model, self._files.tensors)
         if prefix is not None and prefix.is_another:
@@ -56,23 +73,33 @@ class SafetensorsFolder:
             if inner.count > names.count:
                 self._files.rename(prefix.published, prefix.file_name)
                 names = inner
-        others = self._without_other_parts(names, prefix) if prefix else []
-        self._refuse_packed(model, names)
-        notes = [*others, *_settle_ties(model, names, self._files), *self._without_activations(names)]
-        return SafetensorsCheckpoint(self._files, names, self._block, model, notes)
+        return names, prefix
+
+    def _refuse_absent_parts(self, model: PreTrainedModel, names: Names, unread: Sequence[str]) -> None:
+        """Raises InputError where the file has no whole model; the files that an index names may have the rest."""
+        if self._files.shards.is_partial:
+            return
+        present = {name: name in names.direct or name in names.converted for name, _ in model.named_parameters()}
+        path = self._files.folder / self._files.shards.label
+        refuse_absent_parts(path, present, unread, embedding_name(model))
 
     def _weights(self) -> Iterator[str]:
         """The names of all tensors but scales."""
         return (name for name in self._files.tensors if not quantised.is_scale(name, self._files.tensors))
 
-    def _without_other_parts(self, names: Names, prefix: TextPrefix) -> list[str]:
-        """A line on what the file has beside the text model, which no longer counts as unread."""
+    def _without_other_parts(self, names: Names, prefix: TextPrefix, place: Callable[[str], str]) -> list[str]:
+        """A line on what the file has beside the text model, which no longer counts as unread.
+
+        place: the name of a tensor in the model of several parts, which its prefix stands before.
+        """
         # The reference code's names have been given up for the published ones, whose prefix it is.
         own = {name: name if self.by_reference else self._files.own_name(name) for name in self._files.tensors}
-        apart = [name for name in names.spare if prefix.is_of_another_part(own[name])]
+        apart = {
+            name for name in names.spare if prefix.is_of_another_part(own[name] if self.by_reference else place(name))
+        }
         used = [own[name] for name in self._files.tensors if name not in set(names.spare)]
-        parts = other_parts(used, [own[name] for name in apart])
-        names.spare = [name for name in names.spare if name not in set(apart)]
+        parts = other_parts(used, [own[name] for name in names.spare if name in apart])
+        names.spare = [name for name in names.spare if name not in apart]
         return [f"{self._files.shards.label}: not read, no part of this model: {told(parts)}"] if parts else []
 
     def _refuse_packed(self, model: PreTrainedModel, names: Names) -> None:

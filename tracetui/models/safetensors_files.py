@@ -57,7 +57,7 @@ class SafetensorsFiles:
             if new != name and new in self.tensors:
                 raise bad_field(self.path(name), visible(name, 80), "stands there under another name too", new)
             self.tensors[new], self._path_of[new] = self.tensors.pop(name), self._path_of.pop(name)
-            self._own_names[new] = name
+            self._own_names[new] = self._own_names.pop(name, name)
         self._own_name = own
 
     def own_name(self, name: str) -> str:

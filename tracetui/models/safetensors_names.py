@@ -97,8 +97,11 @@ class Names:
         return len(self.direct) + len(self.converted)
 
 
-def match_names(model: PreTrainedModel, names: Iterable[str]) -> Names:
-    """Match a file's names with a model's parameters and persistent buffers, as from_pretrained would."""
+def match_names(model: PreTrainedModel, names: Iterable[str], whole: str = "") -> Names:
+    """Match a file's names with a model's parameters and persistent buffers, as from_pretrained would.
+
+    whole: the type of several parts whose conversions apply too.
+    """
     from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.core_model_loading import (
         WeightConverter,
@@ -109,7 +112,7 @@ def match_names(model: PreTrainedModel, names: Iterable[str]) -> Names:
     )
 
     wanted = model.state_dict()
-    transforms = [*get_model_conversion_mapping(model), *_of_the_whole(model)]
+    transforms = [*get_model_conversion_mapping(model), *_of_the_whole(model, whole)]
     renamings = [found for found in transforms if isinstance(found, WeightRenaming)]
     converters = [found for found in transforms if isinstance(found, WeightConverter)]
     by_pattern = {pattern: converter for converter in converters for pattern in converter.source_patterns}
@@ -133,7 +136,7 @@ def match_names(model: PreTrainedModel, names: Iterable[str]) -> Names:
     return found
 
 
-def _of_the_whole(model: PreTrainedModel) -> list[Any]:
+def _of_the_whole(model: PreTrainedModel, known: str) -> list[Any]:
     """What transformers does to the text model's tensors only where it reads the model of several parts around it."""
     from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
@@ -141,7 +144,7 @@ def _of_the_whole(model: PreTrainedModel) -> list[Any]:
     if get_checkpoint_conversion_mapping(kind):
         return []
     # A llama is a text model of many that have nothing else to do with it.
-    wholes = [whole for whole in wholes_of(kind) if kind.startswith(f"{whole}_")]
+    wholes = [known] if known else [whole for whole in wholes_of(kind) if kind.startswith(f"{whole}_")]
     rules = [rule for whole in wholes for rule in get_checkpoint_conversion_mapping(whole) or ()]
     # Those that lead to a part of the whole are for names that have found their part already.
     apart = re.compile(r"\^|language_model|vision|projector")

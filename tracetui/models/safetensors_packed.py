@@ -44,7 +44,9 @@ _FORMS = (
 """The first that fits is the form."""
 
 
-def packed_form(unread: Iterable[str], absent: Iterable[str], tensors: Mapping[str, Stored]) -> tuple[str, str] | None:
+def packed_form(
+    unread: Iterable[str], absent: Iterable[str], tensors: Mapping[str, Stored | torch.Tensor]
+) -> tuple[str, str] | None:
     """A tensor that holds a weight in a form of fewer bits, and the form's name; None where there is none.
 
     unread: the file's tensors that no module asks for. absent: the model's tensors that the file lacks.
@@ -64,7 +66,7 @@ def _known(names: Sequence[str]) -> tuple[str, str] | None:
 
 
 def _in_place_of_weights(
-    names: Sequence[str], absent: Sequence[str], tensors: Mapping[str, Stored]
+    names: Sequence[str], absent: Sequence[str], tensors: Mapping[str, Stored | torch.Tensor]
 ) -> tuple[str, str] | None:
     """A tensor of bits in a module whose weight is absent: what it is called nobody has to know."""
     lacking = {_end(name.removesuffix(".weight")) for name in absent if name.endswith(".weight")}

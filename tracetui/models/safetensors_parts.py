@@ -35,7 +35,7 @@ class TextPrefix:
 
     def is_of_another_part(self, name: str) -> bool:
         """Whether a tensor of the file stands in a module beside the text model."""
-        return bool(self.prefix) and "." in name and self.published(name) is None
+        return bool(self.prefix) and ("." in name or self.is_another) and self.published(name) is None
 
     def published(self, name: str) -> str | None:
         """The model's name for one of the file's; None for another part's."""
@@ -57,7 +57,7 @@ def text_prefix(model: PreTrainedModel, tensors: Mapping[str, Stored]) -> TextPr
     inner = {name.removeprefix(own): tuple(tensor.shape) for name, tensor in wanted.items() if name.startswith(own)}
     places = [(name, prefix) for name in tensors if (prefix := _before(name, inner)) is not None]
     outside = sorted({name.split(".")[0] + "." for name in wanted if not name.startswith(own)})
-    embedding = _embedding(model).removeprefix(own)
+    embedding = embedding_name(model).removeprefix(own)
     alike = Counter(prefix for name, prefix in places if tensors[name].shape == inner[name.removeprefix(prefix)])
     votes = Counter(prefix for _, prefix in places)
 
@@ -102,7 +102,8 @@ def _own_prefix(model: PreTrainedModel) -> str:
     return f"{next(inner, model.base_model_prefix)}."
 
 
-def _embedding(model: PreTrainedModel) -> str:
+def embedding_name(model: PreTrainedModel) -> str:
+    """What the model calls its table of tokens; empty where it has none that it tells of."""
     try:
         table = model.get_input_embeddings()
     except NotImplementedError:

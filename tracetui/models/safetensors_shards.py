@@ -14,6 +14,7 @@ from tracetui.recipe.shard_index import read_weight_map
 
 _SINGLE, _INDEX = SAFETENSORS
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
+_OF = re.compile(r"-of-(\d{5})\.safetensors$")
 _REFERENCE = "model0-mp1.safetensors"
 _REFERENCE_SHARD = re.compile(r"model\d{1,5}-mp\d{1,5}\.safetensors")
 """What DeepSeek's conversion writes for its reference code: file i of so many slices."""
@@ -32,6 +33,12 @@ class Shards:
     present: tuple[Path, ...]
     missing: tuple[tuple[str, int], ...] = ()
     """The files that the index names and the folder lacks, with the number of their tensors."""
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether files are missing, by the index or by the number that each file's name has of them all."""
+        counted = [int(total[1]) for path in self.present if (total := _OF.search(path.name))]
+        return bool(self.missing) or len(self.present) < max(counted, default=0)
 
     def notes(self) -> list[str]:
         """What must be said of files that aren't there, one line each."""

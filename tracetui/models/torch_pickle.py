@@ -37,6 +37,8 @@ _TENSOR = "torch._utils _rebuild_tensor_v2"
 _PARAMETER = "torch._utils _rebuild_parameter"
 _DICT = "collections OrderedDict"
 _LITERALS = ("BINUNICODE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "SHORT_BINSTRING")
+_OF_FEWER_BITS = ("_rebuild_qtensor", "torchao.", "bitsandbytes.", "Float8_", "QInt8Storage", "QUInt8Storage")
+"""In the names of what only quantised tensors are made with."""
 _GLOBALS = frozenset({_TENSOR, _PARAMETER, _DICT, *(f"torch {name}" for name in _DTYPES)})
 
 
@@ -206,6 +208,9 @@ class _Machine:
     def _global(self, name: str) -> None:
         if name not in _GLOBALS:
             dotted = visible(name.replace(" ", ".", 1), 80)
+            if any(word in name for word in _OF_FEWER_BITS):
+                advice = "tracetui doesn't read it; --weights random runs the model without it"
+                raise self._bad(f"the weights are quantised, {dotted}; {advice}")
             raise self._bad(f"asks for {dotted}, which a plain state dict doesn't need; nothing of it was run")
         self._push(_Global(name))
 
