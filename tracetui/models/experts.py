@@ -19,6 +19,7 @@ OWN_PREFIX = "tracetui_"
 """Begins the names under which these are registered."""
 CHOICE = ("top_k_index", "top_k_weights")
 """What transformers calls the experts that tokens chose and their weights, [N,A] each, where these are handed on."""
+_COUNTS = ("top_k", "num_experts")
 _DECORATED = ("has_gate", "has_bias", "has_post_expert_norm", "is_transposed")
 """What transformers' `use_experts_implementation` gives the modules whose forward it can exchange."""
 
@@ -38,17 +39,20 @@ def runs_singly(module: nn.Module) -> bool:
 def is_handed_choices(module: nn.Module) -> bool:
     """Whether a module outside that interface is handed which experts tokens chose, with their weights."""
     kind: Any = type(module)
-    return not runs_singly(module) and set(CHOICE) <= set(_parameters(kind))
+    return _takes_choices(kind) and not runs_singly(module)
 
 
 @cache
-def _parameters(kind: Any) -> tuple[str, ...]:
-    return tuple(inspect.signature(kind.forward).parameters)
+def _takes_choices(kind: Any) -> bool:
+    return set(CHOICE) <= set(inspect.signature(kind.forward).parameters)
 
 
 def is_router(module: nn.Module) -> bool:
     """Whether a module says itself among how many experts it chooses how many."""
-    found = (getattr(module, name, None) for name in ("top_k", "num_experts"))
+    if not all(name in vars(module) or hasattr(type(module), name) for name in _COUNTS):
+        # Beside being no router: nn.Module's own getattr is slow where there is none.
+        return False
+    found = (getattr(module, name, None) for name in _COUNTS)
     whole = all(isinstance(count, int) and not isinstance(count, bool) and count > 0 for count in found)
     return whole and any(True for _ in module.parameters())
 

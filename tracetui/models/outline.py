@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -32,6 +33,8 @@ _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 _TO_LAYER = re.compile(r"^.*?\.\d+\.")
 _WEIGHT = ".weight"
 Elsewhere = tuple[tuple[str, str], ...]
+_outlines: WeakKeyDictionary[nn.Module, tuple[object, Module]] = WeakKeyDictionary()
+"""Of models that were asked for before, with what it follows from."""
 
 
 def outline_of(recipe: Recipe, built: BuiltModel) -> Module:
@@ -44,6 +47,32 @@ def outline_of(recipe: Recipe, built: BuiltModel) -> Module:
 
 def outline_of_module(module: nn.Module) -> Module:
     """The tree of a module that exists already: a model of transformers with its checkpoint's names, else its own."""
+    structure = _structure(module)
+    known, made = _outlines.get(module, (None, None))
+    if made is None or known != structure:
+        made = _outline_of_module(module)
+        _outlines[module] = (structure, made)
+    return made
+
+
+def _structure(model: nn.Module) -> object:
+    """What an outline follows from; a shape is looked at too, as `data` may be set."""
+    config = getattr(model, "config", None)
+    modules = [
+        (path, type(module), [*_places(module._modules)], [*_places(module._parameters)], [*_places(module._buffers)])
+        for path, module in model.named_modules()
+    ]
+    return experts_per_token(config), configured_experts(config), modules
+
+
+def _places(held: Mapping[str, nn.Module | torch.Tensor | None]) -> Iterator[tuple[str, int, object]]:
+    """What a module holds: the name, which one it is, and the shape of a tensor."""
+    for name, item in held.items():
+        if item is not None:
+            yield name, id(item), item.shape if isinstance(item, torch.Tensor) else None
+
+
+def _outline_of_module(module: nn.Module) -> Module:
     if hasattr(module, "base_model_prefix"):
         with suppress(Exception):
             # Its checkpoint's names come from tables that know the families, not what somebody made of them.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import cache
+from typing import Any
 
 from torch import nn
 
@@ -28,9 +30,14 @@ def goes_through_interface(module: nn.Module) -> bool:
 
 def attends_itself(module: nn.Module) -> bool:
     """Whether a module computes attention in calls of torch's own, by what its class is called."""
-    kind = type(module)
+    kind: Any = type(module)
+    return _is_own_attention(kind) and not goes_through_interface(module)
+
+
+@cache
+def _is_own_attention(kind: Any) -> bool:
     named = any(word in kind.__name__.lower() for word in _ATTENTION)
-    return named and not goes_through_interface(module) and not kind.__module__.startswith("torch.")
+    return named and not kind.__module__.startswith("torch.")
 
 
 def _shows_its_choice(module: nn.Module) -> bool:
@@ -40,11 +47,10 @@ def _shows_its_choice(module: nn.Module) -> bool:
 
 def _other_mixtures(model: nn.Module) -> list[nn.Module]:
     """The innermost mixtures of experts that neither are watched nor hold or belong to any that are."""
+    mixtures = [module for module in model.modules() if _MIXTURE.search(type(module).__name__)]
+    if not mixtures:
+        return []
     watched = [module for module in model.modules() if runs_singly(module) or _shows_its_choice(module)]
     seen = {part for module in watched for part in module.modules()}
-    found = [
-        module
-        for module in model.modules()
-        if _MIXTURE.search(type(module).__name__) and not seen.intersection(module.modules())
-    ]
+    found = [module for module in mixtures if not seen.intersection(module.modules())]
     return [module for module in found if not any(part in found for part in module.modules() if part is not module)]

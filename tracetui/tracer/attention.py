@@ -68,8 +68,10 @@ class KernelCall:
     @property
     def sinks(self) -> torch.Tensor | None:
         """Logits that take part in the softmax and have no value: one per head [H], or per token too [B,H,T,1]."""
-        found = (self.arguments.get(name) for name in _SINKS)
-        return next((sinks for sinks in found if isinstance(sinks, torch.Tensor)), None)
+        for name in _SINKS:
+            if isinstance(sinks := self.arguments.get(name), torch.Tensor):
+                return sinks
+        return None
 
     @property
     def position_bias(self) -> torch.Tensor | None:
@@ -101,8 +103,7 @@ class KernelCall:
 
     def _unexplained(self, forward: Any) -> str:
         """What it is given that nobody here knows how to compute with."""
-        names = named_arguments(forward)
-        unknown = [name for name in names if name not in _KNOWN and self.arguments.get(name) is not None]
+        unknown = [name for name in _unknown_arguments(forward) if self.arguments.get(name) is not None]
         if unknown:
             return f"it is given {', '.join(unknown)}, which tracetui doesn't know"
         dropout = self.arguments.get("dropout")
@@ -123,6 +124,11 @@ def named_arguments(forward: Any) -> tuple[str, ...]:
     except (TypeError, ValueError):
         return ()
     return tuple(each.name for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL))
+
+
+@cache
+def _unknown_arguments(forward: Any) -> tuple[str, ...]:
+    return tuple(name for name in named_arguments(forward) if name not in _KNOWN)
 
 
 class Witness(Protocol):

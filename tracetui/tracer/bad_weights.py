@@ -29,7 +29,7 @@ def bad_weights(
     some out, or some rows of a table. ran: whether the forward of a module at a path ran; if not, who has it reads its
     weights.
     """
-    readers = [(path, module), *_never_ran(path, module, ran)]
+    readers = [(path, module), *_never_ran(path, module, ran)] if module._modules else [(path, module)]
     if not any(reader._parameters for _, reader in readers) or not is_spoilt(output, isinstance(module, nn.Embedding)):
         return None
     if len(_present(module, weights)) < len(_present(module, None)):
@@ -68,11 +68,10 @@ def is_spoilt(output: torch.Tensor | None, anywhere: bool = False) -> bool:
     """Whether the first row of an output isn't finite, or any."""
     if not is_readable(output):
         return False
-    output = output.detach()
     if not output.is_floating_point() or not output.numel():
         return False
-    row = output if anywhere else output.reshape(-1, output.shape[-1] if output.ndim else 1)[0]
-    return not math.isfinite(float(row.float().sum()))
+    row = output if anywhere or output.ndim < 2 else output[(0,) * (output.ndim - 1)]
+    return not math.isfinite(row.detach().float().sum().item())
 
 
 def with_kinds(provenance: str, weights: Iterable[BadWeight]) -> str:

@@ -14,7 +14,6 @@ from tracetui.trace.record import INPUT, UNRECORDED, layer_path
 from tracetui.tracer.frames import Frame
 from tracetui.tracer.readable import is_readable
 from tracetui.tracer.recorder import Recorder
-from tracetui.tracer.sources import float_tensors
 
 _MOST = 8
 """Inputs of one module that get records."""
@@ -26,21 +25,23 @@ class ModuleInputs:
     def __init__(self, recorder: Recorder, path: str, module: nn.Module) -> None:
         self._recorder = recorder
         self._site = f"{path}:{INPUT}"
-        alone = not any(True for _ in module.children())
+        alone = not any(child is not None for child in module._modules.values())
         # A module around others is told by them; a table of positions asks its input for nothing but a dtype.
-        plain = any(True for _ in module.parameters()) or bool(layer_path(path))
+        plain = bool(layer_path(path)) or any(True for _ in module.parameters())
         self._alone = alone
         self._most = (_MOST if alone else 1) if path and plain else 0
 
-    def look(self, frame: Frame, depth: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, ...]:
-        """The numbers of the records that hold the floating-point tensors among a call's arguments."""
+    def look(
+        self, frame: Frame, depth: int, args: tuple[Any, ...], kwargs: dict[str, Any], given: list[torch.Tensor]
+    ) -> tuple[int, ...]:
+        """The numbers of the records that hold the floating-point tensors among a call's arguments, `given`."""
         if not frame.path:
-            for tensor in float_tensors(args, kwargs):
+            for tensor in given:
                 self._recorder.given(tensor)
             return ()
         found = []
         most = self._most if self._alone or _begins_with_floats(args, kwargs) else 0
-        for place, tensor in enumerate(float_tensors(args, kwargs)):
+        for place, tensor in enumerate(given):
             index = self._recorder.source_of(tensor) if is_readable(tensor) else UNRECORDED
             if index == UNRECORDED and place < most:
                 index = self._record(frame, depth, tensor, place)

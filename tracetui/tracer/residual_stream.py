@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from tracetui.tracer.sources import float_tensors
-
 _REMEMBERED = 8
 """Tensors of a layer that may be part of a sum: what its last modules returned."""
-_ROWS, _COLUMNS = 8, 512
+_ROWS, _COLUMNS = 8, 64
 """How much of a tensor is looked at to tell whether it is a sum."""
 _NEGLIGIBLE = 1e-6
 """A share of a sum that is none."""
@@ -32,6 +29,8 @@ Sample = npt.NDArray[np.float64]
 @dataclass(eq=False)
 class _Layer:
     path: str
+    kind: object
+    """The same of layers whose code is."""
     call: int
     stream: torch.Tensor
     """What entered it [B,T,D]."""
@@ -65,6 +64,8 @@ class ResidualStream:
 
     def __init__(self) -> None:
         self._layers: list[_Layer] = []
+        self._places: dict[object, set[str]] = {}
+        """By the kind of a layer, in which of its modules the stream was found to go: others alike aren't asked."""
 
     def begin(self, path: str, module: nn.Module, call: int, given: list[torch.Tensor]) -> None:
         """A layer has been given these, the stream first; of two streams that it mixes none is followed."""
@@ -73,17 +74,17 @@ class ResidualStream:
             return
         own = module.parameters(recurse=False)
         factors = tuple(each.detach() for each in own if each.shape == stream.shape[-1:])
-        self._layers.append(_Layer(path, call, stream, factors))
+        self._layers.append(_Layer(path, _kind(module), call, stream, factors))
 
     def forget(self) -> None:
         self._layers.clear()
 
-    def entering(self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Stream | None:
-        """The stream after attention, if a module is about to be given that."""
+    def entering(self, path: str, module: nn.Module, given: list[torch.Tensor]) -> Stream | None:
+        """The stream after attention, if a module is about to be given that among its floating-point tensors."""
         layer = self._layers[-1] if self._layers else None
         if layer is None or layer.done or not path.startswith(f"{layer.path}."):
             return None
-        for tensor in float_tensors(args, kwargs):
+        for tensor in given:
             if tensor is layer.stream:
                 if _is_norm(path, module) and not layer.returned:
                     layer.began_with_norm = path
@@ -120,7 +121,12 @@ class ResidualStream:
             return False
         if tensor.shape[-1] != layer.stream.shape[-1] or tensor.data_ptr() == layer.stream.data_ptr():
             return False
+        place, places = path.removeprefix(layer.path), self._places.setdefault(layer.kind, set())
+        if places and place not in places:
+            return False
         is_sum = _is_sum(tensor, layer)
+        if is_sum:
+            places.add(place)
         if is_sum or (is_sum is None and _is_second_norm(layer, path, module, tensor)):
             return True
         layer.looked_at.add(id(tensor))
@@ -148,16 +154,19 @@ def _is_sum(tensor: torch.Tensor, layer: _Layer) -> bool | None:
 
     None if NaN and infinities leave nobody the means to tell.
     """
-    total, stream = _sample(tensor), _sample(layer.stream)
+    others = [each for each in layer.returned if each is not tensor and each is not layer.normed]
+    if not others:
+        return False
+    eps = max(torch.finfo(each.dtype).eps for each in (tensor, layer.stream, *layer.returned))
+    total, stream, last = _sample(tensor), _sample(layer.stream), _sample(others[-1])
+    if total.shape == last.shape and _weighs(np.stack([stream.ravel(), last.ravel()], axis=1), total.ravel(), 1, eps):
+        # The likeliest, which needs no weights to be looked for.
+        return True
     bases = [stream, *(stream * _sample(factor) for factor in layer.factors)]
     bases += [_sample(layer.normed)] if layer.normed is not None else []
-    others = (each for each in layer.returned if each is not tensor and each is not layer.normed)
     parts = [np.broadcast_to(_sample(each), total.shape) for each in others]
-    if not parts:
-        return False
     if not all(np.isfinite(each).all() for each in (total, *bases, *parts)):
         return None
-    eps = max(torch.finfo(each.dtype).eps for each in (tensor, layer.stream, *layer.returned))
     return any(_fits(total, [base], parts[-1:], eps) for base in bases) or _fits(total, bases, parts, eps)
 
 
@@ -171,12 +180,25 @@ def _sample(tensor: torch.Tensor) -> Sample:
 def _fits(total: Sample, bases: list[Sample], parts: list[Sample], eps: float) -> bool:
     columns = np.stack([each.ravel() for each in (*bases, *parts)], axis=1)
     weights = np.linalg.lstsq(columns, total.ravel(), rcond=1e-12)[0]
-    terms = columns * weights
-    rounding = _ROUNDINGS * eps * (np.abs(terms).sum(axis=1) + np.abs(total.ravel()))
-    if (np.abs(terms.sum(axis=1) - total.ravel()) > rounding).any():
+    return _weighs(columns * weights, total.ravel(), len(bases), eps, not parts[-1].any())
+
+
+def _weighs(terms: Sample, total: Sample, bases: int, eps: float, is_nothing: bool = False) -> bool:
+    """Whether terms [n,terms], `bases` of the stream's first, make a total [n], and both kinds a part of it.
+
+    is_nothing: the last of what was returned is 0 everywhere: where an edit has made attention nothing, the stream goes
+    on as it was.
+    """
+    rounding = _ROUNDINGS * eps * (np.abs(terms).sum(axis=1) + np.abs(total))
+    # Whatever isn't finite makes none.
+    if not (np.abs(terms.sum(axis=1) - total) <= rounding).all() or not np.isfinite(rounding).all():
         return False
     size = np.linalg.norm(total)
-    of_stream = np.linalg.norm(terms[:, : len(bases)].sum(axis=1))
-    of_parts = np.linalg.norm(terms[:, len(bases) :].sum(axis=1))
-    # Where an edit has made attention nothing, the stream goes on as it was.
-    return bool(of_stream > _NEGLIGIBLE * size and (of_parts > _ROUNDINGS * eps * size or not parts[-1].any()))
+    of_stream = np.linalg.norm(terms[:, :bases].sum(axis=1))
+    of_parts = np.linalg.norm(terms[:, bases:].sum(axis=1))
+    return bool(of_stream > _NEGLIGIBLE * size and (of_parts > _ROUNDINGS * eps * size or is_nothing))
+
+
+def _kind(layer: nn.Module) -> object:
+    """What layers have in common that call the same modules in the same order."""
+    return (type(layer), *((name, type(child)) for name, child in layer.named_children()))

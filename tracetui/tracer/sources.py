@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from weakref import ReferenceType, ref
 
@@ -51,9 +50,16 @@ def _whole_base(tensor: torch.Tensor) -> torch.Tensor | None:
     return base
 
 
-def float_tensors(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[torch.Tensor]:
+_LISTS = (list, tuple)
+
+
+def float_tensors(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.Tensor]:
     """What a module computes with: the floating-point tensors among its arguments, those in lists among them too."""
+    found: list[torch.Tensor] = []
     for value in (*args, *kwargs.values()):
-        for item in value if isinstance(value, list | tuple) else (value,):
-            if isinstance(item, torch.Tensor) and item.is_floating_point():
-                yield item
+        if isinstance(value, torch.Tensor):
+            if value.is_floating_point():
+                found.append(value)
+        elif isinstance(value, _LISTS):
+            found += [item for item in value if isinstance(item, torch.Tensor) and item.is_floating_point()]
+    return found

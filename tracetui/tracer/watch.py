@@ -167,12 +167,13 @@ class Watch:
             # Another thread that was about to call the hook is given no names once it has been taken off.
             if get_ident() != self._thread or kwargs is None:
                 return None
-            self._record_stream(residual.entering(path, module, args, kwargs))
+            given = float_tensors(args, kwargs)
+            self._record_stream(residual.entering(path, module, given))
             frames.append(Frame(path, recorder.call_number(path), clock()))
-            if layer and (given := [each for each in float_tensors(args, kwargs) if is_readable(each)]):
-                recorder.record(f"{path}:input", given[0], depth=len(frames), parent=path, call=frames[-1].call)
-                residual.begin(path, module, frames[-1].call, given)
-            frames[-1].inputs = inputs.look(frames[-1], len(frames), args, kwargs)
+            if layer and (states := [each for each in given if is_readable(each)]):
+                recorder.record(f"{path}:input", states[0], depth=len(frames), parent=path, call=frames[-1].call)
+                residual.begin(path, module, frames[-1].call, states)
+            frames[-1].inputs = inputs.look(frames[-1], len(frames), args, kwargs, given)
             editor.given(path, args, kwargs)
             self._experts.entered(path, module, args, kwargs)
             if overheard:
