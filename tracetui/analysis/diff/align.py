@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 
+from tracetui.analysis.diff.calls import kept_call
+from tracetui.analysis.diff.stems import stem_of, under_stem
 from tracetui.analysis.mapping.layouts import SAME, Layout, part
 from tracetui.analysis.mapping.names import aliases, execution_rank, meaning
 from tracetui.analysis.mapping.rules import Rules, Translation
@@ -96,6 +99,9 @@ def align(a: Trace, b: Trace, rules: Rules) -> Alignment:
     _split_fused(side_b, side_a)
     _name_states(side_a, a, b, side_b)
     _name_states(side_b, b, a, side_a)
+    _under_other_stems(side_a, side_b)
+    _name_calls(side_a, a, b, side_b)
+    _name_calls(side_b, b, a, side_a)
     pairs = [Pair(named, side_b[site]) for site, named in side_a.items() if site in side_b]
     rest_a = {site: named for site, named in side_a.items() if site not in side_b}
     rest_b = {site: named for site, named in side_b.items() if site not in side_a}
@@ -121,6 +127,37 @@ def _name_states(side: dict[str, Named], own: Trace, other: Trace, others: Mappi
             layout = SAME if state.layout is None else state.layout
             side.pop(state.record.site, None)
             side[site] = Named(state.record, site, "states", layout)
+
+
+def _under_other_stems(side_a: dict[str, Named], side_b: Mapping[str, Named]) -> None:
+    """Give A's modules B's paths where all that is other is what stands before the layers: `h.0.attn` there."""
+    stem_a, stem_b = (stem_of(named.record for named in side.values()) for side in (side_a, side_b))
+    if stem_a is None or stem_b is None or stem_a == stem_b:
+        return
+    sites_b = {named.record.key: site for site, named in side_b.items()}
+    for site, named in list(side_a.items()):
+        if site not in side_b:
+            paths = under_stem(named.record.key, stem_a, stem_b)
+            there = next((sites_b[path] for path in paths if path in sites_b), "")
+            if there and there not in side_a:
+                del side_a[site]
+                side_a[there] = replace(named, site=there, naming="stem")
+
+
+def _name_calls(side: dict[str, Named], own: Trace, other: Trace, others: Mapping[str, Named]) -> None:
+    """Put the call that is meant behind a plain file's bare name, where the other side has several calls of it."""
+    if not own.dump or other.dump:
+        return
+    calls: dict[str, list[Named]] = {}
+    for named in others.values():
+        if not named.record.pass_:
+            calls.setdefault(named.site.partition("@")[0], []).append(named)
+    counts = Counter(site.partition("@")[0] for site in side)
+    for site, several in calls.items():
+        if len(several) > 1 and counts[site] == 1 and site in side:
+            kept = kept_call(own, side[site].record, other, [named.record for named in several])
+            there = next((named.site for named in several if named.record is kept), site)
+            side[there] = replace(side.pop(site), site=there)
 
 
 def _last_state(state: State, normed: str, own: Trace, other: Trace, stream: Stream) -> str:

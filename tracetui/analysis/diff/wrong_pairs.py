@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from tracetui.analysis.diff.align import Pair
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.trace.record import is_layer
 
@@ -62,7 +63,15 @@ def _wrong_pairs(sites: Sequence[SiteDiff]) -> list[WrongPair]:
 
 def _by_guess(site: SiteDiff) -> bool:
     """Whether a name that no table knows, or one that means several things, made the pair."""
-    return any(not named.naming or named.record.site in _AMBIGUOUS for named in (site.pair.a, site.pair.b))
+    sides = (site.pair.a, site.pair.b)
+    if any(named.record.site in _AMBIGUOUS for named in sides):
+        return True
+    return not _one_name(site.pair) and any(not named.naming for named in sides)
+
+
+def _one_name(pair: Pair) -> bool:
+    """Whether both sides call it the same, tables or not; the other's paths may begin otherwise."""
+    return pair.a.record.key == pair.b.record.key or pair.a.naming == "stem"
 
 
 def _far(site: SiteDiff) -> bool:
