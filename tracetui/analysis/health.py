@@ -6,11 +6,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
-from tracetui.analysis.diff.feeds import input_names
+from tracetui.analysis.input_names import input_names
 from tracetui.analysis.nan_causes import Cause, cause_of
 from tracetui.trace.health import LARGEST, comes_near_limit, is_sound, may_hide, near_limit_share
 from tracetui.trace.record import BadWeight, Record
@@ -138,12 +139,29 @@ def feeds(trace: Trace, record: Record) -> tuple[tuple[Record, ...], bool]:
     Where they don't: what was computed inside the module; else what its parent had computed before in the same call;
     else what was recorded just before the parent began.
     """
-    names = input_names(record.key, record.layer, (other.key for other in trace.records[: record.index]))
+    names = input_names(record.key, record.layer, _KeysBefore(trace, record))
     if names:
-        wanted = [_first(trace, alternatives, record) for alternatives in names]
-        if wanted[0] is not None:
-            return tuple(fed for fed in wanted if fed is not None), True
+        inputs = [_first(trace, alternatives, record) for alternatives in names]
+        if inputs[0] is not None:
+            return tuple(fed for fed in inputs if fed is not None), True
     return _by_order(trace, record), False
+
+
+class _KeysBefore:
+    """The keys of the records before one, none of them looked at before it is asked for."""
+
+    def __init__(self, trace: Trace, record: Record) -> None:
+        self._trace = trace
+        self._record = record
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and _first(self._trace, (key,), self._record) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return (record.key for record in islice(self._trace.records, self._record.index))
+
+    def __len__(self) -> int:
+        return self._record.index
 
 
 def _first(trace: Trace, keys: tuple[str, ...], before: Record) -> Record | None:

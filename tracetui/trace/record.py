@@ -94,6 +94,11 @@ def when(pass_: int, call: int = 0) -> str:
     return f"@{pass_}" if pass_ else ""
 
 
+def plain_site(site: str) -> str:
+    """A site without part, pass and call."""
+    return site.partition("@")[0].partition("#")[0]
+
+
 def layer_of(site: str) -> int | None:
     """The decoder layer's index in a site or module path, or None."""
     found = _LAYER.search(site)

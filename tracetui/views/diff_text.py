@@ -7,10 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from rich.cells import cell_len
 
-from tracetui.analysis.diff.align import plain_site
 from tracetui.analysis.diff.result import Outcome, SiteDiff
 from tracetui.text import token_text, visible
-from tracetui.trace.record import Token, layer_of
+from tracetui.trace.record import Token, layer_of, plain_site
 from tracetui.views.cells import fit
 
 WIDTH = 80

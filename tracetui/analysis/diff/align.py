@@ -15,7 +15,7 @@ from tracetui.analysis.mapping.layouts import SAME, Layout, part
 from tracetui.analysis.mapping.names import aliases, execution_rank, meaning
 from tracetui.analysis.mapping.rules import Rules, Translation
 from tracetui.analysis.mapping.states import State, Stream, places, states_in, stream_of
-from tracetui.trace.record import Record, layer_of
+from tracetui.trace.record import Record, layer_of, plain_site
 from tracetui.trace.statistics import Statistics
 from tracetui.trace.trace import Trace
 
@@ -84,11 +84,6 @@ class Alignment:
     def alone(self) -> Mapping[str, str]:
         """The side, A or B, of each site that only one side has."""
         return {**{named.site: "A" for named in self.only_a}, **{named.site: "B" for named in self.only_b}}
-
-
-def plain_site(site: str) -> str:
-    """A site without part, pass and call."""
-    return site.partition("@")[0].partition("#")[0]
 
 
 def align(a: Trace, b: Trace, rules: Rules) -> Alignment:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from tracetui.analysis.diff.align import Alignment, Named, plain_site
+from tracetui.analysis.diff.align import Alignment, Named
 from tracetui.analysis.flow import Flow, Origin
 from tracetui.analysis.mapping.names import meaning
-from tracetui.trace.record import Record
+from tracetui.trace.record import Record, plain_site
 from tracetui.trace.trace import Trace
 
 

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tracetui.analysis.diff.align import Alignment, Named, plain_site, spans
-from tracetui.trace.record import Token
+from tracetui.analysis.diff.align import Alignment, Named, spans
+from tracetui.trace.record import Token, plain_site
 from tracetui.trace.trace import Trace
 
 _PASSING = frozenset({"transformers_version", "_name_or_path", "torch_dtype", "dtype", "use_cache", "architectures"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -12,6 +14,7 @@ from tracetui.analysis.diff.origins import Origins
 from tracetui.analysis.diff.preface import Preface
 from tracetui.analysis.diff.tolerance import Tolerance
 from tracetui.analysis.mapping.layouts import SAME, Layout
+from tracetui.trace.record import plain_site
 from tracetui.trace.trace import Trace
 
 
@@ -58,6 +61,31 @@ class Comparison:
     def origins(self) -> Origins:
         """What each site was made of, as far as a run told."""
         return Origins(self.a, self.b, self.alignment)
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """Where each site stands, by name."""
+        return {site.site: place for place, site in enumerate(self.sites)}
+
+    @cached_property
+    def _by_name(self) -> list[tuple[str, int]]:
+        """Each site without part, pass and call, and its place, sorted: what is inside a module stands together."""
+        return sorted((plain_site(name), place) for name, place in self.places.items())
+
+    def last_inside(self, site: SiteDiff) -> SiteDiff | None:
+        """What was compared last of all that lies inside a module, before its own output; None if nothing was."""
+        own = self.places[site.site]
+        inside = (place for mark in ".:" for place in self._beginning(f"{site.site}{mark}") if place < own)
+        last = max(inside, default=None)
+        return None if last is None else self.sites[last]
+
+    def _beginning(self, start: str) -> Iterator[int]:
+        """The places of the sites whose names begin with this."""
+        for at in range(bisect_left(self._by_name, (start,)), len(self._by_name)):
+            name, place = self._by_name[at]
+            if not name.startswith(start):
+                return
+            yield place
 
     @property
     def compared(self) -> int:

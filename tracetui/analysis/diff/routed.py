@@ -6,9 +6,9 @@ import re
 
 import numpy as np
 
-from tracetui.analysis.diff.align import Named, Pair, plain_site
+from tracetui.analysis.diff.align import Named, Pair
 from tracetui.analysis.routing import sibling
-from tracetui.trace.record import Record
+from tracetui.trace.record import Record, plain_site
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import Array, is_kept
 

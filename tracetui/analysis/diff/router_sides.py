@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracetui.analysis.diff.align import Named, plain_site
+from tracetui.analysis.diff.align import Named
 from tracetui.analysis.diff.arrays import Numbers
 from tracetui.analysis.diff.prepare import MAX_NUMEL, window
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
+from tracetui.trace.record import plain_site
 from tracetui.trace.value import is_kept
 
 ROLES = ("router_logits", "router_scores", "selection_bias", "selection_scores", "experts", "routing_weights")

@@ -8,12 +8,12 @@ from enum import Enum
 
 import numpy as np
 
-from tracetui.analysis.diff.align import plain_site
 from tracetui.analysis.diff.arrays import Numbers
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.diff.router_sides import RouterSide, RouterSides, router_sides
 from tracetui.analysis.diff.router_ways import explained, group_count
 from tracetui.analysis.routing import places, real_tokens
+from tracetui.trace.record import plain_site
 from tracetui.trace.value import Array
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tracetui.analysis.axes import axes_of
-from tracetui.analysis.diff.align import Pair, plain_site
+from tracetui.analysis.diff.align import Pair
 from tracetui.analysis.diff.rows import SHARE, Floats, RowPast, row_scales
-from tracetui.trace.record import Record, is_layer
+from tracetui.trace.record import Record, is_layer, plain_site
 
 _STREAM = ("input", "attn_residual")
 _TOKENS = ("T", "S")

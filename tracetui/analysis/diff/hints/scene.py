@@ -8,11 +8,10 @@ from functools import cached_property
 
 import numpy as np
 
-from tracetui.analysis.diff.align import plain_site
 from tracetui.analysis.diff.arrays import Both, Numbers, both, one_side
 from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.result import Comparison, SiteDiff
-from tracetui.trace.record import Record
+from tracetui.trace.record import Record, plain_site
 
 EXPLAINED = 0.05
 """How much of a difference a pattern may leave over, by norm: it explains 99.75 % of the square."""
