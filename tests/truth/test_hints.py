@@ -56,7 +56,7 @@ OWN = (
     ("turned whole", "phi3", "qkv", "rope-partial", "16 of a head's 16 values in A, 8 in B"),
     ("half turned", "gemma2", "qkv", "rope-partial", "8 of a head's 16 values in A, 16 in B"),
     ("pairs turned", "phi3", "qkv", "rope-layout", "A turns adjacent pairs, B halves"),
-    ("turned back", "qwen3", "qkv", "rope-direction", "the other direction in A"),
+    ("turned back", "qwen3", "qkv", "rope-direction", "in opposite directions in A and B"),
     ("positions from 1", "phi3", "qkv", "position-offset", "A's positions are 1 further on"),
     ("keys one further", "qwen3", "qkv", "position-offset", "A's positions are 1 further on"),
     ("no rotation", "phi3", "qkv", "rope-missing", "A doesn't turn by positions at all"),
@@ -81,6 +81,14 @@ OWN = (
     ("logits not capped", "gemma2", "layers", "softcap", "not capped in A, capped at 3 (final_logit_softcapping)"),
     ("another cap of the logits", "gemma2", "layers", "softcap", "capped at 30 in A, capped at 3"),
 )
+TURNED_ROUND = (
+    ("window left out", "phi3", "layers", "A window of 5 keys, as A has it, is left out or wider in B"),
+    ("window one too narrow", "phi3", "hooks", "B's queries see 4 keys back, themselves included, A's 5"),
+    ("softcap left out", "gemma2", "qkv", "the softcap (A's is 2)"),
+    ("norm after the feed-forward left out", "gemma2", "full", "post_feedforward_layernorm is left out in B"),
+    ("logits not divided", "granite", "layers", "A = 0.125·B everywhere (1/logits_scaling"),
+)
+"""Where the model is A and the mistaken port B."""
 NEIGHBOURS = (
     ("one matrix damaged", "qwen3", "full"),
     ("heads merged as they lie", "llama", "full"),
@@ -118,6 +126,21 @@ def test_a_mistake_is_named_with_its_numbers(name: str, family: str, kind: str, 
 @pytest.mark.parametrize(("name", "family", "kind"), NEIGHBOURS)
 def test_a_neighbouring_mistake_gets_no_other_name(name: str, family: str, kind: str) -> None:
     told(name, family, kind)
+
+
+@pytest.mark.parametrize(("name", "family", "kind", "words"), TURNED_ROUND)
+def test_each_side_is_named_as_itself(name: str, family: str, kind: str, words: str) -> None:
+    model = FAMILIES[family]()
+    diff = tracetui.diff(model.reference, dump(BY_NAME[name].change(model.decoder), IDS, kind))
+    assert words in " ".join(diff.explained.split())
+
+
+def test_of_two_dumps_nobody_knows_whose_window_it_is() -> None:
+    decoder = FAMILIES["phi3"]().decoder
+    sides = [dump(each, IDS, "layers") for each in (BY_NAME["window left out"].change(decoder), decoder)]
+    for a, b in (sides, sides[::-1]):
+        (hint,) = tracetui.diff(a, b).report.hints
+        assert hint.title.startswith("One side's queries see 5 keys back")
 
 
 @pytest.mark.parametrize("family", FAMILIES)

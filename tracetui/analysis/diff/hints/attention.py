@@ -197,7 +197,7 @@ def _groups(scene: Scene, a: Way, b: Way, inputs: Inputs) -> str:
 def _scale(scene: Scene, a: Way, b: Way, inputs: Inputs) -> str:
     missing = " (1 is no scale at all)" if 1.0 in (a.scale, b.scale) else ""
     usual = inputs.q.shape[-1] ** -0.5
-    reasons = ["" if way.scale == usual else explained(way.scale, scene.config) for way in (a, b)]
+    reasons = ["" if way.scale == usual else explained(way.scale, scene.config, "att") for way in (a, b)]
     sides = [f"{a.scale:.6g}{reasons[0]} in A", f"{b.scale:.6g}{reasons[1]} in B"]
     return f"The scores are scaled by {', '.join(sides)}{missing}"
 
@@ -206,7 +206,7 @@ def _softcap(scene: Scene, a: Way, b: Way, inputs: Inputs) -> str:
     sides = [f"{way.softcap:.4g}" if way.softcap else "not" for way in (a, b)]
     if "not" in sides:
         side, cap = ("B", b.softcap) if sides[0] == "not" else ("A", a.softcap)
-        return f"The scores are capped at {cap:.4g}{explained(cap or 0, scene.config)} in {side} alone (softcap)"
+        return f"The scores are capped at {cap:.4g}{explained(cap or 0, scene.config, 'att')} in {side} alone (softcap)"
     return f"The scores are capped at {sides[0]} in A, {sides[1]} in B (softcap)"
 
 

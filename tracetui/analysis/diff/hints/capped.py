@@ -38,7 +38,7 @@ def _plain(scene: Scene) -> Numbers | None:
 
 
 def _hint(scene: Scene, caps: list[float], evidence: str) -> Hint:
-    a, b = (f"capped at {shown(cap)}{explained(cap, scene.config)}" if cap else "not capped" for cap in caps)
+    a, b = (f"capped at {shown(cap)}{explained(cap, scene.config, 'logit')}" if cap else "not capped" for cap in caps)
     return Hint("softcap", f"The logits are {a} in A, {b} in B", evidence)
 
 

@@ -8,6 +8,8 @@ from tracetui.analysis.diff.arrays import Numbers
 from tracetui.analysis.diff.hints.numbers import explained, shown
 from tracetui.analysis.diff.hints.scene import Hint, Scene, explains, left_over, makes, real
 
+_PARTS = (("logits", "logit"), ("lm_head", "logit"), ("embed_tokens", "embed"), ("self_attn", "att"))
+"""By what a place's name holds, the part of the model that it is."""
 _FEWEST = 3
 """Elements without which a factor proves nothing."""
 
@@ -34,11 +36,12 @@ def factor(scene: Scene) -> Hint | None:
 
 def _why(times: float, scene: Scene) -> str:
     """What explains the factor, or one over it."""
-    return explained(times, scene.config) or (times > 0 and _back(1 / times, scene)) or ""
+    part = next((part for word, part in _PARTS if word in scene.place), "")
+    return explained(times, scene.config, part) or (times > 0 and _back(1 / times, scene, part)) or ""
 
 
-def _back(times: float, scene: Scene) -> str:
-    reason = explained(times, scene.config)
+def _back(times: float, scene: Scene, part: str) -> str:
+    reason = explained(times, scene.config, part)
     return f": B = {shown(times)}·A{reason}" if reason else ""
 
 
@@ -56,10 +59,10 @@ def stream_scale(scene: Scene) -> Hint | None:
         return None
     other = scene.comparison.alignment.alone.get(f"model.layers.{scene.record.layer}:input", "B")
     side = "A" if other == "B" else "B"
+    reason = explained(times, scene.config, "embed")
     return Hint(
         "factor",
-        f"{other} multiplies the embedding by {shown(times)}{explained(times, scene.config)} before the first layer; "
-        f"{side} may not",
+        f"{other} multiplies the embedding by {shown(times)}{reason} before the first layer; {side} may not",
         f"{other}'s :input is {shown(times)}·model.embed_tokens, which agrees; a norm takes all of it back but for its "
         "epsilon, which is what differs here.",
     )

@@ -11,6 +11,8 @@ _MOST = 2
 """Explanations of one number."""
 _SCALES = ("multiplier", "scal", "factor", "softcap", "temperature", "alpha")
 """Parts of the names of fields that are numbers to multiply by."""
+_PARTS = ("logit", "embed", "residual", "att")
+"""What the name of a field may say that it is of: it explains no number of another part."""
 _SIZES = ("hidden_size", "head_dim", "query_pre_attn_scalar", "num_hidden_layers", "intermediate_size")
 _SCALE_FORMS: tuple[tuple[str, Callable[[float], float]], ...] = (
     ("{}", lambda value: value),
@@ -28,11 +30,17 @@ _SIZE_FORMS: tuple[tuple[str, Callable[[float], float]], ...] = (
 )
 
 
-def explained(number: float, config: Mapping[str, object]) -> str:
-    """` (1/√hidden_size, hidden_size is 64)`; empty where no field explains it, or it explains itself."""
+def explained(number: float, config: Mapping[str, object], part: str = "") -> str:
+    """` (1/√hidden_size, hidden_size is 64)`; empty where no field explains it, or it explains itself.
+
+    Of a number of one part of the model, `logit` or `embed`, no field of another part is an explanation.
+    """
     if not math.isfinite(number) or number <= 0 or number == 1:
         return ""
     reasons = list(dict.fromkeys(_reasons(number, config)))
+    if part:
+        own = [reason for reason in reasons if part in reason]
+        reasons = own or [reason for reason in reasons if not any(other in reason for other in _PARTS)]
     plain = [reason for reason in reasons if reason in config]
     return f" ({' or '.join(plain[:1] or reasons[:_MOST])})" if reasons else ""
 

@@ -84,7 +84,7 @@ def _share(scene: Scene) -> tuple[str, float] | None:
 def _directions(a: Rotation, b: Rotation) -> Iterator[_Part]:
     signs = [float(np.sign(turn.frequencies[np.abs(turn.frequencies).argmax()])) for turn in (a, b)]
     if signs[0] != signs[1]:
-        yield _Part("rope-direction", "RoPE turns in the other direction in A: the sign of the sine")
+        yield _Part("rope-direction", "RoPE turns in opposite directions in A and B: the sign of the sine")
 
 
 def _speeds(scene: Scene, a: Rotation, b: Rotation, tokens: int) -> Iterator[_Part]:

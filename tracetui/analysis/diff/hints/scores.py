@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -47,29 +47,44 @@ def _excluded(scene: Scene) -> bool:
     return any(site is not None and site.outcome is Outcome.SAME for site in near) or scene.leaf.startswith(":q")
 
 
-def _window(scene: Scene, width: int, off: Numbers) -> Hint:
+def _window(scene: Scene, width: int, off: Numbers) -> Hint | None:
     """Of two windows, the narrower one is as wide as the first queries to which it makes no difference."""
-    known = _known_window(scene)
-    if known == width:
-        title = f"A window of {width} keys, as B has it, is left out or wider in A"
-    elif known and known < width:
-        title = f"From position {width} on a query sees other keys, beyond B's window of {known}"
-    else:
-        title = f"A's queries see {width} keys back, themselves included, B's {known or 'all before them'}"
-    return Hint(
-        "window",
-        f"{title} (a sliding window{f'; sliding_window is {known}' if known else ', which B has none of'})",
+    evidence = (
         f"the first {width} tokens agree, which see no more than {width} keys, and {int(off[:, width:].sum())} of "
-        f"{off[:, width:].size} later ones are off.",
+        f"{off[:, width:].size} later ones are off."
     )
+    windows = _known_windows(scene)
+    if len(set(windows.values())) == 1 < len(windows):
+        return None
+    if not windows:
+        title = f"One side's queries see {width} keys back, themselves included, the other's more"
+        return Hint("window", f"{title} (a sliding window; neither side says which)", evidence)
+    side = "B" if "B" in windows else "A"
+    other, known = ("A" if side == "B" else "B"), windows[side]
+    if known == width:
+        title = f"A window of {width} keys, as {side} has it, is left out or wider in {other}"
+    elif known and known < width:
+        title = f"From position {width} on a query sees other keys, beyond {side}'s window of {known}"
+    else:
+        title = f"{other}'s queries see {width} keys back, themselves included, {side}'s {known or 'all before them'}"
+    reason = f"; sliding_window is {known}" if known else f", which {side} has none of"
+    return Hint("window", f"{title} (a sliding window{reason})", evidence)
 
 
-def _known_window(scene: Scene) -> int:
-    """The window of this layer, as recorded or configured, of the side that says one."""
-    calls = [call for side in "BA" if (call := call_of(scene, side)) is not None]
+def _known_windows(scene: Scene) -> dict[str, int]:
+    """The window of this layer by side, 0 for none: as recorded with the call, else as a side is configured."""
+    calls = {side: call for side in "AB" if (call := call_of(scene, side)) is not None}
     if calls:
-        return next((call.sliding_window for call in calls if call.sliding_window), 0)
-    return whole(scene.config, *_WINDOWS)
+        return {side: call.sliding_window or 0 for side, call in calls.items()}
+    return {side: whole(config, *_WINDOWS) for side, config in _configs(scene)}
+
+
+def _configs(scene: Scene) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """The sides that have a configuration; B first."""
+    comparison = scene.comparison
+    yield from (
+        (side, trace.run.config) for side, trace in (("B", comparison.b), ("A", comparison.a)) if trace.run.config
+    )
 
 
 def _scores(scene: Scene, apart: Numbers, off: Numbers) -> Hint:
@@ -100,11 +115,20 @@ def _possible(scene: Scene, agree: bool) -> Iterator[str]:
         yield from _norms(scene)
         yield "the order of q's or k's heads"
     yield "the softmax scale"
-    calls = [call for side in "AB" if (call := call_of(scene, side)) is not None]
-    cap = next((call.softcap for call in calls if call.softcap), None) or real(scene.config, *_CAPS)
-    if cap:
-        yield f"the softcap (B's is {cap:g})" if scene.comparison.b.run.config else f"the softcap ({cap:g})"
-    yield "a bias or cap on the scores" if not cap else "a bias on the scores"
+    caps = dict(_softcaps(scene))
+    yield from (f"the softcap ({side}'s is {cap:g})" for side, cap in list(caps.items())[:1])
+    yield "a bias on the scores" if caps else "a bias or cap on the scores"
+
+
+def _softcaps(scene: Scene) -> Iterator[tuple[str, float]]:
+    """What caps the scores, by side: as recorded with the call, else as a side is configured."""
+    for side in "BA":
+        call = call_of(scene, side)
+        if call is not None and call.softcap:
+            yield side, call.softcap
+    for side, config in _configs(scene):
+        if cap := real(config, *_CAPS):
+            yield side, cap
 
 
 def _projections_agree(scene: Scene) -> bool:

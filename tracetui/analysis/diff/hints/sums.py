@@ -15,6 +15,7 @@ from tracetui.analysis.diff.result import Outcome, SiteDiff
 
 _ROWS = 128
 """Tokens that are looked at, from the start."""
+_STREAM_BEFORE = "the stream before"
 _SUMS = ("", ":attn_residual")
 _STREAM = (":attn_residual", ":input")
 """What a norm may be of, the nearest first."""
@@ -104,7 +105,7 @@ def _parallel(one: Numbers, other: Numbers) -> bool:
 
 def _short(site: str, layer: int) -> str:
     return (
-        "the stream before"
+        _STREAM_BEFORE
         if site.endswith((":input", "embed_tokens", f"layers.{layer - 1}"))
         else site.split(f"model.layers.{layer}.")[-1].removeprefix(":")
     )
@@ -169,19 +170,27 @@ def _hint(scene: Scene, terms: _Terms, sides: list[Numbers | None], what: str) -
     changed = [place for place in range(len(a)) if abs(a[place] - b[place]) > _ALIKE * max(1, abs(b[place]))]
     if not changed:
         return None
-    missing = next((at for at in changed if abs(a[at]) < _ALIKE and terms.names[at].endswith("norm")), None)
     parts = [f"{_times(a[place])}·{terms.names[place]} in A, {_told(b[place], scene)} in B" for place in changed]
-    new = next((terms.names[at] for at in changed if abs(b[at]) < _ALIKE and terms.names[at].endswith("norm")), "")
-    more = f": A takes up what {new} made, not the stream before it" if new else ""
     used = ", ".join(name for place, name in enumerate(terms.names) if max(abs(a[place]), abs(b[place])) > _ALIKE)
-    name = "residual-source" if new else "residual-factor"
-    if missing is not None and len(changed) == 2:
-        name, more = "norm-missing", f": {terms.names[missing]} is left out in A"
+    name, reason = _around_norm(terms, a, b, changed)
     return Hint(
         name,
-        f"The sum differs: {'; '.join(parts)}{more}",
+        f"The sum differs: {'; '.join(parts)}{reason}",
         f"{what} is a sum of {used} on both sides, to 1e-3 of its norm.",
     )
+
+
+def _around_norm(terms: _Terms, a: Numbers, b: Numbers, changed: list[int]) -> tuple[str, str]:
+    """A hint's name, and in words what becomes of a norm's output that one side alone adds."""
+    norms = (at for at in changed if terms.names[at].endswith("norm") and min(abs(a[at]), abs(b[at])) < _ALIKE)
+    norm = next(norms, None)
+    if norm is None:
+        return "residual-factor", ""
+    adding, lacking = ("B", "A") if abs(a[norm]) < _ALIKE else ("A", "B")
+    if any(terms.names[at] == _STREAM_BEFORE or terms.names[at].endswith("attn_residual") for at in changed):
+        return "residual-source", f": {adding} takes up what {terms.names[norm]} made, not the stream before it"
+    left_out = f": {terms.names[norm]} is left out in {lacking}"
+    return ("norm-missing", left_out) if len(changed) == 2 else ("residual-factor", "")
 
 
 def _told(number: float, scene: Scene) -> str:
