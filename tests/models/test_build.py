@@ -18,6 +18,7 @@ from tracetui.models.build import BuiltModel, build_model
 from tracetui.models.outline import outline
 from tracetui.models.pass_through import PassThrough
 from tracetui.models.random_source import RandomSource
+from tracetui.models.runnable import make_runnable
 from tracetui.models.slots import Weights
 from tracetui.recipe import Layers, Recipe, load_recipe
 
@@ -193,6 +194,16 @@ def test_a_field_that_nobody_reads_is_named_with_what_may_be_meant() -> None:
     assert len(notes) == 1
     assert "rope_thetaa" in notes[0]
     assert "rope_theta may be meant" in notes[0]
+
+
+def test_a_model_that_sees_later_tokens_is_refused_and_one_without_a_limit_has_none(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    fields = {"model_type": "xlnet", "vocab_size": 300, "d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 48}
+    path.write_text(json.dumps(fields))
+    with pytest.raises(InputError, match=r"attn_type: each token of this xlnet sees those after it \('bi'\); tracetui"):
+        make_runnable(load_recipe(str(path)))
+    path.write_text(json.dumps({**fields, "attn_type": "uni"}))
+    make_runnable(load_recipe(str(path))).reader.check_length(100_000)
 
 
 @pytest.mark.parametrize("model_type", ["bert", "roberta"])

@@ -158,3 +158,13 @@ def test_a_text_model_whose_whole_changes_the_logits_is_refused_with_what_to_do(
     path.write_text(json.dumps({"model_type": "muse_glimmer", "text_config": {"num_hidden_layers": 4}}))
     with pytest.raises(InputError, match="makes more of its head's output than a product"):
         make_runnable(load_recipe(str(path)))
+
+
+def test_a_text_model_with_a_head_of_its_own_has_that_one(tmp_path: Path) -> None:
+    fields = {"text_config": {**LLAMA, "sep_token_id": 3}, "vision_config": SIGLIP}
+    torch.manual_seed(0)
+    whole: Any = AutoModelForImageTextToText.from_config(CONFIG_MAPPING["blip"](**fields)).eval()
+    whole.save_pretrained(tmp_path / "m")
+    with torch.no_grad():
+        expected = whole.text_decoder(input_ids=torch.tensor([IDS])).logits.numpy()
+    np.testing.assert_allclose(tracetui.trace(str(tmp_path / "m"), tokens=IDS)["logits"], expected, rtol=0, atol=1e-5)

@@ -116,6 +116,19 @@ def test_layers_are_counted_by_what_the_family_says(
     assert with_layers(config, 2) == first_two
 
 
+def test_a_model_whose_layers_stand_in_several_parts_is_refused_by_name() -> None:
+    parts = {part: {"num_hidden_layers": 2, "hidden_size": 64} for part in ("encoder_config", "decoder_config")}
+    problem = "model_type: has its layers in decoder_config, encoder_config, none of them a language model of its own"
+    with pytest.raises(InputError, match=rf"^config.json: {problem}; .*, got 'blt'$"):
+        check_config({"model_type": "blt", "vocab_size": 320, **parts}, "config.json")
+
+
+def test_heads_may_be_as_wide_as_a_field_of_the_family_s_own_says() -> None:
+    config = {"model_type": "reformer", "hidden_size": 64, "vocab_size": 320, "num_attention_heads": 3}
+    sizes = {"num_hidden_layers": 2, "attention_head_size": 16}
+    assert check_config({**config, **sizes}, "config.json")
+
+
 def test_the_table_is_what_transformers_classes_have() -> None:
     for kind, sizes in families(SAMPLE).items():
         assert tuple(class_size(kind, which) or 0 for which in range(known.HEAD_WIDTH + 1)) == sizes, kind

@@ -117,17 +117,21 @@ def _check_causal(module: PreTrainedModel, recipe: Recipe) -> None:
     """An encoder's class can be built as a language model and would predict from what comes after."""
     # The configuration alone doesn't tell: GPT-NeoX's has the field too, and is a decoder whatever it says.
     encoder = any(vars(part).get("is_decoder") is False for part in module.modules())
+    kind = visible(str(recipe.config["model_type"]), 80)
     if encoder:
-        kind = visible(str(recipe.config["model_type"]), 80)
         raise InputError(f"{recipe.origin}: model_type: {kind} is an encoder; tracetui runs causal language models")
+    if getattr(module.config, "attn_type", None) == "bi":
+        problem = f"each token of this {kind} sees those after it ('bi'); tracetui runs causal language models ('uni')"
+        raise InputError(f"{recipe.origin}: attn_type: {problem}")
 
 
 def _check_constant(module: PreTrainedModel, recipe: Recipe) -> None:
     """RWKV divides its own weights when it first predicts; weights that come and go can't be followed there."""
     found = getattr(module.config, "rescale_every", 0)
     if recipe.config["model_type"] == "rwkv" and isinstance(found, int) and found > 0:
-        problem = "the model would divide its own weights while it runs; 0 leaves them alone, for the same result"
-        raise InputError(f"{recipe.origin}: rescale_every: {problem} but for float16's range, got {found}")
+        problem = f"is {found}, by which the model divides its own weights while it runs, where they can't be followed"
+        advice = "write 0 there: only float16 needs it, the predictions are the same"
+        raise InputError(f"{recipe.origin}: rescale_every: {problem}; {advice}")
 
 
 def _check_layer_count(module: PreTrainedModel, recipe: Recipe) -> None:

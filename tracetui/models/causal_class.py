@@ -35,8 +35,9 @@ def causal_class(model_type: str, config: PreTrainedConfig, origin: str) -> Any:
         # Some families are built by another one's class.
         return getattr(package, name, None) or getattr(importlib.import_module("transformers"), name)
     modelling = _modelling(package)
-    if (own := _of_config(modelling, type(config), _CAUSAL)) is not None:
-        return own
+    for ending in (_CAUSAL, "LMHeadModel"):
+        if (own := _of_config(modelling, type(config), ending)) is not None:
+            return own
     bare = getattr(modelling, str(MODEL_MAPPING_NAMES.get(model_type)), None)
     bare = bare or _of_config(modelling, type(config), "TextModel")
     if bare is None or not wholes_of(model_type):

@@ -123,9 +123,9 @@ def make_runnable(recipe: Recipe, exact: bool = False) -> Runnable:
     report = checkpoint.report([slot.spec for _, slot in weights.all_slots()]) if checkpoint else []
     notes = (*recipe.notes, *built.notes, *unshown(built.module), *report, *_remarks(recipe, weights))
     tokenizer = _tokenizer(recipe, built.config.vocab_size)
-    reader = PromptReader(
-        recipe, tokenizer, built.config.vocab_size, getattr(built.config, "max_position_embeddings", None)
-    )
+    # A family without a limit has none, or -1.
+    positions = max(getattr(built.config, "max_position_embeddings", None) or 0, 0) or None
+    reader = PromptReader(recipe, tokenizer, built.config.vocab_size, positions)
     return Runnable(recipe, built, weights, tokenizer, reader, notes, _layout(folder))
 
 

@@ -14,6 +14,7 @@ from tracetui.analysis.expert_fields import EXPERT_COUNTS
 from tracetui.recipe import class_defaults as known
 from tracetui.recipe.bounded import Fields, check_plain
 from tracetui.recipe.text_part import text_part
+from tracetui.text import visible
 
 MAX_WIDTH = 2**20
 MAX_FEED_FORWARD = 2**24
@@ -41,8 +42,8 @@ _LIMITS = {
     "num_labels": 2**16,
 }
 """The most that a size may be where it is given and not null."""
-_LATENT = "kv_lora_rank"
-"""Where it is given, heads are as wide as fields of their own say."""
+_HEAD_WIDTH_FIELDS = ("head_dim", "attention_head_size", "kv_lora_rank")
+"""Where one is given, heads are as wide as fields of their own say."""
 
 
 def check_config(found: Mapping[str, object], where: str | Path, prefix: str = "") -> dict[str, object]:
@@ -103,7 +104,17 @@ def _check_layers(fields: Fields, kind: str | None) -> None:
     if name is None and listed is not None and len(listed[1]) > MAX_LAYERS:
         fields.fail(listed[0], f"must have at most {MAX_LAYERS:,} entries")
     default = _listed_layers(fields.found) or known.class_size(kind, known.LAYERS)
+    if name is None and default is None and len(parts := _parts_with_layers(fields.found)) > 1:
+        shown = ", ".join(visible(part, 40) for part in parts[:4])
+        advice = "give such a model to tracetui.trace() from Python"
+        fields.fail("model_type", f"has its layers in {shown}, none of them a language model of its own; {advice}")
     fields.integer(name or "num_hidden_layers", default=default, most=MAX_LAYERS)
+
+
+def _parts_with_layers(config: Mapping[str, object]) -> list[str]:
+    """The fields of a configuration that are configurations in turn, with layers of their own."""
+    parts = [name for name, part in config.items() if isinstance(part, dict) and any(map(part.get, LAYER_FIELDS))]
+    return sorted(parts)
 
 
 def _name(fields: Fields, names: tuple[str, ...]) -> str:
@@ -129,7 +140,8 @@ def _check_heads(fields: Fields) -> None:
     kind = fields.found.get("model_type")
     width_name = _name(fields, _WIDTH_FIELDS)
     width = fields.integer(width_name, default=known.class_size(kind, known.WIDTH))
-    own_width = fields.found.get("head_dim") or fields.found.get(_LATENT) or known.class_size(kind, known.HEAD_WIDTH)
+    said = (fields.found.get(name) for name in _HEAD_WIDTH_FIELDS)
+    own_width = next(filter(None, said), None) or known.class_size(kind, known.HEAD_WIDTH)
     if not own_width and width % heads:
         fields.fail(name, f"must divide {width_name}, {width}, or head_dim be given")
 
