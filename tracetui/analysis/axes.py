@@ -34,6 +34,23 @@ _ROLE_AXES = {
     "input": ("B", "T", "D"),
     "attn_residual": ("B", "T", "D"),
 }
+_RECURRENT_AXES = {
+    "conv": ("B", "C", "T"),
+    "x": ("B", "T", "H", "V"),
+    "dt": ("B", "T", "H"),
+    "decay": ("B", "T", "H", "K"),
+    "beta": ("B", "T", "H"),
+    "B": ("B", "T", "G", "K"),
+    "C": ("B", "T", "G", "K"),
+    "query": ("B", "T", "G", "K"),
+    "key": ("B", "T", "G", "K"),
+    "value": ("B", "T", "H", "V"),
+    "gate": ("B", "T", "H"),
+    "update": ("B", "T", "H"),
+    "scan_output": ("B", "T", "H", "V"),
+    "state": ("B", "H", "K", "V"),
+}
+"""Of a recurrence; a family in which each channel is a head lacks the last ones."""
 _MODULE_LAST = {
     "q_proj": "H·K",
     "k_proj": "G·K",
@@ -90,6 +107,8 @@ def _names(record: Record, config: Mapping[str, object]) -> tuple[str, ...]:
     rank = len(record.shape)
     if record.role and len(by_role := _ROLE_AXES.get(record.role, ())) == rank:
         return by_role
+    if record.role and len(by_role := _RECURRENT_AXES.get(record.role, ())) >= rank:
+        return by_role[:rank]
     if record.site == "logits" and rank == 3:
         return ("B", "T", "V")
     if rank == 3:

@@ -16,6 +16,7 @@ from torch.utils.hooks import RemovableHandle
 from tracetui.expr.stop import Stop
 from tracetui.models.experts import ExpertWeights, runs_singly
 from tracetui.models.pass_through import PassThrough
+from tracetui.models.recurrent import kernels_called
 from tracetui.models.slots import Making, Reader, Weights
 from tracetui.models.unshown import attends_itself
 from tracetui.trace.record import Token, is_layer
@@ -32,6 +33,7 @@ from tracetui.tracer.outputs import tensors_in, with_others
 from tracetui.tracer.overhearing import Overhearing
 from tracetui.tracer.readable import is_readable, unreadable
 from tracetui.tracer.recorder import Recorder
+from tracetui.tracer.recurrence_watch import RecurrenceWatch
 from tracetui.tracer.residual_stream import ResidualStream, Stream
 from tracetui.tracer.sources import float_tensors
 from tracetui.tracer.stubs import RecordedLayer
@@ -89,6 +91,7 @@ class Watch:
             uncounted=self._uncounted,
         )
         self._overhearing = Overhearing(self._attention, self._attention.unheard)
+        self._recurrence = RecurrenceWatch(self._frames, recorder, self._editor, self._uncounted)
         told = (self._read_expert, self._clock, self._provenance)
         self._experts = ExpertWatch(self._frames, recorder, self._editor, *told)
         self._lens = Lens(model, recorder, lens, token, self._in_place) if lens else None
@@ -111,6 +114,7 @@ class Watch:
                     )
                     self._handles.append(module.register_forward_hook(self._post_hook(path, module)))
             stack.callback(self._overhearing.close)
+            stack.callback(self._recurrence.close)
             stack.callback(self._editor.forget)
             stack.enter_context(self._latents.watched(modules.values()))
             stack.enter_context(self._experts.watched(modules))
@@ -161,7 +165,7 @@ class Watch:
         has_weights = weights is not None and weights.needed_by(module)
         layer, residual = is_layer(path), self._residual
         inputs = ModuleInputs(recorder, path, module)
-        overheard = attends_itself(module)
+        overheard, recurrent = attends_itself(module), bool(kernels_called(module))
 
         def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Given | None:
             # Another thread that was about to call the hook is given no names once it has been taken off.
@@ -180,6 +184,8 @@ class Watch:
                 self._overhearing.begin(path, module, args, kwargs)
             if has_weights:
                 self._make_weights(module)
+            if recurrent:
+                self._recurrence.begin(path, module, args, kwargs)
             return None
 
         return before
@@ -232,6 +238,7 @@ class Watch:
         frames, weights, clock, recorder = self._frames, self._weights, self._clock, self._recorder
         provenance, experts, editor = self._provenance(module), self._experts, self._editor
         attended = self._overhearing.end if attends_itself(module) else _nothing
+        recurred = self._recurrence.end if kernels_called(module) else _nothing
         residual = self._residual
 
         def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
@@ -239,6 +246,7 @@ class Watch:
                 self._recorder.note("what modules do in threads of the model's own is not recorded")
                 return None
             attended(path)
+            recurred(path)
             while (frame := frames.pop()).path != path:
                 # Its error was caught: it has begun and will never end.
                 pass
