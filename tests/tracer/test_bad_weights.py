@@ -209,3 +209,76 @@ def test_a_file_keeps_which_weights_are_bad(tmp_path: Path) -> None:
     again = tracetui.open_trace(tmp_path / "t.npz").recorded
     assert again.bad_weights == trace.recorded.bad_weights
     assert again.bad_weights["second"] == (BadWeight("second.weight", 1, 18, (2, 0)),)
+
+
+class Gated(nn.Module):
+    """Its own code multiplies by a bare parameter and by a child's weight, between two children that it calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.conv, self.last = nn.Linear(4, 4), nn.Linear(4, 4, bias=False), nn.Linear(4, 4)
+        self.decay = nn.Parameter(torch.ones(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = nn.functional.linear(self.first(x), self.conv.weight) * self.decay
+        return torch.as_tensor(self.last(h / (self.decay.sum() - 3)))
+
+
+class Whole(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gated = Gated()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(self.gated(x))
+
+
+@pytest.mark.parametrize("stops", [False, True])
+@pytest.mark.parametrize(
+    ("name", "place", "what"), [("conv.weight", (1, 2), "conv.weight[1, 2]"), ("decay", (2,), "decay[2]")]
+)
+def test_weights_that_a_modules_own_code_reads_are_named(
+    stops: bool, name: str, place: tuple[int, ...], what: str
+) -> None:
+    model = Whole()
+    with torch.no_grad():
+        model.gated.get_parameter(name)[place] = float("nan")
+    line = _line(model, stops)
+    assert f"weights that gated's own code reads have it: gated.{what}" in line
+    assert "arithmetic" not in line
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_finite_weights_leave_the_modules_own_arithmetic(stops: bool) -> None:
+    model = Whole()
+    with torch.no_grad():
+        model.gated.decay.fill_(0.75)
+    line = _line(model, stops)
+    assert "the arithmetic of gated's own code made it" in line
+    assert "weights" not in line.partition("Its elements")[0]
+
+
+def test_a_module_that_runs_later_is_not_named_for_what_came_before() -> None:
+    model = Whole()
+    with torch.no_grad():
+        model.gated.decay.fill_(0.75)
+        model.gated.last.weight[0, 0] = float("nan")
+    assert "the arithmetic of gated's own code made it" in _line(model, False)
+
+
+def _line(model: nn.Module, stops: bool) -> str:
+    if not stops:
+        return told(traced(model, torch.ones(2, 4)), "gated.last:input")
+    with pytest.raises(tracetui.StopHit) as held, tracetui.stops("nan", "inf"), torch.no_grad():
+        model(torch.ones(2, 4))
+    return " ".join(str(held.value).split())
+
+
+def test_a_table_with_a_bad_row_is_named_in_the_first_pass_and_in_a_later_one(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Embedding(8, 4), nn.Linear(4, 4))
+    with torch.no_grad():
+        model.get_parameter("0.weight")[5, 2] = float("nan")
+    trace = traced(model, torch.tensor([[3, 5]]))
+    line = told(trace, "0")
+    assert "its own weights have it: 0.weight[5, 2]" in line
+    assert "can't be told" not in line

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tracetui.analysis.input_names import input_names
 from tracetui.analysis.nan_causes import Cause, cause_of
 from tracetui.trace.health import LARGEST, comes_near_limit, is_sound, may_hide, near_limit_share
-from tracetui.trace.record import BadWeight, Record
+from tracetui.trace.record import INPUT, BadWeight, Record
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import NotKeptError
 
@@ -129,8 +129,25 @@ def _explained(trace: Trace, producer: Verdict) -> Verdict:
 
 
 def bad_weights(trace: Trace, record: Record) -> tuple[BadWeight, ...]:
-    """The parameters of a record's own module that hold NaN or infinities; empty for what is no module's output."""
-    return () if record.role else trace.bad_weights.get(record.site, ())
+    """The parameters that the code which made a record reads itself and that hold NaN or infinities."""
+    path = maker(trace, record)
+    found = trace.bad_weights.get(path, ())
+    if not record.role:
+        return found
+    # When they were looked at, modules that were called later had not run yet.
+    run = {other.site for other in trace.records} - {path}
+    return tuple(weight for weight in found if weight.name.rpartition(".")[0] not in run)
+
+
+def maker(trace: Trace, record: Record) -> str:
+    """The path of the module whose code made a record: of what a module is given, the one that called it."""
+    if record.role != INPUT:
+        return record.module
+    run = trace.bad_weights.keys() | {other.parent for other in trace.records if other.parent != record.module}
+    path = record.module.rpartition(".")[0]
+    while path and path not in run:
+        path = path.rpartition(".")[0]
+    return path
 
 
 def feeds(trace: Trace, record: Record) -> tuple[tuple[Record, ...], bool]:
@@ -178,7 +195,9 @@ def _by_order(trace: Trace, record: Record) -> tuple[Record, ...]:
     if beside:
         return tuple(reversed(beside))
     began = record.index - sum(1 for _ in _within(trace, record, around))
-    return (trace.records[began - 1],) if began else ()
+    before = trace.records[began - 1] if began else None
+    # A pass before has no part in it but by what its cache and its token hand on.
+    return (before,) if before is not None and before.pass_ == record.pass_ else ()
 
 
 def _inside(trace: Trace, record: Record) -> tuple[Record, ...]:

@@ -21,16 +21,18 @@ def bad_weights(
     output: torch.Tensor | None,
     weights: Weights | None,
     ran: Callable[[str], bool] = lambda path: True,
+    anywhere: bool = False,
 ) -> tuple[BadWeight, ...] | None:
     """Those of the weights that a module's own code reads that hold NaN or infinities; None where it wasn't looked.
 
     They are looked at only if the first row of its output isn't finite, as a weight that isn't spoils every row (of a
-    table: if any row is); and only if all of its own are there. weights: what puts them in place, and may have left
-    some out, or some rows of a table. ran: whether the forward of a module at a path ran; if not, who has it reads its
-    weights.
+    table, and where `anywhere`: if any row is); and only if all of its own are there. weights: what puts them in
+    place, and may have left some out, or some rows of a table. ran: whether the forward of a module at a path ran; if
+    not, who has it reads its weights.
     """
     readers = [(path, module), *_never_ran(path, module, ran)] if module._modules else [(path, module)]
-    if not any(reader._parameters for _, reader in readers) or not is_spoilt(output, isinstance(module, nn.Embedding)):
+    anywhere = anywhere or isinstance(module, nn.Embedding)
+    if not any(reader._parameters for _, reader in readers) or not is_spoilt(output, anywhere):
         return None
     if len(_present(module, weights)) < len(_present(module, None)):
         return None

@@ -57,6 +57,8 @@ class Recorder:
         self._records: list[Record] = []
         self._values: list[Value] = []
         self._attention: dict[str, AttentionCall] = {}
+        self.examine: Callable[[str, torch.Tensor], None] | None = None
+        """Looks at what a module's own code made, by its role, before it is recorded."""
         self._bad_weights: dict[str, tuple[BadWeight, ...]] = {}
         self._vocabulary: dict[int, Token] = {}
         self._arrived = arrived
@@ -217,6 +219,10 @@ class Recorder:
         """Keep a tensor under a site, then wait at the gate if it ends the step."""
         if self.behind:
             return self.again(site, tensor, call, part)[1]
+        role = site.partition(":")[2]
+        if role and role != "mask" and self.examine is not None:
+            # Before the record is there: the model may be stopped at it.
+            self.examine(role, tensor)
         value = self._keep(tensor, site)
         if site == "logits":
             # Before the record is there to be looked at: the model may wait at it.

@@ -19,7 +19,7 @@ from tracetui.models.pass_through import PassThrough
 from tracetui.models.recurrent import kernels_called
 from tracetui.models.slots import Making, Reader, Weights
 from tracetui.models.unshown import attends_itself
-from tracetui.trace.record import Token, is_layer
+from tracetui.trace.record import INPUT, Token, is_layer
 from tracetui.tracer.absorbed import witnessed_absorbing
 from tracetui.tracer.attention_watch import AttentionWatch
 from tracetui.tracer.bad_weights import bad_weights, with_kinds
@@ -91,6 +91,7 @@ class Watch:
             uncounted=self._uncounted,
         )
         self._overhearing = Overhearing(self._attention, self._attention.unheard)
+        recorder.examine = self._examine_own_weights
         self._recurrence = RecurrenceWatch(self._frames, recorder, self._editor, self._uncounted)
         told = (self._read_expert, self._clock, self._provenance)
         self._experts = ExpertWatch(self._frames, recorder, self._editor, *told)
@@ -189,6 +190,16 @@ class Watch:
             return None
 
         return before
+
+    def _examine_own_weights(self, role: str, made: torch.Tensor) -> None:
+        """Whether weights that a module's own code reads made what isn't finite; an input is its caller's work."""
+        above = 2 if role == INPUT else 1
+        if len(self._frames) >= above:
+            path = self._frames[-above].path
+            around = self._model.get_submodule(path)
+            bad = bad_weights(path, around, made, self._weights, self._recorder.has_run, anywhere=True)
+            if bad is not None:
+                self._recorder.bad_weights(path, bad)
 
     def _record_stream(self, stream: Stream | None) -> None:
         """Record the residual stream where it is known to stand after attention."""

@@ -15,15 +15,18 @@ from tracetui.analysis.health import (
     Verdict,
     bad_weights,
     frames,
+    maker,
     near_limits,
     records_near_limit,
 )
+from tracetui.analysis.own_parameters import own_parameters
 from tracetui.text import number, statistic, token_text, visible
 from tracetui.trace.record import BadWeight, Record
 from tracetui.trace.trace import Trace
 from tracetui.views.cause_lines import cause_line
 from tracetui.views.cells import fit
 from tracetui.views.config_lines import ConfigLine, Kind
+from tracetui.views.diff_text import listed
 
 MARKS: Mapping[Part | None, str] = {Part.PRODUCES: "!", Part.CARRIES: "~", Part.UNTOLD: "?"}
 """Who made a NaN or an infinity, who passes it on, and where that can't be told."""
@@ -76,6 +79,8 @@ def _origin(trace: Trace, diagnosis: Diagnosis) -> Iterator[str]:
 
 def _because(trace: Trace, verdict: Verdict) -> str:
     if verdict.part is Part.UNTOLD:
+        if weights := bad_weights(trace, verdict.record):
+            return f"its own weights have it: {', '.join(map(bad_weight_line, weights))}"
         return "nothing that feeds it was recorded, so that it can't be told whether it made it"
     names = ", ".join(visible(fed.key, 200) for fed in verdict.fed_by[:3])
     more = f" and {len(verdict.fed_by) - 3} more" if len(verdict.fed_by) > 3 else ""
@@ -89,14 +94,25 @@ def _maker(trace: Trace, verdict: Verdict) -> str:
     if record.edited:
         return "an edit was made here"
     if weights := bad_weights(trace, record):
-        return f"its own weights have it: {', '.join(map(bad_weight_line, weights))}"
+        whose = f"weights that {_code(trace, record)} reads have it" if record.role else "its own weights have it"
+        return f"{whose}: {', '.join(map(bad_weight_line, weights))}"
     if verdict.cause is not None:
         return cause_line(verdict.cause)
     if {"nan", "inf"} & set(record.provenance.split("+")):
         return "its own weights have NaN or infinities in them"
     if not record.role and record.site in trace.bad_weights:
         return "its own weights are finite, so that its arithmetic made it"
-    return "its arithmetic made it" if record.role else "its arithmetic made it, or weights that were not looked at"
+    if not record.role:
+        return "its arithmetic made it, or weights that were not looked at"
+    path = maker(trace, record)
+    own = () if path in trace.bad_weights else own_parameters(trace, path)
+    unread = f", or weights that were not looked at ({listed(own)})" if own else ""
+    return f"the arithmetic of {_code(trace, record)} made it{unread}"
+
+
+def _code(trace: Trace, record: Record) -> str:
+    path = maker(trace, record)
+    return f"{visible(path, 200)}'s own code" if path else "the model's own code"
 
 
 def bad_weight_line(weight: BadWeight) -> str:
