@@ -115,6 +115,18 @@ def test_a_mask_of_numbers_is_added(build: Callable[[], Any]) -> None:
         np.testing.assert_allclose(shown(trace, layer), probabilities, atol=1e-6)
 
 
+def test_a_mask_of_booleans_hides_nothing_in_eager_attention() -> None:
+    """It is added, as 1 and 0."""
+    model = tiny_gemma2()
+    allowed = torch.ones(1, 1, 9, 9).tril().bool()
+    inputs: dict[str, Any] = {"input_ids": prompt(), "attention_mask": allowed, "use_cache": False}
+    expected = eager_probabilities(model, **inputs)
+    assert expected[0][0, 0, 0, 1:].all()
+    trace = tracetui.trace(model, **inputs)
+    for layer, probabilities in enumerate(expected):
+        np.testing.assert_allclose(shown(trace, layer), probabilities, atol=1e-6)
+
+
 @pytest.mark.parametrize("edits", [[], [QUIET]], ids=["computed", "step by step"])
 def test_a_position_bias_and_sinks_of_each_token_take_part(edits: list[str]) -> None:
     model = tiny_inkling2()

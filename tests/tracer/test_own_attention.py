@@ -273,3 +273,14 @@ def test_attention_without_a_softmax_is_named(own: Callable[[str], nn.Module]) -
     assert "OwnAttention computes attention in its own way: its attention can't be shown" in trace.recorded.run.notes
     with pytest.raises(KeyError):
         trace.attention("1")
+
+
+def test_torch_s_own_encoder_runs_module_by_module_while_it_is_watched() -> None:
+    """Unwatched its layers are one operation each, and padding packs prompts into what can't be read."""
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+    model = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval()
+    inputs: dict[str, Any] = {"src": torch.randn(2, 5, 16), "src_key_padding_mask": torch.arange(5).expand(2, 5) > 3}
+    trace = tracetui.trace(model, **inputs)
+    with torch.no_grad():
+        np.testing.assert_allclose(trace["output"], model(**inputs).numpy(), atol=1e-5)
+    assert trace["layers.1.linear1"].shape == (2, 5, 32)
