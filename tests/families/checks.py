@@ -12,6 +12,7 @@ from torch import nn
 
 import tracetui
 from tests.families.models import IDS, Family, distance
+from tests.families.recurrent import ROLES, is_recurrent, off
 from tracetui.api.attention import Attention
 from tracetui.api.trace import Trace
 from tracetui.trace.record import Record
@@ -97,6 +98,21 @@ def check_residual(family: Family, trace: Trace) -> str:
     return "yes"
 
 
+def check_recurrent(family: Family, trace: Trace) -> str:
+    """Each recurrent block shows its steps, and its state is what they give token by token."""
+    modules = {path: module for path, module in family.model.named_modules() if is_recurrent(module)}
+    inner = [path for path in modules if not any(other.startswith(f"{path}.") for other in modules)]
+    if not inner:
+        return NONE
+    shown = {record.module for record in trace.records if record.role in ROLES}
+    if missing := [path for path in inner if path not in shown]:
+        raise NotShownError(f"{len(missing)} of {len(inner)} recurrent blocks show no steps: {missing[0]}")
+    for record in trace.records:
+        if record.role == "state" and (far := off(trace, record, modules[record.module])) is not None:
+            assert far <= _LIMIT, f"{record.key} is {far:.2g} off what its steps give"
+    return "yes" if {record.role for record in trace.records} & ROLES - {"state"} else "the state alone"
+
+
 def check_generation(family: Family, trace: Trace) -> str:
     """Three generated tokens, and the logits of each pass, are those of transformers' own generation."""
     generated = tracetui.trace(str(family.folder), tokens=IDS, generate=3, eos=[])
@@ -132,6 +148,7 @@ CHECKS: Mapping[str, Check] = {
     "attention": check_attention,
     "routing": check_routing,
     "residual": check_residual,
+    "recurrent steps": check_recurrent,
     "generation": check_generation,
     "layers": check_layers,
 }

@@ -37,6 +37,9 @@ FAULTS: Mapping[str, Mapping[str, str]] = {
         "several stacks of layers, or layers that run more than once": "blt hrm_text",
         "the layers aren't found": "xlm",
     },
+    "recurrent steps": {
+        "what the recurrence's module is given and returns is recorded without names of its own": "xlstm",
+    },
     "generation": {
         "the number of layers stands in a field of another name": "blt",
         "taken for an encoder": "xlm",

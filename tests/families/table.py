@@ -25,6 +25,7 @@ and holds what tracetui shows of it against a plain call of the model. Reasons s
 | attention | each layer for which eager attention returns probabilities has a pane with the same ones |
 | routing | each layer with experts has a pane, with the router's own logits |
 | residual | the residual stream is shown after attention too, and what is added to it was recorded |
+| recurrent steps | recurrent blocks show what they compute inside, and their state is what that gives token by token |
 | generation | three further tokens and the logits of each pass are those of transformers' `generate` |
 | layers | `--layers 2` runs |
 

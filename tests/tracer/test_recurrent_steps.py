@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Mapping
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -214,3 +216,41 @@ def test_axes_have_their_names(traced: Mapping[str, Trace]) -> None:
     assert told["mamba", "state"] == "[B=1, H=96, K=16]"
     assert told["mamba2", "state"] == "[B=1, H=8, K=16, V=16]"
     assert told["qwen3_next", "decay"] == "[B=1, T=9, H=4]"
+
+
+def test_the_convolutions_state_is_its_last_inputs(generated: Mapping[str, Trace]) -> None:
+    trace = generated["mamba"]
+    path = block(trace)
+    conv_inputs = torch.cat([values(trace, f"{path}.in_proj{at}") for at in ("", "@1", "@2")], dim=1)  # [B,T,2C]
+    x = conv_inputs.transpose(1, 2).chunk(2, dim=1)[0]  # [B,C,T]
+    state = values(trace, f"{path}:conv_state@2")
+    torch.testing.assert_close(state, x[..., -state.shape[-1] :])
+
+
+def test_a_stop_names_the_state(models: Mapping[str, Family]) -> None:
+    trace = tracetui.trace(str(models["mamba2"].folder), tokens=IDS, stops="layers.0.mixer:state if norm > 1e-6")
+    assert [trace.records[hit.index].site for hit in trace.hits] == ["backbone.layers.0.mixer:state"]
+
+
+def test_a_comparison_finds_the_step_that_differs(models: Mapping[str, Family], traced: Mapping[str, Trace]) -> None:
+    model = copy.deepcopy(models["mamba2"].model)
+    path = block(traced["mamba2"])
+    with torch.no_grad():
+        model.get_submodule(path).A_log.add_(0.5)
+    difference = tracetui.diff(traced["mamba2"], tracetui.trace(model, input_ids=models["mamba2"].ids))
+    assert difference.first is not None
+    assert difference.first.site == f"{path}:decay"
+
+
+def test_where_a_profiler_is_on_it_stays_on(models: Mapping[str, Family]) -> None:
+    def profiler(frame: FrameType, event: str, value: object) -> None:
+        """Somebody else's."""
+
+    sys.setprofile(profiler)
+    try:
+        trace = tracetui.trace(models["lfm2"].model, input_ids=models["lfm2"].ids)
+        assert sys.getprofile() is profiler
+    finally:
+        sys.setprofile(None)
+    assert not [record for record in trace.records if record.role == "conv"]
+    assert "a profiler is on" in " ".join(trace.run.notes)

@@ -36,6 +36,7 @@ _ROLE_AXES = {
 }
 _RECURRENT_AXES = {
     "conv": ("B", "C", "T"),
+    "conv_state": ("B", "C", "W"),
     "x": ("B", "T", "H", "V"),
     "dt": ("B", "T", "H"),
     "decay": ("B", "T", "H", "K"),

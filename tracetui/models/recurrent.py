@@ -15,6 +15,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from torch import nn
+from transformers.cache_utils import Cache
 
 KERNELS = frozenset(
     {
@@ -27,10 +28,15 @@ KERNELS = frozenset(
         "fused_recurrent_gated_delta_rule",
         "chunk_kda",
         "fused_recurrent_kda",
+        "rwkv_linear_attention",
     }
 )
 _METHODS = frozenset({"_rnn_scan"})
 """Of a class's own, the recurrence in a step of its own (RG-LRU)."""
+_CONV_STATE = "update_conv_state"
+"""The cache's own method that takes in what a convolution is given."""
+_LINEAR_CACHE = "set_linear_cache"
+"""What lightning attention's forward gives its state to, the second thing that it returns."""
 
 
 def kernels_called(module: nn.Module) -> dict[CodeType, str]:
@@ -49,6 +55,10 @@ def _called_by(kind: type[nn.Module]) -> dict[CodeType, str]:
     for method in _methods(kind):
         if method.__name__ in _METHODS:
             found[method.__code__] = method.__name__
+        if _LINEAR_CACHE in method.__code__.co_names and method.__name__ == "forward":
+            found[method.__code__] = "lightning_attention"
+        if _CONV_STATE in method.__code__.co_names:
+            found[Cache.update_conv_state.__code__] = _CONV_STATE
         for name in method.__code__.co_names:
             found |= _kernel(name, file.get(name))
     return found

@@ -15,6 +15,7 @@ from tracetui.session import Sourced
 
 _KERNEL = (r"attention_interface\(", r"scaled_dot_product_attention\(", r"self\._attn\(", r"softmax\(")
 _LATENT = (r"kv_b_proj\(", r"kv_a_layernorm\(")
+_RECURRENCE = (r"_scan\(", r"gated_delta_rule\(", r"delta_attention\(", r"linear_attention\(", r"set_linear_cache\(")
 _ROUTER = (r"topk\(", r"self\.gate\(", r"self\.router\(", r"router_logits")
 _MAKERS: Mapping[str, Sequence[str]] = {
     **dict.fromkeys(("q", "k", "v", "mask", "sinks", "position_bias", "scores", "masked", "probs", "heads"), _KERNEL),
@@ -22,6 +23,9 @@ _MAKERS: Mapping[str, Sequence[str]] = {
     **dict.fromkeys(("router_logits", "router_scores", "selection_scores", "selection_bias"), _ROUTER[1:]),
     **dict.fromkeys(("experts", "routing_weights"), (*_ROUTER, r"self\.experts\(")),
     **dict.fromkeys(("tokens", "in"), (r"self\.experts\(", r"index_add_\(")),
+    **dict.fromkeys(("conv", "conv_state"), (r"causal_conv1d_fn\(", r"update_conv_state\(")),
+    **dict.fromkeys(("x", "dt", "decay", "beta", "B", "C", "query", "key", "value", "gate"), _RECURRENCE),
+    **dict.fromkeys(("update", "scan_output", "state"), _RECURRENCE),
     "attn_residual": (r"residual \+ ", r"\+ residual"),
 }
 """What the line may look like that makes a role, the likeliest first."""

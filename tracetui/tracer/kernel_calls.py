@@ -72,7 +72,7 @@ class KernelCalls:
 def _call(name: str, frame: FrameType) -> FunctionCall:
     local = dict(frame.f_locals)
     if name:
-        return FunctionCall(name, local, lambda **more: None)
+        return FunctionCall(name, local, lambda **more: frame.f_globals[name](**(local | more)))
     function, args, kwargs = local["torch_function"], local["args"], local["kwargs"]
     bound = inspect.signature(function).bind_partial(*args, **kwargs)
     bound.apply_defaults()

@@ -11,14 +11,11 @@ import torch
 from torch import nn
 
 from tracetui.models.recurrent import kernels_called
-from tracetui.tracer.edits import Editor
 from tracetui.tracer.frames import Frame
 from tracetui.tracer.kernel_calls import FunctionCall, KernelCalls
 from tracetui.tracer.readable import is_readable
 from tracetui.tracer.recorder import Recorder
 from tracetui.tracer.recurrent_steps import Step, steps_after, steps_before
-
-_FIXED = "the kernel has it already; edit what it is made of, or the block's output"
 
 
 @dataclass(eq=False, slots=True)
@@ -37,13 +34,11 @@ class RecurrenceWatch:
         self,
         frames: Sequence[Frame],
         recorder: Recorder,
-        editor: Editor,
         uncounted: Callable[[], AbstractContextManager[None]],
     ) -> None:
         """frames: the modules that run, outermost first. uncounted: around work whose time is not the model's."""
         self._frames = frames
         self._recorder = recorder
-        self._editor = editor
         self._uncounted = uncounted
         self._running: list[_Running] = []
         self._calls = KernelCalls(self._before, self._after)
@@ -99,5 +94,4 @@ class RecurrenceWatch:
         site, call = f"{running.path}:{role}", self._frames[-1].call
         if is_readable(tensor) and self._recorder.may_record(site, call, part):
             depth = len(self._frames)
-            said: dict[str, Any] = {"depth": depth, "parent": running.path, "call": call, "part": part}
-            self._editor.record(site, tensor, fixed=_FIXED, **said)
+            self._recorder.record(site, tensor, depth=depth, parent=running.path, call=call, part=part)

@@ -92,7 +92,7 @@ class Watch:
         )
         self._overhearing = Overhearing(self._attention, self._attention.unheard)
         recorder.examine = self._examine_own_weights
-        self._recurrence = RecurrenceWatch(self._frames, recorder, self._editor, self._uncounted)
+        self._recurrence = RecurrenceWatch(self._frames, recorder, self._uncounted)
         told = (self._read_expert, self._clock, self._provenance)
         self._experts = ExpertWatch(self._frames, recorder, self._editor, *told)
         self._lens = Lens(model, recorder, lens, token, self._in_place) if lens else None
