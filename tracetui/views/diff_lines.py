@@ -92,6 +92,8 @@ def _fault(report: Report) -> str:
         return f", where {by_edit(report.finding.edit)}"
     if report.tied:
         return ", where rounding flipped ties"
+    if report.carried and report.finding is not None and report.finding.undecided:
+        return ", whole numbers that rounding of what they are made of may have changed"
     if report.carried:
         return ", where what its inputs bring along passes the tolerance"
     if not report.at_fault:

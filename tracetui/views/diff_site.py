@@ -190,6 +190,10 @@ def _where_from(comparison: Comparison, finding: Finding) -> list[str]:
     if finding.tied:
         cause = "its inputs agree" if chooses(finding.site.site) else "other experts were chosen"
         return [f"{cause}: rounding flipped ties, see Routing"]
+    if finding.undecided and feeds.agree:
+        return ["whole numbers, made of what agrees but for rounding: whether that changed them can't be told"]
+    if finding.brought:
+        return ["what is made of its inputs' rounding may be all of it: no fault can be told here"]
     if finding.carried:
         return ["its inputs are almost as far apart: rounding that adds up, or a fault before"]
     if feeds.agree:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tracetui.analysis.diff.brought import is_brought, rests_on_rounding
 from tracetui.analysis.diff.edited import KnownEdit, known_edit
 from tracetui.analysis.diff.feeds import Feeds, Sites, feeds
 from tracetui.analysis.diff.hints import hints
@@ -27,6 +28,8 @@ class Finding:
     """Tokens that chose other experts in this site's layer."""
     edit: KnownEdit | None = None
     """What changed it on purpose."""
+    brought: bool = False
+    """Whether what rounding makes of its inputs may be all that it is off by."""
 
     @property
     def at_fault(self) -> bool:
@@ -38,8 +41,15 @@ class Finding:
         """Whether what feeds it is almost as far apart, within its tolerance: rounding that grew."""
         if self.site.distance is None:
             return False
+        if self.feeds.agree and (self.brought or self.undecided):
+            return True
         fed = max((fed.distance.furthest for fed in self.feeds.found if fed.distance is not None), default=0.0)
         return self.feeds.agree and not self.site.distance.far and self.site.distance.furthest < MADE * fed
+
+    @property
+    def undecided(self) -> bool:
+        """Whether it holds whole numbers made of what isn't bit for bit the same: rounding may have changed them."""
+        return rests_on_rounding(self.site, self.feeds)
 
     @property
     def tied(self) -> bool:
@@ -54,6 +64,9 @@ def find(comparison: Comparison, site: SiteDiff, flips: tuple[Flip, ...], sites:
     """Look into a site; known faults are looked for only where it differs. `flips` are those of the whole traces."""
     fed = feeds(comparison, site, sites)
     edit = known_edit(comparison, site, fed)
-    found = hints(comparison, site, fed) if site.outcome is Outcome.DIFFERENT and edit is None else ()
     own = tuple(flip for flip in flips if flip.layer == site.pair.record.layer)
-    return Finding(site, fed, found, own, edit)
+    if site.outcome is not Outcome.DIFFERENT or edit is not None:
+        return Finding(site, fed, (), own, edit)
+    brought = fed.agree and is_brought(comparison, site, fed)
+    found = () if brought else hints(comparison, site, fed)
+    return Finding(site, fed, found, own, None, brought)

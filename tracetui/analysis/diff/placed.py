@@ -10,6 +10,7 @@ import numpy as np
 
 from tracetui.analysis.axes import axes_of
 from tracetui.analysis.diff.positions import Common, Placement
+from tracetui.analysis.diff.routed import chooses
 from tracetui.trace.record import INPUT, UNRECORDED, AttentionCall, Record
 from tracetui.trace.statistics import Statistics, of_array
 from tracetui.trace.trace import Trace
@@ -40,6 +41,11 @@ def _begins(longest: Trace, trace: Trace) -> bool:
 def _moves(place: Placement, common: Common) -> bool:
     everything = place.rows == tuple(range(place.batch)) and not any(place.padded)
     return not everything or place.passes != common.passes or max(common.lengths) != place.width
+
+
+def _counts(record: Record) -> bool:
+    """Whether a module returned whole numbers: they may be positions, others elsewhere. Not the experts chosen."""
+    return record.dtype.startswith(("int", "uint")) and not record.role and not chooses(record.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +160,8 @@ class _Placing:
 
     def _value(self, record: Record, pass_: int) -> Value | None:
         value = self._trace.value(record)
+        if _counts(record):
+            return None
         known = (id(value), pass_)
         if known not in self._known:
             gather = self._gather(record, pass_)

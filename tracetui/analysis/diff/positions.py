@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tracetui.analysis.diff.masks import HIDDEN
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import is_kept
-
-_HIDDEN = -1e4
-"""What an additive mask adds to a score that doesn't count, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +129,7 @@ def _is_hidden(trace: Trace, row: int, count: int) -> bool:
     if record is None or not is_kept(trace.value(record)) or len(record.shape) != 4:
         return len({token.id for token in trace.tokens[row][:count]}) == 1
     mask = trace.value(record).read()[min(row, record.shape[0] - 1), 0, -1, :count]  # [S]
-    return bool(np.all(~mask if mask.dtype == np.bool_ else mask < _HIDDEN))
+    return bool(np.all(~mask if mask.dtype == np.bool_ else mask <= HIDDEN))
 
 
 def _as_they_are(a: Trace, b: Trace, matches: Sequence[_Match]) -> bool:

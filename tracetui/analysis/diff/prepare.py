@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tracetui.analysis.axes import axes_of
 from tracetui.analysis.diff.align import Named, Pair
+from tracetui.analysis.diff.masks import are_masks, masks_alike
 from tracetui.analysis.diff.routed import is_expert, routed
 from tracetui.analysis.mapping.layouts import SAME
 from tracetui.trace.record import Record
@@ -90,14 +91,25 @@ def _last(value: Value, rows: int) -> Value:
 
 
 def stand_alike(a: Trace, b: Trace, pair: Pair) -> tuple[Value, Value]:
-    """A pair's values as rules lay them out, choices of experts in one order. They must be kept."""
+    """A pair's values as rules lay them out, choices of experts in one order, masks as one kind. They must be kept."""
     values = (a.value(pair.a.record), b.value(pair.b.record))
+    if are_masks(pair):
+        return masks_alike(_laid_out(pair.a, values[0]), _laid_out(pair.b, values[1]))
     if pair.a.layout is SAME and pair.b.layout is SAME:
         arrays = routed(a, b, pair)
-        if arrays is None:
-            return values
-        return ArrayValue(arrays[0], values[0].dtype), ArrayValue(arrays[1], values[1].dtype)
-    return _laid_out(pair.a, values[0]), _laid_out(pair.b, values[1])
+        if arrays is not None:
+            return ArrayValue(arrays[0], values[0].dtype), ArrayValue(arrays[1], values[1].dtype)
+    else:
+        values = (_laid_out(pair.a, values[0]), _laid_out(pair.b, values[1]))
+    complex_a, complex_b = (value.dtype.startswith("complex") for value in values)
+    return (_real(values[0], not complex_b), _real(values[1], not complex_a))
+
+
+def _real(value: Value, beside_real: bool) -> Value:
+    """The real part of complex values beside others: all that a dump that turned them to floats has kept."""
+    if not (beside_real and value.dtype.startswith("complex")):
+        return value
+    return ArrayValue(value.read().real)
 
 
 def _laid_out(named: Named, value: Value) -> Value:

@@ -59,14 +59,14 @@ class RowScales:
         return least if self.past is None else np.maximum(least, self.past.floor) * self.past.gain
 
     def levelled(self, apart: Floats) -> float:
-        """The norm of all differences [rows] in units of B's; rows longer than the median are brought down to it."""
+        """The norm of all differences [rows] in units of B's; each row of B counts as the median row, zeros aside."""
         long = self.norms > self.usual
         weights = np.divide(self.usual, self.norms, out=np.ones_like(self.norms), where=long)
-        whole = float(np.square(self.norms * weights).sum())
+        whole = self.usual * math.sqrt(np.count_nonzero(self.norms > 0))
         if self.past is not None:
             weights = weights * np.maximum(self.norms, self.usual) / self.scales()
         part = float(np.square(apart * weights).sum())
-        return 0.0 if part == 0 else math.sqrt(part / whole) if whole else math.inf
+        return 0.0 if part == 0 else math.sqrt(part) / whole if whole else math.inf
 
 
 def row_scales(norms: Floats, past: RowPast | None = None) -> RowScales:

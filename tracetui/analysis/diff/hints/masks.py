@@ -7,13 +7,16 @@ import numpy.typing as npt
 
 from tracetui.analysis.diff.arrays import Numbers
 from tracetui.analysis.diff.hints.scene import Hint, Scene
+from tracetui.analysis.diff.masks import HIDDEN
 
 Flags = npt.NDArray[np.bool_]
 
 
 def seen_through(mask: Numbers) -> Flags:
     """Which keys [T,S] a mask shows: one of booleans, or one that is added to the scores."""
-    return np.asarray(mask > 0.5) if set(np.unique(mask)) <= {0.0, 1.0} and mask.max() > 0 else np.asarray(mask > -1e4)
+    return (
+        np.asarray(mask > 0.5) if set(np.unique(mask)) <= {0.0, 1.0} and mask.max() > 0 else np.asarray(mask > HIDDEN)
+    )
 
 
 def window_of(seen: Flags) -> int | None:

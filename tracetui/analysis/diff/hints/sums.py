@@ -56,7 +56,7 @@ def _terms(scene: Scene) -> _Terms | None:
     names: list[str] = []
     values: list[Numbers] = []
     for name, value in chain(_agreeing(scene, layer), _alone(scene, layer)):
-        if value.size != scene.target.a.size or value.shape[-1] != shape[-1]:
+        if value.size != scene.target.a.size or value.shape[-1:] != shape[-1:]:
             continue
         rows = value.reshape(-1, shape[-1])[:_ROWS]
         place = next((at for at, known in enumerate(values) if _parallel(rows, known)), None)

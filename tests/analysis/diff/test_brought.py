@@ -1,0 +1,112 @@
+"""Right pairs of which single sites are off: no operation is blamed for what rounding may have made of its inputs."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+
+import tracetui
+from tests.analysis.diff.made import normal, trace_of
+from tracetui.analysis.diff.report import report
+from tracetui.trace.value import Array
+from tracetui.views.diff_lines import verdict
+
+_DOWN = "model.layers.0.mlp.down_proj"
+_NORM = "model.layers.0.input_layernorm"
+_QUERY = "model.layers.0.self_attn.q_proj"
+_SIZES = {
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+
+
+def _cancelling() -> tuple[dict[str, Array], dict[str, Array]]:
+    """A projection that makes much of one direction, of which most tokens have next to nothing; in bf16 and float32."""
+    x, weight = torch.from_numpy(normal(1, 9, 64)), torch.from_numpy(normal(64, 64, seed=1)) / 8
+    weight[0] *= 300
+    x[0, 3:] -= (x[0, 3:] @ weight[0])[:, None] * weight[0] / weight[0].square().sum()  # [6,64]
+    rounded = x.bfloat16()
+    low = {f"{_DOWN}:input": rounded.float().numpy(), _DOWN: (rounded @ weight.bfloat16().T).float().numpy()}
+    return low, {f"{_DOWN}:input": x.numpy(), _DOWN: (x @ weight.T).numpy()}
+
+
+def _told(low: dict[str, Array], high: dict[str, Array]) -> str:
+    found = report(trace_of(low, dtypes=dict.fromkeys(low, "bfloat16")), trace_of(high))
+    return verdict(found)
+
+
+def test_what_cancels_is_no_fault_of_the_projection() -> None:
+    told = _told(*_cancelling())
+    assert "passes the tolerance" in told, told
+
+
+def test_a_token_that_is_off_by_more_than_its_rounding_is() -> None:
+    low, high = _cancelling()
+    low[_DOWN][0, 1] *= 1.3
+    assert "inputs agree" in _told(low, high)
+
+
+@pytest.mark.parametrize(("rounding", "end"), [(1e-7, "may have changed."), (0.0, "the fault is there.")])
+def test_whole_numbers_are_blamed_only_if_what_they_are_made_of_is_the_same(rounding: float, end: str) -> None:
+    scores, chosen = normal(1, 4, 8), np.arange(16).reshape(1, 4, 4)
+    other = chosen.copy()
+    other[0, 1, 2] += 1
+    a = trace_of({_NORM: scores * np.float32(1 + rounding), _QUERY: other})
+    assert verdict(report(a, trace_of({_NORM: scores, _QUERY: chosen}))).endswith(end)
+
+
+def test_masks_are_the_same_for_every_kernel_and_dtype() -> None:
+    torch.manual_seed(0)
+    made = MistralForCausalLM(MistralConfig(**_SIZES, sliding_window=3)).eval()
+    ids = torch.arange(3, 10)[None]
+    booleans = tracetui.trace(made, input_ids=ids)
+    made.config._attn_implementation = "eager"
+    added = tracetui.trace(made, input_ids=ids)
+    assert booleans["model.layers.0.self_attn:mask"].dtype == np.bool_
+    assert added["model.layers.0.self_attn:mask"].dtype == np.float32
+    assert tracetui.diff(booleans, added).same
+    assert tracetui.diff(tracetui.trace(copy.deepcopy(made).half(), input_ids=ids), added).same
+    made.config.sliding_window = 4
+    found = tracetui.diff(booleans, tracetui.trace(made, input_ids=ids))
+    assert [hint.name for hint in found.report.hints] == ["window"]
+
+
+def test_masks_that_do_more_than_hide_are_compared_by_what_they_add() -> None:
+    hidden, bias = np.triu(np.ones((4, 4), np.bool_), 1)[None, None], normal(1, 1, 4, 4)
+    site = "model.layers.0.self_attn:mask"
+    single = np.where(hidden, np.finfo(np.float32).min, bias)
+    half = np.where(hidden, np.float32(np.finfo(np.float16).min), bias)
+    other = np.where(hidden, half, 0).astype(np.float32)
+
+    def same(a: Array) -> bool:
+        return report(trace_of({site: a}, dtypes={site: "float16"}), trace_of({site: single})).comparison.same
+
+    assert same(half)
+    assert not same(other)
+
+
+def test_a_dump_that_made_floats_of_complex_values_is_the_same() -> None:
+    site = "model.rotary_emb"
+    turned = normal(1, 4, 8) + 1j * normal(1, 4, 8, seed=1)
+    real = np.ascontiguousarray(turned.real)
+    assert report(trace_of({site: real}, dump=True), trace_of({site: turned})).comparison.same
+    assert not report(trace_of({site: real + 1}, dump=True), trace_of({site: turned})).comparison.same
+
+
+def test_a_right_llama_with_one_long_row_of_a_weight_is_the_same_in_bf16() -> None:
+    torch.manual_seed(0)
+    made = LlamaForCausalLM(LlamaConfig(**_SIZES)).eval()
+    with torch.no_grad():
+        made.model.layers[0].mlp.down_proj.weight[7] *= 300
+    ids = torch.arange(3, 12)[None]
+    single = tracetui.trace(made, input_ids=ids)
+    found = tracetui.diff(tracetui.trace(made.bfloat16(), input_ids=ids), single)
+    assert found.same, str(found)
