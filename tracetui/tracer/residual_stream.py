@@ -157,11 +157,10 @@ def _is_sum(tensor: torch.Tensor, layer: _Layer) -> bool | None:
     others = [each for each in layer.returned if each is not tensor and each is not layer.normed]
     if not others:
         return False
-    eps = max(torch.finfo(each.dtype).eps for each in (tensor, layer.stream, *layer.returned))
-    total, stream, last = _sample(tensor), _sample(layer.stream), _sample(others[-1])
-    if total.shape == last.shape and _weighs(np.stack([stream.ravel(), last.ravel()], axis=1), total.ravel(), 1, eps):
-        # The likeliest, which needs no weights to be looked for.
+    if _is_plain_sum(tensor, layer.stream, others[-1]):
         return True
+    eps = max(torch.finfo(each.dtype).eps for each in (tensor, layer.stream, *layer.returned))
+    total, stream = _sample(tensor), _sample(layer.stream)
     bases = [stream, *(stream * _sample(factor) for factor in layer.factors)]
     bases += [_sample(layer.normed)] if layer.normed is not None else []
     parts = [np.broadcast_to(_sample(each), total.shape) for each in others]
@@ -170,33 +169,44 @@ def _is_sum(tensor: torch.Tensor, layer: _Layer) -> bool | None:
     return any(_fits(total, [base], parts[-1:], eps) for base in bases) or _fits(total, bases, parts, eps)
 
 
-def _sample(tensor: torch.Tensor) -> Sample:
+def _is_plain_sum(tensor: torch.Tensor, stream: torch.Tensor, last: torch.Tensor) -> bool:
+    """Whether a tensor is what torch makes of stream + last, to the last bit, and both have a part in it.
+
+    That is the likeliest, and needs no weights to be looked for.
+    """
+    if not tensor.dtype == stream.dtype == last.dtype or not tensor.device == stream.device == last.device:
+        return False
+    total, one, other = _few(tensor), _few(stream), _few(last)
+    if other.shape != total.shape or not torch.equal(total, one + other):
+        return False
+    size, of_stream, of_last = (torch.linalg.vector_norm(part.float()).item() for part in (total, one, other))
+    eps = torch.finfo(tensor.dtype).eps
+    # Of what isn't finite, nothing is larger than anything.
+    return bool(of_stream > _NEGLIGIBLE * size and of_last > _ROUNDINGS * eps * size)
+
+
+def _few(tensor: torch.Tensor) -> torch.Tensor:
     """A few rows and columns of a tensor, the same of each [rows, columns]."""
     rows = tensor.detach().reshape(-1, tensor.shape[-1])
-    rows = rows[:: -(-len(rows) // _ROWS), :: -(-rows.shape[1] // _COLUMNS)]
-    return rows.to(device="cpu", dtype=torch.float64).numpy()
+    return rows[:: -(-len(rows) // _ROWS), :: -(-rows.shape[1] // _COLUMNS)]
+
+
+def _sample(tensor: torch.Tensor) -> Sample:
+    return _few(tensor).to(device="cpu", dtype=torch.float64).numpy()
 
 
 def _fits(total: Sample, bases: list[Sample], parts: list[Sample], eps: float) -> bool:
     columns = np.stack([each.ravel() for each in (*bases, *parts)], axis=1)
     weights = np.linalg.lstsq(columns, total.ravel(), rcond=1e-12)[0]
-    return _weighs(columns * weights, total.ravel(), len(bases), eps, not parts[-1].any())
-
-
-def _weighs(terms: Sample, total: Sample, bases: int, eps: float, is_nothing: bool = False) -> bool:
-    """Whether terms [n,terms], `bases` of the stream's first, make a total [n], and both kinds a part of it.
-
-    is_nothing: the last of what was returned is 0 everywhere: where an edit has made attention nothing, the stream goes
-    on as it was.
-    """
-    rounding = _ROUNDINGS * eps * (np.abs(terms).sum(axis=1) + np.abs(total))
-    # Whatever isn't finite makes none.
-    if not (np.abs(terms.sum(axis=1) - total) <= rounding).all() or not np.isfinite(rounding).all():
+    terms = columns * weights
+    rounding = _ROUNDINGS * eps * (np.abs(terms).sum(axis=1) + np.abs(total.ravel()))
+    if (np.abs(terms.sum(axis=1) - total.ravel()) > rounding).any():
         return False
     size = np.linalg.norm(total)
-    of_stream = np.linalg.norm(terms[:, :bases].sum(axis=1))
-    of_parts = np.linalg.norm(terms[:, bases:].sum(axis=1))
-    return bool(of_stream > _NEGLIGIBLE * size and (of_parts > _ROUNDINGS * eps * size or is_nothing))
+    of_stream = np.linalg.norm(terms[:, : len(bases)].sum(axis=1))
+    of_parts = np.linalg.norm(terms[:, len(bases) :].sum(axis=1))
+    # Where an edit has made attention nothing, the stream goes on as it was.
+    return bool(of_stream > _NEGLIGIBLE * size and (of_parts > _ROUNDINGS * eps * size or not parts[-1].any()))
 
 
 def _kind(layer: nn.Module) -> object:

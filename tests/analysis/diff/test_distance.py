@@ -58,6 +58,23 @@ def test_many_blocks_are_one_tensor() -> None:
     assert found.cosine == pytest.approx(x @ y / np.sqrt((x @ x) * (y @ y)), abs=1e-12)
 
 
+def test_a_row_longer_than_a_block_is_held_to_all_of_itself() -> None:
+    b = np.ones((1, 540_000), np.float32)
+    b[0, 500_000:] = 1000.0
+    a = b.copy()
+    a[0, 3] += 1.0
+    a[0, 499_999] = 11.0
+    a[0, 530_000] = np.inf
+    b[0, 530_000] = np.inf
+    tolerance = Tolerance(1e-3, 0.0, slack=1.0, per_row=1e-2)
+    found = distance(ArrayValue(a), ArrayValue(b), tolerance)
+    scale = math.sqrt(np.square(b[np.isfinite(b)].astype(np.float64)).sum() / b.size)
+    assert 1.0 < 1e-2 * scale < 10.0
+    assert (found.off, found.far, found.worst, found.worst_a) == (1, 1, (0, 499_999), 11.0)
+    flat = distance(ArrayValue(a[0]), ArrayValue(b[0]), replace(tolerance, per_row=0.0))
+    assert (flat.off, flat.worst, flat.unlike) == (2, (499_999,), 0)
+
+
 def test_nan_and_inf_count_where_the_other_side_has_none() -> None:
     a = np.array([1, np.nan, np.inf, -np.inf, np.nan, 5], dtype=np.float32)
     b = np.array([1, np.nan, np.inf, np.inf, 2, 5], dtype=np.float32)

@@ -45,22 +45,23 @@ class Named:
         return self.site if self.naming else self.own
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pair:
     """One tensor of both sides."""
 
     a: Named
     b: Named
 
-    @property
+    @cached_property
     def site(self) -> str:
         """A's name; B's where tables know that one alone, so that layer, place and inputs are known."""
         return self.a.known or self.b.known or self.a.site
 
-    @property
+    @cached_property
     def record(self) -> Record:
         """A's record under the site's own name: what tells layer, place and axes."""
-        return replace(self.a.record, site=plain_site(self.site))
+        record, site = self.a.record, plain_site(self.site)
+        return record if record.site == site else replace(record, site=site)
 
 
 @dataclass(frozen=True, eq=False)

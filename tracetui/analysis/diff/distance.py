@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tracetui.analysis.diff.columns import far_for_columns
 from tracetui.analysis.diff.rows import (
-    BLOCK,
-    ITEM,
     Floats,
     RowDistance,
     RowLayout,
@@ -22,7 +20,6 @@ from tracetui.analysis.diff.rows import (
     row_scales,
 )
 from tracetui.analysis.diff.tolerance import Tolerance
-from tracetui.trace.npz.writer import blocks
 from tracetui.trace.statistics import Statistics
 from tracetui.trace.value import Array, Index, Value
 
@@ -79,6 +76,17 @@ class Distance:
         return worst or self.levelled > tolerance.of_whole(self.numel)
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class _Part:
+    """Of a row that is too long for one block."""
+
+    index: Index
+    start: int
+    """Where in the row it begins."""
+    greatest: float
+    """The largest |a - b| of what is finite."""
+
+
 class _Sums:
     """What is added up over the blocks."""
 
@@ -89,13 +97,17 @@ class _Sums:
         self.max_abs, self.max_rel = 0.0, 0.0
         self.square_a = self.dot = 0.0
         self.first_unlike: int | None = None
+        self.worst_parts: dict[int, _Part] = {}
+        """Of rows that are too long for one block."""
 
-    def add(self, a: Array, b: Array, row_square: float | None = None) -> None:
-        """Rows of each side [n, width]; or a part [1, n] of one, the squares of whose B add up to `row_square`."""
+    def add(self, a: Array, b: Array, whole: bool = True) -> float:
+        """Rows of each side [n, width]; returns the greatest difference. Of a part [1, n] of one nothing is held to
+        the row, which isn't known yet: `count_off` does so later.
+        """
         x = _wide(a)
         if np.array_equal(a, b):
             self._add_equal(x)
-            return
+            return 0.0
         y = _wide(b)
         difference = np.abs(x - y)
         greatest = float(difference.max(initial=0.0))
@@ -108,15 +120,28 @@ class _Sums:
         self.max_abs = max(self.max_abs, greatest)
         size = np.abs(y)
         squares = _row_squares(size)
-        absolute = self._absolute(squares if row_square is None else np.array([row_square]))
-        # Most blocks are within what is allowed beside rtol·|b|: one number tells.
-        if self.tolerance.exact or greatest > absolute.min():
-            self._count_off(a, b, difference, size, absolute)
+        if whole:
+            absolute = self._absolute(squares)
+            # Most blocks are within what is allowed beside rtol·|b|: one number tells.
+            if self.tolerance.exact or greatest > absolute.min():
+                self._count_off(a, b, difference, size, absolute, self._row)
         self._widen(difference, size)
         self.rows.add(self._row, _row_squares(difference), squares)
         self.square_a += _dot(x, x)
         self.dot += _dot(x, y)
         self.seen += x.size
+        return greatest
+
+    def allowed(self, row: int) -> float:
+        """What is allowed beside rtol·|b| in a row of which all has been added."""
+        return float(self._absolute(self.rows.reference_of(row)).min())
+
+    def count_off(self, a: Array, b: Array, row: int) -> None:
+        """Count the elements that are off in a part [1, n] of a row of which all has been added."""
+        x, y = _wide(a), _wide(b)
+        finite = np.isfinite(x) & np.isfinite(y)
+        x, y = np.where(finite, x, 0), np.where(finite, y, 0)
+        self._count_off(a, b, np.abs(x - y), np.abs(y), self._absolute(self.rows.reference_of(row)), row)
 
     @property
     def _row(self) -> int:
@@ -135,7 +160,7 @@ class _Sums:
         self.dot += total
         self.seen += x.size
 
-    def _count_off(self, a: Array, b: Array, difference: Floats, size: Floats, absolute: Floats) -> None:
+    def _count_off(self, a: Array, b: Array, difference: Floats, size: Floats, absolute: Floats, row: int) -> None:
         tolerance = self.tolerance
         if tolerance.exact and a.dtype.kind in "iu" and b.dtype.kind in "iu":
             # Whole numbers beyond 2^53 look the same in float64.
@@ -148,7 +173,7 @@ class _Sums:
         off = int(np.count_nonzero(difference > allowed))
         self.off += off
         if off:
-            self._count_far(difference, size, difference > tolerance.slack * allowed)
+            self._count_far(difference, size, difference > tolerance.slack * allowed, row)
 
     def _absolute(self, squares: Floats) -> Floats:
         """What is allowed beside rtol·|b| in each row [n, 1], given the sums of squares of B's rows [n]."""
@@ -158,14 +183,14 @@ class _Sums:
         known = np.where(np.isfinite(squares), squares, 0.0)
         return self.tolerance.per_row * np.sqrt(known / self.rows.layout.width)[:, None]
 
-    def _count_far(self, difference: Floats, size: Floats, far: Array) -> None:
+    def _count_far(self, difference: Floats, size: Floats, far: Array, first: int) -> None:
         """Rows with such an element: how much a small row is allowed is known only when all rows are."""
         rows = np.flatnonzero(far.any(axis=1))
         if not self.tolerance.per_row:
             self.far += rows.size
         elif rows.size:
             excess = difference[rows] - self.tolerance.slack * self.tolerance.rtol * size[rows]
-            self.rows.add_far(rows + self._row, excess.max(axis=1))
+            self.rows.add_far(rows + first, excess.max(axis=1))
 
     def _count_unlike(self, x: Array, y: Array, finite: Array) -> None:
         unlike = ~finite & ~((x == y) | (np.isnan(x) & np.isnan(y)))
@@ -209,31 +234,35 @@ def distance_and_norms(
     """
     layout = row_layout(a.shape)
     sums = _Sums(tolerance, layout)
-    whole_rows = True
-    row_square: float | None = None
+    parts: list[_Part] = []
     with np.errstate(all="ignore"):
         for index, begins in layout.blocks():
             block_a, block_b = a.read(index), b.read(index)
-            whole_rows = begins and block_a.size >= layout.width
-            if begins:
-                row_square = None if whole_rows else _row_square(b, layout, sums.seen)
-            rows = max(1, block_a.size // layout.width)
-            sums.add(block_a.reshape(rows, -1), block_b.reshape(rows, -1), row_square)
+            if begins and block_a.size >= layout.width:
+                rows = block_a.size // layout.width
+                sums.add(block_a.reshape(rows, -1), block_b.reshape(rows, -1))
+                continue
+            start = sums.seen % layout.width
+            # Without a tolerance of its own the row need not be known.
+            greatest = sums.add(block_a.reshape(1, -1), block_b.reshape(1, -1), whole=not tolerance.per_row)
+            parts.append(_Part(index, start, greatest))
+            if sums.seen % layout.width == 0:
+                _end_row(sums, a, b, parts)
+                parts.clear()
         return _distance(sums, a, b, past), sums.rows.norms
 
 
-def _row_square(b: Value, layout: RowLayout, start: int) -> float:
-    """The sum of squares of one of B's rows that is too long for one block."""
-    total = 0.0
-    for index in _parts_of_row(layout, start // layout.width):
-        part = np.abs(_wide(b.read(index).reshape(1, -1)))
-        total += float(_row_squares(part if np.isfinite(part).all() else np.where(np.isfinite(part), part, 0))[0])
-    return total
+def _end_row(sums: _Sums, a: Value, b: Value, parts: Sequence[_Part]) -> None:
+    """Of a row that was too long for one block, remember its worst part, and count what is off in it.
 
-
-def _parts_of_row(layout: RowLayout, row: int) -> Iterator[Index]:
-    first = layout.index(row)
-    return ((*first, *rest) for rest in blocks(layout.shape[layout.leading :], ITEM, BLOCK))
+    Only parts with a large difference are read again.
+    """
+    row = sums.seen // sums.rows.layout.width - 1
+    sums.worst_parts[row] = max(parts, key=lambda part: part.greatest)
+    allowed = sums.allowed(row) if sums.tolerance.per_row else math.inf
+    for part in parts:
+        if part.greatest > allowed:
+            sums.count_off(a.read(part.index).reshape(1, -1), b.read(part.index).reshape(1, -1), row)
 
 
 def _distance(sums: _Sums, a: Value, b: Value, past: RowPast | None) -> Distance:
@@ -241,6 +270,7 @@ def _distance(sums: _Sums, a: Value, b: Value, past: RowPast | None) -> Distance
     row, judged = (0, 0.0) if known is None else sums.rows.worst(known.scales())
     worst, worst_a, worst_b = _worst(sums, a, b, row)
     difference, reference = sums.rows.difference, sums.rows.reference
+    several = sums.rows.layout.rows > 1 and not sums.tolerance.exact
     found = Distance(
         numel=sums.seen,
         off=sums.off,
@@ -255,15 +285,11 @@ def _distance(sums: _Sums, a: Value, b: Value, past: RowPast | None) -> Distance
         worst_a=worst_a,
         worst_b=worst_b,
         scale=math.sqrt(reference / sums.seen) if sums.seen else 0.0,
+        row=_row(sums, known, row, judged) if known is not None and several else None,
+        levelled=known.levelled(sums.rows.apart) if known is not None else 0.0,
     )
-    if known is None:
+    if known is None or not sums.rows.has_far:
         return found
-    several = sums.rows.layout.rows > 1 and not sums.tolerance.exact
-    found = replace(
-        found,
-        row=_row(sums, known, row, judged) if several else None,
-        levelled=known.levelled(sums.rows.apart),
-    )
     return replace(found, far=found.far + _far(sums, a, b, known, found))
 
 
@@ -289,24 +315,18 @@ def _worst(sums: _Sums, a: Value, b: Value, row: int) -> tuple[tuple[int, ...] |
         return None, 0.0, 0.0
     place = sums.first_unlike
     if place is None:
-        place = row * layout.width + (_furthest_in_row(a, b, layout, row) if sums.max_abs else 0)
+        place = row * layout.width + (_furthest_in_row(sums, a, b, row) if sums.max_abs else 0)
     index = tuple(int(at) for at in np.unravel_index(place, layout.shape)) if layout.shape else ()
     one, other = (_wide(value.read(index).reshape(1))[0] for value in (a, b))
     return index, float(one.real), float(other.real)
 
 
-def _furthest_in_row(a: Value, b: Value, layout: RowLayout, row: int) -> int:
+def _furthest_in_row(sums: _Sums, a: Value, b: Value, row: int) -> int:
     """The place of the largest |a - b| of what is finite."""
-    place = seen = 0
-    largest = -1.0
-    for index in _parts_of_row(layout, row):
-        difference = np.abs(_wide(a.read(index).reshape(-1)) - _wide(b.read(index).reshape(-1)))
-        difference[~np.isfinite(difference)] = -1.0
-        at = int(difference.argmax())
-        if difference[at] > largest:
-            place, largest = seen + at, float(difference[at])
-        seen += difference.size
-    return place
+    part = sums.worst_parts.get(row) or _Part(sums.rows.layout.index(row), 0, 0.0)
+    difference = np.abs(_wide(a.read(part.index).reshape(-1)) - _wide(b.read(part.index).reshape(-1)))
+    difference[~np.isfinite(difference)] = -1.0
+    return part.start + int(difference.argmax())
 
 
 def _ratio(part: float, whole: float) -> float:

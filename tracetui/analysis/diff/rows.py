@@ -156,12 +156,21 @@ class RowSums:
         self._far.append((rows, excess))
 
     @property
+    def has_far(self) -> bool:
+        """Whether there are any."""
+        return bool(self._far)
+
+    @property
     def difference(self) -> float:
         return float(self._difference.sum())
 
     @property
     def reference(self) -> float:
         return float(self._reference.sum())
+
+    def reference_of(self, row: int) -> Floats:
+        """The sum of squares of one of B's rows [1]."""
+        return self._reference[row : row + 1]
 
     @property
     def norms(self) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +60,8 @@ class TokenRounding:
 
     def past(self, pair: Pair, shape: tuple[int, ...]) -> RowPast | None:
         """What is known of the rows of a site that is compared in this shape."""
+        if not self._tokens:
+            return None
         record = pair.record
         places = _token_of_rows(record, self._config, shape)
         if places is None:
@@ -97,10 +100,15 @@ def _in_stream(record: Record) -> bool:
 
 def _token_of_rows(record: Record, config: Mapping[str, object], shape: tuple[int, ...]) -> npt.NDArray[np.intp] | None:
     """The token of each row [rows], counted through all prompts; None where rows aren't those of tokens."""
-    names = [axis.name for axis in axes_of(record, config)]
+    return _token_of_axes(tuple(axis.name for axis in axes_of(record, config)), shape)
+
+
+@lru_cache(maxsize=8)
+def _token_of_axes(names: tuple[str, ...], shape: tuple[int, ...]) -> npt.NDArray[np.intp] | None:
+    """The same for axes by their names; most sites of a trace have the same ones."""
     if len(names) != len(shape) or len(shape) < 2:
         return None
-    if names[:-1] == ["N"]:
+    if names[:-1] == ("N",):
         return np.arange(shape[0])
     counting = [axis for axis, name in enumerate(names[:-1]) if name in _TOKENS]
     if names[0] != "B" or len(counting) != 1:
