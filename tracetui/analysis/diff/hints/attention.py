@@ -18,6 +18,8 @@ Shape = tuple[int, ...]
 _MASKS = {0: "as far as itself", 1: "one position ahead", -1: "not itself", None: "everything"}
 _ROUNDS = 2
 """Things that may be changed at once."""
+_HEADS, _ROWS = 4, 48
+"""How many heads and queries a way is looked for in, before it is held to all."""
 _MEASURED = 96
 """Tokens over which a number is measured: it is tried some seventy times."""
 _CAPS = (50.0, 30.0, 20.0)
@@ -44,12 +46,12 @@ def attention_call(scene: Scene) -> Hint | None:
     if not _go_together(target.a.shape, q.shape, k.shape, v.shape):
         return None
     inputs = Inputs.of(scene, q, k, v)
-    tokens = inputs.q.shape[1]
-    sides = {"A": target.a, "B": target.b}
-    picked = {name: side[0, list(inputs.picked), :tokens] for name, side in sides.items()}
+    if not inputs.rows:
+        return None
+    sides = {"A": target.a[0], "B": target.b[0]}  # [H,T,Kv]
     fits = {}
     for side, other in ("AB", "BA"):
-        fit = _Search(scene, inputs, picked[side], picked[other]).from_(start_of(scene, inputs, side))
+        fit = _Search(scene, inputs, sides[side], sides[other]).from_(start_of(scene, inputs, side))
         if fit is None:
             return None
         fits[side] = fit
@@ -72,31 +74,65 @@ def _go_together(heads: Shape, q: Shape, k: Shape, v: Shape) -> bool:
     return heads[:3] == q[:3] and k[:3] == v[:3] and (q[0], q[3]) == (k[0], k[3]) and heads[3] == v[3]
 
 
+class _Heads:
+    """One side's heads [H,T,Kv], of which some rows are to be made again."""
+
+    def __init__(self, inputs: Inputs, own: Numbers, other: Numbers) -> None:
+        self.inputs = inputs
+        self._heads = own, other
+        index = np.ix_(inputs.picked, inputs.rows)
+        self.own = own[index]  # [h,t,Kv]
+        self.off = np.linalg.norm(self.own - other[index], axis=-1)  # [h,t]
+        self.apart = float(np.linalg.norm(self.off))
+
+    def left(self, way: Way) -> float:
+        """How much a way leaves over of what the two sides are apart."""
+        return float(np.linalg.norm(self.own - self.inputs.heads(way))) / self.apart
+
+    def some(self, heads: int, rows: int, tokens: int | None = None) -> _Heads:
+        """A sample of the first tokens: half of it where the sides are furthest apart, half of it spread over all."""
+        inputs = self.inputs
+        known = [row for row in inputs.rows if tokens is None or row < tokens]
+        off = self.off[:, : len(known)]
+        picked = _sample(off.max(axis=1), heads)
+        return _Heads(
+            inputs.of_rows([inputs.picked[at] for at in picked], [known[at] for at in _sample(off.max(axis=0), rows)]),
+            *self._heads,
+        )
+
+
+def _sample(off: Numbers, count: int) -> list[int]:
+    """At most so many places."""
+    furthest = np.argsort(-off, kind="stable")[: count // 2]
+    spread = np.linspace(0, len(off) - 1, count - count // 2).round().astype(int)
+    return sorted({*furthest.tolist(), *spread.tolist()}) if len(off) > count else list(range(len(off)))
+
+
 class _Search:
     """Looks for the way that makes one side's heads, changing one thing after another."""
 
     def __init__(self, scene: Scene, inputs: Inputs, own: Numbers, other: Numbers) -> None:
         self._scene = scene
         self._inputs = inputs
-        self._own = own
-        # A query that sees nothing, or whose mask is not known, tells nothing.
-        self._rows = slice(1, None if inputs.mask is None else -1)
-        self._apart = float(np.linalg.norm((own - other)[:, self._rows]))
+        self._all = _Heads(inputs, own, other)
+        self._some = self._all.some(_HEADS, _ROWS)
+        self._first = self._all.some(_HEADS, _ROWS, _MEASURED)
 
     def from_(self, way: Way) -> Fit | None:
         """The nearest way, if it leaves next to nothing of what the two sides are apart."""
-        if not self._apart:
+        if not self._all.apart:
             return None
-        fit = Fit(way, self._left(way))
+        fit = Fit(way, self._some.left(way))
         for _ in range(_ROUNDS):
             if fit.left <= EXPLAINED:
-                return fit
-            fits = [Fit(other, self._left(other)) for other in self._changed(fit.way)]
-            fit = min([fit, *fits], key=lambda fit: fit.left)
-        return fit if fit.left <= EXPLAINED else None
-
-    def _left(self, way: Way) -> float:
-        return float(np.linalg.norm((self._own - self._inputs.heads(way))[:, self._rows])) / self._apart
+                break
+            fits = [Fit(other, self._some.left(other)) for other in self._changed(fit.way)]
+            nearest = min([fit, *fits], key=lambda fit: fit.left)
+            if nearest is fit:
+                return None
+            fit = nearest
+        left = self._all.left(fit.way) if fit.left <= EXPLAINED else fit.left
+        return Fit(fit.way, left) if left <= EXPLAINED else None
 
     def _changed(self, way: Way) -> Iterator[Way]:
         """Ways that differ in one thing."""
@@ -123,19 +159,20 @@ class _Search:
 
     def _window(self, way: Way) -> int | None:
         """The rows that are right without any window: as many keys as it shows."""
-        made = self._inputs.heads(replace(way, window=None))
-        off = np.linalg.norm(made - self._own, axis=(0, 2)) > EXPLAINED * np.linalg.norm(self._own, axis=(0, 2))  # [T]
+        one = self._all.inputs.picked[int(self._all.off.max(axis=1).argmax())]
+        head = self._inputs.of_rows([one], self._inputs.rows)
+        own = self._all.own[self._inputs.picked.index(one)]  # [t,Kv]
+        made = head.heads(replace(way, window=None))[0]
+        off = np.linalg.norm(made - own, axis=-1) > EXPLAINED * np.linalg.norm(own, axis=-1)  # [t]
         place = int(off.argmax())
-        return place if place > 0 else None
+        return self._inputs.rows[place] if off[place] else None
 
     def _measured(self, way: Way, changed: Callable[[float], Way]) -> Way:
         """The number, of a wide range, with which the least is left over."""
         grid = np.geomspace(*_RANGE, 25)
-        inputs = self._inputs.first(_MEASURED)
-        own = self._own[:, : inputs.q.shape[1]]
 
         def left(value: float) -> float:
-            return float(np.linalg.norm((own - inputs.heads(changed(value)))[:, self._rows]))
+            return self._first.left(changed(value))
 
         best = int(np.argmin([left(float(value)) for value in grid]))
         low, high = np.log(grid[max(best - 1, 0)]), np.log(grid[min(best + 1, len(grid) - 1)])

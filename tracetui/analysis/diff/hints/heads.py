@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,6 +55,8 @@ class Inputs:
     """[H]"""
     picked: tuple[int, ...]
     """The heads that are computed."""
+    rows: tuple[int, ...]
+    """The queries that are computed."""
     others: Mapping[str, Turned]
     """q and k turned otherwise, by name."""
 
@@ -75,35 +77,36 @@ class Inputs:
             window or None,
             sinks.reshape(-1) if sinks is not None and sinks.size == heads else None,
             tuple(sorted({heads * place // _HEADS for place in range(_HEADS)})),
+            # A query that sees nothing, or whose mask is not known, tells nothing.
+            tuple(range(1, tokens - (window == 0))),
             turned_otherwise(scene, q, k),
         )
 
-    def first(self, count: int) -> Inputs:
-        """The first tokens alone, of a prompt that has no keys before it."""
-        if self.q.shape[1] != self.k.shape[1]:
-            return self
-        mask = None if self.mask is None else self.mask[:count, :count]
-        return replace(self, q=self.q[:, :count], k=self.k[:, :count], v=self.v[:, :count], mask=mask)
+    def of_rows(self, picked: Sequence[int], rows: Sequence[int]) -> Inputs:
+        """Of these heads and queries alone."""
+        return replace(self, picked=tuple(picked), rows=tuple(rows))
 
     def heads(self, way: Way) -> Numbers:
-        """The picked heads [h,T,Kv] computed in a way."""
+        """The picked heads and queries [h,t,Kv] computed in a way."""
         q, k = self._turned(way.turned)
         count, groups = len(q), len(k)
         shared = [head % groups if way.tiled else head * groups // count for head in self.picked]
-        scores = q[list(self.picked)] @ k[shared].swapaxes(1, 2) * way.scale  # [h,T,S]
+        seen = max(self.rows, default=-1) + 1 if self._causal(way) else k.shape[1]
+        k, v = k[shared, :seen], self.v[shared, :seen]
+        scores = q[np.ix_(self.picked, self.rows)] @ k.swapaxes(1, 2) * way.scale  # [h,t,S]
         if way.softcap:
             scores = way.softcap * np.tanh(scores / way.softcap)
         if way.alibi:
             slopes = 2.0 ** (-8 * (np.array(self.picked) + 1) / count)  # [h]
-            scores = scores - slopes[:, None, None] * np.maximum(self._back(), 0)
-        scores = np.where(self.visible(way), scores, -np.inf)
+            scores = scores - slopes[:, None, None] * np.maximum(self._back()[:, :seen], 0)
+        scores = np.where(self.visible(way)[:, :seen], scores, -np.inf)
         top = scores.max(axis=-1, keepdims=True)
         top = np.where(np.isfinite(top), top, 0)
-        weights = np.exp(scores - top)  # [h,T,S]
+        weights = np.exp(scores - top)  # [h,t,S]
         total = weights.sum(axis=-1, keepdims=True)
         if way.sinks and self.sinks is not None:
             total = total + np.exp(self.sinks[list(self.picked), None, None] - top)
-        return np.asarray((weights / np.where(total > 0, total, 1)) @ self.v[shared])  # [h,T,Kv]
+        return np.asarray((weights / np.where(total > 0, total, 1)) @ v)  # [h,t,Kv]
 
     def _turned(self, name: str) -> tuple[Numbers, Numbers]:
         if not name:
@@ -111,24 +114,25 @@ class Inputs:
         other = self.others[name]
         return other.q[0, :, : self.q.shape[1]], other.k[0, :, : self.k.shape[1]]
 
+    def _causal(self, way: Way) -> bool:
+        """Whether no query sees a key behind its own place."""
+        return way.shift is not None and way.shift <= 0 and self.mask is None and self.q.shape[1] == self.k.shape[1]
+
     def _back(self) -> npt.NDArray[np.int_]:
-        """How far each key lies behind each query [T,S]."""
+        """How far each key lies behind each query [t,S]."""
         tokens, keys = self.q.shape[1], self.k.shape[1]
-        return np.arange(keys - tokens, keys)[:, None] - np.arange(keys)
+        return np.array(self.rows, dtype=np.int64)[:, None] + (keys - tokens) - np.arange(keys)
 
     def visible(self, way: Way) -> Flags:
-        """Which keys [T,S] each query sees."""
+        """Which keys [t,S] each query sees."""
         back = self._back()
         near: Flags = back < way.window if way.window else np.ones(back.shape, dtype=np.bool_)
         if way.shift is None:
             return near
         if self.mask is None:
             return near & (back >= -way.shift)
-        rows = np.clip(np.arange(len(self.mask)) + way.shift, 0, len(self.mask) - 1)
-        seen: Flags = self.mask[rows] & near
-        if way.shift > 0:
-            # Nothing tells what the query after the last one sees.
-            seen[-1] = True
+        rows = np.array(self.rows, dtype=np.int64) + way.shift
+        seen: Flags = self.mask[np.clip(rows, 0, len(self.mask) - 1)] & near
         return seen
 
 
