@@ -37,12 +37,14 @@ floats = st.floats()
 
 
 def _sound(found: Statistics) -> Statistics:
-    """Without a finite element there are no numbers."""
+    """No more elements of a kind than there are; without a finite one there are no numbers."""
+    found = replace(found, numel=max(found.numel, found.nan + found.posinf + found.neginf, found.zeros))
     without = without_finite(found.numel, found.nan, found.posinf, found.neginf)
     return found if found.finite_count else replace(without, zeros=found.zeros)
 
 
-statistics = st.builds(Statistics, counts, floats, floats, floats, floats, floats, counts, counts, counts, counts).map(
+parts = st.integers(0, 2**61)
+statistics = st.builds(Statistics, counts, floats, floats, floats, floats, floats, parts, parts, parts, parts).map(
     _sound
 )
 tokens = st.builds(Token, st.integers(-100, 2**62), st.binary(max_size=8), st.booleans())

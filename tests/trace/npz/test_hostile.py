@@ -225,6 +225,15 @@ def test_the_header_must_be_there_and_sound(member: str, parts: Parts, target: P
     assert f"{member}: is not JSON" in refusal(target, pack([*rest, replace(part, content=text_npy("{"))]))
 
 
+_WEIGHT: dict[str, object] = {"name": "a.weight", "count": 1, "numel": 4, "first": [0]}
+_CALL: dict[str, object] = {
+    **dict.fromkeys(("softcap", "sliding_window")),
+    "scale": 1.0,
+    "is_causal": True,
+    "kernel": "sdpa",
+    "heads": 1,
+    "kv_heads": 1,
+}
 BAD_FIELDS: list[tuple[str, object, str]] = [
     ("format", "1", "must be a whole number from 1"),
     ("format", True, "must be a whole number"),
@@ -266,6 +275,21 @@ BAD_FIELDS: list[tuple[str, object, str]] = [
     ("attention", [], "must be an object"),
     ("attention", {"k": {}}, "is missing"),
     ("complete", 1, "must be true or false"),
+    ("records[3].inputs", "0", "must be a list"),
+    ("records[3].inputs", [0, 3], "from -2 to 2"),
+    ("records[3].inputs", [-3], "from -2 to 2"),
+    ("records[0].inputs", [0], "from -2 to -1"),
+    ("records[0].statistics.nan", 10**6, "must be a whole number from 0 to"),
+    ("records[0].statistics", {"numel": 4, "nan": 2, "posinf": 2, "neginf": 1, "zeros": 0}, "more than its 4 elements"),
+    ("attention", {"a": _CALL | {"sinks": 1}}, "attention.a.sinks: must be true or false"),
+    ("attention", {"a": _CALL | {"position_bias": None}}, "attention.a.position_bias: must be true or false"),
+    ("attention", {"a": _CALL | {"unexplained": True}}, "attention.a.unexplained: must be a text"),
+    ("bad_weights", [], "must be an object"),
+    ("bad_weights", {"a": {}}, "must be a list"),
+    ("bad_weights", {"a": [_WEIGHT | {"name": 1}]}, "must be a text"),
+    ("bad_weights", {"a": [_WEIGHT | {"count": 5}]}, "must be a whole number from 1 to 4"),
+    ("bad_weights", {"a": [_WEIGHT | {"first": [4]}]}, "must be a whole number from 0 to 3"),
+    ("bad_weights", {"a": [_WEIGHT | {"first": [0] * 65}]}, "at most 64 numbers"),
 ]
 
 

@@ -181,8 +181,15 @@ def _bad_weights(found: Field | None) -> dict[str, tuple[BadWeight, ...]]:
 
 def _bad_weight(found: Field) -> BadWeight:
     numel = found["numel"].whole(1)
-    first = tuple(place.whole() for place in found["first"].items())
-    return BadWeight(found["name"].text(), found["count"].whole(1, numel), numel, first)
+    return BadWeight(found["name"].text(), found["count"].whole(1, numel), numel, _index(found["first"], numel))
+
+
+def _index(found: Field, numel: int) -> tuple[int, ...]:
+    """The place of one of so many elements."""
+    index = tuple(place.whole(0, numel - 1) for place in found.items())
+    if len(index) > MAX_RANK:
+        raise found.wrong(f"must be at most {MAX_RANK} numbers")
+    return index
 
 
 def _record(found: Field, index: int, seconds: float | None) -> Record:
@@ -216,7 +223,10 @@ def _shape(found: Field) -> tuple[int, ...]:
 
 
 def _statistics(found: Field) -> Statistics:
-    numel, nan, posinf, neginf, zeros = (found[name].whole() for name in ("numel", "nan", "posinf", "neginf", "zeros"))
+    numel = found["numel"].whole()
+    nan, posinf, neginf, zeros = (found[name].whole(0, numel) for name in ("nan", "posinf", "neginf", "zeros"))
+    if nan + posinf + neginf > numel:
+        raise found.wrong(f"must not count more than its {numel:,} elements as NaN or infinite")
     numbers = [_optional_number(found[name]) for name in ("l2", "mean", "std", "min", "max")]
     if numel == nan + posinf + neginf and not any(numbers):
         # Older files have zeros for what no finite element tells.
