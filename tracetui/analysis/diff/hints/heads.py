@@ -121,7 +121,9 @@ class Inputs:
     def _back(self) -> npt.NDArray[np.int_]:
         """How far each key lies behind each query [t,S]."""
         tokens, keys = self.q.shape[1], self.k.shape[1]
-        return np.array(self.rows, dtype=np.int64)[:, None] + (keys - tokens) - np.arange(keys)
+        places = np.array(self.rows, dtype=np.int64) + (keys - tokens)  # [t]
+        back: npt.NDArray[np.int_] = places[:, None] - np.arange(keys)
+        return back
 
     def visible(self, way: Way) -> Flags:
         """Which keys [t,S] each query sees."""
