@@ -22,6 +22,8 @@ def verdict_end(finding: Finding) -> str:
         return ", whose inputs agree: the fault is there"
     if not feeds.code:
         return ", whose inputs agree: the fault is there or just before"
+    if feeds.code == site.site and _given_unseen(feeds):
+        return f", made there or in what one side alone recorded between {_names(feeds, site.site)} and it"
     if feeds.code == site.site and feeds.gap:
         return ", made in its own code or by what it calls: all that was recorded on both sides before agrees"
     if feeds.code == site.site:
@@ -44,12 +46,15 @@ def made_lines(comparison: Comparison, finding: Finding) -> Iterator[str]:
         yield "its inputs agree: the fault is made here or on the way here"
     elif feeds.code == site.site and not feeds.gap:
         yield "what it is made of agrees: the fault is made in its own code"
+    elif feeds.code == site.site and _given_unseen(feeds):
+        yield "these agree: the fault is made here or on the way here"
     elif made_by_code(site) and not feeds.gap:
         yield f"these agree: made between them and here, in {_whose(feeds.code)} own code"
     else:
         yield f"these agree: the fault is made here or on the way here, in {_whose(feeds.code)} own code"
     yield from _unseen(comparison, feeds)
-    if own := _own(comparison, feeds.code):
+    code = "" if feeds.code == site.site and _given_unseen(feeds) else feeds.code
+    if own := _own(comparison, code):
         yield f"that code alone reads {visible(', '.join(own))}"
 
 
@@ -66,6 +71,12 @@ def short_end(finding: Finding) -> str:
 def made_by_code(site: SiteDiff) -> bool:
     """Whether a site is what a module's own code made, and no module returned it."""
     return bool(site.pair.record.role)
+
+
+def _given_unseen(feeds: Feeds) -> bool:
+    """Whether anything that one side alone recorded was made outside the module, and may have been given to it."""
+    inside = (f"{feeds.code}.", f"{feeds.code}:", f"{feeds.code}#")
+    return any(not name.startswith(inside) for name in feeds.between)
 
 
 def _names(feeds: Feeds, code: str) -> str:

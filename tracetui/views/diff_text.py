@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from rich.cells import cell_len
 
@@ -35,9 +35,11 @@ def token(token: Token | None) -> str:
     return f"#{token.id} {text}" if text else f"#{token.id}"
 
 
-def listed(sites: Iterable[str]) -> str:
+def listed(sites: Collection[str]) -> str:
     """Sites in few words: `rotary_emb, layers.0.self_attn:q, .self_attn:k and 2 more`."""
-    names = list(dict.fromkeys(plain_site(site).removeprefix("model.") for site in sites))
+    whole = {site.partition("@")[0] for site in sites}
+    parts = (site if plain_site(site) not in whole else plain_site(site) for site in sites)
+    names = list(dict.fromkeys(part.partition("@")[0].removeprefix("model.") for part in parts))
     shown: list[str] = []
     for name in names[:_NAMED]:
         layer = f"layers.{layer_of(name)}"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.analysis.diff.made import trace_of
+from tests.analysis.diff.made import normal, trace_of
 from tracetui.analysis.diff.report import Report, report
 from tracetui.trace.trace import Trace
 from tracetui.tracer.call import record_call
@@ -119,3 +119,17 @@ def test_of_a_script_that_recorded_outputs_alone_either_may_be_at_fault(right: D
     assert verdict(found).endswith("made between in_proj, gate_proj and norm: in model.layers.1's own code or at norm.")
     assert "in B only: layers.1.norm:input. Record it in A too" in _told(found)
     assert not found.hints, "the norm may have been given something else"
+
+
+def test_what_one_side_alone_recorded_outside_a_module_may_have_been_given_to_it() -> None:
+    """A router's choice goes into its experts: these are not all that may be at fault where it was not kept."""
+    inputs = {"model.layers.0.post_attention_layernorm": normal(4, 8), "model.layers.0.mlp.gate": normal(4, 3)}
+    chosen = {"model.layers.0.mlp.gate#1": normal(4, 2), "model.layers.0.mlp.gate#2": normal(4, 2, seed=2)}
+    site = "model.layers.0.mlp.experts"
+    made = {f"{site}.0": normal(2, 8, seed=3), site: normal(4, 8, seed=4)}
+    found = report(trace_of({**inputs, site: normal(4, 8, seed=5)}, dump=True), trace_of({**inputs, **chosen, **made}))
+    assert found.first is not None
+    assert found.first.site == site
+    text = " ".join(" ".join(diff_lines(found, ("a", "b"))).split())
+    assert "own code or by what it calls" not in text
+    assert f"{site}'s own code" not in text
