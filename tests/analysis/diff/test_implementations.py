@@ -144,8 +144,8 @@ def test_meta_s_llama_is_the_same_model(hugging_face: Trace) -> None:
 def test_rows_that_were_not_permuted_are_found_across_names(hugging_face: Trace) -> None:
     found = report(record_call(meta(plants.llama(), halves=True), input_ids=ids()), hugging_face)
     assert found.first is not None
-    assert found.first.site == "model.layers.0.self_attn.o_proj:input"
-    assert found.first.pair.a.record.site == "layers.0.attention.wo:input"
+    assert found.first.site == "model.layers.0.self_attn:q"
+    assert found.first.pair.a.record.site == "layers.0.attention:q"
 
 
 def _llama_cpp(trace: Trace) -> dict[str, Array]:
