@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -254,3 +255,39 @@ def test_where_a_profiler_is_on_it_stays_on(models: Mapping[str, Family]) -> Non
         sys.setprofile(None)
     assert not [record for record in trace.records if record.role == "conv"]
     assert "a profiler is on" in " ".join(trace.run.notes)
+
+
+@torch.no_grad()
+def test_the_state_of_rwkv(tmp_path: Path) -> None:
+    family = make_family("rwkv", tmp_path)
+    trace = tracetui.trace(family.model, input_ids=family.ids)
+    path = block(trace, "state")
+    rate = family.model.get_submodule(path).time_decay.exp()  # [H]
+    first = family.model.get_submodule(path).time_first
+    key, value = values(trace, f"{path}.key"), values(trace, f"{path}.value")  # [B,T,H]
+    numerator, denominator, outputs = torch.zeros_like(key[:, 0]), torch.zeros_like(key[:, 0]), []
+    for token in range(key.shape[1]):
+        now = (first + key[:, token]).exp()
+        outputs.append((numerator + now * value[:, token]) / (denominator + now))
+        numerator = (-rate).exp() * numerator + key[:, token].exp() * value[:, token]
+        denominator = (-rate).exp() * denominator + key[:, token].exp()
+    largest = values(trace, f"{path}:state#2").exp()
+    close(values(trace, f"{path}:state") * largest, numerator)
+    close(values(trace, f"{path}:state#1") * largest, denominator)
+    close(values(trace, f"{path}:scan_output"), torch.stack(outputs, 1))
+
+
+@torch.no_grad()
+def test_the_state_of_lightning_attention(tmp_path: Path) -> None:
+    family = make_family("minimax", tmp_path)
+    trace = tracetui.trace(family.model, input_ids=family.ids)
+    path = block(trace, "state")
+    module = family.model.get_submodule(path)
+    heads = (module.num_attention_heads, 3 * module.head_dim)
+    mixed: Any = F.silu(values(trace, f"{path}.qkv_proj"))
+    mixed = mixed.unflatten(-1, heads)  # [B,T,H,3K]
+    _, key, value = mixed.chunk(3, dim=-1)
+    state = torch.zeros(1, heads[0], module.head_dim, module.head_dim)  # [B,H,K,V]
+    for token in range(key.shape[1]):
+        state = (-module.slope_rate).exp() * state + key[:, token, ..., None] * value[:, token, :, None]
+    close(values(trace, f"{path}:state"), state)
