@@ -171,13 +171,13 @@ def _largest(trace: Trace) -> Iterator[str]:
 
 
 def _record_list(trace: Trace) -> Iterator[str]:
-    yield f"{'step':>6}  {'site':{_SITE}}{'shape':14}{'L2':>12}".rstrip()
+    yield f"{'step':>6}  {'site':{_SITE}}{'shape':14}{'L2':>11}".rstrip()
     partly = False
     for record in trace.records[:_RECORDS]:
         found = trace.statistics(record)
         norm = f"{statistic(found.l2)}{'*' if found.finite_count and not found.finite else ' '}"
         partly = partly or norm.endswith("*")
-        yield f"{record.index:>6}  {_site(record, _SITE - 2)}  {_padded(_shape(record), 14)}{norm:>13}".rstrip()
+        yield f"{record.index:>6}  {_site(record, _SITE - 2)}  {_padded(_shape(record), 14)}{norm:>12}".rstrip()
     if len(trace.records) > _RECORDS:
         yield f"{'':8}and {len(trace.records) - _RECORDS:,} more"
     if partly:

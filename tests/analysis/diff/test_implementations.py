@@ -13,6 +13,7 @@ from torch import nn
 
 from tests.analysis.diff import plants
 from tests.analysis.diff.made import trace_of
+from tests.expr.made import made
 from tracetui.analysis.diff.report import Report, report
 from tracetui.analysis.mapping.rules import Rules, read_rules
 from tracetui.trace.trace import Trace
@@ -297,3 +298,27 @@ def test_names_are_guessed_only_when_asked(hugging_face: Trace) -> None:
     )
     assert guessed.comparison.same, guessed.first
     assert guessed.comparison.compared == 8
+
+
+def test_a_mask_is_what_it_hides_and_shared_heads_may_be_repeated() -> None:
+    """Eager attention hides by the lowest number, a port by -inf; and a port repeats key-value heads."""
+    rng = np.random.default_rng(0)
+    keys = rng.normal(size=(1, 2, 5, 4)).astype(np.float32)  # [B,G,S,K]
+    shown = np.tri(5, dtype=np.bool_)[None, None]  # [B,1,T,S]
+    lowest = np.where(shown, np.float32(0), np.finfo(np.float32).min)
+    a = made(("layers.0.self_attn:k", keys), ("layers.0.self_attn:mask", lowest))
+    masks = (shown, np.where(shown, np.float32(0), np.float32(-np.inf)))
+    for mask in masks:
+        b = made(("layers.0.self_attn:k", keys.repeat(3, axis=1)), ("layers.0.self_attn:mask", mask))
+        assert report(a, b).comparison.same
+        assert report(b, a).comparison.same
+    hidden = shown.copy()
+    hidden[..., 3, 1] = False
+    turned = keys.repeat(3, axis=1)
+    turned[0, 4, 2] += 1
+    b = made(("layers.0.self_attn:k", turned), ("layers.0.self_attn:mask", hidden))
+    for found in (report(a, b), report(b, a)):
+        assert [site.pair.record.role for site in found.comparison.different] == [
+            "k",
+            "mask",
+        ]

@@ -41,6 +41,7 @@ def layouts(wanted: Shape, found: Shape) -> Iterator[Layout]:
     elif _rows(wanted) == _rows(found) and len(wanted) != len(found) and wanted[-1:] == found[-1:]:
         yield _reshaped("batch and tokens in one axis", wanted)
     yield from chain(_to_flat(wanted, found), _to_heads(wanted, found), _swapped_heads(wanted, found))
+    yield from _shared_heads(wanted, found)
     if len(found) > 1 and _without_ones(wanted) == _without_ones(found[::-1]) and wanted != found:
         yield Layout("axes reversed", lambda array: array.T).then(_reshaped("", wanted))
 
@@ -96,6 +97,27 @@ def _swapped_heads(wanted: Shape, found: Shape) -> Iterator[Layout]:
         return
     if here == (there[0], there[2], there[1], there[3]):
         yield Layout("heads and tokens swapped", lambda array: array.reshape(there).swapaxes(1, 2).reshape(wanted))
+
+
+def _shared_heads(wanted: Shape, found: Shape) -> Iterator[Layout]:
+    """Key-value heads [B,G,S,K] to [B,H,S,K], each for all query heads that share it, and back."""
+    if len(wanted) != 4 or len(found) != 4 or (wanted[0], *wanted[2:]) != (found[0], *found[2:]):
+        return
+    here, there = wanted[1], found[1]
+    if there and here > there and here % there == 0:
+        yield Layout("key-value heads repeated", lambda array: array.repeat(here // there, axis=1))
+    if here and there > here and there % here == 0:
+        yield Layout("repeated key-value heads once", lambda array: _once(array, here))
+
+
+def _once(array: Array, heads: int) -> Array:
+    """Of each run of repeated heads one; where they are not all alike, at each place the value furthest from it."""
+    runs = array.reshape(array.shape[0], heads, -1, *array.shape[2:])  # [B,G,r,S,K]
+    first = runs[:, :, :1]
+    if (runs == first).all():
+        return first[:, :, 0]
+    furthest = np.abs(runs.astype(np.float64) - first).argmax(axis=2, keepdims=True)
+    return np.take_along_axis(runs, furthest, axis=2)[:, :, 0]
 
 
 def halves_from_pairs(size: int) -> Layout:
