@@ -64,7 +64,7 @@ class _Gather:
         array = array.reshape(self.split) if self.split else array
         array = array[list(self.rows)] if self.batch else array
         for axis, places in self.axes:
-            array = _taken(array, axis, np.array(places), self.batch)
+            array = _taken(array, axis, np.array(places, np.intp), self.batch)
         return array.reshape(-1, *array.shape[3:]) if self.joined else array
 
 
