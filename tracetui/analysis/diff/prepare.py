@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from tracetui.analysis.axes import axes_of
 from tracetui.analysis.diff.align import Named, Pair
 from tracetui.analysis.diff.masks import are_masks, masks_alike
@@ -103,20 +101,8 @@ def stand_alike(a: Trace, b: Trace, pair: Pair) -> tuple[Value, Value]:
             return ArrayValue(arrays[0], values[0].dtype), ArrayValue(arrays[1], values[1].dtype)
     else:
         values = (_laid_out(pair.a, values[0]), _laid_out(pair.b, values[1]))
-    if pair.a.record.role == pair.b.record.role and pair.a.record.role in ("k", "v"):
-        values = (_unrepeated(values[0], values[1].shape), _unrepeated(values[1], values[0].shape))
     complex_a, complex_b = (value.dtype.startswith("complex") for value in values)
     return (_real(values[0], not complex_b), _real(values[1], not complex_a))
-
-
-def _unrepeated(value: Value, shape: tuple[int, ...]) -> Value:
-    """Keys or values [B,H,S,K] as [B,G,S,K] beside such, where each head is the same for all queries of its group."""
-    own = value.shape
-    if len(own) != 4 or len(shape) != 4 or not shape[1] or own[1] <= shape[1] or own[1] % shape[1]:
-        return value
-    heads = value.read().reshape(own[0], shape[1], own[1] // shape[1], *own[2:])  # [B,G,H/G,S,K]
-    alike = np.array_equal(heads, np.broadcast_to(heads[:, :, :1], heads.shape), equal_nan=True)
-    return ArrayValue(heads[:, :, 0], value.dtype) if alike else value
 
 
 def _real(value: Value, beside_real: bool) -> Value:
