@@ -33,7 +33,7 @@ from tests.tracer.session_laws import (
     check_at_rest,
     check_calls,
     check_values,
-    is_given_to_a_failed,
+    is_given,
     was_before,
 )
 from tracetui.expr.edit import Edit, parse_edit
@@ -430,7 +430,7 @@ class Debugging(RuleBasedStateMachine):
             record.index
             for record in trace.records
             # The model waits at nothing that a failed module was given.
-            if not was_before(record) and not is_given_to_a_failed(record, plain)
+            if not was_before(record) and not is_given(record, plain)
         }
         for text, stop in self.stops.items():
             entry = self.driver.state.stops.find(text)

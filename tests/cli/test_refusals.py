@@ -133,7 +133,7 @@ def test_wrong_usage_is_told_in_one_line(tracetui: Here, arguments: tuple[str, .
         (f"{CONFIG}rope_parameters = 1", "config.rope_parameters: must be a table, got 1"),
         (PARAMS_TABLE.replace("n_heads = 4", "n_heads = 5"), "params.n_heads: must divide dim, 64"),
         (CONFIG.replace("llama", "\\u001b"), "model_type: transformers knows no '␛'"),
-        (CONFIG.replace("llama", "t5"), "model_type: transformers has no causal language model for 't5'"),
+        (CONFIG.replace("llama", "t5"), "model_type: t5 has an encoder, whose output its decoder reads"),
         (f"{CONFIG}hidden_act = 'no\\u001b'".replace("'", '"'), "config: transformers can't build such a model: "),
         (f"{CONFIG}attention_bias = 'yes'", "config: Validation error for field 'attention_bias'"),
     ],

@@ -23,6 +23,8 @@ _NEGLIGIBLE = 1e-6
 """A share of a sum that is none."""
 _ROUNDINGS = 8
 """How many times a sum of a few terms may have been rounded."""
+_CANCELLED = 1000
+"""How many times larger than a sum its terms may be."""
 Sample = npt.NDArray[np.float64]
 
 
@@ -197,8 +199,12 @@ def _sample(tensor: torch.Tensor) -> Sample:
 
 def _fits(total: Sample, bases: list[Sample], parts: list[Sample], eps: float) -> bool:
     columns = np.stack([each.ravel() for each in (*bases, *parts)], axis=1)
-    weights = np.linalg.lstsq(columns, total.ravel(), rcond=1e-12)[0]
+    columns /= np.maximum(np.linalg.norm(columns, axis=0), np.finfo(np.float64).tiny)
+    # Of one token the norm is a multiple of the stream: what both differ by is rounding, and fits anything.
+    weights = np.linalg.lstsq(columns, total.ravel(), rcond=eps)[0]
     terms = columns * weights
+    if np.linalg.norm(terms, axis=0).max() > _CANCELLED * np.linalg.norm(total):
+        return False
     rounding = _ROUNDINGS * eps * (np.abs(terms).sum(axis=1) + np.abs(total.ravel()))
     if (np.abs(terms.sum(axis=1) - total.ravel()) > rounding).any():
         return False
