@@ -162,7 +162,7 @@ def held_edits(trace: Trace) -> list[HeldEdit]:
 
 def is_given(record: Record, plain: Forward) -> bool:
     """Whether a record is what a module was given where the plain forward keeps none."""
-    return record.key not in plain.values and record.role == "input"
+    return record.key not in plain.values and record.site.rpartition(":")[2] == "input"
 
 
 def check_values(trace: Trace, reference: Reference) -> Forward:
