@@ -24,6 +24,14 @@ class RunError(TracetuiError):
     """A run, an export or a comparison failed although its input was sound."""
 
 
+class FileChangedError(RunError):
+    """A file was written, cut short or replaced since it was opened, so that what is read of it now means nothing."""
+
+    def __init__(self, path: Path, again: str) -> None:
+        """again: what to do, in words."""
+        super().__init__(f"{path}: was changed while it was open; {again}")
+
+
 class Cancelled(BaseException):
     """Raised inside a hook to leave the forward pass; no Exception, so that no model code can swallow it."""
 

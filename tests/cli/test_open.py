@@ -19,19 +19,19 @@ class Refusing:
 
 sys.meta_path.insert(0, Refusing())
 from tracetui.recorded import RecordedSession, open_recording
-from tracetui.trace.npz.mapped import MappedFile
+from tracetui.trace.npz.array_file import ArrayFile
 from tracetui.ui.app import TracetuiApp
 from tracetui.ui.offer import offer_of_recording
 
 path, painted, early = Path(sys.argv[1]), [], []
-array = MappedFile.array
+read = ArrayFile.read
 
-def watched(self, place):
+def watched(self, place, index=()):
     if not painted:
         early.append(place.name)
-    return array(self, place)
+    return read(self, place, index)
 
-MappedFile.array = watched
+ArrayFile.read = watched
 trace = open_recording(path)
 
 begin = TracetuiApp._begin

@@ -378,7 +378,7 @@ async def test_a_file_that_shrinks_meanwhile_is_told_not_shown(tmp_path: Path) -
         await it.press("n")
         await rest(it)
         assert it.app.is_running
-        assert "the file was cut short while it was open" in words(it), "in the pane whose numbers are missing"
+        assert "was changed while it was open; open it again" in words(it), "in the pane whose numbers are missing"
 
 
 async def test_noise_is_told_at_the_suspect(tmp_path: Path) -> None:

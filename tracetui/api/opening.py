@@ -19,7 +19,7 @@ Traceable = Trace | Recorded | str | Path | Mapping[str, Array]
 
 
 def open_trace(path: str | Path) -> Trace:
-    """Open a trace, or a plain npz or safetensors file of named tensors; values are mapped, nothing is read yet.
+    """Open a trace, or a plain npz or safetensors file of named tensors; values are read when asked for.
 
     Raises InputError naming the file, and the member or field that is wrong.
     """

@@ -1,4 +1,4 @@
-"""A recorded tensor's values, wherever they lie: in memory, in torch's storage, in a mapped file."""
+"""A recorded tensor's values, wherever they lie: in memory, in torch's storage, in an open file."""
 
 from __future__ import annotations
 

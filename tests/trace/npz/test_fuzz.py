@@ -32,7 +32,7 @@ from tests.trace.npz.raw import (
     pack,
     with_header,
 )
-from tracetui.errors import InputError
+from tracetui.errors import FileChangedError, InputError
 from tracetui.trace.npz import read_trace, write_trace
 from tracetui.trace.npz.archive import ZipWriter
 from tracetui.trace.npz.arrays import npy_header, stored_as
@@ -112,7 +112,7 @@ def test_a_file_cut_short_while_open_is_an_error_not_a_crash(tmp_path: Path) -> 
     write_trace(small_trace(rows=4000), path)
     trace = read_trace(path)
     os.truncate(path, 1000)
-    with pytest.raises(InputError, match=r"model.embed_tokens.npy: the file was cut short while it was open"):
+    with pytest.raises(FileChangedError, match=r"t.npz: was changed while it was open; open it again"):
         trace["model.embed_tokens"]
 
 
@@ -152,7 +152,7 @@ def test_what_is_no_file_or_another_is_named(tmp_path: Path) -> None:
 _OPEN_ALL = """
 import resource, sys
 from pathlib import Path
-from tracetui.errors import InputError
+from tracetui.errors import FileChangedError, InputError
 from tracetui.trace.npz import read_trace
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 for name in sys.argv[1:]:

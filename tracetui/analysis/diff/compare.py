@@ -41,7 +41,7 @@ def compare(
 ) -> Comparison:
     """Compare what two traces have in common; B is the reference that distances are relative to.
 
-    Raises InputError if a mapped file changes under it.
+    Raises FileChangedError if a file changes under it.
     """
     alignment = align(a, b, Rules()) if alignment is None else alignment
     before = preface(a, b, alignment)

@@ -10,8 +10,8 @@ from tracetui.errors import InputError
 from tracetui.paths import open_regular
 from tracetui.text import visible
 from tracetui.trace.dumps.values import DumpValue, Named, dump_trace
+from tracetui.trace.npz.array_file import ArrayFile
 from tracetui.trace.npz.directory import Source, read_directory
-from tracetui.trace.npz.mapped import MappedFile
 from tracetui.trace.npz.members import StoredArray, locate_all, locate_npy
 from tracetui.trace.npz.names import HEADER
 from tracetui.trace.trace import Trace
@@ -31,7 +31,7 @@ def has_header(path: Path) -> bool:
 
 
 def read_npz_dump(path: Path) -> Trace:
-    """The arrays in the file's order, mapped; a note says which members hold no numbers.
+    """The arrays in the file's order; a note says which members hold no numbers.
 
     Raises InputError naming the file and the member that is wrong.
     """
@@ -41,13 +41,13 @@ def read_npz_dump(path: Path) -> Trace:
         arrays = locate_all(source, read_directory(source, _is_name), left_out)
         if not arrays:
             raise InputError(f"{path}: holds no arrays{_first(left_out)}")
-        mapped = MappedFile(path, file, source.size)
+        values_file = ArrayFile(source)
     notes = (_note(left_out),) if left_out else ()
-    return dump_trace((Named(_text(name), _value(mapped, place)) for name, place in arrays.items()), notes)
+    return dump_trace((Named(_text(name), _value(values_file, place)) for name, place in arrays.items()), notes)
 
 
-def _value(mapped: MappedFile, place: StoredArray) -> DumpValue:
-    return DumpValue(mapped, place, place.dtype.name, None if place.dtype.isnative else _native)
+def _value(file: ArrayFile, place: StoredArray) -> DumpValue:
+    return DumpValue(file, place, place.dtype.name, None if place.dtype.isnative else _native)
 
 
 def _native(array: Array) -> Array:
@@ -74,9 +74,9 @@ def _is_name(member: str) -> bool:
 
 
 def read_npy_dump(path: Path) -> Trace:
-    """The one array of an npy file, mapped, under the file's name without its ending. Raises InputError."""
+    """The one array of an npy file, under the file's name without its ending. Raises InputError."""
     with open_regular(path) as file:
         source = Source(path, file)
         array = locate_npy(source, path.name)
-        mapped = MappedFile(path, file, source.size)
-    return dump_trace([Named(path.stem, _value(mapped, array))])
+        values_file = ArrayFile(source)
+    return dump_trace([Named(path.stem, _value(values_file, array))])

@@ -16,7 +16,7 @@ _NPY = b"\x93NUMPY"
 
 
 def open_recorded(path: Path) -> Trace:
-    """The trace in a file, or the named tensors of a plain one as a trace; values are mapped.
+    """The trace in a file, or the named tensors of a plain one as a trace; values are read when they are asked for.
 
     Raises InputError naming the file, and the member or field that is wrong.
     """

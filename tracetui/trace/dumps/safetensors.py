@@ -17,11 +17,11 @@ from tracetui.errors import InputError
 from tracetui.paths import open_regular
 from tracetui.trace.dumps.narrow import bfloat16, float8_e4m3, float8_e5m2, float8_e8m0
 from tracetui.trace.dumps.values import Decode, DumpValue, Named, dump_trace
+from tracetui.trace.npz.array_file import ArrayFile
 from tracetui.trace.npz.arrays import MAX_RANK, possible
 from tracetui.trace.npz.directory import Source
 from tracetui.trace.npz.fields import Field, parse
 from tracetui.trace.npz.limits import MAX_HEADER, MAX_RECORDS
-from tracetui.trace.npz.mapped import MappedFile
 from tracetui.trace.npz.members import StoredArray
 from tracetui.trace.trace import Trace
 
@@ -54,7 +54,7 @@ _KINDS = {
 
 
 def read_safetensors_dump(path: Path) -> Trace:
-    """The tensors in the order of their bytes, mapped. Raises InputError reading `file: tensor: problem, got …`."""
+    """The tensors in the order of their bytes. Raises InputError reading `file: tensor: problem, got …`."""
     with open_regular(path) as file:
         source = Source(path, file)
         length = int.from_bytes(source.read(0, _LENGTH_BYTES, "header"), "little")
@@ -63,9 +63,9 @@ def read_safetensors_dump(path: Path) -> Trace:
         header = parse(source.read(_LENGTH_BYTES, length, "header"), f"{path}: header")
         tensors = _tensors(header, _LENGTH_BYTES + length)
         _check_bytes(source, tensors, _LENGTH_BYTES + length)
-        mapped = MappedFile(path, file, source.size)
+        values_file = ArrayFile(source)
     return dump_trace(
-        Named(place.name, DumpValue(mapped, place, kind.name, kind.decode))
+        Named(place.name, DumpValue(values_file, place, kind.name, kind.decode))
         for kind, place in sorted(tensors, key=lambda found: (found[1].offset, found[1].end))
     )
 

@@ -1,4 +1,4 @@
-"""Values of a file without statistics: those are computed from blocks of the mapped tensor when asked for."""
+"""Values of a file without statistics: those are computed from blocks of the tensor when asked for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracetui.trace.npz.mapped import MappedFile
+from tracetui.trace.npz.array_file import ArrayFile
 from tracetui.trace.npz.members import StoredArray
 from tracetui.trace.npz.writer import blocks
 from tracetui.trace.record import Record
@@ -19,9 +19,9 @@ Decode = Callable[[Array], Array]
 
 
 class DumpValue:
-    """A tensor of a mapped file; `decode` makes numbers of what numpy has no dtype for."""
+    """A tensor of an open file; `decode` makes numbers of what numpy has no dtype for."""
 
-    def __init__(self, file: MappedFile, place: StoredArray, dtype: str, decode: Decode | None = None) -> None:
+    def __init__(self, file: ArrayFile, place: StoredArray, dtype: str, decode: Decode | None = None) -> None:
         self._file = file
         self._place = place
         self._dtype = dtype
@@ -37,10 +37,8 @@ class DumpValue:
         return self._dtype
 
     def read(self, index: Index = ()) -> Array:
-        stored = self._file.array(self._place)
-        if stored.dtype == np.bool_:
-            return np.asarray(stored.view(np.uint8)[index] != 0)
-        return np.array(stored[index]) if self._decode is None else self._decode(stored[index])
+        stored = self._file.read(self._place, index)
+        return stored if self._decode is None else np.asarray(self._decode(stored))
 
     def statistics(self) -> Statistics:
         if self._statistics is None:

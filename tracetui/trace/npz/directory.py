@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from tracetui.errors import InputError
+from tracetui.file_state import settled_state
 from tracetui.text import visible
 from tracetui.trace.npz import layout
 from tracetui.trace.npz.limits import MAX_DIRECTORY, MAX_RECORDS
@@ -21,13 +22,15 @@ class Source:
 
     def __init__(self, path: Path, file: IO[bytes]) -> None:
         self.path = path
-        self._descriptor = file.fileno()
-        self.size = os.fstat(self._descriptor).st_size
+        self.descriptor = file.fileno()
+        self.state = settled_state(self.descriptor)
+        """As it was before anything of it was read."""
+        self.size = os.fstat(self.descriptor).st_size
 
     def read(self, offset: int, length: int, member: str = "zip directory") -> bytes:
         """Exactly `length` bytes. Raises InputError if they aren't there."""
         try:
-            content = os.pread(self._descriptor, length, offset) if offset + length <= self.size else b""
+            content = os.pread(self.descriptor, length, offset) if offset + length <= self.size else b""
         except OSError as error:
             raise InputError(f"{self.path}: can't be read: {error.strerror}") from error
         if len(content) != length:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from tracetui.paths import open_regular, refuse_disguised
+from tracetui.trace.npz.array_file import ArrayFile, FileValue
 from tracetui.trace.npz.arrays import stored_as
 from tracetui.trace.npz.decode import Header, decode_header, decode_timing
 from tracetui.trace.npz.directory import Directory, Source, read_directory
 from tracetui.trace.npz.fields import Field
-from tracetui.trace.npz.mapped import MappedFile, MappedValue
 from tracetui.trace.npz.members import StoredArray, locate_all, read_document
 from tracetui.trace.npz.names import HEADER, TIMING
 from tracetui.trace.record import Record
@@ -18,9 +18,10 @@ from tracetui.trace.value import StatisticsValue, Value
 
 
 def read_trace(path: Path) -> Trace:
-    """The trace in a file of format 1, its values mapped: each is read when it is asked for.
+    """The trace in a file of format 1, each of its values read when it is asked for.
 
-    Raises InputError naming the file, and the member or field that is wrong. Checksums of values aren't looked at.
+    Raises InputError naming the file, and the member or field that is wrong, and FileChangedError for one that is being
+    written. Checksums of values aren't looked at.
     """
     with open_regular(path) as file:
         source = Source(path, file)
@@ -28,14 +29,14 @@ def read_trace(path: Path) -> Trace:
         directory = read_directory(source)
         header = _read_header(source, directory)
         arrays = locate_all(source, directory)
-        mapped = MappedFile(path, file, source.size)
+        values_file = ArrayFile(source)
     return Trace(
         run=header.run,
         tokens=header.tokens,
         generated=header.generated,
         cache=header.cache,
         records=header.records,
-        values=_values(header, arrays, mapped),
+        values=_values(header, arrays, values_file),
         attention=header.attention,
         vocabulary=header.vocabulary,
         complete=header.complete,
@@ -55,7 +56,7 @@ def _read_header(source: Source, directory: Directory) -> Header:
     return decode_header(documents[0], f"{source.path}: {HEADER}", timing)
 
 
-def _values(header: Header, arrays: dict[str, StoredArray], mapped: MappedFile) -> tuple[Value, ...]:
+def _values(header: Header, arrays: dict[str, StoredArray], file: ArrayFile) -> tuple[Value, ...]:
     """Parallel to the records; those with the same key have one and the same value."""
     values: list[Value] = []
     known: dict[str, Value] = {}
@@ -64,7 +65,7 @@ def _values(header: Header, arrays: dict[str, StoredArray], mapped: MappedFile) 
             values.append(StatisticsValue(record.shape, record.dtype, statistics))
             continue
         place = _place(record, key, arrays)
-        values.append(known.setdefault(place.name, MappedValue(mapped, place, record.dtype, statistics)))
+        values.append(known.setdefault(place.name, FileValue(file, place, record.dtype, statistics)))
     return tuple(values)
 
 
