@@ -44,7 +44,6 @@ FAULTS: Mapping[str, Mapping[str, str]] = {
         "the number of layers stands in a field of another name": "blt",
         "taken for an encoder": "xlm",
         "no limit of positions is taken for a limit": "xlnet",
-        "the cache can't be made": "gemma4 gemma4_text gemma4_unified gemma4_unified_text",
     },
     "layers": {
         "the number of layers stands in a field of another name": "blt",

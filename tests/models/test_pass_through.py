@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -94,14 +95,37 @@ def test_layers_that_return_lists_can_be_left_out(tmp_path: Path) -> None:
     assert trace["logits"].shape == (1, 3, 61)
 
 
-def test_a_family_of_two_streams_is_refused(tmp_path: Path) -> None:
+def test_a_layer_of_two_streams_hands_on_both(tmp_path: Path) -> None:
     sizes = {"hidden_size": 32, "num_attention_heads": 2, "attention_head_size": 16, "feed_forward_size": 32}
     of = of_family(
         tmp_path, "reformer", **sizes, attn_layers=["local"] * 2, is_decoder=True, axial_pos_embds=False,
         num_hidden_layers=2,
     )  # fmt: skip
-    with pytest.raises(InputError, match="layers: ReformerLayer returns a ReformerOutput; this family runs with all"):
-        trace_recipe(of, ids=IDS)
+    trace = trace_recipe(of, ids=IDS)
+    streams = [trace[f"reformer.encoder.layers.0{part}"] for part in ("#1", "")]  # [1,T,D]
+    np.testing.assert_array_equal(trace["reformer.encoder.layer_norm:input"], np.concatenate(streams, axis=-1))
+
+
+class Named(NamedTuple):
+    hidden_states: Any
+    probabilities: Any
+
+
+class MadeAnew(nn.Module):
+    """Nothing of what it returns is what it was given."""
+
+    def forward(self, hidden_states: torch.Tensor) -> Any:
+        """hidden_states: [T,D]"""
+        hidden_states = hidden_states.exp()
+        return NamedOutput(hidden_states=hidden_states, probabilities=None)
+
+
+NamedOutput = Named
+
+
+def test_a_layer_that_returns_nothing_that_it_was_given_is_refused() -> None:
+    with pytest.raises(InputError, match="layers: MadeAnew returns a NamedOutput; this family runs with all its layers"):
+        pass_through("layers.0", MadeAnew())
 
 
 def test_a_model_that_relies_on_what_was_left_out_is_told_as_such(

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from tracetui.analysis.expert_fields import CHOSEN_COUNTS, EXPERT_COUNTS
+from tracetui.models.config_fields import config_field
 from tracetui.models.sources import TensorSpec, Tick, WeightSource
 
 SERVED = ("grouped_mm", "batched_mm", "eager")
@@ -87,7 +88,7 @@ def configured_experts(config: Any) -> int | None:
 
 def _first_count(config: Any, names: Sequence[str]) -> int | None:
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
-    said = (getattr(text, name, None) for name in names)
+    said = (config_field(text, name) for name in names)
     return next((count for count in said if isinstance(count, int) and count > 0), None)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -15,8 +16,27 @@ from torch import nn
 from tracetui.errors import InputError, RunError
 from tracetui.models.placeholder import put_placeholder
 
-Form = tuple[str, ...] | None
-"""The names of what a layer returns in a tuple, the residual stream first; None if that alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedForm:
+    """What a layer returns by names, as a family of two residual streams does."""
+
+    kind: Any
+    """The named tuple or dataclass."""
+    arguments: tuple[tuple[str, str], ...]
+    """Of its fields those that stand for an argument of the layer, with that argument's name."""
+    others: tuple[str, ...]
+    """The fields that the layer alone computes."""
+
+    def of(self, values: Mapping[str, object]) -> Any:
+        """What a layer returns that was given these and changed nothing."""
+        handed_on = {name: values.get(argument) for name, argument in self.arguments}
+        return self.kind(**handed_on, **dict.fromkeys(self.others))
+
+
+Form = tuple[str, ...] | NamedForm | None
+"""The names of what a layer returns in a tuple, the residual stream first, or by names; None if the stream alone."""
 
 
 class PassThrough(nn.Module):
@@ -32,6 +52,8 @@ class PassThrough(nn.Module):
         """Beside the residual stream goes what came in under the same name, as a state."""
         if self._form is None:
             return hidden_states
+        if isinstance(self._form, NamedForm):
+            return self._form.of({"hidden_states": hidden_states, **kwargs})
         return (hidden_states, *(kwargs.get(name) for name in self._form[1:]))
 
     def __getattr__(self, name: str) -> Any:
@@ -73,7 +95,7 @@ def pass_through(path: str, layer: nn.Module) -> PassThrough:
 
 
 class _UnknownFormError(Exception):
-    """A layer returns neither a tensor nor a tuple that begins with one."""
+    """A layer returns neither tensors in a known order nor any that it was given."""
 
 
 def returned_form(kind: type[nn.Module]) -> Form:
@@ -88,10 +110,29 @@ def _form_of(forward: Any) -> Form:
     found = [node.value for node in ast.walk(function) if isinstance(node, ast.Return) and node.value is not None]
     for value in found:
         if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id.endswith("Output"):
-            raise _UnknownFormError(value.func.id)
+            return _named(value.func.id, value, function, inspect.unwrap(forward).__globals__)
     known = _assigned(function.body)
     forms = (_items(value, known) for value in found)
     return next((form for form in forms if form), None)
+
+
+def _named(name: str, made: ast.Call, function: ast.FunctionDef, known: Mapping[str, Any]) -> NamedForm:
+    """The form of a named tuple that is made of the layer's arguments, each with something added to it or not."""
+    parameters = {argument.arg for argument in (*function.args.args, *function.args.kwonlyargs)}
+    begun_with = {each: each for each in parameters}
+    assignments = [node for node in ast.walk(function) if isinstance(node, ast.Assign)]
+    for assignment in sorted(assignments, key=lambda node: node.lineno):
+        match assignment:
+            case ast.Assign(targets=[ast.Name(id=target)], value=ast.BinOp(left=ast.Name(id=left), op=ast.Add())):
+                begun_with[target] = begun_with.get(left, "")
+            case ast.Assign(targets=[ast.Name(id=target)]):
+                begun_with[target] = ""
+    values = {each.arg: each.value for each in made.keywords if each.arg}
+    sources = {field: begun_with.get(value.id, "") for field, value in values.items() if isinstance(value, ast.Name)}
+    if "hidden_states" not in sources.values() or made.args or name not in known:
+        raise _UnknownFormError(name)
+    arguments = tuple((field, source) for field, source in sources.items() if source)
+    return NamedForm(known[name], arguments, tuple(field for field in values if not sources.get(field)))
 
 
 def _assigned(statements: Sequence[ast.stmt]) -> dict[str, tuple[str, ...]]:

@@ -11,6 +11,7 @@ from torch import nn
 from tracetui.analysis.memory import MemoryPlan, PartPlan
 from tracetui.errors import InputError
 from tracetui.models.available_memory import available_bytes
+from tracetui.models.config_fields import config_field
 from tracetui.models.experts import is_per_expert, runs_singly
 from tracetui.models.latent import expansion_of
 from tracetui.models.recorded import Widths, cached_width, chosen_experts, widths
@@ -180,6 +181,6 @@ def _scores(model: nn.Module, tokens: int, steps: bool) -> int:
     """Scores of one token in all heads, where the kernel keeps those of a whole layer at once."""
     config = getattr(model, "config", None)
     kernel = getattr(config, "_attn_implementation", None)
-    whole = steps or kernel == "eager" or getattr(config, "attn_logit_softcapping", None)
-    heads = getattr(config, "num_attention_heads", 0) if whole else 0
+    whole = steps or kernel == "eager" or config_field(config, "attn_logit_softcapping")
+    heads = config_field(config, "num_attention_heads") if whole else 0
     return heads * tokens if isinstance(heads, int) else 0

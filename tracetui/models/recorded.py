@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
+from tracetui.models.config_fields import config_field
 from tracetui.models.experts import expert_count, experts_per_token, runs_singly
 from tracetui.models.latent import expansion_of
 from tracetui.models.pass_through import PassThrough
-from tracetui.trace.record import layer_path
+from tracetui.trace.record import layer_of, layer_path
 
 _UNCHANGED = (nn.Dropout, nn.Identity, nn.ModuleList)
 """What returns its input, or nothing."""
@@ -109,18 +111,23 @@ def _entering(module: nn.Module, hidden: int) -> int:
 def cached_width(model: nn.Module) -> int:
     """Elements of keys and values, as attention kernels are given them, that a cache holds for one token."""
     config = getattr(model, "config", None)
-    heads = getattr(config, "num_attention_heads", 0) or 0
-    groups = getattr(config, "num_key_value_heads", None) or heads
-    size = getattr(config, "head_dim", None) or getattr(config, "hidden_size", 0) // max(1, heads)
     found = 0
-    for module in model.modules():
+    for path, module in model.named_modules():
         latent = expansion_of(module)
         if latent:
             rotary = getattr(module, "qk_rope_head_dim", 0)
             found += latent.heads * (latent.nope + rotary + latent.value)
         elif _is_attention(module) and not any(_is_attention(child) for child in module.children()):
-            found += 2 * groups * size
+            found += 2 * _key_width(config, layer_of(path))
     return found
+
+
+def _key_width(config: Any, layer: int | None) -> int:
+    """Elements of the keys of one token in a layer, or of its values."""
+    names = ("num_attention_heads", "num_key_value_heads", "head_dim", "hidden_size")
+    heads, groups, size, hidden = (config_field(config, name, layer) or 0 for name in names)
+    width: int = (groups or heads) * (size or hidden // max(1, heads))
+    return width
 
 
 def chosen_experts(model: nn.Module) -> int:

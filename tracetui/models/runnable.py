@@ -14,6 +14,7 @@ from tracetui.analysis.memory import MemoryPlan
 from tracetui.errors import InputError
 from tracetui.models import plan as memory
 from tracetui.models.build import BuiltModel, build_model
+from tracetui.models.config_fields import config_field
 from tracetui.models.exact import WidenedSource
 from tracetui.models.expert_counts import check_routers
 from tracetui.models.meta_checkpoint import MetaCheckpoint, open_meta_checkpoint
@@ -115,7 +116,7 @@ def make_runnable(recipe: Recipe, exact: bool = False) -> Runnable:
     built = build_model(recipe, torch.float64 if exact else dtype)
     check_routers(built.module, recipe)
     checkpoint = folder.source_for(built.module) if folder else None
-    random = RandomSource(recipe.seed, float(getattr(built.config, "initializer_range", None) or 0.02))
+    random = RandomSource(recipe.seed, float(config_field(built.config, "initializer_range") or 0.02))
     source: WeightSource = Stacked(checkpoint, random) if checkpoint else random
     if exact:
         source = WidenedSource(source, _dtypes(recipe, dtype, source))
@@ -124,7 +125,7 @@ def make_runnable(recipe: Recipe, exact: bool = False) -> Runnable:
     notes = (*recipe.notes, *built.notes, *unshown(built.module), *report, *_remarks(recipe, weights))
     tokenizer = _tokenizer(recipe, built.config.vocab_size)
     # A family without a limit has none, or -1.
-    positions = max(getattr(built.config, "max_position_embeddings", None) or 0, 0) or None
+    positions = max(config_field(built.config, "max_position_embeddings") or 0, 0) or None
     reader = PromptReader(recipe, tokenizer, built.config.vocab_size, positions)
     return Runnable(recipe, built, weights, tokenizer, reader, notes, _layout(folder))
 
@@ -183,5 +184,5 @@ def _remarks(recipe: Recipe, weights: Weights) -> tuple[str, ...]:
 
 def _of_the_class(config: object) -> dict[str, object]:
     """What a trace tells of a configuration that the recipe may not say."""
-    found = {name: getattr(config, name, None) for name in _READ_BY}
+    found = {name: config_field(config, name) for name in _READ_BY}
     return {name: value for name, value in found.items() if isinstance(value, int)}

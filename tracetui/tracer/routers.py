@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from tracetui.models.config_fields import config_field
 from tracetui.models.deepseek_gate import DeepseekReferenceGate
 
 _GROUPS = ("n_group", "num_group", "n_groups", "num_expert_group")
@@ -288,7 +289,7 @@ def _ranks(router: nn.Module, config: Any, count: int, biased: bool) -> Iterator
     Routers with a bias rank groups by their best two (DeepSeek-V3), those without by the best (V2).
     """
     groups, used = _number(router, config, _GROUPS), _number(router, config, _GROUPS_USED)
-    method = getattr(router, "topk_method", getattr(config, "topk_method", None))
+    method = getattr(router, "topk_method", config_field(config, "topk_method"))
     if groups and used and groups > 1 and count % groups == 0 and used <= groups and method != _PLAIN_METHOD:
         kind: Any = type(router)
         # Without a bias no score is below 0, and what counts 0 is masked as well.
@@ -309,7 +310,7 @@ def _masks_with_zero(kind: Any) -> bool:
 
 
 def _number(router: nn.Module, config: Any, names: Sequence[str]) -> int | None:
-    said = (getattr(owner, name, None) for owner in (router, config) for name in names)
+    said = (config_field(owner, name) for owner in (router, config) for name in names)
     return next((value for value in said if isinstance(value, int)), None)
 
 
