@@ -139,6 +139,8 @@ _OWN: Mapping[str, Mapping[str, Any]] = {
     "qwen4_exp_text": _INDEXED,
     "reformer": {"is_decoder": True, "axial_pos_embds": False, "attn_layers": ["local"] * LAYERS},
     "rwkv": {"rescale_every": 0},
+    "xlm": {"causal": True},
+    "xlnet": {"attn_type": "uni"},
     "xlstm": {"qk_dim_factor": 1.0},
     "xmod": {"is_decoder": True, "default_language": "en_XX"},
     "zamba": _SHARED_ATTENTION,

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+_ONLY_FROM_PYTHON = "several models in one, none of them a language model alone: from Python alone"
+_LIMITS_OF_ALL = {_ONLY_FROM_PYTHON: "blt"}
+
 LIMITS: Mapping[str, Mapping[str, str]] = {
+    "streamed": _LIMITS_OF_ALL,
     "residual": {
         "attention and the MLP add to the stream at once": "codegen cohere cohere2 cohere2_moe cohere_compass_text "
         "falcon gpt_neox gptj phi",
@@ -15,16 +19,18 @@ LIMITS: Mapping[str, Mapping[str, str]] = {
         "several residual streams that the layer mixes": "deepseek_v4 gemma3n_text hy_v4 qwen4_exp qwen4_exp_text "
         "reformer",
         "the stream begins anew in some layers": "inkling2_text",
+        "no module holds a layer": "xlm",
+    },
+    "generation": _LIMITS_OF_ALL,
+    "layers": {
+        **_LIMITS_OF_ALL,
+        "its layers run several times": "hrm_text",
+        "no module holds a layer": "xlm",
     },
 }
 """What lies in the model: nothing wrong is shown, but something is absent or refused in one line."""
 
 FAULTS: Mapping[str, Mapping[str, str]] = {
-    "streamed": {
-        "the number of layers stands in a field of another name": "blt",
-        "taken for an encoder": "xlm",
-        "no limit of positions is taken for a limit": "xlnet",
-    },
     "attention": {
         "the class computes attention itself": "git",
         "the sinks act after the softmax": "granite_swa granitemoe_swa",
@@ -35,23 +41,9 @@ FAULTS: Mapping[str, Mapping[str, str]] = {
         "each channel has a factor and an offset of its own": "zaya",
         "a third sublayer stands behind a norm": "xmod",
         "several stacks of layers, or layers that run more than once": "blt hrm_text",
-        "the layers aren't found": "xlm",
     },
     "recurrent steps": {
         "what the recurrence's module is given and returns is recorded without names of its own": "xlstm",
-    },
-    "generation": {
-        "the number of layers stands in a field of another name": "blt",
-        "taken for an encoder": "xlm",
-        "no limit of positions is taken for a limit": "xlnet",
-    },
-    "layers": {
-        "the number of layers stands in a field of another name": "blt",
-        "taken for an encoder": "xlm",
-        "no limit of positions is taken for a limit": "xlnet",
-        "the layers aren't found": "bert bert-generation camembert data2vec-text electra ernie megatron-bert rembert "
-        "roberta roberta-prelayernorm roc_bert roformer xlm-roberta xlm-roberta-xl xmod big_bird hrm_text",
-        "its model reads what a layer that is left out doesn't have": "reformer",
     },
 }
 """What tracetui shows wrongly, or doesn't show although it could."""

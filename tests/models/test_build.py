@@ -117,6 +117,15 @@ def test_two_models_share_no_config() -> None:
     assert recipe.config == before
 
 
+def test_of_several_lists_the_layers_are_those_beside_the_table_of_tokens() -> None:
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4}
+    vision = {**sizes, "image_size": 8, "patch_size": 4}
+    recipe = Recipe("g", "G", "g", {"model_type": "git", "vocab_size": 61, "vision_config": vision, **sizes}, ALL)
+    module = build_model(replace(recipe, layers=Layers(1, 2)), torch.float32).module
+    skipped = [path for path, part in module.named_modules() if isinstance(part, PassThrough)]
+    assert skipped == ["git.encoder.layer.0", "git.encoder.layer.2"]
+
+
 def test_layers_not_asked_for_pass_through() -> None:
     module = built({}, Layers(1, 2)).module
     layers = module.get_submodule("model.layers")

@@ -124,7 +124,9 @@ NamedOutput = Named
 
 
 def test_a_layer_that_returns_nothing_that_it_was_given_is_refused() -> None:
-    with pytest.raises(InputError, match="layers: MadeAnew returns a NamedOutput; this family runs with all its layers"):
+    with pytest.raises(
+        InputError, match="layers: MadeAnew returns a NamedOutput; this family runs with all its layers"
+    ):
         pass_through("layers.0", MadeAnew())
 
 

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -34,7 +35,7 @@ _KERNEL = "_implementation"
 """In the name of a field by which a stranger's file could have a kernel fetched and run."""
 _WRITTEN_FLOAT = "__float__"
 _MAX_BUFFER_BYTES = 2**30
-_LAYER_LISTS = ("layers", "h", "blocks")
+_LAYER_LISTS = ("layers", "layer", "h", "blocks")
 
 
 _OWN_CODE_NOTE = "auto_map: the folder brings code of its own, which is never run; transformers' own model is built"
@@ -116,7 +117,8 @@ def _check_decoder(config: PreTrainedConfig, recipe: Recipe) -> None:
 def _check_causal(module: PreTrainedModel, recipe: Recipe) -> None:
     """An encoder's class can be built as a language model and would predict from what comes after."""
     # The configuration alone doesn't tell: GPT-NeoX's has the field too, and is a decoder whatever it says.
-    encoder = any(vars(part).get("is_decoder") is False for part in module.modules())
+    causal = getattr(module.config, "causal", False) is True
+    encoder = not causal and any(vars(part).get("is_decoder") is False for part in module.modules())
     kind = visible(str(recipe.config["model_type"]), 80)
     if encoder:
         raise InputError(f"{recipe.origin}: model_type: {kind} is an encoder; tracetui runs causal language models")
@@ -196,11 +198,24 @@ def _outer_models(model: PreTrainedModel, path: str) -> Iterator[PreTrainedModel
 
 
 def _layer_list(model: PreTrainedModel, count: int) -> nn.ModuleList | None:
-    """The model's list of `count` decoder layers."""
-    for path, module in model.named_modules():
-        if isinstance(module, nn.ModuleList) and path.rpartition(".")[2] in _LAYER_LISTS and len(module) == count:
-            return module
-    return None
+    """The model's list of `count` decoder layers: of several the one nearest to the table of tokens."""
+    lists = {
+        path: module
+        for path, module in model.named_modules()
+        if isinstance(module, nn.ModuleList) and path.rpartition(".")[2] in _LAYER_LISTS and len(module) == count
+    }
+    if len(lists) < 2:
+        return next(iter(lists.values()), None)
+    embedding = model.get_input_embeddings()
+    table = next((path for path, module in model.named_modules() if module is embedding), "")
+    return lists[min(lists, key=lambda path: _steps_between(path, table))]
+
+
+def _steps_between(path: str, other: str) -> int:
+    """How many steps up and down the tree lie between two modules."""
+    parts, others = path.split("."), other.split(".")
+    common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(parts, others, strict=False)))
+    return len(parts) + len(others) - 2 * common
 
 
 def _skip_layers(model: PreTrainedModel, wanted: Layers, count: int) -> None:

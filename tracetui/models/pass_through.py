@@ -17,7 +17,6 @@ from tracetui.errors import InputError, RunError
 from tracetui.models.placeholder import put_placeholder
 
 
-
 @dataclass(frozen=True, slots=True)
 class NamedForm:
     """What a layer returns by names, as a family of two residual streams does."""
