@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -282,3 +283,31 @@ def test_a_table_with_a_bad_row_is_named_in_the_first_pass_and_in_a_later_one(tm
     line = told(trace, "0")
     assert "its own weights have it: 0.weight[5, 2]" in line
     assert "can't be told" not in line
+
+
+def test_weights_are_not_looked_at_where_what_they_made_is_finite(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("tracetui.tracer.watch.bad_weights", lambda path, *rest, **named: asked.append(path))
+    traced(Net(), torch.ones(2, 4))
+    assert not asked
+    traced(Net(), torch.full((2, 4), float("nan")))
+    assert set(asked) == {"first", "second", ""}
+
+
+class Spoiling(nn.Module):
+    """Writes NaN into what its child has just returned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(self.inner(x)).fill_(torch.nan)
+
+
+@pytest.mark.parametrize("inference", [False, True])
+def test_what_was_finite_when_it_was_returned_is_looked_at_again_after_it_was_written_to(inference: bool) -> None:
+    with torch.inference_mode(inference):
+        trace = tracetui.trace(nn.Sequential(Spoiling()), torch.ones(2, 4))
+    assert [(hit.stop.text, trace.records[hit.index].key) for hit in trace.hits] == [("nan", "0")]
+    assert np.isfinite(trace["0.inner"]).all()

@@ -12,6 +12,7 @@ from tracetui.analysis.matrices import ATTENTION
 from tracetui.api.recipes import Ids, Kept, chosen_recipe, edits_of, keep_of, stops_of
 from tracetui.api.trace import Trace
 from tracetui.errors import InputError
+from tracetui.expr.stop import DEFAULT_STOPS, Stop
 from tracetui.headless import Stops
 from tracetui.text import visible
 from tracetui.trace.trace import Trace as Recorded
@@ -90,11 +91,12 @@ def trace(
     what is beyond that is spilled to disk.
 
     keep: `all`, `stats` (statistics alone), or patterns of sites whose values are kept. attention: `qkv`, or `scores`
-    or `probs` to record the full matrices too. stops: nobody waits there, but the trace's `hits` tell which held.
+    or `probs` to record the full matrices too. stops: nobody waits there, but the trace's `hits` tell which held, and
+    where the first NaN and infinity are.
     edits: changes of tensors before the model goes on; one that changed nothing is warned of.
     Raises InputError, and RunError where a recipe's model fails.
     """
-    heard = Stops(stops_of(stops))
+    heard = Stops(_with_health(stops_of(stops)))
     changes = edits_of(edits)
     if isinstance(model, str | Path):
         if inputs:
@@ -112,6 +114,12 @@ def trace(
 
     roles = ATTENTION[attention]
     return _told(record_module(model, inputs, options, keep_of(keep), roles, heard.stops, changes, heard.hear), heard)
+
+
+def _with_health(stops: Sequence[Stop]) -> tuple[Stop, ...]:
+    """The stops, and the default ones beside them that nobody has given in a form of their own."""
+    own = {stop.text for stop in stops}
+    return (*(stop for stop in DEFAULT_STOPS if stop.text not in own), *stops)
 
 
 def _told(recorded: Recorded, heard: Stops) -> Trace:

@@ -25,10 +25,10 @@ def bad_weights(
 ) -> tuple[BadWeight, ...] | None:
     """Those of the weights that a module's own code reads that hold NaN or infinities; None where it wasn't looked.
 
-    They are looked at only if the first row of its output isn't finite, as a weight that isn't spoils every row (of a
-    table, and where `anywhere`: if any row is); and only if all of its own are there. weights: what puts them in
-    place, and may have left some out, or some rows of a table. ran: whether the forward of a module at a path ran; if
-    not, who has it reads its weights.
+    output: what it returned, which isn't finite. They are looked at only if its first row isn't, as a weight that isn't
+    spoils every row (of a table, and where `anywhere`: if any row is); and only if all of its own are there. weights:
+    what puts them in place, and may have left some out, or some rows of a table. ran: whether the forward of a module
+    at a path ran; if not, who has it reads its weights.
     """
     readers = [(path, module), *_never_ran(path, module, ran)] if module._modules else [(path, module)]
     anywhere = anywhere or isinstance(module, nn.Embedding)

@@ -191,7 +191,7 @@ class ExpertWatch:
         """Record what an expert made of its tokens [n,D]; returns it as edits leave it."""
         holder = self._frames[-1]
         site, provenance = f"{holder.path}.{expert}", self._provenance(module, expert)
-        if is_spoilt(output):
+        if not self._recorder.is_finite(output) and is_spoilt(output):
             bad = self._bad_weights(module, holder.path, expert)
             self._recorder.bad_weights(site, bad)
             provenance = with_kinds(provenance, bad)

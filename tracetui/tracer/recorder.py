@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 
 import torch
 
 from tracetui.analysis.matrices import MatrixRole
 from tracetui.trace.cut import Cut
+from tracetui.trace.health import all_finite
 from tracetui.trace.keep import KEEP_ALL, ROOM, Keep
 from tracetui.trace.outline import NO_MODULE, Module
 from tracetui.trace.record import CALLERS, AttentionCall, BadWeight, Record, Token, when
 from tracetui.trace.trace import RunInfo, Trace
 from tracetui.trace.value import Value, is_kept
-from tracetui.tracer.capture import capture_function
+from tracetui.tracer.captures import Captures
 from tracetui.tracer.carried import Carried
-from tracetui.tracer.matrices import recorded_matrices, wanted_for_matrices
+from tracetui.tracer.matrices import recorded_matrices
 from tracetui.tracer.sources import Sources
 from tracetui.tracer.store import Store
 from tracetui.tracer.values import TorchValue, tensor_of
-
-_REMEMBERED = 6
-"""How many tensors back the same one is recognised: a module's output is returned again by its parents at once."""
-
-
-@dataclass(eq=False, slots=True)
-class _Seen:
-    tensor: torch.Tensor
-    version: int
-    value: Value
-    wanted: bool
-    """Whether the values were to be kept."""
 
 
 class Recorder:
@@ -58,14 +46,12 @@ class Recorder:
         self._values: list[Value] = []
         self._attention: dict[str, AttentionCall] = {}
         self.examine: Callable[[str, torch.Tensor], None] | None = None
-        """Looks at what a module's own code made, by its role, before it is recorded."""
+        """Looks for who made what isn't finite in a module's own code, by its role, before it is recorded."""
         self._bad_weights: dict[str, tuple[BadWeight, ...]] = {}
         self._vocabulary: dict[int, Token] = {}
         self._arrived = arrived
         self._name_predictions = name_predictions
-        self._capture = capture_function()
-        self._recent: deque[_Seen] = deque(maxlen=_REMEMBERED)
-        self._masks: list[_Seen] = []
+        self._captures = Captures(keep, self._store, matrices)
         self._sources = Sources()
         self._calls: dict[str, int] = {}
         self._pass = 0
@@ -90,8 +76,7 @@ class Recorder:
         self._pass += 1
         self._carried = None
         self._calls.clear()
-        self._recent.clear()
-        self._masks.clear()
+        self._captures.forget()
         self._sources.forget()
 
     @property
@@ -172,7 +157,7 @@ class Recorder:
         """The tensor of a carried record, as its module gives it back: what is given it next is known by it."""
         value = self._values[record.index]
         tensor = tensor_of(value)
-        self._recent.append(_Seen(tensor, tensor._version, value, wanted=True))
+        self._captures.remember(tensor, value)
         self._sources.add(tensor, record.index)
         return tensor
 
@@ -191,6 +176,13 @@ class Recorder:
     def resume(self, arrived: Callable[[Record], None]) -> None:
         """Go on after `finished` with another gate: the trace grows again."""
         self._arrived = arrived
+
+    def is_finite(self, tensor: torch.Tensor) -> bool:
+        """Whether no element of a tensor that is about to be recorded is NaN or infinite.
+
+        What an earlier run has recorded of it was looked at then.
+        """
+        return self.behind or self._captures.is_finite(tensor)
 
     def has_run(self, path: str) -> bool:
         """Whether the module at `path` was called in this pass."""
@@ -219,11 +211,11 @@ class Recorder:
         """Keep a tensor under a site, then wait at the gate if it ends the step."""
         if self.behind:
             return self.again(site, tensor, call, part)[1]
+        value = self._captures.value(tensor, site, self._carried)
         role = site.partition(":")[2]
-        if role and role != "mask" and self.examine is not None:
+        if role and role != "mask" and self.examine is not None and not all_finite(value):
             # Before the record is there: the model may be stopped at it.
             self.examine(role, tensor)
-        value = self._keep(tensor, site)
         if site == "logits":
             # Before the record is there to be looked at: the model may wait at it.
             self.know(self._name_predictions(TorchValue(tensor)))
@@ -297,29 +289,10 @@ class Recorder:
 
     def finished(self, notes: Sequence[str] = ()) -> Trace:
         """The trace, now unchanging; `notes` belong beside the result."""
-        self._recent.clear()
-        self._masks.clear()
+        self._captures.forget()
         self._sources.forget()
         missed = self._wanted.unmatched(record.site for record in self._records)
         own = (*(text for _, text in self._notes), *notes)
         notes = (*own, *self._store.notes, *(f"--keep {text}: no site has that name" for text in missed))
         closed = self.trace.closed()
         return replace(closed, run=replace(closed.run, notes=(*closed.run.notes, *notes)), complete=True)
-
-    def _keep(self, tensor: torch.Tensor, site: str) -> Value:
-        """The captured value; the same object for a tensor that was captured a moment ago and not written to since.
-
-        A mask is shared: one tensor goes through every layer of a pass.
-        """
-        shared = site.endswith(":mask")
-        wanted = site in self._wanted or wanted_for_matrices(site, self._wanted, self.matrices)
-        version = -1 if tensor.is_inference() else tensor._version
-        for seen in self._masks if shared else self._recent:
-            if seen.tensor is tensor and seen.version == version != -1 and (seen.wanted or not wanted):
-                return seen.value
-        value = self._carried.mask(site, tensor) if shared and wanted and self._carried is not None else None
-        if value is None:
-            value = self._store.put(self._capture(tensor)) if wanted else self._store.summarise(tensor)
-        seen = _Seen(tensor, version, value, wanted)
-        (self._masks if shared else self._recent).append(seen)
-        return seen.value

@@ -23,7 +23,8 @@ class TorchValue:
     def __init__(self, tensor: torch.Tensor) -> None:
         self._tensor = tensor
         self._statistics: Statistics | None = None
-        self._finite: bool | None = None
+        self.finite: bool | None = None
+        """Whether no element is NaN or infinite, where somebody has looked."""
 
     @property
     def tensor(self) -> torch.Tensor:
@@ -51,10 +52,10 @@ class TorchValue:
 
     def all_finite(self) -> bool:
         """Whether no element is NaN or infinite; cheaper than the statistics."""
-        if self._finite is None:
+        if self.finite is None:
             known = self._statistics
-            self._finite = is_finite(self._tensor) if known is None else known.finite
-        return self._finite
+            self.finite = is_finite(self._tensor) if known is None else known.finite
+        return self.finite
 
     def statistics(self) -> Statistics:
         if self._statistics is None:

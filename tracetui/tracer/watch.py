@@ -245,8 +245,18 @@ class Watch:
     def _provenance(self, module: nn.Module, expert: int | None = None) -> str:
         return self._weights.provenance(module, expert) if self._weights is not None else ""
 
+    def _source(self, site: str, path: str, module: nn.Module, output: torch.Tensor | None, provenance: str) -> str:
+        """Where a module's weights came from, with `nan` where its output shows that some of them are not finite."""
+        if not is_readable(output) or self._recorder.is_finite(output):
+            return provenance
+        bad = bad_weights(path, module, output, self._weights, self._recorder.has_run)
+        if bad is None:
+            return provenance
+        self._recorder.bad_weights(site, bad)
+        return with_kinds(provenance, bad)
+
     def _post_hook(self, path: str, module: nn.Module) -> PostHook:
-        frames, weights, clock, recorder = self._frames, self._weights, self._clock, self._recorder
+        frames, weights, clock = self._frames, self._weights, self._clock
         provenance, experts, editor = self._provenance(module), self._experts, self._editor
         attended = self._overhearing.end if attends_itself(module) else _nothing
         recurred = self._recurrence.end if kernels_called(module) else _nothing
@@ -267,11 +277,8 @@ class Watch:
                 began = clock()
                 self._lens.returned(path, module, args, output, len(frames))
                 self._made_seconds += clock() - began
-            found = next(tensors_in(output, whole=bool(path)), None)
-            site, source = path or _root_site(output), provenance
-            if (bad := bad_weights(path, module, found, weights, recorder.has_run)) is not None:
-                recorder.bad_weights(site, bad)
-                source = with_kinds(provenance, bad)
+            site = path or _root_site(output)
+            source = self._source(site, path, module, next(tensors_in(output, whole=bool(path)), None), provenance)
             if weights is not None:
                 weights.ended(module, len(frames))
             parent = frames[-1].path if frames else ""

@@ -1,0 +1,104 @@
+"""The values of tensors that pass by: each captured once, however often it is returned, and looked at once for NaN."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from tracetui.analysis.matrices import MatrixRole
+from tracetui.trace.health import all_finite
+from tracetui.trace.keep import Keep
+from tracetui.trace.value import Value
+from tracetui.tracer.capture import capture_function
+from tracetui.tracer.carried import Carried
+from tracetui.tracer.matrices import wanted_for_matrices
+from tracetui.tracer.statistics import is_finite
+from tracetui.tracer.store import Store
+from tracetui.tracer.values import TorchValue
+
+_REMEMBERED = 6
+"""How many tensors back the same one is recognised: a module's output is returned again by its parents at once."""
+
+
+@dataclass(eq=False, slots=True)
+class _Seen:
+    tensor: torch.Tensor
+    version: int
+    value: Value
+
+
+_Known = dict[tuple[int, bool], _Seen]
+"""By identity, and whether the elements are wanted. While a tensor is in here no other takes its identity."""
+
+
+class Captures:
+    """Of one run. Used by the model's thread alone."""
+
+    def __init__(self, keep: Keep, store: Store, matrices: tuple[MatrixRole, ...]) -> None:
+        """matrices: which of attention's are recorded beside what each kernel received."""
+        self._keep = keep
+        self._store = store
+        self._matrices = matrices
+        self._capture = capture_function()
+        self._recent: _Known = {}
+        self._masks: _Known = {}
+        self._looked_at: tuple[torch.Tensor, bool] | None = None
+        """The tensor that was looked at last for NaN, with the answer."""
+
+    def forget(self) -> None:
+        """Keep no tensor of the model's alive."""
+        self._recent.clear()
+        self._masks.clear()
+        self._looked_at = None
+
+    def value(self, tensor: torch.Tensor, site: str, carried: Carried | None = None) -> Value:
+        """The captured value; the same object for a tensor that was captured a moment ago and not written to since.
+
+        A mask is shared: one tensor goes through every layer of a pass. carried: what an earlier run has of it.
+        """
+        shared = site.endswith(":mask")
+        wanted = site in self._keep or wanted_for_matrices(site, self._keep, self._matrices)
+        known = _known(tensor, self._masks if shared else self._recent, wanted)
+        if known is not None:
+            return known
+        value = carried.mask(site, tensor) if shared and wanted and carried is not None else None
+        if value is None:
+            value = self._store.put(self._capture(tensor)) if wanted else self._store.summarise(tensor)
+        if self._looked_at is not None and self._looked_at[0] is tensor and isinstance(value, TorchValue):
+            value.finite = self._looked_at[1]
+        # Of that moment alone: the model may write to the tensor.
+        self._looked_at = None
+        if shared:
+            self._masks[id(tensor), wanted] = _seen(tensor, value)
+        else:
+            self.remember(tensor, value, wanted)
+        return value
+
+    def remember(self, tensor: torch.Tensor, value: Value, wanted: bool = True) -> None:
+        """A tensor has this value. wanted: its elements are kept, or were to be."""
+        self._recent.pop((id(tensor), wanted), None)
+        self._recent[id(tensor), wanted] = _seen(tensor, value)
+        if len(self._recent) > _REMEMBERED:
+            del self._recent[next(iter(self._recent))]
+
+    def is_finite(self, tensor: torch.Tensor) -> bool:
+        """Whether no element of a tensor is NaN or infinite; its value, once captured, knows the answer."""
+        known = _known(tensor, self._recent, wanted=False)
+        if known is not None:
+            return all_finite(known)
+        finite = is_finite(tensor)
+        self._looked_at = (tensor, finite)
+        return finite
+
+
+def _seen(tensor: torch.Tensor, value: Value) -> _Seen:
+    return _Seen(tensor, -1 if tensor.is_inference() else tensor._version, value)
+
+
+def _known(tensor: torch.Tensor, among: _Known, wanted: bool) -> Value | None:
+    """The value of a tensor, unless it was written to since, or nobody can tell (in inference mode)."""
+    seen = among.get((id(tensor), wanted))
+    if seen is None and not wanted:
+        seen = among.get((id(tensor), True))
+    return seen.value if seen is not None and seen.version != -1 and seen.version == tensor._version else None
