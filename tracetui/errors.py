@@ -29,6 +29,7 @@ class FileChangedError(RunError):
 
     def __init__(self, path: Path, again: str) -> None:
         """again: what to do, in words."""
+        self.path = path
         super().__init__(f"{path}: was changed while it was open; {again}")
 
 

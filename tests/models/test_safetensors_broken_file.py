@@ -55,8 +55,8 @@ def test_every_dtype_that_safetensors_writes_is_read_in_place(tmp_path: Path) ->
     files = SafetensorsFiles(tmp_path)
     assert files.tensors.keys() == state.keys()
     for name, tensor in state.items():
-        assert files.view(name).dtype == tensor.dtype
-        assert files.view(name).tolist() == tensor.tolist()
+        assert files.tensor(name).whole().dtype == tensor.dtype
+        assert files.tensor(name).whole().tolist() == tensor.tolist()
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_links_within_the_folder_and_those_of_the_hub_s_cache_are_followed(tmp_p
     (cache / "blobs").mkdir()
     (cache / "blobs" / "fe12").write_bytes(WHOLE)
     (folder / "model.safetensors").symlink_to("../../blobs/fe12")
-    assert SafetensorsFiles(folder).view("a.weight").tolist() == STATE["a.weight"].tolist()
+    assert SafetensorsFiles(folder).tensor("a.weight").whole().tolist() == STATE["a.weight"].tolist()
     (cache / "snapshots" / "other").write_bytes(WHOLE)
     (folder / "model.safetensors").unlink()
     (folder / "model.safetensors").symlink_to("../other")
@@ -264,11 +264,11 @@ def test_a_pipe_in_a_weight_file_s_place_is_refused_without_waiting(tmp_path: Pa
 
 def test_a_file_changed_behind_our_back_is_not_read(path: Path) -> None:
     files = SafetensorsFiles(path.parent)
-    assert files.view("a.weight").tolist() == STATE["a.weight"].tolist()
+    assert files.tensor("a.weight").whole().tolist() == STATE["a.weight"].tolist()
     os.truncate(path, len(WHOLE) // 2)
     for name in STATE:
-        with pytest.raises(RunError, match="was changed or removed"):
-            files.view(name)
+        with pytest.raises(RunError, match="was changed while it was open; run it again"):
+            files.tensor(name).whole()
 
 
 def test_a_header_of_a_real_file_is_what_it_was(tmp_path: Path) -> None:

@@ -78,8 +78,7 @@ def test_a_tensor_lies_where_torch_would_have_put_it(tmp_path: Path, by: int) ->
     wanted = spec(GATE, (96, 64))
     first, again = checkpoint.read(wanted, None, ticks.append), checkpoint.read(wanted, None, silent)
     assert first.data_ptr() % 64 == again.data_ptr() % 64 == 0
-    # The mapped file itself, unless the tensor would lie askew in memory.
-    assert (first.data_ptr() == again.data_ptr()) == (by == 0)
+    assert first.data_ptr() != again.data_ptr()
     assert sum(ticks) == 96 * 64 * 4
     assert torch.equal(first, model_of("llama").get_parameter(GATE))
 

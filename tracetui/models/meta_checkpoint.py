@@ -7,6 +7,7 @@ elements of the pairs, then all second ones. Scores are the same, since q and k 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,11 +19,11 @@ from tracetui.errors import InputError, bad_field
 from tracetui.models import safetensors_quantised as quantised
 from tracetui.models.absent_parts import refuse_absent_parts
 from tracetui.models.checkpoint_report import fit
-from tracetui.models.mapped_file import Pages, check_unchanged, copied, identity, readable_as_it_lies
 from tracetui.models.meta_names import ROPE_FREQUENCIES, canonical_name, meta_name, split_layer
 from tracetui.models.safetensors_packed import packed_form
 from tracetui.models.sources import TensorSpec, Tick
-from tracetui.models.torch_file import map_tensors
+from tracetui.models.torch_file import stored_tensors
+from tracetui.models.weight_file import StoredTensor, WeightFile
 from tracetui.models.weight_files import CHECKPOINT, find_checkpoint
 from tracetui.text import visible
 
@@ -41,19 +42,19 @@ def open_meta_checkpoint(folder: Path, config: Mapping[str, object]) -> MetaChec
     if config.get("model_type") != "llama":
         found = config.get("model_type")
         raise bad_field(folder, CHECKPOINT, "holds a llama; the recipe's model_type must be that", found)
-    return MetaCheckpoint(path, map_tensors(path), config)
+    return MetaCheckpoint(WeightFile(path), config)
 
 
 class MetaCheckpoint:
-    """The tensors of one mapped file, asked for by transformers' names: a WeightSource."""
+    """The tensors of one file, asked for by transformers' names: a WeightSource."""
 
-    def __init__(self, path: Path, tensors: Mapping[str, torch.Tensor], config: Mapping[str, object]) -> None:
-        self._path = path
-        self._tensors = tensors
+    def __init__(self, file: WeightFile, config: Mapping[str, object]) -> None:
+        """Raises InputError for a file that is not what torch.save makes of a flat state dict in Meta's names."""
+        self.files = (file,)
+        self._path = file.path
+        self._tensors = stored_tensors(file)
         self._config = config
-        self._identity = identity(path)
-        self._pages = Pages()
-        self._dtype = _main_dtype(path, tensors)
+        self._dtype = _main_dtype(file.path, self._tensors)
         self._check_head_size()
 
     @property
@@ -89,17 +90,10 @@ class MetaCheckpoint:
         return "file"
 
     def read(self, spec: TensorSpec, rows: Sequence[int] | None, tick: Tick) -> torch.Tensor:
-        """The tensor or the named rows of it: a view of the file where nothing has to be changed, else a copy.
-
-        Raises RunError if the file was changed since it was opened.
-        """
-        check_unchanged(self._path, self._identity)
-        tensor = self._pages.reading(self._tensors[meta_name(spec.name) or ""].detach())
+        """The tensor or the named rows of it. Raises FileChangedError if the file was changed since it was opened."""
+        tensor = self._tensors[meta_name(spec.name) or ""]
         order = self._row_order(spec, rows)
-        if order is None and readable_as_it_lies(tensor, spec.dtype):
-            tick(spec.nbytes())
-            return tensor
-        return copied(tensor, order, spec.dtype, tick)
+        return tensor.converted(None if order is None else order.tolist(), spec.dtype, tick)
 
     def report(self, specs: Sequence[TensorSpec]) -> list[str]:
         """What a user must know of how the file fits a model of these tensors, one line each."""
@@ -128,9 +122,9 @@ class MetaCheckpoint:
         """Shapes don't tell the number of heads, but the frequencies that older files carry do."""
         frequencies = self._tensors.get(ROPE_FREQUENCIES)
         pairs = self._integer("head_dim") // 2
-        if frequencies is not None and frequencies.numel() != pairs:
+        if frequencies is not None and math.prod(frequencies.shape) != pairs:
             problem = f"must have {pairs} frequencies, half the size of a head by params.json"
-            raise bad_field(self._path, ROPE_FREQUENCIES, problem, frequencies.numel())
+            raise bad_field(self._path, ROPE_FREQUENCIES, problem, math.prod(frequencies.shape))
 
     def _integer(self, field: str) -> int:
         found = self._config.get(field)
@@ -148,7 +142,7 @@ def halves_order(heads: int, rows: int) -> torch.Tensor:
     return pairs.transpose(1, 2).reshape(rows)  # [H*K]
 
 
-def _main_dtype(path: Path, tensors: Mapping[str, torch.Tensor]) -> torch.dtype:
+def _main_dtype(path: Path, tensors: Mapping[str, StoredTensor]) -> torch.dtype:
     sizes: Counter[torch.dtype] = Counter()
     for name, tensor in tensors.items():
         if canonical_name(name):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from tracetui.models.slots import Weights
 from tracetui.models.sources import Stacked, WeightSource
 from tracetui.models.tokenizers import Tokenizer, load_tokenizer
 from tracetui.models.unshown import unshown
+from tracetui.models.weight_file import WeightFile
 from tracetui.recipe import DTYPES, Prompts, Recipe
 from tracetui.recipe.folder import has_meta_form
 from tracetui.session import Module, PromptRow
@@ -62,6 +63,13 @@ class Runnable:
     notes: tuple[str, ...]
     layout: str = ""
     """The form of the checkpoint, `meta`, `huggingface` or `reference`; empty without one. Traces keep it."""
+    files: Sequence[WeightFile] = ()
+    """What weights are read from."""
+
+    def check_files(self) -> None:
+        """Raise FileChangedError if a file that weights are read from isn't what it was when it was opened."""
+        for file in self.files:
+            file.check()
 
     def outline(self) -> Module:
         """The module tree."""
@@ -127,7 +135,8 @@ def make_runnable(recipe: Recipe, exact: bool = False) -> Runnable:
     # A family without a limit has none, or -1.
     positions = max(config_field(built.config, "max_position_embeddings") or 0, 0) or None
     reader = PromptReader(recipe, tokenizer, built.config.vocab_size, positions)
-    return Runnable(recipe, built, weights, tokenizer, reader, notes, _layout(folder))
+    files = checkpoint.files if checkpoint else ()
+    return Runnable(recipe, built, weights, tokenizer, reader, notes, _layout(folder), files)
 
 
 def _open(recipe: Recipe, folder: Path) -> MetaCheckpoint | SafetensorsFolder:

@@ -1,4 +1,4 @@
-"""A safetensors folder's weights as a weight source: only what is asked for is read, straight from mapped files."""
+"""A safetensors folder's weights as a weight source: only what is asked for is read, straight from the files."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tracetui.models import safetensors_quantised as quantised
 from tracetui.models.absent_parts import refuse_absent_parts
 from tracetui.models.checkpoint_report import fit, ranges
 from tracetui.models.deepseek_names import has_reference_names, published_name, reference_name
-from tracetui.models.mapped_file import copied, readable_as_it_lies
 from tracetui.models.safetensors_files import FLOATING, SafetensorsFiles
 from tracetui.models.safetensors_names import Conversion, Names, match_names, tied_names
 from tracetui.models.safetensors_packed import packed_form
 from tracetui.models.safetensors_parts import TextPrefix, embedding_name, other_parts, text_prefix, told
 from tracetui.models.safetensors_wholes import renamed_in_whole
 from tracetui.models.sources import TensorSpec, Tick
+from tracetui.models.weight_file import WeightFile
 from tracetui.models.weight_memory import empty_weight
 from tracetui.text import visible
 
@@ -183,14 +183,15 @@ class SafetensorsCheckpoint:
         return "+".join(sorted(kinds))
 
     def read(self, spec: TensorSpec, rows: Sequence[int] | None, tick: Tick) -> torch.Tensor:
-        """The tensor or the named rows of it: a view of the file where nothing has to be changed, else a copy.
-
-        Raises RunError if a file was changed since it was opened.
-        """
+        """The tensor or the named rows of it. Raises FileChangedError if a file was changed since it was opened."""
         if (conversion := self._names.converted.get(spec.name)) is not None:
             return self._convert(conversion, spec, rows, tick)
-        order = None if rows is None else torch.tensor(rows, dtype=torch.int64)  # [rows]
-        return self._read(self._names.direct[spec.name], order, spec.dtype, tick)
+        return self._read(self._names.direct[spec.name], rows, spec.dtype, tick)
+
+    @property
+    def files(self) -> tuple[WeightFile, ...]:
+        """What is read from."""
+        return self._files.opened
 
     def report(self, specs: Sequence[TensorSpec]) -> list[str]:
         """What a user must know of how the folder fits a model of these tensors, one line each."""
@@ -221,16 +222,13 @@ class SafetensorsCheckpoint:
             raise quantised.packed(path, self._files.said(name), str(stored.dtype).removeprefix("torch."))
         return "file"
 
-    def _read(self, name: str, order: torch.Tensor | None, dtype: torch.dtype, tick: Tick) -> torch.Tensor:
-        tensor = self._files.view(name)
+    def _read(self, name: str, rows: Sequence[int] | None, dtype: torch.dtype, tick: Tick) -> torch.Tensor:
+        tensor = self._files.tensor(name)
         if tensor.dtype == quantised.FLOAT8:
             scale = quantised.scale_name(name, self._files.tensors)
             assert scale is not None
-            return quantised.dequantised(tensor, self._files.view(scale).clone(), self._block, order, dtype, tick)
-        if order is None and readable_as_it_lies(tensor, dtype):
-            tick(tensor.nbytes)
-            return tensor
-        return copied(tensor, order, dtype, tick)
+            return quantised.dequantised(tensor, self._files.tensor(scale).whole(), self._block, rows, dtype, tick)
+        return tensor.converted(rows, dtype, tick)
 
     def _converted_provenance(self, conversion: Conversion, spec: TensorSpec) -> str | None:
         if not conversion.is_complete(spec.rows):
@@ -308,4 +306,5 @@ def _settle_ties(model: PreTrainedModel, names: Names, files: SafetensorsFiles) 
 def _same(files: SafetensorsFiles, one: str, other: str) -> bool:
     if files.tensors[one].shape != files.tensors[other].shape or files.tensors[one].dtype != files.tensors[other].dtype:
         return False
-    return torch.equal(files.view(one).view(torch.uint8), files.view(other).view(torch.uint8))
+    pairs = zip(files.tensor(one).pieces(), files.tensor(other).pieces(), strict=True)
+    return all(torch.equal(a.reshape(-1).view(torch.uint8), b.reshape(-1).view(torch.uint8)) for a, b in pairs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,9 +9,9 @@ from pathlib import Path
 import torch
 
 from tracetui.errors import InputError, bad_field
-from tracetui.models.mapped_file import Identity, Pages, check_unchanged, identity, map_file
 from tracetui.models.safetensors_header import Stored, read_header
 from tracetui.models.safetensors_shards import Shards, find_shards
+from tracetui.models.weight_file import StoredTensor, WeightFile
 from tracetui.recipe.shard_index import MAX_TENSORS
 from tracetui.text import visible
 
@@ -21,7 +20,7 @@ FLOATING = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
 
 
 class SafetensorsFiles:
-    """All headers of a folder, checked; a file is mapped when the first of its tensors is wanted."""
+    """All headers of a folder, checked."""
 
     def __init__(self, folder: Path) -> None:
         """Raises InputError for a folder without weights, and for a file that is not what it should be."""
@@ -31,11 +30,9 @@ class SafetensorsFiles:
         self._path_of: dict[str, Path] = {}
         self._own_names: dict[str, str] = {}
         self._own_name: Callable[[str], str | None] = self._own_names.get
-        self._mapped: dict[Path, mmap.mmap] = {}
-        self._identities: dict[Path, Identity | None] = {}
-        self._pages = Pages()
+        # Their state is taken before anything of them is read.
+        self._files = {path: WeightFile(path) for path in self.shards.present}
         for path in self.shards.present:
-            self._identities[path] = identity(path)
             self._add(path, read_header(path))
 
     def _add(self, path: Path, tensors: Mapping[str, Stored]) -> None:
@@ -72,19 +69,15 @@ class SafetensorsFiles:
         """The file that a tensor stands in."""
         return self._path_of[name]
 
-    def view(self, name: str) -> torch.Tensor:
-        """A tensor as it lies in the file; what is written to it stays in this process.
+    @property
+    def opened(self) -> tuple[WeightFile, ...]:
+        """The files, as they were when their headers were read."""
+        return tuple(self._files.values())
 
-        Raises RunError if the file was changed since it was opened.
-        """
-        stored, path = self.tensors[name], self._path_of[name]
-        if not stored.numel:
-            return torch.empty(stored.shape, dtype=stored.dtype)
-        check_unchanged(path, self._identities[path])
-        if path not in self._mapped:
-            self._mapped[path] = map_file(path)
-        values = torch.frombuffer(self._mapped[path], dtype=stored.dtype, count=stored.numel, offset=stored.start)
-        return self._pages.reading(values.view(stored.shape))
+    def tensor(self, name: str) -> StoredTensor:
+        """A tensor where it lies in its file."""
+        stored = self.tensors[name]
+        return StoredTensor(self._files[self._path_of[name]], stored.dtype, stored.shape, stored.start)
 
     def main_dtype(self) -> torch.dtype | None:
         """The floating dtype that most bytes have; float64 is computed in float32; None if most have none."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from tracetui.models.safetensors_header import Stored
+from tracetui.models.weight_file import StoredTensor
 
 _PACKED_DTYPES = (torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int32, torch.uint32, torch.float8_e4m3fn)
 
@@ -45,7 +46,7 @@ _FORMS = (
 
 
 def packed_form(
-    unread: Iterable[str], absent: Iterable[str], tensors: Mapping[str, Stored | torch.Tensor]
+    unread: Iterable[str], absent: Iterable[str], tensors: Mapping[str, Stored | StoredTensor]
 ) -> tuple[str, str] | None:
     """A tensor that holds a weight in a form of fewer bits, and the form's name; None where there is none.
 
@@ -66,7 +67,7 @@ def _known(names: Sequence[str]) -> tuple[str, str] | None:
 
 
 def _in_place_of_weights(
-    names: Sequence[str], absent: Sequence[str], tensors: Mapping[str, Stored | torch.Tensor]
+    names: Sequence[str], absent: Sequence[str], tensors: Mapping[str, Stored | StoredTensor]
 ) -> tuple[str, str] | None:
     """A tensor of bits in a module whose weight is absent: what it is called nobody has to know."""
     lacking = {_end(name.removesuffix(".weight")) for name in absent if name.endswith(".weight")}

@@ -17,6 +17,7 @@ import torch
 from tracetui.errors import InputError, bad_field
 from tracetui.models.safetensors_header import Stored
 from tracetui.models.sources import Tick
+from tracetui.models.weight_file import StoredTensor
 from tracetui.models.weight_memory import empty_weight
 from tracetui.recipe.bounded import Fields
 from tracetui.text import visible
@@ -156,10 +157,10 @@ def _grid(shape: Sequence[int], block: Block) -> tuple[int, ...]:
 
 
 def dequantised(
-    weight: torch.Tensor,
+    weight: StoredTensor,
     scale: torch.Tensor,
     block: Block | None,
-    rows: torch.Tensor | None,
+    rows: Sequence[int] | None,
     dtype: torch.dtype,
     tick: Tick,
 ) -> torch.Tensor:
@@ -167,15 +168,14 @@ def dequantised(
     shape = multiplied_shape(weight.shape, scale.shape, block)
     assert shape is not None
     scale = scale.float().reshape(shape)  # [O/b,I/b], or [O or 1,…]
-    blocks = block if block is not None and shape != (1,) * weight.dim() else None
-    wanted = torch.arange(weight.shape[0]) if rows is None else rows  # [rows]
+    blocks = block if block is not None and shape != (1,) * len(weight.shape) else None
+    wanted: Sequence[int] = range(weight.shape[0]) if rows is None else rows
     out = empty_weight((len(wanted), *weight.shape[1:]), dtype)  # [rows,…]
     step = blocks[0] if blocks else _ROWS_AT_ONCE
     for start in range(0, len(wanted), step):
-        part = wanted[start : start + step]  # [b]
-        # float8 has no index_select; its bits have.
-        bits = weight.view(torch.uint8).index_select(0, part)  # [b,…]
-        made = bits.view(FLOAT8).float() * _of_rows(scale, blocks, part, weight.shape[-1])  # [b,…]
+        part = wanted[start : start + step]
+        scales = _of_rows(scale, blocks, torch.tensor(part), weight.shape[-1])
+        made = weight.take(part).float() * scales  # [b,…]
         out[start : start + len(part)] = made
         tick(made.numel() * dtype.itemsize)
     return out

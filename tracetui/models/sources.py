@@ -55,7 +55,7 @@ class WeightSource(Protocol):
         ...
 
     def read(self, spec: TensorSpec, rows: Sequence[int] | None, tick: Tick) -> torch.Tensor:
-        """The whole tensor, or the named rows of it in that order. May be a read-only view of a mapped file."""
+        """The whole tensor, or the named rows of it in that order."""
         ...
 
 

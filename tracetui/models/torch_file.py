@@ -1,4 +1,4 @@
-"""A torch.save file mapped into memory: every tensor a view of the file, none of them read yet.
+"""A torch.save file: where each of its tensors lies, none of them read yet.
 
 torch.load is not used. It would trust the directory, and its map of the whole file counts as memory that the
 program may fill, which the system refuses for files larger than the machine: just those of which a few layers
@@ -7,34 +7,33 @@ are wanted. As the readers beside this module know where every tensor lies, no u
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
 from tracetui.errors import InputError, bad_field
-from tracetui.models.mapped_file import map_file
 from tracetui.models.torch_pickle import MAX_PICKLE_BYTES, TensorLayout, read_layouts
 from tracetui.models.torch_zip import StoredRecord, read_directory
+from tracetui.models.weight_file import StoredTensor, WeightFile
 from tracetui.paths import open_regular
 from tracetui.text import visible
 
 _BYTE_ORDER_BYTES = 6
 
 
-def map_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file that holds a flat state dict, in the file's own names; writing to them is private.
+def stored_tensors(file: WeightFile) -> dict[str, StoredTensor]:
+    """The tensors of a file that holds a flat state dict, in the file's own names.
 
     Raises InputError reading `file: tensor: problem, got …` for a file that is not what torch.save makes.
     """
+    path = file.path
     records = read_directory(path)
     _check_byte_order(path, records)
     layouts = read_layouts(_read(path, records, "data.pkl", MAX_PICKLE_BYTES), path)
     for name, layout in layouts.items():
         _check_record(path, name, layout, records)
-    mapped = map_file(path)
-    return {name: _window(mapped, layout, records[layout.storage.record].start) for name, layout in layouts.items()}
+    return {name: _window(file, layout, records[layout.storage.record].start) for name, layout in layouts.items()}
 
 
 def _check_byte_order(path: Path, records: Mapping[str, StoredRecord]) -> None:
@@ -64,9 +63,6 @@ def _check_record(path: Path, name: str, layout: TensorLayout, records: Mapping[
         raise bad_field(path, shown, problem)
 
 
-def _window(mapped: mmap.mmap, layout: TensorLayout, start: int) -> torch.Tensor:
+def _window(file: WeightFile, layout: TensorLayout, start: int) -> StoredTensor:
     dtype = getattr(torch, layout.dtype)
-    if not layout.numel:
-        return torch.empty_strided(layout.shape, layout.strides, dtype=dtype)
-    values = torch.frombuffer(mapped, dtype=dtype, count=layout.storage.numel, offset=start)  # [numel]
-    return values.as_strided(layout.shape, layout.strides, layout.offset)
+    return StoredTensor(file, dtype, layout.shape, start + layout.offset * dtype.itemsize, layout.strides)

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 
 import torch
 
-ALIGNMENT = 64
-"""Bytes that torch's own tensors begin at a multiple of: a cache line."""
-
 LARGE = 2**16
 """Bytes from which a tensor has memory of its own: one expert of a narrow model has it too."""
 
 
 def empty_weight(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
     """A tensor to be filled; when a large one is dropped, its memory goes back to the system at once.
+
+    It begins at a multiple of 64 bytes, as all of torch's own do: on some CPUs the last bits of a matrix–vector product
+    depend on where the matrix lies.
 
     In the heap a recorded tensor would settle in the hole that a weight leaves, too small then for the next weight, and
     the heap would grow by the next weight again.

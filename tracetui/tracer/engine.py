@@ -14,7 +14,7 @@ import torch
 
 from tracetui.analysis.matrices import ATTENTION
 from tracetui.analysis.memory import MemoryPlan
-from tracetui.errors import Cancelled, InputError, TracetuiError
+from tracetui.errors import Cancelled, FileChangedError, InputError, TracetuiError
 from tracetui.expr.matrices import any_steps
 from tracetui.models import plan as memory
 from tracetui.models.available_memory import own_bytes
@@ -149,6 +149,7 @@ class Engine:
         lengths = tuple(map(len, tokens))
         if count:
             check_lengths(lengths)
+        self.runnable.check_files()
         steps = any_steps(gate.stops, gate.edits.edits)
         plan = self.plan(max(lengths, default=0), len(tokens), count, steps)
         run_info = run_info_of(self.runnable, prompts, gate.edits.edits)
@@ -192,6 +193,7 @@ class Engine:
                 "generate: there is no run to go on with: its prompts differ in length, or it was left before its end"
             )
         run.passes.check()
+        self.runnable.check_files()
         steps = any_steps(gate.stops, gate.edits.edits)
         self.plan(run.passes.positions, len(run.tokens), run.passes.passes(count) + 1, steps)
         self._held = None
@@ -207,6 +209,7 @@ class Engine:
     def _watching(self, run: Run, gate: Gate, taken: int = 0) -> Iterator[Callable[[], AbstractContextManager[object]]]:
         """Gives what watches the model for the length of a `with`; `taken` records were there before."""
         gate.begin(run.recorder.trace, taken)
+        gate.went_on = self.runnable.check_files
         try:
             yield partial(self._watched, run, gate)
         finally:
@@ -306,6 +309,15 @@ class Engine:
     def _absorbs(self) -> bool:
         """Whether latent attention is computed from its latent."""
         return self.runnable.recipe.mla == "absorb"
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether a file that weights are read from was changed, so that a run needs an engine of its own."""
+        try:
+            self.runnable.check_files()
+        except FileChangedError:
+            return True
+        return False
 
     def close(self) -> None:
         """Drop all weights."""

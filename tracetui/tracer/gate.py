@@ -49,6 +49,8 @@ class Gate:
         self._waits = waits
         self.edits = edits or EditLog()
         self._watcher: Watcher | None = None
+        self.went_on: Callable[[], None] = lambda: None
+        """Called by the model's thread when it has waited and nobody cancelled; may raise."""
         self.quiet_until = 0
         """Nobody waits at a stop before this record: the user has been there."""
         self.waited = 0.0
@@ -149,6 +151,7 @@ class Gate:
             self._errand()
         self.waited += time.perf_counter() - began
         self.check()
+        self.went_on()
         # What was asked for while the model waited may be about the very record at which it did.
         self.edits.now(frontier - 1)
 

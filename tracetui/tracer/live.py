@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from tracetui.errors import Cancelled, TracetuiError, in_words, without_library
+from tracetui.errors import Cancelled, FileChangedError, TracetuiError, in_words, without_library
 from tracetui.expr.edit import Edit
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.stop import Stop
@@ -227,6 +227,9 @@ class LiveSession:
             if order.gate is self._gates.newest:
                 self._emit(self._left_before(order))
         else:
+            if engine is not None and isinstance(order, _Run) and engine.is_outdated:
+                engine.close()
+                engine = self._engine = None
             engine = engine or self._prepare()
             if engine is not None:
                 self._run(engine, order)
@@ -335,6 +338,8 @@ class LiveSession:
             log = write_log("run", error.__cause__ or error)
             self._emit(Failed(visible(str(error), 700), log, error.fault, error.trace, number))
             return
+        if isinstance(error, FileChangedError):
+            error = FileChangedError(error.path, "r runs it again")
         if isinstance(told := without_library(error) or error, TracetuiError):
             self._emit(Failed(str(told), number=number))
             return
