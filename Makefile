@@ -47,7 +47,7 @@ families: $(DEV_READY) ## try every family of models that transformers knows, N 
 torture: $(DEV_READY) ## drive live sessions at random, N=1000 times, against plain forwards
 	@TRACETUI_TORTURE=$(or $(N),1000) $(BIN)/python -m pytest -s --timeout 0 tests/test_session_machine.py tests/ui/test_any_keys.py $(ARGS)
 
-truth: $(DEV_READY) ## plant mistakes in ports of models and count how many the comparison names
+truth: $(DEV_READY) ## plant mistakes in ports and count how many are named; ARGS=--right: pairs without one
 	@HF_HUB_OFFLINE=1 $(BIN)/python -m tests.truth $(ARGS)
 
 check: $(DEV_READY) ## all that a change has to pass: format, lint, types, imports, tests

@@ -1,4 +1,7 @@
-"""`python -m tests.truth [WORDS]`: plant mistakes one after another, and count how many are named; WORDS pick some."""
+"""`python -m tests.truth [WORDS]`: plant mistakes one after another, and count how many are named; WORDS pick some.
+
+`--right [FAMILIES]` compares pairs of runs that are right instead, family by family (tests/truth/right/sweep.py).
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,15 @@ from tests.truth.fault import Fault
 from tests.truth.forward import KINDS, dump
 from tests.truth.judge import Judgement, Share, judged
 from tests.truth.planted import FAULTS
+from tests.truth.right import sweep
 
 _MARKS = {Share.RIGHT: "right", Share.SILENT: "silent", Share.WRONG: "WRONG"}
 
 
 def main(words: list[str]) -> int:
     """Exit code 1 if any innocent is blamed, or a decoder without a mistake differs."""
+    if words[:1] == ["--right"]:
+        return sweep.main(words[1:])
     explain = "-v" in words
     picked = [fault for fault in FAULTS if _picks(words, fault)]
     unsound = 0 if words else _unsound()

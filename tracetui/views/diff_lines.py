@@ -44,6 +44,7 @@ def diff_lines(
         yield fit(f"{letter}  {name}", width).rstrip()
     yield from _spaced(preface_lines(comparison, width))
     yield from entry("positions", report.positions, width)
+    yield from entry("numbers", narrow_lines(report), width)
     yield from wrong_pair_lines(report, width)
     told = edit_lines(comparison, width)
     if told:
@@ -139,6 +140,16 @@ def preface_lines(comparison: Comparison, width: int) -> list[str]:
         more = [f"and {len(places) - _SOME:,} more"] if len(places) > _SOME else []
         lines += entry("not run", [f"in {side} yet: {', '.join([*places[:_SOME], *more])}"] if places else [], width)
     return lines
+
+
+def narrow_lines(report: Report) -> list[str]:
+    """`A's numbers are bfloat16, kept as float32 (57 tensors): held to bfloat16's tolerance`."""
+    return [
+        f"{letter}'s numbers are {narrow.dtype}, kept as {narrow.kept_as} ({narrow.count:,} tensors): held to "
+        f"{narrow.dtype}'s tolerance"
+        for letter, narrow in zip("AB", report.narrow, strict=True)
+        if narrow is not None
+    ]
 
 
 def wrong_pair_lines(report: Report, width: int) -> list[str]:

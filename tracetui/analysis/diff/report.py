@@ -10,6 +10,7 @@ from tracetui.analysis.diff.effects import NextTokens, next_tokens_of
 from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.finding import Finding, find
 from tracetui.analysis.diff.hints.scene import Hint
+from tracetui.analysis.diff.number_bits import NarrowNumbers, with_own_dtypes
 from tracetui.analysis.diff.placed import placed
 from tracetui.analysis.diff.positions import common_positions
 from tracetui.analysis.diff.proposals import proposed, with_proposals
@@ -41,6 +42,8 @@ class Report:
     """What was taken for the same by its name, and isn't: left out of the comparison."""
     positions: tuple[str, ...] = ()
     """Which rows, positions and passes stand beside each other, where they aren't the same ones."""
+    narrow: tuple[NarrowNumbers | None, NarrowNumbers | None] = (None, None)
+    """What A's and B's numbers are, where a file kept them in a wider dtype."""
 
     @property
     def first(self) -> SiteDiff | None:
@@ -85,6 +88,7 @@ def report(
 
     `tell` hears how many sites of all are compared, and may raise to leave it.
     """
+    (a, narrow_a), (b, narrow_b) = with_own_dtypes(a), with_own_dtypes(b)
     common = common_positions(a, b)
     if common is not None:
         a, b = placed(common, a, b)
@@ -95,6 +99,6 @@ def report(
     comparison, wrong = without_wrong_pairs(compare(a, b, alignment, limits, tell))
     flipped, first = flips(comparison), comparison.first
     finding = None if first is None else find(comparison, first, flipped)
-    return Report(
-        comparison, finding, flipped, proposals, fuzzy, next_tokens_of(a, b), wrong, common.told if common else ()
-    )
+    positions = common.told if common else ()
+    predicted = next_tokens_of(a, b)
+    return Report(comparison, finding, flipped, proposals, fuzzy, predicted, wrong, positions, (narrow_a, narrow_b))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tracetui.analysis.diff.arrays import Numbers
 from tracetui.analysis.diff.hints.scene import Hint, Scene
+from tracetui.analysis.diff.number_bits import narrow_dtype
 
-_FEWEST = 16
-"""Values, none of them zero, without which chance may leave the last bits empty."""
 _ROUNDING = 0.1
 """Further apart, relative, a tensor is no rounded copy of the other."""
 
@@ -21,7 +19,7 @@ def coarse(scene: Scene) -> Hint | None:
     dtypes = {named.record.dtype for named in (scene.site.pair.a, scene.site.pair.b)}
     if dtypes & {"bfloat16", "float16"}:
         return None
-    bits = [_bits(side) for side in (a, b)]
+    bits = [narrow_dtype(side.astype(np.float32)) or "" for side in (a, b)]
     for name, own, other in (("A", *bits), ("B", *bits[::-1])):
         if own and own != other:
             rest = "AB".replace(name, "")
@@ -31,13 +29,3 @@ def coarse(scene: Scene) -> Hint | None:
                 "coarse", title, f"each of {count:,} has the bits of {own} alone: {name} computed or kept them in it."
             )
     return None
-
-
-def _bits(values: Numbers) -> str:
-    """The coarser dtype that holds all these values; empty if none does, or they are too few or plain to tell."""
-    found = values[values != 0].astype(np.float32)
-    if found.size < _FEWEST or (found == np.round(found)).all():
-        return ""
-    if (found.view(np.uint32) & 0xFFFF == 0).all():
-        return "bfloat16"
-    return "float16" if (found.astype(np.float16).astype(np.float32) == found).all() else ""
