@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gc
+import weakref
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
+from transformers import MixtralConfig, MixtralForCausalLM
 
 from tracetui.models.build import build_model
-from tracetui.models.outline import outline, outline_of
+from tracetui.models.outline import outline, outline_of, outline_of_module
 from tracetui.models.structure import read_structure
 from tracetui.recipe import Layers, Recipe, load_recipe
 from tracetui.session import Module
@@ -119,3 +123,62 @@ def test_a_shared_layer_counts_once() -> None:
     layers[1] = layers[0]
     layer = at(whole, "model.layers.0").parameters
     assert outline(model).parameters == whole.parameters - layer
+
+
+def small_mixtral() -> MixtralForCausalLM:
+    return MixtralForCausalLM(MixtralConfig(**tiny_mixtral().config))
+
+
+def test_an_outline_is_made_once_for_a_model_that_stays_as_it_is() -> None:
+    model = small_mixtral()
+    made = outline_of_module(model)
+    with torch.no_grad():
+        model.get_parameter("lm_head.weight").zero_()
+    assert outline_of_module(model) is made
+
+
+def set_top_k(model: MixtralForCausalLM) -> None:
+    model.config.num_experts_per_tok = 1
+
+
+def set_data(model: MixtralForCausalLM) -> None:
+    model.get_parameter("model.norm.weight").data = torch.ones(7)
+
+
+def tie(model: MixtralForCausalLM) -> None:
+    model.get_submodule("lm_head").weight = model.get_parameter("model.embed_tokens.weight")
+
+
+def take_a_layer_away(model: MixtralForCausalLM) -> None:
+    layers = model.get_submodule("model.layers")
+    assert isinstance(layers, nn.ModuleList)
+    del layers[1]
+
+
+def share_a_layer(model: MixtralForCausalLM) -> None:
+    layers = model.get_submodule("model.layers")
+    assert isinstance(layers, nn.ModuleList)
+    layers[1] = layers[0]
+
+
+def put_an_adapter_in(model: MixtralForCausalLM) -> None:
+    model.get_submodule("model.layers.0.self_attn.q_proj").add_module("adapter", nn.Linear(32, 2))
+
+
+@pytest.mark.parametrize("change", [set_top_k, set_data, tie, take_a_layer_away, share_a_layer, put_an_adapter_in])
+def test_an_outline_follows_what_is_done_to_a_model(change: Callable[[MixtralForCausalLM], None]) -> None:
+    model = small_mixtral()
+    before = outline_of_module(model)
+    change(model)
+    after = outline_of_module(model)
+    assert after != before
+    assert after == outline(model)
+
+
+def test_no_outline_keeps_its_model() -> None:
+    model = small_mixtral()
+    outline_of_module(model)
+    reference = weakref.ref(model)
+    del model
+    gc.collect()
+    assert reference() is None
