@@ -36,7 +36,8 @@ from tests.tracer.session_laws import (
     is_given,
     was_before,
 )
-from tracetui.expr.edit import Edit, parse_edit
+from tracetui.expr.edit import Edit
+from tracetui.expr.edit_parse import parse_edit
 from tracetui.expr.stop import parse_stop
 from tracetui.expr.watcher import look_up
 from tracetui.recipe import Prompts

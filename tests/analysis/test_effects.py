@@ -12,7 +12,7 @@ from tests.tracer.recipes import recipe
 from tracetui.analysis.diff.effects import edits_of_sides, next_tokens_of, residual_effects
 from tracetui.analysis.diff.report import report
 from tracetui.analysis.prediction import next_tokens, probabilities
-from tracetui.expr.edit import parse_edits
+from tracetui.expr.edit_parse import parse_edits
 from tracetui.recipe import Generation, Prompts
 from tracetui.trace.keep import parse_keep
 from tracetui.trace.trace import Trace

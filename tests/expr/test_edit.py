@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tracetui.errors import InputError
 from tracetui.expr.actions import ACTIONS, PLACES, help_lines, markdown_lines
-from tracetui.expr.edit import Action, parse_edit, parse_edits, plain_edits
+from tracetui.expr.edit import Action, plain_edits
+from tracetui.expr.edit_parse import parse_edit, parse_edits
 from tracetui.expr.errors import BadExpressionError
 
 DOCS = Path(__file__).parents[2] / "docs" / "edits.md"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tracetui.expr.edit import Edit, parse_edits, plain_edits
+from tracetui.expr.edit import Edit, plain_edits
 from tracetui.expr.edit_log import EditLog
+from tracetui.expr.edit_parse import parse_edits
 
 
 def edits(*texts: str) -> tuple[Edit, ...]:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from tracetui.errors import InputError
-from tracetui.expr.edit import parse_edit
+from tracetui.expr.edit import Source
+from tracetui.expr.edit_parse import parse_edit
 from tracetui.expr.errors import BadExpressionError
-from tracetui.expr.replacement import Source, check_sources, key_in, open_source
+from tracetui.expr.replacement import check_sources, key_in, open_source
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ def test_the_file_and_the_site_are_read_and_written_alike(text: str, kept: str, 
     assert parse_edit(kept).action == edit.action
     made = edit.made_at(40).ended_at(73)
     again = parse_edit(made.text)
-    assert (again.first, again.last, again.action.source) == (40, 73, source)
+    assert (again.first, again.end, again.action.source) == (40, 73, source)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracetui.errors import InputError
-from tracetui.expr.edit import parse_edit
+from tracetui.expr.edit_parse import parse_edit
 from tracetui.expr.stop import DEFAULT_STOPS, parse_stop
 from tracetui.expr.watch import parse_watch
 from tracetui.last_time.note import NO_NOTE, Layout, MapLook, Note

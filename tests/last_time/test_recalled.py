@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tracetui.expr.edit import parse_edit
+from tracetui.expr.edit_parse import parse_edit
 from tracetui.expr.stop import DEFAULT_STOPS, Stop, parse_stop
 from tracetui.expr.watch import parse_watch
 from tracetui.last_time.note import NO_NOTE, Layout, Note

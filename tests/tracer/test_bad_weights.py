@@ -16,7 +16,7 @@ from tests.models.hf_files import saved
 from tests.models.test_placeholder import traced as streamed
 from tests.tracer.recipes import recipe
 from tracetui.analysis.health import diagnose
-from tracetui.expr.edit import parse_edits
+from tracetui.expr.edit_parse import parse_edits
 from tracetui.models.slots import Weights
 from tracetui.models.sources import TensorSpec, Tick, WeightSource
 from tracetui.recipe import load_recipe

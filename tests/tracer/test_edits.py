@@ -20,8 +20,9 @@ from tests.tracer.test_families import IDS, config_of, ordinary, with_same_kerne
 from tests.tracer.test_live import PROMPT, driven
 from tracetui.analysis.attention import attention_at
 from tracetui.analysis.heads import head_identity
-from tracetui.expr.edit import EditTally, parse_edits
+from tracetui.expr.edit import EditTally
 from tracetui.expr.edit_log import EditLog
+from tracetui.expr.edit_parse import parse_edits
 from tracetui.recipe import Generation, Layers, Prompts, Recipe, load_recipe, texts
 from tracetui.recipe.again import edits_of, recipe_again
 from tracetui.session import Event, Finished, Stopped, Tallied, until_end, until_first

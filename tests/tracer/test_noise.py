@@ -18,7 +18,7 @@ from tracetui.analysis.diff.noise import FAR, NoiseReport, Verdict, measure_nois
 from tracetui.analysis.diff.report import report
 from tracetui.analysis.diff.result import Outcome
 from tracetui.errors import InputError
-from tracetui.expr.edit import parse_edits
+from tracetui.expr.edit_parse import parse_edits
 from tracetui.headless import rerun_exactly
 from tracetui.models.exact import InFloat64, WidenedSource
 from tracetui.models.random_source import RandomSource

@@ -15,7 +15,8 @@ import pytest
 from tests.tracer.recipes import recipe
 from tests.tracer.test_edits import config_file
 from tests.tracer.test_families import IDS
-from tracetui.expr.edit import EditTally, parse_edits
+from tracetui.expr.edit import EditTally
+from tracetui.expr.edit_parse import parse_edits
 from tracetui.recipe import Generation, Prompts, load_recipe
 from tracetui.recipe.again import edits_of
 from tracetui.session import Event, Tallied

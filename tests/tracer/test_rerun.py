@@ -17,8 +17,8 @@ from tests.tracer.test_families import IDS
 from tests.tracer.test_generating import config_file
 from tests.tracer.test_live import PROMPT, Driver, driven
 from tracetui.errors import Cancelled, InputError
-from tracetui.expr.edit import parse_edits
 from tracetui.expr.edit_log import EditLog
+from tracetui.expr.edit_parse import parse_edits
 from tracetui.expr.stop import parse_stops
 from tracetui.recipe import Generation, Prompts, Recipe, load_recipe, texts
 from tracetui.recipe.again import edits_of

@@ -18,7 +18,7 @@ from tests.tracer.test_live import driven
 from tests.tracer.test_stops import next_stop
 from tracetui.analysis.heads import head_identity
 from tracetui.analysis.mla import latent_of
-from tracetui.expr.edit import parse_edits
+from tracetui.expr.edit_parse import parse_edits
 from tracetui.expr.stop import DEFAULT_STOPS, parse_stop
 from tracetui.expr.watch import look_at, parse_watch
 from tracetui.recipe import Generation, Overrides, Prompts, load_recipe, texts

@@ -7,7 +7,7 @@ from dataclasses import replace
 from tests.tracer.recipes import recipe
 from tests.ui.driving import driven
 from tests.ui.fake import PLAN
-from tracetui.expr.edit import parse_edits
+from tracetui.expr.edit_parse import parse_edits
 from tracetui.recipe import Prompts
 from tracetui.session import Finished, Started
 from tracetui.trace.trace import Trace

@@ -8,7 +8,8 @@ from tests.tracer.recipes import recipe
 from tests.ui.driving import driven
 from tests.ui.fake import FakeSession
 from tests.ui.tiny_llama import PROMPT
-from tracetui.expr.edit import EditTally, parse_edit, parse_edits
+from tracetui.expr.edit import EditTally
+from tracetui.expr.edit_parse import parse_edit, parse_edits
 from tracetui.recipe import texts
 from tracetui.session import Finished, Tallied
 from tracetui.trace.stepping import Step

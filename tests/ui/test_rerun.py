@@ -7,7 +7,7 @@ import pytest
 from tests.ui.driving import driven
 from tests.ui.fake import FakeSession
 from tests.ui.tiny_llama import PROMPT
-from tracetui.expr.edit import parse_edit, parse_edits
+from tracetui.expr.edit_parse import parse_edit, parse_edits
 from tracetui.expr.stop import parse_stops
 from tracetui.recipe import texts
 from tracetui.session import Failed, Finished, until_first

@@ -5,24 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import product
-from typing import Literal
 
 import numpy as np
 
 from tracetui.analysis.attention import KINDS, AttentionView, Kind, Matrix, attention_at
 from tracetui.analysis.mla import latent_of
+from tracetui.trace.keep import MatrixRole
 from tracetui.trace.record import AttentionCall, Record
 from tracetui.trace.statistics import Statistics, merged, of_array
 from tracetui.trace.trace import RunInfo, Trace
 from tracetui.trace.value import Array, Index, StatisticsValue, Value, is_kept
 
-MatrixRole = Literal["scores", "masked", "probs", "absorbed_scores"]
-ATTENTION: Mapping[str, tuple[MatrixRole, ...]] = {
-    "qkv": (),
-    "scores": ("scores", "masked", "absorbed_scores"),
-    "probs": ("scores", "masked", "probs", "absorbed_scores"),
-}
-"""What a run may add to the queries, keys and values of every attention call."""
 INPUTS = ("q", "k", "mask", "sinks", "position_bias", "kv_latent", "k_rope", "q_absorbed")
 """Roles that the matrices are computed from."""
 _Head = Callable[[int, int], Matrix]

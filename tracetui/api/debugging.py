@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from tracetui.analysis.matrices import ATTENTION
 from tracetui.api.recipes import Kept, edits_of, keep_of, stops_of
 from tracetui.api.trace import Trace
 from tracetui.errors import InputError, RunError
@@ -21,6 +20,7 @@ from tracetui.expr.watch import parse_watch
 from tracetui.last_time.note import Note
 from tracetui.last_time.recalled import Recalled
 from tracetui.text import visible
+from tracetui.trace.keep import ATTENTION
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tracetui.errors import InputError
-from tracetui.expr.edit import Edit, parse_edits
+from tracetui.expr.edit import Edit
+from tracetui.expr.edit_parse import parse_edits
 from tracetui.expr.replacement import check_sources
 from tracetui.expr.stop import Stop, parse_stops
 from tracetui.recipe import (

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from tracetui.analysis.matrices import ATTENTION
 from tracetui.api.recipes import Ids, Kept, chosen_recipe, edits_of, keep_of, stops_of
 from tracetui.api.trace import Trace
 from tracetui.errors import InputError
 from tracetui.expr.stop import DEFAULT_STOPS, Stop
 from tracetui.headless import Stops
 from tracetui.text import visible
+from tracetui.trace.keep import ATTENTION
 from tracetui.trace.trace import Trace as Recorded
 from tracetui.views.edit_lines import unapplied_lines
 

@@ -1,69 +1,18 @@
-"""Tensors that an edit takes from another trace: `replace @F.npz [SITE]`."""
+"""Other traces that edits take tensors from: `replace @F.npz [SITE]`."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tracetui.errors import InputError
+from tracetui.expr.edit import Edit, Source
 from tracetui.text import visible
 from tracetui.trace.dumps import open_recorded
 from tracetui.trace.record import Record
-from tracetui.trace.sites import MAX_PATTERN, SitePattern
+from tracetui.trace.sites import SitePattern
 from tracetui.trace.trace import Trace
-
-if TYPE_CHECKING:
-    from tracetui.expr.edit import Edit
-
-REPLACE = "replace"
-_BEGIN = re.compile(rf":\s*{REPLACE}(?=\s|$)")
-_PATH = re.compile(r'@(?:"([^"]+)"|([^\s"]+))')
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A record of another trace."""
-
-    path: str
-    """As it was typed."""
-    site: str = ""
-    """Or the end of one; empty: the site that is edited."""
-
-    def __str__(self) -> str:
-        path = f'"{self.path}"' if re.search(r"\s", self.path) else self.path
-        return f"@{path} {self.site}".rstrip()
-
-
-def separator(text: str) -> int | None:
-    """Where the colon before an edit's action stands: the last one outside of brackets, if no path follows it."""
-    if (found := _BEGIN.search(text)) is not None:
-        return found.start()
-    depth, at = 0, None
-    for place, char in enumerate(text):
-        depth += (char == "[") - (char == "]")
-        if char == ":" and depth <= 0:
-            at = place
-    return at
-
-
-def parse_source(text: str, at: int, refuse: Callable[[int, str], object]) -> Source:
-    """What stands behind `replace`, from character `at` on; what is wrong is told with its place."""
-    start = len(text) - len(text[at:].lstrip())
-    found = _PATH.match(text, start)
-    if found is None:
-        refuse(start, '`replace @F.npz [SITE]` is expected; a path with spaces stands in quotes: @"my run.npz"')
-        raise AssertionError
-    rest = text[found.end() :]
-    site = rest.strip()
-    if site and (rest[0] != " " or len(site.split()) > 1):
-        refuse(found.end(), 'one SITE may follow the file; a path with spaces stands in quotes: @"my run.npz"')
-    if len(site) > MAX_PATTERN or set(site) & set("*?"):
-        refuse(len(text) - len(rest.lstrip()), f"one site is expected, of up to {MAX_PATTERN} characters, no pattern")
-    return Source(found[1] or found[2], site)
 
 
 def check_sources(edits: Sequence[Edit], where: str) -> None:

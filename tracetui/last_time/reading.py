@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from tracetui.errors import InputError, bad_field
-from tracetui.expr.edit import MOST_EDITS, parse_edit
+from tracetui.expr.edit import MOST_EDITS
+from tracetui.expr.edit_parse import parse_edit
 from tracetui.expr.stop import MOST_STOPS, Stop, parse_stop
 from tracetui.expr.watch import parse_watch
 from tracetui.last_time.note import Layout, MapLook, Note

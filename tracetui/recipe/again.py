@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tracetui.errors import InputError
-from tracetui.expr.edit import Edit, parse_edits
+from tracetui.expr.edit import Edit
+from tracetui.expr.edit_parse import parse_edits
 from tracetui.expr.replacement import check_sources
 from tracetui.recipe.find import load_recipe
 from tracetui.recipe.generation import PROMPT_ALONE

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tracetui.errors import InputError
 from tracetui.trace.sites import SitePattern, parse_pattern
 
 ALL, STATISTICS = "all", "stats"
+MatrixRole = Literal["scores", "masked", "probs", "absorbed_scores"]
+ATTENTION: Mapping[str, tuple[MatrixRole, ...]] = {
+    "qkv": (),
+    "scores": ("scores", "masked", "absorbed_scores"),
+    "probs": ("scores", "masked", "probs", "absorbed_scores"),
+}
+"""What a run may add to the queries, keys and values of every attention call."""
 
 
 @dataclass(frozen=True, slots=True)

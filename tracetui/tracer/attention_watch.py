@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from tracetui.analysis.attention import KINDS
-from tracetui.analysis.matrices import MatrixRole
 from tracetui.expr.matrices import needs_absorbed, needs_steps
 from tracetui.expr.stop import Stop
+from tracetui.trace.keep import MatrixRole
 from tracetui.trace.record import ABSORBED, AttentionCall, Record, when
 from tracetui.tracer.attention import KernelCall, has_steps
 from tracetui.tracer.edits import Editor

@@ -8,7 +8,6 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from tracetui.analysis.matrices import MatrixRole
 from tracetui.expr.edit import Edit, plain_edits
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.stop import Stop
@@ -18,7 +17,7 @@ from tracetui.models.outline import outline_of_module
 from tracetui.models.unshown import unshown
 from tracetui.models.watchable import check_watchable
 from tracetui.session import Event, Tallied
-from tracetui.trace.keep import KEEP_ALL, ROOM, Keep
+from tracetui.trace.keep import KEEP_ALL, ROOM, Keep, MatrixRole
 from tracetui.trace.trace import Trace
 from tracetui.tracer.edits import Editor
 from tracetui.tracer.fault import fault_of

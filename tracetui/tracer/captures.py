@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from tracetui.analysis.matrices import MatrixRole
 from tracetui.trace.health import all_finite
-from tracetui.trace.keep import Keep
+from tracetui.trace.keep import Keep, MatrixRole
 from tracetui.trace.value import Value
 from tracetui.tracer.capture import capture_function
 from tracetui.tracer.carried import Carried

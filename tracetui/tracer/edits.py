@@ -11,9 +11,8 @@ from typing import Any
 import torch
 
 from tracetui.errors import InputError
-from tracetui.expr.edit import Action, Edit, EditTally
+from tracetui.expr.edit import Action, Edit, EditTally, Source
 from tracetui.expr.edit_log import EditLog
-from tracetui.expr.replacement import Source
 from tracetui.session import Edited
 from tracetui.trace.record import BEFORE_EDIT, Record, when
 from tracetui.trace.value import Index

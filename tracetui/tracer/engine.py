@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from tracetui.analysis.matrices import ATTENTION
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.errors import Cancelled, FileChangedError, InputError, TracetuiError
 from tracetui.expr.matrices import any_steps
@@ -24,6 +23,7 @@ from tracetui.models.runnable import Runnable, make_runnable
 from tracetui.recipe import Prompts, Recipe
 from tracetui.session import Event, Extended, ModelError, Prepared, Preview, Progress, PromptRow, Started, Tallied
 from tracetui.trace.cut import FROM_THE_START, Cut
+from tracetui.trace.keep import ATTENTION
 from tracetui.trace.record import Token
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import Value

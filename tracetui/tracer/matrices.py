@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 import torch
 
-from tracetui.analysis.matrices import INPUTS, MatrixRole, all_kept, frozen, matrix_values
-from tracetui.trace.keep import Keep
+from tracetui.analysis.matrices import INPUTS, all_kept, frozen, matrix_values
+from tracetui.trace.keep import Keep, MatrixRole
 from tracetui.trace.record import AttentionCall
 from tracetui.trace.value import Value
 from tracetui.tracer.values import TorchValue

@@ -8,10 +8,9 @@ from itertools import islice
 
 import torch
 
-from tracetui.analysis.matrices import MatrixRole
 from tracetui.trace.cut import Cut
 from tracetui.trace.health import all_finite
-from tracetui.trace.keep import KEEP_ALL, ROOM, Keep
+from tracetui.trace.keep import KEEP_ALL, ROOM, Keep, MatrixRole
 from tracetui.trace.outline import NO_MODULE, Module
 from tracetui.trace.record import CALLERS, AttentionCall, BadWeight, Record, Token, when
 from tracetui.trace.trace import RunInfo, Trace

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from tracetui.errors import InputError
-from tracetui.expr.replacement import REPLACE, Source, key_in, open_source
+from tracetui.expr.edit import REPLACE, Source
+from tracetui.expr.replacement import key_in, open_source
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import Index, NotKeptError
 from tracetui.tracer.values import dtype_name

@@ -8,8 +8,8 @@ from functools import partial
 from textual import on
 from textual.message import Message
 
-from tracetui.expr.edit import Edit, parse_edit
-from tracetui.expr.replacement import check_sources
+from tracetui.expr.edit import Edit
+from tracetui.expr.edit_parse import parse_edit
 from tracetui.session import Event, Finished, Started, Stopped, Tallied
 from tracetui.trace.cut import FROM_THE_START, cut_before
 from tracetui.ui.baseline import Baseline
@@ -127,5 +127,7 @@ class EditingScreen(StoppingScreen):
 
 
 def _checked(edit: Edit) -> EditChecked:
+    from tracetui.expr.replacement import check_sources
+
     check_sources((edit,), "edit")
     return EditChecked(edit)
