@@ -37,6 +37,27 @@ for name in sys.argv[2].split():
         sys.exit(f"importing {name} pulls in {', '.join(sorted(pulled))}")
 """
 
+FIRST_PAINT = """
+import sys
+from tracetui.commands import command
+command("run")
+from tracetui.commands import offering
+from tracetui.tracer import live
+from tracetui.ui import app, last_resort
+print(*sys.modules)
+"""
+"""What `tracetui run` imports before its screen is painted."""
+
+LATER = (
+    "tracetui.analysis.diff",
+    "tracetui.export",
+    "tracetui.recorded",
+    "tracetui.ui.diff_",
+    "tracetui.ui.screens.diff_sites",
+    *(f"tracetui.ui.screens.{name}" for name in ("compare", "config", "export", "generate", "help", "jump", "open")),
+)
+"""What belongs to screens that are opened by a key."""
+
 CALL_MAIN = """
 import sys
 from tracetui.cli import main
@@ -113,6 +134,25 @@ def test_an_export_loads_neither_model_nor_screen(
         np.savez(tmp_path / name, x=np.ones((2, 3)))
     done = fresh_python(CALL_MAIN, " ".join((*MODEL_LIBRARIES, *SCREEN_LIBRARIES)), "export", "t.npz", *what)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_list_of_models_loads_no_library_at_all() -> None:
+    done = fresh_python(CALL_MAIN, " ".join(SLOW_LIBRARIES), "models")
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_first_paint_waits_for_nothing_that_opens_later() -> None:
+    done = fresh_python(FIRST_PAINT)
+    assert done.returncode == 0, done.stderr
+    assert {"tracetui.ui.screens.debugger", "tracetui.tracer.live"} <= set(done.stdout.split())
+    later = [name for name in done.stdout.split() if name.startswith(LATER)]
+    assert later == []
+
+
+def test_a_keymap_may_name_keys_of_dialogs_that_were_not_opened() -> None:
+    snippet = "from tracetui.ui.app import TracetuiApp; from tracetui.ui.bound import binding_ids; "
+    done = fresh_python(f"{snippet}print({{'lens_close', 'diff_clue', 'over'}} - binding_ids(TracetuiApp))")
+    assert done.stdout == "set()\n", done.stdout + done.stderr
 
 
 def test_traces_are_opened_compared_and_asserted_without_torch(tmp_path: Path) -> None:

@@ -57,10 +57,9 @@ def _run(arguments: Sequence[str]) -> int:
         parser().print_help()
         return 0
     said.offline = _quieten_libraries()
-    from tracetui import commands
+    from tracetui.commands import command
 
-    status: int = getattr(commands, said.command)(said)
-    return status
+    return command(said.command)(said)
 
 
 def _quieten_libraries() -> bool:
@@ -92,7 +91,3 @@ def _complain(text: str, *details: str) -> None:
     with suppress(OSError):
         for line in (f"tracetui: {text}", *details):
             print(visible(line, 2000), file=sys.stderr)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

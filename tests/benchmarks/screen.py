@@ -21,7 +21,7 @@ STILL_MS, RUNNING_MS = 16.0, 33.0
 
 
 def command(model: str) -> list[str]:
-    return [sys.executable, "-m", "tracetui.cli", "run", model]
+    return [sys.executable, "-m", "tracetui", "run", model]
 
 
 def first_paint() -> tuple[list[float], list[float]]:

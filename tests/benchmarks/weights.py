@@ -69,7 +69,7 @@ def ran(*arguments: str) -> Ran:
 
 
 def tracetui(*arguments: str) -> Ran:
-    return ran("-m", "tracetui.cli", *arguments)
+    return ran("-m", "tracetui", *arguments)
 
 
 def drawn_numbers() -> int:

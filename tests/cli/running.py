@@ -12,7 +12,7 @@ import pytest
 
 from tracetui import cli
 
-COMMAND = (sys.executable, "-m", "tracetui.cli")
+COMMAND = (sys.executable, "-m", "tracetui")
 SECONDS = 90
 """How long a child may take at most; a machine with other work to do is slow."""
 

@@ -76,7 +76,7 @@ def test_the_command_opens_the_screen_and_loads_no_torch(tmp_path: Path) -> None
 
 
 def test_without_a_terminal_it_names_the_way_without_one(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tracetui.cli", "open", str(written(tmp_path / "t.npz"))]
+    command = [sys.executable, "-m", "tracetui", "open", str(written(tmp_path / "t.npz"))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False, stdin=subprocess.DEVNULL)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "tracetui: open: needs a terminal; `tracetui info` works without one\n"

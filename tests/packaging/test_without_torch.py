@@ -57,7 +57,7 @@ def test_the_screen_opens(python: Path, tmp_path: Path) -> None:
 
 def test_the_commands_over_recordings_work(python: Path, tmp_path: Path) -> None:
     path = written(tmp_path / "t.npz")
-    command = [str(python), "-m", "tracetui.cli"]
+    command = [str(python), "-m", "tracetui"]
     assert "records" in run([*command, "info", str(path)], tmp_path)
     assert "Same: " in run([*command, "diff", str(path), str(path)], tmp_path)
     for form in (["--csv", "-o", "t.csv"], ["--html", "t.html"]):
@@ -78,7 +78,7 @@ def test_python_reads_a_recording(python: Path, tmp_path: Path) -> None:
 
 
 def test_a_model_is_refused_in_plain_words(python: Path, tmp_path: Path) -> None:
-    command = [str(python), "-m", "tracetui.cli", "trace", "llama-tiny"]
+    command = [str(python), "-m", "tracetui", "trace", "llama-tiny"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("tracetui: torch isn't installed, and a model needs it")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ async def comparing(
     app = TracetuiApp(
         lambda listener: RecordedSession(a, listener),
         offer_of_recording(a, Path("mine.npz")),
-        asked or Comparing(a, b, ("mine.npz", "reference.npz")),
+        partial(DiffScreen, asked or Comparing(a, b, ("mine.npz", "reference.npz"))),
     )
     async with app.run_test(size=size) as pilot:
         found = Driven(app, pilot, [])

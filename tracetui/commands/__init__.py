@@ -1,7 +1,27 @@
-"""What each command does, over the layers below; nothing here imports torch or textual before it must."""
+"""What each command does, over the layers below; a command's modules are imported when it is called."""
 
-from tracetui.commands.about import config, locate, models, outline
-from tracetui.commands.screen import open_trace, run
-from tracetui.commands.traces import diff, export, info, trace
+from __future__ import annotations
 
-__all__ = ["config", "diff", "export", "info", "locate", "models", "open_trace", "outline", "run", "trace"]
+import importlib
+from argparse import Namespace
+from collections.abc import Callable
+
+_MODULES = {
+    "config": "about",
+    "diff": "traces",
+    "export": "traces",
+    "info": "traces",
+    "locate": "about",
+    "models": "about",
+    "open_trace": "screen",
+    "outline": "about",
+    "run": "screen",
+    "trace": "traces",
+}
+"""Where each command lies."""
+
+
+def command(name: str) -> Callable[[Namespace], int]:
+    """What runs a command, and returns its exit status."""
+    function: Callable[[Namespace], int] = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return function

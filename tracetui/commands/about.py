@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from tracetui import paths
-from tracetui.commands.words import load
+from tracetui.commands.load import load
 from tracetui.recipe import Overrides, load_recipe, shipped_recipes
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 from argparse import Namespace
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,6 +98,7 @@ def diff_screen(said: Namespace, a: Trace, b: Trace, rules: Rules, limits: Limit
     from tracetui.ui.app import TracetuiApp
     from tracetui.ui.diff_work import Comparing
     from tracetui.ui.offer import offer_of_recording
+    from tracetui.ui.screens.diff import DiffScreen
 
     names = (said.a, said.b)
 
@@ -104,6 +106,8 @@ def diff_screen(said: Namespace, a: Trace, b: Trace, rules: Rules, limits: Limit
         return rerun_exactly((a, b), names, said.model, lambda event: look_out())
 
     asked = Comparing(a, b, names, rules, limits, said.fuzzy, rerun, said.noise)
-    app = TracetuiApp(lambda listener: RecordedSession(a, listener), offer_of_recording(a, Path(said.a)), asked)
+    app = TracetuiApp(
+        lambda listener: RecordedSession(a, listener), offer_of_recording(a, Path(said.a)), partial(DiffScreen, asked)
+    )
     status = app.run()
     return status if status is not None else app.return_code or 0

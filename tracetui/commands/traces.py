@@ -8,7 +8,6 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracetui.commands.words import read_recipe, read_stops
 from tracetui.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,6 +30,8 @@ def trace(said: Namespace) -> int:
 
 
 def _traced(said: Namespace, lines: JsonLines | None = None) -> int:
+    from tracetui.commands.words import read_recipe, read_stops
+
     output = None if said.output is None else _output(said.output)
     said_stops = read_stops(said)
     recipe = read_recipe(said)

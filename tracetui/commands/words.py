@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from tracetui.commands.load import load
 from tracetui.errors import InputError
-from tracetui.expr.edit import Edit, check_edits, parse_edit
-from tracetui.expr.replacement import check_sources
+from tracetui.expr.edit import Edit
 from tracetui.expr.stop import DEFAULT_STOPS, Stop, parse_stops
 from tracetui.last_time.note import NO_NOTE, Note
 from tracetui.last_time.recalled import stops_beside
@@ -21,8 +21,6 @@ from tracetui.recipe import (
     Recipe,
     check_generation,
     check_rows,
-    find_hub_id,
-    load_recipe,
     parse_bytes,
     parse_ids,
     parse_random,
@@ -32,8 +30,6 @@ from tracetui.recipe import (
 from tracetui.recipe.hub import HUB, with_cached_weights
 from tracetui.trace.keep import Room, check_folder, parse_keep
 
-_RUNNING = ("run", "trace")
-"""Commands that run a model, and so a file's code that makes one."""
 MAX_PROMPT_BYTES = 2**20
 
 
@@ -76,15 +72,6 @@ def read_stops(said: Namespace, last: Sequence[Stop] = DEFAULT_STOPS) -> tuple[S
     return stops_beside(parse_stops(said.stops or (), "--break"), said.default_stops, last)
 
 
-def load(said: Namespace) -> Recipe:
-    """The model's recipe; one on the hub that isn't here yet is fetched if the user wants it."""
-    if (hub_id := find_hub_id(said.model)) is not None:
-        from tracetui.hub.fetch import ensure_config
-
-        ensure_config(hub_id, asked=getattr(said, "weights", None) == HUB, offline=said.offline)
-    return load_recipe(said.model, code=said.command in _RUNNING)
-
-
 def _generation(said: Namespace) -> Generation:
     return check_generation(
         Generation(
@@ -100,6 +87,11 @@ def _generation(said: Namespace) -> Generation:
 
 def _edits(said: Sequence[str]) -> tuple[Edit, ...]:
     """What the run changes; `@F.npz` stands for the edits of a recorded run."""
+    if not said:
+        return ()
+    from tracetui.expr.edit_parse import check_edits, parse_edit
+    from tracetui.expr.replacement import check_sources
+
     found: list[Edit] = []
     for text in said:
         if text.startswith("@"):

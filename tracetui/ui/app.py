@@ -6,12 +6,12 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path, PurePath
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import on
@@ -22,14 +22,11 @@ from textual.screen import Screen
 
 from tracetui import paths
 from tracetui.logs import write_log
-from tracetui.recorded import RecordedSession
 from tracetui.session import Event, Failed, Listener, Session
 from tracetui.signals import told_to_end
 from tracetui.text import visible
 from tracetui.ui.bound import binding_ids
-from tracetui.ui.commands import COMMANDS, shown_keys
-from tracetui.ui.diff_commands import DIFF_COMMANDS
-from tracetui.ui.diff_work import Comparing
+from tracetui.ui.commands import commands_of, shown_keys
 from tracetui.ui.foreign import notify
 from tracetui.ui.keymap import load_keymap
 from tracetui.ui.messages import Said, SessionEvent, SessionOpened, Trouble
@@ -37,19 +34,22 @@ from tracetui.ui.offer import Offer, offer_of_recording
 from tracetui.ui.reader import look
 from tracetui.ui.screens.command_search import CommandSearch
 from tracetui.ui.screens.debugger import DebuggerScreen
-from tracetui.ui.screens.diff import DiffScreen
-from tracetui.ui.screens.open import OpenScreen, Recording
 from tracetui.ui.terminal import TerminalDriver
 from tracetui.ui.theme_file import default_heatmap
 from tracetui.ui.theme_variables import default_variables
 from tracetui.ui.themes import DEFAULT_THEME, load_themes, remembered_theme
 from tracetui.views.palette import PALETTES, Palette
 
+if TYPE_CHECKING:
+    from tracetui.ui.screens.open import Recording
+
 CLOSE_SECONDS = 2.0
 INTERRUPTED = 130
 _SIGNALS = {"SIGTERM": 143, "SIGHUP": 129}
 
 OpenSession = Callable[[Listener], Session]
+MakeScreen = Callable[[Mapping[str, str]], Screen[None]]
+"""Takes the keys that the user chose, by the ids of commands."""
 
 
 class TracetuiApp(App[int]):
@@ -65,13 +65,13 @@ class TracetuiApp(App[int]):
         ),
     ]
 
-    def __init__(self, open_session: OpenSession, offer: Offer, comparing: Comparing | None = None) -> None:
-        """`comparing` is shown at once, over the debugger."""
+    def __init__(self, open_session: OpenSession, offer: Offer, make_first: MakeScreen | None = None) -> None:
+        """make_first: of a screen that is shown at once, over the debugger."""
         self._themes, self._theme_problems = load_themes()
         super().__init__(driver_class=TerminalDriver)
         self._open_session = open_session
-        self._comparing = comparing
-        self._keymap_found = load_keymap(paths.config_dir() / "keys.toml", binding_ids(type(self)))
+        self._make_first = make_first
+        self._keymap_found = load_keymap(paths.config_dir() / "keys.toml", partial(binding_ids, type(self)))
         self.debugger = DebuggerScreen(offer, self._keymap_found.keys)
         self.closed = True
         """Whether the session's thread ended in time."""
@@ -91,7 +91,7 @@ class TracetuiApp(App[int]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The commands of the screen that is on view, and none of Textual's."""
-        for command in DIFF_COMMANDS if isinstance(screen, DiffScreen) else COMMANDS:
+        for command in commands_of(screen):
             if command.id != "palette":
                 where = self if command.action.startswith("app.") else screen
                 run = partial(self.run_action, command.action, where)
@@ -112,8 +112,8 @@ class TracetuiApp(App[int]):
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         for problem in (*self._theme_problems, *self._keymap_found.problems):
             self.debugger.report(problem)
-        if self._comparing is not None:
-            self.push_screen(DiffScreen(self._comparing, self._keymap_found.keys))
+        if self._make_first is not None:
+            self.push_screen(self._make_first(self._keymap_found.keys))
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
@@ -153,12 +153,16 @@ class TracetuiApp(App[int]):
             self.call_after_refresh(self._end, code)
 
     def action_open(self) -> None:
+        from tracetui.ui.screens.open import OpenScreen
+
         self.push_screen(OpenScreen(), self._show_recording)
 
     def _show_recording(self, recording: Recording | None) -> None:
         """A screen of its own over what is there, which stays as it is."""
         if recording is None:
             return
+        from tracetui.recorded import RecordedSession
+
         trace = recording.trace
         screen = DebuggerScreen(offer_of_recording(trace, recording.path), self._keymap_found.keys)
         self.push_screen(screen)

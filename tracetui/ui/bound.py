@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Iterator
 
 from textual.app import App
 from textual.binding import Binding
 from textual.dom import DOMNode
 
+from tracetui.ui import screens, widgets
+
 _OURS = "tracetui."
 
 
 def binding_ids(app: type[App[int]]) -> frozenset[str]:
-    """Of an application, and of every screen and widget of tracetui's that has been imported by then."""
+    """Of an application, and of every screen and widget of tracetui's, which are imported for it."""
+    for package in (screens, widgets):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
     return frozenset(binding.id for owner in {app, *_owners(DOMNode)} for binding in own_bindings(owner) if binding.id)
 
 

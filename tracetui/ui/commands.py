@@ -113,6 +113,12 @@ _NAMES = {
 }
 
 
+def commands_of(screen: object) -> Iterable[Command]:
+    """The commands of a screen: the debugger's, if it has no own."""
+    own: Iterable[Command] = getattr(screen, "OWN_COMMANDS", COMMANDS)
+    return own
+
+
 def bindings(commands: Iterable[Command] = COMMANDS) -> list[Binding]:
     """The commands as Textual bindings, each with its id."""
     return [_binding(command) for command in commands]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -22,10 +22,10 @@ class Keymap:
     problems: tuple[str, ...] = ()
 
 
-def load_keymap(path: Path, known: Collection[str]) -> Keymap:
+def load_keymap(path: Path, known: Callable[[], Collection[str]]) -> Keymap:
     """The overrides in a file; a missing one has none, and a wrong line is reported, never fatal.
 
-    `known` are the ids of all bindings there are.
+    known: the ids of all bindings there are, asked for if the file has any.
     """
     if not path.exists():
         return Keymap()
@@ -35,7 +35,7 @@ def load_keymap(path: Path, known: Collection[str]) -> Keymap:
         return Keymap(problems=(f"{path}: {error}",))
     if not isinstance(table, dict):
         return Keymap(problems=(f"{path}: keys: must be a table, got {table!r:.60}",))
-    return _checked(path, table, known)
+    return _checked(path, table, known() if table else ())
 
 
 def _checked(path: Path, table: Mapping[str, object], known: Collection[str]) -> Keymap:

@@ -21,8 +21,8 @@ from tracetui.views.cells import bar, fit
 from tracetui.views.diff_effects import by_edit, edit_lines, next_token_lines, residual_lines
 from tracetui.views.diff_made import verdict_end
 from tracetui.views.diff_noise import noise_lines
-from tracetui.views.diff_site import first_lines
-from tracetui.views.diff_text import WIDTH, end, entry, number, row, token, wrapped
+from tracetui.views.diff_site import first_lines, row
+from tracetui.views.diff_text import WIDTH, end, entry, number, token, wrapped
 
 _BAR = 12
 _SOME = 8

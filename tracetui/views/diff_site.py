@@ -17,8 +17,9 @@ from tracetui.text import visible
 from tracetui.views.cells import fit
 from tracetui.views.diff_effects import by_edit
 from tracetui.views.diff_made import made_lines
-from tracetui.views.diff_text import INDENT, beside, entry, number, percent, row, token
+from tracetui.views.diff_text import INDENT, beside, end, entry, number, percent, token
 
+_ROOMY = 50
 _NAMINGS = {
     "meta": "Meta's",
     "deepseek": "DeepSeek's",
@@ -208,3 +209,19 @@ def _where_from(comparison: Comparison, finding: Finding) -> list[str]:
 def _cosine(value: float) -> str:
     """With as many nines as it has."""
     return f"{value:.4f}" if abs(value) < 0.9999 else f"1-{1 - abs(value):.1e}" if abs(value) < 1 else f"{value:.0f}"
+
+
+def row(site: SiteDiff, width: int) -> str:
+    """A site and how far apart it is, in `width` cells."""
+    found = site.distance
+    if found is None:
+        right = f"{site.outcome.value:>14} {'':>8}"
+    elif site.outcome is Outcome.SAME:
+        right = f"{'agrees':>12} {number(found.furthest):>10}"
+    else:
+        share = "statistics" if found.by_statistics else f"{percent(found.share)} off"
+        right = f"{share:>12} {number(found.furthest):>10}"
+    if width < _ROOMY:
+        # The name tells more than how many elements are off.
+        right = "agrees" if site.outcome is Outcome.SAME else site.outcome.value if found is None else right[-9:]
+    return f"{end(site.site, width - len(right) - 2)}  {right}"

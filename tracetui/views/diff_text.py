@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 
 from rich.cells import cell_len
 
-from tracetui.analysis.diff.result import Outcome, SiteDiff
 from tracetui.text import token_text, visible
 from tracetui.trace.record import Token, layer_of, plain_site
 from tracetui.views.cells import fit
@@ -16,7 +15,6 @@ WIDTH = 80
 INDENT = 10
 _LISTED = 6
 _NAMED = 6
-_ROOMY = 50
 
 
 def entry(title: str, items: Sequence[str], width: int) -> list[str]:
@@ -72,22 +70,6 @@ def wrapped(text: str, width: int, first: str, then: str = "") -> list[str]:
         visible(text, 4000), width, initial_indent=first, subsequent_indent=then, break_on_hyphens=False
     )
     return [fit(line, width).rstrip() for line in lines]
-
-
-def row(site: SiteDiff, width: int) -> str:
-    """A site and how far apart it is, in `width` cells."""
-    found = site.distance
-    if found is None:
-        right = f"{site.outcome.value:>14} {'':>8}"
-    elif site.outcome is Outcome.SAME:
-        right = f"{'agrees':>12} {number(found.furthest):>10}"
-    else:
-        share = "statistics" if found.by_statistics else f"{percent(found.share)} off"
-        right = f"{share:>12} {number(found.furthest):>10}"
-    if width < _ROOMY:
-        # The name tells more than how many elements are off.
-        right = "agrees" if site.outcome is Outcome.SAME else site.outcome.value if found is None else right[-9:]
-    return f"{end(site.site, width - len(right) - 2)}  {right}"
 
 
 def end(site: str, width: int) -> str:

@@ -1,11 +1,14 @@
-"""The debugger: every command as an action, over one state that all panes show."""
+"""The debugger: every command as an action, over one state that all panes show.
+
+Dialogs are imported by the action that opens them: what isn't on the first screen isn't loaded before it is painted.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.binding import BindingType
@@ -19,7 +22,6 @@ from tracetui.trace.stepping import Step
 from tracetui.ui.attention import Shown
 from tracetui.ui.baseline import edits_said
 from tracetui.ui.commands import COMMANDS, bindings
-from tracetui.ui.diff_work import Comparing
 from tracetui.ui.foreign import notify
 from tracetui.ui.messages import (
     Jump,
@@ -31,25 +33,19 @@ from tracetui.ui.messages import (
 from tracetui.ui.places import nothing_yet
 from tracetui.ui.planes import plane_of, query_heads
 from tracetui.ui.reader import look
-from tracetui.ui.screens.compare import CompareScreen
-from tracetui.ui.screens.config import ConfigScreen
-from tracetui.ui.screens.diff import DiffScreen
-from tracetui.ui.screens.export import ExportScreen
-from tracetui.ui.screens.generate import GenerateScreen
-from tracetui.ui.screens.help import HelpScreen
-from tracetui.ui.screens.jump import JumpScreen
+from tracetui.ui.screens.diff_opening import diff_screen
 from tracetui.ui.screens.lens import LensRead, LensScreen, read_lens
-from tracetui.ui.screens.open import Recording
 from tracetui.ui.screens.remembering import RememberingScreen
 from tracetui.ui.screens.rope import RopeRead, RopeScreen, read_rope
-from tracetui.ui.screens.source import SourceScreen
-from tracetui.ui.screens.theme_picker import ThemeScreen
 from tracetui.ui.state import row_moved, token_moved, weights_place
 from tracetui.ui.widgets.attention_pane import AttentionPane
 from tracetui.ui.widgets.experts_pane import ExpertsPane
 from tracetui.ui.widgets.log_pane import LogPane
 from tracetui.ui.widgets.logits_pane import LogitsPane
 from tracetui.ui.widgets.tensor_pane import TensorPane
+
+if TYPE_CHECKING:
+    from tracetui.ui.screens.open import Recording
 
 _RESTING = frozenset(command.action.partition("(")[0] for command in COMMANDS)
 """Actions whose keys are text while a line is typed."""
@@ -117,6 +113,8 @@ class DebuggerScreen(RememberingScreen):
         self._refresh(self._driver.pass_back())
 
     def action_generate(self) -> None:
+        from tracetui.ui.screens.generate import GenerateScreen
+
         if self._offer.recording:
             self._refresh(f"this is a recording: {self._offer.recording}")
         elif remark := self._driver.keeps_from_going_on():
@@ -187,6 +185,8 @@ class DebuggerScreen(RememberingScreen):
         self._refresh(self._driver.source())
 
     def show_source(self, source: Sourced) -> None:
+        from tracetui.ui.screens.source import SourceScreen
+
         if source.error:
             self._refresh(source.error)
         elif self.is_current:
@@ -212,19 +212,27 @@ class DebuggerScreen(RememberingScreen):
             pane.kind = kind
 
     def action_help(self) -> None:
+        from tracetui.ui.screens.help import HelpScreen
+
         self.app.push_screen(HelpScreen(self._keymap_shown))
 
     def action_config(self) -> None:
         """The configuration explained, at the fields behind the shape of the tensor that is looked at."""
+        from tracetui.ui.screens.config import ConfigScreen
+
         if (self._explained is None or self._explained.report is None) and not self._driver.explain():
             self._refresh("the configuration can be explained once the model is prepared")
             return
         self.app.push_screen(ConfigScreen(weights_place(self.state.record), self._explained))
 
     def action_theme(self) -> None:
+        from tracetui.ui.screens.theme_picker import ThemeScreen
+
         self.app.push_screen(ThemeScreen())
 
     def action_jump(self) -> None:
+        from tracetui.ui.screens.jump import JumpScreen
+
         if not self.state.frontier:
             self._refresh(nothing_yet(self.state))
             return
@@ -241,12 +249,16 @@ class DebuggerScreen(RememberingScreen):
         notify(self.app, f"copied: {text}")
 
     def action_export(self) -> None:
+        from tracetui.ui.screens.export import ExportScreen
+
         if not self.state.frontier:
             self._refresh(nothing_yet(self.state))
             return
         self.app.push_screen(ExportScreen(self._offer.file_name, self.state.trace), self._exported)
 
     def action_diff(self) -> None:
+        from tracetui.ui.screens.compare import CompareScreen
+
         if not self.state.frontier:
             self._refresh(nothing_yet(self.state))
             return
@@ -256,8 +268,7 @@ class DebuggerScreen(RememberingScreen):
         """What is recorded so far beside another recording, the reference."""
         if other is not None:
             names = (self._offer.title, str(other.path))
-            asked = Comparing(self.state.trace.closed(), other.trace, names)
-            self.app.push_screen(DiffScreen(asked, self._keymap_shown))
+            self.app.push_screen(diff_screen(self.state.trace, other.trace, names, self._keymap_shown))
 
     def action_effects(self) -> None:
         """The run so far beside the last one of the same prompt without edits, the reference."""
@@ -268,8 +279,7 @@ class DebuggerScreen(RememberingScreen):
             self._refresh(self._keeps_from_editing() if self._offer.recording else self.baseline.why)
         else:
             names = (f"this run{edits_said(self.state.trace)}", f"the run before{edits_said(baseline)}")
-            asked = Comparing(self.state.trace.closed(), baseline, names, overview=True)
-            self.app.push_screen(DiffScreen(asked, self._keymap_shown))
+            self.app.push_screen(diff_screen(self.state.trace, baseline, names, self._keymap_shown, overview=True))
 
     def _exported(self, answer: Said | Trouble | None) -> None:
         if answer is not None:

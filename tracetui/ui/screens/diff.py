@@ -37,6 +37,7 @@ _GAUGE = 30
 class DiffScreen(DiffSitesScreen):
     """One tree for both sides; finding, values and heatmaps of the line that is chosen."""
 
+    OWN_COMMANDS = DIFF_COMMANDS
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(DIFF_COMMANDS)]
 
     class Progressed(Message):

@@ -28,7 +28,6 @@ from tracetui.ui.foreign import notify
 from tracetui.ui.log_lines import failure_lines, log_lines
 from tracetui.ui.messages import PromptGiven, PromptTyped, SessionEvent, SessionOpened
 from tracetui.ui.offer import Offer
-from tracetui.ui.screens.config import ConfigScreen
 from tracetui.ui.screens.editing import EditingScreen
 from tracetui.ui.widgets.log_pane import LogPane
 from tracetui.ui.widgets.prompt_bar import PromptInput
@@ -104,6 +103,8 @@ class HearingScreen(EditingScreen):
             log.add(line)
         if isinstance(event, Explained):
             self._explained = event
+            from tracetui.ui.screens.config import ConfigScreen
+
             if isinstance(self.app.screen, ConfigScreen):
                 self.app.screen.answer(event)
         elif isinstance(event, Sourced):
