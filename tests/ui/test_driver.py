@@ -15,7 +15,8 @@ from tracetui.session import Advanced, Event, Failed, Finished, Fired, Preparing
 from tracetui.trace.stepping import Step, Target
 from tracetui.trace.trace import EMPTY_TRACE
 from tracetui.ui.driver import MOST_WAITING, Driver
-from tracetui.ui.state import NO_RECORD, Phase, State, after, moved, token_moved
+from tracetui.ui.state import NO_RECORD, Phase, State, moved, token_moved
+from tracetui.ui.state_events import after
 
 
 def driver(hold: bool = False) -> tuple[Driver, FakeSession]:

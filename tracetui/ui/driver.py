@@ -13,26 +13,20 @@ from tracetui.recipe import Prompts
 from tracetui.session import Event, Failed, Finished, Fired, Prepared, Session, Stopped, until_end, until_first
 from tracetui.trace.stepping import Step, Target, pass_back, target
 from tracetui.ui.edits import keeps_from_changing, names
-from tracetui.ui.places import no_later_layer, nothing_yet, same_place
-from tracetui.ui.rerun import behind, changed_at, keeps_from_rerunning, looks_back, reached
-from tracetui.ui.state import (
-    Phase,
-    State,
-    after,
-    backward,
-    forward,
-    layer_backward,
-    moved,
-    of_an_earlier_run,
-    resumed,
-    starting,
-    stopped_after,
+from tracetui.ui.places import (
+    no_earlier_layer,
+    no_earlier_pass,
+    no_end_to_go_on_from,
+    no_later_layer,
+    no_later_record,
+    nothing_yet,
 )
+from tracetui.ui.rerun import behind, changed_at, keeps_from_rerunning, looks_back, reached
+from tracetui.ui.state import Phase, State, backward, forward, layer_backward, moved, resumed, starting
+from tracetui.ui.state_events import after, of_an_earlier_run, stopped_after
 from tracetui.ui.stops import StopBook, book_of, first_of
 
 MOST_WAITING = 50
-
-
 _PENDING = "the prompt runs as soon as the model is prepared"
 
 
@@ -217,22 +211,13 @@ class Driver:
 
     def layer_back(self) -> str:
         """The same place in an earlier layer; from outside of all layers, the last record in one."""
-        state = self.state
-        index = layer_backward(state)
-        if state.record.layer is None or same_place(state, index):
-            return self._to(index)
-        earlier = (record.layer for record in state.trace.records[: state.cursor])
-        first = all(layer in (None, state.record.layer) for layer in earlier)
-        return "this is the first layer" if first else "no earlier layer has this place"
+        index = layer_backward(self.state)
+        return no_earlier_layer(self.state, index) or self._to(index)
 
     def pass_back(self) -> str:
         """The same place in an earlier pass."""
-        found = pass_back(self.state.trace.records, self.state.cursor)
-        if found is not None:
-            return self._to(found)
-        if not self.state.frontier:
-            return nothing_yet(self.state)
-        return "no earlier pass has this place" if self.state.record.pass_ else "this is the first pass: the prompt's"
+        index = pass_back(self.state.trace.records, self.state.cursor)
+        return no_earlier_pass(self.state) if index is None else self._to(index)
 
     def generate(self, count: int) -> str:
         """Have the model go on from where its run has ended."""
@@ -247,11 +232,7 @@ class Driver:
 
     def keeps_from_going_on(self) -> str:
         """Why the model can't generate now; empty if it can."""
-        if self.state.phase in (Phase.FINISHED, Phase.FAILED) and self.state.frontier and self._session is not None:
-            return ""
-        if self.state.phase is Phase.CANCELLED:
-            return "this run was left before its end; r runs the prompt again"
-        return "the prompt's run has to end first; c runs it on" if self.state.under_way else nothing_yet(self.state)
+        return no_end_to_go_on_from(self.state) if self._session is not None else nothing_yet(self.state)
 
     def first(self) -> str:
         return self._to(0)
@@ -331,13 +312,9 @@ class Driver:
             self.run(prompts)
 
     def _at_the_end(self, step: Step) -> str:
-        state = self.state
-        if step is Step.LATER:
-            more = "" if state.phase is Phase.RECORDED else "; g lets the model go on"
-            return f"no later pass has this place{more}"
-        if step in (Step.END, Step.LAYER) and state.cursor < state.frontier - 1:
-            return self._to(state.frontier - 1)
-        return f"this is the last record of the {'recording' if state.phase is Phase.RECORDED else 'run; r runs again'}"
+        if step in (Step.END, Step.LAYER) and self.state.cursor < self.state.frontier - 1:
+            return self._to(self.state.frontier - 1)
+        return no_later_record(self.state, step)
 
     def _to(self, index: int) -> str:
         if not self.state.frontier:

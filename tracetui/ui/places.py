@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tracetui.trace.record import layer_of
+from tracetui.trace.stepping import Step
 from tracetui.ui.outline_rows import paths_of
 from tracetui.ui.state import Phase, State
 
@@ -33,3 +34,37 @@ def no_later_layer(state: State, found: int | None) -> str:
         return "this is the last layer"
     has_place = any(path == f"{stem}.{layer}{place}" for layer, path in later)
     return "" if found is None and has_place and state.under_way else "no later layer has this place"
+
+
+def no_earlier_layer(state: State, index: int) -> str:
+    """Why a step back by layer, which would end at a record, leads nowhere; empty if it does lead somewhere."""
+    here = state.record.layer
+    if here is None or same_place(state, index):
+        return ""
+    earlier = (record.layer for record in state.trace.records[: state.cursor])
+    first = all(layer in (None, here) for layer in earlier)
+    return "this is the first layer" if first else "no earlier layer has this place"
+
+
+def no_earlier_pass(state: State) -> str:
+    """Why there is no step back by pass."""
+    if not state.frontier:
+        return nothing_yet(state)
+    return "no earlier pass has this place" if state.record.pass_ else "this is the first pass: the prompt's"
+
+
+def no_later_record(state: State, step: Step) -> str:
+    """Why a step forward leads nowhere, once the run has ended."""
+    recording = state.phase is Phase.RECORDED
+    if step is Step.LATER:
+        return f"no later pass has this place{'' if recording else '; g lets the model go on'}"
+    return f"this is the last record of the {'recording' if recording else 'run; r runs again'}"
+
+
+def no_end_to_go_on_from(state: State) -> str:
+    """Why the model can't generate from where its run stands; empty if it can."""
+    if state.phase in (Phase.FINISHED, Phase.FAILED) and state.frontier:
+        return ""
+    if state.phase is Phase.CANCELLED:
+        return "this run was left before its end; r runs the prompt again"
+    return "the prompt's run has to end first; c runs it on" if state.under_way else nothing_yet(state)
