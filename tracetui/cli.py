@@ -57,8 +57,10 @@ def _run(arguments: Sequence[str]) -> int:
         parser().print_help()
         return 0
     said.offline = _quieten_libraries()
+    from tracetui.bus_error import catch_bus_errors
     from tracetui.commands import command
 
+    catch_bus_errors()
     return command(said.command)(said)
 
 

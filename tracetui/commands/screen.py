@@ -36,21 +36,12 @@ def run(said: Namespace) -> int:
     from tracetui.commands.offering import offer_of
     from tracetui.tracer.live import LiveSession
     from tracetui.ui.app import TracetuiApp
-    from tracetui.ui.last_resort import LastResort
+    from tracetui.ui.last_resort import run_app
 
     offer = offer_of(recipe, stops, recalled(said, last, recipe, stops))
     offer = replace(offer, begins=_begins(said, recipe))
     app = TracetuiApp(lambda listener: LiveSession(recipe, listener), offer)
-    last_resort = LastResort(lambda: app._driver)
-    app.told_to_end = last_resort.arm
-    said_status = app.run()
-    last_resort.disarm()
-    status = said_status if said_status is not None else app.return_code or 0
-    if not app.closed:
-        # The model is deep inside one operation; the process must not wait for it.
-        sys.stdout.flush()
-        os._exit(status)
-    return status
+    return run_app(app)
 
 
 def _begins(said: Namespace, recipe: Recipe) -> bool:
@@ -74,6 +65,7 @@ def open_trace(said: Namespace) -> int:
         raise InputError("open: needs a terminal; `tracetui info` works without one")
     os.environ.setdefault("TEXTUAL_FPS", "120")
     from tracetui.ui.app import TracetuiApp
+    from tracetui.ui.last_resort import run_app
     from tracetui.ui.offer import offer_of_recording
 
     offer = offer_of_recording(found, path)
@@ -84,8 +76,7 @@ def open_trace(said: Namespace) -> int:
         recalled=recalled_recording(last, offer.stops),
     )
     app = TracetuiApp(lambda listener: RecordedSession(found, listener), offer)
-    status = app.run()
-    return status if status is not None else app.return_code or 0
+    return run_app(app)
 
 
 def diff_screen(said: Namespace, a: Trace, b: Trace, rules: Rules, limits: Limits) -> int:
@@ -97,6 +88,7 @@ def diff_screen(said: Namespace, a: Trace, b: Trace, rules: Rules, limits: Limit
     from tracetui.recorded import RecordedSession
     from tracetui.ui.app import TracetuiApp
     from tracetui.ui.diff_work import Comparing
+    from tracetui.ui.last_resort import run_app
     from tracetui.ui.offer import offer_of_recording
     from tracetui.ui.screens.diff import DiffScreen
 
@@ -109,5 +101,4 @@ def diff_screen(said: Namespace, a: Trace, b: Trace, rules: Rules, limits: Limit
     app = TracetuiApp(
         lambda listener: RecordedSession(a, listener), offer_of_recording(a, Path(said.a)), partial(DiffScreen, asked)
     )
-    status = app.run()
-    return status if status is not None else app.return_code or 0
+    return run_app(app)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path, PurePath
+from types import FrameType
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -137,11 +138,18 @@ class TracetuiApp(App[int]):
         loop = asyncio.get_running_loop()
         with suppress(ValueError, RuntimeError, NotImplementedError):
             for name, code in _SIGNALS.items():
-                loop.add_signal_handler(getattr(signal, name), partial(self._end, code))
+                signal.signal(getattr(signal, name), partial(self._told_to_end, loop, code))
             loop.add_signal_handler(signal.SIGINT, self.action_interrupt)
         if (number := told_to_end()) is not None:
             # It came while the screen's libraries were imported, and its exception may have come to nothing there.
             self._end(128 + number)
+
+    def _told_to_end(self, loop: asyncio.AbstractEventLoop, code: int, number: int, frame: FrameType | None) -> None:
+        """Not left to the loop alone: it comes to nothing while a frame waits for a terminal that nobody reads."""
+        self.told_to_end(code)
+        if loop.is_closed():
+            raise SystemExit(code)
+        loop.call_soon_threadsafe(self._end, code)
 
     def _end(self, code: int) -> None:
         """End in order; a screen that is still being built is finished first, torn down half-way it would fail."""

@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Timer
 
 from textual.driver import Driver
 
+from tracetui.bus_error import before_bus_error
+from tracetui.ui.app import TracetuiApp
 from tracetui.ui.terminal import TerminalDriver
 
-SECONDS = 6.0
+SECONDS = 4.0
 """What ending in order may take: the session's thread alone is given two."""
+
+
+def run_app(app: TracetuiApp) -> int:
+    """Show the application until it ends; returns its exit status. Doesn't return where a thread can't be ended."""
+    last_resort = LastResort(lambda: app._driver)
+    app.told_to_end = last_resort.arm
+    before_bus_error(last_resort.give_back)
+    status = app.run()
+    last_resort.disarm()
+    status = status if status is not None else app.return_code or 0
+    if not app.closed:
+        # The model is deep inside one operation; the process must not wait for it.
+        sys.stdout.flush()
+        os._exit(status)
+    return status
 
 
 class LastResort:
@@ -33,8 +51,12 @@ class LastResort:
         if self._timer is not None:
             self._timer.cancel()
 
+    def give_back(self) -> None:
+        """Restore the terminal, if it was taken."""
+        if isinstance(driver := self._driver(), TerminalDriver):
+            driver.give_back()
+
     def _end(self, status: int) -> None:
         with suppress(Exception):
-            if isinstance(driver := self._driver(), TerminalDriver):
-                driver.give_back()
+            self.give_back()
         self._leave(status)

@@ -7,6 +7,7 @@ import os
 import selectors
 import signal
 import sys
+import termios
 from codecs import getincrementaldecoder
 from contextlib import suppress
 from typing import NoReturn
@@ -20,6 +21,10 @@ from tracetui.logs import open_noise_log
 _STDOUT, _STDERR = 1, 2
 _TICK_SECONDS = 0.1
 _READ_BYTES = 4096
+_MODES = b"?1000l ?1003l ?1015l ?1006l ?2004l ?2048l ?7h <u ?1049l ?25h ?1004l"
+_GIVEN_BACK = b"\x18" + b"".join(b"\x1b[" + mode for mode in _MODES.split())
+"""What leaves a sequence half written, then mouse, paste, resizing, long lines, keyboard, screen, cursor and focus as
+they were."""
 
 
 class TerminalDriver(LinuxDriver):
@@ -58,10 +63,18 @@ class TerminalDriver(LinuxDriver):
         self._kept.clear()
 
     def give_back(self) -> None:
-        """Restore the terminal from another thread than the main one, where Textual would leave the mouse on."""
-        self._disable_mouse_support()
-        self.stop_application_mode()
-        self.close()
+        """Restore the terminal at once, from any thread; waits neither for whoever reads it nor for a lock."""
+        if isinstance(self._file, Drawn):
+            self._file.is_over = True
+        if self.attrs_before is not None:
+            with suppress(termios.error):
+                termios.tcsetattr(self.fileno, termios.TCSANOW, self.attrs_before)
+        with suppress(OSError):
+            # Opened anew, for what is set here would be set for the shell too.
+            own = os.open(os.ttyname(self.fileno), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+            os.write(own, _GIVEN_BACK)
+        for descriptor, terminal in self._kept.items():
+            os.dup2(terminal, descriptor)
 
     def _run_input_thread(self) -> None:
         try:
@@ -112,14 +125,19 @@ class Drawn(io.TextIOWrapper):
         raw = os.fdopen(descriptor, "wb")
         super().__init__(raw, encoding=sys.stdout.encoding, errors="backslashreplace", newline="")
 
+    is_over = False
+    """Whether the terminal is given back, and nothing more is to be drawn."""
+
     def write(self, text: str) -> int:
         with suppress(OSError):
-            super().write(text)
+            if not self.is_over:
+                super().write(text)
         return len(text)
 
     def flush(self) -> None:
         with suppress(OSError):
-            super().flush()
+            if not self.is_over:
+                super().flush()
 
 
 def _raise(error: BaseException) -> NoReturn:

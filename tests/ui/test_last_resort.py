@@ -1,0 +1,74 @@
+"""Ends that nobody waits for: told to while no frame can be drawn, and struck by a file that was cut short."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from tests.cli.terminal import Terminal
+
+PROGRAM = """
+import mmap, os, sys, threading, time
+from tests.ui.fake import OFFER, FakeSession
+from tracetui.bus_error import catch_bus_errors
+from tracetui.ui import last_resort
+from tracetui.ui.app import TracetuiApp
+
+last_resort.SECONDS = 0.5
+
+def session(listener):
+    threading.Thread(target={"draws for ever": draw_for_ever, "is struck": strike}[sys.argv[1]], daemon=True).start()
+    return FakeSession(listener)
+
+def wait():
+    while not os.path.exists(sys.argv[2] + ".now"):
+        time.sleep(0.01)
+
+def draw_for_ever():
+    wait()
+    app.call_from_thread(app.set_interval, 0.005, draw)
+
+def draw():
+    if app._driver._writer_thread._queue.full():
+        open(sys.argv[2], "w").close()
+    app.refresh(repaint=True, layout=True)
+
+def strike():
+    path = sys.argv[2]
+    with open(path, "r+b") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    wait()
+    os.truncate(path, 0)
+    mapped[5000:6000]
+
+catch_bus_errors()
+app = TracetuiApp(session, OFFER)
+sys.exit(last_resort.run_app(app))
+"""
+HERE = Path(__file__).parents[2]
+
+
+def test_a_program_whose_terminal_nobody_reads_ends_when_it_is_told_to(tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    with Terminal(cwd=HERE, under=(sys.executable, "-c", PROGRAM, "draws for ever", str(full))) as terminal:
+        terminal.until("ready")
+        (tmp_path / "full.now").touch()
+        # Nobody reads from here on, and soon as much waits to be drawn as can.
+        while not full.exists() and terminal.child.poll() is None:
+            time.sleep(0.01)
+        os.kill(terminal.child.pid, signal.SIGTERM)
+        assert terminal.child.wait(30) == 143
+
+
+def test_a_file_cut_short_under_a_map_gives_the_terminal_back(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    path.write_bytes(b"\0" * 2**20)
+    with Terminal(cwd=HERE, under=(sys.executable, "-c", PROGRAM, "is struck", str(path))) as terminal:
+        terminal.until("ready")
+        (tmp_path / "weights.now").touch()
+        assert terminal.ended() == 1
+        terminal.assert_restored()
+    assert f"tracetui: {path}: was changed while it was open; run it again".encode() in terminal.written
