@@ -66,7 +66,7 @@ class Watcher:
 
     def look(self, record: Record) -> tuple[Hit, ...]:
         """The stops that hold at a record."""
-        stops = [stop for stop in self._plain if stop.is_for(record)]
+        stops = [stop for stop in self._plain if stop.is_for(record)] if self._plain else []
         if self._health:
             # Nearly every record is sound: one look tells so, whatever is asked of it.
             if all_finite(self._trace.values[record.index]):

@@ -86,6 +86,11 @@ class Editor:
             # A copy: some modules write into what they are given.
             self._given[path] = given.detach().clone()
 
+    @property
+    def idle(self) -> bool:
+        """Whether no edit stands for the tensor that is recorded next, nor stood in this run."""
+        return not self._log.now(self._recorder.count)
+
     def record(
         self, site: str, tensor: torch.Tensor, original: torch.Tensor | None = None, fixed: str = "", **said: Any
     ) -> tuple[torch.Tensor, Record]:
@@ -97,7 +102,7 @@ class Editor:
         if self._recorder.behind:
             return self._recorder.again(site, tensor, said.get("call", 0), said.get("part", 0))
         changed = tensor
-        if self._log.now(self._recorder.count):
+        if not self.idle:
             edits = self._for(site, said)
             if fixed:
                 for edit in edits:

@@ -96,10 +96,16 @@ class ExpertWatch:
         elif path in self._alone:
             self._seen.setdefault(self._alone[path], []).append(Seen(module, output, bias_of(module)))
 
+    def is_handed_choices(self, path: str) -> bool:
+        """Whether the module at a path is experts that run as one."""
+        return path in self._handed
+
+    def may_route(self, path: str) -> bool:
+        """Whether what the module at a path returns may be a router's scores or choice."""
+        return path in self._blocks or path in self._alone
+
     def entered(self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """A module is about to run: if it is experts that run as one, record the choice that they are handed."""
-        if path not in self._handed:
-            return
+        """Experts that run as one are about to: record the choice that they are handed."""
         given = inspect.signature(module.forward).bind_partial(*args, **kwargs).arguments
         experts, weights = (given.get(name) for name in CHOICE)  # [N,A] [N,A]
         if isinstance(experts, torch.Tensor) and isinstance(weights, torch.Tensor) and experts.shape == weights.shape:

@@ -1,0 +1,33 @@
+"""How long the model's own work takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+class WorkClock:
+    """Stands still while the model waits, while weights are made, and during what is tracetui's own."""
+
+    def __init__(self, waited: Callable[[], float] = lambda: 0.0) -> None:
+        """waited: seconds that the model has waited so far."""
+        self._waited = waited
+        self._uncounted = 0.0
+
+    def now(self) -> float:
+        """Seconds, from whenever."""
+        return time.perf_counter() - self._waited() - self._uncounted
+
+    def leave_out(self, seconds: float) -> None:
+        """Of what has passed, so much wasn't the model's own work."""
+        self._uncounted += seconds
+
+    @contextmanager
+    def uncounted(self) -> Iterator[None]:
+        """Around work that is not the model's own."""
+        began = self.now()
+        try:
+            yield
+        finally:
+            self._uncounted += self.now() - began
