@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 
 from tests.analysis.diff.made import normal, trace_of
 from tracetui.analysis.residual import broken_from, residual_norms
@@ -30,6 +31,14 @@ def test_a_stream_with_nan_has_no_norm_from_there_on() -> None:
         assert first is not None
         assert first.label == "1"
     assert broken_from(residual_norms(trace_of({"model.layers.0": normal(1, 4, 8)}))) is None
+
+
+def test_a_mixture_of_several_streams_stands_beside_all_of_them() -> None:
+    stack = normal(4, 1, 4, 8, seed=0)
+    arrays = {"model.layers.0:input": stack, "model.layers.0:attn_residual": stack[2], "model.layers.0": stack}
+    entering, mixed, after = (point.l2 for point in residual_norms(trace_of(arrays)))
+    assert entering == after == pytest.approx(np.linalg.norm(stack))
+    assert mixed == pytest.approx(2 * np.linalg.norm(stack[2]))
 
 
 def test_the_report_has_dashes_and_says_where_it_began() -> None:

@@ -15,7 +15,7 @@ from tests.families.models import IDS, Family, distance
 from tests.families.recurrent import ROLES, is_recurrent, off
 from tracetui.api.attention import Attention
 from tracetui.api.trace import Trace
-from tracetui.trace.record import Record
+from tracetui.trace.record import Record, layer_path
 from tracetui.trace.value import Array
 
 _LIMIT = 1e-5
@@ -207,13 +207,42 @@ def _is_the_stream(family: Family, trace: Trace, after: Record) -> None:
     layer = after.parent
     inside = [record for record in trace.records if record.site.startswith(f"{layer}.") and record.call == after.call]
     before = [record for record in inside if record.index < after.index]
-    behind = [record for record in inside if record.index > after.index]
+    # Where only the layer's output tells the stream, it is recorded last.
+    behind = [record for record in inside if record.index > after.index] or inside
     weights = [
         each.detach().numpy() for each in family.model.get_submodule(layer).parameters(recurse=False) if each.ndim == 1
     ]
     for begin, end, parts in ((f"{layer}:input", after, before), (after.key, trace.record(layer), behind)):
-        far = min(_off_a_sum(trace, total, trace[begin], parts, weights) for total in _made_of(trace, end, inside))
+        if (width := _width(family)) * len(IDS) < max(trace[begin].size, trace[end].size):
+            # Where a mixture of several streams is followed, they themselves go on too.
+            several = [trace[begin], *([trace[f"{layer}:input"]] if trace[begin].size < trace[end].size else [])]
+            far = _off_sums_of_streams(trace, width, trace[end], several, parts)
+        else:
+            far = min(_off_a_sum(trace, total, trace[begin], parts, weights) for total in _made_of(trace, end, inside))
         assert far <= 1e-5, f"{end.key} is no sum of {begin} and what the layer recorded ({far:.2g} off)"
+
+
+def _width(family: Family) -> int:
+    """How wide one residual stream is: as a row of the table of tokens, or of what the layers make of it."""
+    return int(family.model.get_output_embeddings().weight.shape[-1])
+
+
+def _off_sums_of_streams(trace: Trace, width: int, total: Array, begin: list[Array], parts: list[Record]) -> float:
+    """How far streams are, token by token, from sums of those that they began as and of what modules returned."""
+    called = [trace[part] for part in parts if not part.role and part.parent == layer_path(part.site)]
+    added = [each.reshape(len(IDS), 1, width) for each in called if each.size == len(IDS) * width]
+    known = np.concatenate([*(_by_token(each, width) for each in begin), *added], axis=1).astype(np.float64)  # [T,n,D]
+    made = _by_token(total, width).astype(np.float64)  # [T,n,D]
+    assert known.shape[1] * 2 <= width, "too many tensors for a sum of them to mean anything"
+    factors = [np.linalg.lstsq(one.T, sums.T, rcond=1e-9)[0].T for one, sums in zip(known, made, strict=True)]
+    return distance(np.stack([each @ one for each, one in zip(factors, known, strict=True)]), made)
+
+
+def _by_token(streams: Array, width: int) -> Array:
+    """Streams that stand behind each other or side by side, token by token [T,n,D]."""
+    if streams.ndim == 4 and streams.shape[2] == len(IDS):
+        streams = np.moveaxis(streams, 0, 2)
+    return streams.reshape(len(IDS), -1, width)
 
 
 def _made_of(trace: Trace, end: Record, inside: list[Record]) -> Iterator[Array]:

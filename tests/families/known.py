@@ -16,9 +16,7 @@ LIMITS: Mapping[str, Mapping[str, str]] = {
         "attention and the MLP add to the stream at once": "codegen cohere cohere2 cohere2_moe cohere_compass_text "
         "falcon gpt_neox gptj phi",
         "one sublayer a layer": "falcon_mamba mamba mamba2 nemotron_h zamba zamba2",
-        "several residual streams that the layer mixes": "deepseek_v4 gemma3n_text hy_v4 qwen4_exp qwen4_exp_text "
-        "reformer",
-        "the stream begins anew in some layers": "inkling2_text",
+        "two residual streams, each of which adds to the other": "reformer",
         "no module holds a layer": "xlm",
     },
     "generation": _LIMITS_OF_ALL,
@@ -38,7 +36,6 @@ FAULTS: Mapping[str, Mapping[str, str]] = {
         "more calls are shown than eager returns": "deepseek_v4",
     },
     "residual": {
-        "each channel has a factor and an offset of its own": "zaya",
         "a third sublayer stands behind a norm": "xmod",
         "several stacks of layers, or layers that run more than once": "blt hrm_text",
     },

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from transformers import (
     CohereConfig,
     CohereForCausalLM,
@@ -74,8 +75,9 @@ def test_a_factor_that_is_the_layers_own_parameter_may_scale_the_stream() -> Non
     [(CohereForCausalLM, CohereConfig(**SIZES)), (GPTNeoXForCausalLM, GPTNeoXConfig(**NEOX))],
     ids=["cohere", "gpt_neox"],
 )
-def test_layers_that_add_both_at_once_have_no_stream_between(model_class: Any, config: Any) -> None:
-    trace = traced(model_class, config)
+@pytest.mark.parametrize("tokens", [1, 2, 7])
+def test_layers_that_add_both_at_once_have_no_stream_between(model_class: Any, config: Any, tokens: int) -> None:
+    trace = tracetui.trace(seeded(model_class, config), input_ids=ROWS[:1, :tokens])
     assert not [record for record in trace.records if record.role == "attn_residual"]
     assert [point.label for point in trace.residual()] == ["embed", "0", "1"]
 
@@ -90,3 +92,198 @@ def test_the_stream_is_found_where_it_is_no_number() -> None:
     torch.nn.init.constant_(model.model.layers[0].self_attn.o_proj.weight, float("nan"))
     trace = tracetui.trace(model, input_ids=ROWS)
     assert np.isnan(trace["model.layers.0:attn_residual"]).all()
+
+
+class Layer(nn.Module):
+    """Attention and an MLP, each a matrix; where the second norm stands differs from layer to layer."""
+
+    def __init__(self, before: bool) -> None:
+        super().__init__()
+        self.norm1, self.attention = nn.LayerNorm(32), nn.Linear(32, 32)
+        self.norm2, self.mlp = nn.LayerNorm(32), nn.Linear(32, 32)
+        self.before = before
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """hidden [B,T,D]"""
+        self.stream: torch.Tensor = hidden + 0.5 * self.attention(self.norm1(hidden))
+        behind: torch.Tensor = self.mlp(self.norm2(self.stream)) if self.before else self.norm2(self.mlp(self.stream))
+        summed: torch.Tensor = self.stream + 0.5 * behind
+        return summed
+
+
+class NormOfTheSum(nn.Module):
+    """The norm of what it adds up, which is no stream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(32) + 0.5)
+
+    def forward(self, added: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        """added, hidden [B,T,D]"""
+        return nn.functional.rms_norm(added + hidden, (32,), self.weight)
+
+
+class Parallel(nn.Module):
+    """Both add to the stream at once; the second is also given the norm of the first and of what came in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm1, self.attention = nn.LayerNorm(32), nn.Linear(32, 32)
+        self.join, self.mlp = NormOfTheSum(), nn.Linear(32, 32)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """hidden [B,T,D]"""
+        attended = self.attention(self.norm1(hidden))
+        summed: torch.Tensor = hidden + attended + self.mlp(self.join(attended, hidden))
+        return summed
+
+
+class Stack(nn.Module):
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """hidden [B,T,D]"""
+        for layer in self.layers:
+            hidden = layer(hidden)
+        return hidden
+
+
+class Streams(nn.Module):
+    """Four streams, to each of which attention and the MLP add, mixed by weights of each token."""
+
+    def __init__(self, flat: bool) -> None:
+        super().__init__()
+        self.weights, self.attention = nn.Linear(32, 20), nn.Linear(32, 32)
+        self.read, self.mlp = nn.Identity(), nn.Linear(32, 32)
+        self.flat = flat
+
+    def added(self, streams: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
+        """streams [B,T,4,D], made [B,T,D]"""
+        mixing, factors = self.weights(made).split((16, 4), dim=-1)  # [B,T,16] [B,T,4]
+        mixed: torch.Tensor = mixing.reshape(*streams.shape[:2], 4, 4) @ streams  # [B,T,4,D]
+        summed: torch.Tensor = mixed + factors[..., None] * made[..., None, :]
+        return summed
+
+    def forward(self, streams: torch.Tensor) -> torch.Tensor:
+        """streams [B,T,4,D], or [B,T,4·D]"""
+        stack = streams.reshape(*streams.shape[:2], 4, 32)
+        after = self.added(stack, self.attention(stack.mean(-2)))
+        self.stream = after.flatten(-2) if self.flat else after
+        read = self.read(self.stream).reshape(after.shape).mean(-2)
+        made = self.added(after, self.mlp(read))
+        return made.flatten(-2) if self.flat else made
+
+
+class Mixture(nn.Module):
+    """Attention and the MLP read and add to a mixture of four streams, which go on behind each other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights, self.norm1, self.attention = nn.Linear(32, 4), nn.LayerNorm(32), nn.Linear(32, 32)
+        self.norm2, self.mlp = nn.LayerNorm(32), nn.Linear(32, 32)
+
+    def forward(self, streams: torch.Tensor) -> torch.Tensor:
+        """streams [4,B,T,D]"""
+        mixed = torch.einsum("nbtd,btn->btd", streams, self.weights(streams[0]))
+        self.stream = (mixed + self.attention(self.norm1(mixed))) / 2
+        summed: torch.Tensor = streams + self.stream + self.mlp(self.norm2(self.stream))
+        return summed
+
+
+class Anew(nn.Module):
+    """What attention returned is the stream from there on; what came in goes elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm1, self.attention = nn.LayerNorm(32), nn.Linear(32, 32)
+        self.norm2, self.mlp = nn.LayerNorm(32), nn.Linear(32, 32)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """hidden [B,T,D]"""
+        self.stream = self.attention(self.norm1(hidden))
+        summed: torch.Tensor = self.stream + self.mlp(self.norm2(self.stream))
+        return summed
+
+
+class Scaled(nn.Module):
+    """A sum in which each channel has a factor and an offset."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor, self.offset = nn.Parameter(torch.rand(32) + 0.5), nn.Parameter(torch.rand(32))
+        self.own = nn.Parameter(torch.rand(32) + 0.5)
+
+    def forward(self, added: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        """added, hidden [B,T,D]"""
+        return added * self.own + (hidden + self.offset) * self.factor
+
+
+class ScaledLayer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm1, self.attention, self.join = nn.LayerNorm(32), nn.Linear(32, 32), Scaled()
+        self.norm2, self.mlp = nn.LayerNorm(32), nn.Linear(32, 32)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """hidden [B,T,D]"""
+        self.stream = self.join(self.attention(self.norm1(hidden)), hidden)
+        summed: torch.Tensor = self.stream + self.mlp(self.norm2(self.stream))
+        return summed
+
+
+def traced_stack(*layers: nn.Module, shape: tuple[int, ...] = (1, 5, 32)) -> tracetui.Trace:
+    torch.manual_seed(1)
+    return tracetui.trace(Stack(*layers), torch.randn(shape))
+
+
+@pytest.mark.parametrize("before", [(True, False, True), (False, True, True), (True, True, False)])
+@pytest.mark.parametrize("tokens", [1, 5])
+def test_layers_of_one_class_may_go_on_at_different_places(before: tuple[bool, ...], tokens: int) -> None:
+    layers = [Layer(each) for each in before]
+    trace = traced_stack(*layers, shape=(1, tokens, 32))
+    for index, layer in enumerate(layers):
+        np.testing.assert_array_equal(trace[f"layers.{index}:attn_residual"], layer.stream.detach().numpy())
+    labels = [label for index in range(3) for label in (f"{index} attn", str(index))]
+    assert [point.label for point in trace.residual()] == ["embed", *labels]
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 5])
+def test_the_norm_of_a_sum_is_no_stream(tokens: int) -> None:
+    trace = traced_stack(Parallel(), Parallel(), shape=(1, tokens, 32))
+    assert [point.label for point in trace.residual()] == ["embed", "0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape"),
+    [
+        ((Streams(flat=False), Streams(flat=False)), (1, 5, 4, 32)),
+        ((Streams(flat=True), Streams(flat=True)), (2, 1, 128)),
+        ((Mixture(), Mixture()), (4, 2, 3, 32)),
+        ((Mixture(), Mixture()), (4, 1, 1, 32)),
+        ((Anew(), Layer(before=True)), (2, 3, 32)),
+        ((ScaledLayer(), ScaledLayer()), (1, 5, 32)),
+    ],
+    ids=["streams", "streams side by side", "mixture", "mixture of one token", "anew", "scaled"],
+)
+def test_streams_that_are_several_begin_anew_or_are_scaled(
+    layers: tuple[nn.Module, ...], shape: tuple[int, ...]
+) -> None:
+    trace = traced_stack(*layers, shape=shape)
+    for index, layer in enumerate(layers):
+        assert isinstance(layer.stream, torch.Tensor)
+        np.testing.assert_array_equal(trace[f"layers.{index}:attn_residual"], layer.stream.detach().numpy())
+    assert [point.label for point in trace.residual()] == ["embed", "0 attn", "0", "1 attn", "1"]
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_what_is_added_may_be_small_beside_the_largest_channel(before: bool) -> None:
+    layers = [Layer(before).bfloat16(), Layer(before).bfloat16()]
+    torch.manual_seed(1)
+    hidden = 10 * torch.randn(1, 6, 32)
+    hidden[..., 5] *= 1000
+    trace = tracetui.trace(Stack(*layers), hidden.bfloat16())
+    for index, layer in enumerate(layers):
+        values = layer.stream.detach().float().numpy()
+        np.testing.assert_array_equal(trace[f"layers.{index}:attn_residual"], values)

@@ -22,7 +22,10 @@ class ResidualPoint:
     index: int
     """Of the record."""
     l2: float
-    """Root of the sum of squares over all tokens, or over those of one row; NaN where an element is NaN or infinite."""
+    """Root of the sum of squares over all tokens, or over those of one row; NaN where an element is NaN or infinite.
+
+    Where a layer has several streams, of them all; of a mixture that it reads as if each were like that one.
+    """
 
 
 def residual_norms(
@@ -37,21 +40,30 @@ def residual_norms(
     for record in trace.records[points[-1].index + 1 if points else 0 :]:
         if record.pass_ == pass_ and record.part == 0 and (label := _label(record, first=not points)):
             norm = _norm(trace, record, row)
-            points += [] if norm is None else [ResidualPoint(label, record.index, norm)]
+            first = trace.records[points[0].index] if points else record
+            points += [] if norm is None else [ResidualPoint(label, record.index, norm * _mixed(first, record) ** 0.5)]
     return tuple(points)
 
 
 def _norm(trace: Trace, record: Record, row: int) -> float | None:
     """The norm of a record [B,T,D]; NaN where not all of it is finite, None if it can't be told."""
     rows = len(trace.tokens)
-    if rows < 2 or len(record.shape) != 3 or record.shape[0] != rows:
+    behind = len(record.shape) == 4 and record.shape[0] != rows
+    if rows < 2 or not 3 <= len(record.shape) <= 4 or record.shape[int(behind)] != rows:
         found = trace.statistics(record)
         return found.l2 if found.finite else math.nan
     if not is_kept(trace.value(record)):
         return None
-    values = trace.value(record).read((row, slice(0, len(trace.tokens[row])))).astype(np.float64)  # [t,D]
+    place = (row, slice(0, len(trace.tokens[row])))
+    values = trace.value(record).read((slice(None), *place) if behind else place).astype(np.float64)  # [n,t,D] or [t,D]
     norm = float(np.sqrt(np.square(values).sum()))
     return norm if math.isfinite(norm) else math.nan
+
+
+def _mixed(first: Record, record: Record) -> int:
+    """How many streams entered the first layer for each that a record holds."""
+    several = len(first.shape) == 4 and record.numel > 0 and first.numel % record.numel == 0
+    return first.numel // record.numel if several else 1
 
 
 def broken_from(points: Sequence[ResidualPoint]) -> ResidualPoint | None:

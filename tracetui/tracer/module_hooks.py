@@ -107,6 +107,8 @@ class ModuleHooks:
         frames = watching.frames
         for end in self._ends:
             end(path)
+        if self._is_layer:
+            self._record_stream(watching.residual.ended(path, output))
         while (frame := frames.pop()).path != path:
             # Its error was caught: it has begun and will never end.
             pass
@@ -148,7 +150,7 @@ class ModuleHooks:
                 inputs=frame.inputs,
             )
             if self._in_layer:
-                self._record_stream(watching.residual.returned(path, made))
+                self._record_stream(watching.residual.returned(path, module, made, first=part == 0))
             if made is not tensor:
                 changed[part] = made
         return with_others(output, changed, whole=bool(path)) if changed else None
