@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 import tracetui
+from tests.truth.dumps import KINDS
 from tests.truth.families import FAMILIES, IDS
 from tests.truth.fault import Fault
-from tests.truth.forward import KINDS, dump
+from tests.truth.forward import dump
 from tests.truth.judge import Judgement, Share, judged
 from tests.truth.planted import FAULTS
 from tests.truth.right import sweep
@@ -27,17 +28,17 @@ def main(words: list[str]) -> int:
     explain = "-v" in words
     picked = [fault for fault in FAULTS if _picks(words, fault)]
     unsound = 0 if words else _unsound()
-    print(f"{'mistake':<40}{'family':<11}" + "".join(f"{kind:<8}" for kind in KINDS))
-    totals: Counter[tuple[str, Share]] = Counter()
+    print(f"{'mistake':<40}{'family':<12}" + "".join(f"{kind:<8}" for kind in KINDS))
+    totals: Counter[tuple[str, str, Share]] = Counter()
     for fault in picked:
         for family in fault.families.split():
             judgements = {kind: judged(FAMILIES[family](), fault, kind) for kind in KINDS}
-            print(f"{fault.name:<40}{family:<11}" + "".join(_cells(judgements)).rstrip(), flush=True)
+            print(f"{fault.name:<40}{family:<12}" + "".join(_cells(judgements)).rstrip(), flush=True)
             for line in _reasons(judgements, explain):
                 print(line)
-            totals.update((kind, judgement.share) for kind, judgement in judgements.items() if judgement)
+            totals.update((family, kind, judgement.share) for kind, judgement in judgements.items() if judgement)
     _print_totals(totals, len(picked))
-    return 1 if unsound or any(share is Share.WRONG for _, share in totals) else 0
+    return 1 if unsound or any(share is Share.WRONG for *_, share in totals) else 0
 
 
 def _picks(words: list[str], fault: Fault) -> bool:
@@ -70,15 +71,16 @@ def _reasons(judgements: dict[str, Judgement | None], explain: bool) -> Iterator
             yield judgement.text
 
 
-def _print_totals(totals: Counter[tuple[str, Share]], faults: int) -> None:
+def _print_totals(totals: Counter[tuple[str, str, Share]], faults: int) -> None:
     print(f"\n{faults} mistakes")
-    for kind in (*KINDS, "all"):
+    families = sorted({family for family, *_ in totals})
+    for name in (*families, *KINDS, "all"):
         counts = {
-            share: sum(n for (of, s), n in totals.items() if s is share and kind in (of, "all")) for share in Share
+            share: sum(n for (*of, s), n in totals.items() if s is share and name in (*of, "all")) for share in Share
         }
         whole = sum(counts.values()) or 1
         shown = ", ".join(f"{share.value} {n}" for share, n in counts.items())
-        print(f"{kind:<8}named right {counts[Share.RIGHT] / whole:.0%}, wrong blame {counts[Share.WRONG]}   ({shown})")
+        print(f"{name:<12}named right {counts[Share.RIGHT] / whole:.0%}, wrong blame {counts[Share.WRONG]}   ({shown})")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,10 @@ class Norm:
     """Added to the weight."""
     centred: bool = False
     """Whether the mean is taken off, as LayerNorm does."""
+    eps_outside: bool = False
+    """Whether the epsilon is added to the root, not under it."""
+    squared: bool = False
+    """Whether values are divided by their mean square, not by its root."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,14 @@ class Rope:
     key_offset: int = 0
     """More for the keys alone."""
     key_theta: float | None = None
+    local_theta: float | None = None
+    """In layers that have a window."""
+    reversed: bool = False
+    """Whether positions count from the end."""
+    last: bool = False
+    """Whether the last values of a head are turned, not the first."""
+    pairs_to_halves: bool = False
+    """Whether pairs that were turned are put into halves."""
     turned: str = "qk"
     sign: int = 1
     whole_exponent: bool = False
@@ -60,6 +72,18 @@ class Attention:
     """Of each layer; none at all where empty."""
     ahead: int | None = 0
     """Keys a query sees beyond its own; None: all of them."""
+    caps: int = 1
+    """How many times scores are capped."""
+    base: float | None = None
+    """Of the softmax, e where it is None."""
+    over_queries: bool = False
+    """Whether the softmax is taken along the queries."""
+    dtype: str = ""
+    """In which the softmax is computed, where another."""
+    hidden_as_zero: bool = False
+    """Whether a hidden score is 0, not minus infinity."""
+    after_softmax: bool = False
+    """Whether the mask is applied to the probabilities, which don't sum to 1 then."""
     tiled: bool = False
     alibi: bool = False
 
@@ -71,7 +95,42 @@ class Experts:
     count: int
     normalised: bool = True
     scoring: str = "softmax"
+    """Or `sigmoid`, or `chosen`: softmax over the logits of those that were chosen."""
     scaling: float = 1.0
+    bias: bool = True
+    """Whether the choice is made with the selection bias, where the model has one."""
+    biased_weights: bool = False
+    groups: int = 1
+    groups_used: int = 1
+    best_of_group: int = 2
+    """How many experts' scores make a group's."""
+    shared: str = ""
+    """The expert that sees all tokens."""
+    shared_first: bool = False
+    """Whether it runs before the others."""
+    shared_gated: bool = True
+    """Whether that one is multiplied by its gate, where the model has one."""
+    worst: bool = False
+    """Whether the experts with the lowest scores are chosen."""
+    same_weights: bool = False
+    rotated: int = 0
+    """By how many places the experts' own numbers are off."""
+
+
+@dataclass(frozen=True)
+class Latent:
+    """How queries, keys and values are made of latents."""
+
+    rank: int
+    nope: int
+    rope: int
+    value: int
+    normed: bool = True
+    query_normed: bool = True
+    rope_first: bool = False
+    """Whether the part to be turned is taken from the start of a head of q."""
+    value_first: bool = False
+    """Whether values are taken from the start of what makes them and the keys."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +147,9 @@ class Decoder:
     norm: Norm = field(default_factory=Norm)
     rope: Rope = field(default_factory=Rope)
     experts: Experts | None = None
+    latent: Latent | None = None
+    names: tuple[tuple[str, str], ...] = ()
+    """What the family calls a part of a path, beside what it is called here."""
     embed_scale: float = 1.0
     scale_recorded: bool = True
     """Whether what is kept as the embedding is scaled already."""
@@ -98,6 +160,8 @@ class Decoder:
     logit_softcap: float | None = None
     act: Act = F.silu
     act_on_up: bool = False
+    up_added: bool = False
+    """Whether gate and up are added, not multiplied."""
     gate_up: str = "gate, up"
     """How a fused gate_up_proj is cut: also `up, gate` and `neighbours`."""
     qk_norm: str = ""
@@ -107,10 +171,18 @@ class Decoder:
     norm2: str = "post_attention_layernorm"
     without: frozenset[str] = frozenset()
     """Norms that are left out."""
+    local_windows: tuple[int | None, ...] = ()
+    """Windows as the rotation takes them: layers that have one turn by another base."""
+    fused: str = "kind"
+    """How rows of a fused projection lie: all of q first, or the `heads` one by one."""
+    order: tuple[int, ...] = ()
+    """The layers in the order in which they run, where another."""
     cut: Cut | None = None
     """What else is done to the projections before heads are made of them."""
     merged_as_they_lie: bool = False
     """Whether heads are put side by side without turning heads and tokens."""
+    norms_of_sums: bool = False
+    """Whether the norm after a sublayer is taken of the sum with the stream."""
     residual_of_norm: bool = False
     """Whether the residual is taken after the norm."""
     parallel: bool = False
@@ -122,16 +194,41 @@ class Decoder:
         if name.rpartition(".")[2] in self.without:
             return x
         x = x - x.mean(-1, keepdim=True) if self.norm.centred else x
-        unit = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.norm.eps)
-        return unit * (self.weights[f"{name}.weight"] + self.norm.plus)
+        return self.unit(x, -1) * (self.weights[f"{name}.weight"] + self.norm.plus) + self.weights.get(
+            f"{name}.bias", 0.0
+        )
+
+    def unit(self, x: Tensor, axes: int | tuple[int, ...]) -> Tensor:
+        """Values whose mean square over some axes is 1."""
+        square = x.square().mean(axes, keepdim=True)
+        if self.norm.squared:
+            return x / (square + self.norm.eps)
+        return x / (square.sqrt() + self.norm.eps) if self.norm.eps_outside else x * torch.rsqrt(square + self.norm.eps)
+
+    def name(self, site: str) -> str:
+        """What the family calls a site."""
+        for own, theirs in self.names:
+            site = site.replace(own, theirs)
+        return site
+
+    def own_name(self, site: str) -> str:
+        """What such a site is called here."""
+        for own, theirs in self.names:
+            site = site.replace(theirs, own)
+        return site
 
     def projected(self, x: Tensor, name: str) -> Tensor:
         """A matrix product [...,D] with its bias, where there is one."""
         return F.linear(x, self.weights[f"{name}.weight"], self.weights.get(f"{name}.bias"))
 
     def window(self, layer: int) -> int | None:
+        """How many keys back a layer's queries see, themselves included; None for all."""
         windows = self.attention.windows
         return windows[layer % len(windows)] if windows else None
+
+    def local_window(self, layer: int) -> int | None:
+        """The same as it decides how a layer turns."""
+        return self.local_windows[layer % len(self.local_windows)] if self.local_windows else None
 
 
 def norm(**fields: object) -> Callable[[Decoder], Decoder]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.truth.decoder import Decoder
-from tests.truth.forward import KINDS
+from tests.truth.dumps import KINDS
 
 Change = Callable[[Decoder], Decoder]
 ALL = KINDS
@@ -78,8 +78,12 @@ def damaged(name: str, only: int) -> Change:
 
 
 def swapped(one: str, other: str) -> Change:
+    """Two modules' weights, and their biases."""
+
     def change(w: dict[str, Tensor], path: str) -> None:
-        w[path + one], w[path + other] = w[path + other], w[path + one]
+        for kind in (".weight", ".bias"):
+            if path + one + kind in w:
+                w[path + one + kind], w[path + other + kind] = w[path + other + kind], w[path + one + kind]
 
     return weights(change)
 
@@ -87,9 +91,19 @@ def swapped(one: str, other: str) -> Change:
 def left_out(*names: str) -> Change:
     def change(w: dict[str, Tensor], path: str) -> None:
         for name in names:
-            del w[path + name]
+            w.pop(path + name, None)
 
     return weights(change)
+
+
+def latent(**fields: object) -> Change:
+    """A decoder that makes queries, keys and values of latents otherwise."""
+
+    def changed(decoder: Decoder) -> Decoder:
+        assert decoder.latent is not None
+        return replace(decoder, latent=replace(decoder.latent, **fields))  # type: ignore[arg-type]
+
+    return changed
 
 
 def experts(**fields: object) -> Change:

@@ -3,47 +3,31 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tests.truth.decoder import Decoder, Rope
+from tests.truth.decoder import Decoder
+from tests.truth.dumps import Kept
+from tests.truth.feed_forward import experts, mlp
+from tests.truth.heads import heads_of, rope_of, turned
 from tracetui.trace.value import Array
 
-KINDS = ("layers", "hooks", "qkv", "full")
-"""The stream alone; what modules return; q, k and v after RoPE too; the heads too."""
-_ROLES = {"qkv": (":q", ":k", ":v"), "full": (":q", ":k", ":v", ":heads")}
 _ATTENTION = "self_attn"
-
-
-@dataclass(eq=False)
-class Kept:
-    """A dump of one kind, in order of execution."""
-
-    kind: str
-    arrays: dict[str, Array] = field(default_factory=dict)
-
-    def keep(self, site: str, value: Tensor) -> None:
-        inside = site.removeprefix("model.layers.")
-        role = site[site.index(":") :] if ":" in site else ""
-        stream = inside.isdecimal() or not site.startswith("model.layers.")
-        if role in _ROLES.get(self.kind, ()) or (not role and (stream or self.kind != "layers")):
-            self.arrays[site] = value.detach().numpy().copy()
 
 
 @torch.no_grad()
 def dump(decoder: Decoder, ids: list[int], kind: str) -> dict[str, Array]:
     """What a script keeps of a decoder's pass over one prompt."""
-    kept = Kept(kind)
+    kept = Kept(kind, decoder.name)
     x = F.embedding(torch.tensor([ids]), decoder.weights["model.embed_tokens.weight"])  # [B,T,D]
     scaled = x * decoder.embed_scale
     kept.keep("model.embed_tokens", scaled if decoder.scale_recorded else x)
     x = scaled
-    for layer in range(decoder.layers):
-        x = _layer(decoder, x, layer, kept)
+    for place, layer in enumerate(decoder.order or range(decoder.layers)):
+        x = _layer(decoder, x, layer, kept.renumbered(layer, place))
     if "model.norm" not in decoder.without:
         x = decoder.normed(x, "model.norm")
         kept.keep("model.norm", x)
@@ -68,10 +52,12 @@ def _layer(decoder: Decoder, x: Tensor, layer: int, kept: Kept) -> Tensor:
     h = normed(x, "input_layernorm")
     made = _attended(decoder, h, layer, kept)
     kept.keep(f"{path}.{_ATTENTION}", made)
-    made = normed(made, decoder.after_attention) if decoder.after_attention else made
+    made = normed(made, decoder.after_attention) if decoder.after_attention and not decoder.norms_of_sums else made
     before, x = x, (h if decoder.residual_of_norm else x) + made * decoder.residual
+    x = normed(x, decoder.after_attention) if decoder.norms_of_sums else x
     h = normed(before if decoder.parallel else x, decoder.norm2)
-    made = _experts(decoder, h, layer, kept) if decoder.experts else _mlp(decoder, h, f"{path}.mlp", kept)
+    routed = decoder.experts and f"{path}.mlp.gate.weight" in decoder.weights
+    made = experts(decoder, h, layer, kept) if routed else mlp(decoder, h, f"{path}.mlp", kept)
     kept.keep(f"{path}.mlp", made)
     made = normed(made, decoder.after_mlp) if decoder.after_mlp else made
     x = x + made * (decoder.residual if decoder.mlp_residual is None else decoder.mlp_residual)
@@ -83,20 +69,11 @@ def _attended(decoder: Decoder, h: Tensor, layer: int, kept: Kept) -> Tensor:
     """What attention adds to the stream, of the normalised stream [B,T,D]."""
     path = f"model.layers.{layer}.{_ATTENTION}"
     B, T = h.shape[:2]
-    q, k, v = (
-        part.view(B, T, -1, decoder.size).transpose(1, 2) for part in _projections(decoder, h, path, kept)
-    )  # [B,H,T,K]
-    if decoder.qk_norm in ("before", "whole"):
-        q, k = _qk_norm(decoder, q, path, "q_norm", kept), _qk_norm(decoder, k, path, "k_norm", kept)
-    turning, settings = {"q": q, "k": k, "v": v}, decoder.rope
-    for name in settings.turned:
-        turning[name] = turned(turning[name], settings, name == "k")
-    q, k, v = turning.values()
-    if decoder.qk_norm == "after":
-        q, k = _qk_norm(decoder, q, path, "q_norm", kept), _qk_norm(decoder, k, path, "k_norm", kept)
+    make = _of_latents if decoder.latent else _of_projections
+    q, k, v = make(decoder, h, layer, kept)  # [B,H,T,K]
     for name, value in (("q", q), ("k", k), ("v", v)):
         kept.keep(f"{path}:{name}", value)
-    heads = _heads(decoder, q, k, v, layer)
+    heads = heads_of(decoder, q, k, v, layer)
     kept.keep(f"{path}:heads", heads)
     merged = heads if decoder.merged_as_they_lie else heads.transpose(1, 2)
     made = decoder.projected(merged.reshape(B, T, -1), f"{path}.o_proj")
@@ -104,12 +81,70 @@ def _attended(decoder: Decoder, h: Tensor, layer: int, kept: Kept) -> Tensor:
     return made
 
 
+def _of_projections(decoder: Decoder, h: Tensor, layer: int, kept: Kept) -> tuple[Tensor, ...]:
+    """Queries, keys and values [B,H,T,K] as attention takes them."""
+    path = f"model.layers.{layer}.{_ATTENTION}"
+    B, T = h.shape[:2]
+    q, k, v = (part.reshape(B, T, -1, decoder.size).transpose(1, 2) for part in _projections(decoder, h, path, kept))
+    if decoder.qk_norm in ("before", "whole"):
+        q, k = _qk_norm(decoder, q, path, "q_norm", kept), _qk_norm(decoder, k, path, "k_norm", kept)
+    turning, settings = {"q": q, "k": k, "v": v}, rope_of(decoder, layer)
+    for name in settings.turned:
+        turning[name] = turned(turning[name], settings, name == "k")
+    q, k, v = turning.values()
+    if decoder.qk_norm == "after":
+        q, k = _qk_norm(decoder, q, path, "q_norm", kept), _qk_norm(decoder, k, path, "k_norm", kept)
+    return q, k, v
+
+
+def _of_latents(decoder: Decoder, h: Tensor, layer: int, kept: Kept) -> tuple[Tensor, ...]:
+    """The same, of compressed ones."""
+    latent, path = decoder.latent, f"model.layers.{layer}.{_ATTENTION}"
+    assert latent is not None
+    B, T = h.shape[:2]
+
+    def projected(x: Tensor, name: str) -> Tensor:
+        made = decoder.projected(x, f"{path}.{name}")
+        kept.keep(f"{path}.{name}", made)
+        return made
+
+    def normed(x: Tensor, name: str) -> Tensor:
+        made = decoder.normed(x, f"{path}.{name}")
+        kept.keep(f"{path}.{name}", made)
+        return made
+
+    low = projected(h, "q_a_proj")
+    q = projected(normed(low, "q_a_layernorm") if latent.query_normed else low, "q_b_proj")
+    q = q.view(B, T, -1, latent.nope + latent.rope).transpose(1, 2)  # [B,H,T,K]
+    compressed = projected(h, "kv_a_proj_with_mqa")
+    low, turning = compressed.split([latent.rank, latent.rope], -1)
+    both = projected(normed(low, "kv_a_layernorm") if latent.normed else low, "kv_b_proj")
+    both = both.view(B, T, -1, latent.nope + latent.value).transpose(1, 2)
+    k, v = both.split([latent.nope, latent.value], -1)
+    if latent.value_first:
+        v, k = both.split([latent.value, latent.nope], -1)
+    plain, part = q.split([latent.nope, latent.rope], -1) if not latent.rope_first else _last_first(q, latent.rope)
+    part = turned(part, decoder.rope, key=False) if "q" in decoder.rope.turned else part
+    turning = turning.view(B, 1, T, latent.rope)
+    turning = turned(turning, decoder.rope, key=True) if "k" in decoder.rope.turned else turning
+    return torch.cat([plain, part], -1), torch.cat([k, turning.expand(-1, k.shape[1], -1, -1)], -1), v
+
+
+def _last_first(q: Tensor, rope: int) -> tuple[Tensor, Tensor]:
+    part, plain = q.split([rope, q.shape[-1] - rope], -1)
+    return plain, part
+
+
 def _projections(decoder: Decoder, h: Tensor, path: str, kept: Kept) -> tuple[Tensor, ...]:
+    """Queries, keys and values [B,T,H·K] as they are projected."""
     H, G, K = decoder.heads, decoder.groups, decoder.size
     if f"{path}.qkv_proj.weight" in decoder.weights:
         fused = decoder.projected(h, f"{path}.qkv_proj")
         kept.keep(f"{path}.qkv_proj", fused)
-        parts = torch.split(fused, [H * K, G * K, G * K], -1)
+        if decoder.fused == "heads":
+            parts = tuple(part.flatten(2) for part in fused.view(*fused.shape[:2], H, 3, K).unbind(3))
+        else:
+            parts = torch.split(fused, [H * K, G * K, G * K], -1)
     else:
         parts = tuple(decoder.projected(h, f"{path}.{name}_proj") for name in "qkv")
         for name, part in zip("qkv", parts, strict=True):
@@ -124,95 +159,11 @@ def _qk_norm(decoder: Decoder, heads: Tensor, path: str, name: str, kept: Kept) 
         return heads
     x = heads.transpose(1, 2)  # [B,T,H,K]
     if decoder.qk_norm == "whole":
-        weight = decoder.weights[f"{path}.{name}.weight"] + decoder.norm.plus
-        x = x * torch.rsqrt(x.square().mean((-1, -2), keepdim=True) + decoder.norm.eps) * weight
+        x = decoder.unit(x, (-1, -2)) * (decoder.weights[f"{path}.{name}.weight"] + decoder.norm.plus)
     else:
         x = decoder.normed(x, f"{path}.{name}")
     kept.keep(f"{path}.{name}", x)
     return x.transpose(1, 2)
-
-
-def turned(heads: Tensor, rope: Rope, key: bool) -> Tensor:
-    """Heads [B,H,T,K] turned by their positions."""
-    R = int(heads.shape[-1] * rope.share)
-    theta = rope.key_theta if key and rope.key_theta else rope.theta
-    exponent = torch.arange(0, R, 2).float() / (heads.shape[-1] if rope.whole_exponent else R)
-    speeds = theta**-exponent / rope.factor  # [R/2]
-    speeds = _llama3(speeds, *rope.llama3) if rope.llama3 else speeds
-    positions = torch.arange(heads.shape[2]).float() + rope.offset + (rope.key_offset if key else 0)
-    angles = torch.outer(positions, speeds) * rope.sign  # [T,R/2]
-    cos, sin = angles.cos() * rope.length, angles.sin() * rope.length
-    part, rest = heads[..., :R], heads[..., R:]
-    a, b = (part[..., 0::2], part[..., 1::2]) if rope.pairs else part.chunk(2, -1)
-    one, other = a * cos - b * sin, b * cos + a * sin
-    made = torch.stack([one, other], -1).flatten(-2) if rope.pairs else torch.cat([one, other], -1)
-    return torch.cat([made, rest], -1)
-
-
-def _llama3(speeds: Tensor, factor: float, low: float, high: float, original: int) -> Tensor:
-    waves = 2 * math.pi / speeds
-    smooth = ((original / waves - low) / (high - low)).clamp(0, 1)
-    return (1 - smooth) * speeds / factor + smooth * speeds
-
-
-def _heads(decoder: Decoder, q: Tensor, k: Tensor, v: Tensor, layer: int) -> Tensor:
-    """Each head's output [B,H,T,K]."""
-    settings, T = decoder.attention, q.shape[2]
-    times = q.shape[1] // k.shape[1]
-    if settings.tiled:
-        k, v = (part.repeat(1, times, 1, 1) for part in (k, v))
-    else:
-        k, v = (part.repeat_interleave(times, 1) for part in (k, v))
-    scores = q @ k.transpose(-1, -2) * settings.scale  # [B,H,T,S]
-    if settings.softcap:
-        scores = torch.tanh(scores / settings.softcap) * settings.softcap
-    back = torch.arange(T)[:, None] - torch.arange(T)  # [T,S]
-    if settings.alibi:
-        slopes = 2 ** (-8 * torch.arange(1, q.shape[1] + 1) / q.shape[1])  # [H]
-        scores = scores - slopes[:, None, None] * back.clamp(min=0)
-    hidden = back >= (decoder.window(layer) or T)
-    hidden = hidden if settings.ahead is None else hidden | (back < -settings.ahead)
-    return scores.masked_fill(hidden, torch.finfo(scores.dtype).min).softmax(-1) @ v
-
-
-def _mlp(decoder: Decoder, h: Tensor, path: str, kept: Kept) -> Tensor:
-    if f"{path}.gate_up_proj.weight" in decoder.weights:
-        fused = decoder.projected(h, f"{path}.gate_up_proj")
-        kept.keep(f"{path}.gate_up_proj", fused)
-        neighbours = decoder.gate_up == "neighbours"
-        gate, up = (fused[..., 0::2], fused[..., 1::2]) if neighbours else fused.chunk(2, -1)
-        gate, up = (up, gate) if decoder.gate_up == "up, gate" else (gate, up)
-    else:
-        gate, up = (decoder.projected(h, f"{path}.{name}_proj") for name in ("gate", "up"))
-        kept.keep(f"{path}.gate_proj", gate)
-        kept.keep(f"{path}.up_proj", up)
-    inner = decoder.act(up) * gate if decoder.act_on_up else decoder.act(gate) * up
-    made = decoder.projected(inner, f"{path}.down_proj")
-    kept.keep(f"{path}.down_proj", made)
-    return made
-
-
-def _experts(decoder: Decoder, h: Tensor, layer: int, kept: Kept) -> Tensor:
-    settings, path = decoder.experts, f"model.layers.{layer}.mlp"
-    assert settings is not None
-    x = h.view(-1, h.shape[-1])  # [N,D]
-    logits = F.linear(x, decoder.weights[f"{path}.gate.weight"])  # [N,E]
-    scores = logits.softmax(-1) if settings.scoring == "softmax" else logits.sigmoid()
-    weights, chosen = scores.topk(settings.count, -1)  # [N,A]
-    if settings.normalised:
-        weights = weights / weights.sum(-1, keepdim=True)
-    weights = weights * settings.scaling
-    kept.keep(f"{path}.gate", logits)
-    kept.keep(f"{path}.gate#1", weights)
-    kept.keep(f"{path}.gate#2", chosen)
-    both, down = (decoder.weights[f"{path}.experts.{name}_proj"] for name in ("gate_up", "down"))  # [E,2F,D] [E,D,F]
-    made = torch.zeros_like(x)
-    for place in range(settings.count):
-        gate, up = torch.einsum("nd,nfd->nf", x, both[chosen[:, place]]).chunk(2, -1)
-        inner = decoder.act(gate) * up
-        made += weights[:, place, None] * torch.einsum("nf,ndf->nd", inner, down[chosen[:, place]])
-    kept.keep(f"{path}.experts", made)
-    return made.view(h.shape)
 
 
 def apart(one: Array, other: Array) -> float:

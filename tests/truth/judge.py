@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -10,6 +11,7 @@ import tracetui
 from tests.truth.families import IDS, Family
 from tests.truth.fault import Fault
 from tests.truth.forward import apart, dump
+from tracetui.trace.record import plain_site
 from tracetui.trace.value import Array
 
 _LISTS = ("scores",)
@@ -38,11 +40,12 @@ class Judgement:
 def judged(family: Family, fault: Fault, kind: str) -> Judgement | None:
     """What is said of a mistake in one kind of dump; None where the mistake changes nothing in it."""
     wrong, right = (dump(decoder, IDS, kind) for decoder in (fault.change(family.decoder), family.decoder))
-    firsts = _firsts(wrong, right)
+    own_name = family.decoder.own_name
+    firsts = [own_name(site) for site in _firsts(wrong, right)]
     if not firsts:
         return None
     diff = tracetui.diff(wrong, family.reference)
-    share, because = _judged(diff, fault, kind, firsts)
+    share, because = _judged(diff, fault, kind, firsts, own_name)
     return Judgement(share, because, diff.explained)
 
 
@@ -53,7 +56,8 @@ def _firsts(wrong: dict[str, Array], right: dict[str, Array]) -> list[str]:
         distance = apart(wrong[site], right[site]) if site in right else 0.0
         firsts += [site] if distance > _SEEN else []
         if distance > _SURE:
-            return firsts
+            # What one module returns has no order of its own.
+            return firsts + [other for other in wrong if plain_site(other) == plain_site(site)]
     return []
 
 
@@ -62,11 +66,13 @@ def _alike(site: str) -> str:
     return site.removesuffix(end) + _SAME_PLACE[end] if end else site
 
 
-def _judged(diff: tracetui.Diff, fault: Fault, kind: str, firsts: list[str]) -> tuple[Share, str]:
+def _judged(
+    diff: tracetui.Diff, fault: Fault, kind: str, firsts: list[str], own_name: Callable[[str], str]
+) -> tuple[Share, str]:
     finding = diff.report.finding
     if finding is None:
         return Share.SILENT, "nothing differs"
-    site, place = finding.site.site, fault.site
+    site, place = own_name(finding.site.site), fault.site
     if _alike(site) not in map(_alike, firsts):
         return Share.WRONG, f"first is {site}, not {firsts[-1]}"
     hints = {hint.name: f"{hint.title} {hint.evidence}" for hint in finding.hints}
@@ -84,7 +90,7 @@ def _judged(diff: tracetui.Diff, fault: Fault, kind: str, firsts: list[str]) -> 
         return Share.RIGHT, ""
     if kind in fault.named_in:
         return Share.SILENT, f"not named: {', '.join(hints) or 'no hint'}"
-    between = {_alike(name) for name in finding.feeds.between}
+    between = {_alike(own_name(name)) for name in finding.feeds.between}
     if here or _alike(place) in between:
         return Share.RIGHT, ""
     return Share.SILENT, f"{place} is not among what lies between"

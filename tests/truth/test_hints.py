@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import tracetui
+from tests.truth.dumps import KINDS
 from tests.truth.families import FAMILIES, IDS
-from tests.truth.forward import KINDS, dump
+from tests.truth.forward import dump
 from tests.truth.judge import Share, judged
 from tests.truth.planted import FAULTS
 

@@ -4,8 +4,27 @@ from __future__ import annotations
 
 from tests.truth.planted.attending import ATTENTION
 from tests.truth.planted.blocks import FEED_FORWARD, LOGITS, RESIDUAL
+from tests.truth.planted.latents import LATENTS
 from tests.truth.planted.linear import LINEAR
+from tests.truth.planted.loading import LOADING
+from tests.truth.planted.mixtures import MIXTURES
 from tests.truth.planted.norms import EMBEDDING, NORMS
 from tests.truth.planted.rotary import ROPE
+from tests.truth.planted.softmax import SOFTMAX
+from tests.truth.planted.streams import STREAMS
 
-FAULTS = (*EMBEDDING, *NORMS, *LINEAR, *ROPE, *ATTENTION, *FEED_FORWARD, *RESIDUAL, *LOGITS)
+FAULTS = (
+    *EMBEDDING,
+    *NORMS,
+    *LINEAR,
+    *ROPE,
+    *ATTENTION,
+    *SOFTMAX,
+    *LATENTS,
+    *FEED_FORWARD,
+    *MIXTURES,
+    *RESIDUAL,
+    *STREAMS,
+    *LOADING,
+    *LOGITS,
+)

@@ -26,14 +26,38 @@ def tied(decoder: Decoder) -> Decoder:
 
 
 FEED_FORWARD = (
-    Fault("down damaged", "llama gemma2 granite", damaged("mlp.down_proj.weight", 0), ".mlp.down_proj", "", (), ()),
+    Fault(
+        "down damaged",
+        "llama gemma2 granite gemma3 gpt_neox",
+        damaged("mlp.down_proj.weight", 0),
+        ".mlp.down_proj",
+        "",
+        (),
+        (),
+    ),
     Fault("down scaled", "qwen3", scaled("mlp.down_proj.weight", 1.25), ".mlp.down_proj", "factor", (r"1\.25",)),
-    Fault("exact gelu", "gemma2", but(act=F.gelu), ".mlp.act_fn", "activation", ("gelu", "tanh"), MODULES),
-    Fault("quick gelu", "gemma2", but(act=quick_gelu), ".mlp.act_fn", "activation", ("quick|1\\.702", "tanh"), MODULES),
-    Fault("silu for gelu", "gemma2", but(act=F.silu), ".mlp.act_fn", "activation", ("silu", "gelu"), MODULES),
+    Fault("exact gelu", "gemma2 gemma3", but(act=F.gelu), ".mlp.act_fn", "activation", ("gelu", "tanh"), MODULES),
+    Fault(
+        "quick gelu",
+        "gemma2 gemma3",
+        but(act=quick_gelu),
+        ".mlp.act_fn",
+        "activation",
+        ("quick|1\\.702", "tanh"),
+        MODULES,
+    ),
+    Fault("silu for gelu", "gemma2 gemma3", but(act=F.silu), ".mlp.act_fn", "activation", ("silu", "gelu"), MODULES),
     Fault("gelu for silu", "llama phi3", but(act=tanh_gelu), ".mlp.act_fn", "activation", ("silu", "gelu"), MODULES),
-    Fault("relu for silu", "qwen3 granite", but(act=F.relu), ".mlp.act_fn", "activation", ("silu", "relu"), MODULES),
-    Fault("no activation", "qwen3", but(act=identity), ".mlp.act_fn", "activation", ("silu",), MODULES),
+    Fault(
+        "relu for silu",
+        "qwen3 granite glm4 deepseek_v3",
+        but(act=F.relu),
+        ".mlp.act_fn",
+        "activation",
+        ("silu", "relu"),
+        MODULES,
+    ),
+    Fault("no activation", "qwen3 glm4", but(act=identity), ".mlp.act_fn", "activation", ("silu",), MODULES),
     Fault(
         "activation on up",
         "llama qwen3",
@@ -93,7 +117,7 @@ RESIDUAL = (
     ),
     Fault(
         "residual of the norm",
-        "llama qwen3",
+        "llama qwen3 glm4 qwen2_moe",
         but(residual_of_norm=True),
         ":attn_residual",
         "residual-source",
@@ -101,11 +125,17 @@ RESIDUAL = (
         MODULES,
     ),
     Fault(
-        "feed-forward not added", "llama qwen3", but(mlp_residual=0.0), "", "residual-factor", ("mlp|adds",), MODULES
+        "feed-forward not added",
+        "llama qwen3 gemma3 glm4 gpt_neox deepseek_v3 qwen2_moe",
+        but(mlp_residual=0.0),
+        "",
+        "residual-factor",
+        ("mlp|adds",),
+        MODULES,
     ),
     Fault(
         "parallel sublayers",
-        "llama phi3",
+        "llama phi3 deepseek_v3",
         but(parallel=True),
         ".post_attention_layernorm",
         "residual-factor",
@@ -134,5 +164,13 @@ LOGITS = (
         (r"\b3\b", "final_logit_softcapping"),
         ALL,
     ),
-    Fault("head tied", "llama qwen3", tied, "lm_head", "tied-embeddings", ("embedding",), ALL),
+    Fault(
+        "head tied",
+        "llama qwen3 glm4 gpt_neox deepseek_v3 qwen2_moe",
+        tied,
+        "lm_head",
+        "tied-embeddings",
+        ("embedding",),
+        ALL,
+    ),
 )

@@ -41,7 +41,7 @@ def heads_reversed(decoder: Decoder, q: Tensor, k: Tensor, v: Tensor) -> tuple[T
 LINEAR = (
     Fault(
         "q transposed",
-        "qwen3 granite",
+        "qwen3 granite gemma3 glm4 qwen2_moe",
         transposed("self_attn.q_proj.weight"),
         ".self_attn.q_proj",
         "transposed-weight scores",
@@ -50,7 +50,7 @@ LINEAR = (
     ),
     Fault(
         "o transposed",
-        "qwen3 gemma2 phi3",
+        "qwen3 gemma2 phi3 gemma3 glm4 gpt_neox qwen2_moe",
         transposed("self_attn.o_proj.weight"),
         OUTPUT,
         "transposed-weight",
@@ -59,23 +59,23 @@ LINEAR = (
     ),
     Fault(
         "k and v swapped",
-        "qwen3 gemma2",
-        swapped("self_attn.k_proj.weight", "self_attn.v_proj.weight"),
+        "qwen3 gemma2 gemma3 glm4 qwen2_moe",
+        swapped("self_attn.k_proj", "self_attn.v_proj"),
         ".self_attn.k_proj",
         "swapped-weights",
         ("k_proj", "v_proj"),
     ),
     Fault(
         "gate and up swapped",
-        "llama granite",
-        swapped("mlp.gate_proj.weight", "mlp.up_proj.weight"),
+        "llama granite gemma3",
+        swapped("mlp.gate_proj", "mlp.up_proj"),
         ".mlp.gate_proj",
         "swapped-weights",
         ("gate_proj", "up_proj"),
     ),
     Fault(
         "rows of q and k for pairs",
-        "llama gemma2",
+        "llama gemma2 gemma3 qwen2_moe",
         weights(rows_as_pairs),
         ".self_attn.q_proj",
         "rope-layout scores",
@@ -84,7 +84,7 @@ LINEAR = (
     ),
     Fault(
         "biases left out",
-        "llama",
+        "llama glm4 qwen2_moe",
         left_out("self_attn.q_proj.bias", "self_attn.k_proj.bias", "self_attn.v_proj.bias"),
         ".self_attn.q_proj",
         "bias",
@@ -92,7 +92,7 @@ LINEAR = (
     ),
     Fault(
         "bias of k left out",
-        "llama",
+        "llama glm4 qwen2_moe",
         left_out("self_attn.k_proj.bias"),
         ".self_attn.k_proj",
         "bias scores",
@@ -103,7 +103,7 @@ LINEAR = (
     Fault("bias of o added twice", "llama", scaled("self_attn.o_proj.bias", 2.0), OUTPUT, "bias", ("bias",), MODULES),
     Fault(
         "one matrix damaged",
-        "llama qwen3 phi3",
+        "llama qwen3 phi3 gemma3 glm4 gpt_neox",
         damaged("mlp.down_proj.weight", 1),
         ".mlp.down_proj",
         "",
@@ -121,7 +121,7 @@ LINEAR = (
     ),
     Fault(
         "heads of q reversed",
-        "llama gemma2",
+        "llama gemma2 glm4 qwen2_moe",
         but(cut=heads_reversed),
         Q,
         "kv-heads scores",
@@ -133,7 +133,7 @@ LINEAR = (
     Fault("v first in qkv", "phi3", but(cut=keys_first), Q, "fused-layout", ("rows|heads? of|cut",), INSIDE),
     Fault(
         "up first in gate_up",
-        "phi3",
+        "phi3 glm4",
         but(gate_up="up, gate"),
         ".mlp.down_proj",
         "fused-layout activation",
@@ -142,7 +142,7 @@ LINEAR = (
     ),
     Fault(
         "gate and up as neighbours",
-        "phi3",
+        "phi3 glm4",
         but(gate_up="neighbours"),
         ".mlp.down_proj",
         "fused-layout activation",
@@ -151,7 +151,7 @@ LINEAR = (
     ),
     Fault(
         "heads merged as they lie",
-        "llama qwen3",
+        "llama qwen3 glm4 gpt_neox deepseek_v3",
         but(merged_as_they_lie=True),
         OUTPUT,
         "heads-merged",

@@ -19,7 +19,7 @@ def unweighted(decoder: Decoder) -> Decoder:
 EMBEDDING = (
     Fault(
         "embedding not scaled",
-        "gemma2",
+        "gemma2 gemma3",
         but(embed_scale=1.0),
         "model.embed_tokens",
         "factor",
@@ -28,7 +28,7 @@ EMBEDDING = (
     ),
     Fault(
         "embedding scaled twice",
-        "gemma2",
+        "gemma2 gemma3",
         but(embed_scale=64.0),
         "model.embed_tokens",
         "factor",
@@ -47,21 +47,35 @@ EMBEDDING = (
 )
 
 NORMS = (
-    Fault("1 + w left out", "gemma2", norm(plus=0.0), FIRST_NORM, "norm-scale", (r"1 \+ w", r"\bw\b")),
-    Fault("1 added twice", "gemma2", norm(plus=2.0), FIRST_NORM, "norm-scale", (r"2 \+ w", r"1 \+ w")),
-    Fault("1 added to w", "llama qwen3 granite", norm(plus=1.0), FIRST_NORM, "norm-scale", (r"1 \+ w",)),
+    Fault("1 + w left out", "gemma2 gemma3", norm(plus=0.0), FIRST_NORM, "norm-scale", (r"1 \+ w", r"\bw\b")),
+    Fault("1 added twice", "gemma2 gemma3", norm(plus=2.0), FIRST_NORM, "norm-scale", (r"2 \+ w", r"1 \+ w")),
+    Fault(
+        "1 added to w",
+        "llama qwen3 granite glm4 gpt_neox deepseek_v3 qwen2_moe",
+        norm(plus=1.0),
+        FIRST_NORM,
+        "norm-scale",
+        (r"1 \+ w",),
+    ),
     Fault(
         "epsilon",
-        "llama gemma2 phi3",
+        "llama gemma2 phi3 gemma3 glm4 gpt_neox deepseek_v3 qwen2_moe",
         norm(eps=3e-3),
         FIRST_NORM,
         "norm-epsilon",
         (r"0\.003|0\.00299", "epsilon"),
     ),
-    Fault("mean taken off", "llama qwen3_moe", norm(centred=True), FIRST_NORM, "norm-mean", ("mean",)),
+    Fault(
+        "mean taken off",
+        "llama qwen3_moe glm4 deepseek_v3 qwen2_moe",
+        norm(centred=True),
+        FIRST_NORM,
+        "norm-mean",
+        ("mean",),
+    ),
     Fault(
         "weight of a norm left out",
-        "llama phi3",
+        "llama phi3 glm4 gpt_neox deepseek_v3",
         weights(lambda w, p: w.update({f"{p}input_layernorm.weight": torch.ones(64)})),
         FIRST_NORM,
         "norm-scale",
@@ -69,7 +83,7 @@ NORMS = (
     ),
     Fault(
         "one norm scaled",
-        "llama qwen3",
+        "llama qwen3 glm4 gpt_neox deepseek_v3 qwen2_moe",
         scaled("input_layernorm.weight", 1.5, 1),
         FIRST_NORM,
         "norm-scale factor",
@@ -79,15 +93,15 @@ NORMS = (
     ),
     Fault(
         "norms swapped",
-        "llama phi3",
-        swapped("input_layernorm.weight", "post_attention_layernorm.weight"),
+        "llama phi3 glm4 gpt_neox deepseek_v3",
+        swapped("input_layernorm", "post_attention_layernorm"),
         FIRST_NORM,
         "norm-scale",
         ("weight",),
     ),
     Fault(
         "q_norm left out",
-        "qwen3 qwen3_moe",
+        "qwen3 qwen3_moe gemma3",
         but(without=frozenset({"q_norm", "k_norm"})),
         ".self_attn.q_norm",
         "qk-norm scores",
@@ -97,7 +111,7 @@ NORMS = (
     ),
     Fault(
         "q_norm after the rotation",
-        "qwen3 qwen3_moe",
+        "qwen3 qwen3_moe gemma3",
         but(qk_norm="after"),
         ".self_attn.q_norm",
         "qk-norm scores",
@@ -107,7 +121,7 @@ NORMS = (
     ),
     Fault(
         "q_norm over all heads",
-        "qwen3",
+        "qwen3 gemma3",
         but(qk_norm="whole"),
         ".self_attn.q_norm",
         "qk-norm norm-scale scores",
@@ -117,7 +131,7 @@ NORMS = (
     ),
     Fault(
         "norm after attention left out",
-        "gemma2",
+        "gemma2 gemma3",
         but(after_attention=""),
         ".post_attention_layernorm",
         "norm-missing",
@@ -126,7 +140,7 @@ NORMS = (
     ),
     Fault(
         "norm after the feed-forward left out",
-        "gemma2",
+        "gemma2 gemma3",
         but(after_mlp=""),
         ".post_feedforward_layernorm",
         "norm-missing",
@@ -135,7 +149,7 @@ NORMS = (
     ),
     Fault(
         "norm before the feed-forward left out",
-        "llama",
+        "llama glm4 gpt_neox deepseek_v3 qwen2_moe",
         lambda d: replace(d, without=frozenset({d.norm2})),
         ".post_attention_layernorm",
         "norm-missing",
@@ -144,7 +158,7 @@ NORMS = (
     ),
     Fault(
         "both norms around: the one before left out",
-        "gemma2",
+        "gemma2 gemma3",
         lambda d: replace(d, without=frozenset({d.norm2})),
         ".pre_feedforward_layernorm",
         "norm-missing",
@@ -153,7 +167,7 @@ NORMS = (
     ),
     Fault(
         "first norm left out",
-        "llama phi3",
+        "llama phi3 glm4 gpt_neox deepseek_v3 qwen2_moe",
         but(without=frozenset({"input_layernorm"})),
         FIRST_NORM,
         "norm-missing",
@@ -162,12 +176,20 @@ NORMS = (
     ),
     Fault(
         "final norm left out",
-        "llama qwen3 gemma2",
+        "llama qwen3 gemma2 glm4 gpt_neox deepseek_v3",
         but(without=frozenset({"model.norm"})),
         "model.norm",
         "norm-missing",
         ("norm",),
         (),
     ),
-    Fault("final norm without its weight", "llama granite", unweighted, "model.norm", "norm-scale", ("weight",), ALL),
+    Fault(
+        "final norm without its weight",
+        "llama granite glm4 gpt_neox deepseek_v3",
+        unweighted,
+        "model.norm",
+        "norm-scale",
+        ("weight",),
+        ALL,
+    ),
 )

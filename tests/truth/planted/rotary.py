@@ -8,7 +8,7 @@ from tests.truth.fault import INSIDE, Fault, K, Q
 ROPE = (
     Fault(
         "another base",
-        "qwen3 gemma2 granite",
+        "qwen3 gemma2 granite qwen2_moe deepseek_v3",
         rope(theta=500_000.0),
         Q,
         "rope-base scores",
@@ -18,7 +18,7 @@ ROPE = (
     ),
     Fault(
         "another base, half turned",
-        "phi3",
+        "phi3 glm4 gpt_neox",
         rope(theta=1_000_000.0),
         Q,
         "rope-base scores",
@@ -28,7 +28,7 @@ ROPE = (
     ),
     Fault(
         "another base for k",
-        "qwen3",
+        "qwen3 qwen2_moe",
         rope(key_theta=500_000.0),
         K,
         "rope-base scores",
@@ -38,7 +38,7 @@ ROPE = (
     ),
     Fault(
         "no rotation",
-        "qwen3 phi3 gemma2",
+        "qwen3 phi3 gemma2 gemma3 glm4 gpt_neox deepseek_v3",
         rope(turned=""),
         Q,
         "rope-missing scores",
@@ -48,7 +48,7 @@ ROPE = (
     ),
     Fault(
         "pairs turned",
-        "qwen3 gemma2 phi3",
+        "qwen3 gemma2 phi3 gemma3 gpt_neox qwen2_moe",
         rope(pairs=True),
         Q,
         "rope-layout scores",
@@ -81,7 +81,7 @@ ROPE = (
     ),
     Fault(
         "positions divided",
-        "qwen3 granite",
+        "qwen3 granite glm4 gpt_neox deepseek_v3",
         rope(factor=4.0),
         Q,
         "rope-scaling scores",
@@ -101,7 +101,7 @@ ROPE = (
     ),
     Fault(
         "base and scaling",
-        "qwen3",
+        "qwen3 qwen2_moe deepseek_v3",
         rope(theta=500_000.0, factor=4.0),
         Q,
         "rope-base rope-scaling scores",
@@ -111,7 +111,7 @@ ROPE = (
     ),
     Fault(
         "attention factor",
-        "qwen3 phi3",
+        "qwen3 phi3 gemma3 glm4 deepseek_v3",
         rope(length=1.2),
         Q,
         "rope-scaling factor scores",
@@ -119,10 +119,18 @@ ROPE = (
         INSIDE,
         "RoPE|scal",
     ),
-    Fault("positions from 1", "qwen3 phi3 llama", rope(offset=1), Q, "position-offset", (r"\b1\b",), INSIDE),
+    Fault(
+        "positions from 1",
+        "qwen3 phi3 llama glm4 gpt_neox deepseek_v3 gemma3",
+        rope(offset=1),
+        Q,
+        "position-offset",
+        (r"\b1\b",),
+        INSIDE,
+    ),
     Fault(
         "keys one further",
-        "qwen3",
+        "qwen3 glm4 gpt_neox deepseek_v3",
         rope(key_offset=1),
         K,
         "position-offset scores",
@@ -132,7 +140,7 @@ ROPE = (
     ),
     Fault(
         "turned back",
-        "qwen3 gemma2",
+        "qwen3 gemma2 glm4 gpt_neox deepseek_v3",
         rope(sign=-1),
         Q,
         "rope-direction scores",
@@ -140,5 +148,14 @@ ROPE = (
         INSIDE,
         "RoPE",
     ),
-    Fault("v turned too", "qwen3", rope(turned="qkv"), ".self_attn:v", "rope-extra scores", ("turn",), INSIDE, "RoPE"),
+    Fault(
+        "v turned too",
+        "qwen3 glm4 qwen2_moe",
+        rope(turned="qkv"),
+        ".self_attn:v",
+        "rope-extra scores",
+        ("turn",),
+        INSIDE,
+        "RoPE",
+    ),
 )

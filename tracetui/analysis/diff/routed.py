@@ -7,6 +7,7 @@ import re
 import numpy as np
 
 from tracetui.analysis.diff.align import Named, Pair
+from tracetui.analysis.mapping.names import meaning
 from tracetui.analysis.routing import sibling
 from tracetui.trace.record import Record, plain_site
 from tracetui.trace.trace import Trace
@@ -16,7 +17,7 @@ _EXPERT = re.compile(r"\.experts\.\d+(?::(?:in|tokens))?$")
 _CHOICES = (":experts", ".gate#2", ".router#2")
 _MOST_TOKENS = 1 << 24
 """Of one run: a higher number is none of a token's."""
-_WEIGHTS = ((":routing_weights", ":experts"), (".gate#1", ".gate#2"), (".router#1", ".router#2"))
+_WEIGHTS = (":routing_weights", ".gate#1", ".router#1")
 
 
 def is_expert(site: str) -> bool:
@@ -67,22 +68,34 @@ def _among(experts: Array, count: int) -> Array:
 
 
 def _weights(a: Trace, b: Trace, pair: Pair, site: str) -> tuple[Array, Array] | None:
-    choices = next((chosen for weights, chosen in _WEIGHTS if site.endswith(weights)), "")
-    if not choices:
+    weights = next((end for end in _WEIGHTS if site.endswith(end)), "")
+    if not weights:
         return None
-    sides = [_by_expert(trace, named, choices) for trace, named in ((a, pair.a), (b, pair.b))]
+    block = site.removesuffix(weights)
+    sides = [_by_expert(trace, named, block) for trace, named in ((a, pair.a), (b, pair.b))]
     return None if sides[0] is None or sides[1] is None else (sides[0], sides[1])
 
 
-def _by_expert(trace: Trace, named: Named, choices: str) -> Array | None:
+def _by_expert(trace: Trace, named: Named, block: str) -> Array | None:
     """Weights [N,A] in the order of their experts' numbers."""
-    key = f"{named.record.module}{choices if choices[0] == ':' else '#2'}"
-    record = _beside(trace, named.record, key)
+    record = _choice(trace, named.record, block)
     weights = _read(trace, named.record)
     experts = None if record is None else _numbers(trace, record, 2)
     if weights is None or experts is None or weights.shape != experts.shape:
         return None
     return np.take_along_axis(weights, experts.argsort(axis=-1, kind="stable"), axis=-1)
+
+
+def _choice(trace: Trace, weights: Record, block: str) -> Record | None:
+    """The choice that belongs to weights: another part of the same output, or whatever its writer calls it."""
+    own = plain_site(weights.site)
+    beside = own.partition(":")[0] + ":experts" if ":" in own else f"{own}#2"
+    if (record := _beside(trace, weights, beside)) is not None:
+        return record
+    names = {block + end for end in _CHOICES}
+    whole = (each for each in trace.records if each.dtype.startswith(("int", "uint")) and len(each.shape) == 2)
+    alike = (each for each in whole if (each.pass_, each.call) == (weights.pass_, weights.call))
+    return next((each for each in alike if meaning(each.site).site in names), None)
 
 
 def _rows(a: Trace, b: Trace, pair: Pair) -> tuple[Array, Array] | None:

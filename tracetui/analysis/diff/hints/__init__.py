@@ -13,6 +13,7 @@ from tracetui.analysis.diff.hints.capped import capped_logits
 from tracetui.analysis.diff.hints.coarse import coarse
 from tracetui.analysis.diff.hints.factor import factor, stream_scale
 from tracetui.analysis.diff.hints.fused import fused_rows
+from tracetui.analysis.diff.hints.layer_weights import layer_weights
 from tracetui.analysis.diff.hints.linear import bias, permuted, tied_embeddings, transposed
 from tracetui.analysis.diff.hints.masks import mask_shift
 from tracetui.analysis.diff.hints.norm import norm
@@ -22,6 +23,7 @@ from tracetui.analysis.diff.hints.rope import position_offset, rope_layout
 from tracetui.analysis.diff.hints.rope_base import normed_late, rope_tables, turning
 from tracetui.analysis.diff.hints.router import expert_choice
 from tracetui.analysis.diff.hints.routing import expert_weights
+from tracetui.analysis.diff.hints.rows_of_weight import embedding_rows, rows_of_weight
 from tracetui.analysis.diff.hints.scene import Hint, Scene
 from tracetui.analysis.diff.hints.scores import scores_alone
 from tracetui.analysis.diff.hints.sums import residual_sum
@@ -39,6 +41,7 @@ PATTERNS: tuple[Callable[[Scene], Hint | None], ...] = (
     mask_shift,
     attention_call,
     scores_alone,
+    layer_weights,
     norm_offset,
     norm_kind,
     residual_sum,
@@ -54,6 +57,8 @@ PATTERNS: tuple[Callable[[Scene], Hint | None], ...] = (
     swapped,
     permuted,
     bias,
+    rows_of_weight,
+    embedding_rows,
     activation,
 )
 

@@ -174,7 +174,8 @@ def _other_experts(scene: Scene, site: str, target: Both, parts: _Parts, limit: 
     off = found.left > limit
     if not off.any():
         return recovered_weights(sides, found.experts)
-    return _off(off, sides.b.experts.astype(int))
+    # What else a layer adds up may be what differs.
+    return None if is_layer(scene.site.site.partition("@")[0]) else _off(off, sides.b.experts.astype(int))
 
 
 def _off(off: Array, experts: Array) -> Hint | None:

@@ -20,8 +20,13 @@ def transposed(scene: Scene) -> Hint | None:
     x, y = _input_rows(scene), scene.target.rows()
     if x is None or x.shape != y.a.shape or len(x) < _FEWEST:
         return None
-    x, a, b = x[:_TOKENS], y.a[:_TOKENS] @ x[:_TOKENS].T, y.b[:_TOKENS] @ x[:_TOKENS].T  # [N,D] [N,N] [N,N]
-    if not explains(a, b.T, b):
+    rows = x[:_TOKENS], y.a[:_TOKENS], y.b[:_TOKENS]  # [N,D] each
+    # Less their means over the tokens, a bias makes no difference.
+    for one, own, other in (rows, tuple(side - side.mean(axis=0) for side in rows)):
+        a, b = own @ one.T, other @ one.T  # [N,N]
+        if explains(a, b.T, b):
+            break
+    else:
         return None
     left = left_over(a, b.T, b)
     return Hint(

@@ -10,6 +10,8 @@ from tracetui.analysis.diff.hints.scene import Hint, Scene, explains, left_over
 
 _SPREAD = 0.02
 """How far estimates from single tokens may lie apart, relative to their mean."""
+_EXACT = 1e-3
+"""The same for what no epsilon comes into."""
 
 
 def norm(scene: Scene) -> Hint | None:
@@ -22,6 +24,8 @@ def norm(scene: Scene) -> Hint | None:
         return _per_channel(y)
     left = left_over(y.a, ratio[:, None] * y.b, y.b)
     spreads = {} if inputs is None or len(ratio) < 2 else _epsilons(inputs, ratio)
+    if inputs is not None and len(ratio) > 2 and (power := _power(inputs, ratio)):
+        return _power_hint(power, left, len(ratio))
     kind = min(spreads, key=lambda name: spreads[name][1], default="")
     if kind and spreads[kind][1] < min(_SPREAD, _spread(ratio - 1) / 2):
         return _epsilon_hint(spreads[kind][0], len(ratio), left)
@@ -30,6 +34,24 @@ def norm(scene: Scene) -> Hint | None:
         "The norm's scale is another",
         f"a/b is one factor in each token, from {ratio.min():.6g} to {ratio.max():.6g}; "
         f"it explains all but {left:.1e} of the difference.",
+    )
+
+
+def _power(x: Numbers, ratio: Numbers) -> int:
+    """How many times more than B, A divides by the root mean square of inputs [N,D]; 0 if by no whole number."""
+    size = np.sqrt(np.square(x).mean(axis=1))
+    if _spread(size) < _SPREAD:
+        return 0
+    return next((power for power in (1, -1) if _spread(ratio * size**power) < _EXACT), 0)
+
+
+def _power_hint(power: int, left: float, tokens: int) -> Hint:
+    side, other = ("A", "B") if power > 0 else ("B", "A")
+    return Hint(
+        "norm-scale",
+        f"{side}'s norm divides once more by the root mean square than {other}'s: by the mean square itself, or "
+        f"{other} doesn't divide at all",
+        f"a/b follows each of {tokens} tokens' size so; it explains all but {left:.1e} of the difference.",
     )
 
 

@@ -23,7 +23,7 @@ def norm_offset(scene: Scene) -> Hint | None:
     y, x = scene.target.rows(), normalised_input(scene)
     if x is None:
         return None
-    for unit in (_unit(x), _centred(x)):
+    for unit in (unit_rows(x), _centred(x)):
         size = float(np.square(unit).sum())
         offset = round(times := float(((y.a - y.b) * unit).sum()) / size) if size else 0
         if offset and abs(times - offset) < _WHOLE and explains(y.a, y.b + offset * unit, y.b):
@@ -58,7 +58,7 @@ def norm_kind(scene: Scene) -> Hint | None:
     if x is None or len(x) < _FEWEST:
         return None
     limit = scene.limit
-    ways = {"plain": _unit(x), "mean": _centred(x), "token": _whole(scene, x)}
+    ways = {"plain": unit_rows(x), "mean": _centred(x), "token": _whole(scene, x)}
     fits = [
         {way for way, unit in ways.items() if unit is not None and _follows(side, unit, limit)} for side in (y.a, y.b)
     ]
@@ -102,12 +102,13 @@ def is_norm(scene: Scene) -> bool:
     return "norm" in scene.leaf or scene.leaf.startswith("ln_")
 
 
-def _unit(x: Numbers) -> Numbers:
+def unit_rows(x: Numbers) -> Numbers:
+    """Rows [N,D] whose root mean square is 1."""
     return np.asarray(x / np.sqrt(np.maximum(np.square(x).mean(axis=1, keepdims=True), 1e-300)))
 
 
 def _centred(x: Numbers) -> Numbers:
-    return _unit(x - x.mean(axis=1, keepdims=True))
+    return unit_rows(x - x.mean(axis=1, keepdims=True))
 
 
 def _whole(scene: Scene, x: Numbers) -> Numbers | None:
@@ -115,4 +116,4 @@ def _whole(scene: Scene, x: Numbers) -> Numbers | None:
     found: Both | None = scene.fed_by_as_many()
     if found is None or found.a.shape[-1] <= x.shape[1] or scene.leaf not in ("q_norm", "k_norm"):
         return None
-    return _unit(found.a.reshape(-1, found.a.shape[-1])).reshape(x.shape)
+    return unit_rows(found.a.reshape(-1, found.a.shape[-1])).reshape(x.shape)

@@ -35,8 +35,24 @@ def befores(scene: Scene, role: str, shape: tuple[int, ...]) -> Iterator[Before]
     yield from (Before("normed", heads) for heads in normed)
     yield from (Before("plain", heads) for heads in plain)
     yield from (before for heads in plain for before in _otherwise_normed(heads, normed))
+    if role == "k":
+        yield from _of_latents(scene, shape)
     for place in FUSED:
         yield from _cuts(scene, role, scene.borrowed(place), shape)
+
+
+def _of_latents(scene: Scene, shape: tuple[int, ...]) -> Iterator[Before]:
+    """Keys of which each head has a part of its own, and all heads one more that alone is turned."""
+    batch, heads, tokens, size = shape
+    own, shared = scene.borrowed(".self_attn.kv_b_proj"), scene.borrowed(".self_attn.kv_a_proj_with_mqa")
+    turned = whole(scene.config, "qk_rope_head_dim")
+    if own is None or shared is None or not 0 < turned < size or own.size % (batch * tokens * heads):
+        return
+    parts = own.reshape(batch, tokens, heads, -1)[..., : size - turned].swapaxes(1, 2)  # [B,H,T,K-R]
+    if parts.shape[-1] != size - turned or shared.size % (batch * tokens) or shared.shape[-1] < turned:
+        return
+    last = shared.reshape(batch, 1, tokens, -1)[..., -turned:].repeat(heads, axis=1)  # [B,H,T,R]
+    yield Before("plain", np.concatenate((parts, last), axis=-1))
 
 
 def _as_heads(found: Numbers | None, shape: tuple[int, ...]) -> Iterator[Numbers]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ class _Part:
 
 def compared(scene: Scene, a: Rotation, b: Rotation, tokens: int) -> Hint | None:
     """All in which two rotations differ, as one hint."""
+    a, b = _of_one_size(a, b, scene.unit / tokens), _of_one_size(b, a, scene.unit / tokens)
     still = [name for name, turn in (("A", a), ("B", b)) if np.abs(turn.frequencies).max(initial=0) < 1e-6]
     if len(still) == 2:
         parts = list(_lengths(a, b))
@@ -42,6 +43,15 @@ def compared(scene: Scene, a: Rotation, b: Rotation, tokens: int) -> Hint | None
         return None
     evidence = "measured from what is turned and what comes of it, pair by pair; what isn't named is the same."
     return Hint(parts[0].name, "; ".join(part.title for part in parts), evidence)
+
+
+def _of_one_size(turn: Rotation, other: Rotation, still: float) -> Rotation:
+    """Without the pairs beyond the other's if these stand still: whether they are part of it can't be seen."""
+    count = len(other.frequencies)
+    beyond = np.abs(turn.frequencies[count:])
+    if turn.way == "halves" or turn.last or not len(beyond) or beyond.max() > still:
+        return turn
+    return replace(turn, frequencies=turn.frequencies[:count], starts=turn.starts[:count])
 
 
 def _one_turns(scene: Scene, still: str, a: Rotation, b: Rotation) -> Hint:

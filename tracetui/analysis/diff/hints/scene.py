@@ -11,6 +11,7 @@ import numpy as np
 from tracetui.analysis.diff.arrays import Both, Numbers, both, one_side
 from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.result import Comparison, SiteDiff
+from tracetui.analysis.mapping.layouts import layouts
 from tracetui.trace.record import Record, plain_site
 
 EXPLAINED = 0.05
@@ -126,8 +127,9 @@ class Scene:
         entered, fed = self.borrowed(f"{self.place}:input"), self.fed_by_as_many()
         if entered is None or fed is None or entered.size != fed.a.size:
             return False
-        apart = np.linalg.norm(entered.reshape(-1) - fed.a.reshape(-1))
-        return bool(apart <= self.unit * np.linalg.norm(fed.a))
+        most = self.unit * float(np.linalg.norm(fed.a))
+        ways = layouts(fed.a.shape, entered.shape)
+        return any(float(np.linalg.norm(way.apply(entered) - fed.a)) <= most for way in ways)
 
     def both(self, site: SiteDiff) -> Both | None:
         """A site's numbers; None where they weren't kept, don't go together, or are too many."""

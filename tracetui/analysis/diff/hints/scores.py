@@ -14,6 +14,7 @@ from tracetui.analysis.diff.result import Outcome
 _AFTER = (".self_attn:heads", ".self_attn:probs", ".self_attn.o_proj", ".self_attn", ":attn_residual")
 """What attention makes: where any of it agrees, the fault lies behind it."""
 _KEYS = (".self_attn.kv_b_proj", ".self_attn.qkv_proj", ".self_attn.query_key_value", ".self_attn.c_attn")
+_LATENT_NORMS = ("q_a_layernorm", "kv_a_layernorm")
 _FEWEST = 3
 """Tokens without which the first says nothing about the others."""
 _OFTEN = 0.9
@@ -111,6 +112,8 @@ def _possible(scene: Scene, agree: bool) -> Iterator[str]:
     if not agree:
         if not _projections_agree(scene):
             yield "what q_proj and k_proj make (weights, rows, biases)"
+        if any(scene.known(f".self_attn.{name}") for name in _LATENT_NORMS) and not _enters_alike(scene):
+            yield "the scale of what enters attention (latents are normalised again, the turned part of k is not)"
         yield "RoPE (its layout, base, scaling, share of a head, or what it turns)"
         yield from _norms(scene)
         yield "the order of q's or k's heads"
@@ -136,6 +139,12 @@ def _projections_agree(scene: Scene) -> bool:
     names = [(".self_attn.q_proj", ".self_attn.q_b_proj", *_KEYS[1:]), (".self_attn.k_proj", *_KEYS)]
     near = [next((site for place in places if (site := scene.near(place)) is not None), None) for places in names]
     return all(site is not None and site.outcome is Outcome.SAME for site in near)
+
+
+def _enters_alike(scene: Scene) -> bool:
+    """Whether what enters attention was compared, and agrees."""
+    site = scene.near(".input_layernorm")
+    return site is not None and site.outcome is Outcome.SAME
 
 
 def _norms(scene: Scene) -> Iterator[str]:

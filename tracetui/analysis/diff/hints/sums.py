@@ -10,7 +10,7 @@ import numpy as np
 
 from tracetui.analysis.diff.arrays import Numbers
 from tracetui.analysis.diff.hints.numbers import explained, shown
-from tracetui.analysis.diff.hints.scene import Hint, Scene
+from tracetui.analysis.diff.hints.scene import EXPLAINED, Hint, Scene
 from tracetui.analysis.diff.result import Outcome, SiteDiff
 
 _ROWS = 128
@@ -41,7 +41,9 @@ def residual_sum(scene: Scene) -> Hint | None:
     limit = scene.limit
     if scene.place in _SUMS:
         rows = scene.target.rows()
-        sides = [_coefficients(terms, side[:_ROWS], limit) for side in (rows.a, rows.b)]
+        # What is left over must be little beside the difference too: else something else makes it.
+        apart = float(np.linalg.norm(rows.a[:_ROWS] - rows.b[:_ROWS]))
+        sides = [_coefficients(terms, side[:_ROWS], limit, apart) for side in (rows.a, rows.b)]
         return _hint(scene, terms, sides, _WORDS[scene.place])
     if "norm" not in scene.leaf:
         return None
@@ -111,12 +113,13 @@ def _short(site: str, layer: int) -> str:
     )
 
 
-def _coefficients(terms: _Terms, total: Numbers, limit: float) -> Numbers | None:
-    """How much of each term [n] makes the total [N,D]; None where they don't make it."""
+def _coefficients(terms: _Terms, total: Numbers, limit: float, apart: float = np.inf) -> Numbers | None:
+    """How much of each term [n] makes the total [N,D]; None where they don't make it, to a part of `apart` too."""
     matrix = terms.values.reshape(len(terms.values), -1).T  # [N·D,n]
-    found, *_ = np.linalg.lstsq(matrix, total.reshape(-1), rcond=None)
-    left = float(np.linalg.norm(matrix @ found - total.reshape(-1)))
-    return np.asarray(found) if left <= limit * float(np.linalg.norm(total)) else None
+    coefficients, *_ = np.linalg.lstsq(matrix, total.reshape(-1), rcond=None)
+    left = float(np.linalg.norm(matrix @ coefficients - total.reshape(-1)))
+    enough = min(limit * float(np.linalg.norm(total)), EXPLAINED * apart)
+    return np.asarray(coefficients) if left <= enough else None
 
 
 def _of_norm(scene: Scene, terms: _Terms, limit: float) -> Hint | None:
@@ -145,10 +148,10 @@ def _directions(terms: _Terms, unit: Numbers, other: Numbers, limit: float) -> N
     own = []
     for place, row in enumerate(unit):
         matrix = terms.values[:, place].T  # [D,n]
-        found, *_ = np.linalg.lstsq(matrix, row, rcond=None)
-        if float(np.linalg.norm(matrix @ found - row)) > limit * float(np.linalg.norm(row)):
+        amounts, *_ = np.linalg.lstsq(matrix, row, rcond=None)
+        if float(np.linalg.norm(matrix @ amounts - row)) > limit * float(np.linalg.norm(row)):
             return None
-        own.append(found)
+        own.append(amounts)
     coefficients = np.array(own)  # [N,n]
     used = np.abs(coefficients).min(axis=0) > _ALIKE * np.abs(coefficients).max()
     kept = [place for place in range(len(other)) if used[place] and abs(other[place]) > _ALIKE]
