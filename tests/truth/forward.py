@@ -117,13 +117,15 @@ def _of_latents(decoder: Decoder, h: Tensor, layer: int, kept: Kept) -> tuple[Te
     q = projected(normed(low, "q_a_layernorm") if latent.query_normed else low, "q_b_proj")
     q = q.view(B, T, -1, latent.nope + latent.rope).transpose(1, 2)  # [B,H,T,K]
     compressed = projected(h, "kv_a_proj_with_mqa")
-    low, turning = compressed.split([latent.rank, latent.rope], -1)
+    low, turning = torch.split(compressed, [latent.rank, latent.rope], -1)
     both = projected(normed(low, "kv_a_layernorm") if latent.normed else low, "kv_b_proj")
     both = both.view(B, T, -1, latent.nope + latent.value).transpose(1, 2)
-    k, v = both.split([latent.nope, latent.value], -1)
+    k, v = torch.split(both, [latent.nope, latent.value], -1)
     if latent.value_first:
-        v, k = both.split([latent.value, latent.nope], -1)
-    plain, part = q.split([latent.nope, latent.rope], -1) if not latent.rope_first else _last_first(q, latent.rope)
+        v, k = torch.split(both, [latent.value, latent.nope], -1)
+    plain, part = (
+        torch.split(q, [latent.nope, latent.rope], -1) if not latent.rope_first else _last_first(q, latent.rope)
+    )
     part = turned(part, decoder.rope, key=False) if "q" in decoder.rope.turned else part
     turning = turning.view(B, 1, T, latent.rope)
     turning = turned(turning, decoder.rope, key=True) if "k" in decoder.rope.turned else turning
@@ -131,7 +133,7 @@ def _of_latents(decoder: Decoder, h: Tensor, layer: int, kept: Kept) -> tuple[Te
 
 
 def _last_first(q: Tensor, rope: int) -> tuple[Tensor, Tensor]:
-    part, plain = q.split([rope, q.shape[-1] - rope], -1)
+    part, plain = torch.split(q, [rope, q.shape[-1] - rope], -1)
     return plain, part
 
 

@@ -12,7 +12,7 @@ from tests.truth.forward import dump
 from tests.truth.judge import Share, judged
 from tests.truth.planted import FAULTS
 
-BY_NAME = {fault.name: fault for fault in FAULTS}
+BY_NAME = {(fault.name, family): fault for fault in FAULTS for family in fault.families.split()}
 OWN = (
     ("embedding not scaled", "gemma2", "layers", "factor", "0.125·B everywhere (1/√hidden_size"),
     ("1 added twice", "gemma2", "hooks", "norm-scale", "A multiplies with 2 + w where B's (gemma2) has 1 + w"),
@@ -81,6 +81,22 @@ OWN = (
     ("logits not divided", "granite", "layers", "factor", "A = 8·B everywhere (logits_scaling)"),
     ("logits not capped", "gemma2", "layers", "softcap", "not capped in A, capped at 3 (final_logit_softcapping)"),
     ("another cap of the logits", "gemma2", "layers", "softcap", "capped at 30 in A, capped at 3"),
+    ("another base, half turned", "glm4", "qkv", "rope-base", "(rope_theta) is 1,000,000 in A, 10,000 in B"),
+    ("keys not turned", "deepseek_v3", "qkv", "rope-missing", "A doesn't turn by positions at all"),
+    ("halves turned", "deepseek_v3", "qkv", "rope-layout", "A turns halves, B adjacent pairs"),
+    ("one base for all layers", "gemma3", "qkv", "rope-base", "is 1,000,000 in A, 10,000 in B"),
+    ("norms of q and k swapped", "gemma3", "hooks", "norm-scale", "The norm's weight is another"),
+    ("divided by the mean square", "qwen3", "hooks", "norm-scale", "divides once more by the root mean square"),
+    ("q transposed", "glm4", "hooks", "transposed-weight", "The weight is transposed"),
+    ("one norm scaled", "deepseek_v3", "layers", "scores", "the scale of what enters attention"),
+    ("layers swapped", "qwen3", "hooks", "layer-weights", "of layer 1 has the weight of B's layer 2"),
+    ("layer left out", "llama", "full", "layer-weights", "of layer 1 has the weight of B's layer 2"),
+    ("layer twice", "phi3", "hooks", "layer-weights", "of layer 2 has the weight of B's layer 1"),
+    ("half of o not read", "glm4", "full", "weight-rows", "Only rows 32 to 63 of o_proj's weight are others"),
+    ("half of down zero", "llama", "hooks", "weight-rows", "Rows 32 to 63 of down_proj's weight are zeros in A"),
+    ("a token's embedding zero", "gemma3", "layers", "embedding-row", "Only the embedding of token 42 is another"),
+    ("selection bias left out", "deepseek_v3", "full", "expert-choice", "A leaves out the selection bias"),
+    ("shared expert's gate left out", "qwen2_moe", "hooks", "expert-sum", "A adds the shared expert without its gate"),
 )
 TURNED_ROUND = (
     ("window left out", "phi3", "layers", "A window of 5 keys, as A has it, is left out or wider in B"),
@@ -106,13 +122,23 @@ NEIGHBOURS = (
     ("down scaled", "qwen3", "hooks"),
     ("experts' weights scaled", "qwen3_moe", "hooks"),
     ("o transposed", "gemma2", "full"),
+    ("epsilon", "gemma3", "layers"),
+    ("mask one ahead", "qwen2_moe", "layers"),
+    ("feed-forward not added", "qwen2_moe", "layers"),
+    ("epsilon", "deepseek_v3", "hooks"),
+    ("norms swapped", "glm4", "hooks"),
+    ("turned back", "glm4", "qkv"),
+    ("half turned", "gemma2", "qkv"),
+    ("one matrix damaged", "glm4", "hooks"),
+    ("bias of k left out", "glm4", "hooks"),
+    ("embedding not scaled", "gemma3", "layers"),
 )
 """Mistakes beside which no hint but their own may be given, which `judged` sees to."""
 
 
 def told(name: str, family: str, kind: str) -> str:
     """All that is said of a mistake, in one line."""
-    judgement = judged(FAMILIES[family](), BY_NAME[name], kind)
+    judgement = judged(FAMILIES[family](), BY_NAME[name, family], kind)
     assert judgement is not None
     assert judgement.share is Share.RIGHT, judgement.text
     return " ".join(judgement.text.split())
@@ -120,7 +146,7 @@ def told(name: str, family: str, kind: str) -> str:
 
 @pytest.mark.parametrize(("name", "family", "kind", "hint", "words"), OWN)
 def test_a_mistake_is_named_with_its_numbers(name: str, family: str, kind: str, hint: str, words: str) -> None:
-    assert hint in BY_NAME[name].hints.split()
+    assert hint in BY_NAME[name, family].hints.split()
     assert words in told(name, family, kind)
 
 
@@ -132,13 +158,13 @@ def test_a_neighbouring_mistake_gets_no_other_name(name: str, family: str, kind:
 @pytest.mark.parametrize(("name", "family", "kind", "words"), TURNED_ROUND)
 def test_each_side_is_named_as_itself(name: str, family: str, kind: str, words: str) -> None:
     model = FAMILIES[family]()
-    diff = tracetui.diff(model.reference, dump(BY_NAME[name].change(model.decoder), IDS, kind))
+    diff = tracetui.diff(model.reference, dump(BY_NAME[name, family].change(model.decoder), IDS, kind))
     assert words in " ".join(diff.explained.split())
 
 
 def test_of_two_dumps_nobody_knows_whose_window_it_is() -> None:
     decoder = FAMILIES["phi3"]().decoder
-    sides = [dump(each, IDS, "layers") for each in (BY_NAME["window left out"].change(decoder), decoder)]
+    sides = [dump(each, IDS, "layers") for each in (BY_NAME["window left out", "phi3"].change(decoder), decoder)]
     for a, b in (sides, sides[::-1]):
         (hint,) = tracetui.diff(a, b).report.hints
         assert hint.title.startswith("One side's queries see 5 keys back")

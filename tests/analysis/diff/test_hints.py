@@ -18,7 +18,7 @@ LAYER = "model.layers.1"
 CASES = (
     (plants.llama, plants.unrelated, f"{LAYER}.mlp.up_proj", ""),
     (plants.llama, plants.unrelated_attention, f"{LAYER}.self_attn.o_proj", ""),
-    (plants.llama, plants.one_column, f"{LAYER}.self_attn.q_proj", ""),
+    (plants.llama, plants.one_column, f"{LAYER}.self_attn.q_proj", "weight-rows"),
     (plants.llama, plants.unrelated_norm, f"{LAYER}.input_layernorm", ""),
     (plants.llama, plants.rounding, "model.embed_tokens", "coarse"),
     (plants.llama, plants.rope_rows, "model.layers.0.self_attn.q_proj", "rope-layout"),

@@ -86,9 +86,10 @@ NORMS = (
         "llama qwen3 glm4 gpt_neox deepseek_v3 qwen2_moe",
         scaled("input_layernorm.weight", 1.5, 1),
         FIRST_NORM,
-        "norm-scale factor",
+        "norm-scale factor scores",
         (r"1\.5",),
         MODULES,
+        topic="scale",
         layer=1,
     ),
     Fault(

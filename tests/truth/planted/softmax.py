@@ -177,11 +177,11 @@ SOFTMAX = (
         "RoPE",
     ),
     Fault(
-        "k transposed in part",
+        "rows of o reversed",
         "qwen3",
         one_weight("self_attn.o_proj.weight", lambda w: torch.flip(w, (0,))),
         ".self_attn.o_proj",
-        "permuted fused-layout weight-rows",
+        "permuted-weight",
         ("order|rows",),
         (),
     ),

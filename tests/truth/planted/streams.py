@@ -19,7 +19,9 @@ STREAMS = (
     Fault(
         "bias of a norm left out", "gpt_neox", left_out("input_layernorm.bias"), FIRST_NORM, "bias norm-bias", ("bias",)
     ),
-    Fault("divided by the mean square", "llama qwen3 glm4", norm(squared=True), FIRST_NORM, "norm-scale", ("scale",)),
+    Fault(
+        "divided by the mean square", "llama qwen3 glm4", norm(squared=True), FIRST_NORM, "norm-scale", ("mean square",)
+    ),
     Fault(
         "norm after attention left out",
         "glm4",

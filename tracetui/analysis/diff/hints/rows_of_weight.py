@@ -13,7 +13,9 @@ from tracetui.analysis.diff.hints.scene import Hint, Scene
 _FEWEST = 3
 """Tokens, and agreeing ones among an embedding's, without which nothing is proven."""
 _MOST_TOLD = 4
-_MATRICES = ("proj", "lm_head", "query_key_value", "dense", "c_attn", "c_proj", "c_fc", "fc1", "fc2", "gate")
+_CLEAR = 20.0
+"""How many times further off than all others those must be that are off."""
+_MATRICES = ("proj", "lm_head", "query_key_value", "dense", "c_attn", "c_proj", "c_fc", "fc1", "fc2")
 """Ends of the names of modules that multiply with a matrix."""
 
 
@@ -55,10 +57,13 @@ def embedding_rows(scene: Scene) -> Hint | None:
 
 
 def _off(a: Numbers, b: Numbers, unit: float, axis: int) -> npt.NDArray[np.bool_]:
-    """Which columns, or rows, are further apart than rounding moves them."""
+    """Which columns, or rows, are further apart than rounding moves them; none where that isn't clear."""
     size = np.maximum(np.linalg.norm(a, axis=axis), np.linalg.norm(b, axis=axis))
     usual = float(np.sqrt(np.square(size).mean()))
-    return np.asarray(np.linalg.norm(a - b, axis=axis) > 4 * unit * np.maximum(size, usual))
+    apart = np.linalg.norm(a - b, axis=axis) / np.maximum(size, max(usual, 1e-300))
+    off = np.asarray(apart > 4 * unit)
+    clear = off.any() and not off.all() and apart[off].min() > _CLEAR * apart[~off].max()
+    return off if clear else np.zeros_like(off)
 
 
 def _rows(places: npt.NDArray[np.int64]) -> str:
