@@ -21,7 +21,11 @@ _FOREIGN_HEADS = {
     b"version https://git-lfs": "a git-lfs pointer, not the file itself; fetch it with `git lfs pull`",
     b"<!DOCTYPE": "an HTML page; the download was not the file",
     b"<html": "an HTML page; the download was not the file",
-    b"\x1f\x8b": "gzip-compressed; unpack it first",
+    b"\x1f\x8b\x08": "gzip-compressed; unpack it first",
+    **dict.fromkeys((b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xe1", b"\xff\xd8\xff\xdb"), "a JPEG picture"),
+    b"\x89PNG\r\n": "a PNG picture",
+    b"%PDF-": "a PDF document",
+    b"\x89HDF\r\n": "an HDF5 file, which tracetui does not read; numpy.savez writes its arrays to one that is",
     b"GGUF": "a GGUF file, which tracetui does not read; the folder of safetensors that it was made from runs",
 }
 

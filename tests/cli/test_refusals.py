@@ -327,9 +327,9 @@ def _other_npz(path: Path) -> None:
     ("make", "said"),
     [
         (lambda path: None, "can't be opened: No such file or directory"),
-        (Path.touch, "zip directory: is missing from the file's end"),
-        (_cut, "zip directory: is missing from the file's end"),
-        (_large, "zip directory: is missing from the file's end"),
+        (Path.touch, "is empty; recordings and dumps are .npz, .npy and .safetensors files"),
+        (_cut, "is an npz file that was cut short, or has more behind"),
+        (_large, "is a text; recordings and dumps are"),
         (_pointer, "is a git-lfs pointer"),
         (_other_npz, ""),
         (os.mkfifo, "is not a regular file"),

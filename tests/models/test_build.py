@@ -256,3 +256,22 @@ def test_a_decoder_that_its_family_pairs_with_an_encoder_runs_only_if_it_is_alon
     assert len(build_model(recipe, torch.float32).module.model.decoder.layers) == 2
     with pytest.raises(InputError, match="bart has an encoder, whose output its decoder reads"):
         build_model(replace(recipe, config=paired), torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("field", "said", "note"),
+    [
+        ("dtype", "floaty16", "model.json: dtype: floaty16 is none that tracetui computes in; bfloat16 is used"),
+        ("torch_dtype", 16, "model.json: dtype: 16 is none that tracetui computes in; bfloat16 is used"),
+        ("dtype", "torch.float32", ""),
+        ("dtype", None, ""),
+    ],
+)
+def test_a_dtype_in_which_nothing_is_computed_is_told(tmp_path: Path, field: str, said: object, note: str) -> None:
+    path = tmp_path / "model.json"
+    sizes = {"num_hidden_layers": 1, "vocab_size": 32, "hidden_size": 16, "intermediate_size": 16}
+    path.write_text(json.dumps({"model_type": "llama", "num_attention_heads": 2, **sizes, field: said}))
+    runnable = make_runnable(load_recipe(str(path)))
+    notes = [each for each in runnable.notes if "dtype" in each]
+    assert [each[: len(note)] for each in notes] == ([note] if note else [])
+    assert runnable.built.dtype == (torch.float32 if said == "torch.float32" else torch.bfloat16)

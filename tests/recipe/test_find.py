@@ -98,3 +98,25 @@ def test_the_small_deepseek_is_the_large_one_but_for_its_widths() -> None:
     assert apart == {"hidden_size", "intermediate_size", "moe_intermediate_size"}
     assert small.config.keys() == large.config.keys()
     assert len(small.layers) == small.layer_count
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("frobnicate", "no family of that name is known, and num_hidden_layers is missing, got 'frobnicate'"),
+        ("lama", "no family of that name is known (is llama meant?), and num_hidden_layers is missing"),
+    ],
+)
+def test_a_type_that_nobody_knows_is_told_before_its_sizes(tmp_path: Path, kind: str, said: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"model_type": kind, "d_model": 64, "depth": 2}))
+    with pytest.raises(InputError) as error:
+        load_recipe(str(path))
+    assert str(error.value).startswith(f"{path}: model_type: {said}")
+
+
+def test_a_known_type_without_a_size_is_told_by_the_size(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"model_type": "llama", "hidden_size": 64}))
+    with pytest.raises(InputError, match="num_hidden_layers: is missing, an integer is needed"):
+        load_recipe(str(path))

@@ -30,6 +30,7 @@ from tracetui.models.weight_file import WeightFile
 from tracetui.recipe import DTYPES, Prompts, Recipe
 from tracetui.recipe.folder import has_meta_form
 from tracetui.session import Module, PromptRow
+from tracetui.text import visible
 
 RANDOM_REMARK = "random weights predict nothing: these tokens come from the seed, not from learning"
 MIXED_REMARK = "some weights are random: what the model predicts means nothing"
@@ -130,7 +131,14 @@ def make_runnable(recipe: Recipe, exact: bool = False) -> Runnable:
         source = WidenedSource(source, _dtypes(recipe, dtype, source))
     weights = Weights(built.module, built.dtype, source, memory.weight_budget(recipe))
     report = checkpoint.report([slot.spec for _, slot in weights.all_slots()]) if checkpoint else []
-    notes = (*recipe.notes, *built.notes, *unshown(built.module), *report, *_remarks(recipe, weights))
+    notes = (
+        *recipe.notes,
+        *_about_dtype(recipe, built.dtype),
+        *built.notes,
+        *unshown(built.module),
+        *report,
+        *_remarks(recipe, weights),
+    )
     tokenizer = _tokenizer(recipe, built.config.vocab_size)
     # A family without a limit has none, or -1.
     positions = max(config_field(built.config, "max_position_embeddings") or 0, 0) or None
@@ -161,10 +169,26 @@ def _dtype(recipe: Recipe, folder: MetaCheckpoint | SafetensorsFolder | None) ->
     elif folder and folder.dtype:
         return folder.dtype
     else:
-        said = recipe.config.get("dtype") or recipe.config.get("torch_dtype")
+        said = _said_dtype(recipe)
     dtype = getattr(torch, said) if said in DTYPES and isinstance(said, str) else torch.bfloat16
     assert isinstance(dtype, torch.dtype)
     return dtype
+
+
+def _said_dtype(recipe: Recipe) -> object:
+    """What the configuration says; `torch.bfloat16` is written too."""
+    said = recipe.config.get("dtype") or recipe.config.get("torch_dtype")
+    return said.removeprefix("torch.") if isinstance(said, str) else said
+
+
+def _about_dtype(recipe: Recipe, dtype: torch.dtype) -> tuple[str, ...]:
+    """That the configuration has a dtype in which nothing is computed, where nobody said another."""
+    said = _said_dtype(recipe)
+    if recipe.dtype != "auto" or said in (None, *DTYPES):
+        return ()
+    used = str(dtype).removeprefix("torch.")
+    told = f"dtype: {visible(str(said), 40)} is none that tracetui computes in; {used} is used (--dtype takes another)"
+    return (f"{Path(recipe.origin).name}: {told}",)
 
 
 def _dtypes(recipe: Recipe, dtype: torch.dtype, source: WeightSource) -> dict[str, torch.dtype]:

@@ -34,6 +34,11 @@ def class_size(model_type: object, which: int) -> int | None:
     return (sizes[which] or None) if sizes else None
 
 
+def known_types() -> tuple[str, ...]:
+    """The types whose sizes are known, and those of several parts."""
+    return tuple(dict.fromkeys((*_table()["sizes"], *_table()["parts"])))
+
+
 def parts_of(model_type: object) -> Parts | None:
     """What is known of a type of several parts; None for other types."""
     entry = _table()["parts"].get(str(model_type))

@@ -7,7 +7,8 @@ configuration of several parts the text model's is taken.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tracetui.analysis.expert_fields import EXPERT_COUNTS
@@ -58,6 +59,7 @@ def check_config(found: Mapping[str, object], where: str | Path, prefix: str = "
     # Of a part, files leave out what its class has; a whole configuration without a size is a mistake.
     kind = fields.text("model_type") if part is None else str(found["model_type"])
     class_of_part = kind if part is not None else None
+    _check_type(fields, kind)
     _check_layers(fields, class_of_part)
     for names, most, which in _SIZES:
         fields.integer(_name(fields, names), default=known.class_size(class_of_part, which), most=most)
@@ -69,6 +71,21 @@ def check_config(found: Mapping[str, object], where: str | Path, prefix: str = "
     fields.number("initializer_range", default=0.02, most=1.0)
     _check_rope(fields)
     return dict(found)
+
+
+def _check_type(fields: Fields, kind: str) -> None:
+    """A type that nobody knows is told before a size that its own fields may have under another name."""
+    types = known.known_types()
+    if kind in types or _parts_with_layers(fields.found):
+        return
+    sizes: list[tuple[Sequence[str], str]] = [(names, names[0]) for names, _, _ in _SIZES]
+    if not _layer_list(fields.found):
+        sizes.insert(0, (LAYER_FIELDS, "num_hidden_layers"))
+    for names, usual in sizes:
+        if all(fields.found.get(name) is None for name in names):
+            near = difflib.get_close_matches(kind, types, n=1)
+            meant = f" (is {near[0]} meant?)" if near else ""
+            fields.fail("model_type", f"no family of that name is known{meant}, and {usual} is missing")
 
 
 def layer_count(config: Mapping[str, object]) -> int:

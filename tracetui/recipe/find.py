@@ -7,8 +7,9 @@ from pathlib import Path
 
 from tracetui import paths
 from tracetui.errors import InputError
+from tracetui.file_kinds import check_may_be_recipe, lone_weights
 from tracetui.recipe.factory import factory_recipe, parse_factory
-from tracetui.recipe.folder import CONFIG, PARAMS, SAFETENSORS, config_recipe, folder_recipe
+from tracetui.recipe.folder import CONFIG, PARAMS, SAFETENSORS, config_recipe, folder_recipe, has_config
 from tracetui.recipe.hub import HubId, hub_recipe, parse_hub_id
 from tracetui.recipe.model import Recipe
 from tracetui.recipe.toml import read_recipe
@@ -41,13 +42,23 @@ def load_recipe(model: str, code: bool = False) -> Recipe:
     exists = _exists(path, model)
     if exists and path.is_dir():
         return folder_recipe(path)
-    if exists and (path.name in (PARAMS, *SAFETENSORS) or path.suffix in (".pth", ".safetensors")):
-        return folder_recipe(path.parent)
-    if path.name == CONFIG or (exists and path.suffix == ".json"):
+    if path.name == CONFIG or (exists and path.suffix == ".json" and path.name not in (PARAMS, *SAFETENSORS)):
         return config_recipe(path)
-    if exists or path.suffix == ".toml":
+    if path.suffix == ".toml":
         return read_recipe(path)
+    if exists:
+        return _of_file(path)
     raise InputError(_unknown(model, list(shipped)))
+
+
+def _of_file(path: Path) -> Recipe:
+    """The recipe of a file of a folder with a model, or the one that a file of any name is."""
+    if path.name in (PARAMS, *SAFETENSORS) or path.suffix in (".pth", ".safetensors"):
+        if not has_config(path.parent):
+            raise lone_weights(path)
+        return folder_recipe(path.parent)
+    check_may_be_recipe(path)
+    return read_recipe(path)
 
 
 def _stem(path: Path) -> str:

@@ -45,6 +45,11 @@ def folder_recipe(folder: Path) -> Recipe:
     raise InputError(f"{folder}: {CONFIG}: is missing, and so is {PARAMS}; a folder with a model has one of them")
 
 
+def has_config(folder: Path) -> bool:
+    """Whether a folder says in any form what model it is of."""
+    return any((folder / name).is_file() for name in (PARAMS, CONFIG)) or any(folder.glob(_REFERENCE_CONFIGS))
+
+
 def has_meta_form(folder: Path) -> bool:
     """Whether a folder that may hold both forms is Meta's: its checkpoint is there, or nothing of the other's."""
     ours = any((folder / name).is_file() for name in SAFETENSORS) or any(folder.glob("model-*-of-*.safetensors"))

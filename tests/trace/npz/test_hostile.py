@@ -172,10 +172,10 @@ def zip64_end(content: bytes, **change: int) -> bytes:
 
 
 BAD_ENDS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
-    "empty file": (lambda good: b"", "missing from the file's end"),
+    "empty file": (lambda good: b"", "list of members is missing"),
     "only an end": (lambda good: good[-22:], "does not lie where"),
-    "text": (lambda good: b"not a zip file at all, but long enough", "missing from the file's end"),
-    "bytes after the end": (lambda good: good + b"\0", "missing from the file's end"),
+    "text": (lambda good: b"not a zip file at all, but long enough", "list of members is missing"),
+    "bytes after the end": (lambda good: good + b"\0", "list of members is missing"),
     "bytes before the start": (lambda good: b"#!/bin/sh\n" + good, "does not lie where"),
     "comment": (lambda good: end_of(good, comment=5), "comment"),
     "several parts": (lambda good: end_of(good, disk=1), "several parts"),

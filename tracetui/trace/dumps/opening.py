@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from tracetui.errors import InputError
+from tracetui.file_kinds import HEAD_BYTES, is_npy, is_safetensors, is_zip, no_recording
 from tracetui.paths import open_regular, refuse_disguised
 from tracetui.trace.dumps.npz import has_header, read_npy_dump, read_npz_dump
 from tracetui.trace.dumps.safetensors import read_safetensors_dump
 from tracetui.trace.npz import read_trace
 from tracetui.trace.trace import Trace
-
-_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
-_NPY = b"\x93NUMPY"
 
 
 def open_recorded(path: Path) -> Trace:
@@ -24,15 +22,12 @@ def open_recorded(path: Path) -> Trace:
         advice = f"`tracetui trace {path} -o F.npz` records a folder's model"
         raise InputError(f"{path}: is not a regular file but a folder; {advice}")
     with open_regular(path) as file:
-        head = file.read(64)
+        head = file.read(HEAD_BYTES)
     refuse_disguised(path, head)
-    if head.startswith(_NPY):
+    if is_npy(head):
         return read_npy_dump(path)
-    if not head.startswith(_ZIP):
-        return read_safetensors_dump(path) if _may_be_safetensors(head) else read_trace(path)
-    return read_trace(path) if has_header(path) else read_npz_dump(path)
-
-
-def _may_be_safetensors(head: bytes) -> bool:
-    """Eight bytes of length, then a JSON object."""
-    return head[8:9] == b"{"
+    if is_zip(head):
+        return read_trace(path) if has_header(path) else read_npz_dump(path)
+    if is_safetensors(head):
+        return read_safetensors_dump(path)
+    raise no_recording(path, head)

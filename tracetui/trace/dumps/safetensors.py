@@ -109,4 +109,5 @@ def _check_bytes(source: Source, tensors: list[tuple[_Kind, StoredArray]], first
         if place.offset != before.end:
             raise source.wrong("does not begin where the tensor before it ends", place.name)
     if places[-1].end != source.size:
-        raise source.wrong(f"by its header the file has {places[-1].end:,} bytes, got {source.size:,}", "header")
+        cut = "was cut short: " if places[-1].end > source.size else ""
+        raise source.wrong(f"{cut}by its header the file has {places[-1].end:,} bytes, got {source.size:,}", "header")

@@ -94,7 +94,8 @@ def _find_end(source: Source) -> _End:
     at = source.size - layout.END.size
     tail = source.read(at, layout.END.size) if at >= 0 else b""
     if tail[:4] != layout.END_SIGNATURE:
-        raise source.wrong("is missing from the file's end: not a trace file, or one that was cut short")
+        problem = "is an npz file that was cut short, or has more behind its end: its list of members is missing"
+        raise InputError(f"{source.path}: {problem}")
     _, disk, directory_disk, here, entries, size, offset, comment = layout.END.unpack(tail)
     if disk or directory_disk or here != entries or comment:
         raise source.wrong("is of a zip file in several parts or with a comment")
