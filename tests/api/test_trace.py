@@ -23,7 +23,7 @@ from tracetui.trace.spill import SpilledValue
 from tracetui.trace.trace import RunInfo
 from tracetui.trace.trace import Trace as Recorded
 from tracetui.trace.value import ArrayValue, NotKeptError, StatisticsValue
-from tracetui.tracer import call
+from tracetui.tracer import call, store
 
 RECIPE = """
 title = "tiny llama"
@@ -253,6 +253,7 @@ def test_values_beyond_their_memory_are_spilled_and_beyond_the_disk_left_out(rec
 
 def test_a_module_s_values_leave_half_of_the_memory_free(llama: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(call, "available_bytes", lambda: 2 * 4 * 1000)
+    monkeypatch.setattr(store, "UNASKED", 4000)
     found = tracetui.trace(llama, prompt())
     kinds = {isinstance(value, SpilledValue) for value in found.recorded.values}
     assert kinds == {True, False}

@@ -54,6 +54,25 @@ def test_every_dtype_comes_back_from_the_disk(tmp_path: Path, dtype: torch.dtype
         assert repr(found.statistics()) == repr(kept.statistics())
 
 
+def test_nobody_asks_how_much_memory_there_is_before_it_matters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracetui.tracer.store.UNASKED", 2000)
+    asked: list[int] = []
+
+    def half_of_what_is_free() -> int:
+        asked.append(1)
+        # Of 8,000 bytes, of which 2,000 are taken.
+        return 3000
+
+    store = Store(Room(folder=tmp_path), half_of_what_is_free)
+    values = [store.put(torch.ones(250)) for _ in range(2)]
+    assert not asked
+    values += [store.put(torch.ones(250)) for _ in range(4)]
+    assert [isinstance(value, SpilledValue) for value in values] == [False] * 4 + [True] * 2
+    assert len(asked) == 1
+
+
 def test_memory_is_used_up_before_the_disk(tmp_path: Path) -> None:
     store = Store(Room(folder=tmp_path), 4000)
     found = [store.put(torch.ones(250)) for _ in range(6)]

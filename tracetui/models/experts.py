@@ -31,7 +31,9 @@ ExpertWeights = Mapping[str, torch.Tensor]
 def runs_singly(module: nn.Module) -> bool:
     """Whether a module's experts go through transformers' interface, so that tracetui can run them one by one."""
     own = vars(module)
-    if not all(name in own for name in _DECORATED) or not isinstance(getattr(module, "num_experts", None), int):
+    if _DECORATED[0] not in own or not all(name in own for name in _DECORATED):
+        return False
+    if not isinstance(getattr(module, "num_experts", None), int):
         return False
     said = getattr(own.get("config"), "_experts_implementation", None)
     return isinstance(said, str) and said.removeprefix(OWN_PREFIX) in SERVED
@@ -50,12 +52,19 @@ def _takes_choices(kind: Any) -> bool:
 
 def is_router(module: nn.Module) -> bool:
     """Whether a module says itself among how many experts it chooses how many."""
-    if not all(name in vars(module) or hasattr(type(module), name) for name in _COUNTS):
-        # Beside being no router: nn.Module's own getattr is slow where there is none.
-        return False
+    kind: Any = type(module)
+    for name in _COUNTS:
+        if name not in vars(module) and not _has(kind, name):
+            # Beside being no router: nn.Module's own getattr is slow where there is none.
+            return False
     found = (getattr(module, name, None) for name in _COUNTS)
     whole = all(isinstance(count, int) and not isinstance(count, bool) and count > 0 for count in found)
     return whole and any(True for _ in module.parameters())
+
+
+@cache
+def _has(kind: Any, name: str) -> bool:
+    return hasattr(kind, name)
 
 
 def classes_count(module: nn.Module) -> int:

@@ -22,6 +22,7 @@ from tracetui.models.build import BuiltModel, build_model
 from tracetui.models.checkpoint_tree import checkpoint_tree, signature
 from tracetui.models.experts import configured_experts, experts_per_token
 from tracetui.models.layouts import LAYOUTS, Naming, naming
+from tracetui.models.module_tree import modules_of
 from tracetui.models.pass_through import PassThrough
 from tracetui.recipe import Layers, Recipe
 from tracetui.session import Module
@@ -59,17 +60,16 @@ def _structure(model: nn.Module) -> object:
     """What an outline follows from; a shape is looked at too, as `data` may be set."""
     config = getattr(model, "config", None)
     modules = [
-        (path, type(module), [*_places(module._modules)], [*_places(module._parameters)], [*_places(module._buffers)])
-        for path, module in model.named_modules()
+        (path, type(module), [*module._modules, *map(id, module._modules.values())], _tensors(module))
+        for path, module in modules_of(model).items()
     ]
     return experts_per_token(config), configured_experts(config), modules
 
 
-def _places(held: Mapping[str, nn.Module | torch.Tensor | None]) -> Iterator[tuple[str, int, object]]:
-    """What a module holds: the name, which one it is, and the shape of a tensor."""
-    for name, item in held.items():
-        if item is not None:
-            yield name, id(item), item.shape if isinstance(item, torch.Tensor) else None
+def _tensors(module: nn.Module) -> list[tuple[str, int, object]]:
+    """A module's own tensors: the name, which one it is, and the shape."""
+    own = (module._parameters, module._buffers)
+    return [(name, id(item), None if item is None else item.shape) for held in own for name, item in held.items()]
 
 
 def _outline_of_module(module: nn.Module) -> Module:

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from tracetui.models.experts import is_handed_choices, is_router, runs_singly
+from tracetui.models.module_tree import modules_of
 
 ATTENTION_INTERFACE = "ALL_ATTENTION_FUNCTIONS"
 """What a modelling file of transformers imports whose attention goes through the interface."""
@@ -45,9 +46,14 @@ def _shows_its_choice(module: nn.Module) -> bool:
     return any(is_handed_choices(child) or is_router(child) for child in module.children())
 
 
+@cache
+def _is_mixture(kind: str) -> bool:
+    return _MIXTURE.search(kind) is not None
+
+
 def _other_mixtures(model: nn.Module) -> list[nn.Module]:
     """The innermost mixtures of experts that neither are watched nor hold or belong to any that are."""
-    mixtures = [module for module in model.modules() if _MIXTURE.search(type(module).__name__)]
+    mixtures = [module for module in modules_of(model).values() if _is_mixture(type(module).__name__)]
     if not mixtures:
         return []
     watched = [module for module in model.modules() if runs_singly(module) or _shows_its_choice(module)]

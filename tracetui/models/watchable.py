@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-import itertools
+from functools import cache
+from typing import Any
 
 import torch
 from torch import nn
 
 from tracetui.errors import InputError
+from tracetui.models.module_tree import modules_of
 
 
 def check_watchable(model: nn.Module) -> None:
     """Raise InputError for a model that is compiled or scripted, or has no values, naming the first such part."""
-    for path, module in model.named_modules():
+    for path, module in modules_of(model).items():
         if (problem := _problem(module)) is not None:
             raise InputError(f"{path or 'the model'}: {type(module).__name__}: {problem}")
 
 
 def _problem(module: nn.Module) -> str | None:
-    if type(module).__module__.startswith("torch._dynamo") or getattr(module, "_compiled_call_impl", None) is not None:
+    kind: Any = type(module)
+    if _is_compiled(kind) or module.__dict__.get("_compiled_call_impl") is not None:
         return "is compiled by torch.compile, whose inside can't be watched; trace the model that was compiled"
-    if isinstance(module, torch.jit.ScriptModule):
+    if _is_script(kind):
         return "is a script module, whose inside can't be watched; trace the Python model that it was made from"
-    own = itertools.chain(module._parameters.items(), module._buffers.items())
-    if name := next((name for name, tensor in own if tensor is not None and tensor.is_meta), None):
-        return f"{name}: is on the device meta and has no values; load the weights first"
+    for own in (module._parameters, module._buffers):
+        for name, tensor in own.items():
+            if tensor is not None and tensor.is_meta:
+                return f"{name}: is on the device meta and has no values; load the weights first"
     return None
+
+
+@cache
+def _is_compiled(kind: Any) -> bool:
+    return bool(kind.__module__.startswith("torch._dynamo"))
+
+
+@cache
+def _is_script(kind: Any) -> bool:
+    return issubclass(kind, torch.jit.ScriptModule)

@@ -23,6 +23,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import eager_mask, sdpa_mask
 
 from tracetui.errors import RunError
+from tracetui.models.module_tree import modules_of
 from tracetui.models.unshown import goes_through_interface
 from tracetui.trace.record import AttentionCall
 from tracetui.tracer.explicit import Show, StepByStep, no_mask
@@ -179,14 +180,14 @@ def _configs(model: nn.Module) -> list[Any]:
     None of a model whose attention is its own: it may read the kernel's name too, and leave the mask out for one that
     it doesn't know.
     """
-    modules = list(model.modules())
+    modules = list(modules_of(model).values())
     if not any(map(goes_through_interface, modules)):
         return []
     found: dict[int, Any] = {}
     for module in modules:
         # Not getattr: nn.Module's own is slow where there is none.
         config = vars(module).get("config")
-        if hasattr(config, "_attn_implementation"):
+        if id(config) not in found and hasattr(config, "_attn_implementation"):
             found[id(config)] = config
     return list(found.values())
 

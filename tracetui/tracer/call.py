@@ -52,7 +52,7 @@ def record_module(
     run = described(model)
     run = replace(run, notes=(*run.notes, *unshown(model)))
     run = replace(run, recipe={**run.recipe, "edits": plain_edits(edits)}) if edits else run
-    store = Store(ROOM, available_bytes() // 2)
+    store = Store(ROOM, lambda: available_bytes() // 2)
     recorder = Recorder(
         run,
         tokens_of(args, kwargs),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 
 from tracetui.trace.health import all_finite
@@ -20,15 +18,11 @@ _REMEMBERED = 6
 """How many tensors back the same one is recognised: a module's output is returned again by its parents at once."""
 
 
-@dataclass(eq=False, slots=True)
-class _Seen:
-    tensor: torch.Tensor
-    version: int
-    value: Value
+_Known = dict[tuple[int, bool], tuple[torch.Tensor, int, Value]]
+"""By identity, and whether the elements are wanted: the tensor, the version of it, and its value.
 
-
-_Known = dict[tuple[int, bool], _Seen]
-"""By identity, and whether the elements are wanted. While a tensor is in here no other takes its identity."""
+While a tensor is in here no other takes its identity.
+"""
 
 
 class Captures:
@@ -57,7 +51,7 @@ class Captures:
         A mask is shared: one tensor goes through every layer of a pass. carried: what an earlier run has of it.
         """
         shared = site.endswith(":mask")
-        wanted = site in self._keep or wanted_for_matrices(site, self._keep, self._matrices)
+        wanted = self._keep.everything or self._is_wanted(site)
         known = _known(tensor, self._masks if shared else self._recent, wanted)
         if known is not None:
             return known
@@ -74,9 +68,11 @@ class Captures:
             self.remember(tensor, value, wanted)
         return value
 
+    def _is_wanted(self, site: str) -> bool:
+        return site in self._keep or wanted_for_matrices(site, self._keep, self._matrices)
+
     def remember(self, tensor: torch.Tensor, value: Value, wanted: bool = True) -> None:
         """A tensor has this value. wanted: its elements are kept, or were to be."""
-        self._recent.pop((id(tensor), wanted), None)
         self._recent[id(tensor), wanted] = _seen(tensor, value)
         if len(self._recent) > _REMEMBERED:
             del self._recent[next(iter(self._recent))]
@@ -91,8 +87,8 @@ class Captures:
         return finite
 
 
-def _seen(tensor: torch.Tensor, value: Value) -> _Seen:
-    return _Seen(tensor, -1 if tensor.is_inference() else tensor._version, value)
+def _seen(tensor: torch.Tensor, value: Value) -> tuple[torch.Tensor, int, Value]:
+    return tensor, -1 if tensor.is_inference() else tensor._version, value
 
 
 def _known(tensor: torch.Tensor, among: _Known, wanted: bool) -> Value | None:
@@ -100,4 +96,4 @@ def _known(tensor: torch.Tensor, among: _Known, wanted: bool) -> Value | None:
     seen = among.get((id(tensor), wanted))
     if seen is None and not wanted:
         seen = among.get((id(tensor), True))
-    return seen.value if seen is not None and seen.version != -1 and seen.version == tensor._version else None
+    return seen[2] if seen is not None and seen[1] != -1 and seen[1] == tensor._version else None

@@ -101,15 +101,18 @@ class Editor:
         """
         if self._recorder.behind:
             return self._recorder.again(site, tensor, said.get("call", 0), said.get("part", 0))
-        changed = tensor
-        if not self.idle:
+        changed, idle = tensor, self.idle
+        if not idle:
             edits = self._for(site, said)
             if fixed:
                 for edit in edits:
                     self._note(edit, fixed)
                 return tensor, self._recorder.record(site, tensor, **said)
             changed = self._edited(edits, site, tensor, **said)
-        record = self.record_both(site, tensor if original is None else original, changed, **said)
+        if idle and original is None:
+            record = self._recorder.record(site, tensor, **said)
+        else:
+            record = self.record_both(site, tensor if original is None else original, changed, **said)
         if fixed or not self._log.edits:
             return changed, record
         return self._late(partial(Edit.is_for, site=_named(site, said)), changed, record, **said)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from tracetui.models.module_tree import has_parameters
 from tracetui.models.recurrent import kernels_called
 from tracetui.models.slots import Making, Weights
 from tracetui.models.unshown import attends_itself
@@ -75,6 +76,7 @@ class ModuleHooks:
         if kernels_called(module):
             self._begins.append(watching.recurrence.begin)
             self._ends.append(watching.recurrence.end)
+        self._has_parameters = has_parameters(module)
         self._may_route = watching.experts.may_route(path)
 
     def before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> None:
@@ -129,7 +131,7 @@ class ModuleHooks:
         frames = watching.frames
         site = path or ("logits" if hasattr(output, "logits") else "output")
         tensors = list(tensors_in(output, whole=bool(path)))
-        source = self._source(site, module, tensors[0]) if tensors else self._provenance
+        source = self._source(site, module, tensors[0]) if tensors and self._has_parameters else self._provenance
         if watching.weights is not None:
             watching.weights.ended(module, len(frames))
         parent = frames[-1].path if frames else ""

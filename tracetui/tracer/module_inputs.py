@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from tracetui.models.module_tree import has_parameters
 from tracetui.trace.record import INPUT, UNRECORDED, layer_path
 from tracetui.tracer.frames import Frame
 from tracetui.tracer.readable import is_readable
@@ -25,11 +26,10 @@ class ModuleInputs:
     def __init__(self, recorder: Recorder, path: str, module: nn.Module) -> None:
         self._recorder = recorder
         self._site = f"{path}:{INPUT}"
-        alone = not any(child is not None for child in module._modules.values())
         # A module around others is told by them; a table of positions asks its input for nothing but a dtype.
-        plain = bool(layer_path(path)) or any(True for _ in module.parameters())
-        self._alone = alone
-        self._most = (_MOST if alone else 1) if path and plain else 0
+        self._alone = all(child is None for child in module._modules.values())
+        plain = bool(layer_path(path)) or has_parameters(module)
+        self._most = (_MOST if self._alone else 1) if path and plain else 0
 
     def look(
         self, frame: Frame, depth: int, args: tuple[Any, ...], kwargs: dict[str, Any], given: list[torch.Tensor]

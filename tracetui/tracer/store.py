@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +26,19 @@ _NARROW: dict[torch.dtype, tuple[torch.dtype, str, Decode]] = {
 """Of dtypes that numpy lacks: the one of the same width to read their bits by, and what makes numbers of these."""
 
 
+UNASKED = 2**24
+"""Bytes of values for which nobody asks how much memory there is."""
+
+
 class Store:
     """Takes captured tensors, one after another, on the model's thread."""
 
-    def __init__(self, room: Room, memory: int) -> None:
-        """memory: bytes of values that may lie there, where `room` doesn't say."""
-        self._memory = memory if room.memory is None else room.memory
+    def __init__(self, room: Room, memory: int | Callable[[], int]) -> None:
+        """memory: bytes of values that may lie there, where `room` doesn't say. A function is asked once it matters."""
+        self._ask = memory if callable(memory) and room.memory is None else None
+        self._memory = UNASKED if callable(memory) else memory
+        if room.memory is not None:
+            self._memory = room.memory
         self._room = room
         self._file: SpillFile | None = None
         self._lost = 0
@@ -58,6 +65,10 @@ class Store:
     def put(self, captured: torch.Tensor) -> Value:
         """The value in the best place that has room for it."""
         size = captured.nbytes
+        if size > self._memory and self._ask is not None:
+            # Half of what is free: of what lies there already, the other half is missing.
+            self._memory = max(0, self._ask() - (UNASKED - self._memory) // 2)
+            self._ask = None
         if size <= self._memory:
             self._memory -= size
             return TorchValue(captured)

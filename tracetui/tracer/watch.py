@@ -14,6 +14,7 @@ from torch.utils.hooks import RemovableHandle
 
 from tracetui.expr.stop import Stop
 from tracetui.models.experts import ExpertWeights, runs_singly
+from tracetui.models.module_tree import modules_of
 from tracetui.models.pass_through import PassThrough
 from tracetui.models.slots import Making, Reader, Weights
 from tracetui.trace.record import INPUT, Token
@@ -109,7 +110,7 @@ class Watch:
             if self._weights is not None:
                 reader = Reader(self._making, lambda: len(self._frames), self._clock.leave_out)
                 stack.enter_context(self._weights.lending(reader))
-            modules = dict(self._model.named_modules())
+            modules = modules_of(self._model)
             stack.enter_context(self._experts.watched(modules))
             stack.callback(self._take_hooks_off)
             self._put_hooks_on(modules)
