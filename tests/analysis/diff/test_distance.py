@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tests.analysis.diff.made import normal
-from tracetui.analysis.diff.distance import by_statistics, distance
+from tracetui.analysis.diff.distance import distance
+from tracetui.analysis.diff.statistics_distance import by_statistics
 from tracetui.analysis.diff.tolerance import Limits, Tolerance
 from tracetui.trace.statistics import of_array
 from tracetui.trace.value import Array, ArrayValue

@@ -240,7 +240,7 @@ def _unique(found: Iterable[Named]) -> dict[str, Named]:
     for named in found:
         site = named.site if named.site not in known else named.record.key
         if site not in known:
-            known[site] = replace(named, site=site)
+            known[site] = named if site == named.site else replace(named, site=site)
     return known
 
 

@@ -27,7 +27,7 @@ def far_for_columns(
     columns = _columns(b, layout, known)
     if columns is None:
         return int(rows.size)
-    own = known.scales()[rows] / math.sqrt(layout.width)
+    own = known.scales[rows] / math.sqrt(layout.width)
     count = 0
     for row, scale in zip(rows.tolist(), own.tolist(), strict=True):
         index = layout.index(row)

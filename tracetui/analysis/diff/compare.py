@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from tracetui.analysis.diff.align import Alignment, Pair, align
-from tracetui.analysis.diff.distance import Distance, by_statistics, distance_and_norms
+from tracetui.analysis.diff.distance import Distance, distance_and_norms
 from tracetui.analysis.diff.preface import Preface, preface
 from tracetui.analysis.diff.prepare import Window, last_positions, stand_alike, window
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.diff.routed import is_expert
 from tracetui.analysis.diff.rows import Floats
+from tracetui.analysis.diff.statistics_distance import by_statistics
 from tracetui.analysis.diff.token_rounding import TokenRounding
 from tracetui.analysis.diff.tolerance import Limits, Tolerance, unit_of
 from tracetui.analysis.mapping.layouts import SAME, Layout, halves_from_pairs, layouts, pairs_from_halves
@@ -148,9 +150,8 @@ class _Meter:
 
     def _layouts(self, pair: Pair, shape_a: tuple[int, ...], shape_b: tuple[int, ...]) -> list[Layout]:
         compared_b = self._compared_shape(pair, shape_a, shape_b)
-        found = list(layouts(shape_a, compared_b))
-        if found and found[0] is SAME and not self._foreign:
-            found = found[:1]
+        as_it_is = shape_a == compared_b and not self._foreign
+        found = [SAME] if as_it_is else list(layouts(shape_a, compared_b))
         paired_a, paired_b = (named.naming in PAIRED for named in (pair.a, pair.b))
         if paired_a != paired_b and pair.site.partition("@")[0].endswith(_ROTATED) and shape_a:
             turned = halves_from_pairs if paired_b else pairs_from_halves
@@ -171,7 +172,7 @@ class _Meter:
             if self._window.needed():
                 array_a, array_b = (self._window.cut(pair.record, array) for array in (array_a, array_b))
             a, b = ArrayValue(array_a, a.dtype), ArrayValue(array_b, b.dtype)
-        found, norms = distance_and_norms(a, b, tolerance, self._rounding.past(pair, a.shape))
+        found, norms = distance_and_norms(a, b, tolerance, partial(self._rounding.past, pair, a.shape))
         return _Try(layout, found, norms, a.shape)
 
 

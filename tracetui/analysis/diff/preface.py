@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tracetui.analysis.diff.align import Alignment, Named, spans
-from tracetui.trace.record import Token, plain_site
+from tracetui.trace.record import Token, layer_of, plain_site
 from tracetui.trace.trace import Trace
 
 _PASSING = frozenset({"transformers_version", "_name_or_path", "torch_dtype", "dtype", "use_cache", "architectures"})
@@ -104,8 +104,8 @@ def _said(value: object) -> object:
 
 
 def _layers(sites: Sequence[Named]) -> list[int]:
-    found = {replace(named.record, site=plain_site(named.site)).layer for named in sites}
-    return sorted(layer for layer in found if layer is not None)
+    layers = {layer_of(plain_site(named.site)) for named in sites}
+    return sorted(layer for layer in layers if layer is not None)
 
 
 def _dtypes(alignment: Alignment) -> tuple[tuple[str, str, int], ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -47,33 +48,34 @@ class RowScales:
     """[rows]."""
     usual: float
     """The median of the rows that aren't zero."""
-    past: RowPast | None = None
+    scales: Floats
+    """What each row is judged against [rows]: at least what is known of it from what it was computed from."""
 
-    def rulers(self) -> Floats:
+    def ruler(self, row: int) -> float:
         """What a row's own number is in units of."""
-        return np.maximum(self.norms, SHARE * self.usual)
+        return max(float(self.norms[row]), SHARE * self.usual)
 
-    def scales(self) -> Floats:
-        """What a row is judged against."""
-        least = np.maximum(self.norms, self.usual)
-        return least if self.past is None else np.maximum(least, self.past.floor) * self.past.gain
+    def levelled(self, judged: Floats) -> float:
+        """The norm of all differences in units of B's, each row of B as long as the median row, zeros aside.
 
-    def levelled(self, apart: Floats) -> float:
-        """The norm of all differences [rows] in units of B's; each row of B counts as the median row, zeros aside."""
-        long = self.norms > self.usual
-        weights = np.divide(self.usual, self.norms, out=np.ones_like(self.norms), where=long)
-        whole = self.usual * math.sqrt(np.count_nonzero(self.norms > 0))
-        if self.past is not None:
-            weights = weights * np.maximum(self.norms, self.usual) / self.scales()
-        part = float(np.square(apart * weights).sum())
-        return 0.0 if part == 0 else math.sqrt(part) / whole if whole else math.inf
+        Of each row's difference in units of what it is judged against [rows].
+        """
+        if not self.usual:
+            return math.inf if judged.any() else 0.0
+        return math.sqrt(float(np.dot(judged, judged)) / np.count_nonzero(self.norms))
 
 
 def row_scales(norms: Floats, past: RowPast | None = None) -> RowScales:
     """What rows of B are measured against, from their norms [rows]."""
-    usual = norms[(norms > 0) & np.isfinite(norms)]
-    middle = (usual.size - 1) // 2
-    return RowScales(norms, float(np.partition(usual, middle)[middle]) if usual.size else 0.0, past)
+    plain = norms.size > 0 and norms.min() > 0 and math.isfinite(float(norms.max()))
+    usual = norms.copy() if plain else norms[(norms > 0) & np.isfinite(norms)]
+    median = 0.0
+    if usual.size:
+        middle = (usual.size - 1) // 2
+        usual.partition(middle)
+        median = float(usual[middle])
+    least = np.maximum(norms, median)
+    return RowScales(norms, median, least if past is None else np.maximum(least, past.floor) * past.gain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,26 +102,33 @@ class RowLayout:
     shape: tuple[int, ...]
     leading: int
     """Axes that count rows."""
-
-    @property
-    def rows(self) -> int:
-        return math.prod(self.shape[: self.leading])
-
-    @property
-    def width(self) -> int:
-        return math.prod(self.shape[self.leading :])
+    rows: int
+    width: int
 
     def blocks(self) -> Iterator[tuple[Index, bool]]:
         """Indices of whole rows, or of the parts of a long one, in C order; and whether a row begins there."""
         if 0 in self.shape:
             return
         seen, row = 0, ITEM * self.width
+        if row * self.rows <= BLOCK:
+            yield (), True
+            return
         for index in blocks(self.shape, ITEM, max(BLOCK, row) if row <= _LONGEST else BLOCK):
             yield index, seen % self.width == 0
             seen += _numel(self.shape, index)
 
     def index(self, row: int) -> tuple[int, ...]:
-        return tuple(int(place) for place in np.unravel_index(row, self.shape[: self.leading])) if self.leading else ()
+        """Of a row along the axes that count rows."""
+        return index_of(row, self.shape[: self.leading])
+
+
+def index_of(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The index of what stands at a place in C order."""
+    index: list[int] = []
+    for length in reversed(shape):
+        place, at = divmod(place, length)
+        index.append(at)
+    return tuple(index[::-1])
 
 
 def row_layout(shape: tuple[int, ...]) -> RowLayout:
@@ -127,7 +136,7 @@ def row_layout(shape: tuple[int, ...]) -> RowLayout:
     leading = max(0, len(shape) - 1)
     while leading and math.prod(shape[:leading]) > _MOST_ROWS:
         leading -= 1
-    return RowLayout(shape, leading)
+    return RowLayout(shape, leading, math.prod(shape[:leading]), math.prod(shape[leading:]))
 
 
 def _numel(shape: tuple[int, ...], index: Index) -> int:
@@ -140,15 +149,21 @@ class RowSums:
 
     def __init__(self, layout: RowLayout) -> None:
         self.layout = layout
-        self._difference = np.zeros(layout.rows)
-        self._reference = np.zeros(layout.rows)
+        self._rows = layout.rows
+        self._difference: Floats | None = None
+        self._reference: Floats | None = None
         self._far: list[tuple[npt.NDArray[np.intp], Floats]] = []
 
     def add(self, first: int, difference: Floats | None, reference: Floats) -> None:
         """Sums of squares of rows from `first` on, or of a part of one; no difference where both sides are equal."""
+        if reference.size == self._rows and self._reference is None:
+            self._reference, self._difference = reference, difference
+            return
         rows = slice(first, first + reference.size)
+        self._reference = np.zeros(self._rows) if self._reference is None else self._reference
         self._reference[rows] += reference
         if difference is not None:
+            self._difference = np.zeros(self._rows) if self._difference is None else self._difference
             self._difference[rows] += difference
 
     def add_far(self, rows: npt.NDArray[np.intp], excess: Floats) -> None:
@@ -162,26 +177,26 @@ class RowSums:
 
     @property
     def difference(self) -> float:
-        return float(self._difference.sum())
+        return 0.0 if self._difference is None else float(self._difference.sum())
 
     @property
     def reference(self) -> float:
-        return float(self._reference.sum())
+        return 0.0 if self._reference is None else float(self._reference.sum())
 
     def reference_of(self, row: int) -> Floats:
         """The sum of squares of one of B's rows [1]."""
-        return self._reference[row : row + 1]
+        return np.zeros(1) if self._reference is None else self._reference[row : row + 1]
 
-    @property
+    @cached_property
     def norms(self) -> Floats:
-        """Of B's rows."""
-        norms: Floats = np.sqrt(self._reference)
+        """Of B's rows; once all has been added."""
+        norms: Floats = np.zeros(self._rows) if self._reference is None else np.sqrt(self._reference)
         return norms
 
-    @property
+    @cached_property
     def apart(self) -> Floats:
-        """The norm of a - b in each row."""
-        apart: Floats = np.sqrt(self._difference)
+        """The norm of a - b in each row; once all has been added."""
+        apart: Floats = np.zeros(self._rows) if self._difference is None else np.sqrt(self._difference)
         return apart
 
     def far(self, scales: Floats, limit: float) -> npt.NDArray[np.intp]:
@@ -192,11 +207,13 @@ class RowSums:
             known.append(rows[excess > np.where(np.isfinite(allowed), allowed, 0.0)])
         return np.unique(np.concatenate(known))
 
-    def worst(self, scales: Floats) -> tuple[int, float]:
-        """The row that is furthest apart, and how far; squares beyond float64 tell nothing of a row."""
-        apart = self.apart
+    def judged(self, scales: Floats) -> Floats:
+        """How far apart each row is [rows], in units of what it is judged against.
+
+        Squares beyond float64 tell nothing of a row.
+        """
         with np.errstate(all="ignore"):
-            relative = np.where(apart > 0, apart / scales, 0.0)
-        relative[np.isnan(relative)] = 0.0
-        row = int(relative.argmax())
-        return row, float(relative[row])
+            judged: Floats = self.apart / scales
+        if math.isnan(float(judged.max(initial=0.0))):
+            judged[np.isnan(judged)] = 0.0
+        return judged

@@ -84,7 +84,7 @@ class TokenRounding:
         if known.longest.shape != norms.shape:
             return
         known.enter(record.layer)
-        scales = row_scales(norms.reshape(-1)).scales().reshape(norms.shape)
+        scales = row_scales(norms.reshape(-1)).scales.reshape(norms.shape)
         scales = np.maximum(scales, SHARE * known.longest)
         gain = np.divide(scales, norms, out=np.ones_like(norms), where=norms > 0)
         known.longest, known.gain = np.maximum(known.longest, norms), np.maximum(known.gain, gain)

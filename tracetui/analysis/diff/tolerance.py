@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 _FLOATS = {
     "complex128": 1e-9,
@@ -79,6 +80,7 @@ class Limits:
         return Tolerance(rtol, atol, _SLACK if own else 1.0, unit if self.atol is None else 0.0)
 
 
+@lru_cache(maxsize=256)
 def unit_of(dtype_a: str, dtype_b: str) -> float:
     """How far apart, relative, values of two dtypes are by rounding alone: the coarser one's."""
     return max(_unit(dtype_a), _unit(dtype_b))

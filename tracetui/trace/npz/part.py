@@ -19,6 +19,11 @@ def read_part(
     read_into: ReadInto, offset: int, dtype: np.dtype[np.generic], shape: Sequence[int], index: Index
 ) -> Array:
     """The part `index` of an array in C order whose first element lies at an offset."""
+    if not index:
+        whole: Array = np.empty(shape, dtype)
+        if whole.size:
+            read_into(_bytes(whole), offset)
+        return whole
     kept, steps = tuple(range(size) for size in shape), []
     for axis, chosen in enumerate(index):
         kept = (*kept[:axis], _chosen(kept[axis], chosen), *kept[axis + 1 :])
