@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel, StaticCache
 
 from tests.tracer.recipes import recipe
 from tracetui.analysis.diff.report import Report, report
@@ -118,6 +118,24 @@ def test_a_row_with_padding_at_its_right_is_the_row_alone(gpt2: GPT2LMHeadModel)
     found = report(record_call(gpt2, input_ids=ids, attention_mask=mask), record_call(gpt2, input_ids=IDS[:1, 3:]))
     assert found.comparison.same
     assert found.comparison.compared > 20
+
+
+def test_padding_at_the_right_of_a_whole_batch_is_left_out(gpt2: GPT2LMHeadModel) -> None:
+    ids = torch.tensor([[5, 9, 11, 40, 0, 0, 0]])
+    padded = record_call(gpt2, input_ids=ids, attention_mask=(ids > 0).long())
+    found = report(padded, record_call(gpt2, input_ids=ids[:, :4]))
+    assert found.comparison.same
+    assert found.comparison.compared > 20
+    assert "without the padding at the right of A's prompts" in _told(found)
+
+
+def test_the_empty_places_of_a_cache_of_fixed_length_are_left_out(gpt2: GPT2LMHeadModel) -> None:
+    ids = torch.tensor([[5, 9, 11, 40]])
+    cache = StaticCache(config=gpt2.config, max_cache_len=9)
+    fixed, plain = record_call(gpt2, input_ids=ids, past_key_values=cache), record_call(gpt2, input_ids=ids)
+    for found in (report(fixed, plain), report(plain, fixed)):
+        assert found.comparison.same
+        assert "without the empty places of" in _told(found)
 
 
 def test_rows_in_another_order_are_found_by_their_tokens(gpt2: GPT2LMHeadModel) -> None:

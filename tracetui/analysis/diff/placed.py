@@ -39,8 +39,20 @@ def _begins(longest: Trace, trace: Trace) -> bool:
 
 
 def _moves(place: Placement, common: Common) -> bool:
+    return place.spare or not _stays(place, common)
+
+
+def _stays(place: Placement, common: Common) -> bool:
+    """Whether a side's rows and positions are those that both have."""
     everything = place.rows == tuple(range(place.batch)) and not any(place.padded)
-    return not everything or place.passes != common.passes or max(common.lengths) != place.width
+    return everything and place.passes == common.passes and max(common.lengths) == place.width
+
+
+def _longer_axes(shape: tuple[int, ...], other: tuple[int, ...]) -> list[int]:
+    """Where a shape is longer than another of its rank, the first axis aside."""
+    if len(shape) != len(other):
+        return []
+    return [axis for axis in range(1, len(shape)) if shape[axis] > other[axis]]
 
 
 def _counts(record: Record) -> bool:
@@ -118,6 +130,8 @@ class _Placing:
         self._values: list[Value] = []
         self._attention: dict[str, AttentionCall] = {}
         self._known: dict[tuple[int, int], Value] = {}
+        self._keys_alone = _stays(place, common)
+        """Whether nothing but keys is left out."""
 
     def trace(self) -> Trace:
         for pass_ in range(self._common.passes):
@@ -177,12 +191,20 @@ class _Placing:
 
         Of several ways to read its axes the one that makes it the shape that the other side has.
         """
-        ways = [way for names in self._names(record) if (way := self._way(record, pass_, names)) is not None]
         other = self._other.find(self._key(record, pass_))
+        if self._keys_alone:
+            return self._without_spare(record, pass_, other)
+        ways = [way for names in self._names(record) if (way := self._way(record, pass_, names)) is not None]
         if other is None or len(ways) < 2:
             return ways[0] if ways else None
         blank = np.broadcast_to(np.False_, record.shape)
         return next((way for way in ways if way.apply(blank).shape == other.shape), ways[0])
+
+    def _without_spare(self, record: Record, pass_: int, other: Record | None) -> _Gather | None:
+        """Of the one axis that is longer than the other side's, the places of keys that were seen; else all."""
+        longer = [] if other is None else _longer_axes(record.shape, other.shape)
+        names = ["S" if axis in longer else "d" for axis in range(len(record.shape))]
+        return self._way(record, pass_, ["B", *names[1:]]) if len(longer) == 1 else _Gather((), (), batch=False)
 
     def _key(self, record: Record, pass_: int) -> str:
         """What the other side calls it."""

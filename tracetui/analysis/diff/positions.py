@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tracetui.analysis.diff.masks import HIDDEN
+from tracetui.trace.record import is_layer
 from tracetui.trace.trace import Trace
 from tracetui.trace.value import is_kept
 
@@ -25,6 +27,8 @@ class Placement:
     """Positions of the prompts' pass, padding included."""
     passes: int
     """How many passes it has."""
+    spare: bool = False
+    """Whether its cache has places for more keys than were seen, and the other side's hasn't."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,8 @@ def common_positions(a: Trace, b: Trace) -> Common | None:
     if not generated and passes[0] != passes[1]:
         return None
     matches = _matches(a, b, generated)
-    if not matches or (not generated and _as_they_are(a, b, matches)):
+    spare = tuple(_spare_keys(*sides) for sides in ((a, b), (b, a)))
+    if not matches or not (generated or any(spare) or not _as_they_are(a, b, matches)):
         return None
     side, prompts = (0, a.prompt_lengths) if passes[0] >= passes[1] else (1, b.prompt_lengths)
     lengths = tuple(prompts[match.rows[side]] - match.padded[side] for match in matches)
@@ -66,8 +71,9 @@ def common_positions(a: Trace, b: Trace) -> Common | None:
             tuple(match.rows[at] for match in matches),
             tuple(match.padded[at] for match in matches),
             len(trace.tokens),
-            max(trace.prompt_lengths),
+            _width(trace),
             passes[at],
+            spare[at],
         )
         for at, trace in enumerate((a, b))
     ]
@@ -78,6 +84,27 @@ def common_positions(a: Trace, b: Trace) -> Common | None:
 
 def _passes(trace: Trace) -> int:
     return max((record.pass_ for record in trace.records), default=0) + 1
+
+
+def _width(trace: Trace) -> int:
+    """Positions of the prompts' pass: more than the longest row has where all are padded at the right."""
+    longest, batch = max(trace.prompt_lengths), len(trace.tokens)
+    lengths = Counter(
+        record.shape[1]
+        for record in trace.records
+        if len(record.shape) == 3 and record.shape[0] == batch and not record.pass_ and is_layer(record.site)
+    )
+    (usual, _), *_ = lengths.most_common(1) or [(longest, 0)]
+    return max(longest, usual)
+
+
+def _spare_keys(trace: Trace, other: Trace) -> bool:
+    """Whether a run's kernels got more keys than the other's for as many positions: a cache of fixed length."""
+    if _width(trace) != _width(other):
+        return False
+    keys = {record.key: record.shape for record in other.records if record.role == "k" and not record.pass_}
+    pairs = ((record.shape, keys[record.key]) for record in trace.records if record.key in keys)
+    return any(len(own) == len(theirs) == 4 and own[-2] > theirs[-2] for own, theirs in pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +161,7 @@ def _is_hidden(trace: Trace, row: int, count: int) -> bool:
 
 def _as_they_are(a: Trace, b: Trace, matches: Sequence[_Match]) -> bool:
     same = all(match.rows[0] == match.rows[1] and match.padded == (0, 0) for match in matches)
-    return same and len(a.tokens) == len(b.tokens) and max(a.prompt_lengths) == max(b.prompt_lengths)
+    return same and len(a.tokens) == len(b.tokens) and _width(a) == _width(b)
 
 
 def _told(places: Sequence[Placement], lengths: tuple[int, ...], passes: int) -> list[str]:
@@ -150,6 +177,10 @@ def _told(places: Sequence[Placement], lengths: tuple[int, ...], passes: int) ->
         rows = [f"prompt {row} of A beside prompt {other} of B" for row, other in zip(a.rows, b.rows, strict=True)]
         found.append(", ".join(rows))
     for letter, place in zip("AB", places, strict=True):
+        if place.width > max(pad + length for pad, length in zip(place.padded, lengths, strict=True)):
+            found.append(f"without the padding at the right of {letter}'s prompts")
+        if place.spare:
+            found.append(f"without the empty places of {letter}'s cache")
         if any(place.padded):
             counts = ", ".join(str(count) for count in place.padded)
             found.append(f"without the padding at the left of {letter}'s prompts ({counts} tokens)")
