@@ -282,15 +282,15 @@ def test_a_recipe_goes_on_from_its_prompt(recipe: str) -> None:
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"generate": -1}, "--generate"),
-        ({"temperature": -1.0, "generate": 1}, "--temperature"),
+        ({"generate": -1}, "generate: must be 0 to"),
+        ({"temperature": -1.0, "generate": 1}, "temperature: must be above 0"),
         ({"prompt": "x", "tokens": [1]}, "prompt and tokens: a run has one of them"),
         ({"tokens": []}, "tokens: "),
         ({"tokens": [-1]}, "tokens: must be between 0 and"),
         ({"prompts": []}, "prompts: a batch has 1 to"),
         ({"random_tokens": (0, 4)}, "random_tokens: a batch has 1 to"),
-        ({"layers": 9}, "--layers: must lie within the model's 3 layers"),
-        ({"dtype": "float12"}, "--dtype: must be one of"),
+        ({"layers": 9}, "layers: must lie within the model's 3 layers"),
+        ({"dtype": "float12"}, "dtype: must be one of"),
         ({"tokens": [1], "chat": True}, "chat: needs texts"),
         ({"prompt": "x", "system": "y"}, "system: is a message of a chat"),
         ({"weights": "/nowhere"}, "/nowhere"),
@@ -307,8 +307,10 @@ def test_bad_options_are_refused_in_words(recipe: str, options: dict[str, Any], 
 
 def test_mistakes_of_types_are_named(recipe: str) -> None:
     mistaken: Any = tracetui.trace
-    with pytest.raises(TypeError, match="prompts: must be a list of texts"):
+    with pytest.raises(tracetui.InputError, match=r"^prompts: must be a list of texts, got 'one text'"):
         mistaken(recipe, prompts="one text")
+    with pytest.raises(tracetui.InputError, match=r"^seed: must be an integer, got 'three'"):
+        mistaken(recipe, seed="three")
     with pytest.raises(TypeError, match="prompt=, prompts= or tokens="):
         mistaken(recipe, [1, 2])
     with pytest.raises(TypeError, match="sed"):

@@ -12,8 +12,8 @@ from tests.cli.running import Here
 from tests.cli.terminal import Terminal
 from tests.ui.recording import written
 from tracetui import headless, paths
+from tracetui.commands.read_options import read_recipe, read_stops
 from tracetui.commands.recalling import last_of, name_of, recalled, recalled_recording
-from tracetui.commands.words import read_recipe, read_stops
 from tracetui.expr.stop import DEFAULT_STOPS, parse_stop
 from tracetui.headless import Stops
 from tracetui.last_time.note import NO_NOTE, Note

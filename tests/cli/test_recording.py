@@ -69,7 +69,7 @@ def test_what_was_kept_is_said(tracetui: Here, tmp_path: Path) -> None:
         (("--values", "much"), "--values: must be a size like 4G or 512M, got 'much'"),
         (("--spill", "-1"), "--spill: must be a size like 4G"),
         (("--spill-folder", "/nowhere/at/all"), "--spill-folder: /nowhere/at/all: is not a folder"),
-        (("--attention", "all"), "argument --attention: invalid choice: 'all'"),
+        (("--attention", "all"), "--attention: must be one of qkv, scores, probs, got 'all'"),
     ],
 )
 def test_what_can_t_be_is_refused_in_words(tracetui: Here, arguments: tuple[str, ...], said: str) -> None:

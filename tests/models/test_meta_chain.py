@@ -14,7 +14,8 @@ from tests.models import meta_reference
 from tests.models.meta_files import CHECKPOINT, PARAMS, Params, overwrite, rewrite_zip, state_dict, write_folder
 from tracetui.analysis.attention import AttentionView, attention_at
 from tracetui.analysis.rope import RopeCheck, check_rope
-from tracetui.recipe import Overrides, load_recipe
+from tracetui.recipe import load_recipe
+from tracetui.recipe.options import with_options
 from tracetui.trace.trace import Trace
 from tracetui.tracer.run import trace_recipe
 
@@ -24,7 +25,7 @@ TOLERANCE = 1e-4
 
 
 def run(folder: Path, dtype: str = "float32", layers: str | None = None) -> Trace:
-    return trace_recipe(Overrides(dtype=dtype, layers=layers).apply(load_recipe(str(folder))), ids=IDS)
+    return trace_recipe(with_options(load_recipe(str(folder)), dtype=dtype, layers=layers), ids=IDS)
 
 
 def gap(found: npt.NDArray[Any], expected: torch.Tensor | npt.NDArray[Any]) -> float:

@@ -18,7 +18,8 @@ from transformers.models.rwkv.modeling_rwkv import RwkvBlock
 
 from tracetui.errors import InputError, RunError
 from tracetui.models.pass_through import Form, pass_through, returned_form
-from tracetui.recipe import Overrides, Recipe, load_recipe
+from tracetui.recipe import Recipe, load_recipe
+from tracetui.recipe.options import with_options
 from tracetui.tracer.run import trace_recipe
 
 IDS = [1, 2, 3]
@@ -84,7 +85,7 @@ def test_its_weights_fail_by_their_name() -> None:
 def of_family(folder: Path, family: str, **fields: Any) -> Recipe:
     path = folder / "config.json"
     path.write_text(json.dumps({"model_type": family, "vocab_size": 61, **fields}))
-    return Overrides(dtype="float32", layers="0:1").apply(load_recipe(str(path)))
+    return with_options(load_recipe(str(path)), dtype="float32", layers="0:1")
 
 
 GPT = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}

@@ -23,7 +23,8 @@ from tracetui.models.build import build_model
 from tracetui.models.deepseek_gate import DeepseekReferenceGate
 from tracetui.models.deepseek_names import published_name, reference_name
 from tracetui.models.runnable import BUILTIN_REMARK
-from tracetui.recipe import Layers, Overrides, Recipe, load_recipe
+from tracetui.recipe import Layers, Recipe, load_recipe
+from tracetui.recipe.options import with_options
 from tracetui.recipe.reference import reference_config
 from tracetui.trace.trace import Trace
 from tracetui.tracer.run import trace_recipe
@@ -36,8 +37,8 @@ TOLERANCE = 1e-5
 def run(
     folder: Path, dtype: str = "float32", layers: str | None = None, weights: Path | None = None, mla: str = "naive"
 ) -> Trace:
-    overrides = Overrides(dtype=dtype, layers=layers, weights=None if weights is None else str(weights), mla=mla)
-    return trace_recipe(overrides.apply(load_recipe(str(folder))), ids=IDS)
+    recipe = with_options(load_recipe(str(folder)), dtype=dtype, layers=layers, weights=weights, mla=mla)
+    return trace_recipe(recipe, ids=IDS)
 
 
 def gap(found: npt.NDArray[Any], expected: torch.Tensor | npt.NDArray[Any]) -> float:
@@ -151,7 +152,7 @@ def test_the_groups_of_a_single_token_are_told_as_they_were_ranked(tmp_path: Pat
     params = {**FORMS[name], "n_activated_experts": 1}
     state = state_dict(params)
     folder = write_folder(tmp_path / "v3", params, state)
-    recipe = Overrides(dtype="float32").apply(load_recipe(str(folder)))
+    recipe = with_options(load_recipe(str(folder)), dtype="float32")
     for token in range(12):
         found = trace_recipe(recipe, ids=[token])
         expected = deepseek_reference.forward(state, params, [token])

@@ -22,7 +22,8 @@ from tests.models.hf_files import (
     sharded,
 )
 from tracetui.models.runnable import BUILTIN_REMARK
-from tracetui.recipe import Overrides, load_recipe
+from tracetui.recipe import load_recipe
+from tracetui.recipe.options import with_options
 from tracetui.session import Event, Started
 from tracetui.trace.record import is_layer
 from tracetui.trace.trace import Trace
@@ -32,8 +33,7 @@ IDS = [5, 319, 17, 17, 0, 42, 256, 3, 99, 100, 101]
 
 
 def run(folder: Path, dtype: str | None = "float32", layers: str | None = None, memory: str = "1") -> Trace:
-    overrides = Overrides(dtype=dtype, layers=layers, memory=memory)
-    return trace_recipe(overrides.apply(load_recipe(str(folder))), ids=IDS)
+    return trace_recipe(with_options(load_recipe(str(folder)), dtype=dtype, layers=layers, memory=memory), ids=IDS)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -200,7 +200,7 @@ def test_a_tied_tensor_is_found_under_either_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("family", [*FAMILIES, *MOE])
 def test_the_plan_is_near_what_is_recorded(tmp_path: Path, family: str) -> None:
     events: list[Event] = []
-    recipe = Overrides(memory="1", dtype="float32").apply(load_recipe(str(saved(tmp_path / family, family))))
+    recipe = with_options(load_recipe(str(saved(tmp_path / family, family))), memory="1", dtype="float32")
     trace = trace_recipe(recipe, ids=IDS * 4, emit=events.append)
     plan = next(event.plan for event in events if isinstance(event, Started))
     recorded = sum({id(value): value.read().nbytes for value in trace.values}.values())

@@ -29,7 +29,8 @@ from tracetui.models.outline import outline
 from tracetui.models.runnable import BUILTIN_REMARK, Runnable, make_runnable
 from tracetui.models.safetensors_checkpoint import SafetensorsCheckpoint, SafetensorsFolder
 from tracetui.models.sources import TensorSpec
-from tracetui.recipe import Layers, Overrides, Recipe, load_recipe
+from tracetui.recipe import Layers, Recipe, load_recipe
+from tracetui.recipe.options import with_options
 from tracetui.tracer.run import trace_recipe
 
 State = dict[str, torch.Tensor]
@@ -256,7 +257,7 @@ def test_a_float8_folder_runs_as_the_weights_that_it_stands_for(tmp_path: Path, 
     folder, meant = quantised(tmp_path / "fp8", family)
     plain = saved(tmp_path / "plain", family)
     save_file(meant, plain / "model.safetensors", {"format": "pt"})
-    trace = trace_recipe(Overrides(dtype="float32", memory="1").apply(load_recipe(str(folder))), ids=IDS)
+    trace = trace_recipe(with_options(load_recipe(str(folder)), dtype="float32", memory="1"), ids=IDS)
     assert_computes(trace["logits"], plain, IDS)
     found = {record.provenance for record in trace.records}
     # A matrix may have a bias, which nobody quantises.
@@ -324,7 +325,7 @@ def test_other_ways_to_quantise_are_named_and_refused_but_for_random_weights(
 
 
 def random(recipe: Recipe) -> Runnable:
-    return make_runnable(Overrides(weights="random").apply(recipe))
+    return make_runnable(with_options(recipe, weights="random"))
 
 
 AUTO_MAP = {"AutoModelForCausalLM": "modeling_mine.Mine", "AutoConfig": "configuration_mine.Mine"}
@@ -357,7 +358,7 @@ def test_every_tensor_of_a_family_s_file_finds_its_place_also_when_layers_are_le
 ) -> None:
     recipe = load_recipe(str(sharded(tmp_path / family, family)))
     for layers in (None, "1", "1:2", "2:3"):
-        made = make_runnable(Overrides(layers=layers).apply(recipe))
+        made = make_runnable(with_options(recipe, layers=layers))
         assert {slot.provenance for _, slot in made.weights.all_slots()} == {"file"}
         assert not any("read over" in note for note in made.notes)
 

@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from tests.models.hf_files import change_config, expected_logits, saved
 from tracetui.errors import InputError
 from tracetui.models.runnable import make_runnable
-from tracetui.recipe import Overrides, load_recipe
+from tracetui.recipe import load_recipe
+from tracetui.recipe.options import with_options
 from tracetui.tracer.run import trace_recipe
 
 IDS = [5, 17, 3, 99, 42]
@@ -79,7 +80,7 @@ def test_a_published_float8_folder_runs_as_the_weights_that_it_stands_for(tmp_pa
     folder, meant = quantised(tmp_path / "fp8", form)
     plain = saved(tmp_path / "plain")
     save_file(meant, plain / "model.safetensors", {"format": "pt"})
-    trace = trace_recipe(Overrides(dtype="float32", memory="1").apply(load_recipe(str(folder))), ids=IDS)
+    trace = trace_recipe(with_options(load_recipe(str(folder)), dtype="float32", memory="1"), ids=IDS)
     np.testing.assert_allclose(trace["logits"], expected_logits(plain, IDS).numpy(), rtol=0, atol=1e-5)
     assert {record.provenance for record in trace.records} == {"file", "dequantised", ""}
     assert trace.run.notes[0] == f"model.safetensors: all {len(meant)} tensors from the file"
@@ -90,7 +91,7 @@ def test_each_expert_has_scales_of_its_own(tmp_path: Path) -> None:
     folder, meant = quantised(tmp_path / "fp8", "compressed-tensors, channel", "qwen2_moe")
     plain = saved(tmp_path / "plain", "qwen2_moe")
     save_file(meant, plain / "model.safetensors", {"format": "pt"})
-    trace = trace_recipe(Overrides(dtype="float32", memory="1").apply(load_recipe(str(folder))), ids=IDS)
+    trace = trace_recipe(with_options(load_recipe(str(folder)), dtype="float32", memory="1"), ids=IDS)
     np.testing.assert_allclose(trace["logits"], expected_logits(plain, IDS).numpy(), rtol=0, atol=1e-5)
 
 

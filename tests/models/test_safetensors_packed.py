@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from tests.models.hf_files import saved
 from tracetui.errors import InputError
 from tracetui.models.runnable import make_runnable
-from tracetui.recipe import Overrides, load_recipe
+from tracetui.recipe import load_recipe
+from tracetui.recipe.options import with_options
 
 I32, U8, F8 = torch.int32, torch.uint8, torch.float8_e4m3fn
 PROJECTION = "model.layers.1.self_attn.q_proj"
@@ -70,7 +71,7 @@ def test_a_form_that_only_the_tensors_tell_of_is_refused_by_name(plain: Path, tm
         make_runnable(recipe)
     told = f"{folder / 'model.safetensors'}: {PROJECTION}.{tensor}: the weights are quantised, {name}; "
     assert str(error.value) == f"{told}tracetui doesn't read it; --weights random runs the model without it"
-    made = make_runnable(Overrides(weights="random").apply(recipe))
+    made = make_runnable(with_options(recipe, weights="random"))
     assert {slot.provenance for _, slot in made.weights.all_slots()} == {"random"}
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from tests.models.meta_files import PARAMS, write_folder
 from tracetui.errors import InputError
-from tracetui.recipe import Layers, Overrides, load_recipe
+from tracetui.recipe import Layers, load_recipe
 from tracetui.recipe.folder import WALK_THROUGH
+from tracetui.recipe.options import with_options
 
 CONFIG: dict[str, Any] = {
     "model_type": "qwen2",
@@ -67,7 +68,7 @@ def test_a_config_alone_means_random_weights(tmp_path: Path) -> None:
     assert (recipe.name, recipe.weights, recipe.layers) == ("gpt", None, Layers(0, 5))
     (folder / "config.json").rename(folder / "other.json")
     assert load_recipe(str(folder / "other.json")).name == "other"
-    assert Overrides(layers="2:4").apply(recipe).layers == Layers(2, 4)
+    assert with_options(recipe, layers="2:4").layers == Layers(2, 4)
 
 
 def test_a_family_s_own_names_of_sizes_are_enough(tmp_path: Path) -> None:

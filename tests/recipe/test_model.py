@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tracetui.errors import InputError
-from tracetui.recipe import Layers, Overrides, load_recipe, parse_bytes, parse_layers, texts
+from tracetui.recipe import Layers, load_recipe, parse_bytes, parse_layers
+from tracetui.recipe.options import flag_of, with_options
 
 
 @pytest.mark.parametrize(
@@ -63,37 +65,40 @@ def test_other_sizes_are_refused(text: str) -> None:
     assert str(error.value).isprintable()
 
 
-def test_overrides_replace_only_what_they_say() -> None:
+def test_options_replace_only_what_they_name() -> None:
     recipe = load_recipe("llama-tiny")
-    assert Overrides().apply(recipe) == recipe
-    changed = Overrides(
-        layers="1:3", dtype="float16", seed=9, tokenizer="t", weights="w", prompts=texts("p"), memory="1K"
-    ).apply(recipe)
+    assert with_options(recipe) == recipe
+    changed = with_options(
+        recipe, layers="1:3", dtype="float16", seed=9, tokenizer="t", weights="w", prompt="p", memory="1K"
+    )
     assert (changed.layers, changed.dtype, changed.seed, changed.tokenizer) == (Layers(1, 3), "float16", 9, "t")
     assert (changed.weights, changed.prompt, changed.memory) == (Path("w"), "p", 1024)
     assert (changed.config, changed.name) == (recipe.config, recipe.name)
-    assert Overrides(weights="random").apply(changed).weights is None
+    assert with_options(changed, weights="random").weights is None
 
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (Overrides(layers="99"), "--layers: must lie within the model's 6 layers"),
-        (Overrides(memory="much"), "--memory: must be a size"),
-        (Overrides(dtype="int8"), "--dtype: must be one of auto, float32, bfloat16, float16, got 'int8'"),
-        (Overrides(seed=-1), "--seed: must be between 0 and"),
-        (Overrides(seed=2**63), "--seed: must be between 0 and"),
+        ({"layers": "99"}, "--layers: must lie within the model's 6 layers"),
+        ({"memory": "much"}, "--memory: must be a size"),
+        ({"dtype": "int8"}, "--dtype: must be one of auto, float32, bfloat16, float16, got 'int8'"),
+        ({"seed": -1}, "--seed: must be between 0 and"),
+        ({"seed": 2**63}, "--seed: must be between 0 and"),
     ],
 )
-def test_a_wrong_override_names_its_option(wrong: Overrides, said: str) -> None:
+def test_a_wrong_option_is_called_what_the_user_calls_it(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError) as error:
-        wrong.apply(load_recipe("llama-tiny"))
+        with_options(load_recipe("llama-tiny"), flag_of, **wrong)
     assert str(error.value).startswith(said)
+    with pytest.raises(InputError) as error:
+        with_options(load_recipe("llama-tiny"), **wrong)
+    assert str(error.value).startswith(said.removeprefix("--"))
 
 
 def test_what_goes_into_a_trace_holds_no_path(tmp_path: Path) -> None:
-    recipe = Overrides(weights=str(tmp_path / "llama"), tokenizer=str(tmp_path / "t.model")).apply(
-        load_recipe("llama-tiny")
+    recipe = with_options(
+        load_recipe("llama-tiny"), weights=str(tmp_path / "llama"), tokenizer=str(tmp_path / "t.model")
     )
     assert str(tmp_path) not in str(recipe.plain())
     assert (recipe.plain()["weights"], recipe.plain()["tokenizer"]) == ("llama", "t.model")

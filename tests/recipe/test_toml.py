@@ -122,7 +122,7 @@ def test_prompts_may_be_several_or_random_ids(tmp_path: Path) -> None:
         ("", "config: a recipe has one table of [config], [params] and [reference]"),
         (CONFIG + PARAMS, "config: a recipe has one table of [config], [params] and [reference]"),
         ("config = 3", "config: must be a table, got 3"),
-        ("model = 1", "model: is not a key of a recipe; there are title, prompt,"),
+        ("model = 1", "model: is not a key of a recipe; there are title, layers,"),
         ('"\\u001b" = 1', "␛: is not a key of a recipe"),
         ("title = [", "is not TOML: "),
         ("title = 3\n" + CONFIG, "title: must be a text, got 3"),

@@ -17,7 +17,8 @@ from tracetui.analysis.mla import latent_of
 from tracetui.errors import InputError
 from tracetui.models.build import build_model
 from tracetui.models.plan import plan_run
-from tracetui.recipe import Layers, Overrides, Recipe, load_recipe
+from tracetui.recipe import Layers, Recipe, load_recipe
+from tracetui.recipe.options import with_options
 from tracetui.recipe.prompts import Prompts
 from tracetui.trace.trace import RunInfo, Trace
 from tracetui.tracer.absorbed import check_mla
@@ -171,10 +172,10 @@ def test_the_way_is_said_in_a_recipe_or_on_the_command_line(tmp_path: Any) -> No
     path.write_text(f"mla = 'absorb'\n{table}")
     recipe = load_recipe(str(path))
     assert recipe.mla == recipe.plain()["mla"] == "absorb"
-    assert Overrides(mla="naive").apply(recipe).mla == "naive"
-    assert Overrides().apply(recipe).mla == "absorb"
+    assert with_options(recipe, mla="naive").mla == "naive"
+    assert with_options(recipe).mla == "absorb"
     path.write_text(f"mla = 'fold'\n{table}")
     with pytest.raises(InputError, match=r"mine.toml: mla: must be one of naive, absorb, got 'fold'"):
         load_recipe(str(path))
-    with pytest.raises(InputError, match="--mla: must be naive or absorb, got 'fold'"):
-        Overrides(mla="fold").apply(recipe)
+    with pytest.raises(InputError, match=r"^mla: must be one of naive, absorb, got 'fold'"):
+        with_options(recipe, mla="fold")

@@ -14,7 +14,8 @@ from safetensors.torch import save
 from tests.models.hf_files import model_of, saved
 from tests.models.meta_files import CHECKPOINT, state_dict, write_folder
 from tests.tracer.test_live import Driver, driven
-from tracetui.recipe import Overrides, Prompts, Recipe, load_recipe
+from tracetui.recipe import Prompts, Recipe, load_recipe
+from tracetui.recipe.options import with_options
 from tracetui.session import Failed, Finished, Stopped, until_end, until_first
 from tracetui.trace.trace import Trace
 from tracetui.tracer.run import trace_recipe
@@ -43,7 +44,7 @@ def write(request: pytest.FixtureRequest) -> Write:
 def recipe(request: pytest.FixtureRequest, tmp_path: Path, write: Write) -> Recipe:
     folder = saved(tmp_path / "llama") if write is _safetensors else write_folder(tmp_path / "llama")
     write(folder, 1.0)
-    return Overrides(dtype="float32", memory=request.param).apply(load_recipe(str(folder)))
+    return with_options(load_recipe(str(folder)), dtype="float32", memory=request.param)
 
 
 def logits(trace: Trace | None) -> np.ndarray:

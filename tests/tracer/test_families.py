@@ -17,7 +17,8 @@ from tracetui.errors import InputError
 from tracetui.models.experts import OWN_PREFIX, runs_singly
 from tracetui.models.random_source import RandomSource
 from tracetui.models.runnable import make_runnable
-from tracetui.recipe import Overrides, load_recipe
+from tracetui.recipe import load_recipe
+from tracetui.recipe.options import with_options
 from tracetui.trace.npz import read_trace, write_trace
 from tracetui.trace.trace import Trace
 from tracetui.tracer.run import trace_recipe
@@ -105,13 +106,13 @@ def config_file(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 
 def traced(config_file: Path, dtype: str, memory: str) -> Trace:
-    recipe = Overrides(dtype=dtype, memory=memory).apply(load_recipe(str(config_file)))
+    recipe = with_options(load_recipe(str(config_file)), dtype=dtype, memory=memory)
     return trace_recipe(recipe, ids=IDS)
 
 
 def ordinary(config_file: Path, dtype: str) -> Any:
     """transformers' own model of the configuration, whole, with the weights of seed 0."""
-    runnable = make_runnable(Overrides(dtype=dtype).apply(load_recipe(str(config_file))))
+    runnable = make_runnable(with_options(load_recipe(str(config_file)), dtype=dtype))
     source = RandomSource(0, float(getattr(runnable.built.config, "initializer_range", 0.02)))
     specs = {slot.spec.name: slot.spec for _, slot in runnable.weights.all_slots()}
     fields = json.loads(config_file.read_text())

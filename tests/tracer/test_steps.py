@@ -21,7 +21,8 @@ from tracetui.analysis.mla import latent_of
 from tracetui.expr.edit_parse import parse_edits
 from tracetui.expr.stop import DEFAULT_STOPS, parse_stop
 from tracetui.expr.watch import look_at, parse_watch
-from tracetui.recipe import Generation, Overrides, Prompts, load_recipe, texts
+from tracetui.recipe import Generation, Prompts, load_recipe, texts
+from tracetui.recipe.options import with_options
 from tracetui.session import Event, Fired, Started, Tallied, until_end
 from tracetui.trace.trace import Trace
 from tracetui.tracer.run import trace_recipe
@@ -32,7 +33,7 @@ SHORT = Prompts(ids=((5, 8, 299, 3),))
 
 
 def of_family(path: Path, *edits: str, dtype: str = "float32", **fields: Any) -> Trace:
-    found = Overrides(dtype=dtype, edits=parse_edits(edits, "")).apply(load_recipe(str(path)))
+    found = with_options(load_recipe(str(path)), dtype=dtype, edits=parse_edits(edits, ""))
     return trace_recipe(replace(found, **fields), ids=IDS)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -43,6 +42,7 @@ def trace(
     memory: str | int | None = None,
     keep: Kept = "all",
     attention: str = "qkv",
+    lens: int | None = None,
     values: str | int | None = None,
     spill: str | int | None = None,
     spill_folder: str | Path | None = None,
@@ -86,7 +86,7 @@ def trace(
     whatever it raises comes through, with a note that says in which module.
 
     A recipe takes the options of the command line: `prompt`, `prompts`, `tokens`, `random_tokens`, `chat`, `system`,
-    `special`, `layers`, `weights`, `tokenizer`, `dtype`, `seed`, `mla`, `memory`, `values`, `spill`,
+    `special`, `layers`, `weights`, `tokenizer`, `dtype`, `seed`, `mla`, `memory`, `lens`, `values`, `spill`,
     `spill_folder`, `generate` and how tokens are drawn. Values of a module may take half of the memory that is free;
     what is beyond that is spilled to disk.
 
@@ -97,14 +97,13 @@ def trace(
     Raises InputError, and RunError where a recipe's model fails.
     """
     heard = Stops(_with_health(stops_of(stops)))
-    changes = edits_of(edits)
     if isinstance(model, str | Path):
         if inputs:
             raise TypeError("a recipe's prompt is given as prompt=, prompts= or tokens=")
-        recipe = chosen_recipe(str(model), keep=keep, attention=attention, **options)
+        recipe = chosen_recipe(str(model), keep=keep, attention=attention, edits=edits, **options)
         from tracetui.tracer.run import trace_recipe
 
-        recorded = trace_recipe(replace(recipe, edits=changes), emit=heard.hear, stops=heard.stops)
+        recorded = trace_recipe(recipe, emit=heard.hear, stops=heard.stops)
         return _told(recorded, heard)
     if not hasattr(model, "named_modules"):
         raise TypeError(f"an nn.Module, or a recipe's name or path is needed, got {type(model).__name__}")
@@ -113,6 +112,7 @@ def trace(
     from tracetui.tracer.call import record_module
 
     roles = ATTENTION[attention]
+    changes = edits_of(edits)
     return _told(record_module(model, inputs, options, keep_of(keep), roles, heard.stops, changes, heard.hear), heard)
 
 

@@ -6,7 +6,8 @@ from argparse import Namespace
 
 from tracetui import paths
 from tracetui.commands.load import load
-from tracetui.recipe import Overrides, load_recipe, shipped_recipes
+from tracetui.recipe import load_recipe, shipped_recipes
+from tracetui.recipe.options import flag_of, with_options
 
 
 def models(said: Namespace) -> int:
@@ -22,7 +23,7 @@ def models(said: Namespace) -> int:
 
 def outline(said: Namespace) -> int:
     """Show a checkpoint's structure: shapes, parameter counts, and other implementations' names."""
-    recipe = Overrides(layers=said.layers).apply(load(said))
+    recipe = with_options(load(said), flag_of, layers=said.layers)
     from tracetui.models.structure import read_structure
     from tracetui.views.outline_lines import outline_json, outline_lines
 

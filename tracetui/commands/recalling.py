@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tracetui import paths
-from tracetui.commands.words import says_generation, says_prompts, takes_prompts
+from tracetui.commands.read_options import gives_generation, gives_prompts, takes_prompts
 from tracetui.expr.stop import Stop
 from tracetui.last_time.keeper import Keeper
 from tracetui.last_time.note import NO_NOTE, Note
@@ -63,13 +63,13 @@ def _whole(path: Path) -> str:
 def recalled(said: Namespace, last: Last, recipe: Recipe, stops: tuple[Stop, ...]) -> Recalled:
     """For the screen over a model that runs with these stops."""
     takes = takes_prompts(said, last.note)
-    plain = not (says_prompts(said) or said.chat or said.system is not None) and said.special
+    plain = not (gives_prompts(said) or said.chat or said.system is not None) and said.special is not False
     own = recipe.prompts if plain and not takes else None
     note = replace(
         last.note,
         stops=tuple(stop for stop in stops if stop.text in {known.text for known in last.note.stops}),
         prompts=last.note.prompts if takes else None,
-        generation=PROMPT_ALONE if says_generation(said) else last.note.generation,
+        generation=PROMPT_ALONE if gives_generation(said) else last.note.generation,
     )
     told = in_words(note) if last.found.there else ""
     kept = replace(last.note, generation=recipe.generation)

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracetui.commands.read_options import read_recipe, read_stops
 from tracetui.commands.recalling import last_of, name_of, recalled, recalled_recording, recording_name
-from tracetui.commands.words import read_recipe, read_stops
 from tracetui.errors import InputError
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ def trace(said: Namespace) -> int:
 
 
 def _traced(said: Namespace, lines: JsonLines | None = None) -> int:
-    from tracetui.commands.words import read_recipe, read_stops
+    from tracetui.commands.read_options import read_recipe, read_stops
 
     output = None if said.output is None else _output(said.output)
     said_stops = read_stops(said)

@@ -8,7 +8,8 @@ from typing import NoReturn
 
 from tracetui import __version__
 from tracetui.errors import InputError
-from tracetui.options.run import add_layers, add_name, add_run
+from tracetui.options.run import add_name, add_option, add_run
+from tracetui.recipe.options import OPTIONS
 
 
 class _Parser(argparse.ArgumentParser):
@@ -59,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
 
     outline = commands.add_parser("outline", help="a checkpoint's structure: tensors, shapes, parameter counts")
     add_name(outline)
-    add_layers(outline)
+    add_option(outline, OPTIONS["layers"])
     outline.add_argument("--layout", choices=("meta", "deepseek", "hf"), help="another implementation's names beside")
     outline.add_argument("--json", action="store_true", help="for machines")
 

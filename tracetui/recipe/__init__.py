@@ -3,14 +3,13 @@
 from tracetui.recipe.batch_file import read_batch
 from tracetui.recipe.find import find_hub_id, load_recipe, shipped_recipes
 from tracetui.recipe.generation import Generation, check_generation, parse_stop
-from tracetui.recipe.model import DTYPES, Layers, Overrides, Recipe, parse_bytes, parse_layers
+from tracetui.recipe.model import DTYPES, Layers, Recipe, parse_bytes, parse_layers
 from tracetui.recipe.prompts import Prompts, check_rows, parse_ids, parse_random, texts
 
 __all__ = [
     "DTYPES",
     "Generation",
     "Layers",
-    "Overrides",
     "Prompts",
     "Recipe",
     "check_generation",

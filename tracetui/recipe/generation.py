@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tracetui.errors import InputError
@@ -47,19 +48,21 @@ class Generation:
 PROMPT_ALONE = Generation()
 
 
-def check_generation(wanted: Generation) -> Generation:
-    """The generation, if a run can follow it. Raises InputError naming the option."""
-    check_count(wanted.count, "--generate")
+def check_generation(wanted: Generation, named: Callable[[str], str]) -> Generation:
+    """The generation, if a run can follow it. Raises InputError naming the option as `named` calls it."""
+    check_count(wanted.count, named("generate"))
     if wanted.sampled and not wanted.count:
-        raise InputError("--temperature, --top-k, --top-p and --sample-seed say how --generate N draws; give that too")
+        *others, last = map(named, ("temperature", "top_k", "top_p", "sample_seed"))
+        raise InputError(f"{', '.join(others)} and {last} say how {named('generate')} N draws; give that too")
     if wanted.temperature is not None and not (math.isfinite(wanted.temperature) and wanted.temperature > 0):
-        raise InputError(f"--temperature: must be above 0, got {wanted.temperature}; leave it out for greedy choices")
+        problem = f"must be above 0, got {wanted.temperature}; leave it out for greedy choices"
+        raise InputError(f"{named('temperature')}: {problem}")
     if wanted.top_k is not None and wanted.top_k < 1:
-        raise InputError(f"--top-k: must be 1 or more, got {wanted.top_k}")
+        raise InputError(f"{named('top_k')}: must be 1 or more, got {wanted.top_k}")
     if wanted.top_p is not None and not 0 < wanted.top_p <= 1:
-        raise InputError(f"--top-p: must be above 0 and at most 1, got {wanted.top_p}")
+        raise InputError(f"{named('top_p')}: must be above 0 and at most 1, got {wanted.top_p}")
     if wanted.seed is not None and not 0 <= wanted.seed <= MAX_SAMPLE_SEED:
-        raise InputError(f"--sample-seed: must be between 0 and {MAX_SAMPLE_SEED}, got {wanted.seed}")
+        raise InputError(f"{named('sample_seed')}: must be between 0 and {MAX_SAMPLE_SEED}, got {wanted.seed}")
     return wanted
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from tracetui.recipe.config import layer_count
 from tracetui.recipe.generation import PROMPT_ALONE, Generation
 from tracetui.recipe.prompts import NO_PROMPT, Prompts
 from tracetui.text import visible
-from tracetui.trace.keep import ATTENTION, KEEP_ALL, ROOM, Keep, Room
+from tracetui.trace.keep import KEEP_ALL, ROOM, Keep, Room
 
 if TYPE_CHECKING:
     from tracetui.recipe.factory import Factory
@@ -27,8 +27,6 @@ MAX_SEED = 2**63 - 1
 MAX_LENS = 100
 """Tokens that a lens keeps for each layer and place."""
 _LATENT = "kv_lora_rank"
-_OF_A_RECIPE = ("layers", "dtype", "weights", "memory", "mla")
-"""Options that mean nothing for a model which somebody's own code makes."""
 _BYTES = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
 _LAYERS = re.compile(r"(\d{0,6})(:?)(\d{0,6})", re.ASCII)
 
@@ -129,57 +127,6 @@ class Recipe:
             **({"lens": self.lens} if self.lens else {}),
             **({"edits": plain_edits(self.edits)} if self.edits else {}),
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Overrides:
-    """What the command line says instead of the recipe; None leaves the recipe's own."""
-
-    layers: str | None = None
-    dtype: str | None = None
-    seed: int | None = None
-    tokenizer: str | None = None
-    weights: str | None = None
-    prompts: Prompts | None = None
-    memory: str | None = None
-    mla: str | None = None
-    keep: Keep | None = None
-    attention: str | None = None
-    room: Room | None = None
-    generation: Generation | None = None
-    lens: int | None = None
-    edits: tuple[Edit, ...] | None = None
-
-    def apply(self, recipe: Recipe) -> Recipe:
-        """The recipe with these in place. Raises InputError naming the option."""
-        said = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
-        _check_factory(recipe, said)
-        if self.layers is not None:
-            said["layers"] = parse_layers(self.layers, recipe.layer_count, "--layers")
-        if self.memory is not None:
-            said["memory"] = parse_bytes(self.memory, "--memory")
-        if self.dtype is not None and self.dtype not in DTYPES:
-            raise InputError(f"--dtype: must be one of {', '.join(DTYPES)}, got {visible(self.dtype, 40)!r}")
-        if self.mla is not None and self.mla not in MLA_WAYS:
-            raise InputError(f"--mla: must be {' or '.join(MLA_WAYS)}, got {visible(self.mla, 40)!r}")
-        if self.mla is not None:
-            said["mla_from"] = "--mla"
-        if self.attention is not None and self.attention not in ATTENTION:
-            raise InputError(f"--attention: must be one of {', '.join(ATTENTION)}, got {visible(self.attention, 40)!r}")
-        if self.lens is not None and not 1 <= self.lens <= MAX_LENS:
-            raise InputError(f"--lens: must be 1 to {MAX_LENS} tokens, got {self.lens}")
-        if self.seed is not None:
-            check_seed(self.seed, "--seed")
-        if self.weights is not None:
-            said["weights"] = None if self.weights == "random" else Path(self.weights)
-        return replace(recipe, **said)
-
-
-def _check_factory(recipe: Recipe, said: Mapping[str, object]) -> None:
-    """Raises InputError for an option about what a file's code makes."""
-    own = [name for name in _OF_A_RECIPE if name in said]
-    if recipe.factory is not None and own:
-        raise InputError(f"--{own[0]}: the code in {recipe.factory.path.name} decides that")
 
 
 def check_seed(seed: int, where: str) -> int:

@@ -16,16 +16,19 @@ from tracetui.paths import read_bounded
 from tracetui.recipe.bounded import Fields, read_json_object
 from tracetui.recipe.config import check_config, layer_count
 from tracetui.recipe.meta import llama_config
-from tracetui.recipe.model import BUILTIN_TOKENIZER, DTYPES, MAX_SEED, MLA_WAYS, Recipe, parse_layers
+from tracetui.recipe.model import BUILTIN_TOKENIZER, Recipe, parse_layers
+from tracetui.recipe.options import OPTIONS
 from tracetui.recipe.prompts import Prompts, prompts_of
 from tracetui.recipe.reference import is_reference_form, reference_config
 from tracetui.text import visible
 
 MAX_TOML_BYTES = 64 * 2**10
 _TABLES = {"config": check_config, "params": llama_config, "reference": reference_config}
-_PROMPT_KEYS = ("prompt", "random_tokens", "chat", "system")
 _BASE = "base"
-_KEYS = ("title", *_PROMPT_KEYS, "layers", "dtype", "seed", "tokenizer", "weights", "mla", _BASE, *_TABLES)
+_AS_READ = ("dtype", "seed", "mla")
+"""Keys whose values go into the recipe as the option's reader returns them."""
+_OPTIONS = tuple(option.name for option in OPTIONS.values() if option.in_recipes)
+_KEYS = ("title", *_OPTIONS, _BASE, *_TABLES)
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -40,11 +43,9 @@ def read_recipe(path: Path) -> Recipe:
         origin=str(path),
         config=config,
         layers=parse_layers(_layers(fields, count), count, f"{path}: layers"),
-        dtype=_choice(fields, "dtype", DTYPES),
-        seed=fields.integer("seed", default=0, least=0, most=MAX_SEED),
+        **{name: OPTIONS[name].read(found[name], f"{path}: {name}") for name in _AS_READ if name in found},
         tokenizer=_beside(path, fields.text("tokenizer", default=BUILTIN_TOKENIZER)),
         weights=_weights(path, fields.text("weights", default="random")),
-        mla=_choice(fields, "mla", MLA_WAYS),
         prompts=_prompts(fields, path),
     )
 
@@ -124,13 +125,6 @@ def _prompts(fields: Fields, path: Path) -> Prompts:
     if fields.flag("chat") and found.random:
         fields.fail("chat", "needs texts; random ids go through no template")
     return replace(found, chat=fields.flag("chat"), system=fields.text("system", default=""))
-
-
-def _choice(fields: Fields, field: str, choices: tuple[str, ...]) -> str:
-    said = fields.text(field, default=choices[0])
-    if said not in choices:
-        fields.fail(field, f"must be one of {', '.join(choices)}")
-    return said
 
 
 def _weights(path: Path, said: str) -> Path | None:
