@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracetui.errors import InputError
-from tracetui.recipe.bounded import Fields, check_plain, read_json_object
+from tracetui.recipe.bounded import Fields, check_plain, parse_json_object, read_json_object
 
 
 def read(folder: Path, content: bytes) -> dict[str, object]:
@@ -99,3 +99,16 @@ def test_typed_fields_name_their_table() -> None:
     with pytest.raises(InputError, match=r"^f.toml: config.f: must be true or false, got 1$"):
         fields.flag("f")
     assert (fields.integer("none", default=3), fields.number("none", 2.0), fields.flag("none", True)) == (3, 2.0, True)
+
+
+@pytest.mark.parametrize("number", ["123456789012345678", "-123456789012345678901"])
+def test_an_integer_that_is_too_long_is_refused_wherever_it_stands(tmp_path: Path, number: str) -> None:
+    with pytest.raises(InputError, match="digits is too large"):
+        parse_json_object(f'{{"a": [1, {{"b": {number}}}]}}'.encode(), tmp_path / "config.json")
+
+
+def test_digits_within_a_text_are_no_integer(tmp_path: Path) -> None:
+    found = parse_json_object(
+        b'{"a123456789012345678901234567890": "1234567890123456789012"}', tmp_path / "config.json"
+    )
+    assert list(found.values()) == ["1234567890123456789012"]

@@ -9,7 +9,8 @@ from tracetui.paths import read_bounded
 from tracetui.recipe.bounded import parse_json_object
 from tracetui.text import visible
 
-MAX_TENSORS = 1_000_000
+MAX_TENSORS = 300_000
+"""Published models of a trillion parameters have half as many, their experts one by one and each with its scales."""
 MAX_INDEX_BYTES = 64 * 2**20
 
 
