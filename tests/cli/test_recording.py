@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.cli.running import Here, ended, started
@@ -76,3 +77,14 @@ def test_what_can_t_be_is_refused_in_words(tracetui: Here, arguments: tuple[str,
     if arguments[1].startswith("-"):
         arguments = (f"{arguments[0]}={arguments[1]}",)
     assert tracetui.refused(*TINY, *arguments).startswith(said)
+
+
+def test_info_checks_every_value_when_asked(tracetui: Here, tmp_path: Path) -> None:
+    path = tmp_path / "dump.npz"
+    np.savez(path, a=np.arange(4000.0))
+    assert tracetui("info", str(path), "--check").out.endswith("checksums  of all 1 arrays right\n")
+    content = bytearray(path.read_bytes())
+    content[2000] ^= 1
+    path.write_bytes(content)
+    assert "checksums" not in tracetui("info", str(path)).out
+    assert tracetui.refused("info", str(path), "--check") == f"{path}: a.npy: is damaged: its checksum differs"

@@ -47,12 +47,16 @@ def info(said: Namespace) -> int:
     """Tell what is in a trace file."""
     from tracetui.export.tables import info_json
     from tracetui.trace.dumps import open_recorded
+    from tracetui.trace.dumps.checksums import check_values
     from tracetui.trace.summary import describe
 
     path = Path(said.trace)
     found, size = open_recorded(path), path.stat().st_size
+    checked = check_values(path) if said.check else None
     for line in info_json(found, said.trace, size) if said.json else describe(found, size):
         print(line)
+    if checked is not None and not said.json:
+        print(checked)
     return 0
 
 

@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="what is in a trace file")
     info.add_argument("trace", metavar="F.npz", help="a trace, or a plain npz or safetensors file of named tensors")
     info.add_argument("--json", action="store_true", help="for machines: the header, with the file's name and size")
+    info.add_argument("--check", action="store_true", help="read every byte and hold it against the file's checksums")
 
     _add_diff(commands.add_parser("diff", help="two traces: the first tensor that differs, and what fed it"))
     _add_export(commands.add_parser("export", help="a trace as tables, tensors, pictures, or a report for a browser"))

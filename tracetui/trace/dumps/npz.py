@@ -26,7 +26,7 @@ _NAME = re.compile(r"[^\x00]{0,1004}", re.DOTALL)
 def has_header(path: Path) -> bool:
     """Whether an npz file says of itself that it is a trace. Raises InputError."""
     with open_regular(path) as file:
-        directory = read_directory(Source(path, file), _is_name)
+        directory = read_directory(Source(path, file), is_member_name)
     return any(member.name == f"{HEADER}.npy" for member in directory.members)
 
 
@@ -38,7 +38,7 @@ def read_npz_dump(path: Path) -> Trace:
     left_out: dict[str, str] = {}
     with open_regular(path) as file:
         source = Source(path, file)
-        arrays = locate_all(source, read_directory(source, _is_name), left_out)
+        arrays = locate_all(source, read_directory(source, is_member_name), left_out)
         if not arrays:
             raise InputError(f"{path}: holds no arrays{_first(left_out)}")
         values_file = ArrayFile(source)
@@ -69,7 +69,7 @@ def _text(name: str) -> str:
     return name.encode("latin-1").decode("utf-8", errors="replace")
 
 
-def _is_name(member: str) -> bool:
+def is_member_name(member: str) -> bool:
     return _NAME.fullmatch(member) is not None
 
 

@@ -45,7 +45,7 @@ def locate(source: Source, member: Member, own: bool = True) -> StoredArray:
     NoNumbersError for a sound member of a file not our own.
     """
     _check_readable(source, member, own)
-    at = _content_at(source, member)
+    at = content_at(source, member)
     if member.method == layout.DEFLATED:
         return _locate_packed(source, member, at, own)
     end = at + member.size
@@ -127,7 +127,7 @@ def _check_readable(source: Source, member: Member, own: bool) -> None:
         raise source.wrong(f"is stored, but of two sizes, got {member.stored:,} and {member.size:,}", member.name)
 
 
-def _content_at(source: Source, member: Member) -> int:
+def content_at(source: Source, member: Member) -> int:
     """Where the content begins, if the local header says the same as the directory."""
     fixed = layout.LOCAL_HEADER.unpack(source.read(member.offset, layout.LOCAL_HEADER.size, member.name))
     signature, _, flags, method, _, _, crc, stored, size, name_length, extra_length = fixed
