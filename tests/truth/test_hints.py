@@ -95,6 +95,11 @@ OWN = (
     ("half of o not read", "glm4", "full", "weight-rows", "Only rows 32 to 63 of o_proj's weight are others"),
     ("half of down zero", "llama", "hooks", "weight-rows", "Rows 32 to 63 of down_proj's weight are zeros in A"),
     ("a token's embedding zero", "gemma3", "layers", "embedding-row", "Only the embedding of token 42 is another"),
+    ("another base, half turned", "gpt_neox", "qkv", "rope-base", "(rope_theta) is 1,000,000 in A, 10,000 in B"),
+    ("mean not taken off", "gpt_neox", "hooks", "norm-mean", "B takes the mean off first"),
+    ("no scale", "gpt_neox", "full", "softmax-scale", "1 in A"),
+    ("residual of the norm", "gpt_neox", "hooks", "residual-source", "what input_layernorm made"),
+    ("one norm scaled", "gpt_neox", "hooks", "norm-scale", "from 1.5 to 1.5"),
     ("selection bias left out", "deepseek_v3", "full", "expert-choice", "A leaves out the selection bias"),
     ("shared expert's gate left out", "qwen2_moe", "hooks", "expert-sum", "A adds the shared expert without its gate"),
 )

@@ -71,8 +71,8 @@ def _behind_matrix(scene: Scene) -> Hint | None:
         return None
     candidates = {name: value for name, value in _candidates(scene) if value.shape == inner.shape}
     known = _first(candidates, inner, max(2e-5, 2 * scene.unit))
-    recorded = scene.comparison.alignment.alone.get(scene.name_of(".mlp.down_proj:input"))
-    if not known or recorded is None:
+    recorded = scene.alone(".mlp.down_proj:input")
+    if not known or not recorded:
         return None
     own, other = (y.a, y.b) if recorded == "B" else (y.b, y.a)
     fits = {
@@ -102,6 +102,9 @@ def _kind(name: str) -> str:
 
 def _candidates(scene: Scene) -> Iterator[tuple[str, Numbers]]:
     """What may enter down_proj [N,F], by name."""
+    up = _rows(scene, "up_proj")
+    if up is not None and not any(scene.known(f".mlp.{name}") for name in ("gate_proj", "gate_up_proj")):
+        yield from ((f"{name} of up_proj", function(up)) for name, function in FUNCTIONS.items())
     for cut, gate, up in _halves(scene):
         for name, function in FUNCTIONS.items():
             yield f"{name} of gate{cut}", function(gate) * up

@@ -57,7 +57,7 @@ def stream_scale(scene: Scene) -> Hint | None:
         return None
     if not _by_epsilon(scene, recorded.a, times):
         return None
-    other = scene.comparison.alignment.alone.get(f"model.layers.{scene.record.layer}:input", "B")
+    other = scene.alone(":input") or "B"
     side = "A" if other == "B" else "B"
     reason = explained(times, scene.config, "embed")
     return Hint(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tracetui.analysis.diff.arrays import Numbers, one_side
+from tracetui.analysis.diff.arrays import Numbers
 from tracetui.analysis.diff.hints.offsets import unit_rows
 from tracetui.analysis.diff.hints.scene import Hint, Scene
 
@@ -48,18 +48,18 @@ def _other_layers(scene: Scene, layer: int) -> Iterator[int]:
 
 def _known(scene: Scene, layer: int) -> bool:
     name = f"model.layers.{layer}{_NORM}"
-    return layer >= 0 and (scene.near(name) is not None or name in scene.comparison.alignment.alone)
+    return layer >= 0 and scene.known(name)
 
 
 def _gains(scene: Scene, layer: int, side: str) -> Numbers | None:
     """What a side's norm of a layer multiplies each channel with [D]; None where its values don't tell."""
     entering = f"model.layers.{layer - 1}" if layer else "model.embed_tokens"
-    y = _value(scene, f"model.layers.{layer}{_NORM}", side)
+    y = scene.own_of(f"model.layers.{layer}{_NORM}", side)
     x = next(
         (
             value
             for name in (f"model.layers.{layer}:input", entering)
-            if (value := _value(scene, name, side)) is not None
+            if (value := scene.own_of(name, side)) is not None
         ),
         None,
     )
@@ -72,15 +72,6 @@ def _gains(scene: Scene, layer: int, side: str) -> Numbers | None:
         if float(np.linalg.norm(gains * flat - rest)) <= scene.limit * float(np.linalg.norm(rest)):
             return np.asarray(gains)
     return None
-
-
-def _value(scene: Scene, name: str, side: str) -> Numbers | None:
-    """One side's numbers at a site, compared or not."""
-    near = scene.near(name)
-    if near is None:
-        return one_side(scene.comparison, name) if scene.comparison.alignment.alone.get(name) == side else None
-    sides = scene.both(near)
-    return None if sides is None else sides.a if side == "A" else sides.b
 
 
 def _alike(a: Numbers, b: Numbers, limit: float) -> bool:

@@ -10,6 +10,8 @@ from tracetui.analysis.diff.hints.scene import Hint, Scene, explains, left_over
 
 _SPREAD = 0.02
 """How far estimates from single tokens may lie apart, relative to their mean."""
+_FEWEST = 5
+"""Tokens without which two numbers for each channel prove nothing."""
 _EXACT = 1e-3
 """The same for what no epsilon comes into."""
 
@@ -83,15 +85,36 @@ def _epsilons(x: Numbers, ratio: Numbers) -> dict[str, tuple[float, float]]:
 def _per_channel(y: Both) -> Hint | None:
     if len(y.a) < 3:
         return None
-    ratio = (y.a * y.b).sum(axis=0) / np.square(y.b).sum(axis=0)  # [D]
-    model = y.b * np.where(np.isfinite(ratio), ratio, 1)
+    ratio, model = _of_channels(y.a, y.b)
     if not explains(y.a, model, y.b):
-        return None
+        return _beside_bias(y)
     return Hint(
         "norm-scale",
         "The norm's weight is another",
         f"a/b is one factor in each channel at all {len(y.a)} tokens, from {ratio.min():.4g} to {ratio.max():.4g}; "
         f"it explains all but {left_over(y.a, model, y.b):.1e} of the difference.",
+    )
+
+
+def _of_channels(a: Numbers, b: Numbers) -> tuple[Numbers, Numbers]:
+    """For each channel the factor [D] that makes most of `a` of `b`, and what it makes [N,D]."""
+    ratio = (a * b).sum(axis=0) / np.square(b).sum(axis=0)
+    return ratio, b * np.where(np.isfinite(ratio), ratio, 1)
+
+
+def _beside_bias(y: Both) -> Hint | None:
+    """The same where a bias is added: less their means over the tokens."""
+    if len(y.a) < _FEWEST:
+        return None
+    a, b = y.a - y.a.mean(axis=0), y.b - y.b.mean(axis=0)
+    ratio, model = _of_channels(a, b)
+    if not explains(a, model, b):
+        return None
+    return Hint(
+        "norm-scale",
+        "The norm's weight is another",
+        f"beside its mean, each channel is the other side's times one factor at all {len(a)} tokens, from "
+        f"{ratio.min():.4g} to {ratio.max():.4g}; it explains all but {left_over(a, model, b):.1e} of the difference.",
     )
 
 

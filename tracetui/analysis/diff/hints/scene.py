@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +11,7 @@ import numpy as np
 from tracetui.analysis.diff.arrays import Both, Numbers, both, one_side
 from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.result import Comparison, SiteDiff
+from tracetui.analysis.mapping.families import common_name
 from tracetui.analysis.mapping.layouts import layouts
 from tracetui.trace.record import Record, plain_site
 
@@ -37,6 +38,7 @@ class Scene:
         self.site = site
         self.fed = fed
         self.config: Mapping[str, object] = {**comparison.b.run.config, **comparison.a.run.config}
+        self._by_name = _by_name(site.site for site in comparison.sites)
         self._by_site = {found.site: found for found in comparison.sites}
 
     @property
@@ -47,7 +49,12 @@ class Scene:
     def leaf(self) -> str:
         """The module's own name, or `:role`."""
         record = self.record
-        return f":{record.role}" if record.role else record.module.rpartition(".")[2]
+        return f":{record.role}" if record.role else plain_site(self.name).rpartition(".")[2]
+
+    @cached_property
+    def name(self) -> str:
+        """The site in the terms in which patterns speak of all families' modules."""
+        return common_name(self.site.site)
 
     @cached_property
     def target(self) -> Both:
@@ -76,11 +83,31 @@ class Scene:
 
     def near(self, place: str) -> SiteDiff | None:
         """The site at another place of the same layer and call: `.self_attn:q`; or of a whole name."""
-        return self._by_site.get(self.name_of(place))
+        return self._by_site.get(self._by_name.get(self.name_of(place), ""))
 
     def known(self, place: str) -> bool:
         """Whether either side recorded another place of the same layer and call."""
-        return self.near(place) is not None or self.name_of(place) in self.comparison.alignment.alone
+        return self.near(place) is not None or bool(self.alone(place))
+
+    def alone(self, place: str) -> str:
+        """The side that alone recorded another place; empty where both did, or none."""
+        return self.comparison.alignment.alone.get(self._alone_by_name.get(self.name_of(place), ""), "")
+
+    def own_of(self, place: str, side: str) -> Numbers | None:
+        """One side's numbers at another place, whether or not the other has it."""
+        near = self.near(place)
+        if near is None:
+            return self._one_side(place) if self.alone(place) == side else None
+        sides = self.both(near)
+        return None if sides is None else sides.a if side == "A" else sides.b
+
+    def _one_side(self, place: str) -> Numbers | None:
+        own = self._alone_by_name.get(self.name_of(place))
+        return None if own is None else one_side(self.comparison, own)
+
+    @cached_property
+    def _alone_by_name(self) -> Mapping[str, str]:
+        return _by_name(self.comparison.alignment.alone)
 
     def name_of(self, place: str) -> str:
         """The whole name of another place of the same layer and call."""
@@ -104,12 +131,12 @@ class Scene:
         if near is not None:
             found = self.both(near)
             return None if found is None else found.a
-        return one_side(self.comparison, self.name_of(place)) if self.fed.agree else None
+        return self._one_side(place) if self.fed.agree else None
 
     @property
     def place(self) -> str:
         """The site within its layer, without call and part."""
-        return plain_site(self.site.site).removeprefix(f"model.layers.{self.record.layer}")
+        return plain_site(self.name).removeprefix(f"model.layers.{self.record.layer}")
 
     def fed_by(self, place: int = 0) -> Both | None:
         """An input of the site, if it was recorded on both sides."""
@@ -134,6 +161,16 @@ class Scene:
     def both(self, site: SiteDiff) -> Both | None:
         """A site's numbers; None where they weren't kept, don't go together, or are too many."""
         return both(self.comparison, site)
+
+
+def _by_name(sites: Iterable[str]) -> dict[str, str]:
+    """Sites by their common names; who has such a name already keeps it."""
+    names: dict[str, str] = {}
+    for site in sites:
+        name = common_name(site)
+        if name == site or name not in names:
+            names[name] = site
+    return names
 
 
 def explains(target: Numbers, model: Numbers, other: Numbers) -> bool:

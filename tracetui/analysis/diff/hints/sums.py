@@ -12,6 +12,7 @@ from tracetui.analysis.diff.arrays import Numbers
 from tracetui.analysis.diff.hints.numbers import explained, shown
 from tracetui.analysis.diff.hints.scene import EXPLAINED, Hint, Scene
 from tracetui.analysis.diff.result import Outcome, SiteDiff
+from tracetui.analysis.mapping.families import common_name
 
 _ROWS = 128
 """Tokens that are looked at, from the start."""
@@ -74,7 +75,7 @@ def _agreeing(scene: Scene, layer: int) -> Iterator[tuple[str, Numbers]]:
     for site in _before(scene, layer):
         both = scene.both(site) if site.outcome is Outcome.SAME else None
         if both is not None:
-            yield _short(site.site, layer), both.a
+            yield _short(common_name(site.site), layer), both.a
 
 
 def _alone(scene: Scene, layer: int) -> Iterator[tuple[str, Numbers]]:
@@ -82,11 +83,12 @@ def _alone(scene: Scene, layer: int) -> Iterator[tuple[str, Numbers]]:
     alignment, pair = scene.comparison.alignment, scene.site.pair
     for lone, own in ((alignment.only_a, pair.a), (alignment.only_b, pair.b)):
         for named in lone if scene.fed.agree else ():
-            inside = named.site.startswith(f"model.layers.{layer}.") and named.record.pass_ == own.record.pass_
-            if inside and named.record.place.endswith("norm") and named.record.index < own.record.index:
-                value = scene.borrowed(named.site)
+            name = common_name(named.site)
+            inside = name.startswith(f"model.layers.{layer}.") and named.record.pass_ == own.record.pass_
+            if inside and name.endswith("norm") and named.record.index < own.record.index:
+                value = scene.borrowed(name)
                 if value is not None:
-                    yield _short(named.site, layer), value
+                    yield _short(name, layer), value
 
 
 def _before(scene: Scene, layer: int) -> list[SiteDiff]:
@@ -95,8 +97,10 @@ def _before(scene: Scene, layer: int) -> list[SiteDiff]:
     own = f"model.layers.{layer}"
     stream = (f"model.layers.{layer - 1}" if layer else "model.embed_tokens", f"{own}:input")
     place = next(at for at, site in enumerate(sites) if site.site == scene.site.site)
-    early = [site for site in sites if site.site in stream]
-    return early + [site for site in sites[:place] if site.site.startswith((f"{own}.", f"{own}:attn"))]
+    names = [common_name(site.site) for site in sites]
+    early = [site for site, name in zip(sites, names, strict=True) if name in stream]
+    inside = (f"{own}.", f"{own}:attn")
+    return early + [site for site, name in zip(sites[:place], names, strict=False) if name.startswith(inside)]
 
 
 def _parallel(one: Numbers, other: Numbers) -> bool:
