@@ -68,6 +68,14 @@ def short_end(finding: Finding) -> str:
     return " · made here or before"
 
 
+def where_made(site: SiteDiff, feeds: Feeds) -> str:
+    """In a few words, where a difference is made of which not all that is in between was compared."""
+    if feeds.direct:
+        return f"at {visible(site.site)}"
+    names = _names(feeds, feeds.code or site.site)
+    return f"between {names} and {visible(site.site)}" if names else f"at {visible(site.site)} or before it"
+
+
 def made_by_code(site: SiteDiff) -> bool:
     """Whether a site is what a module's own code made, and no module returned it."""
     return bool(site.pair.record.role)

@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from tracetui.analysis.diff.noise import FAR, NoiseReport, SiteNoise, Verdict
 from tracetui.text import visible
 from tracetui.views.diff_effects import by_edit
+from tracetui.views.diff_made import where_made
 from tracetui.views.diff_text import end, entry, number, wrapped
 
 _HEAD = f"{'difference':>10} {'noise':>9} {'times':>9} {'inputs':>9}"
@@ -40,9 +41,9 @@ def noise_verdict(noise: NoiseReport) -> str:
         return "nothing could be measured: no site was recorded in floats by both runs"
     within = f"{counts[Verdict.WITHIN]:,} of {len(noise.sites):,} sites are within {FAR:g} times the noise"
     if noise.suspects:
-        where = ", ".join(visible(found.site.site) for found in noise.suspects)
+        where = ", ".join(where_made(found.site, found.feeds) for found in noise.suspects)
         carried = f"; {counts[Verdict.CARRIED]:,} only carry it on" if counts[Verdict.CARRIED] else ""
-        return f"a fault, no rounding, at {where}{carried}; {within}"
+        return f"a fault, no rounding, {where}{carried}; {within}"
     edits = [found for found in noise.sites if found.verdict is Verdict.EDITED]
     if edits:
         made = ", ".join(f"{visible(found.site.site)} ({by_edit(found.edit)})" for found in edits)
@@ -69,7 +70,7 @@ def site_words(found: SiteNoise) -> str:
     apart = found.site.distance.furthest if found.site.distance else math.nan
     fed = _fed(found.fed)
     told = {
-        Verdict.SUSPECT: "the difference is made here, and is no rounding",
+        Verdict.SUSPECT: f"the difference is made here{_or_before(found)}, and is no rounding",
         Verdict.EDITED: by_edit(found.edit),
         Verdict.CARRIED: "it only carries on what comes in",
         Verdict.WITHIN: "rounding explains it",
@@ -79,6 +80,14 @@ def site_words(found: SiteNoise) -> str:
         return f"one side alone has NaN or infinities here{fed}: {told}"
     noise = f"{_times(found.times)} the rounding noise here ({number(found.rounding)})"
     return f"{number(apart)} is {noise}{fed}: {told}"
+
+
+def _or_before(found: SiteNoise) -> str:
+    """A site is only blamed where nothing lies between it and what feeds it."""
+    if found.feeds.direct:
+        return ""
+    code = found.feeds.code
+    return f" or on the way here, in {visible(code)}'s own code" if code else " or on the way here"
 
 
 def _fed(times: float | None) -> str:

@@ -46,6 +46,8 @@ class SiteNoise:
     fed: float | None
     """The largest multiple of what feeds it; 0 where no tensor does, None where that isn't known."""
     verdict: Verdict
+    feeds: Feeds
+    """Whether anything lies between these and the site tells whether it is blamed itself."""
     edit: KnownEdit | None = None
     """What changed it on purpose."""
 
@@ -124,7 +126,7 @@ def _judged(
         verdict = Verdict.SUSPECT if own else Verdict.CARRIED
     if edit is not None and verdict is not Verdict.CARRIED:
         verdict = Verdict.EDITED
-    return SiteNoise(site, rounding, times, fed, verdict, edit)
+    return SiteNoise(site, rounding, times, fed, verdict, found, edit)
 
 
 def _fed(found: Feeds, multiples: dict[str, tuple[float, float]]) -> float | None:
