@@ -11,6 +11,8 @@ NEEDS := pyproject.toml constraints.txt
 RUN_READY := $(VENV)/ready-to-run
 DEV_READY := $(VENV)/ready-to-test
 BENCH_READY := $(VENV)/ready-to-bench
+# Neighbours go to one worker, and so share what a module's fixtures make; who is done takes from who is not.
+SPREAD := --dist worksteal
 # A person sees what is being downloaded, a log does not need it.
 PIP_FLAGS := --disable-pip-version-check $(if $(CI),--quiet)
 
@@ -38,11 +40,11 @@ run: $(RUN_READY) ## install tracetui into .venv and open the debugger on MODEL
 
 test: $(DEV_READY) ## run the tests on all cores
 	@echo "Running the tests"
-	@$(BIN)/python -m pytest -n auto $(ARGS)
+	@$(BIN)/python -m pytest -n auto $(SPREAD) $(ARGS)
 
 families: $(DEV_READY) ## try every family of models that transformers knows, N at a time; writes docs/families.md
 	@echo "Trying every family; docs/families.md is written if all goes well"
-	@TRACETUI_FAMILIES=all $(BIN)/python -m pytest -n $(or $(N),auto) tests/families $(ARGS)
+	@TRACETUI_FAMILIES=all $(BIN)/python -m pytest -n $(or $(N),auto) $(SPREAD) tests/families $(ARGS)
 
 torture: $(DEV_READY) ## drive live sessions at random, N=1000 times, against plain forwards
 	@TRACETUI_TORTURE=$(or $(N),1000) $(BIN)/python -m pytest -s --timeout 0 tests/test_session_machine.py tests/ui/test_any_keys.py $(ARGS)
@@ -63,7 +65,7 @@ check: $(DEV_READY) ## all that a change has to pass: format, lint, types, impor
 
 cpus: check ## make check, then the tests again on this processor acting as smaller ones
 	@$(foreach cpu,$(CPUS),echo "As a processor with $(cpu)" && \
-		env $(subst $(comma), ,$(cpu)) $(BIN)/python -m pytest -n auto $(ARGS) &&) true
+		env $(subst $(comma), ,$(cpu)) $(BIN)/python -m pytest -n auto $(SPREAD) $(ARGS) &&) true
 
 bench: $(BENCH_READY) ## print speed and memory as ratios to the plain forward pass
 	@echo "Measuring; this takes some minutes, and wants an otherwise idle machine"
