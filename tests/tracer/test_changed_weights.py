@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from tests.models.meta_files import CHECKPOINT, state_dict, write_folder
 from tests.tracer.test_live import Driver, driven
 from tracetui.recipe import Prompts, Recipe, load_recipe
 from tracetui.recipe.options import with_options
-from tracetui.session import Failed, Finished, Stopped, until_end, until_first
+from tracetui.session import Failed, Finished, Prepared, Stopped, until_end, until_first
 from tracetui.trace.trace import Trace
 from tracetui.tracer.run import trace_recipe
 
@@ -93,6 +94,23 @@ def test_a_file_written_between_two_runs_is_read_anew(recipe: Recipe, write: Wri
     assert isinstance(first, Finished)
     assert isinstance(second, Finished)
     assert np.array_equal(logits(second.trace), trace_recipe(recipe, ids=PROMPT.ids[0])["logits"])
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_a_configuration_that_says_something_else_is_told(recipe: Recipe, write: Write, changed: bool) -> None:
+    folder = recipe.weights
+    assert folder is not None
+    (path,) = [*folder.glob("config.json"), *folder.glob("params.json")]
+    with driven(recipe) as driver:
+        driver.wait(Prepared)
+        if not changed:
+            write(folder, 2.0)
+        said = json.loads(path.read_text())
+        path.write_text(json.dumps({**said, "rope_theta": 77.0}) if changed else path.read_text())
+        driver.session.start(PROMPT, until_end)
+        prepared = driver.wait(Prepared)
+    told = "the folder's configuration was changed while it was open: this runs as it was; start again to have it read"
+    assert (told in prepared.notes) == changed
 
 
 def test_generation_does_not_go_on_with_other_weights(recipe: Recipe, write: Write) -> None:

@@ -16,6 +16,7 @@ from tracetui.expr.edit_log import EditLog
 from tracetui.expr.stop import Stop
 from tracetui.logs import write_log
 from tracetui.recipe import Prompts, Recipe
+from tracetui.recipe.config_state import ConfigState
 from tracetui.session import (
     Event,
     Explained,
@@ -87,6 +88,7 @@ class LiveSession:
     def __init__(self, recipe: Recipe, listener: Listener, given: Given | None = None) -> None:
         """given: a model that exists already, of which the recipe says only what is to be done with it."""
         self._recipe = recipe
+        self._config = ConfigState(recipe)
         self._given = given
         self.error: BaseException | None = None
         """What the model's own code raised in the last run."""
@@ -227,7 +229,7 @@ class LiveSession:
             if order.gate is self._gates.newest:
                 self._emit(self._left_before(order))
         else:
-            if engine is not None and isinstance(order, _Run) and engine.is_outdated:
+            if engine is not None and isinstance(order, _Run) and (engine.is_outdated or self._config.is_news):
                 engine.close()
                 engine = self._engine = None
             engine = engine or self._prepare()
@@ -254,7 +256,7 @@ class LiveSession:
             # One core is the screen's.
             torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) - 1))
             self._emit(Preparing("building the model"))
-            model = self._recipe if self._given is None else self._given.make()
+            model = self._config.recipe() if self._given is None else self._given.make()
             engine = self._engine = Engine(model, self._emit, goes_on=True)
         except BaseException as error:
             self._fail(error)
