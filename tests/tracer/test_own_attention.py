@@ -275,6 +275,18 @@ def test_attention_without_a_softmax_is_named(own: Callable[[str], nn.Module]) -
         trace.attention("1")
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_one_remark_says_how_to_see_the_layers_of_an_encoder_that_packs_prompts() -> None:
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+    model = nn.ModuleDict({"encoder": nn.TransformerEncoder(layer, 2)}).eval()
+    model.forward = model["encoder"].forward
+    x, hidden = torch.randn(2, 5, 16), torch.arange(5).expand(2, 5) > 3
+    (remark,) = tracetui.trace(model, x, src_key_padding_mask=hidden).run.notes
+    assert remark.startswith("encoder.layers: its layers hand on prompts of different lengths in nested tensors")
+    assert "enable_nested_tensor=False" in remark
+    assert not tracetui.trace(model, x).run.notes
+
+
 def test_torch_s_own_encoder_runs_module_by_module_while_it_is_watched() -> None:
     """Unwatched its layers are one operation each, and padding packs prompts into what can't be read."""
     layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)

@@ -23,7 +23,7 @@ from tracetui.tracer.lens import Lens
 from tracetui.tracer.module_inputs import ModuleInputs
 from tracetui.tracer.outputs import tensors_in, with_others
 from tracetui.tracer.overhearing import Overhearing
-from tracetui.tracer.readable import is_readable, unreadable
+from tracetui.tracer.readable import is_readable, left_out
 from tracetui.tracer.recorder import Recorder
 from tracetui.tracer.recurrence_watch import RecurrenceWatch
 from tracetui.tracer.residual_stream import ResidualStream, Stream
@@ -138,7 +138,7 @@ class ModuleHooks:
         changed: dict[int, torch.Tensor] = {}
         for part, tensor in enumerate(tensors):
             if not is_readable(tensor):
-                watching.recorder.note(f"{site}: {unreadable(tensor)}, and is not recorded")
+                watching.recorder.note(left_out(site, tensor))
                 continue
             made, _ = watching.editor.record(
                 site,
