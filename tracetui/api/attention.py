@@ -116,14 +116,16 @@ class Attention:
         return None if record is None else self._view.trace.value(record).read()
 
 
-def attention_of(trace: Recorded, layer: int | str, pass_: int) -> Attention:
-    """The attention of a layer, or of a module at a path. Raises KeyError naming those there are."""
+def attention_of(trace: Recorded, layer: int | str, pass_: int, call: int = 0) -> Attention:
+    """One call of a layer's attention, or of a module's at a path. Raises KeyError naming those there are."""
     queries = [record for record in trace.records if record.role == "q" and record.pass_ == pass_]
     for record in queries:
-        if layer in (record.layer, record.module) and (view := attention_at(trace, record)):
+        asked = record.call == call and layer in (record.layer, record.module)
+        if asked and (view := attention_at(trace, record)):
             return Attention(view)
     where = "of layer" if isinstance(layer, int) else "at"
-    raise KeyError(f"no attention {where} {layer} in pass {pass_}; layers that have one: {_layers(queries)}")
+    when = f"pass {pass_}" + (f", call {call}" if call else "")
+    raise KeyError(f"no attention {where} {layer} in {when}; layers that have one: {_layers(queries)}")
 
 
 def _layers(queries: Sequence[Record]) -> str:

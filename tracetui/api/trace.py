@@ -89,9 +89,12 @@ class Trace:
         """Norm, mean, spread, ends, NaN, Inf and zeros of the whole tensor. Raises KeyError."""
         return self.recorded.statistics(self.record(key) if isinstance(key, str) else key)
 
-    def attention(self, layer: int | str, pass_: int = 0) -> Attention:
-        """The attention of a layer, or of the module at a path. Raises KeyError naming the layers that have one."""
-        return attention_of(self.recorded, layer, pass_)
+    def attention(self, layer: int | str, pass_: int = 0, call: int = 0) -> Attention:
+        """The attention of a layer, or of the module at a path; call: which of those of a layer that runs repeatedly.
+
+        Raises KeyError naming the layers that have one.
+        """
+        return attention_of(self.recorded, layer, pass_, call)
 
     def routing(self, layer: int, pass_: int = 0) -> Routing:
         """How a layer's tokens chose their experts. Raises KeyError naming the layers that have experts."""

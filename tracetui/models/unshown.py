@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from functools import cache
@@ -30,15 +31,22 @@ def goes_through_interface(module: nn.Module) -> bool:
 
 
 def attends_itself(module: nn.Module) -> bool:
-    """Whether a module computes attention in calls of torch's own, by what its class is called."""
+    """Whether a module computes attention in calls of torch's own, by what its class is called and does."""
     kind: Any = type(module)
-    return _is_own_attention(kind) and not goes_through_interface(module)
+    return _is_own_attention(kind) and (not goes_through_interface(module) or _has_softmax_of_its_own(kind))
 
 
 @cache
 def _is_own_attention(kind: Any) -> bool:
     named = any(word in kind.__name__.lower() for word in _ATTENTION)
     return named and not kind.__module__.startswith("torch.")
+
+
+@cache
+def _has_softmax_of_its_own(kind: Any) -> bool:
+    """Whether a class computes its probabilities beside others in its file that go through the interface."""
+    code = getattr(inspect.unwrap(kind.forward), "__code__", None)
+    return code is not None and "softmax" in code.co_names and ATTENTION_INTERFACE not in code.co_names
 
 
 def _shows_its_choice(module: nn.Module) -> bool:
