@@ -29,15 +29,8 @@ LIMITS: Mapping[str, Mapping[str, str]] = {
 """What lies in the model: nothing wrong is shown, but something is absent or refused in one line."""
 
 FAULTS: Mapping[str, Mapping[str, str]] = {
-    "attention": {
-        "the class computes attention itself": "git",
-        "the sinks act after the softmax": "granite_swa granitemoe_swa",
-        "modules that are called more than once show one call": "blt hrm_text",
-        "more calls are shown than eager returns": "deepseek_v4",
-    },
     "residual": {
-        "a third sublayer stands behind a norm": "xmod",
-        "several stacks of layers, or layers that run more than once": "blt hrm_text",
+        "an adapter and two norms stand behind the MLP, and what they make isn't followed": "xmod",
     },
     "recurrent steps": {
         "what the recurrence's module is given and returns is recorded without names of its own": "xlstm",
