@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,7 @@ from transformers import (
 import tracetui
 from tests.tracer.models import prompt, seeded
 from tests.tracer.test_attention_truth import QUIET, shown, whole_rows_hidden
+from tracetui.models.unshown import ATTENTION_INTERFACE
 
 FALCON: dict[str, Any] = {"vocab_size": 61, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 FAMILIES: dict[str, tuple[Any, Any]] = {
@@ -234,8 +236,8 @@ class OwnAttention(nn.Module):
 
 
 @pytest.fixture
-def own() -> Callable[[str], nn.Module]:
-    def build(way: str) -> nn.Module:
+def own() -> Callable[[str], nn.Sequential]:
+    def build(way: str) -> nn.Sequential:
         torch.manual_seed(1)
         return nn.Sequential(nn.Embedding(61, 32), OwnAttention(way), nn.Linear(32, 61)).eval()
 
@@ -243,7 +245,7 @@ def own() -> Callable[[str], nn.Module]:
 
 
 @pytest.mark.parametrize("way", ["kernel", "steps", "capped", "squared", "sharpened"])
-def test_a_user_s_own_attention_is_shown(own: Callable[[str], nn.Module], way: str) -> None:
+def test_a_user_s_own_attention_is_shown(own: Callable[[str], nn.Sequential], way: str) -> None:
     model = own(way)
     trace = tracetui.trace(model, prompt(2))
     np.testing.assert_array_equal(trace["output"], model(prompt(2)).detach().numpy())
@@ -256,19 +258,57 @@ def test_a_user_s_own_attention_is_shown(own: Callable[[str], nn.Module], way: s
         assert not np.triu(probabilities, 1).any()
 
 
-def test_a_softcap_of_its_own_is_recorded_as_one(own: Callable[[str], nn.Module]) -> None:
+class Twice(nn.Module):
+    def __init__(self, attends: nn.Module) -> None:
+        super().__init__()
+        self.attends = attends
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.attends(self.attends(x))
+        return out
+
+
+def test_attention_that_runs_again_in_a_pass_is_shown_for_each_call(own: Callable[[str], nn.Sequential]) -> None:
+    first, attends, last = own("steps")
+    trace = tracetui.trace(nn.Sequential(first, Twice(attends), last), prompt())
+    for call in (0, 1):
+        attention = trace.attention("1.attends", call=call)
+        assert attention.v is not None
+        assert attention.heads is not None
+        np.testing.assert_allclose(attention.probs(0) @ attention.v[0, 0], attention.heads[0, 0], atol=1e-6)
+    with pytest.raises(KeyError, match=r"no attention at 1\.attends in pass 0, call 2"):
+        trace.attention("1.attends", call=2)
+
+
+def test_a_class_with_a_softmax_of_its_own_is_known_beside_others_of_its_file(
+    own: Callable[[str], nn.Sequential], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], ATTENTION_INTERFACE, object(), raising=False)
+    monkeypatch.setattr(OwnAttention, "forward", _attends)
+    trace = tracetui.trace(own("steps"), prompt())
+    np.testing.assert_array_equal(trace.attention("1").probs(0).sum(axis=-1).round(5), 1)
+
+
+def _attends(self: OwnAttention, x: torch.Tensor) -> torch.Tensor:
+    q, k, v = (part.view(*part.shape[:2], 4, 8).transpose(1, 2) for part in self.qkv(x).split(32, dim=2))
+    heads = (q @ k.transpose(-2, -1) / math.sqrt(8)).softmax(-1) @ v
+    out: torch.Tensor = self.out(heads.transpose(1, 2).flatten(2))
+    return out
+
+
+def test_a_softcap_of_its_own_is_recorded_as_one(own: Callable[[str], nn.Sequential]) -> None:
     call = tracetui.trace(own("capped"), prompt()).attention("1").call
     assert call.softcap == pytest.approx(3)
     assert call.scale == pytest.approx(8**-0.5)
 
 
-def test_scores_that_nobody_knows_are_not_made_up(own: Callable[[str], nn.Module]) -> None:
+def test_scores_that_nobody_knows_are_not_made_up(own: Callable[[str], nn.Sequential]) -> None:
     attention = tracetui.trace(own("squared"), prompt()).attention("1")
     with pytest.raises(tracetui.errors.TracetuiError, match="isn't known"):
         attention.scores(0)
 
 
-def test_attention_without_a_softmax_is_named(own: Callable[[str], nn.Module]) -> None:
+def test_attention_without_a_softmax_is_named(own: Callable[[str], nn.Sequential]) -> None:
     trace = tracetui.trace(own("linear"), prompt())
     assert "OwnAttention computes attention in its own way: its attention can't be shown" in trace.recorded.run.notes
     with pytest.raises(KeyError):
