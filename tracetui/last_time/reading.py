@@ -16,10 +16,11 @@ from tracetui.last_time.note import Layout, MapLook, Note
 from tracetui.last_time.writing import FORMAT, FORMAT_KEY, MAX_BYTES, MOST_EARLIER, MOST_OPENED, MOST_WATCHES
 from tracetui.recipe.bounded import Fields, parse_json_object
 from tracetui.recipe.generation import MAX_SAMPLE_SEED, PROMPT_ALONE, Generation, check_count, check_generation
-from tracetui.recipe.options import keyword
 from tracetui.recipe.prompts import MAX_ROW_TOKENS, MAX_ROWS, MAX_TOKEN_ID, Prompts, check_random, check_rows
 from tracetui.text import visible
 
+_GENERATION_KEYS = {"generate": "count", "sample_seed": "seed"}
+"""What a session's file calls options that have another name elsewhere."""
 _MAX_NAME = 1000
 _MOST_MAPS = 20
 _MOST_OBJECTS = 1000
@@ -171,7 +172,7 @@ def _generation(fields: _Said) -> Generation:
         stop=stop if "stop" in said else None,
     )
     try:
-        return check_generation(wanted, keyword)
+        return check_generation(wanted, lambda name: _GENERATION_KEYS.get(name, name))
     except InputError as error:
         raise InputError(f"{fields.where}: generation: {error}") from error
 
