@@ -19,10 +19,13 @@ def names_matrices(pattern: SitePattern) -> bool:
 
 def needs_steps(path: str, stops: Iterable[Stop], edits: Iterable[Edit]) -> bool:
     """Whether the attention module at a path has to show its scores, for edits that hold now."""
-    sites = tuple(f"{path}:{role}" for role in KINDS)
-    if any(stop.on and names_matrices(stop.pattern) and any(map(stop.pattern.matches, sites)) for stop in stops):
-        return True
-    return any(edits_matrices(path, edit) for edit in edits)
+    return any(stop.on and _stops_at_matrices(path, stop) for stop in stops) or any(
+        edits_matrices(path, edit) for edit in edits
+    )
+
+
+def _stops_at_matrices(path: str, stop: Stop) -> bool:
+    return names_matrices(stop.pattern) and any(stop.pattern.matches(f"{path}:{role}") for role in KINDS)
 
 
 def edits_matrices(path: str, edit: Edit) -> bool:
@@ -32,10 +35,8 @@ def edits_matrices(path: str, edit: Edit) -> bool:
 
 def needs_absorbed(path: str, stops: Iterable[Stop]) -> bool:
     """Whether a stop speaks of the scores that the attention module at a path would have from its latent."""
-    site = f"{path}:{ABSORBED_SCORES}"
-    return any(
-        stop.on and stop.pattern.text.endswith(f":{ABSORBED_SCORES}") and stop.pattern.matches(site) for stop in stops
-    )
+    role = f":{ABSORBED_SCORES}"
+    return any(stop.on and stop.pattern.text.endswith(role) and stop.pattern.matches(f"{path}{role}") for stop in stops)
 
 
 def any_steps(stops: Iterable[Stop], edits: Iterable[Edit]) -> bool:

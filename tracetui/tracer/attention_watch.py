@@ -67,7 +67,9 @@ class AttentionWatch:
         }
         beside = (("mask", call.mask), ("sinks", call.sinks), ("position_bias", call.position_bias))
         inputs |= {role: self._record_beside(role, tensor) for role, tensor in beside if tensor is not None}
-        call = replace(call, query=inputs["q"][0], key=inputs["k"][0], value=inputs["v"][0])
+        edited = (inputs["q"][0], inputs["k"][0], inputs["v"][0])
+        if edited[0] is not call.query or edited[1] is not call.key or edited[2] is not call.value:
+            call = replace(call, query=edited[0], key=edited[1], value=edited[2])
         inputs |= {role: self._record_beside(role, tensor) for role, tensor in self._latent(call)}
         # Decided after the inputs: a stop or an edit may have been given while the model waited at one of them.
         self._step_by_step = self._has_steps(call, frame.path)
@@ -81,6 +83,8 @@ class AttentionWatch:
         """What the call could be computed from instead, by role; time that the model takes only with --mla absorb."""
         if self._absorb:
             return tuple(self._latents.roles(call))
+        if not self._latents.has(call.module):
+            return ()
         with self._uncounted():
             return tuple(self._latents.roles(call))
 
@@ -117,8 +121,9 @@ class AttentionWatch:
         path, described = self._frames[-1].path, kernel.described
         roles = self._matrices(path)
         if not self._step_by_step:
-            with self._uncounted():
-                described = self._explanations.checked(kernel, heads, bool(roles))
+            if self._explanations.may_object(kernel, bool(roles)):
+                with self._uncounted():
+                    described = self._explanations.checked(kernel, heads)
             if kernel.own is not None and (kernel.own.needed or described.unexplained):
                 self._record_own(kernel.own)
                 described, roles = kernel.described, tuple(role for role in roles if role not in KINDS)

@@ -45,12 +45,11 @@ class Captures:
         self._masks.clear()
         self._looked_at = None
 
-    def value(self, tensor: torch.Tensor, site: str, carried: Carried | None = None) -> Value:
+    def value(self, tensor: torch.Tensor, site: str, shared: bool, carried: Carried | None = None) -> Value:
         """The captured value; the same object for a tensor that was captured a moment ago and not written to since.
 
-        A mask is shared: one tensor goes through every layer of a pass. carried: what an earlier run has of it.
+        shared: a mask is; one tensor goes through every layer of a pass. carried: what an earlier run has of it.
         """
-        shared = site.endswith(":mask")
         wanted = self._keep.everything or self._is_wanted(site)
         known = _known(tensor, self._masks if shared else self._recent, wanted)
         if known is not None:

@@ -41,14 +41,20 @@ class Explanations:
     def __init__(self) -> None:
         self._reasons: dict[tuple[type[nn.Module], AttentionCall], str] = {}
 
-    def checked(self, kernel: RunningKernel, heads: torch.Tensor, always: bool = False) -> AttentionCall:
+    @staticmethod
+    def may_object(kernel: RunningKernel, always: bool) -> bool:
+        """Whether a call is to be checked. always: also of a kernel whose arithmetic is known."""
+        described = kernel.described
+        if described.unexplained or described.kernel == ABSORBED:
+            return False
+        return always or described.kernel == "eager"
+
+    def checked(self, kernel: RunningKernel, heads: torch.Tensor) -> AttentionCall:
         """The call's description, which says why it can't be computed again where that is so.
 
-        heads: each head's output [B,H,T,Kv]. always: also of a kernel whose arithmetic is known.
+        heads: each head's output [B,H,T,Kv].
         """
         described = kernel.described
-        if described.unexplained or described.kernel == ABSORBED or not (always or described.kernel == "eager"):
-            return described
         kind = (type(kernel.module), described)
         if kind not in self._reasons:
             self._reasons[kind] = _reason(kernel, heads)

@@ -62,10 +62,10 @@ class Gate:
 
     def arrived(self, record: Record) -> None:
         """Wait here if the record ends the step. Raises Cancelled."""
-        self.check()
-        fired = self._fired(record)
+        if self._cancelled:
+            raise Cancelled
+        fired = self._fired(record) and self._waits and record.index >= self.quiet_until
         until = self._until
-        fired = fired and self._waits and record.index >= self.quiet_until
         if until is None or self._pausing or fired or until(record):
             self._wait(record.index + 1)
             return

@@ -69,6 +69,10 @@ class Latents:
                 earlier._cached[module] = self._cached[module][:, :count]
         return earlier
 
+    def has(self, attention: nn.Module) -> bool:
+        """Whether a latent was given to an attention module whose kernel has not been called since."""
+        return attention in self._given
+
     def _keep(self, attention: nn.Module, _: nn.Module, args: tuple[Any, ...]) -> None:
         if args and isinstance(args[0], torch.Tensor):
             self._given[attention] = args[0]

@@ -210,15 +210,16 @@ class Recorder:
         """Keep a tensor under a site, then wait at the gate if it ends the step."""
         if self.behind:
             return self.again(site, tensor, call, part)[1]
-        value = self._captures.value(tensor, site, self._carried)
         role = site.partition(":")[2]
-        if role and role != "mask" and self.examine is not None and not all_finite(value):
+        mask = role == "mask"
+        value = self._captures.value(tensor, site, mask, self._carried)
+        if role and not mask and self.examine is not None and not all_finite(value):
             # Before the record is there: the model may be stopped at it.
             self.examine(role, tensor)
         if site == "logits":
             # Before the record is there to be looked at: the model may wait at it.
             self.know(self._name_predictions(TorchValue(tensor)))
-        if not site.endswith(":mask"):
+        if not mask:
             # A mask is known by the first layer that has it, which a run that is taken up again leaves out.
             self._sources.add(tensor, len(self._records))
         return self._add(value, site, depth, parent, call, part, seconds, provenance, edited, inputs)
