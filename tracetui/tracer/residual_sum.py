@@ -69,9 +69,8 @@ def is_plain_sum(tensor: torch.Tensor, stream: torch.Tensor, last: torch.Tensor)
     if other.shape != total.shape or not torch.equal(total, one + other):
         return False
     size, of_stream = (torch.linalg.vector_norm(part.float()).item() for part in (total, one))
-    moved = (total != one).float().mean().item()
-    # Of what isn't finite, nothing is larger than anything.
-    return bool(of_stream > _NEGLIGIBLE * size and moved > _MOVED and torch.isfinite(other).all())
+    # Where what is added isn't finite, nor is the sum: than its size nothing is larger.
+    return of_stream > _NEGLIGIBLE * size and (total != one).sum().item() > _MOVED * total.numel()
 
 
 def is_anew(output: torch.Tensor, first: torch.Tensor, last: torch.Tensor, stream: torch.Tensor) -> bool:
@@ -134,7 +133,10 @@ def same_values(one: torch.Tensor, other: torch.Tensor) -> bool:
 def _few(tensor: torch.Tensor) -> torch.Tensor:
     """A few rows and columns of a tensor, the same of each [rows, columns]."""
     rows = tensor.detach().reshape(-1, tensor.shape[-1])
-    return rows[:: -(-len(rows) // _ROWS), :: -(-rows.shape[1] // _COLUMNS)]
+    count, width = rows.shape
+    if count <= _ROWS and width <= _COLUMNS:
+        return rows
+    return rows[:: -(-count // _ROWS), :: -(-width // _COLUMNS)]
 
 
 def _sample(tensor: torch.Tensor) -> Sample:
