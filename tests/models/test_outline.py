@@ -6,12 +6,14 @@ import gc
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
 from torch import nn
 from transformers import MixtralConfig, MixtralForCausalLM
 
+from tracetui.analysis.checkpoint import Structure
 from tracetui.models.build import build_model
 from tracetui.models.outline import outline, outline_of, outline_of_module
 from tracetui.models.structure import read_structure
@@ -21,9 +23,15 @@ from tracetui.session import Module
 SHIPPED = ("llama-tiny", "deepseek-v3", "qwen2-moe-57b-a14b", "qwen2.5-1.5b")
 
 
+@cache
 def of_layers(name: str, first: int, last: int) -> Module:
     recipe = replace(load_recipe(name), layers=Layers(first, last))
     return outline_of(recipe, build_model(recipe, torch.bfloat16))
+
+
+@cache
+def structure_of(name: str) -> Structure:
+    return read_structure(load_recipe(name))
 
 
 def every(module: Module) -> Iterator[Module]:
@@ -39,7 +47,7 @@ def at(tree: Module, path: str) -> Module:
 @pytest.mark.parametrize("name", SHIPPED)
 @pytest.mark.parametrize("layers", [(0, 1), (3, 5)])
 def test_the_totals_are_those_of_the_whole_checkpoint(name: str, layers: tuple[int, int]) -> None:
-    structure = read_structure(load_recipe(name))
+    structure = structure_of(name)
     tree = of_layers(name, *layers)
     assert tree.parameters == structure.parameters
     assert (tree.parameters if tree.active is None else tree.active) == structure.active
