@@ -107,6 +107,8 @@ def _numbers(site: SiteDiff, config: dict[str, object]) -> list[str]:
         f"|a-b|/|b| {number(found.relative)} over the whole tensor{_row(site, config)}",
         count,
     ]
+    if site.jump:
+        lines.append(f"within its dtype's tolerance, but {site.jump}")
     if found.unlike:
         what = "masked on one side only" if _masks(site) else "NaN or Inf where the other side has none, or another"
         lines.insert(0, f"{what}: {found.unlike:,} elements")

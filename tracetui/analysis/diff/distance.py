@@ -55,6 +55,8 @@ class Distance:
     """The row that is furthest apart; None where there is one row only, where nothing is, and for whole numbers."""
     levelled: float = 0.0
     """As `relative`, rows of B that are longer than the median row brought down to it."""
+    factor: float = 1.0
+    """The number that times B is nearest to A."""
 
     @property
     def share(self) -> float:
@@ -152,6 +154,7 @@ def _distance(sums: Sums, a: Value, b: Value, past: RowPast | None) -> Distance:
         scale=math.sqrt(reference / sums.seen) if sums.seen else 0.0,
         row=_row(sums, known, row, float(judged[row])) if known is not None and several else None,
         levelled=known.levelled(judged) if known is not None else 0.0,
+        factor=sums.dot / reference if reference else 1.0,
     )
     if known is None or not sums.rows.has_far:
         return found

@@ -39,7 +39,7 @@ class Finding:
     @property
     def carried(self) -> bool:
         """Whether what feeds it is almost as far apart, within its tolerance: rounding that grew."""
-        if self.site.distance is None:
+        if self.site.distance is None or self.site.jump:
             return False
         if self.feeds.agree and (self.brought or self.undecided):
             return True
@@ -67,6 +67,6 @@ def find(comparison: Comparison, site: SiteDiff, flips: tuple[Flip, ...], sites:
     own = tuple(flip for flip in flips if flip.layer == site.pair.record.layer)
     if site.outcome is not Outcome.DIFFERENT or edit is not None:
         return Finding(site, fed, (), own, edit)
-    brought = fed.agree and is_brought(comparison, site, fed)
+    brought = fed.agree and not site.jump and is_brought(comparison, site, fed)
     found = () if brought else hints(comparison, site, fed)
     return Finding(site, fed, found, own, None, brought)

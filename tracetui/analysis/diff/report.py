@@ -10,6 +10,7 @@ from tracetui.analysis.diff.effects import NextTokens, next_tokens_of
 from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.finding import Finding, find
 from tracetui.analysis.diff.hints.scene import Hint
+from tracetui.analysis.diff.jumps import with_jumps
 from tracetui.analysis.diff.number_bits import NarrowNumbers, with_own_dtypes
 from tracetui.analysis.diff.placed import placed
 from tracetui.analysis.diff.positions import common_positions
@@ -97,6 +98,7 @@ def report(
     if fuzzy:
         alignment = with_proposals(alignment, proposals, a, b)
     comparison, wrong = without_wrong_pairs(compare(a, b, alignment, limits, tell))
+    comparison = with_jumps(comparison)
     flipped, first = flips(comparison), comparison.first
     finding = None if first is None else find(comparison, first, flipped)
     positions = common.told if common else ()

@@ -36,6 +36,8 @@ class SiteDiff:
     """None where the shapes don't go together, or what came before is not the same."""
     layout: Layout = SAME
     """What is done to B's values, a rule's own layout aside, to stand as A's do."""
+    jump: str = ""
+    """Why it differs though it is within its dtype's tolerance; empty where it isn't, or doesn't."""
 
     @property
     def laid_out(self) -> str:
