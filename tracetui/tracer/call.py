@@ -19,6 +19,7 @@ from tracetui.models.watchable import check_watchable
 from tracetui.session import Event, Tallied
 from tracetui.trace.keep import KEEP_ALL, ROOM, Keep, MatrixRole
 from tracetui.trace.trace import Trace
+from tracetui.tracer.alone import alone
 from tracetui.tracer.edits import Editor
 from tracetui.tracer.fault import fault_of
 from tracetui.tracer.gate import Gate
@@ -64,7 +65,7 @@ def record_module(
     )
     gate.begin(recorder.trace)
     editor = Editor(recorder, gate.edits)
-    with torch.no_grad(), Watch(model, recorder, editor=editor, stops=lambda: gate.stops) as watch:
+    with alone(), torch.no_grad(), Watch(model, recorder, editor=editor, stops=lambda: gate.stops) as watch:
         try:
             model(*args, **kwargs)
         except Exception as error:

@@ -18,6 +18,7 @@ from tracetui.models.watchable import check_watchable
 from tracetui.session import Event, Fired
 from tracetui.trace.keep import Keep, Room
 from tracetui.trace.trace import EMPTY_TRACE, Trace
+from tracetui.tracer.alone import alone, is_recording
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.recorder import Recorder
 from tracetui.tracer.store import Store
@@ -66,7 +67,7 @@ class Guard:
             self._global.close()
 
     def _before(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        if threading.get_ident() != self._thread:
+        if threading.get_ident() != self._thread or (self._root is None and is_recording()):
             return
         if self._root is not None:
             self._depth += module is self._root
@@ -83,6 +84,7 @@ class Guard:
         gate.begin(recorder.trace)
         with ExitStack() as stack:
             stack.callback(self._forget)
+            stack.enter_context(alone())
             watch = stack.enter_context(Watch(module, recorder, stops=lambda: gate.stops))
             # torch has listed the hooks of this call already, those before it that is: the outermost begins here.
             watch.begin(args, kwargs)
