@@ -67,8 +67,8 @@ def wrong_epsilon(layer: Any) -> None:
     layer.post_attention_layernorm.variance_epsilon = 20.0
 
 
-def missing_scale(layer: Any) -> None:
-    layer.self_attn.scaling = 1.0
+def another_scale(layer: Any) -> None:
+    layer.self_attn.scaling = 3.0
 
 
 def suspects(found: NoiseReport) -> list[str]:
@@ -92,7 +92,7 @@ def test_without_a_fault_nothing_is_suspected(family: str, dtype: str) -> None:
     ("plant", "site"),
     [
         (wrong_epsilon, "model.layers.1.post_attention_layernorm"),
-        (missing_scale, "model.layers.1.self_attn:heads"),
+        (another_scale, "model.layers.1.self_attn:heads"),
     ],
 )
 def test_a_fault_is_the_one_suspect_although_all_after_it_differs(dtype: str, plant: Plant, site: str) -> None:

@@ -76,6 +76,8 @@ def _judged(
     if _alike(site) not in map(_alike, firsts):
         return Share.WRONG, f"first is {site}, not {firsts[-1]}"
     hints = {hint.name: f"{hint.title} {hint.evidence}" for hint in finding.hints}
+    if len(finding.hints) > 1:
+        return Share.WRONG, f"hints that may exclude one another: {', '.join(hints)}"
     false = [name for name in hints if name not in fault.hints.split()]
     if false:
         return Share.WRONG, f"hint {false[0]}"

@@ -197,3 +197,15 @@ def test_what_follows_from_a_flipped_tie_is_no_fault_either() -> None:
     assert all(flip.cause is Cause.TIE for flip in found.flips)
     blocks = [site for site in found.comparison.different if site.site.endswith(".experts")]
     assert find(found.comparison, blocks[0], found.flips).tied
+
+
+def test_weights_in_another_order_of_the_experts_are_the_same_under_any_names() -> None:
+    experts = chosen(SCORES)
+    weights = np.take_along_axis(SCORES, experts, axis=-1)
+    for choice, name in (("gate#2", "gate#1"), (":experts", ":routing_weights")):
+        join = "" if choice[0] == ":" else "."
+        own = trace_of({f"{BLOCK}{join}{choice}": experts, f"{BLOCK}{join}{name}": weights})
+        other = trace_of({"ffn_moe_topk-3": experts[:, ::-1], "ffn_moe_weights-3": weights[:, ::-1]})
+        assert report(own, other).comparison.same
+    wrong = trace_of({"ffn_moe_topk-3": experts[:, ::-1], "ffn_moe_weights-3": weights})
+    assert not report(own, wrong).comparison.same
