@@ -27,7 +27,8 @@ from tracetui.tracer.experts import Choice, experts_witnessed
 from tracetui.tracer.frames import Frame
 from tracetui.tracer.recorder import Recorder
 from tracetui.tracer.router_choice import choice_of
-from tracetui.tracer.routers import Seen, bias_of, explain, has_scores, weights_of
+from tracetui.tracer.router_weights import weights_of
+from tracetui.tracer.routers import Seen, bias_of, explain, has_scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -166,7 +167,8 @@ class ExpertWatch:
         self._record_role("selection_bias", routing.bias)
         chosen, weights = self._editor.choice(block, experts, count), routing_weights  # [N,A] [N,A]
         if chosen is not experts:
-            weights = weights_of(routing, experts, routing_weights, chosen)  # [N,A]
+            scores = routing.scores if routing.weighed else None  # [N,E]
+            weights = weights_of(scores, experts, routing_weights, chosen)  # [N,A]
         shown, changed = experts, chosen  # [N,A] [N,A]
         if routing.classes is not None:
             # A token that skipped all experts is handed to one all the same, with the weight 0.
