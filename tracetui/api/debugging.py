@@ -92,7 +92,6 @@ def debug(
     from tracetui.models.tokenizers.given import given_tokenizer
     from tracetui.tracer.caller import Caller
     from tracetui.tracer.live import Given
-    from tracetui.ui.offer import Offer
 
     name = type(model).__name__
     changes = edits_of(edits)
@@ -102,19 +101,28 @@ def debug(
     def make() -> Any:
         return given_model(model, recipe, Inputs(inputs, kwargs), known, caller.applied)
 
-    watched = [parse_watch(text) for text in ([watches] if isinstance(watches, str) else watches)]
-    offer = Offer(
+    offer = _offer(name, recipe, known.name, stops, watches, begins=bool(inputs or kwargs))
+    return _visit(recipe, Given(make, contextvars.copy_context()), offer)
+
+
+def _offer(
+    name: str, recipe: Recipe, tokenizer: str, stops: str | Sequence[str], watches: str | Sequence[str], begins: bool
+) -> Offer:
+    """What the screen begins with. begins: whether there is something that the module can be called with at once."""
+    from tracetui.ui.offer import Offer
+
+    watched = tuple(parse_watch(text) for text in ([watches] if isinstance(watches, str) else watches))
+    return Offer(
         title=name,
         description=recipe.title,
         weights="its own weights",
         prompts=recipe.prompts,
-        tokenizer=known.name,
+        tokenizer=tokenizer,
         stops=with_defaults(stops_of(stops)),
-        edits=changes,
-        recalled=Recalled(Note(watches=tuple(watched))),
-        begins=bool(inputs or kwargs),
+        edits=recipe.edits,
+        recalled=Recalled(Note(watches=watched)),
+        begins=begins,
     )
-    return _visit(recipe, Given(make, contextvars.copy_context()), offer)
 
 
 def _check_given(model: object, attention: str) -> None:

@@ -19,7 +19,6 @@ from tracetui.recipe import Prompts, Recipe
 from tracetui.recipe.config_state import ConfigState
 from tracetui.session import (
     Event,
-    Explained,
     Extended,
     Failed,
     Finished,
@@ -27,7 +26,6 @@ from tracetui.session import (
     ModelError,
     Preparing,
     Preview,
-    Sourced,
     Started,
 )
 from tracetui.text import visible
@@ -36,36 +34,12 @@ from tracetui.trace.trace import EMPTY_TRACE, Trace
 from tracetui.tracer.allocator import keep_freed_memory
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.gates import Gates
+from tracetui.tracer.orders import Again, Answer, GoOn, Look, Ordered, Run
+from tracetui.tracer.questions import Questions, unforeseen
 
 if TYPE_CHECKING:
     from tracetui.models.runnable import Runnable
     from tracetui.tracer.engine import Engine
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    prompts: Prompts
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    prompts: Prompts
-    gate: Gate
-
-
-@dataclass(frozen=True, slots=True)
-class _GoOn:
-    count: int
-    gate: Gate
-
-
-@dataclass(frozen=True, slots=True)
-class _Again:
-    at: int
-    gate: Gate
-
-
-_Ordered = _Run | _GoOn | _Again
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -76,10 +50,6 @@ class Given:
     """Makes it ready to run, on the model's thread."""
     context: Context
     """The caller's context variables."""
-
-
-class _Errands:
-    """Something is asked for, unless the waiting model has answered already."""
 
 
 class LiveSession:
@@ -100,10 +70,9 @@ class LiveSession:
         self._trace = EMPTY_TRACE
         self._ended: Finished | Failed | None = None
         """How the last run did."""
-        self._orders: SimpleQueue[_Ordered | _Look | _Errands | None] = SimpleQueue()
-        self._asked = threading.Event()
-        self._look: _Look | None = None
-        self._sought: SimpleQueue[str] = SimpleQueue()
+        self._orders: SimpleQueue[Ordered | Look | Answer | None] = SimpleQueue()
+        self._questions = Questions(recipe, self._emit, lambda: self._engine)
+        self._look: Look | None = None
         self._engine: Engine | None = None
         if given is None:
             keep_freed_memory()
@@ -114,12 +83,12 @@ class LiveSession:
     def start(self, prompts: Prompts, until: Target) -> int:
         """Run prompts, together, from their first token; a run in progress is cancelled first. Returns its number."""
         gate = self._begin(until)
-        self._orders.put(_Run(prompts, gate))
+        self._orders.put(Run(prompts, gate))
         return self._runs
 
     def preview(self, prompts: Prompts) -> None:
         """Have a Preview sent of prompts that are being typed, as soon as no run is under way; the newest counts."""
-        self._look = _Look(prompts)
+        self._look = Look(prompts)
         self._orders.put(self._look)
 
     def advance(self, until: Target) -> None:
@@ -129,9 +98,9 @@ class LiveSession:
     def generate(self, count: int, until: Target) -> None:
         """Have a model whose run has ended, or as soon as it has, choose `count` more tokens, a pass each."""
         past = self._gates.newest
-        gate = Gate(until, self._emit, self._errands, self._stops, edits=past.edits, number=past.number)
+        gate = Gate(until, self._emit, self._questions.answer, self._stops, edits=past.edits, number=past.number)
         self._gates.put_behind(gate)
-        self._orders.put(_GoOn(count, gate))
+        self._orders.put(GoOn(count, gate))
 
     def rerun(self, at: int, edits: tuple[Edit, ...], until: Target) -> int:
         """Run the last run again from the layer on in which its record `at` lies, with these edits. Returns its number.
@@ -140,13 +109,15 @@ class LiveSession:
         """
         self._edits = edits
         gate = self._begin(until)
-        self._orders.put(_Again(at, gate))
+        self._orders.put(Again(at, gate))
         return self._runs
 
     def _begin(self, until: Target) -> Gate:
         """The gate of a run that takes the place of all others."""
         self._runs += 1
-        gate = Gate(until, self._emit, self._errands, self._stops, edits=EditLog(self._edits), number=self._runs)
+        gate = Gate(
+            until, self._emit, self._questions.answer, self._stops, edits=EditLog(self._edits), number=self._runs
+        )
         self._gates.put_in_place(gate)
         return gate
 
@@ -173,14 +144,14 @@ class LiveSession:
 
     def explain(self) -> None:
         """Have the configuration explained; an Explained event answers as soon as the model isn't at work."""
-        self._asked.set()
-        self._orders.put(_Errands())
+        self._questions.explain()
+        self._orders.put(Answer())
         self._gates.knock()
 
     def source(self, site: str) -> None:
         """Have the code behind a site looked up; a Sourced event answers as soon as the model isn't at work."""
-        self._sought.put(site)
-        self._orders.put(_Errands())
+        self._questions.source(site)
+        self._orders.put(Answer())
         self._gates.knock()
 
     @property
@@ -216,11 +187,11 @@ class LiveSession:
             if engine is not None:
                 engine.close()
 
-    def _obey(self, order: _Ordered | _Look | _Errands, engine: Engine | None) -> Engine | None:
+    def _obey(self, order: Ordered | Look | Answer, engine: Engine | None) -> Engine | None:
         """Carry out one order; returns the engine, which a run makes if there is none."""
-        if isinstance(order, _Errands):
-            self._errands()
-        elif isinstance(order, _Look):
+        if isinstance(order, Answer):
+            self._questions.answer()
+        elif isinstance(order, Look):
             if order is self._look and engine is not None:
                 self._preview(engine, order.prompts)
         elif order.gate.cancelled:
@@ -229,7 +200,7 @@ class LiveSession:
             if order.gate is self._gates.newest:
                 self._emit(self._left_before(order))
         else:
-            if engine is not None and isinstance(order, _Run) and (engine.is_outdated or self._config.is_news):
+            if engine is not None and isinstance(order, Run) and (engine.is_outdated or self._config.is_news):
                 engine.close()
                 engine = self._engine = None
             engine = engine or self._prepare()
@@ -238,11 +209,11 @@ class LiveSession:
             self._gates.ended(order.gate)
         return engine
 
-    def _left_before(self, order: _Ordered) -> Finished | Failed:
+    def _left_before(self, order: Ordered) -> Finished | Failed:
         """The end of what was cancelled before it began; a run that was to go on is what it was."""
-        if isinstance(order, _GoOn) and isinstance(self._ended, Failed):
+        if isinstance(order, GoOn) and isinstance(self._ended, Failed):
             return self._ended
-        if isinstance(order, _GoOn) and self._trace is not EMPTY_TRACE and self._trace.complete:
+        if isinstance(order, GoOn) and self._trace is not EMPTY_TRACE and self._trace.complete:
             return Finished(self._trace.closed(), number=order.gate.number)
         return Finished(EMPTY_TRACE, True, order.gate.number)
 
@@ -264,9 +235,9 @@ class LiveSession:
         self._emit(engine.prepared)
         return engine
 
-    def _run(self, engine: Engine, order: _Ordered) -> None:
+    def _run(self, engine: Engine, order: Ordered) -> None:
         past = self._trace
-        if not isinstance(order, _GoOn):
+        if not isinstance(order, GoOn):
             self._trace, self.error = EMPTY_TRACE, None
         try:
             trace = self._ran(engine, order)
@@ -282,10 +253,10 @@ class LiveSession:
             self._trace = past
 
     @staticmethod
-    def _ran(engine: Engine, order: _Ordered) -> Trace:
-        if isinstance(order, _GoOn):
+    def _ran(engine: Engine, order: Ordered) -> Trace:
+        if isinstance(order, GoOn):
             return engine.generate(order.count, order.gate)
-        if isinstance(order, _Again):
+        if isinstance(order, Again):
             return engine.rerun(order.at, order.gate)
         return engine.run(order.prompts, order.gate)
 
@@ -293,46 +264,7 @@ class LiveSession:
         try:
             self._emit(engine.preview(prompts))
         except BaseException as error:
-            self._emit(Preview(prompts, problem=_told("prompt", error)))
-
-    def _errands(self) -> None:
-        """What is asked of the model's thread while the model waits, or has nothing to do."""
-        self._explain()
-        self._look_up()
-
-    def _look_up(self) -> None:
-        site = None
-        while not self._sought.empty():
-            # The newest counts.
-            site = self._sought.get()
-        if site is None:
-            return
-        if self._engine is None:
-            self._emit(Sourced(site, error="there is no model whose code could be shown"))
-            return
-        try:
-            from tracetui.models.source import source_of
-
-            self._emit(source_of(self._engine.runnable.built.module, site, self._engine.raised))
-        except BaseException as error:
-            self._emit(Sourced(site, error=_told("source", error)))
-
-    def _explain(self) -> None:
-        """On the model's thread: no two models are ever built at once."""
-        if not self._asked.is_set():
-            return
-        self._asked.clear()
-        if not self._recipe.config:
-            self._emit(Explained(None, "a model that is given as code has no recipe whose fields could be explained"))
-            return
-        try:
-            from tracetui.models.config_report import read_config
-
-            self._emit(Explained(read_config(self._recipe)))
-        except TracetuiError as error:
-            self._emit(Explained(None, str(error)))
-        except BaseException as error:
-            self._emit(Explained(None, _told("config", error)))
+            self._emit(Preview(prompts, problem=unforeseen("prompt", error)))
 
     def _fail(self, error: BaseException, number: int = 0) -> None:
         if isinstance(error, ModelError):
@@ -346,9 +278,3 @@ class LiveSession:
             self._emit(Failed(str(told), number=number))
             return
         self._emit(Failed(visible(in_words(error), 500), write_log("run", error), number=number))
-
-
-def _told(kind: str, error: BaseException) -> str:
-    """What nobody foresaw, in a line that names the log."""
-    log = write_log(kind, error)
-    return visible(f"{in_words(error)}{log and f'; the log is in {log}'}", 500)

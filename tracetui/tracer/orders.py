@@ -1,0 +1,44 @@
+"""What the thread of a model is told to do, one after another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tracetui.recipe import Prompts
+from tracetui.tracer.gate import Gate
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Say what prompts would be."""
+
+    prompts: Prompts
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    prompts: Prompts
+    gate: Gate
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """Choose `count` more tokens."""
+
+    count: int
+    gate: Gate
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Run again from the layer on in which the record `at` lies."""
+
+    at: int
+    gate: Gate
+
+
+class Answer:
+    """Something was asked, unless the waiting model has answered already."""
+
+
+Ordered = Run | GoOn | Again
