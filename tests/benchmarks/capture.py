@@ -1,4 +1,4 @@
-"""What watching a forward pass costs, as ratios to the untraced sdpa forward, measured side by side.
+"""What watching a forward pass costs, the default stops on, as ratios to the untraced sdpa forward side by side.
 
 Run it with `python -m tests.benchmarks capture`.
 """
@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from tracetui.expr.stop import DEFAULT_STOPS
 from tracetui.trace.trace import Trace
 from tracetui.tracer.allocator import settle
-from tracetui.tracer.call import record_call
+from tracetui.tracer.call import record_call, record_module
 
 TOKENS = (32, 128, 512)
 TARGETS = {"captured": {32: 1.10, 128: 1.05, 512: 1.05}, "statistics": {32: 1.15, 128: 1.15, 512: 1.15}}
@@ -91,10 +92,13 @@ def measure(tokens: int, rounds: int, names: Sequence[str] = ()) -> dict[str, li
         with torch.no_grad():
             return model(input_ids=ids, use_cache=False)
 
+    def traced() -> Trace:
+        return record_module(model, (), {"input_ids": ids, "use_cache": False}, stops=DEFAULT_STOPS)
+
     ways: dict[str, Timed] = {
         "untraced": untraced,
-        "captured": lambda: record_call(model, input_ids=ids, use_cache=False),
-        "statistics": lambda: with_statistics(record_call(model, input_ids=ids, use_cache=False)),
+        "captured": traced,
+        "statistics": lambda: with_statistics(traced()),
         **nnsight_ways(model, ids),
     }
     return interleaved({name: way for name, way in ways.items() if not names or name in names}, rounds)
