@@ -93,3 +93,8 @@ def _complain(text: str, *details: str) -> None:
     with suppress(OSError):
         for line in (f"tracetui: {text}", *details):
             print(visible(line, 2000), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    # `python -m tracetui.cli` ran it before `python -m tracetui` did: doing nothing, it would pass for a success.
+    sys.exit(main())

@@ -225,3 +225,10 @@ def test_a_reader_that_leaves_is_no_fault() -> None:
 def test_streams_may_be_full_or_closed(redirections: str, arguments: list[str], expected: tuple[int, str]) -> None:
     found = _through_shell(redirections, arguments)
     assert (found.returncode, found.stderr) == expected
+
+
+@pytest.mark.parametrize("module", ["tracetui", "tracetui.cli"])
+def test_either_module_is_the_command_line(module: str) -> None:
+    done = subprocess.run([sys.executable, "-m", module, "info", "/"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("tracetui: /: is not a regular file")
