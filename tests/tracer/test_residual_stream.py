@@ -287,3 +287,14 @@ def test_what_is_added_may_be_small_beside_the_largest_channel(before: bool) -> 
     for index, layer in enumerate(layers):
         values = layer.stream.detach().float().numpy()
         np.testing.assert_array_equal(trace[f"layers.{index}:attn_residual"], values)
+
+
+def test_looking_for_the_stream_copies_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address of a tensor is that of its own copy, which torch makes then if a record shares it."""
+
+    def asked(tensor: torch.Tensor) -> int:
+        raise AssertionError("asked for an address")
+
+    monkeypatch.setattr(torch.Tensor, "data_ptr", asked)
+    trace = tracetui.trace(tiny_llama(), prompt(), use_cache=False)
+    assert trace.recorded.find("model.layers.1:attn_residual") is not None

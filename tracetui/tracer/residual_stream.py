@@ -181,7 +181,7 @@ class ResidualStream:
         return next((_stream(layer, each) for each in anew), None)
 
     def _is_stream(self, layer: _Layer, path: str, module: nn.Module, tensor: torch.Tensor) -> bool:
-        if id(tensor) in layer.looked_at or tensor.data_ptr() == layer.stream.data_ptr():
+        if id(tensor) in layer.looked_at or _begin_alike(tensor, layer.stream):
             return False
         # Parts of one stream can look like several: that these are none tells nothing of the whole.
         return _is_several(layer, tensor) or self._is_one_stream(layer, path, module, tensor)
@@ -204,6 +204,12 @@ class ResidualStream:
             layer.begun_anew.append(tensor)
         layer.looked_at.add(id(tensor))
         return False
+
+
+def _begin_alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether both begin at the same place of memory. Asking for its address would copy what a record shares."""
+    same = one.untyped_storage()._cdata == other.untyped_storage()._cdata
+    return same and one.storage_offset() == other.storage_offset()
 
 
 def _stream(layer: _Layer, tensor: torch.Tensor) -> Stream:
