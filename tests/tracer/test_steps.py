@@ -33,7 +33,7 @@ SHORT = Prompts(ids=((5, 8, 299, 3),))
 
 
 def of_family(path: Path, *edits: str, dtype: str = "float32", **fields: Any) -> Trace:
-    found = with_options(load_recipe(str(path)), dtype=dtype, edits=parse_edits(edits, ""))
+    found = replace(with_options(load_recipe(str(path)), dtype=dtype), edits=parse_edits(edits, ""))
     return trace_recipe(replace(found, **fields), ids=IDS)
 
 
