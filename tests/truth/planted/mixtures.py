@@ -29,7 +29,7 @@ MIXTURES = (
     deepseek("routed scaling left out", experts(scaling=1.0), WEIGHTS, "expert-weights factor", r"2\.5|0\.4"),
     deepseek("routed scaling twice", experts(scaling=6.25), WEIGHTS, "expert-weights factor", r"2\.5|twice"),
     deepseek("weights not normalised", experts(normalised=False), WEIGHTS, "expert-weights", "normalise"),
-    deepseek("softmax for sigmoid", experts(scoring="softmax"), WEIGHTS, "expert-choice expert-weights", "softmax"),
+    deepseek("softmax for sigmoid", experts(scoring="softmax"), CHOICE, "expert-choice expert-weights", "softmax"),
     deepseek(
         "shared experts left out", experts(shared=""), ".mlp", "expert-sum residual-factor expert-outputs", "shared"
     ),
