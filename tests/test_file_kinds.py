@@ -13,7 +13,7 @@ from safetensors.numpy import save
 
 from tracetui.errors import InputError
 from tracetui.recipe import load_recipe
-from tracetui.trace.dumps import open_recorded
+from tracetui.recording.dumps import open_recorded
 
 
 def npz() -> bytes:

@@ -41,7 +41,7 @@ FIRST_PAINT = """
 import sys
 from tracetui.commands import command
 command("run")
-from tracetui.commands import offering
+from tracetui.commands import start_page
 from tracetui.tracer import live
 from tracetui.ui import app, last_resort
 print(*sys.modules)
@@ -51,7 +51,7 @@ print(*sys.modules)
 LATER = (
     "tracetui.analysis.diff",
     "tracetui.export",
-    "tracetui.recorded",
+    "tracetui.debugger.recorded_session",
     "tracetui.ui.diff_",
     "tracetui.ui.screens.diff_sites",
     *(f"tracetui.ui.screens.{name}" for name in ("compare", "config", "export", "generate", "help", "jump", "open")),
@@ -99,7 +99,13 @@ def assert_free_of(unwanted: tuple[str, ...], names: list[str]) -> None:
 
 
 def test_the_walk_finds_modules_at_every_depth() -> None:
-    assert {"tracetui", "tracetui.cli", "tracetui.session", "tracetui.trace.record", "tracetui.ui.widgets"} <= set(ALL)
+    assert {
+        "tracetui",
+        "tracetui.cli",
+        "tracetui.debugger.session",
+        "tracetui.recording.record",
+        "tracetui.ui.widgets",
+    } <= set(ALL)
 
 
 def test_below_the_towers_nothing_loads_torch_transformers_or_textual() -> None:

@@ -36,18 +36,18 @@ from tests.tracer.session_laws import (
     is_given,
     was_before,
 )
+from tracetui.debugger.driver import Driver
+from tracetui.debugger.rerun import keeps_from_rerunning
+from tracetui.debugger.session import Event, Failed, Prepared, Sourced, Started, Stopped
+from tracetui.debugger.state import Phase as Seen
 from tracetui.expr.edit import Edit
 from tracetui.expr.edit_parse import parse_edit
 from tracetui.expr.stop import parse_stop
 from tracetui.expr.watcher import look_up
 from tracetui.recipe import Prompts
-from tracetui.session import Event, Failed, Prepared, Sourced, Started, Stopped
-from tracetui.trace.npz import read_trace, write_trace
-from tracetui.trace.stepping import Step, Target
+from tracetui.recording.npz import read_trace, write_trace
+from tracetui.recording.stepping import Step, Target
 from tracetui.tracer.live import LiveSession
-from tracetui.ui.driver import Driver
-from tracetui.ui.rerun import keeps_from_rerunning
-from tracetui.ui.state import Phase as Seen
 
 SECONDS = 60
 _FAILS = (

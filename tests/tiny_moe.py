@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.ui.tiny_llama import PROMPT, Array, Recorder, tokens_of
-from tracetui.session import Module
-from tracetui.trace.record import Record, Token
-from tracetui.trace.trace import RunInfo, Trace
-from tracetui.trace.value import Value
+from tracetui.debugger.session import Module
+from tracetui.recording.record import Record, Token
+from tracetui.recording.trace import RunInfo, Trace
+from tracetui.recording.value import Value
 
 D, V = 32, 97
 Ints = npt.NDArray[np.int64]

@@ -22,13 +22,12 @@ _PUBLIC = {
     "diff": "tracetui.api.differences",
     "open_trace": "tracetui.api.opening",
     "stops": "tracetui.api.stops",
+    "trace": "tracetui.api.recording",
 }
-"""Where each public name lies; their types are in __init__.pyi. `trace` is the package, which can be called."""
+"""Where each public name lies; their types are in __init__.pyi."""
 
 
 def __getattr__(name: str) -> object:
-    if name == "trace":
-        return importlib.import_module("tracetui.trace")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'tracetui' has no attribute {name!r}")
     found: object = getattr(importlib.import_module(_PUBLIC[name]), name)
@@ -37,4 +36,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_PUBLIC, "trace"})
+    return sorted({*globals(), *_PUBLIC})

@@ -10,11 +10,22 @@ from contextlib import nullcontext, redirect_stdout, suppress
 from pathlib import Path
 
 from tracetui.analysis.diff.report import Report, report
-from tracetui.analysis.diff.tolerance import Limits
-from tracetui.analysis.health import diagnose
+from tracetui.analysis.diff.rounding.tolerance import Limits
+from tracetui.analysis.health.diagnosis import diagnose
 from tracetui.analysis.mapping.rules import Rules
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.analysis.prediction import next_tokens
+from tracetui.debugger.session import (
+    Advanced,
+    Event,
+    Fired,
+    ModelError,
+    Prepared,
+    Preparing,
+    Progress,
+    Started,
+    Tallied,
+)
 from tracetui.errors import Cancelled, InputError, RunError, TracetuiError, in_words
 from tracetui.expr.edit import EditTally
 from tracetui.expr.stop import Stop
@@ -23,14 +34,13 @@ from tracetui.json_lines import JsonLines
 from tracetui.logs import write_log
 from tracetui.recipe import Recipe
 from tracetui.recipe.again import recipe_again
-from tracetui.session import Advanced, Event, Fired, ModelError, Prepared, Preparing, Progress, Started, Tallied
+from tracetui.recording.npz import write_trace
+from tracetui.recording.record import Token
+from tracetui.recording.spill import whereabouts
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import NotKeptError
 from tracetui.signals import check_signals, told_to_end
 from tracetui.text import size, token_text, visible
-from tracetui.trace.npz import write_trace
-from tracetui.trace.record import Token
-from tracetui.trace.spill import whereabouts
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import NotKeptError
 from tracetui.views.edit_lines import unapplied_lines
 from tracetui.views.generated import generated_lines
 from tracetui.views.health_lines import health_lines, near_limit_lines

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import singledispatchmethod
 
+from tracetui.debugger.session import Edited, Extended, Fired, Started
 from tracetui.errors import Cancelled, TracetuiError, in_words, without_library
-from tracetui.session import Edited, Extended, Fired, Started
+from tracetui.recording.npz.encode import canonical
+from tracetui.recording.trace import EMPTY_TRACE
 from tracetui.text import visible
-from tracetui.trace.npz.encode import canonical
-from tracetui.trace.trace import EMPTY_TRACE
 from tracetui.views.run_json import hit_document, memory_document, row_document, token_document
 
 INTERRUPTED = 130

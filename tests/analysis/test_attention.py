@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tests.analysis.diff.made import normal, trace_of
-from tracetui.analysis.attention import KINDS, attention_at
-from tracetui.trace.record import AttentionCall
-from tracetui.trace.trace import Trace
+from tracetui.analysis.attention.scores import KINDS, attention_at
+from tracetui.recording.record import AttentionCall
+from tracetui.recording.trace import Trace
 
 CALL = AttentionCall(scale=0.5, is_causal=True, kernel="sdpa")
 Shape = tuple[int, ...]

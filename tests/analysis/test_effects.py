@@ -14,11 +14,11 @@ from tracetui.analysis.diff.report import report
 from tracetui.analysis.prediction import next_tokens, probabilities
 from tracetui.expr.edit_parse import parse_edits
 from tracetui.recipe import Generation, Prompts
-from tracetui.trace.keep import parse_keep
-from tracetui.trace.trace import Trace
+from tracetui.recording.keep import parse_keep
+from tracetui.recording.trace import Trace
 from tracetui.tracer.run import trace_recipe
-from tracetui.views.diff_json import diff_json
-from tracetui.views.diff_lines import diff_lines
+from tracetui.views.diff.as_json import diff_json
+from tracetui.views.diff.report import diff_lines
 
 ROWS = ((5, 8, 299, 3), (7, 9, 11, 2))
 

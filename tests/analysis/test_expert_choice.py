@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tracetui.analysis.expert_choice import group_margin
+from tracetui.analysis.experts.choice import group_margin
 
 
 def test_the_groups_margin_is_that_of_the_rank_that_explains_the_mask() -> None:

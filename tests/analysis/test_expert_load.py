@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tiny_moe import DEEPSEEK, Family, whole_trace
-from tracetui.analysis.expert_load import NO_LOADS, Load, expert_load, extended, load_matrix
-from tracetui.trace.value import ArrayValue, StatisticsValue
+from tracetui.analysis.experts.load import NO_LOADS, Load, expert_load, extended, load_matrix
+from tracetui.recording.value import ArrayValue, StatisticsValue
 
 
 def load(*counts: int) -> Load:

@@ -12,10 +12,10 @@ import torch
 
 from tests.tracer.latent_models import tiny
 from tests.tracer.models import prompt, tiny_gemma2, tiny_gpt_oss, tiny_llama, tiny_llama4, tiny_mistral
-from tracetui.analysis.attention import AttentionView, attention_at
-from tracetui.analysis.heads import all_heads_identity, head_identity
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import ArrayValue
+from tracetui.analysis.attention.heads import all_heads_identity, head_identity
+from tracetui.analysis.attention.scores import AttentionView, attention_at
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import ArrayValue
 from tracetui.tracer.call import record_call
 
 FAMILIES: list[Callable[[], Any]] = [

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.expr.made import FIRST, ask, made
-from tracetui.analysis.health import (
+from tracetui.analysis.health.diagnosis import (
     Part,
     bad_elements,
     diagnose,
@@ -18,9 +18,9 @@ from tracetui.analysis.health import (
     producers,
     verdict,
 )
-from tracetui.trace.summary import describe
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array, ArrayValue, Index
+from tracetui.recording.summary import describe
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import Array, ArrayValue, Index
 from tracetui.views.health_lines import frame_lines, health_lines, near_limit_lines
 
 BAD = FIRST.copy()

@@ -11,8 +11,8 @@ from hypothesis.extra import numpy as hnp
 
 from tracetui.analysis import histogram as module
 from tracetui.analysis.histogram import blocks, histogram
-from tracetui.trace.statistics import Statistics, of_array
-from tracetui.trace.value import Array, ArrayValue, Index
+from tracetui.recording.statistics import Statistics, of_array
+from tracetui.recording.value import Array, ArrayValue, Index
 
 FLOATS = st.sampled_from([np.float16, np.float32, np.float64])
 REALS = hnp.arrays(FLOATS, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=6))

@@ -10,10 +10,10 @@ import torch
 
 from tests.tracer.latent_models import FAMILIES, LATENT, tiny
 from tests.tracer.models import prompt, tiny_llama
-from tracetui.analysis.attention import attention_at
-from tracetui.analysis.mla import CacheCost, LatentView, cache_cost, latent_of
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import ArrayValue
+from tracetui.analysis.attention.mla import CacheCost, LatentView, cache_cost, latent_of
+from tracetui.analysis.attention.scores import attention_at
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import ArrayValue
 from tracetui.tracer.call import record_call
 
 NOPE, ROPE, RANK, VALUE = (LATENT[f] for f in ("qk_nope_head_dim", "qk_rope_head_dim", "kv_lora_rank", "v_head_dim"))

@@ -9,13 +9,13 @@ import pytest
 
 from tests.tiny_moe import DEEPSEEK, QWEN, Family, whole_trace
 from tests.ui.tiny_llama import Recorder
-from tracetui.analysis import moe_block
+from tracetui.analysis.experts import block as moe_block
+from tracetui.analysis.experts.block import Shared, has_shared, shared_parts, sum_identity
+from tracetui.analysis.experts.routing import Missing, routing
 from tracetui.analysis.identity import Identity
-from tracetui.analysis.moe_block import Shared, has_shared, shared_parts, sum_identity
-from tracetui.analysis.routing import Missing, routing
-from tracetui.trace.record import Record
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array, ArrayValue, StatisticsValue
+from tracetui.recording.record import Record
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import Array, ArrayValue, StatisticsValue
 
 BLOCK = "model.layers.1.mlp"
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests.expr.made import made
-from tracetui.analysis.health import diagnose
-from tracetui.analysis.nan_causes import HiddenRows, ScoresOverflow, ZeroRows, cause_of
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array
+from tracetui.analysis.health.diagnosis import diagnose
+from tracetui.analysis.health.nan_causes import HiddenRows, ScoresOverflow, ZeroRows, cause_of
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import Array
 from tracetui.views.cause_lines import cause_line
 from tracetui.views.health_lines import health_lines
 

@@ -9,7 +9,7 @@ import numpy as np
 from tests.analysis.diff.made import trace_of
 from tests.tiny_moe import DEEPSEEK, whole_trace
 from tracetui.analysis.prediction import next_tokens, probabilities
-from tracetui.trace.value import ArrayValue
+from tracetui.recording.value import ArrayValue
 
 
 def test_a_logit_that_is_nan_is_none_of_a_candidate() -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.analysis.diff.made import normal, trace_of
 from tracetui.analysis.residual import broken_from, residual_norms
 from tracetui.export.report.layers import layer_part, residual_part
-from tracetui.trace.trace import Trace
+from tracetui.recording.trace import Trace
 
 
 def broken(*places: tuple[int, ...]) -> Trace:

@@ -13,10 +13,10 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from tests.tracer.latent_models import tiny
 from tests.tracer.models import SIZES, prompt, seeded
-from tracetui.analysis.attention import AttentionView, attention_at
-from tracetui.analysis.rope import RopeCheck, Untold, check_rope
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import ArrayValue
+from tracetui.analysis.attention.scores import AttentionView, attention_at
+from tracetui.analysis.rope.pairs import RopeCheck, Untold, check_rope
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import ArrayValue
 from tracetui.tracer.call import record_call
 
 THETA = 10000.0

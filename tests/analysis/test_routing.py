@@ -7,12 +7,12 @@ import pytest
 
 from tests.tiny_moe import DEEPSEEK, QWEN, Family, whole_trace
 from tests.ui.tiny_llama import Recorder
-from tracetui.analysis.expert_choice import margins, masked_groups, runners_up, token_choice
-from tracetui.analysis.routing import read_routing, routing, routing_records
+from tracetui.analysis.experts.choice import margins, masked_groups, runners_up, token_choice
+from tracetui.analysis.experts.routing import read_routing, routing, routing_records
 from tracetui.errors import RunError
-from tracetui.trace.record import Token
-from tracetui.trace.trace import RunInfo, Trace
-from tracetui.trace.value import Array, ArrayValue, NotKeptError, StatisticsValue
+from tracetui.recording.record import Token
+from tracetui.recording.trace import RunInfo, Trace
+from tracetui.recording.value import Array, ArrayValue, NotKeptError, StatisticsValue
 
 
 def hand_made(tokens: int = 2, config: dict[str, object] | None = None) -> Recorder:

@@ -10,8 +10,8 @@ import pytest
 import tracetui
 from tests.cli.running import Here
 from tests.tiny_moe import whole_trace
-from tracetui.recorded import open_recording, outline_of
-from tracetui.trace.npz import write_trace
+from tracetui.debugger.recorded_session import open_recording, outline_of
+from tracetui.recording.npz import write_trace
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "api.md"
 RECIPE = """

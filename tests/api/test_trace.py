@@ -17,13 +17,14 @@ from torch import nn
 import tracetui
 from tests.tiny_moe import DEEPSEEK, whole_trace
 from tests.tracer.models import prompt, tiny_gpt_oss, tiny_llama
-from tracetui.analysis.attention_call import causal, softmax
-from tracetui.trace.record import Record, Token
-from tracetui.trace.spill import SpilledValue
-from tracetui.trace.trace import RunInfo
-from tracetui.trace.trace import Trace as Recorded
-from tracetui.trace.value import ArrayValue, NotKeptError, StatisticsValue
-from tracetui.tracer import call, store
+from tracetui.analysis.attention.call import causal, softmax
+from tracetui.recording.record import Record, Token
+from tracetui.recording.spill import SpilledValue
+from tracetui.recording.trace import RunInfo
+from tracetui.recording.trace import Trace as Recorded
+from tracetui.recording.value import ArrayValue, NotKeptError, StatisticsValue
+from tracetui.tracer import call
+from tracetui.tracer.capture import store
 
 RECIPE = """
 title = "tiny llama"
@@ -79,9 +80,9 @@ def hooks(model: nn.Module) -> int:
 def test_the_name_is_the_package_and_the_function_however_it_is_imported() -> None:
     snippets = [
         "import tracetui; f = tracetui.trace",
-        "import tracetui.trace.record, tracetui; f = tracetui.trace",
-        "from tracetui import trace as f; import tracetui.trace.npz",
-        "import tracetui; tracetui.open_trace; import tracetui.trace.record as r; assert r.Record; f = tracetui.trace",
+        "import tracetui.recording.record, tracetui; f = tracetui.trace",
+        "from tracetui import trace as f; import tracetui.recording.npz",
+        "import tracetui; tracetui.open_trace; import tracetui.recording.record as r; r.Record; f = tracetui.trace",
     ]
     for snippet in snippets:
         check = f"{snippet}\ntry: f(3)\nexcept TypeError as error: print(error)"

@@ -14,9 +14,9 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tracetui.expr.stop import DEFAULT_STOPS
-from tracetui.trace.trace import Trace
-from tracetui.tracer.allocator import settle
+from tracetui.recording.trace import Trace
 from tracetui.tracer.call import record_call, record_module
+from tracetui.tracer.capture.allocator import settle
 
 TOKENS = (32, 128, 512)
 TARGETS = {"captured": {32: 1.10, 128: 1.05, 512: 1.05}, "statistics": {32: 1.15, 128: 1.15, 512: 1.15}}

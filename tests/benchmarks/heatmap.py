@@ -19,12 +19,12 @@ from textual.app import App, ComposeResult
 
 from tests.benchmarks.terminal import Terminal
 from tracetui.ui.widgets.heatmap import Heatmap
-from tracetui.views.heatmap import HeatmapData, draw, heatmap_data
-from tracetui.views.heatmap_axes import Axis, Look
-from tracetui.views.heatmap_ink import Brush, Ground
-from tracetui.views.heatmap_layout import arrange, look
+from tracetui.views.heatmap.axes import Axis, Look
+from tracetui.views.heatmap.ink import Brush, Ground
+from tracetui.views.heatmap.layout import arrange, look
+from tracetui.views.heatmap.matrix import HeatmapData, draw, heatmap_data
+from tracetui.views.heatmap.pyramid import Kind, build
 from tracetui.views.palette import PALETTES
-from tracetui.views.pyramid import Kind, build
 
 SIDES = (128, 1024, 4096)
 WIDTH, HEIGHT = 120, 40

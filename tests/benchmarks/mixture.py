@@ -11,8 +11,8 @@ import torch
 from transformers import Qwen2MoeConfig, Qwen2MoeForCausalLM
 
 from tests.benchmarks.capture import Timed, interleaved, ratio
-from tracetui.tracer.allocator import settle
 from tracetui.tracer.call import record_call
+from tracetui.tracer.capture.allocator import settle
 
 TOKENS = 128
 TARGET = 1.10

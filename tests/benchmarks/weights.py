@@ -77,7 +77,7 @@ def drawn_numbers() -> int:
     code = (
         "from dataclasses import replace\n"
         "from tracetui.recipe import load_recipe\n"
-        "from tracetui.session import Progress\n"
+        "from tracetui.debugger.session import Progress\n"
         "from tracetui.tracer.run import trace_recipe\n"
         "made = 0\n"
         "def emit(event):\n"

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.running import Here
 from tests.models.tokenizers.samples import byte_level_json
-from tracetui.trace.npz import read_trace
+from tracetui.recording.npz import read_trace
 
 TEMPLATE = "<s>{% for message in messages %}<|end_of_text|>{{ message.role }}\n{{ message.content }}{% endfor %}"
 RECIPE = """

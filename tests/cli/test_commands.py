@@ -21,8 +21,8 @@ import torch
 from tests.cli.running import COMMAND, Here, ended, started
 from tracetui import paths
 from tracetui.recipe import shipped_recipes
-from tracetui.trace.npz import read_trace
-from tracetui.trace.npz.names import TIMING
+from tracetui.recording.npz import read_trace
+from tracetui.recording.npz.names import TIMING
 
 TINY = ("trace", "llama-tiny")
 PROMPT = "the answer to"

@@ -12,8 +12,8 @@ from rich.cells import cell_len
 from tests.analysis.diff.made import normal, trace_of
 from tests.cli.running import Here
 from tests.cli.terminal import Terminal
-from tracetui.trace.npz import write_trace
-from tracetui.trace.value import Array
+from tracetui.recording.npz import write_trace
+from tracetui.recording.value import Array
 
 CONFIG = {
     "model_type": "llama",

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tests.cli.running import Here
-from tracetui.trace.npz import read_trace
+from tracetui.recording.npz import read_trace
 
 TINY = ("trace", "llama-tiny", "--layers", "2", "--tokens", "1,2,3")
 

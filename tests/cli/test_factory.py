@@ -9,7 +9,7 @@ import pytest
 import tracetui as package
 from tests.cli.running import Here
 from tests.cli.terminal import Terminal
-from tracetui.trace.npz import read_trace
+from tracetui.recording.npz import read_trace
 
 CODE = """
 import sys

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.running import Here
 from tests.cli.terminal import Terminal
-from tracetui.trace.npz import read_trace
+from tracetui.recording.npz import read_trace
 
 RECIPE = """
 title = "Rotates more of a head than there is"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import Here
-from tracetui.trace.npz import read_trace
+from tracetui.recording.npz import read_trace
 
 TINY = ("trace", "llama-tiny", "-p", "the answer to")
 

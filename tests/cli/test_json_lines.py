@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.cli.running import COMMAND, SECONDS, Here, Said, ended, started
-from tracetui.trace.npz import read_trace
-from tracetui.trace.npz.encode import canonical
+from tracetui.recording.npz import read_trace
+from tracetui.recording.npz.encode import canonical
 
 TINY = ("trace", "llama-tiny", "--layers", "2", "-p", "the answer to", "--json")
 DOCS = Path(__file__).parents[2] / "docs" / "recording.md"

@@ -13,14 +13,14 @@ from tests.cli.terminal import Terminal
 from tests.ui.recording import written
 from tracetui import headless, paths
 from tracetui.commands.read_options import read_recipe, read_stops
-from tracetui.commands.recalling import last_of, name_of, recalled, recalled_recording
+from tracetui.commands.restore_session import last_of, name_of, recalled, recalled_recording
+from tracetui.debugger.memory.note import NO_NOTE, Note
+from tracetui.debugger.memory.store import Store
+from tracetui.debugger.start_page import Offer
 from tracetui.expr.stop import DEFAULT_STOPS, parse_stop
 from tracetui.headless import Stops
-from tracetui.last_time.note import NO_NOTE, Note
-from tracetui.last_time.store import Store
 from tracetui.options.parser import parser
 from tracetui.recipe import Generation, Prompts, Recipe, load_recipe, texts
-from tracetui.ui.offer import Offer
 
 NAME = name_of("llama-tiny")
 OWN = load_recipe("llama-tiny").prompts
@@ -28,7 +28,7 @@ OWN = load_recipe("llama-tiny").prompts
 
 def start(*options: str) -> tuple[Recipe, Offer]:
     """What `tracetui run llama-tiny` would show."""
-    from tracetui.commands.offering import offer_of
+    from tracetui.commands.start_page import offer_of
 
     said = parser().parse_args(["run", "llama-tiny", *options])
     said.offline = True

@@ -18,10 +18,10 @@ class Refusing:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Refusing())
-from tracetui.recorded import RecordedSession, open_recording
-from tracetui.trace.npz.array_file import ArrayFile
+from tracetui.debugger.recorded_session import RecordedSession, open_recording
+from tracetui.recording.npz.array_file import ArrayFile
 from tracetui.ui.app import TracetuiApp
-from tracetui.ui.offer import offer_of_recording
+from tracetui.debugger.start_page import offer_of_recording
 
 path, painted, early = Path(sys.argv[1]), [], []
 read = ArrayFile.read

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.cli.running import Here, ended, started
-from tracetui.trace.npz import read_trace
-from tracetui.trace.value import is_kept
+from tracetui.recording.npz import read_trace
+from tracetui.recording.value import is_kept
 
 TINY = ("trace", "llama-tiny", "-p", "the answer to")
 

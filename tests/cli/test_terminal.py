@@ -14,10 +14,10 @@ import torch
 from tests.cli.running import Here
 from tests.cli.terminal import Terminal
 from tracetui.analysis.prediction import next_tokens
+from tracetui.recording.npz import read_trace
+from tracetui.recording.stepping import Step, ahead, back
+from tracetui.recording.trace import Trace
 from tracetui.text import token_text
-from tracetui.trace.npz import read_trace
-from tracetui.trace.stepping import Step, ahead, back
-from tracetui.trace.trace import Trace
 
 HOLD_TORCH = """
 import os, sys

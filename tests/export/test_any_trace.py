@@ -12,14 +12,14 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 
 from tests.export.test_report import Reader
-from tests.trace.made import traces
+from tests.recording.made import traces
 from tracetui.api.trace import Trace as Public
 from tracetui.errors import InputError, RunError
 from tracetui.export.heatmaps import Picked, heatmap
 from tracetui.export.report.document import write_report
 from tracetui.export.tables import csv_lines, json_lines
 from tracetui.export.tensors import write_safetensors
-from tracetui.trace.trace import Trace
+from tracetui.recording.trace import Trace
 
 OFTEN = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 

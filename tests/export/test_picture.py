@@ -16,8 +16,8 @@ from tests.tiny_moe import whole_trace
 from tests.tracer.models import prompt, tiny_llama
 from tracetui.export.heatmaps import Picked, heatmap
 from tracetui.export.picture import Axis, Heatmap, draw, peaks
-from tracetui.trace.dumps import open_recorded
-from tracetui.trace.npz import write_trace
+from tracetui.recording.dumps import open_recorded
+from tracetui.recording.npz import write_trace
 from tracetui.tracer.call import record_call
 
 HOSTILE = ("$\\frac{", "</text><script>", "\u202eevil", "%s{}", "漢字", "\x1b[2J", "a" * 500, "_^$x$")

@@ -16,19 +16,19 @@ from PIL import Image
 
 from tests.cli.running import Here
 from tests.expr.made import made
+from tests.recording.made import small_trace
 from tests.tiny_moe import whole_trace
-from tests.trace.made import small_trace
 from tests.tracer.models import prompt, tiny_gpt_oss, tiny_llama
-from tracetui.analysis.attention import attention_at
+from tracetui.analysis.attention.scores import attention_at
 from tracetui.analysis.diff.report import report
 from tracetui.export.report.document import write_report
 from tracetui.export.report.markup import el, text
 from tracetui.export.report.tiles import shares_png
-from tracetui.trace.dumps import open_recorded
-from tracetui.trace.npz import write_trace
-from tracetui.trace.record import AttentionCall, BadWeight, Record, Token
-from tracetui.trace.trace import RunInfo, Trace
-from tracetui.trace.value import ArrayValue, StatisticsValue
+from tracetui.recording.dumps import open_recorded
+from tracetui.recording.npz import write_trace
+from tracetui.recording.record import AttentionCall, BadWeight, Record, Token
+from tracetui.recording.trace import RunInfo, Trace
+from tracetui.recording.value import ArrayValue, StatisticsValue
 from tracetui.tracer.call import record_call
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=y>\u202e\x1b[2J\0\"'&{}"

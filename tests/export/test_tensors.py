@@ -14,15 +14,15 @@ import torch
 from safetensors import safe_open
 
 from tests.cli.running import Here
-from tests.trace.made import small_trace
+from tests.recording.made import small_trace
 from tracetui.errors import RunError
 from tracetui.export.tensors import write_safetensors
-from tracetui.trace.dumps import open_recorded
-from tracetui.trace.npz import write_trace
-from tracetui.trace.record import Record
-from tracetui.trace.table import COLUMNS
-from tracetui.trace.trace import RunInfo, Trace
-from tracetui.trace.value import Array, ArrayValue
+from tracetui.recording.dumps import open_recorded
+from tracetui.recording.npz import write_trace
+from tracetui.recording.record import Record
+from tracetui.recording.table import COLUMNS
+from tracetui.recording.trace import RunInfo, Trace
+from tracetui.recording.value import Array, ArrayValue
 
 
 @pytest.fixture

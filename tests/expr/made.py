@@ -9,9 +9,9 @@ import numpy as np
 from tracetui.expr.evaluate import Answer, evaluate
 from tracetui.expr.moment import Scene
 from tracetui.expr.parse import parse
-from tracetui.trace.record import AttentionCall, Record, Token
-from tracetui.trace.trace import RunInfo, Trace
-from tracetui.trace.value import Array, ArrayValue, StatisticsValue, Value
+from tracetui.recording.record import AttentionCall, Record, Token
+from tracetui.recording.trace import RunInfo, Trace
+from tracetui.recording.value import Array, ArrayValue, StatisticsValue, Value
 
 FIRST = np.arange(-3, 9, dtype=np.float32).reshape(1, 3, 4)  # [B,T,D]
 SELECTION = np.array([[0.9, 0.5, 0.4, -np.inf], [0.1, 0.8, 0.75, 0.7], [0.6, 0.1, 0.2, 0.55]], np.float32)  # [N,E]

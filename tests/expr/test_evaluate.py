@@ -11,8 +11,8 @@ from tests.expr.made import EXPERTS, FIRST, SELECTION, ask, layers, made
 from tracetui.expr.evaluate import evaluate
 from tracetui.expr.moment import Scene
 from tracetui.expr.parse import parse
-from tracetui.trace.statistics import Statistics
-from tracetui.trace.value import ArrayValue
+from tracetui.recording.statistics import Statistics
+from tracetui.recording.value import ArrayValue
 
 LAYER = "model.layers.1"
 

@@ -10,7 +10,7 @@ from tracetui.errors import InputError
 from tracetui.expr.errors import BadExpressionError
 from tracetui.expr.stop import DEFAULT_STOPS, MOST_STOPS, Stop, parse_stop, parse_stops, with_defaults
 from tracetui.expr.watcher import Watcher, look_up
-from tracetui.trace.trace import Trace
+from tracetui.recording.trace import Trace
 
 
 @pytest.mark.parametrize(

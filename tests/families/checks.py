@@ -15,8 +15,8 @@ from tests.families.models import IDS, Family, distance
 from tests.families.recurrent import ROLES, is_recurrent, off
 from tracetui.api.attention import Attention
 from tracetui.api.trace import Trace
-from tracetui.trace.record import Record, is_layer, layer_path
-from tracetui.trace.value import Array
+from tracetui.recording.record import Record, is_layer, layer_path
+from tracetui.recording.value import Array
 
 _LIMIT = 1e-5
 """How far float32 numbers may be apart that were computed in another order."""

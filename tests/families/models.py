@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedConfig
 
 from tests.families.configs import tiny_config
-from tracetui.trace.value import Array
+from tracetui.recording.value import Array
 
 IDS = [5, 17, 3, 99, 42, 8, 64, 23, 77]
 

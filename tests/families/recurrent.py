@@ -9,7 +9,7 @@ from torch import nn
 
 from tracetui.api.trace import Trace
 from tracetui.models.recurrent import kernels_called
-from tracetui.trace.record import Record
+from tracetui.recording.record import Record
 
 ROLES = frozenset(
     {

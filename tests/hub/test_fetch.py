@@ -15,7 +15,7 @@ from tests.cli.terminal import Terminal
 from tests.hub.server import COMMIT, REPO, Answer, Asked, Hub, refusal
 from tests.models.hf_files import change_config
 from tracetui.hub import whole_files
-from tracetui.trace.npz import read_trace
+from tracetui.recording.npz import read_trace
 
 IDS = "1,7,42,300"
 

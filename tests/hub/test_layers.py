@@ -17,7 +17,7 @@ from tests.hub.server import COMMIT, REPO, Answer, Asked, Hub
 from tests.models.hf_files import model_of
 from tracetui import paths
 from tracetui.hub.layers import plan_pieces
-from tracetui.trace.npz import read_trace
+from tracetui.recording.npz import read_trace
 
 IDS = "1,7,42,300"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from tracetui.models.torch_zip import read_directory
+from tracetui.models.checkpoints.torch_zip import read_directory
 
 Params = Mapping[str, object]
 State = dict[str, torch.Tensor]

@@ -17,9 +17,9 @@ from tracetui.errors import InputError
 from tracetui.models.build import BuiltModel, build_model
 from tracetui.models.outline import outline
 from tracetui.models.pass_through import PassThrough
-from tracetui.models.random_source import RandomSource
 from tracetui.models.runnable import make_runnable
-from tracetui.models.slots import Weights
+from tracetui.models.weights.random_source import RandomSource
+from tracetui.models.weights.slots import Weights
 from tracetui.recipe import Layers, Recipe, load_recipe
 
 BASE: dict[str, Any] = {

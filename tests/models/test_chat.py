@@ -10,14 +10,14 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.models.tokenizers.samples import byte_level_json, llama3_file
 from tests.tracer.recipes import recipe
+from tracetui.debugger.session import PromptRow
 from tracetui.errors import InputError
-from tracetui.models import chat_child
-from tracetui.models.chat import free_shield, llama3_chat
-from tracetui.models.chat_template import MAX_TEMPLATE
+from tracetui.models.chat import child as chat_child
+from tracetui.models.chat.prompts import free_shield, llama3_chat
+from tracetui.models.chat.template import MAX_TEMPLATE
 from tracetui.models.prompt_rows import PromptReader
 from tracetui.models.tokenizers import load_tokenizer
 from tracetui.recipe import Prompts, Recipe
-from tracetui.session import PromptRow
 
 SIMPLE = (
     "{{ bos_token }}{% for message in messages %}<|end_of_text|>{{ message.role }}\n{{ message.content | trim }}"

@@ -12,10 +12,10 @@ from safetensors import safe_open
 
 from tracetui.analysis.checkpoint import Part, every_tensor
 from tracetui.models.build import build_model
-from tracetui.models.checkpoint_tree import checkpoint_tree
-from tracetui.models.random_source import RandomSource
-from tracetui.models.slots import Weights
+from tracetui.models.checkpoints.tree import checkpoint_tree
 from tracetui.models.structure import read_structure
+from tracetui.models.weights.random_source import RandomSource
+from tracetui.models.weights.slots import Weights
 from tracetui.recipe import Layers, Recipe, load_recipe
 
 TINY: dict[str, Any] = {

@@ -6,7 +6,7 @@ import importlib
 
 import pytest
 
-from tracetui.models.class_docs import documented_fields
+from tracetui.models.config_help.class_docs import documented_fields
 
 
 class Odd:

@@ -10,7 +10,7 @@ import torch
 
 from tests.models.test_checkpoint_tree import TINY, recipe
 from tracetui.models.build import build_model
-from tracetui.models.config_report import read_config
+from tracetui.models.config_help.report import read_config
 from tracetui.recipe import Layers, Recipe, load_recipe
 from tracetui.recipe.fields.field import ConfigField, ConfigReport, Origin
 
@@ -59,7 +59,7 @@ def test_every_field_says_the_shapes_that_it_decides() -> None:
 def test_no_shape_is_said_that_the_model_does_not_have(family: str) -> None:
     """Every decided shape is that of a tensor, one number of which is the field's own or made from it."""
     from tracetui.analysis.checkpoint import every_tensor
-    from tracetui.models.checkpoint_tree import checkpoint_tree
+    from tracetui.models.checkpoints.tree import checkpoint_tree
 
     tree = checkpoint_tree(build_model(recipe(family), torch.float32).module)
     shapes = {tensor.shape for _, tensor in every_tensor(tree)}

@@ -13,9 +13,9 @@ from tests.models.test_checkpoint_tree import recipe
 from tracetui.analysis.checkpoint import OtherName, every_tensor
 from tracetui.errors import InputError
 from tracetui.models.build import build_model
-from tracetui.models.checkpoint_tree import checkpoint_tree
-from tracetui.models.layouts import LAYOUTS, PERMUTED, naming
-from tracetui.models.meta_checkpoint import halves_order
+from tracetui.models.checkpoints.layouts import LAYOUTS, PERMUTED, naming
+from tracetui.models.checkpoints.meta import halves_order
+from tracetui.models.checkpoints.tree import checkpoint_tree
 from tracetui.recipe import Layers, Recipe
 from tracetui.recipe.meta import llama_config
 

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from tests.models.meta_files import State, rewrite_zip
 from tracetui.errors import InputError
-from tracetui.models.torch_file import stored_tensors
-from tracetui.models.torch_pickle import read_layouts
-from tracetui.models.weight_file import StoredTensor, WeightFile
+from tracetui.models.checkpoints.torch_file import stored_tensors
+from tracetui.models.checkpoints.torch_pickle import read_layouts
+from tracetui.models.checkpoints.weight_file import StoredTensor, WeightFile
 
 
 def state() -> State:

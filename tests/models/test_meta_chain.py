@@ -12,11 +12,11 @@ import torch
 
 from tests.models import meta_reference
 from tests.models.meta_files import CHECKPOINT, PARAMS, Params, overwrite, rewrite_zip, state_dict, write_folder
-from tracetui.analysis.attention import AttentionView, attention_at
-from tracetui.analysis.rope import RopeCheck, check_rope
+from tracetui.analysis.attention.scores import AttentionView, attention_at
+from tracetui.analysis.rope.pairs import RopeCheck, check_rope
 from tracetui.recipe import load_recipe
 from tracetui.recipe.options import with_options
-from tracetui.trace.trace import Trace
+from tracetui.recording.trace import Trace
 from tracetui.tracer.run import trace_recipe
 
 IDS = [5, 299, 17, 17, 0, 42, 256, 3, 99, 100, 101, 250, 8, 77, 12, 4, 9]
@@ -95,7 +95,7 @@ def test_the_end_is_meta_s(compared: tuple[Trace, dict[str, Any]]) -> None:
 def test_weights_left_in_meta_s_row_order_would_be_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = state_dict()
     folder = write_folder(tmp_path / "llama", state)
-    monkeypatch.setattr("tracetui.models.meta_checkpoint.halves_order", lambda heads, rows: torch.arange(rows))
+    monkeypatch.setattr("tracetui.models.checkpoints.meta.halves_order", lambda heads, rows: torch.arange(rows))
     trace = run(folder)
     reference = meta_reference.forward(state, PARAMS, IDS)
     assert gap(attention(trace, 0).matrix("scores", 0), reference["0.scores"][0]) > 1e-2
@@ -113,7 +113,7 @@ def test_the_file_s_layout_is_told_and_what_leaving_it_would_do(
     random = check_rope(attention(run(folder), 2), 3)
     assert isinstance(random, RopeCheck)
     assert not any("Meta" in line for line in random.evidence), "random rows come from no file"
-    monkeypatch.setattr("tracetui.models.meta_checkpoint.halves_order", lambda heads, rows: torch.arange(rows))
+    monkeypatch.setattr("tracetui.models.checkpoints.meta.halves_order", lambda heads, rows: torch.arange(rows))
     left = attention(run(folder), 0).matrix("scores", 3)
     off = np.abs(left - found.view.matrix("scores", 3)).max()
     assert found.evidence[-1] == f"without that, halves would be off by {off:.4g}"

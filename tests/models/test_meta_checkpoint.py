@@ -10,8 +10,8 @@ import torch
 
 from tests.models.meta_files import CHECKPOINT, FFN, PARAMS, State, rewrite_zip, state_dict, write_folder
 from tracetui.errors import Cancelled, InputError, RunError
-from tracetui.models.meta_checkpoint import MetaCheckpoint, halves_order, open_meta_checkpoint
-from tracetui.models.sources import TensorSpec
+from tracetui.models.checkpoints.meta import MetaCheckpoint, halves_order, open_meta_checkpoint
+from tracetui.models.weights.sources import TensorSpec
 from tracetui.recipe.meta import llama_config
 
 CONFIG = llama_config(PARAMS, "params.json")
@@ -83,7 +83,7 @@ def test_rows_are_those_of_the_whole(tmp_path: Path, name: str, dtype: torch.dty
 def test_a_copy_in_pieces_is_the_copy_at_once_and_can_be_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint = opened(tmp_path / "llama")
     whole = checkpoint.read(spec(Q, torch.bfloat16), None, silent)
-    monkeypatch.setattr("tracetui.models.weight_file._PIECE_BYTES", 7 * 64 * 2)
+    monkeypatch.setattr("tracetui.models.checkpoints.weight_file._PIECE_BYTES", 7 * 64 * 2)
     ticks: list[int] = []
     assert torch.equal(checkpoint.read(spec(Q, torch.bfloat16), None, ticks.append), whole)
     assert ticks == [7 * 128] * 9 + [128]

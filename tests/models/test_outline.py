@@ -14,11 +14,11 @@ from torch import nn
 from transformers import MixtralConfig, MixtralForCausalLM
 
 from tracetui.analysis.checkpoint import Structure
+from tracetui.debugger.session import Module
 from tracetui.models.build import build_model
 from tracetui.models.outline import outline, outline_of, outline_of_module
 from tracetui.models.structure import read_structure
 from tracetui.recipe import Layers, Recipe, load_recipe
-from tracetui.session import Module
 
 SHIPPED = ("llama-tiny", "deepseek-v3", "qwen2-moe-57b-a14b", "qwen2.5-1.5b")
 

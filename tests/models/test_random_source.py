@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracetui.errors import Cancelled
-from tracetui.models.random_source import BLOCK, RandomSource
-from tracetui.models.sources import Init, TensorSpec
+from tracetui.models.weights.random_source import BLOCK, RandomSource
+from tracetui.models.weights.sources import Init, TensorSpec
 
 STD = 0.02
 MANY_BLOCKS = TensorSpec("model.layers.0.mlp.up_proj.weight", (700, 1000), torch.float32)

@@ -16,17 +16,17 @@ from safetensors.torch import load_file, save_file
 from tests.models import deepseek_reference
 from tests.models.deepseek_files import BASE, FILE, FORMS, State, in_float8, state_dict, write_folder
 from tests.models.deepseek_reference import Mistakes, Params
-from tracetui.analysis.attention import attention_at
-from tracetui.analysis.rope import RopeCheck, check_rope
+from tracetui.analysis.attention.scores import attention_at
+from tracetui.analysis.rope.pairs import RopeCheck, check_rope
 from tracetui.errors import InputError
 from tracetui.models.build import build_model
+from tracetui.models.checkpoints.deepseek_names import published_name, reference_name
 from tracetui.models.deepseek_gate import DeepseekReferenceGate
-from tracetui.models.deepseek_names import published_name, reference_name
 from tracetui.models.runnable import BUILTIN_REMARK
 from tracetui.recipe import Layers, Recipe, load_recipe
 from tracetui.recipe.options import with_options
 from tracetui.recipe.reference import reference_config
-from tracetui.trace.trace import Trace
+from tracetui.recording.trace import Trace
 from tracetui.tracer.run import trace_recipe
 
 IDS = [5, 47, 17, 17, 0, 42, 25, 3, 259, 40, 31, 25, 8, 7, 12, 4, 9]

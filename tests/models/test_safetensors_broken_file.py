@@ -18,10 +18,10 @@ from safetensors.torch import save, save_file
 
 from tests.models.hf_files import LLAMA, Header, as_file, header_of, rewrite_header, sharded
 from tracetui.errors import InputError, RunError
-from tracetui.models import safetensors_header
-from tracetui.models.safetensors_files import SafetensorsFiles
-from tracetui.models.safetensors_header import MAX_HEADER_BYTES, read_header
-from tracetui.models.safetensors_shards import find_shards
+from tracetui.models.checkpoints.safetensors import header as safetensors_header
+from tracetui.models.checkpoints.safetensors.files import SafetensorsFiles
+from tracetui.models.checkpoints.safetensors.header import MAX_HEADER_BYTES, read_header
+from tracetui.models.checkpoints.safetensors.shards import find_shards
 
 STATE = {"a.weight": torch.arange(12.0).view(3, 4), "b.weight": torch.arange(8, dtype=torch.bfloat16)}
 INDEX = "model.safetensors.index.json"

@@ -21,12 +21,12 @@ from tests.models.hf_files import (
     saved,
     sharded,
 )
+from tracetui.debugger.session import Event, Started
 from tracetui.models.runnable import BUILTIN_REMARK
 from tracetui.recipe import load_recipe
 from tracetui.recipe.options import with_options
-from tracetui.session import Event, Started
-from tracetui.trace.record import is_layer
-from tracetui.trace.trace import Trace
+from tracetui.recording.record import is_layer
+from tracetui.recording.trace import Trace
 from tracetui.tracer.run import trace_recipe
 
 IDS = [5, 319, 17, 17, 0, 42, 256, 3, 99, 100, 101]

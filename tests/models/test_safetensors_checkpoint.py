@@ -25,10 +25,10 @@ from tests.models.hf_files import (
 )
 from tracetui.errors import Cancelled, InputError
 from tracetui.models.build import build_model
+from tracetui.models.checkpoints.safetensors.checkpoint import SafetensorsCheckpoint, SafetensorsFolder
 from tracetui.models.outline import outline
 from tracetui.models.runnable import BUILTIN_REMARK, Runnable, make_runnable
-from tracetui.models.safetensors_checkpoint import SafetensorsCheckpoint, SafetensorsFolder
-from tracetui.models.sources import TensorSpec
+from tracetui.models.weights.sources import TensorSpec
 from tracetui.recipe import Layers, Recipe, load_recipe
 from tracetui.recipe.options import with_options
 from tracetui.tracer.run import trace_recipe

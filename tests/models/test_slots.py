@@ -10,10 +10,10 @@ from torch import nn
 
 from tracetui.errors import Cancelled
 from tracetui.models.build import build_model
-from tracetui.models.placeholder import Placeholder
-from tracetui.models.random_source import RandomSource
-from tracetui.models.slots import Reader, Weights
-from tracetui.models.sources import Init, Stacked, TensorSpec, Tick
+from tracetui.models.weights.placeholder import Placeholder
+from tracetui.models.weights.random_source import RandomSource
+from tracetui.models.weights.slots import Reader, Weights
+from tracetui.models.weights.sources import Init, Stacked, TensorSpec, Tick
 from tracetui.recipe import Layers, Recipe
 
 CONFIG: dict[str, object] = {

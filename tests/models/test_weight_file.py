@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from tracetui.errors import FileChangedError
-from tracetui.models import weight_file
-from tracetui.models.safetensors_files import SafetensorsFiles
-from tracetui.models.weight_file import StoredTensor, WeightFile
+from tracetui.models.checkpoints import weight_file
+from tracetui.models.checkpoints.safetensors.files import SafetensorsFiles
+from tracetui.models.checkpoints.weight_file import StoredTensor, WeightFile
 
 BASE = torch.arange(240, dtype=torch.float32)
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from tracetui.models.weight_memory import LARGE, empty_weight
+from tracetui.models.weights.memory import LARGE, empty_weight
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (0, 4), (3, 5), (LARGE // 2,), (LARGE // 2 - 1,), (512, 1025)])
@@ -25,8 +25,8 @@ def test_it_is_a_tensor_like_any_other(shape: tuple[int, ...], dtype: torch.dtyp
 GROWN = """
 import sys, torch
 from tracetui.models.available_memory import own_bytes
-from tracetui.models.weight_memory import empty_weight
-from tracetui.tracer.allocator import keep_freed_memory
+from tracetui.models.weights.memory import empty_weight
+from tracetui.tracer.capture.allocator import keep_freed_memory
 
 MIB = 2**20
 makers = {

@@ -17,9 +17,9 @@ HEAVY = ("torch", "torchgen", "functorch", "transformers", "tokenizers", "safete
 SCREEN = f"""
 import sys
 from pathlib import Path
-from tracetui.recorded import RecordedSession, open_recording
+from tracetui.debugger.recorded_session import RecordedSession, open_recording
 from tracetui.ui.app import TracetuiApp
-from tracetui.ui.offer import offer_of_recording
+from tracetui.debugger.start_page import offer_of_recording
 
 path = Path(sys.argv[1])
 trace = open_recording(path)

@@ -20,8 +20,8 @@ from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-from tracetui.models.random_source import RandomSource
 from tracetui.models.runnable import make_runnable
+from tracetui.models.weights.random_source import RandomSource
 from tracetui.recipe import Recipe
 
 KERNEL = "plain_kernel"

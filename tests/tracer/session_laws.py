@@ -18,9 +18,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 
 from tests.tracer.plain_forward import DENSE_EDITS, EDITS, EXPERT_EDITS, Forward, Ids, Numbers, Plain, PlainEdit
 from tests.tracer.recipes import recipe
-from tracetui.models.placeholder import Placeholder
-from tracetui.recipe import Generation, Layers, Prompts, Recipe
-from tracetui.session import (
+from tracetui.debugger.session import (
     Advanced,
     Edited,
     Event,
@@ -38,9 +36,11 @@ from tracetui.session import (
     Stopped,
     Tallied,
 )
-from tracetui.trace.cut import FROM_THE_START, Cut
-from tracetui.trace.record import BEFORE_EDIT, Record
-from tracetui.trace.trace import EMPTY_TRACE, Trace
+from tracetui.models.weights.placeholder import Placeholder
+from tracetui.recipe import Generation, Layers, Prompts, Recipe
+from tracetui.recording.cut import FROM_THE_START, Cut
+from tracetui.recording.record import BEFORE_EDIT, Record
+from tracetui.recording.trace import EMPTY_TRACE, Trace
 from tracetui.tracer.engine import Engine
 
 PLANTED = "planted by the test"

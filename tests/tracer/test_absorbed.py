@@ -11,23 +11,23 @@ import torch
 
 from tests.tracer.latent_models import FAMILIES, fields
 from tests.tracer.models import SIZES, prompt, tiny_llama
-from tracetui.analysis.attention import attention_at
-from tracetui.analysis.heads import all_heads_identity, head_identity
-from tracetui.analysis.mla import latent_of
+from tracetui.analysis.attention.heads import all_heads_identity, head_identity
+from tracetui.analysis.attention.mla import latent_of
+from tracetui.analysis.attention.scores import attention_at
 from tracetui.errors import InputError
 from tracetui.models.build import build_model
 from tracetui.models.plan import plan_run
 from tracetui.recipe import Layers, Recipe, load_recipe
 from tracetui.recipe.options import with_options
 from tracetui.recipe.prompts import Prompts
-from tracetui.trace.trace import RunInfo, Trace
-from tracetui.tracer.absorbed import check_mla
+from tracetui.recording.trace import RunInfo, Trace
+from tracetui.tracer.attention.absorbed import check_mla
 from tracetui.tracer.call import record_call
+from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.gate import Gate
-from tracetui.tracer.recorder import Recorder
+from tracetui.tracer.hooks.watch import Watch
 from tracetui.tracer.run import trace_recipe
-from tracetui.tracer.watch import Watch
 
 IDS = [5, 8, 3, 9, 4000, 17, 17]
 

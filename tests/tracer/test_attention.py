@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from tests.tracer.models import prompt, tiny_gemma2, tiny_gpt_oss, tiny_llama, tiny_llama4, tiny_mistral
-from tracetui.analysis.attention import AttentionView, attention_at
-from tracetui.trace.trace import Trace
+from tracetui.analysis.attention.scores import AttentionView, attention_at
+from tracetui.recording.trace import Trace
 from tracetui.tracer.call import record_call
 
 FAMILIES = [tiny_llama, tiny_mistral, tiny_gemma2, tiny_gpt_oss, tiny_llama4]

@@ -15,7 +15,7 @@ from transformers.models.inkling2 import configuration_inkling2, modeling_inklin
 
 import tracetui
 from tests.tracer.models import SIZES, prompt, seeded, tiny_gemma2, tiny_gpt_oss, tiny_llama
-from tracetui.analysis.heads import UnexplainedError
+from tracetui.analysis.attention.heads import UnexplainedError
 
 QUIET = "*:scores: scale 1"
 """An edit that has attention computed step by step, and changes nothing."""

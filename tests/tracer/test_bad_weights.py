@@ -15,13 +15,13 @@ import tracetui
 from tests.models.hf_files import saved
 from tests.models.test_placeholder import traced as streamed
 from tests.tracer.recipes import recipe
-from tracetui.analysis.health import diagnose
+from tracetui.analysis.health.diagnosis import diagnose
 from tracetui.expr.edit_parse import parse_edits
-from tracetui.models.slots import Weights
-from tracetui.models.sources import TensorSpec, Tick, WeightSource
+from tracetui.models.weights.slots import Weights
+from tracetui.models.weights.sources import TensorSpec, Tick, WeightSource
 from tracetui.recipe import load_recipe
-from tracetui.trace.record import BadWeight
-from tracetui.trace.trace import Trace
+from tracetui.recording.record import BadWeight
+from tracetui.recording.trace import Trace
 from tracetui.tracer.run import trace_recipe
 from tracetui.views.health_lines import health_lines
 
@@ -287,7 +287,8 @@ def test_a_table_with_a_bad_row_is_named_in_the_first_pass_and_in_a_later_one(tm
 
 def test_weights_are_not_looked_at_where_what_they_made_is_finite(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr("tracetui.tracer.module_hooks.bad_weights", lambda path, *rest, **named: asked.append(path))
+    name = "tracetui.tracer.hooks.module_hooks.bad_weights"
+    monkeypatch.setattr(name, lambda path, *rest, **named: asked.append(path))
     traced(Net(), torch.ones(2, 4))
     assert not asked
     traced(Net(), torch.full((2, 4), float("nan")))

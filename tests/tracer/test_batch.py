@@ -11,11 +11,11 @@ import pytest
 
 from tests.tracer.recipes import CONFIG, recipe
 from tracetui.analysis.prediction import next_tokens
+from tracetui.debugger.session import Started
 from tracetui.errors import InputError
 from tracetui.recipe import Layers, Prompts, Recipe, texts
-from tracetui.session import Started
-from tracetui.trace.npz import read_trace, write_trace
-from tracetui.trace.trace import Trace
+from tracetui.recording.npz import read_trace, write_trace
+from tracetui.recording.trace import Trace
 from tracetui.tracer.run import trace_recipe
 
 GPT2 = {

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from tests.tracer.models import prompt, tiny_llama4
-from tracetui.tracer import capture
 from tracetui.tracer.call import record_call
+from tracetui.tracer.capture import alias as capture
 
 
 class WritesLater(nn.Module):

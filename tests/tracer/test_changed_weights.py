@@ -15,10 +15,10 @@ from safetensors.torch import save
 from tests.models.hf_files import model_of, saved
 from tests.models.meta_files import CHECKPOINT, state_dict, write_folder
 from tests.tracer.test_live import Driver, driven
+from tracetui.debugger.session import Failed, Finished, Prepared, Stopped, until_end, until_first
 from tracetui.recipe import Prompts, Recipe, load_recipe
 from tracetui.recipe.options import with_options
-from tracetui.session import Failed, Finished, Prepared, Stopped, until_end, until_first
-from tracetui.trace.trace import Trace
+from tracetui.recording.trace import Trace
 from tracetui.tracer.run import trace_recipe
 
 PROMPT = Prompts(ids=((5, 17, 3, 99),))

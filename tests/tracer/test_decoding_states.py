@@ -14,12 +14,12 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from tests.tracer.models import SIZES
+from tracetui.debugger.session import Event, Started
 from tracetui.recipe import Generation, Prompts, Recipe, load_recipe
-from tracetui.session import Event, Started
-from tracetui.trace.trace import Trace
+from tracetui.recording.trace import Trace
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.gate import Gate
-from tracetui.tracer.module_state import ModuleState
+from tracetui.tracer.hooks.module_state import ModuleState
 
 HYBRID: dict[str, dict[str, Any]] = {
     "bamba": {"attn_layer_indices": [1], "mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8, "head_dim": 8},

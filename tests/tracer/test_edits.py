@@ -18,17 +18,17 @@ from tests.tracer.recipes import recipe
 from tests.tracer.test_engine import assert_same, placeholders
 from tests.tracer.test_families import IDS, config_of, ordinary, with_same_kernels
 from tests.tracer.test_live import PROMPT, driven
-from tracetui.analysis.attention import attention_at
-from tracetui.analysis.heads import head_identity
+from tracetui.analysis.attention.heads import head_identity
+from tracetui.analysis.attention.scores import attention_at
+from tracetui.debugger.session import Event, Finished, Stopped, Tallied, until_end, until_first
 from tracetui.expr.edit import EditTally
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.edit_parse import parse_edits
 from tracetui.recipe import Generation, Layers, Prompts, Recipe, load_recipe, texts
 from tracetui.recipe.again import edits_of, recipe_again
-from tracetui.session import Event, Finished, Stopped, Tallied, until_end, until_first
-from tracetui.trace.npz import read_trace, write_trace
-from tracetui.trace.record import Record
-from tracetui.trace.trace import Trace
+from tracetui.recording.npz import read_trace, write_trace
+from tracetui.recording.record import Record
+from tracetui.recording.trace import Trace
 from tracetui.tracer.edits import CantEditError, changed_by
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.gate import Gate

@@ -14,18 +14,18 @@ from torch import nn
 
 from tests.tracer.latent_models import EXPERTS, LATENT
 from tests.tracer.recipes import recipe
-from tracetui.analysis.attention import attention_at
+from tracetui.analysis.attention.scores import attention_at
 from tracetui.analysis.memory import MemoryPlan
-from tracetui.analysis.rope import RopeCheck, check_rope
+from tracetui.analysis.rope.pairs import RopeCheck, check_rope
+from tracetui.debugger.session import Event, Progress, Started
 from tracetui.errors import Cancelled, InputError
 from tracetui.models.plan import check
 from tracetui.models.runnable import RANDOM_REMARK
-from tracetui.models.slots import Weights
+from tracetui.models.weights.slots import Weights
 from tracetui.recipe import Layers, texts
-from tracetui.session import Event, Progress, Started
-from tracetui.trace.npz import write_trace
-from tracetui.trace.record import Record
-from tracetui.trace.trace import Trace
+from tracetui.recording.npz import write_trace
+from tracetui.recording.record import Record
+from tracetui.recording.trace import Trace
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.run import trace_recipe

@@ -8,10 +8,10 @@ import torch
 
 from tests.tracer.mixture_models import FAMILIES, tiny_mixture
 from tests.tracer.models import prompt
-from tracetui.analysis.expert_choice import margins
+from tracetui.analysis.experts.block import sum_identity
+from tracetui.analysis.experts.choice import margins
+from tracetui.analysis.experts.routing import read_routing, routing_records
 from tracetui.analysis.identity import Identity
-from tracetui.analysis.moe_block import sum_identity
-from tracetui.analysis.routing import read_routing, routing_records
 from tracetui.tracer.call import record_call
 
 

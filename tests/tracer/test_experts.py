@@ -12,17 +12,17 @@ import torch
 
 from tests.tracer.mixture_models import BIASED, FAMILIES, fields, tiny_mixture
 from tests.tracer.models import prompt, tiny_llama
-from tracetui.analysis.expert_choice import masked_groups
-from tracetui.analysis.routing import routing
-from tracetui.models.random_source import RandomSource
+from tracetui.analysis.experts.choice import masked_groups
+from tracetui.analysis.experts.routing import routing
 from tracetui.models.runnable import make_runnable
+from tracetui.models.weights.random_source import RandomSource
 from tracetui.recipe import Layers, Recipe
-from tracetui.trace.trace import RunInfo, Trace
-from tracetui.trace.value import Array
+from tracetui.recording.trace import RunInfo, Trace
+from tracetui.recording.value import Array
 from tracetui.tracer.call import record_call
-from tracetui.tracer.recorder import Recorder
+from tracetui.tracer.capture.recorder import Recorder
+from tracetui.tracer.hooks.watch import Watch
 from tracetui.tracer.run import trace_recipe
-from tracetui.tracer.watch import Watch
 
 CHOSEN = 3
 VOCABULARY = 300

@@ -12,15 +12,15 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from tests.tracer.models import SIZES
-from tracetui.analysis.attention import attention_at
+from tracetui.analysis.attention.scores import attention_at
 from tracetui.errors import InputError
-from tracetui.models.experts import OWN_PREFIX, runs_singly
-from tracetui.models.random_source import RandomSource
 from tracetui.models.runnable import make_runnable
+from tracetui.models.weights.experts import OWN_PREFIX, runs_singly
+from tracetui.models.weights.random_source import RandomSource
 from tracetui.recipe import load_recipe
 from tracetui.recipe.options import with_options
-from tracetui.trace.npz import read_trace, write_trace
-from tracetui.trace.trace import Trace
+from tracetui.recording.npz import read_trace, write_trace
+from tracetui.recording.trace import Trace
 from tracetui.tracer.run import trace_recipe
 
 COMMON: dict[str, Any] = {**SIZES, "vocab_size": 300, "max_position_embeddings": 64, "head_dim": 8}

@@ -12,15 +12,15 @@ import torch
 from torch import nn
 
 from tests.tracer.recipes import recipe
-from tracetui.session import Event, Failed, Finished, ModelError, Sourced, until_end
-from tracetui.trace.npz import read_trace, write_trace
-from tracetui.trace.trace import RunInfo
+from tracetui.debugger.session import Event, Failed, Finished, ModelError, Sourced, until_end
+from tracetui.recording.npz import read_trace, write_trace
+from tracetui.recording.trace import RunInfo
+from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.fault import fault_of, raised_at
 from tracetui.tracer.gate import Gate
+from tracetui.tracer.hooks.watch import Watch
 from tracetui.tracer.live import LiveSession
-from tracetui.tracer.recorder import Recorder
-from tracetui.tracer.watch import Watch
 
 
 class Inner(nn.Module):

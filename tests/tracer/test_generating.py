@@ -13,16 +13,16 @@ import torch
 
 from tests.tracer.recipes import recipe
 from tests.tracer.test_families import FAMILIES, IDS, config_of, ordinary
-from tracetui.analysis.attention import attention_at
-from tracetui.analysis.cache import latent_cache
+from tracetui.analysis.attention.cache import latent_cache
+from tracetui.analysis.attention.scores import attention_at
 from tracetui.analysis.prediction import last_position, next_tokens
+from tracetui.debugger.session import Extended, Started
 from tracetui.errors import Cancelled, InputError
 from tracetui.models import plan as memory
 from tracetui.recipe import Generation, Layers, Prompts, Recipe, load_recipe, texts
-from tracetui.session import Extended, Started
-from tracetui.trace.npz import read_trace, write_trace
-from tracetui.trace.record import Record
-from tracetui.trace.trace import Trace
+from tracetui.recording.npz import read_trace, write_trace
+from tracetui.recording.record import Record
+from tracetui.recording.trace import Trace
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.run import trace_recipe

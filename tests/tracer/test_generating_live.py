@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from tests.tracer.recipes import recipe
+from tracetui.debugger.session import Event, Extended, Failed, Finished, Started, Stopped, until_end, until_first
 from tracetui.recipe import Generation, Prompts, Recipe
-from tracetui.session import Event, Extended, Failed, Finished, Started, Stopped, until_end, until_first
-from tracetui.trace.record import Record
-from tracetui.trace.stepping import Step, target
-from tracetui.trace.trace import EMPTY_TRACE, Trace
+from tracetui.recording.record import Record
+from tracetui.recording.stepping import Step, target
+from tracetui.recording.trace import EMPTY_TRACE, Trace
 from tracetui.tracer.live import LiveSession
 from tracetui.tracer.run import trace_recipe
 

@@ -13,16 +13,16 @@ import pytest
 
 from tests.tracer.latent_models import fields
 from tests.tracer.recipes import recipe
-from tracetui.analysis.attention import KINDS, attention_at
-from tracetui.analysis.mla import latent_of
+from tracetui.analysis.attention.mla import latent_of
+from tracetui.analysis.attention.scores import KINDS, attention_at
 from tracetui.analysis.prediction import next_tokens
+from tracetui.debugger.session import Started
 from tracetui.recipe import Layers, texts
-from tracetui.session import Started
-from tracetui.trace.keep import Room, parse_keep
-from tracetui.trace.npz import read_trace, write_trace
-from tracetui.trace.spill import SpilledValue, whereabouts
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import NotKeptError, StatisticsValue, is_kept
+from tracetui.recording.keep import Room, parse_keep
+from tracetui.recording.npz import read_trace, write_trace
+from tracetui.recording.spill import SpilledValue, whereabouts
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import NotKeptError, StatisticsValue, is_kept
 from tracetui.tracer.run import trace_recipe
 
 LATENT = {"config": {}, "layers": Layers(0, 2)}

@@ -14,8 +14,8 @@ from tests.tracer.recipes import recipe
 from tests.tracer.test_families import IDS, config_of, ordinary
 from tests.tracer.test_generating import config_file
 from tracetui.recipe import Generation, Prompts, load_recipe
-from tracetui.trace.npz import read_trace, write_trace
-from tracetui.trace.trace import Trace
+from tracetui.recording.npz import read_trace, write_trace
+from tracetui.recording.trace import Trace
 from tracetui.tracer.run import trace_recipe
 
 K = 4

@@ -14,8 +14,7 @@ import pytest
 
 from tests.tracer.recipes import recipe
 from tracetui.analysis.prediction import next_tokens
-from tracetui.recipe import Prompts, Recipe, texts
-from tracetui.session import (
+from tracetui.debugger.session import (
     Event,
     Explained,
     Failed,
@@ -27,8 +26,9 @@ from tracetui.session import (
     until_end,
     until_first,
 )
-from tracetui.trace.stepping import Step, ahead, target
-from tracetui.trace.trace import Trace
+from tracetui.recipe import Prompts, Recipe, texts
+from tracetui.recording.stepping import Step, ahead, target
+from tracetui.recording.trace import Trace
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.live import LiveSession
 from tracetui.tracer.run import trace_recipe

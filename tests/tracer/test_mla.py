@@ -12,11 +12,11 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from tests.tracer.latent_models import EXPERTS, FAMILIES, LATENT, fields, tiny
 from tests.tracer.models import prompt, seeded, tiny_llama
-from tracetui.analysis.attention import attention_at
+from tracetui.analysis.attention.scores import attention_at
+from tracetui.debugger.session import Event, Started
 from tracetui.models.runnable import make_runnable
 from tracetui.recipe import Layers, Recipe
-from tracetui.session import Event, Started
-from tracetui.trace.trace import Trace
+from tracetui.recording.trace import Trace
 from tracetui.tracer.call import record_call
 from tracetui.tracer.run import trace_recipe
 

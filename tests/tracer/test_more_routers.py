@@ -13,14 +13,14 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from tests.tracer.mixture_models import EXPERTS, LATENT
 from tests.tracer.models import SIZES, prompt, seeded
-from tracetui.analysis.expert_choice import margins
-from tracetui.analysis.expert_load import expert_load
+from tracetui.analysis.experts.block import shared_parts, sum_identity
+from tracetui.analysis.experts.choice import margins
+from tracetui.analysis.experts.load import expert_load
+from tracetui.analysis.experts.routing import Missing, Routing, read_routing, routing_records
 from tracetui.analysis.identity import Identity
-from tracetui.analysis.moe_block import shared_parts, sum_identity
-from tracetui.analysis.routing import Missing, Routing, read_routing, routing_records
-from tracetui.trace.trace import Trace
+from tracetui.recording.trace import Trace
 from tracetui.tracer.call import record_call
-from tracetui.tracer.router_choice import choice_of
+from tracetui.tracer.routing.router_choice import choice_of
 
 HEADS = {"head_dim": 8}
 SHARED = {**HEADS, "shared_expert_intermediate_size": 16}

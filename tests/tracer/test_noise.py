@@ -14,24 +14,24 @@ import torch
 from tests.models.hf_files import model_of, saved
 from tests.tracer.mixture_models import fields
 from tests.tracer.recipes import recipe
-from tracetui.analysis.diff.noise import FAR, NoiseReport, Verdict, measure_noise
 from tracetui.analysis.diff.report import report
 from tracetui.analysis.diff.result import Outcome
+from tracetui.analysis.diff.rounding.noise import FAR, NoiseReport, Verdict, measure_noise
 from tracetui.errors import InputError
 from tracetui.expr.edit_parse import parse_edits
 from tracetui.headless import rerun_exactly
-from tracetui.models.exact import InFloat64, WidenedSource
-from tracetui.models.random_source import RandomSource
-from tracetui.models.sources import TensorSpec
+from tracetui.models.weights.exact import InFloat64, WidenedSource
+from tracetui.models.weights.random_source import RandomSource
+from tracetui.models.weights.sources import TensorSpec
 from tracetui.recipe import Generation, Layers, Prompts, Recipe, load_recipe
 from tracetui.recipe.again import recipe_again
-from tracetui.trace.npz import read_trace, write_trace
-from tracetui.trace.trace import RunInfo, Trace
+from tracetui.recording.npz import read_trace, write_trace
+from tracetui.recording.trace import RunInfo, Trace
 from tracetui.tracer.call import record_call
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.run import trace_recipe
-from tracetui.views.diff_noise import noise_lines, noise_verdict
+from tracetui.views.diff.noise import noise_lines, noise_verdict
 
 Plant = Callable[[Any], None]
 LARGER = {"initializer_range": 0.2}

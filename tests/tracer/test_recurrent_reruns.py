@@ -12,13 +12,13 @@ import pytest
 from tests.tracer.test_live import driven
 from tests.tracer.test_rerun import gate, made, rerun, same
 from tests.tracer.test_stops import next_stop
+from tracetui.debugger.session import Finished, until_end
 from tracetui.errors import Cancelled
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.stop import parse_stop
 from tracetui.recipe import Generation, Prompts, Recipe, load_recipe
 from tracetui.recipe.again import edits_of
-from tracetui.session import Finished, until_end
-from tracetui.trace.record import Record
+from tracetui.recording.record import Record
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.run import trace_recipe
 

@@ -15,14 +15,14 @@ import pytest
 from tests.tracer.recipes import recipe
 from tests.tracer.test_edits import config_file
 from tests.tracer.test_families import IDS
+from tracetui.debugger.session import Event, Tallied
 from tracetui.expr.edit import EditTally
 from tracetui.expr.edit_parse import parse_edits
 from tracetui.recipe import Generation, Prompts, load_recipe
 from tracetui.recipe.again import edits_of
-from tracetui.session import Event, Tallied
-from tracetui.trace.keep import parse_keep
-from tracetui.trace.npz import read_trace, write_trace
-from tracetui.trace.trace import Trace
+from tracetui.recording.keep import parse_keep
+from tracetui.recording.npz import read_trace, write_trace
+from tracetui.recording.trace import Trace
 from tracetui.tracer.run import trace_recipe
 
 ROW, OTHER = (5, 8, 299, 3), (9, 8, 61, 2)

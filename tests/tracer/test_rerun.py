@@ -16,21 +16,21 @@ from tests.tracer.recipes import recipe
 from tests.tracer.test_families import IDS
 from tests.tracer.test_generating import config_file
 from tests.tracer.test_live import PROMPT, Driver, driven
+from tracetui.debugger.session import Event, Failed, Finished, ModelError, Started, Stopped, Tallied, until_end
 from tracetui.errors import Cancelled, InputError
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.edit_parse import parse_edits
 from tracetui.expr.stop import parse_stops
 from tracetui.recipe import Generation, Prompts, Recipe, load_recipe, texts
 from tracetui.recipe.again import edits_of
-from tracetui.session import Event, Failed, Finished, ModelError, Started, Stopped, Tallied, until_end
-from tracetui.trace.keep import Room, parse_keep
-from tracetui.trace.npz import write_trace
-from tracetui.trace.record import Record
-from tracetui.trace.trace import Trace
+from tracetui.recording.keep import Room, parse_keep
+from tracetui.recording.npz import write_trace
+from tracetui.recording.record import Record
+from tracetui.recording.trace import Trace
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.gate import Gate
+from tracetui.tracer.replay.stubs import RecordedLayer
 from tracetui.tracer.run import trace_recipe
-from tracetui.tracer.stubs import RecordedLayer
 
 GREEDY = Generation(4, stop=())
 NO_TOKENS = Generation(0)

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracetui.trace.statistics import Statistics, of_array
-from tracetui.tracer.statistics import of_tensor
+from tracetui.recording.statistics import Statistics, of_array
+from tracetui.tracer.capture.statistics import of_tensor
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
 

@@ -16,15 +16,15 @@ from tests.tracer.test_engine import assert_same
 from tests.tracer.test_families import FAMILIES, IDS, WITHOUT_STEPS, ordinary, with_same_kernels
 from tests.tracer.test_live import driven
 from tests.tracer.test_stops import next_stop
-from tracetui.analysis.heads import head_identity
-from tracetui.analysis.mla import latent_of
+from tracetui.analysis.attention.heads import head_identity
+from tracetui.analysis.attention.mla import latent_of
+from tracetui.debugger.session import Event, Fired, Started, Tallied, until_end
 from tracetui.expr.edit_parse import parse_edits
 from tracetui.expr.stop import DEFAULT_STOPS, parse_stop
 from tracetui.expr.watch import look_at, parse_watch
 from tracetui.recipe import Generation, Prompts, load_recipe, texts
 from tracetui.recipe.options import with_options
-from tracetui.session import Event, Fired, Started, Tallied, until_end
-from tracetui.trace.trace import Trace
+from tracetui.recording.trace import Trace
 from tracetui.tracer.run import trace_recipe
 
 SITE = "model.layers.1.self_attn"

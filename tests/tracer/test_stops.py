@@ -12,18 +12,18 @@ import torch
 
 from tests.tracer.recipes import recipe
 from tests.tracer.test_live import PROMPT, Driver, driven
-from tracetui.analysis.health import Part, diagnose
+from tracetui.analysis.health.diagnosis import Part, diagnose
+from tracetui.debugger.session import Event, Finished, Fired, Started, Stopped, Tallied, until_end
 from tracetui.expr.stop import DEFAULT_STOPS, parse_stop
 from tracetui.expr.watcher import Hit, Tally, Watcher
 from tracetui.recipe import Layers, Prompts, texts
-from tracetui.session import Event, Finished, Fired, Started, Stopped, Tallied, until_end
-from tracetui.trace.keep import parse_keep
-from tracetui.trace.trace import Trace
+from tracetui.recording.keep import parse_keep
+from tracetui.recording.trace import Trace
+from tracetui.tracer.capture.statistics import is_finite
+from tracetui.tracer.capture.values import TorchValue
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.run import trace_recipe
-from tracetui.tracer.statistics import is_finite
-from tracetui.tracer.values import TorchValue
 
 DEEP = {"num_hidden_layers": 6}
 

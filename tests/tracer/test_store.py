@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from tracetui.trace.keep import Room
-from tracetui.trace.spill import SpilledValue
-from tracetui.trace.spill_file import SpillFile
-from tracetui.tracer.store import Store
-from tracetui.tracer.values import TorchValue
+from tracetui.recording.keep import Room
+from tracetui.recording.spill import SpilledValue
+from tracetui.recording.spill_file import SpillFile
+from tracetui.tracer.capture.store import Store
+from tracetui.tracer.capture.values import TorchValue
 
 _BYTES = torch.arange(256, dtype=torch.uint8)
 _WIDE = torch.randint(0, 256, (64, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
@@ -57,7 +57,7 @@ def test_every_dtype_comes_back_from_the_disk(tmp_path: Path, dtype: torch.dtype
 def test_nobody_asks_how_much_memory_there_is_before_it_matters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tracetui.tracer.store.UNASKED", 2000)
+    monkeypatch.setattr("tracetui.tracer.capture.store.UNASKED", 2000)
     asked: list[int] = []
 
     def half_of_what_is_free() -> int:
@@ -98,7 +98,7 @@ _FILLS = """
 import sys
 from pathlib import Path
 import numpy as np
-from tracetui.trace.spill_file import SpillFile
+from tracetui.recording.spill_file import SpillFile
 file = SpillFile(Path(sys.argv[1]), None)
 block = np.ones(1 << 16, np.uint8)
 print("on", flush=True)

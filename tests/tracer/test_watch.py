@@ -12,13 +12,13 @@ import torch
 from torch import nn
 
 from tests.tracer.models import prompt, tiny_llama
-from tracetui.trace.record import Record
-from tracetui.trace.stepping import encloses
-from tracetui.trace.trace import RunInfo, Trace
+from tracetui.recording.record import Record
+from tracetui.recording.stepping import encloses
+from tracetui.recording.trace import RunInfo, Trace
 from tracetui.tracer.call import record_call
+from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.gate import Gate
-from tracetui.tracer.recorder import Recorder
-from tracetui.tracer.watch import Watch
+from tracetui.tracer.hooks.watch import Watch
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from tracetui.trace.value import Array
+from tracetui.recording.value import Array
 
 KINDS = ("layers", "hooks", "qkv", "full")
 """The stream alone; what modules return; q, k and v after RoPE too; the heads too."""

@@ -13,7 +13,7 @@ import transformers
 from torch import Tensor
 
 from tests.truth.decoder import Attention, Decoder, Experts, Latent, Norm, Rope
-from tracetui.trace.trace import Trace
+from tracetui.recording.trace import Trace
 from tracetui.tracer.call import record_call
 
 IDS = [3, 17, 42, 5, 99, 8, 64, 23, 77, 12, 31, 50]

@@ -13,7 +13,7 @@ from tests.truth.decoder import Decoder
 from tests.truth.dumps import Kept
 from tests.truth.feed_forward import experts, mlp
 from tests.truth.heads import heads_of, rope_of, turned
-from tracetui.trace.value import Array
+from tracetui.recording.value import Array
 
 _ATTENTION = "self_attn"
 

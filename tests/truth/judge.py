@@ -11,8 +11,8 @@ import tracetui
 from tests.truth.families import IDS, Family
 from tests.truth.fault import Fault
 from tests.truth.forward import apart, dump
-from tracetui.trace.record import plain_site
-from tracetui.trace.value import Array
+from tracetui.recording.record import plain_site
+from tracetui.recording.value import Array
 
 _LISTS = ("scores",)
 """Hints that name nothing but what is possible."""

@@ -9,8 +9,8 @@ from tests.truth.decoder import attention
 from tests.truth.families import FAMILIES, IDS
 from tests.truth.fault import Change, scaled
 from tests.truth.forward import dump
-from tracetui.analysis.diff.noise import measure_noise
-from tracetui.views.diff_noise import noise_verdict, site_words
+from tracetui.analysis.diff.rounding.noise import measure_noise
+from tracetui.views.diff.noise import noise_verdict, site_words
 
 SCALE = attention(scale=1.0)
 

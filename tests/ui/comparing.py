@@ -12,12 +12,12 @@ import numpy as np
 
 from tests.ui import tiny_llama
 from tests.ui.driving import Driven
-from tracetui.recorded import RecordedSession
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array, ArrayValue
+from tracetui.debugger.recorded_session import RecordedSession
+from tracetui.debugger.start_page import offer_of_recording
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import Array, ArrayValue
 from tracetui.ui.app import TracetuiApp
 from tracetui.ui.diff_work import Comparing
-from tracetui.ui.offer import offer_of_recording
 from tracetui.ui.screens.diff import DiffScreen
 
 FAULT = "model.layers.1.post_attention_layernorm"

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from textual.pilot import Pilot
 
 from tests.ui.fake import OFFER, FakeSession
-from tracetui.session import Listener, Module
+from tracetui.debugger.session import Listener, Module
+from tracetui.debugger.start_page import Offer
+from tracetui.debugger.state import State
 from tracetui.ui.app import TracetuiApp
-from tracetui.ui.offer import Offer
 from tracetui.ui.screens.debugger import DebuggerScreen
-from tracetui.ui.state import State
 from tracetui.ui.widgets.log_pane import LogPane
 
 

@@ -7,12 +7,7 @@ from dataclasses import replace
 
 from tests.ui import tiny_llama
 from tracetui.analysis.memory import MemoryPlan
-from tracetui.expr.edit import Edit
-from tracetui.expr.stop import Stop
-from tracetui.expr.watcher import Watcher
-from tracetui.recipe import Prompts, texts
-from tracetui.recipe.fields.field import ConfigField, ConfigReport, DecidedShape, Decides, Origin
-from tracetui.session import (
+from tracetui.debugger.session import (
     Advanced,
     Event,
     Explained,
@@ -32,10 +27,15 @@ from tracetui.session import (
     Stopped,
     Tallied,
 )
-from tracetui.trace.cut import cut_before
-from tracetui.trace.record import Record, Token
-from tracetui.trace.stepping import Target
-from tracetui.ui.offer import Offer
+from tracetui.debugger.start_page import Offer
+from tracetui.expr.edit import Edit
+from tracetui.expr.stop import Stop
+from tracetui.expr.watcher import Watcher
+from tracetui.recipe import Prompts, texts
+from tracetui.recipe.fields.field import ConfigField, ConfigReport, DecidedShape, Decides, Origin
+from tracetui.recording.cut import cut_before
+from tracetui.recording.record import Record, Token
+from tracetui.recording.stepping import Target
 
 OFFER = Offer(
     title="llama3-2layer",

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from tests.ui import tiny_llama
 from tests.ui.driving import Driven
-from tracetui.recorded import RecordedSession, open_recording
-from tracetui.trace.npz import write_trace
-from tracetui.trace.trace import RunInfo, Trace
-from tracetui.trace.value import StatisticsValue
+from tracetui.debugger.recorded_session import RecordedSession, open_recording
+from tracetui.debugger.start_page import offer_of_recording
+from tracetui.recording.npz import write_trace
+from tracetui.recording.trace import RunInfo, Trace
+from tracetui.recording.value import StatisticsValue
 from tracetui.ui.app import TracetuiApp
-from tracetui.ui.offer import offer_of_recording
 
 STARTED = "2026-03-01T12:00:00Z"
 LOOK_AROUND = """

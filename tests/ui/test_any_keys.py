@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tests.ui.driving import Driven, driven
 from tests.ui.recording import recorded
-from tracetui.trace.record import Record
-from tracetui.ui.state import Phase
+from tracetui.debugger.state import Phase
+from tracetui.recording.record import Record
 from tracetui.ui.widgets.module_list import ModuleList
 from tracetui.ui.widgets.step_bar import StepBar
 

@@ -16,8 +16,8 @@ from tests.ui.driving import Driven, driven
 from tests.ui.fake import FakeSession
 from tests.ui.tiny_llama import Recorder, empty_recorder
 from tests.ui.tiny_mla import SITE, H
-from tracetui.session import Module
-from tracetui.trace.record import Record
+from tracetui.debugger.session import Module
+from tracetui.recording.record import Record
 from tracetui.ui.screens.rope import RopeScreen
 from tracetui.ui.widgets.attention_pane import AttentionPane
 from tracetui.ui.widgets.heatmap import Heatmap

@@ -7,12 +7,12 @@ from dataclasses import replace
 from tests.tracer.recipes import recipe
 from tests.ui.driving import driven
 from tests.ui.fake import PLAN
+from tracetui.debugger.baseline import Baseline, held_bytes, is_edited, same_prompt
+from tracetui.debugger.session import Finished, Started
 from tracetui.expr.edit_parse import parse_edits
 from tracetui.recipe import Prompts
-from tracetui.session import Finished, Started
-from tracetui.trace.trace import Trace
+from tracetui.recording.trace import Trace
 from tracetui.tracer.run import trace_recipe
-from tracetui.ui.baseline import Baseline, held_bytes, is_edited, same_prompt
 from tracetui.ui.screens.diff import DiffScreen
 from tracetui.ui.widgets.diff_text import DiffText
 

@@ -7,7 +7,7 @@ from rich.cells import cell_len
 
 from tests.ui.driving import driven
 from tests.ui.fake import REPORT
-from tracetui.session import Explained
+from tracetui.debugger.session import Explained
 from tracetui.ui.screens.config import ConfigScreen
 from tracetui.ui.widgets.report_lines import ReportLines
 from tracetui.views.config_lines import config_report_lines

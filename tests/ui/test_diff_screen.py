@@ -17,12 +17,12 @@ from tests.ui.comparing import FAULT, comparing, faulty, reference, rest, screen
 from tests.ui.driving import Driven, driven
 from tests.ui.recording import opened, without_values, written
 from tracetui import paths
+from tracetui.debugger.recorded_session import open_recording
 from tracetui.errors import InputError
-from tracetui.recorded import open_recording
-from tracetui.trace.npz import write_trace
-from tracetui.trace.record import Token
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array, ArrayValue, Value
+from tracetui.recording.npz import write_trace
+from tracetui.recording.record import Token
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import Array, ArrayValue, Value
 from tracetui.ui import diff_work
 from tracetui.ui.diff_work import Comparing
 from tracetui.ui.screens.debugger import DebuggerScreen
@@ -30,7 +30,7 @@ from tracetui.ui.screens.diff import DiffScreen
 from tracetui.ui.widgets.diff_grid import DiffGrid
 from tracetui.ui.widgets.diff_text import DiffText
 from tracetui.ui.widgets.heatmap import Heatmap
-from tracetui.views.pyramid import Kind
+from tracetui.views.heatmap.pyramid import Kind
 
 FOLDER = Path(__file__).parent / "snapshots"
 

@@ -8,15 +8,15 @@ import pytest
 
 from tests.ui.fake import PLAN, FakeSession
 from tests.ui.tiny_llama import PROMPT, empty_recorder
+from tracetui.debugger.driver import MOST_WAITING, Driver
+from tracetui.debugger.session import Advanced, Event, Failed, Finished, Fired, Preparing, Started, Stopped
+from tracetui.debugger.state import NO_RECORD, Phase, State, moved, token_moved
+from tracetui.debugger.state_events import after
 from tracetui.expr.stop import parse_stop
 from tracetui.expr.watcher import Hit
 from tracetui.recipe import Prompts, texts
-from tracetui.session import Advanced, Event, Failed, Finished, Fired, Preparing, Started, Stopped
-from tracetui.trace.stepping import Step, Target
-from tracetui.trace.trace import EMPTY_TRACE
-from tracetui.ui.driver import MOST_WAITING, Driver
-from tracetui.ui.state import NO_RECORD, Phase, State, moved, token_moved
-from tracetui.ui.state_events import after
+from tracetui.recording.stepping import Step, Target
+from tracetui.recording.trace import EMPTY_TRACE
 
 
 def driver(hold: bool = False) -> tuple[Driver, FakeSession]:

@@ -8,17 +8,17 @@ from tests.tracer.recipes import recipe
 from tests.ui.driving import driven
 from tests.ui.fake import FakeSession
 from tests.ui.tiny_llama import PROMPT
+from tracetui.debugger.driver import Driver
+from tracetui.debugger.edits import keeps_from_changing, names_line, offered
+from tracetui.debugger.session import Finished, Tallied
+from tracetui.debugger.state import Phase
 from tracetui.expr.edit import EditTally
 from tracetui.expr.edit_parse import parse_edit, parse_edits
 from tracetui.recipe import texts
-from tracetui.session import Finished, Tallied
-from tracetui.trace.stepping import Step
+from tracetui.recording.stepping import Step
 from tracetui.tracer.run import trace_recipe
-from tracetui.ui.driver import Driver
-from tracetui.ui.edits import keeps_from_changing, names_line, offered
 from tracetui.ui.screens.ask import AskScreen
 from tracetui.ui.screens.edits import EditsScreen
-from tracetui.ui.state import Phase
 from tracetui.ui.widgets.module_list import ModuleList
 from tracetui.ui.widgets.summary import read
 

@@ -15,10 +15,10 @@ from tests.tiny_moe import DEEPSEEK, QWEN, Family
 from tests.ui.driving import Driven, driven
 from tests.ui.fake import OFFER, FakeSession
 from tests.ui.tiny_llama import PROMPT, tokens_of
-from tracetui.analysis.routing import routing
+from tracetui.analysis.experts.routing import routing
+from tracetui.debugger.experts_view import Experts
 from tracetui.recipe import texts
-from tracetui.trace.value import ArrayValue
-from tracetui.ui.experts_view import Experts
+from tracetui.recording.value import ArrayValue
 from tracetui.ui.widgets.experts_pane import ExpertsPane, LoadMap
 
 WIDE = Family(layers=4, experts=64, active=8, groups=8, groups_kept=4)

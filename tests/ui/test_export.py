@@ -13,8 +13,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from tests.ui.driving import Driven, driven
-from tracetui.trace.npz import read_trace
-from tracetui.trace.value import Array, ArrayValue, Index
+from tracetui.recording.npz import read_trace
+from tracetui.recording.value import Array, ArrayValue, Index
 from tracetui.ui.screens import export
 
 

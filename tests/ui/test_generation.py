@@ -11,17 +11,17 @@ from tests.ui.driving import driven
 from tests.ui.fake import FakeSession
 from tests.ui.tiny_llama import PROMPT
 from tracetui.analysis.residual import residual_norms
+from tracetui.debugger.driver import Driver
+from tracetui.debugger.recorded_session import RecordedSession
+from tracetui.debugger.session import Failed
+from tracetui.debugger.start_page import offer_of_recording
+from tracetui.debugger.state import Phase
 from tracetui.recipe import Generation, texts
-from tracetui.recorded import RecordedSession
-from tracetui.session import Failed
-from tracetui.trace.npz import read_trace, write_trace
-from tracetui.trace.stepping import Step
-from tracetui.trace.trace import Trace
+from tracetui.recording.npz import read_trace, write_trace
+from tracetui.recording.stepping import Step
+from tracetui.recording.trace import Trace
 from tracetui.tracer.run import trace_recipe
 from tracetui.ui.app import TracetuiApp
-from tracetui.ui.driver import Driver
-from tracetui.ui.offer import offer_of_recording
-from tracetui.ui.state import Phase
 from tracetui.ui.widgets.attention_pane import AttentionPane
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.ui.widgets.logits_pane import LogitsPane

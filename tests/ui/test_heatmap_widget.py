@@ -14,11 +14,11 @@ from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
 from tracetui.ui.widgets.heatmap import Heatmap
-from tracetui.views.heatmap import EMPTY, HeatmapData, heatmap_data, nothing
-from tracetui.views.heatmap_axes import Axis
-from tracetui.views.heatmap_ink import Depth
+from tracetui.views.heatmap.axes import Axis
+from tracetui.views.heatmap.ink import Depth
+from tracetui.views.heatmap.matrix import EMPTY, HeatmapData, heatmap_data, nothing
+from tracetui.views.heatmap.pyramid import Kind
 from tracetui.views.palette import PALETTES, Palette
-from tracetui.views.pyramid import Kind
 
 
 class HeatmapApp(App[None]):

@@ -10,14 +10,14 @@ from tests.ui.driving import Driven, driven
 from tests.ui.fake import OFFER, FakeSession
 from tests.ui.tiny_llama import PROMPT, outline
 from tracetui import paths
+from tracetui.debugger.memory.keeper import Keeper
+from tracetui.debugger.memory.note import NO_NOTE, Layout, Note
+from tracetui.debugger.memory.restored import Recalled, edits_beside, in_words
+from tracetui.debugger.memory.store import Found, Store
+from tracetui.debugger.session import Opened
+from tracetui.debugger.start_page import Offer
 from tracetui.expr.stop import parse_stop
-from tracetui.last_time.keeper import Keeper
-from tracetui.last_time.note import NO_NOTE, Layout, Note
-from tracetui.last_time.recalled import Recalled, edits_beside, in_words
-from tracetui.last_time.store import Found, Store
 from tracetui.recipe import Prompts, texts
-from tracetui.session import Opened
-from tracetui.ui.offer import Offer
 from tracetui.ui.screens.stops import StopsScreen
 from tracetui.ui.widgets.attention_pane import AttentionPane
 from tracetui.ui.widgets.heatmap import Heatmap
@@ -25,7 +25,7 @@ from tracetui.ui.widgets.module_list import ModuleList
 from tracetui.ui.widgets.prompt_bar import PromptInput
 from tracetui.ui.widgets.watch_list import WatchList
 from tracetui.ui.widgets.welcome import Welcome
-from tracetui.views.pyramid import Kind
+from tracetui.views.heatmap.pyramid import Kind
 
 MODEL = "recipe m"
 

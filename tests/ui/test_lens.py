@@ -10,13 +10,13 @@ import pytest
 from tests.tracer.recipes import recipe
 from tests.ui.driving import driven
 from tracetui.analysis.lens import lens_table
+from tracetui.debugger.recorded_session import RecordedSession
+from tracetui.debugger.start_page import offer_of_recording
 from tracetui.recipe import Generation, texts
-from tracetui.recorded import RecordedSession
+from tracetui.recording.trace import Trace
 from tracetui.text import token_text
-from tracetui.trace.trace import Trace
 from tracetui.tracer.run import trace_recipe
 from tracetui.ui.app import TracetuiApp
-from tracetui.ui.offer import offer_of_recording
 from tracetui.ui.screens.lens import LensGrid, LensScreen
 
 

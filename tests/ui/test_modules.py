@@ -8,8 +8,8 @@ import pytest
 
 from tests.ui.driving import Driven, driven
 from tests.ui.fake import FakeSession
-from tracetui.session import Module
-from tracetui.trace.record import Record
+from tracetui.debugger.session import Module
+from tracetui.recording.record import Record
 from tracetui.ui.widgets.module_list import ModuleList
 
 BLOCK = "model.layers.0.mlp"

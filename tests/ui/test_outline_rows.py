@@ -8,8 +8,8 @@ import pytest
 
 from tests.ui.tiny_llama import outline
 from tracetui.analysis.checkpoint import span
-from tracetui.session import Module
-from tracetui.ui.outline_rows import Row, ancestors, expert_lists, first_open, layouts_of, paths_of, rows_of
+from tracetui.debugger.module_rows import Row, ancestors, expert_lists, first_open, layouts_of, paths_of, rows_of
+from tracetui.debugger.session import Module
 from tracetui.ui.widgets.module_line import fitted, totals
 
 EXPERTS = "layers.3.mlp.experts"

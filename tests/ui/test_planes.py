@@ -7,10 +7,10 @@ import pytest
 
 from tests.ui.tiny_llama import CONFIG, PROMPT, empty_recorder, forward
 from tracetui.analysis.axes import Axis
-from tracetui.trace.record import Record
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array, ArrayValue
-from tracetui.ui.planes import Plane, place_of, plane_of
+from tracetui.debugger.planes import Plane, place_of, plane_of
+from tracetui.recording.record import Record
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import Array, ArrayValue
 
 ALL = slice(0, 1 << 30)
 

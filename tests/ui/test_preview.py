@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from tests.ui.driving import Driven, driven
 from tests.ui.fake import OFFER, FakeSession
+from tracetui.debugger.session import Prepared, Preview, PromptRow
 from tracetui.recipe import Prompts
-from tracetui.session import Prepared, Preview, PromptRow
-from tracetui.trace.record import Token
+from tracetui.recording.record import Token
 from tracetui.ui.widgets.prompt_bar import PromptInput
 from tracetui.ui.widgets.welcome import Welcome
 

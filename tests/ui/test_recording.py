@@ -13,14 +13,14 @@ from textual.widgets import Input
 from tests import tiny_moe
 from tests.ui.driving import Driven, driven
 from tests.ui.recording import opened, recorded, without_values, written
-from tracetui.recorded import RecordedSession, open_recording
-from tracetui.trace.outline import NO_MODULE, Module
-from tracetui.trace.spill import SpilledValue
-from tracetui.trace.spill_file import SpillFile
+from tracetui.debugger.recorded_session import RecordedSession, open_recording
+from tracetui.debugger.start_page import offer_of_recording
+from tracetui.debugger.state import Phase
+from tracetui.recording.outline import NO_MODULE, Module
+from tracetui.recording.spill import SpilledValue
+from tracetui.recording.spill_file import SpillFile
 from tracetui.ui.app import TracetuiApp
-from tracetui.ui.offer import offer_of_recording
 from tracetui.ui.screens.open import completed
-from tracetui.ui.state import Phase
 from tracetui.ui.widgets.value_grid import ValueGrid
 
 

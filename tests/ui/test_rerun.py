@@ -7,16 +7,16 @@ import pytest
 from tests.ui.driving import driven
 from tests.ui.fake import FakeSession
 from tests.ui.tiny_llama import PROMPT
+from tracetui.debugger.driver import Driver
+from tracetui.debugger.rerun import changed_at
+from tracetui.debugger.session import Failed, Finished, until_first
+from tracetui.debugger.state import Phase
 from tracetui.expr.edit_parse import parse_edit, parse_edits
 from tracetui.expr.stop import parse_stops
 from tracetui.recipe import texts
-from tracetui.session import Failed, Finished, until_first
-from tracetui.trace.cut import Cut, cut_before
-from tracetui.trace.stepping import Step
-from tracetui.ui.driver import Driver
-from tracetui.ui.rerun import changed_at
+from tracetui.recording.cut import Cut, cut_before
+from tracetui.recording.stepping import Step
 from tracetui.ui.screens.ask import AskScreen
-from tracetui.ui.state import Phase
 from tracetui.ui.widgets.line_input import LineInput
 from tracetui.views.cut_lines import cut_line, taken_line
 

@@ -9,8 +9,8 @@ import numpy as np
 from tests.ui.driving import Driven, driven
 from tests.ui.fake import OFFER
 from tracetui.analysis.residual import residual_norms
+from tracetui.debugger.labels import PADDING
 from tracetui.recipe import Prompts, texts
-from tracetui.ui.labels import PADDING
 from tracetui.ui.widgets.attention_pane import AttentionPane
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.ui.widgets.logits_pane import LogitsPane

@@ -8,9 +8,9 @@ from tests.tracer.recipes import recipe
 from tests.ui import tiny_llama
 from tests.ui.driving import driven
 from tests.ui.fake import FakeSession
+from tracetui.debugger.recorded_session import RecordedSession
+from tracetui.debugger.session import Event, Sourced, Stopped, until_first
 from tracetui.recipe import texts
-from tracetui.recorded import RecordedSession
-from tracetui.session import Event, Sourced, Stopped, until_first
 from tracetui.tracer.live import LiveSession
 from tracetui.ui.screens.source import SourceScreen, coloured
 

@@ -13,21 +13,21 @@ from tests.ui.driving import Driven, driven
 from tests.ui.fake import FakeSession
 from tests.ui.tiny_llama import PROMPT, Recorder, outline
 from tests.ui.tiny_llama import forward as healthy
+from tracetui.debugger.driver import Driver
+from tracetui.debugger.session import Opened
+from tracetui.debugger.state import Phase
+from tracetui.debugger.stop_book import Entry, StopBook, book_of
 from tracetui.expr.stop import parse_stop
 from tracetui.expr.watch import parse_watch
 from tracetui.expr.watcher import look_up
 from tracetui.recipe import texts
-from tracetui.session import Opened
-from tracetui.trace.record import Record
-from tracetui.trace.stepping import Step, ahead
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import ArrayValue
-from tracetui.ui.driver import Driver
+from tracetui.recording.record import Record
+from tracetui.recording.stepping import Step, ahead
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import ArrayValue
 from tracetui.ui.screens.ask import AskScreen
 from tracetui.ui.screens.health import HealthScreen
 from tracetui.ui.screens.stops import StopsScreen, _line
-from tracetui.ui.state import Phase
-from tracetui.ui.stops import Entry, StopBook, book_of
 from tracetui.ui.widgets.module_list import ModuleList
 from tracetui.ui.widgets.value_grid import ValueGrid
 from tracetui.ui.widgets.watch_list import WatchList

@@ -9,11 +9,11 @@ import pytest
 from tests.ui.driving import driven
 from tests.ui.fake import OFFER, FakeSession
 from tracetui import paths
-from tracetui.session import Listener, Progress, Session, Stopped
+from tracetui.debugger.session import Listener, Progress, Session, Stopped
+from tracetui.debugger.state import Phase
 from tracetui.ui.app import TracetuiApp
 from tracetui.ui.commands import COMMANDS
 from tracetui.ui.screens.command_search import CommandSearch
-from tracetui.ui.state import Phase
 
 
 async def test_cancelling_keeps_what_is_recorded() -> None:

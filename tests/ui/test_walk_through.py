@@ -7,9 +7,9 @@ import threading
 from tests.ui.driving import driven
 from tests.ui.fake import OFFER, FakeSession
 from tests.ui.tiny_llama import NOTES, PROMPT
-from tracetui.session import Listener
+from tracetui.debugger.session import Listener
+from tracetui.debugger.state import Phase
 from tracetui.ui.app import TracetuiApp
-from tracetui.ui.state import Phase
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.ui.widgets.prompt_bar import PromptInput
 from tracetui.ui.widgets.value_grid import ValueGrid

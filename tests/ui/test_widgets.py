@@ -12,13 +12,13 @@ from tests.ui.driving import driven
 from tests.ui.tiny_llama import CONFIG
 from tracetui.analysis.axes import Axis
 from tracetui.analysis.residual import ResidualPoint
-from tracetui.trace.record import Record, Token
-from tracetui.trace.trace import RunInfo, Trace
-from tracetui.trace.value import Array, ArrayValue, Index
-from tracetui.ui.labels import label_of
+from tracetui.debugger.labels import label_of
+from tracetui.debugger.planes import Plane
+from tracetui.debugger.state import Phase, State
+from tracetui.recording.record import Record, Token
+from tracetui.recording.trace import RunInfo, Trace
+from tracetui.recording.value import Array, ArrayValue, Index
 from tracetui.ui.messages import Jump, TokenChosen
-from tracetui.ui.planes import Plane
-from tracetui.ui.state import Phase, State
 from tracetui.ui.theme_variables import default_variables
 from tracetui.ui.widgets.residual_line import _heading
 from tracetui.ui.widgets.step_bar import bar, knob

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from tracetui.analysis.attention_call import causal, softmax
+from tracetui.analysis.attention.call import causal, softmax
 from tracetui.analysis.checkpoint import span
-from tracetui.session import Module
-from tracetui.trace.record import AttentionCall, Record, Token
-from tracetui.trace.trace import RunInfo, Trace
-from tracetui.trace.value import ArrayValue, Value
+from tracetui.debugger.session import Module
+from tracetui.recording.record import AttentionCall, Record, Token
+from tracetui.recording.trace import RunInfo, Trace
+from tracetui.recording.value import ArrayValue, Value
 
 Array = npt.NDArray[np.float32]
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from tests.ui.tiny_llama import Array, Recorder
-from tracetui.analysis.attention_call import causal, softmax
-from tracetui.session import Module
-from tracetui.trace.record import AttentionCall, Record
+from tracetui.analysis.attention.call import causal, softmax
+from tracetui.debugger.session import Module
+from tracetui.recording.record import AttentionCall, Record
 
 H, NOPE, ROPE, VALUE, R, V = 4, 8, 4, 6, 12, 97
 SITE = "model.layers.0.self_attn"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.views.drawn import ANY_TEXT, INKS, plain, styles_at, styles_of, widths
 from tracetui.analysis.prediction import Prediction
-from tracetui.trace.record import Token
+from tracetui.recording.record import Token
 from tracetui.views.bars import gauge, percent, prediction_lines
 
 PREDICTIONS = st.lists(

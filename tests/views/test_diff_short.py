@@ -10,9 +10,9 @@ import pytest
 from tests.analysis.diff.made import normal, trace_of
 from tracetui.analysis.diff.report import report
 from tracetui.analysis.diff.survey import survey
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array
-from tracetui.views.diff_short import short_lines
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import Array
+from tracetui.views.diff.one_line import short_lines
 
 PATH = "model.layers.0"
 SITES = (f"{PATH}:input", f"{PATH}.input_layernorm", f"{PATH}.self_attn.q_proj")

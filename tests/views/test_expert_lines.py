@@ -12,13 +12,13 @@ from rich.cells import cell_len
 
 from tests.tiny_moe import DEEPSEEK, QWEN, Family, whole_trace
 from tests.views.drawn import INKS, plain
-from tracetui.analysis.expert_choice import token_choice
-from tracetui.analysis.expert_load import expert_load
+from tracetui.analysis.experts.block import Shared
+from tracetui.analysis.experts.choice import token_choice
+from tracetui.analysis.experts.load import expert_load
+from tracetui.analysis.experts.routing import Missing, routing
 from tracetui.analysis.identity import Identity
-from tracetui.analysis.moe_block import Shared
-from tracetui.analysis.routing import Missing, routing
-from tracetui.views.expert_lines import relative_margin, routed_lines
-from tracetui.views.expert_table import Routed, choice_lines, figure, norm, token_lines
+from tracetui.views.experts.lines import relative_margin, routed_lines
+from tracetui.views.experts.table import Routed, choice_lines, figure, norm, token_lines
 
 WIDE = Family(layers=2, experts=64, active=8, groups=8, groups_kept=4)
 HOLDS = Identity(1.2e-7, 4e-6, holds=True)

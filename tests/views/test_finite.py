@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tracetui.recording.statistics import of_array
 from tracetui.text import statistic
-from tracetui.trace.statistics import of_array
 from tracetui.views.finite import finite_words
 
 

@@ -14,12 +14,12 @@ from rich.style import Style
 
 from tracetui.text import visible
 from tracetui.views.cells import Line
-from tracetui.views.heatmap import EMPTY, HeatmapData, draw, heatmap_data, nothing, notice_lines
-from tracetui.views.heatmap_axes import Axis, Look, tick_step
-from tracetui.views.heatmap_ink import Brush, Depth, Ground, rich_colour
-from tracetui.views.heatmap_layout import View, arrange, look
+from tracetui.views.heatmap.axes import Axis, Look, tick_step
+from tracetui.views.heatmap.ink import Brush, Depth, Ground, rich_colour
+from tracetui.views.heatmap.layout import View, arrange, look
+from tracetui.views.heatmap.matrix import EMPTY, HeatmapData, draw, heatmap_data, nothing, notice_lines
+from tracetui.views.heatmap.pyramid import MASKED, NAN, Kind
 from tracetui.views.palette import PALETTES, Palette, luminance, oklab
-from tracetui.views.pyramid import MASKED, NAN, Kind
 
 LOOK = Look(*(Style.parse(style) for style in ("on #101010", "#eeeeee", "#888888", "bold #ffaa00", "bold")))
 GROUND = Ground(back=0x101010, text=0xEEEEEE, masked=0x222222)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracetui.views.heatmap_layout import Layout, Plan, View, arrange, look
-from tracetui.views.pyramid import pixels
+from tracetui.views.heatmap.layout import Layout, Plan, View, arrange, look
+from tracetui.views.heatmap.pyramid import pixels
 
 plans = st.builds(Plan, st.integers(1, 300), st.integers(1, 300), st.integers(1, 40), st.integers(1, 40), st.booleans())
 widths, heights = st.integers(10, 150), st.integers(4, 60)

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from tests.views.drawn import INKS, plain, styles_at, styles_of, widths
 from tracetui.analysis.histogram import Histogram, histogram
-from tracetui.trace.value import ArrayValue
+from tracetui.recording.value import ArrayValue
 from tracetui.views.histogram import bar_heights, histogram_lines, per_column
 
 HEIGHTS = " ▁▂▃▄▅▆▇█"

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tracetui.views import pyramid as module
+from tracetui.views.heatmap import pyramid as module
+from tracetui.views.heatmap.pyramid import MASKED, MAX_ZOOM, NAN, Codes, Kind, Scale, build, fit, pixels, pooled
 from tracetui.views.palette import LEVELS
-from tracetui.views.pyramid import MASKED, MAX_ZOOM, NAN, Codes, Kind, Scale, build, fit, pixels, pooled
 
 Matrix = npt.NDArray[np.float32]
 SCALES = list(product(Kind, (False, True)))

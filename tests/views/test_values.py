@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tests.views.drawn import ANY_TEXT, INKS, plain, styles_at, widths
-from tracetui.trace.value import Array
+from tracetui.recording.value import Array
 from tracetui.views.values import REAL_WIDTH, Window, capacity, figure, value_style, values_table
 
 DTYPES = st.sampled_from([np.float16, np.float32, np.float64, np.int8, np.int64, np.uint16, np.bool_])

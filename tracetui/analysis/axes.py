@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tracetui.trace.record import Record
-from tracetui.trace.trace import Trace
+from tracetui.recording.record import Record
+from tracetui.recording.trace import Trace
 
 _ROLE_AXES = {
     "q": ("B", "H", "T", "K"),

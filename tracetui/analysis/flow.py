@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from tracetui.trace.record import INPUT, Record, is_layer
-from tracetui.trace.trace import Trace
+from tracetui.recording.record import INPUT, Record, is_layer
+from tracetui.recording.trace import Trace
 
 _CONSUMED_BY_KERNEL = ("q", "k", "v", "mask", "sinks", "scores", "masked", "probs", "kv_latent", "k_rope", "q_absorbed")
 _KERNEL = "heads"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tracetui.trace.value import Array, Index, Value, magnitudes
+from tracetui.recording.value import Array, Index, Value, magnitudes
 
 _BLOCK = 1 << 20
 """Elements read at one time."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tracetui.trace.record import Record
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import is_kept
+from tracetui.recording.record import Record
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import is_kept
 
 
 @dataclass(frozen=True, eq=False, slots=True)

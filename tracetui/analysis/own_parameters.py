@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tracetui.trace.outline import Module
-from tracetui.trace.trace import Trace
+from tracetui.recording.outline import Module
+from tracetui.recording.trace import Trace
 
 
 def own_parameters(trace: Trace, path: str) -> tuple[str, ...]:

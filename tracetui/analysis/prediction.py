@@ -7,9 +7,9 @@ from itertools import count
 
 import numpy as np
 
-from tracetui.trace.record import Record, Token, when
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array
+from tracetui.recording.record import Record, Token, when
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import Array
 
 
 @dataclass(frozen=True, slots=True)

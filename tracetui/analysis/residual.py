@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracetui.trace.record import Record, is_layer
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import is_kept
+from tracetui.recording.record import Record, is_layer
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import is_kept
 
 
 @dataclass(frozen=True, slots=True)

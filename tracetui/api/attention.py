@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tracetui.analysis.attention import AttentionView, Kind, Matrix, attention_at
+from tracetui.analysis.attention.scores import AttentionView, Kind, Matrix, attention_at
+from tracetui.recording.record import AttentionCall, Record
+from tracetui.recording.trace import Trace as Recorded
+from tracetui.recording.value import Array
 from tracetui.text import visible
-from tracetui.trace.record import AttentionCall, Record
-from tracetui.trace.trace import Trace as Recorded
-from tracetui.trace.value import Array
 
 
 class Attention:

@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 from tracetui.api.recipes import Kept, edits_of, keep_of, stops_of
 from tracetui.api.trace import Trace
+from tracetui.debugger.memory.note import Note
+from tracetui.debugger.memory.restored import Recalled
 from tracetui.errors import InputError, RunError
 from tracetui.expr.stop import with_defaults
 from tracetui.expr.watch import parse_watch
-from tracetui.last_time.note import Note
-from tracetui.last_time.recalled import Recalled
+from tracetui.recording.keep import ATTENTION
 from tracetui.text import visible
-from tracetui.trace.keep import ATTENTION
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from tracetui.debugger.session import Listener
+    from tracetui.debugger.start_page import Offer
     from tracetui.recipe import Recipe
-    from tracetui.session import Listener
     from tracetui.tracer.live import Given, LiveSession
-    from tracetui.ui.offer import Offer
 
 _CLOSE_SECONDS = 2.0
 _INTERRUPTED = 130
@@ -109,7 +109,7 @@ def _offer(
     name: str, recipe: Recipe, tokenizer: str, stops: str | Sequence[str], watches: str | Sequence[str], begins: bool
 ) -> Offer:
     """What the screen begins with. begins: whether there is something that the module can be called with at once."""
-    from tracetui.ui.offer import Offer
+    from tracetui.debugger.start_page import Offer
 
     watched = tuple(parse_watch(text) for text in ([watches] if isinstance(watches, str) else watches))
     return Offer(
@@ -173,7 +173,7 @@ def _visit(recipe: Recipe, given: Given, offer: Offer) -> Debugged:
 
 
 def _recorded(session: LiveSession | None) -> Any:
-    from tracetui.trace.trace import EMPTY_TRACE
+    from tracetui.recording.trace import EMPTY_TRACE
 
     return EMPTY_TRACE if session is None else session.trace
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from tracetui.analysis.diff.report import Report, report
 from tracetui.analysis.diff.result import SiteDiff
-from tracetui.analysis.diff.tolerance import Limits
+from tracetui.analysis.diff.rounding.tolerance import Limits
 from tracetui.analysis.mapping.rules import Rules, read_rules
 from tracetui.api.opening import Traceable, recorded
 from tracetui.errors import InputError
 from tracetui.text import visible
-from tracetui.views.diff_lines import diff_lines, verdict
-from tracetui.views.diff_site import first_lines
-from tracetui.views.diff_text import WIDTH
+from tracetui.views.diff.format import WIDTH
+from tracetui.views.diff.report import diff_lines, verdict
+from tracetui.views.diff.site import first_lines
 
 
 class Diff:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from tracetui.trace.table import COLUMNS, rows
-from tracetui.trace.trace import Trace
+from tracetui.recording.table import COLUMNS, rows
+from tracetui.recording.trace import Trace
 
 
 def dataframe(trace: Trace) -> Any:

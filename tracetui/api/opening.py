@@ -9,10 +9,10 @@ import numpy as np
 
 from tracetui.api.trace import Trace
 from tracetui.errors import InputError
-from tracetui.trace.dumps import open_recorded
-from tracetui.trace.dumps.values import Named, dump_trace
-from tracetui.trace.trace import Trace as Recorded
-from tracetui.trace.value import Array, ArrayValue
+from tracetui.recording.dumps import open_recorded
+from tracetui.recording.dumps.values import Named, dump_trace
+from tracetui.recording.trace import Trace as Recorded
+from tracetui.recording.value import Array, ArrayValue
 
 Traceable = Trace | Recorded | str | Path | Mapping[str, Array]
 """A trace, a file that `open_trace` takes, or arrays by the names of their sites in order of execution."""

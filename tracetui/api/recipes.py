@@ -11,7 +11,7 @@ from tracetui.expr.stop import Stop
 from tracetui.recipe import Recipe, find_hub_id, load_recipe
 from tracetui.recipe.hub import HUB, with_cached_weights
 from tracetui.recipe.options import OPTIONS, apply_options, keyword, read_options
-from tracetui.trace.keep import Keep
+from tracetui.recording.keep import Keep
 
 Ids = Sequence[int] | Sequence[Sequence[int]]
 """Token ids of one prompt, or of each prompt of a batch."""

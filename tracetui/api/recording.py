@@ -12,9 +12,9 @@ from tracetui.api.trace import Trace
 from tracetui.errors import InputError
 from tracetui.expr.stop import DEFAULT_STOPS, Stop
 from tracetui.headless import Stops
+from tracetui.recording.keep import ATTENTION
+from tracetui.recording.trace import Trace as Recorded
 from tracetui.text import visible
-from tracetui.trace.keep import ATTENTION
-from tracetui.trace.trace import Trace as Recorded
 from tracetui.views.edit_lines import unapplied_lines
 
 if TYPE_CHECKING:

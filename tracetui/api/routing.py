@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tracetui.analysis.expert_choice import margins
-from tracetui.analysis.expert_load import Load, expert_load
-from tracetui.analysis.routing import Floats, Ints
-from tracetui.analysis.routing import Routing as Choices
+from tracetui.analysis.experts.choice import margins
+from tracetui.analysis.experts.load import Load, expert_load
+from tracetui.analysis.experts.routing import Floats, Ints
+from tracetui.analysis.experts.routing import Routing as Choices
+from tracetui.recording.value import Array
 from tracetui.text import visible
-from tracetui.trace.value import Array
 
 
 class Routing:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
+from tracetui.recording.record import Record, Token, is_layer
+from tracetui.recording.trace import Trace
 from tracetui.text import statistic, token_text, visible
-from tracetui.trace.record import Record, Token, is_layer
-from tracetui.trace.trace import Trace
 
 _TOKENS = 60
 _ROWS = 80

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tracetui.analysis.health import Diagnosis, diagnose
+from tracetui.analysis.health.diagnosis import Diagnosis, diagnose
 from tracetui.api.recipes import Kept, keep_of, stops_of
 from tracetui.api.trace import Trace
 from tracetui.errors import InputError, RunError
 from tracetui.expr.watcher import Hit
-from tracetui.trace.record import Record
-from tracetui.trace.trace import Trace as Recorded
+from tracetui.recording.record import Record
+from tracetui.recording.trace import Trace as Recorded
 from tracetui.views.health_lines import health_lines
 from tracetui.views.stop_lines import fired_lines
 
@@ -55,7 +55,7 @@ def stops(*expressions: str, model: nn.Module | None = None, keep: Kept = "all")
     if model is not None and not hasattr(model, "named_modules"):
         raise InputError(f"model: an nn.Module is needed, got {type(model).__name__}")
     kept = keep_of(keep)
-    from tracetui.tracer.guard import Guard, StopHeldError
+    from tracetui.tracer.hooks.guard import Guard, StopHeldError
 
     try:
         with Guard(found, model, kept):

@@ -6,20 +6,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracetui.analysis.experts.routing import routing
 from tracetui.analysis.prediction import Prediction, next_tokens
 from tracetui.analysis.residual import ResidualPoint, residual_norms
-from tracetui.analysis.routing import routing
 from tracetui.api.attention import Attention, attention_of
 from tracetui.api.routing import Routing
 from tracetui.api.shown import trace_html, trace_line
 from tracetui.expr.watcher import Hit
-from tracetui.trace.lookup import unknown
-from tracetui.trace.npz import write_trace
-from tracetui.trace.record import Record, Token
-from tracetui.trace.statistics import Statistics
-from tracetui.trace.trace import RunInfo
-from tracetui.trace.trace import Trace as Recorded
-from tracetui.trace.value import Array, Index
+from tracetui.recording.lookup import unknown
+from tracetui.recording.npz import write_trace
+from tracetui.recording.record import Record, Token
+from tracetui.recording.statistics import Statistics
+from tracetui.recording.trace import RunInfo
+from tracetui.recording.trace import Trace as Recorded
+from tracetui.recording.value import Array, Index
 
 if TYPE_CHECKING:
     import pandas

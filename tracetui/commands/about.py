@@ -36,7 +36,7 @@ def outline(said: Namespace) -> int:
 def config(said: Namespace) -> int:
     """Explain a configuration: every field, its meaning, the shapes that it decides, contradictions."""
     recipe = load(said)
-    from tracetui.models.config_report import read_config
+    from tracetui.models.config_help.report import read_config
     from tracetui.views.config_lines import config_lines
 
     for line in config_lines(read_config(recipe)):

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from tracetui.commands.load import load
+from tracetui.debugger.memory.note import NO_NOTE, Note
+from tracetui.debugger.memory.restored import stops_beside
 from tracetui.errors import InputError
 from tracetui.expr.stop import DEFAULT_STOPS, Stop
-from tracetui.last_time.note import NO_NOTE, Note
-from tracetui.last_time.recalled import stops_beside
 from tracetui.paths import read_bounded
 from tracetui.recipe import Recipe, read_batch
 from tracetui.recipe.hub import HUB, with_cached_weights
@@ -31,7 +31,7 @@ def read_recipe(arguments: Namespace, last: Note = NO_NOTE) -> Recipe:
     values = read_options(_given(arguments), flag_of)
     recipe = _as_last_time(load(arguments), arguments, last)
     recipe = apply_options(recipe, values, flag_of)
-    from tracetui.models.weight_files import check_weight_files
+    from tracetui.models.checkpoints.weight_files import check_weight_files
 
     if arguments.weights == HUB:
         from tracetui.hub.fetch import with_weights

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracetui.commands.read_options import read_recipe, read_stops
-from tracetui.commands.recalling import last_of, name_of, recalled, recalled_recording, recording_name
+from tracetui.commands.restore_session import last_of, name_of, recalled, recalled_recording, recording_name
 from tracetui.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tracetui.analysis.diff.tolerance import Limits
+    from tracetui.analysis.diff.rounding.tolerance import Limits
     from tracetui.analysis.mapping.rules import Rules
     from tracetui.recipe import Recipe
-    from tracetui.trace.trace import Trace
+    from tracetui.recording.trace import Trace
 
 
 def run(said: Namespace) -> int:
@@ -33,7 +33,7 @@ def run(said: Namespace) -> int:
     recipe = read_recipe(said, last.note)
     # Textual paints at most so often; at its own 60 the numbers of a step come a frame or two late.
     os.environ.setdefault("TEXTUAL_FPS", "120")
-    from tracetui.commands.offering import offer_of
+    from tracetui.commands.start_page import offer_of
     from tracetui.tracer.live import LiveSession
     from tracetui.ui.app import TracetuiApp
     from tracetui.ui.last_resort import run_app
@@ -57,16 +57,16 @@ def _begins(said: Namespace, recipe: Recipe) -> bool:
 
 def open_trace(said: Namespace) -> int:
     """Show a recording in the debugger; returns its exit status."""
-    from tracetui.recorded import RecordedSession, open_recording
+    from tracetui.debugger.recorded_session import RecordedSession, open_recording
 
     path = Path(said.trace)
     found = open_recording(path)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InputError("open: needs a terminal; `tracetui info` works without one")
     os.environ.setdefault("TEXTUAL_FPS", "120")
+    from tracetui.debugger.start_page import offer_of_recording
     from tracetui.ui.app import TracetuiApp
     from tracetui.ui.last_resort import run_app
-    from tracetui.ui.offer import offer_of_recording
 
     offer = offer_of_recording(found, path)
     last = last_of(recording_name(path), said.fresh)
@@ -84,12 +84,12 @@ def diff_screen(said: Namespace, a: Trace, b: Trace, rules: Rules, limits: Limit
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InputError("diff: --tui needs a terminal; `tracetui diff A B` works without one")
     os.environ.setdefault("TEXTUAL_FPS", "120")
+    from tracetui.debugger.recorded_session import RecordedSession
+    from tracetui.debugger.start_page import offer_of_recording
     from tracetui.headless import rerun_exactly
-    from tracetui.recorded import RecordedSession
     from tracetui.ui.app import TracetuiApp
     from tracetui.ui.diff_work import Comparing
     from tracetui.ui.last_resort import run_app
-    from tracetui.ui.offer import offer_of_recording
     from tracetui.ui.screens.diff import DiffScreen
 
     names = (said.a, said.b)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from tracetui.errors import InputError
 
 if TYPE_CHECKING:
-    from tracetui.analysis.diff.noise import NoiseReport
     from tracetui.analysis.diff.report import Report
-    from tracetui.analysis.diff.tolerance import Limits
+    from tracetui.analysis.diff.rounding.noise import NoiseReport
+    from tracetui.analysis.diff.rounding.tolerance import Limits
     from tracetui.analysis.mapping.rules import Rules
     from tracetui.json_lines import JsonLines
 
@@ -46,9 +46,9 @@ def _traced(said: Namespace, lines: JsonLines | None = None) -> int:
 def info(said: Namespace) -> int:
     """Tell what is in a trace file."""
     from tracetui.export.tables import info_json
-    from tracetui.trace.dumps import open_recorded
-    from tracetui.trace.dumps.checksums import check_values
-    from tracetui.trace.summary import describe
+    from tracetui.recording.dumps import open_recorded
+    from tracetui.recording.dumps.checksums import check_values
+    from tracetui.recording.summary import describe
 
     path = Path(said.trace)
     found, size = open_recorded(path), path.stat().st_size
@@ -63,9 +63,9 @@ def info(said: Namespace) -> int:
 def diff(said: Namespace) -> int:
     """Compare two traces; returns 0 if they are the same, 1 if not."""
     from tracetui.headless import told_report
-    from tracetui.trace.dumps import open_recorded
-    from tracetui.views.diff_json import diff_json
-    from tracetui.views.diff_lines import diff_lines
+    from tracetui.recording.dumps import open_recorded
+    from tracetui.views.diff.as_json import diff_json
+    from tracetui.views.diff.report import diff_lines
 
     rules, limits = _comparing(said)
     a, b = (open_recorded(Path(path)) for path in (said.a, said.b))
@@ -97,7 +97,7 @@ def export(said: Namespace) -> int:
 
 
 def _noise(found: Report, names: tuple[str, str], model: str | None) -> NoiseReport:
-    from tracetui.analysis.diff.noise import measure_noise
+    from tracetui.analysis.diff.rounding.noise import measure_noise
     from tracetui.headless import told_rerun
 
     return measure_noise(found, *told_rerun((found.comparison.a, found.comparison.b), names, model))
@@ -105,7 +105,7 @@ def _noise(found: Report, names: tuple[str, str], model: str | None) -> NoiseRep
 
 def _comparing(said: Namespace) -> tuple[Rules, Limits]:
     """What two traces are compared by. Raises InputError."""
-    from tracetui.analysis.diff.tolerance import Limits
+    from tracetui.analysis.diff.rounding.tolerance import Limits
     from tracetui.analysis.mapping.rules import Rules, read_rules
 
     limits = Limits(_limit("--rtol", said.rtol), _limit("--atol", said.atol))

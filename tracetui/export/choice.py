@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 
 from tracetui.errors import InputError
+from tracetui.recording.lookup import named, unknown
+from tracetui.recording.record import Record
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import Index, is_kept
 from tracetui.text import visible
-from tracetui.trace.lookup import named, unknown
-from tracetui.trace.record import Record
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import Index, is_kept
 
 _INTEGER = re.compile(r"-?\d{1,15}")
 _SLICE = re.compile(r"(-?\d{1,15})?:(-?\d{1,15})?(?::([1-9]\d{0,14}))?")

@@ -17,9 +17,9 @@ from tracetui.export.report.document import write_report
 from tracetui.export.tables import csv_lines, json_lines
 from tracetui.export.tensors import write_npy, write_safetensors
 from tracetui.paths import replacing
+from tracetui.recording.dumps import open_recorded
+from tracetui.recording.trace import Trace
 from tracetui.text import size, visible
-from tracetui.trace.dumps import open_recorded
-from tracetui.trace.trace import Trace
 
 _TABLES = {"csv": csv_lines, "json": json_lines}
 _PICTURES: tuple[Format, ...] = ("png", "svg")

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracetui.analysis.attention import AttentionView, Kind, attention_at
+from tracetui.analysis.attention.scores import AttentionView, Kind, attention_at
 from tracetui.analysis.axes import axes_of, axis_positions
 from tracetui.errors import InputError
 from tracetui.export.choice import Chosen, chosen
 from tracetui.export.picture import Axis, Heatmap
+from tracetui.recording.record import Record, Token
+from tracetui.recording.trace import Trace
 from tracetui.text import token_text, visible
-from tracetui.trace.record import Record, Token
-from tracetui.trace.trace import Trace
 
 MOST = 1 << 26
 """Elements of one picture: 512 MiB of float64, and as much again to draw them."""

@@ -11,8 +11,8 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tracetui.errors import InputError
+from tracetui.recording.value import Array
 from tracetui.text import visible
-from tracetui.trace.value import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,11 +7,11 @@ import io
 import json
 from collections.abc import Iterator
 
+from tracetui.recording.npz.encode import canonical, encode_header
+from tracetui.recording.table import COLUMNS, Cell, rows
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import is_kept
 from tracetui.text import visible
-from tracetui.trace.npz.encode import canonical, encode_header
-from tracetui.trace.table import COLUMNS, Cell, rows
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import is_kept
 
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 """What a spreadsheet takes for the start of a formula, of full width too, wherever the text comes from."""

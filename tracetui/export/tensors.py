@@ -10,12 +10,12 @@ from typing import IO
 import numpy as np
 
 from tracetui.errors import RunError
+from tracetui.recording.npz.arrays import npy_header, stored_as
+from tracetui.recording.npz.writer import blocks
+from tracetui.recording.record import Record
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import Array, Index, Value, is_kept
 from tracetui.text import visible
-from tracetui.trace.npz.arrays import npy_header, stored_as
-from tracetui.trace.npz.writer import blocks
-from tracetui.trace.record import Record
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array, Index, Value, is_kept
 
 _KINDS = {
     "float64": "F64",

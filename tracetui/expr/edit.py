@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tracetui.expr.actions import HEAD_ROLES
-from tracetui.trace.sites import SitePattern
+from tracetui.recording.sites import SitePattern
 
 if TYPE_CHECKING:
-    from tracetui.trace.value import Index
+    from tracetui.recording.value import Index
 
 MOST_EDITS = 100
 REPLACE = "replace"

@@ -13,11 +13,11 @@ from tracetui.expr.edit import MOST_EDITS, REPLACE, Action, Edit, Source, separa
 from tracetui.expr.errors import BadExpressionError
 from tracetui.expr.evaluate import index_of
 from tracetui.expr.parse import MAX_LENGTH, parse
+from tracetui.recording.sites import MAX_PATTERN, SitePattern
 from tracetui.text import visible
-from tracetui.trace.sites import MAX_PATTERN, SitePattern
 
 if TYPE_CHECKING:
-    from tracetui.trace.value import Index
+    from tracetui.recording.value import Index
 
 MOST_EXPERTS = 64
 MAX_SEED = 2**63 - 1

@@ -13,7 +13,7 @@ from tracetui.errors import RunError
 from tracetui.expr.errors import UntoldError
 from tracetui.expr.moment import Moment, part_statistic, single
 from tracetui.expr.parse import Expression, constant
-from tracetui.trace.value import Array, Index
+from tracetui.recording.value import Array, Index
 
 Told = tuple[tuple[str, float], ...]
 """The names that were looked at, as they were typed, with their values."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tracetui.analysis.attention import KINDS
+from tracetui.analysis.attention.scores import KINDS
 from tracetui.expr.edit import Edit
 from tracetui.expr.stop import Stop
-from tracetui.trace.sites import SitePattern
+from tracetui.recording.sites import SitePattern
 
 ABSORBED_SCORES = "absorbed_scores"
 

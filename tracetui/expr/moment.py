@@ -8,18 +8,18 @@ from typing import cast
 
 import numpy as np
 
-from tracetui.analysis.attention import KINDS, AttentionView, Kind, attention_at
-from tracetui.analysis.expert_choice import margins
-from tracetui.analysis.expert_load import Load, expert_load
-from tracetui.analysis.matrices import matrix_at
-from tracetui.analysis.routing import Routing, read_routing, sibling
+from tracetui.analysis.attention.matrices import matrix_at
+from tracetui.analysis.attention.scores import KINDS, AttentionView, Kind, attention_at
+from tracetui.analysis.experts.choice import margins
+from tracetui.analysis.experts.load import Load, expert_load
+from tracetui.analysis.experts.routing import Routing, read_routing, sibling
 from tracetui.errors import RunError
 from tracetui.expr.errors import UntoldError
-from tracetui.trace.health import all_finite, may_hide, near_limit_share
-from tracetui.trace.record import Record, layer_path
-from tracetui.trace.statistics import Statistics, of_array
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array, Index, NotKeptError, Value
+from tracetui.recording.health import all_finite, may_hide, near_limit_share
+from tracetui.recording.record import Record, layer_path
+from tracetui.recording.statistics import Statistics, of_array
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import Array, Index, NotKeptError, Value
 
 _ROUTINGS = 4
 """How many blocks' choices are remembered: the records of one block come together."""

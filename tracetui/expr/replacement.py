@@ -8,11 +8,11 @@ from pathlib import Path
 
 from tracetui.errors import InputError
 from tracetui.expr.edit import Edit, Source
+from tracetui.recording.dumps import open_recorded
+from tracetui.recording.record import Record
+from tracetui.recording.sites import SitePattern
+from tracetui.recording.trace import Trace
 from tracetui.text import visible
-from tracetui.trace.dumps import open_recorded
-from tracetui.trace.record import Record
-from tracetui.trace.sites import SitePattern
-from tracetui.trace.trace import Trace
 
 
 def check_sources(edits: Sequence[Edit], where: str) -> None:

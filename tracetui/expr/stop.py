@@ -10,8 +10,8 @@ from tracetui.errors import InputError
 from tracetui.expr.errors import BadExpressionError
 from tracetui.expr.names import Kind
 from tracetui.expr.parse import Expression, parse
-from tracetui.trace.record import Record
-from tracetui.trace.sites import MAX_PATTERN, SitePattern
+from tracetui.recording.record import Record
+from tracetui.recording.sites import MAX_PATTERN, SitePattern
 
 MOST_STOPS = 100
 _IF = re.compile(r"(?:^|\s)if(?=\s|$)")

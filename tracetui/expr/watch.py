@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tracetui.analysis.attention import KINDS, Kind
+from tracetui.analysis.attention.scores import KINDS, Kind
 from tracetui.expr.errors import BadExpressionError
 from tracetui.expr.evaluate import evaluate
 from tracetui.expr.moment import Moment, Scene
 from tracetui.expr.names import BY_NAME
 from tracetui.expr.parse import MAX_LENGTH, Expression, parse
-from tracetui.trace.record import Record
-from tracetui.trace.sites import MAX_PATTERN
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array
+from tracetui.recording.record import Record
+from tracetui.recording.sites import MAX_PATTERN
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import Array
 
 MOST_POINTS = 2000
 FORM = "layers.*.norm, layers.3.mlp:routing_weights[5], or EXPRESSION at SITE"

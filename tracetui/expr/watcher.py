@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from tracetui.expr.evaluate import Answer, Told, evaluate
 from tracetui.expr.moment import Moment, Scene
 from tracetui.expr.stop import Stop
-from tracetui.trace.health import all_finite
-from tracetui.trace.record import Record
-from tracetui.trace.trace import Trace
+from tracetui.recording.health import all_finite
+from tracetui.recording.record import Record
+from tracetui.recording.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ def _check_runs(recipe: Recipe) -> None:
     import torch
 
     from tracetui.models.build import build_model
-    from tracetui.models.safetensors_quantised import block_size
+    from tracetui.models.checkpoints.safetensors.quantised import block_size
 
     block_size(recipe.config, recipe.origin)
     build_model(recipe, torch.bfloat16)

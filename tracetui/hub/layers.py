@@ -20,13 +20,13 @@ from tracetui.hub.online import endpoint
 from tracetui.hub.progress import FetchLine
 from tracetui.hub.ranges import RemoteFile
 from tracetui.hub.whole_files import Listing, check_disk
-from tracetui.models.safetensors_header import Stored, make_header, read_header
+from tracetui.models.checkpoints.safetensors.header import Stored, make_header, read_header
 from tracetui.paths import inside, replacing, sync_folder
 from tracetui.recipe import Layers
 from tracetui.recipe.folder import CONFIG, SAFETENSORS
 from tracetui.recipe.hub import PIECES, cached_snapshot, layers_folder
+from tracetui.recording.record import layer_of
 from tracetui.text import size, visible
-from tracetui.trace.record import layer_of
 
 Span = tuple[int, int]
 """Where bytes begin and end in a file."""

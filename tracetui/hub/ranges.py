@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import tracetui
 from tracetui.errors import InputError, RunError
 from tracetui.hub.online import SECONDS
-from tracetui.models.safetensors_header import LENGTH_BYTES, Stored, check_length, parse_header
+from tracetui.models.checkpoints.safetensors.header import LENGTH_BYTES, Stored, check_length, parse_header
 from tracetui.recipe.hub import HubId
 from tracetui.text import visible
 

@@ -14,9 +14,9 @@ from torch import nn
 
 from tracetui.errors import InputError, RunError
 from tracetui.models.causal_class import causal_class
+from tracetui.models.config_help.unread import unread_fields
 from tracetui.models.deepseek_gate import put_reference_gates
 from tracetui.models.pass_through import pass_through
-from tracetui.models.unread import unread_fields
 from tracetui.recipe import Layers, Recipe
 from tracetui.recipe.reference import is_reference
 from tracetui.text import size, visible

@@ -16,21 +16,21 @@ from torch import nn
 
 from tracetui import __version__
 from tracetui.analysis.memory import MemoryPlan
+from tracetui.debugger.session import Module, PromptRow
 from tracetui.errors import InputError
 from tracetui.models.available_memory import available_bytes
 from tracetui.models.build import BuiltModel
 from tracetui.models.outline import outline_of_module
-from tracetui.models.random_source import RandomSource
 from tracetui.models.runnable import Runnable
-from tracetui.models.slots import Weights
 from tracetui.models.tokenizers import Tokenizer, check_ids
 from tracetui.models.unshown import unshown
 from tracetui.models.watchable import check_watchable
+from tracetui.models.weights.random_source import RandomSource
+from tracetui.models.weights.slots import Weights
 from tracetui.recipe import Layers, Prompts, Recipe
-from tracetui.session import Module, PromptRow
+from tracetui.recording.record import Token
+from tracetui.recording.trace import RunInfo
 from tracetui.text import visible
-from tracetui.trace.record import Token
-from tracetui.trace.trace import RunInfo
 
 _DEEPEST = 16
 _GENERATING = ("prepare_inputs_for_generation", "_update_model_kwargs_for_generation", "generation_config")

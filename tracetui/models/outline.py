@@ -17,15 +17,15 @@ import torch
 from torch import nn
 
 from tracetui.analysis.checkpoint import Part, first_tensors, routed_parts, span
+from tracetui.debugger.session import Module
 from tracetui.errors import InputError
 from tracetui.models.build import BuiltModel, build_model
-from tracetui.models.checkpoint_tree import checkpoint_tree, signature
-from tracetui.models.experts import configured_experts, experts_per_token
-from tracetui.models.layouts import LAYOUTS, Naming, naming
+from tracetui.models.checkpoints.layouts import LAYOUTS, Naming, naming
+from tracetui.models.checkpoints.tree import checkpoint_tree, signature
 from tracetui.models.module_tree import modules_of
 from tracetui.models.pass_through import PassThrough
+from tracetui.models.weights.experts import configured_experts, experts_per_token
 from tracetui.recipe import Layers, Recipe
-from tracetui.session import Module
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from tracetui.errors import InputError, RunError
-from tracetui.models.placeholder import put_placeholder
+from tracetui.models.weights.placeholder import put_placeholder
 
 
 @dataclass(frozen=True, slots=True)

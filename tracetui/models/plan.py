@@ -11,15 +11,15 @@ from torch import nn
 from tracetui.analysis.memory import MemoryPlan, PartPlan
 from tracetui.errors import InputError
 from tracetui.models.available_memory import available_bytes
-from tracetui.models.config_fields import config_field
-from tracetui.models.experts import is_per_expert, runs_singly
+from tracetui.models.config_help.layer_fields import config_field
 from tracetui.models.latent import expansion_of
 from tracetui.models.recorded import Widths, cached_width, chosen_experts, widths
-from tracetui.models.slots import Weights, reads_rows
-from tracetui.models.sources import TensorSpec
+from tracetui.models.weights.experts import is_per_expert, runs_singly
+from tracetui.models.weights.slots import Weights, reads_rows
+from tracetui.models.weights.sources import TensorSpec
 from tracetui.recipe import Recipe
+from tracetui.recording.record import layer_of, layer_path
 from tracetui.text import size, typed_size
-from tracetui.trace.record import layer_of, layer_path
 
 LENS_BYTES = 2**26
 """Of the float32 logits that a lens has at one time."""

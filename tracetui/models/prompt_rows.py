@@ -7,11 +7,11 @@ from functools import partial
 
 import numpy as np
 
+from tracetui.debugger.session import PromptRow
 from tracetui.errors import InputError
-from tracetui.models.chat import Chats, free_shield
+from tracetui.models.chat.prompts import Chats, free_shield
 from tracetui.models.tokenizers import Tokenizer, check_ids
 from tracetui.recipe import Prompts, Recipe
-from tracetui.session import PromptRow
 
 
 class PromptReader:

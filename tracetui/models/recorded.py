@@ -13,11 +13,11 @@ from typing import Any
 
 from torch import nn
 
-from tracetui.models.config_fields import config_field
-from tracetui.models.experts import expert_count, experts_per_token, runs_singly
+from tracetui.models.config_help.layer_fields import config_field
 from tracetui.models.latent import expansion_of
 from tracetui.models.pass_through import PassThrough
-from tracetui.trace.record import layer_of, layer_path
+from tracetui.models.weights.experts import expert_count, experts_per_token, runs_singly
+from tracetui.recording.record import layer_of, layer_path
 
 _UNCHANGED = (nn.Dropout, nn.Identity, nn.ModuleList)
 """What returns its input, or nothing."""

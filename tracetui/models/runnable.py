@@ -11,25 +11,25 @@ from typing import Any, Protocol
 import torch
 
 from tracetui.analysis.memory import MemoryPlan
+from tracetui.debugger.session import Module, PromptRow
 from tracetui.errors import InputError
 from tracetui.models import plan as memory
 from tracetui.models.build import BuiltModel, build_model
-from tracetui.models.config_fields import config_field
-from tracetui.models.exact import WidenedSource
-from tracetui.models.expert_counts import check_routers
-from tracetui.models.meta_checkpoint import MetaCheckpoint, open_meta_checkpoint
+from tracetui.models.checkpoints.meta import MetaCheckpoint, open_meta_checkpoint
+from tracetui.models.checkpoints.safetensors.checkpoint import SafetensorsFolder
+from tracetui.models.checkpoints.weight_file import WeightFile
+from tracetui.models.config_help.layer_fields import config_field
 from tracetui.models.outline import outline_of
 from tracetui.models.prompt_rows import PromptReader
-from tracetui.models.random_source import RandomSource
-from tracetui.models.safetensors_checkpoint import SafetensorsFolder
-from tracetui.models.slots import Weights
-from tracetui.models.sources import Stacked, WeightSource
 from tracetui.models.tokenizers import Tokenizer, load_tokenizer
 from tracetui.models.unshown import unshown
-from tracetui.models.weight_file import WeightFile
+from tracetui.models.weights.exact import WidenedSource
+from tracetui.models.weights.expert_counts import check_routers
+from tracetui.models.weights.random_source import RandomSource
+from tracetui.models.weights.slots import Weights
+from tracetui.models.weights.sources import Stacked, WeightSource
 from tracetui.recipe import DTYPES, Prompts, Recipe
 from tracetui.recipe.folder import has_meta_form
-from tracetui.session import Module, PromptRow
 from tracetui.text import visible
 
 RANDOM_REMARK = "random weights predict nothing: these tokens come from the seed, not from learning"

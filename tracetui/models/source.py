@@ -10,8 +10,8 @@ from types import MappingProxyType
 
 from torch import nn
 
+from tracetui.debugger.session import Sourced
 from tracetui.models.pass_through import PassThrough
-from tracetui.session import Sourced
 
 _KERNEL = (r"attention_interface\(", r"scaled_dot_product_attention\(", r"self\._attn\(", r"softmax\(")
 _LATENT = (r"kv_b_proj\(", r"kv_a_layernorm\(")

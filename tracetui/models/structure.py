@@ -8,9 +8,9 @@ import torch
 
 from tracetui.analysis.checkpoint import Part, Structure, active_parameters, buffer_values, has_routed, span
 from tracetui.models.build import build_model
-from tracetui.models.checkpoint_tree import checkpoint_tree
-from tracetui.models.experts import configured_experts, experts_per_token
-from tracetui.models.layouts import naming
+from tracetui.models.checkpoints.layouts import naming
+from tracetui.models.checkpoints.tree import checkpoint_tree
+from tracetui.models.weights.experts import configured_experts, experts_per_token
 from tracetui.recipe import Layers, Recipe
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import nn
 
-from tracetui.models.experts import is_handed_choices, is_router, runs_singly
 from tracetui.models.module_tree import modules_of
+from tracetui.models.weights.experts import is_handed_choices, is_router, runs_singly
 
 ATTENTION_INTERFACE = "ALL_ATTENTION_FUNCTIONS"
 """What a modelling file of transformers imports whose attention goes through the interface."""

@@ -13,8 +13,8 @@ from tracetui.recipe.generation import PROMPT_ALONE
 from tracetui.recipe.hub import with_cached_weights
 from tracetui.recipe.model import DTYPES, MLA_WAYS, Layers, Recipe
 from tracetui.recipe.prompts import Prompts
+from tracetui.recording.trace import Trace
 from tracetui.text import visible
-from tracetui.trace.trace import Trace
 
 _RANDOM = "random"
 _FLOATS = ("bfloat16", "float16", "float32")

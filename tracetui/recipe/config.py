@@ -11,7 +11,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tracetui.analysis.expert_fields import EXPERT_COUNTS
+from tracetui.analysis.experts.fields import EXPERT_COUNTS
 from tracetui.recipe import class_defaults as known
 from tracetui.recipe.bounded import Fields, check_plain
 from tracetui.recipe.text_part import text_part

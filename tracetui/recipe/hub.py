@@ -16,8 +16,8 @@ from tracetui.recipe.bounded import read_json_object
 from tracetui.recipe.folder import CONFIG, SAFETENSORS, TOKENIZER, config_recipe
 from tracetui.recipe.model import Layers, Recipe
 from tracetui.recipe.shard_index import read_weight_map
+from tracetui.recording.record import layer_of
 from tracetui.text import visible
-from tracetui.trace.record import layer_of
 
 HUB = "hub"
 """What a user says instead of a folder to have weights fetched."""

@@ -13,8 +13,8 @@ from tracetui.expr.edit import Edit, plain_edits
 from tracetui.recipe.config import layer_count
 from tracetui.recipe.generation import PROMPT_ALONE, Generation
 from tracetui.recipe.prompts import NO_PROMPT, Prompts
+from tracetui.recording.keep import KEEP_ALL, ROOM, Keep, Room
 from tracetui.text import visible
-from tracetui.trace.keep import KEEP_ALL, ROOM, Keep, Room
 
 if TYPE_CHECKING:
     from tracetui.recipe.factory import Factory

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from tracetui.debugger.session import Event, Tallied
 from tracetui.expr.edit import Edit, plain_edits
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.stop import Stop
@@ -16,16 +17,15 @@ from tracetui.models.given import described, tokens_of
 from tracetui.models.outline import outline_of_module
 from tracetui.models.unshown import unshown
 from tracetui.models.watchable import check_watchable
-from tracetui.session import Event, Tallied
-from tracetui.trace.keep import KEEP_ALL, ROOM, Keep, MatrixRole
-from tracetui.trace.trace import Trace
-from tracetui.tracer.alone import alone
+from tracetui.recording.keep import KEEP_ALL, ROOM, Keep, MatrixRole
+from tracetui.recording.trace import Trace
+from tracetui.tracer.capture.recorder import Recorder
+from tracetui.tracer.capture.store import Store
 from tracetui.tracer.edits import Editor
 from tracetui.tracer.fault import fault_of
 from tracetui.tracer.gate import Gate
-from tracetui.tracer.recorder import Recorder
-from tracetui.tracer.store import Store
-from tracetui.tracer.watch import Watch
+from tracetui.tracer.hooks.alone import alone
+from tracetui.tracer.hooks.watch import Watch
 
 
 def record_call(model: nn.Module, *args: object, **kwargs: object) -> Trace:

@@ -10,15 +10,15 @@ from typing import Any
 
 import torch
 
+from tracetui.debugger.session import Edited
 from tracetui.errors import InputError
 from tracetui.expr.edit import Action, Edit, EditTally, Source
 from tracetui.expr.edit_log import EditLog
-from tracetui.session import Edited
-from tracetui.trace.record import BEFORE_EDIT, Record, when
-from tracetui.trace.value import Index
-from tracetui.tracer.recorder import Recorder
-from tracetui.tracer.replacing import Replacements
-from tracetui.tracer.values import dtype_name
+from tracetui.recording.record import BEFORE_EDIT, Record, when
+from tracetui.recording.value import Index
+from tracetui.tracer.capture.recorder import Recorder
+from tracetui.tracer.capture.values import dtype_name
+from tracetui.tracer.replay.replacing import Replacements
 
 
 class CantEditError(Exception):

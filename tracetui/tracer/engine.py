@@ -13,35 +13,45 @@ from typing import Any
 import torch
 
 from tracetui.analysis.memory import MemoryPlan
+from tracetui.debugger.session import (
+    Event,
+    Extended,
+    ModelError,
+    Prepared,
+    Preview,
+    Progress,
+    PromptRow,
+    Started,
+    Tallied,
+)
 from tracetui.errors import Cancelled, FileChangedError, InputError, TracetuiError
 from tracetui.expr.matrices import any_steps
 from tracetui.models import plan as memory
 from tracetui.models.available_memory import own_bytes
-from tracetui.models.exact import InFloat64
 from tracetui.models.pass_through import PassThrough
 from tracetui.models.runnable import Runnable, make_runnable
+from tracetui.models.weights.exact import InFloat64
 from tracetui.recipe import Prompts, Recipe
-from tracetui.session import Event, Extended, ModelError, Prepared, Preview, Progress, PromptRow, Started, Tallied
-from tracetui.trace.cut import FROM_THE_START, Cut
-from tracetui.trace.keep import ATTENTION
-from tracetui.trace.record import Token
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import Value
-from tracetui.tracer.absorbed import check_mla
-from tracetui.tracer.allocator import give_back_memory, settle
-from tracetui.tracer.decoding import check_lengths
+from tracetui.recording.cut import FROM_THE_START, Cut
+from tracetui.recording.keep import ATTENTION
+from tracetui.recording.record import Token
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import Value
+from tracetui.tracer.attention.absorbed import check_mla
+from tracetui.tracer.capture.allocator import give_back_memory, settle
+from tracetui.tracer.capture.recorder import Recorder
+from tracetui.tracer.capture.store import Store
 from tracetui.tracer.edits import Editor
 from tracetui.tracer.fault import Place, fault_of, raised_at, told_error
 from tracetui.tracer.gate import NOTICE_SECONDS, Gate
-from tracetui.tracer.generating import GeneratingRun, PromptRun
-from tracetui.tracer.ledger import Ledger
-from tracetui.tracer.module_state import ModuleState
-from tracetui.tracer.passes import passes_of
-from tracetui.tracer.recorder import Recorder
-from tracetui.tracer.rerun import Run, cut_of, run_passes
+from tracetui.tracer.generation.decoding import check_lengths
+from tracetui.tracer.generation.generating import GeneratingRun, PromptRun
+from tracetui.tracer.generation.passes import passes_of
+from tracetui.tracer.hooks.module_state import ModuleState
+from tracetui.tracer.hooks.watch import Watch
+from tracetui.tracer.replay.layer_outputs import Ledger
+from tracetui.tracer.replay.rerun import Run, cut_of, run_passes
 from tracetui.tracer.run_info import keep_edits, run_info_of
-from tracetui.tracer.store import Store
-from tracetui.tracer.watch import Watch
 
 PREDICTIONS = 100
 """Tokens whose text a trace carries with its logits."""

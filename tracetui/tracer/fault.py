@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from tracetui.debugger.session import Fault
 from tracetui.errors import in_words
-from tracetui.session import Fault
+from tracetui.recording.record import when
 from tracetui.text import visible
-from tracetui.trace.record import when
-from tracetui.tracer.frames import Frame
-from tracetui.tracer.readable import is_readable
-from tracetui.tracer.recorder import Recorder
-from tracetui.tracer.values import dtype_name
+from tracetui.tracer.capture.readable import is_readable
+from tracetui.tracer.capture.recorder import Recorder
+from tracetui.tracer.capture.values import dtype_name
+from tracetui.tracer.hooks.frames import Frame
 
 Place = tuple[str, int]
 """A file and the number of a line in it."""

@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 from threading import Condition
 
+from tracetui.debugger.session import Advanced, Event, Fired, Stopped, until_end
 from tracetui.errors import Cancelled
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.stop import Stop
 from tracetui.expr.watcher import Tally, Watcher
-from tracetui.session import Advanced, Event, Fired, Stopped, until_end
-from tracetui.trace.record import Record
-from tracetui.trace.stepping import Target
-from tracetui.trace.trace import Trace
+from tracetui.recording.record import Record
+from tracetui.recording.stepping import Target
+from tracetui.recording.trace import Trace
 
 NOTICE_SECONDS = 0.1
 """How often a running model tells where it is."""

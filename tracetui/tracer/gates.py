@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from threading import Lock
 
 from tracetui.expr.stop import Stop
-from tracetui.trace.stepping import Target
+from tracetui.recording.stepping import Target
 from tracetui.tracer.gate import Gate
 
 

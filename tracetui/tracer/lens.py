@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from tracetui.models.plan import LENS_BYTES
-from tracetui.trace.record import Token, is_layer, layer_of
-from tracetui.tracer.recorder import Recorder
+from tracetui.recording.record import Token, is_layer, layer_of
+from tracetui.tracer.capture.recorder import Recorder
 
 _UNCLEAR = (
     "lens: this model does something between its last layer and its logits that the lens doesn't know; "

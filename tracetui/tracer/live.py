@@ -10,14 +10,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from tracetui.errors import Cancelled, FileChangedError, TracetuiError, in_words, without_library
-from tracetui.expr.edit import Edit
-from tracetui.expr.edit_log import EditLog
-from tracetui.expr.stop import Stop
-from tracetui.logs import write_log
-from tracetui.recipe import Prompts, Recipe
-from tracetui.recipe.config_state import ConfigState
-from tracetui.session import (
+from tracetui.debugger.session import (
     Event,
     Extended,
     Failed,
@@ -28,10 +21,17 @@ from tracetui.session import (
     Preview,
     Started,
 )
+from tracetui.errors import Cancelled, FileChangedError, TracetuiError, in_words, without_library
+from tracetui.expr.edit import Edit
+from tracetui.expr.edit_log import EditLog
+from tracetui.expr.stop import Stop
+from tracetui.logs import write_log
+from tracetui.recipe import Prompts, Recipe
+from tracetui.recipe.config_state import ConfigState
+from tracetui.recording.stepping import Target
+from tracetui.recording.trace import EMPTY_TRACE, Trace
 from tracetui.text import visible
-from tracetui.trace.stepping import Target
-from tracetui.trace.trace import EMPTY_TRACE, Trace
-from tracetui.tracer.allocator import keep_freed_memory
+from tracetui.tracer.capture.allocator import keep_freed_memory
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.gates import Gates
 from tracetui.tracer.orders import Again, Answer, GoOn, Look, Ordered, Run

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from tracetui.debugger.session import Explained, Listener, Sourced
 from tracetui.errors import TracetuiError, in_words
 from tracetui.logs import write_log
 from tracetui.recipe import Recipe
-from tracetui.session import Explained, Listener, Sourced
 from tracetui.text import visible
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Questions:
         if not self._recipe.config:
             return Explained(None, "a model that is given as code has no recipe whose fields could be explained")
         try:
-            from tracetui.models.config_report import read_config
+            from tracetui.models.config_help.report import read_config
 
             return Explained(read_config(self._recipe))
         except TracetuiError as error:

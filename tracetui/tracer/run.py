@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from tracetui.debugger.session import Event
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.stop import Stop
 from tracetui.recipe import Recipe
-from tracetui.session import Event
-from tracetui.trace.trace import Trace
+from tracetui.recording.trace import Trace
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.gate import Gate
 

@@ -14,7 +14,7 @@ from tracetui import __version__
 from tracetui.expr.edit import Edit
 from tracetui.models.runnable import Runnable
 from tracetui.recipe import Prompts
-from tracetui.trace.trace import RunInfo
+from tracetui.recording.trace import RunInfo
 
 
 def run_info_of(runnable: Runnable, prompts: Prompts, edits: Sequence[Edit]) -> RunInfo:

@@ -22,8 +22,9 @@ from textual.message import Message
 from textual.screen import Screen
 
 from tracetui import paths
+from tracetui.debugger.session import Event, Failed, Listener, Session
+from tracetui.debugger.start_page import Offer, offer_of_recording
 from tracetui.logs import write_log
-from tracetui.session import Event, Failed, Listener, Session
 from tracetui.signals import told_to_end
 from tracetui.text import visible
 from tracetui.ui.bound import binding_ids
@@ -31,7 +32,6 @@ from tracetui.ui.commands import commands_of, shown_keys
 from tracetui.ui.foreign import notify
 from tracetui.ui.keymap import load_keymap
 from tracetui.ui.messages import Said, SessionEvent, SessionOpened, Trouble
-from tracetui.ui.offer import Offer, offer_of_recording
 from tracetui.ui.reader import look
 from tracetui.ui.screens.command_search import CommandSearch
 from tracetui.ui.screens.debugger import DebuggerScreen
@@ -169,7 +169,7 @@ class TracetuiApp(App[int]):
         """A screen of its own over what is there, which stays as it is."""
         if recording is None:
             return
-        from tracetui.recorded import RecordedSession
+        from tracetui.debugger.recorded_session import RecordedSession
 
         trace = recording.trace
         screen = DebuggerScreen(offer_of_recording(trace, recording.path), self._keymap_found.keys)

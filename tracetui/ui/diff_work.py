@@ -9,14 +9,14 @@ from threading import Event
 
 from textual.worker import get_current_worker
 
-from tracetui.analysis.diff.noise import NoiseReport, measure_noise
 from tracetui.analysis.diff.report import report
+from tracetui.analysis.diff.rounding.noise import NoiseReport, measure_noise
+from tracetui.analysis.diff.rounding.tolerance import Limits
 from tracetui.analysis.diff.survey import Survey, survey
-from tracetui.analysis.diff.tolerance import Limits
 from tracetui.analysis.diff.tree import Node, tree_of, ways_of
 from tracetui.analysis.mapping.rules import Rules
 from tracetui.errors import TracetuiError
-from tracetui.trace.trace import Trace
+from tracetui.recording.trace import Trace
 
 NOTICE_SECONDS = 0.1
 Rerun = Callable[[Callable[[], None]], tuple[str, Trace]]

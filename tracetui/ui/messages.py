@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.message import Message
 
-from tracetui.session import Event, Session
+from tracetui.debugger.session import Event, Session
 
 
 class SessionOpened(Message):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from textual.content import Content
 
-from tracetui.session import Preview, PromptRow
+from tracetui.debugger.labels import label_of, row_name
+from tracetui.debugger.session import Preview, PromptRow
 from tracetui.text import visible
-from tracetui.ui.labels import label_of, row_name
 from tracetui.views.prompt_lines import typed_line
 
 _ROWS, _CHARACTERS, _TOKENS = 4, 400, 60

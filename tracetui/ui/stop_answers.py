@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from textual.message import Message
 
-from tracetui.analysis.health_marks import Marks, health_marks
+from tracetui.analysis.health.marks import Marks, health_marks
 from tracetui.expr.stop import Stop
 from tracetui.expr.watcher import Hit, look_up
-from tracetui.trace.trace import Trace
+from tracetui.recording.trace import Trace
 from tracetui.ui.messages import Said
 from tracetui.views.health_lines import near_limit_lines
 

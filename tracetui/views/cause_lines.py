@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tracetui.analysis.nan_causes import Cause, HiddenRows, ScoresOverflow, ZeroRows
+from tracetui.analysis.health.nan_causes import Cause, HiddenRows, ScoresOverflow, ZeroRows
+from tracetui.recording.health import LARGEST
 from tracetui.text import number, visible
-from tracetui.trace.health import LARGEST
 
 _LISTED = 4
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from tracetui.recording.cut import Cut
+from tracetui.recording.record import layer_of
+from tracetui.recording.trace import Trace
 from tracetui.text import count
-from tracetui.trace.cut import Cut
-from tracetui.trace.record import layer_of
-from tracetui.trace.trace import Trace
 
 
 def cut_line(cut: Cut, trace: Trace, at: int) -> str:

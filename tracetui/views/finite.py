@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tracetui.recording.statistics import Statistics
 from tracetui.text import count
-from tracetui.trace.statistics import Statistics
 
 
 def finite_words(found: Statistics) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tracetui.analysis.cache import latent_cache
+from tracetui.analysis.attention.cache import latent_cache
+from tracetui.recording.record import Token
+from tracetui.recording.trace import Trace
 from tracetui.text import size, token_text, visible
-from tracetui.trace.record import Token
-from tracetui.trace.trace import Trace
 
 _SHOWN = 2000
 """Characters of a row's text."""

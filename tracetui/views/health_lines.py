@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
 
 from tracetui.analysis.axes import axes_of
-from tracetui.analysis.health import (
+from tracetui.analysis.health.diagnosis import (
     BadElements,
     Diagnosis,
     Frame,
@@ -20,13 +20,13 @@ from tracetui.analysis.health import (
     records_near_limit,
 )
 from tracetui.analysis.own_parameters import own_parameters
+from tracetui.recording.record import BadWeight, Record
+from tracetui.recording.trace import Trace
 from tracetui.text import number, statistic, token_text, visible
-from tracetui.trace.record import BadWeight, Record
-from tracetui.trace.trace import Trace
 from tracetui.views.cause_lines import cause_line
 from tracetui.views.cells import fit
 from tracetui.views.config_lines import ConfigLine, Kind
-from tracetui.views.diff_text import listed
+from tracetui.views.diff.format import listed
 
 MARKS: Mapping[Part | None, str] = {Part.PRODUCES: "!", Part.CARRIES: "~", Part.UNTOLD: "?"}
 """Who made a NaN or an infinity, who passes it on, and where that can't be told."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from rich.style import Style
 
 from tracetui.analysis.lens import LensTable
+from tracetui.recording.trace import Trace
 from tracetui.text import token_text, visible
-from tracetui.trace.trace import Trace
 from tracetui.views.cells import Line, fit, line
 from tracetui.views.inks import Inks
 

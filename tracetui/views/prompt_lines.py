@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from tracetui.recording.record import Token
 from tracetui.text import token_text, visible
-from tracetui.trace.record import Token
 
 _TYPED = 5
 _CHARACTERS, _TOKENS = 4000, 200

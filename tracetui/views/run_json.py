@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from tracetui.analysis.health import NearLimit, bad_weights, near_limits, producers
+from tracetui.analysis.health.diagnosis import NearLimit, bad_weights, near_limits, producers
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.analysis.prediction import Prediction, next_tokens
 from tracetui.expr.edit import EditTally
 from tracetui.expr.watcher import Hit, Tally
-from tracetui.trace.npz.encode import bad_weight, nullable, plain_statistics
-from tracetui.trace.record import Record, Token
-from tracetui.trace.spill import whereabouts
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import NotKeptError
+from tracetui.recording.npz.encode import bad_weight, nullable, plain_statistics
+from tracetui.recording.record import Record, Token
+from tracetui.recording.spill import whereabouts
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import NotKeptError
 from tracetui.views.cause_lines import cause_line
 
 PREDICTIONS = 5

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tracetui.analysis.attention import KINDS
+from tracetui.analysis.attention.scores import KINDS
 from tracetui.expr.evaluate import Told
 from tracetui.expr.watcher import Hit, Tally
+from tracetui.recording.trace import Trace
 from tracetui.text import number, visible
-from tracetui.trace.trace import Trace
 
 SHOWN = 10
 """Hits of one stop that are told one by one."""

@@ -10,7 +10,7 @@ import numpy as np
 from rich.cells import cell_len
 from rich.style import Style
 
-from tracetui.trace.value import Array
+from tracetui.recording.value import Array
 from tracetui.views.cells import Line, blank, fit, line
 from tracetui.views.inks import Inks
 

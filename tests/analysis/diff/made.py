@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tracetui.trace.record import Record, Token
-from tracetui.trace.trace import RunInfo, Trace
-from tracetui.trace.value import Array, ArrayValue, StatisticsValue, Value
+from tracetui.recording.record import Record, Token
+from tracetui.recording.trace import RunInfo, Trace
+from tracetui.recording.value import Array, ArrayValue, StatisticsValue, Value
 
 
 def trace_of(

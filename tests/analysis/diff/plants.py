@@ -21,7 +21,7 @@ from transformers import (
 )
 from transformers.models.llama import modeling_llama
 
-from tracetui.trace.trace import Trace
+from tracetui.recording.trace import Trace
 from tracetui.tracer.call import record_call
 
 Model = Any

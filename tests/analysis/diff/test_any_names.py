@@ -13,9 +13,9 @@ from tests.analysis.diff.made import trace_of
 from tracetui.analysis.diff.report import report
 from tracetui.analysis.diff.survey import survey
 from tracetui.analysis.diff.tree import tree_of
-from tracetui.trace.value import Array
-from tracetui.views.diff_json import diff_json
-from tracetui.views.diff_lines import diff_lines
+from tracetui.recording.value import Array
+from tracetui.views.diff.as_json import diff_json
+from tracetui.views.diff.report import diff_lines
 
 BLOCK, ATTENTION = "model.layers.0.mlp", "model.layers.0.self_attn"
 NAMES = [

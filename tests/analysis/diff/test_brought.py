@@ -12,8 +12,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralFo
 import tracetui
 from tests.analysis.diff.made import normal, trace_of
 from tracetui.analysis.diff.report import report
-from tracetui.trace.value import Array
-from tracetui.views.diff_lines import verdict
+from tracetui.recording.value import Array
+from tracetui.views.diff.report import verdict
 
 _DOWN = "model.layers.0.mlp.down_proj"
 _NORM = "model.layers.0.input_layernorm"

@@ -23,10 +23,10 @@ from transformers import (
 
 from tests.analysis.diff.made import normal, trace_of
 from tracetui.analysis.diff.report import Report, report
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import Array
 from tracetui.tracer.call import record_call
-from tracetui.views.diff_lines import verdict
+from tracetui.views.diff.report import verdict
 
 IDS = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]])
 _SIZES = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 
 from tests.analysis.diff.made import normal, trace_of, without_values
-from tracetui.analysis.diff.align import folded
+from tracetui.analysis.diff.alignment.align import folded
 from tracetui.analysis.diff.compare import compare
 from tracetui.analysis.diff.feeds import feeds
 from tracetui.analysis.diff.preface import MISSING
 from tracetui.analysis.diff.report import Report, report
 from tracetui.analysis.diff.result import Outcome
-from tracetui.analysis.diff.tolerance import Limits
-from tracetui.trace.statistics import of_array
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array, ArrayValue, Index
-from tracetui.views.diff_lines import verdict
-from tracetui.views.diff_text import beside
+from tracetui.analysis.diff.rounding.tolerance import Limits
+from tracetui.recording.statistics import of_array
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import Array, ArrayValue, Index
+from tracetui.views.diff.format import beside
+from tracetui.views.diff.report import verdict
 
 T, D = 6, 8
 

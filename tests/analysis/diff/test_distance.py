@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tests.analysis.diff.made import normal
-from tracetui.analysis.diff.distance import distance
-from tracetui.analysis.diff.statistics_distance import by_statistics
-from tracetui.analysis.diff.tolerance import Limits, Tolerance
-from tracetui.trace.statistics import of_array
-from tracetui.trace.value import Array, ArrayValue
+from tracetui.analysis.diff.distances.by_statistics import by_statistics
+from tracetui.analysis.diff.distances.distance import distance
+from tracetui.analysis.diff.rounding.tolerance import Limits, Tolerance
+from tracetui.recording.statistics import of_array
+from tracetui.recording.value import Array, ArrayValue
 
 _floats = hnp.arrays(np.float32, hnp.array_shapes(max_dims=3, max_side=4), elements=st.floats(-1e6, 1e6, width=32))
 

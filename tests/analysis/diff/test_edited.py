@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from tests.analysis.diff.made import normal, trace_of
-from tracetui.analysis.diff.noise import NoiseReport, Verdict, measure_noise
 from tracetui.analysis.diff.report import report
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array
-from tracetui.views.diff_lines import diff_lines
-from tracetui.views.diff_noise import noise_verdict
+from tracetui.analysis.diff.rounding.noise import NoiseReport, Verdict, measure_noise
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import Array
+from tracetui.views.diff.noise import noise_verdict
+from tracetui.views.diff.report import diff_lines
 
 LAYER = "model.layers.0"
 INPUT, NORM, Q, K, V, PROBS, HEADS, OUT = (

@@ -5,8 +5,8 @@ import re
 from tests.analysis.diff.made import normal, trace_of
 from tracetui.analysis.diff.report import Report, report
 from tracetui.analysis.mapping.rules import Rule, Rules
-from tracetui.trace.value import Array
-from tracetui.views.diff_lines import diff_lines, verdict
+from tracetui.recording.value import Array
+from tracetui.views.diff.report import diff_lines, verdict
 
 _LAYER = "model.layers.0"
 

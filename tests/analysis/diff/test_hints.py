@@ -12,7 +12,7 @@ from tests.analysis.diff import plants
 from tests.analysis.diff.made import normal, trace_of
 from tracetui.analysis.diff.compare import compare
 from tracetui.analysis.diff.report import Report, report
-from tracetui.trace.trace import Trace
+from tracetui.recording.trace import Trace
 
 LAYER = "model.layers.1"
 CASES = (

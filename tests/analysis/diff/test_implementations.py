@@ -16,8 +16,8 @@ from tests.analysis.diff.made import trace_of
 from tests.expr.made import made
 from tracetui.analysis.diff.report import Report, report
 from tracetui.analysis.mapping.rules import Rules, read_rules
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import Array
 from tracetui.tracer.call import record_call
 
 HEADS, GROUPS, SIZE, WIDTH, EPS = 4, 2, 8, 32, 1e-6
@@ -112,7 +112,7 @@ def _paired(weight: torch.Tensor) -> torch.Tensor:
 def meta(source: Any, halves: bool = False) -> Transformer:
     """Meta's Llama with a transformers model's weights; `halves` leaves q's and k's rows as they are."""
     model = Transformer().eval()
-    from tracetui.models.meta_names import meta_name
+    from tracetui.models.checkpoints.meta_names import meta_name
 
     state = {}
     for name, tensor in source.state_dict().items():

@@ -9,8 +9,8 @@ import pytest
 
 import tracetui
 from tests.analysis.diff.made import normal
-from tracetui.analysis.diff.number_bits import narrow_dtype
-from tracetui.trace.value import Array
+from tracetui.analysis.diff.rounding.number_bits import narrow_dtype
+from tracetui.recording.value import Array
 
 SITES = ("model.embed_tokens", "model.layers.0", "model.layers.1", "model.norm")
 

@@ -11,9 +11,9 @@ from torch import nn
 
 from tests.analysis.diff.made import normal, trace_of
 from tracetui.analysis.diff.report import Report, report
-from tracetui.trace.trace import Trace
+from tracetui.recording.trace import Trace
 from tracetui.tracer.call import record_call
-from tracetui.views.diff_lines import diff_lines, verdict
+from tracetui.views.diff.report import diff_lines, verdict
 
 IDS = torch.tensor([[3, 1, 4, 1, 5]])
 

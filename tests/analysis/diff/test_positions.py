@@ -13,11 +13,11 @@ from transformers import GPT2Config, GPT2LMHeadModel, StaticCache
 from tests.tracer.recipes import recipe
 from tracetui.analysis.diff.report import Report, report
 from tracetui.recipe import Generation, Prompts
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array, ArrayValue
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import Array, ArrayValue
 from tracetui.tracer.call import record_call
 from tracetui.tracer.run import trace_recipe
-from tracetui.views.diff_lines import diff_lines, verdict
+from tracetui.views.diff.report import diff_lines, verdict
 
 PROMPT = (5, 8, 299, 3, 7)
 IDS = torch.tensor([[0, 0, 0, 5, 9, 11, 40], [3, 17, 42, 5, 99, 8, 64]])

@@ -24,10 +24,10 @@ from tests.analysis.diff.made import trace_of
 from tests.analysis.diff.plants import SIZES, Plant
 from tests.analysis.diff.routers import MIXTRAL, Way, routing
 from tracetui.analysis.diff.report import Report, report
-from tracetui.analysis.diff.routing import Cause
-from tracetui.trace.trace import Trace
+from tracetui.analysis.diff.routing.flips import Cause
+from tracetui.recording.trace import Trace
 from tracetui.tracer.call import record_call
-from tracetui.views.diff_lines import diff_lines
+from tracetui.views.diff.report import diff_lines
 
 IDS = torch.randperm(60, generator=torch.Generator().manual_seed(7))[None, :40] + 1
 EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 16}

@@ -14,10 +14,10 @@ from tracetui.analysis.diff.compare import compare
 from tracetui.analysis.diff.finding import find
 from tracetui.analysis.diff.report import report
 from tracetui.analysis.diff.result import Outcome
-from tracetui.analysis.diff.routing import Cause, Flip, flips
-from tracetui.trace.record import Token
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array
+from tracetui.analysis.diff.routing.flips import Cause, Flip, flips
+from tracetui.recording.record import Token
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import Array
 
 BLOCK = "model.layers.3.mlp"
 SCORES = np.array([[0.5, 0.3, 0.1, 0.1], [0.4, 0.1, 0.300001, 0.3], [0.2, 0.2, 0.5, 0.1]], dtype=np.float32)

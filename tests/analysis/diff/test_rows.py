@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from tests.analysis.diff.made import normal, trace_of
-from tracetui.analysis.diff import rows
 from tracetui.analysis.diff.compare import compare
-from tracetui.analysis.diff.distance import Distance, distance
+from tracetui.analysis.diff.distances import rows
+from tracetui.analysis.diff.distances.distance import Distance, distance
 from tracetui.analysis.diff.report import report
 from tracetui.analysis.diff.result import Outcome
-from tracetui.analysis.diff.tolerance import Limits, Tolerance
-from tracetui.trace.value import Array, ArrayValue
-from tracetui.views.diff_lines import diff_lines
+from tracetui.analysis.diff.rounding.tolerance import Limits, Tolerance
+from tracetui.recording.value import Array, ArrayValue
+from tracetui.views.diff.report import diff_lines
 
 T, D = 20, 64
 SITE = "model.layers.1"

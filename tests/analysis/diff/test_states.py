@@ -11,8 +11,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from tests.analysis.diff.made import trace_of
 from tracetui.analysis.diff.report import Report, report
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import Array
 from tracetui.tracer.call import record_call
 
 IDS = torch.tensor([[3, 1, 4, 1, 5]])

@@ -14,12 +14,12 @@ from tracetui.analysis.diff.report import report
 from tracetui.analysis.diff.sides import Sides, sides
 from tracetui.analysis.diff.survey import Survey, survey
 from tracetui.analysis.diff.tree import Node, Standing, TreeRow, rows_of, tree_of, ways_of
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array
-from tracetui.views.diff_brief import brief
-from tracetui.views.diff_json import diff_json
-from tracetui.views.diff_lines import diff_lines
-from tracetui.views.diff_rows import level, row_text, short
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import Array
+from tracetui.views.diff.as_json import diff_json
+from tracetui.views.diff.counts import brief
+from tracetui.views.diff.report import diff_lines
+from tracetui.views.diff.rows import level, row_text, short
 
 
 def arrays(layers: Sequence[int] = (0, 1, 2, 3)) -> dict[str, Array]:

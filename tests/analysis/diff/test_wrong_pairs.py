@@ -8,9 +8,9 @@ import torch
 from tests.analysis.diff import plants
 from tests.analysis.diff.made import normal, trace_of
 from tracetui.analysis.diff.report import Report, report
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array
-from tracetui.views.diff_lines import diff_lines, verdict
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import Array
+from tracetui.views.diff.report import diff_lines, verdict
 
 _OWN = {
     ":input": "in", ".input_layernorm": "norm1", ".self_attn.q_proj": "q_proj", ".self_attn.v_proj": "v_proj",

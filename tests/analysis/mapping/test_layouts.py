@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracetui.analysis.mapping.layouts import SAME, halves_from_pairs, layouts, pairs_from_halves
-from tracetui.trace.value import Array
+from tracetui.recording.value import Array
 
 _size = st.integers(1, 5)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tracetui.analysis.mapping.names import aliases, execution_rank, meaning
-from tracetui.models.deepseek_names import reference_name
-from tracetui.models.meta_names import meta_name
+from tracetui.models.checkpoints.deepseek_names import reference_name
+from tracetui.models.checkpoints.meta_names import meta_name
 
 LLAMA = (
     *("input_layernorm", "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"),

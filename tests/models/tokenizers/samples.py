@@ -12,7 +12,7 @@ from tracetui.models.tokenizers import Tokenizer, load_tokenizer
 from tracetui.models.tokenizers.load import BUILTIN_RANKS
 from tracetui.models.tokenizers.ranks import format_ranks, read_ranks
 from tracetui.models.tokenizers.vocabulary import byte_of_character
-from tracetui.trace.record import Token
+from tracetui.recording.record import Token
 
 WALK_THROUGH = "the answer to the ultimate question of life, the universe, and everything is "
 BIG = 300_000

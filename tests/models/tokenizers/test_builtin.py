@@ -18,7 +18,7 @@ from tracetui.models.tokenizers.build import CORPUS, build
 from tracetui.models.tokenizers.families import LLAMA3_PATTERN
 from tracetui.models.tokenizers.load import BUILTIN_RANKS
 from tracetui.models.tokenizers.train import train
-from tracetui.trace.record import Token
+from tracetui.recording.record import Token
 
 
 def test_committed_file_is_what_the_script_builds() -> None:

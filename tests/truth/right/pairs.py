@@ -19,7 +19,7 @@ import tracetui
 from tests.families.models import IDS, Family, distance
 from tests.truth.right.spike import spiked
 from tracetui.api.trace import Trace
-from tracetui.trace.value import Array
+from tracetui.recording.value import Array
 
 OTHER_IDS = [88, 12, 31, 50, 7, 101, 19]
 """A shorter row."""

@@ -17,7 +17,7 @@ from tests.families.configs import families
 from tests.families.models import make_family
 from tests.truth.right.pairs import PAIRS, NoPairError, Runs
 from tracetui.analysis.diff.report import Report
-from tracetui.analysis.diff.routing import Cause
+from tracetui.analysis.diff.routing.flips import Cause
 
 
 class Outcome(Enum):

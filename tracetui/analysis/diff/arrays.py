@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tracetui.analysis.diff.prepare import MAX_NUMEL, last_positions, stand_alike, window
 from tracetui.analysis.diff.result import Comparison, SiteDiff
-from tracetui.trace.value import is_kept
+from tracetui.recording.value import is_kept
 
 Numbers = npt.NDArray[np.float64]
 

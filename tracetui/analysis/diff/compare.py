@@ -9,22 +9,22 @@ from functools import partial
 
 import numpy as np
 
-from tracetui.analysis.diff.align import Alignment, Pair, align
-from tracetui.analysis.diff.distance import Distance, distance_and_norms
+from tracetui.analysis.diff.alignment.align import Alignment, Pair, align
+from tracetui.analysis.diff.distances.by_statistics import by_statistics
+from tracetui.analysis.diff.distances.distance import Distance, distance_and_norms
+from tracetui.analysis.diff.distances.rows import Floats
 from tracetui.analysis.diff.preface import Preface, preface
 from tracetui.analysis.diff.prepare import Window, last_positions, stand_alike, window
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
-from tracetui.analysis.diff.routed import is_expert
-from tracetui.analysis.diff.rows import Floats
-from tracetui.analysis.diff.statistics_distance import by_statistics
-from tracetui.analysis.diff.token_rounding import TokenRounding
-from tracetui.analysis.diff.tolerance import Limits, Tolerance, unit_of
+from tracetui.analysis.diff.rounding.token_rounding import TokenRounding
+from tracetui.analysis.diff.rounding.tolerance import Limits, Tolerance, unit_of
+from tracetui.analysis.diff.routing.routed import is_expert
 from tracetui.analysis.mapping.layouts import SAME, Layout, halves_from_pairs, layouts, pairs_from_halves
 from tracetui.analysis.mapping.names import PAIRED, execution_rank
 from tracetui.analysis.mapping.rules import Rules
-from tracetui.trace.statistics import Statistics
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array, ArrayValue, Value, is_kept
+from tracetui.recording.statistics import Statistics
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import Array, ArrayValue, Value, is_kept
 
 _USUAL_HEADS = (128, 64, 256, 192, 96, 80, 32, 16, 8)
 _ROTATED = (".q_proj", ".k_proj", ".q_norm", ".k_norm", ":q", ":k")

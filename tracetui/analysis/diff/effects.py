@@ -10,9 +10,9 @@ import numpy as np
 
 from tracetui.analysis.diff.result import SiteDiff
 from tracetui.analysis.prediction import probabilities
-from tracetui.trace.record import Token, is_layer
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array, NotKeptError
+from tracetui.recording.record import Token, is_layer
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import Array, NotKeptError
 
 MOST_ROWS = 8
 _TOP = 5

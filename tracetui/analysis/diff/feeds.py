@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
-from tracetui.analysis.input_names import InputNames, input_names
+from tracetui.analysis.health.input_names import InputNames, input_names
 from tracetui.analysis.mapping.names import execution_rank
-from tracetui.trace.record import INPUT, layer_of, plain_site
+from tracetui.recording.record import INPUT, layer_of, plain_site
 
 _LEAPS = {
     ".self_attn.o_proj": (".self_attn:v", ".self_attn.v_proj"),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tracetui.analysis.diff.brought import is_brought, rests_on_rounding
 from tracetui.analysis.diff.edited import KnownEdit, known_edit
 from tracetui.analysis.diff.feeds import Feeds, Sites, feeds
 from tracetui.analysis.diff.hints import hints
 from tracetui.analysis.diff.hints.scene import Hint
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
-from tracetui.analysis.diff.routed import chooses
-from tracetui.analysis.diff.routing import Cause, Flip
+from tracetui.analysis.diff.rounding.brought import is_brought, rests_on_rounding
+from tracetui.analysis.diff.routing.flips import Cause, Flip
+from tracetui.analysis.diff.routing.routed import chooses
 
 MADE = 4.0
 """How many times further apart an output must be than what feeds it for the fault to lie there."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from tracetui.analysis.diff.align import Alignment, Named
+from tracetui.analysis.diff.alignment.align import Alignment, Named
 from tracetui.analysis.flow import Flow, Origin
 from tracetui.analysis.mapping.names import meaning
-from tracetui.trace.record import Record, plain_site
-from tracetui.trace.trace import Trace
+from tracetui.recording.record import Record, plain_site
+from tracetui.recording.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tracetui.analysis.diff.align import Alignment, Named, spans
-from tracetui.trace.record import Token, layer_of, plain_site
-from tracetui.trace.trace import Trace
+from tracetui.analysis.diff.alignment.align import Alignment, Named, spans
+from tracetui.recording.record import Token, layer_of, plain_site
+from tracetui.recording.trace import Trace
 
 _PASSING = frozenset({"transformers_version", "_name_or_path", "torch_dtype", "dtype", "use_cache", "architectures"})
 """Fields that say where a configuration comes from, or how it is stored, and nothing about the numbers."""

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tracetui.analysis.axes import axes_of
-from tracetui.analysis.diff.align import Named, Pair
-from tracetui.analysis.diff.masks import are_masks, masks_alike
-from tracetui.analysis.diff.routed import is_expert, routed
+from tracetui.analysis.diff.alignment.align import Named, Pair
+from tracetui.analysis.diff.alignment.masks import are_masks, masks_alike
+from tracetui.analysis.diff.routing.routed import is_expert, routed
 from tracetui.analysis.mapping.layouts import SAME
-from tracetui.trace.record import Record
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import Array, ArrayValue, Value
+from tracetui.recording.record import Record
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import Array, ArrayValue, Value
 
 MAX_NUMEL = 1 << 25
 """Of a tensor that is looked at whole: 256 MiB in float64."""

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tracetui.analysis.diff.align import align
+from tracetui.analysis.diff.alignment.align import align
+from tracetui.analysis.diff.alignment.placed import placed
+from tracetui.analysis.diff.alignment.positions import common_positions
+from tracetui.analysis.diff.alignment.proposals import proposed, with_proposals
+from tracetui.analysis.diff.alignment.wrong_pairs import WrongPair, without_wrong_pairs
 from tracetui.analysis.diff.compare import Tell, compare, untold
 from tracetui.analysis.diff.effects import NextTokens, next_tokens_of
 from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.finding import Finding, find
 from tracetui.analysis.diff.hints.scene import Hint
-from tracetui.analysis.diff.jumps import with_jumps
-from tracetui.analysis.diff.number_bits import NarrowNumbers, with_own_dtypes
-from tracetui.analysis.diff.placed import placed
-from tracetui.analysis.diff.positions import common_positions
-from tracetui.analysis.diff.proposals import proposed, with_proposals
 from tracetui.analysis.diff.result import Comparison, SiteDiff
-from tracetui.analysis.diff.routing import Flip, flips
-from tracetui.analysis.diff.tolerance import Limits
-from tracetui.analysis.diff.wrong_pairs import WrongPair, without_wrong_pairs
+from tracetui.analysis.diff.rounding.jumps import with_jumps
+from tracetui.analysis.diff.rounding.number_bits import NarrowNumbers, with_own_dtypes
+from tracetui.analysis.diff.rounding.tolerance import Limits
+from tracetui.analysis.diff.routing.flips import Flip, flips
 from tracetui.analysis.mapping.fuzzy import Proposal
 from tracetui.analysis.mapping.rules import Rules
-from tracetui.trace.trace import Trace
+from tracetui.recording.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)

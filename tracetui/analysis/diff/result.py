@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
-from tracetui.analysis.diff.align import Alignment, Named, Pair
-from tracetui.analysis.diff.distance import Distance
+from tracetui.analysis.diff.alignment.align import Alignment, Named, Pair
+from tracetui.analysis.diff.distances.distance import Distance
 from tracetui.analysis.diff.origins import Origins
 from tracetui.analysis.diff.preface import Preface
-from tracetui.analysis.diff.tolerance import Tolerance
+from tracetui.analysis.diff.rounding.tolerance import Tolerance
 from tracetui.analysis.mapping.layouts import SAME, Layout
-from tracetui.trace.record import plain_site
-from tracetui.trace.trace import Trace
+from tracetui.recording.record import plain_site
+from tracetui.recording.trace import Trace
 
 
 class Outcome(Enum):

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from tracetui.analysis.diff.prepare import MAX_NUMEL, last_positions, stand_alike, window
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.mapping.layouts import SAME
-from tracetui.trace.record import Record
-from tracetui.trace.value import ArrayValue, Value, is_kept
+from tracetui.recording.record import Record
+from tracetui.recording.value import ArrayValue, Value, is_kept
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from itertools import groupby
 
-from tracetui.analysis.diff.align import Named, spans
+from tracetui.analysis.diff.alignment.align import Named, spans
 from tracetui.analysis.diff.result import Outcome, SiteDiff
 from tracetui.analysis.diff.survey import Survey
-from tracetui.trace.record import Record, layer_path, plain_site
+from tracetui.recording.record import Record, layer_path, plain_site
 
 _PARTS = re.compile(r"[^.:]+|:[^.:]+")
 _QUIET_RUN = 2

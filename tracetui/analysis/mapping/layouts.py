@@ -9,7 +9,7 @@ from math import prod
 
 import numpy as np
 
-from tracetui.trace.value import Array
+from tracetui.recording.value import Array
 
 Shape = tuple[int, ...]
 

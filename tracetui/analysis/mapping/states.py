@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tracetui.analysis.mapping.layouts import Layout
-from tracetui.trace.record import Record, is_layer, layer_of
+from tracetui.recording.record import Record, is_layer, layer_of
 
 _LIST = re.compile(
     r"(?:^|.*[._/])(?:(?:all_|decoder_|model_|hf_|ref_)*hidden_?states?|hs|hiddens?|states)[._/\-\[(]*(\d{1,5})[\])]*",

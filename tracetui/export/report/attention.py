@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tracetui.analysis.attention import AttentionView, Matrix, attention_at
-from tracetui.analysis.heads import UnexplainedError
+from tracetui.analysis.attention.heads import UnexplainedError
+from tracetui.analysis.attention.scores import AttentionView, Matrix, attention_at
 from tracetui.export.report.markup import Html, el, folds, join, more, section
 from tracetui.export.report.tiles import SIDE, legend_png, masked_png, shares_png
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import NotKeptError
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import NotKeptError
 
 _PICTURES = 768
 """In all layers together."""

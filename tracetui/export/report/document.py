@@ -14,7 +14,7 @@ from tracetui.export.report.markup import Html, el, join
 from tracetui.export.report.opening import head_part, prediction_part, token_part
 from tracetui.export.report.routing import routing_part
 from tracetui.export.report.style import style
-from tracetui.trace.trace import Trace
+from tracetui.recording.trace import Trace
 
 _POLICY = Html("default-src 'none'; style-src 'unsafe-inline'; img-src data:")
 """A browser keeps to it whatever the file says: no script, nothing from anywhere else."""

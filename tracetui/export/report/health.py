@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tracetui.analysis.health import diagnose, first_unsound
+from tracetui.analysis.health.diagnosis import diagnose, first_unsound
 from tracetui.export.report.markup import Html, el, join, section, text
-from tracetui.trace.trace import Trace
+from tracetui.recording.trace import Trace
 from tracetui.views.config_lines import Kind
 from tracetui.views.health_lines import health_lines
 

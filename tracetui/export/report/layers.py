@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from tracetui.analysis.axes import axes_of, describe
 from tracetui.analysis.residual import ResidualPoint, broken_from, residual_norms
 from tracetui.export.report.markup import Html, bar, el, folds, join, more, row, section, table
+from tracetui.recording.record import Record, is_layer
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import NotKeptError
 from tracetui.text import number, statistic
-from tracetui.trace.record import Record, is_layer
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import NotKeptError
 
 _WIDTH, _HEIGHT = 1080, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 14, 30

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from tracetui.analysis.prediction import Prediction, next_tokens
 from tracetui.export.heatmaps import label
 from tracetui.export.report.markup import Html, bar, el, join, more, row, section, table
+from tracetui.recording.record import is_layer
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import NotKeptError
 from tracetui.text import number
-from tracetui.trace.record import is_layer
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import NotKeptError
 
 _FACTS = (
     ("hidden_size", "hidden size"),

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from tracetui.analysis.expert_choice import margins
-from tracetui.analysis.expert_load import LayerLoad, Loads, extended, load_matrix
-from tracetui.analysis.routing import Routing, read_routing
+from tracetui.analysis.experts.choice import margins
+from tracetui.analysis.experts.load import LayerLoad, Loads, extended, load_matrix
+from tracetui.analysis.experts.routing import Routing, read_routing
 from tracetui.errors import RunError
 from tracetui.export.heatmaps import label
 from tracetui.export.report.attention import legend
 from tracetui.export.report.markup import Html, el, folds, join, more, row, section, table
 from tracetui.export.report.tiles import shares_png
+from tracetui.recording.trace import Trace
 from tracetui.text import number
-from tracetui.trace.trace import Trace
 
 _CHOICES = 12_000
 """Chosen experts that are shown in all."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tracetui.export.picture import peaks
 from tracetui.export.report.markup import Html
-from tracetui.trace.value import Array
+from tracetui.recording.value import Array
 from tracetui.views.palette import Palette, channels
 
 SIDE = 96

@@ -9,7 +9,7 @@ from tracetui.errors import InputError
 from tracetui.models.tokenizers.json_tokenizer import LibraryTokenizer
 from tracetui.models.tokenizers.protocol import Tokenizer
 from tracetui.recipe import parse_ids
-from tracetui.trace.record import Token
+from tracetui.recording.record import Token
 
 _ANY = 2**31
 """More ids than any model has."""

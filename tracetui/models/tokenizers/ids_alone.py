@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tracetui.errors import InputError
-from tracetui.trace.record import Token
+from tracetui.recording.record import Token
 
 
 class IdsAlone:

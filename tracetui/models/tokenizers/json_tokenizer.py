@@ -12,7 +12,7 @@ from tracetui.models.tokenizers.guard import library_errors
 from tracetui.models.tokenizers.protocol import check_ids, text_bytes
 from tracetui.models.tokenizers.vocabulary import Spelling, token_bytes
 from tracetui.paths import read_bounded
-from tracetui.trace.record import Token
+from tracetui.recording.record import Token
 
 if TYPE_CHECKING:
     import tokenizers

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from tracetui.errors import InputError
-from tracetui.trace.record import Token
+from tracetui.recording.record import Token
 
 
 class Tokenizer(Protocol):

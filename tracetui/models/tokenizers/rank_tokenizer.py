@@ -11,7 +11,7 @@ from tracetui.models.tokenizers.families import LLAMA3, Family
 from tracetui.models.tokenizers.guard import library_errors
 from tracetui.models.tokenizers.pieces import pieces
 from tracetui.models.tokenizers.protocol import check_ids, text_bytes
-from tracetui.trace.record import Token
+from tracetui.recording.record import Token
 
 if TYPE_CHECKING:
     import tiktoken

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from tracetui.analysis.expert_fields import EXPERT_COUNTS
+from tracetui.analysis.experts.fields import EXPERT_COUNTS
 from tracetui.recipe.reference import is_reference
 
 Config = Mapping[str, object]

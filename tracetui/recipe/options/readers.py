@@ -11,8 +11,8 @@ from tracetui.recipe.generation import parse_stop
 from tracetui.recipe.model import MAX_LENS, check_seed, parse_bytes
 from tracetui.recipe.options.option import Reader
 from tracetui.recipe.prompts import check_random, check_rows, parse_ids, parse_random
+from tracetui.recording.keep import Keep, check_folder, parse_keep
 from tracetui.text import visible
-from tracetui.trace.keep import Keep, check_folder, parse_keep
 
 if TYPE_CHECKING:
     from tracetui.expr.edit import Edit
@@ -142,7 +142,7 @@ def edits(value: Any, where: str) -> tuple[Edit, ...]:
     from tracetui.expr.edit_parse import check_edits, parse_edit
     from tracetui.expr.replacement import check_sources
     from tracetui.recipe.again import edits_of
-    from tracetui.trace.dumps import open_recorded
+    from tracetui.recording.dumps import open_recorded
 
     changes: list[Edit] = []
     for line in lines:

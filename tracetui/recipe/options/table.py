@@ -8,7 +8,7 @@ from types import MappingProxyType
 from tracetui.recipe.model import DTYPES, MLA_WAYS
 from tracetui.recipe.options import readers
 from tracetui.recipe.options.option import Group, Option
-from tracetui.trace.keep import ATTENTION
+from tracetui.recording.keep import ATTENTION
 
 _SHORT = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 

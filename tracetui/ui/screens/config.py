@@ -15,9 +15,9 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static
 
+from tracetui.debugger.session import Explained
 from tracetui.recipe.fields.deciding import deciding
 from tracetui.recipe.fields.field import ConfigReport, Origin
-from tracetui.session import Explained
 from tracetui.text import visible
 from tracetui.ui.reader import look
 from tracetui.ui.screens.dialog import Dialog

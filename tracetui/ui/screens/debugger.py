@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on
 from textual.binding import BindingType
 
-from tracetui.session import (
+from tracetui.debugger.attention_view import Shown
+from tracetui.debugger.baseline import edits_said
+from tracetui.debugger.no_step import nothing_yet
+from tracetui.debugger.planes import plane_of, query_heads
+from tracetui.debugger.session import (
     Sourced,
 )
+from tracetui.debugger.state import row_moved, token_moved, weights_place
+from tracetui.recording.record import when
+from tracetui.recording.stepping import Step
 from tracetui.text import visible
-from tracetui.trace.record import when
-from tracetui.trace.stepping import Step
-from tracetui.ui.attention import Shown
-from tracetui.ui.baseline import edits_said
 from tracetui.ui.commands import COMMANDS, bindings
 from tracetui.ui.foreign import notify
 from tracetui.ui.messages import (
@@ -30,14 +33,11 @@ from tracetui.ui.messages import (
     TokenChosen,
     Trouble,
 )
-from tracetui.ui.places import nothing_yet
-from tracetui.ui.planes import plane_of, query_heads
 from tracetui.ui.reader import look
 from tracetui.ui.screens.diff_opening import diff_screen
 from tracetui.ui.screens.lens import LensRead, LensScreen, read_lens
 from tracetui.ui.screens.remembering import RememberingScreen
 from tracetui.ui.screens.rope import RopeRead, RopeScreen, read_rope
-from tracetui.ui.state import row_moved, token_moved, weights_place
 from tracetui.ui.widgets.attention_pane import AttentionPane
 from tracetui.ui.widgets.experts_pane import ExpertsPane
 from tracetui.ui.widgets.log_pane import LogPane

@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from tracetui.analysis.diff.noise import NoiseReport
+from tracetui.analysis.diff.rounding.noise import NoiseReport
 from tracetui.analysis.diff.survey import Survey
 from tracetui.errors import TracetuiError
 from tracetui.text import visible
@@ -27,9 +27,9 @@ from tracetui.ui.screens.help import HelpScreen
 from tracetui.ui.screens.theme_picker import ThemeScreen
 from tracetui.ui.widgets.diff_text import DiffText
 from tracetui.ui.widgets.diff_tree import OVERVIEW, DiffTree
-from tracetui.views.diff_brief import brief
-from tracetui.views.diff_lines import verdict
-from tracetui.views.diff_noise import noise_verdict
+from tracetui.views.diff.counts import brief
+from tracetui.views.diff.noise import noise_verdict
+from tracetui.views.diff.report import verdict
 
 _GAUGE = 30
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from textual.screen import Screen
 
-from tracetui.trace.trace import Trace
+from tracetui.recording.trace import Trace
 
 
 def diff_screen(

@@ -13,15 +13,15 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
+from tracetui.debugger.diff_reading import LETTERS, TENSOR, Planes, SiteView, Wanted
 from tracetui.ui.diff_commands import DIFF_COMMANDS
-from tracetui.ui.diff_reading import LETTERS, TENSOR, Planes, SiteView, Wanted
 from tracetui.ui.diff_work import Comparing
 from tracetui.ui.widgets.diff_grid import DiffGrid
 from tracetui.ui.widgets.diff_text import DiffText
 from tracetui.ui.widgets.diff_tree import DiffTree
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.ui.widgets.key_bar import CommandBar
-from tracetui.views.heatmap import HeatmapData
+from tracetui.views.heatmap.matrix import HeatmapData
 
 _FRONTS = ("finding", "values", "maps")
 _MEDIUM, _WIDE = 100, 160

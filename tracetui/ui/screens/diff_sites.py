@@ -11,12 +11,12 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from tracetui.analysis.diff.noise import NoiseReport
 from tracetui.analysis.diff.result import Outcome
+from tracetui.analysis.diff.rounding.noise import NoiseReport
 from tracetui.analysis.diff.survey import Survey
 from tracetui.analysis.diff.tree import Node
+from tracetui.debugger.diff_reading import PLANES, TENSOR, Planes, SiteView, Wanted, read_site
 from tracetui.text import visible
-from tracetui.ui.diff_reading import PLANES, TENSOR, Planes, SiteView, Wanted, read_site
 from tracetui.ui.diff_work import Comparing, Surveyed
 from tracetui.ui.foreign import notify
 from tracetui.ui.reader import look
@@ -24,12 +24,12 @@ from tracetui.ui.screens.diff_panes import DiffPanesScreen
 from tracetui.ui.widgets.diff_grid import DiffGrid
 from tracetui.ui.widgets.diff_text import DiffText
 from tracetui.ui.widgets.diff_tree import DiffTree
-from tracetui.views.diff_lines import diff_lines
-from tracetui.views.diff_noise import noise_entry
-from tracetui.views.diff_short import short_lines
-from tracetui.views.diff_told import group_lines, site_lines
-from tracetui.views.diff_values import statistics_lines
-from tracetui.views.heatmap import nothing
+from tracetui.views.diff.noise import noise_entry
+from tracetui.views.diff.one_line import short_lines
+from tracetui.views.diff.report import diff_lines
+from tracetui.views.diff.values import statistics_lines
+from tracetui.views.diff.verdict import group_lines, site_lines
+from tracetui.views.heatmap.matrix import nothing
 
 
 class DiffSitesScreen(DiffPanesScreen):

@@ -8,17 +8,17 @@ from functools import partial
 from textual import on
 from textual.message import Message
 
+from tracetui.debugger.baseline import Baseline
+from tracetui.debugger.driver import Driver
+from tracetui.debugger.edits import offered
+from tracetui.debugger.rerun import changed_at, keeps_from_rerunning, looks_back
+from tracetui.debugger.session import Event, Finished, Started, Stopped, Tallied
+from tracetui.debugger.start_page import Offer
 from tracetui.expr.edit import Edit
 from tracetui.expr.edit_parse import parse_edit
-from tracetui.session import Event, Finished, Started, Stopped, Tallied
-from tracetui.trace.cut import FROM_THE_START, cut_before
-from tracetui.ui.baseline import Baseline
-from tracetui.ui.driver import Driver
-from tracetui.ui.edits import offered
+from tracetui.recording.cut import FROM_THE_START, cut_before
 from tracetui.ui.messages import Said
-from tracetui.ui.offer import Offer
 from tracetui.ui.reader import look
-from tracetui.ui.rerun import changed_at, keeps_from_rerunning, looks_back
 from tracetui.ui.screens.ask import AskScreen
 from tracetui.ui.screens.edits import EditsScreen
 from tracetui.ui.screens.stopping import StoppingScreen

@@ -11,8 +11,8 @@ from textual.containers import Vertical
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from tracetui.debugger.edits import switched
 from tracetui.expr.edit import Edit
-from tracetui.ui.edits import switched
 from tracetui.ui.foreign import safe_text
 from tracetui.ui.list_keys import LINE_KEYS
 from tracetui.ui.screens.dialog import Dialog

@@ -21,9 +21,9 @@ from textual.worker import get_current_worker
 
 from tracetui import paths
 from tracetui.errors import TracetuiError
+from tracetui.recording.npz import write_trace
+from tracetui.recording.trace import Trace
 from tracetui.text import size, visible
-from tracetui.trace.npz import write_trace
-from tracetui.trace.trace import Trace
 from tracetui.ui.messages import Said, Trouble
 from tracetui.ui.reader import look
 from tracetui.ui.screens.dialog import Dialog

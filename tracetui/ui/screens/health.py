@@ -12,10 +12,10 @@ from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Static
 
-from tracetui.analysis.health import Diagnosis, NearLimit, diagnose, near_limit
-from tracetui.trace.health import is_sound
-from tracetui.trace.record import Record
-from tracetui.trace.trace import Trace
+from tracetui.analysis.health.diagnosis import Diagnosis, NearLimit, diagnose, near_limit
+from tracetui.recording.health import is_sound
+from tracetui.recording.record import Record
+from tracetui.recording.trace import Trace
 from tracetui.ui.screens.dialog import Dialog
 from tracetui.ui.widgets.report_lines import ReportLines
 from tracetui.views.config_lines import ConfigLine, Kind

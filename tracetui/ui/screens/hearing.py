@@ -10,8 +10,8 @@ from functools import partial
 from textual import on
 from textual.timer import Timer
 
-from tracetui.recipe import Prompts
-from tracetui.session import (
+from tracetui.debugger.log_lines import failure_lines, log_lines
+from tracetui.debugger.session import (
     NO_PREVIEW,
     Event,
     Explained,
@@ -24,10 +24,10 @@ from tracetui.session import (
     Started,
     Stopped,
 )
+from tracetui.debugger.start_page import Offer
+from tracetui.recipe import Prompts
 from tracetui.ui.foreign import notify
-from tracetui.ui.log_lines import failure_lines, log_lines
 from tracetui.ui.messages import PromptGiven, PromptTyped, SessionEvent, SessionOpened
-from tracetui.ui.offer import Offer
 from tracetui.ui.screens.editing import EditingScreen
 from tracetui.ui.widgets.log_pane import LogPane
 from tracetui.ui.widgets.prompt_bar import PromptInput

@@ -16,7 +16,7 @@ from textual.message import Message
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from tracetui.trace.record import Record
+from tracetui.recording.record import Record
 from tracetui.ui.foreign import safe_text
 from tracetui.ui.reader import look
 from tracetui.ui.screens.dialog import Dialog

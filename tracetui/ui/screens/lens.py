@@ -14,13 +14,13 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from tracetui.analysis.lens import LensTable, lens_table
-from tracetui.ui.labels import label_of, position_labels, row_name
+from tracetui.debugger.labels import label_of, position_labels, row_name
+from tracetui.debugger.state import State
 from tracetui.ui.messages import Said
 from tracetui.ui.screens.dialog import Dialog
-from tracetui.ui.state import State
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.views.cells import Line
-from tracetui.views.heatmap_ink import rich_colour
+from tracetui.views.heatmap.ink import rich_colour
 from tracetui.views.inks import Inks
 from tracetui.views.lens_grid import Corner, lens_lines, room, told
 from tracetui.views.palette import contrasting

@@ -19,10 +19,10 @@ from textual.suggester import Suggester
 from textual.widgets import Input, Static
 
 from tracetui import paths
+from tracetui.debugger.recorded_session import open_recording
 from tracetui.errors import TracetuiError
-from tracetui.recorded import open_recording
+from tracetui.recording.trace import Trace
 from tracetui.text import visible
-from tracetui.trace.trace import Trace
 from tracetui.ui.reader import look
 from tracetui.ui.screens.dialog import Dialog
 from tracetui.ui.widgets.line_input import LineInput

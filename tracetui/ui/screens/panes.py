@@ -12,10 +12,10 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
-from tracetui.ui.experts_view import has_experts
+from tracetui.debugger.experts_view import has_experts
+from tracetui.debugger.start_page import Offer
+from tracetui.debugger.state import State
 from tracetui.ui.messages import PromptLeft
-from tracetui.ui.offer import Offer
-from tracetui.ui.state import State
 from tracetui.ui.widgets.attention_pane import AttentionPane
 from tracetui.ui.widgets.experts_pane import ExpertsPane, LoadMap
 from tracetui.ui.widgets.find_bar import FindBar, FindInput

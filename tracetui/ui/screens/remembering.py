@@ -8,14 +8,14 @@ from functools import partial
 
 from textual import on
 
-from tracetui.last_time.keeper import Keeper
-from tracetui.last_time.note import Layout, MapLook, Note
+from tracetui.debugger.attention_view import SHOWN
+from tracetui.debugger.memory.keeper import Keeper
+from tracetui.debugger.memory.note import Layout, MapLook, Note
+from tracetui.debugger.module_rows import layouts_of
+from tracetui.debugger.session import Opened, Prepared, Started
+from tracetui.debugger.start_page import Offer
 from tracetui.recipe import Prompts
-from tracetui.session import Opened, Prepared, Started
-from tracetui.ui.attention import SHOWN
 from tracetui.ui.messages import Said, SessionEvent
-from tracetui.ui.offer import Offer
-from tracetui.ui.outline_rows import layouts_of
 from tracetui.ui.reader import look
 from tracetui.ui.screens.hearing import HearingScreen
 from tracetui.ui.stop_answers import Quiet
@@ -27,7 +27,7 @@ from tracetui.ui.widgets.module_list import ModuleList
 from tracetui.ui.widgets.prompt_bar import PromptInput
 from tracetui.ui.widgets.tab_line import PANES
 from tracetui.ui.widgets.watch_list import WatchList
-from tracetui.views.pyramid import Kind
+from tracetui.views.heatmap.pyramid import Kind
 
 NOTE_SECONDS = 1.0
 """How long what was set may be on the screen only."""

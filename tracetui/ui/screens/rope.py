@@ -14,19 +14,19 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from tracetui.analysis.attention import AttentionView, Matrix
-from tracetui.analysis.rope import LAYOUTS, WORDS, Layout, RopeCheck, Untold, check_rope
+from tracetui.analysis.attention.scores import AttentionView, Matrix
+from tracetui.analysis.rope.pairs import LAYOUTS, WORDS, Layout, RopeCheck, Untold, check_rope
+from tracetui.debugger.attention_view import axis, nearest
+from tracetui.debugger.labels import row_name
+from tracetui.debugger.state import State
 from tracetui.text import visible
-from tracetui.ui.attention import axis, nearest
-from tracetui.ui.labels import row_name
 from tracetui.ui.messages import Said
 from tracetui.ui.reader import look
 from tracetui.ui.screens.dialog import Dialog
-from tracetui.ui.state import State
 from tracetui.ui.widgets.attention_lines import verdict
 from tracetui.ui.widgets.heatmap import Heatmap
-from tracetui.views.heatmap import HeatmapData, heatmap_data
-from tracetui.views.pyramid import Kind
+from tracetui.views.heatmap.matrix import HeatmapData, heatmap_data
+from tracetui.views.heatmap.pyramid import Kind
 
 Pictures = tuple[HeatmapData, ...]
 

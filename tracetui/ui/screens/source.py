@@ -13,7 +13,7 @@ from textual.highlight import highlight
 from textual.message import Message
 from textual.widgets import Static
 
-from tracetui.session import Sourced
+from tracetui.debugger.session import Sourced
 from tracetui.text import visible
 from tracetui.ui.reader import look
 from tracetui.ui.screens.dialog import Dialog

@@ -8,27 +8,27 @@ from functools import partial
 
 from textual import on
 
+from tracetui.debugger.driver import Driver
+from tracetui.debugger.planes import place_of
+from tracetui.debugger.session import Event, Finished, Fired, Opened, Stopped, Tallied
+from tracetui.debugger.start_page import Offer
+from tracetui.debugger.stop_book import Entry, StopBook
 from tracetui.errors import InputError
 from tracetui.expr.stop import Stop, parse_stop
 from tracetui.expr.watch import FORM, parse_watch
 from tracetui.expr.watcher import Hit, Tally
-from tracetui.session import Event, Finished, Fired, Opened, Stopped, Tallied
+from tracetui.recording.record import Record
+from tracetui.recording.sites import SitePattern, parse_pattern
+from tracetui.recording.stepping import Step
+from tracetui.recording.trace import Trace
 from tracetui.text import visible
-from tracetui.trace.record import Record
-from tracetui.trace.sites import SitePattern, parse_pattern
-from tracetui.trace.stepping import Step
-from tracetui.trace.trace import Trace
-from tracetui.ui.driver import Driver
 from tracetui.ui.messages import Said
-from tracetui.ui.offer import Offer
-from tracetui.ui.planes import place_of
 from tracetui.ui.reader import look
 from tracetui.ui.screens.ask import AskScreen
 from tracetui.ui.screens.health import HealthRead, HealthScreen, Origin, read_health
 from tracetui.ui.screens.panes import PanesScreen
 from tracetui.ui.screens.stops import NewStop, StopsScreen, ToHit
 from tracetui.ui.stop_answers import HealthMarked, StopsLookedUp, look_up_stops, read_limits, read_marks
-from tracetui.ui.stops import Entry, StopBook
 from tracetui.ui.widgets.module_list import ModuleList
 from tracetui.ui.widgets.step_bar import StepBar
 from tracetui.ui.widgets.value_grid import ValueGrid

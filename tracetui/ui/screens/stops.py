@@ -13,10 +13,10 @@ from textual.containers import Vertical
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from tracetui.debugger.stop_book import Entry, StopBook
 from tracetui.ui.foreign import safe_text
 from tracetui.ui.list_keys import LINE_KEYS
 from tracetui.ui.screens.dialog import Dialog
-from tracetui.ui.stops import Entry, StopBook
 from tracetui.ui.widgets.options import Options
 from tracetui.views.cells import fit
 

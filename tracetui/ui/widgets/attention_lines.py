@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 
 from textual.content import Content
 
+from tracetui.analysis.attention.mla import CacheCost
 from tracetui.analysis.identity import Identity
-from tracetui.analysis.mla import CacheCost
-from tracetui.analysis.rope import LAYOUTS, WORDS, RopeCheck, Untold, rows_permuted
+from tracetui.analysis.rope.pairs import LAYOUTS, WORDS, RopeCheck, Untold, rows_permuted
+from tracetui.debugger.attention_view import Attention, Checks
 from tracetui.text import number, size
-from tracetui.ui.attention import Attention, Checks
 from tracetui.views.parts import Part, fitted, part
 from tracetui.views.verdict import verdict_parts
 

@@ -14,21 +14,21 @@ from textual.reactive import reactive
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
-from tracetui.analysis.attention import KINDS, AttentionView
-from tracetui.analysis.heads import all_heads_identity
+from tracetui.analysis.attention.heads import all_heads_identity
+from tracetui.analysis.attention.scores import KINDS, AttentionView
 from tracetui.analysis.identity import Identity
+from tracetui.debugger.attention_view import Attention, Checks, Shown, check_attention, own_attention, read_attention
+from tracetui.debugger.labels import row_name
+from tracetui.debugger.state import State
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import NotKeptError
 from tracetui.text import number
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import NotKeptError
-from tracetui.ui.attention import Attention, Checks, Shown, check_attention, own_attention, read_attention
-from tracetui.ui.labels import row_name
 from tracetui.ui.messages import TokenChosen
 from tracetui.ui.reader import look
-from tracetui.ui.state import State
 from tracetui.ui.widgets.action_line import ActionLine, Part
 from tracetui.ui.widgets.attention_lines import facts
 from tracetui.ui.widgets.heatmap import Heatmap
-from tracetui.views.heatmap import nothing
+from tracetui.views.heatmap.matrix import nothing
 
 NAMES: Mapping[Shown, str] = {
     "scores": "before mask",

@@ -11,14 +11,14 @@ from textual import events, on
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
+from tracetui.debugger.diff_reading import Planes, part_of
 from tracetui.errors import TracetuiError
+from tracetui.recording.value import Array
 from tracetui.text import visible
-from tracetui.trace.value import Array
-from tracetui.ui.diff_reading import Planes, part_of
 from tracetui.ui.reader import look
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.views.cells import Line, line
-from tracetui.views.diff_values import SIDE_BY_SIDE, Triple, columns_beside, common_size, triple_table, widest
+from tracetui.views.diff.values import SIDE_BY_SIDE, Triple, columns_beside, common_size, triple_table, widest
 from tracetui.views.inks import Inks
 from tracetui.views.values import Window
 

@@ -15,7 +15,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tracetui.views.cells import fit
-from tracetui.views.diff_text import INDENT
+from tracetui.views.diff.format import INDENT
 
 _ALARMS = ("looks like", "suspect", "tokens", "models", "config", "layers", "shapes")
 _BESIDE = 46

@@ -16,7 +16,7 @@ from textual.strip import Strip
 
 from tracetui.analysis.diff.tree import Node, Standing, TreeRow, rows_of
 from tracetui.ui.list_keys import TREE_KEYS
-from tracetui.views.diff_rows import row_text, strength
+from tracetui.views.diff.rows import row_text, strength
 
 OVERVIEW = Node("", "overview")
 _STYLES = {

@@ -13,23 +13,23 @@ from textual.containers import Vertical
 from textual.message import Message
 from textual.reactive import reactive
 
-from tracetui.analysis.expert_choice import expert_record
+from tracetui.analysis.experts.block import sum_identity
+from tracetui.analysis.experts.choice import expert_record
+from tracetui.analysis.experts.routing import Missing, Routing
 from tracetui.analysis.identity import Identity
-from tracetui.analysis.moe_block import sum_identity
-from tracetui.analysis.routing import Missing, Routing
+from tracetui.debugger.experts_view import Experts, has_experts, read_experts
+from tracetui.debugger.state import State
+from tracetui.recording.record import Record
+from tracetui.recording.trace import Trace
 from tracetui.text import number
-from tracetui.trace.record import Record
-from tracetui.trace.trace import Trace
-from tracetui.ui.experts_view import Experts, has_experts, read_experts
 from tracetui.ui.messages import Jump, Said
 from tracetui.ui.reader import look
-from tracetui.ui.state import State
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.views.cells import Line, line
-from tracetui.views.expert_lines import lines_wanted, routed_lines
-from tracetui.views.expert_table import Routed
-from tracetui.views.heatmap import nothing
+from tracetui.views.experts.lines import lines_wanted, routed_lines
+from tracetui.views.experts.table import Routed
+from tracetui.views.heatmap.matrix import nothing
 from tracetui.views.inks import Inks
 
 _LEAST_MAP = 4

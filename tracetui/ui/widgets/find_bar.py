@@ -14,7 +14,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input
 
-from tracetui.ui.state import State
+from tracetui.debugger.state import State
 from tracetui.ui.widgets.line_input import LineInput
 from tracetui.ui.widgets.module_line import totals
 from tracetui.ui.widgets.tab_line import HAS_KEYS

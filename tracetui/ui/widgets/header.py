@@ -6,9 +6,9 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from tracetui.debugger.start_page import Offer
+from tracetui.debugger.state import Phase, State
 from tracetui.text import visible
-from tracetui.ui.offer import Offer
-from tracetui.ui.state import Phase, State
 
 _MARKS = {
     Phase.PREPARING: ("○", "$quiet"),

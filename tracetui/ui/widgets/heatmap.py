@@ -17,12 +17,12 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tracetui.views.cells import Line
-from tracetui.views.heatmap import EMPTY, HeatmapData, draw, notice_lines
-from tracetui.views.heatmap_axes import Look
-from tracetui.views.heatmap_ink import Brush, Depth, Ground
-from tracetui.views.heatmap_layout import Layout, View, arrange, look
+from tracetui.views.heatmap.axes import Look
+from tracetui.views.heatmap.ink import Brush, Depth, Ground
+from tracetui.views.heatmap.layout import Layout, View, arrange, look
+from tracetui.views.heatmap.matrix import EMPTY, HeatmapData, draw, notice_lines
+from tracetui.views.heatmap.pyramid import Kind, Pyramid, pooled
 from tracetui.views.palette import PALETTES, Palette
-from tracetui.views.pyramid import Kind, Pyramid, pooled
 
 _FEW_COLOURS = ("standard", "windows")
 

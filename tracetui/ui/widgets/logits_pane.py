@@ -13,14 +13,14 @@ from textual.message import Message
 from textual.reactive import reactive
 
 from tracetui.analysis.prediction import Prediction, last_position, next_tokens
+from tracetui.debugger.labels import label_of, row_name
+from tracetui.debugger.state import State
+from tracetui.recording.record import when
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import NotKeptError
 from tracetui.text import number, token_text, visible
-from tracetui.trace.record import when
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import NotKeptError
-from tracetui.ui.labels import label_of, row_name
 from tracetui.ui.list_keys import LINE_KEYS
 from tracetui.ui.reader import look
-from tracetui.ui.state import State
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.views.bars import prediction_lines
 from tracetui.views.cells import Line, blank, line

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from tracetui.debugger.module_rows import Row
 from tracetui.text import count, visible
-from tracetui.ui.outline_rows import Row
 
 ROOMY = 60
 """From so many cells on, numbers are exact."""

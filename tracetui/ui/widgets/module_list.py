@@ -14,16 +14,16 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tracetui.analysis.health import Part
-from tracetui.analysis.health_marks import marks_by_module
-from tracetui.session import NO_FAULT
-from tracetui.trace.record import Record
-from tracetui.ui.edits import names_line
+from tracetui.analysis.health.diagnosis import Part
+from tracetui.analysis.health.marks import marks_by_module
+from tracetui.debugger.edits import names_line
+from tracetui.debugger.module_rows import Row, ancestors, expert_lists, first_open, layouts_of, paths_of, rows_of
+from tracetui.debugger.session import NO_FAULT
+from tracetui.debugger.state import State
+from tracetui.debugger.stop_book import names_module
+from tracetui.recording.record import Record
 from tracetui.ui.list_keys import TREE_KEYS
 from tracetui.ui.messages import JumpToModule
-from tracetui.ui.outline_rows import Row, ancestors, expert_lists, first_open, layouts_of, paths_of, rows_of
-from tracetui.ui.state import State
-from tracetui.ui.stops import names_module
 from tracetui.ui.widgets.module_line import fitted
 from tracetui.views.health_lines import MARKS
 

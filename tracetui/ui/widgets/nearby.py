@@ -6,9 +6,9 @@ from rich.style import Style
 from textual import events
 from textual.reactive import reactive
 
-from tracetui.trace.record import Record
+from tracetui.debugger.state import State
+from tracetui.recording.record import Record
 from tracetui.ui.messages import Jump
-from tracetui.ui.state import State
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.views.cells import Line, fit, line
 from tracetui.views.health_lines import MARKS

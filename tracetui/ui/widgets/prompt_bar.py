@@ -13,12 +13,12 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Input, Static
 
+from tracetui.debugger.start_page import Offer
+from tracetui.debugger.state import State
 from tracetui.recipe import Prompts
 from tracetui.text import visible
 from tracetui.ui.foreign import safe
 from tracetui.ui.messages import PromptGiven, PromptLeft, PromptTyped
-from tracetui.ui.offer import Offer
-from tracetui.ui.state import State
 from tracetui.ui.widgets.line_input import LineInput
 
 

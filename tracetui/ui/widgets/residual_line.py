@@ -12,11 +12,11 @@ from textual.message import Message
 from textual.reactive import reactive
 
 from tracetui.analysis.residual import ResidualPoint, broken_from, residual_norms
+from tracetui.debugger.state import State
+from tracetui.recording.trace import Trace
 from tracetui.text import number
-from tracetui.trace.trace import Trace
 from tracetui.ui.messages import Jump
 from tracetui.ui.reader import look
-from tracetui.ui.state import State
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.views.cells import Line, fit, line
 from tracetui.views.inks import Inks

@@ -6,9 +6,9 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from tracetui.session import NO_FAULT
+from tracetui.debugger.session import NO_FAULT
+from tracetui.debugger.state import NO_PLAN, Phase, State
 from tracetui.text import size, visible
-from tracetui.ui.state import NO_PLAN, Phase, State
 from tracetui.views.stop_lines import hit_line
 
 _GAUGE, _SMALL_GAUGE = 24, 10

@@ -9,14 +9,14 @@ from rich.style import Style
 from textual.geometry import Size
 
 from tracetui.analysis.axes import axes_of, describe, split_heads
-from tracetui.analysis.health import NearLimit, near_limit
+from tracetui.analysis.health.diagnosis import NearLimit, near_limit
 from tracetui.analysis.histogram import Histogram, histogram
+from tracetui.recording.record import BEFORE_EDIT, Record
+from tracetui.recording.spill import whereabouts
+from tracetui.recording.statistics import Statistics
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import NotKeptError
 from tracetui.text import count, statistic
-from tracetui.trace.record import BEFORE_EDIT, Record
-from tracetui.trace.spill import whereabouts
-from tracetui.trace.statistics import Statistics
-from tracetui.trace.trace import Trace
-from tracetui.trace.value import NotKeptError
 from tracetui.ui.widgets.canvas import PATIENCE, Canvas
 from tracetui.views.cells import Line, blank, fit_end, line
 from tracetui.views.finite import finite_words

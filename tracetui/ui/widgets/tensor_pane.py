@@ -13,13 +13,13 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from tracetui.analysis.axes import axis_positions
+from tracetui.debugger.labels import position_labels
+from tracetui.debugger.planes import Plane, plane_of
+from tracetui.debugger.start_page import Offer
+from tracetui.debugger.state import State
+from tracetui.recording.record import Token
 from tracetui.text import statistic
-from tracetui.trace.record import Token
-from tracetui.ui.labels import position_labels
-from tracetui.ui.offer import Offer
-from tracetui.ui.planes import Plane, plane_of
 from tracetui.ui.reader import look
-from tracetui.ui.state import State
 from tracetui.ui.widgets.summary import Reading, Summary, read
 from tracetui.ui.widgets.value_grid import ORIGIN, Subject, ValueGrid
 from tracetui.ui.widgets.welcome import Welcome

@@ -12,10 +12,10 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from tracetui.trace.record import Token
-from tracetui.ui.labels import PADDING, label_of, row_name
+from tracetui.debugger.labels import PADDING, label_of, row_name
+from tracetui.debugger.state import State
+from tracetui.recording.record import Token
 from tracetui.ui.messages import TokenChosen
-from tracetui.ui.state import State
 from tracetui.views.cells import fit
 
 _BETWEEN, _BEFORE, _AFTER = "│", "‹", "›"

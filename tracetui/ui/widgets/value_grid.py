@@ -13,13 +13,13 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from tracetui.analysis.axes import Axis
-from tracetui.trace.record import Record
-from tracetui.trace.trace import EMPTY_TRACE, Trace
-from tracetui.trace.value import Array, NotKeptError
+from tracetui.debugger.planes import Plane
+from tracetui.debugger.state import NO_RECORD
+from tracetui.recording.record import Record
+from tracetui.recording.trace import EMPTY_TRACE, Trace
+from tracetui.recording.value import Array, NotKeptError
 from tracetui.ui.messages import TokenChosen
-from tracetui.ui.planes import Plane
 from tracetui.ui.reader import look
-from tracetui.ui.state import NO_RECORD
 from tracetui.ui.widgets.canvas import PATIENCE, Canvas
 from tracetui.views.cells import Line, line
 from tracetui.views.inks import Inks

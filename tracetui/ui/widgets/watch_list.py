@@ -8,10 +8,10 @@ from textual import on
 from textual.message import Message
 from textual.reactive import reactive
 
+from tracetui.debugger.state import State
 from tracetui.expr.watch import Watch, Watched, look_at
 from tracetui.text import number
 from tracetui.ui.reader import look
-from tracetui.ui.state import State
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.views.cells import Line, fit, line
 from tracetui.views.inks import Inks

@@ -6,11 +6,11 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from tracetui.session import NO_PREVIEW, Module
+from tracetui.debugger.session import NO_PREVIEW, Module
+from tracetui.debugger.start_page import Offer
+from tracetui.debugger.state import NO_PLAN, Phase, State
 from tracetui.text import size, visible
-from tracetui.ui.offer import Offer
 from tracetui.ui.prompt_preview import preview_rows, preview_warnings
-from tracetui.ui.state import NO_PLAN, Phase, State
 
 _ROOMY = 60
 

@@ -8,26 +8,26 @@ import numpy as np
 
 from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.hints.activation import activation
-from tracetui.analysis.diff.hints.attention import attention_call
+from tracetui.analysis.diff.hints.attention.fused import fused_rows
+from tracetui.analysis.diff.hints.attention.kernel import attention_call
+from tracetui.analysis.diff.hints.attention.masks import mask_shift
+from tracetui.analysis.diff.hints.attention.order import head_order
+from tracetui.analysis.diff.hints.attention.scores import scores_alone
 from tracetui.analysis.diff.hints.capped import capped_logits
 from tracetui.analysis.diff.hints.coarse import coarse
 from tracetui.analysis.diff.hints.factor import factor, stream_scale
-from tracetui.analysis.diff.hints.fused import fused_rows
-from tracetui.analysis.diff.hints.layer_weights import layer_weights
-from tracetui.analysis.diff.hints.linear import bias, permuted, tied_embeddings, transposed
-from tracetui.analysis.diff.hints.masks import mask_shift
-from tracetui.analysis.diff.hints.norm import norm
-from tracetui.analysis.diff.hints.offsets import norm_kind, norm_offset
-from tracetui.analysis.diff.hints.order import head_order
-from tracetui.analysis.diff.hints.rope import position_offset, rope_layout
-from tracetui.analysis.diff.hints.rope_base import normed_late, rope_tables, turning
-from tracetui.analysis.diff.hints.router import expert_choice
-from tracetui.analysis.diff.hints.routing import expert_weights
-from tracetui.analysis.diff.hints.rows_of_weight import embedding_rows, rows_of_weight
+from tracetui.analysis.diff.hints.mixture.router import expert_choice
+from tracetui.analysis.diff.hints.mixture.weights import expert_weights
+from tracetui.analysis.diff.hints.norms.norm import norm
+from tracetui.analysis.diff.hints.norms.offsets import norm_kind, norm_offset
+from tracetui.analysis.diff.hints.rope.base import normed_late, rope_tables, turning
+from tracetui.analysis.diff.hints.rope.positions import position_offset, rope_layout
 from tracetui.analysis.diff.hints.scene import Hint, Scene
-from tracetui.analysis.diff.hints.scores import scores_alone
 from tracetui.analysis.diff.hints.sums import residual_sum
-from tracetui.analysis.diff.hints.swapped import swapped
+from tracetui.analysis.diff.hints.weights.layer_weights import layer_weights
+from tracetui.analysis.diff.hints.weights.linear import bias, permuted, tied_embeddings, transposed
+from tracetui.analysis.diff.hints.weights.rows_of_weight import embedding_rows, rows_of_weight
+from tracetui.analysis.diff.hints.weights.swapped import swapped
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 
 PATTERNS: tuple[Callable[[Scene], Hint | None], ...] = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tracetui.analysis.diff.hints.scene import Hint, Scene
-from tracetui.analysis.diff.number_bits import narrow_dtype
+from tracetui.analysis.diff.rounding.number_bits import narrow_dtype
 
 _ROUNDING = 0.1
 """Further apart, relative, a tensor is no rounded copy of the other."""

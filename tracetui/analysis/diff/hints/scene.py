@@ -13,7 +13,7 @@ from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.result import Comparison, SiteDiff
 from tracetui.analysis.mapping.families import common_name
 from tracetui.analysis.mapping.layouts import layouts
-from tracetui.trace.record import Record, plain_site
+from tracetui.recording.record import Record, plain_site
 
 EXPLAINED = 0.05
 """How much of a difference a pattern may leave over, by norm: it explains 99.75 % of the square."""

@@ -1,0 +1,344 @@
+"""Which records of two traces are the same tensor."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate, pairwise
+
+from tracetui.analysis.diff.alignment.calls import kept_call
+from tracetui.analysis.diff.alignment.stems import stem_of, under_stem
+from tracetui.analysis.mapping.layouts import SAME, Layout, part
+from tracetui.analysis.mapping.names import aliases, execution_rank, meaning
+from tracetui.analysis.mapping.rules import Rules, Translation
+from tracetui.analysis.mapping.states import State, Stream, places, states_in, stream_of
+from tracetui.recording.record import Record, layer_of, plain_site
+from tracetui.recording.statistics import Statistics
+from tracetui.recording.trace import Trace
+
+_FUSED = {
+    ".self_attn.qkv_proj": (".self_attn.q_proj", ".self_attn.k_proj", ".self_attn.v_proj"),
+    ".attention.wqkv": (".self_attn.q_proj", ".self_attn.k_proj", ".self_attn.v_proj"),
+    ".mlp.gate_up_proj": (".mlp.gate_proj", ".mlp.up_proj"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A record of one side, in transformers' terms."""
+
+    record: Record
+    site: str
+    """With pass, call and part as a trace's keys have them."""
+    naming: str
+    layout: Layout = SAME
+    """What is done to its values first: what a rule says, or the piece of a fused tensor that it is."""
+    own: str = ""
+    """What its own name means, where a rule gives it one that no table knows."""
+
+    @property
+    def known(self) -> str:
+        """The site as tables know it; empty where they don't."""
+        return self.site if self.naming else self.own
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One tensor of both sides."""
+
+    a: Named
+    b: Named
+
+    @cached_property
+    def site(self) -> str:
+        """A's name; B's where tables know that one alone, so that layer, place and inputs are known."""
+        return self.a.known or self.b.known or self.a.site
+
+    @cached_property
+    def record(self) -> Record:
+        """A's record under the site's own name: what tells layer, place and axes."""
+        record, site = self.a.record, plain_site(self.site)
+        return record if record.site == site else replace(record, site=site)
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """What stands against what, in order of execution."""
+
+    pairs: tuple[Pair, ...]
+    only_a: tuple[Named, ...]
+    only_b: tuple[Named, ...]
+    ahead_a: tuple[Named, ...] = ()
+    """What A has of the part that B's run, which waits or was left, has not come to."""
+    ahead_b: tuple[Named, ...] = ()
+    """The same of B's, where A's run has not come so far."""
+
+    @property
+    def layers(self) -> frozenset[int]:
+        """The layers of which both sides have something."""
+        return frozenset(layer for pair in self.pairs if (layer := pair.record.layer) is not None)
+
+    @cached_property
+    def alone(self) -> Mapping[str, str]:
+        """The side, A or B, of each site that only one side has."""
+        return {**{named.site: "A" for named in self.only_a}, **{named.site: "B" for named in self.only_b}}
+
+
+def align(a: Trace, b: Trace, rules: Rules) -> Alignment:
+    """Records of the same site, pass, call and part; where a side lacks a site, one that shows the same values."""
+    side_a = _unique(_named_a(a, rules))
+    side_b = _unique(_named_b(b, rules, side_a))
+    _split_fused(side_a, side_b)
+    _split_fused(side_b, side_a)
+    _name_states(side_a, a, b, side_b)
+    _name_states(side_b, b, a, side_a)
+    _under_other_stems(side_a, side_b)
+    _name_calls(side_a, a, b, side_b)
+    _name_calls(side_b, b, a, side_a)
+    pairs = [Pair(named, side_b[site]) for site, named in side_a.items() if site in side_b]
+    rest_a = {site: named for site, named in side_a.items() if site not in side_b}
+    rest_b = {site: named for site, named in side_b.items() if site not in side_a}
+    pairs += _through_aliases(rest_a, rest_b, side_b)
+    of_a, of_b = [pair.a for pair in pairs], [pair.b for pair in pairs]
+    strange_a, strange_b = _strange_after(rest_a, of_a), _strange_after(rest_b, of_b)
+    ahead_a = () if b.complete or strange_b else _ahead(rest_a, of_a)
+    ahead_b = () if a.complete or strange_a else _ahead(rest_b, of_b)
+    return Alignment(in_order(pairs, a, b), tuple(rest_a.values()), tuple(rest_b.values()), ahead_a, ahead_b)
+
+
+def _name_states(side: dict[str, Named], own: Trace, other: Trace, others: Mapping[str, Named]) -> None:
+    """Put the sites of the other side in place of a list of hidden states."""
+    states = states_in([record for record in own.records if record.site in side and not side[record.site].naming])
+    stream = stream_of(other.records)
+    if not states or stream is None:
+        return
+    known = {named.record.key: site for site, named in others.items()}
+    *first, last = places(states, stream)
+    first.append(_last_state(states[-1], last, own, other, stream))
+    for state, place in zip(states, first, strict=True):
+        if (site := known.get(place, "")) and site not in side:
+            layout = SAME if state.layout is None else state.layout
+            side.pop(state.record.site, None)
+            side[site] = Named(state.record, site, "states", layout)
+
+
+def _under_other_stems(side_a: dict[str, Named], side_b: Mapping[str, Named]) -> None:
+    """Give A's modules B's paths where all that is other is what stands before the layers: `h.0.attn` there."""
+    stem_a, stem_b = (stem_of(named.record for named in side.values()) for side in (side_a, side_b))
+    if stem_a is None or stem_b is None or stem_a == stem_b:
+        return
+    sites_b = {named.record.key: site for site, named in side_b.items()}
+    for site, named in list(side_a.items()):
+        if site not in side_b:
+            paths = under_stem(named.record.key, stem_a, stem_b)
+            there = next((sites_b[path] for path in paths if path in sites_b), "")
+            if there and there not in side_a:
+                del side_a[site]
+                side_a[there] = replace(named, site=there, naming="stem")
+
+
+def _name_calls(side: dict[str, Named], own: Trace, other: Trace, others: Mapping[str, Named]) -> None:
+    """Put the call that is meant behind a plain file's bare name, where the other side has several calls of it."""
+    if not own.dump or other.dump:
+        return
+    calls: dict[str, list[Named]] = {}
+    for named in others.values():
+        if not named.record.pass_:
+            calls.setdefault(named.site.partition("@")[0], []).append(named)
+    counts = Counter(site.partition("@")[0] for site in side)
+    for site, several in calls.items():
+        if len(several) > 1 and counts[site] == 1 and site in side:
+            kept = kept_call(own, side[site].record, other, [named.record for named in several])
+            there = next((named.site for named in several if named.record is kept), site)
+            side[there] = replace(side.pop(site), site=there)
+
+
+def _last_state(state: State, normed: str, own: Trace, other: Trace, stream: Stream) -> str:
+    """The site of a list's last entry: what the last norm makes, or what the last layer returned, as its size tells."""
+    layer = stream.layers.get(state.number - 1, "")
+    if state.layout is not None or normed in ("", layer) or not layer:
+        return normed
+    sizes = [found.l2 for found in _statistics(((own, state.record.key), (other, normed), (other, layer)))]
+    is_layer = (
+        len(sizes) == 3
+        and math.isclose(sizes[0], sizes[2], rel_tol=1e-3)
+        and not math.isclose(sizes[0], sizes[1], rel_tol=1e-3)
+    )
+    return layer if is_layer else normed
+
+
+def _statistics(keys: Iterable[tuple[Trace, str]]) -> list[Statistics]:
+    records = ((trace, trace.find(key)) for trace, key in keys)
+    return [trace.statistics(record) for trace, record in records if record is not None]
+
+
+def _last(shared: Sequence[Named]) -> int:
+    return max((named.record.index for named in shared), default=-1)
+
+
+def _strange_after(rest: Mapping[str, Named], shared: Sequence[Named]) -> bool:
+    """Whether a side went on after the last that both have, under names that may stand for anything of the other's."""
+    last = _last(shared)
+    return any(named.record.index > last and not named.naming for named in rest.values())
+
+
+def _ahead(rest: dict[str, Named], shared: Sequence[Named]) -> tuple[Named, ...]:
+    """What a side recorded after the last that both have, taken out of what it alone has."""
+    last = _last(shared)
+    found = {site: named for site, named in rest.items() if shared and named.record.index > last}
+    for site in found:
+        del rest[site]
+    return tuple(found.values())
+
+
+def _named_a(trace: Trace, rules: Rules) -> Iterator[Named]:
+    names = {record.site for record in trace.records}
+    for record in trace.records:
+        yield _named(record, rules.of_a(record.key), names, SAME)
+
+
+def _named_b(trace: Trace, rules: Rules, side_a: Mapping[str, Named]) -> Iterator[Named]:
+    names = {record.site for record in trace.records}
+    for record in trace.records:
+        said = rules.of_b(record.key) or Translation((record.key,), SAME)
+        for name, cut in zip(said.names, _cuts(record, said.names, side_a), strict=True):
+            named = _named(record, name, names, said.layout.then(cut))
+            yield named if named.naming or len(said.names) > 1 else replace(named, own=_own(record, names))
+
+
+def _cuts(record: Record, names: Sequence[str], side_a: Mapping[str, Named]) -> list[Layout]:
+    """The pieces of the last axis that a rule gives several names: as wide as A's tensors of these names."""
+    if len(names) == 1:
+        return [SAME]
+    shapes = [side_a[name].record.shape if name in side_a else () for name in names]
+    whole = record.shape[-1] if record.shape else 0
+    widths = [shape[-1] if shape else 0 for shape in shapes]
+    if sum(widths) != whole:
+        widths = [whole // len(names)] * len(names)
+    starts = accumulate(widths, initial=0)
+    return [part(start, width, f"columns from {start}") for start, width in zip(starts, widths, strict=False)]
+
+
+def _named(record: Record, name: str, names: set[str], layout: Layout) -> Named:
+    rank = sum(length > 1 for length in record.shape)
+    found = meaning(name, rank, names)
+    return Named(record, found.site, found.naming, layout)
+
+
+def _own(record: Record, names: set[str]) -> str:
+    """What a record is by its own name; empty where no table knows it."""
+    named = _named(record, record.key, names, SAME)
+    return named.site if named.naming else ""
+
+
+def _unique(found: Iterable[Named]) -> dict[str, Named]:
+    """By site; a second record that means the same keeps its own name, so that nothing is lost."""
+    known: dict[str, Named] = {}
+    for named in found:
+        site = named.site if named.site not in known else named.record.key
+        if site not in known:
+            known[site] = named if site == named.site else replace(named, site=site)
+    return known
+
+
+def _split_fused(side: dict[str, Named], other: dict[str, Named]) -> None:
+    """Put q, k and v in place of a fused tensor where the other side has them apart; widths are the other side's."""
+    for site, named in list(side.items()):
+        place = next((place for place in _FUSED if site.endswith(place)), "")
+        pieces = [site.removesuffix(place) + piece for piece in _FUSED.get(place, ())]
+        if not pieces or site in other or not all(piece in other for piece in pieces):
+            continue
+        widths = [other[piece].record.shape[-1] if other[piece].record.shape else 0 for piece in pieces]
+        if not named.record.shape or named.record.shape[-1] != sum(widths):
+            continue
+        del side[site]
+        start = 0
+        for piece, width in zip(pieces, widths, strict=True):
+            cut = part(start, width, f"columns {start} to {start + width - 1} of {site.rpartition('.')[2]}")
+            side[piece] = replace(named, site=piece, layout=named.layout.then(cut))
+            start += width
+
+
+def _through_aliases(rest_a: dict[str, Named], rest_b: dict[str, Named], side_b: Mapping[str, Named]) -> Iterator[Pair]:
+    """Pairs of what is left over; those found are taken out."""
+    layers_b = {layer_of(named.site) for named in side_b.values()}
+    for site, named in list(rest_a.items()):
+        found = [alias for alias in aliases(site) if alias in rest_b]
+        # A layer's input is the output of the one before only where that one was built.
+        other = next((alias for alias in found if layer_of(site) in layers_b), None)
+        if other is not None:
+            yield Pair(named, rest_b.pop(other))
+            del rest_a[site]
+
+
+def in_order(pairs: Sequence[Pair], a: Trace, b: Trace) -> tuple[Pair, ...]:
+    """In order of execution: as the run that was recorded by tracetui tells, else by what is known of the names."""
+    if a.dump and b.dump and all(pair.a.naming for pair in pairs):
+        return tuple(sorted(pairs, key=lambda pair: execution_rank(pair.site)))
+    if a.dump and not b.dump:
+        place = _Execution(b)
+        return tuple(sorted(pairs, key=lambda pair: place.of(pair.b.record)))
+    place = _Execution(a)
+    return tuple(sorted(pairs, key=lambda pair: place.of(pair.a.record)))
+
+
+_MADE_BY_ROUTER = ("selection_bias", "router_logits", "router_scores", "selection_scores", "experts")
+
+
+class _Execution:
+    """Where records stand in the order in which they were computed.
+
+    A router's scores are told from what it returned, and its records stand behind it: what it chose and weighed by
+    comes before its choice, and that before the weights.
+    """
+
+    def __init__(self, trace: Trace) -> None:
+        self._weights: dict[tuple[str, int, int], list[int]] = {}
+        """By the module around a router: where the weights stand that it returned, the second of its tensors."""
+        self._choices: dict[int, int] = {}
+        """Where the choices stand that routers returned with them, and where those weights do."""
+        for one, other in pairwise(trace.records):
+            if one.part == 1:
+                self._weights.setdefault((one.parent, one.pass_, one.call), []).append(one.index)
+                if other.part == 2 and other.site == one.site and other.dtype.startswith("int"):
+                    self._choices[other.index] = one.index
+
+    def of(self, record: Record) -> tuple[int, int, int]:
+        if record.role in _MADE_BY_ROUTER:
+            returned = self._weights.get((record.module, record.pass_, record.call), ())
+            nearest = max((index for index in returned if index < record.index), default=record.index)
+            return nearest, _MADE_BY_ROUTER.index(record.role) - len(_MADE_BY_ROUTER), record.index
+        if record.index in self._choices:
+            return self._choices[record.index], -1, record.index
+        return record.index, 0, record.index
+
+
+def folded(sites: Iterable[Named], shared: Collection[int]) -> list[str]:
+    """Sites in few words: `layers.2–31` stands for whole layers, those that `shared` doesn't have; places after."""
+    whole: set[int] = set()
+    places: dict[str, set[int]] = {}
+    outside = []
+    for named in sites:
+        record = replace(named.record, site=plain_site(named.site))
+        if record.layer is None:
+            outside.append(named.site)
+        elif record.layer in shared:
+            places.setdefault(record.place, set()).add(record.layer)
+        else:
+            whole.add(record.layer)
+    shown = [f"layers.{spans(sorted(whole))}"] if whole else []
+    return [*shown, *(f"layers.{spans(sorted(found))}{place}" for place, found in places.items()), *outside]
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """`2–31`, `0, 4–6`."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return ", ".join(str(low) if low == high else f"{low}–{high}" for low, high in found)

@@ -1,0 +1,38 @@
+"""Masks of attention as they are compared: kernels take booleans, or what is added to the scores."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tracetui.analysis.diff.alignment.align import Pair
+from tracetui.recording.value import Array, ArrayValue, Value
+
+HIDDEN = -1e4
+"""A mask that is added hides where it adds so little or less: each dtype has its own least number for that."""
+_ROLE = "mask"
+
+
+def are_masks(pair: Pair) -> bool:
+    """Whether both are masks of attention: with True or False, with -inf, or with some dtype's least number."""
+    return pair.a.record.role == pair.b.record.role == _ROLE
+
+
+def masks_alike(a: Value, b: Value) -> tuple[Value, Value]:
+    """Two masks as booleans where they do nothing but hide, else as what is added to the scores.
+
+    What both hide is 0 then, so that it gives no scale to what they add elsewhere.
+    """
+    added = [_added(value.read()) for value in (a, b)]
+    if all(np.isin(mask, (0, HIDDEN)).all() for mask in added):
+        added = [mask == 0 for mask in added]
+    elif added[0].shape == added[1].shape:
+        hidden = (added[0] == HIDDEN) & (added[1] == HIDDEN)
+        added = [np.where(hidden, np.float32(0), mask) for mask in added]
+    return ArrayValue(added[0], a.dtype), ArrayValue(added[1], b.dtype)
+
+
+def _added(mask: Array) -> Array:
+    if mask.dtype.kind in "bui":
+        return np.where(mask != 0, np.float32(0), np.float32(HIDDEN))
+    # A NaN stays one.
+    return np.where(mask <= HIDDEN, np.float32(HIDDEN), mask.astype(np.float32))

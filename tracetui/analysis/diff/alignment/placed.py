@@ -1,0 +1,302 @@
+"""A trace as it stands beside another with the same tokens in other rows, at other positions or in other passes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from tracetui.analysis.axes import axes_of
+from tracetui.analysis.diff.alignment.positions import Common, Placement
+from tracetui.analysis.diff.routing.routed import chooses
+from tracetui.recording.record import INPUT, UNRECORDED, AttentionCall, Record
+from tracetui.recording.statistics import Statistics, of_array
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import Array, Index, StatisticsValue, Value, is_kept
+
+
+def placed(common: Common, a: Trace, b: Trace) -> tuple[Trace, Trace]:
+    """Both traces with the rows and positions that they have in common, pass by pass."""
+    moved = (
+        _Placing(a, b, common.a, common).trace() if _moves(common.a, common) else a,
+        _Placing(b, a, common.b, common).trace() if _moves(common.b, common) else b,
+    )
+    longest = max(moved, key=lambda trace: sum(trace.generated))
+    if not common.whole or not all(_begins(longest, trace) for trace in moved):
+        return moved
+    return (
+        replace(moved[0], tokens=longest.tokens, generated=longest.generated),
+        replace(moved[1], tokens=longest.tokens, generated=longest.generated),
+    )
+
+
+def _begins(longest: Trace, trace: Trace) -> bool:
+    """Whether each row of a trace is the beginning of the same one of another."""
+    rows = zip(trace.tokens, longest.tokens, strict=True)
+    return all([token.id for token in row] == [token.id for token in other[: len(row)]] for row, other in rows)
+
+
+def _moves(place: Placement, common: Common) -> bool:
+    return place.spare or not _stays(place, common)
+
+
+def _stays(place: Placement, common: Common) -> bool:
+    """Whether a side's rows and positions are those that both have."""
+    everything = place.rows == tuple(range(place.batch)) and not any(place.padded)
+    return everything and place.passes == common.passes and max(common.lengths) == place.width
+
+
+def _longer_axes(shape: tuple[int, ...], other: tuple[int, ...]) -> list[int]:
+    """Where a shape is longer than another of its rank, the first axis aside."""
+    if len(shape) != len(other):
+        return []
+    return [axis for axis in range(1, len(shape)) if shape[axis] > other[axis]]
+
+
+def _counts(record: Record) -> bool:
+    """Whether a module returned whole numbers: they may be positions, others elsewhere. Not the experts chosen."""
+    return record.dtype.startswith(("int", "uint")) and not record.role and not chooses(record.key)
+
+
+@dataclass(frozen=True, slots=True)
+class _Gather:
+    """Which elements of a tensor's axes are taken, row by row."""
+
+    rows: tuple[int, ...]
+    axes: tuple[tuple[int, tuple[tuple[int, ...], ...]], ...]
+    """Axes, and of each common row the places along it; -1 is filled with zeros."""
+    split: tuple[int, ...] = ()
+    """The shape that an axis of batch and tokens in one is first divided to; empty if there is none."""
+    joined: bool = False
+    batch: bool = True
+
+    def apply(self, array: Array) -> Array:
+        array = array.reshape(self.split) if self.split else array
+        array = array[list(self.rows)] if self.batch else array
+        for axis, places in self.axes:
+            array = _taken(array, axis, np.array(places, np.intp), self.batch)
+        return array.reshape(-1, *array.shape[3:]) if self.joined else array
+
+
+def _taken(array: Array, axis: int, places: Array, batch: bool) -> Array:
+    if not batch:
+        same: Array = np.take(array, places[0], axis=axis)
+        return same
+    rows = [np.take(row, np.maximum(at, 0), axis=axis - 1) for row, at in zip(array, places, strict=True)]
+    for row, at in zip(rows, places, strict=True):
+        row.swapaxes(0, axis - 1)[at < 0] = 0
+    return np.stack(rows)
+
+
+class _GatheredValue:
+    """Parts of another value, put together when they are read."""
+
+    def __init__(self, value: Value, gather: _Gather) -> None:
+        self._value = value
+        self._gather = gather
+        blank = gather.apply(np.zeros(value.shape, np.bool_))
+        self._shape = tuple(blank.shape)
+        self._statistics: Statistics | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._shape
+
+    @property
+    def dtype(self) -> str:
+        return self._value.dtype
+
+    def read(self, index: Index = ()) -> Array:
+        return np.array(self._gather.apply(self._value.read())[index])
+
+    def statistics(self) -> Statistics:
+        if self._statistics is None:
+            self._statistics = of_array(self.read())
+        return self._statistics
+
+
+class _Placing:
+    """Makes one side's trace anew."""
+
+    def __init__(self, trace: Trace, other: Trace, place: Placement, common: Common) -> None:
+        self._trace = trace
+        self._other = other
+        self._place = place
+        self._common = common
+        self._config: Mapping[str, object] = {**other.run.config, **trace.run.config}
+        self._records: list[Record] = []
+        self._values: list[Value] = []
+        self._attention: dict[str, AttentionCall] = {}
+        self._known: dict[tuple[int, int], Value] = {}
+        self._keys_alone = _stays(place, common)
+        """Whether nothing but keys is left out."""
+
+    def trace(self) -> Trace:
+        for pass_ in range(self._common.passes):
+            self._add_pass(pass_)
+        rows = [self._trace.tokens[row][left:] for row, left in zip(self._place.rows, self._place.padded, strict=True)]
+        made = self._common.passes - 1
+        # Where another token follows, that is told of the prompts.
+        if self._common.whole:
+            rows = [row[: length + made] for row, length in zip(rows, self._common.lengths, strict=True)]
+        return replace(
+            self._trace,
+            tokens=tuple(rows),
+            records=tuple(self._records),
+            values=tuple(self._values),
+            attention=self._attention,
+            generated=tuple(len(row) - length for row, length in zip(rows, self._common.lengths, strict=True))
+            if made
+            else (),
+        )
+
+    def _add_pass(self, pass_: int) -> None:
+        from_pass = pass_ if self._place.passes > 1 else 0
+        numbers: dict[int, int] = {}
+        for record in self._trace.records:
+            if record.pass_ != from_pass:
+                continue
+            value = self._value(record, pass_)
+            if value is None:
+                continue
+            numbers[record.index] = len(self._records)
+            inputs = tuple(numbers.get(index, min(index, UNRECORDED)) for index in record.inputs)
+            moved = replace(
+                record, index=len(self._records), shape=value.shape, pass_=pass_, inputs=inputs, seconds=None
+            )
+            self._records.append(moved)
+            self._values.append(value)
+            if (call := self._trace.attention.get(record.key)) is not None:
+                # All keys that are left are seen by the one position of a later pass.
+                self._attention[moved.key] = replace(call, is_causal=call.is_causal and not pass_)
+
+    def _value(self, record: Record, pass_: int) -> Value | None:
+        value = self._trace.value(record)
+        if _counts(record):
+            return None
+        known = (id(value), pass_)
+        if known not in self._known:
+            gather = self._gather(record, pass_)
+            if gather is None:
+                return None
+            if not is_kept(value):
+                return StatisticsValue(value.shape, value.dtype, value.statistics())
+            self._known[known] = _GatheredValue(value, gather) if gather.rows or gather.axes else value
+        return self._known[known]
+
+    def _gather(self, record: Record, pass_: int) -> _Gather | None:
+        """What is taken of a record; None where it can't be told which of its axes count tokens.
+
+        Of several ways to read its axes the one that makes it the shape that the other side has.
+        """
+        other = self._other.find(self._key(record, pass_))
+        if self._keys_alone:
+            return self._without_spare(record, pass_, other)
+        ways = [way for names in self._names(record) if (way := self._way(record, pass_, names)) is not None]
+        if other is None or len(ways) < 2:
+            return ways[0] if ways else None
+        blank = np.broadcast_to(np.False_, record.shape)
+        return next((way for way in ways if way.apply(blank).shape == other.shape), ways[0])
+
+    def _without_spare(self, record: Record, pass_: int, other: Record | None) -> _Gather | None:
+        """Of the one axis that is longer than the other side's, the places of keys that were seen; else all."""
+        longer = [] if other is None else _longer_axes(record.shape, other.shape)
+        names = ["S" if axis in longer else "d" for axis in range(len(record.shape))]
+        return self._way(record, pass_, ["B", *names[1:]]) if len(longer) == 1 else _Gather((), (), batch=False)
+
+    def _key(self, record: Record, pass_: int) -> str:
+        """What the other side calls it."""
+        theirs = self._common.b if self._place is self._common.a else self._common.a
+        return replace(record, pass_=pass_ if theirs.passes > 1 else 0).key
+
+    def _way(self, record: Record, pass_: int, names: Sequence[str]) -> _Gather | None:
+        if not {"B", "T", "S", "N"} & set(names):
+            return _Gather((), (), batch=False)
+        queries = tuple(self._queries(pass_))
+        if names[0] == "N":
+            return self._gather_joined(record, queries)
+        batch = names[0] == "B" and record.shape[0] == self._place.batch
+        axes = [(at, queries) for at, name in enumerate(names) if name == "T"]
+        axes += [(at, tuple(self._keys(record, pass_, at))) for at, name in enumerate(names) if name == "S"]
+        if any(max(max(row, default=-1) for row in places) >= record.shape[at] for at, places in axes):
+            return None
+        if not batch and names[0] == "B" and len(set(queries)) > 1:
+            # One row for the whole batch, whose rows begin elsewhere.
+            return None
+        return _Gather(self._place.rows if batch else (), tuple(axes), batch=batch)
+
+    def _gather_joined(self, record: Record, queries: tuple[tuple[int, ...], ...]) -> _Gather | None:
+        width = self._width(record)
+        if record.shape[0] == width and self._place.batch > 1:
+            return _Gather((), ((0, queries[:1]),), batch=False)
+        per = record.shape[0] // max(1, self._place.batch * width)
+        if per * self._place.batch * width != record.shape[0] or not per:
+            return None
+        if per > 1 and ".experts" in record.module:
+            # All tokens for each expert, or all experts for each token.
+            return None
+        split = (self._place.batch, width, per, *record.shape[1:])
+        return _Gather(self._place.rows, ((1, queries),), split, joined=True)
+
+    def _width(self, record: Record) -> int:
+        return 1 if record.pass_ else self._place.width
+
+    def _queries(self, pass_: int) -> Iterator[tuple[int, ...]]:
+        """Of each row the places of a pass's positions along the tokens' axis."""
+        most = max(self._common.lengths)
+        for left, length in zip(self._place.padded, self._common.lengths, strict=True):
+            if self._place.passes > 1 and pass_:
+                yield (0,)
+            elif pass_:
+                yield (left + length + pass_ - 1,)
+            else:
+                yield tuple(left + at if at < length else -1 for at in range(most))
+
+    def _keys(self, record: Record, pass_: int, axis: int) -> Iterator[tuple[int, ...]]:
+        """Of each row the places of the positions that a pass sees along an axis of keys.
+
+        A sliding window leaves the last of them in a cache, a cache of fixed length has more places than keys.
+        """
+        most = max(self._common.lengths) + pass_
+        theirs = self._common.b if self._place is self._common.a else self._common.a
+        other = self._other.find(self._key(record, pass_))
+        own = min(most, record.shape[axis] - min(self._place.padded))
+        alike = other is not None and len(other.shape) == len(record.shape)
+        held = other.shape[axis] - min(theirs.padded) if other is not None and alike else most
+        for left, length in zip(self._place.padded, self._common.lengths, strict=True):
+            seen = range(most - max(0, min(own, held)), most)
+            yield tuple(left + at - (most - own) if pass_ or at < length else -1 for at in seen)
+
+    def _names(self, record: Record) -> list[list[str]]:
+        """The ways to name a record's axes, as far as tokens and batch go, the likeliest first; none if none is one."""
+        names = [axis.name for axis in axes_of(record, self._config)]
+        if not names or names[0] == "n":
+            return [] if names else [names]
+        if len(names) >= 3 and not (record.role and record.role != INPUT):
+            found = list(self._of_shape(record))
+        else:
+            found = [names]
+        return [way for way in map(partial(self._fitting, record), found) if way]
+
+    def _fitting(self, record: Record, names: list[str]) -> list[str]:
+        """The names, where the record's lengths are those of this side; else none."""
+        at = names.index("T") if "T" in names else None
+        if at is not None and record.shape[at] != self._width(record):
+            # Logits of the last position alone.
+            return ["one" if name == "T" else name for name in names] if record.shape[at] == 1 else []
+        return [] if names[0] == "B" and record.shape[0] not in (1, self._place.batch) else names
+
+    def _of_shape(self, record: Record) -> Iterator[list[str]]:
+        """Of what a module was given or returned: batch first, then where there are as many as tokens."""
+        width, rank = self._width(record), len(record.shape)
+        tokens = [at for at in range(1, rank) if record.shape[at] == width]
+        for at in [place for place in tokens if place < rank - 1]:
+            yield ["B", *("T" if place == at else "d" for place in range(1, rank))]
+        if rank == 4 and record.shape[-2] == width:
+            yield ["B", "d", "T", "S"]
+        for at in tokens:
+            yield ["B", *("S" if place == at else "d" for place in range(1, rank))]
+        if not tokens or tokens == [rank - 1]:
+            yield ["B", *("d" for _ in range(rank - 1))]

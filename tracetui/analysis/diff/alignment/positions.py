@@ -1,0 +1,187 @@
+"""Which rows and positions of two traces hold the same tokens: padded or alone, in one pass or generated one by one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracetui.analysis.diff.alignment.masks import HIDDEN
+from tracetui.recording.record import is_layer
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import is_kept
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a side has the tokens that both have."""
+
+    rows: tuple[int, ...]
+    """Of its batch."""
+    padded: tuple[int, ...]
+    """By these rows, the padding at their left."""
+    batch: int
+    width: int
+    """Positions of the prompts' pass, padding included."""
+    passes: int
+    """How many passes it has."""
+    spare: bool = False
+    """Whether its cache has places for more keys than were seen, and the other side's hasn't."""
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What two traces have in common, by position."""
+
+    a: Placement
+    b: Placement
+    lengths: tuple[int, ...]
+    """Tokens of each common row's prompt, without padding."""
+    passes: int
+    """How many passes are compared."""
+    told: tuple[str, ...]
+    """In words."""
+    whole: bool
+    """Whether no prompt has a token that is another on the other side."""
+
+
+def common_positions(a: Trace, b: Trace) -> Common | None:
+    """How two traces that hold the same tokens stand to each other; None where their rows do so as they are."""
+    if not (a.tokens and b.tokens) or a.dump or b.dump:
+        return None
+    passes = tuple(_passes(trace) for trace in (a, b))
+    generated = passes[0] != passes[1] and 1 in passes
+    if not generated and passes[0] != passes[1]:
+        return None
+    matches = _matches(a, b, generated)
+    spare = tuple(_spare_keys(*sides) for sides in ((a, b), (b, a)))
+    if not matches or not (generated or any(spare) or not _as_they_are(a, b, matches)):
+        return None
+    side, prompts = (0, a.prompt_lengths) if passes[0] >= passes[1] else (1, b.prompt_lengths)
+    lengths = tuple(prompts[match.rows[side]] - match.padded[side] for match in matches)
+    most = max(passes)
+    if generated:
+        most = min(most, min(match.common for match in matches) - lengths[0] + 1)
+        if most < 1 or len(set(lengths)) > 1:
+            return None
+    places = [
+        Placement(
+            tuple(match.rows[at] for match in matches),
+            tuple(match.padded[at] for match in matches),
+            len(trace.tokens),
+            _width(trace),
+            passes[at],
+            spare[at],
+        )
+        for at, trace in enumerate((a, b))
+    ]
+    return Common(
+        places[0], places[1], lengths, most, tuple(_told(places, lengths, most)), all(match.whole for match in matches)
+    )
+
+
+def _passes(trace: Trace) -> int:
+    return max((record.pass_ for record in trace.records), default=0) + 1
+
+
+def _width(trace: Trace) -> int:
+    """Positions of the prompts' pass: more than the longest row has where all are padded at the right."""
+    longest, batch = max(trace.prompt_lengths), len(trace.tokens)
+    lengths = Counter(
+        record.shape[1]
+        for record in trace.records
+        if len(record.shape) == 3 and record.shape[0] == batch and not record.pass_ and is_layer(record.site)
+    )
+    (usual, _), *_ = lengths.most_common(1) or [(longest, 0)]
+    return max(longest, usual)
+
+
+def _spare_keys(trace: Trace, other: Trace) -> bool:
+    """Whether a run's kernels got more keys than the other's for as many positions: a cache of fixed length."""
+    if _width(trace) != _width(other):
+        return False
+    keys = {record.key: record.shape for record in other.records if record.role == "k" and not record.pass_}
+    pairs = ((record.shape, keys[record.key]) for record in trace.records if record.key in keys)
+    return any(len(own) == len(theirs) == 4 and own[-2] > theirs[-2] for own, theirs in pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """A row of A, and one of B."""
+
+    rows: tuple[int, int]
+    padded: tuple[int, int]
+    """The padding at the left of each."""
+    common: int
+    """Tokens from the start on, without padding, that are the same."""
+    whole: bool
+    """Whether one is the other's beginning."""
+
+
+def _matches(a: Trace, b: Trace, generated: bool) -> list[_Match]:
+    """The rows with the same tokens; none unless all of one side's have one."""
+    found: list[_Match] = []
+    free = list(range(len(b.tokens)))
+    for row in range(len(a.tokens)):
+        for other in sorted(free, key=lambda place: place != row):
+            if (match := _match(a, row, b, other, generated)) is not None:
+                found.append(match)
+                free.remove(other)
+                break
+    return found if len(found) == min(len(a.tokens), len(b.tokens)) else []
+
+
+def _match(a: Trace, row: int, b: Trace, other: int, generated: bool) -> _Match | None:
+    """Two rows, if they are the same without padding; of a generated one the prompt, with what else is the same."""
+    x, y = ([token.id for token in trace.tokens[at]] for trace, at in ((a, row), (b, other)))
+    if generated:
+        prompt = a.prompt_lengths[row] if a.generated else b.prompt_lengths[other]
+        shortest = min(len(x), len(y))
+        common = next((at for at in range(shortest) if x[at] != y[at]), shortest)
+        return _Match((row, other), (0, 0), common, common == shortest) if common >= prompt else None
+    if x == y:
+        return _Match((row, other), (0, 0), len(x), True)
+    extra = len(x) - len(y)
+    longer, shorter, trace, at = (x, y, a, row) if extra > 0 else (y, x, b, other)
+    if not extra or longer[abs(extra) :] != shorter or not _is_hidden(trace, at, abs(extra)):
+        return None
+    return _Match((row, other), (extra, 0) if extra > 0 else (0, -extra), len(shorter), True)
+
+
+def _is_hidden(trace: Trace, row: int, count: int) -> bool:
+    """Whether no token of a row sees its first positions; without a mask, whether these are all one token."""
+    record = next((record for record in trace.records if record.role == "mask" and not record.pass_), None)
+    if record is None or not is_kept(trace.value(record)) or len(record.shape) != 4:
+        return len({token.id for token in trace.tokens[row][:count]}) == 1
+    mask = trace.value(record).read()[min(row, record.shape[0] - 1), 0, -1, :count]  # [S]
+    return bool(np.all(~mask if mask.dtype == np.bool_ else mask <= HIDDEN))
+
+
+def _as_they_are(a: Trace, b: Trace, matches: Sequence[_Match]) -> bool:
+    same = all(match.rows[0] == match.rows[1] and match.padded == (0, 0) for match in matches)
+    return same and len(a.tokens) == len(b.tokens) and _width(a) == _width(b)
+
+
+def _told(places: Sequence[Placement], lengths: tuple[int, ...], passes: int) -> list[str]:
+    found = []
+    a, b = places
+    if a.passes != b.passes:
+        generated, whole = ("A", "B") if a.passes > b.passes else ("B", "A")
+        last = lengths[0] + passes - 2
+        found.append(
+            f"passes 0 to {passes - 1} of {generated} stand beside positions 0 to {last} of {whole}'s one pass"
+        )
+    if len(a.rows) < max(a.batch, b.batch) or a.rows != b.rows:
+        rows = [f"prompt {row} of A beside prompt {other} of B" for row, other in zip(a.rows, b.rows, strict=True)]
+        found.append(", ".join(rows))
+    for letter, place in zip("AB", places, strict=True):
+        if place.width > max(pad + length for pad, length in zip(place.padded, lengths, strict=True)):
+            found.append(f"without the padding at the right of {letter}'s prompts")
+        if place.spare:
+            found.append(f"without the empty places of {letter}'s cache")
+        if any(place.padded):
+            counts = ", ".join(str(count) for count in place.padded)
+            found.append(f"without the padding at the left of {letter}'s prompts ({counts} tokens)")
+    return found

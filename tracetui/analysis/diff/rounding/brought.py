@@ -1,0 +1,96 @@
+"""How far apart a tensor may be by what feeds it, though that agrees: operations that make much of rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tracetui.analysis.diff.arrays import Both, both
+from tracetui.analysis.diff.distances.rows import SHARE, Floats
+from tracetui.analysis.diff.feeds import Feeds
+from tracetui.analysis.diff.result import Comparison, SiteDiff
+from tracetui.analysis.diff.routing.routed import chooses, is_expert
+
+_ENTERED = "in"
+"""The role of the rows that an expert is given."""
+_FEW = 4
+"""Rows: of fewer, by chance none may show how much the operation makes of what doesn't cancel. One shows it by chance
+within so many times."""
+
+
+def is_whole(site: SiteDiff) -> bool:
+    """Whether a tensor holds whole numbers or booleans on both sides, as choices and counts do."""
+    tolerance = site.tolerance
+    return tolerance is not None and tolerance.exact
+
+
+def rests_on_rounding(site: SiteDiff, fed: Feeds) -> bool:
+    """Whether whole numbers differ that are made of numbers that agree, but not bit for bit; experts are told apart."""
+    return (
+        is_whole(site)
+        and not chooses(site.site)
+        and any(
+            found.distance is not None and found.distance.relative > 0 and not is_whole(found) for found in fed.found
+        )
+    )
+
+
+def is_brought(comparison: Comparison, site: SiteDiff, fed: Feeds) -> bool:
+    """Whether rounding of what feeds a site may be all that its worst row is off by.
+
+    What makes 74 of one token and 5 of another as long, where terms cancel, makes as much of the rounding of both.
+    """
+    distance, tolerance = site.distance, site.tolerance
+    if distance is None or distance.unlike or tolerance is None or tolerance.exact:
+        return False
+    output = both(comparison, site)
+    if output is None or output.a.ndim < 2 or not np.isfinite(output.a).all() or not np.isfinite(output.b).all():
+        return False
+    rows = output.rows()
+    worst = 0 if distance.row is None else _worst(rows, distance.row.index, output.a.shape)
+    siblings = list(_siblings(comparison, site))
+    allowed = sum(_allowed(rows, both(comparison, found), worst, tolerance.rtol, siblings) for found in fed.found)
+    return float(np.linalg.norm(rows.a[worst] - rows.b[worst])) <= allowed
+
+
+def _worst(rows: Both, index: tuple[int, ...], shape: tuple[int, ...]) -> int:
+    known = len(index) == len(shape) - 1 and all(place < size for place, size in zip(index, shape, strict=False))
+    return int(np.ravel_multi_index(index, shape[:-1])) if known else int(_norms(rows.a - rows.b).argmax())
+
+
+def _siblings(comparison: Comparison, site: SiteDiff) -> Iterator[Floats]:
+    """Of the other experts of a block, how much longer than what enters each row comes out [n]; one has few rows."""
+    block, _, number = site.site.partition("@")[0].rpartition(".")
+    if not (number.isdecimal() and is_expert(site.site)):
+        return
+    for name, place in comparison.places.items():
+        if name.rpartition(".")[0] == block and (entered := comparison.places.get(f"{name}:{_ENTERED}")) is not None:
+            output, entering = (both(comparison, comparison.sites[at]) for at in (place, entered))
+            if output is not None and entering is not None and len(output.b) == len(entering.b):
+                norms = _norms(entering.rows().b)
+                yield np.divide(_norms(output.rows().b), norms, out=np.zeros_like(norms), where=norms > 0)
+
+
+def _allowed(output: Both, fed: Both | None, row: int, rtol: float, siblings: Sequence[Floats] = ()) -> float:
+    """How far apart rounding of one input may take a row, by how much longer rows of this length come out.
+
+    Where the input has other rows, by the longest of both, and the rounding of the worst.
+    """
+    if fed is None or fed.a.ndim < 2 or not np.isfinite(fed.a).all():
+        return 0.0
+    entering = fed.rows()
+    norms, made = _norms(entering.b), _norms(output.b)  # [rows]
+    apart = _norms(entering.a - entering.b)  # [rows]
+    if norms.size != made.size:
+        gain = float(made.max()) / float(norms.max()) if norms.any() else 0.0
+        return gain * float(apart.max() + rtol * norms.max())
+    like = (norms >= SHARE * norms[row]) & (norms > 0)
+    gains = np.concatenate([made[like] / norms[like], *siblings])
+    gain = float(gains.max(initial=0.0)) * (1 + _FEW / max(1, gains.size))
+    return gain * float(apart[row] + rtol * norms[row])
+
+
+def _norms(rows: Floats) -> Floats:
+    norms: Floats = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    return norms

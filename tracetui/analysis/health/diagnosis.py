@@ -1,0 +1,284 @@
+"""Where values stopped being numbers: who made them, who only passed them on, and how it came about."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+
+from tracetui.analysis.health.input_names import input_names
+from tracetui.analysis.health.nan_causes import Cause, cause_of
+from tracetui.recording.health import LARGEST, comes_near_limit, is_sound, may_hide, near_limit_share
+from tracetui.recording.record import INPUT, BadWeight, Record
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import NotKeptError
+
+FRAMES = 12
+_MOST_WALKED = 10_000
+
+
+class Part(Enum):
+    """What a record that isn't sound has to do with it."""
+
+    PRODUCES = "all that feeds it is finite"
+    CARRIES = "something that feeds it is not finite either"
+    UNTOLD = "nothing that feeds it was recorded"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One record, and what feeds it."""
+
+    record: Record
+    part: Part
+    fed_by: tuple[Record, ...]
+    bad: tuple[Record, ...]
+    """Those of them that aren't sound."""
+    by_name: bool
+    """Whether the inputs are known by their names; else they are all that was computed just before."""
+    cause: Cause | None = None
+    """What in those inputs makes a NaN of them, where that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One of the last records before."""
+
+    record: Record
+    absmax: float
+    l2: float
+    """Both over finite elements, NaN where there are none."""
+    growth: float | None
+    """Its largest magnitude as a multiple of the largest of what feeds it; None where that isn't known, or is 0."""
+    sound: bool
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class BadElements:
+    """The elements of a tensor that are NaN or infinite."""
+
+    count: int
+    numel: int
+    first: tuple[tuple[tuple[int, ...], float], ...]
+    """Index and value of the first ones."""
+    per_axis: tuple[npt.NDArray[np.int64], ...]
+    """For each axis the places at which there are any."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Diagnosis:
+    """All that is known of one record that isn't sound."""
+
+    verdict: Verdict
+    producers: tuple[Verdict, ...]
+    """The records that it goes back to, itself if it is one."""
+    frames: tuple[Frame, ...]
+    """Of the last records up to the first producer."""
+    elements: BadElements | None
+    """Of the first producer; None where its values were not kept."""
+
+
+def diagnose(trace: Trace, record: Record) -> Diagnosis:
+    """Who made the NaN or the infinity at a record, and how it came about."""
+    found = verdict(trace, record)
+    origins = producers(trace, record)
+    origin = min((origin.record for origin in origins), key=lambda origin: origin.index, default=record)
+    return Diagnosis(found, origins, frames(trace, origin), bad_elements(trace, origin))
+
+
+def first_unsound(trace: Trace) -> Record | None:
+    """The first record that has NaN, or infinities that hide nothing; None if there is none."""
+    return next((record for record in trace.records if not is_sound(record, trace.value(record))), None)
+
+
+def verdict(trace: Trace, record: Record) -> Verdict:
+    """Whether a record made what isn't finite in it, or got it."""
+    fed_by, by_name = feeds(trace, record)
+    # What a module ran inside comes before its own output, whether or not its name is known as an input.
+    inside = (fed for fed in _inside(trace, record) if fed not in fed_by) if by_name else ()
+    bad = tuple(fed for fed in (*fed_by, *inside) if not is_sound(fed, trace.value(fed)))
+    part = Part.CARRIES if bad else Part.PRODUCES if fed_by else Part.UNTOLD
+    return Verdict(record, part, fed_by, bad, by_name)
+
+
+def producers(trace: Trace, record: Record) -> tuple[Verdict, ...]:
+    """The records to which a bad one goes back, first ones first."""
+    found: dict[int, Verdict] = {}
+    seen, waiting = {record.index}, [record]
+    while waiting and len(seen) < _MOST_WALKED:
+        here = verdict(trace, waiting.pop())
+        if here.part is not Part.CARRIES:
+            found[here.record.index] = here
+        fresh = [fed for fed in here.bad if fed.index not in seen]
+        seen.update(fed.index for fed in fresh)
+        waiting.extend(fresh)
+    return tuple(_explained(trace, found[index]) for index in sorted(found))
+
+
+def _explained(trace: Trace, producer: Verdict) -> Verdict:
+    """The same with its cause, unless an edit or the module's own weights are one."""
+    record = producer.record
+    if producer.part is not Part.PRODUCES or record.edited or bad_weights(trace, record):
+        return producer
+    return replace(producer, cause=cause_of(trace, record, producer.fed_by))
+
+
+def bad_weights(trace: Trace, record: Record) -> tuple[BadWeight, ...]:
+    """The parameters that the code which made a record reads itself and that hold NaN or infinities."""
+    path = maker(trace, record)
+    found = trace.bad_weights.get(path, ())
+    if not record.role:
+        return found
+    # When they were looked at, modules that were called later had not run yet.
+    run = {other.site for other in trace.records} - {path}
+    return tuple(weight for weight in found if weight.name.rpartition(".")[0] not in run)
+
+
+def maker(trace: Trace, record: Record) -> str:
+    """The path of the module whose code made a record: of what a module is given, the one that called it."""
+    if record.role != INPUT:
+        return record.module
+    run = trace.bad_weights.keys() | {other.parent for other in trace.records if other.parent != record.module}
+    path = record.module.rpartition(".")[0]
+    while path and path not in run:
+        path = path.rpartition(".")[0]
+    return path
+
+
+def feeds(trace: Trace, record: Record) -> tuple[tuple[Record, ...], bool]:
+    """What a record is computed from, and whether names told it.
+
+    Where they don't: what was computed inside the module; else what its parent had computed before in the same call;
+    else what was recorded just before the parent began.
+    """
+    names = input_names(record.key, record.layer, _KeysBefore(trace, record))
+    if names:
+        inputs = [_first(trace, alternatives, record) for alternatives in names]
+        if inputs[0] is not None:
+            return tuple(fed for fed in inputs if fed is not None), True
+    return _by_order(trace, record), False
+
+
+class _KeysBefore:
+    """The keys of the records before one, none of them looked at before it is asked for."""
+
+    def __init__(self, trace: Trace, record: Record) -> None:
+        self._trace = trace
+        self._record = record
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and _first(self._trace, (key,), self._record) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return (record.key for record in islice(self._trace.records, self._record.index))
+
+    def __len__(self) -> int:
+        return self._record.index
+
+
+def _first(trace: Trace, keys: tuple[str, ...], before: Record) -> Record | None:
+    found = (trace.find(key) for key in keys)
+    return next((record for record in found if record is not None and record.index < before.index), None)
+
+
+def _by_order(trace: Trace, record: Record) -> tuple[Record, ...]:
+    if inside := _inside(trace, record):
+        return inside
+    own = "" if record.role else record.site
+    around = record.parent
+    beside = [fed for fed in _within(trace, record, around) if fed.parent == around and fed.site != own]
+    if beside:
+        return tuple(reversed(beside))
+    began = record.index - sum(1 for _ in _within(trace, record, around))
+    before = trace.records[began - 1] if began else None
+    # A pass before has no part in it but by what its cache and its token hand on.
+    return (before,) if before is not None and before.pass_ == record.pass_ else ()
+
+
+def _inside(trace: Trace, record: Record) -> tuple[Record, ...]:
+    """The outputs of the modules that ran inside a module's call, and what else was recorded of them."""
+    if record.role or not record.site:
+        return ()
+    return tuple(reversed([fed for fed in _within(trace, record, record.site) if fed.parent == record.site]))
+
+
+def _within(trace: Trace, record: Record, path: str) -> Iterator[Record]:
+    """The records before this one that were completed inside the running call of a module, latest first."""
+    for index in range(record.index - 1, -1, -1):
+        found = trace.records[index]
+        inside = not path or found.parent == path or found.parent.startswith(f"{path}.")
+        if not inside or found.pass_ != record.pass_:
+            return
+        yield found
+
+
+def frames(trace: Trace, record: Record, count: int = FRAMES) -> tuple[Frame, ...]:
+    """The last records up to this one, with how much larger each is than what feeds it."""
+    last = trace.records[max(0, record.index + 1 - count) : record.index + 1]
+    return tuple(_frame(trace, one) for one in last)
+
+
+def _frame(trace: Trace, record: Record) -> Frame:
+    statistics, sound = trace.statistics(record), is_sound(record, trace.value(record))
+    if not statistics.finite_count:
+        return Frame(record, math.nan, math.nan, None, sound)
+    fed_by = [fed for fed in feeds(trace, record)[0] if not fed.site.endswith("rotary_emb")]
+    sizes = (trace.statistics(fed).absmax for fed in fed_by)
+    before = max((size for size in sizes if not math.isnan(size)), default=0.0)
+    growth = statistics.absmax / before if before else None
+    return Frame(record, statistics.absmax, statistics.l2, growth, sound)
+
+
+def bad_elements(trace: Trace, record: Record, most: int = 5) -> BadElements | None:
+    """Which elements of a record are NaN or infinite; None where its values were not kept."""
+    try:
+        values = trace.value(record).read()
+    except NotKeptError:
+        return None
+    bad = ~np.isfinite(values)
+    if may_hide(record):
+        bad &= ~np.isneginf(values)
+    places = np.argwhere(bad)
+    first = tuple((tuple(map(int, place)), float(np.real(values[tuple(place)]))) for place in places[:most])
+    return BadElements(len(places), values.size, first, tuple(np.unique(axis) for axis in places.T))
+
+
+@dataclass(frozen=True, slots=True)
+class NearLimit:
+    """A record with elements within a factor of two of its dtype's largest number."""
+
+    record: Record
+    absmax: float
+    share: float | None
+    """Of its elements; None where the values were not kept."""
+
+    @property
+    def limit(self) -> float:
+        return LARGEST[self.record.dtype]
+
+
+def near_limit(trace: Trace, record: Record) -> NearLimit | None:
+    """How near a record of a narrow dtype is to overflow; None if it isn't."""
+    if not comes_near_limit(record, statistics := trace.statistics(record)):
+        return None
+    try:
+        share = near_limit_share(record, trace.value(record))
+    except NotKeptError:
+        share = None
+    return NearLimit(record, statistics.absmax, share)
+
+
+def records_near_limit(trace: Trace) -> list[Record]:
+    """All records that come near their dtype's largest number, as their statistics tell, the nearest ones first."""
+    near = [record for record in trace.records if comes_near_limit(record, trace.statistics(record))]
+    return sorted(near, key=lambda record: (-trace.statistics(record).absmax / LARGEST[record.dtype], record.index))
+
+
+def near_limits(trace: Trace, most: int | None = None) -> list[NearLimit]:
+    """What can be told of them, or of the `most` that come nearest."""
+    return [near for record in records_near_limit(trace)[:most] if (near := near_limit(trace, record)) is not None]

@@ -1,0 +1,38 @@
+"""For every record that isn't finite: whether it made that, passes it on, or it can't be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tracetui.analysis.health.diagnosis import Part, verdict
+from tracetui.recording.health import is_sound
+from tracetui.recording.trace import Trace
+
+_JUDGED = 500
+"""Records: finding what feeds one goes through all before it."""
+
+Marks = Mapping[int, Part]
+"""By a record's index."""
+
+
+def health_marks(trace: Trace, frontier: int) -> Marks:
+    """What the first `frontier` records have to do with NaN and infinities; sound ones are left out.
+
+    Those beyond the first hundreds are only known not to be finite: Part.UNTOLD.
+    """
+    bad = [record for record in trace.records[:frontier] if not is_sound(record, trace.value(record))]
+    judged = {record.index: verdict(trace, record).part for record in bad[:_JUDGED]}
+    return {**judged, **{record.index: Part.UNTOLD for record in bad[_JUDGED:]}}
+
+
+def marks_by_module(trace: Trace, marks: Marks) -> dict[str, Part]:
+    """The same by the path of a module: of its own output, of what it computes inside, or of a later call, the worst.
+
+    Who made it outranks who passes it on.
+    """
+    parts: dict[str, Part] = {}
+    for index, part in marks.items():
+        path = trace.records[index].module
+        if part is Part.PRODUCES or path not in parts:
+            parts[path] = part
+    return parts

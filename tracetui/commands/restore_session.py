@@ -1,0 +1,84 @@
+"""What comes back from a model's or a recording's last session, beside what the command line says."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tracetui import paths
+from tracetui.commands.read_options import gives_generation, gives_prompts, takes_prompts
+from tracetui.debugger.memory.keeper import Keeper
+from tracetui.debugger.memory.note import NO_NOTE, Note
+from tracetui.debugger.memory.restored import NOTHING_RECALLED, Recalled, in_words
+from tracetui.debugger.memory.store import NOTHING_FOUND, Found, Store, switched_off
+from tracetui.expr.stop import Stop
+from tracetui.recipe import Recipe, find_hub_id, shipped_recipes
+from tracetui.recipe.generation import PROMPT_ALONE
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Last:
+    """A file of last time, looked into."""
+
+    store: Store | None = None
+    found: Found = NOTHING_FOUND
+    fresh: bool = False
+
+    @property
+    def note(self) -> Note:
+        return self.found.note
+
+    def keeper(self, bare: Note) -> Keeper | None:
+        """Who keeps this session; one in which nothing but `bare` was ever set needs no file."""
+        if self.store is None or not self.found.writable:
+            return None
+        return Keeper(self.store, None if self.fresh else self.note if self.found.there else bare)
+
+
+def last_of(what: str, fresh: bool) -> Last:
+    """What is remembered of a thing; with `fresh` the file isn't even read."""
+    if switched_off():
+        return Last()
+    store = Store(what)
+    return Last(store, NOTHING_FOUND if fresh else store.read(), fresh)
+
+
+def name_of(model: str) -> str:
+    """What a model is remembered by: the same for a folder from wherever it is named."""
+    if model in shipped_recipes():
+        return f"recipe {model}"
+    return f"hub {model}" if find_hub_id(model) is not None else f"path {_whole(paths.expanded(model))}"
+
+
+def recording_name(path: Path) -> str:
+    return f"recording {_whole(path)}"
+
+
+def _whole(path: Path) -> str:
+    return os.path.normpath(path.absolute())
+
+
+def recalled(said: Namespace, last: Last, recipe: Recipe, stops: tuple[Stop, ...]) -> Recalled:
+    """For the screen over a model that runs with these stops."""
+    takes = takes_prompts(said, last.note)
+    plain = not (gives_prompts(said) or said.chat or said.system is not None) and said.special is not False
+    own = recipe.prompts if plain and not takes else None
+    note = replace(
+        last.note,
+        stops=tuple(stop for stop in stops if stop.text in {known.text for known in last.note.stops}),
+        prompts=last.note.prompts if takes else None,
+        generation=PROMPT_ALONE if gives_generation(said) else last.note.generation,
+    )
+    told = in_words(note) if last.found.there else ""
+    kept = replace(last.note, generation=recipe.generation)
+    return Recalled(kept, last.found.remarks, last.keeper(NO_NOTE), own, told)
+
+
+def recalled_recording(last: Last, stops: tuple[Stop, ...]) -> Recalled:
+    """For the screen over a recording, whose own stops these are."""
+    if last.store is None:
+        return NOTHING_RECALLED
+    told = in_words(replace(last.note, prompts=None)) if last.found.there else ""
+    return Recalled(last.note, last.found.remarks, last.keeper(Note(stops=stops)), told=told)

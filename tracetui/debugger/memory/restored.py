@@ -1,0 +1,59 @@
+"""What comes back of a note beside what the command line says, which always wins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tracetui.debugger.memory.keeper import Keeper
+from tracetui.debugger.memory.note import NO_NOTE, Note, told
+from tracetui.expr.edit import MOST_EDITS, Edit
+from tracetui.expr.stop import DEFAULT_STOPS, MOST_STOPS, Stop, with_defaults
+from tracetui.recipe.prompts import Prompts
+
+FORGETS = "--fresh forgets"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Recalled:
+    """What the screen starts with, and who keeps what it ends with."""
+
+    note: Note = NO_NOTE
+    remarks: tuple[str, ...] = ()
+    """What of it did not come back, and why."""
+    keeper: Keeper | None = None
+    """None: nothing is remembered."""
+    own: Prompts | None = None
+    """What the recipe itself offers, and need not be remembered."""
+    told: str = ""
+    """For the user: `from last time: 2 stops, the prompt; --fresh forgets`; empty if nothing came back."""
+
+
+NOTHING_RECALLED = Recalled()
+
+
+def stops_beside(said: Sequence[Stop], defaults: bool, last: Sequence[Stop]) -> tuple[Stop, ...]:
+    """The stops of a run: those of last time, or those said with the others of last time switched off.
+
+    defaults: whether nan and inf are wanted; where they aren't, last time's are off too.
+    """
+    if not said and defaults:
+        return tuple(last)
+    first = with_defaults(said, defaults)
+    known = {stop.text for stop in first}
+    return (*first, *(replace(stop, on=_stays(stop, said)) for stop in last if stop.text not in known))[:MOST_STOPS]
+
+
+def _stays(stop: Stop, said: Sequence[Stop]) -> bool:
+    return stop.on and not said and stop.text not in {default.text for default in DEFAULT_STOPS}
+
+
+def edits_beside(said: Sequence[Edit], last: Sequence[Edit]) -> tuple[Edit, ...]:
+    """The edits said, and those of last time switched off: nothing is changed that nobody asked for today."""
+    known = {edit.text for edit in said}
+    return (*said, *(replace(edit, on=False) for edit in last if edit.text not in known))[:MOST_EDITS]
+
+
+def in_words(note: Note) -> str:
+    """The line on the first screen."""
+    return f"from last time: {what}; {FORGETS}" if (what := told(note)) else ""

@@ -1,0 +1,88 @@
+"""The files in which notes lie: one for each model, in the user's state folder, for nobody else to read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+
+from tracetui import paths
+from tracetui.debugger.memory.note import NO_NOTE, Note
+from tracetui.debugger.memory.reading import NewerError, read
+from tracetui.debugger.memory.writing import MAX_BYTES, written
+from tracetui.errors import InputError
+from tracetui.text import visible
+
+SWITCH = "TRACETUI_NO_SESSION"
+"""An environment variable: with anything in it, nothing is remembered."""
+_MOST_BAD = 20
+_UNSAFE = re.compile(r"[^A-Za-z0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a model's file held."""
+
+    note: Note = NO_NOTE
+    there: bool = False
+    """Whether the note comes from a file, and is not just that of a new model."""
+    remarks: tuple[str, ...] = ()
+    writable: bool = True
+    """Whether the next note may take the file's place."""
+
+
+NOTHING_FOUND = Found()
+
+
+class Store:
+    """The file of one model; `model` is whatever tells it from others, of any length and with any characters."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self.path = paths.state_dir() / "sessions" / file_name(model)
+
+    def read(self) -> Found:
+        """The note, if there is one. A file that isn't one is put aside, never lost; nothing is raised."""
+        if not os.path.lexists(self.path):
+            return NOTHING_FOUND
+        try:
+            found = read(paths.read_bounded(self.path, MAX_BYTES), self.path, self._model)
+        except NewerError as error:
+            return Found(remarks=(f"{error}; it is left as it is, and this session isn't remembered",), writable=False)
+        except InputError as error:
+            return self._put_aside(str(error))
+        return Found(found.note, True, found.dropped)
+
+    def _put_aside(self, problem: str) -> Found:
+        """Out of the way of the next note, under a name that nobody has."""
+        told = f"nothing comes back from last time: {visible(problem, 400)}"
+        for place in range(_MOST_BAD):
+            aside = self.path.with_name(f"{self.path.name}.bad{place or ''}")
+            if os.path.lexists(aside):
+                continue
+            with suppress(OSError):
+                self.path.rename(aside)
+                return Found(remarks=(f"{told}; the file is now {aside.name}",))
+            break
+        return Found(
+            remarks=(f"{told}; the file can't be put aside, and this session isn't remembered",), writable=False
+        )
+
+    def write(self, note: Note) -> None:
+        """Put a note in the file's place, all of it or nothing. Raises OSError."""
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with paths.replacing(self.path, private=True) as file:
+            file.write(written(note, self._model))
+
+
+def file_name(model: str) -> str:
+    """A name that is safe in any folder: what can be read of the model's end, and a digest of all of it."""
+    digest = hashlib.sha256(model.encode("utf-8", "surrogatepass")).hexdigest()[:20]
+    return f"{_UNSAFE.sub('-', model)[-40:].strip('-') or 'model'}-{digest}.json"
+
+
+def switched_off() -> bool:
+    """Whether the user wants nothing remembered."""
+    return bool(os.environ.get(SWITCH))

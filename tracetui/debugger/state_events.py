@@ -1,0 +1,168 @@
+"""How an event of the session changes what the screen shows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tracetui.analysis.memory import MemoryPlan
+from tracetui.debugger.session import (
+    NO_FAULT,
+    Advanced,
+    Event,
+    Extended,
+    Failed,
+    Finished,
+    Fired,
+    Module,
+    Opened,
+    Prepared,
+    Preparing,
+    Preview,
+    Progress,
+    Started,
+    Stopped,
+    Tallied,
+)
+from tracetui.debugger.state import NO_MARKS, NO_PROGRESS, Phase, State
+from tracetui.recording.trace import EMPTY_TRACE, Trace
+
+
+def after(state: State, event: Event) -> State:
+    """The state once an event of the session has arrived."""
+    if of_an_earlier_run(state, event):
+        return _overtaken(state, event)
+    match event:
+        case Preparing(what):
+            return replace(state, phase=Phase.PREPARING, what=what)
+        case Prepared(outline, tokenizer, notes, plan, preview):
+            phase = Phase.READY if state.phase is Phase.PREPARING else state.phase
+            known = replace(state, outline=outline, tokenizer=tokenizer, notes=notes, plan=plan, preview=preview)
+            return replace(known, phase=phase, what="")
+        case Started() | Opened() | Extended():
+            return _begun(state, event)
+        case Progress() | Preview():
+            return _told(state, event)
+        case Advanced(frontier):
+            return replace(state, frontier=frontier, progress=NO_PROGRESS)
+        case Stopped(frontier):
+            return _arrived(state, Phase.STOPPED, frontier)
+        case Finished(trace, cancelled):
+            phase = Phase.CANCELLED if cancelled else Phase.FINISHED
+            kept = trace if trace is not EMPTY_TRACE else state.trace
+            return _arrived(replace(state, trace=kept), phase, len(kept))
+        case Failed():
+            return _failed(state, event)
+    return state
+
+
+def _overtaken(state: State, event: Event) -> State:
+    """What a run leaves that another was asked for in place of: its trace is on view, should that one never begin."""
+    match event:
+        case Started(trace, plan, cut):
+            return replace(_started(state, trace, plan, cut.taken), phase=state.phase)
+        case Extended(trace):
+            return replace(state, trace=trace)
+        case Advanced(frontier) | Stopped(frontier):
+            return _arrived(state, state.phase, frontier)
+        case Finished(trace) | Failed(trace=trace) if trace is not EMPTY_TRACE:
+            return _arrived(replace(state, trace=trace), state.phase, len(trace))
+    return state
+
+
+def stopped_after(state: State, event: Event) -> State:
+    """The state with what an event says of the stops."""
+    match event:
+        case Started(cut=cut):
+            return replace(state, stops=state.stops.fresh(cut.taken))
+        case Opened(trace):
+            return replace(state, stops=state.stops.fresh(len(trace)))
+        case Fired(hits):
+            return replace(state, stops=state.stops.heard(hits))
+    return state
+
+
+def _failed(state: State, event: Failed) -> State:
+    """What is recorded stays; the cursor that went along is at what the failing module was given."""
+    trace = event.trace if event.trace is not EMPTY_TRACE else state.trace
+    failed = replace(state, error=event.error, log=event.log, fault=event.fault, trace=trace)
+    arrived = _arrived(failed, Phase.FAILED, len(trace) if state.under_way else state.frontier)
+    return replace(arrived, cursor=event.fault.at) if state.following and event.fault.at >= 0 else arrived
+
+
+def _begun(state: State, event: Started | Opened | Extended) -> State:
+    if isinstance(event, Extended):
+        return _extended(state, event.trace)
+    if isinstance(event, Started):
+        return _started(state, event.trace, event.plan, event.cut.taken)
+    return _opened(state, event.trace, event.outline)
+
+
+def _extended(state: State, trace: Trace) -> State:
+    """The model chose a token. One whose run had ended goes on, and the cursor goes with it."""
+    known = replace(state, trace=trace, progress=NO_PROGRESS)
+    return (
+        known
+        if state.under_way
+        else replace(known, phase=Phase.RUNNING, following=True, error="", log="", fault=NO_FAULT)
+    )
+
+
+def _opened(state: State, trace: Trace, outline: Module) -> State:
+    """A recording: looked at from its first record on."""
+    return replace(
+        state,
+        phase=Phase.RECORDED,
+        what="",
+        outline=outline,
+        tokenizer=trace.run.tokenizer,
+        notes=trace.run.notes,
+        trace=trace,
+        frontier=len(trace),
+        cursor=0 if len(trace) else -1,
+        following=False,
+    )
+
+
+def _told(state: State, event: Progress | Preview) -> State:
+    if isinstance(event, Preview):
+        return replace(state, preview=event)
+    return replace(state, progress=event)
+
+
+def of_an_earlier_run(state: State, event: Event) -> bool:
+    """Whether an event that comes before Started of the run asked for can only be about a run before."""
+    if state.phase is not Phase.STARTING:
+        return False
+    if isinstance(event, Started | Finished | Failed) and event.number:
+        return event.number != state.number
+    if isinstance(event, Finished):
+        return event.trace is not EMPTY_TRACE
+    return isinstance(event, Progress | Advanced | Stopped | Extended | Fired | Tallied)
+
+
+def _started(state: State, trace: Trace, plan: MemoryPlan, taken: int) -> State:
+    """A fresh run: the head and the batch row looked at stay, the position does not.
+
+    Its first `taken` records are there, of another run.
+    """
+    return replace(
+        state,
+        phase=Phase.RUNNING,
+        trace=trace,
+        plan=plan,
+        frontier=taken,
+        cursor=taken - 1,
+        following=True,
+        progress=NO_PROGRESS,
+        error="",
+        log="",
+        fault=NO_FAULT,
+        token=-1,
+        health=NO_MARKS,
+        batch=min(state.batch, max(0, len(trace.tokens) - 1)),
+    )
+
+
+def _arrived(state: State, phase: Phase, frontier: int) -> State:
+    cursor = frontier - 1 if state.following else min(state.cursor, frontier - 1)
+    return replace(state, phase=phase, frontier=frontier, cursor=cursor, progress=NO_PROGRESS)

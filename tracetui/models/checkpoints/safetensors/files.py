@@ -1,0 +1,90 @@
+"""The tensors of a folder's safetensors files, by the names that they have there; none of them read yet."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+
+from tracetui.errors import InputError, bad_field
+from tracetui.models.checkpoints.safetensors.header import Stored, read_header
+from tracetui.models.checkpoints.safetensors.shards import Shards, find_shards
+from tracetui.models.checkpoints.weight_file import StoredTensor, WeightFile
+from tracetui.recipe.shard_index import MAX_TENSORS
+from tracetui.text import visible
+
+FLOATING = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
+"""What is converted to the model's dtype as it is."""
+
+
+class SafetensorsFiles:
+    """All headers of a folder, checked."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises InputError for a folder without weights, and for a file that is not what it should be."""
+        self.folder = folder
+        self.shards: Shards = find_shards(folder)
+        self.tensors: dict[str, Stored] = {}
+        self._path_of: dict[str, Path] = {}
+        self._own_names: dict[str, str] = {}
+        self._own_name: Callable[[str], str | None] = self._own_names.get
+        # Their state is taken before anything of them is read.
+        self._files = {path: WeightFile(path) for path in self.shards.present}
+        for path in self.shards.present:
+            self._add(path, read_header(path))
+
+    def _add(self, path: Path, tensors: Mapping[str, Stored]) -> None:
+        for name in tensors:
+            if name in self.tensors:
+                raise bad_field(path, visible(name, 80), "stands in another file too", self._path_of[name].name)
+        if len(self.tensors) + len(tensors) > MAX_TENSORS:
+            raise InputError(f"{path}: header: with it the folder has more than {MAX_TENSORS:,} tensors")
+        self.tensors.update(tensors)
+        self._path_of.update(dict.fromkeys(tensors, path))
+
+    def rename(self, published: Callable[[str], str | None], own: Callable[[str], str | None]) -> None:
+        """Have tensors go by their `published` names from now on; those without one keep theirs.
+
+        Raises InputError if two tensors have one name then.
+        """
+        for name in list(self.tensors):
+            new = published(name) or name
+            if new != name and new in self.tensors:
+                raise bad_field(self.path(name), visible(name, 80), "stands there under another name too", new)
+            self.tensors[new], self._path_of[new] = self.tensors.pop(name), self._path_of.pop(name)
+            self._own_names[new] = self._own_names.pop(name, name)
+        self._own_name = own
+
+    def own_name(self, name: str) -> str:
+        """What the files call a tensor, there or not."""
+        return self._own_names.get(name) or self._own_name(name) or name
+
+    def said(self, name: str) -> str:
+        """The same, fit to be shown."""
+        return visible(self.own_name(name), 80)
+
+    def path(self, name: str) -> Path:
+        """The file that a tensor stands in."""
+        return self._path_of[name]
+
+    @property
+    def opened(self) -> tuple[WeightFile, ...]:
+        """The files, as they were when their headers were read."""
+        return tuple(self._files.values())
+
+    def tensor(self, name: str) -> StoredTensor:
+        """A tensor where it lies in its file."""
+        stored = self.tensors[name]
+        return StoredTensor(self._files[self._path_of[name]], stored.dtype, stored.shape, stored.start)
+
+    def main_dtype(self) -> torch.dtype | None:
+        """The floating dtype that most bytes have; float64 is computed in float32; None if most have none."""
+        sizes: Counter[torch.dtype] = Counter()
+        for tensor in self.tensors.values():
+            sizes[tensor.dtype] += tensor.stop - tensor.start
+        most = max(sizes, key=lambda dtype: sizes[dtype], default=None)
+        if most not in FLOATING:
+            return None
+        return torch.float32 if most == torch.float64 else most

@@ -1,0 +1,131 @@
+"""The text model's tensors in files of several parts, under whatever prefix they stand there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tracetui.text import visible
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from tracetui.models.checkpoints.safetensors.header import Stored
+
+_SHOWN = 6
+
+
+@dataclass(frozen=True, slots=True)
+class TextPrefix:
+    """How the names of a text model begin in a file, and how they do in the model itself."""
+
+    prefix: str
+    """`language_model.model.`, before the names of layers and embedding."""
+    own: str
+    """`model.`: the same in the text model alone."""
+    heads: Mapping[str, str]
+    """The file's names of what stands beside the layers, such as the head, to the model's."""
+
+    @property
+    def is_another(self) -> bool:
+        """Whether it is neither the model's own nor that of a model without a head."""
+        return self.prefix not in ("", self.own)
+
+    def is_of_another_part(self, name: str) -> bool:
+        """Whether a tensor of the file stands in a module beside the text model."""
+        return bool(self.prefix) and ("." in name or self.is_another) and self.published(name) is None
+
+    def published(self, name: str) -> str | None:
+        """The model's name for one of the file's; None for another part's."""
+        if name.startswith(self.prefix):
+            return self.own + name.removeprefix(self.prefix)
+        return next((own + name.removeprefix(head) for head, own in self.heads.items() if name.startswith(head)), None)
+
+    def file_name(self, name: str) -> str | None:
+        """The file's name for one of the model's."""
+        if name.startswith(self.own):
+            return self.prefix + name.removeprefix(self.own)
+        return next((head + name.removeprefix(own) for head, own in self.heads.items() if name.startswith(own)), None)
+
+
+def text_prefix(model: PreTrainedModel, tensors: Mapping[str, Stored]) -> TextPrefix | None:
+    """Where a file has the layers of a model; None if it has none of its tensors."""
+    own = _own_prefix(model)
+    wanted = model.state_dict()
+    inner = {name.removeprefix(own): tuple(tensor.shape) for name, tensor in wanted.items() if name.startswith(own)}
+    places = [(name, prefix) for name in tensors if (prefix := _before(name, inner)) is not None]
+    outside = sorted({name.split(".")[0] + "." for name in wanted if not name.startswith(own)})
+    embedding = embedding_name(model).removeprefix(own)
+    alike = Counter(prefix for name, prefix in places if tensors[name].shape == inner[name.removeprefix(prefix)])
+    votes = Counter(prefix for _, prefix in places)
+
+    def heads(prefix: str) -> dict[str, str]:
+        return {outer + head: head for head in outside for outer in _outer(prefix) if _is_there(outer + head, tensors)}
+
+    def fitness(prefix: str) -> tuple[bool, int, int, int]:
+        """A vision tower has layers of the same names, but no embedding; a model that speaks has another head."""
+        return prefix + embedding in tensors, alike[prefix], len(heads(prefix)), votes[prefix]
+
+    best = max(votes, key=fitness, default=None)
+    return None if best is None else TextPrefix(best, own, heads(best))
+
+
+def other_parts(used: Collection[str], apart: Collection[str]) -> dict[str, int]:
+    """The parts of a file that are none of the text model, by the names of their modules, with how many tensors.
+
+    used, apart: the file's names of tensors that modules ask for, and of those of other parts.
+    """
+    around = {outer for name in used for outer in _outer(name)}
+    return dict(Counter(_first_apart(name, around) for name in apart))
+
+
+def told(parts: Mapping[str, int]) -> str:
+    """`vision_tower (437 tensors), multi_modal_projector (1 tensor)`."""
+    counts = {name: f"{count:,} tensor{'s' if count > 1 else ''}" for name, count in list(parts.items())[:_SHOWN]}
+    shown = ", ".join(f"{visible(name, 40)} ({count})" for name, count in counts.items())
+    return shown + (f" and {len(parts) - _SHOWN} more" if len(parts) > _SHOWN else "")
+
+
+def _before(name: str, inner: Collection[str]) -> str | None:
+    """What stands before one of these names at another's end; None if it ends with none of them."""
+    starts = [0, *(place + 1 for place, letter in enumerate(name) if letter == ".")]
+    return next((name[:start] for start in starts if name[start:] in inner), None)
+
+
+def _own_prefix(model: PreTrainedModel) -> str:
+    """What stands before the names of a model's layers: where the model without its head is."""
+    from transformers import PreTrainedModel
+
+    inner = (path for path, child in model.named_children() if isinstance(child, PreTrainedModel))
+    return f"{next(inner, model.base_model_prefix)}."
+
+
+def embedding_name(model: PreTrainedModel) -> str:
+    """What the model calls its table of tokens; empty where it has none that it tells of."""
+    try:
+        table = model.get_input_embeddings()
+    except NotImplementedError:
+        return ""
+    return next((f"{path}.weight" for path, module in model.named_modules() if module is table), "")
+
+
+def _outer(path: str) -> Iterator[str]:
+    """`a.b.`, `a.` and nothing: what stands before the parts of `a.b.c`, or of `a.b.`."""
+    for place in range(len(path) - 1, -1, -1):
+        if path[place] == ".":
+            yield path[: place + 1]
+    if path:
+        yield ""
+
+
+def _is_there(prefix: str, names: Collection[str]) -> bool:
+    return any(name.startswith(prefix) for name in names)
+
+
+def _first_apart(name: str, around: Collection[str]) -> str:
+    """The outermost module that a tensor doesn't share with any that is used."""
+    parts = name.split(".")
+    depths = range(1, len(parts))
+    return next((".".join(parts[:n]) for n in depths if ".".join(parts[:n]) + "." not in around), name)

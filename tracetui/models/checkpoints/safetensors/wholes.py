@@ -1,0 +1,67 @@
+"""The text model's tensors in files of several parts whose names only transformers' rules for the whole lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tracetui.models.checkpoints.safetensors.names import Names, match_names
+from tracetui.models.checkpoints.safetensors.parts import TextPrefix, text_prefix
+from tracetui.recipe.class_defaults import wholes_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from tracetui.models.checkpoints.safetensors.files import SafetensorsFiles
+
+
+@dataclass(frozen=True, slots=True)
+class InWhole:
+    """How a folder's tensors are called in the model of several parts that they are of."""
+
+    kind: str
+    """The type of the whole."""
+    prefix: TextPrefix
+    """How the text model's names begin there."""
+    places: Mapping[str, str]
+    """What each tensor is called there, by the name that it goes by now."""
+
+
+def renamed_in_whole(
+    model: PreTrainedModel, files: SafetensorsFiles, weights: Collection[str], names: Names
+) -> InWhole | None:
+    """Rename a folder's tensors as transformers would in reading the whole, where more of the model is found that way.
+
+    weights: the names of all tensors but scales. names: what is found of the model without. None, and nothing is
+    renamed, where no type of several parts explains the file better.
+    """
+    fitness = names.count, -len(names.spare)
+    reading: tuple[str, Mapping[str, str], TextPrefix] | None = None
+    for kind, places in _as_in_wholes(str(model.config.model_type), files):
+        prefix = text_prefix(model, {places[name]: stored for name, stored in files.tensors.items()})
+        if prefix is None:
+            continue
+        inner = (prefix.published(places[name]) for name in weights)
+        matched = match_names(model, (own for own in inner if own is not None), kind)
+        if (matched.count, -len(matched.spare)) > fitness:
+            fitness, reading = (matched.count, -len(matched.spare)), (kind, places, prefix)
+    if reading is None:
+        return None
+    kind, places, prefix = reading
+    renamed = {name: prefix.published(place) or place for name, place in places.items()}
+    files.rename(renamed.get, prefix.file_name)
+    return InWhole(kind, prefix, {renamed[name]: place for name, place in places.items()})
+
+
+def _as_in_wholes(kind: str, files: SafetensorsFiles) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """What each type of several parts around such a text model calls a folder's tensors, where it changes any."""
+    from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+    from transformers.core_model_loading import WeightRenaming, apply_renamings
+
+    for whole in wholes_of(kind):
+        rules = get_checkpoint_conversion_mapping(whole) or ()
+        renamings = [rule for rule in rules if isinstance(rule, WeightRenaming)]
+        places = {name: apply_renamings(files.own_name(name), renamings) for name in files.tensors}
+        if rules and len(set(places.values())) == len(places):
+            yield whole, places

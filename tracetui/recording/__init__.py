@@ -1,0 +1,1 @@
+"""What a run recorded: its data classes, the stores of values, and the file format."""

@@ -1,0 +1,71 @@
+"""Values of a file without statistics: those are computed from blocks of the tensor when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracetui.recording.npz.array_file import ArrayFile
+from tracetui.recording.npz.members import StoredArray
+from tracetui.recording.npz.writer import blocks
+from tracetui.recording.record import Record
+from tracetui.recording.statistics import Statistics, merged, of_array
+from tracetui.recording.trace import RunInfo, Trace
+from tracetui.recording.value import Array, Index, Value
+
+Decode = Callable[[Array], Array]
+
+
+class DumpValue:
+    """A tensor of an open file; `decode` makes numbers of what numpy has no dtype for."""
+
+    def __init__(self, file: ArrayFile, place: StoredArray, dtype: str, decode: Decode | None = None) -> None:
+        self._file = file
+        self._place = place
+        self._dtype = dtype
+        self._decode = decode
+        self._statistics: Statistics | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._place.shape
+
+    @property
+    def dtype(self) -> str:
+        return self._dtype
+
+    def read(self, index: Index = ()) -> Array:
+        stored = self._file.read(self._place, index)
+        return stored if self._decode is None else np.asarray(self._decode(stored))
+
+    def statistics(self) -> Statistics:
+        if self._statistics is None:
+            self._statistics = merged(of_array(self.read(index)) for index in blocks(self.shape, 8))
+        return self._statistics
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Named:
+    """A tensor under the name that somebody gave it."""
+
+    name: str
+    value: Value
+
+
+def dump_trace(tensors: Iterable[Named], notes: tuple[str, ...] = ()) -> Trace:
+    """Named tensors in the file's order as a trace: each name is taken for a site."""
+    found = list(tensors)
+    records = tuple(
+        Record(
+            index=index,
+            site=tensor.name,
+            shape=tensor.value.shape,
+            dtype=tensor.value.dtype,
+            depth=tensor.name.count("."),
+            parent=tensor.name.rpartition(".")[0],
+        )
+        for index, tensor in enumerate(found)
+    )
+    return Trace(RunInfo(notes=notes), (), records, tuple(tensor.value for tensor in found), {}, dump=True)

@@ -1,0 +1,43 @@
+"""The module tree in a trace file's header: a list from the top, each module with how many stand around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tracetui.recording.npz.fields import Field
+from tracetui.recording.outline import MAX_DEPTH, NO_MODULE, Module, grown
+
+
+def decode_outline(found: Field | None) -> Module:
+    """The tree; NO_MODULE where the file has none. Raises InputError naming the module that is wrong."""
+    return NO_MODULE if found is None else grown(_modules(found))
+
+
+def _modules(found: Field) -> Iterator[tuple[int, Module]]:
+    deepest = 0
+    for place, item in enumerate(found.items()):
+        depth = item["depth"].whole(min(place, 1), min(deepest, MAX_DEPTH))
+        deepest = depth + 1
+        yield depth, _module(item)
+
+
+def _module(found: Field) -> Module:
+    weights, indices, active = found.get("weights"), found.get("indices"), found.get("active")
+    elsewhere, skipped = found.get("elsewhere"), found.get("skipped")
+    return Module(
+        path=found["path"].text(),
+        kind=found["kind"].text(),
+        parameters=found["parameters"].whole(),
+        weights=tuple(map(_weight, weights.items())) if weights else (),
+        skipped=skipped is not None and skipped.flag(),
+        indices=tuple(item.whole() for item in indices.items()) if indices else (),
+        active=active.whole() if active else None,
+        elsewhere=tuple((layout, name.text()) for layout, name in elsewhere.members()) if elsewhere else (),
+    )
+
+
+def _weight(found: Field) -> tuple[str, tuple[int, ...]]:
+    parts = list(found.items())
+    if len(parts) != 2:
+        raise found.wrong("must be a name and a shape")
+    return parts[0].text(), tuple(length.whole() for length in parts[1].items())

@@ -1,0 +1,236 @@
+"""What a trace is about, in lines of plain text at most 80 cells wide."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from math import prod
+
+from tracetui.recording.health import comes_near_limit, may_hide, near_limit_share
+from tracetui.recording.npz.arrays import stored_as
+from tracetui.recording.record import Record, Token
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import NotKeptError, is_kept
+from tracetui.text import number, size, statistic, token_text, visible
+
+WIDTH = 80
+_INDENT = 11
+_TOKENS = 200
+"""Tokens of a prompt that are listed."""
+_RECORDS, _LARGEST, _ALARMS, _LOST = 20, 3, 10, 10
+_SITE = 46
+_ESSENTIALS = (
+    *("model_type", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim"),
+    *("intermediate_size", "moe_intermediate_size", "num_experts", "n_routed_experts", "num_local_experts"),
+    *("num_experts_per_tok", "n_shared_experts", "q_lora_rank", "kv_lora_rank", "vocab_size", "sliding_window"),
+    *("rms_norm_eps", "rope_theta", "hidden_act", "tie_word_embeddings"),
+)
+_SHOWN = 60
+"""Entries of a table, and notes, that are shown."""
+
+
+def describe(trace: Trace, path_size: int) -> list[str]:
+    """Model, prompt, records, sizes, alarms and the first records of a trace whose file has `path_size` bytes."""
+    return [
+        *_about(trace),
+        *_prompts(trace.tokens),
+        *_generated(trace),
+        *_record_counts(trace, path_size),
+        *_alarms(trace),
+        *_near_limits(trace),
+        *_largest(trace),
+        "",
+        *_record_list(trace),
+    ]
+
+
+def _about(trace: Trace) -> Iterator[str]:
+    run = trace.run
+    config = [f"{name} {_short(run.config[name])}" for name in _ESSENTIALS if run.config.get(name) is not None]
+    unnamed = "a file of named tensors, no trace of tracetui's" if trace.dump else "unnamed"
+    yield from _entry("model", [visible(run.model) or unnamed])
+    yield from _entry("config", config)
+    yield from _entry("recipe", _pairs(run.recipe))
+    yield from _entry("tokenizer", visible(run.tokenizer).split(), gap=" ")
+    yield from _entry("versions", _pairs(run.versions))
+    for note in islice(run.notes, _SHOWN):
+        yield from _entry("note", visible(note).split(), gap=" ")
+
+
+def _pairs(found: Mapping[str, object]) -> list[str]:
+    """The first plain values of a table: a stranger's may hold millions."""
+    return [
+        visible(f"{name} {_layers(value) if name == 'layers' else value}")
+        for name, value in islice(found.items(), _SHOWN)
+        if (isinstance(value, str | int | float) and value != "") or (name == "layers" and _layers(value))
+    ]
+
+
+def _layers(value: object) -> str:
+    """`0:4` of the two numbers that say which layers were built."""
+    pair = isinstance(value, list | tuple) and len(value) == 2 and all(type(end) is int for end in value)
+    return ":".join(map(str, value)) if pair and isinstance(value, list | tuple) else ""
+
+
+def _short(value: object) -> str:
+    """A value in a few words, whatever its size."""
+    return f"({len(value)} items)" if isinstance(value, Mapping | list | tuple) else visible(str(value), 100)
+
+
+def _prompts(rows: Sequence[Sequence[Token]]) -> Iterator[str]:
+    for row in rows:
+        shown = [f"{token.id} {token_text(token.bytes)}".rstrip() for token in row[:_TOKENS]]
+        more = [f"and {len(row) - _TOKENS:,} more"] if len(row) > _TOKENS else []
+        yield from _entry("tokens", [f"{len(row):,}:", *shown, *more])
+
+
+def _generated(trace: Trace) -> Iterator[str]:
+    """How many of each row's tokens the model chose, and what its cache took at the end."""
+    if not trace.generated:
+        return
+    rows = [f"the last {made} of row {row}" for row, made in enumerate(trace.generated[:_LOST])]
+    yield from _entry("generated", [*rows, *([f"cache {size(trace.cache[-1])}"] if trace.cache else [])])
+
+
+def _record_counts(trace: Trace, path_size: int) -> Iterator[str]:
+    records = trace.records
+    layers = len({record.layer for record in records} - {None})
+    passes = len({record.pass_ for record in records})
+    kept = [is_kept(value) for value in trace.values]
+    state = "the run to its end" if trace.complete else "left before its end"
+    where = f"in {_times(layers, 'layer')} and {_times(passes, 'pass', 'passes')}"
+    counts = f"{len(records):,} {where}, {sum(kept):,} with values{'' if trace.dump else f'; {state}'}"
+    yield from _entry("records", counts.split(), gap=" ")
+    lost = [_site(record, 46).strip() for record, is_there in zip(records, kept, strict=True) if not is_there]
+    more = [f"and {len(lost) - _LOST:,} more"] if len(lost) > _LOST else []
+    yield from _entry("statistics", [f"only, of {len(lost):,}:", *lost[:_LOST], *more] if lost else [])
+    distinct = {id(value): value for value, is_there in zip(trace.values, kept, strict=True) if is_there}
+    values = sum(_nbytes(value.shape, value.dtype) for value in distinct.values())
+    yield from _entry("size", [f"{size(path_size)}, of which values {size(values)}"])
+    yield from _entry("dtypes", _counted(record.dtype for record in records))
+    yield from _entry("weights", _counted(record.provenance for record in records if record.provenance))
+
+
+def _times(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def _counted(names: Iterable[str]) -> list[str]:
+    return [f"{visible(name, 40)} {times:,}" for name, times in Counter(names).most_common()]
+
+
+def _nbytes(shape: tuple[int, ...], dtype: str) -> int:
+    return stored_as(dtype).itemsize * prod(shape)
+
+
+def _alarms(trace: Trace) -> Iterator[str]:
+    """Records with NaN or Inf where none belongs."""
+    found = [text for record in trace.records if (text := _alarm(trace, record))]
+    yield from _entry("NaN, Inf", [f"in {len(found):,} of {len(trace.records):,} records" if found else "none"])
+    yield from found[:_ALARMS]
+    if len(found) > _ALARMS:
+        yield f"{'':{_INDENT}}and {len(found) - _ALARMS:,} more"
+
+
+def _alarm(trace: Trace, record: Record) -> str:
+    statistics = trace.statistics(record)
+    neginf = 0 if may_hide(record) else statistics.neginf
+    counts = {"nan": statistics.nan, "+inf": statistics.posinf, "-inf": neginf}
+    shown = "  ".join(f"{name} {count:,}" for name, count in counts.items() if count)
+    return _fit(f"{'':{_INDENT}}{_site(record, 40)}  {shown}", WIDTH) if shown else ""
+
+
+def _near_limits(trace: Trace) -> Iterator[str]:
+    """Records within a factor of two of what their dtype can hold, where there are any."""
+    found = [record for record in trace.records if comes_near_limit(record, trace.statistics(record))]
+    if found:
+        yield from _entry("near limit", [f"{len(found):,} of {len(trace.records):,} records, within 2× of overflow"])
+    for record in found[:_ALARMS]:
+        share = _near_share(trace, record)
+        absmax = number(trace.statistics(record).absmax)
+        yield _fit(f"{'':{_INDENT}}{_site(record, 36)}  {share} of {record.dtype}, up to {absmax}", WIDTH)
+    if len(found) > _ALARMS:
+        yield f"{'':{_INDENT}}and {len(found) - _ALARMS:,} more"
+
+
+def _near_share(trace: Trace, record: Record) -> str:
+    try:
+        return f"{near_limit_share(record, trace.value(record)):.3%}"
+    except NotKeptError:
+        return "some"
+
+
+def _largest(trace: Trace) -> Iterator[str]:
+    distinct = {id(value): record for record, value in zip(trace.records, trace.values, strict=True)}
+    by_size = sorted(distinct.values(), key=lambda record: (-_nbytes(record.shape, record.dtype), record.index))
+    for place, record in enumerate(by_size[:_LARGEST]):
+        shown = f"{size(_nbytes(record.shape, record.dtype)):12}{_site(record, 36)}  {_shape(record)}"
+        yield _fit(f"{'' if place else 'largest':{_INDENT}}{shown}", WIDTH)
+
+
+def _record_list(trace: Trace) -> Iterator[str]:
+    yield f"{'step':>6}  {'site':{_SITE}}{'shape':14}{'L2':>11}".rstrip()
+    partly = False
+    for record in trace.records[:_RECORDS]:
+        found = trace.statistics(record)
+        norm = f"{statistic(found.l2)}{'*' if found.finite_count and not found.finite else ' '}"
+        partly = partly or norm.endswith("*")
+        yield f"{record.index:>6}  {_site(record, _SITE - 2)}  {_padded(_shape(record), 14)}{norm:>12}".rstrip()
+    if len(trace.records) > _RECORDS:
+        yield f"{'':8}and {len(trace.records) - _RECORDS:,} more"
+    if partly:
+        yield f"{'':8}* over the elements that are finite"
+
+
+def _shape(record: Record) -> str:
+    return "×".join(map(str, record.shape)) or "scalar"
+
+
+def _site(record: Record, width: int) -> str:
+    """The record's key in exactly `width` cells; of a long one the end."""
+    shown = visible(record.key)
+    return _padded(shown if _cells(shown) <= width else f"…{_fit(shown[::-1], width - 1, '')[::-1]}", width)
+
+
+def _entry(title: str, items: Sequence[str], gap: str = "  ") -> Iterator[str]:
+    """Lines with the title in front of the first; none without items."""
+    line = ""
+    for item in items:
+        shown = _fit(item, WIDTH - _INDENT)
+        if line and _cells(line) + len(gap) + _cells(shown) > WIDTH - _INDENT:
+            yield f"{title:{_INDENT}}{line}"
+            title, line = "", ""
+        line = f"{line}{gap}{shown}" if line else shown
+    if line:
+        yield f"{title:{_INDENT}}{line}"
+
+
+def _cells(shown: str) -> int:
+    """How wide a terminal draws visible text."""
+    return sum(_cell(char) for char in shown)
+
+
+def _cell(char: str) -> int:
+    if unicodedata.category(char) in ("Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in ("W", "F") else 1
+
+
+def _fit(shown: str, width: int, end: str = "…") -> str:
+    """As much of the text as `width` cells hold, `end` included if any is left out."""
+    if _cells(shown) <= width:
+        return shown
+    kept, room = "", width - len(end)
+    for char in shown:
+        room -= _cell(char)
+        if room < 0:
+            break
+        kept += char
+    return kept + end
+
+
+def _padded(shown: str, width: int) -> str:
+    fitting = _fit(shown, width)
+    return fitting + " " * (width - _cells(fitting))

@@ -1,0 +1,30 @@
+"""Records and their statistics as rows of a plain table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import is_kept
+
+COLUMNS = (
+    *("step", "key", "site", "layer", "pass", "call", "part", "shape", "dtype", "numel"),
+    *("l2", "mean", "std", "min", "max", "nan", "posinf", "neginf", "zeros", "kept", "seconds", "provenance"),
+)
+Cell = str | int | float | bool | None
+
+
+def rows(trace: Trace) -> Iterator[tuple[Cell, ...]]:
+    """One row a record, in `COLUMNS`' order; a shape is `1x9x32`, None what isn't known, or has no finite element."""
+    for record in trace.records:
+        found = trace.statistics(record)
+        yield (
+            *(record.index, record.key, record.site, record.layer, record.pass_, record.call, record.part),
+            *("x".join(map(str, record.shape)), record.dtype, record.numel),
+            *(
+                value if found.finite_count else None
+                for value in (found.l2, found.mean, found.std, found.min, found.max)
+            ),
+            *(found.nan, found.posinf, found.neginf),
+            *(found.zeros, is_kept(trace.value(record)), record.seconds, record.provenance),
+        )

@@ -1,0 +1,169 @@
+"""A trace: everything that one run recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import MappingProxyType
+
+from tracetui.recording.key_index import KeyIndex
+from tracetui.recording.outline import NO_MODULE, Module
+from tracetui.recording.record import AttentionCall, BadWeight, Record, Token
+from tracetui.recording.statistics import Statistics
+from tracetui.recording.value import Array, Value
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What was run and how: enough to run it again."""
+
+    model: str = ""
+    """The name the user gave: a recipe's, or a folder."""
+    recipe: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    """The recipe as plain data, prompt included."""
+    config: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    """The model's configuration, in transformers' field names."""
+    tokenizer: str = ""
+    """In words, as the screen shows it."""
+    versions: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    notes: tuple[str, ...] = ()
+    """Remarks that belong beside every result, such as that random weights predict nothing."""
+    started: str = ""
+    """When, as `2026-03-01T12:00:00Z`; empty where it isn't known."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """Records in order of completion, their values, and what gives them meaning.
+
+    While a run goes on it grows under the hands of whoever reads it: the model's thread alone writes. A value is there
+    before its record, a record's tokens and attention call before it; of the lists only ends are added to, but for the
+    newest record, which may be given another site before anything comes after it; the mappings only gain keys, whole.
+    So any index below `len(trace)`, which counts records, can be read at any time without a lock, and `closed` gives
+    what doesn't change any more. `run.recipe` gains `edits` alone, as one list in place of another.
+    """
+
+    run: RunInfo
+    tokens: tuple[tuple[Token, ...], ...]
+    """One row of tokens a prompt, with those that the model added to it: [B][T]."""
+    records: Sequence[Record]
+    values: Sequence[Value]
+    """Parallel to `records`. A tensor that several modules returned is one and the same object."""
+    attention: Mapping[str, AttentionCall]
+    """By the record key of the attention module's `:q`."""
+    vocabulary: Mapping[int, Token] = field(default_factory=lambda: MappingProxyType({}))
+    """Tokens that are shown beside those of the prompt: the most probable next ones."""
+    complete: bool = True
+    """False if the run was left before its end."""
+    dump: bool = False
+    """Named tensors of somebody's own script: no prompt, no configuration, and the file's order for the run's."""
+    outline: Module = NO_MODULE
+    """The module tree; NO_MODULE where nobody told it."""
+    generated: tuple[int, ...] = ()
+    """How many of each row's last tokens the model chose; empty if none."""
+    cache: tuple[int, ...] = ()
+    """Bytes of the model's own key-value cache after each pass that is over; empty where it ran without one."""
+    bad_weights: Mapping[str, tuple[BadWeight, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """By the site of a module whose output isn't finite: those of its own parameters that aren't either.
+
+    Empty where all of them were looked at and are finite; a site that is missing was not looked at.
+    """
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self.find(key) is not None
+
+    def __getitem__(self, key: str) -> Array:
+        """The values stored under a key, whole. Raises KeyError."""
+        record = self.find(key)
+        if record is None:
+            raise KeyError(key)
+        return self.values[record.index].read()
+
+    def find(self, key: str) -> Record | None:
+        """The record of a key (`site`, `site@pass`, `site@pass.call`), or None."""
+        index = self._index_of(key)
+        return None if index is None else self.records[index]
+
+    def value(self, record: Record) -> Value:
+        return self.values[record.index]
+
+    def statistics(self, record: Record) -> Statistics:
+        return self.values[record.index].statistics()
+
+    def all_statistics(self) -> list[Statistics]:
+        """Of every record, in order; what isn't known yet is computed."""
+        return [value.statistics() for value in self.values]
+
+    def closed(self) -> Trace:
+        """The same records, unchanging from now on: of a run that was left, or of one that waits."""
+        values = tuple(self.values)
+        records = tuple(self.records[: len(values)])
+        values = values[: len(records)]
+        attention, vocabulary, bad_weights = dict(self.attention), dict(self.vocabulary), dict(self.bad_weights)
+        # A run that goes on adds the edits that it is given.
+        run = replace(self.run, recipe=dict(self.run.recipe))
+        return replace(
+            self,
+            run=run,
+            records=records,
+            values=values,
+            attention=attention,
+            vocabulary=vocabulary,
+            bad_weights=bad_weights,
+        )
+
+    def extended(self, chosen: Sequence[Token | None], cache: int) -> Trace:
+        """The trace with one more token in each row that goes on, and the size of the cache in bytes.
+
+        `chosen` has None for a row that has ended. Records, values and what is known of their keys are shared.
+        """
+        made = self.generated or (0,) * len(self.tokens)
+        rows = tuple(
+            (row if token is None else (*row, token), count + (token is not None))
+            for row, token, count in zip(self.tokens, chosen, made, strict=True)
+        )
+        longer = replace(
+            self,
+            tokens=tuple(row for row, _ in rows),
+            generated=tuple(count for _, count in rows),
+            cache=(*self.cache, cache),
+        )
+        longer.__dict__["_keys"] = self._keys
+        return longer
+
+    @property
+    def prompt_lengths(self) -> tuple[int, ...]:
+        """Tokens of each row that were given and not generated."""
+        made = self.generated or (0,) * len(self.tokens)
+        return tuple(len(row) - count for row, count in zip(self.tokens, made, strict=True))
+
+    def positions(self, pass_: int) -> range:
+        """The positions of the rows that a pass computed: those of the prompts, then one a pass."""
+        longest = max(self.prompt_lengths, default=0)
+        return range(longest + pass_ - 1, longest + pass_) if pass_ else range(longest)
+
+    def token(self, token_id: int) -> Token:
+        """The token of an id, without bytes if the trace doesn't know it."""
+        return self.vocabulary.get(token_id) or Token(token_id, b"")
+
+    def renamed(self, index: int, site: str) -> Record:
+        """Have the newest record of a run that goes on stand under another site: nothing has come after it yet."""
+        assert isinstance(self.records, list)
+        old: Record = self.records[index]
+        new = self.records[index] = replace(old, site=site, seconds=None)
+        self._keys.rename(old, new)
+        return new
+
+    def _index_of(self, key: str) -> int | None:
+        return self._keys.find(key, self.records)
+
+    @cached_property
+    def _keys(self) -> KeyIndex:
+        return KeyIndex()
+
+
+EMPTY_TRACE = Trace(RunInfo(), (), (), (), MappingProxyType({}))

@@ -1,0 +1,96 @@
+"""A recorded tensor's values, wherever they lie: in memory, in torch's storage, in an open file."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tracetui.errors import RunError
+from tracetui.recording.statistics import Statistics, of_array
+
+Array = npt.NDArray[Any]
+Index = tuple[int | slice, ...]
+
+
+class NotKeptError(RunError):
+    """Values were asked for of which the run kept only the statistics."""
+
+
+class Value(Protocol):
+    """Values that can be read in part. Safe to use from any thread; what is read is the caller's own."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> str:
+        """The tensor's own dtype (`bfloat16`), whatever the array that `read` returns has."""
+        ...
+
+    def read(self, index: Index = ()) -> Array:
+        """The part `index` as an array: bf16 and fp8 as float32, which holds them exactly. Raises NotKeptError."""
+        ...
+
+    def statistics(self) -> Statistics:
+        """Over the whole tensor; computed when first asked for."""
+        ...
+
+
+class ArrayValue:
+    """A value over a numpy array, of which `dtype` may name the narrower original."""
+
+    def __init__(self, array: Array, dtype: str | None = None) -> None:
+        self._array = array
+        self._dtype = dtype or str(array.dtype)
+        self._statistics: Statistics | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self._array.shape)
+
+    @property
+    def dtype(self) -> str:
+        return self._dtype
+
+    def read(self, index: Index = ()) -> Array:
+        return np.array(self._array[index])
+
+    def statistics(self) -> Statistics:
+        if self._statistics is None:
+            self._statistics = of_array(self._array)
+        return self._statistics
+
+
+class StatisticsValue:
+    """What is left of a tensor whose values were not kept."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: str, statistics: Statistics) -> None:
+        self._shape = shape
+        self._dtype = dtype
+        self._statistics = statistics
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._shape
+
+    @property
+    def dtype(self) -> str:
+        return self._dtype
+
+    def read(self, index: Index = ()) -> Array:
+        raise NotKeptError("the values of this tensor were not kept, only its statistics")
+
+    def statistics(self) -> Statistics:
+        return self._statistics
+
+
+def magnitudes(array: Array) -> Array:
+    """What is shown of complex numbers; others are as they are."""
+    return np.abs(array) if array.dtype.kind == "c" else array
+
+
+def is_kept(value: Value) -> bool:
+    """Whether the values can still be read. Nothing is read to tell: a compressed value would be unpacked."""
+    return not isinstance(value, StatisticsValue)

@@ -1,0 +1,318 @@
+"""Attention kernels that keep what they were given.
+
+They are registered beside transformers' own (AttentionInterface and AttentionMaskInterface), run the very
+kernel that the model would have run, and hand q, k, v, the mask and the call's parameters to whoever watches
+this thread.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import eager_mask, sdpa_mask
+
+from tracetui.errors import RunError
+from tracetui.models.module_tree import modules_of
+from tracetui.models.unshown import goes_through_interface
+from tracetui.recording.record import AttentionCall
+from tracetui.tracer.attention.explicit import Show, StepByStep, no_mask
+from tracetui.tracer.attention.own_matrices import OwnMatrices
+
+_NAMES = {"sdpa": "tracetui_sdpa", "eager": "tracetui_eager"}
+_SINKS = ("s_aux", "sinks")
+_KNOWN = frozenset(
+    [
+        "module",
+        "query",
+        "key",
+        "value",
+        "attention_mask",
+        "scaling",
+        "dropout",
+        "softcap",
+        "sliding_window",
+        "is_causal",
+        "position_bias",
+        "cache",
+    ]
+).union(_SINKS)
+"""The arguments whose part in a score, or in none, is known."""
+_watching = threading.local()
+
+Output = tuple[torch.Tensor, torch.Tensor | None]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class KernelCall:
+    """What an attention kernel is given: q [B,H,T,K], k [B,G,S,K], v [B,G,S,Kv], mask [B,1 or H,T,S] or None."""
+
+    module: nn.Module
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+    mask: torch.Tensor | None
+    arguments: dict[str, Any]
+    own: OwnMatrices | None = None
+    """What the module made of q and k already, where it computes attention itself."""
+
+    @property
+    def sinks(self) -> torch.Tensor | None:
+        """Logits that take part in the softmax and have no value: one per head [H], or per token too [B,H,T,1]."""
+        for name in _SINKS:
+            if isinstance(sinks := self.arguments.get(name), torch.Tensor):
+                return sinks
+        return None
+
+    @property
+    def position_bias(self) -> torch.Tensor | None:
+        """What is added to the scaled scores [B,H,T,S], any of them perhaps 1."""
+        bias = self.arguments.get("position_bias")
+        return bias if isinstance(bias, torch.Tensor) else None
+
+    @property
+    def causal(self) -> bool:
+        """Whether queries may not look ahead where no mask says so."""
+        said = self.arguments.get("is_causal")
+        return bool(getattr(self.module, "is_causal", True) if said is None else said)
+
+    def described(self, kernel: str, forward: Any = None) -> AttentionCall:
+        """The call's parameters as a trace keeps them; `forward` is what runs."""
+        scale = self.arguments.get("scaling")
+        return AttentionCall(
+            scale=float(self.query.shape[-1] ** -0.5 if scale is None else scale),
+            is_causal=kernel == "sdpa" and self.causal and self.mask is None and self.query.shape[2] > 1,
+            kernel=kernel,
+            softcap=self.arguments.get("softcap"),
+            sliding_window=self.arguments.get("sliding_window"),
+            heads=self.query.shape[1],
+            kv_heads=self.key.shape[1],
+            sinks=self.sinks is not None,
+            position_bias=self.position_bias is not None,
+            unexplained=self._unexplained(forward),
+        )
+
+    def _unexplained(self, forward: Any) -> str:
+        """What it is given that nobody here knows how to compute with."""
+        unknown = [name for name in _unknown_arguments(forward) if self.arguments.get(name) is not None]
+        if unknown:
+            return f"it is given {', '.join(unknown)}, which tracetui doesn't know"
+        dropout = self.arguments.get("dropout")
+        return f"dropout of {dropout:.3g} is on" if isinstance(dropout, float) and dropout > 0 else ""
+
+    def leaves_out(self, forward: Any) -> tuple[str, ...]:
+        """What it is given that another function would not know."""
+        given = (("position_bias", self.position_bias), ("softcap", self.arguments.get("softcap")))
+        names = named_arguments(forward)
+        return tuple(name for name, value in given if value is not None and name not in names)
+
+
+@cache
+def named_arguments(forward: Any) -> tuple[str, ...]:
+    """The arguments that a kernel names: what else it is given can't change its result."""
+    try:
+        parameters = inspect.signature(forward).parameters.values()
+    except (TypeError, ValueError):
+        return ()
+    return tuple(each.name for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL))
+
+
+@cache
+def _unknown_arguments(forward: Any) -> tuple[str, ...]:
+    return tuple(name for name in named_arguments(forward) if name not in _KNOWN)
+
+
+class Witness(Protocol):
+    """Who is told of a kernel's call."""
+
+    def attention_inputs(self, call: KernelCall, described: AttentionCall) -> KernelCall:
+        """What the kernel is about to receive; returns what it shall."""
+        ...
+
+    def attention_steps(self, call: KernelCall) -> Show | None:
+        """Who is shown scores and probabilities on the way; None where the kernel may run as it is."""
+        ...
+
+    def attention_heads(self, heads: torch.Tensor) -> torch.Tensor:
+        """Each head's output [B,H,T,Kv], after the kernel ran; returns what the model shall go on with."""
+        ...
+
+
+@contextmanager
+def witnessed(model: nn.Module, witness: Witness, kernel: str | None = None) -> Iterator[None]:
+    """Have every attention module of the model that goes through transformers' interface report to `witness`.
+
+    kernel: what is registered to run instead of the model's own, which reports by `run_kernel`.
+    """
+    changed: list[tuple[Any, str]] = []
+    _watching.witness = witness
+    try:
+        for config in _configs(model):
+            own = config._attn_implementation
+            if own in _NAMES:
+                changed.append((config, own))
+                config._attn_implementation = kernel or _NAMES[own]
+        yield
+    finally:
+        _watching.witness = None
+        for config, own in reversed(changed):
+            config._attn_implementation = own
+
+
+def goes_through(model: nn.Module) -> bool:
+    """Whether the model's attention goes through transformers' interface, by a kernel that is known here."""
+    return any(config._attn_implementation in _NAMES for config in _configs(model))
+
+
+def _configs(model: nn.Module) -> list[Any]:
+    """The different configurations that the model's modules read, outermost last: setting it sets those inside.
+
+    None of a model whose attention is its own: it may read the kernel's name too, and leave the mask out for one that
+    it doesn't know.
+    """
+    modules = list(modules_of(model).values())
+    if not any(map(goes_through_interface, modules)):
+        return []
+    found: dict[int, Any] = {}
+    for module in modules:
+        # Not getattr: nn.Module's own is slow where there is none.
+        config = vars(module).get("config")
+        if id(config) not in found and hasattr(config, "_attn_implementation"):
+            found[id(config)] = config
+    return list(found.values())
+
+
+def _sdpa(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **kwargs: Any,
+) -> Output:
+    call = called(module, query, key, value, attention_mask, kwargs)
+    if kwargs.get("softcap") is None and call.sinks is None:
+        return run_kernel("sdpa", sdpa_attention_forward, call)
+    # sdpa refuses a softcap and silently leaves sinks out; the model's own function knows both.
+    return run_kernel("eager", _own_forward(module), replace(call, mask=additive(call)))
+
+
+def eager(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **kwargs: Any,
+) -> Output:
+    """The model's own attention function, watched."""
+    call = called(module, query, key, value, attention_mask, kwargs)
+    if call.mask is not None and call.mask.dtype is torch.bool:
+        # It adds booleans, too: 1 and 0, which hide nothing. As numbers they can't be taken for sdpa's.
+        call = replace(call, mask=call.mask.to(query.dtype))
+    return run_kernel("eager", _own_forward(module), call)
+
+
+def called(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    arguments: dict[str, Any],
+) -> KernelCall:
+    """A call as transformers' own kernels would have been given it.
+
+    Sparse attention hides the keys that its indexer left out in the mask, but only for kernels that it knows by name:
+    to others it gives the chosen keys as `indices` [B,T,chosen].
+    """
+    indices = arguments.get("indices")
+    if isinstance(indices, torch.Tensor) and mask is not None:
+        left_out = indices.new_ones((*indices.shape[:2], key.shape[2]), dtype=torch.bool)  # [B,T,S]
+        left_out = left_out.scatter(-1, indices.long(), False).unsqueeze(1)  # [B,1,T,S]
+        hidden = torch.finfo(query.dtype).min
+        mask = mask & ~left_out if mask.dtype is torch.bool else mask.masked_fill(left_out, hidden)  # [B,1,T,S]
+        arguments = {**arguments, "indices": None}
+    return KernelCall(module, query, key, value, mask, arguments)
+
+
+def _own_forward(module: nn.Module) -> Any:
+    return sys.modules[type(module).__module__].eager_attention_forward
+
+
+def run_kernel(kernel: str, forward: Any, call: KernelCall) -> Output:
+    """Run `forward` on a call, asking the witness before and after; `kernel` is what the trace calls it."""
+    witness: Witness | None = getattr(_watching, "witness", None)
+    if witness is not None:
+        call = witness.attention_inputs(call, call.described(kernel, forward))
+    show = None if witness is None else witness.attention_steps(call)
+    output = _forwarded(forward, call) if show is None else _step_by_step(kernel, forward, call, show)
+    if witness is None:
+        return output
+    heads = output[0].transpose(1, 2)  # [B,T,H,Kv] -> [B,H,T,Kv]
+    kept = witness.attention_heads(heads)  # [B,H,T,Kv]
+    return output if kept is heads else (kept.transpose(1, 2).contiguous(), *output[1:])
+
+
+def has_steps(call: KernelCall) -> bool:
+    """Whether the modelling file has an attention function for this call whose steps can be overheard."""
+    module = sys.modules[type(call.module).__module__]
+    return hasattr(module, "eager_attention_forward") and not call.leaves_out(_own_forward(call.module))
+
+
+def _forwarded(forward: Any, call: KernelCall) -> Output:
+    output: Output = forward(call.module, call.query, call.key, call.value, call.mask, **call.arguments)
+    return output
+
+
+def _step_by_step(kernel: str, forward: Any, call: KernelCall, show: Show) -> Output:
+    """The output of a call whose scores and probabilities are shown, by the model's own function instead of sdpa."""
+    mask = additive(call) if kernel == "sdpa" else call.mask  # [B,1 or H,T,S]
+    call = replace(call, mask=no_mask(call.query, call.key) if mask is None else mask)  # [B,1 or H,T,S]
+    assert call.mask is not None
+    if kernel == "sdpa" and call.position_bias is None:
+        show = _without_blind_rows(show, mask)
+    with StepByStep(call.mask, show, sinks=call.sinks is not None) as steps:
+        output = _forwarded(_own_forward(call.module) if kernel == "sdpa" else forward, call)
+    if not steps.complete:
+        raise RunError(f"{type(call.module).__name__}: its attention is computed in a way whose scores aren't seen")
+    # sdpa gives no weights back: what the module returns stays the same.
+    return (output[0], None) if kernel == "sdpa" else output
+
+
+def _without_blind_rows(show: Show, mask: torch.Tensor | None) -> Show:
+    """Show probabilities as sdpa has them: 0 in a row that the mask hides whole, where eager attention has shares."""
+    blind = None if mask is None else (mask <= torch.finfo(mask.dtype).min).all(dim=-1, keepdim=True)  # [B,1 or H,T,1]
+    if blind is None or not blind.any():
+        return show
+    return lambda role, matrices: show(role, matrices.masked_fill(blind, 0) if role == "probs" else matrices)
+
+
+def additive(call: KernelCall) -> torch.Tensor | None:
+    """The mask as eager attention adds it; sdpa's is boolean, and absent where plain causality is meant.
+
+    That counts from the upper left: of more keys than queries, a static cache's, those at the end are empty.
+    """
+    mask, (queries, keys) = call.mask, (call.query.shape[2], call.key.shape[2])
+    if mask is None and call.causal and queries > 1:
+        mask = call.query.new_ones(1, 1, queries, keys, dtype=torch.bool).tril()  # [1,1,T,S]
+    if mask is None or mask.dtype is not torch.bool:
+        return mask
+    hidden = torch.finfo(call.query.dtype).min
+    return call.query.new_zeros(mask.shape).masked_fill_(~mask, hidden)  # [B,1,T,S]
+
+
+AttentionInterface.register(_NAMES["sdpa"], _sdpa)
+AttentionInterface.register(_NAMES["eager"], eager)
+AttentionMaskInterface.register(_NAMES["sdpa"], sdpa_mask)
+AttentionMaskInterface.register(_NAMES["eager"], eager_mask)

@@ -1,0 +1,298 @@
+"""Turning tensors that pass by into records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+
+import torch
+
+from tracetui.recording.cut import Cut
+from tracetui.recording.health import all_finite
+from tracetui.recording.keep import KEEP_ALL, ROOM, Keep, MatrixRole
+from tracetui.recording.outline import NO_MODULE, Module
+from tracetui.recording.record import CALLERS, AttentionCall, BadWeight, Record, Token, when
+from tracetui.recording.trace import RunInfo, Trace
+from tracetui.recording.value import Value, is_kept
+from tracetui.tracer.attention.matrices import recorded_matrices
+from tracetui.tracer.capture.captures import Captures
+from tracetui.tracer.capture.store import Store
+from tracetui.tracer.capture.values import TorchValue, tensor_of
+from tracetui.tracer.hooks.input_records import Sources
+from tracetui.tracer.replay.recorded_prefix import Carried
+
+
+class Recorder:
+    """Grows one trace. Used by the model thread alone; readers see lists that only grow."""
+
+    def __init__(
+        self,
+        run: RunInfo,
+        tokens: tuple[tuple[Token, ...], ...],
+        arrived: Callable[[Record], None],
+        name_predictions: Callable[[Value], Mapping[int, Token]] = lambda logits: {},
+        outline: Module = NO_MODULE,
+        keep: Keep = KEEP_ALL,
+        store: Store | None = None,
+        matrices: tuple[MatrixRole, ...] = (),
+    ) -> None:
+        """matrices: which of attention's are recorded beside what each kernel received."""
+        self._wanted = keep
+        self._store = store or Store(ROOM, 2**63)
+        self.matrices = matrices
+        self._records: list[Record] = []
+        self._values: list[Value] = []
+        self._attention: dict[str, AttentionCall] = {}
+        self.examine: Callable[[str, torch.Tensor], None] | None = None
+        """Looks for who made what isn't finite in a module's own code, by its role, before it is recorded."""
+        self._bad_weights: dict[str, tuple[BadWeight, ...]] = {}
+        self._vocabulary: dict[int, Token] = {}
+        self._arrived = arrived
+        self._name_predictions = name_predictions
+        self._captures = Captures(keep, self._store, matrices)
+        self._sources = Sources()
+        self._calls: dict[str, int] = {}
+        self._pass = 0
+        self._notes: list[tuple[int, str]] = []
+        self._grown: list[tuple[int, int]] = []
+        """How large the vocabulary was once tokens for a record, the first number, were added."""
+        self._carried: Carried | None = None
+        self.trace = Trace(
+            run,
+            tokens,
+            self._records,
+            self._values,
+            self._attention,
+            self._vocabulary,
+            complete=False,
+            outline=outline,
+            bad_weights=self._bad_weights,
+        )
+
+    def begin_pass(self) -> None:
+        """What is recorded from now on belongs to the next pass; before its first record this is pass 0."""
+        self._pass += 1
+        self._carried = None
+        self._calls.clear()
+        self._captures.forget()
+        self._sources.forget()
+
+    @property
+    def pass_(self) -> int:
+        return self._pass
+
+    @property
+    def count(self) -> int:
+        """How many records there are."""
+        return len(self._records)
+
+    def extend(self, chosen: Sequence[Token | None], cache: int) -> Trace:
+        """Add a token to each row that goes on; `cache` is the size in bytes of the model's own. Returns the trace."""
+        self.trace = self.trace.extended(chosen, cache)
+        return self.trace
+
+    def know(self, tokens: Mapping[int, Token]) -> None:
+        """Tokens that are shown beside those of the prompt."""
+        self._vocabulary.update(tokens)
+        self._grown.append((len(self._records), len(self._vocabulary)))
+
+    def note(self, text: str) -> None:
+        """Something that belongs beside every result, told once."""
+        if text not in (known for _, known in self._notes):
+            self._notes.append((len(self._records), text))
+
+    def bad_weights(self, site: str, found: tuple[BadWeight, ...]) -> None:
+        """Keep which parameters of the module at a site hold NaN or infinities, and say so beside the result."""
+        self._bad_weights[site] = found
+        for weight in found:
+            place = ", ".join(map(str, weight.first))
+            counted = f"{weight.count:,} of {weight.numel:,} are NaN or infinite, the first at [{place}]"
+            self.note(f"weights: {weight.name}: {counted}")
+
+    def carry(self, past: Recorder, cut: Cut) -> None:
+        """Begin with what another run recorded before a cut; values are shared.
+
+        Modules before it that run again make no records until `live`: theirs are there.
+        """
+        count, trace = cut.record, past.trace
+        self._records.extend(trace.records[:count])
+        self._values.extend(trace.values[:count])
+        for key, call in trace.attention.items():
+            if (found := trace.find(key)) is not None and found.index < count:
+                self._attention[key] = call
+        self._bad_weights.update(past._bad_weights)
+        self._grown = [each for each in past._grown if each[0] < count]
+        self._vocabulary.update(islice(past._vocabulary.items(), self._grown[-1][1] if self._grown else 0))
+        self._notes = [each for each in past._notes if each[0] < count]
+        lost = {id(value) for record, value in self._pairs() if record.site in self._wanted and not is_kept(value)}
+        self._store.carry(self._values, len(lost))
+        self._pass = cut.pass_
+        self._carried = Carried(trace, cut)
+
+    def _pairs(self) -> Iterable[tuple[Record, Value]]:
+        return zip(self._records, self._values, strict=True)
+
+    @property
+    def behind(self) -> bool:
+        """Whether what runs now has been recorded already."""
+        return self._carried is not None and not self._carried.live
+
+    def live(self) -> None:
+        """What runs from now on is recorded."""
+        assert self._carried is not None
+        self._carried.live = True
+        for path, count in self._carried.calls().items():
+            self._calls[path] = max(count, self._calls.get(path, 0))
+
+    def again(self, site: str, tensor: torch.Tensor, call: int = 0, part: int = 0) -> tuple[torch.Tensor, Record]:
+        """What a module before the cut returns again: what edits made of it then, and its record."""
+        assert self._carried is not None
+        made, record = self._carried.again(f"{site}{f'#{part}' if part else ''}{when(self._pass, call)}", tensor)
+        self._sources.add(made, record.index)
+        return made, record
+
+    def returns(self, record: Record) -> torch.Tensor:
+        """The tensor of a carried record, as its module gives it back: what is given it next is known by it."""
+        value = self._values[record.index]
+        tensor = tensor_of(value)
+        self._captures.remember(tensor, value)
+        self._sources.add(tensor, record.index)
+        return tensor
+
+    def given(self, tensor: torch.Tensor) -> None:
+        """A tensor that the caller gave to the whole model."""
+        self._sources.add(tensor, CALLERS)
+
+    def source_of(self, tensor: torch.Tensor) -> int:
+        """The number of the record that holds a tensor's very values; UNRECORDED if there is none."""
+        return self._sources.of(tensor)
+
+    def may_record(self, site: str, call: int, part: int) -> bool:
+        """Whether a record that no run is bound to have can be made: of what ran before a cut, only if it was then."""
+        return self._carried is None or not self.behind or self._carried.has(site, self._pass, call, part)
+
+    def resume(self, arrived: Callable[[Record], None]) -> None:
+        """Go on after `finished` with another gate: the trace grows again."""
+        self._arrived = arrived
+
+    def is_finite(self, tensor: torch.Tensor) -> bool:
+        """Whether no element of a tensor that is about to be recorded is NaN or infinite.
+
+        What an earlier run has recorded of it was looked at then.
+        """
+        return self.behind or self._captures.is_finite(tensor)
+
+    def has_run(self, path: str) -> bool:
+        """Whether the module at `path` was called in this pass."""
+        return path in self._calls
+
+    def call_number(self, path: str) -> int:
+        """How often the module at `path` was called before in this pass; counts the call."""
+        number = self._calls.get(path, 0)
+        self._calls[path] = number + 1
+        return number
+
+    def record(
+        self,
+        site: str,
+        tensor: torch.Tensor,
+        *,
+        depth: int,
+        parent: str,
+        call: int = 0,
+        part: int = 0,
+        seconds: float | None = None,
+        provenance: str = "",
+        edited: bool = False,
+        inputs: tuple[int, ...] = (),
+    ) -> Record:
+        """Keep a tensor under a site, then wait at the gate if it ends the step."""
+        if self.behind:
+            return self.again(site, tensor, call, part)[1]
+        role = site.partition(":")[2]
+        mask = role == "mask"
+        value = self._captures.value(tensor, site, mask, self._carried)
+        if role and not mask and self.examine is not None and not all_finite(value):
+            # Before the record is there: the model may be stopped at it.
+            self.examine(role, tensor)
+        if site == "logits":
+            # Before the record is there to be looked at: the model may wait at it.
+            self.know(self._name_predictions(TorchValue(tensor)))
+        if not mask:
+            # A mask is known by the first layer that has it, which a run that is taken up again leaves out.
+            self._sources.add(tensor, len(self._records))
+        return self._add(value, site, depth, parent, call, part, seconds, provenance, edited, inputs)
+
+    def _add(
+        self,
+        value: Value,
+        site: str,
+        depth: int,
+        parent: str,
+        call: int,
+        part: int = 0,
+        seconds: float | None = None,
+        provenance: str = "",
+        edited: bool = False,
+        inputs: tuple[int, ...] = (),
+    ) -> Record:
+        # In the order of the fields: with names it takes half as long again, at every record.
+        record = Record(
+            len(self._records),
+            site,
+            value.shape,
+            value.dtype,
+            depth,
+            parent,
+            self._pass,
+            call,
+            part,
+            seconds,
+            provenance,
+            edited,
+            inputs,
+        )
+        self._values.append(value)
+        self._records.append(record)
+        self._arrived(record)
+        return record
+
+    def rename(self, record: Record, site: str) -> None:
+        """Have the newest record stand under another site: nothing has come after it yet."""
+        self.trace.renamed(record.index, site)
+
+    def record_matrices(
+        self,
+        path: str,
+        described: AttentionCall,
+        given: Mapping[str, tuple[torch.Tensor, Record]],
+        depth: int,
+        roles: tuple[MatrixRole, ...],
+    ) -> None:
+        """Record matrices of the attention call whose inputs, by role, have just been recorded."""
+        stored = {role: self.trace.value(record) for role, (_, record) in given.items()}
+        tensors = {role: tensor for role, (tensor, _) in given.items()}
+        call = given["q"][1].call
+        for site, value in recorded_matrices(path, described, tensors, stored, self._wanted, roles):
+            self._add(value, site, depth, path, call)
+
+    def attention_call(self, key: str, call: AttentionCall) -> None:
+        """Note how the kernel of the query recorded under `key` was called."""
+        self._attention[key] = call
+
+    def failed(self, *notes: str) -> Trace:
+        """The trace of a run that has come to a bad end; `notes` tell of it."""
+        closed = self.trace.closed()
+        own = (text for _, text in self._notes)
+        return replace(closed, run=replace(closed.run, notes=(*self.trace.run.notes, *own, *self._store.notes, *notes)))
+
+    def finished(self, notes: Sequence[str] = ()) -> Trace:
+        """The trace, now unchanging; `notes` belong beside the result."""
+        self._captures.forget()
+        self._sources.forget()
+        missed = self._wanted.unmatched(record.site for record in self._records)
+        own = (*(text for _, text in self._notes), *notes)
+        notes = (*own, *self._store.notes, *(f"--keep {text}: no site has that name" for text in missed))
+        closed = self.trace.closed()
+        return replace(closed, run=replace(closed.run, notes=(*closed.run.notes, *notes)), complete=True)

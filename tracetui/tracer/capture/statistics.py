@@ -1,0 +1,153 @@
+"""Exact statistics of a torch tensor in one pass over memory.
+
+A tensor is worked on in chunks that stay in a core's cache, so that the few passes over a chunk cost one
+over memory. Sums are taken over short runs in float32 and joined in float64, so that they don't lose
+digits with size. Extremes, NaN, Inf and zeros are found on the bits read as integers, whose order is that
+of the floats sign by sign: several times faster than comparing floats.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tracetui.recording.statistics import NO_STATISTICS, Statistics, of_array
+from tracetui.tracer.capture.float_bits import FLOAT_BITS, FloatBits
+
+Integers = npt.NDArray[np.signedinteger]
+Floats = npt.NDArray[np.floating]
+
+_RUN = 1024
+"""Elements summed in float32 before float64 takes over."""
+_ONES = np.ones(_RUN, dtype=np.float32)
+_CHUNK = 2**18
+_CANCELLATION = 4.0
+"""Above this ratio of mean² to variance the difference of sums has too few digits left."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Extremes:
+    """Of a tensor's bits, over all chunks."""
+
+    low: int
+    """The smallest and the largest as signed integers, and the largest as unsigned ones."""
+    high: int
+    top: int
+    zeros: int
+
+
+def of_tensor(tensor: torch.Tensor) -> Statistics:
+    """The statistics of a tensor of any dtype and layout, equal to float64 numpy's within 1e-6."""
+    if tensor.numel() == 0:
+        return NO_STATISTICS
+    flat = _flat(tensor.detach()).cpu()
+    bits = FLOAT_BITS.get(flat.dtype)
+    if bits is None:
+        return _by_numpy(flat)
+    integers: Integers = flat.view(bits.signed).numpy()
+    with np.errstate(over="ignore", invalid="ignore"):
+        extremes, total, squares = _one_pass(flat, integers, bits)
+    if extremes.high >= bits.largest_summed or extremes.top >= bits.sign + bits.largest_summed:
+        return _by_numpy(flat)
+    return _finish(flat, bits, extremes, total, squares)
+
+
+def is_finite(tensor: torch.Tensor) -> bool:
+    """Whether no element is NaN or infinite: a sum over it, and a second look only where that is not finite."""
+    if not tensor.dtype.is_floating_point and not tensor.dtype.is_complex:
+        return True
+    if tensor.dtype not in FLOAT_BITS:
+        return of_tensor(tensor).finite
+    plain = tensor.detach() if tensor.requires_grad else tensor
+    if math.isfinite(plain.sum().item()):
+        return True
+    # The sum of many float16 numbers may be too large for one although none of them is.
+    return math.isfinite(plain.sum(dtype=torch.float32).item()) or bool(torch.isfinite(plain).all())
+
+
+def _one_pass(flat: torch.Tensor, integers: Integers, bits: FloatBits) -> tuple[_Extremes, float, float]:
+    """The extremes, the sum and the sum of squares."""
+    lows, highs, tops, zeros = [], [], [0], 0
+    totals: list[Floats] = []
+    squares: list[Floats] = []
+    for start in range(0, integers.size, _CHUNK):
+        part = integers[start : start + _CHUNK]
+        low = int(part.min())
+        lows.append(low)
+        highs.append(int(part.max()))
+        if low < 0:
+            tops.append(int(part.view(bits.unsigned).max()))
+        zeros += part.size - int(np.count_nonzero(part))
+        if low == -bits.sign:
+            # The bits of -0.0 are those of the smallest integer.
+            zeros += int(np.count_nonzero(part == low))
+        _add_sums(flat[start : start + _CHUNK].float().numpy(), totals, squares)
+    total, squared = (float(np.concatenate(found).sum(dtype=np.float64)) for found in (totals, squares))
+    return _Extremes(min(lows), max(highs), max(tops), zeros), total, squared
+
+
+def _add_sums(chunk: Floats, totals: list[Floats], squares: list[Floats]) -> None:
+    """Append the sums of the runs of a chunk, and of what is left over."""
+    whole = chunk.size // _RUN * _RUN
+    if whole:
+        runs = chunk[:whole].reshape(-1, _RUN)  # [runs, _RUN]
+        # A product with ones sums a run several times faster than numpy's own pairwise sum.
+        totals.append(np.vecdot(runs, _ONES))
+        squares.append(np.vecdot(runs, runs))
+    if whole < chunk.size:
+        tail = chunk[whole:].astype(np.float64)
+        totals.append(np.atleast_1d(tail.sum()))
+        squares.append(np.atleast_1d(np.dot(tail, tail)))
+
+
+def _finish(flat: torch.Tensor, bits: FloatBits, extremes: _Extremes, total: float, squares: float) -> Statistics:
+    numel = flat.numel()
+    mean = total / numel
+    variance = squares / numel - mean * mean
+    if variance * _CANCELLATION < mean * mean or squares < numel * 1e-30:
+        squares, mean, variance = _exact_squares(flat, mean)
+    # Among negative floats the largest bits are the most negative value, the smallest the one nearest to zero.
+    low = bits.value(extremes.top if extremes.low < 0 else extremes.low)
+    high = bits.value(extremes.high if extremes.high >= 0 else extremes.low)
+    std = math.sqrt(max(0.0, variance))
+    return Statistics(numel, math.sqrt(squares), mean, std, low, high, 0, 0, 0, extremes.zeros)
+
+
+def _flat(tensor: torch.Tensor) -> torch.Tensor:
+    """All elements in one row; in whatever order, where that saves a copy of a transposed tensor."""
+    if tensor.is_contiguous():
+        return tensor.view(-1)
+    if _is_dense(tensor):
+        return tensor.as_strided((tensor.numel(),), (1,))
+    return tensor.reshape(-1)
+
+
+def _is_dense(tensor: torch.Tensor) -> bool:
+    expected = 1
+    for stride, length in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if length != 1:
+            if stride != expected:
+                return False
+            expected *= length
+    return True
+
+
+def _by_numpy(flat: torch.Tensor) -> Statistics:
+    return of_array((flat.to(torch.float64) if flat.is_floating_point() else flat).numpy())
+
+
+def _exact_squares(flat: torch.Tensor, mean: float) -> tuple[float, float, float]:
+    """Sum of squares, mean and variance in float64, the variance about the mean."""
+    squares = shift = deviations = 0.0
+    for start in range(0, flat.numel(), _CHUNK):
+        wide = flat[start : start + _CHUNK].to(torch.float64)
+        squares += float(wide.square().sum())
+        wide -= mean
+        shift += float(wide.sum())
+        deviations += float(wide.square_().sum())
+    shift /= flat.numel()
+    return squares, mean + shift, deviations / flat.numel() - shift * shift

@@ -1,0 +1,77 @@
+"""Recorded tensors that still lie in torch's memory."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+
+from tracetui.recording.statistics import Statistics
+from tracetui.recording.value import Array, Index, Value
+from tracetui.tracer.capture.alias import capture_function
+from tracetui.tracer.capture.statistics import is_finite, of_tensor
+
+_AS_FLOAT32 = {
+    *(torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2),
+    *(torch.float8_e4m3fnuz, torch.float8_e5m2fnuz, torch.float8_e8m0fnu),
+}
+
+
+class TorchValue:
+    """A captured tensor; it is never written to, so reading needs no lock."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self._tensor = tensor
+        self._statistics: Statistics | None = None
+        self.finite: bool | None = None
+        """Whether no element is NaN or infinite, where somebody has looked."""
+
+    @property
+    def tensor(self) -> torch.Tensor:
+        """The captured tensor as one that may be written to."""
+        return capture_function()(self._tensor)
+
+    @property
+    def nbytes(self) -> int:
+        return self._tensor.numel() * self._tensor.element_size()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self._tensor.shape)
+
+    @property
+    def dtype(self) -> str:
+        return dtype_name(self._tensor.dtype)
+
+    def read(self, index: Index = ()) -> Array:
+        part = self._tensor[index]
+        wide = torch.float32 if part.dtype in _AS_FLOAT32 else part.dtype
+        # A copy, never the storage itself: numpy() would first copy all of what a lazy clone shares.
+        array: Array = part.to("cpu", wide, copy=True).contiguous().numpy()
+        return array
+
+    def all_finite(self) -> bool:
+        """Whether no element is NaN or infinite; cheaper than the statistics."""
+        if self.finite is None:
+            known = self._statistics
+            self.finite = is_finite(self._tensor) if known is None else known.finite
+        return self.finite
+
+    def statistics(self) -> Statistics:
+        if self._statistics is None:
+            self._statistics = of_tensor(self._tensor)
+        return self._statistics
+
+
+def tensor_of(value: Value) -> torch.Tensor:
+    """The very tensor that was recorded; of a NaN its payload may be another. Raises NotKeptError."""
+    if isinstance(value, TorchValue):
+        return value.tensor
+    # bf16 and fp8 are read as float32, which holds each of their numbers.
+    return torch.from_numpy(value.read()).to(getattr(torch, value.dtype))
+
+
+@cache
+def dtype_name(dtype: torch.dtype) -> str:
+    """`bfloat16` of torch.bfloat16."""
+    return str(dtype).removeprefix("torch.")

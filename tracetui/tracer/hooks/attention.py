@@ -1,0 +1,162 @@
+"""What is recorded of an attention kernel: what goes in and comes out, and the matrices that are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from tracetui.analysis.attention.scores import KINDS
+from tracetui.expr.matrices import needs_absorbed, needs_steps
+from tracetui.expr.stop import Stop
+from tracetui.recording.keep import MatrixRole
+from tracetui.recording.record import ABSORBED, AttentionCall, Record, when
+from tracetui.tracer.attention.explanation import NOT_SHOWN, Explanations, RunningKernel
+from tracetui.tracer.attention.explicit import Show
+from tracetui.tracer.attention.kernels import KernelCall, has_steps
+from tracetui.tracer.attention.mla import Latents
+from tracetui.tracer.attention.own_matrices import OwnMatrices
+from tracetui.tracer.capture.recorder import Recorder
+from tracetui.tracer.edits import Editor
+from tracetui.tracer.hooks.frames import Frame
+
+
+class AttentionWatch:
+    """The witness of every attention kernel that a watched model calls."""
+
+    def __init__(
+        self,
+        frames: Sequence[Frame],
+        recorder: Recorder,
+        editor: Editor,
+        latents: Latents,
+        *,
+        absorb: bool,
+        stops: Callable[[], Sequence[Stop]],
+        uncounted: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        """frames: the modules that run, outermost first. absorb: whether attention is computed from the latents.
+
+        stops: those that stand now. uncounted: around work whose time is not the model's.
+        """
+        self._frames = frames
+        self._recorder = recorder
+        self._editor = editor
+        self._latents = latents
+        self._absorb = absorb
+        self._stops = stops
+        self._uncounted = uncounted
+        self._step_by_step = False
+        self._kernel: RunningKernel | None = None
+        self._explanations = Explanations()
+
+    def attention_inputs(self, call: KernelCall, described: AttentionCall) -> KernelCall:
+        """Record what an attention kernel is about to receive; returns it as edits leave it."""
+        frame = self._frames[-1]
+        # Before the record: a stop at it may be looked at when only the query is there.
+        self._recorder.attention_call(f"{frame.path}:q{when(self._recorder.pass_, frame.call)}", described)
+        absorbed = "with --mla absorb nothing comes of it" if described.kernel == ABSORBED else ""
+        passed = "the model's class computes its scores itself; edit :scores, or what makes it" if call.own else ""
+        inputs = {
+            "q": self._record_role("q", call.query, passed),
+            "k": self._record_role("k", call.key, absorbed or passed),
+            "v": self._record_role("v", call.value, absorbed or (passed if call.own and not call.own.in_steps else "")),
+        }
+        beside = (("mask", call.mask), ("sinks", call.sinks), ("position_bias", call.position_bias))
+        inputs |= {role: self._record_beside(role, tensor) for role, tensor in beside if tensor is not None}
+        edited = (inputs["q"][0], inputs["k"][0], inputs["v"][0])
+        if edited[0] is not call.query or edited[1] is not call.key or edited[2] is not call.value:
+            call = replace(call, query=edited[0], key=edited[1], value=edited[2])
+        inputs |= {role: self._record_beside(role, tensor) for role, tensor in self._latent(call)}
+        # Decided after the inputs: a stop or an edit may have been given while the model waited at one of them.
+        self._step_by_step = self._has_steps(call, frame.path)
+        if self._step_by_step and described.kernel == "sdpa":
+            described = replace(described, kernel="eager")
+            self._recorder.attention_call(inputs["q"][1].key, described)
+        self._kernel = RunningKernel(call.module, described, inputs, call.own)
+        return call
+
+    def _latent(self, call: KernelCall) -> tuple[tuple[str, torch.Tensor], ...]:
+        """What the call could be computed from instead, by role; time that the model takes only with --mla absorb."""
+        if self._absorb:
+            return tuple(self._latents.roles(call))
+        if not self._latents.has(call.module):
+            return ()
+        with self._uncounted():
+            return tuple(self._latents.roles(call))
+
+    def _has_steps(self, call: KernelCall, path: str) -> bool:
+        """Whether a call shows its scores because a stop or an edit speaks of them."""
+        if not needs_steps(path, self._stops(), self._editor.standing):
+            return False
+        if not (has_steps(call) if call.own is None else call.own.in_steps):
+            self._recorder.note(
+                f"{type(call.module).__name__} computes attention itself: its scores can't be stopped at"
+            )
+            return False
+        self._recorder.note(
+            "attention scores that a stop or an edit names are computed step by step, as by eager attention"
+        )
+        return True
+
+    def attention_steps(self, call: KernelCall) -> Show | None:
+        """What records scores and probabilities on the way, with their edits."""
+        return (lambda role, matrices: self._record_role(role, matrices)[0]) if self._step_by_step else None
+
+    def attention_heads(self, heads: torch.Tensor) -> torch.Tensor:
+        """Record each head's output [B,H,T,Kv]; returns it as edits leave it."""
+        kernel, self._kernel = self._kernel, None
+        if kernel is not None and not self._recorder.behind:
+            self._record_matrices(kernel, heads)
+        return self._record_role("heads", heads)[0]
+
+    def _record_matrices(self, kernel: RunningKernel, heads: torch.Tensor) -> None:
+        """Record those that are asked for, if they explain the output; where they don't, say so.
+
+        Scores that the model showed itself, step by step, need no explanation.
+        """
+        path, described = self._frames[-1].path, kernel.described
+        roles = self._matrices(path)
+        if not self._step_by_step:
+            if self._explanations.may_object(kernel, bool(roles)):
+                with self._uncounted():
+                    described = self._explanations.checked(kernel, heads)
+            if kernel.own is not None and (kernel.own.needed or described.unexplained):
+                self._record_own(kernel.own)
+                described, roles = kernel.described, tuple(role for role in roles if role not in KINDS)
+        if described is not kernel.described:
+            self._recorder.attention_call(kernel.inputs["q"][1].key, described)
+        if described.unexplained:
+            self._recorder.note(f"{type(kernel.module).__name__}: {NOT_SHOWN}: {described.unexplained}")
+        elif roles:
+            self._recorder.record_matrices(path, described, kernel.inputs, len(self._frames), roles)
+
+    def _record_own(self, own: OwnMatrices) -> None:
+        """Keep the matrices that a module made itself, which can't be computed again from what it made them of."""
+        self._record_beside("masked", own.masked)
+        self._record_beside("probs", own.probabilities)
+
+    def unheard(self, module: nn.Module) -> None:
+        """A module that attends by itself ended without a call that could be made out."""
+        self._recorder.note(f"{type(module).__name__} computes attention in its own way: {NOT_SHOWN}")
+
+    def _matrices(self, path: str) -> tuple[MatrixRole, ...]:
+        """Those that are computed from what the kernel received, beside those that it shows itself."""
+        asked = needs_absorbed(path, self._stops())
+        wanted = dict.fromkeys((*self._recorder.matrices, *(("absorbed_scores",) if asked else ())))
+        return tuple(role for role in wanted if not (self._step_by_step and role in KINDS))
+
+    def _record_beside(self, role: str, tensor: torch.Tensor) -> tuple[torch.Tensor, Record]:
+        """Record what the model doesn't go on with in this form: no edit is for it, whatever its pattern fits."""
+        frame = self._frames[-1]
+        site, depth = f"{frame.path}:{role}", len(self._frames)
+        return tensor, self._recorder.record(site, tensor, depth=depth, parent=frame.path, call=frame.call)
+
+    def _record_role(self, role: str, tensor: torch.Tensor, fixed: str = "") -> tuple[torch.Tensor, Record]:
+        frame = self._frames[-1]
+        return self._editor.record(
+            f"{frame.path}:{role}", tensor, fixed=fixed, depth=len(self._frames), parent=frame.path, call=frame.call
+        )

@@ -1,0 +1,92 @@
+"""Of a module that returns what isn't finite: which of its own weights aren't either."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from tracetui.models.weights.experts import runs_singly
+from tracetui.models.weights.slots import Weights
+from tracetui.recording.record import BadWeight
+from tracetui.tracer.capture.readable import is_readable
+
+
+def bad_weights(
+    path: str,
+    module: nn.Module,
+    output: torch.Tensor | None,
+    weights: Weights | None,
+    ran: Callable[[str], bool] = lambda path: True,
+    anywhere: bool = False,
+) -> tuple[BadWeight, ...] | None:
+    """Those of the weights that a module's own code reads that hold NaN or infinities; None where it wasn't looked.
+
+    output: what it returned, which isn't finite. They are looked at only if its first row isn't, as a weight that isn't
+    spoils every row (of a table, and where `anywhere`: if any row is); and only if all of its own are there. weights:
+    what puts them in place, and may have left some out, or some rows of a table. ran: whether the forward of a module
+    at a path ran; if not, who has it reads its weights.
+    """
+    readers = [(path, module), *_never_ran(path, module, ran)] if module._modules else [(path, module)]
+    anywhere = anywhere or isinstance(module, nn.Embedding)
+    if not any(reader._parameters for _, reader in readers) or not is_spoilt(output, anywhere):
+        return None
+    if len(_present(module, weights)) < len(_present(module, None)):
+        return None
+    return tuple(bad for at, reader in readers for bad in _bad_of(at, reader, weights))
+
+
+def _never_ran(path: str, module: nn.Module, ran: Callable[[str], bool]) -> Iterator[tuple[str, nn.Module]]:
+    """The modules inside another one whose forward was not called, but for those of modules that ran."""
+    for name, child in module.named_children():
+        at = f"{path}.{name}" if path else name
+        if not ran(at) and not runs_singly(child):
+            yield at, child
+            yield from _never_ran(at, child, ran)
+
+
+def _present(module: nn.Module, weights: Weights | None) -> dict[str, torch.Tensor]:
+    """A module's own parameters, as far as they are there."""
+    return dict(module.named_parameters(recurse=False) if weights is None else weights.present(module))
+
+
+def _bad_of(path: str, module: nn.Module, weights: Weights | None) -> Iterator[BadWeight]:
+    for bad in _bad(path, _present(module, weights).items()):
+        if weights is None or not bad.first:
+            yield bad
+        else:
+            yield replace(bad, first=(weights.row(module, bad.first[0]), *bad.first[1:]))
+
+
+def bad_among(path: str, weights: Iterable[tuple[str, torch.Tensor]]) -> tuple[BadWeight, ...]:
+    """The same of weights that stand in no module, as of one expert of many: names and tensors."""
+    return tuple(_bad(path, weights))
+
+
+def is_spoilt(output: torch.Tensor | None, anywhere: bool = False) -> bool:
+    """Whether the first row of an output isn't finite, or any."""
+    if not is_readable(output):
+        return False
+    if not output.is_floating_point() or not output.numel():
+        return False
+    row = output if anywhere or output.ndim < 2 else output[(0,) * (output.ndim - 1)]
+    return not math.isfinite(row.detach().float().sum().item())
+
+
+def with_kinds(provenance: str, weights: Iterable[BadWeight]) -> str:
+    """Where weights came from, with `nan` where some of them are not finite."""
+    return "+".join(filter(None, (provenance, "nan" if any(True for _ in weights) else "")))
+
+
+def _bad(path: str, weights: Iterable[tuple[str, torch.Tensor]]) -> Iterator[BadWeight]:
+    for name, weight in weights:
+        if not is_readable(weight):
+            continue
+        values = weight.detach()
+        places = torch.nonzero(~torch.isfinite(values.float() if values.is_floating_point() else values))
+        if len(places):
+            whole = f"{path}.{name}" if path else name
+            yield BadWeight(whole, len(places), values.numel(), tuple(places[0].tolist()))

@@ -1,0 +1,242 @@
+"""What the experts of a layer leave in the trace: the choice, how it came about, and each expert's input and output."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from tracetui.models.weights.experts import (
+    CHOICE,
+    ExpertWeights,
+    classes_count,
+    expert_count,
+    is_handed_choices,
+    is_router,
+    runs_singly,
+)
+from tracetui.recording.record import BadWeight
+from tracetui.tracer.capture.recorder import Recorder
+from tracetui.tracer.edits import Editor
+from tracetui.tracer.hooks.bad_weights import bad_among, is_spoilt, with_kinds
+from tracetui.tracer.hooks.frames import Frame
+from tracetui.tracer.routing.one_by_one import Choice, experts_witnessed
+from tracetui.tracer.routing.router_choice import choice_of
+from tracetui.tracer.routing.routers import Seen, bias_of, explain, has_scores
+from tracetui.tracer.routing.weights import weights_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+ReadExpert = Callable[[nn.Module, int], ExpertWeights | None]
+
+
+class ExpertWatch:
+    """Records routing and experts of a model whose modules `frames` follows."""
+
+    def __init__(
+        self,
+        frames: list[Frame],
+        recorder: Recorder,
+        editor: Editor,
+        read: ReadExpert,
+        clock: Callable[[], float],
+        provenance: Callable[[nn.Module, int], str],
+    ) -> None:
+        self._frames = frames
+        self._recorder = recorder
+        self._editor = editor
+        self._read = read
+        self._clock = clock
+        self._provenance = provenance
+        self._blocks: dict[str, tuple[str, int]] = {}
+        """By the path of a module that runs beside experts: the block around both, and how many they are."""
+        self._owners: dict[str, nn.Module] = {}
+        """By its path, the block around experts: it may hold what its router is given."""
+        self._seen: dict[str, list[Seen]] = {}
+        self._started = 0.0
+        self._weights: ExpertWeights = {}
+        """Of the expert that runs, where they don't stand in its module."""
+        self._handed: Mapping[str, nn.Module] = {}
+        """By their paths, experts that run as one module and are handed the choice."""
+        self._alone: Mapping[str, str] = {}
+        """By the path of a router whose choice shows in nothing but what it returns: the block around it."""
+
+    @contextmanager
+    def watched(self, modules: Mapping[str, nn.Module]) -> Iterator[None]:
+        """Look at the experts among a model's modules, by their paths, for the length of a `with`."""
+        holders = {path: module for path, module in modules.items() if runs_singly(module)}
+        self._handed = {path: module for path, module in modules.items() if is_handed_choices(module)}
+        for path, module in (*holders.items(), *self._handed.items()):
+            block = path.rpartition(".")[0]
+            self._owners[block] = modules[block]
+            count = expert_count(module) if path in holders else classes_count(module)
+            inside = (name for name, _ in self._owners[block].named_modules(prefix=block) if name != block)
+            self._blocks.update((name, (block, count)) for name in inside if not _within(name, path))
+        alone = (path for path, module in modules.items() if path not in self._blocks and is_router(module))
+        self._alone = {path: path.rpartition(".")[0] for path in alone}
+        self._owners.update((block, modules[block]) for block in self._alone.values())
+        try:
+            with experts_witnessed(holders.values(), self):
+                yield
+        finally:
+            self._seen.clear()
+
+    def returned(self, path: str, module: nn.Module, output: object) -> None:
+        """A module has run and its weights still stand: if it may be a router, remember what it said."""
+        if path in self._blocks:
+            block, count = self._blocks[path]
+            bias = bias_of(module)
+            if bias is not None or has_scores(output, count):
+                self._seen.setdefault(block, []).append(Seen(module, output, bias))
+        elif path in self._alone:
+            self._seen.setdefault(self._alone[path], []).append(Seen(module, output, bias_of(module)))
+
+    def is_handed_choices(self, path: str) -> bool:
+        """Whether the module at a path is experts that run as one."""
+        return path in self._handed
+
+    def may_route(self, path: str) -> bool:
+        """Whether what the module at a path returns may be a router's scores or choice."""
+        return path in self._blocks or path in self._alone
+
+    def entered(self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Experts that run as one are about to: record the choice that they are handed."""
+        given = inspect.signature(module.forward).bind_partial(*args, **kwargs).arguments
+        experts, weights = (given.get(name) for name in CHOICE)  # [N,A] [N,A]
+        if isinstance(experts, torch.Tensor) and isinstance(weights, torch.Tensor) and experts.shape == weights.shape:
+            block = path.rpartition(".")[0]
+            call = self._frames[-2].call if len(self._frames) > 1 else 0
+            self._record_choice(block, self._frames_of(block), call, experts, weights, classes_count(module))
+
+    def chose(self, path: str, module: Any, output: object) -> None:
+        """A module has returned: if it is a router on its own, record the choice that it makes."""
+        block = self._alone.get(path)
+        if block is None:
+            return
+        if not self._frames or self._frames[-1].path != block:
+            kind = type(self._owners[block]).__name__
+            self._recorder.note(f"{kind} is called in parts: its routing can't be shown")
+            return
+        choice = choice_of(output, module.top_k, module.num_experts)
+        if choice is not None:
+            depth = len(self._frames)
+            self._record_choice(block, depth, self._frames[-1].call, *choice, module.num_experts)
+
+    def _frames_of(self, block: str) -> int:
+        """How many modules run around what belongs to a block, itself included."""
+        return next((place + 1 for place, frame in enumerate(self._frames) if frame.path == block), len(self._frames))
+
+    def _record_choice(
+        self, block: str, depth: int, call: int, experts: torch.Tensor, weights: torch.Tensor, count: int
+    ) -> None:
+        """Record a choice [N,A] that nobody can change, its weights [N,A], and what it was made from."""
+        owner = self._owners[block]
+        seen = [*self._seen.pop(block, []), Seen(owner, None, bias_of(owner))]
+        routing = explain(seen, getattr(owner, "config", None), experts, weights, count)
+        roles = {
+            "router_logits": routing.logits,
+            "router_scores": routing.scores,
+            "selection_scores": routing.selection,
+            "selection_bias": routing.bias,
+            "experts": experts,
+            "routing_weights": weights,
+        }
+        for role, tensor in roles.items():
+            if tensor is not None:
+                self._recorder.record(f"{block}:{role}", tensor, depth=depth, parent=block, call=call)
+
+    def routed(self, module: nn.Module, experts: torch.Tensor, routing_weights: torch.Tensor) -> Choice:
+        """Record the choice [N,A] with its weights [N,A], and as far as can be told what it was made from.
+
+        Returns both as edits leave them.
+        """
+        block = self._frames[-1].path.rpartition(".")[0]
+        owner = self._owners[block]
+        seen = [*self._seen.pop(block, []), Seen(owner, None, bias_of(owner))]
+        count = expert_count(module)
+        routing = explain(seen, module.config, experts, routing_weights, count)
+        self._record_role("router_logits", routing.logits)
+        self._record_role("router_scores", routing.scores)
+        self._record_role("selection_scores", routing.selection)
+        self._record_role("selection_bias", routing.bias)
+        chosen, weights = self._editor.choice(block, experts, count), routing_weights  # [N,A] [N,A]
+        if chosen is not experts:
+            scores = routing.scores if routing.weighed else None  # [N,E]
+            weights = weights_of(scores, experts, routing_weights, chosen)  # [N,A]
+        shown, changed = experts, chosen  # [N,A] [N,A]
+        if routing.classes is not None:
+            # A token that skipped all experts is handed to one all the same, with the weight 0.
+            shown = routing.classes
+            changed = shown if chosen is experts else torch.where(chosen == experts, shown, chosen)
+        self._editor.record_both(f"{block}:experts", shown, changed, **self._place(block))
+        made, _ = self._editor.record(
+            f"{block}:routing_weights", weights, original=routing_weights, **self._place(block)
+        )
+        return chosen, made
+
+    def expert_given(self, expert: int, tokens: torch.Tensor, inputs: torch.Tensor) -> None:
+        """Record which tokens [n] an expert sees, and their hidden states [n,D]."""
+        holder = self._frames[-1]
+        site = f"{holder.path}.{expert}"
+        for role, tensor in (("tokens", tokens), ("in", inputs)):
+            depth = len(self._frames) + 1
+            self._recorder.record(f"{site}:{role}", tensor, depth=depth, parent=site, call=holder.call)
+        self._started = self._clock()
+
+    def expert_weights(self, module: nn.Module, expert: int) -> ExpertWeights | None:
+        """An expert's weights, made just in time; None where they stand in the module."""
+        weights = self._read(module, expert)
+        self._weights = weights or {}
+        return weights
+
+    def expert_returned(self, module: nn.Module, expert: int, output: torch.Tensor) -> torch.Tensor:
+        """Record what an expert made of its tokens [n,D]; returns it as edits leave it."""
+        holder = self._frames[-1]
+        site, provenance = f"{holder.path}.{expert}", self._provenance(module, expert)
+        if not self._recorder.is_finite(output) and is_spoilt(output):
+            bad = self._bad_weights(module, holder.path, expert)
+            self._recorder.bad_weights(site, bad)
+            provenance = with_kinds(provenance, bad)
+        made, _ = self._editor.record_expert(
+            holder.path.rpartition(".")[0],
+            holder.path,
+            expert,
+            output,
+            depth=len(self._frames),
+            parent=holder.path,
+            call=holder.call,
+            seconds=self._clock() - self._started,
+            provenance=provenance,
+        )
+        return made
+
+    def _bad_weights(self, module: nn.Module, path: str, expert: int) -> tuple[BadWeight, ...]:
+        """Those of one expert's weights that aren't finite, by their names and places in the tensor of all experts."""
+        own = self._weights or _rows(module, expert)
+        return tuple(replace(weight, first=(expert, *weight.first)) for weight in bad_among(path, own.items()))
+
+    def _record_role(self, role: str, tensor: torch.Tensor | None) -> None:
+        """Record what belongs to the block around the experts."""
+        if tensor is not None:
+            block = self._frames[-1].path.rpartition(".")[0]
+            self._recorder.record(f"{block}:{role}", tensor, **self._place(block))
+
+    def _place(self, block: str) -> dict[str, Any]:
+        call = self._frames[-2].call if len(self._frames) > 1 else 0
+        return {"depth": len(self._frames) - 1, "parent": block, "call": call}
+
+
+def _within(path: str, holder: str) -> bool:
+    return path == holder or path.startswith(f"{holder}.")
+
+
+def _rows(module: nn.Module, expert: int) -> ExpertWeights:
+    """One expert's parameters, where those of all stand in their module."""
+    every = module.named_parameters(recurse=False)
+    return {name: weight[expert] for name, weight in every if weight.ndim > 1 and len(weight) == expert_count(module)}

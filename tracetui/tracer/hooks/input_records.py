@@ -1,0 +1,65 @@
+"""Which record a tensor is that a module is given: how one knows what came in, and that nothing lies between."""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import ReferenceType, ref
+
+import torch
+
+from tracetui.recording.record import UNRECORDED
+
+
+class Sources:
+    """The tensors of one pass that were recorded, by identity; none is kept alive. Used by the model's thread alone."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[ReferenceType[torch.Tensor], int, int]] = {}
+
+    def forget(self) -> None:
+        self._known.clear()
+
+    def add(self, tensor: torch.Tensor, index: int) -> None:
+        """A tensor has been recorded as the record `index`."""
+        # Nobody can tell whether one of inference mode was written to since.
+        if not tensor.is_inference():
+            self._known[id(tensor)] = (ref(tensor), tensor._version, index)
+
+    def of(self, tensor: torch.Tensor) -> int:
+        """The record that holds a tensor's very values; UNRECORDED if there is none."""
+        found = self._same(tensor)
+        if found == UNRECORDED and (base := _whole_base(tensor)) is not None:
+            return self._same(base)
+        return found
+
+    def _same(self, tensor: torch.Tensor) -> int:
+        known = self._known.get(id(tensor))
+        if known is None or tensor.is_inference():
+            return UNRECORDED
+        same, version, index = known
+        return index if same() is tensor and version == tensor._version else UNRECORDED
+
+
+def _whole_base(tensor: torch.Tensor) -> torch.Tensor | None:
+    """What a tensor is a view of, if it is all of it and in the same form."""
+    if tensor.is_inference():
+        return None
+    base = tensor._base
+    if base is None or base.shape != tensor.shape or base.stride() != tensor.stride():
+        return None
+    return base
+
+
+_LISTS = (list, tuple)
+
+
+def float_tensors(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.Tensor]:
+    """What a module computes with: the floating-point tensors among its arguments, those in lists among them too."""
+    found: list[torch.Tensor] = []
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, torch.Tensor):
+            if value.is_floating_point():
+                found.append(value)
+        elif isinstance(value, _LISTS):
+            found += [item for item in value if isinstance(item, torch.Tensor) and item.is_floating_point()]
+    return found

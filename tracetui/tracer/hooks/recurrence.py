@@ -1,0 +1,97 @@
+"""Records what state-space and linear-attention blocks compute inside: convolution, decay, state and the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from tracetui.models.recurrent import kernels_called
+from tracetui.tracer.attention.kernel_calls import FunctionCall, KernelCalls
+from tracetui.tracer.capture.readable import is_readable
+from tracetui.tracer.capture.recorder import Recorder
+from tracetui.tracer.hooks.frames import Frame
+from tracetui.tracer.hooks.recurrent_steps import Step, steps_after, steps_before
+
+
+@dataclass(eq=False, slots=True)
+class _Running:
+    path: str
+    module: nn.Module
+    tokens: int
+    parts: dict[str, int] = field(default_factory=dict)
+    """How many records each role has in this call."""
+
+
+class RecurrenceWatch:
+    """Of one watch; used by the model's thread alone."""
+
+    def __init__(
+        self,
+        frames: Sequence[Frame],
+        recorder: Recorder,
+        uncounted: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        """frames: the modules that run, outermost first. uncounted: around work whose time is not the model's."""
+        self._frames = frames
+        self._recorder = recorder
+        self._uncounted = uncounted
+        self._running: list[_Running] = []
+        self._calls = KernelCalls(self._before, self._after)
+
+    def begin(self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """A block that calls such kernels is about to run."""
+        tensors = (each for each in (*args, *kwargs.values()) if isinstance(each, torch.Tensor) and each.dim() == 3)
+        first = next(tensors, None)  # [B,T,D]
+        self._running.append(_Running(path, module, 0 if first is None else first.shape[1]))
+        self._listen()
+
+    def end(self, path: str) -> None:
+        """It has ended."""
+        while self._running and self._running.pop().path != path:
+            # Its error was caught: it has begun and will never end.
+            pass
+        self._listen()
+
+    def close(self) -> None:
+        """Listen to nobody."""
+        self._running.clear()
+        self._calls.close()
+
+    def _listen(self) -> None:
+        if not self._running:
+            self._calls.close()
+        elif not self._calls.listen(kernels_called(self._running[-1].module)):
+            self._recorder.note("a profiler is on: what recurrent layers compute inside is not recorded")
+
+    def _before(self, call: FunctionCall) -> None:
+        self._record(lambda: steps_before(call))
+
+    def _after(self, call: FunctionCall, result: Any) -> None:
+        tokens = self._running[-1].tokens if self._running else 0
+        self._record(lambda: steps_after(call, result, tokens))
+
+    def _record(self, steps: Callable[[], Iterable[Step]]) -> None:
+        running = self._running[-1] if self._running else None
+        if running is None or not self._frames or self._frames[-1].path != running.path:
+            return
+        try:
+            with self._uncounted(), torch.no_grad():
+                made = list(steps())
+        except (RuntimeError, KeyError, IndexError, TypeError, ValueError, AttributeError):
+            # Called in a way that isn't known: nothing is said rather than something wrong.
+            return
+        for role, tensor in made:
+            self._record_step(running, role, tensor)
+
+    def _record_step(self, running: _Running, role: str, tensor: torch.Tensor) -> None:
+        part = running.parts.get(role, 0)
+        running.parts[role] = part + 1
+        site, call = f"{running.path}:{role}", self._frames[-1].call
+        if is_readable(tensor) and self._recorder.may_record(site, call, part):
+            depth = len(self._frames)
+            self._recorder.record(site, tensor, depth=depth, parent=running.path, call=call, part=part)

@@ -1,0 +1,292 @@
+"""Where a layer's residual stream stands after attention: found by what is added up, whatever the modules are called.
+
+The first tensor inside a layer that is a sum of what entered the layer and of what modules in it returned since is the
+stream, once it goes into a module. A norm that the layer begins without makes the stream anew (post-norm models): there
+it is what that norm returns. Of several streams each is such a sum, token by token; where the layer begins with a
+mixture of them, that is followed. Layers that add attention and the MLP at once, or have one sublayer, have no such
+tensor.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from tracetui.tracer.capture.outputs import tensors_in
+from tracetui.tracer.residual.sum import (
+    is_anew,
+    is_mixed,
+    is_plain_sum,
+    is_scaled_sum,
+    is_sum,
+    is_sum_of_streams,
+    same_values,
+)
+
+_REMEMBERED = 8
+"""Tensors of a layer that may be part of a sum: what its last modules returned."""
+_CALLED = 3
+"""Of these such as the layer called itself."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Passed:
+    """A tensor that went into a module where no layer of this kind had its stream until now."""
+
+    path: str
+    tensor: torch.Tensor
+    returned: tuple[torch.Tensor, ...]
+    """What modules had returned until then."""
+    renews: bool
+    """Whether the module would make the stream anew of it."""
+
+
+@dataclass(eq=False)
+class _Layer:
+    path: str
+    kind: object
+    """The same of layers whose code is."""
+    call: int
+    entered: torch.Tensor
+    """What entered it: the stream [B,T,D], or several."""
+    stream: torch.Tensor
+    """That, or the mixture [B,T,D] of several streams that its modules read."""
+    factors: tuple[torch.Tensor, ...]
+    """Of the layer's own parameters those that may scale the stream [D]."""
+    returned: deque[torch.Tensor] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    looked_at: set[int] = field(default_factory=set)
+    """Tensors that are no such sum, by identity; alive as long as the layer runs, or else just looked at again."""
+    passed: list[_Passed] = field(default_factory=list)
+    begun_anew: list[torch.Tensor] = field(default_factory=list)
+    """What a module returned and another was given as it is: the stream may begin anew with it."""
+    called: deque[torch.Tensor] = field(default_factory=lambda: deque(maxlen=_CALLED))
+    """What modules that the layer itself calls returned, as wide as a stream."""
+    began_with_norm: str = ""
+    """The norm that was given the stream before any other module had returned."""
+    normed: torch.Tensor | None = None
+    """What it returned."""
+    renewed_by: str = ""
+    """The norm that makes the stream anew."""
+    joined_by: str = ""
+    """The module with weights of its own that was given the stream beside what is added to it."""
+    done: bool = False
+
+    @property
+    def last(self) -> torch.Tensor | None:
+        """What a module that the layer itself calls returned last."""
+        return self.called[-1] if self.called else None
+
+    def holds(self, path: str) -> bool:
+        """Whether it calls the module at a path itself."""
+        return path.rpartition(".")[0] == self.path
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Stream:
+    """Where the residual stream stands after attention."""
+
+    layer: str
+    """Path of the layer."""
+    call: int
+    tensor: torch.Tensor
+    """[B,T,D], or as many streams as entered the layer."""
+
+
+class ResidualStream:
+    """Of one watch; used by the model's thread alone."""
+
+    def __init__(self) -> None:
+        self._layers: list[_Layer] = []
+        self._places: dict[object, set[str]] = {}
+        """By the kind of a layer, in which of its modules the stream was found to go: elsewhere the likeliest sum
+        alone is asked for at once, and all others if the layer ends without one.
+        """
+
+    def begin(self, path: str, module: nn.Module, call: int, given: list[torch.Tensor]) -> None:
+        """A layer has been given these, the stream first; of two streams by themselves none is followed."""
+        stream = given[0]
+        if stream.ndim < 2 or any(each is not stream and each.shape == stream.shape for each in given):
+            return
+        own = module.parameters(recurse=False)
+        factors = tuple(each.detach() for each in own if each.shape == stream.shape[-1:])
+        self._layers.append(_Layer(path, _kind(module), call, stream, stream, factors))
+
+    def forget(self) -> None:
+        self._layers.clear()
+
+    def entering(self, path: str, module: nn.Module, given: list[torch.Tensor]) -> Stream | None:
+        """The stream after attention, if a module is about to be given that among its floating-point tensors."""
+        layer = self._layers[-1] if self._layers else None
+        if layer is None or layer.done or not path.startswith(f"{layer.path}."):
+            return None
+        if layer.entered.dim() > 3 and layer.holds(path):
+            _follow_mixture(layer, given)
+        if any(each is layer.stream for each in given):
+            _is_given_stream(layer, path, module, given)
+        for tensor in given:
+            if tensor is not layer.stream and self._is_stream(layer, path, module, tensor):
+                layer.done = True
+                # Of one token the norm of the stream can look like a sum as well: the first of all is the stream.
+                if (earlier := self._passed(layer, [each for each in layer.passed if layer.holds(each.path)])) is None:
+                    layer.renewed_by = path if _renews(layer, path, module) else ""
+                    return None if layer.renewed_by else _stream(layer, tensor)
+                return None if earlier.renews else _stream(layer, earlier.tensor)
+        return None
+
+    def returned(self, path: str, module: nn.Module, tensor: torch.Tensor, first: bool) -> Stream | None:
+        """The same, if a module has returned that, as the first of its tensors or a further one."""
+        layer = self._layers[-1] if self._layers else None
+        if layer is None or not path.startswith(f"{layer.path}."):
+            return None
+        if layer.renewed_by == path:
+            layer.renewed_by = ""
+            return _stream(layer, tensor)
+        if layer.joined_by == path and not layer.done:
+            layer.joined_by = ""
+            if layer.last is not None and is_scaled_sum(tensor, layer.stream, layer.last, _own(module, tensor)):
+                layer.done = True
+                return _stream(layer, tensor)
+        if layer.began_with_norm == path and layer.normed is None:
+            layer.normed = tensor
+        if not layer.done:
+            _remember(layer, tensor, first and layer.holds(path))
+        return None
+
+    def ended(self, path: str, output: object) -> Stream | None:
+        """The same, if only what a layer has returned tells; whatever it has told, the layer is forgotten."""
+        if all(layer.path != path for layer in self._layers):
+            return None
+        while (layer := self._layers.pop()).path != path:
+            # Its error was caught: it has begun and will never end.
+            pass
+        return None if layer.done else self._found_late(layer, next(tensors_in(output, whole=True), None))
+
+    def _passed(self, layer: _Layer, asked: list[_Passed]) -> _Passed | None:
+        """The first of these tensors that is such a sum; where it went, later layers are asked at once."""
+        found = next((each for each in asked if _is_sum(layer, each.tensor, each.returned)), None)
+        if found is not None:
+            self._places[layer.kind].add(found.path.removeprefix(layer.path))
+        layer.passed.clear()
+        return found
+
+    def _found_late(self, layer: _Layer, output: torch.Tensor | None) -> Stream | None:
+        if (passed := self._passed(layer, layer.passed)) is not None:
+            return None if passed.renews else _stream(layer, passed.tensor)
+        if output is None or layer.last is None or not output.numel() == layer.stream.numel() == layer.last.numel():
+            return None
+        anew = (each for each in layer.begun_anew if is_anew(output, each, layer.last, layer.stream))
+        return next((_stream(layer, each) for each in anew), None)
+
+    def _is_stream(self, layer: _Layer, path: str, module: nn.Module, tensor: torch.Tensor) -> bool:
+        if id(tensor) in layer.looked_at or _begin_alike(tensor, layer.stream):
+            return False
+        # Parts of one stream can look like several: that these are none tells nothing of the whole.
+        return _is_several(layer, tensor) or self._is_one_stream(layer, path, module, tensor)
+
+    def _is_one_stream(self, layer: _Layer, path: str, module: nn.Module, tensor: torch.Tensor) -> bool:
+        if not layer.returned or tensor.numel() != layer.stream.numel() or tensor.shape[-1] != layer.stream.shape[-1]:
+            return False
+        place, places = path.removeprefix(layer.path), self._places.setdefault(layer.kind, set())
+        before = [each for each in layer.returned if each is not tensor and each is not layer.normed]
+        if places and place not in places and not (before and is_plain_sum(tensor, layer.stream, before[-1])):
+            layer.passed.append(_Passed(path, tensor, tuple(layer.returned), _renews(layer, path, module)))
+            found: bool | None = False
+        else:
+            found = _is_sum(layer, tensor, layer.returned)
+        if found:
+            places.add(place)
+        if found or (found is None and _is_second_norm(layer, path, module, tensor)):
+            return True
+        if layer.holds(path) and tensor is not layer.normed and _is_returned(layer, tensor):
+            layer.begun_anew.append(tensor)
+        layer.looked_at.add(id(tensor))
+        return False
+
+
+def _begin_alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether both begin at the same place of memory. Asking for its address would copy what a record shares."""
+    same = one.untyped_storage()._cdata == other.untyped_storage()._cdata
+    return same and one.storage_offset() == other.storage_offset()
+
+
+def _stream(layer: _Layer, tensor: torch.Tensor) -> Stream:
+    alike = next((each for each in (layer.entered, layer.stream) if each.numel() == tensor.numel()), tensor)
+    return Stream(layer.path, layer.call, tensor if tensor.shape == alike.shape else tensor.reshape(alike.shape))
+
+
+def _follow_mixture(layer: _Layer, given: list[torch.Tensor]) -> None:
+    """Of several streams follow the sum of them that the layer's modules are about to be given."""
+    for tensor in given:
+        if tensor is not layer.stream and tensor.numel() < layer.entered.numel() and is_mixed(tensor, layer.entered):
+            layer.stream = tensor
+            layer.returned.clear()
+            return
+
+
+def _is_given_stream(layer: _Layer, path: str, module: nn.Module, given: list[torch.Tensor]) -> None:
+    """Note what a module may make of the stream that it is about to be given."""
+    if _is_norm(path, module) and not layer.returned:
+        layer.began_with_norm = path
+    elif layer.last is not None and layer.holds(path) and any(each is layer.last for each in given):
+        layer.joined_by = path
+    elif any(True for _ in module.children()):
+        # What it adds to the stream is its own: nothing that came before it is part of that sum.
+        layer.returned.clear()
+
+
+def _remember(layer: _Layer, tensor: torch.Tensor, by_layer: bool) -> None:
+    """Keep what a module has returned, if it may be part of a sum; by_layer: the layer itself called it."""
+    width = layer.stream.shape[-1]
+    if tensor.shape[-1:] == (width,) and tensor.numel() in (layer.stream.numel(), width):
+        layer.returned.append(tensor)
+    if by_layer and tensor.numel() and tensor.dim() and layer.entered.shape[-1] % tensor.shape[-1] == 0:
+        layer.called.append(tensor)
+
+
+def _own(module: nn.Module, tensor: torch.Tensor) -> list[torch.Tensor]:
+    """The parameters of a module's own that have a number for each channel."""
+    return [each.detach() for each in module.parameters(recurse=False) if each.shape == tensor.shape[-1:]]
+
+
+def _is_norm(path: str, module: nn.Module) -> bool:
+    """Whether it is one, or stands where others have one."""
+    return any("norm" in name.lower() for name in (type(module).__name__, path.rpartition(".")[2]))
+
+
+def _renews(layer: _Layer, path: str, module: nn.Module) -> bool:
+    """Whether it is a norm that makes the stream anew of what it is given: no norm came before attention."""
+    return _is_norm(path, module) and not layer.began_with_norm
+
+
+def _is_returned(layer: _Layer, tensor: torch.Tensor) -> bool:
+    """Whether a tensor is what a module returned, perhaps in another dtype."""
+    return any(tensor is each or (tensor.dtype != each.dtype and same_values(tensor, each)) for each in layer.returned)
+
+
+def _is_second_norm(layer: _Layer, path: str, module: nn.Module, tensor: torch.Tensor) -> bool:
+    """Whether a layer's own norm is given what no module returned, in a layer that has begun with one."""
+    own = layer.holds(path) and not any(tensor is each for each in layer.returned)
+    return own and bool(layer.began_with_norm) and _is_norm(path, module)
+
+
+def _is_several(layer: _Layer, tensor: torch.Tensor) -> bool:
+    """Whether several streams are the sums that they would be after attention."""
+    if tensor.numel() != layer.entered.numel():
+        return False
+    smaller = (each for each in reversed(layer.called) if each.numel() < tensor.numel())
+    return any(is_sum_of_streams(tensor, layer.entered, each) for each in smaller)
+
+
+def _is_sum(
+    layer: _Layer, tensor: torch.Tensor, returned: deque[torch.Tensor] | tuple[torch.Tensor, ...]
+) -> bool | None:
+    others = [each for each in returned if each is not tensor and each is not layer.normed]
+    return is_sum(tensor, layer.stream, layer.factors, layer.normed, others)
+
+
+def _kind(layer: nn.Module) -> object:
+    """What layers have in common that call the same modules in the same order."""
+    return (type(layer), *((name, type(child)) for name, child in layer.named_children()))

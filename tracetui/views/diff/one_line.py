@@ -1,0 +1,50 @@
+"""What was found of one site in two lines, where all of it would leave no room for its values."""
+
+from __future__ import annotations
+
+from tracetui.analysis.diff.finding import Finding
+from tracetui.analysis.diff.result import Outcome
+from tracetui.views.diff.effects import by_edit
+from tracetui.views.diff.format import number
+from tracetui.views.diff.made import short_end
+
+
+def short_lines(finding: Finding) -> tuple[str, str]:
+    """How far apart it is and where that is made; what it looks like, empty where no known fault does."""
+    return f"{_distance(finding)}{_made(finding)}", _looks(finding)
+
+
+def _distance(finding: Finding) -> str:
+    site = finding.site
+    if site.outcome is Outcome.SHAPES:
+        return "shapes differ"
+    if site.distance is None:
+        return "not compared"
+    if site.distance.unlike:
+        return "NaN or Inf on one side"
+    if site.distance.by_statistics:
+        return f"statistics {'differ' if site.outcome is Outcome.DIFFERENT else 'agree'}"
+    return f"{'agrees,' if site.outcome is Outcome.SAME else 'off by'} {number(site.distance.furthest)}·|b|"
+
+
+def _made(finding: Finding) -> str:
+    if finding.site.outcome is not Outcome.DIFFERENT:
+        return ""
+    if finding.edit is not None:
+        return f" · {by_edit(finding.edit)}"
+    if finding.tied:
+        return " · flipped ties"
+    if finding.carried:
+        return " · rounding adds up"
+    if finding.at_fault:
+        return short_end(finding)
+    if finding.feeds.found:
+        return " · its inputs differ too"
+    return "" if finding.feeds.missing else " · no tensor feeds it"
+
+
+def _looks(finding: Finding) -> str:
+    if not finding.hints:
+        return ""
+    more = f" (and {len(finding.hints) - 1} more)" if len(finding.hints) > 1 else ""
+    return f"{finding.hints[0].title}{more}"

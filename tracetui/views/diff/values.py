@@ -1,0 +1,125 @@
+"""Values of two tensors and their difference as tables on one scale: side by side, or a row as a list."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rich.cells import cell_len
+
+from tracetui.recording.statistics import Statistics
+from tracetui.recording.value import Array
+from tracetui.text import number, statistic
+from tracetui.views.cells import Line, blank, fit, line
+from tracetui.views.inks import Inks
+from tracetui.views.values import REAL_WIDTH, Window, figure, value_style, values_table
+
+SIDE_BY_SIDE = 3 * (2 * (REAL_WIDTH + 1) + 4)
+"""Cells from which on three tables have two columns each."""
+NAMES = ("A", "B", "A−B")
+_GAP = 2
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Triple:
+    """A part of one matrix of both sides, and the difference."""
+
+    windows: tuple[Window, Window, Window]
+    """Of A, B and A−B, each with the same place, shape and scale."""
+    cursor: tuple[int, int]
+
+
+def triple_table(triple: Triple, width: int, height: int, inks: Inks) -> list[Line]:
+    """`height` lines of `width` cells: three tables beside each other, or the cursor's row as a list where narrow."""
+    if width < SIDE_BY_SIDE:
+        return _list(triple, width, height, inks)
+    widths = _widths(width)
+    heads: Line = []
+    for name, room in zip(NAMES, widths, strict=True):
+        heads += [*line([(f" {name}", inks.mark)], room), *blank(_GAP)]
+    tables = [
+        values_table(window if not place else _unlabelled(window), room, height - 1, inks, cursor=triple.cursor)
+        for place, (window, room) in enumerate(zip(triple.windows, widths, strict=True))
+    ]
+    rows = [[*a, *blank(_GAP), *b, *blank(_GAP), *c] for a, b, c in zip(*tables, strict=True)]
+    return [heads[:-1], *rows]
+
+
+def _widths(width: int) -> tuple[int, int, int]:
+    each = (width - 2 * _GAP) // 3
+    return (width - 2 * _GAP - 2 * each, each, each)
+
+
+def columns_beside(width: int, shape: tuple[int, int], label: int) -> int:
+    """How many columns of each matrix are seen at once, at least one; `label` is the widest row label's cells."""
+    if width < SIDE_BY_SIDE:
+        return 1
+    index = len(str(max(shape[0] - 1, 0))) + 1
+    room = min(_widths(width)) - index - (label + 1 if label else 0)
+    return max(1, (room + 1) // (REAL_WIDTH + 1))
+
+
+def _unlabelled(window: Window) -> Window:
+    """The labels of rows stand once, at the left."""
+    return Window(window.numbers, window.row0, window.column0, window.shape, (), window.column_labels, window.scale)
+
+
+def _list(triple: Triple, width: int, height: int, inks: Inks) -> list[Line]:
+    """The cursor's row: a line for each of its elements, with both values and the difference."""
+    first = triple.windows[0]
+    row = triple.cursor[0] - first.row0
+    lines = [_list_head(first, row, width, inks)]
+    if not 0 <= row < len(first.numbers):
+        return lines
+    index = len(str(max(first.shape[1] - 1, 0))) + 1
+    for column in range(min(height - 1, first.numbers.shape[1])):
+        at = first.column0 + column
+        here = at == triple.cursor[1]
+        label = first.column_labels[column] if column < len(first.column_labels) else ""
+        parts = [(f"{'▸' if here else ' '}{at:>{index}} ", inks.mark if here else inks.quiet)]
+        for window in triple.windows:
+            value = window.numbers[row, column].item()
+            style = value_style(value, window.scale, inks)
+            parts += [(figure(value, REAL_WIDTH), style + inks.cursor if here else style), (" ", inks.text)]
+        parts.append((fit(label, max(0, width - index - 2 - 3 * (REAL_WIDTH + 1))), inks.text))
+        lines.append(line(parts, width))
+    return lines
+
+
+def _list_head(window: Window, row: int, width: int, inks: Inks) -> Line:
+    """The columns' names, and after them which row this is: no room is left for more than its label."""
+    index = len(str(max(window.shape[1] - 1, 0))) + 3
+    label = window.row_labels[row] if 0 <= row < len(window.row_labels) else ""
+    names = " ".join(name.rjust(REAL_WIDTH) for name in NAMES)
+    told = f"  row {window.row0 + row}{f' {label}' if label else ''}"
+    if index + len(names) + cell_len(told) > width:
+        told = ""
+    return line([(" " * index, inks.quiet), (names, inks.mark), (told, inks.quiet)], width)
+
+
+def common_size(arrays: Sequence[Array]) -> float:
+    """The largest finite magnitude in all of them."""
+    sizes = (np.abs(array[np.isfinite(array)].astype(np.float64)).max(initial=0.0) for array in arrays)
+    return float(max(sizes, default=0.0))
+
+
+def statistics_lines(a: Statistics | None, b: Statistics | None) -> list[str]:
+    """Both sides' statistics beside each other, and what A's are off by: not the statistics of A − B."""
+    lines = [f"{'statistics':<10} {'A':>10} {'B':>10} {'off by':>10}"]
+    for name in ("l2", "mean", "std", "min", "max", "nan", "posinf", "neginf", "zeros"):
+        values = [None if side is None else float(getattr(side, name)) for side in (a, b)]
+        if name in ("nan", "posinf", "neginf", "zeros") and not any(values):
+            continue
+        one, other = values
+        apart = "" if one is None or other is None or math.isnan(one - other) else number(one - other)
+        shown = [("–" if value is None else statistic(value)) for value in values]
+        title = {"l2": "L2", "nan": "NaN", "posinf": "+Inf", "neginf": "-Inf"}.get(name, name)
+        lines.append(f"{title:<10} {shown[0]:>10} {shown[1]:>10} {apart:>10}")
+    return lines
+
+
+def widest(labels: Sequence[str]) -> int:
+    """Cells of the longest label."""
+    return max(map(cell_len, labels), default=0)

@@ -1,0 +1,121 @@
+"""The lines around a heatmap that say what is shown: title, legend, and a caption for the crosshair."""
+
+from __future__ import annotations
+
+import math
+
+from rich.cells import cell_len
+from rich.segment import Segment
+
+from tracetui.text import number
+from tracetui.views.cells import Line, fit, fit_end
+from tracetui.views.heatmap.axes import Axis, Look
+from tracetui.views.heatmap.ink import HALF, Brush, key
+from tracetui.views.heatmap.pyramid import MASKED, NAN, Pyramid
+from tracetui.views.palette import LEVELS
+
+_LEAST_TITLE = 4
+"""Cells of a name below which it isn't worth showing."""
+
+
+def padded(line: Line, width: int, look: Look) -> Line:
+    """The line cut or filled to exactly `width` columns."""
+    return Segment.adjust_line_length(line, width, look.ground)
+
+
+def title_line(title: str, told: str, shape: tuple[int, int], width: int, look: Look) -> Line:
+    """What the matrix is on the left, its size on the right; of its name the end, of what is `told` beside it all."""
+    beside = f" · {told}" if title and told else told
+    least = cell_len(beside) + (_LEAST_TITLE if title else 0)
+    facts = f"  {shape[0]}×{shape[1]}"
+    if least + cell_len(facts) > width:
+        facts = ""
+    if least > width:
+        return padded([Segment(told or fit(title, width), look.title)], width, look)
+    room = width - cell_len(beside) - cell_len(facts)
+    name = fit_end(title, room)
+    return padded(
+        [Segment(f"{name}{beside}{' ' * (room - cell_len(name))}", look.title), Segment(facts, look.muted)], width, look
+    )
+
+
+def legend_line(
+    pyramid: Pyramid, brush: Brush, palette_name: str, step: tuple[int, int], width: int, look: Look
+) -> Line:
+    """The palette from the lowest number to the highest, and what else is on the screen; what has no room goes."""
+    groups: list[Line] = []
+    if pyramid.visible:
+        groups.append(_bar(pyramid, brush, min(max(width // 4, 8), LEVELS // 2), look))
+        groups.append([Segment(str(pyramid.scale.kind), look.muted)])
+    if pyramid.masked:
+        groups.append([brush.run(key(MASKED, MASKED), 2), Segment(" masked", look.muted)])
+    if pyramid.nan:
+        groups.append([brush.run(key(NAN, NAN), 2), Segment(" NaN", look.muted)])
+    if step != (1, 1):
+        groups.append([Segment(f"peak of {step[0]}×{step[1]}", look.muted)])
+    groups.append([Segment(f"colours: {palette_name}", look.muted)])
+    line: Line = []
+    for group in groups:
+        apart = [Segment("  ", look.ground)] if line else []
+        if _width(line) + _width(apart) + _width(group) <= width:
+            line += apart + group
+    return padded(line, width, look)
+
+
+def _bar(pyramid: Pyramid, brush: Brush, columns: int, look: Look) -> Line:
+    scale = pyramid.scale
+    levels = [min(LEVELS - 1, place * LEVELS // (2 * columns)) for place in range(2 * columns)]
+    codes = [scale.code(level) for level in levels]
+    bar = [brush.run(key(left, right, HALF), 1) for left, right in zip(codes[::2], codes[1::2], strict=True)]
+    if scale.diverging:
+        bar.insert(columns // 2, Segment("0", look.label))
+    low = f"{'≤' if scale.floor and not scale.diverging else ''}{number(scale.low)} "
+    return [Segment(low, look.label), *bar, Segment(f" {number(scale.high)}", look.label)]
+
+
+def caption_line(rows: Axis, columns: Axis, cell: tuple[int, int], value: str, width: int, look: Look) -> Line:
+    """`query 5 "·life" → key 3 "·question"  0.1234`: texts are cut before the number is."""
+    row, column = cell
+    numbers = [str(row + rows.first), str(column + columns.first)]
+    names = [f"{rows.name} {numbers[0]}", f"{columns.name} {numbers[1]}"]
+    texts = [axis.label(index) if axis.labels else "" for axis, index in ((rows, row), (columns, column))]
+    room = width - _fixed(names, texts, value)
+    if room < 2 * sum(map(bool, texts)):
+        names, texts = numbers, ["", ""]
+    if _fixed(names, texts, value) > width:
+        return padded([Segment(value, look.title)], width, look)
+    texts = _shared(texts, room)
+    line: Line = []
+    for place, (name, text) in enumerate(zip(names, texts, strict=True)):
+        line.append(Segment(f"{' → ' if place else ''}{name}", look.muted))
+        if text:
+            line += [Segment(' "', look.muted), Segment(text, look.crosshair), Segment('"', look.muted)]
+    return padded([*line, Segment(f"  {value}", look.title)], width, look)
+
+
+def _fixed(names: list[str], texts: list[str], value: str) -> int:
+    """The columns of a caption with empty texts."""
+    return sum(map(cell_len, names)) + 3 * sum(map(bool, texts)) + cell_len(value) + 5
+
+
+def _shared(texts: list[str], room: int) -> list[str]:
+    """Both texts cut to `room` columns together, the longer one first."""
+    first, second = (cell_len(text) for text in texts)
+    if first + second <= room:
+        return texts
+    half = room // 2
+    give = min(first, max(half, room - second))
+    return [fit(texts[0], give), fit(texts[1], min(second, room - give))]
+
+
+def value_text(value: float, code: int) -> str:
+    """A cell's number as the caption shows it."""
+    if code == MASKED:
+        return "masked"
+    if math.isnan(value):
+        return "NaN"
+    return number(value)
+
+
+def _width(line: Line) -> int:
+    return sum(segment.cell_length for segment in line)

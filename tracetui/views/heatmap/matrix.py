@@ -1,0 +1,190 @@
+"""A matrix as coloured cells with axes, legend and crosshair: numbers, a size and a palette in, lines out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+from rich.cells import cell_len
+from rich.segment import Segment
+
+from tracetui.views.cells import Line, fit
+from tracetui.views.heatmap.axes import Axis, Look, column_labels, row_labels
+from tracetui.views.heatmap.ink import HAIR, MARKS, OUTSIDE, RING, Brush
+from tracetui.views.heatmap.layout import Plan, View
+from tracetui.views.heatmap.legend import caption_line, legend_line, padded, title_line, value_text
+from tracetui.views.heatmap.pyramid import Kind, Mask, Matrix, Pyramid, Scale, build
+
+Keys = npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class HeatmapData:
+    """All that a heatmap shows of one matrix, made ready where nobody waits for it."""
+
+    values: npt.NDArray[np.float32]
+    """[T,S], read-only: what the crosshair reads."""
+    pyramids: Mapping[Kind, Pyramid]
+    """By scale; none for an empty matrix."""
+    rows: Axis
+    columns: Axis
+    title: str = ""
+    notice: str = ""
+    """What stands in place of a matrix that has no cells."""
+    told: str = ""
+    """Beside the title, and never cut: which head."""
+    named: Callable[[int, int], str] | None = None
+    """A cell's number in words, where it alone wouldn't say what it counts."""
+
+    @property
+    def empty(self) -> bool:
+        return not self.pyramids
+
+    @property
+    def plan(self) -> Plan:
+        row_label = max(self.rows.widest, cell_len(self.columns.name) + 1)
+        return Plan(self.rows.length, self.columns.length, row_label, self.columns.widest, bool(self.title))
+
+    def value(self, row: int, column: int) -> float:
+        return float(self.values[row, column])
+
+
+def heatmap_data(
+    values: Matrix,
+    rows: Axis,
+    columns: Axis,
+    *,
+    masked: Mask | None = None,
+    diverging: bool = False,
+    kinds: Sequence[Kind] = (Kind.LINEAR,),
+    title: str = "",
+    told: str = "",
+    scales: Mapping[Kind, Scale] | None = None,
+) -> HeatmapData:
+    """The data of a matrix [T,S] of numbers; -inf and `masked` cells take no part.
+
+    `scales` are for a matrix that stands beside others; without them its own numbers span them.
+    Texts must be visible ones. Raises ValueError: axes that don't have the matrix's lengths.
+    """
+    if values.shape != (rows.length, columns.length):
+        raise ValueError(f"a matrix {values.shape} doesn't have axes of {rows.length} and {columns.length}")
+    if values.size == 0:
+        return nothing("Nothing to show: the matrix has no cells", title)
+    numbers = np.array(values, dtype=np.float32)  # [T,S]
+    numbers.flags.writeable = False
+    pyramids = {kind: build(numbers, masked, kind, diverging, (scales or {}).get(kind)) for kind in kinds}
+    return HeatmapData(numbers, MappingProxyType(pyramids), rows, columns, title, told=told)
+
+
+def nothing(notice: str, title: str = "") -> HeatmapData:
+    """Data without a matrix, and what to say instead."""
+    none = np.zeros((0, 0), np.float32)
+    return HeatmapData(none, MappingProxyType({}), Axis.of("", 0), Axis.of("", 0), title, notice)
+
+
+EMPTY = nothing("Nothing to show yet")
+
+
+def draw(data: HeatmapData, pyramid: Pyramid, view: View, brush: Brush, palette_name: str, look: Look) -> list[Line]:
+    """Every line of the screen, each exactly as wide as the layout."""
+    layout, width = view.layout, view.layout.width
+    lines: list[Line] = []
+    if layout.title:
+        lines.append(title_line(data.title, data.told, pyramid.shape, width, look))
+    lines += _axis_lines(data, view, look)
+    keys = cell_keys(pyramid, view)
+    cells = _cell_lines(keys, brush)
+    beside, below = (padded([], room, look) for room in (layout.room - keys.shape[1], layout.room))
+    for place, label in enumerate(row_labels(data.rows, view, look)):
+        lines.append([*label, *(cells[place] + beside if place < len(cells) else below)])
+    if layout.legend:
+        lines.append(legend_line(pyramid, brush, palette_name, (view.rows.step, view.columns.step), width, look))
+    cell = view.rows.cursor, view.columns.cursor
+    value = data.named(*cell) if data.named else value_text(data.value(*cell), int(pyramid.levels[0][cell]))
+    lines.append(caption_line(data.rows, data.columns, cell, value, width, look))
+    return lines
+
+
+def _axis_lines(data: HeatmapData, view: View, look: Look) -> list[Line]:
+    left = view.layout.left
+    lines = [[Segment(" " * left, look.ground), *line] for line in column_labels(data.columns, view, look)]
+    if left and lines:
+        names = f"{data.rows.name} ↓ {data.columns.name} →", f"{data.columns.name} →", ""
+        shown = next(name for name in names if cell_len(name) < left)
+        lines[-1][0] = Segment(fit(shown, left - 1, right=True) + " ", look.muted)
+    return lines
+
+
+def cell_keys(pyramid: Pyramid, view: View) -> Keys:
+    """The look of every character of the cells that are in sight: [lines, columns]."""
+    rows, columns = view.rows, view.columns
+    tile = pyramid.tile(rows.cells, rows.step, columns.cells, columns.step)
+    row, column = rows.cursor // rows.step - rows.start, columns.cursor // columns.step - columns.start
+    centre = tile[row, column]
+    if rows.length > 1:
+        tile[row] += HAIR
+    if columns.length > 1:
+        tile[:, column] += HAIR
+    tile[row, column] = centre
+    tile = tile.repeat(rows.size, axis=0).repeat(columns.size, axis=1)
+    if len(tile) % 2:
+        tile = np.vstack([tile, np.full((1, tile.shape[1]), OUTSIDE, np.uint8)])
+    keys: Keys = tile[0::2].astype(np.uint32)  # [lines,columns]
+    keys <<= 8
+    keys |= tile[1::2]
+    line, left = row * rows.size // 2, column * columns.size
+    keys[line : line + max(1, rows.size // 2), left : left + columns.size] |= _outline(rows.size, columns.size) << 16
+    return keys
+
+
+def _outline(height: int, width: int) -> Keys:
+    """The frame around a cell of so many pixels, by the index of each of its marks."""
+    marks = np.zeros((max(1, height // 2), width), np.uint32)
+    if height == 1 or width == 1:
+        marks[:] = RING
+    elif height == 2:
+        marks[0, [0, -1]] = MARKS.index("["), MARKS.index("]")
+    else:
+        marks[:, [0, -1]] = MARKS.index("│")
+        marks[[0, -1]] = MARKS.index("─")
+        marks[0, [0, -1]] = MARKS.index("┌"), MARKS.index("┐")
+        marks[-1, [0, -1]] = MARKS.index("└"), MARKS.index("┘")
+    return marks
+
+
+def _cell_lines(keys: Keys, brush: Brush) -> list[Line]:
+    """The lines of a table of looks, equal neighbours drawn as one segment."""
+    lines, width = keys.shape
+    starts = np.ones((lines, width), np.bool_)
+    np.not_equal(keys[:, 1:], keys[:, :-1], out=starts[:, 1:])
+    places = np.flatnonzero(starts)
+    lengths = np.diff(places, append=keys.size).tolist()
+    pairs = keys.reshape(-1)[places].tolist()
+    ends = [int(end) for end in np.searchsorted(places, np.arange(1, lines + 1) * width)]
+    first = [0, *ends[:-1]]
+    return [brush.line(pairs[a:b], lengths[a:b]) for a, b in zip(first, ends, strict=True)]
+
+
+def notice_lines(notice: str, width: int, height: int, look: Look) -> list[Line]:
+    """A sentence in the middle of an empty screen."""
+    words = _wrapped(notice, max(1, width - 2))[:height]
+    above = (height - len(words)) // 2
+    lines: list[Line] = [[] for _ in range(height)]
+    for place, text in enumerate(words):
+        indent = max(0, (width - cell_len(text)) // 2)
+        lines[above + place] = [Segment(" " * indent, look.ground), Segment(text, look.muted)]
+    return [padded(line, width, look) for line in lines]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    lines = [""]
+    for word in text.split():
+        joined = f"{lines[-1]} {word}".strip()
+        if lines[-1] and cell_len(joined) > width:
+            lines.append(word)
+        else:
+            lines[-1] = joined
+    return [line if cell_len(line) <= width else fit(line, width) for line in lines]
