@@ -9,7 +9,7 @@ from tests.expr.made import FIRST, layers, made
 from tracetui.errors import InputError
 from tracetui.expr.errors import BadExpressionError
 from tracetui.expr.stop import DEFAULT_STOPS, MOST_STOPS, Stop, parse_stop, parse_stops, with_defaults
-from tracetui.expr.watcher import Watcher, look_up
+from tracetui.expr.watcher import StopEvaluator, look_up
 from tracetui.recording.trace import Trace
 
 
@@ -60,7 +60,7 @@ def test_many_stops_have_an_end_and_the_default_ones_stand_once() -> None:
 
 
 def places(trace: Trace, *stops: Stop) -> list[str]:
-    watcher = Watcher(trace, stops)
+    watcher = StopEvaluator(trace, stops)
     return [record.site for record in trace.records if watcher.look(record)]
 
 
@@ -99,7 +99,7 @@ def test_the_default_stops_fire_once_and_leave_what_masks_hide_alone() -> None:
 
 
 def test_a_stop_that_is_off_costs_and_says_nothing() -> None:
-    watcher = Watcher(layers(), (Stop("a", parse_stop("*").pattern, on=False),))
+    watcher = StopEvaluator(layers(), (Stop("a", parse_stop("*").pattern, on=False),))
     assert not any(map(watcher.look, layers().records))
     assert watcher.tallies[0].matched == 0
 

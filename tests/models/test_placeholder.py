@@ -19,7 +19,7 @@ from tracetui.models.weights.sources import TensorSpec, Tick
 from tracetui.recording.trace import RunInfo, Trace
 from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.gate import Gate
-from tracetui.tracer.hooks.watch import Watch
+from tracetui.tracer.hooks.watch import ModelHooks
 
 WIDTH = 6
 
@@ -96,7 +96,7 @@ def streamed(kind: Callable[[], nn.Module], budget: int = 0) -> tuple[nn.Module,
 
 def traced(model: nn.Module, weights: Weights, *args: Any) -> Trace:
     recorder = Recorder(RunInfo(model="m", config={}, versions={}), (), Gate(waits=False).arrived)
-    with torch.no_grad(), Watch(model, recorder, weights=weights):
+    with torch.no_grad(), ModelHooks(model, recorder, weights=weights):
         model(*args)
     return recorder.finished(())
 

@@ -13,7 +13,7 @@ from tracetui.models.build import build_model
 from tracetui.models.weights.placeholder import Placeholder
 from tracetui.models.weights.random_source import RandomSource
 from tracetui.models.weights.slots import Reader, Weights
-from tracetui.models.weights.sources import Init, Stacked, TensorSpec, Tick
+from tracetui.models.weights.sources import FirstOf, Init, TensorSpec, Tick
 from tracetui.recipe import Layers, Recipe
 
 CONFIG: dict[str, object] = {
@@ -252,7 +252,7 @@ class Half:
 
 def test_of_stacked_sources_the_first_that_has_a_tensor_gives_it() -> None:
     built = model(bias=True)
-    own = Weights(built, torch.float32, Stacked(Half(), SOURCE), PLENTY)
+    own = Weights(built, torch.float32, FirstOf(Half(), SOURCE), PLENTY)
     mixed, other = (built.get_submodule(f"model.layers.{n}.self_attn.q_proj") for n in (0, 1))
     assert (own.provenance(mixed), own.provenance(other)) == ("file+random", "random")
     assert own.provenance(built) == ""
@@ -261,7 +261,7 @@ def test_of_stacked_sources_the_first_that_has_a_tensor_gives_it() -> None:
     assert torch.equal(mixed.get_parameter("weight"), torch.full((32, 32), 2.0))
     assert not torch.equal(other.get_parameter("weight"), torch.full((32, 32), 2.0))
     with pytest.raises(KeyError):
-        Stacked(Half()).read(own.of(other)[0].spec, None, lambda made: None)
+        FirstOf(Half()).read(own.of(other)[0].spec, None, lambda made: None)
 
 
 class Biased:

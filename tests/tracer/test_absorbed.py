@@ -26,7 +26,7 @@ from tracetui.tracer.call import record_call
 from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.gate import Gate
-from tracetui.tracer.hooks.watch import Watch
+from tracetui.tracer.hooks.watch import ModelHooks
 from tracetui.tracer.run import trace_recipe
 
 IDS = [5, 8, 3, 9, 4000, 17, 17]
@@ -69,7 +69,7 @@ def test_attention_of_another_kind_beside_keeps_its_own_way() -> None:
     model = tiny_llama()
     stock = record_call(model, input_ids=prompt(), use_cache=False)
     recorder = Recorder(RunInfo(), (), Gate().arrived)
-    with torch.no_grad(), Watch(model, recorder, absorb=True):
+    with torch.no_grad(), ModelHooks(model, recorder, absorb=True):
         model(input_ids=prompt(), use_cache=False)
     found = recorder.finished()
     assert {call.kernel for call in found.attention.values()} == {"eager"}

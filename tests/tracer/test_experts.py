@@ -21,7 +21,7 @@ from tracetui.recording.trace import RunInfo, Trace
 from tracetui.recording.value import Array
 from tracetui.tracer.call import record_call
 from tracetui.tracer.capture.recorder import Recorder
-from tracetui.tracer.hooks.watch import Watch
+from tracetui.tracer.hooks.watch import ModelHooks
 from tracetui.tracer.run import trace_recipe
 
 CHOSEN = 3
@@ -229,7 +229,7 @@ def test_only_experts_that_are_hit_are_made_and_what_fits_stays() -> None:
         names.clear()
         recorder = Recorder(RunInfo(), (), lambda record: None)
         model = runnable.built.module
-        with torch.no_grad(), Watch(model, recorder, weights=runnable.weights, making=making):
+        with torch.no_grad(), ModelHooks(model, recorder, weights=runnable.weights, making=making):
             model(input_ids=prompt(tokens=tokens), use_cache=False)
         return sum(len(hit(recorder.trace, block)) for block in blocks(recorder.trace))
 

@@ -15,7 +15,7 @@ from tests.tracer.test_live import PROMPT, Driver, driven
 from tracetui.analysis.health.diagnosis import Part, diagnose
 from tracetui.debugger.session import Event, Finished, Fired, Started, Stopped, Tallied, until_end
 from tracetui.expr.stop import DEFAULT_STOPS, parse_stop
-from tracetui.expr.watcher import Hit, Tally, Watcher
+from tracetui.expr.watcher import Hit, StopEvaluator, Tally
 from tracetui.recipe import Layers, Prompts, texts
 from tracetui.recording.keep import parse_keep
 from tracetui.recording.trace import Trace
@@ -101,7 +101,7 @@ def test_a_stop_means_the_same_at_the_frontier_and_behind_it(text: str) -> None:
 
     stop = parse_stop(text)
     trace = trace_recipe(recipe(), PROMPT, emit=hear, stops=(stop,))
-    watcher = Watcher(trace, (stop,))
+    watcher = StopEvaluator(trace, (stop,))
     assert [hit for record in trace.records for hit in watcher.look(record)] == fired
     assert fired
     assert watcher.tallies == tuple(tallies)

@@ -18,7 +18,7 @@ from tracetui.recording.trace import RunInfo, Trace
 from tracetui.tracer.call import record_call
 from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.gate import Gate
-from tracetui.tracer.hooks.watch import Watch
+from tracetui.tracer.hooks.watch import ModelHooks
 
 
 @contextmanager
@@ -151,7 +151,7 @@ def test_leaving_in_the_middle_leaves_no_hook_behind(stop_at: str, error: type[B
     with (
         pytest.raises(error),
         torch.no_grad(),
-        Watch(model, Recorder(RunInfo(), (), arrived)),
+        ModelHooks(model, Recorder(RunInfo(), (), arrived)),
     ):
         model(input_ids=prompt(), use_cache=False)
     assert (hook_count(model), model.config._attn_implementation) == before
@@ -170,6 +170,6 @@ def test_failing_half_way_through_putting_hooks_on_takes_them_off(monkeypatch: p
         return put_on(module, *args, **kwargs)
 
     monkeypatch.setattr(nn.Module, "register_forward_hook", fails_later)
-    with pytest.raises(MemoryError), Watch(model, Recorder(RunInfo(), (), Gate().arrived)):
+    with pytest.raises(MemoryError), ModelHooks(model, Recorder(RunInfo(), (), Gate().arrived)):
         pass
     assert hook_count(model) == 0

@@ -10,7 +10,7 @@ from textual.pilot import Pilot
 
 from tests.ui.fake import OFFER, FakeSession
 from tracetui.debugger.session import Listener, Module
-from tracetui.debugger.start_page import Offer
+from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import State
 from tracetui.ui.app import TracetuiApp
 from tracetui.ui.screens.debugger import DebuggerScreen
@@ -77,7 +77,7 @@ class Driven:
 @asynccontextmanager
 async def driven(
     size: tuple[int, int] = (120, 40),
-    offer: Offer = OFFER,
+    offer: StartPage = OFFER,
     outline: Module | None = None,
     hold: bool = False,
     prepare: Callable[[FakeSession], None] = lambda session: None,

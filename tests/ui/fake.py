@@ -27,17 +27,17 @@ from tracetui.debugger.session import (
     Stopped,
     Tallied,
 )
-from tracetui.debugger.start_page import Offer
+from tracetui.debugger.start_page import StartPage
 from tracetui.expr.edit import Edit
 from tracetui.expr.stop import Stop
-from tracetui.expr.watcher import Watcher
+from tracetui.expr.watcher import StopEvaluator
 from tracetui.recipe import Prompts, texts
 from tracetui.recipe.fields.field import ConfigField, ConfigReport, DecidedShape, Decides, Origin
 from tracetui.recording.cut import cut_before
 from tracetui.recording.record import Record, Token
 from tracetui.recording.stepping import Target
 
-OFFER = Offer(
+OFFER = StartPage(
     title="llama3-2layer",
     description="Llama 3 8B, first two layers",
     dtype="float32",
@@ -91,7 +91,7 @@ class FakeSession:
         self._until: Target | None = None
         self.stops: tuple[Stop, ...] = ()
         self.edits: tuple[tuple[Edit, ...], int] = ((), 0)
-        self._watcher = Watcher(self._recorder.trace)
+        self._watcher = StopEvaluator(self._recorder.trace)
         listener(Preparing("building the model"))
         listener(Prepared(outline or tiny_llama.outline(), "words", tiny_llama.NOTES, PLAN))
 
@@ -104,7 +104,7 @@ class FakeSession:
         self.prompts += prompts.texts
         self._recorder = self.empty(*prompts.texts)
         self._pass = self.forward(self._recorder)
-        self._watcher = Watcher(self._recorder.trace, self.stops)
+        self._watcher = StopEvaluator(self._recorder.trace, self.stops)
         self.send(Started(self._recorder.trace, PLAN))
         self._go(until)
         return 0
@@ -134,7 +134,7 @@ class FakeSession:
         self._pass = self.forward(self._recorder)
         for _ in range(cut.taken):
             next(self._pass)
-        self._watcher = Watcher(self._recorder.trace, self.stops)
+        self._watcher = StopEvaluator(self._recorder.trace, self.stops)
         self.send(Started(self._recorder.trace, PLAN, cut))
         self._go(until)
         return 0

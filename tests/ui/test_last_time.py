@@ -11,11 +11,11 @@ from tests.ui.fake import OFFER, FakeSession
 from tests.ui.tiny_llama import PROMPT, outline
 from tracetui import paths
 from tracetui.debugger.memory.keeper import Keeper
-from tracetui.debugger.memory.note import NO_NOTE, Layout, Note
-from tracetui.debugger.memory.restored import Recalled, edits_beside, in_words
+from tracetui.debugger.memory.note import NO_NOTE, Layout, SessionNote
+from tracetui.debugger.memory.restored import Restored, edits_beside, in_words
 from tracetui.debugger.memory.store import Found, Store
 from tracetui.debugger.session import Opened
-from tracetui.debugger.start_page import Offer
+from tracetui.debugger.start_page import StartPage
 from tracetui.expr.stop import parse_stop
 from tracetui.recipe import Prompts, texts
 from tracetui.ui.screens.stops import StopsScreen
@@ -30,12 +30,12 @@ from tracetui.views.heatmap.pyramid import Kind
 MODEL = "recipe m"
 
 
-def offer_from(found: Found, base: Offer = OFFER) -> Offer:
+def offer_from(found: Found, base: StartPage = OFFER) -> StartPage:
     """The offer of a model whose file was found so, with nothing said on the command line."""
     note = found.note
     keeper = Keeper(Store(MODEL), note if found.there else NO_NOTE)
     own = base.prompts if note.prompts is None else None
-    recalled = Recalled(note, found.remarks, keeper, own, in_words(note) if found.there else "")
+    recalled = Restored(note, found.remarks, keeper, own, in_words(note) if found.there else "")
     return replace(
         base,
         prompts=note.prompts or base.prompts,
@@ -46,14 +46,14 @@ def offer_from(found: Found, base: Offer = OFFER) -> Offer:
 
 
 @asynccontextmanager
-async def session(base: Offer = OFFER, end: str = "ctrl+q") -> AsyncIterator[Driven]:
+async def session(base: StartPage = OFFER, end: str = "ctrl+q") -> AsyncIterator[Driven]:
     """One session of the model, ended by a key."""
     async with driven(offer=offer_from(Store(MODEL).read(), base)) as app:
         yield app
         await app.press(end)
 
 
-def kept() -> Note:
+def kept() -> SessionNote:
     found = Store(MODEL).read()
     assert found.there
     return found.note

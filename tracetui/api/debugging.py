@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from tracetui.api.recipes import Kept, edits_of, keep_of, stops_of
 from tracetui.api.trace import Trace
-from tracetui.debugger.memory.note import Note
-from tracetui.debugger.memory.restored import Recalled
+from tracetui.debugger.memory.note import SessionNote
+from tracetui.debugger.memory.restored import Restored
 from tracetui.errors import InputError, RunError
 from tracetui.expr.stop import with_defaults
 from tracetui.expr.watch import parse_watch
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tracetui.debugger.session import Listener
-    from tracetui.debugger.start_page import Offer
+    from tracetui.debugger.start_page import StartPage
     from tracetui.recipe import Recipe
-    from tracetui.tracer.live import Given, LiveSession
+    from tracetui.tracer.live import CallerContext, LiveSession
 
 _CLOSE_SECONDS = 2.0
 _INTERRUPTED = 130
@@ -91,7 +91,7 @@ def debug(
     from tracetui.models.given import Inputs, given_model, recipe_of, vocabulary_of
     from tracetui.models.tokenizers.given import given_tokenizer
     from tracetui.tracer.caller import Caller
-    from tracetui.tracer.live import Given
+    from tracetui.tracer.live import CallerContext
 
     name = type(model).__name__
     changes = edits_of(edits)
@@ -102,17 +102,17 @@ def debug(
         return given_model(model, recipe, Inputs(inputs, kwargs), known, caller.applied)
 
     offer = _offer(name, recipe, known.name, stops, watches, begins=bool(inputs or kwargs))
-    return _visit(recipe, Given(make, contextvars.copy_context()), offer)
+    return _visit(recipe, CallerContext(make, contextvars.copy_context()), offer)
 
 
 def _offer(
     name: str, recipe: Recipe, tokenizer: str, stops: str | Sequence[str], watches: str | Sequence[str], begins: bool
-) -> Offer:
+) -> StartPage:
     """What the screen begins with. begins: whether there is something that the module can be called with at once."""
-    from tracetui.debugger.start_page import Offer
+    from tracetui.debugger.start_page import StartPage
 
     watched = tuple(parse_watch(text) for text in ([watches] if isinstance(watches, str) else watches))
-    return Offer(
+    return StartPage(
         title=name,
         description=recipe.title,
         weights="its own weights",
@@ -120,7 +120,7 @@ def _offer(
         tokenizer=tokenizer,
         stops=with_defaults(stops_of(stops)),
         edits=recipe.edits,
-        recalled=Recalled(Note(watches=watched)),
+        recalled=Restored(SessionNote(watches=watched)),
         begins=begins,
     )
 
@@ -144,7 +144,7 @@ def _check_place() -> None:
         raise InputError(f"debug: needs a terminal; {_INSTEAD}")
 
 
-def _visit(recipe: Recipe, given: Given, offer: Offer) -> Debugged:
+def _visit(recipe: Recipe, given: CallerContext, offer: StartPage) -> Debugged:
     import torch
 
     from tracetui.tracer.live import LiveSession

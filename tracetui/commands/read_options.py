@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tracetui.commands.load import load
-from tracetui.debugger.memory.note import NO_NOTE, Note
+from tracetui.debugger.memory.note import NO_NOTE, SessionNote
 from tracetui.debugger.memory.restored import stops_beside
 from tracetui.errors import InputError
 from tracetui.expr.stop import DEFAULT_STOPS, Stop
@@ -23,7 +23,7 @@ _READ_APART = ("batch", "stops", "default_stops")
 """Options of a run that are no part of its recipe as they are given."""
 
 
-def read_recipe(arguments: Namespace, last: Note = NO_NOTE) -> Recipe:
+def read_recipe(arguments: Namespace, last: SessionNote = NO_NOTE) -> Recipe:
     """What a run's options ask for, and where they say nothing, what was remembered of last time.
 
     Weights on the hub are fetched if they ask for that. Raises InputError.
@@ -64,14 +64,14 @@ def gives_generation(arguments: Namespace) -> bool:
     )
 
 
-def takes_prompts(arguments: Namespace, last: Note) -> bool:
+def takes_prompts(arguments: Namespace, last: SessionNote) -> bool:
     """Whether last time's prompts come back: a chat needs texts."""
     if gives_prompts(arguments) or last.prompts is None:
         return False
     return bool(last.prompts.texts or not arguments.chat)
 
 
-def _as_last_time(recipe: Recipe, arguments: Namespace, last: Note) -> Recipe:
+def _as_last_time(recipe: Recipe, arguments: Namespace, last: SessionNote) -> Recipe:
     """The recipe with what it was run with last time."""
     if last.prompts is not None and takes_prompts(arguments, last):
         recipe = replace(recipe, prompts=last.prompts)

@@ -10,8 +10,8 @@ from pathlib import Path
 from tracetui import paths
 from tracetui.commands.read_options import gives_generation, gives_prompts, takes_prompts
 from tracetui.debugger.memory.keeper import Keeper
-from tracetui.debugger.memory.note import NO_NOTE, Note
-from tracetui.debugger.memory.restored import NOTHING_RECALLED, Recalled, in_words
+from tracetui.debugger.memory.note import NO_NOTE, SessionNote
+from tracetui.debugger.memory.restored import NOTHING_RECALLED, Restored, in_words
 from tracetui.debugger.memory.store import NOTHING_FOUND, Found, Store, switched_off
 from tracetui.expr.stop import Stop
 from tracetui.recipe import Recipe, find_hub_id, shipped_recipes
@@ -27,10 +27,10 @@ class Last:
     fresh: bool = False
 
     @property
-    def note(self) -> Note:
+    def note(self) -> SessionNote:
         return self.found.note
 
-    def keeper(self, bare: Note) -> Keeper | None:
+    def keeper(self, bare: SessionNote) -> Keeper | None:
         """Who keeps this session; one in which nothing but `bare` was ever set needs no file."""
         if self.store is None or not self.found.writable:
             return None
@@ -60,7 +60,7 @@ def _whole(path: Path) -> str:
     return os.path.normpath(path.absolute())
 
 
-def recalled(said: Namespace, last: Last, recipe: Recipe, stops: tuple[Stop, ...]) -> Recalled:
+def recalled(said: Namespace, last: Last, recipe: Recipe, stops: tuple[Stop, ...]) -> Restored:
     """For the screen over a model that runs with these stops."""
     takes = takes_prompts(said, last.note)
     plain = not (gives_prompts(said) or said.chat or said.system is not None) and said.special is not False
@@ -73,12 +73,12 @@ def recalled(said: Namespace, last: Last, recipe: Recipe, stops: tuple[Stop, ...
     )
     told = in_words(note) if last.found.there else ""
     kept = replace(last.note, generation=recipe.generation)
-    return Recalled(kept, last.found.remarks, last.keeper(NO_NOTE), own, told)
+    return Restored(kept, last.found.remarks, last.keeper(NO_NOTE), own, told)
 
 
-def recalled_recording(last: Last, stops: tuple[Stop, ...]) -> Recalled:
+def recalled_recording(last: Last, stops: tuple[Stop, ...]) -> Restored:
     """For the screen over a recording, whose own stops these are."""
     if last.store is None:
         return NOTHING_RECALLED
     told = in_words(replace(last.note, prompts=None)) if last.found.there else ""
-    return Recalled(last.note, last.found.remarks, last.keeper(Note(stops=stops)), told=told)
+    return Restored(last.note, last.found.remarks, last.keeper(SessionNote(stops=stops)), told=told)

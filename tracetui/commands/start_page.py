@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from tracetui.debugger.memory.restored import NOTHING_RECALLED, Recalled, edits_beside
-from tracetui.debugger.start_page import Offer
+from tracetui.debugger.memory.restored import NOTHING_RECALLED, Restored, edits_beside
+from tracetui.debugger.start_page import StartPage
 from tracetui.expr.stop import DEFAULT_STOPS, Stop
 from tracetui.recipe import Recipe
 
 
-def offer_of(recipe: Recipe, stops: tuple[Stop, ...] = DEFAULT_STOPS, recalled: Recalled = NOTHING_RECALLED) -> Offer:
-    return Offer(
+def offer_of(
+    recipe: Recipe, stops: tuple[Stop, ...] = DEFAULT_STOPS, recalled: Restored = NOTHING_RECALLED
+) -> StartPage:
+    return StartPage(
         title=recipe.name,
         description=recipe.title,
         dtype="" if recipe.factory is not None else recipe.dtype,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracetui.debugger.memory.restored import NOTHING_RECALLED, Recalled
+from tracetui.debugger.memory.restored import NOTHING_RECALLED, Restored
 from tracetui.expr.edit import Edit
 from tracetui.expr.stop import DEFAULT_STOPS, Stop
 from tracetui.recipe.prompts import NO_PROMPT, Prompts
@@ -14,7 +14,7 @@ from tracetui.text import count
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class StartPage:
     """What is about to be run, as the first screen shows it."""
 
     title: str
@@ -36,7 +36,7 @@ class Offer:
     """Where a run waits from the start."""
     edits: tuple[Edit, ...] = ()
     """What a run changes from the start."""
-    recalled: Recalled = NOTHING_RECALLED
+    recalled: Restored = NOTHING_RECALLED
     """What was remembered of last time, and who remembers this time."""
     begins: bool = False
     """Whether the offered prompts run at once."""
@@ -54,10 +54,10 @@ class Offer:
         return f"{stem[:80] or 'trace'}.npz"
 
 
-def offer_of_recording(trace: Trace, path: Path) -> Offer:
+def offer_of_recording(trace: Trace, path: Path) -> StartPage:
     """A recording in a file, described by what its header says."""
     run = trace.run
-    return Offer(
+    return StartPage(
         title=run.model or path.name,
         description=_described(trace),
         dtype=str(run.recipe.get("dtype", "")),

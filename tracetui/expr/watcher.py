@@ -36,7 +36,7 @@ class Tally:
     """Why its condition couldn't be told, at the last record where it couldn't."""
 
 
-class Watcher:
+class StopEvaluator:
     """One run's look-out. Used by one thread; only `stops` may be replaced by another."""
 
     def __init__(self, trace: Trace, stops: Sequence[Stop] = ()) -> None:
@@ -105,6 +105,6 @@ _ALWAYS = Answer(1.0)
 
 def look_up(trace: Trace, stop: Stop, records: Iterable[Record]) -> tuple[tuple[Hit, ...], Tally]:
     """Where a stop holds among records that exist."""
-    watcher = Watcher(trace, (stop,))
+    watcher = StopEvaluator(trace, (stop,))
     hits = tuple(hit for record in records for hit in watcher.look(record))
     return hits, watcher.tallies[0]

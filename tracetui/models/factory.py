@@ -14,7 +14,7 @@ from torch import nn
 
 from tracetui.errors import InputError, TracetuiError, in_words
 from tracetui.logs import write_log
-from tracetui.models.given import GivenModel, Inputs, given_model, vocabulary_of
+from tracetui.models.given import ExistingModule, Inputs, given_model, vocabulary_of
 from tracetui.models.tokenizers import Tokenizer, load_tokenizer
 from tracetui.models.tokenizers.given import given_tokenizer
 from tracetui.recipe import Recipe
@@ -25,7 +25,7 @@ _NO_LIMIT = 2**31
 _RETURNS = "an nn.Module, or a tuple of one with a tokenizer, with example inputs, or with both"
 
 
-def factory_model(recipe: Recipe) -> GivenModel:
+def factory_model(recipe: Recipe) -> ExistingModule:
     """The model that the recipe's function makes, in evaluation mode. Raises InputError for whatever goes wrong."""
     factory = recipe.factory
     assert factory is not None

@@ -52,7 +52,7 @@ class Inputs:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class GivenModel(Runnable):
+class ExistingModule(Runnable):
     """A module with its weights in place; nothing is made, and nothing is taken out."""
 
     inputs: Inputs = field(default_factory=Inputs)
@@ -104,7 +104,7 @@ def given_model(
     tokenizer: Tokenizer,
     around: Callable[[], AbstractContextManager[object]] = nullcontext,
     generates: bool = False,
-) -> GivenModel:
+) -> ExistingModule:
     """A module ready to run, with what it is called with; generates: whether it may go on from typed prompts."""
     check_watchable(module)
     config = getattr(module, "config", None)
@@ -112,7 +112,7 @@ def given_model(
     causal = all(hasattr(module, name) for name in _GENERATING)
     reader = GivenReader(inputs, tokenizer, vocabulary_of(module))
     nothing = Weights(nn.Module(), dtype, RandomSource(0, 0.0), 0)
-    return GivenModel(
+    return ExistingModule(
         recipe,
         BuiltModel(module, config, dtype),
         nothing,

@@ -27,7 +27,7 @@ from tracetui.models.weights.exact import WidenedSource
 from tracetui.models.weights.expert_counts import check_routers
 from tracetui.models.weights.random_source import RandomSource
 from tracetui.models.weights.slots import Weights
-from tracetui.models.weights.sources import Stacked, WeightSource
+from tracetui.models.weights.sources import FirstOf, WeightSource
 from tracetui.recipe import DTYPES, Prompts, Recipe
 from tracetui.recipe.folder import has_meta_form
 from tracetui.text import visible
@@ -126,7 +126,7 @@ def make_runnable(recipe: Recipe, exact: bool = False) -> Runnable:
     check_routers(built.module, recipe)
     checkpoint = folder.source_for(built.module) if folder else None
     random = RandomSource(recipe.seed, float(config_field(built.config, "initializer_range") or 0.02))
-    source: WeightSource = Stacked(checkpoint, random) if checkpoint else random
+    source: WeightSource = FirstOf(checkpoint, random) if checkpoint else random
     if exact:
         source = WidenedSource(source, _dtypes(recipe, dtype, source))
     weights = Weights(built.module, built.dtype, source, memory.weight_budget(recipe))

@@ -25,7 +25,7 @@ from tracetui.tracer.edits import Editor
 from tracetui.tracer.fault import fault_of
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.hooks.alone import alone
-from tracetui.tracer.hooks.watch import Watch
+from tracetui.tracer.hooks.watch import ModelHooks
 
 
 def record_call(model: nn.Module, *args: object, **kwargs: object) -> Trace:
@@ -65,7 +65,7 @@ def record_module(
     )
     gate.begin(recorder.trace)
     editor = Editor(recorder, gate.edits)
-    with alone(), torch.no_grad(), Watch(model, recorder, editor=editor, stops=lambda: gate.stops) as watch:
+    with alone(), torch.no_grad(), ModelHooks(model, recorder, editor=editor, stops=lambda: gate.stops) as watch:
         try:
             model(*args, **kwargs)
         except Exception as error:

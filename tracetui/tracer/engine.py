@@ -48,8 +48,8 @@ from tracetui.tracer.generation.decoding import check_lengths
 from tracetui.tracer.generation.generating import GeneratingRun, PromptRun
 from tracetui.tracer.generation.passes import passes_of
 from tracetui.tracer.hooks.module_state import ModuleState
-from tracetui.tracer.hooks.watch import Watch
-from tracetui.tracer.replay.layer_outputs import Ledger
+from tracetui.tracer.hooks.watch import ModelHooks
+from tracetui.tracer.replay.layer_outputs import LayerOutputs
 from tracetui.tracer.replay.rerun import Run, cut_of, run_passes
 from tracetui.tracer.run_info import keep_edits, run_info_of
 
@@ -168,7 +168,7 @@ class Engine:
             run_info, tokens, gate.arrived, partial(self._name_predictions, lengths), **self._recording(plan)
         )
         log = gate.edits
-        editor, ledger = Editor(recorder, log, self._emit), Ledger()
+        editor, ledger = Editor(recorder, log, self._emit), LayerOutputs()
         if past is not None and not cut.whole:
             recorder.carry(past.recorder, cut)
             editor.carry(past.editor, cut.record)
@@ -234,7 +234,7 @@ class Engine:
             run.ledger.watched(model, run.recorder) if self._goes_on else nullcontext(),
             self.runnable.surroundings(),
             self._arithmetic(),
-            Watch(
+            ModelHooks(
                 model,
                 run.recorder,
                 weights=self.runnable.weights,
@@ -252,7 +252,7 @@ class Engine:
             yield
 
     @contextmanager
-    def _failing(self, watch: Watch, run: Run) -> Iterator[None]:
+    def _failing(self, watch: ModelHooks, run: Run) -> Iterator[None]:
         """Of an error that the model's own code raises, find out where; raises ModelError from it."""
         self.raised = {}
         try:
@@ -274,7 +274,7 @@ class Engine:
             fault = replace(fault, error=f"{fault.error}{cut}")
             raise ModelError(fault, run.recorder.failed(*run.editor.notes, str(fault))) from error
 
-    def _cut(self, watch: Watch, error: BaseException) -> str:
+    def _cut(self, watch: ModelHooks, error: BaseException) -> str:
         """What is to be said beside an error where layers were left out.
 
         Raises InputError if it is raised in what has the layers: its own code relies on those that aren't there.

@@ -10,7 +10,7 @@ from tracetui.debugger.session import Advanced, Event, Fired, Stopped, until_end
 from tracetui.errors import Cancelled
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.stop import Stop
-from tracetui.expr.watcher import Tally, Watcher
+from tracetui.expr.watcher import StopEvaluator, Tally
 from tracetui.recording.record import Record
 from tracetui.recording.stepping import Target
 from tracetui.recording.trace import Trace
@@ -48,7 +48,7 @@ class Gate:
         self._stops = tuple(stops)
         self._waits = waits
         self.edits = edits or EditLog()
-        self._watcher: Watcher | None = None
+        self._watcher: StopEvaluator | None = None
         self.went_on: Callable[[], None] = lambda: None
         """Called by the model's thread when it has waited and nobody cancelled; may raise."""
         self.quiet_until = 0
@@ -80,7 +80,7 @@ class Gate:
         What the stops would have come to at the first `taken`, of another run, is counted and told to nobody.
         """
         with self._changed:
-            self._watcher = Watcher(trace, self._stops)
+            self._watcher = StopEvaluator(trace, self._stops)
         for record in trace.records[:taken] if self._stops else ():
             self.check()
             self._watcher.look(record)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Given:
+class CallerContext:
     """A model that exists already."""
 
     make: Callable[[], Runnable]
@@ -55,7 +55,7 @@ class Given:
 class LiveSession:
     """Runs prompts through a recipe's model; what happens arrives at the listener, on the model's thread."""
 
-    def __init__(self, recipe: Recipe, listener: Listener, given: Given | None = None) -> None:
+    def __init__(self, recipe: Recipe, listener: Listener, given: CallerContext | None = None) -> None:
         """given: a model that exists already, of which the recipe says only what is to be done with it."""
         self._recipe = recipe
         self._config = ConfigState(recipe)

@@ -23,7 +23,7 @@ from textual.screen import Screen
 
 from tracetui import paths
 from tracetui.debugger.session import Event, Failed, Listener, Session
-from tracetui.debugger.start_page import Offer, offer_of_recording
+from tracetui.debugger.start_page import StartPage, offer_of_recording
 from tracetui.logs import write_log
 from tracetui.signals import told_to_end
 from tracetui.text import visible
@@ -32,7 +32,7 @@ from tracetui.ui.commands import commands_of, shown_keys
 from tracetui.ui.foreign import notify
 from tracetui.ui.keymap import load_keymap
 from tracetui.ui.messages import Said, SessionEvent, SessionOpened, Trouble
-from tracetui.ui.reader import look
+from tracetui.ui.reader import read_in_background
 from tracetui.ui.screens.command_search import CommandSearch
 from tracetui.ui.screens.debugger import DebuggerScreen
 from tracetui.ui.terminal import TerminalDriver
@@ -66,7 +66,7 @@ class TracetuiApp(App[int]):
         ),
     ]
 
-    def __init__(self, open_session: OpenSession, offer: Offer, make_first: MakeScreen | None = None) -> None:
+    def __init__(self, open_session: OpenSession, offer: StartPage, make_first: MakeScreen | None = None) -> None:
         """make_first: of a screen that is shown at once, over the debugger."""
         self._themes, self._theme_problems = load_themes()
         super().__init__(driver_class=TerminalDriver)
@@ -210,7 +210,7 @@ class TracetuiApp(App[int]):
         """Save what is on the screen, a dialog included."""
         picture = self.export_screenshot(title="tracetui")
         path = Path.cwd() / f"tracetui-{datetime.now():%Y%m%d-%H%M%S}.svg"
-        look(self.debugger, "screenshot", partial(_write_picture, picture, path))
+        read_in_background(self.debugger, "screenshot", partial(_write_picture, picture, path))
 
     @on(Trouble)
     def _report(self, message: Trouble) -> None:

@@ -13,7 +13,7 @@ from tracetui.errors import TracetuiError
 from tracetui.ui.messages import Trouble
 
 
-def look(widget: Widget, group: str, work: Callable[[], Message]) -> None:
+def read_in_background(widget: Widget, group: str, work: Callable[[], Message]) -> None:
     """Do the work in a thread and post its message to the widget; a newer look in the same group replaces it."""
     widget.run_worker(
         partial(_look, widget, work), group=group, description=group, thread=True, exclusive=True, exit_on_error=False

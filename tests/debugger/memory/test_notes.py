@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracetui.debugger.memory.note import NO_NOTE, Layout, MapLook, Note
+from tracetui.debugger.memory.note import NO_NOTE, Layout, MapLook, SessionNote
 from tracetui.debugger.memory.reading import NewerError, Read, read
 from tracetui.debugger.memory.writing import MAX_BYTES, written
 from tracetui.errors import InputError
@@ -36,7 +36,7 @@ PROMPTS = st.one_of(
 )  # fmt: skip
 GENERATIONS = [Generation(), Generation(8), Generation(3, 0.7, 5, 0.9, 2**63 - 1, (2, 7)), Generation(1, stop=())]
 NOTES = st.builds(
-    Note,
+    SessionNote,
     stops=st.lists(st.builds(lambda text, on: replace(parse_stop(text), on=on), STOPS, st.booleans()), max_size=4,
                    unique_by=lambda stop: stop.text).map(tuple),
     watches=st.lists(WATCHES.map(parse_watch), max_size=3, unique=True).map(tuple),
@@ -57,25 +57,25 @@ JSON = st.recursive(
 )
 
 
-def plain(note: Note = NO_NOTE) -> dict[str, object]:
+def plain(note: SessionNote = NO_NOTE) -> dict[str, object]:
     found: dict[str, object] = json.loads(written(note, MODEL))
     return found
 
 
-def read_again(said: object) -> Note:
+def read_again(said: object) -> SessionNote:
     return read(json.dumps(said).encode(), WHERE, MODEL).note
 
 
 @settings(max_examples=60)
 @given(NOTES)
-def test_what_is_written_is_read_again(note: Note) -> None:
+def test_what_is_written_is_read_again(note: SessionNote) -> None:
     assert read(written(note, MODEL), WHERE, MODEL) == Read(note)
 
 
 @settings(max_examples=150)
 @given(st.data())
 def test_a_file_with_anything_in_it_is_read_or_refused_in_words(data: st.DataObject) -> None:
-    said = plain(Note(prompts=texts("x"), generation=Generation(1), layout=Layout(maps=(MapLook("m"),))))
+    said = plain(SessionNote(prompts=texts("x"), generation=Generation(1), layout=Layout(maps=(MapLook("m"),))))
     part = data.draw(st.sampled_from([said, said["prompts"], said["generation"], said["layout"]]))
     assert isinstance(part, dict)
     part[data.draw(st.sampled_from(sorted(part)))] = data.draw(JSON)
@@ -156,7 +156,7 @@ def test_a_file_that_says_little_is_a_note_without_stops() -> None:
 
 def test_a_file_stays_small_whatever_was_typed() -> None:
     prompt = texts("x" * 2000)
-    note = Note(DEFAULT_STOPS, prompts=prompt, earlier=tuple("y" * 100_000 for _ in range(20)))
+    note = SessionNote(DEFAULT_STOPS, prompts=prompt, earlier=tuple("y" * 100_000 for _ in range(20)))
     content = written(note, MODEL)
     assert len(content) <= MAX_BYTES
     assert read(content, WHERE, MODEL).note == replace(note, earlier=())
@@ -168,5 +168,5 @@ def test_a_file_stays_small_whatever_was_typed() -> None:
 
 
 def test_half_a_character_from_a_terminal_is_written_as_one_that_can_be_read() -> None:
-    found = read(written(Note(prompts=texts("a\udce9b")), MODEL), WHERE, MODEL).note
+    found = read(written(SessionNote(prompts=texts("a\udce9b")), MODEL), WHERE, MODEL).note
     assert found.prompts == texts("a?b")

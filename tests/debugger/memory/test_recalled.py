@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tracetui.debugger.memory.note import NO_NOTE, Layout, Note
+from tracetui.debugger.memory.note import NO_NOTE, Layout, SessionNote
 from tracetui.debugger.memory.restored import edits_beside, in_words, stops_beside
 from tracetui.expr.edit_parse import parse_edit
 from tracetui.expr.stop import DEFAULT_STOPS, Stop, parse_stop
@@ -47,15 +47,18 @@ def test_edits_come_back_switched_off_unless_they_are_said() -> None:
     ("note", "told"),
     [
         (NO_NOTE, ""),
-        (Note(stops=(*DEFAULT_STOPS, parse_stop("*.mlp"))), "1 stop"),
-        (Note(stops=()), "no stop at nan or inf"),
+        (SessionNote(stops=(*DEFAULT_STOPS, parse_stop("*.mlp"))), "1 stop"),
+        (SessionNote(stops=()), "no stop at nan or inf"),
         (
-            Note(stops=LAST[1:], watches=(parse_watch("model.norm"),), prompts=texts("x")),
+            SessionNote(stops=LAST[1:], watches=(parse_watch("model.norm"),), prompts=texts("x")),
             "2 stops, 1 watch, the prompt",
         ),
-        (Note(prompts=texts("x", "y"), layout=Layout("logits")), "2 prompts, the layout"),
-        (Note(prompts=Prompts(("x",), chat=True), generation=Generation(3)), "the chat's prompt, 3 tokens to generate"),
+        (SessionNote(prompts=texts("x", "y"), layout=Layout("logits")), "2 prompts, the layout"),
+        (
+            SessionNote(prompts=Prompts(("x",), chat=True), generation=Generation(3)),
+            "the chat's prompt, 3 tokens to generate",
+        ),
     ],
 )
-def test_what_comes_back_is_told_in_one_line(note: Note, told: str) -> None:
+def test_what_comes_back_is_told_in_one_line(note: SessionNote, told: str) -> None:
     assert in_words(note) == (f"from last time: {told}; --fresh forgets" if told else "")

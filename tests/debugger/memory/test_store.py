@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 
 from tracetui import paths
 from tracetui.debugger.memory.keeper import Keeper
-from tracetui.debugger.memory.note import NO_NOTE, Note
+from tracetui.debugger.memory.note import NO_NOTE, SessionNote
 from tracetui.debugger.memory.store import Store, file_name
 from tracetui.expr.watch import parse_watch
 from tracetui.recipe.prompts import texts
 
-NOTE = Note(prompts=texts("hello"))
+NOTE = SessionNote(prompts=texts("hello"))
 SCAN = 50
 
 
-def noted(text: str) -> Note:
+def noted(text: str) -> SessionNote:
     return replace(NO_NOTE, prompts=texts(text))
 
 
@@ -125,10 +125,10 @@ class _Disk(Store):
 
     def __init__(self) -> None:
         super().__init__("m")
-        self.written: list[Note] = []
+        self.written: list[SessionNote] = []
         self.broken = False
 
-    def write(self, note: Note) -> None:
+    def write(self, note: SessionNote) -> None:
         if self.broken:
             raise OSError(28, "No space left on device")
         self.written.append(note)

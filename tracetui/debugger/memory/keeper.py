@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from threading import Lock
 
-from tracetui.debugger.memory.note import Note
+from tracetui.debugger.memory.note import SessionNote
 from tracetui.debugger.memory.store import Store
 
 
 class Keeper:
     """The newest note wanted is the one that is written; a failure is told once."""
 
-    def __init__(self, store: Store, kept: Note | None) -> None:
+    def __init__(self, store: Store, kept: SessionNote | None) -> None:
         """kept: what the file holds already, or what there is no need to keep; None: the first note is written."""
         self._store = store
         self._wanted = self._kept = kept
         self._writing = Lock()
         self._told = False
 
-    def want(self, note: Note) -> bool:
+    def want(self, note: SessionNote) -> bool:
         """Have this note kept by the next `write`; whether there is anything to write."""
         self._wanted = note
         return note != self._kept

@@ -42,7 +42,7 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class SessionNote:
     """All that comes back; equal to others in which the same texts stand."""
 
     stops: tuple[Stop, ...] = DEFAULT_STOPS
@@ -58,10 +58,10 @@ class Note:
     layout: Layout = Layout()
 
 
-NO_NOTE = Note()
+NO_NOTE = SessionNote()
 
 
-def told(note: Note) -> str:
+def told(note: SessionNote) -> str:
     """`2 stops, 1 watch, the prompt`: what a user would want to know of; empty if there is nothing."""
     own = [stop for stop in note.stops if stop not in DEFAULT_STOPS]
     silenced = len([stop for stop in DEFAULT_STOPS if stop not in note.stops])

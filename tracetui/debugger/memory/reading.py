@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from tracetui.debugger.memory.note import Layout, MapLook, Note
+from tracetui.debugger.memory.note import Layout, MapLook, SessionNote
 from tracetui.debugger.memory.writing import FORMAT, FORMAT_KEY, MAX_BYTES, MOST_EARLIER, MOST_OPENED, MOST_WATCHES
 from tracetui.errors import InputError, bad_field
 from tracetui.expr.edit import MOST_EDITS
@@ -38,7 +38,7 @@ class NewerError(InputError):
 class Read:
     """A note, and in words what of the file could not come back."""
 
-    note: Note
+    note: SessionNote
     dropped: tuple[str, ...] = ()
 
 
@@ -56,7 +56,7 @@ def read(content: bytes, path: Path, model: str) -> Read:
     if fields.text("model") != model:
         raise bad_field(path, "model", f"must be {visible(model, 200)}", found["model"])
     dropped: list[str] = []
-    note = Note(
+    note = SessionNote(
         stops=_stops(fields, dropped),
         watches=_parsed(fields.texts("watches", MOST_WATCHES), parse_watch, "watch", dropped),
         edits=_parsed(fields.texts("edits", MOST_EDITS), parse_edit, "edit", dropped),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tracetui.debugger.memory.keeper import Keeper
-from tracetui.debugger.memory.note import NO_NOTE, Note, told
+from tracetui.debugger.memory.note import NO_NOTE, SessionNote, told
 from tracetui.expr.edit import MOST_EDITS, Edit
 from tracetui.expr.stop import DEFAULT_STOPS, MOST_STOPS, Stop, with_defaults
 from tracetui.recipe.prompts import Prompts
@@ -15,10 +15,10 @@ FORGETS = "--fresh forgets"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Recalled:
+class Restored:
     """What the screen starts with, and who keeps what it ends with."""
 
-    note: Note = NO_NOTE
+    note: SessionNote = NO_NOTE
     remarks: tuple[str, ...] = ()
     """What of it did not come back, and why."""
     keeper: Keeper | None = None
@@ -29,7 +29,7 @@ class Recalled:
     """For the user: `from last time: 2 stops, the prompt; --fresh forgets`; empty if nothing came back."""
 
 
-NOTHING_RECALLED = Recalled()
+NOTHING_RECALLED = Restored()
 
 
 def stops_beside(said: Sequence[Stop], defaults: bool, last: Sequence[Stop]) -> tuple[Stop, ...]:
@@ -54,6 +54,6 @@ def edits_beside(said: Sequence[Edit], last: Sequence[Edit]) -> tuple[Edit, ...]
     return (*said, *(replace(edit, on=False) for edit in last if edit.text not in known))[:MOST_EDITS]
 
 
-def in_words(note: Note) -> str:
+def in_words(note: SessionNote) -> str:
     """The line on the first screen."""
     return f"from last time: {what}; {FORGETS}" if (what := told(note)) else ""

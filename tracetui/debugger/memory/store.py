@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from tracetui import paths
-from tracetui.debugger.memory.note import NO_NOTE, Note
+from tracetui.debugger.memory.note import NO_NOTE, SessionNote
 from tracetui.debugger.memory.reading import NewerError, read
 from tracetui.debugger.memory.writing import MAX_BYTES, written
 from tracetui.errors import InputError
@@ -25,7 +25,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9]+")
 class Found:
     """What a model's file held."""
 
-    note: Note = NO_NOTE
+    note: SessionNote = NO_NOTE
     there: bool = False
     """Whether the note comes from a file, and is not just that of a new model."""
     remarks: tuple[str, ...] = ()
@@ -70,7 +70,7 @@ class Store:
             remarks=(f"{told}; the file can't be put aside, and this session isn't remembered",), writable=False
         )
 
-    def write(self, note: Note) -> None:
+    def write(self, note: SessionNote) -> None:
         """Put a note in the file's place, all of it or nothing. Raises OSError."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with paths.replacing(self.path, private=True) as file:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 
-from tracetui.debugger.memory.note import Layout, Note
+from tracetui.debugger.memory.note import Layout, SessionNote
 from tracetui.expr.edit import MOST_EDITS
 from tracetui.expr.stop import MOST_STOPS
 from tracetui.recipe.generation import PROMPT_ALONE, Generation
@@ -20,7 +20,7 @@ MOST_EARLIER = 50
 MOST_OPENED = 500
 
 
-def written(note: Note, model: str) -> bytes:
+def written(note: SessionNote, model: str) -> bytes:
     """The file's content, at most MAX_BYTES: where it would be more, texts run before go first, then the prompt."""
     shorter = replace(note, earlier=())
     for fitting in (note, shorter, replace(shorter, prompts=None)):
@@ -30,7 +30,7 @@ def written(note: Note, model: str) -> bytes:
     return content + b"\n"
 
 
-def _plain(note: Note) -> dict[str, object]:
+def _plain(note: SessionNote) -> dict[str, object]:
     return {
         "stops": [{"stop": stop.text, "on": stop.on, "once": stop.once} for stop in note.stops[:MOST_STOPS]],
         "watches": [watch.text for watch in note.watches[:MOST_WATCHES]],

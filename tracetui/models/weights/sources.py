@@ -59,7 +59,7 @@ class WeightSource(Protocol):
         ...
 
 
-class Stacked:
+class FirstOf:
     """Several sources, the first that has a tensor gives it."""
 
     def __init__(self, *sources: WeightSource) -> None:

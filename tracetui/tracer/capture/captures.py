@@ -12,7 +12,7 @@ from tracetui.tracer.capture.alias import capture_function
 from tracetui.tracer.capture.statistics import is_finite
 from tracetui.tracer.capture.store import Store
 from tracetui.tracer.capture.values import TorchValue
-from tracetui.tracer.replay.recorded_prefix import Carried
+from tracetui.tracer.replay.recorded_prefix import RecordedPrefix
 
 _REMEMBERED = 6
 """How many tensors back the same one is recognised: a module's output is returned again by its parents at once."""
@@ -45,7 +45,7 @@ class Captures:
         self._masks.clear()
         self._looked_at = None
 
-    def value(self, tensor: torch.Tensor, site: str, shared: bool, carried: Carried | None = None) -> Value:
+    def value(self, tensor: torch.Tensor, site: str, shared: bool, carried: RecordedPrefix | None = None) -> Value:
         """The captured value; the same object for a tensor that was captured a moment ago and not written to since.
 
         shared: a mask is; one tensor goes through every layer of a pass. carried: what an earlier run has of it.

@@ -20,7 +20,7 @@ from tracetui.tracer.capture.captures import Captures
 from tracetui.tracer.capture.store import Store
 from tracetui.tracer.capture.values import TorchValue, tensor_of
 from tracetui.tracer.hooks.input_records import Sources
-from tracetui.tracer.replay.recorded_prefix import Carried
+from tracetui.tracer.replay.recorded_prefix import RecordedPrefix
 
 
 class Recorder:
@@ -57,7 +57,7 @@ class Recorder:
         self._notes: list[tuple[int, str]] = []
         self._grown: list[tuple[int, int]] = []
         """How large the vocabulary was once tokens for a record, the first number, were added."""
-        self._carried: Carried | None = None
+        self._carried: RecordedPrefix | None = None
         self.trace = Trace(
             run,
             tokens,
@@ -128,7 +128,7 @@ class Recorder:
         lost = {id(value) for record, value in self._pairs() if record.site in self._wanted and not is_kept(value)}
         self._store.carry(self._values, len(lost))
         self._pass = cut.pass_
-        self._carried = Carried(trace, cut)
+        self._carried = RecordedPrefix(trace, cut)
 
     def _pairs(self) -> Iterable[tuple[Record, Value]]:
         return zip(self._records, self._values, strict=True)

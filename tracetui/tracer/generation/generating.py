@@ -17,7 +17,7 @@ from tracetui.recording.trace import Trace
 from tracetui.tracer.attention.mla import Latents
 from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.generation.decoding import Chooser, Decoder, DecoderState
-from tracetui.tracer.replay.layer_outputs import Ledger
+from tracetui.tracer.replay.layer_outputs import LayerOutputs
 
 
 class PromptRun:
@@ -40,7 +40,7 @@ class PromptRun:
     def generate(self, count: int) -> None:
         """Nothing is generated."""
 
-    def again(self, cut: Cut, recorder: Recorder, ledger: Ledger) -> PromptRun:
+    def again(self, cut: Cut, recorder: Recorder, ledger: LayerOutputs) -> PromptRun:
         """The same call, growing another trace."""
         return PromptRun(self._call, recorder, self.own)
 
@@ -96,7 +96,7 @@ class GeneratingRun:
         """The prompt pass; of a run that is taken up again, the pass in which that is."""
         self._run_pass()
 
-    def again(self, cut: Cut, recorder: Recorder, ledger: Ledger) -> GeneratingRun:
+    def again(self, cut: Cut, recorder: Recorder, ledger: LayerOutputs) -> GeneratingRun:
         """The same run as it was before the pass of a cut, growing another trace; the ledger has the cache's rows."""
         start = self._starts[cut.pass_]
         model, held = self._decoder.model, start.decoder.positions

@@ -22,7 +22,7 @@ from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.capture.store import Store
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.hooks.alone import alone, is_recording
-from tracetui.tracer.hooks.watch import Watch
+from tracetui.tracer.hooks.watch import ModelHooks
 
 _MEMORY = 2**62
 
@@ -85,7 +85,7 @@ class Guard:
         with ExitStack() as stack:
             stack.callback(self._forget)
             stack.enter_context(alone())
-            watch = stack.enter_context(Watch(module, recorder, stops=lambda: gate.stops))
+            watch = stack.enter_context(ModelHooks(module, recorder, stops=lambda: gate.stops))
             # torch has listed the hooks of this call already, those before it that is: the outermost begins here.
             watch.begin(args, kwargs)
             # The last of all: what it takes away has run by then.

@@ -35,7 +35,7 @@ from tracetui.tracer.replay.stubs import RecordedLayer
 from tracetui.tracer.residual.stream import ResidualStream
 
 
-class Watch:
+class ModelHooks:
     """Records every tensor that a model's modules return, and has weights made just in time.
 
     One pair of hooks per module does all in order: make its weights, run, record, drop its weights.
@@ -104,7 +104,7 @@ class Watch:
             get_ident(),
         )
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> ModelHooks:
         with ExitStack() as stack:
             stack.callback(self._release)
             if self._weights is not None:

@@ -37,7 +37,7 @@ class _Form:
     tensors: int
 
 
-class Ledger:
+class LayerOutputs:
     """One run's. Used by the model's thread alone."""
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Ledger:
         """Whether the layers were given a cache of which the rows are known."""
         return self._cache is not None
 
-    def carry(self, past: Ledger, layers: tuple[str, ...], pass_: int) -> None:
+    def carry(self, past: LayerOutputs, layers: tuple[str, ...], pass_: int) -> None:
         """Know what another run's layers left before a pass, and in it those that are named."""
         self.odd, self._forms, self._cache = past.odd, dict(past._forms), past._cache
         self._rows = {path: rows[: pass_ + (path in layers)] for path, rows in past._rows.items()}

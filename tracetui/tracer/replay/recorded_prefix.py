@@ -14,7 +14,7 @@ from tracetui.tracer.capture.values import tensor_of
 _MASK = ":mask"
 
 
-class Carried:
+class RecordedPrefix:
     """The records of another run before a cut. Used by the model's thread alone."""
 
     def __init__(self, past: Trace, cut: Cut) -> None:

@@ -18,7 +18,7 @@ from tracetui.recording.record import Record, Token
 from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.edits import Editor
 from tracetui.tracer.generation.generating import GeneratingRun, PromptRun
-from tracetui.tracer.replay.layer_outputs import Ledger, cache_in
+from tracetui.tracer.replay.layer_outputs import LayerOutputs, cache_in
 from tracetui.tracer.replay.stubs import RecordedLayer, in_list, replaced
 
 
@@ -33,7 +33,7 @@ class Run:
     editor: Editor
     edits: EditLog
     passes: GeneratingRun | PromptRun
-    ledger: Ledger
+    ledger: LayerOutputs
     wanted: int = 0
     """How many tokens each row was to get."""
     cut: Cut = FROM_THE_START

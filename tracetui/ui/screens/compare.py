@@ -9,7 +9,7 @@ from textual import on
 from textual.message import Message
 
 from tracetui.ui.last_folder import keep_folder, last_folder
-from tracetui.ui.reader import look
+from tracetui.ui.reader import read_in_background
 from tracetui.ui.screens.open import OpenScreen, read_recording
 from tracetui.ui.widgets.line_input import LineInput
 
@@ -25,7 +25,7 @@ class CompareScreen(OpenScreen):
             self.folder = folder
 
     def on_mount(self) -> None:
-        look(self, "folder", lambda: self.Remembered(last_folder()))
+        read_in_background(self, "folder", lambda: self.Remembered(last_folder()))
 
     @on(Remembered)
     def _begin(self, message: Remembered) -> None:
@@ -35,7 +35,7 @@ class CompareScreen(OpenScreen):
             line.cursor_position = len(message.folder)
 
     def read(self, typed: str) -> None:
-        look(self, "open", partial(_read, typed))
+        read_in_background(self, "open", partial(_read, typed))
 
 
 def _read(typed: str) -> OpenScreen.Read:

@@ -19,7 +19,7 @@ from tracetui.debugger.session import Explained
 from tracetui.recipe.fields.deciding import deciding
 from tracetui.recipe.fields.field import ConfigReport, Origin
 from tracetui.text import visible
-from tracetui.ui.reader import look
+from tracetui.ui.reader import read_in_background
 from tracetui.ui.screens.dialog import Dialog
 from tracetui.ui.widgets.line_input import LineInput
 from tracetui.ui.widgets.report_lines import ReportLines
@@ -87,7 +87,7 @@ class ConfigScreen(Dialog[None]):
         width = self._lines.room
         report = self._answer.report if self._answer else None
         if report is not None and width > 0 and width != self._laid.width:
-            look(self, "config", partial(_lay, report, width))
+            read_in_background(self, "config", partial(_lay, report, width))
 
     @on(Read)
     def _show(self, message: Read) -> None:

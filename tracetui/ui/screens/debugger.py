@@ -33,7 +33,7 @@ from tracetui.ui.messages import (
     TokenChosen,
     Trouble,
 )
-from tracetui.ui.reader import look
+from tracetui.ui.reader import read_in_background
 from tracetui.ui.screens.diff_opening import diff_screen
 from tracetui.ui.screens.lens import LensRead, LensScreen, read_lens
 from tracetui.ui.screens.remembering import RememberingScreen
@@ -174,7 +174,7 @@ class DebuggerScreen(RememberingScreen):
         self._set_token(by)
 
     def action_rope(self) -> None:
-        look(self, "rope", partial(read_rope, self.state))
+        read_in_background(self, "rope", partial(read_rope, self.state))
 
     @on(RopeRead)
     def _show_rope(self, message: RopeRead) -> None:
@@ -193,7 +193,7 @@ class DebuggerScreen(RememberingScreen):
             self.app.push_screen(SourceScreen(source))
 
     def action_lens(self) -> None:
-        look(self, "lens", partial(read_lens, self.state))
+        read_in_background(self, "lens", partial(read_lens, self.state))
 
     @on(LensRead)
     def _show_lens(self, message: LensRead) -> None:

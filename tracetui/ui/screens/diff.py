@@ -21,7 +21,7 @@ from tracetui.ui.commands import bindings
 from tracetui.ui.diff_commands import DIFF_COMMANDS, DIFF_GROUPS, IN_DIFF_PANES
 from tracetui.ui.diff_work import Comparing, LeftError, Surveyed, noise_of, surveyed
 from tracetui.ui.foreign import notify
-from tracetui.ui.reader import look
+from tracetui.ui.reader import read_in_background
 from tracetui.ui.screens.diff_sites import DiffSitesScreen
 from tracetui.ui.screens.help import HelpScreen
 from tracetui.ui.screens.theme_picker import ThemeScreen
@@ -71,7 +71,7 @@ class DiffScreen(DiffSitesScreen):
         self.add_class("-comparing")
         self._head()
         self.query_one("#diff-progress", Static).update(_progress(0, 0))
-        look(self, "report", partial(_compared, self._asked, self._tell, self._left))
+        read_in_background(self, "report", partial(_compared, self._asked, self._tell, self._left))
 
     def on_unmount(self) -> None:
         self._left.set()
@@ -164,7 +164,7 @@ class DiffScreen(DiffSitesScreen):
         else:
             self._rerunning = True
             notify(self.app, "one side is run again in float64; what it says will be told here")
-            look(self, "noise", partial(_noise, self._asked, self._found.survey, self._left))
+            read_in_background(self, "noise", partial(_noise, self._asked, self._found.survey, self._left))
 
     @on(Noise)
     def _show_noise(self, message: Noise) -> None:

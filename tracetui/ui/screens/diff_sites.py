@@ -19,7 +19,7 @@ from tracetui.debugger.diff_reading import PLANES, TENSOR, Planes, SiteView, Wan
 from tracetui.text import visible
 from tracetui.ui.diff_work import Comparing, Surveyed
 from tracetui.ui.foreign import notify
-from tracetui.ui.reader import look
+from tracetui.ui.reader import read_in_background
 from tracetui.ui.screens.diff_panes import DiffPanesScreen
 from tracetui.ui.widgets.diff_grid import DiffGrid
 from tracetui.ui.widgets.diff_text import DiffText
@@ -94,7 +94,7 @@ class DiffSitesScreen(DiffPanesScreen):
         self._reading = self._wanted
         work = partial(_site_read, self._found.survey, self._wanted, self._view, self._to_worst)
         self._to_worst = False
-        look(self, "site", work)
+        read_in_background(self, "site", work)
 
     @on(SiteRead)
     def _show_site(self, message: SiteRead) -> None:

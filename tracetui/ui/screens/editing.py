@@ -13,12 +13,12 @@ from tracetui.debugger.driver import Driver
 from tracetui.debugger.edits import offered
 from tracetui.debugger.rerun import changed_at, keeps_from_rerunning, looks_back
 from tracetui.debugger.session import Event, Finished, Started, Stopped, Tallied
-from tracetui.debugger.start_page import Offer
+from tracetui.debugger.start_page import StartPage
 from tracetui.expr.edit import Edit
 from tracetui.expr.edit_parse import parse_edit
 from tracetui.recording.cut import FROM_THE_START, cut_before
 from tracetui.ui.messages import Said
-from tracetui.ui.reader import look
+from tracetui.ui.reader import read_in_background
 from tracetui.ui.screens.ask import AskScreen
 from tracetui.ui.screens.edits import EditsScreen
 from tracetui.ui.screens.stopping import StoppingScreen
@@ -40,7 +40,7 @@ class EditChecked(Message):
 class EditingScreen(StoppingScreen):
     """Stops, and the commands about edits."""
 
-    def __init__(self, offer: Offer, keymap: Mapping[str, str]) -> None:
+    def __init__(self, offer: StartPage, keymap: Mapping[str, str]) -> None:
         super().__init__(offer, keymap)
         self._driver = Driver(offer.stops, offer.edits)
         self._unapplied: tuple[str, ...] = ()
@@ -103,7 +103,7 @@ class EditingScreen(StoppingScreen):
             self._refresh(self._driver.edit(edit))
         else:
             self._refresh("the other trace is being looked at")
-            look(self, "edit", partial(_checked, edit))
+            read_in_background(self, "edit", partial(_checked, edit))
 
     @on(EditChecked)
     def _edit_checked(self, message: EditChecked) -> None:

@@ -25,7 +25,7 @@ from tracetui.recording.npz import write_trace
 from tracetui.recording.trace import Trace
 from tracetui.text import size, visible
 from tracetui.ui.messages import Said, Trouble
-from tracetui.ui.reader import look
+from tracetui.ui.reader import read_in_background
 from tracetui.ui.screens.dialog import Dialog
 from tracetui.ui.widgets.line_input import LineInput
 
@@ -93,7 +93,7 @@ class ExportScreen(Dialog[Answer]):
         self._writing = True
         self.query_one("#file").disabled = True
         self.query_one("#export-hint", Static).update(_progress(0.0, 0, 0))
-        look(self, "export", partial(_written, self._trace, path, self._tell, self._given_up))
+        read_in_background(self, "export", partial(_written, self._trace, path, self._tell, self._given_up))
 
     def _tell(self, done: int, total: int) -> None:
         """From the thread that writes."""

@@ -24,7 +24,7 @@ from tracetui.debugger.session import (
     Started,
     Stopped,
 )
-from tracetui.debugger.start_page import Offer
+from tracetui.debugger.start_page import StartPage
 from tracetui.recipe import Prompts
 from tracetui.ui.foreign import notify
 from tracetui.ui.messages import PromptGiven, PromptTyped, SessionEvent, SessionOpened
@@ -39,7 +39,7 @@ _REST = 0.25
 class HearingScreen(EditingScreen):
     """Panes, stops and edits over a driver that hears the session."""
 
-    def __init__(self, offer: Offer, keymap: Mapping[str, str]) -> None:
+    def __init__(self, offer: StartPage, keymap: Mapping[str, str]) -> None:
         super().__init__(offer, keymap)
         self._early: list[str] = []
         self._explained: Explained | None = None

@@ -18,7 +18,7 @@ from textual.widgets.option_list import Option
 
 from tracetui.recording.record import Record
 from tracetui.ui.foreign import safe_text
-from tracetui.ui.reader import look
+from tracetui.ui.reader import read_in_background
 from tracetui.ui.screens.dialog import Dialog
 from tracetui.ui.widgets.line_input import LineInput
 from tracetui.ui.widgets.options import Options
@@ -73,7 +73,7 @@ class JumpScreen(Dialog[int | None]):
     def _look(self, typed: str) -> None:
         """Have the records searched: there may be a hundred thousand."""
         self._typed = typed
-        look(self, "jump", partial(_read, self._records, self._count, typed))
+        read_in_background(self, "jump", partial(_read, self._records, self._count, typed))
 
     @on(Read)
     def _show(self, message: Read) -> None:

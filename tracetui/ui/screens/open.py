@@ -23,7 +23,7 @@ from tracetui.debugger.recorded_session import open_recording
 from tracetui.errors import TracetuiError
 from tracetui.recording.trace import Trace
 from tracetui.text import visible
-from tracetui.ui.reader import look
+from tracetui.ui.reader import read_in_background
 from tracetui.ui.screens.dialog import Dialog
 from tracetui.ui.widgets.line_input import LineInput
 
@@ -72,7 +72,7 @@ class OpenScreen(Dialog[Recording | None]):
 
     def read(self, typed: str) -> None:
         """Have the file read; the answer is a Read."""
-        look(self, "open", partial(read_recording, typed))
+        read_in_background(self, "open", partial(read_recording, typed))
 
     @on(Read)
     def _answer(self, message: Read) -> None:

@@ -13,7 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from tracetui.debugger.experts_view import has_experts
-from tracetui.debugger.start_page import Offer
+from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import State
 from tracetui.ui.messages import PromptLeft
 from tracetui.ui.widgets.attention_pane import AttentionPane
@@ -56,7 +56,7 @@ class PanesScreen(Screen[None]):
     state: reactive[State] = reactive(State(), repaint=False)
     front: reactive[str] = reactive("tensor", repaint=False)
 
-    def __init__(self, offer: Offer, keymap: Mapping[str, str]) -> None:
+    def __init__(self, offer: StartPage, keymap: Mapping[str, str]) -> None:
         super().__init__()
         self._offer = offer
         self._keymap_shown = keymap

@@ -10,13 +10,13 @@ from textual import on
 
 from tracetui.debugger.attention_view import SHOWN
 from tracetui.debugger.memory.keeper import Keeper
-from tracetui.debugger.memory.note import Layout, MapLook, Note
+from tracetui.debugger.memory.note import Layout, MapLook, SessionNote
 from tracetui.debugger.module_rows import layouts_of
 from tracetui.debugger.session import Opened, Prepared, Started
-from tracetui.debugger.start_page import Offer
+from tracetui.debugger.start_page import StartPage
 from tracetui.recipe import Prompts
 from tracetui.ui.messages import Said, SessionEvent
-from tracetui.ui.reader import look
+from tracetui.ui.reader import read_in_background
 from tracetui.ui.screens.hearing import HearingScreen
 from tracetui.ui.stop_answers import Quiet
 from tracetui.ui.widgets.attention_pane import AttentionPane
@@ -48,7 +48,7 @@ class _Parts:
 class RememberingScreen(HearingScreen):
     """A screen whose settings outlive it, if somebody keeps them."""
 
-    def __init__(self, offer: Offer, keymap: Mapping[str, str]) -> None:
+    def __init__(self, offer: StartPage, keymap: Mapping[str, str]) -> None:
         super().__init__(offer, keymap)
         self._last = offer.recalled.note
         self._keeper = offer.recalled.keeper
@@ -110,7 +110,7 @@ class RememberingScreen(HearingScreen):
 
     def _keep(self) -> None:
         if self._keeper is not None and self.note_down():
-            look(self, "remember", partial(_written, self._keeper))
+            read_in_background(self, "remember", partial(_written, self._keeper))
 
     def close(self, timeout: float) -> bool:
         """Keep what was noted down last, and end the session; may take `timeout` seconds."""
@@ -118,7 +118,7 @@ class RememberingScreen(HearingScreen):
             self._keeper.write()
         return super().close(timeout)
 
-    def _note_now(self, parts: _Parts) -> Note:
+    def _note_now(self, parts: _Parts) -> SessionNote:
         state = self._driver.state
         return replace(
             self._last,

@@ -21,7 +21,7 @@ from tracetui.debugger.labels import row_name
 from tracetui.debugger.state import State
 from tracetui.text import visible
 from tracetui.ui.messages import Said
-from tracetui.ui.reader import look
+from tracetui.ui.reader import read_in_background
 from tracetui.ui.screens.dialog import Dialog
 from tracetui.ui.widgets.attention_lines import verdict
 from tracetui.ui.widgets.heatmap import Heatmap
@@ -95,7 +95,7 @@ class RopeScreen(Dialog[None]):
     def action_head(self, by: int) -> None:
         check = self._read.check
         head = max(0, min(check.view.heads - 1, check.head + by))
-        look(self, "rope", partial(read_head, check.view, head, check.batch, self._read.state))
+        read_in_background(self, "rope", partial(read_head, check.view, head, check.batch, self._read.state))
 
 
 def read_rope(state: State) -> RopeRead | Said:

@@ -15,7 +15,7 @@ from textual.widgets import Static
 
 from tracetui.debugger.session import Sourced
 from tracetui.text import visible
-from tracetui.ui.reader import look
+from tracetui.ui.reader import read_in_background
 from tracetui.ui.screens.dialog import Dialog
 
 _ABOVE = 4
@@ -59,7 +59,7 @@ class SourceScreen(Dialog[None]):
 
     def on_mount(self) -> None:
         # A class of a few hundred lines takes a moment to colour.
-        look(self, "source", lambda: SourceScreen.Drawn(coloured(self._source)))
+        read_in_background(self, "source", lambda: SourceScreen.Drawn(coloured(self._source)))
 
     @on(Drawn)
     def _show(self, message: Drawn) -> None:

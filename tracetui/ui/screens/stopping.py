@@ -11,7 +11,7 @@ from textual import on
 from tracetui.debugger.driver import Driver
 from tracetui.debugger.planes import place_of
 from tracetui.debugger.session import Event, Finished, Fired, Opened, Stopped, Tallied
-from tracetui.debugger.start_page import Offer
+from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.stop_book import Entry, StopBook
 from tracetui.errors import InputError
 from tracetui.expr.stop import Stop, parse_stop
@@ -23,7 +23,7 @@ from tracetui.recording.stepping import Step
 from tracetui.recording.trace import Trace
 from tracetui.text import visible
 from tracetui.ui.messages import Said
-from tracetui.ui.reader import look
+from tracetui.ui.reader import read_in_background
 from tracetui.ui.screens.ask import AskScreen
 from tracetui.ui.screens.health import HealthRead, HealthScreen, Origin, read_health
 from tracetui.ui.screens.panes import PanesScreen
@@ -54,7 +54,7 @@ _LOOKED_AT = 50
 class StoppingScreen(PanesScreen):
     """Panes with a driver behind them, and the commands about stops."""
 
-    def __init__(self, offer: Offer, keymap: Mapping[str, str]) -> None:
+    def __init__(self, offer: StartPage, keymap: Mapping[str, str]) -> None:
         super().__init__(offer, keymap)
         self._driver = Driver(offer.stops)
         self._asked: object = None
@@ -77,7 +77,9 @@ class StoppingScreen(PanesScreen):
         trace, wanted = self.state.trace, self.state.stops.to_look_up
         asked = (trace, tuple((entry.stop.text, entry.unknown) for entry in wanted))
         if wanted and asked != self._asked:
-            look(self, "stops", partial(look_up_stops, trace, [entry.stop for entry in wanted], self._driver.recorded))
+            read_in_background(
+                self, "stops", partial(look_up_stops, trace, [entry.stop for entry in wanted], self._driver.recorded)
+            )
         self._asked = asked
 
     @on(StopsLookedUp)
@@ -107,7 +109,7 @@ class StoppingScreen(PanesScreen):
             if never:
                 self.post_message(Said("\n".join(never)))
             if any(record.dtype in _OVERFLOWING for record in event.trace.records[:_LOOKED_AT]):
-                look(self, "limits", partial(read_limits, event.trace))
+                read_in_background(self, "limits", partial(read_limits, event.trace))
         return []
 
     def diagnose_hits(self, event: Event) -> None:
@@ -128,7 +130,7 @@ class StoppingScreen(PanesScreen):
             self._read_health(self.state.record)
 
     def _read_health(self, record: Record) -> None:
-        look(self, "health", partial(read_health, self.state.trace, record))
+        read_in_background(self, "health", partial(read_health, self.state.trace, record))
 
     @on(HealthRead)
     def _show_health(self, message: HealthRead) -> None:
@@ -155,7 +157,7 @@ class StoppingScreen(PanesScreen):
 
     def mark_health(self) -> None:
         """Have the tree and the list of records mark who made what isn't finite, and who passes it on."""
-        look(self, "health marks", partial(read_marks, self.state.trace, self.state.frontier))
+        read_in_background(self, "health marks", partial(read_marks, self.state.trace, self.state.frontier))
 
     @on(HealthMarked)
     def _show_marks(self, message: HealthMarked) -> None:

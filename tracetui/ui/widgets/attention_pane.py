@@ -24,7 +24,7 @@ from tracetui.recording.trace import Trace
 from tracetui.recording.value import NotKeptError
 from tracetui.text import number
 from tracetui.ui.messages import TokenChosen
-from tracetui.ui.reader import look
+from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.action_line import ActionLine, Part
 from tracetui.ui.widgets.attention_lines import facts
 from tracetui.ui.widgets.heatmap import Heatmap
@@ -106,11 +106,11 @@ class AttentionPane(Vertical):
         if state.token != old.token and state.token >= 0 and state.token_origin != ORIGIN:
             self._show_row(state.token)
         if self.is_mounted and (moved or state.head != old.head or state.batch != old.batch):
-            look(self, "attention", partial(_read, state, self.kind))
+            read_in_background(self, "attention", partial(_read, state, self.kind))
 
     def watch_kind(self) -> None:
         if self.is_mounted:
-            look(self, "attention", partial(_read, self.state, self.kind))
+            read_in_background(self, "attention", partial(_read, self.state, self.kind))
 
     @property
     def heads(self) -> int:
@@ -136,7 +136,7 @@ class AttentionPane(Vertical):
         """Hold every head of the call on view against its recorded output; False if there is no call."""
         if self._shown is None:
             return False
-        look(self, "identity", partial(_check_all, self._shown.view))
+        read_in_background(self, "identity", partial(_check_all, self._shown.view))
         return True
 
     @on(Heatmap.CursorMoved)
@@ -172,7 +172,7 @@ class AttentionPane(Vertical):
             self._checks = None
         self._show_facts(shown)
         if self._checks is None:
-            look(self, "checks", partial(_check, shown))
+            read_in_background(self, "checks", partial(_check, shown))
         if shown.ran and not self._knows(shown.view) and shown.view.query.numel * shown.view.key.shape[2] <= _AT_ONCE:
             self.check_heads()
 

@@ -15,7 +15,7 @@ from tracetui.debugger.diff_reading import Planes, part_of
 from tracetui.errors import TracetuiError
 from tracetui.recording.value import Array
 from tracetui.text import visible
-from tracetui.ui.reader import look
+from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.views.cells import Line, line
 from tracetui.views.diff.values import SIDE_BY_SIDE, Triple, columns_beside, common_size, triple_table, widest
@@ -173,7 +173,7 @@ class DiffGrid(Canvas, can_focus=True):
         down = range(max(0, rows.start - _MARGIN_ROWS), min(height, rows.stop + _MARGIN_ROWS))
         across = range(max(0, columns.start - _MARGIN_COLUMNS), min(width, columns.stop + _MARGIN_COLUMNS))
         self._asked = (self._planes, down, across)
-        look(self, "values", partial(_read, self._planes, down, across))
+        read_in_background(self, "values", partial(_read, self._planes, down, across))
 
     @on(Read)
     def _show_read(self, message: Read) -> None:

@@ -23,7 +23,7 @@ from tracetui.recording.record import Record
 from tracetui.recording.trace import Trace
 from tracetui.text import number
 from tracetui.ui.messages import Jump, Said
-from tracetui.ui.reader import look
+from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.views.cells import Line, line
@@ -126,7 +126,7 @@ class ExpertsPane(Vertical):
             self._look()
 
     def _look(self) -> None:
-        look(self, "experts", partial(_read, self.state, self._shown, self._chosen))
+        read_in_background(self, "experts", partial(_read, self.state, self._shown, self._chosen))
 
     @on(Read)
     def _show(self, message: Read) -> None:
@@ -190,7 +190,7 @@ class ExpertsPane(Vertical):
         """Compare the sum with the block's output, once for each block that has one and that somebody looks at."""
         routed = self._shown.routed
         if self.display and routed and not isinstance(self._identity(routed.routing), Identity):
-            look(self, "experts-sum", partial(_check, self._shown.trace, routed.routing))
+            read_in_background(self, "experts-sum", partial(_check, self._shown.trace, routed.routing))
 
     @on(Checked)
     def _show_checked(self, message: Checked) -> None:

@@ -6,7 +6,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from tracetui.debugger.start_page import Offer
+from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import Phase, State
 from tracetui.text import visible
 
@@ -31,7 +31,7 @@ class Header(Widget):
 
     state: reactive[State] = reactive(State())
 
-    def __init__(self, offer: Offer) -> None:
+    def __init__(self, offer: StartPage) -> None:
         super().__init__()
         self._offer = offer
 

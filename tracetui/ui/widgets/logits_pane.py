@@ -20,7 +20,7 @@ from tracetui.recording.trace import Trace
 from tracetui.recording.value import NotKeptError
 from tracetui.text import number, token_text, visible
 from tracetui.ui.list_keys import LINE_KEYS
-from tracetui.ui.reader import look
+from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.views.bars import prediction_lines
 from tracetui.views.cells import Line, blank, line
@@ -73,7 +73,7 @@ class LogitsPane(Canvas, can_focus=True):
         if not same:
             self._found, self._line = Next(state.trace, state.batch, position, ()), 0
         if (not same or state.frontier != old.frontier) and position >= 0:
-            look(self, "logits", partial(_read, state.trace, state.batch, position))
+            read_in_background(self, "logits", partial(_read, state.trace, state.batch, position))
         self.repaint()
 
     @on(Read)

@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Input, Static
 
-from tracetui.debugger.start_page import Offer
+from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import State
 from tracetui.recipe import Prompts
 from tracetui.text import visible
@@ -83,7 +83,7 @@ class PromptBar(Horizontal):
 
     state: reactive[State] = reactive(State(), repaint=False)
 
-    def __init__(self, offer: Offer) -> None:
+    def __init__(self, offer: StartPage) -> None:
         super().__init__(id="prompt-bar")
         self._offer = offer
         self._told = offer.prompts.text if offer.prompts.one_text else ""

@@ -16,7 +16,7 @@ from tracetui.debugger.state import State
 from tracetui.recording.trace import Trace
 from tracetui.text import number
 from tracetui.ui.messages import Jump
-from tracetui.ui.reader import look
+from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.views.cells import Line, fit, line
 from tracetui.views.inks import Inks
@@ -60,7 +60,9 @@ class ResidualLine(Canvas):
             self._norms = NO_NORMS
         if state.frontier and (fresh or state.frontier != old.frontier):
             known = self._norms.points if self._norms.frontier <= state.frontier else ()
-            look(self, "residual", partial(_read, state.trace, state.frontier, state.batch, state.record.pass_, known))
+            read_in_background(
+                self, "residual", partial(_read, state.trace, state.frontier, state.batch, state.record.pass_, known)
+            )
         self.repaint()
 
     @on(Read)

@@ -15,11 +15,11 @@ from textual.widgets import Static
 from tracetui.analysis.axes import axis_positions
 from tracetui.debugger.labels import position_labels
 from tracetui.debugger.planes import Plane, plane_of
-from tracetui.debugger.start_page import Offer
+from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import State
 from tracetui.recording.record import Token
 from tracetui.text import statistic
-from tracetui.ui.reader import look
+from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.summary import Reading, Summary, read
 from tracetui.ui.widgets.value_grid import ORIGIN, Subject, ValueGrid
 from tracetui.ui.widgets.welcome import Welcome
@@ -36,7 +36,7 @@ class TensorPane(Vertical):
             super().__init__()
             self.reading = reading
 
-    def __init__(self, offer: Offer) -> None:
+    def __init__(self, offer: StartPage) -> None:
         super().__init__(id="tensor", classes="pane -empty")
         self._offer = offer
         self._reading: Reading | None = None
@@ -57,7 +57,7 @@ class TensorPane(Vertical):
         if fresh:
             self._reading = None
             self.query_one(Summary).show_record(state.trace, state.record)
-            look(self, "tensor", partial(_read, state))
+            read_in_background(self, "tensor", partial(_read, state))
         if fresh or state.head != old.head or state.batch != old.batch:
             self._show_plane()
         if state.token != old.token and state.token >= 0 and state.token_origin != ORIGIN:

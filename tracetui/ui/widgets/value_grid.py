@@ -19,7 +19,7 @@ from tracetui.recording.record import Record
 from tracetui.recording.trace import EMPTY_TRACE, Trace
 from tracetui.recording.value import Array, NotKeptError
 from tracetui.ui.messages import TokenChosen
-from tracetui.ui.reader import look
+from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.canvas import PATIENCE, Canvas
 from tracetui.views.cells import Line, line
 from tracetui.views.inks import Inks
@@ -182,7 +182,7 @@ class ValueGrid(Canvas, can_focus=True):
         down = slice(top, min(subject.plane.shape[0], self._corner[0] + rows + _MARGIN_ROWS))
         across = slice(left, min(subject.plane.shape[1], self._corner[1] + columns + 1 + _MARGIN_COLUMNS))
         self._asked = Chunk(subject, top, left, np.broadcast_to(np.float32(0), _span(down, across)))
-        look(self, "values", partial(_read, subject, down, across))
+        read_in_background(self, "values", partial(_read, subject, down, across))
 
     def _covers(self, chunk: Chunk) -> bool:
         if chunk.subject is not self._subject or chunk.missing:

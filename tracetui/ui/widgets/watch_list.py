@@ -11,7 +11,7 @@ from textual.reactive import reactive
 from tracetui.debugger.state import State
 from tracetui.expr.watch import Watch, Watched, look_at
 from tracetui.text import number
-from tracetui.ui.reader import look
+from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.views.cells import Line, fit, line
 from tracetui.views.inks import Inks
@@ -58,7 +58,7 @@ class WatchList(Canvas):
         self.repaint()
         if self.watches and self.state.frontier:
             known = {text: found for text, found in self._found.items() if found.scanned <= self.state.frontier}
-            look(self, "watches", partial(_read, self.watches, self.state, known))
+            read_in_background(self, "watches", partial(_read, self.watches, self.state, known))
 
     @on(Read)
     def _show(self, message: Read) -> None:

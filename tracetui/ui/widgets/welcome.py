@@ -7,7 +7,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from tracetui.debugger.session import NO_PREVIEW, Module
-from tracetui.debugger.start_page import Offer
+from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import NO_PLAN, Phase, State
 from tracetui.text import size, visible
 from tracetui.ui.prompt_preview import preview_rows, preview_warnings
@@ -20,7 +20,7 @@ class Welcome(Widget):
 
     state: reactive[State] = reactive(State())
 
-    def __init__(self, offer: Offer) -> None:
+    def __init__(self, offer: StartPage) -> None:
         super().__init__(id="welcome")
         self._offer = offer
 
