@@ -28,14 +28,14 @@ OWN = load_recipe("llama-tiny").prompts
 
 def start(*options: str) -> tuple[Recipe, StartPage]:
     """What `tracetui run llama-tiny` would show."""
-    from tracetui.commands.start_page import offer_of
+    from tracetui.commands.start_page import page_of_recipe
 
     said = parser().parse_args(["run", "llama-tiny", *options])
     said.offline = True
     last = last_of(NAME, said.fresh)
     stops = read_stops(said, last.note.stops)
     recipe = read_recipe(said, last.note)
-    return recipe, offer_of(recipe, stops, recalled(said, last, recipe, stops))
+    return recipe, page_of_recipe(recipe, stops, recalled(said, last, recipe, stops))
 
 
 def files() -> list[Path]:

@@ -21,7 +21,7 @@ sys.meta_path.insert(0, Refusing())
 from tracetui.debugger.recorded_session import RecordedSession, open_recording
 from tracetui.recording.npz.array_file import ArrayFile
 from tracetui.ui.app import TracetuiApp
-from tracetui.debugger.start_page import offer_of_recording
+from tracetui.debugger.start_page import page_of_recording
 
 path, painted, early = Path(sys.argv[1]), [], []
 read = ArrayFile.read

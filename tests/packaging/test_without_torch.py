@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from tracetui.debugger.recorded_session import RecordedSession, open_recording
 from tracetui.ui.app import TracetuiApp
-from tracetui.debugger.start_page import offer_of_recording
+from tracetui.debugger.start_page import page_of_recording
 
 path = Path(sys.argv[1])
 trace = open_recording(path)

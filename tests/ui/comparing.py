@@ -13,7 +13,7 @@ import numpy as np
 from tests.ui import tiny_llama
 from tests.ui.driving import Driven
 from tracetui.debugger.recorded_session import RecordedSession
-from tracetui.debugger.start_page import offer_of_recording
+from tracetui.debugger.start_page import page_of_recording
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array, ArrayValue
 from tracetui.ui.app import TracetuiApp
@@ -53,7 +53,7 @@ async def comparing(
     """The diff's screen once the report is there."""
     app = TracetuiApp(
         lambda listener: RecordedSession(a, listener),
-        offer_of_recording(a, Path("mine.npz")),
+        page_of_recording(a, Path("mine.npz")),
         partial(DiffScreen, asked or Comparing(a, b, ("mine.npz", "reference.npz"))),
     )
     async with app.run_test(size=size) as pilot:

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.ui import tiny_llama
 from tests.ui.driving import Driven
 from tracetui.debugger.recorded_session import RecordedSession, open_recording
-from tracetui.debugger.start_page import offer_of_recording
+from tracetui.debugger.start_page import page_of_recording
 from tracetui.recording.npz import write_trace
 from tracetui.recording.trace import RunInfo, Trace
 from tracetui.recording.value import StatisticsValue
@@ -21,7 +21,7 @@ LOOK_AROUND = """
 import asyncio
 
 async def main():
-    app = TracetuiApp(lambda listener: RecordedSession(trace, listener), offer_of_recording(trace, path))
+    app = TracetuiApp(lambda listener: RecordedSession(trace, listener), page_of_recording(trace, path))
     async with app.run_test(size=(160, 50)) as pilot:
         async def shown(*keys):
             await pilot.press(*keys)
@@ -72,7 +72,7 @@ def nameless(trace: Trace) -> Trace:
 async def opened(path: Path, size: tuple[int, int] = (120, 40)) -> AsyncIterator[Driven]:
     """The application over a recording in a file."""
     trace = open_recording(path)
-    app = TracetuiApp(lambda listener: RecordedSession(trace, listener), offer_of_recording(trace, path))
+    app = TracetuiApp(lambda listener: RecordedSession(trace, listener), page_of_recording(trace, path))
     async with app.run_test(size=size) as pilot:
         found = Driven(app, pilot, [])
         await found.settle()

@@ -14,7 +14,7 @@ from tracetui.analysis.residual import residual_norms
 from tracetui.debugger.driver import Driver
 from tracetui.debugger.recorded_session import RecordedSession
 from tracetui.debugger.session import Failed
-from tracetui.debugger.start_page import offer_of_recording
+from tracetui.debugger.start_page import page_of_recording
 from tracetui.debugger.state import Phase
 from tracetui.recipe import Generation, texts
 from tracetui.recording.npz import read_trace, write_trace
@@ -95,7 +95,7 @@ async def test_g_asks_how_many_and_the_strip_shows_them_apart() -> None:
 
 async def test_a_recording_shows_its_passes(recorded: tuple[Path, Trace]) -> None:
     path, trace = recorded
-    app = TracetuiApp(lambda listener: RecordedSession(trace, listener), offer_of_recording(trace, path))
+    app = TracetuiApp(lambda listener: RecordedSession(trace, listener), page_of_recording(trace, path))
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
         at = trace.find("model.layers.1.self_attn:heads@2")

@@ -11,7 +11,7 @@ from tests.tracer.recipes import recipe
 from tests.ui.driving import driven
 from tracetui.analysis.lens import lens_table
 from tracetui.debugger.recorded_session import RecordedSession
-from tracetui.debugger.start_page import offer_of_recording
+from tracetui.debugger.start_page import page_of_recording
 from tracetui.recipe import Generation, texts
 from tracetui.recording.trace import Trace
 from tracetui.text import token_text
@@ -47,7 +47,7 @@ def test_the_table_is_what_was_recorded_and_has_no_padding(trace: Trace) -> None
 async def test_the_grid_names_its_cells_and_the_one_with_the_cursor_in_words(
     trace: Trace, size: tuple[int, int]
 ) -> None:
-    offer = offer_of_recording(trace, Path("t.npz"))
+    offer = page_of_recording(trace, Path("t.npz"))
     app = TracetuiApp(lambda listener: RecordedSession(trace, listener), offer)
     async with app.run_test(size=size) as pilot:
         await pilot.pause()

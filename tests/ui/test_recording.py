@@ -14,7 +14,7 @@ from tests import tiny_moe
 from tests.ui.driving import Driven, driven
 from tests.ui.recording import opened, recorded, without_values, written
 from tracetui.debugger.recorded_session import RecordedSession, open_recording
-from tracetui.debugger.start_page import offer_of_recording
+from tracetui.debugger.start_page import page_of_recording
 from tracetui.debugger.state import Phase
 from tracetui.recording.outline import NO_MODULE, Module
 from tracetui.recording.spill import SpilledValue
@@ -85,7 +85,7 @@ async def test_a_value_on_disk_says_so(tmp_path: Path) -> None:
     spilled = SpilledValue(file, at, array.dtype, array.shape, "float32", trace.values[0].statistics())
     app = TracetuiApp(
         lambda listener: RecordedSession(replace(trace, values=(spilled, *trace.values[1:])), listener),
-        offer_of_recording(trace, tmp_path / "t.npz"),
+        page_of_recording(trace, tmp_path / "t.npz"),
     )
     async with app.run_test(size=(120, 40)) as pilot:
         it = Driven(app, pilot, [])

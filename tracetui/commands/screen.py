@@ -33,12 +33,12 @@ def run(said: Namespace) -> int:
     recipe = read_recipe(said, last.note)
     # Textual paints at most so often; at its own 60 the numbers of a step come a frame or two late.
     os.environ.setdefault("TEXTUAL_FPS", "120")
-    from tracetui.commands.start_page import offer_of
+    from tracetui.commands.start_page import page_of_recipe
     from tracetui.tracer.live import LiveSession
     from tracetui.ui.app import TracetuiApp
     from tracetui.ui.last_resort import run_app
 
-    offer = offer_of(recipe, stops, recalled(said, last, recipe, stops))
+    offer = page_of_recipe(recipe, stops, recalled(said, last, recipe, stops))
     offer = replace(offer, begins=_begins(said, recipe))
     app = TracetuiApp(lambda listener: LiveSession(recipe, listener), offer)
     return run_app(app)
@@ -64,11 +64,11 @@ def open_trace(said: Namespace) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InputError("open: needs a terminal; `tracetui info` works without one")
     os.environ.setdefault("TEXTUAL_FPS", "120")
-    from tracetui.debugger.start_page import offer_of_recording
+    from tracetui.debugger.start_page import page_of_recording
     from tracetui.ui.app import TracetuiApp
     from tracetui.ui.last_resort import run_app
 
-    offer = offer_of_recording(found, path)
+    offer = page_of_recording(found, path)
     last = last_of(recording_name(path), said.fresh)
     offer = replace(
         offer,
@@ -85,7 +85,7 @@ def diff_screen(said: Namespace, a: Trace, b: Trace, rules: Rules, limits: Limit
         raise InputError("diff: --tui needs a terminal; `tracetui diff A B` works without one")
     os.environ.setdefault("TEXTUAL_FPS", "120")
     from tracetui.debugger.recorded_session import RecordedSession
-    from tracetui.debugger.start_page import offer_of_recording
+    from tracetui.debugger.start_page import page_of_recording
     from tracetui.headless import rerun_exactly
     from tracetui.ui.app import TracetuiApp
     from tracetui.ui.diff_work import Comparing
@@ -99,6 +99,6 @@ def diff_screen(said: Namespace, a: Trace, b: Trace, rules: Rules, limits: Limit
 
     asked = Comparing(a, b, names, rules, limits, said.fuzzy, rerun, said.noise)
     app = TracetuiApp(
-        lambda listener: RecordedSession(a, listener), offer_of_recording(a, Path(said.a)), partial(DiffScreen, asked)
+        lambda listener: RecordedSession(a, listener), page_of_recording(a, Path(said.a)), partial(DiffScreen, asked)
     )
     return run_app(app)

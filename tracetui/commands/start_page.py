@@ -8,7 +8,7 @@ from tracetui.expr.stop import DEFAULT_STOPS, Stop
 from tracetui.recipe import Recipe
 
 
-def offer_of(
+def page_of_recipe(
     recipe: Recipe, stops: tuple[Stop, ...] = DEFAULT_STOPS, recalled: Restored = NOTHING_RECALLED
 ) -> StartPage:
     return StartPage(

@@ -54,7 +54,7 @@ class StartPage:
         return f"{stem[:80] or 'trace'}.npz"
 
 
-def offer_of_recording(trace: Trace, path: Path) -> StartPage:
+def page_of_recording(trace: Trace, path: Path) -> StartPage:
     """A recording in a file, described by what its header says."""
     run = trace.run
     return StartPage(

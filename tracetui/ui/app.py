@@ -23,7 +23,7 @@ from textual.screen import Screen
 
 from tracetui import paths
 from tracetui.debugger.session import Event, Failed, Listener, Session
-from tracetui.debugger.start_page import StartPage, offer_of_recording
+from tracetui.debugger.start_page import StartPage, page_of_recording
 from tracetui.logs import write_log
 from tracetui.signals import told_to_end
 from tracetui.text import visible
@@ -172,7 +172,7 @@ class TracetuiApp(App[int]):
         from tracetui.debugger.recorded_session import RecordedSession
 
         trace = recording.trace
-        screen = DebuggerScreen(offer_of_recording(trace, recording.path), self._keymap_found.keys)
+        screen = DebuggerScreen(page_of_recording(trace, recording.path), self._keymap_found.keys)
         self.push_screen(screen)
 
         def forward(event: Event) -> None:
