@@ -20,6 +20,7 @@ from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
+from tracetui.models.build import DTYPE_LOCK
 from tracetui.models.runnable import make_runnable
 from tracetui.models.weights.random_source import RandomSource
 from tracetui.recipe import Recipe
@@ -197,7 +198,8 @@ def _ordinary(recipe: Recipe) -> Any:
     runnable = make_runnable(recipe)
     source = RandomSource(recipe.seed, float(getattr(runnable.built.config, "initializer_range", 0.02)))
     dtype = getattr(torch, recipe.dtype)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**recipe.config), dtype=dtype).eval()
+    with DTYPE_LOCK:
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**recipe.config), dtype=dtype).eval()
     own = dict(model.named_parameters()) | dict(model.named_buffers())
     for _, slot in runnable.weights.all_slots():
         own[slot.spec.name].data = source.read(slot.spec, None, lambda made: None)

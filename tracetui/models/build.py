@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -38,6 +39,11 @@ _MAX_BUFFER_BYTES = 2**30
 _LAYER_LISTS = ("layers", "layer", "h", "blocks")
 
 
+DTYPE_LOCK = RLock()
+"""Held by whoever has transformers build a model: it sets torch's default dtype meanwhile, which is the process's.
+
+Of two at once each would build in the other's dtype, and leave that one behind as the default.
+"""
 _OWN_CODE_NOTE = "auto_map: the folder brings code of its own, which is never run; transformers' own model is built"
 
 
@@ -52,10 +58,15 @@ class BuiltModel:
 
 
 def build_model(recipe: Recipe, dtype: torch.dtype) -> BuiltModel:
-    """The model of a recipe. Sets the process-wide default dtype while it works: never build two at once.
+    """The model of a recipe, one at a time. The process's default dtype is another while it works.
 
     Raises InputError if transformers doesn't know the model or refuses its configuration.
     """
+    with DTYPE_LOCK:
+        return _built(recipe, dtype)
+
+
+def _built(recipe: Recipe, dtype: torch.dtype) -> BuiltModel:
     config = _config(recipe)
     _check_decoder(config, recipe)
     model_class = causal_class(str(recipe.config["model_type"]), config, recipe.origin)

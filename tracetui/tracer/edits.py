@@ -275,7 +275,7 @@ def _noise(like: torch.Tensor, seed: int, key: str) -> torch.Tensor:
     """Standard normal noise that depends on the seed and the record's key alone."""
     drawn = hashlib.blake2b(f"{seed}:{key}".encode(), digest_size=7).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(drawn, "little"))
-    return torch.randn(like.shape, generator=generator).to(like.device, like.dtype)
+    return torch.randn(like.shape, generator=generator, dtype=torch.float32).to(like.device, like.dtype)
 
 
 def _chosen(edit: Edit, experts: torch.Tensor, count: int) -> torch.Tensor:

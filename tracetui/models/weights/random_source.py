@@ -65,7 +65,8 @@ class RandomSource:
 
         def work(mine: list[_Task]) -> int:
             made = 0
-            generator, block = torch.Generator(), torch.empty(BLOCK)
+            # Not in torch's default dtype: that is the process's, and another while any thread builds a model.
+            generator, block = torch.Generator(), torch.empty(BLOCK, dtype=torch.float32)
             for task in mine:
                 if stop.is_set():
                     break

@@ -177,7 +177,7 @@ def _filled(layer: Any, rows: list[Rows], positions: int) -> Any:
         keys, values = (torch.cat(parts, dim=-2) for parts in zip(*rows, strict=True))  # [B,G,S,K], [B,G,S,Kv]
     else:
         # That of a layer which was left out: nothing but its length counts.
-        keys = values = torch.zeros(layer.keys.shape[0], 1, positions, 1)  # [B,1,S,1]
+        keys = values = layer.keys.new_zeros(layer.keys.shape[0], 1, positions, 1)  # [B,1,S,1]
     if isinstance(fresh, DynamicSlidingWindowLayer):
         keys, values = (part[:, :, -fresh.sliding_window + 1 :, :] for part in (keys, values))
         fresh.cumulative_length = positions
