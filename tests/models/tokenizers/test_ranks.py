@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import re
 from pathlib import Path
 
@@ -77,7 +78,8 @@ def test_sentencepiece_is_recognised() -> None:
 
 
 @pytest.mark.parametrize(
-    ("head", "message"), [(b"version https://git-lfs", "git-lfs pointer"), (b"\x1f\x8b", "gzip"), (b"<html>", "HTML")]
+    ("head", "message"),
+    [(b"version https://git-lfs", "git-lfs pointer"), (gzip.compress(b"IQ== 0"), "gzip"), (b"<html>", "HTML")],
 )
 def test_another_thing_in_its_place(tmp_path: Path, head: bytes, message: str) -> None:
     file = tmp_path / "tokenizer.model"
