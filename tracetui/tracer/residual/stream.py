@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from weakref import ReferenceType, ref
 
 import torch
 from torch import nn
@@ -57,8 +58,8 @@ class _Layer:
     factors: tuple[torch.Tensor, ...]
     """Of the layer's own parameters those that may scale the stream [D]."""
     returned: deque[torch.Tensor] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
-    looked_at: set[int] = field(default_factory=set)
-    """Tensors that are no such sum, by identity; alive as long as the layer runs, or else just looked at again."""
+    looked_at: dict[int, ReferenceType[torch.Tensor]] = field(default_factory=dict)
+    """Tensors that are no such sum, by identity: one that is gone may have left its own to another tensor."""
     passed: list[_Passed] = field(default_factory=list)
     begun_anew: list[torch.Tensor] = field(default_factory=list)
     """What a module returned and another was given as it is: the stream may begin anew with it."""
@@ -78,6 +79,11 @@ class _Layer:
     def last(self) -> torch.Tensor | None:
         """What a module that the layer itself calls returned last."""
         return self.called[-1] if self.called else None
+
+    def has_looked_at(self, tensor: torch.Tensor) -> bool:
+        """Whether that very tensor is known to be no such sum."""
+        known = self.looked_at.get(id(tensor))
+        return known is not None and known() is tensor
 
     def holds(self, path: str) -> bool:
         """Whether it calls the module at a path itself."""
@@ -181,7 +187,7 @@ class ResidualStream:
         return next((_stream(layer, each) for each in anew), None)
 
     def _is_stream(self, layer: _Layer, path: str, module: nn.Module, tensor: torch.Tensor) -> bool:
-        if id(tensor) in layer.looked_at or _begin_alike(tensor, layer.stream):
+        if layer.has_looked_at(tensor) or _begin_alike(tensor, layer.stream):
             return False
         # Parts of one stream can look like several: that these are none tells nothing of the whole.
         return _is_several(layer, tensor) or self._is_one_stream(layer, path, module, tensor)
@@ -202,7 +208,7 @@ class ResidualStream:
             return True
         if layer.holds(path) and tensor is not layer.normed and _is_returned(layer, tensor):
             layer.begun_anew.append(tensor)
-        layer.looked_at.add(id(tensor))
+        layer.looked_at[id(tensor)] = ref(tensor)
         return False
 
 
