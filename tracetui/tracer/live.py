@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from contextvars import Context, copy_context
@@ -26,6 +25,7 @@ from tracetui.expr.edit import Edit
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.stop import Stop
 from tracetui.logs import write_log
+from tracetui.models.processors import processor_count
 from tracetui.recipe import Prompts, Recipe
 from tracetui.recipe.config_state import ConfigState
 from tracetui.recording.stepping import Target
@@ -225,7 +225,7 @@ class LiveSession:
             from tracetui.tracer.engine import Engine
 
             # One core is the screen's.
-            torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) - 1))
+            torch.set_num_threads(max(1, processor_count() - 1))
             self._emit(Preparing("building the model"))
             model = self._config.recipe() if self._given is None else self._given.make()
             engine = self._engine = Engine(model, self._emit, goes_on=True)

@@ -10,7 +10,6 @@ Distribution: normal with std = initializer_range, a router's selection bias too
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from threading import Event
 
 import torch
 
+from tracetui.models.processors import processor_count
 from tracetui.models.weights.memory import empty_weight
 from tracetui.models.weights.sources import Init, TensorSpec, Tick
 
@@ -44,7 +44,7 @@ class RandomSource:
     def __init__(self, seed: int, std: float, workers: int | None = None) -> None:
         self._seed = seed
         self._std = std
-        self._workers = workers or max(1, len(os.sched_getaffinity(0)))
+        self._workers = workers or processor_count()
 
     def provenance(self, spec: TensorSpec, rows: Sequence[int] | None = None) -> str | None:
         """`random`; None for a table of integers, which mean something that no distribution knows."""
