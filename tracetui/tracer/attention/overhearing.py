@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -39,7 +39,7 @@ class _Running:
     module: nn.Module
     batch: int
     heard: bool = False
-    seen: dict[int, tuple[torch.Tensor, Chain | Weights | Chunks]] | None = None
+    seen: dict[int, tuple[torch.Tensor, Chain | Weights | Chunks]] = field(default_factory=dict)
     """By identity, the tensors whose origin is known; kept so that no other takes their place."""
 
 
@@ -58,7 +58,7 @@ class Overhearing(TorchFunctionMode):
         """A module that attends by itself is about to run."""
         given = (each for each in (*args, *kwargs.values()) if isinstance(each, torch.Tensor) and each.dim() > 1)
         first = next(given, None)
-        self._running.append(_Running(path, module, 0 if first is None else first.shape[0], seen={}))
+        self._running.append(_Running(path, module, 0 if first is None else first.shape[0]))
         if not self._on:
             self._on = True
             self.__enter__()  # type: ignore[no-untyped-call]
@@ -90,7 +90,6 @@ class Overhearing(TorchFunctionMode):
         if func is F.scaled_dot_product_attention:
             return self._fused(func, running, args, kwargs)
         name = getattr(func, "__name__", "")
-        assert running.seen is not None
         weights = _first(running.seen, args)
         if name in PRODUCTS and weights is not None and isinstance(weights[1], Weights):
             found = None
@@ -119,7 +118,6 @@ class Overhearing(TorchFunctionMode):
         self._witness.attention_inputs(call, replace(call.described("eager"), is_causal=False))
         result = func(*args, **kwargs)
         kept = self._witness.attention_heads(heads := result.flatten(2, 3))  # [B,H,T,Kv]
-        assert running.seen is not None
         running.seen.clear()
         return result if kept is heads else kept.reshape(result.shape)
 
@@ -161,7 +159,6 @@ class Overhearing(TorchFunctionMode):
         result = func(*changed, **kwargs)
         heads = found.heads(result)  # [B,H,T,Kv]
         kept = self._witness.attention_heads(heads)
-        assert running.seen is not None
         running.seen.clear()
         return result if kept is heads else found.as_returned(kept, result)
 
@@ -211,7 +208,6 @@ def _follow(
 ) -> None:
     """Know what a tensor is that has just been made."""
     seen = running.seen
-    assert seen is not None
     found = _first(seen, args)
     if found is None:
         begun = _begun(name, args, kwargs, result, running) if name in PRODUCTS else None

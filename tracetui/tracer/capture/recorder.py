@@ -17,9 +17,9 @@ from tracetui.recording.trace import RunInfo, Trace
 from tracetui.recording.value import Value, is_kept
 from tracetui.tracer.attention.matrices import recorded_matrices
 from tracetui.tracer.capture.captures import Captures
+from tracetui.tracer.capture.sources import Sources
 from tracetui.tracer.capture.store import Store
 from tracetui.tracer.capture.values import TorchValue, tensor_of
-from tracetui.tracer.hooks.input_records import Sources
 from tracetui.tracer.replay.recorded_prefix import RecordedPrefix
 
 

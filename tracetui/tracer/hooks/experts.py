@@ -27,7 +27,7 @@ from tracetui.tracer.hooks.bad_weights import bad_among, is_spoilt, with_kinds
 from tracetui.tracer.hooks.frames import Frame
 from tracetui.tracer.routing.one_by_one import Choice, experts_witnessed
 from tracetui.tracer.routing.router_choice import choice_of
-from tracetui.tracer.routing.routers import Seen, bias_of, explain, has_scores
+from tracetui.tracer.routing.routers import Routing, Seen, bias_of, explain, has_scores
 from tracetui.tracer.routing.weights import weights_of
 
 if TYPE_CHECKING:
@@ -136,35 +136,43 @@ class ExpertWatch:
         self, block: str, depth: int, call: int, experts: torch.Tensor, weights: torch.Tensor, count: int
     ) -> None:
         """Record a choice [N,A] that nobody can change, its weights [N,A], and what it was made from."""
+        place = {"depth": depth, "parent": block, "call": call}
+        self._explained(block, getattr(self._owners[block], "config", None), experts, weights, count, place)
+        for role, tensor in (("experts", experts), ("routing_weights", weights)):
+            self._recorder.record(f"{block}:{role}", tensor, **place)
+
+    def _explained(
+        self,
+        block: str,
+        config: Any,
+        experts: torch.Tensor,
+        weights: torch.Tensor,
+        count: int,
+        place: Mapping[str, Any],
+    ) -> Routing:
+        """What a choice [N,A] with its weights [N,A] was made from, recorded as far as it is known."""
         owner = self._owners[block]
         seen = [*self._seen.pop(block, []), Seen(owner, None, bias_of(owner))]
-        routing = explain(seen, getattr(owner, "config", None), experts, weights, count)
-        roles = {
+        routing = explain(seen, config, experts, weights, count)
+        made_from = {
             "router_logits": routing.logits,
             "router_scores": routing.scores,
             "selection_scores": routing.selection,
             "selection_bias": routing.bias,
-            "experts": experts,
-            "routing_weights": weights,
         }
-        for role, tensor in roles.items():
+        for role, tensor in made_from.items():
             if tensor is not None:
-                self._recorder.record(f"{block}:{role}", tensor, depth=depth, parent=block, call=call)
+                self._recorder.record(f"{block}:{role}", tensor, **place)
+        return routing
 
     def routed(self, module: nn.Module, experts: torch.Tensor, routing_weights: torch.Tensor) -> Choice:
         """Record the choice [N,A] with its weights [N,A], and as far as can be told what it was made from.
 
         Returns both as edits leave them.
         """
-        block = self._frames[-1].path.rpartition(".")[0]
-        owner = self._owners[block]
-        seen = [*self._seen.pop(block, []), Seen(owner, None, bias_of(owner))]
-        count = expert_count(module)
-        routing = explain(seen, module.config, experts, routing_weights, count)
-        self._record_role("router_logits", routing.logits)
-        self._record_role("router_scores", routing.scores)
-        self._record_role("selection_scores", routing.selection)
-        self._record_role("selection_bias", routing.bias)
+        block, count = self._frames[-1].path.rpartition(".")[0], expert_count(module)
+        place = self._place(block)
+        routing = self._explained(block, module.config, experts, routing_weights, count, place)
         chosen, weights = self._editor.choice(block, experts, count), routing_weights  # [N,A] [N,A]
         if chosen is not experts:
             scores = routing.scores if routing.weighed else None  # [N,E]
@@ -174,10 +182,8 @@ class ExpertWatch:
             # A token that skipped all experts is handed to one all the same, with the weight 0.
             shown = routing.classes
             changed = shown if chosen is experts else torch.where(chosen == experts, shown, chosen)
-        self._editor.record_both(f"{block}:experts", shown, changed, **self._place(block))
-        made, _ = self._editor.record(
-            f"{block}:routing_weights", weights, original=routing_weights, **self._place(block)
-        )
+        self._editor.record_both(f"{block}:experts", shown, changed, **place)
+        made, _ = self._editor.record(f"{block}:routing_weights", weights, original=routing_weights, **place)
         return chosen, made
 
     def expert_given(self, expert: int, tokens: torch.Tensor, inputs: torch.Tensor) -> None:
@@ -203,6 +209,8 @@ class ExpertWatch:
             bad = self._bad_weights(module, holder.path, expert)
             self._recorder.bad_weights(site, bad)
             provenance = with_kinds(provenance, bad)
+        # Those of a large expert need not be there beside the next one's.
+        self._weights = {}
         made, _ = self._editor.record_expert(
             holder.path.rpartition(".")[0],
             holder.path,
@@ -220,12 +228,6 @@ class ExpertWatch:
         """Those of one expert's weights that aren't finite, by their names and places in the tensor of all experts."""
         own = self._weights or _rows(module, expert)
         return tuple(replace(weight, first=(expert, *weight.first)) for weight in bad_among(path, own.items()))
-
-    def _record_role(self, role: str, tensor: torch.Tensor | None) -> None:
-        """Record what belongs to the block around the experts."""
-        if tensor is not None:
-            block = self._frames[-1].path.rpartition(".")[0]
-            self._recorder.record(f"{block}:{role}", tensor, **self._place(block))
 
     def _place(self, block: str) -> dict[str, Any]:
         call = self._frames[-2].call if len(self._frames) > 1 else 0

@@ -23,8 +23,7 @@ from tracetui.tracer.edits import Editor
 from tracetui.tracer.hooks.bad_weights import bad_weights, with_kinds
 from tracetui.tracer.hooks.experts import ExpertWatch
 from tracetui.tracer.hooks.frames import Frame
-from tracetui.tracer.hooks.input_records import float_tensors
-from tracetui.tracer.hooks.module_inputs import ModuleInputs
+from tracetui.tracer.hooks.module_inputs import ModuleInputs, float_tensors
 from tracetui.tracer.hooks.recurrence import RecurrenceWatch
 from tracetui.tracer.hooks.work_clock import WorkClock
 from tracetui.tracer.lens import Lens

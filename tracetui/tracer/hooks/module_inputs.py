@@ -18,6 +18,7 @@ from tracetui.tracer.hooks.frames import Frame
 
 _MOST = 8
 """Inputs of one module that get records."""
+_LISTS = (list, tuple)
 
 
 class ModuleInputs:
@@ -59,3 +60,15 @@ def _begins_with_floats(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether the first tensor that a module is given are hidden states, and not ids beside a mask."""
     first = next((value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)), None)
     return first is not None and first.is_floating_point()
+
+
+def float_tensors(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.Tensor]:
+    """What a module computes with: the floating-point tensors among its arguments, those in lists among them too."""
+    found: list[torch.Tensor] = []
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, torch.Tensor):
+            if value.is_floating_point():
+                found.append(value)
+        elif isinstance(value, _LISTS):
+            found += [item for item in value if isinstance(item, torch.Tensor) and item.is_floating_point()]
+    return found

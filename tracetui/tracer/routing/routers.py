@@ -124,7 +124,7 @@ def _best(
     for router, logits in candidates:
         ranks = tuple(ranks_of(router, config, count, biased=bias is not None))
         ways += [
-            _ofas_it_is(way, router, logits, candidates) if way.score == "given" else way
+            _with_scores_given(way, router, logits, candidates) if way.score == "given" else way
             for way in _tried(logits, _biases(bias), ranks, experts, weights)
         ]
     # The order of scores is the same whatever function they are of the logits; with a bias or groups it is not.
@@ -136,7 +136,7 @@ def _best(
     return None if nearest is None else nearest.routing
 
 
-def _ofas_it_is(way: _Explained, router: nn.Module, output: torch.Tensor, candidates: _Candidates) -> _Explained:
+def _with_scores_given(way: _Explained, router: nn.Module, output: torch.Tensor, candidates: _Candidates) -> _Explained:
     """What a module returned are the scores: its router's own output are the logits, else the same, unless bounded."""
     logits = _around(router, candidates)
     if logits is None and not bool(((output >= 0) & (output <= 1)).all()):

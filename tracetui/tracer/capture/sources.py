@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from weakref import ReferenceType, ref
 
 import torch
@@ -48,18 +47,3 @@ def _whole_base(tensor: torch.Tensor) -> torch.Tensor | None:
     if base is None or base.shape != tensor.shape or base.stride() != tensor.stride():
         return None
     return base
-
-
-_LISTS = (list, tuple)
-
-
-def float_tensors(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.Tensor]:
-    """What a module computes with: the floating-point tensors among its arguments, those in lists among them too."""
-    found: list[torch.Tensor] = []
-    for value in (*args, *kwargs.values()):
-        if isinstance(value, torch.Tensor):
-            if value.is_floating_point():
-                found.append(value)
-        elif isinstance(value, _LISTS):
-            found += [item for item in value if isinstance(item, torch.Tensor) and item.is_floating_point()]
-    return found
