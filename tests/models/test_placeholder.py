@@ -19,7 +19,7 @@ from tracetui.models.weights.sources import TensorSpec, Tick
 from tracetui.recording.trace import RunInfo, Trace
 from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.gate import Gate
-from tracetui.tracer.hooks.watch import ModelHooks
+from tracetui.tracer.hooks.model_hooks import ModelHooks
 
 WIDTH = 6
 

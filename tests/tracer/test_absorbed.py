@@ -26,7 +26,7 @@ from tracetui.tracer.call import record_call
 from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.gate import Gate
-from tracetui.tracer.hooks.watch import ModelHooks
+from tracetui.tracer.hooks.model_hooks import ModelHooks
 from tracetui.tracer.run import trace_recipe
 
 IDS = [5, 8, 3, 9, 4000, 17, 17]

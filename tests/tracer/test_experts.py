@@ -21,7 +21,7 @@ from tracetui.recording.trace import RunInfo, Trace
 from tracetui.recording.value import Array
 from tracetui.tracer.call import record_call
 from tracetui.tracer.capture.recorder import Recorder
-from tracetui.tracer.hooks.watch import ModelHooks
+from tracetui.tracer.hooks.model_hooks import ModelHooks
 from tracetui.tracer.run import trace_recipe
 
 CHOSEN = 3

@@ -19,7 +19,7 @@ from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.fault import fault_of, raised_at
 from tracetui.tracer.gate import Gate
-from tracetui.tracer.hooks.watch import ModelHooks
+from tracetui.tracer.hooks.model_hooks import ModelHooks
 from tracetui.tracer.live import LiveSession
 
 

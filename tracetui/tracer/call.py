@@ -25,7 +25,7 @@ from tracetui.tracer.edits import Editor
 from tracetui.tracer.fault import fault_of
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.hooks.alone import alone
-from tracetui.tracer.hooks.watch import ModelHooks
+from tracetui.tracer.hooks.model_hooks import ModelHooks
 
 
 def record_call(model: nn.Module, *args: object, **kwargs: object) -> Trace:

@@ -47,8 +47,8 @@ from tracetui.tracer.gate import NOTICE_SECONDS, Gate
 from tracetui.tracer.generation.decoding import check_lengths
 from tracetui.tracer.generation.generating import GeneratingRun, PromptRun
 from tracetui.tracer.generation.passes import passes_of
+from tracetui.tracer.hooks.model_hooks import ModelHooks
 from tracetui.tracer.hooks.module_state import ModuleState
-from tracetui.tracer.hooks.watch import ModelHooks
 from tracetui.tracer.replay.layer_outputs import LayerOutputs
 from tracetui.tracer.replay.rerun import Run, cut_of, run_passes
 from tracetui.tracer.run_info import keep_edits, run_info_of

@@ -136,7 +136,7 @@ class ExpertWatch:
         self, block: str, depth: int, call: int, experts: torch.Tensor, weights: torch.Tensor, count: int
     ) -> None:
         """Record a choice [N,A] that nobody can change, its weights [N,A], and what it was made from."""
-        place = {"depth": depth, "parent": block, "call": call}
+        place: dict[str, Any] = {"depth": depth, "parent": block, "call": call}
         self._explained(block, getattr(self._owners[block], "config", None), experts, weights, count, place)
         for role, tensor in (("experts", experts), ("routing_weights", weights)):
             self._recorder.record(f"{block}:{role}", tensor, **place)

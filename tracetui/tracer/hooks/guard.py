@@ -22,7 +22,7 @@ from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.capture.store import Store
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.hooks.alone import alone, is_recording
-from tracetui.tracer.hooks.watch import ModelHooks
+from tracetui.tracer.hooks.model_hooks import ModelHooks
 
 _MEMORY = 2**62
 

@@ -18,7 +18,7 @@ from tracetui.recording.trace import RunInfo, Trace
 from tracetui.tracer.call import record_call
 from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.gate import Gate
-from tracetui.tracer.hooks.watch import ModelHooks
+from tracetui.tracer.hooks.model_hooks import ModelHooks
 
 
 @contextmanager

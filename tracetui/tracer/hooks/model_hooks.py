@@ -70,7 +70,6 @@ class ModelHooks:
         self._frames: list[Frame] = []
         self._handles: list[RemovableHandle] = []
         self._editor = editor or Editor(recorder)
-        self._residual = ResidualStream()
         self._latents, self._absorb = latents or Latents(), absorb
         self._attention = AttentionWatch(
             self._frames,
@@ -89,19 +88,23 @@ class ModelHooks:
         )
         self._lens = Lens(model, recorder, lens, token, self._in_place) if lens else None
         self._stack = ExitStack()
-        self._watching = Watching(
-            self._frames,
-            recorder,
-            self._editor,
-            self._clock,
-            self._residual,
-            self._experts,
-            self._overhearing,
-            self._recurrence,
-            self._lens,
-            weights,
-            making,
-            get_ident(),
+        self._watching = self._shared()
+
+    def _shared(self) -> Watching:
+        """What the hooks of all modules share."""
+        return Watching(
+            frames=self._frames,
+            recorder=self._recorder,
+            editor=self._editor,
+            clock=self._clock,
+            residual=ResidualStream(),
+            experts=self._experts,
+            overhearing=self._overhearing,
+            recurrence=self._recurrence,
+            lens=self._lens,
+            weights=self._weights,
+            making=self._making,
+            thread=get_ident(),
         )
 
     def __enter__(self) -> ModelHooks:
