@@ -133,3 +133,14 @@ def test_what_one_side_alone_recorded_outside_a_module_may_have_been_given_to_it
     text = " ".join(" ".join(diff_lines(found, ("a", "b"))).split())
     assert "own code or by what it calls" not in text
     assert f"{site}'s own code" not in text
+
+
+def test_what_a_hook_puts_in_a_modules_way_is_not_put_down_to_the_module(right: Decoder) -> None:
+    """A hook of the user's own changes what a projection is given: that works as it should."""
+    hooked = copy.deepcopy(right)
+    layer = hooked.layers[1]
+    assert isinstance(layer, Mixer)
+    layer.in_proj.register_forward_pre_hook(lambda module, given: (given[0] * 1.5,))
+    found = report(record_call(hooked, IDS), record_call(right, IDS))
+    assert verdict(found).endswith("made between :input and in_proj: in model.layers.1's own code or at in_proj.")
+    assert "in A only: layers.1.in_proj:input" in _told(found)

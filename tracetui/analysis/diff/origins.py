@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tracetui.analysis.diff.alignment.align import Alignment, Named
 from tracetui.analysis.flow import Flow, Origin
 from tracetui.analysis.mapping.names import meaning
-from tracetui.recording.record import Record, plain_site
+from tracetui.recording.record import INPUT, Record, plain_site
 from tracetui.recording.trace import Trace
 
 
@@ -36,10 +36,22 @@ class Origins:
         )
         made = (_Side(trace, [*shared, *((named.site, named) for named in lone)]) for trace, shared, lone in sides)
         self._sides = [side for side in made if side.told]
+        self._alone = alignment.alone
 
     def of(self, site: str) -> NamedOrigin | None:
-        """What a site was made of; None where no run tells, or only the meaning of its role does."""
-        return next((found for side in self._sides if (found := side.of(site, any_role=False)) is not None), None)
+        """What a site was made of; None where no run tells, or only the meaning of its role does.
+
+        What entered a module belongs to it if one side alone made it anew, as where a hook changes what is passed on.
+        """
+        found = [origin for side in self._sides if (origin := side.of(site, any_role=False)) is not None]
+        if not found:
+            return None
+        entered = (name for origin in found[1:] for name in origin.sites if self._entered_alone(name))
+        return replace(found[0], sites=tuple(dict.fromkeys((*found[0].sites, *entered))))
+
+    def _entered_alone(self, site: str) -> bool:
+        """Whether a site is what entered a module, made on one side only."""
+        return site in self._alone and plain_site(site).endswith(f":{INPUT}")
 
     def of_role(self, site: str) -> NamedOrigin | None:
         """The same of a role whose meaning is not known."""
