@@ -150,3 +150,32 @@ def test_other_tokens_are_no_padding(gpt2: GPT2LMHeadModel) -> None:
     found = report(longer, record_call(gpt2, input_ids=IDS[:1, 3:]))
     assert not found.comparison.same
     assert not found.positions
+
+
+LONG, OTHER_END = torch.tensor([[5, 9, 11, 40, 7]]), torch.tensor([[5, 9, 11, 40, 8]])
+
+
+@pytest.mark.parametrize(
+    ("ids", "last"),
+    [(LONG[:, :1], 0), (LONG[:, :3], 1), (OTHER_END, 1), (LONG[:, :3], 0)],
+    ids=["one token", "beginning", "other end", "beginning, all"],
+)
+@pytest.mark.parametrize("kept", [0, 1])
+def test_last_logits_are_not_held_against_those_of_another_position(
+    gpt2: GPT2LMHeadModel, ids: torch.Tensor, last: int, kept: int
+) -> None:
+    a = record_call(gpt2, input_ids=ids, logits_to_keep=last)
+    b = record_call(gpt2, input_ids=LONG, logits_to_keep=kept)
+    for found in (report(a, b), report(b, a)):
+        assert found.first is None
+        assert found.comparison.compared > 20
+
+
+def test_the_last_logits_of_one_side_are_held_against_the_same_of_the_other(gpt2: GPT2LMHeadModel) -> None:
+    last, whole = record_call(gpt2, input_ids=LONG, logits_to_keep=3), record_call(gpt2, input_ids=LONG)
+    found = report(last, whole)
+    assert found.comparison.same
+    assert all(site.distance is not None for site in found.comparison.sites if site.site in ("lm_head", "logits"))
+    wrong = report(_with(last, "lm_head", lambda logits: logits + 1), whole)
+    assert wrong.first is not None
+    assert wrong.first.site == "lm_head"

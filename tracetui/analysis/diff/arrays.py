@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tracetui.analysis.diff.prepare import MAX_NUMEL, last_positions, stand_alike, window
+from tracetui.analysis.diff.prepare import MAX_NUMEL, at_same_positions, stand_alike, window
 from tracetui.analysis.diff.result import Comparison, SiteDiff
 from tracetui.recording.value import is_kept
 
@@ -34,8 +34,10 @@ def both(comparison: Comparison, site: SiteDiff) -> Both | None:
         return None
     if max(pair.a.record.numel, pair.b.record.numel) > MAX_NUMEL:
         return None
-    found = last_positions(pair.site, *stand_alike(comparison.a, comparison.b, pair))
     shared = window(comparison.a, comparison.b, comparison.preface.common)
+    found = at_same_positions(shared, pair, *stand_alike(comparison.a, comparison.b, pair))
+    if found is None:
+        return None
     a = shared.shortened(pair.record, found[0].read())
     b = shared.shortened(pair.record, site.layout.apply(found[1].read()))
     if a.shape != b.shape or not a.size or "c" in (a.dtype.kind, b.dtype.kind):

@@ -14,7 +14,7 @@ from tracetui.analysis.diff.distances.by_statistics import by_statistics
 from tracetui.analysis.diff.distances.distance import Distance, distance_and_norms
 from tracetui.analysis.diff.distances.rows import Floats
 from tracetui.analysis.diff.preface import Preface, preface
-from tracetui.analysis.diff.prepare import Window, last_positions, stand_alike, window
+from tracetui.analysis.diff.prepare import Window, at_same_positions, stand_alike, window
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.diff.rounding.token_rounding import TokenRounding
 from tracetui.analysis.diff.rounding.tolerance import Limits, Tolerance, unit_of
@@ -101,8 +101,10 @@ class _Meter:
             return SiteDiff(pair, Outcome.SKIPPED)
         if not (is_kept(value_a) and is_kept(value_b)):
             return self._measure_statistics(pair, value_a, value_b)
-        a, b = stand_alike(self._a, self._b, pair)
-        a, b = last_positions(pair.site, a, b)
+        alike = at_same_positions(self._window, pair, *stand_alike(self._a, self._b, pair))
+        if alike is None:
+            return SiteDiff(pair, Outcome.SKIPPED)
+        a, b = alike
         found = self._best(pair, a, b, self._tolerance(value_a, value_b, 0.0))
         if found is None:
             return SiteDiff(pair, Outcome.SHAPES, self._tolerance(value_a, value_b, 0.0))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tracetui.analysis.axes import axes_of
 from tracetui.analysis.diff.alignment.align import Named, Pair
 from tracetui.analysis.diff.alignment.masks import are_masks, masks_alike
+from tracetui.analysis.diff.alignment.positions import prompt_width
 from tracetui.analysis.diff.routing.routed import is_expert, routed
 from tracetui.analysis.mapping.layouts import SAME
 from tracetui.recording.record import Record
@@ -29,6 +30,8 @@ class Window:
     """Real tokens a row of A's; empty if unknown."""
     common: int | None
     """Tokens from the start on that are the same on both sides; None if all are, or nothing is known."""
+    widths: tuple[int, int] = (0, 0)
+    """Positions of A's and of B's prompts; 0 where they are unknown."""
 
     def cut(self, record: Record, array: Array) -> Array:
         """The array of a site as far as the prompts are the same, its padding set to zero."""
@@ -70,10 +73,46 @@ class Window:
 def window(a: Trace, b: Trace, common: int | None) -> Window:
     """For two traces whose prompts have `common` tokens in common."""
     config = {**b.run.config, **a.run.config}
-    return Window(config, tuple(len(row) for row in a.tokens or b.tokens), common)
+    known = a.tokens and b.tokens and not (a.dump or b.dump)
+    widths = (prompt_width(a), prompt_width(b)) if known else (0, 0)
+    return Window(config, tuple(len(row) for row in a.tokens or b.tokens), common, widths)
 
 
-def last_positions(site: str, a: Value, b: Value) -> tuple[Value, Value]:
+def at_same_positions(shared: Window, pair: Pair, a: Value, b: Value) -> tuple[Value, Value] | None:
+    """Both values at the positions that both have, where a side computed the last ones only, as of logits.
+
+    None where these are no common ones.
+    """
+    if not all(shared.widths) or pair.a.record.pass_:
+        return _last_positions(pair.site, a, b)
+    names = [axis.name for axis in axes_of(pair.record, shared.config)]
+    if pair.record.layer is not None or "T" not in names or not len(a.shape) == len(b.shape) == len(names):
+        return a, b
+    axis = names.index("T")
+    first_a, first_b = (
+        _first_position(value.shape[axis], width) for value, width in zip((a, b), shared.widths, strict=True)
+    )
+    first, end = max(first_a, first_b), min(*shared.widths, *([] if shared.common is None else [shared.common]))
+    if not first:
+        return a, b
+    if first >= end:
+        return None
+    return _part(a, axis, first - first_a, end - first_a), _part(b, axis, first - first_b, end - first_b)
+
+
+def _first_position(held: int, width: int) -> int:
+    """The first of the positions that a tensor holds, if they are a prompt's last ones."""
+    return width - held if 0 < held < width else 0
+
+
+def _part(value: Value, axis: int, start: int, stop: int) -> Value:
+    """The places from `start` to `stop` of one axis; the value itself where that is all."""
+    if (start, stop) == (0, value.shape[axis]):
+        return value
+    return ArrayValue(value.read((slice(None),) * axis + (slice(start, stop),)), value.dtype)
+
+
+def _last_positions(site: str, a: Value, b: Value) -> tuple[Value, Value]:
     """Logits of which one side kept the last position only: the other's last position; else both as they are."""
     rows_a, rows_b = (math.prod(value.shape[:-1]) for value in (a, b))
     if site.partition("@")[0] not in _LOGITS or rows_a == rows_b or a.shape[-1:] != b.shape[-1:]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tracetui.analysis.diff.prepare import MAX_NUMEL, last_positions, stand_alike, window
+from tracetui.analysis.diff.prepare import MAX_NUMEL, at_same_positions, stand_alike, window
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.mapping.layouts import SAME
 from tracetui.recording.record import Record
@@ -37,7 +37,10 @@ def sides(comparison: Comparison, site: SiteDiff) -> Sides | str:
     as_they_are = site.layout is SAME and pair.a.layout is SAME and pair.b.layout is SAME
     if not (as_they_are and not cut.needed()) and max(pair.a.record.numel, pair.b.record.numel) > MAX_NUMEL:
         return "This tensor is laid out anew to be compared, and too large to be shown so."
-    a, b = last_positions(pair.site, *stand_alike(comparison.a, comparison.b, pair))
+    alike = at_same_positions(cut, pair, *stand_alike(comparison.a, comparison.b, pair))
+    if alike is None:
+        return "These are of other positions in A and in B, and were not compared."
+    a, b = alike
     if site.layout is not SAME:
         b = ArrayValue(site.layout.apply(b.read()), b.dtype)
     if cut.needed():

@@ -71,7 +71,7 @@ def common_positions(a: Trace, b: Trace) -> Common | None:
             tuple(match.rows[at] for match in matches),
             tuple(match.padded[at] for match in matches),
             len(trace.tokens),
-            _width(trace),
+            prompt_width(trace),
             passes[at],
             spare[at],
         )
@@ -86,7 +86,7 @@ def _passes(trace: Trace) -> int:
     return max((record.pass_ for record in trace.records), default=0) + 1
 
 
-def _width(trace: Trace) -> int:
+def prompt_width(trace: Trace) -> int:
     """Positions of the prompts' pass: more than the longest row has where all are padded at the right."""
     longest, batch = max(trace.prompt_lengths), len(trace.tokens)
     lengths = Counter(
@@ -100,7 +100,7 @@ def _width(trace: Trace) -> int:
 
 def _spare_keys(trace: Trace, other: Trace) -> bool:
     """Whether a run's kernels got more keys than the other's for as many positions: a cache of fixed length."""
-    if _width(trace) != _width(other):
+    if prompt_width(trace) != prompt_width(other):
         return False
     keys = {record.key: record.shape for record in other.records if record.role == "k" and not record.pass_}
     pairs = ((record.shape, keys[record.key]) for record in trace.records if record.key in keys)
@@ -161,7 +161,7 @@ def _is_hidden(trace: Trace, row: int, count: int) -> bool:
 
 def _as_they_are(a: Trace, b: Trace, matches: Sequence[_Match]) -> bool:
     same = all(match.rows[0] == match.rows[1] and match.padded == (0, 0) for match in matches)
-    return same and len(a.tokens) == len(b.tokens) and _width(a) == _width(b)
+    return same and len(a.tokens) == len(b.tokens) and prompt_width(a) == prompt_width(b)
 
 
 def _told(places: Sequence[Placement], lengths: tuple[int, ...], passes: int) -> list[str]:
