@@ -72,7 +72,9 @@ def main() -> None:
     counts = house()
     print(f"{counts.modules} modules, {counts.lines:,} lines")
     print(f"{counts.prose_share:.2%} of {counts.bindings:,} bindings are prose: {dict(counts.prose.most_common())}")
-    print(f"{len(counts.shared_classes)} names of classes in several modules: {', '.join(sorted(counts.shared_classes))}")
+    print(
+        f"{len(counts.shared_classes)} names of classes in several modules: {', '.join(sorted(counts.shared_classes))}"
+    )
     print(f"above {LONG_MODULE} lines: {counts.long_modules}")
     print(f"functions above {LONG_FUNCTION} lines: {counts.long_functions}")
     print(f"largest folders: {Counter(counts.folders).most_common(5)}")

@@ -30,9 +30,9 @@ _PUBLIC = {
 def __getattr__(name: str) -> object:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'tracetui' has no attribute {name!r}")
-    found: object = getattr(importlib.import_module(_PUBLIC[name]), name)
-    globals()[name] = found
-    return found
+    value: object = getattr(importlib.import_module(_PUBLIC[name]), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

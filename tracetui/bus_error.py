@@ -60,8 +60,8 @@ def _end(number: int, info: Any, context: Any) -> None:
                 give_back()
         path = _mapped_at(ctypes.c_size_t.from_address(info + _ADDRESS_AT).value)
         name = visible(path, 1000) or "a file that was mapped"
-        told = f"tracetui: {name}: was changed while it was open; run it again\n"
-        os.write(2, told.encode("utf-8", "backslashreplace"))
+        message = f"tracetui: {name}: was changed while it was open; run it again\n"
+        os.write(2, message.encode("utf-8", "backslashreplace"))
     finally:
         os._exit(STATUS)
 

@@ -41,9 +41,9 @@ def main() -> int:
             _complain(f"the output can't be written: {error.strerror or error}")
         return 1
     except Exception as error:
-        if (told := without_library(error)) is not None:
-            _complain(str(told))
-            return told.exit_code
+        if (missing := without_library(error)) is not None:
+            _complain(str(missing))
+            return missing.exit_code
         from tracetui.logs import write_log
 
         log = write_log("crash", error)
@@ -52,16 +52,16 @@ def main() -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    said = parse(arguments)
-    if said.command is None:
+    parsed = parse(arguments)
+    if parsed.command is None:
         parser().print_help()
         return 0
-    said.offline = _quieten_libraries()
+    parsed.offline = _quieten_libraries()
     from tracetui.bus_error import catch_bus_errors
     from tracetui.commands import command
 
     catch_bus_errors()
-    return command(said.command)(said)
+    return command(parsed.command)(parsed)
 
 
 def _quieten_libraries() -> bool:
@@ -69,12 +69,12 @@ def _quieten_libraries() -> bool:
 
     Returns whether the user's own environment forbids the network, whatever is asked for.
     """
-    said = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
+    offline = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    return said.upper() in ("1", "ON", "YES", "TRUE")
+    return offline.upper() in ("1", "ON", "YES", "TRUE")
 
 
 def _mend_streams() -> None:

@@ -37,9 +37,9 @@ class Cancelled(BaseException):
     """Raised inside a hook to leave the forward pass; no Exception, so that no model code can swallow it."""
 
 
-def bad_field(where: str | Path, field: str, problem: str, found: object | None = None) -> InputError:
+def bad_field(where: str | Path, field: str, problem: str, value: object | None = None) -> InputError:
     """An InputError that reads `file: field: problem, got …`."""
-    got = "" if found is None else f", got {_short(found)}"
+    got = "" if value is None else f", got {_short(value)}"
     return InputError(f"{where}: {field}: {problem}{got}")
 
 
@@ -49,21 +49,21 @@ _REPR.maxlevel, _REPR.maxstring, _REPR.maxother, _REPR.maxlong = 4, 200, 200, 20
 _REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = 40
 
 
-def _short(found: object) -> str:
+def _short(value: object) -> str:
     try:
-        shown = _REPR.repr(found)
+        text = _REPR.repr(value)
     except ValueError:
         return "a number of thousands of digits"
-    return shown if len(shown) <= 80 else f"{shown[:77]}…"
+    return text if len(text) <= 80 else f"{text[:77]}…"
 
 
 def in_words(error: BaseException) -> str:
     """`ValueError: the text` on one line; the kind alone where the error can't say more, for that is foreign code."""
     try:
-        said = " ".join(str(error).split())
+        text = " ".join(str(error).split())
     except BaseException:
-        said = ""
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def without_library(error: BaseException) -> InputError | None:

@@ -179,23 +179,23 @@ def _written(trace: Trace, output: Path | None, written: int | None) -> str:
 
 def _counted(trace: Trace) -> str:
     """`43 records, 12 spilled to disk, 3 statistics only`."""
-    found = Counter(filter(None, map(whereabouts, trace.values)))
-    return ", ".join([f"{len(trace)} records", *(f"{times} {what}" for what, times in sorted(found.items()))])
+    counts = Counter(filter(None, map(whereabouts, trace.values)))
+    return ", ".join([f"{len(trace)} records", *(f"{times} {what}" for what, times in sorted(counts.items()))])
 
 
 def _predictions(trace: Trace, row: int) -> Iterator[str]:
     """The likeliest next tokens of one row, under a line that says which where there are several."""
-    found = next_tokens(trace, _PREDICTIONS, row)
+    predictions = next_tokens(trace, _PREDICTIONS, row)
     logits = trace.find("logits")
-    if not found and logits is not None and len(logits.shape) == 3:
+    if not predictions and logits is not None and len(logits.shape) == 3:
         yield f"  row {row}: every logit is NaN, so that no next token is likelier than another"
-    if found and len(trace.tokens) > 1:
+    if predictions and len(trace.tokens) > 1:
         yield f"row {row} of 0–{len(trace.tokens) - 1}, {len(trace.tokens[row])} tokens: {_shown(trace.tokens[row])}"
-    elif found:
+    elif predictions:
         yield "next, most probable first:"
-    for prediction in found:
-        shown = token_text(prediction.token.bytes) or f"#{prediction.token.id}"
-        yield f"  {prediction.probability:8.4%}  logit {prediction.logit:8.3f}  {prediction.token.id:>7}  {shown}"
+    for prediction in predictions:
+        text = token_text(prediction.token.bytes) or f"#{prediction.token.id}"
+        yield f"  {prediction.probability:8.4%}  logit {prediction.logit:8.3f}  {prediction.token.id:>7}  {text}"
 
 
 def _shown(tokens: Sequence[Token]) -> str:

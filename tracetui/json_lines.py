@@ -49,9 +49,9 @@ class JsonLines:
             if self._gone is None:
                 raise
         except Exception as error:
-            told = without_library(error)
+            missing = without_library(error)
             internal = f"internal error: {in_words(error)}"
-            self._error(internal if told is None else str(told), 1 if told is None else told.exit_code)
+            self._error(internal if missing is None else str(missing), 1 if missing is None else missing.exit_code)
             raise
         if self._gone is not None:
             raise self._gone

@@ -69,12 +69,12 @@ def _shipped(name: str) -> Path:
     return inside if inside.is_dir() else package.parent / name
 
 
-def expanded(said: str) -> Path:
+def expanded(text: str) -> Path:
     """A path as somebody writes it, `~` and `~user` for a home; of a user who isn't known it stays, as in a shell."""
     try:
-        return Path(said).expanduser()
+        return Path(text).expanduser()
     except RuntimeError:
-        return Path(said)
+        return Path(text)
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
@@ -83,10 +83,10 @@ def read_bounded(path: Path, limit: int) -> bytes:
     Raises InputError naming the file: missing, unreadable, a folder or device, too large, a pointer or a web page.
     """
     with open_regular(path) as file:
-        found = os.fstat(file.fileno()).st_size
-        if found > limit:
+        length = os.fstat(file.fileno()).st_size
+        if length > limit:
             refuse_disguised(path, file.read(64))
-            raise InputError(f"{path}: larger than the {limit:,} bytes that such a file may have, got {found:,}")
+            raise InputError(f"{path}: larger than the {limit:,} bytes that such a file may have, got {length:,}")
         try:
             content = file.read(limit + 1)
         except OSError as error:
@@ -121,9 +121,9 @@ def inside(folder: Path, name: str) -> Path:
     Raises InputError for a name that is more than a file's name, and for a link that leads elsewhere; those of the
     hub's cache, from `MODEL/snapshots/REVISION/` to `MODEL/blobs/` or to the cache's own `blobs/`, stay within it.
     """
-    shown = visible(name, 80)
+    name_text = visible(name, 80)
     if not name or "/" in name or "\\" in name or "\0" in name or name in (".", ".."):
-        raise InputError(f"{folder}: {shown}: must be the plain name of a file in this folder")
+        raise InputError(f"{folder}: {name_text}: must be the plain name of a file in this folder")
     path = folder / name
     try:
         home, real = folder.resolve(), path.resolve()

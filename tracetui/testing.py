@@ -21,6 +21,6 @@ def assert_same_trace(
     Takes traces, files, or dicts of arrays; b is the reference. Two that have nothing in common aren't the same.
     """
     __tracebackhide__ = True
-    found = diff(a, b, rtol=rtol, atol=atol, map=map)
-    if not found.same:
-        raise AssertionError(f"the traces differ\n{found.explained}")
+    comparison = diff(a, b, rtol=rtol, atol=atol, map=map)
+    if not comparison.same:
+        raise AssertionError(f"the traces differ\n{comparison.explained}")

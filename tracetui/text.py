@@ -25,15 +25,15 @@ def visible(foreign: str, limit: int = 400) -> str:
 
 
 def _shown(foreign: str, limit: int, show: Callable[[str], str]) -> str:
-    shown: list[str] = []
+    characters: list[str] = []
     marks = 0
     for char in foreign[:limit]:
         marks = marks + 1 if _joins(char) else 0
         if marks <= _MAX_MARKS:
-            shown.append(show(char))
+            characters.append(show(char))
     if len(foreign) > limit:
-        shown.append("…")
-    return "".join(shown)
+        characters.append("…")
+    return "".join(characters)
 
 
 def _visible_char(char: str) -> str:

@@ -144,7 +144,7 @@ def _check_place() -> None:
         raise InputError(f"debug: needs a terminal; {_INSTEAD}")
 
 
-def _visit(recipe: Recipe, given: CallerContext, offer: StartPage) -> Debugged:
+def _visit(recipe: Recipe, context: CallerContext, offer: StartPage) -> Debugged:
     import torch
 
     from tracetui.tracer.live import LiveSession
@@ -153,7 +153,7 @@ def _visit(recipe: Recipe, given: CallerContext, offer: StartPage) -> Debugged:
     sessions: list[LiveSession] = []
 
     def open_session(listener: Listener) -> LiveSession:
-        sessions.append(LiveSession(recipe, listener, given))
+        sessions.append(LiveSession(recipe, listener, context))
         return sessions[0]
 
     app = TracetuiApp(open_session, offer)
@@ -162,8 +162,8 @@ def _visit(recipe: Recipe, given: CallerContext, offer: StartPage) -> Debugged:
         stream.flush()
     try:
         with _own_signals():
-            said = app.run()
-        _leave(said if said is not None else app.return_code or 0)
+            status = app.run()
+        _leave(status if status is not None else app.return_code or 0)
     finally:
         for session in sessions:
             _end(session)

@@ -79,13 +79,13 @@ def diff(
     return Diff(report(recorded(a), recorded(b), rules, limits, fuzzy), (_name(a), _name(b)))
 
 
-def _limit(name: str, said: float | None) -> float | None:
-    if said is not None and not (math.isfinite(said) and said >= 0):
-        raise InputError(f"{name}: must be a number from 0 on, got {said}")
-    return said
+def _limit(name: str, limit: float | None) -> float | None:
+    if limit is not None and not (math.isfinite(limit) and limit >= 0):
+        raise InputError(f"{name}: must be a number from 0 on, got {limit}")
+    return limit
 
 
-def _name(found: Traceable) -> str:
-    if isinstance(found, str | Path):
-        return str(found)
-    return visible(repr(found), WIDTH) if not isinstance(found, dict) else f"{len(found)} arrays"
+def _name(traceable: Traceable) -> str:
+    if isinstance(traceable, str | Path):
+        return str(traceable)
+    return visible(repr(traceable), WIDTH) if not isinstance(traceable, dict) else f"{len(traceable)} arrays"

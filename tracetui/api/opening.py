@@ -26,17 +26,17 @@ def open_trace(path: str | Path) -> Trace:
     return Trace(open_recorded(Path(path)))
 
 
-def recorded(found: Traceable) -> Recorded:
+def recorded(traceable: Traceable) -> Recorded:
     """What was recorded, wherever it is given. Raises InputError for a file that can't be read, and TypeError."""
-    if isinstance(found, Trace):
-        return found.recorded
-    if isinstance(found, Recorded):
-        return found
-    if isinstance(found, str | Path):
-        return open_recorded(Path(found))
-    if isinstance(found, Mapping):
-        return dump_trace(Named(name, ArrayValue(_array(name, values))) for name, values in found.items())
-    raise TypeError(f"a trace, a file's path or a dict of arrays is needed, got {type(found).__name__}")
+    if isinstance(traceable, Trace):
+        return traceable.recorded
+    if isinstance(traceable, Recorded):
+        return traceable
+    if isinstance(traceable, str | Path):
+        return open_recorded(Path(traceable))
+    if isinstance(traceable, Mapping):
+        return dump_trace(Named(name, ArrayValue(_array(name, values))) for name, values in traceable.items())
+    raise TypeError(f"a trace, a file's path or a dict of arrays is needed, got {type(traceable).__name__}")
 
 
 def _array(name: str, values: Array) -> Array:

@@ -17,9 +17,9 @@ class Routing:
         self._choices = choices
 
     def __repr__(self) -> str:
-        found = self._choices
-        chosen = f"{len(found)} tokens choose {found.active} of {found.real or found.count} experts"
-        return f"<Routing {visible(found.site)}: {chosen}, {len(self.load.dead)} chosen by none>"
+        choices = self._choices
+        chosen = f"{len(choices)} tokens choose {choices.active} of {choices.real or choices.count} experts"
+        return f"<Routing {visible(choices.site)}: {chosen}, {len(self.load.dead)} chosen by none>"
 
     @property
     def site(self) -> str:

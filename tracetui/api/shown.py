@@ -19,9 +19,9 @@ def trace_line(trace: Trace) -> str:
     rows = [len(row) for row in trace.tokens]
     prompts = f"{len(rows)} prompts of up to {max(rows)} tokens" if len(rows) > 1 else f"{sum(rows)} tokens"
     layers = len({record.layer for record in trace.records} - {None})
-    told = [*([prompts] if rows else []), f"{len(trace)} records in {layers} layer{'' if layers == 1 else 's'}"]
-    told += [] if trace.complete else ["left before its end"]
-    return f"<Trace{name}: {', '.join(told)}>"
+    facts = [*([prompts] if rows else []), f"{len(trace)} records in {layers} layer{'' if layers == 1 else 's'}"]
+    facts += [] if trace.complete else ["left before its end"]
+    return f"<Trace{name}: {', '.join(facts)}>"
 
 
 def trace_html(trace: Trace) -> str:
@@ -43,14 +43,20 @@ def _tokens(trace: Trace) -> tuple[Token, ...]:
 
 def _shown(trace: Trace) -> Iterator[Record]:
     """The layers' own outputs and what lies outside of all; every record of a short trace."""
-    found = [record for record in trace.records if record.layer is None or is_layer(record.site)]
-    yield from (trace.records if len(trace.records) <= _ROWS else found)[:_ROWS]
+    main = [record for record in trace.records if record.layer is None or is_layer(record.site)]
+    yield from (trace.records if len(trace.records) <= _ROWS else main)[:_ROWS]
 
 
 def _row(trace: Trace, record: Record) -> str:
-    found = trace.statistics(record)
+    statistics = trace.statistics(record)
     shape = "×".join(map(str, record.shape)) or "scalar"
-    cells = (str(record.index), record.key, shape, record.dtype, *map(statistic, (found.l2, found.min, found.max)))
+    cells = (
+        str(record.index),
+        record.key,
+        shape,
+        record.dtype,
+        *map(statistic, (statistics.l2, statistics.min, statistics.max)),
+    )
     return f"<tr>{''.join(f'<td>{_safe(cell)}</td>' for cell in cells)}</tr>"
 
 

@@ -51,14 +51,14 @@ def stops(*expressions: str, model: nn.Module | None = None, keep: Kept = "all")
     itself; with `model` that module's calls alone. keep: whose values a call holds in memory until the next one, as
     tracetui.trace takes it. What the block itself raises comes through. Raises InputError for a wrong expression.
     """
-    found = stops_of(expressions or ("nan", "inf"))
+    places = stops_of(expressions or ("nan", "inf"))
     if model is not None and not hasattr(model, "named_modules"):
         raise InputError(f"model: an nn.Module is needed, got {type(model).__name__}")
     kept = keep_of(keep)
     from tracetui.tracer.hooks.guard import Guard, StopHeldError
 
     try:
-        with Guard(found, model, kept):
+        with Guard(places, model, kept):
             yield
     except StopHeldError as held:
         raise StopHit(held.trace, held.hits).with_traceback(held.__traceback__) from None

@@ -75,10 +75,10 @@ class Trace:
 
     def record(self, key: str) -> Record:
         """The record of a site, `site@pass` or `site@pass.call`. Raises KeyError naming near ones."""
-        found = self.recorded.find(key)
-        if found is None:
+        record = self.recorded.find(key)
+        if record is None:
             raise KeyError(unknown(self.recorded, key))
-        return found
+        return record
 
     def read(self, key: str | Record, index: Index = ()) -> Array:
         """The part `index` (integers and slices) of a site's values; nothing else is read from the file."""

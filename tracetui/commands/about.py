@@ -10,7 +10,7 @@ from tracetui.recipe import load_recipe, shipped_recipes
 from tracetui.recipe.options import flag_of, with_options
 
 
-def models(said: Namespace) -> int:
+def models(arguments: Namespace) -> int:
     """List the recipes that ship with tracetui."""
     for name in shipped_recipes():
         recipe = load_recipe(name)
@@ -21,21 +21,21 @@ def models(said: Namespace) -> int:
     return 0
 
 
-def outline(said: Namespace) -> int:
+def outline(arguments: Namespace) -> int:
     """Show a checkpoint's structure: shapes, parameter counts, and other implementations' names."""
-    recipe = with_options(load(said), flag_of, layers=said.layers)
+    recipe = with_options(load(arguments), flag_of, layers=arguments.layers)
     from tracetui.models.structure import read_structure
     from tracetui.views.outline_lines import outline_json, outline_lines
 
-    structure = read_structure(recipe, said.layout, only_built=said.layers is not None)
-    for line in outline_json(structure) if said.json else outline_lines(structure, said.layout):
+    structure = read_structure(recipe, arguments.layout, only_built=arguments.layers is not None)
+    for line in outline_json(structure) if arguments.json else outline_lines(structure, arguments.layout):
         print(line)
     return 0
 
 
-def config(said: Namespace) -> int:
+def config(arguments: Namespace) -> int:
     """Explain a configuration: every field, its meaning, the shapes that it decides, contradictions."""
-    recipe = load(said)
+    recipe = load(arguments)
     from tracetui.models.config_help.report import read_config
     from tracetui.views.config_lines import config_lines
 
@@ -44,7 +44,7 @@ def config(said: Namespace) -> int:
     return 0
 
 
-def locate(said: Namespace) -> int:
+def locate(arguments: Namespace) -> int:
     """Name a folder; for themes the shipped one first, then the user's own."""
     own = paths.config_dir()
     folders = {
@@ -53,6 +53,6 @@ def locate(said: Namespace) -> int:
         "state": [paths.state_dir()],
         "cache": [paths.cache_dir()],
     }
-    for folder in folders[said.what]:
+    for folder in folders[arguments.what]:
         print(folder)
     return 0

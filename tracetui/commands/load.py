@@ -11,10 +11,10 @@ _RUNNING = ("run", "trace")
 """Commands that run a model, and so a file's code that makes one."""
 
 
-def load(said: Namespace) -> Recipe:
+def load(arguments: Namespace) -> Recipe:
     """The model's recipe; one on the hub that isn't here yet is fetched if the user wants it."""
-    if (hub_id := find_hub_id(said.model)) is not None:
+    if (hub_id := find_hub_id(arguments.model)) is not None:
         from tracetui.hub.fetch import ensure_config
 
-        ensure_config(hub_id, asked=getattr(said, "weights", None) == HUB, offline=said.offline)
-    return load_recipe(said.model, code=said.command in _RUNNING)
+        ensure_config(hub_id, asked=getattr(arguments, "weights", None) == HUB, offline=arguments.offline)
+    return load_recipe(arguments.model, code=arguments.command in _RUNNING)

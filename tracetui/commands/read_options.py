@@ -81,14 +81,14 @@ def _as_last_time(recipe: Recipe, arguments: Namespace, last: SessionNote) -> Re
 def _given(arguments: Namespace) -> dict[str, Any]:
     """The options by name as they were given; None for those that weren't."""
     options = (option for option in OPTIONS.values() if option.on_the_command_line)
-    given = {option.name: getattr(arguments, option.name) for option in options if option.name not in _READ_APART}
-    if given["weights"] == HUB:
-        given["weights"] = None
-    if given["prompt"] is not None:
-        given["prompt"] = [_prompt(text) for text in given["prompt"]]
+    values = {option.name: getattr(arguments, option.name) for option in options if option.name not in _READ_APART}
+    if values["weights"] == HUB:
+        values["weights"] = None
+    if values["prompt"] is not None:
+        values["prompt"] = [_prompt(text) for text in values["prompt"]]
     if arguments.batch is not None:
-        given["prompt"] = read_batch(Path(arguments.batch))
-    return given
+        values["prompt"] = read_batch(Path(arguments.batch))
+    return values
 
 
 def _prompt(text: str) -> str:

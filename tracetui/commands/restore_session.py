@@ -60,25 +60,28 @@ def _whole(path: Path) -> str:
     return os.path.normpath(path.absolute())
 
 
-def recalled(said: Namespace, last: Last, recipe: Recipe, stops: tuple[Stop, ...]) -> Restored:
+def recalled(arguments: Namespace, last: Last, recipe: Recipe, stops: tuple[Stop, ...]) -> Restored:
     """For the screen over a model that runs with these stops."""
-    takes = takes_prompts(said, last.note)
-    plain = not (gives_prompts(said) or said.chat or said.system is not None) and said.special is not False
+    takes = takes_prompts(arguments, last.note)
+    plain = (
+        not (gives_prompts(arguments) or arguments.chat or arguments.system is not None)
+        and arguments.special is not False
+    )
     own = recipe.prompts if plain and not takes else None
     note = replace(
         last.note,
         stops=tuple(stop for stop in stops if stop.text in {known.text for known in last.note.stops}),
         prompts=last.note.prompts if takes else None,
-        generation=PROMPT_ALONE if gives_generation(said) else last.note.generation,
+        generation=PROMPT_ALONE if gives_generation(arguments) else last.note.generation,
     )
-    told = in_words(note) if last.found.there else ""
+    text = in_words(note) if last.found.there else ""
     kept = replace(last.note, generation=recipe.generation)
-    return Restored(kept, last.found.remarks, last.keeper(NO_NOTE), own, told)
+    return Restored(kept, last.found.remarks, last.keeper(NO_NOTE), own, text)
 
 
 def recalled_recording(last: Last, stops: tuple[Stop, ...]) -> Restored:
     """For the screen over a recording, whose own stops these are."""
     if last.store is None:
         return NOTHING_RECALLED
-    told = in_words(replace(last.note, prompts=None)) if last.found.there else ""
-    return Restored(last.note, last.found.remarks, last.keeper(SessionNote(stops=stops)), told=told)
+    text = in_words(replace(last.note, prompts=None)) if last.found.there else ""
+    return Restored(last.note, last.found.remarks, last.keeper(SessionNote(stops=stops)), told=text)

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from tracetui.recording.trace import Trace
 
 
-def run(said: Namespace) -> int:
+def run(arguments: Namespace) -> int:
     """Open the debugger; returns its exit status."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InputError("run: needs a terminal; `tracetui trace` works without one")
-    read_stops(said)  # a wrong one is refused before anything is read
-    last = last_of(name_of(said.model), said.fresh)
-    stops = read_stops(said, last.note.stops)
-    recipe = read_recipe(said, last.note)
+    read_stops(arguments)  # a wrong one is refused before anything is read
+    last = last_of(name_of(arguments.model), arguments.fresh)
+    stops = read_stops(arguments, last.note.stops)
+    recipe = read_recipe(arguments, last.note)
     # Textual paints at most so often; at its own 60 the numbers of a step come a frame or two late.
     os.environ.setdefault("TEXTUAL_FPS", "120")
     from tracetui.commands.start_page import page_of_recipe
@@ -38,29 +38,29 @@ def run(said: Namespace) -> int:
     from tracetui.ui.app import TracetuiApp
     from tracetui.ui.last_resort import run_app
 
-    offer = page_of_recipe(recipe, stops, recalled(said, last, recipe, stops))
-    offer = replace(offer, begins=_begins(said, recipe))
+    offer = page_of_recipe(recipe, stops, recalled(arguments, last, recipe, stops))
+    offer = replace(offer, begins=_begins(arguments, recipe))
     app = TracetuiApp(lambda listener: LiveSession(recipe, listener), offer)
     return run_app(app)
 
 
-def _begins(said: Namespace, recipe: Recipe) -> bool:
+def _begins(arguments: Namespace, recipe: Recipe) -> bool:
     """Whether the prompt was given with the command, so that nobody waits for it to be given again.
 
     A chat waits all the same: what the template makes of it is shown before it runs.
     """
-    given = (said.prompt, said.batch, said.tokens, said.random_tokens)
+    prompts_given = (arguments.prompt, arguments.batch, arguments.tokens, arguments.random_tokens)
     prompts = recipe.prompts
     empty = prompts.one_text and not prompts.text.strip()
-    return any(part is not None for part in given) and not (prompts.chat or empty)
+    return any(part is not None for part in prompts_given) and not (prompts.chat or empty)
 
 
-def open_trace(said: Namespace) -> int:
+def open_trace(arguments: Namespace) -> int:
     """Show a recording in the debugger; returns its exit status."""
     from tracetui.debugger.recorded_session import RecordedSession, open_recording
 
-    path = Path(said.trace)
-    found = open_recording(path)
+    path = Path(arguments.trace)
+    recording = open_recording(path)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InputError("open: needs a terminal; `tracetui info` works without one")
     os.environ.setdefault("TEXTUAL_FPS", "120")
@@ -68,18 +68,18 @@ def open_trace(said: Namespace) -> int:
     from tracetui.ui.app import TracetuiApp
     from tracetui.ui.last_resort import run_app
 
-    offer = page_of_recording(found, path)
-    last = last_of(recording_name(path), said.fresh)
+    offer = page_of_recording(recording, path)
+    last = last_of(recording_name(path), arguments.fresh)
     offer = replace(
         offer,
         stops=last.note.stops if last.found.there else offer.stops,
         recalled=recalled_recording(last, offer.stops),
     )
-    app = TracetuiApp(lambda listener: RecordedSession(found, listener), offer)
+    app = TracetuiApp(lambda listener: RecordedSession(recording, listener), offer)
     return run_app(app)
 
 
-def diff_screen(said: Namespace, a: Trace, b: Trace, rules: Rules, limits: Limits) -> int:
+def diff_screen(arguments: Namespace, a: Trace, b: Trace, rules: Rules, limits: Limits) -> int:
     """Show two traces beside each other; behind them A in the debugger. Returns its exit status."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InputError("diff: --tui needs a terminal; `tracetui diff A B` works without one")
@@ -92,13 +92,15 @@ def diff_screen(said: Namespace, a: Trace, b: Trace, rules: Rules, limits: Limit
     from tracetui.ui.last_resort import run_app
     from tracetui.ui.screens.diff import DiffScreen
 
-    names = (said.a, said.b)
+    names = (arguments.a, arguments.b)
 
     def rerun(look_out: Callable[[], None]) -> tuple[str, Trace]:
-        return rerun_exactly((a, b), names, said.model, lambda event: look_out())
+        return rerun_exactly((a, b), names, arguments.model, lambda event: look_out())
 
-    asked = Comparing(a, b, names, rules, limits, said.fuzzy, rerun, said.noise)
+    asked = Comparing(a, b, names, rules, limits, arguments.fuzzy, rerun, arguments.noise)
     app = TracetuiApp(
-        lambda listener: RecordedSession(a, listener), page_of_recording(a, Path(said.a)), partial(DiffScreen, asked)
+        lambda listener: RecordedSession(a, listener),
+        page_of_recording(a, Path(arguments.a)),
+        partial(DiffScreen, asked),
     )
     return run_app(app)

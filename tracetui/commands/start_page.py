@@ -39,7 +39,7 @@ def _facts(recipe: Recipe) -> tuple[tuple[str, str], ...]:
     if recipe.factory is not None:
         return (("file", str(recipe.factory.path)), ("function", recipe.factory.function))
     names = ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads", "vocab_size")
-    found = [(name, recipe.config.get(name)) for name in names]
+    fields = [(name, recipe.config.get(name)) for name in names]
     layers = ("layers", f"{len(recipe.layers)} of {recipe.layer_count}")
     latent = (("mla", recipe.mla),) if recipe.has_latent else ()
-    return (layers, *((name, str(value)) for name, value in found if value is not None), *latent)
+    return (layers, *((name, str(value)) for name, value in fields if value is not None), *latent)

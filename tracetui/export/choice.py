@@ -25,14 +25,14 @@ class Chosen:
     """Empty for all."""
 
 
-def chosen(trace: Trace, said: str, option: str) -> Chosen:
+def chosen(trace: Trace, text: str, option: str) -> Chosen:
     """The record and part that `said` names. Raises InputError naming the option."""
-    record = named(trace, said)
+    record = named(trace, text)
     if record is not None:
         return Chosen(_kept(trace, record, option))
-    site, bracket, inner = said.rpartition("[")
-    if not bracket or not said.endswith("]"):
-        raise InputError(f"{option}: {unknown(trace, said)}")
+    site, bracket, inner = text.rpartition("[")
+    if not bracket or not text.endswith("]"):
+        raise InputError(f"{option}: {unknown(trace, text)}")
     record = named(trace, site)
     if record is None:
         raise InputError(f"{option}: {unknown(trace, site)}")
@@ -60,6 +60,6 @@ def _part(part: str, axis: int, record: Record, option: str) -> int | slice:
         if not -length <= place < length:
             raise InputError(f"{option}: axis {axis} of {visible(record.key)} has {length} places, not {place}")
         return place
-    if found := _SLICE.fullmatch(part):
-        return slice(*(None if number is None else int(number) for number in found.groups()))
+    if bounds := _SLICE.fullmatch(part):
+        return slice(*(None if number is None else int(number) for number in bounds.groups()))
     raise InputError(f"{option}: must be places and ranges like [0, :, 2:4], got {visible(part, 40)!r}")

@@ -30,64 +30,66 @@ Compare = Callable[[Trace, Trace], Report]
 _COMPARING = ("rtol", "atol", "map", "fuzzy")
 
 
-def export(said: Namespace, output: Path | None, compare: Compare) -> Iterator[str]:
+def export(arguments: Namespace, output: Path | None, compare: Compare) -> Iterator[str]:
     """Write what was asked for, and tell of it; a table without a file is what is told. Raises InputError, RunError."""
-    source = Path(said.trace)
-    _check_options(said, output)
+    source = Path(arguments.trace)
+    _check_options(arguments, output)
     trace = open_recorded(source)
     for name, lines in _TABLES.items():
-        if getattr(said, name):
+        if getattr(arguments, name):
             if output is None:
                 yield from lines(trace)
                 return
             yield from _written(output, (source,), _as_text(lines, trace))
             return
     assert output is not None
-    other = None if said.diff is None else Path(said.diff)
+    other = None if arguments.diff is None else Path(arguments.diff)
     sources = (source,) if other is None else (source, other)
-    write = _writer(trace, said) if said.html is None else _report(trace, source, other, compare)
+    write = _writer(trace, arguments) if arguments.html is None else _report(trace, source, other, compare)
     yield from _written(output, sources, write)
 
 
-def _check_options(said: Namespace, output: Path | None) -> None:
-    if output is None and not (said.csv or said.json):
+def _check_options(arguments: Namespace, output: Path | None) -> None:
+    if output is None and not (arguments.csv or arguments.json):
         raise InputError("--output: say with -o where the file shall go")
-    if said.diff is not None and said.html is None:
+    if arguments.diff is not None and arguments.html is None:
         raise InputError("--diff: goes with --html; `tracetui diff` compares two traces")
     for name in _COMPARING:
-        if said.diff is None and getattr(said, name) not in (None, False):
+        if arguments.diff is None and getattr(arguments, name) not in (None, False):
             raise InputError(f"--{name}: goes with --diff")
-    site = said.png if said.png is not None else said.svg
+    site = arguments.png if arguments.png is not None else arguments.svg
     for name in ("head", "row", "kind"):
-        if site is None and getattr(said, name) is not None:
+        if site is None and getattr(arguments, name) is not None:
             raise InputError(f"--{name}: goes with --png or --svg")
     if site is not None:
         check_matplotlib()
 
 
-def _writer(trace: Trace, said: Namespace) -> Write:
-    if said.npy is not None:
-        found = chosen(trace, said.npy, "--npy")
+def _writer(trace: Trace, arguments: Namespace) -> Write:
+    if arguments.npy is not None:
+        choice = chosen(trace, arguments.npy, "--npy")
         return lambda file: (
-            f"{visible(found.record.key)} {list(write_npy(trace.value(found.record), found.index, file))}"
+            f"{visible(choice.record.key)} {list(write_npy(trace.value(choice.record), choice.index, file))}"
         )
     for kind in _PICTURES:
-        if (site := getattr(said, kind)) is not None:
-            return _picture(heatmap(trace, site, f"--{kind}", Picked(said.head, said.row, said.kind)), kind)
+        if (site := getattr(arguments, kind)) is not None:
+            return _picture(
+                heatmap(trace, site, f"--{kind}", Picked(arguments.head, arguments.row, arguments.kind)), kind
+            )
     return lambda file: f"{write_safetensors(trace, file):,} tensors"
 
 
 def _report(trace: Trace, source: Path, other: Path | None, compare: Compare) -> Write:
     if other is None:
         return lambda file: write_report(trace, file)
-    found = compare(trace, open_recorded(other))
-    return lambda file: write_report(trace, file, found, (source.name, other.name))
+    report = compare(trace, open_recorded(other))
+    return lambda file: write_report(trace, file, report, (source.name, other.name))
 
 
-def _picture(found: Heatmap, kind: Format) -> Write:
+def _picture(picture: Heatmap, kind: Format) -> Write:
     def write(file: IO[bytes]) -> str:
-        draw(found, kind, file)
-        return f"{visible(found.title)}, {' × '.join(map(str, found.values.shape))}"
+        draw(picture, kind, file)
+        return f"{visible(picture.title)}, {' × '.join(map(str, picture.values.shape))}"
 
     return write
 

@@ -137,8 +137,8 @@ def plain_edits(edits: Sequence[Edit]) -> list[str]:
 
 def separator(text: str) -> int | None:
     """Where the colon before an edit's action stands: the last one outside of brackets, if no path follows it."""
-    if (found := _BEGIN.search(text)) is not None:
-        return found.start()
+    if (begin := _BEGIN.search(text)) is not None:
+        return begin.start()
     depth, at = 0, None
     for place, char in enumerate(text):
         depth += (char == "[") - (char == "]")

@@ -52,20 +52,20 @@ class EditLog:
 
     def take_up(self, past: EditLog, at: int) -> None:
         """Stand for a run that is taken up again at a record: what that one had until then, and these from there on."""
-        wanted = [span.edit for span in self._spans if span.last is None]
+        edits = [span.edit for span in self._spans if span.last is None]
         stood = (span for span in past._spans if span.first < at)
         self._spans = tuple(
             span if span.last is not None and span.last <= at else replace(span, last=None) for span in stood
         )
-        self._change(wanted, at)
+        self._change(edits, at)
 
     def _change(self, edits: Sequence[Edit], at: int) -> None:
         """Other edits from a record on; what stood before ends there."""
-        wanted = {edit.text: edit for edit in edits if edit.on}
+        edits_on = {edit.text: edit for edit in edits if edit.on}
         standing = {span.edit.text: span for span in self._spans if span.last is None}
-        ended = (replace(span, last=at) for text, span in standing.items() if text not in wanted and span.first < at)
+        ended = (replace(span, last=at) for text, span in standing.items() if text not in edits_on and span.first < at)
         over = (span for span in self._spans if span.last is not None)
-        now = (standing.get(text) or _Span(edit, at) for text, edit in wanted.items())
+        now = (standing.get(text) or _Span(edit, at) for text, edit in edits_on.items())
         self._spans = (*over, *ended, *now)
         self._tell()
 

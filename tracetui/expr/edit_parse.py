@@ -39,9 +39,9 @@ def parse_edit(text: str, where: str = "") -> Edit:
     return _Reading(text, where).edit()
 
 
-def parse_edits(said: Sequence[str], where: str) -> tuple[Edit, ...]:
+def parse_edits(texts: Sequence[str], where: str) -> tuple[Edit, ...]:
     """Edits in the order in which they are applied. Raises InputError."""
-    return check_edits([parse_edit(text, where) for text in said[: MOST_EDITS + 1]], where)
+    return check_edits([parse_edit(text, where) for text in texts[: MOST_EDITS + 1]], where)
 
 
 def check_edits(edits: Sequence[Edit], where: str) -> tuple[Edit, ...]:
@@ -54,17 +54,17 @@ def check_edits(edits: Sequence[Edit], where: str) -> tuple[Edit, ...]:
 def parse_source(text: str, at: int, refuse: Callable[[int, str], object]) -> Source:
     """What stands behind `replace`, from character `at` on; what is wrong is told with its place."""
     start = len(text) - len(text[at:].lstrip())
-    found = _PATH.match(text, start)
-    if found is None:
+    path = _PATH.match(text, start)
+    if path is None:
         refuse(start, '`replace @F.npz [SITE]` is expected; a path with spaces stands in quotes: @"my run.npz"')
         raise AssertionError
-    rest = text[found.end() :]
+    rest = text[path.end() :]
     site = rest.strip()
     if site and (rest[0] != " " or len(site.split()) > 1):
-        refuse(found.end(), 'one SITE may follow the file; a path with spaces stands in quotes: @"my run.npz"')
+        refuse(path.end(), 'one SITE may follow the file; a path with spaces stands in quotes: @"my run.npz"')
     if len(site) > MAX_PATTERN or set(site) & set("*?"):
         refuse(len(text) - len(rest.lstrip()), f"one site is expected, of up to {MAX_PATTERN} characters, no pattern")
-    return Source(found[1] or found[2], site)
+    return Source(path[1] or path[2], site)
 
 
 class _Reading:
@@ -105,70 +105,70 @@ class _Reading:
 
     def _site(self, start: int, colon: int) -> tuple[str, str]:
         """The site, and the text of the places in it, which are read."""
-        found = _SITE.match(self._text, start, colon)
-        if found is None:
+        match = _SITE.match(self._text, start, colon)
+        if match is None:
             self.refuse(start, f"no site stands here; {_FORM}")
-        site, places = found[0], self._text[found.end() : colon]
+        site, places = match[0], self._text[match.end() : colon]
         if len(site) > MAX_PATTERN:
             self.refuse(start + MAX_PATTERN, f"a site has up to {MAX_PATTERN} characters")
         if site in {form.name for form in PLACES} and places.strip().isdigit():
             self.refuse(start, f"the site before {site} is missing; {_FORM}")
-        self._read_places(found.end(), colon)
+        self._read_places(match.end(), colon)
         # `SITE: head 5: zero` means what it says: a line that is begun with ends with a colon.
         return (site.removesuffix(":") if places.strip() else site), places
 
     def _read_places(self, at: int, end: int) -> None:
         """What stands between the site and the colon."""
         while (at := end - len(self._text[at:end].lstrip())) < end:
-            if (found := _SLICE.match(self._text, at, end)) is not None:
-                self._read_slice(found)
-            elif (found := _COUNTED.match(self._text, at, end)) is not None:
-                self._read_counted(found)
+            if (match := _SLICE.match(self._text, at, end)) is not None:
+                self._read_slice(match)
+            elif (match := _COUNTED.match(self._text, at, end)) is not None:
+                self._read_counted(match)
             else:
                 word = _WORD.match(self._text, at, end)
                 self.refuse(at, unknown_word(word[0] if word else "", PLACES, "place"))
-            at = found.end()
+            at = match.end()
 
-    def _read_counted(self, found: re.Match[str]) -> None:
-        name, number = found[1], int(found[2])
+    def _read_counted(self, match: re.Match[str]) -> None:
+        name, number = match[1], int(match[2])
         if name not in {form.name for form in PLACES if form.name != "slice"}:
-            self.refuse(found.start(), unknown_word(name, PLACES, "place"))
+            self.refuse(match.start(), unknown_word(name, PLACES, "place"))
         if name in self._counted:
-            self.refuse(found.start(), f"{name} stands there twice")
+            self.refuse(match.start(), f"{name} stands there twice")
         if number < 0 and name != "token":
-            self.refuse(found.start(2), f"{name} counts from 0 on")
+            self.refuse(match.start(2), f"{name} counts from 0 on")
         self._counted[name] = number
 
-    def _read_slice(self, found: re.Match[str]) -> None:
+    def _read_slice(self, match: re.Match[str]) -> None:
         if self._sliced:
-            self.refuse(found.start(), "a slice stands there already; places of several axes go into one: [0,-1]")
+            self.refuse(match.start(), "a slice stands there already; places of several axes go into one: [0,-1]")
         self._sliced = True
         before = "value["
         try:
-            self._index = index_of(parse(f"{before}{found[1]}]", parts=True).tree)
+            self._index = index_of(parse(f"{before}{match[1]}]", parts=True).tree)
         except BadExpressionError as error:
-            raise error.inside(self._text, found.start(1) - len(before), self._where) from None
+            raise error.inside(self._text, match.start(1) - len(before), self._where) from None
         if any(isinstance(place, slice) and (place.step or 1) < 0 for place in self._index):
-            self.refuse(found.start(), "a slice goes forward here: its step is above 0")
+            self.refuse(match.start(), "a slice goes forward here: its step is above 0")
 
     def _action(self, at: int) -> Action:
         words = list(_WORD.finditer(self._text, at))
         if not words:
             self.refuse(len(self._text), f"no action stands here; there are {forms_of(ACTIONS)}")
-        name, given = words[0][0], words[1:]
+        name, arguments = words[0][0], words[1:]
         if name not in {form.name for form in ACTIONS}:
             self.refuse(words[0].start(), unknown_word(name, ACTIONS, "action"))
         if name == REPLACE:
             return Action(name, source=parse_source(self._text, words[0].end(), self.refuse))
         if name == "experts":
-            return Action(name, experts=self._experts(words[0], given))
+            return Action(name, experts=self._experts(words[0], arguments))
         seed = 0
-        if name == "noise" and len(given) == 3 and given[1][0] == "seed":
-            seed, given = self._seed(given[2]), given[:1]
-        numbers = tuple(map(self._number, given))
+        if name == "noise" and len(arguments) == 3 and arguments[1][0] == "seed":
+            seed, arguments = self._seed(arguments[2]), arguments[:1]
+        numbers = tuple(map(self._number, arguments))
         if len(numbers) != {"scale": 1, "noise": 1, "set": 1, "clamp": 2}.get(name, 0):
             self.refuse(words[0].start(), f"is used as `{form_of(name)}`")
-        self._check_numbers(name, numbers, given)
+        self._check_numbers(name, numbers, arguments)
         return Action(name, numbers, seed)
 
     def _number(self, word: re.Match[str]) -> float:
@@ -176,27 +176,27 @@ class _Reading:
             self.refuse(word.start(), f"a number is expected, got {visible(word[0], 40)}")
         return float(word[0])
 
-    def _check_numbers(self, name: str, numbers: tuple[float, ...], given: Sequence[re.Match[str]]) -> None:
+    def _check_numbers(self, name: str, numbers: tuple[float, ...], arguments: Sequence[re.Match[str]]) -> None:
         if name in ("scale", "noise") and not math.isfinite(numbers[0]):
-            self.refuse(given[0].start(), "a finite number is expected")
+            self.refuse(arguments[0].start(), "a finite number is expected")
         if name == "noise" and numbers[0] <= 0:
-            self.refuse(given[0].start(), "a standard deviation is above 0")
+            self.refuse(arguments[0].start(), "a standard deviation is above 0")
         if name == "clamp" and not numbers[0] <= numbers[1]:
-            self.refuse(given[0].start(), "LO is at most HI, and neither is nan")
+            self.refuse(arguments[0].start(), "LO is at most HI, and neither is nan")
 
     def _seed(self, word: re.Match[str]) -> int:
         if not (word[0].isascii() and word[0].isdigit() and len(word[0]) < 20 and int(word[0]) <= MAX_SEED):
             self.refuse(word.start(), f"a seed is a whole number from 0 to {MAX_SEED}")
         return int(word[0])
 
-    def _experts(self, name: re.Match[str], given: Sequence[re.Match[str]]) -> tuple[int, ...]:
-        said = "".join(word[0] for word in given)
-        if re.fullmatch(r"\d{1,6}(,\d{1,6})*", said, re.ASCII) is None:
+    def _experts(self, name: re.Match[str], arguments: Sequence[re.Match[str]]) -> tuple[int, ...]:
+        text = "".join(word[0] for word in arguments)
+        if re.fullmatch(r"\d{1,6}(,\d{1,6})*", text, re.ASCII) is None:
             self.refuse(name.start(), f"is used as `{form_of('experts')}`: as many different ones as a token has")
-        found = tuple(map(int, said.split(",")))
-        if len(set(found)) != len(found) or len(found) > MOST_EXPERTS:
-            self.refuse(given[0].start(), f"up to {MOST_EXPERTS} different experts are expected")
-        return found
+        experts = tuple(map(int, text.split(",")))
+        if len(set(experts)) != len(experts) or len(experts) > MOST_EXPERTS:
+            self.refuse(arguments[0].start(), f"up to {MOST_EXPERTS} different experts are expected")
+        return experts
 
     def _check_role(self, site: str, at: int, action: Action) -> None:
         """Refuse a role that can't be edited; a pattern may fit some that can and some that can't."""

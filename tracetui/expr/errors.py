@@ -22,9 +22,9 @@ class BadExpressionError(InputError):
         place = f"at character {self.column + 1}" if source.strip() else "empty"
         super().__init__(f"{where}: {place}: {problem}" if where else f"{place}: {problem}")
         first = max(0, self.column - _AROUND)
-        shown = visible(source[first : self.column + _AROUND], 2 * _AROUND)
+        around = visible(source[first : self.column + _AROUND], 2 * _AROUND)
         before = visible(source[first : self.column], 2 * _AROUND)
-        self.details = (f"  {shown}", f"  {' ' * len(before)}^")
+        self.details = (f"  {around}", f"  {' ' * len(before)}^")
 
     def inside(self, source: str, offset: int, where: str) -> BadExpressionError:
         """The same mistake as one in a longer text, in which this expression begins at `offset`."""

@@ -36,19 +36,19 @@ class Answer:
 
 def evaluate(expression: Expression, moment: Moment) -> Answer:
     """The expression at a record. Reads no more than its names need, and raises nothing that a value can cause."""
-    found = _Evaluation(moment)
+    evaluation = _Evaluation(moment)
     try:
-        value = found.any_value(expression.tree)
+        value = evaluation.any_value(expression.tree)
     except UntoldError as error:
-        return Answer(None, found.told, str(error))
+        return Answer(None, evaluation.told, str(error))
     except (RunError, ArithmeticError, ValueError, KeyError) as error:
-        return Answer(None, found.told, str(error) or type(error).__name__)
+        return Answer(None, evaluation.told, str(error) or type(error).__name__)
     if not isinstance(value, float) and not expression.parts:
         shape = list(value.shape)
         return Answer(
-            None, found.told, f"it is {shape} here, not one element; a statistic of it is a number: value[…].max"
+            None, evaluation.told, f"it is {shape} here, not one element; a statistic of it is a number: value[…].max"
         )
-    return Answer(value, found.told)
+    return Answer(value, evaluation.told)
 
 
 class _Evaluation:
@@ -97,8 +97,8 @@ class _Evaluation:
     def _compared(self, node: ast.Compare) -> bool:
         sides = [node.left, *node.comparators]
         shapes = any(isinstance(side, ast.Tuple) for side in sides) or all(self._shape(side) for side in sides)
-        found = [self._shape(side) if shapes else self._number(side) for side in sides]
-        return all(_COMPARED[type(op)](found[at], found[at + 1]) for at, op in enumerate(node.ops))
+        values = [self._shape(side) if shapes else self._number(side) for side in sides]
+        return all(_COMPARED[type(op)](values[at], values[at + 1]) for at, op in enumerate(node.ops))
 
     def _shape(self, node: ast.expr) -> tuple[int, ...] | None:
         if isinstance(node, ast.Tuple):
@@ -108,10 +108,10 @@ class _Evaluation:
 
     def _noted(self, node: ast.expr) -> float:
         """A name's value, remembered as it was typed."""
-        found = self._named(node)
+        value = self._named(node)
         if not (isinstance(node, ast.Call) and _function(node) == "abs"):
-            self._told[ast.unparse(node)] = found
-        return found
+            self._told[ast.unparse(node)] = value
+        return value
 
     def _named(self, node: ast.expr) -> float:
         if isinstance(node, ast.Call):
@@ -133,11 +133,11 @@ class _Evaluation:
             raise UntoldError(f"the shape {list(moment.record.shape)} has no such axis") from None
 
     def _called(self, node: ast.Call) -> float:
-        given = [*node.args, *(keyword.value for keyword in node.keywords)]
+        arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
         if _function(node) == "abs":
-            return abs(self._number(given[0]))
+            return abs(self._number(arguments[0]))
         moment, name = self._owner(node.func)
-        return moment.called(name, _index(given[0]) if given else None)
+        return moment.called(name, _index(arguments[0]) if arguments else None)
 
     def _owner(self, node: ast.expr) -> tuple[Moment, str]:
         """The record that a name is asked of: this one, or the one a layer before."""
@@ -179,9 +179,9 @@ def _place(node: ast.expr) -> int | slice:
 
 
 def _power(base: float, exponent: float) -> float:
-    found = base**exponent
+    power = base**exponent
     # Of a negative base and a broken exponent Python makes a complex number.
-    return math.nan if isinstance(found, complex) else float(found)
+    return math.nan if isinstance(power, complex) else float(power)
 
 
 _UNARY: dict[type[ast.unaryop], Callable[[float], float]] = {

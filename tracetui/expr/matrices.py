@@ -41,5 +41,5 @@ def needs_absorbed(path: str, stops: Iterable[Stop]) -> bool:
 
 def any_steps(stops: Iterable[Stop], edits: Iterable[Edit]) -> bool:
     """Whether some layer may have to."""
-    given: list[Stop | Edit] = [*stops, *edits]
-    return any(one.on and names_matrices(one.pattern) for one in given)
+    expressions: list[Stop | Edit] = [*stops, *edits]
+    return any(one.on and names_matrices(one.pattern) for one in expressions)

@@ -37,16 +37,16 @@ class Scene:
 
     def matrix(self, key: Record, kind: Kind) -> Moment | None:
         """The matrix of an attention call, by its `…:k`, that was not recorded; None where it can't be computed."""
-        found = matrix_at(self.trace, key, kind)
-        return None if found is None else Moment(self, *found)
+        computed = matrix_at(self.trace, key, kind)
+        return None if computed is None else Moment(self, *computed)
 
     def routing(self, record: Record) -> Routing:
         """The choice of a `…:experts` record."""
-        if (found := self._routings.get(record.index)) is None:
-            found = self._routings[record.index] = read_routing(self.trace, record)
+        if (choice := self._routings.get(record.index)) is None:
+            choice = self._routings[record.index] = read_routing(self.trace, record)
             if len(self._routings) > _ROUTINGS:
                 self._routings.popitem(last=False)
-        return found
+        return choice
 
 
 class Moment:
@@ -71,9 +71,9 @@ class Moment:
         stem = path.rpartition(".")[0]
         _, at, suffix = record.key.partition("@")
         part = f"#{record.part}" if record.part else ""
-        found = self.trace.find(f"{stem}.{before}{record.site[len(path) :]}{part}{at}{suffix}")
-        if found is not None:
-            return self.scene.moment(found)
+        before_key = self.trace.find(f"{stem}.{before}{record.site[len(path) :]}{part}{at}{suffix}")
+        if before_key is not None:
+            return self.scene.moment(before_key)
         module = f"{stem}.{before}{record.module[len(path) :]}"
         key = self.trace.find(f"{module}:k{at}{suffix}") if record.role in KINDS else None
         computed = None if key is None else self.scene.matrix(key, cast(Kind, record.role))
@@ -109,10 +109,10 @@ class Moment:
         return self._over_finite(name)
 
     def _over_finite(self, name: str) -> float:
-        found = self.statistics
-        if not found.finite_count and name != "zeros":
-            raise UntoldError("no element is finite" if found.numel else "it has no elements")
-        return found.l2 if name == "norm" else float(getattr(found, name))
+        statistics = self.statistics
+        if not statistics.finite_count and name != "zeros":
+            raise UntoldError("no element is finite" if statistics.numel else "it has no elements")
+        return statistics.l2 if name == "norm" else float(getattr(statistics, name))
 
     def _near_limit(self) -> float:
         try:
@@ -122,8 +122,8 @@ class Moment:
             return 1 / max(1, self.record.numel)
 
     def _infinite(self) -> int:
-        found = self.statistics
-        return found.posinf + (0 if may_hide(self.record) else found.neginf)
+        statistics = self.statistics
+        return statistics.posinf + (0 if may_hide(self.record) else statistics.neginf)
 
     def part(self, index: Index) -> Array:
         """A part of the values."""
@@ -150,9 +150,9 @@ class Moment:
         """How the block around the record chose."""
         path = self.record.module
         while path:
-            found = sibling(self.trace, self.record, f"{path}:experts")
-            if found is not None and found.index <= self.record.index:
-                return self.scene.routing(found)
+            choice = sibling(self.trace, self.record, f"{path}:experts")
+            if choice is not None and choice.index <= self.record.index:
+                return self.scene.routing(choice)
             path = path.rpartition(".")[0]
         raise UntoldError("no choice of experts was recorded here, or not yet")
 
@@ -182,12 +182,12 @@ class Moment:
             raise UntoldError(f"there are heads 0–{view.heads - 1}")
         heads = range(view.heads) if head is None else (head,)
         lengths = [len(row) for row in self.trace.tokens] if not self.record.pass_ else []
-        found = [
+        entropies = [
             _row_entropies(view.matrix("probs", one, batch))[: lengths[batch] if batch < len(lengths) else None]
             for one in heads
             for batch in range(view.batch)
         ]
-        return float(np.concatenate(found).mean())
+        return float(np.concatenate(entropies).mean())
 
 
 def _row_entropies(probabilities: Array) -> Array:
@@ -199,13 +199,13 @@ def _row_entropies(probabilities: Array) -> Array:
 
 def part_statistic(part: Array, name: str) -> float:
     """A statistic of a part of the values."""
-    found = of_array(np.atleast_1d(part))
+    statistics = of_array(np.atleast_1d(part))
     names = {"norm": "l2"}
     if name == "inf":
-        return found.posinf + found.neginf
-    if not found.finite_count and name not in ("nan", "zeros", "numel"):
+        return statistics.posinf + statistics.neginf
+    if not statistics.finite_count and name not in ("nan", "zeros", "numel"):
         raise UntoldError("no element of the part is finite")
-    return float(getattr(found, names.get(name, name)))
+    return float(getattr(statistics, names.get(name, name)))
 
 
 def single(part: Array) -> float:

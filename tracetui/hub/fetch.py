@@ -82,9 +82,9 @@ def _fetch_weights(listing: Listing, recipe: Recipe) -> Path:
     shards = missing_shards(folder, recipe.layers) or []
     for name in shards:
         if name not in listing.sizes or not name.endswith(".safetensors"):
-            shown = visible(name, 80)
+            name_text = visible(name, 80)
             raise InputError(
-                f"{listing.hub_id.repo}: {index}: names {shown}, which is no safetensors file of the hub's"
+                f"{listing.hub_id.repo}: {index}: names {name_text}, which is no safetensors file of the hub's"
             )
     return fetch_files(listing, shards) if whole else _fetch_layers(listing, recipe, read_weight_map(folder / index))
 

@@ -70,10 +70,10 @@ class Fetch:
         try:
             with self.part.open("rb") as file:
                 same = file.read(len(self.head)) == self.head
-                found = os.fstat(file.fileno()).st_size - len(self.head)
+                length = os.fstat(file.fileno()).st_size - len(self.head)
         except FileNotFoundError:
             return 0
-        return found if same and found <= self.size else 0
+        return length if same and length <= self.size else 0
 
 
 def fetch_layers(listing: Listing, layers: Layers, weight_map: Mapping[str, str] | None) -> Path:
@@ -89,21 +89,26 @@ def fetch_layers(listing: Listing, layers: Layers, weight_map: Mapping[str, str]
             weight_map = dict.fromkeys(sources.header(SAFETENSORS[0]), SAFETENSORS[0])
         pieces = plan_pieces(weight_map)
         _describe(folder, pieces, listing)
-        wanted = [piece for piece in pieces if piece.layer is None or piece.layer in layers]
-        fetches = [_prepare(folder, piece, sources) for piece in wanted if not (folder / piece.name).is_file()]
+        needed = [piece for piece in pieces if piece.layer is None or piece.layer in layers]
+        fetches = [_prepare(folder, piece, sources) for piece in needed if not (folder / piece.name).is_file()]
         _carry_out(fetches, listing, folder)
     return folder
 
 
 def plan_pieces(weight_map: Mapping[str, str]) -> list[Piece]:
     """The pieces of a whole model, named as the shards of a folder without an index are; the same each time."""
-    found: dict[tuple[int, str], list[str]] = {}
+    tensors_of: dict[tuple[int, str], list[str]] = {}
     for tensor, shard in weight_map.items():
         layer = layer_of(tensor)
-        found.setdefault((-1 if layer is None else layer, shard), []).append(tensor)
+        tensors_of.setdefault((-1 if layer is None else layer, shard), []).append(tensor)
     return [
-        Piece(f"model-{number:05}-of-{len(found):05}.safetensors", layer if layer >= 0 else None, shard, tuple(tensors))
-        for number, ((layer, shard), tensors) in enumerate(sorted(found.items()), start=1)
+        Piece(
+            f"model-{number:05}-of-{len(tensors_of):05}.safetensors",
+            layer if layer >= 0 else None,
+            shard,
+            tuple(tensors),
+        )
+        for number, ((layer, shard), tensors) in enumerate(sorted(tensors_of.items()), start=1)
     ]
 
 
@@ -129,8 +134,8 @@ class _Sources:
 def _prepare(folder: Path, piece: Piece, sources: _Sources) -> Fetch:
     header = sources.header(piece.shard)
     if absent := [name for name in piece.tensors if name not in header]:
-        shown = visible(absent[0], 80)
-        raise InputError(f"{folder}: {SAFETENSORS[1]}: says that {shown} is in {piece.shard}, which doesn't have it")
+        first = visible(absent[0], 80)
+        raise InputError(f"{folder}: {SAFETENSORS[1]}: says that {first} is in {piece.shard}, which doesn't have it")
     tensors = {name: header[name] for name in sorted(piece.tensors, key=lambda name: header[name].start)}
     spans = _joined([(tensor.start, tensor.stop) for tensor in tensors.values()])
     return Fetch(piece, sources.file(piece.shard), make_header(tensors), spans, inside(folder, piece.name))
@@ -153,8 +158,8 @@ def _carry_out(fetches: Sequence[Fetch], listing: Listing, folder: Path) -> None
     total = sum(fetch.size - fetch.there for fetch in fetches)
     check_disk(folder, total)
     line = FetchLine(total)
-    found = sorted({fetch.piece.layer for fetch in fetches if fetch.piece.layer is not None})
-    layers = f"{len(found)} layer{'' if len(found) == 1 else 's'}"
+    layer_numbers = sorted({fetch.piece.layer for fetch in fetches if fetch.piece.layer is not None})
+    layers = f"{len(layer_numbers)} layer{'' if len(layer_numbers) == 1 else 's'}"
     outside = " and what is outside of all layers" if any(fetch.piece.layer is None for fetch in fetches) else ""
     line.announce(f"fetching {layers}{outside}, {size(total)}, of {listing.hub_id} from {endpoint()}")
     try:

@@ -70,8 +70,8 @@ def _plain_errors(hub_id: HubId) -> Iterator[None]:
         if type(error).__module__.startswith(("httpx", "huggingface_hub")):
             raise _in_words(hub_id, error) from error
         if from_hub_library(error):
-            said = f"{type(error).__name__}: {visible(str(error), 160)}"
-            raise RunError(f"{hub_id}: {endpoint()} doesn't answer as the hub does: {said}") from error
+            words = f"{type(error).__name__}: {visible(str(error), 160)}"
+            raise RunError(f"{hub_id}: {endpoint()} doesn't answer as the hub does: {words}") from error
         raise
 
 
@@ -119,5 +119,5 @@ def _status(hub_id: HubId, status: int) -> TracetuiError:
 
 
 def _unreached(error: Exception) -> RunError:
-    said = visible(str(error), 160) or type(error).__name__
-    return RunError(f"{endpoint()}: can't be reached, or broke off: {said}; what was fetched is kept, try again")
+    words = visible(str(error), 160) or type(error).__name__
+    return RunError(f"{endpoint()}: can't be reached, or broke off: {words}; what was fetched is kept, try again")

@@ -38,13 +38,13 @@ class RemoteFile:
         self._where = Path(pinned.repo) / name
         self._url = hf_hub_url(pinned.repo, name, revision=pinned.revision)
         self._headers = build_hf_headers(library_name="tracetui", library_version=tracetui.__version__)
-        found = get_hf_file_metadata(self._url, timeout=SECONDS, headers=self._headers, retry_on_errors=True)
-        if found.commit_hash != pinned.revision:
-            raise RunError(f"{self._where}: is of commit {found.commit_hash}, and not of {pinned.revision} as asked")
-        if found.size is None:
+        metadata = get_hf_file_metadata(self._url, timeout=SECONDS, headers=self._headers, retry_on_errors=True)
+        if metadata.commit_hash != pinned.revision:
+            raise RunError(f"{self._where}: is of commit {metadata.commit_hash}, and not of {pinned.revision} as asked")
+        if metadata.size is None:
             raise RunError(f"{self._where}: the hub doesn't say how large it is")
-        self.size = found.size
-        self._tag = found.etag
+        self.size = metadata.size
+        self._tag = metadata.etag
         self._stored_tag: str | None = None
 
     def read_header(self) -> dict[str, Stored]:
@@ -102,16 +102,18 @@ class RemoteFile:
                     raise RunError(f"{self._where}: the server sent more than the {stop - start:,} bytes asked for")
                 yield chunk
 
-    def _check(self, response: httpx2.Response, wanted: str) -> None:
+    def _check(self, response: httpx2.Response, expected: str) -> None:
         """Refuse an answer that isn't the wanted part of the one file."""
         if response.status_code == 200:
             raise InputError(
                 f"{self._where}: the server ignores byte ranges, so that single layers can't be fetched; "
                 f"without --layers whole files are, {self.size:,} bytes this one"
             )
-        said = response.headers.get("Content-Range")
-        if said != wanted:
-            raise RunError(f"{self._where}: asked for {wanted!r}, the server sent {visible(str(said), 80)!r}")
+        content_range = response.headers.get("Content-Range")
+        if content_range != expected:
+            raise RunError(
+                f"{self._where}: asked for {expected!r}, the server sent {visible(str(content_range), 80)!r}"
+            )
         tags = [step.headers["X-Linked-Etag"] for step in response.history if "X-Linked-Etag" in step.headers]
         for tag in tags:
             self._check_tag(self._tag, _plain(tag))
@@ -121,8 +123,8 @@ class RemoteFile:
 
     def _check_tag(self, before: str | None, now: str) -> None:
         if before != now:
-            shown = f"from {visible(str(before), 80)!r} to {visible(now, 80)!r}"
-            raise RunError(f"{self._where}: was changed on the server meanwhile, its ETag {shown}; try again")
+            change = f"from {visible(str(before), 80)!r} to {visible(now, 80)!r}"
+            raise RunError(f"{self._where}: was changed on the server meanwhile, its ETag {change}; try again")
 
 
 def _plain(tag: str) -> str:

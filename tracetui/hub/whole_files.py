@@ -45,10 +45,10 @@ def list_files(hub_id: HubId) -> Listing:
 
     with listing() as headers:
         api = HfApi(endpoint=endpoint(), library_name="tracetui", library_version=tracetui.__version__, headers=headers)
-        found = api.model_info(hub_id.repo, revision=hub_id.revision, files_metadata=True, timeout=SECONDS)
-    if not isinstance(found.sha, str) or not is_commit(found.sha):
+        model = api.model_info(hub_id.repo, revision=hub_id.revision, files_metadata=True, timeout=SECONDS)
+    if not isinstance(model.sha, str) or not is_commit(model.sha):
         raise RunError(f"{endpoint()}: names no commit of {hub_id}; is it a hub?")
-    return Listing(hub_id, found.sha, dict(_sizes(found.siblings or [])))
+    return Listing(hub_id, model.sha, dict(_sizes(model.siblings or [])))
 
 
 def _sizes(siblings: Iterable[object]) -> Iterator[tuple[str, int]]:
@@ -65,10 +65,10 @@ def fetch_config(hub_id: HubId) -> Path:
     if CONFIG not in listing.sizes:
         raise InputError(f"{hub_id}: has no {CONFIG} on the hub, and so transformers can't build it")
     check_size(listing, CONFIG, MAX_CONFIG_BYTES)
-    wanted = [CONFIG, *(name for name in TOKENIZER_FILES if name in listing.sizes)]
-    for name in wanted[1:]:
+    names = [CONFIG, *(name for name in TOKENIZER_FILES if name in listing.sizes)]
+    for name in names[1:]:
         check_size(listing, name, _MAX_TOKENIZER_BYTES)
-    folder = fetch_files(listing, wanted)
+    folder = fetch_files(listing, names)
     if TOKENIZER not in listing.sizes:
         _note_absence(listing, TOKENIZER)
     return folder
@@ -104,13 +104,13 @@ def fetch_files(listing: Listing, names: Iterable[str]) -> Path:
     return folders.pop()
 
 
-def check_disk(folder: Path, wanted: int) -> int:
+def check_disk(folder: Path, byte_count: int) -> int:
     """The room on the disk that a folder is or will be on. Raises InputError if it is less than so many bytes."""
     existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     free = shutil.disk_usage(existing).free
-    if wanted + _SPARE_BYTES > free:
+    if byte_count + _SPARE_BYTES > free:
         raise InputError(
-            f"{folder}: {size(wanted)} would be fetched to it and its disk has {size(free)} free; "
+            f"{folder}: {size(byte_count)} would be fetched to it and its disk has {size(free)} free; "
             f"free some, take fewer layers (--layers), or name another disk by HF_HUB_CACHE and TRACETUI_CACHE_DIR"
         )
     return max(0, free - _SPARE_BYTES)
@@ -118,8 +118,8 @@ def check_disk(folder: Path, wanted: int) -> int:
 
 def check_size(listing: Listing, name: str, limit: int) -> None:
     """Raise InputError for a file that is larger than such a file may be."""
-    if (found := listing.sizes[name]) > limit:
-        raise InputError(f"{listing.hub_id}: {name}: may have at most {limit:,} bytes, got {found:,}")
+    if (length := listing.sizes[name]) > limit:
+        raise InputError(f"{listing.hub_id}: {name}: may have at most {limit:,} bytes, got {length:,}")
 
 
 def _note_absence(listing: Listing, name: str) -> None:

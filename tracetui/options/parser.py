@@ -20,21 +20,21 @@ class _Parser(argparse.ArgumentParser):
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """What a command line says. Raises InputError for wrong usage, naming the help of the command concerned."""
-    said, unknown = parser().parse_known_args(arguments)
+    parsed, unknown = parser().parse_known_args(arguments)
     if unknown:
-        raise InputError(f"unrecognized arguments: {' '.join(unknown)}; `{said.prog} --help` lists what there is")
-    return said
+        raise InputError(f"unrecognized arguments: {' '.join(unknown)}; `{parsed.prog} --help` lists what there is")
+    return parsed
 
 
 def parser() -> argparse.ArgumentParser:
     """Reads a command line into a Namespace whose `command` is a function of tracetui.commands."""
-    found = _Parser(
+    top = _Parser(
         prog="tracetui",
         description="A terminal debugger for the forward pass of language models.",
         epilog="Start with `tracetui run llama3-2layer`.",
     )
-    found.add_argument("--version", action="version", version=f"tracetui {__version__}")
-    commands = found.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    top.add_argument("--version", action="version", version=f"tracetui {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
     run = commands.add_parser("run", help="debug a prompt in the terminal")
     add_run(run)
@@ -72,10 +72,10 @@ def parser() -> argparse.ArgumentParser:
 
     locate = commands.add_parser("locate", help="the folders that tracetui reads and writes")
     locate.add_argument("what", choices=("config", "themes", "state", "cache"))
-    found.set_defaults(prog=found.prog)
+    top.set_defaults(prog=top.prog)
     for command in commands.choices.values():
         command.set_defaults(prog=command.prog)
-    return found
+    return top
 
 
 def _add_diff(parser: argparse.ArgumentParser) -> None:

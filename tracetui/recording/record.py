@@ -76,8 +76,8 @@ class Record:
     @property
     def place(self) -> str:
         """The site within its layer: `.self_attn.q_proj` of `model.layers.3.self_attn.q_proj`; else the site."""
-        found = _LAYER.search(self.site)
-        return self.site[found.end() :] if found else self.site
+        layer = _LAYER.search(self.site)
+        return self.site[layer.end() :] if layer else self.site
 
     @property
     def numel(self) -> int:
@@ -101,20 +101,20 @@ def plain_site(site: str) -> str:
 
 def layer_of(site: str) -> int | None:
     """The decoder layer's index in a site or module path, or None."""
-    found = _LAYER.search(site)
-    return int(found[1]) if found else None
+    layer = _LAYER.search(site)
+    return int(layer[1]) if layer else None
 
 
 def is_layer(site: str) -> bool:
     """Whether the site is a decoder layer's own output, so the residual stream after it."""
-    found = _LAYER.search(site)
-    return found is not None and found.end() == len(site)
+    layer = _LAYER.search(site)
+    return layer is not None and layer.end() == len(site)
 
 
 def layer_path(site: str) -> str:
     """The path of the decoder layer in which a site lies; empty outside of all."""
-    found = _LAYER.search(site)
-    return site[: found.end()] if found else ""
+    layer = _LAYER.search(site)
+    return site[: layer.end()] if layer else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,11 +87,11 @@ def of_array(array: npt.NDArray[np.generic]) -> Statistics:
 
 def merged(parts: Iterable[Statistics]) -> Statistics:
     """The statistics of a tensor from those of its parts: only one part need be in memory at a time."""
-    found = list(parts)
-    kept = [part for part in found if part.finite_count]
+    every = list(parts)
+    kept = [part for part in every if part.finite_count]
     count = sum(part.finite_count for part in kept)
     if not count:
-        counts = (sum(getattr(part, name) for part in found) for name in ("numel", "nan", "posinf", "neginf"))
+        counts = (sum(getattr(part, name) for part in every) for name in ("numel", "nan", "posinf", "neginf"))
         return without_finite(*counts)
     mean = math.fsum(part.mean * (part.finite_count / count) for part in kept)
     # The spread within the parts and that of their means, none of it squared before it is small.
@@ -100,14 +100,14 @@ def merged(parts: Iterable[Statistics]) -> Statistics:
         *((part.mean - mean) * math.sqrt(part.finite_count / count) for part in kept),
     )
     return Statistics(
-        numel=sum(part.numel for part in found),
+        numel=sum(part.numel for part in every),
         l2=math.hypot(*(part.l2 for part in kept)),
         mean=mean,
         std=spread,
         min=min(part.min for part in kept),
         max=max(part.max for part in kept),
-        nan=sum(part.nan for part in found),
-        posinf=sum(part.posinf for part in found),
-        neginf=sum(part.neginf for part in found),
-        zeros=sum(part.zeros for part in found),
+        nan=sum(part.nan for part in every),
+        posinf=sum(part.posinf for part in every),
+        neginf=sum(part.neginf for part in every),
+        zeros=sum(part.zeros for part in every),
     )

@@ -59,11 +59,11 @@ def _about(trace: Trace) -> Iterator[str]:
         yield from _entry("note", visible(note).split(), gap=" ")
 
 
-def _pairs(found: Mapping[str, object]) -> list[str]:
+def _pairs(table: Mapping[str, object]) -> list[str]:
     """The first plain values of a table: a stranger's may hold millions."""
     return [
         visible(f"{name} {_layers(value) if name == 'layers' else value}")
-        for name, value in islice(found.items(), _SHOWN)
+        for name, value in islice(table.items(), _SHOWN)
         if (isinstance(value, str | int | float) and value != "") or (name == "layers" and _layers(value))
     ]
 
@@ -81,9 +81,9 @@ def _short(value: object) -> str:
 
 def _prompts(rows: Sequence[Sequence[Token]]) -> Iterator[str]:
     for row in rows:
-        shown = [f"{token.id} {token_text(token.bytes)}".rstrip() for token in row[:_TOKENS]]
+        texts = [f"{token.id} {token_text(token.bytes)}".rstrip() for token in row[:_TOKENS]]
         more = [f"and {len(row) - _TOKENS:,} more"] if len(row) > _TOKENS else []
-        yield from _entry("tokens", [f"{len(row):,}:", *shown, *more])
+        yield from _entry("tokens", [f"{len(row):,}:", *texts, *more])
 
 
 def _generated(trace: Trace) -> Iterator[str]:
@@ -127,32 +127,32 @@ def _nbytes(shape: tuple[int, ...], dtype: str) -> int:
 
 def _alarms(trace: Trace) -> Iterator[str]:
     """Records with NaN or Inf where none belongs."""
-    found = [text for record in trace.records if (text := _alarm(trace, record))]
-    yield from _entry("NaN, Inf", [f"in {len(found):,} of {len(trace.records):,} records" if found else "none"])
-    yield from found[:_ALARMS]
-    if len(found) > _ALARMS:
-        yield f"{'':{_INDENT}}and {len(found) - _ALARMS:,} more"
+    lines = [text for record in trace.records if (text := _alarm(trace, record))]
+    yield from _entry("NaN, Inf", [f"in {len(lines):,} of {len(trace.records):,} records" if lines else "none"])
+    yield from lines[:_ALARMS]
+    if len(lines) > _ALARMS:
+        yield f"{'':{_INDENT}}and {len(lines) - _ALARMS:,} more"
 
 
 def _alarm(trace: Trace, record: Record) -> str:
     statistics = trace.statistics(record)
     neginf = 0 if may_hide(record) else statistics.neginf
     counts = {"nan": statistics.nan, "+inf": statistics.posinf, "-inf": neginf}
-    shown = "  ".join(f"{name} {count:,}" for name, count in counts.items() if count)
-    return _fit(f"{'':{_INDENT}}{_site(record, 40)}  {shown}", WIDTH) if shown else ""
+    text = "  ".join(f"{name} {count:,}" for name, count in counts.items() if count)
+    return _fit(f"{'':{_INDENT}}{_site(record, 40)}  {text}", WIDTH) if text else ""
 
 
 def _near_limits(trace: Trace) -> Iterator[str]:
     """Records within a factor of two of what their dtype can hold, where there are any."""
-    found = [record for record in trace.records if comes_near_limit(record, trace.statistics(record))]
-    if found:
-        yield from _entry("near limit", [f"{len(found):,} of {len(trace.records):,} records, within 2× of overflow"])
-    for record in found[:_ALARMS]:
+    near = [record for record in trace.records if comes_near_limit(record, trace.statistics(record))]
+    if near:
+        yield from _entry("near limit", [f"{len(near):,} of {len(trace.records):,} records, within 2× of overflow"])
+    for record in near[:_ALARMS]:
         share = _near_share(trace, record)
         absmax = number(trace.statistics(record).absmax)
         yield _fit(f"{'':{_INDENT}}{_site(record, 36)}  {share} of {record.dtype}, up to {absmax}", WIDTH)
-    if len(found) > _ALARMS:
-        yield f"{'':{_INDENT}}and {len(found) - _ALARMS:,} more"
+    if len(near) > _ALARMS:
+        yield f"{'':{_INDENT}}and {len(near) - _ALARMS:,} more"
 
 
 def _near_share(trace: Trace, record: Record) -> str:
@@ -166,16 +166,16 @@ def _largest(trace: Trace) -> Iterator[str]:
     distinct = {id(value): record for record, value in zip(trace.records, trace.values, strict=True)}
     by_size = sorted(distinct.values(), key=lambda record: (-_nbytes(record.shape, record.dtype), record.index))
     for place, record in enumerate(by_size[:_LARGEST]):
-        shown = f"{size(_nbytes(record.shape, record.dtype)):12}{_site(record, 36)}  {_shape(record)}"
-        yield _fit(f"{'' if place else 'largest':{_INDENT}}{shown}", WIDTH)
+        text = f"{size(_nbytes(record.shape, record.dtype)):12}{_site(record, 36)}  {_shape(record)}"
+        yield _fit(f"{'' if place else 'largest':{_INDENT}}{text}", WIDTH)
 
 
 def _record_list(trace: Trace) -> Iterator[str]:
     yield f"{'step':>6}  {'site':{_SITE}}{'shape':14}{'L2':>11}".rstrip()
     partly = False
     for record in trace.records[:_RECORDS]:
-        found = trace.statistics(record)
-        norm = f"{statistic(found.l2)}{'*' if found.finite_count and not found.finite else ' '}"
+        statistics = trace.statistics(record)
+        norm = f"{statistic(statistics.l2)}{'*' if statistics.finite_count and not statistics.finite else ' '}"
         partly = partly or norm.endswith("*")
         yield f"{record.index:>6}  {_site(record, _SITE - 2)}  {_padded(_shape(record), 14)}{norm:>12}".rstrip()
     if len(trace.records) > _RECORDS:
@@ -190,26 +190,26 @@ def _shape(record: Record) -> str:
 
 def _site(record: Record, width: int) -> str:
     """The record's key in exactly `width` cells; of a long one the end."""
-    shown = visible(record.key)
-    return _padded(shown if _cells(shown) <= width else f"…{_fit(shown[::-1], width - 1, '')[::-1]}", width)
+    key = visible(record.key)
+    return _padded(key if _cells(key) <= width else f"…{_fit(key[::-1], width - 1, '')[::-1]}", width)
 
 
 def _entry(title: str, items: Sequence[str], gap: str = "  ") -> Iterator[str]:
     """Lines with the title in front of the first; none without items."""
     line = ""
     for item in items:
-        shown = _fit(item, WIDTH - _INDENT)
-        if line and _cells(line) + len(gap) + _cells(shown) > WIDTH - _INDENT:
+        text = _fit(item, WIDTH - _INDENT)
+        if line and _cells(line) + len(gap) + _cells(text) > WIDTH - _INDENT:
             yield f"{title:{_INDENT}}{line}"
             title, line = "", ""
-        line = f"{line}{gap}{shown}" if line else shown
+        line = f"{line}{gap}{text}" if line else text
     if line:
         yield f"{title:{_INDENT}}{line}"
 
 
-def _cells(shown: str) -> int:
+def _cells(text: str) -> int:
     """How wide a terminal draws visible text."""
-    return sum(_cell(char) for char in shown)
+    return sum(_cell(char) for char in text)
 
 
 def _cell(char: str) -> int:
@@ -218,12 +218,12 @@ def _cell(char: str) -> int:
     return 2 if unicodedata.east_asian_width(char) in ("W", "F") else 1
 
 
-def _fit(shown: str, width: int, end: str = "…") -> str:
+def _fit(text: str, width: int, end: str = "…") -> str:
     """As much of the text as `width` cells hold, `end` included if any is left out."""
-    if _cells(shown) <= width:
-        return shown
+    if _cells(text) <= width:
+        return text
     kept, room = "", width - len(end)
-    for char in shown:
+    for char in text:
         room -= _cell(char)
         if room < 0:
             break
@@ -231,6 +231,6 @@ def _fit(shown: str, width: int, end: str = "…") -> str:
     return kept + end
 
 
-def _padded(shown: str, width: int) -> str:
-    fitting = _fit(shown, width)
+def _padded(text: str, width: int) -> str:
+    fitting = _fit(text, width)
     return fitting + " " * (width - _cells(fitting))

@@ -17,14 +17,14 @@ Cell = str | int | float | bool | None
 def rows(trace: Trace) -> Iterator[tuple[Cell, ...]]:
     """One row a record, in `COLUMNS`' order; a shape is `1x9x32`, None what isn't known, or has no finite element."""
     for record in trace.records:
-        found = trace.statistics(record)
+        statistics = trace.statistics(record)
         yield (
             *(record.index, record.key, record.site, record.layer, record.pass_, record.call, record.part),
             *("x".join(map(str, record.shape)), record.dtype, record.numel),
             *(
-                value if found.finite_count else None
-                for value in (found.l2, found.mean, found.std, found.min, found.max)
+                value if statistics.finite_count else None
+                for value in (statistics.l2, statistics.mean, statistics.std, statistics.min, statistics.max)
             ),
-            *(found.nan, found.posinf, found.neginf),
-            *(found.zeros, is_kept(trace.value(record)), record.seconds, record.provenance),
+            *(statistics.nan, statistics.posinf, statistics.neginf),
+            *(statistics.zeros, is_kept(trace.value(record)), record.seconds, record.provenance),
         )

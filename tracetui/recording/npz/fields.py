@@ -91,8 +91,8 @@ class Field:
         return {name: member.plain(depth + 1) for name, member in self.members()}
 
 
-def _is_finite(found: float) -> bool:
-    return abs(found) <= MAX_COUNT if isinstance(found, int) else math.isfinite(found)
+def _is_finite(value: float) -> bool:
+    return abs(value) <= MAX_COUNT if isinstance(value, int) else math.isfinite(value)
 
 
 def parse(document: bytes, where: str) -> Field:
@@ -100,20 +100,20 @@ def parse(document: bytes, where: str) -> Field:
     if problem := too_large(document):
         raise InputError(f"{where}: {problem}")
     try:
-        found = json.loads(document.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        document_value = json.loads(document.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
     except RecursionError as error:
         raise InputError(f"{where}: is nested too deep") from error
     except ValueError as error:
         raise InputError(f"{where}: is not JSON: {error}") from error
-    return Field(where, "", found)
+    return Field(where, "", document_value)
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
         raise ValueError(f"{twice[:80]!a} stands twice in one object")
-    return found
+    return members
 
 
 def _no_constant(name: str) -> object:

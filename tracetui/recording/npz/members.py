@@ -114,10 +114,10 @@ def _refused(error: NpyError, source: Source, member: Member, own: bool) -> Exce
     return error if isinstance(error, NoNumbersError) and not own else source.wrong(str(error), member.name)
 
 
-def _check_size(source: Source, member: Member, head: Head, found: int) -> None:
+def _check_size(source: Source, member: Member, head: Head, byte_count: int) -> None:
     needed = head.dtype.itemsize * prod(head.shape)
-    if found != needed:
-        raise source.wrong(f"its dtype and shape need {needed:,} bytes, got {found:,}", member.name)
+    if byte_count != needed:
+        raise source.wrong(f"its dtype and shape need {needed:,} bytes, got {byte_count:,}", member.name)
 
 
 def _check_readable(source: Source, member: Member, own: bool) -> None:
@@ -163,7 +163,7 @@ def locate_all(source: Source, directory: Directory, left_out: dict[str, str] | 
 
     left_out: given for a file of somebody's own; takes the names of members without numbers, and what they hold.
     """
-    found: dict[str, StoredArray] = {}
+    arrays: dict[str, StoredArray] = {}
     end = 0
     for member in sorted(directory.members, key=lambda member: member.offset):
         try:
@@ -174,9 +174,9 @@ def locate_all(source: Source, directory: Directory, left_out: dict[str, str] | 
             continue
         if member.offset < end or array.end > directory.offset:
             raise source.wrong("overlaps another member, or the zip directory", member.name)
-        found[member.name.removesuffix(".npy")] = array
+        arrays[member.name.removesuffix(".npy")] = array
         end = array.end
-    return found
+    return arrays
 
 
 def read_document(source: Source, member: Member) -> bytes:

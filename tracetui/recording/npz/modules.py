@@ -8,26 +8,26 @@ from tracetui.recording.npz.fields import Field
 from tracetui.recording.outline import MAX_DEPTH, NO_MODULE, Module, grown
 
 
-def decode_outline(found: Field | None) -> Module:
+def decode_outline(field: Field | None) -> Module:
     """The tree; NO_MODULE where the file has none. Raises InputError naming the module that is wrong."""
-    return NO_MODULE if found is None else grown(_modules(found))
+    return NO_MODULE if field is None else grown(_modules(field))
 
 
-def _modules(found: Field) -> Iterator[tuple[int, Module]]:
+def _modules(field: Field) -> Iterator[tuple[int, Module]]:
     deepest = 0
-    for place, item in enumerate(found.items()):
+    for place, item in enumerate(field.items()):
         depth = item["depth"].whole(min(place, 1), min(deepest, MAX_DEPTH))
         deepest = depth + 1
         yield depth, _module(item)
 
 
-def _module(found: Field) -> Module:
-    weights, indices, active = found.get("weights"), found.get("indices"), found.get("active")
-    elsewhere, skipped = found.get("elsewhere"), found.get("skipped")
+def _module(field: Field) -> Module:
+    weights, indices, active = field.get("weights"), field.get("indices"), field.get("active")
+    elsewhere, skipped = field.get("elsewhere"), field.get("skipped")
     return Module(
-        path=found["path"].text(),
-        kind=found["kind"].text(),
-        parameters=found["parameters"].whole(),
+        path=field["path"].text(),
+        kind=field["kind"].text(),
+        parameters=field["parameters"].whole(),
         weights=tuple(map(_weight, weights.items())) if weights else (),
         skipped=skipped is not None and skipped.flag(),
         indices=tuple(item.whole() for item in indices.items()) if indices else (),
@@ -36,8 +36,8 @@ def _module(found: Field) -> Module:
     )
 
 
-def _weight(found: Field) -> tuple[str, tuple[int, ...]]:
-    parts = list(found.items())
+def _weight(field: Field) -> tuple[str, tuple[int, ...]]:
+    parts = list(field.items())
     if len(parts) != 2:
-        raise found.wrong("must be a name and a shape")
+        raise field.wrong("must be a name and a shape")
     return parts[0].text(), tuple(length.whole() for length in parts[1].items())

@@ -29,8 +29,8 @@ class MemberNames:
         return name
 
 
-def _percent(found: re.Match[bytes]) -> bytes:
-    return b"%%%02X" % found[0][0]
+def _percent(match: re.Match[bytes]) -> bytes:
+    return b"%%%02X" % match[0][0]
 
 
 def is_safe(member: str) -> bool:

@@ -49,23 +49,23 @@ class _Scanner:
         self._at = 0
 
     def whole(self) -> dict[str, object]:
-        found = self._dict()
+        header = self._dict()
         self._expect("")
-        return found
+        return header
 
     def _dict(self) -> dict[str, object]:
         self._expect("{")
-        found: dict[str, object] = {}
+        members: dict[str, object] = {}
         while not self._skips("}"):
             key = self._value(0)
             self._expect(":")
-            if not isinstance(key, str) or key in found:
+            if not isinstance(key, str) or key in members:
                 raise TextError("has a key that stands there twice" if isinstance(key, str) else "has a key of no text")
-            found[key] = self._value(0)
+            members[key] = self._value(0)
             if not self._skips(","):
                 self._expect("}")
                 break
-        return found
+        return members
 
     def _value(self, depth: int) -> object:
         kind, written = self._next()
@@ -116,16 +116,16 @@ class _Scanner:
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+    tokens: list[tuple[str, str]] = []
     at = 0
-    while len(found) < MAX_TOKENS:
+    while len(tokens) < MAX_TOKENS:
         token = _TOKEN.match(text, at)
         if token is None:
             raise TextError(f"is no dict of texts, numbers and tuples, at its character {at + 1}")
         kind = str(token.lastgroup)
         if kind == "end":
-            return found
-        found.append((kind, token[kind]))
+            return tokens
+        tokens.append((kind, token[kind]))
         at = token.end()
     raise TextError(f"has more than {MAX_TOKENS:,} parts")
 

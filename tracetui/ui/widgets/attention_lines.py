@@ -24,13 +24,13 @@ def facts(attention: Attention, checks: Checks | None, all_heads: Identity | Non
 
 def _lines(attention: Attention, checks: Checks | None, all_heads: Identity | None, width: int) -> Iterator[Content]:
     yield _call(attention, width)
-    found = checks.identity if checks else None
+    identity = checks.identity if checks else None
     if attention.latent_kind and attention.cost:
-        yield _checked(("naive vs absorbed, before the mask", "naive vs absorbed", "vs absorbed"), found, [], width)
+        yield _checked(("naive vs absorbed, before the mask", "naive vs absorbed", "vs absorbed"), identity, [], width)
         yield from _cache(attention.cost, width)
         return
     if attention.ran:
-        yield _softmax(attention, found, all_heads, width)
+        yield _softmax(attention, identity, all_heads, width)
     if rows_permuted(attention.view):
         yield from _rope(checks.rope if checks else None, width)
 
@@ -39,21 +39,21 @@ def _call(attention: Attention, width: int) -> Content:
     """The kernel's scale before all else, its parameters, and the key-value head that is shared."""
     view, call, head = attention.view, attention.view.call, attention.head
     shared, kv_head = view.heads // max(1, view.kv_heads), view.kv_head(head)
-    told: list[Part] = []
+    parts: list[Part] = []
     if attention.latent:
-        told.append(part(f"latent {attention.latent.rank}+{attention.latent.rope_width} · ", "", rank=4))
+        parts.append(part(f"latent {attention.latent.rank}+{attention.latent.rope_width} · ", "", rank=4))
     if shared > 1:
         first = kv_head * shared
-        told.append(
+        parts.append(
             part(f"kv head {kv_head} (heads {first}–{first + shared - 1}) · ", f"kv head {kv_head} · ", "", rank=5)
         )
-    told.append(part("mask · " if view.mask else ("causal · " if call.is_causal else "no mask · "), "", rank=2))
+    parts.append(part("mask · " if view.mask else ("causal · " if call.is_causal else "no mask · "), "", rank=2))
     if call.softcap:
-        told.append(part(f"softcap {number(call.softcap)} · ", "", rank=1))
+        parts.append(part(f"softcap {number(call.softcap)} · ", "", rank=1))
     if call.sliding_window:
-        told.append(part(f"window {call.sliding_window} · ", "", rank=1))
-    told += [part(f"{call.kernel} · ", "", rank=3), part(f"scale {number(call.scale)}")]
-    return Content.styled("".join(fitted([part(" "), *told], width)), "$quiet")
+        parts.append(part(f"window {call.sliding_window} · ", "", rank=1))
+    parts += [part(f"{call.kernel} · ", "", rank=3), part(f"scale {number(call.scale)}")]
+    return Content.styled("".join(fitted([part(" "), *parts], width)), "$quiet")
 
 
 def _softmax(attention: Attention, head: Identity | None, all_heads: Identity | None, width: int) -> Content:
@@ -66,48 +66,48 @@ def _softmax(attention: Attention, head: Identity | None, all_heads: Identity | 
     return _checked(("softmax·V = heads", "softmax·V"), head, more, width)
 
 
-def _checked(what: tuple[str, ...], found: Identity | None, more: list[Part], width: int) -> Content:
+def _checked(what: tuple[str, ...], identity: Identity | None, more: list[Part], width: int) -> Content:
     """Calm when it holds; when not, a word says so beside the colour."""
-    parts = [part(f" … {what[0]}")] if found is None else verdict_parts(what, found)
-    calm = (found is None or found.holds) and not any("BROKEN" in each.forms[0] for each in more)
+    parts = [part(f" … {what[0]}")] if identity is None else verdict_parts(what, identity)
+    calm = (identity is None or identity.holds) and not any("BROKEN" in each.forms[0] for each in more)
     return Content.styled("".join(fitted([*parts, *more], width)), "$quiet" if calm else "bold $error")
 
 
-def _apart(found: Identity) -> str:
-    return f"max |Δ| {found.difference:.2g} {'≤' if found.holds else '>'} {found.tolerance:.2g}"
+def _apart(identity: Identity) -> str:
+    return f"max |Δ| {identity.difference:.2g} {'≤' if identity.holds else '>'} {identity.tolerance:.2g}"
 
 
-def _rope(found: RopeCheck | Untold | None, width: int) -> Iterator[Content]:
+def _rope(check: RopeCheck | Untold | None, width: int) -> Iterator[Content]:
     """Which layout the rotary embedding has, and that the file had the other."""
-    if isinstance(found, RopeCheck):
-        name, style = ("RoPE", "$quiet") if found.layout else ("RoPE UNCLEAR", "bold $error")
+    if isinstance(check, RopeCheck):
+        name, style = ("RoPE", "$quiet") if check.layout else ("RoPE UNCLEAR", "bold $error")
         parts = [part(f" {name}:", "", rank=3)]
         for place, layout in enumerate(LAYOUTS):
-            off, words = found.off[layout], WORDS[layout]
+            off, words = check.off[layout], WORDS[layout]
             parts += [part(f"{' ·' if place else ''} {'✓' if off.holds else '✗'} "), part(words, words.split()[-1])]
             parts.append(part(f" {off.difference:.2g}", "", rank=1))
         yield Content.styled("".join(fitted(parts, width)), style)
     else:
-        yield Content.styled(f" RoPE: can't be told: {found.reason}" if found else " … RoPE:", "$quiet")
+        yield Content.styled(f" RoPE: can't be told: {check.reason}" if check else " … RoPE:", "$quiet")
     yield Content.styled(" Meta's file: adjacent pairs, rows permuted", "$quiet")
 
 
-def verdict(found: Identity) -> str:
+def verdict(identity: Identity) -> str:
     """`agrees to 2.1e-07`, or `off by 3.2`."""
-    if found.holds and not found.difference:
+    if identity.holds and not identity.difference:
         return "agrees exactly"
-    return f"{'agrees to' if found.holds else 'off by'} {found.difference:.2g}"
+    return f"{'agrees to' if identity.holds else 'off by'} {identity.difference:.2g}"
 
 
 def _cache(cost: CacheCost, width: int) -> Iterator[Content]:
     """What one token costs, in a layer and in all, the three ways to cache; the last ways go where there is no room."""
     ways = {"absorbed": cost.absorbed, "naive": cost.naive, "plain MHA": cost.multi_head}
     yield Content.styled(_row("cache", ways, "   for one token", width), "$quiet")
-    one, whole = ([size(found * layers) for found in ways.values()] for layers in (1, cost.layers))
+    one, whole = ([size(byte_count * layers) for byte_count in ways.values()] for layers in (1, cost.layers))
     yield Content(_row("1 layer", one, f"   naive is {cost.saving:.3g}× absorbed", width))
     yield Content(_row(f"{cost.layers} layers", whole, "", width))
 
 
 def _row(name: str, cells: Iterable[str], end: str, width: int) -> str:
-    told = [part(f" {name:<{_NAME}}"), *(part(f"{cell:>{_COLUMN}}", "", rank=1) for cell in cells)]
-    return "".join(fitted([*told, part(end, "", rank=2)], width))
+    parts = [part(f" {name:<{_NAME}}"), *(part(f"{cell:>{_COLUMN}}", "", rank=1) for cell in cells)]
+    return "".join(fitted([*parts, part(end, "", rank=2)], width))

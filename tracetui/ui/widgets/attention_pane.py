@@ -121,16 +121,18 @@ class AttentionPane(Vertical):
         """The cell under the crosshair in words."""
         if self._shown is None or not self._shown.picture.values.size:
             return ""
-        shown, (row, column) = self._shown, self.query_one(Heatmap).cursor
-        rows, columns = shown.picture.rows.name, shown.picture.columns.name
-        of = f" {name}" if (name := row_name(shown.batch, shown.view.batch)) else ""
-        place = f"{shown.view.site} {NAMES[shown.kind]}{of} head {shown.head} {rows} {row} {columns} {column}"
-        return f"{place}: {number(shown.picture.value(row, column))}"
+        attention, (row, column) = self._shown, self.query_one(Heatmap).cursor
+        rows, columns = attention.picture.rows.name, attention.picture.columns.name
+        of = f" {name}" if (name := row_name(attention.batch, attention.view.batch)) else ""
+        place = (
+            f"{attention.view.site} {NAMES[attention.kind]}{of} head {attention.head} {rows} {row} {columns} {column}"
+        )
+        return f"{place}: {number(attention.picture.value(row, column))}"
 
     def next_kind(self) -> None:
         kinds = self._shown.kinds if self._shown else KINDS
-        shown = self._shown.kind if self._shown else self.kind
-        self.kind = kinds[(kinds.index(shown) + 1) % len(kinds)]
+        kind = self._shown.kind if self._shown else self.kind
+        self.kind = kinds[(kinds.index(kind) + 1) % len(kinds)]
 
     def check_heads(self) -> bool:
         """Hold every head of the call on view against its recorded output; False if there is no call."""
@@ -161,19 +163,23 @@ class AttentionPane(Vertical):
         same = seen.trace is now.trace and (seen.cursor, seen.head, seen.batch) == (now.cursor, now.head, now.batch)
         if not same or message.kind != self.kind:
             return
-        self._shown = shown = message.attention
-        self.set_class(shown is None, "-empty")
-        if shown is None:
+        self._shown = attention = message.attention
+        self.set_class(attention is None, "-empty")
+        if attention is None:
             self.query_one(Heatmap).show(nothing(message.why))
             return
-        self.query_one(KindLine).offer(shown.kinds, shown.kind)
-        self.query_one(Heatmap).show(shown.picture)
-        if self._checks and not shown.same_checks(self._checks.attention):
+        self.query_one(KindLine).offer(attention.kinds, attention.kind)
+        self.query_one(Heatmap).show(attention.picture)
+        if self._checks and not attention.same_checks(self._checks.attention):
             self._checks = None
-        self._show_facts(shown)
+        self._show_facts(attention)
         if self._checks is None:
-            read_in_background(self, "checks", partial(_check, shown))
-        if shown.ran and not self._knows(shown.view) and shown.view.query.numel * shown.view.key.shape[2] <= _AT_ONCE:
+            read_in_background(self, "checks", partial(_check, attention))
+        if (
+            attention.ran
+            and not self._knows(attention.view)
+            and attention.view.query.numel * attention.view.key.shape[2] <= _AT_ONCE
+        ):
             self.check_heads()
 
     @on(Checked)
@@ -194,9 +200,9 @@ class AttentionPane(Vertical):
         known = self._all_heads
         return known is not None and known[0] is view.trace and known[1] == view.query.index
 
-    def _show_facts(self, shown: Attention) -> None:
-        known = self._all_heads[2] if self._all_heads and self._knows(shown.view) else None
-        content = facts(shown, self._checks, known, self.query_one(KindLine).size.width or self.size.width)
+    def _show_facts(self, attention: Attention) -> None:
+        known = self._all_heads[2] if self._all_heads and self._knows(attention.view) else None
+        content = facts(attention, self._checks, known, self.query_one(KindLine).size.width or self.size.width)
         lines = content.plain.count("\n")
         self.query_one("#attention-facts", Static).update(content, layout=lines != self._lines)
         self._lines = lines

@@ -183,7 +183,7 @@ class DiffGrid(Canvas, can_focus=True):
 
     def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
         if self._notice:
-            return [line([(f" {told}", inks.quiet)], width) for told in wrap(visible(self._notice), max(8, width - 2))]
+            return [line([(f" {text}", inks.quiet)], width) for text in wrap(visible(self._notice), max(8, width - 2))]
         chunk, planes = self._chunk, self._planes
         if chunk is None or planes is None or chunk.planes is not planes or height < 2:
             return []
@@ -217,6 +217,6 @@ def _inside(part: range, whole: range) -> bool:
     return whole.start <= part.start and part.stop <= whole.stop
 
 
-def _into_view(first: int, wanted: int, room: int, length: int) -> int:
+def _into_view(first: int, place: int, room: int, length: int) -> int:
     """The first line of a view of `room` lines that holds `wanted`, moved as little as possible."""
-    return max(0, min(max(first, wanted - room + 1), wanted, max(0, length - room)))
+    return max(0, min(max(first, place - room + 1), place, max(0, length - room)))

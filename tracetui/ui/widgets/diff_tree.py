@@ -146,11 +146,11 @@ class DiffTree(ScrollView, can_focus=True):
             cells = [Segment("≡ overview", plain + self._ink("name", here))]
         else:
             text = row_text(row, width, self._named)
-            told = plain + self._ink(self._style(row), here)
+            standing = plain + self._ink(self._style(row), here)
             quiet = plain + self._ink("quiet", here)
             name = plain + self._ink("name" if row.node.apart else "quiet", here)
-            cells = [Segment(text.mark, told), Segment(text.name, name)]
-            cells += [Segment(text.other, quiet), Segment(text.number, told)]
+            cells = [Segment(text.mark, standing), Segment(text.name, name)]
+            cells += [Segment(text.other, quiet), Segment(text.number, standing)]
         ground = plain + self._ink("name", here)
         return Strip(cells).adjust_cell_length(width, ground)
 

@@ -134,13 +134,13 @@ class ExpertsPane(Vertical):
         same = seen.trace is now.trace and _wanted(seen) == _wanted(now)
         if not same or message.chosen != self._chosen:
             return
-        self._shown = shown = message.experts
-        self.set_class(shown.block is None, "-empty")
+        self._shown = experts = message.experts
+        self.set_class(experts.block is None, "-empty")
         self._share_room()
-        if shown.block is None:
+        if experts.block is None:
             self._show_nothing()
             return
-        self.query_one(LoadMap).show(shown.picture)
+        self.query_one(LoadMap).show(experts.picture)
         self._show_block()
         self._check()
 
@@ -173,15 +173,15 @@ class ExpertsPane(Vertical):
         return max(_LEAST_MAP, min(most, max(left, share)))
 
     def _show_block(self) -> None:
-        shown = self._shown
+        experts = self._shown
         table = self.query_one(RoutingTable)
-        if shown.routed is None:
-            table.show(None, shown.trouble)
+        if experts.routed is None:
+            table.show(None, experts.trouble)
             return
-        expert = shown.routed.expert if self._expert is None else self._expert
-        table.show(replace(shown.routed, expert=expert, identity=self._identity(shown.routed.routing)))
-        if shown.routed.routing.layer is not None:
-            self.query_one(LoadMap).place(shown.routed.routing.layer - shown.first, expert)
+        expert = experts.routed.expert if self._expert is None else self._expert
+        table.show(replace(experts.routed, expert=expert, identity=self._identity(experts.routed.routing)))
+        if experts.routed.routing.layer is not None:
+            self.query_one(LoadMap).place(experts.routed.routing.layer - experts.first, expert)
 
     def _identity(self, routing: Routing) -> Identity | Missing | None:
         return self._checked.get(routing.record) if self._shown.trace is self.state.trace else None
@@ -194,8 +194,8 @@ class ExpertsPane(Vertical):
 
     @on(Checked)
     def _show_checked(self, message: Checked) -> None:
-        shown = self._shown
-        if shown.routed and shown.routed.routing is message.routing:
+        experts = self._shown
+        if experts.routed and experts.routed.routing is message.routing:
             self._checked[message.routing.record] = message.found
             self._show_block()
 
@@ -204,11 +204,11 @@ class ExpertsPane(Vertical):
         """The crosshair chooses the expert and the layer; a layer without experts keeps the one on view."""
         message.stop()
         self._expert = message.column
-        wanted = self._shown.of_layer(self._shown.first + message.row)
-        if wanted is None or wanted is self._shown.block:
+        block = self._shown.of_layer(self._shown.first + message.row)
+        if block is None or block is self._shown.block:
             self._show_block()
             return
-        self._chosen = wanted.record.index
+        self._chosen = block.record.index
         self._look()
 
     @on(LoadMap.Opened)
@@ -226,8 +226,8 @@ class ExpertsPane(Vertical):
     def neighbour(self, by: int) -> int | None:
         """The record of the next block's choice among those recorded, or of the one before."""
         at = self.state.cursor if self._chosen is None else self._chosen
-        found = self._shown.loads.neighbour(at, by) if self._shown.trace is self.state.trace else None
-        return found.record.index if found else None
+        block = self._shown.loads.neighbour(at, by) if self._shown.trace is self.state.trace else None
+        return block.record.index if block else None
 
     def next_expert(self, by: int) -> str:
         """Go through the experts that the token chose, the largest weight first; the answer is where that leads."""
@@ -248,21 +248,21 @@ class ExpertsPane(Vertical):
             return ""
         expert = self.query_one(LoadMap).cursor[1]
         place = f"{routed.routing.site} expert {expert}"
-        found = next((choice for choice in routed.choice.choices if choice.expert == expert), None)
+        choice_made = next((choice for choice in routed.choice.choices if choice.expert == expert), None)
         counts = routed.load.counts
-        if found is None:
+        if choice_made is None:
             return f"{place} load {counts[expert] if expert < len(counts) else 0} of {counts.sum()} choices"
         numbers = {
-            "weight": found.weight,
-            "score": found.score,
-            "bias": found.bias,
-            "selection": found.selection,
-            "margin": found.margin,
-            "norm in": found.norm_in,
-            "norm out": found.norm_out,
+            "weight": choice_made.weight,
+            "score": choice_made.score,
+            "bias": choice_made.bias,
+            "selection": choice_made.selection,
+            "margin": choice_made.margin,
+            "norm in": choice_made.norm_in,
+            "norm out": choice_made.norm_out,
         }
-        told = " ".join(f"{name} {number(value)}" for name, value in numbers.items() if value is not None)
-        return f"{place} token {routed.choice.position} {told}"
+        numbers_text = " ".join(f"{name} {number(value)}" for name, value in numbers.items() if value is not None)
+        return f"{place} token {routed.choice.position} {numbers_text}"
 
 
 def _view_of(state: State) -> tuple[int, int, int, int, bool]:

@@ -44,11 +44,11 @@ class ModulesTitle(Widget):
     def render(self) -> Content:
         title, room = f"{HAS_KEYS if self.has_keys else ' '}1 Modules ", self.size.width - 1
         outline = self.state.outline
-        told = totals(outline.parameters, outline.active, room - len(title) - 1)
+        right = totals(outline.parameters, outline.active, room - len(title) - 1)
         if self.layout_shown:
-            told = f"→ {_LAYOUTS.get(self.layout_shown, self.layout_shown)}"
+            right = f"→ {_LAYOUTS.get(self.layout_shown, self.layout_shown)}"
         style = "bold $accent" if self.has_keys else ""
-        return Content.assemble((title, style), told.rjust(room - len(title)))
+        return Content.assemble((title, style), right.rjust(room - len(title)))
 
 
 class FindBar(Horizontal):
@@ -87,9 +87,9 @@ class FindBar(Horizontal):
     def close(self) -> None:
         self.remove_class("-finding")
 
-    def give_keys(self, given: bool) -> None:
+    def give_keys(self, has_keys: bool) -> None:
         """Say whether the tree hears the keys."""
-        self.query_one(ModulesTitle).has_keys = given
+        self.query_one(ModulesTitle).has_keys = has_keys
 
     def name_layout(self, layout: str) -> None:
         """Say whose names stand beside the tree's."""

@@ -212,9 +212,9 @@ class Heatmap(Widget, can_focus=True):
             _colour(self.get_component_rich_style("heatmap--label").color),
             _colour(self.get_component_rich_style("heatmap--masked").bgcolor),
         )
-        wanted = (self.palette, scale.diverging, colours, self.depth)
-        if self._brush is None or self._brush[0] != wanted:
-            self._brush = wanted, Brush(self.palette, scale, colours, self.depth)
+        look = (self.palette, scale.diverging, colours, self.depth)
+        if self._brush is None or self._brush[0] != look:
+            self._brush = look, Brush(self.palette, scale, colours, self.depth)
         return self._brush[1]
 
     def _fitting(self) -> list[Palette]:

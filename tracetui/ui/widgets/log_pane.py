@@ -58,12 +58,12 @@ class LogPane(Canvas, can_focus=True):
         self.repaint()
 
     def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
-        shown: list[Line] = []
+        drawn: list[Line] = []
         for text, trouble in reversed(list(self._entries)[: len(self._entries) - self._up]):
-            shown = [*_wrapped(text, width, inks.nan if trouble else inks.text, inks), *shown]
-            if len(shown) >= height:
+            drawn = [*_wrapped(text, width, inks.nan if trouble else inks.text, inks), *drawn]
+            if len(drawn) >= height:
                 break
-        return shown[-height:]
+        return drawn[-height:]
 
 
 def _wrapped(text: str, width: int, style: Style, inks: Inks) -> list[Line]:

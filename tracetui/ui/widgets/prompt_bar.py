@@ -37,8 +37,8 @@ class PromptInput(LineInput):
         earlier: texts that were run before this session, the newest last.
         """
         self._offered = prompts.text if prompts.one_text else ""
-        told = "" if prompts.one_text else batch_text(prompts)
-        super().__init__(self._offered, told, id="prompt", compact=True, select_on_focus=False)
+        placeholder = "" if prompts.one_text else batch_text(prompts)
+        super().__init__(self._offered, placeholder, id="prompt", compact=True, select_on_focus=False)
         self._run = list(earlier)
         self._draft = ""
         self._back = 0
@@ -122,9 +122,9 @@ def batch_text(prompts: Prompts) -> str:
         rows, length = prompts.random
         return f"{rows} × {length} random ids"
     rows, kind = len(prompts), "prompts" if prompts.texts else "rows of ids"
-    shown = prompts.texts or [",".join(map(str, row[:20])) for row in prompts.ids]
+    rows_text = prompts.texts or [",".join(map(str, row[:20])) for row in prompts.ids]
     counted = f"{rows} {kind}" if rows > 1 else "a prompt" if prompts.texts else "token ids"
-    return f"{counted} · " + " · ".join(f"“{visible(text, 40)}”" for text in shown[:20])
+    return f"{counted} · " + " · ".join(f"“{visible(text, 40)}”" for text in rows_text[:20])
 
 
 def _named(tokenizer: str) -> Content:

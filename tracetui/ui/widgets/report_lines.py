@@ -58,9 +58,9 @@ class ReportLines(ScrollView, can_focus=True):
         self.virtual_size = Size(0, len(lines))
         self._go(next((at for at, line in enumerate(lines) if line.field == field), 0) if field else 0)
 
-    def find(self, found: Sequence[int]) -> None:
+    def find(self, places: Sequence[int]) -> None:
         """The lines that `next_found` goes to, in order."""
-        self._found = list(found)
+        self._found = list(places)
         self.refresh()
 
     def next_found(self, by: int) -> None:
@@ -105,8 +105,8 @@ class ReportLines(ScrollView, can_focus=True):
             base += self._component("line")
         mark = "▌" if index in self._found else " "
         # The line with the cursor has a ground of its own, on which only its own colour can be read.
-        told = [Segment(line.text, base)] if chosen else self._segments(line, base)
-        cells = [Segment(mark, base + self._component("found")), *told]
+        segments = [Segment(line.text, base)] if chosen else self._segments(line, base)
+        cells = [Segment(mark, base + self._component("found")), *segments]
         return Strip(cells).adjust_cell_length(width, base)
 
     def _segments(self, line: ConfigLine, base: Style) -> list[Segment]:

@@ -67,9 +67,9 @@ class ResidualLine(Canvas):
 
     @on(Read)
     def _show(self, message: Read) -> None:
-        found, state = message.norms, self.state
-        if found.trace is state.trace and (found.row, found.pass_) == (state.batch, state.record.pass_):
-            self._norms = found
+        norms, state = message.norms, self.state
+        if norms.trace is state.trace and (norms.row, norms.pass_) == (state.batch, state.record.pass_):
+            self._norms = norms
             self.repaint()
 
     def on_click(self, event: events.Click) -> None:

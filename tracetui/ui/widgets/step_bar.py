@@ -28,8 +28,8 @@ class StepBar(Widget):
             return self._line(Content.styled(f" {visible(self.remark)}", "$waiting"), self._place())
         if state.phase is Phase.FAILED and state.cursor in (-1, state.fault.at, state.frontier - 1):
             # Which module it is stands in the tree and in the tensor pane.
-            told = state.error if state.fault is NO_FAULT else state.fault.error
-            return self._line(Content.styled(f" ✗ {visible(told)}", "$error"), Content(""))
+            problem = state.error if state.fault is NO_FAULT else state.fault.error
+            return self._line(Content.styled(f" ✗ {visible(problem)}", "$error"), Content(""))
         if state.progress.total:
             return self._progress()
         if state.running:
@@ -45,21 +45,21 @@ class StepBar(Widget):
         return Content.assemble((" Enter", "bold $primary"), (" runs the prompt", "$quiet"))
 
     def _busy(self) -> Content:
-        told = (
+        text = (
             " starting"
             if self.state.phase is Phase.STARTING
             else f" {self._waits()}running · {self.state.frontier} recorded"
         )
-        return self._line(Content.styled(told, "$running"), self._end())
+        return self._line(Content.styled(text, "$running"), self._end())
 
     def _progress(self) -> Content:
         progress = self.state.progress
         done = min(1.0, progress.done / progress.total)
-        told = Content.styled(f" {self._waits()}{visible(progress.what, 80)}", "$running")
+        text = Content.styled(f" {self._waits()}{visible(progress.what, 80)}", "$running")
         if self.size.width >= _ROOMY:
             amount = f"  {size(progress.done)} of {size(progress.total)}"
-            told = Content.assemble(told, (amount, "$quiet"))
-        return self._line(told, Content.assemble(bar(done, self._gauge), self._end(f" {done:.0%} · ")))
+            text = Content.assemble(text, (amount, "$quiet"))
+        return self._line(text, Content.assemble(bar(done, self._gauge), self._end(f" {done:.0%} · ")))
 
     def _waits(self) -> str:
         """How many steps have been asked for beyond the one that runs."""
@@ -77,7 +77,7 @@ class StepBar(Widget):
     def _step(self) -> Content:
         state, record = self.state, self.state.record
         fired = " · ".join(hit_line(hit) for hit in state.hits)
-        told = Content.assemble(
+        text = Content.assemble(
             (f" ● {fired} " if fired else "", "bold $waiting"),
             (f" step {state.cursor} · {state.frontier} recorded", "bold"),
             ("  ·  ", "$quiet"),
@@ -85,7 +85,7 @@ class StepBar(Widget):
             ("  ·  ", "$quiet"),
             (f"depth {record.depth}", "$quiet"),
         )
-        return self._line(told, self._place())
+        return self._line(text, self._place())
 
     def _place(self) -> Content:
         """How far along the recorded part the cursor stands."""

@@ -55,12 +55,12 @@ def read(trace: Trace, record: Record) -> Reading:
     """Statistics and histogram over the whole tensor."""
     value = trace.value(record)
     try:
-        found = histogram(value, _BINS)
+        bins = histogram(value, _BINS)
     except NotKeptError:
-        found = None
+        bins = None
     original = trace.find(replace(record, site=f"{record.site}:{BEFORE_EDIT}").key) if record.edited else None
     before = None if original is None else trace.statistics(original)
-    return Reading(trace, record, value.statistics(), found, before, near_limit(trace, record))
+    return Reading(trace, record, value.statistics(), bins, before, near_limit(trace, record))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,22 +133,22 @@ def _facts(trace: Trace, record: Record, reading: Reading | None, width: int, in
     heads = split_heads(record, trace.run.config)
     seen = f"  {describe(heads)} by head" if heads else ""
     before, near = (None, None) if reading is None else (reading.before, reading.near)
-    told = [record.dtype, *filter(None, [whereabouts(trace.value(record))])]
+    facts = [record.dtype, *filter(None, [whereabouts(trace.value(record))])]
     if reading is not None:
-        told += filter(None, [finite_words(reading.statistics)])
+        facts += filter(None, [finite_words(reading.statistics)])
     if record.edited:
-        told.append("edited")
+        facts.append("edited")
         if before is not None:
-            told.extend((f"was L2 {statistic(before.l2)}", f"was |max| {statistic(before.absmax)}"))
+            facts.extend((f"was L2 {statistic(before.l2)}", f"was |max| {statistic(before.absmax)}"))
     if record.provenance:
-        told.append(f"weights {record.provenance}")
+        facts.append(f"weights {record.provenance}")
     if record.seconds is not None:
-        told.append(seconds(record.seconds))
-    told.append(f"pass {record.pass_}" + (f" call {record.call}" if record.call else ""))
+        facts.append(seconds(record.seconds))
+    facts.append(f"pass {record.pass_}" + (f" call {record.call}" if record.call else ""))
     return [
         line([(f" {fit_end(record.key, width - 1)}", inks.text + Style(bold=True))], width),
         line([(f" {axes}", inks.mark), (seen, inks.quiet)], width),
-        _told_line(told, "" if near is None else _near(near), width, inks),
+        _told_line(facts, "" if near is None else _near(near), width, inks),
     ]
 
 
@@ -158,15 +158,15 @@ def _near(near: NearLimit) -> str:
     return f" {share} near overflow "
 
 
-def _told_line(told: list[str], alarm: str, width: int, inks: Inks) -> Line:
+def _told_line(facts: list[str], alarm: str, width: int, inks: Inks) -> Line:
     """The facts, behind an alarm where there is one."""
-    return line([(alarm, inks.inf), (_told(told, width - len(alarm)), inks.quiet)], width)
+    return line([(alarm, inks.inf), (_told(facts, width - len(alarm)), inks.quiet)], width)
 
 
-def _told(told: list[str], width: int) -> str:
+def _told(facts: list[str], width: int) -> str:
     """The facts that have room, whole; what comes late goes before what comes early, the pass last."""
-    ranked = [part(f" · {fact}", "", rank=place) for place, fact in enumerate(told[1:-1], 1)]
-    return "".join(fitted([part(f" {told[0]}"), *ranked, part(f" · {told[-1]}", "")], width))
+    ranked = [part(f" · {fact}", "", rank=place) for place, fact in enumerate(facts[1:-1], 1)]
+    return "".join(fitted([part(f" {facts[0]}"), *ranked, part(f" · {facts[-1]}", "")], width))
 
 
 def _numbers(reading: Reading, width: int, plan: _Plan, inks: Inks) -> list[Line]:
@@ -180,11 +180,26 @@ def _numbers(reading: Reading, width: int, plan: _Plan, inks: Inks) -> list[Line
     return [left + blank(2) + right for left, right in zip(table, picture, strict=True)]
 
 
-def _table(found: Statistics, width: int, rows: int, inks: Inks) -> list[Line]:
+def _table(statistics: Statistics, width: int, rows: int, inks: Inks) -> list[Line]:
     """Size and spread, extremes, and what is no ordinary number: four rows of three, else of two, so many as fit."""
-    spread: list[_Entry] = [("L2", found.l2), ("mean", found.mean), ("std", found.std), ("size", found.numel)]
-    extremes: list[_Entry] = [("min", found.min), ("max", found.max), ("|max|", found.absmax), ("", None)]
-    odd: list[_Entry] = [("NaN", found.nan), ("+Inf", found.posinf), ("-Inf", found.neginf), ("zeros", found.zeros)]
+    spread: list[_Entry] = [
+        ("L2", statistics.l2),
+        ("mean", statistics.mean),
+        ("std", statistics.std),
+        ("size", statistics.numel),
+    ]
+    extremes: list[_Entry] = [
+        ("min", statistics.min),
+        ("max", statistics.max),
+        ("|max|", statistics.absmax),
+        ("", None),
+    ]
+    odd: list[_Entry] = [
+        ("NaN", statistics.nan),
+        ("+Inf", statistics.posinf),
+        ("-Inf", statistics.neginf),
+        ("zeros", statistics.zeros),
+    ]
     columns, rooms = [spread, extremes, odd], [10, 10, 0]
     if width < _TABLE and rows == _NARROW_ROWS:
         columns = [[*spread, *odd[:2]], [*extremes[:3], *odd[3:1:-1], ("", None)]]
@@ -203,9 +218,9 @@ def _shown(value: float | None) -> str:
 def _table_row(row: tuple[_Entry, ...], rooms: list[int], alarms: Mapping[str, Style], width: int, inks: Inks) -> Line:
     parts: list[tuple[str, Style]] = []
     for place, (name, value) in enumerate(row):
-        shown = _shown(value) if place == len(row) - 1 else f"{_shown(value):<{rooms[place]}}"
+        text = _shown(value) if place == len(row) - 1 else f"{_shown(value):<{rooms[place]}}"
         parts.append((f" {name:<{5 if place else 4}} ", inks.quiet))
-        parts.append((shown, alarms.get(name, inks.text) if value else inks.text))
+        parts.append((text, alarms.get(name, inks.text) if value else inks.text))
     return line(parts, width)
 
 

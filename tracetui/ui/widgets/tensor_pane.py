@@ -69,11 +69,13 @@ class TensorPane(Vertical):
         text = f"{record.key} {list(record.shape)} {record.dtype}"
         if self._reading is None:
             return text
-        found = self._reading.statistics
-        spread = f"L2 {statistic(found.l2)} mean {statistic(found.mean)} std {statistic(found.std)}"
-        extremes = f"min {statistic(found.min)} max {statistic(found.max)} absmax {statistic(found.absmax)}"
-        counts = f"nan {found.nan} inf {found.posinf} -inf {found.neginf} zeros {found.zeros}"
-        return " ".join(filter(None, (text, spread, extremes, counts, finite_words(found))))
+        statistics = self._reading.statistics
+        spread = f"L2 {statistic(statistics.l2)} mean {statistic(statistics.mean)} std {statistic(statistics.std)}"
+        extremes = (
+            f"min {statistic(statistics.min)} max {statistic(statistics.max)} absmax {statistic(statistics.absmax)}"
+        )
+        counts = f"nan {statistics.nan} inf {statistics.posinf} -inf {statistics.neginf} zeros {statistics.zeros}"
+        return " ".join(filter(None, (text, spread, extremes, counts, finite_words(statistics))))
 
     @on(Read)
     def _show(self, message: Read) -> None:

@@ -87,15 +87,15 @@ class TokenStrip(Widget):
         last = len(self._labels) - 1
         for index in range(self._first, last + 1):
             label, style = self._labels[index], self._style(index)
-            taken = cell_len(label)
-            if taken + (len(_BETWEEN) + len(_AFTER) if index < last else 0) > room:
+            width = cell_len(label)
+            if width + (len(_BETWEEN) + len(_AFTER) if index < last else 0) > room:
                 yield fit(label, room - len(_AFTER)), style
                 yield _AFTER, _MARK
                 return
             yield label, style
             if index < last:
                 yield (_GOES_ON, _MARK) if index + 1 == self._first_generated else (_BETWEEN, "$rule")
-            room -= taken + len(_BETWEEN)
+            room -= width + len(_BETWEEN)
 
     def _style(self, index: int) -> str:
         if index >= len(self._tokens):

@@ -199,7 +199,7 @@ class ValueGrid(Canvas, can_focus=True):
         if chunk.subject is not self._subject:
             return []
         if chunk.missing:
-            return [line([(f" {told}", inks.mark)], width) for told in wrap(NOT_KEPT, max(8, width - 2))]
+            return [line([(f" {text}", inks.mark)], width) for text in wrap(NOT_KEPT, max(8, width - 2))]
         row, column = max(row, chunk.row0), max(column, chunk.column0)
         numbers = chunk.numbers[row - chunk.row0 :, column - chunk.column0 :]
         rows, columns = capacity(width, height, chunk.subject.record.dtype, chunk.subject.plane.shape)
@@ -226,6 +226,6 @@ def _span(rows: slice, columns: slice) -> tuple[int, int]:
     return rows.stop - rows.start, columns.stop - columns.start
 
 
-def _into_view(first: int, wanted: int, room: int, length: int) -> int:
+def _into_view(first: int, place: int, room: int, length: int) -> int:
     """The first line of a view of `room` lines that holds `wanted`, moved as little as possible."""
-    return max(0, min(max(first, wanted - room + 1), wanted, max(0, length - room)))
+    return max(0, min(max(first, place - room + 1), place, max(0, length - room)))

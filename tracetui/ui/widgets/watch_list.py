@@ -57,12 +57,12 @@ class WatchList(Canvas):
     def _look(self) -> None:
         self.repaint()
         if self.watches and self.state.frontier:
-            known = {text: found for text, found in self._found.items() if found.scanned <= self.state.frontier}
+            known = {text: watched for text, watched in self._found.items() if watched.scanned <= self.state.frontier}
             read_in_background(self, "watches", partial(_read, self.watches, self.state, known))
 
     @on(Read)
     def _show(self, message: Read) -> None:
-        self._found = {found.watch.text: found for found in message.found if found.trace is self.state.trace}
+        self._found = {watched.watch.text: watched for watched in message.found if watched.trace is self.state.trace}
         self.repaint()
 
     def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
@@ -72,30 +72,34 @@ class WatchList(Canvas):
     @property
     def _widest(self) -> int:
         """Characters of the longest value, so that the lines over the layers stand under each other."""
-        return max((len(_shown(found)) for found in self._found.values() if found.current is not None), default=0)
+        return max((len(_shown(watched)) for watched in self._found.values() if watched.current is not None), default=0)
 
     def _line(self, watch: Watch, width: int, inks: Inks) -> Line:
-        found = self._found.get(watch.text)
-        if found is None or found.current is None:
-            told = "…" if found is None else "no such site yet"
-            return line([(f" {fit(watch.text, width - len(told) - 3)} ", inks.text), (f"{told} ", inks.quiet)], width)
-        if found.part is not None:
-            told = " ".join(number(float(value)) for value in found.part.reshape(-1)[:_NUMBERS])
+        watched = self._found.get(watch.text)
+        if watched is None or watched.current is None:
+            absence = "…" if watched is None else "no such site yet"
+            return line(
+                [(f" {fit(watch.text, width - len(absence) - 3)} ", inks.text), (f"{absence} ", inks.quiet)], width
+            )
+        if watched.part is not None:
+            absence = " ".join(number(float(value)) for value in watched.part.reshape(-1)[:_NUMBERS])
             room = max(_VALUE, width // 2)
-            return line([(f" {fit(watch.text, width - room - 2)} ", inks.text), (fit(told, room), inks.mark)], width)
-        shown = _shown(found)
+            return line([(f" {fit(watch.text, width - room - 2)} ", inks.text), (fit(absence, room), inks.mark)], width)
+        text = _shown(watched)
         room = min(_VALUE, self._widest + 2)
-        chart = next((wide for wide in _CHARTS if width - room - wide - 2 >= _NAME), 0) if len(found.points) > 1 else 0
-        points = [(point.label, point.value) for point in found.points]
-        picture = line_chart(points, chart, 1, inks, current=found.current)[0] if chart else []
+        chart = (
+            next((wide for wide in _CHARTS if width - room - wide - 2 >= _NAME), 0) if len(watched.points) > 1 else 0
+        )
+        points = [(point.label, point.value) for point in watched.points]
+        picture = line_chart(points, chart, 1, inks, current=watched.current)[0] if chart else []
         left = line([(f" {fit(watch.text, width - chart - room - 2)} ", inks.text)], width - chart - room)
-        return [*left, *picture, *line([(fit(shown, room - 1, right=True), inks.mark)], room)]
+        return [*left, *picture, *line([(fit(text, room - 1, right=True), inks.mark)], room)]
 
 
-def _shown(found: Watched) -> str:
-    if found.current is None or found.part is not None:
+def _shown(watched: Watched) -> str:
+    if watched.current is None or watched.part is not None:
         return ""
-    value = found.points[found.current].value
+    value = watched.points[watched.current].value
     return "–" if value != value else number(value)
 
 

@@ -61,13 +61,13 @@ def _memory(state: State, detailed: bool) -> list[Content]:
     plan = state.plan
     if plan is NO_PLAN or not plan.planned:
         return []
-    told = [
+    lines = [
         Content.assemble(("memory: ", "$quiet"), f"peak about {size(plan.peak)} of {size(plan.available)} available")
     ]
     if detailed:
         needs = f"weights {size(plan.weights)}, records {size(plan.activations)}, work {size(plan.working)}"
-        told.append(Content.styled(f"        {needs}", "$quiet"))
-    return [*told, Content("")]
+        lines.append(Content.styled(f"        {needs}", "$quiet"))
+    return [*lines, Content("")]
 
 
 def _preview(state: State) -> list[Content]:
