@@ -56,7 +56,7 @@ def test_many_stops_have_an_end_and_the_default_ones_stand_once() -> None:
     with pytest.raises(InputError, match="the most"):
         parse_stops([f"layers.{at}" for at in range(MOST_STOPS + 1)], "--break")
     assert with_defaults(parse_stops(["nan", "a", "a"], "--break")) == (*DEFAULT_STOPS, parse_stop("a"))
-    assert with_defaults(parse_stops(["nan"], "--break"), wanted=False) == (parse_stop("nan"),)
+    assert with_defaults(parse_stops(["nan"], "--break"), default=False) == (parse_stop("nan"),)
 
 
 def places(trace: Trace, *stops: Stop) -> list[str]:

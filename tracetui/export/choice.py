@@ -26,7 +26,7 @@ class Chosen:
 
 
 def chosen(trace: Trace, text: str, option: str) -> Chosen:
-    """The record and part that `said` names. Raises InputError naming the option."""
+    """The record and part that `text` names. Raises InputError naming the option."""
     record = named(trace, text)
     if record is not None:
         return Chosen(_kept(trace, record, option))

@@ -46,9 +46,9 @@ def parse(text: str, *, parts: bool = False) -> Expression:
         raise BadExpressionError(text, 0, "nothing stands here; a condition such as norm > 100 is expected")
     check = _Check(text, start)
     tree = check.tree(body)
-    found = check.type_of(tree, 0)
-    if found is Type.SHAPE or (found is Type.PART and not parts):
-        raise check.error(tree, f"this is {found.value}, not a number; {_HOW[found]}")
+    kind_of_value = check.type_of(tree, 0)
+    if kind_of_value is Type.SHAPE or (kind_of_value is Type.PART and not parts):
+        raise check.error(tree, f"this is {kind_of_value.value}, not a number; {_HOW[kind_of_value]}")
     return Expression(body, tree, frozenset(check.kinds), parts)
 
 
@@ -90,9 +90,9 @@ class _Check:
             raise BadExpressionError(self._source, self._start, "nested too deeply, or a number too long") from None
 
     def number(self, node: ast.expr, depth: int) -> None:
-        found = self.type_of(node, depth)
-        if found is not Type.NUMBER:
-            raise self.error(node, f"this is {found.value}, not a number; {_HOW[found]}")
+        value_type = self.type_of(node, depth)
+        if value_type is not Type.NUMBER:
+            raise self.error(node, f"this is {value_type.value}, not a number; {_HOW[value_type]}")
 
     def type_of(self, node: ast.expr, depth: int) -> Type:
         if depth > MAX_DEPTH:
@@ -201,11 +201,11 @@ class _Check:
         if name.arguments is None:
             raise self.error(node, f"{name.name} takes no brackets")
         self.kinds.add(name.kind)
-        given = [*node.args, *(keyword.value for keyword in node.keywords)]
+        arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
         named = [keyword.arg for keyword in node.keywords]
-        if not name.needed <= len(given) <= len(name.arguments) or any(arg not in name.arguments for arg in named):
+        if not name.needed <= len(arguments) <= len(name.arguments) or any(arg not in name.arguments for arg in named):
             raise self.error(node, f"is used as {name.form}")
-        for argument in given:
+        for argument in arguments:
             self.number(argument, depth + 1)
             if name.kind is not Kind.ARITHMETIC and not _is_index(argument, lowest=0):
                 raise self.error(argument, f"a plain whole number from 0 on is expected in {name.form}")
@@ -218,8 +218,8 @@ class _Check:
                 raise self.error(node, "prev goes one layer back, no further")
             return self._name(ast.copy_location(ast.Name(node.attr), node))
         if isinstance(node.value, ast.Name | ast.Attribute | ast.Subscript):
-            found = self.type_of(node.value, depth + 1)
-            if found is Type.PART or _is_element(node.value):
+            owner = self.type_of(node.value, depth + 1)
+            if owner is Type.PART or _is_element(node.value):
                 if node.attr not in PART_STATISTICS:
                     raise self.error(node, f"a part of the tensor has {', '.join(PART_STATISTICS)}, not {node.attr}")
                 return Type.NUMBER
@@ -245,20 +245,20 @@ class _Check:
 def constant(node: ast.expr) -> float | None:
     """The number that a node is, sign included; None if it is anything else."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        found = constant(node.operand)
-        return None if found is None else -found
+        value = constant(node.operand)
+        return None if value is None else -value
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
         try:
-            found = float(node.value)
+            value = float(node.value)
         except OverflowError:
             return None
-        return found if math.isfinite(found) else None
+        return value if math.isfinite(value) else None
     return None
 
 
 def _is_index(node: ast.expr, lowest: int = -(2**40)) -> bool:
-    found = constant(node)
-    return found is not None and found == int(found) and lowest <= found <= 2**40
+    value = constant(node)
+    return value is not None and value == int(value) and lowest <= value <= 2**40
 
 
 def _is_slice(node: ast.expr) -> bool:

@@ -46,15 +46,15 @@ def key_in(trace: Trace, source: Source, key: str, where: str, by_head: bool = F
     if not source.site:
         return key
     site, _, at = source.site.partition("@")
-    wanted = f"{site}:heads" if by_head and ":" not in site else site
-    pattern = SitePattern(wanted)
-    found = {name for record in trace.records if pattern.matches(name := _name(record))}
-    found = {wanted} if wanted in found else found
-    if len(found) != 1:
-        problem = "has nothing at" if not found else f"has {len(found)} sites that end in"
-        raise InputError(f"{where}: {visible(source.path, 200)}: {problem} {visible(wanted, 200)}")
+    ending = f"{site}:heads" if by_head and ":" not in site else site
+    pattern = SitePattern(ending)
+    sites = {name for record in trace.records if pattern.matches(name := _name(record))}
+    sites = {ending} if ending in sites else sites
+    if len(sites) != 1:
+        problem = "has nothing at" if not sites else f"has {len(sites)} sites that end in"
+        raise InputError(f"{where}: {visible(source.path, 200)}: {problem} {visible(ending, 200)}")
     at = at or key.partition("@")[2]
-    return f"{found.pop()}{f'@{at}' if at not in ('', '0') else ''}"
+    return f"{sites.pop()}{f'@{at}' if at not in ('', '0') else ''}"
 
 
 def _name(record: Record) -> str:

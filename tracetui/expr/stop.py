@@ -90,18 +90,18 @@ def parse_stop(text: str, where: str = "", *, once: bool = False) -> Stop:
         checked = parse(condition)
     except BadExpressionError as error:
         raise error.inside(text, offset, where) from None
-    shown = f"if {checked.text}" if checked.text not in _ALONE else checked.text
-    return Stop(shown if site == "*" else f"{site} if {checked.text}", SitePattern(site), checked, once=once)
+    condition_text = f"if {checked.text}" if checked.text not in _ALONE else checked.text
+    return Stop(condition_text if site == "*" else f"{site} if {checked.text}", SitePattern(site), checked, once=once)
 
 
 def _divided(text: str, where: str) -> tuple[str, str | None, int]:
     """The site, the condition, and where the condition begins."""
-    found = _IF.search(text)
-    if found is not None:
-        if (second := _IF.search(text, found.end())) is not None:
+    begin = _IF.search(text)
+    if begin is not None:
+        if (second := _IF.search(text, begin.end())) is not None:
             at = second.end() - 2
             raise BadExpressionError(text, at, "a second `if`; what stands before the first one is the site", where)
-        return text[: found.start()].strip() or "*", text[found.end() :], found.end()
+        return text[: begin.start()].strip() or "*", text[begin.end() :], begin.end()
     plain = text.strip()
     if not plain:
         raise BadExpressionError(text, 0, "a stop is a site, a condition, or both: `layers.7.mlp if norm > 100`", where)
@@ -110,20 +110,20 @@ def _divided(text: str, where: str) -> tuple[str, str | None, int]:
     return plain, None, 0
 
 
-def parse_stops(said: Sequence[str], where: str) -> tuple[Stop, ...]:
+def parse_stops(texts: Sequence[str], where: str) -> tuple[Stop, ...]:
     """All stops of a command line, each once. Raises InputError."""
-    found = tuple(dict.fromkeys(parse_stop(text, where) for text in said))
-    if len(found) > MOST_STOPS:
-        raise InputError(f"{where}: given {len(found)} times; {MOST_STOPS} stops are the most")
-    return found
+    stops = tuple(dict.fromkeys(parse_stop(text, where) for text in texts))
+    if len(stops) > MOST_STOPS:
+        raise InputError(f"{where}: given {len(stops)} times; {MOST_STOPS} stops are the most")
+    return stops
 
 
 DEFAULT_STOPS = (parse_stop("nan", once=True), parse_stop("inf", once=True))
 """On unless somebody turns them off: they fire at the first record of a run, where it began."""
 
 
-def with_defaults(stops: Sequence[Stop], wanted: bool = True) -> tuple[Stop, ...]:
+def with_defaults(stops: Sequence[Stop], default: bool = True) -> tuple[Stop, ...]:
     """The stops with the default ones before them, unless unwanted; one that is given again stays the default."""
-    defaults = DEFAULT_STOPS if wanted else ()
+    defaults = DEFAULT_STOPS if default else ()
     known = {stop.text for stop in defaults}
     return (*defaults, *(stop for stop in stops if stop.text not in known))

@@ -98,9 +98,9 @@ def parse_watch(text: str, where: str = "") -> Watch:
     if len(text) > MAX_LENGTH:
         raise BadExpressionError(text, MAX_LENGTH, f"longer than {MAX_LENGTH} characters", where)
     site, expression, offset = _divided(text)
-    found = _SITE.match(site)
-    if found is None or found.end() != len(site) or len(site) > MAX_PATTERN:
-        at = text.find(site) + (found.end() if found else 0) if site else 0
+    match = _SITE.match(site)
+    if match is None or match.end() != len(site) or len(site) > MAX_PATTERN:
+        at = text.find(site) + (match.end() if match else 0) if site else 0
         raise BadExpressionError(text, at, f"no site has this in its name; a watch is {FORM}", where)
     try:
         checked = parse(expression, parts=True)
@@ -114,8 +114,8 @@ def parse_watch(text: str, where: str = "") -> Watch:
 
 def _divided(text: str) -> tuple[str, str, int]:
     """The site, the expression, and how far that begins behind where it stands in the text."""
-    if found := list(_AT.finditer(text)):
-        return text[found[-1].end() :].strip(), text[: found[-1].start()], 0
+    if places := list(_AT.finditer(text)):
+        return text[places[-1].end() :].strip(), text[: places[-1].start()], 0
     plain = text.strip()
     start = text.find(plain)
     if match := _INDEXED.fullmatch(plain):
@@ -137,27 +137,27 @@ def _as_expression(site: str) -> str:
 
 def look_at(watch: Watch, trace: Trace, count: int, cursor: int, known: Watched | None = None) -> Watched:
     """The watch over the first `count` records; what `known` has scanned already is not scanned again."""
-    scanned, found = (known.scanned, known.found) if known is not None and known.trace is trace else (0, ())
-    found = (*found, *(index for index in range(scanned, count) if watch.is_for(trace.records[index])))
-    newest = trace.records[found[-1]].pass_ if found else 0
+    scanned, indices = (known.scanned, known.found) if known is not None and known.trace is trace else (0, ())
+    indices = (*indices, *(index for index in range(scanned, count) if watch.is_for(trace.records[index])))
+    newest = trace.records[indices[-1]].pass_ if indices else 0
     scene = Scene(trace)
     moments = {
         index: moment
-        for index in [index for index in found if trace.records[index].pass_ == newest][-MOST_POINTS:]
+        for index in [index for index in indices if trace.records[index].pass_ == newest][-MOST_POINTS:]
         if (moment := watch.moment(scene, trace.records[index])) is not None
     }
     if not moments:
-        return Watched(watch, trace, count, found)
-    shown = list(moments)
-    current = max((place for place, index in enumerate(shown) if index <= cursor), default=0)
+        return Watched(watch, trace, count, indices)
+    shown_indices = list(moments)
+    current = max((place for place, index in enumerate(shown_indices) if index <= cursor), default=0)
     answers = [evaluate(watch.expression, moment) for moment in moments.values()]
     points = tuple(
         Point(index, _label(trace.records[index]), answer.value if isinstance(answer.value, float) else np.nan)
-        for index, answer in zip(shown, answers, strict=True)
+        for index, answer in zip(shown_indices, answers, strict=True)
     )
     here = answers[current]
     part = None if here.value is None or isinstance(here.value, float) else here.value
-    return Watched(watch, trace, count, found, points, current, part, here.why)
+    return Watched(watch, trace, count, indices, points, current, part, here.why)
 
 
 def _label(record: Record) -> str:

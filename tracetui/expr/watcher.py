@@ -91,12 +91,12 @@ class StopEvaluator:
     @property
     def tallies(self) -> tuple[Tally, ...]:
         """Of the stops that stand now."""
-        found = (self._tallies.get(stop.text, Tally(stop)) for stop in self._stops)
+        standing = (self._tallies.get(stop.text, Tally(stop)) for stop in self._stops)
         return tuple(
             replace(tally, matched=tally.matched + self._sound - self._since[tally.stop.text])
             if tally.stop in self._health
             else tally
-            for tally in found
+            for tally in standing
         )
 
 

@@ -33,12 +33,12 @@ def recipe_again(trace: Trace, name: str, model: str | None = None) -> Recipe:
         raise InputError(f"{name}: holds no tokens, so it can't be run again")
     weights = kept.get("weights")
     if model is None and weights == _RANDOM:
-        found = _by_itself(trace, name)
+        recipe = _by_itself(trace, name)
     elif model is None and not trace.run.model:
         raise InputError(f"{name}: doesn't say which model it is of; name it with --model")
     else:
-        found = _found(trace, name, model)
-    return replace(found, prompts=Prompts(ids=ids), dtype=_dtype(trace, found), memory=None, generation=PROMPT_ALONE)
+        recipe = _found(trace, name, model)
+    return replace(recipe, prompts=Prompts(ids=ids), dtype=_dtype(trace, recipe), memory=None, generation=PROMPT_ALONE)
 
 
 def _by_itself(trace: Trace, name: str) -> Recipe:
@@ -55,21 +55,21 @@ def _found(trace: Trace, name: str, model: str | None) -> Recipe:
     """The recipe of a name, with what the trace says of its run."""
     called = model or trace.run.model
     try:
-        found = load_recipe(called)
+        recipe = load_recipe(called)
     except InputError as error:
         hint = "" if model else "; say with --model where it is"
         raise InputError(f"{name}: its model can't be found again: {error}{hint}") from error
-    if found.weights is None and found.hub:
-        found = with_cached_weights(found)
+    if recipe.weights is None and recipe.hub:
+        recipe = with_cached_weights(recipe)
     weights = trace.run.recipe.get("weights")
     if weights == _RANDOM:
-        found = replace(found, weights=None)
-    elif weights is not None and found.weights is None:
-        told = visible(str(weights), 80)
+        recipe = replace(recipe, weights=None)
+    elif weights is not None and recipe.weights is None:
+        source = visible(str(weights), 80)
         raise InputError(
-            f"{name}: ran with weights of {told}, which {visible(called, 300)} doesn't name; give --model FOLDER"
+            f"{name}: ran with weights of {source}, which {visible(called, 300)} doesn't name; give --model FOLDER"
         )
-    return _as_recorded(replace(found, config=dict(trace.run.config) or found.config), trace, name)
+    return _as_recorded(replace(recipe, config=dict(trace.run.config) or recipe.config), trace, name)
 
 
 def _as_recorded(recipe: Recipe, trace: Trace, name: str) -> Recipe:
@@ -94,17 +94,17 @@ def edits_of(trace: Trace, name: str) -> tuple[Edit, ...]:
     return parse_edits([str(text) for text in kept], f"{name}: recipe.edits")
 
 
-def _layers(found: object, recipe: Recipe, name: str) -> Layers:
-    if isinstance(found, list | tuple) and len(found) == 2 and all(type(end) is int for end in found):
-        start, stop = found
+def _layers(ends: object, recipe: Recipe, name: str) -> Layers:
+    if isinstance(ends, list | tuple) and len(ends) == 2 and all(type(end) is int for end in ends):
+        start, stop = ends
         if 0 <= start < stop <= recipe.layer_count:
             return Layers(start, stop)
-    raise InputError(f"{name}: recipe.layers: must be a start and a stop within the model's layers, got {found!r:.60}")
+    raise InputError(f"{name}: recipe.layers: must be a start and a stop within the model's layers, got {ends!r:.60}")
 
 
 def _dtype(trace: Trace, recipe: Recipe) -> str:
     """What the trace says, else the dtype of its first floats."""
-    said = trace.run.recipe.get("dtype")
-    if isinstance(said, str) and said in DTYPES:
-        return said
+    dtype = trace.run.recipe.get("dtype")
+    if isinstance(dtype, str) and dtype in DTYPES:
+        return dtype
     return next((record.dtype for record in trace.records if record.dtype in _FLOATS), recipe.dtype)

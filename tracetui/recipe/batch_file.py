@@ -41,7 +41,7 @@ def _unquoted(text: str) -> str:
     if not (text.startswith('"') and text.endswith('"')):
         return text
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         return text
-    return found if isinstance(found, str) else text
+    return value if isinstance(value, str) else text

@@ -27,9 +27,9 @@ def read_json_object(path: Path, limit: int = MAX_CONFIG_BYTES) -> dict[str, obj
     Refused as InputError: duplicate keys, NaN and Infinity, integers beyond 2^53, nesting beyond 16,
     a file that is no UTF-8 or no JSON object.
     """
-    found = parse_json_object(read_bounded(path, limit), path)
-    check_plain(found, path)
-    return found
+    document = parse_json_object(read_bounded(path, limit), path)
+    check_plain(document, path)
+    return document
 
 
 def parse_json_object(
@@ -44,16 +44,16 @@ def parse_json_object(
     # Asked of every number alone, it would take half of the time that a long header does.
     integer = hooks.integer if re.search(rb"\d{%d}" % (most_digits + 1), content) else None
     try:
-        found = json.loads(content, object_pairs_hook=hooks.unique, parse_constant=hooks.refuse, parse_int=integer)
+        document = json.loads(content, object_pairs_hook=hooks.unique, parse_constant=hooks.refuse, parse_int=integer)
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not UTF-8 text, at byte {error.start}") from error
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: line {error.lineno}: is not JSON: {visible(error.msg, 80)}") from error
     except RecursionError:
         raise InputError(f"{path}: is nested too deep") from None
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: must hold a JSON object, got {type(found).__name__}")
-    return found
+    if not isinstance(document, dict):
+        raise InputError(f"{path}: must hold a JSON object, got {type(document).__name__}")
+    return document
 
 
 class _Hooks:
@@ -69,11 +69,11 @@ class _Hooks:
         self._objects += 1
         if self._objects > self._most:
             raise InputError(f"{self._path}: holds more than {self._most:,} objects")
-        found = dict(pairs)
-        if len(found) != len(pairs):
+        members = dict(pairs)
+        if len(members) != len(pairs):
             twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
             raise bad_field(self._path, visible(twice, 80), "stands there twice")
-        return found
+        return members
 
     def refuse(self, constant: str) -> NoReturn:
         raise InputError(f"{self._path}: {constant} is no JSON number")
@@ -84,9 +84,9 @@ class _Hooks:
         return int(digits)
 
 
-def check_plain(found: Mapping[str, object], where: str | Path) -> None:
+def check_plain(fields: Mapping[str, object], where: str | Path) -> None:
     """Refuse values that no configuration needs: huge, deep, not finite."""
-    for key, value in found.items():
+    for key, value in fields.items():
         _check(value, where, visible(str(key), 80), 1)
 
 

@@ -47,17 +47,17 @@ _HEAD_WIDTH_FIELDS = ("head_dim", "attention_head_size", "kv_lora_rank")
 """Where one is given, heads are as wide as fields of their own say."""
 
 
-def check_config(found: Mapping[str, object], where: str | Path, prefix: str = "") -> dict[str, object]:
+def check_config(config: Mapping[str, object], where: str | Path, prefix: str = "") -> dict[str, object]:
     """The configuration as a dict of its own, every size a real int within limits.
 
     Raises InputError reading `file: field: problem, got …`.
     """
-    check_plain(found, where)
-    if (part := text_part(found, where)) is not None:
-        found, prefix = part.config, f"{prefix}{part.place}." if part.place else prefix
-    fields = Fields(found, where, prefix)
+    check_plain(config, where)
+    if (part := text_part(config, where)) is not None:
+        config, prefix = part.config, f"{prefix}{part.place}." if part.place else prefix
+    fields = Fields(config, where, prefix)
     # Of a part, files leave out what its class has; a whole configuration without a size is a mistake.
-    kind = fields.text("model_type") if part is None else str(found["model_type"])
+    kind = fields.text("model_type") if part is None else str(config["model_type"])
     class_of_part = kind if part is not None else None
     _check_type(fields, kind)
     _check_layers(fields, class_of_part)
@@ -70,7 +70,7 @@ def check_config(found: Mapping[str, object], where: str | Path, prefix: str = "
         fields.number(field, default=1e-6, most=1.0)
     fields.number("initializer_range", default=0.02, most=1.0)
     _check_rope(fields)
-    return dict(found)
+    return dict(config)
 
 
 def _check_type(fields: Fields, kind: str) -> None:
@@ -122,9 +122,9 @@ def _check_layers(fields: Fields, kind: str | None) -> None:
         fields.fail(listed[0], f"must have at most {MAX_LAYERS:,} entries")
     default = _listed_layers(fields.found) or known.class_size(kind, known.LAYERS)
     if name is None and default is None and len(parts := _parts_with_layers(fields.found)) > 1:
-        shown = ", ".join(visible(part, 40) for part in parts[:4])
+        names = ", ".join(visible(part, 40) for part in parts[:4])
         advice = "give such a model to tracetui.trace() from Python"
-        fields.fail("model_type", f"has its layers in {shown}, none of them a language model of its own; {advice}")
+        fields.fail("model_type", f"has its layers in {names}, none of them a language model of its own; {advice}")
     fields.integer(name or "num_hidden_layers", default=default, most=MAX_LAYERS)
 
 
@@ -141,8 +141,8 @@ def _name(fields: Fields, names: tuple[str, ...]) -> str:
 
 def _check_limit(fields: Fields, field: str, most: int) -> None:
     """A size is a number, or a list of them where layers differ."""
-    said = fields.found.get(field)
-    for size in said if isinstance(said, list) else [said]:
+    value = fields.found.get(field)
+    for size in value if isinstance(value, list) else [value]:
         Fields({field: size}, fields.where, fields.prefix).integer(field, default=1, most=most, least=0)
 
 
@@ -157,8 +157,8 @@ def _check_heads(fields: Fields) -> None:
     kind = fields.found.get("model_type")
     width_name = _name(fields, _WIDTH_FIELDS)
     width = fields.integer(width_name, default=known.class_size(kind, known.WIDTH))
-    said = (fields.found.get(name) for name in _HEAD_WIDTH_FIELDS)
-    own_width = next(filter(None, said), None) or known.class_size(kind, known.HEAD_WIDTH)
+    widths = (fields.found.get(name) for name in _HEAD_WIDTH_FIELDS)
+    own_width = next(filter(None, widths), None) or known.class_size(kind, known.HEAD_WIDTH)
     if not own_width and width % heads:
         fields.fail(name, f"must divide {width_name}, {width}, or head_dim be given")
 

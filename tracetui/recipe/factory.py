@@ -82,15 +82,15 @@ def _functions(tree: ast.Module) -> Iterator[str]:
 
 def _names(tree: ast.Module) -> set[str]:
     """Every name that the file may bind at its top, in whatever way."""
-    found: set[str] = set()
+    names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            found.add(node.name)
+            names.add(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            found.add(node.id)
+            names.add(node.id)
         elif isinstance(node, ast.alias):
-            found.add((node.asname or node.name).partition(".")[0])
-    return found
+            names.add((node.asname or node.name).partition(".")[0])
+    return names
 
 
 def _imports_all(tree: ast.Module) -> bool:
@@ -99,11 +99,11 @@ def _imports_all(tree: ast.Module) -> bool:
 
 def _check_arguments(tree: ast.Module, factory: Factory) -> None:
     """Raises InputError for a function that can't be called without arguments."""
-    found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == factory.function]
-    if found and (required := _required(found[-1].args)):
+    defined = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == factory.function]
+    if defined and (required := _required(defined[-1].args)):
         names = ", ".join(visible(name, 60) for name in required)
         raise InputError(
-            f"{visible(str(factory.path), 200)}:{found[-1].lineno}: {factory.function} needs {names}; a function that "
+            f"{visible(str(factory.path), 200)}:{defined[-1].lineno}: {factory.function} needs {names}; a function that "
             "makes a model is called without arguments"
         )
 

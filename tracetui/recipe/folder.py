@@ -59,11 +59,11 @@ def has_meta_form(folder: Path) -> bool:
 def config_recipe(path: Path, weights: Path | None = None) -> Recipe:
     """The model that a config.json describes, with random weights unless a folder of weights is given."""
     folder = path.absolute().parent
-    found = read_json_object(inside(path.parent, path.name))
-    by_reference = is_reference_form(found)
-    part = None if by_reference else text_part(found, path)
-    config = reference_config(found, path) if by_reference else check_config(found, path)
-    unknown = unknown_reference_fields(found) if by_reference else ()
+    document = read_json_object(inside(path.parent, path.name))
+    by_reference = is_reference_form(document)
+    part = None if by_reference else text_part(document, path)
+    config = reference_config(document, path) if by_reference else check_config(document, path)
+    unknown = unknown_reference_fields(document) if by_reference else ()
     form = "the reference code's form" if by_reference else "Hugging Face"
     tokenizer = inside(path.parent, TOKENIZER)
     return Recipe(

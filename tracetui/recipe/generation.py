@@ -34,36 +34,42 @@ class Generation:
     @property
     def sampled(self) -> bool:
         """Whether tokens are drawn, and not each the most probable one."""
-        return any(said is not None for said in (self.temperature, self.top_k, self.top_p, self.seed))
+        return any(value is not None for value in (self.temperature, self.top_k, self.top_p, self.seed))
 
     def plain(self) -> dict[str, object]:
         """As it goes into a trace: empty without generation."""
         if not self.count:
             return {}
-        said = {"temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p, "sample_seed": self.seed}
+        sampling = {"temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p, "sample_seed": self.seed}
         stop = {} if self.stop is None else {"eos": list(self.stop)}
-        return {"generate": self.count, **{name: value for name, value in said.items() if value is not None}, **stop}
+        return {
+            "generate": self.count,
+            **{name: value for name, value in sampling.items() if value is not None},
+            **stop,
+        }
 
 
 PROMPT_ALONE = Generation()
 
 
-def check_generation(wanted: Generation, named: Callable[[str], str]) -> Generation:
+def check_generation(generation: Generation, named: Callable[[str], str]) -> Generation:
     """The generation, if a run can follow it. Raises InputError naming the option as `named` calls it."""
-    check_count(wanted.count, named("generate"))
-    if wanted.sampled and not wanted.count:
+    check_count(generation.count, named("generate"))
+    if generation.sampled and not generation.count:
         *others, last = map(named, ("temperature", "top_k", "top_p", "sample_seed"))
         raise InputError(f"{', '.join(others)} and {last} say how {named('generate')} N draws; give that too")
-    if wanted.temperature is not None and not (math.isfinite(wanted.temperature) and wanted.temperature > 0):
-        problem = f"must be above 0, got {wanted.temperature}; leave it out for greedy choices"
+    if generation.temperature is not None and not (
+        math.isfinite(generation.temperature) and generation.temperature > 0
+    ):
+        problem = f"must be above 0, got {generation.temperature}; leave it out for greedy choices"
         raise InputError(f"{named('temperature')}: {problem}")
-    if wanted.top_k is not None and wanted.top_k < 1:
-        raise InputError(f"{named('top_k')}: must be 1 or more, got {wanted.top_k}")
-    if wanted.top_p is not None and not 0 < wanted.top_p <= 1:
-        raise InputError(f"{named('top_p')}: must be above 0 and at most 1, got {wanted.top_p}")
-    if wanted.seed is not None and not 0 <= wanted.seed <= MAX_SAMPLE_SEED:
-        raise InputError(f"{named('sample_seed')}: must be between 0 and {MAX_SAMPLE_SEED}, got {wanted.seed}")
-    return wanted
+    if generation.top_k is not None and generation.top_k < 1:
+        raise InputError(f"{named('top_k')}: must be 1 or more, got {generation.top_k}")
+    if generation.top_p is not None and not 0 < generation.top_p <= 1:
+        raise InputError(f"{named('top_p')}: must be above 0 and at most 1, got {generation.top_p}")
+    if generation.seed is not None and not 0 <= generation.seed <= MAX_SAMPLE_SEED:
+        raise InputError(f"{named('sample_seed')}: must be between 0 and {MAX_SAMPLE_SEED}, got {generation.seed}")
+    return generation
 
 
 def check_count(count: int, where: str) -> int:
@@ -73,14 +79,14 @@ def check_count(count: int, where: str) -> int:
     return count
 
 
-def parse_stop(said: str, where: str) -> tuple[int, ...]:
+def parse_stop(text: str, where: str) -> tuple[int, ...]:
     """`2,7`: ids that end a row; `none`: no id does. Raises InputError."""
-    if said.strip() == NO_STOP:
+    if text.strip() == NO_STOP:
         return ()
     try:
-        ids = tuple(int(part) for part in said.split(","))
+        ids = tuple(int(part) for part in text.split(","))
     except ValueError:
         ids = (-1,)
     if min(ids) < 0:
-        raise InputError(f"{where}: must be ids like 2,7, or {NO_STOP}, got {visible(said, 80)!r}")
+        raise InputError(f"{where}: must be ids like 2,7, or {NO_STOP}, got {visible(text, 80)!r}")
     return ids

@@ -44,16 +44,16 @@ class HubId:
 
 def parse_hub_id(model: str) -> HubId | None:
     """`owner/name` or `owner/name@revision`; None for what can be no model's id."""
-    found = _ID.fullmatch(model)
-    if found is None or "--" in model or ".." in model or found[1].endswith(_FILES):
+    match = _ID.fullmatch(model)
+    if match is None or "--" in model or ".." in model or match[1].endswith(_FILES):
         return None
-    return HubId(found[1], found[2] or "main")
+    return HubId(match[1], match[2] or "main")
 
 
 def cached_snapshot(hub_id: HubId) -> Path | None:
     """The folder in the hub's cache that has this revision's config.json; it is named by the commit."""
-    found = _cached(hub_id, CONFIG)
-    return Path(found).parent if isinstance(found, str) else None
+    file = _cached(hub_id, CONFIG)
+    return Path(file).parent if isinstance(file, str) else None
 
 
 def is_cached(hub_id: HubId, name: str) -> bool:
@@ -163,9 +163,9 @@ def with_cached_weights(recipe: Recipe) -> Recipe:
 
 def needed_pieces(folder: Path, layers: Layers) -> list[str]:
     """The names of a folder's files that hold these layers and what stands outside of all layers."""
-    found = read_json_object(folder / PIECES, _MAX_PIECES_BYTES)
-    wanted = {"", *(str(layer) for layer in range(layers.start, layers.stop))}
-    lists = [names for layer, names in found.items() if layer in wanted and isinstance(names, list)]
+    pieces = read_json_object(folder / PIECES, _MAX_PIECES_BYTES)
+    keys = {"", *(str(layer) for layer in range(layers.start, layers.stop))}
+    lists = [names for layer, names in pieces.items() if layer in keys and isinstance(names, list)]
     return [inside(folder, str(name)).name for names in lists for name in names]
 
 

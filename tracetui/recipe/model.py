@@ -138,10 +138,10 @@ def check_seed(seed: int, where: str) -> int:
 
 def parse_layers(text: str, count: int, where: str) -> Layers:
     """`2` (the first two) or `3:7` (the third to the sixth, from 0) of a model of `count` layers."""
-    found = _LAYERS.fullmatch(text.strip())
-    if found is None or not found[0]:
+    match = _LAYERS.fullmatch(text.strip())
+    if match is None or not match[0]:
         raise InputError(f"{where}: must be a count like 2 or a range like 3:7, got {visible(text, 40)!r}")
-    start, colon, stop = found.groups()
+    start, colon, stop = match.groups()
     layers = Layers(int(start or 0), int(stop or count)) if colon else Layers(0, int(start))
     if not 0 <= layers.start < layers.stop <= count:
         problem = f"must lie within the model's {count} layers and hold at least one"
@@ -151,7 +151,7 @@ def parse_layers(text: str, count: int, where: str) -> Layers:
 
 def parse_bytes(text: str, where: str) -> int:
     """`4G`, `512M`, `1.5GiB`, `0`: a size in binary units. Raises InputError."""
-    found = _BYTES.fullmatch(text.strip())
-    if found is None:
+    match = _BYTES.fullmatch(text.strip())
+    if match is None:
         raise InputError(f"{where}: must be a size like 4G or 512M, got {visible(text, 40)!r}")
-    return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
+    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))

@@ -47,12 +47,12 @@ class Prompts:
 
     def plain(self) -> dict[str, object]:
         """As it goes into a trace."""
-        said: dict[str, object] = {"prompt": list(self.texts) if len(self.texts) > 1 else self.text}
+        fields: dict[str, object] = {"prompt": list(self.texts) if len(self.texts) > 1 else self.text}
         if self.random:
-            said["random_tokens"] = list(self.random)
+            fields["random_tokens"] = list(self.random)
         if self.chat:
-            said |= {"chat": True, "system": self.system}
-        return said if self.specials else {**said, "special": False}
+            fields |= {"chat": True, "system": self.system}
+        return fields if self.specials else {**fields, "special": False}
 
 
 def texts(*prompts: str) -> Prompts:
@@ -78,20 +78,20 @@ def check_random(rows: int, length: int, where: str | Path) -> tuple[int, int]:
     return rows, length
 
 
-def parse_random(said: str, where: str) -> tuple[int, int]:
+def parse_random(text: str, where: str) -> tuple[int, int]:
     """`4x64`: four rows of 64 random ids. Raises InputError."""
-    rows, cross, length = said.partition("x")
-    if not (cross and rows.isdecimal() and length.isdecimal() and said.isascii() and len(said) <= 20):
-        raise InputError(f"{where}: must be rows and tokens like 4x64, got {visible(said, 80)!r}")
+    rows, cross, length = text.partition("x")
+    if not (cross and rows.isdecimal() and length.isdecimal() and text.isascii() and len(text) <= 20):
+        raise InputError(f"{where}: must be rows and tokens like 4x64, got {visible(text, 80)!r}")
     return check_random(int(rows), int(length), where)
 
 
-def parse_ids(said: str, where: str) -> tuple[int, ...]:
+def parse_ids(text: str, where: str) -> tuple[int, ...]:
     """`1,2,3`: the ids of one row. Raises InputError."""
     try:
-        ids = tuple(_whole(part.strip()) for part in said.split(","))
+        ids = tuple(_whole(part.strip()) for part in text.split(","))
     except ValueError:
-        raise InputError(f"{where}: must be ids like 1,2,3, got {visible(said, 80)!r}") from None
+        raise InputError(f"{where}: must be ids like 1,2,3, got {visible(text, 80)!r}") from None
     for token_id in ids:
         if not 0 <= token_id <= MAX_TOKEN_ID:
             raise InputError(f"{where}: must be between 0 and {MAX_TOKEN_ID}, got {visible(str(token_id), 30)}")
@@ -105,25 +105,25 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def prompts_of(found: object, random: object, where: Path) -> Prompts:
+def prompts_of(value: object, random: object, where: Path) -> Prompts:
     """A recipe's `prompt`, a text or a list of texts, or its `random_tokens`. Raises InputError naming the key."""
     if random is not None:
-        if found is not None:
+        if value is not None:
             raise bad_field(where, "random_tokens", "stands beside a prompt; a recipe has one of the two")
         return Prompts(random=_random(random, where))
-    if found is None or isinstance(found, str):
-        return NO_PROMPT if found is None else texts(found)
-    if not isinstance(found, list):
-        raise bad_field(where, "prompt", "must be a text or a list of texts", found)
-    check_rows(len(found), f"{where}: prompt")
-    for place, row in enumerate(found):
+    if value is None or isinstance(value, str):
+        return NO_PROMPT if value is None else texts(value)
+    if not isinstance(value, list):
+        raise bad_field(where, "prompt", "must be a text or a list of texts", value)
+    check_rows(len(value), f"{where}: prompt")
+    for place, row in enumerate(value):
         if not isinstance(row, str) or not row:
             raise bad_field(where, f"prompt[{place}]", "must be a text that is not empty", row)
-    return texts(*found)
+    return texts(*value)
 
 
-def _random(found: object, where: Path) -> tuple[int, int]:
-    sizes = found if isinstance(found, list) else []
+def _random(value: object, where: Path) -> tuple[int, int]:
+    sizes = value if isinstance(value, list) else []
     if len(sizes) != 2 or not all(type(size) is int for size in sizes):
-        raise bad_field(where, "random_tokens", "must be rows and tokens like [4, 64]", found)
+        raise bad_field(where, "random_tokens", "must be rows and tokens like [4, 64]", value)
     return check_random(sizes[0], sizes[1], f"{where}: random_tokens")

@@ -43,9 +43,9 @@ _SCORES = ("softmax", "sigmoid")
 _MOST_SCALE = 1000.0
 
 
-def is_reference_form(found: Mapping[str, object]) -> bool:
+def is_reference_form(config: Mapping[str, object]) -> bool:
     """Whether a configuration has the reference code's fields: it says no model_type, but its own sizes."""
-    return "model_type" not in found and "dim" in found and any(field in found for field in _TELLING)
+    return "model_type" not in config and "dim" in config and any(field in config for field in _TELLING)
 
 
 def is_reference(config: Mapping[str, object]) -> bool:
@@ -53,12 +53,12 @@ def is_reference(config: Mapping[str, object]) -> bool:
     return config.get("model_type") == "deepseek_v3" and config.get("architectures") == [ARCHITECTURE]
 
 
-def reference_config(said: Mapping[str, object], where: str | Path, prefix: str = "") -> dict[str, object]:
+def reference_config(params: Mapping[str, object], where: str | Path, prefix: str = "") -> dict[str, object]:
     """transformers' DeepSeek-V3 configuration for the reference code's. Raises InputError naming the field."""
-    check_plain(said, where)
-    fields = Fields(said, where, prefix)
+    check_plain(params, where)
+    fields = Fields(params, where, prefix)
     for field in _REFUSED:
-        if said.get(field) is not None:
+        if params.get(field) is not None:
             fields.fail(field, "describes a sparse attention that tracetui doesn't build in this layout")
     _choice(fields, "dtype", _DTYPES)
     config: dict[str, object] = {

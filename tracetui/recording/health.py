@@ -37,8 +37,8 @@ def is_sound(record: Record, value: Value) -> bool:
     """Whether a record has no NaN, and no infinity but the -inf that hides something."""
     if all_finite(value):
         return True
-    found = value.statistics()
-    return not (found.nan or found.posinf or (found.neginf and not may_hide(record)))
+    statistics = value.statistics()
+    return not (statistics.nan or statistics.posinf or (statistics.neginf and not may_hide(record)))
 
 
 def comes_near_limit(record: Record, statistics: Statistics) -> bool:

@@ -48,10 +48,10 @@ class Keep:
 KEEP_ALL = Keep()
 
 
-def parse_keep(said: Sequence[str], where: str) -> Keep:
+def parse_keep(texts: Sequence[str], where: str) -> Keep:
     """`all`, `stats`, or patterns of sites. Raises InputError."""
-    patterns = tuple(parse_pattern(text, where) for text in said if text not in (ALL, STATISTICS))
-    return Keep(ALL in said, () if ALL in said else patterns)
+    patterns = tuple(parse_pattern(text, where) for text in texts if text not in (ALL, STATISTICS))
+    return Keep(ALL in texts, () if ALL in texts else patterns)
 
 
 @dataclass(frozen=True, slots=True)

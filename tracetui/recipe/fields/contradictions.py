@@ -12,40 +12,40 @@ _ALWAYS = {"scoring_func": "sigmoid", "topk_method": "noaux_tc", "moe_layer_freq
 """What transformers' DeepSeek-V3 does whatever the file says."""
 
 
-def contradictions(given: Config, built: Config) -> list[str]:
+def contradictions(file: Config, built: Config) -> list[str]:
     """Each contradiction as `fields: what is wrong`.
 
-    given: the fields as the file has them. built: those of transformers' configuration, defaults filled in.
+    file: the fields as the file has them. built: those of transformers' configuration, defaults filled in.
     """
     return [
-        *_attention(given, built),
-        *_experts(given, built),
-        *_rope(given, built),
+        *_attention(file, built),
+        *_experts(file, built),
+        *_rope(file, built),
         *_tokens(built),
-        *_deepseek(given, built),
+        *_deepseek(file, built),
     ]
 
 
-def _attention(given: Config, built: Config) -> Iterator[str]:
+def _attention(file: Config, built: Config) -> Iterator[str]:
     window, longest = _number(built, "sliding_window"), _number(built, "max_position_embeddings")
     if window and longest and window > longest:
         yield f"sliding_window: {window:g} is more than max_position_embeddings, {longest:g}: the window never ends"
-    if built.get("use_sliding_window") is False and _number(given, "sliding_window") and "layer_types" not in given:
+    if built.get("use_sliding_window") is False and _number(file, "sliding_window") and "layer_types" not in file:
         return
-    types, layers = given.get("layer_types"), _number(built, "num_hidden_layers")
+    types, layers = file.get("layer_types"), _number(built, "num_hidden_layers")
     if isinstance(types, list) and layers is not None and len(types) != layers:
         yield f"layer_types: has {len(types)} entries for num_hidden_layers, {layers:g}"
     if built.get("use_sliding_window") and _number(built, "max_window_layers") == layers:
         yield f"use_sliding_window: is set, but max_window_layers, {layers:g}, leaves no layer with a window"
 
 
-def _experts(given: Config, built: Config) -> Iterator[str]:
+def _experts(file: Config, built: Config) -> Iterator[str]:
     """One count may have several names: the file's own is told."""
-    names = sorted(EXPERT_COUNTS, key=lambda name: name not in given)
-    name = next((name for name in names if _number(built, name) or _number(given, name)), None)
+    names = sorted(EXPERT_COUNTS, key=lambda name: name not in file)
+    name = next((name for name in names if _number(built, name) or _number(file, name)), None)
     if name is None:
         return
-    experts, chosen = _number(built, name) or _number(given, name) or 0, _number(built, "num_experts_per_tok") or 0
+    experts, chosen = _number(built, name) or _number(file, name) or 0, _number(built, "num_experts_per_tok") or 0
     if chosen > experts:
         yield f"num_experts_per_tok: {chosen:g} are chosen of {name}, {experts:g}"
     groups, kept = _number(built, "n_group"), _number(built, "topk_group")
@@ -60,22 +60,22 @@ def _experts(given: Config, built: Config) -> Iterator[str]:
         yield f"first_k_dense_replace: {dense:g} of {layers:g} layers are dense, so none has experts"
 
 
-def _rope(given: Config, built: Config) -> Iterator[str]:
-    said: dict[str, float] = {}
+def _rope(file: Config, built: Config) -> Iterator[str]:
+    thetas: dict[str, float] = {}
     for place in ("rope_theta", "rope_parameters", "rope_scaling"):
-        table = given.get(place)
-        theta = _number(table, "rope_theta") if isinstance(table, Mapping) else _number(given, place)
+        table = file.get(place)
+        theta = _number(table, "rope_theta") if isinstance(table, Mapping) else _number(file, place)
         if theta is not None:
-            said[place if place == "rope_theta" else f"{place}.rope_theta"] = theta
-    if len(set(said.values())) > 1:
+            thetas[place if place == "rope_theta" else f"{place}.rope_theta"] = theta
+    if len(set(thetas.values())) > 1:
         used = built.get("rope_parameters")
         theta = _number(used, "rope_theta") if isinstance(used, Mapping) else None
-        told = ", ".join(f"{place} {value:g}" for place, value in said.items())
-        yield f"rope_theta: is given differently, {told}" + (f"; {theta:g} is used" if theta is not None else "")
-    if given.get("rope_parameters") is not None and given.get("rope_scaling") is not None:
+        each = ", ".join(f"{place} {value:g}" for place, value in thetas.items())
+        yield f"rope_theta: is given differently, {each}" + (f"; {theta:g} is used" if theta is not None else "")
+    if file.get("rope_parameters") is not None and file.get("rope_scaling") is not None:
         yield "rope_scaling: is given beside rope_parameters, which says the same in newer words"
     # In the reference code the longest text has nothing to do with the factor.
-    yield from () if is_reference(given) else _stretched(built)
+    yield from () if is_reference(file) else _stretched(built)
 
 
 def _stretched(built: Config) -> Iterator[str]:
@@ -91,27 +91,27 @@ def _stretched(built: Config) -> Iterator[str]:
 def _tokens(built: Config) -> Iterator[str]:
     vocabulary = _number(built, "vocab_size")
     for field in ("bos_token_id", "eos_token_id", "pad_token_id"):
-        found = built.get(field)
-        ids = found if isinstance(found, list) else [found]
+        value = built.get(field)
+        ids = value if isinstance(value, list) else [value]
         beyond = [i for i in ids if isinstance(i, int) and vocabulary is not None and i >= vocabulary]
         if beyond:
             yield f"{field}: {beyond[0]} is no token, vocab_size is {vocabulary:g}"
 
 
-def _deepseek(given: Config, built: Config) -> Iterator[str]:
-    if built.get("model_type") != "deepseek_v3" or is_reference(given):
+def _deepseek(file: Config, built: Config) -> Iterator[str]:
+    if built.get("model_type") != "deepseek_v3" or is_reference(file):
         return
     for field, always in _ALWAYS.items():
-        if given.get(field, always) != always:
+        if file.get(field, always) != always:
             yield f"{field}: transformers' class doesn't read it and always does {always!r}"
     heads, shared = _number(built, "num_attention_heads"), _number(built, "num_key_value_heads")
     if heads != shared:
         yield f"num_key_value_heads: {shared} for {heads} heads, each of which has a key of its own here"
-    rotated, said = _number(built, "qk_rope_head_dim"), _number(given, "head_dim")
-    if said is not None and rotated is not None and said != rotated:
-        yield f"head_dim: {said:g} differs from qk_rope_head_dim, {rotated:g}, which is what is rotated"
+    rotated, head_dim = _number(built, "qk_rope_head_dim"), _number(file, "head_dim")
+    if head_dim is not None and rotated is not None and head_dim != rotated:
+        yield f"head_dim: {head_dim:g} differs from qk_rope_head_dim, {rotated:g}, which is what is rotated"
 
 
 def _number(config: object, field: str) -> float | None:
-    found = config.get(field) if isinstance(config, Mapping) else None
-    return found if isinstance(found, int | float) and not isinstance(found, bool) else None
+    value = config.get(field) if isinstance(config, Mapping) else None
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None

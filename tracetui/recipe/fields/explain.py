@@ -34,7 +34,7 @@ def reference_explanation(field: str) -> str:
 
 @cache
 def _tables() -> Mapping[str, Mapping[str, str]]:
-    found: dict[str, dict[str, str]] = tomllib.loads(
+    tables: dict[str, dict[str, str]] = tomllib.loads(
         resources.files("tracetui.recipe.fields").joinpath("explanations.toml").read_text("utf-8")
     )
-    return found
+    return tables

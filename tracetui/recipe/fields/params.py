@@ -46,13 +46,13 @@ def params_of(recipe: Recipe) -> tuple[Language, dict[str, object]] | None:
     """The fields of another implementation that a recipe was read from, and whose they are; None if there are none."""
     origin = Path(recipe.origin)
     if origin.suffix == ".toml" and origin.is_file():
-        found = tomllib.loads(read_bounded(origin, MAX_TOML_BYTES).decode("utf-8"))
-        tables = ((language, found.get(language.table)) for language in (META, REFERENCE))
+        document = tomllib.loads(read_bounded(origin, MAX_TOML_BYTES).decode("utf-8"))
+        tables = ((language, document.get(language.table)) for language in (META, REFERENCE))
         return next(((language, table) for language, table in tables if isinstance(table, dict)), None)
     if origin.is_dir() and (origin / _PARAMS).is_file():
         return META, read_json_object(origin / _PARAMS)
-    if origin.suffix == ".json" and origin.is_file() and is_reference_form(said := read_json_object(origin)):
-        return REFERENCE, said
+    if origin.suffix == ".json" and origin.is_file() and is_reference_form(params := read_json_object(origin)):
+        return REFERENCE, params
     return None
 
 
@@ -90,10 +90,10 @@ def _others(value: object) -> Iterator[object]:
 
 def flat(config: Mapping[str, object]) -> dict[str, object]:
     """A configuration with the keys of its inner tables as `outer.inner`."""
-    found: dict[str, object] = {}
+    fields: dict[str, object] = {}
     for name, value in config.items():
         if isinstance(value, Mapping):
-            found.update({f"{name}.{inner}": worth for inner, worth in value.items()})
+            fields.update({f"{name}.{inner}": worth for inner, worth in value.items()})
         else:
-            found[name] = value
-    return found
+            fields[name] = value
+    return fields

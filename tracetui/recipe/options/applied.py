@@ -25,19 +25,19 @@ Values = Mapping[str, Any]
 """Options' checked values by name, of those that were given."""
 
 
-def with_options(recipe: Recipe, named: Naming = keyword, **given: Any) -> Recipe:
+def with_options(recipe: Recipe, named: Naming = keyword, **options: Any) -> Recipe:
     """The recipe with options in place, by their names in OPTIONS; None leaves the recipe's own.
 
     named: what an error calls an option. Raises InputError naming the option, and TypeError for a name that is none.
     """
-    return apply_options(recipe, read_options(given, named), named)
+    return apply_options(recipe, read_options(options, named), named)
 
 
-def read_options(given: Mapping[str, Any], named: Naming) -> Values:
+def read_options(options: Mapping[str, Any], named: Naming) -> Values:
     """What was given, checked as far as that needs no recipe; None stands for nothing. Raises as `with_options`."""
-    if unknown := given.keys() - OPTIONS.keys():
+    if unknown := options.keys() - OPTIONS.keys():
         raise TypeError(f"{min(unknown)!r} is no option of a run; there are {', '.join(OPTIONS)}")
-    return {name: OPTIONS[name].read(value, named(name)) for name, value in given.items() if value is not None}
+    return {name: OPTIONS[name].read(value, named(name)) for name, value in options.items() if value is not None}
 
 
 def apply_options(recipe: Recipe, values: Values, named: Naming) -> Recipe:
@@ -84,12 +84,12 @@ def _prompts(own: Prompts, values: Values, named: Naming) -> Prompts:
 
 
 def _rows(own: Prompts, values: Values, named: Naming) -> Prompts:
-    given = [name for name in _ROWS if name in values]
-    if len(given) > 1:
-        raise InputError(f"{' and '.join(map(named, given))}: a run has one of them")
-    if not given:
+    names = [name for name in _ROWS if name in values]
+    if len(names) > 1:
+        raise InputError(f"{' and '.join(map(named, names))}: a run has one of them")
+    if not names:
         return own
-    rows = values[given[0]]
-    if given[0] == "random_tokens":
+    rows = values[names[0]]
+    if names[0] == "random_tokens":
         return Prompts(random=rows)
-    return Prompts(ids=rows) if given[0] == "tokens" else replace(own, texts=rows, ids=(), random=None)
+    return Prompts(ids=rows) if names[0] == "tokens" else replace(own, texts=rows, ids=(), random=None)

@@ -71,33 +71,33 @@ def read_safetensors_dump(path: Path) -> Trace:
 
 
 def _tensors(header: Field, first: int) -> list[tuple[_Kind, StoredArray]]:
-    found = [(name, field) for name, field in header.members() if name != _METADATA]
-    if not found:
+    members = [(name, field) for name, field in header.members() if name != _METADATA]
+    if not members:
         raise InputError(f"{header.where}: names no tensors")
-    if len(found) > MAX_RECORDS:
-        raise InputError(f"{header.where}: names more than {MAX_RECORDS:,} tensors, got {len(found):,}")
-    return [_tensor(name, field, first) for name, field in found]
+    if len(members) > MAX_RECORDS:
+        raise InputError(f"{header.where}: names more than {MAX_RECORDS:,} tensors, got {len(members):,}")
+    return [_tensor(name, field, first) for name, field in members]
 
 
-def _tensor(name: str, said: Field, first: int) -> tuple[_Kind, StoredArray]:
-    kind = _KINDS.get(said["dtype"].text())
+def _tensor(name: str, field: Field, first: int) -> tuple[_Kind, StoredArray]:
+    kind = _KINDS.get(field["dtype"].text())
     if kind is None:
-        raise said["dtype"].wrong("is none that tracetui knows")
-    shape = tuple(length.whole() for length in said["shape"].items())
+        raise field["dtype"].wrong("is none that tracetui knows")
+    shape = tuple(length.whole() for length in field["shape"].items())
     if len(shape) > MAX_RANK or not possible(shape):
-        raise said["shape"].wrong("is larger than any file")
-    begin, end = _offsets(said["data_offsets"])
+        raise field["shape"].wrong("is larger than any file")
+    begin, end = _offsets(field["data_offsets"])
     stored = np.dtype(kind.stored)
     if end - begin != stored.itemsize * prod(shape):
-        raise said["data_offsets"].wrong(f"its dtype and shape need {stored.itemsize * prod(shape):,} bytes")
+        raise field["data_offsets"].wrong(f"its dtype and shape need {stored.itemsize * prod(shape):,} bytes")
     return kind, StoredArray(name, first + begin, stored, shape, first + end)
 
 
-def _offsets(said: Field) -> tuple[int, int]:
-    found = [offset.whole() for offset in said.items()]
-    if len(found) != 2:
-        raise said.wrong("must be where the tensor's bytes begin and end")
-    return found[0], found[1]
+def _offsets(field: Field) -> tuple[int, int]:
+    offsets = [offset.whole() for offset in field.items()]
+    if len(offsets) != 2:
+        raise field.wrong("must be where the tensor's bytes begin and end")
+    return offsets[0], offsets[1]
 
 
 def _check_bytes(source: Source, tensors: list[tuple[_Kind, StoredArray]], first: int) -> None:

@@ -56,7 +56,7 @@ class Named:
 
 def dump_trace(tensors: Iterable[Named], notes: tuple[str, ...] = ()) -> Trace:
     """Named tensors in the file's order as a trace: each name is taken for a site."""
-    found = list(tensors)
+    named = list(tensors)
     records = tuple(
         Record(
             index=index,
@@ -66,6 +66,6 @@ def dump_trace(tensors: Iterable[Named], notes: tuple[str, ...] = ()) -> Trace:
             depth=tensor.name.count("."),
             parent=tensor.name.rpartition(".")[0],
         )
-        for index, tensor in enumerate(found)
+        for index, tensor in enumerate(named)
     )
-    return Trace(RunInfo(notes=notes), (), records, tuple(tensor.value for tensor in found), {}, dump=True)
+    return Trace(RunInfo(notes=notes), (), records, tuple(tensor.value for tensor in named), {}, dump=True)

@@ -51,16 +51,16 @@ class ZipWriter:
         method = layout.DEFLATED if compress else layout.STORED
         member = _Member(name, method, size, size, 0, self._at)
         self._write(self._local_header(member))
-        began, given = self._at, 0
+        began, written = self._at, 0
         packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _RAW) if compress else None
         for block in blocks:
             member.crc = zlib.crc32(block, member.crc)
-            given += len(block)
+            written += len(block)
             self._write(packer.compress(block) if packer else block)
         if packer:
             self._write(packer.flush())
-        if given != size:
-            raise ValueError(f"{name}: announced {size:,} bytes, got {given:,}")
+        if written != size:
+            raise ValueError(f"{name}: announced {size:,} bytes, got {written:,}")
         member.stored = self._at - began
         self._file.seek(member.start)
         self._file.write(self._local_header(member))

@@ -97,16 +97,16 @@ def parse_text(text: bytes, own: bool = True) -> Head:
 
 
 def _parse_own(text: bytes) -> Head:
-    found = _TEXT.fullmatch(text)
-    if found is None:
+    match = _TEXT.fullmatch(text)
+    if match is None:
         raise NpyError("its npy header is not one that numpy writes for an array of numbers")
-    code = found[1].decode("latin-1")
+    code = match[1].decode("latin-1")
     dtype = _BY_CODE.get(code)
     if dtype is None:
         raise NpyError(f"its dtype has no place in a trace file, got {code!r}")
-    if found[2] == b"True":
+    if match[2] == b"True":
         raise NpyError("is in Fortran order; a trace file has C order")
-    parts = [part.strip() for part in found[3].decode("ascii").split(",")]
+    parts = [part.strip() for part in match[3].decode("ascii").split(",")]
     lengths = parts[:-1] if parts[-1] == "" else parts
     if len(lengths) > MAX_RANK or not all(part.isdigit() and len(part) < 20 for part in lengths):
         raise NpyError(f"its shape is not one of at most {MAX_RANK} lengths")
@@ -116,14 +116,14 @@ def _parse_own(text: bytes) -> Head:
 def _parse_any(text: bytes) -> Head:
     """A dict of exactly three keys, however it is written."""
     try:
-        found = parse_dict(text)
+        header = parse_dict(text)
     except TextError as error:
         raise NpyError(f"its npy header is none: it {error}") from None
-    if found.keys() != _KEYS:
+    if header.keys() != _KEYS:
         raise NpyError(
-            f"its npy header must have descr, fortran_order and shape, got {', '.join(sorted(found)) or '{}'}"
+            f"its npy header must have descr, fortran_order and shape, got {', '.join(sorted(header)) or '{}'}"
         )
-    code, fortran, lengths = (found[key] for key in ("descr", "fortran_order", "shape"))
+    code, fortran, lengths = (header[key] for key in ("descr", "fortran_order", "shape"))
     if not isinstance(code, str):
         kind = NoNumbersError if isinstance(code, list | tuple) else NpyError
         raise kind("its npy header is not one of an array of numbers, but of structures")
@@ -150,16 +150,16 @@ def _dtype_of_code(code: str) -> np.dtype[np.generic] | None:
 
 def _other_names() -> dict[str, np.dtype[np.generic]]:
     """Every allowed dtype under all that numpy takes for it after the byte order: `f4`, `f`, `float32`."""
-    found = {}
+    dtypes = {}
     letters = (*np.typecodes["AllInteger"], *np.typecodes["Float"], *np.typecodes["Complex"], "?")
     kinds = {**dict(zip(letters, letters, strict=True)), **np.sctypeDict}
     for name, kind in kinds.items():
         dtype = np.dtype(kind)
         if dtype.name in _STORABLE:
-            found[str(name)] = _STORABLE[dtype.name]
+            dtypes[str(name)] = _STORABLE[dtype.name]
     for name, dtype in _STORABLE.items():
-        found[name] = found[dtype.str[1:]] = dtype
-    return found
+        dtypes[name] = dtypes[dtype.str[1:]] = dtype
+    return dtypes
 
 
 _BY_OTHER_NAME = _other_names()

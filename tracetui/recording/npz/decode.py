@@ -58,13 +58,13 @@ def decode_header(document: bytes, where: str, timing: Timing) -> Header:
     """The header of format 1. Raises InputError naming the field, or the version that reads a later format."""
     root = parse(document, where)
     _check_format(root)
-    found = list(root["records"].items())
-    if len(found) > MAX_RECORDS:
-        raise InputError(f"{where}: records: more than {MAX_RECORDS:,}, got {len(found):,}")
+    items = list(root["records"].items())
+    if len(items) > MAX_RECORDS:
+        raise InputError(f"{where}: records: more than {MAX_RECORDS:,}, got {len(items):,}")
     seconds = timing.seconds
-    if len(seconds) != len(found):
-        raise InputError(f"{where}: records: there are {len(found):,}, but times of {len(seconds):,}")
-    records = tuple(_record(item, index, seconds[index]) for index, item in enumerate(found))
+    if len(seconds) != len(items):
+        raise InputError(f"{where}: records: there are {len(items):,}, but times of {len(seconds):,}")
+    records = tuple(_record(item, index, seconds[index]) for index, item in enumerate(items))
     tokens = tuple(_row(row) for row in root["tokens"].items())
     generated = _generated(root, tokens)
     _check_rows(root["tokens"], [row[: len(row) - (made > 0)] for row, made in generated], records)
@@ -76,8 +76,8 @@ def decode_header(document: bytes, where: str, timing: Timing) -> Header:
         vocabulary=MappingProxyType({token.id: token for token in _row(root["vocabulary"])}),
         attention=MappingProxyType({key: _attention(call) for key, call in root["attention"].members()}),
         records=records,
-        statistics=tuple(_statistics(item["statistics"]) for item in found),
-        keys=tuple(item["key"] for item in found),
+        statistics=tuple(_statistics(item["statistics"]) for item in items),
+        keys=tuple(item["key"] for item in items),
         complete=root["complete"].flag(),
         outline=decode_outline(root.get("outline")),
         bad_weights=MappingProxyType(_bad_weights(root.get("bad_weights"))),
@@ -93,43 +93,43 @@ def _check_format(root: Field) -> None:
         )
 
 
-def _run(found: Field, started: str) -> RunInfo:
+def _run(field: Field, started: str) -> RunInfo:
     return RunInfo(
-        model=found["model"].text(),
-        recipe=_mapping(found["recipe"]),
-        config=_mapping(found["config"]),
-        tokenizer=found["tokenizer"].text(),
-        versions=MappingProxyType({name: version.text() for name, version in found["versions"].members()}),
-        notes=tuple(note.text() for note in found["notes"].items()),
+        model=field["model"].text(),
+        recipe=_mapping(field["recipe"]),
+        config=_mapping(field["config"]),
+        tokenizer=field["tokenizer"].text(),
+        versions=MappingProxyType({name: version.text() for name, version in field["versions"].members()}),
+        notes=tuple(note.text() for note in field["notes"].items()),
         started=started,
     )
 
 
-def _mapping(found: Field) -> MappingProxyType[str, object]:
-    return MappingProxyType({name: member.plain() for name, member in found.members()})
+def _mapping(field: Field) -> MappingProxyType[str, object]:
+    return MappingProxyType({name: member.plain() for name, member in field.members()})
 
 
-def _row(found: Field) -> tuple[Token, ...]:
-    ids = [item.whole(-MAX_COUNT) for item in found["ids"].items()]
-    texts = [_exact_bytes(item) for item in found["bytes"].items()]
+def _row(field: Field) -> tuple[Token, ...]:
+    ids = [item.whole(-MAX_COUNT) for item in field["ids"].items()]
+    texts = [_exact_bytes(item) for item in field["bytes"].items()]
     if len(texts) != len(ids):
-        raise found["bytes"].wrong(f"must be as many as there are ids: {len(ids):,}")
-    special = {item.whole(0, len(ids) - 1) for item in found["special"].items()}
+        raise field["bytes"].wrong(f"must be as many as there are ids: {len(ids):,}")
+    special = {item.whole(0, len(ids) - 1) for item in field["special"].items()}
     return tuple(Token(*each, place in special) for place, each in enumerate(zip(ids, texts, strict=True)))
 
 
 def _generated(root: Field, tokens: Sequence[Sequence[Token]]) -> list[tuple[Sequence[Token], int]]:
     """Each row with how many of its tokens the model chose. Files without generation don't say."""
-    found = root.get("generated")
-    if found is None:
+    field = root.get("generated")
+    if field is None:
         return [(row, 0) for row in tokens]
-    counts = list(found.items())
+    counts = list(field.items())
     if len(counts) != len(tokens):
-        raise found.wrong(f"must be a count for each of the {len(tokens):,} rows of tokens")
+        raise field.wrong(f"must be a count for each of the {len(tokens):,} rows of tokens")
     return [(row, count.whole(0, len(row))) for row, count in zip(tokens, counts, strict=True)]
 
 
-def _check_rows(found: Field, rows: Sequence[Sequence[Token]], records: Sequence[Record]) -> None:
+def _check_rows(field: Field, rows: Sequence[Sequence[Token]], records: Sequence[Record]) -> None:
     """Refuse rows of tokens that the recorded queries [B,H,T,K] have no place for. Rows may be padded, never cut.
 
     The last token that the model chose is not among them: it has gone through no pass.
@@ -142,71 +142,71 @@ def _check_rows(found: Field, rows: Sequence[Sequence[Token]], records: Sequence
             positions[record.pass_] = max(positions.get(record.pass_, 0), record.shape[2])
     longest = sum(positions.values())
     if batch and len(rows) not in (0, batch):
-        raise bad_field(found.where, found.name, f"must be {batch:,} rows, as the recorded queries have", len(rows))
+        raise bad_field(field.where, field.name, f"must be {batch:,} rows, as the recorded queries have", len(rows))
     for number, row in enumerate(rows):
         if batch and len(row) > longest:
             problem = f"has more tokens than the {longest:,} positions of the recorded queries"
-            raise bad_field(found.where, f"{found.name}[{number}]", problem, len(row))
+            raise bad_field(field.where, f"{field.name}[{number}]", problem, len(row))
 
 
-def _exact_bytes(found: Field) -> bytes:
+def _exact_bytes(field: Field) -> bytes:
     try:
-        return found.text().encode("latin-1")
+        return field.text().encode("latin-1")
     except UnicodeEncodeError as error:
-        raise found.wrong("must have one character from U+0000 to U+00FF a byte") from error
+        raise field.wrong("must have one character from U+0000 to U+00FF a byte") from error
 
 
-def _attention(found: Field) -> AttentionCall:
-    window = found["sliding_window"]
+def _attention(field: Field) -> AttentionCall:
+    window = field["sliding_window"]
     return AttentionCall(
-        scale=found["scale"].number(),
-        is_causal=found["is_causal"].flag(),
-        kernel=found["kernel"].text(),
-        softcap=_optional_number(found["softcap"]),
+        scale=field["scale"].number(),
+        is_causal=field["is_causal"].flag(),
+        kernel=field["kernel"].text(),
+        softcap=_optional_number(field["softcap"]),
         sliding_window=None if window.found is None else window.whole(),
-        heads=found["heads"].whole(),
-        kv_heads=found["kv_heads"].whole(),
-        sinks=sinks.flag() if (sinks := found.get("sinks")) else False,
-        position_bias=bias.flag() if (bias := found.get("position_bias")) else False,
-        unexplained=reason.text() if (reason := found.get("unexplained")) else "",
+        heads=field["heads"].whole(),
+        kv_heads=field["kv_heads"].whole(),
+        sinks=sinks.flag() if (sinks := field.get("sinks")) else False,
+        position_bias=bias.flag() if (bias := field.get("position_bias")) else False,
+        unexplained=reason.text() if (reason := field.get("unexplained")) else "",
     )
 
 
-def _bad_weights(found: Field | None) -> dict[str, tuple[BadWeight, ...]]:
+def _bad_weights(field: Field | None) -> dict[str, tuple[BadWeight, ...]]:
     """Files of runs whose weights are finite, and older ones, have none."""
-    if found is None:
+    if field is None:
         return {}
-    return {site: tuple(map(_bad_weight, weights.items())) for site, weights in found.members()}
+    return {site: tuple(map(_bad_weight, weights.items())) for site, weights in field.members()}
 
 
-def _bad_weight(found: Field) -> BadWeight:
-    numel = found["numel"].whole(1)
-    return BadWeight(found["name"].text(), found["count"].whole(1, numel), numel, _index(found["first"], numel))
+def _bad_weight(field: Field) -> BadWeight:
+    numel = field["numel"].whole(1)
+    return BadWeight(field["name"].text(), field["count"].whole(1, numel), numel, _index(field["first"], numel))
 
 
-def _index(found: Field, numel: int) -> tuple[int, ...]:
+def _index(field: Field, numel: int) -> tuple[int, ...]:
     """The place of one of so many elements."""
-    index = tuple(place.whole(0, numel - 1) for place in found.items())
+    index = tuple(place.whole(0, numel - 1) for place in field.items())
     if len(index) > MAX_RANK:
-        raise found.wrong(f"must be at most {MAX_RANK} numbers")
+        raise field.wrong(f"must be at most {MAX_RANK} numbers")
     return index
 
 
-def _record(found: Field, index: int, seconds: float | None) -> Record:
+def _record(field: Field, index: int, seconds: float | None) -> Record:
     return Record(
         index=index,
-        site=found["site"].text(),
-        shape=_shape(found["shape"]),
-        dtype=found["dtype"].text(),
-        depth=found["depth"].whole(),
-        parent=found["parent"].text(),
-        pass_=found["pass"].whole(),
-        call=found["call"].whole(),
-        part=found["part"].whole(),
+        site=field["site"].text(),
+        shape=_shape(field["shape"]),
+        dtype=field["dtype"].text(),
+        depth=field["depth"].whole(),
+        parent=field["parent"].text(),
+        pass_=field["pass"].whole(),
+        call=field["call"].whole(),
+        part=field["part"].whole(),
         seconds=seconds,
-        provenance=found["provenance"].text(),
-        edited=edited.flag() if (edited := found.get("edited")) else False,
-        inputs=_inputs(inputs, index) if (inputs := found.get("inputs")) else (),
+        provenance=field["provenance"].text(),
+        edited=edited.flag() if (edited := field.get("edited")) else False,
+        inputs=_inputs(inputs, index) if (inputs := field.get("inputs")) else (),
     )
 
 
@@ -222,12 +222,12 @@ def _shape(found: Field) -> tuple[int, ...]:
     return shape
 
 
-def _statistics(found: Field) -> Statistics:
-    numel = found["numel"].whole()
-    nan, posinf, neginf, zeros = (found[name].whole(0, numel) for name in ("nan", "posinf", "neginf", "zeros"))
+def _statistics(field: Field) -> Statistics:
+    numel = field["numel"].whole()
+    nan, posinf, neginf, zeros = (field[name].whole(0, numel) for name in ("nan", "posinf", "neginf", "zeros"))
     if nan + posinf + neginf > numel:
-        raise found.wrong(f"must not count more than its {numel:,} elements as NaN or infinite")
-    numbers = [_optional_number(found[name]) for name in ("l2", "mean", "std", "min", "max")]
+        raise field.wrong(f"must not count more than its {numel:,} elements as NaN or infinite")
+    numbers = [_optional_number(field[name]) for name in ("l2", "mean", "std", "min", "max")]
     if numel == nan + posinf + neginf and not any(numbers):
         # Older files have zeros for what no finite element tells.
         return replace(without_finite(numel, nan, posinf, neginf), zeros=zeros)
@@ -235,5 +235,5 @@ def _statistics(found: Field) -> Statistics:
     return Statistics(numel, l2, mean, std, low, high, nan, posinf, neginf, zeros)
 
 
-def _optional_number(found: Field) -> float | None:
-    return None if found.found is None else found.number()
+def _optional_number(field: Field) -> float | None:
+    return None if field.found is None else field.number()

@@ -63,9 +63,9 @@ class AskScreen(Dialog[str | None]):
         if problem is None and self._titled is not None:
             self.query_one(".dialog-title", Static).update(safe(self._titled(typed)))
         quiet = problem is None or typed.strip() in ("", self._typed.strip())
-        told = self._hint if quiet else _words(problem)
+        text = self._hint if quiet else _words(problem)
         self.query_one("#ask-told", Static).update(
-            Content.styled(visible(told, 1000), "$quiet" if quiet else "$waiting")
+            Content.styled(visible(text, 1000), "$quiet" if quiet else "$waiting")
         )
         at = problem.column if isinstance(problem, BadExpressionError) and not quiet else None
         self.query_one("#ask-caret", Static).update(self._caret(at))

@@ -39,7 +39,7 @@ class CompareScreen(OpenScreen):
 
 
 def _read(typed: str) -> OpenScreen.Read:
-    found = read_recording(typed)
-    if found.recording is not None:
-        keep_folder(found.recording.path)
-    return found
+    answer = read_recording(typed)
+    if answer.recording is not None:
+        keep_folder(answer.recording.path)
+    return answer

@@ -125,13 +125,13 @@ class ConfigScreen(Dialog[None]):
     def _find(self, event: Input.Submitted) -> None:
         """To the next line that has the text; without one the line stays to be changed."""
         event.stop()
-        found = self._matches(event.value) if event.value else []
-        if not found:
+        places = self._matches(event.value) if event.value else []
+        if not places:
             self.app.bell()
             return
         self._typed = event.value
         self._told = ""
-        self._lines.find(found)
+        self._lines.find(places)
         self._lines.next_found(0)
         self._close_find()
         self._say()
@@ -146,10 +146,10 @@ class ConfigScreen(Dialog[None]):
     def _say(self) -> None:
         self._heading.update(self._title())
         place = self._lines.standing
-        told = self._told or (f"for “{visible(self._typed, 40)}”" if self._typed else "")
-        found = f"  {place} {told}" if place or told else ""
+        hint = self._told or (f"for “{visible(self._typed, 40)}”" if self._typed else "")
+        line = f"  {place} {hint}" if place or hint else ""
         keys = [part for key, label in _KEYS for part in ((f" {key} ", "bold $accent"), (f"{label}  ", "$quiet"))]
-        self._keys.update(Content.assemble(*keys, (visible(found), "$foreground")))
+        self._keys.update(Content.assemble(*keys, (visible(line), "$foreground")))
 
     def _title(self) -> Content:
         answer = self._answer
@@ -162,10 +162,10 @@ class ConfigScreen(Dialog[None]):
 
 def _counts(report: ConfigReport) -> str:
     unknown = sum(field.origin is Origin.UNDECLARED for field in report.fields)
-    told = [visible(report.name, 60), _number(len(report.fields), "field")]
-    told += [f"{unknown} unknown"] if unknown else []
-    told += [_number(len(report.contradictions), "contradiction")] if report.contradictions else []
-    return "".join(f" · {part}" for part in told)
+    counts = [visible(report.name, 60), _number(len(report.fields), "field")]
+    counts += [f"{unknown} unknown"] if unknown else []
+    counts += [_number(len(report.contradictions), "contradiction")] if report.contradictions else []
+    return "".join(f" · {part}" for part in counts)
 
 
 def _number(count: int, noun: str) -> str:

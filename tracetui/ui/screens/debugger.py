@@ -73,9 +73,9 @@ class DebuggerScreen(RememberingScreen):
     @on(JumpToModule)
     def _jump_to_module(self, message: JumpToModule) -> None:
         site = message.path or "logits"
-        found = self.state.trace.find(f"{site}{when(self.state.record.pass_)}") or self.state.trace.find(site)
-        if found is not None and found.index < self.state.frontier:
-            self._refresh(self._driver.jump(found.index))
+        record = self.state.trace.find(f"{site}{when(self.state.record.pass_)}") or self.state.trace.find(site)
+        if record is not None and record.index < self.state.frontier:
+            self._refresh(self._driver.jump(record.index))
         else:
             self._refresh(
                 f"{message.path or 'the model'} has no record {'yet' if self.state.under_way else 'of its own'}"
@@ -96,10 +96,10 @@ class DebuggerScreen(RememberingScreen):
 
     def _other_block(self, by: int) -> bool:
         """With the experts in front, to the next layer's choice or the one before, where it is recorded."""
-        found = self.query_one(ExpertsPane).neighbour(by) if self.front == "experts" else None
-        if found is not None:
-            self._refresh(self._driver.jump(found))
-        return found is not None
+        index = self.query_one(ExpertsPane).neighbour(by) if self.front == "experts" else None
+        if index is not None:
+            self._refresh(self._driver.jump(index))
+        return index is not None
 
     def action_back(self) -> None:
         self._refresh(self._driver.back())

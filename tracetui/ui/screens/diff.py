@@ -86,17 +86,17 @@ class DiffScreen(DiffSitesScreen):
 
     @on(Compared)
     def _show(self, message: Compared) -> None:
-        found = message.found
-        if found is None:
-            told = Content.styled(f" not compared: {visible(message.problem, 400)}", "$error")
-            self.query_one("#diff-progress", Static).update(told)
+        surveyed = message.found
+        if surveyed is None:
+            words = Content.styled(f" not compared: {visible(message.problem, 400)}", "$error")
+            self.query_one("#diff-progress", Static).update(words)
             return
-        self._found = found
+        self._found = surveyed
         self.remove_class("-comparing")
         self._head()
         tree = self.query_one(DiffTree)
-        tree.show(found.top, found.ways, found.named)
-        report = found.survey.report
+        tree.show(surveyed.top, surveyed.ways, surveyed.named)
+        report = surveyed.survey.report
         before = report.comparison.preface
         odd = before.tokens or before.config or before.model_types or before.layers or report.comparison.misfits
         tree.go("" if odd or self._asked.overview or report.first is None else report.first.site)
@@ -112,11 +112,11 @@ class DiffScreen(DiffSitesScreen):
         report = self._found.survey.report
         same = report.comparison.same
         mark, colour = ("✓", "$success") if same else ("✗", "$error")
-        told = Content.assemble((f" {mark} ", f"bold {colour}"), visible(verdict(report)))
-        self.query_one("#diff-verdict", Static).update(told)
-        said = brief(report.comparison)
-        self.set_class(bool(said), "-said")
-        line = Content.assemble((" said first: ", "$quiet"), (said, "bold $waiting"), ("   o shows it", "$quiet"))
+        words = Content.assemble((f" {mark} ", f"bold {colour}"), visible(verdict(report)))
+        self.query_one("#diff-verdict", Static).update(words)
+        preface = brief(report.comparison)
+        self.set_class(bool(preface), "-said")
+        line = Content.assemble((" said first: ", "$quiet"), (preface, "bold $waiting"), ("   o shows it", "$quiet"))
         self.query_one("#diff-said", Static).update(line)
 
     def action_first(self) -> None:
@@ -174,7 +174,7 @@ class DiffScreen(DiffSitesScreen):
             notify(self.app, message.problem, severity="error")
             return
         notify(self.app, noise_verdict(message.found))
-        suspects = tuple(found.site.site for found in message.found.suspects)
+        suspects = tuple(suspect.site.site for suspect in message.found.suspects)
         if suspects and suspects[0] != self._wanted.site:
             self._go_to(suspects[0], "")
         elif self._wanted.site and not self._view.problem:
@@ -209,8 +209,8 @@ def visible_lines(text: str) -> str:
 def _progress(done: int, total: int) -> Content:
     share = done / total if total else 0.0
     gauge = ("━" * round(_GAUGE * share), "$running"), ("─" * (_GAUGE - round(_GAUGE * share)), "$rule")
-    told = f"  comparing: {done:,} of {total:,} sites   " if total else "  aligning both sides' names   "
-    return Content.assemble(" ", *gauge, told, ("Esc", "bold $accent"), " gives up")
+    words = f"  comparing: {done:,} of {total:,} sites   " if total else "  aligning both sides' names   "
+    return Content.assemble(" ", *gauge, words, ("Esc", "bold $accent"), " gives up")
 
 
 def _compared(asked: Comparing, tell: Callable[[int, int], None], left: Event) -> DiffScreen.Compared:

@@ -102,8 +102,8 @@ class DiffPanesScreen(Screen[None]):
             tabs.insert(0, (" 2 all", "finding"))
         named = [(text, "bold $accent" if front == self._front and width < _WIDE else "$quiet") for text, front in tabs]
         row = self.query_one(DiffGrid).row if width < _MEDIUM and self._front == "values" else None
-        told = Content.assemble(*named, "  ", *_plane_parts(planes, self._wanted, row))
-        self.query_one("#diff-plane", Static).update(told)
+        title = Content.assemble(*named, "  ", *_plane_parts(planes, self._wanted, row))
+        self.query_one("#diff-plane", Static).update(title)
 
     @on(DiffGrid.CellMoved)
     def _cell_moved(self, message: DiffGrid.CellMoved) -> None:
@@ -173,5 +173,5 @@ def _plane_parts(planes: Planes | str, wanted: Wanted, row: tuple[int, str] | No
 
 def _one_row(where: str, row: int) -> str:
     """`[0, 9, :]` of `[0, :, :]`."""
-    before, found, columns = where.rpartition(":, ")
-    return f"{before}{row}, {columns}" if found else where
+    before, colon, columns = where.rpartition(":, ")
+    return f"{before}{row}, {columns}" if colon else where

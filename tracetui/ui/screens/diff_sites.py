@@ -73,12 +73,12 @@ class DiffSitesScreen(DiffPanesScreen):
         assert self._found
         report, names = self._found.survey.report, self._asked.names
         if node.path:
-            told = "A group: choose a site inside it (Enter unfolds)."
+            words = "A group: choose a site inside it (Enter unfolds)."
             self.query_one(DiffText).show(partial(group_lines, node))
         else:
-            told = "Choose a site in the tree; f goes to the first divergence."
+            words = "Choose a site in the tree; f goes to the first divergence."
             self.query_one(DiffText).show(lambda width: list(diff_lines(report, names, True, width, self._noise)))
-        self._show_planes(told, (0, 0), (nothing(told),) * 3)
+        self._show_planes(words, (0, 0), (nothing(words),) * 3)
 
     def _want(self, wanted: Wanted, to_worst: bool = False) -> None:
         """Have something read; while something else is, the newest wish waits."""
@@ -124,9 +124,9 @@ class DiffSitesScreen(DiffPanesScreen):
 
     def _show_short(self) -> None:
         finding = self._view.finding
-        found, looks = short_lines(finding) if finding and not self._view.problem else ("on one side only", "")
+        summary, looks = short_lines(finding) if finding and not self._view.problem else ("on one side only", "")
         quiet = finding is None or finding.site.outcome is Outcome.SAME
-        lines = [(visible(found), "$quiet" if quiet else "bold $foreground")]
+        lines = [(visible(summary), "$quiet" if quiet else "bold $foreground")]
         if looks:
             lines.append((f"\n{visible(looks)}", "bold $waiting"))
         self.query_one("#diff-short", Static).update(Content.assemble(*lines))

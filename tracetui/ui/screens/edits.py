@@ -42,9 +42,9 @@ class EditsScreen(Dialog[bool]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="edits"):
             yield Static("Edits", classes="dialog-title")
-            found = Options()
-            found.can_focus = False
-            yield found
+            options = Options()
+            options.can_focus = False
+            yield options
             yield Static(_HINT, id="edits-hint", markup=False)
 
     def on_mount(self) -> None:

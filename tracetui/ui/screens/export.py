@@ -148,9 +148,9 @@ def _problem(path: Path) -> str:
 
 
 def _progress(fraction: float, done: int, total: int) -> Content:
-    told = f" {fraction:4.0%}  {size(done)} of {size(total)}   " if total else "   "
+    words = f" {fraction:4.0%}  {size(done)} of {size(total)}   " if total else "   "
     gauge = ("━" * round(_GAUGE * fraction), "$running"), ("─" * (_GAUGE - round(_GAUGE * fraction)), "$rule")
-    return Content.assemble(*gauge, told, ("Esc", "bold $accent"), " gives up")
+    return Content.assemble(*gauge, words, ("Esc", "bold $accent"), " gives up")
 
 
 class _GivenUpError(Exception):

@@ -43,8 +43,8 @@ class GenerateScreen(Dialog[int | None]):
     def _give(self, event: Input.Submitted) -> None:
         event.stop()
         try:
-            said = event.value.strip()
-            self.dismiss(check_count(int(said) if said.isdecimal() else -1, "how many") or None)
+            typed = event.value.strip()
+            self.dismiss(check_count(int(typed) if typed.isdecimal() else -1, "how many") or None)
         except InputError:
             self.query_one("#generate-about", Static).update("a number is needed, such as 8")
 

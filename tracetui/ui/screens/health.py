@@ -52,8 +52,8 @@ class HealthRead(Message):
         near = [] if self.near is None else [near_limit_line(self.near)]
         if self.diagnosis is None:
             return list(sound_lines(self.trace, self.record, near, width))
-        found = list(health_lines(self.trace, self.diagnosis, width))
-        return [*found, *(ConfigLine(line, Kind.TEXT) for line in ("", *near) if near)]
+        lines = list(health_lines(self.trace, self.diagnosis, width))
+        return [*lines, *(ConfigLine(line, Kind.TEXT) for line in ("", *near) if near)]
 
 
 class HealthScreen(Dialog[Origin | None]):

@@ -58,9 +58,9 @@ class JumpScreen(Dialog[int | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="jump"):
             yield LineInput(placeholder="part of a site, such as 1 q_proj", compact=True)
-            found = Options()
-            found.can_focus = False
-            yield found
+            options = Options()
+            options.can_focus = False
+            yield options
             yield Static("no record has that in its site", id="jump-none", markup=False)
 
     def on_mount(self) -> None:
@@ -88,18 +88,18 @@ class JumpScreen(Dialog[int | None]):
     @on(Input.Submitted)
     def _give(self, event: Input.Submitted) -> None:
         event.stop()
-        found = self.query_one(OptionList)
-        if found.highlighted is not None:
-            self._answer(found.get_option_at_index(found.highlighted))
+        options = self.query_one(OptionList)
+        if options.highlighted is not None:
+            self._answer(options.get_option_at_index(options.highlighted))
 
     @on(OptionList.OptionSelected)
     def _choose(self, event: OptionList.OptionSelected) -> None:
         self._answer(event.option)
 
     def action_move(self, by: int) -> None:
-        found = self.query_one(OptionList)
-        if found.highlighted is not None:
-            found.highlighted = max(0, min(found.option_count - 1, found.highlighted + by))
+        options = self.query_one(OptionList)
+        if options.highlighted is not None:
+            options.highlighted = max(0, min(options.option_count - 1, options.highlighted + by))
 
     def action_leave(self) -> None:
         self.dismiss(None)
@@ -110,6 +110,6 @@ class JumpScreen(Dialog[int | None]):
 
 def _read(records: Sequence[Record], count: int, typed: str) -> JumpScreen.Read:
     words = typed.lower().split()
-    found = ((index, records[index].key) for index in range(count))
-    fitting = ((index, key) for index, key in found if all(word in key.lower() for word in words))
+    keys = ((index, records[index].key) for index in range(count))
+    fitting = ((index, key) for index, key in keys if all(word in key.lower() for word in words))
     return JumpScreen.Read(Found(typed, tuple(islice(fitting, _MOST))))

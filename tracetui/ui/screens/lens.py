@@ -134,6 +134,6 @@ class LensGrid(Canvas):
         return [Style(color=rich_colour(contrasting(level)), bgcolor=rich_colour(level)) for level in levels]
 
 
-def _into(first: int, place: int, shown: int) -> int:
+def _into(first: int, place: int, room: int) -> int:
     """Where a view of so many places begins that has a place in it, moved as little as possible."""
-    return max(min(first, place), place - shown + 1)
+    return max(min(first, place), place - room + 1)

@@ -121,4 +121,4 @@ def read_recording(typed: str) -> OpenScreen.Read:
 
 
 def _hint() -> Content:
-    return Content.assemble(*(part for key, told in _KEYS for part in ((key, "bold $accent"), f" {told}   ")))
+    return Content.assemble(*(part for key, label in _KEYS for part in ((key, "bold $accent"), f" {label}   ")))

@@ -145,9 +145,9 @@ class PanesScreen(Screen[None]):
         self.query_one(TabLine).has_keys = self.front in around
         self.query_one(FindBar).give_keys("modules" in around)
         for pane, key, name in PANES:
-            found = self.query_one(f"#{pane}")
-            found.set_class(pane in around, "-keys")
-            found.border_title = f"{HAS_KEYS if pane in around else ''}{key} {name}"
+            widget = self.query_one(f"#{pane}")
+            widget.set_class(pane in around, "-keys")
+            widget.border_title = f"{HAS_KEYS if pane in around else ''}{key} {name}"
 
     def action_pane(self, pane: str) -> None:
         """Bring a pane to the front and give it the keys; what was said to the last one goes."""

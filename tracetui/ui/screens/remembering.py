@@ -133,10 +133,10 @@ class RememberingScreen(HearingScreen):
 
     def _prompts_now(self, line: PromptInput) -> Prompts | None:
         """What Enter would run; of an emptied line, what was run last."""
-        found = self._offer.prompts_for(line.value)
-        if found.one_text and not found.text.strip():
-            found = found.typed(line.earlier[-1]) if line.earlier else self._offer.prompts
-        return None if found == self._offer.recalled.own else found
+        prompts = self._offer.prompts_for(line.value)
+        if prompts.one_text and not prompts.text.strip():
+            prompts = prompts.typed(line.earlier[-1]) if line.earlier else self._offer.prompts
+        return None if prompts == self._offer.recalled.own else prompts
 
     def _layout_now(self, parts: _Parts) -> Layout:
         last, tree, kind = self._last.layout, parts.tree, parts.attention.kind

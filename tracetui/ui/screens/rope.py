@@ -124,9 +124,9 @@ def _picture(scores: Matrix, state: State, pass_: int) -> HeatmapData:
 
 def _heading(check: RopeCheck, layout: Layout) -> Content:
     """`✓ halves: agrees to 2.1e-07` beside `✗ adjacent pairs: off by 3.2`."""
-    found = check.off[layout]
-    mark, style = ("✓", "bold $success") if found.holds else ("✗", "bold $error")
-    return Content.assemble((f" {mark} {WORDS[layout]}", style), f": {verdict(found)}")
+    identity = check.off[layout]
+    mark, style = ("✓", "bold $success") if identity.holds else ("✗", "bold $error")
+    return Content.assemble((f" {mark} {WORDS[layout]}", style), f": {verdict(identity)}")
 
 
 def _evidence(check: RopeCheck) -> Iterator[Content]:

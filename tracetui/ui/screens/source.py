@@ -50,9 +50,9 @@ class SourceScreen(Dialog[None]):
     def compose(self) -> ComposeResult:
         source = self._source
         where = f"{source.file}:{source.first + source.at}"
-        said = " · ".join(part for part in (source.kind, source.says, source.path) if part)
+        title = " · ".join(part for part in (source.kind, source.says, source.path) if part)
         with Vertical(classes="dialog", id="source"):
-            yield Static(Content(visible(said, _WIDEST)), classes="dialog-title source-line")
+            yield Static(Content(visible(title, _WIDEST)), classes="dialog-title source-line")
             yield Static(Content(visible(where, _WIDEST)), classes="source-line source-where")
             with ScrollableContainer(id="source-scroll"):
                 yield Static(id="source-code")
@@ -76,14 +76,14 @@ class SourceScreen(Dialog[None]):
 
 def coloured(source: Sourced) -> Content:
     """The lines with their numbers, in the theme's colours for code; the one looked at has a mark."""
-    shown = [visible(line.expandtabs(_TAB), _WIDEST) for line in source.lines]
-    code = highlight("\n".join(shown), language="python").split("\n", allow_blank=True)
-    width = len(str(source.first + len(shown)))
+    lines = [visible(line.expandtabs(_TAB), _WIDEST) for line in source.lines]
+    code = highlight("\n".join(lines), language="python").split("\n", allow_blank=True)
+    width = len(str(source.first + len(lines)))
     return Content("\n").join(
         Content.assemble(
             ("▸" if place == source.at else " ", "bold $waiting"),
             (f"{source.first + place:>{width}}  ", "bold $waiting" if place == source.at else "$quiet"),
             line,
         )
-        for place, line in enumerate(code[: len(shown)])
+        for place, line in enumerate(code[: len(lines)])
     )

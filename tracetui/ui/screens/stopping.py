@@ -74,11 +74,11 @@ class StoppingScreen(PanesScreen):
 
     def _look_up(self) -> None:
         """Have stops looked for among records that were made before them."""
-        trace, wanted = self.state.trace, self.state.stops.to_look_up
-        asked = (trace, tuple((entry.stop.text, entry.unknown) for entry in wanted))
-        if wanted and asked != self._asked:
+        trace, entries = self.state.trace, self.state.stops.to_look_up
+        asked = (trace, tuple((entry.stop.text, entry.unknown) for entry in entries))
+        if entries and asked != self._asked:
             read_in_background(
-                self, "stops", partial(look_up_stops, trace, [entry.stop for entry in wanted], self._driver.recorded)
+                self, "stops", partial(look_up_stops, trace, [entry.stop for entry in entries], self._driver.recorded)
             )
         self._asked = asked
 
@@ -171,8 +171,8 @@ class StoppingScreen(PanesScreen):
 
     def add_stop(self, stop: Stop) -> None:
         """One stop more, or the one that stands already switched on."""
-        found = self.state.stops.find(stop.text)
-        book = self.state.stops.with_stop(stop) if found is None else self.state.stops.switched(stop.text, True)
+        entry = self.state.stops.find(stop.text)
+        book = self.state.stops.with_stop(stop) if entry is None else self.state.stops.switched(stop.text, True)
         self._change_stops(book, f"stop at {stop.text}")
 
     def action_stop(self) -> None:
@@ -230,8 +230,8 @@ class StoppingScreen(PanesScreen):
         if not text:
             self._refresh("this line has no record to run to")
             return
-        found = self.state.trace.find(text)
-        if found is not None and found.index <= self.state.cursor:
+        record = self.state.trace.find(text)
+        if record is not None and record.index <= self.state.cursor:
             self._refresh(f"{text} has run already; Enter in the tree goes to its record")
             return
         self._run_until(text)

@@ -58,9 +58,9 @@ class StopsScreen(Dialog[ToHit | NewStop | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="stops"):
             yield Static("Stops", classes="dialog-title")
-            found = Options()
-            found.can_focus = False
-            yield found
+            options = Options()
+            options.can_focus = False
+            yield options
             yield Static(
                 "Enter to its record · Space on/off · Del away · a another · Esc", id="stops-hint", markup=False
             )
@@ -115,7 +115,7 @@ class StopsScreen(Dialog[ToHit | NewStop | None]):
 
 def _line(entry: Entry, room: int) -> str:
     count = len(entry.hits)
-    told = f"{count} hit{'' if count == 1 else 's'}"
-    hits = told if not entry.unknown else "looking…" if entry.stop.on else ""
+    hit_count = f"{count} hit{'' if count == 1 else 's'}"
+    hits = hit_count if not entry.unknown else "looking…" if entry.stop.on else ""
     note = "off" if not entry.stop.on else "once a run" if entry.stop.once else ""
     return f"{'●' if entry.stop.on else '○'} {fit(entry.stop.text, room)} {fit(hits, 9, right=True)}  {note}"

@@ -54,8 +54,8 @@ class ThemeScreen(Dialog[None]):
         self.dismiss(None)
 
     def action_move(self, way: str) -> None:
-        found = self.query_one(OptionList)
-        found.action_cursor_down() if way == "down" else found.action_cursor_up()
+        options = self.query_one(OptionList)
+        options.action_cursor_down() if way == "down" else options.action_cursor_up()
 
     def action_leave(self) -> None:
         self.app.theme = self._before

@@ -218,5 +218,5 @@ def _inside(part: range, whole: range) -> bool:
 
 
 def _into_view(first: int, place: int, room: int, length: int) -> int:
-    """The first line of a view of `room` lines that holds `wanted`, moved as little as possible."""
+    """The first line of a view of `room` lines that holds `place`, moved as little as possible."""
     return max(0, min(max(first, place - room + 1), place, max(0, length - room)))

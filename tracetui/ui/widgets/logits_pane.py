@@ -87,9 +87,9 @@ class LogitsPane(Canvas, can_focus=True):
         """The line the user is on, in words."""
         if not self._found.predictions:
             return ""
-        found = self._found.predictions[min(self._line, len(self._found.predictions) - 1)]
-        text = token_text(found.token.bytes)
-        return f"{text} (id {found.token.id}) probability {number(found.probability)} logit {number(found.logit)}"
+        next_ = self._found.predictions[min(self._line, len(self._found.predictions) - 1)]
+        text = token_text(next_.token.bytes)
+        return f"{text} (id {next_.token.id}) probability {number(next_.probability)} logit {number(next_.logit)}"
 
     def action_move(self, by: int) -> None:
         self._line = max(0, min(len(self._found.predictions) - 1, self._line + by))
@@ -102,8 +102,8 @@ class LogitsPane(Canvas, can_focus=True):
             for part in wrap(visible(note), max(8, width - 2))
         ]
         if not self._found.predictions:
-            told = _NOT_KEPT if not self._found.kept else _ALL_NAN if self._found.read else _LATER
-            words = wrap(told, max(8, width - 4))
+            absence = _NOT_KEPT if not self._found.kept else _ALL_NAN if self._found.read else _LATER
+            words = wrap(absence, max(8, width - 4))
             return [*notes, blank(width), *(line([(f"  {part}", inks.quiet)], width) for part in words)]
         room = max(2, height - len(notes) - 1)
         first = max(0, min(self._line - room // 2, len(self._found.predictions) - room + 1))
@@ -114,7 +114,7 @@ class LogitsPane(Canvas, can_focus=True):
 
     def _notes(self) -> tuple[str, ...]:
         notes = self.state.trace.run.notes or self.state.notes
-        if any(not found.token.bytes for found in self._found.predictions):
+        if any(not prediction.token.bytes for prediction in self._found.predictions):
             return (*notes, "#id: that token is not in the tokenizer in use")
         return notes
 
@@ -133,10 +133,10 @@ class LogitsPane(Canvas, can_focus=True):
 
 def _position(state: State) -> int:
     """The position after which the pass at the cursor predicts, else the last one before it; -1 without logits."""
-    found = next((p for p in range(state.record.pass_, -1, -1) if _has_logits(state, p)), None)
-    if found is None:
+    pass_ = next((p for p in range(state.record.pass_, -1, -1) if _has_logits(state, p)), None)
+    if pass_ is None:
         return -1
-    return last_position(state.trace, state.batch, found) if state.tokens else 0
+    return last_position(state.trace, state.batch, pass_) if state.tokens else 0
 
 
 def _has_logits(state: State, pass_: int) -> bool:

@@ -22,8 +22,8 @@ def fitted(row: Row, room: int, layout: str) -> tuple[tuple[str, str], str]:
     """
     fold = ("▾ " if row.open else "▸ ") if row.opens else "  "
     name = f"{' ' * row.depth}{fold}{visible(row.name)}"
-    wanted = (f"{detail} " for detail in _details(row, room, layout) if detail)
-    detail = next((detail for detail in wanted if len(name) + len(detail) + 1 <= room), "")
+    details = (f"{detail} " for detail in _details(row, room, layout) if detail)
+    detail = next((detail for detail in details if len(name) + len(detail) + 1 <= room), "")
     kind = f"  {visible(row.kind)}" if row.kind else ""
     if len(kind) > room - len(name) - len(detail) - bool(detail):
         kind = ""
@@ -32,12 +32,12 @@ def fitted(row: Row, room: int, layout: str) -> tuple[tuple[str, str], str]:
 
 def _details(row: Row, room: int, layout: str) -> Iterator[str]:
     """What may stand at the right edge, the best first."""
-    told = (row.elsewhere or {}).get(layout, "")
-    if told:
-        told = f"→ {'the same' if told == _TO_LAYER.sub('', row.path) else visible(told)}"
+    name = (row.elsewhere or {}).get(layout, "")
+    if name:
+        name = f"→ {'the same' if name == _TO_LAYER.sub('', row.path) else visible(name)}"
         if room >= ROOMY:
-            yield f"{told}   {row.detail:>{_NUMBER}}"
-        yield told
+            yield f"{name}   {row.detail:>{_NUMBER}}"
+        yield name
     if room >= ROOMY:
         yield _exact(row)
     if row.active is not None:
@@ -57,11 +57,11 @@ def totals(parameters: int, active: int | None, room: int) -> str:
     """How many parameters there are, and how many of them a token uses, in that many cells; empty without room."""
     if not parameters:
         return ""
-    told = [f"{parameters:,} parameters", f"{parameters:,}", count(parameters)]
+    texts = [f"{parameters:,} parameters", f"{parameters:,}", count(parameters)]
     if active is not None:
-        told = [
+        texts = [
             f"{active:,} of {parameters:,} parameters active per token",
             f"{count(active)} of {count(parameters)} active",
             f"{count(active)} of {count(parameters)}",
         ]
-    return next((text for text in told if len(text) <= room), "")
+    return next((text for text in texts if len(text) <= room), "")

@@ -114,13 +114,13 @@ class ModuleList(ScrollView, can_focus=True):
             return None
         here = start if start is not None else self.chosen
         order = {path: index for index, path in enumerate(everywhere)}
-        found = next((path for path in paths if order[path] > order.get(here, -1)), paths[0])
-        self._opened |= ancestors(found)
+        path_found = next((path for path in paths if order[path] > order.get(here, -1)), paths[0])
+        self._opened |= ancestors(path_found)
         self._build()
-        self._go(found)
+        self._go(path_found)
         # Where the line stands already it may still be out of sight.
         self.watch_line()
-        return found
+        return path_found
 
     @property
     def chosen(self) -> str:
@@ -149,20 +149,24 @@ class ModuleList(ScrollView, can_focus=True):
 
     def _paths(self) -> list[str]:
         """Every path that can be gone to, in the order of the tree, experts that were hit in their place."""
-        found: list[str] = []
+        every: list[str] = []
         for path in paths_of(self.state.outline):
             around = path.rpartition(".")[0]
             if (hit := self._hit.get(around)) and "–" in path.rpartition(".")[2]:
-                found.extend(f"{around}.{number}" for number in sorted(hit))
-            found.append(path)
-        return found
+                every.extend(f"{around}.{number}" for number in sorted(hit))
+            every.append(path)
+        return every
 
     def _build(self) -> None:
         """Make the lines again, unless they stand for the same already."""
-        wanted = (self.state.outline, frozenset(self._opened), [len(self._hit.get(path, ())) for path in self._lists])
-        if wanted == self._built_for:
+        stands_for = (
+            self.state.outline,
+            frozenset(self._opened),
+            [len(self._hit.get(path, ())) for path in self._lists],
+        )
+        if stands_for == self._built_for:
             return
-        self._built_for = wanted
+        self._built_for = stands_for
         self._rows = rows_of(self.state.outline, self._opened, self._hit)
         height = len(self._rows)
         if height != self.virtual_size.height:
@@ -280,14 +284,14 @@ class ModuleList(ScrollView, can_focus=True):
         """`●` where a stop names the line's module or something it computes, `E` where an edit does; `○`, `e`: off."""
         if row.path not in self._marks:
             site = self._site(row)
-            found = [stop for stop in self.state.stops.stops if site and names_module(stop, site)]
-            on = any(stop.on for stop in found)
-            self._marks[row.path] = ("●" if on else "○") if found else self._edit_mark(site)
+            stops = [stop for stop in self.state.stops.stops if site and names_module(stop, site)]
+            on = any(stop.on for stop in stops)
+            self._marks[row.path] = ("●" if on else "○") if stops else self._edit_mark(site)
         return self._marks[row.path]
 
     def _edit_mark(self, site: str) -> str:
-        found = [edit for edit in self.state.edits if site and names_line(edit, site)]
-        return ("E" if any(edit.on for edit in found) else "e") if found else " "
+        edits = [edit for edit in self.state.edits if site and names_line(edit, site)]
+        return ("E" if any(edit.on for edit in edits) else "e") if edits else " "
 
     @property
     def stop_pattern(self) -> str:

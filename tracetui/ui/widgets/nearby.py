@@ -38,8 +38,8 @@ class Nearby(Canvas):
 
     def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
         first = self._first(height)
-        shown = self.state.trace.records[first : min(first + height, self.state.frontier)]
-        return [self._row(record, width, inks) for record in shown]
+        records = self.state.trace.records[first : min(first + height, self.state.frontier)]
+        return [self._row(record, width, inks) for record in records]
 
     def _row(self, record: Record, width: int, inks: Inks) -> Line:
         here = record.index == self.state.cursor
