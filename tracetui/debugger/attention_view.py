@@ -72,14 +72,14 @@ class Checks:
     """Unasked only where rows were permuted on loading."""
 
 
-def read_attention(state: State, wanted: Shown) -> Attention | None:
+def read_attention(state: State, plane: Shown) -> Attention | None:
     """The wanted plane of the nearest call, or its probabilities where it has no such plane; None without a call."""
     view = nearest(state)
     if view is None:
         return None
     head, batch = min(state.head, view.heads - 1), min(state.batch, view.batch - 1)
     latent = latent_of(view)
-    kind = wanted if latent or wanted in KINDS else "probs"
+    kind = plane if latent or plane in KINDS else "probs"
     cost = cache_cost(latent, state.trace.run.config) if latent else None
     try:
         picture = _picture(view, latent, kind, head, batch, state)

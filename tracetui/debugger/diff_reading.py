@@ -78,39 +78,39 @@ class SiteView:
     problem: str = ""
 
 
-def read_site(survey: Survey, wanted: Wanted, before: SiteView, to_worst: bool) -> SiteView:
+def read_site(survey: Survey, target: Wanted, before: SiteView, to_worst: bool) -> SiteView:
     """What a site shows; `before` is what was on view, of which the same site's numbers are taken over."""
     try:
-        return _read(survey, wanted, before, to_worst)
+        return _read(survey, target, before, to_worst)
     except (TracetuiError, OSError, MemoryError) as error:
-        return SiteView(wanted, problem=str(error) or type(error).__name__)
+        return SiteView(target, problem=str(error) or type(error).__name__)
 
 
-def _read(survey: Survey, wanted: Wanted, before: SiteView, to_worst: bool) -> SiteView:
+def _read(survey: Survey, target: Wanted, before: SiteView, to_worst: bool) -> SiteView:
     comparison = survey.report.comparison
-    site = survey.sites.get(wanted.site)
+    site = survey.sites.get(target.site)
     if site is None:
-        return _alone(comparison, wanted)
-    same = before.wanted.site == wanted.site and before.finding is not None and not before.problem
-    finding = before.finding if same else survey.finding(wanted.site)
+        return _alone(comparison, target)
+    same = before.wanted.site == target.site and before.finding is not None and not before.problem
+    finding = before.finding if same else survey.finding(target.site)
     pair = site.pair
     statistics = (
         before.statistics if same else (comparison.a.statistics(pair.a.record), comparison.b.statistics(pair.b.record))
     )
-    if wanted.plane == TENSOR:
+    if target.plane == TENSOR:
         keep = before.planes if same and before.wanted.plane == TENSOR and isinstance(before.planes, Planes) else None
-        found = keep.sides if keep else sides(comparison, site)
+        values = keep.sides if keep else sides(comparison, site)
     else:
-        found = _attention(comparison, site, wanted)
-    if isinstance(found, str):
-        return SiteView(wanted, finding, statistics, planes=found, pictures=tuple(nothing(found) for _ in LETTERS))
+        values = _attention(comparison, site, target)
+    if isinstance(values, str):
+        return SiteView(target, finding, statistics, planes=values, pictures=tuple(nothing(values) for _ in LETTERS))
     config = config_of(comparison)
     cell = (0, 0)
-    if to_worst and wanted.plane == TENSOR:
-        wanted, cell = _at_worst(site, found.record, wanted, config)
-    planes = _planes(comparison, found, wanted, config)
-    pictures = pictures_of(planes, wanted.own_scale) if wanted.drawn else ()
-    return SiteView(wanted, finding, statistics, None, planes, pictures, cell)
+    if to_worst and target.plane == TENSOR:
+        target, cell = _at_worst(site, values.record, target, config)
+    planes = _planes(comparison, values, target, config)
+    pictures = pictures_of(planes, target.own_scale) if target.drawn else ()
+    return SiteView(target, finding, statistics, None, planes, pictures, cell)
 
 
 def config_of(comparison: Comparison) -> dict[str, object]:
@@ -118,32 +118,32 @@ def config_of(comparison: Comparison) -> dict[str, object]:
     return {**comparison.b.run.config, **comparison.a.run.config}
 
 
-def _alone(comparison: Comparison, wanted: Wanted) -> SiteView:
+def _alone(comparison: Comparison, target: Wanted) -> SiteView:
     alignment = comparison.alignment
     for side, (lone, ahead, trace) in enumerate(
         ((alignment.only_a, alignment.ahead_a, comparison.a), (alignment.only_b, alignment.ahead_b, comparison.b))
     ):
-        named = next((named for named in (*lone, *ahead) if named.site == wanted.site), None)
+        named = next((named for named in (*lone, *ahead) if named.site == target.site), None)
         if named is not None:
-            found = trace.statistics(named.record)
-            told = f"Only {'AB'[side]} has this tensor: there is nothing to compare it with."
+            statistics = trace.statistics(named.record)
+            words = f"Only {'AB'[side]} has this tensor: there is nothing to compare it with."
             if named in ahead:
-                told = f"{'BA'[side]}'s run has not come to this yet: there is nothing to compare it with."
-            both = (found, None) if side == 0 else (None, found)
-            return SiteView(wanted, None, both, named.record, told, tuple(nothing(told) for _ in LETTERS))
-    return SiteView(wanted, planes="nothing was recorded here")
+                words = f"{'BA'[side]}'s run has not come to this yet: there is nothing to compare it with."
+            both = (statistics, None) if side == 0 else (None, statistics)
+            return SiteView(target, None, both, named.record, words, tuple(nothing(words) for _ in LETTERS))
+    return SiteView(target, planes="nothing was recorded here")
 
 
-def _attention(comparison: Comparison, site: SiteDiff, wanted: Wanted) -> Sides | str:
+def _attention(comparison: Comparison, site: SiteDiff, target: Wanted) -> Sides | str:
     """A head's scores of the call that a site belongs to, computed again from each side's q and k."""
-    found = _views(comparison, site)
-    if isinstance(found, str):
-        return found
-    kind: Scores = next(kind for kind in KINDS if kind == wanted.plane)
-    a, b = (_matrix(view, kind, wanted) for view in found)
+    views = _views(comparison, site)
+    if isinstance(views, str):
+        return views
+    kind: Scores = next(kind for kind in KINDS if kind == target.plane)
+    a, b = (_matrix(view, kind, target) for view in views)
     if a.shape != b.shape:
         return f"The attention's shapes don't go together: {list(a.shape)} in A, {list(b.shape)} in B."
-    record = Record(0, f"{found[0].site}:{kind}", a.shape, "float32", 0)
+    record = Record(0, f"{views[0].site}:{kind}", a.shape, "float32", 0)
     return Sides(record, ArrayValue(a), ArrayValue(b))
 
 
@@ -159,39 +159,39 @@ def _view(trace: Trace, record: Record) -> AttentionView | None:
     return attention_at(trace, record)
 
 
-def _matrix(view: AttentionView, kind: Scores, wanted: Wanted) -> Matrix:
-    return view.matrix(kind, min(wanted.head, view.heads - 1), min(wanted.batch, view.batch - 1))
+def _matrix(view: AttentionView, kind: Scores, target: Wanted) -> Matrix:
+    return view.matrix(kind, min(target.head, view.heads - 1), min(target.batch, view.batch - 1))
 
 
 def _at_worst(
-    site: SiteDiff, record: Record, wanted: Wanted, config: Mapping[str, object]
+    site: SiteDiff, record: Record, target: Wanted, config: Mapping[str, object]
 ) -> tuple[Wanted, tuple[int, int]]:
     """The head, prompt and cell of the element that is furthest apart."""
     place = site.distance.worst if site.distance else None
     if place is None or len(place) != len(record.shape) or not place:
-        return wanted, (0, 0)
-    batch = place[0] if len(place) > 2 else wanted.batch
+        return target, (0, 0)
+    batch = place[0] if len(place) > 2 else target.batch
     for head in range(max(1, query_heads(config)) if len(place) > 2 else 1):
         plane = plane_of(record, config, head, batch)
         inside = plane.column0 <= place[-1] < plane.column0 + plane.columns.length
         if inside and (plane.part or tuple(plane.leading) == tuple(place[:-2])):
-            return replace(wanted, head=head, batch=batch), (
+            return replace(target, head=head, batch=batch), (
                 place[-2] if len(place) > 1 else 0,
                 place[-1] - plane.column0,
             )
-    return wanted, (0, 0)
+    return target, (0, 0)
 
 
-def _planes(comparison: Comparison, found: Sides, wanted: Wanted, config: Mapping[str, object]) -> Planes:
-    if wanted.plane == TENSOR:
-        plane = plane_of(found.record, config, wanted.head, wanted.batch)
+def _planes(comparison: Comparison, values: Sides, target: Wanted, config: Mapping[str, object]) -> Planes:
+    if target.plane == TENSOR:
+        plane = plane_of(values.record, config, target.head, target.batch)
         heads = query_heads(config) if plane.note else 0
     else:
-        rows, columns = found.record.shape
-        plane = Plane(Axis("query", rows), Axis("key", columns), note=f"head {wanted.head}")
+        rows, columns = values.record.shape
+        plane = Plane(Axis("query", rows), Axis("key", columns), note=f"head {target.head}")
         heads = query_heads(config)
-    row_labels, column_labels = (_labels(comparison, axis, wanted.batch) for axis in (plane.rows, plane.columns))
-    return Planes(found, plane, row_labels, column_labels, heads)
+    row_labels, column_labels = (_labels(comparison, axis, target.batch) for axis in (plane.rows, plane.columns))
+    return Planes(values, plane, row_labels, column_labels, heads)
 
 
 def _labels(comparison: Comparison, axis: Axis, batch: int) -> tuple[str, ...]:
@@ -209,8 +209,8 @@ def pictures_of(planes: Planes, own_scale: bool) -> tuple[HeatmapData, ...]:
     """A, B and A−B as heatmaps on one scale, or A−B on its own."""
     plane = planes.plane
     if plane.rows.length * plane.columns.length > _MAX_CELLS:
-        told = "This plane is too large to be drawn; its values are in pane 3"
-        return tuple(nothing(told) for _ in LETTERS)
+        words = "This plane is too large to be drawn; its values are in pane 3"
+        return tuple(nothing(words) for _ in LETTERS)
     rows, columns = slice(0, plane.rows.length), slice(0, plane.columns.length)
     matrices = tuple(matrix.astype(np.float32) for matrix in part_of(planes, rows, columns))
     if not matrices[0].size:
@@ -222,14 +222,14 @@ def pictures_of(planes: Planes, own_scale: bool) -> tuple[HeatmapData, ...]:
         MapAxis.of(plane.rows.name, plane.rows.length, planes.row_labels),
         MapAxis.of(plane.columns.name, plane.columns.length, planes.column_labels),
     )
-    found = []
+    pictures = []
     for letter, matrix in zip(LETTERS, matrices, strict=True):
         own = own_scale and letter == LETTERS[2]
         title = f"{letter}{' · its own scale' if own else ''}"
-        found.append(
+        pictures.append(
             heatmap_data(matrix, *axes, diverging=True, kinds=kinds, title=title, scales=None if own else scales)
         )
-    return tuple(found)
+    return tuple(pictures)
 
 
 def part_of(planes: Planes, rows: slice, columns: slice) -> tuple[Array, Array, Array]:

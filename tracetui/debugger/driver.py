@@ -92,14 +92,14 @@ class Driver:
         state = self.state
         if state.cursor < 0 and not state.under_way:
             return nothing_yet(state) if self._pending is None else _PENDING
-        found = forward(state, step)
-        if step is Step.LAYER and (remark := no_later_layer(state, found)):
+        index = forward(state, step)
+        if step is Step.LAYER and (remark := no_later_layer(state, index)):
             return remark
-        if state.stops.open_before(state.cursor, state.frontier if found is None else found + 1):
+        if state.stops.open_before(state.cursor, state.frontier if index is None else index + 1):
             self._waiting.append(step)
             return "the stops are being looked for in what is recorded"
-        if (found := first_of(found, state.stops.after(state.cursor))) is not None:
-            self.state = moved(state, found)
+        if (index := first_of(index, state.stops.after(state.cursor))) is not None:
+            self.state = moved(state, index)
             return ""
         origin = state.record if state.cursor >= 0 else None
         if self._advance(until_end if step is Step.END else target(step, origin)):
@@ -135,9 +135,9 @@ class Driver:
         if state.cursor < 0 and not state.under_way:
             return nothing_yet(state)
         ahead = range(state.cursor + 1, state.frontier)
-        found = next((index for index in ahead if reached(state.trace.records[index])), None)
-        if (found := first_of(found, state.stops.after(state.cursor))) is not None:
-            self.state = moved(state, found)
+        place = next((index for index in ahead if reached(state.trace.records[index])), None)
+        if (place := first_of(place, state.stops.after(state.cursor))) is not None:
+            self.state = moved(state, place)
             return ""
         if self._advance(reached):
             return ""
@@ -162,8 +162,8 @@ class Driver:
             return self.set_edits(edits)
         waiting = state.trace.records[state.frontier - 1]
         if why := keeps_from_changing(edit, waiting):
-            told = f": {why}" if names(edit, waiting) else behind(edit, state.trace)
-            return f"{self.set_edits(edits)}{told}"
+            remark = f": {why}" if names(edit, waiting) else behind(edit, state.trace)
+            return f"{self.set_edits(edits)}{remark}"
         self.state = replace(state, edits=edits)
         self._session.edit(edits, waiting.index)
         self._advance(until_first)

@@ -108,15 +108,15 @@ def _routed(state: State, block: LayerLoad) -> tuple[Routed | None, str]:
 def _shared(trace: Trace, routing: Routing, token: int) -> Shared | Missing | None:
     if not has_shared(trace, routing):
         return None
-    found = shared_parts(trace, routing, [token])
-    return found if isinstance(found, Missing) else found[0]
+    parts = shared_parts(trace, routing, [token])
+    return parts if isinstance(parts, Missing) else parts[0]
 
 
 def _token(state: State, routing: Routing) -> int:
     """The token looked at, else the last one of the prompt looked at: it decides what comes next."""
-    found = routing.token(state.batch, state.token) if state.token >= 0 else None
-    if found is not None:
-        return found
+    token = routing.token(state.batch, state.token) if state.token >= 0 else None
+    if token is not None:
+        return token
     mine = np.flatnonzero(routing.prompts == state.batch)
     return int(mine[-1]) if len(mine) else len(routing) - 1
 
@@ -127,5 +127,5 @@ def _texts(trace: Trace, routing: Routing) -> tuple[str, ...]:
         return ()
     rows = [[token_text(token.bytes, 40) or str(token.id) for token in row] for row in trace.tokens]
     places = zip(routing.prompts.tolist(), routing.positions.tolist(), strict=True)
-    found = [rows[p][t] if p < len(rows) and t < len(rows[p]) else "" for p, t in places]
-    return tuple(found) if any(found) else ()
+    texts = [rows[p][t] if p < len(rows) and t < len(rows[p]) else "" for p, t in places]
+    return tuple(texts) if any(texts) else ()

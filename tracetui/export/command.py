@@ -111,8 +111,8 @@ def _written(output: Path, sources: tuple[Path, ...], write: Write) -> Iterator[
                 raise InputError(f"--output: {output}: is the file that is read")
     try:
         with replacing(output) as file:
-            told = write(file)
+            words = write(file)
             length = file.tell()
     except OSError as error:
         raise RunError(f"{output}: can't be written: {error.strerror or error}") from error
-    yield f"{visible(str(output), 200)}: {told}, {size(length)}"
+    yield f"{visible(str(output), 200)}: {words}, {size(length)}"

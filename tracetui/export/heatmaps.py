@@ -34,10 +34,10 @@ def heatmap(trace: Trace, site: str, option: str, picked: Picked) -> Heatmap:
     """The picture that `SITE` and the options mean. Raises InputError naming the option."""
     query = trace.find(f"{site}:q")
     if query is None:
-        found = chosen(trace, site, option)
-        if picked == Picked() and found.record.role != "q":
-            return _tensor(trace, found, option)
-        query = found.record
+        choice = chosen(trace, site, option)
+        if picked == Picked() and choice.record.role != "q":
+            return _tensor(trace, choice, option)
+        query = choice.record
     view = attention_at(trace, query)
     if view is None:
         raise InputError(
@@ -61,27 +61,27 @@ def _attention(view: AttentionView, picked: Picked, option: str) -> Heatmap:
     return Heatmap(values, rows, columns, title, _WORDS[kind], signed=kind != "probs")
 
 
-def _tensor(trace: Trace, found: Chosen, option: str) -> Heatmap:
+def _tensor(trace: Trace, choice: Chosen, option: str) -> Heatmap:
     """The last two axes, or the two that the part leaves; of those before them the first place."""
-    names = [axis.name for axis in axes_of(found.record, trace.run.config)]
-    index, sides = _two_axes(found, option)
-    values = trace.value(found.record).read(tuple(index))
+    names = [axis.name for axis in axes_of(choice.record, trace.run.config)]
+    index, sides = _two_axes(choice, option)
+    values = trace.value(choice.record).read(tuple(index))
     values = (abs(values) if values.dtype.kind == "c" else values).astype(np.float64)
-    axes = [_axis(trace, found.record, names, index, axis) for axis in sides]
+    axes = [_axis(trace, choice.record, names, index, axis) for axis in sides]
     fixed = ", ".join(f"{name}={part}" for name, part in zip(names, index, strict=True) if isinstance(part, int))
-    title = f"{found.record.key}  {fixed and f'[{fixed}]'}".rstrip()
+    title = f"{choice.record.key}  {fixed and f'[{fixed}]'}".rstrip()
     rows = axes[0] if len(axes) == 2 else Axis("")
     return Heatmap(np.atleast_2d(values), rows, axes[-1], title, "value", signed=bool((values < 0).any()))
 
 
-def _two_axes(found: Chosen, option: str) -> tuple[list[int | slice], list[int]]:
+def _two_axes(choice: Chosen, option: str) -> tuple[list[int | slice], list[int]]:
     """The index of a picture, and which one or two axes it leaves. Raises InputError if it is none."""
-    shape = found.record.shape
-    index = [*found.index, *[slice(None)] * (len(shape) - len(found.index))]
+    shape = choice.record.shape
+    index = [*choice.index, *[slice(None)] * (len(shape) - len(choice.index))]
     places = {axis: range(shape[axis])[part] for axis, part in enumerate(index) if isinstance(part, slice)}
     sides = list(places)[-2:]
     if not sides:
-        raise InputError(f"{option}: {visible(found.record.key, 100)}: a single number is no picture")
+        raise InputError(f"{option}: {visible(choice.record.key, 100)}: a single number is no picture")
     _check_size(math.prod(map(len, places.values())) and math.prod(len(places[axis]) for axis in sides), option)
     for axis in places.keys() - set(sides):
         index[axis] = places[axis][0]

@@ -100,9 +100,9 @@ def _image(axes: Axes, values: Array, signed: bool) -> AxesImage:
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     reach = max(abs(low), abs(high)) or 1.0
     limits = (-reach, reach) if signed else (min(low, 0.0), high if high > low else low + 1.0)
-    shown = np.ma.masked_invalid(values.astype(np.float64))
+    numbers = np.ma.masked_invalid(values.astype(np.float64))
     palette = "RdBu_r" if signed else "viridis"
-    image = axes.imshow(shown, cmap=palette, vmin=limits[0], vmax=limits[1], **_PLAIN)
+    image = axes.imshow(numbers, cmap=palette, vmin=limits[0], vmax=limits[1], **_PLAIN)
     image.cmap.set_bad(_MASKED)
     if np.isnan(values).any():
         from matplotlib.colors import ListedColormap
@@ -117,9 +117,9 @@ def _patches(beside: Axes, values: Array) -> None:
     from matplotlib.patches import Patch
 
     kinds = (("masked, -inf", _MASKED, np.isneginf), ("+inf", _MASKED, np.isposinf), ("NaN", _NAN, np.isnan))
-    found = [Patch(color=colour, label=name) for name, colour, test in kinds if test(values).any()]
-    if found:
-        beside.legend(handles=found, loc="upper left", bbox_to_anchor=(-0.6, -0.01), frameon=False, fontsize=8)
+    patches = [Patch(color=colour, label=name) for name, colour, test in kinds if test(values).any()]
+    if patches:
+        beside.legend(handles=patches, loc="upper left", bbox_to_anchor=(-0.6, -0.01), frameon=False, fontsize=8)
 
 
 def _label(axes: Axes, side: Literal["x", "y"], axis: Axis, count: int, step: int) -> None:
@@ -134,8 +134,8 @@ def _label(axes: Axes, side: Literal["x", "y"], axis: Axis, count: int, step: in
 
 
 def _fit(title: str, step: tuple[int, int]) -> str:
-    shown = visible(title, 110)
-    return shown if step == (1, 1) else f"{shown}\npeak of every {step[0]}×{step[1]} cells"
+    text = visible(title, 110)
+    return text if step == (1, 1) else f"{text}\npeak of every {step[0]}×{step[1]} cells"
 
 
 def _inches(shape: tuple[int, ...]) -> tuple[float, float]:

@@ -102,10 +102,9 @@ def _check_arguments(tree: ast.Module, factory: Factory) -> None:
     defined = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == factory.function]
     if defined and (required := _required(defined[-1].args)):
         names = ", ".join(visible(name, 60) for name in required)
-        raise InputError(
-            f"{visible(str(factory.path), 200)}:{defined[-1].lineno}: {factory.function} needs {names}; a function that "
-            "makes a model is called without arguments"
-        )
+        place = f"{visible(str(factory.path), 200)}:{defined[-1].lineno}"
+        problem = f"{factory.function} needs {names}; a function that makes a model is called without arguments"
+        raise InputError(f"{place}: {problem}")
 
 
 def _required(arguments: ast.arguments) -> list[str]:

@@ -35,9 +35,9 @@ def _places(rows: Sequence[tuple[int, int]]) -> str:
     named = [_rows([query for prompt, query in rows if prompt == one]) for one in prompts]
     if prompts == [0]:
         return named[0]
-    shown = [f"{rows_of} of prompt {prompt}" for prompt, rows_of in zip(prompts, named, strict=True)]
-    more = f" and of {len(shown) - _LISTED} more prompts" if len(shown) > _LISTED else ""
-    return ", ".join(shown[:_LISTED]) + more
+    places = [f"{rows_of} of prompt {prompt}" for prompt, rows_of in zip(prompts, named, strict=True)]
+    more = f" and of {len(places) - _LISTED} more prompts" if len(places) > _LISTED else ""
+    return ", ".join(places[:_LISTED]) + more
 
 
 def _rows(rows: Sequence[int]) -> str:

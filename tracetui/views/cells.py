@@ -22,11 +22,11 @@ _EIGHTHS_UP = " ▁▂▃▄▅▆▇█"
 def fit(foreign: str, width: int, *, right: bool = False) -> str:
     """The text made visible and exactly `width` cells wide: cut with an `…`, or padded on its right or left."""
     text = _standing(visible(foreign, _LONGEST))
-    taken = cell_len(text)
-    if taken > width:
+    cells = cell_len(text)
+    if cells > width:
         text = _prefix(text, width - 1) + "…" if width > 0 else ""
-        taken = cell_len(text)
-    blank = " " * (width - taken)
+        cells = cell_len(text)
+    blank = " " * (width - cells)
     return blank + text if right else text + blank
 
 
@@ -54,13 +54,13 @@ def line(parts: Iterable[tuple[str, Style]], width: int) -> Line:
     left = width
     segments: Line = []
     for text, style in parts:
-        taken = cell_len(text)
-        if taken > left:
+        cells = cell_len(text)
+        if cells > left:
             # Of blank cells none is missed: they need no ellipsis.
-            text, taken = fit(text, left) if text.strip(" ") else " " * left, left
-        if taken:
+            text, cells = fit(text, left) if text.strip(" ") else " " * left, left
+        if cells:
             segments.append(Segment(text, style))
-        left -= taken
+        left -= cells
     if left:
         segments.append(Segment(" " * left))
     return segments

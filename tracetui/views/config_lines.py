@@ -93,8 +93,8 @@ def _told(field: ConfigField, width: int) -> Iterator[ConfigLine]:
     if field.said is not None:
         yield from _wrapped(f"The file says {_value(field.said)}; its class makes it {_value(field.value)}.", width)
     if field.becomes:
-        told = ", ".join(f"{name} {_value(value)}" for name, value in field.becomes)
-        yield from _wrapped(f"→ {told}", width, then="    ")
+        becomes = ", ".join(f"{name} {_value(value)}" for name, value in field.becomes)
+        yield from _wrapped(f"→ {becomes}", width, then="    ")
     yield from _decides(field.decides, width)
 
 
@@ -124,9 +124,9 @@ def _decides(decides: Decides, width: int) -> Iterator[ConfigLine]:
 
 
 def _listed(label: str, names: list[str], width: int) -> Iterator[ConfigLine]:
-    shown = [name.removesuffix(".weight") for name in names[:_LISTED]]
+    first = [name.removesuffix(".weight") for name in names[:_LISTED]]
     more = [f"{len(names) - _LISTED} more"] if len(names) > _LISTED else []
-    yield from _wrapped(f"{label}: {', '.join([*shown, *more])}", width, then="    ", kind=Kind.SHAPES)
+    yield from _wrapped(f"{label}: {', '.join([*first, *more])}", width, then="    ", kind=Kind.SHAPES)
 
 
 def _shape(decided: DecidedShape) -> str:
@@ -140,10 +140,10 @@ def _value(value: object) -> str:
     if isinstance(value, list) and len(value) > 3 and all(each == value[0] for each in value):
         return f"{len(value)} × {_value(value[0])}"
     try:
-        shown = json.dumps(value, ensure_ascii=False, default=str)
+        text = json.dumps(value, ensure_ascii=False, default=str)
     except (TypeError, ValueError):
-        shown = str(value)
-    return visible(shown, _VALUE_LIMIT)
+        text = str(value)
+    return visible(text, _VALUE_LIMIT)
 
 
 def _wrapped(

@@ -6,10 +6,10 @@ from tracetui.recording.statistics import Statistics
 from tracetui.text import count
 
 
-def finite_words(found: Statistics) -> str:
+def finite_words(statistics: Statistics) -> str:
     """`numbers of the 12 finite elements`, `no finite element`; empty where all are finite."""
-    if found.finite:
+    if statistics.finite:
         return ""
-    if not found.finite_count:
+    if not statistics.finite_count:
         return "no finite element"
-    return f"numbers of the {count(found.finite_count)} finite element{'s' if found.finite_count > 1 else ''}"
+    return f"numbers of the {count(statistics.finite_count)} finite element{'s' if statistics.finite_count > 1 else ''}"

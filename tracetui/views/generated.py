@@ -18,8 +18,8 @@ def generated_lines(trace: Trace) -> Iterator[str]:
     for row, (tokens, made) in enumerate(zip(trace.tokens, trace.generated, strict=False)):
         where = f" in row {row}" if len(trace.tokens) > 1 else ""
         yield f"generated {made} token{'s' if made != 1 else ''}{where}: {_text(tokens[len(tokens) - made :])}"
-    if told := cache_line(trace):
-        yield told
+    if cache := cache_line(trace):
+        yield cache
 
 
 def extended_lines(trace: Trace) -> Iterator[str]:

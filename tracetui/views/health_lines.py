@@ -62,10 +62,10 @@ def sound_lines(trace: Trace, record: Record, near: Sequence[str], width: int) -
 
 
 def _counted(trace: Trace, record: Record) -> str:
-    found = trace.statistics(record)
-    kinds = ((found.nan, "NaN"), (found.posinf, "+Inf"), (found.neginf, "-Inf"))
-    told = ", ".join(f"{count:,} {name}" for count, name in kinds if count) or "all finite"
-    return f"{visible(record.key, 200)}: {told} of {found.numel:,}"
+    statistics = trace.statistics(record)
+    kinds = ((statistics.nan, "NaN"), (statistics.posinf, "+Inf"), (statistics.neginf, "-Inf"))
+    counts = ", ".join(f"{count:,} {name}" for count, name in kinds if count) or "all finite"
+    return f"{visible(record.key, 200)}: {counts} of {statistics.numel:,}"
 
 
 def _origin(trace: Trace, diagnosis: Diagnosis) -> Iterator[str]:
@@ -132,13 +132,13 @@ def _elements(trace: Trace, diagnosis: Diagnosis) -> Iterator[ConfigLine]:
     yield ConfigLine("", Kind.TEXT)
 
 
-def _places(trace: Trace, record: Record, found: BadElements) -> Iterator[str]:
+def _places(trace: Trace, record: Record, bad: BadElements) -> Iterator[str]:
     axes = axes_of(record, trace.run.config)
-    for axis, places in zip(axes, found.per_axis, strict=True):
+    for axis, places in zip(axes, bad.per_axis, strict=True):
         if axis.length > 1:
             few = _few(trace, axis.name, places.tolist())
             yield f"along {axis.name}: {len(places):,} of {axis.length:,} places{few}"
-    for index, value in found.first:
+    for index, value in bad.first:
         yield f"[{', '.join(map(str, index))}] = {value}"
 
 
@@ -167,8 +167,8 @@ def frame_lines(frames: Sequence[Frame], width: int) -> Iterator[str]:
 
 def _end(key: str, room: int) -> str:
     """The end of a long site: it tells more than its beginning."""
-    shown = visible(key, 200)
-    return shown if len(shown) <= room else f"…{shown[-room + 1 :]}"
+    text = visible(key, 200)
+    return text if len(text) <= room else f"…{text[-room + 1 :]}"
 
 
 def near_limit_lines(trace: Trace) -> Iterator[str]:
@@ -190,5 +190,5 @@ def near_limit_share(near: NearLimit) -> str:
     """`0.391% of its values are`; that there are some where the values were not kept."""
     if near.share is None:
         return "some of its values are"
-    shown = f"{near.share:.3%}" if near.share >= 1e-5 else f"{near.share:.1e}"
-    return f"{shown} of its values are"
+    percentage = f"{near.share:.3%}" if near.share >= 1e-5 else f"{near.share:.1e}"
+    return f"{percentage} of its values are"

@@ -48,14 +48,16 @@ def lens_lines(
     """
     width, height = size
     rows, columns = room(width, height)
-    shown = range(corner.column, min(corner.column + columns, len(labels)))
-    heads = [(_head(labels[column], column == cursor[1]), _style(column == cursor[1], inks)) for column in shown]
+    visible_columns = range(corner.column, min(corner.column + columns, len(labels)))
+    heads = [
+        (_head(labels[column], column == cursor[1]), _style(column == cursor[1], inks)) for column in visible_columns
+    ]
     yield line([(fit("layer", _LAYER), inks.quiet), *heads], width)
     for row in range(corner.row, min(corner.row + rows, len(table.layers))):
         layer = len(table.layers) - 1 - row
         here = row == cursor[0]
         parts = [(fit(str(table.layers[layer]), _LAYER - 1, right=True) + " ", _style(here, inks))]
-        for column in shown:
+        for column in visible_columns:
             share = float(table.probs[layer, column, 0])
             marked = (row, column) == cursor
             parts += _cell(_text(trace, int(table.ids[layer, column, 0])), share, marked, grounds, inks)

@@ -61,8 +61,8 @@ class _Chart:
         """Cells that the scale takes, or 0 where it would leave no picture."""
         if self.extent is None:
             return 0
-        taken = max(len(number(end)) for end in self.extent) + 2
-        return taken if width - taken >= _NARROWEST_PICTURE else 0
+        cells = max(len(number(end)) for end in self.extent) + 2
+        return cells if width - cells >= _NARROWEST_PICTURE else 0
 
     def scale(self, row: int, rows: int, gutter: int) -> Line:
         if not gutter or self.extent is None:
@@ -93,11 +93,11 @@ def _blocks(chart: _Chart, heights: Floats, width: int, height: int) -> list[Lin
     """Bars one cell wide, one a point where they fit; the lowest value still stands one eighth high."""
     used = min(width, len(heights))
     sources = [at * len(heights) // used for at in range(used)]
-    shown = -1
+    current_bar = -1
     if chart.current is not None and 0 <= chart.current < len(heights):
-        shown = chart.current * used // len(heights)
-        sources[shown] = chart.current
-    styles = [_style(chart, heights[source], at == shown) for at, source in enumerate(sources)]
+        current_bar = chart.current * used // len(heights)
+        sources[current_bar] = chart.current
+    styles = [_style(chart, heights[source], at == current_bar) for at, source in enumerate(sources)]
     rows = range(height - 1, -1, -1)
     return [[*runs([_block(heights[s], row, height) for s in sources], styles), *blank(width - used)] for row in rows]
 

@@ -30,20 +30,20 @@ def outline_lines(structure: Structure, layout: str | None = None, width: int = 
     else:
         yield from side_by_side(structure.tree, structure.naming, ("checkpoint", _TITLES.get(layout, layout)), width)
     yield ""
-    for label, found, words in _totals(structure):
-        yield from textwrap.wrap(f"{label:<10}{found:>19,} {words}", width, subsequent_indent=" " * 30)
+    for label, total, words in _totals(structure):
+        yield from textwrap.wrap(f"{label:<10}{total:>19,} {words}", width, subsequent_indent=" " * 30)
 
 
 def outline_json(structure: Structure) -> Iterator[str]:
     """The same for machines, names of another implementation left out."""
-    found = {
+    document = {
         "name": structure.name,
         "class": structure.tree.kind,
         "parameters": structure.parameters,
         "active_parameters": structure.active,
         "tree": plain(structure.tree),
     }
-    yield json.dumps(found, indent=1)
+    yield json.dumps(document, indent=1)
 
 
 def _totals(structure: Structure) -> Iterator[tuple[str, int, str]]:
@@ -168,16 +168,18 @@ def _without_lists(part: Part, path: str, lists: list[tuple[str, Part]]) -> Part
 def _pairs(
     part: Part, path: str, naming: Callable[[str], OtherName | None], remarks: dict[str, str]
 ) -> Iterator[_Pair]:
-    for first, shown, tensor in _first_copies(part, ""):
-        found = naming(f"{path}{first}")
-        own, shape = visible(shown).removesuffix(_WEIGHT), _shape(tensor.shape)
-        if found is None:
+    for first, for_all, tensor in _first_copies(part, ""):
+        other_name = naming(f"{path}{first}")
+        own, shape = visible(for_all).removesuffix(_WEIGHT), _shape(tensor.shape)
+        if other_name is None:
             yield _Pair(own, "has no such tensor", shape, "")
             continue
-        mark = remarks.setdefault(found.remark, _MARKS[len(remarks) % len(_MARKS)]) if found.remark else ""
-        same = found.name == f"{path}{first}"
-        other = "the same" if same else visible(_like(found.name, bool(path), first, shown)).removesuffix(_WEIGHT)
-        yield _Pair(own, other, _shape(found.shape or tensor.shape), mark)
+        mark = remarks.setdefault(other_name.remark, _MARKS[len(remarks) % len(_MARKS)]) if other_name.remark else ""
+        same = other_name.name == f"{path}{first}"
+        other = (
+            "the same" if same else visible(_like(other_name.name, bool(path), first, for_all)).removesuffix(_WEIGHT)
+        )
+        yield _Pair(own, other, _shape(other_name.shape or tensor.shape), mark)
 
 
 def _first_copies(part: Part, at: str) -> Iterator[tuple[str, str, StoredTensor]]:
@@ -186,15 +188,15 @@ def _first_copies(part: Part, at: str) -> Iterator[tuple[str, str, StoredTensor]
         yield tensor.name, f"{at}{tensor.name}", tensor
     for child in part.children:
         first_name = str(child.indices[0]) if child.indices else child.name
-        for first, shown, tensor in _first_copies(child, ""):
-            yield f"{first_name}.{first}", f"{at}{child.name}.{shown}", tensor
+        for first, for_all, tensor in _first_copies(child, ""):
+            yield f"{first_name}.{first}", f"{at}{child.name}.{for_all}", tensor
 
 
-def _like(other: str, in_list: bool, first: str, shown: str) -> str:
-    """The other name without its layer, and with the numbers that in `shown` stand for all."""
+def _like(other: str, in_list: bool, first: str, for_all: str) -> str:
+    """The other name without its layer, and with the numbers that in `for_all` stand for all."""
     if in_list:
         other = _TO_LAYER.sub("", other)
-    spans = {one: many for one, many in zip(first.split("."), shown.split("."), strict=True) if one != many}
+    spans = {one: many for one, many in zip(first.split("."), for_all.split("."), strict=True) if one != many}
     return ".".join(spans.get(piece, piece) for piece in other.split("."))
 
 

@@ -24,10 +24,10 @@ def part(*forms: str, rank: int = 0) -> Part:
 def fitted(parts: Sequence[Part], width: int) -> list[str]:
     """The form of each part with which all together take at most `width` cells; all empty where there are none."""
     steps = sorted(range(len(parts)), key=lambda place: (-parts[place].rank, -place))
-    shown = [each.forms[0] for each in parts]
+    forms = [each.forms[0] for each in parts]
     for place in steps:
         for form in parts[place].forms:
-            shown[place] = form
-            if sum(map(cell_len, shown)) <= width:
-                return shown
-    return shown if not parts else [""] * len(parts)
+            forms[place] = form
+            if sum(map(cell_len, forms)) <= width:
+                return forms
+    return forms if not parts else [""] * len(parts)

@@ -41,9 +41,9 @@ def preview_lines(rows: Sequence[Row], chat: bool) -> Iterator[str]:
 
 def tokens_line(tokens: Sequence[Token], most: int) -> str:
     """`[<|begin_of_text|> 128000] the 1820 ·answer 4320`, cut after `most` tokens."""
-    shown = [f"[{_token(token)}]" if token.special else _token(token) for token in tokens[:most]]
+    texts = [f"[{_token(token)}]" if token.special else _token(token) for token in tokens[:most]]
     more = [f"… {len(tokens) - most:,} more"] if len(tokens) > most else []
-    return " ".join([*shown, *more])
+    return " ".join([*texts, *more])
 
 
 def typed_line(typed: Sequence[str]) -> str:

@@ -70,7 +70,7 @@ def hit_document(trace: Trace, hit: Hit) -> dict[str, object]:
 def _producers(trace: Trace, hits: Sequence[Hit]) -> list[dict[str, object]]:
     """The records to which the first tensor that a stop found not to be finite goes back."""
     bad = next((trace.records[hit.index] for hit in hits if hit.stop.watches_health), None)
-    found = () if bad is None else producers(trace, bad)
+    makers = () if bad is None else producers(trace, bad)
     return [
         {
             "key": one.record.key,
@@ -79,7 +79,7 @@ def _producers(trace: Trace, hits: Sequence[Hit]) -> list[dict[str, object]]:
             "weights": [bad_weight(weight) for weight in bad_weights(trace, one.record)],
             "cause": None if one.cause is None else cause_line(one.cause),
         }
-        for one in found
+        for one in makers
     ]
 
 
@@ -109,16 +109,16 @@ def token_document(token: Token) -> dict[str, object]:
 def _predictions(trace: Trace, row: int) -> list[dict[str, object]] | None:
     """The likeliest next tokens; None where the logits were not kept."""
     try:
-        return [_prediction(found) for found in next_tokens(trace, PREDICTIONS, row)]
+        return [_prediction(prediction) for prediction in next_tokens(trace, PREDICTIONS, row)]
     except NotKeptError:
         return None
 
 
-def _prediction(found: Prediction) -> dict[str, object]:
+def _prediction(prediction: Prediction) -> dict[str, object]:
     return {
-        **token_document(found.token),
-        "probability": nullable(found.probability),
-        "logit": nullable(found.logit),
+        **token_document(prediction.token),
+        "probability": nullable(prediction.probability),
+        "logit": nullable(prediction.logit),
     }
 
 

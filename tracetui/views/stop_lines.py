@@ -19,28 +19,28 @@ _HINTS: dict[str, str] = {
 }
 
 
-def told_line(told: Told) -> str:
+def told_line(values: Told) -> str:
     """`norm = 812.3, prev.norm = 101.2`."""
-    return ", ".join(f"{visible(name, 60)} = {number(value)}" for name, value in told)
+    return ", ".join(f"{visible(name, 60)} = {number(value)}" for name, value in values)
 
 
 def hit_line(hit: Hit) -> str:
     """`*.mlp if norm > 100 · norm = 812.3`: which stop it was and why."""
-    told = told_line(hit.told)
+    values = told_line(hit.told)
     if [name for name, _ in hit.told] == [hit.stop.text]:
-        return told
-    return f"{visible(hit.stop.text, 200)}{f' · {told}' if told else ''}"
+        return values
+    return f"{visible(hit.stop.text, 200)}{f' · {values}' if values else ''}"
 
 
 def fired_lines(trace: Trace, hits: Sequence[Hit]) -> Iterator[str]:
     """Every stop that fired, with its first records."""
     for text in dict.fromkeys(hit.stop.text for hit in hits):
-        found = [hit for hit in hits if hit.stop.text == text]
-        for hit in found[:SHOWN]:
-            key, told = trace.records[hit.index].key, told_line(hit.told)
-            yield f"stop {visible(text, 200)}: {visible(key, 200)} (step {hit.index}){f': {told}' if told else ''}"
-        if len(found) > SHOWN:
-            yield f"stop {visible(text, 200)}: and at {len(found) - SHOWN} records more"
+        hits_of_stop = [hit for hit in hits if hit.stop.text == text]
+        for hit in hits_of_stop[:SHOWN]:
+            key, values = trace.records[hit.index].key, told_line(hit.told)
+            yield f"stop {visible(text, 200)}: {visible(key, 200)} (step {hit.index}){f': {values}' if values else ''}"
+        if len(hits_of_stop) > SHOWN:
+            yield f"stop {visible(text, 200)}: and at {len(hits_of_stop) - SHOWN} records more"
 
 
 def unfired_lines(tallies: Sequence[Tally]) -> Iterator[str]:

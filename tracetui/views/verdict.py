@@ -6,14 +6,14 @@ from tracetui.analysis.identity import Identity
 from tracetui.views.parts import Part, part
 
 
-def verdict_parts(what: tuple[str, ...], found: Identity) -> list[Part]:
+def verdict_parts(what: tuple[str, ...], identity: Identity) -> list[Part]:
     """The parts of a line: what was checked, in words that may become fewer, and the difference with its limit."""
-    mark = part(" ✓ ", rank=0) if found.holds else part(" ✗ BROKEN ", " ✗ ", rank=1)
-    sign = "≤" if found.holds else ">"
+    mark = part(" ✓ ", rank=0) if identity.holds else part(" ✗ BROKEN ", " ✗ ", rank=1)
+    sign = "≤" if identity.holds else ">"
     return [
         mark,
         part(*(f"{words}: " for words in what), "", rank=3),
         part("max |Δ| ", "", rank=4),
-        part(f"{found.difference:.2g}"),
-        part(f" {sign} {found.tolerance:.2g}", "", rank=2),
+        part(f"{identity.difference:.2g}"),
+        part(f" {sign} {identity.tolerance:.2g}", "", rank=2),
     ]

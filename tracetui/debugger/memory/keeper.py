@@ -32,8 +32,8 @@ class Keeper:
             try:
                 self._store.write(note)
             except OSError as error:
-                told, self._told = self._told, True
+                again, self._told = self._told, True
                 reason = f"{self._store.path}: {error.strerror or error}"
-                return "" if told else f"this session can't be remembered: {reason}"
+                return "" if again else f"this session can't be remembered: {reason}"
             self._kept, self._told = note, False
         return ""

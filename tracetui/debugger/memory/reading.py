@@ -49,20 +49,20 @@ def read(content: bytes, path: Path, model: str) -> Read:
     """
     if len(content) > MAX_BYTES:
         raise InputError(f"{path}: larger than the {MAX_BYTES:,} bytes that such a file may have")
-    found = parse_json_object(content, path, _MOST_OBJECTS, _DIGITS)
-    fields = _Said(found, path)
+    document = parse_json_object(content, path, _MOST_OBJECTS, _DIGITS)
+    fields = _Said(document, path)
     if fields.integer(FORMAT_KEY) > FORMAT:
-        raise NewerError(f"{path}: is of format {found[FORMAT_KEY]}, this tracetui knows {FORMAT}")
+        raise NewerError(f"{path}: is of format {document[FORMAT_KEY]}, this tracetui knows {FORMAT}")
     if fields.text("model") != model:
-        raise bad_field(path, "model", f"must be {visible(model, 200)}", found["model"])
+        raise bad_field(path, "model", f"must be {visible(model, 200)}", document["model"])
     dropped: list[str] = []
     note = SessionNote(
         stops=_stops(fields, dropped),
         watches=_parsed(fields.texts("watches", MOST_WATCHES), parse_watch, "watch", dropped),
         edits=_parsed(fields.texts("edits", MOST_EDITS), parse_edit, "edit", dropped),
-        prompts=None if found.get("prompts") is None else _prompts(fields.part("prompts")),
+        prompts=None if document.get("prompts") is None else _prompts(fields.part("prompts")),
         earlier=fields.texts("earlier", MOST_EARLIER),
-        generation=PROMPT_ALONE if found.get("generation") is None else _generation(fields.part("generation")),
+        generation=PROMPT_ALONE if document.get("generation") is None else _generation(fields.part("generation")),
         more=check_count(fields.integer("more", 0, least=0), f"{path}: more"),
         layout=_layout(fields.part("layout")),
     )
@@ -107,43 +107,45 @@ class _Said(Fields):
 
 
 def _stops(fields: _Said, dropped: list[str]) -> tuple[Stop, ...]:
-    found: dict[str, Stop] = {}
+    stops: dict[str, Stop] = {}
     for place, item in enumerate(fields.items("stops", MOST_STOPS)):
         if not isinstance(item, dict):
             fields.fail(f"stops[{place}]", "must be an object")
-        said = _Said(item, fields.where, f"stops[{place}].")
-        text, on, once = said.encodable("stop"), said.flag("on", True), said.flag("once")
+        entry = _Said(item, fields.where, f"stops[{place}].")
+        text, on, once = entry.encodable("stop"), entry.flag("on", True), entry.flag("once")
         for stop in _parsed([text], parse_stop, "stop", dropped):
-            found.setdefault(stop.text, replace(stop, on=on, once=once))
-    return tuple(found.values())
+            stops.setdefault(stop.text, replace(stop, on=on, once=once))
+    return tuple(stops.values())
 
 
 def _parsed(texts: Sequence[str], parse: Callable[[str], _T], what: str, dropped: list[str]) -> tuple[_T, ...]:
     """Each once; one that can't be parsed goes, and why is told in `dropped`."""
-    found: dict[_T, None] = {}
+    parsed: dict[_T, None] = {}
     for text in texts:
         try:
-            found[parse(text)] = None
+            parsed[parse(text)] = None
         except InputError as error:
             dropped.append(f"the {what} {visible(text, 60)!r} doesn't come back: {visible(str(error), 200)}")
-    return tuple(found)
+    return tuple(parsed)
 
 
 def _prompts(fields: _Said) -> Prompts:
-    taken = Prompts(chat=fields.flag("chat"), system=fields.encodable("system"), specials=fields.flag("specials", True))
+    prompts = Prompts(
+        chat=fields.flag("chat"), system=fields.encodable("system"), specials=fields.flag("specials", True)
+    )
     if "random" in fields.found:
         rows, length = (_whole(fields, "random", size) for size in _pair(fields))
-        return replace(taken, random=check_random(rows, length, f"{fields.where}: prompts.random"))
+        return replace(prompts, random=check_random(rows, length, f"{fields.where}: prompts.random"))
     which = "ids" if "ids" in fields.found else "texts"
     check_rows(len(fields.items(which, MAX_ROWS)), f"{fields.where}: prompts.{which}")
     if which == "texts":
-        return replace(taken, texts=fields.texts("texts", MAX_ROWS))
-    return replace(taken, ids=tuple(_ids(fields, row) for row in fields.items("ids", MAX_ROWS)))
+        return replace(prompts, texts=fields.texts("texts", MAX_ROWS))
+    return replace(prompts, ids=tuple(_ids(fields, row) for row in fields.items("ids", MAX_ROWS)))
 
 
 def _pair(fields: _Said) -> list[object]:
-    found = fields.items("random", 2)
-    return found if len(found) == 2 else fields.fail("random", "must be rows and tokens like [4, 64]")
+    sizes = fields.items("random", 2)
+    return sizes if len(sizes) == 2 else fields.fail("random", "must be rows and tokens like [4, 64]")
 
 
 def _ids(fields: _Said, row: object) -> tuple[int, ...]:
@@ -159,20 +161,22 @@ def _whole(fields: _Said, field: str, value: object, most: int = MAX_ROW_TOKENS)
 
 
 def _generation(fields: _Said) -> Generation:
-    said = fields.found
-    number = {name: fields.number(name, 0.0) for name in ("temperature", "top_p") if name in said}
-    integers = {name: fields.integer(name, least=0, most=MAX_SAMPLE_SEED) for name in ("top_k", "seed") if name in said}
+    entries = fields.found
+    number = {name: fields.number(name, 0.0) for name in ("temperature", "top_p") if name in entries}
+    integers = {
+        name: fields.integer(name, least=0, most=MAX_SAMPLE_SEED) for name in ("top_k", "seed") if name in entries
+    }
     stop = tuple(_whole(fields, "stop", item, MAX_TOKEN_ID) for item in fields.items("stop", 1000))
-    wanted = Generation(
+    generation = Generation(
         count=fields.integer("count", 0, least=0),
         temperature=number.get("temperature"),
         top_k=integers.get("top_k"),
         top_p=number.get("top_p"),
         seed=integers.get("seed"),
-        stop=stop if "stop" in said else None,
+        stop=stop if "stop" in entries else None,
     )
     try:
-        return check_generation(wanted, lambda name: _GENERATION_KEYS.get(name, name))
+        return check_generation(generation, lambda name: _GENERATION_KEYS.get(name, name))
     except InputError as error:
         raise InputError(f"{fields.where}: generation: {error}") from error
 
@@ -182,8 +186,8 @@ def _layout(fields: _Said) -> Layout:
     for place, item in enumerate(fields.items("maps", _MOST_MAPS)):
         if not isinstance(item, dict):
             fields.fail(f"maps[{place}]", "must be an object")
-        said = _Said(item, fields.where, f"layout.maps[{place}].")
-        maps.append(MapLook(*(said.name(name) for name in ("map", "scale", "colours", "diverging"))))
+        entry = _Said(item, fields.where, f"layout.maps[{place}].")
+        maps.append(MapLook(*(entry.name(name) for name in ("map", "scale", "colours", "diverging"))))
     return Layout(
         front=fields.name("front"),
         maximised=fields.name("maximised"),

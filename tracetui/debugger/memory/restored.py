@@ -32,26 +32,26 @@ class Restored:
 NOTHING_RECALLED = Restored()
 
 
-def stops_beside(said: Sequence[Stop], defaults: bool, last: Sequence[Stop]) -> tuple[Stop, ...]:
+def stops_beside(stops: Sequence[Stop], defaults: bool, last: Sequence[Stop]) -> tuple[Stop, ...]:
     """The stops of a run: those of last time, or those said with the others of last time switched off.
 
     defaults: whether nan and inf are wanted; where they aren't, last time's are off too.
     """
-    if not said and defaults:
+    if not stops and defaults:
         return tuple(last)
-    first = with_defaults(said, defaults)
+    first = with_defaults(stops, defaults)
     known = {stop.text for stop in first}
-    return (*first, *(replace(stop, on=_stays(stop, said)) for stop in last if stop.text not in known))[:MOST_STOPS]
+    return (*first, *(replace(stop, on=_stays(stop, stops)) for stop in last if stop.text not in known))[:MOST_STOPS]
 
 
-def _stays(stop: Stop, said: Sequence[Stop]) -> bool:
-    return stop.on and not said and stop.text not in {default.text for default in DEFAULT_STOPS}
+def _stays(stop: Stop, stops: Sequence[Stop]) -> bool:
+    return stop.on and not stops and stop.text not in {default.text for default in DEFAULT_STOPS}
 
 
-def edits_beside(said: Sequence[Edit], last: Sequence[Edit]) -> tuple[Edit, ...]:
+def edits_beside(edits: Sequence[Edit], last: Sequence[Edit]) -> tuple[Edit, ...]:
     """The edits said, and those of last time switched off: nothing is changed that nobody asked for today."""
-    known = {edit.text for edit in said}
-    return (*said, *(replace(edit, on=False) for edit in last if edit.text not in known))[:MOST_EDITS]
+    known = {edit.text for edit in edits}
+    return (*edits, *(replace(edit, on=False) for edit in last if edit.text not in known))[:MOST_EDITS]
 
 
 def in_words(note: SessionNote) -> str:

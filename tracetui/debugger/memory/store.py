@@ -48,12 +48,12 @@ class Store:
         if not os.path.lexists(self.path):
             return NOTHING_FOUND
         try:
-            found = read(paths.read_bounded(self.path, MAX_BYTES), self.path, self._model)
+            note_read = read(paths.read_bounded(self.path, MAX_BYTES), self.path, self._model)
         except NewerError as error:
             return Found(remarks=(f"{error}; it is left as it is, and this session isn't remembered",), writable=False)
         except InputError as error:
             return self._put_aside(str(error))
-        return Found(found.note, True, found.dropped)
+        return Found(note_read.note, True, note_read.dropped)
 
     def _put_aside(self, problem: str) -> Found:
         """Out of the way of the next note, under a name that nobody has."""

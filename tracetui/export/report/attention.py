@@ -31,13 +31,13 @@ def attention_part(trace: Trace) -> Html:
         return Html("")
     longest = max(view.query.shape[2] * view.key.shape[2] for view in views)
     pictures = min(_PICTURES, max(1, _CELLS // max(1, longest)))
-    shown = [views[place] for place in _spread(len(views), pictures)]
-    layers = (_layer(view, pictures // len(shown), place < _OPEN) for place, view in enumerate(shown))
+    chosen = [views[place] for place in _spread(len(views), pictures)]
+    layers = (_layer(view, pictures // len(chosen), place < _OPEN) for place, view in enumerate(chosen))
     long = max(view.key.shape[2] for view in views) > SIDE
     peak = f" Of every block of this long prompt the greatest is shown, {SIDE}×{SIDE} in all." if long else ""
     row = " Row 0 of the batch." if len(trace.tokens) > 1 else ""
     lead = f"Probabilities of each head, queries from top to bottom, keys from left to right.{row}{peak}"
-    left = more(len(views) - len(shown), "layers")
+    left = more(len(views) - len(chosen), "layers")
     return section("attention", "Attention", legend(), folds(*layers), left, lead=lead)
 
 
@@ -50,8 +50,8 @@ def legend() -> Html:
 def _layer(view: AttentionView, each: int, unfolded: bool) -> Html:
     name = view.site if view.query.layer is None else f"Layer {view.query.layer}"
     shared = f", {view.kv_heads} of keys and values" if view.kv_heads != view.heads else ""
-    told = f"{view.heads} heads{shared}, scale {view.call.scale:.4g}"
-    summary = el("summary", name, el("span", told, class_="quiet"))
+    facts = f"{view.heads} heads{shared}, scale {view.call.scale:.4g}"
+    summary = el("summary", name, el("span", facts, class_="quiet"))
     chosen = _spread(view.heads, each)
     inner = join(el("div", *_heads(view, chosen), class_="heads"), more(view.heads - len(chosen), "heads"))
     state = {"open": "open"} if unfolded else {}
@@ -70,7 +70,7 @@ def _heads(view: AttentionView, chosen: list[int]) -> Iterator[Html]:
         return
     for head in chosen:
         try:
-            shown = shares_png(_probabilities(view, head))
+            source = shares_png(_probabilities(view, head))
         except UnexplainedError as error:
             yield el("p", f"not shown: {error.reason}", class_="quiet")
             return
@@ -78,7 +78,7 @@ def _heads(view: AttentionView, chosen: list[int]) -> Iterator[Html]:
             yield el("p", "only statistics of q and k were kept", class_="quiet")
             return
         caption = f"head {head}" + (f" · kv {view.kv_head(head)}" if view.kv_heads != view.heads else "")
-        picture = el("img", src=shown, alt=f"attention of head {head}", class_="heat", loading="lazy")
+        picture = el("img", src=source, alt=f"attention of head {head}", class_="heat", loading="lazy")
         yield el("figure", picture, el("figcaption", caption))
 
 

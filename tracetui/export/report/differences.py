@@ -19,7 +19,7 @@ _LONGEST = 4000
 def diff_part(report: Report, names: tuple[str, str]) -> Html:
     """Verdict, first divergence, a row for each layer, and all that `tracetui diff` prints."""
     comparison = report.comparison
-    told = el("p", text(verdict(report), _LONGEST), class_="verdict same" if comparison.same else "verdict")
+    words = el("p", text(verdict(report), _LONGEST), class_="verdict same" if comparison.same else "verdict")
     first = [] if report.first is None else [_lines(first_lines(report, WIDTH))]
     worst = worst_by_layer(comparison.sites)
     rows = [_layer_row(name, site) for name, site in worst]
@@ -28,16 +28,18 @@ def diff_part(report: Report, names: tuple[str, str]) -> Html:
     )
     whole = el("details", el("summary", "All of it"), _lines(diff_lines(report, names)))
     lead = f"A is this trace, {names[0]}; B, the reference, is {names[1]}. Distances are |a−b|/|b|."
-    return section("diff", "Difference", told, join(*first, *layers), whole, lead=lead)
+    return section("diff", "Difference", words, join(*first, *layers), whole, lead=lead)
 
 
 def _layer_row(name: str, site: SiteDiff) -> Html:
-    found = site.distance
-    assert found is not None
+    distance = site.distance
+    assert distance is not None
     differs = site.outcome is Outcome.DIFFERENT
     off = el("td", "off", class_="bad") if differs else el("td", "same", class_="good")
     site_cell = el("td", site.site if differs else "", class_="site")
-    return row(name, off, number(found.furthest), number(found.relative), bar(_height(found.furthest)), site_cell)
+    return row(
+        name, off, number(distance.furthest), number(distance.relative), bar(_height(distance.furthest)), site_cell
+    )
 
 
 def _height(relative: float) -> float:

@@ -77,7 +77,7 @@ def _translated(name: str, outside: Mapping[str, str], inside: Mapping[str, str]
     if layer is None:
         return outside.get(name)
     expert = _EXPERT.search(inner)
-    found = inside.get(inner if expert is None else _EXPERT.sub(_ANY_EXPERT, inner, count=1))
-    if found is None or (expert is None and _ANY_EXPERT in found):
+    other = inside.get(inner if expert is None else _EXPERT.sub(_ANY_EXPERT, inner, count=1))
+    if other is None or (expert is None and _ANY_EXPERT in other):
         return None
-    return f"{layers}.{layer}.{found.replace(_ANY_EXPERT, expert[0]) if expert else found}"
+    return f"{layers}.{layer}.{other.replace(_ANY_EXPERT, expert[0]) if expert else other}"

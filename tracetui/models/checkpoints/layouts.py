@@ -29,9 +29,9 @@ Naming = Callable[[str], OtherName | None]
 
 def naming(layout: str, model: PreTrainedModel) -> Naming:
     """The names of one of LAYOUTS for a model. Raises InputError if the layout is that of another family."""
-    family, found = _FAMILIES.get(layout), str(model.config.model_type)
-    if family is not None and found != family:
-        raise InputError(f"--layout: {layout} names the tensors of a {family}, this model is a {visible(found, 60)}")
+    family, kind = _FAMILIES.get(layout), str(model.config.model_type)
+    if family is not None and kind != family:
+        raise InputError(f"--layout: {layout} names the tensors of a {family}, this model is a {visible(kind, 60)}")
     return {"meta": _meta, "deepseek": _deepseek}.get(layout) or _transformers(model)
 
 
@@ -57,7 +57,7 @@ def _transformers(model: PreTrainedModel) -> Naming:
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
     def name(canonical: str) -> OtherName | None:
-        found, fused = rename_source_key(canonical, renamings, converters, model.base_model_prefix, shapes)
-        return OtherName(found, shapes[found], _FUSED_REMARK if fused else "") if found in shapes else None
+        renamed, fused = rename_source_key(canonical, renamings, converters, model.base_model_prefix, shapes)
+        return OtherName(renamed, shapes[renamed], _FUSED_REMARK if fused else "") if renamed in shapes else None
 
     return name

@@ -40,8 +40,8 @@ def open_meta_checkpoint(folder: Path, config: Mapping[str, object]) -> MetaChec
     """
     path = find_checkpoint(folder)
     if config.get("model_type") != "llama":
-        found = config.get("model_type")
-        raise bad_field(folder, CHECKPOINT, "holds a llama; the recipe's model_type must be that", found)
+        kind = config.get("model_type")
+        raise bad_field(folder, CHECKPOINT, "holds a llama; the recipe's model_type must be that", kind)
     return MetaCheckpoint(WeightFile(path), config)
 
 
@@ -111,12 +111,12 @@ class MetaCheckpoint:
 
     def _row_order(self, spec: TensorSpec, rows: Sequence[int] | None) -> torch.Tensor | None:
         """Which rows of the file's tensor make the result [rows]; None for all of them as they stand."""
-        wanted = None if rows is None else torch.tensor(rows, dtype=torch.int64)  # [rows]
+        order = None if rows is None else torch.tensor(rows, dtype=torch.int64)  # [rows]
         _, inner = split_layer(spec.name)
         if inner not in _PAIRED:
-            return wanted
+            return order
         halves = halves_order(self._integer(_PAIRED[inner]), spec.rows)  # [H*K]
-        return halves if wanted is None else halves[wanted]
+        return halves if order is None else halves[order]
 
     def _check_head_size(self) -> None:
         """Shapes don't tell the number of heads, but the frequencies that older files carry do."""
@@ -127,13 +127,13 @@ class MetaCheckpoint:
             raise bad_field(self._path, ROPE_FREQUENCIES, problem, math.prod(frequencies.shape))
 
     def _integer(self, field: str) -> int:
-        found = self._config.get(field)
-        if found is None and field == "num_key_value_heads":
+        value = self._config.get(field)
+        if value is None and field == "num_key_value_heads":
             return self._integer("num_attention_heads")
-        if found is None and field == "head_dim":
+        if value is None and field == "head_dim":
             return self._integer("hidden_size") // self._integer("num_attention_heads")
-        assert isinstance(found, int)
-        return found
+        assert isinstance(value, int)
+        return value
 
 
 def halves_order(heads: int, rows: int) -> torch.Tensor:

@@ -45,5 +45,5 @@ def canonical_name(meta: str) -> str | None:
 
 def split_layer(name: str) -> tuple[int | None, str]:
     """A name's layer and what it is called within; no layer and the whole name for a tensor outside of all."""
-    found = _LAYER.fullmatch(name)
-    return (int(found[1]), found[2]) if found else (None, name)
+    match = _LAYER.fullmatch(name)
+    return (int(match[1]), match[2]) if match else (None, name)

@@ -23,9 +23,9 @@ def fit(file: str, present: Mapping[str, bool], spare: Sequence[str]) -> list[st
     else:
         lines = [f"{file}: all {from_file} tensors from the file"]
     if spare:
-        shown = ", ".join(visible(name, 60) for name in sorted(spare)[:_NAMES_SHOWN])
+        names = ", ".join(visible(name, 60) for name in sorted(spare)[:_NAMES_SHOWN])
         more = f" and {len(spare) - _NAMES_SHOWN} more" if len(spare) > _NAMES_SHOWN else ""
-        lines.append(f"{file}: read over, no module asks for {shown}{more}")
+        lines.append(f"{file}: read over, no module asks for {names}{more}")
     return lines
 
 

@@ -38,8 +38,8 @@ def stored_tensors(file: WeightFile) -> dict[str, StoredTensor]:
 
 def _check_byte_order(path: Path, records: Mapping[str, StoredRecord]) -> None:
     """Files from before torch 2.1 don't say; they are little, as nearly every machine is."""
-    if "byteorder" in records and (said := _read(path, records, "byteorder", _BYTE_ORDER_BYTES)) != b"little":
-        raise bad_field(path, "byteorder", "must be little", said)
+    if "byteorder" in records and (order := _read(path, records, "byteorder", _BYTE_ORDER_BYTES)) != b"little":
+        raise bad_field(path, "byteorder", "must be little", order)
 
 
 def _read(path: Path, records: Mapping[str, StoredRecord], name: str, limit: int) -> bytes:
@@ -54,13 +54,13 @@ def _read(path: Path, records: Mapping[str, StoredRecord], name: str, limit: int
 
 def _check_record(path: Path, name: str, layout: TensorLayout, records: Mapping[str, StoredRecord]) -> None:
     storage = layout.storage
-    shown, record_shown = visible(name, 80), visible(storage.record, 60)
+    name_text, record_shown = visible(name, 80), visible(storage.record, 60)
     record = records.get(storage.record)
     if record is None:
-        raise InputError(f"{path}: {shown}: its record {record_shown} is missing")
+        raise InputError(f"{path}: {name_text}: its record {record_shown} is missing")
     if record.size != storage.nbytes:
         problem = f"its record {record_shown} must have {storage.nbytes:,} bytes, got {record.size:,}"
-        raise bad_field(path, shown, problem)
+        raise bad_field(path, name_text, problem)
 
 
 def _window(file: WeightFile, layout: TensorLayout, start: int) -> StoredTensor:

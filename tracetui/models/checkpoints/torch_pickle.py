@@ -91,39 +91,43 @@ def read_layouts(program: bytes, path: Path) -> dict[str, TensorLayout]:
     Raises InputError for anything but a flat dict of tensors, and for tensors that claim more than their storage.
     """
     try:
-        found = _Machine(path).run(program)
+        layouts = _Machine(path).run(program)
     except InputError:
         raise
     except Exception as error:  # a program that is cut, or takes from an empty stack
         raise InputError(f"{path}: data.pkl: is damaged ({type(error).__name__})") from None
-    if not isinstance(found, dict):
-        raise bad_field(path, "data.pkl", f"must hold a dict of tensors, got {_kind(found)}")
-    for name, layout in found.items():
+    if not isinstance(layouts, dict):
+        raise bad_field(path, "data.pkl", f"must hold a dict of tensors, got {_kind(layouts)}")
+    for name, layout in layouts.items():
         _check_tensor(name, layout, path)
-    return found
+    return layouts
 
 
 def _check_tensor(name: str, layout: object, path: Path) -> None:
-    shown = visible(name, 80)
+    name_text = visible(name, 80)
     if isinstance(layout, dict):
-        raise bad_field(path, shown, f"must be a tensor, got a dict of {len(layout)}; save that dict alone as the file")
+        raise bad_field(
+            path, name_text, f"must be a tensor, got a dict of {len(layout)}; save that dict alone as the file"
+        )
     if not isinstance(layout, TensorLayout):
-        raise bad_field(path, shown, f"must be a tensor, got {_kind(layout)}")
+        raise bad_field(path, name_text, f"must be a tensor, got {_kind(layout)}")
     sizes = (layout.offset, layout.storage.numel, layout.numel, *layout.shape, *layout.strides)
     if len(layout.shape) != len(layout.strides) or len(layout.shape) > _MAX_AXES or not all(map(_is_size, sizes)):
-        raise bad_field(path, shown, "its shape, strides or offset make no tensor")
+        raise bad_field(path, name_text, "its shape, strides or offset make no tensor")
     if layout.reach > layout.storage.numel:
-        raise bad_field(path, shown, f"reaches {layout.reach:,} elements into a storage of {layout.storage.numel:,}")
+        raise bad_field(
+            path, name_text, f"reaches {layout.reach:,} elements into a storage of {layout.storage.numel:,}"
+        )
 
 
 def _is_size(number: object) -> bool:
     return isinstance(number, int) and not isinstance(number, bool) and 0 <= number < _MAX_INT
 
 
-def _kind(found: object) -> str:
-    if isinstance(found, _Global | StorageLayout):
+def _kind(value: object) -> str:
+    if isinstance(value, _Global | StorageLayout):
         return "a part of one"
-    return "None" if found is None else f"a {type(found).__name__}"
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,17 +190,17 @@ class _Machine:
     def _pop(self, count: int) -> list[object]:
         if len(self._stack) < count:
             raise self._bad("is damaged: it takes from an empty stack")
-        taken = self._stack[-count:]
+        top = self._stack[-count:]
         del self._stack[-count:]
-        return taken
+        return top
 
     def _mark(self, _: object) -> None:
         self._below.append(self._stack)
         self._stack = []
 
     def _since_mark(self) -> list[object]:
-        taken, self._stack = self._stack, self._below.pop()
-        return taken
+        items, self._stack = self._stack, self._below.pop()
+        return items
 
     def _remember(self, index: int) -> None:
         self._memo[index] = self._stack[-1]
@@ -239,12 +243,12 @@ class _Machine:
     def _storage(self, _: object) -> None:
         match self._pop(1)[0]:
             case ("storage", _Global(name), str(key), str(), int(numel)) if name.removeprefix("torch ") in _DTYPES:
-                found = StorageLayout(f"data/{key}", *_DTYPES[name.removeprefix("torch ")], numel)
+                storage = StorageLayout(f"data/{key}", *_DTYPES[name.removeprefix("torch ")], numel)
             case _:
                 raise self._bad("describes a storage in a way that torch.save doesn't")
-        if self._storages.setdefault(key, found) != found:
+        if self._storages.setdefault(key, storage) != storage:
             raise self._bad(f"describes the record data/{visible(key, 40)} in two ways")
-        self._push(found)
+        self._push(storage)
 
     def _set(self, pairs: list[object]) -> None:
         target = self._stack[-1]

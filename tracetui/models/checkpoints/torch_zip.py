@@ -79,7 +79,7 @@ class _Reader:
         self._check_format()
         start, size, count = self._find_directory()
         directory = self._read(start, size)
-        found: dict[str, StoredRecord] = {}
+        entries: dict[str, StoredRecord] = {}
         folders: set[str] = set()
         position = 0
         for _ in range(count):
@@ -87,12 +87,12 @@ class _Reader:
             folder, _, inner = name.partition("/")
             folders.add(folder)
             # torch looks names up without regard to case.
-            if inner.lower() in found:
+            if inner.lower() in entries:
                 raise self._bad(f"{visible(name, 80)}: stands there twice")
-            found[inner.lower()] = record
+            entries[inner.lower()] = record
         if position != size or len(folders) != 1:
             raise self._bad(f"its directory is not as torch.save writes it; save it again: {_SAVE_AGAIN}")
-        return found
+        return entries
 
     def _check_format(self) -> None:
         head = self._read(0, min(64, self._file_size))

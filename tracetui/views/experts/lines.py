@@ -65,13 +65,13 @@ def _cut(lines: list[Line], head: int, routed: Routed, height: int) -> list[Line
 
 def _block(routed: Routed, width: int, inks: Inks) -> Line:
     routing = routed.routing
-    told = f"{routing.active} of {routing.count} experts a token"
+    counts = f"{routing.active} of {routing.count} experts a token"
     groups = f", from {routing.groups_kept} of {routing.groups} groups" if routing.groups > 1 else ""
     rows = len(set(routing.prompts.tolist()))
     texts = fitted(
         [
             part(f" {routing.site}  ", " ", "", rank=2),
-            part(told),
+            part(counts),
             part(groups, groups.replace("from ", ""), "", rank=1),
             part(f" · all {rows} rows" if rows > 1 else ""),
         ],
@@ -109,27 +109,27 @@ def _spread(routed: Routed) -> str:
 
 
 def _identity(routed: Routed, width: int, inks: Inks) -> Line:
-    found = routed.identity
+    identity = routed.identity
     named = f"weighted sum{'' if routed.shared is None else ' + shared'} = output"
-    if found is None:
+    if identity is None:
         return line([(f" … {named}", inks.quiet)], width)
-    if isinstance(found, Missing):
-        return line([(f" sum not checked: {found.why}", inks.quiet)], width)
-    told = "".join(fitted(verdict_parts((named, "sum = output", "sum"), found), width))
-    return line([(told, inks.quiet if found.holds else inks.nan)], width)
+    if isinstance(identity, Missing):
+        return line([(f" sum not checked: {identity.why}", inks.quiet)], width)
+    text = "".join(fitted(verdict_parts((named, "sum = output", "sum"), identity), width))
+    return line([(text, inks.quiet if identity.holds else inks.nan)], width)
 
 
 def _token(routed: Routed, width: int, inks: Inks) -> Line:
     """`token 5 “·life”  margin 0.0021 (0.4%, close: under 1%) to expert 44`; its text goes before the numbers do."""
     choice, strong = routed.choice, inks.text + Style(bold=True)
     text = routed.texts[choice.token] if routed.texts else ""
-    told, share, catches, to = _margin(routed)
+    margin, share, catches, to = _margin(routed)
     texts = fitted(
         [
             part(f" token {choice.position}"),
             part(*_quotes(text), rank=4),
             part("  "),
-            part(*told, rank=2),
+            part(*margin, rank=2),
             part(*share, rank=1),
             part(*_ends(catches and any(share)), rank=5),
             part(*to, rank=3),
@@ -176,12 +176,12 @@ def _margin(routed: Routed) -> tuple[tuple[str, ...], tuple[str, ...], bool, tup
     if choice.margin == 0:
         return ("a tie",), nothing, True, (f" with expert {choice.runner_up}", f" with {choice.runner_up}")
     to = f" to expert {choice.runner_up}", f" to {choice.runner_up}"
-    told, share = (f"margin {figure(choice.margin)}", figure(choice.margin)), relative_margin(choice)
+    margin, share = (f"margin {figure(choice.margin)}", figure(choice.margin)), relative_margin(choice)
     if share is None or not math.isfinite(share):
-        return told, nothing, choice.margin < 0, to
+        return margin, nothing, choice.margin < 0, to
     if share < CLOSE:
-        return told, (f" ({share:.1%}, close", " (close"), True, to
-    return told, (f" ({share:.1%})", ""), False, to
+        return margin, (f" ({share:.1%}, close", " (close"), True, to
+    return margin, (f" ({share:.1%})", ""), False, to
 
 
 def relative_margin(choice: TokenChoice) -> float | None:
@@ -194,14 +194,14 @@ def relative_margin(choice: TokenChoice) -> float | None:
 
 def _around(routed: Routed, width: int, inks: Inks) -> Line:
     """The groups the token chose from and how close that was, what the shared expert gave, what the experts got."""
-    given = next((choice.norm_in for choice in routed.choice.choices if choice.norm_in is not None), None)
+    norm_in = next((choice.norm_in for choice in routed.choice.choices if choice.norm_in is not None), None)
     texts = fitted(
         [
             part(" "),
             part(*_groups(routed), rank=3),
             part(*_group_margin(routed), rank=2),
             part(*_shared(routed.shared), rank=1),
-            part("" if given is None else f" · ‖in‖ {norm(given)}", "", rank=4),
+            part("" if norm_in is None else f" · ‖in‖ {norm(norm_in)}", "", rank=4),
         ],
         width,
     )
@@ -213,8 +213,8 @@ def _group_margin(routed: Routed) -> tuple[str, ...]:
     close = routed.choice.groups
     if close is None:
         return ("",)
-    told = f"group {close.last} before {close.next} by {figure(close.margin)} · "
-    return told, f"{close.last} before {close.next} by {figure(close.margin)} · ", ""
+    text = f"group {close.last} before {close.next} by {figure(close.margin)} · "
+    return text, f"{close.last} before {close.next} by {figure(close.margin)} · ", ""
 
 
 def _groups(routed: Routed) -> list[str]:
@@ -239,9 +239,9 @@ def _shared(shared: Shared | Missing | None) -> tuple[str, ...]:
         return "no shared expert", ""
     if isinstance(shared, Missing):
         return f"shared {shared.why}", "shared unknown", ""
-    told = f"shared {figure(shared.norm)}" if shared.share is None else f"shared {shared.share:.0%} of ‖out‖"
-    short = told.removesuffix(" of ‖out‖")
-    return (told, short, "") if shared.gate is None else (f"{told}, gate {shared.gate:.3f}", told, short, "")
+    text = f"shared {figure(shared.norm)}" if shared.share is None else f"shared {shared.share:.0%} of ‖out‖"
+    short = text.removesuffix(" of ‖out‖")
+    return (text, short, "") if shared.gate is None else (f"{text}, gate {shared.gate:.3f}", text, short, "")
 
 
 def _expert(routed: Routed, width: int, inks: Inks) -> Line:

@@ -68,8 +68,8 @@ def norm(value: float | None) -> str:
     """A norm in at most nine characters, with digits enough to tell those of alike experts apart."""
     if value is None or not math.isfinite(value):
         return figure(value)
-    shown = f"{value:.5g}"
-    return shown if len(shown) <= _NORM else f"{value:.4g}"
+    text = f"{value:.5g}"
+    return text if len(text) <= _NORM else f"{value:.4g}"
 
 
 def _known(value: float | None, form: str) -> str:
@@ -97,10 +97,10 @@ def _columns(routed: Routed, width: int) -> list[_Column]:
         "selection": routing.selection is None or routing.bias is None,
         "‖out‖": all(choice.norm_out is None for choice in choices),
     }
-    wanted = [column for column in all_columns if not absent.get(column.title, False)]
-    while _spare(wanted, width) < (_LEAST_BAR if _has_logit(wanted) else 0) and len(wanted) > 1:
-        wanted.remove(max(wanted, key=lambda column: column.rank))
-    return wanted
+    columns = [column for column in all_columns if not absent.get(column.title, False)]
+    while _spare(columns, width) < (_LEAST_BAR if _has_logit(columns) else 0) and len(columns) > 1:
+        columns.remove(max(columns, key=lambda column: column.rank))
+    return columns
 
 
 def _has_logit(columns: list[_Column]) -> bool:
@@ -129,7 +129,7 @@ def choice_lines(routed: Routed, width: int, inks: Inks) -> list[Line]:
 
 def _bar_head(full: float, room: int) -> str:
     """What the ends of a bar stand for, as far as there is room: `0   0.3187`."""
-    ends = (f"{0:<{room - len(shown)}}{shown}" for shown in (f"{full:.4f}", f"{full:.2f}") if len(shown) + 2 <= room)
+    ends = (f"{0:<{room - len(end)}}{end}" for end in (f"{full:.4f}", f"{full:.2f}") if len(end) + 2 <= room)
     return next(ends, " " * room)
 
 
@@ -165,12 +165,12 @@ def token_lines(routed: Routed, width: int, height: int, inks: Inks) -> list[Lin
     """A header and the tokens around the one looked at: margin, then every expert, the largest weight first."""
     count, room = len(routed.routing), height - 1
     first = max(0, min(routed.choice.token - room // 2, count - room))
-    shown = range(first, min(count, first + room))
+    tokens = range(first, min(count, first + room))
     label = min(16, max(6, width // 5))
     left = width - (label + 19)
-    told = _told(routed.routing, shown, left)
-    head = f" {fit('token', label + 5)} {fit('margin', 9, right=True)}  {_HEADS[told]}"
-    rows = [_token_row(routed, token, label, told, width, inks) for token in shown]
+    detail = _told(routed.routing, tokens, left)
+    head = f" {fit('token', label + 5)} {fit('margin', 9, right=True)}  {_HEADS[detail]}"
+    rows = [_token_row(routed, token, label, detail, width, inks) for token in tokens]
     return [line([(head, inks.quiet)], width), *rows]
 
 
@@ -185,11 +185,11 @@ def _told(routing: Routing, tokens: range, room: int) -> str:
     return "weights" if longest <= room else "experts"
 
 
-def _names(routing: Routing, token: int, told: str) -> list[tuple[int, str]]:
+def _names(routing: Routing, token: int, detail: str) -> list[tuple[int, str]]:
     return [
         (
             expert,
-            routing.name(expert) if weight is None or told == "experts" else f"{routing.name(expert)}: {weight:.2f}",
+            routing.name(expert) if weight is None or detail == "experts" else f"{routing.name(expert)}: {weight:.2f}",
         )
         for expert, weight in _ordered(routing, token)
     ]
@@ -199,7 +199,7 @@ def _taken(names: list[tuple[int, str]]) -> int:
     return sum(len(name) + 2 for _, name in names) - 2
 
 
-def _token_row(routed: Routed, token: int, label: int, told: str, width: int, inks: Inks) -> Line:
+def _token_row(routed: Routed, token: int, label: int, detail: str, width: int, inks: Inks) -> Line:
     routing = routed.routing
     ground = inks.cursor if token == routed.choice.token else Style.null()
     text = routed.texts[token] if routed.texts else ""
@@ -209,9 +209,9 @@ def _token_row(routed: Routed, token: int, label: int, told: str, width: int, in
         (f"{_short_margin(routing, token)}  ", inks.quiet + ground),
     ]
     left = width - sum(cell_len(part) for part, _ in parts)
-    names = _names(routing, token, told)
-    shown, rest = _within(names, left)
-    for expert, name in shown:
+    names = _names(routing, token, detail)
+    fitting, rest = _within(names, left)
+    for expert, name in fitting:
         parts.append((name, (inks.mark if expert == routed.expert else inks.text) + ground))
         parts.append(("  ", ground))
     if rest:
@@ -224,15 +224,15 @@ def _within(names: list[tuple[int, str]], room: int) -> tuple[list[tuple[int, st
     if _taken(names) <= room:
         return names, 0
     many = len(f"+{len(names)}")
-    shown = [name for place, name in enumerate(names) if _taken(names[: place + 1]) + 2 + many <= room]
-    return shown, len(names) - len(shown)
+    fitting = [name for place, name in enumerate(names) if _taken(names[: place + 1]) + 2 + many <= room]
+    return fitting, len(names) - len(fitting)
 
 
 def _short_margin(routing: Routing, token: int) -> str:
     if routing.criterion is None:
         return fit("–", 10, right=True)
-    found = float(margins(routing.criterion[token][None], routing.experts[token][None]).min())
-    return fit(figure(found), 10, right=True)
+    margin = float(margins(routing.criterion[token][None], routing.experts[token][None]).min())
+    return fit(figure(margin), 10, right=True)
 
 
 def _ordered(routing: Routing, token: int) -> list[tuple[int, float | None]]:

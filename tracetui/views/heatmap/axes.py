@@ -134,13 +134,13 @@ def _ticks(axis: Axis, columns: Window, look: Look) -> list[_Mark]:
     """Indices at round distances, and the whole label of the crosshair's column, which goes before them."""
     apart = len(str(axis.length)) + 2
     text = axis.label(columns.cursor)
-    taken = min(cell_len(text), columns.room)
-    start = min(columns.pixel(columns.cursor), columns.room - taken)
-    marks = [_Mark(start, fit(text, taken), taken, look.crosshair)]
+    cells = min(cell_len(text), columns.room)
+    start = min(columns.pixel(columns.cursor), columns.room - cells)
+    marks = [_Mark(start, fit(text, cells), cells, look.crosshair)]
     for column in _round(columns, tick_step(-(-apart * columns.step // columns.size)), axis.first):
         at, name = columns.pixel(column), str(column + axis.first)
         end = at + len(name)
-        if end <= columns.room and (end < start or at > start + taken):
+        if end <= columns.room and (end < start or at > start + cells):
             marks.append(_Mark(at, name, len(name), look.muted))
     return sorted(marks, key=lambda mark: mark.start)
 

@@ -77,8 +77,8 @@ def arrange(width: int, height: int, plan: Plan, zoom: int | None) -> Layout:
     labels = min(plan.row_label, _MOST_LABEL, width // 4) if width >= 20 else 0
     one = _zoomed(Layout(width, height, title, axis, legend, labels), plan, zoom)
     two = _zoomed(replace(one, axis=axis + 1), plan, zoom)
-    wanted = height >= 16 and two.texts and plan.column_label >= pixels(two.column_zoom)
-    return two if wanted and two.zoom == one.zoom else one
+    two_rows = height >= 16 and two.texts and plan.column_label >= pixels(two.column_zoom)
+    return two if two_rows and two.zoom == one.zoom else one
 
 
 def _zoomed(layout: Layout, plan: Plan, zoom: int | None) -> Layout:

@@ -23,15 +23,15 @@ def padded(line: Line, width: int, look: Look) -> Line:
     return Segment.adjust_line_length(line, width, look.ground)
 
 
-def title_line(title: str, told: str, shape: tuple[int, int], width: int, look: Look) -> Line:
-    """What the matrix is on the left, its size on the right; of its name the end, of what is `told` beside it all."""
-    beside = f" · {told}" if title and told else told
+def title_line(title: str, remark: str, shape: tuple[int, int], width: int, look: Look) -> Line:
+    """What the matrix is on the left, its size on the right; of its name the end, of the `remark` beside it all."""
+    beside = f" · {remark}" if title and remark else remark
     least = cell_len(beside) + (_LEAST_TITLE if title else 0)
     facts = f"  {shape[0]}×{shape[1]}"
     if least + cell_len(facts) > width:
         facts = ""
     if least > width:
-        return padded([Segment(told or fit(title, width), look.title)], width, look)
+        return padded([Segment(remark or fit(title, width), look.title)], width, look)
     room = width - cell_len(beside) - cell_len(facts)
     name = fit_end(title, room)
     return padded(

@@ -113,8 +113,8 @@ def _axis_lines(data: HeatmapData, view: View, look: Look) -> list[Line]:
     lines = [[Segment(" " * left, look.ground), *line] for line in column_labels(data.columns, view, look)]
     if left and lines:
         names = f"{data.rows.name} ↓ {data.columns.name} →", f"{data.columns.name} →", ""
-        shown = next(name for name in names if cell_len(name) < left)
-        lines[-1][0] = Segment(fit(shown, left - 1, right=True) + " ", look.muted)
+        text = next(name for name in names if cell_len(name) < left)
+        lines[-1][0] = Segment(fit(text, left - 1, right=True) + " ", look.muted)
     return lines
 
 

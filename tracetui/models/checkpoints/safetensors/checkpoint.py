@@ -156,18 +156,18 @@ class SafetensorsCheckpoint:
         name = self._names.direct.get(spec.name)
         if name is None:
             return None
-        found = self._files.tensors[name].shape
-        if found != spec.shape:
+        shape = self._files.tensors[name].shape
+        if shape != spec.shape:
             problem = f"must have the shape {list(spec.shape)}"
-            raise bad_field(self._files.path(name), self._files.said(name), problem, list(found))
+            raise bad_field(self._files.path(name), self._files.said(name), problem, list(shape))
         return self._kind(name) if spec.dtype.is_floating_point else self._table(name)
 
     def _table(self, name: str) -> str:
         """That a tensor holds integers, as a table of experts by token id does."""
         stored = self._files.tensors[name].dtype
         if stored.is_floating_point or stored.is_complex:
-            found = str(stored).removeprefix("torch.")
-            raise bad_field(self._files.path(name), self._files.said(name), "must be of integers", found)
+            dtype = str(stored).removeprefix("torch.")
+            raise bad_field(self._files.path(name), self._files.said(name), "must be of integers", dtype)
         return "file"
 
     def _rows_provenance(self, spec: TensorSpec, rows: Sequence[int]) -> str | None:
@@ -214,9 +214,9 @@ class SafetensorsCheckpoint:
         stored, path = self._files.tensors[name], self._files.path(name)
         if stored.dtype == quantised.FLOAT8:
             scale = quantised.scale_name(name, self._files.tensors)
-            shown = (self._files.said(name), self._files.said(scale or quantised.usual_scale_name(name)))
+            names = (self._files.said(name), self._files.said(scale or quantised.usual_scale_name(name)))
             beside = self._files.tensors[scale] if scale else None
-            quantised.check_scale(path, shown, stored.shape, beside, self._block)
+            quantised.check_scale(path, names, stored.shape, beside, self._block)
             return "dequantised"
         if stored.dtype not in FLOATING:
             raise quantised.packed(path, self._files.said(name), str(stored.dtype).removeprefix("torch."))
@@ -245,10 +245,10 @@ class SafetensorsCheckpoint:
             pattern: [torch.empty(self._files.tensors[name].shape, device="meta") for name in part]
             for pattern, part in sources.items()
         }
-        found = list(self._apply(conversion, parameter, shapes).shape)
-        if found != list(shape):
+        made = list(self._apply(conversion, parameter, shapes).shape)
+        if made != list(shape):
             problem = f"and the {len(names) - 1} tensors beside it must make {list(shape)} of {parameter}"
-            raise bad_field(self._files.path(names[0]), self._files.said(names[0]), problem, found)
+            raise bad_field(self._files.path(names[0]), self._files.said(names[0]), problem, made)
         return "dequantised" if "dequantised" in kinds else "file"
 
     def _convert(
@@ -261,10 +261,10 @@ class SafetensorsCheckpoint:
             whole = {pattern: read(names) for pattern, names in conversion.sources.items()}
             made = self._apply(conversion, spec.name, whole)
             return made if rows is None else made[list(rows)]
-        wanted = range(spec.rows) if rows is None else rows
-        out = empty_weight((len(wanted), *spec.shape[1:]), spec.dtype)
+        positions = range(spec.rows) if rows is None else rows
+        out = empty_weight((len(positions), *spec.shape[1:]), spec.dtype)
         # One at a time: all at once would be in memory three times, as a list, stacked, and side by side.
-        for position, row in enumerate(wanted):
+        for position, row in enumerate(positions):
             names = conversion.names_of_row(row)
             assert names is not None
             one = {pattern: read([name]) for pattern, name in names.items()}
@@ -283,9 +283,9 @@ class SafetensorsCheckpoint:
         except Exception as error:  # whatever torch says of shapes that don't fit together
             problem = f"transformers can't make {parameter} of it: {type(error).__name__}: {visible(str(error), 160)}"
             raise InputError(f"{self._files.path(first)}: {self._files.said(first)}: {problem}") from error
-        found = tensor[0] if isinstance(tensor, list) else tensor
-        assert isinstance(found, torch.Tensor)
-        return found
+        first_made = tensor[0] if isinstance(tensor, list) else tensor
+        assert isinstance(first_made, torch.Tensor)
+        return first_made
 
 
 def _settle_ties(model: PreTrainedModel, names: Names, files: SafetensorsFiles) -> list[str]:

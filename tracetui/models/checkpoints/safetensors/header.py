@@ -76,18 +76,18 @@ def parse_header(path: Path, content: bytes, size: int) -> dict[str, Stored]:
     header = parse_json_object(content, path, MAX_TENSORS + 2)
     _check_metadata(path, header.pop(_METADATA, {}))
     first = LENGTH_BYTES + len(content)
-    tensors = {name: _tensor(path, name, said, first) for name, said in header.items()}
+    tensors = {name: _tensor(path, name, entry, first) for name, entry in header.items()}
     return _in_order(path, tensors, first, size)
 
 
 def make_header(tensors: Mapping[str, Stored]) -> bytes:
     """The first bytes of a file that holds these tensors one after another, in this order."""
-    said, at = {}, 0
+    entries, at = {}, 0
     for name, tensor in tensors.items():
         stop = at + tensor.stop - tensor.start
-        said[name] = {"dtype": _LABELS[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [at, stop]}
+        entries[name] = {"dtype": _LABELS[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [at, stop]}
         at = stop
-    text = json.dumps(said, separators=(",", ":")).encode()
+    text = json.dumps(entries, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
     return len(text).to_bytes(LENGTH_BYTES, "little") + text
 
@@ -103,18 +103,18 @@ def check_length(path: Path, size: int, length: int) -> None:
         raise InputError(f"{path}: header: has {length:,} bytes by its length, and the file ends after {size:,}")
 
 
-def _check_metadata(path: Path, found: object) -> None:
-    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-        raise bad_field(path, _METADATA, "must be a table of texts", found)
+def _check_metadata(path: Path, metadata: object) -> None:
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise bad_field(path, _METADATA, "must be a table of texts", metadata)
 
 
-def _tensor(path: Path, name: str, said: object, first: int) -> Stored:
-    def fail(problem: str, found: object) -> NoReturn:
-        raise bad_field(path, visible(name, 80), problem, found)
+def _tensor(path: Path, name: str, entry: object, first: int) -> Stored:
+    def fail(problem: str, value: object) -> NoReturn:
+        raise bad_field(path, visible(name, 80), problem, value)
 
-    if not isinstance(said, Mapping):
-        fail("must be a table with dtype, shape and data_offsets", said)
-    dtype, shape, offsets = (said.get(key) for key in ("dtype", "shape", "data_offsets"))
+    if not isinstance(entry, Mapping):
+        fail("must be a table with dtype, shape and data_offsets", entry)
+    dtype, shape, offsets = (entry.get(key) for key in ("dtype", "shape", "data_offsets"))
     if not isinstance(dtype, str) or dtype not in _DTYPES:
         fail("dtype: is none that tracetui knows", dtype)
     if not isinstance(shape, list) or not all(_is_size(length) for length in shape):
@@ -125,14 +125,14 @@ def _tensor(path: Path, name: str, said: object, first: int) -> Stored:
         fail("shape: is larger than any file", shape)
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(_is_size(offset) for offset in offsets):
         fail("data_offsets: must be where its bytes begin and end", offsets)
-    wanted = prod(shape) * _DTYPES[dtype].itemsize
-    if offsets[1] - offsets[0] != wanted:
-        fail(f"data_offsets: {dtype} of the shape {shape} has {wanted:,} bytes", offsets)
+    byte_count = prod(shape) * _DTYPES[dtype].itemsize
+    if offsets[1] - offsets[0] != byte_count:
+        fail(f"data_offsets: {dtype} of the shape {shape} has {byte_count:,} bytes", offsets)
     return Stored(_DTYPES[dtype], tuple(shape), first + offsets[0], first + offsets[1])
 
 
-def _is_size(found: object) -> bool:
-    return isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= _MAX_SIZE
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_SIZE
 
 
 def _in_order(path: Path, tensors: Mapping[str, Stored], first: int, size: int) -> dict[str, Stored]:

@@ -40,8 +40,8 @@ class Conversion:
         self.sources.setdefault(pattern, []).append(name)
         if "*." in pattern:
             # A pattern is a regular expression but for its star, as transformers reads it.
-            found = re.search(pattern.replace("*.", r"(\d+)\."), renamed)
-            self.numbers.setdefault(pattern, []).append(int(found[1]) if found else -1)
+            match = re.search(pattern.replace("*.", r"(\d+)\."), renamed)
+            self.numbers.setdefault(pattern, []).append(int(match[1]) if match else -1)
 
     @property
     def names(self) -> list[str]:
@@ -56,10 +56,10 @@ class Conversion:
         if not (self._has_all_lists and self.is_row_by_row() and self.numbers.keys() == self.sources.keys()):
             return None
         places = {pattern: self._places(pattern).get(row) for pattern in self.sources}
-        found = {
+        row_names = {
             pattern: names[place] for pattern, names in self.sources.items() if (place := places[pattern]) is not None
         }
-        return found if len(found) == len(self.sources) else None
+        return row_names if len(row_names) == len(self.sources) else None
 
     def _places(self, pattern: str) -> dict[int, int | None]:
         """Where each number stands in a pattern's list; None for one that stands there more than once."""
@@ -111,29 +111,29 @@ def match_names(model: PreTrainedModel, names: Iterable[str], whole: str = "") -
         rename_source_key,
     )
 
-    wanted = model.state_dict()
+    parameters = model.state_dict()
     transforms = [*get_model_conversion_mapping(model), *_of_the_whole(model, whole)]
-    renamings = [found for found in transforms if isinstance(found, WeightRenaming)]
-    converters = [found for found in transforms if isinstance(found, WeightConverter)]
+    renamings = [matched for matched in transforms if isinstance(matched, WeightRenaming)]
+    converters = [matched for matched in transforms if isinstance(matched, WeightConverter)]
     by_pattern = {pattern: converter for converter in converters for pattern in converter.source_patterns}
     prefix = model.base_model_prefix
     skipped = tuple(_skipped_prefixes(model))
-    found = Names()
+    matched = Names()
     lists: dict[str, Conversion] = {}
     for name in sorted((name for name in names if not name.startswith(skipped)), key=dot_natural_key):
-        renamed, pattern = rename_source_key(name, renamings, converters, prefix, wanted)
-        if renamed not in wanted and name in wanted:
-            renamed, pattern = rename_source_key(name, [], [], prefix, wanted)
-        if pattern is not None and renamed in wanted:
+        renamed, pattern = rename_source_key(name, renamings, converters, prefix, parameters)
+        if renamed not in parameters and name in parameters:
+            renamed, pattern = rename_source_key(name, [], [], prefix, parameters)
+        if pattern is not None and renamed in parameters:
             conversion = lists.setdefault(renamed, Conversion(by_pattern[pattern], renamed))
             conversion.add(pattern, name, apply_renamings(name, renamings))
-        elif renamed in wanted and renamed not in found.direct:
-            found.direct[renamed] = name
+        elif renamed in parameters and renamed not in matched.direct:
+            matched.direct[renamed] = name
         elif not renamed.startswith(skipped):
-            found.spare.append(name)
+            matched.spare.append(name)
     for conversion in lists.values():
-        _add(found, conversion, wanted)
-    return found
+        _add(matched, conversion, parameters)
+    return matched
 
 
 def _of_the_whole(model: PreTrainedModel, known: str) -> list[Any]:
@@ -159,16 +159,16 @@ def tied_names(model: nn.Module) -> list[list[str]]:
     return [names for names in places.values() if len(names) > 1]
 
 
-def _add(found: Names, conversion: Conversion, wanted: Mapping[str, torch.Tensor]) -> None:
+def _add(matched: Names, conversion: Conversion, parameters: Mapping[str, torch.Tensor]) -> None:
     """Note a conversion under every parameter that it makes; a file that has it made already counts first."""
     targets = conversion.converter.target_patterns
     for target in targets:
         name = conversion.first_target.replace(targets[0], target)
-        if name in found.direct:
-            found.spare.extend(conversion.names)
+        if name in matched.direct:
+            matched.spare.extend(conversion.names)
             return
-        if name in wanted:
-            found.converted[name] = conversion
+        if name in parameters:
+            matched.converted[name] = conversion
 
 
 def _skipped_prefixes(model: PreTrainedModel) -> Iterable[str]:

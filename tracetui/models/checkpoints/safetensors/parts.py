@@ -53,10 +53,10 @@ class TextPrefix:
 def text_prefix(model: PreTrainedModel, tensors: Mapping[str, Stored]) -> TextPrefix | None:
     """Where a file has the layers of a model; None if it has none of its tensors."""
     own = _own_prefix(model)
-    wanted = model.state_dict()
-    inner = {name.removeprefix(own): tuple(tensor.shape) for name, tensor in wanted.items() if name.startswith(own)}
+    parameters = model.state_dict()
+    inner = {name.removeprefix(own): tuple(tensor.shape) for name, tensor in parameters.items() if name.startswith(own)}
     places = [(name, prefix) for name in tensors if (prefix := _before(name, inner)) is not None]
-    outside = sorted({name.split(".")[0] + "." for name in wanted if not name.startswith(own)})
+    outside = sorted({name.split(".")[0] + "." for name in parameters if not name.startswith(own)})
     embedding = embedding_name(model).removeprefix(own)
     alike = Counter(prefix for name, prefix in places if tensors[name].shape == inner[name.removeprefix(prefix)])
     votes = Counter(prefix for _, prefix in places)
@@ -84,8 +84,8 @@ def other_parts(used: Collection[str], apart: Collection[str]) -> dict[str, int]
 def told(parts: Mapping[str, int]) -> str:
     """`vision_tower (437 tensors), multi_modal_projector (1 tensor)`."""
     counts = {name: f"{count:,} tensor{'s' if count > 1 else ''}" for name, count in list(parts.items())[:_SHOWN]}
-    shown = ", ".join(f"{visible(name, 40)} ({count})" for name, count in counts.items())
-    return shown + (f" and {len(parts) - _SHOWN} more" if len(parts) > _SHOWN else "")
+    names = ", ".join(f"{visible(name, 40)} ({count})" for name, count in counts.items())
+    return names + (f" and {len(parts) - _SHOWN} more" if len(parts) > _SHOWN else "")
 
 
 def _before(name: str, inner: Collection[str]) -> str | None:

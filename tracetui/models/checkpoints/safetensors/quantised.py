@@ -41,48 +41,48 @@ def block_size(config: Mapping[str, object], where: str | Path) -> Block | None:
     Raises InputError naming any method but float8.
     """
     for name in ("quantization_config", "compression_config"):
-        said = config.get(name)
-        if said is None:
+        table = config.get(name)
+        if table is None:
             continue
-        if not isinstance(said, dict):
-            raise bad_field(where, name, "must be a table", said)
-        return _block_of_method(Fields(said, where, f"{name}."), name)
+        if not isinstance(table, dict):
+            raise bad_field(where, name, "must be a table", table)
+        return _block_of_method(Fields(table, where, f"{name}."), name)
     return None
 
 
 def _block_of_method(fields: Fields, name: str) -> Block | None:
-    said = fields.found
-    method = said.get("quant_method")
-    if method == "fp8" and name == "quantization_config" and said.get("fmt", "e4m3") == "e4m3":
-        return None if said.get("weight_block_size") is None else _block(fields, "weight_block_size")
-    if method == "fbgemm_fp8" or (method == "modelopt" and str(said.get("quant_algo")) in _MODELOPT_FLOAT8):
+    table = fields.found
+    method = table.get("quant_method")
+    if method == "fp8" and name == "quantization_config" and table.get("fmt", "e4m3") == "e4m3":
+        return None if table.get("weight_block_size") is None else _block(fields, "weight_block_size")
+    if method == "fbgemm_fp8" or (method == "modelopt" and str(table.get("quant_algo")) in _MODELOPT_FLOAT8):
         return None
-    if method == "compressed-tensors" and (groups := _float8_groups(said)) is not None:
+    if method == "compressed-tensors" and (groups := _float8_groups(table)) is not None:
         blocks = [group for group in groups if group.get("strategy") == "block"]
         if not blocks:
             return None
         return _block(Fields(blocks[0], fields.where, f"{name}.config_groups."), "block_structure")
-    raise _refused(fields.where, name, _words_of(said))
+    raise _refused(fields.where, name, _words_of(table))
 
 
 _MODELOPT_FLOAT8 = ("FP8", "FP8_PER_CHANNEL_PER_TOKEN")
 
 
-def _float8_groups(said: Mapping[str, object]) -> list[Mapping[str, object]] | None:
+def _float8_groups(table: Mapping[str, object]) -> list[Mapping[str, object]] | None:
     """How compressed-tensors stores each group of weights; None unless all of them are float8."""
-    groups, sparse = said.get("config_groups"), said.get("sparsity_config")
+    groups, sparse = table.get("config_groups"), table.get("sparsity_config")
     if not isinstance(groups, dict) or (isinstance(sparse, dict) and sparse.get("format", "dense") != "dense"):
         return None
     weights = [group.get("weights") for group in groups.values() if isinstance(group, dict)]
-    found: list[Mapping[str, object]] = [each for each in weights if isinstance(each, dict)]
-    are_float8 = all(each.get("type") == "float" and each.get("num_bits") == 8 for each in found)
-    return found if found and are_float8 else None
+    tables: list[Mapping[str, object]] = [each for each in weights if isinstance(each, dict)]
+    are_float8 = all(each.get("type") == "float" and each.get("num_bits") == 8 for each in tables)
+    return tables if tables and are_float8 else None
 
 
-def _words_of(said: Mapping[str, object]) -> str:
+def _words_of(table: Mapping[str, object]) -> str:
     """How a configuration calls its method: `compressed-tensors pack-quantized`."""
-    parts = [said.get(name) for name in ("quant_method", "fmt", "quant_algo", "format")]
-    return " ".join(part for part in parts if isinstance(part, str)) if said.get("quant_method") else "of no name"
+    parts = [table.get(name) for name in ("quant_method", "fmt", "quant_algo", "format")]
+    return " ".join(part for part in parts if isinstance(part, str)) if table.get("quant_method") else "of no name"
 
 
 def _refused(where: str | Path, name: str, method: str) -> InputError:
@@ -123,20 +123,20 @@ def check_scale(
     Without a block in the configuration there is one scale for the tensor, one for each row, or one for each place
     along some axes.
     """
-    shown, shown_scale = names
+    name, scale_text = names
     if scale is None:
-        problem = f"is float8_e4m3fn, which means nothing without its scales: {shown_scale} is missing"
-        raise InputError(f"{path}: {shown}: {problem}")
+        problem = f"is float8_e4m3fn, which means nothing without its scales: {scale_text} is missing"
+        raise InputError(f"{path}: {name}: {problem}")
     if scale.dtype in _SCALE_DTYPES and multiplied_shape(shape, scale.shape, block) is not None:
         return
     if block is not None and len(shape) != 2:
-        raise bad_field(path, shown, "is float8_e4m3fn and must be a matrix", list(shape))
+        raise bad_field(path, name, "is float8_e4m3fn and must be a matrix", list(shape))
     if block is None:
         problem = "must be one number, or one for each row; the configuration has no weight_block_size"
     else:
         problem = f"must be of the shape {list(_grid(shape, block))}, one for each block of {block[0]} × {block[1]}"
     got = f"{str(scale.dtype).removeprefix('torch.')} {list(scale.shape)}"
-    raise bad_field(path, shown_scale, problem, got)
+    raise bad_field(path, scale_text, problem, got)
 
 
 def multiplied_shape(weight: Sequence[int], scale: Sequence[int], block: Block | None) -> tuple[int, ...] | None:
@@ -169,11 +169,11 @@ def dequantised(
     assert shape is not None
     scale = scale.float().reshape(shape)  # [O/b,I/b], or [O or 1,…]
     blocks = block if block is not None and shape != (1,) * len(weight.shape) else None
-    wanted: Sequence[int] = range(weight.shape[0]) if rows is None else rows
-    out = empty_weight((len(wanted), *weight.shape[1:]), dtype)  # [rows,…]
+    row_numbers: Sequence[int] = range(weight.shape[0]) if rows is None else rows
+    out = empty_weight((len(row_numbers), *weight.shape[1:]), dtype)  # [rows,…]
     step = blocks[0] if blocks else _ROWS_AT_ONCE
-    for start in range(0, len(wanted), step):
-        part = wanted[start : start + step]
+    for start in range(0, len(row_numbers), step):
+        part = row_numbers[start : start + step]
         scales = _of_rows(scale, blocks, torch.tensor(part), weight.shape[-1])
         made = weight.take(part).float() * scales  # [b,…]
         out[start : start + len(part)] = made
@@ -190,11 +190,11 @@ def _of_rows(scale: torch.Tensor, blocks: Block | None, rows: torch.Tensor, widt
 
 
 def _block(fields: Fields, field: str) -> Block:
-    said = fields.found.get(field)
+    sizes = fields.found.get(field)
     if (
-        not isinstance(said, list)
-        or len(said) != 2
-        or not all(isinstance(size, int) and not isinstance(size, bool) and 1 <= size <= 2**20 for size in said)
+        not isinstance(sizes, list)
+        or len(sizes) != 2
+        or not all(isinstance(size, int) and not isinstance(size, bool) and 1 <= size <= 2**20 for size in sizes)
     ):
         fields.fail(field, "must be the rows and columns of a block")
-    return said[0], said[1]
+    return sizes[0], sizes[1]
