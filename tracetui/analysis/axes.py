@@ -93,10 +93,10 @@ def describe(axes: tuple[Axis, ...]) -> str:
 
 def split_heads(record: Record, config: Mapping[str, object]) -> tuple[Axis, ...] | None:
     """The axes `[B, T, H, K]` into which a projection's output [B, T, H·K] divides; None where there are no heads."""
-    found = _HEAD_FIELDS.get(_leaf(record))
-    if found is None or record.role or len(record.shape) != 3:
+    fields = _HEAD_FIELDS.get(_leaf(record))
+    if fields is None or record.role or len(record.shape) != 3:
         return None
-    letter, field, size = found
+    letter, field, size = fields
     heads = _int(config, field) or _int(config, "num_attention_heads")
     batch, tokens, width = record.shape
     if not heads or width % heads:
@@ -137,8 +137,8 @@ def _width(length: int, config: Mapping[str, object]) -> str:
 
 
 def _int(config: Mapping[str, object], field: str) -> int | None:
-    found = config.get(field)
-    return found if isinstance(found, int) else None
+    value = config.get(field)
+    return value if isinstance(value, int) else None
 
 
 def axis_positions(name: str, length: int, trace: Trace, pass_: int) -> range | None:

@@ -120,11 +120,11 @@ def _first_path(part: Part, path: str) -> str:
 
 def fold(parts: Sequence[Part]) -> tuple[Part, ...]:
     """Numbered parts of the same structure as one, in the order of their first; named ones as they are."""
-    found: dict[object, list[Part]] = {}
+    groups: dict[object, list[Part]] = {}
     for position, part in enumerate(parts):
         alike = replace(part, name="", indices=()) if part.indices else position
-        found.setdefault(alike, []).append(part)
-    return tuple(_joined(alike) for alike in found.values())
+        groups.setdefault(alike, []).append(part)
+    return tuple(_joined(alike) for alike in groups.values())
 
 
 def _joined(parts: list[Part]) -> Part:
@@ -143,8 +143,8 @@ def span(indices: Sequence[int]) -> str:
             runs[-1].append(index)
         else:
             runs.append([index])
-    shown = [str(run[0]) if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs]
-    return ", ".join(shown) if len(shown) <= 4 else f"{', '.join(shown[:3])}, … {shown[-1]}"
+    texts = [str(run[0]) if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs]
+    return ", ".join(texts) if len(texts) <= 4 else f"{', '.join(texts[:3])}, … {texts[-1]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,16 +176,16 @@ def buffer_values(part: Part) -> int:
 
 def plain(part: Part) -> dict[str, object]:
     """The tree as data for JSON; `parameters` are those of all copies together."""
-    found: dict[str, object] = {"name": part.name, "class": part.kind, "parameters": part.parameters}
+    document: dict[str, object] = {"name": part.name, "class": part.kind, "parameters": part.parameters}
     if part.indices:
-        found["indices"] = list(part.indices)
+        document["indices"] = list(part.indices)
     if part.skipped:
-        found["skipped"] = True
+        document["skipped"] = True
     if part.tensors:
-        found["tensors"] = [
+        document["tensors"] = [
             {"name": tensor.name, "shape": list(tensor.shape), "parameters": tensor.parameters, "note": tensor.note}
             for tensor in part.tensors
         ]
     if part.children:
-        found["parts"] = [plain(child) for child in part.children]
-    return found
+        document["parts"] = [plain(child) for child in part.children]
+    return document

@@ -39,7 +39,9 @@ def lens_table(trace: Trace, pass_: int, batch: int = 0, frontier: int | None = 
     layers = tuple(sorted(both["lens_ids"].keys() & both["lens_probs"].keys()))
     if not layers:
         return None
-    ids, probs = (np.stack([trace.value(found[layer]).read((batch,)) for layer in layers]) for found in both.values())
+    ids, probs = (
+        np.stack([trace.value(by_layer[layer]).read((batch,)) for layer in layers]) for by_layer in both.values()
+    )
     positions = _positions(trace, pass_, batch, ids.shape[1])
     return LensTable(layers, positions, ids[:, : len(positions)], probs[:, : len(positions)].astype(np.float32))
 

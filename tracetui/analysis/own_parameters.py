@@ -30,13 +30,13 @@ def _idle(module: Module, holder: str, run: set[str]) -> Iterator[str]:
 
 
 def _module_at(top: Module, path: str) -> Module | None:
-    found = top
+    module = top
     for name in path.split("."):
-        child = next((child for child in found.children if _is(child, name)), None)
+        child = next((child for child in module.children if _is(child, name)), None)
         if child is None:
             return None
-        found = child
-    return found
+        module = child
+    return module
 
 
 def _is(module: Module, name: str) -> bool:

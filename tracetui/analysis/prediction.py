@@ -75,17 +75,17 @@ def _place(trace: Trace, prompt: Record, batch: int, position: int) -> tuple[Rec
     rows, computed = prompt.shape[:2]
     if not 0 <= batch < rows:
         raise IndexError(f"row: must be 0 to {rows - 1}, got {batch}")
-    given = trace.prompt_lengths[batch] if batch < len(trace.tokens) else computed
-    later = min(_later_passes(trace), len(trace.tokens[batch]) - given) if batch < len(trace.tokens) else 0
-    place = given + later + position if position < 0 else position
-    if given <= place < given + later:
-        record = trace.find(f"logits{when(place - given + 1)}")
+    prompt_length = trace.prompt_lengths[batch] if batch < len(trace.tokens) else computed
+    later = min(_later_passes(trace), len(trace.tokens[batch]) - prompt_length) if batch < len(trace.tokens) else 0
+    place = prompt_length + later + position if position < 0 else position
+    if prompt_length <= place < prompt_length + later:
+        record = trace.find(f"logits{when(place - prompt_length + 1)}")
         assert record is not None
         return record, 0
     # A model that computes the last position's logits alone gives a row of one.
-    inside = place - (0 if computed >= given else given - computed)
-    if not 0 <= inside < computed or place >= given + later:
-        those = f"{computed + later} of {given + later} positions"
+    inside = place - (0 if computed >= prompt_length else prompt_length - computed)
+    if not 0 <= inside < computed or place >= prompt_length + later:
+        those = f"{computed + later} of {prompt_length + later} positions"
         raise IndexError(f"position: there are logits of {those}, not of {position}")
     return prompt, inside
 

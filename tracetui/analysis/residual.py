@@ -50,8 +50,8 @@ def _norm(trace: Trace, record: Record, row: int) -> float | None:
     rows = len(trace.tokens)
     behind = len(record.shape) == 4 and record.shape[0] != rows
     if rows < 2 or not 3 <= len(record.shape) <= 4 or record.shape[int(behind)] != rows:
-        found = trace.statistics(record)
-        return found.l2 if found.finite else math.nan
+        statistics = trace.statistics(record)
+        return statistics.l2 if statistics.finite else math.nan
     if not is_kept(trace.value(record)):
         return None
     place = (row, slice(0, len(trace.tokens[row])))

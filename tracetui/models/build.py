@@ -140,9 +140,11 @@ def _check_causal(module: PreTrainedModel, recipe: Recipe) -> None:
 
 def _check_constant(module: PreTrainedModel, recipe: Recipe) -> None:
     """RWKV divides its own weights when it first predicts; weights that come and go can't be followed there."""
-    found = getattr(module.config, "rescale_every", 0)
-    if recipe.config["model_type"] == "rwkv" and isinstance(found, int) and found > 0:
-        problem = f"is {found}, by which the model divides its own weights while it runs, where they can't be followed"
+    divisor = getattr(module.config, "rescale_every", 0)
+    if recipe.config["model_type"] == "rwkv" and isinstance(divisor, int) and divisor > 0:
+        problem = (
+            f"is {divisor}, by which the model divides its own weights while it runs, where they can't be followed"
+        )
         advice = "write 0 there: only float16 needs it, the predictions are the same"
         raise InputError(f"{recipe.origin}: rescale_every: {problem}; {advice}")
 
@@ -161,9 +163,11 @@ def _fill_buffers(model: PreTrainedModel, origin: str) -> None:
 
     Raises InputError for buffers that no real model has: their sizes are the configuration's.
     """
-    wanted = sum(buffer.nbytes for buffer in model.buffers())
-    if wanted > _MAX_BUFFER_BYTES:
-        raise InputError(f"{origin}: config: its tables of positions would take {size(wanted)}, too much to be meant")
+    byte_count = sum(buffer.nbytes for buffer in model.buffers())
+    if byte_count > _MAX_BUFFER_BYTES:
+        raise InputError(
+            f"{origin}: config: its tables of positions would take {size(byte_count)}, too much to be meant"
+        )
     for path, module in model.named_modules():
         names = [name for name, buffer in module._buffers.items() if buffer is not None and _is_filled(module, name)]
         for name in names:
@@ -229,13 +233,13 @@ def _steps_between(path: str, other: str) -> int:
     return len(parts) + len(others) - 2 * common
 
 
-def _skip_layers(model: PreTrainedModel, wanted: Layers, count: int) -> None:
+def _skip_layers(model: PreTrainedModel, built: Layers, count: int) -> None:
     layers = _layer_list(model, count)
     if layers is None:
-        if len(wanted) == count:
+        if len(built) == count:
             return
         raise InputError(f"layers: {type(model).__name__} keeps its layers where tracetui doesn't find them; run all")
     path = next(path for path, module in model.named_modules() if module is layers)
     for index in range(count):
-        if index not in wanted:
+        if index not in built:
             layers[index] = pass_through(f"{path}.{index}", layers[index])

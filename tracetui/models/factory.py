@@ -38,10 +38,10 @@ def factory_model(recipe: Recipe) -> ExistingModule:
     return given_model(module.eval(), replace(recipe, notes=()), inputs, chosen, torch.no_grad, generates=True)
 
 
-def _tokenizer(recipe: Recipe, given: object, vocabulary: int | None) -> Tokenizer:
+def _tokenizer(recipe: Recipe, tokenizer: object, vocabulary: int | None) -> Tokenizer:
     if recipe.tokenizer:
         return load_tokenizer(recipe.tokenizer, vocabulary or _NO_LIMIT, None)
-    return given_tokenizer(given, vocabulary)
+    return given_tokenizer(tokenizer, vocabulary)
 
 
 def _made(factory: Factory) -> object:
@@ -52,9 +52,9 @@ def _made(factory: Factory) -> object:
         raise
     except BaseException as error:
         log = write_log("factory", error)
-        told = visible(in_words(error), 300)
+        words = visible(in_words(error), 300)
         ended = " (its own program belongs under `if __name__ == '__main__':`)" * isinstance(error, SystemExit)
-        raise InputError(f"{_place(factory, error)}: {told}{ended}{log and f'; the log is in {log}'}") from error
+        raise InputError(f"{_place(factory, error)}: {words}{ended}{log and f'; the log is in {log}'}") from error
 
 
 def _function(factory: Factory) -> Callable[[], object]:
@@ -69,10 +69,10 @@ def _function(factory: Factory) -> Callable[[], object]:
         # As `python my_file.py` has it: the file may import what lies beside it.
         sys.path.insert(0, str(path.parent))
     spec.loader.exec_module(module)
-    found = getattr(module, factory.function, None)
-    if not callable(found):
+    function = getattr(module, factory.function, None)
+    if not callable(function):
         raise InputError(f"{visible(str(factory.path), 200)}: {factory.function} is no function once the file has run")
-    return found  # type: ignore[no-any-return]
+    return function  # type: ignore[no-any-return]
 
 
 def _place(factory: Factory, error: BaseException) -> str:
@@ -99,14 +99,14 @@ def _parts(made: object, factory: Factory) -> tuple[nn.Module, object, Inputs]:
     return parts[0], tokenizer, inputs
 
 
-def _inputs(given: Any, factory: Factory) -> Inputs:
-    if isinstance(given, torch.Tensor):
-        return Inputs((given,))
-    if not isinstance(given, Mapping):
-        return Inputs(tuple(given))
-    if not all(isinstance(name, str) for name in given):
+def _inputs(example: Any, factory: Factory) -> Inputs:
+    if isinstance(example, torch.Tensor):
+        return Inputs((example,))
+    if not isinstance(example, Mapping):
+        return Inputs(tuple(example))
+    if not all(isinstance(name, str) for name in example):
         raise InputError(f"{factory}: example inputs by name need texts as names")
-    return Inputs((), dict(given))
+    return Inputs((), dict(example))
 
 
 def _kind(made: object) -> str:

@@ -71,8 +71,8 @@ class ExistingModule(Runnable):
     def described(self, ran: Recipe) -> tuple[dict[str, object], Mapping[str, object]]:
         plain = ran.plain()
         left = ("prompt", "random_tokens", "keep", "attention", "generate", "lens", "edits")
-        said = {name: plain[name] for name in left if plain.get(name)}
-        return {**said, "dtype": str(self.built.dtype).removeprefix("torch.")}, described(self.built.module).config
+        fields = {name: plain[name] for name in left if plain.get(name)}
+        return {**fields, "dtype": str(self.built.dtype).removeprefix("torch.")}, described(self.built.module).config
 
     def call(self, prompts: Prompts) -> Callable[[], Any] | None:
         if prompts == AS_GIVEN:
@@ -88,8 +88,8 @@ class ExistingModule(Runnable):
 
     @property
     def device(self) -> torch.device:
-        found = next(iter(self.built.module.parameters()), None)
-        return torch.device("cpu") if found is None else found.device
+        parameter = next(iter(self.built.module.parameters()), None)
+        return torch.device("cpu") if parameter is None else parameter.device
 
     @contextmanager
     def surroundings(self) -> Iterator[None]:

@@ -111,31 +111,31 @@ def _published(whole: PreTrainedModel) -> _Published:
     elsewhere: dict[str, Elsewhere] = {}
     for name, _ in first_tensors(tree):
         held = holder(name)
-        told = tuple(_told(name, namings))
-        elsewhere[name] = told
+        names = tuple(_told(name, namings))
+        elsewhere[name] = names
         if held is not None and not held.remark:
-            elsewhere[held.name] = told
+            elsewhere[held.name] = names
     return _Published(experts, elsewhere)
 
 
 def _namings(model: PreTrainedModel) -> dict[str, Naming]:
     """Those of LAYOUTS that know this family."""
-    found: dict[str, Naming] = {}
+    namings: dict[str, Naming] = {}
     for layout in LAYOUTS:
         try:
-            found[layout] = naming(layout, model)
+            namings[layout] = naming(layout, model)
         except InputError:
             continue
-    return found
+    return namings
 
 
 def _told(canonical: str, namings: Mapping[str, Naming]) -> Iterator[tuple[str, str]]:
     for layout, other in namings.items():
-        if (found := other(canonical)) is None:
+        if (other_name := other(canonical)) is None:
             yield layout, "has no such tensor"
         else:
-            shape = f" {list(found.shape)}" if found.shape and found.remark else ""
-            yield layout, f"{_short(found.name)}{shape}"
+            shape = f" {list(other_name.shape)}" if other_name.shape and other_name.remark else ""
+            yield layout, f"{_short(other_name.name)}{shape}"
 
 
 def _short(name: str) -> str:
@@ -196,26 +196,26 @@ class _Grower:
         apart = 0
         for index, module in enumerate(modules):
             here = f"{path}.{index}"
-            found = self._like_before(made, here, module)
+            line = self._like_before(made, here, module)
             folds = routed or here in self.skipped
             apart += not folds
             key = (apart, signature(module)) if folds else index
             known = next((group for group in groups if group[0] == key), None)
             if known is None:
-                groups.append((key, found, [index] if folds else []))
+                groups.append((key, line, [index] if folds else []))
             else:
                 known[2].append(index)
-        for _, found, indices in groups:
-            yield _several(found, path, indices, self._chosen if routed else None) if indices else found
+        for _, line, indices in groups:
+            yield _several(line, path, indices, self._chosen if routed else None) if indices else line
 
     def _like_before(self, made: dict[object, Module], path: str, module: nn.Module) -> Module:
         """The line of a module whose tensors are those of an earlier one but for their values."""
         key = signature(module)
         if key in made and self.seen.isdisjoint(module.parameters()):
             return moved(made[key], path)
-        found = self.module(path, module)
-        made.setdefault(key, found)
-        return found
+        line = self.module(path, module)
+        made.setdefault(key, line)
+        return line
 
     def _experts(self, path: str, part: Part) -> Module:
         """The checkpoint's own experts, under the module that holds them fused; `part` is named by its whole path."""
@@ -230,8 +230,8 @@ class _Grower:
     def _stored(self, path: str, name: str, part: Part) -> Module:
         children = tuple(self._stored(f"{path}.{child.name}", f"{name}.{child.name}", child) for child in part.children)
         weights = tuple((tensor.name, tensor.shape) for tensor in part.tensors)
-        told = self.published.elsewhere.get(f"{name}.{weights[0][0]}", ()) if weights else ()
-        return Module(path, part.kind, part.parameters, weights, children, elsewhere=told)
+        names = self.published.elsewhere.get(f"{name}.{weights[0][0]}", ()) if weights else ()
+        return Module(path, part.kind, part.parameters, weights, children, elsewhere=names)
 
 
 def _used(module: Module) -> int:

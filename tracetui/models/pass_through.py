@@ -106,12 +106,12 @@ def returned_form(kind: type[nn.Module]) -> Form:
 def _form_of(forward: Any) -> Form:
     (function,) = ast.parse(textwrap.dedent(inspect.getsource(forward))).body
     assert isinstance(function, ast.FunctionDef)
-    found = [node.value for node in ast.walk(function) if isinstance(node, ast.Return) and node.value is not None]
-    for value in found:
+    values = [node.value for node in ast.walk(function) if isinstance(node, ast.Return) and node.value is not None]
+    for value in values:
         if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id.endswith("Output"):
             return _named(value.func.id, value, function, inspect.unwrap(forward).__globals__)
     known = _assigned(function.body)
-    forms = (_items(value, known) for value in found)
+    forms = (_items(value, known) for value in values)
     return next((form for form in forms if form), None)
 
 

@@ -50,24 +50,24 @@ def plan_run(
     embedded = sum(
         slot.spec.nbytes(min(positions, slot.spec.rows)) for module, slot in weights.all_slots() if reads_rows(module)
     )
-    found = widths(model)
+    tensor_widths = widths(model)
     kept = weights.kept_bytes + weights.kept_experts_bytes(positions * chosen_experts(model))
     masks = rows * tokens * tokens * itemsize
     return MemoryPlan(
         weights=kept + weights.largest_passing_bytes + embedded,
         kept=kept,
-        activations=positions * itemsize * (found.recorded + tokens),
-        working=rows * _working_bytes(model, found, itemsize, tokens, absorb, steps),
+        activations=positions * itemsize * (tensor_widths.recorded + tokens),
+        working=rows * _working_bytes(model, tensor_widths, itemsize, tokens, absorb, steps),
         base=base,
         available=available_bytes(),
-        logits=positions * itemsize * found.widest,
-        attention=positions * itemsize * found.attention + masks,
-        parts=tuple(_parts(model, weights, found, itemsize, positions)),
+        logits=positions * itemsize * tensor_widths.widest,
+        attention=positions * itemsize * tensor_widths.attention + masks,
+        parts=tuple(_parts(model, weights, tensor_widths, itemsize, positions)),
     )
 
 
 def with_passes(
-    found: MemoryPlan, model: nn.Module, weights: Weights, itemsize: int, tokens: int, rows: int, new: int
+    plan: MemoryPlan, model: nn.Module, weights: Weights, itemsize: int, tokens: int, rows: int, new: int
 ) -> MemoryPlan:
     """The plan for `new` tokens more in each row of `tokens`: a pass each but the last, and the cache that grows.
 
@@ -75,34 +75,36 @@ def with_passes(
     experts that no pass before it did.
     """
     if not new:
-        return found
+        return plan
     passes = new - 1
     position, cached = widths(model).recorded, cached_width(model)
     keys = passes * tokens + passes * (passes + 1) // 2
     choices = rows * chosen_experts(model)
     experts = weights.kept_experts_bytes((tokens + passes) * choices) - weights.kept_experts_bytes(tokens * choices)
     return replace(
-        found,
-        weights=found.weights + experts,
-        kept=found.kept + experts,
-        activations=found.activations + rows * itemsize * (passes * position + keys * (cached + 1)),
-        attention=found.attention + rows * itemsize * keys * cached,
+        plan,
+        weights=plan.weights + experts,
+        kept=plan.kept + experts,
+        activations=plan.activations + rows * itemsize * (passes * position + keys * (cached + 1)),
+        attention=plan.attention + rows * itemsize * keys * cached,
         cache=rows * itemsize * (tokens + passes) * cached,
     )
 
 
-def with_lens(found: MemoryPlan, model: nn.Module, itemsize: int, positions: int, count: int) -> MemoryPlan:
+def with_lens(plan: MemoryPlan, model: nn.Module, itemsize: int, positions: int, count: int) -> MemoryPlan:
     """The plan with what the lens of all layers takes while it works, and what it records; `count` tokens a place."""
     if not count:
-        return found
-    layers = sum(bool(part.path) for part in found.parts)
+        return plan
+    layers = sum(bool(part.path) for part in plan.parts)
     hidden = next((module.embedding_dim for module in model.modules() if isinstance(module, nn.Embedding)), 0)
     working = 3 * LENS_BYTES + 2 * layers * positions * hidden * itemsize
     recorded = layers * positions * count * (8 + 4)
-    return replace(found, working=max(found.working, working), activations=found.activations + recorded)
+    return replace(plan, working=max(plan.working, working), activations=plan.activations + recorded)
 
 
-def _parts(model: nn.Module, weights: Weights, found: Widths, itemsize: int, positions: int) -> Iterator[PartPlan]:
+def _parts(
+    model: nn.Module, weights: Weights, tensor_widths: Widths, itemsize: int, positions: int
+) -> Iterator[PartPlan]:
     """Each layer that was asked for, then what stands outside."""
     made: dict[str, int] = defaultdict(int)
     seen: set[tuple[str, bool]] = set()
@@ -114,7 +116,7 @@ def _parts(model: nn.Module, weights: Weights, found: Widths, itemsize: int, pos
             if part_of not in seen:
                 seen.add(part_of)
                 made[layer_path(path)] += _made_bytes(module, slot.spec, positions, choices)
-    for path, width in sorted(found.parts.items(), key=lambda item: (not item[0], layer_of(item[0]) or 0)):
+    for path, width in sorted(tensor_widths.parts.items(), key=lambda item: (not item[0], layer_of(item[0]) or 0)):
         if made.get(path) or not path:
             yield PartPlan(path, made.get(path, 0), positions * itemsize * width)
 
@@ -140,10 +142,10 @@ def check(plan: MemoryPlan, held: int) -> None:
 
     Raises InputError with both sizes and advice.
     """
-    wanted = plan.peak - plan.base - held
-    if wanted > plan.available * _HEADROOM:
+    needed = plan.peak - plan.base - held
+    if needed > plan.available * _HEADROOM:
         raise InputError(
-            f"this run needs {size(wanted)} more memory and {size(plan.available)} is available: "
+            f"this run needs {size(needed)} more memory and {size(plan.available)} is available: "
             f"weights {size(plan.weights)}, recorded tensors {size(plan.activations)}, cache {size(plan.cache)}, "
             f"at work {size(plan.working)}; {_advice(plan)}"
         )
@@ -163,18 +165,20 @@ def _advice(plan: MemoryPlan) -> str:
     return "use a shorter prompt, fewer rows, or fewer new tokens (--generate)"
 
 
-def _working_bytes(model: nn.Module, found: Widths, itemsize: int, tokens: int, absorb: bool, steps: bool) -> int:
+def _working_bytes(
+    model: nn.Module, tensor_widths: Widths, itemsize: int, tokens: int, absorb: bool, steps: bool
+) -> int:
     """The widest moment inside a module: the FFN's product, the float32 view of the logits, or a layer's scores."""
     scores = _absorbed_scores(model, tokens) if absorb else _scores(model, tokens, steps)
     # Step by step the scores stay beside what the mask and softmax make of them.
     each = 4 + (3 if steps else 1) * itemsize
-    return tokens * max(2 * found.widest_in_layer * itemsize, found.widest * 4, scores * each)
+    return tokens * max(2 * tensor_widths.widest_in_layer * itemsize, tensor_widths.widest * 4, scores * each)
 
 
 def _absorbed_scores(model: nn.Module, tokens: int) -> int:
     """Scores of one token in all heads, and for each head the mixed latent that they give."""
-    found = (expansion_of(module) for module in model.modules())
-    return max((latent.heads * (tokens + latent.rank) for latent in found if latent), default=0)
+    latents = (expansion_of(module) for module in model.modules())
+    return max((latent.heads * (tokens + latent.rank) for latent in latents if latent), default=0)
 
 
 def _scores(model: nn.Module, tokens: int, steps: bool) -> int:

@@ -111,15 +111,15 @@ def _entering(module: nn.Module, hidden: int) -> int:
 def cached_width(model: nn.Module) -> int:
     """Elements of keys and values, as attention kernels are given them, that a cache holds for one token."""
     config = getattr(model, "config", None)
-    found = 0
+    width = 0
     for path, module in model.named_modules():
         latent = expansion_of(module)
         if latent:
             rotary = getattr(module, "qk_rope_head_dim", 0)
-            found += latent.heads * (latent.nope + rotary + latent.value)
+            width += latent.heads * (latent.nope + rotary + latent.value)
         elif _is_attention(module) and not any(_is_attention(child) for child in module.children()):
-            found += 2 * _key_width(config, layer_of(path))
-    return found
+            width += 2 * _key_width(config, layer_of(path))
+    return width
 
 
 def _key_width(config: Any, layer: int | None) -> int:

@@ -51,17 +51,17 @@ def kernels_called(module: nn.Module) -> dict[CodeType, str]:
 @cache
 def _called_by(kind: type[nn.Module]) -> dict[CodeType, str]:
     file = vars(sys.modules[kind.__module__]) if kind.__module__ in sys.modules else {}
-    found: dict[CodeType, str] = {}
+    names: dict[CodeType, str] = {}
     for method in _methods(kind):
         if method.__name__ in _METHODS:
-            found[method.__code__] = method.__name__
+            names[method.__code__] = method.__name__
         if _LINEAR_CACHE in method.__code__.co_names and method.__name__ == "forward":
-            found[method.__code__] = "lightning_attention"
+            names[method.__code__] = "lightning_attention"
         if _CONV_STATE in method.__code__.co_names:
-            found[Cache.update_conv_state.__code__] = _CONV_STATE
+            names[Cache.update_conv_state.__code__] = _CONV_STATE
         for name in method.__code__.co_names:
-            found |= _kernel(name, file.get(name))
-    return found
+            names |= _kernel(name, file.get(name))
+    return names
 
 
 def _methods(kind: type[nn.Module]) -> Iterator[FunctionType]:

@@ -83,15 +83,15 @@ class Runnable:
         """
         built, weights, lens = self.built, self.weights, self.recipe.lens
         itemsize, absorbs = built.dtype.itemsize, self.recipe.mla == "absorb"
-        found = memory.plan_run(built.module, weights, itemsize, tokens, base, rows, absorbs, steps)
-        found = memory.with_lens(found, built.module, itemsize, rows * tokens, lens)
-        found = memory.with_passes(found, built.module, weights, itemsize, tokens, rows, new)
-        return memory.within(found, self.recipe)
+        planned = memory.plan_run(built.module, weights, itemsize, tokens, base, rows, absorbs, steps)
+        planned = memory.with_lens(planned, built.module, itemsize, rows * tokens, lens)
+        planned = memory.with_passes(planned, built.module, weights, itemsize, tokens, rows, new)
+        return memory.within(planned, self.recipe)
 
     def described(self, ran: Recipe) -> tuple[dict[str, object], Mapping[str, object]]:
         """What a trace tells of the recipe as it was run, and of the configuration."""
-        told = {**ran.plain(), "dtype": str(self.built.dtype).removeprefix("torch."), "layout": self.layout}
-        return told, {**_of_the_class(self.built.config), **self.recipe.config}
+        fields = {**ran.plain(), "dtype": str(self.built.dtype).removeprefix("torch."), "layout": self.layout}
+        return fields, {**_of_the_class(self.built.config), **self.recipe.config}
 
     def call(self, prompts: Prompts) -> Callable[[], Any] | None:
         """How the model is called for these prompts; None: as a causal model, with their ids."""
@@ -165,30 +165,32 @@ def _layout(folder: MetaCheckpoint | SafetensorsFolder | None) -> str:
 def _dtype(recipe: Recipe, folder: MetaCheckpoint | SafetensorsFolder | None) -> torch.dtype:
     """What the recipe says, else the file's, else the configuration's own."""
     if recipe.dtype != "auto":
-        said: object = recipe.dtype
+        name: object = recipe.dtype
     elif folder and folder.dtype:
         return folder.dtype
     else:
-        said = _said_dtype(recipe)
-    dtype = getattr(torch, said) if said in DTYPES and isinstance(said, str) else torch.bfloat16
+        name = _said_dtype(recipe)
+    dtype = getattr(torch, name) if name in DTYPES and isinstance(name, str) else torch.bfloat16
     assert isinstance(dtype, torch.dtype)
     return dtype
 
 
 def _said_dtype(recipe: Recipe) -> object:
     """What the configuration says; `torch.bfloat16` is written too."""
-    said = recipe.config.get("dtype") or recipe.config.get("torch_dtype")
-    return said.removeprefix("torch.") if isinstance(said, str) else said
+    dtype = recipe.config.get("dtype") or recipe.config.get("torch_dtype")
+    return dtype.removeprefix("torch.") if isinstance(dtype, str) else dtype
 
 
 def _about_dtype(recipe: Recipe, dtype: torch.dtype) -> tuple[str, ...]:
     """That the configuration has a dtype in which nothing is computed, where nobody said another."""
-    said = _said_dtype(recipe)
-    if recipe.dtype != "auto" or said in (None, *DTYPES):
+    name = _said_dtype(recipe)
+    if recipe.dtype != "auto" or name in (None, *DTYPES):
         return ()
     used = str(dtype).removeprefix("torch.")
-    told = f"dtype: {visible(str(said), 40)} is none that tracetui computes in; {used} is used (--dtype takes another)"
-    return (f"{Path(recipe.origin).name}: {told}",)
+    remark = (
+        f"dtype: {visible(str(name), 40)} is none that tracetui computes in; {used} is used (--dtype takes another)"
+    )
+    return (f"{Path(recipe.origin).name}: {remark}",)
 
 
 def _dtypes(recipe: Recipe, dtype: torch.dtype, source: WeightSource) -> dict[str, torch.dtype]:
@@ -217,5 +219,5 @@ def _remarks(recipe: Recipe, weights: Weights) -> tuple[str, ...]:
 
 def _of_the_class(config: object) -> dict[str, object]:
     """What a trace tells of a configuration that the recipe may not say."""
-    found = {name: config_field(config, name) for name in _READ_BY}
-    return {name: value for name, value in found.items() if isinstance(value, int)}
+    values = {name: config_field(config, name) for name in _READ_BY}
+    return {name: value for name, value in values.items() if isinstance(value, int)}

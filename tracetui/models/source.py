@@ -39,21 +39,21 @@ def source_of(model: nn.Module, site: str, raised: Mapping[str, Sequence[tuple[s
     raised: by module path the files and lines that an error came through; of such a module the last one in its class.
     """
     path, _, role = site.partition(":")
-    found, module = _nearest(model, "" if path in ("logits", "output") else path)
+    holder, module = _nearest(model, "" if path in ("logits", "output") else path)
     if isinstance(module, PassThrough):
-        return Sourced(site, error=f"{found}: this layer was left out, and nothing of the model runs there")
-    shower = _shower(model, found, raised)
+        return Sourced(site, error=f"{holder}: this layer was left out, and nothing of the model runs there")
+    shower = _shower(model, holder, raised)
     kind = type(model.get_submodule(shower))
-    if (shown := _where_it_was_raised(kind, raised.get(shower, ()))) is not None:
-        (text, first, file), line = shown
-        said = "raised here" if shower == found else f"calls what failed, {found}"
-        return Sourced(site, shower, kind.__name__, _shown(file), first, text, line - first, said)
+    if (place := _where_it_was_raised(kind, raised.get(shower, ()))) is not None:
+        (text, first, file), line = place
+        remark = "raised here" if shower == holder else f"calls what failed, {holder}"
+        return Sourced(site, shower, kind.__name__, _shown(file), first, text, line - first, remark)
     try:
         text, first, file = _code(type(module))
     except (OSError, TypeError):
-        return Sourced(site, found, type(module).__name__, error=f"{type(module).__name__}: its source isn't there")
+        return Sourced(site, holder, type(module).__name__, error=f"{type(module).__name__}: its source isn't there")
     at, says = _line(text, role)
-    return Sourced(site, found, type(module).__name__, _shown(file), first, text, at, says)
+    return Sourced(site, holder, type(module).__name__, _shown(file), first, text, at, says)
 
 
 def _shower(model: nn.Module, path: str, raised: Mapping[str, Sequence[tuple[str, int]]]) -> str:

@@ -46,5 +46,5 @@ def _tree(recipe: Recipe) -> Part:
 
 
 def _layers(recipe: Recipe) -> str:
-    shown = span(range(recipe.layers.start, recipe.layers.stop))
-    return f"layer{'s' if len(recipe.layers) > 1 else ''} {shown} of {recipe.layer_count}"
+    numbers = span(range(recipe.layers.start, recipe.layers.stop))
+    return f"layer{'s' if len(recipe.layers) > 1 else ''} {numbers} of {recipe.layer_count}"

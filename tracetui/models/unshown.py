@@ -66,5 +66,5 @@ def _other_mixtures(model: nn.Module) -> list[nn.Module]:
         return []
     watched = [module for module in model.modules() if runs_singly(module) or _shows_its_choice(module)]
     seen = {part for module in watched for part in module.modules()}
-    found = [module for module in mixtures if not seen.intersection(module.modules())]
-    return [module for module in found if not any(part in found for part in module.modules() if part is not module)]
+    others = [module for module in mixtures if not seen.intersection(module.modules())]
+    return [module for module in others if not any(part in others for part in module.modules() if part is not module)]

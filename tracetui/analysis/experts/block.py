@@ -63,14 +63,14 @@ def has_shared(trace: Trace, routing: Routing) -> bool:
 def shared_record(trace: Trace, routing: Routing) -> Record | None:
     """The shared expert's own output."""
     names = (f"{routing.site}.{name}" for name in _SHARED)
-    found = next((record for name in names if (record := sibling(trace, routing.record, name))), None)
-    return found if found and _is_whole(trace, routing, found) else None
+    record = next((output for name in names if (output := sibling(trace, routing.record, name))), None)
+    return record if record and _is_whole(trace, routing, record) else None
 
 
 def output_record(trace: Trace, routing: Routing) -> Record | None:
     """The block's own output."""
-    found = sibling(trace, routing.record, routing.site)
-    return found if found and _is_whole(trace, routing, found) else None
+    record = sibling(trace, routing.record, routing.site)
+    return record if record and _is_whole(trace, routing, record) else None
 
 
 def _is_whole(trace: Trace, routing: Routing, record: Record) -> bool:
@@ -117,8 +117,8 @@ def _may_lack_gate(trace: Trace, routing: Routing) -> bool:
 
 
 def _adds_up(trace: Trace, routing: Routing) -> bool:
-    found = sum_identity(trace, routing)
-    return isinstance(found, Identity) and found.holds
+    identity = sum_identity(trace, routing)
+    return isinstance(identity, Identity) and identity.holds
 
 
 def _gate(trace: Trace, routing: Routing) -> Floats | None:
@@ -140,13 +140,13 @@ def sum_identity(trace: Trace, routing: Routing) -> Identity | Missing:
         parts = _parts(trace, routing)
         if isinstance(parts, Missing):
             return parts
-        found = _compared(trace, parts)
-        ways = () if found.holds else _other_sums(trace, parts)
+        identity = _compared(trace, parts)
+        ways = () if identity.holds else _other_sums(trace, parts)
         others = (other for way in ways if (other := _compared(trace, way)).holds)
-        found = next(others, found)
-        if not found.holds and parts.shared is not None and _may_lack_gate(trace, routing):
+        identity = next(others, identity)
+        if not identity.holds and parts.shared is not None and _may_lack_gate(trace, routing):
             return Missing("the shared expert's gate is not recorded")
-        return found
+        return identity
     except NotKeptError:
         return Missing("only statistics of some of its terms were kept")
 
@@ -224,9 +224,9 @@ def _hits(
         tokens = trace.value(listed).read().astype(np.int64)  # [n]
         if output.shape != (len(tokens), width) or not _are_rows(tokens, len(experts)):
             return Missing(f"expert {expert}'s records don't fit the block's")
-        given = np.where(experts[tokens] == expert, weights[tokens], 0).sum(axis=1, dtype=np.float64)  # [n]
-        given /= np.bincount(tokens, minlength=1)[tokens]
-        hits.append((output, tokens, given))
+        expert_weights = np.where(experts[tokens] == expert, weights[tokens], 0).sum(axis=1, dtype=np.float64)  # [n]
+        expert_weights /= np.bincount(tokens, minlength=1)[tokens]
+        hits.append((output, tokens, expert_weights))
     return tuple(hits)
 
 
@@ -248,8 +248,8 @@ def _added(trace: Trace, parts: _Sum, columns: slice) -> tuple[Floats, Floats]:
     """Some columns of the sum, and the sum of its terms' sizes: [N,d] each."""
     total = np.zeros((math.prod(parts.output.shape[:-1]), columns.stop - columns.start))  # [N,d]
     size = np.zeros_like(total)  # [N,d]
-    for record, tokens, given in parts.hits:
-        term = _read(trace, record, columns) * (parts.scale * given[:, None])  # [n,d]
+    for record, tokens, expert_weights in parts.hits:
+        term = _read(trace, record, columns) * (parts.scale * expert_weights[:, None])  # [n,d]
         np.add.at(total, tokens, term)
         np.add.at(size, tokens, np.abs(term))
     if parts.shared is not None:
@@ -270,5 +270,5 @@ def _columns(shape: tuple[int, ...]) -> Iterator[slice]:
 def _read(trace: Trace, record: Record, columns: slice) -> Floats:
     """Some columns of a record [.., D] as [N,d]."""
     index = (*(slice(None),) * (len(record.shape) - 1), columns)
-    found = trace.value(record).read(index).astype(np.float64)
-    return found.reshape(-1, found.shape[-1])
+    values = trace.value(record).read(index).astype(np.float64)
+    return values.reshape(-1, values.shape[-1])

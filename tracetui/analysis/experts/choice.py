@@ -20,8 +20,8 @@ def margins(selection: Array, experts: Ints) -> Floats:
     0 is a tie; inf means that no other expert could be chosen.
     """
     chosen = np.take_along_axis(selection, experts, axis=1).astype(np.float64)  # [n,A]
-    found: Floats = chosen - _others(selection, experts).max(axis=1, keepdims=True)
-    return found
+    distances: Floats = chosen - _others(selection, experts).max(axis=1, keepdims=True)
+    return distances
 
 
 def runners_up(selection: Array, experts: Ints) -> Ints:
@@ -41,8 +41,8 @@ def masked_groups(selection: Array, groups: int) -> npt.NDArray[np.bool_]:
     """Which groups each token could not choose from, by selection scores [n,E] that are all -inf, or 0: [n,groups]."""
     tokens, count = selection.shape
     masked = (np.isneginf(selection) | (selection == 0)).reshape(tokens, groups, count // groups)  # [n,groups,E/groups]
-    found: npt.NDArray[np.bool_] = np.logical_and.reduce(masked, axis=2)
-    return found
+    whole: npt.NDArray[np.bool_] = np.logical_and.reduce(masked, axis=2)
+    return whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +122,15 @@ def token_choice(trace: Trace, routing: Routing, token: int) -> TokenChoice:
     experts = routing.experts[token]  # [A]
     criterion = routing.criterion
     margin = None if criterion is None else margins(criterion[token][None], experts[None])[0]  # [A]
-    found = [_choice(trace, routing, token, slot, margin) for slot in range(routing.active)]
-    found.sort(key=lambda choice: -(_first(choice.weight, choice.selection, choice.score)))
+    choices = [_choice(trace, routing, token, slot, margin) for slot in range(routing.active)]
+    choices.sort(key=lambda choice: -(_first(choice.weight, choice.selection, choice.score)))
     runner_up = -1 if criterion is None else int(runners_up(criterion[token][None], experts[None])[0])
     known = runner_up >= 0 and criterion is not None
     return TokenChoice(
         token,
         int(routing.prompts[token]),
         int(routing.positions[token]),
-        tuple(found),
+        tuple(choices),
         runner_up if known else None,
         float(criterion[token, runner_up]) if known and criterion is not None else None,
         _masked(routing, token),
@@ -152,8 +152,8 @@ def _first(*numbers: float | None) -> float:
 def _masked(routing: Routing, token: int) -> tuple[int, ...]:
     if routing.groups < 2 or routing.selection is None:
         return ()
-    found = masked_groups(routing.selection[token][None], routing.groups)[0]
-    return tuple(int(group) for group in np.flatnonzero(found))
+    masked = masked_groups(routing.selection[token][None], routing.groups)[0]
+    return tuple(int(group) for group in np.flatnonzero(masked))
 
 
 def _choice(trace: Trace, routing: Routing, token: int, slot: int, margin: Floats | None) -> Choice:
@@ -180,19 +180,19 @@ def _at(array: Array | None, *index: int) -> float | None:
 def expert_record(trace: Trace, routing: Routing, expert: int, role: str = "") -> Record | None:
     """An expert's own record: its output before weighting, or the one of a role (`in`, `tokens`)."""
     site = f"{routing.site}.experts.{expert}"
-    found = sibling(trace, routing.record, f"{site}:{role}" if role else site)
-    return found if found and found.index < len(trace.values) else None
+    record = sibling(trace, routing.record, f"{site}:{role}" if role else site)
+    return record if record and record.index < len(trace.values) else None
 
 
 def expert_norms(trace: Trace, routing: Routing, token: int, expert: int) -> tuple[float | None, float | None]:
     """L2 norms of what an expert got of a token and what it returned before the weight."""
-    listed, given, returned = (expert_record(trace, routing, expert, role) for role in ("tokens", "in", ""))
+    listed, entered, returned = (expert_record(trace, routing, expert, role) for role in ("tokens", "in", ""))
     try:
         tokens = trace.value(listed).read() if listed else np.zeros(0, np.int64)  # [n]
-        found = np.flatnonzero(tokens == routing.rows[token])
-        if not len(found):
+        rows = np.flatnonzero(tokens == routing.rows[token])
+        if not len(rows):
             return None, None
-        norm_in, norm_out = (_row_norm(trace, record, int(found[0])) for record in (given, returned))
+        norm_in, norm_out = (_row_norm(trace, record, int(rows[0])) for record in (entered, returned))
         return norm_in, norm_out
     except NotKeptError:
         return None, None

@@ -95,20 +95,20 @@ class Loads:
     def neighbour(self, cursor: int, by: int) -> LayerLoad | None:
         """The block so many layers with experts further on than the one of a record, in the same pass; or None."""
         here = self.at(cursor)
-        found = self.of_pass(here.record.pass_) if here else []
-        at = next((place for place, block in enumerate(found) if block is here), -1) + by
-        return found[at] if here in found and 0 <= at < len(found) else None
+        blocks = self.of_pass(here.record.pass_) if here else []
+        at = next((place for place, block in enumerate(blocks) if block is here), -1) + by
+        return blocks[at] if here in blocks and 0 <= at < len(blocks) else None
 
     def of_layer(self, layer: int, pass_: int = 0) -> LayerLoad | None:
         return next((block for block in self.of_pass(pass_) if block.record.layer == layer), None)
 
     def of_pass(self, pass_: int = 0) -> list[LayerLoad]:
         """The blocks of a pass that lie in a layer, in order of layers; of repeated calls the first."""
-        found: dict[int, LayerLoad] = {}
+        blocks: dict[int, LayerLoad] = {}
         for block in self.blocks:
             if block.record.pass_ == pass_ and block.record.layer is not None:
-                found.setdefault(block.record.layer, block)
-        return [found[layer] for layer in sorted(found)]
+                blocks.setdefault(block.record.layer, block)
+        return [blocks[layer] for layer in sorted(blocks)]
 
 
 NO_LOADS = Loads(EMPTY_TRACE, 0)

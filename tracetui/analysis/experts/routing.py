@@ -103,16 +103,16 @@ class Routing:
 
     def token(self, prompt: int, position: int) -> int | None:
         """The place among n of a position of a prompt, or None."""
-        found = np.flatnonzero((self.prompts == prompt) & (self.positions == position))
-        return int(found[0]) if len(found) else None
+        places = np.flatnonzero((self.prompts == prompt) & (self.positions == position))
+        return int(places[0]) if len(places) else None
 
 
 def routing(trace: Trace, layer: int, pass_: int = 0) -> Routing:
     """The choices of a layer's block. Raises KeyError if the trace has none, NotKeptError if only statistics."""
-    found = routing_records(trace.records, pass_)
-    record = next((record for record in found if record.layer == layer), None)
+    records = routing_records(trace.records, pass_)
+    record = next((record for record in records if record.layer == layer), None)
     if record is None:
-        layers = ", ".join(str(record.layer) for record in found) or "none"
+        layers = ", ".join(str(record.layer) for record in records) or "none"
         raise KeyError(f"no routing of layer {layer} in pass {pass_}; layers that have one: {layers}")
     return read_routing(trace, record)
 
@@ -136,9 +136,9 @@ def read_routing(trace: Trace, record: Record) -> Routing:
     experts, count = chosen_experts(trace, record)  # [n,A]
     prompts, positions = places(trace, record)
     rows = np.flatnonzero(real_tokens(trace, record))  # [n]
-    found, missing = _parts(trace, record, rows, count)
-    criterion = _criterion(found, experts)
-    if criterion is None and "router_scores" in found:
+    recorded, missing = _parts(trace, record, rows, count)
+    criterion = _criterion(recorded, experts)
+    if criterion is None and "router_scores" in recorded:
         missing["selection scores"] = "the choice doesn't follow from the router's scores"
     bias = sibling(trace, record, f"{record.module}:selection_bias")
     groups, kept = _groups(trace.run.config, count)
@@ -149,16 +149,16 @@ def read_routing(trace: Trace, record: Record) -> Routing:
         prompts[rows],
         positions[rows],
         count,
-        found.get("routing_weights"),
-        found.get("router_logits"),
-        found.get("router_scores"),
-        found.get("selection_scores"),
+        recorded.get("routing_weights"),
+        recorded.get("router_logits"),
+        recorded.get("router_scores"),
+        recorded.get("selection_scores"),
         _kept(trace, bias) if bias and bias.shape == (count,) else None,
         groups,
         kept,
         MappingProxyType(missing),
         criterion,
-        _real(trace, found.get("routing_weights"), experts, count),
+        _real(trace, recorded.get("routing_weights"), experts, count),
     )
 
 
@@ -166,10 +166,10 @@ def chosen_experts(trace: Trace, record: Record) -> tuple[Ints, int]:
     """The chosen experts [n,A] without padding, and among how many they were chosen. Raises as `read_routing` does."""
     if len(record.shape) != 2 or not record.shape[1]:
         raise RunError(f"{record.key}: chosen experts have the shape [N, A], this is {list(record.shape)}")
-    found = trace.value(record).read()  # [N,A]
-    if found.dtype.kind not in "iu":
-        raise RunError(f"{record.key}: chosen experts are whole numbers, these are {found.dtype}")
-    experts = found.astype(np.int64)  # [N,A]
+    values = trace.value(record).read()  # [N,A]
+    if values.dtype.kind not in "iu":
+        raise RunError(f"{record.key}: chosen experts are whole numbers, these are {values.dtype}")
+    experts = values.astype(np.int64)  # [N,A]
     count = _count(trace, record, experts)
     if count > _MOST_EXPERTS:
         raise RunError(f"{record.key}: of more than {_MOST_EXPERTS:,} experts, got {count:,}")
@@ -230,7 +230,7 @@ def real_tokens(trace: Trace, record: Record) -> npt.NDArray[np.bool_]:
 
 def _parts(trace: Trace, record: Record, rows: Ints, count: int) -> tuple[dict[str, Array], dict[str, str]]:
     """What the router recorded beside its choice, by role, and in words what of it there is not."""
-    found: dict[str, Array] = {}
+    recorded: dict[str, Array] = {}
     missing: dict[str, str] = {}
     for role, name in _PARTS.items():
         part = sibling(trace, record, f"{record.module}:{role}")
@@ -242,15 +242,15 @@ def _parts(trace: Trace, record: Record, rows: Ints, count: int) -> tuple[dict[s
         elif values is None:
             missing[name] = "only statistics were kept"
         else:
-            found[role] = values[rows]
-    return found, missing
+            recorded[role] = values[rows]
+    return recorded, missing
 
 
-def _criterion(found: Mapping[str, Array], experts: Ints) -> Array | None:
+def _criterion(recorded: Mapping[str, Array], experts: Ints) -> Array | None:
     """What the choice was made from; scores and logits alone may not be it: a bias or masked groups decide too."""
-    if (selection := found.get("selection_scores")) is not None:
+    if (selection := recorded.get("selection_scores")) is not None:
         return selection
-    others = (found.get(role) for role in ("router_scores", "router_logits"))
+    others = (recorded.get(role) for role in ("router_scores", "router_logits"))
     return next((other for other in others if other is not None and _orders(other, experts)), None)
 
 
@@ -281,5 +281,5 @@ def _groups(config: Mapping[str, object], count: int) -> tuple[int, int]:
 
 
 def _int(config: Mapping[str, object], field_name: str) -> int:
-    found = config.get(field_name)
-    return found if isinstance(found, int) else 0
+    value = config.get(field_name)
+    return value if isinstance(value, int) else 0

@@ -30,11 +30,11 @@ class Chats:
 
         With a shield, names of special tokens in what users said have it after their first character.
         """
-        said = [_shielded(text, self._names, shield) for text in (prompts.system, *prompts.texts)]
+        texts = [_shielded(text, self._names, shield) for text in (prompts.system, *prompts.texts)]
         if self._template:
-            return self._template.render([_messages(text, said[0]) for text in said[1:]])
+            return self._template.render([_messages(text, texts[0]) for text in texts[1:]])
         if self._tokenizer.is_llama3:
-            return [llama3_chat(text, said[0]) for text in said[1:]]
+            return [llama3_chat(text, texts[0]) for text in texts[1:]]
         raise InputError(
             f"--chat: there is no chat template beside the tokenizer, {self._tokenizer.name}; "
             f"looked for {looked_for(self._folders)}"
@@ -72,10 +72,10 @@ class Chats:
 def llama3_chat(text: str, system: str) -> str:
     """Llama 3's documented format, up to where the answer begins."""
     begin, start, end, over = _LLAMA3
-    said = "".join(
+    messages = "".join(
         f"{start}{message['role']}{end}\n\n{message['content'].strip()}{over}" for message in _messages(text, system)
     )
-    return f"{begin}{said}{start}assistant{end}\n\n"
+    return f"{begin}{messages}{start}assistant{end}\n\n"
 
 
 def free_shield(texts: Sequence[str]) -> str:
@@ -93,7 +93,7 @@ def _messages(text: str, system: str) -> list[dict[str, str]]:
 
 
 def _shielded(text: str, names: re.Pattern[str], shield: str) -> str:
-    return names.sub(lambda found: f"{found[0][0]}{shield}{found[0][1:]}", text) if shield else text
+    return names.sub(lambda match: f"{match[0][0]}{shield}{match[0][1:]}", text) if shield else text
 
 
 def _folders(recipe: Recipe) -> list[Path]:

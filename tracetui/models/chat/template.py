@@ -73,9 +73,9 @@ def find_template(folders: Sequence[Path]) -> ChatTemplate | None:
         jinja = folder / _JINJA
         if jinja.is_file():
             return _checked(ChatTemplate(jinja, _text(jinja), variables))
-        for path, found in ((folder / _CONFIG, config), (folder / _OLD, _read_config(folder / _OLD))):
-            if (said := found.get("chat_template")) is not None:
-                return _checked(ChatTemplate(path, _default(said, path), variables))
+        for path, document in ((folder / _CONFIG, config), (folder / _OLD, _read_config(folder / _OLD))):
+            if (template := document.get("chat_template")) is not None:
+                return _checked(ChatTemplate(path, _default(template, path), variables))
     return None
 
 
@@ -98,20 +98,22 @@ def _text(path: Path) -> str:
         raise InputError(f"{path}: is not UTF-8 text, at byte {error.start}") from error
 
 
-def _token_text(found: object) -> str:
+def _token_text(token: object) -> str:
     """A special token's text, however the file writes it."""
-    text = found.get("content") if isinstance(found, dict) else found
+    text = token.get("content") if isinstance(token, dict) else token
     return text if isinstance(text, str) else ""
 
 
-def _default(said: object, path: Path) -> str:
+def _default(template: object, path: Path) -> str:
     """The template itself; of several named ones the one called `default`."""
-    if isinstance(said, list):
-        named = {item.get("name"): item.get("template") for item in said if isinstance(item, dict)}
-        said = named.get("default", said)
-    if not isinstance(said, str):
-        raise bad_field(path, "chat_template", "must be a text, or a list of templates with one named default", said)
-    return said
+    if isinstance(template, list):
+        named = {item.get("name"): item.get("template") for item in template if isinstance(item, dict)}
+        template = named.get("default", template)
+    if not isinstance(template, str):
+        raise bad_field(
+            path, "chat_template", "must be a text, or a list of templates with one named default", template
+        )
+    return template
 
 
 def _checked(template: ChatTemplate) -> ChatTemplate:

@@ -14,17 +14,17 @@ def documented_fields(config_class: type) -> dict[str, str]:
 
     A field's text is indented further than its name, and ends where something is not.
     """
-    found: dict[str, list[str]] = {}
+    texts: dict[str, list[str]] = {}
     name, depth = "", 0
     for line in inspect.cleandoc(config_class.__doc__ or "").splitlines():
         if start := _FIELD.match(line):
             depth, name = len(start[1]), start[2]
-            found.setdefault(name, [])
+            texts.setdefault(name, [])
         elif name and line.strip() and len(line) - len(line.lstrip()) <= depth:
             name = ""
         elif name:
-            found[name].append(line.strip())
-    return {field: _plain(" ".join(lines)) for field, lines in found.items() if any(lines)}
+            texts[name].append(line.strip())
+    return {field: _plain(" ".join(lines)) for field, lines in texts.items() if any(lines)}
 
 
 def _plain(text: str) -> str:

@@ -42,11 +42,11 @@ class Decider:
             after = _shapes(replace(self._recipe, config={**self._recipe.config, field: other}))
             if after is None:
                 continue
-            found = self._difference(after)
-            if not found.present:
-                return found
+            difference = self._difference(after)
+            if not difference.present:
+                return difference
             # Too much may have been changed: a smaller change may leave some of every kind.
-            first = first or found
+            first = first or difference
         return first or NOTHING
 
     def _difference(self, after: Shapes) -> Decides:
@@ -120,13 +120,13 @@ def _axes(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
 
 def _held(tree: Part, holder: Naming) -> dict[str, list[tuple[str, tuple[int, ...]]]]:
     """For each parameter the checkpoint's tensors that it holds, of experts that are alike the first."""
-    found: dict[str, list[tuple[str, tuple[int, ...]]]] = {}
+    tensors: dict[str, list[tuple[str, tuple[int, ...]]]] = {}
     for name, tensor in every_tensor(tree):
         if (other := holder(name)) is not None:
-            held = found.setdefault(other.name, [])
+            held = tensors.setdefault(other.name, [])
             if _alike(name) not in [_alike(own) for own, _ in held]:
                 held.append((name, tensor.shape))
-    return found
+    return tensors
 
 
 def _alike(name: str) -> str:

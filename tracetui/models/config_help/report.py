@@ -38,25 +38,25 @@ def read_config(recipe: Recipe) -> ConfigReport:
     built = build_model(whole, torch.bfloat16)
     reader = _Reader(whole, built.config, Decider(whole, checkpoint_tree(built.module)))
     language, params = params_of(recipe) or (META, {})
-    given = dict(recipe.config)
-    wrong = contradictions(given, {**built.config.to_dict(), "model_type": given["model_type"]})
+    file = dict(recipe.config)
+    wrong = contradictions(file, {**built.config.to_dict(), "model_type": file["model_type"]})
     return ConfigReport(
         name=recipe.name,
-        family=str(given["model_type"]),
+        family=str(file["model_type"]),
         class_name=type(built.config).__name__,
         params=tuple(explained_params(language, params)),
         fields=tuple(reader.fields()),
-        contradictions=(*wrong, *_other_class(given, type(built.module).__name__)),
+        contradictions=(*wrong, *_other_class(file, type(built.module).__name__)),
         language=language.name,
     )
 
 
-def _other_class(given: Mapping[str, object], built: str) -> Iterator[str]:
-    said = given.get("architectures")
-    if is_reference(given):
+def _other_class(file: Mapping[str, object], built: str) -> Iterator[str]:
+    classes = file.get("architectures")
+    if is_reference(file):
         return
-    if isinstance(said, list) and said and built not in said:
-        yield f"architectures: says {said[0]}, model_type makes it a {built}"
+    if isinstance(classes, list) and classes and built not in classes:
+        yield f"architectures: says {classes[0]}, model_type makes it a {built}"
 
 
 class _Reader:
@@ -81,9 +81,9 @@ class _Reader:
         for name in self._given:
             if name not in _IN_ROPE:
                 yield self._field(name)
-        given = {self._aliases.get(name, name) for name in self._given}
+        own = {self._aliases.get(name, name) for name in self._given}
         for name in dict.fromkeys([*self._own_fields, *self._derived()]):
-            if name not in given and name != ROPE:
+            if name not in own and name != ROPE:
                 yield self._field(name)
         yield from self._rope()
 
@@ -93,10 +93,10 @@ class _Reader:
                 yield name
 
     def _field(self, name: str) -> ConfigField:
-        given = self._given.get(name, _MISSING)
+        own = self._given.get(name, _MISSING)
         # What every configuration has is about loading, which is not done here by the file's word.
-        is_model_s = given is _MISSING or name not in _base_fields()
-        value = self._values.get(name, given) if is_model_s else given
+        is_model_s = own is _MISSING or name not in _base_fields()
+        value = self._values.get(name, own) if is_model_s else own
         text = explanation(name, self._family)
         source = "" if text else "transformers"
         text = text or self._documented.get(name, "")
@@ -106,7 +106,7 @@ class _Reader:
             origin=self._origin(name),
             explanation=text,
             source=source if text else "",
-            said=given if given is not _MISSING and given != value else None,
+            said=own if own is not _MISSING and own != value else None,
             decides=self._decider.decides(name, value) if self._may_vary(name) else NOTHING,
         )
 
@@ -121,17 +121,17 @@ class _Reader:
 
     def _rope(self) -> Iterator[ConfigField]:
         """The keys of rope_parameters, into which older fields are taken."""
-        found = self._values.get(ROPE)
-        built: dict[str, object] = found if isinstance(found, dict) else {}
-        given: dict[str, object] = {}
+        table_built = self._values.get(ROPE)
+        built: dict[str, object] = table_built if isinstance(table_built, dict) else {}
+        own: dict[str, object] = {}
         for table in (self._given.get("rope_scaling"), self._given.get(ROPE)):
-            given.update(table if isinstance(table, Mapping) else {})
+            own.update(table if isinstance(table, Mapping) else {})
         if "rope_theta" in self._given:
-            given.setdefault("rope_theta", self._given["rope_theta"])
+            own.setdefault("rope_theta", self._given["rope_theta"])
         for key, value in built.items():
             if key == "type" and "rope_type" in built:
                 continue
-            origin = Origin.GIVEN if key in given or (key == "rope_type" and "type" in given) else Origin.DEFAULT
+            origin = Origin.GIVEN if key in own or (key == "rope_type" and "type" in own) else Origin.DEFAULT
             yield ConfigField(f"{ROPE}.{key}", value, origin, explanation(f"{ROPE}.{key}", self._family))
 
 

@@ -15,23 +15,23 @@ _ANY = 2**31
 """More ids than any model has."""
 
 
-def given_tokenizer(given: object, model_vocab: int | None) -> Tokenizer:
+def given_tokenizer(tokenizer: object, model_vocab: int | None) -> Tokenizer:
     """The tokenizer of what somebody gives: None, a function, or an object with `encode` and `decode`."""
-    if given is None:
+    if tokenizer is None:
         return IdsOnly()
-    name = f"{type(given).__name__}, as given"
-    backend: Any = getattr(given, "backend_tokenizer", None)
+    name = f"{type(tokenizer).__name__}, as given"
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None and hasattr(backend, "to_str"):
         import tokenizers
 
         # A copy: how prompts are encoded is set on it.
         library = tokenizers.Tokenizer.from_str(backend.to_str())
         return LibraryTokenizer(library, name, _ANY if model_vocab is None else model_vocab)
-    if hasattr(given, "encode") and hasattr(given, "decode"):
-        return CodedTokenizer(given, name)
-    if callable(given):
-        return NamedIds(given)
-    raise InputError(f"tokenizer: must be one of transformers', or a function of an id, got {type(given).__name__}")
+    if hasattr(tokenizer, "encode") and hasattr(tokenizer, "decode"):
+        return CodedTokenizer(tokenizer, name)
+    if callable(tokenizer):
+        return NamedIds(tokenizer)
+    raise InputError(f"tokenizer: must be one of transformers', or a function of an id, got {type(tokenizer).__name__}")
 
 
 class IdsOnly:

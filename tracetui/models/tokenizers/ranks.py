@@ -46,20 +46,18 @@ def format_ranks(tokens: list[bytes]) -> bytes:
 
 
 def _parse_line(line: bytes, where: str | Path, number: int) -> tuple[bytes, int]:
-    shown = line.decode("utf-8", errors="backslashreplace")
+    text = line.decode("utf-8", errors="backslashreplace")
     encoded, blank, rank = line.partition(b" ")
     if not blank:
-        raise bad_field(where, f"line {number}", "must be a token in base64, a blank and its rank", shown)
+        raise bad_field(where, f"line {number}", "must be a token in base64, a blank and its rank", text)
     try:
         token = base64.b64decode(encoded, validate=True)
     except binascii.Error:
-        raise bad_field(where, f"line {number}", "the token is not valid base64", shown) from None
+        raise bad_field(where, f"line {number}", "the token is not valid base64", text) from None
     if not token:
-        raise bad_field(where, f"line {number}", "the token is empty", shown)
+        raise bad_field(where, f"line {number}", "the token is empty", text)
     if not rank.isdigit() or len(rank) > _MAX_DIGITS:
-        raise bad_field(
-            where, f"line {number}", f"the rank must be a whole number of up to {_MAX_DIGITS} digits", shown
-        )
+        raise bad_field(where, f"line {number}", f"the rank must be a whole number of up to {_MAX_DIGITS} digits", text)
     return token, int(rank)
 
 
