@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ from textual.widgets import Input
 from tests import tiny_moe
 from tests.ui.driving import Driven, driven
 from tests.ui.recording import opened, recorded, without_values, written
+from tracetui.debugger import recorded_session
 from tracetui.debugger.recorded_session import RecordedSession, open_recording
 from tracetui.debugger.start_page import page_of_recording
 from tracetui.debugger.state import Phase
 from tracetui.recording.outline import NO_MODULE, Module
 from tracetui.recording.spill import SpilledValue
 from tracetui.recording.spill_file import SpillFile
+from tracetui.recording.trace import Trace
 from tracetui.ui.app import TracetuiApp
 from tracetui.ui.screens.open import completed
 from tracetui.ui.widgets.value_grid import ValueGrid
@@ -155,6 +158,7 @@ async def test_another_recording_is_opened_over_a_run_and_left_again(tmp_path: P
         assert "can't be opened" in " ".join(it.text().split())
         it.app.screen.query_one(Input).value = str(path)
         await it.press("enter")
+        await it.settle()
         assert it.top.state.phase is Phase.RECORDED
         assert "recording" in it.text()
         await it.press("n", "backspace")
@@ -163,6 +167,29 @@ async def test_another_recording_is_opened_over_a_run_and_left_again(tmp_path: P
         assert it.state.cursor == 1
         await it.press("backspace")
         assert "nothing was open before" in it.notices
+
+
+async def test_the_tree_of_another_recording_is_made_off_the_screens_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may take all records to make: the screen goes on meanwhile."""
+    path = written(tmp_path / "other.npz")
+    threads: list[threading.Thread] = []
+
+    def watched(trace: Trace) -> Module:
+        threads.append(threading.current_thread())
+        return trace.outline
+
+    async with driven() as it:
+        monkeypatch.setattr(recorded_session, "outline_of", watched)
+        await it.press("enter", "s", "o")
+        it.app.screen.query_one(Input).value = str(path)
+        await it.press("enter")
+        await it.settle()
+        assert it.top.state.phase is Phase.RECORDED
+        await it.press("v")
+    assert len(threads) == 1
+    assert threads[0] is not threading.main_thread()
 
 
 def test_a_name_is_made_whole(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ class RecordedSession:
     def __init__(self, trace: Trace, listener: Listener) -> None:
         self._trace = trace
         self._listener = listener
-        listener(Opened(trace, outline_of(trace)))
+        self._outline = outline_of(trace)
+        listener(Opened(trace, self._outline))
 
     def start(self, prompts: Prompts, until: Target) -> int:
         """Nothing runs."""
@@ -61,7 +62,7 @@ class RecordedSession:
 
     def source(self, site: str) -> None:
         """A recording holds no code: its class is named as far as it is known."""
-        self._listener(Sourced(site, error=_without_code(outline_of(self._trace), site)))
+        self._listener(Sourced(site, error=_without_code(self._outline, site)))
 
     def close(self, timeout: float) -> bool:
         """There is no thread to end."""

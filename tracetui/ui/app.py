@@ -22,7 +22,7 @@ from textual.message import Message
 from textual.screen import Screen
 
 from tracetui import paths
-from tracetui.debugger.session import Event, Failed, Listener, Session
+from tracetui.debugger.session import Failed, Listener, Session
 from tracetui.debugger.start_page import StartPage, page_of_recording
 from tracetui.logs import write_log
 from tracetui.signals import told_to_end
@@ -118,20 +118,26 @@ class TracetuiApp(App[int]):
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
-        """Open the session once the first screen has been painted, and off this thread: it may import."""
-        self.run_worker(self._open, thread=True, exit_on_error=False, group="session")
+        """Once the first screen has been painted."""
+        self._open_on(self.debugger, self._open_session)
 
-    def _open(self) -> None:
+    def _open_on(self, screen: DebuggerScreen, open_session: OpenSession) -> None:
+        """Open a session for a screen, off this thread: it may import, or go through all that is recorded."""
+        work = partial(self._opened_on, screen, open_session)
+        self.run_worker(work, thread=True, exit_on_error=False, group="session")
+
+    def _opened_on(self, screen: DebuggerScreen, open_session: OpenSession) -> None:
         try:
-            self._forward(SessionOpened(self._open_session(lambda event: self._forward(SessionEvent(event)))))
+            session = open_session(lambda event: self._forward(screen, SessionEvent(event)))
+            self._forward(screen, SessionOpened(session))
         except Exception as error:
             log = write_log("start", error)
-            self._forward(SessionEvent(Failed(str(error) or type(error).__name__, log)))
+            self._forward(screen, SessionEvent(Failed(str(error) or type(error).__name__, log)))
 
-    def _forward(self, message: Message) -> None:
+    def _forward(self, screen: DebuggerScreen, message: Message) -> None:
         """Over to the screen's thread; once the screen is gone nobody listens."""
         with suppress(RuntimeError):
-            self.debugger.post_message(message)
+            screen.post_message(message)
 
     def _catch_signals(self) -> None:
         """End in order when told to: left alone, these signals leave the terminal in raw mode."""
@@ -171,14 +177,9 @@ class TracetuiApp(App[int]):
             return
         from tracetui.debugger.recorded_session import RecordedSession
 
-        trace = recording.trace
-        screen = DebuggerScreen(page_of_recording(trace, recording.path), self._keymap_found.keys)
+        screen = DebuggerScreen(page_of_recording(recording.trace, recording.path), self._keymap_found.keys)
         self.push_screen(screen)
-
-        def forward(event: Event) -> None:
-            screen.post_message(SessionEvent(event))
-
-        screen.post_message(SessionOpened(RecordedSession(trace, forward)))
+        self._open_on(screen, partial(RecordedSession, recording.trace))
 
     def action_close_recording(self) -> None:
         if self.screen is not self.debugger and isinstance(self.screen, DebuggerScreen):
