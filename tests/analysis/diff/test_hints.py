@@ -164,6 +164,31 @@ def test_the_evidence_has_the_planted_numbers() -> None:
     assert "one position ahead in A, as far as itself in B" in mask.title
 
 
+def never_trained() -> plants.Model:
+    """Its norms multiply by 1 in every layer, as initialisation leaves them."""
+    model = plants.llama()
+    for name, weight in model.named_parameters():
+        if "norm" in name:
+            torch.nn.init.ones_(weight)
+    return model
+
+
+def another_epsilon(model: plants.Model, patch: pytest.MonkeyPatch) -> None:
+    for module in model.modules():
+        if hasattr(module, "variance_epsilon"):
+            patch.setattr(module, "variance_epsilon", 1e-4)
+
+
+@pytest.mark.parametrize("faulty", ["A", "B"])
+def test_equal_norms_of_all_layers_are_not_called_another_layers(faulty: str) -> None:
+    port, reference = plants.traced(never_trained(), another_epsilon), sound(never_trained)
+    found = report(port, reference) if faulty == "A" else report(reference, port)
+    assert found.first is not None
+    assert found.first.site == "model.layers.0.input_layernorm"
+    (hint,) = found.hints
+    assert f"epsilon is larger in {faulty} by 9.9e-05" in hint.title
+
+
 @pytest.mark.parametrize("shift", [1, 3])
 def test_positions_that_begin_elsewhere(shift: int) -> None:
     positions = torch.arange(plants.TOKENS)[None] + shift

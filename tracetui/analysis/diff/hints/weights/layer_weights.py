@@ -13,6 +13,8 @@ from tracetui.analysis.diff.hints.scene import Hint, Scene
 _FEWEST = 3
 _NORM = ".input_layernorm"
 _MOST_LAYERS = 256
+_CLEARLY = 4
+"""How many times nearer a side's factors must be to those of the other's layer than to those of the layer itself."""
 
 
 def layer_weights(scene: Scene) -> Hint | None:
@@ -24,14 +26,19 @@ def layer_weights(scene: Scene) -> Hint | None:
         gains = _gains(scene, layer, own)
         if gains is None:
             return None
+        # Norms of a model that was never trained are all ones, each layer's every other's and its own as well; another
+        # epsilon makes their factors only larger or smaller.
+        moved_by = _apart_but_for_size(gains, _gains(scene, layer, other))
+        if moved_by <= scene.limit:
+            continue
         for number in _other_layers(scene, layer):
             beside = _gains(scene, number, other)
-            if beside is not None and _alike(gains, beside, scene.limit):
+            left = _apart(gains, beside)
+            if left <= min(scene.limit, moved_by / _CLEARLY):
                 title = (
                     f"{own}'s {_NORM[1:]} of layer {layer} has the weight of {other}'s layer {number}: layers moved, "
                     "or weights read for another's"
                 )
-                left = float(np.linalg.norm(gains - beside) / np.linalg.norm(beside))
                 evidence = f"the factors of all {len(gains)} channels are that layer's, to {left:.1e}."
                 return Hint("layer-weights", title, evidence)
     return None
@@ -74,5 +81,15 @@ def _gains(scene: Scene, layer: int, side: str) -> Numbers | None:
     return None
 
 
-def _alike(a: Numbers, b: Numbers, limit: float) -> bool:
-    return a.shape == b.shape and float(np.linalg.norm(a - b)) <= limit * float(np.linalg.norm(b))
+def _apart(gains: Numbers, other: Numbers | None) -> float:
+    """How far two norms' factors [D] are apart, relative to the second's; infinite where these aren't known."""
+    if other is None or gains.shape != other.shape:
+        return np.inf
+    return float(np.linalg.norm(gains - other) / np.linalg.norm(other))
+
+
+def _apart_but_for_size(gains: Numbers, other: Numbers | None) -> float:
+    """The same, the second's multiplied by whatever brings them nearest."""
+    if other is None or gains.shape != other.shape:
+        return np.inf
+    return _apart(gains, other * float(gains @ other / (other @ other)))
