@@ -12,7 +12,7 @@ from tests.analysis.diff.made import normal, trace_of, without_values
 from tracetui.analysis.diff.alignment.align import folded
 from tracetui.analysis.diff.compare import compare
 from tracetui.analysis.diff.feeds import feeds
-from tracetui.analysis.diff.preface import MISSING
+from tracetui.analysis.diff.preface import MISSING, config_differences
 from tracetui.analysis.diff.report import Report, report
 from tracetui.analysis.diff.result import Outcome
 from tracetui.analysis.diff.rounding.tolerance import Limits
@@ -84,6 +84,9 @@ def test_sites_of_one_side_are_folded() -> None:
     few = {site: array for site, array in layers(0, 1).items() if "self_attn" not in site}
     found = compare(trace_of(layers(0, 1)), trace_of(few))
     assert folded(found.alignment.only_a, found.alignment.layers) == ["layers.0–1.self_attn"]
+    weights = {f"model.layers.{layer}.self_attn#1": normal(1, seed=layer) for layer in (0, 1)}
+    found = compare(trace_of({**layers(0, 1), **weights}), trace_of(layers(0, 1)))
+    assert folded(found.alignment.only_a, found.alignment.layers) == ["layers.0–1.self_attn#1"]
 
 
 def test_nothing_in_common_is_not_the_same() -> None:
@@ -128,9 +131,16 @@ def test_padding_is_not_compared() -> None:
 def test_configurations_differ_by_field() -> None:
     a, b = {"rope_theta": 1e4, "sliding_window": None, "use_cache": True}, {"rope_theta": 5e5, "use_cache": False}
     found = compare(trace_of(layers(0), config=a), trace_of(layers(0), config={**b, "model_type": "x"}))
-    fields = {field.name: (field.a, field.b) for field in found.preface.config}
-    assert fields == {"rope_theta": (1e4, 5e5), "model_type": (MISSING, "x")}
+    fields = [(field.name, field.a, field.b) for field in found.preface.config]
+    assert fields == [("rope_theta", 1e4, 5e5), ("model_type", MISSING, "x")], "what both sides have stands first"
     assert found.same
+
+
+def test_what_a_modules_configuration_has_by_default_is_no_difference() -> None:
+    module = {"output_attentions": False, "chunk_size_feed_forward": 0, "id2label": {"0": "LABEL_0"}, "hidden_size": 8}
+    assert not config_differences(module, {"hidden_size": 8})
+    (asked,) = config_differences({**module, "output_attentions": True}, {"hidden_size": 8})
+    assert asked.name == "output_attentions", "Falcon's attention is another where it is asked for"
 
 
 def test_values_that_were_not_kept_are_compared_by_statistics() -> None:

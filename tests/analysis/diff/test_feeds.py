@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 
+from tests.analysis.diff import plants
 from tests.analysis.diff.made import normal, trace_of
 from tracetui.analysis.diff.report import Report, report
 from tracetui.analysis.mapping.rules import Rule, Rules
@@ -42,6 +43,17 @@ def test_inputs_are_looked_for_through_what_only_one_side_recorded() -> None:
     assert found.feeds.between == tuple(f"{_LAYER}.self_attn:{name}" for name in ("q", "k", "heads"))
     assert "in B only: layers.0.self_attn:q, .self_attn:k, .self_attn:heads. Record it in A too" in _told(found)
     assert verdict(found).endswith(f"in {_LAYER}.self_attn's own code or at o_proj.")
+
+
+def test_a_fault_anywhere_in_the_layers_is_put_down_to_no_list_of_layers() -> None:
+    reference = plants.traced(plants.llama())
+    embedded = reference["model.embed_tokens"]
+    port = trace_of({"model.embed_tokens": embedded, "logits": 2 * reference["logits"]}, dump=True)
+    found = report(port, reference)
+    told = _told(found)
+    assert verdict(found).endswith("first at logits, made between embed_tokens and logits: within model or at logits.")
+    assert "the fault is made here or on the way here, within model what lies between" in told
+    assert re.search(r"before same 0 after off \S+ +[\d.]+ +logits", told), "logits stand behind the layers"
 
 
 def test_attention_lies_between_the_projections_even_if_nobody_recorded_it() -> None:

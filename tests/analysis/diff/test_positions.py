@@ -54,6 +54,7 @@ def test_generated_passes_are_rows_of_the_pass_over_all(runs: tuple[Trace, Trace
         late = [site for site in found.comparison.sites if site.pair.record.pass_ == 3 and site.distance is not None]
         assert {site.pair.record.place for site in late} >= {":input", ".self_attn:k", ".self_attn:heads", ".mlp", ""}
         assert found.positions
+        assert "padding" not in _told(found), "the last token went through no pass, and is no padding"
 
 
 def test_a_fault_in_the_cache_is_told_with_its_pass_and_layer(runs: tuple[Trace, Trace]) -> None:

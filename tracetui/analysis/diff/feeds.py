@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.health.input_names import InputNames, input_names
@@ -166,8 +167,10 @@ class _Search:
 def _around(codes: Iterable[str]) -> str:
     """The module around all of these; empty for none."""
     paths = [code.split(".") for code in codes]
-    common = [parts[0] for parts in zip(*paths, strict=False) if len(set(parts)) == 1]
-    return ".".join(common) if paths else ""
+    common = [parts[0] for parts in takewhile(lambda parts: len(set(parts)) == 1, zip(*paths, strict=False))]
+    # A list of layers runs no code: it is the module that has the list.
+    listed = any(path[len(common) : len(common) + 1] and path[len(common)].isdigit() for path in paths)
+    return ".".join(common[:-1] if listed else common)
 
 
 def _code(site: str) -> str:

@@ -10,8 +10,14 @@ from tracetui.analysis.diff.alignment.align import Alignment, Named, spans
 from tracetui.recording.record import Token, layer_of, plain_site
 from tracetui.recording.trace import Trace
 
-_PASSING = frozenset({"transformers_version", "_name_or_path", "torch_dtype", "dtype", "use_cache", "architectures"})
-"""Fields that say where a configuration comes from, or how it is stored, and nothing about the numbers."""
+_STORED = frozenset({"transformers_version", "_name_or_path", "torch_dtype", "dtype", "use_cache", "architectures"})
+_PASSING = _STORED | {"id2label", "label2id", "problem_type", "return_dict"}
+"""Fields that say where a configuration comes from, how it is stored or what a classifier's labels are called, and
+nothing about the numbers."""
+_OFF_UNLESS_SET = frozenset(
+    {"output_attentions", "output_hidden_states", "is_encoder_decoder", "chunk_size_feed_forward"}
+)
+"""Fields that a module's configuration has as false or 0, and a file leaves out."""
 MISSING = object()
 
 
@@ -90,17 +96,18 @@ def token_differences(a: Sequence[Sequence[Token]], b: Sequence[Sequence[Token]]
 
 
 def config_differences(a: Mapping[str, object], b: Mapping[str, object]) -> tuple[Field, ...]:
-    """Fields whose values differ, by name; none if a side has no configuration at all."""
+    """Fields whose values differ, those that both sides have first; none if a side has no configuration at all."""
     if not a or not b:
         return ()
     names = sorted((a.keys() | b.keys()) - _PASSING)
     fields = [Field(name, a.get(name, MISSING), b.get(name, MISSING)) for name in names]
-    # What is missing on one side and null on the other says the same.
-    return tuple(field for field in fields if _said(field.a) != _said(field.b))
+    differing = (field for field in fields if _meant(field.name, field.a) != _meant(field.name, field.b))
+    return tuple(sorted(differing, key=lambda field: MISSING in (field.a, field.b)))
 
 
-def _said(value: object) -> object:
-    return None if value is MISSING else value
+def _meant(name: str, value: object) -> object:
+    """What is missing on one side and null on the other says the same."""
+    return None if value is MISSING or (name in _OFF_UNLESS_SET and not value) else value
 
 
 def _layers(sites: Sequence[Named]) -> list[int]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tracetui.analysis.diff.alignment.align import spans
 from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.finding import Finding
 from tracetui.analysis.diff.result import Comparison, SiteDiff
 from tracetui.analysis.own_parameters import own_parameters
-from tracetui.recording.record import INPUT
+from tracetui.recording.record import INPUT, layer_of
 from tracetui.text import visible
 from tracetui.views.diff.format import listed
 
@@ -32,7 +33,7 @@ def verdict_end(finding: Finding) -> str:
     if made_by_code(site) and not feeds.gap:
         return f", made in {_whose(feeds.code)} own code, {between}"
     if not made_by_code(site):
-        return f", made {between}: in {_whose(feeds.code)} own code or at {_end(site, feeds.code)}"
+        return f", made {between}: {_in_code(feeds)} or at {_end(site, feeds.code)}"
     return f", made {between}, in {_whose(feeds.code)} own code or what it calls there"
 
 
@@ -51,7 +52,7 @@ def made_lines(comparison: Comparison, finding: Finding) -> Iterator[str]:
     elif made_by_code(site) and not feeds.gap:
         yield f"these agree: made between them and here, in {_whose(feeds.code)} own code"
     else:
-        yield f"these agree: the fault is made here or on the way here, in {_whose(feeds.code)} own code"
+        yield f"these agree: the fault is made here or on the way here, {_in_code(feeds)}"
     yield from _unseen(comparison, feeds)
     code = "" if feeds.code == site.site and _given_unseen(feeds) else feeds.code
     if own := _own(comparison, code):
@@ -108,6 +109,16 @@ def _below(site: str, code: str) -> str:
 
 def _whose(code: str) -> str:
     return f"{visible(code)}'s"
+
+
+def _in_code(feeds: Feeds) -> str:
+    """Where modules that one side alone recorded lie between, the fault may be in any of them."""
+    if not any(name.startswith(f"{feeds.code}.") and ":" not in name for name in feeds.between):
+        return f"in {_whose(feeds.code)} own code"
+    layers = {layer for name in feeds.between if (layer := layer_of(name)) is not None}
+    if len(layers) > 1 and layer_of(feeds.code) is not None:
+        return f"within layers {spans(sorted(layers))}"
+    return f"within {visible(feeds.code)}"
 
 
 def _own(comparison: Comparison, code: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.diff.rounding.noise import NoiseReport
 from tracetui.analysis.diff.routing.flips import Cause, Flip
 from tracetui.analysis.mapping.fuzzy import Proposal
+from tracetui.recording.record import plain_site
 from tracetui.recording.trace import Trace
 from tracetui.text import visible
 from tracetui.views.cells import bar, fit
@@ -26,6 +27,7 @@ from tracetui.views.diff.site import first_lines, row
 
 _BAR = 12
 _SOME = 8
+_BEHIND_LAYERS = ("model.norm", "model", "lm_head", "logits")
 
 
 def diff_lines(
@@ -294,7 +296,7 @@ def worst_by_layer(sites: Iterable[SiteDiff]) -> list[tuple[str, SiteDiff]]:
         if site.distance is None:
             continue
         layer = site.pair.record.layer
-        layers_seen = layers_seen or layer is not None
+        layers_seen = layers_seen or layer is not None or plain_site(site.site) in _BEHIND_LAYERS
         name = str(layer) if layer is not None else "after" if layers_seen else "before"
         known = worst.get(name)
         if known is None or _badness(site) > _badness(known):

@@ -326,7 +326,8 @@ def folded(sites: Iterable[Named], shared: Collection[int]) -> list[str]:
         if record.layer is None:
             outside.append(named.site)
         elif record.layer in shared:
-            places.setdefault(record.place, set()).add(record.layer)
+            part = named.site.partition("@")[0].removeprefix(record.site)
+            places.setdefault(f"{record.place}{part}", set()).add(record.layer)
         else:
             whole.add(record.layer)
     shown = [f"layers.{spans(sorted(whole))}"] if whole else []

@@ -78,7 +78,12 @@ def common_positions(a: Trace, b: Trace) -> Common | None:
         for at, trace in enumerate((a, b))
     ]
     return Common(
-        places[0], places[1], lengths, most, tuple(_told(places, lengths, most)), all(match.whole for match in matches)
+        places[0],
+        places[1],
+        lengths,
+        most,
+        tuple(_told((a, b), places, lengths, most)),
+        all(match.whole for match in matches),
     )
 
 
@@ -164,7 +169,7 @@ def _as_they_are(a: Trace, b: Trace, matches: Sequence[_Match]) -> bool:
     return same and len(a.tokens) == len(b.tokens) and prompt_width(a) == prompt_width(b)
 
 
-def _told(places: Sequence[Placement], lengths: tuple[int, ...], passes: int) -> list[str]:
+def _told(traces: tuple[Trace, Trace], places: Sequence[Placement], lengths: tuple[int, ...], passes: int) -> list[str]:
     found = []
     a, b = places
     if a.passes != b.passes:
@@ -176,8 +181,8 @@ def _told(places: Sequence[Placement], lengths: tuple[int, ...], passes: int) ->
     if len(a.rows) < max(a.batch, b.batch) or a.rows != b.rows:
         rows = [f"prompt {row} of A beside prompt {other} of B" for row, other in zip(a.rows, b.rows, strict=True)]
         found.append(", ".join(rows))
-    for letter, place in zip("AB", places, strict=True):
-        if place.width > max(pad + length for pad, length in zip(place.padded, lengths, strict=True)):
+    for letter, trace, place in zip("AB", traces, places, strict=True):
+        if place.width > max(trace.prompt_lengths[row] for row in place.rows):
             found.append(f"without the padding at the right of {letter}'s prompts")
         if place.spare:
             found.append(f"without the empty places of {letter}'s cache")
