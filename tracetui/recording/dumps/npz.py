@@ -6,10 +6,14 @@ import re
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from tracetui.errors import InputError
 from tracetui.paths import open_regular
+from tracetui.recording.dumps.narrow import bfloat16
 from tracetui.recording.dumps.values import DumpValue, Named, dump_trace
 from tracetui.recording.npz.array_file import ArrayFile
+from tracetui.recording.npz.arrays import BFLOAT16_BITS
 from tracetui.recording.npz.directory import Source, read_directory
 from tracetui.recording.npz.members import StoredArray, locate_all, locate_npy
 from tracetui.recording.npz.names import HEADER
@@ -47,6 +51,8 @@ def read_npz_dump(path: Path) -> Trace:
 
 
 def _value(file: ArrayFile, place: StoredArray) -> DumpValue:
+    if place.dtype == BFLOAT16_BITS:
+        return DumpValue(file, place, "bfloat16", lambda array: bfloat16(array.view(np.dtype("<u2"))))
     return DumpValue(file, place, place.dtype.name, None if place.dtype.isnative else _native)
 
 

@@ -31,6 +31,8 @@ MAX_TEXT = 10_000
 """As much as numpy itself reads of a header."""
 _TEXT = re.compile(rb"\{'descr': '([^'\\]{1,16})', 'fortran_order': (True|False), 'shape': \(([0-9, ]*)\), \} *\n")
 
+BFLOAT16_BITS = np.dtype("V2")
+"""What numpy.savez writes for the bfloat16 of ml_dtypes, and so of JAX: two bytes, of no dtype of its own."""
 _ORDERS = ("<", ">", "=", "|")
 """How a dtype's code may begin; the last two are this machine's order."""
 _OTHER = re.compile(r"[<>|=]?(?:[OSaUVMm][0-9]*(?:\[[0-9A-Za-z]+\])?|[fc][0-9]+|[gG]|object|str|bytes|longdouble)")
@@ -141,6 +143,8 @@ def _parse_any(text: bytes) -> Head:
 def _dtype_of_code(code: str) -> np.dtype[np.generic] | None:
     """The dtype that numpy takes a header's code for; None if it is none that is read."""
     order = code[:1] if code[:1] in _ORDERS else ""
+    if code.removeprefix(order) == "V2" and order != ">":
+        return BFLOAT16_BITS
     dtype = _BY_OTHER_NAME.get(code.removeprefix(order))
     if dtype is None or (order and len(code) > _LONGEST_CODE):
         return None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tracetui.analysis.diff.rounding.bfloat16_bits import DTYPE, with_bits_as_numbers
 from tracetui.recording.npz.writer import blocks
 from tracetui.recording.record import Record
 from tracetui.recording.statistics import Statistics
@@ -57,6 +58,9 @@ def with_own_dtypes(trace: Trace) -> tuple[Trace, NarrowNumbers | None]:
     """
     if not trace.dump:
         return trace, None
+    trace, bits = with_bits_as_numbers(trace)
+    if bits:
+        return trace, NarrowNumbers(DTYPE, "its bits in 16-bit integers", bits)
     dtypes = [_of_value(record, value) for record, value in zip(trace.records, trace.values, strict=True)]
     telling = sum(dtype is not None for dtype in dtypes)
     (dtype, count), *_ = Counter(dtype for dtype in dtypes if dtype).most_common(1) or [("", 0)]
