@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,8 @@ def bits(values: Array, dtype: str) -> Array:
 
 
 def dump(path: Path, dtype: str, **others: Array) -> Path:
-    np.savez(path, **{site: bits(values, dtype) for site, values in {**REFERENCE, **others}.items()})
+    arrays: dict[str, Any] = {site: bits(values, dtype) for site, values in {**REFERENCE, **others}.items()}
+    np.savez(path, **arrays)
     return path
 
 

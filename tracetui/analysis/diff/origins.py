@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from tracetui.analysis.diff.alignment.align import Alignment, Named
+from tracetui.analysis.diff.alignment.align import Alignment
+from tracetui.analysis.diff.alignment.named import Named
 from tracetui.analysis.flow import Flow, Origin
 from tracetui.analysis.mapping.names import meaning
 from tracetui.recording.record import INPUT, Record, plain_site

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tracetui.analysis.diff.alignment.align import Alignment, Named, spans
+from tracetui.analysis.diff.alignment.align import Alignment, spans
+from tracetui.analysis.diff.alignment.named import Named
 from tracetui.recording.record import Token, layer_of, plain_site
 from tracetui.recording.trace import Trace
 

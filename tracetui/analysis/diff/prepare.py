@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tracetui.analysis.axes import axes_of
-from tracetui.analysis.diff.alignment.align import Named, Pair
+from tracetui.analysis.diff.alignment.align import Pair
 from tracetui.analysis.diff.alignment.masks import are_masks, masks_alike
+from tracetui.analysis.diff.alignment.named import Named
 from tracetui.analysis.diff.alignment.positions import prompt_width
 from tracetui.analysis.diff.routing.routed import is_expert, routed
 from tracetui.analysis.mapping.layouts import SAME

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
-from tracetui.analysis.diff.alignment.align import Alignment, Named, Pair
+from tracetui.analysis.diff.alignment.align import Alignment, Pair
+from tracetui.analysis.diff.alignment.named import Named
 from tracetui.analysis.diff.distances.distance import Distance
 from tracetui.analysis.diff.origins import Origins
 from tracetui.analysis.diff.preface import Preface

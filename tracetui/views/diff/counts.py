@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tracetui.analysis.diff.alignment.align import Alignment, Named
+from tracetui.analysis.diff.alignment.align import Alignment
+from tracetui.analysis.diff.alignment.named import Named
 from tracetui.analysis.diff.result import Comparison
 from tracetui.text import visible
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tracetui.analysis.axes import Axis, axes_of, describe
-from tracetui.analysis.diff.alignment.align import Named
+from tracetui.analysis.diff.alignment.named import Named
 from tracetui.analysis.diff.finding import Finding
 from tracetui.analysis.diff.report import Report
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff

@@ -10,6 +10,9 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 
 from tracetui.analysis.diff.alignment.calls import kept_call
+from tracetui.analysis.diff.alignment.fused import split_fused
+from tracetui.analysis.diff.alignment.named import Named
+from tracetui.analysis.diff.alignment.numbering import number_from_zero
 from tracetui.analysis.diff.alignment.stems import stem_of, under_stem
 from tracetui.analysis.mapping.layouts import SAME, Layout, part
 from tracetui.analysis.mapping.names import aliases, execution_rank, meaning
@@ -18,31 +21,6 @@ from tracetui.analysis.mapping.states import State, Stream, places, states_in, s
 from tracetui.recording.record import Record, layer_of, plain_site
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.trace import Trace
-
-_FUSED = {
-    ".self_attn.qkv_proj": (".self_attn.q_proj", ".self_attn.k_proj", ".self_attn.v_proj"),
-    ".attention.wqkv": (".self_attn.q_proj", ".self_attn.k_proj", ".self_attn.v_proj"),
-    ".mlp.gate_up_proj": (".mlp.gate_proj", ".mlp.up_proj"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """A record of one side, in transformers' terms."""
-
-    record: Record
-    site: str
-    """With pass, call and part as a trace's keys have them."""
-    naming: str
-    layout: Layout = SAME
-    """What is done to its values first: what a rule says, or the piece of a fused tensor that it is."""
-    own: str = ""
-    """What its own name means, where a rule gives it one that no table knows."""
-
-    @property
-    def known(self) -> str:
-        """The site as tables know it; empty where they don't."""
-        return self.site if self.naming else self.own
 
 
 @dataclass(frozen=True)
@@ -91,8 +69,10 @@ def align(a: Trace, b: Trace, rules: Rules) -> Alignment:
     """Records of the same site, pass, call and part; where a side lacks a site, one that shows the same values."""
     side_a = _unique(_named_a(a, rules))
     side_b = _unique(_named_b(b, rules, side_a))
-    _split_fused(side_a, side_b)
-    _split_fused(side_b, side_a)
+    number_from_zero(side_a, side_b, a, b)
+    number_from_zero(side_b, side_a, b, a)
+    split_fused(side_a, side_b, a, b)
+    split_fused(side_b, side_a, b, a)
     _name_states(side_a, a, b, side_b)
     _name_states(side_b, b, a, side_a)
     _under_other_stems(side_a, side_b)
@@ -242,24 +222,6 @@ def _unique(found: Iterable[Named]) -> dict[str, Named]:
         if site not in known:
             known[site] = named if site == named.site else replace(named, site=site)
     return known
-
-
-def _split_fused(side: dict[str, Named], other: dict[str, Named]) -> None:
-    """Put q, k and v in place of a fused tensor where the other side has them apart; widths are the other side's."""
-    for site, named in list(side.items()):
-        place = next((place for place in _FUSED if site.endswith(place)), "")
-        pieces = [site.removesuffix(place) + piece for piece in _FUSED.get(place, ())]
-        if not pieces or site in other or not all(piece in other for piece in pieces):
-            continue
-        widths = [other[piece].record.shape[-1] if other[piece].record.shape else 0 for piece in pieces]
-        if not named.record.shape or named.record.shape[-1] != sum(widths):
-            continue
-        del side[site]
-        start = 0
-        for piece, width in zip(pieces, widths, strict=True):
-            cut = part(start, width, f"columns {start} to {start + width - 1} of {site.rpartition('.')[2]}")
-            side[piece] = replace(named, site=piece, layout=named.layout.then(cut))
-            start += width
 
 
 def _through_aliases(rest_a: dict[str, Named], rest_b: dict[str, Named], side_b: Mapping[str, Named]) -> Iterator[Pair]:

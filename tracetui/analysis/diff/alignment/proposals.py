@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tracetui.analysis.diff.alignment.align import Alignment, Named, Pair, in_order
+from tracetui.analysis.diff.alignment.align import Alignment, Pair, in_order
+from tracetui.analysis.diff.alignment.named import Named
 from tracetui.analysis.mapping.fuzzy import MOST, Proposal, Unknown, proposals
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.trace import Trace

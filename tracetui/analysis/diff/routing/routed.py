@@ -6,7 +6,8 @@ import re
 
 import numpy as np
 
-from tracetui.analysis.diff.alignment.align import Named, Pair
+from tracetui.analysis.diff.alignment.align import Pair
+from tracetui.analysis.diff.alignment.named import Named
 from tracetui.analysis.experts.routing import sibling
 from tracetui.analysis.mapping.names import meaning
 from tracetui.recording.record import Record, plain_site

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracetui.analysis.diff.alignment.align import Named
+from tracetui.analysis.diff.alignment.named import Named
 from tracetui.analysis.diff.arrays import Numbers
 from tracetui.analysis.diff.prepare import MAX_NUMEL, window
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff

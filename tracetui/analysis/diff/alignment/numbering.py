@@ -1,0 +1,50 @@
+"""Layers that one side numbers from 1."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import islice
+
+from tracetui.analysis.diff.alignment.likeness import alike, numbers
+from tracetui.analysis.diff.alignment.named import Named
+from tracetui.recording.record import layer_of
+from tracetui.recording.trace import Trace
+
+_LAYER = re.compile(r"^model\.layers\.(\d+)")
+_LOOKED_AT = 12
+"""Sites of the first layer that tell whether it is the other side's first."""
+
+
+def number_from_zero(side: dict[str, Named], other: Mapping[str, Named], own: Trace, theirs: Trace) -> None:
+    """Put a plain file's layers 1 to N down as 0 to N - 1, where the other side has these and its numbers say so."""
+    layers = _layers(side)
+    if not own.dump or not layers or {layer - 1 for layer in layers} != _layers(other):
+        return
+    if not _agree(side, other, own, theirs, 1) or _agree(side, other, own, theirs, 0):
+        return
+    moved = {_moved(site): replace(named, site=_moved(named.site)) for site, named in side.items()}
+    side.clear()
+    side.update(moved)
+
+
+def _layers(side: Mapping[str, Named]) -> set[int]:
+    found = (layer_of(named.site.partition("@")[0]) for named in side.values() if named.naming)
+    return {layer for layer in found if layer is not None}
+
+
+def _moved(site: str, by: int = 1) -> str:
+    return _LAYER.sub(lambda found: f"model.layers.{int(found[1]) - by}", site)
+
+
+def _agree(side: Mapping[str, Named], other: Mapping[str, Named], own: Trace, theirs: Trace, by: int) -> bool:
+    """Whether anything in the first layer that the numbering concerns is the other side's."""
+    first = min(_layers(side))
+    inside = (site for site, named in side.items() if named.naming and layer_of(site.partition("@")[0]) == first)
+    shared = ((side[site], other[there]) for site in inside if (there := _moved(site, by)) in other)
+    for a, b in islice(shared, _LOOKED_AT):
+        one, another = numbers(own, a.record, a.layout), numbers(theirs, b.record, b.layout)
+        if one is not None and another is not None and alike(one, another):
+            return True
+    return False
