@@ -138,6 +138,28 @@ def test_latents_of_the_passes_before_are_known_again(mla: str, tmp_path: Path) 
     same(edited, trace_recipe(replace(of, edits=edits_of(edited, ""))), tmp_path)
 
 
+def test_a_run_left_within_a_layer_is_taken_up_from_that_layer_on(tmp_path: Path) -> None:
+    """The layer has put its keys in the cache already, and returned nothing yet."""
+    of = recipe(generation=GREEDY, prompts=Prompts(ids=((5, 8, 299, 3),)))
+    events: list[Event] = []
+    with made(of, events) as engine:
+        leaving = gate()
+
+        def leave(record: Record) -> bool:
+            if record.site == "model.layers.1.self_attn:heads":
+                leaving.cancel()
+            return leaving.cancelled
+
+        leaving.advance(leave)
+        with pytest.raises(Cancelled):
+            engine.run(of.prompts, leaving)
+        edited = rerun(engine, "model.layers.1.self_attn:heads", "layers.1.mlp: scale 2")
+        cut = next(event for event in reversed(events) if isinstance(event, Started)).cut
+    assert cut.whole == ""
+    assert cut.layers == ("model.layers.0",)
+    same(edited, trace_recipe(replace(of, edits=edits_of(edited, ""))), tmp_path)
+
+
 AFTER_ALL = ("model.norm", "lm_head", "logits")
 
 

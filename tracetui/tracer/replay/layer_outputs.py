@@ -25,6 +25,7 @@ from tracetui.tracer.replay.stubs import RecordedLayer
 _STATES = ("cache_params", "state", "layer_past")
 _CACHE_FIELDS = frozenset({"layers", "layer_class_to_replicate", "offloading"})
 _OTHER_CACHE = "this family keeps its cache in a form that can't be put back"
+_SEVERAL_PLACES = "this family's layers have several places in the cache each"
 Rows = tuple[torch.Tensor, torch.Tensor]
 """What a layer added to its keys and values in one pass, [B,G,T,K] and [B,G,T,Kv]."""
 
@@ -45,6 +46,8 @@ class LayerOutputs:
         """Why this run's layers can't be replaced; empty if they can."""
         self._forms: dict[str, _Form] = {}
         self._rows: dict[str, list[Rows]] = {}
+        self._places: set[int | None] = set()
+        """In the cache: of layers that have returned, and of those that were left out."""
         self._cache: DynamicCache | None = None
 
     @property
@@ -56,6 +59,7 @@ class LayerOutputs:
         """Know what another run's layers left before a pass, and in it those that are named."""
         self.odd, self._forms, self._cache = past.odd, dict(past._forms), past._cache
         self._rows = {path: rows[: pass_ + (path in layers)] for path, rows in past._rows.items()}
+        self._places = set(past._places)
 
     @contextmanager
     def watched(self, model: nn.Module, recorder: Recorder) -> Iterator[None]:
@@ -63,7 +67,9 @@ class LayerOutputs:
         handles = []
         try:
             for path, module in model.named_modules():
-                if is_layer(path) and not isinstance(module, PassThrough | RecordedLayer):
+                if isinstance(module, PassThrough):
+                    self._places.add(layer_of(path))
+                elif is_layer(path) and not isinstance(module, RecordedLayer):
                     look = partial(self._returned, path, recorder)
                     handles.append(module.register_forward_hook(look, with_kwargs=True))
             yield
@@ -99,6 +105,9 @@ class LayerOutputs:
             assert isinstance(cache, DynamicCache)
             self._cache = cache
             self._note(path, layer, recorder.pass_)
+            self._places.add(_index(module, path))
+            if not recorder.pass_ and self._has_other_entries(cache):
+                self.odd = _SEVERAL_PLACES
 
     def _note(self, path: str, layer: DynamicLayer, pass_: int) -> None:
         keys, values = layer.keys, layer.values
@@ -120,13 +129,12 @@ class LayerOutputs:
         """Whether a layer's output and, of a run with a cache, what it put there in a pass are known."""
         return path in self._forms and (not cached or len(self._rows.get(path, ())) > pass_)
 
-    def knows_all(self, model: nn.Module) -> bool:
-        """Whether every entry of the cache is a layer's own, or stands for one that was left out: some have two."""
-        if self._cache is None:
-            return True
-        own: set[int | None] = {_index(model.get_submodule(path), path) for path in self._rows}
-        own |= {layer_of(path) for path, module in model.named_modules() if isinstance(module, PassThrough)}
-        return all(index in own or layer.keys is None for index, layer in enumerate(self._cache.layers))
+    def _has_other_entries(self, cache: DynamicCache) -> bool:
+        """Whether something is in the cache, as a layer returns, that no layer which returned has put in its place.
+
+        Asked only then: a layer that is still running has put its keys there already.
+        """
+        return any(place not in self._places and layer.keys is not None for place, layer in enumerate(cache.layers))
 
     def put_back(self, path: str, module: nn.Module, cache: Cache, pass_: int, positions: int) -> None:
         """Put in a cache what a layer put there in a pass, after which it had seen so many positions."""

@@ -59,8 +59,6 @@ def cut_of(past: Run, at: int, model: nn.Module, keeper: str = "") -> Cut:
 def _hindrance(past: Run, cut: Cut, model: nn.Module, keeper: str) -> str:
     if past.ledger.odd:
         return past.ledger.odd
-    if not past.ledger.knows_all(model):
-        return "this family's layers have several places in the cache each"
     if keeper:
         return f"{keeper} keeps in itself what it goes on with"
     if isinstance(past.passes, PromptRun) and past.passes.own:
