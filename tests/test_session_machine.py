@@ -45,6 +45,7 @@ from tracetui.expr.edit_parse import parse_edit
 from tracetui.expr.stop import parse_stop
 from tracetui.expr.watcher import look_up
 from tracetui.recipe import Prompts
+from tracetui.recording.cut import FROM_THE_START
 from tracetui.recording.npz import read_trace, write_trace
 from tracetui.recording.stepping import Step, Target
 from tracetui.tracer.live import LiveSession
@@ -147,6 +148,7 @@ class Debugging(RuleBasedStateMachine):
         brake().release()
         brake().failing = None
         self.session.live.cancel()
+        self.told_cancel = True
         try:
             self._settle()
         finally:
@@ -340,6 +342,8 @@ class Debugging(RuleBasedStateMachine):
         note(f"    {type(event).__name__} {getattr(event, 'frontier', '')}")
         self.events.hear(event)
         if isinstance(event, Started):
+            # All is run again only where nothing can be left out: these families know how to take up any layer.
+            assert event.cut.whole in ("", FROM_THE_START.whole, "no layer lies before it"), event.cut
             # Not when it is asked for: a run that is left before it begins leaves the one before on view.
             known = self.looked_from.items()
             self.looked_from = {text: since if since is None else event.cut.taken for text, since in known}
@@ -365,7 +369,9 @@ class Debugging(RuleBasedStateMachine):
                 if isinstance(event, Sourced) and event.site == asked:
                     break
             self._look_for_stops()
-            if not self.driver.state.running and self.session.said.empty():
+            # A model that waits may answer once more before it finds that it is to leave.
+            leaves = self.told_cancel and self.events.state != "idle"
+            if not self.driver.state.running and not leaves and self.session.said.empty():
                 break
         self.overtaken = False
         self._check_rest()
