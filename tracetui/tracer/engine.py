@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
 from functools import partial
 from typing import Any
-
-import torch
 
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.debugger.session import (
     Event,
     Extended,
-    ModelError,
     Prepared,
     Preview,
     Progress,
@@ -24,11 +19,10 @@ from tracetui.debugger.session import (
     Started,
     Tallied,
 )
-from tracetui.errors import Cancelled, FileChangedError, InputError, TracetuiError
+from tracetui.errors import FileChangedError, InputError
 from tracetui.expr.matrices import any_steps
 from tracetui.models import plan as memory
 from tracetui.models.available_memory import own_bytes
-from tracetui.models.pass_through import PassThrough
 from tracetui.models.runnable import Runnable, make_runnable
 from tracetui.models.weights.exact import InFloat64
 from tracetui.recipe import Prompts, Recipe
@@ -36,37 +30,27 @@ from tracetui.recording.cut import FROM_THE_START, Cut
 from tracetui.recording.keep import ATTENTION
 from tracetui.recording.record import Token
 from tracetui.recording.trace import Trace
-from tracetui.recording.value import Value
 from tracetui.tracer.attention.absorbed import check_mla
 from tracetui.tracer.capture.allocator import give_back_memory, settle
 from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.capture.store import Store
 from tracetui.tracer.edits import Editor
-from tracetui.tracer.fault import Place, fault_of, raised_at, told_error
 from tracetui.tracer.gate import NOTICE_SECONDS, Gate
 from tracetui.tracer.generation.decoding import check_lengths
 from tracetui.tracer.generation.generating import GeneratingRun, PromptRun
 from tracetui.tracer.generation.passes import passes_of
 from tracetui.tracer.hooks.model_hooks import ModelHooks
 from tracetui.tracer.hooks.module_state import ModuleState
+from tracetui.tracer.model_errors import Places, model_errors
+from tracetui.tracer.predicted_tokens import predicted_tokens
 from tracetui.tracer.replay.layer_outputs import LayerOutputs
 from tracetui.tracer.replay.rerun import Run, cut_of, run_passes
 from tracetui.tracer.run_info import keep_edits, run_info_of
-
-PREDICTIONS = 100
-"""Tokens whose text a trace carries with its logits."""
 
 _LARGE = 2**24
 """Bytes of a tensor whose beginning and end are always told."""
 
 Emit = Callable[[Event], None]
-
-
-def _is_the_models(error: BaseException) -> bool:
-    """Whether an error comes from a model's code; in the main thread Ctrl-C and signals raise errors too."""
-    if isinstance(error, Cancelled):
-        return False
-    return isinstance(error, Exception) or threading.current_thread() is not threading.main_thread()
 
 
 class Engine:
@@ -90,7 +74,7 @@ class Engine:
         self._held: Run | None = None
         self._past: Run | None = None
         self._arithmetic: Callable[[], AbstractContextManager[object]] = InFloat64 if exact else nullcontext
-        self.raised: Mapping[str, Sequence[Place]] = {}
+        self.raised: Places = {}
         """Where each module was in its code when the last run failed, by path."""
         self.output: Any = None
         """What the model returned in the last run that called it in its own way."""
@@ -165,7 +149,11 @@ class Engine:
         run_info = run_info_of(self.runnable, prompts, gate.edits.edits)
         gate.edits.changed = partial(keep_edits, run_info)
         recorder = Recorder(
-            run_info, tokens, gate.arrived, partial(self._name_predictions, lengths), **self._recording(plan)
+            run_info,
+            tokens,
+            gate.arrived,
+            partial(predicted_tokens, self.runnable.tokenizer, lengths),
+            **self._recording(plan),
         )
         log = gate.edits
         editor, ledger = Editor(recorder, log, self._emit), LayerOutputs()
@@ -247,47 +235,9 @@ class Engine:
                 editor=run.editor,
                 stops=lambda: gate.stops,
             ) as watch,
-            self._failing(watch, run),
+            model_errors(model, run.recorder, run.editor, watch) as self.raised,
         ):
             yield
-
-    @contextmanager
-    def _failing(self, watch: ModelHooks, run: Run) -> Iterator[None]:
-        """Of an error that the model's own code raises, find out where; raises ModelError from it."""
-        self.raised = {}
-        try:
-            yield
-        except TracetuiError:
-            raise
-        except BaseException as error:
-            if not _is_the_models(error):
-                raise
-            cut = self._cut(watch, error)
-            # Nobody waits at the inputs of a module that has failed.
-            run.recorder.resume(lambda record: None)
-            if run.recorder.behind:
-                # It failed where nothing was to be recorded again; what it was given is.
-                run.recorder.live()
-            module = self.runnable.built.module
-            self.raised = raised_at(module, watch.running, error)
-            fault = fault_of(module, watch.running, run.recorder, error)
-            fault = replace(fault, error=f"{fault.error}{cut}")
-            raise ModelError(fault, run.recorder.failed(*run.editor.notes, str(fault))) from error
-
-    def _cut(self, watch: ModelHooks, error: BaseException) -> str:
-        """What is to be said beside an error where layers were left out.
-
-        Raises InputError if it is raised in what has the layers: its own code relies on those that aren't there.
-        """
-        model = self.runnable.built.module
-        if not any(isinstance(module, PassThrough) for module in model.modules()):
-            return ""
-        at = watch.running[-1].path if watch.running else ""
-        if not any(isinstance(module, PassThrough) for module in model.get_submodule(at).modules()):
-            return " (it may rely on layers that were left out: run all, or say which with --layers)"
-        at = at or type(model).__name__
-        problem = f"{at} relies on those that were left out ({told_error(error)})"
-        raise InputError(f"layers: {problem}; this family runs with all its layers only") from error
 
     def _recording(self, plan: MemoryPlan) -> dict[str, Any]:
         """What the recorder keeps, and where: half of the memory that the run itself leaves, unless somebody said."""
@@ -348,14 +298,3 @@ class Engine:
                 self._emit(Progress(name, done, total))
 
         return making
-
-    def _name_predictions(self, lengths: Sequence[int], value: Value) -> dict[int, Token]:
-        """The tokens that the best logits [B,T,V] at each row's last token stand for."""
-        if len(value.shape) != 3:
-            return {}
-        found: set[int] = set()
-        for row, length in enumerate(lengths):
-            logits = torch.from_numpy(value.read((row, min(length, value.shape[1]) - 1)))  # [V]
-            best = torch.topk(logits.nan_to_num(-torch.inf), min(PREDICTIONS, logits.numel())).indices  # [k]
-            found.update(best.tolist())
-        return {token_id: self.runnable.tokenizer.token(token_id) for token_id in sorted(found)}
