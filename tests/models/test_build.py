@@ -19,7 +19,7 @@ from tracetui.models.outline import outline
 from tracetui.models.pass_through import PassThrough
 from tracetui.models.runnable import make_runnable
 from tracetui.models.weights.random_source import RandomSource
-from tracetui.models.weights.slots import Weights
+from tracetui.models.weights.streaming import Weights
 from tracetui.recipe import Layers, Recipe, load_recipe
 
 BASE: dict[str, Any] = {

@@ -15,7 +15,7 @@ from tracetui.models.build import build_model
 from tracetui.models.checkpoints.tree import checkpoint_tree
 from tracetui.models.structure import read_structure
 from tracetui.models.weights.random_source import RandomSource
-from tracetui.models.weights.slots import Weights
+from tracetui.models.weights.streaming import Weights
 from tracetui.recipe import Layers, Recipe, load_recipe
 
 TINY: dict[str, Any] = {

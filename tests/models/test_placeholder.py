@@ -14,8 +14,8 @@ from torch.nn import functional
 from tracetui.errors import RunError
 from tracetui.models.weights.placeholder import Placeholder
 from tracetui.models.weights.read_elsewhere import read_elsewhere
-from tracetui.models.weights.slots import Weights
 from tracetui.models.weights.sources import TensorSpec, Tick
+from tracetui.models.weights.streaming import Weights
 from tracetui.recording.trace import RunInfo, Trace
 from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.gate import Gate
@@ -199,7 +199,7 @@ def test_what_cant_be_put_in_place_fails_by_its_name() -> None:
 
 
 def test_a_loan_without_memory_for_it_fails_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracetui.models.weights.slots.available_bytes", lambda: 2**20)
+    monkeypatch.setattr("tracetui.models.weights.streaming.available_bytes", lambda: 2**20)
     model, _, source = streamed(lambda: nn.Sequential(nn.Linear(2**13, 2**12, bias=False)))
     with pytest.raises(RunError, match=r"0\.weight: is read outside of its module and takes 128"):
         model.get_submodule("0").get_parameter("weight").sum()

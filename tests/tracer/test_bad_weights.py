@@ -17,8 +17,8 @@ from tests.models.test_placeholder import traced as streamed
 from tests.tracer.recipes import recipe
 from tracetui.analysis.health.diagnosis import diagnose
 from tracetui.expr.edit_parse import parse_edits
-from tracetui.models.weights.slots import Weights
 from tracetui.models.weights.sources import TensorSpec, Tick, WeightSource
+from tracetui.models.weights.streaming import Weights
 from tracetui.recipe import load_recipe
 from tracetui.recording.record import BadWeight
 from tracetui.recording.trace import Trace

@@ -21,7 +21,7 @@ from tracetui.debugger.session import Event, Progress, Started
 from tracetui.errors import Cancelled, InputError
 from tracetui.models.plan import check
 from tracetui.models.runnable import RANDOM_REMARK
-from tracetui.models.weights.slots import Weights
+from tracetui.models.weights.streaming import Weights
 from tracetui.recipe import Layers, texts
 from tracetui.recording.npz import write_trace
 from tracetui.recording.record import Record

@@ -26,7 +26,7 @@ from tracetui.models.tokenizers import Tokenizer, check_ids
 from tracetui.models.unshown import unshown
 from tracetui.models.watchable import check_watchable
 from tracetui.models.weights.random_source import RandomSource
-from tracetui.models.weights.slots import Weights
+from tracetui.models.weights.streaming import Weights
 from tracetui.recipe import Layers, Prompts, Recipe
 from tracetui.recording.record import Token
 from tracetui.recording.trace import RunInfo

@@ -15,8 +15,8 @@ from tracetui.models.config_help.layer_fields import config_field
 from tracetui.models.latent import expansion_of
 from tracetui.models.recorded import Widths, cached_width, chosen_experts, widths
 from tracetui.models.weights.experts import is_per_expert, runs_singly
-from tracetui.models.weights.slots import Weights, reads_rows
 from tracetui.models.weights.sources import TensorSpec
+from tracetui.models.weights.streaming import Weights, reads_rows
 from tracetui.recipe import Recipe
 from tracetui.recording.record import layer_of, layer_path
 from tracetui.text import size, typed_size

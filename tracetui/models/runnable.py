@@ -26,8 +26,8 @@ from tracetui.models.unshown import unshown
 from tracetui.models.weights.exact import WidenedSource
 from tracetui.models.weights.expert_counts import check_routers
 from tracetui.models.weights.random_source import RandomSource
-from tracetui.models.weights.slots import Weights
 from tracetui.models.weights.sources import FirstOf, WeightSource
+from tracetui.models.weights.streaming import Weights
 from tracetui.recipe import DTYPES, Prompts, Recipe
 from tracetui.recipe.folder import has_meta_form
 from tracetui.text import visible

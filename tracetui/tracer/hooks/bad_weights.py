@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from tracetui.models.weights.experts import runs_singly
-from tracetui.models.weights.slots import Weights
+from tracetui.models.weights.streaming import Weights
 from tracetui.recording.record import BadWeight
 from tracetui.tracer.capture.readable import is_readable
 

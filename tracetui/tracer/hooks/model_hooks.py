@@ -16,7 +16,7 @@ from tracetui.expr.stop import Stop
 from tracetui.models.module_tree import modules_of
 from tracetui.models.pass_through import PassThrough
 from tracetui.models.weights.experts import ExpertWeights, runs_singly
-from tracetui.models.weights.slots import Making, Reader, Weights
+from tracetui.models.weights.streaming import Making, Reader, Weights
 from tracetui.recording.record import INPUT, Token
 from tracetui.tracer.attention.absorbed import witnessed_absorbing
 from tracetui.tracer.attention.mla import Latents

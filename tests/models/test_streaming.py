@@ -12,8 +12,8 @@ from tracetui.errors import Cancelled
 from tracetui.models.build import build_model
 from tracetui.models.weights.placeholder import Placeholder
 from tracetui.models.weights.random_source import RandomSource
-from tracetui.models.weights.slots import Reader, Weights
 from tracetui.models.weights.sources import FirstOf, Init, TensorSpec, Tick
+from tracetui.models.weights.streaming import Reader, Weights
 from tracetui.recipe import Layers, Recipe
 
 CONFIG: dict[str, object] = {

@@ -1,0 +1,254 @@
+"""Weights that exist only while their module runs, as far as memory asks for it.
+
+Between runs a placeholder stands in a parameter's slot. It must not be a meta tensor: torch's CPU kernels read a meta
+argument as uninitialised memory without an error. Who reads a weight while its module doesn't run is lent it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from tracetui.errors import RunError
+from tracetui.models.available_memory import available_bytes
+from tracetui.models.weights.experts import ExpertStore, ExpertWeights, is_per_expert, made_rows, runs_singly
+from tracetui.models.weights.read_elsewhere import read_elsewhere
+from tracetui.models.weights.slots import Slot, find_slots
+from tracetui.models.weights.sources import TensorSpec, WeightSource
+from tracetui.text import size
+
+_LARGE = 2**26
+"""Bytes from which a loan is made only if the memory is there."""
+Making = Callable[[str, int, int], None]
+"""Called with (checkpoint name, bytes done, bytes in all) while a tensor is made; may raise Cancelled."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Reader:
+    """Who runs the model now."""
+
+    making: Making
+    depth: Callable[[], int]
+    """How many modules have begun and not ended."""
+    spent: Callable[[float], None]
+    """Told of the seconds that a loan took."""
+
+
+_NOBODY = Reader(lambda name, done, total: None, lambda: 0, lambda seconds: None)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Loan:
+    """A weight that stands in its slot because something read it while its module didn't run."""
+
+    module: nn.Module
+    slot: Slot
+    depth: int
+    """Of the module that read it: there until this one ends."""
+
+
+class Weights:
+    """Puts a module's parameters in place before it runs and takes them out after.
+
+    What fits the budget stays in place for the next run, in the order of the model: layers run in that
+    order every time, so that putting out old ones for new ones would only make all of them again.
+    """
+
+    def __init__(self, model: nn.Module, dtype: torch.dtype, source: WeightSource, budget: int) -> None:
+        self._source = source
+        self._slots = dict(find_slots(model, dtype, source, self))
+        self._whole = {module: own for module, slots in self._slots.items() if (own := _put_whole(module, slots))}
+        self._resident, left = _choose_resident(self._whole, budget)
+        self._experts = ExpertStore(_per_expert(self._slots), source, left)
+        self._owners: dict[str, list[tuple[nn.Module, Slot]]] = defaultdict(list)
+        for module, slot in self.all_slots():
+            self._owners[slot.spec.name].append((module, slot))
+        self._read_elsewhere = {module: names for module in model.modules() if (names := self._read_by(module))}
+        self._rows: dict[nn.Module, tuple[list[int], torch.Tensor]] = {}
+        self._reader = _NOBODY
+        self._most_lent = 0
+        self.loans: list[_Loan] = []
+        self.clear()
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of the weights that stay between runs once they are made."""
+        return sum(_nbytes(self._whole[module]) for module in self._resident)
+
+    def kept_experts_bytes(self, choices: int) -> int:
+        """Bytes of the experts that stay at most once each layer has made that many choices."""
+        return self._experts.bytes_after(choices)
+
+    @property
+    def largest_passing_bytes(self) -> int:
+        """Bytes of the most weights that don't stay and are there at once: a module's or an expert's, and what is lent.
+
+        What will be lent is estimated from the code of the classes until a run has shown it. Of tables only the rows
+        that are looked up are made; they are left out.
+        """
+        passing = {m: _nbytes(slots) for m, slots in self._whole.items() if m not in self._resident}
+        together = {m: 0 if reads_rows(m) else size for m, size in passing.items()}
+        for parent, names in self._read_elsewhere.items():
+            owners = (self._owners[name][0] for name in names)
+            lent = sum(slot.spec.nbytes() for owner, slot in owners if owner in passing)
+            together.update({module: together.get(module, 0) + lent for module in parent.modules()})
+        return max((self._experts.largest_bytes, self._most_lent, *together.values()))
+
+    def all_slots(self) -> Iterator[tuple[nn.Module, Slot]]:
+        """Every slot with its module, in the order of the model."""
+        for module, slots in self._slots.items():
+            for slot in slots:
+                yield module, slot
+
+    def of(self, module: nn.Module) -> tuple[Slot, ...]:
+        """A module's own slots; empty if it has no parameters."""
+        return self._slots.get(module, ())
+
+    def needed_by(self, module: nn.Module) -> bool:
+        """Whether a module needs anything put in place before it runs."""
+        return module in self._whole and not reads_rows(module)
+
+    def of_expert(self, module: nn.Module, expert: int, making: Making) -> ExpertWeights | None:
+        """One expert's parameters; None for a module whose experts aren't made one by one."""
+        return self._experts.read(module, expert, making) if module in self._experts else None
+
+    def provenance(self, module: nn.Module, expert: int | None = None) -> str:
+        """Where a module's own parameters, or those of one of its experts, come from, joined by `+`."""
+        if expert is not None and module in self._experts:
+            return self._experts.provenance(module, expert)
+        return "+".join(sorted({slot.provenance for slot in self.of(module)}))
+
+    def put_in(self, module: nn.Module, making: Making) -> None:
+        """Make a module's parameters, as far as they aren't there, and put them in place."""
+        for slot in self._whole.get(module, ()):
+            if slot.look(module) is slot.placeholder:
+                slot.fill(module, made_rows(self._source, slot.spec, None, making))
+
+    def present(self, module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+        """A module's own parameters by their names, as far as they are in place now; of a table the rows looked up."""
+        blank = {slot.parameter: slot.placeholder for slot in self.of(module)}
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter is not blank.get(name):
+                yield name, parameter
+            elif module in self._rows:
+                yield name, self._rows[module][1]
+
+    def row(self, module: nn.Module, place: int) -> int:
+        """Which row of a table stands at a place of what is there of it."""
+        return self._rows[module][0][place] if module in self._rows else place
+
+    def take_out(self, module: nn.Module) -> None:
+        """Drop a module's parameters, unless they may stay."""
+        if module not in self._resident:
+            for slot in self._slots.get(module, ()):
+                slot.fill(module, slot.placeholder)
+
+    def ended(self, module: nn.Module, depth: int) -> None:
+        """A module has run, and `depth` others are still running: drop what it had."""
+        self.take_out(module)
+        if self.loans:
+            self.take_back(depth)
+
+    @contextmanager
+    def lending(self, reader: Reader) -> Iterator[None]:
+        """For the length of a `with`, what is lent stays until the module that reads it ends."""
+        self._reader = reader
+        try:
+            yield
+        finally:
+            self._reader = _NOBODY
+            self._rows.clear()
+            self.take_back(0)
+
+    def lend(self, name: str) -> torch.Tensor:
+        """A weight that something reads while its module doesn't run. Raises RunError if there is no memory for it."""
+        module, slot = self._owners[name][0]
+        for owner, own in self._owners[name]:
+            if (there := own.look(owner)) is not own.placeholder and there is not None:
+                return there
+        if slot.spec.nbytes() > max(_LARGE, available_bytes() if slot.spec.nbytes() > _LARGE else 0):
+            raise RunError(
+                f"{name}: is read outside of its module and takes {size(slot.spec.nbytes())}, more than is available"
+            )
+        began = time.perf_counter()
+        made = slot.held(made_rows(self._source, slot.spec, None, self._reader.making))
+        self._reader.spent(time.perf_counter() - began)
+        if depth := self._reader.depth():
+            slot.fill(module, made)
+            if module not in self._resident:
+                self.loans.append(_Loan(module, slot, depth))
+                self._most_lent = max(self._most_lent, sum(loan.slot.spec.nbytes() for loan in self.loans))
+        return made
+
+    def lend_rows(self, name: str, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The rows [n,D] of a weight that whole numbers [...] name, and where among these each of them lies [...]."""
+        module, slot = self._owners[name][0]
+        spec = slot.spec
+        wanted, places = torch.unique(rows, return_inverse=True)  # [n] [...]
+        each = wanted.tolist()
+        if each and not 0 <= each[0] <= each[-1] < spec.rows:
+            raise IndexError(f"{name}: index out of range: {each[0]} to {each[-1]} of {spec.rows} rows")
+        began = time.perf_counter()
+        made = made_rows(self._source, spec, each, self._reader.making)  # [n,D]
+        self._reader.spent(time.perf_counter() - began)
+        if self._reader.depth():
+            self._rows[module] = each, made
+        return made, places
+
+    def take_back(self, depth: int) -> None:
+        """Drop what was lent to modules that have ended: those that began when more than `depth` were running."""
+        while self.loans and self.loans[-1].depth > depth:
+            loan = self.loans.pop()
+            loan.slot.fill(loan.module, loan.slot.placeholder)
+
+    def clear(self) -> None:
+        """Drop everything that is in place."""
+        self._experts.clear()
+        self.loans.clear()
+        for module, slot in self.all_slots():
+            slot.fill(module, slot.placeholder)
+
+    def _read_by(self, module: nn.Module) -> tuple[str, ...]:
+        """The names of the weights that a module reads of others, as far as its code tells."""
+        reads = ((slot, name) for owner, name in read_elsewhere(module) for slot in self.of(owner))
+        return tuple(dict.fromkeys(slot.spec.name for slot, name in reads if name in ("", slot.parameter)))
+
+
+def _nbytes(slots: Sequence[Slot]) -> int:
+    return sum(slot.spec.nbytes() for slot in slots)
+
+
+def reads_rows(module: nn.Module) -> bool:
+    """Whether a module is a table of which the rows that are looked up are enough."""
+    return isinstance(module, nn.Embedding)
+
+
+def _put_whole(module: nn.Module, slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
+    if not runs_singly(module):
+        return slots
+    return tuple(slot for slot in slots if not is_per_expert(module, slot.spec))
+
+
+def _per_expert(slots: dict[nn.Module, tuple[Slot, ...]]) -> dict[nn.Module, dict[str, TensorSpec]]:
+    return {
+        module: {slot.parameter: slot.spec for slot in own if is_per_expert(module, slot.spec)}
+        for module, own in slots.items()
+        if runs_singly(module)
+    }
+
+
+def _choose_resident(slots: dict[nn.Module, tuple[Slot, ...]], budget: int) -> tuple[frozenset[nn.Module], int]:
+    """The modules whose weights stay, and what is left of the budget."""
+    resident = set()
+    for module, own in slots.items():
+        size = _nbytes(own)
+        if size <= budget and not reads_rows(module):
+            resident.add(module)
+            budget -= size
+    return frozenset(resident), budget
