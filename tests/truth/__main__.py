@@ -18,11 +18,13 @@ from tests.truth.judge import Judgement, Share, judged
 from tests.truth.planted import FAULTS
 from tests.truth.right import sweep
 
+_ENOUGH = 0.9
+"""Of a family's mistakes, and of those in each kind of dump."""
 _MARKS = {Share.RIGHT: "right", Share.SILENT: "silent", Share.WRONG: "WRONG"}
 
 
 def main(words: list[str]) -> int:
-    """Exit code 1 if any innocent is blamed, or a decoder without a mistake differs."""
+    """Exit code 1 if an innocent is blamed, too little is named, or a decoder without a mistake differs."""
     if words[:1] == ["--right"]:
         return sweep.main(words[1:])
     explain = "-v" in words
@@ -38,7 +40,10 @@ def main(words: list[str]) -> int:
                 print(line)
             totals.update((family, kind, judgement.share) for kind, judgement in judgements.items() if judgement)
     _print_totals(totals, len(picked))
-    return 1 if unsound or any(share is Share.WRONG for *_, share in totals) else 0
+    short = [] if words else _too_few(totals)
+    for line in short:
+        print(line)
+    return 1 if unsound or short or any(share is Share.WRONG for *_, share in totals) else 0
 
 
 def _picks(words: list[str], fault: Fault) -> bool:
@@ -71,13 +76,35 @@ def _reasons(judgements: dict[str, Judgement | None], explain: bool) -> Iterator
             yield judgement.text
 
 
+def _too_few(totals: Counter[tuple[str, str, Share]]) -> list[str]:
+    """Families, and kinds of dumps of a family, of whose mistakes too few are named."""
+    families = sorted({family for family, *_ in totals})
+    parts = [(family, kind) for family in families for kind in ("all", *KINDS)]
+    shares = {part: _counts(totals, *part) for part in parts}
+    return [
+        f"{family}, {kind}: {counts[Share.RIGHT]} of {sum(counts.values())} named, less than {_ENOUGH:.0%}"
+        for (family, kind), counts in shares.items()
+        if counts[Share.RIGHT] < _ENOUGH * sum(counts.values())
+    ]
+
+
+def _counts(totals: Counter[tuple[str, str, Share]], family: str, kind: str) -> dict[Share, int]:
+    """How often a family's mistakes were named in one kind of dump; `all` stands for every one."""
+    return {
+        share: sum(
+            count
+            for (own, dumped, how), count in totals.items()
+            if how is share and family in (own, "all") and kind in (dumped, "all")
+        )
+        for share in Share
+    }
+
+
 def _print_totals(totals: Counter[tuple[str, str, Share]], faults: int) -> None:
     print(f"\n{faults} mistakes")
     families = sorted({family for family, *_ in totals})
     for name in (*families, *KINDS, "all"):
-        counts = {
-            share: sum(n for (*of, s), n in totals.items() if s is share and name in (*of, "all")) for share in Share
-        }
+        counts = _counts(totals, "all", name) if name in KINDS else _counts(totals, name, "all")
         whole = sum(counts.values()) or 1
         shown = ", ".join(f"{share.value} {n}" for share, n in counts.items())
         print(f"{name:<12}named right {counts[Share.RIGHT] / whole:.0%}, wrong blame {counts[Share.WRONG]}   ({shown})")

@@ -80,6 +80,9 @@ def _family(name: str, model: Any, **fields: Any) -> Family:
     return Family(name, record_call(model, input_ids=torch.tensor([IDS]), use_cache=False), decoder)
 
 
+ACTIVATION_NAMES = ((".mlp.act_fn", ".mlp.activation_fn"),)
+
+
 def _llama() -> Family:
     """With biases and a scaled rotation."""
     scaling = {**_LLAMA3, "rope_theta": 10_000.0, "original_max_position_embeddings": 64}
@@ -118,7 +121,8 @@ def _phi3() -> Family:
     """Fused projections, half of each head turned, a window."""
     half = {"rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": 0.5}
     model = _model("Phi3", **_NO_HEAD_SIZE, rope_parameters=half, sliding_window=5)
-    return _family("phi3", model, rope=Rope(share=0.5), attention=Attention(16**-0.5, windows=(5,)))
+    attention = Attention(16**-0.5, windows=(5,))
+    return _family("phi3", model, names=ACTIVATION_NAMES, rope=Rope(share=0.5), attention=attention)
 
 
 def _qwen3_moe() -> Family:
@@ -173,6 +177,7 @@ def _glm4() -> Family:
     return _family(
         "glm4",
         model,
+        names=ACTIVATION_NAMES,
         rope=Rope(share=0.5, pairs=True),
         after_attention="post_self_attn_layernorm",
         after_mlp="post_mlp_layernorm",

@@ -16,7 +16,13 @@ from tracetui.recording.value import Array
 
 _LISTS = ("scores",)
 """Hints that name nothing but what is possible."""
-_SAME_PLACE = {".self_attn": ".self_attn.o_proj", ".mlp": ".mlp.down_proj", "lm_head": "logits"}
+_SAME_PLACE = {
+    ".self_attn": ".self_attn.o_proj",
+    ".mlp": ".mlp.down_proj",
+    ".mlp:experts": ".mlp.gate#2",
+    ".mlp:routing_weights": ".mlp.gate#1",
+    "lm_head": "logits",
+}
 _SEEN, _SURE = 1e-5, 2e-4
 """How far rows are apart, relative, that may be found to differ, and that must be."""
 

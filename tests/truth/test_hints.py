@@ -137,6 +137,8 @@ NEIGHBOURS = (
     ("one matrix damaged", "glm4", "hooks"),
     ("bias of k left out", "glm4", "hooks"),
     ("embedding not scaled", "gemma3", "layers"),
+    ("embedding not multiplied", "granite", "layers"),
+    ("worst experts", "qwen3_moe", "layers"),
 )
 """Mistakes beside which no hint but their own may be given, which `judged` sees to."""
 

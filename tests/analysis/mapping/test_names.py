@@ -55,6 +55,14 @@ def test_deepseek_s_names_are_those_of_its_code(site: str) -> None:
         ("module._orig_mod.model.layers.0.mlp", "model.layers.0.mlp"),
         ("model.language_model.layers.0.mlp", "model.layers.0.mlp"),
         ("layers.4", "model.layers.4"),
+        ("decoder.layers.4.mlp.linear_fc2", "model.layers.4.mlp.down_proj"),
+        ("decoder.layers.4.mlp.linear_fc1#1@2", "model.layers.4.mlp.gate_up_proj#1@2"),
+        ("transformer.h.3.norm_1", "model.layers.3.input_layernorm"),
+        ("model/layers_3/mlp/__call__/0/1", "model.layers.3.mlp#1"),
+        ("model/layers/3/mlp/__call__/2", "model.layers.3.mlp@0.2"),
+        ("model.layers[3].self_attn.output[1]", "model.layers.3.self_attn#1"),
+        ("model.layers[3].input", "model.layers.3:input"),
+        ("output", "lm_head"),
         ("layers.4.self_attn:q@1.2", "model.layers.4.self_attn:q@1.2"),
         ("layers.4.attention#1@3", "model.layers.4.self_attn#1@3"),
         ("model.layers.1.block_sparse_moe.experts.5.w3", "model.layers.1.mlp.experts.5.up_proj"),
@@ -70,6 +78,15 @@ def test_what_a_name_means(name: str, site: str) -> None:
 @pytest.mark.parametrize("name", ["encoder.block.3", "x", "", "layers.x.mlp", "blk.1.unheard_of", "\x1b[31m", "a\nb"])
 def test_a_name_that_nobody_knows_stays(name: str) -> None:
     assert (meaning(name).site, meaning(name).naming) == (name, "")
+
+
+def test_a_framework_s_names_that_others_have_too_are_its_own_beside_one_that_nobody_has() -> None:
+    for name, mark, site in (
+        ("decoder.layers.4.mlp", "decoder.layers.4.mlp.linear_fc1", "model.layers.4.mlp"),
+        ("transformer.h.3.attn", "transformer.h.3.norm_1", "model.layers.3.self_attn"),
+    ):
+        assert meaning(name, others={name}).site == name
+        assert meaning(name, others={name, mark}).site == site
 
 
 def test_one_name_of_the_graph_is_two_tensors() -> None:

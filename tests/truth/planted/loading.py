@@ -131,11 +131,21 @@ LOADING = (
     ),
     Fault(
         "gate and up of experts swapped",
-        "qwen3_moe deepseek_v3",
+        "qwen3_moe",
         weights(halves_swapped),
         ".mlp.experts",
         "expert-outputs",
         ("",),
         (),
+    ),
+    Fault(
+        "gate and up of experts swapped",
+        "deepseek_v3",
+        weights(halves_swapped),
+        ".mlp.experts",
+        "expert-outputs",
+        ("",),
+        (),
+        layer=1,
     ),
 )

@@ -90,6 +90,8 @@ class _Made:
     code: str
     whole: bool = True
     copied: bool = False
+    named: bool = False
+    """Whether its name alone tells that: what enters a layer may be more than what the one before it returned."""
 
 
 class _Search:
@@ -117,7 +119,7 @@ class _Search:
         if names is None:
             return None
         entered = any(plain_site(name) == f"{plain_site(site)}:{INPUT}" for one in names for name in one)
-        return _Made(names, "" if entered else _code(site))
+        return _Made(names, "" if entered else _code(site), named=True)
 
     def _known(self, names: tuple[str, ...]) -> bool:
         optional = names[0].split("@")[0].endswith(_OPTIONAL)
@@ -131,7 +133,7 @@ class _Search:
             self._follow(site, names)
             # The first input always exists.
             missing = missing or (place == 0 and len(self._found) == known)
-        passed = [name for name in self._passed if name not in self._copies and _place(name) not in _COPIES]
+        passed = [name for name in self._passed if name not in self._copies]
         between = sorted((name for name in passed if name in self._alone), key=execution_rank)
         found = tuple(fed for name, fed in self._found.items() if name != site)
         code = made.code or _around(self._codes)
@@ -156,7 +158,7 @@ class _Search:
         made = self.made_of(site)
         if made is None:
             return ()
-        if made.copied:
+        if made.copied or (_place(site) in _COPIES and (made.named or _place(site) != f":{INPUT}")):
             self._copies.add(site)
         self._whole = self._whole and made.whole
         if made.code:

@@ -85,7 +85,7 @@ def at_same_positions(shared: Window, pair: Pair, a: Value, b: Value) -> tuple[V
     None where these are no common ones.
     """
     if not all(shared.widths) or pair.a.record.pass_:
-        return _last_positions(pair.site, a, b)
+        return _last_positions(pair, a, b)
     names = [axis.name for axis in axes_of(pair.record, shared.config)]
     if pair.record.layer is not None or "T" not in names or not len(a.shape) == len(b.shape) == len(names):
         return a, b
@@ -113,10 +113,16 @@ def _part(value: Value, axis: int, start: int, stop: int) -> Value:
     return ArrayValue(value.read((slice(None),) * axis + (slice(start, stop),)), value.dtype)
 
 
-def _last_positions(site: str, a: Value, b: Value) -> tuple[Value, Value]:
-    """Logits of which one side kept the last position only: the other's last position; else both as they are."""
+def _last_positions(pair: Pair, a: Value, b: Value) -> tuple[Value, Value]:
+    """What one side has of the last position only, and the other's last position; else both as they are.
+
+    Logits, and what llama.cpp computes after the last attention, of the positions that were asked for.
+    """
     rows_a, rows_b = (math.prod(value.shape[:-1]) for value in (a, b))
-    if site.partition("@")[0] not in _LOGITS or rows_a == rows_b or a.shape[-1:] != b.shape[-1:]:
+    may_be_last = pair.site.partition("@")[0] in _LOGITS or (
+        "ggml" in (pair.a.naming, pair.b.naming) and 1 in (rows_a, rows_b) and not pair.record.role.startswith("prob")
+    )
+    if not may_be_last or rows_a == rows_b or a.shape[-1:] != b.shape[-1:]:
         return a, b
     return (_last(a, rows_b), b) if rows_a > rows_b else (a, _last(b, rows_a))
 

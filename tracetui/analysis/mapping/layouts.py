@@ -33,7 +33,23 @@ SAME = Layout("", lambda array: array)
 
 
 def layouts(wanted: Shape, found: Shape) -> Iterator[Layout]:
-    """The conversions that make `found` the shape `wanted`, the likeliest first: none, axes of 1, heads, reversed."""
+    """The conversions that make `found` the shape `wanted`, the likeliest first: none, axes of 1, heads, reversed.
+
+    After these the same of [T,B,D] put before the batch, as Megatron has it.
+    """
+    yield from _batch_first(wanted, found)
+    turned = Layout("tokens before the batch", lambda array: array.swapaxes(0, 1))
+    if len(found) == 3 and found[1:2] == wanted[:1] != found[:1]:
+        yield from (turned.then(layout) for layout in _batch_first(wanted, _turned(found)))
+    if len(wanted) == 3 and wanted[1:2] == found[:1] != wanted[:1]:
+        yield from (layout.then(turned) for layout in _batch_first(_turned(wanted), found))
+
+
+def _turned(shape: Shape) -> Shape:
+    return (shape[1], shape[0], *shape[2:])
+
+
+def _batch_first(wanted: Shape, found: Shape) -> Iterator[Layout]:
     if wanted == found:
         yield SAME
     elif _without_ones(wanted) == _without_ones(found):
@@ -147,6 +163,11 @@ def pairs_from_halves(size: int) -> Layout:
 def _has_heads(array: Array, size: int) -> bool:
     """Whether the last axis is made of whole heads; what a map says of other tensors means nothing."""
     return array.ndim > 0 and array.shape[-1] % size == 0
+
+
+def transposed() -> Layout:
+    """The last two axes swapped."""
+    return Layout("transposed", lambda array: array.swapaxes(-1, -2) if array.ndim > 1 else array)
 
 
 def part(start: int, length: int, name: str) -> Layout:

@@ -7,16 +7,19 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from tracetui.analysis.mapping import tables
+from tracetui.analysis.mapping.frameworks import framework_site
+from tracetui.analysis.mapping.spelling import dotted
 
 _WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 _PREFIX = re.compile(r"^(?:module\.|base_model\.model\.)+")
 _TEXT_MODEL = re.compile(r"^(?:model\.language_model|language_model\.model|text_model)\.")
 _SUFFIX = re.compile(r"(?:#\d{1,6})?(?:@\d{1,9}(?:\.\d{1,9})?)?$")
+_PART = re.compile(r"#\d{1,6}")
 _TENSOR = re.compile(r"\.(?:weight|bias|scales)$")
 _LAYER = re.compile(r"^(?:model\.)?layers\.(\d{1,6})(.*)$", re.DOTALL)
 _BLOCK = re.compile(r"^blk\.(\d{1,6})\.(.+)$")
 _LENS = re.compile(r"^blocks\.(\d{1,6})\.(.+)$")
-_GGML = re.compile(r"^([A-Za-z_]+)-(\d{1,6})(?: \(.*\))?$")
+_GGML = re.compile(r"^([A-Za-z_]+)-(\d{1,6})(?: \((.*)\))?$")
 _EXPERT = re.compile(r"^(\w+)\.experts\.(\d{1,6})(?:\.(w[123]))?$")
 _OUTSIDE = (
     ("hf", {"embed_tokens": "model.embed_tokens", "rotary_emb": "model.rotary_emb"}),
@@ -27,8 +30,8 @@ _OUTSIDE = (
     ("lens", tables.LENS_OUTSIDE),
 )
 _INSIDE = (("meta", tables.META_INSIDE), ("deepseek", tables.DEEPSEEK_INSIDE), ("hf", tables.OLD_INSIDE))
-PAIRED = frozenset({"meta", "gguf", "ggml"})
-"""Whose q and k rows lie so that RoPE turns adjacent pairs, where transformers turns halves."""
+PAIRED = frozenset({"meta", "gguf", "ggml", "torchtune"})
+"""Whose q and k rows lie, or may lie, so that RoPE turns adjacent pairs, where transformers turns halves."""
 _RANK = {place: rank for rank, place in enumerate(tables.ORDER)}
 
 
@@ -39,7 +42,8 @@ class Meaning:
     site: str
     """In transformers' terms; the name itself where no table has it."""
     naming: str = ""
-    """Whose name it is: `hf`, `meta`, `deepseek`, `gguf`, `ggml` or `lens`; empty where nobody's is known."""
+    """Whose name it is: `hf`, `meta`, `deepseek`, `gguf`, `ggml`, `lens` or a framework's; empty where nobody's is
+    known."""
 
 
 def meaning(name: str, rank: int = 2, others: Collection[str] = ()) -> Meaning:
@@ -47,15 +51,29 @@ def meaning(name: str, rank: int = 2, others: Collection[str] = ()) -> Meaning:
 
     Calls, parts (`#1`, `@1.0`) and `.weight` are kept at the end.
     """
-    plain = _TEXT_MODEL.sub("model.", _PREFIX.sub("", _WRAPPERS.sub("", name)))
+    found = _meaning(dotted(name), rank, others)
+    return found or _meaning(name, rank, others) or Meaning(_plain(name))
+
+
+def _plain(name: str) -> str:
+    return _TEXT_MODEL.sub("model.", _PREFIX.sub("", _WRAPPERS.sub("", name)))
+
+
+def _meaning(name: str, rank: int, others: Collection[str]) -> Meaning | None:
+    plain = _plain(name)
     tail = _SUFFIX.search(plain)
     end = tail[0] if tail else ""
     plain = plain.removesuffix(end) if end else plain
     tensor = _TENSOR.search(plain)
     if tensor:
         plain, end = plain[: tensor.start()], tensor[0] + end
+    part = _PART.search(end)
+    if framework := framework_site(plain, part[0] if part else "", others):
+        return Meaning(framework[0] + _PART.sub("", end), framework[1])
     found = _ggml(plain, rank, others) or _layer(plain) or _block(plain) or _lens(plain) or _outside(plain, others)
-    return Meaning(found.site + end, found.naming) if found else Meaning(plain + end)
+    # Scripts number llama.cpp's tensors of one name: the projection, and what rotation makes of it.
+    end = _PART.sub("", end) if found and found.naming == "ggml" else end
+    return Meaning(found.site + end, found.naming) if found else None
 
 
 def _lens(name: str) -> Meaning | None:
@@ -113,7 +131,7 @@ def _ggml(name: str, rank: int, others: Collection[str]) -> Meaning | None:
     if found is None or found[1] not in tables.GGML_INSIDE:
         return None
     place = tables.GGML_INSIDE[found[1]]
-    if rank > 2:
+    if rank > 2 and found[3] != "reshaped":
         place = tables.GGML_AFTER_ROPE.get(found[1], place)
     if found[1] == "kqv_out" and f"attn_out-{found[2]}" in others:
         # Newer graphs give this name to the heads; older ones to what o_proj makes of them.

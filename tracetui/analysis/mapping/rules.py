@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracetui.analysis.mapping.layouts import SAME, Layout, halves_from_pairs, pairs_from_halves
+from tracetui.analysis.mapping.layouts import SAME, Layout, halves_from_pairs, pairs_from_halves, transposed
 from tracetui.errors import InputError, bad_field
 from tracetui.paths import read_bounded
 from tracetui.text import visible
@@ -141,7 +141,7 @@ def _step(path: Path, where: str, said: str) -> Layout:
     places = [int(number) for number in numbers if _NUMBER.fullmatch(number)]
     if len(places) == len(numbers):
         if word == "transposed" and not places:
-            return Layout("transposed", lambda array: array.swapaxes(-1, -2) if array.ndim > 1 else array)
+            return transposed()
         if word == "axes" and sorted(places) == list(range(len(places))):
             return Layout(said, lambda array: array.transpose(places) if array.ndim == len(places) else array)
         if word in ("pairs", "halves") and len(places) == 1 and places[0] and places[0] % 2 == 0:

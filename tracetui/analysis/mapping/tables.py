@@ -10,7 +10,7 @@ from __future__ import annotations
 EXPERT_PARTS = {"w1": "gate_proj", "w3": "up_proj", "w2": "down_proj"}
 
 
-def _parts(theirs: str, ours: str) -> dict[str, str]:
+def numbered_parts(theirs: str, ours: str) -> dict[str, str]:
     """The three matrices of a gated feed-forward block, which Meta and DeepSeek number."""
     return {f"{theirs}.{part}": f"{ours}.{matrix}" for part, matrix in EXPERT_PARTS.items()}
 
@@ -21,10 +21,11 @@ META_INSIDE = {
     "attention.wq": "self_attn.q_proj",
     "attention.wk": "self_attn.k_proj",
     "attention.wv": "self_attn.v_proj",
+    "attention.wqkv": "self_attn.qkv_proj",
     "attention.wo": "self_attn.o_proj",
     "ffn_norm": "post_attention_layernorm",
     "feed_forward": "mlp",
-    **_parts("feed_forward", "mlp"),
+    **numbered_parts("feed_forward", "mlp"),
     "feed_forward.gate": "mlp.gate",
 }
 META_OUTSIDE = {"tok_embeddings": "model.embed_tokens", "norm": "model.norm", "output": "lm_head"}
@@ -42,10 +43,10 @@ DEEPSEEK_INSIDE = {
     "attn.wo": "self_attn.o_proj",
     "ffn_norm": "post_attention_layernorm",
     "ffn": "mlp",
-    **_parts("ffn", "mlp"),
+    **numbered_parts("ffn", "mlp"),
     "ffn.gate": "mlp.gate",
     "ffn.shared_experts": "mlp.shared_experts",
-    **_parts("ffn.shared_experts", "mlp.shared_experts"),
+    **numbered_parts("ffn.shared_experts", "mlp.shared_experts"),
 }
 DEEPSEEK_OUTSIDE = {"embed": "model.embed_tokens", "norm": "model.norm", "head": "lm_head"}
 
@@ -82,7 +83,6 @@ GGML_INSIDE = {
     "Vcur": ".self_attn.v_proj",
     "Qcur_normed": ".self_attn.q_norm",
     "Kcur_normed": ".self_attn.k_norm",
-    "kq": ".self_attn:scores",
     "kq_soft_max": ".self_attn:probs",
     "kq_soft_max_ext": ".self_attn:probs",
     "kqv_merged_cont": ".self_attn:heads",

@@ -26,6 +26,10 @@ _NAMINGS = {
     "gguf": "GGUF",
     "ggml": "llama.cpp's",
     "lens": "TransformerLens'",
+    "megatron": "Megatron's",
+    "torchtune": "torchtune's",
+    "litgpt": "LitGPT's",
+    "vllm": "vLLM's",
 }
 
 
@@ -64,13 +68,7 @@ def _part(site: SiteDiff) -> list[str]:
 
 
 def _own_name(named: Named) -> str:
-    naming = {
-        "meta": "Meta's",
-        "deepseek": "DeepSeek's",
-        "gguf": "GGUF",
-        "ggml": "llama.cpp's",
-        "lens": "TransformerLens'",
-    }.get(named.naming)
+    naming = _NAMINGS.get(named.naming)
     return f"{visible(named.record.key)}{f' ({naming} name)' if naming else ''}"
 
 

@@ -11,12 +11,15 @@ from itertools import accumulate, pairwise
 
 from tracetui.analysis.diff.alignment.calls import kept_call
 from tracetui.analysis.diff.alignment.fused import split_fused
+from tracetui.analysis.diff.alignment.meanings import decide_meanings
 from tracetui.analysis.diff.alignment.named import Named
 from tracetui.analysis.diff.alignment.numbering import number_from_zero
 from tracetui.analysis.diff.alignment.stems import stem_of, under_stem
-from tracetui.analysis.mapping.layouts import SAME, Layout, part
+from tracetui.analysis.mapping.frameworks import FRAMEWORK_NAMES
+from tracetui.analysis.mapping.layouts import SAME, Layout, part, transposed
 from tracetui.analysis.mapping.names import aliases, execution_rank, meaning
 from tracetui.analysis.mapping.rules import Rules, Translation
+from tracetui.analysis.mapping.spelling import is_transposed
 from tracetui.analysis.mapping.states import State, Stream, places, states_in, stream_of
 from tracetui.recording.record import Record, layer_of, plain_site
 from tracetui.recording.statistics import Statistics
@@ -71,6 +74,8 @@ def align(a: Trace, b: Trace, rules: Rules) -> Alignment:
     side_b = _unique(_named_b(b, rules, side_a))
     number_from_zero(side_a, side_b, a, b)
     number_from_zero(side_b, side_a, b, a)
+    decide_meanings(side_a, side_b, a, b)
+    decide_meanings(side_b, side_a, b, a)
     split_fused(side_a, side_b, a, b)
     split_fused(side_b, side_a, b, a)
     _name_states(side_a, a, b, side_b)
@@ -112,7 +117,7 @@ def _under_other_stems(side_a: dict[str, Named], side_b: Mapping[str, Named]) ->
         return
     sites_b = {named.record.key: site for site, named in side_b.items()}
     for site, named in list(side_a.items()):
-        if site not in side_b:
+        if site not in side_b and named.naming not in FRAMEWORK_NAMES:
             paths = under_stem(named.record.key, stem_a, stem_b)
             there = next((sites_b[path] for path in paths if path in sites_b), "")
             if there and there not in side_a:
@@ -205,7 +210,7 @@ def _cuts(record: Record, names: Sequence[str], side_a: Mapping[str, Named]) -> 
 def _named(record: Record, name: str, names: set[str], layout: Layout) -> Named:
     rank = sum(length > 1 for length in record.shape)
     found = meaning(name, rank, names)
-    return Named(record, found.site, found.naming, layout)
+    return Named(record, found.site, found.naming, transposed().then(layout) if is_transposed(name) else layout)
 
 
 def _own(record: Record, names: set[str]) -> str:
@@ -215,9 +220,16 @@ def _own(record: Record, names: set[str]) -> str:
 
 
 def _unique(found: Iterable[Named]) -> dict[str, Named]:
-    """By site; a second record that means the same keeps its own name, so that nothing is lost."""
+    """By site; of two records that mean the same one keeps its own name, so that nothing is lost.
+
+    In llama.cpp's graph what is rotated comes last, under the name that its heads had before; else the first counts.
+    """
     known: dict[str, Named] = {}
     for named in found:
+        earlier = known.get(named.site)
+        if earlier is not None and named.naming == "ggml" and plain_site(named.site).endswith(_ROTATED):
+            known[named.site] = named
+            named = earlier
         site = named.site if named.site not in known else named.record.key
         if site not in known:
             known[site] = named if site == named.site else replace(named, site=site)
@@ -247,6 +259,7 @@ def in_order(pairs: Sequence[Pair], a: Trace, b: Trace) -> tuple[Pair, ...]:
     return tuple(sorted(pairs, key=lambda pair: place.of(pair.a.record)))
 
 
+_ROTATED = (":q", ":k")
 _MADE_BY_ROUTER = ("selection_bias", "router_logits", "router_scores", "selection_scores", "experts")
 
 

@@ -25,14 +25,14 @@ def kept_call(own: Trace, kept: Record, other: Trace, calls: Sequence[Record]) -
     if not same_size:
         return None
     statistics = own.statistics(kept)
-    apart = {record.index: _apart(statistics, other.statistics(record)) for record in same_size}
+    apart = {record.index: statistics_apart(statistics, other.statistics(record)) for record in same_size}
     *_, last = same_size
     nearest = min(same_size, key=lambda record: (apart[record.index], -record.index))
     distance = apart[nearest.index]
     return nearest if distance < _ALIKE and distance * _NEARER < apart[last.index] else last
 
 
-def _apart(one: Statistics, other: Statistics) -> float:
+def statistics_apart(one: Statistics, other: Statistics) -> float:
     """How far two tensors are apart as far as statistics tell, as a share of the second one's norm; inf if unknown."""
     if one.finite_count != other.finite_count or not other.l2 > 0:
         return math.inf

@@ -11,12 +11,12 @@ import numpy as np
 
 from tracetui.analysis.diff.alignment.likeness import alike, numbers
 from tracetui.analysis.diff.alignment.named import Named
-from tracetui.analysis.mapping.layouts import Layout, part
+from tracetui.analysis.mapping.layouts import Layout, layouts, part
 from tracetui.recording.trace import Trace
+from tracetui.recording.value import Array
 
 _FUSED = {
     ".self_attn.qkv_proj": (".self_attn.q_proj", ".self_attn.k_proj", ".self_attn.v_proj"),
-    ".attention.wqkv": (".self_attn.q_proj", ".self_attn.k_proj", ".self_attn.v_proj"),
     ".mlp.gate_up_proj": (".mlp.gate_proj", ".mlp.up_proj"),
 }
 
@@ -96,9 +96,15 @@ def _cut(fused: _Fused, other: Mapping[str, Named], own: Trace, theirs: Trace) -
         return None
     for cut in _cuts(fused):
         pieces = (layout.apply(whole) for layout in fused.layouts(cut))
-        if all(piece is not None and alike(one, piece) for one, piece in zip(pieces, apart, strict=True)):
+        if all(piece is not None and _alike(one, piece) for one, piece in zip(pieces, apart, strict=True)):
             return cut
     return None
+
+
+def _alike(piece: Array, other: Array) -> bool:
+    """Whether a piece holds the other side's numbers, as it is or with tokens and batch as the other has them."""
+    ways = layouts(other.shape, piece.shape) if piece.shape != other.shape else ()
+    return alike(piece, other) or any(alike(way.apply(piece), other) for way in ways)
 
 
 def _cuts(fused: _Fused) -> Iterator[_Cut]:
