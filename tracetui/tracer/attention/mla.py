@@ -18,7 +18,7 @@ from torch import nn
 
 from tracetui.models.latent import PROJECTION, expansion_of
 from tracetui.recording.record import layer_path
-from tracetui.tracer.attention.kernels import KernelCall
+from tracetui.tracer.attention.kernel_call import KernelCall
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -19,7 +19,8 @@ from torch.overrides import TorchFunctionMode
 
 from tracetui.tracer.attention.chunked import Chunks, chunks_of, followed
 from tracetui.tracer.attention.explicit import Show
-from tracetui.tracer.attention.kernels import KernelCall, Witness
+from tracetui.tracer.attention.kernel_call import KernelCall
+from tracetui.tracer.attention.kernels import Witness
 from tracetui.tracer.attention.own_matrices import OwnMatrices
 from tracetui.tracer.attention.own_product import Product, Weights, product_of
 from tracetui.tracer.attention.score_chain import PRODUCTS, VIEWS, Chain, chain_of

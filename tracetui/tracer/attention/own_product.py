@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tracetui.tracer.attention.kernels import KernelCall
+from tracetui.tracer.attention.kernel_call import KernelCall
 from tracetui.tracer.attention.own_matrices import OwnMatrices
 from tracetui.tracer.attention.score_chain import Axes, Chain, einsum_letters, permuted, split
 

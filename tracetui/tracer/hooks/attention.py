@@ -16,7 +16,8 @@ from tracetui.recording.keep import MatrixRole
 from tracetui.recording.record import ABSORBED, AttentionCall, Record, when
 from tracetui.tracer.attention.explanation import NOT_SHOWN, Explanations, RunningKernel
 from tracetui.tracer.attention.explicit import Show
-from tracetui.tracer.attention.kernels import KernelCall, has_steps
+from tracetui.tracer.attention.kernel_call import KernelCall
+from tracetui.tracer.attention.kernels import has_steps
 from tracetui.tracer.attention.mla import Latents
 from tracetui.tracer.attention.own_matrices import OwnMatrices
 from tracetui.tracer.capture.recorder import Recorder

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from tracetui.models.recurrent import kernels_called
-from tracetui.tracer.attention.kernel_calls import FunctionCall, KernelCalls
 from tracetui.tracer.capture.readable import is_readable
 from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.hooks.frames import Frame
+from tracetui.tracer.hooks.function_calls import FunctionCall, FunctionCalls
 from tracetui.tracer.hooks.recurrent_steps import Step, steps_after, steps_before
 
 
@@ -41,7 +41,7 @@ class RecurrenceWatch:
         self._recorder = recorder
         self._uncounted = uncounted
         self._running: list[_Running] = []
-        self._calls = KernelCalls(self._before, self._after)
+        self._calls = FunctionCalls(self._before, self._after)
 
     def begin(self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """A block that calls such kernels is about to run."""

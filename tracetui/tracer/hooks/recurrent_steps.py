@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from tracetui.tracer.attention.kernel_calls import FunctionCall
+from tracetui.tracer.hooks.function_calls import FunctionCall
 
 Step = tuple[str, torch.Tensor]
 """A role and its tensor."""

@@ -26,7 +26,7 @@ class FunctionCall:
     """Calls it once more with the same arguments and these."""
 
 
-class KernelCalls:
+class FunctionCalls:
     """Tells of the calls of some functions by their code. Used by the model's thread alone."""
 
     def __init__(self, begun: Callable[[FunctionCall], None], returned: Callable[[FunctionCall, Any], None]) -> None:
