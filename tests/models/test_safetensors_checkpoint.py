@@ -25,7 +25,8 @@ from tests.models.hf_files import (
 )
 from tracetui.errors import Cancelled, InputError
 from tracetui.models.build import build_model
-from tracetui.models.checkpoints.safetensors.checkpoint import SafetensorsCheckpoint, SafetensorsFolder
+from tracetui.models.checkpoints.safetensors.checkpoint import SafetensorsCheckpoint
+from tracetui.models.checkpoints.safetensors.folder import SafetensorsFolder
 from tracetui.models.outline import outline
 from tracetui.models.runnable import BUILTIN_REMARK, Runnable, make_runnable
 from tracetui.models.weights.sources import TensorSpec

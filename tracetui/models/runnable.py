@@ -16,7 +16,7 @@ from tracetui.errors import InputError
 from tracetui.models import plan as memory
 from tracetui.models.build import BuiltModel, build_model
 from tracetui.models.checkpoints.meta import MetaCheckpoint, open_meta_checkpoint
-from tracetui.models.checkpoints.safetensors.checkpoint import SafetensorsFolder
+from tracetui.models.checkpoints.safetensors.folder import SafetensorsFolder
 from tracetui.models.checkpoints.weight_file import WeightFile
 from tracetui.models.config_help.layer_fields import config_field
 from tracetui.models.outline import outline_of

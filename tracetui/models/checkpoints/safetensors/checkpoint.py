@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 
 from tracetui.errors import InputError, bad_field
-from tracetui.models.checkpoints.absent_parts import refuse_absent_parts
-from tracetui.models.checkpoints.deepseek_names import has_reference_names, published_name, reference_name
 from tracetui.models.checkpoints.report import fit, ranges
 from tracetui.models.checkpoints.safetensors import quantised
 from tracetui.models.checkpoints.safetensors.files import FLOATING, SafetensorsFiles
-from tracetui.models.checkpoints.safetensors.names import Conversion, Names, match_names, tied_names
-from tracetui.models.checkpoints.safetensors.packed import packed_form
-from tracetui.models.checkpoints.safetensors.parts import TextPrefix, embedding_name, other_parts, text_prefix, told
-from tracetui.models.checkpoints.safetensors.wholes import renamed_in_whole
+from tracetui.models.checkpoints.safetensors.names import Conversion, Names
 from tracetui.models.checkpoints.weight_file import WeightFile
 from tracetui.models.weights.memory import empty_weight
 from tracetui.models.weights.sources import TensorSpec, Tick
@@ -26,96 +20,6 @@ from tracetui.text import visible
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-
-class SafetensorsFolder:
-    """A folder whose headers are read and checked, not matched with a model yet."""
-
-    def __init__(self, folder: Path, config: Mapping[str, object], origin: str) -> None:
-        """Raises InputError for a folder without readable weights, and for quantised ones in a form that isn't read."""
-        self._block = quantised.block_size(config, origin)
-        self._files = SafetensorsFiles(folder)
-        self.by_reference = config.get("model_type") == "deepseek_v3" and has_reference_names(self._files.tensors)
-        """Whether the names are those of DeepSeek's reference code."""
-        if self.by_reference:
-            self._files.rename(published_name, reference_name)
-            self._block = self._block or quantised.REFERENCE_BLOCK
-
-    @property
-    def dtype(self) -> torch.dtype | None:
-        """The floating dtype that most bytes have, for dtype `auto`; None for float8, which says nothing of it."""
-        return self._files.main_dtype()
-
-    def source_for(self, model: PreTrainedModel) -> SafetensorsCheckpoint:
-        """The folder as the source of a model's weights.
-
-        A model whose configuration ties two tensors that differ in the file is untied, as transformers does.
-        """
-        names, prefix = self._matched(model)
-        unread = [self._files.own_name(name) for name in names.spare]
-        others = self._without_other_parts(names, prefix, self._files.own_name) if prefix else []
-        if names.spare and not self.by_reference:
-            in_whole = renamed_in_whole(model, self._files, list(self._weights()), names)
-            if in_whole is not None:
-                names = match_names(model, self._weights(), in_whole.kind)
-                others = self._without_other_parts(names, in_whole.prefix, in_whole.places.__getitem__)
-        self._refuse_packed(model, names)
-        notes = [*others, *_settle_ties(model, names, self._files), *self._without_activations(names)]
-        self._refuse_absent_parts(model, names, unread)
-        return SafetensorsCheckpoint(self._files, names, self._block, model, notes)
-
-    def _matched(self, model: PreTrainedModel) -> tuple[Names, TextPrefix | None]:
-        """Where the model's tensors stand, and how the text model's names begin in the file."""
-        names = match_names(model, self._weights())
-        prefix = text_prefix(model, self._files.tensors)
-        if prefix is not None and prefix.is_another:
-            inner = match_names(model, (prefix.published(name) or name for name in self._weights()))
-            if inner.count > names.count:
-                self._files.rename(prefix.published, prefix.file_name)
-                names = inner
-        return names, prefix
-
-    def _refuse_absent_parts(self, model: PreTrainedModel, names: Names, unread: Sequence[str]) -> None:
-        """Raises InputError where the file has no whole model; the files that an index names may have the rest."""
-        if self._files.shards.is_partial:
-            return
-        present = {name: name in names.direct or name in names.converted for name, _ in model.named_parameters()}
-        path = self._files.folder / self._files.shards.label
-        refuse_absent_parts(path, present, unread, embedding_name(model))
-
-    def _weights(self) -> Iterator[str]:
-        """The names of all tensors but scales."""
-        return (name for name in self._files.tensors if not quantised.is_scale(name, self._files.tensors))
-
-    def _without_other_parts(self, names: Names, prefix: TextPrefix, place: Callable[[str], str]) -> list[str]:
-        """A line on what the file has beside the text model, which no longer counts as unread.
-
-        place: the name of a tensor in the model of several parts, which its prefix stands before.
-        """
-        # The reference code's names have been given up for the published ones, whose prefix it is.
-        own = {name: name if self.by_reference else self._files.own_name(name) for name in self._files.tensors}
-        apart = {
-            name for name in names.spare if prefix.is_of_another_part(own[name] if self.by_reference else place(name))
-        }
-        used = [own[name] for name in self._files.tensors if name not in set(names.spare)]
-        parts = other_parts(used, [own[name] for name in names.spare if name in apart])
-        names.spare = [name for name in names.spare if name not in apart]
-        return [f"{self._files.shards.label}: not read, no part of this model: {told(parts)}"] if parts else []
-
-    def _refuse_packed(self, model: PreTrainedModel, names: Names) -> None:
-        """Raises InputError where quantised tensors stand in place of weights: those would be random."""
-        absent = (name for name, _ in model.named_parameters() if name not in names.direct | names.converted)
-        if (packed := packed_form(names.spare, absent, self._files.tensors)) is not None:
-            name, form = packed
-            raise quantised.packed(self._files.path(name), self._files.said(name), form)
-
-    def _without_activations(self, names: Names) -> Iterator[str]:
-        """A line on the scales for rounding activations, which no longer count as unread."""
-        scales = quantised.of_activations(names.spare)
-        if scales and any(tensor.dtype == quantised.FLOAT8 for tensor in self._files.tensors.values()):
-            names.spare = [name for name in names.spare if name not in set(scales)]
-            kinds = ", ".join(sorted({name.rpartition(".")[2] for name in scales}))
-            yield f"{self._files.shards.label}: {kinds} not used: activations are not rounded to float8"
 
 
 class SafetensorsCheckpoint:
@@ -286,25 +190,3 @@ class SafetensorsCheckpoint:
         first_made = tensor[0] if isinstance(tensor, list) else tensor
         assert isinstance(first_made, torch.Tensor)
         return first_made
-
-
-def _settle_ties(model: PreTrainedModel, names: Names, files: SafetensorsFiles) -> list[str]:
-    """Make one file name serve a tensor that stands in several places; tell of those that the file has twice."""
-    notes = []
-    for first, *others in tied_names(model):
-        for other in others:
-            if first not in names.direct and other in names.direct:
-                names.direct[first] = names.direct[other]
-            elif other in names.direct and not _same(files, names.direct[first], names.direct[other]):
-                owner, _, parameter = other.rpartition(".")
-                own = torch.nn.Parameter(torch.empty_like(model.get_parameter(other)), requires_grad=False)
-                setattr(model.get_submodule(owner), parameter, own)
-                notes.append(f"{other}: differs from {first} in the file, so that they aren't one as the config says")
-    return notes
-
-
-def _same(files: SafetensorsFiles, one: str, other: str) -> bool:
-    if files.tensors[one].shape != files.tensors[other].shape or files.tensors[one].dtype != files.tensors[other].dtype:
-        return False
-    pairs = zip(files.tensor(one).pieces(), files.tensor(other).pieces(), strict=True)
-    return all(torch.equal(a.reshape(-1).view(torch.uint8), b.reshape(-1).view(torch.uint8)) for a, b in pairs)
