@@ -8,7 +8,7 @@ import pytest
 
 import tracetui
 from tests.families.models import Family, make_family
-from tests.truth.right.pairs import PAIRS, Runs
+from tests.truth.right.pairs import PAIRS, NoPairError, Runs
 from tests.truth.right.spike import spiked
 from tests.truth.right.sweep import Outcome, outcome_of
 
@@ -22,6 +22,38 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 def test_a_right_pair_is_called_the_same(runs: Runs, kind: str) -> None:
     diff = tracetui.diff(*PAIRS[kind](runs))
     assert outcome_of(diff) is Outcome.SAME, str(diff)
+
+
+@pytest.fixture(scope="module")
+def recurrent(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    return Runs(make_family("falcon_mamba", Path(tmp_path_factory.mktemp("recurrent"))))
+
+
+@pytest.mark.parametrize("kind", ["states", "padded right", "generated", "layers"])
+def test_a_right_pair_of_a_recurrent_model_is_called_the_same(recurrent: Runs, kind: str) -> None:
+    diff = tracetui.diff(*PAIRS[kind](recurrent))
+    assert outcome_of(diff) is Outcome.SAME, str(diff)
+
+
+def test_a_state_that_both_runs_end_with_is_compared(recurrent: Runs) -> None:
+    generated, whole = PAIRS["generated"](recurrent)
+    assert not isinstance(generated, dict)
+    assert not isinstance(whole, dict)
+    sites = {site.site for site in tracetui.diff(generated, whole).report.comparison.sites}
+    assert {site for site in sites if site.endswith("layers.1.mixer:state@2")}
+    assert not {site for site in sites if site.endswith(("mixer:state", "mixer:state@1"))}
+
+
+def test_a_list_of_several_stacks_is_known_by_its_values(tmp_path: Path) -> None:
+    runs = Runs(make_family("hrm_text", tmp_path))
+    diff = tracetui.diff(*PAIRS["states"](runs))
+    assert outcome_of(diff) is Outcome.SAME, str(diff)
+    assert diff.report.comparison.compared > 10
+
+
+def test_a_model_that_generates_otherwise_makes_no_pair(tmp_path: Path) -> None:
+    with pytest.raises(NoPairError, match="otherwise"):
+        PAIRS["generated"](Runs(make_family("roberta", tmp_path)))
 
 
 def test_a_fault_is_seen_by_what_judges_them(runs: Runs) -> None:

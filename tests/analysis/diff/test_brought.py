@@ -110,3 +110,40 @@ def test_a_right_llama_with_one_long_row_of_a_weight_is_the_same_in_bf16() -> No
     single = tracetui.trace(made, input_ids=ids)
     found = tracetui.diff(tracetui.trace(made.bfloat16(), input_ids=ids), single)
     assert found.same, str(found)
+
+
+def _of_one_channel() -> tuple[dict[str, Array], dict[str, Array]]:
+    """A projection with one huge column, of whose channel only two tokens have anything; in bf16 and float32."""
+    x, weight = torch.from_numpy(normal(1, 9, 64)), torch.from_numpy(normal(64, 64, seed=1)) / 8
+    weight[:, 7] *= 3000
+    x[..., 7] = 0
+    x[0, 4, 7], x[0, 5, 7] = 0.02, 0.3
+    low = x.bfloat16().float()
+    low[0, 5, 7] *= 1.02
+    arrays = {f"{_DOWN}:input": low.numpy(), _DOWN: (low @ weight.T).bfloat16().float().numpy()}
+    return arrays, {f"{_DOWN}:input": x.numpy(), _DOWN: (x @ weight.T).numpy()}
+
+
+def test_one_factor_of_one_huge_token_is_no_factor_of_the_projection() -> None:
+    assert _told(*_of_one_channel()).startswith("Same")
+
+
+def test_one_factor_of_all_tokens_is() -> None:
+    low, high = _of_one_channel()
+    low[_DOWN] *= np.float32(1.03)
+    assert "inputs agree" in _told(low, high)
+
+
+def test_what_one_huge_channel_makes_of_its_rounding_is_no_fault() -> None:
+    low, high = _of_one_channel()
+    column = high[_DOWN][0, 5] / 0.3
+    for arrays, rounding in ((low, 1.0), (high, 0.0)):
+        arrays[f"{_DOWN}:input"][0, 4, 7] += rounding * 0.03
+        arrays[_DOWN][0, 4] += rounding * 0.03 * column
+    assert "passes the tolerance" in _told(low, high)
+
+
+def test_more_than_the_channel_makes_of_it_is() -> None:
+    low, high = _of_one_channel()
+    low[_DOWN][0, 4] *= 3.0
+    assert "inputs agree" in _told(low, high)

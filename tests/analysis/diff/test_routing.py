@@ -209,3 +209,27 @@ def test_weights_in_another_order_of_the_experts_are_the_same_under_any_names() 
         assert report(own, other).comparison.same
     wrong = trace_of({"ffn_moe_topk-3": experts[:, ::-1], "ffn_moe_weights-3": weights})
     assert not report(own, wrong).comparison.same
+
+
+def _moved(selection_apart: float) -> tuple[Trace, Trace]:
+    """Logits of which two experts' have moved by more than their own rounding, and what was chosen from."""
+    scores = np.full((3, 8), -1.0, np.float32) + np.arange(8, dtype=np.float32) / 16
+    scores[:, 0] = 1.0
+    scores[2, 2:4] = 0.5, 0.5 - 5e-5
+    other = scores.copy()
+    other[2, 2:4] = other[2, 3] - 5e-5, other[2, 2] + 5e-5
+    apart = other.copy()
+    apart[2, 3] += selection_apart
+    sides = ((scores, scores, scores), (other, apart, apart))
+    names = ("router_logits", "selection_scores", "experts")
+    made = [(logits, selection, chosen(of)) for logits, selection, of in sides]
+    a, b = (
+        trace_of({f"model.layers.0.mlp:{name}": array for name, array in zip(names, arrays, strict=True)})
+        for arrays in made
+    )
+    return a, b
+
+
+@pytest.mark.parametrize(("apart", "cause"), [(0.0, Cause.TIE), (0.01, Cause.CHOICE)])
+def test_what_scores_moved_by_is_granted_to_what_is_chosen_from(apart: float, cause: Cause) -> None:
+    assert one(*_moved(apart)).cause is cause

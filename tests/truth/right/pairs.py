@@ -24,7 +24,9 @@ from tracetui.recording.value import Array
 OTHER_IDS = [88, 12, 31, 50, 7, 101, 19]
 """A shorter row."""
 _PAD = 4
-_ALIKE = 1e-3
+_EXACT = 1e-6
+"""The same in float64, of models that make rotary angles and norms in float32."""
+_ALIKE = 1e-4
 """How far a model's own logits may be apart in two calls that mean the same."""
 
 
@@ -151,13 +153,55 @@ def _beside_others(runs: Runs) -> Pair:
 def _generated(runs: Runs) -> Pair:
     passes = tracetui.trace(str(runs.family.folder), tokens=IDS, generate=3, eos=[])
     tokens = [token.id for token in passes.tokens[0]][:-1]
+    _require_same_logits(runs.family, tokens)
     return passes, tracetui.trace(str(runs.family.folder), tokens=tokens)
+
+
+def _require_same_logits(family: Family, tokens: list[int]) -> None:
+    """Raise NoPairError if the model's own generation computes other logits than one call over the same tokens.
+
+    RoBERTa and its like count positions otherwise then, Zamba 2 clamps its time steps otherwise, by so little that
+    float64 alone tells it.
+    """
+    try:
+        apart, most = _apart_when_generating(cast(family.model, torch.float64), tokens), _EXACT
+    except RuntimeError:
+        # Grouped matrix products know no float64.
+        apart, most = _apart_when_generating(family.model, tokens), _ALIKE
+    if apart > most:
+        raise NoPairError("the model itself computes otherwise when it generates")
+
+
+def _apart_when_generating(model: Any, tokens: list[int]) -> float:
+    new = len(tokens) - len(IDS) + 1
+    with torch.no_grad():
+        whole = model(input_ids=torch.tensor([tokens])).logits[0, -new:]  # [new,V]
+        made = model.generate(
+            torch.tensor([IDS]),
+            max_new_tokens=new,
+            do_sample=False,
+            eos_token_id=None,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+    same_tokens = made.sequences[0, : len(tokens)].tolist() == tokens
+    return distance(torch.cat(made.logits).numpy(), whole.numpy()) if same_tokens else float("inf")
 
 
 def _static_cache(runs: Runs) -> Pair:
     model, ids = runs.family.model, runs.family.ids
-    cache = StaticCache(config=model.config, max_cache_len=2 * len(IDS))
-    return run(model, ids, past_key_values=cache, use_cache=True), runs.whole
+
+    def options() -> dict[str, Any]:
+        return {
+            "past_key_values": StaticCache(config=model.config, max_cache_len=2 * len(IDS)),
+            "use_cache": True,
+        }
+
+    with torch.no_grad():
+        logits = model(input_ids=ids, **options()).logits
+    if distance(logits.numpy(), runs.family.logits) > _ALIKE:
+        raise NoPairError("the model itself computes otherwise with a cache of fixed length")
+    return run(model, ids, **options()), runs.whole
 
 
 def _streamed(runs: Runs) -> Pair:

@@ -85,7 +85,7 @@ def outcome_of(diff: tracetui.Diff) -> Outcome:
 
 def blames(report: Report) -> bool:
     """Whether a fault is said to be somewhere, or looks like a known one, or a choice is said not to follow."""
-    return report.at_fault or bool(report.hints) or any(flip.cause is not Cause.TIE for flip in report.flips)
+    return report.at_fault or bool(report.hints) or any(flip.cause is Cause.CHOICE for flip in report.flips)
 
 
 def _print_totals(totals: Counter[tuple[str, Outcome]], kinds: Sequence[str]) -> None:

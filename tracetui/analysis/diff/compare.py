@@ -20,7 +20,7 @@ from tracetui.analysis.diff.rounding.token_rounding import TokenRounding
 from tracetui.analysis.diff.rounding.tolerance import Limits, Tolerance, unit_of
 from tracetui.analysis.diff.routing.routed import is_expert
 from tracetui.analysis.mapping.layouts import SAME, Layout, halves_from_pairs, layouts, pairs_from_halves
-from tracetui.analysis.mapping.names import PAIRED, execution_rank
+from tracetui.analysis.mapping.names import PAIRED
 from tracetui.analysis.mapping.rules import Rules
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.trace import Trace
@@ -77,7 +77,7 @@ class _Meter:
         self._heads = _head_sizes(self._window.config, alignment)
         self._foreign = a.dump or b.dump
         # A script's dump needn't hold every layer that it ran.
-        self._last = None if self._foreign else before.first_missing
+        self._missing = {} if self._foreign else _first_of_missing(a, b, before.first_missing)
         self._known: dict[tuple[object, ...], SiteDiff] = {}
         self._inherited = 0.0
         self._rounding = TokenRounding(self._window.config)
@@ -117,8 +117,9 @@ class _Meter:
         pass_, common = pair.a.record.pass_, self._window.common
         if pass_ and common is not None and not self._same_so_far(pass_, common):
             return True
-        kind, layer, _ = execution_rank(pair.site)
-        return self._last is not None and (kind > 1 or (kind == 1 and layer > self._last))
+        return pair.b.record.index >= self._missing.get(("B", pass_), math.inf) or pair.a.record.index >= (
+            self._missing.get(("A", pass_), math.inf)
+        )
 
     def _same_so_far(self, pass_: int, common: int) -> bool:
         """Whether all that a later pass has seen is the same on both sides."""
@@ -176,6 +177,16 @@ class _Meter:
             a, b = ArrayValue(array_a, a.dtype), ArrayValue(array_b, b.dtype)
         found, norms = distance_and_norms(a, b, tolerance, partial(self._rounding.past, pair, a.shape))
         return _Try(layout, found, norms, a.shape)
+
+
+def _first_of_missing(a: Trace, b: Trace, layer: int | None) -> dict[tuple[str, int], int]:
+    """By side and pass, the index of the first record of a layer that one side alone has."""
+    found: dict[tuple[str, int], int] = {}
+    for side, trace in (("A", a), ("B", b)):
+        for record in trace.records if layer is not None else ():
+            if record.layer == layer:
+                found.setdefault((side, record.pass_), record.index)
+    return found
 
 
 def _blank(shape: tuple[int, ...]) -> Array:

@@ -12,6 +12,7 @@ from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.diff.rounding.brought import is_brought, rests_on_rounding
 from tracetui.analysis.diff.routing.flips import Cause, Flip
 from tracetui.analysis.diff.routing.routed import chooses
+from tracetui.analysis.diff.routing.unseen import UnseenChoice, unseen_choice
 
 MADE = 4.0
 """How many times further apart an output must be than what feeds it for the fault to lie there."""
@@ -30,11 +31,13 @@ class Finding:
     """What changed it on purpose."""
     brought: bool = False
     """Whether what rounding makes of its inputs may be all that it is off by."""
+    unseen: UnseenChoice | None = None
+    """A choice of experts that one side alone recorded, and that may have been another one on the other side."""
 
     @property
     def at_fault(self) -> bool:
         """Whether the difference was made here: all that feeds it agrees far better, and it is no tie and no edit."""
-        return self.feeds.agree and not self.tied and not self.carried and self.edit is None
+        return self.feeds.agree and not (self.tied or self.carried or self.unseen or self.edit)
 
     @property
     def carried(self) -> bool:
@@ -68,5 +71,6 @@ def find(comparison: Comparison, site: SiteDiff, flips: tuple[Flip, ...], sites:
     if site.outcome is not Outcome.DIFFERENT or edit is not None:
         return Finding(site, fed, (), own, edit)
     brought = fed.agree and not site.jump and is_brought(comparison, site, fed)
-    found = () if brought else hints(comparison, site, fed)
-    return Finding(site, fed, found, own, None, brought)
+    unseen = None if brought else unseen_choice(comparison, site, fed)
+    found = () if brought or unseen else hints(comparison, site, fed)
+    return Finding(site, fed, found, own, None, brought, unseen)

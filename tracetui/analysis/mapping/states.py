@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations, islice
 
 from tracetui.analysis.mapping.layouts import Layout
 from tracetui.recording.record import Record, is_layer, layer_of
@@ -18,6 +19,8 @@ _STACK = re.compile(
     re.IGNORECASE,
 )
 _LEAST = 2
+_MOST_STREAMS = 32
+"""Ways to put stacks one after another that are tried."""
 _EMBEDDINGS = ("embed_tokens", "wte", "embed_in", "word_embeddings", "tok_embeddings")
 
 
@@ -37,6 +40,7 @@ class Stream:
 
     entering: str
     layers: Mapping[int, str]
+    """By number; of several stacks, or several calls, counted through in order of execution."""
     final: str
     """What the last norm makes of it; empty where there is none."""
 
@@ -57,31 +61,70 @@ def _taken(number: int) -> Layout:
     return Layout(f"number {number} of the list", lambda array: array[number] if array.ndim else array)
 
 
-def stream_of(records: Iterable[Record]) -> Stream | None:
-    """The residual stream of a side by its keys; None where it has no layers."""
-    first = [record for record in records if not record.pass_ and not record.call and not record.part]
-    layers = [record for record in first if is_layer(record.site)]
-    if not layers:
-        return None
-    outputs = sorted(layers, key=lambda record: layer_of(record.site) or 0)
-    entering = next((record.key for record in first if record.site == f"{outputs[0].site}:input"), "")
+def streams_of(records: Iterable[Record]) -> list[Stream]:
+    """The residual streams that a list may be of: that of each stack of layers, and of several one after another.
+
+    Records are a side's own; where one stack's layers ran once, there is one stream.
+    """
+    first = [record for record in records if not record.pass_ and not record.part]
+    calls: dict[str, list[Record]] = {}
+    """By stack, what its layers returned, call by call."""
+    for record in first:
+        if is_layer(record.site):
+            calls.setdefault(_stack(record), []).append(record)
+    if len(calls) == 1:
+        (outputs,) = calls.values()
+        once = [record for record in outputs if not record.call]
+        simple = [_stream(first, sorted(once, key=_layer), numbered=True)]
+        return simple if len(once) == len(outputs) else [*simple, _stream(first, outputs)]
+    chosen = (some for count in range(1, len(calls) + 1) for some in combinations(calls, count))
+    stacks = islice(chosen, _MOST_STREAMS)
+    return [_stream(first, sorted((record for name in some for record in calls[name]), key=_index)) for some in stacks]
+
+
+def _stream(records: Sequence[Record], outputs: Sequence[Record], numbered: bool = False) -> Stream:
+    """Of layers' outputs in order of execution; `numbered` tells that each stands for the layer of its number."""
+    entering = next((record.key for record in records if record.site == f"{outputs[0].site}:input"), "")
     if not entering:
-        entering = next((record.key for record in first if record.site.endswith(_EMBEDDINGS)), "")
-    after = [record for record in first if record.index > outputs[-1].index and not record.role]
-    final = next((record.key for record in after if record.shape == outputs[-1].shape and "norm" in _leaf(record)), "")
-    final = final or next((record.key for record in after if record.shape == outputs[-1].shape), "")
-    return Stream(entering, {layer_of(record.site) or 0: record.key for record in outputs}, final)
+        entering = next((record.key for record in records if record.site.endswith(_EMBEDDINGS)), "")
+    last = outputs[-1]
+    after = [
+        record
+        for record in records
+        if record.index > last.index and not record.role and record.shape == last.shape and not is_layer(record.site)
+    ]
+    final = next((record.key for record in after if "norm" in _leaf(record).lower()), "")
+    final = final or next((record.key for record in after), "")
+    layers = {_layer(record) if numbered else place: record.key for place, record in enumerate(outputs)}
+    return Stream(entering, layers, final)
+
+
+def _stack(record: Record) -> str:
+    """What holds a layer and those like it."""
+    return record.site.rpartition(".")[0]
+
+
+def _layer(record: Record) -> int:
+    return layer_of(record.site) or 0
+
+
+def _index(record: Record) -> int:
+    return record.index
 
 
 def _leaf(record: Record) -> str:
     return record.site.rpartition(".")[2]
 
 
-def places(states: Sequence[State], stream: Stream) -> tuple[str, ...]:
-    """Which site each entry is, by the list's length: with the embedding and the last norm, or the layers alone."""
+def places(states: Sequence[State], stream: Stream) -> Iterator[tuple[str, ...]]:
+    """Which site each entry may be, the likeliest first: what a list begins with, and whether its last is normed."""
     if len(states) == len(stream.layers) and states[0].number == 0:
-        return tuple(stream.layers.values())
-    return tuple(_place(state.number, states[-1].number, stream) for state in states)
+        yield tuple(stream.layers.values())
+        return
+    yield tuple(_place(state.number, states[-1].number, stream) for state in states)
+    if states[-1].number - 1 == max(stream.layers):
+        # Some append what a layer returned, and the last norm's output after that.
+        yield tuple(stream.layers.get(state.number, stream.final) for state in states)
 
 
 def _place(number: int, last: int, stream: Stream) -> str:

@@ -63,7 +63,8 @@ def steps_after(call: FunctionCall, result: Any, tokens: int) -> Iterator[Step]:
         case "causal_conv1d_fn" | "causal_conv1d_update" | "update_conv_state":
             yield from _convolved(call, result, tokens)
         case "selective_state_update":
-            if arguments["hidden_states"].dim() == 3:
+            # With a gate the kernel returns the gated output, which is another tensor than a prompt's scan output.
+            if arguments["hidden_states"].dim() == 3 and arguments.get("z") is None:
                 yield "scan_output", result.unsqueeze(1)  # [B,1,H,V]
             yield "state", _state(arguments["state"])
         case "_rnn_scan" | "lightning_attention":

@@ -34,6 +34,8 @@ def _made(finding: Finding) -> str:
         return f" · {by_edit(finding.edit)}"
     if finding.tied:
         return " · flipped ties"
+    if finding.unseen is not None:
+        return " · perhaps flipped ties"
     if finding.carried:
         return " · rounding adds up"
     if finding.at_fault:

@@ -95,6 +95,8 @@ def _fault(report: Report) -> str:
         return f", where {by_edit(report.finding.edit)}"
     if report.tied:
         return ", where rounding flipped ties"
+    if report.finding is not None and (unseen := report.finding.unseen) is not None:
+        return f", where rounding may have flipped ties: the choice of experts was recorded in {unseen.side} only"
     if report.carried and report.finding is not None and report.finding.undecided:
         return ", whole numbers that rounding of what they are made of may have changed"
     if report.carried:

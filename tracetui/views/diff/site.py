@@ -191,6 +191,11 @@ def _where_from(comparison: Comparison, finding: Finding) -> list[str]:
     if finding.tied:
         cause = "its inputs agree" if chooses(finding.site.site) else "other experts were chosen"
         return [f"{cause}: rounding flipped ties, see Routing"]
+    if (unseen := finding.unseen) is not None:
+        seen = (
+            f"these agree; the choice of experts was recorded in {unseen.side} only, and there all tokens that differ"
+        )
+        return [f"{seen} were within rounding of another: whether it was another one can't be told"]
     if finding.undecided and feeds.agree:
         return ["whole numbers, made of what agrees but for rounding: whether that changed them can't be told"]
     if finding.brought:

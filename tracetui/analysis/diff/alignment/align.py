@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,15 +13,14 @@ from tracetui.analysis.diff.alignment.fused import split_fused
 from tracetui.analysis.diff.alignment.meanings import decide_meanings
 from tracetui.analysis.diff.alignment.named import Named
 from tracetui.analysis.diff.alignment.numbering import number_from_zero
+from tracetui.analysis.diff.alignment.state_lists import listed_states
 from tracetui.analysis.diff.alignment.stems import stem_of, under_stem
 from tracetui.analysis.mapping.frameworks import FRAMEWORK_NAMES
 from tracetui.analysis.mapping.layouts import SAME, Layout, part, transposed
 from tracetui.analysis.mapping.names import aliases, execution_rank, meaning
 from tracetui.analysis.mapping.rules import Rules, Translation
 from tracetui.analysis.mapping.spelling import is_transposed
-from tracetui.analysis.mapping.states import State, Stream, places, states_in, stream_of
 from tracetui.recording.record import Record, layer_of, plain_site
-from tracetui.recording.statistics import Statistics
 from tracetui.recording.trace import Trace
 
 
@@ -96,14 +94,9 @@ def align(a: Trace, b: Trace, rules: Rules) -> Alignment:
 
 def _name_states(side: dict[str, Named], own: Trace, other: Trace, others: Mapping[str, Named]) -> None:
     """Put the sites of the other side in place of a list of hidden states."""
-    states = states_in([record for record in own.records if record.site in side and not side[record.site].naming])
-    stream = stream_of(other.records)
-    if not states or stream is None:
-        return
+    strange = [record for record in own.records if record.site in side and not side[record.site].naming]
     known = {named.record.key: site for site, named in others.items()}
-    *first, last = places(states, stream)
-    first.append(_last_state(states[-1], last, own, other, stream))
-    for state, place in zip(states, first, strict=True):
+    for state, place in listed_states(strange, own, other):
         if (site := known.get(place, "")) and site not in side:
             layout = SAME if state.layout is None else state.layout
             side.pop(state.record.site, None)
@@ -139,25 +132,6 @@ def _name_calls(side: dict[str, Named], own: Trace, other: Trace, others: Mappin
             kept = kept_call(own, side[site].record, other, [named.record for named in several])
             there = next((named.site for named in several if named.record is kept), site)
             side[there] = replace(side.pop(site), site=there)
-
-
-def _last_state(state: State, normed: str, own: Trace, other: Trace, stream: Stream) -> str:
-    """The site of a list's last entry: what the last norm makes, or what the last layer returned, as its size tells."""
-    layer = stream.layers.get(state.number - 1, "")
-    if state.layout is not None or normed in ("", layer) or not layer:
-        return normed
-    sizes = [found.l2 for found in _statistics(((own, state.record.key), (other, normed), (other, layer)))]
-    is_layer = (
-        len(sizes) == 3
-        and math.isclose(sizes[0], sizes[2], rel_tol=1e-3)
-        and not math.isclose(sizes[0], sizes[1], rel_tol=1e-3)
-    )
-    return layer if is_layer else normed
-
-
-def _statistics(keys: Iterable[tuple[Trace, str]]) -> list[Statistics]:
-    records = ((trace, trace.find(key)) for trace, key in keys)
-    return [trace.statistics(record) for trace, record in records if record is not None]
 
 
 def _last(shared: Sequence[Named]) -> int:

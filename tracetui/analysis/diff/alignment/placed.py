@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
 from tracetui.analysis.axes import axes_of
-from tracetui.analysis.diff.alignment.positions import Common, Placement
+from tracetui.analysis.diff.alignment.positions import Common, Placement, is_state
 from tracetui.analysis.diff.routing.routed import chooses
 from tracetui.recording.record import INPUT, UNRECORDED, AttentionCall, Record
 from tracetui.recording.statistics import Statistics, of_array
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array, Index, StatisticsValue, Value, is_kept
+
+_UNNAMED = "d0"
+"""What a tensor's first axis is called where nothing tells what its role's axes are."""
 
 
 def placed(common: Common, a: Trace, b: Trace) -> tuple[Trace, Trace]:
@@ -174,7 +177,7 @@ class _Placing:
 
     def _value(self, record: Record, pass_: int) -> Value | None:
         value = self._trace.value(record)
-        if _counts(record):
+        if _counts(record) or (is_state(record) and not self._place.ends_with(self._common.lengths, pass_)):
             return None
         known = (id(value), pass_)
         if known not in self._known:
@@ -219,6 +222,8 @@ class _Placing:
             return self._gather_joined(record, queries)
         batch = names[0] == "B" and record.shape[0] == self._place.batch
         axes = [(at, queries) for at, name in enumerate(names) if name == "T"]
+        if any(name == "S" and self._has_other_keys(record, at) for at, name in enumerate(names)):
+            return None
         axes += [(at, tuple(self._keys(record, pass_, at))) for at, name in enumerate(names) if name == "S"]
         if any(max(max(row, default=-1) for row in places) >= record.shape[at] for at, places in axes):
             return None
@@ -269,12 +274,23 @@ class _Placing:
             seen = range(most - max(0, min(own, held)), most)
             yield tuple(left + at - (most - own) if pass_ or at < length else -1 for at in seen)
 
+    def _has_other_keys(self, record: Record, axis: int) -> bool:
+        """Whether there are more keys than positions, and no cache's empty places: some layers compress keys."""
+        positions = self._place.width + (record.pass_ if self._place.passes > 1 else 0)
+        return record.shape[axis] > positions and self._grows
+
+    @cached_property
+    def _grows(self) -> bool:
+        """Whether the run's cache has no empty places: some layer's keys are as many as the prompts' positions."""
+        keys = (record.shape for record in self._trace.records if record.role == "k" and not record.pass_)
+        return any(len(shape) > 1 and shape[-2] == self._place.width for shape in keys)
+
     def _names(self, record: Record) -> list[list[str]]:
         """The ways to name a record's axes, as far as tokens and batch go, the likeliest first; none if none is one."""
         names = [axis.name for axis in axes_of(record, self._config)]
         if not names or names[0] == "n":
             return [] if names else [names]
-        if len(names) >= 3 and not (record.role and record.role != INPUT):
+        if len(names) >= 3 and (record.role in ("", INPUT) or names[0] == _UNNAMED):
             found = list(self._of_shape(record))
         else:
             found = [names]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tracetui.analysis.diff.alignment.masks import HIDDEN
-from tracetui.recording.record import is_layer
+from tracetui.recording.record import Record, is_layer
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import is_kept
+
+_STATES = ("state", "conv_state")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,15 @@ class Placement:
     """How many passes it has."""
     spare: bool = False
     """Whether its cache has places for more keys than were seen, and the other side's hasn't."""
+
+    def ends_with(self, lengths: Sequence[int], pass_: int) -> bool:
+        """Whether the run's own pass ended with the last position that is compared in a pass, in every row.
+
+        lengths: tokens of each row's prompt.
+        """
+        if self.passes > 1 and pass_:
+            return True
+        return all(left + length + pass_ == self.width for left, length in zip(self.padded, lengths, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +88,24 @@ def common_positions(a: Trace, b: Trace) -> Common | None:
         )
         for at, trace in enumerate((a, b))
     ]
-    return Common(
-        places[0],
-        places[1],
-        lengths,
-        most,
-        tuple(_told((a, b), places, lengths, most)),
-        all(match.whole for match in matches),
-    )
+    words = (*_told((a, b), places, lengths, most), *_states_left_out((a, b), places, lengths, most))
+    return Common(places[0], places[1], lengths, most, words, all(match.whole for match in matches))
+
+
+def is_state(record: Record) -> bool:
+    """Whether a tensor is what a recurrence has come to after the last position, and none of a position's own."""
+    return record.role in _STATES
+
+
+def _states_left_out(
+    traces: tuple[Trace, Trace], places: Sequence[Placement], lengths: tuple[int, ...], passes: int
+) -> Iterator[str]:
+    """In words, whose states can't be compared, since they have seen more than the positions that are."""
+    for letter, trace, place in zip("AB", traces, places, strict=True):
+        beyond = not all(place.ends_with(lengths, pass_) for pass_ in range(passes))
+        if beyond and any(is_state(record) for record in trace.records):
+            later = "later tokens" if place.passes == 1 < passes else "padding"
+            yield f"without {letter}'s recurrent states that have seen {later}"
 
 
 def _passes(trace: Trace) -> int:

@@ -18,6 +18,9 @@ _FEW = 4
 """Rows: of fewer, by chance none may show how much the operation makes of what doesn't cancel. One shows it by chance
 within so many times."""
 
+_ONE_CHANNEL = 0.05
+"""What one channel may leave over of an output that is said to be made of it."""
+
 
 def is_whole(site: SiteDiff) -> bool:
     """Whether a tensor holds whole numbers or booleans on both sides, as choices and counts do."""
@@ -51,7 +54,10 @@ def is_brought(comparison: Comparison, site: SiteDiff, fed: Feeds) -> bool:
     worst = 0 if distance.row is None else _worst(rows, distance.row.index, output.a.shape)
     siblings = list(_siblings(comparison, site))
     allowed = sum(_allowed(rows, both(comparison, found), worst, tolerance.rtol, siblings) for found in fed.found)
-    return float(np.linalg.norm(rows.a[worst] - rows.b[worst])) <= allowed
+    apart = float(np.linalg.norm(rows.a[worst] - rows.b[worst]))
+    return apart <= allowed or apart <= allowed + sum(
+        _through_channel(rows, both(comparison, found), worst) for found in fed.found
+    )
 
 
 def _worst(rows: Both, index: tuple[int, ...], shape: tuple[int, ...]) -> int:
@@ -86,9 +92,30 @@ def _allowed(output: Both, fed: Both | None, row: int, rtol: float, siblings: Se
         gain = float(made.max()) / float(norms.max()) if norms.any() else 0.0
         return gain * float(apart.max() + rtol * norms.max())
     like = (norms >= SHARE * norms[row]) & (norms > 0)
-    gains = np.concatenate([made[like] / norms[like], *siblings])
-    gain = float(gains.max(initial=0.0)) * (1 + _FEW / max(1, gains.size))
+    own = made[like] / norms[like]
+    gains = np.concatenate([own, *siblings])
+    gain = max(float(some.max(initial=0.0)) * (1 + _FEW / max(1, some.size)) for some in (own, gains))
     return gain * float(apart[row] + rtol * norms[row])
+
+
+def _through_channel(output: Both, fed: Both | None, row: int) -> float:
+    """How far one channel of an input takes a row, where next to all of the output is that channel times a vector.
+
+    In a model with massive activations a weight's column is so large that its channel's rounding is all that counts.
+    """
+    if fed is None or fed.a.ndim < 2 or fed.a.shape[:-1] == () or not np.isfinite(fed.a).all():
+        return 0.0
+    entering = fed.rows()
+    if len(entering.b) != len(output.b) or len(output.b) < _FEW:
+        return 0.0
+    along = output.b @ np.linalg.svd(output.b, full_matrices=False)[2][0]  # [rows]
+    squares = np.einsum("ij,ij->j", entering.b, entering.b)  # [channels]
+    times = np.divide(along @ entering.b, squares, out=np.zeros_like(squares), where=squares > 0)  # [channels]
+    channel = int(np.abs(times * np.sqrt(squares)).argmax())
+    left = np.linalg.norm(along - times[channel] * entering.b[:, channel])
+    if left > _ONE_CHANNEL * np.linalg.norm(along):
+        return 0.0
+    return float(abs(times[channel] * (entering.a - entering.b)[row, channel]))
 
 
 def _norms(rows: Floats) -> Floats:

@@ -9,6 +9,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
+
+from tracetui.analysis.diff.arrays import both
 from tracetui.analysis.diff.distances.distance import Distance
 from tracetui.analysis.diff.feeds import Feeds, feeds, sites_by_name
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
@@ -26,6 +29,8 @@ _EXPLAINED = 0.9
 """The share of a difference that one factor leaves nothing over of; rounding has all directions."""
 _CARRIED = 0.3
 """The share of that factor from which on an input has it already."""
+_HALF = 0.5
+"""The share of the factor from which on a row has it."""
 _FEWEST = 64
 """Elements from which on rounding doesn't look like one factor by chance."""
 
@@ -60,6 +65,20 @@ def _is_factor(distance: Distance, rtol: float) -> bool:
     return distance.numel >= _FEWEST and off > _FACTOR * rtol and off > _EXPLAINED * distance.relative
 
 
+def _in_all_rows(comparison: Comparison, site: SiteDiff, factor: float) -> bool:
+    """Whether at least half of the rows have the factor, and there are several.
+
+    One token far longer than all others makes it alone, and so does one huge channel in one token.
+    """
+    output = both(comparison, site)
+    if output is None or output.a.ndim < 2:
+        return True
+    rows = output.rows()
+    dots, squares = (np.einsum("ij,ij->i", side, rows.b) for side in (rows.a, rows.b))  # [rows]
+    own = dots[squares > 0] / squares[squares > 0]
+    return own.size > 1 and bool(abs(float(np.median(own)) - 1) > _HALF * abs(factor - 1))
+
+
 def _jump(comparison: Comparison, site: SiteDiff, fed: Feeds) -> str:
     """In words; empty where its inputs may explain what it is off by."""
     distance, tolerance = site.distance, site.tolerance
@@ -70,7 +89,8 @@ def _jump(comparison: Comparison, site: SiteDiff, fed: Feeds) -> str:
         return ""
     if _is_factor(distance, tolerance.rtol):
         own = abs(distance.factor - 1)
-        if all(abs(found.factor - 1) < _CARRIED * own for found in entering):
+        carried = any(abs(found.factor - 1) >= _CARRIED * own for found in entering)
+        if not carried and _in_all_rows(comparison, site, distance.factor):
             return f"A is {distance.factor:.4g} times B, which rounding isn't, and its inputs are not"
     apart = max(found.furthest for found in entering)
     row = distance.row

@@ -10,11 +10,11 @@ import numpy as np
 
 from tracetui.analysis.diff.arrays import Numbers
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
+from tracetui.analysis.diff.routing.groups import group_ranks
 from tracetui.analysis.diff.routing.sides import RouterSide, RouterSides, router_sides
-from tracetui.analysis.diff.routing.ways import explained, group_count
+from tracetui.analysis.diff.routing.ways import explained
 from tracetui.analysis.experts.routing import places, real_tokens
 from tracetui.recording.record import plain_site
-from tracetui.recording.value import Array
 
 
 class Cause(Enum):
@@ -70,6 +70,11 @@ def _flips(comparison: Comparison, site: SiteDiff) -> Iterator[Flip]:
             yield _Flipped(router, row, *own).flip(site, place)
 
 
+def has_order_of(scores: Numbers, experts: Numbers, unit: float) -> bool:
+    """Whether scores [N,E] put the chosen experts [N,A] before all others, in every token."""
+    return bool(explained(scores, experts, unit).all())
+
+
 def _swapped(a: Numbers, b: Numbers) -> tuple[list[int], list[int]]:
     """The experts that one side alone chose, A's and B's."""
     return sorted(set(a.tolist()) - set(b.tolist())), sorted(set(b.tolist()) - set(a.tolist()))
@@ -123,7 +128,7 @@ class _Flipped:
         """Whether a side's scores alone put its experts before all others, in every token."""
         if side.raw is None or side.experts is None:
             return False
-        return bool(explained(side.raw, side.experts, self.router.unit).all())
+        return has_order_of(side.raw, side.experts, self.router.unit)
 
     @property
     def _agree(self) -> bool:
@@ -154,6 +159,10 @@ class _Flipped:
         row = np.concatenate([side[self.row] for side in pair])
         return self.router.unit * float(np.abs(row[np.isfinite(row)]).max(initial=0))
 
+    def _moved(self) -> float:
+        """By how much a score has moved: by its own rounding, or by more where its token brought more along."""
+        return max(self._limit(), self._apart() or 0.0)
+
     def _cause(self, margin_a: float | None, margin_b: float | None, apart: float | None) -> Cause:
         if apart is None:
             return Cause.UNKNOWN
@@ -164,7 +173,7 @@ class _Flipped:
         if margin_a is None or margin_b is None:
             return Cause.TIE if self._groups_tied() else Cause.CHOICE
         # What is made of scores that are this far apart can't be closer; a recomputed score is off by less.
-        limit = 2 * max(self._limit(), apart)
+        limit = 2 * self._moved()
         within = -self._limit() / 4 <= min(margin_a, margin_b) and max(margin_a, margin_b) <= limit
         return Cause.TIE if within else Cause.CHOICE
 
@@ -175,7 +184,7 @@ class _Flipped:
             return False
         a, b = (side[self.row, [*self.only_a, *self.only_b]] for side in pair)
         known = np.isfinite(a) & np.isfinite(b)
-        near = np.allclose(a[known], b[known], rtol=4 * self.router.unit, atol=4 * self._limit())
+        near = np.allclose(a[known], b[known], rtol=4 * self.router.unit, atol=4 * self._moved())
         return not near or self._biases_differ([*self.only_a, *self.only_b])
 
     def _biases_differ(self, experts: list[int]) -> bool:
@@ -189,7 +198,9 @@ class _Flipped:
 
     def _groups_tied(self) -> bool:
         """Whether each side's groups outrank those that the other took instead by no more than rounding."""
-        known = [self._group_ranks(side) for side in (self.router.a, self.router.b)]
+        known = [
+            group_ranks(side, self.row, self.router.unit, self.router.config) for side in (self.router.a, self.router.b)
+        ]
         if known[0] is None or known[1] is None:
             return False
         (ranks_a, kept_a), (ranks_b, kept_b) = known[0], known[1]
@@ -197,25 +208,10 @@ class _Flipped:
         if not only_a.any() or not only_b.any():
             return False
         margins = (ranks_a[only_a].min() - ranks_a[only_b].max(), ranks_b[only_b].min() - ranks_b[only_a].max())
-        limit = 2 * self.router.unit * float(np.abs([ranks_a, ranks_b]).max())
+        own = 2 * self.router.unit * float(np.abs([ranks_a, ranks_b]).max())
+        # A group's rank is the sum of its two best.
+        limit = max(own, 2 * self._moved()) if self._moved() > self._limit() else own
         return bool(-limit / 8 <= min(margins) and max(margins) <= limit)
-
-    def _group_ranks(self, side: RouterSide) -> tuple[Numbers, Array] | None:
-        """What a side ranks its groups by [G], and which it kept [G]; None where that isn't known."""
-        if side.scores is None or side.selection is None:
-            return None
-        masked = np.isneginf(side.selection[self.row])
-        groups = group_count(self.router.config)
-        if groups < 2 or len(masked) % groups:
-            return None
-        scores = side.scores[self.row] if side.bias is None else side.scores[self.row] + side.bias
-        grouped, kept = np.sort(scores.reshape(groups, -1), axis=1), ~masked.reshape(groups, -1).all(axis=1)
-        slack = self.router.unit * float(np.abs(scores).max())
-        for best in (2, 1):
-            ranks = grouped[:, -best:].sum(axis=1)  # [G]
-            if kept.any() and ranks[kept].min() + slack >= ranks[~kept].max(initial=-np.inf):
-                return ranks, kept
-        return None
 
     def _decided(self) -> str:
         told = [*self._bias_words(), *self._masked_words()]
