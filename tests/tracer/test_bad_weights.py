@@ -22,6 +22,7 @@ from tracetui.models.weights.streaming import Weights
 from tracetui.recipe import load_recipe
 from tracetui.recording.record import BadWeight
 from tracetui.recording.trace import Trace
+from tracetui.tracer.call import record_call
 from tracetui.tracer.run import trace_recipe
 from tracetui.views.health_lines import health_lines
 
@@ -312,3 +313,27 @@ def test_what_was_finite_when_it_was_returned_is_looked_at_again_after_it_was_wr
         trace = tracetui.trace(nn.Sequential(Spoiling()), torch.ones(2, 4))
     assert [(hit.stop.text, trace.records[hit.index].key) for hit in trace.hits] == [("nan", "0")]
     assert np.isfinite(trace["0.inner"]).all()
+
+
+class Hides(nn.Module):
+    """Hides every score in its own code, between two modules: a softmax over no key is NaN."""
+
+    def __init__(self, hidden: float) -> None:
+        super().__init__()
+        self.scores = nn.Linear(4, 4)
+        self.softmax = nn.Softmax(-1)
+        self.hidden = hidden
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        probs: torch.Tensor = self.softmax(self.scores(x) + self.hidden)
+        return probs
+
+
+def test_a_module_is_not_said_to_be_given_what_is_finite_where_that_was_not_recorded() -> None:
+    trace = record_call(Hides(float("-inf")), torch.ones(2, 4))
+    record = trace.find("softmax")
+    assert record is not None
+    text = " ".join(line.text for line in health_lines(trace, diagnose(trace, record), 200))
+    assert "first seen here" in text
+    assert "what it was given was not recorded" in text
+    assert "what feeds it is finite" not in text

@@ -20,7 +20,7 @@ from tracetui.analysis.health.diagnosis import (
     records_near_limit,
 )
 from tracetui.analysis.own_parameters import own_parameters
-from tracetui.recording.record import BadWeight, Record
+from tracetui.recording.record import UNRECORDED, BadWeight, Record
 from tracetui.recording.trace import Trace
 from tracetui.text import number, statistic, token_text, visible
 from tracetui.views.cause_lines import cause_line
@@ -71,7 +71,8 @@ def _counted(trace: Trace, record: Record) -> str:
 def _origin(trace: Trace, diagnosis: Diagnosis) -> Iterator[str]:
     here = diagnosis.verdict.record
     for verdict in diagnosis.producers[:_LISTED]:
-        who = "It is made here" if verdict.record is here else f"It comes from {visible(verdict.record.key, 200)}"
+        seen = "first seen" if _given_unknown(trace, verdict) else "made"
+        who = f"It is {seen} here" if verdict.record is here else f"It comes from {visible(verdict.record.key, 200)}"
         yield f"{who} (step {verdict.record.index}): {_because(trace, verdict)}"
     if (more := len(diagnosis.producers) - _LISTED) > 0:
         yield f"and from {more} more"
@@ -84,8 +85,21 @@ def _because(trace: Trace, verdict: Verdict) -> str:
         return "nothing that feeds it was recorded, so that it can't be told whether it made it"
     names = ", ".join(visible(fed.key, 200) for fed in verdict.fed_by[:3])
     more = f" and {len(verdict.fed_by) - 3} more" if len(verdict.fed_by) > 3 else ""
+    if _given_unknown(trace, verdict):
+        return (
+            f"what it was given was not recorded; what was computed before is finite ({names}{more}): what was made "
+            f"of that has it, or {_maker(trace, verdict)}"
+        )
     how = "" if verdict.by_name else ", as far as the order of execution tells"
     return f"what feeds it is finite ({names}{more}){how}; {_maker(trace, verdict)}"
+
+
+def _given_unknown(trace: Trace, verdict: Verdict) -> bool:
+    """Whether a module was given what no record holds, and nothing else tells what made it."""
+    record = verdict.record
+    if verdict.part is not Part.PRODUCES or verdict.by_name or UNRECORDED not in record.inputs:
+        return False
+    return not (record.edited or verdict.cause is not None or bad_weights(trace, record))
 
 
 def _maker(trace: Trace, verdict: Verdict) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, StaticCache
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, StaticCache
 
 from tests.tracer.recipes import recipe
 from tracetui.analysis.diff.report import Report, report
@@ -180,3 +180,33 @@ def test_the_last_logits_of_one_side_are_held_against_the_same_of_the_other(gpt2
     wrong = report(_with(last, "lm_head", lambda logits: logits + 1), whole)
     assert wrong.first is not None
     assert wrong.first.site == "lm_head"
+
+
+@pytest.fixture(scope="module")
+def llama() -> LlamaForCausalLM:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, vocab_size=128
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+def test_a_table_of_angles_is_not_at_fault_where_it_was_given_other_positions(llama: LlamaForCausalLM) -> None:
+    other = torch.tensor([[0, 1, 4, 3, 4]])
+    found = report(record_call(llama, input_ids=LONG, position_ids=other), record_call(llama, input_ids=LONG))
+    assert found.first is not None
+    assert found.first.site == "model.rotary_emb"
+    assert not found.at_fault
+    assert "made of weights and token ids or positions" in _told(found)
+
+
+def test_padding_at_the_left_stands_beside_padding_at_the_right(llama: LlamaForCausalLM) -> None:
+    """One side has the angles of each row, the other one row for all."""
+    right = IDS.clone()
+    right[0] = torch.tensor([5, 9, 11, 40, 0, 0, 0])
+    here = record_call(llama, input_ids=IDS, attention_mask=MASK, position_ids=POSITIONS)
+    there = record_call(llama, input_ids=right, attention_mask=(torch.arange(7) < torch.tensor([[4], [7]])).long())
+    for found in (report(here, there), report(there, here)):
+        assert found.comparison.same
+        assert not found.comparison.misfits
+        assert found.comparison.compared > 15

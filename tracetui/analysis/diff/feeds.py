@@ -109,10 +109,12 @@ class _Search:
 
     def made_of(self, site: str) -> _Made | None:
         """What a site is made of; None if nothing is known of it."""
+        names = input_names(site, layer_of(site), self._by_site)
+        if names == ():
+            return _Made(names, "")
         told = self._origins.of(site)
         if told is not None:
             return _Made(tuple((name,) for name in told.sites), told.code, told.whole, told.copied)
-        names = input_names(site, layer_of(site), self._by_site)
         known = names is not None and not site.endswith(_SUMS) and all(self._known(one) for one in names)
         if not known and (told := self._origins.of_role(site)) is not None:
             return _Made(tuple((name,) for name in told.sites), told.code, told.whole)

@@ -84,12 +84,13 @@ _INPUTS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 """By place in the layer: the inputs, each as the records that may stand for it, the nearest first."""
 _OUTSIDE = {
-    "model.rotary_emb": (),
     "model.embed_tokens": (),
     "model": (("model.norm",),),
     "lm_head": (("model.norm",), ("model",)),
     "logits": (("lm_head", "model.norm"),),
 }
+_TURNS = "rotary"
+"""How the leaf of a module begins that makes angles of positions: of what else it is given it takes the dtype alone."""
 _ENTERED = (".self_attn.o_proj", ".mlp.down_proj")
 """Places of which it is recorded what enters them, since their parents make it."""
 _EXPERT = re.compile(r"\.experts\.(\d+)")
@@ -98,9 +99,14 @@ InputNames = tuple[tuple[str, ...], ...]
 
 
 def input_names(site: str, layer_index: int | None, known_sites: Collection[str]) -> InputNames | None:
-    """The inputs of a site by name, each as the records that may stand for it; None if nothing is known of the site."""
+    """The inputs of a site by name, each as the records that may stand for it; None if nothing is known of the site.
+
+    Empty for what is made of weights, token ids or positions alone.
+    """
     plain, call = plain_site(site), site.partition("@")[2]
     end = f"@{call}" if call else ""
+    if plain.rpartition(".")[2].startswith(_TURNS):
+        return ()
     if plain in _OUTSIDE:
         return tuple(tuple(name + end for name in names) for names in _OUTSIDE[plain])
     if plain == "model.norm":

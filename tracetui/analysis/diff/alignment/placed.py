@@ -211,7 +211,7 @@ class _Placing:
 
     def _key(self, record: Record, pass_: int) -> str:
         """What the other side calls it."""
-        theirs = self._common.b if self._place is self._common.a else self._common.a
+        theirs = self._other_place
         return replace(record, pass_=pass_ if theirs.passes > 1 else 0).key
 
     def _way(self, record: Record, pass_: int, names: Sequence[str]) -> _Gather | None:
@@ -227,10 +227,19 @@ class _Placing:
         axes += [(at, tuple(self._keys(record, pass_, at))) for at, name in enumerate(names) if name == "S"]
         if any(max(max(row, default=-1) for row in places) >= record.shape[at] for at, places in axes):
             return None
-        if not batch and names[0] == "B" and len(set(queries)) > 1:
-            # One row for the whole batch, whose rows begin elsewhere.
+        if names[0] == "B" and ((not batch and len(set(queries)) > 1) or (batch and self._one_for_all(record, pass_))):
+            # One row for the whole batch, here or there, whose rows begin elsewhere.
             return None
         return _Gather(self._place.rows if batch else (), tuple(axes), batch=batch)
+
+    def _one_for_all(self, record: Record, pass_: int) -> bool:
+        """Whether the other side has one row for its whole batch, as of angles that all prompts share."""
+        other, theirs = self._other.find(self._key(record, pass_)), self._other_place
+        return other is not None and len(other.shape) == len(record.shape) and other.shape[0] == 1 < theirs.batch
+
+    @property
+    def _other_place(self) -> Placement:
+        return self._common.b if self._place is self._common.a else self._common.a
 
     def _gather_joined(self, record: Record, queries: tuple[tuple[int, ...], ...]) -> _Gather | None:
         width = self._width(record)
@@ -265,7 +274,7 @@ class _Placing:
         A sliding window leaves the last of them in a cache, a cache of fixed length has more places than keys.
         """
         most = max(self._common.lengths) + pass_
-        theirs = self._common.b if self._place is self._common.a else self._common.a
+        theirs = self._other_place
         other = self._other.find(self._key(record, pass_))
         own = min(most, record.shape[axis] - min(self._place.padded))
         alike = other is not None and len(other.shape) == len(record.shape)
