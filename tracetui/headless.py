@@ -180,7 +180,12 @@ def _written(trace: Trace, output: Path | None, written: int | None) -> str:
 def _counted(trace: Trace) -> str:
     """`43 records, 12 spilled to disk, 3 statistics only`."""
     counts = Counter(filter(None, map(whereabouts, trace.values)))
-    return ", ".join([f"{len(trace)} records", *(f"{times} {what}" for what, times in sorted(counts.items()))])
+    return ", ".join(
+        [
+            f"{len(trace)} record{'' if len(trace) == 1 else 's'}",
+            *(f"{times} {what}" for what, times in sorted(counts.items())),
+        ]
+    )
 
 
 def _predictions(trace: Trace, row: int) -> Iterator[str]:

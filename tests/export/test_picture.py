@@ -15,7 +15,7 @@ from tests.cli.running import Here
 from tests.tiny_moe import whole_trace
 from tests.tracer.models import prompt, tiny_llama
 from tracetui.export.heatmaps import Picked, heatmap
-from tracetui.export.picture import Axis, Heatmap, draw, peaks
+from tracetui.export.picture import Axis, Heatmap, draw, drawable, peaks
 from tracetui.recording.dumps import open_recorded
 from tracetui.recording.npz import write_trace
 from tracetui.tracer.call import record_call
@@ -61,6 +61,13 @@ def test_hostile_labels_are_drawn_as_text_and_never_as_markup() -> None:
     assert b"<script" not in svg
     assert b"\x1b" not in svg
     assert drawn(of(np.eye(8), HOSTILE), "png").startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("\x1b", "<0x1B>"), ("\u2401", "<0x01>"), ("漢", "<U+6F22>"), ("·é⏎", "·é⏎")]
+)
+def test_what_the_font_has_no_glyph_for_is_written_by_number(text: str, shown: str) -> None:
+    assert drawable(text) == shown
 
 
 @pytest.mark.parametrize("kind", ["svg", "png"])

@@ -12,6 +12,8 @@ _HEAD = """# Options of a run
 
 What `tracetui run` and `tracetui trace` take, `tracetui.trace(MODEL, …)` in Python, and a [recipe file](recipes.md) as
 a key. An option that is given stands in place of the recipe's own. Sizes are texts such as `2G`, or bytes.
+Of one command alone: `trace` takes `-o FILE`, `--compress` and `--json` ([recording.md](recording.md)), `run` takes
+`--fresh` ([sessions.md](sessions.md)).
 """
 
 

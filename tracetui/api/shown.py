@@ -19,7 +19,8 @@ def trace_line(trace: Trace) -> str:
     rows = [len(row) for row in trace.tokens]
     prompts = f"{len(rows)} prompts of up to {max(rows)} tokens" if len(rows) > 1 else f"{sum(rows)} tokens"
     layers = len({record.layer for record in trace.records} - {None})
-    facts = [*([prompts] if rows else []), f"{len(trace)} records in {layers} layer{'' if layers == 1 else 's'}"]
+    where = f" in {layers} layer{'' if layers == 1 else 's'}" if layers else ""
+    facts = [*([prompts] if rows else []), f"{len(trace)} record{'' if len(trace) == 1 else 's'}{where}"]
     facts += [] if trace.complete else ["left before its end"]
     return f"<Trace{name}: {', '.join(facts)}>"
 

@@ -26,6 +26,8 @@ _LABELLED = 48
 """Rows or columns up to which each has its token's text."""
 _TEXT = 16
 """Characters of a token's text."""
+_CONTROL_SIGNS = 0x2400
+"""Where Unicode's signs for the control characters begin."""
 _MASKED, _NAN = "#c9ccd1", "#d81b60"
 _PLAIN: dict[str, Any] = {"aspect": "auto", "interpolation": "nearest"}
 _ADVICE = "a picture needs matplotlib, which isn't installed: pip install 'tracetui[plot]', or pip install matplotlib"
@@ -69,7 +71,7 @@ def draw(heatmap: Heatmap, kind: Format, file: IO[bytes]) -> None:
     import matplotlib
 
     with matplotlib.rc_context(), warnings.catch_warnings():
-        # A token's script may have no glyph in the font: then a box stands for it.
+        # A title's script may have no glyph in the font: then a box stands for it.
         warnings.simplefilter("ignore")
         matplotlib.rcdefaults()
         matplotlib.rcParams.update({"svg.hashsalt": "tracetui", "font.size": 9, "axes.edgecolor": "#8a8f98"})
@@ -129,8 +131,22 @@ def _label(axes: Axes, side: Literal["x", "y"], axis: Axis, count: int, step: in
         places = np.unique(np.linspace(0, count - 1, min(count, 9)).astype(int)) if count else np.arange(0)
         line.set_ticks(places, [f"{place * step:,}" for place in places])
         return
-    texts = [f"{visible(text, _TEXT)} {place}" for place, text in enumerate(axis.labels[:count])]
+    texts = [f"{drawable(text)} {place}" for place, text in enumerate(axis.labels[:count])]
     line.set_ticks(np.arange(len(texts)), texts, fontsize=7, parse_math=False, rotation=90 if side == "x" else 0)
+
+
+def drawable(text: str) -> str:
+    """A token's text with the characters that the font has no glyph for by number: boxes would all look alike."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    font = get_font(findfont(FontProperties()))
+    chars = (char if font.get_char_index(ord(char)) else _numbered(ord(char)) for char in visible(text, _TEXT))
+    return visible("".join(chars), _TEXT)
+
+
+def _numbered(code: int) -> str:
+    """`<0x1B>` for the sign that stands for a control character, else `<U+6F22>`."""
+    return f"<0x{code - _CONTROL_SIGNS:02X}>" if 0 <= code - _CONTROL_SIGNS < 0x20 else f"<U+{code:04X}>"
 
 
 def _fit(title: str, step: tuple[int, int]) -> str:

@@ -100,7 +100,9 @@ def _record_counts(trace: Trace, path_size: int) -> Iterator[str]:
     passes = len({record.pass_ for record in records})
     kept = [is_kept(value) for value in trace.values]
     state = "the run to its end" if trace.complete else "left before its end"
-    where = f"in {_times(layers, 'layer')} and {_times(passes, 'pass', 'passes')}"
+    # A file in names of its own may well have layers.
+    spread = [*([_times(layers, "layer")] if layers else []), _times(passes, "pass", "passes")]
+    where = f"in {' and '.join(spread)}"
     counts = f"{len(records):,} {where}, {sum(kept):,} with values{'' if trace.dump else f'; {state}'}"
     yield from _entry("records", counts.split(), gap=" ")
     lost = [_site(record, 46).strip() for record, is_there in zip(records, kept, strict=True) if not is_there]

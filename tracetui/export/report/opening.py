@@ -48,7 +48,7 @@ def _facts(trace: Trace) -> Iterator[tuple[str, str]]:
         yield "family", str(trace.run.config["model_type"])
     if trace.tokens:
         yield "prompt", f"{len(trace.tokens)} × {max(map(len, trace.tokens))} tokens"
-    yield "records", f"{len(trace.records):,} in {layers} layers"
+    yield "records", f"{len(trace.records):,}{f' in {layers} layers' if layers else ''}"
     if dtypes:
         yield "dtype", ", ".join(dtypes[:3])
     for field, title in _FACTS:
