@@ -20,6 +20,7 @@ from tracetui.analysis.diff.hints.mixture.router import expert_choice
 from tracetui.analysis.diff.hints.mixture.weights import expert_weights
 from tracetui.analysis.diff.hints.norms.norm import norm
 from tracetui.analysis.diff.hints.norms.offsets import norm_kind, norm_offset
+from tracetui.analysis.diff.hints.prompt_order import prompt_order
 from tracetui.analysis.diff.hints.rope.base import normed_late, rope_tables, turning
 from tracetui.analysis.diff.hints.rope.positions import position_offset, rope_layout
 from tracetui.analysis.diff.hints.scene import Hint, Scene
@@ -58,6 +59,7 @@ PATTERNS: tuple[Callable[[Scene], Hint | None], ...] = (
     permuted,
     bias,
     rows_of_weight,
+    prompt_order,
     embedding_rows,
     activation,
 )

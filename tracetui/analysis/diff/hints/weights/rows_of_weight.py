@@ -53,6 +53,8 @@ def embedding_rows(scene: Scene) -> Hint | None:
     words = f"{'token' if len(others) == 1 else 'tokens'} {_listed(others)}"
     zero = next((side for side, rows in (("A", target.a), ("B", target.b)) if not rows[off].any()), "")
     title = f"Only the embedding of {words} is another" + (f": it is zero in {zero}" if zero else "")
+    if not zero and not (scene.comparison.a.tokens and scene.comparison.b.tokens):
+        title += ", or the other prompt has something else there"
     return Hint("embedding-row", title, f"the other {int((~off).sum())} of {len(ids)} tokens agree.")
 
 
