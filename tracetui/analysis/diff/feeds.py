@@ -40,6 +40,8 @@ _CODES = {
     "": "",
 }
 """By place, the module that computes between it and its inputs."""
+_PASSED_IN = (":mask", ":position_bias")
+"""What attention is given and no recorded tensor tells of: the model makes it of lengths and positions."""
 _SUMS = (":attn_residual",)
 """What some families add a norm of, and others do not: a run that was traced tells."""
 Sites = Mapping[str, SiteDiff]
@@ -110,8 +112,8 @@ class _Search:
     def made_of(self, site: str) -> _Made | None:
         """What a site is made of; None if nothing is known of it."""
         names = input_names(site, layer_of(site), self._by_site)
-        if names == ():
-            return _Made(names, "")
+        if names == () or plain_site(site).endswith(_PASSED_IN):
+            return _Made((), "")
         told = self._origins.of(site)
         if told is not None:
             return _Made(tuple((name,) for name in told.sites), told.code, told.whole, told.copied)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tracetui.analysis.axes import axes_of
 from tracetui.analysis.diff.alignment.align import Pair
+from tracetui.analysis.diff.alignment.caches import ROLES, caches_alike, windows_of
 from tracetui.analysis.diff.alignment.masks import are_masks, masks_alike
 from tracetui.analysis.diff.alignment.named import Named
 from tracetui.analysis.diff.alignment.positions import prompt_width
@@ -147,6 +148,8 @@ def stand_alike(a: Trace, b: Trace, pair: Pair) -> tuple[Value, Value]:
             return ArrayValue(arrays[0], values[0].dtype), ArrayValue(arrays[1], values[1].dtype)
     else:
         values = (_laid_out(pair.a, values[0]), _laid_out(pair.b, values[1]))
+    if pair.record.role in ROLES and pair.record.pass_:
+        values = caches_alike(*values, windows_of(a, b))
     complex_a, complex_b = (value.dtype.startswith("complex") for value in values)
     return (_real(values[0], not complex_b), _real(values[1], not complex_a))
 

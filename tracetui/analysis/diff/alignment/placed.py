@@ -9,6 +9,7 @@ from functools import cached_property, partial
 import numpy as np
 
 from tracetui.analysis.axes import axes_of
+from tracetui.analysis.diff.alignment.caches import ROLES, keys_lost, windows_of
 from tracetui.analysis.diff.alignment.positions import Common, Placement, is_state
 from tracetui.analysis.diff.routing.routed import chooses
 from tracetui.recording.record import INPUT, UNRECORDED, AttentionCall, Record
@@ -133,6 +134,7 @@ class _Placing:
         self._values: list[Value] = []
         self._attention: dict[str, AttentionCall] = {}
         self._known: dict[tuple[int, int], Value] = {}
+        self._windows = windows_of(trace, other)
         self._keys_alone = _stays(place, common)
         """Whether nothing but keys is left out."""
 
@@ -271,7 +273,8 @@ class _Placing:
     def _keys(self, record: Record, pass_: int, axis: int) -> Iterator[tuple[int, ...]]:
         """Of each row the places of the positions that a pass sees along an axis of keys.
 
-        A sliding window leaves the last of them in a cache, a cache of fixed length has more places than keys.
+        A sliding window leaves the last of them in a cache, a cache of fixed length has more places than keys. Keys
+        that a cache lost are zeros.
         """
         most = max(self._common.lengths) + pass_
         theirs = self._other_place
@@ -279,9 +282,12 @@ class _Placing:
         own = min(most, record.shape[axis] - min(self._place.padded))
         alike = other is not None and len(other.shape) == len(record.shape)
         held = other.shape[axis] - min(theirs.padded) if other is not None and alike else most
+        count = max(0, min(own, held))
+        if record.role in ROLES and pass_ and max(own, held) >= most and keys_lost(count, most, self._windows):
+            count = most
         for left, length in zip(self._place.padded, self._common.lengths, strict=True):
-            seen = range(most - max(0, min(own, held)), most)
-            yield tuple(left + at - (most - own) if pass_ or at < length else -1 for at in seen)
+            seen = range(most - count, most)
+            yield tuple(max(left + at - (most - own), -1) if pass_ or at < length else -1 for at in seen)
 
     def _has_other_keys(self, record: Record, axis: int) -> bool:
         """Whether there are more keys than positions, and no cache's empty places: some layers compress keys."""
