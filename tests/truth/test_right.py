@@ -18,7 +18,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     return Runs(make_family("llama", Path(tmp_path_factory.mktemp("llama"))))
 
 
-@pytest.mark.parametrize("kind", ["eager", "hooks", "states", "bf16", "row bf16", "padded left", "batch"])
+@pytest.mark.parametrize(
+    "kind", ["eager", "hooks", "states", "bf16", "row bf16", "deep row bf16", "padded left", "batch"]
+)
 def test_a_right_pair_is_called_the_same(runs: Runs, kind: str) -> None:
     diff = tracetui.diff(*PAIRS[kind](runs))
     assert outcome_of(diff) is Outcome.SAME, str(diff)

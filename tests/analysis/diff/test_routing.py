@@ -233,3 +233,15 @@ def _moved(selection_apart: float) -> tuple[Trace, Trace]:
 @pytest.mark.parametrize(("apart", "cause"), [(0.0, Cause.TIE), (0.01, Cause.CHOICE)])
 def test_what_scores_moved_by_is_granted_to_what_is_chosen_from(apart: float, cause: Cause) -> None:
     assert one(*_moved(apart)).cause is cause
+
+
+def _called(rows: Array) -> Trace:
+    site = "model.layers.0.mlp.experts.identity_expert"
+    trace = trace_of({f"{site}:input": np.zeros((3, 8), np.float32), site: rows})
+    return replace(trace, records=tuple(replace(record, site=site, call=at) for at, record in enumerate(trace.records)))
+
+
+def test_rows_of_what_experts_share_may_stand_in_another_order() -> None:
+    rows = np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32)
+    assert report(_called(rows[[2, 0, 1]]), _called(rows)).comparison.same
+    assert not report(_called(rows[[2, 0, 1]] * np.float32(1.1)), _called(rows)).comparison.same

@@ -7,13 +7,13 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import StaticCache
+from transformers import LlamaConfig, LlamaForCausalLM, StaticCache
 
 import tracetui
 from tests.families.models import IDS, Family, distance
@@ -237,6 +237,39 @@ def _saved_in_float64(runs: Runs) -> Pair:
     return dict(floats), run(runs.family.eager, runs.family.ids)
 
 
+_DEEP = 30
+"""Layers of a model as deep as those in use, but narrow."""
+
+
+@cache
+def _deep(of_input: bool) -> tuple[nn.Module, Tensor]:
+    """A Llama of many layers with massive activations, and a prompt [1,T]; the same one for every family."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=_DEEP,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        initializer_range=0.08,
+    )
+    ids = torch.randint(3, 64, (1, 24), generator=torch.Generator().manual_seed(0))
+    model = spiked(LlamaForCausalLM(config).eval(), ids, of_input)
+    assert model is not None
+    return model, ids
+
+
+def _of_many_layers(of_input: bool) -> Callable[[Runs], Pair]:
+    def pair(runs: Runs) -> Pair:
+        if runs.family.name != "llama":
+            raise NoPairError("one family stands for all")
+        model, ids = _deep(of_input)
+        return run(cast(model, torch.bfloat16), ids), run(model, ids)
+
+    return pair
+
+
 PAIRS: Mapping[str, Callable[[Runs], Pair]] = {
     "eager": _kernels,
     "hooks": _hooks,
@@ -251,6 +284,8 @@ PAIRS: Mapping[str, Callable[[Runs], Pair]] = {
     "row fp16": _spiked(of_input=False, dtype=torch.float16),
     "column": _spiked(of_input=True, eager=True),
     "column bf16": _spiked(of_input=True, dtype=torch.bfloat16),
+    "deep row bf16": _of_many_layers(of_input=False),
+    "deep column bf16": _of_many_layers(of_input=True),
     "padded left": _padded(left=True),
     "padded right": _padded(left=False),
     "batch": _beside_others,
@@ -260,4 +295,5 @@ PAIRS: Mapping[str, Callable[[Runs], Pair]] = {
     "layers": _some_layers,
     "threads": _other_threads,
 }
-"""What is other in the first run. `row` and `column`: beside massive activations, by what of a weight was scaled."""
+"""What is other in the first run. `row` and `column`: beside massive activations, by what of a weight was scaled;
+`deep`: in thirty layers."""

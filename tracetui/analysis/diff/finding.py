@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tracetui.analysis.diff.edited import KnownEdit, known_edit
 from tracetui.analysis.diff.feeds import Feeds, Sites, feeds
@@ -72,5 +72,6 @@ def find(comparison: Comparison, site: SiteDiff, flips: tuple[Flip, ...], sites:
         return Finding(site, fed, (), own, edit)
     brought = fed.agree and not site.jump and is_brought(comparison, site, fed)
     unseen = None if brought else unseen_choice(comparison, site, fed)
-    found = () if brought or unseen else hints(comparison, site, fed)
-    return Finding(site, fed, found, own, None, brought, unseen)
+    bare = Finding(site, fed, (), own, None, brought, unseen)
+    # What differs by rounding alone may look like a fault that is as small.
+    return bare if brought or unseen or bare.tied else replace(bare, hints=hints(comparison, site, fed))

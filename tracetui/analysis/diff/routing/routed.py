@@ -15,6 +15,9 @@ from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array, is_kept
 
 _EXPERT = re.compile(r"\.experts\.\d+(?::(?:in|tokens))?$")
+_INSIDE_EXPERTS = re.compile(r"\.experts\.[a-z_]\w*(?::input)?$")
+"""A module that experts share, called for one after another with the tokens that chose it."""
+_MOST_ROWS = 1 << 10
 _CHOICES = (":experts", ".gate#2", ".router#2")
 _MOST_TOKENS = 1 << 24
 """Of one run: a higher number is none of a token's."""
@@ -36,12 +39,27 @@ def routed(a: Trace, b: Trace, pair: Pair) -> tuple[Array, Array] | None:
     site = pair.site.partition("@")[0]
     if is_expert(site):
         return _rows(a, b, pair)
+    if _INSIDE_EXPERTS.search(plain_site(site)) and pair.record.call:
+        return _in_b_s_order(_read(a, pair.a.record), _read(b, pair.b.record))
     if chooses(site):
         sides = [_numbers(trace, named.record, 2) for trace, named in ((a, pair.a), (b, pair.b))]
         return None if sides[0] is None or sides[1] is None else _choices(sides[0], sides[1])
     if pair.record.role == "selection_scores":
         return _unmasked(_read(a, pair.a.record), _read(b, pair.b.record))
     return _weights(a, b, pair, site)
+
+
+def _in_b_s_order(a: Array | None, b: Array | None) -> tuple[Array, Array] | None:
+    """Rows [n,D] of tokens that chose one expert, whose numbers nobody recorded, A's in the order of those of B.
+
+    A router may have a token's best expert first on one side and second on the other, and that orders the rows.
+    """
+    if a is None or b is None or a.shape != b.shape or a.ndim != 2 or not 1 < len(a) <= _MOST_ROWS:
+        return None
+    if a.dtype.kind != "f" or b.dtype.kind != "f":
+        return None
+    nearest = np.array([int(np.abs(a.astype(np.float64) - row).sum(axis=1).argmin()) for row in b])
+    return (a[nearest], b) if len(set(nearest.tolist())) == len(a) else None
 
 
 def _unmasked(a: Array | None, b: Array | None) -> tuple[Array, Array] | None:
