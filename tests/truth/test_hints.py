@@ -139,6 +139,8 @@ NEIGHBOURS = (
     ("embedding not scaled", "gemma3", "layers"),
     ("embedding not multiplied", "granite", "layers"),
     ("worst experts", "qwen3_moe", "layers"),
+    ("activation on up", "qwen3", "hooks"),
+    ("gelu for silu", "llama", "hooks"),
 )
 """Mistakes beside which no hint but their own may be given, which `judged` sees to."""
 

@@ -81,10 +81,12 @@ def _behind_matrix(scene: Scene) -> Hint | None:
         if name != known
     }
     best = min(fits, key=lambda name: fits[name])
-    rest = sorted((name for name in fits if _kind(name) != _kind(best)), key=lambda name: fits[name])
+    # The same function of the other half: which function it is need not be told from its neighbours.
+    kind = _half if best == _swapped(known) else _kind
+    rest = sorted((name for name in fits if kind(name) != kind(best)), key=lambda name: fits[name])
     if fits[best] > _NEAR or (rest and fits[rest[0]] < _CLEARER * fits[best]):
         return None
-    alike = [name for name in fits if _kind(name) == _kind(best) and fits[name] < _CLEARER * fits[best]]
+    alike = [name for name in fits if kind(name) == kind(best) and fits[name] < _CLEARER * fits[best]]
     side = "A" if recorded == "B" else "B"
     following = f"; the next, {rest[0]}, to {fits[rest[0]]:.2g}" if rest else ""
     return Hint(
@@ -96,8 +98,19 @@ def _behind_matrix(scene: Scene) -> Hint | None:
 
 
 def _kind(name: str) -> str:
-    """Both forms of gelu are one: they are too near each other."""
-    return name.replace("gelu (exact)", "gelu").replace("gelu (tanh)", "gelu")
+    """All forms of gelu are one: they are too near each other."""
+    return name.replace("gelu (exact)", "gelu").replace("gelu (tanh)", "gelu").replace("quick gelu", "gelu")
+
+
+def _swapped(name: str) -> str:
+    """The same function of up in place of gate, and the other way round."""
+    function, _, half = name.partition(" of ")
+    one, other = ("gate", "up") if half.startswith("gate") else ("up", "gate")
+    return f"{function} of {half.replace(one, other, 1)}"
+
+
+def _half(name: str) -> str:
+    return name.partition(" of ")[2]
 
 
 def _candidates(scene: Scene) -> Iterator[tuple[str, Numbers]]:
