@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.analysis.diff.made import trace_of
 from tests.expr.made import FIRST, ask, made
 from tracetui.analysis.health.diagnosis import (
     Part,
@@ -192,3 +193,17 @@ def test_a_condition_asks_for_the_share() -> None:
     assert [ask("near_limit", site, trace).value for site in ("layers.0", "layers.1")] == [0.5, 0]
     assert ask("near_limit > prev.near_limit", "layers.1", trace).value == 0
     assert ask("near_limit", "model.layers.0").value == 0, "float32 has room"
+
+
+def test_what_a_module_was_given_tells_more_than_names() -> None:
+    sound, bad = np.ones((1, 2, 4), np.float32), np.full((1, 2, 4), np.nan, np.float32)
+    layer = "model.layers.0"
+    sites = {f"{layer}:input": sound, f"{layer}.input_layernorm": bad, f"{layer}.self_attn.q_proj": bad}
+    trace = trace_of(sites)
+    norm, projection = trace.records[1:]
+    assert [found.record for found in producers(trace, projection)] == [norm]
+    # It took the stream as it came in, and nobody what the norm made.
+    exact = replace(trace, records=(*trace.records[:2], replace(projection, inputs=(0,))))
+    found = producers(exact, exact.records[2])
+    assert [one.record.site for one in found] == [f"{layer}.self_attn.q_proj"]
+    assert [fed.site for fed in found[0].fed_by] == [f"{layer}:input"]

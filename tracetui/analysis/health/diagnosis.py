@@ -151,17 +151,27 @@ def maker(trace: Trace, record: Record) -> str:
 
 
 def feeds(trace: Trace, record: Record) -> tuple[tuple[Record, ...], bool]:
-    """What a record is computed from, and whether names told it.
+    """What a record is computed from, and whether that is known: the run recorded it, or names tell.
 
     Where they don't: what was computed inside the module; else what its parent had computed before in the same call;
     else what was recorded just before the parent began.
     """
+    if exact := _given(trace, record):
+        return exact, True
     names = input_names(record.key, record.layer, _KeysBefore(trace, record))
     if names:
         inputs = [_first(trace, alternatives, record) for alternatives in names]
         if inputs[0] is not None:
             return tuple(fed for fed in inputs if fed is not None), True
     return _by_order(trace, record), False
+
+
+def _given(trace: Trace, record: Record) -> tuple[Record, ...]:
+    """What the run recorded that a module without others in it was given; nothing where it lacks any of that."""
+    exact = record.inputs and not record.role and all(0 <= index < record.index for index in record.inputs)
+    if not exact or _inside(trace, record):
+        return ()
+    return tuple(trace.records[index] for index in dict.fromkeys(record.inputs))
 
 
 class _KeysBefore:
