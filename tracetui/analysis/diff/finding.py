@@ -7,13 +7,16 @@ from dataclasses import dataclass, replace
 from tracetui.analysis.diff.edited import KnownEdit, known_edit
 from tracetui.analysis.diff.feeds import Feeds, Sites, feeds
 from tracetui.analysis.diff.hints import hints
-from tracetui.analysis.diff.hints.scene import Hint
+from tracetui.analysis.diff.hints.attention.anew import follow_from_inputs
+from tracetui.analysis.diff.hints.scene import Hint, Scene
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.diff.rounding.brought import is_brought, rests_on_rounding
 from tracetui.analysis.diff.routing.flips import Cause, Flip
 from tracetui.analysis.diff.routing.routed import chooses
 from tracetui.analysis.diff.routing.unseen import UnseenChoice, unseen_choice
 
+_COARSE = 1e-3
+"""From what rtol on rounding of queries and keys may turn a softmax."""
 MADE = 4.0
 """How many times further apart an output must be than what feeds it for the fault to lie there."""
 
@@ -63,6 +66,12 @@ class Finding:
         return chooses(self.site.site) or (bool(changed) and all(chooses(fed.site) for fed in changed))
 
 
+def _is_rounding(comparison: Comparison, site: SiteDiff, fed: Feeds) -> bool:
+    """Whether what rounding makes of a site's inputs may be all that it is off by."""
+    coarse = site.tolerance is not None and site.tolerance.rtol >= _COARSE
+    return is_brought(comparison, site, fed) or (coarse and follow_from_inputs(Scene(comparison, site, fed)))
+
+
 def find(comparison: Comparison, site: SiteDiff, flips: tuple[Flip, ...], sites: Sites | None = None) -> Finding:
     """Look into a site; known faults are looked for only where it differs. `flips` are those of the whole traces."""
     fed = feeds(comparison, site, sites)
@@ -70,7 +79,7 @@ def find(comparison: Comparison, site: SiteDiff, flips: tuple[Flip, ...], sites:
     own = tuple(flip for flip in flips if flip.layer == site.pair.record.layer)
     if site.outcome is not Outcome.DIFFERENT or edit is not None:
         return Finding(site, fed, (), own, edit)
-    brought = fed.agree and not site.jump and is_brought(comparison, site, fed)
+    brought = fed.agree and not site.jump and _is_rounding(comparison, site, fed)
     unseen = None if brought else unseen_choice(comparison, site, fed)
     bare = Finding(site, fed, (), own, None, brought, unseen)
     # What differs by rounding alone may look like a fault that is as small.

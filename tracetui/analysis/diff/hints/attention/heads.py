@@ -17,7 +17,7 @@ from tracetui.recording.record import AttentionCall
 Flags = npt.NDArray[np.bool_]
 _HEADS = 8
 """Heads that are computed again, spread over all."""
-_TOKENS = 512
+TOKENS = 512
 """Queries and keys that are looked at, from the start."""
 
 
@@ -62,7 +62,7 @@ class Inputs:
 
     @staticmethod
     def of(scene: Scene, q: Numbers, k: Numbers, v: Numbers) -> Inputs:
-        tokens, keys = min(q.shape[2], _TOKENS), min(k.shape[2], _TOKENS)
+        tokens, keys = min(q.shape[2], TOKENS), min(k.shape[2], TOKENS)
         recorded = scene.lent("mask")
         mask = None if recorded is None or recorded.ndim != 4 else seen_through(recorded[0, 0])[:tokens, :keys]
         mask = mask if mask is not None and mask.shape == (tokens, keys) else None
