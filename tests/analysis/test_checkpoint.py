@@ -6,8 +6,8 @@ import pytest
 
 from tracetui.analysis.checkpoint import (
     BUFFER,
-    Part,
-    StoredTensor,
+    CheckpointTensor,
+    ModulePart,
     active_parameters,
     buffer_values,
     every_tensor,
@@ -17,12 +17,12 @@ from tracetui.analysis.checkpoint import (
     span,
 )
 
-WIDE = (StoredTensor("weight", (4, 3)),)
-NARROW = (StoredTensor("weight", (2, 3)),)
+WIDE = (CheckpointTensor("weight", (4, 3)),)
+NARROW = (CheckpointTensor("weight", (2, 3)),)
 
 
-def layer(index: int, tensors: tuple[StoredTensor, ...] = WIDE) -> Part:
-    return Part(str(index), "Layer", tensors, indices=(index,))
+def layer(index: int, tensors: tuple[CheckpointTensor, ...] = WIDE) -> ModulePart:
+    return ModulePart(str(index), "Layer", tensors, indices=(index,))
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,14 @@ def test_numbers_are_told_in_few_words(indices: tuple[int, ...], said: str) -> N
 
 
 def test_parts_of_the_same_structure_are_one() -> None:
-    parts = [layer(0), layer(1, NARROW), layer(2), layer(3), Part("norm", "Norm", NARROW), Part("last", "Norm", NARROW)]
+    parts = [
+        layer(0),
+        layer(1, NARROW),
+        layer(2),
+        layer(3),
+        ModulePart("norm", "Norm", NARROW),
+        ModulePart("last", "Norm", NARROW),
+    ]
     folded = fold(parts)
     assert [(part.name, part.indices) for part in folded] == [
         ("0, 2–3", (0, 2, 3)),
@@ -53,8 +60,12 @@ def test_parts_of_the_same_structure_are_one() -> None:
 
 
 def test_what_is_folded_unfolds_to_every_name() -> None:
-    experts = Part("experts", children=(Part("0–1", tensors=WIDE, indices=(0, 1)),))
-    tree = Part("", "Model", children=(Part("layers", children=(Part("2, 5", children=(experts,), indices=(2, 5)),)),))
+    experts = ModulePart("experts", children=(ModulePart("0–1", tensors=WIDE, indices=(0, 1)),))
+    tree = ModulePart(
+        "",
+        "Model",
+        children=(ModulePart("layers", children=(ModulePart("2, 5", children=(experts,), indices=(2, 5)),)),),
+    )
     assert [name for name, _ in every_tensor(tree)] == [
         f"layers.{layer}.experts.{expert}.weight" for layer in (2, 5) for expert in (0, 1)
     ]
@@ -62,9 +73,9 @@ def test_what_is_folded_unfolds_to_every_name() -> None:
 
 
 def test_of_experts_a_token_uses_some_and_of_all_else_everything() -> None:
-    apart = Part("0–7", tensors=WIDE, indices=tuple(range(8)), routed=True)
-    fused = Part("experts", tensors=(StoredTensor("gate_up_proj", (8, 3, 2), routed=True),))
-    tree = Part("", tensors=NARROW, children=(apart, Part("0–1", children=(fused,), indices=(0, 1))))
+    apart = ModulePart("0–7", tensors=WIDE, indices=tuple(range(8)), routed=True)
+    fused = ModulePart("experts", tensors=(CheckpointTensor("gate_up_proj", (8, 3, 2), routed=True),))
+    tree = ModulePart("", tensors=NARROW, children=(apart, ModulePart("0–1", children=(fused,), indices=(0, 1))))
     assert tree.parameters == 6 + 8 * 12 + 2 * 48
     assert active_parameters(tree, 3) == 6 + 3 * 12 + 2 * 3 * 6
     assert active_parameters(tree, 100) == tree.parameters
@@ -73,14 +84,14 @@ def test_of_experts_a_token_uses_some_and_of_all_else_everything() -> None:
 
 
 def test_tied_tensors_and_buffers_are_no_parameters() -> None:
-    tensors = (*WIDE, StoredTensor("tied", (4, 3), "tied to weight"), StoredTensor("bias", (5,), BUFFER))
-    tree = Part("", children=(layer(0, tensors), layer(1, tensors)))
+    tensors = (*WIDE, CheckpointTensor("tied", (4, 3), "tied to weight"), CheckpointTensor("bias", (5,), BUFFER))
+    tree = ModulePart("", children=(layer(0, tensors), layer(1, tensors)))
     assert tree.parameters == 24
-    assert buffer_values(Part("", children=fold(tree.children))) == 10
+    assert buffer_values(ModulePart("", children=fold(tree.children))) == 10
 
 
 def test_the_tree_as_data_keeps_what_there_is() -> None:
-    tree = Part("", "Model", children=(layer(0), Part("1–2", indices=(1, 2), skipped=True)))
+    tree = ModulePart("", "Model", children=(layer(0), ModulePart("1–2", indices=(1, 2), skipped=True)))
     assert plain(tree) == {
         "name": "",
         "class": "Model",

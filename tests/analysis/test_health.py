@@ -10,7 +10,7 @@ import pytest
 from tests.analysis.diff.made import trace_of
 from tests.expr.made import FIRST, ask, made
 from tracetui.analysis.health.diagnosis import (
-    Part,
+    HealthPart,
     bad_elements,
     diagnose,
     frames,
@@ -53,11 +53,11 @@ def llama(**bad: Array) -> Trace:
 def test_the_producer_is_told_from_those_that_pass_it_on() -> None:
     trace = llama(up_proj=BAD, down_proj=BAD, mlp=BAD, **{"0": BAD})
     last = trace.records[-1]
-    assert verdict(trace, last).part is Part.CARRIES
+    assert verdict(trace, last).part is HealthPart.CARRIES
     assert [bad.site for bad in verdict(trace, last).bad] == ["model.layers.0.mlp"]
     assert [found.record.site for found in producers(trace, last)] == ["model.layers.0.mlp.up_proj"]
     origin = producers(trace, last)[0]
-    assert (origin.part, origin.by_name) == (Part.PRODUCES, True)
+    assert (origin.part, origin.by_name) == (HealthPart.PRODUCES, True)
     assert [fed.site for fed in origin.fed_by] == ["model.layers.0.post_attention_layernorm"]
 
 
@@ -66,13 +66,13 @@ def test_a_sibling_that_is_bad_too_is_no_input() -> None:
     trace = llama(q_proj=BAD, v_proj=BAD, o_proj=BAD)
     found = producers(trace, trace.records[5])
     assert [one.record.place for one in found] == [".self_attn.v_proj"]
-    assert verdict(trace, trace.records[4]).part is Part.PRODUCES
+    assert verdict(trace, trace.records[4]).part is HealthPart.PRODUCES
 
 
 def test_unknown_names_are_judged_by_the_order_of_execution() -> None:
     trace = made(("net.a", FIRST), ("net.b", BAD), ("net.c.inner", BAD), ("net.c", BAD), ("net", BAD))
     found = verdict(trace, trace.records[3])
-    assert (found.part, found.by_name) == (Part.CARRIES, False)
+    assert (found.part, found.by_name) == (HealthPart.CARRIES, False)
     assert [fed.site for fed in found.fed_by] == ["net.c.inner"]
     assert [one.record.site for one in producers(trace, trace.records[4])] == ["net.b"]
     lines = "\n".join(line.text for line in health_lines(trace, diagnose(trace, trace.records[4]), 100))
@@ -82,14 +82,14 @@ def test_unknown_names_are_judged_by_the_order_of_execution() -> None:
 
 def test_the_first_record_cannot_be_judged() -> None:
     trace = made(("model.embed_tokens", BAD), ("model.layers.0:input", BAD))
-    assert verdict(trace, trace.records[0]).part is Part.UNTOLD
+    assert verdict(trace, trace.records[0]).part is HealthPart.UNTOLD
     assert producers(trace, trace.records[1])[0].record.site == "model.embed_tokens"
 
 
 def test_a_masks_infinity_makes_no_producer() -> None:
     hidden = np.full((1, 1, 3, 3), -np.inf, np.float32)
     trace = made(("model.layers.0.self_attn:mask", hidden), ("model.layers.0.self_attn:heads", BAD))
-    assert verdict(trace, trace.records[1]).part is Part.PRODUCES
+    assert verdict(trace, trace.records[1]).part is HealthPart.PRODUCES
 
 
 def test_growth_is_against_what_feeds_a_record() -> None:
@@ -118,7 +118,7 @@ def test_the_elements_concerned_are_named_along_every_axis() -> None:
 def test_statistics_alone_still_name_the_producer() -> None:
     trace = made(("net.a", FIRST), ("net.b", BAD), kept=False)
     found = diagnose(trace, trace.records[1])
-    assert found.producers[0].part is Part.PRODUCES
+    assert found.producers[0].part is HealthPart.PRODUCES
     assert found.elements is None
     assert any("not kept" in line.text for line in health_lines(trace, found, 80))
 

@@ -19,11 +19,11 @@ from textual.app import App, ComposeResult
 
 from tests.benchmarks.terminal import Terminal
 from tracetui.ui.widgets.heatmap import Heatmap
-from tracetui.views.heatmap.axes import Axis, Look
+from tracetui.views.heatmap.axes import LabelledAxis, MapStyle
 from tracetui.views.heatmap.ink import Brush, Ground
 from tracetui.views.heatmap.layout import arrange, look
 from tracetui.views.heatmap.matrix import HeatmapData, draw, heatmap_data
-from tracetui.views.heatmap.pyramid import Kind, build
+from tracetui.views.heatmap.pyramid import ScaleKind, build
 from tracetui.views.palette import PALETTES
 
 SIDES = (128, 1024, 4096)
@@ -55,13 +55,13 @@ def milliseconds(work: Callable[[], object], times: int) -> float:
 
 def data_of(values: npt.NDArray[np.float32]) -> HeatmapData:
     words = [f"·token{index % 97}" for index in range(len(values))]
-    return heatmap_data(values, Axis.of("query", len(words), words), Axis.of("key", len(words), words))
+    return heatmap_data(values, LabelledAxis.of("query", len(words), words), LabelledAxis.of("key", len(words), words))
 
 
 def frame_of(data: HeatmapData, zoom: int | None) -> Callable[[], object]:
     """One frame with the crosshair a cell further each time."""
-    styles = Look(*(Style.parse(style) for style in ("on #101010", "#eeeeee", "#888888", "bold", "bold")))
-    pyramid = data.pyramids[Kind.LINEAR]
+    styles = MapStyle(*(Style.parse(style) for style in ("on #101010", "#eeeeee", "#888888", "bold", "bold")))
+    pyramid = data.pyramids[ScaleKind.LINEAR]
     brush = Brush(PALETTES[0], pyramid.scale, Ground(0x101010, 0xEEEEEE, 0x222222))
     layout = arrange(WIDTH, HEIGHT, data.plan, zoom)
     cells = cycle((place, place // 2) for place in range(0, len(data.values), 3))

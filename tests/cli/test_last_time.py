@@ -15,7 +15,7 @@ from tracetui import headless, paths
 from tracetui.commands.read_options import read_recipe, read_stops
 from tracetui.commands.restore_session import last_of, name_of, recalled, recalled_recording
 from tracetui.debugger.memory.note import NO_NOTE, SessionNote
-from tracetui.debugger.memory.store import Store
+from tracetui.debugger.memory.store import NoteStore
 from tracetui.debugger.start_page import StartPage
 from tracetui.expr.stop import DEFAULT_STOPS, parse_stop
 from tracetui.headless import Stops
@@ -54,20 +54,20 @@ def files() -> list[Path]:
     ],
 )
 def test_the_prompt_comes_back_unless_another_is_said(options: tuple[str, ...], prompts: Prompts) -> None:
-    Store(NAME).write(SessionNote(prompts=Prompts(("hi",), chat=True, system="be brief")))
+    NoteStore(NAME).write(SessionNote(prompts=Prompts(("hi",), chat=True, system="be brief")))
     recipe, offer = start(*options)
     assert recipe.prompts == offer.prompts == prompts
     assert ("the chat's prompt" in offer.recalled.told) == (prompts.texts == ("hi",))
 
 
 def test_ids_don_t_come_back_into_a_chat() -> None:
-    Store(NAME).write(SessionNote(prompts=Prompts(ids=((1, 2),))))
+    NoteStore(NAME).write(SessionNote(prompts=Prompts(ids=((1, 2),))))
     assert start()[0].prompts.ids == ((1, 2),)
     assert start("--chat")[0].prompts == Prompts(OWN.texts, chat=True)
 
 
 def test_how_the_model_went_on_comes_back_as_a_whole_or_not_at_all() -> None:
-    Store(NAME).write(SessionNote(generation=Generation(3, temperature=0.5)))
+    NoteStore(NAME).write(SessionNote(generation=Generation(3, temperature=0.5)))
     assert start()[0].generation == Generation(3, temperature=0.5)
     recipe, offer = start("--generate", "2")
     assert recipe.generation == offer.recalled.note.generation == Generation(2)
@@ -75,7 +75,7 @@ def test_how_the_model_went_on_comes_back_as_a_whole_or_not_at_all() -> None:
 
 
 def test_stops_that_are_said_are_the_only_ones_that_are_on() -> None:
-    Store(NAME).write(SessionNote(stops=(*DEFAULT_STOPS, parse_stop("*.mlp"))))
+    NoteStore(NAME).write(SessionNote(stops=(*DEFAULT_STOPS, parse_stop("*.mlp"))))
     assert [stop.text for stop in start()[1].stops if stop.on] == ["nan", "inf", "*.mlp"]
     stops, told = (offer := start("--break", "*.norm")[1]).stops, offer.recalled.told
     assert [(stop.text, stop.on) for stop in stops[2:]] == [("*.norm", True), ("*.mlp", False)]
@@ -88,7 +88,7 @@ def test_the_recipe_s_own_prompt_need_not_be_remembered_unless_it_is_taken_other
 
 
 def test_a_fresh_start_reads_nothing_and_takes_the_file_s_place(capsys: pytest.CaptureFixture[str]) -> None:
-    store = Store(NAME)
+    store = NoteStore(NAME)
     store.path.parent.mkdir(parents=True)
     store.path.write_bytes(b"broken")
     offer = start("--fresh")[1]
@@ -101,7 +101,7 @@ def test_a_fresh_start_reads_nothing_and_takes_the_file_s_place(capsys: pytest.C
 
 
 def test_whoever_wants_nothing_remembered_leaves_nothing_and_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    Store(NAME).write(SessionNote(prompts=texts("hi")))
+    NoteStore(NAME).write(SessionNote(prompts=texts("hi")))
     monkeypatch.setenv("TRACETUI_NO_SESSION", "1")
     recipe, offer = start()
     assert recipe.prompts == OWN
@@ -119,7 +119,7 @@ def test_a_model_is_the_same_from_wherever_it_is_named(tmp_path: Path, monkeypat
 
 
 def test_a_trace_without_a_screen_knows_nothing_of_sessions(tracetui: Here, monkeypatch: pytest.MonkeyPatch) -> None:
-    Store(NAME).write(SessionNote(prompts=texts("hi"), stops=(parse_stop("*.mlp"),)))
+    NoteStore(NAME).write(SessionNote(prompts=texts("hi"), stops=(parse_stop("*.mlp"),)))
     asked: list[tuple[Recipe, Stops]] = []
 
     def run_nothing(recipe: Recipe, output: object, as_json: bool, compress: bool, stops: Stops) -> list[str]:

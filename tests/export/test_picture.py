@@ -15,7 +15,7 @@ from tests.cli.running import Here
 from tests.tiny_moe import whole_trace
 from tests.tracer.models import prompt, tiny_llama
 from tracetui.export.heatmaps import Picked, heatmap
-from tracetui.export.picture import Axis, Heatmap, draw, drawable, peaks
+from tracetui.export.picture import Picture, PictureAxis, draw, drawable, peaks
 from tracetui.recording.dumps import open_recorded
 from tracetui.recording.npz import write_trace
 from tracetui.tracer.call import record_call
@@ -35,11 +35,13 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-def of(values: object, labels: tuple[str, ...] = ()) -> Heatmap:
-    return Heatmap(np.array(values, np.float32), Axis("query", labels), Axis("key", labels), "a title", "value")
+def of(values: object, labels: tuple[str, ...] = ()) -> Picture:
+    return Picture(
+        np.array(values, np.float32), PictureAxis("query", labels), PictureAxis("key", labels), "a title", "value"
+    )
 
 
-def drawn(found: Heatmap, kind: str = "svg") -> bytes:
+def drawn(found: Picture, kind: str = "svg") -> bytes:
     file = BytesIO()
     draw(found, "svg" if kind == "svg" else "png", file)
     return file.getvalue()
@@ -56,7 +58,7 @@ def test_the_pixels_follow_the_numbers() -> None:
 
 
 def test_hostile_labels_are_drawn_as_text_and_never_as_markup() -> None:
-    svg = drawn(Heatmap(np.eye(8), Axis("$x", HOSTILE), Axis("key", HOSTILE), "$\\frac</title>", "<b>$"))
+    svg = drawn(Picture(np.eye(8), PictureAxis("$x", HOSTILE), PictureAxis("key", HOSTILE), "$\\frac</title>", "<b>$"))
     ElementTree.fromstring(svg)
     assert b"<script" not in svg
     assert b"\x1b" not in svg
@@ -101,7 +103,7 @@ def test_numbers_beyond_float32_are_no_infinities() -> None:
     found = peaks(np.array([[1e300, -1e200], [0, 1]]), 1)[0]
     np.testing.assert_array_equal(found, [[1e300]])
     assert drawn(of([[1, 2]]), "png") != drawn(
-        Heatmap(np.array([[1e300, 2]]), Axis("a"), Axis("b"), "", "value"), "png"
+        Picture(np.array([[1e300, 2]]), PictureAxis("a"), PictureAxis("b"), "", "value"), "png"
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tracetui.expr.evaluate import Answer, evaluate
-from tracetui.expr.moment import Scene
+from tracetui.expr.moment import TraceScope
 from tracetui.expr.parse import parse
 from tracetui.recording.record import AttentionCall, Record, Token
 from tracetui.recording.trace import RunInfo, Trace
@@ -55,4 +55,4 @@ def ask(text: str, site: str, trace: Trace | None = None, *, parts: bool = False
     trace = trace or layers()
     record = trace.find(site)
     assert record is not None
-    return evaluate(parse(text, parts=parts), Scene(trace).moment(record))
+    return evaluate(parse(text, parts=parts), TraceScope(trace).moment(record))

@@ -9,7 +9,7 @@ import pytest
 
 from tests.expr.made import EXPERTS, FIRST, SELECTION, ask, layers, made
 from tracetui.expr.evaluate import evaluate
-from tracetui.expr.moment import Scene
+from tracetui.expr.moment import TraceScope
 from tracetui.expr.parse import parse
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.value import ArrayValue
@@ -103,7 +103,7 @@ def test_only_what_is_named_is_computed(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(ArrayValue, "statistics", statistics)
     trace = layers()
-    found = evaluate(parse("layer == 0 and norm > 3"), Scene(trace).moment(trace.records[-1]))
+    found = evaluate(parse("layer == 0 and norm > 3"), TraceScope(trace).moment(trace.records[-1]))
     assert found.value == 0
     assert not asked
 

@@ -12,7 +12,7 @@ from tests.expr.made import layers
 from tracetui.errors import InputError
 from tracetui.expr.errors import BadExpressionError
 from tracetui.expr.evaluate import Answer, evaluate
-from tracetui.expr.moment import Scene
+from tracetui.expr.moment import TraceScope
 from tracetui.expr.names import BY_NAME, NAMES, Kind
 from tracetui.expr.parse import MAX_DEPTH, MAX_LENGTH, parse
 
@@ -65,7 +65,7 @@ def test_a_wrong_expression_is_refused_at_its_place(text: str, column: int, told
 
 
 def test_a_part_is_no_number_to_a_stop_and_says_so() -> None:
-    scene = Scene(trace := layers())
+    scene = TraceScope(trace := layers())
     told = [evaluate(parse("value[0,0]"), scene.moment(record)) for record in trace.records]
     assert any(answer.value is None and "not one element" in answer.why for answer in told)
 
@@ -94,7 +94,7 @@ def test_every_name_of_the_table_can_be_used_as_it_says() -> None:
     for name in NAMES:
         form = name.form.replace("(n)", "(1)").replace("head=…", "head=0").replace("[…]", "[0,0,0]")
         form = form.replace("(x)", "(norm)").replace("NAME", "norm").replace("shape", "shape[0]")
-        answer = evaluate(parse(f"{form} == {form}"), Scene(layers()).moment(layers().records[-1]))
+        answer = evaluate(parse(f"{form} == {form}"), TraceScope(layers()).moment(layers().records[-1]))
         assert answer.value is not None or answer.why, name
 
 
@@ -119,7 +119,7 @@ def test_what_is_taken_can_be_asked_of_every_record(text: str) -> None:
     """Whatever the values: a number, or in words why there is none; never an exception."""
     expression = parse(text)
     trace = layers()
-    scene = Scene(trace)
+    scene = TraceScope(trace)
     for record in trace.records:
         found = evaluate(expression, scene.moment(record))
         assert isinstance(found, Answer)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tracetui.errors import InputError
-from tracetui.expr.edit import Source
+from tracetui.expr.edit import ReplacementSource
 from tracetui.expr.edit_parse import parse_edit
 from tracetui.expr.errors import BadExpressionError
 from tracetui.expr.replacement import check_sources, key_in, open_source
@@ -18,14 +18,18 @@ from tracetui.expr.replacement import check_sources, key_in, open_source
 @pytest.mark.parametrize(
     ("text", "kept", "source"),
     [
-        ("layers.3:replace @a.npz", "layers.3: replace @a.npz", Source("a.npz")),
-        ("x :  replace  @a.npz   y.mlp:q ", "x: replace @a.npz y.mlp:q", Source("a.npz", "y.mlp:q")),
-        ('x[0,:]: replace @"a  b: c [.npz"', 'x[0,:]: replace @"a  b: c [.npz"', Source("a  b: c [.npz")),
-        ("x:q pass 1: replace @/t/a:b.npz y@2", "x:q pass 1: replace @/t/a:b.npz y@2", Source("/t/a:b.npz", "y@2")),
-        ('x: replace @"a.npz"', "x: replace @a.npz", Source("a.npz")),
+        ("layers.3:replace @a.npz", "layers.3: replace @a.npz", ReplacementSource("a.npz")),
+        ("x :  replace  @a.npz   y.mlp:q ", "x: replace @a.npz y.mlp:q", ReplacementSource("a.npz", "y.mlp:q")),
+        ('x[0,:]: replace @"a  b: c [.npz"', 'x[0,:]: replace @"a  b: c [.npz"', ReplacementSource("a  b: c [.npz")),
+        (
+            "x:q pass 1: replace @/t/a:b.npz y@2",
+            "x:q pass 1: replace @/t/a:b.npz y@2",
+            ReplacementSource("/t/a:b.npz", "y@2"),
+        ),
+        ('x: replace @"a.npz"', "x: replace @a.npz", ReplacementSource("a.npz")),
     ],
 )  # fmt: skip
-def test_the_file_and_the_site_are_read_and_written_alike(text: str, kept: str, source: Source) -> None:
+def test_the_file_and_the_site_are_read_and_written_alike(text: str, kept: str, source: ReplacementSource) -> None:
     edit = parse_edit(text)
     assert (edit.text, edit.action.source) == (kept, source)
     assert parse_edit(kept).action == edit.action
@@ -71,6 +75,6 @@ def test_a_file_is_looked_into_before_a_run(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=why):
             check_sources([parse_edit(text)], "--edit")
     trace = open_source(str(path), "")
-    assert key_in(trace, Source("", "layers.1.mlp"), "z@2.1", "") == "layers.1.mlp@2.1"
-    assert key_in(trace, Source("", "layers.1.mlp@0"), "z@2", "") == "layers.1.mlp"
-    assert key_in(trace, Source(""), "z#1@2", "") == "z#1@2"
+    assert key_in(trace, ReplacementSource("", "layers.1.mlp"), "z@2.1", "") == "layers.1.mlp@2.1"
+    assert key_in(trace, ReplacementSource("", "layers.1.mlp@0"), "z@2", "") == "layers.1.mlp"
+    assert key_in(trace, ReplacementSource(""), "z#1@2", "") == "z#1@2"

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from tracetui.analysis.checkpoint import Part, every_tensor
+from tracetui.analysis.checkpoint import ModulePart, every_tensor
 from tracetui.models.build import build_model
 from tracetui.models.checkpoints.tree import checkpoint_tree
 from tracetui.models.structure import read_structure
@@ -68,7 +68,7 @@ def recipe(family: str, layers: Layers | None = None) -> Recipe:
     return Recipe("r", "R", "r.toml", config, layers or Layers(0, 4))
 
 
-def tree_of(family: str, layers: Layers | None = None) -> Part:
+def tree_of(family: str, layers: Layers | None = None) -> ModulePart:
     return checkpoint_tree(build_model(recipe(family, layers), torch.float32).module)
 
 

@@ -12,7 +12,7 @@ from tests.models.test_checkpoint_tree import TINY, recipe
 from tracetui.models.build import build_model
 from tracetui.models.config_help.report import read_config
 from tracetui.recipe import Layers, Recipe, load_recipe
-from tracetui.recipe.fields.field import ConfigField, ConfigReport, Origin
+from tracetui.recipe.fields.field import ConfigField, ConfigReport, FieldOrigin
 
 
 def report(**fields: Any) -> ConfigReport:
@@ -83,11 +83,11 @@ def test_switches_say_what_is_there_with_them() -> None:
 def test_where_a_value_comes_from_is_told() -> None:
     found = report(rope_theta=5e5, flavour="sweet\x1b", num_nonsense=3)
     origins = {one.name: one.origin for one in found.fields}
-    assert origins["hidden_size"] == origins["rope_parameters.rope_theta"] == Origin.GIVEN
-    assert origins["mlp_bias"] == origins["rope_parameters.rope_type"] == Origin.DEFAULT
-    assert origins["flavour"] == origins["num_nonsense"] == Origin.UNDECLARED
+    assert origins["hidden_size"] == origins["rope_parameters.rope_theta"] == FieldOrigin.GIVEN
+    assert origins["mlp_bias"] == origins["rope_parameters.rope_type"] == FieldOrigin.DEFAULT
+    assert origins["flavour"] == origins["num_nonsense"] == FieldOrigin.UNDECLARED
     assert field(found, "flavour").explanation == ""
-    assert field(read_config(recipe("deepseek_v3")), "qk_head_dim").origin == Origin.DERIVED
+    assert field(read_config(recipe("deepseek_v3")), "qk_head_dim").origin == FieldOrigin.DERIVED
 
 
 def test_what_transformers_writes_of_its_own_follows_from_the_rest() -> None:
@@ -96,8 +96,8 @@ def test_what_transformers_writes_of_its_own_follows_from_the_rest() -> None:
     saved = build_model(of, torch.bfloat16).config.to_dict()
     given = {**saved, "flavour": "sweet"}
     found = {one.name: one.origin for one in read_config(replace(of, config=given)).fields}
-    assert [name for name, origin in found.items() if origin is Origin.UNDECLARED] == ["flavour"]
-    assert found["qk_head_dim"] == Origin.DERIVED
+    assert [name for name, origin in found.items() if origin is FieldOrigin.UNDECLARED] == ["flavour"]
+    assert found["qk_head_dim"] == FieldOrigin.DERIVED
     notes = build_model(replace(of, config=given), torch.bfloat16).notes
     assert [note for note in notes if "no such field" in note] == [note for note in notes if "flavour" in note]
 
@@ -171,5 +171,5 @@ def test_other_families_have_a_structure_and_explanations_too(family: str) -> No
     assert structure.parameters == structure.tree.parameters == sum(tensor.numel() for tensor in model.parameters())
     assert structure.active is not None
     found = read_config(made)
-    assert not [one.name for one in found.fields if not one.explanation and one.origin is not Origin.UNDECLARED]
+    assert not [one.name for one in found.fields if not one.explanation and one.origin is not FieldOrigin.UNDECLARED]
     assert decided(found, "vocab_size")

@@ -16,7 +16,7 @@ from tests.tracer.models import SIZES, prompt, seeded
 from tracetui.analysis.experts.block import shared_parts, sum_identity
 from tracetui.analysis.experts.choice import margins
 from tracetui.analysis.experts.load import expert_load
-from tracetui.analysis.experts.routing import Missing, Routing, read_routing, routing_records
+from tracetui.analysis.experts.routing import BlockRouting, Missing, read_routing, routing_records
 from tracetui.analysis.identity import Identity
 from tracetui.recording.trace import Trace
 from tracetui.tracer.call import record_call
@@ -59,7 +59,7 @@ def watched(family: str) -> Trace:
     return record_call(tiny(family), input_ids=prompt(rows=2), use_cache=False)
 
 
-def routings(trace: Trace) -> list[Routing]:
+def routings(trace: Trace) -> list[BlockRouting]:
     return [read_routing(trace, record) for record in routing_records(trace.records)]
 
 

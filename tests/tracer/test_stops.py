@@ -12,7 +12,7 @@ import torch
 
 from tests.tracer.recipes import recipe
 from tests.tracer.test_live import PROMPT, Driver, driven
-from tracetui.analysis.health.diagnosis import Part, diagnose
+from tracetui.analysis.health.diagnosis import HealthPart, diagnose
 from tracetui.debugger.session import Event, Finished, Fired, Started, Stopped, Tallied, until_end
 from tracetui.expr.stop import DEFAULT_STOPS, parse_stop
 from tracetui.expr.watcher import Hit, StopEvaluator, Tally
@@ -146,7 +146,7 @@ def test_a_planted_nan_is_found_where_it_was_planted(path: str) -> None:
     for record in (trace.records[fired[0].index], trace.records[-1]):
         found = diagnose(trace, record)
         assert [one.record.site for one in found.producers] == [path]
-        assert found.producers[0].part is Part.PRODUCES
+        assert found.producers[0].part is HealthPart.PRODUCES
         assert found.elements is not None
         assert found.elements.first[0][0] == (0, 2, 7)
 

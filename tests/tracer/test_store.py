@@ -16,7 +16,7 @@ import torch
 from tracetui.recording.keep import Room
 from tracetui.recording.spill import SpilledValue
 from tracetui.recording.spill_file import SpillFile
-from tracetui.tracer.capture.store import Store
+from tracetui.tracer.capture.store import ValueStore
 from tracetui.tracer.capture.values import TorchValue
 
 _BYTES = torch.arange(256, dtype=torch.uint8)
@@ -41,7 +41,7 @@ def tensor_of(dtype: torch.dtype) -> torch.Tensor:
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_every_dtype_comes_back_from_the_disk(tmp_path: Path, dtype: torch.dtype) -> None:
     tensor = tensor_of(dtype)
-    store = Store(Room(memory=0, folder=tmp_path), 0)
+    store = ValueStore(Room(memory=0, folder=tmp_path), 0)
     for given in (tensor, tensor.t() if tensor.dim() == 2 else tensor, tensor[..., :1], tensor.reshape(-1)[0]):
         found, kept = store.put(given), TorchValue(given)
         assert isinstance(found, SpilledValue)
@@ -65,7 +65,7 @@ def test_nobody_asks_how_much_memory_there_is_before_it_matters(
         # Of 8,000 bytes, of which 2,000 are taken.
         return 3000
 
-    store = Store(Room(folder=tmp_path), half_of_what_is_free)
+    store = ValueStore(Room(folder=tmp_path), half_of_what_is_free)
     values = [store.put(torch.ones(250)) for _ in range(2)]
     assert not asked
     values += [store.put(torch.ones(250)) for _ in range(4)]
@@ -74,13 +74,13 @@ def test_nobody_asks_how_much_memory_there_is_before_it_matters(
 
 
 def test_memory_is_used_up_before_the_disk(tmp_path: Path) -> None:
-    store = Store(Room(folder=tmp_path), 4000)
+    store = ValueStore(Room(folder=tmp_path), 4000)
     found = [store.put(torch.ones(250)) for _ in range(6)]
     assert [isinstance(value, SpilledValue) for value in found] == [False] * 4 + [True] * 2
 
 
 def test_an_empty_tensor_is_no_trouble(tmp_path: Path) -> None:
-    found = Store(Room(memory=0, folder=tmp_path), 0).put(torch.empty(0, 3))
+    found = ValueStore(Room(memory=0, folder=tmp_path), 0).put(torch.empty(0, 3))
     assert found.read().shape == (0, 3)
 
 

@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 from tests.ui.fake import OFFER, FakeSession
 from tracetui.debugger.session import Listener, Module
 from tracetui.debugger.start_page import StartPage
-from tracetui.debugger.state import State
+from tracetui.debugger.state import ScreenState
 from tracetui.ui.app import TracetuiApp
 from tracetui.ui.screens.debugger import DebuggerScreen
 from tracetui.ui.widgets.log_pane import LogPane
@@ -40,7 +40,7 @@ class Driven:
         return self.app.screen
 
     @property
-    def state(self) -> State:
+    def state(self) -> ScreenState:
         return self.screen.state
 
     @property

@@ -32,7 +32,7 @@ from tracetui.expr.edit import Edit
 from tracetui.expr.stop import Stop
 from tracetui.expr.watcher import StopEvaluator
 from tracetui.recipe import Prompts, texts
-from tracetui.recipe.fields.field import ConfigField, ConfigReport, DecidedShape, Decides, Origin
+from tracetui.recipe.fields.field import ConfigField, ConfigReport, DecidedShape, Decides, FieldOrigin
 from tracetui.recording.cut import cut_before
 from tracetui.recording.record import Record, Token
 from tracetui.recording.stepping import Target
@@ -56,14 +56,14 @@ REPORT = ConfigReport(
     "LlamaConfig",
     (),
     (
-        ConfigField("hidden_size", 32, Origin.GIVEN, "Width of the residual stream.", decides=Decides(
+        ConfigField("hidden_size", 32, FieldOrigin.GIVEN, "Width of the residual stream.", decides=Decides(
             (DecidedShape("self_attn.q_proj.weight", (32, 32), (1,)), DecidedShape("lm_head.weight", (97, 32), (1,)))
         )),
-        ConfigField("num_attention_heads", 4, Origin.GIVEN, "How many queries.", decides=Decides(
+        ConfigField("num_attention_heads", 4, FieldOrigin.GIVEN, "How many queries.", decides=Decides(
             (DecidedShape("self_attn.q_proj.weight", (32, 32), (0,)),)
         )),
-        ConfigField("flavour", "[red]sweet[/]", Origin.UNDECLARED),
-        *(ConfigField(f"field_{i}", i, Origin.DEFAULT, "One of many.") for i in range(30)),
+        ConfigField("flavour", "[red]sweet[/]", FieldOrigin.UNDECLARED),
+        *(ConfigField(f"field_{i}", i, FieldOrigin.DEFAULT, "One of many.") for i in range(30)),
     ),
     ("num_key_value_heads: 3 does not divide 4",),
 )  # fmt: skip

@@ -30,7 +30,7 @@ from tracetui.ui.screens.diff import DiffScreen
 from tracetui.ui.widgets.diff_grid import DiffGrid
 from tracetui.ui.widgets.diff_text import DiffText
 from tracetui.ui.widgets.heatmap import Heatmap
-from tracetui.views.heatmap.pyramid import Kind
+from tracetui.views.heatmap.pyramid import ScaleKind
 
 FOLDER = Path(__file__).parent / "snapshots"
 
@@ -164,12 +164,12 @@ async def test_heatmaps_of_both_and_the_difference_are_on_one_scale() -> None:
         await it.press("4")
         await rest(it)
         maps = list(it.app.screen.query(Heatmap))
-        scales = {heatmap.data.pyramids[Kind.LINEAR].scale for heatmap in maps}
+        scales = {heatmap.data.pyramids[ScaleKind.LINEAR].scale for heatmap in maps}
         assert len(scales) == 1
         np.testing.assert_allclose(maps[2].data.values, (a[FAULT] - b[FAULT])[0], rtol=1e-6)
         await it.press("s")
         await rest(it)
-        own = [heatmap.data.pyramids[Kind.LINEAR].scale for heatmap in it.app.screen.query(Heatmap)]
+        own = [heatmap.data.pyramids[ScaleKind.LINEAR].scale for heatmap in it.app.screen.query(Heatmap)]
         assert own[0] == own[1] != own[2]
         await it.press("l")
         assert len({heatmap.cursor for heatmap in maps}) == 1, "one crosshair"

@@ -10,7 +10,7 @@ from tests.ui.fake import PLAN, FakeSession
 from tests.ui.tiny_llama import PROMPT, empty_recorder
 from tracetui.debugger.driver import MOST_WAITING, Driver
 from tracetui.debugger.session import Advanced, Event, Failed, Finished, Fired, Preparing, Started, Stopped
-from tracetui.debugger.state import NO_RECORD, Phase, State, moved, token_moved
+from tracetui.debugger.state import NO_RECORD, Phase, ScreenState, moved, token_moved
 from tracetui.debugger.state_events import after
 from tracetui.expr.stop import parse_stop
 from tracetui.expr.watcher import Hit
@@ -237,7 +237,7 @@ def test_a_new_run_resets_what_belongs_to_the_old_one() -> None:
 )
 def test_no_event_is_out_of_place(event: Event) -> None:
     """Whatever arrives first, the state can be shown."""
-    state = after(State(), event)
+    state = after(ScreenState(), event)
     assert state.record is NO_RECORD
     assert after(state, Started(empty_recorder().trace, PLAN)).phase is Phase.RUNNING
 
@@ -262,4 +262,4 @@ def test_the_token_cursor_enters_at_the_end_it_comes_from() -> None:
     assert token_moved(found.state, 1).token == 0
     assert token_moved(found.state, -1).token == 16
     assert token_moved(token_moved(found.state, -1), 1).token == 16
-    assert token_moved(State(), 1).token == -1
+    assert token_moved(ScreenState(), 1).token == -1

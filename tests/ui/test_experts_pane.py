@@ -235,7 +235,7 @@ async def test_an_answer_counts_though_the_run_has_gone_on() -> None:
         await it.press("enter", "c", "4")
         pane = it.screen.query_one(ExpertsPane)
         late = replace(pane.state, frontier=pane.state.frontier - 1)
-        pane.post_message(ExpertsPane.Read(Experts(pane._shown.loads, trouble="late"), late, None))
+        pane.post_message(ExpertsPane.ExpertsRead(Experts(pane._shown.loads, trouble="late"), late, None))
         await it.settle()
         assert pane._shown.trouble == "late"
 

@@ -14,10 +14,10 @@ from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
 from tracetui.ui.widgets.heatmap import Heatmap
-from tracetui.views.heatmap.axes import Axis
+from tracetui.views.heatmap.axes import LabelledAxis
 from tracetui.views.heatmap.ink import Depth
 from tracetui.views.heatmap.matrix import EMPTY, HeatmapData, heatmap_data, nothing
-from tracetui.views.heatmap.pyramid import Kind
+from tracetui.views.heatmap.pyramid import ScaleKind
 from tracetui.views.palette import PALETTES, Palette
 
 
@@ -60,7 +60,7 @@ def screen(app: HeatmapApp) -> list[str]:
     return [strip.text for strip in strips]
 
 
-def causal(side: int, kinds: tuple[Kind, ...] = (Kind.LINEAR,), diverging: bool = False) -> HeatmapData:
+def causal(side: int, kinds: tuple[ScaleKind, ...] = (ScaleKind.LINEAR,), diverging: bool = False) -> HeatmapData:
     """Attention as it is: rows that sum to 1, no key after its query."""
     scores = np.random.default_rng(side).normal(size=(side, side)).astype(np.float32)
     scores[np.triu_indices(side, 1)] = -np.inf
@@ -73,11 +73,11 @@ def causal(side: int, kinds: tuple[Kind, ...] = (Kind.LINEAR,), diverging: bool 
 def plain(
     values: npt.NDArray[np.float32],
     words: list[str] | None = None,
-    kinds: tuple[Kind, ...] = (Kind.LINEAR,),
+    kinds: tuple[ScaleKind, ...] = (ScaleKind.LINEAR,),
     diverging: bool = False,
 ) -> HeatmapData:
     rows, columns = values.shape
-    query, key = Axis.of("query", rows, words or ()), Axis.of("key", columns, words or ())
+    query, key = LabelledAxis.of("query", rows, words or ()), LabelledAxis.of("key", columns, words or ())
     return heatmap_data(values, query, key, diverging=diverging, kinds=kinds, title="layer 0 · head 3")
 
 
@@ -168,7 +168,7 @@ async def test_a_resize_keeps_the_crosshair() -> None:
 )
 @pytest.mark.parametrize("size", [(10, 4), (80, 24)])
 async def test_odd_matrices_can_be_walked_over(values: npt.NDArray[np.float32], size: tuple[int, int]) -> None:
-    async with running(plain(values, kinds=(Kind.LINEAR, Kind.LOG)), size) as (app, pilot):
+    async with running(plain(values, kinds=(ScaleKind.LINEAR, ScaleKind.LOG)), size) as (app, pilot):
         for key in ("right", "down", "end", "plus", "x", "m", "0"):
             await pilot.press(key)
             screen(app)
@@ -224,17 +224,17 @@ async def test_a_click_and_a_hover_move_the_crosshair() -> None:
 
 
 async def test_the_scale_changes_where_the_data_has_the_other_one() -> None:
-    async with running(causal(17, (Kind.LINEAR, Kind.LOG))) as (app, pilot):
+    async with running(causal(17, (ScaleKind.LINEAR, ScaleKind.LOG))) as (app, pilot):
         await pilot.press("x")
         assert "log" in screen(app)[-2]
         app.heatmap.show(causal(18))
         assert "linear" in screen(app)[-2]
-        app.heatmap.show(causal(18, (Kind.LINEAR, Kind.LOG)))
+        app.heatmap.show(causal(18, (ScaleKind.LINEAR, ScaleKind.LOG)))
         assert "log" in screen(app)[-2]
         await pilot.press("x")
         app.heatmap.show(causal(18))
         await pilot.press("x")
-        assert app.heatmap.kind is Kind.LINEAR
+        assert app.heatmap.kind is ScaleKind.LINEAR
 
 
 async def test_each_sort_of_data_remembers_its_colour_map() -> None:

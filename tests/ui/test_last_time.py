@@ -11,9 +11,9 @@ from tests.ui.fake import OFFER, FakeSession
 from tests.ui.tiny_llama import PROMPT, outline
 from tracetui import paths
 from tracetui.debugger.memory.keeper import Keeper
-from tracetui.debugger.memory.note import NO_NOTE, Layout, SessionNote
+from tracetui.debugger.memory.note import NO_NOTE, ScreenLayout, SessionNote
 from tracetui.debugger.memory.restored import Restored, edits_beside, in_words
-from tracetui.debugger.memory.store import Found, Store
+from tracetui.debugger.memory.store import NoteStore, StoredNote
 from tracetui.debugger.session import Opened
 from tracetui.debugger.start_page import StartPage
 from tracetui.expr.stop import parse_stop
@@ -25,15 +25,15 @@ from tracetui.ui.widgets.module_list import ModuleList
 from tracetui.ui.widgets.prompt_bar import PromptInput
 from tracetui.ui.widgets.watch_list import WatchList
 from tracetui.ui.widgets.welcome import Welcome
-from tracetui.views.heatmap.pyramid import Kind
+from tracetui.views.heatmap.pyramid import ScaleKind
 
 MODEL = "recipe m"
 
 
-def offer_from(found: Found, base: StartPage = OFFER) -> StartPage:
+def offer_from(found: StoredNote, base: StartPage = OFFER) -> StartPage:
     """The offer of a model whose file was found so, with nothing said on the command line."""
     note = found.note
-    keeper = Keeper(Store(MODEL), note if found.there else NO_NOTE)
+    keeper = Keeper(NoteStore(MODEL), note if found.there else NO_NOTE)
     own = base.prompts if note.prompts is None else None
     recalled = Restored(note, found.remarks, keeper, own, in_words(note) if found.there else "")
     return replace(
@@ -48,13 +48,13 @@ def offer_from(found: Found, base: StartPage = OFFER) -> StartPage:
 @asynccontextmanager
 async def session(base: StartPage = OFFER, end: str = "ctrl+q") -> AsyncIterator[Driven]:
     """One session of the model, ended by a key."""
-    async with driven(offer=offer_from(Store(MODEL).read(), base)) as app:
+    async with driven(offer=offer_from(NoteStore(MODEL).read(), base)) as app:
         yield app
         await app.press(end)
 
 
 def kept() -> SessionNote:
-    found = Store(MODEL).read()
+    found = NoteStore(MODEL).read()
     assert found.there
     return found.note
 
@@ -86,7 +86,7 @@ async def test_stops_watches_edits_prompt_and_layout_come_back() -> None:
         assert (app.screen.front, app.screen.has_class("-maximised")) == ("attention", True)
         look = app.screen.query_one("#heatmap", Heatmap)
         assert app.screen.focused is look
-        assert (look.palette.name, look.kind) == (palette, Kind.LOG)
+        assert (look.palette.name, look.kind) == (palette, ScaleKind.LOG)
         assert app.screen.query_one(AttentionPane).kind == kind != "probs"
     assert kept().layout.front == "attention"
 
@@ -98,7 +98,7 @@ async def test_a_session_in_which_nothing_is_set_leaves_no_file() -> None:
 
 
 async def test_what_is_typed_is_on_disk_without_an_orderly_end() -> None:
-    async with driven(offer=offer_from(Store(MODEL).read())) as app:
+    async with driven(offer=offer_from(NoteStore(MODEL).read())) as app:
         await app.press(*"xyz")
         app.screen._keep()
         await app.settle()
@@ -120,16 +120,16 @@ async def test_a_screen_that_is_told_to_end_again_while_it_is_taken_down_notes_t
 
 
 async def test_an_early_end_keeps_the_layout_that_had_no_time_to_come_back() -> None:
-    layout = Layout(front="logits", maximised="pane", opened=("", "model"), names="meta", scores="scores")
-    Store(MODEL).write(replace(NO_NOTE, layout=layout))
-    async with driven(offer=offer_from(Store(MODEL).read())) as app:
+    layout = ScreenLayout(front="logits", maximised="pane", opened=("", "model"), names="meta", scores="scores")
+    NoteStore(MODEL).write(replace(NO_NOTE, layout=layout))
+    async with driven(offer=offer_from(NoteStore(MODEL).read())) as app:
         app.screen.query_one(PromptInput).value = "x"
         await app.press("ctrl+q")
     assert (kept().layout.front, kept().layout.maximised, kept().layout.scores) == ("logits", "pane", "scores")
 
 
 async def test_a_pane_that_the_user_chose_stays_in_front() -> None:
-    Store(MODEL).write(replace(NO_NOTE, layout=Layout(front="logits")))
+    NoteStore(MODEL).write(replace(NO_NOTE, layout=ScreenLayout(front="logits")))
     async with session() as app:
         app.screen.action_pane("attention")
         await app.settle()
@@ -139,8 +139,8 @@ async def test_a_pane_that_the_user_chose_stays_in_front() -> None:
 
 
 async def test_names_from_a_strange_file_are_left_out() -> None:
-    strange = Layout("\x1b[31m", "sideways", ("../..", "[red]"), "klingon", "\x00", ())
-    Store(MODEL).write(replace(NO_NOTE, layout=strange, stops=()))
+    strange = ScreenLayout("\x1b[31m", "sideways", ("../..", "[red]"), "klingon", "\x00", ())
+    NoteStore(MODEL).write(replace(NO_NOTE, layout=strange, stops=()))
     async with session() as app:
         await app.press("enter")
         assert app.screen.front == "tensor"
@@ -163,7 +163,7 @@ async def test_a_batch_comes_back_as_a_batch_and_what_was_emptied_as_what_was_ru
     batch = replace(OFFER, prompts=Prompts(texts=("one two", "three"), chat=True, system="be brief"))
     async with session(batch) as app:
         await app.press("enter")
-    found = offer_from(Store(MODEL).read(), batch)
+    found = offer_from(NoteStore(MODEL).read(), batch)
     assert found.prompts == batch.prompts
     async with session() as app:
         app.screen.query_one(PromptInput).value = "alone"
@@ -193,7 +193,7 @@ async def test_a_folder_that_takes_no_file_is_told_once_and_nothing_else_happens
 
 
 async def test_a_broken_file_is_put_aside_and_told() -> None:
-    store = Store(MODEL)
+    store = NoteStore(MODEL)
     store.write(NO_NOTE)
     store.path.write_bytes(b"{ torn")
     async with session() as app:
@@ -211,7 +211,7 @@ async def test_a_recording_s_stops_and_panes_come_back_and_its_prompt_line_asks_
         session.send(Opened(session._recorder.trace, outline()))
 
     for turn in range(2):
-        async with driven(offer=offer_from(Store(MODEL).read(), recording), prepare=record) as app:
+        async with driven(offer=offer_from(NoteStore(MODEL).read(), recording), prepare=record) as app:
             if turn:
                 assert app.screen.front == "logits"
                 assert [stop.text for stop in app.state.stops.stops] == ["nan", "inf", "*.mlp"]

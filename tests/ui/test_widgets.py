@@ -14,7 +14,7 @@ from tracetui.analysis.axes import Axis
 from tracetui.analysis.residual import ResidualPoint
 from tracetui.debugger.labels import label_of
 from tracetui.debugger.planes import Plane
-from tracetui.debugger.state import Phase, State
+from tracetui.debugger.state import Phase, ScreenState
 from tracetui.recording.record import Record, Token
 from tracetui.recording.trace import RunInfo, Trace
 from tracetui.recording.value import Array, ArrayValue, Index
@@ -91,7 +91,7 @@ async def test_the_token_strip_keeps_its_cursor_in_view() -> None:
     app = OneWidget(strip)
     async with app.run_test(size=(60, 5)) as pilot:
         for token in (0, 4999, 2500, 2490, 2510):
-            strip.state = State(phase=Phase.STOPPED, trace=trace, frontier=1, cursor=0, token=token)
+            strip.state = ScreenState(phase=Phase.STOPPED, trace=trace, frontier=1, cursor=0, token=token)
             await pilot.pause()
             assert f"·w{token}" in strip.render().plain
             shown = strip.render().plain
@@ -110,7 +110,7 @@ async def test_an_answer_for_another_record_is_dropped() -> None:
         await it.press("enter", "s", "s")
         late = read(it.state.trace, it.state.trace.records[0])
         before = it.text()
-        it.screen.query_one(TensorPane).post_message(TensorPane.Read(late))
+        it.screen.query_one(TensorPane).post_message(TensorPane.TensorRead(late))
         await it.settle()
         assert it.text() == before
 
@@ -151,6 +151,6 @@ def test_a_token_always_has_a_label() -> None:
 
 def test_the_strip_says_from_where_on_the_stream_is_lost() -> None:
     points = [ResidualPoint("embed", 0, 1.0), ResidualPoint("0 attn", 3, 1.5), ResidualPoint("0", 7, math.nan)]
-    state = State()
+    state = ScreenState()
     assert _heading(points, 1, state)[1:] == ("1.5", "layer 0 attn")
     assert _heading(points, 2, state)[1:] == ("– layer 0", "NaN from 0")

@@ -9,17 +9,19 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from tests.views.drawn import ANY_TEXT
-from tracetui.recipe.fields.field import ConfigField, ConfigReport, DecidedShape, Decides, Origin
+from tracetui.recipe.fields.field import ConfigField, ConfigReport, DecidedShape, Decides, FieldOrigin
 from tracetui.views.config_lines import WIDTH, config_lines
 
 SHAPES = (DecidedShape("q_proj.weight", (64, 32), (0,)), DecidedShape("experts.N.up_proj.weight", (3, 2), ()))
 FIELDS = (
-    ConfigField("hidden_size", 32, Origin.GIVEN, "Width. " * 20, decides=Decides(SHAPES, ("a.bias",), ("layers",))),
-    ConfigField("window", 0, Origin.DEFAULT, "A window.", "transformers", said=7),
-    ConfigField("flavour", "sweet", Origin.UNDECLARED),
-    ConfigField("layer_types", ["full"] * 28, Origin.DERIVED),
+    ConfigField(
+        "hidden_size", 32, FieldOrigin.GIVEN, "Width. " * 20, decides=Decides(SHAPES, ("a.bias",), ("layers",))
+    ),
+    ConfigField("window", 0, FieldOrigin.DEFAULT, "A window.", "transformers", said=7),
+    ConfigField("flavour", "sweet", FieldOrigin.UNDECLARED),
+    ConfigField("layer_types", ["full"] * 28, FieldOrigin.DERIVED),
 )
-PARAMS = (ConfigField("dim", 32, Origin.GIVEN, "Width.", becomes=(("hidden_size", 32), ("head_dim", 8))),)
+PARAMS = (ConfigField("dim", 32, FieldOrigin.GIVEN, "Width.", becomes=(("hidden_size", 32), ("head_dim", 8))),)
 REPORT = ConfigReport("m", "llama", "LlamaConfig", (), FIELDS, ("n_group: is wrong",))
 
 
@@ -67,7 +69,7 @@ ANY_FIELD = st.builds(
     ConfigField,
     ANY_TEXT,
     VALUES,
-    st.sampled_from(Origin),
+    st.sampled_from(FieldOrigin),
     ANY_TEXT,
     ANY_TEXT,
     VALUES,

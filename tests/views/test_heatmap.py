@@ -14,14 +14,14 @@ from rich.style import Style
 
 from tracetui.text import visible
 from tracetui.views.cells import Line
-from tracetui.views.heatmap.axes import Axis, Look, tick_step
+from tracetui.views.heatmap.axes import LabelledAxis, MapStyle, tick_step
 from tracetui.views.heatmap.ink import Brush, Depth, Ground, rich_colour
 from tracetui.views.heatmap.layout import View, arrange, look
 from tracetui.views.heatmap.matrix import EMPTY, HeatmapData, draw, heatmap_data, nothing, notice_lines
-from tracetui.views.heatmap.pyramid import MASKED, NAN, Kind
+from tracetui.views.heatmap.pyramid import MASKED, NAN, ScaleKind
 from tracetui.views.palette import PALETTES, Palette, luminance, oklab
 
-LOOK = Look(*(Style.parse(style) for style in ("on #101010", "#eeeeee", "#888888", "bold #ffaa00", "bold")))
+LOOK = MapStyle(*(Style.parse(style) for style in ("on #101010", "#eeeeee", "#888888", "bold #ffaa00", "bold")))
 GROUND = Ground(back=0x101010, text=0xEEEEEE, masked=0x222222)
 LAGOON = PALETTES[0]
 POLAR = next(palette for palette in PALETTES if palette.diverging)
@@ -51,7 +51,7 @@ def texts(lines: list[Line]) -> list[str]:
 
 def square(values: npt.NDArray[np.floating], diverging: bool = False) -> HeatmapData:
     rows, columns = values.shape
-    return heatmap_data(values, Axis.of("query", rows), Axis.of("key", columns), diverging=diverging)
+    return heatmap_data(values, LabelledAxis.of("query", rows), LabelledAxis.of("key", columns), diverging=diverging)
 
 
 def pixel_colours(view: View, lines: list[Line]) -> npt.NDArray[np.int64]:
@@ -77,7 +77,7 @@ def _colour(style: Style, front: bool) -> int:
 def drawings(draw_from: st.DrawFn) -> tuple[HeatmapData, tuple[int, int], tuple[int, int], int | None, Depth]:
     rows, columns = draw_from(st.integers(1, 40)), draw_from(st.integers(1, 40))
     down, across = (
-        Axis.of(draw_from(labels), length, draw_from(st.lists(labels, min_size=length, max_size=length)))
+        LabelledAxis.of(draw_from(labels), length, draw_from(st.lists(labels, min_size=length, max_size=length)))
         for length in (rows, columns)
     )
     values = np.random.default_rng(rows).normal(size=(rows, columns)).astype(np.float32)
@@ -103,7 +103,7 @@ def test_every_line_is_exactly_as_wide_as_the_screen(
 def test_every_cell_off_the_crosshair_has_the_colour_of_its_number(side: int, zoom: int | None) -> None:
     values = np.random.default_rng(1).normal(size=(side, side)).astype(np.float32)
     data = square(values)
-    pyramid = data.pyramids[Kind.LINEAR]
+    pyramid = data.pyramids[ScaleKind.LINEAR]
     view, lines = picture(data, (100, 60), (0, 0), zoom)
     size, step, width = view.rows.size, view.rows.step, view.columns.size
     seen = pixel_colours(view, lines)
@@ -119,7 +119,7 @@ def test_every_cell_off_the_crosshair_has_the_colour_of_its_number(side: int, zo
 def test_a_long_matrix_shows_the_strongest_of_each_group(shape: tuple[int, int]) -> None:
     values = np.random.default_rng(2).normal(size=shape).astype(np.float32)
     data = square(values)
-    pyramid = data.pyramids[Kind.LINEAR]
+    pyramid = data.pyramids[ScaleKind.LINEAR]
     view, lines = picture(data, (100, 40), (0, 0))
     seen, rows, columns = pixel_colours(view, lines), view.rows, view.columns
     assert rows.step != columns.step
@@ -196,7 +196,9 @@ def _columns(line: Line) -> list[tuple[str, Style | None]]:
 
 def test_labels_are_never_markup() -> None:
     names = ["[/INST]", "[@click=app.quit]x[/]", "[bold]"]
-    data = heatmap_data(np.eye(3, dtype=np.float32), Axis.of("query", 3, names), Axis.of("key", 3, names))
+    data = heatmap_data(
+        np.eye(3, dtype=np.float32), LabelledAxis.of("query", 3, names), LabelledAxis.of("key", 3, names)
+    )
     _, lines = picture(data, (120, 40), (0, 1))
     shown = texts(lines)
     assert any("[/INST]" in line for line in shown)
@@ -206,7 +208,9 @@ def test_labels_are_never_markup() -> None:
 @pytest.mark.parametrize("width", [10, 14, 20, 30, 44, 60, 100])
 def test_the_caption_never_loses_the_number(width: int) -> None:
     names = ["·a rather long token"] * 9
-    data = heatmap_data(np.full((9, 9), 0.125, np.float32), Axis.of("query", 9, names), Axis.of("key", 9, names))
+    data = heatmap_data(
+        np.full((9, 9), 0.125, np.float32), LabelledAxis.of("query", 9, names), LabelledAxis.of("key", 9, names)
+    )
     _, lines = picture(data, (width, 12), (5, 3))
     caption = texts(lines)[-1]
     assert caption.rstrip().endswith("0.125")
@@ -277,7 +281,7 @@ def test_with_256_colours_order_and_crosshair_survive(palette: Palette) -> None:
 
 
 def test_a_theme_decides_the_masked_colour_only_where_the_palette_does_not() -> None:
-    scale = square(np.eye(2)).pyramids[Kind.LINEAR].scale
+    scale = square(np.eye(2)).pyramids[ScaleKind.LINEAR].scale
     own = Palette.from_anchors("own", ["#000000", "#ffffff"], nan="#ff0000", masked="#123456")
     for palette, masked in ((LAGOON, GROUND.masked), (own, 0x123456)):
         brush = Brush(palette, scale, GROUND)
@@ -310,9 +314,9 @@ def test_column_ticks_stand_over_their_columns() -> None:
 
 def test_axes_must_have_the_lengths_of_the_matrix() -> None:
     with pytest.raises(ValueError, match="3 labels for 2"):
-        Axis.of("key", 2, ["a", "b", "c"])
+        LabelledAxis.of("key", 2, ["a", "b", "c"])
     with pytest.raises(ValueError, match="axes of 2 and 3"):
-        heatmap_data(np.zeros((3, 3)), Axis.of("query", 2), Axis.of("key", 3))
+        heatmap_data(np.zeros((3, 3)), LabelledAxis.of("query", 2), LabelledAxis.of("key", 3))
 
 
 def test_the_data_keeps_the_numbers_as_they_were() -> None:
@@ -330,14 +334,16 @@ def test_a_notice_fits_any_screen(notice: str, width: int, height: int) -> None:
 
 
 def test_a_matrix_without_cells_is_a_notice() -> None:
-    data = heatmap_data(np.zeros((0, 4)), Axis.of("query", 0), Axis.of("key", 4))
+    data = heatmap_data(np.zeros((0, 4)), LabelledAxis.of("query", 0), LabelledAxis.of("key", 4))
     assert data.empty
     assert EMPTY.empty
     assert "bloom" in "".join(texts(notice_lines(nothing("bloom keeps its own attention").notice, 40, 5, LOOK)))
 
 
 def test_each_line_of_a_low_map_names_both_its_rows() -> None:
-    data = heatmap_data(np.zeros((7, 9), np.float32), Axis.of("layer", 7, first=3), Axis.of("expert", 9))
+    data = heatmap_data(
+        np.zeros((7, 9), np.float32), LabelledAxis.of("layer", 7, first=3), LabelledAxis.of("expert", 9)
+    )
     view, lines = picture(data, (80, 7), (6, 0), zoom=0)
     told = [line[: view.layout.left].strip() for line in texts(lines)[view.layout.top : view.layout.top + 3]]
     assert told == ["3–4", "5–6", "7–8"]

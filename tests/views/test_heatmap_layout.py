@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracetui.views.heatmap.layout import Layout, Plan, View, arrange, look
+from tracetui.views.heatmap.layout import HeatmapLayout, Plan, View, arrange, look
 from tracetui.views.heatmap.pyramid import pixels
 
 plans = st.builds(Plan, st.integers(1, 300), st.integers(1, 300), st.integers(1, 40), st.integers(1, 40), st.booleans())
@@ -34,7 +34,7 @@ def test_without_a_zoom_every_cell_is_in_sight(width: int, height: int, plan: Pl
 
 
 @st.composite
-def walks(draw: st.DrawFn) -> tuple[Plan, list[tuple[Layout, tuple[int, int]]]]:
+def walks(draw: st.DrawFn) -> tuple[Plan, list[tuple[HeatmapLayout, tuple[int, int]]]]:
     plan = draw(plans)
     steps = draw(st.lists(st.tuples(widths, heights, zooms), min_size=1, max_size=6))
     cells = st.tuples(st.integers(0, plan.rows - 1), st.integers(0, plan.columns - 1))
@@ -42,7 +42,9 @@ def walks(draw: st.DrawFn) -> tuple[Plan, list[tuple[Layout, tuple[int, int]]]]:
 
 
 @given(walks())
-def test_the_crosshair_is_where_a_click_finds_it(walk: tuple[Plan, list[tuple[Layout, tuple[int, int]]]]) -> None:
+def test_the_crosshair_is_where_a_click_finds_it(
+    walk: tuple[Plan, list[tuple[HeatmapLayout, tuple[int, int]]]],
+) -> None:
     plan, steps = walk
     view: View | None = None
     for layout, cell in steps:

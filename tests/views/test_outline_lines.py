@@ -10,27 +10,29 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from tests.views.drawn import ANY_TEXT
-from tracetui.analysis.checkpoint import BUFFER, OtherName, Part, StoredTensor, Structure
+from tracetui.analysis.checkpoint import BUFFER, CheckpointTensor, ModulePart, OtherName, Structure
 from tracetui.views.outline_lines import WIDTH, outline_json, outline_lines, side_by_side, tree_lines
 
-EXPERT = Part("0–7", "", (), (Part("up_proj", "", (StoredTensor("weight", (20, 30)),)),), tuple(range(8)), routed=True)
-LAYER = Part(
+EXPERT = ModulePart(
+    "0–7", "", (), (ModulePart("up_proj", "", (CheckpointTensor("weight", (20, 30)),)),), tuple(range(8)), routed=True
+)
+LAYER = ModulePart(
     "3–60",
     "Layer",
     (),
     (
-        Part("mlp", "Block", children=(Part("experts", "Experts", children=(EXPERT,)),)),
-        Part("gate", "Router", (StoredTensor("weight", (8, 30)), StoredTensor("bias", (8,), BUFFER))),
+        ModulePart("mlp", "Block", children=(ModulePart("experts", "Experts", children=(EXPERT,)),)),
+        ModulePart("gate", "Router", (CheckpointTensor("weight", (8, 30)), CheckpointTensor("bias", (8,), BUFFER))),
     ),
     tuple(range(3, 61)),
 )
-SKIPPED = Part("0–2", indices=(0, 1, 2), skipped=True)
-TREE = Part(
+SKIPPED = ModulePart("0–2", indices=(0, 1, 2), skipped=True)
+TREE = ModulePart(
     "",
     "Model",
     children=(
-        Part("model", "Inner", children=(Part("layers", "ModuleList", children=(SKIPPED, LAYER)),)),
-        Part("lm_head", "Linear", (StoredTensor("weight", (100, 30), "tied to model.embed_tokens.weight"),)),
+        ModulePart("model", "Inner", children=(ModulePart("layers", "ModuleList", children=(SKIPPED, LAYER)),)),
+        ModulePart("lm_head", "Linear", (CheckpointTensor("weight", (100, 30), "tied to model.embed_tokens.weight"),)),
     ),
 )
 STRUCTURE = Structure("m", TREE, TREE.parameters, (7, "layer 1 of 4"), 2, 1234, 464)
@@ -100,18 +102,23 @@ def test_the_json_is_the_tree() -> None:
 
 NAMES = ANY_TEXT.filter(lambda text: "." not in text)
 SHAPES = st.lists(st.integers(0, 2**31), max_size=3).map(tuple)
-TENSORS = st.lists(st.builds(StoredTensor, NAMES, SHAPES, st.sampled_from(["", BUFFER]) | ANY_TEXT), max_size=3)
+TENSORS = st.lists(st.builds(CheckpointTensor, NAMES, SHAPES, st.sampled_from(["", BUFFER]) | ANY_TEXT), max_size=3)
 PARTS = st.recursive(
-    st.builds(Part, NAMES, NAMES, TENSORS.map(tuple)),
+    st.builds(ModulePart, NAMES, NAMES, TENSORS.map(tuple)),
     lambda inner: st.builds(
-        Part, NAMES, NAMES, TENSORS.map(tuple), st.lists(inner, max_size=3).map(tuple), st.sampled_from([(), (1, 2)])
+        ModulePart,
+        NAMES,
+        NAMES,
+        TENSORS.map(tuple),
+        st.lists(inner, max_size=3).map(tuple),
+        st.sampled_from([(), (1, 2)]),
     ),
     max_leaves=8,
 )
 
 
 @given(PARTS, ANY_TEXT)
-def test_no_name_reaches_the_terminal_raw_or_beyond_80_columns(tree: Part, other: str) -> None:
+def test_no_name_reaches_the_terminal_raw_or_beyond_80_columns(tree: ModulePart, other: str) -> None:
     printed = list(outline_lines(Structure("m", tree, 5, None, None, 5, 0)))
     printed += side_by_side(tree, lambda name: OtherName(other, remark=other), ("here", "there"))
     for line in printed:

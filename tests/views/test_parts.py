@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from tracetui.analysis.identity import Identity
-from tracetui.views.parts import Part, fitted, part
+from tracetui.views.parts import LinePart, fitted, part
 from tracetui.views.verdict import verdict_parts
 
 FORMS = st.lists(st.text("ab ", max_size=9), min_size=1, max_size=3)
@@ -15,7 +15,7 @@ PARTS = st.lists(st.builds(lambda forms, rank: part(*forms, rank=rank), FORMS, s
 
 
 @given(PARTS, st.integers(0, 60))
-def test_the_line_never_takes_more_than_its_room(parts: list[Part], width: int) -> None:
+def test_the_line_never_takes_more_than_its_room(parts: list[LinePart], width: int) -> None:
     texts = fitted(parts, width)
     assert len(texts) == len(parts)
     assert sum(map(cell_len, texts)) <= width

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tracetui.views.heatmap import pyramid as module
-from tracetui.views.heatmap.pyramid import MASKED, MAX_ZOOM, NAN, Codes, Kind, Scale, build, fit, pixels, pooled
+from tracetui.views.heatmap.pyramid import MASKED, MAX_ZOOM, NAN, Codes, Scale, ScaleKind, build, fit, pixels, pooled
 from tracetui.views.palette import LEVELS
 
 Matrix = npt.NDArray[np.float32]
-SCALES = list(product(Kind, (False, True)))
+SCALES = list(product(ScaleKind, (False, True)))
 
 matrices = hnp.arrays(
     np.float32,
@@ -51,7 +51,7 @@ def _size(codes: Codes, diverging: bool) -> npt.NDArray[np.int64]:
 
 @pytest.mark.parametrize(("kind", "diverging"), SCALES)
 @given(values=matrices)
-def test_halving_commutes_with_quantising(kind: Kind, diverging: bool, values: Matrix) -> None:
+def test_halving_commutes_with_quantising(kind: ScaleKind, diverging: bool, values: Matrix) -> None:
     whole = build(values, kind=kind, diverging=diverging)
     for level in whole.levels[1:]:
         values = _pool(values, diverging)
@@ -60,9 +60,9 @@ def test_halving_commutes_with_quantising(kind: Kind, diverging: bool, values: M
     assert whole.levels[-1].shape == (1, 1)
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", ScaleKind)
 @given(values=matrices)
-def test_codes_keep_the_order_of_numbers(kind: Kind, values: Matrix) -> None:
+def test_codes_keep_the_order_of_numbers(kind: ScaleKind, values: Matrix) -> None:
     codes = build(values, kind=kind).levels[0]
     order = np.argsort(values[~np.isnan(values)], kind="stable")
     assert (np.diff(codes[~np.isnan(values)][order].astype(int)) >= 0).all()
@@ -70,7 +70,7 @@ def test_codes_keep_the_order_of_numbers(kind: Kind, values: Matrix) -> None:
 
 @pytest.mark.parametrize(("kind", "diverging"), SCALES)
 @given(values=matrices)
-def test_masked_and_nan_have_codes_of_their_own(kind: Kind, diverging: bool, values: Matrix) -> None:
+def test_masked_and_nan_have_codes_of_their_own(kind: ScaleKind, diverging: bool, values: Matrix) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         pyramid = build(values, kind=kind, diverging=diverging)
@@ -132,14 +132,14 @@ def test_around_zero_both_sides_have_the_same_range() -> None:
 
 def test_each_decade_of_a_log_scale_has_as_many_levels() -> None:
     values = np.array([[1e-6, 1e-4, 1e-2, 1.0, 0.0, -1.0]], np.float32)
-    codes = build(values, kind=Kind.LOG).levels[0][0].astype(int)
+    codes = build(values, kind=ScaleKind.LOG).levels[0][0].astype(int)
     assert np.ptp(np.diff(codes[:4])) <= 1
     assert codes[3:].tolist() == [LEVELS, 1, 1]
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, -2.0, 1e-45, 3e38])
 @pytest.mark.parametrize(("kind", "diverging"), SCALES)
-def test_a_constant_matrix_has_a_scale(kind: Kind, diverging: bool, value: float) -> None:
+def test_a_constant_matrix_has_a_scale(kind: ScaleKind, diverging: bool, value: float) -> None:
     pyramid = build(np.full((3, 3), value, np.float32), kind=kind, diverging=diverging)
     assert pyramid.scale.low < pyramid.scale.high
     assert len(np.unique(pyramid.levels[0])) == 1
@@ -147,7 +147,7 @@ def test_a_constant_matrix_has_a_scale(kind: Kind, diverging: bool, value: float
 
 
 def test_without_a_number_above_zero_log_says_that_it_is_linear() -> None:
-    assert build(np.array([[-1.0, 0.0]], np.float32), kind=Kind.LOG).scale.kind is Kind.LINEAR
+    assert build(np.array([[-1.0, 0.0]], np.float32), kind=ScaleKind.LOG).scale.kind is ScaleKind.LINEAR
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.float16, np.bool_, np.uint8])
@@ -165,7 +165,7 @@ def test_an_empty_matrix_is_no_error(shape: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("diverging", [False, True])
 def test_levels_and_codes_are_each_others_inverse(diverging: bool) -> None:
-    scale = Scale(Kind.LINEAR, -1.0, 1.0, diverging)
+    scale = Scale(ScaleKind.LINEAR, -1.0, 1.0, diverging)
     assert [scale.level(scale.code(level)) for level in range(LEVELS)] == list(range(LEVELS))
     assert {scale.code(level) for level in range(LEVELS)} == set(range(1, LEVELS + 1))
 

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from tests.views.drawn import ANY_TEXT, INKS, plain, styles_at, widths
 from tracetui.recording.value import Array
-from tracetui.views.values import REAL_WIDTH, Window, capacity, figure, value_style, values_table
+from tracetui.views.values import REAL_WIDTH, ValueWindow, capacity, figure, value_style, values_table
 
 DTYPES = st.sampled_from([np.float16, np.float32, np.float64, np.int8, np.int64, np.uint16, np.bool_])
 MATRICES = hnp.arrays(DTYPES, st.tuples(st.integers(0, 8), st.integers(0, 8)))
@@ -23,7 +23,7 @@ LABELS = st.lists(ANY_TEXT, max_size=9)
 def test_the_table_fills_exactly_its_place(
     numbers: Array, width: int, height: int, rows: list[str], columns: list[str], offset: int
 ) -> None:
-    window = Window(numbers, offset, offset * 7, row_labels=rows, column_labels=columns)
+    window = ValueWindow(numbers, offset, offset * 7, row_labels=rows, column_labels=columns)
     lines = values_table(window, width, height, INKS, cursor=(offset, offset * 7))
     assert len(lines) == height
     assert widths(lines) <= {width}
@@ -52,16 +52,16 @@ def test_a_float32_always_shows_four_significant_digits(value: float) -> None:
 @given(st.integers(-(2**63), 2**63 - 1))
 def test_whole_numbers_are_whole(value: int) -> None:
     numbers = np.array([[value, 0]])
-    assert str(value) in plain(values_table(Window(numbers), 60, 2, INKS))[1].split()
+    assert str(value) in plain(values_table(ValueWindow(numbers), 60, 2, INKS))[1].split()
 
 
 def test_booleans_are_words() -> None:
-    assert plain(values_table(Window(np.array([[True, False]])), 20, 2, INKS))[1].split() == ["0", "True", "False"]
+    assert plain(values_table(ValueWindow(np.array([[True, False]])), 20, 2, INKS))[1].split() == ["0", "True", "False"]
 
 
 def test_rows_and_columns_carry_the_indices_of_the_matrix() -> None:
     numbers = np.arange(12.0).reshape(3, 4)
-    window = Window(numbers, 100, 2000, (4096, 4096), ["·the", "·cat", "日本"], scale=11)
+    window = ValueWindow(numbers, 100, 2000, (4096, 4096), ["·the", "·cat", "日本"], scale=11)
     head, *rows = plain(values_table(window, 64, 4, INKS))
     assert head.split() == ["2000", "2001", "2002", "2003", "›"]
     assert [row.split()[:2] for row in rows] == [["100", "·the"], ["101", "·cat"], ["102", "日本"]]
@@ -69,18 +69,18 @@ def test_rows_and_columns_carry_the_indices_of_the_matrix() -> None:
 
 
 def test_no_arrow_points_beyond_the_last_column() -> None:
-    assert "›" not in plain(values_table(Window(np.zeros((2, 2))), 40, 3, INKS))[0]
+    assert "›" not in plain(values_table(ValueWindow(np.zeros((2, 2))), 40, 3, INKS))[0]
 
 
 def test_column_labels_stand_above_their_columns_where_there_is_room() -> None:
-    window = Window(np.zeros((3, 2)), column_labels=["·is", "日本"])
+    window = ValueWindow(np.zeros((3, 2)), column_labels=["·is", "日本"])
     tall = plain(values_table(window, 40, 5, INKS))
     assert tall[1].split() == ["·is", "日本"]
     assert plain(values_table(window, 40, 3, INKS))[1].split()[0] == "0"
 
 
 def test_what_is_not_finite_is_flagged() -> None:
-    lines = values_table(Window(np.array([[np.nan, np.inf, -np.inf]])), 50, 2, INKS)
+    lines = values_table(ValueWindow(np.array([[np.nan, np.inf, -np.inf]])), 50, 2, INKS)
     assert plain(lines)[1].split() == ["0", "nan", "inf", "-inf"]
     assert styles_at(lines[1], "nan") == {INKS.nan}
     assert styles_at(lines[1], "-inf") == {INKS.inf}
@@ -99,13 +99,13 @@ def test_colour_follows_sign_and_grows_with_magnitude(value: float, scale: float
 
 
 def test_the_largest_number_of_the_window_gets_the_fullest_colour_without_a_scale() -> None:
-    lines = values_table(Window(np.array([[0.001, -2.0]])), 40, 2, INKS)
+    lines = values_table(ValueWindow(np.array([[0.001, -2.0]])), 40, 2, INKS)
     assert styles_at(lines[1], "-2.000") == {INKS.negative[-1]}
     assert styles_at(lines[1], "0.001000") == {INKS.positive[0]}
 
 
 def test_the_cursor_is_on_its_cell_alone() -> None:
-    lines = values_table(Window(np.eye(3), 7, 5), 60, 4, INKS, cursor=(8, 6))
+    lines = values_table(ValueWindow(np.eye(3), 7, 5), 60, 4, INKS, cursor=(8, 6))
     grounds = [[style.bgcolor for segment in line if (style := segment.style)] for line in lines]
     assert [INKS.cursor.bgcolor in row for row in grounds] == [False, False, True, False]
 
@@ -114,5 +114,7 @@ def test_the_cursor_is_on_its_cell_alone() -> None:
 def test_capacity_reads_all_that_is_shown(width: int, height: int, dtype: type, shape: tuple[int, int]) -> None:
     whole: Array = np.ones(shape, dtype)
     rows, columns = capacity(width, height, str(whole.dtype), shape)
-    part = Window(whole[:rows, :columns], shape=shape)
-    assert plain(values_table(part, width, height, INKS)) == plain(values_table(Window(whole), width, height, INKS))
+    part = ValueWindow(whole[:rows, :columns], shape=shape)
+    assert plain(values_table(part, width, height, INKS)) == plain(
+        values_table(ValueWindow(whole), width, height, INKS)
+    )

@@ -11,7 +11,7 @@ BUFFER = "a buffer"
 
 
 @dataclass(frozen=True, slots=True)
-class StoredTensor:
+class CheckpointTensor:
     """One tensor of a checkpoint."""
 
     name: str
@@ -28,15 +28,15 @@ class StoredTensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ModulePart:
     """A named part of a checkpoint, or several equal ones."""
 
     name: str
     """The last piece of its path: `mlp`, or `3–60` for what is folded."""
     kind: str = ""
     """The module's class in transformers; empty where transformers has no such module."""
-    tensors: tuple[StoredTensor, ...] = ()
-    children: tuple[Part, ...] = ()
+    tensors: tuple[CheckpointTensor, ...] = ()
+    children: tuple[ModulePart, ...] = ()
     indices: tuple[int, ...] = ()
     """Which of a numbered list this stands for; empty for a part with a name."""
     skipped: bool = False
@@ -69,7 +69,7 @@ class OtherName:
     """What a conversion has to change beside the name."""
 
 
-def active_parameters(part: Part, chosen: int) -> int:
+def active_parameters(part: ModulePart, chosen: int) -> int:
     """What one token uses when `chosen` of every block's experts run for it; all else is counted whole."""
     copies = min(chosen, part.copies) if part.routed else part.copies
     own = 0
@@ -79,12 +79,12 @@ def active_parameters(part: Part, chosen: int) -> int:
     return copies * (own + sum(active_parameters(child, chosen) for child in part.children))
 
 
-def has_routed(part: Part) -> bool:
+def has_routed(part: ModulePart) -> bool:
     """Whether any experts were found."""
     return part.routed or any(tensor.routed for tensor in part.tensors) or any(map(has_routed, part.children))
 
 
-def every_tensor(part: Part, path: str = "") -> Iterator[tuple[str, StoredTensor]]:
+def every_tensor(part: ModulePart, path: str = "") -> Iterator[tuple[str, CheckpointTensor]]:
     """Every tensor of the checkpoint by its whole name, what is folded unfolded."""
     names = [str(index) for index in part.indices] or [part.name]
     for name in names:
@@ -95,7 +95,7 @@ def every_tensor(part: Part, path: str = "") -> Iterator[tuple[str, StoredTensor
             yield from every_tensor(child, here)
 
 
-def first_tensors(part: Part, path: str = "") -> Iterator[tuple[str, StoredTensor]]:
+def first_tensors(part: ModulePart, path: str = "") -> Iterator[tuple[str, CheckpointTensor]]:
     """Tensors by their whole names, of parts that are alike those of the first; `path` is that of `part` itself."""
     for tensor in part.tensors:
         yield f"{path}.{tensor.name}" if path else tensor.name, tensor
@@ -103,7 +103,7 @@ def first_tensors(part: Part, path: str = "") -> Iterator[tuple[str, StoredTenso
         yield from first_tensors(child, _first_path(child, path))
 
 
-def routed_parts(part: Part, path: str = "") -> Iterator[tuple[str, Part]]:
+def routed_parts(part: ModulePart, path: str = "") -> Iterator[tuple[str, ModulePart]]:
     """Experts that stand one by one, each kind once, with the path of the first."""
     for child in part.children:
         here = _first_path(child, path)
@@ -113,21 +113,21 @@ def routed_parts(part: Part, path: str = "") -> Iterator[tuple[str, Part]]:
             yield from routed_parts(child, here)
 
 
-def _first_path(part: Part, path: str) -> str:
+def _first_path(part: ModulePart, path: str) -> str:
     name = str(part.indices[0]) if part.indices else part.name
     return f"{path}.{name}" if path else name
 
 
-def fold(parts: Sequence[Part]) -> tuple[Part, ...]:
+def fold(parts: Sequence[ModulePart]) -> tuple[ModulePart, ...]:
     """Numbered parts of the same structure as one, in the order of their first; named ones as they are."""
-    groups: dict[object, list[Part]] = {}
+    groups: dict[object, list[ModulePart]] = {}
     for position, part in enumerate(parts):
         alike = replace(part, name="", indices=()) if part.indices else position
         groups.setdefault(alike, []).append(part)
     return tuple(_joined(alike) for alike in groups.values())
 
 
-def _joined(parts: list[Part]) -> Part:
+def _joined(parts: list[ModulePart]) -> ModulePart:
     first = parts[0]
     if not first.indices:
         return first
@@ -152,7 +152,7 @@ class Structure:
     """A model's checkpoint, and how much of it there is."""
 
     name: str
-    tree: Part
+    tree: ModulePart
     """Of the layers to show."""
     parameters: int
     """Of the whole model, shown or not."""
@@ -168,13 +168,13 @@ class Structure:
     """Another implementation's names, where they were asked for."""
 
 
-def buffer_values(part: Part) -> int:
+def buffer_values(part: ModulePart) -> int:
     """Values that the files hold and nobody counts as parameters."""
     own = sum(math.prod(tensor.shape) for tensor in part.tensors if tensor.note == BUFFER)
     return part.copies * (own + sum(map(buffer_values, part.children)))
 
 
-def plain(part: Part) -> dict[str, object]:
+def plain(part: ModulePart) -> dict[str, object]:
     """The tree as data for JSON; `parameters` are those of all copies together."""
     document: dict[str, object] = {"name": part.name, "class": part.kind, "parameters": part.parameters}
     if part.indices:

@@ -10,7 +10,7 @@ import numpy as np
 from tracetui.api.trace import Trace
 from tracetui.errors import InputError
 from tracetui.recording.dumps import open_recorded
-from tracetui.recording.dumps.values import Named, dump_trace
+from tracetui.recording.dumps.values import NamedValue, dump_trace
 from tracetui.recording.trace import Trace as Recorded
 from tracetui.recording.value import Array, ArrayValue
 
@@ -35,7 +35,7 @@ def recorded(traceable: Traceable) -> Recorded:
     if isinstance(traceable, str | Path):
         return open_recorded(Path(traceable))
     if isinstance(traceable, Mapping):
-        return dump_trace(Named(name, ArrayValue(_array(name, values))) for name, values in traceable.items())
+        return dump_trace(NamedValue(name, ArrayValue(_array(name, values))) for name, values in traceable.items())
     raise TypeError(f"a trace, a file's path or a dict of arrays is needed, got {type(traceable).__name__}")
 
 

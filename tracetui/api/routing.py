@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tracetui.analysis.experts.choice import margins
 from tracetui.analysis.experts.load import Load, expert_load
+from tracetui.analysis.experts.routing import BlockRouting as Choices
 from tracetui.analysis.experts.routing import Floats, Ints
-from tracetui.analysis.experts.routing import Routing as Choices
 from tracetui.recording.value import Array
 from tracetui.text import visible
 

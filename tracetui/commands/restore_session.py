@@ -12,7 +12,7 @@ from tracetui.commands.read_options import gives_generation, gives_prompts, take
 from tracetui.debugger.memory.keeper import Keeper
 from tracetui.debugger.memory.note import NO_NOTE, SessionNote
 from tracetui.debugger.memory.restored import NOTHING_RECALLED, Restored, in_words
-from tracetui.debugger.memory.store import NOTHING_FOUND, Found, Store, switched_off
+from tracetui.debugger.memory.store import NOTHING_FOUND, NoteStore, StoredNote, switched_off
 from tracetui.expr.stop import Stop
 from tracetui.recipe import Recipe, find_hub_id, shipped_recipes
 from tracetui.recipe.generation import PROMPT_ALONE
@@ -22,8 +22,8 @@ from tracetui.recipe.generation import PROMPT_ALONE
 class Last:
     """A file of last time, looked into."""
 
-    store: Store | None = None
-    found: Found = NOTHING_FOUND
+    store: NoteStore | None = None
+    found: StoredNote = NOTHING_FOUND
     fresh: bool = False
 
     @property
@@ -41,7 +41,7 @@ def last_of(what: str, fresh: bool) -> Last:
     """What is remembered of a thing; with `fresh` the file isn't even read."""
     if switched_off():
         return Last()
-    store = Store(what)
+    store = NoteStore(what)
     return Last(store, NOTHING_FOUND if fresh else store.read(), fresh)
 
 

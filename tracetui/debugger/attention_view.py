@@ -13,12 +13,12 @@ from tracetui.analysis.identity import Identity
 from tracetui.analysis.rope.pairs import RopeCheck, Untold, check_rope, rows_permuted
 from tracetui.debugger.labels import position_labels, row_name
 from tracetui.debugger.session import Module
-from tracetui.debugger.state import State
+from tracetui.debugger.state import ScreenState
 from tracetui.text import visible
-from tracetui.views.heatmap.axes import Axis
+from tracetui.views.heatmap.axes import LabelledAxis
 from tracetui.views.heatmap.matrix import HeatmapData, heatmap_data, nothing
-from tracetui.views.heatmap.pyramid import Kind as Scale
 from tracetui.views.heatmap.pyramid import Mask
+from tracetui.views.heatmap.pyramid import ScaleKind as Scale
 
 Shown = Kind | LatentKind
 SHOWN: tuple[Shown, ...] = (*KINDS, *LATENT_KINDS)
@@ -28,7 +28,7 @@ _INPUTS = ("k", "v", "mask", "sinks", "position_bias", "kv_latent", "k_rope", "q
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Attention:
+class AttentionPlane:
     """One head of one attention call, ready to be drawn."""
 
     view: AttentionView
@@ -55,7 +55,7 @@ class Attention:
         """Whether the kernel's output is recorded."""
         return self.view.beside("heads") is not None
 
-    def same_checks(self, other: Attention) -> bool:
+    def same_checks(self, other: AttentionPlane) -> bool:
         """Whether what is checked of another one is the same: the cursor may have moved within the call."""
         mine, its = ((one.head, one.batch, one.latent_kind, one.ran, one.view.query) for one in (self, other))
         return self.view.trace is other.view.trace and mine == its
@@ -65,14 +65,14 @@ class Attention:
 class Checks:
     """What was checked of a head: more work than its picture, so it comes after."""
 
-    attention: Attention
+    attention: AttentionPlane
     identity: Identity | None
     """Naive against absorbed scores, or softmax(scores)·V against the output; None before the kernel has run."""
     rope: RopeCheck | Untold | None = None
     """Unasked only where rows were permuted on loading."""
 
 
-def read_attention(state: State, plane: Shown) -> Attention | None:
+def read_attention(state: ScreenState, plane: Shown) -> AttentionPlane | None:
     """The wanted plane of the nearest call, or its probabilities where it has no such plane; None without a call."""
     view = nearest(state)
     if view is None:
@@ -85,10 +85,10 @@ def read_attention(state: State, plane: Shown) -> Attention | None:
         picture = _picture(view, latent, kind, head, batch, state)
     except UnexplainedError as error:
         picture = nothing(f"{error}.", visible(view.site))
-    return Attention(view, kind, head, batch, picture, latent, cost)
+    return AttentionPlane(view, kind, head, batch, picture, latent, cost)
 
 
-def check_attention(attention: Attention) -> Checks:
+def check_attention(attention: AttentionPlane) -> Checks:
     """What the plane on view asks for."""
     view, head, batch = attention.view, attention.head, attention.batch
     if attention.latent and attention.latent_kind:
@@ -97,7 +97,7 @@ def check_attention(attention: Attention) -> Checks:
     return Checks(attention, head_identity(view, head, batch), rope)
 
 
-def nearest(state: State) -> AttentionView | None:
+def nearest(state: ScreenState) -> AttentionView | None:
     """The attention call at the cursor, else the last one before it, of which all inputs are recorded."""
     if state.cursor < 0:
         return None
@@ -111,7 +111,7 @@ def nearest(state: State) -> AttentionView | None:
     return None
 
 
-def own_attention(state: State) -> str:
+def own_attention(state: ScreenState) -> str:
     """The class of an attention module that has run up to the cursor and showed no query; empty if there is none."""
     classes = {module.path.rpartition(".")[2]: module.kind for module in _attentions(state.outline)}
     for record in reversed(state.trace.records[: state.cursor + 1]):
@@ -129,14 +129,14 @@ def _attentions(module: Module) -> Iterator[Module]:
             yield from _attentions(child)
 
 
-def _whole(state: State, view: AttentionView) -> bool:
+def _whole(state: ScreenState, view: AttentionView) -> bool:
     """Whether the kernel's last input is recorded: something else has come after them, or the run is over."""
     later = range(view.query.index + 1, state.frontier)
     return not state.under_way or any(state.trace.records[index].role not in _INPUTS for index in later)
 
 
 def _picture(
-    view: AttentionView, latent: LatentView | None, kind: Shown, head: int, batch: int, state: State
+    view: AttentionView, latent: LatentView | None, kind: Shown, head: int, batch: int, state: ScreenState
 ) -> HeatmapData:
     matrix, masked = _plane(view, latent, kind, head, batch)
     row, column = _AXES.get(kind, ("query", "key"))
@@ -167,9 +167,9 @@ def _plane(
             return view.plane(kind, head, batch)
 
 
-def axis(name: str, length: int, state: State, pass_: int = 0) -> Axis:
+def axis(name: str, length: int, state: ScreenState, pass_: int = 0) -> LabelledAxis:
     """An axis of positions with the tokens on it that a pass computed or looked at, or of a width without."""
     positions = axis_positions(name, length, state.trace, pass_)
     if positions is None:
-        return Axis.of(name, length)
-    return Axis.of(name, length, position_labels(state.tokens, positions), positions.start)
+        return LabelledAxis.of(name, length)
+    return LabelledAxis.of(name, length, position_labels(state.tokens, positions), positions.start)

@@ -21,9 +21,9 @@ from tracetui.recording.record import Record
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array, ArrayValue, magnitudes
-from tracetui.views.heatmap.axes import Axis as MapAxis
+from tracetui.views.heatmap.axes import LabelledAxis as MapAxis
 from tracetui.views.heatmap.matrix import HeatmapData, heatmap_data, nothing
-from tracetui.views.heatmap.pyramid import Kind, common_scale
+from tracetui.views.heatmap.pyramid import ScaleKind, common_scale
 
 TENSOR = "tensor"
 """The plane of the tensor itself; the others are those of the attention call that it belongs to."""
@@ -35,7 +35,7 @@ _TOKEN_AXES = ("T", "S", "N", "query", "key")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SiteTarget:
     """What is to be seen of which site."""
 
     site: str = ""
@@ -64,7 +64,7 @@ class Planes:
 class SiteView:
     """All that is shown of a site; a site of one side alone has statistics of that side only."""
 
-    wanted: Wanted
+    wanted: SiteTarget
     finding: Finding | None = None
     statistics: tuple[Statistics | None, Statistics | None] = (None, None)
     alone: Record | None = None
@@ -78,7 +78,7 @@ class SiteView:
     problem: str = ""
 
 
-def read_site(survey: Survey, target: Wanted, before: SiteView, to_worst: bool) -> SiteView:
+def read_site(survey: Survey, target: SiteTarget, before: SiteView, to_worst: bool) -> SiteView:
     """What a site shows; `before` is what was on view, of which the same site's numbers are taken over."""
     try:
         return _read(survey, target, before, to_worst)
@@ -86,7 +86,7 @@ def read_site(survey: Survey, target: Wanted, before: SiteView, to_worst: bool) 
         return SiteView(target, problem=str(error) or type(error).__name__)
 
 
-def _read(survey: Survey, target: Wanted, before: SiteView, to_worst: bool) -> SiteView:
+def _read(survey: Survey, target: SiteTarget, before: SiteView, to_worst: bool) -> SiteView:
     comparison = survey.report.comparison
     site = survey.sites.get(target.site)
     if site is None:
@@ -118,7 +118,7 @@ def config_of(comparison: Comparison) -> dict[str, object]:
     return {**comparison.b.run.config, **comparison.a.run.config}
 
 
-def _alone(comparison: Comparison, target: Wanted) -> SiteView:
+def _alone(comparison: Comparison, target: SiteTarget) -> SiteView:
     alignment = comparison.alignment
     for side, (lone, ahead, trace) in enumerate(
         ((alignment.only_a, alignment.ahead_a, comparison.a), (alignment.only_b, alignment.ahead_b, comparison.b))
@@ -134,7 +134,7 @@ def _alone(comparison: Comparison, target: Wanted) -> SiteView:
     return SiteView(target, planes="nothing was recorded here")
 
 
-def _attention(comparison: Comparison, site: SiteDiff, target: Wanted) -> Sides | str:
+def _attention(comparison: Comparison, site: SiteDiff, target: SiteTarget) -> Sides | str:
     """A head's scores of the call that a site belongs to, computed again from each side's q and k."""
     views = _views(comparison, site)
     if isinstance(views, str):
@@ -159,13 +159,13 @@ def _view(trace: Trace, record: Record) -> AttentionView | None:
     return attention_at(trace, record)
 
 
-def _matrix(view: AttentionView, kind: Scores, target: Wanted) -> Matrix:
+def _matrix(view: AttentionView, kind: Scores, target: SiteTarget) -> Matrix:
     return view.matrix(kind, min(target.head, view.heads - 1), min(target.batch, view.batch - 1))
 
 
 def _at_worst(
-    site: SiteDiff, record: Record, target: Wanted, config: Mapping[str, object]
-) -> tuple[Wanted, tuple[int, int]]:
+    site: SiteDiff, record: Record, target: SiteTarget, config: Mapping[str, object]
+) -> tuple[SiteTarget, tuple[int, int]]:
     """The head, prompt and cell of the element that is furthest apart."""
     place = site.distance.worst if site.distance else None
     if place is None or len(place) != len(record.shape) or not place:
@@ -182,7 +182,7 @@ def _at_worst(
     return target, (0, 0)
 
 
-def _planes(comparison: Comparison, values: Sides, target: Wanted, config: Mapping[str, object]) -> Planes:
+def _planes(comparison: Comparison, values: Sides, target: SiteTarget, config: Mapping[str, object]) -> Planes:
     if target.plane == TENSOR:
         plane = plane_of(values.record, config, target.head, target.batch)
         heads = query_heads(config) if plane.note else 0
@@ -215,7 +215,7 @@ def pictures_of(planes: Planes, own_scale: bool) -> tuple[HeatmapData, ...]:
     matrices = tuple(matrix.astype(np.float32) for matrix in part_of(planes, rows, columns))
     if not matrices[0].size:
         return tuple(nothing("Nothing to show: the matrix has no cells") for _ in LETTERS)
-    kinds = (Kind.LINEAR, Kind.LOG)
+    kinds = (ScaleKind.LINEAR, ScaleKind.LOG)
     shared = matrices[:2] if own_scale else matrices
     scales = {kind: common_scale(shared, kind, diverging=True) for kind in kinds}
     axes = (

@@ -17,7 +17,7 @@ from tracetui.debugger.no_step import (
 )
 from tracetui.debugger.rerun import behind, changed_at, keeps_from_rerunning, looks_back, reached
 from tracetui.debugger.session import Event, Failed, Finished, Fired, Prepared, Session, Stopped, until_end, until_first
-from tracetui.debugger.state import Phase, State, backward, forward, layer_backward, moved, resumed, starting
+from tracetui.debugger.state import Phase, ScreenState, backward, forward, layer_backward, moved, resumed, starting
 from tracetui.debugger.state_events import after, of_an_earlier_run, stopped_after
 from tracetui.debugger.stop_book import StopBook, book_of, first_of
 from tracetui.expr.edit import Edit
@@ -34,7 +34,7 @@ class Driver:
     """Holds the session and the one current State. Commands answer with a remark for the user, or nothing."""
 
     def __init__(self, stops: Sequence[Stop] = (), edits: Sequence[Edit] = ()) -> None:
-        self.state = State(stops=book_of(stops), edits=tuple(edits))
+        self.state = ScreenState(stops=book_of(stops), edits=tuple(edits))
         self._session: Session | None = None
         self._pending: Prompts | None = None
         self._cancelling = False

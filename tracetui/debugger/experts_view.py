@@ -12,17 +12,17 @@ from tracetui.analysis.experts.block import Shared, has_shared, shared_parts
 from tracetui.analysis.experts.choice import token_choice
 from tracetui.analysis.experts.fields import EXPERT_COUNTS
 from tracetui.analysis.experts.load import NO_LOADS, LayerLoad, Loads, extended, load_matrix
-from tracetui.analysis.experts.routing import Missing, Routing, read_routing
+from tracetui.analysis.experts.routing import BlockRouting, Missing, read_routing
 from tracetui.debugger.session import Module
-from tracetui.debugger.state import State
+from tracetui.debugger.state import ScreenState
 from tracetui.errors import RunError
 from tracetui.recording.trace import Trace
 from tracetui.text import token_text
 from tracetui.views.bars import percent
 from tracetui.views.experts.table import Routed
-from tracetui.views.heatmap.axes import Axis
+from tracetui.views.heatmap.axes import LabelledAxis
 from tracetui.views.heatmap.matrix import EMPTY, HeatmapData, heatmap_data
-from tracetui.views.heatmap.pyramid import Kind
+from tracetui.views.heatmap.pyramid import ScaleKind
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -58,7 +58,7 @@ def _named(module: Module) -> bool:
     return module.path.rpartition(".")[2] == "experts" or any(_named(child) for child in module.children)
 
 
-def read_experts(state: State, before: Experts, chosen: int | None) -> Experts:
+def read_experts(state: ScreenState, before: Experts, chosen: int | None) -> Experts:
     """What there is to see of the first `frontier` records; `chosen` is the record of the block asked for."""
     loads = extended(before.loads, state.trace, state.frontier)
     at = loads.at(state.cursor if chosen is None else chosen)
@@ -77,8 +77,8 @@ def _picture(blocks: tuple[LayerLoad, ...], pass_: int) -> tuple[int, HeatmapDat
     first, shares = load_matrix(list(blocks))  # [L,E]
     rows, columns = shares.shape
     title = "load: share of a block's choices" + (f", pass {pass_}" if pass_ else "")
-    axes = Axis.of("layer", rows, first=first), Axis.of("expert", columns)
-    kinds = (Kind.LINEAR, Kind.LOG)
+    axes = LabelledAxis.of("layer", rows, first=first), LabelledAxis.of("expert", columns)
+    kinds = (ScaleKind.LINEAR, ScaleKind.LOG)
     picture = heatmap_data(shares, *axes, masked=np.isnan(shares), kinds=kinds, title=title)
     return first, replace(picture, named=partial(_choices, {block.record.layer: block for block in blocks}, first))
 
@@ -92,7 +92,7 @@ def _choices(blocks: Mapping[int | None, LayerLoad], first: int, row: int, exper
     return f"{block.load.counts[expert]} of {total} choices ({percent(block.load.shares[expert])})"
 
 
-def _routed(state: State, block: LayerLoad) -> tuple[Routed | None, str]:
+def _routed(state: ScreenState, block: LayerLoad) -> tuple[Routed | None, str]:
     try:
         routing = read_routing(state.trace, block.record)
     except RunError as error:
@@ -105,14 +105,14 @@ def _routed(state: State, block: LayerLoad) -> tuple[Routed | None, str]:
     return Routed(routing, block.load, choice, part, None, _texts(state.trace, routing), choice.choices[0].expert), ""
 
 
-def _shared(trace: Trace, routing: Routing, token: int) -> Shared | Missing | None:
+def _shared(trace: Trace, routing: BlockRouting, token: int) -> Shared | Missing | None:
     if not has_shared(trace, routing):
         return None
     parts = shared_parts(trace, routing, [token])
     return parts if isinstance(parts, Missing) else parts[0]
 
 
-def _token(state: State, routing: Routing) -> int:
+def _token(state: ScreenState, routing: BlockRouting) -> int:
     """The token looked at, else the last one of the prompt looked at: it decides what comes next."""
     token = routing.token(state.batch, state.token) if state.token >= 0 else None
     if token is not None:
@@ -121,7 +121,7 @@ def _token(state: State, routing: Routing) -> int:
     return int(mine[-1]) if len(mine) else len(routing) - 1
 
 
-def _texts(trace: Trace, routing: Routing) -> tuple[str, ...]:
+def _texts(trace: Trace, routing: BlockRouting) -> tuple[str, ...]:
     """Of the tokens that were routed; none of a later pass of which the trace doesn't tell the tokens."""
     if routing.record.pass_ and not trace.generated:
         return ()

@@ -15,7 +15,7 @@ NONE_HIT: Hit = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ModuleRow:
     """One line of the tree."""
 
     path: str
@@ -41,14 +41,14 @@ class Row:
         return "×".join(map(str, self.shape)) if self.shape else count(self.parameters) if self.parameters else ""
 
 
-def rows_of(root: Module, opened: Collection[str], hit: Hit = NONE_HIT) -> list[Row]:
+def rows_of(root: Module, opened: Collection[str], hit: Hit = NONE_HIT) -> list[ModuleRow]:
     """The visible lines, top to bottom; of a list of experts those hit stand alone, the others folded around them."""
     return list(_rows(root, root.path, 0, opened, hit)) if root.kind else []
 
 
-def _rows(module: Module, path: str, depth: int, opened: Collection[str], hit: Hit) -> Iterator[Row]:
+def _rows(module: Module, path: str, depth: int, opened: Collection[str], hit: Hit) -> Iterator[ModuleRow]:
     """The lines of one module, or of several that are alike, at a path of its own."""
-    yield Row(
+    yield ModuleRow(
         path,
         depth,
         _name(module, path),

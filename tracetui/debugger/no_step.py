@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from tracetui.debugger.module_rows import paths_of
-from tracetui.debugger.state import Phase, State
+from tracetui.debugger.state import Phase, ScreenState
 from tracetui.recording.record import layer_of
 from tracetui.recording.stepping import Step
 
 NOTHING_YET = "nothing is recorded yet; Enter in the prompt runs it"
 
 
-def nothing_yet(state: State) -> str:
+def nothing_yet(state: ScreenState) -> str:
     """Why there is no record to look at."""
     return "the recording holds no records" if state.phase is Phase.RECORDED else NOTHING_YET
 
 
-def same_place(state: State, index: int) -> bool:
+def same_place(state: ScreenState, index: int) -> bool:
     """Whether the record at an index lies where the current one does, but in another layer."""
     one, other = state.record, state.trace.records[index]
     return one.layer != other.layer is not None and (one.place, one.part) == (other.place, other.part)
 
 
-def no_later_layer(state: State, found: int | None) -> str:
+def no_later_layer(state: ScreenState, found: int | None) -> str:
     """Why a step by layer, which would end at the record `found`, leads nowhere; empty if it does lead somewhere."""
     record = state.record
     here = record.layer
@@ -36,7 +36,7 @@ def no_later_layer(state: State, found: int | None) -> str:
     return "" if found is None and has_place and state.under_way else "no later layer has this place"
 
 
-def no_earlier_layer(state: State, index: int) -> str:
+def no_earlier_layer(state: ScreenState, index: int) -> str:
     """Why a step back by layer, which would end at a record, leads nowhere; empty if it does lead somewhere."""
     here = state.record.layer
     if here is None or same_place(state, index):
@@ -46,14 +46,14 @@ def no_earlier_layer(state: State, index: int) -> str:
     return "this is the first layer" if first else "no earlier layer has this place"
 
 
-def no_earlier_pass(state: State) -> str:
+def no_earlier_pass(state: ScreenState) -> str:
     """Why there is no step back by pass."""
     if not state.frontier:
         return nothing_yet(state)
     return "no earlier pass has this place" if state.record.pass_ else "this is the first pass: the prompt's"
 
 
-def no_later_record(state: State, step: Step) -> str:
+def no_later_record(state: ScreenState, step: Step) -> str:
     """Why a step forward leads nowhere, once the run has ended."""
     recording = state.phase is Phase.RECORDED
     if step is Step.LATER:
@@ -61,7 +61,7 @@ def no_later_record(state: State, step: Step) -> str:
     return f"this is the last record of the {'recording' if recording else 'run; r runs again'}"
 
 
-def no_end_to_go_on_from(state: State) -> str:
+def no_end_to_go_on_from(state: ScreenState) -> str:
     """Why the model can't generate from where its run stands; empty if it can."""
     if state.phase in (Phase.FINISHED, Phase.FAILED) and state.frontier:
         return ""

@@ -10,7 +10,7 @@ from tracetui.expr.edit import Edit
 from tracetui.expr.stop import Stop
 from tracetui.recipe import Prompts
 from tracetui.recipe.fields.explain import explanation
-from tracetui.recipe.fields.field import ConfigField, ConfigReport, Origin
+from tracetui.recipe.fields.field import ConfigField, ConfigReport, FieldOrigin
 from tracetui.recording.dumps import open_recorded
 from tracetui.recording.outline import NO_MODULE, outline_of_sites, with_depth
 from tracetui.recording.stepping import Target
@@ -99,4 +99,4 @@ def config_report(run: RunInfo) -> ConfigReport | None:
 
 def _field(name: str, value: object, family: str) -> ConfigField:
     plain = dict(value) if isinstance(value, Mapping) else value
-    return ConfigField(name, plain, Origin.GIVEN, explanation(name, family))
+    return ConfigField(name, plain, FieldOrigin.GIVEN, explanation(name, family))

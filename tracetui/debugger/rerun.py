@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracetui.debugger.edits import names
-from tracetui.debugger.state import Phase, State
+from tracetui.debugger.state import Phase, ScreenState
 from tracetui.expr.edit import Edit
 from tracetui.expr.matrices import edits_matrices
 from tracetui.recording.cut import cut_before
@@ -13,7 +13,7 @@ from tracetui.recording.trace import Trace
 from tracetui.text import visible
 
 
-def keeps_from_rerunning(state: State) -> str:
+def keeps_from_rerunning(state: ScreenState) -> str:
     """Why no run can be taken up again now; empty if one can."""
     if state.phase is Phase.RECORDED:
         return "this is a recording: there is nothing to run"
@@ -24,7 +24,7 @@ def keeps_from_rerunning(state: State) -> str:
     return "" if state.cursor >= 0 else "nothing is recorded yet; Enter in the prompt runs it"
 
 
-def looks_back(state: State) -> bool:
+def looks_back(state: ScreenState) -> bool:
     """Whether the record looked at is behind where the model waits, if it does."""
     waits = state.phase is Phase.STOPPED and state.cursor == state.frontier - 1
     return not keeps_from_rerunning(state) and not waits

@@ -42,7 +42,7 @@ UNDER_WAY = RUNNING | {Phase.STOPPED}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class State:
+class ScreenState:
     """One moment of the debugger. Compared by identity: it holds arrays further down."""
 
     phase: Phase = Phase.PREPARING
@@ -118,36 +118,36 @@ class State:
         return self.phase in UNDER_WAY
 
 
-def starting(state: State) -> State:
+def starting(state: ScreenState) -> ScreenState:
     """A run has been asked for; what the last one recorded stays on view until the new one begins."""
     return replace(state, number=0, phase=Phase.STARTING, progress=NO_PROGRESS, error="", log="", fault=NO_FAULT)
 
 
-def resumed(state: State) -> State:
+def resumed(state: ScreenState) -> ScreenState:
     """The model was asked to run on, and the cursor follows it."""
     return replace(state, phase=Phase.RUNNING, following=True, progress=NO_PROGRESS)
 
 
-def moved(state: State, cursor: int) -> State:
+def moved(state: ScreenState, cursor: int) -> ScreenState:
     """The cursor at another record, within what is recorded; a running model no longer takes it along."""
     inside = max(0, min(cursor, state.frontier - 1)) if state.frontier else -1
     return replace(state, cursor=inside, following=False)
 
 
-def forward(state: State, step: Step) -> int | None:
+def forward(state: ScreenState, step: Step) -> int | None:
     """Where a step leads among the recorded records, or None if the model has to run for it."""
     return ahead(state.trace.records, state.cursor, step, state.frontier)
 
 
-def backward(state: State) -> int:
+def backward(state: ScreenState) -> int:
     return back(state.trace.records, state.cursor)
 
 
-def layer_backward(state: State) -> int:
+def layer_backward(state: ScreenState) -> int:
     return layer_back(state.trace.records, state.cursor)
 
 
-def token_moved(state: State, by: int, origin: str = "") -> State:
+def token_moved(state: ScreenState, by: int, origin: str = "") -> ScreenState:
     """The token cursor moved within the prompt; from nowhere it enters at the end it comes from."""
     count = len(state.tokens)
     if not count:
@@ -156,7 +156,7 @@ def token_moved(state: State, by: int, origin: str = "") -> State:
     return replace(state, token=max(0, min(count - 1, start + by)), token_origin=origin)
 
 
-def row_moved(state: State, by: int) -> State:
+def row_moved(state: ScreenState, by: int) -> ScreenState:
     """Another prompt of the batch looked at, the position kept as far as that prompt has it."""
     moved_to = replace(state, batch=max(0, min(len(state.trace.tokens) - 1, state.batch + by)))
     return replace(moved_to, token=min(state.token, len(moved_to.tokens) - 1), token_origin="")

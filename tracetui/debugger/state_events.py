@@ -23,11 +23,11 @@ from tracetui.debugger.session import (
     Stopped,
     Tallied,
 )
-from tracetui.debugger.state import NO_MARKS, NO_PROGRESS, Phase, State
+from tracetui.debugger.state import NO_MARKS, NO_PROGRESS, Phase, ScreenState
 from tracetui.recording.trace import EMPTY_TRACE, Trace
 
 
-def after(state: State, event: Event) -> State:
+def after(state: ScreenState, event: Event) -> ScreenState:
     """The state once an event of the session has arrived."""
     if of_an_earlier_run(state, event):
         return _overtaken(state, event)
@@ -55,7 +55,7 @@ def after(state: State, event: Event) -> State:
     return state
 
 
-def _overtaken(state: State, event: Event) -> State:
+def _overtaken(state: ScreenState, event: Event) -> ScreenState:
     """What a run leaves that another was asked for in place of: its trace is on view, should that one never begin."""
     match event:
         case Started(trace, plan, cut):
@@ -69,7 +69,7 @@ def _overtaken(state: State, event: Event) -> State:
     return state
 
 
-def stopped_after(state: State, event: Event) -> State:
+def stopped_after(state: ScreenState, event: Event) -> ScreenState:
     """The state with what an event says of the stops."""
     match event:
         case Started(cut=cut):
@@ -81,7 +81,7 @@ def stopped_after(state: State, event: Event) -> State:
     return state
 
 
-def _failed(state: State, event: Failed) -> State:
+def _failed(state: ScreenState, event: Failed) -> ScreenState:
     """What is recorded stays; the cursor that went along is at what the failing module was given."""
     trace = event.trace if event.trace is not EMPTY_TRACE else state.trace
     failed = replace(state, error=event.error, log=event.log, fault=event.fault, trace=trace)
@@ -89,7 +89,7 @@ def _failed(state: State, event: Failed) -> State:
     return replace(arrived, cursor=event.fault.at) if state.following and event.fault.at >= 0 else arrived
 
 
-def _begun(state: State, event: Started | Opened | Extended) -> State:
+def _begun(state: ScreenState, event: Started | Opened | Extended) -> ScreenState:
     if isinstance(event, Extended):
         return _extended(state, event.trace)
     if isinstance(event, Started):
@@ -97,7 +97,7 @@ def _begun(state: State, event: Started | Opened | Extended) -> State:
     return _opened(state, event.trace, event.outline)
 
 
-def _extended(state: State, trace: Trace) -> State:
+def _extended(state: ScreenState, trace: Trace) -> ScreenState:
     """The model chose a token. One whose run had ended goes on, and the cursor goes with it."""
     known = replace(state, trace=trace, progress=NO_PROGRESS)
     return (
@@ -107,7 +107,7 @@ def _extended(state: State, trace: Trace) -> State:
     )
 
 
-def _opened(state: State, trace: Trace, outline: Module) -> State:
+def _opened(state: ScreenState, trace: Trace, outline: Module) -> ScreenState:
     """A recording: looked at from its first record on."""
     return replace(
         state,
@@ -123,13 +123,13 @@ def _opened(state: State, trace: Trace, outline: Module) -> State:
     )
 
 
-def _told(state: State, event: Progress | Preview) -> State:
+def _told(state: ScreenState, event: Progress | Preview) -> ScreenState:
     if isinstance(event, Preview):
         return replace(state, preview=event)
     return replace(state, progress=event)
 
 
-def of_an_earlier_run(state: State, event: Event) -> bool:
+def of_an_earlier_run(state: ScreenState, event: Event) -> bool:
     """Whether an event that comes before Started of the run asked for can only be about a run before."""
     if state.phase is not Phase.STARTING:
         return False
@@ -140,7 +140,7 @@ def of_an_earlier_run(state: State, event: Event) -> bool:
     return isinstance(event, Progress | Advanced | Stopped | Extended | Fired | Tallied)
 
 
-def _started(state: State, trace: Trace, plan: MemoryPlan, taken: int) -> State:
+def _started(state: ScreenState, trace: Trace, plan: MemoryPlan, taken: int) -> ScreenState:
     """A fresh run: the head and the batch row looked at stay, the position does not.
 
     Its first `taken` records are there, of another run.
@@ -163,6 +163,6 @@ def _started(state: State, trace: Trace, plan: MemoryPlan, taken: int) -> State:
     )
 
 
-def _arrived(state: State, phase: Phase, frontier: int) -> State:
+def _arrived(state: ScreenState, phase: Phase, frontier: int) -> ScreenState:
     cursor = frontier - 1 if state.following else min(state.cursor, frontier - 1)
     return replace(state, phase=phase, frontier=frontier, cursor=cursor, progress=NO_PROGRESS)

@@ -17,7 +17,7 @@ _SLICE = re.compile(r"(-?\d{1,15})?:(-?\d{1,15})?(?::([1-9]\d{0,14}))?")
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ChosenPart:
     """A record, and the part of its values that was asked for."""
 
     record: Record
@@ -25,18 +25,18 @@ class Chosen:
     """Empty for all."""
 
 
-def chosen(trace: Trace, text: str, option: str) -> Chosen:
+def chosen(trace: Trace, text: str, option: str) -> ChosenPart:
     """The record and part that `text` names. Raises InputError naming the option."""
     record = named(trace, text)
     if record is not None:
-        return Chosen(_kept(trace, record, option))
+        return ChosenPart(_kept(trace, record, option))
     site, bracket, inner = text.rpartition("[")
     if not bracket or not text.endswith("]"):
         raise InputError(f"{option}: {unknown(trace, text)}")
     record = named(trace, site)
     if record is None:
         raise InputError(f"{option}: {unknown(trace, site)}")
-    return Chosen(_kept(trace, record, option), _index(inner[:-1], record, option))
+    return ChosenPart(_kept(trace, record, option), _index(inner[:-1], record, option))
 
 
 def _kept(trace: Trace, record: Record, option: str) -> Record:

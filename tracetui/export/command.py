@@ -12,7 +12,7 @@ from tracetui.analysis.diff.report import Report
 from tracetui.errors import InputError, RunError
 from tracetui.export.choice import chosen
 from tracetui.export.heatmaps import Picked, heatmap
-from tracetui.export.picture import Format, Heatmap, check_matplotlib, draw
+from tracetui.export.picture import Format, Picture, check_matplotlib, draw
 from tracetui.export.report.document import write_report
 from tracetui.export.tables import csv_lines, json_lines
 from tracetui.export.tensors import write_npy, write_safetensors
@@ -86,7 +86,7 @@ def _report(trace: Trace, source: Path, other: Path | None, compare: Compare) ->
     return lambda file: write_report(trace, file, report, (source.name, other.name))
 
 
-def _picture(picture: Heatmap, kind: Format) -> Write:
+def _picture(picture: Picture, kind: Format) -> Write:
     def write(file: IO[bytes]) -> str:
         draw(picture, kind, file)
         return f"{visible(picture.title)}, {' × '.join(map(str, picture.values.shape))}"

@@ -10,8 +10,8 @@ import numpy as np
 from tracetui.analysis.attention.scores import AttentionView, Kind, attention_at
 from tracetui.analysis.axes import axes_of, axis_positions
 from tracetui.errors import InputError
-from tracetui.export.choice import Chosen, chosen
-from tracetui.export.picture import Axis, Heatmap
+from tracetui.export.choice import ChosenPart, chosen
+from tracetui.export.picture import Picture, PictureAxis
 from tracetui.recording.record import Record, Token
 from tracetui.recording.trace import Trace
 from tracetui.text import token_text, visible
@@ -30,7 +30,7 @@ class Picked:
     kind: Kind | None = None
 
 
-def heatmap(trace: Trace, site: str, option: str, picked: Picked) -> Heatmap:
+def heatmap(trace: Trace, site: str, option: str, picked: Picked) -> Picture:
     """The picture that `SITE` and the options mean. Raises InputError naming the option."""
     query = trace.find(f"{site}:q")
     if query is None:
@@ -46,7 +46,7 @@ def heatmap(trace: Trace, site: str, option: str, picked: Picked) -> Heatmap:
     return _attention(view, picked, option)
 
 
-def _attention(view: AttentionView, picked: Picked, option: str) -> Heatmap:
+def _attention(view: AttentionView, picked: Picked, option: str) -> Picture:
     head, row, kind = picked.head or 0, picked.row or 0, picked.kind or "probs"
     for name, place, count in (("--head", head, view.heads), ("--row", row, view.batch)):
         if not 0 <= place < count:
@@ -55,13 +55,13 @@ def _attention(view: AttentionView, picked: Picked, option: str) -> Heatmap:
     sizes = (("query", view.query.shape[2]), ("key", view.key.shape[2]))
     queries, keys = (labels(view.trace, row, *each, view.query.pass_) for each in sizes)
     title = f"{view.site}  head {head} of 0–{view.heads - 1}{f', row {row}' if view.batch > 1 else ''}"
-    rows, columns = Axis("query", queries), Axis("key", keys)
+    rows, columns = PictureAxis("query", queries), PictureAxis("key", keys)
     matrix, hidden = view.plane(kind, head, row)
     values = np.where(hidden, np.float32(-np.inf), matrix)  # [T,S]
-    return Heatmap(values, rows, columns, title, _WORDS[kind], signed=kind != "probs")
+    return Picture(values, rows, columns, title, _WORDS[kind], signed=kind != "probs")
 
 
-def _tensor(trace: Trace, choice: Chosen, option: str) -> Heatmap:
+def _tensor(trace: Trace, choice: ChosenPart, option: str) -> Picture:
     """The last two axes, or the two that the part leaves; of those before them the first place."""
     names = [axis.name for axis in axes_of(choice.record, trace.run.config)]
     index, sides = _two_axes(choice, option)
@@ -70,11 +70,11 @@ def _tensor(trace: Trace, choice: Chosen, option: str) -> Heatmap:
     axes = [_axis(trace, choice.record, names, index, axis) for axis in sides]
     fixed = ", ".join(f"{name}={part}" for name, part in zip(names, index, strict=True) if isinstance(part, int))
     title = f"{choice.record.key}  {fixed and f'[{fixed}]'}".rstrip()
-    rows = axes[0] if len(axes) == 2 else Axis("")
-    return Heatmap(np.atleast_2d(values), rows, axes[-1], title, "value", signed=bool((values < 0).any()))
+    rows = axes[0] if len(axes) == 2 else PictureAxis("")
+    return Picture(np.atleast_2d(values), rows, axes[-1], title, "value", signed=bool((values < 0).any()))
 
 
-def _two_axes(choice: Chosen, option: str) -> tuple[list[int | slice], list[int]]:
+def _two_axes(choice: ChosenPart, option: str) -> tuple[list[int | slice], list[int]]:
     """The index of a picture, and which one or two axes it leaves. Raises InputError if it is none."""
     shape = choice.record.shape
     index = [*choice.index, *[slice(None)] * (len(shape) - len(choice.index))]
@@ -88,14 +88,14 @@ def _two_axes(choice: Chosen, option: str) -> tuple[list[int | slice], list[int]
     return index, sides
 
 
-def _axis(trace: Trace, record: Record, names: list[str], index: list[int | slice], axis: int) -> Axis:
+def _axis(trace: Trace, record: Record, names: list[str], index: list[int | slice], axis: int) -> PictureAxis:
     """A whole axis of tokens has their texts."""
     row = index[names.index("B")] if "B" in names else 0
     # The flat tokens of a single prompt, as routers have them, are its positions.
     tokens = "T" if names[axis] == "N" and len(trace.tokens) == 1 else names[axis]
     if tokens not in ("T", "S") or index[axis] != slice(None) or not isinstance(row, int):
-        return Axis(names[axis])
-    return Axis(names[axis], labels(trace, row, tokens, record.shape[axis], record.pass_))
+        return PictureAxis(names[axis])
+    return PictureAxis(names[axis], labels(trace, row, tokens, record.shape[axis], record.pass_))
 
 
 def labels(trace: Trace, row: int, axis: str, length: int, pass_: int) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ _ADVICE = "a picture needs matplotlib, which isn't installed: pip install 'trace
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Axis:
+class PictureAxis:
     """What runs along one side."""
 
     name: str
@@ -43,13 +43,13 @@ class Axis:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Heatmap:
+class Picture:
     """A matrix and what is said beside it. -inf is a masked cell."""
 
     values: Array
     """[rows, columns]"""
-    rows: Axis
-    columns: Axis
+    rows: PictureAxis
+    columns: PictureAxis
     title: str
     legend: str
     """What the colours measure."""
@@ -65,7 +65,7 @@ def check_matplotlib() -> None:
         raise InputError(_ADVICE) from error
 
 
-def draw(heatmap: Heatmap, kind: Format, file: IO[bytes]) -> None:
+def draw(heatmap: Picture, kind: Format, file: IO[bytes]) -> None:
     """Draw with axes, token labels and a legend; the same heatmap gives the same bytes, whatever the user's style."""
     check_matplotlib()
     import matplotlib
@@ -80,7 +80,7 @@ def draw(heatmap: Heatmap, kind: Format, file: IO[bytes]) -> None:
         figure.savefig(file, format=kind, dpi=160, bbox_inches="tight", facecolor="white", **undated)
 
 
-def _figure(heatmap: Heatmap) -> Figure:
+def _figure(heatmap: Picture) -> Figure:
     from matplotlib.figure import Figure
 
     values, step = peaks(heatmap.values, _MOST_CELLS)
@@ -124,7 +124,7 @@ def _patches(beside: Axes, values: Array) -> None:
         beside.legend(handles=patches, loc="upper left", bbox_to_anchor=(-0.6, -0.01), frameon=False, fontsize=8)
 
 
-def _label(axes: Axes, side: Literal["x", "y"], axis: Axis, count: int, step: int) -> None:
+def _label(axes: Axes, side: Literal["x", "y"], axis: PictureAxis, count: int, step: int) -> None:
     line = axes.xaxis if side == "x" else axes.yaxis
     line.set_label_text(axis.name, parse_math=False)
     if not axis.labels or count > _LABELLED or step > 1:

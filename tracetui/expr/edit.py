@@ -20,7 +20,7 @@ _ROUTERS = ("gate", "router")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ReplacementSource:
     """A record of another trace, whose values stand in for those of an edited tensor."""
 
     path: str
@@ -41,7 +41,7 @@ class Action:
     numbers: tuple[float, ...] = ()
     seed: int = 0
     experts: tuple[int, ...] = ()
-    source: Source | None = None
+    source: ReplacementSource | None = None
     """The record whose values replace the elements."""
 
 

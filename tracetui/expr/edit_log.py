@@ -10,7 +10,7 @@ from tracetui.expr.edit import Edit, plain_edits
 
 
 @dataclass(frozen=True, slots=True)
-class _Span:
+class _EditSpan:
     """One edit as it was given, and the records of the run in which it stood."""
 
     edit: Edit
@@ -31,7 +31,7 @@ class EditLog:
     """
 
     def __init__(self, edits: Sequence[Edit] = ()) -> None:
-        self._spans = tuple(_Span(edit) for edit in {edit.text: edit for edit in edits if edit.on}.values())
+        self._spans = tuple(_EditSpan(edit) for edit in {edit.text: edit for edit in edits if edit.on}.values())
         self._asked: SimpleQueue[tuple[tuple[Edit, ...], int]] = SimpleQueue()
         self.edits: tuple[Edit, ...] = ()
         """All that a run had, each for the records from its first to its last."""
@@ -65,7 +65,7 @@ class EditLog:
         standing = {span.edit.text: span for span in self._spans if span.last is None}
         ended = (replace(span, last=at) for text, span in standing.items() if text not in edits_on and span.first < at)
         over = (span for span in self._spans if span.last is not None)
-        now = (standing.get(text) or _Span(edit, at) for text, edit in edits_on.items())
+        now = (standing.get(text) or _EditSpan(edit, at) for text, edit in edits_on.items())
         self._spans = (*over, *ended, *now)
         self._tell()
 

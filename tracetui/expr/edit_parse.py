@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from tracetui.errors import InputError
 from tracetui.expr.actions import ACTIONS, HEAD_ROLES, PLACES, ROLES, form_of, forms_of, unknown_word
-from tracetui.expr.edit import MOST_EDITS, REPLACE, Action, Edit, Source, separator
+from tracetui.expr.edit import MOST_EDITS, REPLACE, Action, Edit, ReplacementSource, separator
 from tracetui.expr.errors import BadExpressionError
 from tracetui.expr.evaluate import index_of
 from tracetui.expr.parse import MAX_LENGTH, parse
@@ -51,7 +51,7 @@ def check_edits(edits: Sequence[Edit], where: str) -> tuple[Edit, ...]:
     return tuple(edits)
 
 
-def parse_source(text: str, at: int, refuse: Callable[[int, str], object]) -> Source:
+def parse_source(text: str, at: int, refuse: Callable[[int, str], object]) -> ReplacementSource:
     """What stands behind `replace`, from character `at` on; what is wrong is told with its place."""
     start = len(text) - len(text[at:].lstrip())
     path = _PATH.match(text, start)
@@ -64,7 +64,7 @@ def parse_source(text: str, at: int, refuse: Callable[[int, str], object]) -> So
         refuse(path.end(), 'one SITE may follow the file; a path with spaces stands in quotes: @"my run.npz"')
     if len(site) > MAX_PATTERN or set(site) & set("*?"):
         refuse(len(text) - len(rest.lstrip()), f"one site is expected, of up to {MAX_PATTERN} characters, no pattern")
-    return Source(path[1] or path[2], site)
+    return ReplacementSource(path[1] or path[2], site)
 
 
 class _Reading:

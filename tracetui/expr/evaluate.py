@@ -11,7 +11,7 @@ from typing import Any
 
 from tracetui.errors import RunError
 from tracetui.expr.errors import UntoldError
-from tracetui.expr.moment import Moment, part_statistic, single
+from tracetui.expr.moment import RecordScope, part_statistic, single
 from tracetui.expr.parse import Expression, constant
 from tracetui.recording.value import Array, Index
 
@@ -34,7 +34,7 @@ class Answer:
         return isinstance(self.value, float) and bool(self.value)
 
 
-def evaluate(expression: Expression, moment: Moment) -> Answer:
+def evaluate(expression: Expression, moment: RecordScope) -> Answer:
     """The expression at a record. Reads no more than its names need, and raises nothing that a value can cause."""
     evaluation = _Evaluation(moment)
     try:
@@ -52,7 +52,7 @@ def evaluate(expression: Expression, moment: Moment) -> Answer:
 
 
 class _Evaluation:
-    def __init__(self, moment: Moment) -> None:
+    def __init__(self, moment: RecordScope) -> None:
         self._moment = moment
         self._told: dict[str, float] = {}
 
@@ -139,7 +139,7 @@ class _Evaluation:
         moment, name = self._owner(node.func)
         return moment.called(name, _index(arguments[0]) if arguments else None)
 
-    def _owner(self, node: ast.expr) -> tuple[Moment, str]:
+    def _owner(self, node: ast.expr) -> tuple[RecordScope, str]:
         """The record that a name is asked of: this one, or the one a layer before."""
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "prev":
             return self._moment.previous, node.attr

@@ -12,7 +12,7 @@ from tracetui.analysis.attention.matrices import matrix_at
 from tracetui.analysis.attention.scores import KINDS, AttentionView, Kind, attention_at
 from tracetui.analysis.experts.choice import margins
 from tracetui.analysis.experts.load import Load, expert_load
-from tracetui.analysis.experts.routing import Routing, read_routing, sibling
+from tracetui.analysis.experts.routing import BlockRouting, read_routing, sibling
 from tracetui.errors import RunError
 from tracetui.expr.errors import UntoldError
 from tracetui.recording.health import all_finite, may_hide, near_limit_share
@@ -25,22 +25,22 @@ _ROUTINGS = 4
 """How many blocks' choices are remembered: the records of one block come together."""
 
 
-class Scene:
+class TraceScope:
     """A trace, growing or whole, and what was lately computed over it. Used by one thread."""
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
-        self._routings: OrderedDict[int, Routing] = OrderedDict()
+        self._routings: OrderedDict[int, BlockRouting] = OrderedDict()
 
-    def moment(self, record: Record) -> Moment:
-        return Moment(self, record, self.trace.value(record))
+    def moment(self, record: Record) -> RecordScope:
+        return RecordScope(self, record, self.trace.value(record))
 
-    def matrix(self, key: Record, kind: Kind) -> Moment | None:
+    def matrix(self, key: Record, kind: Kind) -> RecordScope | None:
         """The matrix of an attention call, by its `…:k`, that was not recorded; None where it can't be computed."""
         computed = matrix_at(self.trace, key, kind)
-        return None if computed is None else Moment(self, *computed)
+        return None if computed is None else RecordScope(self, *computed)
 
-    def routing(self, record: Record) -> Routing:
+    def routing(self, record: Record) -> BlockRouting:
         """The choice of a `…:experts` record."""
         if (choice := self._routings.get(record.index)) is None:
             choice = self._routings[record.index] = read_routing(self.trace, record)
@@ -49,10 +49,10 @@ class Scene:
         return choice
 
 
-class Moment:
+class RecordScope:
     """One record of a scene. Every question raises UntoldError where there is no answer, RunError as values do."""
 
-    def __init__(self, scene: Scene, record: Record, value: Value) -> None:
+    def __init__(self, scene: TraceScope, record: Record, value: Value) -> None:
         self.scene = scene
         self.record = record
         self._value = value
@@ -62,7 +62,7 @@ class Moment:
         return self.scene.trace
 
     @cached_property
-    def previous(self) -> Moment:
+    def previous(self) -> RecordScope:
         """The same site in the layer before, in the same pass and call."""
         record, before = self.record, (self.record.layer or 0) - 1
         if record.layer is None or before < 0:
@@ -146,7 +146,7 @@ class Moment:
         return int((routing.experts == argument).any(axis=1).sum())
 
     @cached_property
-    def routing(self) -> Routing:
+    def routing(self) -> BlockRouting:
         """How the block around the record chose."""
         path = self.record.module
         while path:

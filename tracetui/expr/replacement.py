@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from tracetui.errors import InputError
-from tracetui.expr.edit import Edit, Source
+from tracetui.expr.edit import Edit, ReplacementSource
 from tracetui.recording.dumps import open_recorded
 from tracetui.recording.record import Record
 from tracetui.recording.sites import SitePattern
@@ -38,7 +38,7 @@ def open_source(path: str, where: str) -> Trace:
         raise InputError(f"{where}: {error}") from error
 
 
-def key_in(trace: Trace, source: Source, key: str, where: str, by_head: bool = False) -> str:
+def key_in(trace: Trace, source: ReplacementSource, key: str, where: str, by_head: bool = False) -> str:
     """Under which key a trace has what stands here under `key`, `site#part@pass.call`.
 
     by_head: a head is wanted, and so `:heads` where the site names no role. Raises InputError if there is no such site.

@@ -10,7 +10,7 @@ import numpy as np
 from tracetui.analysis.attention.scores import KINDS, Kind
 from tracetui.expr.errors import BadExpressionError
 from tracetui.expr.evaluate import evaluate
-from tracetui.expr.moment import Moment, Scene
+from tracetui.expr.moment import RecordScope, TraceScope
 from tracetui.expr.names import BY_NAME
 from tracetui.expr.parse import MAX_LENGTH, Expression, parse
 from tracetui.recording.record import Record
@@ -44,7 +44,7 @@ class Watch:
         """Whether it is about a record, or about a matrix that is computed from one."""
         return self._sites.fullmatch(record.site) is not None or self._is_behind(record)
 
-    def moment(self, scene: Scene, record: Record) -> Moment | None:
+    def moment(self, scene: TraceScope, record: Record) -> RecordScope | None:
         """What it is about at a record for which it is; None where the matrix was recorded itself."""
         if not self._is_behind(record) or self.kind is None:
             return scene.moment(record)
@@ -140,7 +140,7 @@ def look_at(watch: Watch, trace: Trace, count: int, cursor: int, known: Watched 
     scanned, indices = (known.scanned, known.found) if known is not None and known.trace is trace else (0, ())
     indices = (*indices, *(index for index in range(scanned, count) if watch.is_for(trace.records[index])))
     newest = trace.records[indices[-1]].pass_ if indices else 0
-    scene = Scene(trace)
+    scene = TraceScope(trace)
     moments = {
         index: moment
         for index in [index for index in indices if trace.records[index].pass_ == newest][-MOST_POINTS:]

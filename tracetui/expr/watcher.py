@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from tracetui.expr.evaluate import Answer, Told, evaluate
-from tracetui.expr.moment import Moment, Scene
+from tracetui.expr.moment import RecordScope, TraceScope
 from tracetui.expr.stop import Stop
 from tracetui.recording.health import all_finite
 from tracetui.recording.record import Record
@@ -41,7 +41,7 @@ class StopEvaluator:
 
     def __init__(self, trace: Trace, stops: Sequence[Stop] = ()) -> None:
         self._trace = trace
-        self._scene = Scene(trace)
+        self._scene = TraceScope(trace)
         self._tallies: dict[str, Tally] = {}
         self._sound = 0
         self._since: dict[str, int] = {}
@@ -78,7 +78,7 @@ class StopEvaluator:
         moment = self._scene.moment(record)
         return tuple(hit for stop in stops if (hit := self._look(stop, moment)) is not None)
 
-    def _look(self, stop: Stop, moment: Moment) -> Hit | None:
+    def _look(self, stop: Stop, moment: RecordScope) -> Hit | None:
         tally = self._tallies.get(stop.text, Tally(stop))
         rests = stop.once and tally.fired
         answer = evaluate(stop.condition, moment) if stop.condition is not None and not rests else _ALWAYS

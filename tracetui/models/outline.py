@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from tracetui.analysis.checkpoint import Part, first_tensors, routed_parts, span
+from tracetui.analysis.checkpoint import ModulePart, first_tensors, routed_parts, span
 from tracetui.debugger.session import Module
 from tracetui.errors import InputError
 from tracetui.models.build import BuiltModel, build_model
@@ -77,7 +77,7 @@ def _outline_of_module(module: nn.Module) -> Module:
         with suppress(Exception):
             # Its checkpoint's names come from tables that know the families, not what somebody made of them.
             return outline(module)
-    return _Grower(module, frozenset(), _Published({}, {})).module("", module)
+    return _LineGrower(module, frozenset(), _Published({}, {})).module("", module)
 
 
 def outline(built: PreTrainedModel, whole: PreTrainedModel | None = None) -> Module:
@@ -87,14 +87,14 @@ def outline(built: PreTrainedModel, whole: PreTrainedModel | None = None) -> Mod
     """
     whole = whole or built
     skipped = frozenset(path for path, module in built.named_modules() if isinstance(module, PassThrough))
-    return _Grower(whole, skipped, _published(whole)).module("", whole)
+    return _LineGrower(whole, skipped, _published(whole)).module("", whole)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Published:
     """What checkpoints have in place of transformers' parameters, of layers that are alike the first only."""
 
-    experts: Mapping[str, Part]
+    experts: Mapping[str, ModulePart]
     """By the path of the module that holds them fused."""
     elsewhere: Mapping[str, Elsewhere]
     """By a parameter's name here, or a tensor's in the checkpoint."""
@@ -103,7 +103,7 @@ class _Published:
 def _published(whole: PreTrainedModel) -> _Published:
     tree = checkpoint_tree(whole)
     holder, namings = naming("hf", whole), _namings(whole)
-    experts: dict[str, Part] = {}
+    experts: dict[str, ModulePart] = {}
     for path, part in routed_parts(tree):
         first, _ = next(first_tensors(part, path))
         if (held := holder(first)) is not None and held.remark:
@@ -144,7 +144,7 @@ def _short(name: str) -> str:
 
 
 @dataclass(eq=False, slots=True)
-class _Grower:
+class _LineGrower:
     model: PreTrainedModel
     skipped: frozenset[str]
     published: _Published
@@ -217,7 +217,7 @@ class _Grower:
         made.setdefault(key, line)
         return line
 
-    def _experts(self, path: str, part: Part) -> Module:
+    def _experts(self, path: str, part: ModulePart) -> Module:
         """The checkpoint's own experts, under the module that holds them fused; `part` is named by its whole path."""
         at = f"{path}.{span(part.indices)}"
         children = tuple(
@@ -227,7 +227,7 @@ class _Grower:
         used = part.own_parameters * min(self._chosen, part.copies)
         return Module(at, part.kind, part.parameters, weights, children, False, part.indices, used if used else None)
 
-    def _stored(self, path: str, name: str, part: Part) -> Module:
+    def _stored(self, path: str, name: str, part: ModulePart) -> Module:
         children = tuple(self._stored(f"{path}.{child.name}", f"{name}.{child.name}", child) for child in part.children)
         weights = tuple((tensor.name, tensor.shape) for tensor in part.tensors)
         names = self.published.elsewhere.get(f"{name}.{weights[0][0]}", ()) if weights else ()

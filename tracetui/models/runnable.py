@@ -40,7 +40,7 @@ _READ_BY = ("n_group", "topk_group", "rope_interleave")
 """Fields that routing and rotary embedding are read by, also where the recipe leaves them to the family's class."""
 
 
-class Reader(Protocol):
+class RowReader(Protocol):
     """Makes rows of tokens of what a user asks for."""
 
     def read(self, prompts: Prompts) -> tuple[PromptRow, ...]:
@@ -60,7 +60,7 @@ class Runnable:
     built: BuiltModel
     weights: Weights
     tokenizer: Tokenizer
-    reader: Reader
+    reader: RowReader
     notes: tuple[str, ...]
     layout: str = ""
     """The form of the checkpoint, `meta`, `huggingface` or `reference`; empty without one. Traces keep it."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from tracetui.analysis.checkpoint import Part, Structure, active_parameters, buffer_values, has_routed, span
+from tracetui.analysis.checkpoint import ModulePart, Structure, active_parameters, buffer_values, has_routed, span
 from tracetui.models.build import build_model
 from tracetui.models.checkpoints.layouts import naming
 from tracetui.models.checkpoints.tree import checkpoint_tree
@@ -41,7 +41,7 @@ def read_structure(recipe: Recipe, layout: str | None = None, only_built: bool =
     )
 
 
-def _tree(recipe: Recipe) -> Part:
+def _tree(recipe: Recipe) -> ModulePart:
     return checkpoint_tree(build_model(recipe, torch.bfloat16).module)
 
 

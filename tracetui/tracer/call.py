@@ -20,7 +20,7 @@ from tracetui.models.watchable import check_watchable
 from tracetui.recording.keep import KEEP_ALL, ROOM, Keep, MatrixRole
 from tracetui.recording.trace import Trace
 from tracetui.tracer.capture.recorder import Recorder
-from tracetui.tracer.capture.store import Store
+from tracetui.tracer.capture.store import ValueStore
 from tracetui.tracer.edits import Editor
 from tracetui.tracer.fault import fault_of
 from tracetui.tracer.gate import Gate
@@ -53,7 +53,7 @@ def record_module(
     run = described(model)
     run = replace(run, notes=(*run.notes, *unshown(model)))
     run = replace(run, recipe={**run.recipe, "edits": plain_edits(edits)}) if edits else run
-    store = Store(ROOM, lambda: available_bytes() // 2)
+    store = ValueStore(ROOM, lambda: available_bytes() // 2)
     recorder = Recorder(
         run,
         tokens_of(args, kwargs),

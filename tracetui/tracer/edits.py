@@ -12,7 +12,7 @@ import torch
 
 from tracetui.debugger.session import Edited
 from tracetui.errors import InputError
-from tracetui.expr.edit import Action, Edit, EditTally, Source
+from tracetui.expr.edit import Action, Edit, EditTally, ReplacementSource
 from tracetui.expr.edit_log import EditLog
 from tracetui.recording.record import BEFORE_EDIT, Record, when
 from tracetui.recording.value import Index
@@ -197,7 +197,9 @@ class Editor:
             return self._replaced(edit, edit.action.source, tensor, index, key)
         return changed_by(edit, tensor, index, key)
 
-    def _replaced(self, edit: Edit, source: Source, tensor: torch.Tensor, index: Index, key: str) -> torch.Tensor:
+    def _replaced(
+        self, edit: Edit, source: ReplacementSource, tensor: torch.Tensor, index: Index, key: str
+    ) -> torch.Tensor:
         changed = tensor.detach().clone()
         site, _, part = key.partition("#")
         name, _, at = site.partition("@")

@@ -33,7 +33,7 @@ from tracetui.recording.trace import Trace
 from tracetui.tracer.attention.absorbed import check_mla
 from tracetui.tracer.capture.allocator import give_back_memory, settle
 from tracetui.tracer.capture.recorder import Recorder
-from tracetui.tracer.capture.store import Store
+from tracetui.tracer.capture.store import ValueStore
 from tracetui.tracer.edits import Editor
 from tracetui.tracer.gate import NOTICE_SECONDS, Gate
 from tracetui.tracer.generation.decoding import check_lengths
@@ -44,7 +44,7 @@ from tracetui.tracer.hooks.module_state import ModuleState
 from tracetui.tracer.model_errors import Places, model_errors
 from tracetui.tracer.predicted_tokens import predicted_tokens
 from tracetui.tracer.replay.layer_outputs import LayerOutputs
-from tracetui.tracer.replay.rerun import Run, cut_of, run_passes
+from tracetui.tracer.replay.rerun import PastRun, cut_of, run_passes
 from tracetui.tracer.run_info import keep_edits, run_info_of
 
 _LARGE = 2**24
@@ -71,8 +71,8 @@ class Engine:
         """
         self._emit = emit
         self._goes_on = goes_on
-        self._held: Run | None = None
-        self._past: Run | None = None
+        self._held: PastRun | None = None
+        self._past: PastRun | None = None
         self._arithmetic: Callable[[], AbstractContextManager[object]] = InFloat64 if exact else nullcontext
         self.raised: Places = {}
         """Where each module was in its code when the last run failed, by path."""
@@ -137,8 +137,8 @@ class Engine:
         count: int,
         gate: Gate,
         cut: Cut = FROM_THE_START,
-        past: Run | None = None,
-    ) -> Run:
+        past: PastRun | None = None,
+    ) -> PastRun:
         """A run before its first pass, with what comes from the one before it; who listens is told."""
         lengths = tuple(map(len, tokens))
         if count:
@@ -167,11 +167,11 @@ class Engine:
                 # What a user's own call leaves in the modules is theirs.
                 self._state.begin()
             passes = passes_of(self.runnable, prompts, tokens, count, self._goes_on, recorder, self._emit)
-        self._past = Run(prompts, tokens, recorder, editor, log, passes, ledger, count, cut)
+        self._past = PastRun(prompts, tokens, recorder, editor, log, passes, ledger, count, cut)
         self._emit(Started(recorder.trace, plan, cut, gate.number))
         return self._past
 
-    def _run(self, run: Run, gate: Gate) -> Trace:
+    def _run(self, run: PastRun, gate: Gate) -> Trace:
         with self._watching(run, gate, run.cut.taken) as watch:
             run_passes(run, self.runnable.built.module, watch)
         if isinstance(run.passes, PromptRun):
@@ -204,7 +204,9 @@ class Engine:
         return run.recorder.finished(run.editor.notes)
 
     @contextmanager
-    def _watching(self, run: Run, gate: Gate, taken: int = 0) -> Iterator[Callable[[], AbstractContextManager[object]]]:
+    def _watching(
+        self, run: PastRun, gate: Gate, taken: int = 0
+    ) -> Iterator[Callable[[], AbstractContextManager[object]]]:
         """Gives what watches the model for the length of a `with`; `taken` records were there before."""
         gate.begin(run.recorder.trace, taken)
         gate.went_on = self.runnable.check_files
@@ -216,7 +218,7 @@ class Engine:
             self._emit(Tallied(gate.tallies, run.editor.tallies))
 
     @contextmanager
-    def _watched(self, run: Run, gate: Gate) -> Iterator[None]:
+    def _watched(self, run: PastRun, gate: Gate) -> Iterator[None]:
         model = self.runnable.built.module
         with (
             run.ledger.watched(model, run.recorder) if self._goes_on else nullcontext(),
@@ -246,7 +248,7 @@ class Engine:
         return {
             "outline": self.prepared.outline,
             "keep": recipe.keep,
-            "store": Store(recipe.room, max(0, left)),
+            "store": ValueStore(recipe.room, max(0, left)),
             "matrices": ATTENTION[recipe.attention],
         }
 

@@ -34,7 +34,7 @@ from tracetui.text import visible
 from tracetui.tracer.capture.allocator import keep_freed_memory
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.gates import Gates
-from tracetui.tracer.orders import Again, Answer, GoOn, Look, Ordered, Run
+from tracetui.tracer.orders import AnswerQuestions, Generate, Ordered, PreviewPrompts, Rerun, RunPrompts
 from tracetui.tracer.questions import Questions, unforeseen
 
 if TYPE_CHECKING:
@@ -70,9 +70,9 @@ class LiveSession:
         self._trace = EMPTY_TRACE
         self._ended: Finished | Failed | None = None
         """How the last run did."""
-        self._orders: SimpleQueue[Ordered | Look | Answer | None] = SimpleQueue()
+        self._orders: SimpleQueue[Ordered | PreviewPrompts | AnswerQuestions | None] = SimpleQueue()
         self._questions = Questions(recipe, self._emit, lambda: self._engine)
-        self._look: Look | None = None
+        self._look: PreviewPrompts | None = None
         self._engine: Engine | None = None
         if given is None:
             keep_freed_memory()
@@ -83,12 +83,12 @@ class LiveSession:
     def start(self, prompts: Prompts, until: Target) -> int:
         """Run prompts, together, from their first token; a run in progress is cancelled first. Returns its number."""
         gate = self._begin(until)
-        self._orders.put(Run(prompts, gate))
+        self._orders.put(RunPrompts(prompts, gate))
         return self._runs
 
     def preview(self, prompts: Prompts) -> None:
         """Have a Preview sent of prompts that are being typed, as soon as no run is under way; the newest counts."""
-        self._look = Look(prompts)
+        self._look = PreviewPrompts(prompts)
         self._orders.put(self._look)
 
     def advance(self, until: Target) -> None:
@@ -100,7 +100,7 @@ class LiveSession:
         past = self._gates.newest
         gate = Gate(until, self._emit, self._questions.answer, self._stops, edits=past.edits, number=past.number)
         self._gates.put_behind(gate)
-        self._orders.put(GoOn(count, gate))
+        self._orders.put(Generate(count, gate))
 
     def rerun(self, at: int, edits: tuple[Edit, ...], until: Target) -> int:
         """Run the last run again from the layer on in which its record `at` lies, with these edits. Returns its number.
@@ -109,7 +109,7 @@ class LiveSession:
         """
         self._edits = edits
         gate = self._begin(until)
-        self._orders.put(Again(at, gate))
+        self._orders.put(Rerun(at, gate))
         return self._runs
 
     def _begin(self, until: Target) -> Gate:
@@ -145,13 +145,13 @@ class LiveSession:
     def explain(self) -> None:
         """Have the configuration explained; an Explained event answers as soon as the model isn't at work."""
         self._questions.explain()
-        self._orders.put(Answer())
+        self._orders.put(AnswerQuestions())
         self._gates.knock()
 
     def source(self, site: str) -> None:
         """Have the code behind a site looked up; a Sourced event answers as soon as the model isn't at work."""
         self._questions.source(site)
-        self._orders.put(Answer())
+        self._orders.put(AnswerQuestions())
         self._gates.knock()
 
     @property
@@ -187,11 +187,11 @@ class LiveSession:
             if engine is not None:
                 engine.close()
 
-    def _obey(self, order: Ordered | Look | Answer, engine: Engine | None) -> Engine | None:
+    def _obey(self, order: Ordered | PreviewPrompts | AnswerQuestions, engine: Engine | None) -> Engine | None:
         """Carry out one order; returns the engine, which a run makes if there is none."""
-        if isinstance(order, Answer):
+        if isinstance(order, AnswerQuestions):
             self._questions.answer()
-        elif isinstance(order, Look):
+        elif isinstance(order, PreviewPrompts):
             if order is self._look and engine is not None:
                 self._preview(engine, order.prompts)
         elif order.gate.cancelled:
@@ -200,7 +200,7 @@ class LiveSession:
             if order.gate is self._gates.newest:
                 self._emit(self._left_before(order))
         else:
-            if engine is not None and isinstance(order, Run) and (engine.is_outdated or self._config.is_news):
+            if engine is not None and isinstance(order, RunPrompts) and (engine.is_outdated or self._config.is_news):
                 engine.close()
                 engine = self._engine = None
             engine = engine or self._prepare()
@@ -211,9 +211,9 @@ class LiveSession:
 
     def _left_before(self, order: Ordered) -> Finished | Failed:
         """The end of what was cancelled before it began; a run that was to go on is what it was."""
-        if isinstance(order, GoOn) and isinstance(self._ended, Failed):
+        if isinstance(order, Generate) and isinstance(self._ended, Failed):
             return self._ended
-        if isinstance(order, GoOn) and self._trace is not EMPTY_TRACE and self._trace.complete:
+        if isinstance(order, Generate) and self._trace is not EMPTY_TRACE and self._trace.complete:
             return Finished(self._trace.closed(), number=order.gate.number)
         return Finished(EMPTY_TRACE, True, order.gate.number)
 
@@ -237,7 +237,7 @@ class LiveSession:
 
     def _run(self, engine: Engine, order: Ordered) -> None:
         past = self._trace
-        if not isinstance(order, GoOn):
+        if not isinstance(order, Generate):
             self._trace, self.error = EMPTY_TRACE, None
         try:
             trace = self._ran(engine, order)
@@ -254,9 +254,9 @@ class LiveSession:
 
     @staticmethod
     def _ran(engine: Engine, order: Ordered) -> Trace:
-        if isinstance(order, GoOn):
+        if isinstance(order, Generate):
             return engine.generate(order.count, order.gate)
-        if isinstance(order, Again):
+        if isinstance(order, Rerun):
             return engine.rerun(order.at, order.gate)
         return engine.run(order.prompts, order.gate)
 

@@ -9,20 +9,20 @@ from tracetui.tracer.gate import Gate
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PreviewPrompts:
     """Say what prompts would be."""
 
     prompts: Prompts
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunPrompts:
     prompts: Prompts
     gate: Gate
 
 
 @dataclass(frozen=True, slots=True)
-class GoOn:
+class Generate:
     """Choose `count` more tokens."""
 
     count: int
@@ -30,15 +30,15 @@ class GoOn:
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class Rerun:
     """Run again from the layer on in which the record `at` lies."""
 
     at: int
     gate: Gate
 
 
-class Answer:
+class AnswerQuestions:
     """Something was asked, unless the waiting model has answered already."""
 
 
-Ordered = Run | GoOn | Again
+Ordered = RunPrompts | Generate | Rerun

@@ -78,7 +78,7 @@ def read_theme(path: Path) -> tuple[ThemeFile, list[str]]:
         table = tomllib.loads(read_bounded(path, _LIMIT).decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is no TOML file: {error}") from error
-    check = _Check(path)
+    check = _ThemeCheck(path)
     theme = check.theme(table)
     heatmap = check.heatmap(table.get("heatmap"), theme)
     if check.wrong:
@@ -86,7 +86,7 @@ def read_theme(path: Path) -> tuple[ThemeFile, list[str]]:
     return ThemeFile(theme, heatmap, path), check.unused
 
 
-class _Check:
+class _ThemeCheck:
     """Collects what is wrong with a file; what it returns counts only if nothing is."""
 
     def __init__(self, path: Path) -> None:

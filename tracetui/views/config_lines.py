@@ -10,7 +10,7 @@ from enum import Enum
 
 from rich.cells import cell_len
 
-from tracetui.recipe.fields.field import ConfigField, ConfigReport, DecidedShape, Decides, Origin
+from tracetui.recipe.fields.field import ConfigField, ConfigReport, DecidedShape, Decides, FieldOrigin
 from tracetui.text import visible
 from tracetui.views.cells import fit
 
@@ -18,10 +18,10 @@ WIDTH = 80
 _VALUE_LIMIT = 200
 _LISTED = 24
 _ORIGINS = {
-    Origin.GIVEN: "",
-    Origin.DEFAULT: "default",
-    Origin.DERIVED: "follows from the others",
-    Origin.UNDECLARED: "unknown to its class",
+    FieldOrigin.GIVEN: "",
+    FieldOrigin.DEFAULT: "default",
+    FieldOrigin.DERIVED: "follows from the others",
+    FieldOrigin.UNDECLARED: "unknown to its class",
 }
 _UNEXPLAINED = (
     "No explanation is known.",
@@ -29,7 +29,7 @@ _UNEXPLAINED = (
 )
 
 
-class Kind(Enum):
+class LineKind(Enum):
     """What a line is, for whoever colours it."""
 
     TITLE = "title"
@@ -48,7 +48,7 @@ class ConfigLine:
     """One line of the report."""
 
     text: str
-    kind: Kind
+    kind: LineKind
     field: str = ""
     """The field that it is about."""
 
@@ -61,10 +61,10 @@ def config_lines(report: ConfigReport, width: int = WIDTH) -> Iterator[str]:
 def config_report_lines(report: ConfigReport, width: int = WIDTH) -> Iterator[ConfigLine]:
     """The report line by line: what it is of, contradictions, then every field."""
     yield from _wrapped(
-        f"{report.name}: a {report.family}, read by transformers' {report.class_name}", width, "", "", Kind.TITLE
+        f"{report.name}: a {report.family}, read by transformers' {report.class_name}", width, "", "", LineKind.TITLE
     )
     for line in report.contradictions:
-        yield from _wrapped(f"! {line}", width, "", kind=Kind.ALERT)
+        yield from _wrapped(f"! {line}", width, "", kind=LineKind.ALERT)
     if report.params:
         yield from _heading(f"{report.language}'s fields, and what becomes of them", width)
         for field in report.params:
@@ -77,9 +77,9 @@ def config_report_lines(report: ConfigReport, width: int = WIDTH) -> Iterator[Co
 
 
 def _heading(text: str, width: int) -> Iterator[ConfigLine]:
-    yield ConfigLine("", Kind.TEXT)
-    yield ConfigLine(fit(f"── {text}", width).rstrip(), Kind.HEADING)
-    yield ConfigLine("", Kind.TEXT)
+    yield ConfigLine("", LineKind.TEXT)
+    yield ConfigLine(fit(f"── {text}", width).rstrip(), LineKind.HEADING)
+    yield ConfigLine("", LineKind.TEXT)
 
 
 def _field(field: ConfigField, width: int) -> Iterator[ConfigLine]:
@@ -88,7 +88,7 @@ def _field(field: ConfigField, width: int) -> Iterator[ConfigLine]:
 
 def _told(field: ConfigField, width: int) -> Iterator[ConfigLine]:
     yield from _first_line(field, width)
-    text = field.explanation or _UNEXPLAINED[field.origin is Origin.UNDECLARED]
+    text = field.explanation or _UNEXPLAINED[field.origin is FieldOrigin.UNDECLARED]
     yield from _wrapped(f"{text} ({field.source})" if field.source else text, width)
     if field.said is not None:
         yield from _wrapped(f"The file says {_value(field.said)}; its class makes it {_value(field.value)}.", width)
@@ -100,16 +100,16 @@ def _told(field: ConfigField, width: int) -> Iterator[ConfigLine]:
 
 def _first_line(field: ConfigField, width: int) -> Iterator[ConfigLine]:
     """Name and value, and at the right edge where the value comes from."""
-    kind = Kind.UNKNOWN if field.origin is Origin.UNDECLARED else Kind.FIELD
+    kind = LineKind.UNKNOWN if field.origin is FieldOrigin.UNDECLARED else LineKind.FIELD
     right = _ORIGINS[field.origin]
     left = f"{visible(field.name, 60)} = {_value(field.value)}"
     if cell_len(left) + cell_len(right) + 2 <= width:
         yield ConfigLine(f"{left}{fit(right, width - cell_len(left), right=True)}".rstrip(), kind)
         return
     first, *rest = _wrapped(left, width, "", "    ", kind)
-    yield from (first, *(replace(line, kind=Kind.TEXT) for line in rest))
+    yield from (first, *(replace(line, kind=LineKind.TEXT) for line in rest))
     if right:
-        yield ConfigLine(fit(right, width, right=True), Kind.TEXT)
+        yield ConfigLine(fit(right, width, right=True), LineKind.TEXT)
 
 
 def _decides(decides: Decides, width: int) -> Iterator[ConfigLine]:
@@ -126,7 +126,7 @@ def _decides(decides: Decides, width: int) -> Iterator[ConfigLine]:
 def _listed(label: str, names: list[str], width: int) -> Iterator[ConfigLine]:
     first = [name.removesuffix(".weight") for name in names[:_LISTED]]
     more = [f"{len(names) - _LISTED} more"] if len(names) > _LISTED else []
-    yield from _wrapped(f"{label}: {', '.join([*first, *more])}", width, then="    ", kind=Kind.SHAPES)
+    yield from _wrapped(f"{label}: {', '.join([*first, *more])}", width, then="    ", kind=LineKind.SHAPES)
 
 
 def _shape(decided: DecidedShape) -> str:
@@ -147,7 +147,7 @@ def _value(value: object) -> str:
 
 
 def _wrapped(
-    text: str, width: int, first: str = "  ", then: str = "  ", kind: Kind = Kind.TEXT
+    text: str, width: int, first: str = "  ", then: str = "  ", kind: LineKind = LineKind.TEXT
 ) -> Iterator[ConfigLine]:
     """The text made visible and wrapped, its first line and those after it indented."""
     for line in textwrap.wrap(

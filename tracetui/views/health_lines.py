@@ -9,10 +9,10 @@ from tracetui.analysis.axes import axes_of
 from tracetui.analysis.health.diagnosis import (
     BadElements,
     Diagnosis,
-    Frame,
+    GrowthFrame,
+    HealthPart,
+    HealthVerdict,
     NearLimit,
-    Part,
-    Verdict,
     bad_weights,
     frames,
     maker,
@@ -25,10 +25,10 @@ from tracetui.recording.trace import Trace
 from tracetui.text import number, statistic, token_text, visible
 from tracetui.views.cause_lines import cause_line
 from tracetui.views.cells import fit
-from tracetui.views.config_lines import ConfigLine, Kind
+from tracetui.views.config_lines import ConfigLine, LineKind
 from tracetui.views.diff.format import listed
 
-MARKS: Mapping[Part | None, str] = {Part.PRODUCES: "!", Part.CARRIES: "~", Part.UNTOLD: "?"}
+MARKS: Mapping[HealthPart | None, str] = {HealthPart.PRODUCES: "!", HealthPart.CARRIES: "~", HealthPart.UNTOLD: "?"}
 """Who made a NaN or an infinity, who passes it on, and where that can't be told."""
 
 _LISTED = 8
@@ -38,27 +38,28 @@ _COLUMN = 11
 def health_lines(trace: Trace, diagnosis: Diagnosis, width: int) -> Iterator[ConfigLine]:
     """What is wrong at a record, who made it, which elements, and how it grew."""
     verdict = diagnosis.verdict
-    yield ConfigLine(_counted(trace, verdict.record), Kind.TITLE)
+    yield ConfigLine(_counted(trace, verdict.record), LineKind.TITLE)
     for text in _origin(trace, diagnosis):
-        yield from (ConfigLine(piece, Kind.ALERT) for piece in wrap(text, width, break_on_hyphens=False))
-    yield ConfigLine("", Kind.TEXT)
-    if verdict.part is Part.CARRIES and not verdict.by_name:
+        yield from (ConfigLine(piece, LineKind.ALERT) for piece in wrap(text, width, break_on_hyphens=False))
+    yield ConfigLine("", LineKind.TEXT)
+    if verdict.part is HealthPart.CARRIES and not verdict.by_name:
         yield ConfigLine(
-            "What feeds it is known from the order of execution only: it may be another record before it.", Kind.TEXT
+            "What feeds it is known from the order of execution only: it may be another record before it.",
+            LineKind.TEXT,
         )
-        yield ConfigLine("", Kind.TEXT)
+        yield ConfigLine("", LineKind.TEXT)
     yield from _elements(trace, diagnosis)
-    yield ConfigLine("The last records up to it", Kind.HEADING)
-    yield from (ConfigLine(text, Kind.TEXT) for text in frame_lines(diagnosis.frames, width))
+    yield ConfigLine("The last records up to it", LineKind.HEADING)
+    yield from (ConfigLine(text, LineKind.TEXT) for text in frame_lines(diagnosis.frames, width))
 
 
 def sound_lines(trace: Trace, record: Record, near: Sequence[str], width: int) -> Iterator[ConfigLine]:
     """How the records up to one grew, all of whose values are finite; `near`: what is to be said of its limit."""
-    yield ConfigLine(f"{visible(record.key, 200)}: every value is finite", Kind.TITLE)
-    yield from (ConfigLine(line, Kind.ALERT) for line in near)
-    yield ConfigLine("", Kind.TEXT)
-    yield ConfigLine("The last records up to it", Kind.HEADING)
-    yield from (ConfigLine(text, Kind.TEXT) for text in frame_lines(frames(trace, record), width))
+    yield ConfigLine(f"{visible(record.key, 200)}: every value is finite", LineKind.TITLE)
+    yield from (ConfigLine(line, LineKind.ALERT) for line in near)
+    yield ConfigLine("", LineKind.TEXT)
+    yield ConfigLine("The last records up to it", LineKind.HEADING)
+    yield from (ConfigLine(text, LineKind.TEXT) for text in frame_lines(frames(trace, record), width))
 
 
 def _counted(trace: Trace, record: Record) -> str:
@@ -78,8 +79,8 @@ def _origin(trace: Trace, diagnosis: Diagnosis) -> Iterator[str]:
         yield f"and from {more} more"
 
 
-def _because(trace: Trace, verdict: Verdict) -> str:
-    if verdict.part is Part.UNTOLD:
+def _because(trace: Trace, verdict: HealthVerdict) -> str:
+    if verdict.part is HealthPart.UNTOLD:
         if weights := bad_weights(trace, verdict.record):
             return f"its own weights have it: {', '.join(map(bad_weight_line, weights))}"
         return "nothing that feeds it was recorded, so that it can't be told whether it made it"
@@ -94,15 +95,15 @@ def _because(trace: Trace, verdict: Verdict) -> str:
     return f"what feeds it is finite ({names}{more}){how}; {_maker(trace, verdict)}"
 
 
-def _given_unknown(trace: Trace, verdict: Verdict) -> bool:
+def _given_unknown(trace: Trace, verdict: HealthVerdict) -> bool:
     """Whether a module was given what no record holds, and nothing else tells what made it."""
     record = verdict.record
-    if verdict.part is not Part.PRODUCES or verdict.by_name or UNRECORDED not in record.inputs:
+    if verdict.part is not HealthPart.PRODUCES or verdict.by_name or UNRECORDED not in record.inputs:
         return False
     return not (record.edited or verdict.cause is not None or bad_weights(trace, record))
 
 
-def _maker(trace: Trace, verdict: Verdict) -> str:
+def _maker(trace: Trace, verdict: HealthVerdict) -> str:
     """What is left to have made it."""
     record = verdict.record
     if record.edited:
@@ -138,12 +139,12 @@ def bad_weight_line(weight: BadWeight) -> str:
 
 def _elements(trace: Trace, diagnosis: Diagnosis) -> Iterator[ConfigLine]:
     origin = diagnosis.producers[0].record if diagnosis.producers else diagnosis.verdict.record
-    yield ConfigLine(f"Its elements in {visible(origin.key, 200)}", Kind.HEADING)
+    yield ConfigLine(f"Its elements in {visible(origin.key, 200)}", LineKind.HEADING)
     if diagnosis.elements is None:
-        yield ConfigLine("the values were not kept, only their statistics", Kind.TEXT)
+        yield ConfigLine("the values were not kept, only their statistics", LineKind.TEXT)
     else:
-        yield from (ConfigLine(text, Kind.TEXT) for text in _places(trace, origin, diagnosis.elements))
-    yield ConfigLine("", Kind.TEXT)
+        yield from (ConfigLine(text, LineKind.TEXT) for text in _places(trace, origin, diagnosis.elements))
+    yield ConfigLine("", LineKind.TEXT)
 
 
 def _places(trace: Trace, record: Record, bad: BadElements) -> Iterator[str]:
@@ -165,7 +166,7 @@ def _few(trace: Trace, axis: str, places: Sequence[int]) -> str:
     return f": {', '.join(named)}"
 
 
-def frame_lines(frames: Sequence[Frame], width: int) -> Iterator[str]:
+def frame_lines(frames: Sequence[GrowthFrame], width: int) -> Iterator[str]:
     """A table: site, largest magnitude, L2, growth against what feeds it; `✗` where it isn't finite."""
     longest = max((len(visible(frame.record.key, 200)) for frame in frames), default=0)
     room = max(12, min(width - 3 * _COLUMN - 9, longest + 2))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 
-from tracetui.analysis.checkpoint import OtherName, Part, StoredTensor, Structure, plain
+from tracetui.analysis.checkpoint import CheckpointTensor, ModulePart, OtherName, Structure, plain
 from tracetui.text import visible
 from tracetui.views.cells import fit
 
@@ -59,7 +59,7 @@ def _totals(structure: Structure) -> Iterator[tuple[str, int, str]]:
         yield "beside", structure.buffers, "values in the files that are no parameters"
 
 
-def tree_lines(root: Part, width: int = WIDTH) -> Iterator[str]:
+def tree_lines(root: ModulePart, width: int = WIDTH) -> Iterator[str]:
     """The tree, one line for each part and tensor: name, shape, parameters."""
     yield from _row(root.kind, "", f"{root.parameters:,}", width)
     yield from _tensors(root, "", 1, width)
@@ -67,7 +67,7 @@ def tree_lines(root: Part, width: int = WIDTH) -> Iterator[str]:
         yield from _part(child, 1, width)
 
 
-def _part(part: Part, depth: int, width: int) -> Iterator[str]:
+def _part(part: ModulePart, depth: int, width: int) -> Iterator[str]:
     if part.skipped:
         yield from _row(f"{'  ' * depth}{_folded(part)}", "", "not asked for", width)
     elif not part.children and not part.indices:
@@ -80,11 +80,11 @@ def _part(part: Part, depth: int, width: int) -> Iterator[str]:
             yield from _part(child, depth + 1, width)
 
 
-def _folded(part: Part) -> str:
+def _folded(part: ModulePart) -> str:
     return f"{part.name}: {part.copies} ×" if part.copies > 1 else part.name
 
 
-def _tensors(part: Part, before: str, depth: int, width: int) -> Iterator[str]:
+def _tensors(part: ModulePart, before: str, depth: int, width: int) -> Iterator[str]:
     for tensor in part.tensors:
         name = f"{'  ' * depth}{before}{tensor.name}"
         if cell_len(tensor.note) <= _COUNT_WIDTH:
@@ -120,7 +120,7 @@ class _Pair:
 
 
 def side_by_side(
-    root: Part, naming: Callable[[str], OtherName | None], titles: tuple[str, str], width: int = WIDTH
+    root: ModulePart, naming: Callable[[str], OtherName | None], titles: tuple[str, str], width: int = WIDTH
 ) -> Iterator[str]:
     """Every tensor's name here and in another implementation, layer by layer, equal layers once."""
     remarks: dict[str, str] = {}
@@ -145,16 +145,16 @@ def _widest(names: list[str]) -> int:
     return max((width for name in names if (width := cell_len(name)) <= WIDTH // 2), default=0)
 
 
-def _blocks(root: Part) -> Iterator[tuple[str, str, Part]]:
+def _blocks(root: ModulePart) -> Iterator[tuple[str, str, ModulePart]]:
     """A title, a path and the part there: first all that is in no numbered list, then the lists' parts."""
-    lists: list[tuple[str, Part]] = []
+    lists: list[tuple[str, ModulePart]] = []
     yield "", "", _without_lists(root, "", lists)
     for path, part in lists:
         title = f"{path}.{part.name}: {part.copies} ×"
         yield (f"{title} not asked for" if part.skipped else title), f"{path}.{part.indices[0]}.", part
 
 
-def _without_lists(part: Part, path: str, lists: list[tuple[str, Part]]) -> Part:
+def _without_lists(part: ModulePart, path: str, lists: list[tuple[str, ModulePart]]) -> ModulePart:
     """The part with no numbered parts in it, which are put into `lists`."""
     kept = []
     for child in part.children:
@@ -166,7 +166,7 @@ def _without_lists(part: Part, path: str, lists: list[tuple[str, Part]]) -> Part
 
 
 def _pairs(
-    part: Part, path: str, naming: Callable[[str], OtherName | None], remarks: dict[str, str]
+    part: ModulePart, path: str, naming: Callable[[str], OtherName | None], remarks: dict[str, str]
 ) -> Iterator[_Pair]:
     for first, for_all, tensor in _first_copies(part, ""):
         other_name = naming(f"{path}{first}")
@@ -182,7 +182,7 @@ def _pairs(
         yield _Pair(own, other, _shape(other_name.shape or tensor.shape), mark)
 
 
-def _first_copies(part: Part, at: str) -> Iterator[tuple[str, str, StoredTensor]]:
+def _first_copies(part: ModulePart, at: str) -> Iterator[tuple[str, str, CheckpointTensor]]:
     """Tensors beneath a part: the name in the first copy, the name that stands for all, the tensor."""
     for tensor in part.tensors:
         yield tensor.name, f"{at}{tensor.name}", tensor

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class LinePart:
     """One part of a line in all its forms, the longest first; an empty last one may be left out."""
 
     forms: tuple[str, ...]
@@ -17,11 +17,11 @@ class Part:
     """Where there is too little room, parts of the highest rank give way first, of equal ones the last."""
 
 
-def part(*forms: str, rank: int = 0) -> Part:
-    return Part(forms, rank)
+def part(*forms: str, rank: int = 0) -> LinePart:
+    return LinePart(forms, rank)
 
 
-def fitted(parts: Sequence[Part], width: int) -> list[str]:
+def fitted(parts: Sequence[LinePart], width: int) -> list[str]:
     """The form of each part with which all together take at most `width` cells; all empty where there are none."""
     steps = sorted(range(len(parts)), key=lambda place: (-parts[place].rank, -place))
     forms = [each.forms[0] for each in parts]

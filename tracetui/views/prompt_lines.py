@@ -13,7 +13,7 @@ _CHARACTERS, _TOKENS = 4000, 200
 """Of a chat, as much as is shown before it runs."""
 
 
-class Row(Protocol):
+class PromptLine(Protocol):
     """One prompt as the model gets it."""
 
     @property
@@ -28,7 +28,7 @@ class Row(Protocol):
         ...
 
 
-def preview_lines(rows: Sequence[Row], chat: bool) -> Iterator[str]:
+def preview_lines(rows: Sequence[PromptLine], chat: bool) -> Iterator[str]:
     """Chats as the model gets them, and a warning where special tokens were typed in any prompt."""
     for number, row in enumerate(rows):
         name = f"row {number} of 0–{len(rows) - 1}: " if len(rows) > 1 else ""

@@ -21,7 +21,7 @@ _LABEL_MAX = 16
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Window:
+class ValueWindow:
     """The part of a matrix that is looked at."""
 
     numbers: Array
@@ -48,7 +48,7 @@ def capacity(
 
 
 def values_table(
-    window: Window, width: int, height: int, inks: Inks, *, cursor: tuple[int, int] | None = None
+    window: ValueWindow, width: int, height: int, inks: Inks, *, cursor: tuple[int, int] | None = None
 ) -> list[Line]:
     """`height` lines of `width` cells: a header of column indices, then rows; only whole columns are shown.
 
@@ -62,7 +62,7 @@ def values_table(
     return [*heads, *(table.row(row) for row in rows)] + [blank(width) for _ in range(height - len(heads) - len(rows))]
 
 
-def _table(window: Window, width: int, inks: Inks, cursor: tuple[int, int] | None) -> _Table:
+def _table(window: ValueWindow, width: int, inks: Inks, cursor: tuple[int, int] | None) -> _Table:
     index, label = _index_width(_shape(window)), _label_width(window.row_labels, width)
     cell = max(_cell_width(window.numbers, window.scale), len(str(_shape(window)[1] - 1)))
     columns = (width - _gutter(index, label) + 1) // (cell + 1)
@@ -74,7 +74,7 @@ def _table(window: Window, width: int, inks: Inks, cursor: tuple[int, int] | Non
 class _Table:
     """A window laid out: widths in cells of the index, the label and one number, and the columns that fit."""
 
-    window: Window
+    window: ValueWindow
     width: int
     inks: Inks
     cursor: tuple[int, int] | None
@@ -114,7 +114,7 @@ def _gutter(index: int, label: int) -> int:
     return index + 1 + (label + 1 if label else 0)
 
 
-def _shape(window: Window) -> tuple[int, int]:
+def _shape(window: ValueWindow) -> tuple[int, int]:
     rows, columns = window.numbers.shape
     return max(window.shape[0], window.row0 + rows), max(window.shape[1], window.column0 + columns)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from tracetui.analysis.identity import Identity
-from tracetui.views.parts import Part, part
+from tracetui.views.parts import LinePart, part
 
 
-def verdict_parts(what: tuple[str, ...], identity: Identity) -> list[Part]:
+def verdict_parts(what: tuple[str, ...], identity: Identity) -> list[LinePart]:
     """The parts of a line: what was checked, in words that may become fewer, and the difference with its limit."""
     mark = part(" ✓ ", rank=0) if identity.holds else part(" ✗ BROKEN ", " ✗ ", rank=1)
     sign = "≤" if identity.holds else ">"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracetui.debugger.memory.note import NO_NOTE, Layout, MapLook, SessionNote
-from tracetui.debugger.memory.reading import NewerError, Read, read
+from tracetui.debugger.memory.note import NO_NOTE, MapLook, ScreenLayout, SessionNote
+from tracetui.debugger.memory.reading import NewerError, NoteRead, read
 from tracetui.debugger.memory.writing import MAX_BYTES, written
 from tracetui.errors import InputError
 from tracetui.expr.edit_parse import parse_edit
@@ -46,7 +46,7 @@ NOTES = st.builds(
     generation=st.sampled_from(GENERATIONS),
     more=st.integers(0, 100),
     layout=st.builds(
-        Layout, NAMES, NAMES, st.none() | st.lists(NAMES, max_size=3).map(tuple), NAMES, NAMES,
+        ScreenLayout, NAMES, NAMES, st.none() | st.lists(NAMES, max_size=3).map(tuple), NAMES, NAMES,
         st.lists(st.builds(MapLook, NAMES, NAMES, NAMES, NAMES), max_size=3).map(tuple),
     ),
 )  # fmt: skip
@@ -69,13 +69,13 @@ def read_again(said: object) -> SessionNote:
 @settings(max_examples=60)
 @given(NOTES)
 def test_what_is_written_is_read_again(note: SessionNote) -> None:
-    assert read(written(note, MODEL), WHERE, MODEL) == Read(note)
+    assert read(written(note, MODEL), WHERE, MODEL) == NoteRead(note)
 
 
 @settings(max_examples=150)
 @given(st.data())
 def test_a_file_with_anything_in_it_is_read_or_refused_in_words(data: st.DataObject) -> None:
-    said = plain(SessionNote(prompts=texts("x"), generation=Generation(1), layout=Layout(maps=(MapLook("m"),))))
+    said = plain(SessionNote(prompts=texts("x"), generation=Generation(1), layout=ScreenLayout(maps=(MapLook("m"),))))
     part = data.draw(st.sampled_from([said, said["prompts"], said["generation"], said["layout"]]))
     assert isinstance(part, dict)
     part[data.draw(st.sampled_from(sorted(part)))] = data.draw(JSON)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tracetui.debugger.memory.note import NO_NOTE, Layout, SessionNote
+from tracetui.debugger.memory.note import NO_NOTE, ScreenLayout, SessionNote
 from tracetui.debugger.memory.restored import edits_beside, in_words, stops_beside
 from tracetui.expr.edit_parse import parse_edit
 from tracetui.expr.stop import DEFAULT_STOPS, Stop, parse_stop
@@ -53,7 +53,7 @@ def test_edits_come_back_switched_off_unless_they_are_said() -> None:
             SessionNote(stops=LAST[1:], watches=(parse_watch("model.norm"),), prompts=texts("x")),
             "2 stops, 1 watch, the prompt",
         ),
-        (SessionNote(prompts=texts("x", "y"), layout=Layout("logits")), "2 prompts, the layout"),
+        (SessionNote(prompts=texts("x", "y"), layout=ScreenLayout("logits")), "2 prompts, the layout"),
         (
             SessionNote(prompts=Prompts(("x",), chat=True), generation=Generation(3)),
             "the chat's prompt, 3 tokens to generate",

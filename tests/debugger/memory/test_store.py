@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tracetui import paths
 from tracetui.debugger.memory.keeper import Keeper
 from tracetui.debugger.memory.note import NO_NOTE, SessionNote
-from tracetui.debugger.memory.store import Store, file_name
+from tracetui.debugger.memory.store import NoteStore, file_name
 from tracetui.expr.watch import parse_watch
 from tracetui.recipe.prompts import texts
 
@@ -39,15 +39,15 @@ def test_every_model_has_a_file_of_its_own_with_a_plain_name(one: str, other: st
     "model", ["../../x", "path /a/b", "x" * 300, "hub owner/name@main", "", "\x00", "é\udce9", "CON"]
 )
 def test_whatever_a_model_is_called_its_file_lies_in_the_folder_and_comes_back(model: str) -> None:
-    store = Store(model)
+    store = NoteStore(model)
     store.write(NOTE)
     assert store.path.resolve().parent == (paths.state_dir() / "sessions").resolve()
-    assert Store(model).read().note == NOTE
-    assert not Store(model + "x").read().there
+    assert NoteStore(model).read().note == NOTE
+    assert not NoteStore(model + "x").read().there
 
 
 def test_the_file_is_for_its_owner_alone_also_where_it_was_not() -> None:
-    store = Store("m")
+    store = NoteStore("m")
     store.write(NOTE)
     assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
     assert stat.S_IMODE(store.path.parent.stat().st_mode) == 0o700
@@ -60,7 +60,7 @@ def test_the_file_is_for_its_owner_alone_also_where_it_was_not() -> None:
     "content", [b"", b"{}", b"[]", b"\xff\xfe", b"null", b"[" * 100_000, b'{"tracetui_session": 1}']
 )
 def test_a_file_that_is_no_note_is_put_aside_and_all_of_them_are_kept(content: bytes) -> None:
-    store = Store("m")
+    store = NoteStore("m")
     store.path.parent.mkdir(parents=True)
     for turn in range(3):
         store.path.write_bytes(content)
@@ -74,7 +74,7 @@ def test_a_file_that_is_no_note_is_put_aside_and_all_of_them_are_kept(content: b
 
 
 def test_a_folder_in_the_file_s_place_is_put_aside_too() -> None:
-    store = Store("m")
+    store = NoteStore("m")
     store.path.mkdir(parents=True)
     assert store.read().writable
     store.write(NOTE)
@@ -82,7 +82,7 @@ def test_a_folder_in_the_file_s_place_is_put_aside_too() -> None:
 
 
 def test_after_many_broken_files_the_last_stays_where_it_is() -> None:
-    store = Store("m")
+    store = NoteStore("m")
     store.path.parent.mkdir(parents=True)
     found = None
     for _ in range(21):
@@ -94,7 +94,7 @@ def test_after_many_broken_files_the_last_stays_where_it_is() -> None:
 
 
 def test_a_newer_tracetui_s_file_is_left_as_it_is() -> None:
-    store = Store("m")
+    store = NoteStore("m")
     store.path.parent.mkdir(parents=True)
     store.path.write_bytes(b'{"tracetui_session": 2}')
     found = store.read()
@@ -105,22 +105,22 @@ def test_a_newer_tracetui_s_file_is_left_as_it_is() -> None:
 
 
 def test_another_model_s_file_under_this_name_is_put_aside() -> None:
-    store, other = Store("m"), Store("n")
+    store, other = NoteStore("m"), NoteStore("n")
     other.write(NOTE)
     other.path.rename(store.path)
     assert "model: must be m" in store.read().remarks[0]
 
 
 def test_two_programs_at_once_leave_the_file_of_one_of_them_whole() -> None:
-    store = Store("m")
+    store = NoteStore("m")
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda at: Store("m").write(noted("x" * at)), range(SCAN)))
+        list(pool.map(lambda at: NoteStore("m").write(noted("x" * at)), range(SCAN)))
     found = store.read()
     assert found.note in [noted("x" * at) for at in range(SCAN)]
     assert [path.name for path in store.path.parent.iterdir()] == [store.path.name]
 
 
-class _Disk(Store):
+class _Disk(NoteStore):
     """Counts what is written, and fails when told to."""
 
     def __init__(self) -> None:
@@ -171,7 +171,7 @@ def test_a_full_disk_is_told_once_and_what_was_wanted_is_written_when_there_is_r
 
 
 def test_a_link_to_somewhere_else_is_followed_for_writing_and_not_replaced(tmp_path: Path) -> None:
-    store = Store("m")
+    store = NoteStore("m")
     store.path.parent.mkdir(parents=True)
     store.path.symlink_to(tmp_path / "elsewhere.json")
     store.write(replace(NOTE, watches=(parse_watch("layers.*.norm"),)))

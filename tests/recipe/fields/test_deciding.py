@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from tracetui.recipe.fields.deciding import deciding
-from tracetui.recipe.fields.field import ConfigField, ConfigReport, DecidedShape, Decides, Origin
+from tracetui.recipe.fields.field import ConfigField, ConfigReport, DecidedShape, Decides, FieldOrigin
 
 QUERY = DecidedShape("self_attn.q_proj.weight", (64, 32), (0,))
 EXPERT = DecidedShape("mlp.experts.N.up_proj.weight", (3, 2), (1,))
 COUNTED = DecidedShape("mlp.experts.N.up_proj.weight", (3, 2), ())
 FIELDS = (
-    ConfigField("heads", 4, Origin.GIVEN, decides=Decides((QUERY,))),
-    ConfigField("hidden", 32, Origin.GIVEN, decides=Decides((EXPERT, QUERY))),
-    ConfigField("experts", 8, Origin.GIVEN, decides=Decides((COUNTED,))),
+    ConfigField("heads", 4, FieldOrigin.GIVEN, decides=Decides((QUERY,))),
+    ConfigField("hidden", 32, FieldOrigin.GIVEN, decides=Decides((EXPERT, QUERY))),
+    ConfigField("experts", 8, FieldOrigin.GIVEN, decides=Decides((COUNTED,))),
 )
 REPORT = ConfigReport("m", "llama", "LlamaConfig", (), FIELDS, ())
 

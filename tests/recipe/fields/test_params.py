@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.models.deepseek_files import BASE
 from tests.models.meta_files import PARAMS
 from tracetui.recipe import load_recipe
-from tracetui.recipe.fields.field import Origin
+from tracetui.recipe.fields.field import FieldOrigin
 from tracetui.recipe.fields.params import META, REFERENCE, explained_params, flat, params_of
 
 
@@ -52,7 +52,7 @@ def test_each_says_what_becomes_of_it() -> None:
 
 def test_an_unknown_one_is_marked() -> None:
     (*_, last) = explained_params(META, {**params_of_walk_through(), "newer_field": 1})
-    assert (last.name, last.origin, last.explanation) == ("newer_field", Origin.UNDECLARED, "")
+    assert (last.name, last.origin, last.explanation) == ("newer_field", FieldOrigin.UNDECLARED, "")
 
 
 def test_inner_tables_are_told_by_dotted_names() -> None:

@@ -79,13 +79,13 @@ def feeds(comparison: Comparison, site: SiteDiff, sites: Sites | None = None) ->
     `sites` are the comparison's by name, for who asks often.
     """
     by_site = sites_by_name(comparison) if sites is None else sites
-    search = _Search(comparison, by_site)
+    search = _FeedSearch(comparison, by_site)
     made = search.made_of(site.site)
     return _before(comparison, site) if made is None else search.of(site.site, made)
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
+class _MadeOf:
     """What a site is made of, and in whose code."""
 
     wanted: InputNames
@@ -96,7 +96,7 @@ class _Made:
     """Whether its name alone tells that: what enters a layer may be more than what the one before it returned."""
 
 
-class _Search:
+class _FeedSearch:
     """Goes back from a site to the nearest that were compared, through what only one side recorded."""
 
     def __init__(self, comparison: Comparison, by_site: Sites) -> None:
@@ -109,27 +109,27 @@ class _Search:
         self._codes: dict[str, None] = {}
         self._whole = True
 
-    def made_of(self, site: str) -> _Made | None:
+    def made_of(self, site: str) -> _MadeOf | None:
         """What a site is made of; None if nothing is known of it."""
         names = input_names(site, layer_of(site), self._by_site)
         if names == () or plain_site(site).endswith(_PASSED_IN):
-            return _Made((), "")
+            return _MadeOf((), "")
         told = self._origins.of(site)
         if told is not None:
-            return _Made(tuple((name,) for name in told.sites), told.code, told.whole, told.copied)
+            return _MadeOf(tuple((name,) for name in told.sites), told.code, told.whole, told.copied)
         known = names is not None and not site.endswith(_SUMS) and all(self._known(one) for one in names)
         if not known and (told := self._origins.of_role(site)) is not None:
-            return _Made(tuple((name,) for name in told.sites), told.code, told.whole)
+            return _MadeOf(tuple((name,) for name in told.sites), told.code, told.whole)
         if names is None:
             return None
         entered = any(plain_site(name) == f"{plain_site(site)}:{INPUT}" for one in names for name in one)
-        return _Made(names, "" if entered else _code(site), named=True)
+        return _MadeOf(names, "" if entered else _code(site), named=True)
 
     def _known(self, names: tuple[str, ...]) -> bool:
         optional = names[0].split("@")[0].endswith(_OPTIONAL)
         return optional or any(name in self._by_site or name in self._alone for name in names)
 
-    def of(self, site: str, made: _Made) -> Feeds:
+    def of(self, site: str, made: _MadeOf) -> Feeds:
         missing = False
         self._whole = made.whole
         for place, names in enumerate(made.wanted):

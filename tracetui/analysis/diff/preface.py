@@ -34,7 +34,7 @@ class TokenDifference:
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class FieldPair:
     """A configuration field whose values differ; MISSING where one side doesn't have it."""
 
     name: str
@@ -48,7 +48,7 @@ class Preface:
 
     tokens: tuple[TokenDifference, ...]
     """One a row of the batch that differs; a row that one side lacks is of length 0 there."""
-    config: tuple[Field, ...]
+    config: tuple[FieldPair, ...]
     layers: tuple[str, str] | None
     """Which layers each side has, if not the same ones."""
     first_missing: int | None
@@ -96,12 +96,12 @@ def token_differences(a: Sequence[Sequence[Token]], b: Sequence[Sequence[Token]]
     return tuple(found)
 
 
-def config_differences(a: Mapping[str, object], b: Mapping[str, object]) -> tuple[Field, ...]:
+def config_differences(a: Mapping[str, object], b: Mapping[str, object]) -> tuple[FieldPair, ...]:
     """Fields whose values differ, those that both sides have first; none if a side has no configuration at all."""
     if not a or not b:
         return ()
     names = sorted((a.keys() | b.keys()) - _PASSING)
-    fields = [Field(name, a.get(name, MISSING), b.get(name, MISSING)) for name in names]
+    fields = [FieldPair(name, a.get(name, MISSING), b.get(name, MISSING)) for name in names]
     differing = (field for field in fields if _meant(field.name, field.a) != _meant(field.name, field.b))
     return tuple(sorted(differing, key=lambda field: MISSING in (field.a, field.b)))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tracetui.analysis.experts.choice import expert_record, row_norm
-from tracetui.analysis.experts.routing import Floats, Ints, Missing, Routing, sibling
+from tracetui.analysis.experts.routing import BlockRouting, Floats, Ints, Missing, sibling
 from tracetui.analysis.identity import Identity, judged, largest_difference
 from tracetui.recording.outline import NO_MODULE, with_depth
 from tracetui.recording.record import Record
@@ -54,31 +54,31 @@ class _Sum:
     """What the shared part is multiplied by, after its gate."""
 
 
-def has_shared(trace: Trace, routing: Routing) -> bool:
+def has_shared(trace: Trace, routing: BlockRouting) -> bool:
     """Whether the block has a shared expert, by its records or by the configuration."""
     named = any(trace.run.config.get(name) for name in ("n_shared_experts", "shared_expert_intermediate_size"))
     return named or shared_record(trace, routing) is not None
 
 
-def shared_record(trace: Trace, routing: Routing) -> Record | None:
+def shared_record(trace: Trace, routing: BlockRouting) -> Record | None:
     """The shared expert's own output."""
     names = (f"{routing.site}.{name}" for name in _SHARED)
     record = next((output for name in names if (output := sibling(trace, routing.record, name))), None)
     return record if record and _is_whole(trace, routing, record) else None
 
 
-def output_record(trace: Trace, routing: Routing) -> Record | None:
+def output_record(trace: Trace, routing: BlockRouting) -> Record | None:
     """The block's own output."""
     record = sibling(trace, routing.record, routing.site)
     return record if record and _is_whole(trace, routing, record) else None
 
 
-def _is_whole(trace: Trace, routing: Routing, record: Record) -> bool:
+def _is_whole(trace: Trace, routing: BlockRouting, record: Record) -> bool:
     """Whether a record's values are there, a row for each of N tokens."""
     return record.index < len(trace.values) and math.prod(record.shape[:-1]) == routing.record.shape[0]
 
 
-def shared_parts(trace: Trace, routing: Routing, tokens: Sequence[int]) -> list[Shared] | Missing:
+def shared_parts(trace: Trace, routing: BlockRouting, tokens: Sequence[int]) -> list[Shared] | Missing:
     """What the shared expert gave each of some of the routing's tokens."""
     record = shared_record(trace, routing)
     if record is None:
@@ -102,26 +102,26 @@ def _shared(trace: Trace, record: Record, output: Record | None, gate: Floats | 
     return Shared(norm, norm / whole if whole else None, opened)
 
 
-def _lacks_gate(trace: Trace, routing: Routing) -> bool:
+def _lacks_gate(trace: Trace, routing: BlockRouting) -> bool:
     """Whether the model has a gate for its shared expert, and that has no record."""
     gate = f".{_GATE}"
     has = any(module.path.endswith(gate) for _, module in with_depth(trace.outline))
     return has and sibling(trace, routing.record, f"{routing.site}{gate}") is None
 
 
-def _may_lack_gate(trace: Trace, routing: Routing) -> bool:
+def _may_lack_gate(trace: Trace, routing: BlockRouting) -> bool:
     """Whether a gate may be missing of a model whose modules aren't known: some families name its shared expert so."""
     gated = bool(trace.run.config.get("shared_expert_intermediate_size"))
     recorded = sibling(trace, routing.record, f"{routing.site}.{_GATE}") is not None
     return gated and not recorded and trace.outline is NO_MODULE
 
 
-def _adds_up(trace: Trace, routing: Routing) -> bool:
+def _adds_up(trace: Trace, routing: BlockRouting) -> bool:
     identity = sum_identity(trace, routing)
     return isinstance(identity, Identity) and identity.holds
 
 
-def _gate(trace: Trace, routing: Routing) -> Floats | None:
+def _gate(trace: Trace, routing: BlockRouting) -> Floats | None:
     """The shared expert's gate values [N]: the sigmoid of what its module returned."""
     record = sibling(trace, routing.record, f"{routing.site}.{_GATE}")
     if record is None:
@@ -131,7 +131,7 @@ def _gate(trace: Trace, routing: Routing) -> Floats | None:
     return gate
 
 
-def sum_identity(trace: Trace, routing: Routing) -> Identity | Missing:
+def sum_identity(trace: Trace, routing: BlockRouting) -> Identity | Missing:
     """The weighted sum of expert outputs plus the shared part against the block's own output, over all N tokens.
 
     Some families multiply by a factor of the configuration only after the sum, or take the mean of both parts.
@@ -160,7 +160,7 @@ def _other_sums(trace: Trace, parts: _Sum) -> Iterator[_Sum]:
         yield replace(parts, scale=0.5, shared_scale=0.5)
 
 
-def _parts(trace: Trace, routing: Routing) -> _Sum | Missing:
+def _parts(trace: Trace, routing: BlockRouting) -> _Sum | Missing:
     output = output_record(trace, routing)
     if output is None:
         return Missing("the output is not recorded yet")
@@ -188,7 +188,7 @@ def _parts(trace: Trace, routing: Routing) -> _Sum | Missing:
     return _Sum(output, hits, shared, _gate(trace, routing))
 
 
-def _further(trace: Trace, routing: Routing, output: Record) -> str:
+def _further(trace: Trace, routing: BlockRouting, output: Record) -> str:
     """The name of a module of the block that ran after the choice and is no part of the sum; empty if there is none."""
     later = trace.records[routing.record.index : output.index]
     own = [record for record in later if record.parent == routing.site and not record.role]
@@ -210,7 +210,7 @@ def _alike(trace: Trace, one: Record, other: Record) -> bool:
 
 
 def _hits(
-    trace: Trace, routing: Routing, experts: Ints, weights: Array, width: int
+    trace: Trace, routing: BlockRouting, experts: Ints, weights: Array, width: int
 ) -> tuple[tuple[Record, Ints, Floats], ...] | Missing:
     """Output, tokens and weights of every expert that was chosen."""
     hits = []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tracetui.analysis.experts.routing import Floats, Ints, Routing, sibling
+from tracetui.analysis.experts.routing import BlockRouting, Floats, Ints, sibling
 from tracetui.recording.record import Record
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array, NotKeptError
@@ -117,7 +117,7 @@ class TokenChoice:
         return min(known, default=None)
 
 
-def token_choice(trace: Trace, routing: Routing, token: int) -> TokenChoice:
+def token_choice(trace: Trace, routing: BlockRouting, token: int) -> TokenChoice:
     """The choice of one of the routing's tokens."""
     experts = routing.experts[token]  # [A]
     criterion = routing.criterion
@@ -138,7 +138,7 @@ def token_choice(trace: Trace, routing: Routing, token: int) -> TokenChoice:
     )
 
 
-def _group_margin(routing: Routing, token: int) -> GroupMargin | None:
+def _group_margin(routing: BlockRouting, token: int) -> GroupMargin | None:
     if routing.groups < 2 or routing.selection is None or routing.scores is None:
         return None
     scores = routing.scores[token] if routing.bias is None else routing.scores[token] + routing.bias  # [E]
@@ -149,14 +149,14 @@ def _first(*numbers: float | None) -> float:
     return next((number for number in numbers if number is not None), 0.0)
 
 
-def _masked(routing: Routing, token: int) -> tuple[int, ...]:
+def _masked(routing: BlockRouting, token: int) -> tuple[int, ...]:
     if routing.groups < 2 or routing.selection is None:
         return ()
     masked = masked_groups(routing.selection[token][None], routing.groups)[0]
     return tuple(int(group) for group in np.flatnonzero(masked))
 
 
-def _choice(trace: Trace, routing: Routing, token: int, slot: int, margin: Floats | None) -> Choice:
+def _choice(trace: Trace, routing: BlockRouting, token: int, slot: int, margin: Floats | None) -> Choice:
     expert = int(routing.experts[token, slot])
     norm_in, norm_out = expert_norms(trace, routing, token, expert)
     return Choice(
@@ -177,14 +177,14 @@ def _at(array: Array | None, *index: int) -> float | None:
     return None if array is None else float(array[index])
 
 
-def expert_record(trace: Trace, routing: Routing, expert: int, role: str = "") -> Record | None:
+def expert_record(trace: Trace, routing: BlockRouting, expert: int, role: str = "") -> Record | None:
     """An expert's own record: its output before weighting, or the one of a role (`in`, `tokens`)."""
     site = f"{routing.site}.experts.{expert}"
     record = sibling(trace, routing.record, f"{site}:{role}" if role else site)
     return record if record and record.index < len(trace.values) else None
 
 
-def expert_norms(trace: Trace, routing: Routing, token: int, expert: int) -> tuple[float | None, float | None]:
+def expert_norms(trace: Trace, routing: BlockRouting, token: int, expert: int) -> tuple[float | None, float | None]:
     """L2 norms of what an expert got of a token and what it returned before the weight."""
     listed, entered, returned = (expert_record(trace, routing, expert, role) for role in ("tokens", "in", ""))
     try:

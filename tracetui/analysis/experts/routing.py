@@ -36,7 +36,7 @@ class Missing:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Routing:
+class BlockRouting:
     """The choices of one block in one call, padding left out: n of its N = B·T tokens."""
 
     record: Record
@@ -107,7 +107,7 @@ class Routing:
         return int(places[0]) if len(places) else None
 
 
-def routing(trace: Trace, layer: int, pass_: int = 0) -> Routing:
+def routing(trace: Trace, layer: int, pass_: int = 0) -> BlockRouting:
     """The choices of a layer's block. Raises KeyError if the trace has none, NotKeptError if only statistics."""
     records = routing_records(trace.records, pass_)
     record = next((record for record in records if record.layer == layer), None)
@@ -128,7 +128,7 @@ def sibling(trace: Trace, record: Record, site: str) -> Record | None:
     return trace.find(f"{site}@{suffix}" if suffix else site)
 
 
-def read_routing(trace: Trace, record: Record) -> Routing:
+def read_routing(trace: Trace, record: Record) -> BlockRouting:
     """Everything recorded of one choice, from its `…:experts` record.
 
     Raises NotKeptError, and RunError if the record's values can't be a choice of experts.
@@ -142,7 +142,7 @@ def read_routing(trace: Trace, record: Record) -> Routing:
         missing["selection scores"] = "the choice doesn't follow from the router's scores"
     bias = sibling(trace, record, f"{record.module}:selection_bias")
     groups, kept = _groups(trace.run.config, count)
-    return Routing(
+    return BlockRouting(
         record,
         experts,
         rows,

@@ -22,7 +22,7 @@ FRAMES = 12
 _MOST_WALKED = 10_000
 
 
-class Part(Enum):
+class HealthPart(Enum):
     """What a record that isn't sound has to do with it."""
 
     PRODUCES = "all that feeds it is finite"
@@ -31,11 +31,11 @@ class Part(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class HealthVerdict:
     """One record, and what feeds it."""
 
     record: Record
-    part: Part
+    part: HealthPart
     fed_by: tuple[Record, ...]
     bad: tuple[Record, ...]
     """Those of them that aren't sound."""
@@ -46,7 +46,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class GrowthFrame:
     """One of the last records before."""
 
     record: Record
@@ -74,10 +74,10 @@ class BadElements:
 class Diagnosis:
     """All that is known of one record that isn't sound."""
 
-    verdict: Verdict
-    producers: tuple[Verdict, ...]
+    verdict: HealthVerdict
+    producers: tuple[HealthVerdict, ...]
     """The records that it goes back to, itself if it is one."""
-    frames: tuple[Frame, ...]
+    frames: tuple[GrowthFrame, ...]
     """Of the last records up to the first producer."""
     elements: BadElements | None
     """Of the first producer; None where its values were not kept."""
@@ -96,23 +96,23 @@ def first_unsound(trace: Trace) -> Record | None:
     return next((record for record in trace.records if not is_sound(record, trace.value(record))), None)
 
 
-def verdict(trace: Trace, record: Record) -> Verdict:
+def verdict(trace: Trace, record: Record) -> HealthVerdict:
     """Whether a record made what isn't finite in it, or got it."""
     fed_by, by_name = feeds(trace, record)
     # What a module ran inside comes before its own output, whether or not its name is known as an input.
     inside = (fed for fed in _inside(trace, record) if fed not in fed_by) if by_name else ()
     bad = tuple(fed for fed in (*fed_by, *inside) if not is_sound(fed, trace.value(fed)))
-    part = Part.CARRIES if bad else Part.PRODUCES if fed_by else Part.UNTOLD
-    return Verdict(record, part, fed_by, bad, by_name)
+    part = HealthPart.CARRIES if bad else HealthPart.PRODUCES if fed_by else HealthPart.UNTOLD
+    return HealthVerdict(record, part, fed_by, bad, by_name)
 
 
-def producers(trace: Trace, record: Record) -> tuple[Verdict, ...]:
+def producers(trace: Trace, record: Record) -> tuple[HealthVerdict, ...]:
     """The records to which a bad one goes back, first ones first."""
-    found: dict[int, Verdict] = {}
+    found: dict[int, HealthVerdict] = {}
     seen, waiting = {record.index}, [record]
     while waiting and len(seen) < _MOST_WALKED:
         here = verdict(trace, waiting.pop())
-        if here.part is not Part.CARRIES:
+        if here.part is not HealthPart.CARRIES:
             found[here.record.index] = here
         fresh = [fed for fed in here.bad if fed.index not in seen]
         seen.update(fed.index for fed in fresh)
@@ -120,10 +120,10 @@ def producers(trace: Trace, record: Record) -> tuple[Verdict, ...]:
     return tuple(_explained(trace, found[index]) for index in sorted(found))
 
 
-def _explained(trace: Trace, producer: Verdict) -> Verdict:
+def _explained(trace: Trace, producer: HealthVerdict) -> HealthVerdict:
     """The same with its cause, unless an edit or the module's own weights are one."""
     record = producer.record
-    if producer.part is not Part.PRODUCES or record.edited or bad_weights(trace, record):
+    if producer.part is not HealthPart.PRODUCES or record.edited or bad_weights(trace, record):
         return producer
     return replace(producer, cause=cause_of(trace, record, producer.fed_by))
 
@@ -227,21 +227,21 @@ def _within(trace: Trace, record: Record, path: str) -> Iterator[Record]:
         yield found
 
 
-def frames(trace: Trace, record: Record, count: int = FRAMES) -> tuple[Frame, ...]:
+def frames(trace: Trace, record: Record, count: int = FRAMES) -> tuple[GrowthFrame, ...]:
     """The last records up to this one, with how much larger each is than what feeds it."""
     last = trace.records[max(0, record.index + 1 - count) : record.index + 1]
     return tuple(_frame(trace, one) for one in last)
 
 
-def _frame(trace: Trace, record: Record) -> Frame:
+def _frame(trace: Trace, record: Record) -> GrowthFrame:
     statistics, sound = trace.statistics(record), is_sound(record, trace.value(record))
     if not statistics.finite_count:
-        return Frame(record, math.nan, math.nan, None, sound)
+        return GrowthFrame(record, math.nan, math.nan, None, sound)
     fed_by = [fed for fed in feeds(trace, record)[0] if not fed.site.endswith("rotary_emb")]
     sizes = (trace.statistics(fed).absmax for fed in fed_by)
     before = max((size for size in sizes if not math.isnan(size)), default=0.0)
     growth = statistics.absmax / before if before else None
-    return Frame(record, statistics.absmax, statistics.l2, growth, sound)
+    return GrowthFrame(record, statistics.absmax, statistics.l2, growth, sound)
 
 
 def bad_elements(trace: Trace, record: Record, most: int = 5) -> BadElements | None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tracetui.analysis.health.diagnosis import Part, verdict
+from tracetui.analysis.health.diagnosis import HealthPart, verdict
 from tracetui.recording.health import is_sound
 from tracetui.recording.trace import Trace
 
 _JUDGED = 500
 """Records: finding what feeds one goes through all before it."""
 
-Marks = Mapping[int, Part]
+Marks = Mapping[int, HealthPart]
 """By a record's index."""
 
 
@@ -22,17 +22,17 @@ def health_marks(trace: Trace, frontier: int) -> Marks:
     """
     bad = [record for record in trace.records[:frontier] if not is_sound(record, trace.value(record))]
     judged = {record.index: verdict(trace, record).part for record in bad[:_JUDGED]}
-    return {**judged, **{record.index: Part.UNTOLD for record in bad[_JUDGED:]}}
+    return {**judged, **{record.index: HealthPart.UNTOLD for record in bad[_JUDGED:]}}
 
 
-def marks_by_module(trace: Trace, marks: Marks) -> dict[str, Part]:
+def marks_by_module(trace: Trace, marks: Marks) -> dict[str, HealthPart]:
     """The same by the path of a module: of its own output, of what it computes inside, or of a later call, the worst.
 
     Who made it outranks who passes it on.
     """
-    parts: dict[str, Part] = {}
+    parts: dict[str, HealthPart] = {}
     for index, part in marks.items():
         path = trace.records[index].module
-        if part is Part.PRODUCES or path not in parts:
+        if part is HealthPart.PRODUCES or path not in parts:
             parts[path] = part
     return parts

@@ -25,7 +25,7 @@ _EMBEDDINGS = ("embed_tokens", "wte", "embed_in", "word_embeddings", "tok_embedd
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class NamedState:
     """One entry of a list."""
 
     record: Record
@@ -45,16 +45,16 @@ class Stream:
     """What the last norm makes of it; empty where there is none."""
 
 
-def states_in(records: Sequence[Record]) -> tuple[State, ...]:
+def states_in(records: Sequence[Record]) -> tuple[NamedState, ...]:
     """The entries of a list of hidden states in their order; empty where the names tell of none."""
-    numbered = [State(record, int(found[1])) for record in records if (found := _LIST.fullmatch(record.site))]
+    numbered = [NamedState(record, int(found[1])) for record in records if (found := _LIST.fullmatch(record.site))]
     numbers = sorted(state.number for state in numbered)
     if len(numbered) >= _LEAST and len(set(numbers)) == len(numbers):
         return tuple(sorted(numbered, key=lambda state: state.number))
     stack = next((record for record in records if _STACK.fullmatch(record.site) and len(record.shape) > 2), None)
     if stack is None or stack.shape[0] < _LEAST:
         return ()
-    return tuple(State(stack, number, _taken(number)) for number in range(stack.shape[0]))
+    return tuple(NamedState(stack, number, _taken(number)) for number in range(stack.shape[0]))
 
 
 def _taken(number: int) -> Layout:
@@ -116,7 +116,7 @@ def _leaf(record: Record) -> str:
     return record.site.rpartition(".")[2]
 
 
-def places(states: Sequence[State], stream: Stream) -> Iterator[tuple[str, ...]]:
+def places(states: Sequence[NamedState], stream: Stream) -> Iterator[tuple[str, ...]]:
     """Which site each entry may be, the likeliest first: what a list begins with, and whether its last is normed."""
     if len(states) == len(stream.layers) and states[0].number == 0:
         yield tuple(stream.layers.values())

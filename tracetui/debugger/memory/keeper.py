@@ -5,13 +5,13 @@ from __future__ import annotations
 from threading import Lock
 
 from tracetui.debugger.memory.note import SessionNote
-from tracetui.debugger.memory.store import Store
+from tracetui.debugger.memory.store import NoteStore
 
 
 class Keeper:
     """The newest note wanted is the one that is written; a failure is told once."""
 
-    def __init__(self, store: Store, kept: SessionNote | None) -> None:
+    def __init__(self, store: NoteStore, kept: SessionNote | None) -> None:
         """kept: what the file holds already, or what there is no need to keep; None: the first note is written."""
         self._store = store
         self._wanted = self._kept = kept

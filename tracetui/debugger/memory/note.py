@@ -25,7 +25,7 @@ class MapLook:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ScreenLayout:
     """How the screen is arranged. Names that a screen doesn't know are left out when they come back."""
 
     front: str = ""
@@ -55,7 +55,7 @@ class SessionNote:
     generation: Generation = PROMPT_ALONE
     more: int = 0
     """How many tokens were asked for last; 0 for none."""
-    layout: Layout = Layout()
+    layout: ScreenLayout = ScreenLayout()
 
 
 NO_NOTE = SessionNote()
@@ -72,7 +72,7 @@ def told(note: SessionNote) -> str:
         _counted(len(note.edits), "edit", " (off)"),
         _prompts(note.prompts),
         _counted(note.generation.count, "token", " to generate"),
-        "the layout" if note.layout != Layout() else "",
+        "the layout" if note.layout != ScreenLayout() else "",
     )
     return ", ".join(part for part in parts if part)
 

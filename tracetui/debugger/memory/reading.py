@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from tracetui.debugger.memory.note import Layout, MapLook, SessionNote
+from tracetui.debugger.memory.note import MapLook, ScreenLayout, SessionNote
 from tracetui.debugger.memory.writing import FORMAT, FORMAT_KEY, MAX_BYTES, MOST_EARLIER, MOST_OPENED, MOST_WATCHES
 from tracetui.errors import InputError, bad_field
 from tracetui.expr.edit import MOST_EDITS
@@ -35,14 +35,14 @@ class NewerError(InputError):
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class NoteRead:
     """A note, and in words what of the file could not come back."""
 
     note: SessionNote
     dropped: tuple[str, ...] = ()
 
 
-def read(content: bytes, path: Path, model: str) -> Read:
+def read(content: bytes, path: Path, model: str) -> NoteRead:
     """The note of a model. Raises InputError naming the field, NewerError for a later format.
 
     A stop, watch or edit that can't be parsed is dropped, and told; whatever else is wrong makes the whole file so.
@@ -66,7 +66,7 @@ def read(content: bytes, path: Path, model: str) -> Read:
         more=check_count(fields.integer("more", 0, least=0), f"{path}: more"),
         layout=_layout(fields.part("layout")),
     )
-    return Read(note, tuple(dropped))
+    return NoteRead(note, tuple(dropped))
 
 
 class _Said(Fields):
@@ -181,14 +181,14 @@ def _generation(fields: _Said) -> Generation:
         raise InputError(f"{fields.where}: generation: {error}") from error
 
 
-def _layout(fields: _Said) -> Layout:
+def _layout(fields: _Said) -> ScreenLayout:
     maps = []
     for place, item in enumerate(fields.items("maps", _MOST_MAPS)):
         if not isinstance(item, dict):
             fields.fail(f"maps[{place}]", "must be an object")
         entry = _Said(item, fields.where, f"layout.maps[{place}].")
         maps.append(MapLook(*(entry.name(name) for name in ("map", "scale", "colours", "diverging"))))
-    return Layout(
+    return ScreenLayout(
         front=fields.name("front"),
         maximised=fields.name("maximised"),
         opened=fields.texts("opened", MOST_OPENED) if "opened" in fields.found else None,

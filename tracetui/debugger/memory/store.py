@@ -22,7 +22,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class StoredNote:
     """What a model's file held."""
 
     note: SessionNote = NO_NOTE
@@ -33,29 +33,31 @@ class Found:
     """Whether the next note may take the file's place."""
 
 
-NOTHING_FOUND = Found()
+NOTHING_FOUND = StoredNote()
 
 
-class Store:
+class NoteStore:
     """The file of one model; `model` is whatever tells it from others, of any length and with any characters."""
 
     def __init__(self, model: str) -> None:
         self._model = model
         self.path = paths.state_dir() / "sessions" / file_name(model)
 
-    def read(self) -> Found:
+    def read(self) -> StoredNote:
         """The note, if there is one. A file that isn't one is put aside, never lost; nothing is raised."""
         if not os.path.lexists(self.path):
             return NOTHING_FOUND
         try:
             note_read = read(paths.read_bounded(self.path, MAX_BYTES), self.path, self._model)
         except NewerError as error:
-            return Found(remarks=(f"{error}; it is left as it is, and this session isn't remembered",), writable=False)
+            return StoredNote(
+                remarks=(f"{error}; it is left as it is, and this session isn't remembered",), writable=False
+            )
         except InputError as error:
             return self._put_aside(str(error))
-        return Found(note_read.note, True, note_read.dropped)
+        return StoredNote(note_read.note, True, note_read.dropped)
 
-    def _put_aside(self, problem: str) -> Found:
+    def _put_aside(self, problem: str) -> StoredNote:
         """Out of the way of the next note, under a name that nobody has."""
         told = f"nothing comes back from last time: {visible(problem, 400)}"
         for place in range(_MOST_BAD):
@@ -64,9 +66,9 @@ class Store:
                 continue
             with suppress(OSError):
                 self.path.rename(aside)
-                return Found(remarks=(f"{told}; the file is now {aside.name}",))
+                return StoredNote(remarks=(f"{told}; the file is now {aside.name}",))
             break
-        return Found(
+        return StoredNote(
             remarks=(f"{told}; the file can't be put aside, and this session isn't remembered",), writable=False
         )
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 
-from tracetui.debugger.memory.note import Layout, SessionNote
+from tracetui.debugger.memory.note import ScreenLayout, SessionNote
 from tracetui.expr.edit import MOST_EDITS
 from tracetui.expr.stop import MOST_STOPS
 from tracetui.recipe.generation import PROMPT_ALONE, Generation
@@ -63,7 +63,7 @@ def _generation(generation: Generation) -> dict[str, object]:
     return found if generation.stop is None else {**found, "stop": list(generation.stop)}
 
 
-def _layout(layout: Layout) -> dict[str, object]:
+def _layout(layout: ScreenLayout) -> dict[str, object]:
     found = {name: value for name, value in asdict(layout).items() if value and name not in ("maps", "opened")}
     if layout.opened is not None:
         found["opened"] = list(layout.opened[:MOST_OPENED])

@@ -6,7 +6,7 @@ import numpy as np
 
 from tracetui.analysis.experts.choice import margins
 from tracetui.analysis.experts.load import LayerLoad, Loads, extended, load_matrix
-from tracetui.analysis.experts.routing import Routing, read_routing
+from tracetui.analysis.experts.routing import BlockRouting, read_routing
 from tracetui.errors import RunError
 from tracetui.export.heatmaps import label
 from tracetui.export.report.attention import legend
@@ -68,7 +68,7 @@ def _choices(trace: Trace, block: LayerLoad, layers: int) -> Html:
     return el("details", summary, table(heads, rows), more(len(routing) - len(rows), "tokens"))
 
 
-def _choice_row(trace: Trace, routing: Routing, place: int) -> Html:
+def _choice_row(trace: Trace, routing: BlockRouting, place: int) -> Html:
     prompt, position = int(routing.prompts[place]), int(routing.positions[place])
     tokens = trace.tokens[prompt] if prompt < len(trace.tokens) else ()
     name = f"{position} {label(tokens[position]) if position < len(tokens) else ''}".rstrip()
@@ -77,12 +77,12 @@ def _choice_row(trace: Trace, routing: Routing, place: int) -> Html:
     return row(el("td", where, class_="left"), el("td", *chips, class_="left"), _margin(routing, place))
 
 
-def _chip(routing: Routing, place: int, slot: int) -> Html:
+def _chip(routing: BlockRouting, place: int, slot: int) -> Html:
     weight = "" if routing.weights is None else f" × {float(routing.weights[place, slot]):.3g}"
     return el("span", f"{int(routing.experts[place, slot])}{weight}", class_="chip")
 
 
-def _margin(routing: Routing, place: int) -> str:
+def _margin(routing: BlockRouting, place: int) -> str:
     criterion = routing.criterion
     if criterion is None:
         return "–"

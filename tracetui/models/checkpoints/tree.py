@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from tracetui.analysis.checkpoint import BUFFER, Part, StoredTensor, fold
+from tracetui.analysis.checkpoint import BUFFER, CheckpointTensor, ModulePart, fold
 from tracetui.models.pass_through import PassThrough
 from tracetui.models.weights.experts import configured_experts
 
@@ -41,7 +41,7 @@ class _Kept:
     """A list's path, and the layers in it that were not asked for."""
 
 
-def checkpoint_tree(model: PreTrainedModel) -> Part:
+def checkpoint_tree(model: PreTrainedModel) -> ModulePart:
     """The tree of a model; the root's name is empty, its kind the model's class. None of its tensors is read."""
     kept = _Kept()
     _keep(kept, "", model, fold_lists=True)
@@ -119,10 +119,10 @@ class _Grower:
         self._experts = configured_experts(model.config)
         self._state = state
 
-    def grow(self) -> Part:
+    def grow(self) -> ModulePart:
         return self._part("", self._state, in_experts=False)
 
-    def _part(self, path: str, state: State, in_experts: bool) -> Part:
+    def _part(self, path: str, state: State, in_experts: bool) -> ModulePart:
         """The part at `path`; state: its tensors by their names from there on."""
         inner: dict[str, State] = {}
         tensors = []
@@ -138,11 +138,11 @@ class _Grower:
         ]
         if path in self._kept.skipped:
             skipped = self._kept.skipped[path]
-            children.append(Part("", indices=skipped, skipped=True))
+            children.append(ModulePart("", indices=skipped, skipped=True))
         folded = sorted(fold(children), key=lambda part: part.indices[:1])
-        return self._named(path, Part("", tensors=tuple(tensors), children=tuple(folded)))
+        return self._named(path, ModulePart("", tensors=tuple(tensors), children=tuple(folded)))
 
-    def _named(self, path: str, part: Part) -> Part:
+    def _named(self, path: str, part: ModulePart) -> ModulePart:
         name = path.rpartition(".")[2]
         module = self._modules.get(path)
         kind = type(module).__name__ if module is not None else ""
@@ -154,10 +154,10 @@ class _Grower:
         is_expert = name.isdigit() and path.split(".")[-2:-1] == ["experts"]
         return replace(part, name=name, kind=kind, tensors=tensors, indices=indices, routed=is_expert)
 
-    def _tensor(self, name: str, tensor: torch.Tensor, in_experts: bool) -> StoredTensor:
+    def _tensor(self, name: str, tensor: torch.Tensor, in_experts: bool) -> CheckpointTensor:
         shape = tuple(tensor.shape)
         routed = in_experts and len(shape) > 1 and shape[0] == self._experts
-        return StoredTensor(name, shape, self._kept.notes.get(id(tensor), ""), routed)
+        return CheckpointTensor(name, shape, self._kept.notes.get(id(tensor), ""), routed)
 
     def _in_order(self, path: str, inner: Mapping[str, State]) -> list[str]:
         """As the modules stand; what no module is called comes last, numbers in their order."""

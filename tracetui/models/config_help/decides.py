@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 
-from tracetui.analysis.checkpoint import Part, every_tensor
+from tracetui.analysis.checkpoint import ModulePart, every_tensor
 from tracetui.errors import TracetuiError
 from tracetui.models.build import build_model
 from tracetui.models.checkpoints.layouts import Naming, naming
@@ -26,7 +26,7 @@ _TO_LAYER = re.compile(r"^.*?\.\d+\.")
 class Decider:
     """Answers for one model what each of its fields decides."""
 
-    def __init__(self, recipe: Recipe, tree: Part) -> None:
+    def __init__(self, recipe: Recipe, tree: ModulePart) -> None:
         self._recipe = _shortened(recipe, tree)
         self._layers = recipe.layer_count
         model = build_model(self._recipe, torch.bfloat16).module
@@ -74,7 +74,7 @@ class Decider:
             yield DecidedShape(_alike(own), shape, own_axes)
 
 
-def _shortened(recipe: Recipe, tree: Part) -> Recipe:
+def _shortened(recipe: Recipe, tree: ModulePart) -> Recipe:
     """The model with no more layers than it takes to have one of every kind, if such a one can be built."""
     count = max((part.indices[0] + 1 for part in _layer_parts(tree)), default=recipe.layer_count)
     short = replace(recipe, config=with_layers(recipe.config, count), layers=Layers(0, count))
@@ -82,7 +82,7 @@ def _shortened(recipe: Recipe, tree: Part) -> Recipe:
     return short if same else replace(recipe, layers=Layers(0, recipe.layer_count))
 
 
-def _layer_parts(part: Part) -> Iterator[Part]:
+def _layer_parts(part: ModulePart) -> Iterator[ModulePart]:
     for child in part.children:
         if child.indices:
             yield child
@@ -118,7 +118,7 @@ def _axes(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(axis for axis, (length, changed) in enumerate(zip(one, other, strict=True)) if length != changed)
 
 
-def _held(tree: Part, holder: Naming) -> dict[str, list[tuple[str, tuple[int, ...]]]]:
+def _held(tree: ModulePart, holder: Naming) -> dict[str, list[tuple[str, tuple[int, ...]]]]:
     """For each parameter the checkpoint's tensors that it holds, of experts that are alike the first."""
     tensors: dict[str, list[tuple[str, tuple[int, ...]]]] = {}
     for name, tensor in every_tensor(tree):

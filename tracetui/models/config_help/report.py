@@ -16,7 +16,7 @@ from tracetui.models.config_help.unread import class_fields
 from tracetui.recipe import Layers, Recipe
 from tracetui.recipe.fields.contradictions import contradictions
 from tracetui.recipe.fields.explain import ROPE, explanation
-from tracetui.recipe.fields.field import NOTHING, ConfigField, ConfigReport, Origin
+from tracetui.recipe.fields.field import NOTHING, ConfigField, ConfigReport, FieldOrigin
 from tracetui.recipe.fields.params import META, explained_params, params_of
 from tracetui.recipe.reference import READ_HERE, is_reference
 
@@ -36,7 +36,7 @@ def read_config(recipe: Recipe) -> ConfigReport:
     """The report on a recipe's whole model. Raises InputError if it can't be built."""
     whole = replace(recipe, layers=Layers(0, recipe.layer_count))
     built = build_model(whole, torch.bfloat16)
-    reader = _Reader(whole, built.config, Decider(whole, checkpoint_tree(built.module)))
+    reader = _FieldReader(whole, built.config, Decider(whole, checkpoint_tree(built.module)))
     language, params = params_of(recipe) or (META, {})
     file = dict(recipe.config)
     wrong = contradictions(file, {**built.config.to_dict(), "model_type": file["model_type"]})
@@ -59,7 +59,7 @@ def _other_class(file: Mapping[str, object], built: str) -> Iterator[str]:
         yield f"architectures: says {classes[0]}, model_type makes it a {built}"
 
 
-class _Reader:
+class _FieldReader:
     def __init__(self, recipe: Recipe, config: PreTrainedConfig, decider: Decider) -> None:
         self._given: Mapping[str, object] = recipe.config
         self._family = str(recipe.config["model_type"])
@@ -110,14 +110,14 @@ class _Reader:
             decides=self._decider.decides(name, value) if self._may_vary(name) else NOTHING,
         )
 
-    def _origin(self, name: str) -> Origin:
+    def _origin(self, name: str) -> FieldOrigin:
         if name in self._known:
-            return Origin.GIVEN if name in self._given else Origin.DEFAULT
+            return FieldOrigin.GIVEN if name in self._given else FieldOrigin.DEFAULT
         # transformers' own files write down, too, what the class works out of other fields.
-        return Origin.UNDECLARED if name in self._given and name not in self._following else Origin.DERIVED
+        return FieldOrigin.UNDECLARED if name in self._given and name not in self._following else FieldOrigin.DERIVED
 
     def _may_vary(self, name: str) -> bool:
-        return self._origin(name) in (Origin.GIVEN, Origin.DEFAULT) and not name.endswith("_token_id")
+        return self._origin(name) in (FieldOrigin.GIVEN, FieldOrigin.DEFAULT) and not name.endswith("_token_id")
 
     def _rope(self) -> Iterator[ConfigField]:
         """The keys of rope_parameters, into which older fields are taken."""
@@ -131,7 +131,7 @@ class _Reader:
         for key, value in built.items():
             if key == "type" and "rope_type" in built:
                 continue
-            origin = Origin.GIVEN if key in own or (key == "rope_type" and "type" in own) else Origin.DEFAULT
+            origin = FieldOrigin.GIVEN if key in own or (key == "rope_type" and "type" in own) else FieldOrigin.DEFAULT
             yield ConfigField(f"{ROPE}.{key}", value, origin, explanation(f"{ROPE}.{key}", self._family))
 
 

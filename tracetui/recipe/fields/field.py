@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Origin(Enum):
+class FieldOrigin(Enum):
     """Where a value comes from."""
 
     GIVEN = "given"
@@ -47,7 +47,7 @@ class ConfigField:
 
     name: str
     value: object
-    origin: Origin
+    origin: FieldOrigin
     explanation: str = ""
     source: str = ""
     """Whose words the explanation is: empty for our own."""

@@ -11,7 +11,7 @@ from tracetui.errors import InputError
 from tracetui.paths import read_bounded
 from tracetui.recipe.bounded import read_json_object
 from tracetui.recipe.fields.explain import meta_explanation, reference_explanation
-from tracetui.recipe.fields.field import ConfigField, Origin
+from tracetui.recipe.fields.field import ConfigField, FieldOrigin
 from tracetui.recipe.meta import llama_config, unknown_fields
 from tracetui.recipe.model import Recipe
 from tracetui.recipe.reference import is_reference_form, reference_config, unknown_reference_fields
@@ -60,7 +60,7 @@ def explained_params(language: Language, params: Mapping[str, object]) -> Iterat
     """Each of these fields with its meaning and the fields of transformers' that change with it."""
     unknown = language.unknown(params)
     for name, value in params.items():
-        origin = Origin.UNDECLARED if name in unknown else Origin.GIVEN
+        origin = FieldOrigin.UNDECLARED if name in unknown else FieldOrigin.GIVEN
         becomes = _becomes(language, params, name)
         yield ConfigField(name, value, origin, language.explained(name), becomes=becomes)
 

@@ -11,7 +11,7 @@ import numpy as np
 from tracetui.errors import InputError
 from tracetui.paths import open_regular
 from tracetui.recording.dumps.narrow import bfloat16
-from tracetui.recording.dumps.values import DumpValue, Named, dump_trace
+from tracetui.recording.dumps.values import DumpValue, NamedValue, dump_trace
 from tracetui.recording.npz.array_file import ArrayFile
 from tracetui.recording.npz.arrays import BFLOAT16_BITS
 from tracetui.recording.npz.directory import Source, read_directory
@@ -47,7 +47,7 @@ def read_npz_dump(path: Path) -> Trace:
             raise InputError(f"{path}: holds no arrays{_first(left_out)}")
         values_file = ArrayFile(source)
     notes = (_note(left_out),) if left_out else ()
-    return dump_trace((Named(_text(name), _value(values_file, place)) for name, place in arrays.items()), notes)
+    return dump_trace((NamedValue(_text(name), _value(values_file, place)) for name, place in arrays.items()), notes)
 
 
 def _value(file: ArrayFile, place: StoredArray) -> DumpValue:
@@ -85,4 +85,4 @@ def read_npy_dump(path: Path) -> Trace:
         source = Source(path, file)
         array = locate_npy(source, path.name)
         values_file = ArrayFile(source)
-    return dump_trace([Named(path.stem, _value(values_file, array))])
+    return dump_trace([NamedValue(path.stem, _value(values_file, array))])

@@ -16,7 +16,7 @@ import numpy as np
 from tracetui.errors import InputError
 from tracetui.paths import open_regular
 from tracetui.recording.dumps.narrow import bfloat16, float8_e4m3, float8_e5m2, float8_e8m0
-from tracetui.recording.dumps.values import Decode, DumpValue, Named, dump_trace
+from tracetui.recording.dumps.values import Decode, DumpValue, NamedValue, dump_trace
 from tracetui.recording.npz.array_file import ArrayFile
 from tracetui.recording.npz.arrays import MAX_RANK, possible
 from tracetui.recording.npz.directory import Source
@@ -65,7 +65,7 @@ def read_safetensors_dump(path: Path) -> Trace:
         _check_bytes(source, tensors, _LENGTH_BYTES + length)
         values_file = ArrayFile(source)
     return dump_trace(
-        Named(place.name, DumpValue(values_file, place, kind.name, kind.decode))
+        NamedValue(place.name, DumpValue(values_file, place, kind.name, kind.decode))
         for kind, place in sorted(tensors, key=lambda found: (found[1].offset, found[1].end))
     )
 

@@ -47,14 +47,14 @@ class DumpValue:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Named:
+class NamedValue:
     """A tensor under the name that somebody gave it."""
 
     name: str
     value: Value
 
 
-def dump_trace(tensors: Iterable[Named], notes: tuple[str, ...] = ()) -> Trace:
+def dump_trace(tensors: Iterable[NamedValue], notes: tuple[str, ...] = ()) -> Trace:
     """Named tensors in the file's order as a trace: each name is taken for a site."""
     named = list(tensors)
     records = tuple(

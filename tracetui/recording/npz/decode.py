@@ -21,7 +21,7 @@ from tracetui.recording.trace import RunInfo
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Header:
+class TraceHeader:
     """All of a trace but its values; `statistics` and `keys` run parallel to `records`."""
 
     run: RunInfo
@@ -54,7 +54,7 @@ def decode_timing(document: bytes, where: str) -> Timing:
     return Timing(started.text() if started else "", tuple(_optional_number(item) for item in root["seconds"].items()))
 
 
-def decode_header(document: bytes, where: str, timing: Timing) -> Header:
+def decode_header(document: bytes, where: str, timing: Timing) -> TraceHeader:
     """The header of format 1. Raises InputError naming the field, or the version that reads a later format."""
     root = parse(document, where)
     _check_format(root)
@@ -68,7 +68,7 @@ def decode_header(document: bytes, where: str, timing: Timing) -> Header:
     tokens = tuple(_row(row) for row in root["tokens"].items())
     generated = _generated(root, tokens)
     _check_rows(root["tokens"], [row[: len(row) - (made > 0)] for row, made in generated], records)
-    return Header(
+    return TraceHeader(
         run=_run(root["run"], timing.started),
         tokens=tokens,
         generated=tuple(made for _, made in generated) if root.get("generated") else (),

@@ -7,7 +7,7 @@ from pathlib import Path
 from tracetui.paths import open_regular, refuse_disguised
 from tracetui.recording.npz.array_file import ArrayFile, FileValue
 from tracetui.recording.npz.arrays import stored_as
-from tracetui.recording.npz.decode import Header, decode_header, decode_timing
+from tracetui.recording.npz.decode import TraceHeader, decode_header, decode_timing
 from tracetui.recording.npz.directory import Directory, Source, read_directory
 from tracetui.recording.npz.fields import Field
 from tracetui.recording.npz.members import StoredArray, locate_all, read_document
@@ -45,7 +45,7 @@ def read_trace(path: Path) -> Trace:
     )
 
 
-def _read_header(source: Source, directory: Directory) -> Header:
+def _read_header(source: Source, directory: Directory) -> TraceHeader:
     members = {member.name: member for member in directory.members}
     documents: list[bytes] = []
     for name in (HEADER, TIMING):
@@ -56,7 +56,7 @@ def _read_header(source: Source, directory: Directory) -> Header:
     return decode_header(documents[0], f"{source.path}: {HEADER}", timing)
 
 
-def _values(header: Header, arrays: dict[str, StoredArray], file: ArrayFile) -> tuple[Value, ...]:
+def _values(header: TraceHeader, arrays: dict[str, StoredArray], file: ArrayFile) -> tuple[Value, ...]:
     """Parallel to the records; those with the same key have one and the same value."""
     values: list[Value] = []
     known: dict[str, Value] = {}

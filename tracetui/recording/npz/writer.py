@@ -71,7 +71,7 @@ def _write(trace: Trace, path: Path, progress: OnProgress | None, compress: bool
     names = _member_names(arrays)
     with replacing(path) as file:
         archive = ZipWriter(file)
-        meter = _Meter(progress, sum(array.nbytes for array in arrays.values()))
+        meter = _WriteMeter(progress, sum(array.nbytes for array in arrays.values()))
         for identity, array in arrays.items():
             head = npy_header(array.dtype, array.value.shape)
             content: Iterable[bytes | memoryview] = chain((head,), meter.through(array))
@@ -101,7 +101,7 @@ def _member_names(arrays: Mapping[int, _Array]) -> dict[int, str]:
     return {identity: members.name(array.record.key, array.record.index) for identity, array in arrays.items()}
 
 
-def _header(trace: Trace, names: Mapping[int, str], meter: _Meter) -> bytes:
+def _header(trace: Trace, names: Mapping[int, str], meter: _WriteMeter) -> bytes:
     known: dict[int, Statistics] = {}
     for value in trace.values:
         if id(value) not in known:
@@ -119,7 +119,7 @@ def _add_json(archive: ZipWriter, name: str, document: bytes) -> None:
     archive.add(f"{name}.npy", len(head) + len(document), (head, document))
 
 
-class _Meter:
+class _WriteMeter:
     """Tells `progress` how much of `total` has gone through."""
 
     def __init__(self, progress: OnProgress | None, total: int) -> None:

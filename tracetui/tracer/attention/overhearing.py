@@ -22,7 +22,7 @@ from tracetui.tracer.attention.explicit import Show
 from tracetui.tracer.attention.kernel_call import KernelCall
 from tracetui.tracer.attention.kernels import Witness
 from tracetui.tracer.attention.own_matrices import OwnMatrices
-from tracetui.tracer.attention.own_product import Product, Weights, product_of
+from tracetui.tracer.attention.own_product import Product, SoftmaxOutput, product_of
 from tracetui.tracer.attention.score_chain import PRODUCTS, VIEWS, Chain, chain_of
 
 _NO_CHANGE = VIEWS | {"dropout", "dropout_"}
@@ -40,7 +40,7 @@ class _Running:
     module: nn.Module
     batch: int
     heard: bool = False
-    seen: dict[int, tuple[torch.Tensor, Chain | Weights | Chunks]] = field(default_factory=dict)
+    seen: dict[int, tuple[torch.Tensor, Chain | SoftmaxOutput | Chunks]] = field(default_factory=dict)
     """By identity, the tensors whose origin is known; kept so that no other takes their place."""
 
 
@@ -92,7 +92,7 @@ class Overhearing(TorchFunctionMode):
             return self._fused(func, running, args, kwargs)
         name = getattr(func, "__name__", "")
         weights = _first(running.seen, args)
-        if name in PRODUCTS and weights is not None and isinstance(weights[1], Weights):
+        if name in PRODUCTS and weights is not None and isinstance(weights[1], SoftmaxOutput):
             found = None
             with suppress(Exception):
                 found = product_of(name, args, weights[0], weights[1], running.module)
@@ -182,8 +182,8 @@ def shown_steps(own: OwnMatrices, mask: torch.Tensor | None, show: Show) -> torc
 
 
 def _first(
-    seen: Mapping[int, tuple[torch.Tensor, Chain | Weights | Chunks]], args: tuple[Any, ...]
-) -> tuple[torch.Tensor, Chain | Weights | Chunks] | None:
+    seen: Mapping[int, tuple[torch.Tensor, Chain | SoftmaxOutput | Chunks]], args: tuple[Any, ...]
+) -> tuple[torch.Tensor, Chain | SoftmaxOutput | Chunks] | None:
     """The first argument whose origin is known."""
     return next((seen[id(each)] for each in args if id(each) in seen), None)
 
@@ -220,11 +220,11 @@ def _follow(
         if (chunks := followed(origin, name, tensor, result)) is not None:
             seen[id(result)] = (result, chunks)
         return
-    made: Chain | Weights
-    if isinstance(origin, Weights):
+    made: Chain | SoftmaxOutput
+    if isinstance(origin, SoftmaxOutput):
         made = origin if name in _NO_CHANGE and not running.module.training else replace(origin, changed=True)
     elif _is_softmax(name, args, kwargs, result):
-        made = Weights(origin, tensor)
+        made = SoftmaxOutput(origin, tensor)
     else:
         made = origin.after(name, args, kwargs, tensor)
     if result.numel() == tensor.numel():

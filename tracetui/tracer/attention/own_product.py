@@ -14,7 +14,7 @@ from tracetui.tracer.attention.score_chain import Axes, Chain, einsum_letters, p
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Weights:
+class SoftmaxOutput:
     """What a softmax made of a chain, on its way to the product with the values."""
 
     chain: Chain
@@ -70,7 +70,7 @@ class Product:
 
 
 def product_of(
-    name: str, args: tuple[Any, ...], tensor: torch.Tensor, weights: Weights, module: nn.Module
+    name: str, args: tuple[Any, ...], tensor: torch.Tensor, weights: SoftmaxOutput, module: nn.Module
 ) -> Product | None:
     """The end of an attention call; None where its parts have other forms than are known."""
     letters = einsum_letters(args) if name == "einsum" else None

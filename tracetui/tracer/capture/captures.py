@@ -10,7 +10,7 @@ from tracetui.recording.value import Value
 from tracetui.tracer.attention.matrices import wanted_for_matrices
 from tracetui.tracer.capture.alias import capture_function
 from tracetui.tracer.capture.statistics import is_finite
-from tracetui.tracer.capture.store import Store
+from tracetui.tracer.capture.store import ValueStore
 from tracetui.tracer.capture.values import TorchValue
 from tracetui.tracer.replay.recorded_prefix import RecordedPrefix
 
@@ -28,7 +28,7 @@ While a tensor is in here no other takes its identity.
 class Captures:
     """Of one run. Used by the model's thread alone."""
 
-    def __init__(self, keep: Keep, store: Store, matrices: tuple[MatrixRole, ...]) -> None:
+    def __init__(self, keep: Keep, store: ValueStore, matrices: tuple[MatrixRole, ...]) -> None:
         """matrices: which of attention's are recorded beside what each kernel received."""
         self._keep = keep
         self._store = store

@@ -18,7 +18,7 @@ from tracetui.recording.value import Value, is_kept
 from tracetui.tracer.attention.matrices import recorded_matrices
 from tracetui.tracer.capture.captures import Captures
 from tracetui.tracer.capture.sources import Sources
-from tracetui.tracer.capture.store import Store
+from tracetui.tracer.capture.store import ValueStore
 from tracetui.tracer.capture.values import TorchValue, tensor_of
 from tracetui.tracer.replay.recorded_prefix import RecordedPrefix
 
@@ -34,12 +34,12 @@ class Recorder:
         name_predictions: Callable[[Value], Mapping[int, Token]] = lambda logits: {},
         outline: Module = NO_MODULE,
         keep: Keep = KEEP_ALL,
-        store: Store | None = None,
+        store: ValueStore | None = None,
         matrices: tuple[MatrixRole, ...] = (),
     ) -> None:
         """matrices: which of attention's are recorded beside what each kernel received."""
         self._wanted = keep
-        self._store = store or Store(ROOM, 2**63)
+        self._store = store or ValueStore(ROOM, 2**63)
         self.matrices = matrices
         self._records: list[Record] = []
         self._values: list[Value] = []

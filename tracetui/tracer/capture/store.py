@@ -30,7 +30,7 @@ UNASKED = 2**24
 """Bytes of values for which nobody asks how much memory there is."""
 
 
-class Store:
+class ValueStore:
     """Takes captured tensors, one after another, on the model's thread."""
 
     def __init__(self, room: Room, memory: int | Callable[[], int]) -> None:

@@ -27,7 +27,7 @@ from tracetui.tracer.hooks.bad_weights import bad_among, is_spoilt, with_kinds
 from tracetui.tracer.hooks.frames import Frame
 from tracetui.tracer.routing.one_by_one import Choice, experts_witnessed
 from tracetui.tracer.routing.router_choice import choice_of
-from tracetui.tracer.routing.routers import Routing, Seen, bias_of, explain, has_scores
+from tracetui.tracer.routing.routers import RouterValues, Seen, bias_of, explain, has_scores
 from tracetui.tracer.routing.weights import weights_of
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class ExpertWatch:
         weights: torch.Tensor,
         count: int,
         place: Mapping[str, Any],
-    ) -> Routing:
+    ) -> RouterValues:
         """What a choice [N,A] with its weights [N,A] was made from, recorded as far as it is known."""
         owner = self._owners[block]
         seen = [*self._seen.pop(block, []), Seen(owner, None, bias_of(owner))]

@@ -19,7 +19,7 @@ from tracetui.models.watchable import check_watchable
 from tracetui.recording.keep import Keep, Room
 from tracetui.recording.trace import EMPTY_TRACE, Trace
 from tracetui.tracer.capture.recorder import Recorder
-from tracetui.tracer.capture.store import Store
+from tracetui.tracer.capture.store import ValueStore
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.hooks.alone import alone, is_recording
 from tracetui.tracer.hooks.model_hooks import ModelHooks
@@ -78,7 +78,7 @@ class Guard:
         self._call.close()
         check_watchable(module)
         gate = Gate(emit=self._hear, stops=self._stops, waits=False)
-        store = Store(Room(_MEMORY, 0, None), _MEMORY)
+        store = ValueStore(Room(_MEMORY, 0, None), _MEMORY)
         recorder = Recorder(described(module), tokens_of(args, kwargs), gate.arrived, keep=self._keep, store=store)
         self.trace = recorder.trace
         gate.begin(recorder.trace)

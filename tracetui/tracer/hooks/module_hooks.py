@@ -27,7 +27,7 @@ from tracetui.tracer.hooks.module_inputs import ModuleInputs, float_tensors
 from tracetui.tracer.hooks.recurrence import RecurrenceWatch
 from tracetui.tracer.hooks.work_clock import WorkClock
 from tracetui.tracer.lens import Lens
-from tracetui.tracer.residual.stream import ResidualStream, Stream
+from tracetui.tracer.residual.stream import ResidualStream, StreamPoint
 
 _Begin = Callable[[str, nn.Module, tuple[Any, ...], dict[str, Any]], None]
 _End = Callable[[str], None]
@@ -167,7 +167,7 @@ class ModuleHooks:
         recorder.bad_weights(site, bad)
         return with_kinds(self._provenance, bad)
 
-    def _record_stream(self, stream: Stream | None) -> None:
+    def _record_stream(self, stream: StreamPoint | None) -> None:
         """Record the residual stream where it is known to stand after attention."""
         if stream is None or not is_readable(stream.tensor):
             return

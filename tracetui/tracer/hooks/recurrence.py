@@ -19,7 +19,7 @@ from tracetui.tracer.hooks.recurrent_steps import Step, steps_after, steps_befor
 
 
 @dataclass(eq=False, slots=True)
-class _Running:
+class _RunningBlock:
     path: str
     module: nn.Module
     tokens: int
@@ -40,14 +40,14 @@ class RecurrenceWatch:
         self._frames = frames
         self._recorder = recorder
         self._uncounted = uncounted
-        self._running: list[_Running] = []
+        self._running: list[_RunningBlock] = []
         self._calls = FunctionCalls(self._before, self._after)
 
     def begin(self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """A block that calls such kernels is about to run."""
         tensors = (each for each in (*args, *kwargs.values()) if isinstance(each, torch.Tensor) and each.dim() == 3)
         first = next(tensors, None)  # [B,T,D]
-        self._running.append(_Running(path, module, 0 if first is None else first.shape[1]))
+        self._running.append(_RunningBlock(path, module, 0 if first is None else first.shape[1]))
         self._listen()
 
     def end(self, path: str) -> None:
@@ -88,7 +88,7 @@ class RecurrenceWatch:
         for role, tensor in made:
             self._record_step(running, role, tensor)
 
-    def _record_step(self, running: _Running, role: str, tensor: torch.Tensor) -> None:
+    def _record_step(self, running: _RunningBlock, role: str, tensor: torch.Tensor) -> None:
         part = running.parts.get(role, 0)
         running.parts[role] = part + 1
         site, call = f"{running.path}:{role}", self._frames[-1].call

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from tracetui.errors import InputError
-from tracetui.expr.edit import REPLACE, Source
+from tracetui.expr.edit import REPLACE, ReplacementSource
 from tracetui.expr.replacement import key_in, open_source
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Index, NotKeptError
@@ -19,7 +19,9 @@ class Replacements:
     def __init__(self) -> None:
         self._opened: dict[str, Trace] = {}
 
-    def part(self, source: Source, key: str, index: Index, like: torch.Tensor, by_head: bool = False) -> torch.Tensor:
+    def part(
+        self, source: ReplacementSource, key: str, index: Index, like: torch.Tensor, by_head: bool = False
+    ) -> torch.Tensor:
         """What stands for `like`, the part `index` of the tensor under `key`: as large and of the same dtype.
 
         Raises InputError with what is there instead.

@@ -23,7 +23,7 @@ from tracetui.tracer.replay.stubs import RecordedLayer, in_list, replaced
 
 
 @dataclass(eq=False, slots=True)
-class Run:
+class PastRun:
     """What belongs to one run. Used by the model's thread alone."""
 
     prompts: Prompts
@@ -44,7 +44,7 @@ class Run:
         return max(0, self.wanted - self.cut.pass_ * (not self.cut.whole))
 
 
-def cut_of(past: Run, at: int, model: nn.Module, keeper: str = "") -> Cut:
+def cut_of(past: PastRun, at: int, model: nn.Module, keeper: str = "") -> Cut:
     """Where a run is taken up again to come to its record `at`, and why not before, if so. Raises InputError.
 
     keeper: the path of a module that keeps a state in itself.
@@ -56,7 +56,7 @@ def cut_of(past: Run, at: int, model: nn.Module, keeper: str = "") -> Cut:
     return cut if cut.whole else replace(cut, whole=_hindrance(past, cut, model, keeper))
 
 
-def _hindrance(past: Run, cut: Cut, model: nn.Module, keeper: str) -> str:
+def _hindrance(past: PastRun, cut: Cut, model: nn.Module, keeper: str) -> str:
     if past.ledger.odd:
         return past.ledger.odd
     if keeper:
@@ -74,7 +74,7 @@ def _hindrance(past: Run, cut: Cut, model: nn.Module, keeper: str) -> str:
     return ""
 
 
-def run_passes(run: Run, model: nn.Module, watch: Callable[[], AbstractContextManager[object]]) -> None:
+def run_passes(run: PastRun, model: nn.Module, watch: Callable[[], AbstractContextManager[object]]) -> None:
     """The passes of a run; `watch` has the model watched for the length of a `with`.
 
     Of the pass of a cut the layers before it are left out, and stand again in their places whatever happens.
@@ -93,7 +93,7 @@ def run_passes(run: Run, model: nn.Module, watch: Callable[[], AbstractContextMa
             run.passes.generate(run.left)
 
 
-def _stubs(run: Run, model: nn.Module) -> dict[str, nn.Module]:
+def _stubs(run: PastRun, model: nn.Module) -> dict[str, nn.Module]:
     """What stands for the layers before a run's cut."""
     found: dict[str, list[Record]] = {path: [] for path in run.cut.layers}
     for record in run.recorder.trace.records[: run.cut.record]:
@@ -104,7 +104,7 @@ def _stubs(run: Run, model: nn.Module) -> dict[str, nn.Module]:
 
 
 def _give(
-    run: Run, path: str, layer: nn.Module, records: Sequence[Record], args: tuple[Any, ...], kwargs: dict[str, Any]
+    run: PastRun, path: str, layer: nn.Module, records: Sequence[Record], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     tensors = [run.recorder.returns(record) for record in records]
     if (cache := cache_in(args, kwargs)) is not None:

@@ -91,7 +91,7 @@ class _Layer:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Stream:
+class StreamPoint:
     """Where the residual stream stands after attention."""
 
     layer: str
@@ -123,7 +123,7 @@ class ResidualStream:
     def forget(self) -> None:
         self._layers.clear()
 
-    def entering(self, path: str, module: nn.Module, given: list[torch.Tensor]) -> Stream | None:
+    def entering(self, path: str, module: nn.Module, given: list[torch.Tensor]) -> StreamPoint | None:
         """The stream after attention, if a module is about to be given that among its floating-point tensors."""
         layer = self._layers[-1] if self._layers else None
         if layer is None or layer.done or not path.startswith(f"{layer.path}."):
@@ -142,7 +142,7 @@ class ResidualStream:
                 return None if earlier.renews else _stream(layer, earlier.tensor)
         return None
 
-    def returned(self, path: str, module: nn.Module, tensor: torch.Tensor, first: bool) -> Stream | None:
+    def returned(self, path: str, module: nn.Module, tensor: torch.Tensor, first: bool) -> StreamPoint | None:
         """The same, if a module has returned that, as the first of its tensors or a further one."""
         layer = self._layers[-1] if self._layers else None
         if layer is None or not path.startswith(f"{layer.path}."):
@@ -161,7 +161,7 @@ class ResidualStream:
             _remember(layer, tensor, first and layer.holds(path))
         return None
 
-    def ended(self, path: str, output: object) -> Stream | None:
+    def ended(self, path: str, output: object) -> StreamPoint | None:
         """The same, if only what a layer has returned tells; whatever it has told, the layer is forgotten."""
         if all(layer.path != path for layer in self._layers):
             return None
@@ -178,7 +178,7 @@ class ResidualStream:
         layer.passed.clear()
         return found
 
-    def _found_late(self, layer: _Layer, output: torch.Tensor | None) -> Stream | None:
+    def _found_late(self, layer: _Layer, output: torch.Tensor | None) -> StreamPoint | None:
         if (passed := self._passed(layer, layer.passed)) is not None:
             return None if passed.renews else _stream(layer, passed.tensor)
         if output is None or layer.last is None or not output.numel() == layer.stream.numel() == layer.last.numel():
@@ -218,9 +218,9 @@ def _begin_alike(one: torch.Tensor, other: torch.Tensor) -> bool:
     return same and one.storage_offset() == other.storage_offset()
 
 
-def _stream(layer: _Layer, tensor: torch.Tensor) -> Stream:
+def _stream(layer: _Layer, tensor: torch.Tensor) -> StreamPoint:
     alike = next((each for each in (layer.entered, layer.stream) if each.numel() == tensor.numel()), tensor)
-    return Stream(layer.path, layer.call, tensor if tensor.shape == alike.shape else tensor.reshape(alike.shape))
+    return StreamPoint(layer.path, layer.call, tensor if tensor.shape == alike.shape else tensor.reshape(alike.shape))
 
 
 def _follow_mixture(layer: _Layer, given: list[torch.Tensor]) -> None:

@@ -32,7 +32,7 @@ class Seen:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Routing:
+class RouterValues:
     """A choice explained as far as it could be: None for what it couldn't."""
 
     logits: torch.Tensor | None = None
@@ -57,7 +57,7 @@ class _Explained:
     apart: float
     """How far its weights are from the real ones."""
     score: str
-    routing: Routing
+    routing: RouterValues
     plain: bool = True
     """Whether nothing but the order of the scores decides."""
 
@@ -69,7 +69,9 @@ def bias_of(module: nn.Module) -> torch.Tensor | None:
     return next((bias.detach().reshape(-1) for bias in found if bias.numel() > 1), None)
 
 
-def explain(seen: Sequence[Seen], config: Any, experts: torch.Tensor, weights: torch.Tensor, count: int) -> Routing:
+def explain(
+    seen: Sequence[Seen], config: Any, experts: torch.Tensor, weights: torch.Tensor, count: int
+) -> RouterValues:
     """The routing of N tokens among `count` experts, of which `experts` [N,A] were chosen with `weights` [N,A]."""
     candidates = _candidates(seen, count, len(experts))
     for router, logits in candidates:
@@ -77,14 +79,14 @@ def explain(seen: Sequence[Seen], config: Any, experts: torch.Tensor, weights: t
             # Our own, which can say it: one choice may follow from several ways.
             scores = router.scores(logits)  # [N,E]
             bias = _bias(seen, count)
-            return Routing(logits, scores, router.selection_scores(scores, bias), bias, weighed=True)
+            return RouterValues(logits, scores, router.selection_scores(scores, bias), bias, weighed=True)
     found = _best(candidates, _bias(seen, count), config, experts, weights, count)
     if found is None and not candidates:
         return _with_more_classes(seen, config, experts, weights, count)
     if found is not None:
         return found
     routers = _outermost(candidates)
-    return Routing(routers[0][1]) if len(routers) == 1 else Routing()
+    return RouterValues(routers[0][1]) if len(routers) == 1 else RouterValues()
 
 
 _Candidates = Sequence[tuple[nn.Module, torch.Tensor]]
@@ -118,7 +120,7 @@ def _best(
     experts: torch.Tensor,
     weights: torch.Tensor,
     count: int,
-) -> Routing | None:
+) -> RouterValues | None:
     """The way that explains most, and of these the one that is nearest; None where nothing is explained."""
     ways: list[_Explained] = []
     for router, logits in candidates:
@@ -157,7 +159,7 @@ def _tried(
     for name, score in _SCORES.items():
         scores = score(wide)  # [N,E]
         follows, apart = weighed_by(scores, experts, weights, tolerance)
-        known = Routing(logits, scores, weighed=follows is Follows.ALL)
+        known = RouterValues(logits, scores, weighed=follows is Follows.ALL)
         chosen = False
         for bias, rank, base in _selections(biases, ranks, scores, wide):
             selection = rank(base if bias is None else base + bias)  # [N,E]
@@ -181,7 +183,7 @@ def _selections(
 
 def _with_more_classes(
     seen: Sequence[Seen], config: Any, experts: torch.Tensor, weights: torch.Tensor, count: int
-) -> Routing:
+) -> RouterValues:
     """A router with classes that are no experts: a weight of 0 is a choice of these, if that explains it."""
     for one in seen:
         logits = next(iter(_wider(one.output, count, len(experts))), None)
@@ -195,7 +197,7 @@ def _with_more_classes(
         found = _best(candidates, bias, config, classes, scored.to(weights.dtype), width)
         if found is not None and found.selection is not None:
             return replace(found, classes=classes, weighed=False)
-    return Routing()
+    return RouterValues()
 
 
 def _wider(output: object, count: int, rows: int) -> Iterator[torch.Tensor]:

@@ -38,7 +38,7 @@ class CompareScreen(OpenScreen):
         read_in_background(self, "open", partial(_read, typed))
 
 
-def _read(typed: str) -> OpenScreen.Read:
+def _read(typed: str) -> OpenScreen.RecordingRead:
     answer = read_recording(typed)
     if answer.recording is not None:
         keep_folder(answer.recording.path)

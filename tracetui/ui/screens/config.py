@@ -17,16 +17,16 @@ from textual.widgets import Input, Static
 
 from tracetui.debugger.session import Explained
 from tracetui.recipe.fields.deciding import deciding
-from tracetui.recipe.fields.field import ConfigReport, Origin
+from tracetui.recipe.fields.field import ConfigReport, FieldOrigin
 from tracetui.text import visible
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.screens.dialog import Dialog
 from tracetui.ui.widgets.line_input import LineInput
 from tracetui.ui.widgets.report_lines import ReportLines
-from tracetui.views.config_lines import ConfigLine, Kind, config_report_lines
+from tracetui.views.config_lines import ConfigLine, LineKind, config_report_lines
 
 _KEYS = (("/", "find"), ("n N", "next"), ("Esc", "leaves"))
-_FIELDS = (Kind.FIELD, Kind.UNKNOWN)
+_FIELDS = (LineKind.FIELD, LineKind.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class ConfigScreen(Dialog[None]):
         Binding("N", "next(-1)", "the place found before", show=False, id="previous_found"),
     ]
 
-    class Read(Message):
+    class ConfigRead(Message):
         def __init__(self, laid: Laid) -> None:
             super().__init__()
             self.laid = laid
@@ -89,8 +89,8 @@ class ConfigScreen(Dialog[None]):
         if report is not None and width > 0 and width != self._laid.width:
             read_in_background(self, "config", partial(_lay, report, width))
 
-    @on(Read)
-    def _show(self, message: Read) -> None:
+    @on(ConfigRead)
+    def _show(self, message: ConfigRead) -> None:
         first = not self._laid.lines
         self._laid = message.laid
         self._lines.show(message.laid.lines)
@@ -161,7 +161,7 @@ class ConfigScreen(Dialog[None]):
 
 
 def _counts(report: ConfigReport) -> str:
-    unknown = sum(field.origin is Origin.UNDECLARED for field in report.fields)
+    unknown = sum(field.origin is FieldOrigin.UNDECLARED for field in report.fields)
     counts = [visible(report.name, 60), _number(len(report.fields), "field")]
     counts += [f"{unknown} unknown"] if unknown else []
     counts += [_number(len(report.contradictions), "contradiction")] if report.contradictions else []
@@ -172,5 +172,5 @@ def _number(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def _lay(report: ConfigReport, width: int) -> ConfigScreen.Read:
-    return ConfigScreen.Read(Laid(width, tuple(config_report_lines(report, width))))
+def _lay(report: ConfigReport, width: int) -> ConfigScreen.ConfigRead:
+    return ConfigScreen.ConfigRead(Laid(width, tuple(config_report_lines(report, width))))

@@ -40,7 +40,7 @@ class DiffScreen(DiffSitesScreen):
     OWN_COMMANDS = DIFF_COMMANDS
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(DIFF_COMMANDS)]
 
-    class Progressed(Message):
+    class ComparisonProgressed(Message):
         def __init__(self, done: int, total: int) -> None:
             super().__init__()
             self.done = done
@@ -78,10 +78,10 @@ class DiffScreen(DiffSitesScreen):
 
     def _tell(self, done: int, total: int) -> None:
         """From the thread that compares."""
-        self.post_message(self.Progressed(done, total))
+        self.post_message(self.ComparisonProgressed(done, total))
 
-    @on(Progressed)
-    def _progress(self, message: Progressed) -> None:
+    @on(ComparisonProgressed)
+    def _progress(self, message: ComparisonProgressed) -> None:
         self.query_one("#diff-progress", Static).update(_progress(message.done, message.total))
 
     @on(Compared)

@@ -13,7 +13,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tracetui.debugger.diff_reading import LETTERS, TENSOR, Planes, SiteView, Wanted
+from tracetui.debugger.diff_reading import LETTERS, TENSOR, Planes, SiteTarget, SiteView
 from tracetui.ui.diff_commands import DIFF_COMMANDS
 from tracetui.ui.diff_work import Comparing
 from tracetui.ui.widgets.diff_grid import DiffGrid
@@ -38,8 +38,8 @@ class DiffPanesScreen(Screen[None]):
         super().__init__()
         self._asked = asked
         self._keymap_shown = keymap
-        self._wanted = Wanted()
-        self._view = SiteView(Wanted())
+        self._wanted = SiteTarget()
+        self._view = SiteView(SiteTarget())
         self._front = "values"
         self._side = 2
 
@@ -155,7 +155,7 @@ class DiffPanesScreen(Screen[None]):
         self.toggle_class("-maximised")
 
 
-def _plane_parts(planes: Planes | str, wanted: Wanted, row: tuple[int, str] | None) -> list[tuple[str, str]]:
+def _plane_parts(planes: Planes | str, wanted: SiteTarget, row: tuple[int, str] | None) -> list[tuple[str, str]]:
     """`row` is the one that alone is seen, with its label."""
     if isinstance(planes, str):
         return []

@@ -15,7 +15,7 @@ from tracetui.analysis.diff.result import Outcome
 from tracetui.analysis.diff.rounding.noise import NoiseReport
 from tracetui.analysis.diff.survey import Survey
 from tracetui.analysis.diff.tree import Node
-from tracetui.debugger.diff_reading import PLANES, TENSOR, Planes, SiteView, Wanted, read_site
+from tracetui.debugger.diff_reading import PLANES, TENSOR, Planes, SiteTarget, SiteView, read_site
 from tracetui.text import visible
 from tracetui.ui.diff_work import Comparing, Surveyed
 from tracetui.ui.foreign import notify
@@ -36,7 +36,7 @@ class DiffSitesScreen(DiffPanesScreen):
     """Panes that show the site that is wanted, as soon as it has been read."""
 
     class SiteRead(Message):
-        def __init__(self, asked: Wanted, view: SiteView, at_worst: bool) -> None:
+        def __init__(self, asked: SiteTarget, view: SiteView, at_worst: bool) -> None:
             super().__init__()
             self.asked = asked
             self.view = view
@@ -47,15 +47,15 @@ class DiffSitesScreen(DiffPanesScreen):
         self._found: Surveyed | None = None
         self._noise: NoiseReport | None = None
         self._to_worst = False
-        self._reading: Wanted | None = None
+        self._reading: SiteTarget | None = None
 
     def look_for_maps(self) -> None:
         """Have the site read again where its heatmaps are in sight and not drawn."""
         if self._wanted.site and self._draws and not self._wanted.drawn:
             self._want(self._wanted)
 
-    @on(DiffTree.Chosen)
-    def _choose(self, message: DiffTree.Chosen) -> None:
+    @on(DiffTree.LineChosen)
+    def _choose(self, message: DiffTree.LineChosen) -> None:
         message.stop()
         if self._found is None:
             return
@@ -80,7 +80,7 @@ class DiffSitesScreen(DiffPanesScreen):
             self.query_one(DiffText).show(lambda width: list(diff_lines(report, names, True, width, self._noise)))
         self._show_planes(words, (0, 0), (nothing(words),) * 3)
 
-    def _want(self, wanted: Wanted, to_worst: bool = False) -> None:
+    def _want(self, wanted: SiteTarget, to_worst: bool = False) -> None:
         """Have something read; while something else is, the newest wish waits."""
         self.remove_class("-told")
         self._wanted = replace(wanted, drawn=self._draws)
@@ -155,5 +155,5 @@ class DiffSitesScreen(DiffPanesScreen):
         self._want(replace(self._wanted, own_scale=not self._wanted.own_scale))
 
 
-def _site_read(survey: Survey, wanted: Wanted, before: SiteView, to_worst: bool) -> DiffSitesScreen.SiteRead:
+def _site_read(survey: Survey, wanted: SiteTarget, before: SiteView, to_worst: bool) -> DiffSitesScreen.SiteRead:
     return DiffSitesScreen.SiteRead(wanted, read_site(survey, wanted, before, to_worst), to_worst)

@@ -42,7 +42,7 @@ class ExportScreen(Dialog[Answer]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave", show=False, id="leave")]
 
-    class Progressed(Message):
+    class ExportProgressed(Message):
         """So many bytes of so many are written."""
 
         def __init__(self, done: int, total: int) -> None:
@@ -97,10 +97,10 @@ class ExportScreen(Dialog[Answer]):
 
     def _tell(self, done: int, total: int) -> None:
         """From the thread that writes."""
-        self.post_message(self.Progressed(done, total))
+        self.post_message(self.ExportProgressed(done, total))
 
-    @on(Progressed)
-    def _progress(self, message: Progressed) -> None:
+    @on(ExportProgressed)
+    def _progress(self, message: ExportProgressed) -> None:
         if not self._given_up.is_set():
             fraction = message.done / message.total if message.total else 1.0
             self.query_one("#export-hint", Static).update(_progress(fraction, message.done, message.total))

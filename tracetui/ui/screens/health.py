@@ -18,12 +18,12 @@ from tracetui.recording.record import Record
 from tracetui.recording.trace import Trace
 from tracetui.ui.screens.dialog import Dialog
 from tracetui.ui.widgets.report_lines import ReportLines
-from tracetui.views.config_lines import ConfigLine, Kind
+from tracetui.views.config_lines import ConfigLine, LineKind
 from tracetui.views.health_lines import health_lines, near_limit_line, sound_lines
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class FirstBadElement:
     """The record that made what isn't finite, and its first such element; None where values were not kept."""
 
     index: int
@@ -41,22 +41,22 @@ class HealthRead(Message):
         self.near = near
 
     @property
-    def origin(self) -> Origin:
+    def origin(self) -> FirstBadElement:
         """What made it."""
         producers = self.diagnosis.producers if self.diagnosis else ()
         elements = self.diagnosis.elements if self.diagnosis else None
         first = elements.first[0][0] if elements and elements.first else None
-        return Origin(producers[0].record.index if producers else self.record.index, first)
+        return FirstBadElement(producers[0].record.index if producers else self.record.index, first)
 
     def lines(self, width: int) -> list[ConfigLine]:
         near = [] if self.near is None else [near_limit_line(self.near)]
         if self.diagnosis is None:
             return list(sound_lines(self.trace, self.record, near, width))
         lines = list(health_lines(self.trace, self.diagnosis, width))
-        return [*lines, *(ConfigLine(line, Kind.TEXT) for line in ("", *near) if near)]
+        return [*lines, *(ConfigLine(line, LineKind.TEXT) for line in ("", *near) if near)]
 
 
-class HealthScreen(Dialog[Origin | None]):
+class HealthScreen(Dialog[FirstBadElement | None]):
     """The answer is what made it, or None."""
 
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012

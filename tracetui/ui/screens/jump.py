@@ -27,7 +27,7 @@ _MOST = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SiteMatches:
     """The first records that have what was typed: index and key."""
 
     typed: str
@@ -43,8 +43,8 @@ class JumpScreen(Dialog[int | None]):
         Binding("up", "move(-1)", "up", show=False, id="jump_up"),
     ]
 
-    class Read(Message):
-        def __init__(self, found: Found) -> None:
+    class SitesRead(Message):
+        def __init__(self, found: SiteMatches) -> None:
             super().__init__()
             self.found = found
 
@@ -75,8 +75,8 @@ class JumpScreen(Dialog[int | None]):
         self._typed = typed
         read_in_background(self, "jump", partial(_read, self._records, self._count, typed))
 
-    @on(Read)
-    def _show(self, message: Read) -> None:
+    @on(SitesRead)
+    def _show(self, message: SitesRead) -> None:
         if message.found.typed != self._typed:
             return
         options = self.query_one(OptionList)
@@ -108,8 +108,8 @@ class JumpScreen(Dialog[int | None]):
         self.dismiss(int(option.id or 0))
 
 
-def _read(records: Sequence[Record], count: int, typed: str) -> JumpScreen.Read:
+def _read(records: Sequence[Record], count: int, typed: str) -> JumpScreen.SitesRead:
     words = typed.lower().split()
     keys = ((index, records[index].key) for index in range(count))
     fitting = ((index, key) for index, key in keys if all(word in key.lower() for word in words))
-    return JumpScreen.Read(Found(typed, tuple(islice(fitting, _MOST))))
+    return JumpScreen.SitesRead(SiteMatches(typed, tuple(islice(fitting, _MOST))))

@@ -15,7 +15,7 @@ from textual.widgets import Static
 
 from tracetui.analysis.lens import LensTable, lens_table
 from tracetui.debugger.labels import label_of, position_labels, row_name
-from tracetui.debugger.state import State
+from tracetui.debugger.state import ScreenState
 from tracetui.ui.messages import Said
 from tracetui.ui.screens.dialog import Dialog
 from tracetui.ui.widgets.canvas import Canvas
@@ -31,13 +31,13 @@ _NONE = "there is no lens here: a run that was started with --lens (so does `tra
 class LensRead(Message):
     """A pass's lens, ready to be drawn."""
 
-    def __init__(self, table: LensTable, state: State) -> None:
+    def __init__(self, table: LensTable, state: ScreenState) -> None:
         super().__init__()
         self.table = table
         self.state = state
 
 
-def read_lens(state: State) -> LensRead | Said:
+def read_lens(state: ScreenState) -> LensRead | Said:
     """The lens of the pass at the cursor, else of the last one before it that has one."""
     for pass_ in range(state.record.pass_, -1, -1):
         table = lens_table(state.trace, pass_, state.batch, state.frontier)

@@ -47,7 +47,7 @@ class OpenScreen(Dialog[Recording | None]):
     HEADING: ClassVar[str] = "Open a recording (.npz), or a file of named tensors"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave", show=False, id="leave")]
 
-    class Read(Message):
+    class RecordingRead(Message):
         def __init__(self, typed: str, recording: Recording | None, problem: str = "") -> None:
             super().__init__()
             self.typed = typed
@@ -71,11 +71,11 @@ class OpenScreen(Dialog[Recording | None]):
             self.read(event.value)
 
     def read(self, typed: str) -> None:
-        """Have the file read; the answer is a Read."""
+        """Have the file read; the answer is a RecordingRead."""
         read_in_background(self, "open", partial(read_recording, typed))
 
-    @on(Read)
-    def _answer(self, message: Read) -> None:
+    @on(RecordingRead)
+    def _answer(self, message: RecordingRead) -> None:
         if message.recording is not None:
             self.dismiss(message.recording)
         elif message.typed == self.query_one(LineInput).value:
@@ -111,13 +111,13 @@ def completed(typed: str) -> str | None:
     return f"{folder}{slash}{fitting[0]}" if fitting else None
 
 
-def read_recording(typed: str) -> OpenScreen.Read:
+def read_recording(typed: str) -> OpenScreen.RecordingRead:
     """The recording in a file whose name was typed, or in words why there is none."""
     try:
         path = paths.expanded(typed.strip())
-        return OpenScreen.Read(typed, Recording(path, open_recording(path)))
+        return OpenScreen.RecordingRead(typed, Recording(path, open_recording(path)))
     except (TracetuiError, OSError, ValueError, RuntimeError) as error:
-        return OpenScreen.Read(typed, None, str(error))
+        return OpenScreen.RecordingRead(typed, None, str(error))
 
 
 def _hint() -> Content:

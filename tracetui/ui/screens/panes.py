@@ -14,7 +14,7 @@ from textual.widgets import Input
 
 from tracetui.debugger.experts_view import has_experts
 from tracetui.debugger.start_page import StartPage
-from tracetui.debugger.state import State
+from tracetui.debugger.state import ScreenState
 from tracetui.ui.messages import PromptLeft
 from tracetui.ui.widgets.attention_pane import AttentionPane
 from tracetui.ui.widgets.experts_pane import ExpertsPane, LoadMap
@@ -53,7 +53,7 @@ class PanesScreen(Screen[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (80, "-narrow"), (100, "-medium"), (160, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-tight"), (20, "-short"), (30, "-tall")]  # noqa: RUF012
 
-    state: reactive[State] = reactive(State(), repaint=False)
+    state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
     front: reactive[str] = reactive("tensor", repaint=False)
 
     def __init__(self, offer: StartPage, keymap: Mapping[str, str]) -> None:
@@ -110,7 +110,7 @@ class PanesScreen(Screen[None]):
         width, height = event.size
         self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "-too-small")
 
-    def watch_state(self, old: State, state: State) -> None:
+    def watch_state(self, old: ScreenState, state: ScreenState) -> None:
         """A batch has keys of its own, and a model with experts room for them beside the other panes."""
         if self.is_mounted:
             self.query_one(KeyBar).rows = len(state.trace.tokens)
@@ -186,8 +186,8 @@ class PanesScreen(Screen[None]):
         """The tree's match while one still types."""
         self.query_one(ModuleList).find(message.text, self._found_from)
 
-    @on(FindBar.Wanted)
-    def _find(self, message: FindBar.Wanted) -> None:
+    @on(FindBar.FindAsked)
+    def _find(self, message: FindBar.FindAsked) -> None:
         """To the tree's match, where Enter jumps to its record; without one the line stays to be changed."""
         if self.query_one(ModuleList).find(message.text, self._found_from) is None:
             self.app.bell()

@@ -10,7 +10,7 @@ from textual import on
 
 from tracetui.debugger.attention_view import SHOWN
 from tracetui.debugger.memory.keeper import Keeper
-from tracetui.debugger.memory.note import Layout, MapLook, SessionNote
+from tracetui.debugger.memory.note import MapLook, ScreenLayout, SessionNote
 from tracetui.debugger.module_rows import layouts_of
 from tracetui.debugger.session import Opened, Prepared, Started
 from tracetui.debugger.start_page import StartPage
@@ -27,14 +27,14 @@ from tracetui.ui.widgets.module_list import ModuleList
 from tracetui.ui.widgets.prompt_bar import PromptInput
 from tracetui.ui.widgets.tab_line import PANES
 from tracetui.ui.widgets.watch_list import WatchList
-from tracetui.views.heatmap.pyramid import Kind
+from tracetui.views.heatmap.pyramid import ScaleKind
 
 NOTE_SECONDS = 1.0
 """How long what was set may be on the screen only."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Parts:
+class _KeptWidgets:
     """The widgets that hold what is kept: known by themselves, they can be asked while the screen is taken down."""
 
     tree: ModuleList
@@ -54,13 +54,13 @@ class RememberingScreen(HearingScreen):
         self._keeper = offer.recalled.keeper
         self._asked_for = self._last.more
         self._arranged = self._unfolded = False
-        self._parts: _Parts | None = None
+        self._parts: _KeptWidgets | None = None
 
     def on_mount(self) -> None:
         recalled = self._offer.recalled
         tree, watches, attention = self.query_one(ModuleList), self.query_one(WatchList), self.query_one(AttentionPane)
         prompt = next(iter(self.query(PromptInput)), None)
-        self._parts = _Parts(tree, watches, attention, tuple(self.query(Heatmap)), prompt)
+        self._parts = _KeptWidgets(tree, watches, attention, tuple(self.query(Heatmap)), prompt)
         for watch in self._last.watches:
             watches.toggle(watch)
         _look_as_before(self._parts, self._last.layout)
@@ -92,7 +92,7 @@ class RememberingScreen(HearingScreen):
             tree.layout_shown = layout.names
             self.query_one(FindBar).name_layout(layout.names)
 
-    def _bring_to_front(self, layout: Layout) -> None:
+    def _bring_to_front(self, layout: ScreenLayout) -> None:
         """Unless the user has gone to another pane already."""
         if layout.front in {pane for pane, _, _ in PANES} and self.front == "tensor":
             self.front = layout.front
@@ -118,7 +118,7 @@ class RememberingScreen(HearingScreen):
             self._keeper.write()
         return super().close(timeout)
 
-    def _note_now(self, parts: _Parts) -> SessionNote:
+    def _note_now(self, parts: _KeptWidgets) -> SessionNote:
         state = self._driver.state
         return replace(
             self._last,
@@ -138,10 +138,10 @@ class RememberingScreen(HearingScreen):
             prompts = prompts.typed(line.earlier[-1]) if line.earlier else self._offer.prompts
         return None if prompts == self._offer.recalled.own else prompts
 
-    def _layout_now(self, parts: _Parts) -> Layout:
+    def _layout_now(self, parts: _KeptWidgets) -> ScreenLayout:
         last, tree, kind = self._last.layout, parts.tree, parts.attention.kind
         maximised = "tree" if self.has_class("-rail-maximised") else "pane" if self.has_class("-maximised") else ""
-        return Layout(
+        return ScreenLayout(
             front=self.front if self.front != "tensor" else "" if self._arranged else last.front,
             maximised=maximised if self._arranged else last.maximised,
             opened=tree.unfolded if self._unfolded else last.opened,
@@ -151,7 +151,7 @@ class RememberingScreen(HearingScreen):
         )
 
 
-def _look_as_before(parts: _Parts, layout: Layout) -> None:
+def _look_as_before(parts: _KeptWidgets, layout: ScreenLayout) -> None:
     known = {each.map: each for each in layout.maps}
     for heatmap in parts.maps:
         if (before := known.get(heatmap.id or "")) is not None:
@@ -160,7 +160,7 @@ def _look_as_before(parts: _Parts, layout: Layout) -> None:
 
 
 def _look_of(heatmap: Heatmap) -> MapLook:
-    scale = "" if heatmap.kind is Kind.LINEAR else heatmap.kind
+    scale = "" if heatmap.kind is ScaleKind.LINEAR else heatmap.kind
     return MapLook(heatmap.id or "", scale, *heatmap.chosen)
 
 

@@ -18,7 +18,7 @@ from tracetui.analysis.attention.scores import AttentionView, Matrix
 from tracetui.analysis.rope.pairs import LAYOUTS, WORDS, Layout, RopeCheck, Untold, check_rope
 from tracetui.debugger.attention_view import axis, nearest
 from tracetui.debugger.labels import row_name
-from tracetui.debugger.state import State
+from tracetui.debugger.state import ScreenState
 from tracetui.text import visible
 from tracetui.ui.messages import Said
 from tracetui.ui.reader import read_in_background
@@ -26,7 +26,7 @@ from tracetui.ui.screens.dialog import Dialog
 from tracetui.ui.widgets.attention_lines import verdict
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.views.heatmap.matrix import HeatmapData, heatmap_data
-from tracetui.views.heatmap.pyramid import Kind
+from tracetui.views.heatmap.pyramid import ScaleKind
 
 Pictures = tuple[HeatmapData, ...]
 
@@ -34,7 +34,7 @@ Pictures = tuple[HeatmapData, ...]
 class RopeRead(Message):
     """A head's scores under both layouts, ready to be drawn."""
 
-    def __init__(self, check: RopeCheck, pictures: Pictures, state: State) -> None:
+    def __init__(self, check: RopeCheck, pictures: Pictures, state: ScreenState) -> None:
         super().__init__()
         self.check = check
         self.pictures = pictures
@@ -98,7 +98,7 @@ class RopeScreen(Dialog[None]):
         read_in_background(self, "rope", partial(read_head, check.view, head, check.batch, self._read.state))
 
 
-def read_rope(state: State) -> RopeRead | Said:
+def read_rope(state: ScreenState) -> RopeRead | Said:
     """The check of the attention call nearest to the cursor, or in words why there is none."""
     view = nearest(state)
     if view is None:
@@ -107,7 +107,7 @@ def read_rope(state: State) -> RopeRead | Said:
     return read_head(view, head, batch, state)
 
 
-def read_head(view: AttentionView, head: int, batch: int, state: State) -> RopeRead | Said:
+def read_head(view: AttentionView, head: int, batch: int, state: ScreenState) -> RopeRead | Said:
     """The check of one head, or in words why the layout can't be told."""
     check = check_rope(view, head, batch)
     if isinstance(check, Untold):
@@ -116,10 +116,10 @@ def read_head(view: AttentionView, head: int, batch: int, state: State) -> RopeR
     return RopeRead(check, pictures, state)
 
 
-def _picture(scores: Matrix, state: State, pass_: int) -> HeatmapData:
+def _picture(scores: Matrix, state: ScreenState, pass_: int) -> HeatmapData:
     queries, keys = scores.shape
     rows, columns = axis("query", queries, state, pass_), axis("key", keys, state, pass_)
-    return heatmap_data(scores, rows, columns, diverging=True, kinds=(Kind.LINEAR, Kind.LOG))
+    return heatmap_data(scores, rows, columns, diverging=True, kinds=(ScaleKind.LINEAR, ScaleKind.LOG))
 
 
 def _heading(check: RopeCheck, layout: Layout) -> Content:

@@ -36,7 +36,7 @@ class SourceScreen(Dialog[None]):
         Binding("left,h", "scroll(-8, 0)", "left", show=False, id="move_left"),
     ]
 
-    class Drawn(Message):
+    class CodeDrawn(Message):
         """The code in its colours."""
 
         def __init__(self, content: Content) -> None:
@@ -59,10 +59,10 @@ class SourceScreen(Dialog[None]):
 
     def on_mount(self) -> None:
         # A class of a few hundred lines takes a moment to colour.
-        read_in_background(self, "source", lambda: SourceScreen.Drawn(coloured(self._source)))
+        read_in_background(self, "source", lambda: SourceScreen.CodeDrawn(coloured(self._source)))
 
-    @on(Drawn)
-    def _show(self, message: Drawn) -> None:
+    @on(CodeDrawn)
+    def _show(self, message: CodeDrawn) -> None:
         self.query_one("#source-code", Static).update(message.content)
         self.call_after_refresh(self._to_the_line)
 

@@ -25,7 +25,7 @@ from tracetui.text import visible
 from tracetui.ui.messages import Said
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.screens.ask import AskScreen
-from tracetui.ui.screens.health import HealthRead, HealthScreen, Origin, read_health
+from tracetui.ui.screens.health import FirstBadElement, HealthRead, HealthScreen, read_health
 from tracetui.ui.screens.panes import PanesScreen
 from tracetui.ui.screens.stops import NewStop, StopsScreen, ToHit
 from tracetui.ui.stop_answers import HealthMarked, StopsLookedUp, look_up_stops, read_limits, read_marks
@@ -143,7 +143,7 @@ class StoppingScreen(PanesScreen):
         if index is not None:
             self._refresh(self._driver.jump(index))
 
-    def _to_origin(self, origin: Origin | None) -> None:
+    def _to_origin(self, origin: FirstBadElement | None) -> None:
         """To the record that made it, with its first bad element on view."""
         if origin is None:
             return

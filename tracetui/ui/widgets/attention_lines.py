@@ -9,20 +9,22 @@ from textual.content import Content
 from tracetui.analysis.attention.mla import CacheCost
 from tracetui.analysis.identity import Identity
 from tracetui.analysis.rope.pairs import LAYOUTS, WORDS, RopeCheck, Untold, rows_permuted
-from tracetui.debugger.attention_view import Attention, Checks
+from tracetui.debugger.attention_view import AttentionPlane, Checks
 from tracetui.text import number, size
-from tracetui.views.parts import Part, fitted, part
+from tracetui.views.parts import LinePart, fitted, part
 from tracetui.views.verdict import verdict_parts
 
 _NAME, _COLUMN = 9, 10
 
 
-def facts(attention: Attention, checks: Checks | None, all_heads: Identity | None, width: int) -> Content:
+def facts(attention: AttentionPlane, checks: Checks | None, all_heads: Identity | None, width: int) -> Content:
     """Every line; `checks` and the identity of the whole call follow once somebody has computed them."""
     return Content("\n").join(list(_lines(attention, checks, all_heads, width)))
 
 
-def _lines(attention: Attention, checks: Checks | None, all_heads: Identity | None, width: int) -> Iterator[Content]:
+def _lines(
+    attention: AttentionPlane, checks: Checks | None, all_heads: Identity | None, width: int
+) -> Iterator[Content]:
     yield _call(attention, width)
     identity = checks.identity if checks else None
     if attention.latent_kind and attention.cost:
@@ -35,11 +37,11 @@ def _lines(attention: Attention, checks: Checks | None, all_heads: Identity | No
         yield from _rope(checks.rope if checks else None, width)
 
 
-def _call(attention: Attention, width: int) -> Content:
+def _call(attention: AttentionPlane, width: int) -> Content:
     """The kernel's scale before all else, its parameters, and the key-value head that is shared."""
     view, call, head = attention.view, attention.view.call, attention.head
     shared, kv_head = view.heads // max(1, view.kv_heads), view.kv_head(head)
-    parts: list[Part] = []
+    parts: list[LinePart] = []
     if attention.latent:
         parts.append(part(f"latent {attention.latent.rank}+{attention.latent.rope_width} · ", "", rank=4))
     if shared > 1:
@@ -56,8 +58,8 @@ def _call(attention: Attention, width: int) -> Content:
     return Content.styled("".join(fitted([part(" "), *parts], width)), "$quiet")
 
 
-def _softmax(attention: Attention, head: Identity | None, all_heads: Identity | None, width: int) -> Content:
-    more: list[Part] = []
+def _softmax(attention: AttentionPlane, head: Identity | None, all_heads: Identity | None, width: int) -> Content:
+    more: list[LinePart] = []
     if all_heads is not None and all_heads.holds:
         every = f" · all {attention.view.heads} heads"
         more = [part(f"{every} hold", every, "", rank=6)]
@@ -66,7 +68,7 @@ def _softmax(attention: Attention, head: Identity | None, all_heads: Identity | 
     return _checked(("softmax·V = heads", "softmax·V"), head, more, width)
 
 
-def _checked(what: tuple[str, ...], identity: Identity | None, more: list[Part], width: int) -> Content:
+def _checked(what: tuple[str, ...], identity: Identity | None, more: list[LinePart], width: int) -> Content:
     """Calm when it holds; when not, a word says so beside the colour."""
     parts = [part(f" … {what[0]}")] if identity is None else verdict_parts(what, identity)
     calm = (identity is None or identity.holds) and not any("BROKEN" in each.forms[0] for each in more)

@@ -17,9 +17,16 @@ from textual.worker import get_current_worker
 from tracetui.analysis.attention.heads import all_heads_identity
 from tracetui.analysis.attention.scores import KINDS, AttentionView
 from tracetui.analysis.identity import Identity
-from tracetui.debugger.attention_view import Attention, Checks, Shown, check_attention, own_attention, read_attention
+from tracetui.debugger.attention_view import (
+    AttentionPlane,
+    Checks,
+    Shown,
+    check_attention,
+    own_attention,
+    read_attention,
+)
 from tracetui.debugger.labels import row_name
-from tracetui.debugger.state import State
+from tracetui.debugger.state import ScreenState
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import NotKeptError
 from tracetui.text import number
@@ -56,19 +63,19 @@ _AT_ONCE = 2**30
 class AttentionPane(Vertical):
     """The call at the cursor, else the last one before it."""
 
-    state: reactive[State] = reactive(State(), repaint=False)
+    state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
     kind: reactive[Shown] = reactive[Shown]("probs")
     """The one asked for; a call that lacks it shows probabilities."""
 
-    class Read(Message):
-        def __init__(self, attention: Attention | None, why: str, state: State, kind: Shown) -> None:
+    class PlaneRead(Message):
+        def __init__(self, attention: AttentionPlane | None, why: str, state: ScreenState, kind: Shown) -> None:
             super().__init__()
             self.attention = attention
             self.why = why
             self.state = state
             self.kind = kind
 
-    class Checked(Message):
+    class IdentityChecked(Message):
         """The head on view was checked."""
 
         def __init__(self, checks: Checks) -> None:
@@ -85,7 +92,7 @@ class AttentionPane(Vertical):
 
     def __init__(self) -> None:
         super().__init__(id="attention", classes="pane -empty")
-        self._shown: Attention | None = None
+        self._shown: AttentionPlane | None = None
         self._checks: Checks | None = None
         self._all_heads: tuple[Trace, int, Identity | None] | None = None
         self._lines = -1
@@ -99,7 +106,7 @@ class AttentionPane(Vertical):
         if self._shown:
             self._show_facts(self._shown)
 
-    def watch_state(self, old: State, state: State) -> None:
+    def watch_state(self, old: ScreenState, state: ScreenState) -> None:
         moved = state.cursor != old.cursor or state.trace is not old.trace or state.frontier != old.frontier
         if state.trace is not old.trace and state.under_way:
             self.query_one(Heatmap).place(0, 0)
@@ -157,8 +164,8 @@ class AttentionPane(Vertical):
         if _of_queries(heatmap) and 0 <= row < heatmap.data.rows.length:
             heatmap.place(row, heatmap.cursor[1])
 
-    @on(Read)
-    def _show(self, message: Read) -> None:
+    @on(PlaneRead)
+    def _show(self, message: PlaneRead) -> None:
         seen, now = message.state, self.state
         same = seen.trace is now.trace and (seen.cursor, seen.head, seen.batch) == (now.cursor, now.head, now.batch)
         if not same or message.kind != self.kind:
@@ -182,8 +189,8 @@ class AttentionPane(Vertical):
         ):
             self.check_heads()
 
-    @on(Checked)
-    def _note(self, message: Checked) -> None:
+    @on(IdentityChecked)
+    def _note(self, message: IdentityChecked) -> None:
         message.stop()
         if self._shown and self._shown.same_checks(message.checks.attention):
             self._checks = message.checks
@@ -200,7 +207,7 @@ class AttentionPane(Vertical):
         known = self._all_heads
         return known is not None and known[0] is view.trace and known[1] == view.query.index
 
-    def _show_facts(self, attention: Attention) -> None:
+    def _show_facts(self, attention: AttentionPlane) -> None:
         known = self._all_heads[2] if self._all_heads and self._knows(attention.view) else None
         content = facts(attention, self._checks, known, self.query_one(KindLine).size.width or self.size.width)
         lines = content.plain.count("\n")
@@ -242,7 +249,7 @@ _OWN = "{} computes attention itself, not through transformers' interface: score
 _NOT_KEPT = "Queries and keys were not kept, only their statistics: scores can't be computed (--keep, --values)."
 
 
-def _why(state: State) -> str:
+def _why(state: ScreenState) -> str:
     """What keeps attention from being shown."""
     if own := own_attention(state):
         return _OWN.format(own)
@@ -251,16 +258,16 @@ def _why(state: State) -> str:
     return f"No attention at or before this record; the next is in layer {later.layer}." if later else _NONE
 
 
-def _read(state: State, kind: Shown) -> AttentionPane.Read:
+def _read(state: ScreenState, kind: Shown) -> AttentionPane.PlaneRead:
     try:
         attention = read_attention(state, kind)
     except NotKeptError:
-        return AttentionPane.Read(None, _NOT_KEPT, state, kind)
-    return AttentionPane.Read(attention, "" if attention else _why(state), state, kind)
+        return AttentionPane.PlaneRead(None, _NOT_KEPT, state, kind)
+    return AttentionPane.PlaneRead(attention, "" if attention else _why(state), state, kind)
 
 
-def _check(attention: Attention) -> AttentionPane.Checked:
-    return AttentionPane.Checked(check_attention(attention))
+def _check(attention: AttentionPlane) -> AttentionPane.IdentityChecked:
+    return AttentionPane.IdentityChecked(check_attention(attention))
 
 
 def _check_all(view: AttentionView) -> AttentionPane.AllChecked:

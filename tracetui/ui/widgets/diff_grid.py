@@ -20,13 +20,13 @@ from tracetui.ui.widgets.canvas import Canvas
 from tracetui.views.cells import Line, line
 from tracetui.views.diff.values import SIDE_BY_SIDE, Triple, columns_beside, common_size, triple_table, widest
 from tracetui.views.inks import Inks
-from tracetui.views.values import Window
+from tracetui.views.values import ValueWindow
 
 _MARGIN_ROWS, _MARGIN_COLUMNS = 64, 64
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Chunk:
+class TripleChunk:
     """A part of both sides' matrix that has been read."""
 
     planes: Planes
@@ -58,10 +58,10 @@ class DiffGrid(Canvas, can_focus=True):
         Binding("pagedown", "page(1)", "page down", show=False, id="page_down"),
     ]
 
-    class Read(Message):
+    class TripleRead(Message):
         """A part of a matrix, or in words why it can't be read."""
 
-        def __init__(self, planes: Planes, chunk: Chunk | None, problem: str = "") -> None:
+        def __init__(self, planes: Planes, chunk: TripleChunk | None, problem: str = "") -> None:
             super().__init__()
             self.planes = planes
             self.chunk = chunk
@@ -78,7 +78,7 @@ class DiffGrid(Canvas, can_focus=True):
         super().__init__(id="diff-values")
         self._planes: Planes | None = None
         self._notice = ""
-        self._chunk: Chunk | None = None
+        self._chunk: TripleChunk | None = None
         self._asked: tuple[Planes, range, range] | None = None
         self.cell = (0, 0)
         self._corner = (0, 0)
@@ -175,8 +175,8 @@ class DiffGrid(Canvas, can_focus=True):
         self._asked = (self._planes, down, across)
         read_in_background(self, "values", partial(_read, self._planes, down, across))
 
-    @on(Read)
-    def _show_read(self, message: Read) -> None:
+    @on(TripleRead)
+    def _show_read(self, message: TripleRead) -> None:
         if message.planes is self._planes:
             self._chunk, self._notice = message.chunk, message.problem
             self.repaint()
@@ -192,25 +192,25 @@ class DiffGrid(Canvas, can_focus=True):
             return []
         return triple_table(self._triple(chunk, planes, rows, columns), width, height, inks)
 
-    def _triple(self, chunk: Chunk, planes: Planes, rows: range, columns: range) -> Triple:
+    def _triple(self, chunk: TripleChunk, planes: Planes, rows: range, columns: range) -> Triple:
         down = slice(rows.start - chunk.row0, rows.stop - chunk.row0)
         across = slice(columns.start - chunk.column0, columns.stop - chunk.column0)
         a, b, apart = (array[down, across] for array in (chunk.a, chunk.b, chunk.apart))
         scale = common_size((chunk.a, chunk.b))
         labels = planes.row_labels[rows.start : rows.stop], planes.column_labels[columns.start : columns.stop]
         first, second, third = (
-            Window(array, rows.start, columns.start, planes.plane.shape, *labels, scale) for array in (a, b, apart)
+            ValueWindow(array, rows.start, columns.start, planes.plane.shape, *labels, scale) for array in (a, b, apart)
         )
         return Triple((first, second, third), self.cell)
 
 
-def _read(planes: Planes, rows: range, columns: range) -> DiffGrid.Read:
+def _read(planes: Planes, rows: range, columns: range) -> DiffGrid.TripleRead:
     down, across = (slice(part.start, part.stop) for part in (rows, columns))
     try:
         a, b, apart = part_of(planes, down, across)
     except (TracetuiError, OSError, MemoryError) as error:
-        return DiffGrid.Read(planes, None, str(error) or type(error).__name__)
-    return DiffGrid.Read(planes, Chunk(planes, rows.start, columns.start, a, b, apart))
+        return DiffGrid.TripleRead(planes, None, str(error) or type(error).__name__)
+    return DiffGrid.TripleRead(planes, TripleChunk(planes, rows.start, columns.start, a, b, apart))
 
 
 def _inside(part: range, whole: range) -> bool:

@@ -51,7 +51,7 @@ class DiffTree(ScrollView, can_focus=True):
         Binding("end", "move(1000000)", "the last line", show=False, id="last"),
     ]
 
-    class Chosen(Message):
+    class LineChosen(Message):
         """Look at a line's node."""
 
         def __init__(self, node: Node) -> None:
@@ -90,7 +90,7 @@ class DiffTree(ScrollView, can_focus=True):
         self.scroll_to_region(around, animate=False, x_axis=False, force=True)
         self.refresh()
         if self._rows:
-            self.post_message(self.Chosen(self._rows[self._line].node))
+            self.post_message(self.LineChosen(self._rows[self._line].node))
 
     @property
     def _row(self) -> TreeRow:

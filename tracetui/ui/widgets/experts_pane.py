@@ -15,10 +15,10 @@ from textual.reactive import reactive
 
 from tracetui.analysis.experts.block import sum_identity
 from tracetui.analysis.experts.choice import expert_record
-from tracetui.analysis.experts.routing import Missing, Routing
+from tracetui.analysis.experts.routing import BlockRouting, Missing
 from tracetui.analysis.identity import Identity
 from tracetui.debugger.experts_view import Experts, has_experts, read_experts
-from tracetui.debugger.state import State
+from tracetui.debugger.state import ScreenState
 from tracetui.recording.record import Record
 from tracetui.recording.trace import Trace
 from tracetui.text import number
@@ -44,12 +44,12 @@ class LoadMap(Heatmap):
         Binding("enter", "open", "the record of the expert", show=False, id="open_expert")
     ]
 
-    class Opened(Message):
+    class ExpertOpened(Message):
         """The record of the expert under the crosshair is wanted."""
 
     def action_open(self) -> None:
         if not self.data.empty:
-            self.post_message(self.Opened())
+            self.post_message(self.ExpertOpened())
 
 
 class RoutingTable(Canvas):
@@ -73,17 +73,17 @@ class RoutingTable(Canvas):
 class ExpertsPane(Vertical):
     """The block at the cursor, else the last one before it; the crosshair may look at another layer."""
 
-    state: reactive[State] = reactive(State(), repaint=False)
+    state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
 
-    class Read(Message):
-        def __init__(self, experts: Experts, state: State, chosen: int | None) -> None:
+    class ExpertsRead(Message):
+        def __init__(self, experts: Experts, state: ScreenState, chosen: int | None) -> None:
             super().__init__()
             self.experts = experts
             self.state = state
             self.chosen = chosen
 
-    class Checked(Message):
-        def __init__(self, routing: Routing, found: Identity | Missing) -> None:
+    class SumChecked(Message):
+        def __init__(self, routing: BlockRouting, found: Identity | Missing) -> None:
             super().__init__()
             self.routing = routing
             self.found = found
@@ -111,7 +111,7 @@ class ExpertsPane(Vertical):
     def on_show(self) -> None:
         self._check()
 
-    def watch_state(self, old: State, state: State) -> None:
+    def watch_state(self, old: ScreenState, state: ScreenState) -> None:
         if state.trace is not old.trace:
             self._checked = {}
             if state.under_way:
@@ -128,8 +128,8 @@ class ExpertsPane(Vertical):
     def _look(self) -> None:
         read_in_background(self, "experts", partial(_read, self.state, self._shown, self._chosen))
 
-    @on(Read)
-    def _show(self, message: Read) -> None:
+    @on(ExpertsRead)
+    def _show(self, message: ExpertsRead) -> None:
         seen, now = message.state, self.state
         same = seen.trace is now.trace and _wanted(seen) == _wanted(now)
         if not same or message.chosen != self._chosen:
@@ -183,7 +183,7 @@ class ExpertsPane(Vertical):
         if experts.routed.routing.layer is not None:
             self.query_one(LoadMap).place(experts.routed.routing.layer - experts.first, expert)
 
-    def _identity(self, routing: Routing) -> Identity | Missing | None:
+    def _identity(self, routing: BlockRouting) -> Identity | Missing | None:
         return self._checked.get(routing.record) if self._shown.trace is self.state.trace else None
 
     def _check(self) -> None:
@@ -192,8 +192,8 @@ class ExpertsPane(Vertical):
         if self.display and routed and not isinstance(self._identity(routed.routing), Identity):
             read_in_background(self, "experts-sum", partial(_check, self._shown.trace, routed.routing))
 
-    @on(Checked)
-    def _show_checked(self, message: Checked) -> None:
+    @on(SumChecked)
+    def _show_checked(self, message: SumChecked) -> None:
         experts = self._shown
         if experts.routed and experts.routed.routing is message.routing:
             self._checked[message.routing.record] = message.found
@@ -211,8 +211,8 @@ class ExpertsPane(Vertical):
         self._chosen = block.record.index
         self._look()
 
-    @on(LoadMap.Opened)
-    def _open(self, message: LoadMap.Opened) -> None:
+    @on(LoadMap.ExpertOpened)
+    def _open(self, message: LoadMap.ExpertOpened) -> None:
         message.stop()
         routed, expert = self._shown.routed, self.query_one(LoadMap).cursor[1]
         if routed is None:
@@ -265,19 +265,19 @@ class ExpertsPane(Vertical):
         return f"{place} token {routed.choice.position} {numbers_text}"
 
 
-def _view_of(state: State) -> tuple[int, int, int, int, bool]:
+def _view_of(state: ScreenState) -> tuple[int, int, int, int, bool]:
     """What decides which block and token are on view, beside the trace."""
     return state.cursor, state.frontier, state.token, state.batch, state.under_way
 
 
-def _wanted(state: State) -> tuple[int, int, int]:
+def _wanted(state: ScreenState) -> tuple[int, int, int]:
     """What an answer must be for; how far the run has come meanwhile is told by the next one."""
     return state.cursor, state.token, state.batch
 
 
-def _read(state: State, before: Experts, chosen: int | None) -> ExpertsPane.Read:
-    return ExpertsPane.Read(read_experts(state, before, chosen), state, chosen)
+def _read(state: ScreenState, before: Experts, chosen: int | None) -> ExpertsPane.ExpertsRead:
+    return ExpertsPane.ExpertsRead(read_experts(state, before, chosen), state, chosen)
 
 
-def _check(trace: Trace, routing: Routing) -> ExpertsPane.Checked:
-    return ExpertsPane.Checked(routing, sum_identity(trace, routing))
+def _check(trace: Trace, routing: BlockRouting) -> ExpertsPane.SumChecked:
+    return ExpertsPane.SumChecked(routing, sum_identity(trace, routing))

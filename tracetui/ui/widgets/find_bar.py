@@ -14,7 +14,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input
 
-from tracetui.debugger.state import State
+from tracetui.debugger.state import ScreenState
 from tracetui.ui.widgets.line_input import LineInput
 from tracetui.ui.widgets.module_line import totals
 from tracetui.ui.widgets.tab_line import HAS_KEYS
@@ -37,7 +37,7 @@ class FindInput(LineInput):
 class ModulesTitle(Widget):
     """`1 Modules   37.55B of 671B active`, or whose names stand beside the tree's."""
 
-    state: reactive[State] = reactive(State())
+    state: reactive[ScreenState] = reactive(ScreenState())
     layout_shown: reactive[str] = reactive("")
     has_keys: reactive[bool] = reactive(False)
 
@@ -54,9 +54,9 @@ class ModulesTitle(Widget):
 class FindBar(Horizontal):
     """`1 Modules` with the totals, or `/ q_proj`."""
 
-    state: reactive[State] = reactive(State(), repaint=False)
+    state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
 
-    class Wanted(Message):
+    class FindAsked(Message):
         """Go to the next module that has `text` in its path."""
 
         def __init__(self, text: str) -> None:
@@ -103,4 +103,4 @@ class FindBar(Horizontal):
     @on(Input.Submitted)
     def _want(self, event: Input.Submitted) -> None:
         event.stop()
-        self.post_message(self.Wanted(event.value))
+        self.post_message(self.FindAsked(event.value))

@@ -7,7 +7,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from tracetui.debugger.start_page import StartPage
-from tracetui.debugger.state import Phase, State
+from tracetui.debugger.state import Phase, ScreenState
 from tracetui.text import visible
 
 _MARKS = {
@@ -29,7 +29,7 @@ _ROOMY = 100
 class Header(Widget):
     """`tracetui  llama3-2layer · bfloat16 · random weights        ● stopped at record 6 · 7 recorded`."""
 
-    state: reactive[State] = reactive(State())
+    state: reactive[ScreenState] = reactive(ScreenState())
 
     def __init__(self, offer: StartPage) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Header(Widget):
         return left.truncate(max(1, room), ellipsis=True)
 
 
-def standing(state: State, short: bool = False) -> str:
+def standing(state: ScreenState, short: bool = False) -> str:
     """How far the session is, in a few words; records count from 0."""
     if state.phase is Phase.STOPPED:
         return f"{'' if short else 'stopped at record '}{state.cursor} · {state.frontier} recorded"

@@ -17,11 +17,11 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tracetui.views.cells import Line
-from tracetui.views.heatmap.axes import Look
+from tracetui.views.heatmap.axes import MapStyle
 from tracetui.views.heatmap.ink import Brush, Depth, Ground
-from tracetui.views.heatmap.layout import Layout, View, arrange, look
+from tracetui.views.heatmap.layout import HeatmapLayout, View, arrange, look
 from tracetui.views.heatmap.matrix import EMPTY, HeatmapData, draw, notice_lines
-from tracetui.views.heatmap.pyramid import Kind, Pyramid, pooled
+from tracetui.views.heatmap.pyramid import Pyramid, ScaleKind, pooled
 from tracetui.views.palette import PALETTES, Palette
 
 _FEW_COLOURS = ("standard", "windows")
@@ -65,7 +65,7 @@ class Heatmap(Widget, can_focus=True):
     """Row and column of the cell under the crosshair."""
     zoom: reactive[int | None] = reactive(None, init=False, repaint=False)
     """None: whatever shows the whole matrix. Else as in `views.pyramid`."""
-    kind: reactive[Kind] = reactive(Kind.LINEAR, init=False, repaint=False)
+    kind: reactive[ScaleKind] = reactive(ScaleKind.LINEAR, init=False, repaint=False)
     """The scale asked for; data that hasn't it shows its own."""
     palettes: reactive[tuple[Palette, ...]] = reactive(PALETTES, init=False, repaint=False)
     """At least one of each sort; the first of a sort is its default."""
@@ -114,7 +114,7 @@ class Heatmap(Widget, can_focus=True):
     def choose(self, colours: str, diverging: str, scale: str) -> None:
         """As a user chose before; a name that there isn't is the default's."""
         self._chosen = {False: colours, True: diverging}
-        self.kind = Kind(scale) if scale in tuple(Kind) else self.kind
+        self.kind = ScaleKind(scale) if scale in tuple(ScaleKind) else self.kind
         self.redraw()
 
     def show(self, data: HeatmapData) -> None:
@@ -190,7 +190,7 @@ class Heatmap(Widget, can_focus=True):
     def _look_at_cursor(self) -> View:
         return look(self._layout(self.zoom), self._data.plan, self.cursor, self._view)
 
-    def _layout(self, zoom: int | None) -> Layout:
+    def _layout(self, zoom: int | None) -> HeatmapLayout:
         return arrange(self.size.width, self.size.height, self._data.plan, zoom)
 
     def _pyramid(self) -> Pyramid:
@@ -198,11 +198,11 @@ class Heatmap(Widget, can_focus=True):
         pyramids = self._data.pyramids
         return pyramids.get(self.kind) or next(iter(pyramids.values()))
 
-    def _look(self) -> Look:
+    def _look(self) -> MapStyle:
         label, muted, title, crosshair = (
             self.get_component_rich_style(f"heatmap--{part}") for part in ("label", "muted", "title", "crosshair")
         )
-        return Look(Style(bgcolor=self.rich_style.bgcolor), label, muted, crosshair, title)
+        return MapStyle(Style(bgcolor=self.rich_style.bgcolor), label, muted, crosshair, title)
 
     def _brush_for(self, ground: Style) -> Brush:
         """The brush of the palette and theme in use: its segments outlive the data they were made for."""
@@ -249,7 +249,7 @@ class Heatmap(Widget, can_focus=True):
 
     def action_switch_scale(self) -> None:
         """The other scale, where the data has it."""
-        other = Kind.LINEAR if self.kind is Kind.LOG else Kind.LOG
+        other = ScaleKind.LINEAR if self.kind is ScaleKind.LOG else ScaleKind.LOG
         if self._data.empty or other in self._data.pyramids:
             self.kind = other
         else:

@@ -14,7 +14,7 @@ from textual.reactive import reactive
 
 from tracetui.analysis.prediction import Prediction, last_position, next_tokens
 from tracetui.debugger.labels import label_of, row_name
-from tracetui.debugger.state import State
+from tracetui.debugger.state import ScreenState
 from tracetui.recording.record import when
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import NotKeptError
@@ -55,19 +55,19 @@ class LogitsPane(Canvas, can_focus=True):
         Binding("pageup", "move(-10)", "page up", show=False, id="page_up"),
         Binding("pagedown", "move(10)", "page down", show=False, id="page_down"),
     ]
-    state: reactive[State] = reactive(State())
+    state: reactive[ScreenState] = reactive(ScreenState())
 
-    class Read(Message):
+    class LogitsRead(Message):
         def __init__(self, found: Next) -> None:
             super().__init__()
             self.found = found
 
     def __init__(self) -> None:
         super().__init__(id="logits", classes="pane")
-        self._found = Next(State().trace, 0, -1, ())
+        self._found = Next(ScreenState().trace, 0, -1, ())
         self._line = 0
 
-    def watch_state(self, old: State, state: State) -> None:
+    def watch_state(self, old: ScreenState, state: ScreenState) -> None:
         position = _position(state)
         same = (state.trace, state.batch, position) == (self._found.trace, self._found.batch, self._found.position)
         if not same:
@@ -76,8 +76,8 @@ class LogitsPane(Canvas, can_focus=True):
             read_in_background(self, "logits", partial(_read, state.trace, state.batch, position))
         self.repaint()
 
-    @on(Read)
-    def _show(self, message: Read) -> None:
+    @on(LogitsRead)
+    def _show(self, message: LogitsRead) -> None:
         found, wanted = message.found, self._found
         if found.trace is self.state.trace and (found.batch, found.position) == (wanted.batch, wanted.position):
             self._found = message.found
@@ -131,7 +131,7 @@ class LogitsPane(Canvas, can_focus=True):
         return self._found.position - lengths[self.state.batch] + 1 if self.state.batch < len(lengths) else -1
 
 
-def _position(state: State) -> int:
+def _position(state: ScreenState) -> int:
     """The position after which the pass at the cursor predicts, else the last one before it; -1 without logits."""
     pass_ = next((p for p in range(state.record.pass_, -1, -1) if _has_logits(state, p)), None)
     if pass_ is None:
@@ -139,14 +139,14 @@ def _position(state: State) -> int:
     return last_position(state.trace, state.batch, pass_) if state.tokens else 0
 
 
-def _has_logits(state: State, pass_: int) -> bool:
+def _has_logits(state: ScreenState, pass_: int) -> bool:
     record = state.trace.find(f"logits{when(pass_)}")
     return record is not None and record.index < state.frontier
 
 
-def _read(trace: Trace, batch: int, position: int) -> LogitsPane.Read:
+def _read(trace: Trace, batch: int, position: int) -> LogitsPane.LogitsRead:
     last = position if trace.tokens else -1
     try:
-        return LogitsPane.Read(Next(trace, batch, position, next_tokens(trace, _MOST, batch, last), read=True))
+        return LogitsPane.LogitsRead(Next(trace, batch, position, next_tokens(trace, _MOST, batch, last), read=True))
     except NotKeptError:
-        return LogitsPane.Read(Next(trace, batch, position, (), kept=False))
+        return LogitsPane.LogitsRead(Next(trace, batch, position, (), kept=False))

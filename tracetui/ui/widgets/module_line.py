@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from tracetui.debugger.module_rows import Row
+from tracetui.debugger.module_rows import ModuleRow
 from tracetui.text import count, visible
 
 ROOMY = 60
@@ -15,7 +15,7 @@ _NUMBER = 15
 """Cells that hold the parameters of the largest model there is."""
 
 
-def fitted(row: Row, room: int, layout: str) -> tuple[tuple[str, str], str]:
+def fitted(row: ModuleRow, room: int, layout: str) -> tuple[tuple[str, str], str]:
     """Name, kind and detail of a line in that many cells: the kind goes first, then the detail.
 
     With a `layout` its name for the tensor goes before the shape.
@@ -30,7 +30,7 @@ def fitted(row: Row, room: int, layout: str) -> tuple[tuple[str, str], str]:
     return (name if len(name) <= room else f"{name[: room - 1]}…", kind), detail
 
 
-def _details(row: Row, room: int, layout: str) -> Iterator[str]:
+def _details(row: ModuleRow, room: int, layout: str) -> Iterator[str]:
     """What may stand at the right edge, the best first."""
     name = (row.elsewhere or {}).get(layout, "")
     if name:
@@ -46,7 +46,7 @@ def _details(row: Row, room: int, layout: str) -> Iterator[str]:
     yield row.detail
 
 
-def _exact(row: Row) -> str:
+def _exact(row: ModuleRow) -> str:
     number = f"{row.parameters:>{_NUMBER},}" if row.parameters else ""
     if row.active is not None:
         return f"{row.active:,} of {number}"

@@ -14,12 +14,12 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tracetui.analysis.health.diagnosis import Part
+from tracetui.analysis.health.diagnosis import HealthPart
 from tracetui.analysis.health.marks import marks_by_module
 from tracetui.debugger.edits import names_line
-from tracetui.debugger.module_rows import Row, ancestors, expert_lists, first_open, layouts_of, paths_of, rows_of
+from tracetui.debugger.module_rows import ModuleRow, ancestors, expert_lists, first_open, layouts_of, paths_of, rows_of
 from tracetui.debugger.session import NO_FAULT
-from tracetui.debugger.state import State
+from tracetui.debugger.state import ScreenState
 from tracetui.debugger.stop_book import names_module
 from tracetui.recording.record import Record
 from tracetui.ui.list_keys import TREE_KEYS
@@ -44,7 +44,7 @@ class ModuleList(ScrollView, can_focus=True):
         Binding("enter", "choose", "go to the module's record", show=False, id="tree_choose"),
     ]
 
-    state: reactive[State] = reactive(State())
+    state: reactive[ScreenState] = reactive(ScreenState())
     line: reactive[int] = reactive(0)
     layout_shown: reactive[str] = reactive("")
     """The layout whose names stand beside the tree's; empty for none."""
@@ -53,7 +53,7 @@ class ModuleList(ScrollView, can_focus=True):
 
     def __init__(self) -> None:
         super().__init__(id="modules", classes="pane")
-        self._rows: list[Row] = []
+        self._rows: list[ModuleRow] = []
         self._first: frozenset[str] = frozenset()
         self._opened: set[str] = set()
         self._followed: set[str] = set()
@@ -68,9 +68,9 @@ class ModuleList(ScrollView, can_focus=True):
         self._last: Record | None = None
         self._plain: Style | None = None
         self._marks: dict[str, str] = {}
-        self._health: dict[str, Part] = {}
+        self._health: dict[str, HealthPart] = {}
 
-    def watch_state(self, old: State, state: State) -> None:
+    def watch_state(self, old: ScreenState, state: ScreenState) -> None:
         if state.outline is not old.outline:
             self._first = frozenset(first_open(state.outline))
             self._opened, self._followed = set(self._first), set()
@@ -88,7 +88,7 @@ class ModuleList(ScrollView, can_focus=True):
             self._follow()
         self.refresh()
 
-    def _hear(self, state: State) -> None:
+    def _hear(self, state: ScreenState) -> None:
         """Note what has run since the last time; all of it, if this is another run."""
         records = state.trace.records
         if self._seen and (state.frontier < self._seen or records[self._seen - 1] is not self._last):
@@ -254,7 +254,7 @@ class ModuleList(ScrollView, can_focus=True):
         cells = [mark, Segment(left[0], base), Segment(left[1], base + quiet), Segment(gap + right, base + quiet)]
         return Strip(cells).adjust_cell_length(width, base)
 
-    def _style_of(self, row: Row, index: int) -> Style:
+    def _style_of(self, row: ModuleRow, index: int) -> Style:
         ran = row.path in self._ran or (not row.path and "logits" in self._ran)
         style = self.get_component_rich_style("modules--ran" if ran else "modules--waiting", partial=True)
         if self.state.cursor >= 0 and row.path == self.current:
@@ -263,7 +263,7 @@ class ModuleList(ScrollView, can_focus=True):
             style += self.get_component_rich_style("modules--line", partial=True)
         return style
 
-    def _mark(self, row: Row) -> str:
+    def _mark(self, row: ModuleRow) -> str:
         stop = "✗" if self._failed(row) else self._made_mark(row) or self._stop_mark(row)
         if stop == " ":
             stop = MARKS.get(self._health.get(row.path), " ")
@@ -271,16 +271,16 @@ class ModuleList(ScrollView, can_focus=True):
             return f"▶{stop}"
         return f"✓{stop}" if row.path in self._ran else f" {stop}"
 
-    def _made_mark(self, row: Row) -> str:
+    def _made_mark(self, row: ModuleRow) -> str:
         """`!` where a NaN or an infinity was made: no stop is more to the point."""
-        made = self._health.get(row.path) is Part.PRODUCES
-        return MARKS[Part.PRODUCES] if made else ""
+        made = self._health.get(row.path) is HealthPart.PRODUCES
+        return MARKS[HealthPart.PRODUCES] if made else ""
 
-    def _failed(self, row: Row) -> bool:
+    def _failed(self, row: ModuleRow) -> bool:
         """Whether the line's module is the one whose own code failed."""
         return self.state.fault is not NO_FAULT and row.path == self.state.fault.path
 
-    def _stop_mark(self, row: Row) -> str:
+    def _stop_mark(self, row: ModuleRow) -> str:
         """`●` where a stop names the line's module or something it computes, `E` where an edit does; `○`, `e`: off."""
         if row.path not in self._marks:
             site = self._site(row)
@@ -298,7 +298,7 @@ class ModuleList(ScrollView, can_focus=True):
         """The pattern of the line's own records, or of all inside where it has none; empty where nothing runs."""
         return self._site(self._rows[self.line]) if self._rows else ""
 
-    def _site(self, row: Row) -> str:
+    def _site(self, row: ModuleRow) -> str:
         around = row.path.rpartition(".")[0]
         if row.folded:
             return f"{around}.*" if around in self._lists else ""

@@ -6,7 +6,7 @@ from rich.style import Style
 from textual import events
 from textual.reactive import reactive
 
-from tracetui.debugger.state import State
+from tracetui.debugger.state import ScreenState
 from tracetui.recording.record import Record
 from tracetui.ui.messages import Jump
 from tracetui.ui.widgets.canvas import Canvas
@@ -20,7 +20,7 @@ _SHAPE = 20
 class Nearby(Canvas):
     """Indented by depth, the current one marked; a click goes there."""
 
-    state: reactive[State] = reactive(State())
+    state: reactive[ScreenState] = reactive(ScreenState())
 
     def __init__(self) -> None:
         super().__init__(id="nearby")

@@ -14,7 +14,7 @@ from textual.reactive import reactive
 from textual.widgets import Input, Static
 
 from tracetui.debugger.start_page import StartPage
-from tracetui.debugger.state import State
+from tracetui.debugger.state import ScreenState
 from tracetui.recipe import Prompts
 from tracetui.text import visible
 from tracetui.ui.foreign import safe
@@ -81,7 +81,7 @@ class PromptInput(LineInput):
 class PromptBar(Horizontal):
     """`prompt  the answer to … is                     tiktoken`."""
 
-    state: reactive[State] = reactive(State(), repaint=False)
+    state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
 
     def __init__(self, offer: StartPage) -> None:
         super().__init__(id="prompt-bar")
@@ -97,7 +97,7 @@ class PromptBar(Horizontal):
             yield PromptInput(self._offer.prompts, self._offer.recalled.note.earlier)
         yield Static(_named(self._offer.tokenizer), id="tokenizer")
 
-    def watch_state(self, old: State, state: State) -> None:
+    def watch_state(self, old: ScreenState, state: ScreenState) -> None:
         if self.is_mounted and state.tokenizer != old.tokenizer:
             self.query_one("#tokenizer", Static).update(_named(state.tokenizer))
 

@@ -13,9 +13,9 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tracetui.ui.list_keys import LINE_KEYS
-from tracetui.views.config_lines import ConfigLine, Kind
+from tracetui.views.config_lines import ConfigLine, LineKind
 
-_NAMED = (Kind.FIELD, Kind.UNKNOWN)
+_NAMED = (LineKind.FIELD, LineKind.UNKNOWN)
 
 
 class ReportLines(ScrollView, can_focus=True):
@@ -111,15 +111,15 @@ class ReportLines(ScrollView, can_focus=True):
 
     def _segments(self, line: ConfigLine, base: Style) -> list[Segment]:
         if line.kind not in _NAMED:
-            style = "name" if line.kind is Kind.TITLE else line.kind.value
+            style = "name" if line.kind is LineKind.TITLE else line.kind.value
             return [Segment(line.text, base + self._component(style))]
         name, equals, rest = line.text.partition(" = ")
         value, gap, origin = rest.rpartition("  ")
         value, origin = (value + gap, origin) if value.strip() else (rest, "")
         return [
-            Segment(name, base + self._component("unknown" if line.kind is Kind.UNKNOWN else "name")),
+            Segment(name, base + self._component("unknown" if line.kind is LineKind.UNKNOWN else "name")),
             Segment(f"{equals}{value}", base),
-            Segment(origin, base + self._component("unknown" if line.kind is Kind.UNKNOWN else "quiet")),
+            Segment(origin, base + self._component("unknown" if line.kind is LineKind.UNKNOWN else "quiet")),
         ]
 
     def _component(self, name: str) -> Style:

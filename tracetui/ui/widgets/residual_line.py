@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.reactive import reactive
 
 from tracetui.analysis.residual import ResidualPoint, broken_from, residual_norms
-from tracetui.debugger.state import State
+from tracetui.debugger.state import ScreenState
 from tracetui.recording.trace import Trace
 from tracetui.text import number
 from tracetui.ui.messages import Jump
@@ -37,15 +37,15 @@ class Norms:
     points: tuple[ResidualPoint, ...]
 
 
-NO_NORMS = Norms(State().trace, 0, 0, 0, ())
+NO_NORMS = Norms(ScreenState().trace, 0, 0, 0, ())
 
 
 class ResidualLine(Canvas):
     """One to some rows of `‖residual‖`; a click goes to the nearest point."""
 
-    state: reactive[State] = reactive(State())
+    state: reactive[ScreenState] = reactive(ScreenState())
 
-    class Read(Message):
+    class NormsRead(Message):
         def __init__(self, norms: Norms) -> None:
             super().__init__()
             self.norms = norms
@@ -54,7 +54,7 @@ class ResidualLine(Canvas):
         super().__init__(id="residual")
         self._norms = NO_NORMS
 
-    def watch_state(self, old: State, state: State) -> None:
+    def watch_state(self, old: ScreenState, state: ScreenState) -> None:
         fresh = state.trace is not old.trace or (state.batch, state.record.pass_) != (old.batch, old.record.pass_)
         if fresh:
             self._norms = NO_NORMS
@@ -65,8 +65,8 @@ class ResidualLine(Canvas):
             )
         self.repaint()
 
-    @on(Read)
-    def _show(self, message: Read) -> None:
+    @on(NormsRead)
+    def _show(self, message: NormsRead) -> None:
         norms, state = message.norms, self.state
         if norms.trace is state.trace and (norms.row, norms.pass_) == (state.batch, state.record.pass_):
             self._norms = norms
@@ -97,9 +97,11 @@ class ResidualLine(Canvas):
         ]
 
 
-def _read(trace: Trace, frontier: int, row: int, pass_: int, known: tuple[ResidualPoint, ...]) -> ResidualLine.Read:
+def _read(
+    trace: Trace, frontier: int, row: int, pass_: int, known: tuple[ResidualPoint, ...]
+) -> ResidualLine.NormsRead:
     so_far = replace(trace, records=trace.records[:frontier], values=trace.values[:frontier])
-    return ResidualLine.Read(Norms(trace, frontier, row, pass_, residual_norms(so_far, row, known, pass_)))
+    return ResidualLine.NormsRead(Norms(trace, frontier, row, pass_, residual_norms(so_far, row, known, pass_)))
 
 
 def here(points: Sequence[ResidualPoint], cursor: int) -> int | None:
@@ -107,7 +109,7 @@ def here(points: Sequence[ResidualPoint], cursor: int) -> int | None:
     return max((place for place, point in enumerate(points) if point.index <= cursor), default=None)
 
 
-def _heading(points: Sequence[ResidualPoint], current: int | None, state: State) -> tuple[str, str, str]:
+def _heading(points: Sequence[ResidualPoint], current: int | None, state: ScreenState) -> tuple[str, str, str]:
     name = _name(state.batch if len(state.trace.tokens) > 1 else None, state.record.pass_)
     if current is None:
         return (name, "", "")

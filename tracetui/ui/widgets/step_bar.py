@@ -7,7 +7,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from tracetui.debugger.session import NO_FAULT
-from tracetui.debugger.state import NO_PLAN, Phase, State
+from tracetui.debugger.state import NO_PLAN, Phase, ScreenState
 from tracetui.text import size, visible
 from tracetui.views.stop_lines import hit_line
 
@@ -18,7 +18,7 @@ _ROOMY = 120
 class StepBar(Widget):
     """`step 7 · 41 recorded · model.layers.0.self_attn.q_proj · depth 4  ━━━━●───`."""
 
-    state: reactive[State] = reactive(State())
+    state: reactive[ScreenState] = reactive(ScreenState())
     remark: reactive[str] = reactive("")
     """The answer to the last key, in place of where the cursor stands until the next one."""
 

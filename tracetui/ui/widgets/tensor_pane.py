@@ -16,7 +16,7 @@ from tracetui.analysis.axes import axis_positions
 from tracetui.debugger.labels import position_labels
 from tracetui.debugger.planes import Plane, plane_of
 from tracetui.debugger.start_page import StartPage
-from tracetui.debugger.state import State
+from tracetui.debugger.state import ScreenState
 from tracetui.recording.record import Token
 from tracetui.text import statistic
 from tracetui.ui.reader import read_in_background
@@ -29,9 +29,9 @@ from tracetui.views.finite import finite_words
 class TensorPane(Vertical):
     """Everything that can be seen of the record under the cursor."""
 
-    state: reactive[State] = reactive(State(), repaint=False)
+    state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
 
-    class Read(Message):
+    class TensorRead(Message):
         def __init__(self, reading: Reading) -> None:
             super().__init__()
             self.reading = reading
@@ -49,7 +49,7 @@ class TensorPane(Vertical):
         yield Static(id="plane")
         yield ValueGrid()
 
-    def watch_state(self, old: State, state: State) -> None:
+    def watch_state(self, old: ScreenState, state: ScreenState) -> None:
         self.set_class(state.cursor < 0, "-empty")
         if not self.is_mounted or state.cursor < 0:
             return
@@ -77,8 +77,8 @@ class TensorPane(Vertical):
         counts = f"nan {statistics.nan} inf {statistics.posinf} -inf {statistics.neginf} zeros {statistics.zeros}"
         return " ".join(filter(None, (text, spread, extremes, counts, finite_words(statistics))))
 
-    @on(Read)
-    def _show(self, message: Read) -> None:
+    @on(TensorRead)
+    def _show(self, message: TensorRead) -> None:
         reading = message.reading
         if reading.trace is self.state.trace and reading.record.index == self.state.cursor:
             self._reading = reading
@@ -111,8 +111,8 @@ class TensorPane(Vertical):
         return self._labels[positions]
 
 
-def _read(state: State) -> TensorPane.Read:
-    return TensorPane.Read(read(state.trace, state.record))
+def _read(state: ScreenState) -> TensorPane.TensorRead:
+    return TensorPane.TensorRead(read(state.trace, state.record))
 
 
 def _heading(plane: Plane) -> Content:

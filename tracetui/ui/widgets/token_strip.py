@@ -13,7 +13,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from tracetui.debugger.labels import PADDING, label_of, row_name
-from tracetui.debugger.state import State
+from tracetui.debugger.state import ScreenState
 from tracetui.recording.record import Token
 from tracetui.ui.messages import TokenChosen
 from tracetui.views.cells import fit
@@ -27,7 +27,7 @@ _MARK = "bold $waiting"
 class TokenStrip(Widget):
     """One line of tokens with a rule between two; scrolls with the token cursor, a click sets it."""
 
-    state: reactive[State] = reactive(State())
+    state: reactive[ScreenState] = reactive(ScreenState())
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class TokenStrip(Widget):
         """Where each token begins, in cells from the first one's begin; the last entry is where all end."""
         self._first = 0
 
-    def watch_state(self, state: State) -> None:
+    def watch_state(self, state: ScreenState) -> None:
         if state.tokens is not self._tokens:
             self._tokens = state.tokens
             self._labels = [label_of(token) for token in state.tokens]

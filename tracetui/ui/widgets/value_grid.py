@@ -23,7 +23,7 @@ from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.canvas import PATIENCE, Canvas
 from tracetui.views.cells import Line, line
 from tracetui.views.inks import Inks
-from tracetui.views.values import Window, capacity, values_table
+from tracetui.views.values import ValueWindow, capacity, values_table
 
 _MARGIN_ROWS, _MARGIN_COLUMNS = 64, 32
 _TOKEN_AXES = ("T", "S")
@@ -76,7 +76,7 @@ class ValueGrid(Canvas, can_focus=True):
         Binding("shift+right,L", "page(0, 1)", "page right", show=False, id="page_right"),
     ]
 
-    class Read(Message):
+    class ValuesRead(Message):
         def __init__(self, chunk: Chunk) -> None:
             super().__init__()
             self.chunk = chunk
@@ -124,8 +124,8 @@ class ValueGrid(Canvas, can_focus=True):
             return None
         return float(chunk.numbers[down, across])
 
-    @on(Read)
-    def _show(self, message: Read) -> None:
+    @on(ValuesRead)
+    def _show(self, message: ValuesRead) -> None:
         if message.chunk.subject is self._subject:
             self._chunk = message.chunk
             self.repaint()
@@ -203,7 +203,7 @@ class ValueGrid(Canvas, can_focus=True):
         row, column = max(row, chunk.row0), max(column, chunk.column0)
         numbers = chunk.numbers[row - chunk.row0 :, column - chunk.column0 :]
         rows, columns = capacity(width, height, chunk.subject.record.dtype, chunk.subject.plane.shape)
-        window = Window(
+        window = ValueWindow(
             numbers[:rows, : columns + 1],
             row,
             column,
@@ -214,12 +214,12 @@ class ValueGrid(Canvas, can_focus=True):
         return values_table(window, width, height, inks, cursor=self.cell)
 
 
-def _read(subject: Subject, rows: slice, columns: slice) -> ValueGrid.Read:
+def _read(subject: Subject, rows: slice, columns: slice) -> ValueGrid.ValuesRead:
     value = subject.trace.value(subject.record)
     try:
-        return ValueGrid.Read(Chunk(subject, rows.start, columns.start, subject.plane.read(value, rows, columns)))
+        return ValueGrid.ValuesRead(Chunk(subject, rows.start, columns.start, subject.plane.read(value, rows, columns)))
     except NotKeptError:
-        return ValueGrid.Read(Chunk(subject, 0, 0, NO_CHUNK.numbers, missing=True))
+        return ValueGrid.ValuesRead(Chunk(subject, 0, 0, NO_CHUNK.numbers, missing=True))
 
 
 def _span(rows: slice, columns: slice) -> tuple[int, int]:

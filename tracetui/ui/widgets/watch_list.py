@@ -8,7 +8,7 @@ from textual import on
 from textual.message import Message
 from textual.reactive import reactive
 
-from tracetui.debugger.state import State
+from tracetui.debugger.state import ScreenState
 from tracetui.expr.watch import Watch, Watched, look_at
 from tracetui.text import number
 from tracetui.ui.reader import read_in_background
@@ -28,9 +28,9 @@ _NUMBERS = 8
 class WatchList(Canvas):
     """Nothing while there are no watches; looked at again whenever the cursor or the frontier has moved."""
 
-    state: reactive[State] = reactive(State())
+    state: reactive[ScreenState] = reactive(ScreenState())
 
-    class Read(Message):
+    class WatchesRead(Message):
         def __init__(self, found: tuple[Watched, ...]) -> None:
             super().__init__()
             self.found = found
@@ -50,7 +50,7 @@ class WatchList(Canvas):
         self._look()
         return not stood
 
-    def watch_state(self, old: State, state: State) -> None:
+    def watch_state(self, old: ScreenState, state: ScreenState) -> None:
         if (state.trace, state.cursor, state.frontier) != (old.trace, old.cursor, old.frontier):
             self._look()
 
@@ -60,8 +60,8 @@ class WatchList(Canvas):
             known = {text: watched for text, watched in self._found.items() if watched.scanned <= self.state.frontier}
             read_in_background(self, "watches", partial(_read, self.watches, self.state, known))
 
-    @on(Read)
-    def _show(self, message: Read) -> None:
+    @on(WatchesRead)
+    def _show(self, message: WatchesRead) -> None:
         self._found = {watched.watch.text: watched for watched in message.found if watched.trace is self.state.trace}
         self.repaint()
 
@@ -103,6 +103,8 @@ def _shown(watched: Watched) -> str:
     return "–" if value != value else number(value)
 
 
-def _read(watches: tuple[Watch, ...], state: State, known: dict[str, Watched]) -> WatchList.Read:
+def _read(watches: tuple[Watch, ...], state: ScreenState, known: dict[str, Watched]) -> WatchList.WatchesRead:
     trace, count, cursor = state.trace, state.frontier, state.cursor
-    return WatchList.Read(tuple(look_at(watch, trace, count, cursor, known.get(watch.text)) for watch in watches))
+    return WatchList.WatchesRead(
+        tuple(look_at(watch, trace, count, cursor, known.get(watch.text)) for watch in watches)
+    )

@@ -8,7 +8,7 @@ from textual.widget import Widget
 
 from tracetui.debugger.session import NO_PREVIEW, Module
 from tracetui.debugger.start_page import StartPage
-from tracetui.debugger.state import NO_PLAN, Phase, State
+from tracetui.debugger.state import NO_PLAN, Phase, ScreenState
 from tracetui.text import size, visible
 from tracetui.ui.prompt_preview import preview_rows, preview_warnings
 
@@ -18,7 +18,7 @@ _ROOMY = 60
 class Welcome(Widget):
     """Name and facts of the model, the memory plan once it is known, the notes, and what to press."""
 
-    state: reactive[State] = reactive(State())
+    state: reactive[ScreenState] = reactive(ScreenState())
 
     def __init__(self, offer: StartPage) -> None:
         super().__init__(id="welcome")
@@ -57,7 +57,7 @@ def _totals(outline: Module) -> tuple[tuple[str, str], ...]:
     return (("parameters", f"{outline.parameters:,}"), *active)
 
 
-def _memory(state: State, detailed: bool) -> list[Content]:
+def _memory(state: ScreenState, detailed: bool) -> list[Content]:
     plan = state.plan
     if plan is NO_PLAN or not plan.planned:
         return []
@@ -70,7 +70,7 @@ def _memory(state: State, detailed: bool) -> list[Content]:
     return [*lines, Content("")]
 
 
-def _preview(state: State) -> list[Content]:
+def _preview(state: ScreenState) -> list[Content]:
     """What Enter would run, where there is more to it than the prompt line shows."""
     preview = state.preview
     warnings = preview_warnings(preview) if preview is not NO_PREVIEW else []
@@ -80,7 +80,7 @@ def _preview(state: State) -> list[Content]:
     return [*parts, Content("")] if preview.rows else parts
 
 
-def _call(state: State, recorded: bool, begins: bool = False) -> Content:
+def _call(state: ScreenState, recorded: bool, begins: bool = False) -> Content:
     if state.phase is Phase.FAILED:
         log = f"\nThe log is in {visible(state.log)}" if state.log else ""
         return Content.styled(f"{visible(state.error, 2000)}{log}", "$error")

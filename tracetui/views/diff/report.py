@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from tracetui.analysis.diff.alignment.align import folded, spans
 from tracetui.analysis.diff.alignment.wrong_pairs import WrongPair
-from tracetui.analysis.diff.preface import MISSING, Field, Preface, TokenDifference
+from tracetui.analysis.diff.preface import MISSING, FieldPair, Preface, TokenDifference
 from tracetui.analysis.diff.report import Report
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.diff.rounding.noise import NoiseReport
@@ -179,7 +179,7 @@ def _config(before: Preface) -> list[str]:
     return [_field(field) for field in before.config]
 
 
-def _field(field: Field) -> str:
+def _field(field: FieldPair) -> str:
     return f"{visible(field.name, 60)}: {_value(field.a)} in A, {_value(field.b)} in B"
 
 

@@ -14,7 +14,7 @@ from tracetui.recording.value import Array
 from tracetui.text import number, statistic
 from tracetui.views.cells import Line, blank, fit, line
 from tracetui.views.inks import Inks
-from tracetui.views.values import REAL_WIDTH, Window, figure, value_style, values_table
+from tracetui.views.values import REAL_WIDTH, ValueWindow, figure, value_style, values_table
 
 SIDE_BY_SIDE = 3 * (2 * (REAL_WIDTH + 1) + 4)
 """Cells from which on three tables have two columns each."""
@@ -26,7 +26,7 @@ _GAP = 2
 class Triple:
     """A part of one matrix of both sides, and the difference."""
 
-    windows: tuple[Window, Window, Window]
+    windows: tuple[ValueWindow, ValueWindow, ValueWindow]
     """Of A, B and A−B, each with the same place, shape and scale."""
     cursor: tuple[int, int]
 
@@ -61,9 +61,11 @@ def columns_beside(width: int, shape: tuple[int, int], label: int) -> int:
     return max(1, (room + 1) // (REAL_WIDTH + 1))
 
 
-def _unlabelled(window: Window) -> Window:
+def _unlabelled(window: ValueWindow) -> ValueWindow:
     """The labels of rows stand once, at the left."""
-    return Window(window.numbers, window.row0, window.column0, window.shape, (), window.column_labels, window.scale)
+    return ValueWindow(
+        window.numbers, window.row0, window.column0, window.shape, (), window.column_labels, window.scale
+    )
 
 
 def _list(triple: Triple, width: int, height: int, inks: Inks) -> list[Line]:
@@ -88,7 +90,7 @@ def _list(triple: Triple, width: int, height: int, inks: Inks) -> list[Line]:
     return lines
 
 
-def _list_head(window: Window, row: int, width: int, inks: Inks) -> Line:
+def _list_head(window: ValueWindow, row: int, width: int, inks: Inks) -> Line:
     """The columns' names, and after them which row this is: no room is left for more than its label."""
     index = len(str(max(window.shape[1] - 1, 0))) + 3
     label = window.row_labels[row] if 0 <= row < len(window.row_labels) else ""

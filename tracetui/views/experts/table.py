@@ -13,7 +13,7 @@ from rich.style import Style
 from tracetui.analysis.experts.block import Shared
 from tracetui.analysis.experts.choice import Choice, TokenChoice, margins
 from tracetui.analysis.experts.load import Load
-from tracetui.analysis.experts.routing import Missing, Routing
+from tracetui.analysis.experts.routing import BlockRouting, Missing
 from tracetui.analysis.identity import Identity
 from tracetui.views.bars import gauge
 from tracetui.views.cells import Line, fit, line
@@ -33,7 +33,7 @@ Part = tuple[str, Style]
 class Routed:
     """One block and one of its tokens, ready to be drawn."""
 
-    routing: Routing
+    routing: BlockRouting
     load: Load
     choice: TokenChoice
     shared: Shared | Missing | None
@@ -177,7 +177,7 @@ def token_lines(routed: Routed, width: int, height: int, inks: Inks) -> list[Lin
 _HEADS = {"weights": "experts: weights", "experts": "experts by weight"}
 
 
-def _told(routing: Routing, tokens: range, room: int) -> str:
+def _told(routing: BlockRouting, tokens: range, room: int) -> str:
     """With the weights, where those of every token shown have room; else the experts alone."""
     if routing.weights is None:
         return "experts"
@@ -185,7 +185,7 @@ def _told(routing: Routing, tokens: range, room: int) -> str:
     return "weights" if longest <= room else "experts"
 
 
-def _names(routing: Routing, token: int, detail: str) -> list[tuple[int, str]]:
+def _names(routing: BlockRouting, token: int, detail: str) -> list[tuple[int, str]]:
     return [
         (
             expert,
@@ -228,14 +228,14 @@ def _within(names: list[tuple[int, str]], room: int) -> tuple[list[tuple[int, st
     return fitting, len(names) - len(fitting)
 
 
-def _short_margin(routing: Routing, token: int) -> str:
+def _short_margin(routing: BlockRouting, token: int) -> str:
     if routing.criterion is None:
         return fit("–", 10, right=True)
     margin = float(margins(routing.criterion[token][None], routing.experts[token][None]).min())
     return fit(figure(margin), 10, right=True)
 
 
-def _ordered(routing: Routing, token: int) -> list[tuple[int, float | None]]:
+def _ordered(routing: BlockRouting, token: int) -> list[tuple[int, float | None]]:
     """A token's experts with their weights, the largest first."""
     experts = routing.experts[token]  # [A]
     if routing.weights is None:

@@ -10,7 +10,7 @@ from rich.segment import Segment
 from rich.style import Style
 
 from tracetui.views.cells import Line, fit
-from tracetui.views.heatmap.layout import View, Window
+from tracetui.views.heatmap.layout import MapWindow, View
 
 POINTER = "▸"
 _LOW = 10
@@ -18,7 +18,7 @@ _LOW = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class MapStyle:
     """Styles of all that is text, each with its background."""
 
     ground: Style
@@ -29,7 +29,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class LabelledAxis:
     """One side of a matrix."""
 
     name: str
@@ -43,7 +43,7 @@ class Axis:
     """What the first row or column is counted as."""
 
     @classmethod
-    def of(cls, name: str, length: int, labels: Sequence[str] = (), first: int = 0) -> Axis:
+    def of(cls, name: str, length: int, labels: Sequence[str] = (), first: int = 0) -> LabelledAxis:
         """An axis; raises ValueError if there are labels, but not `length` of them."""
         if labels and len(labels) != length:
             raise ValueError(f"{name}: {len(labels)} labels for {length} places")
@@ -62,7 +62,7 @@ class _Mark:
     style: Style
 
 
-def row_labels(axis: Axis, view: View, look: Look) -> Iterator[Line]:
+def row_labels(axis: LabelledAxis, view: View, look: MapStyle) -> Iterator[Line]:
     """What stands left of each line of cells, as wide as the layout's `left`."""
     width, rows = view.layout.labels, view.rows
     if not width:
@@ -78,7 +78,7 @@ def row_labels(axis: Axis, view: View, look: Look) -> Iterator[Line]:
             yield [Segment(f"{fit(marked.get(line, ''), width, right=True)}  ", style)]
 
 
-def _row_texts(axis: Axis, rows: Window, width: int) -> dict[int, str]:
+def _row_texts(axis: LabelledAxis, rows: MapWindow, width: int) -> dict[int, str]:
     """The texts by line: every row's label when enlarged, both ends of each line of a low map, else ticks apart."""
     if rows.size > 1:
         return {_row_line(rows, row): axis.label(row) for row in rows.cells}
@@ -89,7 +89,7 @@ def _row_texts(axis: Axis, rows: Window, width: int) -> dict[int, str]:
     return {_row_line(rows, row): str(row + axis.first) for row in ticks}
 
 
-def _pairs(axis: Axis, rows: Window) -> dict[int, str]:
+def _pairs(axis: LabelledAxis, rows: MapWindow) -> dict[int, str]:
     """By line the first and the last row that are drawn in it: `3–4`."""
     firsts = rows.cells[:: 2 * rows.step]
     ends = ((first, min(first + 2 * rows.step, rows.length) - 1) for first in firsts)
@@ -99,17 +99,17 @@ def _pairs(axis: Axis, rows: Window) -> dict[int, str]:
     }
 
 
-def _row_line(rows: Window, row: int) -> int:
+def _row_line(rows: MapWindow, row: int) -> int:
     """The line of a row's label: its middle one, or the one above."""
     return (rows.pixel(row) + max(0, rows.size - 2) // 2) // 2
 
 
-def _round(window: Window, every: int, first: int) -> range:
+def _round(window: MapWindow, every: int, first: int) -> range:
     """The cells in sight whose count, from `first` on, is a multiple of `every`."""
     return range(-(-(window.cells.start + first) // every) * every - first, window.cells.stop, every)
 
 
-def column_labels(axis: Axis, view: View, look: Look) -> list[Line]:
+def column_labels(axis: LabelledAxis, view: View, look: MapStyle) -> list[Line]:
     """The layout's `axis` lines above the cells, each as wide as its `room`."""
     layout = view.layout
     if layout.texts:
@@ -119,7 +119,7 @@ def column_labels(axis: Axis, view: View, look: Look) -> list[Line]:
     return [_laid(line, layout.room, look) for line in marks]
 
 
-def _texts(axis: Axis, view: View, look: Look, line: int) -> list[_Mark]:
+def _texts(axis: LabelledAxis, view: View, look: MapStyle, line: int) -> list[_Mark]:
     """The labels of every column, or of every second one where two lines share them."""
     columns, lines = view.columns, view.layout.axis
     marks = []
@@ -130,7 +130,7 @@ def _texts(axis: Axis, view: View, look: Look, line: int) -> list[_Mark]:
     return marks
 
 
-def _ticks(axis: Axis, columns: Window, look: Look) -> list[_Mark]:
+def _ticks(axis: LabelledAxis, columns: MapWindow, look: MapStyle) -> list[_Mark]:
     """Indices at round distances, and the whole label of the crosshair's column, which goes before them."""
     apart = len(str(axis.length)) + 2
     text = axis.label(columns.cursor)
@@ -145,7 +145,7 @@ def _ticks(axis: Axis, columns: Window, look: Look) -> list[_Mark]:
     return sorted(marks, key=lambda mark: mark.start)
 
 
-def _laid(marks: Sequence[_Mark], width: int, look: Look) -> Line:
+def _laid(marks: Sequence[_Mark], width: int, look: MapStyle) -> Line:
     """One line with every mark at its place."""
     line: Line = []
     at = 0

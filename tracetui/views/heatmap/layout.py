@@ -29,7 +29,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class HeatmapLayout:
     """Lines from the top: title, column axis, cells, (nothing), legend, caption."""
 
     width: int
@@ -71,17 +71,17 @@ class Layout:
         return pixels(self.column_zoom) >= _TEXT_COLUMNS
 
 
-def arrange(width: int, height: int, plan: Plan, zoom: int | None) -> Layout:
+def arrange(width: int, height: int, plan: Plan, zoom: int | None) -> HeatmapLayout:
     """The layout of a screen; without a zoom the whole matrix is made to fit."""
     title, legend, axis = int(plan.title and height >= 8), int(height >= 6), int(height >= 4)
     labels = min(plan.row_label, _MOST_LABEL, width // 4) if width >= 20 else 0
-    one = _zoomed(Layout(width, height, title, axis, legend, labels), plan, zoom)
+    one = _zoomed(HeatmapLayout(width, height, title, axis, legend, labels), plan, zoom)
     two = _zoomed(replace(one, axis=axis + 1), plan, zoom)
     two_rows = height >= 16 and two.texts and plan.column_label >= pixels(two.column_zoom)
     return two if two_rows and two.zoom == one.zoom else one
 
 
-def _zoomed(layout: Layout, plan: Plan, zoom: int | None) -> Layout:
+def _zoomed(layout: HeatmapLayout, plan: Plan, zoom: int | None) -> HeatmapLayout:
     """The layout with its zooms: the one asked for, as far as it makes sense, or the one that shows all."""
     chosen = fit(plan.rows, plan.columns, layout.room, layout.lines)
     if zoom is not None:
@@ -101,7 +101,7 @@ def _zoomed(layout: Layout, plan: Plan, zoom: int | None) -> Layout:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class MapWindow:
     """What is seen of one side of a matrix: of its rows, or of its columns."""
 
     length: int
@@ -148,9 +148,9 @@ class Window:
 class View:
     """A layout, and the part of the matrix that it shows."""
 
-    layout: Layout
-    rows: Window
-    columns: Window
+    layout: HeatmapLayout
+    rows: MapWindow
+    columns: MapWindow
 
     def cell_at(self, x: int, y: int) -> tuple[int, int] | None:
         """The first cell of what is drawn at a column and a line of the screen, if anything is."""
@@ -175,16 +175,16 @@ class View:
         )
 
 
-def look(layout: Layout, plan: Plan, cell: tuple[int, int], before: View | None) -> View:
+def look(layout: HeatmapLayout, plan: Plan, cell: tuple[int, int], before: View | None) -> View:
     """The view with `cell` on the screen, moved as little as can be from the view before."""
-    rows = Window(plan.rows, 2 * layout.lines, layout.row_zoom, 0, cell[0])
-    columns = Window(plan.columns, layout.room, layout.column_zoom, 0, cell[1])
+    rows = MapWindow(plan.rows, 2 * layout.lines, layout.row_zoom, 0, cell[0])
+    columns = MapWindow(plan.columns, layout.room, layout.column_zoom, 0, cell[1])
     row = _start(rows, before.rows if before else None)
     column = _start(columns, before.columns if before else None)
     return View(layout, replace(rows, start=row), replace(columns, start=column))
 
 
-def _start(window: Window, before: Window | None) -> int:
+def _start(window: MapWindow, before: MapWindow | None) -> int:
     """What a window must begin with to have the crosshair in sight, where it was on the screen, and no room left."""
     place, start = window.cursor // window.step, 0
     if before is not None:

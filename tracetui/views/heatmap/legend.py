@@ -9,7 +9,7 @@ from rich.segment import Segment
 
 from tracetui.text import number
 from tracetui.views.cells import Line, fit, fit_end
-from tracetui.views.heatmap.axes import Axis, Look
+from tracetui.views.heatmap.axes import LabelledAxis, MapStyle
 from tracetui.views.heatmap.ink import HALF, Brush, key
 from tracetui.views.heatmap.pyramid import MASKED, NAN, Pyramid
 from tracetui.views.palette import LEVELS
@@ -18,12 +18,12 @@ _LEAST_TITLE = 4
 """Cells of a name below which it isn't worth showing."""
 
 
-def padded(line: Line, width: int, look: Look) -> Line:
+def padded(line: Line, width: int, look: MapStyle) -> Line:
     """The line cut or filled to exactly `width` columns."""
     return Segment.adjust_line_length(line, width, look.ground)
 
 
-def title_line(title: str, remark: str, shape: tuple[int, int], width: int, look: Look) -> Line:
+def title_line(title: str, remark: str, shape: tuple[int, int], width: int, look: MapStyle) -> Line:
     """What the matrix is on the left, its size on the right; of its name the end, of the `remark` beside it all."""
     beside = f" · {remark}" if title and remark else remark
     least = cell_len(beside) + (_LEAST_TITLE if title else 0)
@@ -40,7 +40,7 @@ def title_line(title: str, remark: str, shape: tuple[int, int], width: int, look
 
 
 def legend_line(
-    pyramid: Pyramid, brush: Brush, palette_name: str, step: tuple[int, int], width: int, look: Look
+    pyramid: Pyramid, brush: Brush, palette_name: str, step: tuple[int, int], width: int, look: MapStyle
 ) -> Line:
     """The palette from the lowest number to the highest, and what else is on the screen; what has no room goes."""
     groups: list[Line] = []
@@ -62,7 +62,7 @@ def legend_line(
     return padded(line, width, look)
 
 
-def _bar(pyramid: Pyramid, brush: Brush, columns: int, look: Look) -> Line:
+def _bar(pyramid: Pyramid, brush: Brush, columns: int, look: MapStyle) -> Line:
     scale = pyramid.scale
     levels = [min(LEVELS - 1, place * LEVELS // (2 * columns)) for place in range(2 * columns)]
     codes = [scale.code(level) for level in levels]
@@ -73,7 +73,9 @@ def _bar(pyramid: Pyramid, brush: Brush, columns: int, look: Look) -> Line:
     return [Segment(low, look.label), *bar, Segment(f" {number(scale.high)}", look.label)]
 
 
-def caption_line(rows: Axis, columns: Axis, cell: tuple[int, int], value: str, width: int, look: Look) -> Line:
+def caption_line(
+    rows: LabelledAxis, columns: LabelledAxis, cell: tuple[int, int], value: str, width: int, look: MapStyle
+) -> Line:
     """`query 5 "·life" → key 3 "·question"  0.1234`: texts are cut before the number is."""
     row, column = cell
     numbers = [str(row + rows.first), str(column + columns.first)]

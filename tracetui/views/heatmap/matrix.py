@@ -12,11 +12,11 @@ from rich.cells import cell_len
 from rich.segment import Segment
 
 from tracetui.views.cells import Line, fit
-from tracetui.views.heatmap.axes import Axis, Look, column_labels, row_labels
+from tracetui.views.heatmap.axes import LabelledAxis, MapStyle, column_labels, row_labels
 from tracetui.views.heatmap.ink import HAIR, MARKS, OUTSIDE, RING, Brush
 from tracetui.views.heatmap.layout import Plan, View
 from tracetui.views.heatmap.legend import caption_line, legend_line, padded, title_line, value_text
-from tracetui.views.heatmap.pyramid import Kind, Mask, Matrix, Pyramid, Scale, build
+from tracetui.views.heatmap.pyramid import Mask, Matrix, Pyramid, Scale, ScaleKind, build
 
 Keys = npt.NDArray[np.uint32]
 
@@ -27,10 +27,10 @@ class HeatmapData:
 
     values: npt.NDArray[np.float32]
     """[T,S], read-only: what the crosshair reads."""
-    pyramids: Mapping[Kind, Pyramid]
+    pyramids: Mapping[ScaleKind, Pyramid]
     """By scale; none for an empty matrix."""
-    rows: Axis
-    columns: Axis
+    rows: LabelledAxis
+    columns: LabelledAxis
     title: str = ""
     notice: str = ""
     """What stands in place of a matrix that has no cells."""
@@ -54,15 +54,15 @@ class HeatmapData:
 
 def heatmap_data(
     values: Matrix,
-    rows: Axis,
-    columns: Axis,
+    rows: LabelledAxis,
+    columns: LabelledAxis,
     *,
     masked: Mask | None = None,
     diverging: bool = False,
-    kinds: Sequence[Kind] = (Kind.LINEAR,),
+    kinds: Sequence[ScaleKind] = (ScaleKind.LINEAR,),
     title: str = "",
     told: str = "",
-    scales: Mapping[Kind, Scale] | None = None,
+    scales: Mapping[ScaleKind, Scale] | None = None,
 ) -> HeatmapData:
     """The data of a matrix [T,S] of numbers; -inf and `masked` cells take no part.
 
@@ -82,13 +82,15 @@ def heatmap_data(
 def nothing(notice: str, title: str = "") -> HeatmapData:
     """Data without a matrix, and what to say instead."""
     none = np.zeros((0, 0), np.float32)
-    return HeatmapData(none, MappingProxyType({}), Axis.of("", 0), Axis.of("", 0), title, notice)
+    return HeatmapData(none, MappingProxyType({}), LabelledAxis.of("", 0), LabelledAxis.of("", 0), title, notice)
 
 
 EMPTY = nothing("Nothing to show yet")
 
 
-def draw(data: HeatmapData, pyramid: Pyramid, view: View, brush: Brush, palette_name: str, look: Look) -> list[Line]:
+def draw(
+    data: HeatmapData, pyramid: Pyramid, view: View, brush: Brush, palette_name: str, look: MapStyle
+) -> list[Line]:
     """Every line of the screen, each exactly as wide as the layout."""
     layout, width = view.layout, view.layout.width
     lines: list[Line] = []
@@ -108,7 +110,7 @@ def draw(data: HeatmapData, pyramid: Pyramid, view: View, brush: Brush, palette_
     return lines
 
 
-def _axis_lines(data: HeatmapData, view: View, look: Look) -> list[Line]:
+def _axis_lines(data: HeatmapData, view: View, look: MapStyle) -> list[Line]:
     left = view.layout.left
     lines = [[Segment(" " * left, look.ground), *line] for line in column_labels(data.columns, view, look)]
     if left and lines:
@@ -168,7 +170,7 @@ def _cell_lines(keys: Keys, brush: Brush) -> list[Line]:
     return [brush.line(pairs[a:b], lengths[a:b]) for a, b in zip(first, ends, strict=True)]
 
 
-def notice_lines(notice: str, width: int, height: int, look: Look) -> list[Line]:
+def notice_lines(notice: str, width: int, height: int, look: MapStyle) -> list[Line]:
     """A sentence in the middle of an empty screen."""
     words = _wrapped(notice, max(1, width - 2))[:height]
     above = (height - len(words)) // 2

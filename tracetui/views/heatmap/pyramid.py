@@ -33,7 +33,7 @@ _DECADES = 6
 _DECADES_AROUND_ZERO = 3
 
 
-class Kind(StrEnum):
+class ScaleKind(StrEnum):
     """How numbers are spread over the levels."""
 
     LINEAR = "linear"
@@ -44,7 +44,7 @@ class Kind(StrEnum):
 class Scale:
     """The numbers at both ends of a palette, and how those between are spread."""
 
-    kind: Kind
+    kind: ScaleKind
     low: float
     high: float
     diverging: bool = False
@@ -87,7 +87,7 @@ class Scale:
         span = self.high - bottom
         # float32 has neither the range for the widest spans nor a reciprocal for the narrowest.
         dtype = np.float32 if 1e-30 < span < 1e38 else np.float64
-        if self.kind is Kind.LOG:
+        if self.kind is ScaleKind.LOG:
             position = np.log(np.maximum(block, self.floor, dtype=dtype, casting="same_kind"))
             position -= math.log(self.floor)
             position *= 1 / math.log(self.high / self.floor)
@@ -133,7 +133,7 @@ class Pyramid:
 def build(
     values: Matrix,
     masked: Mask | None = None,
-    kind: Kind = Kind.LINEAR,
+    kind: ScaleKind = ScaleKind.LINEAR,
     diverging: bool = False,
     scale: Scale | None = None,
 ) -> Pyramid:
@@ -157,7 +157,7 @@ def build(
     return Pyramid(tuple(_halvings(codes)), chosen, whole.low <= whole.high, whole.masked, whole.nan)
 
 
-def common_scale(matrices: Sequence[Matrix], kind: Kind, diverging: bool) -> Scale:
+def common_scale(matrices: Sequence[Matrix], kind: ScaleKind, diverging: bool) -> Scale:
     """One scale for several matrices [T,S] of numbers, none of them empty."""
     spans = [_Span.of(block, kind) for values in matrices for _, block in _blocks(values, None)]
     return _Span.join(spans).scale(kind, diverging)
@@ -176,7 +176,7 @@ class _Span:
     """The smallest size above zero; not looked for when the scale is linear."""
 
     @classmethod
-    def of(cls, block: Matrix, kind: Kind) -> _Span:
+    def of(cls, block: Matrix, kind: ScaleKind) -> _Span:
         low, high = float(block.min()), float(block.max())
         masked, nan = low == -math.inf, math.isnan(low)
         if masked and math.isfinite(high):
@@ -186,7 +186,7 @@ class _Span:
             low = float(np.where(finite, block, np.inf).min())
             high = float(np.where(finite, block, -np.inf).max())
             masked = masked or bool((block == -np.inf).any())
-        return cls(low, high, masked, nan, _smallest(block) if kind is Kind.LOG else 0.0)
+        return cls(low, high, masked, nan, _smallest(block) if kind is ScaleKind.LOG else 0.0)
 
     @staticmethod
     def join(spans: list[_Span]) -> _Span:
@@ -198,10 +198,10 @@ class _Span:
             min(span.smallest for span in spans),
         )
 
-    def scale(self, kind: Kind, diverging: bool) -> Scale:
+    def scale(self, kind: ScaleKind, diverging: bool) -> Scale:
         low, high = (self.low, self.high) if self.low <= self.high else (0.0, 0.0)
         limit = max(abs(low), abs(high))
-        if kind is Kind.LOG and (floor := self._floor(limit if diverging else high, diverging)):
+        if kind is ScaleKind.LOG and (floor := self._floor(limit if diverging else high, diverging)):
             return Scale(kind, -limit if diverging else floor, limit if diverging else high, diverging, floor)
         if diverging:
             low, high = -limit, limit
@@ -210,7 +210,7 @@ class _Span:
         if low == high:
             high = 1.0
             low = -high if diverging else 0.0
-        return Scale(Kind.LINEAR, low, high, diverging)
+        return Scale(ScaleKind.LINEAR, low, high, diverging)
 
     def _floor(self, high: float, diverging: bool) -> float:
         """Where a log scale begins; 0 if there can be none."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from tracetui.analysis.diff.alignment.calls import statistics_apart
-from tracetui.analysis.mapping.states import State, Stream, places, states_in, streams_of
+from tracetui.analysis.mapping.states import NamedState, Stream, places, states_in, streams_of
 from tracetui.recording.record import Record
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.trace import Trace
@@ -15,7 +15,7 @@ _ALIKE = 0.02
 """Up to what share of its norm a state's statistics may be off in a right port."""
 
 
-def listed_states(records: Sequence[Record], own: Trace, other: Trace) -> list[tuple[State, str]]:
+def listed_states(records: Sequence[Record], own: Trace, other: Trace) -> list[tuple[NamedState, str]]:
     """Each state of a list among `records`, and the key of the other side's record that it is."""
     states = states_in(records)
     streams = streams_of(other.records) if states else []
@@ -31,7 +31,7 @@ def listed_states(records: Sequence[Record], own: Trace, other: Trace) -> list[t
     return list(zip(states, [*first, _last_state(states[-1], last, own, other, stream)], strict=True))
 
 
-def _agreeing(states: Sequence[State], way: Sequence[str], own: Trace, other: Trace) -> int:
+def _agreeing(states: Sequence[NamedState], way: Sequence[str], own: Trace, other: Trace) -> int:
     """How many states are, as far as statistics tell, what a way says."""
     if any(state.layout is not None for state in states):
         return 0
@@ -49,7 +49,7 @@ def _numel(trace: Trace, key: str) -> int | None:
     return None if record is None else record.numel
 
 
-def _last_state(state: State, normed: str, own: Trace, other: Trace, stream: Stream) -> str:
+def _last_state(state: NamedState, normed: str, own: Trace, other: Trace, stream: Stream) -> str:
     """The site of a list's last entry: what the last norm makes, or what the last layer returned, as its size tells."""
     layer = stream.layers.get(state.number - 1, "")
     if state.layout is not None or normed in ("", layer) or not layer:

@@ -14,7 +14,7 @@ _PACKED_DTYPES = (torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int3
 
 
 @dataclass(frozen=True, slots=True)
-class _Form:
+class _PackedForm:
     name: str
     suffix: str
     beside: tuple[str, ...] = ()
@@ -22,25 +22,25 @@ class _Form:
 
 
 _FORMS = (
-    _Form("GPTQ", ".qweight", (".g_idx",)),
-    _Form("AWQ or GPTQ", ".qweight"),
-    _Form("bitsandbytes nf4", ".quant_state.bitsandbytes__nf4"),
-    _Form("bitsandbytes fp4", ".quant_state.bitsandbytes__fp4"),
-    _Form("bitsandbytes, 4 bits", ".absmax"),
-    _Form("bitsandbytes, 4 bits", ".quant_map"),
-    _Form("bitsandbytes int8", ".SCB"),
-    _Form("MXFP4", "_blocks", ("_scales",)),
-    _Form("compressed-tensors", ".weight_packed"),
-    _Form("modelopt NVFP4", ".weight_scale_2"),
-    _Form("MLX", ".scales", (".biases",)),
-    _Form("HQQ", ".W_q"),
-    _Form("EXL2", ".q_weight"),
-    _Form("EXL3", ".trellis"),
-    _Form("AQLM", ".codebooks"),
-    _Form("QuIP#", ".Qidxs"),
-    _Form("VPTQ", ".centroids"),
-    _Form("quanto", "._data"),
-    _Form("torchao", "_qdata"),
+    _PackedForm("GPTQ", ".qweight", (".g_idx",)),
+    _PackedForm("AWQ or GPTQ", ".qweight"),
+    _PackedForm("bitsandbytes nf4", ".quant_state.bitsandbytes__nf4"),
+    _PackedForm("bitsandbytes fp4", ".quant_state.bitsandbytes__fp4"),
+    _PackedForm("bitsandbytes, 4 bits", ".absmax"),
+    _PackedForm("bitsandbytes, 4 bits", ".quant_map"),
+    _PackedForm("bitsandbytes int8", ".SCB"),
+    _PackedForm("MXFP4", "_blocks", ("_scales",)),
+    _PackedForm("compressed-tensors", ".weight_packed"),
+    _PackedForm("modelopt NVFP4", ".weight_scale_2"),
+    _PackedForm("MLX", ".scales", (".biases",)),
+    _PackedForm("HQQ", ".W_q"),
+    _PackedForm("EXL2", ".q_weight"),
+    _PackedForm("EXL3", ".trellis"),
+    _PackedForm("AQLM", ".codebooks"),
+    _PackedForm("QuIP#", ".Qidxs"),
+    _PackedForm("VPTQ", ".centroids"),
+    _PackedForm("quanto", "._data"),
+    _PackedForm("torchao", "_qdata"),
 )
 """The first that fits is the form."""
 

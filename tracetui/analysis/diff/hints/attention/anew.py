@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tracetui.analysis.diff.arrays import Numbers
-from tracetui.analysis.diff.hints.attention.heads import TOKENS, Inputs, Way, start_of
+from tracetui.analysis.diff.hints.attention.heads import TOKENS, KernelInputs, Way, start_of
 from tracetui.analysis.diff.hints.scene import Scene
 
 _ROLE = ":heads"
@@ -27,7 +27,7 @@ def _way(scene: Scene, side: str, heads: Numbers) -> Way | None:
         return None
     if len(heads) != 1 or heads.shape[:3] != q.shape[:3] or heads.shape[2] > TOKENS:
         return None
-    inputs = Inputs.of(scene, q, k, v)
+    inputs = KernelInputs.of(scene, q, k, v)
     inputs = inputs.of_rows(range(heads.shape[1]), range(heads.shape[2]))
     way = start_of(scene, inputs, side)
     own = heads[0]  # [H,T,Kv]

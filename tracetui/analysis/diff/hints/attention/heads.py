@@ -41,7 +41,7 @@ class Way:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Inputs:
+class KernelInputs:
     """The first prompt's q [H,T,K], k [G,S,K] and v [G,S,Kv], and who may see whom."""
 
     q: Numbers
@@ -61,7 +61,7 @@ class Inputs:
     """q and k turned otherwise, by name."""
 
     @staticmethod
-    def of(scene: Scene, q: Numbers, k: Numbers, v: Numbers) -> Inputs:
+    def of(scene: Scene, q: Numbers, k: Numbers, v: Numbers) -> KernelInputs:
         tokens, keys = min(q.shape[2], TOKENS), min(k.shape[2], TOKENS)
         recorded = scene.lent("mask")
         mask = None if recorded is None or recorded.ndim != 4 else seen_through(recorded[0, 0])[:tokens, :keys]
@@ -69,7 +69,7 @@ class Inputs:
         window = None if mask is None else window_of(mask)
         sinks = scene.lent("sinks")
         heads = q.shape[1]
-        return Inputs(
+        return KernelInputs(
             q[0, :, :tokens],
             k[0, :, :keys],
             v[0, :, :keys],
@@ -82,7 +82,7 @@ class Inputs:
             turned_otherwise(scene, q, k),
         )
 
-    def of_rows(self, picked: Sequence[int], rows: Sequence[int]) -> Inputs:
+    def of_rows(self, picked: Sequence[int], rows: Sequence[int]) -> KernelInputs:
         """Of these heads and queries alone."""
         return replace(self, picked=tuple(picked), rows=tuple(rows))
 
@@ -154,7 +154,7 @@ def _end(pass_: int) -> str:
     return str(pass_) if pass_ else ""
 
 
-def start_of(scene: Scene, inputs: Inputs, side: str) -> Way:
+def start_of(scene: Scene, inputs: KernelInputs, side: str) -> Way:
     """How a side was called as far as it says, else the other one, else what is usual."""
     call = call_of(scene, side) or call_of(scene, "B" if side == "A" else "A")
     size = inputs.q.shape[-1]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tracetui.analysis.diff.arrays import Both, Numbers
-from tracetui.analysis.diff.hints.attention.heads import Inputs, Way, call_of, start_of
+from tracetui.analysis.diff.hints.attention.heads import KernelInputs, Way, call_of, start_of
 from tracetui.analysis.diff.hints.attention.masks import window_title
 from tracetui.analysis.diff.hints.numbers import explained
 from tracetui.analysis.diff.hints.scene import EXPLAINED, Hint, Scene, real, whole
@@ -45,7 +45,7 @@ def attention_call(scene: Scene) -> Hint | None:
     target = _apart(scene.target, q.shape)
     if not _go_together(target.a.shape, q.shape, k.shape, v.shape):
         return None
-    inputs = Inputs.of(scene, q, k, v)
+    inputs = KernelInputs.of(scene, q, k, v)
     if not inputs.rows:
         return None
     sides = {"A": target.a[0], "B": target.b[0]}  # [H,T,Kv]
@@ -77,7 +77,7 @@ def _go_together(heads: Shape, q: Shape, k: Shape, v: Shape) -> bool:
 class _Heads:
     """One side's heads [H,T,Kv], of which some rows are to be made again."""
 
-    def __init__(self, inputs: Inputs, own: Numbers, other: Numbers) -> None:
+    def __init__(self, inputs: KernelInputs, own: Numbers, other: Numbers) -> None:
         self.inputs = inputs
         self._heads = own, other
         index = np.ix_(inputs.picked, inputs.rows)
@@ -111,7 +111,7 @@ def _sample(off: Numbers, count: int) -> list[int]:
 class _Search:
     """Looks for the way that makes one side's heads, changing one thing after another."""
 
-    def __init__(self, scene: Scene, inputs: Inputs, own: Numbers, other: Numbers) -> None:
+    def __init__(self, scene: Scene, inputs: KernelInputs, own: Numbers, other: Numbers) -> None:
         self._scene = scene
         self._inputs = inputs
         self._all = _Heads(inputs, own, other)
@@ -183,7 +183,7 @@ class _Search:
         return changed(float(f"{np.exp((low + high) / 2):.4g}"))
 
 
-def _scales(scene: Scene, inputs: Inputs) -> list[float]:
+def _scales(scene: Scene, inputs: KernelInputs) -> list[float]:
     size = inputs.q.shape[-1]
     calls = [call.scale for side in "AB" if (call := call_of(scene, side)) is not None]
     roots = [
@@ -192,7 +192,7 @@ def _scales(scene: Scene, inputs: Inputs) -> list[float]:
     return list(dict.fromkeys((*calls, size**-0.5, 1.0, 1 / size, *roots)))
 
 
-def _hint(scene: Scene, a: Fit, b: Fit, inputs: Inputs) -> Hint | None:
+def _hint(scene: Scene, a: Fit, b: Fit, inputs: KernelInputs) -> Hint | None:
     """Everything in which the two ways differ."""
     changed = [(name, told) for name, field, told in _TOLD if getattr(a.way, field) != getattr(b.way, field)]
     if not changed:
@@ -224,14 +224,14 @@ def _arguments(call: AttentionCall) -> tuple[object, ...]:
     return call.scale, call.softcap, call.sliding_window
 
 
-def _groups(scene: Scene, a: Way, b: Way, inputs: Inputs) -> str:
+def _groups(scene: Scene, a: Way, b: Way, inputs: KernelInputs) -> str:
     heads, groups = len(inputs.q), len(inputs.k)
     shared = {False: f"h·{groups}//{heads}", True: f"h mod {groups}"}
     sides = f"head h takes key-value head {shared[a.tiled]} in A, {shared[b.tiled]} in B"
     return f"Key-value heads are shared differently: {sides}"
 
 
-def _scale(scene: Scene, a: Way, b: Way, inputs: Inputs) -> str:
+def _scale(scene: Scene, a: Way, b: Way, inputs: KernelInputs) -> str:
     missing = " (1 is no scale at all)" if 1.0 in (a.scale, b.scale) else ""
     usual = inputs.q.shape[-1] ** -0.5
     reasons = ["" if way.scale == usual else explained(way.scale, scene.config, "att") for way in (a, b)]
@@ -239,7 +239,7 @@ def _scale(scene: Scene, a: Way, b: Way, inputs: Inputs) -> str:
     return f"The scores are scaled by {', '.join(sides)}{missing}"
 
 
-def _softcap(scene: Scene, a: Way, b: Way, inputs: Inputs) -> str:
+def _softcap(scene: Scene, a: Way, b: Way, inputs: KernelInputs) -> str:
     sides = [f"{way.softcap:.4g}" if way.softcap else "not" for way in (a, b)]
     if "not" in sides:
         side, cap = ("B", b.softcap) if sides[0] == "not" else ("A", a.softcap)
@@ -247,30 +247,30 @@ def _softcap(scene: Scene, a: Way, b: Way, inputs: Inputs) -> str:
     return f"The scores are capped at {sides[0]} in A, {sides[1]} in B (softcap)"
 
 
-def _window(scene: Scene, a: Way, b: Way, inputs: Inputs) -> str:
+def _window(scene: Scene, a: Way, b: Way, inputs: KernelInputs) -> str:
     known = whole(scene.config, "sliding_window")
     return window_title(a.window, b.window) + (f" (sliding_window {known})" if known else "")
 
 
-def _mask(scene: Scene, a: Way, b: Way, inputs: Inputs) -> str:
+def _mask(scene: Scene, a: Way, b: Way, inputs: KernelInputs) -> str:
     return f"The mask differs: a query sees {_MASKS[a.shift]} in A, {_MASKS[b.shift]} in B"
 
 
-def _sinks(scene: Scene, a: Way, b: Way, inputs: Inputs) -> str:
+def _sinks(scene: Scene, a: Way, b: Way, inputs: KernelInputs) -> str:
     return f"{'A' if b.sinks else 'B'} leaves the attention sinks out of the softmax"
 
 
-def _alibi(scene: Scene, a: Way, b: Way, inputs: Inputs) -> str:
+def _alibi(scene: Scene, a: Way, b: Way, inputs: KernelInputs) -> str:
     return f"{'A' if a.alibi else 'B'} alone takes a bias off the scores that grows with the distance (ALiBi)"
 
 
-def _turned(scene: Scene, a: Way, b: Way, inputs: Inputs) -> str:
+def _turned(scene: Scene, a: Way, b: Way, inputs: KernelInputs) -> str:
     other = inputs.others[a.turned or b.turned]
     sides = (other.here, other.there) if a.turned else (other.there, other.here)
     return f"RoPE differs: A {sides[0]}, B {sides[1]}"
 
 
-_TOLD: tuple[tuple[str, str, Callable[[Scene, Way, Way, Inputs], str]], ...] = (
+_TOLD: tuple[tuple[str, str, Callable[[Scene, Way, Way, KernelInputs], str]], ...] = (
     ("kv-heads", "tiled", _groups),
     ("mask", "shift", _mask),
     ("window", "window", _window),

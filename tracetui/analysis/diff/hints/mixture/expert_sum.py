@@ -28,7 +28,7 @@ Read = Callable[[str], Numbers | None]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Parts:
+class _SumParts:
     """What each token's output is made of, as far as any side has it."""
 
     experts: Numbers
@@ -64,7 +64,7 @@ def expert_sum(scene: Scene) -> Hint | None:
     chosen = f"{blocks[0]}:experts{'@' if call else ''}{call}"
     limit = max(1e-3, 8 * scene.unit)
     if site.endswith(".experts"):
-        return _other_experts(scene, chosen, target, _Parts(routed[:, None], None, None), limit)
+        return _other_experts(scene, chosen, target, _SumParts(routed[:, None], None, None), limit)
     parts = _parts(blocks[0], routed[:, None], read)
     a, b = (_taken_apart(side, parts) for side in (target.a, target.b))
     if b.left.max() > limit:
@@ -86,15 +86,15 @@ def _made_by_block(scene: Scene, site: str, block: str, read: Read) -> Both | No
     return Both(target.a - residual, target.b - residual)
 
 
-def _parts(block: str, experts: Numbers, read: Read) -> _Parts:
+def _parts(block: str, experts: Numbers, read: Read) -> _SumParts:
     shared = next((found for name in _SHARED if (found := read(f"{block}.{name}")) is not None), None)
     gate = read(f"{block}.shared_expert_gate")
     if shared is not None and shared.shape != experts[:, 0].shape:
         shared = None
-    return _Parts(experts, shared, gate.reshape(-1) if gate is not None and gate.size == len(experts) else None)
+    return _SumParts(experts, shared, gate.reshape(-1) if gate is not None and gate.size == len(experts) else None)
 
 
-def _taken_apart(output: Numbers, parts: _Parts) -> _Amounts:
+def _taken_apart(output: Numbers, parts: _SumParts) -> _Amounts:
     """Each token's output [N,D] as the sum of its parts that comes nearest to it."""
     terms = parts.experts if parts.shared is None else np.concatenate([parts.experts, parts.shared[:, None]], axis=1)
     columns = terms.swapaxes(1, 2)  # [N,D,P]
@@ -106,7 +106,7 @@ def _taken_apart(output: Numbers, parts: _Parts) -> _Amounts:
     return _Amounts(amounts[:, :count], shared, left / size)
 
 
-def _words(amounts: _Amounts, parts: _Parts, limit: float) -> tuple[str, str]:
+def _words(amounts: _Amounts, parts: _SumParts, limit: float) -> tuple[str, str]:
     return _expert_words(amounts, limit), _shared_words(amounts, parts, limit)
 
 
@@ -135,7 +135,7 @@ def _expert_words(amounts: _Amounts, limit: float) -> str:
     return "" if factor is None else _times(factor, "the experts", 4 * limit)
 
 
-def _shared_words(amounts: _Amounts, parts: _Parts, limit: float) -> str:
+def _shared_words(amounts: _Amounts, parts: _SumParts, limit: float) -> str:
     near = 4 * limit
     factor = _constant(amounts.shared, near)
     if parts.shared is None or (factor is not None and abs(factor) <= near):
@@ -162,7 +162,7 @@ def _title(a: tuple[str, str], b: tuple[str, str]) -> str:
     return f"A adds {a[0]} and {a[1]}, B {b[0]} and {b[1]}"
 
 
-def _other_experts(scene: Scene, site: str, target: Both, parts: _Parts, limit: float) -> Hint | None:
+def _other_experts(scene: Scene, site: str, target: Both, parts: _SumParts, limit: float) -> Hint | None:
     """A's output as a sum of what the experts returned that B chose: which weights does it have?"""
     sides = router_sides(scene.comparison, site)
     if sides is None or sides.a.experts is not None or sides.b.experts is None or sides.b.weights is None:
@@ -170,7 +170,7 @@ def _other_experts(scene: Scene, site: str, target: Both, parts: _Parts, limit: 
     returned = _returned(scene, sides.block, sides.b.experts.astype(int), target.b.shape[1], site.partition("@")[2])
     if returned is None:
         return None
-    found = _taken_apart(target.a, _Parts(returned, parts.shared, parts.gate))
+    found = _taken_apart(target.a, _SumParts(returned, parts.shared, parts.gate))
     off = found.left > limit
     if not off.any():
         return recovered_weights(sides, found.experts)
