@@ -74,3 +74,8 @@ def test_a_spike_makes_one_token_far_longer(runs: Runs, of_input: bool) -> None:
     trace = tracetui.trace(model, input_ids=family.ids)
     norms = sorted(float((row**2).sum() ** 0.5) for row in trace["model.layers.0"][0])
     assert max(float((row**2).sum() ** 0.5) for row in trace["model.layers.1"][0]) > 50 * norms[len(norms) // 2]
+
+
+def test_keys_that_are_the_very_output_of_a_norm_have_all_positions_of_a_pass(tmp_path: Path) -> None:
+    diff = tracetui.diff(*PAIRS["generated"](Runs(make_family("nanochat", tmp_path))))
+    assert outcome_of(diff) is Outcome.SAME, str(diff)

@@ -133,7 +133,7 @@ class _Placing:
         self._records: list[Record] = []
         self._values: list[Value] = []
         self._attention: dict[str, AttentionCall] = {}
-        self._known: dict[tuple[int, int], Value] = {}
+        self._known: dict[tuple[int, _Gather], Value] = {}
         self._windows = windows_of(trace, other)
         self._keys_alone = _stays(place, common)
         """Whether nothing but keys is left out."""
@@ -181,11 +181,12 @@ class _Placing:
         value = self._trace.value(record)
         if _counts(record) or (is_state(record) and not self._place.ends_with(self._common.lengths, pass_)):
             return None
-        known = (id(value), pass_)
+        gather = self._gather(record, pass_)
+        if gather is None:
+            return None
+        # One tensor may be a module's output, of which a pass has its own positions, and keys, of which it has all.
+        known = (id(value), gather)
         if known not in self._known:
-            gather = self._gather(record, pass_)
-            if gather is None:
-                return None
             if not is_kept(value):
                 return StatisticsValue(value.shape, value.dtype, value.statistics())
             self._known[known] = _GatheredValue(value, gather) if gather.rows or gather.axes else value
