@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from tests.cli.terminal import Terminal
+from tracetui.ui import terminal
 
 PROGRAM = """
 import mmap, os, sys, threading, time
@@ -53,22 +56,42 @@ HERE = Path(__file__).parents[2]
 
 def test_a_program_whose_terminal_nobody_reads_ends_when_it_is_told_to(tmp_path: Path) -> None:
     full = tmp_path / "full"
-    with Terminal(cwd=HERE, under=(sys.executable, "-c", PROGRAM, "draws for ever", str(full))) as terminal:
-        terminal.until("ready")
+    with Terminal(cwd=HERE, under=(sys.executable, "-c", PROGRAM, "draws for ever", str(full))) as child:
+        child.until("ready")
         (tmp_path / "full.now").touch()
         # Nobody reads from here on, and soon as much waits to be drawn as can.
-        while not full.exists() and terminal.child.poll() is None:
+        while not full.exists() and child.child.poll() is None:
             time.sleep(0.01)
-        os.kill(terminal.child.pid, signal.SIGTERM)
-        assert terminal.child.wait(30) == 143
+        os.kill(child.child.pid, signal.SIGTERM)
+        assert child.child.wait(30) == 143
 
 
 def test_a_file_cut_short_under_a_map_gives_the_terminal_back(tmp_path: Path) -> None:
     path = tmp_path / "weights"
     path.write_bytes(b"\0" * 2**20)
-    with Terminal(cwd=HERE, under=(sys.executable, "-c", PROGRAM, "is struck", str(path))) as terminal:
-        terminal.until("ready")
+    with Terminal(cwd=HERE, under=(sys.executable, "-c", PROGRAM, "is struck", str(path))) as child:
+        child.until("ready")
         (tmp_path / "weights.now").touch()
-        assert terminal.ended() == 1
-        terminal.assert_restored()
-    assert f"tracetui: {path}: was changed while it was open; run it again".encode() in terminal.written
+        assert child.ended() == 1
+        child.assert_restored()
+    assert f"tracetui: {path}: was changed while it was open; run it again".encode() in child.written
+
+
+def test_what_gives_the_terminal_back_waits_a_little_for_room() -> None:
+    ours, theirs = os.openpty()
+    os.set_blocking(theirs, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(theirs, b"x" * 4096)
+    reader = threading.Timer(0.1, lambda: os.read(ours, 65536))
+    reader.start()
+    terminal._write_soon(theirs, b"given back")
+    reader.join()
+    os.set_blocking(ours, False)
+    read = b""
+    with suppress(BlockingIOError):
+        while part := os.read(ours, 65536):
+            read += part
+    os.close(theirs)
+    os.close(ours)
+    assert read.endswith(b"given back")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import selectors
 import signal
 import sys
 import termios
+import time
 from codecs import getincrementaldecoder
 from contextlib import suppress
 from typing import NoReturn
@@ -22,6 +24,7 @@ _STDOUT, _STDERR = 1, 2
 _TICK_SECONDS = 0.1
 _READ_BYTES = 4096
 _MODES = b"?1000l ?1003l ?1015l ?1006l ?2004l ?2048l ?7h <u ?1049l ?25h ?1004l"
+_WRITE_SECONDS = 0.5
 _GIVEN_BACK = b"\x18" + b"".join(b"\x1b[" + mode for mode in _MODES.split())
 """What leaves a sequence half written, then mouse, paste, resizing, long lines, keyboard, screen, cursor and focus as
 they were."""
@@ -63,7 +66,7 @@ class TerminalDriver(LinuxDriver):
         self._kept.clear()
 
     def give_back(self) -> None:
-        """Restore the terminal at once, from any thread; waits neither for whoever reads it nor for a lock."""
+        """Restore the terminal, from any thread; waits for no lock, and half a second at most for whoever reads it."""
         if isinstance(self._file, Drawn):
             self._file.is_over = True
         if self.attrs_before is not None:
@@ -72,7 +75,7 @@ class TerminalDriver(LinuxDriver):
         with suppress(OSError):
             # Opened anew, for what is set here would be set for the shell too.
             own = os.open(os.ttyname(self.fileno), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
-            os.write(own, _GIVEN_BACK)
+            _write_soon(own, _GIVEN_BACK)
         for descriptor, terminal in self._kept.items():
             os.dup2(terminal, descriptor)
 
@@ -116,6 +119,19 @@ class TerminalDriver(LinuxDriver):
                 return typed
         os.kill(os.getpid(), signal.SIGHUP)
         return b""
+
+
+def _write_soon(descriptor: int, content: bytes) -> None:
+    """Write to a terminal that doesn't block; what it has no room for until the time is up is lost.
+
+    A frame that was drawn just now may still fill it.
+    """
+    end = time.monotonic() + _WRITE_SECONDS
+    while content and (left := end - time.monotonic()) > 0:
+        try:
+            content = content[os.write(descriptor, content) :]
+        except BlockingIOError:
+            select.select((), (descriptor,), (), left)
 
 
 class Drawn(io.TextIOWrapper):
