@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from tests.tracer.models import prompt, tiny_gemma2, tiny_gpt_oss, tiny_llama, tiny_llama4, tiny_mistral
 from tracetui.analysis.attention.scores import AttentionView, attention_at
+from tracetui.models.unshown import attention_configs
 from tracetui.recording.trace import Trace
 from tracetui.tracer.call import record_call
 
@@ -129,3 +133,44 @@ def test_a_sink_takes_its_share() -> None:
     sums = view(trace, 0).matrix("probs", 1).sum(axis=1)
     assert (sums < 0.999).all()
     assert trace["model.layers.0.self_attn:sinks"].shape == (4,)
+
+
+def test_attention_of_its_own_outside_of_a_model_is_watched_as_eager() -> None:
+    model = tiny_llama()
+    config = copy.deepcopy(model.config)
+    config._attn_implementation = None
+    attention = type(model.model.layers[0].self_attn)(config, 0).eval()
+    hidden = torch.randn(1, 5, config.hidden_size)  # [B,T,D]
+    turned = model.model.rotary_emb(hidden, torch.arange(5)[None])
+    inputs = {"hidden_states": hidden, "position_embeddings": turned, "attention_mask": None}
+    with torch.no_grad():
+        plain, _ = attention(**inputs)
+    trace = record_call(attention, **inputs)
+    assert {":q", ":k", ":v", ":heads"} <= {record.site for record in trace.records}
+    np.testing.assert_array_equal(trace["output"], plain.numpy())
+    assert config._attn_implementation is None
+    assert not trace.run.notes
+
+
+def test_a_kernel_that_can_t_be_watched_is_named_in_a_note() -> None:
+    def of_their_own(*arguments: Any, **options: Any) -> Any:
+        return sdpa_attention_forward(*arguments, **options)
+
+    AttentionInterface.register("of_their_own", of_their_own)
+    model = tiny_llama()
+    assert not record_call(model, input_ids=prompt()).run.notes
+    model.config._attn_implementation = "of_their_own"
+    trace = record_call(model, input_ids=prompt())
+    assert not any(record.role == "q" for record in trace.records)
+    (note,) = trace.run.notes
+    assert note.startswith(
+        "attention is computed by of_their_own, whose queries, keys and probabilities can't be shown"
+    )
+
+
+def test_a_wrapper_without_a_kernel_s_name_leaves_its_model_s_alone() -> None:
+    wrapper: Any = torch.nn.Module()
+    wrapper.inner = tiny_llama()
+    wrapper.config = copy.deepcopy(wrapper.inner.config)
+    wrapper.config._attn_implementation = None
+    assert [config._attn_implementation for config in attention_configs(wrapper)] == ["sdpa"]

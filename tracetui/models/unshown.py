@@ -12,17 +12,53 @@ from torch import nn
 
 from tracetui.models.module_tree import modules_of
 from tracetui.models.weights.experts import is_handed_choices, is_router, runs_singly
+from tracetui.text import visible
 
 ATTENTION_INTERFACE = "ALL_ATTENTION_FUNCTIONS"
 """What a modelling file of transformers imports whose attention goes through the interface."""
+_WATCHED = ("eager", "sdpa")
+_UNWATCHED = "whose queries, keys and probabilities can't be shown; attn_implementation='eager' or 'sdpa' shows them"
 _ATTENTION = ("attention", "attn")
 _MIXTURE = re.compile(r"(?:Experts|MoE|MoeBlock|Moe)$")
 
 
 def unshown(model: nn.Module) -> tuple[str, ...]:
-    """A remark for each kind of experts that don't go through transformers' interface."""
+    """A remark for each kind of experts that don't go through transformers' interface, and each unknown kernel."""
     experts = sorted({type(module).__name__ for module in _other_mixtures(model)})
-    return tuple(f"{kind} chooses its experts itself: its routing can't be shown" for kind in experts)
+    unknown = (config._attn_implementation for config in attention_configs(model) if watched_kernel(config) is None)
+    return (
+        *(f"{kind} chooses its experts itself: its routing can't be shown" for kind in experts),
+        *(f"attention is computed by {visible(kernel, 60)}, {_UNWATCHED}" for kernel in sorted(set(map(str, unknown)))),
+    )
+
+
+def watched_kernel(config: Any) -> str | None:
+    """Which of transformers' kernels that can be watched a configuration names; None for any other.
+
+    A module of its own, outside of a model, has no name there, and computes as eager does.
+    """
+    kernel = config._attn_implementation
+    return "eager" if kernel is None else kernel if kernel in _WATCHED else None
+
+
+def attention_configs(model: nn.Module) -> list[Any]:
+    """The different configurations that the model's modules read, outermost last: setting it sets those inside.
+
+    None of a model whose attention is its own: it may read the kernel's name too, and leave the mask out for one that
+    it doesn't know.
+    """
+    modules = list(modules_of(model).values())
+    if not any(map(goes_through_interface, modules)):
+        return []
+    found: dict[int, Any] = {}
+    for module in modules:
+        # Not getattr: nn.Module's own is slow where there is none.
+        config = vars(module).get("config")
+        if id(config) not in found and hasattr(config, "_attn_implementation"):
+            found[id(config)] = config
+    # One without a name around others that have one isn't asked: setting it would set theirs.
+    named = [config for config in found.values() if config._attn_implementation is not None]
+    return named or list(found.values())
 
 
 def goes_through_interface(module: nn.Module) -> bool:

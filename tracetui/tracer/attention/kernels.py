@@ -21,8 +21,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import eager_mask, sdpa_mask
 
 from tracetui.errors import RunError
-from tracetui.models.module_tree import modules_of
-from tracetui.models.unshown import goes_through_interface
+from tracetui.models.unshown import attention_configs, watched_kernel
 from tracetui.recording.record import AttentionCall
 from tracetui.tracer.attention.explicit import Show, StepByStep, no_mask
 from tracetui.tracer.attention.kernel_call import KernelCall
@@ -55,14 +54,14 @@ def witnessed(model: nn.Module, witness: Witness, kernel: str | None = None) -> 
 
     kernel: what is registered to run instead of the model's own, which reports by `run_kernel`.
     """
-    changed: list[tuple[Any, str]] = []
+    changed: list[tuple[Any, str | None]] = []
     _watching.witness = witness
     try:
-        for config in _configs(model):
+        for config in attention_configs(model):
             own = config._attn_implementation
-            if own in _NAMES:
+            if (watched := watched_kernel(config)) is not None:
                 changed.append((config, own))
-                config._attn_implementation = kernel or _NAMES[own]
+                config._attn_implementation = kernel or _NAMES[watched]
         yield
     finally:
         _watching.witness = None
@@ -72,25 +71,7 @@ def witnessed(model: nn.Module, witness: Witness, kernel: str | None = None) -> 
 
 def goes_through(model: nn.Module) -> bool:
     """Whether the model's attention goes through transformers' interface, by a kernel that is known here."""
-    return any(config._attn_implementation in _NAMES for config in _configs(model))
-
-
-def _configs(model: nn.Module) -> list[Any]:
-    """The different configurations that the model's modules read, outermost last: setting it sets those inside.
-
-    None of a model whose attention is its own: it may read the kernel's name too, and leave the mask out for one that
-    it doesn't know.
-    """
-    modules = list(modules_of(model).values())
-    if not any(map(goes_through_interface, modules)):
-        return []
-    found: dict[int, Any] = {}
-    for module in modules:
-        # Not getattr: nn.Module's own is slow where there is none.
-        config = vars(module).get("config")
-        if id(config) not in found and hasattr(config, "_attn_implementation"):
-            found[id(config)] = config
-    return list(found.values())
+    return any(watched_kernel(config) is not None for config in attention_configs(model))
 
 
 def _sdpa(
