@@ -13,6 +13,7 @@ import pytest
 import tracetui
 from tests.recipe.options_doc import DOC, options_doc
 from tracetui.api.recording import trace
+from tracetui.errors import InputError
 from tracetui.options.run import add_run
 from tracetui.recipe import load_recipe
 from tracetui.recipe.options import OPTIONS, flag_of, with_options
@@ -65,3 +66,20 @@ def test_a_name_that_is_no_option_is_refused() -> None:
     with pytest.raises(TypeError, match="'sed' is no option of a run; there are layers, "):
         with_options(load_recipe("llama-tiny"), sed=1)
     assert (flag_of("stops"), flag_of("top_p"), flag_of("prompt")) == ("--break", "--top-p", "--prompt")
+
+
+@pytest.mark.parametrize("ids", [[5, 6], (5, 6), np.array([5, 6]), [np.int64(5), 6], [[5, 6]], ["5,6"], "5,6"])
+def test_token_ids_come_as_a_list_an_array_or_text(ids: object) -> None:
+    assert with_options(load_recipe("llama-tiny"), tokens=ids).prompts.ids == ((5, 6),)
+
+
+@pytest.mark.parametrize("ids", [[5, [6]], 5, {5: 6}, [None]])
+def test_what_is_no_token_ids_is_refused_in_words(ids: object) -> None:
+    with pytest.raises(InputError, match=r"^tokens: must be token ids, got "):
+        with_options(load_recipe("llama-tiny"), tokens=ids)
+
+
+def test_numpy_s_numbers_are_numbers() -> None:
+    recipe = with_options(load_recipe("llama-tiny"), seed=np.int64(3), generate=2, temperature=np.float32(0.5))
+    assert (recipe.seed, recipe.generation.temperature) == (3, 0.5)
+    assert type(recipe.seed) is int

@@ -12,15 +12,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from tracetui.api.recipes import Kept, edits_of, keep_of, stops_of
+from tracetui.api.recipes import Kept, attention_of, edits_of, keep_of, stops_of
 from tracetui.api.trace import Trace
 from tracetui.debugger.memory.note import SessionNote
 from tracetui.debugger.memory.restored import Restored
 from tracetui.errors import InputError, RunError
 from tracetui.expr.stop import with_defaults
 from tracetui.expr.watch import parse_watch
-from tracetui.recording.keep import ATTENTION
-from tracetui.text import visible
 
 if TYPE_CHECKING:
     from torch import nn
@@ -129,8 +127,7 @@ def _check_given(model: object, attention: str) -> None:
     """Raises TypeError for what is no module, and InputError for an unknown choice of matrices."""
     if not hasattr(model, "named_modules"):
         raise TypeError(f"an nn.Module is needed, got {type(model).__name__}; `tracetui run` opens recipes and folders")
-    if attention not in ATTENTION:
-        raise InputError(f"attention: must be one of {', '.join(ATTENTION)}, got {visible(str(attention), 40)!r}")
+    attention_of(attention)
 
 
 def _check_place() -> None:

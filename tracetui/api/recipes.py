@@ -58,6 +58,12 @@ def keep_of(keep: Kept) -> Keep:
     return kept
 
 
+def attention_of(attention: str) -> str:
+    """Which matrices are recorded. Raises InputError for a word that is none of them."""
+    matrices: str = OPTIONS["attention"].read(attention, "attention")
+    return matrices
+
+
 def _load(model: str, fetch: bool, offline: bool) -> Recipe:
     """Nothing is fetched, and nobody asked, unless the weights shall come from the hub."""
     if fetch and (hub_id := find_hub_id(model)) is not None:

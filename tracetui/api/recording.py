@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from tracetui.api.recipes import Ids, Kept, chosen_recipe, edits_of, keep_of, stops_of
+from tracetui.api.recipes import Ids, Kept, attention_of, chosen_recipe, edits_of, keep_of, stops_of
 from tracetui.api.trace import Trace
-from tracetui.errors import InputError
 from tracetui.expr.stop import DEFAULT_STOPS, Stop
 from tracetui.headless import Stops
 from tracetui.recording.keep import ATTENTION
 from tracetui.recording.trace import Trace as Recorded
-from tracetui.text import visible
 from tracetui.views.edit_lines import unapplied_lines
 
 if TYPE_CHECKING:
@@ -107,11 +105,9 @@ def trace(
         return _told(recorded, heard)
     if not hasattr(model, "named_modules"):
         raise TypeError(f"an nn.Module, or a recipe's name or path is needed, got {type(model).__name__}")
-    if attention not in ATTENTION:
-        raise InputError(f"attention: must be one of {', '.join(ATTENTION)}, got {visible(str(attention), 40)!r}")
     from tracetui.tracer.call import record_module
 
-    roles = ATTENTION[attention]
+    roles = ATTENTION[attention_of(attention)]
     changes = edits_of(edits)
     return _told(record_module(model, inputs, options, keep_of(keep), roles, heard.stops, changes, heard.hear), heard)
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracetui.commands.read_options import read_recipe, read_stops
+from tracetui.commands.read_options import gives_prompts, read_recipe, read_stops
 from tracetui.commands.restore_session import last_of, name_of, recalled, recalled_recording, recording_name
 from tracetui.errors import InputError
 
@@ -49,10 +49,9 @@ def _begins(arguments: Namespace, recipe: Recipe) -> bool:
 
     A chat waits all the same: what the template makes of it is shown before it runs.
     """
-    prompts_given = (arguments.prompt, arguments.batch, arguments.tokens, arguments.random_tokens)
     prompts = recipe.prompts
     empty = prompts.one_text and not prompts.text.strip()
-    return any(part is not None for part in prompts_given) and not (prompts.chat or empty)
+    return gives_prompts(arguments) and not (prompts.chat or empty)
 
 
 def open_trace(arguments: Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,15 +34,15 @@ def switch(value: Any, where: str) -> bool:
 
 
 def whole(value: Any, where: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise _unreadable(value, where, "an integer")
-    return value
+    return int(value)
 
 
 def number(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise _unreadable(value, where, "a number")
-    return value
+    return float(value)
 
 
 def seed(value: Any, where: str) -> int:
@@ -101,11 +102,11 @@ def tokens(value: Any, where: str) -> tuple[tuple[int, ...], ...]:
     """`1,2,3`, ids, or several of one of them: a batch."""
     if isinstance(value, str):
         value = [value]
-    if not isinstance(value, Sequence):
-        raise _unreadable(value, where, "token ids")
-    rows: Sequence[Any] = [value] if value and all(isinstance(each, int) for each in value) else value
+    value = _listed(value, where)
+    rows = [value] if value and all(isinstance(each, Integral) for each in value) else value
     check_rows(len(rows), where)
-    return tuple(parse_ids(row if isinstance(row, str) else ",".join(map(str, row)), where) for row in rows)
+    texts = (row if isinstance(row, str) else ",".join(map(str, _listed(row, where))) for row in rows)
+    return tuple(parse_ids(text, where) for text in texts)
 
 
 def random_tokens(value: Any, where: str) -> tuple[int, int]:
@@ -160,6 +161,15 @@ def _texts(value: Any, where: str) -> list[str]:
         return [value]
     if not isinstance(value, Sequence) or not all(isinstance(each, str) for each in value):
         raise _unreadable(value, where, "a text or a list of texts")
+    return list(value)
+
+
+def _listed(value: Any, where: str) -> list[Any]:
+    """Token ids in a list, an array or a tensor."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise _unreadable(value, where, "token ids")
     return list(value)
 
 
