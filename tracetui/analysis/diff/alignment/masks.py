@@ -35,4 +35,4 @@ def _added(mask: Array) -> Array:
     if mask.dtype.kind in "bui":
         return np.where(mask != 0, np.float32(0), np.float32(HIDDEN))
     # A NaN stays one.
-    return np.where(mask <= HIDDEN, np.float32(HIDDEN), mask.astype(np.float32))
+    return np.maximum(mask, HIDDEN).astype(np.float32)
