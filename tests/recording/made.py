@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tracetui.recording.npz.arrays import stored_as
+from tracetui.formats.npy import stored_as
 from tracetui.recording.outline import NO_MODULE, Module
 from tracetui.recording.record import AttentionCall, Record, Token
 from tracetui.recording.statistics import Statistics, without_finite

@@ -10,7 +10,7 @@ from typing import IO
 import numpy as np
 
 from tracetui.errors import RunError
-from tracetui.recording.npz.arrays import npy_header, stored_as
+from tracetui.formats.npy import npy_header, stored_as
 from tracetui.recording.npz.writer import blocks
 from tracetui.recording.record import Record
 from tracetui.recording.trace import Trace

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from math import prod
 
+from tracetui.formats.npy import stored_as
 from tracetui.recording.health import comes_near_limit, may_hide, near_limit_share
-from tracetui.recording.npz.arrays import stored_as
 from tracetui.recording.record import Record, Token
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import NotKeptError, is_kept

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tests.recording.made import small_trace
+from tracetui.formats.npy import npy_header, stored_as
 from tracetui.recording.npz import write_trace
-from tracetui.recording.npz.arrays import npy_header, stored_as
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

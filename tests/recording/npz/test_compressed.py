@@ -16,9 +16,9 @@ from tests.recording.made import assert_same, small_trace, traces
 from tests.recording.npz.raw import ARRAY, Part, changed, deflated, good_parts, npy, pack
 from tracetui import paths
 from tracetui.errors import InputError, RunError
+from tracetui.formats.zip_writer import ZipWriter
 from tracetui.recording.dumps import open_recorded
 from tracetui.recording.npz import read_trace, write_trace
-from tracetui.recording.npz.archive import ZipWriter
 from tracetui.recording.summary import describe
 from tracetui.recording.trace import Trace
 

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tracetui.errors import InputError
+from tracetui.formats.npy import Head, NoNumbersError, NpyError, parse_text
+from tracetui.formats.npy_text import TextError, parse_dict
 from tracetui.recording.dumps import open_recorded
-from tracetui.recording.npz.arrays import Head, NoNumbersError, NpyError, parse_text
-from tracetui.recording.npz.npy_text import TextError, parse_dict
 
 VALUES = np.arange(6, dtype="<f4").reshape(2, 3)
 WRITERS = {

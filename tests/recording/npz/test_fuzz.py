@@ -33,9 +33,9 @@ from tests.recording.npz.raw import (
     with_header,
 )
 from tracetui.errors import FileChangedError, InputError
+from tracetui.formats.npy import npy_header, stored_as
+from tracetui.formats.zip_writer import ZipWriter
 from tracetui.recording.npz import read_trace, write_trace
-from tracetui.recording.npz.archive import ZipWriter
-from tracetui.recording.npz.arrays import npy_header, stored_as
 from tracetui.recording.value import NotKeptError
 
 Parts = dict[str, Part]

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from tests.analysis.diff.made import trace_of
+from tracetui.formats.fields import parse
 from tracetui.recording.npz.decode import _statistics
 from tracetui.recording.npz.encode import plain_statistics
-from tracetui.recording.npz.fields import parse
 from tracetui.recording.npz.reader import read_trace
 from tracetui.recording.npz.writer import write_trace
 from tracetui.recording.statistics import of_array, without_finite

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from tests.recording.made import assert_same, small_trace, traces
 from tests.recording.npz.raw import SparseFile
 from tracetui.errors import RunError
+from tracetui.formats.npy import npy_header, stored_as
+from tracetui.formats.zip_writer import ZipWriter
 from tracetui.recording.npz import read_trace, write_trace
-from tracetui.recording.npz.archive import ZipWriter
-from tracetui.recording.npz.arrays import npy_header, stored_as
 from tracetui.recording.npz.names import MemberNames, is_safe
 from tracetui.recording.npz.writer import blocks
 from tracetui.recording.record import Record

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from tracetui.file_kinds import HEAD_BYTES, is_zip
 from tracetui.file_state import check_unchanged
+from tracetui.formats.npy import NpyError
+from tracetui.formats.packed import Packed, unpacked
+from tracetui.formats.source import Source
+from tracetui.formats.zip_arrays import content_at
+from tracetui.formats.zip_directory import Member, read_directory
+from tracetui.formats.zip_layout import DEFLATED
 from tracetui.paths import open_regular
 from tracetui.recording.dumps.npz import is_member_name
-from tracetui.recording.npz.arrays import NpyError
-from tracetui.recording.npz.directory import Member, Source, read_directory
-from tracetui.recording.npz.layout import DEFLATED
-from tracetui.recording.npz.members import content_at
-from tracetui.recording.npz.packed import Packed, unpacked
 from tracetui.text import visible
 
 _BLOCK = 1 << 22

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from tracetui.errors import InputError
+from tracetui.formats.narrow_floats import bfloat16
+from tracetui.formats.npy import BFLOAT16_BITS
+from tracetui.formats.source import Source
+from tracetui.formats.zip_arrays import StoredArray, locate_all, locate_npy
+from tracetui.formats.zip_directory import read_directory
 from tracetui.paths import open_regular
-from tracetui.recording.dumps.narrow import bfloat16
 from tracetui.recording.dumps.values import DumpValue, NamedValue, dump_trace
 from tracetui.recording.npz.array_file import ArrayFile
-from tracetui.recording.npz.arrays import BFLOAT16_BITS
-from tracetui.recording.npz.directory import Source, read_directory
-from tracetui.recording.npz.members import StoredArray, locate_all, locate_npy
 from tracetui.recording.npz.names import HEADER
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array

@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from tracetui.errors import InputError
+from tracetui.formats.fields import Field, parse
+from tracetui.formats.limits import MAX_HEADER, MAX_RECORDS
+from tracetui.formats.narrow_floats import bfloat16, float8_e4m3, float8_e5m2, float8_e8m0
+from tracetui.formats.npy import MAX_RANK, possible
+from tracetui.formats.source import Source
+from tracetui.formats.zip_arrays import StoredArray
 from tracetui.paths import open_regular
-from tracetui.recording.dumps.narrow import bfloat16, float8_e4m3, float8_e5m2, float8_e8m0
 from tracetui.recording.dumps.values import Decode, DumpValue, NamedValue, dump_trace
 from tracetui.recording.npz.array_file import ArrayFile
-from tracetui.recording.npz.arrays import MAX_RANK, possible
-from tracetui.recording.npz.directory import Source
-from tracetui.recording.npz.fields import Field, parse
-from tracetui.recording.npz.limits import MAX_HEADER, MAX_RECORDS
-from tracetui.recording.npz.members import StoredArray
 from tracetui.recording.trace import Trace
 
 _LENGTH_BYTES = 8

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tracetui.formats.zip_arrays import StoredArray
 from tracetui.recording.npz.array_file import ArrayFile
-from tracetui.recording.npz.members import StoredArray
 from tracetui.recording.npz.writer import blocks
 from tracetui.recording.record import Record
 from tracetui.recording.statistics import Statistics, merged, of_array

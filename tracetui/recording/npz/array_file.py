@@ -11,10 +11,10 @@ import numpy as np
 
 from tracetui.errors import FileChangedError, InputError, RunError
 from tracetui.file_state import check_unchanged
-from tracetui.recording.npz.arrays import NpyError
-from tracetui.recording.npz.directory import Source
-from tracetui.recording.npz.members import StoredArray
-from tracetui.recording.npz.packed import Packed, unpacked
+from tracetui.formats.npy import NpyError
+from tracetui.formats.packed import Packed, unpacked
+from tracetui.formats.source import Source
+from tracetui.formats.zip_arrays import StoredArray
 from tracetui.recording.npz.part import read_part
 from tracetui.recording.spill_file import SpillFile, spill_folder
 from tracetui.recording.statistics import Statistics

@@ -9,10 +9,10 @@ from types import MappingProxyType
 
 import tracetui
 from tracetui.errors import InputError, bad_field
-from tracetui.recording.npz.arrays import MAX_RANK, possible
+from tracetui.formats.fields import Field, parse
+from tracetui.formats.limits import MAX_COUNT, MAX_RECORDS
+from tracetui.formats.npy import MAX_RANK, possible
 from tracetui.recording.npz.encode import FORMAT
-from tracetui.recording.npz.fields import Field, parse
-from tracetui.recording.npz.limits import MAX_COUNT, MAX_RECORDS
 from tracetui.recording.npz.modules import decode_outline
 from tracetui.recording.outline import Module
 from tracetui.recording.record import CALLERS, AttentionCall, BadWeight, Record, Token

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tracetui.recording.npz.fields import Field
+from tracetui.formats.fields import Field
 from tracetui.recording.outline import MAX_DEPTH, NO_MODULE, Module, grown
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tracetui.formats.fields import Field
+from tracetui.formats.npy import stored_as
+from tracetui.formats.source import Source
+from tracetui.formats.zip_arrays import StoredArray, locate_all, read_document
+from tracetui.formats.zip_directory import Directory, read_directory
 from tracetui.paths import open_regular, refuse_disguised
 from tracetui.recording.npz.array_file import ArrayFile, FileValue
-from tracetui.recording.npz.arrays import stored_as
 from tracetui.recording.npz.decode import TraceHeader, decode_header, decode_timing
-from tracetui.recording.npz.directory import Directory, Source, read_directory
-from tracetui.recording.npz.fields import Field
-from tracetui.recording.npz.members import StoredArray, locate_all, read_document
-from tracetui.recording.npz.names import HEADER, TIMING
+from tracetui.recording.npz.names import HEADER, TIMING, is_safe
 from tracetui.recording.record import Record
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import StatisticsValue, Value
@@ -26,7 +27,7 @@ def read_trace(path: Path) -> Trace:
     with open_regular(path) as file:
         source = Source(path, file)
         refuse_disguised(path, source.read(0, min(32, source.size)))
-        directory = read_directory(source)
+        directory = read_directory(source, is_safe)
         header = _read_header(source, directory)
         arrays = locate_all(source, directory)
         values_file = ArrayFile(source)

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from tracetui.errors import RunError
+from tracetui.formats.limits import MAX_RECORDS, too_large
+from tracetui.formats.npy import npy_header, stored_as
+from tracetui.formats.zip_writer import ZipWriter
 from tracetui.paths import replacing
-from tracetui.recording.npz.archive import ZipWriter
-from tracetui.recording.npz.arrays import npy_header, stored_as
 from tracetui.recording.npz.encode import encode_header, encode_timing
-from tracetui.recording.npz.limits import MAX_RECORDS, too_large
 from tracetui.recording.npz.names import HEADER, TIMING, MemberNames
 from tracetui.recording.record import Record
 from tracetui.recording.statistics import Statistics

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tracetui.recording.dumps.narrow import bfloat16, float8_e4m3, float8_e5m2
+from tracetui.formats.narrow_floats import bfloat16, float8_e4m3, float8_e5m2
+from tracetui.formats.npy import stored_as
 from tracetui.recording.dumps.values import Decode
 from tracetui.recording.keep import Room
-from tracetui.recording.npz.arrays import stored_as
 from tracetui.recording.npz.writer import blocks
 from tracetui.recording.spill import SpilledValue
 from tracetui.recording.spill_file import SpillFile, spill_folder

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tracetui.recording.dumps.narrow import bfloat16
+from tracetui.formats.narrow_floats import bfloat16
 from tracetui.recording.npz.writer import blocks
 from tracetui.recording.record import Record
 from tracetui.recording.statistics import Statistics, merged, of_array

@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tracetui.errors import InputError, bad_field
-from tracetui.recording.npz.encode import FLOAT_TAG
-from tracetui.recording.npz.limits import MAX_COUNT, MAX_DEPTH, too_large
+from tracetui.formats.limits import MAX_COUNT, MAX_DEPTH, too_large
 from tracetui.text import visible
 
+FLOAT_TAG = "__float__"
+"""transformers writes a float in a config that JSON has no number for as `{"__float__": "Infinity"}`."""
 _NAMED_FLOATS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import IO
 
-from tracetui.recording.npz import layout
+from tracetui.formats import zip_layout
 
 _VERSION, _VERSION_64 = 20, 45
 _MADE_ON_UNIX = 3 << 8
@@ -31,7 +31,7 @@ class _Member:
     @property
     def most(self) -> int:
         """Bytes that it may take at most: what can't be compressed grows a little."""
-        return self.size if self.method == layout.STORED else self.size + self.size // 1000 + 64
+        return self.size if self.method == zip_layout.STORED else self.size + self.size // 1000 + 64
 
 
 class ZipWriter:
@@ -40,7 +40,7 @@ class ZipWriter:
     `zip64_from` is the first number that no 32-bit field holds.
     """
 
-    def __init__(self, file: IO[bytes], zip64_from: int = layout.FULL32) -> None:
+    def __init__(self, file: IO[bytes], zip64_from: int = zip_layout.FULL32) -> None:
         self._file = file
         self._zip64_from = zip64_from
         self._at = 0
@@ -48,7 +48,7 @@ class ZipWriter:
 
     def add(self, name: str, size: int, blocks: Iterable[bytes | memoryview], compress: bool = False) -> None:
         """A member of `size` bytes, which begins at a multiple of 64; the blocks together are its content."""
-        method = layout.DEFLATED if compress else layout.STORED
+        method = zip_layout.DEFLATED if compress else zip_layout.STORED
         member = _Member(name, method, size, size, 0, self._at)
         self._write(self._local_header(member))
         began, written = self._at, 0
@@ -82,12 +82,12 @@ class ZipWriter:
     def _local_header(self, member: _Member) -> bytes:
         """As long before its numbers are known as after."""
         name, large = member.name, member.most >= self._zip64_from
-        extra = _extra(layout.ZIP64_KIND, layout.ZIP64_SIZES.pack(member.size, member.stored)) if large else b""
-        extra += _padding(member.start + layout.LOCAL_HEADER.size + len(name) + len(extra))
-        stored, size = (layout.FULL32, layout.FULL32) if large else (member.stored, member.size)
+        extra = _extra(zip_layout.ZIP64_KIND, zip_layout.ZIP64_SIZES.pack(member.size, member.stored)) if large else b""
+        extra += _padding(member.start + zip_layout.LOCAL_HEADER.size + len(name) + len(extra))
+        stored, size = (zip_layout.FULL32, zip_layout.FULL32) if large else (member.stored, member.size)
         version = _VERSION_64 if large else _VERSION
-        fixed = layout.LOCAL_HEADER.pack(
-            *(layout.LOCAL_SIGNATURE, version, 0, member.method, 0, _FIRST_OF_1980, member.crc),
+        fixed = zip_layout.LOCAL_HEADER.pack(
+            *(zip_layout.LOCAL_SIGNATURE, version, 0, member.method, 0, _FIRST_OF_1980, member.crc),
             *(stored, size, len(name), len(extra)),
         )
         return fixed + name.encode("ascii") + extra
@@ -95,37 +95,39 @@ class ZipWriter:
     def _entry(self, member: _Member) -> bytes:
         name, numbers = member.name, (member.size, member.stored, member.start)
         large = [number for number in numbers if number >= self._zip64_from]
-        extra = _extra(layout.ZIP64_KIND, b"".join(number.to_bytes(8, "little") for number in large)) if large else b""
+        extra = (
+            _extra(zip_layout.ZIP64_KIND, b"".join(number.to_bytes(8, "little") for number in large)) if large else b""
+        )
         version = _VERSION_64 if large else _VERSION
-        size, stored, start = (layout.FULL32 if number >= self._zip64_from else number for number in numbers)
-        fixed = layout.DIRECTORY_ENTRY.pack(
-            *(layout.ENTRY_SIGNATURE, _MADE_ON_UNIX | version, version, 0, member.method, 0, _FIRST_OF_1980),
+        size, stored, start = (zip_layout.FULL32 if number >= self._zip64_from else number for number in numbers)
+        fixed = zip_layout.DIRECTORY_ENTRY.pack(
+            *(zip_layout.ENTRY_SIGNATURE, _MADE_ON_UNIX | version, version, 0, member.method, 0, _FIRST_OF_1980),
             *(member.crc, stored, size, len(name), len(extra), 0, 0, 0, _ORDINARY_FILE, start),
         )
         return fixed + name.encode("ascii") + extra
 
     def _end(self, entries: int, start: int, size: int) -> None:
-        if entries >= layout.FULL16 or max(start, size) >= self._zip64_from:
+        if entries >= zip_layout.FULL16 or max(start, size) >= self._zip64_from:
             at = self._at
-            rest = layout.END64.size - 12
+            rest = zip_layout.END64.size - 12
             versions = (_MADE_ON_UNIX | _VERSION_64, _VERSION_64)
             counts = (entries, entries, size, start)
-            self._write(layout.END64.pack(layout.END64_SIGNATURE, rest, *versions, 0, 0, *counts))
-            self._write(layout.LOCATOR64.pack(layout.LOCATOR64_SIGNATURE, 0, at, 1))
-            entries = layout.FULL16
-            start = size = layout.FULL32
-        self._write(layout.END.pack(layout.END_SIGNATURE, 0, 0, entries, entries, size, start, 0))
+            self._write(zip_layout.END64.pack(zip_layout.END64_SIGNATURE, rest, *versions, 0, 0, *counts))
+            self._write(zip_layout.LOCATOR64.pack(zip_layout.LOCATOR64_SIGNATURE, 0, at, 1))
+            entries = zip_layout.FULL16
+            start = size = zip_layout.FULL32
+        self._write(zip_layout.END.pack(zip_layout.END_SIGNATURE, 0, 0, entries, entries, size, start, 0))
 
 
 def _extra(kind: int, content: bytes) -> bytes:
-    return layout.EXTRA.pack(kind, len(content)) + content
+    return zip_layout.EXTRA.pack(kind, len(content)) + content
 
 
 def _padding(data_at: int) -> bytes:
     """An extra field that moves the data from `data_at` to the next multiple of the alignment; empty if it is there."""
-    short = -data_at % layout.ALIGNMENT
+    short = -data_at % zip_layout.ALIGNMENT
     if not short:
         return b""
-    head = layout.EXTRA.size + 2
-    length = short if short >= head else short + layout.ALIGNMENT
-    return _extra(layout.PADDING_KIND, layout.ALIGNMENT.to_bytes(2, "little") + bytes(length - head))
+    head = zip_layout.EXTRA.size + 2
+    length = short if short >= head else short + zip_layout.ALIGNMENT
+    return _extra(zip_layout.PADDING_KIND, zip_layout.ALIGNMENT.to_bytes(2, "little") + bytes(length - head))

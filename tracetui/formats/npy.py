@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracetui.recording.npz.npy_text import TextError, parse_dict
+from tracetui.formats.npy_text import TextError, parse_dict
 
 MAX_RANK = 64
 MAX_LENGTH = 2**48

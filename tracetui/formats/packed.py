@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tracetui.recording.npz.arrays import NpyError
+from tracetui.formats.npy import NpyError
 
 MOST_EXPANDED = 1032
 """Bytes that deflate can make of one. https://zlib.net/zlib_tech.html"""

@@ -11,8 +11,9 @@ from math import prod
 import numpy as np
 
 from tracetui.errors import InputError
-from tracetui.recording.npz import layout
-from tracetui.recording.npz.arrays import (
+from tracetui.formats import zip_layout
+from tracetui.formats.limits import MAX_HEADER
+from tracetui.formats.npy import (
     LONGEST_PREFIX,
     MAX_TEXT,
     Head,
@@ -21,9 +22,9 @@ from tracetui.recording.npz.arrays import (
     parse_text,
     text_place,
 )
-from tracetui.recording.npz.directory import Directory, Member, Source, extra_fields
-from tracetui.recording.npz.limits import MAX_HEADER
-from tracetui.recording.npz.packed import MOST_EXPANDED, Packed, unpacked
+from tracetui.formats.packed import MOST_EXPANDED, Packed, unpacked
+from tracetui.formats.source import Source
+from tracetui.formats.zip_directory import Directory, Member, extra_fields
 
 _HEAD = LONGEST_PREFIX + MAX_TEXT
 _KEPT_BY = "; numpy.savez or numpy.savez_compressed to a file writes what is read"
@@ -54,7 +55,7 @@ def locate(source: Source, member: Member, own: bool = True) -> StoredArray:
     """
     _check_readable(source, member, own)
     at = content_at(source, member)
-    if member.method == layout.DEFLATED:
+    if member.method == zip_layout.DEFLATED:
         return _locate_packed(source, member, at, own)
     end = at + member.size
     try:
@@ -122,13 +123,15 @@ def _check_size(source: Source, member: Member, head: Head, byte_count: int) -> 
 
 def _check_readable(source: Source, member: Member, own: bool) -> None:
     hint = "" if own else _KEPT_BY
-    if member.flags & layout.ENCRYPTED_FLAG:
+    if member.flags & zip_layout.ENCRYPTED_FLAG:
         raise source.wrong("is encrypted", member.name)
-    if member.method not in (layout.STORED, layout.DEFLATED):
+    if member.method not in (zip_layout.STORED, zip_layout.DEFLATED):
         raise source.wrong(f"is packed by a method that is not read, got {member.method}{hint}", member.name)
-    if member.flags & ~(layout.UTF8_FLAG | (0 if own else layout.TRAILING_SIZES_FLAG | layout.EFFORT_FLAGS)):
+    if member.flags & ~(
+        zip_layout.UTF8_FLAG | (0 if own else zip_layout.TRAILING_SIZES_FLAG | zip_layout.EFFORT_FLAGS)
+    ):
         raise source.wrong(f"has zip flags that are not read, got {member.flags:#06x}{hint}", member.name)
-    if member.method == layout.DEFLATED:
+    if member.method == zip_layout.DEFLATED:
         if member.size > MOST_EXPANDED * member.stored:
             raise source.wrong(f"unpacks to more than deflate can, got {member.size:,} bytes", member.name)
     elif member.stored != member.size:
@@ -137,25 +140,25 @@ def _check_readable(source: Source, member: Member, own: bool) -> None:
 
 def content_at(source: Source, member: Member) -> int:
     """Where the content begins, if the local header says the same as the directory."""
-    fixed = layout.LOCAL_HEADER.unpack(source.read(member.offset, layout.LOCAL_HEADER.size, member.name))
+    fixed = zip_layout.LOCAL_HEADER.unpack(source.read(member.offset, zip_layout.LOCAL_HEADER.size, member.name))
     signature, _, flags, method, _, _, crc, stored, size, name_length, extra_length = fixed
-    if signature != layout.LOCAL_SIGNATURE:
+    if signature != zip_layout.LOCAL_SIGNATURE:
         raise source.wrong("does not begin where the zip directory says", member.name)
-    rest = source.read(member.offset + layout.LOCAL_HEADER.size, name_length + extra_length, member.name)
+    rest = source.read(member.offset + zip_layout.LOCAL_HEADER.size, name_length + extra_length, member.name)
     name = rest[:name_length].decode("latin-1")
     extra = extra_fields(source, member.name, rest[name_length:])
-    if layout.FULL32 in (stored, size):
-        wide = extra.get(layout.ZIP64_KIND, b"")
-        if len(wide) != layout.ZIP64_SIZES.size:
+    if zip_layout.FULL32 in (stored, size):
+        wide = extra.get(zip_layout.ZIP64_KIND, b"")
+        if len(wide) != zip_layout.ZIP64_SIZES.size:
             raise source.wrong("lacks the zip64 sizes that it needs", member.name)
-        size, stored = layout.ZIP64_SIZES.unpack(wide)
-    if flags & layout.TRAILING_SIZES_FLAG and not any((crc, stored, size)):
+        size, stored = zip_layout.ZIP64_SIZES.unpack(wide)
+    if flags & zip_layout.TRAILING_SIZES_FLAG and not any((crc, stored, size)):
         # Written as a stream: they stand behind the content, and in the directory.
         crc, stored, size = member.crc, member.stored, member.size
     listed = (member.flags, member.method, member.crc, member.stored, member.size, member.name)
     if (flags, method, crc, stored, size, name) != listed:
         raise source.wrong("its own header differs from the zip directory", member.name)
-    return member.offset + layout.LOCAL_HEADER.size + len(rest)
+    return member.offset + zip_layout.LOCAL_HEADER.size + len(rest)
 
 
 def locate_all(source: Source, directory: Directory, left_out: dict[str, str] | None = None) -> dict[str, StoredArray]:

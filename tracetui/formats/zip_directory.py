@@ -2,43 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO
 
 from tracetui.errors import InputError
-from tracetui.file_state import settled_state
-from tracetui.recording.npz import layout
-from tracetui.recording.npz.limits import MAX_DIRECTORY, MAX_RECORDS
-from tracetui.recording.npz.names import is_safe
-from tracetui.text import visible
-
-
-class Source:
-    """An open file of a known size, read piece by piece."""
-
-    def __init__(self, path: Path, file: IO[bytes]) -> None:
-        self.path = path
-        self.descriptor = file.fileno()
-        self.state = settled_state(self.descriptor)
-        """As it was before anything of it was read."""
-        self.size = os.fstat(self.descriptor).st_size
-
-    def read(self, offset: int, length: int, member: str = "zip directory") -> bytes:
-        """Exactly `length` bytes. Raises InputError if they aren't there."""
-        try:
-            content = os.pread(self.descriptor, length, offset) if offset + length <= self.size else b""
-        except OSError as error:
-            raise InputError(f"{self.path}: can't be read: {error.strerror}") from error
-        if len(content) != length:
-            raise self.wrong("reaches beyond the file's end: it was cut short", member)
-        return content
-
-    def wrong(self, problem: str, member: str = "zip directory") -> InputError:
-        return InputError(f"{self.path}: {visible(member)}: {problem}")
+from tracetui.formats import zip_layout
+from tracetui.formats.limits import MAX_DIRECTORY, MAX_RECORDS
+from tracetui.formats.source import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +46,7 @@ class _End:
     offset: int
 
 
-def read_directory(source: Source, is_name: Callable[[str], bool] = is_safe) -> Directory:
+def read_directory(source: Source, is_name: Callable[[str], bool]) -> Directory:
     """The list of members, their names different and such as `is_name` accepts. Raises InputError."""
     end = _find_end(source)
     if end.entries > MAX_RECORDS + 2 or end.size > MAX_DIRECTORY:
@@ -91,15 +62,15 @@ def read_directory(source: Source, is_name: Callable[[str], bool] = is_safe) -> 
 
 def _find_end(source: Source) -> _End:
     """The end record, which has to be the file's last bytes, so that nobody can read another one."""
-    at = source.size - layout.END.size
-    tail = source.read(at, layout.END.size) if at >= 0 else b""
-    if tail[:4] != layout.END_SIGNATURE:
+    at = source.size - zip_layout.END.size
+    tail = source.read(at, zip_layout.END.size) if at >= 0 else b""
+    if tail[:4] != zip_layout.END_SIGNATURE:
         problem = "is an npz file that was cut short, or has more behind its end: its list of members is missing"
         raise InputError(f"{source.path}: {problem}")
-    _, disk, directory_disk, here, entries, size, offset, comment = layout.END.unpack(tail)
+    _, disk, directory_disk, here, entries, size, offset, comment = zip_layout.END.unpack(tail)
     if disk or directory_disk or here != entries or comment:
         raise source.wrong("is of a zip file in several parts or with a comment")
-    if entries == layout.FULL16 or layout.FULL32 in (size, offset):
+    if entries == zip_layout.FULL16 or zip_layout.FULL32 in (size, offset):
         return _find_end64(source, at)
     if offset + size != at:
         raise source.wrong("does not lie where the file's end says")
@@ -107,16 +78,16 @@ def _find_end(source: Source) -> _End:
 
 
 def _find_end64(source: Source, end_at: int) -> _End:
-    locator_at = end_at - layout.LOCATOR64.size
-    at = locator_at - layout.END64.size
+    locator_at = end_at - zip_layout.LOCATOR64.size
+    at = locator_at - zip_layout.END64.size
     if at < 0:
         raise source.wrong("lacks the zip64 record that it needs")
-    signature, disk, shown_at, disks = layout.LOCATOR64.unpack(source.read(locator_at, layout.LOCATOR64.size))
-    if signature != layout.LOCATOR64_SIGNATURE or disk or disks != 1 or shown_at != at:
+    signature, disk, shown_at, disks = zip_layout.LOCATOR64.unpack(source.read(locator_at, zip_layout.LOCATOR64.size))
+    if signature != zip_layout.LOCATOR64_SIGNATURE or disk or disks != 1 or shown_at != at:
         raise source.wrong("lacks the zip64 record that it needs")
-    record = layout.END64.unpack(source.read(at, layout.END64.size))
+    record = zip_layout.END64.unpack(source.read(at, zip_layout.END64.size))
     signature, rest, _, _, disk, directory_disk, here, entries, size, offset = record
-    if signature != layout.END64_SIGNATURE or rest != layout.END64.size - 12 or disk or directory_disk:
+    if signature != zip_layout.END64_SIGNATURE or rest != zip_layout.END64.size - 12 or disk or directory_disk:
         raise source.wrong("has a zip64 record that no trace file has")
     if here != entries or offset + size != at:
         raise source.wrong("does not lie where the zip64 record says")
@@ -135,14 +106,14 @@ def _entries(source: Source, directory: bytes, end: _End, is_name: Callable[[str
 
 
 def _entry(source: Source, directory: bytes, at: int, is_name: Callable[[str], bool]) -> tuple[Member, int]:
-    name_at = at + layout.DIRECTORY_ENTRY.size
+    name_at = at + zip_layout.DIRECTORY_ENTRY.size
     if name_at > len(directory):
         raise source.wrong("is shorter than its members")
-    fixed = layout.DIRECTORY_ENTRY.unpack_from(directory, at)
+    fixed = zip_layout.DIRECTORY_ENTRY.unpack_from(directory, at)
     signature, _, _, flags, method, _, _, crc, stored, size, name_length, extra_length, comment, disk, *_, offset = (
         fixed
     )
-    if signature != layout.ENTRY_SIGNATURE:
+    if signature != zip_layout.ENTRY_SIGNATURE:
         raise source.wrong("is damaged")
     extra_at = name_at + name_length
     end = extra_at + extra_length + comment
@@ -161,10 +132,10 @@ def extra_fields(source: Source, name: str, content: bytes) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     at = 0
     while at < len(content):
-        if at + layout.EXTRA.size > len(content):
+        if at + zip_layout.EXTRA.size > len(content):
             raise source.wrong("has a damaged extra field", name)
-        kind, length = layout.EXTRA.unpack_from(content, at)
-        at += layout.EXTRA.size
+        kind, length = zip_layout.EXTRA.unpack_from(content, at)
+        at += zip_layout.EXTRA.size
         if at + length > len(content) or kind in found:
             raise source.wrong("has a damaged extra field", name)
         found[kind] = content[at : at + length]
@@ -174,10 +145,10 @@ def extra_fields(source: Source, name: str, content: bytes) -> dict[int, bytes]:
 
 def _widened(source: Source, name: str, numbers: tuple[int, int, int], extra: dict[int, bytes]) -> tuple[int, int, int]:
     """The numbers, those that fill their 32 bits taken from the zip64 field."""
-    wide = extra.get(layout.ZIP64_KIND, b"")
-    missing = numbers.count(layout.FULL32)
+    wide = extra.get(zip_layout.ZIP64_KIND, b"")
+    missing = numbers.count(zip_layout.FULL32)
     if len(wide) < 8 * missing:
         raise source.wrong("lacks the zip64 sizes that it needs", name)
     rest = iter(struct.unpack_from(f"<{missing}Q", wide))
-    first, second, third = (next(rest) if number == layout.FULL32 else number for number in numbers)
+    first, second, third = (next(rest) if number == zip_layout.FULL32 else number for number in numbers)
     return first, second, third
