@@ -33,6 +33,24 @@ def compiled() -> nn.Module:
     return model
 
 
+def with_a_compiled_forward() -> nn.Module:
+    model = Net()
+    model.inner.forward = torch.compile(model.inner.forward)  # type: ignore[method-assign]
+    return model
+
+
+class Decorated(Net):
+    @torch.compile
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(self.inner(x))
+
+
+class LeftOut(Net):
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(self.inner(x))
+
+
 def on_meta() -> nn.Module:
     with torch.device("meta"):
         return Net()
@@ -41,6 +59,8 @@ def on_meta() -> nn.Module:
 MODELS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "compiled": (compiled, "the model: OptimizedModule: is compiled by torch.compile"),
     "compiled inside": (compiled_inside, "inner: Sequential: is compiled by torch.compile"),
+    "compiled forward": (with_a_compiled_forward, "inner: Sequential: is compiled by torch.compile"),
+    "decorated": (Decorated, "the model: Decorated: is compiled by torch.compile"),
     "scripted": (lambda: torch.jit.script(Net()), "the model: RecursiveScriptModule: is a script module"),
     "meta": (on_meta, "inner.0: Linear: weight: is on the device meta and has no values"),
 }
@@ -61,3 +81,4 @@ def test_what_was_compiled_can_be_traced_itself() -> None:
     model = Net()
     torch.compile(model)
     assert "inner.0" in tracetui.trace(model, torch.ones(1, 3))
+    assert "inner.0" in tracetui.trace(LeftOut(), torch.ones(1, 3))

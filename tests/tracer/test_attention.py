@@ -11,8 +11,11 @@ import pytest
 import torch
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.llama.modeling_llama import LlamaAttention
 
 from tests.tracer.models import prompt, tiny_gemma2, tiny_gpt_oss, tiny_llama, tiny_llama4, tiny_mistral
+from tracetui.analysis.attention.heads import UnexplainedError
 from tracetui.analysis.attention.scores import AttentionView, attention_at
 from tracetui.models.unshown import attention_configs
 from tracetui.recording.trace import Trace
@@ -152,20 +155,68 @@ def test_attention_of_its_own_outside_of_a_model_is_watched_as_eager() -> None:
     assert not trace.run.notes
 
 
-def test_a_kernel_that_can_t_be_watched_is_named_in_a_note() -> None:
-    def of_their_own(*arguments: Any, **options: Any) -> Any:
-        return sdpa_attention_forward(*arguments, **options)
-
-    AttentionInterface.register("of_their_own", of_their_own)
+def test_a_kernel_that_can_t_be_watched_is_named_in_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(AttentionInterface._global_mapping, "flash_of_theirs", sdpa_attention_forward)
     model = tiny_llama()
     assert not record_call(model, input_ids=prompt()).run.notes
-    model.config._attn_implementation = "of_their_own"
+    model.config._attn_implementation = "flash_of_theirs"
     trace = record_call(model, input_ids=prompt())
     assert not any(record.role == "q" for record in trace.records)
     (note,) = trace.run.notes
     assert note.startswith(
-        "attention is computed by of_their_own, whose queries, keys and probabilities can't be shown"
+        "attention is computed by flash_of_theirs, whose queries, keys and probabilities can't be shown"
     )
+
+
+def _like_sdpa(*arguments: Any, **options: Any) -> Any:
+    return sdpa_attention_forward(*arguments, **options)
+
+
+def _sharper(module: Any, query: torch.Tensor, *arguments: Any, **options: Any) -> Any:
+    return sdpa_attention_forward(module, query * 2, *arguments, **options)
+
+
+@pytest.mark.parametrize("place", ["a name of its own", "sdpa for all", "sdpa in one file"])
+@pytest.mark.parametrize("function", [_like_sdpa, _sharper])
+def test_a_function_that_somebody_put_into_the_interface_runs_and_is_watched(
+    function: Callable[..., Any], place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, name = tiny_llama(), "theirs" if place == "a name of its own" else "sdpa"
+    local = place == "sdpa in one file"
+    mapping = ALL_ATTENTION_FUNCTIONS._local_mapping if local else AttentionInterface._global_mapping
+    monkeypatch.setitem(mapping, name, function)
+    model.config._attn_implementation = name
+    with torch.no_grad():
+        plain = model(input_ids=prompt()).logits
+    trace = record_call(model, input_ids=prompt())
+    np.testing.assert_array_equal(trace["logits"], plain.numpy())
+    assert model.config._attn_implementation == name
+    if function is _like_sdpa:
+        torch.testing.assert_close(view(trace, 1).matrix("probs", 0).sum(axis=1), np.ones(9, np.float32))
+        assert not trace.run.notes
+    else:
+        with pytest.raises(UnexplainedError):
+            view(trace, 1).matrix("probs", 0)
+        assert "its attention can't be shown" in trace.run.notes[0]
+
+
+class _OfTheirs(LlamaAttention):  # type: ignore[misc]
+    """In another file than transformers' own."""
+
+
+@pytest.mark.parametrize("kernel", ["sdpa", "eager"])
+def test_a_class_made_from_a_model_s_own_is_watched_once(kernel: str) -> None:
+    model = tiny_llama()
+    model.config._attn_implementation = kernel
+    for layer in model.model.layers:
+        layer.self_attn.__class__ = _OfTheirs
+    with torch.no_grad():
+        plain = model(input_ids=prompt()).logits
+    trace = record_call(model, input_ids=prompt())
+    np.testing.assert_array_equal(trace["logits"], plain.numpy())
+    assert [record.layer for record in trace.records if record.role == "q"] == list(range(len(model.model.layers)))
+    assert view(trace, 1).matrix("probs", 0).shape == (9, 9)
+    assert not trace.run.notes
 
 
 def test_a_wrapper_without_a_kernel_s_name_leaves_its_model_s_alone() -> None:

@@ -6,9 +6,12 @@ import inspect
 import re
 import sys
 from functools import cache
+from itertools import takewhile
+from types import ModuleType
 from typing import Any
 
 from torch import nn
+from transformers import AttentionInterface, PreTrainedModel
 
 from tracetui.models.module_tree import modules_of
 from tracetui.models.weights.experts import is_handed_choices, is_router, runs_singly
@@ -17,6 +20,8 @@ from tracetui.text import visible
 ATTENTION_INTERFACE = "ALL_ATTENTION_FUNCTIONS"
 """What a modelling file of transformers imports whose attention goes through the interface."""
 _WATCHED = ("eager", "sdpa")
+_OTHER_MASKS = ("flash", "flex", "paged")
+"""In the names of kernels whose masks are no tensors over queries and keys."""
 _UNWATCHED = "whose queries, keys and probabilities can't be shown; attn_implementation='eager' or 'sdpa' shows them"
 _ATTENTION = ("attention", "attn")
 _MIXTURE = re.compile(r"(?:Experts|MoE|MoeBlock|Moe)$")
@@ -33,12 +38,21 @@ def unshown(model: nn.Module) -> tuple[str, ...]:
 
 
 def watched_kernel(config: Any) -> str | None:
-    """Which of transformers' kernels that can be watched a configuration names; None for any other.
+    """Which kernel that can be watched a configuration names; None for any other.
 
     A module of its own, outside of a model, has no name there, and computes as eager does.
     """
     kernel = config._attn_implementation
-    return "eager" if kernel is None else kernel if kernel in _WATCHED else None
+    if kernel is None:
+        return "eager"
+    return kernel if kernel in _WATCHED or _is_somebody_s_own(kernel) else None
+
+
+def _is_somebody_s_own(kernel: str) -> bool:
+    """Whether a kernel is no function of transformers, whose others get no masks of tensors that say who sees whom."""
+    function = AttentionInterface._global_mapping.get(kernel)
+    is_theirs = str(getattr(function, "__module__", "")).startswith("transformers.")
+    return function is not None and not is_theirs and not any(word in kernel for word in _OTHER_MASKS)
 
 
 def attention_configs(model: nn.Module) -> list[Any]:
@@ -63,7 +77,20 @@ def attention_configs(model: nn.Module) -> list[Any]:
 
 def goes_through_interface(module: nn.Module) -> bool:
     """Whether a module's modelling file hands attention to transformers' interface."""
-    return hasattr(sys.modules.get(type(module).__module__), ATTENTION_INTERFACE)
+    return any(hasattr(file, ATTENTION_INTERFACE) for file in files_of(module))
+
+
+def files_of(module: nn.Module) -> tuple[ModuleType, ...]:
+    """The file of a module's class, and those of the classes that it was made from: a user's own stands in another."""
+    kind: Any = type(module)
+    return _files_of(kind)
+
+
+@cache
+def _files_of(kind: Any) -> tuple[ModuleType, ...]:
+    own = takewhile(lambda base: base not in (PreTrainedModel, nn.Module), kind.__mro__)
+    names = dict.fromkeys(base.__module__ for base in own)
+    return tuple(sys.modules[name] for name in names if name in sys.modules)
 
 
 def attends_itself(module: nn.Module) -> bool:

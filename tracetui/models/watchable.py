@@ -21,7 +21,7 @@ def check_watchable(model: nn.Module) -> None:
 
 def _problem(module: nn.Module) -> str | None:
     kind: Any = type(module)
-    if _is_compiled(kind) or module.__dict__.get("_compiled_call_impl") is not None:
+    if _is_compiled(kind) or module.__dict__.get("_compiled_call_impl") is not None or _is_optimised(module.forward):
         return "is compiled by torch.compile, whose inside can't be watched; trace the model that was compiled"
     if _is_script(kind):
         return "is a script module, whose inside can't be watched; trace the Python model that it was made from"
@@ -35,6 +35,11 @@ def _problem(module: nn.Module) -> str | None:
 @cache
 def _is_compiled(kind: Any) -> bool:
     return bool(kind.__module__.startswith("torch._dynamo"))
+
+
+def _is_optimised(forward: Any) -> bool:
+    """Whether `torch.compile` made a function, and `torch.compiler.disable` didn't take it out again."""
+    return hasattr(forward, "_torchdynamo_orig_callable") and not hasattr(forward, "_torchdynamo_disable")
 
 
 @cache

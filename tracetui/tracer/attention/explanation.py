@@ -34,8 +34,8 @@ class RunningKernel:
 class Explanations:
     """What is known of the attention functions that ran so far.
 
-    sdpa's arithmetic is known. A modelling file's own function may do anything with what it is given, so that one head
-    of the first call of each kind is computed again and compared.
+    sdpa's arithmetic is known. Any other function may do anything with what it is given, so that one head of the first
+    call of each kind is computed again and compared.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Explanations:
         described = kernel.described
         if described.unexplained or described.kernel == ABSORBED:
             return False
-        return always or described.kernel == "eager"
+        return always or described.kernel != "sdpa"
 
     def checked(self, kernel: RunningKernel, heads: torch.Tensor) -> AttentionCall:
         """The call's description, which says why it can't be computed again where that is so.

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tracetui.recording.record import AttentionCall
+from tracetui.recording.record import ABSORBED, AttentionCall
 from tracetui.tracer.attention.own_matrices import OwnMatrices
 
 _SINKS = ("s_aux", "sinks")
@@ -31,6 +31,8 @@ _KNOWN = frozenset(
     ]
 ).union(_SINKS)
 """The arguments whose part in a score, or in none, is known."""
+_MASKED_ONLY = ("eager", ABSORBED)
+"""Kernels that hide nothing but what a mask hides."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -71,7 +73,7 @@ class KernelCall:
         scale = self.arguments.get("scaling")
         return AttentionCall(
             scale=float(self.query.shape[-1] ** -0.5 if scale is None else scale),
-            is_causal=kernel == "sdpa" and self.causal and self.mask is None and self.query.shape[2] > 1,
+            is_causal=kernel not in _MASKED_ONLY and self.causal and self.mask is None and self.query.shape[2] > 1,
             kernel=kernel,
             softcap=self.arguments.get("softcap"),
             sliding_window=self.arguments.get("sliding_window"),

@@ -1,33 +1,33 @@
 """Attention kernels that keep what they were given.
 
-They are registered beside transformers' own (AttentionInterface and AttentionMaskInterface), run the very
-kernel that the model would have run, and hand q, k, v, the mask and the call's parameters to whoever watches
-this thread.
+They stand beside those in transformers' interface, run the very kernel that the model would have run, and hand q, k, v,
+the mask and the call's parameters to whoever watches this thread.
 """
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import nn
-from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import eager_mask, sdpa_mask
 
 from tracetui.errors import RunError
 from tracetui.models.unshown import attention_configs, watched_kernel
-from tracetui.recording.record import AttentionCall
+from tracetui.recording.record import ABSORBED, AttentionCall
 from tracetui.tracer.attention.explicit import Show, StepByStep, no_mask
+from tracetui.tracer.attention.interface import own_eager, published, registered
 from tracetui.tracer.attention.kernel_call import KernelCall
 
-_NAMES = {"sdpa": "tracetui_sdpa", "eager": "tracetui_eager"}
 _watching = threading.local()
+
+_WITH_STEPS = ("sdpa", "eager", ABSORBED)
+"""Kernels whose scores can be computed on the way, by the modelling file's own function."""
 
 Output = tuple[torch.Tensor, torch.Tensor | None]
 
@@ -61,7 +61,9 @@ def witnessed(model: nn.Module, witness: Witness, kernel: str | None = None) -> 
             own = config._attn_implementation
             if (watched := watched_kernel(config)) is not None:
                 changed.append((config, own))
-                config._attn_implementation = kernel or _NAMES[watched]
+                config._attn_implementation = kernel or registered(
+                    watched, _KERNELS.get(watched, partial(_own, watched))
+                )
         yield
     finally:
         _watching.witness = None
@@ -82,11 +84,28 @@ def _sdpa(
     attention_mask: torch.Tensor | None,
     **kwargs: Any,
 ) -> Output:
+    if published(module, "sdpa") is not sdpa_attention_forward:
+        return _own("sdpa", module, query, key, value, attention_mask, **kwargs)
     call = called(module, query, key, value, attention_mask, kwargs)
     if kwargs.get("softcap") is None and call.sinks is None:
         return run_kernel("sdpa", sdpa_attention_forward, call)
     # sdpa refuses a softcap and silently leaves sinks out; the model's own function knows both.
-    return run_kernel("eager", _own_forward(module), replace(call, mask=additive(call)))
+    return run_kernel("eager", own_eager(module), replace(call, mask=additive(call)))
+
+
+def _own(
+    kernel: str,
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **kwargs: Any,
+) -> Output:
+    """A function that somebody has put into the interface, whose arithmetic only its output can tell."""
+    forward = published(module, kernel)
+    name = getattr(forward, "__name__", kernel) if kernel == "sdpa" else kernel
+    return run_kernel(name, forward, called(module, query, key, value, attention_mask, kwargs))
 
 
 def eager(
@@ -102,7 +121,7 @@ def eager(
     if call.mask is not None and call.mask.dtype is torch.bool:
         # It adds booleans, too: 1 and 0, which hide nothing. As numbers they can't be taken for sdpa's.
         call = replace(call, mask=call.mask.to(query.dtype))
-    return run_kernel("eager", _own_forward(module), call)
+    return run_kernel("eager", published(module, "eager"), call)
 
 
 def called(
@@ -128,17 +147,14 @@ def called(
     return KernelCall(module, query, key, value, mask, arguments)
 
 
-def _own_forward(module: nn.Module) -> Any:
-    return sys.modules[type(module).__module__].eager_attention_forward
-
-
 def run_kernel(kernel: str, forward: Any, call: KernelCall) -> Output:
     """Run `forward` on a call, asking the witness before and after; `kernel` is what the trace calls it."""
     witness: Witness | None = getattr(_watching, "witness", None)
     if witness is not None:
         call = witness.attention_inputs(call, call.described(kernel, forward))
     show = None if witness is None else witness.attention_steps(call)
-    output = _forwarded(forward, call) if show is None else _step_by_step(kernel, forward, call, show)
+    with _running():
+        output = _forwarded(forward, call) if show is None else _step_by_step(kernel, forward, call, show)
     if witness is None:
         return output
     heads = output[0].transpose(1, 2)  # [B,T,H,Kv] -> [B,H,T,Kv]
@@ -146,10 +162,25 @@ def run_kernel(kernel: str, forward: Any, call: KernelCall) -> Output:
     return output if kept is heads else (kept.transpose(1, 2).contiguous(), *output[1:])
 
 
-def has_steps(call: KernelCall) -> bool:
+@contextmanager
+def _running() -> Iterator[None]:
+    before = is_running()
+    _watching.runs = True
+    try:
+        yield
+    finally:
+        _watching.runs = before
+
+
+def is_running() -> bool:
+    """Whether this thread computes in a kernel that has reported its call."""
+    return getattr(_watching, "runs", False)
+
+
+def has_steps(call: KernelCall, kernel: str) -> bool:
     """Whether the modelling file has an attention function for this call whose steps can be overheard."""
-    module = sys.modules[type(call.module).__module__]
-    return hasattr(module, "eager_attention_forward") and not call.leaves_out(_own_forward(call.module))
+    own = own_eager(call.module)
+    return kernel in _WITH_STEPS and own is not None and not call.leaves_out(own)
 
 
 def _forwarded(forward: Any, call: KernelCall) -> Output:
@@ -165,7 +196,7 @@ def _step_by_step(kernel: str, forward: Any, call: KernelCall, show: Show) -> Ou
     if kernel == "sdpa" and call.position_bias is None:
         show = _without_blind_rows(show, mask)
     with StepByStep(call.mask, show, sinks=call.sinks is not None) as steps:
-        output = _forwarded(_own_forward(call.module) if kernel == "sdpa" else forward, call)
+        output = _forwarded(own_eager(call.module) if kernel == "sdpa" else forward, call)
     if not steps.complete:
         raise RunError(f"{type(call.module).__name__}: its attention is computed in a way whose scores aren't seen")
     # sdpa gives no weights back: what the module returns stays the same.
@@ -194,7 +225,4 @@ def additive(call: KernelCall) -> torch.Tensor | None:
     return call.query.new_zeros(mask.shape).masked_fill_(~mask, hidden)  # [B,1,T,S]
 
 
-AttentionInterface.register(_NAMES["sdpa"], _sdpa)
-AttentionInterface.register(_NAMES["eager"], eager)
-AttentionMaskInterface.register(_NAMES["sdpa"], sdpa_mask)
-AttentionMaskInterface.register(_NAMES["eager"], eager_mask)
+_KERNELS = {"sdpa": _sdpa, "eager": eager}

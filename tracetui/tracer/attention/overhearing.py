@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 from tracetui.tracer.attention.chunked import Chunks, chunks_of, followed
 from tracetui.tracer.attention.explicit import Show
 from tracetui.tracer.attention.kernel_call import KernelCall
-from tracetui.tracer.attention.kernels import Witness
+from tracetui.tracer.attention.kernels import Witness, is_running
 from tracetui.tracer.attention.own_matrices import OwnMatrices
 from tracetui.tracer.attention.own_product import Product, SoftmaxOutput, product_of
 from tracetui.tracer.attention.score_chain import PRODUCTS, VIEWS, Chain, chain_of
@@ -86,6 +86,10 @@ class Overhearing(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if not self._running:
+            return func(*args, **kwargs)
+        if is_running():
+            # A kernel of transformers' interface, called from a class of somebody's own, has told of itself.
+            self._heard()
             return func(*args, **kwargs)
         running = self._running[-1]
         if func is F.scaled_dot_product_attention:

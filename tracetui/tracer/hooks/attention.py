@@ -73,7 +73,7 @@ class AttentionWatch:
             call = replace(call, query=edited[0], key=edited[1], value=edited[2])
         inputs |= {role: self._record_beside(role, tensor) for role, tensor in self._latent(call)}
         # Decided after the inputs: a stop or an edit may have been given while the model waited at one of them.
-        self._step_by_step = self._has_steps(call, frame.path)
+        self._step_by_step = self._has_steps(call, frame.path, described.kernel)
         if self._step_by_step and described.kernel == "sdpa":
             described = replace(described, kernel="eager")
             self._recorder.attention_call(inputs["q"][1].key, described)
@@ -89,11 +89,11 @@ class AttentionWatch:
         with self._uncounted():
             return tuple(self._latents.roles(call))
 
-    def _has_steps(self, call: KernelCall, path: str) -> bool:
+    def _has_steps(self, call: KernelCall, path: str, kernel: str) -> bool:
         """Whether a call shows its scores because a stop or an edit speaks of them."""
         if not needs_steps(path, self._stops(), self._editor.standing):
             return False
-        if not (has_steps(call) if call.own is None else call.own.in_steps):
+        if not (has_steps(call, kernel) if call.own is None else call.own.in_steps):
             self._recorder.note(
                 f"{type(call.module).__name__} computes attention itself: its scores can't be stopped at"
             )
