@@ -208,6 +208,45 @@ class Anew(nn.Module):
         return summed
 
 
+class Weighed(nn.Module):
+    """A mixture of a stack and of one tensor more, weighed token by token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.Linear(32, 2)
+
+    def forward(self, stack: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """stack [B,T,1,D], other [B,T,D]"""
+        both = torch.cat([stack, other[..., None, :]], -2)
+        return torch.einsum("btnd,btn->btd", both, self.weights(other))
+
+
+class Reading(nn.Module):
+    """Attention and the MLP read mixtures with what came in; attention adds to the stream or begins it anew."""
+
+    def __init__(self, anew: bool) -> None:
+        super().__init__()
+        self.norm0, self.read1, self.norm1 = nn.LayerNorm(32), Weighed(), nn.LayerNorm(32)
+        self.attention, self.read2, self.norm2 = nn.Linear(32, 32), Weighed(), nn.LayerNorm(32)
+        self.mlp, self.anew = nn.Linear(32, 32), anew
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """hidden [B,T,D]"""
+        entering = self.read1(hidden[..., None, :], self.norm0(hidden))
+        attended = self.attention(self.norm1(entering))
+        self.stream = attended if self.anew else hidden + attended
+        summed: torch.Tensor = self.stream + self.mlp(self.norm2(self.read2(hidden[..., None, :], self.stream)))
+        return summed
+
+
+class PromptThenToken(Stack):
+    """Runs the prompt, then one token more."""
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """hidden [B,T,D]"""
+        return super().forward(super().forward(hidden)[:, -1:])
+
+
 class Scaled(nn.Module):
     """A sum in which each channel has a factor and an offset."""
 
@@ -276,6 +315,15 @@ def test_streams_that_are_several_begin_anew_or_are_scaled(
         assert isinstance(layer.stream, torch.Tensor)
         np.testing.assert_array_equal(trace[f"layers.{index}:attn_residual"], layer.stream.detach().numpy())
     assert [point.label for point in trace.residual()] == ["embed", "0 attn", "0", "1 attn", "1"]
+
+
+@pytest.mark.parametrize("anew", [True, False])
+def test_one_token_has_its_stream_where_several_had_it(anew: bool) -> None:
+    """Of one token alone a mixture weighed by token is a sum like any other."""
+    layer = Reading(anew)
+    torch.manual_seed(1)
+    trace = tracetui.trace(PromptThenToken(layer), torch.randn(1, 5, 32))
+    np.testing.assert_array_equal(trace["layers.0:attn_residual@0.1"], layer.stream.detach().numpy())
 
 
 @pytest.mark.parametrize("before", [True, False])

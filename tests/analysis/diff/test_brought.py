@@ -93,6 +93,20 @@ def test_masks_that_do_more_than_hide_are_compared_by_what_they_add() -> None:
     assert not same(other)
 
 
+def test_scores_behind_a_mask_are_the_same_whatever_hides() -> None:
+    site = "model.layers.0.self_attn:masked"
+    scores, hidden = normal(1, 1, 4, 4), np.triu(np.ones((4, 4), np.bool_), 1)[None, None]
+    single, half = (np.where(hidden, np.float32(least), scores) for least in (-1e9, -1e4))
+    single[..., 0, 0], half[..., 0, 0] = -1e5, -1e3
+
+    def same(a: Array) -> bool:
+        return report(trace_of({site: a}), trace_of({site: single})).comparison.same
+
+    assert same(half)
+    assert not same(np.where(hidden, half, scores + (scores == scores[0, 0, 2, 1])))
+    assert not same(np.where(hidden[..., ::-1, :], half, scores))
+
+
 def test_a_dump_that_made_floats_of_complex_values_is_the_same() -> None:
     site = "model.rotary_emb"
     turned = normal(1, 4, 8) + 1j * normal(1, 4, 8, seed=1)
@@ -132,6 +146,37 @@ def test_one_factor_of_all_tokens_is() -> None:
     low, high = _of_one_channel()
     low[_DOWN] *= np.float32(1.03)
     assert "inputs agree" in _told(low, high)
+
+
+def test_one_factor_of_one_huge_channel_is_no_factor_of_the_projection() -> None:
+    """Rounding of one row of the weight, in tokens that are all but one direction."""
+    x = normal(1, 9, 64) / 50 + normal(1, 1, 64, seed=2)
+    weight = normal(64, 64, seed=1) / 8
+    weight[7] *= 300
+    rounded = weight.copy()
+    rounded[7] *= np.float32(1.018)
+    low, high = ({f"{_DOWN}:input": x, _DOWN: x @ each.T} for each in (rounded, weight))
+    assert _told(low, high).startswith("Same")
+    assert "inputs agree" in _told({**low, _DOWN: high[_DOWN] * np.float32(1.018)}, high)
+
+
+def test_few_rows_of_an_expert_with_one_huge_channel_are_no_fault() -> None:
+    """By one channel alone, what two rows are says little of what rounding may do to a third."""
+    weight = normal(64, 64, seed=1) / 8
+    weight[7] *= 300
+    along = weight[7] / np.linalg.norm(weight[7])
+    low: dict[str, Array] = {}
+    high: dict[str, Array] = {}
+    for expert, count in enumerate((2, 16)):
+        x = normal(count, 64, seed=expert + 3)
+        x[:2] -= 0.6 * np.outer(x[:2] @ along, along)
+        moved = x.copy()
+        moved[0] += (0.0 if expert else 0.01) * np.linalg.norm(x[0]) * along
+        site = f"model.layers.0.mlp.experts.{expert}"
+        low |= {f"{site}:in": moved, site: moved @ weight.T}
+        high |= {f"{site}:in": x, site: x @ weight.T}
+    told = _told(low, high)
+    assert "fault" not in told, told
 
 
 def test_what_one_huge_channel_makes_of_its_rounding_is_no_fault() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, StaticCache
 
+from tests.analysis.diff.made import normal, trace_of
 from tests.tracer.recipes import recipe
 from tracetui.analysis.diff.report import Report, report
 from tracetui.recipe import Generation, Prompts
@@ -198,6 +199,46 @@ def test_a_table_of_angles_is_not_at_fault_where_it_was_given_other_positions(ll
     assert found.first.site == "model.rotary_emb"
     assert not found.at_fault
     assert "made of weights and token ids or positions" in _told(found)
+
+
+def test_rotary_positions_that_count_the_padding_are_no_fault(llama: LlamaForCausalLM) -> None:
+    """Scores know of no position but by its distance to another."""
+    alone = record_call(llama, input_ids=IDS[:1, 3:])
+    counted = record_call(llama, input_ids=IDS, attention_mask=MASK)
+    for found in (report(counted, alone), report(alone, counted)):
+        assert verdict(found).startswith("Same: ")
+        assert "both count positions with the padding" in _told(found)
+    wrong = report(_with(counted, "model.layers.0.self_attn:heads", lambda heads: heads * 1.5), alone)
+    assert wrong.first is not None
+    assert wrong.first.site == "model.layers.0.self_attn:heads"
+
+
+def test_rotary_positions_that_are_wrong_beside_padding_are_told(llama: LlamaForCausalLM) -> None:
+    alone = record_call(llama, input_ids=IDS[:1, 3:])
+    found = report(record_call(llama, input_ids=IDS, attention_mask=MASK, position_ids=2 * POSITIONS), alone)
+    assert found.first is not None
+    assert found.first.site == "model.rotary_emb"
+
+
+def _records_of(width: int, states: Mapping[str, Array]) -> Trace:
+    """A run over the first tokens, with what a module made of all of them."""
+    stream = {site: normal(1, 5, 8)[:, :width] for site in ("model.layers.0", "model.layers.1")}
+    return trace_of({**stream, **states}, [list(range(5, 5 + width))])
+
+
+def test_what_counts_no_tokens_is_left_out_where_other_tokens_were_seen() -> None:
+    state = "model.layers.1.self_attn:memory"
+    short, long = (_records_of(width, {state: normal(1, 2, 3, 3, seed=width)}) for width in (3, 5))
+    padded = replace(long, tokens=(long.tokens[0][:3],))
+    found = report(padded, short)
+    assert found.comparison.same
+    assert not report(_records_of(3, {state: normal(1, 2, 3, 3, seed=9)}), short).comparison.same
+
+
+def test_rows_of_one_expert_are_no_positions() -> None:
+    rows = "model.layers.1.mlp.experts.mlp"
+    short, long = (_records_of(width, {rows: normal(width, 8, seed=width)}) for width in (3, 5))
+    assert report(replace(long, tokens=(long.tokens[0][:3],)), short).comparison.same
 
 
 def test_padding_at_the_left_stands_beside_padding_at_the_right(llama: LlamaForCausalLM) -> None:

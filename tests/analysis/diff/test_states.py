@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-from tests.analysis.diff.made import trace_of
+from tests.analysis.diff.made import normal, trace_of
 from tracetui.analysis.diff.report import Report, report
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array
@@ -50,6 +50,16 @@ def test_a_list_is_known_whatever_it_is_called(
         found = _beside({name.format(number): state for number, state in enumerate(states)}, trace, fuzzy)
         assert found.comparison.same
         assert found.comparison.compared == len(states)
+
+
+def test_the_last_norm_is_the_one_of_the_stack() -> None:
+    """A head's own norm comes after it."""
+    names = ("model.layers.0:input", "model.layers.0", "model.layers.1", "model.ln", "head.transform.norm")
+    arrays = {name: normal(1, 4, 8, seed=seed) for seed, name in enumerate(names)}
+    states = {f"hidden_states.{number}": arrays[name] for number, name in enumerate((*names[:2], names[3]))}
+    found = report(trace_of(states, dump=True), trace_of(arrays))
+    assert found.comparison.same
+    assert found.comparison.sites[-1].pair.b.record.site == "model.ln"
 
 
 def test_one_tensor_may_hold_them_all(runs: dict[str, tuple[list[Array], Trace]]) -> None:

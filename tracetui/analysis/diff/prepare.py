@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from tracetui.analysis.axes import axes_of
 from tracetui.analysis.diff.alignment.align import Pair
 from tracetui.analysis.diff.alignment.caches import ROLES, caches_alike, windows_of
-from tracetui.analysis.diff.alignment.masks import are_masks, masks_alike
+from tracetui.analysis.diff.alignment.masks import (
+    are_masked_scores,
+    are_masks,
+    masked_scores_alike,
+    masks_alike,
+)
 from tracetui.analysis.diff.alignment.named import Named
 from tracetui.analysis.diff.alignment.positions import prompt_width
 from tracetui.analysis.diff.routing.routed import is_expert, routed
@@ -140,8 +145,9 @@ def _last(value: Value, rows: int) -> Value:
 def stand_alike(a: Trace, b: Trace, pair: Pair) -> tuple[Value, Value]:
     """A pair's values as rules lay them out, choices of experts in one order, masks as one kind. They must be kept."""
     values = (a.value(pair.a.record), b.value(pair.b.record))
-    if are_masks(pair):
-        return masks_alike(_laid_out(pair.a, values[0]), _laid_out(pair.b, values[1]))
+    if are_masks(pair) or are_masked_scores(pair):
+        alike = masks_alike if are_masks(pair) else masked_scores_alike
+        return alike(_laid_out(pair.a, values[0]), _laid_out(pair.b, values[1]))
     if pair.a.layout is SAME and pair.b.layout is SAME:
         arrays = routed(a, b, pair)
         if arrays is not None:

@@ -93,10 +93,19 @@ def _stream(records: Sequence[Record], outputs: Sequence[Record], numbered: bool
         for record in records
         if record.index > last.index and not record.role and record.shape == last.shape and not is_layer(record.site)
     ]
-    final = next((record.key for record in after if "norm" in _leaf(record).lower()), "")
-    final = final or next((record.key for record in after), "")
+    beside = [record for record in after if _stack(record) == _stack_parent(last)]
+    final = next((record.key for record in (*_norms(beside), *beside, *_norms(after), *after)), "")
     layers = {_layer(record) if numbered else place: record.key for place, record in enumerate(outputs)}
     return Stream(entering, layers, final)
+
+
+def _norms(records: Sequence[Record]) -> list[Record]:
+    return [record for record in records if "norm" in _leaf(record).lower()]
+
+
+def _stack_parent(layer: Record) -> str:
+    """The module that has the stack of a layer: its last norm, where it has one, is the stack's own."""
+    return _stack(layer).rpartition(".")[0]
 
 
 def _stack(record: Record) -> str:

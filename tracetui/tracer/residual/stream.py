@@ -110,6 +110,10 @@ class ResidualStream:
         """By the kind of a layer, in which of its modules the stream was found to go: elsewhere the likeliest sum
         alone is asked for at once, and all others if the layer ends without one.
         """
+        self._sure: dict[object, set[str]] = {}
+        """Those of them where several tokens had it."""
+        self._without_sum: set[object] = set()
+        """Kinds of layers in which several tokens had no such sum; of one token a mixture looks like one."""
 
     def begin(self, path: str, module: nn.Module, call: int, given: list[torch.Tensor]) -> None:
         """A layer has been given these, the stream first; of two streams by themselves none is followed."""
@@ -135,8 +139,7 @@ class ResidualStream:
         for tensor in given:
             if tensor is not layer.stream and self._is_stream(layer, path, module, tensor):
                 layer.done = True
-                # Of one token the norm of the stream can look like a sum as well: the first of all is the stream.
-                if (earlier := self._passed(layer, [each for each in layer.passed if layer.holds(each.path)])) is None:
+                if (earlier := self._earlier(layer, path)) is None:
                     layer.renewed_by = path if _renews(layer, path, module) else ""
                     return None if layer.renewed_by else _stream(layer, tensor)
                 return None if earlier.renews else _stream(layer, earlier.tensor)
@@ -170,9 +173,16 @@ class ResidualStream:
             pass
         return None if layer.done else self._found_late(layer, next(tensors_in(output, whole=True), None))
 
+    def _earlier(self, layer: _Layer, path: str) -> _Passed | None:
+        """What went into another module before, and is such a sum: of one token the norm of the stream can look like
+        one as well, and the first of all is the stream, unless several tokens have told where it goes.
+        """
+        sure = path.removeprefix(layer.path) in self._sure.get(layer.kind, ())
+        return None if sure else self._passed(layer, [each for each in layer.passed if layer.holds(each.path)])
+
     def _passed(self, layer: _Layer, asked: list[_Passed]) -> _Passed | None:
         """The first of these tensors that is such a sum; where it went, later layers are asked at once."""
-        found = next((each for each in asked if _is_sum(layer, each.tensor, each.returned)), None)
+        found = next((each for each in asked if self._is_sum(layer, each.tensor, each.returned)), None)
         if found is not None:
             self._places[layer.kind].add(found.path.removeprefix(layer.path))
         layer.passed.clear()
@@ -181,6 +191,8 @@ class ResidualStream:
     def _found_late(self, layer: _Layer, output: torch.Tensor | None) -> StreamPoint | None:
         if (passed := self._passed(layer, layer.passed)) is not None:
             return None if passed.renews else _stream(layer, passed.tensor)
+        if not _is_one_token(layer.stream):
+            self._without_sum.add(layer.kind)
         if output is None or layer.last is None or not output.numel() == layer.stream.numel() == layer.last.numel():
             return None
         anew = (each for each in layer.begun_anew if is_anew(output, each, layer.last, layer.stream))
@@ -193,7 +205,7 @@ class ResidualStream:
         return _is_several(layer, tensor) or self._is_one_stream(layer, path, module, tensor)
 
     def _is_one_stream(self, layer: _Layer, path: str, module: nn.Module, tensor: torch.Tensor) -> bool:
-        if not layer.returned or tensor.numel() != layer.stream.numel() or tensor.shape[-1] != layer.stream.shape[-1]:
+        if not layer.returned or not _is_laid_out_as(tensor, layer.stream):
             return False
         place, places = path.removeprefix(layer.path), self._places.setdefault(layer.kind, set())
         before = [each for each in layer.returned if each is not tensor and each is not layer.normed]
@@ -201,15 +213,25 @@ class ResidualStream:
             layer.passed.append(_Passed(path, tensor, tuple(layer.returned), _renews(layer, path, module)))
             found: bool | None = False
         else:
-            found = _is_sum(layer, tensor, layer.returned)
+            found = self._is_sum(layer, tensor, layer.returned)
         if found:
             places.add(place)
+            if not _is_one_token(tensor):
+                self._sure.setdefault(layer.kind, set()).add(place)
         if found or (found is None and _is_second_norm(layer, path, module, tensor)):
             return True
         if layer.holds(path) and tensor is not layer.normed and _is_returned(layer, tensor):
             layer.begun_anew.append(tensor)
         layer.looked_at[id(tensor)] = ref(tensor)
         return False
+
+    def _is_sum(
+        self, layer: _Layer, tensor: torch.Tensor, returned: deque[torch.Tensor] | tuple[torch.Tensor, ...]
+    ) -> bool | None:
+        others = [each for each in returned if each is not tensor and each is not layer.normed]
+        if layer.kind in self._without_sum and _is_one_token(layer.stream):
+            return bool(others) and is_plain_sum(tensor, layer.stream, others[-1])
+        return is_sum(tensor, layer.stream, layer.factors, layer.normed, others)
 
 
 def _begin_alike(one: torch.Tensor, other: torch.Tensor) -> bool:
@@ -286,11 +308,14 @@ def _is_several(layer: _Layer, tensor: torch.Tensor) -> bool:
     return any(is_sum_of_streams(tensor, layer.entered, each) for each in smaller)
 
 
-def _is_sum(
-    layer: _Layer, tensor: torch.Tensor, returned: deque[torch.Tensor] | tuple[torch.Tensor, ...]
-) -> bool | None:
-    others = [each for each in returned if each is not tensor and each is not layer.normed]
-    return is_sum(tensor, layer.stream, layer.factors, layer.normed, others)
+def _is_laid_out_as(tensor: torch.Tensor, stream: torch.Tensor) -> bool:
+    """Whether a tensor may hold a stream [B,T,D], tokens and batch in one or not."""
+    as_many = tensor.numel() == stream.numel() and tensor.shape[-1] == stream.shape[-1]
+    return as_many and tensor.dim() <= stream.dim()
+
+
+def _is_one_token(stream: torch.Tensor) -> bool:
+    return stream.numel() == stream.shape[-1]
 
 
 def _kind(layer: nn.Module) -> object:

@@ -10,7 +10,7 @@ from tracetui.recording.trace import Trace
 from tracetui.recording.value import ArrayValue, Value
 
 ROLES = ("k", "v")
-_WINDOWS = ("window", "chunk_size")
+_WINDOWS = ("window", "chunk_size", "chunk_length")
 """What stands in the names of config fields that tell how many keys a cache needs to hold."""
 
 

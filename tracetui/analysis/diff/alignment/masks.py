@@ -9,7 +9,9 @@ from tracetui.recording.value import Array, ArrayValue, Value
 
 HIDDEN = -1e4
 """A mask that is added hides where it adds so little or less: each dtype has its own least number for that."""
-_ROLE = "mask"
+_ROLE, _SCORES = "mask", "masked"
+_NOTHING = 100.0
+"""By how much less than its row's largest a score counts for nothing in a softmax, whatever the dtype."""
 
 
 def are_masks(pair: Pair) -> bool:
@@ -36,3 +38,31 @@ def _added(mask: Array) -> Array:
         return np.where(mask != 0, np.float32(0), np.float32(HIDDEN))
     # A NaN stays one.
     return np.maximum(mask, HIDDEN).astype(np.float32)
+
+
+def are_masked_scores(pair: Pair) -> bool:
+    """Whether both are scores behind the mask."""
+    return pair.a.record.role == pair.b.record.role == _SCORES
+
+
+def masked_scores_alike(a: Value, b: Value) -> tuple[Value, Value]:
+    """Scores [...,S] behind a mask, 0 in place of those that make no probability, or all of it, on both sides.
+
+    Each dtype hides by another number, and a score that stands alone in its row may be any.
+    """
+    one, other = a.read(), b.read()
+    if one.shape != other.shape or not one.size:
+        return a, b
+    hidden, alone = zip(_told_by_none(one), _told_by_none(other), strict=True)
+    same = (hidden[0] & hidden[1]) | (alone[0] & alone[1])
+    one, other = (np.where(same, np.float32(0), side) for side in (one, other))
+    return ArrayValue(one, a.dtype), ArrayValue(other, b.dtype)
+
+
+def _told_by_none(scores: Array) -> tuple[Array, Array]:
+    """Which scores [...,S] are hidden, and which are the only ones of their rows that aren't."""
+    wide = scores.astype(np.float64)
+    largest = wide.max(axis=-1, keepdims=True, initial=-np.inf)  # [...,1]
+    hidden = wide <= np.where(np.isfinite(largest), largest, 0) - _NOTHING
+    seen = ~hidden
+    return hidden, seen & (seen.sum(axis=-1, keepdims=True) == 1)

@@ -10,7 +10,7 @@ import numpy as np
 
 from tracetui.analysis.axes import axes_of
 from tracetui.analysis.diff.alignment.caches import ROLES, keys_lost, windows_of
-from tracetui.analysis.diff.alignment.positions import Common, Placement, is_state
+from tracetui.analysis.diff.alignment.positions import Common, Placement, is_state, is_turned
 from tracetui.analysis.diff.routing.routed import chooses
 from tracetui.recording.record import INPUT, UNRECORDED, AttentionCall, Record
 from tracetui.recording.statistics import Statistics, of_array
@@ -179,7 +179,9 @@ class _Placing:
 
     def _value(self, record: Record, pass_: int) -> Value | None:
         value = self._trace.value(record)
-        if _counts(record) or (is_state(record) and not self._place.ends_with(self._common.lengths, pass_)):
+        if _counts(record) or (is_state(record) and not self._ends(pass_)):
+            return None
+        if self._common.padding_counts and is_turned(record):
             return None
         gather = self._gather(record, pass_)
         if gather is None:
@@ -233,7 +235,14 @@ class _Placing:
         if names[0] == "B" and ((not batch and len(set(queries)) > 1) or (batch and self._one_for_all(record, pass_))):
             # One row for the whole batch, here or there, whose rows begin elsewhere.
             return None
+        if not axes and not self._ends(pass_):
+            # Of no position of its own: what all that were seen have come to, as a state.
+            return None
         return _Gather(self._place.rows if batch else (), tuple(axes), batch=batch)
+
+    def _ends(self, pass_: int) -> bool:
+        """Whether both sides' passes have seen the positions that are compared and no others."""
+        return all(place.ends_with(self._common.lengths, pass_) for place in (self._common.a, self._common.b))
 
     def _one_for_all(self, record: Record, pass_: int) -> bool:
         """Whether the other side has one row for its whole batch, as of angles that all prompts share."""
@@ -245,6 +254,9 @@ class _Placing:
         return self._common.b if self._place is self._common.a else self._common.a
 
     def _gather_joined(self, record: Record, queries: tuple[tuple[int, ...], ...]) -> _Gather | None:
+        if ".experts." in record.module:
+            # The tokens of one expert, in an order of its own.
+            return None
         width = self._width(record)
         if record.shape[0] == width and self._place.batch > 1:
             return _Gather((), ((0, queries[:1]),), batch=False)

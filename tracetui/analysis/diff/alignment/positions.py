@@ -14,6 +14,9 @@ from tracetui.recording.trace import Trace
 from tracetui.recording.value import is_kept
 
 _STATES = ("state", "conv_state")
+_TURNED = ("q", "k", "k_rope")
+_ROTARY = "rotary"
+_PADDING_COUNTS = "without rotary tables, queries and keys: both count positions with the padding, which scores ignore"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ class Common:
     """In words."""
     whole: bool
     """Whether no prompt has a token that is another on the other side."""
+    padding_counts: bool = False
+    """Whether rotary positions are counted through the padding, which stands alike on no two sides."""
 
 
 def common_positions(a: Trace, b: Trace) -> Common | None:
@@ -89,7 +94,31 @@ def common_positions(a: Trace, b: Trace) -> Common | None:
         for at, trace in enumerate((a, b))
     ]
     words = (*_told((a, b), places, lengths, most), *_states_left_out((a, b), places, lengths, most))
-    return Common(places[0], places[1], lengths, most, words, all(match.whole for match in matches))
+    counts = places[0].padded != places[1].padded and _padding_counts(a, b)
+    if counts:
+        words += (
+            "without rotary tables, queries and keys: both count positions with the padding, which scores ignore",
+        )
+    return Common(places[0], places[1], lengths, most, words, all(match.whole for match in matches), counts)
+
+
+def is_turned(record: Record) -> bool:
+    """Whether a tensor depends on rotary positions that relate to no other token's: tables, queries and keys."""
+    return record.role in _TURNED or _ROTARY in record.site
+
+
+def _padding_counts(a: Trace, b: Trace) -> bool:
+    """Whether both have the same rotary angles at the same place from the left, whatever stands there."""
+    for record in a.records:
+        other = b.find(record.key) if _ROTARY in record.site and not record.pass_ and len(record.shape) == 3 else None
+        if other is None or not (is_kept(a.value(record)) and is_kept(b.value(other))):
+            continue
+        if record.shape[-1] != other.shape[-1] or len(other.shape) != 3:
+            continue
+        width = min(record.shape[1], other.shape[1])
+        one, another = (side.value(each).read()[:, :width] for side, each in ((a, record), (b, other)))
+        return bool(np.allclose(one[:1], another[:1], rtol=1e-2, atol=1e-2) and np.allclose(one, one[:1]))
+    return False
 
 
 def is_state(record: Record) -> bool:

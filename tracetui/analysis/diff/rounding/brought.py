@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -17,7 +18,8 @@ _ENTERED = "in"
 _FEW = 4
 """Rows: of fewer, by chance none may show how much the operation makes of what doesn't cancel. One shows it by chance
 within so many times."""
-
+_SIGMAS = 3.0
+"""Standard deviations by which chance may make more of a row's rounding than is usual."""
 _ONE_CHANNEL = 0.05
 """What one channel may leave over of an output that is said to be made of it."""
 
@@ -95,7 +97,19 @@ def _allowed(output: Both, fed: Both | None, row: int, rtol: float, siblings: Se
     own = made[like] / norms[like]
     gains = np.concatenate([own, *siblings])
     gain = max(float(some.max(initial=0.0)) * (1 + _FEW / max(1, some.size)) for some in (own, gains))
+    usual = float(np.sqrt(np.square(gains).mean())) if gains.size else 0.0
+    gain = max(gain, usual * (1 + _SIGMAS / math.sqrt(_channels(output.b))))
     return gain * float(apart[row] + rtol * norms[row])
+
+
+def _channels(output: Floats) -> float:
+    """Of how many channels an output [rows,channels] is made: 1 where one is all that counts.
+
+    By so few numbers a row comes out longer or shorter than usual by chance.
+    """
+    squares = np.einsum("ij,ij->j", output, output)
+    total = float(np.square(squares).sum())
+    return float(np.square(squares.sum())) / total if total else 1.0
 
 
 def _through_channel(output: Both, fed: Both | None, row: int) -> float:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tracetui.analysis.diff.arrays import both
+from tracetui.analysis.diff.arrays import Numbers, both
 from tracetui.analysis.diff.distances.distance import Distance
 from tracetui.analysis.diff.feeds import Feeds, feeds, sites_by_name
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
@@ -30,7 +30,7 @@ _EXPLAINED = 0.9
 _CARRIED = 0.3
 """The share of that factor from which on an input has it already."""
 _HALF = 0.5
-"""The share of the factor from which on a row has it."""
+"""The share of the factor from which on a row or a channel has it."""
 _FEWEST = 64
 """Elements from which on rounding doesn't look like one factor by chance."""
 
@@ -65,18 +65,23 @@ def _is_factor(distance: Distance, rtol: float) -> bool:
     return distance.numel >= _FEWEST and off > _FACTOR * rtol and off > _EXPLAINED * distance.relative
 
 
-def _in_all_rows(comparison: Comparison, site: SiteDiff, factor: float) -> bool:
-    """Whether at least half of the rows have the factor, and there are several.
+def _is_everywhere(comparison: Comparison, site: SiteDiff, factor: float) -> bool:
+    """Whether at least half of the rows and half of the channels have the factor, and there are several rows.
 
-    One token far longer than all others makes it alone, and so does one huge channel in one token.
+    One token far longer than all others makes it alone, and so does one huge channel.
     """
     output = both(comparison, site)
     if output is None or output.a.ndim < 2:
         return True
     rows = output.rows()
-    dots, squares = (np.einsum("ij,ij->i", side, rows.b) for side in (rows.a, rows.b))  # [rows]
+    return len(rows.b) > 1 and all(_have(factor, rows.a, rows.b, sums) for sums in ("ij,ij->i", "ij,ij->j"))
+
+
+def _have(factor: float, a: Numbers, b: Numbers, sums: str) -> bool:
+    """Whether half of the rows, or of the channels, of A are B's times the factor, sooner than B's."""
+    dots, squares = (np.einsum(sums, side, b) for side in (a, b))
     own = dots[squares > 0] / squares[squares > 0]
-    return own.size > 1 and bool(abs(float(np.median(own)) - 1) > _HALF * abs(factor - 1))
+    return bool(own.size and abs(float(np.median(own)) - 1) > _HALF * abs(factor - 1))
 
 
 def _jump(comparison: Comparison, site: SiteDiff, fed: Feeds) -> str:
@@ -90,7 +95,7 @@ def _jump(comparison: Comparison, site: SiteDiff, fed: Feeds) -> str:
     if _is_factor(distance, tolerance.rtol):
         own = abs(distance.factor - 1)
         carried = any(abs(found.factor - 1) >= _CARRIED * own for found in entering)
-        if not carried and _in_all_rows(comparison, site, distance.factor):
+        if not carried and _is_everywhere(comparison, site, distance.factor):
             return f"A is {distance.factor:.4g} times B, which rounding isn't, and its inputs are not"
     apart = max(found.furthest for found in entering)
     row = distance.row
