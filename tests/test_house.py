@@ -8,7 +8,7 @@ MOST_PROSE = 0.02
 MOST_SHARED_CLASSES = 1
 MOST_LONG_MODULES = 9
 MOST_LONG_FUNCTIONS = 0
-MOST_IN_A_FOLDER = 33
+MOST_IN_A_FOLDER = 21
 
 
 def test_names_say_what_a_value_is() -> None:

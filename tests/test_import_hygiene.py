@@ -43,7 +43,8 @@ from tracetui.commands import command
 command("run")
 from tracetui.commands import start_page
 from tracetui.tracer import live
-from tracetui.ui import app, last_resort
+from tracetui.ui import app
+from tracetui.ui.terminal import last_resort
 print(*sys.modules)
 """
 """What `tracetui run` imports before its screen is painted."""
@@ -53,8 +54,7 @@ LATER = (
     "tracetui.export",
     "tracetui.debugger.recorded_session",
     "tracetui.ui.diff_",
-    "tracetui.ui.screens.diff_sites",
-    *(f"tracetui.ui.screens.{name}" for name in ("compare", "config", "export", "generate", "help", "jump", "open")),
+    *(f"tracetui.ui.dialogs.{name}" for name in ("compare", "config", "export", "generate", "help", "jump", "open")),
 )
 """What belongs to screens that are opened by a key."""
 
@@ -150,13 +150,13 @@ def test_the_list_of_models_loads_no_library_at_all() -> None:
 def test_the_first_paint_waits_for_nothing_that_opens_later() -> None:
     done = fresh_python(FIRST_PAINT)
     assert done.returncode == 0, done.stderr
-    assert {"tracetui.ui.screens.debugger", "tracetui.tracer.live"} <= set(done.stdout.split())
+    assert {"tracetui.ui.debugger_screen.screen", "tracetui.tracer.live"} <= set(done.stdout.split())
     later = [name for name in done.stdout.split() if name.startswith(LATER)]
     assert later == []
 
 
 def test_a_keymap_may_name_keys_of_dialogs_that_were_not_opened() -> None:
-    snippet = "from tracetui.ui.app import TracetuiApp; from tracetui.ui.bound import binding_ids; "
+    snippet = "from tracetui.ui.app import TracetuiApp; from tracetui.ui.keys.bound import binding_ids; "
     done = fresh_python(f"{snippet}print({{'lens_close', 'diff_clue', 'over'}} - binding_ids(TracetuiApp))")
     assert done.stdout == "set()\n", done.stdout + done.stderr
 

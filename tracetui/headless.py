@@ -41,13 +41,13 @@ from tracetui.recording.trace import Trace
 from tracetui.recording.value import NotKeptError
 from tracetui.signals import check_signals, told_to_end
 from tracetui.text import size, token_text, visible
-from tracetui.views.edit_lines import unapplied_lines
-from tracetui.views.generated import generated_lines
-from tracetui.views.health_lines import health_lines, near_limit_lines
-from tracetui.views.plan_lines import part_lines, plan_line
-from tracetui.views.prompt_lines import preview_lines
-from tracetui.views.run_json import run_document
-from tracetui.views.stop_lines import fired_lines, unfired_lines
+from tracetui.views.health.lines import health_lines, near_limit_lines
+from tracetui.views.run.as_json import run_document
+from tracetui.views.run.edits import unapplied_lines
+from tracetui.views.run.generated import generated_lines
+from tracetui.views.run.plan import part_lines, plan_line
+from tracetui.views.run.prompts import preview_lines
+from tracetui.views.run.stops import fired_lines, unfired_lines
 
 _NOTICE_SECONDS = 0.1
 _PREDICTIONS = 5

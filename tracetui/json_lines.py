@@ -12,7 +12,7 @@ from tracetui.errors import Cancelled, TracetuiError, in_words, without_library
 from tracetui.recording.npz.encode import canonical
 from tracetui.recording.trace import EMPTY_TRACE
 from tracetui.text import visible
-from tracetui.views.run_json import hit_document, memory_document, row_document, token_document
+from tracetui.views.run.as_json import hit_document, memory_document, row_document, token_document
 
 INTERRUPTED = 130
 

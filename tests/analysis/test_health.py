@@ -22,7 +22,7 @@ from tracetui.analysis.health.diagnosis import (
 from tracetui.recording.summary import describe
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array, ArrayValue, Index
-from tracetui.views.health_lines import frame_lines, health_lines, near_limit_lines
+from tracetui.views.health.lines import frame_lines, health_lines, near_limit_lines
 
 BAD = FIRST.copy()
 BAD[0, 1, 2] = np.nan

@@ -10,8 +10,8 @@ from tracetui.analysis.health.diagnosis import diagnose
 from tracetui.analysis.health.nan_causes import HiddenRows, ScoresOverflow, ZeroRows, cause_of
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array
-from tracetui.views.cause_lines import cause_line
-from tracetui.views.health_lines import health_lines
+from tracetui.views.health.causes import cause_line
+from tracetui.views.health.lines import health_lines
 
 ATTENTION = "model.layers.0.self_attn"
 

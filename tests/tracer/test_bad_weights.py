@@ -24,7 +24,7 @@ from tracetui.recording.record import BadWeight
 from tracetui.recording.trace import Trace
 from tracetui.tracer.call import record_call
 from tracetui.tracer.run import trace_recipe
-from tracetui.views.health_lines import health_lines
+from tracetui.views.health.lines import health_lines
 
 IDS = [5, 319, 17, 17, 0, 42, 256, 3, 99, 100, 101]
 

@@ -17,8 +17,8 @@ from tracetui.debugger.start_page import page_of_recording
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array, ArrayValue
 from tracetui.ui.app import TracetuiApp
-from tracetui.ui.diff_work import Comparing
-from tracetui.ui.screens.diff import DiffScreen
+from tracetui.ui.diff_screen.screen import DiffScreen
+from tracetui.ui.diff_screen.work import Comparing
 
 FAULT = "model.layers.1.post_attention_layernorm"
 

@@ -13,8 +13,8 @@ from tracetui.debugger.session import Listener, Module
 from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import ScreenState
 from tracetui.ui.app import TracetuiApp
-from tracetui.ui.screens.debugger import DebuggerScreen
-from tracetui.ui.widgets.log_pane import LogPane
+from tracetui.ui.debugger_screen.screen import DebuggerScreen
+from tracetui.ui.panes.log.pane import LogPane
 
 
 @dataclass

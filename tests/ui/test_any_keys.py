@@ -14,7 +14,7 @@ from tests.ui.driving import Driven, driven
 from tests.ui.recording import recorded
 from tracetui.debugger.state import Phase
 from tracetui.recording.record import Record
-from tracetui.ui.widgets.module_list import ModuleList
+from tracetui.ui.panes.modules.pane import ModuleList
 from tracetui.ui.widgets.step_bar import StepBar
 
 RECORDS = tuple(recorded().records)

@@ -13,7 +13,7 @@ from tracetui.expr.stop import DEFAULT_STOPS, Stop
 from tracetui.headless import Stops
 from tracetui.recording.keep import ATTENTION
 from tracetui.recording.trace import Trace as Recorded
-from tracetui.views.edit_lines import unapplied_lines
+from tracetui.views.run.edits import unapplied_lines
 
 if TYPE_CHECKING:
     from torch import nn

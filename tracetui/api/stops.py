@@ -13,8 +13,8 @@ from tracetui.errors import InputError, RunError
 from tracetui.expr.watcher import Hit
 from tracetui.recording.record import Record
 from tracetui.recording.trace import Trace as Recorded
-from tracetui.views.health_lines import health_lines
-from tracetui.views.stop_lines import fired_lines
+from tracetui.views.health.lines import health_lines
+from tracetui.views.run.stops import fired_lines
 
 if TYPE_CHECKING:
     from torch import nn

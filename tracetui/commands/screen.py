@@ -36,7 +36,7 @@ def run(arguments: Namespace) -> int:
     from tracetui.commands.start_page import page_of_recipe
     from tracetui.tracer.live import LiveSession
     from tracetui.ui.app import TracetuiApp
-    from tracetui.ui.last_resort import run_app
+    from tracetui.ui.terminal.last_resort import run_app
 
     offer = page_of_recipe(recipe, stops, recalled(arguments, last, recipe, stops))
     offer = replace(offer, begins=_begins(arguments, recipe))
@@ -65,7 +65,7 @@ def open_trace(arguments: Namespace) -> int:
     os.environ.setdefault("TEXTUAL_FPS", "120")
     from tracetui.debugger.start_page import page_of_recording
     from tracetui.ui.app import TracetuiApp
-    from tracetui.ui.last_resort import run_app
+    from tracetui.ui.terminal.last_resort import run_app
 
     offer = page_of_recording(recording, path)
     last = last_of(recording_name(path), arguments.fresh)
@@ -87,9 +87,9 @@ def diff_screen(arguments: Namespace, a: Trace, b: Trace, rules: Rules, limits: 
     from tracetui.debugger.start_page import page_of_recording
     from tracetui.headless import rerun_exactly
     from tracetui.ui.app import TracetuiApp
-    from tracetui.ui.diff_work import Comparing
-    from tracetui.ui.last_resort import run_app
-    from tracetui.ui.screens.diff import DiffScreen
+    from tracetui.ui.diff_screen.screen import DiffScreen
+    from tracetui.ui.diff_screen.work import Comparing
+    from tracetui.ui.terminal.last_resort import run_app
 
     names = (arguments.a, arguments.b)
 

@@ -18,7 +18,7 @@ from tracetui.debugger.state import ScreenState
 from tracetui.errors import RunError
 from tracetui.recording.trace import Trace
 from tracetui.text import token_text
-from tracetui.views.bars import percent
+from tracetui.views.charts.bars import percent
 from tracetui.views.experts.table import Routed
 from tracetui.views.heatmap.axes import LabelledAxis
 from tracetui.views.heatmap.matrix import EMPTY, HeatmapData, heatmap_data

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from tracetui.debugger.session import Event, Extended, Failed, Finished, Opened, Prepared, Started
 from tracetui.recording.cut import FROM_THE_START
-from tracetui.views.cut_lines import taken_line
-from tracetui.views.generated import extended_lines
-from tracetui.views.plan_lines import part_lines, plan_line
-from tracetui.views.prompt_lines import preview_lines
+from tracetui.views.run.cut import taken_line
+from tracetui.views.run.generated import extended_lines
+from tracetui.views.run.plan import part_lines, plan_line
+from tracetui.views.run.prompts import preview_lines
 
 
 def log_lines(event: Event) -> Iterator[str]:

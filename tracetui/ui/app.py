@@ -27,22 +27,22 @@ from tracetui.debugger.start_page import StartPage, page_of_recording
 from tracetui.logs import write_log
 from tracetui.signals import told_to_end
 from tracetui.text import visible
-from tracetui.ui.bound import binding_ids
-from tracetui.ui.commands import commands_of, shown_keys
+from tracetui.ui.debugger_screen.screen import DebuggerScreen
+from tracetui.ui.dialogs.command_search import CommandSearch
 from tracetui.ui.foreign import notify
-from tracetui.ui.keymap import load_keymap
+from tracetui.ui.keys.bound import binding_ids
+from tracetui.ui.keys.commands import commands_of, shown_keys
+from tracetui.ui.keys.keymap import load_keymap
 from tracetui.ui.messages import Said, SessionEvent, SessionOpened, Trouble
 from tracetui.ui.reader import read_in_background
-from tracetui.ui.screens.command_search import CommandSearch
-from tracetui.ui.screens.debugger import DebuggerScreen
-from tracetui.ui.terminal import TerminalDriver
-from tracetui.ui.theme_file import default_heatmap
-from tracetui.ui.theme_variables import default_variables
-from tracetui.ui.themes import DEFAULT_THEME, load_themes, remembered_theme
+from tracetui.ui.terminal.driver import TerminalDriver
+from tracetui.ui.theme.file import default_heatmap
+from tracetui.ui.theme.themes import DEFAULT_THEME, load_themes, remembered_theme
+from tracetui.ui.theme.variables import default_variables
 from tracetui.views.palette import PALETTES, Palette
 
 if TYPE_CHECKING:
-    from tracetui.ui.screens.open import Recording
+    from tracetui.ui.dialogs.open import Recording
 
 CLOSE_SECONDS = 2.0
 INTERRUPTED = 130
@@ -167,7 +167,7 @@ class TracetuiApp(App[int]):
             self.call_after_refresh(self._end, code)
 
     def action_open(self) -> None:
-        from tracetui.ui.screens.open import OpenScreen
+        from tracetui.ui.dialogs.open import OpenScreen
 
         self.push_screen(OpenScreen(), self._show_recording)
 

@@ -6,7 +6,7 @@ from tracetui.analysis.health.diagnosis import diagnose, first_unsound
 from tracetui.export.report.markup import Html, el, join, section, text
 from tracetui.recording.trace import Trace
 from tracetui.views.config_lines import LineKind
-from tracetui.views.health_lines import health_lines
+from tracetui.views.health.lines import health_lines
 
 _COLUMNS = 400
 """No line is wrapped: the browser does that."""

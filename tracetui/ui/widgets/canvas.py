@@ -8,7 +8,7 @@ from rich.segment import Segment
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tracetui.ui.theme_variables import inks
+from tracetui.ui.theme.variables import inks
 from tracetui.views.cells import Line
 from tracetui.views.inks import Inks
 

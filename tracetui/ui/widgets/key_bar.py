@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from textual.content import Content
 from textual.reactive import reactive
 
-from tracetui.ui.commands import Command, footer_commands, footer_key
+from tracetui.ui.keys.commands import Command, footer_commands, footer_key
 from tracetui.ui.widgets.action_line import ActionLine, Part
 
 _WHILE_TYPING = (("Enter", "go"), ("Esc", "leave"), ("Ctrl+P", "commands"), ("Ctrl+Q", "quit"))

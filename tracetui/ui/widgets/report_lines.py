@@ -12,7 +12,7 @@ from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tracetui.ui.list_keys import LINE_KEYS
+from tracetui.ui.widgets.list_keys import LINE_KEYS
 from tracetui.views.config_lines import ConfigLine, LineKind
 
 _NAMED = (LineKind.FIELD, LineKind.UNKNOWN)

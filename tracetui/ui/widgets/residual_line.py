@@ -19,8 +19,8 @@ from tracetui.ui.messages import Jump
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.views.cells import Line, fit, line
+from tracetui.views.charts.lines import line_chart
 from tracetui.views.inks import Inks
-from tracetui.views.lines import line_chart
 
 _LABEL = 16
 

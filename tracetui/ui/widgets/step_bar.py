@@ -9,7 +9,7 @@ from textual.widget import Widget
 from tracetui.debugger.session import NO_FAULT
 from tracetui.debugger.state import NO_PLAN, Phase, ScreenState
 from tracetui.text import size, visible
-from tracetui.views.stop_lines import hit_line
+from tracetui.views.run.stops import hit_line
 
 _GAUGE, _SMALL_GAUGE = 24, 10
 _ROOMY = 120

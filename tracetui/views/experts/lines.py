@@ -11,8 +11,8 @@ from rich.style import Style
 from tracetui.analysis.experts.block import Shared
 from tracetui.analysis.experts.choice import TokenChoice
 from tracetui.analysis.experts.routing import Missing
-from tracetui.views.bars import percent
 from tracetui.views.cells import Line, blank, fit, line
+from tracetui.views.charts.bars import percent
 from tracetui.views.experts.table import CLOSE, Routed, choice_lines, figure, norm, token_lines
 from tracetui.views.inks import Inks
 from tracetui.views.parts import fitted, part

@@ -15,8 +15,8 @@ from tracetui.analysis.experts.choice import Choice, TokenChoice, margins
 from tracetui.analysis.experts.load import Load
 from tracetui.analysis.experts.routing import BlockRouting, Missing
 from tracetui.analysis.identity import Identity
-from tracetui.views.bars import gauge
 from tracetui.views.cells import Line, fit, line
+from tracetui.views.charts.bars import gauge
 from tracetui.views.inks import Inks
 
 CLOSE = 0.01

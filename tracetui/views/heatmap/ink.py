@@ -10,8 +10,8 @@ from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
 
+from tracetui.views.heatmap.indexed import nearest_index
 from tracetui.views.heatmap.pyramid import MASKED, NAN, Scale
-from tracetui.views.indexed import nearest_index
 from tracetui.views.palette import LEVELS, Palette, blend, contrasting, glyph
 
 HAIR = NAN + 1

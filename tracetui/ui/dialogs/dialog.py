@@ -1,0 +1,24 @@
+"""What every dialog shares: it is left once, however often its key is pressed."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Generic, TypeVar
+
+from textual.await_complete import AwaitComplete
+from textual.binding import BindingType
+from textual.screen import ModalScreen
+
+from tracetui.ui.keys.commands import dialog_bindings
+
+Answer = TypeVar("Answer")
+
+
+class Dialog(ModalScreen[Answer], Generic[Answer]):
+    """A modal screen whose second dismissal, from a key already under way, comes to nothing."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*dialog_bindings()]
+
+    def dismiss(self, result: Answer | None = None) -> AwaitComplete:
+        if self.is_current:
+            return super().dismiss(result)
+        return AwaitComplete()

@@ -1,0 +1,181 @@
+"""Asks where the trace shall go, once more before an existing file is replaced, and shows how it is written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from threading import Event
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Input, Static
+from textual.worker import get_current_worker
+
+from tracetui import paths
+from tracetui.errors import TracetuiError
+from tracetui.recording.npz import write_trace
+from tracetui.recording.trace import Trace
+from tracetui.text import size, visible
+from tracetui.ui.dialogs.dialog import Dialog
+from tracetui.ui.messages import Said, Trouble
+from tracetui.ui.reader import read_in_background
+from tracetui.ui.widgets.line_input import LineInput
+
+_GAUGE = 16
+_NOTICE_SECONDS = 0.1
+_HINT = Content.assemble(("Enter", "bold $accent"), " saves   ", ("Esc", "bold $accent"), " leaves")
+
+
+Answer = Said | Trouble | None
+
+
+class ExportScreen(Dialog[Answer]):
+    """A file name to accept or change, then how far the writing is; the answer is what came of it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave", show=False, id="leave")]
+
+    class ExportProgressed(Message):
+        """So many bytes of so many are written."""
+
+        def __init__(self, done: int, total: int) -> None:
+            super().__init__()
+            self.done = done
+            self.total = total
+
+    class Ended(Message):
+        def __init__(self, answer: Answer) -> None:
+            super().__init__()
+            self.answer = answer
+
+    def __init__(self, name: str, trace: Trace) -> None:
+        super().__init__()
+        self._offered = name
+        self._trace = trace
+        self._writing = False
+        self._given_up = Event()
+        self._confirmed: Path | None = None
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog", id="export"):
+            yield Static("Export the trace as .npz", classes="dialog-title", markup=False)
+            yield LineInput(self._offered, id="file", compact=True, select_on_focus=False)
+            yield Static(_HINT, id="export-hint")
+
+    @on(Input.Changed)
+    def _changed(self) -> None:
+        self._confirmed = None
+        self.query_one("#export-hint", Static).update(_HINT)
+
+    @on(Input.Submitted)
+    def _give(self, event: Input.Submitted) -> None:
+        event.stop()
+        if self._writing:
+            return
+        path = _path(event.value, self._offered)
+        problem = _problem(path)
+        if problem:
+            self._say(problem, "$error")
+        elif path.exists() and path != self._confirmed:
+            self._confirmed = path
+            self._say(f"{path.name} exists; Enter again replaces it, Esc leaves it", "$waiting")
+        else:
+            self._write(path)
+
+    def _write(self, path: Path) -> None:
+        self._writing = True
+        self.query_one("#file").disabled = True
+        self.query_one("#export-hint", Static).update(_progress(0.0, 0, 0))
+        read_in_background(self, "export", partial(_written, self._trace, path, self._tell, self._given_up))
+
+    def _tell(self, done: int, total: int) -> None:
+        """From the thread that writes."""
+        self.post_message(self.ExportProgressed(done, total))
+
+    @on(ExportProgressed)
+    def _progress(self, message: ExportProgressed) -> None:
+        if not self._given_up.is_set():
+            fraction = message.done / message.total if message.total else 1.0
+            self.query_one("#export-hint", Static).update(_progress(fraction, message.done, message.total))
+
+    @on(Ended)
+    def _end(self, message: Ended) -> None:
+        self.dismiss(message.answer)
+
+    def action_leave(self) -> None:
+        """Leave, or give up what is being written."""
+        if self._writing:
+            self._given_up.set()
+            self._say("giving up…", "$waiting")
+        else:
+            self.dismiss(None)
+
+    def _say(self, text: str, colour: str) -> None:
+        self.query_one("#export-hint", Static).update(Content.styled(visible(text), colour))
+
+
+def _path(typed: str, offered: str) -> Path:
+    """What was typed as a path: a folder stands for the offered name inside it."""
+    try:
+        path = paths.expanded(typed.strip())
+    except RuntimeError:
+        path = Path(typed.strip())
+    with suppress(OSError, ValueError):
+        if typed.strip() and path.is_dir():
+            return path / offered
+    return path if path.suffix or not path.name else path.with_name(f"{path.name}.npz")
+
+
+def _problem(path: Path) -> str:
+    """What keeps a path from being written, as far as it can be seen now."""
+    try:
+        if not path.name:
+            return "type a file name"
+        if "\0" in str(path):
+            return "a file name can't hold a null byte"
+        if path.is_dir():
+            return f"{path} is a folder"
+        return "" if path.parent.is_dir() else f"{path.parent} is no folder"
+    except OSError as error:
+        return str(error)
+
+
+def _progress(fraction: float, done: int, total: int) -> Content:
+    words = f" {fraction:4.0%}  {size(done)} of {size(total)}   " if total else "   "
+    gauge = ("━" * round(_GAUGE * fraction), "$running"), ("─" * (_GAUGE - round(_GAUGE * fraction)), "$rule")
+    return Content.assemble(*gauge, words, ("Esc", "bold $accent"), " gives up")
+
+
+class _GivenUpError(Exception):
+    """The user left while the file was written."""
+
+
+def _written(trace: Trace, path: Path, tell: Callable[[int, int], None], given_up: Event) -> ExportScreen.Ended:
+    """Write the trace, telling how far it is some ten times a second."""
+    worker, next_notice = get_current_worker(), 0.0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal next_notice
+        # The program that ends waits for this thread before it takes its dialogs away.
+        if given_up.is_set() or worker.is_cancelled:
+            raise _GivenUpError
+        if (now := time.monotonic()) >= next_notice:
+            next_notice = now + _NOTICE_SECONDS
+            tell(done, total)
+
+    try:
+        written = write_trace(trace, path, progress)
+    except _GivenUpError:
+        return ExportScreen.Ended(Said("the export was given up; nothing is written"))
+    except TracetuiError as error:
+        return ExportScreen.Ended(Trouble(f"not exported: {error}"))
+    except Exception as error:
+        return ExportScreen.Ended(Trouble(f"not exported: {type(error).__name__}: {error}"))
+    return ExportScreen.Ended(Said(f"exported {size(written)} to {path.absolute()}"))

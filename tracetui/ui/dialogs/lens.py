@@ -1,0 +1,139 @@
+"""The lens: what each layer's residual would predict at each token, as a grid."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.style import Style
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widgets import Static
+
+from tracetui.analysis.lens import LensTable, lens_table
+from tracetui.debugger.labels import label_of, position_labels, row_name
+from tracetui.debugger.state import ScreenState
+from tracetui.ui.dialogs.dialog import Dialog
+from tracetui.ui.messages import Said
+from tracetui.ui.widgets.canvas import Canvas
+from tracetui.views.cells import Line
+from tracetui.views.heatmap.ink import rich_colour
+from tracetui.views.inks import Inks
+from tracetui.views.lens_grid import Corner, lens_lines, room, told
+from tracetui.views.palette import contrasting
+
+_NONE = "there is no lens here: a run that was started with --lens (so does `tracetui trace`) has one at its end"
+
+
+class LensRead(Message):
+    """A pass's lens, ready to be drawn."""
+
+    def __init__(self, table: LensTable, state: ScreenState) -> None:
+        super().__init__()
+        self.table = table
+        self.state = state
+
+
+def read_lens(state: ScreenState) -> LensRead | Said:
+    """The lens of the pass at the cursor, else of the last one before it that has one."""
+    for pass_ in range(state.record.pass_, -1, -1):
+        table = lens_table(state.trace, pass_, state.batch, state.frontier)
+        if table is not None:
+            return LensRead(table, state)
+    return Said(_NONE)
+
+
+class LensScreen(Dialog[None]):
+    """Layers upwards, tokens across; the cell with the cursor in words below."""
+
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,P,q,enter", "dismiss(None)", "close", show=False, id="lens_close"),
+        Binding("up,k", "move(-1,0)", "up", show=False, id="move_up"),
+        Binding("down,j", "move(1,0)", "down", show=False, id="move_down"),
+        Binding("left,h", "move(0,-1)", "left", show=False, id="move_left"),
+        Binding("right,l", "move(0,1)", "right", show=False, id="move_right"),
+        Binding("home", "move(-1000000,0)", "last layer", show=False, id="lens_top"),
+        Binding("end", "move(1000000,0)", "first layer", show=False, id="lens_bottom"),
+    ]
+
+    def __init__(self, read: LensRead) -> None:
+        super().__init__()
+        self._read = read
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog", id="lens"):
+            yield Static(self._title(), classes="dialog-title", id="lens-title")
+            yield LensGrid(self._read)
+            yield Static(id="lens-place", classes="lens-told")
+            yield Static(id="lens-tokens", classes="lens-told")
+
+    def on_mount(self) -> None:
+        self._tell()
+
+    def _title(self) -> Content:
+        state, table = self._read.state, self._read.table
+        row = row_name(state.batch, len(state.trace.tokens))
+        about = "lens · each layer through the final norm and the output matrix, in percent"
+        return Content(
+            f"{about}{row and f' · {row}'}{f' · pass from token {s}' if (s := table.positions.start) else ''}"
+        )
+
+    def action_move(self, down: int, right: int) -> None:
+        self.query_one(LensGrid).move(down, right)
+        self._tell()
+
+    def _tell(self) -> None:
+        grid, state = self.query_one(LensGrid), self._read.state
+        position = self._read.table.positions[grid.cell[1]]
+        label = label_of(state.tokens[position]) if position < len(state.tokens) else str(position)
+        place, tokens = told(state.trace, self._read.table, label, grid.cell)
+        self.query_one("#lens-place", Static).update(Content(place))
+        self.query_one("#lens-tokens", Static).update(Content(tokens))
+
+
+class LensGrid(Canvas):
+    """The table; the view moves with the cursor."""
+
+    cell: reactive[tuple[int, int]] = reactive((0, 0))
+
+    def __init__(self, read: LensRead) -> None:
+        super().__init__(id="lens-grid")
+        self._table, self._trace = read.table, read.state.trace
+        self._labels = position_labels(read.state.tokens, read.table.positions)
+        asked = read.state.token - read.table.positions.start
+        last = len(read.table.positions) - 1
+        self.set_reactive(LensGrid.cell, (0, asked if 0 <= asked <= last else last))
+        self._corner = Corner(0, 0)
+
+    def move(self, down: int, right: int) -> None:
+        row, column = self.cell
+        rows, columns = len(self._table.layers), len(self._labels)
+        self.cell = (max(0, min(rows - 1, row + down)), max(0, min(columns - 1, column + right)))
+
+    def watch_cell(self) -> None:
+        self.repaint()
+
+    def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
+        rows, columns = room(width, height)
+        row, column = self.cell
+        self._corner = Corner(_into(self._corner.row, row, rows), _into(self._corner.column, column, columns))
+        shape = (width, height)
+        cursor, grounds = self.cell, self._grounds()
+        return list(lens_lines(self._trace, self._table, self._labels, grounds, cursor, self._corner, shape, inks))
+
+    def _grounds(self) -> list[Style]:
+        """From improbable to certain, in the theme's own colours for numbers."""
+        palettes = getattr(self.app, "palettes", None)
+        if palettes is None:
+            return [Style.null()]
+        levels = palettes()[0].levels
+        return [Style(color=rich_colour(contrasting(level)), bgcolor=rich_colour(level)) for level in levels]
+
+
+def _into(first: int, place: int, room: int) -> int:
+    """Where a view of so many places begins that has a place in it, moved as little as possible."""
+    return max(min(first, place), place - room + 1)

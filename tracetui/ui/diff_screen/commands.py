@@ -1,0 +1,51 @@
+"""Every command of the diff screen once; what the debugger has too keeps its id, and so its remapped key."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tracetui.ui.keys.commands import COMMANDS, Command
+
+
+def _as_there(id_: str, footer: int = 0) -> Command:
+    """The debugger's own command, at another place in the footer, or in none."""
+    command = next(command for command in COMMANDS if command.id == id_)
+    return replace(command, footer=footer, label=command.label if footer else "", pair="")
+
+
+DIFF_COMMANDS = (
+    Command("diff_first", "f", "first", "the first divergence", "Differences", "first", 1),
+    Command("diff_next", "n", "apart(1)", "the next site that differs", "Differences", "next", 2, "diff_previous"),
+    Command("diff_previous", "p", "apart(-1)", "the site before that differs", "Differences"),
+    Command("diff_clue", "}", "clue(1)", "the next hint or routing change", "Differences", "hint", 3, "diff_clue_back"),
+    Command("diff_clue_back", "{", "clue(-1)", "the hint or routing change before", "Differences"),
+    Command("diff_overview", "o", "overview", "all of it in words: what differs beforehand, the layers", "Differences"),
+    Command("diff_worst", "w", "worst", "the element that is furthest apart", "Differences", "worst", 5),
+    Command("diff_noise", "e", "noise", "noise or bug: rerun one side in float64", "Differences"),
+    Command("diff_swap", "v", "side(1)", "heatmap of A, B or A−B, where one has room", "Look", "A B A−B", 8),
+    Command("diff_scale", "s", "own_scale", "A−B on a scale of its own, or on that of A and B", "Look"),
+    Command("scores", "a", "plane_next", "the tensor, or its attention's scores, masked, probabilities", "Look"),
+    Command("next_head", "]", "head(1)", "the next head", "Look", "head", 9, "previous_head"),
+    Command("previous_head", "[", "head(-1)", "the head before", "Look"),
+    *map(_as_there, ("next_row", "previous_row", "next_token", "previous_token")),
+    Command("pane_modules", "1", "pane('tree')", "the tree of both sides", "Panes"),
+    Command("pane_tensor", "2", "pane('finding')", "what was found, all of it", "Panes"),
+    Command("diff_values", "3", "pane('values')", "the values of A, B and A−B", "Panes", "values", 6),
+    Command("diff_maps", "4", "pane('maps')", "heatmaps of A, B and A−B", "Panes", "maps", 7),
+    Command("maximise", "z", "maximise", "all room for the panes, or the tree again", "Panes"),
+    Command("copy", "y", "copy", "copy what was found, in words", "Other", "copy", 10),
+    Command("close_recording", "escape,backspace", "leave", "back to the debugger", "Other", "back", 4),
+    _as_there("theme"),
+    _as_there("help", 11),
+    *map(_as_there, ("screenshot", "palette")),
+    _as_there("quit", 12),
+)
+DIFF_GROUPS = ("Differences", "Look", "Panes", "Other")
+IN_DIFF_PANES = (
+    ("arrows hjkl", "move: a line, a cell, the crosshair; in the tree h folds"),
+    ("PgUp PgDn", "a page"),
+    ("Enter", "in the tree: fold, or show what is inside"),
+    ("+ - 0", "in a heatmap: closer, farther, the whole matrix"),
+    ("m  x", "in a heatmap: colour map, linear or log scale"),
+    ("Tab", "the next pane"),
+)

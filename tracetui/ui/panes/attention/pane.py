@@ -1,0 +1,275 @@
+"""Pane 3: one head's attention, with tokens on both axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widgets import Static
+from textual.worker import get_current_worker
+
+from tracetui.analysis.attention.heads import all_heads_identity
+from tracetui.analysis.attention.scores import KINDS, AttentionView
+from tracetui.analysis.identity import Identity
+from tracetui.debugger.attention_view import (
+    AttentionPlane,
+    Checks,
+    Shown,
+    check_attention,
+    own_attention,
+    read_attention,
+)
+from tracetui.debugger.labels import row_name
+from tracetui.debugger.state import ScreenState
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import NotKeptError
+from tracetui.text import number
+from tracetui.ui.messages import TokenChosen
+from tracetui.ui.panes.attention.lines import facts
+from tracetui.ui.reader import read_in_background
+from tracetui.ui.widgets.action_line import ActionLine, Part
+from tracetui.ui.widgets.heatmap import Heatmap
+from tracetui.views.heatmap.matrix import nothing
+
+NAMES: Mapping[Shown, str] = {
+    "scores": "before mask",
+    "masked": "masked",
+    "probs": "probabilities",
+    "kv_latent": "latent",
+    "k_rope": "rotary key",
+    "absorbed_scores": "absorbed",
+    "difference": "naive − absorbed",
+}
+_SHORT: Mapping[Shown, str] = {**NAMES, "scores": "scores", "probs": "probs", "k_rope": "rope", "difference": "Δ"}
+_TINY: Mapping[Shown, str] = {
+    **_SHORT,
+    "scores": "score",
+    "masked": "mask",
+    "probs": "prob",
+    "kv_latent": "lat",
+    "absorbed_scores": "abs",
+}
+ORIGIN = "attention"
+_AT_ONCE = 2**30
+"""Multiplications of a call's q·k whose heads are all checked unasked: a fraction of a second."""
+
+
+class AttentionPane(Vertical):
+    """The call at the cursor, else the last one before it."""
+
+    state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
+    kind: reactive[Shown] = reactive[Shown]("probs")
+    """The one asked for; a call that lacks it shows probabilities."""
+
+    class PlaneRead(Message):
+        def __init__(self, attention: AttentionPlane | None, why: str, state: ScreenState, kind: Shown) -> None:
+            super().__init__()
+            self.attention = attention
+            self.why = why
+            self.state = state
+            self.kind = kind
+
+    class IdentityChecked(Message):
+        """The head on view was checked."""
+
+        def __init__(self, checks: Checks) -> None:
+            super().__init__()
+            self.checks = checks
+
+    class AllChecked(Message):
+        """Every head of a call was held against its recorded output."""
+
+        def __init__(self, view: AttentionView, identity: Identity | None) -> None:
+            super().__init__()
+            self.view = view
+            self.identity = identity
+
+    def __init__(self) -> None:
+        super().__init__(id="attention", classes="pane -empty")
+        self._shown: AttentionPlane | None = None
+        self._checks: Checks | None = None
+        self._all_heads: tuple[Trace, int, Identity | None] | None = None
+        self._lines = -1
+
+    def compose(self) -> ComposeResult:
+        yield KindLine(id="attention-kinds")
+        yield Static(id="attention-facts")
+        yield Heatmap(nothing(_NONE), id="heatmap")
+
+    def on_resize(self) -> None:
+        if self._shown:
+            self._show_facts(self._shown)
+
+    def watch_state(self, old: ScreenState, state: ScreenState) -> None:
+        moved = state.cursor != old.cursor or state.trace is not old.trace or state.frontier != old.frontier
+        if state.trace is not old.trace and state.under_way:
+            self.query_one(Heatmap).place(0, 0)
+        if state.token != old.token and state.token >= 0 and state.token_origin != ORIGIN:
+            self._show_row(state.token)
+        if self.is_mounted and (moved or state.head != old.head or state.batch != old.batch):
+            read_in_background(self, "attention", partial(_read, state, self.kind))
+
+    def watch_kind(self) -> None:
+        if self.is_mounted:
+            read_in_background(self, "attention", partial(_read, self.state, self.kind))
+
+    @property
+    def heads(self) -> int:
+        """How many heads the call on view has."""
+        return self._shown.view.heads if self._shown else 0
+
+    def copied(self) -> str:
+        """The cell under the crosshair in words."""
+        if self._shown is None or not self._shown.picture.values.size:
+            return ""
+        attention, (row, column) = self._shown, self.query_one(Heatmap).cursor
+        rows, columns = attention.picture.rows.name, attention.picture.columns.name
+        of = f" {name}" if (name := row_name(attention.batch, attention.view.batch)) else ""
+        place = (
+            f"{attention.view.site} {NAMES[attention.kind]}{of} head {attention.head} {rows} {row} {columns} {column}"
+        )
+        return f"{place}: {number(attention.picture.value(row, column))}"
+
+    def next_kind(self) -> None:
+        kinds = self._shown.kinds if self._shown else KINDS
+        kind = self._shown.kind if self._shown else self.kind
+        self.kind = kinds[(kinds.index(kind) + 1) % len(kinds)]
+
+    def check_heads(self) -> bool:
+        """Hold every head of the call on view against its recorded output; False if there is no call."""
+        if self._shown is None:
+            return False
+        read_in_background(self, "identity", partial(_check_all, self._shown.view))
+        return True
+
+    @on(Heatmap.CursorMoved)
+    def _choose_token(self, message: Heatmap.CursorMoved) -> None:
+        """A crosshair moved onto a query takes the token cursor along."""
+        message.stop()
+        heatmap, row = message.heatmap, message.row
+        position = row + heatmap.data.rows.first
+        real = position < len(self.state.tokens) and _of_queries(heatmap)
+        if real and row == heatmap.cursor[0] and position != self.state.token:
+            self.post_message(TokenChosen(position, ORIGIN))
+
+    def _show_row(self, position: int) -> None:
+        heatmap = self.query_one(Heatmap)
+        row = position - heatmap.data.rows.first
+        if _of_queries(heatmap) and 0 <= row < heatmap.data.rows.length:
+            heatmap.place(row, heatmap.cursor[1])
+
+    @on(PlaneRead)
+    def _show(self, message: PlaneRead) -> None:
+        seen, now = message.state, self.state
+        same = seen.trace is now.trace and (seen.cursor, seen.head, seen.batch) == (now.cursor, now.head, now.batch)
+        if not same or message.kind != self.kind:
+            return
+        self._shown = attention = message.attention
+        self.set_class(attention is None, "-empty")
+        if attention is None:
+            self.query_one(Heatmap).show(nothing(message.why))
+            return
+        self.query_one(KindLine).offer(attention.kinds, attention.kind)
+        self.query_one(Heatmap).show(attention.picture)
+        if self._checks and not attention.same_checks(self._checks.attention):
+            self._checks = None
+        self._show_facts(attention)
+        if self._checks is None:
+            read_in_background(self, "checks", partial(_check, attention))
+        if (
+            attention.ran
+            and not self._knows(attention.view)
+            and attention.view.query.numel * attention.view.key.shape[2] <= _AT_ONCE
+        ):
+            self.check_heads()
+
+    @on(IdentityChecked)
+    def _note(self, message: IdentityChecked) -> None:
+        message.stop()
+        if self._shown and self._shown.same_checks(message.checks.attention):
+            self._checks = message.checks
+            self._show_facts(self._shown)
+
+    @on(AllChecked)
+    def _note_all(self, message: AllChecked) -> None:
+        message.stop()
+        self._all_heads = (message.view.trace, message.view.query.index, message.identity)
+        if self._shown:
+            self._show_facts(self._shown)
+
+    def _knows(self, view: AttentionView) -> bool:
+        known = self._all_heads
+        return known is not None and known[0] is view.trace and known[1] == view.query.index
+
+    def _show_facts(self, attention: AttentionPlane) -> None:
+        known = self._all_heads[2] if self._all_heads and self._knows(attention.view) else None
+        content = facts(attention, self._checks, known, self.query_one(KindLine).size.width or self.size.width)
+        lines = content.plain.count("\n")
+        self.query_one("#attention-facts", Static).update(content, layout=lines != self._lines)
+        self._lines = lines
+
+
+class KindLine(ActionLine):
+    """The planes of the call, the one on view marked; in short words where there is little room."""
+
+    shown: reactive[Shown] = reactive[Shown]("probs")
+    kinds: reactive[tuple[Shown, ...]] = reactive[tuple[Shown, ...]](KINDS)
+
+    def offer(self, kinds: tuple[Shown, ...], shown: Shown) -> None:
+        self.kinds, self.shown = kinds, shown
+
+    def parts(self) -> list[Part]:
+        chosen = "bold $cursor-text on $cursor"
+        widths = ((names, sum(len(names[kind]) + 2 for kind in self.kinds)) for names in (NAMES, _SHORT, _TINY))
+        names, gap = next(((names, " ") for names, width in widths if width <= self.size.width), (_TINY, ""))
+        return [
+            (
+                Content.styled(f" {names[kind]}{gap}", chosen if kind == self.shown else "$quiet"),
+                f"screen.scores('{kind}')",
+            )
+            for kind in self.kinds
+        ]
+
+
+def _of_queries(heatmap: Heatmap) -> bool:
+    """Whether its rows are positions of the prompt, or of what was generated."""
+    return bool(heatmap.data.rows.labels)
+
+
+_NONE = "No attention at or before this record. It is shown as soon as a layer has computed it."
+
+
+_OWN = "{} computes attention itself, not through transformers' interface: scores can't be shown."
+_NOT_KEPT = "Queries and keys were not kept, only their statistics: scores can't be computed (--keep, --values)."
+
+
+def _why(state: ScreenState) -> str:
+    """What keeps attention from being shown."""
+    if own := own_attention(state):
+        return _OWN.format(own)
+    records = state.trace.records[state.cursor + 1 : state.frontier]
+    later = next((record for record in records if record.role == "q"), None)
+    return f"No attention at or before this record; the next is in layer {later.layer}." if later else _NONE
+
+
+def _read(state: ScreenState, kind: Shown) -> AttentionPane.PlaneRead:
+    try:
+        attention = read_attention(state, kind)
+    except NotKeptError:
+        return AttentionPane.PlaneRead(None, _NOT_KEPT, state, kind)
+    return AttentionPane.PlaneRead(attention, "" if attention else _why(state), state, kind)
+
+
+def _check(attention: AttentionPlane) -> AttentionPane.IdentityChecked:
+    return AttentionPane.IdentityChecked(check_attention(attention))
+
+
+def _check_all(view: AttentionView) -> AttentionPane.AllChecked:
+    worker = get_current_worker()
+    return AttentionPane.AllChecked(view, all_heads_identity(view, lambda: worker.is_cancelled))

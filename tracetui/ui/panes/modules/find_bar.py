@@ -1,0 +1,106 @@
+"""The line above the module tree: its title, or what is searched for in it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import Input
+
+from tracetui.debugger.state import ScreenState
+from tracetui.ui.panes.modules.line import totals
+from tracetui.ui.widgets.line_input import LineInput
+from tracetui.ui.widgets.tab_line import HAS_KEYS
+
+_LAYOUTS = {"meta": "Meta's names", "deepseek": "DeepSeek's names", "hf": "transformers' names"}
+
+
+class FindInput(LineInput):
+    """Enter goes to the next match, Esc ends the search."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "end the search", show=False, id="find_leave")]
+
+    class Left(Message):
+        """The search is over."""
+
+    def action_leave(self) -> None:
+        self.post_message(self.Left())
+
+
+class ModulesTitle(Widget):
+    """`1 Modules   37.55B of 671B active`, or whose names stand beside the tree's."""
+
+    state: reactive[ScreenState] = reactive(ScreenState())
+    layout_shown: reactive[str] = reactive("")
+    has_keys: reactive[bool] = reactive(False)
+
+    def render(self) -> Content:
+        title, room = f"{HAS_KEYS if self.has_keys else ' '}1 Modules ", self.size.width - 1
+        outline = self.state.outline
+        right = totals(outline.parameters, outline.active, room - len(title) - 1)
+        if self.layout_shown:
+            right = f"→ {_LAYOUTS.get(self.layout_shown, self.layout_shown)}"
+        style = "bold $accent" if self.has_keys else ""
+        return Content.assemble((title, style), right.rjust(room - len(title)))
+
+
+class FindBar(Horizontal):
+    """`1 Modules` with the totals, or `/ q_proj`."""
+
+    state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
+
+    class FindAsked(Message):
+        """Go to the next module that has `text` in its path."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class Typed(Message):
+        """Show the first module that has `text` in its path."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    def __init__(self) -> None:
+        super().__init__(id="find-bar")
+
+    def compose(self) -> ComposeResult:
+        yield ModulesTitle(id="modules-title").data_bind(FindBar.state)
+        yield FindInput(placeholder="find a module", id="find", compact=True)
+
+    def open(self) -> None:
+        """Show the search line and put the cursor there."""
+        self.add_class("-finding")
+        find = self.query_one(FindInput)
+        find.value = ""
+        find.focus()
+
+    def close(self) -> None:
+        self.remove_class("-finding")
+
+    def give_keys(self, has_keys: bool) -> None:
+        """Say whether the tree hears the keys."""
+        self.query_one(ModulesTitle).has_keys = has_keys
+
+    def name_layout(self, layout: str) -> None:
+        """Say whose names stand beside the tree's."""
+        self.query_one(ModulesTitle).layout_shown = layout
+
+    @on(Input.Changed)
+    def _show(self, event: Input.Changed) -> None:
+        event.stop()
+        self.post_message(self.Typed(event.value))
+
+    @on(Input.Submitted)
+    def _want(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.post_message(self.FindAsked(event.value))

@@ -1,0 +1,305 @@
+"""Pane 1: the module tree, one line a module, drawn only where it is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from tracetui.analysis.health.diagnosis import HealthPart
+from tracetui.analysis.health.marks import marks_by_module
+from tracetui.debugger.edits import names_line
+from tracetui.debugger.module_rows import ModuleRow, ancestors, expert_lists, first_open, layouts_of, paths_of, rows_of
+from tracetui.debugger.session import NO_FAULT
+from tracetui.debugger.state import ScreenState
+from tracetui.debugger.stop_book import names_module
+from tracetui.recording.record import Record
+from tracetui.ui.messages import JumpToModule
+from tracetui.ui.panes.modules.line import fitted
+from tracetui.ui.widgets.list_keys import TREE_KEYS
+from tracetui.views.health.lines import MARKS
+
+
+class ModuleList(ScrollView, can_focus=True):
+    """Follows the cursor: opens the way to the current module and closes what it opened before."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "modules--current",
+        "modules--line",
+        "modules--ran",
+        "modules--waiting",
+        "modules--quiet",
+        "modules--mark",
+    }
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *TREE_KEYS,
+        Binding("enter", "choose", "go to the module's record", show=False, id="tree_choose"),
+    ]
+
+    state: reactive[ScreenState] = reactive(ScreenState())
+    line: reactive[int] = reactive(0)
+    layout_shown: reactive[str] = reactive("")
+    """The layout whose names stand beside the tree's; empty for none."""
+    finding: reactive[bool] = reactive(False)
+    """Whether something is searched for: the line then shows though it has no keys."""
+
+    def __init__(self) -> None:
+        super().__init__(id="modules", classes="pane")
+        self._rows: list[ModuleRow] = []
+        self._first: frozenset[str] = frozenset()
+        self._opened: set[str] = set()
+        self._followed: set[str] = set()
+        self._ran: set[str] = set()
+        self._seen = 0
+        self._known: frozenset[str] = frozenset()
+        self._lists: frozenset[str] = frozenset()
+        self._hit: dict[str, set[int]] = {}
+        self._built_for: object = None
+        self.current = ""
+        """The module of the record under the cursor; the top for what no module is named after."""
+        self._last: Record | None = None
+        self._plain: Style | None = None
+        self._marks: dict[str, str] = {}
+        self._health: dict[str, HealthPart] = {}
+
+    def watch_state(self, old: ScreenState, state: ScreenState) -> None:
+        if state.outline is not old.outline:
+            self._first = frozenset(first_open(state.outline))
+            self._opened, self._followed = set(self._first), set()
+            self._known, self._lists = frozenset(paths_of(state.outline)), expert_lists(state.outline)
+            self._hit, self._ran, self._seen = {}, set(), 0
+            self._build()
+        if state.stops is not old.stops or state.edits is not old.edits:
+            self._marks = {}
+        if state.health is not old.health:
+            self._health = marks_by_module(state.trace, state.health)
+        self._hear(state)
+        module = state.record.module
+        self.current = module if module in self._known or self._is_expert(module) else ""
+        if state.cursor != old.cursor or state.trace is not old.trace:
+            self._follow()
+        self.refresh()
+
+    def _hear(self, state: ScreenState) -> None:
+        """Note what has run since the last time; all of it, if this is another run."""
+        records = state.trace.records
+        if self._seen and (state.frontier < self._seen or records[self._seen - 1] is not self._last):
+            self._hit, self._ran, self._seen = {}, set(), 0
+        for record in records[self._seen : state.frontier]:
+            self._ran.add(record.site)
+            if self._is_expert(record.site):
+                experts, _, number = record.site.rpartition(".")
+                self._hit.setdefault(experts, set()).add(int(number))
+        self._seen = state.frontier
+        self._last = records[self._seen - 1] if self._seen else None
+
+    def _is_expert(self, path: str) -> bool:
+        """Whether a path is that of one of the experts that are folded together in the tree."""
+        experts, _, number = path.rpartition(".")
+        return experts in self._lists and number.isdecimal()
+
+    def find(self, text: str, start: str | None = None) -> str | None:
+        """Open the way to the next module after `start`, or after the line, whose path holds the text; go there."""
+        everywhere = self._paths()
+        paths = [path for path in everywhere if text.lower() in path.lower()]
+        if not paths or not text:
+            return None
+        here = start if start is not None else self.chosen
+        order = {path: index for index, path in enumerate(everywhere)}
+        path_found = next((path for path in paths if order[path] > order.get(here, -1)), paths[0])
+        self._opened |= ancestors(path_found)
+        self._build()
+        self._go(path_found)
+        # Where the line stands already it may still be out of sight.
+        self.watch_line()
+        return path_found
+
+    @property
+    def chosen(self) -> str:
+        """The path of the line that the user is on."""
+        return self._rows[self.line].path if self._rows else ""
+
+    @property
+    def unfolded(self) -> tuple[str, ...] | None:
+        """Paths that the user left unfolded; None for those that always are at first."""
+        opened = self._opened - self._followed
+        return None if opened == self._first else tuple(sorted(opened))
+
+    def unfold(self, paths: Iterable[str]) -> None:
+        """Have exactly these unfolded, and the way to the current module."""
+        known = {*self._known, self.state.outline.path}
+        self._opened, self._followed = {path for path in paths if path in known or self._is_expert(path)}, set()
+        self._build()
+        self._follow()
+
+    def next_layout(self) -> str:
+        """Show the names of another implementation, of the next one, or of none; which these are."""
+        layouts = ["", *layouts_of(self.state.outline)]
+        after = layouts.index(self.layout_shown) + 1 if self.layout_shown in layouts else 0
+        self.layout_shown = layouts[after % len(layouts)]
+        return self.layout_shown
+
+    def _paths(self) -> list[str]:
+        """Every path that can be gone to, in the order of the tree, experts that were hit in their place."""
+        every: list[str] = []
+        for path in paths_of(self.state.outline):
+            around = path.rpartition(".")[0]
+            if (hit := self._hit.get(around)) and "–" in path.rpartition(".")[2]:
+                every.extend(f"{around}.{number}" for number in sorted(hit))
+            every.append(path)
+        return every
+
+    def _build(self) -> None:
+        """Make the lines again, unless they stand for the same already."""
+        stands_for = (
+            self.state.outline,
+            frozenset(self._opened),
+            [len(self._hit.get(path, ())) for path in self._lists],
+        )
+        if stands_for == self._built_for:
+            return
+        self._built_for = stands_for
+        self._rows = rows_of(self.state.outline, self._opened, self._hit)
+        height = len(self._rows)
+        if height != self.virtual_size.height:
+            # Width and height are the stylesheet's: a longer list moves no other widget, so no layout is due.
+            self.set_reactive(ModuleList.virtual_size, Size(0, height))
+            self._refresh_scrollbars()
+            if self.show_vertical_scrollbar:
+                self.vertical_scrollbar.window_virtual_size = height
+            self.scroll_y = self.validate_scroll_y(self.scroll_y)
+        self.line = max(0, min(self.line, len(self._rows) - 1))
+        self.refresh()
+
+    def _follow(self) -> None:
+        if self.state.cursor < 0:
+            return
+        needed = ancestors(self.current)
+        self._opened -= self._followed - needed
+        self._followed = (self._followed & needed) | (needed - self._opened)
+        self._opened |= needed
+        self._build()
+        self._go(self.current)
+
+    def _go(self, path: str) -> None:
+        self.line = next((index for index, row in enumerate(self._rows) if row.path == path), self.line)
+
+    def watch_line(self) -> None:
+        around = Region(0, self.line - 2, 1, 5)
+        self.scroll_to_region(around, animate=False, x_axis=False, force=True)
+        self.refresh()
+
+    def action_move(self, by: int) -> None:
+        self.line = max(0, min(len(self._rows) - 1, self.line + by))
+
+    def action_page(self, by: int) -> None:
+        self.action_move(by * max(1, self.size.height - 2))
+
+    def action_fold(self) -> None:
+        """Close the line, or go to what is around it."""
+        if not self._rows:
+            return
+        row = self._rows[self.line]
+        if row.open:
+            self._opened.discard(row.path)
+            self._build()
+        elif row.path:
+            self._go(row.path.rpartition(".")[0])
+
+    def action_unfold(self) -> None:
+        if self._rows and self._rows[self.line].opens:
+            self._opened.add(self._rows[self.line].path)
+            self._build()
+
+    def action_choose(self) -> None:
+        if self._rows and not self._rows[self.line].folded:
+            self.post_message(JumpToModule(self._rows[self.line].path))
+
+    def on_click(self, event: events.Click) -> None:
+        index = event.y + self.scroll_offset.y
+        if index >= len(self._rows):
+            return
+        self.line = index
+        if event.x <= 2 + self._rows[index].depth:
+            self.action_fold() if self._rows[index].open else self.action_unfold()
+        else:
+            self.action_choose()
+
+    def notify_style_update(self) -> None:
+        self._plain = None
+        super().notify_style_update()
+
+    def render_line(self, y: int) -> Strip:
+        index, width = y + self.scroll_offset.y, self.size.width
+        plain = self._plain = self._plain or self.rich_style
+        if index >= len(self._rows):
+            return Strip.blank(width, plain)
+        row = self._rows[index]
+        base = plain + self._style_of(row, index)
+        # The line with the cursor has a ground of its own, on which only its own colour can be read.
+        chosen = index == self.line and (self.has_focus or self.finding)
+        quiet = Style() if chosen else self.get_component_rich_style("modules--quiet", partial=True)
+        marked = Style() if chosen else self.get_component_rich_style("modules--mark", partial=True)
+        mark = Segment(self._mark(row), base + marked)
+        left, right = fitted(row, width - 2, self.layout_shown)
+        gap = " " * max(0, width - 2 - len(left[0]) - len(left[1]) - len(right))
+        cells = [mark, Segment(left[0], base), Segment(left[1], base + quiet), Segment(gap + right, base + quiet)]
+        return Strip(cells).adjust_cell_length(width, base)
+
+    def _style_of(self, row: ModuleRow, index: int) -> Style:
+        ran = row.path in self._ran or (not row.path and "logits" in self._ran)
+        style = self.get_component_rich_style("modules--ran" if ran else "modules--waiting", partial=True)
+        if self.state.cursor >= 0 and row.path == self.current:
+            style += self.get_component_rich_style("modules--current", partial=True)
+        if index == self.line and (self.has_focus or self.finding):
+            style += self.get_component_rich_style("modules--line", partial=True)
+        return style
+
+    def _mark(self, row: ModuleRow) -> str:
+        stop = "✗" if self._failed(row) else self._made_mark(row) or self._stop_mark(row)
+        if stop == " ":
+            stop = MARKS.get(self._health.get(row.path), " ")
+        if self.state.cursor >= 0 and row.path == self.current:
+            return f"▶{stop}"
+        return f"✓{stop}" if row.path in self._ran else f" {stop}"
+
+    def _made_mark(self, row: ModuleRow) -> str:
+        """`!` where a NaN or an infinity was made: no stop is more to the point."""
+        made = self._health.get(row.path) is HealthPart.PRODUCES
+        return MARKS[HealthPart.PRODUCES] if made else ""
+
+    def _failed(self, row: ModuleRow) -> bool:
+        """Whether the line's module is the one whose own code failed."""
+        return self.state.fault is not NO_FAULT and row.path == self.state.fault.path
+
+    def _stop_mark(self, row: ModuleRow) -> str:
+        """`●` where a stop names the line's module or something it computes, `E` where an edit does; `○`, `e`: off."""
+        if row.path not in self._marks:
+            site = self._site(row)
+            stops = [stop for stop in self.state.stops.stops if site and names_module(stop, site)]
+            on = any(stop.on for stop in stops)
+            self._marks[row.path] = ("●" if on else "○") if stops else self._edit_mark(site)
+        return self._marks[row.path]
+
+    def _edit_mark(self, site: str) -> str:
+        edits = [edit for edit in self.state.edits if site and names_line(edit, site)]
+        return ("E" if any(edit.on for edit in edits) else "e") if edits else " "
+
+    @property
+    def stop_pattern(self) -> str:
+        """The pattern of the line's own records, or of all inside where it has none; empty where nothing runs."""
+        return self._site(self._rows[self.line]) if self._rows else ""
+
+    def _site(self, row: ModuleRow) -> str:
+        around = row.path.rpartition(".")[0]
+        if row.folded:
+            return f"{around}.*" if around in self._lists else ""
+        return f"{row.path}.*" if row.kind == "ModuleList" else row.path or "logits"

@@ -1,0 +1,121 @@
+"""Pane 2: one tensor: where it comes from, its statistics, its histogram, its values."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widgets import Static
+
+from tracetui.analysis.axes import axis_positions
+from tracetui.debugger.labels import position_labels
+from tracetui.debugger.planes import Plane, plane_of
+from tracetui.debugger.start_page import StartPage
+from tracetui.debugger.state import ScreenState
+from tracetui.recording.record import Token
+from tracetui.text import statistic
+from tracetui.ui.panes.tensor.summary import Reading, Summary, read
+from tracetui.ui.panes.tensor.value_grid import ORIGIN, Subject, ValueGrid
+from tracetui.ui.panes.tensor.welcome import Welcome
+from tracetui.ui.reader import read_in_background
+from tracetui.views.finite import finite_words
+
+
+class TensorPane(Vertical):
+    """Everything that can be seen of the record under the cursor."""
+
+    state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
+
+    class TensorRead(Message):
+        def __init__(self, reading: Reading) -> None:
+            super().__init__()
+            self.reading = reading
+
+    def __init__(self, offer: StartPage) -> None:
+        super().__init__(id="tensor", classes="pane -empty")
+        self._offer = offer
+        self._reading: Reading | None = None
+        self._labels: dict[range, tuple[str, ...]] = {}
+        self._labelled: tuple[Token, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        yield Welcome(self._offer).data_bind(TensorPane.state)
+        yield Summary()
+        yield Static(id="plane")
+        yield ValueGrid()
+
+    def watch_state(self, old: ScreenState, state: ScreenState) -> None:
+        self.set_class(state.cursor < 0, "-empty")
+        if not self.is_mounted or state.cursor < 0:
+            return
+        fresh = state.cursor != old.cursor or state.trace is not old.trace
+        if fresh:
+            self._reading = None
+            self.query_one(Summary).show_record(state.trace, state.record)
+            read_in_background(self, "tensor", partial(_read, state))
+        if fresh or state.head != old.head or state.batch != old.batch:
+            self._show_plane()
+        if state.token != old.token and state.token >= 0 and state.token_origin != ORIGIN:
+            self.query_one(ValueGrid).show_row(state.token)
+
+    def copied(self) -> str:
+        """The record in words, with its statistics once they are there."""
+        record = self.state.record
+        text = f"{record.key} {list(record.shape)} {record.dtype}"
+        if self._reading is None:
+            return text
+        statistics = self._reading.statistics
+        spread = f"L2 {statistic(statistics.l2)} mean {statistic(statistics.mean)} std {statistic(statistics.std)}"
+        extremes = (
+            f"min {statistic(statistics.min)} max {statistic(statistics.max)} absmax {statistic(statistics.absmax)}"
+        )
+        counts = f"nan {statistics.nan} inf {statistics.posinf} -inf {statistics.neginf} zeros {statistics.zeros}"
+        return " ".join(filter(None, (text, spread, extremes, counts, finite_words(statistics))))
+
+    @on(TensorRead)
+    def _show(self, message: TensorRead) -> None:
+        reading = message.reading
+        if reading.trace is self.state.trace and reading.record.index == self.state.cursor:
+            self._reading = reading
+            self.query_one(Summary).show_reading(reading)
+
+    def _show_plane(self) -> None:
+        state = self.state
+        plane = plane_of(state.record, state.trace.run.config, state.head, state.batch)
+        self.query_one("#plane", Static).update(_heading(plane), layout=False)
+        rows = axis_positions(plane.rows.name, plane.rows.length, state.trace, state.record.pass_)
+        columns = axis_positions(plane.columns.name, plane.columns.length, state.trace, state.record.pass_)
+        subject = Subject(
+            state.trace,
+            state.record,
+            plane,
+            self._label(rows),
+            self._label(columns if plane.columns.name == "S" else None),
+            rows.start if rows else 0,
+        )
+        self.query_one(ValueGrid).show_subject(subject)
+
+    def _label(self, positions: range | None) -> tuple[str, ...]:
+        """The tokens at these positions, made once for each range."""
+        if self.state.tokens is not self._labelled:
+            self._labelled, self._labels = self.state.tokens, {}
+        if positions is None:
+            return ()
+        if positions not in self._labels:
+            self._labels[positions] = position_labels(self.state.tokens, positions)
+        return self._labels[positions]
+
+
+def _read(state: ScreenState) -> TensorPane.TensorRead:
+    return TensorPane.TensorRead(read(state.trace, state.record))
+
+
+def _heading(plane: Plane) -> Content:
+    """`[0, 5, :, :]  T × K   head 5 of 32`."""
+    named = f"  {plane.rows.name} × {plane.columns.name}" if plane.rows.name else ""
+    return Content.assemble((f" {plane.where}", "bold $accent"), (named, "$quiet"), (f"   {plane.note}", "$foreground"))

@@ -1,0 +1,231 @@
+"""The upper half of the tensor pane: where the record comes from, its statistics and its histogram."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from rich.style import Style
+from textual.geometry import Size
+
+from tracetui.analysis.axes import axes_of, describe, split_heads
+from tracetui.analysis.health.diagnosis import NearLimit, near_limit
+from tracetui.analysis.histogram import Histogram, histogram
+from tracetui.recording.record import BEFORE_EDIT, Record
+from tracetui.recording.spill import whereabouts
+from tracetui.recording.statistics import Statistics
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import NotKeptError
+from tracetui.text import count, statistic
+from tracetui.ui.widgets.canvas import PATIENCE, Canvas
+from tracetui.views.cells import Line, blank, fit_end, line
+from tracetui.views.charts.histogram import histogram_lines
+from tracetui.views.finite import finite_words
+from tracetui.views.inks import Inks
+from tracetui.views.parts import fitted, part
+
+_BINS = 128
+_NAMES = 20
+"""Cells that the names of three columns take."""
+_SIDE_BY_SIDE = 76
+_TABLE = 46
+_ROWS, _NARROW_ROWS = 4, 6
+"""Of three columns, and of two where three would cut their numbers."""
+
+
+_Entry = tuple[str, float | None]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Reading:
+    """What was computed of one record, away from the screen's thread."""
+
+    trace: Trace
+    record: Record
+    statistics: Statistics
+    histogram: Histogram | None
+    """None where the values were not kept."""
+    before: Statistics | None = None
+    """Of what stood there before an edit."""
+    near: NearLimit | None = None
+    """How near it comes to overflow, if it does."""
+
+
+def read(trace: Trace, record: Record) -> Reading:
+    """Statistics and histogram over the whole tensor."""
+    value = trace.value(record)
+    try:
+        bins = histogram(value, _BINS)
+    except NotKeptError:
+        bins = None
+    original = trace.find(replace(record, site=f"{record.site}:{BEFORE_EDIT}").key) if record.edited else None
+    before = None if original is None else trace.statistics(original)
+    return Reading(trace, record, value.statistics(), bins, before, near_limit(trace, record))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How many rows each part gets."""
+
+    facts: int
+    rows: int
+    """Of the table."""
+    side: bool
+    """Whether the histogram stands beside the table."""
+    histogram: int
+    air: int
+
+    @property
+    def height(self) -> int:
+        return self.facts + self.rows + self.histogram + 2 * self.air
+
+
+class Summary(Canvas):
+    """Site, shape, dtype, provenance and seconds at once; the numbers when they are read."""
+
+    def __init__(self) -> None:
+        super().__init__(id="summary")
+        self._trace: Trace | None = None
+        self._record: Record | None = None
+        self._reading: Reading | None = None
+
+    def show_record(self, trace: Trace, record: Record) -> None:
+        """The record's own facts; the last numbers go, so that none stands beside a wrong name.
+
+        Nothing is painted for a moment: the numbers mostly come at once, and a blank between two records flickers.
+        """
+        self._trace, self._record, self._reading = trace, record, None
+        self.set_timer(PATIENCE, self._paint_without)
+
+    def _paint_without(self) -> None:
+        if self._reading is None:
+            self.repaint()
+
+    def show_reading(self, reading: Reading) -> None:
+        self._reading = reading
+        self.repaint()
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return self._plan(width, viewport.height).height
+
+    def _plan(self, width: int, screen: int) -> _Plan:
+        """What has room: on a low screen the values below matter more than the histogram."""
+        side = width >= _SIDE_BY_SIDE
+        histogram = 0 if side or screen < 20 else (5 if screen >= 30 else 3)
+        rows = _ROWS if width >= _TABLE or screen < 20 else _NARROW_ROWS
+        return _Plan(facts=3 if screen >= 20 else 2, rows=rows, side=side, histogram=histogram, air=int(screen >= 30))
+
+    def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
+        if self._record is None or self._trace is None:
+            return []
+        plan = self._plan(width, self.screen.size.height)
+        lines = [
+            *_facts(self._trace, self._record, self._reading, width, inks)[3 - plan.facts :],
+            *[blank(width)] * plan.air,
+        ]
+        if self._reading is None:
+            return lines
+        return [*lines, *_numbers(self._reading, width, plan, inks)]
+
+
+def _facts(trace: Trace, record: Record, reading: Reading | None, width: int, inks: Inks) -> list[Line]:
+    axes = describe(axes_of(record, trace.run.config))
+    heads = split_heads(record, trace.run.config)
+    seen = f"  {describe(heads)} by head" if heads else ""
+    before, near = (None, None) if reading is None else (reading.before, reading.near)
+    facts = [record.dtype, *filter(None, [whereabouts(trace.value(record))])]
+    if reading is not None:
+        facts += filter(None, [finite_words(reading.statistics)])
+    if record.edited:
+        facts.append("edited")
+        if before is not None:
+            facts.extend((f"was L2 {statistic(before.l2)}", f"was |max| {statistic(before.absmax)}"))
+    if record.provenance:
+        facts.append(f"weights {record.provenance}")
+    if record.seconds is not None:
+        facts.append(seconds(record.seconds))
+    facts.append(f"pass {record.pass_}" + (f" call {record.call}" if record.call else ""))
+    return [
+        line([(f" {fit_end(record.key, width - 1)}", inks.text + Style(bold=True))], width),
+        line([(f" {axes}", inks.mark), (seen, inks.quiet)], width),
+        _told_line(facts, "" if near is None else _near(near), width, inks),
+    ]
+
+
+def _near(near: NearLimit) -> str:
+    """`0.391% near overflow`: within 2× of it."""
+    share = "some" if near.share is None else f"{100 * near.share:.3g}%"
+    return f" {share} near overflow "
+
+
+def _told_line(facts: list[str], alarm: str, width: int, inks: Inks) -> Line:
+    """The facts, behind an alarm where there is one."""
+    return line([(alarm, inks.inf), (_told(facts, width - len(alarm)), inks.quiet)], width)
+
+
+def _told(facts: list[str], width: int) -> str:
+    """The facts that have room, whole; what comes late goes before what comes early, the pass last."""
+    ranked = [part(f" · {fact}", "", rank=place) for place, fact in enumerate(facts[1:-1], 1)]
+    return "".join(fitted([part(f" {facts[0]}"), *ranked, part(f" · {facts[-1]}", "")], width))
+
+
+def _numbers(reading: Reading, width: int, plan: _Plan, inks: Inks) -> list[Line]:
+    if reading.histogram is None:
+        return _table(reading.statistics, width, plan.rows, inks)
+    if not plan.side:
+        picture = histogram_lines(reading.histogram, width - 2, plan.histogram, inks)
+        return _table(reading.statistics, width, plan.rows, inks) + [[*blank(1), *row] for row in picture]
+    table = _table(reading.statistics, _TABLE, plan.rows, inks)
+    picture = histogram_lines(reading.histogram, width - _TABLE - 3, _ROWS, inks)
+    return [left + blank(2) + right for left, right in zip(table, picture, strict=True)]
+
+
+def _table(statistics: Statistics, width: int, rows: int, inks: Inks) -> list[Line]:
+    """Size and spread, extremes, and what is no ordinary number: four rows of three, else of two, so many as fit."""
+    spread: list[_Entry] = [
+        ("L2", statistics.l2),
+        ("mean", statistics.mean),
+        ("std", statistics.std),
+        ("size", statistics.numel),
+    ]
+    extremes: list[_Entry] = [
+        ("min", statistics.min),
+        ("max", statistics.max),
+        ("|max|", statistics.absmax),
+        ("", None),
+    ]
+    odd: list[_Entry] = [
+        ("NaN", statistics.nan),
+        ("+Inf", statistics.posinf),
+        ("-Inf", statistics.neginf),
+        ("zeros", statistics.zeros),
+    ]
+    columns, rooms = [spread, extremes, odd], [10, 10, 0]
+    if width < _TABLE and rows == _NARROW_ROWS:
+        columns = [[*spread, *odd[:2]], [*extremes[:3], *odd[3:1:-1], ("", None)]]
+    elif width < _TABLE:
+        rooms = [max(len(_shown(value)) for _, value in column) for column in columns]
+        if _NAMES + sum(rooms) > width:
+            columns, rooms = [[*spread[:2], *odd[:2]], [*extremes[:2], *odd[2:]]], [10, 10]
+    alarms = {"NaN": inks.nan, "+Inf": inks.inf, "-Inf": inks.inf}
+    return [_table_row(row, rooms, alarms, width, inks) for row in zip(*columns, strict=True)]
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else (count(value) if isinstance(value, int) else statistic(value))
+
+
+def _table_row(row: tuple[_Entry, ...], rooms: list[int], alarms: Mapping[str, Style], width: int, inks: Inks) -> Line:
+    parts: list[tuple[str, Style]] = []
+    for place, (name, value) in enumerate(row):
+        text = _shown(value) if place == len(row) - 1 else f"{_shown(value):<{rooms[place]}}"
+        parts.append((f" {name:<{5 if place else 4}} ", inks.quiet))
+        parts.append((text, alarms.get(name, inks.text) if value else inks.text))
+    return line(parts, width)
+
+
+def seconds(elapsed: float) -> str:
+    """A wall time in the unit that suits it: `1.3 ms`."""
+    if elapsed >= 1:
+        return f"{elapsed:.2f} s"
+    return f"{elapsed * 1e3:.3g} ms" if elapsed >= 1e-3 else f"{elapsed * 1e6:.3g} µs"
