@@ -15,8 +15,9 @@ from tracetui.models.recurrent import kernels_called
 from tracetui.models.unshown import attends_itself
 from tracetui.models.weights.streaming import Making, Weights
 from tracetui.recording.record import is_layer, layer_path
+from tracetui.text import visible
 from tracetui.tracer.attention.overhearing import Overhearing
-from tracetui.tracer.capture.outputs import tensors_in, with_others
+from tracetui.tracer.capture.outputs import tensors_in, unseen, with_others
 from tracetui.tracer.capture.readable import is_readable, left_out
 from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.edits import Editor
@@ -130,6 +131,8 @@ class ModuleHooks:
         frames = watching.frames
         site = path or ("logits" if hasattr(output, "logits") else "output")
         tensors = list(tensors_in(output, whole=bool(path)))
+        if left := unseen(output):
+            watching.recorder.note(f"{site}: of what it returns, {visible(left, 80)} is not recorded")
         source = self._source(site, module, tensors[0]) if tensors and self._has_parameters else self._provenance
         if watching.weights is not None:
             watching.weights.ended(module, len(frames))
