@@ -82,3 +82,32 @@ def test_what_was_compiled_can_be_traced_itself() -> None:
     torch.compile(model)
     assert "inner.0" in tracetui.trace(model, torch.ones(1, 3))
     assert "inner.0" in tracetui.trace(LeftOut(), torch.ones(1, 3))
+
+
+@torch.compile
+def applied(module: CallsCompiled, x: torch.Tensor) -> torch.Tensor:
+    module.compiling = torch.compiler.is_compiling()
+    return torch.as_tensor(module.linear(x))
+
+
+class CallsCompiled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear, self.compiling = nn.Linear(3, 3), False
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return applied(self, x)
+
+
+def test_functions_that_are_compiled_run_as_they_are_written_while_they_are_watched() -> None:
+    """Nothing of a module tells what its forward calls."""
+    module = CallsCompiled()
+    model = nn.Sequential(module)
+    trace = tracetui.trace(model, torch.ones(1, 3))
+    assert {"0", "0.linear", "output"} <= {record.site for record in trace.records}
+    assert not module.compiling
+    with pytest.raises(tracetui.StopHit), tracetui.stops("0.linear"):
+        model(torch.ones(1, 3))
+    assert not module.compiling
+    # What is called afterwards is compiled again.
+    assert torch._dynamo.eval_frame._stance.stance == "default"

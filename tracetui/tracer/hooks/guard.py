@@ -23,6 +23,7 @@ from tracetui.tracer.capture.store import ValueStore
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.hooks.alone import alone, is_recording
 from tracetui.tracer.hooks.model_hooks import ModelHooks
+from tracetui.tracer.hooks.uncompiled import uncompiled
 
 _MEMORY = 2**62
 
@@ -56,6 +57,7 @@ class Guard:
 
     def __enter__(self) -> Guard:
         self._thread = threading.get_ident()
+        self._global.enter_context(uncompiled())
         self._global.callback(register_module_forward_pre_hook(self._before).remove)
         return self
 

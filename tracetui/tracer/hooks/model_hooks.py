@@ -29,6 +29,7 @@ from tracetui.tracer.hooks.experts import ExpertWatch
 from tracetui.tracer.hooks.frames import Frame
 from tracetui.tracer.hooks.module_hooks import ModuleHooks, Watching
 from tracetui.tracer.hooks.recurrence import RecurrenceWatch
+from tracetui.tracer.hooks.uncompiled import uncompiled
 from tracetui.tracer.hooks.work_clock import WorkClock
 from tracetui.tracer.lens import Lens
 from tracetui.tracer.replay.stubs import RecordedLayer
@@ -110,6 +111,7 @@ class ModelHooks:
     def __enter__(self) -> ModelHooks:
         with ExitStack() as stack:
             stack.callback(self._release)
+            stack.enter_context(uncompiled())
             if self._weights is not None:
                 reader = Reader(self._making, lambda: len(self._frames), self._clock.leave_out)
                 stack.enter_context(self._weights.lending(reader))
