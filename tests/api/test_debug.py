@@ -106,7 +106,7 @@ print("TYPED", [token.id for token in found.trace.tokens[0]])
 
 def program(folder: Path, rest: str, columns: int = 120) -> Terminal:
     (folder / "mine.py").write_text(MODELS + rest)
-    return Terminal(cwd=folder, under=(sys.executable, "mine.py"), columns=columns, rows=40)
+    return Terminal(cwd=folder, under=(sys.executable, "mine.py"), columns=columns, rows=40, warm=True)
 
 
 def test_a_visit_and_another_leave_the_program_as_it_was(tmp_path: Path) -> None:

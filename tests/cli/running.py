@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.warm import WarmProcess
 from tracetui import cli
 
 COMMAND = (sys.executable, "-m", "tracetui")
@@ -76,7 +77,12 @@ def started(*arguments: str, threads: int = 1, cwd: Path | None = None) -> subpr
     )
 
 
-def ended(child: subprocess.Popen[str]) -> Said:
+def started_warm(*arguments: str, cwd: Path | None = None) -> WarmProcess:
+    """The same in a process that has imported its libraries already."""
+    return WarmProcess.with_pipes([*COMMAND[1:], *arguments], cwd=cwd or Path.cwd(), env=os.environ)
+
+
+def ended(child: subprocess.Popen[str] | WarmProcess) -> Said:
     """What a child has said when it has ended; killed if it doesn't end."""
     try:
         out, err = child.communicate(timeout=SECONDS)
@@ -84,4 +90,4 @@ def ended(child: subprocess.Popen[str]) -> Said:
         child.kill()
         out, err = child.communicate()
         pytest.fail(f"{child.args!r} ran on; it said {out}{err}")
-    return Said(child.returncode, out, err)
+    return Said(child.wait(), out, err)

@@ -19,6 +19,7 @@ import pyte
 import pytest
 
 from tests.cli.running import COMMAND
+from tests.warm import WarmProcess
 
 SECONDS = 60
 """How long anything may take at most: machines with other work to do are slow."""
@@ -45,8 +46,9 @@ class Terminal:
         cwd: Path,
         env: Mapping[str, str] | None = None,
         under: Sequence[str] = (),
+        warm: bool = False,
     ) -> None:
-        """`under` is a program that starts the real one."""
+        """`under` is a program that starts the real one; a `warm` one has imported its libraries already."""
         self._master, self._slave = os.openpty()
         self.settings = termios.tcgetattr(self._slave)
         """Before anybody changed them."""
@@ -54,15 +56,13 @@ class Terminal:
         self.stream = pyte.ByteStream(self.screen)
         self.written = b""
         self.resize(columns, rows)
-        self.child = subprocess.Popen(
-            [*under, *COMMAND, *arguments],
-            stdin=self._slave,
-            stdout=self._slave,
-            stderr=self._slave,
-            cwd=cwd,
-            env={**os.environ, **_ENVIRONMENT, **(env or {})},
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        command = [*under, *COMMAND, *arguments]
+        environment = {**os.environ, **_ENVIRONMENT, **(env or {})}
+        terminal = (self._slave, self._slave, self._slave)
+        self.child: subprocess.Popen[bytes] | WarmProcess = (
+            WarmProcess(command[1:], terminal, cwd=cwd, env=environment, terminal=True)
+            if warm
+            else _started(command, terminal, cwd, environment)
         )
 
     def __enter__(self) -> Self:
@@ -138,7 +138,7 @@ class Terminal:
             self._read()
         while self._read():
             pass
-        status: int = self.child.returncode
+        status = self.child.wait()
         return status if status >= 0 else 128 - status
 
     def assert_restored(self) -> None:
@@ -162,3 +162,19 @@ class Terminal:
         self.written += found
         self.stream.feed(found)
         return bool(found)
+
+
+def _started(
+    command: Sequence[str], terminal: tuple[int, int, int], cwd: Path, environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    """A new process that leads a session of its own on the terminal."""
+    return subprocess.Popen(
+        command,
+        stdin=terminal[0],
+        stdout=terminal[1],
+        stderr=terminal[2],
+        cwd=cwd,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )

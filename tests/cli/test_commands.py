@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,8 @@ import pyte
 import pytest
 import torch
 
-from tests.cli.running import COMMAND, Here, ended, started
+from tests.cli.running import COMMAND, Here, ended, started, started_warm
+from tests.warm import WarmProcess
 from tracetui import paths
 from tracetui.recipe import shipped_recipes
 from tracetui.recording.npz import read_trace
@@ -175,12 +176,16 @@ def test_a_full_disk_leaves_the_old_file(tracetui: Here, tmp_path: Path) -> None
 
 def test_the_two_ways_to_stop_a_trace(tmp_path: Path) -> None:
     """While weights are made: the old file stays, no part of a new one is left, nothing but a word is said."""
-    signals = (signal.SIGINT, signal.SIGTERM)
+    starts: dict[signal.Signals, Callable[..., subprocess.Popen[str] | WarmProcess]] = {
+        signal.SIGINT: started,
+        signal.SIGTERM: started_warm,
+    }
     (tmp_path / "SIGINT.npz").write_bytes(b"the old one")
     children = [
-        started("trace", "llama3-2layer", "--json", "-o", f"{number.name}.npz", cwd=tmp_path) for number in signals
+        start("trace", "llama3-2layer", "--json", "-o", f"{number.name}.npz", cwd=tmp_path)
+        for number, start in starts.items()
     ]
-    for child, number in zip(children, signals, strict=True):
+    for child, number in zip(children, starts, strict=True):
         assert child.stdout is not None
         assert json.loads(child.stdout.readline())["event"] == "started"
         time.sleep(0.2)

@@ -209,7 +209,7 @@ def test_no_trace_has_code_run(tracetui: Here, file: str, tmp_path: Path) -> Non
 
 
 def test_the_first_screen_says_whose_code_it_runs(file: str, tmp_path: Path) -> None:
-    with Terminal("run", f"{file}:named", "--tokens", "7,8", columns=120, rows=40, cwd=tmp_path) as terminal:
+    with Terminal("run", f"{file}:named", "--tokens", "7,8", columns=120, rows=40, cwd=tmp_path, warm=True) as terminal:
         terminal.until("what mine.py:named makes", "this runs the code in mine.py", "function  named")
         terminal.until("1 recorded", "word7")
         terminal.send("6")
@@ -226,7 +226,7 @@ def test_the_first_screen_says_whose_code_it_runs(file: str, tmp_path: Path) -> 
 
 
 def test_code_that_fails_leaves_the_screen_alive(file: str, tmp_path: Path) -> None:
-    with Terminal("run", f"{file}:wrong", columns=120, rows=40, cwd=tmp_path) as terminal:
+    with Terminal("run", f"{file}:wrong", columns=120, rows=40, cwd=tmp_path, warm=True) as terminal:
         terminal.until("failed", "mine.py:56: KeyError")
         terminal.send("\x11")
         assert terminal.ended() == 0

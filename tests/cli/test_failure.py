@@ -65,7 +65,7 @@ def test_for_machines_the_failure_is_among_the_notes(tracetui: Here, failing: st
 
 
 def test_the_debugger_stops_at_the_failing_module_and_lives(failing: str, tmp_path: Path) -> None:
-    with Terminal("run", failing, columns=120, rows=40, cwd=tmp_path) as terminal:
+    with Terminal("run", failing, columns=120, rows=40, cwd=tmp_path, warm=True) as terminal:
         terminal.until("ready")
         terminal.send("\r")
         terminal.until("1 recorded")

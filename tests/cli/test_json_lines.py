@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.running import COMMAND, SECONDS, Here, Said, ended, started
+from tests.cli.running import COMMAND, SECONDS, Here, Said, ended, started_warm
 from tracetui.recording.npz import read_trace
 from tracetui.recording.npz.encode import canonical
 
@@ -117,7 +117,7 @@ def test_wrong_usage_leaves_stdout_empty(tracetui: Here) -> None:
 
 
 def test_an_interrupted_run_says_so_in_its_last_line() -> None:
-    child = started(*TINY, *LONG)
+    child = started_warm(*TINY, *LONG)
     assert child.stdout is not None
     first = [json.loads(child.stdout.readline())["event"] for _ in range(3)]
     assert first == ["started", "token", "token"]
@@ -128,7 +128,7 @@ def test_an_interrupted_run_says_so_in_its_last_line() -> None:
 
 
 def test_a_reader_that_goes_ends_the_run_without_a_word() -> None:
-    child = started(*TINY, *LONG)
+    child = started_warm(*TINY, *LONG)
     assert child.stdout is not None
     assert json.loads(child.stdout.readline())["event"] == "started"
     child.stdout.close()

@@ -135,7 +135,7 @@ def test_a_trace_without_a_screen_knows_nothing_of_sessions(tracetui: Here, monk
 
 
 def test_what_was_typed_and_never_run_outlives_a_session_that_is_told_to_end(tmp_path: Path) -> None:
-    with Terminal("run", "llama-tiny", cwd=tmp_path) as terminal:
+    with Terminal("run", "llama-tiny", cwd=tmp_path, warm=True) as terminal:
         terminal.until("the answer to the ultimate question")
         terminal.send(" typed in vain")
         terminal.until("typed in vain")
@@ -144,7 +144,7 @@ def test_what_was_typed_and_never_run_outlives_a_session_that_is_told_to_end(tmp
         terminal.assert_restored()
     (kept,) = files()
     assert kept.stat().st_mode & 0o777 == 0o600
-    with Terminal("run", "llama-tiny", cwd=tmp_path, columns=120) as terminal:
+    with Terminal("run", "llama-tiny", cwd=tmp_path, columns=120, warm=True) as terminal:
         terminal.until("from last time: the prompt; --fresh forgets", "typed in vain")
         terminal.send(", and more")
         terminal.until("typed in vain, and more")
@@ -154,15 +154,15 @@ def test_what_was_typed_and_never_run_outlives_a_session_that_is_told_to_end(tmp
 
 def test_an_opened_recording_comes_back_as_it_was_left(tmp_path: Path) -> None:
     trace = written(tmp_path / "t.npz")
-    with Terminal("open", "t.npz", cwd=tmp_path, columns=120) as terminal:
+    with Terminal("open", "t.npz", cwd=tmp_path, columns=120, warm=True) as terminal:
         terminal.until("recording · 43 records")
         terminal.send("6q")
         assert terminal.ended() == 0
-    with Terminal("open", str(trace), cwd=tmp_path, columns=120) as terminal:
+    with Terminal("open", str(trace), cwd=tmp_path, columns=120, warm=True) as terminal:
         terminal.until("from last time: the layout")
         terminal.send("q")
         assert terminal.ended() == 0
-    with Terminal("open", str(trace), "--fresh", cwd=tmp_path, columns=120) as terminal:
+    with Terminal("open", str(trace), "--fresh", cwd=tmp_path, columns=120, warm=True) as terminal:
         terminal.until("recording · 43 records")
         terminal.send("q")
         assert terminal.ended() == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli.running import Here, ended, started
+from tests.cli.running import Here, ended, started_warm
 from tracetui.recording.npz import read_trace
 from tracetui.recording.value import is_kept
 
@@ -37,7 +37,7 @@ def test_the_last_line_tells_everything(tracetui: Here, tmp_path: Path) -> None:
 
 
 def test_a_pipe_gets_json_and_nothing_else() -> None:
-    said = ended(started(*TINY, "--json", "--keep", "stats"))
+    said = ended(started_warm(*TINY, "--json", "--keep", "stats"))
     assert (said.status, said.err) == (0, "")
     begun, found = map(json.loads, said.out.splitlines())
     assert (begun["event"], found["event"], found["status"], found["error"]) == ("started", "result", 0, None)

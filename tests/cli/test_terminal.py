@@ -182,7 +182,7 @@ def make_weights(terminal: Terminal) -> None:
 
 
 def test_ctrl_c_cancels_then_quits_and_the_window_may_change(tmp_path: Path) -> None:
-    with Terminal("run", "llama3-2layer", columns=120, rows=40, cwd=tmp_path) as terminal:
+    with Terminal("run", "llama3-2layer", columns=120, rows=40, cwd=tmp_path, warm=True) as terminal:
         make_weights(terminal)
         terminal.resize(50, 12)
         terminal.until("50×12 is too small")
@@ -197,7 +197,7 @@ def test_ctrl_c_cancels_then_quits_and_the_window_may_change(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("ending", ["q", "TERM"])
 def test_it_ends_while_weights_are_made(tmp_path: Path, ending: str) -> None:
-    with Terminal("run", "llama3-2layer", cwd=tmp_path) as terminal:
+    with Terminal("run", "llama3-2layer", cwd=tmp_path, warm=ending == "q") as terminal:
         make_weights(terminal)
         if ending == "q":
             terminal.send("q")
@@ -224,7 +224,7 @@ def test_a_prompt_that_was_given_runs_and_keys_are_for_the_panes(tmp_path: Path)
 
 def test_it_ends_when_its_terminal_goes_away(tmp_path: Path) -> None:
     """Nobody takes what it draws any more, and it has a lot to draw."""
-    with Terminal("run", "llama3-2layer", columns=160, rows=50, cwd=tmp_path) as terminal:
+    with Terminal("run", "llama3-2layer", columns=160, rows=50, cwd=tmp_path, warm=True) as terminal:
         make_weights(terminal)
         assert terminal.hang_up(SOON) == 129
 

@@ -1,0 +1,196 @@
+"""Child processes that have imported torch already; importing it again was a quarter of what they took.
+
+One process a test worker imports the libraries, starts no thread, and forks for each child that is asked for. The child
+belongs to the worker, which waits for it, sends it signals and gives it a terminal, as if it had started it itself. A
+test whose subject is the start, or what is imported when, starts a process anew.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import functools
+import gc
+import importlib
+import json
+import os
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NoReturn, Self, TextIO
+
+HERE = Path(__file__).parents[1]
+_SET_CHILD_SUBREAPER = 36
+_IMPORTED = (
+    "torch",
+    "transformers.modeling_utils",
+    "transformers.models.llama.modeling_llama",
+    "transformers.generation",
+    "tracetui.tracer.live",
+    "tracetui.tracer.run",
+    "tracetui.api",
+    "tracetui.ui.app",
+    "tracetui.commands",
+)
+
+
+class WarmProcess:
+    """What tests use of subprocess.Popen, for a child forked from the process that has imported everything."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        descriptors: tuple[int, int, int],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        terminal: bool,
+    ) -> None:
+        """`arguments` as Python takes them: a script and what it is given, or -m, a module and what that is given.
+
+        `descriptors` become its stdin, stdout and stderr. With `terminal` it leads a session whose terminal is stdin.
+        """
+        self.args = list(arguments)
+        self.returncode: int | None = None
+        self.stdout: TextIO | None = None
+        self.stderr: TextIO | None = None
+        request = {"arguments": self.args, "cwd": str(cwd), "env": dict(env), "terminal": terminal}
+        server = _server()
+        socket.send_fds(server, [json.dumps(request).encode()], descriptors)
+        self.pid = int(server.recv(32))
+
+    @classmethod
+    def with_pipes(cls, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Self:
+        """One whose `stdout` and `stderr` can be read here, and whose stdin is empty."""
+        with ExitStack() as stack:
+            nothing = stack.enter_context(Path(os.devnull).open())
+            (out, its_out), (err, its_err) = os.pipe(), os.pipe()
+            for descriptor in (its_out, its_err):
+                stack.callback(os.close, descriptor)
+            child = cls(arguments, (nothing.fileno(), its_out, its_err), cwd=cwd, env=env, terminal=False)
+        child.stdout, child.stderr = os.fdopen(out, encoding="utf-8"), os.fdopen(err, encoding="utf-8")
+        return child
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """All that is still written to both pipes."""
+        assert self.stdout is not None
+        assert self.stderr is not None
+        with ThreadPoolExecutor(2) as pool, self.stdout, self.stderr:
+            reads = [pool.submit(stream.read) for stream in (self.stdout, self.stderr)]
+            try:
+                out, err = (read.result(timeout) for read in reads)
+            except TimeoutError:
+                self.kill()
+                raise subprocess.TimeoutExpired(self.args, timeout or 0.0) from None
+        self.wait(timeout)
+        return out, err
+
+    def poll(self) -> int | None:
+        """The exit status of one that has ended, minus the signal for one that died of it."""
+        return self._waited(os.WNOHANG)
+
+    def wait(self, timeout: float | None = None) -> int:
+        end = None if timeout is None else time.monotonic() + timeout
+        while (status := self._waited(0 if end is None else os.WNOHANG)) is None:
+            if end is not None and time.monotonic() > end:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
+            time.sleep(0.01)
+        return status
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def _waited(self, options: int) -> int | None:
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, options)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+
+@functools.cache
+def _server() -> socket.socket:
+    """The connection to this worker's warm process, which ends with it."""
+    # A child's parent ends as soon as it has forked it, so that the child becomes ours.
+    ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with its:
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.warm", str(its.fileno())],
+            cwd=HERE,
+            env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+            pass_fds=[its.fileno()],
+            stdin=subprocess.DEVNULL,
+        )
+    return ours
+
+
+def serve(connection: socket.socket) -> None:
+    """Import everything, then answer each request with the id of a child that does it."""
+    for name in _IMPORTED:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+    while True:
+        request, descriptors, _, _ = socket.recv_fds(connection, 1 << 20, 3)
+        if not request:
+            return
+        reading, writing = os.pipe()
+        if (between := os.fork()) == 0:
+            if child := os.fork():
+                os.write(writing, str(child).encode())
+                os._exit(0)
+            connection.close()
+            os.close(reading)
+            os.close(writing)
+            _become(json.loads(request), descriptors)
+        os.waitpid(between, 0)
+        connection.send(os.read(reading, 32))
+        for descriptor in (reading, writing, *descriptors):
+            os.close(descriptor)
+
+
+def _become(request: dict[str, object], descriptors: Sequence[int]) -> NoReturn:
+    """Be the process that was asked for, as Python starts one, to its end."""
+    for target, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, target)
+        os.close(descriptor)
+    if request["terminal"]:
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    os.chdir(str(request["cwd"]))
+    environment = request["env"]
+    assert isinstance(environment, dict)
+    os.environ.clear()
+    os.environ.update(environment)
+    # Made anew: whether lines go out one by one follows from what the descriptor is, but for stderr.
+    for descriptor, (name, mode, buffering) in enumerate((("stdin", "r", -1), ("stdout", "w", -1), ("stderr", "w", 1))):
+        stream = os.fdopen(descriptor, mode, buffering, encoding="utf-8", closefd=False)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    arguments = request["arguments"]
+    assert isinstance(arguments, list)
+    as_module = arguments[0] == "-m"
+    sys.argv = arguments[1:] if as_module else arguments
+    sys.path[0] = str(Path.cwd())
+    if as_module:
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    else:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))
