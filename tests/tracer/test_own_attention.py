@@ -6,6 +6,7 @@ import copy
 import math
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -278,6 +279,42 @@ def test_attention_that_runs_again_in_a_pass_is_shown_for_each_call(own: Callabl
         np.testing.assert_allclose(attention.probs(0) @ attention.v[0, 0], attention.heads[0, 0], atol=1e-6)
     with pytest.raises(KeyError, match=r"no attention at 1\.attends in pass 0, call 2"):
         trace.attention("1.attends", call=2)
+
+
+class Mixer(nn.Module):
+    """Two heads that attend one after the other, the second to what the first made, in a class of another name."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first = _mixed(x, x)
+        return x + first + F.scaled_dot_product_attention(x[:, None], first[:, None], first[:, None])[:, 0]
+
+
+def _mixed(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+    return torch.softmax(queries @ keys.mT, -1) @ keys
+
+
+class Gate(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(x @ x.new_ones(32, 32), -1)
+
+
+def test_attention_is_known_by_its_code_and_each_of_several_in_a_module_has_records_of_its_own(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Embedding(61, 32), Mixer(), Gate()).eval()
+    recorded = tracetui.trace(model, prompt(), attention="probs")
+    assert not recorded.run.notes
+    recorded.save(tmp_path / "two.npz")
+    for trace in (recorded, tracetui.open_trace(tmp_path / "two.npz")):
+        sites = [f"{record.site}#{record.part}" for record in trace.records if record.role in ("q", "heads", "probs")]
+        assert sites == ["1:q#0", "1:probs#0", "1:heads#0", "1:q#1", "1:probs#1", "1:heads#1"]
+        for part in (0, 1):
+            attention = trace.attention("1", part=part)
+            assert attention.v is not None
+            assert attention.heads is not None
+            np.testing.assert_allclose(attention.probs(0) @ attention.v[0, 0], attention.heads[0, 0], atol=1e-6)
+        assert np.abs(trace.attention("1").probs(0) - trace.attention("1", part=1).probs(0)).max() > 0.1
+        with pytest.raises(KeyError, match="part 2"):
+            trace.attention("1", part=2)
 
 
 def test_a_class_with_a_softmax_of_its_own_is_known_beside_others_of_its_file(

@@ -116,15 +116,18 @@ class Attention:
         return None if record is None else self._view.trace.value(record).read()
 
 
-def attention_of(trace: Recorded, layer: int | str, pass_: int, call: int = 0) -> Attention:
-    """One call of a layer's attention, or of a module's at a path. Raises KeyError naming those there are."""
+def attention_of(trace: Recorded, layer: int | str, pass_: int, call: int = 0, part: int = 0) -> Attention:
+    """One call of a layer's attention, or of a module's at a path. Raises KeyError naming those there are.
+
+    part: which, of a module that attends several times in one call.
+    """
     queries = [record for record in trace.records if record.role == "q" and record.pass_ == pass_]
     for record in queries:
-        asked = record.call == call and layer in (record.layer, record.module)
+        asked = (record.call, record.part) == (call, part) and layer in (record.layer, record.module)
         if asked and (view := attention_at(trace, record)):
             return Attention(view)
     where = "of layer" if isinstance(layer, int) else "at"
-    when = f"pass {pass_}" + (f", call {call}" if call else "")
+    when = f"pass {pass_}" + (f", call {call}" if call else "") + (f", part {part}" if part else "")
     raise KeyError(f"no attention {where} {layer} in {when}; layers that have one: {_layers(queries)}")
 
 

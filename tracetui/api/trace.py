@@ -89,12 +89,13 @@ class Trace:
         """Norm, mean, spread, ends, NaN, Inf and zeros of the whole tensor. Raises KeyError."""
         return self.recorded.statistics(self.record(key) if isinstance(key, str) else key)
 
-    def attention(self, layer: int | str, pass_: int = 0, call: int = 0) -> Attention:
-        """The attention of a layer, or of the module at a path; call: which of those of a layer that runs repeatedly.
+    def attention(self, layer: int | str, pass_: int = 0, call: int = 0, part: int = 0) -> Attention:
+        """The attention of a layer, or of the module at a path.
 
+        call: which of those of a layer that runs repeatedly; part: of a module that attends several times in one call.
         Raises KeyError naming the layers that have one.
         """
-        return attention_of(self.recorded, layer, pass_, call)
+        return attention_of(self.recorded, layer, pass_, call, part)
 
     def routing(self, layer: int, pass_: int = 0) -> Routing:
         """How a layer's tokens chose their experts. Raises KeyError naming the layers that have experts."""

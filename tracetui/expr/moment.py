@@ -69,13 +69,11 @@ class RecordScope:
             raise UntoldError("there is no layer before")
         path = layer_path(record.site)
         stem = path.rpartition(".")[0]
-        _, at, suffix = record.key.partition("@")
-        part = f"#{record.part}" if record.part else ""
-        before_key = self.trace.find(f"{stem}.{before}{record.site[len(path) :]}{part}{at}{suffix}")
+        before_key = self.trace.find(f"{stem}.{before}{record.site[len(path) :]}{record.ending}")
         if before_key is not None:
             return self.scene.moment(before_key)
         module = f"{stem}.{before}{record.module[len(path) :]}"
-        key = self.trace.find(f"{module}:k{at}{suffix}") if record.role in KINDS else None
+        key = self.trace.find(f"{module}:k{record.ending}") if record.role in KINDS else None
         computed = None if key is None else self.scene.matrix(key, cast(Kind, record.role))
         if computed is None:
             raise UntoldError(f"layer {before} has no such site")

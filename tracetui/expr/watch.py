@@ -48,8 +48,7 @@ class Watch:
         """What it is about at a record for which it is; None where the matrix was recorded itself."""
         if not self._is_behind(record) or self.kind is None:
             return scene.moment(record)
-        _, at, suffix = record.key.partition("@")
-        recorded = scene.trace.find(f"{record.module}:{self.kind}{at}{suffix}")
+        recorded = scene.trace.find(f"{record.module}:{self.kind}{record.ending}")
         return None if recorded is not None else scene.matrix(record, self.kind)
 
     def _is_behind(self, record: Record) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import sys
 from functools import cache
@@ -23,7 +22,6 @@ _WATCHED = ("eager", "sdpa")
 _OTHER_MASKS = ("flash", "flex", "paged")
 """In the names of kernels whose masks are no tensors over queries and keys."""
 _UNWATCHED = "whose queries, keys and probabilities can't be shown; attn_implementation='eager' or 'sdpa' shows them"
-_ATTENTION = ("attention", "attn")
 _MIXTURE = re.compile(r"(?:Experts|MoE|MoeBlock|Moe)$")
 
 
@@ -91,25 +89,6 @@ def _files_of(kind: Any) -> tuple[ModuleType, ...]:
     own = takewhile(lambda base: base not in (PreTrainedModel, nn.Module), kind.__mro__)
     names = dict.fromkeys(base.__module__ for base in own)
     return tuple(sys.modules[name] for name in names if name in sys.modules)
-
-
-def attends_itself(module: nn.Module) -> bool:
-    """Whether a module computes attention in calls of torch's own, by what its class is called and does."""
-    kind: Any = type(module)
-    return _is_own_attention(kind) and (not goes_through_interface(module) or _has_softmax_of_its_own(kind))
-
-
-@cache
-def _is_own_attention(kind: Any) -> bool:
-    named = any(word in kind.__name__.lower() for word in _ATTENTION)
-    return named and not kind.__module__.startswith("torch.")
-
-
-@cache
-def _has_softmax_of_its_own(kind: Any) -> bool:
-    """Whether a class computes its probabilities beside others in its file that go through the interface."""
-    code = getattr(inspect.unwrap(kind.forward), "__code__", None)
-    return code is not None and "softmax" in code.co_names and ATTENTION_INTERFACE not in code.co_names
 
 
 def _shows_its_choice(module: nn.Module) -> bool:

@@ -59,6 +59,11 @@ class Record:
         return f"{self.site}{part}{when(self.pass_, self.call)}"
 
     @property
+    def ending(self) -> str:
+        """`#part@pass.call`: what its key has behind the site."""
+        return self.key.removeprefix(self.site)
+
+    @property
     def module(self) -> str:
         """The path of the module this belongs to: the site without its role."""
         return self.site.partition(":")[0]

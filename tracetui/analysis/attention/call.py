@@ -61,15 +61,12 @@ class RecordedCall:
 
     def beside(self, role: str) -> Record | None:
         """What else was recorded of this call: `v`, `heads`, …; None if it wasn't, or not yet."""
-        return self._find(f"{self.site}:{role}")
+        return self.trace.find(f"{self.site}:{role}{self.query.ending}")
 
     def inside(self, name: str) -> Record | None:
         """What a module within this one returned in the same call: `q_proj`; None if it wasn't recorded."""
-        return self._find(f"{self.site}.{name}")
-
-    def _find(self, site: str) -> Record | None:
         _, at, suffix = self.query.key.partition("@")
-        return self.trace.find(f"{site}{at}{suffix}")
+        return self.trace.find(f"{self.site}.{name}{at}{suffix}")
 
     def computed(self, kind: Kind, head: int, batch: int = 0) -> Matrix:
         """One head's [T,S], unchecked: `AttentionView.matrix` gives it where it is the model's."""

@@ -65,8 +65,10 @@ def attention_at(trace: Trace, record: Record) -> AttentionView | None:
 
 
 def _view(trace: Trace, path: str, record: Record) -> AttentionView | None:
-    suffix = record.key.partition("@")[2]
-    at = f"@{suffix}" if suffix else ""
+    at = record.ending
+    if record.part and (not record.role or record.module != path or trace.find(f"{path}:q{at}") is None):
+        # No input or matrix of a module's second kernel, but a further tensor that something returned.
+        at = at.removeprefix(f"#{record.part}")
     query, key = trace.find(f"{path}:q{at}"), trace.find(f"{path}:k{at}")
     if query is None or key is None or query.key not in trace.attention:
         return None

@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from tracetui.tracer.attention.attends_itself import is_called_attention
 from tracetui.tracer.attention.chunked import Chunks, chunks_of, followed
 from tracetui.tracer.attention.explicit import Show
 from tracetui.tracer.attention.kernel_call import KernelCall
@@ -48,7 +49,7 @@ class Overhearing(TorchFunctionMode):
     """Reports the attention calls of the modules that begin and end here to a witness."""
 
     def __init__(self, witness: Witness, unheard: Callable[[nn.Module], None]) -> None:
-        """unheard: told of a module that ended without any."""
+        """unheard: told of a module that is called attention and ended without any."""
         super().__init__()
         self._witness = witness
         self._unheard = unheard
@@ -59,7 +60,8 @@ class Overhearing(TorchFunctionMode):
         """A module that attends by itself is about to run."""
         given = (each for each in (*args, *kwargs.values()) if isinstance(each, torch.Tensor) and each.dim() > 1)
         first = next(given, None)
-        self._running.append(_Running(path, module, 0 if first is None else first.shape[0]))
+        batch, quiet = 0 if first is None else first.shape[0], not is_called_attention(module)
+        self._running.append(_Running(path, module, batch, quiet))
         if not self._on:
             self._on = True
             self.__enter__()  # type: ignore[no-untyped-call]

@@ -273,9 +273,9 @@ class Recorder:
         """Record matrices of the attention call whose inputs, by role, have just been recorded."""
         stored = {role: self.trace.value(record) for role, (_, record) in given.items()}
         tensors = {role: tensor for role, (tensor, _) in given.items()}
-        call = given["q"][1].call
+        query = given["q"][1]
         for site, value in recorded_matrices(path, described, tensors, stored, self._wanted, roles):
-            self._add(value, site, depth, path, call)
+            self._add(value, site, depth, path, query.call, query.part)
 
     def attention_call(self, key: str, call: AttentionCall) -> None:
         """Note how the kernel of the query recorded under `key` was called."""

@@ -52,13 +52,17 @@ class AttentionWatch:
         self._uncounted = uncounted
         self._step_by_step = False
         self._kernel: RunningKernel | None = None
+        self._part = 0
+        """Which of the kernels that one module calls this one is."""
         self._explanations = Explanations()
 
     def attention_inputs(self, call: KernelCall, described: AttentionCall) -> KernelCall:
         """Record what an attention kernel is about to receive; returns it as edits leave it."""
         frame = self._frames[-1]
+        self._part, frame.attention_calls = frame.attention_calls, frame.attention_calls + 1
         # Before the record: a stop at it may be looked at when only the query is there.
-        self._recorder.attention_call(f"{frame.path}:q{when(self._recorder.pass_, frame.call)}", described)
+        part = f"#{self._part}" if self._part else ""
+        self._recorder.attention_call(f"{frame.path}:q{part}{when(self._recorder.pass_, frame.call)}", described)
         absorbed = "with --mla absorb nothing comes of it" if described.kernel == ABSORBED else ""
         passed = "the model's class computes its scores itself; edit :scores, or what makes it" if call.own else ""
         inputs = {
@@ -154,10 +158,18 @@ class AttentionWatch:
         """Record what the model doesn't go on with in this form: no edit is for it, whatever its pattern fits."""
         frame = self._frames[-1]
         site, depth = f"{frame.path}:{role}", len(self._frames)
-        return tensor, self._recorder.record(site, tensor, depth=depth, parent=frame.path, call=frame.call)
+        return tensor, self._recorder.record(
+            site, tensor, depth=depth, parent=frame.path, call=frame.call, part=self._part
+        )
 
     def _record_role(self, role: str, tensor: torch.Tensor, fixed: str = "") -> tuple[torch.Tensor, Record]:
         frame = self._frames[-1]
         return self._editor.record(
-            f"{frame.path}:{role}", tensor, fixed=fixed, depth=len(self._frames), parent=frame.path, call=frame.call
+            f"{frame.path}:{role}",
+            tensor,
+            fixed=fixed,
+            depth=len(self._frames),
+            parent=frame.path,
+            call=frame.call,
+            part=self._part,
         )

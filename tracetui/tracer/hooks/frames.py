@@ -15,3 +15,5 @@ class Frame:
     """On the clock of the watch, which stands still while the model waits and while weights are made."""
     inputs: tuple[int, ...] = ()
     """Which records hold what it was given."""
+    attention_calls: int = 0
+    """How many attention kernels it has called itself."""

@@ -12,10 +12,10 @@ from torch import nn
 
 from tracetui.models.module_tree import has_parameters
 from tracetui.models.recurrent import kernels_called
-from tracetui.models.unshown import attends_itself
 from tracetui.models.weights.streaming import Making, Weights
 from tracetui.recording.record import is_layer, layer_path
 from tracetui.text import visible
+from tracetui.tracer.attention.attends_itself import attends_itself
 from tracetui.tracer.attention.overhearing import Overhearing
 from tracetui.tracer.capture.outputs import tensors_in, unseen, with_others
 from tracetui.tracer.capture.readable import is_readable, left_out
