@@ -9,9 +9,9 @@ from pathlib import Path
 
 import tracetui
 from tracetui.errors import InputError, RunError
+from tracetui.formats.table import MAX_CONFIG_BYTES
 from tracetui.hub.online import SECONDS, endpoint
 from tracetui.hub.progress import FetchLine, bar_class
-from tracetui.recipe.bounded import MAX_CONFIG_BYTES
 from tracetui.recipe.folder import CONFIG, TOKENIZER
 from tracetui.recipe.hub import HubId, is_cached, is_commit
 from tracetui.text import size, visible

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tracetui.analysis.experts.fields import EXPERT_COUNTS
+from tracetui.formats.table import Fields, check_plain
 from tracetui.recipe import class_defaults as known
-from tracetui.recipe.bounded import Fields, check_plain
 from tracetui.recipe.text_part import text_part
 from tracetui.text import visible
 

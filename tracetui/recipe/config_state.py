@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from tracetui.errors import InputError
+from tracetui.formats.table import MAX_CONFIG_BYTES
 from tracetui.paths import read_bounded
-from tracetui.recipe.bounded import MAX_CONFIG_BYTES
 from tracetui.recipe.folder import CONFIG, PARAMS
 from tracetui.recipe.model import Recipe
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tracetui.errors import InputError, bad_field
+from tracetui.formats.table import read_json_object
 from tracetui.paths import inside
-from tracetui.recipe.bounded import read_json_object
 from tracetui.recipe.config import check_config, layer_count
 from tracetui.recipe.meta import llama_config, unknown_fields
 from tracetui.recipe.model import BUILTIN_TOKENIZER, Layers, Recipe

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tracetui import paths
 from tracetui.errors import InputError
+from tracetui.formats.table import read_json_object
 from tracetui.paths import inside
-from tracetui.recipe.bounded import read_json_object
 from tracetui.recipe.folder import CONFIG, SAFETENSORS, TOKENIZER, config_recipe
 from tracetui.recipe.model import Layers, Recipe
 from tracetui.recipe.shard_index import read_weight_map

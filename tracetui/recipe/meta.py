@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from tracetui.recipe.bounded import Fields, check_plain
+from tracetui.formats.table import Fields, check_plain
 from tracetui.recipe.config import MAX_FEED_FORWARD, MAX_LAYERS, MAX_VOCABULARY, MAX_WIDTH, check_config
 
 _KNOWN = frozenset(

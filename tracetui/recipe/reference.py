@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from tracetui.recipe.bounded import Fields, check_plain
+from tracetui.formats.table import Fields, check_plain
 from tracetui.recipe.config import (
     MAX_EXPERTS,
     MAX_FEED_FORWARD,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tracetui.errors import bad_field
+from tracetui.formats.json_text import parse_json_object
 from tracetui.paths import read_bounded
-from tracetui.recipe.bounded import parse_json_object
 from tracetui.text import visible
 
 MAX_TENSORS = 300_000

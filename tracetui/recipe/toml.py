@@ -12,8 +12,8 @@ from pathlib import Path
 
 from tracetui import paths
 from tracetui.errors import InputError, bad_field
+from tracetui.formats.table import Fields, read_json_object
 from tracetui.paths import read_bounded
-from tracetui.recipe.bounded import Fields, read_json_object
 from tracetui.recipe.config import check_config, layer_count
 from tracetui.recipe.meta import llama_config
 from tracetui.recipe.model import BUILTIN_TOKENIZER, Recipe, parse_layers

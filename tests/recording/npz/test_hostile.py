@@ -234,6 +234,7 @@ _CALL: dict[str, object] = {
     "heads": 1,
     "kv_heads": 1,
 }
+_NUMBERS: dict[str, object] = dict.fromkeys(("l2", "mean", "std", "min", "max")) | {"zeros": 0}
 BAD_FIELDS: list[tuple[str, object, str]] = [
     ("format", "1", "must be a whole number from 1"),
     ("format", True, "must be a whole number"),
@@ -280,7 +281,7 @@ BAD_FIELDS: list[tuple[str, object, str]] = [
     ("records[3].inputs", [-3], "from -2 to 2"),
     ("records[0].inputs", [0], "from -2 to -1"),
     ("records[0].statistics.nan", 10**6, "must be a whole number from 0 to"),
-    ("records[0].statistics", {"numel": 4, "nan": 2, "posinf": 2, "neginf": 1, "zeros": 0}, "more than its 4 elements"),
+    ("records[0].statistics", _NUMBERS | {"numel": 4, "nan": 2, "posinf": 2, "neginf": 1}, "more than its 4 elements"),
     ("attention", {"a": _CALL | {"sinks": 1}}, "attention.a.sinks: must be true or false"),
     ("attention", {"a": _CALL | {"position_bias": None}}, "attention.a.position_bias: must be true or false"),
     ("attention", {"a": _CALL | {"unexplained": True}}, "attention.a.unexplained: must be a text"),

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from tests.analysis.diff.made import trace_of
-from tracetui.formats.fields import parse
-from tracetui.recording.npz.decode import _statistics
+from tracetui.formats.structs import read_json
+from tracetui.recording.npz.decode_records import _statistics
 from tracetui.recording.npz.encode import plain_statistics
+from tracetui.recording.npz.forms import StatisticsForm
 from tracetui.recording.npz.reader import read_trace
 from tracetui.recording.npz.writer import write_trace
 from tracetui.recording.statistics import of_array, without_finite
@@ -22,7 +23,9 @@ def test_what_an_old_file_has_of_nothing_finite_is_no_number() -> None:
     assert written["l2"] is None
     old = {**written, **dict.fromkeys(("l2", "mean", "std", "min", "max"), 0.0)}
     for document in (written, old):
-        assert _statistics(parse(json.dumps(document).encode(), "t.npz")) == without_finite(3, nan=3)
+        assert _statistics(read_json(json.dumps(document).encode(), StatisticsForm, "t.npz")) == without_finite(
+            3, nan=3
+        )
 
 
 def test_a_file_gives_back_that_nothing_is_finite(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from tracetui.expr.edit import MOST_EDITS
 from tracetui.expr.edit_parse import parse_edit
 from tracetui.expr.stop import MOST_STOPS, Stop, parse_stop
 from tracetui.expr.watch import parse_watch
-from tracetui.recipe.bounded import Fields, parse_json_object
+from tracetui.formats.json_text import parse_json_object
+from tracetui.formats.table import Fields
 from tracetui.recipe.generation import MAX_SAMPLE_SEED, PROMPT_ALONE, Generation, check_count, check_generation
 from tracetui.recipe.prompts import MAX_ROW_TOKENS, MAX_ROWS, MAX_TOKEN_ID, Prompts, check_random, check_rows
 from tracetui.text import visible

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracetui.errors import InputError, bad_field
+from tracetui.formats.json_text import parse_json_object
+from tracetui.formats.table import MAX_CONFIG_BYTES
 from tracetui.models.chat import child as chat_child
 from tracetui.paths import inside, read_bounded
-from tracetui.recipe.bounded import MAX_CONFIG_BYTES, parse_json_object
 from tracetui.text import visible
 
 MAX_TEMPLATE = 2**18

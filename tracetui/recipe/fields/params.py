@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracetui.errors import InputError
+from tracetui.formats.table import read_json_object
 from tracetui.paths import read_bounded
-from tracetui.recipe.bounded import read_json_object
 from tracetui.recipe.fields.explain import meta_explanation, reference_explanation
 from tracetui.recipe.fields.field import ConfigField, FieldOrigin
 from tracetui.recipe.meta import llama_config, unknown_fields

@@ -31,7 +31,7 @@ class ArrayFile:
 
     def __init__(self, source: Source) -> None:
         """Raises FileChangedError if the file was written since the source was opened."""
-        self._path = source.path
+        self.path = source.path
         self._state = source.state
         self._descriptor = os.dup(source.descriptor)
         weakref.finalize(self, os.close, self._descriptor)
@@ -75,12 +75,12 @@ class ArrayFile:
             content = _without(packed.head, unpacked(self._read, place.offset, packed))
             at = file.add(packed.size - packed.head, content)
         except OSError as error:
-            raise RunError(f"{self._path}: {place.name}: can't be unpacked: {error.strerror or error}") from error
+            raise RunError(f"{self.path}: {place.name}: can't be unpacked: {error.strerror or error}") from error
         except NpyError as error:
             self._check()
-            raise InputError(f"{self._path}: {place.name}: {error}") from error
+            raise InputError(f"{self.path}: {place.name}: {error}") from error
         if at is None:
-            raise RunError(f"{self._path}: {place.name}: can't be unpacked: {spill_folder()} has no room for it")
+            raise RunError(f"{self.path}: {place.name}: can't be unpacked: {spill_folder()} has no room for it")
         self._check()
         return at
 
@@ -95,14 +95,14 @@ class ArrayFile:
             try:
                 count = os.preadv(self._descriptor, [buffer[done:]], offset + done)
             except OSError as error:
-                raise RunError(f"{self._path}: can't be read: {error.strerror or error}") from error
+                raise RunError(f"{self.path}: can't be read: {error.strerror or error}") from error
             if not count:
-                raise FileChangedError(self._path, _AGAIN)
+                raise FileChangedError(self.path, _AGAIN)
             done += count
 
     def _check(self) -> None:
         """By what is open, not by its name: a file that another one replaced keeps its values."""
-        check_unchanged(self._path, self._descriptor, self._state, _AGAIN)
+        check_unchanged(self.path, self._descriptor, self._state, _AGAIN)
 
 
 def _reversed(index: Index, axes: int) -> Index:

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
+
+from msgspec import UnsetType
 
 import tracetui
 from tracetui.errors import InputError, bad_field
-from tracetui.formats.fields import Field, parse
-from tracetui.formats.limits import MAX_COUNT, MAX_RECORDS
-from tracetui.formats.npy import MAX_RANK, possible
-from tracetui.recording.npz.encode import FORMAT
+from tracetui.formats.json_text import JsonError, parse_json
+from tracetui.formats.limits import MAX_DEPTH
+from tracetui.formats.npy import MAX_RANK
+from tracetui.formats.structs import FLOATS, as_float, read_json
+from tracetui.recording.npz.decode_records import decode_records, decode_statistics, not_whole, optional_float
+from tracetui.recording.npz.encode import FLOAT_TAG, FORMAT
+from tracetui.recording.npz.forms import (
+    AttentionForm,
+    BadWeightForm,
+    HeaderForm,
+    RowForm,
+    RunForm,
+    TimingForm,
+)
 from tracetui.recording.npz.modules import decode_outline
 from tracetui.recording.outline import Module
-from tracetui.recording.record import CALLERS, AttentionCall, BadWeight, Record, Token
-from tracetui.recording.statistics import Statistics, without_finite
+from tracetui.recording.record import AttentionCall, BadWeight, Record, Token
+from tracetui.recording.statistics import Statistics
 from tracetui.recording.trace import RunInfo
+from tracetui.text import visible
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -32,8 +44,8 @@ class TraceHeader:
     attention: MappingProxyType[str, AttentionCall]
     records: tuple[Record, ...]
     statistics: tuple[Statistics, ...]
-    keys: tuple[Field, ...]
-    """Each the name of a stored array, or null."""
+    keys: tuple[str | None, ...]
+    """The name of a stored array, or None."""
     complete: bool
     outline: Module
     bad_weights: MappingProxyType[str, tuple[BadWeight, ...]]
@@ -49,87 +61,125 @@ class Timing:
 
 def decode_timing(document: bytes, where: str) -> Timing:
     """Raises InputError."""
-    root = parse(document, where)
-    started = root.get("started")
-    return Timing(started.text() if started else "", tuple(_optional_number(item) for item in root["seconds"].items()))
+    form = read_json(document, TimingForm, where)
+    return Timing(form.started or "", tuple(map(optional_float, form.seconds)))
 
 
 def decode_header(document: bytes, where: str, timing: Timing) -> TraceHeader:
     """The header of format 1. Raises InputError naming the field, or the version that reads a later format."""
-    root = parse(document, where)
-    _check_format(root)
-    items = list(root["records"].items())
-    if len(items) > MAX_RECORDS:
-        raise InputError(f"{where}: records: more than {MAX_RECORDS:,}, got {len(items):,}")
-    seconds = timing.seconds
-    if len(seconds) != len(items):
-        raise InputError(f"{where}: records: there are {len(items):,}, but times of {len(seconds):,}")
-    records = tuple(_record(item, index, seconds[index]) for index, item in enumerate(items))
-    tokens = tuple(_row(row) for row in root["tokens"].items())
-    generated = _generated(root, tokens)
-    _check_rows(root["tokens"], [row[: len(row) - (made > 0)] for row, made in generated], records)
+    form = _read(document, where)
+    if len(timing.seconds) != len(form.records):
+        raise InputError(f"{where}: records: there are {len(form.records):,}, but times of {len(timing.seconds):,}")
+    records = decode_records(form.records, timing.seconds, where)
+    tokens = tuple(_row(row, where, f"tokens[{number}]") for number, row in enumerate(form.tokens))
+    chosen = _chosen(form, tokens, where)
+    prompts = [row[: len(row) - (made > 0)] for row, made in zip(tokens, chosen, strict=True)]
+    _check_rows(prompts, records, where)
     return TraceHeader(
-        run=_run(root["run"], timing.started),
+        run=_run(form.run, timing.started, where),
         tokens=tokens,
-        generated=tuple(made for _, made in generated) if root.get("generated") else (),
-        cache=tuple(item.whole() for item in cache.items()) if (cache := root.get("cache")) else (),
-        vocabulary=MappingProxyType({token.id: token for token in _row(root["vocabulary"])}),
-        attention=MappingProxyType({key: _attention(call) for key, call in root["attention"].members()}),
+        generated=form.generated or (),
+        cache=form.cache or (),
+        vocabulary=MappingProxyType({token.id: token for token in _row(form.vocabulary, where, "vocabulary")}),
+        attention=MappingProxyType({key: _attention(call) for key, call in form.attention.items()}),
         records=records,
-        statistics=tuple(_statistics(item["statistics"]) for item in items),
-        keys=tuple(item["key"] for item in items),
-        complete=root["complete"].flag(),
-        outline=decode_outline(root.get("outline")),
-        bad_weights=MappingProxyType(_bad_weights(root.get("bad_weights"))),
+        statistics=decode_statistics(form.records, where),
+        keys=tuple(record.key for record in form.records),
+        complete=form.complete,
+        outline=decode_outline(form.outline, where),
+        bad_weights=MappingProxyType(_bad_weights(form.bad_weights or {}, where)),
     )
 
 
-def _check_format(root: Field) -> None:
-    number = root["format"].whole(1)
+def _read(document: bytes, where: str) -> HeaderForm:
+    """A later format may have any form: it is named before what is wrong with its fields."""
+    try:
+        form = read_json(document, HeaderForm, where)
+        number, needs = form.format, form.needs
+    except InputError:
+        number, needs = _later_format(document)
+        if number <= FORMAT:
+            raise
     if number > FORMAT:
-        needs = root["needs"].text()
-        raise root["format"].wrong(
-            f"needs tracetui {needs[:20]} or later; this is {tracetui.__version__}, which reads format {FORMAT}"
-        )
+        version = f"tracetui {visible(needs, 20)} or later" if needs else "a later tracetui"
+        problem = f"needs {version}; this is {tracetui.__version__}, which reads format {FORMAT}"
+        raise bad_field(where, "format", problem, number)
+    return form
 
 
-def _run(field: Field, started: str) -> RunInfo:
+def _later_format(document: bytes) -> tuple[int, str]:
+    """The format that a document of unknown form says that it has, and the version that reads it; 0 if it doesn't."""
+    try:
+        plain = parse_json(document)
+    except JsonError:
+        return 0, ""
+    number, needs = (plain.get("format"), plain.get("needs")) if isinstance(plain, dict) else (0, "")
+    return (number if type(number) is int else 0), (needs if isinstance(needs, str) else "")
+
+
+def _run(form: RunForm, started: str, where: str) -> RunInfo:
     return RunInfo(
-        model=field["model"].text(),
-        recipe=_mapping(field["recipe"]),
-        config=_mapping(field["config"]),
-        tokenizer=field["tokenizer"].text(),
-        versions=MappingProxyType({name: version.text() for name, version in field["versions"].members()}),
-        notes=tuple(note.text() for note in field["notes"].items()),
+        model=form.model,
+        recipe=_mapping(form.recipe, where, "run.recipe"),
+        config=_mapping(form.config, where, "run.config"),
+        tokenizer=form.tokenizer,
+        versions=MappingProxyType(form.versions),
+        notes=form.notes,
         started=started,
     )
 
 
-def _mapping(field: Field) -> MappingProxyType[str, object]:
-    return MappingProxyType({name: member.plain() for name, member in field.members()})
+def _mapping(table: Mapping[str, object], where: str, name: str) -> MappingProxyType[str, object]:
+    return MappingProxyType({key: _plain(value, where, f"{name}.{key}") for key, value in table.items()})
 
 
-def _row(field: Field) -> tuple[Token, ...]:
-    ids = [item.whole(-MAX_COUNT) for item in field["ids"].items()]
-    texts = [_exact_bytes(item) for item in field["bytes"].items()]
-    if len(texts) != len(ids):
-        raise field["bytes"].wrong(f"must be as many as there are ids: {len(ids):,}")
-    special = {item.whole(0, len(ids) - 1) for item in field["special"].items()}
-    return tuple(Token(*each, place in special) for place, each in enumerate(zip(ids, texts, strict=True)))
+def _plain(value: object, where: str, name: str, depth: int = 0) -> object:
+    """JSON data as it is, its tagged floats made floats."""
+    if not isinstance(value, list | dict):
+        return value
+    if depth == MAX_DEPTH:
+        raise bad_field(where, visible(name), f"is nested more than {MAX_DEPTH} deep", value)
+    if isinstance(value, list):
+        return [_plain(item, where, f"{name}[{place}]", depth + 1) for place, item in enumerate(value)]
+    tagged = value.get(FLOAT_TAG) if len(value) == 1 else None
+    if isinstance(tagged, str) and tagged in FLOATS:
+        return FLOATS[tagged]
+    return {key: _plain(member, where, f"{name}.{key}", depth + 1) for key, member in value.items()}
 
 
-def _generated(root: Field, tokens: Sequence[Sequence[Token]]) -> list[tuple[Sequence[Token], int]]:
-    """Each row with how many of its tokens the model chose. Files without generation don't say."""
-    field = root.get("generated")
-    if field is None:
-        return [(row, 0) for row in tokens]
-    counts = list(field.items())
-    if len(counts) != len(tokens):
-        raise field.wrong(f"must be a count for each of the {len(tokens):,} rows of tokens")
-    return [(row, count.whole(0, len(row))) for row, count in zip(tokens, counts, strict=True)]
+def _row(form: RowForm, where: str, name: str) -> tuple[Token, ...]:
+    if len(form.bytes) != len(form.ids):
+        problem = f"must be as many as there are ids: {len(form.ids):,}"
+        raise bad_field(where, f"{name}.bytes", problem, form.bytes)
+    for place, number in enumerate(form.special):
+        if number >= len(form.ids):
+            raise not_whole(where, f"{name}.special[{place}]", 0, len(form.ids) - 1, number)
+    special = set(form.special)
+    texts = (_exact_bytes(text, where, f"{name}.bytes[{place}]") for place, text in enumerate(form.bytes))
+    return tuple(Token(*each, place in special) for place, each in enumerate(zip(form.ids, texts, strict=True)))
 
 
-def _check_rows(field: Field, rows: Sequence[Sequence[Token]], records: Sequence[Record]) -> None:
+def _exact_bytes(text: str, where: str, name: str) -> bytes:
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError as error:
+        raise bad_field(where, name, "must have one character from U+0000 to U+00FF a byte", text) from error
+
+
+def _chosen(form: HeaderForm, tokens: Sequence[Sequence[Token]], where: str) -> Sequence[int]:
+    """How many of each row's tokens the model chose. Files without generation don't say."""
+    if isinstance(form.generated, UnsetType):
+        return [0] * len(tokens)
+    if len(form.generated) != len(tokens):
+        problem = f"must be a count for each of the {len(tokens):,} rows of tokens"
+        raise bad_field(where, "generated", problem, list(form.generated))
+    for number, (count, row) in enumerate(zip(form.generated, tokens, strict=True)):
+        if count > len(row):
+            raise not_whole(where, f"generated[{number}]", 0, len(row), count)
+    return form.generated
+
+
+def _check_rows(rows: Sequence[Sequence[Token]], records: Sequence[Record], where: str) -> None:
     """Refuse rows of tokens that the recorded queries [B,H,T,K] have no place for. Rows may be padded, never cut.
 
     The last token that the model chose is not among them: it has gone through no pass.
@@ -137,103 +187,47 @@ def _check_rows(field: Field, rows: Sequence[Sequence[Token]], records: Sequence
     positions: dict[int, int] = {}
     batch = 0
     for record in records:
-        if record.role == "q" and len(record.shape) == 4:
+        if record.site.endswith(":q") and len(record.shape) == 4:
             batch = max(batch, record.shape[0])
             positions[record.pass_] = max(positions.get(record.pass_, 0), record.shape[2])
     longest = sum(positions.values())
     if batch and len(rows) not in (0, batch):
-        raise bad_field(field.where, field.name, f"must be {batch:,} rows, as the recorded queries have", len(rows))
+        raise bad_field(where, "tokens", f"must be {batch:,} rows, as the recorded queries have", len(rows))
     for number, row in enumerate(rows):
         if batch and len(row) > longest:
             problem = f"has more tokens than the {longest:,} positions of the recorded queries"
-            raise bad_field(field.where, f"{field.name}[{number}]", problem, len(row))
+            raise bad_field(where, f"tokens[{number}]", problem, len(row))
 
 
-def _exact_bytes(field: Field) -> bytes:
-    try:
-        return field.text().encode("latin-1")
-    except UnicodeEncodeError as error:
-        raise field.wrong("must have one character from U+0000 to U+00FF a byte") from error
-
-
-def _attention(field: Field) -> AttentionCall:
-    window = field["sliding_window"]
+def _attention(form: AttentionForm) -> AttentionCall:
     return AttentionCall(
-        scale=field["scale"].number(),
-        is_causal=field["is_causal"].flag(),
-        kernel=field["kernel"].text(),
-        softcap=_optional_number(field["softcap"]),
-        sliding_window=None if window.found is None else window.whole(),
-        heads=field["heads"].whole(),
-        kv_heads=field["kv_heads"].whole(),
-        sinks=sinks.flag() if (sinks := field.get("sinks")) else False,
-        position_bias=bias.flag() if (bias := field.get("position_bias")) else False,
-        unexplained=reason.text() if (reason := field.get("unexplained")) else "",
+        scale=as_float(form.scale),
+        is_causal=form.is_causal,
+        kernel=form.kernel,
+        softcap=optional_float(form.softcap),
+        sliding_window=form.sliding_window,
+        heads=form.heads,
+        kv_heads=form.kv_heads,
+        sinks=form.sinks or False,
+        position_bias=form.position_bias or False,
+        unexplained=form.unexplained or "",
     )
 
 
-def _bad_weights(field: Field | None) -> dict[str, tuple[BadWeight, ...]]:
+def _bad_weights(forms: Mapping[str, Iterable[BadWeightForm]], where: str) -> dict[str, tuple[BadWeight, ...]]:
     """Files of runs whose weights are finite, and older ones, have none."""
-    if field is None:
-        return {}
-    return {site: tuple(map(_bad_weight, weights.items())) for site, weights in field.members()}
+    return {
+        site: tuple(_bad_weight(form, where, f"bad_weights.{site}[{place}]") for place, form in enumerate(weights))
+        for site, weights in forms.items()
+    }
 
 
-def _bad_weight(field: Field) -> BadWeight:
-    numel = field["numel"].whole(1)
-    return BadWeight(field["name"].text(), field["count"].whole(1, numel), numel, _index(field["first"], numel))
-
-
-def _index(field: Field, numel: int) -> tuple[int, ...]:
-    """The place of one of so many elements."""
-    index = tuple(place.whole(0, numel - 1) for place in field.items())
-    if len(index) > MAX_RANK:
-        raise field.wrong(f"must be at most {MAX_RANK} numbers")
-    return index
-
-
-def _record(field: Field, index: int, seconds: float | None) -> Record:
-    return Record(
-        index=index,
-        site=field["site"].text(),
-        shape=_shape(field["shape"]),
-        dtype=field["dtype"].text(),
-        depth=field["depth"].whole(),
-        parent=field["parent"].text(),
-        pass_=field["pass"].whole(),
-        call=field["call"].whole(),
-        part=field["part"].whole(),
-        seconds=seconds,
-        provenance=field["provenance"].text(),
-        edited=edited.flag() if (edited := field.get("edited")) else False,
-        inputs=_inputs(inputs, index) if (inputs := field.get("inputs")) else (),
-    )
-
-
-def _inputs(found: Field, index: int) -> tuple[int, ...]:
-    """What a record was made of came before it."""
-    return tuple(item.whole(CALLERS, index - 1) for item in found.items())
-
-
-def _shape(found: Field) -> tuple[int, ...]:
-    shape = tuple(item.whole() for item in found.items())
-    if not possible(shape):
-        raise found.wrong(f"must be one of at most {MAX_RANK} lengths and of a size that a file can have")
-    return shape
-
-
-def _statistics(field: Field) -> Statistics:
-    numel = field["numel"].whole()
-    nan, posinf, neginf, zeros = (field[name].whole(0, numel) for name in ("nan", "posinf", "neginf", "zeros"))
-    if nan + posinf + neginf > numel:
-        raise field.wrong(f"must not count more than its {numel:,} elements as NaN or infinite")
-    numbers = [_optional_number(field[name]) for name in ("l2", "mean", "std", "min", "max")]
-    if numel == nan + posinf + neginf and not any(numbers):
-        # Older files have zeros for what no finite element tells.
-        return replace(without_finite(numel, nan, posinf, neginf), zeros=zeros)
-    l2, mean, std, low, high = (math.nan if value is None else value for value in numbers)
-    return Statistics(numel, l2, mean, std, low, high, nan, posinf, neginf, zeros)
-
-
-def _optional_number(field: Field) -> float | None:
-    return None if field.found is None else field.number()
+def _bad_weight(form: BadWeightForm, where: str, name: str) -> BadWeight:
+    if form.count > form.numel:
+        raise not_whole(where, f"{name}.count", 1, form.numel, form.count)
+    if len(form.first) > MAX_RANK:
+        raise bad_field(where, visible(f"{name}.first"), f"must be at most {MAX_RANK} numbers", list(form.first))
+    for place, index in enumerate(form.first):
+        if index >= form.numel:
+            raise not_whole(where, f"{name}.first[{place}]", 0, form.numel - 1, index)
+    return BadWeight(form.name, form.count, form.numel, form.first)

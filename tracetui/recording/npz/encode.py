@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
-from tracetui.formats.fields import FLOAT_TAG
 from tracetui.formats.limits import MAX_DEPTH
 from tracetui.recording.outline import NO_MODULE, Module, with_depth
 from tracetui.recording.record import AttentionCall, BadWeight, Record, Token
@@ -17,6 +16,9 @@ from tracetui.recording.trace import RunInfo, Trace
 FORMAT = 1
 NEEDS = "0.1"
 """The first version of tracetui that reads this format."""
+
+FLOAT_TAG = "__float__"
+"""transformers writes a float in a config that JSON has no number for as `{"__float__": "Infinity"}`."""
 
 _LATER = ("sinks", "position_bias", "unexplained")
 

@@ -2,42 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from tracetui.formats.fields import Field
+from msgspec import UnsetType
+
+from tracetui.errors import bad_field
+from tracetui.recording.npz.forms import ModuleForm
 from tracetui.recording.outline import MAX_DEPTH, NO_MODULE, Module, grown
 
 
-def decode_outline(field: Field | None) -> Module:
+def decode_outline(forms: Sequence[ModuleForm] | UnsetType, where: str) -> Module:
     """The tree; NO_MODULE where the file has none. Raises InputError naming the module that is wrong."""
-    return NO_MODULE if field is None else grown(_modules(field))
+    return NO_MODULE if isinstance(forms, UnsetType) else grown(_modules(forms, where))
 
 
-def _modules(field: Field) -> Iterator[tuple[int, Module]]:
+def _modules(forms: Sequence[ModuleForm], where: str) -> Iterator[tuple[int, Module]]:
     deepest = 0
-    for place, item in enumerate(field.items()):
-        depth = item["depth"].whole(min(place, 1), min(deepest, MAX_DEPTH))
-        deepest = depth + 1
-        yield depth, _module(item)
+    for place, form in enumerate(forms):
+        low, high = min(place, 1), min(deepest, MAX_DEPTH)
+        if not low <= form.depth <= high:
+            raise bad_field(
+                where, f"outline[{place}].depth", f"must be a whole number from {low} to {high}", form.depth
+            )
+        deepest = form.depth + 1
+        yield form.depth, _module(form)
 
 
-def _module(field: Field) -> Module:
-    weights, indices, active = field.get("weights"), field.get("indices"), field.get("active")
-    elsewhere, skipped = field.get("elsewhere"), field.get("skipped")
+def _module(form: ModuleForm) -> Module:
     return Module(
-        path=field["path"].text(),
-        kind=field["kind"].text(),
-        parameters=field["parameters"].whole(),
-        weights=tuple(map(_weight, weights.items())) if weights else (),
-        skipped=skipped is not None and skipped.flag(),
-        indices=tuple(item.whole() for item in indices.items()) if indices else (),
-        active=active.whole() if active else None,
-        elsewhere=tuple((layout, name.text()) for layout, name in elsewhere.members()) if elsewhere else (),
+        path=form.path,
+        kind=form.kind,
+        parameters=form.parameters,
+        weights=form.weights or (),
+        skipped=form.skipped or False,
+        indices=form.indices or (),
+        active=None if isinstance(form.active, UnsetType) else form.active,
+        elsewhere=tuple(form.elsewhere.items()) if form.elsewhere else (),
     )
-
-
-def _weight(field: Field) -> tuple[str, tuple[int, ...]]:
-    parts = list(field.items())
-    if len(parts) != 2:
-        raise field.wrong("must be a name and a shape")
-    return parts[0].text(), tuple(length.whole() for length in parts[1].items())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tracetui.formats.fields import Field
+from tracetui.errors import InputError, bad_field
 from tracetui.formats.npy import stored_as
 from tracetui.formats.source import Source
 from tracetui.formats.zip_arrays import StoredArray, locate_all, read_document
@@ -62,20 +62,24 @@ def _values(header: TraceHeader, arrays: dict[str, StoredArray], file: ArrayFile
     values: list[Value] = []
     known: dict[str, Value] = {}
     for record, statistics, key in zip(header.records, header.statistics, header.keys, strict=True):
-        if key.found is None:
+        if key is None:
             values.append(StatisticsValue(record.shape, record.dtype, statistics))
             continue
-        place = _place(record, key, arrays)
-        values.append(known.setdefault(place.name, FileValue(file, place, record.dtype, statistics)))
+        place = arrays.get(key)
+        if place is None or place.shape != record.shape or place.dtype != stored_as(record.dtype):
+            raise _wrong_key(record, key, place, file.path)
+        value = known.get(key)
+        if value is None:
+            value = known[key] = FileValue(file, place, record.dtype, statistics)
+        values.append(value)
     return tuple(values)
 
 
-def _place(record: Record, key: Field, arrays: dict[str, StoredArray]) -> StoredArray:
-    place = arrays.get(key.text())
+def _wrong_key(record: Record, key: str, place: StoredArray | None, path: Path) -> InputError:
     if place is None:
-        raise key.wrong("must be the name of an array in the file, or null")
-    if place.shape != record.shape:
-        raise key.wrong(f"names an array of shape {place.shape}, the record's is {record.shape}")
-    if place.dtype != stored_as(record.dtype):
-        raise key.wrong(f"names an array of {place.dtype}, the record's dtype is stored as {stored_as(record.dtype)}")
-    return place
+        problem = "must be the name of an array in the file, or null"
+    elif place.shape != record.shape:
+        problem = f"names an array of shape {place.shape}, the record's is {record.shape}"
+    else:
+        problem = f"names an array of {place.dtype}, the record's dtype is stored as {stored_as(record.dtype)}"
+    return bad_field(f"{path}: {HEADER}", f"records[{record.index}].key", problem, key)

@@ -17,8 +17,8 @@ from typing import NoReturn
 import torch
 
 from tracetui.errors import InputError, bad_field
+from tracetui.formats.json_text import parse_json_object
 from tracetui.paths import open_regular, refuse_disguised
-from tracetui.recipe.bounded import parse_json_object
 from tracetui.recipe.shard_index import MAX_TENSORS
 from tracetui.text import visible
 

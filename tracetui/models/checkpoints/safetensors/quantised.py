@@ -15,11 +15,11 @@ from pathlib import Path
 import torch
 
 from tracetui.errors import InputError, bad_field
+from tracetui.formats.table import Fields
 from tracetui.models.checkpoints.safetensors.header import Stored
 from tracetui.models.checkpoints.weight_file import StoredTensor
 from tracetui.models.weights.memory import empty_weight
 from tracetui.models.weights.sources import Tick
-from tracetui.recipe.bounded import Fields
 from tracetui.text import visible
 
 FLOAT8 = torch.float8_e4m3fn

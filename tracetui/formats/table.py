@@ -1,23 +1,20 @@
-"""JSON and plain values from strangers: read into bounded types before anything uses them."""
+"""Tables from strangers, of JSON or TOML, whose fields' names nobody knows before: read one by one, in bounds."""
 
 from __future__ import annotations
 
-import json
 import math
-import re
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from tracetui.errors import InputError, bad_field
+from tracetui.errors import bad_field
+from tracetui.formats.json_text import parse_json_object
 from tracetui.paths import read_bounded
 from tracetui.text import visible
 
 MAX_CONFIG_BYTES = 16 * 2**20
 _MAX_DEPTH = 16
 _MAX_INT = 2**53
-_MAX_DIGITS = 17
 _MAX_STRING = 10_000
 
 
@@ -30,58 +27,6 @@ def read_json_object(path: Path, limit: int = MAX_CONFIG_BYTES) -> dict[str, obj
     document = parse_json_object(read_bounded(path, limit), path)
     check_plain(document, path)
     return document
-
-
-def parse_json_object(
-    content: bytes, path: Path, most_objects: int = 1_000_000, most_digits: int = _MAX_DIGITS
-) -> dict[str, object]:
-    """The JSON object in a file's bytes, its values not looked at yet.
-
-    Refused as InputError: duplicate keys, NaN and Infinity, integers of more than `most_digits` digits, more objects
-    than `most_objects`, text that is no UTF-8 or no JSON object.
-    """
-    hooks = _Hooks(path, most_objects, most_digits)
-    # Asked of every number alone, it would take half of the time that a long header does.
-    integer = hooks.integer if re.search(rb"\d{%d}" % (most_digits + 1), content) else None
-    try:
-        document = json.loads(content, object_pairs_hook=hooks.unique, parse_constant=hooks.refuse, parse_int=integer)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 text, at byte {error.start}") from error
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: line {error.lineno}: is not JSON: {visible(error.msg, 80)}") from error
-    except RecursionError:
-        raise InputError(f"{path}: is nested too deep") from None
-    if not isinstance(document, dict):
-        raise InputError(f"{path}: must hold a JSON object, got {type(document).__name__}")
-    return document
-
-
-class _Hooks:
-    """What json.loads is told to do with the parts of one file."""
-
-    def __init__(self, path: Path, most_objects: int, most_digits: int) -> None:
-        self._path = path
-        self._most = most_objects
-        self._most_digits = most_digits
-        self._objects = 0
-
-    def unique(self, pairs: list[tuple[str, object]]) -> dict[str, object]:
-        self._objects += 1
-        if self._objects > self._most:
-            raise InputError(f"{self._path}: holds more than {self._most:,} objects")
-        members = dict(pairs)
-        if len(members) != len(pairs):
-            twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
-            raise bad_field(self._path, visible(twice, 80), "stands there twice")
-        return members
-
-    def refuse(self, constant: str) -> NoReturn:
-        raise InputError(f"{self._path}: {constant} is no JSON number")
-
-    def integer(self, digits: str) -> int:
-        if len(digits) > self._most_digits:
-            raise InputError(f"{self._path}: an integer of {len(digits)} digits is too large")
-        return int(digits)
 
 
 def check_plain(fields: Mapping[str, object], where: str | Path) -> None:

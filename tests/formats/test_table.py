@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracetui.errors import InputError
-from tracetui.recipe.bounded import Fields, check_plain, parse_json_object, read_json_object
+from tracetui.formats.json_text import parse_json_object
+from tracetui.formats.table import Fields, check_plain, read_json_object
 
 
 def read(folder: Path, content: bytes) -> dict[str, object]:
