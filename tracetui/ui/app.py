@@ -211,7 +211,9 @@ class TracetuiApp(App[int]):
         """Save what is on the screen, a dialog included."""
         picture = self.export_screenshot(title="tracetui")
         path = Path.cwd() / f"tracetui-{datetime.now():%Y%m%d-%H%M%S}.svg"
-        read_in_background(self.debugger, "screenshot", partial(_write_picture, picture, path))
+        read_in_background(
+            self.debugger, "screenshot", partial(_write_picture, picture, path), self.debugger.post_message
+        )
 
     @on(Trouble)
     def _report(self, message: Trouble) -> None:

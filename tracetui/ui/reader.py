@@ -1,32 +1,78 @@
-"""Reading a trace off the screen's thread: workers that answer with one message."""
+"""Work off the screen's thread, whose answer is heard only where it is still asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from typing import Generic, TypeVar
 
-from textual.message import Message
 from textual.widget import Widget
 from textual.worker import get_current_worker
 
 from tracetui.errors import TracetuiError
 from tracetui.ui.messages import Trouble
 
+Value = TypeVar("Value")
 
-def read_in_background(widget: Widget, group: str, work: Callable[[], Message]) -> None:
-    """Do the work in a thread and post its message to the widget; a newer look in the same group replaces it."""
+
+def _nothing() -> None:
+    return None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Reply(Generic[Value]):
+    """What came of some work, on its way to whoever asked."""
+
+    then: Callable[[Value], object]
+    value: Value
+    asked_for: object
+    on_view: Callable[[], object]
+
+    def hand_over(self) -> None:
+        """Call `then`, unless something else than was asked for has come on view meanwhile."""
+        if self.on_view() == self.asked_for:
+            self.then(self.value)
+
+
+def read_in_background(
+    widget: Widget,
+    group: str,
+    work: Callable[[], Value],
+    then: Callable[[Value], object],
+    on_view: Callable[[], object] = _nothing,
+) -> None:
+    """Do the work in a thread and hand what it returns to `then`, on the screen's thread.
+
+    Newer work of the same group replaces it. An error is reported as Trouble.
+
+    on_view: gives what the answer belongs to, such as the trace and the record on view. It is asked now and when the
+        answer has come: if the two differ, nobody hears the answer.
+    """
     widget.run_worker(
-        partial(_look, widget, work), group=group, description=group, thread=True, exclusive=True, exit_on_error=False
+        partial(_answer, widget, work, then, on_view(), on_view),
+        group=group,
+        description=group,
+        thread=True,
+        exclusive=True,
+        exit_on_error=False,
     )
 
 
-def _look(widget: Widget, work: Callable[[], Message]) -> None:
+def _answer(
+    widget: Widget,
+    work: Callable[[], Value],
+    then: Callable[[Value], object],
+    asked_for: object,
+    on_view: Callable[[], object],
+) -> None:
     worker = get_current_worker()
     try:
-        answer = work()
-    except TracetuiError as error:
-        answer = Trouble(str(error))
+        answer = Reply(then, work(), asked_for, on_view)
     except Exception as error:
-        answer = Trouble(f"{type(error).__name__}: {error}")
+        problem = str(error) if isinstance(error, TracetuiError) else f"{type(error).__name__}: {error}"
+        if not worker.is_cancelled:
+            widget.post_message(Trouble(problem))
+        return
     if not worker.is_cancelled:
-        widget.post_message(answer)
+        widget.call_later(answer.hand_over)

@@ -20,6 +20,7 @@ from tracetui.debugger.experts_view import Experts
 from tracetui.recipe import texts
 from tracetui.recording.value import ArrayValue
 from tracetui.ui.panes.experts.pane import ExpertsPane, LoadMap
+from tracetui.ui.reader import Reply
 
 WIDE = Family(layers=4, experts=64, active=8, groups=8, groups_kept=4)
 
@@ -234,9 +235,10 @@ async def test_an_answer_counts_though_the_run_has_gone_on() -> None:
     async with routed() as it:
         await it.press("enter", "c", "4")
         pane = it.screen.query_one(ExpertsPane)
-        late = replace(pane.state, frontier=pane.state.frontier - 1)
-        pane.post_message(ExpertsPane.ExpertsRead(Experts(pane._shown.loads, trouble="late"), late, None))
-        await it.settle()
+        late = Experts(pane._shown.loads, trouble="late")
+        answer = Reply(pane._show, late, pane._on_view(), pane._on_view)
+        pane.set_reactive(ExpertsPane.state, replace(pane.state, frontier=pane.state.frontier - 1))
+        answer.hand_over()
         assert pane._shown.trouble == "late"
 
 

@@ -22,6 +22,7 @@ from tracetui.ui.messages import Jump, TokenChosen
 from tracetui.ui.panes.tensor.pane import TensorPane
 from tracetui.ui.panes.tensor.summary import read, seconds
 from tracetui.ui.panes.tensor.value_grid import Subject, ValueGrid
+from tracetui.ui.reader import Reply
 from tracetui.ui.theme.variables import default_variables
 from tracetui.ui.widgets.residual_line import _heading
 from tracetui.ui.widgets.step_bar import bar, knob
@@ -110,7 +111,8 @@ async def test_an_answer_for_another_record_is_dropped() -> None:
         await it.press("enter", "s", "s")
         late = read(it.state.trace, it.state.trace.records[0])
         before = it.text()
-        it.screen.query_one(TensorPane).post_message(TensorPane.TensorRead(late))
+        pane = it.screen.query_one(TensorPane)
+        Reply(pane._show, late, (it.state.trace, 0), pane._on_view).hand_over()
         await it.settle()
         assert it.text() == before
 

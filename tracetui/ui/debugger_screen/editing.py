@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from textual import on
-from textual.message import Message
-
 from tracetui.debugger.baseline import Baseline
 from tracetui.debugger.driver import Driver
 from tracetui.debugger.edits import offered
@@ -27,14 +24,6 @@ from tracetui.views.run.cut import cut_line, taken_line
 from tracetui.views.run.edits import unapplied_lines
 
 _HINT = "SITE [head N | expert N | […]]: ACTION, such as zero, scale X, noise STD, set X, clamp LO HI, replace @F, skip"
-
-
-class EditChecked(Message):
-    """What an edit takes from another trace is there."""
-
-    def __init__(self, edit: Edit) -> None:
-        super().__init__()
-        self.edit = edit
 
 
 class EditingScreen(StoppingScreen):
@@ -103,11 +92,11 @@ class EditingScreen(StoppingScreen):
             self._refresh(self._driver.edit(edit))
         else:
             self._refresh("the other trace is being looked at")
-            read_in_background(self, "edit", partial(_checked, edit))
+            read_in_background(self, "edit", partial(_checked, edit), self._edit_checked)
 
-    @on(EditChecked)
-    def _edit_checked(self, message: EditChecked) -> None:
-        self._refresh(self._keeps_from_editing() or self._driver.edit(message.edit))
+    def _edit_checked(self, edit: Edit) -> None:
+        """What it takes from another trace is there."""
+        self._refresh(self._keeps_from_editing() or self._driver.edit(edit))
 
     def action_edits(self) -> None:
         """The list of edits."""
@@ -126,8 +115,8 @@ class EditingScreen(StoppingScreen):
             self.action_edit()
 
 
-def _checked(edit: Edit) -> EditChecked:
+def _checked(edit: Edit) -> Edit:
     from tracetui.expr.replacement import check_sources
 
     check_sources((edit,), "edit")
-    return EditChecked(edit)
+    return edit

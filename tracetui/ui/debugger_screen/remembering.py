@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 
 from textual import on
 
 from tracetui.debugger.attention_view import SHOWN
-from tracetui.debugger.memory.keeper import Keeper
 from tracetui.debugger.memory.note import MapLook, ScreenLayout, SessionNote
 from tracetui.debugger.module_rows import layouts_of
 from tracetui.debugger.session import Opened, Prepared, Started
 from tracetui.debugger.start_page import StartPage
 from tracetui.recipe import Prompts
 from tracetui.ui.debugger_screen.hearing import HearingScreen
-from tracetui.ui.debugger_screen.stop_answers import Quiet
 from tracetui.ui.messages import Said, SessionEvent
 from tracetui.ui.panes.attention.pane import AttentionPane
 from tracetui.ui.panes.log.pane import LogPane
@@ -110,7 +107,7 @@ class RememberingScreen(HearingScreen):
 
     def _keep(self) -> None:
         if self._keeper is not None and self.note_down():
-            read_in_background(self, "remember", partial(_written, self._keeper))
+            read_in_background(self, "remember", self._keeper.write, self._say_if_any)
 
     def close(self, timeout: float) -> bool:
         """Keep what was noted down last, and end the session; may take `timeout` seconds."""
@@ -162,8 +159,3 @@ def _look_as_before(parts: _KeptWidgets, layout: ScreenLayout) -> None:
 def _look_of(heatmap: Heatmap) -> MapLook:
     scale = "" if heatmap.kind is ScaleKind.LINEAR else heatmap.kind
     return MapLook(heatmap.id or "", scale, *heatmap.chosen)
-
-
-def _written(keeper: Keeper) -> Said | Quiet:
-    problem = keeper.write()
-    return Said(problem) if problem else Quiet()

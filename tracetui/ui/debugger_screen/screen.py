@@ -174,12 +174,13 @@ class DebuggerScreen(RememberingScreen):
         self._set_token(by)
 
     def action_rope(self) -> None:
-        read_in_background(self, "rope", partial(read_rope, self.state))
+        read_in_background(self, "rope", partial(read_rope, self.state), self._show_rope)
 
-    @on(RopeRead)
-    def _show_rope(self, message: RopeRead) -> None:
-        if self.is_current:
-            self.app.push_screen(RopeScreen(message))
+    def _show_rope(self, rope: RopeRead | str) -> None:
+        if isinstance(rope, str):
+            self.post_message(Said(rope))
+        elif self.is_current:
+            self.app.push_screen(RopeScreen(rope))
 
     def action_source(self) -> None:
         self._refresh(self._driver.source())
@@ -193,12 +194,13 @@ class DebuggerScreen(RememberingScreen):
             self.app.push_screen(SourceScreen(source))
 
     def action_lens(self) -> None:
-        read_in_background(self, "lens", partial(read_lens, self.state))
+        read_in_background(self, "lens", partial(read_lens, self.state), self._show_lens)
 
-    @on(LensRead)
-    def _show_lens(self, message: LensRead) -> None:
-        if self.is_current:
-            self.app.push_screen(LensScreen(message))
+    def _show_lens(self, lens: LensRead | str) -> None:
+        if isinstance(lens, str):
+            self.post_message(Said(lens))
+        elif self.is_current:
+            self.app.push_screen(LensScreen(lens))
 
     def action_check_heads(self) -> None:
         if not self.query_one(AttentionPane).check_heads():

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-from textual import on
-
+from tracetui.analysis.health.marks import Marks, health_marks
 from tracetui.debugger.driver import Driver
 from tracetui.debugger.planes import place_of
 from tracetui.debugger.session import Event, Finished, Fired, Opened, Stopped, Tallied
@@ -23,7 +22,7 @@ from tracetui.recording.stepping import Step
 from tracetui.recording.trace import Trace
 from tracetui.text import visible
 from tracetui.ui.debugger_screen.panes import PanesScreen
-from tracetui.ui.debugger_screen.stop_answers import HealthMarked, StopsLookedUp, look_up_stops, read_limits, read_marks
+from tracetui.ui.debugger_screen.stop_answers import look_up_stops, read_limits
 from tracetui.ui.dialogs.ask import AskScreen
 from tracetui.ui.dialogs.health import FirstBadElement, HealthRead, HealthScreen, read_health
 from tracetui.ui.dialogs.stops import NewStop, StopsScreen, ToHit
@@ -77,18 +76,19 @@ class StoppingScreen(PanesScreen):
         trace, entries = self.state.trace, self.state.stops.to_look_up
         asked = (trace, tuple((entry.stop.text, entry.unknown) for entry in entries))
         if entries and asked != self._asked:
-            read_in_background(
-                self, "stops", partial(look_up_stops, trace, [entry.stop for entry in entries], self._driver.recorded)
-            )
+            stops, count = [entry.stop for entry in entries], self._driver.recorded
+            then = partial(self._looked_up, count)
+            read_in_background(self, "stops", partial(look_up_stops, trace, stops, count), then, self._trace)
         self._asked = asked
 
-    @on(StopsLookedUp)
-    def _looked_up(self, message: StopsLookedUp) -> None:
-        if message.trace is not self.state.trace:
-            return
+    def _trace(self) -> Trace:
+        return self.state.trace
+
+    def _looked_up(self, count: int, stops: tuple[tuple[str, tuple[Hit, ...]], ...]) -> None:
+        """Where stops hold among the first `count` records."""
         before = self.state.cursor
-        for text, hits in message.found:
-            self._driver.looked_up(text, message.count, hits)
+        for text, hits in stops:
+            self._driver.looked_up(text, count, hits)
         self._refresh(None if self._driver.state.cursor == before else "")
 
     def hear_stops(self, event: Event) -> list[str]:
@@ -109,8 +109,12 @@ class StoppingScreen(PanesScreen):
             if never:
                 self.post_message(Said("\n".join(never)))
             if any(record.dtype in _OVERFLOWING for record in event.trace.records[:_LOOKED_AT]):
-                read_in_background(self, "limits", partial(read_limits, event.trace))
+                read_in_background(self, "limits", partial(read_limits, event.trace), self._say_if_any)
         return []
+
+    def _say_if_any(self, text: str) -> None:
+        if text:
+            self.post_message(Said(text))
 
     def diagnose_hits(self, event: Event) -> None:
         """Where values stopped being numbers, who made it is shown at once."""
@@ -130,14 +134,13 @@ class StoppingScreen(PanesScreen):
             self._read_health(self.state.record)
 
     def _read_health(self, record: Record) -> None:
-        read_in_background(self, "health", partial(read_health, self.state.trace, record))
+        read_in_background(self, "health", partial(read_health, self.state.trace, record), self._show_health)
 
-    @on(HealthRead)
-    def _show_health(self, message: HealthRead) -> None:
-        if message.diagnosis is not None:
+    def _show_health(self, health: HealthRead) -> None:
+        if health.diagnosis is not None:
             self.mark_health()
-        if self.is_current and message.trace is self.state.trace:
-            self.app.push_screen(HealthScreen(message), self._to_origin)
+        if self.is_current and health.trace is self.state.trace:
+            self.app.push_screen(HealthScreen(health), self._to_origin)
 
     def _jumped(self, index: int | None) -> None:
         if index is not None:
@@ -157,13 +160,12 @@ class StoppingScreen(PanesScreen):
 
     def mark_health(self) -> None:
         """Have the tree and the list of records mark who made what isn't finite, and who passes it on."""
-        read_in_background(self, "health marks", partial(read_marks, self.state.trace, self.state.frontier))
+        work = partial(health_marks, self.state.trace, self.state.frontier)
+        read_in_background(self, "health marks", work, self._show_marks, self._trace)
 
-    @on(HealthMarked)
-    def _show_marks(self, message: HealthMarked) -> None:
-        if message.trace is self.state.trace:
-            self._driver.state = replace(self._driver.state, health=message.marks)
-            self._refresh(None)
+    def _show_marks(self, marks: Marks) -> None:
+        self._driver.state = replace(self._driver.state, health=marks)
+        self._refresh(None)
 
     def _change_stops(self, stops: StopBook, remark: str) -> None:
         self._driver.set_stops(stops)

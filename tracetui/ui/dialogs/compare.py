@@ -5,11 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import ClassVar
 
-from textual import on
-from textual.message import Message
-
 from tracetui.ui.dialogs.last_folder import keep_folder, last_folder
-from tracetui.ui.dialogs.open import OpenScreen, read_recording
+from tracetui.ui.dialogs.open import OpenScreen, Recording, read_recording
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.line_input import LineInput
 
@@ -19,27 +16,21 @@ class CompareScreen(OpenScreen):
 
     HEADING: ClassVar[str] = "Compare with a recording or a file of tensors, the reference B"
 
-    class Remembered(Message):
-        def __init__(self, folder: str) -> None:
-            super().__init__()
-            self.folder = folder
-
     def on_mount(self) -> None:
-        read_in_background(self, "folder", lambda: self.Remembered(last_folder()))
+        read_in_background(self, "folder", last_folder, self._begin)
 
-    @on(Remembered)
-    def _begin(self, message: Remembered) -> None:
+    def _begin(self, folder: str) -> None:
         line = self.query_one(LineInput)
-        if message.folder and not line.value:
-            line.value = message.folder
-            line.cursor_position = len(message.folder)
+        if folder and not line.value:
+            line.value = folder
+            line.cursor_position = len(folder)
 
     def read(self, typed: str) -> None:
-        read_in_background(self, "open", partial(_read, typed))
+        read_in_background(self, "open", partial(_read, typed), partial(self.show, typed))
 
 
-def _read(typed: str) -> OpenScreen.RecordingRead:
-    answer = read_recording(typed)
-    if answer.recording is not None:
-        keep_folder(answer.recording.path)
-    return answer
+def _read(typed: str) -> Recording | str:
+    recording = read_recording(typed)
+    if isinstance(recording, Recording):
+        keep_folder(recording.path)
+    return recording

@@ -12,7 +12,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Input, Static
 
 from tracetui.debugger.session import Explained
@@ -46,11 +45,6 @@ class ConfigScreen(Dialog[None]):
         Binding("n", "next(1)", "the next place found", show=False, id="next_found"),
         Binding("N", "next(-1)", "the place found before", show=False, id="previous_found"),
     ]
-
-    class ConfigRead(Message):
-        def __init__(self, laid: Laid) -> None:
-            super().__init__()
-            self.laid = laid
 
     def __init__(self, place: str, answer: Explained | None) -> None:
         """`place` is that of a tensor within its layer, such as `self_attn.q_proj`, or empty."""
@@ -87,21 +81,18 @@ class ConfigScreen(Dialog[None]):
         width = self._lines.room
         report = self._answer.report if self._answer else None
         if report is not None and width > 0 and width != self._laid.width:
-            read_in_background(self, "config", partial(_lay, report, width))
+            read_in_background(self, "config", partial(_lay, report, width), self._show)
 
-    @on(ConfigRead)
-    def _show(self, message: ConfigRead) -> None:
+    def _show(self, laid: Laid) -> None:
         first = not self._laid.lines
-        self._laid = message.laid
-        self._lines.show(message.laid.lines)
+        self._laid = laid
+        self._lines.show(laid.lines)
         if self._typed:
             self._lines.find(self._matches(self._typed))
         elif self._place and self._answer and self._answer.report:
             names = deciding(self._answer.report, self._place)
             self._told = f"for {self._place}" if names else f"no field sets the shape of {self._place}"
-            self._lines.find(
-                [at for at, line in enumerate(message.laid.lines) if line.kind in _FIELDS and line.field in names]
-            )
+            self._lines.find([at for at, line in enumerate(laid.lines) if line.kind in _FIELDS and line.field in names])
             if first and names:
                 self._lines.next_found(0)
         self._say()
@@ -172,5 +163,5 @@ def _number(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def _lay(report: ConfigReport, width: int) -> ConfigScreen.ConfigRead:
-    return ConfigScreen.ConfigRead(Laid(width, tuple(config_report_lines(report, width))))
+def _lay(report: ConfigReport, width: int) -> Laid:
+    return Laid(width, tuple(config_report_lines(report, width)))

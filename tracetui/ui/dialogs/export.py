@@ -15,7 +15,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
@@ -41,19 +40,6 @@ class ExportScreen(Dialog[Answer]):
     """A file name to accept or change, then how far the writing is; the answer is what came of it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave", show=False, id="leave")]
-
-    class ExportProgressed(Message):
-        """So many bytes of so many are written."""
-
-        def __init__(self, done: int, total: int) -> None:
-            super().__init__()
-            self.done = done
-            self.total = total
-
-    class Ended(Message):
-        def __init__(self, answer: Answer) -> None:
-            super().__init__()
-            self.answer = answer
 
     def __init__(self, name: str, trace: Trace) -> None:
         super().__init__()
@@ -93,21 +79,18 @@ class ExportScreen(Dialog[Answer]):
         self._writing = True
         self.query_one("#file").disabled = True
         self.query_one("#export-hint", Static).update(_progress(0.0, 0, 0))
-        read_in_background(self, "export", partial(_written, self._trace, path, self._tell, self._given_up))
+        work = partial(_written, self._trace, path, self._tell, self._given_up)
+        read_in_background(self, "export", work, self.dismiss)
 
     def _tell(self, done: int, total: int) -> None:
         """From the thread that writes."""
-        self.post_message(self.ExportProgressed(done, total))
+        self.call_later(self._progress, done, total)
 
-    @on(ExportProgressed)
-    def _progress(self, message: ExportProgressed) -> None:
+    def _progress(self, done: int, total: int) -> None:
+        """So many bytes of so many are written."""
         if not self._given_up.is_set():
-            fraction = message.done / message.total if message.total else 1.0
-            self.query_one("#export-hint", Static).update(_progress(fraction, message.done, message.total))
-
-    @on(Ended)
-    def _end(self, message: Ended) -> None:
-        self.dismiss(message.answer)
+            fraction = done / total if total else 1.0
+            self.query_one("#export-hint", Static).update(_progress(fraction, done, total))
 
     def action_leave(self) -> None:
         """Leave, or give up what is being written."""
@@ -157,7 +140,7 @@ class _GivenUpError(Exception):
     """The user left while the file was written."""
 
 
-def _written(trace: Trace, path: Path, tell: Callable[[int, int], None], given_up: Event) -> ExportScreen.Ended:
+def _written(trace: Trace, path: Path, tell: Callable[[int, int], None], given_up: Event) -> Said | Trouble:
     """Write the trace, telling how far it is some ten times a second."""
     worker, next_notice = get_current_worker(), 0.0
 
@@ -173,9 +156,9 @@ def _written(trace: Trace, path: Path, tell: Callable[[int, int], None], given_u
     try:
         written = write_trace(trace, path, progress)
     except _GivenUpError:
-        return ExportScreen.Ended(Said("the export was given up; nothing is written"))
+        return Said("the export was given up; nothing is written")
     except TracetuiError as error:
-        return ExportScreen.Ended(Trouble(f"not exported: {error}"))
+        return Trouble(f"not exported: {error}")
     except Exception as error:
-        return ExportScreen.Ended(Trouble(f"not exported: {type(error).__name__}: {error}"))
-    return ExportScreen.Ended(Said(f"exported {size(written)} to {path.absolute()}"))
+        return Trouble(f"not exported: {type(error).__name__}: {error}")
+    return Said(f"exported {size(written)} to {path.absolute()}")

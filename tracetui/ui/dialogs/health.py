@@ -9,7 +9,6 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.message import Message
 from textual.widgets import Static
 
 from tracetui.analysis.health.diagnosis import Diagnosis, NearLimit, diagnose, near_limit
@@ -30,15 +29,14 @@ class FirstBadElement:
     element: tuple[int, ...] | None = None
 
 
-class HealthRead(Message):
+@dataclass(frozen=True, eq=False, slots=True)
+class HealthRead:
     """What is known of a record and of those before it."""
 
-    def __init__(self, trace: Trace, record: Record, diagnosis: Diagnosis | None, near: NearLimit | None) -> None:
-        super().__init__()
-        self.trace = trace
-        self.record = record
-        self.diagnosis = diagnosis
-        self.near = near
+    trace: Trace
+    record: Record
+    diagnosis: Diagnosis | None
+    near: NearLimit | None
 
     @property
     def origin(self) -> FirstBadElement:

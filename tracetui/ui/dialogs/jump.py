@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import ClassVar
@@ -12,7 +11,6 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.message import Message
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -26,14 +24,6 @@ from tracetui.ui.widgets.options import Options
 _MOST = 200
 
 
-@dataclass(frozen=True, slots=True)
-class SiteMatches:
-    """The first records that have what was typed: index and key."""
-
-    typed: str
-    records: tuple[tuple[int, str], ...]
-
-
 class JumpScreen(Dialog[int | None]):
     """Records whose key has all the typed words, best place first; the answer is an index, or None."""
 
@@ -42,11 +32,6 @@ class JumpScreen(Dialog[int | None]):
         Binding("down", "move(1)", "down", show=False, id="jump_down"),
         Binding("up", "move(-1)", "up", show=False, id="jump_up"),
     ]
-
-    class SitesRead(Message):
-        def __init__(self, found: SiteMatches) -> None:
-            super().__init__()
-            self.found = found
 
     def __init__(self, records: Sequence[Record], count: int) -> None:
         """The first `count` of the records: the list may grow."""
@@ -73,15 +58,14 @@ class JumpScreen(Dialog[int | None]):
     def _look(self, typed: str) -> None:
         """Have the records searched: there may be a hundred thousand."""
         self._typed = typed
-        read_in_background(self, "jump", partial(_read, self._records, self._count, typed))
+        work = partial(_read, self._records, self._count, typed)
+        read_in_background(self, "jump", work, self._show, lambda: self._typed)
 
-    @on(SitesRead)
-    def _show(self, message: SitesRead) -> None:
-        if message.found.typed != self._typed:
-            return
+    def _show(self, matches: tuple[tuple[int, str], ...]) -> None:
+        """The first records that have what was typed: index and key."""
         options = self.query_one(OptionList)
         options.clear_options()
-        options.add_options([Option(safe_text(f"{at:>5}  {key}"), id=str(at)) for at, key in message.found.records])
+        options.add_options([Option(safe_text(f"{at:>5}  {key}"), id=str(at)) for at, key in matches])
         options.highlighted = 0 if options.option_count else None
         self.set_class(not options.option_count, "-none")
 
@@ -108,8 +92,8 @@ class JumpScreen(Dialog[int | None]):
         self.dismiss(int(option.id or 0))
 
 
-def _read(records: Sequence[Record], count: int, typed: str) -> JumpScreen.SitesRead:
+def _read(records: Sequence[Record], count: int, typed: str) -> tuple[tuple[int, str], ...]:
     words = typed.lower().split()
     keys = ((index, records[index].key) for index in range(count))
     fitting = ((index, key) for index, key in keys if all(word in key.lower() for word in words))
-    return JumpScreen.SitesRead(SiteMatches(typed, tuple(islice(fitting, _MOST))))
+    return tuple(islice(fitting, _MOST))

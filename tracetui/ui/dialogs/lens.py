@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.style import Style
@@ -9,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Static
 
@@ -17,7 +17,6 @@ from tracetui.analysis.lens import LensTable, lens_table
 from tracetui.debugger.labels import label_of, position_labels, row_name
 from tracetui.debugger.state import ScreenState
 from tracetui.ui.dialogs.dialog import Dialog
-from tracetui.ui.messages import Said
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.views.cells import Line
 from tracetui.views.heatmap.ink import rich_colour
@@ -28,22 +27,21 @@ from tracetui.views.palette import contrasting
 _NONE = "there is no lens here: a run that was started with --lens (so does `tracetui trace`) has one at its end"
 
 
-class LensRead(Message):
+@dataclass(frozen=True, eq=False, slots=True)
+class LensRead:
     """A pass's lens, ready to be drawn."""
 
-    def __init__(self, table: LensTable, state: ScreenState) -> None:
-        super().__init__()
-        self.table = table
-        self.state = state
+    table: LensTable
+    state: ScreenState
 
 
-def read_lens(state: ScreenState) -> LensRead | Said:
-    """The lens of the pass at the cursor, else of the last one before it that has one."""
+def read_lens(state: ScreenState) -> LensRead | str:
+    """The lens of the pass at the cursor, else of the last one before it that has one, or why there is none."""
     for pass_ in range(state.record.pass_, -1, -1):
         table = lens_table(state.trace, pass_, state.batch, state.frontier)
         if table is not None:
             return LensRead(table, state)
-    return Said(_NONE)
+    return _NONE
 
 
 class LensScreen(Dialog[None]):

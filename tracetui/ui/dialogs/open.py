@@ -14,7 +14,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.message import Message
 from textual.suggester import Suggester
 from textual.widgets import Input, Static
 
@@ -47,13 +46,6 @@ class OpenScreen(Dialog[Recording | None]):
     HEADING: ClassVar[str] = "Open a recording (.npz), or a file of named tensors"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave", show=False, id="leave")]
 
-    class RecordingRead(Message):
-        def __init__(self, typed: str, recording: Recording | None, problem: str = "") -> None:
-            super().__init__()
-            self.typed = typed
-            self.recording = recording
-            self.problem = problem
-
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="open"):
             yield Static(self.HEADING, classes="dialog-title", markup=False)
@@ -71,15 +63,15 @@ class OpenScreen(Dialog[Recording | None]):
             self.read(event.value)
 
     def read(self, typed: str) -> None:
-        """Have the file read; the answer is a RecordingRead."""
-        read_in_background(self, "open", partial(read_recording, typed))
+        """Have the file read."""
+        read_in_background(self, "open", partial(read_recording, typed), partial(self.show, typed))
 
-    @on(RecordingRead)
-    def _answer(self, message: RecordingRead) -> None:
-        if message.recording is not None:
-            self.dismiss(message.recording)
-        elif message.typed == self.query_one(LineInput).value:
-            self.query_one("#open-hint", Static).update(Content.styled(visible(message.problem), "$error"))
+    def show(self, typed: str, recording: Recording | str) -> None:
+        """The recording that was typed ends the dialog; what is wrong with its name stands as long as the name does."""
+        if isinstance(recording, Recording):
+            self.dismiss(recording)
+        elif typed == self.query_one(LineInput).value:
+            self.query_one("#open-hint", Static).update(Content.styled(visible(recording), "$error"))
 
     def action_leave(self) -> None:
         self.dismiss(None)
@@ -111,13 +103,13 @@ def completed(typed: str) -> str | None:
     return f"{folder}{slash}{fitting[0]}" if fitting else None
 
 
-def read_recording(typed: str) -> OpenScreen.RecordingRead:
+def read_recording(typed: str) -> Recording | str:
     """The recording in a file whose name was typed, or in words why there is none."""
     try:
         path = paths.expanded(typed.strip())
-        return OpenScreen.RecordingRead(typed, Recording(path, open_recording(path)))
+        return Recording(path, open_recording(path))
     except (TracetuiError, OSError, ValueError, RuntimeError) as error:
-        return OpenScreen.RecordingRead(typed, None, str(error))
+        return str(error)
 
 
 def _hint() -> Content:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
@@ -11,7 +12,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Static
 
 from tracetui.analysis.attention.scores import AttentionView, Matrix
@@ -31,14 +31,13 @@ from tracetui.views.heatmap.pyramid import ScaleKind
 Pictures = tuple[HeatmapData, ...]
 
 
-class RopeRead(Message):
+@dataclass(frozen=True, eq=False, slots=True)
+class RopeRead:
     """A head's scores under both layouts, ready to be drawn."""
 
-    def __init__(self, check: RopeCheck, pictures: Pictures, state: ScreenState) -> None:
-        super().__init__()
-        self.check = check
-        self.pictures = pictures
-        self.state = state
+    check: RopeCheck
+    pictures: Pictures
+    state: ScreenState
 
 
 class RopeScreen(Dialog[None]):
@@ -72,8 +71,11 @@ class RopeScreen(Dialog[None]):
                 heatmap.palettes = palettes()
         self._show(self._read)
 
-    @on(RopeRead)
-    def _show(self, read: RopeRead) -> None:
+    def _show(self, read: RopeRead | str) -> None:
+        """A head, or in words why there is nothing to see of it."""
+        if isinstance(read, str):
+            self.post_message(Said(read))
+            return
         self._read = read
         check = read.check
         head = f"head {check.head} of 0–{check.view.heads - 1}"
@@ -95,23 +97,25 @@ class RopeScreen(Dialog[None]):
     def action_head(self, by: int) -> None:
         check = self._read.check
         head = max(0, min(check.view.heads - 1, check.head + by))
-        read_in_background(self, "rope", partial(read_head, check.view, head, check.batch, self._read.state))
+        read_in_background(
+            self, "rope", partial(read_head, check.view, head, check.batch, self._read.state), self._show
+        )
 
 
-def read_rope(state: ScreenState) -> RopeRead | Said:
+def read_rope(state: ScreenState) -> RopeRead | str:
     """The check of the attention call nearest to the cursor, or in words why there is none."""
     view = nearest(state)
     if view is None:
-        return Said("RoPE: no attention at or before this record whose queries and keys were recorded")
+        return "RoPE: no attention at or before this record whose queries and keys were recorded"
     head, batch = min(state.head, view.heads - 1), min(state.batch, view.batch - 1)
     return read_head(view, head, batch, state)
 
 
-def read_head(view: AttentionView, head: int, batch: int, state: ScreenState) -> RopeRead | Said:
+def read_head(view: AttentionView, head: int, batch: int, state: ScreenState) -> RopeRead | str:
     """The check of one head, or in words why the layout can't be told."""
     check = check_rope(view, head, batch)
     if isinstance(check, Untold):
-        return Said(f"RoPE of {view.site} can't be told: {check.reason}")
+        return f"RoPE of {view.site} can't be told: {check.reason}"
     pictures = tuple(_picture(check.scores[layout], state, view.query.pass_) for layout in LAYOUTS)
     return RopeRead(check, pictures, state)
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import ScrollableContainer, Vertical
 from textual.content import Content
 from textual.highlight import highlight
-from textual.message import Message
 from textual.widgets import Static
 
 from tracetui.debugger.session import Sourced
@@ -36,13 +34,6 @@ class SourceScreen(Dialog[None]):
         Binding("left,h", "scroll(-8, 0)", "left", show=False, id="move_left"),
     ]
 
-    class CodeDrawn(Message):
-        """The code in its colours."""
-
-        def __init__(self, content: Content) -> None:
-            super().__init__()
-            self.content = content
-
     def __init__(self, source: Sourced) -> None:
         super().__init__()
         self._source = source
@@ -59,11 +50,10 @@ class SourceScreen(Dialog[None]):
 
     def on_mount(self) -> None:
         # A class of a few hundred lines takes a moment to colour.
-        read_in_background(self, "source", lambda: SourceScreen.CodeDrawn(coloured(self._source)))
+        read_in_background(self, "source", lambda: coloured(self._source), self._show)
 
-    @on(CodeDrawn)
-    def _show(self, message: CodeDrawn) -> None:
-        self.query_one("#source-code", Static).update(message.content)
+    def _show(self, code: Content) -> None:
+        self.query_one("#source-code", Static).update(code)
         self.call_after_refresh(self._to_the_line)
 
     def _to_the_line(self) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from textwrap import wrap
 from typing import ClassVar
 
-from textual import events, on
+from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
@@ -57,15 +57,6 @@ class DiffGrid(Canvas, can_focus=True):
         Binding("pageup", "page(-1)", "page up", show=False, id="page_up"),
         Binding("pagedown", "page(1)", "page down", show=False, id="page_down"),
     ]
-
-    class TripleRead(Message):
-        """A part of a matrix, or in words why it can't be read."""
-
-        def __init__(self, planes: Planes, chunk: TripleChunk | None, problem: str = "") -> None:
-            super().__init__()
-            self.planes = planes
-            self.chunk = chunk
-            self.problem = problem
 
     class CellMoved(Message):
         """Another cell is looked at."""
@@ -173,13 +164,14 @@ class DiffGrid(Canvas, can_focus=True):
         down = range(max(0, rows.start - _MARGIN_ROWS), min(height, rows.stop + _MARGIN_ROWS))
         across = range(max(0, columns.start - _MARGIN_COLUMNS), min(width, columns.stop + _MARGIN_COLUMNS))
         self._asked = (self._planes, down, across)
-        read_in_background(self, "values", partial(_read, self._planes, down, across))
+        read_in_background(
+            self, "values", partial(_read, self._planes, down, across), self._show_read, lambda: self._planes
+        )
 
-    @on(TripleRead)
-    def _show_read(self, message: TripleRead) -> None:
-        if message.planes is self._planes:
-            self._chunk, self._notice = message.chunk, message.problem
-            self.repaint()
+    def _show_read(self, chunk: TripleChunk | str) -> None:
+        """A part of the matrix, or in words why it can't be read."""
+        self._chunk, self._notice = (None, chunk) if isinstance(chunk, str) else (chunk, "")
+        self.repaint()
 
     def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
         if self._notice:
@@ -204,13 +196,13 @@ class DiffGrid(Canvas, can_focus=True):
         return Triple((first, second, third), self.cell)
 
 
-def _read(planes: Planes, rows: range, columns: range) -> DiffGrid.TripleRead:
+def _read(planes: Planes, rows: range, columns: range) -> TripleChunk | str:
     down, across = (slice(part.start, part.stop) for part in (rows, columns))
     try:
         a, b, apart = part_of(planes, down, across)
     except (TracetuiError, OSError, MemoryError) as error:
-        return DiffGrid.TripleRead(planes, None, str(error) or type(error).__name__)
-    return DiffGrid.TripleRead(planes, TripleChunk(planes, rows.start, columns.start, a, b, apart))
+        return str(error) or type(error).__name__
+    return TripleChunk(planes, rows.start, columns.start, a, b, apart)
 
 
 def _inside(part: range, whole: range) -> bool:

@@ -7,10 +7,8 @@ from functools import partial
 from threading import Event
 from typing import ClassVar
 
-from textual import on
 from textual.binding import BindingType
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Static
 
 from tracetui.analysis.diff.rounding.noise import NoiseReport
@@ -40,28 +38,6 @@ class DiffScreen(DiffSitesScreen):
     OWN_COMMANDS = DIFF_COMMANDS
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(DIFF_COMMANDS)]
 
-    class ComparisonProgressed(Message):
-        def __init__(self, done: int, total: int) -> None:
-            super().__init__()
-            self.done = done
-            self.total = total
-
-    class Compared(Message):
-        """The report is there, or in words why not."""
-
-        def __init__(self, found: Surveyed | None, problem: str = "") -> None:
-            super().__init__()
-            self.found = found
-            self.problem = problem
-
-    class Noise(Message):
-        """The differences in units of rounding noise, or in words why not."""
-
-        def __init__(self, found: NoiseReport | None, problem: str = "") -> None:
-            super().__init__()
-            self.found = found
-            self.problem = problem
-
     def __init__(self, asked: Comparing, keymap: Mapping[str, str]) -> None:
         super().__init__(asked, keymap)
         self._left = Event()
@@ -71,24 +47,22 @@ class DiffScreen(DiffSitesScreen):
         self.add_class("-comparing")
         self._head()
         self.query_one("#diff-progress", Static).update(_progress(0, 0))
-        read_in_background(self, "report", partial(_compared, self._asked, self._tell, self._left))
+        read_in_background(self, "report", partial(_compared, self._asked, self._tell, self._left), self._show)
 
     def on_unmount(self) -> None:
         self._left.set()
 
     def _tell(self, done: int, total: int) -> None:
         """From the thread that compares."""
-        self.post_message(self.ComparisonProgressed(done, total))
+        self.call_later(self._progress, done, total)
 
-    @on(ComparisonProgressed)
-    def _progress(self, message: ComparisonProgressed) -> None:
-        self.query_one("#diff-progress", Static).update(_progress(message.done, message.total))
+    def _progress(self, done: int, total: int) -> None:
+        self.query_one("#diff-progress", Static).update(_progress(done, total))
 
-    @on(Compared)
-    def _show(self, message: Compared) -> None:
-        surveyed = message.found
-        if surveyed is None:
-            words = Content.styled(f" not compared: {visible(message.problem, 400)}", "$error")
+    def _show(self, surveyed: Surveyed | str) -> None:
+        """The report, or in words why there is none."""
+        if isinstance(surveyed, str):
+            words = Content.styled(f" not compared: {visible(surveyed, 400)}", "$error")
             self.query_one("#diff-progress", Static).update(words)
             return
         self._found = surveyed
@@ -164,17 +138,19 @@ class DiffScreen(DiffSitesScreen):
         else:
             self._rerunning = True
             notify(self.app, "one side is run again in float64; what it says will be told here")
-            read_in_background(self, "noise", partial(_noise, self._asked, self._found.survey, self._left))
+            read_in_background(
+                self, "noise", partial(_noise, self._asked, self._found.survey, self._left), self._show_noise
+            )
 
-    @on(Noise)
-    def _show_noise(self, message: Noise) -> None:
+    def _show_noise(self, noise: NoiseReport | str) -> None:
+        """The differences in units of rounding noise, or in words why not."""
         self._rerunning = False
-        self._noise = message.found or self._noise
-        if message.found is None:
-            notify(self.app, message.problem, severity="error")
+        if isinstance(noise, str):
+            notify(self.app, noise, severity="error")
             return
-        notify(self.app, noise_verdict(message.found))
-        suspects = tuple(suspect.site.site for suspect in message.found.suspects)
+        self._noise = noise
+        notify(self.app, noise_verdict(noise))
+        suspects = tuple(suspect.site.site for suspect in noise.suspects)
         if suspects and suspects[0] != self._wanted.site:
             self._go_to(suspects[0], "")
         elif self._wanted.site and not self._view.problem:
@@ -213,19 +189,19 @@ def _progress(done: int, total: int) -> Content:
     return Content.assemble(" ", *gauge, words, ("Esc", "bold $accent"), " gives up")
 
 
-def _compared(asked: Comparing, tell: Callable[[int, int], None], left: Event) -> DiffScreen.Compared:
+def _compared(asked: Comparing, tell: Callable[[int, int], None], left: Event) -> Surveyed | str:
     try:
-        return DiffScreen.Compared(surveyed(asked, tell, left))
+        return surveyed(asked, tell, left)
     except LeftError:
-        return DiffScreen.Compared(None, "given up")
+        return "given up"
     except (TracetuiError, OSError, MemoryError) as error:
-        return DiffScreen.Compared(None, str(error) or type(error).__name__)
+        return str(error) or type(error).__name__
 
 
-def _noise(asked: Comparing, survey: Survey, left: Event) -> DiffScreen.Noise:
+def _noise(asked: Comparing, survey: Survey, left: Event) -> NoiseReport | str:
     try:
-        return DiffScreen.Noise(noise_of(asked, survey, left))
+        return noise_of(asked, survey, left)
     except LeftError:
-        return DiffScreen.Noise(None, "given up")
+        return "given up"
     except (TracetuiError, OSError, MemoryError, ImportError) as error:
-        return DiffScreen.Noise(None, str(error) or type(error).__name__)
+        return str(error) or type(error).__name__

@@ -8,12 +8,10 @@ from functools import partial
 
 from textual import on
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Static
 
 from tracetui.analysis.diff.result import Outcome
 from tracetui.analysis.diff.rounding.noise import NoiseReport
-from tracetui.analysis.diff.survey import Survey
 from tracetui.analysis.diff.tree import Node
 from tracetui.debugger.diff_reading import PLANES, TENSOR, Planes, SiteTarget, SiteView, read_site
 from tracetui.text import visible
@@ -34,13 +32,6 @@ from tracetui.views.heatmap.matrix import nothing
 
 class DiffSitesScreen(DiffPanesScreen):
     """Panes that show the site that is wanted, as soon as it has been read."""
-
-    class SiteRead(Message):
-        def __init__(self, asked: SiteTarget, view: SiteView, at_worst: bool) -> None:
-            super().__init__()
-            self.asked = asked
-            self.view = view
-            self.at_worst = at_worst
 
     def __init__(self, asked: Comparing, keymap: Mapping[str, str]) -> None:
         super().__init__(asked, keymap)
@@ -92,26 +83,25 @@ class DiffSitesScreen(DiffPanesScreen):
         if self._found is None or not self._wanted.site:
             return
         self._reading = self._wanted
-        work = partial(_site_read, self._found.survey, self._wanted, self._view, self._to_worst)
+        work = partial(read_site, self._found.survey, self._wanted, self._view, self._to_worst)
+        then = partial(self._show_site, self._wanted, self._to_worst)
         self._to_worst = False
-        read_in_background(self, "site", work)
+        read_in_background(self, "site", work, then)
 
-    @on(SiteRead)
-    def _show_site(self, message: SiteRead) -> None:
+    def _show_site(self, asked: SiteTarget, at_worst: bool, view: SiteView) -> None:
         self._reading = None
-        if message.asked != self._wanted:
+        if asked != self._wanted:
             # Something else was chosen meanwhile: what is at hand of the same site is of use to it.
-            self._view = message.view
-            self._to_worst = self._to_worst or message.asked.site != self._wanted.site
+            self._view = view
+            self._to_worst = self._to_worst or asked.site != self._wanted.site
             self._read()
             return
-        fresh = message.view.wanted.site != self._view.wanted.site or self.query_one(DiffText).idle
-        self._view, self._wanted = message.view, message.view.wanted
-        if fresh or message.view.problem:
+        fresh = view.wanted.site != self._view.wanted.site or self.query_one(DiffText).idle
+        self._view, self._wanted = view, view.wanted
+        if fresh or view.problem:
             self._show_text()
-        view = self._view
         grid = self.query_one(DiffGrid)
-        self._show_planes(view.problem or view.planes, view.cell if message.at_worst else grid.cell, view.pictures)
+        self._show_planes(view.problem or view.planes, view.cell if at_worst else grid.cell, view.pictures)
 
     def _show_text(self) -> None:
         assert self._found
@@ -153,7 +143,3 @@ class DiffSitesScreen(DiffPanesScreen):
 
     def action_own_scale(self) -> None:
         self._want(replace(self._wanted, own_scale=not self._wanted.own_scale))
-
-
-def _site_read(survey: Survey, wanted: SiteTarget, before: SiteView, to_worst: bool) -> DiffSitesScreen.SiteRead:
-    return DiffSitesScreen.SiteRead(wanted, read_site(survey, wanted, before, to_worst), to_worst)

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from rich.segment import Segment
-from textual import events, on
-from textual.message import Message
+from textual import events
 from textual.reactive import reactive
 
 from tracetui.analysis.residual import ResidualPoint, broken_from, residual_norms
@@ -45,11 +44,6 @@ class ResidualLine(Canvas):
 
     state: reactive[ScreenState] = reactive(ScreenState())
 
-    class NormsRead(Message):
-        def __init__(self, norms: Norms) -> None:
-            super().__init__()
-            self.norms = norms
-
     def __init__(self) -> None:
         super().__init__(id="residual")
         self._norms = NO_NORMS
@@ -60,17 +54,16 @@ class ResidualLine(Canvas):
             self._norms = NO_NORMS
         if state.frontier and (fresh or state.frontier != old.frontier):
             known = self._norms.points if self._norms.frontier <= state.frontier else ()
-            read_in_background(
-                self, "residual", partial(_read, state.trace, state.frontier, state.batch, state.record.pass_, known)
-            )
+            work = partial(_read, state.trace, state.frontier, state.batch, state.record.pass_, known)
+            read_in_background(self, "residual", work, self._show, self._on_view)
         self.repaint()
 
-    @on(NormsRead)
-    def _show(self, message: NormsRead) -> None:
-        norms, state = message.norms, self.state
-        if norms.trace is state.trace and (norms.row, norms.pass_) == (state.batch, state.record.pass_):
-            self._norms = norms
-            self.repaint()
+    def _on_view(self) -> tuple[object, ...]:
+        return self.state.trace, self.state.batch, self.state.record.pass_
+
+    def _show(self, norms: Norms) -> None:
+        self._norms = norms
+        self.repaint()
 
     def on_click(self, event: events.Click) -> None:
         points = self._norms.points
@@ -97,11 +90,9 @@ class ResidualLine(Canvas):
         ]
 
 
-def _read(
-    trace: Trace, frontier: int, row: int, pass_: int, known: tuple[ResidualPoint, ...]
-) -> ResidualLine.NormsRead:
+def _read(trace: Trace, frontier: int, row: int, pass_: int, known: tuple[ResidualPoint, ...]) -> Norms:
     so_far = replace(trace, records=trace.records[:frontier], values=trace.values[:frontier])
-    return ResidualLine.NormsRead(Norms(trace, frontier, row, pass_, residual_norms(so_far, row, known, pass_)))
+    return Norms(trace, frontier, row, pass_, residual_norms(so_far, row, known, pass_))
 
 
 def here(points: Sequence[ResidualPoint], cursor: int) -> int | None:

@@ -9,7 +9,6 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
-from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Static
 from textual.worker import get_current_worker
@@ -67,29 +66,6 @@ class AttentionPane(Vertical):
     kind: reactive[Shown] = reactive[Shown]("probs")
     """The one asked for; a call that lacks it shows probabilities."""
 
-    class PlaneRead(Message):
-        def __init__(self, attention: AttentionPlane | None, why: str, state: ScreenState, kind: Shown) -> None:
-            super().__init__()
-            self.attention = attention
-            self.why = why
-            self.state = state
-            self.kind = kind
-
-    class IdentityChecked(Message):
-        """The head on view was checked."""
-
-        def __init__(self, checks: Checks) -> None:
-            super().__init__()
-            self.checks = checks
-
-    class AllChecked(Message):
-        """Every head of a call was held against its recorded output."""
-
-        def __init__(self, view: AttentionView, identity: Identity | None) -> None:
-            super().__init__()
-            self.view = view
-            self.identity = identity
-
     def __init__(self) -> None:
         super().__init__(id="attention", classes="pane -empty")
         self._shown: AttentionPlane | None = None
@@ -113,11 +89,18 @@ class AttentionPane(Vertical):
         if state.token != old.token and state.token >= 0 and state.token_origin != ORIGIN:
             self._show_row(state.token)
         if self.is_mounted and (moved or state.head != old.head or state.batch != old.batch):
-            read_in_background(self, "attention", partial(_read, state, self.kind))
+            self._read()
 
     def watch_kind(self) -> None:
         if self.is_mounted:
-            read_in_background(self, "attention", partial(_read, self.state, self.kind))
+            self._read()
+
+    def _read(self) -> None:
+        read_in_background(self, "attention", partial(_read, self.state, self.kind), self._show, self._on_view)
+
+    def _on_view(self) -> tuple[object, ...]:
+        state = self.state
+        return state.trace, state.cursor, state.head, state.batch, self.kind
 
     @property
     def heads(self) -> int:
@@ -145,7 +128,8 @@ class AttentionPane(Vertical):
         """Hold every head of the call on view against its recorded output; False if there is no call."""
         if self._shown is None:
             return False
-        read_in_background(self, "identity", partial(_check_all, self._shown.view))
+        view = self._shown.view
+        read_in_background(self, "identity", partial(_check_all, view), partial(self._note_all, view))
         return True
 
     @on(Heatmap.CursorMoved)
@@ -164,16 +148,12 @@ class AttentionPane(Vertical):
         if _of_queries(heatmap) and 0 <= row < heatmap.data.rows.length:
             heatmap.place(row, heatmap.cursor[1])
 
-    @on(PlaneRead)
-    def _show(self, message: PlaneRead) -> None:
-        seen, now = message.state, self.state
-        same = seen.trace is now.trace and (seen.cursor, seen.head, seen.batch) == (now.cursor, now.head, now.batch)
-        if not same or message.kind != self.kind:
-            return
-        self._shown = attention = message.attention
-        self.set_class(attention is None, "-empty")
-        if attention is None:
-            self.query_one(Heatmap).show(nothing(message.why))
+    def _show(self, attention: AttentionPlane | str) -> None:
+        """The plane, or in words why there is none."""
+        self._shown = None if isinstance(attention, str) else attention
+        self.set_class(self._shown is None, "-empty")
+        if isinstance(attention, str):
+            self.query_one(Heatmap).show(nothing(attention))
             return
         self.query_one(KindLine).offer(attention.kinds, attention.kind)
         self.query_one(Heatmap).show(attention.picture)
@@ -181,7 +161,7 @@ class AttentionPane(Vertical):
             self._checks = None
         self._show_facts(attention)
         if self._checks is None:
-            read_in_background(self, "checks", partial(_check, attention))
+            read_in_background(self, "checks", partial(check_attention, attention), self._note)
         if (
             attention.ran
             and not self._knows(attention.view)
@@ -189,17 +169,15 @@ class AttentionPane(Vertical):
         ):
             self.check_heads()
 
-    @on(IdentityChecked)
-    def _note(self, message: IdentityChecked) -> None:
-        message.stop()
-        if self._shown and self._shown.same_checks(message.checks.attention):
-            self._checks = message.checks
+    def _note(self, checks: Checks) -> None:
+        """The head on view was checked."""
+        if self._shown and self._shown.same_checks(checks.attention):
+            self._checks = checks
             self._show_facts(self._shown)
 
-    @on(AllChecked)
-    def _note_all(self, message: AllChecked) -> None:
-        message.stop()
-        self._all_heads = (message.view.trace, message.view.query.index, message.identity)
+    def _note_all(self, view: AttentionView, identity: Identity | None) -> None:
+        """Every head of a call was held against its recorded output."""
+        self._all_heads = (view.trace, view.query.index, identity)
         if self._shown:
             self._show_facts(self._shown)
 
@@ -258,18 +236,13 @@ def _why(state: ScreenState) -> str:
     return f"No attention at or before this record; the next is in layer {later.layer}." if later else _NONE
 
 
-def _read(state: ScreenState, kind: Shown) -> AttentionPane.PlaneRead:
+def _read(state: ScreenState, kind: Shown) -> AttentionPlane | str:
     try:
-        attention = read_attention(state, kind)
+        return read_attention(state, kind) or _why(state)
     except NotKeptError:
-        return AttentionPane.PlaneRead(None, _NOT_KEPT, state, kind)
-    return AttentionPane.PlaneRead(attention, "" if attention else _why(state), state, kind)
+        return _NOT_KEPT
 
 
-def _check(attention: AttentionPlane) -> AttentionPane.IdentityChecked:
-    return AttentionPane.IdentityChecked(check_attention(attention))
-
-
-def _check_all(view: AttentionView) -> AttentionPane.AllChecked:
+def _check_all(view: AttentionView) -> Identity | None:
     worker = get_current_worker()
-    return AttentionPane.AllChecked(view, all_heads_identity(view, lambda: worker.is_cancelled))
+    return all_heads_identity(view, lambda: worker.is_cancelled)

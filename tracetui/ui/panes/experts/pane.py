@@ -20,7 +20,6 @@ from tracetui.analysis.identity import Identity
 from tracetui.debugger.experts_view import Experts, has_experts, read_experts
 from tracetui.debugger.state import ScreenState
 from tracetui.recording.record import Record
-from tracetui.recording.trace import Trace
 from tracetui.text import number
 from tracetui.ui.messages import Jump, Said
 from tracetui.ui.reader import read_in_background
@@ -75,19 +74,6 @@ class ExpertsPane(Vertical):
 
     state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
 
-    class ExpertsRead(Message):
-        def __init__(self, experts: Experts, state: ScreenState, chosen: int | None) -> None:
-            super().__init__()
-            self.experts = experts
-            self.state = state
-            self.chosen = chosen
-
-    class SumChecked(Message):
-        def __init__(self, routing: BlockRouting, found: Identity | Missing) -> None:
-            super().__init__()
-            self.routing = routing
-            self.found = found
-
     def __init__(self) -> None:
         super().__init__(id="experts", classes="pane -empty")
         self._shown = Experts()
@@ -126,15 +112,16 @@ class ExpertsPane(Vertical):
             self._look()
 
     def _look(self) -> None:
-        read_in_background(self, "experts", partial(_read, self.state, self._shown, self._chosen))
+        work = partial(read_experts, self.state, self._shown, self._chosen)
+        read_in_background(self, "experts", work, self._show, self._on_view)
 
-    @on(ExpertsRead)
-    def _show(self, message: ExpertsRead) -> None:
-        seen, now = message.state, self.state
-        same = seen.trace is now.trace and _wanted(seen) == _wanted(now)
-        if not same or message.chosen != self._chosen:
-            return
-        self._shown = experts = message.experts
+    def _on_view(self) -> tuple[object, ...]:
+        """How far the run has come meanwhile is told by the next answer."""
+        state = self.state
+        return state.trace, state.cursor, state.token, state.batch, self._chosen
+
+    def _show(self, experts: Experts) -> None:
+        self._shown = experts
         self.set_class(experts.block is None, "-empty")
         self._share_room()
         if experts.block is None:
@@ -190,13 +177,13 @@ class ExpertsPane(Vertical):
         """Compare the sum with the block's output, once for each block that has one and that somebody looks at."""
         routed = self._shown.routed
         if self.display and routed and not isinstance(self._identity(routed.routing), Identity):
-            read_in_background(self, "experts-sum", partial(_check, self._shown.trace, routed.routing))
+            work = partial(sum_identity, self._shown.trace, routed.routing)
+            show = partial(self._show_checked, routed.routing)
+            read_in_background(self, "experts-sum", work, show)
 
-    @on(SumChecked)
-    def _show_checked(self, message: SumChecked) -> None:
-        experts = self._shown
-        if experts.routed and experts.routed.routing is message.routing:
-            self._checked[message.routing.record] = message.found
+    def _show_checked(self, routing: BlockRouting, identity: Identity | Missing) -> None:
+        if self._shown.routed and self._shown.routed.routing is routing:
+            self._checked[routing.record] = identity
             self._show_block()
 
     @on(Heatmap.CursorMoved)
@@ -268,16 +255,3 @@ class ExpertsPane(Vertical):
 def _view_of(state: ScreenState) -> tuple[int, int, int, int, bool]:
     """What decides which block and token are on view, beside the trace."""
     return state.cursor, state.frontier, state.token, state.batch, state.under_way
-
-
-def _wanted(state: ScreenState) -> tuple[int, int, int]:
-    """What an answer must be for; how far the run has come meanwhile is told by the next one."""
-    return state.cursor, state.token, state.batch
-
-
-def _read(state: ScreenState, before: Experts, chosen: int | None) -> ExpertsPane.ExpertsRead:
-    return ExpertsPane.ExpertsRead(read_experts(state, before, chosen), state, chosen)
-
-
-def _check(trace: Trace, routing: BlockRouting) -> ExpertsPane.SumChecked:
-    return ExpertsPane.SumChecked(routing, sum_identity(trace, routing))

@@ -7,9 +7,7 @@ from functools import partial
 from textwrap import wrap
 from typing import ClassVar
 
-from textual import on
 from textual.binding import Binding, BindingType
-from textual.message import Message
 from textual.reactive import reactive
 
 from tracetui.analysis.prediction import Prediction, last_position, next_tokens
@@ -57,11 +55,6 @@ class LogitsPane(Canvas, can_focus=True):
     ]
     state: reactive[ScreenState] = reactive(ScreenState())
 
-    class LogitsRead(Message):
-        def __init__(self, found: Next) -> None:
-            super().__init__()
-            self.found = found
-
     def __init__(self) -> None:
         super().__init__(id="logits", classes="pane")
         self._found = Next(ScreenState().trace, 0, -1, ())
@@ -73,15 +66,16 @@ class LogitsPane(Canvas, can_focus=True):
         if not same:
             self._found, self._line = Next(state.trace, state.batch, position, ()), 0
         if (not same or state.frontier != old.frontier) and position >= 0:
-            read_in_background(self, "logits", partial(_read, state.trace, state.batch, position))
+            work = partial(_read, state.trace, state.batch, position)
+            read_in_background(self, "logits", work, self._show, self._on_view)
         self.repaint()
 
-    @on(LogitsRead)
-    def _show(self, message: LogitsRead) -> None:
-        found, wanted = message.found, self._found
-        if found.trace is self.state.trace and (found.batch, found.position) == (wanted.batch, wanted.position):
-            self._found = message.found
-            self.repaint()
+    def _on_view(self) -> tuple[object, ...]:
+        return self.state.trace, self._found.batch, self._found.position
+
+    def _show(self, predicted: Next) -> None:
+        self._found = predicted
+        self.repaint()
 
     def copied(self) -> str:
         """The line the user is on, in words."""
@@ -144,9 +138,9 @@ def _has_logits(state: ScreenState, pass_: int) -> bool:
     return record is not None and record.index < state.frontier
 
 
-def _read(trace: Trace, batch: int, position: int) -> LogitsPane.LogitsRead:
+def _read(trace: Trace, batch: int, position: int) -> Next:
     last = position if trace.tokens else -1
     try:
-        return LogitsPane.LogitsRead(Next(trace, batch, position, next_tokens(trace, _MOST, batch, last), read=True))
+        return Next(trace, batch, position, next_tokens(trace, _MOST, batch, last), read=True)
     except NotKeptError:
-        return LogitsPane.LogitsRead(Next(trace, batch, position, (), kept=False))
+        return Next(trace, batch, position, (), kept=False)

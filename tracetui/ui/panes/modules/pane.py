@@ -14,18 +14,13 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tracetui.analysis.health.diagnosis import HealthPart
-from tracetui.analysis.health.marks import marks_by_module
-from tracetui.debugger.edits import names_line
 from tracetui.debugger.module_rows import ModuleRow, ancestors, expert_lists, first_open, layouts_of, paths_of, rows_of
-from tracetui.debugger.session import NO_FAULT
 from tracetui.debugger.state import ScreenState
-from tracetui.debugger.stop_book import names_module
 from tracetui.recording.record import Record
 from tracetui.ui.messages import JumpToModule
 from tracetui.ui.panes.modules.line import fitted
+from tracetui.ui.panes.modules.marks import LineMarks
 from tracetui.ui.widgets.list_keys import TREE_KEYS
-from tracetui.views.health.lines import MARKS
 
 
 class ModuleList(ScrollView, can_focus=True):
@@ -67,8 +62,7 @@ class ModuleList(ScrollView, can_focus=True):
         """The module of the record under the cursor; the top for what no module is named after."""
         self._last: Record | None = None
         self._plain: Style | None = None
-        self._marks: dict[str, str] = {}
-        self._health: dict[str, HealthPart] = {}
+        self._marks = LineMarks()
 
     def watch_state(self, old: ScreenState, state: ScreenState) -> None:
         if state.outline is not old.outline:
@@ -77,10 +71,7 @@ class ModuleList(ScrollView, can_focus=True):
             self._known, self._lists = frozenset(paths_of(state.outline)), expert_lists(state.outline)
             self._hit, self._ran, self._seen = {}, set(), 0
             self._build()
-        if state.stops is not old.stops or state.edits is not old.edits:
-            self._marks = {}
-        if state.health is not old.health:
-            self._health = marks_by_module(state.trace, state.health)
+        self._marks.use(state)
         self._hear(state)
         module = state.record.module
         self.current = module if module in self._known or self._is_expert(module) else ""
@@ -264,34 +255,10 @@ class ModuleList(ScrollView, can_focus=True):
         return style
 
     def _mark(self, row: ModuleRow) -> str:
-        stop = "✗" if self._failed(row) else self._made_mark(row) or self._stop_mark(row)
-        if stop == " ":
-            stop = MARKS.get(self._health.get(row.path), " ")
+        mark = self._marks.of(row.path, self._site(row))
         if self.state.cursor >= 0 and row.path == self.current:
-            return f"▶{stop}"
-        return f"✓{stop}" if row.path in self._ran else f" {stop}"
-
-    def _made_mark(self, row: ModuleRow) -> str:
-        """`!` where a NaN or an infinity was made: no stop is more to the point."""
-        made = self._health.get(row.path) is HealthPart.PRODUCES
-        return MARKS[HealthPart.PRODUCES] if made else ""
-
-    def _failed(self, row: ModuleRow) -> bool:
-        """Whether the line's module is the one whose own code failed."""
-        return self.state.fault is not NO_FAULT and row.path == self.state.fault.path
-
-    def _stop_mark(self, row: ModuleRow) -> str:
-        """`●` where a stop names the line's module or something it computes, `E` where an edit does; `○`, `e`: off."""
-        if row.path not in self._marks:
-            site = self._site(row)
-            stops = [stop for stop in self.state.stops.stops if site and names_module(stop, site)]
-            on = any(stop.on for stop in stops)
-            self._marks[row.path] = ("●" if on else "○") if stops else self._edit_mark(site)
-        return self._marks[row.path]
-
-    def _edit_mark(self, site: str) -> str:
-        edits = [edit for edit in self.state.edits if site and names_line(edit, site)]
-        return ("E" if any(edit.on for edit in edits) else "e") if edits else " "
+            return f"▶{mark}"
+        return f"✓{mark}" if row.path in self._ran else f" {mark}"
 
     @property
     def stop_pattern(self) -> str:

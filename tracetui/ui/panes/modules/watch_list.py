@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from textual import on
-from textual.message import Message
 from textual.reactive import reactive
 
 from tracetui.debugger.state import ScreenState
@@ -30,11 +28,6 @@ class WatchList(Canvas):
 
     state: reactive[ScreenState] = reactive(ScreenState())
 
-    class WatchesRead(Message):
-        def __init__(self, found: tuple[Watched, ...]) -> None:
-            super().__init__()
-            self.found = found
-
     def __init__(self) -> None:
         super().__init__(id="watches")
         self.watches: tuple[Watch, ...] = ()
@@ -58,11 +51,10 @@ class WatchList(Canvas):
         self.repaint()
         if self.watches and self.state.frontier:
             known = {text: watched for text, watched in self._found.items() if watched.scanned <= self.state.frontier}
-            read_in_background(self, "watches", partial(_read, self.watches, self.state, known))
+            read_in_background(self, "watches", partial(_read, self.watches, self.state, known), self._show)
 
-    @on(WatchesRead)
-    def _show(self, message: WatchesRead) -> None:
-        self._found = {watched.watch.text: watched for watched in message.found if watched.trace is self.state.trace}
+    def _show(self, values: tuple[Watched, ...]) -> None:
+        self._found = {watched.watch.text: watched for watched in values if watched.trace is self.state.trace}
         self.repaint()
 
     def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
@@ -103,8 +95,6 @@ def _shown(watched: Watched) -> str:
     return "–" if value != value else number(value)
 
 
-def _read(watches: tuple[Watch, ...], state: ScreenState, known: dict[str, Watched]) -> WatchList.WatchesRead:
+def _read(watches: tuple[Watch, ...], state: ScreenState, known: dict[str, Watched]) -> tuple[Watched, ...]:
     trace, count, cursor = state.trace, state.frontier, state.cursor
-    return WatchList.WatchesRead(
-        tuple(look_at(watch, trace, count, cursor, known.get(watch.text)) for watch in watches)
-    )
+    return tuple(look_at(watch, trace, count, cursor, known.get(watch.text)) for watch in watches)

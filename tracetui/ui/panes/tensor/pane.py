@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
-from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Static
 
@@ -31,11 +29,6 @@ class TensorPane(Vertical):
 
     state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
 
-    class TensorRead(Message):
-        def __init__(self, reading: Reading) -> None:
-            super().__init__()
-            self.reading = reading
-
     def __init__(self, offer: StartPage) -> None:
         super().__init__(id="tensor", classes="pane -empty")
         self._offer = offer
@@ -57,7 +50,8 @@ class TensorPane(Vertical):
         if fresh:
             self._reading = None
             self.query_one(Summary).show_record(state.trace, state.record)
-            read_in_background(self, "tensor", partial(_read, state))
+            work = partial(read, state.trace, state.record)
+            read_in_background(self, "tensor", work, self._show, self._on_view)
         if fresh or state.head != old.head or state.batch != old.batch:
             self._show_plane()
         if state.token != old.token and state.token >= 0 and state.token_origin != ORIGIN:
@@ -77,12 +71,12 @@ class TensorPane(Vertical):
         counts = f"nan {statistics.nan} inf {statistics.posinf} -inf {statistics.neginf} zeros {statistics.zeros}"
         return " ".join(filter(None, (text, spread, extremes, counts, finite_words(statistics))))
 
-    @on(TensorRead)
-    def _show(self, message: TensorRead) -> None:
-        reading = message.reading
-        if reading.trace is self.state.trace and reading.record.index == self.state.cursor:
-            self._reading = reading
-            self.query_one(Summary).show_reading(reading)
+    def _on_view(self) -> tuple[object, ...]:
+        return self.state.trace, self.state.cursor
+
+    def _show(self, reading: Reading) -> None:
+        self._reading = reading
+        self.query_one(Summary).show_reading(reading)
 
     def _show_plane(self) -> None:
         state = self.state
@@ -109,10 +103,6 @@ class TensorPane(Vertical):
         if positions not in self._labels:
             self._labels[positions] = position_labels(self.state.tokens, positions)
         return self._labels[positions]
-
-
-def _read(state: ScreenState) -> TensorPane.TensorRead:
-    return TensorPane.TensorRead(read(state.trace, state.record))
 
 
 def _heading(plane: Plane) -> Content:

@@ -8,9 +8,8 @@ from textwrap import wrap
 from typing import ClassVar
 
 import numpy as np
-from textual import events, on
+from textual import events
 from textual.binding import Binding, BindingType
-from textual.message import Message
 
 from tracetui.analysis.axes import Axis
 from tracetui.debugger.planes import Plane
@@ -76,11 +75,6 @@ class ValueGrid(Canvas, can_focus=True):
         Binding("shift+right,L", "page(0, 1)", "page right", show=False, id="page_right"),
     ]
 
-    class ValuesRead(Message):
-        def __init__(self, chunk: Chunk) -> None:
-            super().__init__()
-            self.chunk = chunk
-
     def __init__(self) -> None:
         super().__init__(id="values")
         self._subject = NO_SUBJECT
@@ -124,11 +118,9 @@ class ValueGrid(Canvas, can_focus=True):
             return None
         return float(chunk.numbers[down, across])
 
-    @on(ValuesRead)
-    def _show(self, message: ValuesRead) -> None:
-        if message.chunk.subject is self._subject:
-            self._chunk = message.chunk
-            self.repaint()
+    def _show(self, chunk: Chunk) -> None:
+        self._chunk = chunk
+        self.repaint()
 
     def on_resize(self) -> None:
         self._place(*self.cell)
@@ -182,7 +174,7 @@ class ValueGrid(Canvas, can_focus=True):
         down = slice(top, min(subject.plane.shape[0], self._corner[0] + rows + _MARGIN_ROWS))
         across = slice(left, min(subject.plane.shape[1], self._corner[1] + columns + 1 + _MARGIN_COLUMNS))
         self._asked = Chunk(subject, top, left, np.broadcast_to(np.float32(0), _span(down, across)))
-        read_in_background(self, "values", partial(_read, subject, down, across))
+        read_in_background(self, "values", partial(_read, subject, down, across), self._show, lambda: self._subject)
 
     def _covers(self, chunk: Chunk) -> bool:
         if chunk.subject is not self._subject or chunk.missing:
@@ -214,12 +206,12 @@ class ValueGrid(Canvas, can_focus=True):
         return values_table(window, width, height, inks, cursor=self.cell)
 
 
-def _read(subject: Subject, rows: slice, columns: slice) -> ValueGrid.ValuesRead:
+def _read(subject: Subject, rows: slice, columns: slice) -> Chunk:
     value = subject.trace.value(subject.record)
     try:
-        return ValueGrid.ValuesRead(Chunk(subject, rows.start, columns.start, subject.plane.read(value, rows, columns)))
+        return Chunk(subject, rows.start, columns.start, subject.plane.read(value, rows, columns))
     except NotKeptError:
-        return ValueGrid.ValuesRead(Chunk(subject, 0, 0, NO_CHUNK.numbers, missing=True))
+        return Chunk(subject, 0, 0, NO_CHUNK.numbers, missing=True)
 
 
 def _span(rows: slice, columns: slice) -> tuple[int, int]:

@@ -1,0 +1,52 @@
+"""An answer is heard where what was asked for is still on view, and nowhere else."""
+
+from __future__ import annotations
+
+from textual.app import App, ComposeResult
+from textual.widget import Widget
+
+from tracetui.errors import InputError
+from tracetui.ui.messages import Trouble
+from tracetui.ui.reader import Reply, read_in_background
+
+
+def test_an_answer_is_heard_only_where_what_was_asked_for_is_on_view() -> None:
+    heard: list[str] = []
+    on_view = ["record 3"]
+    answer = Reply(heard.append, "its norm", "record 3", lambda: on_view[0])
+    answer.hand_over()
+    assert heard == ["its norm"]
+    on_view[0] = "record 4"
+    answer.hand_over()
+    assert heard == ["its norm"]
+
+
+class Reading(App[None]):
+    """One widget that reads, and all trouble that comes of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.widget = Widget()
+        self.troubles: list[str] = []
+
+    def compose(self) -> ComposeResult:
+        yield self.widget
+
+    def on_trouble(self, message: Trouble) -> None:
+        self.troubles.append(message.text)
+
+
+async def test_newer_work_of_a_group_replaces_what_is_under_way_and_an_error_is_trouble() -> None:
+    def broken() -> str:
+        raise InputError("x.npz is gone")
+
+    heard: list[str] = []
+    app = Reading()
+    async with app.run_test() as pilot:
+        for text in ("one", "two"):
+            read_in_background(app.widget, "group", lambda text=text: text, heard.append)  # type: ignore[misc]
+        read_in_background(app.widget, "other", broken, heard.append)
+        while not (heard and app.troubles):
+            await pilot.pause(0.01)
+    assert heard == ["two"]
+    assert app.troubles == ["x.npz is gone"]
