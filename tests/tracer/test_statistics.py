@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -99,3 +100,15 @@ def test_any_floats(values: list[float], dtype: torch.dtype) -> None:
     exact = ("numel", "min", "max", "nan", "posinf", "neginf", "zeros")
     assert [getattr(found, field) for field in exact] == [getattr(expected, field) for field in exact]
     np.testing.assert_allclose(found.l2, expected.l2, rtol=1e-6)
+
+
+def test_a_large_tensor_with_a_nan_is_widened_a_part_at_a_time() -> None:
+    """The reference's copies in float64 would take twenty times the memory of the logits of a long prompt."""
+    values = torch.zeros(2**22, dtype=torch.bfloat16)
+    values[-1] = math.nan
+    tracemalloc.start()
+    try:
+        assert of_tensor(values).nan == 1
+        assert tracemalloc.get_traced_memory()[1] < 2**26
+    finally:
+        tracemalloc.stop()

@@ -168,11 +168,13 @@ def _advice(plan: MemoryPlan) -> str:
 def _working_bytes(
     model: nn.Module, tensor_widths: Widths, itemsize: int, tokens: int, absorb: bool, steps: bool
 ) -> int:
-    """The widest moment inside a module: the FFN's product, the float32 view of the logits, or a layer's scores."""
+    """The widest moment inside a module: the FFN's product, a copy of the logits to cap them, or a layer's scores."""
     scores = _absorbed_scores(model, tokens) if absorb else _scores(model, tokens, steps)
     # Step by step the scores stay beside what the mask and softmax make of them.
     each = 4 + (3 if steps else 1) * itemsize
-    return tokens * max(2 * tensor_widths.widest_in_layer * itemsize, tensor_widths.widest * 4, scores * each)
+    capped = config_field(getattr(model, "config", None), "final_logit_softcapping")
+    copied = 2 * tensor_widths.widest * itemsize if capped else 0
+    return tokens * max(2 * tensor_widths.widest_in_layer * itemsize, copied, scores * each)
 
 
 def _absorbed_scores(model: nn.Module, tokens: int) -> int:

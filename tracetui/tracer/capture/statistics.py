@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tracetui.recording.statistics import NO_STATISTICS, Statistics, of_array
+from tracetui.recording.statistics import NO_STATISTICS, Statistics, merged, of_array
 from tracetui.tracer.capture.float_bits import FLOAT_BITS, FloatBits
 
 Integers = npt.NDArray[np.signedinteger]
@@ -25,6 +25,7 @@ _RUN = 1024
 """Elements summed in float32 before float64 takes over."""
 _ONES = np.ones(_RUN, dtype=np.float32)
 _CHUNK = 2**18
+_WIDENED = 2**20
 _CANCELLATION = 4.0
 """Above this ratio of mean² to variance the difference of sums has too few digits left."""
 
@@ -137,7 +138,9 @@ def _is_dense(tensor: torch.Tensor) -> bool:
 
 
 def _by_numpy(flat: torch.Tensor) -> Statistics:
-    return of_array((flat.to(torch.float64) if flat.is_floating_point() else flat).numpy())
+    """By the reference, which makes float64 copies of what it is given: a part at a time."""
+    parts = (flat[start : start + _WIDENED] for start in range(0, flat.numel(), _WIDENED))
+    return merged(of_array((part.to(torch.float64) if part.is_floating_point() else part).numpy()) for part in parts)
 
 
 def _exact_squares(flat: torch.Tensor, mean: float) -> tuple[float, float, float]:

@@ -1,0 +1,23 @@
+"""The memory that a run plans against what it takes: every shipped recipe, with its own prompt and with a long one.
+
+Run it with `python -m tests.benchmarks plans`; it takes half an hour and 12 GB of memory.
+"""
+
+from __future__ import annotations
+
+from tests.planned_memory import planned_run
+from tracetui.recipe.find import shipped_recipes
+
+LONG = ("--random-tokens", "1x2048", "--layers", "1")
+"""Of one layer: beside it a long prompt's logits and scores weigh most."""
+_MIB = 2**20
+
+
+def main() -> None:
+    """Print a table of the ratios."""
+    print("plan and peak in MiB, and plan / peak")
+    for name in sorted(shipped_recipes()):
+        for more in ((), LONG):
+            run = planned_run(name, *more)
+            label = " ".join((name, *more))
+            print(f"  {label:55} {run.plan / _MIB:8.0f} {run.peak / _MIB:8.0f} {run.ratio:6.2f}", flush=True)
