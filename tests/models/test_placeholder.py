@@ -18,8 +18,10 @@ from tracetui.models.weights.sources import TensorSpec, Tick
 from tracetui.models.weights.streaming import Weights
 from tracetui.recording.trace import RunInfo, Trace
 from tracetui.tracer.capture.recorder import Recorder
+from tracetui.tracer.edits import Editor
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.hooks.model_hooks import ModelHooks
+from tracetui.tracer.hooks.pass_context import Pass
 
 WIDTH = 6
 
@@ -96,7 +98,7 @@ def streamed(kind: Callable[[], nn.Module], budget: int = 0) -> tuple[nn.Module,
 
 def traced(model: nn.Module, weights: Weights, *args: Any) -> Trace:
     recorder = Recorder(RunInfo(model="m", config={}, versions={}), (), Gate(waits=False).arrived)
-    with torch.no_grad(), ModelHooks(model, recorder, weights=weights):
+    with torch.no_grad(), ModelHooks(model, Pass(recorder, Editor(recorder), weights=weights)):
         model(*args)
     return recorder.finished(())
 

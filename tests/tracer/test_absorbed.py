@@ -24,9 +24,11 @@ from tracetui.recording.trace import RunInfo, Trace
 from tracetui.tracer.attention.absorbed import check_mla
 from tracetui.tracer.call import record_call
 from tracetui.tracer.capture.recorder import Recorder
+from tracetui.tracer.edits import Editor
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.hooks.model_hooks import ModelHooks
+from tracetui.tracer.hooks.pass_context import Pass
 from tracetui.tracer.run import trace_recipe
 
 IDS = [5, 8, 3, 9, 4000, 17, 17]
@@ -69,7 +71,7 @@ def test_attention_of_another_kind_beside_keeps_its_own_way() -> None:
     model = tiny_llama()
     stock = record_call(model, input_ids=prompt(), use_cache=False)
     recorder = Recorder(RunInfo(), (), Gate().arrived)
-    with torch.no_grad(), ModelHooks(model, recorder, absorb=True):
+    with torch.no_grad(), ModelHooks(model, Pass(recorder, Editor(recorder), absorb=True)):
         model(input_ids=prompt(), use_cache=False)
     found = recorder.finished()
     assert {call.kernel for call in found.attention.values()} == {"eager"}

@@ -288,7 +288,7 @@ def test_a_table_with_a_bad_row_is_named_in_the_first_pass_and_in_a_later_one(tm
 
 def test_weights_are_not_looked_at_where_what_they_made_is_finite(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    name = "tracetui.tracer.hooks.module_hooks.bad_weights"
+    name = "tracetui.tracer.hooks.module_watch.bad_weights"
     monkeypatch.setattr(name, lambda path, *rest, **named: asked.append(path))
     traced(Net(), torch.ones(2, 4))
     assert not asked

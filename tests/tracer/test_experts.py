@@ -22,7 +22,9 @@ from tracetui.recording.trace import RunInfo, Trace
 from tracetui.recording.value import Array
 from tracetui.tracer.call import record_call
 from tracetui.tracer.capture.recorder import Recorder
+from tracetui.tracer.edits import Editor
 from tracetui.tracer.hooks.model_hooks import ModelHooks
+from tracetui.tracer.hooks.pass_context import Pass
 from tracetui.tracer.run import trace_recipe
 
 CHOSEN = 3
@@ -240,7 +242,8 @@ def test_only_experts_that_are_hit_are_made_and_what_fits_stays() -> None:
         names.clear()
         recorder = Recorder(RunInfo(), (), lambda record: None)
         model = runnable.built.module
-        with torch.no_grad(), ModelHooks(model, recorder, weights=runnable.weights, making=making):
+        watched = Pass(recorder, Editor(recorder), weights=runnable.weights, making=making)
+        with torch.no_grad(), ModelHooks(model, watched):
             model(input_ids=prompt(tokens=tokens), use_cache=False)
         return sum(len(hit(recorder.trace, block)) for block in blocks(recorder.trace))
 

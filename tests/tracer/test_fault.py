@@ -16,10 +16,12 @@ from tracetui.debugger.session import Event, Failed, Finished, ModelError, Sourc
 from tracetui.recording.npz import read_trace, write_trace
 from tracetui.recording.trace import RunInfo
 from tracetui.tracer.capture.recorder import Recorder
+from tracetui.tracer.edits import Editor
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.fault import fault_of, raised_at
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.hooks.model_hooks import ModelHooks
+from tracetui.tracer.hooks.pass_context import Pass
 from tracetui.tracer.live import LiveSession
 
 
@@ -71,7 +73,7 @@ def hooks(model: nn.Module) -> int:
 def test_the_failing_module_its_inputs_and_its_line_are_found(error: Exception) -> None:
     model, x = Outer(error), torch.randn(3, 4)
     recorder = Recorder(RunInfo(), (), Gate().arrived)
-    with torch.no_grad(), ModelHooks(model, recorder) as watch:
+    with torch.no_grad(), ModelHooks(model, Pass(recorder, Editor(recorder))) as watch:
         with pytest.raises(type(error)):
             model(x)
         lines = raised_at(model, watch.running, error)
@@ -103,7 +105,7 @@ def test_the_failing_module_its_inputs_and_its_line_are_found(error: Exception) 
 def test_an_error_that_the_model_catches_leaves_the_records_where_they_belong() -> None:
     recorder = Recorder(RunInfo(), (), Gate().arrived)
     model = Outer(KeyError("x"), catches=True)
-    with torch.no_grad(), ModelHooks(model, recorder):
+    with torch.no_grad(), ModelHooks(model, Pass(recorder, Editor(recorder))):
         model(torch.randn(3, 4))
     found = [(record.key, record.depth) for record in recorder.finished().records]
     assert [key for key, _ in found] == ["first", "inner", "first@0.1", "last", "output"]

@@ -17,8 +17,10 @@ from tracetui.recording.stepping import encloses
 from tracetui.recording.trace import RunInfo, Trace
 from tracetui.tracer.call import record_call
 from tracetui.tracer.capture.recorder import Recorder
+from tracetui.tracer.edits import Editor
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.hooks.model_hooks import ModelHooks
+from tracetui.tracer.hooks.pass_context import Pass
 
 
 @contextmanager
@@ -36,6 +38,10 @@ def returned_by(model: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
     yield found
     for handle in handles:
         handle.remove()
+
+
+def watched(recorder: Recorder) -> Pass:
+    return Pass(recorder, Editor(recorder))
 
 
 def hook_count(model: nn.Module) -> int:
@@ -151,7 +157,7 @@ def test_leaving_in_the_middle_leaves_no_hook_behind(stop_at: str, error: type[B
     with (
         pytest.raises(error),
         torch.no_grad(),
-        ModelHooks(model, Recorder(RunInfo(), (), arrived)),
+        ModelHooks(model, watched(Recorder(RunInfo(), (), arrived))),
     ):
         model(input_ids=prompt(), use_cache=False)
     assert (hook_count(model), model.config._attn_implementation) == before
@@ -170,6 +176,6 @@ def test_failing_half_way_through_putting_hooks_on_takes_them_off(monkeypatch: p
         return put_on(module, *args, **kwargs)
 
     monkeypatch.setattr(nn.Module, "register_forward_hook", fails_later)
-    with pytest.raises(MemoryError), ModelHooks(model, Recorder(RunInfo(), (), Gate().arrived)):
+    with pytest.raises(MemoryError), ModelHooks(model, watched(Recorder(RunInfo(), (), Gate().arrived))):
         pass
     assert hook_count(model) == 0

@@ -43,6 +43,11 @@ class EditLog:
         """Have other edits stand from a record on, or from the next one that is made if that is further."""
         self._asked.put((tuple(edits), at))
 
+    @property
+    def idle(self) -> bool:
+        """Whether the run has had no edit, and none was asked for."""
+        return not self.edits and self._asked.empty()
+
     def now(self, record: int) -> tuple[Edit, ...]:
         """All edits, for a run whose next record is this one, or that waits at this one."""
         while not self._asked.empty():

@@ -26,6 +26,7 @@ from tracetui.tracer.fault import fault_of
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.hooks.alone import alone
 from tracetui.tracer.hooks.model_hooks import ModelHooks
+from tracetui.tracer.hooks.pass_context import Pass
 
 
 def record_call(model: nn.Module, *args: object, **kwargs: object) -> Trace:
@@ -65,11 +66,11 @@ def record_module(
     )
     gate.begin(recorder.trace)
     editor = Editor(recorder, gate.edits)
-    with alone(), torch.no_grad(), ModelHooks(model, recorder, editor=editor, stops=lambda: gate.stops) as watch:
+    with alone(), torch.no_grad(), ModelHooks(model, Pass(recorder, editor, gate)) as watch:
         try:
             model(*args, **kwargs)
         except Exception as error:
-            recorder.resume(lambda record: None)
+            recorder.failed_model()
             fault = fault_of(model, watch.running, recorder, error)
             error.add_note("; ".join((str(fault), *fault.lines)))
             raise

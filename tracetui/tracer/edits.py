@@ -20,6 +20,8 @@ from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.capture.values import dtype_name
 from tracetui.tracer.replay.replacing import Replacements
 
+_OF_A_RECORD = ("depth", "parent", "call", "seconds", "provenance", "inputs")
+
 
 class CantEditError(Exception):
     """A tensor that an edit names can't be changed so; the text says why."""
@@ -36,7 +38,7 @@ class Editor:
     ) -> None:
         """tell: hears of each edit that changed a tensor."""
         self._recorder = recorder
-        self._log = log or EditLog()
+        self.log = log or EditLog()
         self._tell = tell
         self._history: list[tuple[int, tuple[str, int], str]] = []
         """Each time that an edit was due: at which record, its identity, and why it couldn't be carried out."""
@@ -47,12 +49,12 @@ class Editor:
     def standing(self) -> Iterator[Edit]:
         """The edits that hold for the tensor that is recorded next."""
         pass_, at = self._recorder.pass_, self._recorder.count
-        return (edit for edit in self._log.now(at) if edit.is_now(pass_, at))
+        return (edit for edit in self.log.now(at) if edit.is_now(pass_, at))
 
     @property
     def tallies(self) -> tuple[EditTally, ...]:
         """What came of each edit so far."""
-        return tuple(self._tally(edit) for edit in self._log.edits)
+        return tuple(self._tally(edit) for edit in self.log.edits)
 
     def _tally(self, edit: Edit) -> EditTally:
         came = [untold for _, identity, untold in self._history if identity == edit.identity]
@@ -62,7 +64,7 @@ class Editor:
     def notes(self) -> tuple[str, ...]:
         """What must stand beside the result: the edits that changed something, in their order."""
         done = dict.fromkeys(identity for _, identity, untold in self._history if not untold)
-        texts = {edit.identity: edit.text for edit in self._log.edits}
+        texts = {edit.identity: edit.text for edit in self.log.edits}
         return tuple(f"edited: {texts[identity]}" for identity in done if identity in texts)
 
     def carry(self, past: Editor, count: int) -> None:
@@ -75,7 +77,7 @@ class Editor:
 
     def given(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Look at what the module at `path` is about to run on: if it is to be skipped, that is what it gives back."""
-        if not self._log.now(self._recorder.count) or not path:
+        if not self.log.now(self._recorder.count) or not path:
             return
         # Of an earlier call: an edit that is made while the module runs must not find that.
         self._given.pop(path, None)
@@ -86,11 +88,6 @@ class Editor:
             # A copy: some modules write into what they are given.
             self._given[path] = given.detach().clone()
 
-    @property
-    def idle(self) -> bool:
-        """Whether no edit stands for the tensor that is recorded next, nor stood in this run."""
-        return not self._log.now(self._recorder.count)
-
     def record(
         self, site: str, tensor: torch.Tensor, original: torch.Tensor | None = None, fixed: str = "", **said: Any
     ) -> tuple[torch.Tensor, Record]:
@@ -99,9 +96,10 @@ class Editor:
         Of an edited tensor the original is recorded first. original: what stood there before another edit's effect.
         fixed: why it can't be edited.
         """
-        if self._recorder.behind:
-            return self._recorder.again(site, tensor, said.get("call", 0), said.get("part", 0))
-        changed, idle = tensor, self.idle
+        call, part = said.get("call", 0), said.get("part", 0)
+        if self._recorder.repeats and (known := self._recorder.repeated(site, tensor, call, part)) is not None:
+            return known
+        changed, idle = tensor, self.log.idle
         if not idle:
             edits = self._for(site, said)
             if fixed:
@@ -113,9 +111,14 @@ class Editor:
             record = self._recorder.record(site, tensor, **said)
         else:
             record = self.record_both(site, tensor if original is None else original, changed, **said)
-        if fixed or not self._log.edits:
+        if fixed or not self.log.edits:
             return changed, record
         return self._late(partial(Edit.is_for, site=_named(site, said)), changed, record, **said)
+
+    def late(self, site: str, tensor: torch.Tensor, record: Record) -> torch.Tensor:
+        """What edits make of a tensor that were asked for while the model waited at its record."""
+        said = {name: getattr(record, name) for name in _OF_A_RECORD}
+        return self._late(partial(Edit.is_for, site=site), tensor, record, **said)[0]
 
     def _for(self, site: str, said: Mapping[str, Any]) -> list[Edit]:
         named = _named(site, said)
@@ -134,9 +137,9 @@ class Editor:
         self, is_for: Callable[[Edit], bool], tensor: torch.Tensor, record: Record, **said: Any
     ) -> tuple[torch.Tensor, Record]:
         """Carry out edits that were made while the model waited at a record that none had changed."""
-        if record.edited or not self._log.edits:
+        if record.edited or not self.log.edits:
             return tensor, record
-        edits = [edit for edit in self._log.edits if edit.first == record.index and is_for(edit)]
+        edits = [edit for edit in self.log.edits if edit.first == record.index and is_for(edit)]
         edits = [edit for edit in edits if edit.is_now(record.pass_, record.index) and edit.action.name != "skip"]
         changed = self._edited(edits, record.site, tensor, **said)
         if changed is tensor:

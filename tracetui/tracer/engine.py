@@ -41,9 +41,11 @@ from tracetui.tracer.generation.generating import GeneratingRun, PromptRun
 from tracetui.tracer.generation.passes import passes_of
 from tracetui.tracer.hooks.model_hooks import ModelHooks
 from tracetui.tracer.hooks.module_state import ModuleState
+from tracetui.tracer.hooks.pass_context import Pass
 from tracetui.tracer.model_errors import Places, model_errors
 from tracetui.tracer.predicted_tokens import predicted_tokens
 from tracetui.tracer.replay.layer_outputs import LayerOutputs
+from tracetui.tracer.replay.replay_recorder import ReplayRecorder
 from tracetui.tracer.replay.rerun import PastRun, cut_of, run_passes
 from tracetui.tracer.run_info import keep_edits, run_info_of
 
@@ -148,7 +150,9 @@ class Engine:
         plan = self.plan(max(lengths, default=0), len(tokens), count, steps)
         run_info = run_info_of(self.runnable, prompts, gate.edits.edits)
         gate.edits.changed = partial(keep_edits, run_info)
-        recorder = Recorder(
+        grows: Callable[..., Recorder]
+        grows = Recorder if past is None or cut.whole else partial(ReplayRecorder, past.recorder, cut)
+        recorder = grows(
             run_info,
             tokens,
             gate.arrived,
@@ -158,7 +162,6 @@ class Engine:
         log = gate.edits
         editor, ledger = Editor(recorder, log, self._emit), LayerOutputs()
         if past is not None and not cut.whole:
-            recorder.carry(past.recorder, cut)
             editor.carry(past.editor, cut.record)
             ledger.carry(past.ledger, cut.layers, cut.pass_)
             passes = past.passes.again(cut, recorder, ledger)
@@ -220,23 +223,22 @@ class Engine:
     @contextmanager
     def _watched(self, run: PastRun, gate: Gate) -> Iterator[None]:
         model = self.runnable.built.module
+        watched = Pass(
+            run.recorder,
+            run.editor,
+            gate,
+            weights=self.runnable.weights,
+            making=self._making(gate),
+            latents=run.passes.latents,
+            absorb=self.runnable.recipe.mla == "absorb",
+            lens=self.runnable.recipe.lens,
+            token=self.runnable.tokenizer.token,
+        )
         with (
             run.ledger.watched(model, run.recorder) if self._goes_on else nullcontext(),
             self.runnable.surroundings(),
             self._arithmetic(),
-            ModelHooks(
-                model,
-                run.recorder,
-                weights=self.runnable.weights,
-                making=self._making(gate),
-                waited=lambda: gate.waited,
-                absorb=self._absorbs,
-                latents=run.passes.latents,
-                lens=self.runnable.recipe.lens,
-                token=self.runnable.tokenizer.token,
-                editor=run.editor,
-                stops=lambda: gate.stops,
-            ) as watch,
+            ModelHooks(model, watched) as watch,
             model_errors(model, run.recorder, run.editor, watch) as self.raised,
         ):
             yield
@@ -266,11 +268,6 @@ class Engine:
 
     def _planned(self, tokens: int, rows: int, new: int = 0, steps: bool = False) -> MemoryPlan:
         return self.runnable.plan(self._base, tokens, rows, new, steps)
-
-    @property
-    def _absorbs(self) -> bool:
-        """Whether latent attention is computed from its latent."""
-        return self.runnable.recipe.mla == "absorb"
 
     @property
     def is_outdated(self) -> bool:

@@ -64,9 +64,9 @@ class Gate:
         """Wait here if the record ends the step. Raises Cancelled."""
         if self._cancelled:
             raise Cancelled
-        fired = self._fired(record) and self._waits and record.index >= self.quiet_until
+        fired = bool(self._stops) and self._fired(record) and self._waits and record.index >= self.quiet_until
         until = self._until
-        if until is None or self._pausing or fired or until(record):
+        if (until is not until_end and (until is None or until(record))) or self._pausing or fired:
             self._wait(record.index + 1)
             return
         now = time.perf_counter()
@@ -104,7 +104,7 @@ class Gate:
 
     def _fired(self, record: Record) -> bool:
         """Whether a stop holds at the record; who listens is told."""
-        if self._watcher is None or not self._stops:
+        if self._watcher is None:
             return False
         began = time.perf_counter()
         hits = self._watcher.look(record)

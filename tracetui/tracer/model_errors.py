@@ -36,11 +36,7 @@ def model_errors(model: nn.Module, recorder: Recorder, editor: Editor, hooks: Mo
         if not _is_the_models(error):
             raise
         remark = _about_left_out_layers(model, hooks, error)
-        # Nobody waits at the inputs of a module that has failed.
-        recorder.resume(lambda record: None)
-        if recorder.behind:
-            # It failed where nothing was to be recorded again; what it was given is.
-            recorder.live()
+        recorder.failed_model()
         raised.update(raised_at(model, hooks.running, error))
         fault = fault_of(model, hooks.running, recorder, error)
         fault = replace(fault, error=f"{fault.error}{remark}")

@@ -9,9 +9,7 @@ Source of the formulas: the MLA of DeepSeek-V3's reference inference code, its `
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -27,18 +25,16 @@ from tracetui.recording.record import ABSORBED
 from tracetui.text import visible
 from tracetui.tracer.attention.kernels import (
     Output,
-    Witness,
     additive,
     called,
     eager,
     goes_through,
+    kernels_observed,
     run_kernel,
-    witnessed,
 )
-from tracetui.tracer.attention.mla import Latents
+from tracetui.tracer.observer import observer_here
 
 _NAME = "tracetui_absorbed"
-_using = threading.local()
 
 
 def check_mla(model: nn.Module, recipe: Recipe) -> None:
@@ -58,24 +54,9 @@ def check_mla(model: nn.Module, recipe: Recipe) -> None:
     raise InputError(f"{recipe.mla_from or f'{recipe.origin}: mla'}: {problem}")
 
 
-@contextmanager
-def witnessed_absorbing(model: nn.Module, witness: Witness, latents: Latents | None) -> Iterator[None]:
-    """Attention reports to `witness`, and where `latents` are given is computed from them."""
-    if latents is None:
-        with witnessed(model, witness):
-            yield
-        return
-    with _given(latents), witnessed(model, witness, _NAME):
-        yield
-
-
-@contextmanager
-def _given(latents: Latents) -> Iterator[None]:
-    _using.latents = latents
-    try:
-        yield
-    finally:
-        _using.latents = None
+def absorbing_observed(model: nn.Module, absorb: bool) -> AbstractContextManager[None]:
+    """Attention reports to who observes; absorb: and is computed from its latent."""
+    return kernels_observed(model, _NAME if absorb else None)
 
 
 def _absorbed(
@@ -105,8 +86,8 @@ def _from_latent(
     **_: Any,
 ) -> Output:
     """The output [B,T,H,Kv] for q [B,H,T,K], from what was recorded of the latent a moment ago."""
-    latents: Latents = _using.latents
-    found, expansion = latents.last(module), expansion_of(module)
+    observer, expansion = observer_here(), expansion_of(module)
+    found = None if observer is None else observer.latent(module)
     if found is None or found.query is None or expansion is None:
         raise RunError(f"{type(module).__name__}: its latent has another form than --mla absorb knows; leave it out")
     latent, rope = found.latent.unsqueeze(1), found.rope.unsqueeze(1)  # [B,1,S,R] [B,1,S,rope]

@@ -1,17 +1,16 @@
 """Attention kernels that keep what they were given.
 
 They stand beside those in transformers' interface, run the very kernel that the model would have run, and hand q, k, v,
-the mask and the call's parameters to whoever watches this thread.
+the mask and the call's parameters to whoever observes this thread.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,12 +18,11 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from tracetui.errors import RunError
 from tracetui.models.unshown import attention_configs, watched_kernel
-from tracetui.recording.record import ABSORBED, AttentionCall
+from tracetui.recording.record import ABSORBED
 from tracetui.tracer.attention.explicit import Show, StepByStep, no_mask
 from tracetui.tracer.attention.interface import own_eager, published, registered
 from tracetui.tracer.attention.kernel_call import KernelCall
-
-_watching = threading.local()
+from tracetui.tracer.observer import in_kernel, observer_here
 
 _WITH_STEPS = ("sdpa", "eager", ABSORBED)
 """Kernels whose scores can be computed on the way, by the modelling file's own function."""
@@ -32,30 +30,13 @@ _WITH_STEPS = ("sdpa", "eager", ABSORBED)
 Output = tuple[torch.Tensor, torch.Tensor | None]
 
 
-class Witness(Protocol):
-    """Who is told of a kernel's call."""
-
-    def attention_inputs(self, call: KernelCall, described: AttentionCall) -> KernelCall:
-        """What the kernel is about to receive; returns what it shall."""
-        ...
-
-    def attention_steps(self, call: KernelCall) -> Show | None:
-        """Who is shown scores and probabilities on the way; None where the kernel may run as it is."""
-        ...
-
-    def attention_heads(self, heads: torch.Tensor) -> torch.Tensor:
-        """Each head's output [B,H,T,Kv], after the kernel ran; returns what the model shall go on with."""
-        ...
-
-
 @contextmanager
-def witnessed(model: nn.Module, witness: Witness, kernel: str | None = None) -> Iterator[None]:
-    """Have every attention module of the model that goes through transformers' interface report to `witness`.
+def kernels_observed(model: nn.Module, kernel: str | None = None) -> Iterator[None]:
+    """Have every attention module of the model that goes through transformers' interface report to who observes.
 
     kernel: what is registered to run instead of the model's own, which reports by `run_kernel`.
     """
     changed: list[tuple[Any, str | None]] = []
-    _watching.witness = witness
     try:
         for config in attention_configs(model):
             own = config._attn_implementation
@@ -66,7 +47,6 @@ def witnessed(model: nn.Module, witness: Witness, kernel: str | None = None) -> 
                 )
         yield
     finally:
-        _watching.witness = None
         for config, own in reversed(changed):
             config._attn_implementation = own
 
@@ -148,33 +128,17 @@ def called(
 
 
 def run_kernel(kernel: str, forward: Any, call: KernelCall) -> Output:
-    """Run `forward` on a call, asking the witness before and after; `kernel` is what the trace calls it."""
-    witness: Witness | None = getattr(_watching, "witness", None)
-    if witness is not None:
-        call = witness.attention_inputs(call, call.described(kernel, forward))
-    show = None if witness is None else witness.attention_steps(call)
-    with _running():
+    """Run `forward` on a call, asking the observer before and after; `kernel` is what the trace calls it."""
+    observer = observer_here()
+    if observer is None:
+        return _forwarded(forward, call)
+    call = observer.kernel_in(call, call.described(kernel, forward))
+    show = observer.kernel_step(call)
+    with in_kernel():
         output = _forwarded(forward, call) if show is None else _step_by_step(kernel, forward, call, show)
-    if witness is None:
-        return output
     heads = output[0].transpose(1, 2)  # [B,T,H,Kv] -> [B,H,T,Kv]
-    kept = witness.attention_heads(heads)  # [B,H,T,Kv]
+    kept = observer.kernel_out(heads)  # [B,H,T,Kv]
     return output if kept is heads else (kept.transpose(1, 2).contiguous(), *output[1:])
-
-
-@contextmanager
-def _running() -> Iterator[None]:
-    before = is_running()
-    _watching.runs = True
-    try:
-        yield
-    finally:
-        _watching.runs = before
-
-
-def is_running() -> bool:
-    """Whether this thread computes in a kernel that has reported its call."""
-    return getattr(_watching, "runs", False)
 
 
 def has_steps(call: KernelCall, kernel: str) -> bool:

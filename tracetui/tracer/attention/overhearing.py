@@ -21,10 +21,10 @@ from tracetui.tracer.attention.attends_itself import is_called_attention
 from tracetui.tracer.attention.chunked import Chunks, chunks_of, followed
 from tracetui.tracer.attention.explicit import Show
 from tracetui.tracer.attention.kernel_call import KernelCall
-from tracetui.tracer.attention.kernels import Witness, is_running
 from tracetui.tracer.attention.own_matrices import OwnMatrices
 from tracetui.tracer.attention.own_product import Product, SoftmaxOutput, product_of
 from tracetui.tracer.attention.score_chain import PRODUCTS, VIEWS, Chain, chain_of
+from tracetui.tracer.observer import Observer, is_in_kernel
 
 _NO_CHANGE = VIEWS | {"dropout", "dropout_"}
 """What leaves probabilities as they are, dropout outside of training."""
@@ -46,12 +46,12 @@ class _Running:
 
 
 class Overhearing(TorchFunctionMode):
-    """Reports the attention calls of the modules that begin and end here to a witness."""
+    """Reports the attention calls of the modules that begin and end here to an observer."""
 
-    def __init__(self, witness: Witness, unheard: Callable[[nn.Module], None]) -> None:
+    def __init__(self, observer: Observer, unheard: Callable[[nn.Module], None]) -> None:
         """unheard: told of a module that is called attention and ended without any."""
         super().__init__()
-        self._witness = witness
+        self._observer = observer
         self._unheard = unheard
         self._running: list[_Running] = []
         self._on = False
@@ -89,7 +89,7 @@ class Overhearing(TorchFunctionMode):
         kwargs = kwargs or {}
         if not self._running:
             return func(*args, **kwargs)
-        if is_running():
+        if is_in_kernel():
             # A kernel of transformers' interface, called from a class of somebody's own, has told of itself.
             self._heard()
             return func(*args, **kwargs)
@@ -122,9 +122,9 @@ class Overhearing(TorchFunctionMode):
         key, value = chunks.own_part(chunks.key), chunks.own_part(args[1])
         own = chunks.matrices(args[0])
         call = KernelCall(running.module, chunks.whole_query, key, value, None, {"scaling": 1.0}, own)
-        self._witness.attention_inputs(call, replace(call.described("eager"), is_causal=False))
+        self._observer.kernel_in(call, replace(call.described("eager"), is_causal=False))
         result = func(*args, **kwargs)
-        kept = self._witness.attention_heads(heads := result.flatten(2, 3))  # [B,H,T,Kv]
+        kept = self._observer.kernel_out(heads := result.flatten(2, 3))  # [B,H,T,Kv]
         running.seen.clear()
         return result if kept is heads else kept.reshape(result.shape)
 
@@ -148,9 +148,9 @@ class Overhearing(TorchFunctionMode):
         self._heard()
         call = KernelCall(running.module, query, key, value, four, arguments)
         described = replace(call.described("sdpa"), is_causal=causal)
-        call = self._witness.attention_inputs(call, described)
+        call = self._observer.kernel_in(call, described)
         given |= {"query": call.query, "key": call.key, "value": call.value}
-        return self._witness.attention_heads(func(**given))
+        return self._observer.kernel_out(func(**given))
 
     def _mixed(
         self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], found: Product, running: _Running
@@ -158,14 +158,14 @@ class Overhearing(TorchFunctionMode):
         """The product with the values: the end of an attention call, of which all is known now."""
         self._heard()
         call = found.call
-        call = self._witness.attention_inputs(call, replace(call.described("eager"), is_causal=False))
-        show = self._witness.attention_steps(call)
+        call = self._observer.kernel_in(call, replace(call.described("eager"), is_causal=False))
+        show = self._observer.kernel_step(call)
         assert call.own is not None
         probabilities = call.own.probabilities if show is None else shown_steps(call.own, call.mask, show)
         changed = found.with_operands(args, probabilities, call.value)
         result = func(*changed, **kwargs)
         heads = found.heads(result)  # [B,H,T,Kv]
-        kept = self._witness.attention_heads(heads)
+        kept = self._observer.kernel_out(heads)
         running.seen.clear()
         return result if kept is heads else found.as_returned(kept, result)
 

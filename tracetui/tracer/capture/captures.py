@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from tracetui.recording.health import all_finite
@@ -12,7 +14,6 @@ from tracetui.tracer.capture.alias import capture_function
 from tracetui.tracer.capture.statistics import is_finite
 from tracetui.tracer.capture.store import ValueStore
 from tracetui.tracer.capture.values import TorchValue
-from tracetui.tracer.replay.recorded_prefix import RecordedPrefix
 
 _REMEMBERED = 6
 """How many tensors back the same one is recognised: a module's output is returned again by its parents at once."""
@@ -36,6 +37,8 @@ class Captures:
         self._capture = capture_function()
         self._recent: _Known = {}
         self._masks: _Known = {}
+        self.earlier_mask: Callable[[str, torch.Tensor], Value | None] | None = None
+        """What an earlier run has of a site's mask."""
         self._looked_at: tuple[torch.Tensor, bool] | None = None
         """The tensor that was looked at last for NaN, with the answer."""
 
@@ -45,16 +48,16 @@ class Captures:
         self._masks.clear()
         self._looked_at = None
 
-    def value(self, tensor: torch.Tensor, site: str, shared: bool, carried: RecordedPrefix | None = None) -> Value:
+    def value(self, tensor: torch.Tensor, site: str, shared: bool) -> Value:
         """The captured value; the same object for a tensor that was captured a moment ago and not written to since.
 
-        shared: a mask is; one tensor goes through every layer of a pass. carried: what an earlier run has of it.
+        shared: a mask is; one tensor goes through every layer of a pass.
         """
         wanted = self._keep.everything or self._is_wanted(site)
         known = _known(tensor, self._masks if shared else self._recent, wanted)
         if known is not None:
             return known
-        value = carried.mask(site, tensor) if shared and wanted and carried is not None else None
+        value = self.earlier_mask(site, tensor) if shared and wanted and self.earlier_mask is not None else None
         if value is None:
             value = self._store.put(self._capture(tensor)) if wanted else self._store.summarise(tensor)
         if self._looked_at is not None and self._looked_at[0] is tensor and isinstance(value, TorchValue):

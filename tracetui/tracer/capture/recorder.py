@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 
 import torch
 
-from tracetui.recording.cut import Cut
 from tracetui.recording.health import all_finite
 from tracetui.recording.keep import KEEP_ALL, ROOM, Keep, MatrixRole
 from tracetui.recording.outline import NO_MODULE, Module
-from tracetui.recording.record import CALLERS, AttentionCall, BadWeight, Record, Token, when
+from tracetui.recording.record import CALLERS, AttentionCall, BadWeight, Record, Token
 from tracetui.recording.trace import RunInfo, Trace
-from tracetui.recording.value import Value, is_kept
+from tracetui.recording.value import Value
 from tracetui.tracer.attention.matrices import recorded_matrices
 from tracetui.tracer.capture.captures import Captures
 from tracetui.tracer.capture.sources import Sources
 from tracetui.tracer.capture.store import ValueStore
-from tracetui.tracer.capture.values import TorchValue, tensor_of
-from tracetui.tracer.replay.recorded_prefix import RecordedPrefix
+from tracetui.tracer.capture.values import TorchValue
 
 
 class Recorder:
@@ -57,7 +54,8 @@ class Recorder:
         self._notes: list[tuple[int, str]] = []
         self._grown: list[tuple[int, int]] = []
         """How large the vocabulary was once tokens for a record, the first number, were added."""
-        self._carried: RecordedPrefix | None = None
+        self.repeats = False
+        """Whether what runs now was recorded by an earlier run, as before the cut of one that is taken up again."""
         self.trace = Trace(
             run,
             tokens,
@@ -73,7 +71,6 @@ class Recorder:
     def begin_pass(self) -> None:
         """What is recorded from now on belongs to the next pass; before its first record this is pass 0."""
         self._pass += 1
-        self._carried = None
         self._calls.clear()
         self._captures.forget()
         self._sources.forget()
@@ -110,56 +107,6 @@ class Recorder:
             counted = f"{weight.count:,} of {weight.numel:,} are NaN or infinite, the first at [{place}]"
             self.note(f"weights: {weight.name}: {counted}")
 
-    def carry(self, past: Recorder, cut: Cut) -> None:
-        """Begin with what another run recorded before a cut; values are shared.
-
-        Modules before it that run again make no records until `live`: theirs are there.
-        """
-        count, trace = cut.record, past.trace
-        self._records.extend(trace.records[:count])
-        self._values.extend(trace.values[:count])
-        for key, call in trace.attention.items():
-            if (found := trace.find(key)) is not None and found.index < count:
-                self._attention[key] = call
-        self._bad_weights.update(past._bad_weights)
-        self._grown = [each for each in past._grown if each[0] < count]
-        self._vocabulary.update(islice(past._vocabulary.items(), self._grown[-1][1] if self._grown else 0))
-        self._notes = [each for each in past._notes if each[0] < count]
-        lost = {id(value) for record, value in self._pairs() if record.site in self._wanted and not is_kept(value)}
-        self._store.carry(self._values, len(lost))
-        self._pass = cut.pass_
-        self._carried = RecordedPrefix(trace, cut)
-
-    def _pairs(self) -> Iterable[tuple[Record, Value]]:
-        return zip(self._records, self._values, strict=True)
-
-    @property
-    def behind(self) -> bool:
-        """Whether what runs now has been recorded already."""
-        return self._carried is not None and not self._carried.live
-
-    def live(self) -> None:
-        """What runs from now on is recorded."""
-        assert self._carried is not None
-        self._carried.live = True
-        for path, count in self._carried.calls().items():
-            self._calls[path] = max(count, self._calls.get(path, 0))
-
-    def again(self, site: str, tensor: torch.Tensor, call: int = 0, part: int = 0) -> tuple[torch.Tensor, Record]:
-        """What a module before the cut returns again: what edits made of it then, and its record."""
-        assert self._carried is not None
-        made, record = self._carried.again(f"{site}{f'#{part}' if part else ''}{when(self._pass, call)}", tensor)
-        self._sources.add(made, record.index)
-        return made, record
-
-    def returns(self, record: Record) -> torch.Tensor:
-        """The tensor of a carried record, as its module gives it back: what is given it next is known by it."""
-        value = self._values[record.index]
-        tensor = tensor_of(value)
-        self._captures.remember(tensor, value)
-        self._sources.add(tensor, record.index)
-        return tensor
-
     def given(self, tensor: torch.Tensor) -> None:
         """A tensor that the caller gave to the whole model."""
         self._sources.add(tensor, CALLERS)
@@ -169,19 +116,24 @@ class Recorder:
         return self._sources.of(tensor)
 
     def may_record(self, site: str, call: int, part: int) -> bool:
-        """Whether a record that no run is bound to have can be made: of what ran before a cut, only if it was then."""
-        return self._carried is None or not self.behind or self._carried.has(site, self._pass, call, part)
+        """Whether a record that no run is bound to have can be made."""
+        return True
+
+    def repeated(self, site: str, tensor: torch.Tensor, call: int, part: int) -> tuple[torch.Tensor, Record] | None:
+        """Of what an earlier run recorded: what edits made of it then, and its record. None of all else."""
+        return None
+
+    def failed_model(self) -> None:
+        """The model's code has raised an error: what it was given is recorded, and nobody waits there."""
+        self._arrived = lambda record: None
 
     def resume(self, arrived: Callable[[Record], None]) -> None:
         """Go on after `finished` with another gate: the trace grows again."""
         self._arrived = arrived
 
     def is_finite(self, tensor: torch.Tensor) -> bool:
-        """Whether no element of a tensor that is about to be recorded is NaN or infinite.
-
-        What an earlier run has recorded of it was looked at then.
-        """
-        return self.behind or self._captures.is_finite(tensor)
+        """Whether no element of a tensor that is about to be recorded is NaN or infinite."""
+        return self._captures.is_finite(tensor)
 
     def has_run(self, path: str) -> bool:
         """Whether the module at `path` was called in this pass."""
@@ -208,38 +160,46 @@ class Recorder:
         inputs: tuple[int, ...] = (),
     ) -> Record:
         """Keep a tensor under a site, then wait at the gate if it ends the step."""
-        if self.behind:
-            return self.again(site, tensor, call, part)[1]
+        if self.repeats and (repeated := self.repeated(site, tensor, call, part)) is not None:
+            return repeated[1]
         role = site.partition(":")[2]
         mask = role == "mask"
-        value = self._captures.value(tensor, site, mask, self._carried)
+        value = self._captures.value(tensor, site, mask)
         if role and not mask and self.examine is not None and not all_finite(value):
             # Before the record is there: the model may be stopped at it.
             self.examine(role, tensor)
-        if site == "logits":
-            # Before the record is there to be looked at: the model may wait at it.
-            self.know(self._name_predictions(TorchValue(tensor)))
-        if not mask:
-            # A mask is known by the first layer that has it, which a run that is taken up again leaves out.
-            self._sources.add(tensor, len(self._records))
-        return self._add(value, site, depth, parent, call, part, seconds, provenance, edited, inputs)
+        # A mask is known by the first layer that has it, which a run that is taken up again leaves out.
+        source = None if mask else tensor
+        return self.add(value, source, site, depth, parent, call, seconds, provenance, inputs, part, edited)
 
-    def _add(
+    def capture(self, site: str, tensor: torch.Tensor) -> Value:
+        """The value of a tensor that is about to be recorded."""
+        return self._captures.value(tensor, site, shared=False)
+
+    def add(
         self,
         value: Value,
+        tensor: torch.Tensor | None,
         site: str,
         depth: int,
         parent: str,
         call: int,
-        part: int = 0,
         seconds: float | None = None,
         provenance: str = "",
-        edited: bool = False,
         inputs: tuple[int, ...] = (),
+        part: int = 0,
+        edited: bool = False,
     ) -> Record:
+        """Record a value that was captured, of the tensor by which it is known to whom it is given next."""
+        index = len(self._records)
+        if site == "logits" and tensor is not None:
+            # Before the record is there to be looked at: the model may wait at it.
+            self.know(self._name_predictions(TorchValue(tensor)))
+        if tensor is not None:
+            self._sources.add(tensor, index)
         # In the order of the fields: with names it takes half as long again, at every record.
         record = Record(
-            len(self._records),
+            index,
             site,
             value.shape,
             value.dtype,
@@ -275,7 +235,7 @@ class Recorder:
         tensors = {role: tensor for role, (tensor, _) in given.items()}
         query = given["q"][1]
         for site, value in recorded_matrices(path, described, tensors, stored, self._wanted, roles):
-            self._add(value, site, depth, path, query.call, query.part)
+            self.add(value, None, site, depth, path, query.call, part=query.part)
 
     def attention_call(self, key: str, call: AttentionCall) -> None:
         """Note how the kernel of the query recorded under `key` was called."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import torch
@@ -15,6 +16,8 @@ _AS_FLOAT32 = {
     *(torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2),
     *(torch.float8_e4m3fnuz, torch.float8_e5m2fnuz, torch.float8_e8m0fnu),
 }
+_SUMMED = {torch.float32, torch.bfloat16, torch.float64, torch.float16}
+"""In which a sum that is finite tells that all elements are."""
 
 
 class TorchValue:
@@ -53,8 +56,13 @@ class TorchValue:
     def all_finite(self) -> bool:
         """Whether no element is NaN or infinite; cheaper than the statistics."""
         if self.finite is None:
-            known = self._statistics
-            self.finite = is_finite(self._tensor) if known is None else known.finite
+            tensor, known = self._tensor, self._statistics
+            if known is not None:
+                self.finite = known.finite
+            elif tensor.dtype in _SUMMED and math.isfinite(tensor.sum().item()):
+                self.finite = True
+            else:
+                self.finite = is_finite(tensor)
         return self.finite
 
     def statistics(self) -> Statistics:

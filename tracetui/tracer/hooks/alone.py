@@ -6,22 +6,18 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tracetui.tracer.observer import observer_here
+
 _TURN = threading.RLock()
-_here = threading.local()
 
 
 @contextmanager
 def alone() -> Iterator[None]:
     """For the length of a `with` no other thread records a module; those that want to wait."""
     with _TURN:
-        before = is_recording()
-        _here.records = True
-        try:
-            yield
-        finally:
-            _here.records = before
+        yield
 
 
 def is_recording() -> bool:
     """Whether this thread records a call, which no other watch of its own may then join."""
-    return getattr(_here, "records", False)
+    return observer_here() is not None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import torch
@@ -11,52 +9,35 @@ from torch import nn
 
 from tracetui.analysis.attention.scores import KINDS
 from tracetui.expr.matrices import needs_absorbed, needs_steps
-from tracetui.expr.stop import Stop
 from tracetui.recording.keep import MatrixRole
 from tracetui.recording.record import ABSORBED, AttentionCall, Record, when
 from tracetui.tracer.attention.explanation import NOT_SHOWN, Explanations, RunningKernel
 from tracetui.tracer.attention.explicit import Show
 from tracetui.tracer.attention.kernel_call import KernelCall
 from tracetui.tracer.attention.kernels import has_steps
-from tracetui.tracer.attention.mla import Latents
+from tracetui.tracer.attention.mla import LatentCall
 from tracetui.tracer.attention.own_matrices import OwnMatrices
-from tracetui.tracer.capture.recorder import Recorder
-from tracetui.tracer.edits import Editor
-from tracetui.tracer.hooks.frames import Frame
+from tracetui.tracer.hooks.pass_context import Pass
 
 
 class AttentionWatch:
-    """The witness of every attention kernel that a watched model calls."""
+    """Records every attention call of a watched model."""
 
-    def __init__(
-        self,
-        frames: Sequence[Frame],
-        recorder: Recorder,
-        editor: Editor,
-        latents: Latents,
-        *,
-        absorb: bool,
-        stops: Callable[[], Sequence[Stop]],
-        uncounted: Callable[[], AbstractContextManager[None]],
-    ) -> None:
-        """frames: the modules that run, outermost first. absorb: whether attention is computed from the latents.
-
-        stops: those that stand now. uncounted: around work whose time is not the model's.
-        """
-        self._frames = frames
-        self._recorder = recorder
-        self._editor = editor
-        self._latents = latents
-        self._absorb = absorb
-        self._stops = stops
-        self._uncounted = uncounted
+    def __init__(self, watched: Pass) -> None:
+        self._frames = watched.frames
+        self._recorder = watched.recorder
+        self._editor = watched.editor
+        self._latents = watched.latents
+        self._absorb = watched.absorb
+        self._gate = watched.gate
+        self._uncounted = watched.clock.uncounted
         self._step_by_step = False
         self._kernel: RunningKernel | None = None
         self._part = 0
         """Which of the kernels that one module calls this one is."""
         self._explanations = Explanations()
 
-    def attention_inputs(self, call: KernelCall, described: AttentionCall) -> KernelCall:
+    def kernel_in(self, call: KernelCall, described: AttentionCall) -> KernelCall:
         """Record what an attention kernel is about to receive; returns it as edits leave it."""
         frame = self._frames[-1]
         self._part, frame.attention_calls = frame.attention_calls, frame.attention_calls + 1
@@ -95,7 +76,7 @@ class AttentionWatch:
 
     def _has_steps(self, call: KernelCall, path: str, kernel: str) -> bool:
         """Whether a call shows its scores because a stop or an edit speaks of them."""
-        if not needs_steps(path, self._stops(), self._editor.standing):
+        if not needs_steps(path, self._gate.stops, self._editor.standing):
             return False
         if not (has_steps(call, kernel) if call.own is None else call.own.in_steps):
             self._recorder.note(
@@ -107,16 +88,20 @@ class AttentionWatch:
         )
         return True
 
-    def attention_steps(self, call: KernelCall) -> Show | None:
+    def kernel_step(self, call: KernelCall) -> Show | None:
         """What records scores and probabilities on the way, with their edits."""
         return (lambda role, matrices: self._record_role(role, matrices)[0]) if self._step_by_step else None
 
-    def attention_heads(self, heads: torch.Tensor) -> torch.Tensor:
+    def kernel_out(self, heads: torch.Tensor) -> torch.Tensor:
         """Record each head's output [B,H,T,Kv]; returns it as edits leave it."""
         kernel, self._kernel = self._kernel, None
-        if kernel is not None and not self._recorder.behind:
+        if kernel is not None and not self._recorder.repeats:
             self._record_matrices(kernel, heads)
         return self._record_role("heads", heads)[0]
+
+    def latent(self, module: nn.Module) -> LatentCall | None:
+        """What the call of a moment ago can be computed from instead."""
+        return self._latents.last(module)
 
     def _record_matrices(self, kernel: RunningKernel, heads: torch.Tensor) -> None:
         """Record those that are asked for, if they explain the output; where they don't, say so.
@@ -150,7 +135,7 @@ class AttentionWatch:
 
     def _matrices(self, path: str) -> tuple[MatrixRole, ...]:
         """Those that are computed from what the kernel received, beside those that it shows itself."""
-        asked = needs_absorbed(path, self._stops())
+        asked = needs_absorbed(path, self._gate.stops)
         wanted = dict.fromkeys((*self._recorder.matrices, *(("absorbed_scores",) if asked else ())))
         return tuple(role for role in wanted if not (self._step_by_step and role in KINDS))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -21,11 +20,10 @@ from tracetui.models.weights.experts import (
     runs_singly,
 )
 from tracetui.recording.record import BadWeight
-from tracetui.tracer.capture.recorder import Recorder
-from tracetui.tracer.edits import Editor
 from tracetui.tracer.hooks.bad_weights import bad_among, is_spoilt, with_kinds
-from tracetui.tracer.hooks.frames import Frame
-from tracetui.tracer.routing.one_by_one import Choice, experts_witnessed
+from tracetui.tracer.hooks.pass_context import Pass
+from tracetui.tracer.observer import Choice
+from tracetui.tracer.routing.one_by_one import experts_observed
 from tracetui.tracer.routing.router_choice import choice_of
 from tracetui.tracer.routing.routers import RouterValues, Seen, bias_of, explain, has_scores
 from tracetui.tracer.routing.weights import weights_of
@@ -33,27 +31,17 @@ from tracetui.tracer.routing.weights import weights_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-ReadExpert = Callable[[nn.Module, int], ExpertWeights | None]
-
 
 class ExpertWatch:
-    """Records routing and experts of a model whose modules `frames` follows."""
+    """Records routing and experts of a watched model."""
 
-    def __init__(
-        self,
-        frames: list[Frame],
-        recorder: Recorder,
-        editor: Editor,
-        read: ReadExpert,
-        clock: Callable[[], float],
-        provenance: Callable[[nn.Module, int], str],
-    ) -> None:
-        self._frames = frames
-        self._recorder = recorder
-        self._editor = editor
-        self._read = read
-        self._clock = clock
-        self._provenance = provenance
+    def __init__(self, watched: Pass) -> None:
+        self._frames = watched.frames
+        self._recorder = watched.recorder
+        self._editor = watched.editor
+        self._store = watched.weights
+        self._making = watched.making
+        self._clock = watched.clock
         self._blocks: dict[str, tuple[str, int]] = {}
         """By the path of a module that runs beside experts: the block around both, and how many they are."""
         self._owners: dict[str, nn.Module] = {}
@@ -82,12 +70,12 @@ class ExpertWatch:
         self._alone = {path: path.rpartition(".")[0] for path in alone}
         self._owners.update((block, modules[block]) for block in self._alone.values())
         try:
-            with experts_witnessed(holders.values(), self):
+            with experts_observed(holders.values()):
                 yield
         finally:
             self._seen.clear()
 
-    def returned(self, path: str, module: nn.Module, output: object) -> None:
+    def module_out(self, path: str, module: nn.Module, output: object) -> None:
         """A module has run and its weights still stand: if it may be a router, remember what it said."""
         if path in self._blocks:
             block, count = self._blocks[path]
@@ -165,7 +153,7 @@ class ExpertWatch:
                 self._recorder.record(f"{block}:{role}", tensor, **place)
         return routing
 
-    def routed(self, module: nn.Module, experts: torch.Tensor, routing_weights: torch.Tensor) -> Choice:
+    def experts_in(self, module: nn.Module, experts: torch.Tensor, routing_weights: torch.Tensor) -> Choice:
         """Record the choice [N,A] with its weights [N,A], and as far as can be told what it was made from.
 
         Returns both as edits leave them.
@@ -186,25 +174,29 @@ class ExpertWatch:
         made, _ = self._editor.record(f"{block}:routing_weights", weights, original=routing_weights, **place)
         return chosen, made
 
-    def expert_given(self, expert: int, tokens: torch.Tensor, inputs: torch.Tensor) -> None:
+    def expert_in(self, expert: int, tokens: torch.Tensor, inputs: torch.Tensor) -> None:
         """Record which tokens [n] an expert sees, and their hidden states [n,D]."""
         holder = self._frames[-1]
         site = f"{holder.path}.{expert}"
         for role, tensor in (("tokens", tokens), ("in", inputs)):
             depth = len(self._frames) + 1
             self._recorder.record(f"{site}:{role}", tensor, depth=depth, parent=site, call=holder.call)
-        self._started = self._clock()
+        self._started = self._clock.now()
 
     def expert_weights(self, module: nn.Module, expert: int) -> ExpertWeights | None:
         """An expert's weights, made just in time; None where they stand in the module."""
-        weights = self._read(module, expert)
+        if self._store is None:
+            return None
+        with self._clock.uncounted():
+            weights = self._store.of_expert(module, expert, self._making)
         self._weights = weights or {}
         return weights
 
-    def expert_returned(self, module: nn.Module, expert: int, output: torch.Tensor) -> torch.Tensor:
+    def expert_out(self, module: nn.Module, expert: int, output: torch.Tensor) -> torch.Tensor:
         """Record what an expert made of its tokens [n,D]; returns it as edits leave it."""
         holder = self._frames[-1]
-        site, provenance = f"{holder.path}.{expert}", self._provenance(module, expert)
+        site = f"{holder.path}.{expert}"
+        provenance = "" if self._store is None else self._store.provenance(module, expert)
         if not self._recorder.is_finite(output) and is_spoilt(output):
             bad = self._bad_weights(module, holder.path, expert)
             self._recorder.bad_weights(site, bad)
@@ -219,7 +211,7 @@ class ExpertWatch:
             depth=len(self._frames),
             parent=holder.path,
             call=holder.call,
-            seconds=self._clock() - self._started,
+            seconds=self._clock.now() - self._started,
             provenance=provenance,
         )
         return made

@@ -20,9 +20,11 @@ from tracetui.recording.keep import Keep, Room
 from tracetui.recording.trace import EMPTY_TRACE, Trace
 from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.capture.store import ValueStore
+from tracetui.tracer.edits import Editor
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.hooks.alone import alone, is_recording
 from tracetui.tracer.hooks.model_hooks import ModelHooks
+from tracetui.tracer.hooks.pass_context import Pass
 from tracetui.tracer.hooks.uncompiled import uncompiled
 
 _MEMORY = 2**62
@@ -87,7 +89,7 @@ class Guard:
         with ExitStack() as stack:
             stack.callback(self._forget)
             stack.enter_context(alone())
-            watch = stack.enter_context(ModelHooks(module, recorder, stops=lambda: gate.stops))
+            watch = stack.enter_context(ModelHooks(module, Pass(recorder, Editor(recorder), gate)))
             # torch has listed the hooks of this call already, those before it that is: the outermost begins here.
             watch.begin(args, kwargs)
             # The last of all: what it takes away has run by then.

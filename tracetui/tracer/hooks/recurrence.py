@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +11,8 @@ from torch import nn
 
 from tracetui.models.recurrent import kernels_called
 from tracetui.tracer.capture.readable import is_readable
-from tracetui.tracer.capture.recorder import Recorder
-from tracetui.tracer.hooks.frames import Frame
 from tracetui.tracer.hooks.function_calls import FunctionCall, FunctionCalls
+from tracetui.tracer.hooks.pass_context import Pass
 from tracetui.tracer.hooks.recurrent_steps import Step, steps_after, steps_before
 
 
@@ -30,16 +28,10 @@ class _RunningBlock:
 class RecurrenceWatch:
     """Of one watch; used by the model's thread alone."""
 
-    def __init__(
-        self,
-        frames: Sequence[Frame],
-        recorder: Recorder,
-        uncounted: Callable[[], AbstractContextManager[None]],
-    ) -> None:
-        """frames: the modules that run, outermost first. uncounted: around work whose time is not the model's."""
-        self._frames = frames
-        self._recorder = recorder
-        self._uncounted = uncounted
+    def __init__(self, watched: Pass) -> None:
+        self._frames = watched.frames
+        self._recorder = watched.recorder
+        self._uncounted = watched.clock.uncounted
         self._running: list[_RunningBlock] = []
         self._calls = FunctionCalls(self._before, self._after)
 

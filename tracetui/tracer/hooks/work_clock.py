@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
+
+
+class Waits(Protocol):
+    """Where the model waits."""
+
+    waited: float
+    """Seconds so far."""
 
 
 class WorkClock:
     """Stands still while the model waits, while weights are made, and during what is tracetui's own."""
 
-    def __init__(self, waited: Callable[[], float] = lambda: 0.0) -> None:
-        """waited: seconds that the model has waited so far."""
-        self._waited = waited
+    def __init__(self, gate: Waits) -> None:
+        self._gate = gate
         self._uncounted = 0.0
 
     def now(self) -> float:
         """Seconds, from whenever."""
-        return time.perf_counter() - self._waited() - self._uncounted
+        return time.perf_counter() - self._gate.waited - self._uncounted
 
     def leave_out(self, seconds: float) -> None:
         """Of what has passed, so much wasn't the model's own work."""

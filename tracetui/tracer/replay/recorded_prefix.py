@@ -18,8 +18,6 @@ class RecordedPrefix:
     """The records of another run before a cut. Used by the model's thread alone."""
 
     def __init__(self, past: Trace, cut: Cut) -> None:
-        self.live = False
-        """Whether the model is past the cut."""
         self._past = past
         self._cut = cut
         records = (record for record in past.records[: cut.record] if record.pass_ == cut.pass_)

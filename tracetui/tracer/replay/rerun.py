@@ -19,6 +19,7 @@ from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.edits import Editor
 from tracetui.tracer.generation.generating import GeneratingRun, PromptRun
 from tracetui.tracer.replay.layer_outputs import LayerOutputs, cache_in
+from tracetui.tracer.replay.replay_recorder import ReplayRecorder
 from tracetui.tracer.replay.stubs import RecordedLayer, in_list, replaced
 
 
@@ -84,32 +85,41 @@ def run_passes(run: PastRun, model: nn.Module, watch: Callable[[], AbstractConte
             run.passes.begin()
             run.passes.generate(run.left)
         return
+    recorder = run.recorder
+    assert isinstance(recorder, ReplayRecorder)
     if not run.cut.layers:
-        run.recorder.live()
-    with replaced(model, _stubs(run, model)), watch():
+        recorder.live()
+    with replaced(model, _stubs(run, recorder, model)), watch():
         run.passes.begin()
     if run.left:
         with watch():
             run.passes.generate(run.left)
 
 
-def _stubs(run: PastRun, model: nn.Module) -> dict[str, nn.Module]:
+def _stubs(run: PastRun, recorder: ReplayRecorder, model: nn.Module) -> dict[str, nn.Module]:
     """What stands for the layers before a run's cut."""
     found: dict[str, list[Record]] = {path: [] for path in run.cut.layers}
     for record in run.recorder.trace.records[: run.cut.record]:
         if record.pass_ == run.cut.pass_ and record.site in found:
             found[record.site].append(record)
     layers = {path: model.get_submodule(path) for path in found}
-    return {path: RecordedLayer(layers[path], partial(_give, run, path, layers[path], found[path])) for path in found}
+    give = partial(_give, run, recorder)
+    return {path: RecordedLayer(layers[path], partial(give, path, layers[path], found[path])) for path in found}
 
 
 def _give(
-    run: PastRun, path: str, layer: nn.Module, records: Sequence[Record], args: tuple[Any, ...], kwargs: dict[str, Any]
+    run: PastRun,
+    recorder: ReplayRecorder,
+    path: str,
+    layer: nn.Module,
+    records: Sequence[Record],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> Any:
-    tensors = [run.recorder.returns(record) for record in records]
+    tensors = [recorder.returns(record) for record in records]
     if (cache := cache_in(args, kwargs)) is not None:
         positions = max(map(len, run.tokens)) + run.cut.pass_
         run.ledger.put_back(path, layer, cache, run.cut.pass_, positions)
     if path == run.cut.layers[-1]:
-        run.recorder.live()
+        recorder.live()
     return run.ledger.give(path, tensors)

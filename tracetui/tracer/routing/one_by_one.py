@@ -6,49 +6,24 @@ that the model would have used does on a CPU, and add up in that function's orde
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import nn
 from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
 
 from tracetui.models.weights.experts import OWN_PREFIX, SERVED, ExpertWeights, expert_count
+from tracetui.tracer.observer import Observer, observer_here
 
 _NAMES = {own: f"{OWN_PREFIX}{own}" for own in SERVED}
-_watching = threading.local()
-
-Choice = tuple[torch.Tensor, torch.Tensor]
-"""The experts [N,A] that tokens go to, and the weights [N,A] of their outputs."""
-
-
-class ExpertsWitness(Protocol):
-    """Who is told of what the experts of a layer do, and may provide their weights."""
-
-    def routed(self, module: nn.Module, experts: torch.Tensor, routing_weights: torch.Tensor) -> Choice:
-        """The experts [N,A] that were chosen and the weights [N,A] that they got; returns those that shall count."""
-        ...
-
-    def expert_given(self, expert: int, tokens: torch.Tensor, inputs: torch.Tensor) -> None:
-        """The positions [n] of the tokens that an expert is about to see, and their hidden states [n,D]."""
-        ...
-
-    def expert_weights(self, module: nn.Module, expert: int) -> ExpertWeights | None:
-        """An expert's own parameters; None where they stand in the module."""
-        ...
-
-    def expert_returned(self, module: nn.Module, expert: int, output: torch.Tensor) -> torch.Tensor:
-        """What an expert made of its tokens [n,D], before the routing weights; returns what shall count."""
-        ...
 
 
 @contextmanager
-def experts_witnessed(holders: Iterable[nn.Module], witness: ExpertsWitness) -> Iterator[None]:
-    """Have the experts of modules that go through transformers' interface run here and report to `witness`."""
+def experts_observed(holders: Iterable[nn.Module]) -> Iterator[None]:
+    """Have the experts of modules that go through transformers' interface run here and report to who observes."""
     changed: list[tuple[Any, str]] = []
-    _watching.witness = witness
     try:
         for config in _configs(holders):
             own = str(config._experts_implementation)
@@ -57,7 +32,6 @@ def experts_witnessed(holders: Iterable[nn.Module], witness: ExpertsWitness) -> 
                 config._experts_implementation = _NAMES[own]
         yield
     finally:
-        _watching.witness = None
         for config, own in reversed(changed):
             config._experts_implementation = own
 
@@ -65,20 +39,6 @@ def experts_witnessed(holders: Iterable[nn.Module], witness: ExpertsWitness) -> 
 def _configs(holders: Iterable[nn.Module]) -> list[Any]:
     found: dict[int, Any] = {id(module.config): module.config for module in holders}
     return list(found.values())
-
-
-class _Unwatched:
-    """Stands for a witness where nobody watches."""
-
-    def routed(self, module: nn.Module, experts: torch.Tensor, routing_weights: torch.Tensor) -> Choice:
-        return experts, routing_weights
-
-    def expert_given(self, expert: int, tokens: torch.Tensor, inputs: torch.Tensor) -> None: ...
-
-    def expert_weights(self, module: nn.Module, expert: int) -> None: ...
-
-    def expert_returned(self, module: nn.Module, expert: int, output: torch.Tensor) -> torch.Tensor:
-        return output
 
 
 _Add = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]
@@ -120,8 +80,9 @@ def _run(
     add: _Add,
 ) -> None:
     """Run each expert that was hit on its tokens: hidden states [N,D], index and weights [N,A]."""
-    witness: ExpertsWitness = getattr(_watching, "witness", None) or _Unwatched()
-    top_k_index, top_k_weights = witness.routed(module, top_k_index, top_k_weights)  # [N,A] [N,A]
+    observer = observer_here()
+    if observer is not None:
+        top_k_index, top_k_weights = observer.experts_in(module, top_k_index, top_k_weights)  # [N,A] [N,A]
     chosen = top_k_index.shape[-1]
     experts, order = torch.sort(top_k_index.reshape(-1), stable=True)  # [N·A]
     hit, counts = torch.unique_consecutive(experts, return_counts=True)  # [hit]
@@ -130,10 +91,19 @@ def _run(
             continue
         tokens = places // chosen  # [n]
         inputs = hidden_states[tokens]  # [n,D]
-        witness.expert_given(expert, tokens, inputs)
-        output = _forward(module, witness.expert_weights(module, expert) or _own_weights(module, expert), inputs)
-        output = witness.expert_returned(module, expert, output)  # [n,D]
+        output = _observed(module, expert, tokens, inputs, observer)  # [n,D]
         add(places, tokens, output * top_k_weights.reshape(-1)[places, None])
+
+
+def _observed(
+    module: nn.Module, expert: int, tokens: torch.Tensor, inputs: torch.Tensor, observer: Observer | None
+) -> torch.Tensor:
+    """One expert's output [n,D] for the tokens at these positions [n], before the routing weights."""
+    if observer is None:
+        return _forward(module, _own_weights(module, expert), inputs)
+    observer.expert_in(expert, tokens, inputs)
+    output = _forward(module, observer.expert_weights(module, expert) or _own_weights(module, expert), inputs)
+    return observer.expert_out(module, expert, output)
 
 
 def _own_weights(module: nn.Module, expert: int) -> ExpertWeights:

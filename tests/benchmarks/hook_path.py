@@ -1,0 +1,79 @@
+"""How long the way is from a module's return to its record: Python calls, and modules of tracetui that they are in.
+
+Run it with `python -m tests.benchmarks hook_path`; `-v` also prints each call.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+import tracetui
+from tracetui.expr.stop import DEFAULT_STOPS
+from tracetui.tracer.call import record_module
+
+MOST_CALLS, MOST_MODULES = 28, 12
+_HOUSE = str(Path(tracetui.__file__).parent)
+_SITE = "model.layers.1.mlp.up_proj"
+Call = tuple[str, str]
+"""A file within tracetui, and the name of a function in it."""
+
+
+class _Listener:
+    """Hears the calls that are made between a module's return and that of its hook."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self._module: object = None
+        self._forward: FrameType | None = None
+        self._listening = False
+
+    def listen_to(self, module: object) -> None:
+        self._module = module
+        sys.setprofile(self._hear)
+
+    def _hear(self, frame: FrameType, event: str, value: Any) -> None:
+        code = frame.f_code
+        if event == "return":
+            if code.co_name == "forward" and frame.f_locals.get("self") is self._module:
+                self._listening = True
+            elif code.co_name in ("inner", "_call_impl") and frame.f_locals.get("self") is self._module:
+                self._listening = False
+        elif event == "call" and self._listening and code.co_filename.startswith(_HOUSE):
+            self.calls.append((str(Path(code.co_filename).relative_to(_HOUSE)), code.co_name))
+
+
+def hook_calls() -> list[Call]:
+    """The calls of tracetui's own functions after a projection has run, until its record is there; default stops on."""
+    torch.manual_seed(0)
+    sizes: Mapping[str, int] = {"hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 64, "vocab_size": 99}
+    config = LlamaConfig(**sizes, num_attention_heads=2, num_key_value_heads=2, attn_implementation="sdpa")
+    model = LlamaForCausalLM(config).eval()
+    listener = _Listener()
+    listener.listen_to(model.get_submodule(_SITE))
+    try:
+        record_module(model, (), {"input_ids": torch.arange(4)[None], "use_cache": False}, stops=DEFAULT_STOPS)
+    finally:
+        sys.setprofile(None)
+    return listener.calls
+
+
+def main() -> None:
+    calls = hook_calls()
+    if "-v" in sys.argv:
+        print("\n".join(f"  {file}: {name}" for file, name in calls))
+    files = {file for file, _ in calls}
+    print(
+        f"hook_path: from {_SITE}'s return to its record {len(calls)} calls (target {MOST_CALLS}) "
+        f"in {len(files)} modules (target {MOST_MODULES})"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""Records what modules are given and what they return, one pair of calls a module: all that is done there, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import get_ident
+from typing import Any
+
+import torch
+from torch import nn
+
+from tracetui.recording.health import all_finite
+from tracetui.recording.value import Value
+from tracetui.text import visible
+from tracetui.tracer.capture.outputs import tensors_in, unseen, with_others
+from tracetui.tracer.capture.readable import is_readable, left_out
+from tracetui.tracer.hooks.bad_weights import bad_weights, with_kinds
+from tracetui.tracer.hooks.experts import ExpertWatch
+from tracetui.tracer.hooks.frames import Frame
+from tracetui.tracer.hooks.module_inputs import float_tensors, input_records
+from tracetui.tracer.hooks.module_site import ModuleSite
+from tracetui.tracer.hooks.pass_context import Pass
+from tracetui.tracer.lens import Lens
+from tracetui.tracer.residual.stream import ResidualStream, StreamPoint
+
+
+class ModuleWatch:
+    """The modules of one watched model."""
+
+    def __init__(self, watched: Pass, experts: ExpertWatch, lens: Lens | None) -> None:
+        self._frames = watched.frames
+        self._recorder = watched.recorder
+        self._editor = watched.editor
+        self._edits = watched.editor.log
+        self._clock = watched.clock
+        self._weights = watched.weights
+        self._residual = ResidualStream()
+        self._experts = experts
+        self._lens = lens
+        self._thread = get_ident()
+        """Of the calls to watch: a model may call parts of itself in others, and another thread the same model."""
+
+    def module_in(
+        self, site: ModuleSite, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None
+    ) -> None:
+        """A module is about to run: record what it is given, as far as no record holds it."""
+        # Another thread that was about to call the hook is given no names once it has been taken off.
+        if get_ident() != self._thread or kwargs is None:
+            return
+        path, frames, recorder = site.path, self._frames, self._recorder
+        given = float_tensors(args, kwargs)
+        if site.in_layer:
+            self._record_stream(self._residual.entering(path, module, given))
+        frame = Frame(path, recorder.call_number(path), self._clock.now())
+        frames.append(frame)
+        if site.is_layer and (states := [each for each in given if is_readable(each)]):
+            recorder.record(site.input_site, states[0], depth=len(frames), parent=path, call=frame.call)
+            self._residual.begin(path, module, frame.call, states)
+        frame.inputs = input_records(recorder, site, frame, len(frames), (args, kwargs), given)
+        if not self._edits.idle:
+            self._editor.given(path, args, kwargs)
+        for begin in site.begins:
+            begin(path, module, args, kwargs)
+
+    def module_out(self, site: ModuleSite, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        """A module has run: record what it returned, as edits leave it, which is what it gives back."""
+        if get_ident() != self._thread:
+            self._recorder.note("what modules do in threads of the model's own is not recorded")
+            return None
+        path, frames = site.path, self._frames
+        for end in site.ends:
+            end(path)
+        if site.is_layer:
+            self._record_stream(self._residual.ended(path, output))
+        while (frame := frames.pop()).path != path:
+            # Its error was caught: it has begun and will never end.
+            pass
+        seconds = self._clock.now() - frame.started
+        if site.may_route:
+            self._experts.module_out(path, module, output)
+        if self._lens is not None:
+            with self._clock.uncounted():
+                self._lens.returned(path, module, args, output, len(frames))
+        changed = self._record(site, module, output, frame, seconds)
+        if site.may_route:
+            self._experts.chose(path, module, output if changed is None else changed)
+        return changed
+
+    def _record(self, site: ModuleSite, module: nn.Module, output: Any, frame: Frame, seconds: float) -> Any:
+        """Record what a module returned. Returns the same as edits leave it; None without any."""
+        recorder, frames = self._recorder, self._frames
+        name = site.path or ("logits" if hasattr(output, "logits") else "output")
+        tensors = (output,) if type(output) is torch.Tensor else tuple(tensors_in(output, whole=bool(site.path)))
+        if left := unseen(output):
+            recorder.note(f"{name}: of what it returns, {visible(left, 80)} is not recorded")
+        captured, provenance = None, site.provenance
+        if tensors and is_readable(tensors[0]):
+            if self._edits.idle and not recorder.repeats:
+                captured = recorder.capture(name, tensors[0])
+            if site.has_parameters and not self._is_finite(captured, tensors[0]):
+                provenance = self._source(site, name, module, tensors[0])
+        if self._weights is not None:
+            self._weights.ended(module, len(frames))
+        parent = frames[-1].path if frames else ""
+        about = (len(frames), parent, frame.call, seconds, provenance, frame.inputs)
+        if captured is None or len(tensors) > 1:
+            return self._record_parts(site, module, output, name, tensors, about)
+        # Nearly all that there is: one tensor was returned, and no edit stands.
+        record = recorder.add(captured, tensors[0], name, *about)
+        made = self._editor.late(name, tensors[0], record) if self._edits.edits else tensors[0]
+        if site.in_layer:
+            self._record_stream(self._residual.returned(site.path, module, made, first=True))
+        return None if made is tensors[0] else with_others(output, {0: made}, whole=bool(site.path))
+
+    def _record_parts(
+        self,
+        site: ModuleSite,
+        module: nn.Module,
+        output: Any,
+        name: str,
+        tensors: Sequence[torch.Tensor],
+        about: tuple[int, str, int, float, str, tuple[int, ...]],
+    ) -> Any:
+        """The same of several tensors, and under edits."""
+        depth, parent, call, seconds, provenance, inputs = about
+        changed: dict[int, torch.Tensor] = {}
+        for part, tensor in enumerate(tensors):
+            if not is_readable(tensor):
+                self._recorder.note(left_out(name, tensor))
+                continue
+            made, _ = self._editor.record(
+                name,
+                tensor,
+                depth=depth,
+                parent=parent,
+                call=call,
+                part=part,
+                seconds=seconds,
+                provenance=provenance,
+                inputs=inputs,
+            )
+            if site.in_layer:
+                self._record_stream(self._residual.returned(site.path, module, made, first=part == 0))
+            if made is not tensor:
+                changed[part] = made
+        return with_others(output, changed, whole=bool(site.path)) if changed else None
+
+    def _is_finite(self, captured: Value | None, tensor: torch.Tensor) -> bool:
+        """Whether no element of what is about to be recorded is NaN or infinite; a captured value knows it then."""
+        return self._recorder.is_finite(tensor) if captured is None else all_finite(captured)
+
+    def _source(self, site: ModuleSite, name: str, module: nn.Module, output: torch.Tensor) -> str:
+        """Where a module's weights came from, with `nan` where its output shows that some of them aren't finite."""
+        bad = bad_weights(site.path, module, output, self._weights, self._recorder.has_run)
+        if bad is None:
+            return site.provenance
+        self._recorder.bad_weights(name, bad)
+        return with_kinds(site.provenance, bad)
+
+    def _record_stream(self, stream: StreamPoint | None) -> None:
+        """Record the residual stream where it is known to stand after attention."""
+        if stream is None or not is_readable(stream.tensor):
+            return
+        site, recorder = f"{stream.layer}:attn_residual", self._recorder
+        if recorder.may_record(site, stream.call, 0):
+            recorder.record(site, stream.tensor, depth=len(self._frames), parent=stream.layer, call=stream.call)

@@ -1,0 +1,42 @@
+"""What those who watch a run's passes share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tracetui.models.weights.streaming import Making, Weights
+from tracetui.recording.record import Token
+from tracetui.tracer.attention.mla import Latents
+from tracetui.tracer.capture.recorder import Recorder
+from tracetui.tracer.edits import Editor
+from tracetui.tracer.gate import Gate
+from tracetui.tracer.hooks.frames import Frame
+from tracetui.tracer.hooks.work_clock import WorkClock
+
+
+@dataclass(eq=False)
+class Pass:
+    """One run's passes, as far as one watch of the model goes. Used by the model's thread alone."""
+
+    recorder: Recorder
+    editor: Editor
+    """Changes what passes by."""
+    gate: Gate = field(default_factory=lambda: Gate(waits=False))
+    """Its stops hold, and while it waits no module's time counts."""
+    weights: Weights | None = None
+    """Made just in time; None where they stand in the model."""
+    making: Making = lambda name, done, total: None
+    latents: Latents = field(default_factory=Latents)
+    """Of the passes that came before."""
+    absorb: bool = False
+    """Whether latent attention is computed from its latent."""
+    lens: int = 0
+    """How many tokens each layer's residual would predict, at every place."""
+    token: Callable[[int], Token] = lambda token_id: Token(token_id, b"")
+    """What an id stands for."""
+    frames: list[Frame] = field(default_factory=list)
+    """The modules that run, outermost first."""
+
+    def __post_init__(self) -> None:
+        self.clock = WorkClock(self.gate)
