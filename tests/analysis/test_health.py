@@ -207,3 +207,16 @@ def test_what_a_module_was_given_tells_more_than_names() -> None:
     found = producers(exact, exact.records[2])
     assert [one.record.site for one in found] == [f"{layer}.self_attn.q_proj"]
     assert [fed.site for fed in found[0].fed_by] == [f"{layer}:input"]
+
+
+def test_a_cache_hands_on_what_the_pass_before_made() -> None:
+    sound, bad = np.ones((1, 1, 2, 4), np.float32), np.full((1, 1, 2, 4), np.nan, np.float32)
+    attention = "model.layers.0.self_attn"
+    trace = trace_of({f"{attention}.k_proj": sound, f"{attention}:k": bad, f"{attention}.k_proj@1": sound})
+    first, keys, later = trace.records
+    here = replace(later, site=f"{attention}.k_proj", pass_=1)
+    kept = replace(here, index=3, site=f"{attention}:k")
+    # k_proj was given something: the run tells what its modules were given.
+    records = (first, replace(keys, parent=attention), replace(here, inputs=(0,), parent=attention))
+    grown = replace(trace, records=(*records, replace(kept, parent=attention)), values=(*trace.values, trace.values[1]))
+    assert [one.record for one in producers(grown, grown.records[3])] == [grown.records[1]]

@@ -12,14 +12,16 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import tracetui
+from tests.families.models import make_family
 from tests.models.hf_files import saved
 from tests.models.test_placeholder import traced as streamed
 from tests.tracer.recipes import recipe
-from tracetui.analysis.health.diagnosis import diagnose
+from tracetui.analysis.health.diagnosis import bad_weights, diagnose, first_unsound
 from tracetui.expr.edit_parse import parse_edits
 from tracetui.models.weights.sources import TensorSpec, Tick, WeightSource
 from tracetui.models.weights.streaming import Weights
 from tracetui.recipe import load_recipe
+from tracetui.recording.health import is_sound
 from tracetui.recording.record import BadWeight
 from tracetui.recording.trace import Trace
 from tracetui.tracer.call import record_call
@@ -337,3 +339,28 @@ def test_a_module_is_not_said_to_be_given_what_is_finite_where_that_was_not_reco
     assert "first seen here" in text
     assert "what it was given was not recorded" in text
     assert "what feeds it is finite" not in text
+
+
+PLANTED = {
+    "bloom": ("transformer.h.1.self_attention.query_key_value.weight", [7, 12]),
+    "gemma3n_text": ("model.layers.1.self_attn.k_norm.weight", [1]),
+    "mamba": ("backbone.layers.1.mixer.in_proj.weight", [127, 41]),
+    "falcon": ("transformer.h.0.mlp.dense_4h_to_h.weight", [3, 5]),
+}
+
+
+@pytest.mark.parametrize("family", PLANTED)
+def test_only_who_reads_a_bad_weight_is_named_whatever_a_family_calls_its_parts(family: str, tmp_path: Path) -> None:
+    name, place = PLANTED[family]
+    made = make_family(family, tmp_path)
+    assert first_unsound(tracetui.trace(made.model, input_ids=made.ids).recorded) is None
+    with torch.no_grad():
+        made.model.get_parameter(name)[tuple(place)] = float("nan")
+    trace = tracetui.trace(made.model, input_ids=made.ids).recorded
+    bad = [record for record in trace.records if not is_sound(record, trace.value(record))]
+    assert bad
+    for record in (bad[0], bad[len(bad) // 2], bad[-1]):
+        blamed = diagnose(trace, record).producers
+        named = {weight.name for one in blamed for weight in bad_weights(trace, one.record)}
+        assert named == {name}, [one.record.key for one in blamed]
+        assert all(bad_weights(trace, one.record) for one in blamed), [one.record.key for one in blamed]

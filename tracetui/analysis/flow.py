@@ -57,6 +57,10 @@ class Flow:
             return Origin(self._given(record), whole=all(index >= 0 for index in record.inputs))
         return self._made_in(record.site, record)
 
+    def made_around(self, record: Record) -> Origin:
+        """What the caller of a record's module had computed before, and was given itself."""
+        return self._made_in(self._caller(record), record)
+
     def made_in(self, record: Record) -> Origin:
         """What a record of a role was made of, whatever the role means: all of its module's own before it."""
         return self._made_in(record.module, record)

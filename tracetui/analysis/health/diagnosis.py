@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
-from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
-from tracetui.analysis.health.input_names import input_names
+from tracetui.analysis.health.feeds import Feeds
 from tracetui.analysis.health.nan_causes import Cause, cause_of
 from tracetui.recording.health import LARGEST, comes_near_limit, is_sound, may_hide, near_limit_share
 from tracetui.recording.record import INPUT, BadWeight, Record
@@ -96,22 +94,27 @@ def first_unsound(trace: Trace) -> Record | None:
     return next((record for record in trace.records if not is_sound(record, trace.value(record))), None)
 
 
-def verdict(trace: Trace, record: Record) -> HealthVerdict:
-    """Whether a record made what isn't finite in it, or got it."""
-    fed_by, by_name = feeds(trace, record)
-    # What a module ran inside comes before its own output, whether or not its name is known as an input.
-    inside = (fed for fed in _inside(trace, record) if fed not in fed_by) if by_name else ()
-    bad = tuple(fed for fed in (*fed_by, *inside) if not is_sound(fed, trace.value(fed)))
+def verdict(trace: Trace, record: Record, feeds: Feeds | None = None) -> HealthVerdict:
+    """Whether a record made what isn't finite in it, or got it; `feeds` are the trace's, where they are there already.
+
+    A module or a kernel is innocent as long as anything isn't sound that its code had: names only tell what is nearest.
+    """
+    feeds = feeds or Feeds(trace)
+    fed_by, by_name = feeds.of(record)
+    bad = [fed for fed in fed_by if not is_sound(fed, trace.value(fed))]
+    if by_name and not (bad and record.role):
+        bad += [fed for fed in feeds.possible(record) if fed not in fed_by and not is_sound(fed, trace.value(fed))]
     part = HealthPart.CARRIES if bad else HealthPart.PRODUCES if fed_by else HealthPart.UNTOLD
-    return HealthVerdict(record, part, fed_by, bad, by_name)
+    return HealthVerdict(record, part, fed_by, tuple(bad), by_name)
 
 
 def producers(trace: Trace, record: Record) -> tuple[HealthVerdict, ...]:
     """The records to which a bad one goes back, first ones first."""
+    feeds = Feeds(trace)
     found: dict[int, HealthVerdict] = {}
     seen, waiting = {record.index}, [record]
     while waiting and len(seen) < _MOST_WALKED:
-        here = verdict(trace, waiting.pop())
+        here = verdict(trace, waiting.pop(), feeds)
         if here.part is not HealthPart.CARRIES:
             found[here.record.index] = here
         fresh = [fed for fed in here.bad if fed.index not in seen]
@@ -150,94 +153,18 @@ def maker(trace: Trace, record: Record) -> str:
     return path
 
 
-def feeds(trace: Trace, record: Record) -> tuple[tuple[Record, ...], bool]:
-    """What a record is computed from, and whether that is known: the run recorded it, or names tell.
-
-    Where they don't: what was computed inside the module; else what its parent had computed before in the same call;
-    else what was recorded just before the parent began.
-    """
-    if exact := _given(trace, record):
-        return exact, True
-    names = input_names(record.key, record.layer, _KeysBefore(trace, record))
-    if names:
-        inputs = [_first(trace, alternatives, record) for alternatives in names]
-        if inputs[0] is not None:
-            return tuple(fed for fed in inputs if fed is not None), True
-    return _by_order(trace, record), False
-
-
-def _given(trace: Trace, record: Record) -> tuple[Record, ...]:
-    """What the run recorded that a module without others in it was given; nothing where it lacks any of that."""
-    exact = record.inputs and not record.role and all(0 <= index < record.index for index in record.inputs)
-    if not exact or _inside(trace, record):
-        return ()
-    return tuple(trace.records[index] for index in dict.fromkeys(record.inputs))
-
-
-class _KeysBefore:
-    """The keys of the records before one, none of them looked at before it is asked for."""
-
-    def __init__(self, trace: Trace, record: Record) -> None:
-        self._trace = trace
-        self._record = record
-
-    def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and _first(self._trace, (key,), self._record) is not None
-
-    def __iter__(self) -> Iterator[str]:
-        return (record.key for record in islice(self._trace.records, self._record.index))
-
-    def __len__(self) -> int:
-        return self._record.index
-
-
-def _first(trace: Trace, keys: tuple[str, ...], before: Record) -> Record | None:
-    found = (trace.find(key) for key in keys)
-    return next((record for record in found if record is not None and record.index < before.index), None)
-
-
-def _by_order(trace: Trace, record: Record) -> tuple[Record, ...]:
-    if inside := _inside(trace, record):
-        return inside
-    own = "" if record.role else record.site
-    around = record.parent
-    beside = [fed for fed in _within(trace, record, around) if fed.parent == around and fed.site != own]
-    if beside:
-        return tuple(reversed(beside))
-    began = record.index - sum(1 for _ in _within(trace, record, around))
-    before = trace.records[began - 1] if began else None
-    # A pass before has no part in it but by what its cache and its token hand on.
-    return (before,) if before is not None and before.pass_ == record.pass_ else ()
-
-
-def _inside(trace: Trace, record: Record) -> tuple[Record, ...]:
-    """The outputs of the modules that ran inside a module's call, and what else was recorded of them."""
-    if record.role or not record.site:
-        return ()
-    return tuple(reversed([fed for fed in _within(trace, record, record.site) if fed.parent == record.site]))
-
-
-def _within(trace: Trace, record: Record, path: str) -> Iterator[Record]:
-    """The records before this one that were completed inside the running call of a module, latest first."""
-    for index in range(record.index - 1, -1, -1):
-        found = trace.records[index]
-        inside = not path or found.parent == path or found.parent.startswith(f"{path}.")
-        if not inside or found.pass_ != record.pass_:
-            return
-        yield found
-
-
 def frames(trace: Trace, record: Record, count: int = FRAMES) -> tuple[GrowthFrame, ...]:
     """The last records up to this one, with how much larger each is than what feeds it."""
     last = trace.records[max(0, record.index + 1 - count) : record.index + 1]
-    return tuple(_frame(trace, one) for one in last)
+    feeds = Feeds(trace)
+    return tuple(_frame(trace, one, feeds) for one in last)
 
 
-def _frame(trace: Trace, record: Record) -> GrowthFrame:
+def _frame(trace: Trace, record: Record, feeds: Feeds) -> GrowthFrame:
     statistics, sound = trace.statistics(record), is_sound(record, trace.value(record))
     if not statistics.finite_count:
         return GrowthFrame(record, math.nan, math.nan, None, sound)
-    fed_by = [fed for fed in feeds(trace, record)[0] if not fed.site.endswith("rotary_emb")]
+    fed_by = [fed for fed in feeds.of(record)[0] if not fed.site.endswith("rotary_emb")]
     sizes = (trace.statistics(fed).absmax for fed in fed_by)
     before = max((size for size in sizes if not math.isnan(size)), default=0.0)
     growth = statistics.absmax / before if before else None

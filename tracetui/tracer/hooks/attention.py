@@ -157,4 +157,6 @@ class AttentionWatch:
             parent=frame.path,
             call=frame.call,
             part=self._part,
+            # Keys and values that layers share were made by another one.
+            inputs=(source,) if (source := self._recorder.source_of(tensor)) >= 0 else (),
         )
