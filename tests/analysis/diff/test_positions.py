@@ -241,6 +241,49 @@ def test_rows_of_one_expert_are_no_positions() -> None:
     assert report(replace(long, tokens=(long.tokens[0][:3],)), short).comparison.same
 
 
+def test_attention_weights_that_one_kernel_alone_returns_are_not_held_against_another_part() -> None:
+    site = "model.layers.0.self_attn"
+    records = {f"{site}": normal(1, 4, 8), f"{site}.1": normal(1, 2, 4, 4), f"{site}.2": normal(1, 4, 3)}
+
+    def run(*parts: str) -> Trace:
+        trace = trace_of({name: records[name] for name in parts})
+        named = (replace(record, site=site, part=at) for at, record in enumerate(trace.records))
+        return replace(trace, records=tuple(named))
+
+    eager, plain = run(*records), run(site, f"{site}.2")
+    assert report(eager, plain).comparison.same
+    other = run(site, f"{site}.1")
+    assert not report(run(site, f"{site}.2"), other).comparison.same, "as many parts on both sides"
+
+
+def test_a_bias_by_position_may_be_off_by_the_same_for_all_keys() -> None:
+    site, bias = "model.layers.0.self_attn:position_bias", normal(1, 2, 4, 4)
+    moved = bias + normal(1, 2, 4, 1, seed=1)
+    assert report(trace_of({site: moved}), trace_of({site: bias})).comparison.same
+    assert not report(trace_of({site: moved * 1.01}), trace_of({site: bias})).comparison.same
+
+
+def test_passes_that_compute_all_positions_anew_stand_beside_one_pass() -> None:
+    """As of a model without a cache."""
+    stream, tokens = normal(1, 5, 8), list(range(5, 10))
+
+    def one(width: int) -> Trace:
+        scores = normal(1, 2, 5, 5, seed=2)[:, :, :width, :width]
+        return trace_of({"model.layers.0": stream[:, :width], "model.layers.0.attn.drop": scores}, [tokens[:width]])
+
+    passes = [one(3), one(4)]
+    records = [
+        replace(record, pass_=pass_, index=2 * pass_ + at)
+        for pass_, trace in enumerate(passes)
+        for at, record in enumerate(trace.records)
+    ]
+    values = tuple(value for trace in passes for value in trace.values)
+    generated = replace(one(5), records=tuple(records), values=values, generated=(2,))
+    for found in (report(generated, one(4)), report(one(4), generated)):
+        assert not found.comparison.misfits
+        assert verdict(found).startswith("Same: 4 of 4"), verdict(found)
+
+
 def test_padding_at_the_left_stands_beside_padding_at_the_right(llama: LlamaForCausalLM) -> None:
     """One side has the angles of each row, the other one row for all."""
     right = IDS.clone()

@@ -52,6 +52,16 @@ def test_a_list_is_known_whatever_it_is_called(
         assert found.comparison.compared == len(states)
 
 
+def test_streams_that_are_put_together_in_the_end_are_a_list_whose_last_is_one() -> None:
+    names = ("model.layers.0:input", "model.layers.0", "model.layers.1")
+    arrays = {name: normal(1, 4, 3, 8, seed=seed) for seed, name in enumerate(names)}
+    arrays["model.mix"], arrays["model.norm"] = normal(1, 4, 24), normal(1, 4, 8)
+    states = {f"hidden_states.{n}": arrays[name] for n, name in enumerate((*names[:2], "model.norm"))}
+    found = report(trace_of(states, dump=True), trace_of(arrays))
+    assert found.comparison.same
+    assert found.comparison.compared == 3
+
+
 def test_the_last_norm_is_the_one_of_the_stack() -> None:
     """A head's own norm comes after it."""
     names = ("model.layers.0:input", "model.layers.0", "model.layers.1", "model.ln", "head.transform.norm")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,7 @@ from tracetui.analysis.diff.routing.routed import is_expert
 from tracetui.analysis.mapping.layouts import SAME, Layout, halves_from_pairs, layouts, pairs_from_halves
 from tracetui.analysis.mapping.names import PAIRED
 from tracetui.analysis.mapping.rules import Rules
+from tracetui.recording.record import Record
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array, ArrayValue, Value, is_kept
@@ -78,6 +80,7 @@ class _Meter:
         self._foreign = a.dump or b.dump
         # A script's dump needn't hold every layer that it ran.
         self._missing = {} if self._foreign else _first_of_missing(a, b, before.first_missing)
+        self._parts = tuple(Counter(_call(record) for record in side.records if not record.role) for side in (a, b))
         self._known: dict[tuple[object, ...], SiteDiff] = {}
         self._inherited = 0.0
         self._rounding = TokenRounding(self._window.config)
@@ -89,7 +92,20 @@ class _Meter:
         if known is None:
             known = self._known[key] = self._measure(pair, value_a, value_b)
             self._inherit(known, value_a, value_b)
+        if known.outcome is not Outcome.SAME and self._is_another_part(pair):
+            return SiteDiff(pair, Outcome.SKIPPED)
         return SiteDiff(pair, known.outcome, known.tolerance, known.distance, known.layout)
+
+    def _is_another_part(self, pair: Pair) -> bool:
+        """Whether a module returned other numbers of tensors on both sides: which of them is meant nobody knows.
+
+        With one kernel attention returns its weights, with another it leaves them out.
+        """
+        records = (pair.a.record, pair.b.record)
+        if not all(record.part for record in records) or self._foreign:
+            return False
+        counts = (self._parts[at][_call(record)] for at, record in enumerate(records))
+        return len(set(counts)) > 1
 
     def _inherit(self, found: SiteDiff, a: Value, b: Value) -> None:
         """What comes after a coarse tensor that is not bit for bit the same is no finer than it, whatever its dtype."""
@@ -177,6 +193,10 @@ class _Meter:
             a, b = ArrayValue(array_a, a.dtype), ArrayValue(array_b, b.dtype)
         found, norms = distance_and_norms(a, b, tolerance, partial(self._rounding.past, pair, a.shape))
         return _Try(layout, found, norms, a.shape)
+
+
+def _call(record: Record) -> tuple[str, int, int]:
+    return record.site, record.pass_, record.call
 
 
 def _first_of_missing(a: Trace, b: Trace, layer: int | None) -> dict[tuple[str, int], int]:

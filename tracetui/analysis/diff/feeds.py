@@ -193,7 +193,7 @@ def _place(site: str) -> str:
     return plain_site(site).removeprefix(f"model.layers.{layer_of(site)}")
 
 
-def sites_by_name(comparison: Comparison) -> Sites:
+def sites_by_name(comparison: Comparison) -> dict[str, SiteDiff]:
     """What was compared, by the site's name."""
     return {found.site: found for found in comparison.sites}
 

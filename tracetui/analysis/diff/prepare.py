@@ -10,8 +10,10 @@ from tracetui.analysis.axes import axes_of
 from tracetui.analysis.diff.alignment.align import Pair
 from tracetui.analysis.diff.alignment.caches import ROLES, caches_alike, windows_of
 from tracetui.analysis.diff.alignment.masks import (
+    are_biases,
     are_masked_scores,
     are_masks,
+    biases_alike,
     masked_scores_alike,
     masks_alike,
 )
@@ -26,6 +28,8 @@ from tracetui.recording.value import Array, ArrayValue, Value
 MAX_NUMEL = 1 << 25
 """Of a tensor that is looked at whole: 256 MiB in float64."""
 _LOGITS = ("lm_head", "logits")
+_OF_SCORES = ((are_masks, masks_alike), (are_masked_scores, masked_scores_alike), (are_biases, biases_alike))
+"""What says of a pair that its values are made alike as those around scores are, and what does so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +149,9 @@ def _last(value: Value, rows: int) -> Value:
 def stand_alike(a: Trace, b: Trace, pair: Pair) -> tuple[Value, Value]:
     """A pair's values as rules lay them out, choices of experts in one order, masks as one kind. They must be kept."""
     values = (a.value(pair.a.record), b.value(pair.b.record))
-    if are_masks(pair) or are_masked_scores(pair):
-        alike = masks_alike if are_masks(pair) else masked_scores_alike
-        return alike(_laid_out(pair.a, values[0]), _laid_out(pair.b, values[1]))
+    for are_of_kind, alike in _OF_SCORES:
+        if are_of_kind(pair):
+            return alike(_laid_out(pair.a, values[0]), _laid_out(pair.b, values[1]))
     if pair.a.layout is SAME and pair.b.layout is SAME:
         arrays = routed(a, b, pair)
         if arrays is not None:

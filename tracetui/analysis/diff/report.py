@@ -15,6 +15,7 @@ from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.finding import Finding, find
 from tracetui.analysis.diff.hints.scene import Hint
 from tracetui.analysis.diff.result import Comparison, SiteDiff
+from tracetui.analysis.diff.rounding.explained import with_explained
 from tracetui.analysis.diff.rounding.jumps import with_jumps
 from tracetui.analysis.diff.rounding.number_bits import NarrowNumbers, with_own_dtypes
 from tracetui.analysis.diff.rounding.tolerance import Limits
@@ -98,7 +99,7 @@ def report(
     if fuzzy:
         alignment = with_proposals(alignment, proposals, a, b)
     comparison, wrong = without_wrong_pairs(compare(a, b, alignment, limits, tell))
-    comparison = with_jumps(comparison)
+    comparison = with_explained(with_jumps(comparison))
     flipped, first = flips(comparison), comparison.first
     finding = None if first is None else find(comparison, first, flipped)
     positions = common.told if common else ()

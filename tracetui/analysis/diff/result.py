@@ -40,6 +40,9 @@ class SiteDiff:
     jump: str = ""
     """Why it differs though it is within its dtype's tolerance; empty where it isn't, or doesn't."""
 
+    explained: bool = False
+    """Whether it is beyond the tolerance, by no more than rounding of what feeds it makes."""
+
     @property
     def laid_out(self) -> str:
         """All that is done to either side's values, in words."""
@@ -99,6 +102,11 @@ class Comparison:
     def different(self) -> tuple[SiteDiff, ...]:
         """Those whose numbers differ."""
         return tuple(site for site in self.sites if site.outcome is Outcome.DIFFERENT)
+
+    @property
+    def explained(self) -> int:
+        """Sites beyond the tolerance that are the same all the same: rounding of what feeds them explains them."""
+        return sum(site.explained for site in self.sites)
 
     @property
     def first(self) -> SiteDiff | None:

@@ -43,6 +43,8 @@ class Stream:
     """By number; of several stacks, or several calls, counted through in order of execution."""
     final: str
     """What the last norm makes of it; empty where there is none."""
+    after: tuple[str, ...] = ()
+    """What else there is for each token after the layers, norms first."""
 
 
 def states_in(records: Sequence[Record]) -> tuple[NamedState, ...]:
@@ -88,15 +90,13 @@ def _stream(records: Sequence[Record], outputs: Sequence[Record], numbered: bool
     if not entering:
         entering = next((record.key for record in records if record.site.endswith(_EMBEDDINGS)), "")
     last = outputs[-1]
-    after = [
-        record
-        for record in records
-        if record.index > last.index and not record.role and record.shape == last.shape and not is_layer(record.site)
-    ]
+    behind = [record for record in records if record.index > last.index and not record.role]
+    behind = [record for record in behind if record.shape[:2] == last.shape[:2] and not is_layer(record.site)]
+    after = [record for record in behind if record.shape == last.shape]
     beside = [record for record in after if _stack(record) == _stack_parent(last)]
     final = next((record.key for record in (*_norms(beside), *beside, *_norms(after), *after)), "")
     layers = {_layer(record) if numbered else place: record.key for place, record in enumerate(outputs)}
-    return Stream(entering, layers, final)
+    return Stream(entering, layers, final, tuple(record.key for record in (*_norms(behind), *behind)))
 
 
 def _norms(records: Sequence[Record]) -> list[Record]:

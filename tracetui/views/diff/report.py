@@ -78,7 +78,7 @@ def verdict(report: Report) -> str:
         return f"Same where they could be compared: {checked}, the rest has no counterpart. Try --fuzzy, or --map."
     if comparison.same:
         common = "Same as far as both have layers" if comparison.preface.layers else "Same"
-        return f"{common}: {checked}, all within tolerance."
+        return f"{common}: {checked}, {_within(comparison)}."
     if report.first is None:
         causes = ["the prompts"] if comparison.preface.tokens else []
         causes += [f"the shapes of {len(comparison.misfits):,} sites"] if comparison.misfits else []
@@ -88,6 +88,12 @@ def verdict(report: Report) -> str:
     count = len(comparison.different)
     where = visible(report.first.site)
     return f"Different: {count:,} of {comparison.compared:,} sites compared, first at {where}{_fault(report)}."
+
+
+def _within(comparison: Comparison) -> str:
+    if not comparison.explained:
+        return "all within tolerance"
+    return f"{comparison.explained:,} of them beyond tolerance by no more than rounding of their inputs makes"
 
 
 def _fault(report: Report) -> str:

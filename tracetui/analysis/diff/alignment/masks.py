@@ -9,7 +9,7 @@ from tracetui.recording.value import Array, ArrayValue, Value
 
 HIDDEN = -1e4
 """A mask that is added hides where it adds so little or less: each dtype has its own least number for that."""
-_ROLE, _SCORES = "mask", "masked"
+_ROLE, _SCORES, _BIAS = "mask", "masked", "position_bias"
 _NOTHING = 100.0
 """By how much less than its row's largest a score counts for nothing in a softmax, whatever the dtype."""
 
@@ -38,6 +38,20 @@ def _added(mask: Array) -> Array:
         return np.where(mask != 0, np.float32(0), np.float32(HIDDEN))
     # A NaN stays one.
     return np.maximum(mask, HIDDEN).astype(np.float32)
+
+
+def are_biases(pair: Pair) -> bool:
+    """Whether both are what is added to scores by position."""
+    return pair.a.record.role == pair.b.record.role == _BIAS
+
+
+def biases_alike(a: Value, b: Value) -> tuple[Value, Value]:
+    """Two biases [...,S], the largest of each row 0: what is added to all keys of a query makes no difference."""
+    one, other = (np.maximum(value.read().astype(np.float32), HIDDEN) for value in (a, b))
+    if not one.size or not other.size:
+        return a, b
+    one, other = (side - side.max(axis=-1, keepdims=True) for side in (one, other))
+    return ArrayValue(one, a.dtype), ArrayValue(other, b.dtype)
 
 
 def are_masked_scores(pair: Pair) -> bool:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 
 import numpy as np
 
 from tracetui.analysis.axes import axes_of
 from tracetui.analysis.diff.alignment.caches import ROLES, keys_lost, windows_of
+from tracetui.analysis.diff.alignment.gather import Gather, GatheredValue
 from tracetui.analysis.diff.alignment.positions import Common, Placement, is_state, is_turned
 from tracetui.analysis.diff.routing.routed import chooses
 from tracetui.recording.record import INPUT, UNRECORDED, AttentionCall, Record
-from tracetui.recording.statistics import Statistics, of_array
 from tracetui.recording.trace import Trace
-from tracetui.recording.value import Array, Index, StatisticsValue, Value, is_kept
+from tracetui.recording.value import StatisticsValue, Value, is_kept
 
 _UNNAMED = "d0"
 """What a tensor's first axis is called where nothing tells what its role's axes are."""
@@ -49,7 +49,8 @@ def _moves(place: Placement, common: Common) -> bool:
 def _stays(place: Placement, common: Common) -> bool:
     """Whether a side's rows and positions are those that both have."""
     everything = place.rows == tuple(range(place.batch)) and not any(place.padded)
-    return everything and place.passes == common.passes and max(common.lengths) == place.width
+    one_by_one = all(count == 1 for count in place.later)
+    return everything and one_by_one and place.passes == common.passes and max(common.lengths) == place.width
 
 
 def _longer_axes(shape: tuple[int, ...], other: tuple[int, ...]) -> list[int]:
@@ -64,63 +65,6 @@ def _counts(record: Record) -> bool:
     return record.dtype.startswith(("int", "uint")) and not record.role and not chooses(record.key)
 
 
-@dataclass(frozen=True, slots=True)
-class _Gather:
-    """Which elements of a tensor's axes are taken, row by row."""
-
-    rows: tuple[int, ...]
-    axes: tuple[tuple[int, tuple[tuple[int, ...], ...]], ...]
-    """Axes, and of each common row the places along it; -1 is filled with zeros."""
-    split: tuple[int, ...] = ()
-    """The shape that an axis of batch and tokens in one is first divided to; empty if there is none."""
-    joined: bool = False
-    batch: bool = True
-
-    def apply(self, array: Array) -> Array:
-        array = array.reshape(self.split) if self.split else array
-        array = array[list(self.rows)] if self.batch else array
-        for axis, places in self.axes:
-            array = _taken(array, axis, np.array(places, np.intp), self.batch)
-        return array.reshape(-1, *array.shape[3:]) if self.joined else array
-
-
-def _taken(array: Array, axis: int, places: Array, batch: bool) -> Array:
-    if not batch:
-        same: Array = np.take(array, places[0], axis=axis)
-        return same
-    rows = [np.take(row, np.maximum(at, 0), axis=axis - 1) for row, at in zip(array, places, strict=True)]
-    for row, at in zip(rows, places, strict=True):
-        row.swapaxes(0, axis - 1)[at < 0] = 0
-    return np.stack(rows)
-
-
-class _GatheredValue:
-    """Parts of another value, put together when they are read."""
-
-    def __init__(self, value: Value, gather: _Gather) -> None:
-        self._value = value
-        self._gather = gather
-        blank = gather.apply(np.zeros(value.shape, np.bool_))
-        self._shape = tuple(blank.shape)
-        self._statistics: Statistics | None = None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self._shape
-
-    @property
-    def dtype(self) -> str:
-        return self._value.dtype
-
-    def read(self, index: Index = ()) -> Array:
-        return np.array(self._gather.apply(self._value.read())[index])
-
-    def statistics(self) -> Statistics:
-        if self._statistics is None:
-            self._statistics = of_array(self.read())
-        return self._statistics
-
-
 class _Placing:
     """Makes one side's trace anew."""
 
@@ -133,7 +77,7 @@ class _Placing:
         self._records: list[Record] = []
         self._values: list[Value] = []
         self._attention: dict[str, AttentionCall] = {}
-        self._known: dict[tuple[int, _Gather], Value] = {}
+        self._known: dict[tuple[int, Gather], Value] = {}
         self._windows = windows_of(trace, other)
         self._keys_alone = _stays(place, common)
         """Whether nothing but keys is left out."""
@@ -191,10 +135,10 @@ class _Placing:
         if known not in self._known:
             if not is_kept(value):
                 return StatisticsValue(value.shape, value.dtype, value.statistics())
-            self._known[known] = _GatheredValue(value, gather) if gather.rows or gather.axes else value
+            self._known[known] = GatheredValue(value, gather) if gather.rows or gather.axes else value
         return self._known[known]
 
-    def _gather(self, record: Record, pass_: int) -> _Gather | None:
+    def _gather(self, record: Record, pass_: int) -> Gather | None:
         """What is taken of a record; None where it can't be told which of its axes count tokens.
 
         Of several ways to read its axes the one that makes it the shape that the other side has.
@@ -203,25 +147,26 @@ class _Placing:
         if self._keys_alone:
             return self._without_spare(record, pass_, other)
         ways = [way for names in self._names(record) if (way := self._way(record, pass_, names)) is not None]
-        if other is None or len(ways) < 2:
+        if other is None or len(ways) < 2 or _moves(self._other_place, self._common):
+            # Where the other side's is cut as well, its shape tells nothing.
             return ways[0] if ways else None
         blank = np.broadcast_to(np.False_, record.shape)
-        return next((way for way in ways if way.apply(blank).shape == other.shape), ways[0])
+        return next((way for way in ways if way.apply(blank).shape == other.shape), None)
 
-    def _without_spare(self, record: Record, pass_: int, other: Record | None) -> _Gather | None:
+    def _without_spare(self, record: Record, pass_: int, other: Record | None) -> Gather | None:
         """Of the one axis that is longer than the other side's, the places of keys that were seen; else all."""
         longer = [] if other is None else _longer_axes(record.shape, other.shape)
         names = ["S" if axis in longer else "d" for axis in range(len(record.shape))]
-        return self._way(record, pass_, ["B", *names[1:]]) if len(longer) == 1 else _Gather((), (), batch=False)
+        return self._way(record, pass_, ["B", *names[1:]]) if len(longer) == 1 else Gather((), (), batch=False)
 
     def _key(self, record: Record, pass_: int) -> str:
         """What the other side calls it."""
         theirs = self._other_place
         return replace(record, pass_=pass_ if theirs.passes > 1 else 0).key
 
-    def _way(self, record: Record, pass_: int, names: Sequence[str]) -> _Gather | None:
+    def _way(self, record: Record, pass_: int, names: Sequence[str]) -> Gather | None:
         if not {"B", "T", "S", "N"} & set(names):
-            return _Gather((), (), batch=False)
+            return Gather((), (), batch=False)
         queries = tuple(self._queries(pass_))
         if names[0] == "N":
             return self._gather_joined(record, queries)
@@ -235,14 +180,19 @@ class _Placing:
         if names[0] == "B" and ((not batch and len(set(queries)) > 1) or (batch and self._one_for_all(record, pass_))):
             # One row for the whole batch, here or there, whose rows begin elsewhere.
             return None
-        if not axes and not self._ends(pass_):
+        if not axes and not (self._ends(pass_) and self._is_as_wide(record, pass_)):
             # Of no position of its own: what all that were seen have come to, as a state.
             return None
-        return _Gather(self._place.rows if batch else (), tuple(axes), batch=batch)
+        return Gather(self._place.rows if batch else (), tuple(axes), batch=batch)
 
     def _ends(self, pass_: int) -> bool:
         """Whether both sides' passes have seen the positions that are compared and no others."""
         return all(place.ends_with(self._common.lengths, pass_) for place in (self._common.a, self._common.b))
+
+    def _is_as_wide(self, record: Record, pass_: int) -> bool:
+        """Whether the other side's is as long along all axes but the first."""
+        other = self._other.find(self._key(record, pass_))
+        return other is None or record.shape[1:] == other.shape[1:]
 
     def _one_for_all(self, record: Record, pass_: int) -> bool:
         """Whether the other side has one row for its whole batch, as of angles that all prompts share."""
@@ -253,31 +203,29 @@ class _Placing:
     def _other_place(self) -> Placement:
         return self._common.b if self._place is self._common.a else self._common.a
 
-    def _gather_joined(self, record: Record, queries: tuple[tuple[int, ...], ...]) -> _Gather | None:
+    def _gather_joined(self, record: Record, queries: tuple[tuple[int, ...], ...]) -> Gather | None:
         if ".experts." in record.module:
             # The tokens of one expert, in an order of its own.
             return None
         width = self._width(record)
         if record.shape[0] == width and self._place.batch > 1:
-            return _Gather((), ((0, queries[:1]),), batch=False)
-        per = record.shape[0] // max(1, self._place.batch * width)
-        if per * self._place.batch * width != record.shape[0] or not per:
+            return Gather((), ((0, queries[:1]),), batch=False)
+        if self._place.batch * width != record.shape[0]:
+            # Of several rows for each token nobody knows whether they stand together, or one expert's do.
             return None
-        if per > 1 and ".experts" in record.module:
-            # All tokens for each expert, or all experts for each token.
-            return None
-        split = (self._place.batch, width, per, *record.shape[1:])
-        return _Gather(self._place.rows, ((1, queries),), split, joined=True)
+        split = (self._place.batch, width, *record.shape[1:])
+        return Gather(self._place.rows, ((1, queries),), split, joined=True)
 
     def _width(self, record: Record) -> int:
-        return 1 if record.pass_ else self._place.width
+        """Positions that the record's pass computed."""
+        return self._place.computed(record.pass_)
 
     def _queries(self, pass_: int) -> Iterator[tuple[int, ...]]:
         """Of each row the places of a pass's positions along the tokens' axis."""
         most = max(self._common.lengths)
         for left, length in zip(self._place.padded, self._common.lengths, strict=True):
             if self._place.passes > 1 and pass_:
-                yield (0,)
+                yield (self._place.computed(pass_) - 1,)
             elif pass_:
                 yield (left + length + pass_ - 1,)
             else:
@@ -336,10 +284,13 @@ class _Placing:
         """Of what a module was given or returned: batch first, then where there are as many as tokens."""
         width, rank = self._width(record), len(record.shape)
         tokens = [at for at in range(1, rank) if record.shape[at] == width]
+        scores = [["B", "d", "T", "S"]] if rank == 4 and record.shape[-2] == width else []
+        if record.shape[-1] == width:
+            yield from scores
         for at in [place for place in tokens if place < rank - 1]:
             yield ["B", *("T" if place == at else "d" for place in range(1, rank))]
-        if rank == 4 and record.shape[-2] == width:
-            yield ["B", "d", "T", "S"]
+        if record.shape[-1] != width:
+            yield from scores
         for at in tokens:
             yield ["B", *("S" if place == at else "d" for place in range(1, rank))]
         if not tokens or tokens == [rank - 1]:

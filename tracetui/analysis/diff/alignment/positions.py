@@ -35,6 +35,13 @@ class Placement:
     spare: bool = False
     """Whether its cache has places for more keys than were seen, and the other side's hasn't."""
 
+    later: tuple[int, ...] = ()
+    """Positions that each pass after the first computed: all so far, where a model generates without a cache."""
+
+    def computed(self, pass_: int) -> int:
+        """Positions that one of its passes computed."""
+        return self.later[pass_ - 1] if pass_ else self.width
+
     def ends_with(self, lengths: Sequence[int], pass_: int) -> bool:
         """Whether the run's own pass ended with the last position that is compared in a pass, in every row.
 
@@ -90,6 +97,7 @@ def common_positions(a: Trace, b: Trace) -> Common | None:
             prompt_width(trace),
             passes[at],
             spare[at],
+            tuple(pass_width(trace, pass_) or 1 for pass_ in range(1, passes[at])),
         )
         for at, trace in enumerate((a, b))
     ]
@@ -143,14 +151,22 @@ def _passes(trace: Trace) -> int:
 
 def prompt_width(trace: Trace) -> int:
     """Positions of the prompts' pass: more than the longest row has where all are padded at the right."""
-    longest, batch = max(trace.prompt_lengths), len(trace.tokens)
-    lengths = Counter(
-        record.shape[1]
-        for record in trace.records
-        if len(record.shape) == 3 and record.shape[0] == batch and not record.pass_ and is_layer(record.site)
-    )
-    (usual, _), *_ = lengths.most_common(1) or [(longest, 0)]
-    return max(longest, usual)
+    return max(*trace.prompt_lengths, pass_width(trace, 0))
+
+
+def pass_width(trace: Trace, pass_: int) -> int:
+    """Positions that a pass computed, as what its layers returned [B,T,...] tells, or else most of its tensors.
+
+    0 where nothing tells.
+    """
+    batch = len(trace.tokens)
+    lengths: Counter[tuple[bool, int]] = Counter()
+    for record in trace.records:
+        if record.pass_ == pass_ and not record.role and record.shape[:1] == (batch,):
+            of_layer = is_layer(record.site)
+            if len(record.shape) == 3 or (of_layer and len(record.shape) > 3):
+                lengths[of_layer, record.shape[1]] += 1
+    return max(lengths, key=lambda length: (length[0], lengths[length]), default=(False, 0))[1]
 
 
 def _spare_keys(trace: Trace, other: Trace) -> bool:

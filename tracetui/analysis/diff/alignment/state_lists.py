@@ -52,6 +52,9 @@ def _numel(trace: Trace, key: str) -> int | None:
 def _last_state(state: NamedState, normed: str, own: Trace, other: Trace, stream: Stream) -> str:
     """The site of a list's last entry: what the last norm makes, or what the last layer returned, as its size tells."""
     layer = stream.layers.get(state.number - 1, "")
+    if state.layout is None and layer and state.record.numel not in (_numel(other, layer), _numel(other, normed)):
+        # Several streams are put together before the norm.
+        return next((key for key in stream.after if _numel(other, key) == state.record.numel), normed)
     if state.layout is not None or normed in ("", layer) or not layer:
         return normed
     if _numel(other, layer) == state.record.numel != _numel(other, normed):

@@ -18,6 +18,12 @@ _ENTERED = "in"
 _FEW = 4
 """Rows: of fewer, by chance none may show how much the operation makes of what doesn't cancel. One shows it by chance
 within so many times."""
+_GATED = 2.0
+"""How many times as much an expert makes of its input's rounding as of the input: gate and up, which are multiplied,
+both bring it.
+"""
+_MOST_ROWS = 256
+"""Of one tensor that are looked into."""
 _SIGMAS = 3.0
 """Standard deviations by which chance may make more of a row's rounding than is usual."""
 _ONE_CHANNEL = 0.05
@@ -46,25 +52,67 @@ def is_brought(comparison: Comparison, site: SiteDiff, fed: Feeds) -> bool:
 
     What makes 74 of one token and 5 of another as long, where terms cancel, makes as much of the rounding of both.
     """
-    distance, tolerance = site.distance, site.tolerance
-    if distance is None or distance.unlike or tolerance is None or tolerance.exact:
-        return False
-    output = both(comparison, site)
-    if output is None or output.a.ndim < 2 or not np.isfinite(output.a).all() or not np.isfinite(output.b).all():
+    output = _finite(comparison, site)
+    return output is not None and _are_brought(comparison, site, fed, output, [_worst(output.rows(), site)])
+
+
+def all_brought(comparison: Comparison, site: SiteDiff, fed: Feeds) -> bool:
+    """Whether rounding of what feeds a site may be all that any of its rows is off by beyond the tolerance."""
+    output, tolerance = _finite(comparison, site), site.tolerance
+    if output is None or tolerance is None:
         return False
     rows = output.rows()
-    worst = 0 if distance.row is None else _worst(rows, distance.row.index, output.a.shape)
-    siblings = list(_siblings(comparison, site))
-    allowed = sum(_allowed(rows, both(comparison, found), worst, tolerance.rtol, siblings) for found in fed.found)
-    apart = float(np.linalg.norm(rows.a[worst] - rows.b[worst]))
-    return apart <= allowed or apart <= allowed + sum(
-        _through_channel(rows, both(comparison, found), worst) for found in fed.found
-    )
+    apart, norms = _norms(rows.a - rows.b), _norms(rows.b)  # [rows]
+    beyond = apart > tolerance.of_row(*rows.b.shape) * np.maximum(norms, np.median(norms))
+    beyond[_worst(rows, site)] = True
+    off = np.flatnonzero(beyond).tolist()
+    return len(off) <= _MOST_ROWS and _are_brought(comparison, site, fed, output, off)
 
 
-def _worst(rows: Both, index: tuple[int, ...], shape: tuple[int, ...]) -> int:
-    known = len(index) == len(shape) - 1 and all(place < size for place, size in zip(index, shape, strict=False))
-    return int(np.ravel_multi_index(index, shape[:-1])) if known else int(_norms(rows.a - rows.b).argmax())
+def _finite(comparison: Comparison, site: SiteDiff) -> Both | None:
+    """A site's numbers on both sides; None where they can't tell anything of rounding."""
+    distance, tolerance = site.distance, site.tolerance
+    if distance is None or distance.unlike or tolerance is None or tolerance.exact:
+        return None
+    output = both(comparison, site)
+    if output is None or output.a.ndim < 2 or not np.isfinite(output.a).all() or not np.isfinite(output.b).all():
+        return None
+    return output
+
+
+def _are_brought(comparison: Comparison, site: SiteDiff, fed: Feeds, output: Both, which: Sequence[int]) -> bool:
+    """Whether some of a site's rows are off by no more than its inputs' rounding may make."""
+    assert site.tolerance is not None
+    rtol, siblings = site.tolerance.rtol, list(_siblings(comparison, site))
+    times = _GATED if is_expert(site.site) and not site.pair.record.role else 1.0
+    entering = [_heads_apart(output, both(comparison, found)) for found in fed.found]
+    rows = output.rows()
+    apart = _norms(rows.a - rows.b)  # [rows]
+    for row in which:
+        allowed = times * sum(_allowed(rows, each, row, rtol, siblings) for each in entering)
+        if apart[row] > allowed and apart[row] > allowed + sum(_through_channel(rows, each, row) for each in entering):
+            return False
+    return True
+
+
+def _heads_apart(output: Both, fed: Both | None) -> Both | None:
+    """An input [B,T,H·K] or [B,T,H,K] whose heads stand as those of an output [B,H,T,K]; any other as it is."""
+    shape = output.b.shape
+    if fed is None or output.b.ndim != 4 or fed.b.size != output.b.size or fed.b.shape[:2] != (shape[0], shape[2]):
+        return fed
+    apart = (side.reshape(shape[0], shape[2], shape[1], shape[3]).swapaxes(1, 2) for side in (fed.a, fed.b))
+    return Both(*apart)
+
+
+def _worst(rows: Both, site: SiteDiff) -> int:
+    """The row that is furthest apart."""
+    assert site.distance is not None
+    if site.distance.row is None:
+        return 0
+    index, shape = site.distance.row.index, site.pair.record.shape
+    leading = shape[:-1] if math.prod(shape[:-1]) == len(rows.b) else ()
+    known = len(index) == len(leading) and all(place < size for place, size in zip(index, leading, strict=True))
+    return int(np.ravel_multi_index(index, leading)) if known and index else int(_norms(rows.a - rows.b).argmax())
 
 
 def _siblings(comparison: Comparison, site: SiteDiff) -> Iterator[Floats]:
