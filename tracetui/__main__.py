@@ -1,8 +1,28 @@
-"""`python -m tracetui`: the command line, where its script isn't on the path."""
+"""The program. Signals are caught before anything else is imported, and end the process at once when all is done."""
 
+import _signal  # type: ignore[import-not-found]  # the part that is built in: nothing is looked for on disk
 import sys
 
-from tracetui.cli import main
+if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    # Until there is code that ends in order, Ctrl-C ends the process as it ends any other.
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+
+from tracetui.signals import EXIT_INTERRUPTED, catch_signals, check_signals, leave_signals
+
+
+def main() -> int:
+    """Run the command in sys.argv; returns the exit status."""
+    catch_signals()
+    try:
+        from tracetui.cli import main as run_command
+
+        check_signals()
+        return run_command()
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    finally:
+        leave_signals()
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -13,9 +13,7 @@ from contextlib import suppress
 
 from tracetui.errors import TracetuiError, in_words, without_library
 from tracetui.options.parser import parse, parser
-from tracetui.signals import catch_signals
-
-EXIT_INTERRUPTED = 130
+from tracetui.signals import catch_signals, check_signals, told_to_end
 
 
 def main() -> int:
@@ -25,30 +23,41 @@ def main() -> int:
     try:
         status = _run(sys.argv[1:])
         sys.stdout.flush()
+        # A signal's exception may have come to nothing.
+        check_signals()
         return status
-    except TracetuiError as error:
+    except (SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        number = signal.SIGINT if isinstance(error, KeyboardInterrupt) else told_to_end()
+        return _failed(error) if number is None else _interrupted(number)
+
+
+def _interrupted(number: int) -> int:
+    """The end of a command that a signal ended, whatever its exception became in the code that it met."""
+    if number == signal.SIGINT:
+        _complain("interrupted")
+    return 128 + number
+
+
+def _failed(error: BaseException) -> int:
+    if isinstance(error, TracetuiError):
         _complain(str(error), *error.details)
         return error.exit_code
-    except KeyboardInterrupt:
-        # Pressed again while the interpreter tidies up, it would show a traceback.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _complain("interrupted")
-        return EXIT_INTERRUPTED
-    except OSError as error:
+    if isinstance(error, OSError):
         # Every file has an error of its own: this is the terminal, or whoever read our output and has gone.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if error.errno != errno.EPIPE:
             _complain(f"the output can't be written: {error.strerror or error}")
         return 1
-    except Exception as error:
-        if (missing := without_library(error)) is not None:
-            _complain(str(missing))
-            return missing.exit_code
-        from tracetui.logs import write_log
+    if isinstance(error, Exception) and (missing := without_library(error)) is not None:
+        _complain(str(missing))
+        return missing.exit_code
+    from tracetui.logs import write_log
 
-        log = write_log("crash", error)
-        _complain(f"internal error: {in_words(error)}{log and f'; the log is in {log}'}")
-        return 1
+    log = write_log("crash", error)
+    _complain(f"internal error: {in_words(error)}{log and f'; the log is in {log}'}")
+    return 1
 
 
 def _run(arguments: Sequence[str]) -> int:

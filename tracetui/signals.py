@@ -6,6 +6,8 @@ import signal
 from types import FrameType
 from typing import NoReturn
 
+EXIT_INTERRUPTED = 130
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _told: list[int] = []
 """The signals that have come; of the process, as signals are."""
 
@@ -13,10 +15,17 @@ _told: list[int] = []
 def catch_signals() -> None:
     """Have SIGINT raise KeyboardInterrupt, and SIGTERM and SIGHUP a SystemExit of 128 + their number."""
     _told.clear()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDING:
         # A shell's background jobs and nohup's children are started with some ignored, and it stays so.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _caught)
+
+
+def leave_signals() -> None:
+    """Have them end the process at once: while the interpreter tidies up, an exception would only be shown."""
+    for number in _ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def told_to_end() -> int | None:
