@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -72,6 +73,7 @@ class Head:
     """Whether the first axis is the one whose values lie side by side."""
 
 
+@lru_cache(maxsize=256)
 def text_place(start: bytes, own: bool = True) -> range:
     """Where the header text lies, from a member's first bytes, `LONGEST_PREFIX` of them; other versions than 1.0 only
     in a file not our own. Raises NpyError.
@@ -90,6 +92,7 @@ def text_place(start: bytes, own: bool = True) -> range:
     return range(at, at + length)
 
 
+@lru_cache(maxsize=4096)
 def parse_text(text: bytes, own: bool = True) -> Head:
     """The header: in the one form that tracetui writes, or in a file not our own in any that the format allows.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,14 +25,13 @@ from tracetui.formats.npy import (
 )
 from tracetui.formats.packed import MOST_EXPANDED, Packed, unpacked
 from tracetui.formats.source import Source
-from tracetui.formats.zip_directory import Directory, Member, extra_fields
+from tracetui.formats.zip_directory import Directory, Member, checked_extra_fields
 
 _HEAD = LONGEST_PREFIX + MAX_TEXT
 _KEPT_BY = "; numpy.savez or numpy.savez_compressed to a file writes what is read"
 
 
-@dataclass(frozen=True, slots=True)
-class StoredArray:
+class StoredArray(NamedTuple):
     """An array's place in the file."""
 
     name: str
@@ -146,7 +146,7 @@ def content_at(source: Source, member: Member) -> int:
         raise source.wrong("does not begin where the zip directory says", member.name)
     rest = source.read(member.offset + zip_layout.LOCAL_HEADER.size, name_length + extra_length, member.name)
     name = rest[:name_length].decode("latin-1")
-    extra = extra_fields(source, member.name, rest[name_length:])
+    extra = checked_extra_fields(source, member.name, rest[name_length:])
     if zip_layout.FULL32 in (stored, size):
         wide = extra.get(zip_layout.ZIP64_KIND, b"")
         if len(wide) != zip_layout.ZIP64_SIZES.size:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from tracetui.errors import InputError
 from tracetui.formats import zip_layout
@@ -12,8 +17,7 @@ from tracetui.formats.limits import MAX_DIRECTORY, MAX_RECORDS
 from tracetui.formats.source import Source
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """A file inside the zip file, as the directory has it."""
 
     name: str
@@ -51,13 +55,13 @@ def read_directory(source: Source, is_name: Callable[[str], bool]) -> Directory:
     end = _find_end(source)
     if end.entries > MAX_RECORDS + 2 or end.size > MAX_DIRECTORY:
         raise source.wrong(f"lists more than {MAX_RECORDS + 2:,} members, or takes more than {MAX_DIRECTORY:,} bytes")
-    members = tuple(_entries(source, source.read(end.offset, end.size), end, is_name))
+    members = _entries(source, source.read(end.offset, end.size), end, is_name)
     names: set[str] = set()
     for member in members:
         if member.name in names:
             raise source.wrong("stands twice in the zip file", member.name)
         names.add(member.name)
-    return Directory(members, end.offset)
+    return Directory(tuple(members), end.offset)
 
 
 def _find_end(source: Source) -> _End:
@@ -94,56 +98,94 @@ def _find_end64(source: Source, end_at: int) -> _End:
     return _End(entries, size, offset)
 
 
-def _entries(source: Source, directory: bytes, end: _End, is_name: Callable[[str], bool]) -> Iterator[Member]:
+def _entries(source: Source, directory: bytes, end: _End, is_name: Callable[[str], bool]) -> list[Member]:
+    """Column by column: there may be hundreds of thousands."""
+    places = _places(source, directory, end.entries)
+    head = zip_layout.DIRECTORY_ENTRY.size
+    table = np.frombuffer(b"".join([directory[at : at + head] for at in places]), zip_layout.ENTRY_DTYPE)
+    names = [
+        directory[at + head : at + head + length].decode("latin-1")
+        for at, length in zip(places, table["name_length"].tolist(), strict=True)
+    ]
+
+    def refuse(places: npt.ArrayLike, problem: str) -> None:
+        for place in np.flatnonzero(places)[:1]:
+            raise source.wrong(problem, names[place])
+
+    refuse([not is_name(name) for name in names], "has no name that a trace file's member has")
+    parts = (table["disk"] != 0) | (table["comment_length"] != 0)
+    refuse(parts, "lies in another part of the zip file, or has a comment")
+    numbers = _wide_numbers(source, directory, places, names, table)
+    largest = np.maximum(numbers["stored"], numbers["offset"])
+    outside = (largest > end.offset) | (numbers["offset"] + numbers["stored"] > end.offset)
+    refuse(outside, "lies outside of the file's data")
+    columns = (table["flags"], table["method"], table["crc"], numbers["stored"], numbers["size"], numbers["offset"])
+    return list(map(Member, names, *(column.tolist() for column in columns)))
+
+
+def _wide_numbers(
+    source: Source, directory: bytes, places: Sequence[int], names: Sequence[str], table: npt.NDArray[np.void]
+) -> dict[str, npt.NDArray[np.uint64]]:
+    """Sizes and offsets of all entries, those that fill their 32 bits taken from the zip64 field; all extra fields
+    are looked at.
+    """
+    numbers = {name: table[name].astype(np.uint64) for name in ("size", "stored", "offset")}
+    is_full = np.any([column == zip_layout.FULL32 for column in numbers.values()], axis=0)
+    for place in np.flatnonzero((table["extra_length"] != 0) | is_full).tolist():
+        extra_at = places[place] + table.dtype.itemsize + int(table["name_length"][place])
+        content = directory[extra_at : extra_at + int(table["extra_length"][place])]
+        extra = checked_extra_fields(source, names[place], content)
+        own = (int(numbers["size"][place]), int(numbers["stored"][place]), int(numbers["offset"][place]))
+        for name, number in zip(numbers, _widened(source, names[place], own, extra), strict=True):
+            numbers[name][place] = number
+    return numbers
+
+
+def _places(source: Source, directory: bytes, count: int) -> list[int]:
+    """Where each entry begins."""
+    places: list[int] = []
     at = 0
-    for _ in range(end.entries):
-        member, at = _entry(source, directory, at, is_name)
-        if member.offset + member.stored > end.offset:
-            raise source.wrong("lies outside of the file's data", member.name)
-        yield member
+    for _ in range(count):
+        if at + zip_layout.DIRECTORY_ENTRY.size > len(directory):
+            raise source.wrong("is shorter than its members")
+        signature, name_length, extra_length, comment_length = zip_layout.ENTRY_LENGTHS.unpack_from(directory, at)
+        if signature != zip_layout.ENTRY_SIGNATURE:
+            raise source.wrong("is damaged")
+        places.append(at)
+        at += zip_layout.DIRECTORY_ENTRY.size + name_length + extra_length + comment_length
+    if at > len(directory):
+        raise source.wrong("is shorter than its members")
     if at != len(directory):
         raise source.wrong("is longer than its members")
+    return places
 
 
-def _entry(source: Source, directory: bytes, at: int, is_name: Callable[[str], bool]) -> tuple[Member, int]:
-    name_at = at + zip_layout.DIRECTORY_ENTRY.size
-    if name_at > len(directory):
-        raise source.wrong("is shorter than its members")
-    fixed = zip_layout.DIRECTORY_ENTRY.unpack_from(directory, at)
-    signature, _, _, flags, method, _, _, crc, stored, size, name_length, extra_length, comment, disk, *_, offset = (
-        fixed
-    )
-    if signature != zip_layout.ENTRY_SIGNATURE:
-        raise source.wrong("is damaged")
-    extra_at = name_at + name_length
-    end = extra_at + extra_length + comment
-    name = directory[name_at:extra_at].decode("latin-1")
-    if end > len(directory) or not is_name(name):
-        raise source.wrong("has no name that a trace file's member has", name)
-    if disk or comment:
-        raise source.wrong("lies in another part of the zip file, or has a comment", name)
-    extra = extra_fields(source, name, directory[extra_at : extra_at + extra_length])
-    size, stored, offset = _widened(source, name, (size, stored, offset), extra)
-    return Member(name, flags, method, crc, stored, size, offset), end
-
-
-def extra_fields(source: Source, name: str, content: bytes) -> dict[int, bytes]:
+def checked_extra_fields(source: Source, name: str, content: bytes) -> Mapping[int, bytes]:
     """Extra fields by kind. Raises InputError if they don't fill their place exactly, or one stands twice."""
-    found: dict[int, bytes] = {}
+    if (fields := _extra_fields(content)) is None:
+        raise source.wrong("has a damaged extra field", name)
+    return fields
+
+
+@lru_cache(maxsize=256)
+def _extra_fields(content: bytes) -> Mapping[int, bytes] | None:
+    fields: dict[int, bytes] = {}
     at = 0
     while at < len(content):
         if at + zip_layout.EXTRA.size > len(content):
-            raise source.wrong("has a damaged extra field", name)
+            return None
         kind, length = zip_layout.EXTRA.unpack_from(content, at)
         at += zip_layout.EXTRA.size
-        if at + length > len(content) or kind in found:
-            raise source.wrong("has a damaged extra field", name)
-        found[kind] = content[at : at + length]
+        if at + length > len(content) or kind in fields:
+            return None
+        fields[kind] = content[at : at + length]
         at += length
-    return found
+    return fields
 
 
-def _widened(source: Source, name: str, numbers: tuple[int, int, int], extra: dict[int, bytes]) -> tuple[int, int, int]:
+def _widened(
+    source: Source, name: str, numbers: tuple[int, int, int], extra: Mapping[int, bytes]
+) -> tuple[int, int, int]:
     """The numbers, those that fill their 32 bits taken from the zip64 field."""
     wide = extra.get(zip_layout.ZIP64_KIND, b"")
     missing = numbers.count(zip_layout.FULL32)

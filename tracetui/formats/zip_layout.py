@@ -4,11 +4,36 @@ from __future__ import annotations
 
 import struct
 
+import numpy as np
+
 LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 """Signature, version needed, flags, method, time, date, CRC, stored size, size, name length, extra length."""
 DIRECTORY_ENTRY = struct.Struct("<4s6H3I5H2I")
 """Signature, version made by, version needed, flags, method, time, date, CRC, stored size, size, name length,
 extra length, comment length, disk, internal attributes, external attributes, offset of the local header."""
+ENTRY_LENGTHS = struct.Struct("<4s24x3H")
+"""Of such an entry: its signature, and the lengths of name, extra fields and comment."""
+_ENTRY_FIELDS = {
+    "signature": "S4",
+    "made_by": "<u2",
+    "needs": "<u2",
+    "flags": "<u2",
+    "method": "<u2",
+    "time": "<u2",
+    "date": "<u2",
+    "crc": "<u4",
+    "stored": "<u4",
+    "size": "<u4",
+    "name_length": "<u2",
+    "extra_length": "<u2",
+    "comment_length": "<u2",
+    "disk": "<u2",
+    "inner": "<u2",
+    "outer": "<u4",
+    "offset": "<u4",
+}
+ENTRY_DTYPE = np.dtype(list(_ENTRY_FIELDS.items()))
+"""The same entry for many at once."""
 END = struct.Struct("<4s4H2IH")
 """Signature, disk, directory's disk, entries on disk, entries, directory's size, its offset, comment length."""
 END64 = struct.Struct("<4sQ2H2I4Q")
