@@ -66,6 +66,8 @@ class ArrayValue:
 class StatisticsValue:
     """What is left of a tensor whose values were not kept."""
 
+    __slots__ = ("_dtype", "_shape", "_statistics")
+
     def __init__(self, shape: tuple[int, ...], dtype: str, statistics: Statistics) -> None:
         self._shape = shape
         self._dtype = dtype

@@ -153,7 +153,7 @@ def headers(draw: st.DrawFn) -> str:
 
 def by_numpy(text: str) -> Head | None:
     """The header as numpy reads it; None where it refuses, or reads no number that is allowed."""
-    content = bytes(4096)
+    content = bytes(1 << 19)  # of 30 × 30 × 30 numbers
     try:
         array: Any = np.lib.format.read_array(io.BytesIO(npy(text, content)), allow_pickle=False)
     except Exception:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tests.analysis.diff.made import trace_of
 from tracetui.formats.structs import read_json
-from tracetui.recording.npz.decode_records import _statistics
+from tracetui.recording.npz.decode_records import statistics_of
 from tracetui.recording.npz.encode import plain_statistics
 from tracetui.recording.npz.forms import StatisticsForm
 from tracetui.recording.npz.reader import read_trace
@@ -23,9 +23,8 @@ def test_what_an_old_file_has_of_nothing_finite_is_no_number() -> None:
     assert written["l2"] is None
     old = {**written, **dict.fromkeys(("l2", "mean", "std", "min", "max"), 0.0)}
     for document in (written, old):
-        assert _statistics(read_json(json.dumps(document).encode(), StatisticsForm, "t.npz")) == without_finite(
-            3, nan=3
-        )
+        form = read_json(json.dumps(document).encode(), StatisticsForm, "t.npz")
+        assert statistics_of(form) == without_finite(3, nan=3)
 
 
 def test_a_file_gives_back_that_nothing_is_finite(tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from tracetui.formats.source import Source
 from tracetui.formats.zip_arrays import StoredArray
 from tracetui.recording.npz.part import read_part
 from tracetui.recording.spill_file import SpillFile, spill_folder
-from tracetui.recording.statistics import Statistics
 from tracetui.recording.value import Array, Index
 
 _AGAIN = "open it again"
@@ -115,27 +114,3 @@ def _without(count: int, blocks: Iterator[bytes]) -> Iterator[memoryview]:
         skipped = min(count, len(block))
         count -= skipped
         yield memoryview(block)[skipped:]
-
-
-class FileValue:
-    """A value in a trace file, with the statistics that the file gives for it."""
-
-    def __init__(self, file: ArrayFile, place: StoredArray, dtype: str, statistics: Statistics) -> None:
-        self._file = file
-        self._place = place
-        self._dtype = dtype
-        self._statistics = statistics
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self._place.shape
-
-    @property
-    def dtype(self) -> str:
-        return self._dtype
-
-    def read(self, index: Index = ()) -> Array:
-        return self._file.read(self._place, index)
-
-    def statistics(self) -> Statistics:
-        return self._statistics

@@ -14,27 +14,27 @@ from tracetui.formats.json_text import JsonError, parse_json
 from tracetui.formats.limits import MAX_DEPTH
 from tracetui.formats.npy import MAX_RANK
 from tracetui.formats.structs import FLOATS, as_float, read_json
-from tracetui.recording.npz.decode_records import decode_records, decode_statistics, not_whole, optional_float
+from tracetui.recording.npz.decode_records import check_records, not_whole, optional_float
 from tracetui.recording.npz.encode import FLOAT_TAG, FORMAT
 from tracetui.recording.npz.forms import (
     AttentionForm,
     BadWeightForm,
     HeaderForm,
+    RecordForm,
     RowForm,
     RunForm,
     TimingForm,
 )
 from tracetui.recording.npz.modules import decode_outline
 from tracetui.recording.outline import Module
-from tracetui.recording.record import AttentionCall, BadWeight, Record, Token
-from tracetui.recording.statistics import Statistics
+from tracetui.recording.record import AttentionCall, BadWeight, Token
 from tracetui.recording.trace import RunInfo
 from tracetui.text import visible
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TraceHeader:
-    """All of a trace but its values; `statistics` and `keys` run parallel to `records`."""
+    """All of a trace but its values."""
 
     run: RunInfo
     tokens: tuple[tuple[Token, ...], ...]
@@ -42,10 +42,9 @@ class TraceHeader:
     cache: tuple[int, ...]
     vocabulary: MappingProxyType[int, Token]
     attention: MappingProxyType[str, AttentionCall]
-    records: tuple[Record, ...]
-    statistics: tuple[Statistics, ...]
-    keys: tuple[str | None, ...]
-    """The name of a stored array, or None."""
+    records: Sequence[RecordForm]
+    seconds: Sequence[float | None]
+    """Parallel to them."""
     complete: bool
     outline: Module
     bad_weights: MappingProxyType[str, tuple[BadWeight, ...]]
@@ -70,11 +69,11 @@ def decode_header(document: bytes, where: str, timing: Timing) -> TraceHeader:
     form = _read(document, where)
     if len(timing.seconds) != len(form.records):
         raise InputError(f"{where}: records: there are {len(form.records):,}, but times of {len(timing.seconds):,}")
-    records = decode_records(form.records, timing.seconds, where)
+    check_records(form.records, where)
     tokens = tuple(_row(row, where, f"tokens[{number}]") for number, row in enumerate(form.tokens))
     chosen = _chosen(form, tokens, where)
     prompts = [row[: len(row) - (made > 0)] for row, made in zip(tokens, chosen, strict=True)]
-    _check_rows(prompts, records, where)
+    _check_rows(prompts, form.records, where)
     return TraceHeader(
         run=_run(form.run, timing.started, where),
         tokens=tokens,
@@ -82,9 +81,8 @@ def decode_header(document: bytes, where: str, timing: Timing) -> TraceHeader:
         cache=form.cache or (),
         vocabulary=MappingProxyType({token.id: token for token in _row(form.vocabulary, where, "vocabulary")}),
         attention=MappingProxyType({key: _attention(call) for key, call in form.attention.items()}),
-        records=records,
-        statistics=decode_statistics(form.records, where),
-        keys=tuple(record.key for record in form.records),
+        records=form.records,
+        seconds=timing.seconds,
         complete=form.complete,
         outline=decode_outline(form.outline, where),
         bad_weights=MappingProxyType(_bad_weights(form.bad_weights or {}, where)),
@@ -179,7 +177,7 @@ def _chosen(form: HeaderForm, tokens: Sequence[Sequence[Token]], where: str) -> 
     return form.generated
 
 
-def _check_rows(rows: Sequence[Sequence[Token]], records: Sequence[Record], where: str) -> None:
+def _check_rows(rows: Sequence[Sequence[Token]], records: Sequence[RecordForm], where: str) -> None:
     """Refuse rows of tokens that the recorded queries [B,H,T,K] have no place for. Rows may be padded, never cut.
 
     The last token that the model chose is not among them: it has gone through no pass.

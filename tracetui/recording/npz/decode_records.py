@@ -1,4 +1,4 @@
-"""The records of a trace file's header, and their statistics, of the form already: ranges that hang on one another."""
+"""The records of a trace file's header, of the form already: what of it must go with the rest, and their statistics."""
 
 from __future__ import annotations
 
@@ -10,35 +10,16 @@ from tracetui.errors import InputError, bad_field
 from tracetui.formats.npy import MAX_RANK, possible
 from tracetui.formats.structs import Number, as_float
 from tracetui.recording.npz.forms import RecordForm, StatisticsForm
-from tracetui.recording.record import CALLERS, Record
+from tracetui.recording.record import CALLERS
 from tracetui.recording.statistics import Statistics, without_finite
 from tracetui.text import visible
 
 
-def decode_records(forms: Sequence[RecordForm], seconds: Sequence[float | None], where: str) -> tuple[Record, ...]:
-    """Texts and shapes that many records have are one object."""
+def check_records(forms: Sequence[RecordForm], where: str) -> None:
+    """Raises InputError naming the first field whose value doesn't go with the others."""
     _check_shapes(forms, where)
     _check_inputs(forms, where)
-    text: dict[str, str] = {}
-    shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
-    return tuple(
-        Record(
-            index,
-            text.setdefault(form.site, form.site),
-            shapes.setdefault(form.shape, form.shape),
-            text.setdefault(form.dtype, form.dtype),
-            form.depth,
-            text.setdefault(form.parent, form.parent),
-            form.pass_,
-            form.call,
-            form.part,
-            took,
-            text.setdefault(form.provenance, form.provenance),
-            form.edited or False,
-            form.inputs or (),
-        )
-        for index, (form, took) in enumerate(zip(forms, seconds, strict=True))
-    )
+    _check_statistics(forms, where)
 
 
 def _check_shapes(forms: Sequence[RecordForm], where: str) -> None:
@@ -57,12 +38,11 @@ def _check_inputs(forms: Sequence[RecordForm], where: str) -> None:
             raise not_whole(where, f"records[{index}].inputs[{place}]", CALLERS, index - 1, form.inputs[place])
 
 
-def decode_statistics(forms: Sequence[RecordForm], where: str) -> tuple[Statistics, ...]:
-    statistics = [form.statistics for form in forms]
-    for index, form in enumerate(statistics):
+def _check_statistics(forms: Sequence[RecordForm], where: str) -> None:
+    for index, record in enumerate(forms):
+        form = record.statistics
         if form.nan + form.posinf + form.neginf > form.numel or form.zeros > form.numel:
             raise _wrong_counts(form, where, f"records[{index}].statistics")
-    return tuple(map(_statistics, statistics))
 
 
 def _wrong_counts(form: StatisticsForm, where: str, name: str) -> InputError:
@@ -72,7 +52,7 @@ def _wrong_counts(form: StatisticsForm, where: str, name: str) -> InputError:
     return bad_field(where, name, f"must not count more than its {form.numel:,} elements as NaN or infinite")
 
 
-def _statistics(form: StatisticsForm) -> Statistics:
+def statistics_of(form: StatisticsForm) -> Statistics:
     nan, posinf, neginf = form.nan, form.posinf, form.neginf
     l2, mean, std, low, high = form.l2, form.mean, form.std, form.min, form.max
     if type(l2) is type(mean) is type(std) is type(low) is type(high) is float and l2:

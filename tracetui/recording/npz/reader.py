@@ -10,12 +10,13 @@ from tracetui.formats.source import Source
 from tracetui.formats.zip_arrays import StoredArray, locate_all, read_document
 from tracetui.formats.zip_directory import Directory, read_directory
 from tracetui.paths import open_regular, refuse_disguised
-from tracetui.recording.npz.array_file import ArrayFile, FileValue
+from tracetui.recording.npz.array_file import ArrayFile
 from tracetui.recording.npz.decode import TraceHeader, decode_header, decode_timing
+from tracetui.recording.npz.file_records import FileRecords, FileStatistics, FileValue
+from tracetui.recording.npz.forms import RecordForm
 from tracetui.recording.npz.names import HEADER, TIMING, is_safe
-from tracetui.recording.record import Record
 from tracetui.recording.trace import Trace
-from tracetui.recording.value import StatisticsValue, Value
+from tracetui.recording.value import Value
 
 
 def read_trace(path: Path) -> Trace:
@@ -36,7 +37,7 @@ def read_trace(path: Path) -> Trace:
         tokens=header.tokens,
         generated=header.generated,
         cache=header.cache,
-        records=header.records,
+        records=FileRecords(header.records, header.seconds),
         values=_values(header, arrays, values_file),
         attention=header.attention,
         vocabulary=header.vocabulary,
@@ -61,25 +62,26 @@ def _values(header: TraceHeader, arrays: dict[str, StoredArray], file: ArrayFile
     """Parallel to the records; those with the same key have one and the same value."""
     values: list[Value] = []
     known: dict[str, Value] = {}
-    for record, statistics, key in zip(header.records, header.statistics, header.keys, strict=True):
+    for index, form in enumerate(header.records):
+        key, shape, dtype = form.key, form.shape, form.dtype
         if key is None:
-            values.append(StatisticsValue(record.shape, record.dtype, statistics))
+            values.append(FileStatistics(shape, dtype, form.statistics))
             continue
         place = arrays.get(key)
-        if place is None or place.shape != record.shape or place.dtype != stored_as(record.dtype):
-            raise _wrong_key(record, key, place, file.path)
+        if place is None or place.shape != shape or place.dtype != stored_as(dtype):
+            raise _wrong_key(f"records[{index}].key", form, place, file.path)
         value = known.get(key)
         if value is None:
-            value = known[key] = FileValue(file, place, record.dtype, statistics)
+            value = known[key] = FileValue(file, place, dtype, form.statistics)
         values.append(value)
     return tuple(values)
 
 
-def _wrong_key(record: Record, key: str, place: StoredArray | None, path: Path) -> InputError:
+def _wrong_key(name: str, form: RecordForm, place: StoredArray | None, path: Path) -> InputError:
     if place is None:
         problem = "must be the name of an array in the file, or null"
-    elif place.shape != record.shape:
-        problem = f"names an array of shape {place.shape}, the record's is {record.shape}"
+    elif place.shape != form.shape:
+        problem = f"names an array of shape {place.shape}, the record's is {form.shape}"
     else:
-        problem = f"names an array of {place.dtype}, the record's dtype is stored as {stored_as(record.dtype)}"
-    return bad_field(f"{path}: {HEADER}", f"records[{record.index}].key", problem, key)
+        problem = f"names an array of {place.dtype}, the record's dtype is stored as {stored_as(form.dtype)}"
+    return bad_field(f"{path}: {HEADER}", name, problem, form.key)
