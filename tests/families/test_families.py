@@ -18,6 +18,7 @@ from tests.families.configs import families
 from tests.families.known import known
 from tests.families.models import make_family
 from tests.families.table import FILE, reasons
+from tests.tracer.tiers import differences, recorded
 from tracetui.errors import InputError
 
 _PARTS = 10
@@ -49,6 +50,15 @@ def test_what_is_shown_of_a_family_is_what_its_model_computes(
         record_property(title, shown)
     again = f"`make families ARGS='-k {name}'` runs this again"
     assert not surprises, "\n".join((f"{name}:", *surprises, again))
+
+
+@pytest.mark.parametrize("name", _chosen())
+def test_what_is_described_later_is_the_same(name: str, tmp_path: Path) -> None:
+    family = make_family(name, tmp_path)
+    # Some families make themselves other modules in their first call.
+    assert family.logits.size
+    at_once, later = (recorded(family.model, {"input_ids": family.ids}, later=each) for each in (False, True))
+    assert not list(differences(at_once, later))
 
 
 @pytest.mark.skipif(os.environ["TRACETUI_FAMILIES"] == "all", reason="it is about to be written")

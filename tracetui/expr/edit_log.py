@@ -35,6 +35,8 @@ class EditLog:
         self._asked: SimpleQueue[tuple[tuple[Edit, ...], int]] = SimpleQueue()
         self.edits: tuple[Edit, ...] = ()
         """All that a run had, each for the records from its first to its last."""
+        self.idle = True
+        """Whether the run has had no edit, and none was asked for."""
         self.changed: Callable[[list[str]], None] = lambda plain: None
         """Hears the edits as a run keeps them, when they are others."""
         self._tell()
@@ -42,17 +44,15 @@ class EditLog:
     def ask(self, edits: Sequence[Edit], at: int) -> None:
         """Have other edits stand from a record on, or from the next one that is made if that is further."""
         self._asked.put((tuple(edits), at))
-
-    @property
-    def idle(self) -> bool:
-        """Whether the run has had no edit, and none was asked for."""
-        return not self.edits and self._asked.empty()
+        self.idle = False
 
     def now(self, record: int) -> tuple[Edit, ...]:
         """All edits, for a run whose next record is this one, or that waits at this one."""
         while not self._asked.empty():
             edits, at = self._asked.get()
             self._change(edits, max(at, record))
+            # What is asked for meanwhile says so itself, after it is in the queue.
+            self.idle = not self.edits and self._asked.empty()
         return self.edits
 
     def take_up(self, past: EditLog, at: int) -> None:
@@ -76,4 +76,5 @@ class EditLog:
 
     def _tell(self) -> None:
         self.edits = tuple(span.kept for span in self._spans)
+        self.idle = self.idle and not self.edits
         self.changed(plain_edits(self.edits))

@@ -23,7 +23,7 @@ from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.capture.store import ValueStore
 from tracetui.tracer.edits import Editor
 from tracetui.tracer.fault import fault_of
-from tracetui.tracer.gate import Gate
+from tracetui.tracer.gate import Gate, unheard
 from tracetui.tracer.hooks.alone import alone
 from tracetui.tracer.hooks.model_hooks import ModelHooks
 from tracetui.tracer.hooks.pass_context import Pass
@@ -42,7 +42,7 @@ def record_module(
     matrices: tuple[MatrixRole, ...] = (),
     stops: Sequence[Stop] = (),
     edits: Sequence[Edit] = (),
-    emit: Callable[[Event], None] = lambda event: None,
+    emit: Callable[[Event], None] = unheard,
 ) -> Trace:
     """The same, keeping the values that `keep` names, and attention's matrices of these roles beside.
 

@@ -19,13 +19,22 @@ NOTICE_SECONDS = 0.1
 """How often a running model tells where it is."""
 
 
+def unheard(event: Event) -> None:
+    """Nobody listens."""
+
+
+def _ask_health_alone(stops: Sequence[Stop]) -> bool:
+    """Whether stops ask for no more than whether all is finite."""
+    return all(stop.only_health or not stop.on for stop in stops)
+
+
 class Gate:
     """One run's gate. The model thread calls `arrived` and `check`; everybody else the rest."""
 
     def __init__(
         self,
         until: Target = until_end,
-        emit: Callable[[Event], None] = lambda event: None,
+        emit: Callable[[Event], None] = unheard,
         errand: Callable[[], None] = lambda: None,
         stops: Sequence[Stop] = (),
         waits: bool = True,
@@ -46,6 +55,7 @@ class Gate:
         self._pausing = False
         self._next_notice = 0.0
         self._stops = tuple(stops)
+        self._health_alone = _ask_health_alone(self._stops)
         self._waits = waits
         self.edits = edits or EditLog()
         self._watcher: StopEvaluator | None = None
@@ -69,10 +79,34 @@ class Gate:
         if (until is not until_end and (until is None or until(record))) or self._pausing or fired:
             self._wait(record.index + 1)
             return
-        now = time.perf_counter()
-        if now >= self._next_notice:
-            self._next_notice = now + NOTICE_SECONDS
-            self._emit(Advanced(record.index + 1))
+        if self.is_notice_due:
+            self.notice(record.index + 1)
+
+    def passed(self, record: Record) -> None:
+        """A record is described at which nobody would have waited."""
+        if self._stops:
+            self._fired(record)
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether nobody waits, or asks for more than whether all is finite, and nobody is to be told of now."""
+        return (
+            self._until is until_end
+            and self._health_alone
+            and not self._pausing
+            and not self._cancelled
+            and (self._emit is unheard or time.perf_counter() < self._next_notice)
+        )
+
+    @property
+    def is_notice_due(self) -> bool:
+        """Whether it is time to tell where the model is, if anybody hears it."""
+        return self._emit is not unheard and time.perf_counter() >= self._next_notice
+
+    def notice(self, count: int) -> None:
+        """Tell how many records there are."""
+        self._next_notice = time.perf_counter() + NOTICE_SECONDS
+        self._emit(Advanced(count))
 
     def begin(self, trace: Trace, taken: int = 0) -> None:
         """A run grows this trace from now on; its records are what the stops are about.
@@ -89,6 +123,7 @@ class Gate:
         """Other stops, from the next record on."""
         with self._changed:
             self._stops = tuple(stops)
+            self._health_alone = _ask_health_alone(self._stops)
             if self._watcher is not None:
                 self._watcher.stops = self._stops
 

@@ -6,7 +6,7 @@ What runs inside modules, kernels and experts that are registered with transform
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -41,8 +41,8 @@ class Observer(Protocol):
         """It has run. Returns what it shall give back instead; None where that is its own output."""
         ...
 
-    def kernel_in(self, call: KernelCall, described: AttentionCall) -> KernelCall:
-        """What an attention kernel is about to receive; returns what it shall."""
+    def kernel_in(self, call: KernelCall, describe: Callable[[], AttentionCall]) -> KernelCall:
+        """What an attention kernel is about to receive, and how a trace describes it; returns what it shall."""
         ...
 
     def kernel_step(self, call: KernelCall) -> Show | None:

@@ -132,7 +132,7 @@ def run_kernel(kernel: str, forward: Any, call: KernelCall) -> Output:
     observer = observer_here()
     if observer is None:
         return _forwarded(forward, call)
-    call = observer.kernel_in(call, call.described(kernel, forward))
+    call = observer.kernel_in(call, partial(call.described, kernel, forward))
     show = observer.kernel_step(call)
     with in_kernel():
         output = _forwarded(forward, call) if show is None else _step_by_step(kernel, forward, call, show)

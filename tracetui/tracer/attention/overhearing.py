@@ -122,7 +122,7 @@ class Overhearing(TorchFunctionMode):
         key, value = chunks.own_part(chunks.key), chunks.own_part(args[1])
         own = chunks.matrices(args[0])
         call = KernelCall(running.module, chunks.whole_query, key, value, None, {"scaling": 1.0}, own)
-        self._observer.kernel_in(call, replace(call.described("eager"), is_causal=False))
+        self._observer.kernel_in(call, lambda: replace(call.described("eager"), is_causal=False))
         result = func(*args, **kwargs)
         kept = self._observer.kernel_out(heads := result.flatten(2, 3))  # [B,H,T,Kv]
         running.seen.clear()
@@ -148,7 +148,7 @@ class Overhearing(TorchFunctionMode):
         self._heard()
         call = KernelCall(running.module, query, key, value, four, arguments)
         described = replace(call.described("sdpa"), is_causal=causal)
-        call = self._observer.kernel_in(call, described)
+        call = self._observer.kernel_in(call, lambda: described)
         given |= {"query": call.query, "key": call.key, "value": call.value}
         return self._observer.kernel_out(func(**given))
 
@@ -158,7 +158,8 @@ class Overhearing(TorchFunctionMode):
         """The product with the values: the end of an attention call, of which all is known now."""
         self._heard()
         call = found.call
-        call = self._observer.kernel_in(call, replace(call.described("eager"), is_causal=False))
+        described = replace(call.described("eager"), is_causal=False)
+        call = self._observer.kernel_in(call, lambda: described)
         show = self._observer.kernel_step(call)
         assert call.own is not None
         probabilities = call.own.probabilities if show is None else shown_steps(call.own, call.mask, show)

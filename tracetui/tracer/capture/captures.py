@@ -11,6 +11,7 @@ from tracetui.recording.keep import Keep, MatrixRole
 from tracetui.recording.value import Value
 from tracetui.tracer.attention.matrices import wanted_for_matrices
 from tracetui.tracer.capture.alias import capture_function
+from tracetui.tracer.capture.snapshots import Snapshots
 from tracetui.tracer.capture.statistics import is_finite
 from tracetui.tracer.capture.store import ValueStore
 from tracetui.tracer.capture.values import TorchValue
@@ -35,6 +36,7 @@ class Captures:
         self._store = store
         self._matrices = matrices
         self._capture = capture_function()
+        self.snapshots = Snapshots(store)
         self._recent: _Known = {}
         self._masks: _Known = {}
         self.earlier_mask: Callable[[str, torch.Tensor], Value | None] | None = None
@@ -44,6 +46,7 @@ class Captures:
 
     def forget(self) -> None:
         """Keep no tensor of the model's alive."""
+        self.snapshots.forget()
         self._recent.clear()
         self._masks.clear()
         self._looked_at = None
@@ -53,6 +56,8 @@ class Captures:
 
         shared: a mask is; one tensor goes through every layer of a pass.
         """
+        if (ready := self.snapshots.value(tensor)) is not None:
+            return ready
         wanted = self._keep.everything or self._is_wanted(site)
         known = _known(tensor, self._masks if shared else self._recent, wanted)
         if known is not None:

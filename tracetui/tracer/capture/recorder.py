@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -45,15 +46,19 @@ class Recorder:
         """Looks for who made what isn't finite in a module's own code, by its role, before it is recorded."""
         self._bad_weights: dict[str, tuple[BadWeight, ...]] = {}
         self._vocabulary: dict[int, Token] = {}
-        self._arrived = arrived
+        self.arrived = arrived
+        """Is told of each record, and returns when the model may go on."""
         self._name_predictions = name_predictions
         self._captures = Captures(keep, self._store, matrices)
-        self._sources = Sources()
+        self.snapshots = self._captures.snapshots
+        self._sources = Sources(self.snapshots.base)
         self._calls: dict[str, int] = {}
         self._pass = 0
         self._notes: list[tuple[int, str]] = []
         self._grown: list[tuple[int, int]] = []
         """How large the vocabulary was once tokens for a record, the first number, were added."""
+        self.settle: Callable[[], None] = lambda: None
+        """Describes what came by and is not described yet."""
         self.repeats = False
         """Whether what runs now was recorded by an earlier run, as before the cut of one that is taken up again."""
         self.trace = Trace(
@@ -70,10 +75,16 @@ class Recorder:
 
     def begin_pass(self) -> None:
         """What is recorded from now on belongs to the next pass; before its first record this is pass 0."""
+        self.settle()
         self._pass += 1
         self._calls.clear()
         self._captures.forget()
         self._sources.forget()
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether every value stays as it was captured, and nothing is computed beside."""
+        return self._wanted.everything and not self.matrices
 
     @property
     def pass_(self) -> int:
@@ -86,6 +97,7 @@ class Recorder:
 
     def extend(self, chosen: Sequence[Token | None], cache: int) -> Trace:
         """Add a token to each row that goes on; `cache` is the size in bytes of the model's own. Returns the trace."""
+        self.settle()
         self.trace = self.trace.extended(chosen, cache)
         return self.trace
 
@@ -125,11 +137,21 @@ class Recorder:
 
     def failed_model(self) -> None:
         """The model's code has raised an error: what it was given is recorded, and nobody waits there."""
-        self._arrived = lambda record: None
+        self.settle()
+        self.arrived = lambda record: None
+
+    @contextmanager
+    def passing(self, passed: Callable[[Record], None]) -> Iterator[None]:
+        """For the length of a `with`, records are made at which nobody waits: `passed` is told of them."""
+        arrived, self.arrived = self.arrived, passed
+        try:
+            yield
+        finally:
+            self.arrived = arrived
 
     def resume(self, arrived: Callable[[Record], None]) -> None:
         """Go on after `finished` with another gate: the trace grows again."""
-        self._arrived = arrived
+        self.arrived = arrived
 
     def is_finite(self, tensor: torch.Tensor) -> bool:
         """Whether no element of a tensor that is about to be recorded is NaN or infinite."""
@@ -215,7 +237,7 @@ class Recorder:
         )
         self._values.append(value)
         self._records.append(record)
-        self._arrived(record)
+        self.arrived(record)
         return record
 
     def rename(self, record: Record, site: str) -> None:
@@ -243,12 +265,14 @@ class Recorder:
 
     def failed(self, *notes: str) -> Trace:
         """The trace of a run that has come to a bad end; `notes` tell of it."""
+        self.settle()
         closed = self.trace.closed()
         own = (text for _, text in self._notes)
         return replace(closed, run=replace(closed.run, notes=(*self.trace.run.notes, *own, *self._store.notes, *notes)))
 
     def finished(self, notes: Sequence[str] = ()) -> Trace:
         """The trace, now unchanging; `notes` belong beside the result."""
+        self.settle()
         self._captures.forget()
         self._sources.forget()
         missed = self._wanted.unmatched(record.site for record in self._records)

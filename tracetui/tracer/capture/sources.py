@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from weakref import ReferenceType, ref
 
 import torch
@@ -12,7 +13,9 @@ from tracetui.recording.record import UNRECORDED
 class Sources:
     """The tensors of one pass that were recorded, by identity; none is kept alive. Used by the model's thread alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, base_of: Callable[[torch.Tensor], torch.Tensor | None]) -> None:
+        """base_of: what else a tensor is known to be all of."""
+        self._base_of = base_of
         self._known: dict[int, tuple[ReferenceType[torch.Tensor], int, int]] = {}
 
     def forget(self) -> None:
@@ -27,9 +30,13 @@ class Sources:
     def of(self, tensor: torch.Tensor) -> int:
         """The record that holds a tensor's very values; UNRECORDED if there is none."""
         found = self._same(tensor)
-        if found == UNRECORDED and (base := _whole_base(tensor)) is not None:
+        if found == UNRECORDED and (base := self._whole(tensor)) is not None:
             return self._same(base)
         return found
+
+    def _whole(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        base = self._base_of(tensor)
+        return _whole_base(tensor) if base is None else base
 
     def _same(self, tensor: torch.Tensor) -> int:
         known = self._known.get(id(tensor))

@@ -62,16 +62,22 @@ class ValueStore:
         why = self._trouble or "memory and disk set aside for them (--values, --spill) were full"
         return (f"the values of {self._lost:,} tensors are missing, only their statistics are there: {why}",)
 
-    def put(self, captured: torch.Tensor) -> Value:
-        """The value in the best place that has room for it."""
+    def in_memory(self, captured: torch.Tensor) -> TorchValue | None:
+        """The value in memory; None if it doesn't fit."""
         size = captured.nbytes
         if size > self._memory and self._ask is not None:
             # Half of what is free: of what lies there already, the other half is missing.
             self._memory = max(0, self._ask() - (UNASKED - self._memory) // 2)
             self._ask = None
-        if size <= self._memory:
-            self._memory -= size
-            return TorchValue(captured)
+        if size > self._memory:
+            return None
+        self._memory -= size
+        return TorchValue(captured)
+
+    def put(self, captured: torch.Tensor) -> Value:
+        """The value in the best place that has room for it."""
+        if (value := self.in_memory(captured)) is not None:
+            return value
         return self._spilled(TorchValue(captured), captured) or self._without(captured)
 
     @staticmethod

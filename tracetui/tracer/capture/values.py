@@ -24,7 +24,8 @@ class TorchValue:
     """A captured tensor; it is never written to, so reading needs no lock."""
 
     def __init__(self, tensor: torch.Tensor) -> None:
-        self._tensor = tensor
+        self.captured = tensor
+        """To be read alone."""
         self._statistics: Statistics | None = None
         self.finite: bool | None = None
         """Whether no element is NaN or infinite, where somebody has looked."""
@@ -32,22 +33,22 @@ class TorchValue:
     @property
     def tensor(self) -> torch.Tensor:
         """The captured tensor as one that may be written to."""
-        return capture_function()(self._tensor)
+        return capture_function()(self.captured)
 
     @property
     def nbytes(self) -> int:
-        return self._tensor.numel() * self._tensor.element_size()
+        return self.captured.numel() * self.captured.element_size()
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(self._tensor.shape)
+        return tuple(self.captured.shape)
 
     @property
     def dtype(self) -> str:
-        return dtype_name(self._tensor.dtype)
+        return dtype_name(self.captured.dtype)
 
     def read(self, index: Index = ()) -> Array:
-        part = self._tensor[index]
+        part = self.captured[index]
         wide = torch.float32 if part.dtype in _AS_FLOAT32 else part.dtype
         # A copy, never the storage itself: numpy() would first copy all of what a lazy clone shares.
         array: Array = part.to("cpu", wide, copy=True).contiguous().numpy()
@@ -56,7 +57,7 @@ class TorchValue:
     def all_finite(self) -> bool:
         """Whether no element is NaN or infinite; cheaper than the statistics."""
         if self.finite is None:
-            tensor, known = self._tensor, self._statistics
+            tensor, known = self.captured, self._statistics
             if known is not None:
                 self.finite = known.finite
             elif tensor.dtype in _SUMMED and math.isfinite(tensor.sum().item()):
@@ -67,7 +68,7 @@ class TorchValue:
 
     def statistics(self) -> Statistics:
         if self._statistics is None:
-            self._statistics = of_tensor(self._tensor)
+            self._statistics = of_tensor(self.captured)
         return self._statistics
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -37,9 +38,9 @@ class AttentionWatch:
         """Which of the kernels that one module calls this one is."""
         self._explanations = Explanations()
 
-    def kernel_in(self, call: KernelCall, described: AttentionCall) -> KernelCall:
+    def kernel_in(self, call: KernelCall, describe: Callable[[], AttentionCall]) -> KernelCall:
         """Record what an attention kernel is about to receive; returns it as edits leave it."""
-        frame = self._frames[-1]
+        frame, described = self._frames[-1], describe()
         self._part, frame.attention_calls = frame.attention_calls, frame.attention_calls + 1
         # Before the record: a stop at it may be looked at when only the query is there.
         part = f"#{self._part}" if self._part else ""

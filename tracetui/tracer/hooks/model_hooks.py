@@ -16,11 +16,13 @@ from tracetui.models.pass_through import PassThrough
 from tracetui.models.weights.experts import runs_singly
 from tracetui.models.weights.streaming import Reader
 from tracetui.tracer.attention.absorbed import absorbing_observed
+from tracetui.tracer.hooks.deferring import DeferringObserver
 from tracetui.tracer.hooks.frames import Frame
+from tracetui.tracer.hooks.module_site import ModuleSite
 from tracetui.tracer.hooks.pass_context import Pass
 from tracetui.tracer.hooks.recording_observer import RecordingObserver
 from tracetui.tracer.hooks.uncompiled import uncompiled
-from tracetui.tracer.observer import observing
+from tracetui.tracer.observer import Observer, observing
 from tracetui.tracer.replay.stubs import RecordedLayer
 
 
@@ -34,7 +36,8 @@ class ModelHooks:
     def __init__(self, model: nn.Module, watched: Pass) -> None:
         self._model = model
         self._pass = watched
-        self._observer = RecordingObserver(model, watched)
+        self._recording = RecordingObserver(model, watched)
+        self._observer: Observer = self._recording
         self._handles: list[RemovableHandle] = []
         self._stack = ExitStack()
 
@@ -47,9 +50,13 @@ class ModelHooks:
                 reader = Reader(watched.making, lambda: len(watched.frames), watched.clock.leave_out)
                 stack.enter_context(watched.weights.lending(reader))
             modules = modules_of(self._model)
-            stack.enter_context(self._observer.ready(modules))
+            stack.enter_context(self._recording.ready(modules))
+            sites = self._sites(modules)
+            if self._recording.may_defer(modules, sites.values()):
+                self._observer = deferring = DeferringObserver(self._recording, watched)
+                stack.callback(deferring.close)
             stack.callback(self._take_hooks_off)
-            self._put_hooks_on(modules)
+            self._put_hooks_on(modules, sites)
             stack.enter_context(observing(self._observer))
             stack.enter_context(absorbing_observed(self._model, watched.absorb))
             self._stack = stack.pop_all()
@@ -62,21 +69,30 @@ class ModelHooks:
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """The model's own call has begun already, so that torch won't tell."""
-        self._observer.module_in(self._observer.site("", self._model), self._model, args, kwargs)
+        self._observer.module_in(self._recording.site("", self._model), self._model, args, kwargs)
 
     @property
     def running(self) -> tuple[Frame, ...]:
         """The modules that have begun and not ended, outermost first."""
+        self._pass.recorder.settle()
         return tuple(self._pass.frames)
 
-    def _put_hooks_on(self, modules: Mapping[str, nn.Module]) -> None:
-        inner, observer = set(_inside_experts(modules)), self._observer
-        for path, module in modules.items():
-            if not isinstance(module, PassThrough | RecordedLayer) and path not in inner:
-                site = observer.site(path, module)
-                begins, ends = partial(observer.module_in, site), partial(observer.module_out, site)
-                self._handles.append(module.register_forward_pre_hook(begins, with_kwargs=True))
-                self._handles.append(module.register_forward_hook(ends))
+    def _sites(self, modules: Mapping[str, nn.Module]) -> dict[str, ModuleSite]:
+        """What is watched, by its path."""
+        inner = set(_inside_experts(modules))
+        return {
+            path: self._recording.site(path, module)
+            for path, module in modules.items()
+            if not isinstance(module, PassThrough | RecordedLayer) and path not in inner
+        }
+
+    def _put_hooks_on(self, modules: Mapping[str, nn.Module], sites: Mapping[str, ModuleSite]) -> None:
+        observer = self._observer
+        for path, site in sites.items():
+            module = modules[path]
+            begins, ends = partial(observer.module_in, site), partial(observer.module_out, site)
+            self._handles.append(module.register_forward_pre_hook(begins, with_kwargs=True))
+            self._handles.append(module.register_forward_hook(ends))
 
     def _take_hooks_off(self) -> None:
         for handle in self._handles:

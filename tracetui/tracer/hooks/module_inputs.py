@@ -5,6 +5,7 @@ What a module's parent computes between two modules (a gate, a scan, a product) 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -23,16 +24,19 @@ def input_records(
     site: ModuleSite,
     frame: Frame,
     depth: int,
-    arguments: tuple[tuple[Any, ...], dict[str, Any]],
-    given: list[torch.Tensor],
+    given: Sequence[torch.Tensor],
+    states_first: bool,
 ) -> tuple[int, ...]:
-    """The numbers of the records that hold the floating-point tensors among a call's arguments, `given`."""
+    """The numbers of the records that hold the floating-point tensors among a call's arguments, `given`.
+
+    states_first: whether the first tensor among them was one of these, and not ids beside a mask.
+    """
     if not site.path:
         for tensor in given:
             recorder.given(tensor)
         return ()
     found = []
-    most = site.inputs if site.is_leaf or _begins_with_floats(*arguments) else 0
+    most = site.inputs if states_first else 0
     for place, tensor in enumerate(given):
         index = recorder.source_of(tensor) if is_readable(tensor) else UNRECORDED
         if index == UNRECORDED and place < most:
@@ -48,7 +52,7 @@ def _recorded(recorder: Recorder, site: ModuleSite, frame: Frame, depth: int, te
     return recorder.record(site.input_site, tensor, depth=depth, parent=frame.path, call=call, part=place).index
 
 
-def _begins_with_floats(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def begins_with_floats(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether the first tensor that a module is given are hidden states, and not ids beside a mask."""
     first = next((value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)), None)
     return first is not None and first.is_floating_point()

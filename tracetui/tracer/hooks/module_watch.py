@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from threading import get_ident
 from typing import Any
 
@@ -17,7 +17,7 @@ from tracetui.tracer.capture.readable import is_readable, left_out
 from tracetui.tracer.hooks.bad_weights import bad_weights, with_kinds
 from tracetui.tracer.hooks.experts import ExpertWatch
 from tracetui.tracer.hooks.frames import Frame
-from tracetui.tracer.hooks.module_inputs import float_tensors, input_records
+from tracetui.tracer.hooks.module_inputs import begins_with_floats, float_tensors, input_records
 from tracetui.tracer.hooks.module_site import ModuleSite
 from tracetui.tracer.hooks.pass_context import Pass
 from tracetui.tracer.lens import Lens
@@ -47,52 +47,70 @@ class ModuleWatch:
         # Another thread that was about to call the hook is given no names once it has been taken off.
         if get_ident() != self._thread or kwargs is None:
             return
-        path, frames, recorder = site.path, self._frames, self._recorder
-        given = float_tensors(args, kwargs)
-        if site.in_layer:
-            self._record_stream(self._residual.entering(path, module, given))
-        frame = Frame(path, recorder.call_number(path), self._clock.now())
-        frames.append(frame)
-        if site.is_layer and (states := [each for each in given if is_readable(each)]):
-            recorder.record(site.input_site, states[0], depth=len(frames), parent=path, call=frame.call)
-            self._residual.begin(path, module, frame.call, states)
-        frame.inputs = input_records(recorder, site, frame, len(frames), (args, kwargs), given)
+        at = self._clock.now()
+        self.begin(site, module, float_tensors(args, kwargs), site.is_leaf or begins_with_floats(args, kwargs), at)
         if not self._edits.idle:
-            self._editor.given(path, args, kwargs)
+            self._editor.given(site.path, args, kwargs)
         for begin in site.begins:
-            begin(path, module, args, kwargs)
+            begin(site.path, module, args, kwargs)
 
     def module_out(self, site: ModuleSite, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         """A module has run: record what it returned, as edits leave it, which is what it gives back."""
         if get_ident() != self._thread:
             self._recorder.note("what modules do in threads of the model's own is not recorded")
             return None
-        path, frames = site.path, self._frames
+        path, at = site.path, self._clock.now()
         for end in site.ends:
             end(path)
-        if site.is_layer:
-            self._record_stream(self._residual.ended(path, output))
-        while (frame := frames.pop()).path != path:
-            # Its error was caught: it has begun and will never end.
-            pass
-        seconds = self._clock.now() - frame.started
         if site.may_route:
             self._experts.module_out(path, module, output)
         if self._lens is not None:
             with self._clock.uncounted():
-                self._lens.returned(path, module, args, output, len(frames))
-        changed = self._record(site, module, output, frame, seconds)
+                self._lens.returned(path, module, args, output, len(self._frames) - 1)
+        tensors = [output] if type(output) is torch.Tensor else self.tensors_of(site, output)
+        changed = self.end(site, module, tensors, path or output_name(output), at)
+        returned = with_others(output, changed, whole=bool(path)) if changed else None
         if site.may_route:
-            self._experts.chose(path, module, output if changed is None else changed)
-        return changed
+            self._experts.chose(path, module, output if returned is None else returned)
+        return returned
 
-    def _record(self, site: ModuleSite, module: nn.Module, output: Any, frame: Frame, seconds: float) -> Any:
-        """Record what a module returned. Returns the same as edits leave it; None without any."""
-        recorder, frames = self._recorder, self._frames
-        name = site.path or ("logits" if hasattr(output, "logits") else "output")
-        tensors = (output,) if type(output) is torch.Tensor else tuple(tensors_in(output, whole=bool(site.path)))
+    def tensors_of(self, site: ModuleSite, output: Any) -> list[torch.Tensor]:
+        """The tensors in what a module returned; what is in it besides, and can't be recorded, is noted."""
         if left := unseen(output):
-            recorder.note(f"{name}: of what it returns, {visible(left, 80)} is not recorded")
+            name = site.path or output_name(output)
+            self._recorder.note(f"{name}: of what it returns, {visible(left, 80)} is not recorded")
+        return list(tensors_in(output, whole=bool(site.path)))
+
+    def begin(
+        self, site: ModuleSite, module: nn.Module, given: Sequence[torch.Tensor], states_first: bool, at: float
+    ) -> None:
+        """A module began when the clock said `at`, and was given these floating-point tensors.
+
+        states_first: whether the first tensor of all was one.
+        """
+        path, frames, recorder = site.path, self._frames, self._recorder
+        if site.in_layer:
+            self._record_stream(self._residual.entering(path, module, given))
+        frame = Frame(path, recorder.call_number(path), at)
+        frames.append(frame)
+        if site.is_layer and (states := [each for each in given if is_readable(each)]):
+            recorder.record(site.input_site, states[0], depth=len(frames), parent=path, call=frame.call)
+            self._residual.begin(path, module, frame.call, states)
+        frame.inputs = input_records(recorder, site, frame, len(frames), given, states_first)
+
+    def end(
+        self, site: ModuleSite, module: nn.Module, tensors: Sequence[torch.Tensor], name: str, at: float
+    ) -> dict[int, torch.Tensor]:
+        """A module ended then and returned these, which are recorded under a name.
+
+        Returns what edits have put in their places.
+        """
+        path, frames, recorder = site.path, self._frames, self._recorder
+        if site.is_layer:
+            self._record_stream(self._residual.ended(path, tensors[0] if tensors else None))
+        while (frame := frames.pop()).path != path:
+            # Its error was caught: it has begun and will never end.
+            pass
         captured, provenance = None, site.provenance
         if tensors and is_readable(tensors[0]):
             if self._edits.idle and not recorder.repeats:
@@ -102,28 +120,26 @@ class ModuleWatch:
         if self._weights is not None:
             self._weights.ended(module, len(frames))
         parent = frames[-1].path if frames else ""
-        about = (len(frames), parent, frame.call, seconds, provenance, frame.inputs)
+        about = (len(frames), parent, frame.call, at - frame.started, provenance, frame.inputs)
         if captured is None or len(tensors) > 1:
-            return self._record_parts(site, module, output, name, tensors, about)
+            return dict(self._parts(site, module, name, tensors, about))
         # Nearly all that there is: one tensor was returned, and no edit stands.
         record = recorder.add(captured, tensors[0], name, *about)
         made = self._editor.late(name, tensors[0], record) if self._edits.edits else tensors[0]
         if site.in_layer:
-            self._record_stream(self._residual.returned(site.path, module, made, first=True))
-        return None if made is tensors[0] else with_others(output, {0: made}, whole=bool(site.path))
+            self._record_stream(self._residual.returned(path, module, made, first=True))
+        return {} if made is tensors[0] else {0: made}
 
-    def _record_parts(
+    def _parts(
         self,
         site: ModuleSite,
         module: nn.Module,
-        output: Any,
         name: str,
         tensors: Sequence[torch.Tensor],
         about: tuple[int, str, int, float, str, tuple[int, ...]],
-    ) -> Any:
+    ) -> Iterator[tuple[int, torch.Tensor]]:
         """The same of several tensors, and under edits."""
         depth, parent, call, seconds, provenance, inputs = about
-        changed: dict[int, torch.Tensor] = {}
         for part, tensor in enumerate(tensors):
             if not is_readable(tensor):
                 self._recorder.note(left_out(name, tensor))
@@ -142,8 +158,7 @@ class ModuleWatch:
             if site.in_layer:
                 self._record_stream(self._residual.returned(site.path, module, made, first=part == 0))
             if made is not tensor:
-                changed[part] = made
-        return with_others(output, changed, whole=bool(site.path)) if changed else None
+                yield part, made
 
     def _is_finite(self, captured: Value | None, tensor: torch.Tensor) -> bool:
         """Whether no element of what is about to be recorded is NaN or infinite; a captured value knows it then."""
@@ -164,3 +179,8 @@ class ModuleWatch:
         site, recorder = f"{stream.layer}:attn_residual", self._recorder
         if recorder.may_record(site, stream.call, 0):
             recorder.record(site, stream.tensor, depth=len(self._frames), parent=stream.layer, call=stream.call)
+
+
+def output_name(output: object) -> str:
+    """The site of what the model itself returns."""
+    return "logits" if hasattr(output, "logits") else "output"

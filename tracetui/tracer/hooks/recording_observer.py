@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from torch import nn
 
+from tracetui.models.latent import expansion_of
 from tracetui.models.recurrent import kernels_called
 from tracetui.recording.record import INPUT
 from tracetui.tracer.attention.attends_itself import attends_itself
@@ -28,11 +29,11 @@ class RecordingObserver:
     def __init__(self, model: nn.Module, watched: Pass) -> None:
         self._model = model
         self._pass = watched
-        self._experts = experts = ExpertWatch(watched)
-        attention = AttentionWatch(watched)
+        self.experts = experts = ExpertWatch(watched)
+        self.attention = attention = AttentionWatch(watched)
         self._recurrence = RecurrenceWatch(watched)
         lens = Lens(model, watched.recorder, watched.lens, watched.token, self._in_place) if watched.lens else None
-        modules = ModuleWatch(watched, experts, lens)
+        self.modules = modules = ModuleWatch(watched, experts, lens)
         self.module_in, self.module_out = modules.module_in, modules.module_out
         self.kernel_in, self.kernel_step, self.kernel_out = (
             attention.kernel_in,
@@ -49,7 +50,7 @@ class RecordingObserver:
     def ready(self, modules: Mapping[str, nn.Module]) -> Iterator[None]:
         """Ready for these modules of the model, by their paths, for the length of a `with`."""
         try:
-            with self._experts.watched(modules), self._pass.latents.watched(modules.values()):
+            with self.experts.watched(modules), self._pass.latents.watched(modules.values()):
                 yield
         finally:
             self._overhearing.close()
@@ -59,11 +60,11 @@ class RecordingObserver:
     def site(self, path: str, module: nn.Module) -> ModuleSite:
         """What can be decided about a module before it runs."""
         site, weights = ModuleSite.of(path, module), self._pass.weights
-        site.may_route = self._experts.may_route(path)
+        site.may_route = self.experts.may_route(path)
         if weights is not None:
             site.provenance = weights.provenance(module)
-        if self._experts.is_handed_choices(path):
-            site.begins.append(self._experts.entered)
+        if self.experts.is_handed_choices(path):
+            site.begins.append(self.experts.entered)
         if attends_itself(module):
             site.begins.append(self._overhearing.begin)
             site.ends.append(self._overhearing.end)
@@ -73,6 +74,18 @@ class RecordingObserver:
             site.begins.append(self._recurrence.begin)
             site.ends.append(self._recurrence.end)
         return site
+
+    def may_defer(self, modules: Mapping[str, nn.Module], sites: Iterable[ModuleSite]) -> bool:
+        """Whether what happens here may be described later: nothing reads weights then, or listens between modules."""
+        watched = self._pass
+        if watched.lens or watched.absorb or torch.is_inference_mode_enabled() or not watched.recorder.keeps_all:
+            return False
+        if watched.recorder.arrived != watched.gate.arrived:
+            # Somebody else wants to be told of each record.
+            return False
+        if watched.weights is not None or any(site.begins or site.ends for site in sites):
+            return False
+        return not any(expansion_of(module) is not None for module in modules.values())
 
     def _make_weights(self, path: str, module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         weights = self._pass.weights

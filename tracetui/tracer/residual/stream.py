@@ -10,13 +10,13 @@ tensor.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from weakref import ReferenceType, ref
 
 import torch
 from torch import nn
 
-from tracetui.tracer.capture.outputs import tensors_in
 from tracetui.tracer.residual.sum import (
     is_anew,
     is_mixed,
@@ -115,7 +115,7 @@ class ResidualStream:
         self._without_sum: set[object] = set()
         """Kinds of layers in which several tokens had no such sum; of one token a mixture looks like one."""
 
-    def begin(self, path: str, module: nn.Module, call: int, given: list[torch.Tensor]) -> None:
+    def begin(self, path: str, module: nn.Module, call: int, given: Sequence[torch.Tensor]) -> None:
         """A layer has been given these, the stream first; of two streams by themselves none is followed."""
         stream = given[0]
         if stream.ndim < 2 or any(each is not stream and each.shape == stream.shape for each in given):
@@ -127,7 +127,7 @@ class ResidualStream:
     def forget(self) -> None:
         self._layers.clear()
 
-    def entering(self, path: str, module: nn.Module, given: list[torch.Tensor]) -> StreamPoint | None:
+    def entering(self, path: str, module: nn.Module, given: Sequence[torch.Tensor]) -> StreamPoint | None:
         """The stream after attention, if a module is about to be given that among its floating-point tensors."""
         layer = self._layers[-1] if self._layers else None
         if layer is None or layer.done or not path.startswith(f"{layer.path}."):
@@ -164,14 +164,14 @@ class ResidualStream:
             _remember(layer, tensor, first and layer.holds(path))
         return None
 
-    def ended(self, path: str, output: object) -> StreamPoint | None:
+    def ended(self, path: str, output: torch.Tensor | None) -> StreamPoint | None:
         """The same, if only what a layer has returned tells; whatever it has told, the layer is forgotten."""
         if all(layer.path != path for layer in self._layers):
             return None
         while (layer := self._layers.pop()).path != path:
             # Its error was caught: it has begun and will never end.
             pass
-        return None if layer.done else self._found_late(layer, next(tensors_in(output, whole=True), None))
+        return None if layer.done else self._found_late(layer, output)
 
     def _earlier(self, layer: _Layer, path: str) -> _Passed | None:
         """What went into another module before, and is such a sum: of one token the norm of the stream can look like
@@ -245,7 +245,7 @@ def _stream(layer: _Layer, tensor: torch.Tensor) -> StreamPoint:
     return StreamPoint(layer.path, layer.call, tensor if tensor.shape == alike.shape else tensor.reshape(alike.shape))
 
 
-def _follow_mixture(layer: _Layer, given: list[torch.Tensor]) -> None:
+def _follow_mixture(layer: _Layer, given: Sequence[torch.Tensor]) -> None:
     """Of several streams follow the sum of them that the layer's modules are about to be given."""
     for tensor in given:
         if tensor is not layer.stream and tensor.numel() < layer.entered.numel() and is_mixed(tensor, layer.entered):
@@ -254,7 +254,7 @@ def _follow_mixture(layer: _Layer, given: list[torch.Tensor]) -> None:
             return
 
 
-def _is_given_stream(layer: _Layer, path: str, module: nn.Module, given: list[torch.Tensor]) -> None:
+def _is_given_stream(layer: _Layer, path: str, module: nn.Module, given: Sequence[torch.Tensor]) -> None:
     """Note what a module may make of the stream that it is about to be given."""
     if _is_norm(path, module) and not layer.returned:
         layer.began_with_norm = path

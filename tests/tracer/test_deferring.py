@@ -1,0 +1,163 @@
+"""What is described later is the same trace as what is described at once."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.tracer.latent_models import tiny
+from tests.tracer.mixture_models import tiny_mixture
+from tests.tracer.models import prompt, tiny_gemma2, tiny_gpt_oss, tiny_llama, tiny_llama4, tiny_mistral
+from tests.tracer.tiers import differences, recorded
+from tracetui.debugger.session import until_end
+from tracetui.expr.edit_log import EditLog
+from tracetui.expr.edit_parse import parse_edit
+from tracetui.expr.stop import DEFAULT_STOPS, parse_stop
+from tracetui.recording.trace import RunInfo, Trace
+from tracetui.tracer.call import record_call
+from tracetui.tracer.capture.recorder import Recorder
+from tracetui.tracer.edits import Editor
+from tracetui.tracer.gate import Gate
+from tracetui.tracer.hooks.deferring import DeferringObserver
+from tracetui.tracer.hooks.model_hooks import ModelHooks
+from tracetui.tracer.hooks.pass_context import Pass
+
+MODELS: dict[str, Callable[[], Any]] = {
+    "llama": tiny_llama,
+    "eager": lambda: tiny_llama(attn_implementation="eager"),
+    "mistral": tiny_mistral,
+    "gemma2": tiny_gemma2,
+    "gpt_oss": tiny_gpt_oss,
+    "llama4": tiny_llama4,
+    "mixtral": lambda: tiny_mixture("mixtral"),
+    "ernie4_5_moe": lambda: tiny_mixture("ernie4_5_moe"),
+    "deepseek_v3": lambda: tiny("deepseek_v3"),
+}
+
+
+@pytest.fixture
+def deferred(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many steps were described at a time."""
+    counts: list[int] = []
+    settle = DeferringObserver.settle
+
+    def counted(self: DeferringObserver) -> None:
+        counts.extend([len(self._log)] if self._log else [])
+        settle(self)
+
+    monkeypatch.setattr(DeferringObserver, "settle", counted)
+    return counts
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_both_ways_make_the_same_trace(name: str) -> None:
+    model = MODELS[name]()
+    inputs = {"input_ids": prompt(rows=2), "use_cache": False}
+    assert not list(differences(recorded(model, inputs, later=False), recorded(model, inputs, later=True)))
+
+
+def test_a_plain_forward_is_described_all_at_the_end(deferred: list[int]) -> None:
+    trace = record_call(tiny_llama(), input_ids=prompt(), use_cache=False)
+    assert len(deferred) == 1
+    assert deferred[0] > len(trace) / 2
+
+
+class Writes(nn.Module):
+    """Writes into what its parts have returned and were given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden: torch.Tensor = self.first(x)
+        hidden.add_(1)
+        hidden = self.second(hidden)
+        x.mul_(2)
+        self.first(x.view_as(x))
+        return hidden.relu_()
+
+
+def test_what_is_written_to_later_is_recorded_as_it_was() -> None:
+    model = Writes()
+    at_once, later = (record_call_of(model, torch.ones(2, 4), later=each) for each in (False, True))
+    assert [(record.key, record.inputs) for record in at_once.records] == [(r.key, r.inputs) for r in later.records]
+    for record in at_once.records:
+        np.testing.assert_array_equal(at_once.value(record).read(), later.value(record).read())
+
+
+def record_call_of(model: nn.Module, x: torch.Tensor, later: bool) -> Trace:
+    return recorded(model, {"x": x}, later)[0]
+
+
+@pytest.mark.parametrize("place", ["model.layers.0.mlp.up_proj", "model.layers.1.self_attn.q_proj", "lm_head"])
+def test_nan_is_told_at_the_record_where_it_begins(place: str) -> None:
+    model = tiny_llama()
+    model.get_submodule(place).weight.data[3, 1] = float("nan")
+    inputs = {"input_ids": prompt(), "use_cache": False}
+    at_once, later = recorded(model, inputs, later=False), recorded(model, inputs, later=True)
+    assert not list(differences(at_once, later))
+    assert later[0].records[later[1][0][1]].site == place  # type: ignore[index]
+
+
+def test_a_stop_with_a_condition_is_looked_at_record_by_record(deferred: list[int]) -> None:
+    stops = (*DEFAULT_STOPS, parse_stop("*.mlp if norm > 0"))
+    inputs = {"input_ids": prompt(), "use_cache": False}
+    model = tiny_llama()
+    at_once, later = recorded(model, inputs, False, stops), recorded(model, inputs, True, stops)
+    assert not list(differences(at_once, later))
+    assert not deferred
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_what_came_by_before_an_error_is_there(error: type[BaseException]) -> None:
+    model = tiny_llama()
+
+    def fail(*_: object) -> None:
+        raise error
+
+    model.model.layers[1].mlp.up_proj.register_forward_hook(fail)
+    gate = Gate()
+    recorder = Recorder(RunInfo(), (), gate.arrived)
+    with pytest.raises(error), torch.no_grad(), ModelHooks(model, Pass(recorder, Editor(recorder), gate)):
+        model(input_ids=prompt(), use_cache=False)
+    assert recorder.trace.records[-1].site == "model.layers.1.mlp.act_fn"
+    assert len(recorder.trace.records) == len(recorder.trace.values)
+
+
+def test_whoever_pauses_or_edits_while_it_runs_finds_it_at_the_next_record() -> None:
+    model, edits = tiny_llama(), EditLog()
+    gate = Gate(until_end, edits=edits)
+    recorder = Recorder(RunInfo(), (), gate.arrived)
+    editor = Editor(recorder, edits)
+    gate.begin(recorder.trace)
+    asked = model.model.layers[0].mlp.register_forward_pre_hook(
+        lambda *_: edits.ask([parse_edit("model.layers.1.mlp: zero")], 0)
+    )
+    with torch.no_grad(), ModelHooks(model, Pass(recorder, editor, gate)):
+        model(input_ids=prompt(), use_cache=False)
+    asked.remove()
+    trace = recorder.finished(editor.notes)
+    edited = [record.site for record in trace.records if record.edited]
+    assert edited == ["model.layers.1.mlp"]
+    assert not trace["model.layers.1.mlp"].any()
+    assert trace["model.layers.1.mlp:before_edit"].any()
+    np.testing.assert_array_equal(trace["model.layers.1"], trace["model.layers.1:attn_residual"])
+
+
+def test_no_tensor_of_the_models_outlives_its_call() -> None:
+    model = tiny_llama()
+    gate = Gate()
+    recorder = Recorder(RunInfo(), (), gate.arrived)
+    with torch.no_grad(), ModelHooks(model, Pass(recorder, Editor(recorder), gate)):
+        model(input_ids=prompt(), use_cache=False)
+    recorder.finished()
+    gc.collect()
+    assert not recorder.snapshots.value(model.lm_head.weight)
+    assert not recorder.snapshots._known

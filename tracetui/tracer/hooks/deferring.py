@@ -1,0 +1,204 @@
+"""Record now, describe later: at a module's or a kernel's end the model's thread keeps no more than what came by.
+
+While nobody waits, and no edit or condition stands, what happened is put in a list, as what is to be done with it: the
+functions of the observer that records, with snapshots of the tensors. `settle` does it, in order, which makes the same
+records as doing it at once. Where something isn't finite, or may have to wait or be changed, it is done at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from threading import get_ident
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from tracetui.recording.record import AttentionCall
+from tracetui.tracer.attention.explicit import Show
+from tracetui.tracer.attention.kernel_call import KernelCall
+from tracetui.tracer.capture.outputs import with_others
+from tracetui.tracer.capture.values import TorchValue
+from tracetui.tracer.hooks.module_inputs import begins_with_floats, float_tensors
+from tracetui.tracer.hooks.module_site import ModuleSite
+from tracetui.tracer.hooks.module_watch import output_name
+from tracetui.tracer.hooks.pass_context import Pass
+from tracetui.tracer.hooks.recording_observer import RecordingObserver
+from tracetui.tracer.observer import Choice
+
+if TYPE_CHECKING:
+    from tracetui.models.weights.experts import ExpertWeights
+    from tracetui.tracer.attention.mla import LatentCall
+
+
+class DeferringObserver:
+    """An Observer around the one that records. Used by the model's thread alone."""
+
+    def __init__(self, inner: RecordingObserver, watched: Pass) -> None:
+        self._modules, self._attention, self._experts = inner.modules, inner.attention, inner.experts
+        self._begin, self._end = inner.modules.begin, inner.modules.end
+        self._recorder = watched.recorder
+        self._editor, self._edits = watched.editor, watched.editor.log
+        self._gate = watched.gate
+        self._clock = watched.clock
+        self._of = watched.recorder.snapshots.of
+        self._now = watched.clock.now
+        self._log: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
+        self._calm = self._is_calm()
+        """Whether it was so a moment ago."""
+        self._shows_steps = False
+        self._thread = get_ident()
+        watched.recorder.settle = self.settle
+
+    def settle(self) -> None:
+        """Describe what has been recorded since; nobody waits there."""
+        log, self._log = self._log, []
+        if not log:
+            return
+        began = self._now()
+        try:
+            with self._recorder.passing(self._gate.passed):
+                for do, arguments in log:
+                    do(*arguments)
+        finally:
+            self._clock.leave_out(self._now() - began)
+
+    def close(self) -> None:
+        """Nothing more comes by."""
+        self.settle()
+        self._recorder.settle = _nothing_to_do
+
+    def _is_calm(self) -> bool:
+        """Whether nobody may wait at what comes by now, or change it."""
+        if not self._gate.is_calm and self._gate.is_notice_due:
+            self.settle()
+            self._gate.notice(self._recorder.count)
+        self._calm = self._gate.is_calm and self._edits.idle and not self._recorder.repeats
+        return self._calm
+
+    def module_in(
+        self, site: ModuleSite, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None
+    ) -> None:
+        if get_ident() != self._thread or kwargs is None:
+            return
+        at = self._now()
+        if self._calm and len(args) == 1 and not kwargs and type(args[0]) is torch.Tensor:
+            # Nearly all there is: one tensor, and nobody waits.
+            value = self._of(args[0])
+            if value is not None and value.finite:
+                given = (value.captured,) if args[0].is_floating_point() else ()
+                self._log.append((self._begin, (site, module, given, bool(given), at)))
+                for begin in site.begins:
+                    begin(site.path, module, args, kwargs)
+                return
+        self._given(site, module, args, kwargs, at)
+
+    def _given(
+        self, site: ModuleSite, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], at: float
+    ) -> None:
+        """The same, whatever it is given."""
+        tensors = float_tensors(args, kwargs)
+        values = [self._of(each) for each in tensors]
+        states_first = site.is_leaf or begins_with_floats(args, kwargs)
+        event = (site, module, _seen(values, tensors), states_first, at)
+        if self._calm and _are_sound(values[: site.inputs] if states_first else []):
+            self._log.append((self._begin, event))
+        else:
+            self.settle()
+            self._begin(*event)
+            if not self._edits.idle:
+                self._editor.given(site.path, args, kwargs)
+        for begin in site.begins:
+            begin(site.path, module, args, kwargs)
+
+    def module_out(self, site: ModuleSite, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        if get_ident() != self._thread:
+            self._recorder.note("what modules do in threads of the model's own is not recorded")
+            return None
+        at = self._now()
+        if self._calm and type(output) is torch.Tensor and not site.may_route:
+            value = self._of(output)
+            if value is not None and value.finite and self._gate.is_calm and self._edits.idle:
+                self._log.append((self._end, (site, module, (value.captured,), site.path or "output", at)))
+                return None
+        return self._returned(site, module, output, at)
+
+    def _returned(self, site: ModuleSite, module: nn.Module, output: Any, at: float) -> Any:
+        """The same, whatever it returned."""
+        tensors = [output] if type(output) is torch.Tensor else self._modules.tensors_of(site, output)
+        values = [self._of(each) for each in tensors]
+        event = (site, module, _seen(values, tensors), site.path or output_name(output), at)
+        if self._is_calm() and _are_sound(values) and not site.may_route:
+            self._log.append((self._end, event))
+            return None
+        self.settle()
+        if site.may_route:
+            self._experts.module_out(site.path, module, output)
+        changed = self._end(*event)
+        returned = with_others(output, changed, whole=bool(site.path)) if changed else None
+        if site.may_route:
+            self._experts.chose(site.path, module, output if returned is None else returned)
+        return returned
+
+    def kernel_in(self, call: KernelCall, describe: Callable[[], AttentionCall]) -> KernelCall:
+        tensors = [call.query, call.key, call.value, *(() if call.mask is None else (call.mask,))]
+        values = [self._of(each) for each in tensors]
+        query, key, value, *mask = _seen(values, tensors)
+        seen = KernelCall(call.module, query, key, value, next(iter(mask), None), call.arguments, call.own)
+        beside = call.own is not None or call.sinks is not None or call.position_bias is not None
+        self._shows_steps = not self._is_calm() or beside or not _are_sound(values)
+        if not self._shows_steps:
+            self._log.append((self._attention.kernel_in, (seen, describe)))
+            return call
+        self.settle()
+        made = self._attention.kernel_in(seen, describe)
+        if made is seen:
+            return call
+        changed = {role: getattr(made, role) for role in ("query", "key", "value")}
+        return replace(call, **{role: new for role, new in changed.items() if new is not getattr(seen, role)})
+
+    def kernel_step(self, call: KernelCall) -> Show | None:
+        return self._attention.kernel_step(call) if self._shows_steps else None
+
+    def kernel_out(self, heads: torch.Tensor) -> torch.Tensor:
+        value = self._of(heads)
+        if self._is_calm() and value is not None and value.finite:
+            self._log.append((self._attention.kernel_out, (value.captured,)))
+            return heads
+        self.settle()
+        seen = heads if value is None else value.captured
+        made = self._attention.kernel_out(seen)
+        return heads if made is seen else made
+
+    def latent(self, module: nn.Module) -> LatentCall | None:
+        return self._attention.latent(module)
+
+    def experts_in(self, module: nn.Module, experts: torch.Tensor, routing_weights: torch.Tensor) -> Choice:
+        self.settle()
+        return self._experts.experts_in(module, experts, routing_weights)
+
+    def expert_in(self, expert: int, tokens: torch.Tensor, inputs: torch.Tensor) -> None:
+        self.settle()
+        self._experts.expert_in(expert, tokens, inputs)
+
+    def expert_weights(self, module: nn.Module, expert: int) -> ExpertWeights | None:
+        return self._experts.expert_weights(module, expert)
+
+    def expert_out(self, module: nn.Module, expert: int, output: torch.Tensor) -> torch.Tensor:
+        self.settle()
+        return self._experts.expert_out(module, expert, output)
+
+
+def _nothing_to_do() -> None:
+    """Nothing is to be described."""
+
+
+def _seen(values: Sequence[TorchValue | None], tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """What stands for tensors until they are described: their snapshots, or themselves."""
+    return [tensor if value is None else value.captured for value, tensor in zip(values, tensors, strict=True)]
+
+
+def _are_sound(values: Sequence[TorchValue | None]) -> bool:
+    """Whether all can wait until they are described: nothing in them is NaN or infinite."""
+    return all(value is not None and value.finite for value in values)
