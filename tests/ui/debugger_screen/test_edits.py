@@ -127,7 +127,7 @@ async def test_an_edit_is_typed_marked_in_the_tree_switched_and_taken_away() -> 
 async def test_an_edit_that_changed_nothing_is_told_when_the_run_has_ended() -> None:
     async with driven() as it:
         await it.press("enter", "c")
-        it.screen.hear_edits(Tallied((), (EditTally(parse_edit("layers.9: zero")),)))
-        it.screen.hear_edits(Finished(it.state.trace))
+        it.screen.edits.hear(Tallied((), (EditTally(parse_edit("layers.9: zero")),)))
+        it.screen.edits.hear(Finished(it.state.trace))
         await it.settle()
         assert "edit layers.9: zero changed nothing" in it.log

@@ -62,9 +62,9 @@ def kept() -> SessionNote:
 async def test_stops_watches_edits_prompt_and_layout_come_back() -> None:
     async with session() as app:
         await app.press("enter")
-        app.screen.add_stop(parse_stop("*.mlp if norm > 3"))
-        app.screen._watch_typed("layers.*.norm")
-        app.screen._edit_typed("layers.1.mlp: zero")
+        app.screen.stops.add(parse_stop("*.mlp if norm > 3"))
+        app.screen.stops.watch_typed("layers.*.norm")
+        app.screen.edits.typed("layers.1.mlp: zero")
         await app.press("3", "m", "x", "a", "z")
         app.screen.query_one(PromptInput).value = "never run"
         tree = app.screen.query_one(ModuleList)
@@ -100,7 +100,7 @@ async def test_a_session_in_which_nothing_is_set_leaves_no_file() -> None:
 async def test_what_is_typed_is_on_disk_without_an_orderly_end() -> None:
     async with driven(offer=offer_from(NoteStore(MODEL).read())) as app:
         await app.press(*"xyz")
-        app.screen._keep()
+        app.screen.memory.keep()
         await app.settle()
         assert kept().prompts == OFFER.prompts.typed(f"{PROMPT}xyz")
         assert kept().earlier == ()
@@ -108,13 +108,13 @@ async def test_what_is_typed_is_on_disk_without_an_orderly_end() -> None:
 
 async def test_a_session_told_to_end_leaves_what_was_set_the_moment_before() -> None:
     async with session(end="ctrl+c") as app:
-        app.screen._watch_typed("layers.*.norm")
+        app.screen.stops.watch_typed("layers.*.norm")
     assert [watch.text for watch in kept().watches] == ["layers.*.norm"]
 
 
 async def test_a_screen_that_is_told_to_end_again_while_it_is_taken_down_notes_the_same() -> None:
     async with session() as app:
-        app.screen._watch_typed("layers.*.norm")
+        app.screen.stops.watch_typed("layers.*.norm")
     assert not app.screen.note_down()
     assert [watch.text for watch in kept().watches] == ["layers.*.norm"]
 
@@ -131,9 +131,9 @@ async def test_an_early_end_keeps_the_layout_that_had_no_time_to_come_back() -> 
 async def test_a_pane_that_the_user_chose_stays_in_front() -> None:
     NoteStore(MODEL).write(replace(NO_NOTE, layout=ScreenLayout(front="logits")))
     async with session() as app:
-        app.screen.action_pane("attention")
+        app.screen.arrangement.go_to("attention")
         await app.settle()
-        app.screen.action_prompt()
+        app.screen.runs.prompt()
         await app.press("enter")
         assert app.screen.front == "attention"
 
@@ -153,8 +153,8 @@ async def test_a_stop_switched_off_and_one_taken_away_stay_so() -> None:
     async with session() as app:
         await app.press("escape", "S")
         assert isinstance(app.app.screen, StopsScreen)
-        book = app.screen._driver.state.stops.switched("nan", False).without("inf")
-        app.screen._change_stops(book, "")
+        book = app.screen.host.driver.state.stops.switched("nan", False).without("inf")
+        app.screen.stops.change(book)
     async with session() as app:
         assert [(stop.text, stop.on, stop.once) for stop in app.session.stops] == [("nan", False, True)]
 
@@ -174,9 +174,9 @@ async def test_a_batch_comes_back_as_a_batch_and_what_was_emptied_as_what_was_ru
 
 async def test_how_many_tokens_were_asked_for_is_offered_again() -> None:
     async with session() as app:
-        app.screen._asked_for = 3
+        app.screen.runs.more = 3
     async with session() as app:
-        assert app.screen._asked_for == kept().more == 3
+        assert app.screen.runs.more == kept().more == 3
 
 
 async def test_a_folder_that_takes_no_file_is_told_once_and_nothing_else_happens() -> None:
@@ -184,8 +184,8 @@ async def test_a_folder_that_takes_no_file_is_told_once_and_nothing_else_happens
     paths.state_dir().write_text("a file where the folder should be")
     async with session() as app:
         for text in ("layers.*.norm", "layers.*.max"):
-            app.screen._watch_typed(text)
-            app.screen._keep()
+            app.screen.stops.watch_typed(text)
+            app.screen.memory.keep()
             await app.settle()
         told = [line for line in app.log.splitlines() if "can't be remembered" in line]
         assert len(told) == 1
@@ -198,7 +198,7 @@ async def test_a_broken_file_is_put_aside_and_told() -> None:
     store.path.write_bytes(b"{ torn")
     async with session() as app:
         assert "nothing comes back from last time" in " ".join(app.log.split())
-        app.screen._watch_typed("layers.*.norm")
+        app.screen.stops.watch_typed("layers.*.norm")
     assert store.path.with_name(f"{store.path.name}.bad").read_bytes() == b"{ torn"
     assert [watch.text for watch in kept().watches] == ["layers.*.norm"]
 
@@ -215,6 +215,6 @@ async def test_a_recording_s_stops_and_panes_come_back_and_its_prompt_line_asks_
             if turn:
                 assert app.screen.front == "logits"
                 assert [stop.text for stop in app.state.stops.stops] == ["nan", "inf", "*.mlp"]
-            app.screen.add_stop(parse_stop("*.mlp"))
+            app.screen.stops.add(parse_stop("*.mlp"))
             await app.press("5", "q")
     assert kept().prompts is None

@@ -181,7 +181,7 @@ async def test_a_typed_stop_is_refused_while_it_is_typed_and_taken_when_it_is_ri
 
 async def test_the_list_of_stops_switches_deletes_and_jumps() -> None:
     async with driven() as it:
-        it.screen.add_stop(parse_stop("*.mlp"))
+        it.screen.stops.add(parse_stop("*.mlp"))
         await it.press("enter", "c", "c", "S")
         assert isinstance(it.app.screen, StopsScreen)
         assert "2 hits" in it.text()
@@ -196,7 +196,7 @@ async def test_the_list_of_stops_switches_deletes_and_jumps() -> None:
 
 async def test_the_list_of_stops_counts_while_the_model_runs() -> None:
     async with driven(hold=True) as it:
-        it.screen.add_stop(parse_stop("*.mlp"))
+        it.screen.stops.add(parse_stop("*.mlp"))
         await it.press("enter")
         it.session.let_go()
         await it.press("c", "S")
@@ -209,8 +209,8 @@ async def test_the_list_of_stops_counts_while_the_model_runs() -> None:
 
 async def test_stops_that_never_fired_are_reported_at_the_end() -> None:
     async with driven() as it:
-        it.screen.add_stop(parse_stop("layers.9.mlp"))
-        it.screen.add_stop(parse_stop("layers.1.mlp if norm > 1e9"))
+        it.screen.stops.add(parse_stop("layers.9.mlp"))
+        it.screen.stops.add(parse_stop("layers.1.mlp if norm > 1e9"))
         await it.press("enter", "c")
         assert it.state.phase is Phase.FINISHED
         assert "stop layers.9.mlp never fired: no record has such a site" in it.log

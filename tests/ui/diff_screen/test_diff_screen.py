@@ -61,7 +61,7 @@ async def test_it_opens_at_the_first_divergence_with_what_fed_it() -> None:
 async def test_every_site_has_a_line_once_all_is_unfolded() -> None:
     a, b = pair()
     async with comparing(a, b, size=(120, 60)) as it:
-        found = screen(it)._found
+        found = screen(it).sites.surveyed
         assert found is not None
         assert set(found.ways) == {record.key for record in a.records}
         for site in found.ways:
@@ -75,7 +75,7 @@ async def test_every_site_has_a_line_once_all_is_unfolded() -> None:
 async def test_next_previous_and_first_walk_over_what_differs() -> None:
     a, b = pair()
     async with comparing(a, b) as it:
-        found = screen(it)._found
+        found = screen(it).sites.surveyed
         assert found is not None
         apart = found.survey.apart
         assert apart[0] == FAULT
@@ -190,7 +190,7 @@ async def test_attention_of_both_sides_is_a_plane_of_its_own() -> None:
         np.testing.assert_allclose(maps[2].data.values.sum(axis=1), 0, atol=1e-5)
         assert np.abs(maps[2].data.values).max() > 0
         before = maps[0].data.values.copy()
-        head = screen(it)._wanted.head
+        head = screen(it).sites.target.head
         await it.press("]" if head == 0 else "[")
         await rest(it)
         assert not np.array_equal(before, maps[0].data.values), "another head"
@@ -270,7 +270,7 @@ async def test_d_in_a_live_session_compares_what_is_recorded_so_far(tmp_path: Pa
         it.app.screen.query_one(Input).value = str(other)
         await it.press("enter")
         await rest(it)
-        found = screen(it)._found
+        found = screen(it).sites.surveyed
         assert found is not None
         assert found.survey.report.comparison.compared == it.state.frontier
         assert "Same" in it.text()

@@ -41,7 +41,7 @@ async def finished(
 
 
 async def show(it: Driven, kind: str) -> None:
-    await it.screen.run_action(f"scores('{kind}')")
+    await it.screen.run_action(f"command('scores', '{kind}')")
     await it.settle()
 
 

@@ -159,7 +159,7 @@ async def test_a_tie_and_a_close_choice_are_told() -> None:
         values[record.index] = ArrayValue(selection)
         await it.press("}")
         assert "margin 0.0030 (0.6%, close: under 1%) to expert" in it.text()
-        it.screen._set_token(3 - it.state.token)
+        it.screen.looks.token(3 - it.state.token)
         await it.settle()
         assert "token 3 “·to”  a tie with expert" in it.text()
 
@@ -236,7 +236,7 @@ async def test_an_answer_counts_though_the_run_has_gone_on() -> None:
         await it.press("enter", "c", "4")
         pane = it.screen.query_one(ExpertsPane)
         late = Experts(pane._shown.loads, trouble="late")
-        answer = Reply(pane._show, late, pane._on_view(), pane._on_view)
+        answer = Reply(pane.show, late, pane._looks_at_now(), pane._looks_at_now)
         pane.set_reactive(ExpertsPane.state, replace(pane.state, frontier=pane.state.frontier - 1))
         answer.hand_over()
         assert pane._shown.trouble == "late"

@@ -112,7 +112,7 @@ async def test_an_answer_for_another_record_is_dropped() -> None:
         late = read(it.state.trace, it.state.trace.records[0])
         before = it.text()
         pane = it.screen.query_one(TensorPane)
-        Reply(pane._show, late, (it.state.trace, 0), pane._on_view).hand_over()
+        Reply(pane.show, late, (it.state.trace, 0), pane._looks_at_now).hand_over()
         await it.settle()
         assert it.text() == before
 

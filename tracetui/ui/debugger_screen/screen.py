@@ -1,293 +1,269 @@
-"""The debugger: every command as an action, over one state that all panes show.
-
-Dialogs are imported by the action that opens them: what isn't on the first screen isn't loaded before it is painted.
-"""
+"""The debugger: every command has its handler in one of the screen's parts, over one state that all panes show."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from textual import on
+from textual import events, on
+from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.reactive import reactive
+from textual.screen import Screen
+from textual.widget import Widget
 
-from tracetui.debugger.attention_view import Shown
-from tracetui.debugger.baseline import edits_said
-from tracetui.debugger.no_step import nothing_yet
-from tracetui.debugger.planes import plane_of, query_heads
-from tracetui.debugger.session import (
-    Sourced,
-)
-from tracetui.debugger.state import row_moved, token_moved, weights_place
-from tracetui.recording.record import when
-from tracetui.recording.stepping import Step
-from tracetui.text import visible
-from tracetui.ui.debugger_screen.diff_opening import diff_screen
-from tracetui.ui.debugger_screen.remembering import RememberingScreen
-from tracetui.ui.dialogs.lens import LensRead, LensScreen, read_lens
-from tracetui.ui.dialogs.rope import RopeRead, RopeScreen, read_rope
-from tracetui.ui.foreign import notify
-from tracetui.ui.keys.commands import COMMANDS, bindings
+from tracetui.debugger.driver import Driver
+from tracetui.debugger.experts_view import has_experts
+from tracetui.debugger.start_page import StartPage
+from tracetui.debugger.state import ScreenState
+from tracetui.ui.debugger_screen.arrangement import Arrangement
+from tracetui.ui.debugger_screen.edits import EditActions
+from tracetui.ui.debugger_screen.events import SessionEvents
+from tracetui.ui.debugger_screen.files import FileActions
+from tracetui.ui.debugger_screen.find import ModuleSearch
+from tracetui.ui.debugger_screen.health import HealthActions
+from tracetui.ui.debugger_screen.layout import WidgetLayout
+from tracetui.ui.debugger_screen.looks import LookActions
+from tracetui.ui.debugger_screen.memory import SessionMemory
+from tracetui.ui.debugger_screen.runs import RunActions
+from tracetui.ui.debugger_screen.screen_host import ScreenHost
+from tracetui.ui.debugger_screen.steps import StepActions
+from tracetui.ui.debugger_screen.stops import StopActions
+from tracetui.ui.debugger_screen.tab_line import TabLine
+from tracetui.ui.keys.commands import bindings
 from tracetui.ui.messages import (
     Jump,
     JumpToModule,
+    PromptGiven,
+    PromptLeft,
+    PromptTyped,
     Said,
+    SessionEvent,
+    SessionOpened,
     TokenChosen,
-    Trouble,
 )
 from tracetui.ui.panes.attention.pane import AttentionPane
 from tracetui.ui.panes.experts.pane import ExpertsPane
 from tracetui.ui.panes.log.pane import LogPane
-from tracetui.ui.panes.logits.pane import LogitsPane
-from tracetui.ui.panes.tensor.pane import TensorPane
-from tracetui.ui.reader import read_in_background
+from tracetui.ui.panes.modules.find_bar import FindBar, FindInput
+from tracetui.ui.panes.modules.pane import ModuleList
+from tracetui.ui.panes.modules.watch_list import WatchList
+from tracetui.ui.panes.pane import ReadingPane
+from tracetui.ui.panes.tensor.value_grid import ValueGrid
+from tracetui.ui.widgets.header import Header
+from tracetui.ui.widgets.heatmap import Heatmap
+from tracetui.ui.widgets.key_bar import KeyBar
+from tracetui.ui.widgets.nearby import Nearby
+from tracetui.ui.widgets.prompt_bar import PromptBar
+from tracetui.ui.widgets.residual_line import ResidualLine
+from tracetui.ui.widgets.token_strip import TokenStrip
+from tracetui.ui.widgets.too_small import SMALLEST, TooSmall
 
-if TYPE_CHECKING:
-    from tracetui.ui.dialogs.open import Recording
-
-_RESTING = frozenset(command.action.partition("(")[0] for command in COMMANDS)
-"""Actions whose keys are text while a line is typed."""
-
-_COPIED: Mapping[str, type[TensorPane | AttentionPane | ExpertsPane | LogitsPane]] = {
-    "attention": AttentionPane,
-    "experts": ExpertsPane,
-    "logits": LogitsPane,
-}
+NOTE_SECONDS = 1.0
+"""How long what was set may be on the screen only."""
 
 
-class DebuggerScreen(RememberingScreen):
-    """Every command is an action here; the rules of stepping are the driver's."""
+class DebuggerScreen(Screen[None]):
+    """Tree and panes, arranged by the stylesheet for three widths; what keys do stands in the parts."""
 
+    AUTO_FOCUS = "#prompt"
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (80, "-narrow"), (100, "-medium"), (160, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-tight"), (20, "-short"), (30, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [*bindings()]
+
+    state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
+
+    def __init__(self, page: StartPage, keymap: Mapping[str, str]) -> None:
+        super().__init__()
+        self._page = page
+        self._keymap_shown = keymap
+        self._tree, self._find_bar, self._watches = ModuleList(), FindBar(), WatchList()
+        self._prompt_bar, self._keys = PromptBar(page), KeyBar(keymap, bool(page.recording))
+        self.arrangement = Arrangement(self, page, lambda: self.host.forget_remark())
+        self._log_pane, self._experts = self.arrangement.pane(LogPane), self.arrangement.pane(ExpertsPane)
+        self.host = ScreenHost(self, Driver(page.stops, page.edits), self._log_pane)
+        self._make_parts()
+
+    def _make_parts(self) -> None:
+        """Each is given what it needs, and nothing of the screen."""
+        host, page, panes, tree = self.host, self._page, self.arrangement, self._tree
+        attention = panes.pane(AttentionPane)
+        self.steps = StepActions(host, tree, self._block_beside)
+        self.stops = StopActions(host, tree, self._watches, self.steps)
+        self.health = HealthActions(host, self._show_cell)
+        self.edits = EditActions(host, tree, page.recording, self._keymap_shown)
+        self.runs = RunActions(host, page, panes, self._prompt_bar, host.once_at_rest)
+        self.looks = LookActions(host, panes, attention, self._experts)
+        self.files = FileActions(host, page, self._keymap_shown, panes.copied)
+        self.search = ModuleSearch(self, panes, self._find_bar, tree)
+        self.heard = SessionEvents(
+            host, self._log_pane, panes, self.runs, self.stops, self.edits, self.health, self.looks
+        )
+        self.layout_kept = WidgetLayout(panes, tree, self._find_bar, attention)
+        self.memory = SessionMemory(host, page, self._watches, self._prompt_bar, self.runs, self.layout_kept)
+        host.followers.append(self.stops.follow)
+        parts = (self.steps, self.stops, self.health, self.edits, self.runs, self.looks, self.files, self.search, panes)
+        self.handlers = {id_: handler for part in parts for id_, handler in part.handlers.items()}
+        self.handlers |= {"help": self._help, "theme": self._theme}
+
+    def compose(self) -> ComposeResult:
+        state = DebuggerScreen.state
+        with Vertical(id="all"):
+            yield Header(self._page).data_bind(state)
+            yield TokenStrip().data_bind(state)
+            with Horizontal(id="body"):
+                with Vertical(id="rail"):
+                    yield self._find_bar.data_bind(state)
+                    yield self._tree.data_bind(state)
+                    yield self._watches.data_bind(state)
+                with Vertical(id="main"):
+                    yield TabLine()
+                    with Widget(id="panes"):
+                        for pane in self.arrangement.widgets.values():
+                            yield pane.data_bind(state) if isinstance(pane, ReadingPane) else pane
+            with Horizontal(id="strip"):
+                yield ResidualLine().data_bind(state)
+                yield Nearby().data_bind(state)
+            yield self.host.step_bar.data_bind(state)
+            yield self._prompt_bar.data_bind(state)
+            yield self._keys
+        yield TooSmall()
+
+    def on_mount(self) -> None:
+        self.layout_kept.hold(self.query(Heatmap))
+        self.memory.begin(self._log_pane.add)
+        if self.memory.keeps:
+            self.set_interval(NOTE_SECONDS, self.memory.keep)
+        self.host.log_early()
+        if self._page.begins:
+            # Before any key is heard: none is for the prompt.
+            self.arrangement.to_front()
+        self.arrangement.show_keys()
+        self.arrangement.show_front()
+        self.app.theme_changed_signal.subscribe(self, self._use_theme)
+        self._use_theme()
+
+    def _use_theme(self, _: object = None) -> None:
+        palettes = getattr(self.app, "palettes", None)
+        if palettes is not None:
+            for heatmap in self.query(Heatmap):
+                heatmap.palettes = palettes()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys rest while a line is typed."""
-        return not (self.typing and action in _RESTING)
+        return not (action == "command" and self.arrangement.typing)
+
+    def action_command(self, id_: str, *arguments: object) -> None:
+        """Do what a command does."""
+        self.handlers[id_](*arguments)
+
+    @property
+    def front(self) -> str:
+        """The id of the pane in front."""
+        return self.arrangement.front
+
+    @property
+    def typing(self) -> bool:
+        """Whether keys are text now."""
+        return self.arrangement.typing
+
+    def on_resize(self, event: events.Resize) -> None:
+        width, height = event.size
+        self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "-too-small")
+
+    def watch_state(self, old: ScreenState, state: ScreenState) -> None:
+        """A batch has keys of its own, and a model with experts room for them beside the other panes."""
+        if self.is_mounted:
+            self._keys.rows = len(state.trace.tokens)
+        if state.outline is not old.outline or state.trace is not old.trace:
+            self.arrangement.route(has_experts(state.outline, state.trace))
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        self.arrangement.focused(event.widget)
+
+    def on_descendant_blur(self) -> None:
+        self.arrangement.show_keys()
+
+    def report(self, text: str) -> None:
+        """Something went wrong beside the run."""
+        self.host.report(text)
+
+    def cancel_run(self) -> bool:
+        """Cancel the run; False if there is none, or if it has been told already."""
+        return self.host.driver.cancel()
+
+    def note_down(self) -> bool:
+        """Have what is set now be remembered; whether that has to be written. Nothing is written here."""
+        return self.memory.note_down()
+
+    def close(self, timeout: float) -> bool:
+        """Keep what was noted down last, and end the session; may take `timeout` seconds."""
+        self.memory.write()
+        return self.host.driver.close(timeout)
+
+    @on(SessionOpened)
+    def _opened(self, message: SessionOpened) -> None:
+        self.runs.opened(message.session)
+
+    @on(SessionEvent)
+    def _heard(self, message: SessionEvent) -> None:
+        self.memory.hear(message.event, self.call_later)
+        self.heard.hear(message.event)
 
     @on(Jump)
     def _jump(self, message: Jump) -> None:
-        self._refresh(self._driver.jump(message.index))
+        self.steps.to(message.index)
 
     @on(JumpToModule)
     def _jump_to_module(self, message: JumpToModule) -> None:
-        site = message.path or "logits"
-        record = self.state.trace.find(f"{site}{when(self.state.record.pass_)}") or self.state.trace.find(site)
-        if record is not None and record.index < self.state.frontier:
-            self._refresh(self._driver.jump(record.index))
-        else:
-            self._refresh(
-                f"{message.path or 'the model'} has no record {'yet' if self.state.under_way else 'of its own'}"
-            )
+        self.steps.to_module(message.path)
 
     @on(TokenChosen)
     def _choose_token(self, message: TokenChosen) -> None:
-        self._set_token(message.position - self.state.token, message.origin)
+        self.looks.token(message.position - self.state.token, message.origin)
 
-    def _set_token(self, by: int, origin: str = "") -> None:
-        self._driver.state = token_moved(self.state, by, origin)
-        self._refresh()
+    @on(PromptGiven)
+    def _run(self, message: PromptGiven) -> None:
+        self.runs.give(message.prompt)
 
-    def action_step(self, step: str) -> None:
-        if Step(step) is Step.LAYER and self._other_block(1):
-            return
-        self._refresh(self._driver.step(Step(step)))
+    @on(PromptTyped)
+    def _look_ahead(self) -> None:
+        self.runs.look_ahead()
 
-    def _other_block(self, by: int) -> bool:
-        """With the experts in front, to the next layer's choice or the one before, where it is recorded."""
-        index = self.query_one(ExpertsPane).neighbour(by) if self.front == "experts" else None
-        if index is not None:
-            self._refresh(self._driver.jump(index))
-        return index is not None
+    @on(PromptLeft)
+    def _leave_prompt(self) -> None:
+        self.arrangement.to_front()
 
-    def action_back(self) -> None:
-        self._refresh(self._driver.back())
+    @on(FindBar.Typed)
+    def _show_match(self, message: FindBar.Typed) -> None:
+        self.search.show_match(message.text)
 
-    def action_layer_back(self) -> None:
-        if self._other_block(-1):
-            return
-        self._refresh(self._driver.layer_back())
+    @on(FindBar.FindAsked)
+    def _find(self, message: FindBar.FindAsked) -> None:
+        self.search.find(message.text)
 
-    def action_pass_back(self) -> None:
-        self._refresh(self._driver.pass_back())
+    @on(FindInput.Left)
+    def _close_find(self) -> None:
+        self.search.close()
 
-    def action_generate(self) -> None:
-        from tracetui.ui.dialogs.generate import GenerateScreen
+    @on(Said)
+    def _say(self, message: Said) -> None:
+        self.host.tell(message.text)
 
-        if self._offer.recording:
-            self._refresh(f"this is a recording: {self._offer.recording}")
-        elif remark := self._driver.keeps_from_going_on():
-            self._refresh(remark)
-        else:
-            self.app.push_screen(GenerateScreen(self._asked_for), self._go_on)
+    def _block_beside(self, by: int) -> int | None:
+        """With the experts in front, the record of the next layer's choice or of the one before."""
+        return self._experts.neighbour(by) if self.front == "experts" else None
 
-    def _go_on(self, count: int | None) -> None:
-        if count is not None:
-            self._asked_for = count
-            self._refresh(self._driver.generate(count))
+    def _show_cell(self, row: int, column: int) -> None:
+        self.call_after_refresh(self.query_one(ValueGrid).go_to, row, column)
 
-    def action_first(self) -> None:
-        self._refresh(self._driver.first())
-
-    def action_last(self) -> None:
-        self._refresh(self._driver.last())
-
-    def action_pause(self) -> None:
-        self._refresh(self._driver.pause())
-
-    def action_cancel(self) -> None:
-        """Esc gives a maximised pane's room back, or cancels what runs; a model that waits is left waiting."""
-        if self.has_class("-maximised"):
-            self.action_maximise()
-        elif self.state.running:
-            self.cancel_run()
-            self._refresh()
-
-    def action_head(self, by: int) -> None:
-        if self.front == "experts":
-            self._refresh(self.query_one(ExpertsPane).next_expert(by))
-            return
-        heads = self.query_one(AttentionPane).heads or query_heads(self.state.trace.run.config)
-        if not heads:
-            self._refresh("there are no attention heads here")
-            return
-        head = max(0, min(heads - 1, self.state.head + by))
-        self._driver.state = replace(self.state, head=head)
-        bare = self.front == "tensor" and not plane_of(self.state.record, self.state.trace.run.config, head, 0).note
-        self._refresh(f"head {head} of 0–{heads - 1}{'; this tensor has no heads' if bare else ''}")
-
-    def action_prompt(self) -> None:
-        self._driver.drop_waiting()
-        if self._offer.recording:
-            self._refresh(f"this is a recording: {self._offer.recording}")
-            return
-        self._refresh()
-        super().action_prompt()
-
-    def action_batch(self, by: int) -> None:
-        rows = len(self.state.trace.tokens)
-        self._driver.state = row_moved(self.state, by)
-        self._refresh("" if rows > 1 else "there is one prompt; give several with -p again, --batch or --tokens")
-
-    def action_token(self, by: int) -> None:
-        self._set_token(by)
-
-    def action_rope(self) -> None:
-        read_in_background(self, "rope", partial(read_rope, self.state), self._show_rope)
-
-    def _show_rope(self, rope: RopeRead | str) -> None:
-        if isinstance(rope, str):
-            self.post_message(Said(rope))
-        elif self.is_current:
-            self.app.push_screen(RopeScreen(rope))
-
-    def action_source(self) -> None:
-        self._refresh(self._driver.source())
-
-    def show_source(self, source: Sourced) -> None:
-        from tracetui.ui.dialogs.source import SourceScreen
-
-        if source.error:
-            self._refresh(source.error)
-        elif self.is_current:
-            self.app.push_screen(SourceScreen(source))
-
-    def action_lens(self) -> None:
-        read_in_background(self, "lens", partial(read_lens, self.state), self._show_lens)
-
-    def _show_lens(self, lens: LensRead | str) -> None:
-        if isinstance(lens, str):
-            self.post_message(Said(lens))
-        elif self.is_current:
-            self.app.push_screen(LensScreen(lens))
-
-    def action_check_heads(self) -> None:
-        if not self.query_one(AttentionPane).check_heads():
-            self._refresh("there is no attention to check here")
-
-    def action_scores(self, kind: Shown | None = None) -> None:
-        pane = self.query_one(AttentionPane)
-        if kind is None:
-            pane.next_kind()
-        else:
-            pane.kind = kind
-
-    def action_help(self) -> None:
+    def _help(self) -> None:
         from tracetui.ui.dialogs.help import HelpScreen
 
         self.app.push_screen(HelpScreen(self._keymap_shown))
 
-    def action_config(self) -> None:
-        """The configuration explained, at the fields behind the shape of the tensor that is looked at."""
-        from tracetui.ui.dialogs.config import ConfigScreen
-
-        if (self._explained is None or self._explained.report is None) and not self._driver.explain():
-            self._refresh("the configuration can be explained once the model is prepared")
-            return
-        self.app.push_screen(ConfigScreen(weights_place(self.state.record), self._explained))
-
-    def action_theme(self) -> None:
+    def _theme(self) -> None:
         from tracetui.ui.dialogs.theme_picker import ThemeScreen
 
         self.app.push_screen(ThemeScreen())
-
-    def action_jump(self) -> None:
-        from tracetui.ui.dialogs.jump import JumpScreen
-
-        if not self.state.frontier:
-            self._refresh(nothing_yet(self.state))
-            return
-        self.app.push_screen(JumpScreen(self.state.trace.records, self.state.frontier), self._jumped)
-
-    def action_copy(self) -> None:
-        """The line or cell of the pane in front, in words."""
-        pane = self.query_one(_COPIED.get(self.front, TensorPane))
-        text = pane.copied() if self.state.cursor >= 0 else ""
-        if not text:
-            self._refresh("there is nothing to copy yet")
-            return
-        self.app.copy_to_clipboard(visible(text, 4000))
-        notify(self.app, f"copied: {text}")
-
-    def action_export(self) -> None:
-        from tracetui.ui.dialogs.export import ExportScreen
-
-        if not self.state.frontier:
-            self._refresh(nothing_yet(self.state))
-            return
-        self.app.push_screen(ExportScreen(self._offer.file_name, self.state.trace), self._exported)
-
-    def action_diff(self) -> None:
-        from tracetui.ui.dialogs.compare import CompareScreen
-
-        if not self.state.frontier:
-            self._refresh(nothing_yet(self.state))
-            return
-        self.app.push_screen(CompareScreen(), self._compare)
-
-    def _compare(self, other: Recording | None) -> None:
-        """What is recorded so far beside another recording, the reference."""
-        if other is not None:
-            names = (self._offer.title, str(other.path))
-            self.app.push_screen(diff_screen(self.state.trace, other.trace, names, self._keymap_shown))
-
-    def action_effects(self) -> None:
-        """The run so far beside the last one of the same prompt without edits, the reference."""
-        baseline = self.baseline.trace
-        if not self.state.frontier:
-            self._refresh(nothing_yet(self.state))
-        elif self._offer.recording or not len(baseline):
-            self._refresh(self._keeps_from_editing() if self._offer.recording else self.baseline.why)
-        else:
-            names = (f"this run{edits_said(self.state.trace)}", f"the run before{edits_said(baseline)}")
-            self.app.push_screen(diff_screen(self.state.trace, baseline, names, self._keymap_shown, overview=True))
-
-    def _exported(self, answer: Said | Trouble | None) -> None:
-        if answer is not None:
-            self.post_message(answer)
-
-    @on(Said)
-    def _say(self, message: Said) -> None:
-        self.query_one(LogPane).add(message.text)
-        notify(self.app, message.text)

@@ -1,12 +1,12 @@
-"""Reading what one site is on both sides, and which plane of it is shown."""
+"""What one site is on both sides: it is read, and told in words and planes, as soon as a line names it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Protocol, TypeVar
 
-from textual import on
 from textual.content import Content
 from textual.widgets import Static
 
@@ -15,13 +15,9 @@ from tracetui.analysis.diff.rounding.noise import NoiseReport
 from tracetui.analysis.diff.tree import Node
 from tracetui.debugger.diff_reading import PLANES, TENSOR, Planes, SiteTarget, SiteView, read_site
 from tracetui.text import visible
-from tracetui.ui.diff_screen.grid import DiffGrid
-from tracetui.ui.diff_screen.panes import DiffPanesScreen
+from tracetui.ui.diff_screen.planes import PlanePanes
 from tracetui.ui.diff_screen.text import DiffText
-from tracetui.ui.diff_screen.tree import DiffTree
 from tracetui.ui.diff_screen.work import Comparing, Surveyed
-from tracetui.ui.foreign import notify
-from tracetui.ui.reader import read_in_background
 from tracetui.views.diff.noise import noise_entry
 from tracetui.views.diff.one_line import short_lines
 from tracetui.views.diff.report import diff_lines
@@ -29,117 +25,156 @@ from tracetui.views.diff.values import statistics_lines
 from tracetui.views.diff.verdict import group_lines, site_lines
 from tracetui.views.heatmap.matrix import nothing
 
+Value = TypeVar("Value")
 
-class DiffSitesScreen(DiffPanesScreen):
-    """Panes that show the site that is wanted, as soon as it has been read."""
 
-    def __init__(self, asked: Comparing, keymap: Mapping[str, str]) -> None:
-        super().__init__(asked, keymap)
-        self._found: Surveyed | None = None
-        self._noise: NoiseReport | None = None
+class DiffHost(Protocol):
+    """What the parts of the diff's screen ask of it."""
+
+    def read(self, group: str, work: Callable[[], Value], then: Callable[[Value], object]) -> None:
+        """Do work in the background and hand what it returns to `then`."""
+
+    def tell(self, text: str, error: bool = False) -> None:
+        """Show a notice."""
+
+    @property
+    def draws(self) -> bool:
+        """Whether heatmaps are in sight."""
+
+    def tell_in_words(self, words: bool) -> None:
+        """Whether the words have all the room, as for what has no values of its own."""
+
+
+class SiteReader:
+    """While one site is read the newest wish waits: of the same site most is at hand then."""
+
+    def __init__(self, host: DiffHost, comparing: Comparing, planes: PlanePanes) -> None:
+        self._host = host
+        self._comparing = comparing
+        self._planes = planes
+        self.text = DiffText()
+        self.short = Static(id="diff-short")
+        self.surveyed: Surveyed | None = None
+        self.noise: NoiseReport | None = None
+        self.target = SiteTarget()
+        """What is to be on view."""
+        self.view = SiteView(SiteTarget())
+        """What was read last."""
         self._to_worst = False
         self._reading: SiteTarget | None = None
 
-    def look_for_maps(self) -> None:
-        """Have the site read again where its heatmaps are in sight and not drawn."""
-        if self._wanted.site and self._draws and not self._wanted.drawn:
-            self._want(self._wanted)
+    @property
+    def handlers(self) -> Mapping[str, Callable[[], None]]:
+        return {
+            "diff_worst": self.worst,
+            "diff_scale": lambda: self.want(replace(self.target, own_scale=not self.target.own_scale)),
+            "scores": self.next_plane,
+            "next_head": partial(self.head, 1),
+            "previous_head": partial(self.head, -1),
+            "next_row": partial(self.row, 1),
+            "previous_row": partial(self.row, -1),
+        }
 
-    @on(DiffTree.LineChosen)
-    def _choose(self, message: DiffTree.LineChosen) -> None:
-        message.stop()
-        if self._found is None:
+    def choose(self, node: Node) -> None:
+        """A line of the tree."""
+        if self.surveyed is None:
             return
-        node = message.node
         if node.site:
-            if node.site != self._wanted.site:
-                self._want(replace(self._wanted, site=node.site), to_worst=True)
+            if node.site != self.target.site:
+                self.want(replace(self.target, site=node.site), to_worst=True)
             return
-        self._wanted = replace(self._wanted, site="")
-        self.add_class("-told")
-        self._tell_group(node)
+        self.target = replace(self.target, site="")
+        self._host.tell_in_words(True)
+        self.tell_group(node)
 
-    def _tell_group(self, node: Node) -> None:
+    def tell_group(self, node: Node) -> None:
         """The overview, or a group that has no values of its own."""
-        assert self._found
-        report, names = self._found.survey.report, self._asked.names
+        assert self.surveyed
+        report, names = self.surveyed.survey.report, self._comparing.names
         if node.path:
             words = "A group: choose a site inside it (Enter unfolds)."
-            self.query_one(DiffText).show(partial(group_lines, node))
+            self.text.show(partial(group_lines, node))
         else:
             words = "Choose a site in the tree; f goes to the first divergence."
-            self.query_one(DiffText).show(lambda width: list(diff_lines(report, names, True, width, self._noise)))
-        self._show_planes(words, (0, 0), (nothing(words),) * 3)
+            self.text.show(lambda width: list(diff_lines(report, names, True, width, self.noise)))
+        self._planes.show(words, self.target, (0, 0), (nothing(words),) * 3)
 
-    def _want(self, wanted: SiteTarget, to_worst: bool = False) -> None:
+    def look_for_maps(self) -> None:
+        """Have the site read again where its heatmaps are in sight and not drawn."""
+        if self.target.site and self._host.draws and not self.target.drawn:
+            self.want(self.target)
+
+    def want(self, target: SiteTarget, to_worst: bool = False) -> None:
         """Have something read; while something else is, the newest wish waits."""
-        self.remove_class("-told")
-        self._wanted = replace(wanted, drawn=self._draws)
-        self._to_worst = to_worst or (self._to_worst and wanted.site == self._wanted.site)
+        self._host.tell_in_words(False)
+        self.target = replace(target, drawn=self._host.draws)
+        self._to_worst = to_worst or self._to_worst
         if self._reading is None:
             self._read()
 
     def _read(self) -> None:
-        if self._found is None or not self._wanted.site:
+        if self.surveyed is None or not self.target.site:
             return
-        self._reading = self._wanted
-        work = partial(read_site, self._found.survey, self._wanted, self._view, self._to_worst)
-        then = partial(self._show_site, self._wanted, self._to_worst)
+        self._reading = self.target
+        work = partial(read_site, self.surveyed.survey, self.target, self.view, self._to_worst)
+        then = partial(self._show, self.target, self._to_worst)
         self._to_worst = False
-        read_in_background(self, "site", work, then)
+        self._host.read("site", work, then)
 
-    def _show_site(self, asked: SiteTarget, at_worst: bool, view: SiteView) -> None:
+    def _show(self, asked: SiteTarget, at_worst: bool, view: SiteView) -> None:
         self._reading = None
-        if asked != self._wanted:
+        if asked != self.target:
             # Something else was chosen meanwhile: what is at hand of the same site is of use to it.
-            self._view = view
-            self._to_worst = self._to_worst or asked.site != self._wanted.site
+            self.view = view
+            self._to_worst = self._to_worst or asked.site != self.target.site
             self._read()
             return
-        fresh = view.wanted.site != self._view.wanted.site or self.query_one(DiffText).idle
-        self._view, self._wanted = view, view.wanted
+        fresh = view.wanted.site != self.view.wanted.site or self.text.idle
+        self.view, self.target = view, view.wanted
         if fresh or view.problem:
-            self._show_text()
-        grid = self.query_one(DiffGrid)
-        self._show_planes(view.problem or view.planes, view.cell if at_worst else grid.cell, view.pictures)
+            self.show_text()
+        cell = view.cell if at_worst else self._planes.grid.cell
+        self._planes.show(view.problem or view.planes, self.target, cell, view.pictures)
 
-    def _show_text(self) -> None:
-        assert self._found
-        view = self._view
+    def show_text(self) -> None:
+        """What was found, in words."""
+        assert self.surveyed
+        view = self.view
         self._show_short()
-        lay = partial(site_lines, self._found.survey.report, view.wanted.site, view.finding, view.alone, view.problem)
-        noise = self._noise.of(view.wanted.site) if self._noise else None
+        report = self.surveyed.survey.report
+        lay = partial(site_lines, report, view.wanted.site, view.finding, view.alone, view.problem)
+        noise = self.noise.of(view.wanted.site) if self.noise else None
         beside = statistics_lines(*view.statistics) if any(view.statistics) else []
-        self.query_one(DiffText).show(lambda width: [*lay(width), *noise_entry(noise, width)], beside)
+        self.text.show(lambda width: [*lay(width), *noise_entry(noise, width)], beside)
 
     def _show_short(self) -> None:
-        finding = self._view.finding
-        summary, looks = short_lines(finding) if finding and not self._view.problem else ("on one side only", "")
+        finding = self.view.finding
+        summary, looks = short_lines(finding) if finding and not self.view.problem else ("on one side only", "")
         quiet = finding is None or finding.site.outcome is Outcome.SAME
         lines = [(visible(summary), "$quiet" if quiet else "bold $foreground")]
         if looks:
             lines.append((f"\n{visible(looks)}", "bold $waiting"))
-        self.query_one("#diff-short", Static).update(Content.assemble(*lines))
+        self.short.update(Content.assemble(*lines))
 
-    def action_worst(self) -> None:
-        if self._wanted.site:
-            self._want(replace(self._wanted, plane=TENSOR), to_worst=True)
+    def worst(self) -> None:
+        """To the element that is furthest apart."""
+        if self.target.site:
+            self.want(replace(self.target, plane=TENSOR), to_worst=True)
 
-    def action_plane_next(self) -> None:
-        after = PLANES[(PLANES.index(self._wanted.plane) + 1) % len(PLANES)]
-        self._want(replace(self._wanted, plane=after))
+    def next_plane(self) -> None:
+        """The tensor, or one of its attention's matrices."""
+        after = PLANES[(PLANES.index(self.target.plane) + 1) % len(PLANES)]
+        self.want(replace(self.target, plane=after))
 
-    def action_head(self, by: int) -> None:
-        planes = self._view.planes
+    def head(self, by: int) -> None:
+        planes = self.view.planes
         heads = planes.heads if isinstance(planes, Planes) else 0
         if not heads:
-            notify(self.app, "this has no heads")
+            self._host.tell("this has no heads")
             return
-        self._want(replace(self._wanted, head=max(0, min(heads - 1, self._wanted.head + by))))
+        self.want(replace(self.target, head=max(0, min(heads - 1, self.target.head + by))))
 
-    def action_batch(self, by: int) -> None:
-        rows = len(self._asked.a.tokens or self._asked.b.tokens)
-        self._want(replace(self._wanted, batch=max(0, min(rows - 1, self._wanted.batch + by))))
-
-    def action_own_scale(self) -> None:
-        self._want(replace(self._wanted, own_scale=not self._wanted.own_scale))
+    def row(self, by: int) -> None:
+        """Another prompt of a batch."""
+        rows = len(self._comparing.a.tokens or self._comparing.b.tokens)
+        self.want(replace(self.target, batch=max(0, min(rows - 1, self.target.batch + by))))

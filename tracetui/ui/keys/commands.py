@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from textual.binding import Binding
 
+from tracetui.ui.panes.table import MODULES, PANES
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -15,8 +17,6 @@ class Command:
     id: str
     keys: str
     """Comma-separated, in Textual's names; the first is shown."""
-    action: str
-    """An action of the debugger screen, or `app.…`."""
     help: str
     group: str
     label: str = ""
@@ -25,70 +25,75 @@ class Command:
     """Place in the footer, important ones first; 0 keeps it out."""
     pair: str = ""
     """The command whose key stands before this one's in the footer."""
+    app: str = ""
+    """The application's action that does it; empty where the screen has a handler of the command's id."""
+
+    @property
+    def action(self) -> str:
+        """As Textual's bindings have it."""
+        return f"app.{self.app}" if self.app else f"command('{self.id}')"
+
+    @property
+    def action_on_screen(self) -> str:
+        """As widgets call it."""
+        return self.action if self.app else f"screen.{self.action}"
 
 
 COMMANDS = (
-    Command("over", "n,f10", "step('over')", "step over: the next record at this depth or shallower", "Run", "over", 1),
-    Command("into", "s,f11", "step('into')", "step into: the very next record", "Run", "into", 2),
-    Command("out", "u,shift+f11", "step('out')", "step out: the output of the module around this one", "Run", "out", 3),
-    Command("back", "p", "back", "step back over what is recorded", "Run", "back", 4),
-    Command("continue", "c,f5", "step('end')", "run on to the next stop, or to the end", "Run", "run", 5),
-    Command("next_layer", "}", "step('layer')", "the same place in the next layer", "Run"),
-    Command("previous_layer", "{", "layer_back", "the same place in the layer before", "Run"),
-    Command("next_pass", "full_stop", "step('later')", "the same place in the next pass, a token further", "Run"),
-    Command("previous_pass", "comma", "pass_back", "the same place in the pass before", "Run"),
-    Command("generate", "g", "generate", "let the model go on: so many more tokens, a pass for each", "Run"),
-    Command("rerun", "A", "rerun", "run again from this layer, those before as recorded", "Run"),
-    Command("first", "home", "first", "the first record", "Run"),
-    Command("last", "end", "last", "the last record so far", "Run"),
-    Command("pause", "space,f6", "pause", "stop a running model at its next record", "Run"),
-    Command("cancel", "escape", "cancel", "cancel a running model; what is recorded stays", "Run"),
-    Command("until", "U", "until", "run until a site that you type", "Run"),
-    Command("run_to_line", "T", "run_to_line", "run to the tree's line", "Run"),
-    Command("repeat", "number_sign", "repeat", "repeat a step: 5 over", "Run"),
-    Command("stop", "b", "stop", "stop here, or at the tree's line; again: no more", "Stops", "stop", 5),
-    Command("condition", "B", "condition", "type a stop: a site, a condition, or both", "Stops"),
-    Command("stops", "S", "stops", "the stops: hits, on and off, to their records", "Stops"),
-    Command("edit", "E", "edit", "change a tensor before the model goes on", "Stops"),
-    Command("edits", "X", "edits", "the edits: on and off, away", "Stops"),
-    Command(
-        "health", "exclamation_mark", "health", "who made the NaN here (in the tree ! made it, ~ passes on)", "Stops"
-    ),
-    Command("watch", "w", "watch", "watch an expression over sites", "Stops", "watch", 12),
-    Command("prompt", "r,:", "prompt", "type a prompt and run it (Enter runs, Esc leaves)", "Run", "prompt", 8),
-    Command("jump", "ctrl+o", "jump", "go to a record by its site", "Look"),
-    Command("find", "/", "find", "find a module in the tree", "Look", "find", 10),
-    Command("names", "N", "names", "other implementations' names beside the tree's", "Look"),
-    Command("config", "C", "config", "the configuration explained; at a tensor, the fields behind its shape", "Look"),
-    Command("next_head", "]", "head(1)", "the next head (pane 4: expert)", "Look", "head", 11, "previous_head"),
-    Command("previous_head", "[", "head(-1)", "the head or expert before", "Look"),
-    Command("next_row", ")", "batch(1)", "the next prompt of a batch", "Look", "row", 8, "previous_row"),
-    Command("previous_row", "(", "batch(-1)", "the prompt before in a batch", "Look"),
-    Command("next_token", ">", "token(1)", "the next token", "Look", "token", 12, "previous_token"),
-    Command("previous_token", "<", "token(-1)", "the token before", "Look"),
-    Command("scores", "a", "scores", "attention: before mask, masked, probabilities, latent", "Look"),
-    Command("rope", "R", "rope", "RoPE: scores by halves and by adjacent pairs", "Look"),
-    Command("source", "v", "source", "the model's own code behind this record", "Look"),
-    Command("lens", "P", "lens", "the lens: what each layer would predict, layer by token", "Look"),
-    Command("check_heads", "i", "check_heads", "check softmax(scores)·V against every head's output", "Look"),
-    Command("pane_modules", "1", "pane('modules')", "the module tree", "Panes"),
-    Command("pane_tensor", "2", "pane('tensor')", "the tensor", "Panes"),
-    Command("pane_attention", "3", "pane('attention')", "attention", "Panes"),
-    Command("pane_experts", "4", "pane('experts')", "expert routing", "Panes"),
-    Command("pane_logits", "5", "pane('logits')", "the next tokens", "Panes"),
-    Command("pane_log", "6", "pane('log')", "the log", "Panes"),
-    Command("maximise", "z", "maximise", "give the pane all the room, or take it back", "Panes", "zoom", 13),
-    Command("export", "e", "export", "export the trace as .npz", "Other", "export", 9),
-    Command("open", "o", "app.open", "open a recording, or a file of named tensors", "Other", "open", 15),
-    Command("close_recording", "backspace", "app.close_recording", "back from an opened recording", "Other"),
-    Command("diff", "d", "diff", "diff: compare this trace with a recording", "Other", "diff", 16),
-    Command("effects", "D", "effects", "what the edits did: beside the last run without them", "Other"),
-    Command("copy", "y", "copy", "copy the site, shape and statistics", "Other"),
-    Command("theme", "t", "theme", "choose a theme", "Other", "theme", 14),
-    Command("help", "question_mark,f1", "help", "these keys", "Other", "help", 6),
-    Command("screenshot", "f12", "app.picture", "save the screen as an SVG picture here", "Other"),
-    Command("palette", "ctrl+p", "app.command_palette", "find a command by name", "Other"),
-    Command("quit", "q", "app.quit", "quit", "Other", "quit", 7),
+    Command("over", "n,f10", "step over: the next record at this depth or shallower", "Run", "over", 1),
+    Command("into", "s,f11", "step into: the very next record", "Run", "into", 2),
+    Command("out", "u,shift+f11", "step out: the output of the module around this one", "Run", "out", 3),
+    Command("back", "p", "step back over what is recorded", "Run", "back", 4),
+    Command("continue", "c,f5", "run on to the next stop, or to the end", "Run", "run", 5),
+    Command("next_layer", "}", "the same place in the next layer", "Run"),
+    Command("previous_layer", "{", "the same place in the layer before", "Run"),
+    Command("next_pass", "full_stop", "the same place in the next pass, a token further", "Run"),
+    Command("previous_pass", "comma", "the same place in the pass before", "Run"),
+    Command("generate", "g", "let the model go on: so many more tokens, a pass for each", "Run"),
+    Command("rerun", "A", "run again from this layer, those before as recorded", "Run"),
+    Command("first", "home", "the first record", "Run"),
+    Command("last", "end", "the last record so far", "Run"),
+    Command("pause", "space,f6", "stop a running model at its next record", "Run"),
+    Command("cancel", "escape", "cancel a running model; what is recorded stays", "Run"),
+    Command("until", "U", "run until a site that you type", "Run"),
+    Command("run_to_line", "T", "run to the tree's line", "Run"),
+    Command("repeat", "number_sign", "repeat a step: 5 over", "Run"),
+    Command("stop", "b", "stop here, or at the tree's line; again: no more", "Stops", "stop", 5),
+    Command("condition", "B", "type a stop: a site, a condition, or both", "Stops"),
+    Command("stops", "S", "the stops: hits, on and off, to their records", "Stops"),
+    Command("edit", "E", "change a tensor before the model goes on", "Stops"),
+    Command("edits", "X", "the edits: on and off, away", "Stops"),
+    Command("health", "exclamation_mark", "who made the NaN here (in the tree ! made it, ~ passes on)", "Stops"),
+    Command("watch", "w", "watch an expression over sites", "Stops", "watch", 12),
+    Command("prompt", "r,:", "type a prompt and run it (Enter runs, Esc leaves)", "Run", "prompt", 8),
+    Command("jump", "ctrl+o", "go to a record by its site", "Look"),
+    Command("find", "/", "find a module in the tree", "Look", "find", 10),
+    Command("names", "N", "other implementations' names beside the tree's", "Look"),
+    Command("config", "C", "the configuration explained; at a tensor, the fields behind its shape", "Look"),
+    Command("next_head", "]", "the next head (pane 4: expert)", "Look", "head", 11, "previous_head"),
+    Command("previous_head", "[", "the head or expert before", "Look"),
+    Command("next_row", ")", "the next prompt of a batch", "Look", "row", 8, "previous_row"),
+    Command("previous_row", "(", "the prompt before in a batch", "Look"),
+    Command("next_token", ">", "the next token", "Look", "token", 12, "previous_token"),
+    Command("previous_token", "<", "the token before", "Look"),
+    Command("scores", "a", "attention: before mask, masked, probabilities, latent", "Look"),
+    Command("rope", "R", "RoPE: scores by halves and by adjacent pairs", "Look"),
+    Command("source", "v", "the model's own code behind this record", "Look"),
+    Command("lens", "P", "the lens: what each layer would predict, layer by token", "Look"),
+    Command("check_heads", "i", "check softmax(scores)·V against every head's output", "Look"),
+    *(Command(f"pane_{pane.id}", pane.key, pane.help, "Panes") for pane in (MODULES, *PANES)),
+    Command("maximise", "z", "give the pane all the room, or take it back", "Panes", "zoom", 13),
+    Command("export", "e", "export the trace as .npz", "Other", "export", 9),
+    Command("open", "o", "open a recording, or a file of named tensors", "Other", "open", 15, app="open"),
+    Command("close_recording", "backspace", "back from an opened recording", "Other", app="close_recording"),
+    Command("diff", "d", "diff: compare this trace with a recording", "Other", "diff", 16),
+    Command("effects", "D", "what the edits did: beside the last run without them", "Other"),
+    Command("copy", "y", "copy the site, shape and statistics", "Other"),
+    Command("theme", "t", "choose a theme", "Other", "theme", 14),
+    Command("help", "question_mark,f1", "these keys", "Other", "help", 6),
+    Command("screenshot", "f12", "save the screen as an SVG picture here", "Other", app="picture"),
+    Command("palette", "ctrl+p", "find a command by name", "Other", app="command_palette"),
+    Command("quit", "q", "quit", "Other", "quit", 7, app="quit"),
 )
 GROUPS = ("Run", "Stops", "Look", "Panes", "Other")
 

@@ -33,9 +33,8 @@ class KeyBar(ActionLine):
         return [self._command(command) for command in footer_commands() if command.id not in left_out]
 
     def _command(self, command: Command) -> Part:
-        action = command.action if command.action.startswith("app.") else f"screen.{command.action}"
         label = "to the end" if self._recorded and command.id == "continue" else command.label
-        return _part(footer_key(command, self._keymap), label), action
+        return _part(footer_key(command, self._keymap), label), command.action_on_screen
 
 
 class CommandBar(ActionLine):
@@ -50,8 +49,7 @@ class CommandBar(ActionLine):
         return [self._command(command) for command in footer_commands(self._commands)]
 
     def _command(self, command: Command) -> Part:
-        action = command.action if command.action.startswith("app.") else f"screen.{command.action}"
-        return _part(footer_key(command, self._keymap, self._commands), command.label), action
+        return _part(footer_key(command, self._keymap, self._commands), command.label), command.action_on_screen
 
 
 def _part(key: str, label: str) -> Content:

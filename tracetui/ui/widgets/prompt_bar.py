@@ -87,6 +87,8 @@ class PromptBar(Horizontal):
         super().__init__(id="prompt-bar")
         self._offer = offer
         self._told = offer.prompts.text if offer.prompts.one_text else ""
+        self._input: PromptInput | None = None
+        """None over a recording."""
 
     def compose(self) -> ComposeResult:
         if self._offer.recording:
@@ -94,8 +96,24 @@ class PromptBar(Horizontal):
             yield Static(safe(self._offer.recording, 400), id="recording")
         else:
             yield Static(" prompt ", id="prompt-label", markup=False)
-            yield PromptInput(self._offer.prompts, self._offer.recalled.note.earlier)
+            self._input = PromptInput(self._offer.prompts, self._offer.recalled.note.earlier)
+            yield self._input
         yield Static(_named(self._offer.tokenizer), id="tokenizer")
+
+    @property
+    def text(self) -> str:
+        """What stands in the line; empty over a recording."""
+        return self._input.value if self._input is not None else ""
+
+    @property
+    def earlier(self) -> tuple[str, ...]:
+        """Texts that were run, the newest last."""
+        return self._input.earlier if self._input is not None else ()
+
+    def ran(self, prompt: str) -> None:
+        """Remember a prompt that was given to the model."""
+        if self._input is not None:
+            self._input.ran(prompt)
 
     def watch_state(self, old: ScreenState, state: ScreenState) -> None:
         if self.is_mounted and state.tokenizer != old.tokenizer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from textual import on
@@ -31,6 +31,7 @@ from tracetui.recording.value import NotKeptError
 from tracetui.text import number
 from tracetui.ui.messages import TokenChosen
 from tracetui.ui.panes.attention.lines import facts
+from tracetui.ui.panes.pane import ReadingPane
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.action_line import ActionLine, Part
 from tracetui.ui.widgets.heatmap import Heatmap
@@ -59,15 +60,15 @@ _AT_ONCE = 2**30
 """Multiplications of a call's q·k whose heads are all checked unasked: a fraction of a second."""
 
 
-class AttentionPane(Vertical):
+class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
     """The call at the cursor, else the last one before it."""
 
-    state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
     kind: reactive[Shown] = reactive[Shown]("probs")
     """The one asked for; a call that lacks it shows probabilities."""
 
     def __init__(self) -> None:
-        super().__init__(id="attention", classes="pane -empty")
+        super().__init__("attention")
+        self.add_class("-empty")
         self._shown: AttentionPlane | None = None
         self._checks: Checks | None = None
         self._all_heads: tuple[Trace, int, Identity | None] | None = None
@@ -83,24 +84,21 @@ class AttentionPane(Vertical):
             self._show_facts(self._shown)
 
     def watch_state(self, old: ScreenState, state: ScreenState) -> None:
-        moved = state.cursor != old.cursor or state.trace is not old.trace or state.frontier != old.frontier
         if state.trace is not old.trace and state.under_way:
             self.query_one(Heatmap).place(0, 0)
         if state.token != old.token and state.token >= 0 and state.token_origin != ORIGIN:
             self._show_row(state.token)
-        if self.is_mounted and (moved or state.head != old.head or state.batch != old.batch):
-            self._read()
+        super().watch_state(old, state)
 
     def watch_kind(self) -> None:
         if self.is_mounted:
-            self._read()
+            self.look()
 
-    def _read(self) -> None:
-        read_in_background(self, "attention", partial(_read, self.state, self.kind), self._show, self._on_view)
-
-    def _on_view(self) -> tuple[object, ...]:
-        state = self.state
+    def looks_at(self, state: ScreenState) -> object:
         return state.trace, state.cursor, state.head, state.batch, self.kind
+
+    def reading(self, state: ScreenState) -> Callable[[], AttentionPlane | str]:
+        return partial(_read, state, self.kind)
 
     @property
     def heads(self) -> int:
@@ -148,7 +146,7 @@ class AttentionPane(Vertical):
         if _of_queries(heatmap) and 0 <= row < heatmap.data.rows.length:
             heatmap.place(row, heatmap.cursor[1])
 
-    def _show(self, attention: AttentionPlane | str) -> None:
+    def show(self, attention: AttentionPlane | str) -> None:
         """The plane, or in words why there is none."""
         self._shown = None if isinstance(attention, str) else attention
         self.set_class(self._shown is None, "-empty")
@@ -209,7 +207,7 @@ class KindLine(ActionLine):
         return [
             (
                 Content.styled(f" {names[kind]}{gap}", chosen if kind == self.shown else "$quiet"),
-                f"screen.scores('{kind}')",
+                f"screen.command('scores', '{kind}')",
             )
             for kind in self.kinds
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import ClassVar
@@ -11,7 +12,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
-from textual.reactive import reactive
 
 from tracetui.analysis.experts.block import sum_identity
 from tracetui.analysis.experts.choice import expert_record
@@ -22,6 +22,7 @@ from tracetui.debugger.state import ScreenState
 from tracetui.recording.record import Record
 from tracetui.text import number
 from tracetui.ui.messages import Jump, Said
+from tracetui.ui.panes.pane import ReadingPane
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.ui.widgets.heatmap import Heatmap
@@ -69,13 +70,12 @@ class RoutingTable(Canvas):
         return routed_lines(self._routed, width, height, inks)
 
 
-class ExpertsPane(Vertical):
+class ExpertsPane(ReadingPane[Experts], Vertical):
     """The block at the cursor, else the last one before it; the crosshair may look at another layer."""
 
-    state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
-
     def __init__(self) -> None:
-        super().__init__(id="experts", classes="pane -empty")
+        super().__init__("experts")
+        self.add_class("-empty")
         self._shown = Experts()
         self._chosen: int | None = None
         self._expert: int | None = None
@@ -109,18 +109,16 @@ class ExpertsPane(Vertical):
         if state.outline is not old.outline and self._shown.block is None:
             self._show_nothing()
         if _view_of(state) != _view_of(old) or state.trace is not old.trace:
-            self._look()
+            self.look()
 
-    def _look(self) -> None:
-        work = partial(read_experts, self.state, self._shown, self._chosen)
-        read_in_background(self, "experts", work, self._show, self._on_view)
-
-    def _on_view(self) -> tuple[object, ...]:
+    def looks_at(self, state: ScreenState) -> object:
         """How far the run has come meanwhile is told by the next answer."""
-        state = self.state
         return state.trace, state.cursor, state.token, state.batch, self._chosen
 
-    def _show(self, experts: Experts) -> None:
+    def reading(self, state: ScreenState) -> Callable[[], Experts]:
+        return partial(read_experts, state, self._shown, self._chosen)
+
+    def show(self, experts: Experts) -> None:
         self._shown = experts
         self.set_class(experts.block is None, "-empty")
         self._share_room()
@@ -196,7 +194,7 @@ class ExpertsPane(Vertical):
             self._show_block()
             return
         self._chosen = block.record.index
-        self._look()
+        self.look()
 
     @on(LoadMap.ExpertOpened)
     def _open(self, message: LoadMap.ExpertOpened) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from textwrap import wrap
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.reactive import reactive
 
 from tracetui.analysis.prediction import Prediction, last_position, next_tokens
 from tracetui.debugger.labels import label_of, row_name
@@ -17,7 +17,7 @@ from tracetui.recording.record import when
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import NotKeptError
 from tracetui.text import number, token_text, visible
-from tracetui.ui.reader import read_in_background
+from tracetui.ui.panes.pane import ReadingPane
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.ui.widgets.list_keys import LINE_KEYS
 from tracetui.views.cells import Line, blank, line
@@ -45,7 +45,7 @@ class Next:
     """Whether they have been."""
 
 
-class LogitsPane(Canvas, can_focus=True):
+class LogitsPane(ReadingPane[Next], Canvas, can_focus=True):
     """The table once there are logits, with what must be known beside it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -53,10 +53,9 @@ class LogitsPane(Canvas, can_focus=True):
         Binding("pageup", "move(-10)", "page up", show=False, id="page_up"),
         Binding("pagedown", "move(10)", "page down", show=False, id="page_down"),
     ]
-    state: reactive[ScreenState] = reactive(ScreenState())
 
     def __init__(self) -> None:
-        super().__init__(id="logits", classes="pane")
+        super().__init__("logits")
         self._found = Next(ScreenState().trace, 0, -1, ())
         self._line = 0
 
@@ -66,14 +65,16 @@ class LogitsPane(Canvas, can_focus=True):
         if not same:
             self._found, self._line = Next(state.trace, state.batch, position, ()), 0
         if (not same or state.frontier != old.frontier) and position >= 0:
-            work = partial(_read, state.trace, state.batch, position)
-            read_in_background(self, "logits", work, self._show, self._on_view)
+            self.look()
         self.repaint()
 
-    def _on_view(self) -> tuple[object, ...]:
-        return self.state.trace, self._found.batch, self._found.position
+    def looks_at(self, state: ScreenState) -> object:
+        return state.trace, self._found.batch, self._found.position
 
-    def _show(self, predicted: Next) -> None:
+    def reading(self, state: ScreenState) -> Callable[[], Next]:
+        return partial(_read, state.trace, state.batch, self._found.position)
+
+    def show(self, predicted: Next) -> None:
         self._found = predicted
         self.repaint()
 

@@ -16,8 +16,8 @@ from textual.widgets import Input
 
 from tracetui.debugger.state import ScreenState
 from tracetui.ui.panes.modules.line import totals
+from tracetui.ui.panes.pane import HAS_KEYS
 from tracetui.ui.widgets.line_input import LineInput
-from tracetui.ui.widgets.tab_line import HAS_KEYS
 
 _LAYOUTS = {"meta": "Meta's names", "deepseek": "DeepSeek's names", "hf": "transformers' names"}
 

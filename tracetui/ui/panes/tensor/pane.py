@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
-from textual.reactive import reactive
 from textual.widgets import Static
 
 from tracetui.analysis.axes import axis_positions
@@ -17,20 +17,19 @@ from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import ScreenState
 from tracetui.recording.record import Token
 from tracetui.text import statistic
+from tracetui.ui.panes.pane import ReadingPane
 from tracetui.ui.panes.tensor.summary import Reading, Summary, read
 from tracetui.ui.panes.tensor.value_grid import ORIGIN, Subject, ValueGrid
 from tracetui.ui.panes.tensor.welcome import Welcome
-from tracetui.ui.reader import read_in_background
 from tracetui.views.finite import finite_words
 
 
-class TensorPane(Vertical):
+class TensorPane(ReadingPane[Reading], Vertical):
     """Everything that can be seen of the record under the cursor."""
 
-    state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
-
     def __init__(self, offer: StartPage) -> None:
-        super().__init__(id="tensor", classes="pane -empty")
+        super().__init__("tensor")
+        self.add_class("-empty")
         self._offer = offer
         self._reading: Reading | None = None
         self._labels: dict[range, tuple[str, ...]] = {}
@@ -50,8 +49,7 @@ class TensorPane(Vertical):
         if fresh:
             self._reading = None
             self.query_one(Summary).show_record(state.trace, state.record)
-            work = partial(read, state.trace, state.record)
-            read_in_background(self, "tensor", work, self._show, self._on_view)
+            self.look()
         if fresh or state.head != old.head or state.batch != old.batch:
             self._show_plane()
         if state.token != old.token and state.token >= 0 and state.token_origin != ORIGIN:
@@ -71,10 +69,10 @@ class TensorPane(Vertical):
         counts = f"nan {statistics.nan} inf {statistics.posinf} -inf {statistics.neginf} zeros {statistics.zeros}"
         return " ".join(filter(None, (text, spread, extremes, counts, finite_words(statistics))))
 
-    def _on_view(self) -> tuple[object, ...]:
-        return self.state.trace, self.state.cursor
+    def reading(self, state: ScreenState) -> Callable[[], Reading]:
+        return partial(read, state.trace, state.record)
 
-    def _show(self, reading: Reading) -> None:
+    def show(self, reading: Reading) -> None:
         self._reading = reading
         self.query_one(Summary).show_reading(reading)
 

@@ -5,20 +5,13 @@ from __future__ import annotations
 from textual.content import Content
 from textual.reactive import reactive
 
+from tracetui.ui.panes.pane import HAS_KEYS, Pane
+from tracetui.ui.panes.table import PANES
 from tracetui.ui.widgets.action_line import ActionLine, Part
 
-PANES = (
-    ("tensor", "2", "Tensor"),
-    ("attention", "3", "Attention"),
-    ("experts", "4", "Experts"),
-    ("logits", "5", "Logits"),
-    ("log", "6", "Log"),
-)
 _ROOMY = 56
 _FULL = 50
 """Cells that all tabs just fill: one fewer keeps the last from the edge."""
-HAS_KEYS = "▌"
-"""Before the title of the pane that hears the keys."""
 
 
 class TabLine(ActionLine):
@@ -29,16 +22,16 @@ class TabLine(ActionLine):
     """Whether the pane in front is the one that hears the keys."""
 
     def parts(self) -> list[Part]:
-        return [(self._tab(pane, key, name), f"screen.pane('{pane}')") for pane, key, name in PANES]
+        return [(self._tab(pane), f"screen.command('pane_{pane.id}')") for pane in PANES]
 
-    def _tab(self, pane: str, key: str, name: str) -> Content:
+    def _tab(self, pane: Pane) -> Content:
         gap = "  " if self.size.width >= _ROOMY else " "
-        if pane == PANES[-1][0] or (pane == PANES[-2][0] and self.size.width == _FULL):
+        if pane is PANES[-1] or (pane is PANES[-2] and self.size.width == _FULL):
             gap = ""
-        if pane == self.front:
+        if pane.id == self.front:
             return Content.assemble(
-                (f"{HAS_KEYS if self.has_keys else ' '}{key} ", "bold $accent"),
-                (name, "bold underline $foreground"),
+                (f"{HAS_KEYS if self.has_keys else ' '}{pane.key} ", "bold $accent"),
+                (pane.title, "bold underline $foreground"),
                 gap,
             )
-        return Content.styled(f" {key} {name}{gap}", "$quiet")
+        return Content.styled(f" {pane.key} {pane.title}{gap}", "$quiet")

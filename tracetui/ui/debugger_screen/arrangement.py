@@ -1,0 +1,125 @@
+"""Which pane is in front, which hears the keys, and which has all the room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Input
+
+from tracetui.debugger.start_page import StartPage
+from tracetui.ui.debugger_screen.host import Handlers
+from tracetui.ui.debugger_screen.tab_line import TabLine
+from tracetui.ui.panes.modules.find_bar import FindBar
+from tracetui.ui.panes.modules.pane import ModuleList
+from tracetui.ui.panes.pane import HAS_KEYS, ReadingPane
+from tracetui.ui.panes.table import MODULES, PANES
+from tracetui.ui.widgets.key_bar import KeyBar
+
+Kind = TypeVar("Kind", bound=Widget)
+_HEARS = {pane.id: pane.hears for pane in (MODULES, *PANES)}
+
+
+class Arrangement:
+    """The stylesheet does the rest, by classes of the screen and of its panes."""
+
+    def __init__(self, screen: Screen[None], page: StartPage, forget_remark: Callable[[], None]) -> None:
+        """forget_remark: what was said to the last pane goes."""
+        self._screen = screen
+        self._forget_remark = forget_remark
+        self._routes = False
+        self.front = PANES[0].id
+        self.widgets = {pane.id: pane.make(page) for pane in PANES}
+
+    def pane(self, kind: type[Kind]) -> Kind:
+        """The pane of that class."""
+        return next(widget for widget in self.widgets.values() if isinstance(widget, kind))
+
+    @property
+    def handlers(self) -> Handlers:
+        panes = {f"pane_{pane}": partial(self.go_to, pane) for pane in _HEARS}
+        return {**panes, "maximise": self.toggle_room}
+
+    @property
+    def typing(self) -> bool:
+        return isinstance(self._screen.focused, Input)
+
+    @property
+    def maximised(self) -> str:
+        if self._screen.has_class("-rail-maximised"):
+            return "tree"
+        return "pane" if self._screen.has_class("-maximised") else ""
+
+    def bring(self, pane: str) -> None:
+        self.front = pane
+        if self._screen.is_mounted:
+            self.show_front()
+
+    def show_front(self) -> None:
+        for pane, widget in self.widgets.items():
+            widget.set_class(pane == self.front, "-front")
+        self._screen.query_one(TabLine).front = self.front
+        self._make_room()
+
+    def route(self, routes: bool) -> None:
+        """Whether the model has experts: there is room for them beside the other panes then."""
+        self._routes = routes
+        self._make_room()
+
+    def _make_room(self) -> None:
+        self._screen.set_class(self._routes or self.front == "experts", "-experts")
+
+    def go_to(self, pane: str) -> None:
+        """Bring a pane to the front and give it the keys."""
+        self._forget_remark()
+        self._screen.set_class(self._screen.has_class("-maximised") and pane == MODULES.id, "-rail-maximised")
+        if pane != MODULES.id:
+            self.bring(pane)
+        self._give_keys(pane)
+
+    def to_front(self) -> None:
+        self._give_keys(self.front)
+
+    def to_prompt(self) -> None:
+        self._screen.set_focus(self._screen.query_one("#prompt"))
+
+    def _give_keys(self, pane: str) -> None:
+        self._screen.set_focus(self._screen.query_one(_HEARS[pane]))
+
+    def give_room(self, maximised: str) -> None:
+        self._screen.set_class(bool(maximised), "-maximised")
+        self._screen.set_class(maximised == "tree", "-rail-maximised")
+
+    def toggle_room(self) -> None:
+        """All room for the pane with the keys, or for the one in front; again gives it back."""
+        tree = isinstance(self._screen.focused, ModuleList)
+        self.give_room("" if self._screen.has_class("-maximised") else "tree" if tree else "pane")
+
+    def focused(self, widget: Widget) -> None:
+        """The pane that gets the focus comes to the front."""
+        for node in widget.ancestors_with_self:
+            if node.id in self.widgets:
+                self.bring(node.id)
+        self.show_keys()
+
+    def show_keys(self) -> None:
+        """Mark the pane that hears the keys."""
+        screen = self._screen
+        screen.query_one(KeyBar).typing = self.typing
+        around = {node.id for node in screen.focused.ancestors_with_self} if screen.focused else set()
+        screen.query_one(TabLine).has_keys = self.front in around
+        screen.query_one(FindBar).give_keys(MODULES.id in around)
+        for pane in PANES:
+            widget = self.widgets[pane.id]
+            widget.set_class(pane.id in around, "-keys")
+            widget.border_title = f"{HAS_KEYS if pane.id in around else ''}{pane.key} {pane.title}"
+
+    def copied(self) -> str:
+        """Of the pane in front, or of the tensor where that has nothing of its own."""
+        widget = self.widgets[self.front]
+        first = self.widgets[PANES[0].id]
+        reading = widget if isinstance(widget, ReadingPane) else first
+        return reading.copied() if isinstance(reading, ReadingPane) else ""

@@ -1,0 +1,149 @@
+"""Looking at a record from another side: head, row, token, RoPE, lens, source and configuration."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Protocol
+
+from tracetui.debugger.attention_view import Shown
+from tracetui.debugger.planes import plane_of, query_heads
+from tracetui.debugger.session import Event, Explained, Sourced
+from tracetui.debugger.state import row_moved, token_moved, weights_place
+from tracetui.ui.debugger_screen.host import Handlers, Host, Panes
+from tracetui.ui.dialogs.lens import LensRead, LensScreen, read_lens
+from tracetui.ui.dialogs.rope import RopeRead, RopeScreen, read_rope
+
+
+class Heads(Protocol):
+    """The pane of attention."""
+
+    kind: Shown
+
+    @property
+    def heads(self) -> int:
+        """How many heads the call on view has."""
+
+    def next_kind(self) -> None:
+        """Show the next of the call's matrices."""
+
+    def check_heads(self) -> bool:
+        """Check every head; False if there is no call."""
+
+
+class ExpertsOfToken(Protocol):
+    """The pane of experts."""
+
+    def next_expert(self, by: int) -> str:
+        """Go through the experts that the token chose; the answer is where that leads."""
+
+
+class LookActions:
+    """Nothing here moves the cursor or runs the model."""
+
+    def __init__(self, host: Host, panes: Panes, attention: Heads, experts: ExpertsOfToken) -> None:
+        self._host = host
+        self._panes = panes
+        self._attention = attention
+        self._experts = experts
+        self._explained: Explained | None = None
+
+    @property
+    def handlers(self) -> Handlers:
+        return {
+            "next_head": partial(self.head, 1),
+            "previous_head": partial(self.head, -1),
+            "next_row": partial(self.row, 1),
+            "previous_row": partial(self.row, -1),
+            "next_token": partial(self.token, 1),
+            "previous_token": partial(self.token, -1),
+            "scores": self.scores,
+            "check_heads": self.check_heads,
+            "rope": self.rope,
+            "lens": self.lens,
+            "source": lambda: self._host.show(self._host.driver.source()),
+            "config": self.config,
+        }
+
+    def head(self, by: int) -> None:
+        """Another head, or another expert where the experts are in front."""
+        state = self._host.state
+        if self._panes.front == "experts":
+            self._host.show(self._experts.next_expert(by))
+            return
+        heads = self._attention.heads or query_heads(state.trace.run.config)
+        if not heads:
+            self._host.show("there are no attention heads here")
+            return
+        head = max(0, min(heads - 1, state.head + by))
+        self._host.driver.state = replace(state, head=head)
+        bare = self._panes.front == "tensor" and not plane_of(state.record, state.trace.run.config, head, 0).note
+        self._host.show(f"head {head} of 0–{heads - 1}{'; this tensor has no heads' if bare else ''}")
+
+    def row(self, by: int) -> None:
+        """Another prompt of a batch."""
+        rows = len(self._host.state.trace.tokens)
+        self._host.driver.state = row_moved(self._host.state, by)
+        self._host.show("" if rows > 1 else "there is one prompt; give several with -p again, --batch or --tokens")
+
+    def token(self, by: int, origin: str = "") -> None:
+        """Another token; `origin` is the pane that stands there already."""
+        self._host.driver.state = token_moved(self._host.state, by, origin)
+        self._host.show()
+
+    def scores(self, kind: Shown | None = None) -> None:
+        """A matrix of the attention call, or its next."""
+        if kind is None:
+            self._attention.next_kind()
+        else:
+            self._attention.kind = kind
+
+    def check_heads(self) -> None:
+        if not self._attention.check_heads():
+            self._host.show("there is no attention to check here")
+
+    def rope(self) -> None:
+        self._host.read("rope", partial(read_rope, self._host.state), self._show_rope)
+
+    def _show_rope(self, rope: RopeRead | str) -> None:
+        if isinstance(rope, str):
+            self._host.say(rope)
+        elif self._host.dialog is None:
+            self._host.push(RopeScreen(rope))
+
+    def lens(self) -> None:
+        self._host.read("lens", partial(read_lens, self._host.state), self._show_lens)
+
+    def _show_lens(self, lens: LensRead | str) -> None:
+        if isinstance(lens, str):
+            self._host.say(lens)
+        elif self._host.dialog is None:
+            self._host.push(LensScreen(lens))
+
+    def config(self) -> None:
+        """The configuration explained, at the fields behind the shape of the tensor that is looked at."""
+        from tracetui.ui.dialogs.config import ConfigScreen
+
+        if (self._explained is None or self._explained.report is None) and not self._host.driver.explain():
+            self._host.show("the configuration can be explained once the model is prepared")
+            return
+        self._host.push(ConfigScreen(weights_place(self._host.state.record), self._explained))
+
+    def hear(self, event: Event) -> None:
+        """What the session was asked to explain or to look up has come."""
+        if isinstance(event, Explained):
+            self._explained = event
+            from tracetui.ui.dialogs.config import ConfigScreen
+
+            if isinstance(dialog := self._host.dialog, ConfigScreen):
+                dialog.answer(event)
+        elif isinstance(event, Sourced):
+            self._show_source(event)
+
+    def _show_source(self, source: Sourced) -> None:
+        from tracetui.ui.dialogs.source import SourceScreen
+
+        if source.error:
+            self._host.show(source.error)
+        elif self._host.dialog is None:
+            self._host.push(SourceScreen(source))

@@ -1,0 +1,73 @@
+"""What a pane is: its record in the table of panes, and a base for those that read in the background."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from tracetui.debugger.start_page import StartPage
+from tracetui.debugger.state import ScreenState
+from tracetui.ui.reader import read_in_background
+
+HAS_KEYS = "▌"
+"""Before the title of the pane that hears the keys."""
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Pane:
+    """A pane as the screen, its tabs, the keys and the help know it."""
+
+    id: str
+    """Of its widget too, and of the command that brings it to the front, with `pane_` before it."""
+    key: str
+    title: str
+    help: str
+    """What it shows, in the list of keys."""
+    make: Callable[[StartPage], Widget]
+    hears: type[Widget]
+    """Which widget in it hears the keys."""
+
+
+class ReadingPane(Widget, Generic[Value]):
+    """Shows what is read of the state. A subclass says what it looks at, how that is read, and how it is shown."""
+
+    state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
+
+    def __init__(self, pane: str) -> None:
+        """pane: its id."""
+        super().__init__(id=pane, classes="pane")
+
+    def looks_at(self, state: ScreenState) -> object:
+        """What decides what is on view: an answer for something else is dropped."""
+        return state.trace, state.cursor
+
+    def reading(self, state: ScreenState) -> Callable[[], Value] | None:
+        """The work that reads it, done in a thread; None where there is nothing to read."""
+        raise NotImplementedError
+
+    def show(self, value: Value) -> None:
+        """Show what was read."""
+        raise NotImplementedError
+
+    def copied(self) -> str:
+        """The line or cell that the user is at, in words; empty where there is none."""
+        return ""
+
+    def watch_state(self, old: ScreenState, state: ScreenState) -> None:
+        """Read again what is looked at now, or more of it once the run has come further."""
+        if self.is_mounted and (state.frontier != old.frontier or self.looks_at(state) != self.looks_at(old)):
+            self.look()
+
+    def look(self) -> None:
+        """Have it read."""
+        work = self.reading(self.state)
+        if work is not None:
+            read_in_background(self, self.id or "", work, self.show, self._looks_at_now)
+
+    def _looks_at_now(self) -> object:
+        return self.looks_at(self.state)
