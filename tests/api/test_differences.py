@@ -10,8 +10,11 @@ import pytest
 from torch import nn
 
 import tracetui
+from tests.analysis.diff.made import normal
 from tests.cli.running import Here
 from tests.tracer.models import prompt, tiny_llama
+from tracetui.errors import InputError
+from tracetui.recording.value import Array
 from tracetui.testing import assert_same_trace
 
 
@@ -103,3 +106,33 @@ def test_what_is_no_trace_is_refused(right: tracetui.Trace) -> None:
         tracetui.diff({"words": np.array(["a"])}, right)
     with pytest.raises(tracetui.InputError, match=r"nowhere\.npz"):
         tracetui.diff("nowhere.npz", right)
+
+
+def _streams() -> dict[str, Array]:
+    return {f"model.layers.{layer}": normal(2, 6, 8, seed=layer) for layer in range(2)}
+
+
+def _appended(arrays: dict[str, Array]) -> dict[str, list[Array]]:
+    """As a hook keeps them that appends to a list, of a prompt of four tokens and two passes with a cache."""
+    return {name: [array[:, :4], array[:, 4:5], array[:, 5:]] for name, array in arrays.items()}
+
+
+def test_lists_that_hooks_append_to_are_passes_beside_one_pass() -> None:
+    whole = _streams()
+    for diff in (tracetui.diff(_appended(whole), whole), tracetui.diff(whole, _appended(whole))):
+        assert diff.same, str(diff)
+        assert len(diff.sites) == 6
+        assert "stand beside positions 0 to 5" in " ".join(str(diff).split())
+
+
+def test_a_fault_in_a_later_pass_of_such_lists_is_told_there() -> None:
+    whole, wrong = _streams(), _appended(_streams())
+    wrong["model.layers.1"][2] = wrong["model.layers.1"][2] * 1.5
+    diff = tracetui.diff(wrong, whole)
+    assert diff.first is not None
+    assert diff.first.site == "model.layers.1@2"
+
+
+def test_lists_of_arrays_that_no_array_can_hold_are_refused() -> None:
+    with pytest.raises(InputError, match=r"model\.layers\.0: must be an array of numbers"):
+        tracetui.diff({"model.layers.0": [[1.0, 2.0], [3.0]]}, _streams())  # type: ignore[list-item]

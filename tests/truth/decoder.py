@@ -89,6 +89,19 @@ class Attention:
 
 
 @dataclass(frozen=True)
+class Cached:
+    """What later passes take of the keys and values of earlier ones, and where they believe to be."""
+
+    keeps: bool = True
+    """Whether what came before is taken at all."""
+    over_last: bool = False
+    """Whether new keys are written over the last one."""
+    of_layer_before: bool = False
+    restarts: bool = False
+    """Whether positions begin from 0 in each pass."""
+
+
+@dataclass(frozen=True)
 class Experts:
     """How a token's experts are chosen and weighed."""
 
@@ -147,6 +160,7 @@ class Decoder:
     norm: Norm = field(default_factory=Norm)
     rope: Rope = field(default_factory=Rope)
     experts: Experts | None = None
+    cached: Cached = field(default_factory=Cached)
     latent: Latent | None = None
     names: tuple[tuple[str, str], ...] = ()
     """What the family calls a part of a path, beside what it is called here."""

@@ -39,6 +39,8 @@ class Fault:
     topic: str = ""
     """Pattern that a hint must hold which lists what is possible."""
     layer: int = 0
+    prompt: int = 0
+    """Tokens of the first of several passes with a cache; 0 where all are in one."""
 
     @property
     def site(self) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tests.truth.decoder import Decoder
+from tests.truth.decoder import Cached, Decoder
 from tests.truth.dumps import Kept
 from tests.truth.feed_forward import experts, mlp
 from tests.truth.heads import heads_of, rope_of, turned
@@ -18,16 +19,58 @@ from tracetui.recording.value import Array
 _ATTENTION = "self_attn"
 
 
-@torch.no_grad()
 def dump(decoder: Decoder, ids: list[int], kind: str) -> dict[str, Array]:
     """What a script keeps of a decoder's pass over one prompt."""
+    return _pass(decoder, torch.tensor([ids]), kind, None)
+
+
+def dump_passes(decoder: Decoder, ids: list[int], kind: str, prompt: int) -> dict[str, Array]:
+    """The same of a pass over the prompt and one for each token behind it, `@1` and so on behind their names."""
+    cache = Cache(decoder.cached)
+    arrays = _pass(decoder, torch.tensor([ids[:prompt]]), kind, cache)
+    for pass_, at in enumerate(range(prompt, len(ids)), 1):
+        place = 0 if decoder.cached.restarts else at
+        moved = replace(decoder, rope=replace(decoder.rope, offset=decoder.rope.offset + place))
+        later = _pass(moved, torch.tensor([[ids[at]]]), kind, cache)
+        arrays |= {f"{name}@{pass_}": array for name, array in later.items()}
+    return arrays
+
+
+@dataclass(eq=False)
+class Cache:
+    """Keys and values of the passes so far, layer by layer."""
+
+    settings: Cached
+    layers: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def extended(self, layer: int, new: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Keys and values [B,H,S,K] that a layer sees, by those of its own positions."""
+        before = self.layers.get(layer)
+        if before is None:
+            self.layers[layer] = new
+            return new
+        if self.settings.over_last:
+            before = (before[0][:, :, :-1], before[1][:, :, :-1])
+        own = (torch.cat([before[0], new[0]], 2), torch.cat([before[1], new[1]], 2))
+        self.layers[layer] = own
+        if not self.settings.keeps:
+            return new
+        if self.settings.of_layer_before and layer:
+            keys, values = self.layers[layer - 1]
+            return torch.cat([keys[:, :, :-1], new[0]], 2), torch.cat([values[:, :, :-1], new[1]], 2)
+        return own
+
+
+@torch.no_grad()
+def _pass(decoder: Decoder, ids: Tensor, kind: str, cache: Cache | None) -> dict[str, Array]:
+    """What is kept of one pass over tokens [B,T]."""
     kept = Kept(kind, decoder.name)
-    x = F.embedding(torch.tensor([ids]), decoder.weights["model.embed_tokens.weight"])  # [B,T,D]
+    x = F.embedding(ids, decoder.weights["model.embed_tokens.weight"])  # [B,T,D]
     scaled = x * decoder.embed_scale
     kept.keep("model.embed_tokens", scaled if decoder.scale_recorded else x)
     x = scaled
     for place, layer in enumerate(decoder.order or range(decoder.layers)):
-        x = _layer(decoder, x, layer, kept.renumbered(layer, place))
+        x = _layer(decoder, x, layer, kept.renumbered(layer, place), cache)
     if "model.norm" not in decoder.without:
         x = decoder.normed(x, "model.norm")
         kept.keep("model.norm", x)
@@ -40,7 +83,7 @@ def dump(decoder: Decoder, ids: list[int], kind: str) -> dict[str, Array]:
     return kept.arrays
 
 
-def _layer(decoder: Decoder, x: Tensor, layer: int, kept: Kept) -> Tensor:
+def _layer(decoder: Decoder, x: Tensor, layer: int, kept: Kept, cache: Cache | None) -> Tensor:
     path = f"model.layers.{layer}"
 
     def normed(value: Tensor, name: str) -> Tensor:
@@ -50,7 +93,7 @@ def _layer(decoder: Decoder, x: Tensor, layer: int, kept: Kept) -> Tensor:
         return made
 
     h = normed(x, "input_layernorm")
-    made = _attended(decoder, h, layer, kept)
+    made = _attended(decoder, h, layer, kept, cache)
     kept.keep(f"{path}.{_ATTENTION}", made)
     made = normed(made, decoder.after_attention) if decoder.after_attention and not decoder.norms_of_sums else made
     before, x = x, (h if decoder.residual_of_norm else x) + made * decoder.residual
@@ -65,12 +108,13 @@ def _layer(decoder: Decoder, x: Tensor, layer: int, kept: Kept) -> Tensor:
     return x
 
 
-def _attended(decoder: Decoder, h: Tensor, layer: int, kept: Kept) -> Tensor:
+def _attended(decoder: Decoder, h: Tensor, layer: int, kept: Kept, cache: Cache | None) -> Tensor:
     """What attention adds to the stream, of the normalised stream [B,T,D]."""
     path = f"model.layers.{layer}.{_ATTENTION}"
     B, T = h.shape[:2]
     make = _of_latents if decoder.latent else _of_projections
     q, k, v = make(decoder, h, layer, kept)  # [B,H,T,K]
+    k, v = cache.extended(layer, (k, v)) if cache else (k, v)  # [B,H,S,K]
     for name, value in (("q", q), ("k", k), ("v", v)):
         kept.keep(f"{path}:{name}", value)
     heads = heads_of(decoder, q, k, v, layer)

@@ -62,12 +62,12 @@ def _probabilities(settings: Attention, scores: Tensor, window: int | None) -> T
     for _ in range(settings.caps if settings.softcap else 0):
         assert settings.softcap is not None
         scores = torch.tanh(scores / settings.softcap) * settings.softcap
-    H, T = scores.shape[1:3]
-    back = torch.arange(T)[:, None] - torch.arange(T)  # [T,S]
+    H, T, S = scores.shape[1:]
+    back = torch.arange(S - T, S)[:, None] - torch.arange(S)  # [T,S]
     if settings.alibi:
         slopes = 2 ** (-8 * torch.arange(1, H + 1) / H)  # [H]
         scores = scores - slopes[:, None, None] * back.clamp(min=0)
-    hidden = back >= (window or T)
+    hidden = back >= (window or S)
     hidden = hidden if settings.ahead is None else hidden | (back < -settings.ahead)
     if settings.base:
         scores = scores * math.log(settings.base)

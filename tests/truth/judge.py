@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 import tracetui
+from tests.truth.decoder import Decoder
 from tests.truth.families import IDS, Family
 from tests.truth.fault import Fault
-from tests.truth.forward import apart, dump
+from tests.truth.forward import apart, dump, dump_passes
 from tracetui.recording.record import plain_site
 from tracetui.recording.value import Array
 
@@ -45,7 +46,7 @@ class Judgement:
 
 def judged(family: Family, fault: Fault, kind: str) -> Judgement | None:
     """What is said of a mistake in one kind of dump; None where the mistake changes nothing in it."""
-    wrong, right = (dump(decoder, IDS, kind) for decoder in (fault.change(family.decoder), family.decoder))
+    wrong, right = (_dumped(decoder, fault, kind) for decoder in (fault.change(family.decoder), family.decoder))
     own_name = family.decoder.own_name
     firsts = [own_name(site) for site in _firsts(wrong, right)]
     if not firsts:
@@ -53,6 +54,10 @@ def judged(family: Family, fault: Fault, kind: str) -> Judgement | None:
     diff = tracetui.diff(wrong, family.reference)
     share, because = _judged(diff, fault, kind, firsts, own_name)
     return Judgement(share, because, diff.explained)
+
+
+def _dumped(decoder: Decoder, fault: Fault, kind: str) -> dict[str, Array]:
+    return dump_passes(decoder, IDS, kind, fault.prompt) if fault.prompt else dump(decoder, IDS, kind)
 
 
 def _firsts(wrong: dict[str, Array], right: dict[str, Array]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.truth.planted.attending import ATTENTION
 from tests.truth.planted.blocks import FEED_FORWARD, LOGITS, RESIDUAL
+from tests.truth.planted.caches import CACHES
 from tests.truth.planted.latents import LATENTS
 from tests.truth.planted.linear import LINEAR
 from tests.truth.planted.loading import LOADING
@@ -27,4 +28,5 @@ FAULTS = (
     *STREAMS,
     *LOADING,
     *LOGITS,
+    *CACHES,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from tracetui.recording.trace import RunInfo, Trace
 from tracetui.recording.value import Array, Index, Value
 
 Decode = Callable[[Array], Array]
+_WHEN = re.compile(r"([^@#]+)@(0|[1-9]\d{0,5})(?:\.([1-9]\d{0,5}))?")
+"""A name with pass and call behind it, as a trace's own keys have them."""
 
 
 class DumpValue:
@@ -55,17 +58,22 @@ class NamedValue:
 
 
 def dump_trace(tensors: Iterable[NamedValue], notes: tuple[str, ...] = ()) -> Trace:
-    """Named tensors in the file's order as a trace: each name is taken for a site."""
+    """Named tensors in the file's order as a trace: each name is taken for a site, `@2` behind it for its pass."""
     named = list(tensors)
-    records = tuple(
-        Record(
-            index=index,
-            site=tensor.name,
-            shape=tensor.value.shape,
-            dtype=tensor.value.dtype,
-            depth=tensor.name.count("."),
-            parent=tensor.name.rpartition(".")[0],
-        )
-        for index, tensor in enumerate(named)
-    )
+    records = tuple(_record(index, tensor) for index, tensor in enumerate(named))
     return Trace(RunInfo(notes=notes), (), records, tuple(tensor.value for tensor in named), {}, dump=True)
+
+
+def _record(index: int, tensor: NamedValue) -> Record:
+    timed = _WHEN.fullmatch(tensor.name)
+    site = timed[1] if timed else tensor.name
+    return Record(
+        index=index,
+        site=site,
+        shape=tensor.value.shape,
+        dtype=tensor.value.dtype,
+        depth=site.count("."),
+        parent=site.rpartition(".")[0],
+        pass_=int(timed[2]) if timed else 0,
+        call=int(timed[3] or 0) if timed else 0,
+    )

@@ -28,7 +28,7 @@ def placed(common: Common, a: Trace, b: Trace) -> tuple[Trace, Trace]:
         _Placing(b, a, common.b, common).trace() if _moves(common.b, common) else b,
     )
     longest = max(moved, key=lambda trace: sum(trace.generated))
-    if not common.whole or not all(_begins(longest, trace) for trace in moved):
+    if not common.whole or not all(trace.tokens and _begins(longest, trace) for trace in moved):
         return moved
     return (
         replace(moved[0], tokens=longest.tokens, generated=longest.generated),
@@ -85,19 +85,21 @@ class _Placing:
     def trace(self) -> Trace:
         for pass_ in range(self._common.passes):
             self._add_pass(pass_)
-        rows = [self._trace.tokens[row][left:] for row, left in zip(self._place.rows, self._place.padded, strict=True)]
-        made = self._common.passes - 1
+        tokens, made = self._trace.tokens, self._common.passes - 1
+        rows = [
+            tokens[row][left:] if tokens else () for row, left in zip(self._place.rows, self._place.padded, strict=True)
+        ]
         # Where another token follows, that is told of the prompts.
         if self._common.whole:
             rows = [row[: length + made] for row, length in zip(rows, self._common.lengths, strict=True)]
         return replace(
             self._trace,
-            tokens=tuple(rows),
+            tokens=tuple(rows) if tokens else (),
             records=tuple(self._records),
             values=tuple(self._values),
             attention=self._attention,
             generated=tuple(len(row) - length for row, length in zip(rows, self._common.lengths, strict=True))
-            if made
+            if made and tokens
             else (),
         )
 

@@ -73,7 +73,7 @@ class Common:
 def common_positions(a: Trace, b: Trace) -> Common | None:
     """How two traces that hold the same tokens stand to each other; None where their rows do so as they are."""
     if not (a.tokens and b.tokens) or a.dump or b.dump:
-        return None
+        return _common_passes(a, b)
     passes = tuple(_passes(trace) for trace in (a, b))
     generated = passes[0] != passes[1] and 1 in passes
     if not generated and passes[0] != passes[1]:
@@ -104,10 +104,39 @@ def common_positions(a: Trace, b: Trace) -> Common | None:
     words = (*_told((a, b), places, lengths, most), *_states_left_out((a, b), places, lengths, most))
     counts = places[0].padded != places[1].padded and _padding_counts(a, b)
     if counts:
-        words += (
-            "without rotary tables, queries and keys: both count positions with the padding, which scores ignore",
-        )
+        words += (_PADDING_COUNTS,)
     return Common(places[0], places[1], lengths, most, words, all(match.whole for match in matches), counts)
+
+
+def _common_passes(a: Trace, b: Trace) -> Common | None:
+    """How a plain file's passes stand to one pass over as many positions, where lengths alone can tell it."""
+    passes = (_passes(a), _passes(b))
+    batches = [len(trace.tokens) or _batch(trace) for trace in (a, b)]
+    if passes[0] == passes[1] or 1 not in passes or batches[0] != batches[1] or not batches[0]:
+        return None
+    places = [
+        Placement(
+            rows=tuple(range(batches[0])),
+            padded=(0,) * batches[0],
+            batch=batches[0],
+            width=pass_width(trace, 0),
+            passes=count,
+            later=tuple(pass_width(trace, pass_) or 1 for pass_ in range(1, count)),
+        )
+        for trace, count in zip((a, b), passes, strict=True)
+    ]
+    several, one = sorted(places, key=lambda place: -place.passes)
+    common = min(several.passes, one.width - several.width + 1)
+    if several.width < 2 or common < 2 or any(count != 1 for count in several.later):
+        return None
+    lengths = (several.width,) * batches[0]
+    return Common(places[0], places[1], lengths, common, tuple(_told_of_passes(places, lengths, common)), True)
+
+
+def _batch(trace: Trace) -> int:
+    """The first axis of most tensors [B,T,D] of a plain file."""
+    lengths = Counter(record.shape[0] for record in trace.records if len(record.shape) == 3 and not record.pass_)
+    return max(lengths, key=lambda length: lengths[length], default=0)
 
 
 def is_turned(record: Record) -> bool:
@@ -159,7 +188,7 @@ def pass_width(trace: Trace, pass_: int) -> int:
 
     0 where nothing tells.
     """
-    batch = len(trace.tokens)
+    batch = len(trace.tokens) or _batch(trace)
     lengths: Counter[tuple[bool, int]] = Counter()
     for record in trace.records:
         if record.pass_ == pass_ and not record.role and record.shape[:1] == (batch,):
@@ -236,14 +265,8 @@ def _as_they_are(a: Trace, b: Trace, matches: Sequence[_Match]) -> bool:
 
 
 def _told(traces: tuple[Trace, Trace], places: Sequence[Placement], lengths: tuple[int, ...], passes: int) -> list[str]:
-    found = []
     a, b = places
-    if a.passes != b.passes:
-        generated, whole = ("A", "B") if a.passes > b.passes else ("B", "A")
-        last = lengths[0] + passes - 2
-        found.append(
-            f"passes 0 to {passes - 1} of {generated} stand beside positions 0 to {last} of {whole}'s one pass"
-        )
+    found = list(_told_of_passes(places, lengths, passes))
     if len(a.rows) < max(a.batch, b.batch) or a.rows != b.rows:
         rows = [f"prompt {row} of A beside prompt {other} of B" for row, other in zip(a.rows, b.rows, strict=True)]
         found.append(", ".join(rows))
@@ -256,3 +279,11 @@ def _told(traces: tuple[Trace, Trace], places: Sequence[Placement], lengths: tup
             counts = ", ".join(str(count) for count in place.padded)
             found.append(f"without the padding at the left of {letter}'s prompts ({counts} tokens)")
     return found
+
+
+def _told_of_passes(places: Sequence[Placement], lengths: tuple[int, ...], passes: int) -> Iterator[str]:
+    a, b = places
+    if a.passes != b.passes:
+        generated, whole = ("A", "B") if a.passes > b.passes else ("B", "A")
+        last = lengths[0] + passes - 2
+        yield f"passes 0 to {passes - 1} of {generated} stand beside positions 0 to {last} of {whole}'s one pass"
