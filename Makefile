@@ -6,7 +6,7 @@ ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
-NEEDS := pyproject.toml constraints.txt
+NEEDS := pyproject.toml constraints.txt hatch_build.py $(wildcard tracetui/native/*.[ch])
 # Written last, so that an install which broke off is done again.
 RUN_READY := $(VENV)/ready-to-run
 DEV_READY := $(VENV)/ready-to-test
@@ -17,7 +17,7 @@ SPREAD := --dist worksteal
 PIP_FLAGS := --disable-pip-version-check $(if $(CI),--quiet)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test families torture truth check cpus bench fmt clean
+.PHONY: help run test families torture truth check cpus bench wheels fmt clean
 
 # What large processors are told so that they act as small ones: torch's own kernels, MKL's and oneDNN's, each and all.
 AVX2_TORCH := ATEN_CPU_CAPABILITY=avx2
@@ -70,6 +70,18 @@ cpus: check ## make check, then the tests again on this processor acting as smal
 bench: $(BENCH_READY) ## print speed and memory as ratios to the plain forward pass
 	@echo "Measuring; this takes some minutes, and wants an otherwise idle machine"
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+# The compiled code knows no Python, so that one compiler builds it for every platform, from the oldest systems on.
+WHEELS := manylinux_2_17_x86_64:x86_64-linux-gnu.2.17 manylinux_2_17_aarch64:aarch64-linux-gnu.2.17 \
+	macosx_11_0_x86_64:x86_64-macos.11.0 macosx_11_0_arm64:aarch64-macos.11.0
+
+wheels: $(DEV_READY) ## build the wheels of the common platforms and the pure one into dist
+	@$(BIN)/python -m venv build/wheels && build/wheels/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt hatchling ziglang
+	@$(foreach wheel,$(WHEELS),TRACETUI_PLATFORM=$(firstword $(subst :, ,$(wheel))) \
+		CC="$(CURDIR)/build/wheels/bin/python -m ziglang cc -s -target $(lastword $(subst :, ,$(wheel)))" \
+		build/wheels/bin/python -m hatchling build -t wheel -d dist &&) true
+	@TRACETUI_NATIVE=0 build/wheels/bin/python -m hatchling build -t wheel -d dist
+	@$(BIN)/python -c 'import hatch_build as build; build.compile_native(build.SOURCE, build.LIBRARY)'
 
 fmt: $(DEV_READY) ## put the code into the house format
 	@$(BIN)/ruff check --fix-only --quiet .

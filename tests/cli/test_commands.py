@@ -58,6 +58,8 @@ def test_models_lists_what_ships_and_locate_the_folders(tracetui: Here, monkeypa
     for what in ("state", "cache"):
         monkeypatch.setenv(f"TRACETUI_{what.upper()}_DIR", "/elsewhere")
         assert tracetui("locate", what).out == "/elsewhere\n"
+    monkeypatch.setattr("tracetui.native.library.library", lambda: None)
+    assert tracetui("locate", "native").out == "none: statistics are computed by numpy\n"
 
 
 def test_nothing_said_is_answered_with_help(tracetui: Here) -> None:

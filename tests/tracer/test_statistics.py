@@ -1,4 +1,4 @@
-"""The fast statistics equal float64 numpy's."""
+"""The fast statistics equal float64 numpy's, those of compiled code and those without any."""
 
 from __future__ import annotations
 
@@ -8,17 +8,27 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tracetui.recording.statistics import Statistics, of_array
+from tracetui.native import library
+from tracetui.recording.statistics import Statistics, by_numpy
+from tracetui.tracer.capture import statistics
 from tracetui.tracer.capture.statistics import of_tensor
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
 
 
+@pytest.fixture(params=["compiled", "numpy"], autouse=True)
+def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "numpy":
+        monkeypatch.setattr(statistics, "of_memory", lambda *_: None)
+    elif library.library() is None:
+        pytest.skip("this installation has no compiled code")
+
+
 def reference(tensor: torch.Tensor) -> Statistics:
-    return of_array(tensor.to(torch.float64).numpy() if tensor.is_floating_point() else tensor.numpy())
+    return by_numpy(tensor.to(torch.float64).numpy() if tensor.is_floating_point() else tensor.numpy())
 
 
 def check(tensor: torch.Tensor) -> None:
@@ -89,7 +99,7 @@ def test_layouts_make_no_difference() -> None:
         check(view)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.floats(width=32), min_size=1, max_size=50),
     st.sampled_from([torch.float32, torch.bfloat16, torch.float16]),

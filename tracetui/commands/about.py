@@ -45,7 +45,12 @@ def config(arguments: Namespace) -> int:
 
 
 def locate(arguments: Namespace) -> int:
-    """Name a folder; for themes the shipped one first, then the user's own."""
+    """Name a folder; for themes the shipped one first, then the user's own; for native the compiled library."""
+    from tracetui.native import library
+
+    if arguments.what == "native":
+        print(library.PATH if library.library() else "none: statistics are computed by numpy")
+        return 0
     own = paths.config_dir()
     folders = {
         "config": [own],

@@ -70,8 +70,8 @@ def parser() -> argparse.ArgumentParser:
 
     commands.add_parser("models", help="the recipes that ship with tracetui")
 
-    locate = commands.add_parser("locate", help="the folders that tracetui reads and writes")
-    locate.add_argument("what", choices=("config", "themes", "state", "cache"))
+    locate = commands.add_parser("locate", help="the folders that tracetui reads and writes, and its compiled code")
+    locate.add_argument("what", choices=("config", "themes", "state", "cache", "native"))
     top.set_defaults(prog=top.prog)
     for command in commands.choices.values():
         command.set_defaults(prog=command.prog)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +68,8 @@ def test_any_order_of_axes_and_bytes_is_read(tmp_path: Path, save: Callable[...,
         assert found.dtype.isnative
         assert (found.dtype.name, record.dtype) == (array.dtype.name, array.dtype.name)
         np.testing.assert_array_equal(found, array)
-        assert trace.statistics(record) == of_array(array)
+        # Sums in another order differ in their last bits.
+        assert astuple(trace.statistics(record)) == pytest.approx(astuple(of_array(array)), rel=1e-12, nan_ok=True)
     np.testing.assert_array_equal(trace.values[0].read((1, slice(2, 4), 2)), arrays["transposed"][1, 2:4, 2])
     write_trace(replace(trace, dump=False), tmp_path / "own.npz")
     with np.load(tmp_path / "own.npz", allow_pickle=False) as own:

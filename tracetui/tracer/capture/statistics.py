@@ -1,6 +1,6 @@
-"""Exact statistics of a torch tensor in one pass over memory.
+"""Exact statistics of a torch tensor in one pass over memory: by compiled code, or by numpy where there is none.
 
-A tensor is worked on in chunks that stay in a core's cache, so that the few passes over a chunk cost one
+There a tensor is worked on in chunks that stay in a core's cache, so that the few passes over a chunk cost one
 over memory. Sums are taken over short runs in float32 and joined in float64, so that they don't lose
 digits with size. Extremes, NaN, Inf and zeros are found on the bits read as integers, whose order is that
 of the floats sign by sign: several times faster than comparing floats.
@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tracetui.recording.statistics import NO_STATISTICS, Statistics, merged, of_array
+from tracetui.recording.statistics import NO_STATISTICS, Statistics, by_numpy, merged, of_memory
 from tracetui.tracer.capture.float_bits import FLOAT_BITS, FloatBits
 
 Integers = npt.NDArray[np.signedinteger]
 Floats = npt.NDArray[np.floating]
 
+_NAMES = {torch.float32: "float32", torch.float64: "float64", torch.float16: "float16", torch.bfloat16: "bfloat16"}
 _RUN = 1024
 """Elements summed in float32 before float64 takes over."""
 _ONES = np.ones(_RUN, dtype=np.float32)
@@ -45,7 +46,15 @@ def of_tensor(tensor: torch.Tensor) -> Statistics:
     """The statistics of a tensor of any dtype and layout, equal to float64 numpy's within 1e-6."""
     if tensor.numel() == 0:
         return NO_STATISTICS
-    flat = _flat(tensor.detach()).cpu()
+    flat = _flat(tensor.detach().resolve_neg()).cpu()
+    # Read where it lies: numpy() would first copy all of what is shared with the model.
+    address = flat.const_data_ptr()  # type: ignore[attr-defined]
+    fast = of_memory(address, flat.numel(), _NAMES.get(flat.dtype, ""))
+    return _without_native(flat) if fast is None else fast
+
+
+def _without_native(flat: torch.Tensor) -> Statistics:
+    """The same where this installation has no compiled code for it."""
     bits = FLOAT_BITS.get(flat.dtype)
     if bits is None:
         return _by_numpy(flat)
@@ -124,7 +133,7 @@ def _flat(tensor: torch.Tensor) -> torch.Tensor:
         return tensor.view(-1)
     if _is_dense(tensor):
         return tensor.as_strided((tensor.numel(),), (1,))
-    return tensor.reshape(-1)
+    return tensor.contiguous().view(-1)
 
 
 def _is_dense(tensor: torch.Tensor) -> bool:
@@ -140,7 +149,7 @@ def _is_dense(tensor: torch.Tensor) -> bool:
 def _by_numpy(flat: torch.Tensor) -> Statistics:
     """By the reference, which makes float64 copies of what it is given: a part at a time."""
     parts = (flat[start : start + _WIDENED] for start in range(0, flat.numel(), _WIDENED))
-    return merged(of_array((part.to(torch.float64) if part.is_floating_point() else part).numpy()) for part in parts)
+    return merged(by_numpy((part.to(torch.float64) if part.is_floating_point() else part).numpy()) for part in parts)
 
 
 def _exact_squares(flat: torch.Tensor, mean: float) -> tuple[float, float, float]:

@@ -1,0 +1,126 @@
+"""The compiled statistics: right on any array, the same bits on any processor, and no loss where there are none."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import hatch_build
+from tracetui.native import library
+from tracetui.native.statistics import KINDS, FloatSums, sums_at
+from tracetui.recording import statistics
+from tracetui.recording.statistics import by_numpy, of_array
+
+SOURCE = Path(hatch_build.__file__).parent / hatch_build.SOURCE
+needs_library = pytest.mark.skipif(library.library() is None, reason="this installation has no compiled code")
+needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no compiler")
+
+
+@pytest.fixture
+def fresh() -> Iterator[None]:
+    """The library is looked for anew, and again afterwards."""
+    library.library.cache_clear()
+    yield
+    library.library.cache_clear()
+
+
+def arrays() -> dict[str, npt.NDArray[np.generic]]:
+    """Lengths around a block and around its lanes, far from zero, with what isn't finite at either end."""
+    random = np.random.default_rng(0)
+    noise = {f"noise {count}": random.standard_normal(count) for count in (1, 7, 8, 511, 512, 513, 1024, 4099)}
+    spoilt = random.standard_normal(1536)
+    spoilt[[0, 511, 700, 1535]] = np.nan, np.inf, -np.inf, np.nan
+    return {
+        **noise,
+        "far": 1e6 + 1e-3 * random.standard_normal(5000),
+        "an outlier first": np.concatenate([[1e8], 1e-4 * random.standard_normal(2000)]),
+        "constant": np.full(3000, -7.25),
+        "zeros": np.where(random.random(3000) < 0.3, -0.0, random.standard_normal(3000)),
+        "spoilt": spoilt,
+        "spoilt wholly": np.full(1200, np.nan),
+        "huge and tiny": np.array([1e200, -1e-200, 3.0]),
+        "tiny": 1e-200 * random.standard_normal(600),
+    }
+
+
+@needs_library
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("name", arrays())
+def test_they_are_those_of_numpy(name: str, dtype: type[np.floating]) -> None:
+    with np.errstate(over="ignore"):
+        array = arrays()[name].astype(dtype)
+    fast, exact = of_array(array), by_numpy(array)
+    counts = ("numel", "nan", "posinf", "neginf", "zeros")
+    assert [getattr(fast, count) for count in counts] == [getattr(exact, count) for count in counts]
+    for field in ("min", "max"):
+        assert getattr(fast, field) == pytest.approx(getattr(exact, field), rel=0, nan_ok=True)
+    # Where all of them stand far from zero the reference itself has few digits of the spread.
+    for field in ("l2", "mean", "std"):
+        assert getattr(fast, field) == pytest.approx(getattr(exact, field), rel=1e-9, abs=1e-300, nan_ok=True), field
+
+
+@needs_library
+def test_other_layouts_and_byte_orders_are_read_as_they_are() -> None:
+    whole = np.random.default_rng(1).standard_normal((30, 40, 5)).astype(np.float32)
+    swapped = whole.astype(whole.dtype.newbyteorder())
+    for array in (whole.T, whole[:, ::2], whole[..., 3], whole[::-1], swapped, np.asfortranarray(whole)):
+        assert of_array(array).l2 == pytest.approx(float(np.linalg.norm(array.astype(np.float64))), rel=1e-9)
+
+
+@needs_compiler
+@needs_library
+@pytest.mark.parametrize("widest", [16, 32])
+def test_every_processor_computes_the_same_bits(widest: int, tmp_path: Path) -> None:
+    """With registers of 16, 32 bytes, against the widest that are here."""
+    plain = tmp_path / "plain.so"
+    subprocess.run(["cc", *hatch_build.FLAGS, f"-DWIDEST={widest}", "-o", plain, SOURCE], check=True)
+    function = ctypes.CDLL(str(plain)).tracetui_add_statistics
+    function.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int32, ctypes.POINTER(FloatSums))
+    bits = np.random.default_rng(2).integers(0, 2**16, 4 * 5000, dtype=np.uint16)
+    for size, (name, kind) in zip((4, 8, 2, 2), KINDS.items(), strict=True):
+        expected = FloatSums()
+        function(bits.ctypes.data, bits.nbytes // size, kind, expected)
+        assert bytes(expected) == bytes(sums_at(bits.ctypes.data, bits.nbytes // size, name) or FloatSums()), name
+
+
+def test_without_the_library_numpy_does_it(fresh: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(library.SWITCH, "0")
+    assert library.library() is None
+    monkeypatch.setattr("tracetui.native.statistics._add_statistics", lambda: None)
+    array = np.arange(9.0)
+    assert statistics.of_array(array) == by_numpy(array)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x7fELF of another processor"])
+def test_a_library_that_cannot_be_loaded_is_none(
+    fresh: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "broken.so").write_bytes(content)
+    monkeypatch.setattr(library, "PATH", tmp_path / "broken.so")
+    assert library.library() is None
+
+
+@needs_compiler
+def test_another_versions_library_is_none(fresh: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    source, built = tmp_path / "other.c", tmp_path / "other.so"
+    source.write_text("int tracetui_interface(void) { return 0; }")
+    assert hatch_build.compile_native(source, built)
+    monkeypatch.setattr(library, "PATH", built)
+    assert library.library() is None
+
+
+def test_where_nothing_compiles_the_package_is_built_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CC", "false")
+    assert not hatch_build.compile_native(SOURCE, tmp_path / "none.so")
+    monkeypatch.delenv("CC")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not hatch_build.compile_native(SOURCE, tmp_path / "none.so")

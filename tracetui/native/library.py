@@ -1,0 +1,25 @@
+"""The compiled library beside this module: where it lies, and whether it can be used."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from functools import cache
+from pathlib import Path
+
+PATH = Path(__file__).with_name("libtracetui.so.1")
+SWITCH = "TRACETUI_NATIVE"
+_INTERFACE = 1
+"""What statistics.c says of itself, raised whenever the arguments of a function change."""
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The library, or None where it wasn't built, is switched off, or is another version's or processor's."""
+    if os.environ.get(SWITCH) == "0" or not PATH.exists():
+        return None
+    try:
+        loaded = ctypes.CDLL(str(PATH))
+        return loaded if loaded.tracetui_interface() == _INTERFACE else None
+    except (OSError, AttributeError):
+        return None

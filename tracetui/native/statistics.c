@@ -1,0 +1,150 @@
+/* The statistics of a row of floats in one pass over memory: the numbers of tracetui/recording/statistics.py.
+ *
+ * A block at a time is looked at for what isn't finite, for its extremes and zeros, and summed in doubles, about its own
+ * first element: then no sum is more than BLOCK times larger than the spread that follows from it, however far from
+ * zero all of them lie. Blocks are joined after Chan, Golub and LeVeque (1983). The lanes and their order are the same
+ * on every processor, and so are the bits of what comes out.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+enum { BLOCK = 512 };
+
+typedef enum { FLOAT32 = 0, FLOAT64 = 1, FLOAT16 = 2, BFLOAT16 = 3 } Kind;
+
+typedef struct {
+    double squares;    /* the sum of squares, about zero */
+    double mean;
+    double deviations; /* the sum of squares, about the mean */
+    double low, high;
+    int64_t finite;    /* how many elements the numbers above are of */
+    int64_t nan, positive_infinities, negative_infinities;
+    int64_t zeros;     /* of either sign */
+} Statistics;
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef struct {
+    double low, high;
+    int64_t zeros, special;
+} Extremes;
+
+/* Joins a block whose sum and sum of squares are taken about `middle`. */
+INLINE void join(Statistics *statistics, Extremes extremes, size_t count, double middle, double sum, double squares) {
+    double length = (double)count, before = (double)statistics->finite, all = before + length;
+    double spread = squares - sum * sum / length;
+    double apart = middle - statistics->mean + sum / length;
+    if (statistics->finite == 0 || extremes.low < statistics->low)
+        statistics->low = extremes.low;
+    if (statistics->finite == 0 || extremes.high > statistics->high)
+        statistics->high = extremes.high;
+    statistics->mean += apart * (length / all);
+    statistics->deviations += (spread > 0 ? spread : 0) + apart * apart * (before * length / all);
+    statistics->squares += squares + middle * (2 * sum + length * middle);
+    statistics->zeros += extremes.zeros;
+    statistics->finite += (int64_t)count;
+}
+
+INLINE float float_of_bits(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* The exponent's bias is 15 here and 127 in a float; a product mends that, subnormal numbers included. */
+INLINE float float_of_half(uint16_t half) {
+    uint32_t bits = half;
+    float finite = float_of_bits((bits & 0x7FFFu) << 13) * 0x1p112f;
+    float special = float_of_bits(0x7F800000u | (bits & 0x3FFu) << 13);
+    float magnitude = (bits & 0x7C00u) == 0x7C00u ? special : finite;
+    return bits & 0x8000u ? -magnitude : magnitude;
+}
+
+INLINE double element(const void *elements, Kind kind, size_t i) {
+    switch (kind) {
+    case FLOAT32:
+        return ((const float *)elements)[i];
+    case FLOAT16:
+        return float_of_half(((const uint16_t *)elements)[i]);
+    case BFLOAT16:
+        return float_of_bits((uint32_t)((const uint16_t *)elements)[i] << 16);
+    default:
+        return ((const double *)elements)[i];
+    }
+}
+
+/* One by one: for blocks with something in them that isn't finite, and for the few elements after the last block. */
+static void add_one_by_one(Statistics *statistics, const void *elements, Kind kind, size_t start, size_t count) {
+    double middle = 0, sum = 0, squares = 0;
+    size_t finite = 0;
+    Extremes extremes = {0, 0, 0, 0};
+    for (size_t i = start; i < start + count; i++) {
+        double value = element(elements, kind, i);
+        if (value != value)
+            statistics->nan++;
+        else if (value - value != 0)
+            *(value > 0 ? &statistics->positive_infinities : &statistics->negative_infinities) += 1;
+        else {
+            if (finite++ == 0)
+                middle = extremes.low = extremes.high = value;
+            extremes.low = value < extremes.low ? value : extremes.low;
+            extremes.high = value > extremes.high ? value : extremes.high;
+            extremes.zeros += value == 0;
+            sum += value - middle;
+            squares += (value - middle) * (value - middle);
+        }
+    }
+    if (finite)
+        join(statistics, extremes, finite, middle, sum, squares);
+}
+
+/* The same for registers of each width; what a processor has is asked when the library is called. */
+#ifndef WIDEST
+#define WIDEST 64
+#endif
+
+#define WIDTH 16
+#define NAMED(name) name##_16
+#define TARGET
+#include "statistics_blocks.h"
+
+#if defined(__x86_64__) && WIDEST >= 32
+#define WIDTH 32
+#define NAMED(name) name##_32
+#define TARGET __attribute__((target("avx2")))
+#include "statistics_blocks.h"
+#endif
+
+#if defined(__x86_64__) && WIDEST >= 64
+#define WIDTH 64
+#define NAMED(name) name##_64
+#define TARGET __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw")))
+#include "statistics_blocks.h"
+#endif
+
+/* Which arguments the functions take: a library left over from another version isn't called. */
+int32_t tracetui_interface(void) {
+    return 1;
+}
+
+/* Adds `count` elements of a Kind, which lie one beside the other, to statistics that start as zeros. */
+void tracetui_add_statistics(const void *elements, size_t count, int32_t kind, Statistics *statistics) {
+    size_t added;
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+#endif
+#if defined(__x86_64__) && WIDEST >= 64
+    if (__builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
+        added = add_blocks_64(elements, count, (Kind)kind, statistics);
+    else
+#endif
+#if defined(__x86_64__) && WIDEST >= 32
+        if (__builtin_cpu_supports("avx2"))
+        added = add_blocks_32(elements, count, (Kind)kind, statistics);
+    else
+#endif
+        added = add_blocks_16(elements, count, (Kind)kind, statistics);
+    add_one_by_one(statistics, elements, (Kind)kind, added, count - added);
+}
