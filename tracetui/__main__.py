@@ -7,7 +7,7 @@ if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
     # Until there is code that ends in order, Ctrl-C ends the process as it ends any other.
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
-from tracetui.signals import EXIT_INTERRUPTED, catch_signals, check_signals, leave_signals
+from tracetui.signals import catch_signals, check_signals, leave_signals, told_to_end
 
 
 def main() -> int:
@@ -18,8 +18,11 @@ def main() -> int:
 
         check_signals()
         return run_command()
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+    except BaseException:
+        # In a class that is just being made, what a signal raises becomes a RuntimeError.
+        if (number := told_to_end()) is None:
+            raise
+        return 128 + number
     finally:
         leave_signals()
 

@@ -6,7 +6,6 @@ import signal
 from types import FrameType
 from typing import NoReturn
 
-EXIT_INTERRUPTED = 130
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _told: list[int] = []
 """The signals that have come; of the process, as signals are."""

@@ -16,6 +16,7 @@ import pytest
 from tests.cli.running import Here
 from tests.cli.signal_storm import SIGNALS, storm
 from tests.recording.made import small_trace
+from tracetui import __main__ as program
 from tracetui import signals
 from tracetui.recording.npz import write_trace
 
@@ -66,6 +67,19 @@ def test_what_became_of_a_signal_s_exception_makes_no_difference(
     monkeypatch.setattr("tracetui.cli._run", lambda arguments: _swallowed())
     said = tracetui("models")
     assert (said.status, said.err) == (130, "tracetui: interrupted\n")
+
+
+def test_a_signal_that_meets_a_class_that_is_being_made_while_it_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Met:
+        def __set_name__(self, owner: type, name: str) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def imports() -> int:
+        type("Made", (), {"met": Met()})
+        return 0
+
+    monkeypatch.setattr("tracetui.cli.main", imports)
+    assert program.main() == 143
 
 
 def _swallowed() -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracetui.errors import InputError
+from tracetui.models.tokenizers.growth import MOST_ADDED, added_by, growth_of
 from tracetui.models.tokenizers.guard import library_errors
 from tracetui.models.tokenizers.protocol import check_ids, text_bytes
 from tracetui.models.tokenizers.vocabulary import Spelling, token_bytes
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
     import tokenizers
 
 MAX_BYTES = 256 * 2**20
+_MOST_GROWTH = 2**13
+"""Of a text's bytes at most; ALBERT's and XLNet's might be 4,356, by Unicode's compatible forms and a table of such."""
+_MOST_BYTES = 2**28
+"""Of what is made of a prompt at most."""
 
 
 class LibraryTokenizer:
@@ -39,6 +45,7 @@ class LibraryTokenizer:
         self._vocab_size = 1 + max(self._library.get_vocab(with_added_tokens=True).values(), default=-1)
         self._name = f"{name} ({self._vocab_size:,} tokens)"
         self._lock = threading.Lock()
+        self._growth = _growth(library)
 
     @property
     def name(self) -> str:
@@ -58,6 +65,10 @@ class LibraryTokenizer:
 
     def encode(self, text: str, *, specials: bool = True, around: bool = True) -> list[Token]:
         expected = text_bytes(text)
+        if len(expected) * self._growth > _MOST_BYTES:
+            raise InputError(
+                f"the prompt: {self._name} could make it {self._growth:,} times as long; take a shorter one"
+            )
         with library_errors("the prompt"), self._lock:
             self._library.encode_special_tokens = not specials
             encoding = self._library.encode(text, add_special_tokens=around)
@@ -95,7 +106,24 @@ def _load(path: Path) -> tokenizers.Tokenizer:
 
     with library_errors(path):
         library: tokenizers.Tokenizer = tokenizers.Tokenizer.from_str(text)
+        _check_growth(library, path)
     return library
+
+
+def _growth(library: tokenizers.Tokenizer) -> int:
+    """How many times as long the library could make a text."""
+    parts = (library.normalizer, library.pre_tokenizer, library.post_processor)
+    return math.prod(growth_of(part.__getstate__()) for part in parts if part is not None)
+
+
+def _check_growth(library: tokenizers.Tokenizer, path: Path) -> None:
+    """Raise InputError for a tokenizer that could fill the memory with what it makes of a prompt."""
+    if (growth := _growth(library)) > _MOST_GROWTH:
+        parts = "its normalizer, pre_tokenizer and post_processor"
+        raise InputError(f"{path}: {parts} could make a prompt {growth:,} times as long, more than {_MOST_GROWTH:,}")
+    around = library.post_processor
+    if around is not None and (added := added_by(around.__getstate__())) > MOST_ADDED:
+        raise InputError(f"{path}: post_processor: puts {added:,} tokens around a prompt, more than {MOST_ADDED:,}")
 
 
 def _spelling(library: tokenizers.Tokenizer) -> Spelling:
