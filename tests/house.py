@@ -29,6 +29,12 @@ class House:
     long_functions: dict[str, int]
     folders: dict[str, int]
     """How many modules each has of its own."""
+    methods: Counter[str]
+    """Of each class."""
+    depths: dict[str, int]
+    """How many classes of ours stand on each other, up to each class."""
+    screens: frozenset[str]
+    """Classes that are screens of Textual's, dialogs left out."""
 
     @property
     def prose_share(self) -> float:
@@ -41,10 +47,14 @@ def house() -> House:
     bound = Counter(name.strip("_") for tree in trees.values() for name in _bound(tree))
     classes: dict[str, list[str]] = defaultdict(list)
     functions: dict[str, int] = {}
+    methods: Counter[str] = Counter()
+    bases: dict[str, list[str]] = {}
     for path, tree in trees.items():
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
                 classes[node.name].append(path)
+                bases[node.name] = [ast.unparse(base).partition("[")[0].rpartition(".")[2] for base in node.bases]
+                methods[node.name] = sum(isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef) for part in node.body)
             elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 functions[f"{path}:{node.name}"] = (node.end_lineno or 0) - node.lineno + 1
     lines = {path: len((CODE / path).read_text().splitlines()) for path in trees}
@@ -57,7 +67,22 @@ def house() -> House:
         long_modules={path: count for path, count in lines.items() if count > LONG_MODULE},
         long_functions={name: count for name, count in functions.items() if count > LONG_FUNCTION},
         folders=dict(Counter(str(Path(path).parent) for path in trees)),
+        methods=methods,
+        depths={name: _depth(name, bases) for name in bases},
+        screens=frozenset(name for name in bases if "Screen" in _ancestors(name, bases)),
     )
+
+
+def _ancestors(name: str, bases: dict[str, list[str]]) -> list[str]:
+    """All base classes, ours and others'."""
+    return [
+        *bases.get(name, ()),
+        *(far for base in bases.get(name, ()) if base != name for far in _ancestors(base, bases)),
+    ]
+
+
+def _depth(name: str, bases: dict[str, list[str]]) -> int:
+    return 1 + max((_depth(base, bases) for base in bases[name] if base in bases and base != name), default=0)
 
 
 def _bound(tree: ast.AST) -> Iterator[str]:
@@ -77,6 +102,8 @@ def main() -> None:
     )
     print(f"above {LONG_MODULE} lines: {counts.long_modules}")
     print(f"functions above {LONG_FUNCTION} lines: {counts.long_functions}")
+    print(f"methods: {counts.methods.most_common(5)}")
+    print(f"deepest: {Counter(counts.depths).most_common(5)}; screens: {sorted(counts.screens)}")
     print(f"largest folders: {Counter(counts.folders).most_common(5)}")
 
 

@@ -8,7 +8,10 @@ MOST_PROSE = 0.02
 MOST_SHARED_CLASSES = 1
 MOST_LONG_MODULES = 9
 MOST_LONG_FUNCTIONS = 0
-MOST_IN_A_FOLDER = 21
+MOST_IN_A_FOLDER = 20
+MOST_METHODS = 35
+DEEPEST = 4
+DEEPEST_SCREEN = 1
 
 
 def test_names_say_what_a_value_is() -> None:
@@ -22,3 +25,11 @@ def test_modules_and_folders_can_be_taken_in() -> None:
     assert len(counts.long_modules) <= MOST_LONG_MODULES, counts.long_modules
     assert max(counts.folders.values()) <= MOST_IN_A_FOLDER, counts.folders
     assert len(counts.long_functions) <= MOST_LONG_FUNCTIONS, counts.long_functions
+
+
+def test_classes_are_composed_and_not_stacked() -> None:
+    counts = house()
+    assert counts.methods.most_common(1)[0][1] <= MOST_METHODS, counts.methods.most_common(5)
+    assert max(counts.depths.values()) <= DEEPEST, counts.depths
+    assert counts.screens == {"DebuggerScreen", "DiffScreen"}
+    assert {name: counts.depths[name] for name in counts.screens if counts.depths[name] > DEEPEST_SCREEN} == {}

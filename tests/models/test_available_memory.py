@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tracetui.models.available_memory import UNLIMITED, available_bytes, groups_available
+from tracetui.models.weights.available_memory import UNLIMITED, available_bytes, groups_available
 
 V1 = "32 31 0:29 {root} {mount} rw,relatime - cgroup cgroup rw,memory"
 V2 = "41 31 0:38 {root} {mount} rw,relatime - cgroup2 cgroup2 rw"

@@ -24,7 +24,7 @@ def test_it_is_a_tensor_like_any_other(shape: tuple[int, ...], dtype: torch.dtyp
 
 GROWN = """
 import sys, torch
-from tracetui.models.available_memory import own_bytes
+from tracetui.models.weights.available_memory import own_bytes
 from tracetui.models.weights.memory import empty_weight
 from tracetui.tracer.capture.allocator import keep_freed_memory
 

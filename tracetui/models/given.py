@@ -18,13 +18,13 @@ from tracetui import __version__
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.debugger.session import Module, PromptRow
 from tracetui.errors import InputError
-from tracetui.models.available_memory import available_bytes
 from tracetui.models.build import BuiltModel
 from tracetui.models.outline import outline_of_module
 from tracetui.models.runnable import Runnable
 from tracetui.models.tokenizers import Tokenizer, check_ids
 from tracetui.models.unshown import unshown
 from tracetui.models.watchable import check_watchable
+from tracetui.models.weights.available_memory import available_bytes
 from tracetui.models.weights.random_source import RandomSource
 from tracetui.models.weights.streaming import Weights
 from tracetui.recipe import Layers, Prompts, Recipe

@@ -10,10 +10,10 @@ from torch import nn
 
 from tracetui.analysis.memory import MemoryPlan, PartPlan
 from tracetui.errors import InputError
-from tracetui.models.available_memory import available_bytes
 from tracetui.models.config_help.layer_fields import config_field
 from tracetui.models.latent import expansion_of
 from tracetui.models.recorded import Widths, cached_width, chosen_experts, widths
+from tracetui.models.weights.available_memory import available_bytes
 from tracetui.models.weights.experts import is_per_expert, runs_singly
 from tracetui.models.weights.sources import TensorSpec
 from tracetui.models.weights.streaming import Weights, reads_rows

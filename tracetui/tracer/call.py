@@ -12,11 +12,11 @@ from tracetui.debugger.session import Event, Tallied
 from tracetui.expr.edit import Edit, plain_edits
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.stop import Stop
-from tracetui.models.available_memory import available_bytes
 from tracetui.models.given import described, tokens_of
 from tracetui.models.outline import outline_of_module
 from tracetui.models.unshown import unshown
 from tracetui.models.watchable import check_watchable
+from tracetui.models.weights.available_memory import available_bytes
 from tracetui.recording.keep import KEEP_ALL, ROOM, Keep, MatrixRole
 from tracetui.recording.trace import Trace
 from tracetui.tracer.capture.recorder import Recorder

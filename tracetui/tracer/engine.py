@@ -22,8 +22,8 @@ from tracetui.debugger.session import (
 from tracetui.errors import FileChangedError, InputError
 from tracetui.expr.matrices import any_steps
 from tracetui.models import plan as memory
-from tracetui.models.available_memory import own_bytes
 from tracetui.models.runnable import Runnable, make_runnable
+from tracetui.models.weights.available_memory import own_bytes
 from tracetui.models.weights.exact import InFloat64
 from tracetui.recipe import Prompts, Recipe
 from tracetui.recording.cut import FROM_THE_START, Cut

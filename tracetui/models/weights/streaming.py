@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from tracetui.errors import RunError
-from tracetui.models.available_memory import available_bytes
+from tracetui.models.weights.available_memory import available_bytes
 from tracetui.models.weights.experts import ExpertStore, ExpertWeights, is_per_expert, made_rows, runs_singly
 from tracetui.models.weights.read_elsewhere import read_elsewhere
 from tracetui.models.weights.slots import Slot, find_slots
