@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gc
+import pickle
+import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -62,8 +66,10 @@ def test_both_ways_make_the_same_trace(name: str) -> None:
     assert not list(differences(recorded(model, inputs, later=False), recorded(model, inputs, later=True)))
 
 
-def test_a_plain_forward_is_described_all_at_the_end(deferred: list[int]) -> None:
+def test_a_plain_forward_is_described_when_somebody_looks(deferred: list[int]) -> None:
     trace = record_call(tiny_llama(), input_ids=prompt(), use_cache=False)
+    assert not deferred
+    assert len(trace) > 40
     assert len(deferred) == 1
     assert deferred[0] > len(trace) / 2
 
@@ -161,3 +167,44 @@ def test_no_tensor_of_the_models_outlives_its_call() -> None:
     gc.collect()
     assert not recorder.snapshots.value(model.lm_head.weight)
     assert not recorder.snapshots._known
+
+
+def test_a_trace_that_nobody_looks_into_is_gone_with_its_name() -> None:
+    model = tiny_llama()
+    gc.collect()
+    gc.disable()
+    try:
+        trace = record_call(model, input_ids=prompt(), use_cache=False)
+        about = weakref.ref(trace)
+        kept = weakref.ref(model)
+        del model
+        assert kept() is None
+        assert trace["logits"].shape == (1, 9, 61)
+        del trace
+        assert about() is None
+    finally:
+        gc.enable()
+
+
+def test_weights_that_change_after_the_call_change_nothing_in_its_trace() -> None:
+    model = tiny_gemma2()
+    expected = list(record_call(model, input_ids=prompt(), use_cache=False).records)
+    trace = record_call(model, input_ids=prompt(), use_cache=False)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3)
+    assert [record.key for record in trace.records] == [record.key for record in expected]
+
+
+def test_several_threads_may_be_the_first_to_look() -> None:
+    trace = record_call(tiny_llama(), input_ids=prompt(), use_cache=False)
+    with ThreadPoolExecutor(8) as pool:
+        keys = list(pool.map(lambda _: [record.key for record in trace.records], range(8)))
+    assert all(each == keys[0] for each in keys)
+    assert len(set(keys[0])) == len(keys[0]) > 40
+
+
+def test_a_trace_can_be_copied_and_sent_before_anybody_looked() -> None:
+    trace = record_call(tiny_llama(), input_ids=prompt(), use_cache=False)
+    copied = replace(trace, records=pickle.loads(pickle.dumps(trace.records)))
+    assert list(copied.records) == list(trace.records)

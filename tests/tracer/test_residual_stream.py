@@ -25,6 +25,7 @@ from transformers import (
 
 import tracetui
 from tests.tracer.models import SIZES, prompt, seeded, tiny_llama
+from tracetui.tracer.residual.module_facts import ModuleFacts
 from tracetui.tracer.residual.stream import ResidualStream
 
 GPT = {"vocab_size": 61, "n_embd": 32, "n_layer": 2, "n_head": 4, "afn": "relu"}
@@ -353,16 +354,16 @@ def test_a_tensor_that_takes_the_place_of_one_that_is_gone_is_looked_at() -> Non
     """torch makes a tensor's object where the last one that was freed lay: the same identity, another tensor."""
     search, layer, path = ResidualStream(), nn.Sequential(), "model.layers.0"
     entered, attended = torch.randn(1, 4, 8), torch.randn(1, 4, 8)
-    search.begin(path, layer, 0, [entered])
-    search.returned(f"{path}.self_attn", nn.Identity(), attended, first=True)
+    search.begin(path, ModuleFacts.of(path, layer), 0, [entered])
+    search.returned(f"{path}.self_attn", ModuleFacts.of("", nn.Identity()), attended, first=True)
     others = torch.randn(1, 4, 8)
     place = id(others)
-    assert search.entering(f"{path}.self_attn.o_proj", nn.Identity(), [others]) is None
+    assert search.entering(f"{path}.self_attn.o_proj", ModuleFacts.of("", nn.Identity()), [others]) is None
     del others
     sums: list[torch.Tensor] = []
     while not sums or (id(sums[-1]) != place and len(sums) < 1000):
         sums.append(entered + attended)
     assert id(sums[-1]) == place
-    found = search.entering(f"{path}.mlp", nn.Identity(), [sums[-1]])
+    found = search.entering(f"{path}.mlp", ModuleFacts.of("", nn.Identity()), [sums[-1]])
     assert found is not None
     assert found.tensor is sums[-1]

@@ -46,11 +46,12 @@ def record_module(
 ) -> Trace:
     """The same, keeping the values that `keep` names, and attention's matrices of these roles beside.
 
-    Nobody waits at stops: `emit` hears of them, and at the end what came of each stop and edit. An error that the
-    model raises comes through, with a note that says in which module.
+    Nobody waits at stops: `emit` hears of them, and at the end what came of stops and edits, if there are others than
+    those for NaN and infinities. An error that the model raises comes through, with a note that says in which module.
+    What the call recorded may be described when somebody first looks into the trace.
     """
     check_watchable(model)
-    gate = Gate(emit=emit, stops=stops, waits=False, edits=EditLog(edits))
+    gate = Gate(emit=emit, stops=stops, waits=False, edits=EditLog(edits), notices=False)
     run = described(model)
     run = replace(run, notes=(*run.notes, *unshown(model)))
     run = replace(run, recipe={**run.recipe, "edits": plain_edits(edits)}) if edits else run
@@ -66,7 +67,7 @@ def record_module(
     )
     gate.begin(recorder.trace)
     editor = Editor(recorder, gate.edits)
-    with alone(), torch.no_grad(), ModelHooks(model, Pass(recorder, editor, gate)) as watch:
+    with alone(), torch.no_grad(), ModelHooks(model, Pass(recorder, editor, gate, describes_when_asked=True)) as watch:
         try:
             model(*args, **kwargs)
         except Exception as error:
@@ -74,5 +75,7 @@ def record_module(
             fault = fault_of(model, watch.running, recorder, error)
             error.add_note("; ".join((str(fault), *fault.lines)))
             raise
-    emit(Tallied(gate.tallies, editor.tallies))
+    if edits or not gate.asks_health_alone:
+        recorder.settle()
+        emit(Tallied(gate.tallies, editor.tallies))
     return recorder.finished(editor.notes)

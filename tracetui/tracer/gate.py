@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from threading import Condition
@@ -40,8 +41,9 @@ class Gate:
         waits: bool = True,
         edits: EditLog | None = None,
         number: int = 0,
+        notices: bool = True,
     ) -> None:
-        """`errand` is what the waiting thread does when somebody knocks.
+        """`errand` is what the waiting thread does when somebody knocks. notices: whether to tell how far the run is.
 
         waits: whether the model does at a stop that holds. edits: what the run changes. number: the run's.
         """
@@ -53,9 +55,9 @@ class Gate:
         self._changed = Condition()
         self._cancelled = False
         self._pausing = False
-        self._next_notice = 0.0
+        self._next_notice = 0.0 if notices else math.inf
         self._stops = tuple(stops)
-        self._health_alone = _ask_health_alone(self._stops)
+        self.asks_health_alone = _ask_health_alone(self._stops)
         self._waits = waits
         self.edits = edits or EditLog()
         self._watcher: StopEvaluator | None = None
@@ -92,16 +94,16 @@ class Gate:
         """Whether nobody waits, or asks for more than whether all is finite, and nobody is to be told of now."""
         return (
             self._until is until_end
-            and self._health_alone
+            and self.asks_health_alone
             and not self._pausing
             and not self._cancelled
-            and (self._emit is unheard or time.perf_counter() < self._next_notice)
+            and (self._next_notice == math.inf or time.perf_counter() < self._next_notice)
         )
 
     @property
     def is_notice_due(self) -> bool:
         """Whether it is time to tell where the model is, if anybody hears it."""
-        return self._emit is not unheard and time.perf_counter() >= self._next_notice
+        return time.perf_counter() >= self._next_notice
 
     def notice(self, count: int) -> None:
         """Tell how many records there are."""
@@ -123,7 +125,7 @@ class Gate:
         """Other stops, from the next record on."""
         with self._changed:
             self._stops = tuple(stops)
-            self._health_alone = _ask_health_alone(self._stops)
+            self.asks_health_alone = _ask_health_alone(self._stops)
             if self._watcher is not None:
                 self._watcher.stops = self._stops
 

@@ -25,7 +25,23 @@ Choice = tuple[torch.Tensor, torch.Tensor]
 """The experts [N,A] that tokens go to, and the weights [N,A] of their outputs."""
 
 
-class Observer(Protocol):
+class KernelObserver(Protocol):
+    """Is told of each attention call, and may change what the model goes on with."""
+
+    def kernel_in(self, call: KernelCall, describe: Callable[[], AttentionCall]) -> KernelCall:
+        """What an attention kernel is about to receive, and how a trace describes it; returns what it shall."""
+        ...
+
+    def kernel_step(self, call: KernelCall) -> Show | None:
+        """Who is shown scores and probabilities on the way; None where the kernel may run as it is."""
+        ...
+
+    def kernel_out(self, heads: torch.Tensor) -> torch.Tensor:
+        """Each head's output [B,H,T,Kv], after the kernel ran; returns what the model shall go on with."""
+        ...
+
+
+class Observer(KernelObserver, Protocol):
     """Is told of each step of a forward pass, on the thread that runs it, and may change what the model goes on with.
 
     One that wraps another, as to gather what several ranks have each, passes on what it doesn't handle itself.
@@ -39,18 +55,6 @@ class Observer(Protocol):
 
     def module_out(self, site: ModuleSite, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         """It has run. Returns what it shall give back instead; None where that is its own output."""
-        ...
-
-    def kernel_in(self, call: KernelCall, describe: Callable[[], AttentionCall]) -> KernelCall:
-        """What an attention kernel is about to receive, and how a trace describes it; returns what it shall."""
-        ...
-
-    def kernel_step(self, call: KernelCall) -> Show | None:
-        """Who is shown scores and probabilities on the way; None where the kernel may run as it is."""
-        ...
-
-    def kernel_out(self, heads: torch.Tensor) -> torch.Tensor:
-        """Each head's output [B,H,T,Kv], after the kernel ran; returns what the model shall go on with."""
         ...
 
     def latent(self, module: nn.Module) -> LatentCall | None:

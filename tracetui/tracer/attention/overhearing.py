@@ -24,7 +24,7 @@ from tracetui.tracer.attention.kernel_call import KernelCall
 from tracetui.tracer.attention.own_matrices import OwnMatrices
 from tracetui.tracer.attention.own_product import Product, SoftmaxOutput, product_of
 from tracetui.tracer.attention.score_chain import PRODUCTS, VIEWS, Chain, chain_of
-from tracetui.tracer.observer import Observer, is_in_kernel
+from tracetui.tracer.observer import KernelObserver, is_in_kernel
 
 _NO_CHANGE = VIEWS | {"dropout", "dropout_"}
 """What leaves probabilities as they are, dropout outside of training."""
@@ -48,7 +48,7 @@ class _Running:
 class Overhearing(TorchFunctionMode):
     """Reports the attention calls of the modules that begin and end here to an observer."""
 
-    def __init__(self, observer: Observer, unheard: Callable[[nn.Module], None]) -> None:
+    def __init__(self, observer: KernelObserver, unheard: Callable[[nn.Module], None]) -> None:
         """unheard: told of a module that is called attention and ended without any."""
         super().__init__()
         self._observer = observer

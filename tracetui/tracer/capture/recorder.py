@@ -16,6 +16,7 @@ from tracetui.recording.trace import RunInfo, Trace
 from tracetui.recording.value import Value
 from tracetui.tracer.attention.matrices import recorded_matrices
 from tracetui.tracer.capture.captures import Captures
+from tracetui.tracer.capture.later_trace import later_trace
 from tracetui.tracer.capture.sources import Sources
 from tracetui.tracer.capture.store import ValueStore
 from tracetui.tracer.capture.values import TorchValue
@@ -59,6 +60,8 @@ class Recorder:
         """How large the vocabulary was once tokens for a record, the first number, were added."""
         self.settle: Callable[[], None] = lambda: None
         """Describes what came by and is not described yet."""
+        self.when_asked: Callable[[], None] | None = None
+        """Does so when somebody looks into the trace: of a whole call of which nothing is described yet."""
         self.repeats = False
         """Whether what runs now was recorded by an earlier run, as before the cut of one that is taken up again."""
         self.trace = Trace(
@@ -263,6 +266,11 @@ class Recorder:
         """Note how the kernel of the query recorded under `key` was called."""
         self._attention[key] = call
 
+    def forget(self) -> None:
+        """Keep no tensor of the model's alive."""
+        self._captures.forget()
+        self._sources.forget()
+
     def failed(self, *notes: str) -> Trace:
         """The trace of a run that has come to a bad end; `notes` tell of it."""
         self.settle()
@@ -272,11 +280,14 @@ class Recorder:
 
     def finished(self, notes: Sequence[str] = ()) -> Trace:
         """The trace, now unchanging; `notes` belong beside the result."""
-        self.settle()
-        self._captures.forget()
-        self._sources.forget()
+        describe, self.when_asked = self.when_asked, None
+        if describe is None:
+            self.settle()
+            self.forget()
+            closed = self.trace.closed()
+        else:
+            closed = later_trace(self.trace, describe)
         missed = self._wanted.unmatched(record.site for record in self._records)
         own = (*(text for _, text in self._notes), *notes)
         notes = (*own, *self._store.notes, *(f"--keep {text}: no site has that name" for text in missed))
-        closed = self.trace.closed()
         return replace(closed, run=replace(closed.run, notes=(*closed.run.notes, *notes)), complete=True)

@@ -43,6 +43,10 @@ class Snapshots:
         """The snapshot of what a tensor was a view of, if it was all of that and in the same form."""
         return self._bases.get(id(snapshot))
 
+    def let_go(self) -> None:
+        """No tensor of the model's comes by any more."""
+        self._known.clear()
+
     def forget(self) -> None:
         """Keep no tensor of the model's alive."""
         self._known.clear()

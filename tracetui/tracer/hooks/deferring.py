@@ -7,8 +7,9 @@ records as doing it at once. Where something isn't finite, or may have to wait o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,9 @@ class DeferringObserver:
         self._calm = self._is_calm()
         """Whether it was so a moment ago."""
         self._shows_steps = False
+        self._may_wait = watched.describes_when_asked and watched.weights is None
+        self._whole = True
+        """Whether all that came by is still in the log, and nothing in it may leave a note."""
         self._thread = get_ident()
         watched.recorder.settle = self.settle
 
@@ -56,6 +60,7 @@ class DeferringObserver:
         log, self._log = self._log, []
         if not log:
             return
+        self._whole = False
         began = self._now()
         try:
             with self._recorder.passing(self._gate.passed):
@@ -64,10 +69,22 @@ class DeferringObserver:
         finally:
             self._clock.leave_out(self._now() - began)
 
-    def close(self) -> None:
-        """Nothing more comes by."""
-        self.settle()
-        self._recorder.settle = _nothing_to_do
+    def close(self, sites: Iterable[ModuleSite], ended_well: bool) -> None:
+        """Nothing more comes by. Of a whole call in which all was plain, the log may wait until somebody asks."""
+        if not (ended_well and self._may_wait and self._whole):
+            self.settle()
+            self._recorder.settle = _nothing_to_do
+            return
+        for site in sites:
+            site.facts.freeze()
+        self._recorder.settle, self._recorder.when_asked = _nothing_to_do, self._settle_when_asked
+        self._recorder.snapshots.let_go()
+
+    def _settle_when_asked(self) -> None:
+        """Whatever mode the thread is in that asks."""
+        with torch.inference_mode(False), torch.no_grad():
+            self.settle()
+        self._recorder.forget()
 
     def _is_calm(self) -> bool:
         """Whether nobody may wait at what comes by now, or change it."""
@@ -88,7 +105,7 @@ class DeferringObserver:
             value = self._of(args[0])
             if value is not None and value.finite:
                 given = (value.captured,) if args[0].is_floating_point() else ()
-                self._log.append((self._begin, (site, module, given, bool(given), at)))
+                self._log.append((self._begin, (site, given, bool(given), at)))
                 for begin in site.begins:
                     begin(site.path, module, args, kwargs)
                 return
@@ -100,8 +117,8 @@ class DeferringObserver:
         """The same, whatever it is given."""
         tensors = float_tensors(args, kwargs)
         values = [self._of(each) for each in tensors]
-        states_first = site.is_leaf or begins_with_floats(args, kwargs)
-        event = (site, module, _seen(values, tensors), states_first, at)
+        states_first = site.facts.is_leaf or begins_with_floats(args, kwargs)
+        event = (site, _seen(values, tensors), states_first, at)
         if self._calm and _are_sound(values[: site.inputs] if states_first else []):
             self._log.append((self._begin, event))
         else:
@@ -120,7 +137,7 @@ class DeferringObserver:
         if self._calm and type(output) is torch.Tensor and not site.may_route:
             value = self._of(output)
             if value is not None and value.finite and self._gate.is_calm and self._edits.idle:
-                self._log.append((self._end, (site, module, (value.captured,), site.path or "output", at)))
+                self._log.append((self._end, (site, (value.captured,), site.path or "output", at)))
                 return None
         return self._returned(site, module, output, at)
 
@@ -128,14 +145,14 @@ class DeferringObserver:
         """The same, whatever it returned."""
         tensors = [output] if type(output) is torch.Tensor else self._modules.tensors_of(site, output)
         values = [self._of(each) for each in tensors]
-        event = (site, module, _seen(values, tensors), site.path or output_name(output), at)
+        event = (site, _seen(values, tensors), site.path or output_name(output), at)
         if self._is_calm() and _are_sound(values) and not site.may_route:
             self._log.append((self._end, event))
             return None
         self.settle()
         if site.may_route:
             self._experts.module_out(site.path, module, output)
-        changed = self._end(*event)
+        changed = self._end(*event, module)
         returned = with_others(output, changed, whole=bool(site.path)) if changed else None
         if site.may_route:
             self._experts.chose(site.path, module, output if returned is None else returned)
@@ -145,13 +162,19 @@ class DeferringObserver:
         tensors = [call.query, call.key, call.value, *(() if call.mask is None else (call.mask,))]
         values = [self._of(each) for each in tensors]
         query, key, value, *mask = _seen(values, tensors)
-        seen = KernelCall(call.module, query, key, value, next(iter(mask), None), call.arguments, call.own)
         beside = call.own is not None or call.sinks is not None or call.position_bias is not None
         self._shows_steps = not self._is_calm() or beside or not _are_sound(values)
         if not self._shows_steps:
-            self._log.append((self._attention.kernel_in, (seen, describe)))
+            described = describe()
+            plain = described.kernel == "sdpa" and not described.unexplained
+            self._whole = self._whole and plain
+            # Of the module no more than its class is asked, for remarks on what isn't plain.
+            module, arguments = (_ANY, {}) if plain else (call.module, call.arguments)
+            seen = KernelCall(module, query, key, value, next(iter(mask), None), arguments)
+            self._log.append((self._attention.kernel_in, (seen, partial(_the_same, described))))
             return call
         self.settle()
+        seen = KernelCall(call.module, query, key, value, next(iter(mask), None), call.arguments, call.own)
         made = self._attention.kernel_in(seen, describe)
         if made is seen:
             return call
@@ -188,6 +211,13 @@ class DeferringObserver:
     def expert_out(self, module: nn.Module, expert: int, output: torch.Tensor) -> torch.Tensor:
         self.settle()
         return self._experts.expert_out(module, expert, output)
+
+
+_ANY = nn.Identity()
+
+
+def _the_same(described: AttentionCall) -> AttentionCall:
+    return described
 
 
 def _nothing_to_do() -> None:

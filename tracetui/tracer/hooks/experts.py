@@ -74,6 +74,7 @@ class ExpertWatch:
                 yield
         finally:
             self._seen.clear()
+            self._blocks, self._owners, self._handed, self._alone = {}, {}, {}, {}
 
     def module_out(self, path: str, module: nn.Module, output: object) -> None:
         """A module has run and its weights still stand: if it may be a router, remember what it said."""

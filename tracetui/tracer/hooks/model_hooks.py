@@ -54,7 +54,7 @@ class ModelHooks:
             sites = self._sites(modules)
             if self._recording.may_defer(modules, sites.values()):
                 self._observer = deferring = DeferringObserver(self._recording, watched)
-                stack.callback(deferring.close)
+                stack.push(lambda kind, *_: deferring.close(sites.values(), kind is None))
             stack.callback(self._take_hooks_off)
             self._put_hooks_on(modules, sites)
             stack.enter_context(observing(self._observer))
@@ -65,7 +65,7 @@ class ModelHooks:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._stack.close()
+        self._stack.__exit__(kind, error, traceback)
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """The model's own call has begun already, so that torch won't tell."""

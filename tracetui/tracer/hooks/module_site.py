@@ -10,6 +10,7 @@ from torch import nn
 
 from tracetui.models.module_tree import has_parameters
 from tracetui.recording.record import INPUT, is_layer, layer_path
+from tracetui.tracer.residual.module_facts import ModuleFacts
 
 MOST_INPUTS = 8
 """Inputs of one module that get records."""
@@ -27,8 +28,7 @@ class ModuleSite:
     in_layer: bool
     has_parameters: bool
     """Its own, or of modules inside it."""
-    is_leaf: bool
-    """Whether no module is inside it."""
+    facts: ModuleFacts
     input_site: str
     inputs: int
     """How many tensors that it is given get records of their own, if no record holds them."""
@@ -44,8 +44,8 @@ class ModuleSite:
     @classmethod
     def of(cls, path: str, module: nn.Module) -> ModuleSite:
         """Of a module at a path of the model."""
-        own_layer, leaf = layer_path(path), all(child is None for child in module._modules.values())
+        own_layer, facts = layer_path(path), ModuleFacts.of(path, module)
         weighs = has_parameters(module)
         # A module around others is told by them; a table of positions asks its input for nothing but a dtype.
-        inputs = (MOST_INPUTS if leaf else 1) if path and (own_layer or weighs) else 0
-        return cls(path, is_layer(path), bool(own_layer), weighs, leaf, f"{path}:{INPUT}", inputs)
+        inputs = (MOST_INPUTS if facts.is_leaf else 1) if path and (own_layer or weighs) else 0
+        return cls(path, is_layer(path), bool(own_layer), weighs, facts, f"{path}:{INPUT}", inputs)

@@ -48,7 +48,7 @@ class ModuleWatch:
         if get_ident() != self._thread or kwargs is None:
             return
         at = self._clock.now()
-        self.begin(site, module, float_tensors(args, kwargs), site.is_leaf or begins_with_floats(args, kwargs), at)
+        self.begin(site, float_tensors(args, kwargs), site.facts.is_leaf or begins_with_floats(args, kwargs), at)
         if not self._edits.idle:
             self._editor.given(site.path, args, kwargs)
         for begin in site.begins:
@@ -68,7 +68,7 @@ class ModuleWatch:
             with self._clock.uncounted():
                 self._lens.returned(path, module, args, output, len(self._frames) - 1)
         tensors = [output] if type(output) is torch.Tensor else self.tensors_of(site, output)
-        changed = self.end(site, module, tensors, path or output_name(output), at)
+        changed = self.end(site, tensors, path or output_name(output), at, module)
         returned = with_others(output, changed, whole=bool(path)) if changed else None
         if site.may_route:
             self._experts.chose(path, module, output if returned is None else returned)
@@ -81,29 +81,27 @@ class ModuleWatch:
             self._recorder.note(f"{name}: of what it returns, {visible(left, 80)} is not recorded")
         return list(tensors_in(output, whole=bool(site.path)))
 
-    def begin(
-        self, site: ModuleSite, module: nn.Module, given: Sequence[torch.Tensor], states_first: bool, at: float
-    ) -> None:
+    def begin(self, site: ModuleSite, given: Sequence[torch.Tensor], states_first: bool, at: float) -> None:
         """A module began when the clock said `at`, and was given these floating-point tensors.
 
         states_first: whether the first tensor of all was one.
         """
         path, frames, recorder = site.path, self._frames, self._recorder
         if site.in_layer:
-            self._record_stream(self._residual.entering(path, module, given))
+            self._record_stream(self._residual.entering(path, site.facts, given))
         frame = Frame(path, recorder.call_number(path), at)
         frames.append(frame)
         if site.is_layer and (states := [each for each in given if is_readable(each)]):
             recorder.record(site.input_site, states[0], depth=len(frames), parent=path, call=frame.call)
-            self._residual.begin(path, module, frame.call, states)
+            self._residual.begin(path, site.facts, frame.call, states)
         frame.inputs = input_records(recorder, site, frame, len(frames), given, states_first)
 
     def end(
-        self, site: ModuleSite, module: nn.Module, tensors: Sequence[torch.Tensor], name: str, at: float
+        self, site: ModuleSite, tensors: Sequence[torch.Tensor], name: str, at: float, module: nn.Module | None = None
     ) -> dict[int, torch.Tensor]:
         """A module ended then and returned these, which are recorded under a name.
 
-        Returns what edits have put in their places.
+        module: if its weights may have to be looked at, or dropped. Returns what edits have put in their places.
         """
         path, frames, recorder = site.path, self._frames, self._recorder
         if site.is_layer:
@@ -115,25 +113,24 @@ class ModuleWatch:
         if tensors and is_readable(tensors[0]):
             if self._edits.idle and not recorder.repeats:
                 captured = recorder.capture(name, tensors[0])
-            if site.has_parameters and not self._is_finite(captured, tensors[0]):
+            if module is not None and site.has_parameters and not self._is_finite(captured, tensors[0]):
                 provenance = self._source(site, name, module, tensors[0])
-        if self._weights is not None:
+        if module is not None and self._weights is not None:
             self._weights.ended(module, len(frames))
         parent = frames[-1].path if frames else ""
         about = (len(frames), parent, frame.call, at - frame.started, provenance, frame.inputs)
         if captured is None or len(tensors) > 1:
-            return dict(self._parts(site, module, name, tensors, about))
+            return dict(self._parts(site, name, tensors, about))
         # Nearly all that there is: one tensor was returned, and no edit stands.
         record = recorder.add(captured, tensors[0], name, *about)
         made = self._editor.late(name, tensors[0], record) if self._edits.edits else tensors[0]
         if site.in_layer:
-            self._record_stream(self._residual.returned(path, module, made, first=True))
+            self._record_stream(self._residual.returned(path, site.facts, made, first=True))
         return {} if made is tensors[0] else {0: made}
 
     def _parts(
         self,
         site: ModuleSite,
-        module: nn.Module,
         name: str,
         tensors: Sequence[torch.Tensor],
         about: tuple[int, str, int, float, str, tuple[int, ...]],
@@ -156,7 +153,7 @@ class ModuleWatch:
                 inputs=inputs,
             )
             if site.in_layer:
-                self._record_stream(self._residual.returned(site.path, module, made, first=part == 0))
+                self._record_stream(self._residual.returned(site.path, site.facts, made, first=part == 0))
             if made is not tensor:
                 yield part, made
 

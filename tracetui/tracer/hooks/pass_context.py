@@ -35,6 +35,8 @@ class Pass:
     """How many tokens each layer's residual would predict, at every place."""
     token: Callable[[int], Token] = lambda token_id: Token(token_id, b"")
     """What an id stands for."""
+    describes_when_asked: bool = False
+    """Whether a call that went well may be described after its watch is over, as soon as somebody looks."""
     frames: list[Frame] = field(default_factory=list)
     """The modules that run, outermost first."""
 

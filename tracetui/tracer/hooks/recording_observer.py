@@ -43,7 +43,7 @@ class RecordingObserver:
         self.latent = attention.latent
         self.experts_in, self.expert_in = experts.experts_in, experts.expert_in
         self.expert_weights, self.expert_out = experts.expert_weights, experts.expert_out
-        self._overhearing = Overhearing(self, attention.unheard)
+        self._overhearing = Overhearing(attention, attention.unheard)
         watched.recorder.examine = self._examine_own_weights
 
     @contextmanager
@@ -56,6 +56,7 @@ class RecordingObserver:
             self._overhearing.close()
             self._recurrence.close()
             self._pass.editor.forget()
+            self._pass.recorder.examine = None
 
     def site(self, path: str, module: nn.Module) -> ModuleSite:
         """What can be decided about a module before it runs."""

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from weakref import ReferenceType, ref
 
 import torch
-from torch import nn
 
+from tracetui.tracer.residual.module_facts import ModuleFacts
 from tracetui.tracer.residual.sum import (
     is_anew,
     is_mixed,
@@ -115,19 +115,18 @@ class ResidualStream:
         self._without_sum: set[object] = set()
         """Kinds of layers in which several tokens had no such sum; of one token a mixture looks like one."""
 
-    def begin(self, path: str, module: nn.Module, call: int, given: Sequence[torch.Tensor]) -> None:
+    def begin(self, path: str, module: ModuleFacts, call: int, given: Sequence[torch.Tensor]) -> None:
         """A layer has been given these, the stream first; of two streams by themselves none is followed."""
         stream = given[0]
         if stream.ndim < 2 or any(each is not stream and each.shape == stream.shape for each in given):
             return
-        own = module.parameters(recurse=False)
-        factors = tuple(each.detach() for each in own if each.shape == stream.shape[-1:])
-        self._layers.append(_Layer(path, _kind(module), call, stream, stream, factors))
+        factors = tuple(_own(module, stream))
+        self._layers.append(_Layer(path, module.kind, call, stream, stream, factors))
 
     def forget(self) -> None:
         self._layers.clear()
 
-    def entering(self, path: str, module: nn.Module, given: Sequence[torch.Tensor]) -> StreamPoint | None:
+    def entering(self, path: str, module: ModuleFacts, given: Sequence[torch.Tensor]) -> StreamPoint | None:
         """The stream after attention, if a module is about to be given that among its floating-point tensors."""
         layer = self._layers[-1] if self._layers else None
         if layer is None or layer.done or not path.startswith(f"{layer.path}."):
@@ -145,7 +144,7 @@ class ResidualStream:
                 return None if earlier.renews else _stream(layer, earlier.tensor)
         return None
 
-    def returned(self, path: str, module: nn.Module, tensor: torch.Tensor, first: bool) -> StreamPoint | None:
+    def returned(self, path: str, module: ModuleFacts, tensor: torch.Tensor, first: bool) -> StreamPoint | None:
         """The same, if a module has returned that, as the first of its tensors or a further one."""
         layer = self._layers[-1] if self._layers else None
         if layer is None or not path.startswith(f"{layer.path}."):
@@ -198,13 +197,13 @@ class ResidualStream:
         anew = (each for each in layer.begun_anew if is_anew(output, each, layer.last, layer.stream))
         return next((_stream(layer, each) for each in anew), None)
 
-    def _is_stream(self, layer: _Layer, path: str, module: nn.Module, tensor: torch.Tensor) -> bool:
+    def _is_stream(self, layer: _Layer, path: str, module: ModuleFacts, tensor: torch.Tensor) -> bool:
         if layer.has_looked_at(tensor) or _begin_alike(tensor, layer.stream):
             return False
         # Parts of one stream can look like several: that these are none tells nothing of the whole.
         return _is_several(layer, tensor) or self._is_one_stream(layer, path, module, tensor)
 
-    def _is_one_stream(self, layer: _Layer, path: str, module: nn.Module, tensor: torch.Tensor) -> bool:
+    def _is_one_stream(self, layer: _Layer, path: str, module: ModuleFacts, tensor: torch.Tensor) -> bool:
         if not layer.returned or not _is_laid_out_as(tensor, layer.stream):
             return False
         place, places = path.removeprefix(layer.path), self._places.setdefault(layer.kind, set())
@@ -254,13 +253,13 @@ def _follow_mixture(layer: _Layer, given: Sequence[torch.Tensor]) -> None:
             return
 
 
-def _is_given_stream(layer: _Layer, path: str, module: nn.Module, given: Sequence[torch.Tensor]) -> None:
+def _is_given_stream(layer: _Layer, path: str, module: ModuleFacts, given: Sequence[torch.Tensor]) -> None:
     """Note what a module may make of the stream that it is about to be given."""
-    if _is_norm(path, module) and not layer.returned:
+    if module.is_norm and not layer.returned:
         layer.began_with_norm = path
     elif layer.last is not None and layer.holds(path) and any(each is layer.last for each in given):
         layer.joined_by = path
-    elif any(True for _ in module.children()):
+    elif not module.is_leaf:
         # What it adds to the stream is its own: nothing that came before it is part of that sum.
         layer.returned.clear()
 
@@ -274,19 +273,14 @@ def _remember(layer: _Layer, tensor: torch.Tensor, by_layer: bool) -> None:
         layer.called.append(tensor)
 
 
-def _own(module: nn.Module, tensor: torch.Tensor) -> list[torch.Tensor]:
+def _own(module: ModuleFacts, tensor: torch.Tensor) -> list[torch.Tensor]:
     """The parameters of a module's own that have a number for each channel."""
-    return [each.detach() for each in module.parameters(recurse=False) if each.shape == tensor.shape[-1:]]
+    return [each for each in module.own() if each.shape == tensor.shape[-1:]]
 
 
-def _is_norm(path: str, module: nn.Module) -> bool:
-    """Whether it is one, or stands where others have one."""
-    return any("norm" in name.lower() for name in (type(module).__name__, path.rpartition(".")[2]))
-
-
-def _renews(layer: _Layer, path: str, module: nn.Module) -> bool:
+def _renews(layer: _Layer, path: str, module: ModuleFacts) -> bool:
     """Whether it is a norm that makes the stream anew of what it is given: no norm came before attention."""
-    return _is_norm(path, module) and not layer.began_with_norm
+    return module.is_norm and not layer.began_with_norm
 
 
 def _is_returned(layer: _Layer, tensor: torch.Tensor) -> bool:
@@ -294,10 +288,10 @@ def _is_returned(layer: _Layer, tensor: torch.Tensor) -> bool:
     return any(tensor is each or (tensor.dtype != each.dtype and same_values(tensor, each)) for each in layer.returned)
 
 
-def _is_second_norm(layer: _Layer, path: str, module: nn.Module, tensor: torch.Tensor) -> bool:
+def _is_second_norm(layer: _Layer, path: str, module: ModuleFacts, tensor: torch.Tensor) -> bool:
     """Whether a layer's own norm is given what no module returned, in a layer that has begun with one."""
     own = layer.holds(path) and not any(tensor is each for each in layer.returned)
-    return own and bool(layer.began_with_norm) and _is_norm(path, module)
+    return own and bool(layer.began_with_norm) and module.is_norm
 
 
 def _is_several(layer: _Layer, tensor: torch.Tensor) -> bool:
@@ -316,8 +310,3 @@ def _is_laid_out_as(tensor: torch.Tensor, stream: torch.Tensor) -> bool:
 
 def _is_one_token(stream: torch.Tensor) -> bool:
     return stream.numel() == stream.shape[-1]
-
-
-def _kind(layer: nn.Module) -> object:
-    """What layers have in common that call the same modules in the same order."""
-    return (type(layer), *((name, type(child)) for name, child in layer.named_children()))

@@ -1,0 +1,76 @@
+"""Sequences and mappings that are made when somebody first looks into them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from threading import RLock
+from typing import Any, TypeVar, overload
+
+Item = TypeVar("Item")
+Key = TypeVar("Key")
+
+
+class Once:
+    """Work that is done when it is first asked for, on whatever thread; others wait for it."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work: Callable[[], None] | None = work
+        self._lock = RLock()
+
+    def __call__(self) -> None:
+        if self._work is None:
+            return
+        with self._lock:
+            if (work := self._work) is not None:
+                work()
+                self._work = None
+
+
+class LaterSequence(Sequence[Item]):
+    """What a sequence holds once some work is done."""
+
+    def __init__(self, items: Sequence[Item], fill: Once) -> None:
+        self._items = items
+        self._fill = fill
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Item]: ...
+    def __getitem__(self, index: int | slice) -> Item | Sequence[Item]:
+        self._fill()
+        return self._items[index]
+
+    def __len__(self) -> int:
+        self._fill()
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[Item]:
+        self._fill()
+        return iter(self._items)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return tuple, (list(self),)
+
+
+class LaterMapping(Mapping[Key, Item]):
+    """What a mapping holds once some work is done."""
+
+    def __init__(self, items: Mapping[Key, Item], fill: Once) -> None:
+        self._items = items
+        self._fill = fill
+
+    def __getitem__(self, key: Key) -> Item:
+        self._fill()
+        return self._items[key]
+
+    def __len__(self) -> int:
+        self._fill()
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[Key]:
+        self._fill()
+        return iter(self._items)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
