@@ -135,6 +135,15 @@ def test_a_tensor_that_lies_at_an_odd_byte_is_copied(tmp_path: Path) -> None:
     assert torch.equal(found, state[GATE])
 
 
+def test_an_adapter_beside_the_weights_is_said_not_to_be_read(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "llama")
+    plain = opened(folder).report([])
+    (folder / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    assert set(opened(folder).report([])) - set(plain) == {
+        "adapter_config.json: the adapter beside the weights is not read: this is the model without it"
+    }
+
+
 def test_reading_can_be_left(tmp_path: Path) -> None:
     def cancel(made: int) -> None:
         raise Cancelled

@@ -64,6 +64,12 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     )
 
 
+def test_an_adapter_alone_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(InputError, match=r"adapter_config\.json: is of an adapter, .* merge it into its model"):
+        load_recipe(str(tmp_path))
+
+
 def test_a_fault_in_params_names_file_and_field(meta_folder: Path) -> None:
     (meta_folder / "params.json").write_text(json.dumps({**PARAMS, "n_heads": 7}))
     with pytest.raises(InputError) as error:

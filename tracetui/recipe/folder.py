@@ -19,6 +19,8 @@ WALK_THROUGH = "the answer to the ultimate question of life, the universe, and e
 PARAMS, CONFIG, TOKENIZER = "params.json", "config.json", "tokenizer.json"
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 """The weights in one file, and the list of files where they are several."""
+ADAPTER = "adapter_config.json"
+"""What PEFT writes beside an adapter's weights."""
 _META_TOKENIZER = "tokenizer.model"
 _REFERENCE_CONFIGS = "config_*.json"
 """How the reference code's own configurations are called: config_671B.json."""
@@ -42,6 +44,9 @@ def folder_recipe(folder: Path) -> Recipe:
     if packed := next((path.name for path in sorted(folder.glob("*.gguf"))), None):
         problem = "is a GGUF file, which tracetui does not read, and there is no config.json"
         raise InputError(f"{folder}: {visible(packed, 80)}: {problem}; the folder that it was made from runs")
+    if (folder / ADAPTER).is_file():
+        problem = "is of an adapter, and its model's own files aren't beside it"
+        raise InputError(f"{folder}: {ADAPTER}: {problem}; merge it into its model and give the folder that this makes")
     raise InputError(f"{folder}: {CONFIG}: is missing, and so is {PARAMS}; a folder with a model has one of them")
 
 

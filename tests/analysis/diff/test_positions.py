@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, StaticCache
+from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, StaticCache
 
 from tests.analysis.diff.made import normal, trace_of
 from tests.tracer.recipes import recipe
@@ -261,6 +261,46 @@ def test_a_bias_by_position_may_be_off_by_the_same_for_all_keys() -> None:
     moved = bias + normal(1, 2, 4, 1, seed=1)
     assert report(trace_of({site: moved}), trace_of({site: bias})).comparison.same
     assert not report(trace_of({site: moved * 1.01}), trace_of({site: bias})).comparison.same
+
+
+@pytest.mark.parametrize("past", [3, 4])
+def test_a_pass_that_goes_on_from_a_cache_is_the_end_of_one_over_all(llama: LlamaForCausalLM, past: int) -> None:
+    cache = DynamicCache(config=llama.config)
+    with torch.no_grad():
+        llama(input_ids=LONG[:, :past], past_key_values=cache)
+    rest, whole = (
+        record_call(llama, input_ids=LONG[:, past:], past_key_values=cache),
+        record_call(llama, input_ids=LONG),
+    )
+    for found in (report(rest, whole), report(whole, rest)):
+        assert verdict(found).startswith("Same: "), verdict(found)
+        assert found.comparison.compared > 15
+        assert "as if it went on from a cache of those before" in _told(found)
+    wrong = report(_with(rest, "model.layers.0.self_attn:k", lambda keys: np.roll(keys, 1, axis=2)), whole)
+    assert wrong.first is not None
+    assert wrong.first.site == "model.layers.0.self_attn:k"
+    fresh = report(record_call(llama, input_ids=LONG[:, past:]), whole)
+    assert not fresh.comparison.same, "nothing came before"
+
+
+def test_a_dump_of_one_position_is_found_by_its_values() -> None:
+    whole = {
+        site: normal(1, 5, 8, seed=seed) for seed, site in enumerate(("model.layers.0", "model.layers.1", "lm_head"))
+    }
+    for at in (0, 2, 4):
+        one = {site: array[:, at : at + 1] for site, array in whole.items()}
+        for found in (
+            report(trace_of(one, dump=True), trace_of(whole)),
+            report(trace_of(whole), trace_of(one, dump=True)),
+        ):
+            assert found.comparison.same
+            assert found.comparison.compared == 3
+            assert f"stands beside position {at} of" in _told(found)
+    wrong = report(trace_of({**one, "model.layers.1": one["model.layers.1"] * 1.5}, dump=True), trace_of(whole))
+    assert wrong.first is not None
+    assert wrong.first.site == "model.layers.1"
+    strange = {site: normal(1, 1, 8, seed=20) for site in whole}
+    assert "stands beside" not in _told(report(trace_of(strange, dump=True), trace_of(whole)))
 
 
 def test_passes_that_compute_all_positions_anew_stand_beside_one_pass() -> None:

@@ -18,7 +18,7 @@ from tracetui.analysis.diff.alignment.masks import (
     masks_alike,
 )
 from tracetui.analysis.diff.alignment.named import Named
-from tracetui.analysis.diff.alignment.positions import prompt_width
+from tracetui.analysis.diff.alignment.placement import prompt_width
 from tracetui.analysis.diff.routing.routed import is_expert, routed
 from tracetui.analysis.mapping.layouts import SAME
 from tracetui.recording.record import Record

@@ -8,6 +8,7 @@ from tracetui.analysis.diff.alignment.align import align
 from tracetui.analysis.diff.alignment.placed import placed
 from tracetui.analysis.diff.alignment.positions import common_positions
 from tracetui.analysis.diff.alignment.proposals import proposed, with_proposals
+from tracetui.analysis.diff.alignment.scans import without_scans
 from tracetui.analysis.diff.alignment.wrong_pairs import WrongPair, without_wrong_pairs
 from tracetui.analysis.diff.compare import Tell, compare, untold
 from tracetui.analysis.diff.effects import NextTokens, next_tokens_of
@@ -91,6 +92,7 @@ def report(
     `tell` hears how many sites of all are compared, and may raise to leave it.
     """
     (a, narrow_a), (b, narrow_b) = with_own_dtypes(a), with_own_dtypes(b)
+    (a, b), words = without_scans(a, b)
     common = common_positions(a, b)
     if common is not None:
         a, b = placed(common, a, b)
@@ -102,6 +104,6 @@ def report(
     comparison = with_explained(with_jumps(comparison))
     flipped, first = flips(comparison), comparison.first
     finding = None if first is None else find(comparison, first, flipped)
-    positions = common.told if common else ()
+    positions = (*words, *(common.told if common else ()))
     predicted = next_tokens_of(a, b)
     return Report(comparison, finding, flipped, proposals, fuzzy, predicted, wrong, positions, (narrow_a, narrow_b))

@@ -11,7 +11,7 @@ import numpy as np
 from tracetui.analysis.axes import axes_of
 from tracetui.analysis.diff.alignment.caches import ROLES, keys_lost, windows_of
 from tracetui.analysis.diff.alignment.gather import Gather, GatheredValue
-from tracetui.analysis.diff.alignment.positions import Common, Placement, is_state, is_turned
+from tracetui.analysis.diff.alignment.placement import Common, Placement, is_state, is_turned
 from tracetui.analysis.diff.routing.routed import chooses
 from tracetui.recording.record import INPUT, UNRECORDED, AttentionCall, Record
 from tracetui.recording.trace import Trace
@@ -87,7 +87,8 @@ class _Placing:
             self._add_pass(pass_)
         tokens, made = self._trace.tokens, self._common.passes - 1
         rows = [
-            tokens[row][left:] if tokens else () for row, left in zip(self._place.rows, self._place.padded, strict=True)
+            tokens[row][left + self._place.past :] if tokens else ()
+            for row, left in zip(self._place.rows, self._place.padded, strict=True)
         ]
         # Where another token follows, that is told of the prompts.
         if self._common.whole:
@@ -231,7 +232,7 @@ class _Placing:
             elif pass_:
                 yield (left + length + pass_ - 1,)
             else:
-                yield tuple(left + at if at < length else -1 for at in range(most))
+                yield tuple(left + self._place.past + at if at < length else -1 for at in range(most))
 
     def _keys(self, record: Record, pass_: int, axis: int) -> Iterator[tuple[int, ...]]:
         """Of each row the places of the positions that a pass sees along an axis of keys.
@@ -239,7 +240,7 @@ class _Placing:
         A sliding window leaves the last of them in a cache, a cache of fixed length has more places than keys. Keys
         that a cache lost are zeros.
         """
-        most = max(self._common.lengths) + pass_
+        most = max(self._common.lengths) + self._place.past + pass_
         theirs = self._other_place
         other = self._other.find(self._key(record, pass_))
         own = min(most, record.shape[axis] - min(self._place.padded))
@@ -250,7 +251,9 @@ class _Placing:
             count = most
         for left, length in zip(self._place.padded, self._common.lengths, strict=True):
             seen = range(most - count, most)
-            yield tuple(max(left + at - (most - own), -1) if pass_ or at < length else -1 for at in seen)
+            yield tuple(
+                max(left + at - (most - own), -1) if pass_ or at < length + self._place.past else -1 for at in seen
+            )
 
     def _has_other_keys(self, record: Record, axis: int) -> bool:
         """Whether there are more keys than positions, and no cache's empty places: some layers compress keys."""

@@ -2,83 +2,39 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tracetui.analysis.diff.alignment.masks import HIDDEN
-from tracetui.recording.record import Record, is_layer
+from tracetui.analysis.diff.alignment.passes import common_part, common_passes, told_of_passes
+from tracetui.analysis.diff.alignment.placement import (
+    ROTARY,
+    Common,
+    Placement,
+    is_state,
+    pass_count,
+    pass_width,
+    prompt_width,
+)
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import is_kept
 
-_STATES = ("state", "conv_state")
-_TURNED = ("q", "k", "k_rope")
-_ROTARY = "rotary"
 _PADDING_COUNTS = "without rotary tables, queries and keys: both count positions with the padding, which scores ignore"
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where a side has the tokens that both have."""
-
-    rows: tuple[int, ...]
-    """Of its batch."""
-    padded: tuple[int, ...]
-    """By these rows, the padding at their left."""
-    batch: int
-    width: int
-    """Positions of the prompts' pass, padding included."""
-    passes: int
-    """How many passes it has."""
-    spare: bool = False
-    """Whether its cache has places for more keys than were seen, and the other side's hasn't."""
-
-    later: tuple[int, ...] = ()
-    """Positions that each pass after the first computed: all so far, where a model generates without a cache."""
-
-    def computed(self, pass_: int) -> int:
-        """Positions that one of its passes computed."""
-        return self.later[pass_ - 1] if pass_ else self.width
-
-    def ends_with(self, lengths: Sequence[int], pass_: int) -> bool:
-        """Whether the run's own pass ended with the last position that is compared in a pass, in every row.
-
-        lengths: tokens of each row's prompt.
-        """
-        if self.passes > 1 and pass_:
-            return True
-        return all(left + length + pass_ == self.width for left, length in zip(self.padded, lengths, strict=True))
-
-
-@dataclass(frozen=True, slots=True)
-class Common:
-    """What two traces have in common, by position."""
-
-    a: Placement
-    b: Placement
-    lengths: tuple[int, ...]
-    """Tokens of each common row's prompt, without padding."""
-    passes: int
-    """How many passes are compared."""
-    told: tuple[str, ...]
-    """In words."""
-    whole: bool
-    """Whether no prompt has a token that is another on the other side."""
-    padding_counts: bool = False
-    """Whether rotary positions are counted through the padding, which stands alike on no two sides."""
 
 
 def common_positions(a: Trace, b: Trace) -> Common | None:
     """How two traces that hold the same tokens stand to each other; None where their rows do so as they are."""
     if not (a.tokens and b.tokens) or a.dump or b.dump:
-        return _common_passes(a, b)
-    passes = tuple(_passes(trace) for trace in (a, b))
+        return common_passes(a, b)
+    passes = tuple(pass_count(trace) for trace in (a, b))
     generated = passes[0] != passes[1] and 1 in passes
     if not generated and passes[0] != passes[1]:
         return None
     matches = _matches(a, b, generated)
+    if not matches and max(passes) == 1:
+        return common_part(a, b)
     spare = tuple(_spare_keys(*sides) for sides in ((a, b), (b, a)))
     if not matches or not (generated or any(spare) or not _as_they_are(a, b, matches)):
         return None
@@ -108,46 +64,10 @@ def common_positions(a: Trace, b: Trace) -> Common | None:
     return Common(places[0], places[1], lengths, most, words, all(match.whole for match in matches), counts)
 
 
-def _common_passes(a: Trace, b: Trace) -> Common | None:
-    """How a plain file's passes stand to one pass over as many positions, where lengths alone can tell it."""
-    passes = (_passes(a), _passes(b))
-    batches = [len(trace.tokens) or _batch(trace) for trace in (a, b)]
-    if passes[0] == passes[1] or 1 not in passes or batches[0] != batches[1] or not batches[0]:
-        return None
-    places = [
-        Placement(
-            rows=tuple(range(batches[0])),
-            padded=(0,) * batches[0],
-            batch=batches[0],
-            width=pass_width(trace, 0),
-            passes=count,
-            later=tuple(pass_width(trace, pass_) or 1 for pass_ in range(1, count)),
-        )
-        for trace, count in zip((a, b), passes, strict=True)
-    ]
-    several, one = sorted(places, key=lambda place: -place.passes)
-    common = min(several.passes, one.width - several.width + 1)
-    if several.width < 2 or common < 2 or any(count != 1 for count in several.later):
-        return None
-    lengths = (several.width,) * batches[0]
-    return Common(places[0], places[1], lengths, common, tuple(_told_of_passes(places, lengths, common)), True)
-
-
-def _batch(trace: Trace) -> int:
-    """The first axis of most tensors [B,T,D] of a plain file."""
-    lengths = Counter(record.shape[0] for record in trace.records if len(record.shape) == 3 and not record.pass_)
-    return max(lengths, key=lambda length: lengths[length], default=0)
-
-
-def is_turned(record: Record) -> bool:
-    """Whether a tensor depends on rotary positions that relate to no other token's: tables, queries and keys."""
-    return record.role in _TURNED or _ROTARY in record.site
-
-
 def _padding_counts(a: Trace, b: Trace) -> bool:
     """Whether both have the same rotary angles at the same place from the left, whatever stands there."""
     for record in a.records:
-        other = b.find(record.key) if _ROTARY in record.site and not record.pass_ and len(record.shape) == 3 else None
+        other = b.find(record.key) if ROTARY in record.site and not record.pass_ and len(record.shape) == 3 else None
         if other is None or not (is_kept(a.value(record)) and is_kept(b.value(other))):
             continue
         if record.shape[-1] != other.shape[-1] or len(other.shape) != 3:
@@ -156,11 +76,6 @@ def _padding_counts(a: Trace, b: Trace) -> bool:
         one, another = (side.value(each).read()[:, :width] for side, each in ((a, record), (b, other)))
         return bool(np.allclose(one[:1], another[:1], rtol=1e-2, atol=1e-2) and np.allclose(one, one[:1]))
     return False
-
-
-def is_state(record: Record) -> bool:
-    """Whether a tensor is what a recurrence has come to after the last position, and none of a position's own."""
-    return record.role in _STATES
 
 
 def _states_left_out(
@@ -172,30 +87,6 @@ def _states_left_out(
         if beyond and any(is_state(record) for record in trace.records):
             later = "later tokens" if place.passes == 1 < passes else "padding"
             yield f"without {letter}'s recurrent states that have seen {later}"
-
-
-def _passes(trace: Trace) -> int:
-    return max((record.pass_ for record in trace.records), default=0) + 1
-
-
-def prompt_width(trace: Trace) -> int:
-    """Positions of the prompts' pass: more than the longest row has where all are padded at the right."""
-    return max(*trace.prompt_lengths, pass_width(trace, 0))
-
-
-def pass_width(trace: Trace, pass_: int) -> int:
-    """Positions that a pass computed, as what its layers returned [B,T,...] tells, or else most of its tensors.
-
-    0 where nothing tells.
-    """
-    batch = len(trace.tokens) or _batch(trace)
-    lengths: Counter[tuple[bool, int]] = Counter()
-    for record in trace.records:
-        if record.pass_ == pass_ and not record.role and record.shape[:1] == (batch,):
-            of_layer = is_layer(record.site)
-            if len(record.shape) == 3 or (of_layer and len(record.shape) > 3):
-                lengths[of_layer, record.shape[1]] += 1
-    return max(lengths, key=lambda length: (length[0], lengths[length]), default=(False, 0))[1]
 
 
 def _spare_keys(trace: Trace, other: Trace) -> bool:
@@ -266,7 +157,7 @@ def _as_they_are(a: Trace, b: Trace, matches: Sequence[_Match]) -> bool:
 
 def _told(traces: tuple[Trace, Trace], places: Sequence[Placement], lengths: tuple[int, ...], passes: int) -> list[str]:
     a, b = places
-    found = list(_told_of_passes(places, lengths, passes))
+    found = list(told_of_passes(places, lengths, passes))
     if len(a.rows) < max(a.batch, b.batch) or a.rows != b.rows:
         rows = [f"prompt {row} of A beside prompt {other} of B" for row, other in zip(a.rows, b.rows, strict=True)]
         found.append(", ".join(rows))
@@ -279,11 +170,3 @@ def _told(traces: tuple[Trace, Trace], places: Sequence[Placement], lengths: tup
             counts = ", ".join(str(count) for count in place.padded)
             found.append(f"without the padding at the left of {letter}'s prompts ({counts} tokens)")
     return found
-
-
-def _told_of_passes(places: Sequence[Placement], lengths: tuple[int, ...], passes: int) -> Iterator[str]:
-    a, b = places
-    if a.passes != b.passes:
-        generated, whole = ("A", "B") if a.passes > b.passes else ("B", "A")
-        last = lengths[0] + passes - 2
-        yield f"passes 0 to {passes - 1} of {generated} stand beside positions 0 to {last} of {whole}'s one pass"

@@ -17,6 +17,7 @@ from tracetui.models.checkpoints.safetensors.names import Names, match_names, ti
 from tracetui.models.checkpoints.safetensors.packed import packed_form
 from tracetui.models.checkpoints.safetensors.parts import TextPrefix, embedding_name, other_parts, text_prefix, told
 from tracetui.models.checkpoints.safetensors.wholes import renamed_in_whole
+from tracetui.recipe.folder import ADAPTER
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -54,9 +55,19 @@ class SafetensorsFolder:
                 names = match_names(model, self._weights(), in_whole.kind)
                 others = self._without_other_parts(names, in_whole.prefix, in_whole.places.__getitem__)
         self._refuse_packed(model, names)
-        notes = [*others, *_settle_ties(model, names, self._files), *self._without_activations(names)]
+        notes = [
+            *others,
+            *self._without_adapter(),
+            *_settle_ties(model, names, self._files),
+            *self._without_activations(names),
+        ]
         self._refuse_absent_parts(model, names, unread)
         return SafetensorsCheckpoint(self._files, names, self._block, model, notes)
+
+    def _without_adapter(self) -> Iterator[str]:
+        """A line on the adapter that lies beside the weights."""
+        if (self._files.folder / ADAPTER).is_file():
+            yield f"{ADAPTER}: the adapter beside the weights is not read: this is the model without it"
 
     def _matched(self, model: PreTrainedModel) -> tuple[Names, TextPrefix | None]:
         """Where the model's tensors stand, and how the text model's names begin in the file."""
