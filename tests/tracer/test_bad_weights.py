@@ -346,6 +346,11 @@ PLANTED = {
     "gemma3n_text": ("model.layers.1.self_attn.k_norm.weight", [1]),
     "mamba": ("backbone.layers.1.mixer.in_proj.weight", [127, 41]),
     "falcon": ("transformer.h.0.mlp.dense_4h_to_h.weight", [3, 5]),
+    "xmod": ("roberta.encoder.layer.1.attention.output.LayerNorm.bias", [13]),
+    "granitemoe": ("model.layers.1.self_attn.v_proj.weight", [26, 63]),
+    "jetmoe": ("model.layers.2.self_attention.experts.output_linear.weight", [2, 33, 136]),
+    "gpt_neox_japanese": ("gpt_neox_japanese.layers.3.attention.dense_bias", [40]),
+    "deepseek_v4": ("model.layers.1.mlp.shared_experts.up_proj.weight", [29, 28]),
 }
 
 

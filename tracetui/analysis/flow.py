@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from tracetui.recording.record import INPUT, Record, is_layer
+from tracetui.recording.record import ATTN_RESIDUAL, INPUT, UNRECORDED, Record, is_layer
 from tracetui.recording.trace import Trace
 
 _CONSUMED_BY_KERNEL = ("q", "k", "v", "mask", "sinks", "scores", "masked", "probs", "kv_latent", "k_rope", "q_absorbed")
@@ -60,6 +60,48 @@ class Flow:
     def made_around(self, record: Record) -> Origin:
         """What the caller of a record's module had computed before, and was given itself."""
         return self._made_in(self._caller(record), record)
+
+    def available(self, record: Record) -> Iterator[Record]:
+        """All that the code which made a record had recorded before it, and was given.
+
+        Where it was given something that no record holds, what its callers had is part of it.
+        """
+        code = self._code(record)
+        while True:
+            yield from self._had(code, record)
+            returned = self._output(code, record) if code else None
+            if returned is not None:
+                yield from (each for each in self._given(returned) if each.index < record.index)
+            if not code or (returned is not None and returned.inputs and UNRECORDED not in returned.inputs):
+                return
+            code = returned.parent if returned is not None else code.rpartition(".")[0]
+
+    def _code(self, record: Record) -> str:
+        """The path of the module whose code made a record."""
+        if record.role:
+            return self._caller(record) if record.role == INPUT else record.module
+        if record.site in _OUTPUTS and not record.depth:
+            return ""
+        return record.site if any(True for _ in self._inside(record.site, record)) else record.parent
+
+    def _had(self, code: str, record: Record) -> Iterator[Record]:
+        """What a module, and those that it had called and that still ran, had computed or called before a record."""
+        ended: set[str] = set()
+        for index in range(record.index - 1, -1, -1):
+            found = self._trace.records[index]
+            if (found.site, found.pass_, found.call) == (record.site, record.pass_, record.call):
+                continue
+            if found.role == ATTN_RESIDUAL and not _within(found, code):
+                continue
+            if found.pass_ != record.pass_ or not _within(found, code):
+                return
+            path = found.parent
+            while path != code and path not in ended:
+                path = path.rpartition(".")[0] if path else code
+            if path == code:
+                yield found
+            if not found.role:
+                ended.add(found.site)
 
     def made_in(self, record: Record) -> Origin:
         """What a record of a role was made of, whatever the role means: all of its module's own before it."""
@@ -116,6 +158,9 @@ class Flow:
             found = self._trace.records[index]
             if found.site == record.site and (found.pass_, found.call) == (record.pass_, record.call):
                 # Another of the tensors that it returned.
+                continue
+            if found.role == ATTN_RESIDUAL and not _within(found, path):
+                # Told of a layer as soon as a module deep inside it shows its stream.
                 continue
             if found.pass_ != record.pass_ or not _within(found, path):
                 return

@@ -38,7 +38,13 @@ def is_sound(record: Record, value: Value) -> bool:
     if all_finite(value):
         return True
     statistics = value.statistics()
-    return not (statistics.nan or statistics.posinf or (statistics.neginf and not may_hide(record)))
+    hides = may_hide(record) or _is_a_mask(statistics)
+    return not (statistics.nan or statistics.posinf or (statistics.neginf and not hides))
+
+
+def _is_a_mask(statistics: Statistics) -> bool:
+    """Whether -inf stands beside nothing but zeros, as in what a module makes to be added to scores."""
+    return statistics.absmax == 0 < statistics.zeros
 
 
 def comes_near_limit(record: Record, statistics: Statistics) -> bool:

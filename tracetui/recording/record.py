@@ -11,6 +11,8 @@ ABSORBED = "absorbed"
 """The kernel of latent attention that is computed from its latent."""
 BEFORE_EDIT = "before_edit"
 """The role, behind a site's own, of what was there before an edit: `model.layers.3.mlp:before_edit`."""
+ATTN_RESIDUAL = "attn_residual"
+"""The role of a layer's stream after attention."""
 UNRECORDED = -1
 """Among a record's inputs, one that no record holds."""
 CALLERS = -2

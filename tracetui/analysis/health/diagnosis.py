@@ -102,7 +102,7 @@ def verdict(trace: Trace, record: Record, feeds: Feeds | None = None) -> HealthV
     feeds = feeds or Feeds(trace)
     fed_by, by_name = feeds.of(record)
     bad = [fed for fed in fed_by if not is_sound(fed, trace.value(fed))]
-    if by_name and not (bad and record.role):
+    if not (bad and record.role):
         bad += [fed for fed in feeds.possible(record) if fed not in fed_by and not is_sound(fed, trace.value(fed))]
     part = HealthPart.CARRIES if bad else HealthPart.PRODUCES if fed_by else HealthPart.UNTOLD
     return HealthVerdict(record, part, fed_by, tuple(bad), by_name)

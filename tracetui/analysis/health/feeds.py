@@ -7,7 +7,7 @@ from itertools import islice
 
 from tracetui.analysis.flow import Flow
 from tracetui.analysis.health.input_names import input_names
-from tracetui.recording.record import BEFORE_EDIT, INPUT, Record
+from tracetui.recording.record import ATTN_RESIDUAL, BEFORE_EDIT, INPUT, Record
 from tracetui.recording.trace import Trace
 
 
@@ -27,14 +27,24 @@ class Feeds:
         if exact := self._given(record):
             return exact, True
         names = input_names(record.key, record.layer, _KeysBefore(self._trace, record))
+        if names == ():
+            return (), True
         if names:
             inputs = [_first(self._trace, alternatives, record) for alternatives in names]
             if inputs[0] is not None:
                 return tuple(fed for fed in inputs if fed is not None), True
-        return self.possible(record) or _by_order(self._trace, record), False
+        return self._nearest(record) or _by_order(self._trace, record), False
 
     def possible(self, record: Record) -> tuple[Record, ...]:
-        """All that the code which made a record had recorded before: nothing else that is known can have fed it."""
+        """All that the code which made a record may have had: nothing else that is known can have fed it."""
+        if not self._flow.told:
+            return _inside(self._trace, record)
+        if self._given(record) or input_names(record.key, record.layer, _KeysBefore(self._trace, record)) == ():
+            return ()
+        return self._before(tuple(self._flow.available(record)), record)
+
+    def _nearest(self, record: Record) -> tuple[Record, ...]:
+        """What the code which made a record had computed and been given last."""
         if not self._flow.told:
             return _inside(self._trace, record)
         origin = self._flow.origin(record)
@@ -114,6 +124,10 @@ def _within(trace: Trace, record: Record, path: str) -> Iterator[Record]:
     for index in range(record.index - 1, -1, -1):
         found = trace.records[index]
         inside = not path or found.parent == path or found.parent.startswith(f"{path}.")
+        same = (found.site, found.pass_, found.call) == (record.site, record.pass_, record.call)
+        if same or (found.role == ATTN_RESIDUAL and not inside):
+            # Another of the tensors that a module returned, or told of a layer while a module deep inside it runs.
+            continue
         if not inside or found.pass_ != record.pass_:
             return
         yield found

@@ -26,17 +26,23 @@ def bad_weights(
     """Those of the weights that a module's own code reads that hold NaN or infinities; None where it wasn't looked.
 
     output: what it returned, which isn't finite. They are looked at only if its first row isn't, as a weight that isn't
-    spoils every row (of a table, and where `anywhere`: if any row is); and only if all of its own are there. weights:
-    what puts them in place, and may have left some out, or some rows of a table. ran: whether the forward of a module
-    at a path ran; if not, who has it reads its weights.
+    spoils every row (of a table, a convolution, several experts, and where `anywhere`: if any row is); and only if all
+    of its own are there. weights: what puts them in place, and may have left some out, or some rows of a table. ran:
+    whether the forward of a module at a path ran; if not, who has it reads its weights.
     """
     readers = [(path, module), *_never_ran(path, module, ran)] if module._modules else [(path, module)]
-    anywhere = anywhere or isinstance(module, nn.Embedding)
+    anywhere = anywhere or _spoils_some_rows(module)
     if not any(reader._parameters for _, reader in readers) or not is_spoilt(output, anywhere):
         return None
     if len(_present(module, weights)) < len(_present(module, None)):
         return None
     return tuple(bad for at, reader in readers for bad in _bad_of(at, reader, weights))
+
+
+def _spoils_some_rows(module: nn.Module) -> bool:
+    """Whether a weight may spoil some rows of an output alone: those that look it up, of a channel or of an expert."""
+    own = (each for each in module._parameters.values() if each is not None)
+    return isinstance(module, nn.Embedding) or any(each.ndim > 2 for each in own)
 
 
 def _never_ran(path: str, module: nn.Module, ran: Callable[[str], bool]) -> Iterator[tuple[str, nn.Module]]:

@@ -113,8 +113,9 @@ class ModuleWatch:
         if tensors and is_readable(tensors[0]):
             if self._edits.idle and not recorder.repeats:
                 captured = recorder.capture(name, tensors[0])
-            if module is not None and site.has_parameters and not self._is_finite(captured, tensors[0]):
-                provenance = self._source(site, name, module, tensors[0])
+            if module is not None and site.has_parameters:
+                bad = self._first_bad(captured, tensors)
+                provenance = site.provenance if bad is None else self._source(site, name, module, bad)
         if module is not None and self._weights is not None:
             self._weights.ended(module, len(frames))
         parent = frames[-1].path if frames else ""
@@ -160,6 +161,13 @@ class ModuleWatch:
     def _is_finite(self, captured: Value | None, tensor: torch.Tensor) -> bool:
         """Whether no element of what is about to be recorded is NaN or infinite; a captured value knows it then."""
         return self._recorder.is_finite(tensor) if captured is None else all_finite(captured)
+
+    def _first_bad(self, captured: Value | None, tensors: Sequence[torch.Tensor]) -> torch.Tensor | None:
+        """The first of the tensors that a module returned of which an element isn't finite."""
+        if not self._is_finite(captured, tensors[0]):
+            return tensors[0]
+        others = (each for each in tensors[1:] if is_readable(each) and each.is_floating_point())
+        return next((each for each in others if not self._recorder.is_finite(each)), None)
 
     def _source(self, site: ModuleSite, name: str, module: nn.Module, output: torch.Tensor) -> str:
         """Where a module's weights came from, with `nan` where its output shows that some of them aren't finite."""
