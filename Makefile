@@ -13,6 +13,9 @@ DEV_READY := $(VENV)/ready-to-test
 BENCH_READY := $(VENV)/ready-to-bench
 # Neighbours go to one worker, and so share what a module's fixtures make; who is done takes from who is not.
 SPREAD := --dist worksteal
+# What is run with other versions than those in constraints.txt: the program as a user has it, in a terminal and without.
+PROGRAM_TESTS := tests/cli/test_commands.py tests/cli/test_recording.py tests/cli/test_diff.py tests/cli/test_terminal.py
+PROGRAM_TOOLS := hypothesis pexpect pyte pytest pytest-asyncio pytest-timeout pytest-xdist
 # A person sees what is being downloaded, a log does not need it.
 PIP_FLAGS := --disable-pip-version-check $(if $(CI),--quiet)
 
@@ -63,6 +66,22 @@ check: $(DEV_READY) ## all that a change has to pass: format, lint, types, impor
 	@$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory test
 
+oldest: ## run the program's tests with the lowest versions that pyproject.toml allows, in .venv-oldest
+	@$(PYTHON) -m venv $(VENV)-oldest
+	@$(PYTHON) -m tests.lowest > $(VENV)-oldest/lowest.txt
+	@$(VENV)-oldest/bin/python -m pip install $(PIP_FLAGS) -c $(VENV)-oldest/lowest.txt -e . $(PROGRAM_TOOLS)
+	@$(VENV)-oldest/bin/python -m pytest -n 0 $(PROGRAM_TESTS) $(ARGS)
+
+newest: ## the same with the newest versions that it allows, in .venv-newest
+	@$(PYTHON) -m venv $(VENV)-newest
+	@$(VENV)-newest/bin/python -m pip install $(PIP_FLAGS) --upgrade -e . $(PROGRAM_TOOLS)
+	@$(VENV)-newest/bin/python -m pytest -n 0 $(PROGRAM_TESTS) $(ARGS)
+
+audit: ## ask pip-audit for known vulnerabilities of the versions in constraints.txt
+	@$(PYTHON) -m venv $(VENV)-audit
+	@$(VENV)-audit/bin/python -m pip install $(PIP_FLAGS) pip-audit
+	@$(PYTHON) -m tests.audit $(VENV)-audit/bin/pip-audit
+
 cpus: check ## make check, then the tests again on this processor acting as smaller ones
 	@$(foreach cpu,$(CPUS),echo "As a processor with $(cpu)" && \
 		env $(subst $(comma), ,$(cpu)) $(BIN)/python -m pytest -n auto $(SPREAD) $(ARGS) &&) true
@@ -88,7 +107,7 @@ fmt: $(DEV_READY) ## put the code into the house format
 	@$(BIN)/ruff format .
 
 clean: ## remove .venv, caches and build outputs
-	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) $(VENV)-* build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "Removed .venv, caches and build outputs"
 
