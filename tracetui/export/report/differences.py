@@ -9,8 +9,9 @@ from tracetui.analysis.diff.report import Report
 from tracetui.analysis.diff.result import Outcome, SiteDiff
 from tracetui.export.report.markup import Html, bar, el, join, row, section, table, text
 from tracetui.text import number
+from tracetui.views.diff.by_layer import worst_by_layer
 from tracetui.views.diff.format import WIDTH
-from tracetui.views.diff.report import diff_lines, verdict, worst_by_layer
+from tracetui.views.diff.report import diff_lines, verdict
 from tracetui.views.diff.site import first_lines
 
 _LONGEST = 4000

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from rich.cells import cell_len
-
-from tracetui.analysis.diff.alignment.align import folded, spans
-from tracetui.analysis.diff.alignment.wrong_pairs import WrongPair
-from tracetui.analysis.diff.preface import MISSING, FieldPair, Preface, TokenDifference
 from tracetui.analysis.diff.report import Report
-from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
+from tracetui.analysis.diff.result import Comparison, SiteDiff
 from tracetui.analysis.diff.rounding.noise import NoiseReport
 from tracetui.analysis.diff.routing.flips import Cause, Flip
 from tracetui.analysis.mapping.fuzzy import Proposal
-from tracetui.recording.record import plain_site
 from tracetui.recording.trace import Trace
 from tracetui.text import visible
-from tracetui.views.cells import bar, fit
+from tracetui.views.cells import fit
+from tracetui.views.diff.by_layer import layer_lines
 from tracetui.views.diff.effects import by_edit, edit_lines, next_token_lines, residual_lines
-from tracetui.views.diff.format import WIDTH, end, entry, number, token, wrapped
+from tracetui.views.diff.format import WIDTH, entry, number, token, wrapped
 from tracetui.views.diff.made import verdict_end
 from tracetui.views.diff.noise import noise_lines
+from tracetui.views.diff.preface import narrow_lines, preface_lines, wrong_pair_lines
 from tracetui.views.diff.site import first_lines, row
 
-_BAR = 12
 _SOME = 8
-_BEHIND_LAYERS = ("model.norm", "model", "lm_head", "logits")
 
 
 def diff_lines(
@@ -57,7 +50,7 @@ def diff_lines(
         yield from first_lines(report, width)
         yield from _others(comparison, report.first, None if whole else _SOME, width)
     yield from _flips(report, None if whole else _SOME, width)
-    yield from _layers(comparison, width)
+    yield from layer_lines(comparison, width)
     if not told and not comparison.same:
         yield from next_token_lines(report.predicted, width)
     yield from _proposals(report, None if whole else _SOME, width)
@@ -129,86 +122,6 @@ def _spaced(lines: list[str]) -> list[str]:
     return ["", *lines] if lines else []
 
 
-def preface_lines(comparison: Comparison, width: int) -> list[str]:
-    """What differs besides the numbers: it is said first."""
-    before, shared = comparison.preface, comparison.alignment.layers
-    lines: list[str] = []
-    if before.model_types:
-        lines += entry("models", [f"A is a {before.model_types[0]}, B a {before.model_types[1]}"], width)
-    for found in before.tokens[:_SOME]:
-        lines += entry("tokens", [_tokens(found)], width)
-    lines += entry("config", _config(before), width)
-    lines += edit_lines(comparison, width)
-    if before.layers:
-        lines += entry("layers", [f"A has {before.layers[0]}; B has {before.layers[1]}"], width)
-    lines += entry("dtypes", [f"{a} in A, {b} in B: {times:,} sites" for a, b, times in before.dtypes], width)
-    lines += entry("shapes", _misfits(comparison.misfits), width)
-    lines += entry("only in A", folded(comparison.alignment.only_a, shared), width)
-    lines += entry("only in B", folded(comparison.alignment.only_b, shared), width)
-    for side, ahead in (("A", comparison.alignment.ahead_b), ("B", comparison.alignment.ahead_a)):
-        places = folded(ahead, shared)
-        more = [f"and {len(places) - _SOME:,} more"] if len(places) > _SOME else []
-        lines += entry("not run", [f"in {side} yet: {', '.join([*places[:_SOME], *more])}"] if places else [], width)
-    return lines
-
-
-def narrow_lines(report: Report) -> list[str]:
-    """`A's numbers are bfloat16, kept as float32 (57 tensors): held to bfloat16's tolerance`."""
-    return [
-        f"{letter}'s numbers are {narrow.dtype}, kept as {narrow.kept_as} ({narrow.count:,} tensors): held to "
-        f"{narrow.dtype}'s tolerance"
-        for letter, narrow in zip("AB", report.narrow, strict=True)
-        if narrow is not None
-    ]
-
-
-def wrong_pair_lines(report: Report, width: int) -> list[str]:
-    """Names that were taken for the same, and whose values can't be."""
-    return entry("wrong pair", [_wrong_pair(found) for found in report.wrong_pairs], width)
-
-
-def _wrong_pair(found: WrongPair) -> str:
-    pair = found.site.pair
-    names = f"{visible(pair.a.record.key)} in A is not {visible(pair.b.record.key)} in B"
-    apart = f"{number(found.site.distance.relative)} off" if found.site.distance else "off"
-    return f"{names}: {apart}, and what follows ({visible(found.agrees)}) agrees; not compared"
-
-
-def _tokens(found: TokenDifference) -> str:
-    row = f"prompt {found.row}, " if found.row else ""
-    start = "nothing in common" if not found.position else "compared up to there"
-    lengths = f"{found.lengths[0]:,} and {found.lengths[1]:,} tokens"
-    return f"{row}position {found.position}: {token(found.a)} in A, {token(found.b)} in B; {lengths}; {start}"
-
-
-def _config(before: Preface) -> list[str]:
-    return [_field(field) for field in before.config]
-
-
-def _field(field: FieldPair) -> str:
-    return f"{visible(field.name, 60)}: {_value(field.a)} in A, {_value(field.b)} in B"
-
-
-def _value(value: object) -> str:
-    return "not there" if value is MISSING else visible(str(value), 60)
-
-
-def _misfits(sites: Iterable[SiteDiff]) -> list[str]:
-    """The same shapes at the same place of several layers are said once."""
-    found: dict[tuple[str, str], list[SiteDiff]] = {}
-    for site in sites:
-        a, b = site.pair.a.record, site.pair.b.record
-        found.setdefault((site.pair.record.place, f"{list(a.shape)} in A, {list(b.shape)} in B"), []).append(site)
-    return [f"{_place(group)}: {shapes}" for (_, shapes), group in found.items()]
-
-
-def _place(sites: list[SiteDiff]) -> str:
-    layers = sorted({layer for site in sites if (layer := site.pair.record.layer) is not None})
-    return visible(
-        f"layers.{spans(layers)}{sites[0].pair.record.place}" if len(sites) > 1 and layers else sites[0].site
-    )
-
-
 def _others(comparison: Comparison, first: SiteDiff, most: int | None, width: int) -> Iterator[str]:
     rest = [site for site in comparison.different if site is not first]
     if not rest:
@@ -278,48 +191,3 @@ def _proposals(report: Report, most: int | None, width: int) -> Iterator[str]:
 def _proposal(proposal: Proposal, width: int) -> Iterator[str]:
     names = f"{visible(proposal.a)} = {visible(proposal.b)}"
     yield from wrapped(f"{names}: {proposal.evidence}", width, "  ", "      ")
-
-
-def _layers(comparison: Comparison, width: int) -> Iterator[str]:
-    """One line a layer: its worst site, as a bar on a logarithmic scale from float32's rounding to 1."""
-    worst = worst_by_layer(comparison.sites)
-    if not worst or not comparison.different:
-        return
-    yield ""
-    yield "Layer by layer, the worst |a-b|/|b| of a row"
-    for layer, site in worst:
-        assert site.distance is not None
-        filled = bar(_height(site.distance.furthest), _BAR)
-        off = site.outcome is Outcome.DIFFERENT
-        mark = "off " if off else "same"
-        left = f"{layer:>7}  {mark}  {filled}{' ' * (_BAR - cell_len(filled))} {number(site.distance.furthest):>9}  "
-        yield (left + end(site.site, width - cell_len(left)) if off else left).rstrip()
-
-
-def worst_by_layer(sites: Iterable[SiteDiff]) -> list[tuple[str, SiteDiff]]:
-    """For each layer, and before and after them, the site that is furthest apart; in order of execution."""
-    worst: dict[str, SiteDiff] = {}
-    layers_seen = False
-    for site in sites:
-        if site.distance is None:
-            continue
-        layer = site.pair.record.layer
-        layers_seen = layers_seen or layer is not None or plain_site(site.site) in _BEHIND_LAYERS
-        name = str(layer) if layer is not None else "after" if layers_seen else "before"
-        known = worst.get(name)
-        if known is None or _badness(site) > _badness(known):
-            worst[name] = site
-    return list(worst.items())
-
-
-def _badness(site: SiteDiff) -> tuple[bool, int, float]:
-    found = site.distance
-    assert found is not None
-    relative = math.inf if math.isnan(found.furthest) else found.furthest
-    return site.outcome is Outcome.DIFFERENT, found.unlike, relative
-
-
-def _height(relative: float) -> float:
-    if math.isnan(relative):
-        return 1.0
-    return max(0.0, min(1.0, 1 + math.log10(relative) / 7)) if relative > 0 else 0.0

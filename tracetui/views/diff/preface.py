@@ -1,0 +1,96 @@
+"""What differs of two traces besides their numbers, and is said before these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tracetui.analysis.diff.alignment.align import folded, spans
+from tracetui.analysis.diff.alignment.wrong_pairs import WrongPair
+from tracetui.analysis.diff.preface import MISSING, FieldPair, Preface, TokenDifference
+from tracetui.analysis.diff.report import Report
+from tracetui.analysis.diff.result import Comparison, SiteDiff
+from tracetui.text import visible
+from tracetui.views.diff.effects import edit_lines
+from tracetui.views.diff.format import entry, number, token
+
+_SOME = 8
+
+
+def preface_lines(comparison: Comparison, width: int) -> list[str]:
+    """What differs besides the numbers: it is said first."""
+    before, shared = comparison.preface, comparison.alignment.layers
+    lines: list[str] = []
+    if before.model_types:
+        lines += entry("models", [f"A is a {before.model_types[0]}, B a {before.model_types[1]}"], width)
+    for found in before.tokens[:_SOME]:
+        lines += entry("tokens", [_tokens(found)], width)
+    lines += entry("config", _config(before), width)
+    lines += edit_lines(comparison, width)
+    if before.layers:
+        lines += entry("layers", [f"A has {before.layers[0]}; B has {before.layers[1]}"], width)
+    lines += entry("dtypes", [f"{a} in A, {b} in B: {times:,} sites" for a, b, times in before.dtypes], width)
+    lines += entry("shapes", _misfits(comparison.misfits), width)
+    lines += entry("only in A", folded(comparison.alignment.only_a, shared), width)
+    lines += entry("only in B", folded(comparison.alignment.only_b, shared), width)
+    for side, ahead in (("A", comparison.alignment.ahead_b), ("B", comparison.alignment.ahead_a)):
+        places = folded(ahead, shared)
+        more = [f"and {len(places) - _SOME:,} more"] if len(places) > _SOME else []
+        lines += entry("not run", [f"in {side} yet: {', '.join([*places[:_SOME], *more])}"] if places else [], width)
+    return lines
+
+
+def narrow_lines(report: Report) -> list[str]:
+    """`A's numbers are bfloat16, kept as float32 (57 tensors): held to bfloat16's tolerance`."""
+    return [
+        f"{letter}'s numbers are {narrow.dtype}, kept as {narrow.kept_as} ({narrow.count:,} tensors): held to "
+        f"{narrow.dtype}'s tolerance"
+        for letter, narrow in zip("AB", report.narrow, strict=True)
+        if narrow is not None
+    ]
+
+
+def wrong_pair_lines(report: Report, width: int) -> list[str]:
+    """Names that were taken for the same, and whose values can't be."""
+    return entry("wrong pair", [_wrong_pair(found) for found in report.wrong_pairs], width)
+
+
+def _wrong_pair(found: WrongPair) -> str:
+    pair = found.site.pair
+    names = f"{visible(pair.a.record.key)} in A is not {visible(pair.b.record.key)} in B"
+    apart = f"{number(found.site.distance.relative)} off" if found.site.distance else "off"
+    return f"{names}: {apart}, and what follows ({visible(found.agrees)}) agrees; not compared"
+
+
+def _tokens(found: TokenDifference) -> str:
+    row = f"prompt {found.row}, " if found.row else ""
+    start = "nothing in common" if not found.position else "compared up to there"
+    lengths = f"{found.lengths[0]:,} and {found.lengths[1]:,} tokens"
+    return f"{row}position {found.position}: {token(found.a)} in A, {token(found.b)} in B; {lengths}; {start}"
+
+
+def _config(before: Preface) -> list[str]:
+    return [_field(field) for field in before.config]
+
+
+def _field(field: FieldPair) -> str:
+    return f"{visible(field.name, 60)}: {_value(field.a)} in A, {_value(field.b)} in B"
+
+
+def _value(value: object) -> str:
+    return "not there" if value is MISSING else visible(str(value), 60)
+
+
+def _misfits(sites: Iterable[SiteDiff]) -> list[str]:
+    """The same shapes at the same place of several layers are said once."""
+    found: dict[tuple[str, str], list[SiteDiff]] = {}
+    for site in sites:
+        a, b = site.pair.a.record, site.pair.b.record
+        found.setdefault((site.pair.record.place, f"{list(a.shape)} in A, {list(b.shape)} in B"), []).append(site)
+    return [f"{_place(group)}: {shapes}" for (_, shapes), group in found.items()]
+
+
+def _place(sites: list[SiteDiff]) -> str:
+    layers = sorted({layer for site in sites if (layer := site.pair.record.layer) is not None})
+    return visible(
+        f"layers.{spans(layers)}{sites[0].pair.record.place}" if len(sites) > 1 and layers else sites[0].site
+    )
