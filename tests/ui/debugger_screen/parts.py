@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from textual.screen import Screen
 
 from tests.ui.fake import OFFER, FakeSession
-from tracetui.debugger.attention_view import Shown
 from tracetui.debugger.driver import Driver
+from tracetui.debugger.readings.attention import Shown
 from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import ScreenState
 from tracetui.expr.watch import Watch

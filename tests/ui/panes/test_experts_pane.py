@@ -16,7 +16,7 @@ from tests.ui.driving import Driven, driven
 from tests.ui.fake import OFFER, FakeSession
 from tests.ui.tiny_llama import PROMPT, tokens_of
 from tracetui.analysis.experts.routing import routing
-from tracetui.debugger.experts_view import Experts
+from tracetui.debugger.readings.experts import Experts
 from tracetui.recipe import texts
 from tracetui.recording.value import ArrayValue
 from tracetui.ui.panes.experts.pane import ExpertsPane, LoadMap

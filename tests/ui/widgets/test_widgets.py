@@ -13,7 +13,7 @@ from tests.ui.tiny_llama import CONFIG
 from tracetui.analysis.axes import Axis
 from tracetui.analysis.residual import ResidualPoint
 from tracetui.debugger.labels import label_of
-from tracetui.debugger.planes import Plane
+from tracetui.debugger.readings.planes import Plane
 from tracetui.debugger.state import Phase, ScreenState
 from tracetui.recording.record import Record, Token
 from tracetui.recording.trace import RunInfo, Trace

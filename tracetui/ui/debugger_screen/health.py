@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from tracetui.analysis.health.marks import Marks, health_marks
-from tracetui.debugger.planes import place_of
+from tracetui.debugger.readings.planes import place_of
 from tracetui.debugger.session import Event, Finished, Fired, Opened
 from tracetui.recording.record import Record
 from tracetui.recording.trace import Trace

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tracetui.debugger.attention_view import SHOWN
 from tracetui.debugger.memory.note import MapLook, ScreenLayout
 from tracetui.debugger.module_rows import layouts_of
+from tracetui.debugger.readings.attention import SHOWN
 from tracetui.ui.debugger_screen.host import Panes
 from tracetui.ui.panes.attention.pane import AttentionPane
 from tracetui.ui.panes.modules.find_bar import FindBar

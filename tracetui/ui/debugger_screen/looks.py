@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
-from tracetui.debugger.attention_view import Shown
-from tracetui.debugger.planes import plane_of, query_heads
+from tracetui.debugger.readings.attention import Shown
+from tracetui.debugger.readings.planes import plane_of, query_heads
 from tracetui.debugger.session import Event, Explained, Sourced
 from tracetui.debugger.state import row_moved, token_moved, weights_place
 from tracetui.ui.debugger_screen.host import Handlers, Host, Panes

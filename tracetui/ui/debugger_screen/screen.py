@@ -14,7 +14,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from tracetui.debugger.driver import Driver
-from tracetui.debugger.experts_view import has_experts
+from tracetui.debugger.readings.experts import has_experts
 from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import ScreenState
 from tracetui.ui.debugger_screen.arrangement import Arrangement

@@ -16,8 +16,8 @@ from textual.widgets import Static
 
 from tracetui.analysis.attention.scores import AttentionView, Matrix
 from tracetui.analysis.rope.pairs import LAYOUTS, WORDS, Layout, RopeCheck, Untold, check_rope
-from tracetui.debugger.attention_view import axis, nearest
 from tracetui.debugger.labels import row_name
+from tracetui.debugger.readings.attention import axis, nearest
 from tracetui.debugger.state import ScreenState
 from tracetui.text import visible
 from tracetui.ui.dialogs.dialog import Dialog

@@ -7,7 +7,7 @@ from functools import partial
 
 from textual.screen import Screen
 
-from tracetui.debugger.diff_reading import LETTERS
+from tracetui.debugger.readings.diff import LETTERS
 
 FRONTS = ("finding", "values", "maps")
 MEDIUM, WIDE = 100, 160

@@ -11,7 +11,7 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from tracetui.debugger.diff_reading import Planes, part_of
+from tracetui.debugger.readings.diff import Planes, part_of
 from tracetui.errors import TracetuiError
 from tracetui.recording.value import Array
 from tracetui.text import visible

@@ -8,7 +8,7 @@ from functools import partial
 from textual.content import Content
 from textual.widgets import Static
 
-from tracetui.debugger.diff_reading import LETTERS, TENSOR, Planes, SiteTarget
+from tracetui.debugger.readings.diff import LETTERS, TENSOR, Planes, SiteTarget
 from tracetui.ui.diff_screen.arrangement import MEDIUM, WIDE, DiffArrangement
 from tracetui.ui.diff_screen.grid import DiffGrid
 from tracetui.ui.widgets.heatmap import Heatmap

@@ -13,7 +13,7 @@ from textual.widgets import Static
 from tracetui.analysis.diff.result import Outcome
 from tracetui.analysis.diff.rounding.noise import NoiseReport
 from tracetui.analysis.diff.tree import Node
-from tracetui.debugger.diff_reading import PLANES, TENSOR, Planes, SiteTarget, SiteView, read_site
+from tracetui.debugger.readings.diff import PLANES, TENSOR, Planes, SiteTarget, SiteView, read_site
 from tracetui.text import visible
 from tracetui.ui.diff_screen.planes import PlanePanes
 from tracetui.ui.diff_screen.text import DiffText

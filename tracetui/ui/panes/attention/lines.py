@@ -9,7 +9,7 @@ from textual.content import Content
 from tracetui.analysis.attention.mla import CacheCost
 from tracetui.analysis.identity import Identity
 from tracetui.analysis.rope.pairs import LAYOUTS, WORDS, RopeCheck, Untold, rows_permuted
-from tracetui.debugger.attention_view import AttentionPlane, Checks
+from tracetui.debugger.readings.attention import AttentionPlane, Checks
 from tracetui.text import number, size
 from tracetui.views.parts import LinePart, fitted, part
 from tracetui.views.verdict import verdict_parts

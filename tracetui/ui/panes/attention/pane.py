@@ -16,7 +16,8 @@ from textual.worker import get_current_worker
 from tracetui.analysis.attention.heads import all_heads_identity
 from tracetui.analysis.attention.scores import KINDS, AttentionView
 from tracetui.analysis.identity import Identity
-from tracetui.debugger.attention_view import (
+from tracetui.debugger.labels import row_name
+from tracetui.debugger.readings.attention import (
     AttentionPlane,
     Checks,
     Shown,
@@ -24,7 +25,6 @@ from tracetui.debugger.attention_view import (
     own_attention,
     read_attention,
 )
-from tracetui.debugger.labels import row_name
 from tracetui.debugger.state import ScreenState
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import NotKeptError

@@ -17,7 +17,7 @@ from tracetui.analysis.experts.block import sum_identity
 from tracetui.analysis.experts.choice import expert_record
 from tracetui.analysis.experts.routing import BlockRouting, Missing
 from tracetui.analysis.identity import Identity
-from tracetui.debugger.experts_view import Experts, has_experts, read_experts
+from tracetui.debugger.readings.experts import Experts, has_experts, read_experts
 from tracetui.debugger.state import ScreenState
 from tracetui.recording.record import Record
 from tracetui.text import number

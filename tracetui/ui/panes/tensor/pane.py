@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 from tracetui.analysis.axes import axis_positions
 from tracetui.debugger.labels import position_labels
-from tracetui.debugger.planes import Plane, plane_of
+from tracetui.debugger.readings.planes import Plane, plane_of
 from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import ScreenState
 from tracetui.recording.record import Token

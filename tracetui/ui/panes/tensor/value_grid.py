@@ -12,7 +12,7 @@ from textual import events
 from textual.binding import Binding, BindingType
 
 from tracetui.analysis.axes import Axis
-from tracetui.debugger.planes import Plane
+from tracetui.debugger.readings.planes import Plane
 from tracetui.debugger.state import NO_RECORD
 from tracetui.recording.record import Record
 from tracetui.recording.trace import EMPTY_TRACE, Trace

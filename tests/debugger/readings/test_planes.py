@@ -7,7 +7,7 @@ import pytest
 
 from tests.ui.tiny_llama import CONFIG, PROMPT, empty_recorder, forward
 from tracetui.analysis.axes import Axis
-from tracetui.debugger.planes import Plane, place_of, plane_of
+from tracetui.debugger.readings.planes import Plane, place_of, plane_of
 from tracetui.recording.record import Record
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array, ArrayValue

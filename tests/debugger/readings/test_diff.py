@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tracetui.debugger.diff_reading import difference
+from tracetui.debugger.readings.diff import difference
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "uint64", "int64", "float16", "float32"])

@@ -15,7 +15,7 @@ from tracetui.analysis.diff.result import Comparison, SiteDiff
 from tracetui.analysis.diff.sides import Sides, sides
 from tracetui.analysis.diff.survey import Survey
 from tracetui.debugger.labels import position_labels
-from tracetui.debugger.planes import Plane, plane_of, query_heads
+from tracetui.debugger.readings.planes import Plane, plane_of, query_heads
 from tracetui.errors import TracetuiError
 from tracetui.recording.record import Record
 from tracetui.recording.statistics import Statistics
