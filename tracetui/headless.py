@@ -15,17 +15,8 @@ from tracetui.analysis.health.diagnosis import diagnose
 from tracetui.analysis.mapping.rules import Rules
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.analysis.prediction import next_tokens
-from tracetui.debugger.session import (
-    Advanced,
-    Event,
-    Fired,
-    ModelError,
-    Prepared,
-    Preparing,
-    Progress,
-    Started,
-    Tallied,
-)
+from tracetui.debugger.fault import ModelError
+from tracetui.debugger.session import Advanced, Event, Fired, Prepared, Preparing, Progress, Started, Tallied
 from tracetui.errors import Cancelled, InputError, RunError, TracetuiError, in_words
 from tracetui.expr.edit import EditTally
 from tracetui.expr.stop import Stop

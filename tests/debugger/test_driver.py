@@ -8,10 +8,11 @@ import pytest
 
 from tests.ui.fake import PLAN, FakeSession
 from tests.ui.tiny_llama import PROMPT, empty_recorder
-from tracetui.debugger.driver import MOST_WAITING, Driver
+from tracetui.debugger.driver import Driver
 from tracetui.debugger.session import Advanced, Event, Failed, Finished, Fired, Preparing, Started, Stopped
 from tracetui.debugger.state import NO_RECORD, Phase, ScreenState, moved, token_moved
 from tracetui.debugger.state_events import after
+from tracetui.debugger.waiting import MOST_WAITING, WaitingSteps
 from tracetui.expr.stop import parse_stop
 from tracetui.expr.watcher import Hit
 from tracetui.recipe import Prompts, texts
@@ -263,3 +264,14 @@ def test_the_token_cursor_enters_at_the_end_it_comes_from() -> None:
     assert token_moved(found.state, -1).token == 16
     assert token_moved(token_moved(found.state, -1), 1).token == 16
     assert token_moved(ScreenState(), 1).token == -1
+
+
+def test_steps_wait_in_order_unless_the_end_is_run_to() -> None:
+    waiting = WaitingSteps()
+    waiting.repeat(Step.INTO, 3)
+    assert waiting.add(Step.END) == ""
+    assert list(waiting) == [Step.END]
+    waiting.to_the_end = True
+    assert "runs on to the end" in waiting.add(Step.INTO)
+    assert waiting.next() is Step.END
+    assert not len(waiting)

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from tests.tracer.recipes import recipe
-from tracetui.debugger.session import Event, Failed, Finished, ModelError, Sourced, until_end
+from tracetui.debugger.fault import ModelError
+from tracetui.debugger.session import Event, Failed, Finished, Sourced, until_end
 from tracetui.recording.npz import read_trace, write_trace
 from tracetui.recording.trace import RunInfo
 from tracetui.tracer.capture.recorder import Recorder

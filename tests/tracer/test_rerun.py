@@ -16,7 +16,8 @@ from tests.tracer.recipes import recipe
 from tests.tracer.test_families import IDS
 from tests.tracer.test_generating import config_file
 from tests.tracer.test_live import PROMPT, Driver, driven
-from tracetui.debugger.session import Event, Failed, Finished, ModelError, Started, Stopped, Tallied, until_end
+from tracetui.debugger.fault import ModelError
+from tracetui.debugger.session import Event, Failed, Finished, Started, Stopped, Tallied, until_end
 from tracetui.errors import Cancelled, InputError
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.edit_parse import parse_edits

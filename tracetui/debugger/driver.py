@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tracetui.debugger.edits import keeps_from_changing, names
-from tracetui.debugger.no_step import (
-    no_earlier_layer,
-    no_earlier_pass,
-    no_end_to_go_on_from,
-    no_later_layer,
-    no_later_record,
-    nothing_yet,
-)
+from tracetui.debugger import no_step
+from tracetui.debugger.edits import keeps_from_changing, names, run_with
 from tracetui.debugger.rerun import behind, changed_at, keeps_from_rerunning, looks_back, reached
 from tracetui.debugger.session import Event, Failed, Finished, Fired, Prepared, Session, Stopped, until_end, until_first
 from tracetui.debugger.state import Phase, ScreenState, backward, forward, layer_backward, moved, resumed, starting
 from tracetui.debugger.state_events import after, of_an_earlier_run, stopped_after
 from tracetui.debugger.stop_book import StopBook, book_of, first_of
+from tracetui.debugger.waiting import WaitingSteps
 from tracetui.expr.edit import Edit
 from tracetui.expr.stop import Stop
 from tracetui.expr.watcher import Hit
 from tracetui.recipe import Prompts
 from tracetui.recording.stepping import Step, Target, pass_back, target
 
-MOST_WAITING = 50
 _PENDING = "the prompt runs as soon as the model is prepared"
 
 
@@ -38,8 +30,7 @@ class Driver:
         self._session: Session | None = None
         self._pending: Prompts | None = None
         self._cancelling = False
-        self._to_the_end = False
-        self._waiting: deque[Step] = deque()
+        self._waiting = WaitingSteps()
 
     def opened(self, session: Session) -> None:
         """The session exists. Its events may have come before it."""
@@ -49,10 +40,10 @@ class Driver:
 
     def heard(self, event: Event) -> None:
         """An event of the session has arrived."""
-        if of_an_earlier_run(self.state, event):
-            self.state = stopped_after(after(self.state, event), event)
-            return
+        earlier = of_an_earlier_run(self.state, event)
         self.state = stopped_after(after(self.state, event), event)
+        if earlier:
+            return
         self._cancelling = self._cancelling and self.state.under_way
         if isinstance(event, Prepared):
             self._start_pending()
@@ -72,15 +63,10 @@ class Driver:
             self._pending = prompts
             return _PENDING
         self.state = starting(self.state)
-        self._cancelling = self._to_the_end = False
+        self._cancelling = self._waiting.to_the_end = False
         number = self._session.start(prompts, until_first)
         self.state = replace(self.state, number=number)
-        edits = sum(edit.on for edit in self.state.edits)
-        return (
-            f"run with {edits} edit{'s' if edits > 1 else ''}; X lists them, Space there leaves one out"
-            if edits
-            else ""
-        )
+        return run_with(self.state.edits)
 
     def preview(self, prompts: Prompts) -> None:
         """Have it worked out what prompts would be, as long as there is nothing else to look at."""
@@ -91,19 +77,19 @@ class Driver:
         """Forward: over records behind the frontier, else by letting the model run on."""
         state = self.state
         if state.cursor < 0 and not state.under_way:
-            return nothing_yet(state) if self._pending is None else _PENDING
+            return no_step.nothing_yet(state) if self._pending is None else _PENDING
         index = forward(state, step)
-        if step is Step.LAYER and (remark := no_later_layer(state, index)):
+        if step is Step.LAYER and (remark := no_step.no_later_layer(state, index)):
             return remark
         if state.stops.open_before(state.cursor, state.frontier if index is None else index + 1):
-            self._waiting.append(step)
+            self._waiting.repeat(step, 1)
             return "the stops are being looked for in what is recorded"
         if (index := first_of(index, state.stops.after(state.cursor))) is not None:
             self.state = moved(state, index)
             return ""
         origin = state.record if state.cursor >= 0 else None
         if self._advance(until_end if step is Step.END else target(step, origin)):
-            self._to_the_end = step is Step.END
+            self._waiting.to_the_end = step is Step.END
             return ""
         return self._wait(step) if state.running else self._at_the_end(step)
 
@@ -112,7 +98,7 @@ class Driver:
         if self.state.phase is not Phase.STOPPED or self._session is None:
             return False
         self.state = resumed(self.state)
-        self._to_the_end = False
+        self._waiting.to_the_end = False
         self._session.advance(until)
         return True
 
@@ -122,7 +108,7 @@ class Driver:
             if remark := self.step(step):
                 return remark
             if self.state.running:
-                self._waiting.extend([step] * (left - 1))
+                self._waiting.repeat(step, left - 1)
                 self._count_waiting()
                 return ""
             if self.state.hits:
@@ -133,7 +119,7 @@ class Driver:
         """On to the next record that is wanted, or to a stop before it; `missing` says that there is none."""
         state = self.state
         if state.cursor < 0 and not state.under_way:
-            return nothing_yet(state)
+            return no_step.nothing_yet(state)
         ahead = range(state.cursor + 1, state.frontier)
         place = next((index for index in ahead if reached(state.trace.records[index])), None)
         if (place := first_of(place, state.stops.after(state.cursor))) is not None:
@@ -178,7 +164,7 @@ class Driver:
         self.drop_waiting()
         edits = state.edits if edits is None else edits
         self.state = replace(starting(state), edits=edits)
-        self._cancelling = self._to_the_end = False
+        self._cancelling = self._waiting.to_the_end = False
         number = self._session.rerun(at, edits, reached(state.trace.records[at]))
         self.state = replace(self.state, number=number)
         return ""
@@ -205,19 +191,19 @@ class Driver:
         for _ in range(count):
             if self.state.cursor == 0:
                 return "this is the first record"
-            if remark := self._to(backward(self.state)):
+            if remark := self.jump(backward(self.state)):
                 return remark
         return ""
 
     def layer_back(self) -> str:
         """The same place in an earlier layer; from outside of all layers, the last record in one."""
         index = layer_backward(self.state)
-        return no_earlier_layer(self.state, index) or self._to(index)
+        return no_step.no_earlier_layer(self.state, index) or self.jump(index)
 
     def pass_back(self) -> str:
         """The same place in an earlier pass."""
         index = pass_back(self.state.trace.records, self.state.cursor)
-        return no_earlier_pass(self.state) if index is None else self._to(index)
+        return no_step.no_earlier_pass(self.state) if index is None else self.jump(index)
 
     def generate(self, count: int) -> str:
         """Have the model go on from where its run has ended."""
@@ -226,22 +212,21 @@ class Driver:
         assert self._session is not None
         self.drop_waiting()
         self.state = resumed(self.state)
-        self._cancelling, self._to_the_end = False, True
+        self._cancelling, self._waiting.to_the_end = False, True
         self._session.generate(count, until_end)
         return ""
 
     def keeps_from_going_on(self) -> str:
         """Why the model can't generate now; empty if it can."""
-        return no_end_to_go_on_from(self.state) if self._session is not None else nothing_yet(self.state)
+        if self._session is None:
+            return no_step.nothing_yet(self.state)
+        return no_step.no_end_to_go_on_from(self.state)
 
     def first(self) -> str:
-        return self._to(0)
+        return self.jump(0)
 
     def last(self) -> str:
-        return self._to(self.state.frontier - 1)
-
-    def jump(self, index: int) -> str:
-        return self._to(index)
+        return self.jump(self.state.frontier - 1)
 
     def pause(self) -> str:
         self.drop_waiting()
@@ -269,7 +254,7 @@ class Driver:
     def source(self) -> str:
         """Have the code behind the record looked up."""
         if self._session is None or self.state.cursor < 0:
-            return nothing_yet(self.state)
+            return no_step.nothing_yet(self.state)
         self._session.source(self.state.record.site)
         return "the code is shown when the model stops; Space stops it" if self.state.running else ""
 
@@ -283,22 +268,16 @@ class Driver:
         self._count_waiting()
 
     def _wait(self, step: Step) -> str:
-        """Keep a step until the model stops; running on to the end replaces all others."""
-        if self._to_the_end:
-            return "the model runs on to the end; Space stops it, Esc cancels"
-        if step is Step.END:
-            self._waiting.clear()
-        if len(self._waiting) >= MOST_WAITING:
-            return f"{MOST_WAITING} steps wait already; Space drops them"
-        self._waiting.append(step)
-        self._count_waiting()
-        return ""
+        remark = self._waiting.add(step)
+        if not remark:
+            self._count_waiting()
+        return remark
 
     def _take_waiting(self) -> None:
         while self._waiting and not self.state.running:
             if self.state.stops.open_before(self.state.cursor, self.state.frontier):
                 return
-            step = self._waiting.popleft()
+            step = self._waiting.next()
             self._count_waiting()
             self.step(step)
 
@@ -313,12 +292,13 @@ class Driver:
 
     def _at_the_end(self, step: Step) -> str:
         if step in (Step.END, Step.LAYER) and self.state.cursor < self.state.frontier - 1:
-            return self._to(self.state.frontier - 1)
-        return no_later_record(self.state, step)
+            return self.jump(self.state.frontier - 1)
+        return no_step.no_later_record(self.state, step)
 
-    def _to(self, index: int) -> str:
+    def jump(self, index: int) -> str:
+        """To a record."""
         if not self.state.frontier:
-            return nothing_yet(self.state)
+            return no_step.nothing_yet(self.state)
         self.drop_waiting()
         self.state = moved(self.state, index)
         return ""

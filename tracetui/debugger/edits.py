@@ -48,3 +48,9 @@ def offered(record: Record) -> str:
 def switched(edits: tuple[Edit, ...], at: int) -> tuple[Edit, ...]:
     """The edits with one of them on instead of off, or off instead of on."""
     return tuple(replace(edit, on=not edit.on) if place == at else edit for place, edit in enumerate(edits))
+
+
+def run_with(edits: tuple[Edit, ...]) -> str:
+    """What is said of a run that edits change; empty where none does."""
+    count = sum(edit.on for edit in edits)
+    return f"run with {count} edit{'s' if count > 1 else ''}; X lists them, Space there leaves one out" if count else ""

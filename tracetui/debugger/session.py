@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tracetui.analysis.memory import MemoryPlan
-from tracetui.errors import RunError
+from tracetui.debugger.fault import NO_FAULT, Fault
 from tracetui.expr.edit import Edit, EditTally
 from tracetui.expr.stop import Stop
 from tracetui.expr.watcher import Hit, Tally
@@ -151,45 +151,6 @@ class Opened:
 
     trace: Trace
     outline: Module
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """An error that the model's own code raised, and where."""
-
-    path: str
-    """Of the innermost module that was running; empty for the model itself."""
-    kind: str
-    """Its class."""
-    error: str
-    """`RuntimeError: mat1 and mat2 shapes cannot be multiplied`."""
-    inputs: tuple[str, ...] = ()
-    """The tensors that the module was given: `hidden_states float32 [1, 4, 32]`."""
-    at: int = -1
-    """Index of the record of the first of them; -1 if there is none."""
-    through: tuple[str, ...] = ()
-    """The lines that it came through, a module each, outermost first: `layers.1: mine.py:10`."""
-
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """What belongs under the error."""
-        return (*(f"given {told}" for told in self.inputs), *(f"in {line}" for line in self.through))
-
-    def __str__(self) -> str:
-        return f"{self.path or 'the model'} ({self.kind}) failed: {self.error}"
-
-
-NO_FAULT = Fault("", "", "")
-
-
-class ModelError(RunError):
-    """The model's own code raised an error; everything recorded until then is in `trace`."""
-
-    def __init__(self, fault: Fault, trace: Trace) -> None:
-        super().__init__(str(fault))
-        self.fault = fault
-        self.trace = trace
-        self.details = tuple(f"  {line}" for line in fault.lines)
 
 
 @dataclass(frozen=True, slots=True)

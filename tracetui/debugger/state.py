@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 from tracetui.analysis.health.marks import Marks
 from tracetui.analysis.memory import MemoryPlan
-from tracetui.debugger.session import NO_FAULT, NO_PREVIEW, Fault, Module, Preview, Progress
+from tracetui.debugger.fault import NO_FAULT, Fault
+from tracetui.debugger.session import NO_PREVIEW, Module, Preview, Progress
 from tracetui.debugger.stop_book import NO_STOPS, StopBook
 from tracetui.expr.edit import Edit
 from tracetui.expr.watcher import Hit

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tracetui.analysis.memory import MemoryPlan
+from tracetui.debugger.fault import NO_FAULT
 from tracetui.debugger.session import (
-    NO_FAULT,
     Advanced,
     Event,
     Extended,

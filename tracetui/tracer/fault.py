@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tracetui.debugger.session import Fault
+from tracetui.debugger.fault import Fault
 from tracetui.errors import in_words
 from tracetui.recording.record import when
 from tracetui.text import visible

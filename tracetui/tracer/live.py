@@ -9,17 +9,8 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from tracetui.debugger.session import (
-    Event,
-    Extended,
-    Failed,
-    Finished,
-    Listener,
-    ModelError,
-    Preparing,
-    Preview,
-    Started,
-)
+from tracetui.debugger.fault import ModelError
+from tracetui.debugger.session import Event, Extended, Failed, Finished, Listener, Preparing, Preview, Started
 from tracetui.errors import Cancelled, FileChangedError, TracetuiError, in_words, without_library
 from tracetui.expr.edit import Edit
 from tracetui.expr.edit_log import EditLog

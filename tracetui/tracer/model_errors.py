@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from torch import nn
 
-from tracetui.debugger.session import ModelError
+from tracetui.debugger.fault import ModelError
 from tracetui.errors import Cancelled, InputError, TracetuiError
 from tracetui.models.pass_through import PassThrough
 from tracetui.tracer.capture.recorder import Recorder

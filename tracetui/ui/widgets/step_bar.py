@@ -6,7 +6,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from tracetui.debugger.session import NO_FAULT
+from tracetui.debugger.fault import NO_FAULT
 from tracetui.debugger.state import NO_PLAN, Phase, ScreenState
 from tracetui.text import size, visible
 from tracetui.views.run.stops import hit_line

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tracetui.analysis.health.diagnosis import HealthPart
 from tracetui.analysis.health.marks import marks_by_module
 from tracetui.debugger.edits import names_line
-from tracetui.debugger.session import NO_FAULT
+from tracetui.debugger.fault import NO_FAULT
 from tracetui.debugger.state import ScreenState
 from tracetui.debugger.stop_book import names_module
 from tracetui.views.health.lines import MARKS
