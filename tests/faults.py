@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import tempfile
@@ -16,6 +17,18 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
+SHORT = object()
+"""What a strike returns for a write that takes half of what it is given."""
+
+
+def full_disk() -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def broken_disk() -> None:
+    raise OSError(errno.EIO, "Input/output error")
+
+
 class Faults:
     """Counts what is asked of the file system, and lets `strike` loose at the Nth time; it fires once."""
 
@@ -27,17 +40,17 @@ class Faults:
     def fired(self) -> bool:
         return self.left <= 0
 
-    def __call__(self) -> None:
+    def __call__(self) -> object:
         self.left -= 1
-        if self.left == 0:
-            self.strike()
+        return self.strike() if self.left == 0 else None
 
 
 class _CountedFile(io.FileIO):
     faults: Faults
 
     def write(self, content: ReadableBuffer) -> int:
-        self.faults()
+        if self.faults() is SHORT:
+            return super().write(memoryview(content).cast("B")[: max(1, memoryview(content).nbytes // 2)])
         return super().write(content)
 
 

@@ -234,7 +234,8 @@ class TracetuiApp(App[int]):
 
 def _write_picture(picture: str, path: Path) -> Said | Trouble:
     try:
-        path.write_text(picture, encoding="utf-8")
+        with paths.replacing(path) as file:
+            file.write(picture.encode("utf-8", "backslashreplace"))
     except OSError as error:
-        return Trouble(f"no screenshot: {path}: {error.strerror}")
+        return Trouble(f"no screenshot: {path}: {error.strerror or error}")
     return Said(f"the screen is saved in {path}")
