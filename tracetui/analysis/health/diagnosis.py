@@ -9,7 +9,7 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
-from tracetui.analysis.health.feeds import Feeds
+from tracetui.analysis.health.feeds import RecordFeeds
 from tracetui.analysis.health.nan_causes import Cause, cause_of
 from tracetui.recording.health import LARGEST, comes_near_limit, is_sound, may_hide, near_limit_share
 from tracetui.recording.record import INPUT, BadWeight, Record
@@ -94,12 +94,12 @@ def first_unsound(trace: Trace) -> Record | None:
     return next((record for record in trace.records if not is_sound(record, trace.value(record))), None)
 
 
-def verdict(trace: Trace, record: Record, feeds: Feeds | None = None) -> HealthVerdict:
+def verdict(trace: Trace, record: Record, feeds: RecordFeeds | None = None) -> HealthVerdict:
     """Whether a record made what isn't finite in it, or got it; `feeds` are the trace's, where they are there already.
 
     A module or a kernel is innocent as long as anything isn't sound that its code had: names only tell what is nearest.
     """
-    feeds = feeds or Feeds(trace)
+    feeds = feeds or RecordFeeds(trace)
     fed_by, by_name = feeds.of(record)
     bad = [fed for fed in fed_by if not is_sound(fed, trace.value(fed))]
     if not (bad and record.role):
@@ -110,7 +110,7 @@ def verdict(trace: Trace, record: Record, feeds: Feeds | None = None) -> HealthV
 
 def producers(trace: Trace, record: Record) -> tuple[HealthVerdict, ...]:
     """The records to which a bad one goes back, first ones first."""
-    feeds = Feeds(trace)
+    feeds = RecordFeeds(trace)
     found: dict[int, HealthVerdict] = {}
     seen, waiting = {record.index}, [record]
     while waiting and len(seen) < _MOST_WALKED:
@@ -156,11 +156,11 @@ def maker(trace: Trace, record: Record) -> str:
 def frames(trace: Trace, record: Record, count: int = FRAMES) -> tuple[GrowthFrame, ...]:
     """The last records up to this one, with how much larger each is than what feeds it."""
     last = trace.records[max(0, record.index + 1 - count) : record.index + 1]
-    feeds = Feeds(trace)
+    feeds = RecordFeeds(trace)
     return tuple(_frame(trace, one, feeds) for one in last)
 
 
-def _frame(trace: Trace, record: Record, feeds: Feeds) -> GrowthFrame:
+def _frame(trace: Trace, record: Record, feeds: RecordFeeds) -> GrowthFrame:
     statistics, sound = trace.statistics(record), is_sound(record, trace.value(record))
     if not statistics.finite_count:
         return GrowthFrame(record, math.nan, math.nan, None, sound)

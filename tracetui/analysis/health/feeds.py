@@ -11,7 +11,7 @@ from tracetui.recording.record import ATTN_RESIDUAL, BEFORE_EDIT, INPUT, Record
 from tracetui.recording.trace import Trace
 
 
-class Feeds:
+class RecordFeeds:
     """Of one trace, as far as it has grown."""
 
     def __init__(self, trace: Trace) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tracetui.analysis.health.diagnosis import HealthPart, verdict
-from tracetui.analysis.health.feeds import Feeds
+from tracetui.analysis.health.feeds import RecordFeeds
 from tracetui.recording.health import is_sound
 from tracetui.recording.trace import Trace
 
@@ -22,7 +22,7 @@ def health_marks(trace: Trace, frontier: int) -> Marks:
     Those beyond the first hundreds are only known not to be finite: Part.UNTOLD.
     """
     bad = [record for record in trace.records[:frontier] if not is_sound(record, trace.value(record))]
-    feeds = Feeds(trace)
+    feeds = RecordFeeds(trace)
     judged = {record.index: verdict(trace, record, feeds).part for record in bad[:_JUDGED]}
     return {**judged, **{record.index: HealthPart.UNTOLD for record in bad[_JUDGED:]}}
 

@@ -12,9 +12,8 @@ from tracetui.analysis.diff.alignment.calls import kept_call
 from tracetui.analysis.diff.alignment.fused import split_fused
 from tracetui.analysis.diff.alignment.meanings import decide_meanings
 from tracetui.analysis.diff.alignment.named import Named
-from tracetui.analysis.diff.alignment.numbering import number_from_zero
+from tracetui.analysis.diff.alignment.paths import number_from_zero, stem_of, under_stem
 from tracetui.analysis.diff.alignment.state_lists import listed_states
-from tracetui.analysis.diff.alignment.stems import stem_of, under_stem
 from tracetui.analysis.mapping.frameworks import FRAMEWORK_NAMES
 from tracetui.analysis.mapping.layouts import SAME, Layout, part, transposed
 from tracetui.analysis.mapping.names import aliases, execution_rank, meaning

@@ -1,16 +1,18 @@
-"""Layers that one side numbers from 1."""
+"""Paths of one model that one side writes otherwise: layers numbered from 1, or another beginning."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
 
 from tracetui.analysis.diff.alignment.likeness import alike, numbers
 from tracetui.analysis.diff.alignment.named import Named
-from tracetui.recording.record import layer_of
+from tracetui.recording.record import Record, layer_of, layer_path
 from tracetui.recording.trace import Trace
+
+_CONTAINER = re.compile(r"[^.]+\.\d+$")
 
 _LAYER = re.compile(r"^model\.layers\.(\d+)")
 _LOOKED_AT = 12
@@ -48,3 +50,16 @@ def _agree(side: Mapping[str, Named], other: Mapping[str, Named], own: Trace, th
         if one is not None and another is not None and alike(one, another):
             return True
     return False
+
+
+def stem_of(records: Iterable[Record]) -> str | None:
+    """What stands before the layers in a side's paths, as `transformer.`; None where it isn't one for all."""
+    paths = {layer_path(record.site) for record in records} - {""}
+    stems = {_CONTAINER.sub("", path) for path in paths}
+    return stems.pop() if len(stems) == 1 else None
+
+
+def under_stem(key: str, stem: str, other: str) -> tuple[str, ...]:
+    """A key as it would be on a side whose paths begin otherwise, the likeliest first."""
+    bare = key.removeprefix(stem)
+    return (other + bare, bare)
