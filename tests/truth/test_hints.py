@@ -101,6 +101,24 @@ OWN = (
     ("residual of the norm", "gpt_neox", "hooks", "residual-source", "what input_layernorm made"),
     ("one norm scaled", "gpt_neox", "hooks", "norm-scale", "from 1.5 to 1.5"),
     ("selection bias left out", "deepseek_v3", "full", "expert-choice", "A leaves out the selection bias"),
+    ("epsilon", "gpt_neox", "hooks", "norm-epsilon", "epsilon is larger in A by 0.00299"),
+    (
+        "relu for gelu",
+        "gpt_neox",
+        "hooks",
+        "activation",
+        "relu of up_proj in A, where it is gelu (exact) of up_proj in B",
+    ),
+    ("one sublayer after the other", "gpt_neox", "hooks", "residual-factor", "1·self_attn in A, 0 in B"),
+    (
+        "norm of the key-value latent left out",
+        "deepseek_v3",
+        "hooks",
+        "norm-missing",
+        "kv_a_layernorm is left out in A",
+    ),
+    ("norm of the query latent left out", "deepseek_v3", "hooks", "norm-missing", "q_a_layernorm is left out in A"),
+    ("three groups used", "deepseek_v3", "hooks", "expert-choice", "or A takes the best 3 of 4 groups, B 2"),
     ("shared expert's gate left out", "qwen2_moe", "hooks", "expert-sum", "A adds the shared expert without its gate"),
 )
 TURNED_ROUND = (
@@ -141,6 +159,10 @@ NEIGHBOURS = (
     ("worst experts", "qwen3_moe", "layers"),
     ("activation on up", "qwen3", "hooks"),
     ("gelu for silu", "llama", "hooks"),
+    ("down damaged", "gpt_neox", "hooks"),
+    ("weight of a norm left out", "gpt_neox", "hooks"),
+    ("cache not appended", "qwen3", "hooks"),
+    ("cache off by one", "gemma2", "qkv"),
 )
 """Mistakes beside which no hint but their own may be given, which `judged` sees to."""
 

@@ -18,6 +18,7 @@ from tracetui.analysis.diff.hints.coarse import coarse
 from tracetui.analysis.diff.hints.factor import factor, stream_scale
 from tracetui.analysis.diff.hints.mixture.router import expert_choice
 from tracetui.analysis.diff.hints.mixture.weights import expert_weights
+from tracetui.analysis.diff.hints.norms.left_out import norm_left_out
 from tracetui.analysis.diff.hints.norms.norm import norm
 from tracetui.analysis.diff.hints.norms.offsets import norm_kind, norm_offset
 from tracetui.analysis.diff.hints.prompt_order import prompt_order
@@ -62,6 +63,7 @@ PATTERNS: tuple[Callable[[Scene], Hint | None], ...] = (
     prompt_order,
     embedding_rows,
     activation,
+    norm_left_out,
 )
 
 OF_INPUTS = (norm,)

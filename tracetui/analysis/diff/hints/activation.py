@@ -17,6 +17,8 @@ _NEAR = 0.35
 """How far, for each token, what is measured may be from what a function makes: chance alone leaves up to 0.14."""
 _CLEARER = 3.0
 """How many times nearer the one that is named must be than any other."""
+_ENTERING = ("down_proj:input", "act_fn", "activation_fn")
+"""What enters the last matrix: the last two where nothing is multiplied with it."""
 _ERF = np.vectorize(math.erf, otypes=[np.float64])
 
 
@@ -65,21 +67,18 @@ def _first(made: Mapping[str, Numbers], side: Numbers, limit: float) -> str:
 
 def _behind_matrix(scene: Scene) -> Hint | None:
     """A matrix that isn't known, of which it is taken that it prefers no direction, as B's own output has to show."""
-    inner, y = _rows(scene, "down_proj:input"), scene.target.rows()
+    place = next((place for place in _ENTERING if scene.alone(f".mlp.{place}")), "")
+    inner, y = _rows(scene, place) if place else None, scene.target.rows()
     count = min(len(y.a), _MOST, y.a.shape[1] // 4)
     if inner is None or count < _FEWEST:
         return None
     candidates = {name: value for name, value in _candidates(scene) if value.shape == inner.shape}
     known = _first(candidates, inner, max(2e-5, 2 * scene.unit))
-    recorded = scene.alone(".mlp.down_proj:input")
+    recorded = scene.alone(f".mlp.{place}")
     if not known or not recorded:
         return None
-    own, other = (y.a, y.b) if recorded == "B" else (y.b, y.a)
-    fits = {
-        name: _misfit(inner[:count], value[:count], other[:count], own[:count])
-        for name, value in candidates.items()
-        if name != known
-    }
+    own, other = (y.a[:count], y.b[:count]) if recorded == "B" else (y.b[:count], y.a[:count])
+    fits = misfits(inner[:count], {name: candidates[name][:count] for name in candidates if name != known}, other, own)
     best = min(fits, key=lambda name: fits[name])
     # The same function of the other half: which function it is need not be told from its neighbours.
     kind = _half if best == _swapped(known) else _kind
@@ -95,6 +94,29 @@ def _behind_matrix(scene: Scene) -> Hint | None:
         f"beside what down_proj makes of {recorded}'s, the difference over {count} tokens is as that would have it, to "
         f"{fits[best]:.2g} a token (chance: 0.14){following}.",
     )
+
+
+def misfits(inner: Numbers, changed: Mapping[str, Numbers], made: Numbers, own: Numbers) -> dict[str, float]:
+    """Of each candidate [N,F] for what entered, how far `own` [N,D] is from what a matrix makes of it.
+
+    `inner` [N,F] is what the matrix, which isn't known, made `made` [N,D] of; perhaps with a bias, that is left out
+    then with the tokens' mean.
+    """
+    if not math.isfinite(_usual(inner, made)[0]) or _usual(inner, made)[0] > _NEAR:
+        apart = _contrasts(len(inner))
+        inner, made, own = (apart @ each for each in (inner, made, own))
+        changed = {name: apart @ each for name, each in changed.items()}
+    return {name: _misfit(inner, each, made, own) for name, each in changed.items()}
+
+
+def _contrasts(count: int) -> Numbers:
+    """Differences of tokens [N-1,N], as long as one and at right angles to each other."""
+    rows = np.tril(np.ones((count, count)), -1)[1:] - np.diag(np.arange(count, dtype=np.float64))[1:]
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+
+def _usual(inner: Numbers, made: Numbers) -> tuple[float, float]:
+    return _divergence(inner @ inner.T, made, 1.0)
 
 
 def _kind(name: str) -> str:
@@ -152,7 +174,7 @@ def _misfit(inner: Numbers, changed: Numbers, made: Numbers, own: Numbers) -> fl
     weights = np.linalg.solve(gram, inner @ (changed - inner).T).T  # [N,N]
     rest = changed - inner - weights @ inner  # [N,F]
     left = own - made - weights @ made  # [N,D]
-    usual = _divergence(gram, made, 1.0)
+    usual = _usual(inner, made)
     if not math.isfinite(usual[0]) or usual[0] > _NEAR:
         return math.inf
     return _divergence(rest @ rest.T, left, usual[1])[0]

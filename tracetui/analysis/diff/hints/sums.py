@@ -135,13 +135,40 @@ def _of_norm(scene: Scene, terms: _Terms, limit: float) -> Hint | None:
     if total is None or total.size != rows.a.size:
         return None
     total, a, b = total.reshape(rows.b.shape)[:_ROWS], rows.a[:_ROWS], rows.b[:_ROWS]
+    for centred in (False, True):
+        known = _norm_of(total, b, limit, centred)
+        if known is None:
+            continue
+        values = terms.values - terms.values.mean(axis=-1, keepdims=True) if centred else terms.values
+        own_terms = _Terms(terms.names, values)
+        other = _coefficients(own_terms, known.total, limit)
+        own = None if other is None else _directions(own_terms, (a - known.bias) / known.gains, other, limit)
+        if hint := _hint(scene, terms, [own, other], "the stream of which it is the norm"):
+            return hint
+    return None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Norm:
+    """What a norm does with a sum."""
+
+    total: Numbers
+    """[N,D], its rows' mean taken off where the norm does so."""
+    gains: Numbers
+    """[D]"""
+    bias: Numbers
+    """[D]"""
+
+
+def _norm_of(total: Numbers, made: Numbers, limit: float, centred: bool) -> _Norm | None:
+    """The norm that makes an output of a sum, both [N,D], with a bias if it takes off the mean; None for none."""
+    total = total - total.mean(axis=1, keepdims=True) if centred else total
     unit = total / np.sqrt(np.square(total).mean(axis=1, keepdims=True))
-    gains = (b * unit).sum(axis=0) / np.square(unit).sum(axis=0)  # [D]
-    if float(np.linalg.norm(gains * unit - b)) > limit * float(np.linalg.norm(b)) or not gains.all():
-        return None
-    other = _coefficients(terms, total, limit)
-    own = None if other is None else _directions(terms, a / gains, other, limit)
-    return _hint(scene, terms, [own, other], "the stream of which it is the norm")
+    flat, level = (unit - unit.mean(axis=0), made - made.mean(axis=0)) if centred else (unit, made)
+    gains = (level * flat).sum(axis=0) / np.square(flat).sum(axis=0)  # [D]
+    bias = made.mean(axis=0) - gains * unit.mean(axis=0) if centred else np.zeros(len(gains))  # [D]
+    left = float(np.linalg.norm(gains * unit + bias - made))
+    return _Norm(total, gains, bias) if left <= limit * float(np.linalg.norm(made)) and gains.all() else None
 
 
 def _directions(terms: _Terms, unit: Numbers, other: Numbers, limit: float) -> Numbers | None:

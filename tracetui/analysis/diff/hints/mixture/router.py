@@ -69,8 +69,8 @@ def _other_ways(sides: RouterSides) -> Hint | None:
 
 
 def _unlikely(aspects: list[str]) -> tuple[int, int]:
-    """How much two ways differ; other scores, or another number of groups, are rarer than what is left out."""
-    rare = sum("chooses by" in each or each.startswith("A takes the best") for each in aspects)
+    """How much two ways differ; other scores are rarer than what is left out."""
+    rare = sum("chooses by" in each for each in aspects)
     return len(aspects), rare
 
 

@@ -6,12 +6,13 @@ import numpy as np
 
 from tracetui.analysis.diff.arrays import Both, Numbers
 from tracetui.analysis.diff.hints.norms.offsets import is_norm, normalised_input
-from tracetui.analysis.diff.hints.scene import Hint, Scene, explains, left_over
+from tracetui.analysis.diff.hints.scene import Hint, Scene, explains, left_over, real
 
 _SPREAD = 0.02
 """How far estimates from single tokens may lie apart, relative to their mean."""
 _FEWEST = 5
 """Tokens without which two numbers for each channel prove nothing."""
+_EPSILONS = ("layer_norm_eps", "layer_norm_epsilon", "rms_norm_eps", "norm_epsilon", "norm_eps")
 _EXACT = 1e-3
 """The same for what no epsilon comes into."""
 
@@ -23,7 +24,10 @@ def norm(scene: Scene) -> Hint | None:
     inputs, y = normalised_input(scene), scene.target.rows()
     ratio = _dot(y.a, y.b) / _dot(y.b, y.b)  # [N]
     if not explains(y.a, ratio[:, None] * y.b, y.b):
-        return _per_channel(y)
+        y = _without_bias(scene, inputs, y) if inputs is not None else y
+        ratio = _dot(y.a, y.b) / _dot(y.b, y.b)  # [N]
+    if not explains(y.a, ratio[:, None] * y.b, y.b):
+        return _per_channel(scene.target.rows())
     left = left_over(y.a, ratio[:, None] * y.b, y.b)
     spreads = {} if inputs is None or len(ratio) < 2 else _epsilons(inputs, ratio)
     if inputs is not None and len(ratio) > 2 and (power := _power(inputs, ratio)):
@@ -37,6 +41,25 @@ def norm(scene: Scene) -> Hint | None:
         f"a/b is one factor in each token, from {ratio.min():.6g} to {ratio.max():.6g}; "
         f"it explains all but {left:.1e} of the difference.",
     )
+
+
+def _without_bias(scene: Scene, x: Numbers, y: Both) -> Both:
+    """Both sides less the number that one of them adds to each channel, where it is a norm of inputs [N,D] and that.
+
+    As they are where neither is one, with the epsilon that the configuration has.
+    """
+    epsilon = real(scene.config, *_EPSILONS) or 0.0
+    if len(x) < _FEWEST:
+        return y
+    for values in (x - x.mean(axis=1, keepdims=True), x):
+        unit = values / np.sqrt(np.square(values).mean(axis=1, keepdims=True) + epsilon)  # [N,D]
+        flat = unit - unit.mean(axis=0)
+        for side in (y.b, y.a):
+            gains = (side * flat).sum(axis=0) / np.maximum(np.square(flat).sum(axis=0), 1e-300)  # [D]
+            bias = side.mean(axis=0) - gains * unit.mean(axis=0)  # [D]
+            if float(np.linalg.norm(gains * unit + bias - side)) <= scene.limit * float(np.linalg.norm(side)):
+                return Both(y.a - bias, y.b - bias)
+    return y
 
 
 def _power(x: Numbers, ratio: Numbers) -> int:
