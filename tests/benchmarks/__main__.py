@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("hook_path", "capture", "mixture", "weights", "plans", "heatmap", "opening", "screen")
+NAMES = ("hook_path", "capture", "generation", "mixture", "weights", "plans", "heatmap", "opening", "screen")
 
 
 def main(wanted: list[str]) -> int:

@@ -18,11 +18,14 @@ from torch import nn
 from tests.tracer.latent_models import tiny
 from tests.tracer.mixture_models import tiny_mixture
 from tests.tracer.models import prompt, tiny_gemma2, tiny_gpt_oss, tiny_llama, tiny_llama4, tiny_mistral
+from tests.tracer.recipes import recipe
 from tests.tracer.tiers import differences, recorded
 from tracetui.debugger.session import until_end
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.edit_parse import parse_edit
 from tracetui.expr.stop import DEFAULT_STOPS, parse_stop
+from tracetui.models.weights.streaming import Weights
+from tracetui.recipe import Generation
 from tracetui.recording.trace import RunInfo, Trace
 from tracetui.tracer.call import record_call
 from tracetui.tracer.capture.recorder import Recorder
@@ -31,6 +34,8 @@ from tracetui.tracer.gate import Gate
 from tracetui.tracer.hooks.deferring import DeferringObserver
 from tracetui.tracer.hooks.model_hooks import ModelHooks
 from tracetui.tracer.hooks.pass_context import Pass
+from tracetui.tracer.hooks.recording_observer import RecordingObserver
+from tracetui.tracer.run import trace_recipe
 
 MODELS: dict[str, Callable[[], Any]] = {
     "llama": tiny_llama,
@@ -208,3 +213,33 @@ def test_a_trace_can_be_copied_and_sent_before_anybody_looked() -> None:
     trace = record_call(tiny_llama(), input_ids=prompt(), use_cache=False)
     copied = replace(trace, records=pickle.loads(pickle.dumps(trace.records)))
     assert list(copied.records) == list(trace.records)
+
+
+@pytest.mark.parametrize("memory", [None, 0])
+def test_a_generation_whose_weights_stay_is_the_same_both_ways(
+    memory: int | None, monkeypatch: pytest.MonkeyPatch, deferred: list[int]
+) -> None:
+    made = recipe(generation=Generation(3, stop=()), memory=memory)
+    later = trace_recipe(made, ids=(5, 8, 299, 3))
+    assert bool(deferred) == (memory is None)
+    monkeypatch.setattr(RecordingObserver, "may_defer", lambda *about: False)
+    at_once = trace_recipe(made, ids=(5, 8, 299, 3))
+    assert not list(differences((at_once, []), (later, [])))
+    assert (at_once.generated, at_once.cache) == (later.generated, later.cache)
+
+
+def test_a_table_with_nan_is_named_while_its_rows_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = recipe(generation=Generation(2, stop=()))
+    rows = Weights.lend_rows
+
+    def spoilt(self: Weights, name: str, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        table, places = rows(self, name, ids)
+        table[0, 3] = float("nan")
+        return table, places
+
+    monkeypatch.setattr(Weights, "lend_rows", spoilt)
+    traces = [trace_recipe(made, ids=(5, 8, 299, 3))]
+    monkeypatch.setattr(RecordingObserver, "may_defer", lambda *about: False)
+    traces.append(trace_recipe(made, ids=(5, 8, 299, 3)))
+    assert traces[0].bad_weights == traces[1].bad_weights
+    assert traces[0].bad_weights["model.embed_tokens"]

@@ -86,8 +86,8 @@ class Gate:
 
     def passed(self, record: Record) -> None:
         """A record is described at which nobody would have waited."""
-        if self._stops:
-            self._fired(record)
+        if self._watcher is not None and self._stops and (hits := self._watcher.look(record)):
+            self._emit(Fired(hits))
 
     @property
     def is_calm(self) -> bool:

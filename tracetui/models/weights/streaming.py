@@ -77,6 +77,11 @@ class Weights:
         self.clear()
 
     @property
+    def all_stay(self) -> bool:
+        """Whether what is made for a module stays in place, so that it matters to nobody when that has ended."""
+        return all(module in self._resident or reads_rows(module) for module in self._whole)
+
+    @property
     def kept_bytes(self) -> int:
         """Bytes of the weights that stay between runs once they are made."""
         return sum(_nbytes(self._whole[module]) for module in self._resident)

@@ -42,6 +42,7 @@ class DeferringObserver:
         self._recorder = watched.recorder
         self._editor, self._edits = watched.editor, watched.editor.log
         self._gate = watched.gate
+        self._frames = watched.frames
         self._clock = watched.clock
         self._of = watched.recorder.snapshots.of
         self._now = watched.clock.now
@@ -68,6 +69,11 @@ class DeferringObserver:
                     do(*arguments)
         finally:
             self._clock.leave_out(self._now() - began)
+
+    def depth(self) -> int:
+        """How many modules are running."""
+        steps = (do for do, _ in self._log)
+        return len(self._frames) + sum((do == self._begin) - (do == self._end) for do in steps)
 
     def close(self, sites: Iterable[ModuleSite], ended_well: bool) -> None:
         """Nothing more comes by. Of a whole call in which all was plain, the log may wait until somebody asks."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
@@ -38,6 +38,7 @@ class ModelHooks:
         self._pass = watched
         self._recording = RecordingObserver(model, watched)
         self._observer: Observer = self._recording
+        self._depth: Callable[[], int] = lambda: len(watched.frames)
         self._handles: list[RemovableHandle] = []
         self._stack = ExitStack()
 
@@ -47,13 +48,14 @@ class ModelHooks:
             stack.callback(self._release)
             stack.enter_context(uncompiled())
             if watched.weights is not None:
-                reader = Reader(watched.making, lambda: len(watched.frames), watched.clock.leave_out)
+                reader = Reader(watched.making, lambda: self._depth(), watched.clock.leave_out)
                 stack.enter_context(watched.weights.lending(reader))
             modules = modules_of(self._model)
             stack.enter_context(self._recording.ready(modules))
             sites = self._sites(modules)
             if self._recording.may_defer(modules, sites.values()):
                 self._observer = deferring = DeferringObserver(self._recording, watched)
+                self._depth = deferring.depth
                 stack.push(lambda kind, *_: deferring.close(sites.values(), kind is None))
             stack.callback(self._take_hooks_off)
             self._put_hooks_on(modules, sites)

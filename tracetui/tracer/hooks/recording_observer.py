@@ -84,7 +84,9 @@ class RecordingObserver:
         if watched.recorder.arrived != watched.gate.arrived:
             # Somebody else wants to be told of each record.
             return False
-        if watched.weights is not None or any(site.begins or site.ends for site in sites):
+        if watched.weights is not None and not watched.weights.all_stay:
+            return False
+        if any(site.ends or any(begin != self._make_weights for begin in site.begins) for site in sites):
             return False
         return not any(expansion_of(module) is not None for module in modules.values())
 

@@ -26,15 +26,20 @@ class ModuleFacts:
     @classmethod
     def of(cls, path: str, module: nn.Module) -> ModuleFacts:
         children = [(name, type(child)) for name, child in module._modules.items() if child is not None]
-        names = (type(module).__name__, path.rpartition(".")[2])
-        is_norm = any("norm" in name.lower() for name in names)
-        return cls((type(module), *children), is_norm, not children, partial(_own, module))
+        is_norm = "norm" in type(module).__name__.lower() or "norm" in path.rpartition(".")[2].lower()
+        own = partial(_own, module) if _own(module) else _none
+        return cls((type(module), *children), is_norm, not children, own)
 
     def freeze(self) -> None:
         """From now on its parameters are what they are now, and the module need not live."""
-        own = tuple(each.detach().clone() for each in self.own())
-        self.own = lambda: own
+        if self.own is not _none:
+            own = tuple(each.detach().clone() for each in self.own())
+            self.own = lambda: own
 
 
 def _own(module: nn.Module) -> list[torch.Tensor]:
-    return [each.detach() for each in module._parameters.values() if each is not None and each.dim() == 1]
+    return [each for each in module._parameters.values() if each is not None and each.dim() == 1]
+
+
+def _none() -> Sequence[torch.Tensor]:
+    return ()

@@ -275,7 +275,7 @@ def _remember(layer: _Layer, tensor: torch.Tensor, by_layer: bool) -> None:
 
 def _own(module: ModuleFacts, tensor: torch.Tensor) -> list[torch.Tensor]:
     """The parameters of a module's own that have a number for each channel."""
-    return [each for each in module.own() if each.shape == tensor.shape[-1:]]
+    return [each.detach() for each in module.own() if each.shape == tensor.shape[-1:]]
 
 
 def _renews(layer: _Layer, path: str, module: ModuleFacts) -> bool:
