@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -17,6 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 import tracetui
 from tracetui.expr.stop import DEFAULT_STOPS
 from tracetui.tracer.call import record_module
+from tracetui.tracer.hooks.recording_observer import RecordingObserver
 
 MOST_CALLS, MOST_MODULES = 28, 12
 _HOUSE = str(Path(tracetui.__file__).parent)
@@ -49,30 +51,34 @@ class _Listener:
             self.calls.append((str(Path(code.co_filename).relative_to(_HOUSE)), code.co_name))
 
 
-def hook_calls() -> list[Call]:
-    """The calls of tracetui's own functions after a projection has run, until its record is there; default stops on."""
+def hook_calls(later: bool) -> list[Call]:
+    """The calls of tracetui's own functions after a projection has run, until it is recorded; default stops on.
+
+    later: whether it may be described later.
+    """
     torch.manual_seed(0)
     sizes: Mapping[str, int] = {"hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 64, "vocab_size": 99}
     config = LlamaConfig(**sizes, num_attention_heads=2, num_key_value_heads=2, attn_implementation="sdpa")
     model = LlamaForCausalLM(config).eval()
     listener = _Listener()
     listener.listen_to(model.get_submodule(_SITE))
+    kept = RecordingObserver.may_defer
     try:
-        record_module(model, (), {"input_ids": torch.arange(4)[None], "use_cache": False}, stops=DEFAULT_STOPS)
+        with patch.object(RecordingObserver, "may_defer", lambda *about: later and kept(*about)):
+            record_module(model, (), {"input_ids": torch.arange(4)[None], "use_cache": False}, stops=DEFAULT_STOPS)
     finally:
         sys.setprofile(None)
     return listener.calls
 
 
 def main() -> None:
-    calls = hook_calls()
-    if "-v" in sys.argv:
-        print("\n".join(f"  {file}: {name}" for file, name in calls))
-    files = {file for file, _ in calls}
-    print(
-        f"hook_path: from {_SITE}'s return to its record {len(calls)} calls (target {MOST_CALLS}) "
-        f"in {len(files)} modules (target {MOST_MODULES})"
-    )
+    print(f"hook_path: from {_SITE}'s return to its record")
+    for name, later in (("described later", True), ("described at once", False)):
+        calls = hook_calls(later)
+        if "-v" in sys.argv:
+            print("\n".join(f"    {file}: {function}" for file, function in calls))
+        files = {file for file, _ in calls}
+        print(f"  {name}: {len(calls)} calls (target {MOST_CALLS}) in {len(files)} modules (target {MOST_MODULES})")
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ class Captures:
 
         shared: a mask is; one tensor goes through every layer of a pass.
         """
-        if (ready := self.snapshots.value(tensor)) is not None:
+        if self.snapshots.any_taken and (ready := self.snapshots.value(tensor)) is not None:
             return ready
         wanted = self._keep.everything or self._is_wanted(site)
         known = _known(tensor, self._masks if shared else self._recent, wanted)

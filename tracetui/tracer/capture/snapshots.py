@@ -24,6 +24,7 @@ class Snapshots:
         self._values: dict[int, TorchValue] = {}
         """By the identity of what they captured."""
         self._bases: dict[int, torch.Tensor] = {}
+        self.any_taken = False
 
     def of(self, tensor: torch.Tensor) -> TorchValue | None:
         """A tensor's value, which knows if it is finite; the same until it is written to. None where there is none."""
@@ -52,6 +53,7 @@ class Snapshots:
         self._known.clear()
         self._values.clear()
         self._bases.clear()
+        self.any_taken = False
 
     def _taken(self, tensor: torch.Tensor) -> TorchValue | None:
         if id(tensor) in self._values or not is_readable(tensor) or tensor.is_inference():
@@ -62,6 +64,7 @@ class Snapshots:
         value.all_finite()
         self._known[id(tensor)] = (tensor, tensor._version, value)
         self._values[id(value.captured)] = value
+        self.any_taken = True
         base = tensor._base
         if base is not None and base.shape == tensor.shape and base.stride() == tensor.stride():
             known = self._known.get(id(base))

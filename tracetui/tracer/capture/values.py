@@ -72,6 +72,11 @@ class TorchValue:
         return self._statistics
 
 
+def is_finite_value(value: Value) -> bool:
+    """Whether no element of what has just been captured is NaN or infinite."""
+    return value.all_finite() if isinstance(value, TorchValue) else value.statistics().finite
+
+
 def tensor_of(value: Value) -> torch.Tensor:
     """The very tensor that was recorded; of a NaN its payload may be another. Raises NotKeptError."""
     if isinstance(value, TorchValue):

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from tracetui.recording.health import all_finite
 from tracetui.recording.value import Value
 from tracetui.text import visible
 from tracetui.tracer.capture.outputs import tensors_in, unseen, with_others
 from tracetui.tracer.capture.readable import is_readable, left_out
+from tracetui.tracer.capture.values import is_finite_value
 from tracetui.tracer.hooks.bad_weights import bad_weights, with_kinds
 from tracetui.tracer.hooks.experts import ExpertWatch
 from tracetui.tracer.hooks.frames import Frame
@@ -125,8 +125,8 @@ class ModuleWatch:
         # Nearly all that there is: one tensor was returned, and no edit stands.
         record = recorder.add(captured, tensors[0], name, *about)
         made = self._editor.late(name, tensors[0], record) if self._edits.edits else tensors[0]
-        if site.in_layer:
-            self._record_stream(self._residual.returned(path, site.facts, made, first=True))
+        if site.in_layer and (stream := self._residual.returned(path, site.facts, made, first=True)) is not None:
+            self._record_stream(stream)
         return {} if made is tensors[0] else {0: made}
 
     def _parts(
@@ -158,14 +158,12 @@ class ModuleWatch:
             if made is not tensor:
                 yield part, made
 
-    def _is_finite(self, captured: Value | None, tensor: torch.Tensor) -> bool:
-        """Whether no element of what is about to be recorded is NaN or infinite; a captured value knows it then."""
-        return self._recorder.is_finite(tensor) if captured is None else all_finite(captured)
-
     def _first_bad(self, captured: Value | None, tensors: Sequence[torch.Tensor]) -> torch.Tensor | None:
         """The first of the tensors that a module returned of which an element isn't finite."""
-        if not self._is_finite(captured, tensors[0]):
+        if not (self._recorder.is_finite(tensors[0]) if captured is None else is_finite_value(captured)):
             return tensors[0]
+        if len(tensors) == 1:
+            return None
         others = (each for each in tensors[1:] if is_readable(each) and each.is_floating_point())
         return next((each for each in others if not self._recorder.is_finite(each)), None)
 
