@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import tracetui
 from tracetui.errors import InputError, RunError
+from tracetui.formats.safetensors import header_length
 from tracetui.hub.online import SECONDS
-from tracetui.models.checkpoints.safetensors.header import LENGTH_BYTES, Stored, check_length, parse_header
+from tracetui.models.checkpoints.safetensors.header import LENGTH_BYTES, Stored, parse_header
 from tracetui.recipe.hub import HubId
 from tracetui.text import visible
 
@@ -49,8 +50,7 @@ class RemoteFile:
 
     def read_header(self) -> dict[str, Stored]:
         """The tensors of a safetensors file, checked against its size as if it were here. Raises InputError."""
-        length = int.from_bytes(self.read(0, min(self.size, LENGTH_BYTES)), "little")
-        check_length(self._where, self.size, length)
+        length = header_length(self._where, self.size, self.read(0, min(self.size, LENGTH_BYTES)))
         return parse_header(self._where, self.read(LENGTH_BYTES, LENGTH_BYTES + length), self.size)
 
     def read(self, start: int, stop: int) -> bytes:

@@ -194,16 +194,16 @@ def _header(**changes: object) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("header", "size", "complaint"),
     [
-        (_header(), 7, "the file has"),
-        (_header(), 9, "the file has"),
+        (_header(), 7, "by its header it has"),
+        (_header(), 9, "by its header it has"),
         (_header(dtype="F99"), 8, "none that tracetui knows"),
-        (_header(shape=[3]), 8, "need 12 bytes"),
+        (_header(shape=[3]), 8, "has 12 bytes"),
         (_header(shape=[2**40, 2**40]), 8, "larger than any file"),
-        (_header(shape=[-1]), 8, "whole number"),
+        (_header(shape=[-1]), 8, "must be a list of sizes"),
         (_header(data_offsets=[0]), 8, "begin and end"),
         (_header(data_offsets=[4, 12]), 12, "where the header ends"),
         ({**_header(), "y": {"dtype": "F32", "shape": [2], "data_offsets": [4, 12]}}, 12, "the tensor before it"),
-        ({"x": 3}, 0, "must be an object"),
+        ({"x": 3}, 0, "must be a table with dtype, shape and data_offsets"),
         ({}, 0, "names no tensors"),
     ],
 )
