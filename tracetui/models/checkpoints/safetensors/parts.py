@@ -55,7 +55,9 @@ def text_prefix(model: PreTrainedModel, tensors: Mapping[str, Stored]) -> TextPr
     own = _own_prefix(model)
     parameters = model.state_dict()
     inner = {name.removeprefix(own): tuple(tensor.shape) for name, tensor in parameters.items() if name.startswith(own)}
-    places = [(name, prefix) for name in tensors if (prefix := _before(name, inner)) is not None]
+    ends = {name.rpartition(".")[2] for name in inner}
+    likely = (name for name in tensors if name.rpartition(".")[2] in ends)
+    places = [(name, prefix) for name in likely if (prefix := _before(name, inner)) is not None]
     outside = sorted({name.split(".")[0] + "." for name in parameters if not name.startswith(own)})
     embedding = embedding_name(model).removeprefix(own)
     alike = Counter(prefix for name, prefix in places if tensors[name].shape == inner[name.removeprefix(prefix)])

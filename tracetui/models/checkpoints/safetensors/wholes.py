@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tracetui.models.checkpoints.safetensors.names import Names, match_names
 from tracetui.models.checkpoints.safetensors.parts import TextPrefix, text_prefix
@@ -55,13 +55,28 @@ def renamed_in_whole(
 
 
 def _as_in_wholes(kind: str, files: SafetensorsFiles) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """What each type of several parts around such a text model calls a folder's tensors, where it changes any."""
+    """What each type of several parts around such a text model calls a folder's tensors, where it changes any.
+
+    Types with the same rules are looked at once.
+    """
     from transformers.conversion_mapping import get_checkpoint_conversion_mapping
     from transformers.core_model_loading import WeightRenaming, apply_renamings
 
+    own_names = {name: files.own_name(name) for name in files.tensors}
+    known: list[tuple[str, ...]] = []
     for whole in wholes_of(kind):
         rules = get_checkpoint_conversion_mapping(whole) or ()
+        if not rules or (key := tuple(map(_rule_key, rules))) in known:
+            continue
+        known.append(key)
         renamings = [rule for rule in rules if isinstance(rule, WeightRenaming)]
-        places = {name: apply_renamings(files.own_name(name), renamings) for name in files.tensors}
-        if rules and len(set(places.values())) == len(places):
+        places = {name: apply_renamings(own, renamings) for name, own in own_names.items()}
+        has_converters = len(renamings) < len(rules)
+        if (has_converters or places != own_names) and len(set(places.values())) == len(places):
             yield whole, places
+
+
+def _rule_key(rule: Any) -> str:
+    """What two rules have in common that do the same."""
+    operations = [type(operation).__name__ for operation in getattr(rule, "operations", ())]
+    return repr((type(rule).__name__, rule.source_patterns, rule.target_patterns, operations))
