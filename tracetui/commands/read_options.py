@@ -31,7 +31,7 @@ def read_recipe(arguments: Namespace, last: SessionNote = NO_NOTE) -> Recipe:
     values = read_options(_given(arguments), flag_of)
     recipe = _as_last_time(load(arguments), arguments, last)
     recipe = apply_options(recipe, values, flag_of)
-    from tracetui.models.checkpoints.weight_files import check_weight_files
+    from tracetui.models.checkpoints.forms import check_weight_files
 
     if arguments.weights == HUB:
         from tracetui.hub.fetch import with_weights

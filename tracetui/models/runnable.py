@@ -15,8 +15,8 @@ from tracetui.debugger.session import Module, PromptRow
 from tracetui.errors import InputError
 from tracetui.models import plan as memory
 from tracetui.models.build import BuiltModel, build_model
-from tracetui.models.checkpoints.meta import MetaCheckpoint, open_meta_checkpoint
-from tracetui.models.checkpoints.safetensors.folder import SafetensorsFolder
+from tracetui.models.checkpoints.forms import open_checkpoint
+from tracetui.models.checkpoints.protocol import Checkpoint
 from tracetui.models.checkpoints.weight_file import WeightFile
 from tracetui.models.config_help.layer_fields import config_field
 from tracetui.models.outline import outline_of
@@ -29,7 +29,6 @@ from tracetui.models.weights.random_source import RandomSource
 from tracetui.models.weights.sources import FirstOf, WeightSource
 from tracetui.models.weights.streaming import Weights
 from tracetui.recipe import DTYPES, Prompts, Recipe
-from tracetui.recipe.folder import has_meta_form
 from tracetui.text import visible
 
 RANDOM_REMARK = "random weights predict nothing: these tokens come from the seed, not from learning"
@@ -120,17 +119,17 @@ def make_runnable(recipe: Recipe, exact: bool = False) -> Runnable:
         from tracetui.models.factory import factory_model
 
         return factory_model(recipe)
-    folder = _open(recipe, recipe.weights) if recipe.weights else None
-    dtype = _dtype(recipe, folder)
+    checkpoint = open_checkpoint(recipe)
+    dtype = _dtype(recipe, checkpoint)
     built = build_model(recipe, torch.float64 if exact else dtype)
     check_routers(built.module, recipe)
-    checkpoint = folder.source_for(built.module) if folder else None
+    stored = checkpoint.source_for(built.module) if checkpoint else None
     random = RandomSource(recipe.seed, float(config_field(built.config, "initializer_range") or 0.02))
-    source: WeightSource = FirstOf(checkpoint, random) if checkpoint else random
+    source: WeightSource = FirstOf(stored, random) if stored else random
     if exact:
         source = WidenedSource(source, _dtypes(recipe, dtype, source))
     weights = Weights(built.module, built.dtype, source, memory.weight_budget(recipe))
-    report = checkpoint.report([slot.spec for _, slot in weights.all_slots()]) if checkpoint else []
+    report = stored.report([slot.spec for _, slot in weights.all_slots()]) if stored else []
     notes = (
         *recipe.notes,
         *_about_dtype(recipe, built.dtype),
@@ -143,31 +142,16 @@ def make_runnable(recipe: Recipe, exact: bool = False) -> Runnable:
     # A family without a limit has none, or -1.
     positions = max(config_field(built.config, "max_position_embeddings") or 0, 0) or None
     reader = PromptReader(recipe, tokenizer, built.config.vocab_size, positions)
-    files = checkpoint.files if checkpoint else ()
-    return Runnable(recipe, built, weights, tokenizer, reader, notes, _layout(folder), files)
+    files = stored.files if stored else ()
+    return Runnable(recipe, built, weights, tokenizer, reader, notes, checkpoint.form if checkpoint else "", files)
 
 
-def _open(recipe: Recipe, folder: Path) -> MetaCheckpoint | SafetensorsFolder:
-    """The weights of a folder in Meta's form or Hugging Face's."""
-    if has_meta_form(folder):
-        return open_meta_checkpoint(folder, recipe.config)
-    return SafetensorsFolder(folder, recipe.config, recipe.origin)
-
-
-def _layout(folder: MetaCheckpoint | SafetensorsFolder | None) -> str:
-    if folder is None:
-        return ""
-    if isinstance(folder, MetaCheckpoint):
-        return "meta"
-    return "reference" if folder.by_reference else "huggingface"
-
-
-def _dtype(recipe: Recipe, folder: MetaCheckpoint | SafetensorsFolder | None) -> torch.dtype:
+def _dtype(recipe: Recipe, checkpoint: Checkpoint | None) -> torch.dtype:
     """What the recipe says, else the file's, else the configuration's own."""
     if recipe.dtype != "auto":
         name: object = recipe.dtype
-    elif folder and folder.dtype:
-        return folder.dtype
+    elif checkpoint and checkpoint.dtype:
+        return checkpoint.dtype
     else:
         name = _said_dtype(recipe)
     dtype = getattr(torch, name) if name in DTYPES and isinstance(name, str) else torch.bfloat16

@@ -46,11 +46,13 @@ def open_meta_checkpoint(folder: Path, config: Mapping[str, object]) -> MetaChec
 
 
 class MetaCheckpoint:
-    """The tensors of one file, asked for by transformers' names: a WeightSource."""
+    """The tensors of one file, asked for by transformers' names: a checkpoint that is its own source."""
+
+    form = "meta"
 
     def __init__(self, file: WeightFile, config: Mapping[str, object]) -> None:
         """Raises InputError for a file that is not what torch.save makes of a flat state dict in Meta's names."""
-        self.files = (file,)
+        self.files: tuple[WeightFile, ...] = (file,)
         self._path = file.path
         self._tensors = stored_tensors(file)
         self._config = config

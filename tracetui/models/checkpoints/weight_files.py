@@ -1,4 +1,4 @@
-"""Whether a folder has the weights that it shall give, told before torch is imported."""
+"""Where a folder in Meta's form has its weights, told before torch is imported."""
 
 from __future__ import annotations
 
@@ -7,23 +7,10 @@ import re
 from pathlib import Path
 
 from tracetui.errors import InputError
-from tracetui.models.checkpoints.safetensors.shards import find_shards
 from tracetui.paths import inside
-from tracetui.recipe import Recipe
-from tracetui.recipe.folder import has_meta_form
 
 CHECKPOINT = "consolidated.00.pth"
 _SHARD = re.compile(r"consolidated\.\d+\.pth")
-
-
-def check_weight_files(recipe: Recipe) -> None:
-    """Refuse a recipe whose folder holds no weights. Raises InputError."""
-    if recipe.weights is None:
-        return
-    if has_meta_form(recipe.weights):
-        find_checkpoint(recipe.weights)
-    else:
-        find_shards(recipe.weights)
 
 
 def find_checkpoint(folder: Path) -> Path:

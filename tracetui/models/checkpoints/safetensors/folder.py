@@ -30,11 +30,15 @@ class SafetensorsFolder:
         """Raises InputError for a folder without readable weights, and for quantised ones in a form that isn't read."""
         self._block = quantised.block_size(config, origin)
         self._files = SafetensorsFiles(folder)
-        self.by_reference = config.get("model_type") == "deepseek_v3" and has_reference_names(self._files.tensors)
-        """Whether the names are those of DeepSeek's reference code."""
-        if self.by_reference:
+        self._by_reference = config.get("model_type") == "deepseek_v3" and has_reference_names(self._files.tensors)
+        if self._by_reference:
             self._files.rename(published_name, reference_name)
             self._block = self._block or quantised.REFERENCE_BLOCK
+
+    @property
+    def form(self) -> str:
+        """`reference` where the names are those of DeepSeek's reference code."""
+        return "reference" if self._by_reference else "huggingface"
 
     @property
     def dtype(self) -> torch.dtype | None:
@@ -49,7 +53,7 @@ class SafetensorsFolder:
         names, prefix = self._matched(model)
         unread = [self._files.own_name(name) for name in names.spare]
         others = self._without_other_parts(names, prefix, self._files.own_name) if prefix else []
-        if names.spare and not self.by_reference:
+        if names.spare and not self._by_reference:
             in_whole = renamed_in_whole(model, self._files, list(self._weights()), names)
             if in_whole is not None:
                 names = match_names(model, self._weights(), in_whole.kind)
@@ -98,9 +102,9 @@ class SafetensorsFolder:
         place: the name of a tensor in the model of several parts, which its prefix stands before.
         """
         # The reference code's names have been given up for the published ones, whose prefix it is.
-        own = {name: name if self.by_reference else self._files.own_name(name) for name in self._files.tensors}
+        own = {name: name if self._by_reference else self._files.own_name(name) for name in self._files.tensors}
         apart = {
-            name for name in names.spare if prefix.is_of_another_part(own[name] if self.by_reference else place(name))
+            name for name in names.spare if prefix.is_of_another_part(own[name] if self._by_reference else place(name))
         }
         used = [own[name] for name in self._files.tensors if name not in set(names.spare)]
         parts = other_parts(used, [own[name] for name in names.spare if name in apart])
