@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -46,16 +45,6 @@ def watched(family: str, **model: Any) -> Trace:
     return record_call(tiny_mixture(family, **model), input_ids=prompt(rows=2), use_cache=False)
 
 
-@pytest.fixture
-def _one_thread() -> Iterator[None]:
-    """On several the last digit of a row depends on which rows stand beside it in a product."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.mark.usefixtures("_one_thread")
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("kernel", ["grouped_mm", "eager"])
