@@ -83,7 +83,7 @@ def _arguments(command: str, recording: Path, output: Path) -> tuple[str, ...]:
 def _trouble(terminal: Terminal, status: int, gone: bool, number: signal.Signals, moment: str) -> str:
     if not gone:
         return "runs on"
-    if status == 1 and not terminal.written:
+    if status == 1 and b"tracetui" not in terminal.written:
         # The interpreter was starting itself, and the first line of ours had not run.
         return ""
     # Just before its end a command may end of itself.
