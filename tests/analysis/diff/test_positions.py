@@ -256,6 +256,20 @@ def test_attention_weights_that_one_kernel_alone_returns_are_not_held_against_an
     assert not report(run(site, f"{site}.2"), other).comparison.same, "as many parts on both sides"
 
 
+def test_states_that_layers_return_don_t_tell_how_many_positions_there_are() -> None:
+    def run(width: int) -> Trace:
+        site = "backbone.blocks.0"
+        parts = [normal(1, 5, 8)[:, :width], *(normal(1, 4, 6, seed=10 * width + at) for at in range(3))]
+        trace = trace_of({f"{site}.{at}": part for at, part in enumerate(parts)}, [list(range(3, 3 + width))])
+        named = (replace(record, site=site, part=at) for at, record in enumerate(trace.records))
+        return replace(trace, records=tuple(named))
+
+    padded = replace(run(5), tokens=run(3).tokens)
+    found = report(padded, run(3))
+    assert found.comparison.same
+    assert "without the padding at the right" in _told(found)
+
+
 def test_a_bias_by_position_may_be_off_by_the_same_for_all_keys() -> None:
     site, bias = "model.layers.0.self_attn:position_bias", normal(1, 2, 4, 4)
     moved = bias + normal(1, 2, 4, 1, seed=1)

@@ -97,7 +97,7 @@ def pass_width(trace: Trace, pass_: int) -> int:
     batch = batch_of(trace)
     lengths: Counter[tuple[bool, int]] = Counter()
     for record in trace.records:
-        if record.pass_ == pass_ and not record.role and record.shape[:1] == (batch,):
+        if record.pass_ == pass_ and not record.role and not record.part and record.shape[:1] == (batch,):
             of_layer = is_layer(record.site)
             if len(record.shape) == 3 or (of_layer and len(record.shape) > 3):
                 lengths[of_layer, record.shape[1]] += 1
