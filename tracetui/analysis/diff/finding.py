@@ -8,6 +8,7 @@ from tracetui.analysis.diff.edited import KnownEdit, known_edit
 from tracetui.analysis.diff.feeds import Feeds, Sites, feeds
 from tracetui.analysis.diff.hints import hints
 from tracetui.analysis.diff.hints.attention.anew import follow_from_inputs
+from tracetui.analysis.diff.hints.attention.hidden_rows import NAME as HIDDEN_ROWS
 from tracetui.analysis.diff.hints.scene import Hint, Scene
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.diff.rounding.brought import is_brought, rests_on_rounding
@@ -40,7 +41,8 @@ class Finding:
     @property
     def at_fault(self) -> bool:
         """Whether the difference was made here: all that feeds it agrees far better, and it is no tie and no edit."""
-        return self.feeds.agree and not (self.tied or self.carried or self.unseen or self.edit)
+        known = self.tied or self.carried or self.unseen or self.edit
+        return self.feeds.agree and not known and all(hint.name != HIDDEN_ROWS for hint in self.hints)
 
     @property
     def carried(self) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.hints.activation import activation
 from tracetui.analysis.diff.hints.attention.fused import fused_rows
+from tracetui.analysis.diff.hints.attention.hidden_rows import hidden_rows
 from tracetui.analysis.diff.hints.attention.kernel import attention_call
 from tracetui.analysis.diff.hints.attention.masks import mask_shift
 from tracetui.analysis.diff.hints.attention.order import head_order
@@ -41,6 +42,7 @@ PATTERNS: tuple[Callable[[Scene], Hint | None], ...] = (
     head_order,
     fused_rows,
     mask_shift,
+    hidden_rows,
     attention_call,
     scores_alone,
     layer_weights,
