@@ -82,6 +82,9 @@ audit: ## ask pip-audit for known vulnerabilities of the versions in constraints
 	@$(VENV)-audit/bin/python -m pip install $(PIP_FLAGS) pip-audit
 	@$(PYTHON) -m tests.audit $(VENV)-audit/bin/pip-audit
 
+long: $(DEV_READY) ## 1,000 prompts, 50,000 steps in 200,000 records: what memory, threads and files are left
+	@HF_HUB_OFFLINE=1 $(BIN)/python -m tests.long_use $(ARGS)
+
 cpus: check ## make check, then the tests again on this processor acting as smaller ones
 	@$(foreach cpu,$(CPUS),echo "As a processor with $(cpu)" && \
 		env $(subst $(comma), ,$(cpu)) $(BIN)/python -m pytest -n auto $(SPREAD) $(ARGS) &&) true
