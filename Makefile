@@ -103,7 +103,7 @@ wheels: $(DEV_READY) ## build the wheels of the common platforms and the pure on
 		CC="$(CURDIR)/build/wheels/bin/python -m ziglang cc -s -target $(lastword $(subst :, ,$(wheel)))" \
 		build/wheels/bin/python -m hatchling build -t wheel -d dist &&) true
 	@TRACETUI_NATIVE=0 build/wheels/bin/python -m hatchling build -t wheel -d dist
-	@$(BIN)/python -c 'import hatch_build as build; build.compile_native(build.SOURCE, build.LIBRARY)'
+	@$(BIN)/python -c 'import hatch_build as build; build.compile_native(sorted(build.NATIVE.glob("*.c")), build.LIBRARY)'
 
 fmt: $(DEV_READY) ## put the code into the house format
 	@$(BIN)/ruff check --fix-only --quiet .

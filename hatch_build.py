@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from packaging.tags import platform_tags
 
-SOURCE = Path("tracetui", "native", "statistics.c")
-LIBRARY = Path("tracetui", "native", "libtracetui.so.1")
+NATIVE = Path("tracetui", "native")
+LIBRARY = NATIVE / "libtracetui.so.2"
 # Sums must have the same bits on every processor: no product is joined with a sum, and none is put in another order.
 FLAGS = ("-O3", "-fPIC", "-shared", "-std=gnu11", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror")
 
@@ -23,7 +24,7 @@ class CompileNative(BuildHookInterface):  # type: ignore[type-arg]
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         library = Path(self.root, LIBRARY)
         library.unlink(missing_ok=True)
-        if not compile_native(Path(self.root, SOURCE), library):
+        if not compile_native(sorted(Path(self.root, NATIVE).glob("*.c")), library):
             self.app.display_warning("no C compiler: statistics are computed by numpy, several times slower")
             return
         build_data["artifacts"].append(LIBRARY.as_posix())
@@ -31,12 +32,12 @@ class CompileNative(BuildHookInterface):  # type: ignore[type-arg]
         build_data["tag"] = f"py3-none-{os.environ.get('TRACETUI_PLATFORM') or next(platform_tags())}"
 
 
-def compile_native(source: Path, library: Path) -> bool:
+def compile_native(sources: Sequence[Path], library: Path) -> bool:
     """Compile with $CC, or the compiler that is there; whether that went well."""
     compiler = (
         os.environ.get("CC", "").split() or [path for path in map(shutil.which, ("cc", "gcc", "clang")) if path][:1]
     )
     if not compiler or os.environ.get("TRACETUI_NATIVE") == "0":
         return False
-    done = subprocess.run([*compiler, *FLAGS, "-o", library, source], capture_output=True, text=True, check=False)
+    done = subprocess.run([*compiler, *FLAGS, "-o", library, *sources], capture_output=True, text=True, check=False)
     return done.returncode == 0

@@ -18,7 +18,7 @@ from tracetui.native.statistics import KINDS, FloatSums, sums_at
 from tracetui.recording import statistics
 from tracetui.recording.statistics import by_numpy, of_array
 
-SOURCE = Path(hatch_build.__file__).parent / hatch_build.SOURCE
+SOURCES = sorted((Path(hatch_build.__file__).parent / hatch_build.NATIVE).glob("*.c"))
 needs_library = pytest.mark.skipif(library.library() is None, reason="this installation has no compiled code")
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no compiler")
 
@@ -80,7 +80,7 @@ def test_other_layouts_and_byte_orders_are_read_as_they_are() -> None:
 def test_every_processor_computes_the_same_bits(widest: int, tmp_path: Path) -> None:
     """With registers of 16, 32 bytes, against the widest that are here."""
     plain = tmp_path / "plain.so"
-    subprocess.run(["cc", *hatch_build.FLAGS, f"-DWIDEST={widest}", "-o", plain, SOURCE], check=True)
+    subprocess.run(["cc", *hatch_build.FLAGS, f"-DWIDEST={widest}", "-o", plain, *SOURCES], check=True)
     function = ctypes.CDLL(str(plain)).tracetui_add_statistics
     function.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int32, ctypes.POINTER(FloatSums))
     bits = np.random.default_rng(2).integers(0, 2**16, 4 * 5000, dtype=np.uint16)
@@ -111,7 +111,7 @@ def test_a_library_that_cannot_be_loaded_is_none(
 def test_another_versions_library_is_none(fresh: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     source, built = tmp_path / "other.c", tmp_path / "other.so"
     source.write_text("int tracetui_interface(void) { return 0; }")
-    assert hatch_build.compile_native(source, built)
+    assert hatch_build.compile_native([source], built)
     monkeypatch.setattr(library, "PATH", built)
     assert library.library() is None
 
@@ -120,7 +120,7 @@ def test_where_nothing_compiles_the_package_is_built_all_the_same(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("CC", "false")
-    assert not hatch_build.compile_native(SOURCE, tmp_path / "none.so")
+    assert not hatch_build.compile_native(SOURCES, tmp_path / "none.so")
     monkeypatch.delenv("CC")
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert not hatch_build.compile_native(SOURCE, tmp_path / "none.so")
+    assert not hatch_build.compile_native(SOURCES, tmp_path / "none.so")

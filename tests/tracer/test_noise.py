@@ -117,7 +117,7 @@ def test_a_fault_is_the_one_suspect_although_all_after_it_differs(dtype: str, pl
 
 def test_of_a_run_that_generated_the_prompt_s_pass_is_measured() -> None:
     own = replace(recipe(config=LARGER), generation=Generation(2))
-    wrong = replace(own, edits=parse_edits(["layers.1.mlp: scale 1.5"], ""))
+    wrong = replace(own, edits=parse_edits(["layers.1.mlp: scale 1.1"], ""))
     for a, b in ((wrong, own), (own, wrong)):
         found = judged(trace_recipe(a), trace_recipe(b))
         edited = [noise.site.site for noise in found.sites if noise.verdict is Verdict.EDITED]

@@ -7,10 +7,10 @@ import os
 from functools import cache
 from pathlib import Path
 
-PATH = Path(__file__).with_name("libtracetui.so.1")
+PATH = Path(__file__).with_name("libtracetui.so.2")
 SWITCH = "TRACETUI_NATIVE"
-_INTERFACE = 1
-"""What statistics.c says of itself, raised whenever the arguments of a function change."""
+_INTERFACE = 2
+"""What interface.c says, raised whenever a function comes or its arguments change."""
 
 
 @cache

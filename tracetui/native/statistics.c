@@ -124,11 +124,6 @@ static void add_one_by_one(Statistics *statistics, const void *elements, Kind ki
 #include "statistics_blocks.h"
 #endif
 
-/* Which arguments the functions take: a library left over from another version isn't called. */
-int32_t tracetui_interface(void) {
-    return 1;
-}
-
 /* Adds `count` elements of a Kind, which lie one beside the other, to statistics that start as zeros. */
 void tracetui_add_statistics(const void *elements, size_t count, int32_t kind, Statistics *statistics) {
     size_t added;
