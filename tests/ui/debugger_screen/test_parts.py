@@ -203,6 +203,12 @@ def test_a_prompt_is_run_and_remembered_and_an_empty_one_is_not() -> None:
     assert (parts.prompt.earlier, parts.panes.calls) == (("hello there",), ["to front"])
 
 
+def test_what_was_said_to_a_prompt_stays_when_the_session_opens() -> None:
+    parts = Parts(start=False)
+    parts.runs.opened(parts.session)
+    assert parts.remark is None
+
+
 def test_what_is_typed_is_worked_out_and_an_older_preview_is_not_heard() -> None:
     parts = Parts(start=False)
     parts.prompt.text = "new"

@@ -46,7 +46,8 @@ class RunActions:
         self._host.driver.opened(session)
         if self._page.begins:
             self._host.driver.run(self._page.prompts)
-        self._host.show()
+        # What was said to a prompt that was given before stays.
+        self._host.show(None)
 
     def prompt(self) -> None:
         """To the prompt line."""
