@@ -56,6 +56,24 @@ def test_what_cancels_is_not_called_the_same_where_something_else_is_off() -> No
     assert told.endswith("where what its inputs bring along passes the tolerance."), told
 
 
+def test_heads_are_not_explained_by_the_size_of_what_they_are_made_of() -> None:
+    """Another softmax scale makes them no longer than before."""
+    path, (q, k, v) = "model.layers.0.self_attn", (normal(1, 2, 6, 8, seed=seed) for seed in range(3))
+    hidden = np.triu(np.ones((6, 6), np.bool_), 1)
+
+    def run(scale: float, rounded: bool) -> dict[str, Array]:
+        arrays = {f"{path}:{role}": array for role, array in (("q", q), ("k", k), ("v", v))}
+        if rounded:
+            arrays = {site: torch.from_numpy(array).bfloat16().float().numpy() for site, array in arrays.items()}
+        scores = np.where(hidden, -np.inf, arrays[f"{path}:q"] @ arrays[f"{path}:k"].swapaxes(-1, -2) * scale)
+        probs = np.exp(scores) / np.exp(scores).sum(axis=-1, keepdims=True)
+        return {**arrays, f"{path}:heads": (probs @ arrays[f"{path}:v"]).astype(np.float32)}
+
+    assert _told(run(0.35, rounded=True), run(0.35, rounded=False)).startswith("Same")
+    for scale in (0.45, 0.6):
+        assert _told(run(scale, rounded=True), run(0.35, rounded=False)).startswith("Different")
+
+
 def test_a_row_that_nothing_explains_beside_one_that_cancels_is_told() -> None:
     low, high = _cancelling()
     low[_DOWN][0, 0] *= 1.2
