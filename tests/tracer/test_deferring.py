@@ -162,6 +162,21 @@ def test_whoever_pauses_or_edits_while_it_runs_finds_it_at_the_next_record() -> 
     np.testing.assert_array_equal(trace["model.layers.1"], trace["model.layers.1:attn_residual"])
 
 
+def test_what_an_edit_made_is_known_to_whom_it_is_given() -> None:
+    model, edits = tiny_llama(), EditLog()
+    gate = Gate(until_end, edits=edits)
+    recorder = Recorder(RunInfo(), (), gate.arrived)
+    with torch.no_grad(), ModelHooks(model, Pass(recorder, Editor(recorder, edits), gate)):
+        edits.ask([parse_edit("model.layers.1.input_layernorm: scale 2")], 0)
+        model(input_ids=prompt(), use_cache=False)
+    trace = recorder.finished()
+    norm, query = (trace.find(f"model.layers.1.{site}") for site in ("input_layernorm", "self_attn.q_proj"))
+    assert norm is not None
+    assert query is not None
+    assert norm.edited
+    assert query.inputs == (norm.index,)
+
+
 def test_no_tensor_of_the_models_outlives_its_call() -> None:
     model = tiny_llama()
     gate = Gate()

@@ -24,6 +24,8 @@ class Snapshots:
         self._values: dict[int, TorchValue] = {}
         """By the identity of what they captured."""
         self._bases: dict[int, torch.Tensor] = {}
+        self._themselves: dict[int, torch.Tensor] = {}
+        """By identity, tensors that were recorded without a snapshot, and are known to others as they are."""
         self.any_taken = False
 
     def of(self, tensor: torch.Tensor) -> TorchValue | None:
@@ -44,6 +46,10 @@ class Snapshots:
         """The snapshot of what a tensor was a view of, if it was all of that and in the same form."""
         return self._bases.get(id(snapshot))
 
+    def leave(self, tensor: torch.Tensor) -> None:
+        """Take no snapshot of a tensor: what an edit made."""
+        self._themselves[id(tensor)] = tensor
+
     def let_go(self) -> None:
         """No tensor of the model's comes by any more."""
         self._known.clear()
@@ -53,10 +59,16 @@ class Snapshots:
         self._known.clear()
         self._values.clear()
         self._bases.clear()
+        self._themselves.clear()
         self.any_taken = False
 
     def _taken(self, tensor: torch.Tensor) -> TorchValue | None:
-        if id(tensor) in self._values or not is_readable(tensor) or tensor.is_inference():
+        if (
+            id(tensor) in self._values
+            or id(tensor) in self._themselves
+            or not is_readable(tensor)
+            or tensor.is_inference()
+        ):
             return None
         value = self._store.in_memory(self._capture(tensor))
         if value is None:

@@ -159,6 +159,8 @@ class DeferringObserver:
         if site.may_route:
             self._experts.module_out(site.path, module, output)
         changed = self._end(*event, module)
+        for made in changed.values():
+            self._recorder.snapshots.leave(made)
         returned = with_others(output, changed, whole=bool(site.path)) if changed else None
         if site.may_route:
             self._experts.chose(site.path, module, output if returned is None else returned)

@@ -21,6 +21,7 @@ from tracetui.tracer.hooks.module_watch import ModuleWatch
 from tracetui.tracer.hooks.pass_context import Pass
 from tracetui.tracer.hooks.recurrence import RecurrenceWatch
 from tracetui.tracer.lens import Lens
+from tracetui.tracer.replay.replay_recorder import ReplayRecorder
 
 
 class RecordingObserver:
@@ -80,6 +81,9 @@ class RecordingObserver:
         """Whether what happens here may be described later: nothing reads weights then, or listens between modules."""
         watched = self._pass
         if watched.lens or watched.absorb or torch.is_inference_mode_enabled() or not watched.recorder.keeps_all:
+            return False
+        if not watched.editor.log.idle or isinstance(watched.recorder, ReplayRecorder):
+            # What stands for layers gives tensors that the record knows, not their snapshots.
             return False
         if watched.recorder.arrived != watched.gate.arrived:
             # Somebody else wants to be told of each record.
