@@ -52,9 +52,9 @@ KINDS: dict[str, tuple[bytes, str, str]] = {
     "cut.txt": (("é" * 200).encode()[:301], f"is a text{OPENS}", "is not UTF-8 text"),
     "new.bin": (torch_saved(True), "is a file of torch.save; numpy.savez, or safe", f"is a file of torch.save{RUNS}"),
     "old.bin": (torch_saved(False), "is a file of torch.save; numpy.savez, or safe", f"is a file of torch.save{RUNS}"),
-    "cut.npz": (npz()[:3000], "is an npz file that was cut short, or", "is no model but a file of arrays"),
+    "cut.npz": (npz()[:3000], "is a zip file that was cut short, or", "is no model but a file of arrays"),
     "cut.npy": (npy()[:100], "npy header: reaches beyond the file's end: it was cut", "is no model but a file of"),
-    "cut.safetensors": (TENSORS[:-20], "header: was cut short: by its header the file has", "may hold weights, but no"),
+    "cut.safetensors": (TENSORS[:-20], "is cut short: by its header it has", "may hold weights, but no"),
     "empty.safetensors": (b"", f"is empty{OPENS}", f"is empty{RUNS}"),
 }
 

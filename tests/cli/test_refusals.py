@@ -328,7 +328,7 @@ def _other_npz(path: Path) -> None:
     [
         (lambda path: None, "can't be opened: No such file or directory"),
         (Path.touch, "is empty; recordings and dumps are .npz, .npy and .safetensors files"),
-        (_cut, "is an npz file that was cut short, or has more behind"),
+        (_cut, "is a zip file that was cut short, or has more behind"),
         (_large, "is a text; recordings and dumps are"),
         (_pointer, "is a git-lfs pointer"),
         (_other_npz, ""),

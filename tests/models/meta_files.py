@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from tracetui.models.checkpoints.torch_zip import read_directory
+from tracetui.models.checkpoints.torch_zip import read_records
 
 Params = Mapping[str, object]
 State = dict[str, torch.Tensor]
@@ -89,7 +89,7 @@ def rewrite_zip(
 
 def overwrite(path: Path, record: str, content: bytes) -> None:
     """Put other bytes in a record's place, as many as fit."""
-    where = read_directory(path)[record]
+    where = read_records(path)[record]
     with path.open("r+b") as file:
         file.seek(where.start)
         file.write(content[: where.size])

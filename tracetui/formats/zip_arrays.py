@@ -149,9 +149,10 @@ def content_at(source: Source, member: Member) -> int:
     extra = checked_extra_fields(source, member.name, rest[name_length:])
     if zip_layout.FULL32 in (stored, size):
         wide = extra.get(zip_layout.ZIP64_KIND, b"")
-        if len(wide) != zip_layout.ZIP64_SIZES.size:
+        if len(wide) < zip_layout.ZIP64_SIZES.size:
             raise source.wrong("lacks the zip64 sizes that it needs", member.name)
-        size, stored = zip_layout.ZIP64_SIZES.unpack(wide)
+        # torch writes its place behind them, as in the directory.
+        size, stored = zip_layout.ZIP64_SIZES.unpack_from(wide)
     if flags & zip_layout.TRAILING_SIZES_FLAG and not any((crc, stored, size)):
         # Written as a stream: they stand behind the content, and in the directory.
         crc, stored, size = member.crc, member.stored, member.size

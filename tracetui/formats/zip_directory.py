@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import eq
 from typing import NamedTuple
 
 import numpy as np
@@ -69,16 +70,27 @@ def _find_end(source: Source) -> _End:
     at = source.size - zip_layout.END.size
     tail = source.read(at, zip_layout.END.size) if at >= 0 else b""
     if tail[:4] != zip_layout.END_SIGNATURE:
-        problem = "is an npz file that was cut short, or has more behind its end: its list of members is missing"
+        problem = "is a zip file that was cut short, or has more behind its end: its list of members is missing"
         raise InputError(f"{source.path}: {problem}")
     _, disk, directory_disk, here, entries, size, offset, comment = zip_layout.END.unpack(tail)
     if disk or directory_disk or here != entries or comment:
         raise source.wrong("is of a zip file in several parts or with a comment")
-    if entries == zip_layout.FULL16 or zip_layout.FULL32 in (size, offset):
-        return _find_end64(source, at)
+    own, full = (entries, size, offset), (zip_layout.FULL16, zip_layout.FULL32, zip_layout.FULL32)
+    if any(map(eq, own, full)) or _has_locator64(source, at):
+        end = _find_end64(source, at)
+        wide = (end.entries, end.size, end.offset)
+        if any(number not in (most, one) for number, most, one in zip(own, full, wide, strict=True)):
+            raise source.wrong("says another thing at the file's end than its zip64 record")
+        return end
     if offset + size != at:
         raise source.wrong("does not lie where the file's end says")
     return _End(entries, size, offset)
+
+
+def _has_locator64(source: Source, end_at: int) -> bool:
+    """Whether there is a zip64 record: torch writes one also where every number would do without."""
+    at = end_at - zip_layout.LOCATOR64.size
+    return at >= 0 and source.read(at, 4) == zip_layout.LOCATOR64_SIGNATURE
 
 
 def _find_end64(source: Source, end_at: int) -> _End:
@@ -92,7 +104,7 @@ def _find_end64(source: Source, end_at: int) -> _End:
     record = zip_layout.END64.unpack(source.read(at, zip_layout.END64.size))
     signature, rest, _, _, disk, directory_disk, here, entries, size, offset = record
     if signature != zip_layout.END64_SIGNATURE or rest != zip_layout.END64.size - 12 or disk or directory_disk:
-        raise source.wrong("has a zip64 record that no trace file has")
+        raise source.wrong("has a zip64 record of another form than is read")
     if here != entries or offset + size != at:
         raise source.wrong("does not lie where the zip64 record says")
     return _End(entries, size, offset)

@@ -199,7 +199,7 @@ BAD_ENDS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 def test_a_directory_that_lies_is_refused(case: str, parts: Parts, target: Path) -> None:
     build, needle = BAD_ENDS[case]
     message = refusal(target, build(pack(parts.values())))
-    assert message.startswith(("zip directory: ", "is an npz file that was cut short"))
+    assert message.startswith(("zip directory: ", "is a zip file that was cut short"))
     assert needle in message
 
 

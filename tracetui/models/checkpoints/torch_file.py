@@ -14,7 +14,7 @@ import torch
 
 from tracetui.errors import InputError, bad_field
 from tracetui.models.checkpoints.torch_pickle import MAX_PICKLE_BYTES, TensorLayout, read_layouts
-from tracetui.models.checkpoints.torch_zip import StoredRecord, read_directory
+from tracetui.models.checkpoints.torch_zip import StoredRecord, read_records
 from tracetui.models.checkpoints.weight_file import StoredTensor, WeightFile
 from tracetui.paths import open_regular
 from tracetui.text import visible
@@ -28,7 +28,7 @@ def stored_tensors(file: WeightFile) -> dict[str, StoredTensor]:
     Raises InputError reading `file: tensor: problem, got …` for a file that is not what torch.save makes.
     """
     path = file.path
-    records = read_directory(path)
+    records = read_records(path)
     _check_byte_order(path, records)
     layouts = read_layouts(_read(path, records, "data.pkl", MAX_PICKLE_BYTES), path)
     for name, layout in layouts.items():
