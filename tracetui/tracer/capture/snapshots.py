@@ -80,6 +80,8 @@ class Snapshots:
         base = tensor._base
         if base is not None and base.shape == tensor.shape and base.stride() == tensor.stride():
             known = self._known.get(id(base))
-            if known is not None and known[1] == base._version:
+            if id(base) in self._themselves:
+                self._bases[id(value.captured)] = base
+            elif known is not None and known[1] == base._version:
                 self._bases[id(value.captured)] = known[2].captured
         return value
