@@ -8,7 +8,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -183,15 +182,12 @@ def test_the_two_ways_to_stop_a_trace(tmp_path: Path) -> None:
         signal.SIGTERM: started_warm,
     }
     (tmp_path / "SIGINT.npz").write_bytes(b"the old one")
-    children = [
-        start("trace", "llama3-2layer", "--json", "-o", f"{number.name}.npz", cwd=tmp_path)
-        for number, start in starts.items()
-    ]
-    for child, number in zip(children, starts, strict=True):
-        assert child.stdout is not None
-        assert json.loads(child.stdout.readline())["event"] == "started"
-        time.sleep(0.2)
-        child.send_signal(number)
+    children = []
+    for number, start in starts.items():
+        children.append(start("trace", "llama3-2layer", "--json", "-o", f"{number.name}.npz", cwd=tmp_path))
+        assert children[-1].stdout is not None
+        assert json.loads(children[-1].stdout.readline())["event"] == "started"
+        children[-1].send_signal(number)
     interrupted, terminated = (ended(child) for child in children)
     assert (interrupted.status, interrupted.err) == (130, "tracetui: interrupted\n")
     assert (terminated.status, terminated.err) == (143, "")

@@ -26,10 +26,10 @@ def _compared(scale: float | None = None) -> Report:
 
 
 def test_heads_that_follow_from_their_own_side_s_inputs_are_no_fault() -> None:
+    """They are beyond the tolerance, and the same all the same: rounding of q, k and v explains all of it."""
     found = _compared()
-    assert found.first is not None
-    assert found.first.site == f"{_BLOCK}:heads"
-    assert found.carried
+    assert [site.site for site in found.comparison.sites if site.explained] == [f"{_BLOCK}:heads"]
+    assert found.first is None
     assert not found.at_fault
     assert not found.hints
 
