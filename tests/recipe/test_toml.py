@@ -9,6 +9,7 @@ import pytest
 
 from tracetui.errors import InputError
 from tracetui.recipe import Layers, Prompts, load_recipe
+from tracetui.recipe.options import OPTIONS
 
 CONFIG = """
 [config]
@@ -40,6 +41,27 @@ def test_what_is_left_out_has_defaults(tmp_path: Path) -> None:
     recipe = load_recipe(written(tmp_path, CONFIG))
     assert (recipe.name, recipe.title, recipe.dtype, recipe.seed) == ("mine", "mine", "auto", 0)
     assert (recipe.layers, recipe.tokenizer, recipe.weights, recipe.prompt) == (Layers(0, 4), "builtin", None, "")
+
+
+VALUES = {
+    "layers": '"1:3"',
+    "weights": '"w"',
+    "tokenizer": '"t/x.model"',
+    "dtype": '"float16"',
+    "seed": "7",
+    "mla": '"absorb"',
+    "prompt": '"p"',
+    "random_tokens": "[2, 3]",
+    "chat": "true",
+    "system": '"s"',
+}
+"""A value of each key that isn't the default."""
+
+
+@pytest.mark.parametrize("name", [option.name for option in OPTIONS.values() if option.in_recipes])
+def test_every_option_that_may_stand_in_a_recipe_changes_it(tmp_path: Path, name: str) -> None:
+    plain = load_recipe(written(tmp_path, CONFIG))
+    assert load_recipe(written(tmp_path, f"{name} = {VALUES[name]}\n{CONFIG}")) != plain
 
 
 def test_everything_that_is_said_is_kept(tmp_path: Path) -> None:

@@ -25,9 +25,11 @@ from tracetui.text import visible
 MAX_TOML_BYTES = 64 * 2**10
 _TABLES = {"config": check_config, "params": llama_config, "reference": reference_config}
 _BASE = "base"
-_AS_READ = ("dtype", "seed", "mla")
-"""Keys whose values go into the recipe as the option's reader returns them."""
 _OPTIONS = tuple(option.name for option in OPTIONS.values() if option.in_recipes)
+_OF_SEVERAL = frozenset({"layers", "weights", "tokenizer", "prompt", "random_tokens", "chat", "system"})
+"""Keys that mean something only with another one, or with the folder of the file."""
+_AS_READ = tuple(name for name in _OPTIONS if name not in _OF_SEVERAL)
+"""Keys whose values go into the recipe as the option's reader returns them."""
 _KEYS = ("title", *_OPTIONS, _BASE, *_TABLES)
 
 
@@ -43,7 +45,7 @@ def read_recipe(path: Path) -> Recipe:
         origin=str(path),
         config=config,
         layers=parse_layers(_layers(fields, count), count, f"{path}: layers"),
-        **{name: OPTIONS[name].read(found[name], f"{path}: {name}") for name in _AS_READ if name in found},
+        **{OPTIONS[name].into: OPTIONS[name].read(found[name], f"{path}: {name}") for name in _AS_READ if name in found},
         tokenizer=_beside(path, fields.text("tokenizer", default=BUILTIN_TOKENIZER)),
         weights=_weights(path, fields.text("weights", default="random")),
         prompts=_prompts(fields, path),
