@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import graphlib
+
+import grimp
+
 from tests.house import house
 
 MOST_PROSE = 0.02
@@ -12,6 +16,13 @@ MOST_IN_A_FOLDER = 20
 MOST_METHODS = 35
 DEEPEST = 4
 DEEPEST_SCREEN = 1
+
+
+def test_no_module_is_loaded_for_itself() -> None:
+    """By way of others, imports in functions among them; what only a type checker reads doesn't count."""
+    graph = grimp.build_graph("tracetui", exclude_type_checking_imports=True)
+    order = graphlib.TopologicalSorter({name: graph.find_modules_directly_imported_by(name) for name in graph.modules})
+    order.prepare()
 
 
 def test_names_say_what_a_value_is() -> None:

@@ -15,6 +15,7 @@ from torch import nn
 from tracetui.errors import InputError, TracetuiError, in_words
 from tracetui.logs import write_log
 from tracetui.models.given import ExistingModule, Inputs, given_model, vocabulary_of
+from tracetui.models.runnable import Runnable, make_runnable
 from tracetui.models.tokenizers import Tokenizer, load_tokenizer
 from tracetui.models.tokenizers.given import given_tokenizer
 from tracetui.recipe import Recipe
@@ -23,6 +24,18 @@ from tracetui.text import visible
 
 _NO_LIMIT = 2**31
 _RETURNS = "an nn.Module, or a tuple of one with a tokenizer, with example inputs, or with both"
+
+
+def runnable_of(recipe: Recipe, exact: bool = False) -> Runnable:
+    """A recipe's model: what its function makes, or what is built of its configuration. Raises InputError.
+
+    exact: the same weights, in float64.
+    """
+    if recipe.factory is None:
+        return make_runnable(recipe, exact)
+    if exact:
+        raise InputError(f"{recipe.name}: a model that is given as code can't be built again in float64")
+    return factory_model(recipe)
 
 
 def factory_model(recipe: Recipe) -> ExistingModule:

@@ -12,7 +12,6 @@ import torch
 
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.debugger.session import Module, PromptRow
-from tracetui.errors import InputError
 from tracetui.models import plan as memory
 from tracetui.models.build import BuiltModel, build_model
 from tracetui.models.checkpoints.forms import open_checkpoint
@@ -109,16 +108,10 @@ class Runnable:
 
 
 def make_runnable(recipe: Recipe, exact: bool = False) -> Runnable:
-    """Build a recipe's model and open what it needs. Raises InputError.
+    """Build the model of a recipe's configuration and open what it needs. Raises InputError.
 
     exact: the same weights, in float64.
     """
-    if recipe.factory is not None:
-        if exact:
-            raise InputError(f"{recipe.name}: a model that is given as code can't be built again in float64")
-        from tracetui.models.factory import factory_model
-
-        return factory_model(recipe)
     checkpoint = open_checkpoint(recipe)
     dtype = _dtype(recipe, checkpoint)
     built = build_model(recipe, torch.float64 if exact else dtype)

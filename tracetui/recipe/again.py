@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tracetui.errors import InputError
-from tracetui.expr.edit import Edit
-from tracetui.expr.edit_parse import parse_edits
 from tracetui.expr.replacement import check_sources
 from tracetui.recipe.find import load_recipe
 from tracetui.recipe.generation import PROMPT_ALONE
 from tracetui.recipe.hub import with_cached_weights
 from tracetui.recipe.model import DTYPES, MLA_WAYS, Layers, Recipe
 from tracetui.recipe.prompts import Prompts
+from tracetui.recipe.recorded_edits import edits_of
 from tracetui.recording.trace import Trace
 from tracetui.text import visible
 
@@ -84,14 +83,6 @@ def _as_recorded(recipe: Recipe, trace: Trace, name: str) -> Recipe:
     check_sources(edits, f"{name}: recipe.edits")
     recipe = replace(recipe, edits=edits)
     return replace(recipe, mla=mla) if isinstance(mla, str) and mla in MLA_WAYS else recipe
-
-
-def edits_of(trace: Trace, name: str) -> tuple[Edit, ...]:
-    """The edits that a trace's run made; `name` is what messages call the trace. Raises InputError."""
-    kept = trace.run.recipe.get("edits", ())
-    if not isinstance(kept, list | tuple) or not all(isinstance(text, str) for text in kept):
-        raise InputError(f"{name}: recipe.edits: must be a list of texts, got {visible(repr(kept), 60)}")
-    return parse_edits([str(text) for text in kept], f"{name}: recipe.edits")
 
 
 def _layers(ends: object, recipe: Recipe, name: str) -> Layers:

@@ -45,7 +45,9 @@ def read_recipe(path: Path) -> Recipe:
         origin=str(path),
         config=config,
         layers=parse_layers(_layers(fields, count), count, f"{path}: layers"),
-        **{OPTIONS[name].into: OPTIONS[name].read(found[name], f"{path}: {name}") for name in _AS_READ if name in found},
+        **{
+            OPTIONS[name].into: OPTIONS[name].read(found[name], f"{path}: {name}") for name in _AS_READ if name in found
+        },
         tokenizer=_beside(path, fields.text("tokenizer", default=BUILTIN_TOKENIZER)),
         weights=_weights(path, fields.text("weights", default="random")),
         prompts=_prompts(fields, path),

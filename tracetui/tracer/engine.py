@@ -22,7 +22,8 @@ from tracetui.debugger.session import (
 from tracetui.errors import FileChangedError, InputError
 from tracetui.expr.matrices import any_steps
 from tracetui.models import plan as memory
-from tracetui.models.runnable import Runnable, make_runnable
+from tracetui.models.factory import runnable_of
+from tracetui.models.runnable import Runnable
 from tracetui.models.weights.available_memory import own_bytes
 from tracetui.models.weights.exact import InFloat64
 from tracetui.recipe import Prompts, Recipe
@@ -80,7 +81,7 @@ class Engine:
         """Where each module was in its code when the last run failed, by path."""
         self.output: Any = None
         """What the model returned in the last run that called it in its own way."""
-        self.runnable = make_runnable(model, exact) if isinstance(model, Recipe) else model
+        self.runnable = runnable_of(model, exact) if isinstance(model, Recipe) else model
         check_mla(self.runnable.built.module, self.runnable.recipe)
         self._state = ModuleState(self.runnable.built.module)
         if isinstance(model, Recipe):
