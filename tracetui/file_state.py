@@ -35,9 +35,9 @@ def state_of(file: Path | int) -> FileState | None:
 
 
 def settled_state(file: Path | int) -> FileState | None:
-    """The same, such that whatever is written from now on gives another one; None if the file is gone.
+    """The state of a file, certain to differ after any later write; None if the file is gone.
 
-    Written again within one tick of the clock that dates it, a file would keep its date: that tick is waited for.
+    A file written twice within one tick of its file system's clock keeps its date, so that tick is waited for.
     """
     state = state_of(file)
     while state is not None and _may_keep_date(state.modified):

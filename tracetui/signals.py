@@ -21,19 +21,19 @@ def catch_signals() -> None:
 
 
 def leave_signals() -> None:
-    """Have them end the process at once: while the interpreter tidies up, an exception would only be shown."""
+    """Let these signals end the process at once: during the interpreter's exit an exception would only be printed."""
     for number in _ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
 
 
 def told_to_end() -> int | None:
-    """The number of the last signal that has come, also of one whose exception came to nothing; None if none has."""
+    """The number of the last signal received, even if its exception was swallowed; None if there was none."""
     return _told[-1] if _told else None
 
 
 def check_signals() -> None:
-    """Raise again for a signal whose exception came to nothing: compiled modules swallow it while they are imported."""
+    """Raise again for a signal whose exception was swallowed, as compiled modules do while they are imported."""
     if _told:
         _leave(_told[-1])
 

@@ -142,9 +142,9 @@ def _int(config: Mapping[str, object], field: str) -> int | None:
 
 
 def axis_positions(name: str, length: int, trace: Trace, pass_: int) -> range | None:
-    """Which positions an axis of queries or keys stands for in a pass; None if its length is no such number.
+    """The positions that an axis of queries or keys covers in a pass; None if its length fits none.
 
-    The keys of a pass are those of all positions so far; a sliding window gives a later pass the last of them.
+    The keys of a pass are those of all positions so far; with a sliding window a later pass has only the last of them.
     """
     computed = trace.positions(pass_)
     if name in ("T", "query"):

@@ -96,7 +96,7 @@ def every_tensor(part: ModulePart, path: str = "") -> Iterator[tuple[str, Checkp
 
 
 def first_tensors(part: ModulePart, path: str = "") -> Iterator[tuple[str, CheckpointTensor]]:
-    """Tensors by their whole names, of parts that are alike those of the first; `path` is that of `part` itself."""
+    """Tensors with their full names; of several equal parts only the first. `path` is the path of `part` itself."""
     for tensor in part.tensors:
         yield f"{path}.{tensor.name}" if path else tensor.name, tensor
     for child in part.children:

@@ -1,5 +1,6 @@
-"""What each record was made of, as the run itself told: modules by the records that they were given, all else by the
-code in which it was made.
+"""The inputs of each record, as the run recorded them.
+
+A module's inputs are the records that it was given; anything else's are those of the code that computed it.
 """
 
 from __future__ import annotations
@@ -173,7 +174,7 @@ def _within(record: Record, path: str) -> bool:
 
 
 def _nearest(records: list[Record]) -> Iterator[Record]:
-    """Those that went into none of the others."""
+    """Records that went into none of the others."""
     into = {index for record in records for index in record.inputs if not record.role}
     kernels = {record.module for record in records if record.role == _KERNEL}
     taken = {(record.site, record.call) for record in records if record.index in into}

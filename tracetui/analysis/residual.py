@@ -31,10 +31,10 @@ class ResidualPoint:
 def residual_norms(
     trace: Trace, row: int = 0, known: Sequence[ResidualPoint] = (), pass_: int = 0
 ) -> tuple[ResidualPoint, ...]:
-    """The recorded places of a pass' residual stream in order: what enters the first layer, then two for each layer.
+    """The recorded places of a pass' residual stream in order: the first layer's input, then two for each layer.
 
-    Of a batch the norms are those of one row's real tokens, of the records whose values were kept. `known` points are
-    gone on from.
+    In a batch the norms are those of one row's real tokens, for records whose values were kept. The search goes on
+    after the points in `known`.
     """
     points = list(known)
     for record in trace.records[points[-1].index + 1 if points else 0 :]:

@@ -1,4 +1,4 @@
-"""What comes back from a model's or a recording's last session, beside what the command line says."""
+"""What is restored from the last session of a model or a recording, beside what the command line says."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Last:
         return self.found.note
 
     def keeper(self, bare: SessionNote) -> Keeper | None:
-        """Who keeps this session; one in which nothing but `bare` was ever set needs no file."""
+        """The keeper of this session; it writes no file as long as nothing but `bare` was ever set."""
         if self.store is None or not self.found.writable:
             return None
         return Keeper(self.store, None if self.fresh else self.note if self.found.there else bare)
@@ -80,7 +80,7 @@ def recalled(arguments: Namespace, last: Last, recipe: Recipe, stops: tuple[Stop
 
 
 def recalled_recording(last: Last, stops: tuple[Stop, ...]) -> Restored:
-    """For the screen over a recording, whose own stops these are."""
+    """What is restored for a recording's screen; its stops are the recording's own."""
     if last.store is None:
         return NOTHING_RECALLED
     text = in_words(replace(last.note, prompts=None)) if last.found.there else ""

@@ -31,7 +31,7 @@ class ModuleRow:
     """Whether there is anything beneath."""
     open: bool = False
     folded: bool = False
-    """Stands for several, or for layers that pass through what comes in: no record is theirs."""
+    """Whether the line stands for several modules, or for layers that were left out: no record belongs to it."""
     elsewhere: Mapping[str, str] | None = None
     """By layout, what another implementation calls it."""
 
@@ -42,12 +42,12 @@ class ModuleRow:
 
 
 def rows_of(root: Module, opened: Collection[str], hit: Hit = NONE_HIT) -> list[ModuleRow]:
-    """The visible lines, top to bottom; of a list of experts those hit stand alone, the others folded around them."""
+    """The visible lines, top to bottom; in a list of experts the `hit` ones stand unfolded among the others."""
     return list(_rows(root, root.path, 0, opened, hit)) if root.kind else []
 
 
 def _rows(module: Module, path: str, depth: int, opened: Collection[str], hit: Hit) -> Iterator[ModuleRow]:
-    """The lines of one module, or of several that are alike, at a path of its own."""
+    """The lines of one module (or several equal ones on one line), at the path of this line."""
     yield ModuleRow(
         path,
         depth,
@@ -100,7 +100,7 @@ def _runs(indices: Sequence[int], alone: Collection[int]) -> Iterator[tuple[int,
 
 
 def _some(module: Module, indices: tuple[int, ...]) -> Module:
-    """Some of those that a line stands for; how many of them a token uses is known of all together only."""
+    """Some of the modules that a line stands for; how many of them a token uses is only known of all together."""
     each = module.parameters // module.copies
     return Module(module.path, module.kind, each * len(indices), module.weights, module.children, indices=indices)
 

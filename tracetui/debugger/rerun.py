@@ -31,7 +31,7 @@ def looks_back(state: ScreenState) -> bool:
 
 
 def changed_at(edit: Edit, trace: Trace, cursor: int) -> int:
-    """The record that an edit is to be seen at: the one looked at, else the next or the first it names."""
+    """The record to show an edit at: the cursor's if the edit changes it, else the next (or first) it changes."""
     if changes(edit, trace.records[cursor]):
         return cursor
     places = [record.index for record in trace.records if changes(edit, record)]
@@ -40,7 +40,7 @@ def changed_at(edit: Edit, trace: Trace, cursor: int) -> int:
 
 
 def behind(edit: Edit, trace: Trace) -> str:
-    """What is to be said of an edit of a waiting model that names what it has computed already; empty otherwise."""
+    """A remark if an edit of a waiting model names a record that is already computed; else empty."""
     last = trace.records[-1].pass_
     done = next((record for record in reversed(trace.records) if record.pass_ == last and changes(edit, record)), None)
     return (

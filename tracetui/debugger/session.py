@@ -63,7 +63,7 @@ class Prepared:
     tokenizer: str
     """Which tokenizer is in use, in words."""
     notes: tuple[str, ...]
-    """What a user must know beside the result, such as which weights are random."""
+    """What a user should know, such as which weights are random."""
     plan: MemoryPlan
     """What the recipe's own prompt would take; nothing is refused yet."""
     preview: Preview = NO_PREVIEW
@@ -77,7 +77,7 @@ class Started:
     trace: Trace
     plan: MemoryPlan
     cut: Cut = FROM_THE_START
-    """Where it takes up another run; `trace` has what lies before it already, unless all of it is done again."""
+    """Where it continues an earlier run: `trace` already has the records before, if they aren't computed again."""
     number: int = 0
     """What `start` returned; 0 where there is but one run."""
 

@@ -22,7 +22,7 @@ class Entry:
     hits: tuple[Hit, ...] = ()
     """In order."""
     unknown: int = 0
-    """Among the first so many records nobody has looked for it yet."""
+    """How many records, from the first on, have not been checked for this stop yet."""
 
     @property
     def places(self) -> tuple[int, ...]:
@@ -70,14 +70,14 @@ class StopBook:
         return tuple(entry for entry in self.active if entry.unknown)
 
     def with_stop(self, stop: Stop) -> StopBook:
-        """One stop more, of which nobody has heard yet."""
+        """The book with one more stop, for which no record has been checked yet."""
         return StopBook((*self.entries, Entry(stop, unknown=_ALL)))
 
     def without(self, text: str) -> StopBook:
         return StopBook(tuple(entry for entry in self.entries if entry.stop.text != text))
 
     def switched(self, text: str, on: bool) -> StopBook:
-        """A stop on or off; one that was off hasn't heard of what was recorded meanwhile."""
+        """The book with a stop switched on or off; one switched on has all records still to check."""
         return StopBook(
             tuple(
                 replace(entry, stop=replace(entry.stop, on=on), unknown=_ALL if on else 0)

@@ -21,7 +21,7 @@ _ROUTERS = ("gate", "router")
 
 @dataclass(frozen=True, slots=True)
 class ReplacementSource:
-    """A record of another trace, whose values stand in for those of an edited tensor."""
+    """A record of another trace that replaces the values of an edited tensor."""
 
     path: str
     """As it was typed."""

@@ -1,4 +1,4 @@
-"""Which edits a run had, and from which record to which: enough to do the same again."""
+"""The edits of a run, with the records from and to which each applied: enough to repeat the run."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class _EditSpan:
 
 
 class EditLog:
-    """The edits of one run. Any thread may ask for others; the model's thread alone takes them up.
+    """The edits of one run. Any thread may ask for other edits; only the model's thread applies them.
 
-    So a record is made with the edits that the log says it had: who asks can't know how far a running model is.
+    So the log always says with which edits a record was made: the asking thread can't know how far the model is.
     """
 
     def __init__(self, edits: Sequence[Edit] = ()) -> None:
@@ -56,7 +56,7 @@ class EditLog:
         return self.edits
 
     def take_up(self, past: EditLog, at: int) -> None:
-        """Stand for a run that is taken up again at a record: what that one had until then, and these from there on."""
+        """Continue another run's log at a record: its edits until then, this log's from there on."""
         edits = [span.edit for span in self._spans if span.last is None]
         stood = (span for span in past._spans if span.first < at)
         self._spans = tuple(

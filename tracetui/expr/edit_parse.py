@@ -52,7 +52,7 @@ def check_edits(edits: Sequence[Edit], where: str) -> tuple[Edit, ...]:
 
 
 def parse_source(text: str, at: int, refuse: Callable[[int, str], object]) -> ReplacementSource:
-    """What stands behind `replace`, from character `at` on; what is wrong is told with its place."""
+    """The source named after `replace`, from character `at` on; errors say where in the text the problem is."""
     start = len(text) - len(text[at:].lstrip())
     path = _PATH.match(text, start)
     if path is None:

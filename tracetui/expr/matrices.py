@@ -1,4 +1,4 @@
-"""Which attention calls are computed step by step: those of whose scores or probabilities a stop or an edit speaks."""
+"""Attention calls that must run step by step, as a stop or an edit names their scores or probabilities."""
 
 from __future__ import annotations
 

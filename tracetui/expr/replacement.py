@@ -39,9 +39,10 @@ def open_source(path: str, where: str) -> Trace:
 
 
 def key_in(trace: Trace, source: ReplacementSource, key: str, where: str, by_head: bool = False) -> str:
-    """Under which key a trace has what stands here under `key`, `site#part@pass.call`.
+    """The key (`site#part@pass.call`) in `trace` of the record that replaces the one with this `key`.
 
-    by_head: a head is wanted, and so `:heads` where the site names no role. Raises InputError if there is no such site.
+    by_head: one head is replaced, so that `:heads` is read if the site names no role. Raises InputError if there is no
+    such site.
     """
     if not source.site:
         return key

@@ -55,7 +55,7 @@ class Stop:
 
     @property
     def _known_at(self) -> str:
-        """The role at which a condition without a site is known: once a block, not at all records from there on."""
+        """The role at which a condition without a site is checked: once a block, not at every record after it."""
         if self.condition is None or not self.everywhere:
             return ""
         asked = self.condition.kinds & _TENSORS

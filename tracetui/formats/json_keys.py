@@ -1,4 +1,4 @@
-"""How many keys a JSON text has, and how many a struct that was read of it holds: fewer, if one stands twice."""
+"""Counts the keys in a JSON text and in the struct read from it: the struct has fewer if a key occurs twice."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def key_count(document: bytes) -> int | None:
 
 
 def keys_of(values: Sequence[Any], form: inspect.Type) -> int:
-    """How many keys these values of one form were read from, those of what lies inside them counted too."""
+    """How many keys these values of one form were read from, nested ones included."""
     match form:
         case inspect.Metadata(type=inner):
             return keys_of(values, inner)

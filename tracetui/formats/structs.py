@@ -1,7 +1,7 @@
-"""JSON of strangers, to structs: msgspec says fast whether a text is of a form, and here is said what is wrong with it.
+"""Reads untrusted JSON into structs: msgspec checks quickly whether a text fits, and this module says what is wrong.
 
-What msgspec lets pass and is refused here: keys that stand twice in one object, and what isn't UTF-8 where nobody asks
-for it. A form is a msgspec struct; `Meta(extra={"must": …})` says in words what its field must be.
+It also refuses what msgspec accepts: a key twice in one object, and invalid UTF-8 in places that no field reads. A form
+is a msgspec struct; `Meta(extra={"must": …})` says in words what its field must be.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def read_json(document: bytes, form: type[Form], where: str) -> Form:
 
 
 def _read_slowly(document: bytes, form: type[Form], where: str) -> Form:
-    """What msgspec doesn't read: because it is of another form, or has texts that it doesn't hold for Unicode."""
+    """Read what msgspec refused: it has another form, or text that msgspec doesn't take for Unicode."""
     plain, kind = _parsed(document, where), cast(Any, form)
     if (wrong := misfit(plain, _info(kind))) is not None:
         raise wrong.error(where)

@@ -1,4 +1,4 @@
-"""Tables from strangers, of JSON or TOML, whose fields' names nobody knows before: read one by one, in bounds."""
+"""Untrusted JSON or TOML tables whose field names aren't known beforehand, read one by one within limits."""
 
 from __future__ import annotations
 

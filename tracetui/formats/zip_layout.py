@@ -54,7 +54,7 @@ LOCATOR64_SIGNATURE = b"PK\x06\x07"
 
 STORED, DEFLATED = 0, 8
 FULL16, FULL32 = 0xFFFF, 0xFFFFFFFF
-"""What a field holds whose real number lies in a zip64 field."""
+"""A field with this value has its real number in a zip64 field."""
 ZIP64_KIND = 0x0001
 PADDING_KIND = 0xD935
 """Android's zipalign uses this kind for the same end."""

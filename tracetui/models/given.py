@@ -36,7 +36,7 @@ _DEEPEST = 16
 _GENERATING = ("prepare_inputs_for_generation", "_update_model_kwargs_for_generation", "generation_config")
 """What models of transformers have that can go on from their own choices."""
 AS_GIVEN = Prompts()
-"""What stands for the inputs that came with the module."""
+"""Stands in place of prompts where the caller gave the module's inputs."""
 NO_INPUTS: Mapping[str, object] = MappingProxyType({})
 
 
@@ -59,7 +59,7 @@ class ExistingModule(Runnable):
     around: Callable[[], AbstractContextManager[object]] = nullcontext
     """What the calling thread had set: gradients, autocast, the default device."""
     generates: bool = False
-    """Whether prompts go through the model as transformers' own `generate` gives them, so that it can go on."""
+    """Whether prompts are passed to the model as transformers' own `generate` does, so that it can generate tokens."""
 
     def outline(self) -> Module:
         return outline_of_module(self.built.module)

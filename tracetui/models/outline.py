@@ -209,7 +209,7 @@ class _LineGrower:
             yield _several(line, path, indices, self._chosen if routed else None) if indices else line
 
     def _like_before(self, made: dict[object, Module], path: str, module: nn.Module) -> Module:
-        """The line of a module whose tensors are those of an earlier one but for their values."""
+        """The line of a module; made from an earlier module's line if their tensors differ only in their values."""
         key = signature(module)
         if key in made and self.seen.isdisjoint(module.parameters()):
             return moved(made[key], path)
@@ -239,7 +239,7 @@ def _used(module: Module) -> int:
 
 
 def _several(module: Module, path: str, indices: Sequence[int], chosen: int | None) -> Module:
-    """One line for several alike: experts, of which a token uses `chosen`, or layers that are not run (None)."""
+    """One line for several equal modules: experts, `chosen` of them per token, or layers that are not run (None)."""
     copies = len(indices)
     used = _used(module) * (min(chosen, copies) if chosen else copies)
     total = module.parameters * copies

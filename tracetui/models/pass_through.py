@@ -24,22 +24,23 @@ class NamedForm:
     kind: Any
     """The named tuple or dataclass."""
     arguments: tuple[tuple[str, str], ...]
-    """Of its fields those that stand for an argument of the layer, with that argument's name."""
+    """Pairs of a field and the layer's argument that the field returns."""
     others: tuple[str, ...]
     """The fields that the layer alone computes."""
 
     def of(self, values: Mapping[str, object]) -> Any:
-        """What a layer returns that was given these and changed nothing."""
+        """The return value of a layer that was given these values and changed nothing."""
         handed_on = {name: values.get(argument) for name, argument in self.arguments}
         return self.kind(**handed_on, **dict.fromkeys(self.others))
 
 
 Form = tuple[str, ...] | NamedForm | None
-"""The names of what a layer returns in a tuple, the residual stream first, or by names; None if the stream alone."""
+"""The names in the tuple that a layer returns, the residual stream first; a NamedForm if it returns them by name; None
+if it returns the stream alone."""
 
 
 class PassThrough(nn.Module):
-    """Whatever else is asked of the layer, as its kind of attention, the layer itself answers."""
+    """Stands in for a layer that was left out; other attributes, such as the kind of attention, are the layer's own."""
 
     def __init__(self, form: Form = None, layer: nn.Module | None = None) -> None:
         super().__init__()
@@ -48,7 +49,7 @@ class PassThrough(nn.Module):
         self._stands_for = [] if layer is None else [layer]
 
     def forward(self, hidden_states: torch.Tensor, *args: object, **kwargs: object) -> Any:
-        """Beside the residual stream goes what came in under the same name, as a state."""
+        """Returns the residual stream unchanged, and other states as they came in under the same name."""
         if self._form is None:
             return hidden_states
         if isinstance(self._form, NamedForm):

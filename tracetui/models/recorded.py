@@ -30,7 +30,7 @@ class Widths:
     parts: Mapping[str, int]
     """Of everything that a pass keeps, by the layer's path; the empty path for what stands outside of all."""
     attention: int
-    """Of what all attention kernels are given and return."""
+    """The width of what all attention kernels receive and return together."""
     widest_in_layer: int
     widest: int
     """Of one module's output; over the whole model it is that of the logits."""
@@ -75,7 +75,7 @@ def _own(module: nn.Module, hidden: int) -> int:
 
 
 def _returned(child: nn.Module, parent: nn.Module, hidden: int) -> int:
-    """The width of what a module without modules in it returns anew; all others pass on what those return."""
+    """The width of a childless module's new output; all other modules pass on their children's."""
     if isinstance(child, (*_UNCHANGED, PassThrough)) or any(True for _ in child.children()):
         return 0
     own = _own(child, hidden)

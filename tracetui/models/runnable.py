@@ -87,7 +87,7 @@ class Runnable:
         return memory.within(planned, self.recipe)
 
     def described(self, ran: Recipe) -> tuple[dict[str, object], Mapping[str, object]]:
-        """What a trace tells of the recipe as it was run, and of the configuration."""
+        """The recipe as it was run, and the configuration, in the form in which a trace stores them."""
         fields = {**ran.plain(), "dtype": str(self.built.dtype).removeprefix("torch."), "layout": self.layout}
         return fields, {**_of_the_class(self.built.config), **self.recipe.config}
 
@@ -159,7 +159,7 @@ def _said_dtype(recipe: Recipe) -> object:
 
 
 def _about_dtype(recipe: Recipe, dtype: torch.dtype) -> tuple[str, ...]:
-    """That the configuration has a dtype in which nothing is computed, where nobody said another."""
+    """A remark if nothing can be computed in the configuration's dtype and the user chose no other."""
     name = _said_dtype(recipe)
     if recipe.dtype != "auto" or name in (None, *DTYPES):
         return ()

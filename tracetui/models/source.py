@@ -57,7 +57,7 @@ def source_of(model: nn.Module, site: str, raised: Mapping[str, Sequence[tuple[s
 
 
 def _shower(model: nn.Module, path: str, raised: Mapping[str, Sequence[tuple[str, int]]]) -> str:
-    """The module whose line tells most about an error: of torch's own layers the one that called them."""
+    """The module whose line says most about an error: for torch's own layers the module that called them."""
     while path in raised and type(model.get_submodule(path)).__module__.startswith("torch."):
         outer = path.rpartition(".")[0]
         if not path or outer not in raised:
@@ -75,7 +75,7 @@ def _code(kind: type) -> tuple[tuple[str, ...], int, str]:
 def _where_it_was_raised(
     kind: type, places: Sequence[tuple[str, int]]
 ) -> tuple[tuple[tuple[str, ...], int, str], int] | None:
-    """The class, or the one that it has its forward from, in which the last of these lines lies; and that line."""
+    """The class (or the base class with its forward) that contains the last of these lines, and that line."""
     for inherited in kind.__mro__ if places else ():
         try:
             code = _code(inherited)

@@ -17,7 +17,7 @@ from tracetui.models.weights.experts import is_handed_choices, is_router, runs_s
 from tracetui.text import visible
 
 ATTENTION_INTERFACE = "ALL_ATTENTION_FUNCTIONS"
-"""What a modelling file of transformers imports whose attention goes through the interface."""
+"""The name that a modelling file imports if its attention goes through transformers' interface."""
 _WATCHED = ("eager", "sdpa")
 _OTHER_MASKS = ("flash", "flex", "paged")
 """In the names of kernels whose masks are no tensors over queries and keys."""
@@ -47,7 +47,7 @@ def watched_kernel(config: Any) -> str | None:
 
 
 def _is_somebody_s_own(kernel: str) -> bool:
-    """Whether a kernel is no function of transformers, whose others get no masks of tensors that say who sees whom."""
+    """Whether a kernel is a user's own function. transformers' other kernels don't get masks that say who sees whom."""
     function = AttentionInterface._global_mapping.get(kernel)
     is_theirs = str(getattr(function, "__module__", "")).startswith("transformers.")
     return function is not None and not is_theirs and not any(word in kernel for word in _OTHER_MASKS)

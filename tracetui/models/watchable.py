@@ -1,4 +1,4 @@
-"""Which modules can be watched at all: those whose forward is Python and whose numbers are there."""
+"""Which modules can be watched: those with a forward in Python and tensors that hold numbers."""
 
 from __future__ import annotations
 

@@ -24,11 +24,11 @@ class ConfigState:
 
     @property
     def is_news(self) -> bool:
-        """Whether it says something else than when it was last looked at."""
+        """Whether the configuration has changed since it was last read."""
         return _text(self._recipe.weights) != self._seen
 
     def recipe(self) -> Recipe:
-        """The recipe, with a note where the configuration says something else by now."""
+        """The recipe, with a note if the configuration has changed since the start."""
         self._seen = _text(self._recipe.weights)
         notes = () if self._seen == self._first else (_CHANGED,)
         return replace(self._recipe, notes=(*self._recipe.notes, *notes))

@@ -170,7 +170,7 @@ def needed_pieces(folder: Path, layers: Layers) -> list[str]:
 
 
 def _cached(hub_id: HubId, name: str) -> object:
-    """A file's path; None if it isn't cached; something else if the hub is known not to have it."""
+    """The path of a cached file; None if it isn't cached; a sentinel if the hub is known not to have it."""
     from huggingface_hub import constants, try_to_load_from_cache
     from huggingface_hub.file_download import repo_folder_name
 

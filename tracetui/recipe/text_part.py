@@ -25,7 +25,7 @@ class TextPart:
 
     config: Mapping[str, object]
     place: str
-    """`text_config`, `thinker_config.text_config`; empty where its fields stand beside the other parts."""
+    """The path of the text model's fields, such as `thinker_config.text_config`; empty at the top level."""
     unread: tuple[str, ...]
     """The names of the other parts."""
 

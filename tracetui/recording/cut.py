@@ -20,9 +20,9 @@ class Cut:
     layers: tuple[str, ...] = ()
     """The paths of the layers that ran before it in its pass."""
     seconds: float = 0.0
-    """How long the model took for what lies before it, without making weights."""
+    """How long the model took for everything before the cut, without making weights."""
     whole: str = ""
-    """Why all of the run is done again; empty if what lies before the cut comes from the record."""
+    """Why the whole run is computed again; empty if everything before the cut comes from the record."""
 
     @property
     def taken(self) -> int:

@@ -65,9 +65,9 @@ class Trace:
     cache: tuple[int, ...] = ()
     """Bytes of the model's own key-value cache after each pass that is over; empty where it ran without one."""
     bad_weights: Mapping[str, tuple[BadWeight, ...]] = field(default_factory=lambda: MappingProxyType({}))
-    """By the site of a module whose output isn't finite: those of its own parameters that aren't either.
+    """For each module with an output that isn't finite, by site: its own parameters that aren't finite either.
 
-    Empty where all of them were looked at and are finite; a site that is missing was not looked at.
+    Empty where all of them were checked and are finite; a site that is missing was not checked.
     """
 
     def __len__(self) -> int:
@@ -117,9 +117,9 @@ class Trace:
         )
 
     def extended(self, chosen: Sequence[Token | None], cache: int) -> Trace:
-        """The trace with one more token in each row that goes on, and the size of the cache in bytes.
+        """The trace with one more token in each row that isn't finished; `cache` is the size of the cache in bytes.
 
-        `chosen` has None for a row that has ended. Records, values and what is known of their keys are shared.
+        `chosen` has None for a finished row. Records, values and the index of keys are shared with this trace.
         """
         made = self.generated or (0,) * len(self.tokens)
         rows = tuple(
@@ -151,7 +151,7 @@ class Trace:
         return self.vocabulary.get(token_id) or Token(token_id, b"")
 
     def renamed(self, index: int, site: str) -> Record:
-        """Have the newest record of a run that goes on stand under another site: nothing has come after it yet."""
+        """Change the site of the newest record while a run goes on, before any other record follows it."""
         assert isinstance(self.records, list)
         old: Record = self.records[index]
         new = self.records[index] = replace(old, site=site, seconds=None)

@@ -15,7 +15,7 @@ Index = tuple[int | slice, ...]
 
 
 class NotKeptError(RunError):
-    """Values were asked for of which the run kept only the statistics."""
+    """A record's values were asked for, but the run kept only its statistics."""
 
 
 class Value(Protocol):

@@ -36,7 +36,7 @@ class Editor:
         log: EditLog | None = None,
         tell: Callable[[Edited], None] = lambda edited: None,
     ) -> None:
-        """tell: hears of each edit that changed a tensor."""
+        """tell: called for each edit that changed a tensor."""
         self._recorder = recorder
         self.log = log or EditLog()
         self._tell = tell
@@ -68,7 +68,7 @@ class Editor:
         return tuple(f"edited: {texts[identity]}" for identity in done if identity in texts)
 
     def carry(self, past: Editor, count: int) -> None:
-        """Know what came of the edits before the record `count` of a run that is taken up again there."""
+        """Take over what edits did before record `count`, in a run that is continued there."""
         self._history = [came for came in past._history if came[0] < count]
 
     def forget(self) -> None:
@@ -91,10 +91,10 @@ class Editor:
     def record(
         self, site: str, tensor: torch.Tensor, original: torch.Tensor | None = None, fixed: str = "", **said: Any
     ) -> tuple[torch.Tensor, Record]:
-        """Record a tensor, with its edits; returns what the model goes on with. `said` is as Recorder.record takes it.
+        """Apply the edits to a tensor and record it; returns what the model goes on with, and its record.
 
-        Of an edited tensor the original is recorded first. original: what stood there before another edit's effect.
-        fixed: why it can't be edited.
+        If it is edited, the original is recorded first. original: the value before another edit's effect. fixed: why
+        the tensor can't be edited. `said` is passed on to Recorder.record.
         """
         call, part = said.get("call", 0), said.get("part", 0)
         if self._recorder.repeats and (known := self._recorder.repeated(site, tensor, call, part)) is not None:
@@ -148,7 +148,7 @@ class Editor:
         return changed, self._recorder.record(record.site, changed, edited=True, **said)
 
     def choice(self, block: str, experts: torch.Tensor, count: int) -> torch.Tensor:
-        """The experts [N,A] that tokens shall go to, of `count` there are; the very same where no edit says so."""
+        """The experts [N,A], of `count`, that tokens go to after edits; the same tensor if no edit concerns them."""
         for edit in self.standing:
             if edit.chooses(block):
                 key = f"{block}:experts{when(self._recorder.pass_)}"

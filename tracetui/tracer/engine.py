@@ -51,7 +51,7 @@ from tracetui.tracer.replay.rerun import PastRun, cut_of, run_passes
 from tracetui.tracer.run_info import keep_edits, run_info_of
 
 _LARGE = 2**24
-"""Bytes of a tensor whose beginning and end are always told."""
+"""The least bytes of a tensor for which progress is always reported at its beginning and end."""
 
 Emit = Callable[[Event], None]
 
@@ -142,7 +142,7 @@ class Engine:
         cut: Cut = FROM_THE_START,
         past: PastRun | None = None,
     ) -> PastRun:
-        """A run before its first pass, with what comes from the one before it; who listens is told."""
+        """A run before its first pass, with what it takes over from the last one; listeners are notified."""
         lengths = tuple(map(len, tokens))
         if count:
             check_lengths(lengths)

@@ -111,9 +111,9 @@ class Gate:
         self._emit(Advanced(count))
 
     def begin(self, trace: Trace, taken: int = 0) -> None:
-        """A run grows this trace from now on; its records are what the stops are about.
+        """From now on a run extends this trace, and stops are checked at its records.
 
-        What the stops would have come to at the first `taken`, of another run, is counted and told to nobody.
+        The first `taken` records come from another run: stops that hold there are counted, but not reported.
         """
         with self._changed:
             self._watcher = StopEvaluator(trace, self._stops)
@@ -131,16 +131,16 @@ class Gate:
 
     @property
     def stops(self) -> tuple[Stop, ...]:
-        """Those that stand now."""
+        """The stops in force."""
         return self._stops
 
     @property
     def tallies(self) -> tuple[Tally, ...]:
-        """What came of each stop so far."""
+        """How often each stop matched and held so far."""
         return self._watcher.tallies if self._watcher is not None else ()
 
     def _fired(self, record: Record) -> bool:
-        """Whether a stop holds at the record; who listens is told."""
+        """Whether a stop holds at the record; if so, listeners are notified."""
         if self._watcher is None:
             return False
         began = time.perf_counter()

@@ -11,9 +11,9 @@ from tracetui.tracer.gate import Gate
 
 
 class Gates:
-    """Oldest first: the one under way, then what waits for it to end. Safe to use from any thread.
+    """The gates of all open runs, oldest first: the running one, then those that wait for it. Safe from any thread.
 
-    Whatever is asked reaches every run that it is about: a model that waits can always be let go.
+    Requests reach every run that they concern, so that a waiting model can always be let go.
     """
 
     def __init__(self) -> None:
@@ -23,11 +23,11 @@ class Gates:
 
     @property
     def newest(self) -> Gate:
-        """The gate of what was asked for last, whether that has ended or not."""
+        """The gate of the run that was requested last, ended or not."""
         return self._newest
 
     def put_in_place(self, gate: Gate) -> None:
-        """A new run: all others are cancelled."""
+        """Add a new run's gate and cancel all others."""
         with self._lock:
             # First, so that a run which finds itself cancelled knows that another was asked for.
             self._newest = gate
@@ -36,7 +36,7 @@ class Gates:
             self._open = (*self._open, gate)
 
     def put_behind(self, gate: Gate) -> None:
-        """What goes on once the others have ended."""
+        """Add a gate that takes its turn once the others have ended."""
         with self._lock:
             self._newest = gate
             self._open = (*self._open, gate)

@@ -31,7 +31,7 @@ class Generate:
 
 @dataclass(frozen=True, slots=True)
 class Rerun:
-    """Run again from the layer on in which the record `at` lies."""
+    """Run again, from the layer of record `at` on."""
 
     at: int
     gate: Gate

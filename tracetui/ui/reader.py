@@ -1,4 +1,4 @@
-"""Work off the screen's thread, whose answer is heard only where it is still asked for."""
+"""Background work for the screen; its result is dropped if something else is on view by then."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Reply(Generic[Value]):
-    """What came of some work, on its way to whoever asked."""
+    """The result of background work, and the callback that receives it."""
 
     then: Callable[[Value], object]
     value: Value
@@ -30,7 +30,7 @@ class Reply(Generic[Value]):
     on_view: Callable[[], object]
 
     def hand_over(self) -> None:
-        """Call `then`, unless something else than was asked for has come on view meanwhile."""
+        """Call `then`, unless something else is on view by now."""
         if self.on_view() == self.asked_for:
             self.then(self.value)
 
@@ -42,12 +42,12 @@ def read_in_background(
     then: Callable[[Value], object],
     on_view: Callable[[], object] = _nothing,
 ) -> None:
-    """Do the work in a thread and hand what it returns to `then`, on the screen's thread.
+    """Do `work` in a thread and pass its result to `then` on the screen's thread.
 
     Newer work of the same group replaces it. An error is reported as Trouble.
 
-    on_view: gives what the answer belongs to, such as the trace and the record on view. It is asked now and when the
-        answer has come: if the two differ, nobody hears the answer.
+    on_view: returns what the result belongs to, such as the trace and record on view. It is called now and when the
+    result is there: if the two values differ, the result is dropped.
     """
     widget.run_worker(
         partial(_answer, widget, work, then, on_view(), on_view),

@@ -193,7 +193,7 @@ def _first_copies(part: ModulePart, at: str) -> Iterator[tuple[str, str, Checkpo
 
 
 def _like(other: str, in_list: bool, first: str, for_all: str) -> str:
-    """The other name without its layer, and with the numbers that in `for_all` stand for all."""
+    """The other name without its layer; numbers become the ranges that `for_all` has in their place."""
     if in_list:
         other = _TO_LAYER.sub("", other)
     spans = {one: many for one, many in zip(first.split("."), for_all.split("."), strict=True) if one != many}

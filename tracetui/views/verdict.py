@@ -1,4 +1,4 @@
-"""What came out of a check, in the same form wherever it stands: `✓ softmax·V = heads: max |Δ| 0.0034 ≤ 0.012`."""
+"""The result of a check, written the same way everywhere: `✓ softmax·V = heads: max |Δ| 0.0034 ≤ 0.012`."""
 
 from __future__ import annotations
 

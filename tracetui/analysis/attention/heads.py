@@ -27,9 +27,9 @@ class UnexplainedError(NotKeptError):
 
 
 def explained(view: RecordedCall, head: int, batch: int = 0) -> tuple[Matrix, Matrix]:
-    """A head's masked scores and probabilities [T,S], which give what its kernel returned. Raises UnexplainedError.
+    """A head's masked scores and probabilities [T,S], checked against the kernel's output. Raises UnexplainedError.
 
-    Where its values or its output weren't recorded, or not yet, only what is known of the call speaks for them.
+    Where its values or its output were not recorded (yet), nothing can be checked: what is known of the call must do.
     """
     if view.call.unexplained:
         raise UnexplainedError(view.site, visible(view.call.unexplained, 400))
@@ -116,9 +116,9 @@ def _go_together(view: RecordedCall, value: tuple[int, ...], output: tuple[int, 
 
 
 def all_heads_identity(view: RecordedCall, cancelled: Callable[[], bool] = lambda: False) -> Identity | None:
-    """The same of every head of every prompt: the one that is farthest beyond its tolerance, or nearest to it.
+    """Checks every head of every prompt and returns the check that is farthest beyond its tolerance, or nearest to it.
 
-    None also when `cancelled`, which is asked before each head, says so.
+    None also when cancelled: `cancelled` is called before each head.
     """
     found = []
     for batch, head in product(range(view.batch), range(view.heads)):
@@ -130,7 +130,7 @@ def all_heads_identity(view: RecordedCall, cancelled: Callable[[], bool] = lambd
 
 
 def worst(identities: list[Identity]) -> Identity | None:
-    """The one whose difference is the largest share of its tolerance; a broken one before any other."""
+    """The check whose difference is the largest share of its tolerance; a failed one comes before all others."""
     return max(identities, key=lambda one: (not one.holds, one.difference / (one.tolerance or 1.0)), default=None)
 
 

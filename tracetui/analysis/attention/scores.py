@@ -78,7 +78,7 @@ def _view(trace: Trace, path: str, record: Record) -> AttentionView | None:
 
 
 def _goes_together(view: AttentionView) -> bool:
-    """Whether the shapes are those of one call: a file may have any under these names."""
+    """Whether the shapes fit together in one call; in a file, tensors of any shape may have these names."""
     query, key = view.query.shape, view.key.shape
     if len(query) != 4 or len(key) != 4 or 0 in (*query, *key):
         return False

@@ -37,7 +37,7 @@ Tell = Callable[[int, int], None]
 
 
 def untold(done: int, total: int) -> None:
-    """For who needn't know."""
+    """A progress callback that does nothing."""
 
 
 def compare(

@@ -15,7 +15,7 @@ _LEAPS = {
     ".self_attn.o_proj": (".self_attn:v", ".self_attn.v_proj"),
     ".self_attn": (".self_attn.v_proj", ".input_layernorm"),
 }
-"""By place, what may stand for an input only for want of anything nearer: attention lies between."""
+"""By place, records to use as an input only if no nearer one exists: attention lies between."""
 _OPTIONAL = (
     ":mask",
     ":sinks",
@@ -60,7 +60,7 @@ class Feeds:
     gap: bool = False
     """Whether anything lies between that was not compared."""
     code: str = ""
-    """The module whose own code makes the site, or what the site is made of, out of its inputs; empty where none lies
+    """The module whose own code computes the site, or the sum it belongs to, from its inputs; empty where there is none
     between them."""
 
     @property
@@ -74,9 +74,9 @@ class Feeds:
 
 
 def feeds(comparison: Comparison, site: SiteDiff, sites: Sites | None = None) -> Feeds:
-    """What fed a site: as the run told, or the names tell, or else what its parent computed just before.
+    """The inputs of a site: as the run recorded them, else by their names, else what its parent computed just before.
 
-    `sites` are the comparison's by name, for who asks often.
+    `sites` are the comparison's sites by name, for callers that ask often.
     """
     by_site = sites_by_name(comparison) if sites is None else sites
     search = _FeedSearch(comparison, by_site)

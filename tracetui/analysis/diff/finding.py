@@ -75,7 +75,7 @@ def _is_rounding(comparison: Comparison, site: SiteDiff, fed: Feeds) -> bool:
 
 
 def find(comparison: Comparison, site: SiteDiff, flips: tuple[Flip, ...], sites: Sites | None = None) -> Finding:
-    """Look into a site; known faults are looked for only where it differs. `flips` are those of the whole traces."""
+    """Examine a site, and search for known faults if it differs. `flips` are those of the whole traces."""
     fed = feeds(comparison, site, sites)
     edit = known_edit(comparison, site, fed)
     own = tuple(flip for flip in flips if flip.layer == site.pair.record.layer)

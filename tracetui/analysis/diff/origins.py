@@ -19,7 +19,7 @@ class NamedOrigin:
 
     sites: tuple[str, ...]
     code: str
-    """The module whose own code made it of these; empty where nothing lies between."""
+    """The module whose own code computed it from these; empty where there is none between."""
     whole: bool
     """Whether all that went in was recorded."""
     copied: bool
@@ -27,7 +27,7 @@ class NamedOrigin:
 
 
 class Origins:
-    """Of both sides; what B's run tells counts first."""
+    """The origins of both sides' sites; where both recorded one, B's counts."""
 
     def __init__(self, a: Trace, b: Trace, alignment: Alignment) -> None:
         pairs = alignment.pairs
@@ -40,9 +40,10 @@ class Origins:
         self._alone = alignment.alone
 
     def of(self, site: str) -> NamedOrigin | None:
-        """What a site was made of; None where no run tells, or only the meaning of its role does.
+        """The inputs of a site; None where no run recorded them, or only the meaning of its role tells them.
 
-        What entered a module belongs to it if one side alone made it anew, as where a hook changes what is passed on.
+        An input of a module counts as the module's own if only one side computed it, as where a hook changes an
+        argument.
         """
         found = [origin for side in self._sides if (origin := side.of(site, any_role=False)) is not None]
         if not found:
@@ -55,7 +56,7 @@ class Origins:
         return site in self._alone and plain_site(site).endswith(f":{INPUT}")
 
     def of_role(self, site: str) -> NamedOrigin | None:
-        """The same of a role whose meaning is not known."""
+        """As `of`, for a role whose meaning isn't known."""
         return next((found for side in self._sides if (found := side.of(site, any_role=True)) is not None), None)
 
 

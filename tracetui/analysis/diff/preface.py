@@ -107,7 +107,7 @@ def config_differences(a: Mapping[str, object], b: Mapping[str, object]) -> tupl
 
 
 def _meant(name: str, value: object) -> object:
-    """What is missing on one side and null on the other says the same."""
+    """A field's value, such that a missing field and a null count as the same."""
     return None if value is MISSING or (name in _OFF_UNLESS_SET and not value) else value
 
 

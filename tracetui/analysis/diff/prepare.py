@@ -124,9 +124,10 @@ def _part(value: Value, axis: int, start: int, stop: int) -> Value:
 
 
 def _last_positions(pair: Pair, a: Value, b: Value) -> tuple[Value, Value]:
-    """What one side has of the last position only, and the other's last position; else both as they are.
+    """One side's last position and the other's last position, where one side has no others; else both unchanged.
 
-    Logits, and what llama.cpp computes after the last attention, of the positions that were asked for.
+    Logits may exist only for the positions that were asked for, and so may what llama.cpp computes after the last
+    attention.
     """
     rows_a, rows_b = (math.prod(value.shape[:-1]) for value in (a, b))
     may_be_last = pair.site.partition("@")[0] in _LOGITS or (

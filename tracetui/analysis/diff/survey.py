@@ -12,7 +12,7 @@ from tracetui.analysis.diff.report import Report
 from tracetui.analysis.diff.result import Outcome, SiteDiff
 
 _LOOKED_INTO = 12
-"""Sites of which known faults are looked for: each takes as long as reading its tensors a few times."""
+"""The most sites that are searched for known faults: each takes as long as reading its tensors a few times."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -62,7 +62,7 @@ def survey(report: Report) -> Survey:
 
 
 def _fresh(fed: Feeds) -> bool:
-    """Whether nothing that differs comes in: all of it agrees, or there is none but weights and ids."""
+    """Whether no input differs: all inputs agree, or there are none but weights and ids."""
     return fed.agree or not (fed.found or fed.missing)
 
 

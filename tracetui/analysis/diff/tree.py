@@ -17,11 +17,11 @@ from tracetui.recording.record import Record, layer_path, plain_site
 
 _PARTS = re.compile(r"[^.:]+|:[^.:]+")
 _QUIET_RUN = 2
-"""Numbered neighbours that stand alike and become one line: at least so many."""
+"""The fewest numbered neighbours with equal results that are shown as one line."""
 
 
 class Standing(IntEnum):
-    """How a site stands, the most telling last: a group stands as the last of what it holds."""
+    """The result at a site, the most important last; a group has the last of its members' results."""
 
     SKIPPED = 0
     AHEAD = 1
@@ -45,7 +45,7 @@ _OUTCOMES = {
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Node:
-    """A site, a module with what is inside it, or a run of layers that stand alike."""
+    """A site, a module with its contents, or a run of layers with equal results."""
 
     path: str
     """Unique in the tree; begins with that of its parent."""
@@ -178,7 +178,7 @@ def _largest(distances: Sequence[float | None]) -> float | None:
 
 
 def _runs(nodes: Sequence[Node]) -> tuple[Node, ...]:
-    """Neighbours of one numbered list that stand alike, and differ in nothing, as one node."""
+    """Joins neighbours in a numbered list that have the same result, and don't differ, into one node."""
     found: list[Node] = []
     for (stem, standing), group in groupby(nodes, key=lambda node: (_stem(node.name), node.standing)):
         alike = list(group)

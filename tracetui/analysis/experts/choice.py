@@ -57,10 +57,10 @@ class GroupMargin:
 
 
 def group_margin(scores: Array, masked: npt.NDArray[np.bool_]) -> GroupMargin | None:
-    """Between the groups that selection scores [E], nothing masked, let in and those [G] that they kept out.
+    """The margin between groups that were let in and those `masked` [G], from scores [E] with nothing masked.
 
-    A group's rank is the sum of its best two experts (DeepSeek-V3) or its best one (V2): the one that explains
-    which are masked. None where neither does, or no group is.
+    A group's rank is the sum of its best two experts (DeepSeek-V3) or its best one (V2): the one that explains which
+    are masked. None where neither does, or no group is.
     """
     if not masked.any() or masked.all():
         return None

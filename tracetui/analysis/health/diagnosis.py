@@ -38,9 +38,9 @@ class HealthVerdict:
     bad: tuple[Record, ...]
     """Those of them that aren't sound."""
     by_name: bool
-    """Whether the inputs are known by their names; else they are all that was computed just before."""
+    """Whether the inputs were found by their names; else they are everything that was computed just before."""
     cause: Cause | None = None
-    """What in those inputs makes a NaN of them, where that is known."""
+    """What in those inputs turned into NaN, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def bad_weights(trace: Trace, record: Record) -> tuple[BadWeight, ...]:
 
 
 def maker(trace: Trace, record: Record) -> str:
-    """The path of the module whose code made a record: of what a module is given, the one that called it."""
+    """The path of the module whose code made a record; for a module's input, the module that called it."""
     if record.role != INPUT:
         return record.module
     run = trace.bad_weights.keys() | {other.parent for other in trace.records if other.parent != record.module}

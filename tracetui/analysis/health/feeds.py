@@ -19,10 +19,10 @@ class RecordFeeds:
         self._flow = Flow(trace)
 
     def of(self, record: Record) -> tuple[tuple[Record, ...], bool]:
-        """What a record is computed from, and whether that is known: the run recorded it, or names tell.
+        """The inputs of a record, and whether they are certain: recorded by the run, or told by names.
 
-        Where they don't: what was computed inside the module; else what its parent had computed before in the same
-        call; else what was recorded just before the parent began.
+        Otherwise these are guesses: what was computed inside the module; else what its parent had computed before in
+        the same call; else what was recorded just before the parent began.
         """
         if exact := self._given(record):
             return exact, True
@@ -36,7 +36,7 @@ class RecordFeeds:
         return self._nearest(record) or _by_order(self._trace, record), False
 
     def possible(self, record: Record) -> tuple[Record, ...]:
-        """All that the code which made a record may have had: nothing else that is known can have fed it."""
+        """Every record that the code behind this one may have read; no other can have fed it."""
         if not self._flow.told:
             return _inside(self._trace, record)
         if self._given(record) or input_names(record.key, record.layer, _KeysBefore(self._trace, record)) == ():
@@ -44,7 +44,7 @@ class RecordFeeds:
         return self._before(tuple(self._flow.available(record)), record)
 
     def _nearest(self, record: Record) -> tuple[Record, ...]:
-        """What the code which made a record had computed and been given last."""
+        """The last records that the code behind this one had computed or been given."""
         if not self._flow.told:
             return _inside(self._trace, record)
         origin = self._flow.origin(record)
@@ -56,7 +56,7 @@ class RecordFeeds:
         return self._before(origin.records, record)
 
     def _before(self, found: tuple[Record, ...], record: Record) -> tuple[Record, ...]:
-        """Those of them that were there when the record was made, and what its cache has of the pass before."""
+        """Those that existed when the record was made, and what its cache holds of the pass before."""
         earlier: tuple[Record, ...] = ()
         if record.role and record.role != INPUT and record.pass_:
             site = f"{record.site}{f'#{record.part}' if record.part else ''}"

@@ -28,9 +28,9 @@ def health_marks(trace: Trace, frontier: int) -> Marks:
 
 
 def marks_by_module(trace: Trace, marks: Marks) -> dict[str, HealthPart]:
-    """The same by the path of a module: of its own output, of what it computes inside, or of a later call, the worst.
+    """The marks by module path: of its own output, of what it computes inside, or of a later call, whichever is worst.
 
-    Who made it outranks who passes it on.
+    A module that makes a NaN outranks one that passes it on.
     """
     parts: dict[str, HealthPart] = {}
     for index, part in marks.items():

@@ -25,11 +25,11 @@ class Framework:
     """By path below a layer, transformers' site below its own."""
     outside: Mapping[str, str]
     marks: tuple[str, ...]
-    """Paths below a layer that nobody else has: with one of them beside it, a path that others have too is its own."""
+    """Paths in a layer that only this framework has; beside one of them, paths in `shared` are its own too."""
     shared: Mapping[str, str] = field(default_factory=dict)
-    """What others call so, too: it is this framework's where its first layer has one of the marks."""
+    """Paths that other frameworks use too: they are this framework's where its first layer has one of the marks."""
     stem: str = ""
-    """What stands before the number of that layer."""
+    """The path in front of that layer's number."""
 
     def site(self, path: str, part: str, others: Collection[str]) -> str | None:
         """The site that a path means; None where it isn't this framework's, as far as the names beside it tell.

@@ -9,10 +9,10 @@ from tracetui.debugger.memory.store import NoteStore
 
 
 class Keeper:
-    """The newest note wanted is the one that is written; a failure is told once."""
+    """Writes the newest note it was asked for, leaving out older ones; reports a failure only once."""
 
     def __init__(self, store: NoteStore, kept: SessionNote | None) -> None:
-        """kept: what the file holds already, or what there is no need to keep; None: the first note is written."""
+        """kept: the file's present note, or one that need not be written; None: the first note is always written."""
         self._store = store
         self._wanted = self._kept = kept
         self._writing = Lock()

@@ -43,7 +43,7 @@ class ScreenLayout:
 
 @dataclass(frozen=True, slots=True)
 class SessionNote:
-    """All that comes back; equal to others in which the same texts stand."""
+    """Everything that is restored; two notes are equal if their texts are."""
 
     stops: tuple[Stop, ...] = DEFAULT_STOPS
     watches: tuple[Watch, ...] = ()

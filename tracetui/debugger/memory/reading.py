@@ -120,7 +120,7 @@ def _stops(fields: _Said, dropped: list[str]) -> tuple[Stop, ...]:
 
 
 def _parsed(texts: Sequence[str], parse: Callable[[str], _T], what: str, dropped: list[str]) -> tuple[_T, ...]:
-    """Each once; one that can't be parsed goes, and why is told in `dropped`."""
+    """The parsed entries, each once; for one that can't be parsed, the reason is added to `dropped`."""
     parsed: dict[_T, None] = {}
     for text in texts:
         try:

@@ -20,11 +20,11 @@ class Restored:
 
     note: SessionNote = NO_NOTE
     remarks: tuple[str, ...] = ()
-    """What of it did not come back, and why."""
+    """Which parts could not be restored, and why."""
     keeper: Keeper | None = None
     """None: nothing is remembered."""
     own: Prompts | None = None
-    """What the recipe itself offers, and need not be remembered."""
+    """The recipe's own prompts, which need not be remembered."""
     told: str = ""
     """For the user: `from last time: 2 stops, the prompt; --fresh forgets`; empty if nothing came back."""
 
@@ -33,9 +33,9 @@ NOTHING_RECALLED = Restored()
 
 
 def stops_beside(stops: Sequence[Stop], defaults: bool, last: Sequence[Stop]) -> tuple[Stop, ...]:
-    """The stops of a run: those of last time, or those said with the others of last time switched off.
+    """The stops of a run: last time's; or, if the user named some, those with last time's others switched off.
 
-    defaults: whether nan and inf are wanted; where they aren't, last time's are off too.
+    defaults: whether nan and inf are asked for; if not, last time's are switched off too.
     """
     if not stops and defaults:
         return tuple(last)
@@ -49,7 +49,7 @@ def _stays(stop: Stop, stops: Sequence[Stop]) -> bool:
 
 
 def edits_beside(edits: Sequence[Edit], last: Sequence[Edit]) -> tuple[Edit, ...]:
-    """The edits said, and those of last time switched off: nothing is changed that nobody asked for today."""
+    """The edits that the user asked for, with last time's others switched off: nothing is changed unasked."""
     known = {edit.text for edit in edits}
     return (*edits, *(replace(edit, on=False) for edit in last if edit.text not in known))[:MOST_EDITS]
 

@@ -27,7 +27,7 @@ class StoredNote:
 
     note: SessionNote = NO_NOTE
     there: bool = False
-    """Whether the note comes from a file, and is not just that of a new model."""
+    """Whether the note was read from a file; False for a new model's empty note."""
     remarks: tuple[str, ...] = ()
     writable: bool = True
     """Whether the next note may take the file's place."""

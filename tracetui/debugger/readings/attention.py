@@ -98,7 +98,7 @@ def check_attention(attention: AttentionPlane) -> Checks:
 
 
 def nearest(state: ScreenState) -> AttentionView | None:
-    """The attention call at the cursor, else the last one before it, of which all inputs are recorded."""
+    """The attention call at the cursor if all its inputs are recorded, else the last one before it."""
     if state.cursor < 0:
         return None
     at_cursor = attention_at(state.trace, state.record)

@@ -18,13 +18,13 @@ _ADVICE = "the file is in a form that tracetui doesn't read, or of another model
 
 
 def refuse_absent_parts(path: Path, present: Mapping[str, bool], spare: Sequence[str], embedding: str) -> None:
-    """Raises InputError where a file lacks a whole part of the model: such a run would be one of random weights.
+    """Raises InputError where a file lacks a whole part of the model, as the run would be one of random weights.
 
-    Single tensors and layers of which the file has nothing may be missing; where the file has other tensors instead,
-    its names aren't understood.
+    Single tensors may be missing, and layers for which the file has nothing. If it has other tensors instead, their
+    names aren't understood.
 
-    present: the model's tensors by transformers' names, and whether the file has them. spare: the file's own names
-    of those of its tensors that no module asks for. embedding: the name of the table of tokens.
+    present: for each of the model's tensors, by transformers' name, whether the file has it. spare: the file's own
+    names of tensors that no module asks for. embedding: the name of the token embedding's weight.
     """
     absent = [name for name, there in present.items() if not there]
     held = {layer for name, there in present.items() if there and (layer := layer_of(name)) is not None}

@@ -24,7 +24,7 @@ _FUSED_REMARK = "transformers holds several of the file's tensors in this one"
 _FAMILIES = {"meta": "llama", "deepseek": "deepseek_v3"}
 
 Naming = Callable[[str], OtherName | None]
-"""From a checkpoint's name to the other implementation's; None where it has no such tensor."""
+"""Maps a checkpoint's name to the other implementation's; None where that has no such tensor."""
 
 
 def naming(layout: str, model: PreTrainedModel) -> Naming:

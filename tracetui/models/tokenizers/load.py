@@ -42,9 +42,9 @@ def load_tokenizer(spec: str, vocab_size: int, bos: int | None = None) -> Tokeni
 
 
 def _builtin(vocab_size: int) -> Tokenizer:
-    """Cut to the model's vocabulary: ranks stand in order of merging, so the first of them are a tokenizer too.
+    """The built-in tokenizer, cut to the model's vocabulary: as ranks are in order of merging, the first ones suffice.
 
-    One of ids alone where not even all bytes have room.
+    If not even all bytes fit, a tokenizer that shows ids only.
     """
     ranks = read_ranks(BUILTIN_RANKS)
     specials = len(BUILTIN.specials(0))

@@ -1,4 +1,4 @@
-"""Normal numbers by their place: any run of a stream is had without what lies before it, alike on every processor.
+"""Normal random numbers by index: any part of a stream without the parts before it, the same on every processor.
 
 Sixteen bits of a counter-based generator (Philox4x64-10 of Salmon et al., 2011) choose each number from the 65,536
 quantiles of the normal distribution: several times faster than making it by arithmetic. Compiled code and numpy draw

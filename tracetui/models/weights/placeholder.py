@@ -1,7 +1,7 @@
-"""What stands in a model where a weight isn't in memory: it is made when something computes with it, whoever that is.
+"""Placeholders for weights that aren't in memory: one is made as soon as anything computes with it.
 
-Modules read weights of other modules, or their own outside their forward, in more ways than can be listed. So nobody
-is asked who reads what: torch asks a subclass of Tensor before it computes with it, and the weight is there.
+Modules read weights of other modules, or their own outside their forward, in more ways than can be listed. So nobody is
+asked who reads what: torch asks a subclass of Tensor before it computes with it, and the weight is there.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Placeholder(torch.Tensor):
 
 
 def put_placeholder(name: str, tensor: torch.Tensor, dtype: torch.dtype, lender: Lender) -> torch.Tensor:
-    """Have a placeholder where a parameter or buffer was built without memory; returns what is to stand in its slot.
+    """Put a placeholder where a parameter or buffer was built without memory; returns what belongs in its slot.
 
     The tensor itself becomes the placeholder, so that a list or a closure in which the model has it too holds no other.
     """
@@ -119,7 +119,7 @@ def _is_rows(index: object) -> TypeGuard[torch.Tensor]:
 
 
 def _looked_up(func: _Function, *args: Any, **kwargs: Any) -> Any:
-    """Rows of a table, of which only those are made that are looked up."""
+    """Look up rows of a table, making only these rows of its weight."""
     named = {**dict(zip(_TABLES[func], args, strict=False)), **kwargs}
     table, ids = named["weight"], named.get("input", named.get("indices"))
     if not isinstance(table, Placeholder) or not _is_rows(ids) or named.get("max_norm") is not None:

@@ -38,9 +38,9 @@ class Slot:
             module._parameters[self.parameter] = self.held(value)  # type: ignore[assignment]
 
     def held(self, value: torch.Tensor) -> torch.Tensor:
-        """A tensor in the form in which the slot holds it.
+        """A tensor in the form that the slot holds: a parameter, or for a buffer the plain tensor.
 
-        Whether it requires a gradient decides by which kernel torch multiplies with it, even where none is taken.
+        A parameter keeps the slot's `requires_grad`: torch chooses its multiplication kernel by it, even under no_grad.
         """
         if self.is_buffer or isinstance(value, nn.Parameter):
             return value

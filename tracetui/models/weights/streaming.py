@@ -145,7 +145,7 @@ class Weights:
                 yield name, self._rows[module][1]
 
     def row(self, module: nn.Module, place: int) -> int:
-        """Which row of a table stands at a place of what is there of it."""
+        """The row of a table at an index among those rows of it that are in memory."""
         return self._rows[module][0][place] if module in self._rows else place
 
     def take_out(self, module: nn.Module) -> None:

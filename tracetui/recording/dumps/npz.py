@@ -25,7 +25,7 @@ from tracetui.text import visible
 _SHOWN = 8
 """Names of members that are left out."""
 _NAME = re.compile(r"[^\x00]{0,1004}", re.DOTALL)
-"""No path is ever made of it, so that a name may be anything, such as `blocks/0/attn`."""
+"""A name may be anything, such as `blocks/0/attn`, as no path is ever made of it."""
 
 
 def has_header(path: Path) -> bool:

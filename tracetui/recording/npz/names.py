@@ -20,7 +20,7 @@ class MemberNames:
         self._taken = {"", HEADER, TIMING}
 
     def name(self, key: str, index: int) -> str:
-        """The key itself if it is safe and free; else an escaped form, told apart by the record's index."""
+        """The key itself if it is a safe and unused name; else an escaped form, made unique by the record's index."""
         name = _UNSAFE.sub(_percent, key.encode("utf-8", errors="surrogatepass")).decode("ascii")
         if len(name) > MAX_NAME or name.lower() in self._taken:
             suffix = f"%~{index}"

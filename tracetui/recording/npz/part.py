@@ -12,7 +12,7 @@ from tracetui.recording.value import Array, Index
 ReadInto = Callable[[memoryview, int], None]
 """Fills a buffer with the file's bytes from an offset on. May raise."""
 _AT_ONCE = 1 << 18
-"""Bytes up to which what lies between the elements is read with them."""
+"""Gaps between elements of up to so many bytes are read along with them."""
 
 
 def read_part(

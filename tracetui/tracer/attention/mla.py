@@ -90,7 +90,7 @@ class Latents:
             yield "q_absorbed", found.query
 
     def last(self, module: nn.Module) -> LatentCall | None:
-        """What `roles` told last, if it was of this module's call; told once."""
+        """The call that `roles` described last, if it was this module's; returned only once."""
         last, self._last = self._last, None
         return last[1] if last is not None and last[0] is module else None
 

@@ -191,7 +191,7 @@ def shown_steps(own: OwnMatrices, mask: torch.Tensor | None, show: Show) -> torc
 def _first(
     seen: Mapping[int, tuple[torch.Tensor, Chain | SoftmaxOutput | Chunks]], args: tuple[Any, ...]
 ) -> tuple[torch.Tensor, Chain | SoftmaxOutput | Chunks] | None:
-    """The first argument whose origin is known."""
+    """The first argument with a known origin."""
     return next((seen[id(each)] for each in args if id(each) in seen), None)
 
 

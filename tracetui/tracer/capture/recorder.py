@@ -135,7 +135,7 @@ class Recorder:
         return True
 
     def repeated(self, site: str, tensor: torch.Tensor, call: int, part: int) -> tuple[torch.Tensor, Record] | None:
-        """Of what an earlier run recorded: what edits made of it then, and its record. None of all else."""
+        """For a tensor that an earlier run recorded already: the edited tensor and its record; None for any other."""
         return None
 
     def failed_model(self) -> None:
@@ -145,7 +145,7 @@ class Recorder:
 
     @contextmanager
     def passing(self, passed: Callable[[Record], None]) -> Iterator[None]:
-        """For the length of a `with`, records are made at which nobody waits: `passed` is told of them."""
+        """Inside this `with`, nobody waits at new records; `passed` is called with each of them."""
         arrived, self.arrived = self.arrived, passed
         try:
             yield
@@ -244,7 +244,7 @@ class Recorder:
         return record
 
     def rename(self, record: Record, site: str) -> None:
-        """Have the newest record stand under another site: nothing has come after it yet."""
+        """Change the site of the newest record, before any other follows it."""
         self.trace.renamed(record.index, site)
 
     def record_matrices(
@@ -272,7 +272,7 @@ class Recorder:
         self._sources.forget()
 
     def failed(self, *notes: str) -> Trace:
-        """The trace of a run that has come to a bad end; `notes` tell of it."""
+        """The trace of a run that failed or was cancelled, with these notes added."""
         self.settle()
         closed = self.trace.closed()
         own = (text for _, text in self._notes)

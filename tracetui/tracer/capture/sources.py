@@ -1,4 +1,4 @@
-"""Which record a tensor is that a module is given: how one knows what came in, and that nothing lies between."""
+"""Finds the record that holds a module's input, so that nothing was computed between the two."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Sources:
     """The tensors of one pass that were recorded, by identity; none is kept alive. Used by the model's thread alone."""
 
     def __init__(self, base_of: Callable[[torch.Tensor], torch.Tensor | None]) -> None:
-        """base_of: what else a tensor is known to be all of."""
+        """base_of: the tensor that another one is a view of, if the view covers all of it."""
         self._base_of = base_of
         self._known: dict[int, tuple[ReferenceType[torch.Tensor], int, int]] = {}
 

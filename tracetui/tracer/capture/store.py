@@ -45,9 +45,10 @@ class ValueStore:
         self._trouble = ""
 
     def carry(self, values: Collection[Value], lost: int) -> None:
-        """These came from another run; of `lost` of them the values are missing.
+        """Take over another run's values; `lost` of them are missing.
 
-        What they take is gone from a room of fixed size; where it was measured, they lay in memory already.
+        Room of a fixed size shrinks by their bytes. Room that was measured already counts them, as they lay in memory
+        then.
         """
         self._lost += lost
         if self._room.memory is not None:
@@ -56,7 +57,7 @@ class ValueStore:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What somebody who looks at the trace must know."""
+        """Notes for readers of the trace: values that are missing, and why."""
         if not self._lost:
             return ()
         why = self._trouble or "memory and disk set aside for them (--values, --spill) were full"

@@ -17,7 +17,7 @@ _AS_FLOAT32 = {
     *(torch.float8_e4m3fnuz, torch.float8_e5m2fnuz, torch.float8_e8m0fnu),
 }
 _SUMMED = {torch.float32, torch.bfloat16, torch.float64, torch.float16}
-"""In which a sum that is finite tells that all elements are."""
+"""Dtypes in which a finite sum proves that all elements are finite."""
 
 
 class TorchValue:

@@ -23,12 +23,13 @@ def bad_weights(
     ran: Callable[[str], bool] = lambda path: True,
     anywhere: bool = False,
 ) -> tuple[BadWeight, ...] | None:
-    """Those of the weights that a module's own code reads that hold NaN or infinities; None where it wasn't looked.
+    """The weights read by a module's own code that hold NaN or infinities; None if they were not checked.
 
-    output: what it returned, which isn't finite. They are looked at only if its first row isn't, as a weight that isn't
-    spoils every row (of a table, a convolution, several experts, and where `anywhere`: if any row is); and only if all
-    of its own are there. weights: what puts them in place, and may have left some out, or some rows of a table. ran:
-    whether the forward of a module at a path ran; if not, who has it reads its weights.
+    output: the module's output, which isn't finite. Weights are checked only if all of the module's own are in memory,
+    and only if the output's first row isn't finite: a bad weight spoils every row. For a table, a convolution, several
+    experts, or where `anywhere` is set, any bad row will do. weights: puts weights in memory; it may have left out
+    some, or some rows of a table. ran: whether the forward of the module at a path ran; if not, the module around it
+    reads its weights.
     """
     readers = [(path, module), *_never_ran(path, module, ran)] if module._modules else [(path, module)]
     anywhere = anywhere or _spoils_some_rows(module)
@@ -46,7 +47,7 @@ def _spoils_some_rows(module: nn.Module) -> bool:
 
 
 def _never_ran(path: str, module: nn.Module, ran: Callable[[str], bool]) -> Iterator[tuple[str, nn.Module]]:
-    """The modules inside another one whose forward was not called, but for those of modules that ran."""
+    """The modules inside another one whose forward was not called, without those inside modules that ran."""
     for name, child in module.named_children():
         at = f"{path}.{name}" if path else name
         if not ran(at) and not runs_singly(child):

@@ -77,7 +77,7 @@ class ExpertWatch:
             self._blocks, self._owners, self._handed, self._alone = {}, {}, {}, {}
 
     def module_out(self, path: str, module: nn.Module, output: object) -> None:
-        """A module has run and its weights still stand: if it may be a router, remember what it said."""
+        """Called after a module ran, with its weights in memory: if it may be a router, keep its output."""
         if path in self._blocks:
             block, count = self._blocks[path]
             bias = bias_of(module)
@@ -139,7 +139,7 @@ class ExpertWatch:
         count: int,
         place: Mapping[str, Any],
     ) -> RouterValues:
-        """What a choice [N,A] with its weights [N,A] was made from, recorded as far as it is known."""
+        """The scores behind a choice [N,A] with its weights [N,A], recorded as far as they are known."""
         owner = self._owners[block]
         seen = [*self._seen.pop(block, []), Seen(owner, None, bias_of(owner))]
         routing = explain(seen, config, experts, weights, count)

@@ -21,7 +21,7 @@ class ModuleState:
         self._last: dict[str, dict[str, Any]] = {}
 
     def begin(self) -> None:
-        """A run begins: what the last one changed is as it was before, unless somebody else has changed it since."""
+        """Call at a run's start: undoes the last run's changes, unless somebody else has changed an attribute since."""
         for path, last in self._last.items():
             self._put_back(self._modules[path], self._first[path], last)
         self._first, self._last = self._kept(), {}

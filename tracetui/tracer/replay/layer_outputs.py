@@ -52,11 +52,11 @@ class LayerOutputs:
 
     @property
     def has_cache(self) -> bool:
-        """Whether the layers were given a cache of which the rows are known."""
+        """Whether the layers were given a cache with known rows."""
         return self._cache is not None
 
     def carry(self, past: LayerOutputs, layers: tuple[str, ...], pass_: int) -> None:
-        """Know what another run's layers left before a pass, and in it those that are named."""
+        """Take over another run's layer outputs before a pass, and of that pass those of these layers."""
         self.odd, self._forms, self._cache = past.odd, dict(past._forms), past._cache
         self._rows = {path: rows[: pass_ + (path in layers)] for path, rows in past._rows.items()}
         self._places = set(past._places)

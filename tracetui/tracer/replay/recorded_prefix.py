@@ -1,4 +1,4 @@
-"""What a run that is taken up again has from the one before, while what lies before the cut runs once more."""
+"""The records of an earlier run, for one that continues it, while everything before the cut runs once more."""
 
 from __future__ import annotations
 

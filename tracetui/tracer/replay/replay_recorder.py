@@ -69,15 +69,16 @@ class ReplayRecorder(Recorder):
         return made, record
 
     def may_record(self, site: str, call: int, part: int) -> bool:
-        """Of what ran before the cut, only if it was recorded then."""
+        """Whether a site is recorded; before the cut only if the earlier run recorded it."""
         return not self.repeats or self._prefix.has(site, self._pass, call, part)
 
     def is_finite(self, tensor: torch.Tensor) -> bool:
-        """What the run before has recorded was looked at then."""
+        """Whether all elements are finite; before the cut the earlier run has checked that already."""
         return self.repeats or super().is_finite(tensor)
 
     def returns(self, record: Record) -> torch.Tensor:
-        """The tensor of a record before the cut, as its module gives it back: what is given it next is known by it."""
+        """The tensor of a record before the cut, as its module returns it; its later uses are traced back to the
+        record."""
         value = self._values[record.index]
         tensor = tensor_of(value)
         self._captures.remember(tensor, value)

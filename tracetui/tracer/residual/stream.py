@@ -30,7 +30,7 @@ from tracetui.tracer.residual.sum import (
 _REMEMBERED = 8
 """Tensors of a layer that may be part of a sum: what its last modules returned."""
 _CALLED = 3
-"""Of these such as the layer called itself."""
+"""The most tensors that are kept from modules that the layer itself calls."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -42,14 +42,14 @@ class _Passed:
     returned: tuple[torch.Tensor, ...]
     """What modules had returned until then."""
     renews: bool
-    """Whether the module would make the stream anew of it."""
+    """Whether the module is a norm that would begin the stream anew from this tensor."""
 
 
 @dataclass(eq=False)
 class _Layer:
     path: str
     kind: object
-    """The same of layers whose code is."""
+    """Equal for layers that run the same code."""
     call: int
     entered: torch.Tensor
     """What entered it: the stream [B,T,D], or several."""
@@ -59,10 +59,10 @@ class _Layer:
     """Of the layer's own parameters those that may scale the stream [D]."""
     returned: deque[torch.Tensor] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     looked_at: dict[int, ReferenceType[torch.Tensor]] = field(default_factory=dict)
-    """Tensors that are no such sum, by identity: one that is gone may have left its own to another tensor."""
+    """Tensors known not to be such a sum, by `id`; once a tensor is freed, another may have its `id`."""
     passed: list[_Passed] = field(default_factory=list)
     begun_anew: list[torch.Tensor] = field(default_factory=list)
-    """What a module returned and another was given as it is: the stream may begin anew with it."""
+    """Tensors that one module returned and another received unchanged: the stream may begin anew with one."""
     called: deque[torch.Tensor] = field(default_factory=lambda: deque(maxlen=_CALLED))
     """What modules that the layer itself calls returned, as wide as a stream."""
     began_with_norm: str = ""
@@ -81,7 +81,7 @@ class _Layer:
         return self.called[-1] if self.called else None
 
     def has_looked_at(self, tensor: torch.Tensor) -> bool:
-        """Whether that very tensor is known to be no such sum."""
+        """Whether this very tensor is known not to be such a sum."""
         known = self.looked_at.get(id(tensor))
         return known is not None and known() is tensor
 
@@ -164,7 +164,7 @@ class ResidualStream:
         return None
 
     def ended(self, path: str, output: torch.Tensor | None) -> StreamPoint | None:
-        """The same, if only what a layer has returned tells; whatever it has told, the layer is forgotten."""
+        """Where the stream was, if only the layer's output shows it; afterwards the layer is forgotten."""
         if all(layer.path != path for layer in self._layers):
             return None
         while (layer := self._layers.pop()).path != path:
@@ -279,7 +279,7 @@ def _own(module: ModuleFacts, tensor: torch.Tensor) -> list[torch.Tensor]:
 
 
 def _renews(layer: _Layer, path: str, module: ModuleFacts) -> bool:
-    """Whether it is a norm that makes the stream anew of what it is given: no norm came before attention."""
+    """Whether the module is a norm that begins the stream anew, since no norm came before attention."""
     return module.is_norm and not layer.began_with_norm
 
 

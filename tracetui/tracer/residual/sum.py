@@ -16,7 +16,7 @@ import torch
 _ROWS, _COLUMNS = 8, 64
 """How much of a tensor is looked at."""
 _NEGLIGIBLE = 1e-6
-"""A share of a sum that is none."""
+"""A smaller share of a sum than this counts as nothing."""
 _MOVED = 1 / 16
 """The share of a sum's values that differ from what they were before it, at least."""
 _BETTER = 2

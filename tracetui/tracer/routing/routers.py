@@ -40,11 +40,11 @@ class RouterValues:
     scores: torch.Tensor | None = None
     """After softmax or sigmoid [N,E]."""
     selection: torch.Tensor | None = None
-    """What the choice was made from [N,E]: the bias added, groups that were not used -inf, or 0 in a few routers."""
+    """The scores of the choice [N,E]: with the bias, and -inf (in a few routers 0) for groups that were left out."""
     bias: torch.Tensor | None = None
     """Added for the choice alone [E]."""
     classes: torch.Tensor | None = None
-    """The choice [N,A] among more classes than there are experts, those after the last being none; else None."""
+    """The choice [N,A] if there are more classes than experts (those after the last expert mean none); else None."""
     weighed: bool = False
     """Whether the weights follow from the scores, as they are or as shares of their sum, times one factor."""
 
@@ -121,7 +121,7 @@ def _best(
     weights: torch.Tensor,
     count: int,
 ) -> RouterValues | None:
-    """The way that explains most, and of these the one that is nearest; None where nothing is explained."""
+    """The way that explains most, the closest one if several do; None if none explains anything."""
     ways: list[_Explained] = []
     for router, logits in candidates:
         ranks = tuple(ranks_of(router, config, count, biased=bias is not None))

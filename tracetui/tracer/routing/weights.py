@@ -15,11 +15,11 @@ class Follows(IntEnum):
 
     ALL = 0
     UP_TO_TOKENS = 1
-    """The weights do but for a factor of each token's own: a shared expert may have had its part in the sum."""
+    """The weights follow up to one factor per token: a shared expert may have had its part in the sum."""
     CHOICE = 2
-    """The weights don't."""
+    """The choice follows, the weights don't."""
     WEIGHTS = 3
-    """The choice doesn't: it was made from something else, such as the token's id."""
+    """The weights follow, the choice doesn't: it was made from something else, such as the token's id."""
 
 
 def weighed_by(

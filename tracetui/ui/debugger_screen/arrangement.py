@@ -27,7 +27,7 @@ class Arrangement:
     """The stylesheet does the rest, by classes of the screen and of its panes."""
 
     def __init__(self, screen: Screen[None], page: StartPage, forget_remark: Callable[[], None]) -> None:
-        """forget_remark: what was said to the last pane goes."""
+        """forget_remark: clears the remark shown for the last pane."""
         self._screen = screen
         self._forget_remark = forget_remark
         self._routes = False

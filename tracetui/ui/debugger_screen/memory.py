@@ -25,19 +25,19 @@ class WatchedList(Protocol):
 
 
 class Arrangeable(Protocol):
-    """What there is of a layout on the screen. It can be asked while the screen is taken down."""
+    """The parts of the screen whose layout is remembered. Can be asked while the screen is taken down."""
 
     def look_as(self, layout: ScreenLayout) -> None:
-        """Scores and colours as they were, from the start."""
+        """Restore scores and colours, at the start."""
 
     def unfold_as(self, layout: ScreenLayout) -> None:
-        """The tree as it was, once there is one."""
+        """Restore the tree's open lines, once there is a tree."""
 
     def bring_as(self, layout: ScreenLayout) -> None:
-        """The pane in front as it was, unless the user has gone to another already."""
+        """Restore the pane in front, unless the user has gone to another one already."""
 
     def now(self) -> ScreenLayout:
-        """As everything is."""
+        """The present layout."""
 
 
 class SessionMemory:

@@ -23,7 +23,7 @@ class RunActions:
         line: TypedPrompt,
         once_at_rest: Callable[[Callable[[], None]], None],
     ) -> None:
-        """once_at_rest: calls a function when no key has come for a moment, in place of the one before."""
+        """once_at_rest: calls a function once no key has come for a moment; a newer function replaces an older one."""
         self._host = host
         self._page = page
         self._panes = panes

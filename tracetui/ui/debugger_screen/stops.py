@@ -27,7 +27,7 @@ class Watches(Protocol):
     """The list of what is watched."""
 
     def toggle(self, watch: Watch) -> bool:
-        """Add a watch, or take it away if it stands already; whether it stands now."""
+        """Add a watch, or remove it if it is there; returns whether it is there now."""
 
 
 class StopActions:
@@ -50,13 +50,13 @@ class StopActions:
         self._host.show(remark)
 
     def add(self, stop: Stop) -> None:
-        """One stop more, or the one that stands already switched on."""
+        """Add a stop, or switch it on if it exists."""
         book = self._host.state.stops
         entry = book.find(stop.text)
         self.change(book.with_stop(stop) if entry is None else book.switched(stop.text, True), f"stop at {stop.text}")
 
     def toggle(self) -> None:
-        """A stop at the tree's line where the tree has the keys, else at the record looked at; again takes it away."""
+        """Toggle a stop at the tree's line if the tree has the keys, else at the current record."""
         state, line = self._host.state, self._line
         text = line.stop_pattern if line.has_focus else state.record.site
         if not text:

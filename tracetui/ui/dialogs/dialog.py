@@ -14,7 +14,7 @@ Answer = TypeVar("Answer")
 
 
 class Dialog(ModalScreen[Answer], Generic[Answer]):
-    """A modal screen whose second dismissal, from a key already under way, comes to nothing."""
+    """A modal screen that can be dismissed only once: a second key that is already under way does nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*dialog_bindings()]
 

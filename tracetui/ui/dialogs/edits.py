@@ -34,7 +34,7 @@ class EditsScreen(Dialog[bool]):
     ]
 
     def __init__(self, edits: Callable[[], Edits], change: Callable[[Edits], bool]) -> None:
-        """`edits` as they stand now; `change` sets others, and says whether it could."""
+        """edits: returns the present edits; change: sets others, and returns whether it could."""
         super().__init__()
         self._edits = edits
         self._change = change

@@ -135,7 +135,7 @@ def _write_soon(descriptor: int, content: bytes) -> None:
 
 
 class Drawn(io.TextIOWrapper):
-    """The terminal to draw on. One that has gone takes everything: else Textual would wait for it for ever."""
+    """The terminal to draw on. If it is gone, writes are dropped: otherwise Textual would wait for it for ever."""
 
     def __init__(self, descriptor: int) -> None:
         raw = os.fdopen(descriptor, "wb")

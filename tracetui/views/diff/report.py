@@ -106,7 +106,7 @@ def _fault(report: Report) -> str:
 
 
 def _few(comparison: Comparison) -> bool:
-    """Whether most of either side, in names that no table knows, stands against nothing."""
+    """Whether most records of both sides, with names that no table knows, have no partner."""
     alignment = comparison.alignment
     lone = (alignment.only_a, alignment.only_b)
     strange = any(not named.naming for side in lone for named in side)

@@ -104,7 +104,7 @@ def _columns(routed: Routed, width: int) -> list[_Column]:
 
 
 def _has_logit(columns: list[_Column]) -> bool:
-    """Whether a bar fits as soon as the logit goes, of which the score says the same."""
+    """Whether dropping the logit can make room for a bar: the score says the same."""
     return any(column.title == "logit" for column in columns)
 
 
@@ -178,7 +178,7 @@ _HEADS = {"weights": "experts: weights", "experts": "experts by weight"}
 
 
 def _told(routing: BlockRouting, tokens: range, room: int) -> str:
-    """With the weights, where those of every token shown have room; else the experts alone."""
+    """`weights` if the weights of every shown token fit, else `experts`."""
     if routing.weights is None:
         return "experts"
     longest = max((_taken(_names(routing, token, "weights")) for token in tokens), default=0)

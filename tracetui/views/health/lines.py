@@ -96,7 +96,7 @@ def _because(trace: Trace, verdict: HealthVerdict) -> str:
 
 
 def _given_unknown(trace: Trace, verdict: HealthVerdict) -> bool:
-    """Whether a module was given what no record holds, and nothing else tells what made it."""
+    """Whether a module had an input that no record holds, and nothing else tells what made its output."""
     record = verdict.record
     if verdict.part is not HealthPart.PRODUCES or verdict.by_name or UNRECORDED not in record.inputs:
         return False

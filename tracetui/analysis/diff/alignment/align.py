@@ -118,7 +118,7 @@ def _under_other_stems(side_a: dict[str, Named], side_b: Mapping[str, Named]) ->
 
 
 def _name_calls(side: dict[str, Named], own: Trace, other: Trace, others: Mapping[str, Named]) -> None:
-    """Put the call that is meant behind a plain file's bare name, where the other side has several calls of it."""
+    """Add the call to a plain file's bare name where the other side has several calls of that site."""
     if not own.dump or other.dump:
         return
     calls: dict[str, list[Named]] = {}
@@ -138,13 +138,13 @@ def _last(shared: Sequence[Named]) -> int:
 
 
 def _strange_after(rest: Mapping[str, Named], shared: Sequence[Named]) -> bool:
-    """Whether a side went on after the last that both have, under names that may stand for anything of the other's."""
+    """Whether a side has records after the last shared one whose names may stand for anything on the other side."""
     last = _last(shared)
     return any(named.record.index > last and not named.naming for named in rest.values())
 
 
 def _ahead(rest: dict[str, Named], shared: Sequence[Named]) -> tuple[Named, ...]:
-    """What a side recorded after the last that both have, taken out of what it alone has."""
+    """Records of one side after the last shared one; they are removed from `rest`."""
     last = _last(shared)
     found = {site: named for site, named in rest.items() if shared and named.record.index > last}
     for site in found:
@@ -193,9 +193,10 @@ def _own(record: Record, names: set[str]) -> str:
 
 
 def _unique(found: Iterable[Named]) -> dict[str, Named]:
-    """By site; of two records that mean the same one keeps its own name, so that nothing is lost.
+    """Records by site; if two have the same meaning, one keeps its own name, so that none is lost.
 
-    In llama.cpp's graph what is rotated comes last, under the name that its heads had before; else the first counts.
+    In llama.cpp's graph rotated heads come later, under the name of the heads before the rotation: there the later
+    record takes the site. Otherwise the first one does.
     """
     known: dict[str, Named] = {}
     for named in found:
@@ -210,7 +211,7 @@ def _unique(found: Iterable[Named]) -> dict[str, Named]:
 
 
 def _through_aliases(rest_a: dict[str, Named], rest_b: dict[str, Named], side_b: Mapping[str, Named]) -> Iterator[Pair]:
-    """Pairs of what is left over; those found are taken out."""
+    """Pairs among the unpaired records, by their other names; paired records are removed from both rests."""
     layers_b = {layer_of(named.site) for named in side_b.values()}
     for site, named in list(rest_a.items()):
         found = [alias for alias in aliases(site) if alias in rest_b]
@@ -222,7 +223,7 @@ def _through_aliases(rest_a: dict[str, Named], rest_b: dict[str, Named], side_b:
 
 
 def in_order(pairs: Sequence[Pair], a: Trace, b: Trace) -> tuple[Pair, ...]:
-    """In order of execution: as the run that was recorded by tracetui tells, else by what is known of the names."""
+    """In order of execution: by the records of a run that tracetui recorded, else by what the names tell."""
     if a.dump and b.dump and all(pair.a.naming for pair in pairs):
         return tuple(sorted(pairs, key=lambda pair: execution_rank(pair.site)))
     if a.dump and not b.dump:

@@ -16,10 +16,10 @@ _NEARER = 4.0
 
 
 def kept_call(own: Trace, kept: Record, other: Trace, calls: Sequence[Record]) -> Record | None:
-    """Which record of several calls a plain file's one record stands for; None where none has as many elements.
+    """The record of several calls' that a plain file's one record stands for; None where none has as many elements.
 
-    A dict that hooks write to holds each module's last call; a script may have kept an earlier one, which its
-    values tell.
+    A dict that hooks write to holds each module's last call. A script may have kept an earlier one, which shows in the
+    values.
     """
     same_size = [record for record in calls if record.numel == kept.numel]
     if not same_size:

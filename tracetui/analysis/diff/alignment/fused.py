@@ -59,7 +59,7 @@ class _Fused:
 
 
 def split_fused(side: dict[str, Named], other: Mapping[str, Named], own: Trace, theirs: Trace) -> None:
-    """Put q, k and v in place of a fused tensor where the other side has them apart; widths are the other side's."""
+    """Replace a fused tensor by q, k and v where the other side has them apart; the other side gives the widths."""
     known: dict[tuple[int, ...], _Cut] = {}
     found = list(_fused(side, other))
     for fused in found:
@@ -89,7 +89,7 @@ def _plain(fused: _Fused) -> _Cut:
 
 
 def _cut(fused: _Fused, other: Mapping[str, Named], own: Trace, theirs: Trace) -> _Cut | None:
-    """The first cut whose pieces are the other side's; None if none is, so that another layer may tell."""
+    """The first cut that gives the other side's pieces; None if none does here (another layer may tell)."""
     whole = numbers(own, fused.named.record, fused.named.layout)
     apart = [numbers(theirs, other[piece].record, other[piece].layout) for piece in fused.pieces]
     if whole is None or any(piece is None for piece in apart):
@@ -102,7 +102,7 @@ def _cut(fused: _Fused, other: Mapping[str, Named], own: Trace, theirs: Trace) -
 
 
 def _alike(piece: Array, other: Array) -> bool:
-    """Whether a piece holds the other side's numbers, as it is or with tokens and batch as the other has them."""
+    """Whether a piece equals the other side's tensor, as it is or with tokens and batch arranged as there."""
     ways = layouts(other.shape, piece.shape) if piece.shape != other.shape else ()
     return alike(piece, other) or any(alike(way.apply(piece), other) for way in ways)
 

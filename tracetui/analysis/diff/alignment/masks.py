@@ -60,9 +60,9 @@ def are_masked_scores(pair: Pair) -> bool:
 
 
 def masked_scores_alike(a: Value, b: Value) -> tuple[Value, Value]:
-    """Scores [...,S] behind a mask, 0 in place of those that make no probability, or all of it, on both sides.
+    """Masked scores [...,S] of both sides, with 0 for keys that get no probability, or all of it, on both.
 
-    Each dtype hides by another number, and a score that stands alone in its row may be any.
+    Each dtype has its own number for hidden keys, and a row's only visible score may have any value.
     """
     one, other = a.read(), b.read()
     if one.shape != other.shape or not one.size:

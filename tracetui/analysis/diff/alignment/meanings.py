@@ -24,7 +24,7 @@ _OTHERS = {
 """By place in the layer, what else a module of that name returns: an activation that multiplies with `up` as well, the
 first matrix of a block without a gate, a layer that leaves the sum to the next norm."""
 _BESIDE = {".mlp.act_fn": (".mlp.gate_up_proj",)}
-"""What stands beside those that mean the other, where no values tell."""
+"""Names that occur only beside a tensor with the other meaning; they decide where no values do."""
 _NORMALISED = ".hook_normalized"
 _NORMS = (".input_layernorm", ".post_attention_layernorm")
 _ALIKE, _NEARER = 0.02, 4.0
@@ -84,7 +84,7 @@ def _place(site: str) -> str | None:
 
 
 def _means_the_other(sites: list[str], place: str, meant: str, own: _Sizes, other: _Sizes) -> bool:
-    """Whether any layer's values are those of the other meaning; where they are neither's, what stands beside it."""
+    """Whether values show that a name has its other meaning; where they fit neither, the names beside it decide."""
     for site in sites:
         layer = site.removesuffix(place)
         found, usual, unusual = own.of(site), other.of(site), other.of(layer + meant)
@@ -101,7 +101,7 @@ def _means_the_other(sites: list[str], place: str, meant: str, own: _Sizes, othe
 
 
 def _tells(layer: str, place: str, meant: str, own: _Sizes) -> bool:
-    """Whether the side's own records tell it: a copy of what the other meaning holds, or what is beside it."""
+    """Whether a side's own records show the other meaning: a copy of that tensor, or a name that implies it."""
     if any(own.has(layer + name) for name in _BESIDE.get(place, ())):
         return True
     found, copy = own.of(layer + place), own.of(layer + meant)

@@ -21,9 +21,10 @@ _LOOKED_AT = 8
 
 
 def place_of_part(part: Trace, whole: Trace, width: int, all_positions: int) -> int | None:
-    """How many of the other's positions come before those of a run that has fewer; None where nothing tells it.
+    """How many of the other side's positions precede those of a shorter run; None where nothing tells.
 
-    Tokens tell it where keys of the positions before are there too; of a plain file the values of each position do.
+    Token ids tell it if the keys of the earlier positions are there too; in a plain file the values of each position
+    do.
     """
     if part.tokens and whole.tokens:
         return _by_tokens(part, whole)

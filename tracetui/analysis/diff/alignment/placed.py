@@ -142,9 +142,9 @@ class _Placing:
         return self._known[known]
 
     def _gather(self, record: Record, pass_: int) -> Gather | None:
-        """What is taken of a record; None where it can't be told which of its axes count tokens.
+        """The part of a record that is compared; None where it is unknown which of its axes count tokens.
 
-        Of several ways to read its axes the one that makes it the shape that the other side has.
+        If its axes can be read in several ways, the one that gives the other side's shape is used.
         """
         other = self._other.find(self._key(record, pass_))
         if self._keys_alone:

@@ -67,7 +67,7 @@ class Common:
     whole: bool
     """Whether no prompt has a token that is another on the other side."""
     padding_counts: bool = False
-    """Whether rotary positions are counted through the padding, which stands alike on no two sides."""
+    """Whether rotary positions count the padding too, which differs between the two sides."""
 
 
 def is_state(record: Record) -> bool:

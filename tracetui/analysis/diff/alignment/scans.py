@@ -17,14 +17,14 @@ _STACK = re.compile(r"(?:^|(?<=[./_]))(?:layers?|h|blocks?)(?=[./:]|$)(?![./]\d)
 
 
 def without_scans(a: Trace, b: Trace) -> tuple[tuple[Trace, Trace], tuple[str, ...]]:
-    """Both sides with a record for each layer, and in words, whose tensors were taken apart."""
+    """Both sides with one record for each layer, and a line on which stacked tensors were split."""
     sides = (_without_scans(a, b), _without_scans(b, a))
     words = (f"{letter}'s tensors of all layers are taken apart along their first axis" for letter in "AB")
     return sides, tuple(word for word, own, was in zip(words, sides, (a, b), strict=True) if own is not was)
 
 
 def _without_scans(trace: Trace, other: Trace) -> Trace:
-    """A plain file in which what holds as many tensors as the other side has layers is a record for each."""
+    """Split a plain file's tensors that stack as many layers as the other side has, into one record for each layer."""
     layers = {layer for record in other.records if (layer := layer_of(_known(record))) is not None}
     if not trace.dump or len(layers) < 2 or layers != set(range(len(layers))):
         return trace

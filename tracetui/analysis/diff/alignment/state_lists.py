@@ -32,7 +32,7 @@ def listed_states(records: Sequence[Record], own: Trace, other: Trace) -> list[t
 
 
 def _agreeing(states: Sequence[NamedState], way: Sequence[str], own: Trace, other: Trace) -> int:
-    """How many states are, as far as statistics tell, what a way says."""
+    """How many of the states agree, by their statistics, with the records that this reading pairs them with."""
     if any(state.layout is not None for state in states):
         return 0
     pairs = ((own.statistics(state.record), _of(other, key)) for state, key in zip(states, way, strict=True))

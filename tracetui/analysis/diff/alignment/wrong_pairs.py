@@ -28,7 +28,7 @@ class WrongPair:
 
 
 def without_wrong_pairs(comparison: Comparison) -> tuple[Comparison, tuple[WrongPair, ...]]:
-    """The comparison with wrong pairs taken apart, and these."""
+    """The comparison without wrong pairs, and the pairs that were removed from it."""
     wrong = tuple(_wrong_pairs(comparison.sites))
     if not wrong:
         return comparison, ()

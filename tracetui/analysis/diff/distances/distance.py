@@ -78,7 +78,7 @@ class Distance:
 
 
 def _nothing() -> None:
-    """Of rows of which nothing is known."""
+    """For rows about which nothing else is known."""
 
 
 def distance(a: Value, b: Value, tolerance: Tolerance) -> Distance:
@@ -89,9 +89,10 @@ def distance(a: Value, b: Value, tolerance: Tolerance) -> Distance:
 def distance_and_norms(
     a: Value, b: Value, tolerance: Tolerance, past: Callable[[], RowPast | None] = _nothing
 ) -> tuple[Distance, Floats]:
-    """Between two values of one shape, and the norms of B's rows; `past` tells what is known of these rows.
+    """Between two values of one shape, and the norms of B's rows.
 
-    It is asked only where they aren't the same without: what is known of rows makes no tolerance smaller.
+    `past` returns what is known of how B's rows were computed. It is only called if the values differ without it, since
+    it never makes a tolerance smaller.
 
     Raises NotKeptError if either has no values.
     """

@@ -49,7 +49,7 @@ class RowScales:
     usual: float
     """The median of the rows that aren't zero."""
     scales: Floats
-    """What each row is judged against [rows]: at least what is known of it from what it was computed from."""
+    """What each row's difference is divided by [rows]: no less than the norms of what the row was computed from."""
 
     def ruler(self, row: int) -> float:
         """What a row's own number is in units of."""

@@ -69,7 +69,7 @@ PATTERNS: tuple[Callable[[Scene], Hint | None], ...] = (
 )
 
 OF_INPUTS = (norm,)
-"""What speaks of a module by what it was given, without making it again: of no use where other code lies between."""
+"""Patterns that judge a module by its inputs alone, without recomputing it: no use where other code lies between."""
 
 
 def hints(comparison: Comparison, first: SiteDiff, fed: Feeds) -> tuple[Hint, ...]:
@@ -92,7 +92,7 @@ def hints(comparison: Comparison, first: SiteDiff, fed: Feeds) -> tuple[Hint, ..
 
 
 def _tried(pattern: Callable[[Scene], Hint | None], scene: Scene) -> Hint | None:
-    """What a pattern says; nothing where a file's tensors are such that no equation with them can be solved."""
+    """The hint of a pattern; None where a file's tensors lead to equations that can't be solved."""
     try:
         return pattern(scene)
     except np.linalg.LinAlgError:

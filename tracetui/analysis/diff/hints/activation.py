@@ -11,7 +11,7 @@ from tracetui.analysis.diff.arrays import Numbers
 from tracetui.analysis.diff.hints.scene import Hint, Scene
 
 _FEWEST = 4
-"""Tokens without which a matrix that isn't known tells nothing."""
+"""The fewest tokens from which anything can be told of an unknown matrix."""
 _MOST = 16
 _NEAR = 0.35
 """How far, for each token, what is measured may be from what a function makes: chance alone leaves up to 0.14."""
@@ -66,7 +66,7 @@ def _first(made: Mapping[str, Numbers], side: Numbers, limit: float) -> str:
 
 
 def _behind_matrix(scene: Scene) -> Hint | None:
-    """A matrix that isn't known, of which it is taken that it prefers no direction, as B's own output has to show."""
+    """The activation in front of an unknown matrix, taken to prefer no direction; B's own output must confirm that."""
     place = next((place for place in _ENTERING if scene.alone(f".mlp.{place}")), "")
     inner, y = _rows(scene, place) if place else None, scene.target.rows()
     count = min(len(y.a), _MOST, y.a.shape[1] // 4)

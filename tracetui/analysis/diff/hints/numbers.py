@@ -1,4 +1,4 @@
-"""What a configuration says that explains a number: the field itself, its root, or one over these."""
+"""Fields of a configuration that explain a number: the value itself, its square root, or one divided by these."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MOST = 2
 _SCALES = ("multiplier", "scal", "factor", "softcap", "temperature", "alpha")
 """Parts of the names of fields that are numbers to multiply by."""
 _PARTS = ("logit", "embed", "residual", "att")
-"""What the name of a field may say that it is of: it explains no number of another part."""
+"""Parts of a model that a field's name may mention: such a field explains no number of another part."""
 _SIZES = ("hidden_size", "head_dim", "query_pre_attn_scalar", "num_hidden_layers", "intermediate_size")
 _SCALE_FORMS: tuple[tuple[str, Callable[[float], float]], ...] = (
     ("{}", lambda value: value),
@@ -70,7 +70,7 @@ def _sizes(config: Mapping[str, object]) -> list[tuple[str, float]]:
 
 
 def _number(value: object) -> float:
-    """The value, if it is a number by which multiplying changes anything; else 0."""
+    """The value, if it is a number and multiplying by it changes anything; else 0."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0.0
     return float(value) if 0 < value < math.inf and value != 1 else 0.0

@@ -12,7 +12,7 @@ _MOST = 64
 
 
 def prompt_order(scene: Scene) -> Hint | None:
-    """Each prompt's rows are those of another prompt of the other side's, where nothing that feeds them tells."""
+    """Each prompt's rows equal another prompt's on the other side, where no input of theirs tells."""
     a, b = scene.target.a, scene.target.b
     if scene.fed.found or a.ndim != _AXES or a.shape != b.shape or not 1 < len(a) <= _MOST:
         return None

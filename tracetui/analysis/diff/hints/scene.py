@@ -164,7 +164,7 @@ class Scene:
 
 
 def _by_name(sites: Iterable[str]) -> dict[str, str]:
-    """Sites by their common names; who has such a name already keeps it."""
+    """Sites by their common names; a site that has such a name already keeps it."""
     names: dict[str, str] = {}
     for site in sites:
         name = common_name(site)

@@ -35,7 +35,7 @@ class _Terms:
 
 
 def residual_sum(scene: Scene) -> Hint | None:
-    """Other coefficients in the sum that is the stream, or in the one that a norm was taken of."""
+    """Other coefficients in a sum: in the residual stream itself, or in the sum that a norm was applied to."""
     terms = _terms(scene)
     if terms is None:
         return None
@@ -79,7 +79,7 @@ def _agreeing(scene: Scene, layer: int) -> Iterator[tuple[str, Numbers]]:
 
 
 def _alone(scene: Scene, layer: int) -> Iterator[tuple[str, Numbers]]:
-    """Norms of the layer that one side alone recorded, before the site: whatever else it may have of its own making."""
+    """Norms in the layer, before the site, that only one side recorded: other terms that a sum may have."""
     alignment, pair = scene.comparison.alignment, scene.site.pair
     for lone, own in ((alignment.only_a, pair.a), (alignment.only_b, pair.b)):
         for named in lone if scene.fed.agree else ():
@@ -172,9 +172,9 @@ def _norm_of(total: Numbers, made: Numbers, limit: float, centred: bool) -> _Nor
 
 
 def _directions(terms: _Terms, unit: Numbers, other: Numbers, limit: float) -> Numbers | None:
-    """The coefficients [n] of a sum of which each row [N,D] is known up to its length: one is as the other side's.
+    """The coefficients [n] of a sum, from rows [N,D] whose directions are known but not their lengths.
 
-    Which one is not known: the one with which the others are plain.
+    One coefficient is taken to equal the other side's: the one that makes the others plainest.
     """
     own = []
     for place, row in enumerate(unit):

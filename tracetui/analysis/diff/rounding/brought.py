@@ -16,18 +16,17 @@ from tracetui.analysis.diff.routing.routed import chooses, is_expert
 _ENTERED = "in"
 """The role of the rows that an expert is given."""
 _FEW = 4
-"""Rows: of fewer, by chance none may show how much the operation makes of what doesn't cancel. One shows it by chance
-within so many times."""
+"""The fewest rows that are judged: of fewer, all may by chance show too little of how the operation amplifies rounding.
+A row shows that by chance at least once in so many times."""
 _GATED = 2.0
-"""How many times as much an expert makes of its input's rounding as of the input: gate and up, which are multiplied,
-both bring it.
-"""
+"""How much more an expert amplifies its input's rounding than its input: gate and up, which are multiplied, both carry
+that rounding."""
 _MOST_ROWS = 256
 """Of one tensor that are looked into."""
 _SIGMAS = 3.0
 """Standard deviations by which chance may make more of a row's rounding than is usual."""
 _ONE_CHANNEL = 0.05
-"""What one channel may leave over of an output that is said to be made of it."""
+"""The largest share of an output that may be left unexplained when one channel is taken to make it."""
 
 
 def is_whole(site: SiteDiff) -> bool:
@@ -37,7 +36,10 @@ def is_whole(site: SiteDiff) -> bool:
 
 
 def rests_on_rounding(site: SiteDiff, fed: Feeds) -> bool:
-    """Whether whole numbers differ that are made of numbers that agree, but not bit for bit; experts are told apart."""
+    """Whether differing whole numbers were computed from numbers that agree, but not bit for bit.
+
+    Choices of experts don't count: they are judged elsewhere.
+    """
     return (
         is_whole(site)
         and not chooses(site.site)
@@ -48,16 +50,17 @@ def rests_on_rounding(site: SiteDiff, fed: Feeds) -> bool:
 
 
 def is_brought(comparison: Comparison, site: SiteDiff, fed: Feeds) -> bool:
-    """Whether rounding of what feeds a site may be all that its worst row is off by.
+    """Whether the rounding of a site's inputs can explain how far its worst row is off.
 
-    What makes 74 of one token and 5 of another as long, where terms cancel, makes as much of the rounding of both.
+    Where terms cancel, an operation that makes rows of length 74 and 5 from equally long ones amplifies both rows'
+    rounding equally.
     """
     output = _finite(comparison, site)
     return output is not None and _are_brought(comparison, site, fed, output, [_worst(output.rows(), site)])
 
 
 def all_brought(comparison: Comparison, site: SiteDiff, fed: Feeds) -> bool:
-    """Whether rounding of what feeds a site may be all that any of its rows is off by beyond the tolerance."""
+    """Whether the rounding of a site's inputs can explain every row that is off by more than the tolerance."""
     output, tolerance = _finite(comparison, site), site.tolerance
     if output is None or tolerance is None:
         return False

@@ -21,7 +21,7 @@ _MOST = 300
 
 
 def with_explained(comparison: Comparison) -> Comparison:
-    """The comparison in which what differs is the same, if rounding explains all of it; else as it is.
+    """The comparison with all differences marked as explained, if rounding explains every one of them; else unchanged.
 
     One site that nothing explains, or that holds whole numbers, may be the trace of a fault in any before it.
     """

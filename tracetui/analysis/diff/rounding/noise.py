@@ -98,7 +98,7 @@ def measure_noise(report: Report, side: str, exact: Trace, tell: Tell = untold) 
 
 
 def _multiple(site: SiteDiff, noise: SiteDiff, coarser: float, coarse: float) -> tuple[float, float] | None:
-    """The rounding noise and the difference in units of it; None for what wasn't measured.
+    """The rounding noise, and the difference as a multiple of it; None for sites that were not measured.
 
     `coarser` is the rounding of both sides' coarsest dtype so far, `coarse` that of the side that was run again.
     """

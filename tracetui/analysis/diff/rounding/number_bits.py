@@ -20,7 +20,7 @@ _FEWEST = 16
 _MOST = 0.5
 """What share of a file's tensors has to be narrow, for it to be a run in that dtype; fewer are a fault's."""
 _BLOCK = 1 << 16
-"""Bytes that are looked at at once: those of the first block tell most tensors apart."""
+"""Bytes that are read at a time: the first block is enough for most tensors."""
 
 
 def narrow_dtype(values: Array) -> str | None:

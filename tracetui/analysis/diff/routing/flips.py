@@ -197,7 +197,7 @@ class _Flipped:
         return not np.allclose(a, b, rtol=4 * self.router.unit, atol=2 * self.router.unit * size)
 
     def _groups_tied(self) -> bool:
-        """Whether each side's groups outrank those that the other took instead by no more than rounding."""
+        """Whether each side's groups outrank the groups that only the other side took by no more than rounding."""
         known = [
             group_ranks(side, self.row, self.router.unit, self.router.config) for side in (self.router.a, self.router.b)
         ]

@@ -63,7 +63,7 @@ def _in_b_s_order(a: Array | None, b: Array | None) -> tuple[Array, Array] | Non
 
 
 def _unmasked(a: Array | None, b: Array | None) -> tuple[Array, Array] | None:
-    """Selection scores, those of experts that either side masks 0: whether other groups matter, the choice tells."""
+    """Both sides' selection scores, with 0 for experts that either masks; None if none is masked."""
     if a is None or b is None or a.shape != b.shape or "f" not in (a.dtype.kind, b.dtype.kind):
         return None
     masked = np.isneginf(a) | np.isneginf(b)

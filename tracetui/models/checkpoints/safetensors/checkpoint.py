@@ -142,7 +142,8 @@ class SafetensorsCheckpoint:
     def _made_of(
         self, conversion: Conversion, sources: Mapping[str, Sequence[str]], parameter: str, shape: Sequence[int]
     ) -> str:
-        """Where the values of these tensors come from; raises InputError unless they make one of `shape`."""
+        """`file` if these tensors are used as stored, else `dequantised`. Raises InputError unless they give
+        `shape`."""
         names = [name for part in sources.values() for name in part]
         kinds = {self._kind(name) for name in names}
         shapes = {

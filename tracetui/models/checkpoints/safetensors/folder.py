@@ -42,7 +42,7 @@ class SafetensorsFolder:
 
     @property
     def dtype(self) -> torch.dtype | None:
-        """The floating dtype that most bytes have, for dtype `auto`; None for float8, which says nothing of it."""
+        """The floating dtype of most of the file's bytes, for dtype `auto`; None for float8, which doesn't tell."""
         return self._files.main_dtype()
 
     def source_for(self, model: PreTrainedModel) -> SafetensorsCheckpoint:
@@ -128,7 +128,7 @@ class SafetensorsFolder:
 
 
 def _settle_ties(model: PreTrainedModel, names: Names, files: SafetensorsFiles) -> list[str]:
-    """Make one file name serve a tensor that stands in several places; tell of those that the file has twice."""
+    """Give tied tensors one name in the file, or untie those that differ there; returns notes on the untied ones."""
     notes = []
     for first, *others in tied_names(model):
         for other in others:

@@ -62,7 +62,7 @@ class Conversion:
         return row_names if len(row_names) == len(self.sources) else None
 
     def _places(self, pattern: str) -> dict[int, int | None]:
-        """Where each number stands in a pattern's list; None for one that stands there more than once."""
+        """The index of each number in a pattern's list; None for a number that occurs more than once."""
         if pattern not in self._known_places:
             places: dict[int, int | None] = {}
             for place, number in enumerate(self.numbers[pattern]):

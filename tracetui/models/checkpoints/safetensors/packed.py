@@ -69,7 +69,7 @@ def _known(names: Sequence[str]) -> tuple[str, str] | None:
 def _in_place_of_weights(
     names: Sequence[str], absent: Sequence[str], tensors: Mapping[str, Stored | StoredTensor]
 ) -> tuple[str, str] | None:
-    """A tensor of bits in a module whose weight is absent: what it is called nobody has to know."""
+    """A packed tensor in a module whose weight is absent, and a text for its form, which is unknown."""
     lacking = {_end(name.removesuffix(".weight")) for name in absent if name.endswith(".weight")}
     for name in names:
         owner = name.rpartition(".")[0]

@@ -26,11 +26,11 @@ class TextPrefix:
     own: str
     """`model.`: the same in the text model alone."""
     heads: Mapping[str, str]
-    """The file's names of what stands beside the layers, such as the head, to the model's."""
+    """Maps the file's names for modules outside the layers, such as the head, to the model's names."""
 
     @property
     def is_another(self) -> bool:
-        """Whether it is neither the model's own nor that of a model without a head."""
+        """Whether the prefix is neither the model's own nor that of a model without a head."""
         return self.prefix not in ("", self.own)
 
     def is_of_another_part(self, name: str) -> bool:
@@ -91,7 +91,7 @@ def told(parts: Mapping[str, int]) -> str:
 
 
 def _before(name: str, inner: Collection[str]) -> str | None:
-    """What stands before one of these names at another's end; None if it ends with none of them."""
+    """The part of another name before one of these names, if it ends with one; else None."""
     starts = [0, *(place + 1 for place, letter in enumerate(name) if letter == ".")]
     return next((name[:start] for start in starts if name[start:] in inner), None)
 

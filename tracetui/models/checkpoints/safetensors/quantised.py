@@ -118,7 +118,7 @@ def of_activations(names: Iterable[str]) -> list[str]:
 def check_scale(
     path: Path, names: tuple[str, str], shape: Sequence[int], scale: Stored | None, block: Block | None
 ) -> None:
-    """Refuse float8 whose scales aren't there or of no shape that says what each is for; `names`: what both are called.
+    """Raises InputError for float8 without scales, or with scales of a shape that fits no weight; `names` names both.
 
     Without a block in the configuration there is one scale for the tensor, one for each row, or one for each place
     along some axes.
@@ -140,7 +140,7 @@ def check_scale(
 
 
 def multiplied_shape(weight: Sequence[int], scale: Sequence[int], block: Block | None) -> tuple[int, ...] | None:
-    """The shape in which scales go with a weight: that of its blocks, or one to broadcast; None if they don't fit."""
+    """The shape of the scales for a weight: a grid of blocks, or one that broadcasts; None if they don't fit."""
     if prod(scale) == 1:
         return (1,) * len(weight)
     if block is not None:
@@ -182,7 +182,7 @@ def dequantised(
 
 
 def _of_rows(scale: torch.Tensor, blocks: Block | None, rows: torch.Tensor, width: int) -> torch.Tensor:
-    """The scales of these rows, such that they broadcast over the weight's."""
+    """The scales of these rows, in a shape that broadcasts over the weight's."""
     if blocks is not None:
         scales = scale.index_select(0, rows // blocks[0])  # [b,I/b]
         return scales.repeat_interleave(blocks[1], dim=1)[:, :width]  # [b,I]

@@ -90,7 +90,7 @@ class Summary(Canvas):
         self._reading: Reading | None = None
 
     def show_record(self, trace: Trace, record: Record) -> None:
-        """The record's own facts; the last numbers go, so that none stands beside a wrong name.
+        """Show the record's own facts and clear the last record's numbers, so that none stands beside a wrong name.
 
         Nothing is painted for a moment: the numbers mostly come at once, and a blank between two records flickers.
         """
@@ -164,7 +164,7 @@ def _told_line(facts: list[str], alarm: str, width: int, inks: Inks) -> Line:
 
 
 def _told(facts: list[str], width: int) -> str:
-    """The facts that have room, whole; what comes late goes before what comes early, the pass last."""
+    """As many whole facts as fit: later facts are dropped before earlier ones, and the pass last."""
     ranked = [part(f" · {fact}", "", rank=place) for place, fact in enumerate(facts[1:-1], 1)]
     return "".join(fitted([part(f" {facts[0]}"), *ranked, part(f" · {facts[-1]}", "")], width))
 

@@ -36,7 +36,7 @@ class Fit:
 
 
 def attention_call(scene: Scene) -> Hint | None:
-    """Heads whose q, k and v agree: which scale, cap, window, mask, sinks or groups make each side's of them?"""
+    """If q, k and v agree: the scale, cap, window, mask, sinks or groups that explain each side's output."""
     if scene.leaf != ":heads":
         return None
     q, k, v = (scene.lent(role) for role in ("q", "k", "v"))

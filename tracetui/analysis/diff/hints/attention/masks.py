@@ -31,7 +31,7 @@ def window_of(seen: Flags) -> int | None:
 
 
 def mask_shift(scene: Scene) -> Hint | None:
-    """Two masks of which one is the other moved by a position, hides nothing, or has another window."""
+    """Two masks that differ in a known way: one is shifted by a position, hides nothing, or has another window."""
     found = scene.target
     if scene.leaf != ":mask" or found.a.ndim < 2 or min(found.a.shape[-2:]) < 3:
         return None

@@ -42,7 +42,7 @@ def befores(scene: Scene, role: str, shape: tuple[int, ...]) -> Iterator[Before]
 
 
 def _of_latents(scene: Scene, shape: tuple[int, ...]) -> Iterator[Before]:
-    """Keys of which each head has a part of its own, and all heads one more that alone is turned."""
+    """Keys that consist of one part per head, and one rotated part that all heads share."""
     batch, heads, tokens, size = shape
     own, shared = scene.borrowed(".self_attn.kv_b_proj"), scene.borrowed(".self_attn.kv_a_proj_with_mqa")
     turned = whole(scene.config, "qk_rope_head_dim")

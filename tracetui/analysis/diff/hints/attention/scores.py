@@ -12,7 +12,7 @@ from tracetui.analysis.diff.hints.scene import Hint, Scene, real, whole
 from tracetui.analysis.diff.result import Outcome
 
 _AFTER = (".self_attn:heads", ".self_attn:probs", ".self_attn.o_proj", ".self_attn", ":attn_residual")
-"""What attention makes: where any of it agrees, the fault lies behind it."""
+"""Attention's results: where any of them agrees, the fault comes after it."""
 _KEYS = (".self_attn.kv_b_proj", ".self_attn.qkv_proj", ".self_attn.query_key_value", ".self_attn.c_attn")
 _LATENT_NORMS = ("q_a_layernorm", "kv_a_layernorm")
 _FEWEST = 3

@@ -223,7 +223,7 @@ def _numbers_of(a: Array, b: Array) -> dict[int, int]:
 
 
 def _unexplained(sides: RouterSides) -> Hint | None:
-    """One side's choice follows from what the other's does not: not from these scores at all."""
+    """One side's choice follows from the scores, the other's does not: it was made from something else."""
     for name, side, other in (("A", sides.a, sides.b), ("B", sides.b, sides.a)):
         scores = other.selection if other.selection is not None else other.raw
         if scores is None or side.experts is None or other.experts is None:

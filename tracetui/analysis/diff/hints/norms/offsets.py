@@ -19,7 +19,7 @@ _FEWEST = 4
 
 
 def norm_offset(scene: Scene) -> Hint | None:
-    """A weight to which one side adds more than the other: they differ by whole times the normalised input."""
+    """A norm weight to which one side adds more: the outputs differ by a whole multiple of the normalised input."""
     y, x = scene.target.rows(), normalised_input(scene)
     if x is None:
         return None

@@ -69,7 +69,7 @@ class _Made:
 
 
 def _way_of(scene: Scene, candidates: list[Before], after: Numbers) -> _Made | None:
-    """The first of what may have been turned of which a rotation makes these heads."""
+    """The first of the candidates that a rotation turns into these heads, with that rotation."""
     sizes = rotated_sizes(scene, after.shape[-1])
     for before in candidates:
         made = after if before.gains is None else after / before.gains

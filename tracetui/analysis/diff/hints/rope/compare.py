@@ -46,7 +46,7 @@ def compared(scene: Scene, a: Rotation, b: Rotation, tokens: int) -> Hint | None
 
 
 def _of_one_size(turn: Rotation, other: Rotation, still: float) -> Rotation:
-    """Without the pairs beyond the other's if these stand still: whether they are part of it can't be seen."""
+    """A rotation without the pairs beyond the other's, if these don't turn: whether they belong to it can't be seen."""
     count = len(other.frequencies)
     beyond = np.abs(turn.frequencies[count:])
     if turn.way == "halves" or turn.last or not len(beyond) or beyond.max() > still:

@@ -117,7 +117,7 @@ def _parts(before: Numbers, after: Numbers, sizes: Sequence[int]) -> Iterator[tu
 
 
 def _fitted(before: Numbers, after: Numbers, way: str, limit: float) -> tuple[Numbers, Numbers, float] | None:
-    """Speeds and starts [R/2] and the length with which a way makes one of the other; None if it doesn't."""
+    """The speeds and starts [R/2] and the factor that turn one into the other in this layout; None if none do."""
     taken, put = WAYS[way]
     x, y = taken(before), put(after)
     products = (y * x.conj()).sum(axis=(0, 1))  # [T,R/2]
@@ -129,7 +129,7 @@ def _fitted(before: Numbers, after: Numbers, way: str, limit: float) -> tuple[Nu
 
 
 def _trimmed(turn: Rotation, still: float) -> Rotation:
-    """Without the last pairs if they stand still though a speed above `still` would be seen: they are no part of it."""
+    """Without its last pairs, if they don't turn though a speed above `still` would show: they aren't rotated."""
     speeds = np.abs(turn.frequencies)
     count = int(np.flatnonzero(speeds > still)[-1]) + 1 if (speeds > still).any() else 0
     if turn.way == "halves" or not 1 < count < len(speeds):

@@ -14,7 +14,7 @@ _FEWEST = 3
 _NORM = ".input_layernorm"
 _MOST_LAYERS = 256
 _CLEARLY = 4
-"""How many times nearer a side's factors must be to those of the other's layer than to those of the layer itself."""
+"""How many times nearer a side's factors must be to another layer's than to those of the layer itself."""
 
 
 def layer_weights(scene: Scene) -> Hint | None:
@@ -82,7 +82,7 @@ def _gains(scene: Scene, layer: int, side: str) -> Numbers | None:
 
 
 def _apart(gains: Numbers, other: Numbers | None) -> float:
-    """How far two norms' factors [D] are apart, relative to the second's; infinite where these aren't known."""
+    """The distance between two norms' factors [D], relative to the second's; infinite if that one is unknown."""
     if other is None or gains.shape != other.shape:
         return np.inf
     return float(np.linalg.norm(gains - other) / np.linalg.norm(other))
