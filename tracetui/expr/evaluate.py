@@ -34,9 +34,9 @@ class Answer:
         return isinstance(self.value, float) and bool(self.value)
 
 
-def evaluate(expression: Expression, moment: RecordScope) -> Answer:
+def evaluate(expression: Expression, scope: RecordScope) -> Answer:
     """The expression at a record. Reads no more than its names need, and raises nothing that a value can cause."""
-    evaluation = _Evaluation(moment)
+    evaluation = _Evaluation(scope)
     try:
         value = evaluation.any_value(expression.tree)
     except UntoldError as error:
@@ -52,8 +52,8 @@ def evaluate(expression: Expression, moment: RecordScope) -> Answer:
 
 
 class _Evaluation:
-    def __init__(self, moment: RecordScope) -> None:
-        self._moment = moment
+    def __init__(self, scope: RecordScope) -> None:
+        self._scope = scope
         self._told: dict[str, float] = {}
 
     @property
@@ -81,7 +81,7 @@ class _Evaluation:
         return self._noted(node)
 
     def _joined(self, node: ast.BoolOp) -> float:
-        """`and`, `or` with a third truth: what can't be told decides only where the other sides don't."""
+        """`and`, `or` with a third truth value: an unknown side only matters if no other side decides."""
         deciding = isinstance(node.op, ast.Or)
         untold: UntoldError | None = None
         for side in node.values:
@@ -103,8 +103,8 @@ class _Evaluation:
     def _shape(self, node: ast.expr) -> tuple[int, ...] | None:
         if isinstance(node, ast.Tuple):
             return tuple(int(constant(length) or 0) for length in node.elts)
-        moment, name = self._owner(node)
-        return moment.record.shape if name == "shape" and not isinstance(node, ast.Call) else None
+        scope, name = self._owner(node)
+        return scope.record.shape if name == "shape" and not isinstance(node, ast.Call) else None
 
     def _noted(self, node: ast.expr) -> float:
         """A name's value, remembered as it was typed."""
@@ -122,28 +122,28 @@ class _Evaluation:
             return single(part)
         if isinstance(node, ast.Subscript):
             return self._length(node)
-        moment, name = self._owner(node)
-        return moment.number(name)
+        scope, name = self._owner(node)
+        return scope.number(name)
 
     def _length(self, node: ast.Subscript) -> float:
-        moment, _ = self._owner(node.value)
+        scope, _ = self._owner(node.value)
         try:
-            return moment.record.shape[_index(node.slice)]
+            return scope.record.shape[_index(node.slice)]
         except IndexError:
-            raise UntoldError(f"the shape {list(moment.record.shape)} has no such axis") from None
+            raise UntoldError(f"the shape {list(scope.record.shape)} has no such axis") from None
 
     def _called(self, node: ast.Call) -> float:
         arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
         if _function(node) == "abs":
             return abs(self._number(arguments[0]))
-        moment, name = self._owner(node.func)
-        return moment.called(name, _index(arguments[0]) if arguments else None)
+        scope, name = self._owner(node.func)
+        return scope.called(name, _index(arguments[0]) if arguments else None)
 
     def _owner(self, node: ast.expr) -> tuple[RecordScope, str]:
-        """The record that a name is asked of: this one, or the one a layer before."""
+        """The scope in which a name is looked up (this record, or with `prev.` the layer before), and the name."""
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "prev":
-            return self._moment.previous, node.attr
-        return self._moment, node.id if isinstance(node, ast.Name) else ""
+            return self._scope.previous, node.attr
+        return self._scope, node.id if isinstance(node, ast.Name) else ""
 
     def _part(self, node: ast.expr) -> Array | None:
         """The part of the values that `value`, `value[…]` or `prev.value[…]` stands for; None for anything else."""

@@ -50,16 +50,16 @@ class TraceScope:
 
 
 class RecordScope:
-    """One record of a scene. Every question raises UntoldError where there is no answer, RunError as values do."""
+    """One record of a trace. Every question raises UntoldError where there is no answer, RunError as values do."""
 
-    def __init__(self, scene: TraceScope, record: Record, value: Value) -> None:
-        self.scene = scene
+    def __init__(self, trace_scope: TraceScope, record: Record, value: Value) -> None:
+        self.trace_scope = trace_scope
         self.record = record
         self._value = value
 
     @property
     def trace(self) -> Trace:
-        return self.scene.trace
+        return self.trace_scope.trace
 
     @cached_property
     def previous(self) -> RecordScope:
@@ -71,10 +71,10 @@ class RecordScope:
         stem = path.rpartition(".")[0]
         before_key = self.trace.find(f"{stem}.{before}{record.site[len(path) :]}{record.ending}")
         if before_key is not None:
-            return self.scene.moment(before_key)
+            return self.trace_scope.moment(before_key)
         module = f"{stem}.{before}{record.module[len(path) :]}"
         key = self.trace.find(f"{module}:k{record.ending}") if record.role in KINDS else None
-        computed = None if key is None else self.scene.matrix(key, cast(Kind, record.role))
+        computed = None if key is None else self.trace_scope.matrix(key, cast(Kind, record.role))
         if computed is None:
             raise UntoldError(f"layer {before} has no such site")
         return computed
@@ -150,7 +150,7 @@ class RecordScope:
         while path:
             choice = sibling(self.trace, self.record, f"{path}:experts")
             if choice is not None and choice.index <= self.record.index:
-                return self.scene.routing(choice)
+                return self.trace_scope.routing(choice)
             path = path.rpartition(".")[0]
         raise UntoldError("no choice of experts was recorded here, or not yet")
 

@@ -44,12 +44,12 @@ class Watch:
         """Whether it is about a record, or about a matrix that is computed from one."""
         return self._sites.fullmatch(record.site) is not None or self._is_behind(record)
 
-    def moment(self, scene: TraceScope, record: Record) -> RecordScope | None:
+    def moment(self, trace_scope: TraceScope, record: Record) -> RecordScope | None:
         """What it is about at a record for which it is; None where the matrix was recorded itself."""
         if not self._is_behind(record) or self.kind is None:
-            return scene.moment(record)
-        recorded = scene.trace.find(f"{record.module}:{self.kind}{record.ending}")
-        return None if recorded is not None else scene.matrix(record, self.kind)
+            return trace_scope.moment(record)
+        recorded = trace_scope.trace.find(f"{record.module}:{self.kind}{record.ending}")
+        return None if recorded is not None else trace_scope.matrix(record, self.kind)
 
     def _is_behind(self, record: Record) -> bool:
         """Whether a matrix that it names is computed from a record: the keys, at which all it takes is there."""
@@ -139,17 +139,17 @@ def look_at(watch: Watch, trace: Trace, count: int, cursor: int, known: Watched 
     scanned, indices = (known.scanned, known.found) if known is not None and known.trace is trace else (0, ())
     indices = (*indices, *(index for index in range(scanned, count) if watch.is_for(trace.records[index])))
     newest = trace.records[indices[-1]].pass_ if indices else 0
-    scene = TraceScope(trace)
-    moments = {
-        index: moment
+    trace_scope = TraceScope(trace)
+    scopes = {
+        index: scope
         for index in [index for index in indices if trace.records[index].pass_ == newest][-MOST_POINTS:]
-        if (moment := watch.moment(scene, trace.records[index])) is not None
+        if (scope := watch.moment(trace_scope, trace.records[index])) is not None
     }
-    if not moments:
+    if not scopes:
         return Watched(watch, trace, count, indices)
-    shown_indices = list(moments)
+    shown_indices = list(scopes)
     current = max((place for place, index in enumerate(shown_indices) if index <= cursor), default=0)
-    answers = [evaluate(watch.expression, moment) for moment in moments.values()]
+    answers = [evaluate(watch.expression, scope) for scope in scopes.values()]
     points = tuple(
         Point(index, _label(trace.records[index]), answer.value if isinstance(answer.value, float) else np.nan)
         for index, answer in zip(shown_indices, answers, strict=True)

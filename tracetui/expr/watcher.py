@@ -41,7 +41,7 @@ class StopEvaluator:
 
     def __init__(self, trace: Trace, stops: Sequence[Stop] = ()) -> None:
         self._trace = trace
-        self._scene = TraceScope(trace)
+        self._trace_scope = TraceScope(trace)
         self._tallies: dict[str, Tally] = {}
         self._sound = 0
         self._since: dict[str, int] = {}
@@ -77,18 +77,18 @@ class StopEvaluator:
                 stops = [*self._health, *stops]
         if not stops:
             return ()
-        moment = self._scene.moment(record)
-        return tuple(hit for stop in stops if (hit := self._look(stop, moment)) is not None)
+        scope = self._trace_scope.moment(record)
+        return tuple(hit for stop in stops if (hit := self._look(stop, scope)) is not None)
 
-    def _look(self, stop: Stop, moment: RecordScope) -> Hit | None:
+    def _look(self, stop: Stop, scope: RecordScope) -> Hit | None:
         tally = self._tallies.get(stop.text, Tally(stop))
         rests = stop.once and tally.fired
-        answer = evaluate(stop.condition, moment) if stop.condition is not None and not rests else _ALWAYS
+        answer = evaluate(stop.condition, scope) if stop.condition is not None and not rests else _ALWAYS
         holds = answer.holds and not rests
         self._tallies[stop.text] = Tally(
             stop, tally.matched + 1, tally.fired + holds, answer.why if answer.value is None else tally.untold
         )
-        return Hit(stop, moment.record.index, answer.told) if holds else None
+        return Hit(stop, scope.record.index, answer.told) if holds else None
 
     @property
     def tallies(self) -> tuple[Tally, ...]:
