@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tracetui.formats.zip_arrays import StoredArray
-from tracetui.recording.npz.array_file import ArrayFile
+from tracetui.recording.npz.array_file import ArrayFile, StoredValue
 from tracetui.recording.npz.writer import blocks
 from tracetui.recording.record import Record
 from tracetui.recording.statistics import Statistics, merged, of_array
@@ -21,26 +21,16 @@ _WHEN = re.compile(r"([^@#]+)@(0|[1-9]\d{0,5})(?:\.([1-9]\d{0,5}))?")
 """A name with pass and call behind it, as a trace's own keys have them."""
 
 
-class DumpValue:
+class DumpValue(StoredValue):
     """A tensor of an open file; `decode` makes numbers of what numpy has no dtype for."""
 
     def __init__(self, file: ArrayFile, place: StoredArray, dtype: str, decode: Decode | None = None) -> None:
-        self._file = file
-        self._place = place
-        self._dtype = dtype
+        super().__init__(file, place, dtype)
         self._decode = decode
         self._statistics: Statistics | None = None
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self._place.shape
-
-    @property
-    def dtype(self) -> str:
-        return self._dtype
-
     def read(self, index: Index = ()) -> Array:
-        stored = self._file.read(self._place, index)
+        stored = super().read(index)
         return stored if self._decode is None else np.asarray(self._decode(stored))
 
     def statistics(self) -> Statistics:

@@ -114,3 +114,26 @@ def _without(count: int, blocks: Iterator[bytes]) -> Iterator[memoryview]:
         skipped = min(count, len(block))
         count -= skipped
         yield memoryview(block)[skipped:]
+
+
+class StoredValue:
+    """An array in an open file, of which nothing is read before it is asked for."""
+
+    __slots__ = ("_dtype", "_file", "_place")
+
+    def __init__(self, file: ArrayFile, place: StoredArray, dtype: str) -> None:
+        """dtype: as the record has it, which numpy may not have."""
+        self._file = file
+        self._place = place
+        self._dtype = dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._place.shape
+
+    @property
+    def dtype(self) -> str:
+        return self._dtype
+
+    def read(self, index: Index = ()) -> Array:
+        return self._file.read(self._place, index)

@@ -7,12 +7,12 @@ from threading import Lock
 from typing import overload
 
 from tracetui.formats.zip_arrays import StoredArray
-from tracetui.recording.npz.array_file import ArrayFile
+from tracetui.recording.npz.array_file import ArrayFile, StoredValue
 from tracetui.recording.npz.decode_records import statistics_of
 from tracetui.recording.npz.forms import RecordForm, StatisticsForm
 from tracetui.recording.record import Record
 from tracetui.recording.statistics import Statistics
-from tracetui.recording.value import Array, Index, StatisticsValue
+from tracetui.recording.value import StatisticsValue
 
 
 class FileRecords(Sequence[Record]):
@@ -83,28 +83,15 @@ class FileRecords(Sequence[Record]):
         return made
 
 
-class FileValue:
+class FileValue(StoredValue):
     """A value in a trace file, with the statistics that the file gives for it."""
 
-    __slots__ = ("_dtype", "_file", "_form", "_place", "_statistics")
+    __slots__ = ("_form", "_statistics")
 
     def __init__(self, file: ArrayFile, place: StoredArray, dtype: str, statistics: StatisticsForm) -> None:
-        self._file = file
-        self._place = place
-        self._dtype = dtype
+        super().__init__(file, place, dtype)
         self._form = statistics
         self._statistics: Statistics | None = None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self._place.shape
-
-    @property
-    def dtype(self) -> str:
-        return self._dtype
-
-    def read(self, index: Index = ()) -> Array:
-        return self._file.read(self._place, index)
 
     def statistics(self) -> Statistics:
         if self._statistics is None:
