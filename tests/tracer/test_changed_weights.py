@@ -109,7 +109,7 @@ def test_a_configuration_that_says_something_else_is_told(recipe: Recipe, write:
         path.write_text(json.dumps({**said, "rope_theta": 77.0}) if changed else path.read_text())
         driver.session.start(PROMPT, until_end)
         prepared = driver.wait(Prepared)
-    told = "the folder's configuration was changed while it was open: this runs as it was; start again to have it read"
+    told = f"{path}: was changed while it was open: this runs as it was; start again to have it read"
     assert (told in prepared.notes) == changed
 
 

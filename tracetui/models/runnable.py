@@ -12,8 +12,10 @@ import torch
 
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.debugger.session import Module, PromptRow
+from tracetui.errors import FileChangedError
 from tracetui.models import plan as memory
 from tracetui.models.build import BuiltModel, build_model
+from tracetui.models.chat.prompt_files import PromptFiles
 from tracetui.models.checkpoints.forms import open_checkpoint
 from tracetui.models.checkpoints.protocol import Checkpoint
 from tracetui.models.checkpoints.weight_file import WeightFile
@@ -64,11 +66,22 @@ class Runnable:
     """The form of the checkpoint, `meta`, `huggingface` or `reference`; empty without one. Traces keep it."""
     files: Sequence[WeightFile] = ()
     """What weights are read from."""
+    prompt_files: PromptFiles | None = None
+    """What prompts are read by; None where that is no file's."""
 
     def check_files(self) -> None:
         """Raise FileChangedError if a file that weights are read from isn't what it was when it was opened."""
         for file in self.files:
             file.check()
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether a file that weights or prompts are read by isn't what it was when it was opened."""
+        try:
+            self.check_files()
+        except FileChangedError:
+            return True
+        return self.prompt_files is not None and self.prompt_files.is_outdated
 
     def outline(self) -> Module:
         """The module tree."""
@@ -131,12 +144,14 @@ def make_runnable(recipe: Recipe, exact: bool = False) -> Runnable:
         *report,
         *_remarks(recipe, weights),
     )
+    # Their state is taken before anything of them is read.
+    prompt_files = PromptFiles(recipe)
     tokenizer = _tokenizer(recipe, built.config.vocab_size)
     # A family without a limit has none, or -1.
     positions = max(config_field(built.config, "max_position_embeddings") or 0, 0) or None
     reader = PromptReader(recipe, tokenizer, built.config.vocab_size, positions)
-    files = stored.files if stored else ()
-    return Runnable(recipe, built, weights, tokenizer, reader, notes, checkpoint.form if checkpoint else "", files)
+    form, files = (checkpoint.form if checkpoint else ""), (stored.files if stored else ())
+    return Runnable(recipe, built, weights, tokenizer, reader, notes, form, files, prompt_files)
 
 
 def _dtype(recipe: Recipe, checkpoint: Checkpoint | None) -> torch.dtype:

@@ -1,4 +1,4 @@
-"""Whether a folder's configuration still says what it did when its recipe was read."""
+"""Whether the files that a recipe was read from still say what they did."""
 
 from __future__ import annotations
 
@@ -11,32 +11,48 @@ from tracetui.formats.table import MAX_CONFIG_BYTES
 from tracetui.paths import read_bounded
 from tracetui.recipe.folder import CONFIG, PARAMS
 from tracetui.recipe.model import Recipe
+from tracetui.text import visible
 
-_CHANGED = "the folder's configuration was changed while it was open: this runs as it was; start again to have it read"
+_CHANGED = "was changed while it was open: this runs as it was; start again to have it read"
 
 
 class ConfigState:
-    """What the configuration beside a recipe's weights said at first, and when it was last looked at."""
+    """What the recipe's file and the configuration beside its weights said at first, and when they were last read."""
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
-        self._first = self._seen = _text(recipe.weights)
+        self._paths = _paths(recipe)
+        self._first = self._seen = self._texts()
 
     @property
     def is_news(self) -> bool:
-        """Whether the configuration has changed since it was last read."""
-        return _text(self._recipe.weights) != self._seen
+        """Whether one of the files has changed since they were last read."""
+        return self._texts() != self._seen
 
     def recipe(self) -> Recipe:
-        """The recipe, with a note if the configuration has changed since the start."""
-        self._seen = _text(self._recipe.weights)
-        notes = () if self._seen == self._first else (_CHANGED,)
+        """The recipe, with a note on each file that has changed since the start."""
+        self._seen = self._texts()
+        changed = (
+            path for path, first, seen in zip(self._paths, self._first, self._seen, strict=True) if first != seen
+        )
+        notes = (f"{visible(str(path), 200)}: {_CHANGED}" for path in changed)
         return replace(self._recipe, notes=(*self._recipe.notes, *notes))
 
+    def _texts(self) -> list[bytes]:
+        return [_text(path) for path in self._paths]
 
-def _text(folder: Path | None) -> bytes:
-    """Empty without one that can be read."""
-    for path in (folder / PARAMS, folder / CONFIG) if folder is not None else ():
-        with suppress(InputError):
-            return read_bounded(path, MAX_CONFIG_BYTES)
+
+def _paths(recipe: Recipe) -> list[Path]:
+    """The recipe's own file, where there is one, and the configuration of its folder."""
+    origin, folder = Path(recipe.origin), recipe.weights
+    places = [origin] if origin.suffix in (".toml", ".json") else []
+    if folder is not None:
+        places.append(folder / (PARAMS if (folder / PARAMS).is_file() else CONFIG))
+    return list(dict.fromkeys(places))
+
+
+def _text(path: Path) -> bytes:
+    """Empty if it can't be read."""
+    with suppress(InputError):
+        return read_bounded(path, MAX_CONFIG_BYTES)
     return b""

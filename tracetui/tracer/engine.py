@@ -19,7 +19,7 @@ from tracetui.debugger.session import (
     Started,
     Tallied,
 )
-from tracetui.errors import FileChangedError, InputError
+from tracetui.errors import InputError
 from tracetui.expr.matrices import any_steps
 from tracetui.models import plan as memory
 from tracetui.models.factory import runnable_of
@@ -272,12 +272,8 @@ class Engine:
 
     @property
     def is_outdated(self) -> bool:
-        """Whether a file that weights are read from was changed, so that a run needs an engine of its own."""
-        try:
-            self.runnable.check_files()
-        except FileChangedError:
-            return True
-        return False
+        """Whether a file that weights or prompts are read by was changed, so that a run needs an engine of its own."""
+        return self.runnable.is_outdated
 
     def close(self) -> None:
         """Drop all weights."""

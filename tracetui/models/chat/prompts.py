@@ -22,7 +22,7 @@ class Chats:
     """The chat format of one recipe's model."""
 
     def __init__(self, recipe: Recipe, tokenizer: Tokenizer) -> None:
-        self._folders = _folders(recipe)
+        self._folders = template_folders(recipe)
         self._tokenizer = tokenizer
 
     def render(self, prompts: Prompts, shield: str) -> list[str]:
@@ -96,7 +96,7 @@ def _shielded(text: str, names: re.Pattern[str], shield: str) -> str:
     return names.sub(lambda match: f"{match[0][0]}{shield}{match[0][1:]}", text) if shield else text
 
 
-def _folders(recipe: Recipe) -> list[Path]:
+def template_folders(recipe: Recipe) -> list[Path]:
     """Where a template may stand: beside the tokenizer, the weights and the configuration."""
     tokenizer, origin = Path(recipe.tokenizer), Path(recipe.origin)
     places = [tokenizer if tokenizer.is_dir() else tokenizer.parent if tokenizer.is_file() else None, recipe.weights]

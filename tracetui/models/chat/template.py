@@ -80,9 +80,14 @@ def find_template(folders: Sequence[Path]) -> ChatTemplate | None:
     return None
 
 
+def template_files(folders: Sequence[Path]) -> list[Path]:
+    """The files that a template may stand in, there or not."""
+    return [folder / name for folder in folders for name in (_JINJA, _CONFIG, _OLD)]
+
+
 def looked_for(folders: Sequence[Path]) -> str:
-    """The files that a template may stand in, in words."""
-    return ", ".join(str(folder / name) for folder in folders for name in (_JINJA, _CONFIG, _OLD)) or "no folder"
+    """The same, in words."""
+    return ", ".join(map(str, template_files(folders))) or "no folder"
 
 
 def _read_config(path: Path) -> dict[str, object]:

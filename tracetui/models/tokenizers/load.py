@@ -25,13 +25,11 @@ def load_tokenizer(spec: str, vocab_size: int, bos: int | None = None) -> Tokeni
     (`cl100k_base`) whose rank file is at hand. `bos` is put in front of prompts by the named encodings, which
     have no begin-of-text token of their own; the others know theirs. Raises InputError.
     """
-    if spec == "builtin":
+    path = tokenizer_file(spec)
+    if path is None:
         return _builtin(vocab_size)
     if spec in ENCODINGS:
-        return _from_ranks(find_rank_file(ENCODINGS[spec]), ENCODINGS[spec], vocab_size, bos)
-    path = Path(spec)
-    if path.is_dir():
-        path = in_folder(path)
+        return _from_ranks(path, ENCODINGS[spec], vocab_size, bos)
     if path.suffix == ".json":
         return JsonTokenizer(path, vocab_size)
     if not path.exists():
@@ -39,6 +37,16 @@ def load_tokenizer(spec: str, vocab_size: int, bos: int | None = None) -> Tokeni
         raise InputError(f"tokenizer: no such file or folder, nor one of {known}, got {visible(spec, 80)!r}")
     family = ENCODINGS.get(path.stem, LLAMA3) if path.suffix == ".tiktoken" else LLAMA3
     return _from_ranks(path, family, vocab_size, bos)
+
+
+def tokenizer_file(spec: str) -> Path | None:
+    """The file that `load_tokenizer` reads; None for the built-in one. Raises InputError where it looked in vain."""
+    if spec == "builtin":
+        return None
+    if spec in ENCODINGS:
+        return find_rank_file(ENCODINGS[spec])
+    path = Path(spec)
+    return in_folder(path) if path.is_dir() else path
 
 
 def _builtin(vocab_size: int) -> Tokenizer:

@@ -1,0 +1,24 @@
+"""Whether what prompts are read by, a tokenizer and a chat template, is still what it was."""
+
+from __future__ import annotations
+
+from tracetui.file_state import settled_state, state_of
+from tracetui.models.chat.prompts import template_folders
+from tracetui.models.chat.template import template_files
+from tracetui.models.tokenizers.load import tokenizer_file
+from tracetui.recipe import Recipe
+
+
+class PromptFiles:
+    """The files that a recipe's prompts are read by, as they were when this was made."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        """Raises InputError for a tokenizer that isn't there."""
+        tokenizer = tokenizer_file(recipe.tokenizer)
+        self._paths = [*([] if tokenizer is None else [tokenizer]), *template_files(template_folders(recipe))]
+        self._states = [settled_state(path) for path in self._paths]
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether one of them was written, replaced or removed, or has come."""
+        return [state_of(path) for path in self._paths] != self._states
