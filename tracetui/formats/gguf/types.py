@@ -12,6 +12,8 @@ from typing import NamedTuple
 class BlockType(NamedTuple):
     """One way of storing elements."""
 
+    number: int
+    """What a file has for it."""
     name: str
     """As llama.cpp calls it: `Q4_K`."""
     elements: int
@@ -21,38 +23,41 @@ class BlockType(NamedTuple):
 
 
 BLOCK_TYPES: Mapping[int, BlockType] = {
-    0: BlockType("F32", 1, 4),
-    1: BlockType("F16", 1, 2),
-    2: BlockType("Q4_0", 32, 18),
-    3: BlockType("Q4_1", 32, 20),
-    6: BlockType("Q5_0", 32, 22),
-    7: BlockType("Q5_1", 32, 24),
-    8: BlockType("Q8_0", 32, 34),
-    10: BlockType("Q2_K", 256, 84),
-    11: BlockType("Q3_K", 256, 110),
-    12: BlockType("Q4_K", 256, 144),
-    13: BlockType("Q5_K", 256, 176),
-    14: BlockType("Q6_K", 256, 210),
-    16: BlockType("IQ2_XXS", 256, 66),
-    17: BlockType("IQ2_XS", 256, 74),
-    18: BlockType("IQ3_XXS", 256, 98),
-    19: BlockType("IQ1_S", 256, 50),
-    20: BlockType("IQ4_NL", 32, 18),
-    21: BlockType("IQ3_S", 256, 110),
-    22: BlockType("IQ2_S", 256, 82),
-    23: BlockType("IQ4_XS", 256, 136),
-    24: BlockType("I8", 1, 1),
-    25: BlockType("I16", 1, 2),
-    26: BlockType("I32", 1, 4),
-    27: BlockType("I64", 1, 8),
-    28: BlockType("F64", 1, 8),
-    29: BlockType("IQ1_M", 256, 56),
-    30: BlockType("BF16", 1, 2),
-    34: BlockType("TQ1_0", 256, 54),
-    35: BlockType("TQ2_0", 256, 66),
-    39: BlockType("MXFP4", 32, 17),
-    40: BlockType("NVFP4", 64, 36),
-    41: BlockType("Q1_0", 128, 18),
+    kind.number: kind
+    for kind in (
+        BlockType(0, "F32", 1, 4),
+        BlockType(1, "F16", 1, 2),
+        BlockType(2, "Q4_0", 32, 18),
+        BlockType(3, "Q4_1", 32, 20),
+        BlockType(6, "Q5_0", 32, 22),
+        BlockType(7, "Q5_1", 32, 24),
+        BlockType(8, "Q8_0", 32, 34),
+        BlockType(10, "Q2_K", 256, 84),
+        BlockType(11, "Q3_K", 256, 110),
+        BlockType(12, "Q4_K", 256, 144),
+        BlockType(13, "Q5_K", 256, 176),
+        BlockType(14, "Q6_K", 256, 210),
+        BlockType(16, "IQ2_XXS", 256, 66),
+        BlockType(17, "IQ2_XS", 256, 74),
+        BlockType(18, "IQ3_XXS", 256, 98),
+        BlockType(19, "IQ1_S", 256, 50),
+        BlockType(20, "IQ4_NL", 32, 18),
+        BlockType(21, "IQ3_S", 256, 110),
+        BlockType(22, "IQ2_S", 256, 82),
+        BlockType(23, "IQ4_XS", 256, 136),
+        BlockType(24, "I8", 1, 1),
+        BlockType(25, "I16", 1, 2),
+        BlockType(26, "I32", 1, 4),
+        BlockType(27, "I64", 1, 8),
+        BlockType(28, "F64", 1, 8),
+        BlockType(29, "IQ1_M", 256, 56),
+        BlockType(30, "BF16", 1, 2),
+        BlockType(34, "TQ1_0", 256, 54),
+        BlockType(35, "TQ2_0", 256, 66),
+        BlockType(39, "MXFP4", 32, 17),
+        BlockType(40, "NVFP4", 64, 36),
+        BlockType(41, "Q1_0", 128, 18),
+    )
 }
 """By the number that a file has for it."""
 
