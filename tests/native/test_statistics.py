@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 
 import hatch_build
 from tracetui.native import library
-from tracetui.native.statistics import KINDS, FloatSums, sums_at
+from tracetui.native.statistics import KINDS, _add_statistics, _first_not_finite, first_not_finite, sums_of
 from tracetui.recording import statistics
 from tracetui.recording.statistics import by_numpy, of_array
 
@@ -70,32 +71,56 @@ def test_they_are_those_of_numpy(name: str, dtype: type[np.floating]) -> None:
 def test_other_layouts_and_byte_orders_are_read_as_they_are() -> None:
     whole = np.random.default_rng(1).standard_normal((30, 40, 5)).astype(np.float32)
     swapped = whole.astype(whole.dtype.newbyteorder())
-    for array in (whole.T, whole[:, ::2], whole[..., 3], whole[::-1], swapped, np.asfortranarray(whole)):
-        assert of_array(array).l2 == pytest.approx(float(np.linalg.norm(array.astype(np.float64))), rel=1e-9)
+    for other in (whole.T, whole[:, ::2], whole[..., 3], whole[::-1], swapped, np.asfortranarray(whole)):
+        assert of_array(other).l2 == pytest.approx(float(np.linalg.norm(other.astype(np.float64))), rel=1e-9)
 
 
 @needs_compiler
 @needs_library
 @pytest.mark.parametrize("widest", [16, 32])
-def test_every_processor_computes_the_same_bits(widest: int, tmp_path: Path) -> None:
+def test_every_processor_computes_the_same_bits(widest: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With registers of 16, 32 bytes, against the widest that are here."""
     plain = tmp_path / "plain.so"
     subprocess.run(["cc", *hatch_build.FLAGS, f"-DWIDEST={widest}", "-o", plain, *SOURCES], check=True)
-    function = ctypes.CDLL(str(plain)).tracetui_add_statistics
-    function.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int32, ctypes.POINTER(FloatSums))
+    narrow = ctypes.CDLL(str(plain))
     bits = np.random.default_rng(2).integers(0, 2**16, 4 * 5000, dtype=np.uint16)
-    for size, (name, kind) in zip((4, 8, 2, 2), KINDS.items(), strict=True):
-        expected = FloatSums()
-        function(bits.ctypes.data, bits.nbytes // size, kind, expected)
-        assert bytes(expected) == bytes(sums_at(bits.ctypes.data, bits.nbytes // size, name) or FloatSums()), name
+    kinds = zip((4, 8, 2, 2), KINDS.values(), strict=True)
+    rows = array("q", [number for size, kind in kinds for number in (bits.ctypes.data, bits.nbytes // size, kind)])
+    with monkeypatch.context() as patch:
+        patch.setattr("tracetui.native.statistics.library", lambda: narrow)
+        for made in (_add_statistics, _first_not_finite):
+            patch.setattr(f"tracetui.native.statistics.{made.__name__}", made.__wrapped__)
+        expected, found = sums_of(rows), first_not_finite(rows)
+    # As text: NaN is like NaN.
+    assert expected is not None
+    assert repr(expected) == repr(sums_of(rows))
+    assert found == first_not_finite(rows) == 0
+
+
+@needs_library
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_first_row_with_anything_that_is_not_finite_is_found(dtype: type[np.floating]) -> None:
+    largest, least = np.finfo(dtype).max, np.finfo(dtype).smallest_subnormal
+    sound = [np.resize(np.array([largest, -largest, 0, -0.0, least, 1], dtype), count) for count in (0, 1, 7, 4099)]
+    assert _first(sound) == len(sound)
+    for length, place in ((1, 0), (8, 7), (4096, 4095), (9001, 8999)):
+        for bad in (np.nan, -np.nan, np.inf, -np.inf):
+            spoilt = np.zeros(length, dtype)
+            spoilt[place] = bad
+            assert _first([*sound, spoilt, *sound]) == len(sound), (length, place, bad)
+
+
+def _first(arrays: Sequence[npt.NDArray[np.floating]]) -> int | None:
+    rows = [number for each in arrays for number in (each.ctypes.data, each.size, KINDS[each.dtype.name])]
+    return first_not_finite(array("q", rows))
 
 
 def test_without_the_library_numpy_does_it(fresh: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(library.SWITCH, "0")
     assert library.library() is None
     monkeypatch.setattr("tracetui.native.statistics._add_statistics", lambda: None)
-    array = np.arange(9.0)
-    assert statistics.of_array(array) == by_numpy(array)
+    whole = np.arange(9.0)
+    assert statistics.of_array(whole) == by_numpy(whole)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x7fELF of another processor"])

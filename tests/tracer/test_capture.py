@@ -10,6 +10,7 @@ from torch import nn
 from tests.tracer.models import prompt, tiny_llama4
 from tracetui.tracer.call import record_call
 from tracetui.tracer.capture import alias as capture
+from tracetui.tracer.capture.values import TorchValue
 
 
 class WritesLater(nn.Module):
@@ -66,3 +67,12 @@ def test_llama4_adds_expert_outputs_into_the_shared_experts_and_the_record_is_th
     trace = record_call(model, input_ids=prompt(), use_cache=False)
     assert not torch.equal(kept["old"], kept["live"]), "the model is expected to write into it"
     np.testing.assert_array_equal(trace["model.layers.0.feed_forward.shared_expert"], kept["old"].numpy())
+
+
+def test_views_that_are_conjugated_or_negated_when_they_are_read_can_be_recorded() -> None:
+    numbers = torch.tensor([1 + 2j, 3 - 4j])
+    for lazy in (numbers.conj(), numbers.conj().imag):
+        value = TorchValue(lazy)
+        np.testing.assert_array_equal(value.read(), lazy.resolve_conj().resolve_neg().numpy())
+        assert value.statistics().max == pytest.approx(lazy.abs().max().item() if lazy.is_complex() else 4)
+        assert value.all_finite()

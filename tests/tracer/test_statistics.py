@@ -12,9 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tracetui.native import library
+from tracetui.recording import value
 from tracetui.recording.statistics import Statistics, by_numpy
+from tracetui.recording.value import statistics_of
 from tracetui.tracer.capture import statistics
 from tracetui.tracer.capture.statistics import of_tensor
+from tracetui.tracer.capture.values import TorchValue
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
 
@@ -22,7 +25,9 @@ DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
 @pytest.fixture(params=["compiled", "numpy"], autouse=True)
 def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "numpy":
-        monkeypatch.setattr(statistics, "of_memory", lambda *_: None)
+        monkeypatch.setattr(statistics, "of_rows", lambda rows: [None])
+        monkeypatch.setattr(statistics, "first_not_finite", lambda rows: None)
+        monkeypatch.setattr(value, "of_rows", lambda rows: [None] * (len(rows) // 3))
     elif library.library() is None:
         pytest.skip("this installation has no compiled code")
 
@@ -122,3 +127,26 @@ def test_a_large_tensor_with_a_nan_is_widened_a_part_at_a_time() -> None:
         assert tracemalloc.get_traced_memory()[1] < 2**26
     finally:
         tracemalloc.stop()
+
+
+def test_those_of_many_tensors_are_those_of_each() -> None:
+    noise = torch.randn(3, 700, 5, generator=torch.Generator().manual_seed(1))
+    spoilt = noise.half()
+    spoilt[1, 2] = math.nan
+    tensors = [
+        noise,
+        noise.transpose(0, 2).double(),
+        noise[:, ::2],
+        spoilt,
+        noise.bfloat16(),
+        torch.arange(9),
+        torch.empty(0),
+    ]
+    tensors += [
+        torch.tensor([1e200, -1e-200], dtype=torch.float64),
+        torch.tensor(2.5),
+        noise.to(torch.complex64).conj(),
+    ]
+    values = [TorchValue(tensor) for tensor in (*tensors, noise)]
+    # As text: NaN is like NaN.
+    assert repr(statistics_of([*values, values[0]])) == repr([of_tensor(each) for each in (*tensors, noise, noise)])

@@ -7,12 +7,11 @@
  */
 
 #include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
-enum { BLOCK = 512 };
+#include "rows.h"
 
-typedef enum { FLOAT32 = 0, FLOAT64 = 1, FLOAT16 = 2, BFLOAT16 = 3 } Kind;
+enum { BLOCK = 512 };
 
 typedef struct {
     double squares;    /* the sum of squares, about zero */
@@ -101,45 +100,45 @@ static void add_one_by_one(Statistics *statistics, const void *elements, Kind ki
 }
 
 /* The same for registers of each width; what a processor has is asked when the library is called. */
-#ifndef WIDEST
-#define WIDEST 64
-#endif
-
 #define WIDTH 16
 #define NAMED(name) name##_16
-#define TARGET
+#define TARGET TARGET_16
 #include "statistics_blocks.h"
 
-#if defined(__x86_64__) && WIDEST >= 32
+#ifdef TARGET_32
 #define WIDTH 32
 #define NAMED(name) name##_32
-#define TARGET __attribute__((target("avx2")))
+#define TARGET TARGET_32
 #include "statistics_blocks.h"
 #endif
 
-#if defined(__x86_64__) && WIDEST >= 64
+#ifdef TARGET_64
 #define WIDTH 64
 #define NAMED(name) name##_64
-#define TARGET __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw")))
+#define TARGET TARGET_64
 #include "statistics_blocks.h"
 #endif
 
-/* Adds `count` elements of a Kind, which lie one beside the other, to statistics that start as zeros. */
-void tracetui_add_statistics(const void *elements, size_t count, int32_t kind, Statistics *statistics) {
-    size_t added;
-#if defined(__x86_64__)
-    __builtin_cpu_init();
+/* Adds the elements of each row to statistics of its own, which start as zeros. */
+void tracetui_add_statistics(const Row *rows, int64_t count, Statistics *statistics) {
+    size_t (*add_blocks)(const void *, size_t, Kind, Statistics *) = add_blocks_16;
+    switch (register_width()) {
+#ifdef TARGET_64
+    case 64:
+        add_blocks = add_blocks_64;
+        break;
 #endif
-#if defined(__x86_64__) && WIDEST >= 64
-    if (__builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
-        added = add_blocks_64(elements, count, (Kind)kind, statistics);
-    else
+#ifdef TARGET_32
+    case 32:
+        add_blocks = add_blocks_32;
+        break;
 #endif
-#if defined(__x86_64__) && WIDEST >= 32
-        if (__builtin_cpu_supports("avx2"))
-        added = add_blocks_32(elements, count, (Kind)kind, statistics);
-    else
-#endif
-        added = add_blocks_16(elements, count, (Kind)kind, statistics);
-    add_one_by_one(statistics, elements, (Kind)kind, added, count - added);
+    }
+    for (int64_t i = 0; i < count; i++) {
+        const void *elements = (const void *)(uintptr_t)rows[i].address;
+        size_t length = (size_t)rows[i].count;
+        Kind kind = (Kind)rows[i].kind;
+        size_t added = add_blocks(elements, length, kind, &statistics[i]);
+        add_one_by_one(&statistics[i], elements, kind, added, length - added);
+    }
 }

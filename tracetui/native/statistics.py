@@ -1,32 +1,27 @@
-"""The statistics of floats that lie one beside the other in memory, by the compiled library."""
+"""What compiled code tells of floats that lie one beside the other: their statistics, and whether all are finite."""
 
 from __future__ import annotations
 
 import ctypes
+from array import array
 from collections.abc import Callable
 from functools import cache
+from struct import Struct
+from typing import NamedTuple, TypeAlias
 
 from tracetui.native.library import library
 
 KINDS = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 3}
 """The dtypes that it knows, by the names that torch and numpy give them."""
+Rows: TypeAlias = "array[int]"
+"""Where floats lie, in an `array("q")`: of each row the address of its first element, their number and their kind."""
+_NUMBERS = 3
+"""Of a row."""
 
 
-class FloatSums(ctypes.Structure):
+class FloatSums(NamedTuple):
     """What statistics.c calls Statistics, field by field."""
 
-    _fields_ = (
-        ("squares", ctypes.c_double),
-        ("mean", ctypes.c_double),
-        ("deviations", ctypes.c_double),
-        ("low", ctypes.c_double),
-        ("high", ctypes.c_double),
-        ("finite", ctypes.c_int64),
-        ("nan", ctypes.c_int64),
-        ("positive_infinities", ctypes.c_int64),
-        ("negative_infinities", ctypes.c_int64),
-        ("zeros", ctypes.c_int64),
-    )
     squares: float
     mean: float
     deviations: float
@@ -39,22 +34,46 @@ class FloatSums(ctypes.Structure):
     zeros: int
 
 
-def sums_at(address: int, numel: int, dtype: str) -> FloatSums | None:
-    """FloatSums over `numel` elements from `address` on; None where there is no library, or none for this dtype."""
-    kind, add = KINDS.get(dtype), _add_statistics()
-    if kind is None or add is None:
+_LAYOUT = Struct("=5d5q")
+
+
+def sums_of(rows: Rows) -> list[FloatSums] | None:
+    """FloatSums over each row, in one call; None where there is no library."""
+    add = _add_statistics()
+    if add is None:
         return None
-    sums = FloatSums()
-    add(address, numel, kind, sums)
-    return sums
+    count = len(rows) // _NUMBERS
+    sums = bytearray(_LAYOUT.size * count)
+    add(rows.buffer_info()[0], count, (ctypes.c_char * len(sums)).from_buffer(sums))
+    return list(map(FloatSums._make, _LAYOUT.iter_unpack(sums)))
+
+
+def first_not_finite(rows: Rows) -> int | None:
+    """The place of the first row in which an element is NaN or infinite, or how many rows there are if none is.
+
+    None where there is no library.
+    """
+    find = _first_not_finite()
+    return None if find is None else find(rows.buffer_info()[0], len(rows) // _NUMBERS)
 
 
 @cache
-def _add_statistics() -> Callable[[int, int, int, FloatSums], None] | None:
+def _add_statistics() -> Callable[[int, int, object], None] | None:
     loaded = library()
     if loaded is None:
         return None
     function = loaded.tracetui_add_statistics
-    function.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int32, ctypes.POINTER(FloatSums))
+    function.argtypes = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)
     function.restype = None
+    return function
+
+
+@cache
+def _first_not_finite() -> Callable[[int, int], int] | None:
+    loaded = library()
+    if loaded is None:
+        return None
+    function = loaded.tracetui_first_not_finite
+    function.argtypes = (ctypes.c_void_p, ctypes.c_int64)
+    function.restype = ctypes.c_int64
     return function

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from tracetui.native.statistics import FloatSums, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +74,23 @@ def of_memory(address: int, numel: int, dtype: str) -> Statistics | None:
 
     `address` is that of the first element, which nobody may write or free meanwhile.
     """
-    from tracetui.native.statistics import sums_at
+    from tracetui.native.statistics import KINDS
 
-    sums = sums_at(address, numel, dtype)
-    if sums is None:
-        return None
+    kind = KINDS.get(dtype)
+    return None if kind is None else of_rows(array("q", (address, numel, kind)))[0]
+
+
+def of_rows(rows: Rows) -> list[Statistics | None]:
+    """The same of several rows of floats, in one call; each the address, the count and the dtype's number."""
+    from tracetui.native.statistics import sums_of
+
+    every = sums_of(rows)
+    return [None] * (len(rows) // 3) if every is None else list(map(_of_sums, every))
+
+
+def _of_sums(sums: FloatSums) -> Statistics | None:
     counts = (sums.nan, sums.positive_infinities, sums.negative_infinities)
+    numel = sums.finite + sum(counts)
     if not sums.finite:
         return without_finite(numel, *counts)
     largest = max(abs(sums.low), abs(sums.high))

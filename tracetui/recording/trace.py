@@ -11,7 +11,7 @@ from tracetui.recording.key_index import KeyIndex
 from tracetui.recording.outline import NO_MODULE, Module
 from tracetui.recording.record import AttentionCall, BadWeight, Record, Token
 from tracetui.recording.statistics import Statistics
-from tracetui.recording.value import Array, Value
+from tracetui.recording.value import Array, Value, statistics_of
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Trace:
 
     def all_statistics(self) -> list[Statistics]:
         """Of every record, in order; what isn't known yet is computed."""
-        return [value.statistics() for value in self.values]
+        return statistics_of(self.values)
 
     def closed(self) -> Trace:
         """The same records, unchanging from now on: of a run that was left, or of one that waits."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from tracetui.errors import RunError
-from tracetui.recording.statistics import Statistics, of_array
+from tracetui.recording.statistics import Statistics, of_array, of_rows
 
 Array = npt.NDArray[Any]
 Index = tuple[int | slice, ...]
@@ -86,6 +88,22 @@ class StatisticsValue:
 
     def statistics(self) -> Statistics:
         return self._statistics
+
+
+def statistics_of(values: Sequence[Value]) -> list[Statistics]:
+    """Of each, in order; of all whose floats lie in memory in one call of compiled code."""
+    waiting: dict[int, Any] = {}
+    rows = array("q")
+    for value in values:
+        # Whose floats may: the value knows where.
+        floats = getattr(value, "floats", None)
+        if floats is not None and id(value) not in waiting and (row := floats()) is not None:
+            waiting[id(value)] = value
+            rows.extend(row)
+    for value, statistics in zip(waiting.values(), of_rows(rows), strict=True):
+        if statistics is not None:
+            value.know(statistics)
+    return [value.statistics() for value in values]
 
 
 def magnitudes(array: Array) -> Array:

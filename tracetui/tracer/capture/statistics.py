@@ -9,19 +9,24 @@ of the floats sign by sign: several times faster than comparing floats.
 from __future__ import annotations
 
 import math
+from array import array
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from tracetui.recording.statistics import NO_STATISTICS, Statistics, by_numpy, merged, of_memory
+from tracetui.native.statistics import KINDS, first_not_finite
+from tracetui.recording.statistics import NO_STATISTICS, Statistics, by_numpy, merged, of_rows
 from tracetui.tracer.capture.float_bits import FLOAT_BITS, FloatBits
 
 Integers = npt.NDArray[np.signedinteger]
 Floats = npt.NDArray[np.floating]
 
-_NAMES = {torch.float32: "float32", torch.float64: "float64", torch.float16: "float16", torch.bfloat16: "bfloat16"}
+_KINDS = {getattr(torch, name): kind for name, kind in KINDS.items()}
+_SUMMED = frozenset(_KINDS)
+"""Dtypes in which a finite sum proves that all elements are finite."""
 _RUN = 1024
 """Elements summed in float32 before float64 takes over."""
 _ONES = np.ones(_RUN, dtype=np.float32)
@@ -46,11 +51,28 @@ def of_tensor(tensor: torch.Tensor) -> Statistics:
     """The statistics of a tensor of any dtype and layout, equal to float64 numpy's within 1e-6."""
     if tensor.numel() == 0:
         return NO_STATISTICS
-    flat = _flat(tensor.detach().resolve_neg()).cpu()
-    # Read where it lies: numpy() would first copy all of what is shared with the model.
-    address = flat.const_data_ptr()  # type: ignore[attr-defined]
-    fast = of_memory(address, flat.numel(), _NAMES.get(flat.dtype, ""))
-    return _without_native(flat) if fast is None else fast
+    if (fast := _by_native(tensor)) is not None:
+        return fast
+    flat = _flat(tensor.detach().resolve_conj().resolve_neg()).cpu()
+    return _by_native(flat) or _without_native(flat)
+
+
+def floats_in(tensor: torch.Tensor) -> tuple[int, int, int] | None:
+    """Where the elements of a tensor lie for compiled code: address, count and kind; None where it can't read them.
+
+    In whatever order, and where they are: nothing that is shared with the model is copied.
+    """
+    kind = _KINDS.get(tensor.dtype)
+    if kind is None or not tensor.is_cpu or tensor.is_neg():
+        return None
+    if not tensor.is_contiguous() and not _is_dense(tensor.shape, tensor.stride()):
+        return None
+    return tensor.const_data_ptr(), tensor.numel(), kind  # type: ignore[attr-defined]
+
+
+def _by_native(tensor: torch.Tensor) -> Statistics | None:
+    row = floats_in(tensor)
+    return None if row is None else of_rows(array("q", row))[0]
 
 
 def _without_native(flat: torch.Tensor) -> Statistics:
@@ -67,16 +89,17 @@ def _without_native(flat: torch.Tensor) -> Statistics:
 
 
 def is_finite(tensor: torch.Tensor) -> bool:
-    """Whether no element is NaN or infinite: a sum over it, and a second look only where that is not finite."""
+    """Whether no element is NaN or infinite: by its exponents, else by a sum over it, which mostly tells."""
     if not tensor.dtype.is_floating_point and not tensor.dtype.is_complex:
         return True
-    if tensor.dtype not in FLOAT_BITS:
+    row = floats_in(tensor)
+    if row is not None and (first := first_not_finite(array("q", row))) is not None:
+        return first == 1
+    if tensor.dtype not in _SUMMED:
         return of_tensor(tensor).finite
     plain = tensor.detach() if tensor.requires_grad else tensor
-    if math.isfinite(plain.sum().item()):
-        return True
     # The sum of many float16 numbers may be too large for one although none of them is.
-    return math.isfinite(plain.sum(dtype=torch.float32).item()) or bool(torch.isfinite(plain).all())
+    return math.isfinite(plain.sum().item()) or bool(torch.isfinite(plain).all())
 
 
 def _one_pass(flat: torch.Tensor, integers: Integers, bits: FloatBits) -> tuple[_Extremes, float, float]:
@@ -131,14 +154,16 @@ def _flat(tensor: torch.Tensor) -> torch.Tensor:
     """All elements in one row; in whatever order, where that saves a copy of a transposed tensor."""
     if tensor.is_contiguous():
         return tensor.view(-1)
-    if _is_dense(tensor):
+    if _is_dense(tensor.shape, tensor.stride()):
         return tensor.as_strided((tensor.numel(),), (1,))
     return tensor.contiguous().view(-1)
 
 
-def _is_dense(tensor: torch.Tensor) -> bool:
+@lru_cache(2**12)
+def _is_dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
+    """Whether elements lie one beside the other, each once."""
     expected = 1
-    for stride, length in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+    for stride, length in sorted(zip(strides, shape, strict=True)):
         if length != 1:
             if stride != expected:
                 return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cache
 
 import torch
@@ -10,14 +9,12 @@ import torch
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.value import Array, Index, Value
 from tracetui.tracer.capture.alias import capture_function
-from tracetui.tracer.capture.statistics import is_finite, of_tensor
+from tracetui.tracer.capture.statistics import floats_in, is_finite, of_tensor
 
 _AS_FLOAT32 = {
     *(torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2),
     *(torch.float8_e4m3fnuz, torch.float8_e5m2fnuz, torch.float8_e8m0fnu),
 }
-_SUMMED = {torch.float32, torch.bfloat16, torch.float64, torch.float16}
-"""Dtypes in which a finite sum proves that all elements are finite."""
 
 
 class TorchValue:
@@ -51,25 +48,28 @@ class TorchValue:
         part = self.captured[index]
         wide = torch.float32 if part.dtype in _AS_FLOAT32 else part.dtype
         # A copy, never the storage itself: numpy() would first copy all of what a lazy clone shares.
-        array: Array = part.to("cpu", wide, copy=True).contiguous().numpy()
+        array: Array = part.to("cpu", wide, copy=True).resolve_conj().resolve_neg().contiguous().numpy()
         return array
 
     def all_finite(self) -> bool:
         """Whether no element is NaN or infinite; cheaper than the statistics."""
         if self.finite is None:
-            tensor, known = self.captured, self._statistics
-            if known is not None:
-                self.finite = known.finite
-            elif tensor.dtype in _SUMMED and math.isfinite(tensor.sum().item()):
-                self.finite = True
-            else:
-                self.finite = is_finite(tensor)
+            known = self._statistics
+            self.finite = is_finite(self.captured) if known is None else known.finite
         return self.finite
 
     def statistics(self) -> Statistics:
         if self._statistics is None:
             self._statistics = of_tensor(self.captured)
         return self._statistics
+
+    def floats(self) -> tuple[int, int, int] | None:
+        """Where its elements lie for compiled code, if its statistics aren't known."""
+        return floats_in(self.captured) if self._statistics is None else None
+
+    def know(self, statistics: Statistics) -> None:
+        """They were computed elsewhere."""
+        self._statistics = statistics
 
 
 def is_finite_value(value: Value) -> bool:
