@@ -220,7 +220,7 @@ def test_a_missing_model_is_offered_once_on_a_terminal(
     ("changes", "words"),
     [
         ({"model_type": "no-such-family"}, "transformers knows no 'no-such-family'"),
-        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "gptq"),
+        ({"quantization_config": {"quant_method": "torchao"}}, "torchao"),
     ],
 )
 def test_what_can_t_be_run_is_refused_before_its_weights_are_fetched(

@@ -15,31 +15,10 @@ from tracetui.models.runnable import make_runnable
 from tracetui.recipe import load_recipe
 from tracetui.recipe.options import with_options
 
-I32, U8, F8 = torch.int32, torch.uint8, torch.float8_e4m3fn
+U8 = torch.uint8
 PROJECTION = "model.layers.1.self_attn.q_proj"
-GPTQ = {
-    "qweight": torch.zeros(8, 64, dtype=I32), "qzeros": torch.zeros(1, 8, dtype=I32), "scales": torch.ones(1, 64),
-    "g_idx": torch.zeros(64, dtype=I32),
-}  # fmt: skip
-NF4 = {
-    "absmax": torch.ones(64, dtype=U8), "quant_map": torch.ones(16), "nested_absmax": torch.ones(1),
-    "quant_state.bitsandbytes__nf4": torch.ones(90, dtype=U8),
-}  # fmt: skip
 FORMS: Mapping[str, tuple[Mapping[str, torch.Tensor], str, str]] = {
-    "gptq": (GPTQ, "qweight", "GPTQ"),
-    "awq": ({**{n: t for n, t in GPTQ.items() if n != "g_idx"}}, "qweight", "AWQ or GPTQ"),
-    "int8": ({"weight": torch.zeros(64, 64, dtype=torch.int8), "SCB": torch.ones(64)}, "SCB", "bitsandbytes int8"),
-    "nf4": (
-        {"weight": torch.zeros(2048, 1, dtype=U8), **{f"weight.{name}": tensor for name, tensor in NF4.items()}},
-        "weight.quant_state.bitsandbytes__nf4",
-        "bitsandbytes nf4",
-    ),
-    "mxfp4": ({"weight_blocks": torch.zeros(64, 2, 16, dtype=U8), "weight_scales": torch.zeros(64, 2, dtype=U8)},
-              "weight_blocks", "MXFP4"),
-    "int4": ({"weight_packed": torch.zeros(64, 8, dtype=I32), "weight_scale": torch.ones(64, 1),
-              "weight_shape": torch.ones(2, dtype=torch.int64)}, "weight_packed", "compressed-tensors"),
-    "nvfp4": ({"weight": torch.zeros(64, 32, dtype=U8), "weight_scale": torch.ones(64, 4).to(F8),
-               "weight_scale_2": torch.ones(())}, "weight_scale_2", "modelopt NVFP4"),
+    "no form": ({"absmax": torch.ones(64), "weight": torch.zeros(2048, 1, dtype=U8)}, "absmax", "bitsandbytes, 4 bits"),
     "mlx": ({"weight": torch.zeros(64, 8, dtype=torch.uint32), "scales": torch.ones(64, 1),
              "biases": torch.ones(64, 1)}, "scales", "MLX"),
     "unheard of": ({"ternary": torch.zeros(64, 16, dtype=U8), "alpha": torch.ones(1)}, "ternary", "of no name"),

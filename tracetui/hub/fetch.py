@@ -61,9 +61,9 @@ def _check_runs(recipe: Recipe) -> None:
     import torch
 
     from tracetui.models.build import build_model
-    from tracetui.models.checkpoints.safetensors.quantised import block_size
+    from tracetui.models.checkpoints.quantised.method import read_method
 
-    block_size(recipe.config, recipe.origin)
+    read_method(recipe.config, recipe.origin)
     build_model(recipe, torch.bfloat16)
 
 

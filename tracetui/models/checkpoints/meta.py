@@ -18,8 +18,9 @@ from torch import nn
 from tracetui.errors import InputError, bad_field
 from tracetui.models.checkpoints.absent_parts import refuse_absent_parts
 from tracetui.models.checkpoints.meta_names import ROPE_FREQUENCIES, canonical_name, meta_name, split_layer
+from tracetui.models.checkpoints.quantised.method import refused
+from tracetui.models.checkpoints.quantised.weight import dtype_text
 from tracetui.models.checkpoints.report import fit
-from tracetui.models.checkpoints.safetensors import quantised
 from tracetui.models.checkpoints.safetensors.packed import packed_form
 from tracetui.models.checkpoints.torch_file import stored_tensors
 from tracetui.models.checkpoints.weight_file import StoredTensor, WeightFile
@@ -73,7 +74,7 @@ class MetaCheckpoint:
         spare = list(self._spare(present))
         absent = (meta_name(name) or name for name, there in present.items() if not there)
         if (packed := packed_form(spare, absent, self._tensors)) is not None:
-            raise quantised.packed(self._path, visible(packed[0], 80), packed[1])
+            raise refused(self._path, visible(packed[0], 80), packed[1])
         refuse_absent_parts(self._path, present, spare, "model.embed_tokens.weight")
         return self
 
@@ -86,7 +87,7 @@ class MetaCheckpoint:
         if tuple(tensor.shape) != spec.shape:
             raise bad_field(self._path, name, f"must have the shape {list(spec.shape)}", list(tensor.shape))
         if tensor.dtype in (torch.int8, torch.uint8):
-            raise quantised.packed(self._path, name, str(tensor.dtype).removeprefix("torch."))
+            raise refused(self._path, name, dtype_text(tensor.dtype))
         if tensor.dtype not in _READABLE:
             raise bad_field(self._path, name, "must be of floating point", str(tensor.dtype).removeprefix("torch."))
         return "file"

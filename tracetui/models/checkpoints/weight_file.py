@@ -71,6 +71,12 @@ class StoredTensor:
     def nbytes(self) -> int:
         return prod(self.shape) * self.dtype.itemsize
 
+    def content(self) -> bytes:
+        """Its bytes, of a tensor whose elements lie side by side."""
+        buffer = bytearray(self.nbytes)
+        self.file.read_into(memoryview(buffer), self.start)
+        return bytes(buffer)
+
     def whole(self) -> torch.Tensor:
         """All of it, in its own dtype."""
         return self.converted(None, self.dtype, lambda made: None)

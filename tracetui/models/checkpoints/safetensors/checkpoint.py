@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 
 from tracetui.errors import InputError, bad_field
+from tracetui.models.checkpoints.quantised.method import refused
+from tracetui.models.checkpoints.quantised.weight import dtype_text
 from tracetui.models.checkpoints.report import fit, ranges
-from tracetui.models.checkpoints.safetensors import quantised
 from tracetui.models.checkpoints.safetensors.files import FLOATING, SafetensorsFiles
 from tracetui.models.checkpoints.safetensors.names import Conversion, Names
 from tracetui.models.checkpoints.weight_file import WeightFile
@@ -29,13 +31,11 @@ class SafetensorsCheckpoint:
         self,
         files: SafetensorsFiles,
         names: Names,
-        block: quantised.Block | None,
         model: PreTrainedModel,
         notes: Sequence[str] = (),
     ) -> None:
         self._files = files
         self._names = names
-        self._block = block
         self._model = model
         self._notes = notes
         self._provenances: dict[TensorSpec, str | None] = {}
@@ -102,7 +102,24 @@ class SafetensorsCheckpoint:
         present = {spec.name: self.provenance(spec) is not None for spec in specs}
         spare = [self._files.own_name(name) for name in self._names.spare]
         label = self._files.shards.label
-        return [*self._files.shards.notes(), *fit(label, present, spare), *self._parts(label, specs), *self._notes]
+        fitting = [*fit(label, present, spare), *self._parts(label, specs)]
+        return [*self._files.shards.notes(), *fitting, *self._forms(label, specs), *self._notes]
+
+    def _forms(self, label: str, specs: Sequence[TensorSpec]) -> Iterator[str]:
+        """A line on the forms that weights are stored in which are made of several tensors."""
+        names = {name for spec in specs for name in self._stored_names(spec.name)}
+        forms = Counter(packed.form for name, packed in self._files.packed.items() if name in names)
+        if forms:
+            most_first = sorted(forms.items(), key=lambda item: (-item[1], item[0]))
+            kinds = "; ".join(f"{count:,} from {form}" for form, count in most_first)
+            yield f"{label}: dequantised: {kinds}"
+
+    def _stored_names(self, name: str) -> Sequence[str]:
+        """The file's names of what makes one of the model's tensors."""
+        conversion = self._names.converted.get(name)
+        if conversion is not None:
+            return conversion.names
+        return [direct] if (direct := self._names.direct.get(name)) is not None else []
 
     def _parts(self, label: str, specs: Sequence[TensorSpec]) -> Iterator[str]:
         """A line for each tensor of experts that the file has some of."""
@@ -115,24 +132,16 @@ class SafetensorsCheckpoint:
 
     def _kind(self, name: str) -> str:
         """Where the values of one of the file's tensors come from."""
-        stored, path = self._files.tensors[name], self._files.path(name)
-        if stored.dtype == quantised.FLOAT8:
-            scale = quantised.scale_name(name, self._files.tensors)
-            names = (self._files.said(name), self._files.said(scale or quantised.usual_scale_name(name)))
-            beside = self._files.tensors[scale] if scale else None
-            quantised.check_scale(path, names, stored.shape, beside, self._block)
+        if name in self._files.packed:
             return "dequantised"
-        if stored.dtype not in FLOATING:
-            raise quantised.packed(path, self._files.said(name), str(stored.dtype).removeprefix("torch."))
+        dtype = self._files.tensors[name].dtype
+        if dtype not in FLOATING:
+            raise refused(self._files.path(name), self._files.said(name), dtype_text(dtype))
         return "file"
 
     def _read(self, name: str, rows: Sequence[int] | None, dtype: torch.dtype, tick: Tick) -> torch.Tensor:
-        tensor = self._files.tensor(name)
-        if tensor.dtype == quantised.FLOAT8:
-            scale = quantised.scale_name(name, self._files.tensors)
-            assert scale is not None
-            return quantised.dequantised(tensor, self._files.tensor(scale).whole(), self._block, rows, dtype, tick)
-        return tensor.converted(rows, dtype, tick)
+        packed = self._files.packed.get(name)
+        return (packed or self._files.tensor(name)).converted(rows, dtype, tick)
 
     def _converted_provenance(self, conversion: Conversion, spec: TensorSpec) -> str | None:
         if not conversion.is_complete(spec.rows):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from tracetui.errors import InputError, bad_field
+from tracetui.models.checkpoints.quantised.combine import Combined
+from tracetui.models.checkpoints.quantised.weight import PackedWeight
 from tracetui.models.checkpoints.safetensors.header import Stored, read_header
 from tracetui.models.checkpoints.safetensors.shards import Shards, find_shards
 from tracetui.models.checkpoints.weight_file import StoredTensor, WeightFile
@@ -27,6 +30,8 @@ class SafetensorsFiles:
         self.folder = folder
         self.shards: Shards = find_shards(folder)
         self.tensors: dict[str, Stored] = {}
+        self.packed: dict[str, PackedWeight] = {}
+        """Of the tensors those that are made of several in the file."""
         self._path_of: dict[str, Path] = {}
         self._own_names: dict[str, str] = {}
         self._own_name: Callable[[str], str | None] = self._own_names.get
@@ -55,15 +60,34 @@ class SafetensorsFiles:
                 raise bad_field(self.path(name), visible(name, 80), "stands there under another name too", new)
             self.tensors[new], self._path_of[new] = self.tensors.pop(name), self._path_of.pop(name)
             self._own_names[new] = self._own_names.pop(name, name)
+            if name in self.packed:
+                self.packed[new] = self.packed.pop(name)
         self._own_name = own
+
+    def combine(self, combined: Mapping[str, Combined]) -> None:
+        """Have weights stand in place of the tensors that they are made of."""
+        for name, made in combined.items():
+            parts = [(self.tensors.pop(part), self._path_of.pop(part)) for part in made.parts]
+            if made.weight is not None:
+                size = sum(stored.stop - stored.start for stored, _ in parts)
+                first, path = parts[0]
+                self.tensors[name] = Stored(first.dtype, made.weight.shape, 0, size)
+                self._path_of[name] = path
+                self.packed[name] = made.weight
+
+    def transpose(self, name: str) -> None:
+        """Have a matrix stand the other way round."""
+        self.packed[name] = weight = self.packed[name].transposed()
+        self.tensors[name] = replace(self.tensors[name], shape=weight.shape)
 
     def own_name(self, name: str) -> str:
         """What the files call a tensor, there or not."""
         return self._own_names.get(name) or self._own_name(name) or name
 
     def said(self, name: str) -> str:
-        """The same, fit to be shown."""
-        return visible(self.own_name(name), 80)
+        """The same, fit to be shown; of a weight that is made of several the one that tells of its form."""
+        packed = self.packed.get(name)
+        return packed.label if packed is not None else visible(self.own_name(name), 80)
 
     def path(self, name: str) -> Path:
         """The file that a tensor stands in."""
@@ -75,7 +99,7 @@ class SafetensorsFiles:
         return tuple(self._files.values())
 
     def tensor(self, name: str) -> StoredTensor:
-        """A tensor where it lies in its file."""
+        """A tensor where it lies in its file; of none that is made of several."""
         stored = self.tensors[name]
         return StoredTensor(self._files[self._path_of[name]], stored.dtype, stored.shape, stored.start)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,10 @@ import torch
 
 from tracetui.models.checkpoints.absent_parts import refuse_absent_parts
 from tracetui.models.checkpoints.deepseek_names import has_reference_names, published_name, reference_name
-from tracetui.models.checkpoints.safetensors import quantised
+from tracetui.models.checkpoints.quantised.combine import combine
+from tracetui.models.checkpoints.quantised.float8 import REFERENCE_BLOCK
+from tracetui.models.checkpoints.quantised.method import read_method, refused
+from tracetui.models.checkpoints.quantised.unapplied import unapplied
 from tracetui.models.checkpoints.safetensors.checkpoint import SafetensorsCheckpoint
 from tracetui.models.checkpoints.safetensors.files import SafetensorsFiles
 from tracetui.models.checkpoints.safetensors.names import Names, match_names, tied_names
@@ -28,12 +32,14 @@ class SafetensorsFolder:
 
     def __init__(self, folder: Path, config: Mapping[str, object], origin: str) -> None:
         """Raises InputError for a folder without readable weights, and for quantised ones in a form that isn't read."""
-        self._block = quantised.block_size(config, origin)
+        method = read_method(config, origin, folder)
         self._files = SafetensorsFiles(folder)
         self._by_reference = config.get("model_type") == "deepseek_v3" and has_reference_names(self._files.tensors)
         if self._by_reference:
             self._files.rename(published_name, reference_name)
-            self._block = self._block or quantised.REFERENCE_BLOCK
+            method = replace(method, block=method.block or REFERENCE_BLOCK)
+        self._method = method
+        self._files.combine(combine(self._files, method))
 
     @property
     def form(self) -> str:
@@ -63,10 +69,11 @@ class SafetensorsFolder:
             *others,
             *self._without_adapter(),
             *_settle_ties(model, names, self._files),
-            *self._without_activations(names),
+            *self._unapplied(names),
         ]
         self._refuse_absent_parts(model, names, unread)
-        return SafetensorsCheckpoint(self._files, names, self._block, model, notes)
+        self._turn_matrices(model, names)
+        return SafetensorsCheckpoint(self._files, names, model, notes)
 
     def _without_adapter(self) -> Iterator[str]:
         """A line on the adapter that lies beside the weights."""
@@ -93,8 +100,8 @@ class SafetensorsFolder:
         refuse_absent_parts(path, present, unread, embedding_name(model))
 
     def _weights(self) -> Iterator[str]:
-        """The names of all tensors but scales."""
-        return (name for name in self._files.tensors if not quantised.is_scale(name, self._files.tensors))
+        """The names of all tensors."""
+        return iter(self._files.tensors)
 
     def _without_other_parts(self, names: Names, prefix: TextPrefix, place: Callable[[str], str]) -> list[str]:
         """A line on what the file has beside the text model, which no longer counts as unread.
@@ -116,15 +123,21 @@ class SafetensorsFolder:
         absent = (name for name, _ in model.named_parameters() if name not in names.direct | names.converted)
         if (packed := packed_form(names.spare, absent, self._files.tensors)) is not None:
             name, form = packed
-            raise quantised.packed(self._files.path(name), self._files.said(name), form)
+            raise refused(self._files.path(name), self._files.said(name), form)
 
-    def _without_activations(self, names: Names) -> Iterator[str]:
-        """A line on the scales for rounding activations, which no longer count as unread."""
-        scales = quantised.of_activations(names.spare)
-        if scales and any(tensor.dtype == quantised.FLOAT8 for tensor in self._files.tensors.values()):
-            names.spare = [name for name in names.spare if name not in set(scales)]
-            kinds = ", ".join(sorted({name.rpartition(".")[2] for name in scales}))
-            yield f"{self._files.shards.label}: {kinds} not used: activations are not rounded to float8"
+    def _turn_matrices(self, model: PreTrainedModel, names: Names) -> None:
+        """Turn the weights of modules that hold them as [inputs, outputs], which quantised files have as of others."""
+        for path, module in model.named_modules():
+            name = names.direct.get(f"{path}.weight")
+            if type(module).__name__ == "Conv1D" and name in self._files.packed and self._files.packed[name].is_linear:
+                self._files.transpose(name)
+
+    def _unapplied(self, names: Names) -> Iterator[str]:
+        """Lines on what the form says besides weights, of which the tensors no longer count as unread."""
+        label = self._files.shards.label
+        if self._files.packed:
+            names.spare, notes = unapplied(names.spare, self._files)
+            yield from (f"{label}: {note}" for note in (*notes, *self._method.notes))
 
 
 def _settle_ties(model: PreTrainedModel, names: Names, files: SafetensorsFiles) -> list[str]:
@@ -144,6 +157,8 @@ def _settle_ties(model: PreTrainedModel, names: Names, files: SafetensorsFiles) 
 
 
 def _same(files: SafetensorsFiles, one: str, other: str) -> bool:
+    if one in files.packed or other in files.packed:
+        return one == other
     if files.tensors[one].shape != files.tensors[other].shape or files.tensors[one].dtype != files.tensors[other].dtype:
         return False
     pairs = zip(files.tensor(one).pieces(), files.tensor(other).pieces(), strict=True)

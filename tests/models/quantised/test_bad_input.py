@@ -1,0 +1,224 @@
+"""Quantised files that don't fit together: each refused with place and reason, before a number is made of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tests.models.hf_files import change_config, saved
+from tests.models.quantised.folders import quantised
+from tests.models.quantised.packing import FORMS, Tensors
+from tests.models.test_safetensors_checkpoint import opened, silent, spec
+from tracetui.errors import InputError
+from tracetui.models.runnable import make_runnable
+from tracetui.recipe import load_recipe
+from tracetui.tracer.run import trace_recipe
+
+MODULE = "model.layers.0.mlp.down_proj"
+I32, U8, I64 = torch.int32, torch.uint8, torch.int64
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return saved(tmp_path_factory.mktemp("plain") / "m", num_hidden_layers=1)
+
+
+@pytest.fixture(scope="module")
+def folder_of(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Tensors]]:
+    """A folder of each form, made once, and its tensors."""
+    made: dict[str, tuple[Path, Tensors]] = {}
+
+    def make(name: str) -> tuple[Path, Tensors]:
+        if name not in made:
+            folder, _ = quantised(plain, tmp_path_factory.mktemp("q") / "m", FORMS[name], lambda name: MODULE in name)
+            made[name] = folder, load_file(folder / "model.safetensors")
+        return made[name]
+
+    return make
+
+
+def written(source: tuple[Path, Tensors], folder: Path, changes: Mapping[str, torch.Tensor | None]) -> Path:
+    """The folder with tensors of one module changed, or left out where they are None."""
+    folder.mkdir()
+    for file in source[0].glob("*.json"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    tensors = source[1] | {f"{MODULE}.{end}": tensor for end, tensor in changes.items() if tensor is not None}
+    gone = {f"{MODULE}.{end}" for end, tensor in changes.items() if tensor is None}
+    save_file({name: tensor for name, tensor in tensors.items() if name not in gone}, folder / "model.safetensors")
+    return folder
+
+
+def state(**changes: object) -> torch.Tensor:
+    """What bitsandbytes says of a weight, with fields changed."""
+    fields = {"quant_type": "nf4", "blocksize": 64, "dtype": "float16", "shape": [64, 96], **changes}
+    return torch.tensor(list(json.dumps(fields).encode()), dtype=U8)
+
+
+STATE = "weight.quant_state.bitsandbytes__nf4"
+MISFITS: list[tuple[str, dict[str, torch.Tensor | None], str]] = [
+    ("gptq, 4 bits", {"qzeros": None}, "qweight: is of GPTQ, which means nothing without its scales: "),
+    ("gptq, 4 bits", {"scales": torch.ones(3, 60)}, "scales: must be of the shape [3, 64], got [3, 60]"),
+    ("gptq, 4 bits", {"scales": torch.ones(3, 64, dtype=I32)}, "scales: must be float32 or bfloat16 or float16"),
+    ("gptq, 4 bits", {"qzeros": torch.zeros(2, 8, dtype=I32)}, "qzeros: must be of the shape [3, 8], got [2, 8]"),
+    ("gptq, 4 bits", {"qzeros": torch.zeros(3, 10, dtype=I32)}, "qzeros: must hold a number of 2, 3, 4 or 8 bits"),
+    ("gptq, 4 bits", {"g_idx": torch.zeros(95, dtype=I32)}, "g_idx: must be of the shape [96], got [95]"),
+    ("gptq, 4 bits", {"qweight": torch.zeros(0, 64, dtype=I32)}, "qweight: must be a matrix with elements"),
+    ("gptq, 4 bits", {"qweight": torch.zeros(64, dtype=I32)}, "qweight: must be a matrix with elements, got [64]"),
+    ("gptq, 4 bits", {"qweight": torch.zeros(12, 64)}, "qweight: must be int32, got 'float32'"),
+    ("gptq, 4 bits", {"qweight": torch.zeros(16, 64, dtype=I32), "g_idx": None}, "scales: must have scales for each"),
+    ("gptq, 4 bits", {"weight": torch.ones(64, 96)}, "qweight: stands there beside the same weight in another form"),
+    ("awq", {"scales": torch.ones(3, 60)}, "scales: must be of the shape [3, 64], got [3, 60]"),
+    ("awq", {"qzeros": torch.zeros(3, 9, dtype=I32)}, "qzeros: must be of the shape [3, 8], got [3, 9]"),
+    ("awq, gemv", {"qzeros": torch.zeros(64, 0, dtype=I32)}, "qzeros: must be a matrix with elements"),
+    ("awq, gemv", {"scales": torch.ones(64, 3)}, "scales: must be of the shape [64, 32], got [64, 3]"),
+    ("int4, group, symmetric", {"weight_shape": torch.tensor([2**40, 96])}, "weight_shape: must be the rows and colu"),
+    ("int4, group, symmetric", {"weight_shape": torch.tensor([64, -96])}, "weight_shape: must be the rows and columns"),
+    ("int4, group, symmetric", {"weight_shape": torch.tensor([64, 960])}, "weight_packed: must hold a matrix of [64, "),
+    ("int4, group, symmetric", {"weight_shape": torch.ones(70_000, dtype=I64)}, "weight_shape: must be of at most 65"),
+    ("int4, group, symmetric", {"weight_shape": None}, "weight_packed: is of compressed-tensors, which means nothing"),
+    ("int4, group, symmetric", {"weight_scale": torch.ones(64, 7)}, "weight_scale: must have scales for each group of"),
+    ("int4, group, symmetric", {"weight_scale": torch.ones(63)}, "weight_scale: must be one number, or one for each "),
+    ("int4, group, not symmetric", {"weight_zero_point": None}, "weight_scale: is of weights that have zero points"),
+    ("int4, group, not symmetric", {"weight_zero_point": torch.zeros(8, 2, dtype=I32)}, "weight_zero_point: must be "),
+    ("int8 of bytes, channel", {"weight_scale": torch.ones(5)}, "weight_scale: must be one number, or one for each "),
+    ("int8 of bytes, channel", {"weight_scale": None}, "weight: the weights are quantised, int8; tracetui doesn't"),
+    ("nvfp4", {"weight_scale": torch.ones(64, 5)}, "weight_scale: must be of the shape [64, 6], got [64, 5]"),
+    ("nvfp4", {"weight_packed": torch.zeros(64, 47, dtype=U8)}, "weight_packed: must have a multiple of 8 bytes in a"),
+    ("modelopt nvfp4", {"weight_scale_2": torch.ones(2)}, "weight_scale_2: must be of the shape [] or [1], got [2]"),
+    ("nf4", {STATE: state(shape=[2**40, 2**40])}, f"{STATE}: shape: must be the rows and columns of a matrix"),
+    ("nf4", {STATE: state(shape=[64, 98])}, "weight: must be of 3,136 bytes, two numbers of [64, 98] in each"),
+    ("nf4", {STATE: state(shape=[128, 47])}, f"{STATE}: shape: rows must be of an even length"),
+    ("nf4", {STATE: state(blocksize=0)}, f"{STATE}: blocksize: must be between 1 and"),
+    ("nf4", {STATE: state(blocksize=32)}, "weight.absmax: must be of the shape [192] or [192, 1], got [96]"),
+    ("nf4", {STATE: state(quant_type="fp4")}, f"{STATE}: quant_type: must be as the tensor's own name says, got 'fp4'"),
+    ("nf4", {STATE: torch.tensor([123], dtype=U8)}, f"{STATE}: line 1: is not JSON"),
+    ("nf4", {"weight.quant_map": torch.ones(15)}, "weight.quant_map: must be of the shape [16], got [15]"),
+    ("nf4, nested", {"weight.nested_absmax": torch.ones(5)}, "weight.nested_absmax: must be of the shape [6], got [5]"),
+    ("bitsandbytes int8", {"SCB": torch.ones(60)}, "SCB: must be of the shape [64] or [64, 1], got [60]"),
+    ("bitsandbytes int8", {"weight_format": torch.tensor(2, dtype=U8)}, "weight_format: must be 0, for rows one after"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "changes", "problem"), MISFITS)
+def test_tensors_that_do_not_fit_together_are_refused(
+    folder_of: Callable[[str], tuple[Path, Tensors]],
+    tmp_path: Path,
+    form: str,
+    changes: dict[str, torch.Tensor | None],
+    problem: str,
+) -> None:
+    folder = written(folder_of(form), tmp_path / "m", changes)
+    with pytest.raises(InputError) as error:
+        make_runnable(load_recipe(str(folder)))
+    assert str(error.value).startswith(f"{folder / 'model.safetensors'}: {MODULE}.{problem}")
+
+
+NAN, FAR = float("nan"), torch.full((96,), 9, dtype=I32)
+NO_SCALES: list[tuple[str, dict[str, torch.Tensor | None], str]] = [
+    ("gptq, 4 bits", {"scales": torch.full((3, 64), NAN)}, "scales: must be of finite scales, got 'nan at [0, 0]'"),
+    ("gptq, 4 bits", {"g_idx": FAR}, "g_idx: must name groups from 0 to 2, got [9, 9]"),
+    ("awq", {"scales": torch.full((3, 64), torch.inf)}, "scales: must be of finite scales, got 'inf at [0, 0]'"),
+    ("int4, group, symmetric", {"weight_scale": torch.full((64, 3), NAN)}, "weight_scale: must be of finite scales"),
+    ("float8, channel", {"weight_scale": torch.full((64, 1), NAN)}, "weight_scale: must be of finite scales, got 'nan"),
+    ("mxfp8", {"weight_scale": torch.full((64, 3), 255, dtype=U8)}, "weight_scale: must be of finite scales, got 'nan"),
+    ("nvfp4", {"weight_global_scale": torch.zeros(1)}, "weight_global_scale: must be of finite scales, got 'inf at"),
+    ("nf4, nested", {"weight.nested_absmax": torch.full((6,), NAN)}, "weight.nested_absmax: must be of finite scales"),
+    ("bitsandbytes int8", {"SCB": torch.full((64,), NAN)}, "SCB: must be of finite scales, got 'nan at [0]'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "changes", "problem"), NO_SCALES)
+def test_scales_that_are_no_numbers_are_refused_when_they_are_read(
+    folder_of: Callable[[str], tuple[Path, Tensors]],
+    tmp_path: Path,
+    form: str,
+    changes: dict[str, torch.Tensor | None],
+    problem: str,
+) -> None:
+    folder = written(folder_of(form), tmp_path / "m", changes)
+    with pytest.raises(InputError) as error:
+        opened(folder).read(spec(f"{MODULE}.weight", (64, 96)), None, silent)
+    assert str(error.value).startswith(f"{folder / 'model.safetensors'}: {MODULE}.{problem}")
+
+
+def test_a_run_ends_with_the_scale_that_is_no_number(
+    folder_of: Callable[[str], tuple[Path, Tensors]], tmp_path: Path
+) -> None:
+    folder = written(folder_of("awq"), tmp_path / "m", {"scales": torch.full((3, 64), NAN)})
+    with pytest.raises(InputError, match=rf"{MODULE}.scales: must be of finite scales, got 'nan at \[0, 0\]'"):
+        trace_recipe(load_recipe(str(folder)), ids=[5, 17])
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        ({"quant_method": "gptq", "checkpoint_format": "marlin"}, "the weights are quantised, gptq marlin; tracetui"),
+        ({"quant_method": "gptq", "is_marlin_format": True}, "the weights are quantised, gptq; tracetui doesn't"),
+        ({"quant_method": "gptq", "group_size": "all"}, "group_size: must be an integer, got 'all'"),
+        ({"quant_method": "gptq", "pack_dtype": "int64"}, "pack_dtype: must be int32"),
+        ({"quant_method": "awq", "version": "gemv_fast"}, "the weights are quantised, awq gemv_fast; tracetui"),
+        ({"quant_method": "torchao"}, "the weights are quantised, torchao; tracetui doesn't read it"),
+        ({"quant_method": "hqq"}, "the weights are quantised, hqq; tracetui doesn't read it"),
+        ({"quant_method": "auto-round"}, "the weights are quantised, auto-round; tracetui doesn't read it"),
+        ({"quant_method": "modelopt", "quant_algo": "W4A16_AWQ"}, "the weights are quantised, modelopt W4A16_AWQ; "),
+        ({"quant_method": "compressed-tensors", "format": "marlin-24"}, "quantised, compressed-tensors marlin-24; "),
+        (
+            {"quant_method": "compressed-tensors", "sparsity_config": {"format": "sparse-24-bitmask"}},
+            "sparsity_config: weights of which some are left out aren't read",
+        ),
+        (
+            {"quant_method": "compressed-tensors", "transform_config": {"config_groups": {"R1": {}}}},
+            "transform_config: weights of which inputs and outputs are turned first aren't read",
+        ),
+    ],
+)
+def test_other_methods_are_refused_by_name(
+    plain: Path, tmp_path: Path, config: Mapping[str, object], problem: str
+) -> None:
+    folder = tmp_path / "m"
+    folder.mkdir()
+    (folder / "config.json").write_bytes((plain / "config.json").read_bytes())
+    (folder / "model.safetensors").write_bytes((plain / "model.safetensors").read_bytes())
+    change_config(folder, quantization_config=dict(config))
+    with pytest.raises(InputError) as error:
+        make_runnable(load_recipe(str(folder)))
+    assert str(error.value).startswith(f"{folder / 'config.json'}: quantization_config")
+    assert problem in str(error.value)
+
+
+def test_zero_points_of_which_nothing_says_how_they_are_stored_are_not_guessed(
+    folder_of: Callable[[str], tuple[Path, Tensors]], tmp_path: Path
+) -> None:
+    folder = written(folder_of("gptq, beside"), tmp_path / "m", {})
+    (folder / "quantize_config.json").unlink()
+    with pytest.raises(
+        InputError, match=r"qzeros: holds zero points as they are or one less, and quantize_config.json"
+    ):
+        make_runnable(load_recipe(str(folder)))
+
+
+def test_what_is_multiplied_besides_weights_is_not_left_out(
+    folder_of: Callable[[str], tuple[Path, Tensors]], tmp_path: Path
+) -> None:
+    folder = written(folder_of("modelopt nvfp4"), tmp_path / "m", {"pre_quant_scale": torch.ones(96)})
+    with pytest.raises(InputError, match=f"{MODULE}.pre_quant_scale: multiplies what its module is given"):
+        make_runnable(load_recipe(str(folder)))
+
+
+def test_a_weight_of_which_a_file_is_missing_is_random(plain: Path, tmp_path: Path) -> None:
+    folder, _ = quantised(plain, tmp_path / "m", FORMS["gptq, 4 bits"], lambda name: MODULE in name)
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    split = f"{MODULE}.qzeros"
+    (folder / "model-00001-of-00002.safetensors").write_bytes(b"")
+    save_file({n: t for n, t in tensors.items() if n != split}, folder / "model-00001-of-00002.safetensors")
+    path.unlink()
+    weight_map = {name: f"model-0000{1 + (name == split)}-of-00002.safetensors" for name in tensors}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    made = make_runnable(load_recipe(str(folder)))
+    assert "11 tensors from the file, 1 random" in made.notes[1]

@@ -1,0 +1,215 @@
+"""What a folder says of how its weights are quantised: in config.json, or in a file beside it.
+
+What single weights are made of, their bits and groups, is read off the tensors: files mix them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracetui.errors import InputError, bad_field
+from tracetui.formats.table import Fields, read_json_object
+from tracetui.text import visible
+
+ADVICE = "tracetui doesn't read it; --weights random runs the model without it"
+_IN_CONFIG = ("quantization_config", "compression_config")
+_BESIDE: Mapping[str, str] = {
+    "quantize_config.json": "gptq",
+    "quant_config.json": "awq",
+    "hf_quant_config.json": "modelopt",
+}
+"""Files beside a config.json that doesn't say it, and the method that writes them."""
+_COMPRESSED = (
+    *("dense", "float-quantized", "naive-quantized", "int-quantized", "pack-quantized"),
+    *("nvfp4-pack-quantized", "mxfp4-pack-quantized", "mxfp8-quantized", "mixed-precision"),
+)
+_MODELOPT = ("FP8", "FP8_PER_CHANNEL_PER_TOKEN", "NVFP4", "MIXED_PRECISION")
+_UNROUNDED = "what quantised modules are given is not rounded, as the form has it"
+
+Block = tuple[int, int]
+"""Rows and columns that share a scale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """How a folder's weights are quantised, as far as it says so."""
+
+    name: str = ""
+    """`gptq`; empty where nothing says it."""
+    block: Block | None = None
+    """Of float8 weights: rows and columns that share a scale; None where one scale is of all or of a row."""
+    group_size: int | None = None
+    """How many inputs share a scale; 0 or less for all of a row."""
+    zeros_are_one_less: bool | None = None
+    """Whether zero points are stored one less, as GPTQ did first; None where nothing says it."""
+    layout: str = ""
+    """AWQ's `gemm` or `gemv`."""
+    has_zero_points: bool = False
+    """Whether every weight has zero points beside its scales."""
+    notes: tuple[str, ...] = ()
+    """What is said of the form that isn't done here."""
+
+
+def read_method(config: Mapping[str, object], where: str | Path, folder: Path | None = None) -> Method:
+    """What a configuration, or a file in the same folder, says of quantised weights.
+
+    Raises InputError naming any method that isn't read.
+    """
+    for name in _IN_CONFIG:
+        table = config.get(name)
+        if table is None:
+            continue
+        if not isinstance(table, dict):
+            raise bad_field(where, name, "must be a table", table)
+        return _method(Fields(table, where, f"{name}."), name, table.get("quant_method"))
+    for file, method in _BESIDE.items() if folder is not None else ():
+        path = Path(folder or "") / file
+        if path.is_file():
+            table = read_json_object(path)
+            inner = table.get("quantization")
+            if isinstance(inner, dict):
+                return _method(Fields(inner, path, "quantization."), "quantization", method)
+            return _method(Fields(table, path), file, table.get("quant_method") or method)
+    return Method()
+
+
+def refused(where: str | Path, name: str, method: str) -> InputError:
+    """The error about weights in a form that isn't read."""
+    return InputError(f"{where}: {name}: the weights are quantised, {visible(method, 60)}; {ADVICE}")
+
+
+def _method(fields: Fields, name: str, method: object) -> Method:
+    reader = _READERS.get(method) if isinstance(method, str) else None
+    read = reader(fields) if reader is not None and (name != _IN_CONFIG[1] or reader is _compressed) else None
+    if read is None:
+        raise refused(fields.where, name, _words_of(fields.found, method))
+    return read
+
+
+def _words_of(table: Mapping[str, object], method: object) -> str:
+    """How a configuration calls its method: `compressed-tensors pack-quantized`."""
+    names = ("fmt", "quant_algo", "checkpoint_format", "version", "format")
+    parts = [method, *(table.get(name) for name in names)]
+    return " ".join(part for part in parts if isinstance(part, str)) if method else "of no name"
+
+
+def _float8(fields: Fields) -> Method | None:
+    if fields.found.get("fmt", "e4m3") != "e4m3":
+        return None
+    is_blocked = fields.found.get("weight_block_size") is not None
+    return Method("fp8", _block(fields, "weight_block_size") if is_blocked else None)
+
+
+def _fbgemm(fields: Fields) -> Method:
+    return Method("fbgemm_fp8")
+
+
+def _modelopt(fields: Fields) -> Method | None:
+    if fields.found.get("quant_algo") not in _MODELOPT:
+        return None
+    has_cache = fields.found.get("kv_cache_quant_algo") or fields.found.get("kv_cache_scheme")
+    return Method("modelopt", notes=(_UNROUNDED, *_cache_note(has_cache)))
+
+
+def _mxfp4(fields: Fields) -> Method:
+    return Method("mxfp4")
+
+
+def _bitsandbytes(fields: Fields) -> Method:
+    return Method("bitsandbytes")
+
+
+def _gptq(fields: Fields) -> Method | None:
+    found = fields.found
+    form = found.get("checkpoint_format") or found.get("format") or "gptq"
+    if form not in ("gptq", "gptq_v2") or found.get("is_marlin_format") is True:
+        return None
+    if found.get("pack_dtype", "int32") != "int32":
+        fields.fail("pack_dtype", "must be int32, of which tracetui reads the words")
+    size = fields.integer("group_size", -1, least=-1)
+    return Method("gptq", group_size=size, zeros_are_one_less=form == "gptq")
+
+
+def _awq(fields: Fields) -> Method | None:
+    found = fields.found
+    version = found.get("version") or found.get("format") or "gemm"
+    layout = version.lower() if isinstance(version, str) else ""
+    if layout not in ("gemm", "gemv", "exllama", "ipex"):
+        return None
+    field = "group_size" if "group_size" in found else "q_group_size"
+    size = fields.integer(field, 128, least=-1)
+    return Method("awq", group_size=size, layout="gemv" if layout == "gemv" else "gemm")
+
+
+def _compressed(fields: Fields) -> Method | None:
+    found = fields.found
+    groups = [group for group in _tables(found.get("config_groups")).values() if isinstance(group, dict)]
+    formats = [found.get("format", "dense"), *(group.get("format") for group in groups)]
+    if not all(name is None or name in _COMPRESSED for name in formats):
+        return None
+    if _tables(found.get("sparsity_config")).get("format", "dense") != "dense":
+        fields.fail("sparsity_config", "weights of which some are left out aren't read")
+    if _tables(_tables(found.get("transform_config")).get("config_groups")):
+        fields.fail("transform_config", "weights of which inputs and outputs are turned first aren't read")
+    weights = [_tables(group.get("weights")) for group in groups]
+    kept = [name for group in groups if (name := _rounding(_tables(group.get("input_activations"))))]
+    activations = f": {', '.join(dict.fromkeys(kept))}" if kept else ""
+    notes = (*((_UNROUNDED + activations,) if kept else ()), *_cache_note(found.get("kv_cache_scheme")))
+    return Method(
+        "compressed-tensors",
+        block=_compressed_block(fields, weights),
+        group_size=next((size for each in weights if isinstance(size := each.get("group_size"), int)), None),
+        has_zero_points=bool(weights) and all(each.get("symmetric") is False for each in weights),
+        notes=notes,
+    )
+
+
+def _compressed_block(fields: Fields, weights: list[dict[str, object]]) -> Block | None:
+    """What shares a scale where float8 weights have one for each block, or for each group of inputs."""
+    for index, each in enumerate(weights):
+        inner = Fields(each, fields.where, f"{fields.prefix}config_groups.{index}.weights.")
+        if each.get("strategy") == "block":
+            return _block(inner, "block_structure")
+        if each.get("strategy") == "group" and each.get("type") == "float" and each.get("num_bits") == 8:
+            return 1, inner.integer("group_size", least=1)
+    return None
+
+
+def _rounding(activations: Mapping[str, object]) -> str:
+    """`8-bit float`, where inputs are rounded."""
+    bits, kind = activations.get("num_bits"), activations.get("type")
+    return f"{bits}-bit {visible(str(kind), 20)}" if isinstance(bits, int) else ""
+
+
+def _cache_note(scheme: object) -> tuple[str, ...]:
+    return ("keys and values are not rounded, as this form's cache does",) if scheme else ()
+
+
+def _tables(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _block(fields: Fields, field: str) -> Block:
+    sizes = fields.found.get(field)
+    if (
+        not isinstance(sizes, list)
+        or len(sizes) != 2
+        or not all(isinstance(size, int) and not isinstance(size, bool) and 1 <= size <= 2**20 for size in sizes)
+    ):
+        fields.fail(field, "must be the rows and columns of a block")
+    return sizes[0], sizes[1]
+
+
+_READERS: Mapping[str, Callable[[Fields], Method | None]] = {
+    "fp8": _float8,
+    "fbgemm_fp8": _fbgemm,
+    "modelopt": _modelopt,
+    "mxfp4": _mxfp4,
+    "bitsandbytes": _bitsandbytes,
+    "gptq": _gptq,
+    "awq": _awq,
+    "compressed-tensors": _compressed,
+}
+"""None of a form of its own of a method that isn't read."""
