@@ -16,7 +16,7 @@ from tracetui.formats.json_text import parse_json_object
 from tracetui.formats.table import Fields, check_plain
 from tracetui.models.checkpoints.quantised.bits import nibbles
 from tracetui.models.checkpoints.quantised.method import Method
-from tracetui.models.checkpoints.quantised.weight import SCALE_DTYPES, PackedWeight, Parts, Values
+from tracetui.models.checkpoints.quantised.weight import SCALE_DTYPES, PackedWeight, StoredParts, Values
 from tracetui.models.checkpoints.weight_file import StoredTensor
 
 _TO_FRACTION = 7.874015718698502e-3
@@ -27,7 +27,7 @@ _MOST_BLOCK = 2**20
 _SIDE = 2**31
 
 
-def int8_weight(parts: Parts, method: Method) -> PackedWeight:
+def int8_weight(parts: StoredParts, method: Method) -> PackedWeight:
     """weight [O,I] of int8 and SCB [O], the largest absolute value of each row."""
     shape = parts.matrix("weight", (torch.int8,))
     parts.check("largest", SCALE_DTYPES, (shape[0],), (shape[0], 1))
@@ -45,7 +45,7 @@ def int8_weight(parts: Parts, method: Method) -> PackedWeight:
     return PackedWeight("bitsandbytes int8", shape, begin)
 
 
-def four_bit_weight(parts: Parts, method: Method) -> PackedWeight:
+def four_bit_weight(parts: StoredParts, method: Method) -> PackedWeight:
     """The codes of a matrix [O,I] one after another, absmax for each block of them, and what each code stands for."""
     state = _State(parts)
     codes = _as_bytes(parts, state.shape)
@@ -77,7 +77,7 @@ def four_bit_weight(parts: Parts, method: Method) -> PackedWeight:
 class _State:
     """What the file says of one weight in JSON, as bytes of a tensor."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: StoredParts) -> None:
         path, label = parts["state"].file.path, parts.labels["state"]
         where = f"{path}: {label}"
         fields = Fields(parse_json_object(parts.texts["state"], where), where)
@@ -105,7 +105,7 @@ def _number(fields: Fields, field: str) -> float:
     return float(value)
 
 
-def _as_bytes(parts: Parts, shape: tuple[int, int]) -> StoredTensor:
+def _as_bytes(parts: StoredParts, shape: tuple[int, int]) -> StoredTensor:
     """The codes as rows [O,I/2] of bytes, whatever dtype they are stored as. Raises InputError."""
     stored = parts["weight"]
     rows, columns = shape
@@ -118,7 +118,7 @@ def _as_bytes(parts: Parts, shape: tuple[int, int]) -> StoredTensor:
     return replace(stored, dtype=torch.uint8, shape=(rows, columns // 2))
 
 
-def _largest(parts: Parts, state: _State) -> torch.Tensor:
+def _largest(parts: StoredParts, state: _State) -> torch.Tensor:
     """The largest absolute value [blocks] of each block, itself in 8 bits where it is nested."""
     if "nested_largest" not in parts:
         return parts.scales("largest").flatten()

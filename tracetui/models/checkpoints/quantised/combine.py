@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tracetui.errors import InputError, bad_field
 from tracetui.models.checkpoints.quantised.forms import FORMS, QuantisedForm
 from tracetui.models.checkpoints.quantised.method import Method
-from tracetui.models.checkpoints.quantised.weight import PackedWeight, Parts, dtype_text
+from tracetui.models.checkpoints.quantised.weight import PackedWeight, StoredParts, dtype_text
 
 if TYPE_CHECKING:
     from tracetui.models.checkpoints.safetensors.files import SafetensorsFiles
@@ -97,7 +97,7 @@ def _check_single(
 def _made(form: QuantisedForm, names: Mapping[str, str], method: Method, files: SafetensorsFiles) -> PackedWeight:
     stored = {role: files.tensor(name) for role, name in names.items()}
     labels = {role: files.said(name) for role, name in names.items()}
-    parts = Parts(stored, labels, {})
+    parts = StoredParts(stored, labels, {})
     texts = {}
     for role in form.read_first:
         if role in stored:

@@ -12,14 +12,14 @@ import torch
 
 from tracetui.models.checkpoints.quantised.bits import unpacked, word_count
 from tracetui.models.checkpoints.quantised.method import Method
-from tracetui.models.checkpoints.quantised.weight import SCALE_DTYPES, PackedWeight, Parts, Values, group_size
+from tracetui.models.checkpoints.quantised.weight import SCALE_DTYPES, PackedWeight, StoredParts, Values, group_size
 
 _SIDE = 2**31
 Numbers = Callable[[Sequence[int]], torch.Tensor]
 """From rows to their integers [o,I]."""
 
 
-def packed_weight(parts: Parts, method: Method) -> PackedWeight:
+def packed_weight(parts: StoredParts, method: Method) -> PackedWeight:
     """weight_packed [O,W] of words, weight_scale [O,G], maybe weight_zero_point [O·bits/32,G] and weight_g_idx [I]."""
     outputs, words = parts.matrix("packed", (torch.int32,))
     rows, inputs = _shape(parts)
@@ -34,14 +34,14 @@ def packed_weight(parts: Parts, method: Method) -> PackedWeight:
     return _weight(parts, method, f"compressed-tensors, {bits} bits", (outputs, inputs), bits, numbers)
 
 
-def byte_weight(parts: Parts, method: Method) -> PackedWeight:
+def byte_weight(parts: StoredParts, method: Method) -> PackedWeight:
     """weight [O,I] of int8, weight_scale, maybe weight_zero_point of the same shape."""
     shape = parts.matrix("weight", (torch.int8,))
     return _weight(parts, method, "compressed-tensors, int8", shape, 8, parts["weight"].take)
 
 
 def _weight(
-    parts: Parts, method: Method, form: str, shape: tuple[int, int], bits: int, numbers: Numbers
+    parts: StoredParts, method: Method, form: str, shape: tuple[int, int], bits: int, numbers: Numbers
 ) -> PackedWeight:
     outputs, inputs = shape
     groups = _groups(parts, shape)
@@ -76,7 +76,7 @@ def _of(table: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     return table if len(table) == 1 else table.index_select(0, rows)
 
 
-def _groups(parts: Parts, shape: tuple[int, int]) -> int:
+def _groups(parts: StoredParts, shape: tuple[int, int]) -> int:
     """How many groups of inputs have a scale of their own. Raises InputError for scales of another shape."""
     outputs, _ = shape
     scale = parts["scale"]
@@ -89,7 +89,7 @@ def _groups(parts: Parts, shape: tuple[int, int]) -> int:
     return scale.shape[1]
 
 
-def _check_zero(parts: Parts, outputs: int, groups: int, bits: int) -> None:
+def _check_zero(parts: StoredParts, outputs: int, groups: int, bits: int) -> None:
     """Raises InputError unless the zero points are as many as the scales, packed along outputs or a byte each."""
     if parts["zero"].dtype == torch.int32:
         parts.check("zero", (torch.int32,), (word_count(outputs, bits), groups))
@@ -97,7 +97,7 @@ def _check_zero(parts: Parts, outputs: int, groups: int, bits: int) -> None:
         parts.check("zero", (torch.int8,), parts["scale"].shape)
 
 
-def _zero(parts: Parts, outputs: int, groups: int, bits: int) -> torch.Tensor:
+def _zero(parts: StoredParts, outputs: int, groups: int, bits: int) -> torch.Tensor:
     """The zero points [O or 1,G] in float32; one 0 where there are none."""
     if "zero" not in parts:
         return torch.zeros(1, groups)
@@ -107,7 +107,7 @@ def _zero(parts: Parts, outputs: int, groups: int, bits: int) -> torch.Tensor:
     return zero.float().reshape(-1, groups)
 
 
-def _shape(parts: Parts) -> tuple[int, int]:
+def _shape(parts: StoredParts) -> tuple[int, int]:
     """What the file says that the matrix is, as its words may have room for more."""
     stored = parts["shape"]
     parts.check("shape", (torch.int64, torch.int32), (2,))

@@ -13,7 +13,7 @@ from math import prod
 import torch
 
 from tracetui.models.checkpoints.quantised.method import Block, Method
-from tracetui.models.checkpoints.quantised.weight import SCALE_DTYPES, PackedWeight, Parts, Values, dtype_text
+from tracetui.models.checkpoints.quantised.weight import SCALE_DTYPES, PackedWeight, StoredParts, Values, dtype_text
 
 FLOAT8 = torch.float8_e4m3fn
 REFERENCE_BLOCK = (128, 128)
@@ -21,7 +21,7 @@ E8M0_BIAS = 127
 _EXPONENTS = (torch.float8_e8m0fnu, torch.uint8)
 
 
-def float8_weight(parts: Parts, method: Method) -> PackedWeight:
+def float8_weight(parts: StoredParts, method: Method) -> PackedWeight:
     """weight [O,…] of float8, and its scales. Raises InputError for scales of a shape that fits no weight."""
     shape, scale, block = parts["weight"].shape, parts["scale"], method.block
     multiplied = multiplied_shape(shape, scale.shape, block)
@@ -43,7 +43,7 @@ def float8_weight(parts: Parts, method: Method) -> PackedWeight:
     return PackedWeight("float8", shape, begin, is_linear=False)
 
 
-def exponents(parts: Parts, role: str) -> torch.Tensor:
+def exponents(parts: StoredParts, role: str) -> torch.Tensor:
     """Scales that are powers of two, stored as their exponent + 127 in a byte. Raises InputError for 255, the NaN."""
     stored = parts[role].whole().view(torch.uint8).int()
     scale = torch.ldexp(torch.ones(stored.shape), stored - E8M0_BIAS)
@@ -64,7 +64,7 @@ def multiplied_shape(weight: Sequence[int], scale: Sequence[int], block: Block |
     return tuple(scale) if fits else None
 
 
-def _refuse_scale(parts: Parts, block: Block | None) -> None:
+def _refuse_scale(parts: StoredParts, block: Block | None) -> None:
     """Raises InputError saying what the scales must be."""
     shape = parts["weight"].shape
     if block is not None and len(shape) < 2:

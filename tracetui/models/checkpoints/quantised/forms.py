@@ -15,7 +15,7 @@ from tracetui.models.checkpoints.quantised import (
     group_integers,
 )
 from tracetui.models.checkpoints.quantised.method import Method
-from tracetui.models.checkpoints.quantised.weight import PackedWeight, Parts
+from tracetui.models.checkpoints.quantised.weight import PackedWeight, StoredParts
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class QuantisedForm:
     """The role of the tensor whose name and dtype tell of the form."""
     endings: Mapping[str, Sequence[str]]
     """How the names of a weight's tensors end, by their roles; the first of several that is there counts."""
-    make: Callable[[Parts, Method], PackedWeight]
+    make: Callable[[StoredParts, Method], PackedWeight]
     """Raises InputError for tensors that don't fit together."""
     dtypes: Sequence[torch.dtype] = ()
     """Of the marking tensor; none for any."""

@@ -13,14 +13,14 @@ import torch
 from tracetui.models.checkpoints.quantised.bits import FP4, nibbles
 from tracetui.models.checkpoints.quantised.float8 import FLOAT8, exponents
 from tracetui.models.checkpoints.quantised.method import Method
-from tracetui.models.checkpoints.quantised.weight import SCALE_DTYPES, PackedWeight, Parts, Values
+from tracetui.models.checkpoints.quantised.weight import SCALE_DTYPES, PackedWeight, StoredParts, Values
 
 _BYTES = (torch.uint8,)
 _MX_GROUP, _NV_GROUP = 32, 16
 _OUTPUTS_AT_ONCE = 512
 
 
-def expert_weight(parts: Parts, method: Method) -> PackedWeight:
+def expert_weight(parts: StoredParts, method: Method) -> PackedWeight:
     """blocks [E,O,G,16] and scales [E,O,G] of all experts of gpt-oss, which its module holds as [E,I,O]."""
     parts.check("blocks", _BYTES)
     shape = parts["blocks"].shape
@@ -49,7 +49,7 @@ def expert_weight(parts: Parts, method: Method) -> PackedWeight:
     return PackedWeight("MXFP4", (experts, inputs, outputs), begin, is_linear=False)
 
 
-def compressed_weight(parts: Parts, method: Method) -> PackedWeight:
+def compressed_weight(parts: StoredParts, method: Method) -> PackedWeight:
     """weight_packed [O,I/2]: NVFP4 if it has a global scale, that divides those of groups; else MXFP4."""
     if "whole" in parts:
         return _nvfp4(parts, "packed", lambda scale, whole: scale / whole)
@@ -58,12 +58,12 @@ def compressed_weight(parts: Parts, method: Method) -> PackedWeight:
     return _matrix(parts, "packed", "MXFP4", shape, lambda: exponents(parts, "scale"))
 
 
-def modelopt_weight(parts: Parts, method: Method) -> PackedWeight:
+def modelopt_weight(parts: StoredParts, method: Method) -> PackedWeight:
     """weight [O,I/2], weight_scale [O,I/16], and weight_scale_2, which multiplies these."""
     return _nvfp4(parts, "weight", lambda scale, whole: scale * whole)
 
 
-def _nvfp4(parts: Parts, packed: str, join: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> PackedWeight:
+def _nvfp4(parts: StoredParts, packed: str, join: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> PackedWeight:
     shape = _shape(parts, packed, _NV_GROUP)
     parts.check("scale", (FLOAT8, *SCALE_DTYPES), (shape[0], shape[1] // _NV_GROUP))
     parts.check("whole", SCALE_DTYPES, (), (1,))
@@ -76,7 +76,7 @@ def _nvfp4(parts: Parts, packed: str, join: Callable[[torch.Tensor, torch.Tensor
     return _matrix(parts, packed, "NVFP4", shape, scales)
 
 
-def _shape(parts: Parts, packed: str, group: int) -> tuple[int, int]:
+def _shape(parts: StoredParts, packed: str, group: int) -> tuple[int, int]:
     outputs, width = parts.matrix(packed, _BYTES)
     if 2 * width % group:
         parts.fail(packed, f"must have a multiple of {group // 2} bytes in a row, groups of {group}", [outputs, width])
@@ -84,7 +84,7 @@ def _shape(parts: Parts, packed: str, group: int) -> tuple[int, int]:
 
 
 def _matrix(
-    parts: Parts, packed: str, form: str, shape: tuple[int, int], scales: Callable[[], torch.Tensor]
+    parts: StoredParts, packed: str, form: str, shape: tuple[int, int], scales: Callable[[], torch.Tensor]
 ) -> PackedWeight:
     """A matrix [O,I] of 4-bit floats with a scale [O,G] for each group of inputs."""
 

@@ -12,7 +12,7 @@ import torch
 
 from tracetui.models.checkpoints.quantised.bits import WORD_BITS, bits_of, unpacked, word_count
 from tracetui.models.checkpoints.quantised.method import Method
-from tracetui.models.checkpoints.quantised.weight import SCALE_DTYPES, PackedWeight, Parts, Values, group_size
+from tracetui.models.checkpoints.quantised.weight import SCALE_DTYPES, PackedWeight, StoredParts, Values, group_size
 
 _WORDS = (torch.int32,)
 _GPTQ_BITS = (2, 3, 4, 8)
@@ -22,7 +22,7 @@ _AWQ_PLACES = (0, 4, 1, 5, 2, 6, 3, 7)
 """Where in a word each of eight outputs stands that follow each other."""
 
 
-def gptq_weight(parts: Parts, method: Method) -> PackedWeight:
+def gptq_weight(parts: StoredParts, method: Method) -> PackedWeight:
     """qweight [I·bits/32,O], qzeros [G,O·bits/32], scales [G,O] and maybe the group of each input, g_idx [I]."""
     words, outputs = parts.matrix("qweight", _WORDS)
     groups, columns = parts.matrix("scales", SCALE_DTYPES)
@@ -63,12 +63,12 @@ def gptq_weight(parts: Parts, method: Method) -> PackedWeight:
     return PackedWeight(f"GPTQ, {bits} bits", (outputs, inputs), begin, axis=1, multiple=WORD_BITS)
 
 
-def awq_weight(parts: Parts, method: Method) -> PackedWeight:
+def awq_weight(parts: StoredParts, method: Method) -> PackedWeight:
     """qweight [I,O/8], qzeros [G,O/8], scales [G,O]; or of the layout gemv each of them with outputs first."""
     return _gemv_weight(parts, method) if method.layout == "gemv" else _gemm_weight(parts, method)
 
 
-def _gemm_weight(parts: Parts, method: Method) -> PackedWeight:
+def _gemm_weight(parts: StoredParts, method: Method) -> PackedWeight:
     inputs, words = parts.matrix("qweight", _WORDS)
     groups = parts.matrix("scales", SCALE_DTYPES)[0]
     outputs = words * _IN_WORD
@@ -91,7 +91,7 @@ def _gemm_weight(parts: Parts, method: Method) -> PackedWeight:
     return PackedWeight("AWQ, 4 bits", (outputs, inputs), begin, axis=1)
 
 
-def _gemv_weight(parts: Parts, method: Method) -> PackedWeight:
+def _gemv_weight(parts: StoredParts, method: Method) -> PackedWeight:
     """qweight [O,I/8], qzeros [O,W], scales [O,8·W]: more groups have room than there are."""
     outputs, words = parts.matrix("qweight", _WORDS)
     inputs = words * _IN_WORD

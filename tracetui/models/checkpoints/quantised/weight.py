@@ -72,7 +72,7 @@ class PackedWeight:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Parts:
+class StoredParts:
     """The tensors of a file that one weight is made of, by what they are to it."""
 
     stored: Mapping[str, StoredTensor]
@@ -134,7 +134,7 @@ class Parts:
         return table
 
 
-def group_size(parts: Parts, role: str, inputs: int, groups: int, said: int | None = None) -> int:
+def group_size(parts: StoredParts, role: str, inputs: int, groups: int, said: int | None = None) -> int:
     """How many inputs share a scale where they follow each other.
 
     said: by the configuration, which the last of its groups may be shorter than; 0 or less for one group of all. Where
