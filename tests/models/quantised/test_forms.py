@@ -90,6 +90,31 @@ def test_layers_of_other_bits_and_modules_left_out_stand_beside_each_other(plain
     assert "model.safetensors: dequantised: 4 from GPTQ, 4 bits; 1 from GPTQ, 2 bits; 1 from GPTQ, 8 bits" in said
 
 
+def test_a_folder_as_autogptq_wrote_it_runs(plain: Path, tmp_path: Path) -> None:
+    folder, meant = quantised(plain, tmp_path / "q", FORMS["gptq, beside"])
+    path = folder / "model.safetensors"
+    # It gave every module a bias, of zeros where the model has none.
+    zeros = {name.replace("weight", "bias"): torch.zeros(len(w)) for name, w in meant.items() if "proj" in name}
+    save_file(load_file(path) | zeros, folder / "gptq_model-4bit-32g.safetensors")
+    path.unlink()
+    made = make_runnable(load_recipe(str(folder)))
+    assert made.notes[:2] == (
+        "gptq_model-4bit-32g.safetensors: all 12 tensors from the file",
+        "gptq_model-4bit-32g.safetensors: dequantised: 7 from GPTQ, 4 bits",
+    )
+
+
+def test_the_text_model_of_a_quantised_whole_is_found(tmp_path: Path) -> None:
+    whole = saved(tmp_path / "plain", "gemma3_text", num_hidden_layers=1)
+    folder, meant = quantised(whole, tmp_path / "q", FORMS["int4, group, symmetric"])
+    path = folder / "model.safetensors"
+    inner = {name.replace("model.", "language_model.model.", 1): t for name, t in load_file(path).items()}
+    save_file(inner | {"vision_tower.layers.0.q_proj.weight": torch.ones(8, 8)}, path)
+    checkpoint = opened(folder)
+    for wanted in specs(meant):
+        assert torch.equal(checkpoint.read(wanted, None, silent), meant[wanted.name])
+
+
 def test_matrices_that_a_module_holds_turned_are_turned(tmp_path: Path) -> None:
     whole = saved(tmp_path / "plain", "gpt2", n_layer=1)
     stored: Tensors = {}

@@ -44,7 +44,14 @@ def unapplied(spare: Iterable[str], files: SafetensorsFiles) -> tuple[list[str],
     for ends, purpose in ((_OF_INPUTS, "activations"), (_OF_CACHES, "queries, keys and values")):
         if kinds := sorted({_end(name) for name in names} & set(ends)):
             notes.append(f"{', '.join(kinds)} not used: {purpose} are not rounded")
-    return [name for name in names if _end(name) not in (*_OF_INPUTS, *_OF_CACHES)], notes
+    others = (name for name in names if _end(name) not in (*_OF_INPUTS, *_OF_CACHES))
+    return [name for name in others if not _is_zero_bias(name, files)], notes
+
+
+def _is_zero_bias(name: str, files: SafetensorsFiles) -> bool:
+    """Whether a tensor is the bias of zeros that GPTQ's packages give modules which have none."""
+    stem = name.removesuffix(".bias")
+    return stem != name and f"{stem}.weight" in files.packed and not files.tensor(name).whole().any()
 
 
 def _end(name: str) -> str:

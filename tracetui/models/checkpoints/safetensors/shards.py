@@ -18,6 +18,8 @@ _OF = re.compile(r"-of-(\d{5})\.safetensors$")
 _REFERENCE = "model0-mp1.safetensors"
 _REFERENCE_SHARD = re.compile(r"model\d{1,5}-mp\d{1,5}\.safetensors")
 """What DeepSeek's conversion writes for its reference code: file i of so many slices."""
+_BY_GPTQ = re.compile(r"gptq_model-\d+bit-(-1|\d+)g\.safetensors")
+"""What AutoGPTQ called its one file."""
 _ELSEWHERE = {
     "pytorch_model.bin": "is a pickle, which tracetui doesn't read; save it again as safetensors",
     "pytorch_model.bin.index.json": "lists pickles, which tracetui doesn't read; save them again as safetensors",
@@ -51,7 +53,7 @@ class Shards:
 def find_shards(folder: Path) -> Shards:
     """The weight files of a folder: model.safetensors, else those of the index, else whatever shards lie there.
 
-    The reference code's one file is model0-mp1.safetensors.
+    The reference code's one file is model0-mp1.safetensors, AutoGPTQ's gptq_model-4bit-128g.safetensors.
 
     Raises InputError where there are none, and for an index that is not a list of plain file names.
     """
@@ -67,6 +69,9 @@ def find_shards(folder: Path) -> Shards:
         path.name for path in folder.glob("model*-mp*.safetensors") if _REFERENCE_SHARD.fullmatch(path.name)
     ):
         return _unsliced(folder, sliced)
+    named = sorted(path.name for path in folder.glob("gptq_model-*.safetensors") if _BY_GPTQ.fullmatch(path.name))
+    if len(named) == 1:
+        return Shards(named[0], (inside(folder, named[0]),))
     for name, problem in _ELSEWHERE.items():
         if (folder / name).exists():
             raise InputError(f"{folder}: {name}: {problem}, or run with --weights random")
