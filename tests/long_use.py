@@ -1,16 +1,19 @@
 """`python -m tests.long_use [PROMPTS STEPS RECORDS]`: memory, threads, hooks and files stay what they were.
 
 1,000 prompts through one model; 50,000 steps back and forth, values read, in a trace of 200,000 records that is opened,
-searched and compared with itself. What the second half of each adds is printed; more than a little of it ends with 1.
+searched and compared with itself. What the second half of each adds is printed, with the processor's seconds and the
+process's peak so far; more than a little growth ends with 1.
 """
 
 from __future__ import annotations
 
 import gc
 import random
+import resource
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -38,6 +41,7 @@ def main(arguments: list[str]) -> int:
         path = Path(folder) / "long.npz"
         write_trace(_long_trace(records), path)
         uses: dict[str, Callable[[], Iterator[float]]] = {
+            f"one comparison of {records:,} records": lambda: _comparison(path),
             f"{prompts:,} prompts": lambda: _prompts(prompts),
             f"{steps:,} steps in {records:,} records": lambda: _steps(path, steps),
             "20 openings, searches and comparisons": lambda: _openings(path, 20),
@@ -47,14 +51,16 @@ def main(arguments: list[str]) -> int:
 
 def _measured(name: str, use: Iterator[float]) -> int:
     """Go through a use, which tells how much of it is done, and print what its second half added."""
-    threads, files = threading.active_count(), _files()
+    threads, files, began = threading.active_count(), _files(), time.process_time()
     half = None
     for done in use:
         if half is None and done >= 0.5:
             half = _held()
     grown = _held() - (half or 0)
     threads, files = threading.active_count() - threads, _files() - files
-    print(f"{name:45} memory {grown / 2**20:+7.2f} MiB  threads {threads:+d}  files {files:+d}", flush=True)
+    took, peak = time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    told = f"memory {grown / 2**20:+7.2f} MiB  threads {threads:+d}  files {files:+d}"
+    print(f"{name:45} {told}  {took:6.0f} s  peak {peak:6,.0f} MiB", flush=True)
     return int(grown > _MOST_GROWTH or threads > 0 or files > 0)
 
 
@@ -94,6 +100,11 @@ def _steps(path: Path, count: int) -> Iterator[float]:
         at = rng.randrange(len(trace.records)) if to is None else to
         trace.value(trace.records[at]).read()
         yield number / count
+
+
+def _comparison(path: Path) -> Iterator[float]:
+    compare(read_trace(path), read_trace(path))
+    yield 0.5
 
 
 def _openings(path: Path, count: int) -> Iterator[float]:

@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from tracetui.formats.npy_text import TextError, parse_dict
+from tracetui.text import visible
 
 MAX_RANK = 64
 MAX_LENGTH = 2**48
@@ -108,7 +109,7 @@ def _parse_own(text: bytes) -> Head:
     code = match[1].decode("latin-1")
     dtype = _BY_CODE.get(code)
     if dtype is None:
-        raise NpyError(f"its dtype has no place in a trace file, got {code!r}")
+        raise NpyError(f"its dtype has no place in a trace file, got {visible(code, 80)!r}")
     if match[2] == b"True":
         raise NpyError("is in Fortran order; a trace file has C order")
     parts = [part.strip() for part in match[3].decode("ascii").split(",")]
@@ -125,9 +126,8 @@ def _parse_any(text: bytes) -> Head:
     except TextError as error:
         raise NpyError(f"its npy header is none: it {error}") from None
     if header.keys() != _KEYS:
-        raise NpyError(
-            f"its npy header must have descr, fortran_order and shape, got {', '.join(sorted(header)) or '{}'}"
-        )
+        names = visible(", ".join(sorted(header)), 120) or "{}"
+        raise NpyError(f"its npy header must have descr, fortran_order and shape, got {names}")
     code, fortran, lengths = (header[key] for key in ("descr", "fortran_order", "shape"))
     if not isinstance(code, str):
         kind = NoNumbersError if isinstance(code, list | tuple) else NpyError
@@ -135,7 +135,7 @@ def _parse_any(text: bytes) -> Head:
     dtype = _dtype_of_code(code)
     if dtype is None:
         kind = NoNumbersError if _OTHER.fullmatch(code) else NpyError
-        raise kind(f"its dtype has no place in a trace file, got {code!r}")
+        raise kind(f"its dtype has no place in a trace file, got {visible(code, 80)!r}")
     if not isinstance(fortran, bool):
         raise NpyError("its npy header must say True or False for fortran_order")
     if not isinstance(lengths, tuple) or not all(isinstance(n, int) for n in lengths) or len(lengths) > MAX_RANK:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from tracetui.text import visible
+
 MAX_TOKENS = 2000
 _DEEPEST = 8
 _TOKEN = re.compile(
@@ -81,7 +83,7 @@ class _Scanner:
             items, commas = self._items(")", depth)
             # Without a comma they only group.
             return tuple(items) if commas or not items else items[0]
-        raise TextError(f"has no value where one is needed, but {written or 'its end'}")
+        raise TextError(f"has no value where one is needed, but {_shown(written)}")
 
     def _items(self, end: str, depth: int) -> tuple[list[object], bool]:
         """What stands until `end`, and whether there was a comma."""
@@ -112,7 +114,11 @@ class _Scanner:
     def _expect(self, mark: str) -> None:
         _, token = self._next()
         if token != mark:
-            raise TextError(f"needs {mark or 'to end'} where it has {token or 'its end'}")
+            raise TextError(f"needs {mark or 'to end'} where it has {_shown(token)}")
+
+
+def _shown(token: str) -> str:
+    return visible(token, 60) or "its end"
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:

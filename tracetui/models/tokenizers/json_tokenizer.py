@@ -69,7 +69,7 @@ class LibraryTokenizer:
             raise InputError(
                 f"the prompt: {self._name} could make it {self._growth:,} times as long; take a shorter one"
             )
-        with library_errors("the prompt"), self._lock:
+        with library_errors(f"the prompt: {self._name}"), self._lock:
             self._library.encode_special_tokens = not specials
             encoding = self._library.encode(text, add_special_tokens=around)
         check_ids(encoding.ids, self._model_vocab)

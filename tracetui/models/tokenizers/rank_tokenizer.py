@@ -51,7 +51,7 @@ class RankTokenizer:
     def encode(self, text: str, *, specials: bool = True, around: bool = True) -> list[Token]:
         text_bytes(text)
         ids = [self._bos] if around and self._bos is not None else []
-        with library_errors("the prompt"):
+        with library_errors(f"the prompt: {self._name}"):
             for part in self._parts(text) if specials else [text]:
                 if specials and part in self._specials:
                     ids.append(self._specials[part])
