@@ -13,7 +13,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from packaging.tags import platform_tags
 
 NATIVE = Path("tracetui", "native")
-LIBRARY = NATIVE / "libtracetui.so.3"
+LIBRARY = NATIVE / "libtracetui.so.4"
 # Sums must have the same bits on every processor: no product is joined with a sum, and none is put in another order.
 FLAGS = ("-O3", "-fPIC", "-shared", "-std=gnu11", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror")
 
@@ -39,5 +39,7 @@ def compile_native(sources: Sequence[Path], library: Path) -> bool:
     )
     if not compiler or os.environ.get("TRACETUI_NATIVE") == "0":
         return False
-    done = subprocess.run([*compiler, *FLAGS, "-o", library, *sources], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*compiler, *FLAGS, "-o", library, *sources, "-lm"], capture_output=True, text=True, check=False
+    )
     return done.returncode == 0

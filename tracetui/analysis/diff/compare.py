@@ -83,6 +83,7 @@ class _Meter:
         self._parts = tuple(Counter(_call(record) for record in side.records if not record.role) for side in (a, b))
         self._known: dict[tuple[object, ...], SiteDiff] = {}
         self._inherited = 0.0
+        self._unscaled: dict[tuple[str, str, float], Tolerance] = {}
         self._rounding = TokenRounding(self._window.config)
 
     def measure(self, pair: Pair) -> SiteDiff:
@@ -94,6 +95,8 @@ class _Meter:
             self._inherit(known, value_a, value_b)
         if known.outcome is not Outcome.SAME and self._is_another_part(pair):
             return SiteDiff(pair, Outcome.SKIPPED)
+        if known.pair is pair:
+            return known
         return SiteDiff(pair, known.outcome, known.tolerance, known.distance, known.layout)
 
     def _is_another_part(self, pair: Pair) -> bool:
@@ -121,9 +124,10 @@ class _Meter:
         if alike is None:
             return SiteDiff(pair, Outcome.SKIPPED)
         a, b = alike
-        found = self._best(pair, a, b, self._tolerance(value_a, value_b, 0.0))
+        unscaled = self._unscaled_tolerance(value_a.dtype, value_b.dtype)
+        found = self._best(pair, a, b, unscaled)
         if found is None:
-            return SiteDiff(pair, Outcome.SHAPES, self._tolerance(value_a, value_b, 0.0))
+            return SiteDiff(pair, Outcome.SHAPES, unscaled)
         self._rounding.see(pair, found.shape, found.norms)
         tolerance = self._tolerance(value_a, value_b, found.distance.scale)
         return SiteDiff(pair, _outcome(found.distance, tolerance), tolerance, found.distance, found.layout)
@@ -141,6 +145,14 @@ class _Meter:
         """Whether all that a later pass has seen is the same on both sides."""
         a, b = self._a.positions(pass_), self._b.positions(pass_)
         return a == b and a.stop <= common and self._a.prompt_lengths == self._b.prompt_lengths
+
+    def _unscaled_tolerance(self, dtype_a: str, dtype_b: str) -> Tolerance:
+        """The tolerance before B's scale is known; one object for all tensors alike."""
+        key = (dtype_a, dtype_b, self._inherited)
+        known = self._unscaled.get(key)
+        if known is None:
+            known = self._unscaled[key] = self._limits.tolerance(dtype_a, dtype_b, 0.0, self._inherited)
+        return known
 
     def _tolerance(self, a: Value, b: Value, scale: float) -> Tolerance:
         known = scale if math.isfinite(scale) and scale > 0 else 0.0
@@ -170,6 +182,8 @@ class _Meter:
     def _layouts(self, pair: Pair, shape_a: tuple[int, ...], shape_b: tuple[int, ...]) -> list[Layout]:
         compared_b = self._compared_shape(pair, shape_a, shape_b)
         as_it_is = shape_a == compared_b and not self._foreign
+        if as_it_is and pair.a.naming == pair.b.naming:
+            return [SAME]
         found = [SAME] if as_it_is else list(layouts(shape_a, compared_b))
         paired_a, paired_b = (named.naming in PAIRED for named in (pair.a, pair.b))
         if paired_a != paired_b and pair.site.partition("@")[0].endswith(_ROTATED) and shape_a:

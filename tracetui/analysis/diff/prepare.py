@@ -9,14 +9,7 @@ from dataclasses import dataclass
 from tracetui.analysis.axes import axes_of
 from tracetui.analysis.diff.alignment.align import Pair
 from tracetui.analysis.diff.alignment.caches import ROLES, caches_alike, windows_of
-from tracetui.analysis.diff.alignment.masks import (
-    are_biases,
-    are_masked_scores,
-    are_masks,
-    biases_alike,
-    masked_scores_alike,
-    masks_alike,
-)
+from tracetui.analysis.diff.alignment.masks import ALIKE
 from tracetui.analysis.diff.alignment.named import Named
 from tracetui.analysis.diff.alignment.placement import prompt_width
 from tracetui.analysis.diff.routing.routed import is_expert, routed
@@ -28,8 +21,6 @@ from tracetui.recording.value import Array, ArrayValue, Value
 MAX_NUMEL = 1 << 25
 """Of a tensor that is looked at whole: 256 MiB in float64."""
 _LOGITS = ("lm_head", "logits")
-_OF_SCORES = ((are_masks, masks_alike), (are_masked_scores, masked_scores_alike), (are_biases, biases_alike))
-"""What says of a pair that its values are made alike as those around scores are, and what does so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +120,8 @@ def _last_positions(pair: Pair, a: Value, b: Value) -> tuple[Value, Value]:
     Logits may exist only for the positions that were asked for, and so may what llama.cpp computes after the last
     attention.
     """
+    if a.shape == b.shape:
+        return a, b
     rows_a, rows_b = (math.prod(value.shape[:-1]) for value in (a, b))
     may_be_last = pair.site.partition("@")[0] in _LOGITS or (
         "ggml" in (pair.a.naming, pair.b.naming) and 1 in (rows_a, rows_b) and not pair.record.role.startswith("prob")
@@ -150,16 +143,16 @@ def _last(value: Value, rows: int) -> Value:
 def stand_alike(a: Trace, b: Trace, pair: Pair) -> tuple[Value, Value]:
     """A pair's values as rules lay them out, choices of experts in one order, masks as one kind. They must be kept."""
     values = (a.value(pair.a.record), b.value(pair.b.record))
-    for are_of_kind, alike in _OF_SCORES:
-        if are_of_kind(pair):
-            return alike(_laid_out(pair.a, values[0]), _laid_out(pair.b, values[1]))
+    role = pair.a.record.role
+    if role in ALIKE and pair.b.record.role == role:
+        return ALIKE[role](_laid_out(pair.a, values[0]), _laid_out(pair.b, values[1]))
     if pair.a.layout is SAME and pair.b.layout is SAME:
         arrays = routed(a, b, pair)
         if arrays is not None:
             return ArrayValue(arrays[0], values[0].dtype), ArrayValue(arrays[1], values[1].dtype)
     else:
         values = (_laid_out(pair.a, values[0]), _laid_out(pair.b, values[1]))
-    if pair.record.role in ROLES and pair.record.pass_:
+    if pair.record.pass_ and pair.record.role in ROLES and values[0].shape != values[1].shape:
         values = caches_alike(*values, windows_of(a, b))
     complex_a, complex_b = (value.dtype.startswith("complex") for value in values)
     return (_real(values[0], not complex_b), _real(values[1], not complex_a))

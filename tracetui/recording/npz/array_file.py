@@ -41,7 +41,6 @@ class ArrayFile:
 
     def read(self, place: StoredArray, index: Index = ()) -> Array:
         """The part `index` of an array, the caller's own. Raises FileChangedError, and InputError for damaged bytes."""
-        self._check()
         shape, index = (
             (place.shape[::-1], _reversed(index, len(place.shape))) if place.fortran else (place.shape, index)
         )
@@ -51,13 +50,15 @@ class ArrayFile:
             part = self._unpacked(place, place.packed, shape)[index]
         else:
             part = read_part(self._read_into, place.offset, place.dtype, shape, index)
-        # Written while it was read, it would be of both.
+        # Only now: written while it was read, it would be of both.
         self._check()
         part = part.T if place.fortran else part
         if part.dtype == np.bool_:
             # A byte that is neither 0 nor 1 counts as true, and may not stay as it is.
             return np.asarray(part.view(np.uint8) != 0)
-        return np.array(part)
+        # One element is no array, and what was unpacked is the file's own.
+        is_own = place.packed is None and part.shape and part.flags.c_contiguous
+        return part if is_own else np.array(part)
 
     def _unpacked(self, place: StoredArray, packed: Packed, shape: tuple[int, ...]) -> Array:
         """The array in a file of its own, where it stays as long as this one is open."""

@@ -11,13 +11,13 @@ from itertools import accumulate, pairwise
 from tracetui.analysis.diff.alignment.calls import kept_call
 from tracetui.analysis.diff.alignment.fused import split_fused
 from tracetui.analysis.diff.alignment.meanings import decide_meanings
-from tracetui.analysis.diff.alignment.named import Named
+from tracetui.analysis.diff.alignment.named import Meanings, Named
 from tracetui.analysis.diff.alignment.paths import number_from_zero, stem_of, under_stem
 from tracetui.analysis.diff.alignment.state_lists import listed_states
 from tracetui.analysis.mapping.frameworks import FRAMEWORK_NAMES
 from tracetui.analysis.mapping.layouts import SAME, Layout, part, transposed
-from tracetui.analysis.mapping.names import aliases, execution_rank, meaning
-from tracetui.analysis.mapping.rules import Rules, Translation
+from tracetui.analysis.mapping.names import aliases, execution_rank
+from tracetui.analysis.mapping.rules import Rules
 from tracetui.analysis.mapping.spelling import is_transposed
 from tracetui.recording.record import Record, layer_of, plain_site
 from tracetui.recording.trace import Trace
@@ -67,8 +67,11 @@ class Alignment:
 
 def align(a: Trace, b: Trace, rules: Rules) -> Alignment:
     """Records of the same site, pass, call and part; where a side lacks a site, one that shows the same values."""
-    side_a = _unique(_named_a(a, rules))
-    side_b = _unique(_named_b(b, rules, side_a))
+    names_a, names_b = ({record.site for record in trace.records} for trace in (a, b))
+    meanings_a = Meanings(names_a)
+    meanings_b = meanings_a if names_a == names_b else Meanings(names_b)
+    side_a = _unique(_named_a(a, rules, meanings_a))
+    side_b = _unique(_named_b(b, rules, meanings_b, side_a))
     number_from_zero(side_a, side_b, a, b)
     number_from_zero(side_b, side_a, b, a)
     decide_meanings(side_a, side_b, a, b)
@@ -152,19 +155,21 @@ def _ahead(rest: dict[str, Named], shared: Sequence[Named]) -> tuple[Named, ...]
     return tuple(found.values())
 
 
-def _named_a(trace: Trace, rules: Rules) -> Iterator[Named]:
-    names = {record.site for record in trace.records}
+def _named_a(trace: Trace, rules: Rules, meanings: Meanings) -> Iterator[Named]:
     for record in trace.records:
-        yield _named(record, rules.of_a(record.key), names, SAME)
+        yield _named(record, rules.of_a(record.key), meanings, SAME)
 
 
-def _named_b(trace: Trace, rules: Rules, side_a: Mapping[str, Named]) -> Iterator[Named]:
-    names = {record.site for record in trace.records}
+def _named_b(trace: Trace, rules: Rules, meanings: Meanings, side_a: Mapping[str, Named]) -> Iterator[Named]:
     for record in trace.records:
-        said = rules.of_b(record.key) or Translation((record.key,), SAME)
+        key = record.key
+        said = rules.of_b(key)
+        if said is None:
+            yield _named(record, key, meanings, SAME)
+            continue
         for name, cut in zip(said.names, _cuts(record, said.names, side_a), strict=True):
-            named = _named(record, name, names, said.layout.then(cut))
-            yield named if named.naming or len(said.names) > 1 else replace(named, own=_own(record, names))
+            named = _named(record, name, meanings, said.layout.then(cut))
+            yield named if named.naming or len(said.names) > 1 else replace(named, own=_own(record, meanings))
 
 
 def _cuts(record: Record, names: Sequence[str], side_a: Mapping[str, Named]) -> list[Layout]:
@@ -180,15 +185,14 @@ def _cuts(record: Record, names: Sequence[str], side_a: Mapping[str, Named]) -> 
     return [part(start, width, f"columns from {start}") for start, width in zip(starts, widths, strict=False)]
 
 
-def _named(record: Record, name: str, names: set[str], layout: Layout) -> Named:
-    rank = sum(length > 1 for length in record.shape)
-    found = meaning(name, rank, names)
-    return Named(record, found.site, found.naming, transposed().then(layout) if is_transposed(name) else layout)
+def _named(record: Record, name: str, meanings: Meanings, layout: Layout) -> Named:
+    site, naming = meanings.of(record, name)
+    return Named(record, site, naming, transposed().then(layout) if is_transposed(name) else layout)
 
 
-def _own(record: Record, names: set[str]) -> str:
+def _own(record: Record, meanings: Meanings) -> str:
     """What a record is by its own name; empty where no table knows it."""
-    named = _named(record, record.key, names, SAME)
+    named = _named(record, record.key, meanings, SAME)
     return named.site if named.naming else ""
 
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 
-from tracetui.analysis.diff.alignment.align import Pair
 from tracetui.recording.value import Array, ArrayValue, Value
 
 HIDDEN = -1e4
 """A mask that is added hides where it adds so little or less: each dtype has its own least number for that."""
-_ROLE, _SCORES, _BIAS = "mask", "masked", "position_bias"
 _NOTHING = 100.0
 """By how much less than its row's largest a score counts for nothing in a softmax, whatever the dtype."""
-
-
-def are_masks(pair: Pair) -> bool:
-    """Whether both are masks of attention: with True or False, with -inf, or with some dtype's least number."""
-    return pair.a.record.role == pair.b.record.role == _ROLE
 
 
 def masks_alike(a: Value, b: Value) -> tuple[Value, Value]:
@@ -40,11 +35,6 @@ def _added(mask: Array) -> Array:
     return np.maximum(mask, HIDDEN).astype(np.float32)
 
 
-def are_biases(pair: Pair) -> bool:
-    """Whether both are what is added to scores by position."""
-    return pair.a.record.role == pair.b.record.role == _BIAS
-
-
 def biases_alike(a: Value, b: Value) -> tuple[Value, Value]:
     """Two biases [...,S], the largest of each row 0: what is added to all keys of a query makes no difference."""
     one, other = (np.maximum(value.read().astype(np.float32), HIDDEN) for value in (a, b))
@@ -52,11 +42,6 @@ def biases_alike(a: Value, b: Value) -> tuple[Value, Value]:
         return a, b
     one, other = (side - side.max(axis=-1, keepdims=True) for side in (one, other))
     return ArrayValue(one, a.dtype), ArrayValue(other, b.dtype)
-
-
-def are_masked_scores(pair: Pair) -> bool:
-    """Whether both are scores behind the mask."""
-    return pair.a.record.role == pair.b.record.role == _SCORES
 
 
 def masked_scores_alike(a: Value, b: Value) -> tuple[Value, Value]:
@@ -80,3 +65,11 @@ def _told_by_none(scores: Array) -> tuple[Array, Array]:
     hidden = wide <= np.where(np.isfinite(largest), largest, 0) - _NOTHING
     seen = ~hidden
     return hidden, seen & (seen.sum(axis=-1, keepdims=True) == 1)
+
+
+ALIKE: Mapping[str, Callable[[Value, Value], tuple[Value, Value]]] = {
+    "mask": masks_alike,
+    "masked": masked_scores_alike,
+    "position_bias": biases_alike,
+}
+"""By the role that both sides' records have: what makes their values alike."""

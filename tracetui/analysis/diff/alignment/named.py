@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from tracetui.analysis.mapping.layouts import SAME, Layout
-from tracetui.recording.record import Record
+from tracetui.analysis.mapping.names import meaning
+from tracetui.recording.record import Record, when
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +27,23 @@ class Named:
     def known(self) -> str:
         """The site as tables know it; empty where they don't."""
         return self.site if self.naming else self.own
+
+
+class Meanings:
+    """What the names in one file mean, each looked up once for all passes."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        """names: the sites of the file's records."""
+        self._names = names
+        self._known: dict[tuple[str, int], tuple[str, str]] = {}
+
+    def of(self, record: Record, name: str) -> tuple[str, str]:
+        """The site that a record's name means, with its pass, call and part; and whose naming it is."""
+        ending = when(record.pass_, record.call)
+        name = name.removesuffix(ending) if ending else name
+        rank = sum(length > 1 for length in record.shape)
+        known = self._known.get((name, rank))
+        if known is None:
+            found = meaning(name, rank, self._names)
+            known = self._known[name, rank] = (found.site, found.naming)
+        return (known[0] + ending, known[1]) if ending else known

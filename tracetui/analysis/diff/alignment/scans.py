@@ -25,8 +25,10 @@ def without_scans(a: Trace, b: Trace) -> tuple[tuple[Trace, Trace], tuple[str, .
 
 def _without_scans(trace: Trace, other: Trace) -> Trace:
     """Split a plain file's tensors that stack as many layers as the other side has, into one record for each layer."""
+    if not trace.dump:
+        return trace
     layers = {layer for record in other.records if (layer := layer_of(_known(record))) is not None}
-    if not trace.dump or len(layers) < 2 or layers != set(range(len(layers))):
+    if len(layers) < 2 or layers != set(range(len(layers))):
         return trace
     apart = [_apart(trace, record, len(layers)) for record in trace.records]
     if all(len(each) == 1 for each in apart):

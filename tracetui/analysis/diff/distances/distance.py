@@ -9,9 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tracetui.analysis.diff.distances.columns import far_for_columns
+from tracetui.analysis.diff.distances.compiled import differences_of
 from tracetui.analysis.diff.distances.rows import (
+    SHARE,
     Floats,
     RowDistance,
+    RowLayout,
     RowPast,
     RowScales,
     index_of,
@@ -20,7 +23,7 @@ from tracetui.analysis.diff.distances.rows import (
 )
 from tracetui.analysis.diff.distances.sums import Part, Sums, wide
 from tracetui.analysis.diff.rounding.tolerance import Tolerance
-from tracetui.recording.value import Value
+from tracetui.recording.value import Array, ArrayValue, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,11 @@ def distance_and_norms(
     Raises NotKeptError if either has no values.
     """
     layout = row_layout(a.shape)
+    if layout.is_one_block:
+        block_a, block_b = a.read(), b.read()
+        if (quick := _of_one_block(block_a, block_b, layout, tolerance)) is not None:
+            return quick
+        a, b = ArrayValue(block_a, a.dtype), ArrayValue(block_b, b.dtype)
     sums = Sums(tolerance, layout)
     parts: list[Part] = []
     with np.errstate(all="ignore"):
@@ -117,6 +125,39 @@ def distance_and_norms(
         if (found.far or sums.rows.has_far or found.beyond(tolerance)) and (known := past()) is not None:
             found = _distance(sums, a, b, known)
         return found, sums.rows.norms
+
+
+def _of_one_block(a: Array, b: Array, layout: RowLayout, tolerance: Tolerance) -> tuple[Distance, Floats] | None:
+    """The same of arrays that one compiled pass tells all of; None where they may differ, or aren't all finite."""
+    known = differences_of(a.reshape(layout.rows, -1), b.reshape(layout.rows, -1), tolerance, True, judges=True)
+    if known is None or known[0].far_rows:
+        return None
+    sums, rows = known
+    numel, square_a, reference = layout.rows * layout.width, sums.square_a, sums.reference
+    row = None
+    if layout.rows > 1 and not tolerance.exact and sums.greatest:
+        ruler = max(sums.norm, SHARE * sums.usual)
+        row = RowDistance(
+            layout.index(sums.row), ratio(sums.apart, ruler), sums.judged, sums.norm, layout.rows, layout.width
+        )
+    distance = Distance(
+        numel,
+        sums.off,
+        0,
+        sums.greatest,
+        math.inf if sums.greatest_ratio == 0 < sums.greatest else sums.greatest_ratio,
+        ratio(math.sqrt(sums.difference), math.sqrt(reference)),
+        cosine(square_a, reference, sums.dot),
+        0,
+        index_of(sums.row * layout.width + sums.column, layout.shape),
+        sums.worst_a,
+        sums.worst_b,
+        math.sqrt(reference / numel),
+        row=row,
+        levelled=sums.levelled,
+        factor=sums.dot / reference if reference else 1.0,
+    )
+    return None if distance.beyond(tolerance) else (distance, rows[1])
 
 
 def _end_row(sums: Sums, a: Value, b: Value, parts: Sequence[Part]) -> None:
@@ -147,7 +188,7 @@ def _distance(sums: Sums, a: Value, b: Value, past: RowPast | None) -> Distance:
         # Beside a B that is zero wherever they differ, no multiple of it is large enough.
         max_rel=math.inf if sums.max_rel == 0 < sums.max_abs else sums.max_rel,
         relative=ratio(math.sqrt(difference), math.sqrt(reference)),
-        cosine=_cosine(sums),
+        cosine=cosine(sums.square_a, reference, sums.dot),
         unlike=sums.unlike,
         worst=worst,
         worst_a=worst_a,
@@ -183,10 +224,9 @@ def _worst(sums: Sums, a: Value, b: Value, row: int) -> tuple[tuple[int, ...] | 
     if not sums.seen:
         return None, 0.0, 0.0
     if sums.block is not None and sums.first_unlike is None:
-        x, y, difference = sums.block
-        column = int(difference[row].argmax())
-        place = row * layout.width + column
-        return index_of(place, layout.shape), float(x[row, column].real), float(y[row, column].real)
+        x, y = wide(sums.block[0][row]), wide(sums.block[1][row])  # [width]
+        column = int(np.abs(x - y).argmax()) if sums.max_abs else 0
+        return index_of(row * layout.width + column, layout.shape), float(x[column].real), float(y[column].real)
     if sums.first_unlike is not None:
         place = sums.first_unlike
     else:
@@ -211,9 +251,8 @@ def ratio(part: float, whole: float) -> float:
     return part / whole if whole else math.inf
 
 
-def _cosine(sums: Sums) -> float:
-    """Two tensors of zeros point the same way."""
-    square_a, square_b = sums.square_a, sums.rows.reference
+def cosine(square_a: float, square_b: float, dot: float) -> float:
+    """Of the sums of squares and of products; two tensors of zeros point the same way."""
     if square_a == 0 or square_b == 0:
         return 1.0 if square_a == square_b else 0.0
-    return max(-1.0, min(1.0, sums.dot / (math.sqrt(square_a) * math.sqrt(square_b))))
+    return max(-1.0, min(1.0, dot / (math.sqrt(square_a) * math.sqrt(square_b))))

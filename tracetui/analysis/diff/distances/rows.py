@@ -110,12 +110,17 @@ class RowLayout:
         if 0 in self.shape:
             return
         seen, row = 0, ITEM * self.width
-        if row * self.rows <= BLOCK:
+        if self.is_one_block:
             yield (), True
             return
         for index in blocks(self.shape, ITEM, max(BLOCK, row) if row <= _LONGEST else BLOCK):
             yield index, seen % self.width == 0
             seen += _numel(self.shape, index)
+
+    @property
+    def is_one_block(self) -> bool:
+        """Whether all of it is looked at at once; not of a tensor without elements."""
+        return 0 < self.rows * self.width * ITEM <= BLOCK
 
     def index(self, row: int) -> tuple[int, ...]:
         """Of a row along the axes that count rows."""

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tracetui.analysis.diff.distances.compiled import differences_of
 from tracetui.analysis.diff.distances.rows import Floats, RowLayout, RowSums
 from tracetui.analysis.diff.rounding.tolerance import Tolerance
+from tracetui.native.differences import FloatDifferences
 from tracetui.recording.value import Array, Index
 
 _FEW = 1 << 13
@@ -39,13 +41,39 @@ class Sums:
         self.first_unlike: int | None = None
         self.worst_parts: dict[int, Part] = {}
         """Of rows that are too long for one block."""
-        self.block: tuple[Array, Array, Floats] | None = None
-        """Both sides and |a - b| [rows, width], what isn't finite as 0, of a tensor that is one block."""
+        self.block: tuple[Array, Array] | None = None
+        """Both sides [rows, width], what isn't finite as 0, of a tensor that is one block."""
 
     def add(self, a: Array, b: Array, whole: bool = True) -> float:
         """Rows of each side [n, width]; returns the greatest difference. Of a part [1, n] of one nothing is held to
         the row, which isn't known yet: `count_off` does so later.
         """
+        known = differences_of(a, b, self.tolerance, whole)
+        if known is not None:
+            self._take(a, b, *known)
+            return known[0].greatest
+        return self._add_by_numpy(a, b, whole)
+
+    def _take(self, a: Array, b: Array, sums: FloatDifferences, rows: Floats) -> None:
+        """What was computed of finite rows: [4, n], as `differences_of` returns them."""
+        difference, reference, excess, _ = rows
+        if sums.off:
+            self.off += sums.off
+            if not self.tolerance.per_row:
+                self.far += sums.far_rows
+            elif sums.far_rows:
+                far = np.flatnonzero(excess >= 0)
+                self.rows.add_far(far + self._row, excess[far])
+        self.max_abs = max(self.max_abs, sums.greatest)
+        self.max_rel = max(self.max_rel, sums.greatest_ratio)
+        self.rows.add(self._row, None if sums.equal else difference, reference)
+        self.square_a += sums.square_a
+        self.dot += sums.dot
+        self.seen += a.size
+        if a.size == self._numel:
+            self.block = (a, b)
+
+    def _add_by_numpy(self, a: Array, b: Array, whole: bool) -> float:
         x = wide(a)
         # Of few elements the difference tells as soon; whole numbers beyond 2^53 look the same in float64.
         if (x.size > _FEW or a.dtype.kind in "iu") and (a == b).all():
@@ -72,7 +100,7 @@ class Sums:
         self.dot += _dot(x, y)
         self.seen += x.size
         if x.size == self._numel:
-            self.block = (x, y, difference)
+            self.block = (x, y)
         return greatest
 
     def allowed(self, row: int) -> float:

@@ -92,10 +92,13 @@ class TokenRounding:
 
 def _in_stream(record: Record) -> bool:
     """Whether it is the residual stream: what goes into a layer, what is in it, what comes out."""
-    if record.part:
-        return False
-    site = plain_site(record.site)
-    return record.role in _STREAM or site == "model.embed_tokens" or (is_layer(site) and not record.role)
+    return not record.part and _is_of_stream(record.site)
+
+
+@lru_cache(maxsize=1 << 12)
+def _is_of_stream(site: str) -> bool:
+    plain, role = plain_site(site), site.partition(":")[2]
+    return role in _STREAM or plain == "model.embed_tokens" or (is_layer(plain) and not role)
 
 
 def _token_of_rows(record: Record, config: Mapping[str, object], shape: tuple[int, ...]) -> npt.NDArray[np.intp] | None:

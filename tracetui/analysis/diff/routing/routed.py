@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import numpy as np
 
@@ -37,6 +38,8 @@ def chooses(site: str) -> bool:
 def routed(a: Trace, b: Trace, pair: Pair) -> tuple[Array, Array] | None:
     """Both sides' values so that they stand against their like; None where nothing has to be done."""
     site = pair.site.partition("@")[0]
+    if not _is_of_experts(site) and pair.record.role != "selection_scores":
+        return None
     if is_expert(site):
         return _rows(a, b, pair)
     if _INSIDE_EXPERTS.search(plain_site(site)) and pair.record.call:
@@ -47,6 +50,13 @@ def routed(a: Trace, b: Trace, pair: Pair) -> tuple[Array, Array] | None:
     if pair.record.role == "selection_scores":
         return _unmasked(_read(a, pair.a.record), _read(b, pair.b.record))
     return _weights(a, b, pair, site)
+
+
+@lru_cache(maxsize=1 << 12)
+def _is_of_experts(site: str) -> bool:
+    """Whether a site, of any pass, is an expert's own or the choice or the weights of experts."""
+    inside = _INSIDE_EXPERTS.search(plain_site(site)) is not None
+    return inside or is_expert(site) or chooses(site) or site.endswith(_WEIGHTS)
 
 
 def _in_b_s_order(a: Array | None, b: Array | None) -> tuple[Array, Array] | None:
