@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import sys
+from pathlib import Path
 
-NAMES = ("hook_path", "capture", "generation", "mixture", "weights", "plans", "heatmap", "opening", "screen")
+from tests.benchmarks.results import Results, show_missed
+
+NAMES = (
+    *("hook_path", "capture", "generation", "mixture", "weights", "plans", "heatmap"),
+    *("opening", "large", "screen"),
+)
 
 
-def main(wanted: list[str]) -> int:
-    unknown = [name for name in wanted if name not in NAMES]
-    if unknown:
-        print(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(NAMES)}", file=sys.stderr)
-        return 2
-    for name in wanted or NAMES:
-        importlib.import_module(f"tests.benchmarks.{name}").main()
-        print()
+def main(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument(
+        "name", nargs="*", choices=(*NAMES, []), metavar="NAME", help=f"of {', '.join(NAMES)}; else all"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows, the machine and the versions there")
+    arguments = parser.parse_args(words)
+    if unknown := [name for name in arguments.name if name not in NAMES]:
+        parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    results = Results()
+    for name in arguments.name or NAMES:
+        importlib.import_module(f"tests.benchmarks.{name}").main(results)
+        if arguments.json:
+            # After each: what ran is there if a later one fails.
+            results.write(arguments.json)
+    show_missed(results.rows)
     return 0
 
 

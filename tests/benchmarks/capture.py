@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from tests.benchmarks.results import Results, ratios
 from tracetui.expr.stop import DEFAULT_STOPS
 from tracetui.recording.trace import Trace
 from tracetui.tracer.call import record_call, record_module
@@ -58,11 +59,6 @@ def interleaved(ways: dict[str, Timed], rounds: int) -> dict[str, list[float]]:
     return seconds
 
 
-def ratio(seconds: dict[str, list[float]], name: str, base: str) -> float:
-    """The median of the ratios round by round."""
-    return statistics.median(a / b for a, b in zip(seconds[name], seconds[base], strict=True))
-
-
 def nnsight_ways(model: LlamaForCausalLM, ids: torch.Tensor) -> dict[str, Timed]:
     """nnsight saving every module's output, where it is installed."""
     try:
@@ -104,21 +100,22 @@ def measure(tokens: int, rounds: int, names: Sequence[str] = ()) -> dict[str, li
     return interleaved({name: way for name, way in ways.items() if not names or name in names}, rounds)
 
 
-def main(rounds: int = 15) -> None:
-    print(f"capture: Llama of hidden 512, 8 layers; {torch.get_num_threads()} threads, medians of {rounds} rounds")
+def main(results: Results, rounds: int = 15) -> None:
+    threads = f"{torch.get_num_threads()} threads"
+    results.begin("capture", f"Llama of hidden 512, 8 layers; {threads}")
     untraced = {tokens: statistics.median(measure(tokens, rounds, ["untraced"])["untraced"]) for tokens in TOKENS}
     settle()
-    print("ratios to the untraced forward in the same process / to one before tracetui set the allocator")
     for tokens in TOKENS:
         seconds = measure(tokens, rounds)
-        line = f"  {tokens:4d} tokens: untraced {statistics.median(seconds['untraced']) * 1e3:7.1f} ms"
-        for name in seconds:
+        for name, taken in seconds.items():
             if name != "untraced":
-                before = statistics.median(seconds[name]) / untraced[tokens]
-                target = f" (target {TARGETS[name][tokens]})" if name in TARGETS else ""
-                line += f"   {name} {ratio(seconds, name, 'untraced'):.3f} / {before:.3f}{target}"
-        print(line)
+                target = TARGETS.get(name, {}).get(tokens)
+                own = ratios(taken, seconds["untraced"])
+                results.add(f"{name}, {tokens} tokens", own, of="the untraced forward", target=target, tokens=tokens)
+                before = [each / untraced[tokens] for each in taken]
+                label = f"{name}, {tokens} tokens, against malloc as it was"
+                results.add(label, before, of="the untraced forward, malloc not yet set", tokens=tokens)
 
 
 if __name__ == "__main__":
-    main()
+    main(Results())

@@ -5,11 +5,10 @@ Run it with `python -m tests.benchmarks generation`.
 
 from __future__ import annotations
 
-import statistics
-
 import torch
 
-from tests.benchmarks.capture import Timed, interleaved, ratio, small_llama
+from tests.benchmarks.capture import Timed, interleaved, small_llama
+from tests.benchmarks.results import Results, ratios
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.stop import DEFAULT_STOPS
 from tracetui.recipe import Generation, Layers, Prompts, Recipe
@@ -54,15 +53,13 @@ def ways() -> dict[str, Timed]:
     return {"untraced": untraced, "traced": traced}
 
 
-def main(rounds: int = 5) -> None:
+def main(results: Results, rounds: int = 5) -> None:
+    results.begin("generation", f"{TOKENS} tokens after 32, Llama of hidden 512, 8 layers")
     settle()
     seconds = interleaved(ways(), rounds)
-    print(f"generation: {TOKENS} tokens after 32, Llama of hidden 512, 8 layers; medians of {rounds} rounds")
-    print(
-        f"  untraced {statistics.median(seconds['untraced']) / TOKENS * 1e3:.1f} ms a token   "
-        f"traced {ratio(seconds, 'traced', 'untraced'):.3f} of that (target {TARGET})"
-    )
+    results.add("untraced", [taken / TOKENS * 1e3 for taken in seconds["untraced"]], unit="ms a token")
+    results.add("traced", ratios(seconds["traced"], seconds["untraced"]), of="untraced", target=TARGET, tokens=TOKENS)
 
 
 if __name__ == "__main__":
-    main()
+    main(Results())

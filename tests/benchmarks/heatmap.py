@@ -17,6 +17,7 @@ import numpy.typing as npt
 from rich.style import Style
 from textual.app import App, ComposeResult
 
+from tests.benchmarks.results import Results
 from tests.benchmarks.terminal import Terminal
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.views.heatmap.axes import LabelledAxis, MapStyle
@@ -80,34 +81,27 @@ class HeatmapApp(App[None]):
         yield Heatmap(data_of(attention(SIDES[-1])))
 
 
-def main() -> None:
-    print(f"{'matrix':>8} {'quantise + pyramid':>20} {'frame, fitted':>14} {'frame, 1:1':>12}   ms, {WIDTH}×{HEIGHT}")
+def main(results: Results) -> None:
+    results.begin("heatmap", f"{WIDTH}×{HEIGHT} cells; a frame of 60 a second has 16 ms")
     for side in SIDES:
         values = attention(side)
         data = data_of(values)
         once = milliseconds(partial(build, values), 5)
         fitted, flat = (milliseconds(frame_of(data, zoom), 50) for zoom in (None, 0))
-        print(f"{side:>7}² {once:>20.2f} {fitted:>14.2f} {flat:>12.2f}")
-    print(f"\nkey → last byte on a pty, {SIDES[-1]}², {KEYS} keys each")
+        for label, taken in (("quantise and pyramid", once), ("a frame, fitted", fitted), ("a frame, 1:1", flat)):
+            results.add(f"{side}², {label}", [taken], unit="ms", side=side)
     terminal = Terminal([sys.executable, "-m", "tests.benchmarks.heatmap", "app"], WIDTH, HEIGHT)
     try:
         terminal.wait_for(b"query 0", 60)
         for name, setup in (("fitted", b"0"), ("1:1", b"++++++")):
             terminal.press(setup)
-            _report(name, [terminal.press(key) for key in islice(cycle([b"\x1b[C", b"\x1b[B"]), KEYS)])
+            presses = [terminal.press(key) for key in islice(cycle([b"\x1b[C", b"\x1b[B"]), KEYS)]
+            answers = sorted(seconds * 1e3 for seconds, _ in presses)
+            label = f"{SIDES[-1]}², {name}, key to last byte: 95 %"
+            results.add(label, [answers[int(len(answers) * 0.95)]], unit="ms", target=TARGET_MS)
     finally:
         terminal.close()
 
 
-def _report(name: str, presses: list[tuple[float, int]]) -> None:
-    taken = sorted(seconds * 1e3 for seconds, _ in presses)
-    p50, p95 = taken[len(taken) // 2], taken[int(len(taken) * 0.95)]
-    size = statistics.median(count for _, count in presses)
-    print(
-        f"{name:>8}  p50 {p50:5.1f} ms ({p50 / TARGET_MS:.2f})  p95 {p95:5.1f} ms ({p95 / TARGET_MS:.2f})"
-        f"  {size:,.0f} bytes"
-    )
-
-
 if __name__ == "__main__":
-    HeatmapApp().run() if sys.argv[1:] == ["app"] else main()
+    HeatmapApp().run() if sys.argv[1:] == ["app"] else main(Results())

@@ -16,6 +16,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import tracetui
+from tests.benchmarks.results import Results
 from tracetui.expr.stop import DEFAULT_STOPS
 from tracetui.tracer.call import record_module
 from tracetui.tracer.hooks.recording_observer import RecordingObserver
@@ -71,15 +72,16 @@ def hook_calls(later: bool) -> list[Call]:
     return listener.calls
 
 
-def main() -> None:
-    print(f"hook_path: from {_SITE}'s return to its record")
+def main(results: Results) -> None:
+    results.begin("hook_path", f"from {_SITE}'s return to its record")
     for name, later in (("described later", True), ("described at once", False)):
         calls = hook_calls(later)
         if "-v" in sys.argv:
             print("\n".join(f"    {file}: {function}" for file, function in calls))
         files = {file for file, _ in calls}
-        print(f"  {name}: {len(calls)} calls (target {MOST_CALLS}) in {len(files)} modules (target {MOST_MODULES})")
+        results.add(name, [len(calls)], unit="calls", target=MOST_CALLS)
+        results.add(name, [len(files)], unit="modules", target=MOST_MODULES)
 
 
 if __name__ == "__main__":
-    main()
+    main(Results())

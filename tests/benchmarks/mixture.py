@@ -5,12 +5,11 @@ Run it with `python -m tests.benchmarks mixture`.
 
 from __future__ import annotations
 
-import statistics
-
 import torch
 from transformers import Qwen2MoeConfig, Qwen2MoeForCausalLM
 
-from tests.benchmarks.capture import Timed, interleaved, ratio
+from tests.benchmarks.capture import Timed, interleaved
+from tests.benchmarks.results import Results, ratios
 from tracetui.tracer.call import record_call
 from tracetui.tracer.capture.allocator import settle
 
@@ -61,17 +60,21 @@ def ways(counted: list[int]) -> dict[str, Timed]:
     }
 
 
-def main(rounds: int = 15) -> None:
+def main(results: Results, rounds: int = 15) -> None:
+    results.begin("mixture", f"64 experts, 8 a token, {TOKENS} tokens, 4 layers")
     settle()
     counted: list[int] = []
     seconds = interleaved(ways(counted), rounds)
-    print(f"mixture: 64 experts, 8 a token, {TOKENS} tokens, 4 layers; medians of {rounds} rounds")
-    print(
-        f"  untraced, eager experts {statistics.median(seconds['eager']) * 1e3:.1f} ms   traced "
-        f"{ratio(seconds, 'traced', 'eager'):.3f} of that (target {TARGET}), "
-        f"{ratio(seconds, 'traced', 'grouped_mm'):.3f} of grouped experts; {counted[0]} records"
-    )
+    for kernel, target in (("eager", TARGET), ("grouped_mm", None)):
+        results.add(
+            f"traced, {counted[0]} records, against {kernel} experts",
+            ratios(seconds["traced"], seconds[kernel]),
+            of=f"untraced, {kernel} experts",
+            target=target,
+            tokens=TOKENS,
+            experts=64,
+        )
 
 
 if __name__ == "__main__":
-    main()
+    main(Results())

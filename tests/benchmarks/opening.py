@@ -1,20 +1,19 @@
-"""Opening and comparing large traces, beside an earlier commit: `python -m tests.benchmarks opening [COMMIT]`.
+"""Opening and comparing large traces, beside an earlier commit: `python -m tests.benchmarks opening`.
 
-Two processes, one with each tracetui, do the same in turn; printed are ratios of the medians of their CPU times.
+Two processes, one with each tracetui, do the same in turn; rows are ratios of their CPU times.
 The earlier tracetui is that of COMMIT in this repository, or of the folder that TRACETUI_BEFORE names.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 
+from tests.benchmarks.results import Results, ratios
+from tests.benchmarks.workers import Worker, run
 from tracetui.recording.npz import write_trace
 from tracetui.recording.record import AttentionCall, Record, Token
 from tracetui.recording.statistics import of_array
@@ -23,6 +22,7 @@ from tracetui.recording.value import ArrayValue, StatisticsValue, Value
 
 COMMIT = "0fcd0fa"
 RECORDS, LAYERS, ROUNDS = 30_000, 32, 5
+TARGETS = {"open": 0.25, "diff": 0.5}
 _INSIDE = (
     *("input_layernorm", "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn:q", "self_attn:k"),
     *("self_attn:v", "self_attn:heads", "self_attn.o_proj", "self_attn", "post_attention_layernorm", "mlp.gate_proj"),
@@ -30,7 +30,6 @@ _INSIDE = (
 )
 WORK = """
 import gc, sys, time
-sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from tracetui.api.differences import diff
 from tracetui.recording.npz import read_trace
@@ -76,37 +75,19 @@ def trace_of(records: int, kept: bool, noise: float = 0.0) -> Trace:
     return Trace(RunInfo("llama"), (row,), made, values, attention, generated=(passes,), cache=(0,) * passes)
 
 
-class Worker:
-    """A process with one tracetui."""
-
-    def __init__(self, folder: Path) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        command = [sys.executable, "-c", WORK, str(folder)]
-        self._child = subprocess.Popen(command, text=True, env=environment, cwd=folder, **pipes)  # type: ignore[call-overload]
-
-    def seconds(self, *work: str) -> float:
-        self._child.stdin.write(" ".join(work) + "\n")
-        self._child.stdin.flush()
-        return float(self._child.stdout.readline())
-
-    def close(self) -> None:
-        self._child.stdin.close()
-        self._child.wait(60)
-
-
 def before(folder: Path) -> Path:
     """The earlier tracetui."""
     if named := os.environ.get("TRACETUI_BEFORE"):
         return Path(named)
     packed = folder / "before.tar"
-    subprocess.run(["git", "archive", "-o", packed, COMMIT], check=True)
+    run(["git", "archive", "-o", str(packed), COMMIT], Path(__file__).parents[2])
     (folder / "before").mkdir()
-    subprocess.run(["tar", "-x", "-f", packed, "-C", folder / "before"], check=True)
+    run(["tar", "-x", "-f", str(packed), "-C", str(folder / "before")])
     return folder / "before"
 
 
-def main(records: int = RECORDS, rounds: int = ROUNDS) -> None:
+def main(results: Results, records: int = RECORDS, rounds: int = ROUNDS) -> None:
+    results.begin("opening", f"{records:,} records, CPU time")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         works: dict[str, list[str]] = {}
@@ -117,15 +98,15 @@ def main(records: int = RECORDS, rounds: int = ROUNDS) -> None:
             works[f"open, {kind}"] = ["open", paths[0]]
             if kept:
                 works["diff"] = ["diff", *paths]
-        workers = [Worker(before(folder)), Worker(Path(__file__).parents[2])]
-        print(f"opening: {records:,} records, CPU seconds, medians of {rounds} in turn beside {COMMIT}")
+        workers = [Worker(WORK, before(folder)), Worker(WORK, Path(__file__).parents[2])]
         for label, work in works.items():
-            took = [[worker.seconds(*work) for worker in workers] for _ in range(rounds + 1)][1:]
-            old, new = (median(column) for column in zip(*took, strict=True))
-            print(f"  {label:<22} {old:6.2f} → {new:6.2f}   ratio {new / old:.2f}")
+            taken = [[worker.seconds(*work) for worker in workers] for _ in range(rounds + 1)][1:]
+            old, new = zip(*taken, strict=True)
+            target = TARGETS[work[0]]
+            results.add(label, ratios(new, old), of=f"the same at {COMMIT}", target=target, records=records)
         for worker in workers:
             worker.close()
 
 
 if __name__ == "__main__":
-    main()
+    main(Results())

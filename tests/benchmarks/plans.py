@@ -5,6 +5,7 @@ Run it with `python -m tests.benchmarks plans`; it takes half an hour and 12 GB 
 
 from __future__ import annotations
 
+from tests.benchmarks.results import Results
 from tests.planned_memory import planned_run
 from tracetui.recipe.find import shipped_recipes
 
@@ -13,11 +14,11 @@ LONG = ("--random-tokens", "1x2048", "--layers", "1")
 _MIB = 2**20
 
 
-def main() -> None:
-    """Print a table of the ratios."""
-    print("plan and peak in MiB, and plan / peak")
+def main(results: Results) -> None:
+    """One row a recipe, with its own prompt and with a long one."""
+    results.begin("plans", "the memory that is planned for against what a run takes")
     for name in sorted(shipped_recipes()):
         for more in ((), LONG):
             run = planned_run(name, *more)
             label = " ".join((name, *more))
-            print(f"  {label:55} {run.plan / _MIB:8.0f} {run.peak / _MIB:8.0f} {run.ratio:6.2f}", flush=True)
+            results.add(label, [run.ratio], of="the peak", peak_mib=run.peak / _MIB)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -13,6 +14,8 @@ import time
 
 _SYNCHRONISED = b"\x1b[?2026;1$y"
 _QUIET_SECONDS = 0.04
+_PATIENCE = 10.0
+"""Seconds that a program has to end in."""
 
 
 class Terminal:
@@ -50,6 +53,19 @@ class Terminal:
         return last - start, count
 
     def close(self) -> None:
+        """End the program: what it still writes is read, or it would wait for that for ever; then it is killed."""
         os.kill(self.process, signal.SIGTERM)
-        os.waitpid(self.process, 0)
+        end = time.perf_counter() + _PATIENCE
+        while time.perf_counter() < end:
+            if os.waitpid(self.process, os.WNOHANG)[0]:
+                break
+            self._drain()
+        else:
+            os.kill(self.process, signal.SIGKILL)
+            os.waitpid(self.process, 0)
         os.close(self._pty)
+
+    def _drain(self) -> None:
+        with contextlib.suppress(OSError):
+            if select.select([self._pty], [], [], 0.05)[0]:
+                os.read(self._pty, 1 << 16)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.benchmarks.results import Results
+from tests.benchmarks.workers import DEADLINE, run
 
 DRAW = """
 import sys, torch
@@ -62,9 +65,12 @@ def ran(*arguments: str) -> Ran:
     child = subprocess.Popen(
         [sys.executable, *arguments], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
+    overdue = threading.Timer(DEADLINE, child.kill)
+    overdue.start()
     _, status, used = os.wait4(child.pid, 0)
+    overdue.cancel()
     if status:
-        raise RuntimeError(f"{arguments[:3]} ended with {status}")
+        raise RuntimeError(f"{arguments[:3]} ended with {status}, or took more than {DEADLINE:g} s")
     return Ran(time.perf_counter() - started, used.ru_maxrss * 1024)
 
 
@@ -86,34 +92,36 @@ def drawn_numbers() -> int:
         "trace_recipe(load_recipe('deepseek-v3'), emit=emit)\n"
         "print(made // 2)\n"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return int(said.stdout)
+    return int(run([sys.executable, "-c", code]))
 
 
-def main(rounds: int = 3) -> None:
-    _full_width(rounds)
-    _checkpoint(rounds)
+def main(results: Results, rounds: int = 3) -> None:
+    results.begin("weights", "whole processes, with their peak memory")
+    _full_width(results, rounds)
+    _checkpoint(results, rounds)
 
 
-def _full_width(rounds: int) -> None:
+def _full_width(results: Results, rounds: int) -> None:
     count = drawn_numbers()
     pairs = [(tracetui("trace", "deepseek-v3"), ran("-c", DRAW, str(count))) for _ in range(rounds)]
-    ratio = statistics.median(traced.seconds / drawn.seconds for traced, drawn in pairs)
-    peak = max(traced.peak for traced, _ in pairs) / 1e9
-    print(f"weights: DeepSeek-V3 at full width, 4 layers, 17 tokens, {count / 1e9:.1f} G numbers drawn")
-    print(f"  whole process {ratio:.2f} × drawing as many (target 1.3), peak {peak:.2f} GB (target 2.5)")
+    label = f"DeepSeek-V3 at full width, 4 layers, {count / 1e9:.1f} G numbers"
+    drawn = [traced.seconds / drawn.seconds for traced, drawn in pairs]
+    results.add(label, drawn, of="drawing as many with torch", target=1.3, layers=4)
+    results.add("its peak", [traced.peak / 1e9 for traced, _ in pairs], unit="GB", target=2.3, layers=4)
 
 
-def _checkpoint(rounds: int) -> None:
+def _checkpoint(results: Results, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         ran("-c", WRITE, folder)
         size = sum(path.stat().st_size for path in Path(folder).glob("*.safetensors"))
         pairs = [(tracetui("trace", folder, "--tokens", IDS), ran("-c", LOADED, folder, IDS)) for _ in range(rounds)]
         layer = _largest_layer(Path(folder))
-    ratio = statistics.median(streamed.seconds / loaded.seconds for streamed, loaded in pairs)
-    peaks = [max(run[which].peak for run in pairs) / 1e9 for which in (0, 1)]
-    print(f"  a checkpoint of {size / 1e9:.1f} GB streamed: {ratio:.2f} × from_pretrained and a forward (target 1.1)")
-    print(f"  peak {peaks[0]:.2f} GB against {peaks[1]:.2f} GB; the largest layer has {layer / 1e9:.2f} GB")
+    label = f"a checkpoint of {size / 1e9:.1f} GB, streamed"
+    taken = [streamed.seconds / loaded.seconds for streamed, loaded in pairs]
+    results.add(label, taken, of="from_pretrained and a forward", target=1.1, gigabytes=size / 1e9)
+    peaks = [streamed.peak / 1e9 for streamed, _ in pairs]
+    results.add(f"its peak; the largest layer has {layer / 1e9:.2f} GB", peaks, unit="GB", gigabytes=size / 1e9)
+    results.add("the peak of from_pretrained", [loaded.peak / 1e9 for _, loaded in pairs], unit="GB")
 
 
 def _largest_layer(folder: Path) -> int:
@@ -123,4 +131,4 @@ def _largest_layer(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    main(Results())
