@@ -93,9 +93,9 @@ def typed_size(byte_count: int) -> str:
     return str(byte_count)
 
 
-def number(value: float) -> str:
-    """A value in at most ten characters, with four significant digits."""
-    return f"{value:.4g}"
+def number(value: float, digits: int = 4) -> str:
+    """A value with four significant digits, in at most ten characters, or with as many digits as asked for."""
+    return f"{value:.{digits}g}"
 
 
 def statistic(value: float) -> str:

@@ -20,7 +20,8 @@ _IN_PANES = (
     ("PgUp PgDn", "a page; Shift+arrows a page sideways"),
     ("Enter", "in the tree: go to the module's record"),
     ("+ - 0", "in attention: closer, farther, the whole matrix"),
-    ("m  x", "in attention: colour map, linear or log scale"),
+    ("m  x", "of a heatmap: colour map, linear or log scale"),
+    ("x", "of a histogram: linear, by decades, full range"),
     ("Tab", "the next pane; in the prompt Esc leaves it"),
     ("Ctrl+C", "cancel the run; again, or when nothing runs, quit"),
 )

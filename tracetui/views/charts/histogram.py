@@ -1,47 +1,68 @@
-"""A histogram as block characters: bars by sign, and an axis that names the ends and zero."""
+"""A histogram as block characters: bars by sign, and an axis that names the ends, zero, and what lies beyond."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
+from rich.cells import cell_len
 from rich.style import Style
 
-from tracetui.analysis.histogram import Histogram
-from tracetui.text import number
-from tracetui.views.cells import Line, blank, column, runs
+from tracetui.analysis.distribution.histogram import Histogram, HistogramScale
+from tracetui.text import count, number
+from tracetui.views.cells import Line, blank, column, line, runs
 from tracetui.views.inks import Inks
 
 Floats = npt.NDArray[np.float64]
 
+_WITH_TAILS = 4
+"""Lines from which on one may say what lies beyond the axis, where the axis itself has no room for it."""
+_LEAST_RULE = 5
+"""Cells of the axis that its ends must leave."""
+_DECADE_ROOM = 6
+"""Cells for a power of ten."""
 
-def histogram_lines(histogram: Histogram, width: int, height: int, inks: Inks, *, log: bool = False) -> list[Line]:
+
+def histogram_lines(
+    histogram: Histogram, width: int, height: int, inks: Inks, *, log: bool = False, told: str = ""
+) -> list[Line]:
     """`height` lines of `width` cells; the last is the axis where there are two or more.
 
-    With `log` a bar's height is the logarithm of its count. A count above nothing always shows.
+    With `log` a bar's height is the logarithm of its count. A count above nothing always shows. `told` stands at the
+    axis' end: a scale that isn't the ordinary one.
     """
     if width <= 0 or height <= 0:
         return [[] for _ in range(max(height, 0))]
     if histogram.finite == 0:
         return _nothing(width, height, inks)
-    rows = height if height == 1 else height - 1
-    start, end = histogram.edges[0], histogram.edges[-1]
-    parts = np.linspace(0.0, 1.0, width + 1)
-    edges = start * (1 - parts) + end * parts  # [width + 1]
-    eighths = bar_heights(per_column(histogram.counts, width), rows, log)
-    styles = [_sign_style(low, high, inks) for low, high in pairwise(edges)]
+    below = _axis(histogram, width, inks, told, height >= _WITH_TAILS) if height > 1 else []
+    rows = height - len(below)
+    eighths = bar_heights(per_column(histogram.counts, width, _places(histogram)), rows, log)
+    zero = float(histogram.positions(np.zeros(1))[0])
+    styles = [_sign_style(low, high, zero, inks) for low, high in pairwise(np.linspace(0.0, 1.0, width + 1))]
     lines = [runs([column(count, row) for count in eighths], styles) for row in range(rows - 1, -1, -1)]
-    return lines if height == 1 else [*lines, _axis(histogram, width, inks)]
+    return [*lines, *below]
 
 
-def per_column(counts: npt.NDArray[np.int64], width: int) -> Floats:
-    """Counts [bins] spread over `width` columns: summed where bins are narrower, repeated where they are wider."""
+def _places(histogram: Histogram) -> Floats | None:
+    """Where the edges of uneven bins lie, from 0 to 1; None for bins of one width."""
+    return histogram.positions(histogram.edges) if histogram.scale is HistogramScale.SYMLOG else None
+
+
+def per_column(counts: npt.NDArray[np.int64], width: int, places: Floats | None = None) -> Floats:
+    """Counts [bins] spread over `width` columns: summed where bins are narrower, repeated where they are wider.
+
+    places: of the edges [bins + 1] of uneven bins, from 0 to 1; the wider of these are shared out.
+    """
     bins = len(counts)
-    if bins <= width:
+    if places is None and bins <= width:
         return counts[np.arange(width) * bins // width].astype(np.float64)
+    edges = np.linspace(0.0, 1.0, bins + 1) if places is None else places
     total = np.concatenate([[0.0], np.cumsum(counts, dtype=np.float64)])  # [bins + 1]
-    return np.diff(np.interp(np.linspace(0, bins, width + 1), np.arange(bins + 1), total))
+    return np.diff(np.interp(np.linspace(0.0, 1.0, width + 1), edges, total))
 
 
 def bar_heights(counts: Floats, rows: int, log: bool) -> list[int]:
@@ -54,30 +75,95 @@ def bar_heights(counts: Floats, rows: int, log: bool) -> list[int]:
     return np.where(counts > 0, np.maximum(eighths, 1), 0).tolist()  # type: ignore[no-any-return]
 
 
-def _sign_style(low: float, high: float, inks: Inks) -> Style:
-    if low >= 0:
+def _sign_style(low: float, high: float, zero: float, inks: Inks) -> Style:
+    if low >= zero:
         return inks.positive[-1]
-    return inks.negative[-1] if high <= 0 else inks.zero
+    return inks.negative[-1] if high <= zero else inks.zero
 
 
-def _axis(histogram: Histogram, width: int, inks: Inks) -> Line:
-    """A rule with the lowest and highest value at its ends and a 0 where zero lies, each if it finds room."""
+def _axis(histogram: Histogram, width: int, inks: Inks, told: str, with_tails: bool) -> list[Line]:
+    """A rule with numbers at its ends; what lies beyond them on either side of it, or below if there is no room."""
+    low = number(histogram.edges[0] if histogram.below else histogram.low)
+    high = number(histogram.edges[-1] if histogram.above else histogram.high)
+    below, above = _lot(histogram.below, "‹{}"), _lot(histogram.above, "{}›")
+    far = _far(below, histogram.low), _far(above, histogram.high)
+    if histogram.scale is HistogramScale.SYMLOG and len(list(_decades(histogram, width))) > 1:
+        # On the side that reaches less far: the other's decades matter more.
+        is_right = abs(histogram.low) > abs(histogram.high)
+        return [_rule(histogram, () if is_right else (told,), (told,) if is_right else (), width, inks)]
+    forms = [((far[0], low), (high, far[1], told)), ((below, low), (high, above, told)), ((below, low), (high, above))]
+    if histogram.cut and with_tails and not _fits(*forms[0], width):
+        tails = [(far[0], inks.quiet), (" " * (width - sum(map(cell_len, far))), inks.quiet), (far[1], inks.quiet)]
+        return [_rule(histogram, (low,), (high, told), width, inks), line(tails, width)]
+    left, right = next((form for form in forms if _fits(*form, width)), ((), ()))
+    return [_rule(histogram, left, right, width, inks)]
+
+
+def _lot(elements: int, form: str) -> str:
+    """`‹3` or `2›`: how many lie beyond an end."""
+    return form.format(elements if elements < 10_000 else count(elements)) if elements else ""
+
+
+def _far(lot: str, end: float) -> str:
+    """`2› to 22550`."""
+    return f"{lot} to {number(end, 5)}" if lot else ""
+
+
+def _ends(left: Sequence[str], right: Sequence[str]) -> tuple[str, str]:
+    """What stands before and after the rule, a blank between each two words and before the rule."""
+    before, after = " ".join(filter(None, left)), " ".join(filter(None, right))
+    return f"{before} " if before else "", f" {after}" if after else ""
+
+
+def _fits(left: Sequence[str], right: Sequence[str], width: int) -> bool:
+    return sum(map(len, _ends(left, right))) + _LEAST_RULE <= width
+
+
+def _rule(histogram: Histogram, left: Sequence[str], right: Sequence[str], width: int, inks: Inks) -> Line:
+    """The axis itself, with zero and the decades on it as far as they find room beside the ends."""
     chars, styles = ["─"] * width, [inks.rule] * width
-    left, right = f"{number(histogram.low)} ", f" {number(histogram.high)}"
-    if len(left) + len(right) <= width:
-        _write(chars, styles, 0, left, inks.quiet)
-        _write(chars, styles, width - len(right), right, inks.quiet)
-    start, end = float(histogram.edges[0]), float(histogram.edges[-1])
-    if start < 0 < end:
-        zero = min(int(width / (1 - end / start)), width - 1)
-        if all(char == "─" for char in chars[max(zero - 1, 0) : zero + 2]):
-            _write(chars, styles, zero, "0", inks.text)
+    before, after = _ends(left, right)
+    if len(before) + len(after) <= width:
+        _write(chars, styles, 0, before, inks.quiet)
+        _write(chars, styles, width - len(after), after, inks.quiet)
+    if histogram.edges[0] < 0 < histogram.edges[-1]:
+        _mark(chars, styles, histogram, 0.0, inks.text)
+    if histogram.scale is HistogramScale.SYMLOG:
+        for decade in _decades(histogram, width):
+            _mark(chars, styles, histogram, decade, inks.quiet)
     return runs(chars, styles)
+
+
+def _decades(histogram: Histogram, width: int) -> Iterator[float]:
+    """Powers of ten on both sides of zero, no more of them than have room."""
+    first, last = _power(histogram.unit), _power(max(abs(histogram.low), abs(histogram.high)))
+    ends = histogram.positions(np.array([0.1, 1.0]) * 10.0**last)
+    cells = float(abs(ends[1] - ends[0])) * width
+    for power in range(last, first - 1, -max(1, math.ceil(_DECADE_ROOM / max(cells, 0.1)))):
+        yield from (sign * 10.0**power for sign in (-1, 1) if histogram.low <= sign * 10.0**power <= histogram.high)
+
+
+def _power(size: float) -> int:
+    return math.floor(math.log10(size))
+
+
+def _mark(chars: list[str], styles: list[Style], histogram: Histogram, value: float, style: Style) -> None:
+    """A number where it lies on the rule, unless another one stands there."""
+    at, text = int(histogram.positions(np.array([value]))[0] * len(chars)), _short(value)
+    start = at - (len(text) - 1) // 2
+    if start >= 1 and all(char == "─" for char in chars[start - 1 : start + len(text) + 1]):
+        _write(chars, styles, start, text, style)
+
+
+def _short(value: float) -> str:
+    """`100`, `-1e4`, `0.01`."""
+    return f"{value:g}".replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
 
 
 def _write(chars: list[str], styles: list[Style], start: int, text: str, style: Style) -> None:
     for at, char in enumerate(text, start):
-        chars[at], styles[at] = char, style
+        if at < len(chars):
+            chars[at], styles[at] = char, style
 
 
 def _nothing(width: int, height: int, inks: Inks) -> list[Line]:

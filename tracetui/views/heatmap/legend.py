@@ -7,11 +7,11 @@ import math
 from rich.cells import cell_len
 from rich.segment import Segment
 
-from tracetui.text import number
+from tracetui.text import count, number
 from tracetui.views.cells import Line, fit, fit_end
 from tracetui.views.heatmap.axes import LabelledAxis, MapStyle
 from tracetui.views.heatmap.ink import HALF, Brush, key
-from tracetui.views.heatmap.pyramid import MASKED, NAN, Pyramid
+from tracetui.views.heatmap.pyramid import MASKED, NAN, Pyramid, Scale
 from tracetui.views.palette import LEVELS
 
 _LEAST_TITLE = 4
@@ -46,7 +46,7 @@ def legend_line(
     groups: list[Line] = []
     if pyramid.visible:
         groups.append(_bar(pyramid, brush, min(max(width // 4, 8), LEVELS // 2), look))
-        groups.append([Segment(str(pyramid.scale.kind), look.muted)])
+        groups.append([Segment(_spread(pyramid.scale), look.muted)])
     if pyramid.masked:
         groups.append([brush.run(key(MASKED, MASKED), 2), Segment(" masked", look.muted)])
     if pyramid.nan:
@@ -60,6 +60,12 @@ def legend_line(
         if _width(line) + _width(apart) + _width(group) <= width:
             line += apart + group
     return padded(line, width, look)
+
+
+def _spread(scale: Scale) -> str:
+    """`linear, 3 beyond`; `log from ±0.18`, where the bar doesn't say it."""
+    begin = f" from ±{number(scale.floor)}" if scale.floor and scale.diverging else ""
+    return f"{scale.kind}{begin}{f', {count(scale.beyond)} beyond' if scale.beyond else ''}"
 
 
 def _bar(pyramid: Pyramid, brush: Brush, columns: int, look: MapStyle) -> Line:

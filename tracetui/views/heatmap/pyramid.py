@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,17 @@ from tracetui.views.palette import LEVELS
 Matrix = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.uint8]
+
+
+class MatrixRows(Protocol):
+    """A matrix that is read some rows at a time."""
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+    def __getitem__(self, rows: slice, /) -> Matrix:
+        """[rows, S], the caller's own."""
+
 
 MASKED = 0
 """Code of a cell that takes no part; numbers have 1 to LEVELS."""
@@ -51,6 +62,8 @@ class Scale:
     """Around zero: `low` is `-high`."""
     floor: float = 0.0
     """Log only: the smallest size told apart from zero."""
+    beyond: int = 0
+    """Numbers that lie beyond the ends, and are shown as these are."""
 
     def level(self, code: int) -> int:
         """The palette's level for the code of a number."""
@@ -131,7 +144,7 @@ class Pyramid:
 
 
 def build(
-    values: Matrix,
+    values: Matrix | MatrixRows,
     masked: Mask | None = None,
     kind: ScaleKind = ScaleKind.LINEAR,
     diverging: bool = False,
@@ -142,7 +155,7 @@ def build(
     The scale spans the finite visible numbers unless one is given. Log falls back to linear where no number
     is above zero.
     """
-    if values.size == 0:
+    if 0 in values.shape:
         return Pyramid((np.zeros(values.shape, np.uint8),), Scale(kind, 0.0, 1.0), False, False, False)
     spans = [_Span.of(block, kind) for _, block in _blocks(values, masked)]
     whole = _Span.join(spans)
@@ -223,12 +236,13 @@ def _smallest(block: Matrix) -> float:
     return float(np.where(size > 0, size, np.inf).min())
 
 
-def _blocks(values: Matrix, masked: Mask | None) -> Iterator[tuple[slice, Matrix]]:
+def _blocks(values: Matrix | MatrixRows, masked: Mask | None) -> Iterator[tuple[slice, Matrix]]:
     """Row slices small enough to stay in the processor's cache, masked cells as -inf."""
     step = max(1, _BLOCK // values.shape[1])
     for start in range(0, values.shape[0], step):
         rows = slice(start, start + step)
-        yield rows, values[rows] if masked is None else np.where(masked[rows], -np.inf, values[rows])
+        block: Matrix = values[rows]
+        yield rows, block if masked is None else np.where(masked[rows], -np.inf, block)
 
 
 def _halvings(codes: Codes) -> Iterator[Codes]:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import ClassVar
 
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
+from textual.worker import get_current_worker
 
 from tracetui.analysis.axes import axis_positions
 from tracetui.debugger.labels import position_labels
 from tracetui.debugger.readings.planes import Plane, plane_of
 from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import ScreenState
-from tracetui.recording.record import Token
+from tracetui.recording.record import Record, Token
+from tracetui.recording.trace import Trace
 from tracetui.text import statistic
 from tracetui.ui.panes.pane import ReadingPane
 from tracetui.ui.panes.tensor.summary import Reading, Summary, read
@@ -26,6 +30,10 @@ from tracetui.views.finite import finite_words
 
 class TensorPane(ReadingPane[Reading], Vertical):
     """Everything that can be seen of the record under the cursor."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("x", "switch_scale", "linear, symlog or full scale", show=False, id="switch_scale"),
+    ]
 
     def __init__(self, offer: StartPage) -> None:
         super().__init__("tensor")
@@ -70,11 +78,16 @@ class TensorPane(ReadingPane[Reading], Vertical):
         return " ".join(filter(None, (text, spread, extremes, counts, finite_words(statistics))))
 
     def reading(self, state: ScreenState) -> Callable[[], Reading]:
-        return partial(read, state.trace, state.record)
+        return partial(_read, state.trace, state.record)
 
     def show(self, reading: Reading) -> None:
         self._reading = reading
         self.query_one(Summary).show_reading(reading)
+
+    def action_switch_scale(self) -> None:
+        """The histogram's next scale."""
+        if not self.query_one(Summary).switch_scale():
+            self.app.bell()
 
     def _show_plane(self) -> None:
         state = self.state
@@ -101,6 +114,11 @@ class TensorPane(ReadingPane[Reading], Vertical):
         if positions not in self._labels:
             self._labels[positions] = position_labels(self.state.tokens, positions)
         return self._labels[positions]
+
+
+def _read(trace: Trace, record: Record) -> Reading:
+    worker = get_current_worker()
+    return read(trace, record, lambda: worker.is_cancelled)
 
 
 def _heading(plane: Plane) -> Content:

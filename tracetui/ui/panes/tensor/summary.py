@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from rich.style import Style
 from textual.geometry import Size
 
 from tracetui.analysis.axes import axes_of, describe, split_heads
+from tracetui.analysis.distribution.distribution import Distribution, distribution
+from tracetui.analysis.distribution.histogram import HistogramScale
 from tracetui.analysis.health.diagnosis import NearLimit, near_limit
-from tracetui.analysis.histogram import Histogram, histogram
 from tracetui.recording.record import BEFORE_EDIT, Record
 from tracetui.recording.spill import whereabouts
 from tracetui.recording.statistics import Statistics
@@ -23,6 +25,7 @@ from tracetui.views.charts.histogram import histogram_lines
 from tracetui.views.finite import finite_words
 from tracetui.views.inks import Inks
 from tracetui.views.parts import fitted, part
+from tracetui.views.place import outlier_line
 
 _BINS = 128
 _NAMES = 20
@@ -43,7 +46,7 @@ class Reading:
     trace: Trace
     record: Record
     statistics: Statistics
-    histogram: Histogram | None
+    distribution: Distribution | None
     """None where the values were not kept."""
     before: Statistics | None = None
     """Of what stood there before an edit."""
@@ -51,16 +54,16 @@ class Reading:
     """How near it comes to overflow, if it does."""
 
 
-def read(trace: Trace, record: Record) -> Reading:
-    """Statistics and histogram over the whole tensor."""
+def read(trace: Trace, record: Record, is_cancelled: Callable[[], bool] = lambda: False) -> Reading:
+    """Statistics and distribution over the whole tensor; of one that is cancelled they say nothing."""
     value = trace.value(record)
     try:
-        bins = histogram(value, _BINS)
+        elements = distribution(value, _BINS, is_cancelled)
     except NotKeptError:
-        bins = None
+        elements = None
     original = trace.find(replace(record, site=f"{record.site}:{BEFORE_EDIT}").key) if record.edited else None
     before = None if original is None else trace.statistics(original)
-    return Reading(trace, record, value.statistics(), bins, before, near_limit(trace, record))
+    return Reading(trace, record, value.statistics(), elements, before, near_limit(trace, record))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +76,13 @@ class _Plan:
     side: bool
     """Whether the histogram stands beside the table."""
     histogram: int
+    outliers: int
+    """Whether a line has room that says where the largest element is."""
     air: int
 
     @property
     def height(self) -> int:
-        return self.facts + self.rows + self.histogram + 2 * self.air
+        return self.facts + self.rows + self.histogram + self.outliers + 2 * self.air
 
 
 class Summary(Canvas):
@@ -88,6 +93,8 @@ class Summary(Canvas):
         self._trace: Trace | None = None
         self._record: Record | None = None
         self._reading: Reading | None = None
+        self.scale: HistogramScale | None = None
+        """Of the histogram, as the user chose it; None: whatever fits."""
 
     def show_record(self, trace: Trace, record: Record) -> None:
         """Show the record's own facts and clear the last record's numbers, so that none stands beside a wrong name.
@@ -105,6 +112,17 @@ class Summary(Canvas):
         self._reading = reading
         self.repaint()
 
+    def switch_scale(self) -> bool:
+        """Go on to the histogram's next scale, or back to whatever fits each tensor; False if there is no histogram."""
+        elements = self._reading and self._reading.distribution
+        if not elements:
+            return False
+        scales = list(elements.histograms)
+        after = scales[(scales.index(_shown_scale(elements, self.scale)) + 1) % len(scales)]
+        self.scale = None if after is elements.fitting else after
+        self.repaint()
+        return True
+
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         return self._plan(width, viewport.height).height
 
@@ -113,7 +131,8 @@ class Summary(Canvas):
         side = width >= _SIDE_BY_SIDE
         histogram = 0 if side or screen < 20 else (5 if screen >= 30 else 3)
         rows = _ROWS if width >= _TABLE or screen < 20 else _NARROW_ROWS
-        return _Plan(facts=3 if screen >= 20 else 2, rows=rows, side=side, histogram=histogram, air=int(screen >= 30))
+        low = screen < 20
+        return _Plan(2 if low else 3, rows, side, histogram, outliers=int(not low), air=int(screen >= 30))
 
     def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
         if self._record is None or self._trace is None:
@@ -125,7 +144,8 @@ class Summary(Canvas):
         ]
         if self._reading is None:
             return lines
-        return [*lines, *_numbers(self._reading, width, plan, inks)]
+        lines += _numbers(self._reading, self.scale, width, plan, inks)
+        return [*lines, *_outliers(self._reading, width, inks)] if plan.outliers else lines
 
 
 def _facts(trace: Trace, record: Record, reading: Reading | None, width: int, inks: Inks) -> list[Line]:
@@ -169,18 +189,39 @@ def _told(facts: list[str], width: int) -> str:
     return "".join(fitted([part(f" {facts[0]}"), *ranked, part(f" · {facts[-1]}", "")], width))
 
 
-def _numbers(reading: Reading, width: int, plan: _Plan, inks: Inks) -> list[Line]:
-    if reading.histogram is None:
-        return _table(reading.statistics, width, plan.rows, inks)
+def _numbers(reading: Reading, scale: HistogramScale | None, width: int, plan: _Plan, inks: Inks) -> list[Line]:
+    elements, kurtosis = reading.distribution, math.nan
+    if elements is None:
+        return _table(reading.statistics, kurtosis, width, plan.rows, inks)
+    kurtosis = elements.outliers.kurtosis
     if not plan.side:
-        picture = histogram_lines(reading.histogram, width - 2, plan.histogram, inks)
-        return _table(reading.statistics, width, plan.rows, inks) + [[*blank(1), *row] for row in picture]
-    table = _table(reading.statistics, _TABLE, plan.rows, inks)
-    picture = histogram_lines(reading.histogram, width - _TABLE - 3, _ROWS, inks)
+        picture = _histogram(elements, scale, width - 2, plan.histogram, inks)
+        table = _table(reading.statistics, kurtosis, width, plan.rows, inks)
+        return table + [[*blank(1), *row] for row in picture]
+    table = _table(reading.statistics, kurtosis, _TABLE, plan.rows, inks)
+    picture = _histogram(elements, scale, width - _TABLE - 3, _ROWS, inks)
     return [left + blank(2) + right for left, right in zip(table, picture, strict=True)]
 
 
-def _table(statistics: Statistics, width: int, rows: int, inks: Inks) -> list[Line]:
+def _outliers(reading: Reading, width: int, inks: Inks) -> list[Line]:
+    elements = reading.distribution
+    return [] if elements is None else [outlier_line(reading.trace, reading.record, elements.outliers, width, inks)]
+
+
+def _shown_scale(elements: Distribution, chosen: HistogramScale | None) -> HistogramScale:
+    """The scale chosen, or where the tensor has no such one, that which fits."""
+    return chosen if chosen is not None and chosen in elements.histograms else elements.fitting
+
+
+def _histogram(
+    elements: Distribution, chosen: HistogramScale | None, width: int, height: int, inks: Inks
+) -> list[Line]:
+    scale = _shown_scale(elements, chosen)
+    told = "" if scale is HistogramScale.LINEAR else str(scale)
+    return histogram_lines(elements.histograms[scale], width, height, inks, told=told)
+
+
+def _table(statistics: Statistics, kurtosis: float, width: int, rows: int, inks: Inks) -> list[Line]:
     """Size and spread, extremes, and what is no ordinary number: four rows of three, else of two, so many as fit."""
     spread: list[_Entry] = [
         ("L2", statistics.l2),
@@ -192,7 +233,7 @@ def _table(statistics: Statistics, width: int, rows: int, inks: Inks) -> list[Li
         ("min", statistics.min),
         ("max", statistics.max),
         ("|max|", statistics.absmax),
-        ("", None),
+        ("kurt", kurtosis),
     ]
     odd: list[_Entry] = [
         ("NaN", statistics.nan),
@@ -202,7 +243,7 @@ def _table(statistics: Statistics, width: int, rows: int, inks: Inks) -> list[Li
     ]
     columns, rooms = [spread, extremes, odd], [10, 10, 0]
     if width < _TABLE and rows == _NARROW_ROWS:
-        columns = [[*spread, *odd[:2]], [*extremes[:3], *odd[3:1:-1], ("", None)]]
+        columns = [[*spread, *odd[:2]], [*extremes[:3], *odd[3:1:-1], extremes[3]]]
     elif width < _TABLE:
         rooms = [max(len(_shown(value)) for _, value in column) for column in columns]
         if _NAMES + sum(rooms) > width:

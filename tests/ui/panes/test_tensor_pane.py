@@ -1,0 +1,73 @@
+"""A tensor with one massive activation: its histogram still tells of the rest, and one is led to the element."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+
+from tests.ui.driving import Driven
+from tests.ui.massive import CHANNEL, LAYER, massive_trace
+from tracetui.debugger.recorded_session import RecordedSession
+from tracetui.debugger.start_page import page_of_recording
+from tracetui.recording.trace import Trace
+from tracetui.ui.app import TracetuiApp
+from tracetui.ui.messages import Jump
+
+SITE = f"model.layers.{LAYER}"
+
+
+@asynccontextmanager
+async def at(site: str, size: tuple[int, int] = (120, 40), trace: Trace | None = None) -> AsyncIterator[Driven]:
+    """The recording of a pass with the cursor at a site and the tensor pane in front."""
+    shown = trace or massive_trace()
+    app = TracetuiApp(lambda listener: RecordedSession(shown, listener), page_of_recording(shown, Path("massive.npz")))
+    async with app.run_test(size=size) as pilot:
+        it = Driven(app, pilot, [])
+        await it.settle()
+        record = shown.find(site)
+        assert record is not None
+        app.screen.post_message(Jump(record.index))
+        await it.settle()
+        await it.press("2")
+        yield it
+
+
+async def test_the_histogram_tells_of_all_numbers_on_the_scale_that_one_chooses() -> None:
+    async with at(SITE, (80, 24)) as it:
+        by_decades = it.text()
+        assert "symlog" in by_decades
+        assert "100" in by_decades
+        await it.press("x")
+        assert "full" in it.text()
+        await it.press("x")
+        value = massive_trace().value(massive_trace().records[it.top.state.cursor]).read()
+        axis = next(line for line in it.text().splitlines() if "› to " in line)
+        count, _, reach = axis.partition("› to ")
+        high = float(count.split()[-2])
+        assert int(count.split()[-1]) == (value > high).sum()
+        assert float(reach) == float(f"{value.max():.5g}")
+        await it.press("x")
+        assert it.text() == by_decades
+
+
+async def test_the_choice_of_a_scale_holds_for_other_tensors_that_have_it() -> None:
+    async with at(SITE) as it:
+        await it.press("x")
+        assert " full" in it.text()
+        await it.press("p")
+        assert " full" in it.text()
+
+
+async def test_it_is_said_where_the_largest_element_is_and_whose_squares() -> None:
+    async with at(SITE) as it:
+        value = massive_trace().value(massive_trace().records[it.top.state.cursor]).read().astype(np.float64)
+        token = it.top.state.tokens[0]
+        place = f"|max| {np.abs(value).max():.5g} at token 0 {token.bytes.decode() or token.id}, channel {CHANNEL}"
+        share = np.square(value[..., CHANNEL]).sum() / np.square(value).sum()
+        assert f"{place}, which has {share:.1%} of the squares" in it.text()
+        assert "kurt" in it.text()
+    async with at(f"{SITE}.self_attn:k") as it:
+        assert "at kv head " in it.text() or "at head " in it.text()

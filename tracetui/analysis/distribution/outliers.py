@@ -1,0 +1,86 @@
+"""What a tensor's few largest elements do to it: how heavy the tails are, where the largest is, and whose it is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tracetui.analysis.distribution.bit_counts import Floats
+from tracetui.analysis.distribution.blocks import Numbers
+from tracetui.recording.statistics import Statistics
+from tracetui.recording.value import Index
+
+
+@dataclass(frozen=True, slots=True)
+class Outliers:
+    """Of the finite elements."""
+
+    kurtosis: float = math.nan
+    """The mean fourth power of (element - mean) / std: 3 for a normal distribution, NaN where all are alike."""
+    largest: tuple[int, ...] | None = None
+    """Indices of the element of the largest size, the first of several; None where none is finite."""
+    value: float = math.nan
+    """That element; a complex one's magnitude."""
+    channel: int | None = None
+    """The index of the last axis with the largest sum of squares; None for less than two axes, or for zeros alone."""
+    share: float = math.nan
+    """That channel's part of the tensor's sum of squares."""
+
+
+NO_OUTLIERS = Outliers()
+
+
+class OutlierCounter:
+    """Takes one block of a tensor after another."""
+
+    def __init__(self, shape: tuple[int, ...], statistics: Statistics, limit: int) -> None:
+        """limit: elements of a block; channels are told apart where all of them fit into one."""
+        self._statistics = statistics
+        self._fourth = 0.0
+        self._largest: tuple[int, ...] | None = None
+        self._value = math.nan
+        channels = shape[-1] if len(shape) > 1 and shape[-1] <= limit else 0
+        self._squares: Floats = np.zeros(channels)  # [channels]
+
+    def add(self, index: Index, numbers: Numbers) -> None:
+        """Take the block `index` of the tensor."""
+        wide = numbers.astype(np.float64)
+        bad = None if self._statistics.finite else ~np.isfinite(wide)
+        if bad is not None:
+            wide[bad] = 0
+        self._find_largest(index, wide, bad)
+        if self._statistics.std > 0:
+            deviations = (wide - self._statistics.mean) / self._statistics.std
+            if bad is not None:
+                deviations[bad] = 0
+            self._fourth += float(np.square(np.square(deviations)).sum())
+        if self._squares.size and self._statistics.absmax > 0:
+            scaled = (wide / self._statistics.absmax).reshape(-1, self._squares.size)  # [n, channels]
+            self._squares += np.square(scaled).sum(axis=0)
+
+    def _find_largest(self, index: Index, wide: Floats, bad: npt.NDArray[np.bool_] | None) -> None:
+        sizes = np.abs(wide)
+        if bad is not None:
+            sizes[bad] = -1
+        place = np.unravel_index(int(sizes.argmax()), wide.shape)
+        if sizes[place] >= 0 and (self._largest is None or sizes[place] > abs(self._value)):
+            self._largest, self._value = _within(index, tuple(map(int, place))), float(wide[place])
+
+    def outliers(self) -> Outliers:
+        """Of all blocks."""
+        statistics, squares = self._statistics, float(self._squares.sum())
+        kurtosis = self._fourth / statistics.finite_count if statistics.std > 0 else math.nan
+        if not squares > 0:
+            return Outliers(kurtosis, self._largest, self._value)
+        channel = int(self._squares.argmax())
+        return Outliers(kurtosis, self._largest, self._value, channel, float(self._squares[channel]) / squares)
+
+
+def _within(index: Index, place: tuple[int, ...]) -> tuple[int, ...]:
+    """The place in the tensor of a place in its block."""
+    rest = list(place)
+    ahead = [part if isinstance(part, int) else (part.start or 0) + rest.pop(0) for part in index]
+    return (*ahead, *rest)
