@@ -36,9 +36,11 @@ def torch_saved(zipped: bool) -> bytes:
 
 TENSORS = save({"a": np.ones((8, 8), np.float32)})
 OPENS = "; recordings and dumps are .npz, .npy and .safetensors files"
-RUNS = "; a model is a recipe (.toml), a config.json, a folder with one, a hub id or my_file.py:build_model"
+RUNS = (
+    "; a model is a recipe (.toml), a .gguf file, a config.json, a folder with one, a hub id or my_file.py:build_model"
+)
 KINDS: dict[str, tuple[bytes, str, str]] = {
-    "x.gguf": (b"GGUF\3\0\0\0" + bytes(100), "is a GGUF file", "is a GGUF file"),
+    "x.gguf": (b"GGUF\3\0\0\0" + bytes(100), "is a GGUF file", "general.architecture: is missing"),
     "x.jpg": (b"\xff\xd8\xff\xe0\0\x10JFIF" + bytes(100), "is a JPEG picture", "is a JPEG picture"),
     "x.pdf": (b"%PDF-1.7\n" + bytes(100), "is a PDF document", "is a PDF document"),
     "x.h5": (b"\x89HDF\r\n\x1a\n" + bytes(100), "is an HDF5 file", "is an HDF5 file"),

@@ -9,11 +9,13 @@ from tracetui.errors import InputError
 from tracetui.paths import open_regular, refuse_disguised
 
 HEAD_BYTES = 256
+GGUF_SUFFIX = ".gguf"
 OPENS = "recordings and dumps are .npz, .npy and .safetensors files"
-RUNS = "a model is a recipe (.toml), a config.json, a folder with one, a hub id or my_file.py:build_model"
+RUNS = "a model is a recipe (.toml), a .gguf file, a config.json, a folder with one, a hub id or my_file.py:build_model"
 _NPY = b"\x93NUMPY"
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _PICKLE = b"\x80"
+_GGUF = b"GGUF"
 _TORCH_SAVE = "a file of torch.save"
 
 
@@ -29,6 +31,17 @@ def is_zip(head: bytes) -> bool:
 def is_safetensors(head: bytes) -> bool:
     """Eight bytes of length, then a JSON object."""
     return head[8:9] == b"{" and not is_zip(head)
+
+
+def is_gguf(path: Path) -> bool:
+    """Whether a file is a GGUF model, whatever it is called: some programs keep theirs under a checksum."""
+    if path.suffix == GGUF_SUFFIX:
+        return path.is_file()
+    try:
+        with open_regular(path) as file:
+            return file.read(len(_GGUF)) == _GGUF
+    except (InputError, OSError):
+        return False
 
 
 def no_recording(path: Path, head: bytes) -> InputError:

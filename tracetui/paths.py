@@ -26,7 +26,7 @@ _FOREIGN_HEADS = {
     b"\x89PNG\r\n": "a PNG picture",
     b"%PDF-": "a PDF document",
     b"\x89HDF\r\n": "an HDF5 file, which tracetui does not read; numpy.savez writes its arrays to one that is",
-    b"GGUF": "a GGUF file, which tracetui does not read; the folder of safetensors that it was made from runs",
+    b"GGUF": "a GGUF file, which is a model and no more: `tracetui run` takes it as it is",
 }
 
 

@@ -14,7 +14,7 @@ from tracetui.analysis.checkpoint import OtherName, every_tensor
 from tracetui.errors import InputError
 from tracetui.models.build import build_model
 from tracetui.models.checkpoints.layouts import LAYOUTS, PERMUTED, naming
-from tracetui.models.checkpoints.meta import halves_order
+from tracetui.models.checkpoints.row_order import halves_order
 from tracetui.models.checkpoints.tree import checkpoint_tree
 from tracetui.recipe import Layers, Recipe
 from tracetui.recipe.meta import llama_config

@@ -10,7 +10,8 @@ import torch
 
 from tests.models.meta_files import CHECKPOINT, FFN, PARAMS, State, rewrite_zip, state_dict, write_folder
 from tracetui.errors import Cancelled, InputError, RunError
-from tracetui.models.checkpoints.meta import MetaCheckpoint, halves_order, open_meta_checkpoint
+from tracetui.models.checkpoints.meta import MetaCheckpoint, open_meta_checkpoint
+from tracetui.models.checkpoints.row_order import halves_order
 from tracetui.models.weights.sources import TensorSpec
 from tracetui.recipe.meta import llama_config
 

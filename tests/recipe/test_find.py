@@ -10,7 +10,7 @@ import pytest
 from tests.models.meta_files import PARAMS
 from tracetui.errors import InputError
 from tracetui.recipe import Layers, load_recipe, shipped_recipes
-from tracetui.recipe.folder import WALK_THROUGH
+from tracetui.recipe.prompts import WALK_THROUGH
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 from tests.models.meta_files import PARAMS, write_folder
 from tracetui.errors import InputError
 from tracetui.recipe import Layers, load_recipe
-from tracetui.recipe.folder import WALK_THROUGH
 from tracetui.recipe.options import with_options
+from tracetui.recipe.prompts import WALK_THROUGH
 
 CONFIG: dict[str, Any] = {
     "model_type": "qwen2",
@@ -174,8 +174,8 @@ def test_a_missing_config_is_told_as_such(tmp_path: Path) -> None:
         load_recipe(str(tmp_path / "config.json"))
 
 
-def test_a_folder_of_a_gguf_file_says_what_it_holds(tmp_path: Path) -> None:
+def test_a_folder_of_a_gguf_file_is_that_model(tmp_path: Path) -> None:
     (tmp_path / "tiny-Q4_K.gguf").write_bytes(b"GGUF" + bytes(100_000))
     for model in (tmp_path, tmp_path / "tiny-Q4_K.gguf"):
-        with pytest.raises(InputError, match="is a GGUF file, which tracetui does not read"):
+        with pytest.raises(InputError, match=r"tiny-Q4_K\.gguf: version: 2 and 3 are read"):
             load_recipe(str(model))

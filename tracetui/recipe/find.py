@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tracetui import paths
 from tracetui.errors import InputError
-from tracetui.file_kinds import check_may_be_recipe, lone_weights
+from tracetui.file_kinds import check_may_be_recipe, is_gguf, lone_weights
 from tracetui.recipe.factory import factory_recipe, parse_factory
 from tracetui.recipe.folder import CONFIG, PARAMS, SAFETENSORS, config_recipe, folder_recipe, has_config
 from tracetui.recipe.hub import HubId, hub_recipe, parse_hub_id
@@ -22,8 +22,8 @@ def shipped_recipes() -> dict[str, Path]:
 
 
 def load_recipe(model: str, code: bool = False) -> Recipe:
-    """The recipe of a shipped name, a TOML file, a folder with a model (or a file of its weights), a config.json, or
-    a hub id whose files are in the hub's cache.
+    """The recipe of a shipped name, a TOML file, a folder with a model (or a file of its weights), a GGUF file, a
+    config.json, or a hub id whose files are in the hub's cache.
 
     A config.json alone means random weights. code: whether `my_file.py:build_model` will do too, whose code is run
     for the model; only where a user names it themselves. Raises InputError; for an unknown
@@ -53,6 +53,10 @@ def load_recipe(model: str, code: bool = False) -> Recipe:
 
 def _of_file(path: Path) -> Recipe:
     """The recipe of a file of a folder with a model, or the one that a file of any name is."""
+    if is_gguf(path):
+        from tracetui.recipe.gguf.recipe import gguf_recipe
+
+        return gguf_recipe(path)
     if path.name in (PARAMS, *SAFETENSORS) or path.suffix in (".pth", ".safetensors"):
         if not has_config(path.parent):
             raise lone_weights(path)
@@ -82,6 +86,6 @@ def _unknown(model: str, known: list[str]) -> str:
     nearest = difflib.get_close_matches(model, known, n=1)
     problem = f"no such model, is {nearest[0]} meant? there are" if nearest else "no such model; there are"
     return (
-        f"{visible(model, 80)}: {problem} {', '.join(known)}, or give a recipe file, a folder with a model, "
-        f"a config.json, a hub id (owner/name), or my_file.py:build_model"
+        f"{visible(model, 80)}: {problem} {', '.join(known)}, or give a recipe file, a .gguf file, "
+        f"a folder with a model, a config.json, a hub id (owner/name), or my_file.py:build_model"
     )

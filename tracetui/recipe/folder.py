@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from tracetui.errors import InputError, bad_field
+from tracetui.file_kinds import GGUF_SUFFIX, is_gguf
 from tracetui.formats.table import read_json_object
 from tracetui.paths import inside
 from tracetui.recipe.config import check_config, layer_count
 from tracetui.recipe.meta import llama_config, unknown_fields
 from tracetui.recipe.model import BUILTIN_TOKENIZER, Layers, Recipe
-from tracetui.recipe.prompts import texts
+from tracetui.recipe.prompts import WALK_THROUGH, texts
 from tracetui.recipe.reference import is_reference_form, reference_config, unknown_reference_fields
 from tracetui.recipe.text_part import note, text_part
 from tracetui.text import visible
 
-WALK_THROUGH = "the answer to the ultimate question of life, the universe, and everything is "
 PARAMS, CONFIG, TOKENIZER = "params.json", "config.json", "tokenizer.json"
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 """The weights in one file, and the list of files where they are several."""
@@ -41,9 +41,10 @@ def folder_recipe(folder: Path) -> Recipe:
                 folder, CONFIG, "is missing, and several could be meant; keep one of", [p.name for p in others]
             )
         return config_recipe(others[0], weights=folder)
-    if packed := next((path.name for path in sorted(folder.glob("*.gguf"))), None):
-        problem = "is a GGUF file, which tracetui does not read, and there is no config.json"
-        raise InputError(f"{folder}: {visible(packed, 80)}: {problem}; the folder that it was made from runs")
+    if has_gguf_form(folder):
+        from tracetui.recipe.gguf.recipe import gguf_recipe
+
+        return gguf_recipe(folder)
     if (folder / ADAPTER).is_file():
         problem = "is of an adapter, and its model's own files aren't beside it"
         raise InputError(f"{folder}: {ADAPTER}: {problem}; merge it into its model and give the folder that this makes")
@@ -59,6 +60,13 @@ def has_meta_form(folder: Path) -> bool:
     """Whether a folder that may hold both forms is Meta's: its checkpoint is there, or nothing of the other's."""
     ours = any((folder / name).is_file() for name in SAFETENSORS) or any(folder.glob("model-*-of-*.safetensors"))
     return any(folder.glob("consolidated.*.pth")) or ((folder / PARAMS).is_file() and not ours)
+
+
+def has_gguf_form(path: Path) -> bool:
+    """Whether a path is a GGUF file, or of a folder with one and without safetensors."""
+    if path.is_file():
+        return is_gguf(path)
+    return any(path.glob(f"*{GGUF_SUFFIX}")) and not any(path.glob("*.safetensors*"))
 
 
 def config_recipe(path: Path, weights: Path | None = None) -> Recipe:

@@ -62,7 +62,7 @@ class Recipe:
     tokenizer: str = BUILTIN_TOKENIZER
     """`builtin`, the path of a tokenizer file or folder, or a tiktoken encoding's name."""
     weights: Path | None = None
-    """A folder with a checkpoint, Meta's or Hugging Face's; None: random weights."""
+    """A folder with a checkpoint, Meta's or Hugging Face's, or a GGUF file; None: random weights."""
     prompts: Prompts = NO_PROMPT
     """What is run unless somebody says otherwise."""
     memory: int | None = None

@@ -8,6 +8,8 @@ from pathlib import Path
 from tracetui.errors import InputError, bad_field
 from tracetui.text import visible
 
+WALK_THROUGH = "the answer to the ultimate question of life, the universe, and everything is "
+"""What a model is run on unless somebody says otherwise."""
 MAX_ROWS = 1024
 MAX_ROW_TOKENS = 2**20
 MAX_TOKEN_ID = 2**31 - 1

@@ -49,12 +49,12 @@ def test_blocks_are_turned_back_as_gguf_does_it(tmp_path: Path, kind: BlockType)
     expected = gguf.quants.dequantize(packed, gguf.GGMLQuantizationType[kind.name])  # [6,512]
     tensor = stored(tmp_path / "f", kind, packed, (ROWS, WIDTH))
     ticks: list[int] = []
-    whole = tensor.converted(None, torch.float32, ticks.append).numpy()
+    whole = tensor.read(None, torch.float32, ticks.append).numpy()
     assert np.array_equal(whole, expected, equal_nan=True)
     assert sum(ticks) == expected.nbytes
-    some = tensor.converted([4, 0, 4], torch.float32, ticks.append).numpy()
+    some = tensor.read([4, 0, 4], torch.float32, ticks.append).numpy()
     assert np.array_equal(some, expected[[4, 0, 4]], equal_nan=True)
-    narrow = tensor.converted(None, torch.bfloat16, ticks.append)
+    narrow = tensor.read(None, torch.bfloat16, ticks.append)
     assert torch.equal(narrow.nan_to_num(0), torch.from_numpy(expected).to(torch.bfloat16).nan_to_num(0))
 
 
@@ -63,10 +63,10 @@ def test_experts_are_read_one_by_one_and_vectors_too(tmp_path: Path) -> None:
     packed = random_blocks(kind)
     expected = gguf.quants.dequantize(packed, gguf.GGMLQuantizationType.Q8_0)
     experts = stored(tmp_path / "experts", kind, packed, (3, 2, WIDTH))
-    one = experts.converted([1], torch.float32, lambda made: None).numpy()
+    one = experts.read([1], torch.float32, lambda made: None).numpy()
     assert np.array_equal(one, expected.reshape(3, 2, WIDTH)[[1]], equal_nan=True)
     vector = stored(tmp_path / "vector", kind, packed[:1], (WIDTH,))
-    assert np.array_equal(vector.converted([7, 3], torch.float32, lambda made: None).numpy(), expected[0, [7, 3]])
+    assert np.array_equal(vector.read([7, 3], torch.float32, lambda made: None).numpy(), expected[0, [7, 3]])
 
 
 @pytest.mark.parametrize(("name", "number"), [("F32", 0), ("F16", 1), ("BF16", 30), ("F64", 28)])
@@ -74,4 +74,4 @@ def test_what_is_stored_one_by_one_is_read_as_it_is(tmp_path: Path, name: str, n
     values = torch.arange(12).view(3, 4).to(PLAIN[name])
     packed = values.view(torch.uint8).numpy()
     tensor = stored(tmp_path / "f", BLOCK_TYPES[number], packed, (3, 4))
-    assert torch.equal(tensor.converted([2, 1], torch.float32, lambda made: None), values[[2, 1]].float())
+    assert torch.equal(tensor.read([2, 1], torch.float32, lambda made: None), values[[2, 1]].float())

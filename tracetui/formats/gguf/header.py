@@ -88,7 +88,7 @@ def _read(path: Path, file: IO[bytes]) -> GgufHeader:
 
 def _version(path: Path, version: int) -> int:
     if version not in _VERSIONS:
-        if version & 0xFFFF == 0:
+        if int.from_bytes(version.to_bytes(4, "little"), "big") in _VERSIONS:
             problem = (
                 "the file is big-endian, for other processors; gguf's gguf_convert_endian.py makes it little-endian"
             )

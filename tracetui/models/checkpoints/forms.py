@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 from tracetui.models.checkpoints.safetensors.shards import find_shards
 from tracetui.models.checkpoints.weight_files import find_checkpoint
 from tracetui.recipe import Recipe
-from tracetui.recipe.folder import has_meta_form
+from tracetui.recipe.folder import has_gguf_form, has_meta_form
+from tracetui.recipe.gguf.recipe import check_gguf
 
 if TYPE_CHECKING:
     from tracetui.models.checkpoints.protocol import Checkpoint
 
 OpenCheckpoint = Callable[[Path, Mapping[str, object], str], "Checkpoint"]
-"""From a folder, the model's configuration in transformers' fields, and where that was read from, for messages."""
+"""From a folder, or a file that is a model by itself, the model's configuration in transformers' fields, and where that
+was read from, for messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,12 @@ def _open_meta(folder: Path, config: Mapping[str, object], origin: str) -> Check
     return open_meta_checkpoint(folder, config)
 
 
+def _open_gguf(path: Path, config: Mapping[str, object], origin: str) -> Checkpoint:
+    from tracetui.models.checkpoints.gguf.checkpoint import open_gguf
+
+    return open_gguf(path)
+
+
 def _open_safetensors(folder: Path, config: Mapping[str, object], origin: str) -> Checkpoint:
     from tracetui.models.checkpoints.safetensors.folder import SafetensorsFolder
 
@@ -43,10 +51,11 @@ def _open_safetensors(folder: Path, config: Mapping[str, object], origin: str) -
 
 
 FORMS = (
+    CheckpointForm(has_gguf_form, check_gguf, _open_gguf),
     CheckpointForm(has_meta_form, find_checkpoint, _open_meta),
     CheckpointForm(lambda folder: True, find_shards, _open_safetensors),
 )
-"""The first that recognises a folder reads it; the last says what is missing from one that has no weights at all."""
+"""The first that recognises a path reads it; the last says what is missing from a folder without any weights."""
 
 
 def check_weight_files(recipe: Recipe) -> None:

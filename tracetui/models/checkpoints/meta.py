@@ -1,9 +1,5 @@
-"""Llama weights from Meta's own folder: consolidated.00.pth under transformers' names.
-
-Meta's rotary embedding turns adjacent pairs of a head's elements, (0,1), (2,3), …; transformers' turns element
-i with i + K/2. The rows of wq and wk are therefore put in another order within each head: first all first
-elements of the pairs, then all second ones. Scores are the same, since q and k change alike.
-"""
+"""Llama weights from Meta's own folder: consolidated.00.pth under transformers' names, the rows of wq and wk in its
+order."""
 
 from __future__ import annotations
 
@@ -21,6 +17,7 @@ from tracetui.models.checkpoints.meta_names import ROPE_FREQUENCIES, canonical_n
 from tracetui.models.checkpoints.quantised.method import refused
 from tracetui.models.checkpoints.quantised.weight import dtype_text
 from tracetui.models.checkpoints.report import fit
+from tracetui.models.checkpoints.row_order import halves_order
 from tracetui.models.checkpoints.safetensors.packed import packed_form
 from tracetui.models.checkpoints.torch_file import stored_tensors
 from tracetui.models.checkpoints.weight_file import StoredTensor, WeightFile
@@ -137,12 +134,6 @@ class MetaCheckpoint:
             return self._integer("hidden_size") // self._integer("num_attention_heads")
         assert isinstance(value, int)
         return value
-
-
-def halves_order(heads: int, rows: int) -> torch.Tensor:
-    """The row of Meta's wq or wk [H*K,D] that stands at each row of transformers' q_proj or k_proj, [H*K]."""
-    pairs = torch.arange(rows).view(heads, -1, 2)  # [H,K/2,2]
-    return pairs.transpose(1, 2).reshape(rows)  # [H*K]
 
 
 def _main_dtype(path: Path, tensors: Mapping[str, StoredTensor]) -> torch.dtype:

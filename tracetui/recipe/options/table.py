@@ -19,7 +19,7 @@ _MODEL = (
     Option(
         "weights",
         Group.MODEL,
-        "a folder with weights, `random`, or `hub` to fetch them",
+        "a folder with weights, a .gguf file, `random`, or `hub` to fetch them",
         readers.text,
         metavar="random|hub|PATH",
         in_recipes=True,

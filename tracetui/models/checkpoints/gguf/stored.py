@@ -32,10 +32,15 @@ class BlockTensor:
         return self.place.shape
 
     @property
+    def tensors(self) -> tuple[BlockTensor, ...]:
+        """Itself: what a parameter may be made of."""
+        return (self,)
+
+    @property
     def kind(self) -> BlockType:
         return self.place.type
 
-    def converted(self, rows: Sequence[int] | None, dtype: torch.dtype, tick: Tick) -> torch.Tensor:
+    def read(self, rows: Sequence[int] | None, dtype: torch.dtype, tick: Tick) -> torch.Tensor:
         """The tensor, or the named rows of it in that order, in a dtype. Raises FileChangedError."""
         if self.kind.name in PLAIN:
             stored = StoredTensor(self.file, PLAIN[self.kind.name], self.shape, self.place.start)

@@ -21,6 +21,7 @@ from tracetui.models.checkpoints.safetensors.names import Names, match_names, ti
 from tracetui.models.checkpoints.safetensors.packed import packed_form
 from tracetui.models.checkpoints.safetensors.parts import TextPrefix, embedding_name, other_parts, text_prefix, told
 from tracetui.models.checkpoints.safetensors.wholes import renamed_in_whole
+from tracetui.models.checkpoints.ties import untie
 from tracetui.recipe.folder import ADAPTER
 
 if TYPE_CHECKING:
@@ -148,10 +149,7 @@ def _settle_ties(model: PreTrainedModel, names: Names, files: SafetensorsFiles) 
             if first not in names.direct and other in names.direct:
                 names.direct[first] = names.direct[other]
             elif other in names.direct and not _same(files, names.direct[first], names.direct[other]):
-                owner, _, parameter = other.rpartition(".")
-                tied = model.get_parameter(other)
-                own = torch.nn.Parameter(torch.empty_like(tied), requires_grad=tied.requires_grad)
-                setattr(model.get_submodule(owner), parameter, own)
+                untie(model, other)
                 notes.append(f"{other}: differs from {first} in the file, so that they aren't one as the config says")
     return notes
 

@@ -1,0 +1,181 @@
+"""Which of a GGUF file's tensors a model's parameter is made of, by gguf's own tables of names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from torch import nn
+
+from tracetui.errors import bad_field
+from tracetui.formats.gguf.files import GgufFiles
+from tracetui.models.checkpoints.gguf.parts import (
+    Joined,
+    KeysValues,
+    LessOne,
+    Reordered,
+    Reshaped,
+    RowsOf,
+    Scaled,
+    Transposed,
+    WeightPart,
+)  # fmt: skip
+from tracetui.models.checkpoints.gguf.stored import BlockTensor
+from tracetui.models.checkpoints.row_order import halves_order
+from tracetui.models.checkpoints.weight_file import WeightFile
+from tracetui.recipe.gguf.config import EMBEDDING
+from tracetui.recipe.gguf.rope import FACTORS, LONG, SHORT
+from tracetui.text import visible
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+IN_PAIRS = ("llama", "granite")
+"""Architectures whose queries and keys llama.cpp turns in adjacent pairs, and transformers in halves."""
+_PLUS_ONE = ("gemma", "gemma2", "gemma3")
+"""Architectures whose norms multiply with 1 + w in transformers, and with w in llama.cpp."""
+_SUFFIXES = (".weight", ".bias")
+_PAIRED = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}
+"""The projections whose rows are put in another order, and the field that tells their heads."""
+_FUSED = ("q_proj", "k_proj", "v_proj")
+_NOT_WEIGHTS = frozenset({FACTORS, LONG, SHORT})
+"""What the configuration is read from."""
+_ACTIVATIONS = ".input_scale"
+
+
+class _NameMap(Protocol):
+    def get_name(self, key: str, try_suffixes: tuple[str, ...]) -> str | None: ...
+
+
+class GgufNames:
+    """The parameters of one model in one file."""
+
+    def __init__(
+        self, files: GgufFiles, opened: Mapping[str, WeightFile], model: PreTrainedModel, in_pairs: bool
+    ) -> None:
+        """in_pairs: whether rows of queries and keys stand in pairs, which transformers turns in halves."""
+        self._files = files
+        self._opened = opened
+        self._config: Any = model.config
+        self._modules: Mapping[str, nn.Module] = dict(model.named_modules())
+        self._in_pairs = in_pairs
+        self._map = _name_map(files.architecture, self._config.num_hidden_layers)
+        self._parts: dict[str, WeightPart | None] = {}
+
+    def part(self, name: str) -> WeightPart | None:
+        """What a parameter, by transformers' name, is made of; None where the file lacks it."""
+        if name not in self._parts:
+            self._parts[name] = self._find(name)
+        return self._parts[name]
+
+    def spare(self) -> Iterator[str]:
+        """The file's tensors that none of the parameters asked for is made of; of layers left out none."""
+        used = {tensor.name for part in self._parts.values() if part is not None for tensor in part.tensors}
+        layers = {name.split(".")[1] for name in used if name.startswith("blk.")}
+        for name in self._files.tensors:
+            layer = name.split(".")[1] if name.startswith("blk.") else None
+            if (
+                layer is not None
+                and layer.isdigit()
+                and int(layer) < self._config.num_hidden_layers
+                and layer not in layers
+            ):
+                continue
+            if name not in used and name not in _NOT_WEIGHTS and not name.endswith(_ACTIVATIONS):
+                yield name
+
+    def _find(self, name: str) -> WeightPart | None:
+        module_path, _, parameter = name.rpartition(".")
+        if ".experts." in name and parameter not in ("weight", "bias"):
+            return self._of_experts(module_path, parameter)
+        part = self._stored(self._translated(name)) or self._otherwise(name)
+        if part is None:
+            return None
+        leaf = module_path.rpartition(".")[2]
+        if leaf in _PAIRED and self._in_pairs:
+            part = Reordered(part, halves_order(self._heads(name, leaf), part.shape[0]))
+        if name.endswith("norm.weight") and self._files.architecture in _PLUS_ONE:
+            part = LessOne(part)
+        return part
+
+    def _otherwise(self, name: str) -> WeightPart | None:
+        """What stands in the file under another name, or in parts."""
+        leaf = name.rpartition(".")[0].rpartition(".")[2]
+        if name == "lm_head.weight":
+            return self._stored(EMBEDDING)
+        if leaf == "kv_b_proj":
+            keys, values = (self._stored(self._translated(name.replace("kv_b", part))) for part in ("k_b", "v_b"))
+            return KeysValues(keys, values) if keys is not None and values is not None else None
+        if leaf in _FUSED:
+            return self._of_fused(name, leaf)
+        return None
+
+    def _of_fused(self, name: str, leaf: str) -> WeightPart | None:
+        """Rows of a tensor with queries, keys and values one after another."""
+        fused = self._stored(self._translated(name.replace(leaf, "qkv_proj")))
+        if fused is None:
+            return None
+        counts = [self._parameter_rows(name.replace(leaf, other)) for other in _FUSED]
+        place = _FUSED.index(leaf)
+        return RowsOf(fused, sum(counts[:place]), counts[place]) if sum(counts) == fused.shape[0] else None
+
+    def _of_experts(self, path: str, parameter: str) -> WeightPart | None:
+        """All experts of a layer in one tensor, which the file has as one for each of their matrices."""
+        experts: Any = self._modules[path]
+        kind = ".bias" if parameter.endswith("_bias") else ".weight"
+        transposed = bool(getattr(experts, "is_transposed", False)) and kind == ".weight"
+        if parameter.startswith("down_proj"):
+            part = self._stored(self._translated(f"{path}.down_proj{kind}"))
+            return Transposed(part) if part is not None and transposed else part
+        fused = self._stored(self._translated(f"{path}.gate_up_proj{kind}"))
+        gate, up = (self._stored(self._translated(f"{path}.{matrix}{kind}")) for matrix in ("gate_proj", "up_proj"))
+        if fused is not None:
+            return Transposed(fused) if transposed else fused
+        if gate is None or up is None:
+            return None
+        joined = Joined(gate, up, by_turns=not getattr(experts, "is_concatenated", True))
+        return Transposed(joined) if transposed else joined
+
+    def _translated(self, name: str) -> str | None:
+        """The file's name of a tensor."""
+        name = name.replace("e_score_correction_bias", "e_score_correction.bias")
+        if not name.endswith(_SUFFIXES):
+            name += ".weight"
+        return self._map.get_name(name, _SUFFIXES)
+
+    def _stored(self, name: str | None) -> WeightPart | None:
+        if name is None or name not in self._files.tensors:
+            return None
+        part: WeightPart = self._tensor(name)
+        scale = name.removesuffix(".weight") + ".scale"
+        return Scaled(part, self._tensor(scale)) if scale in self._files.tensors else part
+
+    def _tensor(self, name: str) -> BlockTensor:
+        path = self._files.path_of[name]
+        return BlockTensor(name, self._opened[str(path)], self._files.tensors[name])
+
+    def _heads(self, name: str, leaf: str) -> int:
+        heads = getattr(self._config, _PAIRED[leaf], None) or self._config.num_attention_heads
+        assert isinstance(heads, int)
+        if self._parameter_rows(name) % (2 * heads):
+            raise bad_field(self._files.path, visible(name, 80), f"must have rows for {heads} heads of an even size")
+        return heads
+
+    def _parameter_rows(self, name: str) -> int:
+        path, _, parameter = name.rpartition(".")
+        tensor = getattr(self._modules.get(path), parameter, None)
+        return 0 if tensor is None else int(tensor.shape[0])
+
+
+def reshaped(part: WeightPart, shape: tuple[int, ...]) -> WeightPart:
+    """The part in a parameter's shape, where only axes of length 1 differ."""
+    without = tuple(length for length in part.shape if length != 1)
+    return Reshaped(part, shape) if part.shape != shape and without == tuple(x for x in shape if x != 1) else part
+
+
+def _name_map(architecture: str, layers: int) -> _NameMap:
+    from gguf import MODEL_ARCH_NAMES, get_tensor_name_map
+
+    by_name = {name: number for number, name in MODEL_ARCH_NAMES.items()}
+    made: _NameMap = get_tensor_name_map(by_name[architecture], layers)
+    return made

@@ -1,0 +1,68 @@
+"""The metadata of one architecture, as `llama.block_count`, by what stands behind its name; and which were read."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import numpy as np
+
+from tracetui.formats.gguf.files import GgufFiles
+from tracetui.formats.gguf.metadata import Array
+
+
+class Keys:
+    """Values by the last part of their key; every complaint names file and key."""
+
+    def __init__(self, files: GgufFiles) -> None:
+        self.files = files
+        self.architecture = files.architecture
+        self._metadata = files.metadata
+        self._asked: set[str] = set()
+
+    def has_tensor(self, name: str) -> bool:
+        return name in self.files.tensors
+
+    def integer(self, name: str) -> int | None:
+        """None where the file doesn't say; one number for all layers, though it stand there for each of them."""
+        value = self._metadata.get(key := self._key(name))
+        if isinstance(value, np.ndarray):
+            numbers = np.unique(value)
+            if len(numbers) != 1 or numbers.dtype.kind not in "iu":
+                self.fail(name, "differs from layer to layer, and tracetui builds layers that are alike")
+            return int(numbers[0])
+        return self._metadata.integer(key)
+
+    def needed_integer(self, name: str) -> int:
+        """Raises InputError where the file doesn't say."""
+        value = self.integer(name)
+        return self.fail(name, "is missing, a whole number is needed") if value is None else value
+
+    def number(self, name: str) -> float | None:
+        return self._metadata.number(self._key(name))
+
+    def flag(self, name: str) -> bool | None:
+        return self._metadata.flag(self._key(name))
+
+    def text(self, name: str) -> str | None:
+        return self._metadata.text(self._key(name))
+
+    def numbers(self, name: str) -> Array | None:
+        return self._metadata.numbers(self._key(name))
+
+    def ignore(self, *names: str) -> None:
+        """What says nothing of the model, or what has been said by other keys."""
+        self._asked.update(names)
+
+    def unread(self) -> tuple[str, ...]:
+        """The architecture's keys that nobody asked for."""
+        prefix = f"{self.architecture}."
+        own = (key.removeprefix(prefix) for key in self._metadata if key.startswith(prefix))
+        return tuple(f"{prefix}{name}" for name in own if name not in self._asked)
+
+    def fail(self, name: str, problem: str) -> NoReturn:
+        """Raise the InputError about a key."""
+        self._metadata.fail(f"{self.architecture}.{name}", problem)
+
+    def _key(self, name: str) -> str:
+        self._asked.add(name)
+        return f"{self.architecture}.{name}"

@@ -1,0 +1,48 @@
+"""The recipe that a GGUF file implies."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from tracetui.formats.gguf.files import GgufFiles, file_in, read_files
+from tracetui.recipe.config import layer_count
+from tracetui.recipe.gguf.config import gguf_config
+from tracetui.recipe.model import BUILTIN_TOKENIZER, Layers, Recipe
+from tracetui.recipe.prompts import WALK_THROUGH, texts
+from tracetui.text import visible
+
+
+def check_gguf(path: Path) -> None:
+    """Raises InputError for a folder with several models, and for files that are not what they should be."""
+    read_files(_file_of(path))
+
+
+def gguf_recipe(path: Path) -> Recipe:
+    """The model in a file, in the files that it is split into, or the one in a folder. Raises InputError."""
+    path = _file_of(path)
+    files = read_files(path)
+    config, unread = gguf_config(files)
+    return Recipe(
+        name=path.stem,
+        title=f"{visible(files.architecture, 40)}, GGUF of {_main_type(files)}",
+        origin=str(path),
+        config=config,
+        layers=Layers(0, layer_count(config)),
+        tokenizer=BUILTIN_TOKENIZER,
+        weights=files.path,
+        prompts=texts(WALK_THROUGH),
+        notes=tuple(f"{visible(path.name, 60)}: {visible(key, 60)} is not known and read over" for key in unread),
+    )
+
+
+def _file_of(path: Path) -> Path:
+    return (file_in(path) or path) if path.is_dir() else path
+
+
+def _main_type(files: GgufFiles) -> str:
+    """What most bytes are of."""
+    sizes: Counter[str] = Counter()
+    for tensor in files.tensors.values():
+        sizes[tensor.type.name] += tensor.stop - tensor.start
+    return max(sizes, key=lambda name: sizes[name])
