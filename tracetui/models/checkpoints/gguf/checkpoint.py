@@ -148,7 +148,7 @@ class GgufSource:
         counts = Counter(kind for kind in tensors.values() if kind not in PLAIN)
         if counts:
             kinds = ", ".join(f"{count:,} of {kind}" for kind, count in counts.most_common())
-            yield f"{label}: quantised tensors turned back: {kinds}"
+            yield f"{label}: dequantised: {kinds}"
 
     def _part(self, spec: TensorSpec) -> WeightPart | None:
         part = self._names.part(spec.name)
