@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
+_WRITES = set("wax")
+"""What a mode has that writes."""
 SHORT = object()
 """What a strike returns for a write that takes half of what it is given."""
 
@@ -54,6 +56,12 @@ class _CountedFile(io.FileIO):
         return super().write(content)
 
 
+def _written(faults: Faults, file: int | Path, mode: str) -> io.BufferedWriter:
+    raw = _CountedFile(file, mode)
+    raw.faults = faults
+    return io.BufferedWriter(raw)
+
+
 def _counted(faults: Faults, operation: Callable[..., Any]) -> Callable[..., Any]:
     def run(*arguments: Any, **named: Any) -> Any:
         faults()
@@ -64,16 +72,23 @@ def _counted(faults: Faults, operation: Callable[..., Any]) -> Callable[..., Any
 
 @contextmanager
 def injected(nth: int, strike: Callable[[], object]) -> Iterator[Faults]:
-    """Every making, writing, syncing, chmod and renaming of a file counts as one operation."""
+    """Every making, writing, syncing, chmod and renaming of a file of bytes counts as one operation."""
     faults = Faults(nth, strike)
 
-    def open_counted(descriptor: int, mode: str) -> io.BufferedWriter:
-        raw = _CountedFile(descriptor, mode)
-        raw.faults = faults
-        return io.BufferedWriter(raw)
+    fdopen, path_open = os.fdopen, Path.open
+
+    def fdopen_counted(descriptor: int, mode: str) -> IO[bytes]:
+        return _written(faults, descriptor, mode) if set(mode) & _WRITES else fdopen(descriptor, mode)
+
+    def path_open_counted(path: Path, mode: str = "r", *arguments: Any, **named: Any) -> IO[Any]:
+        if not set(mode) & _WRITES:
+            return path_open(path, mode, *arguments, **named)
+        faults()
+        return _written(faults, path, mode)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fdopen", open_counted)
+        patch.setattr(Path, "open", path_open_counted)
+        patch.setattr(os, "fdopen", fdopen_counted)
         patch.setattr(os, "fsync", _counted(faults, os.fsync))
         patch.setattr(tempfile, "mkstemp", _counted(faults, tempfile.mkstemp))
         patch.setattr(Path, "replace", _counted(faults, Path.replace))

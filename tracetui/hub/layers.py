@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -181,10 +180,19 @@ def _write(fetch: Fetch, line: FetchLine) -> None:
                 file.write(chunk)
                 line.add(len(chunk))
         file.flush()
-        os.fsync(file.fileno())
+        _sync(file.fileno(), fetch.part)
     read_header(fetch.part)
     fetch.part.replace(fetch.path)
     sync_folder(fetch.path.parent)
+
+
+def _sync(descriptor: int, part: Path) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        # What can still be read of it may never reach the disk, and would be taken for fetched by the next run.
+        part.unlink(missing_ok=True)
+        raise
 
 
 def _rest(spans: Sequence[Span], there: int) -> Iterator[Span]:
@@ -202,7 +210,8 @@ def _describe(folder: Path, pieces: Sequence[Piece], listing: Listing) -> None:
         return
     snapshot = cached_snapshot(listing.pinned)
     assert snapshot is not None
-    shutil.copyfile(snapshot / CONFIG, folder / CONFIG)
+    with replacing(folder / CONFIG) as file:
+        file.write((snapshot / CONFIG).read_bytes())
     needs: dict[str, list[str]] = {}
     for piece in pieces:
         needs.setdefault("" if piece.layer is None else str(piece.layer), []).append(piece.name)
