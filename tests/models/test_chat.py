@@ -14,7 +14,7 @@ from tracetui.debugger.session import PromptRow
 from tracetui.errors import InputError
 from tracetui.models.chat import child as chat_child
 from tracetui.models.chat.prompts import free_shield, llama3_chat
-from tracetui.models.chat.template import MAX_TEMPLATE
+from tracetui.models.chat.template_files import MAX_TEMPLATE
 from tracetui.models.prompt_rows import PromptReader
 from tracetui.models.tokenizers import load_tokenizer
 from tracetui.recipe import Prompts, Recipe

@@ -151,7 +151,7 @@ def make_runnable(recipe: Recipe, exact: bool = False) -> Runnable:
     positions = max(config_field(built.config, "max_position_embeddings") or 0, 0) or None
     reader = PromptReader(recipe, tokenizer, built.config.vocab_size, positions)
     form, files = (checkpoint.form if checkpoint else ""), (stored.files if stored else ())
-    return Runnable(recipe, built, weights, tokenizer, reader, notes, form, files, prompt_files)
+    return Runnable(recipe, built, weights, tokenizer, reader, (*notes, *tokenizer.remarks), form, files, prompt_files)
 
 
 def _dtype(recipe: Recipe, checkpoint: Checkpoint | None) -> torch.dtype:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tracetui.file_state import settled_state, state_of
-from tracetui.models.chat.prompts import template_folders
-from tracetui.models.chat.template import template_files
+from tracetui.models.chat.prompts import template_places
+from tracetui.models.chat.template_files import template_files
 from tracetui.models.tokenizers.load import tokenizer_file
 from tracetui.recipe import Recipe
 
@@ -15,7 +15,7 @@ class PromptFiles:
     def __init__(self, recipe: Recipe) -> None:
         """Raises InputError for a tokenizer that isn't there."""
         tokenizer = tokenizer_file(recipe.tokenizer)
-        self._paths = [*([] if tokenizer is None else [tokenizer]), *template_files(template_folders(recipe))]
+        self._paths = [*([] if tokenizer is None else [tokenizer]), *template_files(template_places(recipe))]
         self._states = [settled_state(path) for path in self._paths]
 
     @property

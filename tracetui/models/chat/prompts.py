@@ -8,8 +8,10 @@ from functools import cached_property
 from pathlib import Path
 
 from tracetui.errors import InputError
-from tracetui.models.chat.template import ChatTemplate, find_template, looked_for
+from tracetui.models.chat.template import ChatTemplate
+from tracetui.models.chat.template_files import find_template, looked_for
 from tracetui.models.tokenizers import Tokenizer
+from tracetui.models.tokenizers.gguf import is_gguf
 from tracetui.recipe import Prompts, Recipe
 from tracetui.recording.record import Token
 
@@ -22,7 +24,7 @@ class Chats:
     """The chat format of one recipe's model."""
 
     def __init__(self, recipe: Recipe, tokenizer: Tokenizer) -> None:
-        self._folders = template_folders(recipe)
+        self._places = template_places(recipe)
         self._tokenizer = tokenizer
 
     def render(self, prompts: Prompts, shield: str) -> list[str]:
@@ -37,7 +39,7 @@ class Chats:
             return [llama3_chat(text, texts[0]) for text in texts[1:]]
         raise InputError(
             f"--chat: there is no chat template beside the tokenizer, {self._tokenizer.name}; "
-            f"looked for {looked_for(self._folders)}"
+            f"looked for {looked_for(self._places)}"
         )
 
     def encode(self, rendered: str, shield: str) -> list[Token]:
@@ -61,7 +63,7 @@ class Chats:
 
     @cached_property
     def _template(self) -> ChatTemplate | None:
-        return find_template(self._folders)
+        return find_template(self._places)
 
     @cached_property
     def _names(self) -> re.Pattern[str]:
@@ -96,10 +98,12 @@ def _shielded(text: str, names: re.Pattern[str], shield: str) -> str:
     return names.sub(lambda match: f"{match[0][0]}{shield}{match[0][1:]}", text) if shield else text
 
 
-def template_folders(recipe: Recipe) -> list[Path]:
-    """Where a template may stand: beside the tokenizer, the weights and the configuration."""
+def template_places(recipe: Recipe) -> list[Path]:
+    """Where a template may stand: in a GGUF file, or beside the tokenizer, the weights and the configuration."""
     tokenizer, origin = Path(recipe.tokenizer), Path(recipe.origin)
-    places = [tokenizer if tokenizer.is_dir() else tokenizer.parent if tokenizer.is_file() else None, recipe.weights]
+    alone = not tokenizer.is_file() or is_gguf(tokenizer)
+    places = [tokenizer if alone else tokenizer.parent, recipe.weights]
     if origin.name == "config.json" or origin.is_dir():
         places.append(origin if origin.is_dir() else origin.parent)
-    return list(dict.fromkeys(place for place in places if place is not None and place.is_dir()))
+    there = (place for place in places if place is not None and (place.is_dir() or is_gguf(place)))
+    return list(dict.fromkeys(there))

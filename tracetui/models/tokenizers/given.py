@@ -39,6 +39,7 @@ class IdsOnly:
 
     vocab_size = _ANY
     special_names: frozenset[str] = frozenset()
+    remarks: tuple[str, ...] = ()
     is_llama3 = False
 
     @property

@@ -13,6 +13,7 @@ class IdsAlone:
 
     is_llama3 = False
     special_names: frozenset[str] = frozenset()
+    remarks: tuple[str, ...] = ()
 
     def __init__(self, vocab_size: int, fewest: int) -> None:
         """`fewest` ids would have been enough for text."""

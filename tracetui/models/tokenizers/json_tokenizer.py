@@ -29,6 +29,8 @@ _MOST_BYTES = 2**28
 class LibraryTokenizer:
     """A tokenizer of the Hugging Face library; its own post-processor decides about the begin-of-text token."""
 
+    remarks: tuple[str, ...] = ()
+
     def __init__(self, library: tokenizers.Tokenizer, name: str, model_vocab: int) -> None:
         library.no_truncation()
         library.no_padding()

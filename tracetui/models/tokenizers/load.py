@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tracetui.errors import InputError, bad_field
 from tracetui.models.tokenizers.families import BUILTIN, ENCODINGS, LLAMA3, Family
+from tracetui.models.tokenizers.gguf import is_gguf, open_gguf_tokenizer
 from tracetui.models.tokenizers.ids_alone import IdsAlone
 from tracetui.models.tokenizers.json_tokenizer import JsonTokenizer
 from tracetui.models.tokenizers.protocol import Tokenizer
@@ -21,7 +22,7 @@ _FEWEST_RANKS = 256
 def load_tokenizer(spec: str, vocab_size: int, bos: int | None = None) -> Tokenizer:
     """The tokenizer for a model with `vocab_size` token ids; nothing is ever downloaded.
 
-    `spec` is `builtin`, a rank file, a tokenizer.json, a folder with one of them, or an encoding's name
+    `spec` is `builtin`, a rank file, a tokenizer.json, a folder with one of them, a GGUF file, or an encoding's name
     (`cl100k_base`) whose rank file is at hand. `bos` is put in front of prompts by the named encodings, which
     have no begin-of-text token of their own; the others know theirs. Raises InputError.
     """
@@ -30,6 +31,8 @@ def load_tokenizer(spec: str, vocab_size: int, bos: int | None = None) -> Tokeni
         return _builtin(vocab_size)
     if spec in ENCODINGS:
         return _from_ranks(path, ENCODINGS[spec], vocab_size, bos)
+    if is_gguf(path):
+        return open_gguf_tokenizer(path, vocab_size)
     if path.suffix == ".json":
         return JsonTokenizer(path, vocab_size)
     if not path.exists():

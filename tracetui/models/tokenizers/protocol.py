@@ -32,6 +32,11 @@ class Tokenizer(Protocol):
         """Whether this is Meta's own form of Llama 3's, whose chat format is documented and in no file."""
         ...
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What has to be said of it beside a run."""
+        ...
+
     def encode(self, text: str, *, specials: bool = True, around: bool = True) -> list[Token]:
         """The tokens of a prompt, after the begin-of-text token where the tokenizer puts one in front.
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class RankTokenizer:
     """Byte-pair encoding by tiktoken, special tokens and long texts by ourselves."""
 
+    remarks: tuple[str, ...] = ()
+
     def __init__(
         self, name: str, ranks: Mapping[bytes, int], family: Family, model_vocab: int, bos: int | None = None
     ) -> None:

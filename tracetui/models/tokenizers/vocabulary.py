@@ -24,8 +24,8 @@ def token_bytes(spelled: str, spelling: Spelling) -> bytes:
         return b"".join(bytes([alphabet[char]]) if char in alphabet else char.encode() for char in spelled)
     if spelling is Spelling.SENTENCEPIECE:
         fallback = _FALLBACK.fullmatch(spelled)
-        return bytes.fromhex(fallback[1]) if fallback else spelled.replace("▁", " ").encode()
-    return spelled.encode()
+        return bytes.fromhex(fallback[1]) if fallback else spelled.replace("▁", " ").encode(errors="surrogateescape")
+    return spelled.encode(errors="surrogateescape")
 
 
 @cache
