@@ -21,7 +21,7 @@ from tracetui import paths
 from tracetui.analysis.mapping.rules import read_rules
 from tracetui.debugger.memory.note import NO_NOTE
 from tracetui.debugger.memory.store import NoteStore
-from tracetui.models.chat.template import find_template
+from tracetui.models.chat.template_files import find_template
 from tracetui.models.checkpoints.safetensors.files import SafetensorsFiles
 from tracetui.models.checkpoints.torch_file import stored_tensors
 from tracetui.models.checkpoints.weight_file import StoredTensor, WeightFile
