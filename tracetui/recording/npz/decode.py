@@ -11,7 +11,7 @@ from msgspec import UnsetType
 import tracetui
 from tracetui.errors import InputError, bad_field
 from tracetui.formats.json_text import JsonError, parse_json
-from tracetui.formats.limits import MAX_DEPTH
+from tracetui.formats.limits import MAX_DEPTH, MAX_VALUES
 from tracetui.formats.npy import MAX_RANK
 from tracetui.formats.structs import FLOATS, as_float, read_json
 from tracetui.recording.npz.decode_records import check_records, not_whole, optional_float
@@ -108,7 +108,7 @@ def _read(document: bytes, where: str) -> HeaderForm:
 def _later_format(document: bytes) -> tuple[int, str]:
     """The format that a document of unknown form says that it has, and the version that reads it; 0 if it doesn't."""
     try:
-        plain = parse_json(document)
+        plain = parse_json(document, most_values=MAX_VALUES)
     except JsonError:
         return 0, ""
     number, needs = (plain.get("format"), plain.get("needs")) if isinstance(plain, dict) else (0, "")
