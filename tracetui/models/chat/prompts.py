@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 
 from tracetui.errors import InputError
+from tracetui.file_kinds import is_gguf
 from tracetui.models.chat.template import ChatTemplate
 from tracetui.models.chat.template_files import find_template, looked_for
 from tracetui.models.tokenizers import Tokenizer
-from tracetui.models.tokenizers.gguf import is_gguf
 from tracetui.recipe import Prompts, Recipe
 from tracetui.recording.record import Token
 

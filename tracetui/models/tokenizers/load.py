@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from tracetui.errors import InputError, bad_field
+from tracetui.file_kinds import is_gguf
 from tracetui.models.tokenizers.families import BUILTIN, ENCODINGS, LLAMA3, Family
-from tracetui.models.tokenizers.gguf import is_gguf, open_gguf_tokenizer
+from tracetui.models.tokenizers.gguf import open_gguf_tokenizer
 from tracetui.models.tokenizers.ids_alone import IdsAlone
 from tracetui.models.tokenizers.json_tokenizer import JsonTokenizer
 from tracetui.models.tokenizers.protocol import Tokenizer

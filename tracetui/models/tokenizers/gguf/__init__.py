@@ -1,5 +1,5 @@
 """The tokenizer that a GGUF file brings along: the same ids as llama.cpp's."""
 
-from tracetui.models.tokenizers.gguf.tokenizer import GgufTokenizer, is_gguf, open_gguf_tokenizer
+from tracetui.models.tokenizers.gguf.tokenizer import GgufTokenizer, open_gguf_tokenizer
 
-__all__ = ["GgufTokenizer", "is_gguf", "open_gguf_tokenizer"]
+__all__ = ["GgufTokenizer", "open_gguf_tokenizer"]

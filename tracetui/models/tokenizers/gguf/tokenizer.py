@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tracetui.errors import bad_field
-from tracetui.formats.gguf import MAGIC, Metadata, read_header
+from tracetui.formats.gguf import Metadata
+from tracetui.formats.gguf.files import read_files
 from tracetui.models.tokenizers.gguf.cuts import DEFAULT, WORD_CUTS, WordCuts
 from tracetui.models.tokenizers.gguf.special_tokens import SpecialTokens
 from tracetui.models.tokenizers.gguf.vocabulary import PREFIX, TokenKind, read_vocabulary, special_id
 from tracetui.models.tokenizers.gguf.words import NoText, PlainText, RankedMerges, ScoredPieces
 from tracetui.models.tokenizers.protocol import check_ids, text_bytes
 from tracetui.models.tokenizers.vocabulary import Spelling, token_bytes
-from tracetui.paths import open_regular
 from tracetui.recording.record import Token
 from tracetui.text import visible
 
@@ -30,15 +30,7 @@ _AS_SPELLED = (TokenKind.CONTROL, TokenKind.USER_DEFINED, TokenKind.UNKNOWN)
 
 def open_gguf_tokenizer(path: Path, model_vocab: int) -> GgufTokenizer:
     """The tokenizer of a GGUF file. Raises InputError: no such file, none in it, one that contradicts itself."""
-    return GgufTokenizer(read_header(path).metadata, model_vocab)
-
-
-def is_gguf(path: Path) -> bool:
-    """Whether a file is one, by its name or by its first bytes: some programs keep them under names of their own."""
-    if path.suffix == ".gguf" or not path.is_file():
-        return path.suffix == ".gguf"
-    with open_regular(path) as file:
-        return file.read(len(MAGIC)) == MAGIC
+    return GgufTokenizer(read_files(path).metadata, model_vocab)
 
 
 class GgufTokenizer:
