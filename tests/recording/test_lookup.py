@@ -35,7 +35,9 @@ def test_of_several_ends_none_is_chosen() -> None:
 
 def many_keys() -> list[str]:
     places = ("self_attn.q_proj", "self_attn:q", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj", "input_layernorm")
-    return [f"model.layers.{layer}.{place}@{pass_}" for pass_ in range(1, 60) for layer in range(60) for place in places]
+    return [
+        f"model.layers.{layer}.{place}@{pass_}" for pass_ in range(1, 60) for layer in range(60) for place in places
+    ]
 
 
 def test_of_many_keys_the_nearest_one_is_advised() -> None:

@@ -49,9 +49,7 @@ def nearest(name: str, keys: Iterable[str]) -> list[str]:
     numbers = _numbers(name)
     near = get_close_matches(_NUMBER.sub("0", name), forms, _NEAR_FORMS, 0.5)
     candidates = [
-        key
-        for form in near
-        for key in sorted(forms[form], key=lambda key: _apart(_numbers(key), numbers))[:_NEAR_KEYS]
+        key for form in near for key in sorted(forms[form], key=lambda key: _apart(_numbers(key), numbers))[:_NEAR_KEYS]
     ]
     return get_close_matches(name, candidates, _ADVISED, 0.5)
 
