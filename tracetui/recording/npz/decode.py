@@ -26,9 +26,11 @@ from tracetui.recording.npz.forms import (
     TimingForm,
 )
 from tracetui.recording.npz.modules import decode_outline
+from tracetui.recording.npz.weights import weight_prints
 from tracetui.recording.outline import Module
 from tracetui.recording.record import AttentionCall, BadWeight, Token
 from tracetui.recording.trace import RunInfo
+from tracetui.recording.weight_prints import WeightPrints
 from tracetui.text import visible
 
 
@@ -48,6 +50,7 @@ class TraceHeader:
     complete: bool
     outline: Module
     bad_weights: MappingProxyType[str, tuple[BadWeight, ...]]
+    weights: WeightPrints
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ def decode_header(document: bytes, where: str, timing: Timing) -> TraceHeader:
         complete=form.complete,
         outline=decode_outline(form.outline, where),
         bad_weights=MappingProxyType(_bad_weights(form.bad_weights or {}, where)),
+        weights=MappingProxyType(weight_prints(form.weights or {}, where)),
     )
 
 
