@@ -20,6 +20,7 @@ from tracetui.models.checkpoints.forms import open_checkpoint
 from tracetui.models.checkpoints.protocol import Checkpoint
 from tracetui.models.checkpoints.weight_file import WeightFile
 from tracetui.models.config_help.layer_fields import config_field
+from tracetui.models.module_tree import known_model
 from tracetui.models.outline import outline_of
 from tracetui.models.prompt_rows import PromptReader
 from tracetui.models.tokenizers import Tokenizer, load_tokenizer
@@ -145,7 +146,7 @@ def make_runnable(recipe: Recipe, exact: bool = False) -> Runnable:
         *recipe.notes,
         *_about_dtype(recipe, built.dtype),
         *built.notes,
-        *unshown(built.module),
+        *unshown(known_model(built.module)),
         *report,
         *_remarks(recipe, weights),
     )
