@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -10,16 +9,12 @@ import torch
 from torch import nn
 
 from tracetui.errors import InputError
-from tracetui.models.module_tree import KnownModel
+from tracetui.models.module_tree import modules_of
 
 
-def check_watchable(known: KnownModel) -> None:
+def check_watchable(model: nn.Module) -> None:
     """Raise InputError for a model that is compiled or scripted, or has no values, naming the first such part."""
-    known.once(_check)
-
-
-def _check(modules: Mapping[str, nn.Module]) -> None:
-    for path, module in modules.items():
+    for path, module in modules_of(model).items():
         if (problem := _problem(module)) is not None:
             raise InputError(f"{path or 'the model'}: {type(module).__name__}: {problem}")
 

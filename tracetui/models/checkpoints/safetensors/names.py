@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from tracetui.models.checkpoints.safetensors.order import natural_order
 from tracetui.models.pass_through import PassThrough
 from tracetui.recipe.class_defaults import wholes_of
 
@@ -108,6 +107,7 @@ def match_names(model: PreTrainedModel, names: Iterable[str], whole: str = "") -
         WeightConverter,
         WeightRenaming,
         apply_renamings,
+        dot_natural_key,
         rename_source_key,
     )
 
@@ -120,15 +120,13 @@ def match_names(model: PreTrainedModel, names: Iterable[str], whole: str = "") -
     skipped = tuple(_skipped_prefixes(model))
     matched = Names()
     lists: dict[str, Conversion] = {}
-    for name in sorted((name for name in names if not name.startswith(skipped)), key=natural_order):
-        plain_name = apply_renamings(name, renamings)
-        renamed, pattern = rename_source_key(plain_name, [], converters, prefix, parameters)
+    for name in sorted((name for name in names if not name.startswith(skipped)), key=dot_natural_key):
+        renamed, pattern = rename_source_key(name, renamings, converters, prefix, parameters)
         if renamed not in parameters and name in parameters:
             renamed, pattern = rename_source_key(name, [], [], prefix, parameters)
         if pattern is not None and renamed in parameters:
-            if (conversion := lists.get(renamed)) is None:
-                conversion = lists[renamed] = Conversion(by_pattern[pattern], renamed)
-            conversion.add(pattern, name, plain_name)
+            conversion = lists.setdefault(renamed, Conversion(by_pattern[pattern], renamed))
+            conversion.add(pattern, name, apply_renamings(name, renamings))
         elif renamed in parameters and renamed not in matched.direct:
             matched.direct[renamed] = name
         elif not renamed.startswith(skipped):
