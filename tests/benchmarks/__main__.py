@@ -11,7 +11,7 @@ from tests.benchmarks.results import Results, show_missed
 
 NAMES = (
     *("hook_path", "capture", "generation", "mixture", "weights", "plans", "heatmap"),
-    *("opening", "large", "screen"),
+    *("opening", "large", "export", "start", "screen"),
 )
 
 

@@ -42,8 +42,8 @@ print(time.process_time() - start)
 """
 
 
-def write(path: Path, noise: float, records: int = RECORDS) -> None:
-    """A trace of a few tensors, over and over: every other one times 1 + noise."""
+def large_trace(noise: float, records: int = RECORDS) -> Trace:
+    """A few tensors, over and over: every other one times 1 + noise."""
     random = np.random.default_rng(0)
     few = [random.standard_normal((1, TOKENS, WIDTH), np.float32) for _ in range(4)]
     arrays = [array * np.float32(1 + noise * (place % 2)) for place, array in enumerate(few)]
@@ -53,7 +53,12 @@ def write(path: Path, noise: float, records: int = RECORDS) -> None:
         for index in range(records)
     ]
     tokens = tuple(Token(number, b"x") for number in range(TOKENS))
-    write_trace(Trace(RunInfo("llama"), (tokens,), made, values, {}), path)
+    return Trace(RunInfo("llama"), (tokens,), made, values, {})
+
+
+def write(path: Path, noise: float, records: int = RECORDS) -> None:
+    """The same as a file."""
+    write_trace(large_trace(noise, records), path)
 
 
 def main(results: Results, rounds: int = ROUNDS) -> None:

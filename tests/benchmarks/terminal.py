@@ -30,6 +30,13 @@ class Terminal:
             os.execv(command[0], command)
 
     def wait_for(self, text: bytes, seconds: float) -> float:
+        """Seconds from its start until the program has written a text and rests. Raises TimeoutError."""
+        taken = self.wait_for_output(text, seconds)
+        os.write(self._pty, _SYNCHRONISED)
+        self.press(b"")
+        return taken
+
+    def wait_for_output(self, text: bytes, seconds: float) -> float:
         """Read until the program has written a text; seconds since its start. Raises TimeoutError."""
         seen, end = b"", time.perf_counter() + seconds
         while text not in seen:
@@ -37,10 +44,7 @@ class Terminal:
                 raise TimeoutError(f"the app did not show {text!r}")
             if select.select([self._pty], [], [], 0.1)[0]:
                 seen += os.read(self._pty, 1 << 16)
-        taken = time.perf_counter() - self.started
-        os.write(self._pty, _SYNCHRONISED)
-        self.press(b"")
-        return taken
+        return time.perf_counter() - self.started
 
     def press(self, keys: bytes) -> tuple[float, int]:
         """Seconds from a key to the last byte of what it changed, and how many bytes came."""

@@ -17,6 +17,7 @@ from transformers.models.llama.modeling_llama import LlamaAttention
 from tests.tracer.models import prompt, tiny_gemma2, tiny_gpt_oss, tiny_llama, tiny_llama4, tiny_mistral
 from tracetui.analysis.attention.heads import UnexplainedError
 from tracetui.analysis.attention.scores import AttentionView, attention_at
+from tracetui.models.module_tree import known_model
 from tracetui.models.unshown import attention_configs
 from tracetui.recording.trace import Trace
 from tracetui.tracer.call import record_call
@@ -224,4 +225,4 @@ def test_a_wrapper_without_a_kernel_s_name_leaves_its_model_s_alone() -> None:
     wrapper.inner = tiny_llama()
     wrapper.config = copy.deepcopy(wrapper.inner.config)
     wrapper.config._attn_implementation = None
-    assert [config._attn_implementation for config in attention_configs(wrapper)] == ["sdpa"]
+    assert [config._attn_implementation for config in attention_configs(known_model(wrapper))] == ["sdpa"]

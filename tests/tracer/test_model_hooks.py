@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,10 @@ def watched(recorder: Recorder) -> Pass:
 
 
 def hook_count(model: nn.Module) -> int:
-    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
+    return sum(
+        len(module._forward_hooks) + len(module._forward_pre_hooks) + len(module._forward_pre_hooks_with_kwargs)
+        for module in model.modules()
+    )
 
 
 def traced(model: nn.Module, **inputs: Any) -> Trace:
@@ -166,16 +170,16 @@ def test_leaving_in_the_middle_leaves_no_hook_behind(stop_at: str, error: type[B
 def test_failing_half_way_through_putting_hooks_on_takes_them_off(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_llama()
     calls = 0
-    put_on = nn.Module.register_forward_hook
 
-    def fails_later(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    def fails_later(function: Any, site: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls > 10:
             raise MemoryError
-        return put_on(module, *args, **kwargs)
+        return partial(function, site)
 
-    monkeypatch.setattr(nn.Module, "register_forward_hook", fails_later)
+    monkeypatch.setattr("tracetui.tracer.hooks.model_hooks.partial", fails_later)
     with pytest.raises(MemoryError), ModelHooks(model, watched(Recorder(RunInfo(), (), Gate().arrived))):
         pass
+    assert calls == 11
     assert hook_count(model) == 0

@@ -11,6 +11,9 @@ from typing import NoReturn
 from tracetui.errors import InputError, bad_field
 from tracetui.text import visible
 
+MOST_VALUES = 6_000_000
+"""In one text: the longest, a header of half a million tensors, has eight for each of most of them."""
+
 
 class JsonError(ValueError):
     """Why a text isn't read as JSON, in words that go behind the file's name."""
@@ -27,6 +30,13 @@ class DepthError(JsonError):
         super().__init__("is nested too deep")
 
 
+class SizeError(JsonError):
+    """So many values that reading them would take far more memory than the text does."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"holds more than {most:,} values")
+
+
 class NotJsonError(JsonError):
     """The text is no JSON at all; `line` is where it stops being some."""
 
@@ -35,12 +45,22 @@ class NotJsonError(JsonError):
         super().__init__(message if line is None else f"line {line}: is not JSON: {message}")
 
 
-def parse_json(content: bytes, most_objects: int | None = None, most_digits: int | None = None) -> object:
+def check_count(content: bytes, most_values: int = MOST_VALUES) -> None:
+    """Raise SizeError for more values, told by commas before anything is parsed: one of two bytes becomes sixty."""
+    if content.count(b",") > most_values:
+        raise SizeError(most_values)
+
+
+def parse_json(
+    content: bytes, most_objects: int | None = None, most_digits: int | None = None, most_values: int = MOST_VALUES
+) -> object:
     """The value in a text.
 
     Raises JsonError for duplicate keys, NaN and Infinity, integers of more than `most_digits` digits, more objects than
-    `most_objects`, nesting that Python doesn't follow, and text that is no UTF-8 or no JSON.
+    `most_objects`, more than `most_values` values, nesting that Python doesn't follow, and text that is no UTF-8 or no
+    JSON.
     """
+    check_count(content, most_values)
     hooks = _Hooks(most_objects, most_digits)
     # Asked of every number alone, it would take half of the time that a long header does.
     is_long = most_digits is not None and re.search(rb"\d{%d}" % (most_digits + 1), content)

@@ -7,6 +7,8 @@ MAX_HEADER = 128 << 20
 """Bytes of the JSON header, and of the timing."""
 MAX_CONTAINERS = 5 * MAX_RECORDS
 """Lists and objects in the header: three a record, and some for the rest."""
+MAX_VALUES = 24 * MAX_RECORDS
+"""Texts and numbers in the header, as many as a record has."""
 MAX_DIRECTORY = 128 << 20
 """Bytes of the zip file's list of members."""
 MAX_DEPTH = 64
@@ -21,4 +23,6 @@ def too_large(document: bytes) -> str:
     containers = document.count(b"[") + document.count(b"{")
     if containers > MAX_CONTAINERS:
         return f"holds more than {MAX_CONTAINERS:,} lists and objects, got {containers:,}"
+    if document.count(b",") > MAX_VALUES:
+        return f"holds more than {MAX_VALUES:,} values"
     return ""

@@ -16,8 +16,9 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from tracetui.errors import InputError, bad_field
+from tracetui.formats.collector import collector_paused
 from tracetui.formats.json_keys import key_count
-from tracetui.formats.json_text import parse_json_object
+from tracetui.formats.json_text import SizeError, check_count, parse_json_object
 from tracetui.text import visible
 
 MAX_HEADER_BYTES = 100_000_000
@@ -37,6 +38,11 @@ ITEM_SIZES: Mapping[str, int] = {
 }
 """Bytes of an element, by the format's name of a dtype."""
 _MAX_RANK = 16
+_MOST_METADATA = 1_000_000
+"""Colons in it, which somebody's own texts may have too."""
+_MAX_NAME = 512
+_MAX_PARTS = 64
+"""Of a name, between dots: to find out where it stands in a model takes a step for each."""
 _MAX_SIZE = 2**53
 _ALIGNMENT = 8
 _METADATA = "__metadata__"
@@ -89,6 +95,17 @@ def parse_header(path: Path, content: bytes, size: int, most: int) -> dict[str, 
     Raises InputError reading `file: tensor: problem, got …` for more than `most` of them, and where they don't fill the
     rest of a file of `size` bytes.
     """
+    try:
+        check_count(content)
+    except SizeError as error:
+        raise InputError(f"{path}: header: {error}") from None
+    if content.count(b":") > (most_keys := 4 * most + _MOST_METADATA):
+        raise InputError(f"{path}: header: holds more than {most_keys:,} names, four for each tensor")
+    with collector_paused():
+        return _places(path, content, size, most)
+
+
+def _places(path: Path, content: bytes, size: int, most: int) -> dict[str, TensorPlace]:
     first = LENGTH_BYTES + len(content)
     known: set[tuple[str, tuple[int, ...]]] = set()
     tensors: list[tuple[str, TensorPlace]] = []
@@ -96,6 +113,9 @@ def parse_header(path: Path, content: bytes, size: int, most: int) -> dict[str, 
         if (dtype, shape) not in known:
             _check_shape(path, name, dtype, shape)
             known.add((dtype, shape))
+        if len(name) > _MAX_NAME or name.count(".") >= _MAX_PARTS:
+            problem = f"must have at most {_MAX_NAME} characters and {_MAX_PARTS} parts"
+            raise bad_field(path, visible(name, 80), problem, f"{len(name):,} and {name.count('.') + 1:,}")
         if end - begin != (byte_count := prod(shape) * ITEM_SIZES[dtype]):
             problem = f"data_offsets: {dtype} of the shape {list(shape)} has {byte_count:,} bytes"
             raise bad_field(path, visible(name, 80), problem, [begin, end])

@@ -18,7 +18,7 @@ from msgspec import Meta, inspect
 from tracetui.errors import InputError
 from tracetui.formats.json_keys import key_count, keys_of
 from tracetui.formats.json_text import DepthError, JsonError, parse_json
-from tracetui.formats.limits import MAX_COUNT, too_large
+from tracetui.formats.limits import MAX_COUNT, MAX_VALUES, too_large
 from tracetui.formats.misfit import MUST, misfit
 
 FLOATS: Mapping[str, float] = MappingProxyType({"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf})
@@ -65,7 +65,7 @@ def _read_slowly(document: bytes, form: type[Form], where: str) -> Form:
 
 def _parsed(document: bytes, where: str) -> object:
     try:
-        return parse_json(document)
+        return parse_json(document, most_values=MAX_VALUES)
     except DepthError as error:
         raise InputError(f"{where}: {error}") from error
     except JsonError as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from tracetui.formats import zip_layout
+from tracetui.native.checksum import crc32
 
 _VERSION, _VERSION_64 = 20, 45
 _MADE_ON_UNIX = 3 << 8
@@ -54,7 +55,7 @@ class ZipWriter:
         began, written = self._at, 0
         packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _RAW) if compress else None
         for block in blocks:
-            member.crc = zlib.crc32(block, member.crc)
+            member.crc = crc32(block, member.crc)
             written += len(block)
             self._write(packer.compress(block) if packer else block)
         if packer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -13,12 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from transformers import PreTrainedConfig
 
 from tracetui import __version__
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.debugger.session import Module, PromptRow
 from tracetui.errors import InputError
 from tracetui.models.build import BuiltModel
+from tracetui.models.module_tree import KnownModel, known_model
 from tracetui.models.outline import outline_of_module
 from tracetui.models.runnable import Runnable
 from tracetui.models.tokenizers import Tokenizer, check_ids
@@ -62,7 +65,7 @@ class ExistingModule(Runnable):
     """Whether prompts are passed to the model as transformers' own `generate` does, so that it can generate tokens."""
 
     def outline(self) -> Module:
-        return outline_of_module(self.built.module)
+        return outline_of_module(known_model(self.built.module))
 
     def plan(self, base: int, tokens: int, rows: int, new: int, steps: bool = False) -> MemoryPlan:
         """The weights are part of what the process holds; what the module records nobody knows beforehand."""
@@ -106,7 +109,8 @@ def given_model(
     generates: bool = False,
 ) -> ExistingModule:
     """A module ready to run, with what it is called with; generates: whether it may go on from typed prompts."""
-    check_watchable(module)
+    known = known_model(module)
+    check_watchable(known)
     config = getattr(module, "config", None)
     dtype = next((each.dtype for each in module.parameters() if each.is_floating_point()), torch.float32)
     causal = all(hasattr(module, name) for name in _GENERATING)
@@ -118,7 +122,7 @@ def given_model(
         nothing,
         tokenizer,
         reader,
-        (*recipe.notes, *unshown(module)),
+        (*recipe.notes, *unshown(known)),
         inputs=inputs,
         around=around,
         generates=generates and causal,
@@ -197,18 +201,44 @@ def tokens_of(args: tuple[object, ...], kwargs: Mapping[str, object]) -> tuple[t
     return tuple(tuple(Token(token_id, b"") for token_id in row[:length]) for row, length in rows)
 
 
-def described(model: nn.Module) -> RunInfo:
+def described(model: nn.Module, known: KnownModel | None = None) -> RunInfo:
     """What a trace tells of a module that nobody built from a recipe."""
     config: Any = getattr(model, "config", None)
+    told = _told(config) if known is None else known.once(_Configuration).told(config)
+    return RunInfo(
+        model=type(model).__name__,
+        config=told,
+        versions={"tracetui": __version__, "torch": str(torch.__version__)},
+    )
+
+
+class _Configuration:
+    """What a model's configuration tells, as long as its fields are what they were."""
+
+    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+        self._fields: dict[str, object] | None = None
+        self._told: dict[str, object] = {}
+
+    def told(self, config: Any) -> dict[str, object]:
+        """What it tells now."""
+        if not isinstance(config, PreTrainedConfig):
+            return _told(config)
+        with suppress(Exception):
+            # Values of any kind may be among them, those too that can't be compared or copied.
+            if self._fields is not None and self._fields == vars(config):
+                return dict(self._told)
+        self._fields, self._told = None, _told(config)
+        with suppress(Exception):
+            self._fields = copy.deepcopy(vars(config))
+        return dict(self._told)
+
+
+def _told(config: Any) -> dict[str, object]:
     told = config
     with suppress(Exception):
         # The model's own code, which the run doesn't need.
         told = config.to_dict()
-    return RunInfo(
-        model=type(model).__name__,
-        config={str(name): _plain(value) for name, value in told.items()} if isinstance(told, Mapping) else {},
-        versions={"tracetui": __version__, "torch": str(torch.__version__)},
-    )
+    return {str(name): _plain(value) for name, value in told.items()} if isinstance(told, Mapping) else {}
 
 
 def _plain(value: object, depth: int = 0) -> object:

@@ -1,8 +1,17 @@
-"""The modules of a model by their paths."""
+"""The modules of a model by their paths, and what follows from how they are built, as long as that stays as it is."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar, cast
+from weakref import WeakKeyDictionary, ref
+
+import torch
 from torch import nn
+
+Made = TypeVar("Made")
+_OTHERS = ("config", "forward", "_compiled_call_impl")
+"""A module may be given another configuration, another forward, or be compiled where it stands."""
 
 
 def modules_of(model: nn.Module) -> dict[str, nn.Module]:
@@ -27,3 +36,88 @@ def has_parameters(module: nn.Module) -> bool:
     if any(parameter is not None for parameter in module._parameters.values()):
         return True
     return any(child is not None and has_parameters(child) for child in module._modules.values())
+
+
+class Fingerprint:
+    """Of a model as it is now; keeps nothing of it alive. To compare it costs a small part of what it tells for.
+
+    What stands at a place is told by identity: no module that is known can have been freed while all of them live.
+    """
+
+    def __init__(self, modules: Iterable[nn.Module]) -> None:
+        """modules: all of the model's."""
+        every = list(modules)
+        kinds = [(each.__class__, getattr(each.__class__, "forward", None)) for each in every]
+        self._modules = [(ref(each), *kind, *_built(each.__dict__)) for each, kind in zip(every, kinds, strict=True)]
+        parameters = [own for each in every for own in each._parameters.values()]
+        self._tensors = _told(parameters, [own for each in every for own in each._buffers.values()])
+
+    @property
+    def fits(self) -> bool:
+        """Whether all is as it was."""
+        parameters: list[torch.Tensor | None] = []
+        buffers: list[torch.Tensor | None] = []
+        for living, kind, forward, parts, others in self._modules:
+            module = living()
+            if module is None or module.__class__ is not kind or getattr(kind, "forward", None) is not forward:
+                return False
+            # Not getattr: nn.Module's own is slow where there is none.
+            own = module.__dict__
+            held = own["_modules"]
+            if (held or parts) and (type(held) is not dict or [*held, *map(id, held.values())] != parts):
+                return False
+            if [id(own[name]) for name in _OTHERS if name in own] != others:
+                return False
+            parameters += own["_parameters"].values()
+            if own["_buffers"]:
+                buffers += own["_buffers"].values()
+        return _told(parameters, buffers) == self._tensors
+
+
+def _built(own: Mapping[str, Any]) -> tuple[list[object], list[int]]:
+    """A module's parts, of a script module none, and what else it may have been given."""
+    held = own["_modules"]
+    parts = [*held, *map(id, held.values())] if type(held) is dict else []
+    return parts, [id(own[name]) for name in _OTHERS if name in own]
+
+
+def _told(parameters: Sequence[torch.Tensor | None], buffers: Sequence[torch.Tensor | None]) -> list[object]:
+    """Which parameters they are, of which shapes, as `data` may be set, and what has no values.
+
+    A buffer may be another in each call.
+    """
+    there = [each for each in parameters if each is not None]
+    values = [each.is_meta for each in (*there, *buffers) if each is not None]
+    return [*map(id, parameters), *[each.shape for each in there], *values]
+
+
+class KnownModel:
+    """A model as it is built now; nothing of it is kept alive. May be used by any thread."""
+
+    def __init__(self, model: nn.Module) -> None:
+        modules = modules_of(model)
+        self.fingerprint = Fingerprint(modules.values())
+        self._modules = [(path, ref(module)) for path, module in modules.items()]
+        self._made: dict[object, object] = {}
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """All modules by their paths, each once, in their order; somebody keeps the model alive."""
+        return {path: module for path, living in self._modules if (module := living()) is not None}
+
+    def once(self, make: Callable[[Mapping[str, nn.Module]], Made]) -> Made:
+        """What a function makes of the modules by their paths; it must keep none of them."""
+        if make not in self._made:
+            self._made[make] = make(self.modules)
+        return cast("Made", self._made[make])
+
+
+_known: WeakKeyDictionary[nn.Module, KnownModel] = WeakKeyDictionary()
+
+
+def known_model(model: nn.Module) -> KnownModel:
+    """What is known of a model, as it is now."""
+    known = _known.get(model)
+    if known is None or not known.fingerprint.fits:
+        known = _known[model] = KnownModel(model)
+    return known

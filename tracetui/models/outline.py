@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -22,7 +21,7 @@ from tracetui.errors import InputError
 from tracetui.models.build import BuiltModel, build_model
 from tracetui.models.checkpoints.layouts import LAYOUTS, Naming, naming
 from tracetui.models.checkpoints.tree import checkpoint_tree, signature
-from tracetui.models.module_tree import modules_of
+from tracetui.models.module_tree import KnownModel
 from tracetui.models.pass_through import PassThrough
 from tracetui.models.weights.experts import configured_experts, experts_per_token
 from tracetui.recipe import Layers, Recipe
@@ -34,8 +33,6 @@ _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 _TO_LAYER = re.compile(r"^.*?\.\d+\.")
 _WEIGHT = ".weight"
 Elsewhere = tuple[tuple[str, str], ...]
-_outlines: WeakKeyDictionary[nn.Module, tuple[object, Module]] = WeakKeyDictionary()
-"""Of models that were asked for before, with what it follows from."""
 
 
 def outline_of(recipe: Recipe, built: BuiltModel) -> Module:
@@ -46,30 +43,22 @@ def outline_of(recipe: Recipe, built: BuiltModel) -> Module:
     return outline(built.module, build_model(everything, torch.bfloat16).module)
 
 
-def outline_of_module(module: nn.Module) -> Module:
+def outline_of_module(known: KnownModel) -> Module:
     """The tree of a module that exists already: a model of transformers with its checkpoint's names, else its own."""
-    structure = _structure(module)
-    known, made = _outlines.get(module, (None, None))
-    if made is None or known != structure:
-        made = _outline_of_module(module)
-        _outlines[module] = (structure, made)
-    return made
-
-
-def _structure(model: nn.Module) -> object:
-    """What an outline follows from; a shape is looked at too, as `data` may be set."""
+    model, made = known.modules[""], known.once(_outlines)
     config = getattr(model, "config", None)
-    modules = [
-        (path, type(module), [*module._modules, *map(id, module._modules.values())], _tensors(module))
-        for path, module in modules_of(model).items()
-    ]
-    return experts_per_token(config), configured_experts(config), modules
+    counts = experts_per_token(config), configured_experts(config)
+    if counts not in made:
+        made[counts] = _outline_of_module(model)
+    return made[counts]
 
 
-def _tensors(module: nn.Module) -> list[tuple[str, int, object]]:
-    """A module's own tensors: the name, which one it is, and the shape."""
-    own = (module._parameters, module._buffers)
-    return [(name, id(item), None if item is None else item.shape) for held in own for name, item in held.items()]
+_Counts = tuple[int | None, int | None]
+"""How many experts a token uses, of how many: it may be changed in the configuration."""
+
+
+def _outlines(modules: Mapping[str, nn.Module]) -> dict[_Counts, Module]:
+    return {}
 
 
 def _outline_of_module(module: nn.Module) -> Module:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from tracetui.models.checkpoints.forms import open_checkpoint
 from tracetui.models.checkpoints.protocol import Checkpoint
 from tracetui.models.checkpoints.weight_file import WeightFile
 from tracetui.models.config_help.layer_fields import config_field
+from tracetui.models.module_tree import known_model
 from tracetui.models.outline import outline_of
 from tracetui.models.prompt_rows import PromptReader
 from tracetui.models.tokenizers import Tokenizer, load_tokenizer
@@ -29,7 +30,9 @@ from tracetui.models.weights.expert_counts import check_routers
 from tracetui.models.weights.random_source import RandomSource
 from tracetui.models.weights.sources import FirstOf, WeightSource
 from tracetui.models.weights.streaming import Weights
+from tracetui.models.weights.weight_prints import PrintedSource
 from tracetui.recipe import DTYPES, Prompts, Recipe
+from tracetui.recording.weight_prints import WeightPrints
 from tracetui.text import visible
 
 RANDOM_REMARK = "random weights predict nothing: these tokens come from the seed, not from learning"
@@ -68,6 +71,8 @@ class Runnable:
     """What weights are read from."""
     prompt_files: PromptFiles | None = None
     """What prompts are read by; None where that is no file's."""
+    weight_prints: WeightPrints = field(default_factory=dict)
+    """What is remembered of the weights that were read; grows while the model runs."""
 
     def check_files(self) -> None:
         """Raise FileChangedError if a file that weights are read from isn't what it was when it was opened."""
@@ -132,6 +137,7 @@ def make_runnable(recipe: Recipe, exact: bool = False) -> Runnable:
     stored = checkpoint.source_for(built.module) if checkpoint else None
     random = RandomSource(recipe.seed, float(config_field(built.config, "initializer_range") or 0.02))
     source: WeightSource = FirstOf(stored, random) if stored else random
+    source = printed = PrintedSource(source)
     if exact:
         source = WidenedSource(source, _dtypes(recipe, dtype, source))
     weights = Weights(built.module, built.dtype, source, memory.weight_budget(recipe))
@@ -140,7 +146,7 @@ def make_runnable(recipe: Recipe, exact: bool = False) -> Runnable:
         *recipe.notes,
         *_about_dtype(recipe, built.dtype),
         *built.notes,
-        *unshown(built.module),
+        *unshown(known_model(built.module)),
         *report,
         *_remarks(recipe, weights),
     )
@@ -151,7 +157,8 @@ def make_runnable(recipe: Recipe, exact: bool = False) -> Runnable:
     positions = max(config_field(built.config, "max_position_embeddings") or 0, 0) or None
     reader = PromptReader(recipe, tokenizer, built.config.vocab_size, positions)
     form, files = (checkpoint.form if checkpoint else ""), (stored.files if stored else ())
-    return Runnable(recipe, built, weights, tokenizer, reader, (*notes, *tokenizer.remarks), form, files, prompt_files)
+    notes, prints = (*notes, *tokenizer.remarks), printed.prints
+    return Runnable(recipe, built, weights, tokenizer, reader, notes, form, files, prompt_files, weight_prints=prints)
 
 
 def _dtype(recipe: Recipe, checkpoint: Checkpoint | None) -> torch.dtype:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from functools import cache
 from itertools import takewhile
 from types import ModuleType
@@ -12,7 +13,7 @@ from typing import Any
 from torch import nn
 from transformers import AttentionInterface, PreTrainedModel
 
-from tracetui.models.module_tree import modules_of
+from tracetui.models.module_tree import KnownModel
 from tracetui.models.weights.experts import is_handed_choices, is_router, runs_singly
 from tracetui.text import visible
 
@@ -25,10 +26,11 @@ _UNWATCHED = "whose queries, keys and probabilities can't be shown; attn_impleme
 _MIXTURE = re.compile(r"(?:Experts|MoE|MoeBlock|Moe)$")
 
 
-def unshown(model: nn.Module) -> tuple[str, ...]:
-    """A remark for each kind of experts that don't go through transformers' interface, and each unknown kernel."""
-    experts = sorted({type(module).__name__ for module in _other_mixtures(model)})
-    unknown = (config._attn_implementation for config in attention_configs(model) if watched_kernel(config) is None)
+def unshown(known: KnownModel) -> tuple[str, ...]:
+    """A remark for each kind of a model's experts outside of transformers' interface, and each unknown kernel."""
+    mixtures = _other_mixtures(known.modules) if known.once(_has_mixtures) else []
+    experts = sorted({type(module).__name__ for module in mixtures})
+    unknown = (config._attn_implementation for config in attention_configs(known) if watched_kernel(config) is None)
     return (
         *(f"{kind} chooses its experts itself: its routing can't be shown" for kind in experts),
         *(f"attention is computed by {visible(kernel, 60)}, {_UNWATCHED}" for kernel in sorted(set(map(str, unknown)))),
@@ -53,24 +55,28 @@ def _is_somebody_s_own(kernel: str) -> bool:
     return function is not None and not is_theirs and not any(word in kernel for word in _OTHER_MASKS)
 
 
-def attention_configs(model: nn.Module) -> list[Any]:
-    """The different configurations that the model's modules read, outermost last: setting it sets those inside.
+def attention_configs(known: KnownModel) -> list[Any]:
+    """The different configurations that a model's modules read, outermost last: setting it sets those inside.
 
     None of a model whose attention is its own: it may read the kernel's name too, and leave the mask out for one that
     it doesn't know.
     """
-    modules = list(modules_of(model).values())
-    if not any(map(goes_through_interface, modules)):
-        return []
+    found = known.once(_configs)
+    # One without a name around others that have one isn't asked: setting it would set theirs.
+    named = [config for config in found if config._attn_implementation is not None]
+    return named or list(found)
+
+
+def _configs(modules: Mapping[str, nn.Module]) -> tuple[Any, ...]:
+    if not any(map(goes_through_interface, modules.values())):
+        return ()
     found: dict[int, Any] = {}
-    for module in modules:
+    for module in modules.values():
         # Not getattr: nn.Module's own is slow where there is none.
         config = vars(module).get("config")
         if id(config) not in found and hasattr(config, "_attn_implementation"):
             found[id(config)] = config
-    # One without a name around others that have one isn't asked: setting it would set theirs.
-    named = [config for config in found.values() if config._attn_implementation is not None]
-    return named or list(found.values())
+    return tuple(found.values())
 
 
 def goes_through_interface(module: nn.Module) -> bool:
@@ -101,12 +107,14 @@ def _is_mixture(kind: str) -> bool:
     return _MIXTURE.search(kind) is not None
 
 
-def _other_mixtures(model: nn.Module) -> list[nn.Module]:
+def _has_mixtures(modules: Mapping[str, nn.Module]) -> bool:
+    return any(_is_mixture(type(module).__name__) for module in modules.values())
+
+
+def _other_mixtures(modules: Mapping[str, nn.Module]) -> list[nn.Module]:
     """The innermost mixtures of experts that neither are watched nor hold or belong to any that are."""
-    mixtures = [module for module in modules_of(model).values() if _is_mixture(type(module).__name__)]
-    if not mixtures:
-        return []
-    watched = [module for module in model.modules() if runs_singly(module) or _shows_its_choice(module)]
+    mixtures = [module for module in modules.values() if _is_mixture(type(module).__name__)]
+    watched = [module for module in modules.values() if runs_singly(module) or _shows_its_choice(module)]
     seen = {part for module in watched for part in module.modules()}
     others = [module for module in mixtures if not seen.intersection(module.modules())]
     return [module for module in others if not any(part in others for part in module.modules() if part is not module)]

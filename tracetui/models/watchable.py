@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -9,12 +10,16 @@ import torch
 from torch import nn
 
 from tracetui.errors import InputError
-from tracetui.models.module_tree import modules_of
+from tracetui.models.module_tree import KnownModel
 
 
-def check_watchable(model: nn.Module) -> None:
+def check_watchable(known: KnownModel) -> None:
     """Raise InputError for a model that is compiled or scripted, or has no values, naming the first such part."""
-    for path, module in modules_of(model).items():
+    known.once(_check)
+
+
+def _check(modules: Mapping[str, nn.Module]) -> None:
+    for path, module in modules.items():
         if (problem := _problem(module)) is not None:
             raise InputError(f"{path or 'the model'}: {type(module).__name__}: {problem}")
 

@@ -7,9 +7,9 @@ import os
 from functools import cache
 from pathlib import Path
 
-PATH = Path(__file__).with_name("libtracetui.so.4")
+PATH = Path(__file__).with_name("libtracetui.so.5")
 SWITCH = "TRACETUI_NATIVE"
-_INTERFACE = 4
+_INTERFACE = 5
 """What interface.c says, raised whenever a function comes or its arguments change."""
 
 

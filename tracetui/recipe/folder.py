@@ -85,11 +85,20 @@ def config_recipe(path: Path, weights: Path | None = None) -> Recipe:
         origin=str(path),
         config=config,
         layers=Layers(0, layer_count(config)),
-        tokenizer=str(tokenizer) if tokenizer.is_file() else BUILTIN_TOKENIZER,
+        tokenizer=str(tokenizer) if tokenizer.is_file() else _packed_tokenizer(weights) or BUILTIN_TOKENIZER,
         weights=weights,
         prompts=texts(WALK_THROUGH),
         notes=(note(part, path.name),) if part else _read_over(path.name, unknown),
     )
+
+
+def _packed_tokenizer(weights: Path | None) -> str:
+    """The GGUF file of the weights, which brings its tokenizer along; empty where there is none."""
+    if weights is None or not has_gguf_form(weights):
+        return ""
+    from tracetui.recipe.gguf.recipe import tokenizer_of
+
+    return tokenizer_of(weights)
 
 
 def _meta_recipe(folder: Path) -> Recipe:

@@ -11,6 +11,8 @@ from tracetui.text import visible
 
 MAX_TENSORS = 300_000
 """Published models of a trillion parameters have half as many, their experts one by one and each with its scales."""
+MAX_FILES = 4096
+"""Of one checkpoint; published ones have some hundreds."""
 MAX_INDEX_BYTES = 64 * 2**20
 
 
@@ -28,4 +30,6 @@ def read_weight_map(index: Path) -> dict[str, str]:
     for tensor, name in weight_map.items():
         if not isinstance(name, str):
             raise bad_field(index, f"weight_map.{visible(tensor, 80)}", "must be a file's name", name)
+    if (count := len(set(weight_map.values()))) > MAX_FILES:
+        raise bad_field(index, "weight_map", f"must name at most {MAX_FILES:,} files", count)
     return weight_map

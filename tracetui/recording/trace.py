@@ -12,6 +12,7 @@ from tracetui.recording.outline import NO_MODULE, Module
 from tracetui.recording.record import AttentionCall, BadWeight, Record, Token
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.value import Array, Value, statistics_of
+from tracetui.recording.weight_prints import WeightPrints
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class Trace:
 
     Empty where all of them were checked and are finite; a site that is missing was not checked.
     """
+    weights: WeightPrints = field(default_factory=lambda: MappingProxyType({}))
+    """What is remembered of each weight that the run read; empty where nobody looked at them."""
 
     def __len__(self) -> int:
         return len(self.records)
@@ -114,6 +117,7 @@ class Trace:
             attention=attention,
             vocabulary=vocabulary,
             bad_weights=bad_weights,
+            weights=dict(self.weights),
         )
 
     def extended(self, chosen: Sequence[Token | None], cache: int) -> Trace:

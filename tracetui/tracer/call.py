@@ -13,6 +13,7 @@ from tracetui.expr.edit import Edit, plain_edits
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.stop import Stop
 from tracetui.models.given import described, tokens_of
+from tracetui.models.module_tree import known_model
 from tracetui.models.outline import outline_of_module
 from tracetui.models.unshown import unshown
 from tracetui.models.watchable import check_watchable
@@ -50,10 +51,11 @@ def record_module(
     those for NaN and infinities. An error that the model raises comes through, with a note that says in which module.
     What the call recorded may be described when somebody first looks into the trace.
     """
-    check_watchable(model)
+    known = known_model(model)
+    check_watchable(known)
     gate = Gate(emit=emit, stops=stops, waits=False, edits=EditLog(edits), notices=False)
-    run = described(model)
-    run = replace(run, notes=(*run.notes, *unshown(model)))
+    run = described(model, known)
+    run = replace(run, notes=(*run.notes, *unshown(known)))
     run = replace(run, recipe={**run.recipe, "edits": plain_edits(edits)}) if edits else run
     store = ValueStore(ROOM, lambda: available_bytes() // 2)
     recorder = Recorder(
@@ -63,11 +65,12 @@ def record_module(
         keep=keep,
         matrices=matrices,
         store=store,
-        outline=outline_of_module(model),
+        outline=outline_of_module(known),
     )
     gate.begin(recorder.trace)
     editor = Editor(recorder, gate.edits)
-    with alone(), torch.no_grad(), ModelHooks(model, Pass(recorder, editor, gate, describes_when_asked=True)) as watch:
+    watched = Pass(recorder, editor, gate, describes_when_asked=True)
+    with alone(), torch.no_grad(), ModelHooks(model, watched, known) as watch:
         try:
             model(*args, **kwargs)
         except Exception as error:

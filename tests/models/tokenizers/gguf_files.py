@@ -71,7 +71,7 @@ def scored(**changes: Any) -> dict[str, Any]:
 
 def written(path: Path, metadata: Mapping[str, Any]) -> Path:
     """A file with these metadata, but for those that are None."""
-    path.write_bytes(usual({key: _typed(item) for key, item in metadata.items() if item is not None}))
+    path.write_bytes(usual({key: typed(item) for key, item in metadata.items() if item is not None}))
     return path
 
 
@@ -107,7 +107,7 @@ def _pair(token: bytes, rank_of: Mapping[bytes, int]) -> tuple[bytes, bytes]:
     return parts[0], parts[1]
 
 
-def _typed(item: Any) -> tuple[int, bytes]:
+def typed(item: Any) -> tuple[int, bytes]:
     if isinstance(item, bool):
         return BOOL, value(BOOL, item)
     if isinstance(item, int):

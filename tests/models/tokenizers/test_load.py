@@ -110,7 +110,7 @@ def test_a_tokenizer_that_is_a_link_out_of_its_folder_is_not_read(tmp_path: Path
 
 
 def test_folder_without_a_tokenizer(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=f"{tmp_path}: tokenizer: the folder has neither"):
+    with pytest.raises(InputError, match=f"{tmp_path}: tokenizer: the folder has no tokenizer.json"):
         load_tokenizer(str(tmp_path), BIG)
 
 

@@ -15,9 +15,13 @@ from tracetui.analysis.diff.rounding.brought import is_brought, rests_on_roundin
 from tracetui.analysis.diff.routing.flips import Cause, Flip
 from tracetui.analysis.diff.routing.routed import chooses
 from tracetui.analysis.diff.routing.unseen import UnseenChoice, unseen_choice
+from tracetui.analysis.diff.weights import WeightPair
+from tracetui.recording.record import plain_site
 
 _COARSE = 1e-3
 """From what rtol on rounding of queries and keys may turn a softmax."""
+_ANOTHER = 0.5
+"""How far from the other side's a weight may be that stands for the same one."""
 MADE = 4.0
 """How many times further apart an output must be than what feeds it for the fault to lie there."""
 
@@ -37,17 +41,22 @@ class Finding:
     """Whether what rounding makes of its inputs may be all that it is off by."""
     unseen: UnseenChoice | None = None
     """A choice of experts that one side alone recorded, and that may have been another one on the other side."""
+    weights: tuple[WeightPair, ...] = ()
+    """Weights of its own module, or of the code that made it, that aren't the same on both sides."""
 
     @property
     def at_fault(self) -> bool:
-        """Whether the difference was made here: all that feeds it agrees far better, and it is no tie and no edit."""
-        known = self.tied or self.carried or self.unseen or self.edit
+        """Whether the difference was made here: all that feeds it agrees far better, and it is no tie and no edit.
+
+        Other weights are no fault of what computes with them.
+        """
+        known = self.tied or self.carried or self.unseen or self.edit or self.weights
         return self.feeds.agree and not known and all(hint.name != HIDDEN_ROWS for hint in self.hints)
 
     @property
     def carried(self) -> bool:
         """Whether what feeds it is almost as far apart, within its tolerance: rounding that grew."""
-        if self.site.distance is None or self.site.jump:
+        if self.site.distance is None or self.site.jump or self.weights:
             return False
         if self.feeds.agree and (self.brought or self.undecided):
             return True
@@ -81,8 +90,12 @@ def find(comparison: Comparison, site: SiteDiff, flips: tuple[Flip, ...], sites:
     own = tuple(flip for flip in flips if flip.layer == site.pair.record.layer)
     if site.outcome is not Outcome.DIFFERENT or edit is not None:
         return Finding(site, fed, (), own, edit)
-    brought = fed.agree and not site.jump and _is_rounding(comparison, site, fed)
+    weights = comparison.weights.of(*filter(None, (plain_site(site.site), fed.code))) if fed.agree else ()
+    if weights and all(pair.relative < _ANOTHER for pair in weights):
+        # Close to the other's as they are, they are neither turned nor permuted: nothing is left to look for.
+        return Finding(site, fed, (), own, weights=weights)
+    brought = fed.agree and not site.jump and not weights and _is_rounding(comparison, site, fed)
     unseen = None if brought else unseen_choice(comparison, site, fed)
-    bare = Finding(site, fed, (), own, None, brought, unseen)
+    bare = Finding(site, fed, (), own, None, brought, unseen, weights)
     # What differs by rounding alone may look like a fault that is as small.
     return bare if brought or unseen or bare.tied else replace(bare, hints=hints(comparison, site, fed))

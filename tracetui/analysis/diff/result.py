@@ -14,6 +14,7 @@ from tracetui.analysis.diff.distances.distance import Distance
 from tracetui.analysis.diff.origins import Origins
 from tracetui.analysis.diff.preface import Preface
 from tracetui.analysis.diff.rounding.tolerance import Tolerance
+from tracetui.analysis.diff.weights import WeightDifferences, weight_differences
 from tracetui.analysis.mapping.layouts import SAME, Layout
 from tracetui.recording.record import plain_site
 from tracetui.recording.trace import Trace
@@ -67,6 +68,11 @@ class Comparison:
     def origins(self) -> Origins:
         """What each site was made of, as far as a run told."""
         return Origins(self.a, self.b, self.alignment)
+
+    @cached_property
+    def weights(self) -> WeightDifferences:
+        """Which weights the two runs were made with that aren't the same."""
+        return weight_differences(self.a, self.b)
 
     @cached_property
     def places(self) -> Mapping[str, int]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tracetui.errors import InputError, bad_field
-from tracetui.formats.gguf import Metadata, read_header
+from tracetui.formats.gguf import Metadata
+from tracetui.formats.gguf.files import read_files
 from tracetui.formats.json_text import parse_json_object
 from tracetui.formats.table import MAX_CONFIG_BYTES
 from tracetui.models.chat.template import ChatTemplate
@@ -45,7 +46,7 @@ def looked_for(places: Sequence[Path]) -> str:
 
 def gguf_template(path: Path) -> ChatTemplate | None:
     """The template in a GGUF file. Raises InputError where it has several and none is the usual one."""
-    metadata = read_header(path).metadata
+    metadata = read_files(path).metadata
     for key in (GGUF_KEY, f"{GGUF_KEY}.default"):
         if (text := metadata.text(key)) is not None:
             return ChatTemplate(path, text, _gguf_variables(metadata))

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from tracetui.errors import InputError, bad_field
+from tracetui.formats.gguf.files import file_in
 from tracetui.models.tokenizers.families import Family
 from tracetui.paths import config_dir, inside
 
@@ -49,4 +50,6 @@ def in_folder(folder: Path) -> Path:
     for name in names:
         if (path := inside(folder, name)).is_file():
             return path
-    raise bad_field(folder, "tokenizer", "the folder has neither tokenizer.json nor tokenizer.model")
+    if (packed := file_in(folder)) is not None:
+        return packed
+    raise bad_field(folder, "tokenizer", "the folder has no tokenizer.json, tokenizer.model or GGUF file")

@@ -67,6 +67,12 @@ def _has(kind: Any, name: str) -> bool:
     return hasattr(kind, name)
 
 
+def may_have_experts(module: nn.Module) -> bool:
+    """Whether a module is a router, or experts in one of these ways, or may become so by its configuration alone."""
+    kind: Any = type(module)
+    return _DECORATED[0] in vars(module) or _takes_choices(kind) or is_router(module)
+
+
 def classes_count(module: nn.Module) -> int:
     """Among how many experts a module's choices are, those that compute nothing included: the most that it names."""
     named = (value for name, value in vars(module).items() if "expert" in name)

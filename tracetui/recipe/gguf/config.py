@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from tracetui.errors import bad_field
 from tracetui.formats.gguf.files import GgufFiles
 from tracetui.recipe.config import check_config
+from tracetui.recipe.gguf.end_tokens import end_token_ids
 from tracetui.recipe.gguf.families import FAMILIES
 from tracetui.recipe.gguf.keys import Keys
 from tracetui.recipe.gguf.rope import rope_parameters
 from tracetui.text import visible
 
 EMBEDDING, HEAD = "token_embd.weight", "output.weight"
-_TOKENS = {"bos_token_id": "bos", "eos_token_id": "eos", "pad_token_id": "padding"}
-_MAY_BE_NONE = ("q_lora_rank", "sliding_window")
+_TOKENS = {"bos_token_id": "bos", "pad_token_id": "padding"}
+_MAY_BE_NONE = ("eos_token_id", "q_lora_rank", "sliding_window")
 _NO_MODEL = {
     "adapter": "holds an adapter, no model; merge it into its model first",
     "mmproj": "holds the part of a model that reads pictures or sounds; the file of the language model is another one",
@@ -95,7 +96,9 @@ def _vocabulary(keys: Keys) -> int:
 
 def _tokens(files: GgufFiles) -> dict[str, object]:
     """The ids of tokens that a configuration names; null where the file has none, for classes have ids of their own."""
-    return {field: files.metadata.integer(f"tokenizer.ggml.{name}_token_id") for field, name in _TOKENS.items()}
+    ids = {field: files.metadata.integer(f"tokenizer.ggml.{name}_token_id") for field, name in _TOKENS.items()}
+    ends = end_token_ids(files.metadata)
+    return {**ids, "eos_token_id": ends if len(ends) > 1 else next(iter(ends), None)}
 
 
 def _without_none(config: Mapping[str, object]) -> dict[str, object]:

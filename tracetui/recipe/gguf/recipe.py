@@ -12,7 +12,7 @@ from tracetui.recipe.model import BUILTIN_TOKENIZER, Layers, Recipe
 from tracetui.recipe.prompts import WALK_THROUGH, texts
 from tracetui.text import visible
 
-_TOKENIZER = "tokenizer.ggml.model"
+_NO_TOKENIZER = (None, "none", "no_vocab")
 
 
 def check_gguf(path: Path) -> None:
@@ -31,11 +31,20 @@ def gguf_recipe(path: Path) -> Recipe:
         origin=str(path),
         config=config,
         layers=Layers(0, layer_count(config)),
-        tokenizer=str(files.path) if _TOKENIZER in files.metadata else BUILTIN_TOKENIZER,
+        tokenizer=_tokenizer(files) or BUILTIN_TOKENIZER,
         weights=files.path,
         prompts=texts(WALK_THROUGH),
         notes=tuple(f"{visible(path.name, 60)}: {visible(key, 60)} is not known and read over" for key in unread),
     )
+
+
+def tokenizer_of(path: Path) -> str:
+    """The file with a model's vocabulary, given its file or its folder; empty where it has none. Raises InputError."""
+    return _tokenizer(read_files(_file_of(path)))
+
+
+def _tokenizer(files: GgufFiles) -> str:
+    return "" if files.metadata.text("tokenizer.ggml.model") in _NO_TOKENIZER else str(files.path)
 
 
 def _file_of(path: Path) -> Path:

@@ -11,7 +11,7 @@ from msgspec import UnsetType
 import tracetui
 from tracetui.errors import InputError, bad_field
 from tracetui.formats.json_text import JsonError, parse_json
-from tracetui.formats.limits import MAX_DEPTH
+from tracetui.formats.limits import MAX_DEPTH, MAX_VALUES
 from tracetui.formats.npy import MAX_RANK
 from tracetui.formats.structs import FLOATS, as_float, read_json
 from tracetui.recording.npz.decode_records import check_records, not_whole, optional_float
@@ -26,9 +26,11 @@ from tracetui.recording.npz.forms import (
     TimingForm,
 )
 from tracetui.recording.npz.modules import decode_outline
+from tracetui.recording.npz.weights import weight_prints
 from tracetui.recording.outline import Module
 from tracetui.recording.record import AttentionCall, BadWeight, Token
 from tracetui.recording.trace import RunInfo
+from tracetui.recording.weight_prints import WeightPrints
 from tracetui.text import visible
 
 
@@ -48,6 +50,7 @@ class TraceHeader:
     complete: bool
     outline: Module
     bad_weights: MappingProxyType[str, tuple[BadWeight, ...]]
+    weights: WeightPrints
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ def decode_header(document: bytes, where: str, timing: Timing) -> TraceHeader:
         complete=form.complete,
         outline=decode_outline(form.outline, where),
         bad_weights=MappingProxyType(_bad_weights(form.bad_weights or {}, where)),
+        weights=MappingProxyType(weight_prints(form.weights or {}, where)),
     )
 
 
@@ -108,7 +112,7 @@ def _read(document: bytes, where: str) -> HeaderForm:
 def _later_format(document: bytes) -> tuple[int, str]:
     """The format that a document of unknown form says that it has, and the version that reads it; 0 if it doesn't."""
     try:
-        plain = parse_json(document)
+        plain = parse_json(document, most_values=MAX_VALUES)
     except JsonError:
         return 0, ""
     number, needs = (plain.get("format"), plain.get("needs")) if isinstance(plain, dict) else (0, "")

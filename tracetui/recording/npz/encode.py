@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 from tracetui.formats.limits import MAX_DEPTH
+from tracetui.recording.npz.weights import weight_forms
 from tracetui.recording.outline import NO_MODULE, Module, with_depth
 from tracetui.recording.record import AttentionCall, BadWeight, Record, Token
 from tracetui.recording.statistics import Statistics
@@ -36,6 +37,7 @@ def encode_header(trace: Trace, statistics: Sequence[Statistics], keys: Sequence
             "vocabulary": _row([replace(trace.vocabulary[known], id=known) for known in sorted(trace.vocabulary)]),
             "attention": {key: _attention(call) for key, call in trace.attention.items()},
             **({"bad_weights": _bad_weights(trace)} if trace.bad_weights else {}),
+            **({"weights": weight_forms(trace.weights)} if trace.weights else {}),
             "outline": [_module(*each) for each in with_depth(trace.outline)] if trace.outline is not NO_MODULE else [],
             "records": [_record(*each) for each in zip(trace.records, statistics, keys, strict=True)],
         }

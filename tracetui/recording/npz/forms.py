@@ -75,6 +75,16 @@ class BadWeightForm(Struct, gc=False):
     first: tuple[Count, ...]
 
 
+class WeightForm(Struct, gc=False):
+    shape: tuple[Count, ...]
+    dtype: str
+    provenance: str
+    digest: str
+    sample: str
+    """float32 numbers in base64."""
+    rows: str | UnsetType = UNSET
+
+
 class ModuleForm(Struct):
     depth: Count
     path: str
@@ -109,6 +119,7 @@ class HeaderForm(Struct):
     cache: tuple[Count, ...] | UnsetType = UNSET
     bad_weights: dict[str, list[BadWeightForm]] | UnsetType = UNSET
     outline: list[ModuleForm] | UnsetType = UNSET
+    weights: dict[str, WeightForm] | UnsetType = UNSET
 
 
 class TimingForm(Struct):

@@ -44,6 +44,7 @@ def read_trace(path: Path) -> Trace:
         complete=header.complete,
         outline=header.outline,
         bad_weights=header.bad_weights,
+        weights=header.weights,
     )
 
 

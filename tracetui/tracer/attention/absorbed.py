@@ -20,6 +20,7 @@ from transformers.masking_utils import eager_mask
 
 from tracetui.errors import InputError, RunError
 from tracetui.models.latent import PROJECTION, expansion_of
+from tracetui.models.module_tree import KnownModel, known_model
 from tracetui.recipe import Recipe
 from tracetui.recording.record import ABSORBED
 from tracetui.text import visible
@@ -45,7 +46,7 @@ def check_mla(model: nn.Module, recipe: Recipe) -> None:
     kind = visible(str(recipe.config["model_type"]), 60)
     if not attention:
         problem = f"absorb needs latent attention (MLA), and no layer of this {kind} has it; leave --mla out"
-    elif not goes_through(model):
+    elif not goes_through(known_model(model)):
         problem = f"the attention of this {kind} can't be replaced from outside; leave --mla out"
     elif any(module.get_submodule(PROJECTION)._parameters.get("bias") is not None for module in attention):
         problem = f"the {PROJECTION} of this {kind} has a bias, which can't be absorbed; leave --mla out"
@@ -54,9 +55,9 @@ def check_mla(model: nn.Module, recipe: Recipe) -> None:
     raise InputError(f"{recipe.mla_from or f'{recipe.origin}: mla'}: {problem}")
 
 
-def absorbing_observed(model: nn.Module, absorb: bool) -> AbstractContextManager[None]:
-    """Attention reports to who observes; absorb: and is computed from its latent."""
-    return kernels_observed(model, _NAME if absorb else None)
+def absorbing_observed(known: KnownModel, absorb: bool) -> AbstractContextManager[None]:
+    """A model's attention reports to who observes; absorb: and is computed from its latent."""
+    return kernels_observed(known, _NAME if absorb else None)
 
 
 def _absorbed(

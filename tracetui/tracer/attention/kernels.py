@@ -17,6 +17,7 @@ from torch import nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from tracetui.errors import RunError
+from tracetui.models.module_tree import KnownModel
 from tracetui.models.unshown import attention_configs, watched_kernel
 from tracetui.recording.record import ABSORBED
 from tracetui.tracer.attention.explicit import Show, StepByStep, no_mask
@@ -31,14 +32,14 @@ Output = tuple[torch.Tensor, torch.Tensor | None]
 
 
 @contextmanager
-def kernels_observed(model: nn.Module, kernel: str | None = None) -> Iterator[None]:
-    """Have every attention module of the model that goes through transformers' interface report to who observes.
+def kernels_observed(known: KnownModel, kernel: str | None = None) -> Iterator[None]:
+    """Have every attention module of a model that goes through transformers' interface report to who observes.
 
     kernel: what is registered to run instead of the model's own, which reports by `run_kernel`.
     """
     changed: list[tuple[Any, str | None]] = []
     try:
-        for config in attention_configs(model):
+        for config in attention_configs(known):
             own = config._attn_implementation
             if (watched := watched_kernel(config)) is not None:
                 changed.append((config, own))
@@ -51,9 +52,9 @@ def kernels_observed(model: nn.Module, kernel: str | None = None) -> Iterator[No
             config._attn_implementation = own
 
 
-def goes_through(model: nn.Module) -> bool:
-    """Whether the model's attention goes through transformers' interface, by a kernel that is known here."""
-    return any(watched_kernel(config) is not None for config in attention_configs(model))
+def goes_through(known: KnownModel) -> bool:
+    """Whether a model's attention goes through transformers' interface, by a kernel that is known here."""
+    return any(watched_kernel(config) is not None for config in attention_configs(known))
 
 
 def _sdpa(

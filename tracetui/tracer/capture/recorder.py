@@ -14,6 +14,7 @@ from tracetui.recording.outline import NO_MODULE, Module
 from tracetui.recording.record import CALLERS, AttentionCall, BadWeight, Record, Token
 from tracetui.recording.trace import RunInfo, Trace
 from tracetui.recording.value import Value
+from tracetui.recording.weight_prints import WeightPrints
 from tracetui.tracer.attention.matrices import recorded_matrices
 from tracetui.tracer.capture.captures import Captures
 from tracetui.tracer.capture.later_trace import later_trace
@@ -103,6 +104,10 @@ class Recorder:
         self.settle()
         self.trace = self.trace.extended(chosen, cache)
         return self.trace
+
+    def reads(self, weights: WeightPrints) -> None:
+        """What is remembered of the weights that the model reads, which may grow while it runs; said before it does."""
+        self.trace = replace(self.trace, weights=weights)
 
     def know(self, tokens: Mapping[int, Token]) -> None:
         """Tokens that are shown beside those of the prompt."""

@@ -27,6 +27,7 @@ from tracetui.tracer.hooks.module_watch import output_name
 from tracetui.tracer.hooks.pass_context import Pass
 from tracetui.tracer.hooks.recording_observer import RecordingObserver
 from tracetui.tracer.observer import Choice
+from tracetui.tracer.residual.module_facts import ModuleFacts, none
 
 if TYPE_CHECKING:
     from tracetui.models.weights.experts import ExpertWeights
@@ -53,6 +54,8 @@ class DeferringObserver:
         self._may_wait = watched.describes_when_asked and watched.weights is None
         self._whole = True
         """Whether all that came by is still in the log, and nothing in it may leave a note."""
+        self._given_several: set[ModuleFacts] = set()
+        """Modules given more than one tensor: their own parameters may be asked for when that is described."""
         self._thread = get_ident()
         watched.recorder.settle = self.settle
 
@@ -81,8 +84,8 @@ class DeferringObserver:
             self.settle()
             self._recorder.settle = _nothing_to_do
             return
-        for site in sites:
-            site.facts.freeze()
+        facts = {site.facts for site in sites if site.is_layer} | self._given_several
+        self._modules.remember_vectors(each for each in facts if each.own is not none)
         self._recorder.settle, self._recorder.when_asked = _nothing_to_do, self._settle_when_asked
         self._recorder.snapshots.let_go()
 
@@ -122,6 +125,7 @@ class DeferringObserver:
     ) -> None:
         """The same, whatever it is given."""
         tensors = float_tensors(args, kwargs)
+        self._given_several.add(site.facts)
         values = [self._of(each) for each in tensors]
         states_first = site.facts.is_leaf or begins_with_floats(args, kwargs)
         event = (site, _seen(values, tensors), states_first, at)

@@ -15,6 +15,7 @@ from tracetui.debugger.session import Event, Fired
 from tracetui.expr.stop import Stop
 from tracetui.expr.watcher import Hit
 from tracetui.models.given import described, tokens_of
+from tracetui.models.module_tree import known_model
 from tracetui.models.watchable import check_watchable
 from tracetui.recording.keep import Keep, Room
 from tracetui.recording.trace import EMPTY_TRACE, Trace
@@ -80,16 +81,19 @@ class Guard:
 
     def _begin(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._call.close()
-        check_watchable(module)
+        known = known_model(module)
+        check_watchable(known)
         gate = Gate(emit=self._hear, stops=self._stops, waits=False)
         store = ValueStore(Room(_MEMORY, 0, None), _MEMORY)
-        recorder = Recorder(described(module), tokens_of(args, kwargs), gate.arrived, keep=self._keep, store=store)
+        recorder = Recorder(
+            described(module, known), tokens_of(args, kwargs), gate.arrived, keep=self._keep, store=store
+        )
         self.trace = recorder.trace
         gate.begin(recorder.trace)
         with ExitStack() as stack:
             stack.callback(self._forget)
             stack.enter_context(alone())
-            watch = stack.enter_context(ModelHooks(module, Pass(recorder, Editor(recorder), gate)))
+            watch = stack.enter_context(ModelHooks(module, Pass(recorder, Editor(recorder), gate), known))
             # torch has listed the hooks of this call already, those before it that is: the outermost begins here.
             watch.begin(args, kwargs)
             # The last of all: what it takes away has run by then.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
@@ -11,19 +12,16 @@ from typing import Any
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from tracetui.models.module_tree import modules_of
-from tracetui.models.pass_through import PassThrough
-from tracetui.models.weights.experts import runs_singly
+from tracetui.models.module_tree import KnownModel, known_model
 from tracetui.models.weights.streaming import Reader
 from tracetui.tracer.attention.absorbed import absorbing_observed
 from tracetui.tracer.hooks.deferring import DeferringObserver
 from tracetui.tracer.hooks.frames import Frame
-from tracetui.tracer.hooks.module_site import ModuleSite
+from tracetui.tracer.hooks.module_site import ModuleSite, WatchedSites
 from tracetui.tracer.hooks.pass_context import Pass
 from tracetui.tracer.hooks.recording_observer import RecordingObserver
 from tracetui.tracer.hooks.uncompiled import uncompiled
 from tracetui.tracer.observer import Observer, observing
-from tracetui.tracer.replay.stubs import RecordedLayer
 
 
 class ModelHooks:
@@ -33,13 +31,15 @@ class ModelHooks:
     Whatever way the block is left, every hook is off and every weight that may not stay is dropped.
     """
 
-    def __init__(self, model: nn.Module, watched: Pass) -> None:
+    def __init__(self, model: nn.Module, watched: Pass, known: KnownModel | None = None) -> None:
+        """known: the model as it is built now, where somebody has looked a moment ago."""
         self._model = model
+        self._known = known
         self._pass = watched
         self._recording = RecordingObserver(model, watched)
         self._observer: Observer = self._recording
+        self._sites: Mapping[str, ModuleSite] = {}
         self._depth: Callable[[], int] = lambda: len(watched.frames)
-        self._handles: list[RemovableHandle] = []
         self._stack = ExitStack()
 
     def __enter__(self) -> ModelHooks:
@@ -50,17 +50,19 @@ class ModelHooks:
             if watched.weights is not None:
                 reader = Reader(watched.making, lambda: self._depth(), watched.clock.leave_out)
                 stack.enter_context(watched.weights.lending(reader))
-            modules = modules_of(self._model)
-            stack.enter_context(self._recording.ready(modules))
-            sites = self._sites(modules)
-            if self._recording.may_defer(modules, sites.values()):
+            known = self._known or known_model(self._model)
+            modules, watchable = known.modules, known.once(WatchedSites)
+            stack.enter_context(self._recording.ready(watchable, modules))
+            sites = self._sites = self._recording.sites(watchable, modules)
+            if self._recording.may_defer(watchable, sites.values()):
                 self._observer = deferring = DeferringObserver(self._recording, watched)
                 self._depth = deferring.depth
                 stack.push(lambda kind, *_: deferring.close(sites.values(), kind is None))
-            stack.callback(self._take_hooks_off)
-            self._put_hooks_on(modules, sites)
+            hooks = _HookPairs(modules[path] for path in sites)
+            stack.callback(hooks.take_off)
+            hooks.put_on(self._observer, sites)
             stack.enter_context(observing(self._observer))
-            stack.enter_context(absorbing_observed(self._model, watched.absorb))
+            stack.enter_context(absorbing_observed(known, watched.absorb))
             self._stack = stack.pop_all()
         return self
 
@@ -71,7 +73,7 @@ class ModelHooks:
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """The model's own call has begun already, so that torch won't tell."""
-        self._observer.module_in(self._recording.site("", self._model), self._model, args, kwargs)
+        self._observer.module_in(self._sites[""], self._model, args, kwargs)
 
     @property
     def running(self) -> tuple[Frame, ...]:
@@ -79,39 +81,36 @@ class ModelHooks:
         self._pass.recorder.settle()
         return tuple(self._pass.frames)
 
-    def _sites(self, modules: Mapping[str, nn.Module]) -> dict[str, ModuleSite]:
-        """What is watched, by its path."""
-        inner = set(_inside_experts(modules))
-        return {
-            path: self._recording.site(path, module)
-            for path, module in modules.items()
-            if not isinstance(module, PassThrough | RecordedLayer) and path not in inner
-        }
-
-    def _put_hooks_on(self, modules: Mapping[str, nn.Module], sites: Mapping[str, ModuleSite]) -> None:
-        observer = self._observer
-        for path, site in sites.items():
-            module = modules[path]
-            begins, ends = partial(observer.module_in, site), partial(observer.module_out, site)
-            self._handles.append(module.register_forward_pre_hook(begins, with_kwargs=True))
-            self._handles.append(module.register_forward_hook(ends))
-
-    def _take_hooks_off(self) -> None:
-        for handle in self._handles:
-            handle.remove()
-
     def _release(self) -> None:
         if self._pass.weights is not None:
             for module in self._model.modules():
                 self._pass.weights.take_out(module)
 
 
-def _inside_experts(modules: Mapping[str, nn.Module]) -> Iterator[str]:
-    """The paths of modules without weights that each expert runs for itself, as its activation."""
-    for path, module in modules.items():
-        if runs_singly(module):
-            yield from (
-                name
-                for name, part in module.named_modules(prefix=path)
-                if part is not module and not any(True for _ in part.parameters())
-            )
+class _HookPairs:
+    """One pair of hooks for each module.
+
+    What torch's own registering does, but with a single handle for all: it makes four objects for each hook, which for
+    a small model cost as much as its recording.
+    """
+
+    def __init__(self, modules: Iterable[nn.Module]) -> None:
+        self._modules = list(modules)
+        self._key = RemovableHandle(OrderedDict()).id
+        """A number that no other hook has."""
+
+    def put_on(self, observer: Observer, sites: Mapping[str, ModuleSite]) -> None:
+        """Have modules tell the observer, each with its site."""
+        key, module_in, module_out = self._key, observer.module_in, observer.module_out
+        for module, site in zip(self._modules, sites.values(), strict=True):
+            module._forward_pre_hooks[key] = partial(module_in, site)
+            module._forward_pre_hooks_with_kwargs[key] = True
+            module._forward_hooks[key] = partial(module_out, site)
+
+    def take_off(self) -> None:
+        """However far they were put on."""
+        key = self._key
+        for module in self._modules:
+            module._forward_hooks.pop(key, None)
+            module._forward_pre_hooks.pop(key, None)
+            module._forward_pre_hooks_with_kwargs.pop(key, None)

@@ -1,15 +1,21 @@
-"""One module that is watched: where it stands, and all that can be decided about it before it runs."""
+"""The modules that are watched: where they stand, and all that can be decided about them before they run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
+from tracetui.models.latent import expansion_of
 from tracetui.models.module_tree import has_parameters
+from tracetui.models.pass_through import PassThrough
+from tracetui.models.recurrent import kernels_called
+from tracetui.models.weights.experts import may_have_experts
 from tracetui.recording.record import INPUT, is_layer, layer_path
+from tracetui.tracer.attention.attends_itself import attends_itself
+from tracetui.tracer.replay.stubs import RecordedLayer
 from tracetui.tracer.residual.module_facts import ModuleFacts
 
 MOST_INPUTS = 8
@@ -18,9 +24,9 @@ Begin = Callable[[str, nn.Module, tuple[Any, ...], dict[str, Any]], None]
 End = Callable[[str], None]
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class ModuleSite:
-    """A module's place in the model. Immutable once hooks are on."""
+    """A module's place in the model."""
 
     path: str
     is_layer: bool
@@ -36,9 +42,9 @@ class ModuleSite:
     """Where its own weights came from."""
     may_route: bool = False
     """Whether what it returns may be a router's scores or choice."""
-    begins: list[Begin] = field(default_factory=list)
+    begins: tuple[Begin, ...] = ()
     """What else is done before it runs, in order."""
-    ends: list[End] = field(default_factory=list)
+    ends: tuple[End, ...] = ()
     """And after it has run, before anything is recorded."""
 
     @classmethod
@@ -49,3 +55,18 @@ class ModuleSite:
         # A module around others is told by them; a table of positions asks its input for nothing but a dtype.
         inputs = (MOST_INPUTS if facts.is_leaf else 1) if path and (own_layer or weighs) else 0
         return cls(path, is_layer(path), bool(own_layer), weighs, facts, f"{path}:{INPUT}", inputs)
+
+
+class WatchedSites:
+    """Of a model that stays as it is built."""
+
+    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+        """modules: all of the model's, by their paths."""
+        watched = {path: each for path, each in modules.items() if not isinstance(each, PassThrough | RecordedLayer)}
+        self.sites = {path: ModuleSite.of(path, module) for path, module in watched.items()}
+        """By their paths; what a single watch decides is not in them."""
+        self.attend_themselves = frozenset(path for path, module in watched.items() if attends_itself(module))
+        self.recur = frozenset(path for path, module in watched.items() if kernels_called(module))
+        """Those that call kernels of recurrent layers."""
+        self.expand_latents = any(expansion_of(module) is not None for module in modules.values())
+        self.may_have_experts = any(map(may_have_experts, modules.values()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from threading import get_ident
 from typing import Any
 
@@ -21,6 +21,7 @@ from tracetui.tracer.hooks.module_inputs import begins_with_floats, float_tensor
 from tracetui.tracer.hooks.module_site import ModuleSite
 from tracetui.tracer.hooks.pass_context import Pass
 from tracetui.tracer.lens import Lens
+from tracetui.tracer.residual.module_facts import ModuleFacts
 from tracetui.tracer.residual.stream import ResidualStream, StreamPoint
 
 
@@ -73,6 +74,10 @@ class ModuleWatch:
         if site.may_route:
             self._experts.chose(path, module, output if returned is None else returned)
         return returned
+
+    def remember_vectors(self, modules: Iterable[ModuleFacts]) -> None:
+        """From now on the parameters of these are what they are now, and no module need live."""
+        self._residual.vectors = {each: [own.detach().clone() for own in each.own()] for each in modules}
 
     def tensors_of(self, site: ModuleSite, output: Any) -> list[torch.Tensor]:
         """The tensors in what a module returned; what is in it besides, and can't be recorded, is noted."""

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
 import torch
 from torch import nn
 
-from tracetui.models.latent import expansion_of
-from tracetui.models.recurrent import kernels_called
+from tracetui.models.weights.experts import runs_singly
 from tracetui.recording.record import INPUT
-from tracetui.tracer.attention.attends_itself import attends_itself
 from tracetui.tracer.attention.overhearing import Overhearing
 from tracetui.tracer.hooks.attention import AttentionWatch
 from tracetui.tracer.hooks.bad_weights import bad_weights
 from tracetui.tracer.hooks.experts import ExpertWatch
-from tracetui.tracer.hooks.module_site import ModuleSite
+from tracetui.tracer.hooks.module_site import Begin, End, ModuleSite, WatchedSites
 from tracetui.tracer.hooks.module_watch import ModuleWatch
 from tracetui.tracer.hooks.pass_context import Pass
 from tracetui.tracer.hooks.recurrence import RecurrenceWatch
@@ -48,10 +47,12 @@ class RecordingObserver:
         watched.recorder.examine = self._examine_own_weights
 
     @contextmanager
-    def ready(self, modules: Mapping[str, nn.Module]) -> Iterator[None]:
+    def ready(self, watched: WatchedSites, modules: Mapping[str, nn.Module]) -> Iterator[None]:
         """Ready for these modules of the model, by their paths, for the length of a `with`."""
+        experts = self.experts.watched(modules) if watched.may_have_experts else nullcontext()
+        latents = self._pass.latents.watched(modules.values()) if watched.expand_latents else nullcontext()
         try:
-            with self.experts.watched(modules), self._pass.latents.watched(modules.values()):
+            with experts, latents:
                 yield
         finally:
             self._overhearing.close()
@@ -59,25 +60,38 @@ class RecordingObserver:
             self._pass.editor.forget()
             self._pass.recorder.examine = None
 
-    def site(self, path: str, module: nn.Module) -> ModuleSite:
-        """What can be decided about a module before it runs."""
-        site, weights = ModuleSite.of(path, module), self._pass.weights
-        site.may_route = self.experts.may_route(path)
-        if weights is not None:
-            site.provenance = weights.provenance(module)
-        if self.experts.is_handed_choices(path):
-            site.begins.append(self.experts.entered)
-        if attends_itself(module):
-            site.begins.append(self._overhearing.begin)
-            site.ends.append(self._overhearing.end)
-        if weights is not None and weights.needed_by(module):
-            site.begins.append(self._make_weights)
-        if kernels_called(module):
-            site.begins.append(self._recurrence.begin)
-            site.ends.append(self._recurrence.end)
-        return site
+    def sites(self, watched: WatchedSites, modules: Mapping[str, nn.Module]) -> Mapping[str, ModuleSite]:
+        """What is watched, by its path, with what is decided about it for this watch."""
+        plain = not (watched.may_have_experts or watched.attend_themselves or watched.recur)
+        if plain and self._pass.weights is None:
+            return watched.sites
+        inner = set(_inside_experts(modules)) if watched.may_have_experts else ()
+        outer = (path for path in watched.sites if path not in inner)
+        return {path: self._site(watched.sites[path], watched, modules[path]) for path in outer}
 
-    def may_defer(self, modules: Mapping[str, nn.Module], sites: Iterable[ModuleSite]) -> bool:
+    def _site(self, site: ModuleSite, watched: WatchedSites, module: nn.Module) -> ModuleSite:
+        path, weights = site.path, self._pass.weights
+        begins: list[Begin] = []
+        ends: list[End] = []
+        if self.experts.is_handed_choices(path):
+            begins.append(self.experts.entered)
+        if path in watched.attend_themselves:
+            begins.append(self._overhearing.begin)
+            ends.append(self._overhearing.end)
+        if weights is not None and weights.needed_by(module):
+            begins.append(self._make_weights)
+        if path in watched.recur:
+            begins.append(self._recurrence.begin)
+            ends.append(self._recurrence.end)
+        return replace(
+            site,
+            provenance="" if weights is None else weights.provenance(module),
+            may_route=self.experts.may_route(path),
+            begins=tuple(begins),
+            ends=tuple(ends),
+        )
+
+    def may_defer(self, model: WatchedSites, sites: Iterable[ModuleSite]) -> bool:
         """Whether what happens here may be described later: nothing reads weights then, or listens between modules."""
         watched = self._pass
         if watched.lens or watched.absorb or torch.is_inference_mode_enabled() or not watched.recorder.keeps_all:
@@ -92,7 +106,7 @@ class RecordingObserver:
             return False
         if any(site.ends or any(begin != self._make_weights for begin in site.begins) for site in sites):
             return False
-        return not any(expansion_of(module) is not None for module in modules.values())
+        return not model.expand_latents
 
     def _make_weights(self, path: str, module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         weights = self._pass.weights
@@ -123,3 +137,14 @@ class RecordingObserver:
             yield
         finally:
             weights.take_out(module)
+
+
+def _inside_experts(modules: Mapping[str, nn.Module]) -> Iterator[str]:
+    """The paths of modules without weights that each expert runs for itself, as its activation."""
+    for path, module in modules.items():
+        if runs_singly(module):
+            yield from (
+                name
+                for name, part in module.named_modules(prefix=path)
+                if part is not module and not any(True for _ in part.parameters())
+            )

@@ -114,13 +114,15 @@ class ResidualStream:
         """Those of them where several tokens had it."""
         self._without_sum: set[object] = set()
         """Kinds of layers in which several tokens had no such sum; of one token a mixture looks like one."""
+        self.vectors: dict[ModuleFacts, Sequence[torch.Tensor]] = {}
+        """Parameters as they were when modules ran, where those of now may be others."""
 
     def begin(self, path: str, module: ModuleFacts, call: int, given: Sequence[torch.Tensor]) -> None:
         """A layer has been given these, the stream first; of two streams by themselves none is followed."""
         stream = given[0]
         if stream.ndim < 2 or any(each is not stream and each.shape == stream.shape for each in given):
             return
-        factors = tuple(_own(module, stream))
+        factors = tuple(self._own(module, stream))
         self._layers.append(_Layer(path, module.kind, call, stream, stream, factors))
 
     def forget(self) -> None:
@@ -154,7 +156,7 @@ class ResidualStream:
             return _stream(layer, tensor)
         if layer.joined_by == path and not layer.done:
             layer.joined_by = ""
-            if layer.last is not None and is_scaled_sum(tensor, layer.stream, layer.last, _own(module, tensor)):
+            if layer.last is not None and is_scaled_sum(tensor, layer.stream, layer.last, self._own(module, tensor)):
                 layer.done = True
                 return _stream(layer, tensor)
         if layer.began_with_norm == path and layer.normed is None:
@@ -232,6 +234,11 @@ class ResidualStream:
             return bool(others) and is_plain_sum(tensor, layer.stream, others[-1])
         return is_sum(tensor, layer.stream, layer.factors, layer.normed, others)
 
+    def _own(self, module: ModuleFacts, tensor: torch.Tensor) -> list[torch.Tensor]:
+        """The parameters of a module's own that have a number for each channel."""
+        own = self.vectors.get(module)
+        return [each.detach() for each in (module.own() if own is None else own) if each.shape == tensor.shape[-1:]]
+
 
 def _begin_alike(one: torch.Tensor, other: torch.Tensor) -> bool:
     """Whether both begin at the same place of memory. Asking for its address would copy what a record shares."""
@@ -271,11 +278,6 @@ def _remember(layer: _Layer, tensor: torch.Tensor, by_layer: bool) -> None:
         layer.returned.append(tensor)
     if by_layer and tensor.numel() and tensor.dim() and layer.entered.shape[-1] % tensor.shape[-1] == 0:
         layer.called.append(tensor)
-
-
-def _own(module: ModuleFacts, tensor: torch.Tensor) -> list[torch.Tensor]:
-    """The parameters of a module's own that have a number for each channel."""
-    return [each.detach() for each in module.own() if each.shape == tensor.shape[-1:]]
 
 
 def _renews(layer: _Layer, path: str, module: ModuleFacts) -> bool:

@@ -13,6 +13,7 @@ from tracetui.analysis.diff.report import Report
 from tracetui.analysis.diff.result import SiteDiff
 from tracetui.analysis.diff.rounding.noise import NoiseReport
 from tracetui.analysis.diff.routing.flips import Flip
+from tracetui.analysis.diff.weights import WeightDifferences
 from tracetui.recording.record import Token
 from tracetui.views.diff.effects import by_edit
 from tracetui.views.diff.report import verdict
@@ -33,6 +34,7 @@ def diff_json(report: Report, noise: NoiseReport | None = None) -> Iterator[str]
         "changed_by_edit": by_edit(report.finding.edit if report.finding else None),
         "hints": [asdict(hint) for hint in report.hints],
         **_before(comparison.preface),
+        "weights": _weights(comparison.weights),
         "only_in_a": [named.record.key for named in comparison.alignment.only_a],
         "only_in_b": [named.record.key for named in comparison.alignment.only_b],
         "not_run_in_a": [named.record.key for named in comparison.alignment.ahead_b],
@@ -54,6 +56,17 @@ def diff_json(report: Report, noise: NoiseReport | None = None) -> Iterator[str]
         **({} if noise is None else {"noise": _noise(noise)}),
     }
     yield json.dumps(_plain(found), indent=1, allow_nan=False)
+
+
+def _weights(weights: WeightDifferences) -> dict[str, object]:
+    return {
+        "compared": weights.compared,
+        "quantised": weights.quantised,
+        "different": [
+            {"name": pair.name, "relative": pair.relative, "a": pair.a.provenance, "b": pair.b.provenance}
+            for pair in weights.pairs
+        ],
+    }
 
 
 def _predicted(found: NextTokens) -> dict[str, object]:

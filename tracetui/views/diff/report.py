@@ -19,6 +19,7 @@ from tracetui.views.diff.made import verdict_end
 from tracetui.views.diff.noise import noise_lines
 from tracetui.views.diff.preface import narrow_lines, preface_lines, wrong_pair_lines
 from tracetui.views.diff.site import first_lines, row
+from tracetui.views.diff.weights import weights_text
 
 _SOME = 8
 
@@ -96,6 +97,8 @@ def _fault(report: Report) -> str:
         return ", where rounding flipped ties"
     if report.finding is not None and (unseen := report.finding.unseen) is not None:
         return f", where rounding may have flipped ties: the choice of experts was recorded in {unseen.side} only"
+    if report.finding is not None and report.finding.weights:
+        return f", whose inputs agree and whose {weights_text(report.finding.weights)}: no fault of what computes there"
     if report.carried and report.finding is not None and report.finding.undecided:
         return ", whole numbers that rounding of what they are made of may have changed"
     if report.carried:

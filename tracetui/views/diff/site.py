@@ -18,6 +18,7 @@ from tracetui.views.cells import fit
 from tracetui.views.diff.effects import by_edit
 from tracetui.views.diff.format import INDENT, beside, end, entry, number, percent, token
 from tracetui.views.diff.made import made_lines
+from tracetui.views.diff.weights import weights_text
 
 _ROOMY = 50
 _NAMINGS = {
@@ -186,8 +187,8 @@ def _feeds(comparison: Comparison, finding: Finding, width: int) -> Iterator[str
 def _where_from(comparison: Comparison, finding: Finding) -> list[str]:
     """What its inputs say of where the fault is; empty where they differ too."""
     feeds = finding.feeds
-    if finding.edit is not None:
-        return [f"{'its inputs agree: ' if feeds.agree else ''}{by_edit(finding.edit)}"]
+    if finding.edit is not None or finding.weights:
+        return [_excuse(finding)]
     if finding.tied:
         cause = "its inputs agree" if chooses(finding.site.site) else "other experts were chosen"
         return [f"{cause}: rounding flipped ties, see Routing"]
@@ -209,6 +210,13 @@ def _where_from(comparison: Comparison, finding: Finding) -> list[str]:
     if feeds.missing:
         return ["nothing that was recorded on both sides"]
     return ["no other tensor: it is made of weights and token ids or positions"]
+
+
+def _excuse(finding: Finding) -> str:
+    """What makes a difference that is no fault: an edit, or other weights."""
+    if finding.edit is not None:
+        return f"{'its inputs agree: ' if finding.feeds.agree else ''}{by_edit(finding.edit)}"
+    return f"its inputs agree, and its {weights_text(finding.weights)}: no fault of what computes here"
 
 
 def _cosine(value: float) -> str:

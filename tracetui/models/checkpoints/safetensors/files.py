@@ -39,6 +39,8 @@ class SafetensorsFiles:
         self._files = {path: WeightFile(path) for path in self.shards.present}
         for path in self.shards.present:
             self._add(path, read_header(path))
+        if not self.tensors:
+            raise InputError(f"{folder / self.shards.label}: names no tensors; --weights random runs without it")
 
     def _add(self, path: Path, tensors: Mapping[str, Stored]) -> None:
         for name in tensors:

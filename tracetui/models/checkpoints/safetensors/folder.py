@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from tracetui.formats.collector import collector_paused
 from tracetui.models.checkpoints.absent_parts import refuse_absent_parts
 from tracetui.models.checkpoints.deepseek_names import has_reference_names, published_name, reference_name
 from tracetui.models.checkpoints.quantised.combine import combine
@@ -52,6 +53,7 @@ class SafetensorsFolder:
         """The floating dtype of most of the file's bytes, for dtype `auto`; None for float8, which doesn't tell."""
         return self._files.main_dtype()
 
+    @collector_paused()
     def source_for(self, model: PreTrainedModel) -> SafetensorsCheckpoint:
         """The folder as the source of a model's weights.
 
@@ -114,7 +116,8 @@ class SafetensorsFolder:
         apart = {
             name for name in names.spare if prefix.is_of_another_part(own[name] if self._by_reference else place(name))
         }
-        used = [own[name] for name in self._files.tensors if name not in set(names.spare)]
+        spare = set(names.spare)
+        used = [own[name] for name in self._files.tensors if name not in spare]
         parts = other_parts(used, [own[name] for name in names.spare if name in apart])
         names.spare = [name for name in names.spare if name not in apart]
         return [f"{self._files.shards.label}: not read, no part of this model: {told(parts)}"] if parts else []

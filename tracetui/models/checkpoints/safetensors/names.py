@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from tracetui.models.checkpoints.safetensors.order import natural_order
 from tracetui.models.pass_through import PassThrough
 from tracetui.recipe.class_defaults import wholes_of
 
@@ -107,7 +108,6 @@ def match_names(model: PreTrainedModel, names: Iterable[str], whole: str = "") -
         WeightConverter,
         WeightRenaming,
         apply_renamings,
-        dot_natural_key,
         rename_source_key,
     )
 
@@ -120,13 +120,15 @@ def match_names(model: PreTrainedModel, names: Iterable[str], whole: str = "") -
     skipped = tuple(_skipped_prefixes(model))
     matched = Names()
     lists: dict[str, Conversion] = {}
-    for name in sorted((name for name in names if not name.startswith(skipped)), key=dot_natural_key):
-        renamed, pattern = rename_source_key(name, renamings, converters, prefix, parameters)
+    for name in sorted((name for name in names if not name.startswith(skipped)), key=natural_order):
+        plain_name = apply_renamings(name, renamings)
+        renamed, pattern = rename_source_key(plain_name, [], converters, prefix, parameters)
         if renamed not in parameters and name in parameters:
             renamed, pattern = rename_source_key(name, [], [], prefix, parameters)
         if pattern is not None and renamed in parameters:
-            conversion = lists.setdefault(renamed, Conversion(by_pattern[pattern], renamed))
-            conversion.add(pattern, name, apply_renamings(name, renamings))
+            if (conversion := lists.get(renamed)) is None:
+                conversion = lists[renamed] = Conversion(by_pattern[pattern], renamed)
+            conversion.add(pattern, name, plain_name)
         elif renamed in parameters and renamed not in matched.direct:
             matched.direct[renamed] = name
         elif not renamed.startswith(skipped):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,9 +63,11 @@ def text_prefix(model: PreTrainedModel, tensors: Mapping[str, Stored]) -> TextPr
     embedding = embedding_name(model).removeprefix(own)
     alike = Counter(prefix for name, prefix in places if tensors[name].shape == inner[name.removeprefix(prefix)])
     votes = Counter(prefix for _, prefix in places)
+    # Each prefix asks, and there may be as many as names.
+    in_order = sorted(tensors)
 
     def heads(prefix: str) -> dict[str, str]:
-        return {outer + head: head for head in outside for outer in _outer(prefix) if _is_there(outer + head, tensors)}
+        return {outer + head: head for head in outside for outer in _outer(prefix) if _is_there(outer + head, in_order)}
 
     def fitness(prefix: str) -> tuple[bool, int, int, int]:
         """A vision tower has layers of the same names, but no embedding; a model that speaks has another head."""
@@ -122,8 +125,9 @@ def _outer(path: str) -> Iterator[str]:
         yield ""
 
 
-def _is_there(prefix: str, names: Collection[str]) -> bool:
-    return any(name.startswith(prefix) for name in names)
+def _is_there(prefix: str, in_order: Sequence[str]) -> bool:
+    place = bisect_left(in_order, prefix)
+    return place < len(in_order) and in_order[place].startswith(prefix)
 
 
 def _first_apart(name: str, around: Collection[str]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from tracetui.errors import InputError, bad_field
 from tracetui.paths import inside
 from tracetui.recipe.folder import SAFETENSORS
-from tracetui.recipe.shard_index import read_weight_map
+from tracetui.recipe.shard_index import MAX_FILES, read_weight_map
 
 _SINGLE, _INDEX = SAFETENSORS
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
@@ -64,6 +64,8 @@ def find_shards(folder: Path) -> Shards:
     if (index := inside(folder, _INDEX)).exists():
         return _listed(folder, index)
     if loose := sorted(path.name for path in folder.glob("model-*.safetensors") if _SHARD.fullmatch(path.name)):
+        if len(loose) > MAX_FILES:
+            raise InputError(f"{folder}: model-*.safetensors: are {len(loose):,} files, more than {MAX_FILES:,}")
         return Shards("model-*.safetensors", tuple(inside(folder, name) for name in loose))
     if sliced := sorted(
         path.name for path in folder.glob("model*-mp*.safetensors") if _REFERENCE_SHARD.fullmatch(path.name)
@@ -97,9 +99,10 @@ def _listed(folder: Path, index: Path) -> Shards:
             paths[name] = inside(folder, name)
         except InputError as error:
             raise InputError(f"{index}: weight_map: {error}") from None
-    present = tuple(path for path in paths.values() if path.exists())
+    present = {name: path for name, path in paths.items() if path.exists()}
     if not present:
         raise InputError(
             f"{index}: weight_map: none of its {len(counts)} files is in the folder, not even {min(counts)}"
         )
-    return Shards(_INDEX, present, tuple((name, counts[name]) for name, path in paths.items() if path not in present))
+    missing = tuple((name, counts[name]) for name in paths if name not in present)
+    return Shards(_INDEX, tuple(present.values()), missing)

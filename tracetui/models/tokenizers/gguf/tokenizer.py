@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tracetui.errors import bad_field
-from tracetui.formats.gguf import Metadata, read_header
+from tracetui.formats.gguf import Metadata
+from tracetui.formats.gguf.files import read_files
 from tracetui.models.tokenizers.gguf.cuts import DEFAULT, WORD_CUTS, WordCuts
 from tracetui.models.tokenizers.gguf.special_tokens import SpecialTokens
 from tracetui.models.tokenizers.gguf.vocabulary import PREFIX, TokenKind, read_vocabulary, special_id
@@ -29,7 +30,7 @@ _AS_SPELLED = (TokenKind.CONTROL, TokenKind.USER_DEFINED, TokenKind.UNKNOWN)
 
 def open_gguf_tokenizer(path: Path, model_vocab: int) -> GgufTokenizer:
     """The tokenizer of a GGUF file. Raises InputError: no such file, none in it, one that contradicts itself."""
-    return GgufTokenizer(read_header(path).metadata, model_vocab)
+    return GgufTokenizer(read_files(path).metadata, model_vocab)
 
 
 class GgufTokenizer:

@@ -9,6 +9,7 @@ from enum import IntEnum
 import numpy as np
 
 from tracetui.formats.gguf import Metadata
+from tracetui.recipe.gguf.end_tokens import END_NAMES, FILL_NAMES, is_text
 from tracetui.text import visible
 
 PREFIX = "tokenizer.ggml."
@@ -27,22 +28,15 @@ class TokenKind(IntEnum):
     BYTE = 6
 
 
-_CONTROL_NAMES = frozenset(
+_FILL_MARKS = frozenset(
     (
-        "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<end_of_turn>",
-        "<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>",
-        "<end_of_utterance>", "<eos>", "<turn|>", "<|tool_response>", "<｜end▁of▁sentence｜>", "[e~[",
         "<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", "<｜fim▁begin｜>", "<PRE>", "▁<PRE>", "<|code_prefix|>",
         "<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>", "<｜fim▁hole｜>", "<SUF>", "▁<SUF>", "<|code_suffix|>",
         "<|fim_middle|>", "<fim-middle>", "<fim_middle>", "<｜fim▁end｜>", "<MID>", "▁<MID>", "<|code_middle|>",
-        "<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]", "<|fim_repo|>", "<|repo_name|>", "<fim-repo>",
-        "<REPO>", "<reponame>", "<|file_sep|>",
     )
 )  # fmt: skip
+_CONTROL_NAMES = END_NAMES | FILL_NAMES | _FILL_MARKS
 """What llama.cpp takes for a control token by its text, whatever kind the file says: converters forget it."""
-
-_NAMES_END_OTHERWISE = frozenset(("<|tool_response>", "<|plamo:eos|>"))
-"""Of vocabularies in which `</s>` is text like any other."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -84,7 +78,7 @@ def _kinds(numbers: list[float], ids: Mapping[str, int], count: int) -> bytes:
         int(number) if number in _KNOWN else TokenKind.NORMAL for number in numbers or [TokenKind.NORMAL] * count
     )
     for name in _CONTROL_NAMES & ids.keys():
-        if name != "</s>" or _NAMES_END_OTHERWISE.isdisjoint(ids):
+        if name != "</s>" or not is_text(name, ids):
             kinds[ids[name]] = TokenKind.CONTROL
     return bytes(kinds)
 
