@@ -6,12 +6,14 @@ import unicodedata
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from rich.cells import cell_len
 
 from tests.recording.llama import llama
 from tests.recording.made import small_trace, traces
 from tracetui.recording.record import Record, Token
+from tracetui.recording.statistics import Statistics
 from tracetui.recording.summary import WIDTH, describe
 from tracetui.recording.trace import EMPTY_TRACE, RunInfo, Trace
 from tracetui.recording.value import ArrayValue, Value
@@ -135,3 +137,33 @@ def test_named_tensors_of_somebody_s_own_are_no_run() -> None:
     record, value = Record(0, "x", (2,), "float64", 0), ArrayValue(np.zeros(2))
     dump = Trace(RunInfo(), (), [record], [value], {}, dump=True)
     assert line(describe(dump, 0), "records") == "records    1 in 1 pass, 1 with values"
+
+
+class Unreadable(ArrayValue):
+    """Fails a test that reads it."""
+
+    def statistics(self) -> Statistics:
+        raise AssertionError("was read")
+
+
+def dump(count: int, length: int) -> Trace:
+    """Arrays without memory behind them."""
+    array = np.broadcast_to(np.float32(0), (length,))
+    records = tuple(Record(index, f"x{index}", (length,), "float32", depth=0) for index in range(count))
+    return Trace(RunInfo(), (), records, (Unreadable(array),) * count, {}, dump=True)
+
+
+def test_a_dump_that_unpacks_to_a_thousand_times_its_size_is_described_unread() -> None:
+    lines = describe(dump(3, 1 << 29), 10_000)
+    assert line(lines, "NaN, Inf") == "NaN, Inf   not looked for in 3 arrays of 6.00 GiB; `tracetui export F --csv`"
+    assert line(lines, "           does") == "           does"
+    assert line(lines, "     2").split() == ["2", "x2", "536870912"]
+    with pytest.raises(AssertionError, match="was read"):
+        describe(dump(3, 1 << 29), 6 << 30)
+
+
+def test_a_dump_of_more_arrays_than_any_has_is_described_unread() -> None:
+    described = describe(dump(100_001, 1), 10_000_000)
+    assert "not looked for in 100,001 arrays of" in line(described, "NaN, Inf")
+    with pytest.raises(AssertionError, match="was read"):
+        describe(dump(100, 1), 10_000)

@@ -11,6 +11,7 @@ from math import prod
 from tracetui.formats.npy import stored_as
 from tracetui.recording.health import comes_near_limit, may_hide, near_limit_share
 from tracetui.recording.record import Record, Token
+from tracetui.recording.statistics import Statistics
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import NotKeptError, is_kept
 from tracetui.text import number, size, statistic, token_text, visible
@@ -21,6 +22,8 @@ _TOKENS = 200
 """Tokens of a prompt that are listed."""
 _RECORDS, _LARGEST, _ALARMS, _LOST = 20, 3, 10, 10
 _SITE = 46
+_MOST_ARRAYS, _MOST_BYTES = 100_000, 4 << 30
+"""Of a dump, all of which is read to know its statistics: a small file may unpack to a thousand times its size."""
 _ESSENTIALS = (
     *("model_type", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim"),
     *("intermediate_size", "moe_intermediate_size", "num_experts", "n_routed_experts", "num_local_experts"),
@@ -33,17 +36,27 @@ _SHOWN = 60
 
 def describe(trace: Trace, path_size: int) -> list[str]:
     """Model, prompt, records, sizes, alarms and the first records of a trace whose file has `path_size` bytes."""
+    unread = _unread(trace, path_size)
     return [
         *_about(trace),
         *_prompts(trace.tokens),
         *_generated(trace),
         *_record_counts(trace, path_size),
-        *_alarms(trace),
-        *_near_limits(trace),
+        *(_entry("NaN, Inf", unread.split(), gap=" ") if unread else (*_alarms(trace), *_near_limits(trace))),
         *_largest(trace),
         "",
-        *_record_list(trace),
+        *_record_list(trace, is_read=not unread),
     ]
+
+
+def _unread(trace: Trace, path_size: int) -> str:
+    """Why values aren't looked at; empty where they are. A recording has their statistics in its header."""
+    if not trace.dump:
+        return ""
+    total = sum(_nbytes(value.shape, value.dtype) for value in trace.values)
+    if len(trace.values) <= _MOST_ARRAYS and total <= max(_MOST_BYTES, 2 * path_size):
+        return ""
+    return f"not looked for in {len(trace.values):,} arrays of {size(total)}; `tracetui export F --csv` does"
 
 
 def _about(trace: Trace) -> Iterator[str]:
@@ -172,18 +185,21 @@ def _largest(trace: Trace) -> Iterator[str]:
         yield _fit(f"{'' if place else 'largest':{_INDENT}}{text}", WIDTH)
 
 
-def _record_list(trace: Trace) -> Iterator[str]:
-    yield f"{'step':>6}  {'site':{_SITE}}{'shape':14}{'L2':>11}".rstrip()
+def _record_list(trace: Trace, is_read: bool = True) -> Iterator[str]:
+    yield f"{'step':>6}  {'site':{_SITE}}{'shape':14}{'L2' if is_read else '':>11}".rstrip()
     partly = False
     for record in trace.records[:_RECORDS]:
-        statistics = trace.statistics(record)
-        norm = f"{statistic(statistics.l2)}{'*' if statistics.finite_count and not statistics.finite else ' '}"
+        norm = _norm(trace.statistics(record)) if is_read else ""
         partly = partly or norm.endswith("*")
         yield f"{record.index:>6}  {_site(record, _SITE - 2)}  {_padded(_shape(record), 14)}{norm:>12}".rstrip()
     if len(trace.records) > _RECORDS:
         yield f"{'':8}and {len(trace.records) - _RECORDS:,} more"
     if partly:
         yield f"{'':8}* over the elements that are finite"
+
+
+def _norm(statistics: Statistics) -> str:
+    return f"{statistic(statistics.l2)}{'*' if statistics.finite_count and not statistics.finite else ' '}"
 
 
 def _shape(record: Record) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tracetui.errors import InputError
 from tracetui.models.tokenizers.growth import MOST_ADDED, added_by, growth_of
 from tracetui.models.tokenizers.guard import library_errors
+from tracetui.models.tokenizers.patience import result_within
 from tracetui.models.tokenizers.protocol import check_ids, text_bytes
 from tracetui.models.tokenizers.vocabulary import Spelling, token_bytes
 from tracetui.paths import read_bounded
@@ -19,11 +20,16 @@ from tracetui.recording.record import Token
 if TYPE_CHECKING:
     import tokenizers
 
-MAX_BYTES = 256 * 2**20
+MAX_BYTES = 64 * 2**20
+"""Published ones have up to half of that."""
+_MOST_ENTRIES = 2_000_000
+"""Of its vocabulary and merges together; published ones have up to 800,000."""
 _MOST_GROWTH = 2**13
 """Of a text's bytes at most; ALBERT's and XLNet's might be 4,356, by Unicode's compatible forms and a table of such."""
 _MOST_BYTES = 2**28
 """Of what is made of a prompt at most."""
+_FEWEST_SECONDS, _LEAST_SPEED = 8.0, 100_000.0
+"""What a prompt may take, and a further second for so many bytes: a tenth of what tokenizers do on a slow machine."""
 
 
 class LibraryTokenizer:
@@ -71,12 +77,26 @@ class LibraryTokenizer:
             raise InputError(
                 f"the prompt: {self._name} could make it {self._growth:,} times as long; take a shorter one"
             )
-        with library_errors(f"the prompt: {self._name}"), self._lock:
-            self._library.encode_special_tokens = not specials
-            encoding = self._library.encode(text, add_special_tokens=around)
+        encoding = self._encoded(text, specials, around, _FEWEST_SECONDS + len(expected) / _LEAST_SPEED)
         check_ids(encoding.ids, self._model_vocab)
         tokens = [self.token(token_id) for token_id in encoding.ids]
         return _fitted(tokens, encoding.special_tokens_mask, expected)
+
+    def _encoded(self, text: str, specials: bool, around: bool, seconds: float) -> tokenizers.Encoding:
+        """What the library makes of a text, in a thread that is left behind if it takes too long: nothing ends it."""
+
+        def encode() -> tokenizers.Encoding:
+            with self._lock:
+                self._library.encode_special_tokens = not specials
+                # For one text alone it would keep all other threads from running meanwhile.
+                return self._library.encode_batch([text], add_special_tokens=around)[0]
+
+        with library_errors(f"the prompt: {self._name}"):
+            encoding = result_within(seconds, encode)
+        if encoding is None:
+            problem = f"{self._name} isn't done with it after {seconds:.0f} s"
+            raise InputError(f"the prompt: {problem}: its regular expressions may have no end; give --tokens instead")
+        return encoding
 
     def decode(self, ids: Iterable[int]) -> bytes:
         return b"".join(self.token(token_id).bytes for token_id in ids)
@@ -104,6 +124,8 @@ def _load(path: Path) -> tokenizers.Tokenizer:
         raise InputError(
             f"{path}: is not UTF-8 text, got 0x{content[error.start]:02X} at byte {error.start}"
         ) from error
+    if (entries := text.count('":') + text.count("[")) > _MOST_ENTRIES:
+        raise InputError(f"{path}: has more than {_MOST_ENTRIES:,} entries, got {entries:,}")
     import tokenizers
 
     with library_errors(path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -54,7 +55,13 @@ def read_npz_dump(path: Path) -> Trace:
 def _value(file: ArrayFile, place: StoredArray) -> DumpValue:
     if place.dtype == BFLOAT16_BITS:
         return DumpValue(file, place, "bfloat16", lambda array: bfloat16(array.view(np.dtype("<u2"))))
-    return DumpValue(file, place, place.dtype.name, None if place.dtype.isnative else _native)
+    return DumpValue(file, place, _dtype_name(place.dtype), None if place.dtype.isnative else _native)
+
+
+@cache
+def _dtype_name(dtype: np.dtype[np.generic]) -> str:
+    """numpy puts the name together anew each time."""
+    return str(dtype.name)
 
 
 def _native(array: Array) -> Array:

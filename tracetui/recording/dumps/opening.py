@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tracetui.errors import InputError
 from tracetui.file_kinds import HEAD_BYTES, is_npy, is_safetensors, is_zip, no_recording
+from tracetui.formats.collector import collector_paused
 from tracetui.paths import open_regular, refuse_disguised
 from tracetui.recording.dumps.npz import has_header, read_npy_dump, read_npz_dump
 from tracetui.recording.dumps.safetensors import read_safetensors_dump
@@ -13,6 +14,7 @@ from tracetui.recording.npz import read_trace
 from tracetui.recording.trace import Trace
 
 
+@collector_paused()
 def open_recorded(path: Path) -> Trace:
     """The trace in a file, or the named tensors of a plain one as a trace; values are read when they are asked for.
 
