@@ -40,7 +40,7 @@ def element_place(trace: Trace, record: Record, element: tuple[int, ...]) -> str
         elif (positions := _positions(trace, record, axis)) is not None and axis.name in "TN":
             words.append(f"token {positions[index]}{_token(trace, record, axis, row, index)}")
         else:
-            words.append(f"{_noun(axis)} {index}{_token(trace, record, axis, row, index)}")
+            words.append(f"{noun(axis.name, axis.name)} {index}{_token(trace, record, axis, row, index)}")
     return ", ".join(words)
 
 
@@ -49,13 +49,14 @@ def channel_name(trace: Trace, record: Record, channel: int) -> str:
     axes, parts = axes_of(record, trace.run.config), split_heads(record, trace.run.config)
     if parts is not None:
         head, channel = divmod(channel, parts[-1].length)
-        return f"{_noun(parts[-2])} {head}, channel {channel}"
+        return f"{noun(parts[-2].name, parts[-2].name)} {head}, channel {channel}"
     last = axes[-1]
-    return f"{_NOUNS.get(last.name, 'channel')} {channel}"
+    return f"{noun(last.name, 'channel')} {channel}"
 
 
-def _noun(axis: Axis) -> str:
-    return _NOUNS.get(axis.name, axis.name)
+def noun(axis: str, otherwise: str) -> str:
+    """What an index along an axis of this letter counts."""
+    return _NOUNS.get(axis, otherwise)
 
 
 def _positions(trace: Trace, record: Record, axis: Axis) -> range | None:

@@ -139,6 +139,21 @@ class FakeAttention:
         return bool(self.heads)
 
 
+@dataclass
+class FakeTensor:
+    """Its largest element is where the test says."""
+
+    largest: tuple[int, ...] | None = None
+    cells: list[tuple[int, int]] = field(default_factory=list)
+    maps: int = 0
+
+    def go_to(self, row: int, column: int) -> None:
+        self.cells.append((row, column))
+
+    def toggle_map(self) -> None:
+        self.maps += 1
+
+
 class FakeExperts:
     """The pane of experts."""
 
@@ -157,7 +172,7 @@ class Parts:
         """What the pane in front would copy."""
         self.host = FakeHost(self.driver)
         self.line, self.watches, self.panes, self.prompt = FakeLine(), FakeWatches(), FakePanes(), FakePrompt()
-        self.attention, self.experts = FakeAttention(), FakeExperts()
+        self.tensor, self.attention, self.experts = FakeTensor(), FakeAttention(), FakeExperts()
         self.session = FakeSession(self.driver.heard)
         self.driver.opened(self.session)
         self.block: int | None = None
@@ -166,7 +181,7 @@ class Parts:
         self.health = HealthActions(self.host, lambda row, column: self.cells.append((row, column)))
         self.edits = EditActions(self.host, self.line, page.recording, {})
         self.runs = RunActions(self.host, page, self.panes, self.prompt, lambda call: call())
-        self.looks = LookActions(self.host, self.panes, self.attention, self.experts)
+        self.looks = LookActions(self.host, self.panes, self.tensor, self.attention, self.experts)
         self.files = FileActions(self.host, page, {}, lambda: self.words)
         self.events = SessionEvents(
             self.host, self, self.panes, self.runs, self.stops, self.edits, self.health, self.looks

@@ -35,7 +35,7 @@ async def test_every_press_moves_the_crosshair(keys: tuple[str, ...], cell: tupl
     async with driven() as it:
         await it.press("enter", "c", "3")
         await burst(it, *keys)
-        assert (it.screen.query_one(Heatmap).cursor, it.state.token) == (cell, token)
+        assert (it.screen.query_one("#heatmap", Heatmap).cursor, it.state.token) == (cell, token)
 
 
 async def test_every_press_moves_the_value_cell() -> None:
@@ -59,7 +59,7 @@ async def test_a_new_prompt_puts_both_cursors_at_the_start() -> None:
         await it.press("enter", "c", "3")
         await burst(it, "down", "down", "right", "right")
         await it.press("r", "x", "enter", "c")
-        assert it.screen.query_one(Heatmap).cursor == (0, 0)
+        assert it.screen.query_one("#heatmap", Heatmap).cursor == (0, 0)
         assert it.screen.query_one(ValueGrid).cell == (0, 0)
         assert it.state.token == -1
 

@@ -366,3 +366,18 @@ def test_what_is_set_is_noted_and_what_had_no_time_to_come_back_stays_as_it_was(
     assert note.prompts == OFFER.prompts.typed("typed")
     assert note.layout == ScreenLayout(front="logits", maximised="tree", opened=("",))
     assert not memory.note_down(), "the same is not written twice"
+
+
+def test_the_largest_element_is_gone_to_in_its_prompt_and_head_once_it_is_known() -> None:
+    parts = Parts()
+    largest = parts.looks.handlers["largest"]
+    largest()
+    assert (parts.remark, parts.tensor.cells) == ("no element is known yet", [])
+    while parts.site != "model.layers.0.self_attn:q":
+        parts.steps.handlers["into"]()
+    parts.tensor.largest = (0, 2, 5, 3)
+    largest()
+    assert (parts.driver.state.head, parts.tensor.cells) == (2, [(5, 3)])
+    assert (parts.remark, parts.panes.front) == ("the largest element: [0, 2, 5, 3]", "tensor")
+    parts.looks.handlers["outlier_map"]()
+    assert parts.tensor.maps == 1

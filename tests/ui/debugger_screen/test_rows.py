@@ -67,7 +67,7 @@ async def test_every_pane_follows_the_row() -> None:
     async with driven(offer=BATCH, size=(180, 50)) as it:
         await it.press("enter", "c", ")")
         trace, lengths = it.state.trace, [5, 3, 4]
-        heatmap = it.screen.query_one(Heatmap)
+        heatmap = it.screen.query_one("#heatmap", Heatmap)
         assert "row 1 of 0–2" in heatmap.data.told
         assert heatmap.data.rows.labels == ("<|begin_of_text|>", "·five", "·six", PADDING, PADDING)
         before = heatmap.data

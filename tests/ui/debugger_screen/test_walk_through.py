@@ -122,7 +122,7 @@ async def test_attention_of_a_head_is_what_the_model_computed() -> None:
     async with driven() as it:
         await it.press("enter", "c", "3", "]", "]")
         assert it.state.head == 2
-        data = it.screen.query_one(Heatmap).data
+        data = it.screen.query_one("#heatmap", Heatmap).data
         values = it.state.trace["model.layers.1.self_attn:v"][0, 1]
         heads = it.state.trace["model.layers.1.self_attn:heads"][0, 2]
         assert abs(data.values @ values - heads).max() < 1e-5
@@ -133,7 +133,7 @@ async def test_attention_of_a_head_is_what_the_model_computed() -> None:
 async def test_the_three_kinds_of_scores() -> None:
     async with driven() as it:
         await it.press("enter", "c", "3")
-        heatmap = it.screen.query_one(Heatmap)
+        heatmap = it.screen.query_one("#heatmap", Heatmap)
         probabilities = heatmap.data.values
         await it.press("a")
         before = heatmap.data.values
@@ -178,6 +178,6 @@ async def test_the_token_cursor_takes_the_values_and_the_crosshair_along() -> No
     async with driven() as it:
         await it.press("enter", "c", "3", ">", ">", ">")
         assert it.state.token == 2
-        assert it.screen.query_one(Heatmap).cursor[0] == 2
+        assert it.screen.query_one("#heatmap", Heatmap).cursor[0] == 2
         await it.press("down")
         assert it.state.token == 3

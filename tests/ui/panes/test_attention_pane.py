@@ -63,7 +63,7 @@ async def test_a_call_without_a_latent_has_three_planes_and_its_identity() -> No
 async def test_latent_attention_has_four_more(size: tuple[int, int], names: str) -> None:
     async with finished(tiny_mla.forward, size) as it:
         assert names in it.text()
-        trace, heatmap = it.state.trace, it.screen.query_one(Heatmap)
+        trace, heatmap = it.state.trace, it.screen.query_one("#heatmap", Heatmap)
         await show(it, "kv_latent")
         np.testing.assert_array_equal(heatmap.data.values, trace[f"{SITE}:kv_latent"][0])
         text = it.text()
@@ -97,9 +97,9 @@ async def test_a_head_that_is_not_what_it_should_be_is_called_broken_wherever_on
         await it.press("]", "]")
         assert "✗ BROKEN softmax·V = heads" in it.text()
         assert "its attention can't be shown" in it.text()
-        assert not it.app.screen.query_one(Heatmap).data.values.size
+        assert not it.app.screen.query_one("#heatmap", Heatmap).data.values.size
         await it.press("]")
-        assert it.app.screen.query_one(Heatmap).data.values.size
+        assert it.app.screen.query_one("#heatmap", Heatmap).data.values.size
 
 
 async def test_heads_are_checked_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,14 +7,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.ui.driving import Driven
 from tests.ui.massive import CHANNEL, LAYER, massive_trace
+from tests.ui.recording import without_values
 from tracetui.debugger.recorded_session import RecordedSession
 from tracetui.debugger.start_page import page_of_recording
 from tracetui.recording.trace import Trace
 from tracetui.ui.app import TracetuiApp
 from tracetui.ui.messages import Jump
+from tracetui.ui.panes.tensor.outlier_map import OutlierMap
+from tracetui.ui.panes.tensor.value_grid import ValueGrid
 
 SITE = f"model.layers.{LAYER}"
 
@@ -71,3 +75,62 @@ async def test_it_is_said_where_the_largest_element_is_and_whose_squares() -> No
         assert "kurt" in it.text()
     async with at(f"{SITE}.self_attn:k") as it:
         assert "at kv head " in it.text() or "at head " in it.text()
+
+
+async def test_a_key_goes_to_the_largest_element() -> None:
+    async with at(f"{SITE}.self_attn.q_proj") as it:
+        await it.press("M")
+        record = it.top.state.record
+        value = massive_trace().value(record).read()  # [B,T,H·K]
+        grid = it.top.query_one(ValueGrid)
+        assert grid.value == value.flat[np.abs(value).argmax()]
+        head, column = divmod(int(np.abs(value).argmax()) % value.shape[-1], 8)
+        assert (it.top.state.head, grid.cell[1]) == (head, column)
+        assert "the largest element: [0, " in it.text()
+        await it.press("x")
+        assert grid.value == value.flat[np.abs(value).argmax()]
+
+
+async def test_without_values_there_is_no_largest_element_to_go_to() -> None:
+    async with at(SITE, trace=without_values(massive_trace())) as it:
+        await it.press("M")
+        assert "the values of this tensor were not kept" in it.text()
+        assert "kurt  –" in it.text()
+        await it.press("O")
+        assert "The values of this tensor were not kept" in it.text()
+        await it.press("x", "O")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_the_map_shows_tokens_by_channels_and_its_crosshair_tells_them(size: tuple[int, int]) -> None:
+    async with at(SITE, size) as it:
+        await it.press("O")
+        outliers = it.top.query_one(OutlierMap)
+        assert outliers.has_focus
+        values = massive_trace().value(it.top.state.record).read()[0]
+        assert (outliers.data.values == values).all()
+        assert "log" in it.text()
+        await it.press("M")
+        assert outliers.cursor == it.top.query_one(ValueGrid).cell == (0, CHANNEL)
+        assert f"channel {CHANNEL}  {values[0, CHANNEL]:.4g}" in it.text()
+        await it.press("down")
+        assert it.top.state.token == outliers.cursor[0] > 0
+        await it.press("x")
+        assert "linear, " in it.text()
+        assert " beyond" in it.text()
+        await it.press("O")
+        assert it.top.query_one(ValueGrid).has_focus
+        assert it.top.query_one(ValueGrid).cell == outliers.cursor
+        assert not outliers.data.values.size
+
+
+async def test_the_map_follows_the_cursor_to_another_record_and_head() -> None:
+    async with at(SITE) as it:
+        await it.press("O", "p")
+        outliers, state = it.top.query_one(OutlierMap), it.top.state
+        assert (outliers.data.values == massive_trace().value(state.record).read()[0]).all()
+        assert state.record.site != SITE
+    async with at(f"{SITE}.self_attn:q") as it:
+        await it.press("O", "right_square_bracket")
+        values = massive_trace().value(it.top.state.record).read()
+        assert (it.top.query_one(OutlierMap).data.values == values[0, 1]).all()

@@ -33,6 +33,8 @@ class RobustRange:
     """Whether a linear scale would leave out more than a few numbers, or show nearly all in one place."""
     unit: float = 1.0
     """A size that nineteen of twenty numbers exceed, zeros aside: a scale by decades may begin there."""
+    typical: float = 1.0
+    """A size that half of the numbers exceed, zeros aside: below it nothing stands out."""
 
     @property
     def cut(self) -> bool:
@@ -44,18 +46,20 @@ def robust_range(bits: BitCounts, low: float, high: float, zeros: int) -> Robust
     largest = max(abs(low), abs(high))
     sample = _Sample(bits, largest or 1.0, zeros)
     if low == high or not sample.counts.any():
-        return RobustRange(low, high, unit=largest or 1.0)
+        return RobustRange(low, high, unit=largest or 1.0, typical=largest or 1.0)
+    typical = sample.size(0.5) * largest or largest
     unit = max(sample.size(0.05), _LEAST_UNIT) * largest or largest
     first, last = sample.near()
     beyond = int(bits.counts[:first].sum() + bits.counts[last + 1 :].sum())
     within = sample.high[last] - sample.low[first]
     if not 0 < beyond <= max(1, bits.total // _MOST) or high / largest - low / largest < _WIDER * within:
-        return RobustRange(low, high, spans_decades=sample.is_narrow(high / largest - low / largest), unit=unit)
+        narrow = sample.is_narrow(high / largest - low / largest)
+        return RobustRange(low, high, spans_decades=narrow, unit=unit, typical=typical)
     cut_low, cut_high = first > 0, last + 1 < len(bits.counts)
     inner_low = float(bits.low[first]) if cut_low else low
     inner_high = float(bits.high[last]) if cut_high else high
     decades = beyond > max(1, bits.total // _FEW) or sample.is_narrow(float(within))
-    return RobustRange(inner_low, inner_high, cut_low, cut_high, decades, unit)
+    return RobustRange(inner_low, inner_high, cut_low, cut_high, decades, unit, typical)
 
 
 def robust_range_of(values: Floats) -> RobustRange:

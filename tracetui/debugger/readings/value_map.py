@@ -132,10 +132,10 @@ def _range_of(source: Matrix | MatrixRows, is_cancelled: Callable[[], bool]) -> 
 
 
 def _scales(source: Matrix | MatrixRows, span: _PlaneRange) -> dict[ScaleKind, Scale | None]:
-    """By decades from a size that few elements fall short of; linear up to where almost all of them lie."""
+    """By decades from the size that half of the elements exceed; linear up to where almost all of them lie."""
     scales: dict[ScaleKind, Scale | None] = {ScaleKind.LINEAR: _linear(source, span) if span.robust.cut else None}
     if span.largest > 0:
-        floor = min(max(span.robust.unit, span.largest / 10**_DECADES), span.largest / 10)
+        floor = min(max(span.robust.typical, span.largest / 10**_DECADES), span.largest / 10)
         low = -span.largest if span.is_diverging else floor
         scales[ScaleKind.LOG] = Scale(ScaleKind.LOG, low, span.largest, span.is_diverging, floor)
     return scales

@@ -87,7 +87,14 @@ class Arrangement:
         self._screen.set_focus(self._screen.query_one("#prompt"))
 
     def _give_keys(self, pane: str) -> None:
-        self._screen.set_focus(self._screen.query_one(_HEARS[pane]))
+        around = self.widgets.get(pane, self._screen)
+        widgets = [
+            widget
+            for kind in _HEARS[pane]
+            for widget in self._screen.query(kind)
+            if around in widget.ancestors_with_self
+        ]
+        self._screen.set_focus(next((widget for widget in widgets if widget.display), widgets[0]))
 
     def give_room(self, maximised: str) -> None:
         self._screen.set_class(bool(maximised), "-maximised")

@@ -13,7 +13,6 @@ from tracetui.ui.panes.modules.find_bar import FindBar
 from tracetui.ui.panes.modules.pane import ModuleList
 from tracetui.ui.panes.table import PANES
 from tracetui.ui.widgets.heatmap import Heatmap
-from tracetui.views.heatmap.pyramid import ScaleKind
 
 
 class WidgetLayout:
@@ -66,5 +65,5 @@ class WidgetLayout:
 
 
 def _look_of(heatmap: Heatmap) -> MapLook:
-    scale = "" if heatmap.kind is ScaleKind.LINEAR else heatmap.kind
+    scale = "" if heatmap.kind is heatmap.KIND else heatmap.kind
     return MapLook(heatmap.id or "", scale, *heatmap.chosen)

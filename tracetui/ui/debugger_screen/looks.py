@@ -7,9 +7,10 @@ from functools import partial
 from typing import Protocol
 
 from tracetui.debugger.readings.attention import Shown
-from tracetui.debugger.readings.planes import plane_of, query_heads
+from tracetui.debugger.readings.planes import place_of, plane_of, query_heads
 from tracetui.debugger.session import Event, Explained, Sourced
 from tracetui.debugger.state import row_moved, token_moved, weights_place
+from tracetui.recording.value import is_kept
 from tracetui.ui.debugger_screen.host import Handlers, Host, Panes
 from tracetui.ui.dialogs.lens import LensRead, LensScreen, read_lens
 from tracetui.ui.dialogs.rope import RopeRead, RopeScreen, read_rope
@@ -38,11 +39,26 @@ class ExpertsOfToken(Protocol):
         """Go through the experts that the token chose; the answer is where that leads."""
 
 
+class Elements(Protocol):
+    """The pane of the tensor."""
+
+    @property
+    def largest(self) -> tuple[int, ...] | None:
+        """Indices of the largest element; None where it isn't known."""
+
+    def go_to(self, row: int, column: int) -> None:
+        """Show a cell of the matrix, once that is on view."""
+
+    def toggle_map(self) -> None:
+        """Show the matrix as a map, or as a table again."""
+
+
 class LookActions:
     """Nothing here moves the cursor or runs the model."""
 
-    def __init__(self, host: Host, panes: Panes, attention: Heads, experts: ExpertsOfToken) -> None:
+    def __init__(self, host: Host, panes: Panes, tensor: Elements, attention: Heads, experts: ExpertsOfToken) -> None:
         self._host = host
+        self._tensor = tensor
         self._panes = panes
         self._attention = attention
         self._experts = experts
@@ -57,6 +73,8 @@ class LookActions:
             "previous_row": partial(self.row, -1),
             "next_token": partial(self.token, 1),
             "previous_token": partial(self.token, -1),
+            "largest": self.largest,
+            "outlier_map": self.outlier_map,
             "scores": self.scores,
             "check_heads": self.check_heads,
             "rope": self.rope,
@@ -90,6 +108,23 @@ class LookActions:
         """Another token; `origin` is the pane that stands there already."""
         self._host.driver.state = token_moved(self._host.state, by, origin)
         self._host.show()
+
+    def largest(self) -> None:
+        """Go to the element that is largest in size, in whichever prompt and head it is."""
+        state, element = self._host.state, self._tensor.largest
+        if element is None:
+            kept = state.cursor < 0 or is_kept(state.trace.value(state.record))
+            self._host.show("no element is known yet" if kept else "the values of this tensor were not kept")
+            return
+        place = place_of(state.record, state.trace.run.config, element, state.head, state.batch)
+        self._host.driver.state = replace(state, head=place.head, batch=place.batch)
+        self._panes.bring("tensor")
+        self._host.show(f"the largest element: [{', '.join(map(str, element))}]")
+        self._tensor.go_to(place.row, place.column)
+
+    def outlier_map(self) -> None:
+        self._panes.bring("tensor")
+        self._tensor.toggle_map()
 
     def scores(self, kind: Shown | None = None) -> None:
         """A matrix of the attention call, or its next."""

@@ -50,7 +50,7 @@ from tracetui.ui.panes.modules.find_bar import FindBar, FindInput
 from tracetui.ui.panes.modules.pane import ModuleList
 from tracetui.ui.panes.modules.watch_list import WatchList
 from tracetui.ui.panes.pane import ReadingPane
-from tracetui.ui.panes.tensor.value_grid import ValueGrid
+from tracetui.ui.panes.tensor.pane import TensorPane
 from tracetui.ui.widgets.header import Header
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.ui.widgets.key_bar import KeyBar
@@ -94,7 +94,7 @@ class DebuggerScreen(Screen[None]):
         self.health = HealthActions(host, self._show_cell)
         self.edits = EditActions(host, tree, page.recording, self._keymap_shown)
         self.runs = RunActions(host, page, panes, self._prompt_bar, host.once_at_rest)
-        self.looks = LookActions(host, panes, attention, self._experts)
+        self.looks = LookActions(host, panes, panes.pane(TensorPane), attention, self._experts)
         self.files = FileActions(host, page, self._keymap_shown, panes.copied)
         self.search = ModuleSearch(self, panes, self._find_bar, tree)
         self.heard = SessionEvents(
@@ -256,7 +256,7 @@ class DebuggerScreen(Screen[None]):
         return self._experts.neighbour(by) if self.front == "experts" else None
 
     def _show_cell(self, row: int, column: int) -> None:
-        self.call_after_refresh(self.query_one(ValueGrid).go_to, row, column)
+        self.arrangement.pane(TensorPane).go_to(row, column)
 
     def _help(self) -> None:
         from tracetui.ui.dialogs.help import HelpScreen

@@ -76,6 +76,8 @@ COMMANDS = (
     Command("previous_row", "(", "the prompt before in a batch", "Look"),
     Command("next_token", ">", "the next token", "Look", "token", 12, "previous_token"),
     Command("previous_token", "<", "the token before", "Look"),
+    Command("largest", "M", "the largest element of this tensor", "Look"),
+    Command("outlier_map", "O", "the tensor's values as a map, or as a table again", "Look"),
     Command("scores", "a", "attention: before mask, masked, probabilities, latent", "Look"),
     Command("rope", "R", "RoPE: scores by halves and by adjacent pairs", "Look"),
     Command("source", "v", "the model's own code behind this record", "Look"),

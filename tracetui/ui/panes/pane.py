@@ -29,8 +29,8 @@ class Pane:
     help: str
     """What it shows, in the list of keys."""
     make: Callable[[StartPage], Widget]
-    hears: type[Widget]
-    """Which widget in it hears the keys."""
+    hears: tuple[type[Widget], ...]
+    """Which widgets in it hear the keys: that which is on view does."""
 
 
 class ReadingPane(Widget, Generic[Value]):

@@ -65,6 +65,9 @@ class Heatmap(Widget, can_focus=True):
     """Row and column of the cell under the crosshair."""
     zoom: reactive[int | None] = reactive(None, init=False, repaint=False)
     """None: whatever shows the whole matrix. Else as in `views.pyramid`."""
+    KIND: ClassVar[ScaleKind] = ScaleKind.LINEAR
+    """The scale at first."""
+
     kind: reactive[ScaleKind] = reactive(ScaleKind.LINEAR, init=False, repaint=False)
     """The scale asked for; data that hasn't it shows its own."""
     palettes: reactive[tuple[Palette, ...]] = reactive(PALETTES, init=False, repaint=False)
@@ -88,6 +91,7 @@ class Heatmap(Widget, can_focus=True):
 
     def __init__(self, data: HeatmapData = EMPTY, **options: Any) -> None:
         super().__init__(**options)
+        self.set_reactive(Heatmap.kind, self.KIND)
         self._data = data
         self._view: View | None = None
         self._chosen = {False: "", True: ""}

@@ -45,8 +45,11 @@ def legend_line(
     """The palette from the lowest number to the highest, and what else is on the screen; what has no room goes."""
     groups: list[Line] = []
     if pyramid.visible:
-        groups.append(_bar(pyramid, brush, min(max(width // 4, 8), LEVELS // 2), look))
-        groups.append([Segment(_spread(pyramid.scale), look.muted)])
+        bar = _bar(pyramid, brush, min(max(width // 4, 8), LEVELS // 2), look)
+        spread = _spread(pyramid.scale)
+        # How it is spread is more than what else is said of it.
+        fits = _width(bar) + 2 + cell_len(spread) <= width
+        groups += [bar, [Segment(spread if fits else str(pyramid.scale.kind), look.muted)]]
     if pyramid.masked:
         groups.append([brush.run(key(MASKED, MASKED), 2), Segment(" masked", look.muted)])
     if pyramid.nan:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -21,10 +22,13 @@ from tracetui.debugger.state import ScreenState
 from tracetui.recording.record import Record, Token
 from tracetui.recording.trace import Trace
 from tracetui.text import statistic
+from tracetui.ui.messages import TokenChosen
 from tracetui.ui.panes.pane import ReadingPane
+from tracetui.ui.panes.tensor.outlier_map import OutlierMap
 from tracetui.ui.panes.tensor.summary import Reading, Summary, read
 from tracetui.ui.panes.tensor.value_grid import ORIGIN, Subject, ValueGrid
 from tracetui.ui.panes.tensor.welcome import Welcome
+from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.views.finite import finite_words
 
 
@@ -48,6 +52,7 @@ class TensorPane(ReadingPane[Reading], Vertical):
         yield Summary()
         yield Static(id="plane")
         yield ValueGrid()
+        yield OutlierMap()
 
     def watch_state(self, old: ScreenState, state: ScreenState) -> None:
         self.set_class(state.cursor < 0, "-empty")
@@ -61,7 +66,9 @@ class TensorPane(ReadingPane[Reading], Vertical):
         if fresh or state.head != old.head or state.batch != old.batch:
             self._show_plane()
         if state.token != old.token and state.token >= 0 and state.token_origin != ORIGIN:
-            self.query_one(ValueGrid).show_row(state.token)
+            grid = self.query_one(ValueGrid)
+            grid.show_row(state.token)
+            self.query_one(OutlierMap).go_to(*grid.cell)
 
     def copied(self) -> str:
         """The record in words, with its statistics once they are there."""
@@ -84,6 +91,44 @@ class TensorPane(ReadingPane[Reading], Vertical):
         self._reading = reading
         self.query_one(Summary).show_reading(reading)
 
+    @property
+    def largest(self) -> tuple[int, ...] | None:
+        """Indices of the tensor's largest element; None where its values weren't kept, or aren't read yet."""
+        elements = self._reading.distribution if self._reading else None
+        return elements.outliers.largest if elements else None
+
+    def go_to(self, row: int, column: int) -> None:
+        """Show a cell of the matrix, once the matrix is on view that the state asks for now."""
+        self.call_after_refresh(self._go_to, row, column)
+
+    def _go_to(self, row: int, column: int) -> None:
+        self.query_one(ValueGrid).go_to(row, column)
+        self.query_one(OutlierMap).go_to(row, column)
+
+    def toggle_map(self) -> None:
+        """Show the matrix as a map, or as a table again; whichever is on view hears the keys if the other did."""
+        grid, outliers = self.query_one(ValueGrid), self.query_one(OutlierMap)
+        hears = grid.has_focus or outliers.has_focus
+        self.toggle_class("-map")
+        is_map = self.has_class("-map")
+        self.query_one(Summary).brief = is_map
+        if is_map:
+            outliers.show_subject(grid.subject, grid.cell)
+        else:
+            outliers.forget()
+        if hears:
+            (outliers if is_map else grid).focus()
+
+    @on(Heatmap.CursorMoved)
+    def _cell_chosen(self, message: Heatmap.CursorMoved) -> None:
+        """The table stands where the crosshair does, and so does the token cursor."""
+        message.stop()
+        grid = self.query_one(ValueGrid)
+        is_other, position = message.row != grid.cell[0], grid.subject.position(message.row)
+        grid.go_to(message.row, message.column)
+        if is_other and position is not None:
+            self.post_message(TokenChosen(position, ORIGIN))
+
     def action_switch_scale(self) -> None:
         """The histogram's next scale."""
         if not self.query_one(Summary).switch_scale():
@@ -103,7 +148,10 @@ class TensorPane(ReadingPane[Reading], Vertical):
             self._label(columns if plane.columns.name == "S" else None),
             rows.start if rows else 0,
         )
-        self.query_one(ValueGrid).show_subject(subject)
+        grid = self.query_one(ValueGrid)
+        grid.show_subject(subject)
+        if self.has_class("-map"):
+            self.query_one(OutlierMap).show_subject(subject, grid.cell)
 
     def _label(self, positions: range | None) -> tuple[str, ...]:
         """The tokens at these positions, made once for each range."""

@@ -95,6 +95,7 @@ class Summary(Canvas):
         self._reading: Reading | None = None
         self.scale: HistogramScale | None = None
         """Of the histogram, as the user chose it; None: whatever fits."""
+        self._brief = False
 
     def show_record(self, trace: Trace, record: Record) -> None:
         """Show the record's own facts and clear the last record's numbers, so that none stands beside a wrong name.
@@ -111,6 +112,17 @@ class Summary(Canvas):
     def show_reading(self, reading: Reading) -> None:
         self._reading = reading
         self.repaint()
+
+    @property
+    def brief(self) -> bool:
+        """Whether table and histogram make room for a map on a low screen."""
+        return self._brief
+
+    @brief.setter
+    def brief(self, brief: bool) -> None:
+        self._brief = brief
+        self._drawn_for = None
+        self.refresh(layout=True)
 
     def switch_scale(self) -> bool:
         """Go on to the histogram's next scale, or back to whatever fits each tensor; False if there is no histogram."""
@@ -132,6 +144,8 @@ class Summary(Canvas):
         histogram = 0 if side or screen < 20 else (5 if screen >= 30 else 3)
         rows = _ROWS if width >= _TABLE or screen < 20 else _NARROW_ROWS
         low = screen < 20
+        if self.brief and screen < 30:
+            return _Plan(2 if low else 3, 0, False, 0, outliers=int(not low), air=0)
         return _Plan(2 if low else 3, rows, side, histogram, outliers=int(not low), air=int(screen >= 30))
 
     def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
@@ -144,7 +158,7 @@ class Summary(Canvas):
         ]
         if self._reading is None:
             return lines
-        lines += _numbers(self._reading, self.scale, width, plan, inks)
+        lines += _numbers(self._reading, self.scale, width, plan, inks) if plan.rows else []
         return [*lines, *_outliers(self._reading, width, inks)] if plan.outliers else lines
 
 

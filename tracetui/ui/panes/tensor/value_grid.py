@@ -42,6 +42,10 @@ class Subject:
     first: int = 0
     """The position that the first row stands for, where rows are tokens."""
 
+    def position(self, row: int) -> int | None:
+        """The position of the prompt that a row stands for; None where rows are no tokens."""
+        return row + self.first if self.plane.rows.name in _TOKEN_AXES else None
+
 
 NO_SUBJECT = Subject(EMPTY_TRACE, NO_RECORD, Plane(Axis("", 0), Axis("", 0)))
 
@@ -109,6 +113,11 @@ class ValueGrid(Canvas, can_focus=True):
         self._place(row, column)
 
     @property
+    def subject(self) -> Subject:
+        """What the table shows."""
+        return self._subject
+
+    @property
     def value(self) -> float | None:
         """The number at the cell, if it has been read."""
         chunk, (row, column) = self._chunk, self.cell
@@ -149,8 +158,8 @@ class ValueGrid(Canvas, can_focus=True):
             _into_view(self._corner[0], self.cell[0], rows, height),
             _into_view(self._corner[1], self.cell[1], columns, width),
         )
-        if tell and self._subject.plane.rows.name in _TOKEN_AXES:
-            self.post_message(TokenChosen(self.cell[0] + self._subject.first, ORIGIN))
+        if tell and (position := self._subject.position(self.cell[0])) is not None:
+            self.post_message(TokenChosen(position, ORIGIN))
         self._ask()
         if self._chunk.subject is self._subject:
             self.repaint()
