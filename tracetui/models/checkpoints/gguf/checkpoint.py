@@ -147,7 +147,7 @@ class GgufSource:
         tensors: Mapping[str, str] = {tensor.name: tensor.kind.name for part in parts for tensor in part.tensors}
         counts = Counter(kind for kind in tensors.values() if kind not in PLAIN)
         if counts:
-            kinds = ", ".join(f"{count:,} of {kind}" for kind, count in counts.most_common())
+            kinds = "; ".join(f"{count:,} from {kind}" for kind, count in counts.most_common())
             yield f"{label}: dequantised: {kinds}"
 
     def _part(self, spec: TensorSpec) -> WeightPart | None:
