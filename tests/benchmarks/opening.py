@@ -6,21 +6,19 @@ The earlier tracetui is that of COMMIT in this repository, or of the folder that
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from tests.benchmarks.results import Results, ratios
-from tests.benchmarks.workers import Worker, run
+from tests.benchmarks.workers import COMMIT, Worker, before
 from tracetui.recording.npz import write_trace
 from tracetui.recording.record import AttentionCall, Record, Token
 from tracetui.recording.statistics import of_array
 from tracetui.recording.trace import RunInfo, Trace
 from tracetui.recording.value import ArrayValue, StatisticsValue, Value
 
-COMMIT = "0fcd0fa"
 RECORDS, LAYERS, ROUNDS = 30_000, 32, 5
 TARGETS = {"open": 0.25, "diff": 0.5}
 _INSIDE = (
@@ -73,17 +71,6 @@ def trace_of(records: int, kept: bool, noise: float = 0.0) -> Trace:
     passes = made[-1].pass_ + 1
     row = tuple(Token(number, b"x") for number in range(4 + passes))
     return Trace(RunInfo("llama"), (row,), made, values, attention, generated=(passes,), cache=(0,) * passes)
-
-
-def before(folder: Path) -> Path:
-    """The earlier tracetui."""
-    if named := os.environ.get("TRACETUI_BEFORE"):
-        return Path(named)
-    packed = folder / "before.tar"
-    run(["git", "archive", "-o", str(packed), COMMIT], Path(__file__).parents[2])
-    (folder / "before").mkdir()
-    run(["tar", "-x", "-f", str(packed), "-C", str(folder / "before")])
-    return folder / "before"
 
 
 def main(results: Results, records: int = RECORDS, rounds: int = ROUNDS) -> None:

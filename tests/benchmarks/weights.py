@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.benchmarks.results import Results
-from tests.benchmarks.workers import DEADLINE, run
+from tests.benchmarks.workers import COMMIT, DEADLINE, before, run
 
 DRAW = """
 import sys, torch
@@ -46,6 +46,7 @@ for parameter in model.parameters():
     parameter.data.normal_(0.0, 0.02)
 model.save_pretrained(sys.argv[1])
 """
+HERE = Path(__file__).parents[2]
 IDS = "5,8,9,2,77,1034,12,6"
 
 
@@ -54,13 +55,16 @@ class Ran:
     """One child process."""
 
     seconds: float
+    processor: float
+    """Seconds of the processor's, of all threads."""
     peak: int
     """Bytes of resident memory at most."""
 
 
-def ran(*arguments: str) -> Ran:
-    """Run Python to its end."""
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+def ran(*arguments: str, folder: Path = HERE) -> Ran:
+    """Run Python to its end, with the tracetui of a folder."""
+    quiet = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+    environment = {**os.environ, **quiet, "PYTHONPATH": str(folder)}
     started = time.perf_counter()
     child = subprocess.Popen(
         [sys.executable, *arguments], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -71,11 +75,11 @@ def ran(*arguments: str) -> Ran:
     overdue.cancel()
     if status:
         raise RuntimeError(f"{arguments[:3]} ended with {status}, or took more than {DEADLINE:g} s")
-    return Ran(time.perf_counter() - started, used.ru_maxrss * 1024)
+    return Ran(time.perf_counter() - started, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
 
 
-def tracetui(*arguments: str) -> Ran:
-    return ran("-m", "tracetui", *arguments)
+def tracetui(*arguments: str, folder: Path = HERE) -> Ran:
+    return ran("-m", "tracetui", *arguments, folder=folder)
 
 
 def drawn_numbers() -> int:
@@ -98,6 +102,7 @@ def drawn_numbers() -> int:
 def main(results: Results, rounds: int = 3) -> None:
     results.begin("weights", "whole processes, with their peak memory")
     _full_width(results, rounds)
+    _beside_before(results, rounds)
     _checkpoint(results, rounds)
 
 
@@ -108,6 +113,15 @@ def _full_width(results: Results, rounds: int) -> None:
     drawn = [traced.seconds / drawn.seconds for traced, drawn in pairs]
     results.add(label, drawn, of="drawing as many with torch", target=1.3, layers=4)
     results.add("its peak", [traced.peak / 1e9 for traced, _ in pairs], unit="GB", target=2.3, layers=4)
+
+
+def _beside_before(results: Results, rounds: int) -> None:
+    words = ("trace", "deepseek-v3", "--keep", "stats")
+    with tempfile.TemporaryDirectory() as name:
+        folder = before(Path(name))
+        pairs = [(tracetui(*words), tracetui(*words, folder=folder)) for _ in range(rounds)]
+    taken = [now.processor / then.processor for now, then in pairs]
+    results.add("DeepSeek-V3, 4 layers, CPU time", taken, of=f"the same at {COMMIT}", target=0.5, layers=4)
 
 
 def _checkpoint(results: Results, rounds: int) -> None:

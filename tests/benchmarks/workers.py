@@ -12,6 +12,21 @@ DEADLINE = 900.0
 """Seconds for one thing that is timed; what takes longer hangs."""
 
 
+COMMIT = "0fcd0fa"
+"""Beside which later code is measured."""
+
+
+def before(folder: Path) -> Path:
+    """The tracetui of COMMIT, unpacked into a folder; or that of the folder that TRACETUI_BEFORE names."""
+    if named := os.environ.get("TRACETUI_BEFORE"):
+        return Path(named)
+    packed = folder / "before.tar"
+    run(["git", "archive", "-o", str(packed), COMMIT], Path(__file__).parents[2])
+    (folder / "before").mkdir()
+    run(["tar", "-x", "-f", str(packed), "-C", str(folder / "before")])
+    return folder / "before"
+
+
 class Worker:
     """A process that runs Python code, which answers each line that it is given with a number of seconds."""
 

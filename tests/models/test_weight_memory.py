@@ -8,7 +8,8 @@ import sys
 import pytest
 import torch
 
-from tracetui.models.weights.memory import LARGE, empty_weight
+from tracetui.models.weights.memory import LARGE, ReusedMemory, empty_weight
+from tracetui.tracer.capture.alias import capture_function
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (0, 4), (3, 5), (LARGE // 2,), (LARGE // 2 - 1,), (512, 1025)])
@@ -20,6 +21,29 @@ def test_it_is_a_tensor_like_any_other(shape: tuple[int, ...], dtype: torch.dtyp
     made.fill_(2.0)
     assert torch.equal(made, torch.full_like(like, 2.0))
     assert torch.equal(made[:1] if shape else made, torch.full_like(like, 2.0)[:1] if shape else made)
+
+
+def test_memory_that_no_tensor_uses_is_used_again() -> None:
+    memory = ReusedMemory()
+    with memory.used():
+        first, other = empty_weight((LARGE,), torch.float32), empty_weight((2 * LARGE,), torch.float32)
+        place, view = first.data_ptr(), first[5:]
+        del first
+        assert empty_weight((LARGE,), torch.float32).data_ptr() != place, "a view of it is still there"
+        view.fill_(7.0)
+        recorded = capture_function()(view)
+        del view
+        again = empty_weight((LARGE // 2, 4), torch.bfloat16).fill_(0.0)
+        assert bool((again == 0.0).all())
+        assert bool((recorded == 7.0).all()), "what was recorded stays as it was"
+        assert empty_weight((2 * LARGE,), torch.float32).data_ptr() != other.data_ptr()
+        del again, recorded
+        made = {empty_weight((LARGE,), torch.float32).data_ptr() for _ in range(9)}
+        assert made == {place}, "one after the other, all lie in the same place"
+    assert empty_weight((LARGE,), torch.float32).data_ptr() != place, "others have their own"
+    memory.release()
+    other.fill_(3.0)
+    assert bool((other == 3.0).all()), "it is there as long as its tensor is"
 
 
 GROWN = """

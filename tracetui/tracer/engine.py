@@ -26,13 +26,14 @@ from tracetui.models.factory import runnable_of
 from tracetui.models.runnable import Runnable
 from tracetui.models.weights.available_memory import own_bytes
 from tracetui.models.weights.exact import InFloat64
+from tracetui.models.weights.memory import give_back_memory
 from tracetui.recipe import Prompts, Recipe
 from tracetui.recording.cut import FROM_THE_START, Cut
 from tracetui.recording.keep import ATTENTION
 from tracetui.recording.record import Token
 from tracetui.recording.trace import Trace
 from tracetui.tracer.attention.absorbed import check_mla
-from tracetui.tracer.capture.allocator import give_back_memory, settle
+from tracetui.tracer.capture.allocator import settle
 from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.capture.store import ValueStore
 from tracetui.tracer.edits import Editor

@@ -12,6 +12,7 @@ from torch import nn
 
 from tracetui.analysis.experts.fields import CHOSEN_COUNTS, EXPERT_COUNTS
 from tracetui.models.config_help.layer_fields import config_field
+from tracetui.models.weights.memory import ReusedMemory
 from tracetui.models.weights.sources import TensorSpec, Tick, WeightSource
 
 SERVED = ("grouped_mm", "batched_mm", "eager")
@@ -116,6 +117,7 @@ class ExpertStore:
         self._budget = budget
         self._kept: dict[tuple[nn.Module, int], ExpertWeights] = {}
         self._kept_bytes = 0
+        self._memory = ReusedMemory()
 
     def __contains__(self, module: nn.Module) -> bool:
         return module in self._specs
@@ -125,13 +127,21 @@ class ExpertStore:
         kept = self._kept.get((module, expert))
         if kept is not None:
             return kept
-        specs = self._specs[module]
-        made = {name: made_rows(self._source, spec, [expert], making)[0] for name, spec in specs.items()}
         size = self.expert_bytes(module)
-        if self._kept_bytes + size <= self._budget:
-            self._kept[module, expert] = made
-            self._kept_bytes += size
+        if self._kept_bytes + size > self._budget:
+            with self._memory.used():
+                return self._made(module, expert, making)
+        made = self._kept[module, expert] = self._made(module, expert, making)
+        self._kept_bytes += size
         return made
+
+    def _made(self, module: nn.Module, expert: int, making: Callable[[str, int, int], None]) -> ExpertWeights:
+        specs = self._specs[module].items()
+        return {name: made_rows(self._source, spec, [expert], making)[0] for name, spec in specs}
+
+    def release_memory(self) -> None:
+        """Give back the memory that the last expert's weights lay in."""
+        self._memory.release()
 
     def provenance(self, module: nn.Module, expert: int) -> str:
         """Where one expert's parameters come from, joined by `+`: a file may have some experts of a layer only."""
@@ -155,6 +165,7 @@ class ExpertStore:
     def clear(self) -> None:
         self._kept.clear()
         self._kept_bytes = 0
+        self.release_memory()
 
 
 def made_rows(

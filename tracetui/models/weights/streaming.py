@@ -131,7 +131,10 @@ class Weights:
 
     def put_in(self, module: nn.Module, making: Making) -> None:
         """Make a module's parameters, as far as they aren't there, and put them in place."""
-        for slot in self._whole.get(module, ()):
+        slots = self._whole.get(module, ())
+        if slots:
+            self._experts.release_memory()
+        for slot in slots:
             if slot.look(module) is slot.placeholder:
                 slot.fill(module, made_rows(self._source, slot.spec, None, making))
 
@@ -169,6 +172,7 @@ class Weights:
         finally:
             self._reader = _NOBODY
             self._rows.clear()
+            self._experts.release_memory()
             self.take_back(0)
 
     def lend(self, name: str) -> torch.Tensor:

@@ -6,7 +6,6 @@ page fault each. glibc keeps freed memory when told to; other C libraries are le
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import gc
 from functools import cache
@@ -44,9 +43,3 @@ def keep_freed_memory() -> bool:
         )
     except (OSError, AttributeError):
         return False
-
-
-def give_back_memory() -> None:
-    """Return what is kept but unused to the system."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
