@@ -52,7 +52,9 @@ def main(results: Results, rounds: int = ROUNDS) -> None:
         taken = [[seconds(way) for way in ways] for _ in range(rounds + 1)][1:]
     for place, (label, target) in enumerate((("export, by the clock", TARGET), ("export, CPU time", None))):
         ours, raw = ([each[way][place] for each in taken] for way in (0, 1))
-        results.add(label, ratios(ours, raw), of="writing the same bytes and syncing", target=target, gigabytes=size)
+        results.add(
+            label, ratios(ours, raw), of="writing the same bytes and syncing", target=target, sizes={"gigabytes": size}
+        )
 
 
 if __name__ == "__main__":

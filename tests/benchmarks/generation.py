@@ -58,7 +58,9 @@ def main(results: Results, rounds: int = 5) -> None:
     settle()
     seconds = interleaved(ways(), rounds)
     results.add("untraced", [taken / TOKENS * 1e3 for taken in seconds["untraced"]], unit="ms a token")
-    results.add("traced", ratios(seconds["traced"], seconds["untraced"]), of="untraced", target=TARGET, tokens=TOKENS)
+    results.add(
+        "traced", ratios(seconds["traced"], seconds["untraced"]), of="untraced", target=TARGET, sizes={"tokens": TOKENS}
+    )
 
 
 if __name__ == "__main__":

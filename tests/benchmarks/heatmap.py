@@ -89,7 +89,7 @@ def main(results: Results) -> None:
         once = milliseconds(partial(build, values), 5)
         fitted, flat = (milliseconds(frame_of(data, zoom), 50) for zoom in (None, 0))
         for label, taken in (("quantise and pyramid", once), ("a frame, fitted", fitted), ("a frame, 1:1", flat)):
-            results.add(f"{side}², {label}", [taken], unit="ms", side=side)
+            results.add(f"{side}², {label}", [taken], unit="ms", sizes={"side": side})
     terminal = Terminal([sys.executable, "-m", "tests.benchmarks.heatmap", "app"], WIDTH, HEIGHT)
     try:
         terminal.wait_for(b"query 0", 60)

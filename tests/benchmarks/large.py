@@ -70,7 +70,9 @@ def main(results: Results, rounds: int = ROUNDS) -> None:
     size = RECORDS * TOKENS * WIDTH * 4 / 1e9
     results.begin("large", f"two traces of {size:.1f} GB each, CPU time")
     ours, numpy = zip(*taken, strict=True)
-    results.add("diff", ratios(ours, numpy), of="numpy's load and abs-max of both", target=TARGET, gigabytes=size)
+    results.add(
+        "diff", ratios(ours, numpy), of="numpy's load and abs-max of both", target=TARGET, sizes={"gigabytes": size}
+    )
 
 
 if __name__ == "__main__":

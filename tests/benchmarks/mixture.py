@@ -71,8 +71,7 @@ def main(results: Results, rounds: int = 15) -> None:
             ratios(seconds["traced"], seconds[kernel]),
             of=f"untraced, {kernel} experts",
             target=target,
-            tokens=TOKENS,
-            experts=64,
+            sizes={"tokens": TOKENS, "experts": 64},
         )
 
 

@@ -90,7 +90,7 @@ def main(results: Results, records: int = RECORDS, rounds: int = ROUNDS) -> None
             taken = [[worker.seconds(*work) for worker in workers] for _ in range(rounds + 1)][1:]
             old, new = zip(*taken, strict=True)
             target = TARGETS[work[0]]
-            results.add(label, ratios(new, old), of=f"the same at {COMMIT}", target=target, records=records)
+            results.add(label, ratios(new, old), of=f"the same at {COMMIT}", target=target, sizes={"records": records})
         for worker in workers:
             worker.close()
 

@@ -21,4 +21,4 @@ def main(results: Results) -> None:
         for more in ((), LONG):
             run = planned_run(name, *more)
             label = " ".join((name, *more))
-            results.add(label, [run.ratio], of="the peak", peak_mib=run.peak / _MIB)
+            results.add(label, [run.ratio], of="the peak", sizes={"peak_mib": run.peak / _MIB})

@@ -8,7 +8,7 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -68,12 +68,12 @@ class Results:
         of: str = "",
         unit: str = "",
         target: float | None = None,
-        **sizes: float,
+        sizes: Mapping[str, float] | None = None,
     ) -> None:
         """Print and keep one row; `values` round by round."""
         low, _, high = statistics.quantiles(values, n=4) if len(values) > 1 else (values[0],) * 3
         median = statistics.median(values)
-        row = Row(self._benchmark, label, median, low, high, len(values), of, unit, target, sizes)
+        row = Row(self._benchmark, label, median, low, high, len(values), of, unit, target, dict(sizes or {}))
         self.rows.append(row)
         print(row.line(), flush=True)
 

@@ -61,7 +61,7 @@ class Ran:
     """Bytes of resident memory at most."""
 
 
-def ran(*arguments: str, folder: Path = HERE) -> Ran:
+def ran(*arguments: str, folder: Path = HERE, deadline: float = DEADLINE) -> Ran:
     """Run Python to its end, with the tracetui of a folder."""
     quiet = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
     environment = {**os.environ, **quiet, "PYTHONPATH": str(folder)}
@@ -69,17 +69,17 @@ def ran(*arguments: str, folder: Path = HERE) -> Ran:
     child = subprocess.Popen(
         [sys.executable, *arguments], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    overdue = threading.Timer(DEADLINE, child.kill)
+    overdue = threading.Timer(deadline, child.kill)
     overdue.start()
     _, status, used = os.wait4(child.pid, 0)
     overdue.cancel()
     if status:
-        raise RuntimeError(f"{arguments[:3]} ended with {status}, or took more than {DEADLINE:g} s")
+        raise RuntimeError(f"{arguments[:3]} ended with {status}, or took more than {deadline:g} s")
     return Ran(time.perf_counter() - started, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
 
 
-def tracetui(*arguments: str, folder: Path = HERE) -> Ran:
-    return ran("-m", "tracetui", *arguments, folder=folder)
+def tracetui(*arguments: str, folder: Path = HERE, deadline: float = DEADLINE) -> Ran:
+    return ran("-m", "tracetui", *arguments, folder=folder, deadline=deadline)
 
 
 def drawn_numbers() -> int:
@@ -111,8 +111,8 @@ def _full_width(results: Results, rounds: int) -> None:
     pairs = [(tracetui("trace", "deepseek-v3"), ran("-c", DRAW, str(count))) for _ in range(rounds)]
     label = f"DeepSeek-V3 at full width, 4 layers, {count / 1e9:.1f} G numbers"
     drawn = [traced.seconds / drawn.seconds for traced, drawn in pairs]
-    results.add(label, drawn, of="drawing as many with torch", target=1.3, layers=4)
-    results.add("its peak", [traced.peak / 1e9 for traced, _ in pairs], unit="GB", target=2.3, layers=4)
+    results.add(label, drawn, of="drawing as many with torch", target=1.3, sizes={"layers": 4})
+    results.add("its peak", [traced.peak / 1e9 for traced, _ in pairs], unit="GB", target=2.3, sizes={"layers": 4})
 
 
 def _beside_before(results: Results, rounds: int) -> None:
@@ -121,7 +121,7 @@ def _beside_before(results: Results, rounds: int) -> None:
         folder = before(Path(name))
         pairs = [(tracetui(*words), tracetui(*words, folder=folder)) for _ in range(rounds)]
     taken = [now.processor / then.processor for now, then in pairs]
-    results.add("DeepSeek-V3, 4 layers, CPU time", taken, of=f"the same at {COMMIT}", target=0.5, layers=4)
+    results.add("DeepSeek-V3, 4 layers, CPU time", taken, of=f"the same at {COMMIT}", target=0.5, sizes={"layers": 4})
 
 
 def _checkpoint(results: Results, rounds: int) -> None:
@@ -132,9 +132,11 @@ def _checkpoint(results: Results, rounds: int) -> None:
         layer = _largest_layer(Path(folder))
     label = f"a checkpoint of {size / 1e9:.1f} GB, streamed"
     taken = [streamed.seconds / loaded.seconds for streamed, loaded in pairs]
-    results.add(label, taken, of="from_pretrained and a forward", target=1.1, gigabytes=size / 1e9)
+    results.add(label, taken, of="from_pretrained and a forward", target=1.1, sizes={"gigabytes": size / 1e9})
     peaks = [streamed.peak / 1e9 for streamed, _ in pairs]
-    results.add(f"its peak; the largest layer has {layer / 1e9:.2f} GB", peaks, unit="GB", gigabytes=size / 1e9)
+    results.add(
+        f"its peak; the largest layer has {layer / 1e9:.2f} GB", peaks, unit="GB", sizes={"gigabytes": size / 1e9}
+    )
     results.add("the peak of from_pretrained", [loaded.peak / 1e9 for _, loaded in pairs], unit="GB")
 
 

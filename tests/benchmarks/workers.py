@@ -12,6 +12,8 @@ DEADLINE = 900.0
 """Seconds for one thing that is timed; what takes longer hangs."""
 
 
+PATIENCE = 10.0
+"""Seconds that one has to end in when it is told to."""
 COMMIT = "0fcd0fa"
 """Beside which later code is measured."""
 
@@ -56,7 +58,7 @@ class Worker:
         assert self._child.stdin is not None
         self._child.stdin.close()
         try:
-            self._child.wait(10)
+            self._child.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
