@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -36,16 +37,23 @@ def residual_norms(
     In a batch the norms are those of one row's real tokens, for records whose values were kept. The search goes on
     after the points in `known`.
     """
+    return residual_points(trace, partial(_norm, trace, row=row), known, pass_)
+
+
+def residual_points(
+    trace: Trace, size_of: Callable[[Record], float | None], known: Sequence[ResidualPoint] = (), pass_: int = 0
+) -> tuple[ResidualPoint, ...]:
+    """The same with a size of one's own of each place; a place without one is left out."""
     points = list(known)
     for record in trace.records[points[-1].index + 1 if points else 0 :]:
         if record.pass_ == pass_ and record.part == 0 and (label := _label(record, first=not points)):
-            norm = _norm(trace, record, row)
+            size = size_of(record)
             first = trace.records[points[0].index] if points else record
-            points += [] if norm is None else [ResidualPoint(label, record.index, norm * _mixed(first, record) ** 0.5)]
+            points += [] if size is None else [ResidualPoint(label, record.index, size * _mixed(first, record) ** 0.5)]
     return tuple(points)
 
 
-def _norm(trace: Trace, record: Record, row: int) -> float | None:
+def _norm(trace: Trace, record: Record, *, row: int) -> float | None:
     """The norm of a record [B,T,D]; NaN where not all of it is finite, None if it can't be told."""
     rows = len(trace.tokens)
     behind = len(record.shape) == 4 and record.shape[0] != rows
@@ -54,7 +62,7 @@ def _norm(trace: Trace, record: Record, row: int) -> float | None:
         return statistics.l2 if statistics.finite else math.nan
     if not is_kept(trace.value(record)):
         return None
-    place = (row, slice(0, len(trace.tokens[row])))
+    place = (row, slice(0, trace.prompt_lengths[row] if not record.pass_ else 1))
     values = trace.value(record).read((slice(None), *place) if behind else place).astype(np.float64)  # [n,t,D] or [t,D]
     norm = float(np.sqrt(np.square(values).sum()))
     return norm if math.isfinite(norm) else math.nan

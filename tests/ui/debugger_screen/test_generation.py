@@ -10,7 +10,7 @@ from tests.tracer.recipes import recipe
 from tests.ui.driving import driven
 from tests.ui.fake import FakeSession
 from tests.ui.tiny_llama import PROMPT
-from tracetui.analysis.residual import residual_norms
+from tracetui.analysis.residual_tokens import residual_sizes
 from tracetui.debugger.driver import Driver
 from tracetui.debugger.recorded_session import RecordedSession
 from tracetui.debugger.session import Failed
@@ -111,9 +111,9 @@ async def test_a_recording_shows_its_passes(recorded: tuple[Path, Trace]) -> Non
         logits = app.debugger.query_one(LogitsPane)
         assert [logits._found.position, logits._pass] == [prompt + 1, 2]
         residual = app.debugger.query_one(ResidualLine)
-        assert residual._norms.points == residual_norms(trace, pass_=2)
+        assert residual._norms.points == residual_sizes(trace, pass_=2).points
         assert {trace.records[point.index].pass_ for point in residual._norms.points} == {2}
-        assert "norm, pass 2" in "".join(segment.text for segment in residual.render_line(0))
+        assert "pass 2" in residual.render_line(3).text
         assert logits._found.predictions[0].token.id == trace.tokens[0][-1].id
         await pilot.press("5")
         assert "positions" in "".join(segment.text for row in app.screen._compositor.render_strips() for segment in row)

@@ -9,6 +9,7 @@ import numpy as np
 from tests.ui.driving import Driven, driven
 from tests.ui.fake import OFFER
 from tracetui.analysis.residual import residual_norms
+from tracetui.analysis.residual_tokens import residual_sizes
 from tracetui.debugger.labels import PADDING
 from tracetui.recipe import Prompts, texts
 from tracetui.ui.panes.attention.pane import AttentionPane
@@ -84,9 +85,11 @@ async def test_every_pane_follows_the_row() -> None:
         points = it.screen.query_one(ResidualLine)._norms.points
         assert len(points) == 5
         embedded = trace["model.embed_tokens"][2, : lengths[2]].astype(np.float64)
-        np.testing.assert_allclose(points[0].l2, np.sqrt((embedded**2).sum()), rtol=1e-12)
-        assert "norm of row 2" in it.text()
-        assert points == residual_norms(trace, 2) == residual_norms(trace, 2, points[:2])
+        np.testing.assert_allclose(points[0].l2, np.median(np.sqrt((embedded**2).sum(axis=1))), rtol=1e-12)
+        assert "median of tokens" in it.text()
+        assert "row 2" in it.screen.query_one(ResidualLine).render_line(3).text
+        assert points == residual_sizes(trace, 2).points == residual_sizes(trace, 2, known=points[:2]).points
+        assert np.sqrt((embedded**2).sum()) == residual_norms(trace, 2)[0].l2
 
 
 async def test_one_prompt_has_no_rows_to_change() -> None:

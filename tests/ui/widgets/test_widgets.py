@@ -12,6 +12,7 @@ from tests.ui.driving import driven
 from tests.ui.tiny_llama import CONFIG
 from tracetui.analysis.axes import Axis
 from tracetui.analysis.residual import ResidualPoint
+from tracetui.analysis.residual_tokens import ResidualSizes
 from tracetui.debugger.labels import label_of
 from tracetui.debugger.readings.planes import Plane
 from tracetui.debugger.state import Phase, ScreenState
@@ -24,7 +25,7 @@ from tracetui.ui.panes.tensor.summary import read, seconds
 from tracetui.ui.panes.tensor.value_grid import Subject, ValueGrid
 from tracetui.ui.reader import Reply
 from tracetui.ui.theme.variables import default_variables
-from tracetui.ui.widgets.residual_line import _heading
+from tracetui.ui.widgets.residual_line import Norms, _heading
 from tracetui.ui.widgets.step_bar import bar, knob
 from tracetui.ui.widgets.token_strip import TokenStrip
 
@@ -152,7 +153,8 @@ def test_a_token_always_has_a_label() -> None:
 
 
 def test_the_strip_says_from_where_on_the_stream_is_lost() -> None:
-    points = [ResidualPoint("embed", 0, 1.0), ResidualPoint("0 attn", 3, 1.5), ResidualPoint("0", 7, math.nan)]
+    points = (ResidualPoint("embed", 0, 1.0), ResidualPoint("0 attn", 3, 1.5), ResidualPoint("0", 7, math.nan))
     state = ScreenState()
-    assert _heading(points, 1, state)[1:] == ("1.5", "layer 0 attn")
-    assert _heading(points, 2, state)[1:] == ("– layer 0", "NaN from 0")
+    norms = Norms(state.trace, 8, 0, 0, -1, ResidualSizes(points))
+    assert _heading(norms, 1, state)[1:3] == ("1.5", "layer 0 attn")
+    assert _heading(norms, 2, state)[1:3] == ("– layer 0", "NaN from 0")

@@ -18,6 +18,8 @@ _MOST, _FEW = 10, 50
 _DECADES = 40.0
 """How many times wider than its middle four fifths a range may be before a linear scale shows nearly all as one bar."""
 _LEAST_UNIT = 1e-12
+_CHART_DECADES = 100.0
+"""How many times the smallest of a chart's values its largest must be for a logarithmic axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,12 @@ def robust_range_of(values: Floats) -> RobustRange:
         return RobustRange(0.0, 0.0)
     zeros = int(counts[finite == 0].sum())
     return robust_range(BitCounts(finite, finite, counts), float(finite[0]), float(finite[-1]), zeros)
+
+
+def by_decades(values: Floats) -> bool:
+    """Whether a chart of some values [n], all above zero, is better drawn by their logarithms."""
+    finite = values[np.isfinite(values)]
+    return bool(finite.size and finite.min() > 0 and finite.max() >= _CHART_DECADES * finite.min())
 
 
 class _Sample:

@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator, Sequence
 
 from tracetui.analysis.axes import axes_of, describe
-from tracetui.analysis.residual import ResidualPoint, broken_from, residual_norms
+from tracetui.analysis.residual import ResidualPoint, broken_from
+from tracetui.analysis.residual_tokens import ResidualMeasure, residual_sizes
 from tracetui.export.report.markup import Html, bar, el, folds, join, more, row, section, table
 from tracetui.recording.record import Record, is_layer
 from tracetui.recording.trace import Trace
-from tracetui.recording.value import NotKeptError
 from tracetui.text import number, statistic
 
 _WIDTH, _HEIGHT = 1080, 250
@@ -23,18 +23,20 @@ _RECORDS = 3000
 
 
 def residual_part(trace: Trace) -> Html:
-    """The residual stream's norm over the layers, on a logarithmic scale; nothing where it wasn't recorded."""
-    try:
-        recorded = residual_norms(trace)
-    except NotKeptError:
-        return Html("")
+    """The residual stream's size over the layers, on a logarithmic scale; nothing where it wasn't recorded."""
+    sizes = residual_sizes(trace)
+    recorded = sizes.points
     points = [point for point in recorded if math.isfinite(point.l2) and point.l2 > 0]
     broken = broken_from(recorded)
     if len(points) < 2 and broken is None:
         return Html("")
     lost = Html("") if broken is None else el("p", f"NaN or infinities from {_place(broken.label)} on: no norm.")
     where = " of row 0" if len(trace.tokens) > 1 else ""
-    lead = f"The L2 norm{where} as it enters, after each layer's attention (hollow) and after each layer (filled)."
+    whose = {
+        ResidualMeasure.MEDIAN: f"The L2 norm of the median token{where}",
+        ResidualMeasure.WHOLE: f"The L2 norm{where} over all tokens",
+    }
+    lead = f"{whose[sizes.measure]} as it enters, after each layer's attention (hollow) and after each layer (filled)."
     drawn = _chart(points) if len(points) > 1 else Html("")
     return section("residual", "Residual stream", join(lost, drawn), lead=lead)
 

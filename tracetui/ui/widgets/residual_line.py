@@ -1,4 +1,4 @@
-"""The residual stream's norm through the layers, with the point where the cursor stands."""
+"""How large the residual stream is through the layers, with the point where the cursor stands."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
 from rich.segment import Segment
 from textual import events
 from textual.reactive import reactive
 
-from tracetui.analysis.residual import ResidualPoint, broken_from, residual_norms
+from tracetui.analysis.distribution.robust_range import by_decades
+from tracetui.analysis.residual import ResidualPoint, broken_from
+from tracetui.analysis.residual_tokens import MOST_TOKENS, NO_SIZES, ResidualMeasure, ResidualSizes, residual_sizes
 from tracetui.debugger.state import ScreenState
 from tracetui.recording.trace import Trace
 from tracetui.text import number
@@ -21,7 +24,7 @@ from tracetui.views.cells import Line, fit, line
 from tracetui.views.charts.lines import line_chart
 from tracetui.views.inks import Inks
 
-_LABEL = 16
+_LABEL = 18
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -33,14 +36,22 @@ class Norms:
     row: int
     """Which prompt of a batch."""
     pass_: int
-    points: tuple[ResidualPoint, ...]
+    token: int
+    """The one that was asked for; -1 for none."""
+    sizes: ResidualSizes = NO_SIZES
+    log: bool = False
+    """Whether their heights are logarithms."""
+
+    @property
+    def points(self) -> tuple[ResidualPoint, ...]:
+        return self.sizes.points
 
 
-NO_NORMS = Norms(ScreenState().trace, 0, 0, 0, ())
+NO_NORMS = Norms(ScreenState().trace, 0, 0, 0, -1)
 
 
 class ResidualLine(Canvas):
-    """One to some rows of `‖residual‖`; a click goes to the nearest point."""
+    """One to some rows: an ordinary token's norm, or that of the token looked at; a click goes to the nearest point."""
 
     state: reactive[ScreenState] = reactive(ScreenState())
 
@@ -52,14 +63,14 @@ class ResidualLine(Canvas):
         fresh = state.trace is not old.trace or (state.batch, state.record.pass_) != (old.batch, old.record.pass_)
         if fresh:
             self._norms = NO_NORMS
-        if state.frontier and (fresh or state.frontier != old.frontier):
-            known = self._norms.points if self._norms.frontier <= state.frontier else ()
-            work = partial(_read, state.trace, state.frontier, state.batch, state.record.pass_, known)
+        if state.frontier and (fresh or (state.frontier, state.token) != (old.frontier, old.token)):
+            wanted = Norms(state.trace, state.frontier, state.batch, state.record.pass_, state.token)
+            work = partial(_read, wanted, self._norms)
             read_in_background(self, "residual", work, self._show, self._on_view)
         self.repaint()
 
     def _on_view(self) -> tuple[object, ...]:
-        return self.state.trace, self.state.batch, self.state.record.pass_
+        return self.state.trace, self.state.batch, self.state.record.pass_, self.state.token
 
     def _show(self, norms: Norms) -> None:
         self._norms = norms
@@ -74,25 +85,30 @@ class ResidualLine(Canvas):
     def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
         points = self._norms.points
         current = here(points, self.state.cursor)
-        heading = _heading(points, current, self.state)
+        heading = _heading(self._norms, current, self.state)
         if not points:
             return [line([(f" {heading[0]}", inks.quiet)], width)]
-        chart = line_chart(
-            [(point.label, point.l2) for point in points], width - _LABEL - 1, height, inks, current=current
-        )
+        pairs = [(point.label, point.l2) for point in points]
+        chart = line_chart(pairs, width - _LABEL - 1, height, inks, current=current, log=self._norms.log)
         labels = [heading[row] if row < len(heading) else "" for row in range(height)]
         if height == 1:
-            labels = [f"‖x‖ {heading[2] if heading[1].startswith('–') else heading[1]}"]
-        inked = [inks.quiet, inks.mark, inks.mark]
+            labels = [_short(self._norms, heading)]
+        inked = [inks.quiet, inks.mark, inks.mark, inks.quiet]
         return [
-            [Segment(fit(f" {label}", _LABEL), inked[min(row, 2)] if height > 1 else inks.quiet), *picture]
+            [Segment(fit(f" {label}", _LABEL), inked[min(row, 3)] if height > 1 else inks.quiet), *picture]
             for row, (label, picture) in enumerate(zip(labels, chart, strict=True))
         ]
 
 
-def _read(trace: Trace, frontier: int, row: int, pass_: int, known: tuple[ResidualPoint, ...]) -> Norms:
+def _read(wanted: Norms, before: Norms) -> Norms:
+    """What is wanted, with the points that are known from before."""
+    trace, frontier = wanted.trace, wanted.frontier
     so_far = replace(trace, records=trace.records[:frontier], values=trace.values[:frontier])
-    return Norms(trace, frontier, row, pass_, residual_norms(so_far, row, known, pass_))
+    is_same = before.token == wanted.token and before.frontier <= frontier
+    known = before.points if is_same and before.sizes.measure is not ResidualMeasure.WHOLE else ()
+    sizes = residual_sizes(so_far, wanted.row, wanted.token, known, wanted.pass_)
+    log = by_decades(np.array([point.l2 for point in sizes.points], np.float64))
+    return replace(wanted, sizes=sizes, log=log)
 
 
 def here(points: Sequence[ResidualPoint], cursor: int) -> int | None:
@@ -100,22 +116,38 @@ def here(points: Sequence[ResidualPoint], cursor: int) -> int | None:
     return max((place for place, point in enumerate(points) if point.index <= cursor), default=None)
 
 
-def _heading(points: Sequence[ResidualPoint], current: int | None, state: ScreenState) -> tuple[str, str, str]:
-    name = _name(state.batch if len(state.trace.tokens) > 1 else None, state.record.pass_)
+def _heading(norms: Norms, current: int | None, state: ScreenState) -> tuple[str, str, str, str]:
+    """Whose norm, how large here, where that is, and what else is to be said of the line."""
+    row = f"row {state.batch}" if len(state.trace.tokens) > 1 else ""
+    pass_ = f"pass {state.record.pass_}" if state.record.pass_ else ""
+    more = " · ".join(filter(None, ["log" if norms.log else "", row, pass_]))
+    points = norms.points
     if current is None:
-        return (name, "", "")
+        return (_name(norms), "", "", more)
     broken = broken_from(points)
     if broken is not None and broken.index <= points[current].index:
         # Whoever looks behind it sees where the stream was lost.
-        return (name, f"– {_place(points[current].label)}", f"NaN from {broken.label}")
-    return (name, number(points[current].l2), _place(points[current].label))
+        return (_name(norms), f"– {_place(points[current].label)}", f"NaN from {broken.label}", more)
+    return (_name(norms), number(points[current].l2), _place(points[current].label), more)
 
 
-def _name(row: int | None, pass_: int) -> str:
-    """Whose norm it is: of a row of a batch, in a pass after the prompt's."""
-    if pass_:
-        return f"norm, pass {pass_}" if row is None else f"row {row}, pass {pass_}"
-    return "residual norm" if row is None else f"norm of row {row}"
+def _name(norms: Norms) -> str:
+    """Whose norm it is: the median token's, one token's, or that of all."""
+    if not norms.points:
+        return "residual norm"
+    if norms.sizes.measure is ResidualMeasure.SINGLE:
+        return f"token {norms.sizes.token} norm"
+    if norms.sizes.measure is ResidualMeasure.WHOLE:
+        return "all tokens' norm"
+    return f"median of {MOST_TOKENS} tokens" if norms.sizes.sampled else "median of tokens"
+
+
+def _short(norms: Norms, heading: Sequence[str]) -> str:
+    """All that one line has room for: `median 12.3 log`."""
+    one_token = f"token {norms.sizes.token}"
+    names = {ResidualMeasure.SINGLE: one_token, ResidualMeasure.WHOLE: "all", ResidualMeasure.MEDIAN: "median"}
+    text = heading[2] if heading[1].startswith("–") else heading[1]
+    return f"{names[norms.sizes.measure]} {text}{' log' if norms.log else ''}"
 
 
 def _place(label: str) -> str:
