@@ -21,12 +21,21 @@ if TYPE_CHECKING:
     from tracetui.analysis.mapping.rules import Rules
     from tracetui.recipe import Recipe
     from tracetui.recording.trace import Trace
+    from tracetui.ui.app import TracetuiApp
 
 
 def run(arguments: Namespace) -> int:
     """Open the debugger; returns its exit status."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InputError("run: needs a terminal; `tracetui trace` works without one")
+    app = debugger_app(arguments)
+    from tracetui.ui.terminal.last_resort import run_app
+
+    return run_app(app)
+
+
+def debugger_app(arguments: Namespace) -> TracetuiApp:
+    """The application of `tracetui run`, not running yet. Raises InputError."""
     read_stops(arguments)  # a wrong one is refused before anything is read
     last = last_of(name_of(arguments.model), arguments.fresh)
     stops = read_stops(arguments, last.note.stops)
@@ -36,12 +45,10 @@ def run(arguments: Namespace) -> int:
     from tracetui.commands.start_page import page_of_recipe
     from tracetui.tracer.live import LiveSession
     from tracetui.ui.app import TracetuiApp
-    from tracetui.ui.terminal.last_resort import run_app
 
     offer = page_of_recipe(recipe, stops, recalled(arguments, last, recipe, stops))
     offer = replace(offer, begins=_begins(arguments, recipe))
-    app = TracetuiApp(lambda listener: LiveSession(recipe, listener), offer)
-    return run_app(app)
+    return TracetuiApp(lambda listener: LiveSession(recipe, listener), offer)
 
 
 def _begins(arguments: Namespace, recipe: Recipe) -> bool:
