@@ -15,7 +15,7 @@ import pytest
 
 import hatch_build
 from tracetui.native import library
-from tracetui.native.statistics import KINDS, _add_statistics, _first_not_finite, first_not_finite, sums_of
+from tracetui.native.statistics import KINDS, _add_statistics, finder, first_not_finite, sums_of
 from tracetui.recording import statistics
 from tracetui.recording.statistics import by_numpy, of_array
 
@@ -88,7 +88,7 @@ def test_every_processor_computes_the_same_bits(widest: int, tmp_path: Path, mon
     rows = array("q", [number for size, kind in kinds for number in (bits.ctypes.data, bits.nbytes // size, kind)])
     with monkeypatch.context() as patch:
         patch.setattr("tracetui.native.statistics.library", lambda: narrow)
-        for made in (_add_statistics, _first_not_finite):
+        for made in (_add_statistics, finder):
             patch.setattr(f"tracetui.native.statistics.{made.__name__}", made.__wrapped__)
         expected, found = sums_of(rows), first_not_finite(rows)
     # As text: NaN is like NaN.

@@ -25,9 +25,11 @@ from tracetui.expr.edit_log import EditLog
 from tracetui.expr.edit_parse import parse_edit
 from tracetui.expr.stop import DEFAULT_STOPS, parse_stop
 from tracetui.models.weights.streaming import Weights
+from tracetui.native.statistics import first_not_finite
 from tracetui.recipe import Generation
 from tracetui.recording.trace import RunInfo, Trace
-from tracetui.tracer.call import record_call
+from tracetui.tracer.call import record_call, record_module
+from tracetui.tracer.capture import snapshots
 from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.edits import Editor
 from tracetui.tracer.gate import Gate
@@ -186,7 +188,7 @@ def test_no_tensor_of_the_models_outlives_its_call() -> None:
     recorder.finished()
     gc.collect()
     assert not recorder.snapshots.value(model.lm_head.weight)
-    assert not recorder.snapshots._known
+    assert not recorder.snapshots.known
 
 
 def test_a_trace_that_nobody_looks_into_is_gone_with_its_name() -> None:
@@ -258,3 +260,47 @@ def test_a_table_with_nan_is_named_while_its_rows_are_made(monkeypatch: pytest.M
     traces.append(trace_recipe(made, ids=(5, 8, 299, 3)))
     assert traces[0].bad_weights == traces[1].bad_weights
     assert traces[0].bad_weights["model.embed_tokens"]
+
+
+class Discards(nn.Module):
+    """Makes NaN that goes nowhere, and an infinity of numbers that are finite."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.bad, self.last = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4)
+        self.large = nn.Identity()
+        self.bad.weight.data[2, 1] = torch.nan
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, None]:
+        hidden = self.first(x)
+        self.bad(hidden)
+        self.large(hidden.half() * 60000)
+        return self.last(hidden), None
+
+
+@pytest.mark.parametrize("looked_at", [0, 2**20])
+def test_what_is_not_finite_and_goes_nowhere_is_told_with_its_weights(
+    looked_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "LOOKED_AT", looked_at)
+    inputs = {"x": torch.full((3, 4), 2.0)}
+    at_once, later = recorded(Discards(), inputs, later=False), recorded(Discards(), inputs, later=True)
+    assert [later[0].records[hit[1]].site for hit in later[1]] == ["bad", "large"]  # type: ignore[index]
+    model = Discards()
+    at_once, later = recorded(model, inputs, later=False), recorded(model, inputs, later=True)
+    assert not list(differences(at_once, later))
+    assert [weight.first for weight in later[0].bad_weights["bad"]] == [(2, 1)]
+
+
+def test_nothing_is_looked_at_by_itself_where_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+
+    def counted(rows: Any) -> int | None:
+        looks.append(len(rows) // 3)
+        return first_not_finite(rows)
+
+    monkeypatch.setattr("tracetui.tracer.capture.snapshots.first_not_finite", counted)
+    trace = record_module(tiny_llama(), (), {"input_ids": prompt(), "use_cache": False}, stops=DEFAULT_STOPS)
+    assert len(looks) == 1
+    assert looks[0] > 40
+    assert len(trace) > 40

@@ -26,7 +26,7 @@ DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
 def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "numpy":
         monkeypatch.setattr(statistics, "of_rows", lambda rows: [None])
-        monkeypatch.setattr(statistics, "first_not_finite", lambda rows: None)
+        monkeypatch.setattr(statistics, "finder", lambda: None)
         monkeypatch.setattr(value, "of_rows", lambda rows: [None] * (len(rows) // 3))
     elif library.library() is None:
         pytest.skip("this installation has no compiled code")

@@ -53,7 +53,7 @@ def first_not_finite(rows: Rows) -> int | None:
 
     None where there is no library.
     """
-    find = _first_not_finite()
+    find = finder()
     return None if find is None else find(rows.buffer_info()[0], len(rows) // _NUMBERS)
 
 
@@ -69,7 +69,8 @@ def _add_statistics() -> Callable[[int, int, object], None] | None:
 
 
 @cache
-def _first_not_finite() -> Callable[[int, int], int] | None:
+def finder() -> Callable[[int, int], int] | None:
+    """The function behind `first_not_finite`, by the address of rows and how many they are."""
     loaded = library()
     if loaded is None:
         return None

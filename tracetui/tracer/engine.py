@@ -236,6 +236,7 @@ class Engine:
             absorb=self.runnable.recipe.mla == "absorb",
             lens=self.runnable.recipe.lens,
             token=self.runnable.tokenizer.token,
+            looks_late=not gate.waits,
         )
         with (
             run.ledger.watched(model, run.recorder) if self._goes_on else nullcontext(),

@@ -58,7 +58,7 @@ class Gate:
         self._next_notice = 0.0 if notices else math.inf
         self._stops = tuple(stops)
         self.asks_health_alone = _ask_health_alone(self._stops)
-        self._waits = waits
+        self.waits = waits
         self.edits = edits or EditLog()
         self._watcher: StopEvaluator | None = None
         self.went_on: Callable[[], None] = lambda: None
@@ -76,7 +76,7 @@ class Gate:
         """Wait here if the record ends the step. Raises Cancelled."""
         if self._cancelled:
             raise Cancelled
-        fired = bool(self._stops) and self._fired(record) and self._waits and record.index >= self.quiet_until
+        fired = bool(self._stops) and self._fired(record) and self.waits and record.index >= self.quiet_until
         until = self._until
         if (until is not until_end and (until is None or until(record))) or self._pausing or fired:
             self._wait(record.index + 1)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tracetui.native.statistics import KINDS, first_not_finite
+from tracetui.native.statistics import KINDS, finder
 from tracetui.recording.statistics import NO_STATISTICS, Statistics, by_numpy, merged, of_rows
 from tracetui.tracer.capture.float_bits import FLOAT_BITS, FloatBits
 
@@ -92,9 +92,10 @@ def is_finite(tensor: torch.Tensor) -> bool:
     """Whether no element is NaN or infinite: by its exponents, else by a sum over it, which mostly tells."""
     if not tensor.dtype.is_floating_point and not tensor.dtype.is_complex:
         return True
-    row = floats_in(tensor)
-    if row is not None and (first := first_not_finite(array("q", row))) is not None:
-        return first == 1
+    row, find = floats_in(tensor), finder()
+    if row is not None and find is not None:
+        rows = array("q", row)
+        return find(rows.buffer_info()[0], 1) == 1
     if tensor.dtype not in _SUMMED:
         return of_tensor(tensor).finite
     plain = tensor.detach() if tensor.requires_grad else tensor

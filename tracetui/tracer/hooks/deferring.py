@@ -7,10 +7,11 @@ records as doing it at once. Where something isn't finite, or may have to wait o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from threading import get_ident
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +20,7 @@ from torch import nn
 from tracetui.recording.record import AttentionCall
 from tracetui.tracer.attention.explicit import Show
 from tracetui.tracer.attention.kernel_call import KernelCall
+from tracetui.tracer.capture import snapshots
 from tracetui.tracer.capture.outputs import with_others
 from tracetui.tracer.capture.values import TorchValue
 from tracetui.tracer.hooks.module_inputs import begins_with_floats, float_tensors
@@ -37,15 +39,19 @@ if TYPE_CHECKING:
 class DeferringObserver:
     """An Observer around the one that records. Used by the model's thread alone."""
 
-    def __init__(self, inner: RecordingObserver, watched: Pass) -> None:
+    def __init__(self, inner: RecordingObserver, watched: Pass, living: Mapping[str, nn.Module]) -> None:
+        """living: the modules by their paths, for as long as they run."""
         self._modules, self._attention, self._experts = inner.modules, inner.attention, inner.experts
-        self._begin, self._end = inner.modules.begin, inner.modules.end
+        self._begin = inner.modules.begin
+        self._living = living
         self._recorder = watched.recorder
         self._editor, self._edits = watched.editor, watched.editor.log
         self._gate = watched.gate
         self._frames = watched.frames
         self._clock = watched.clock
-        self._of = watched.recorder.snapshots.of
+        self._snapshots = watched.recorder.snapshots
+        self._snapshots.looks_late = watched.looks_late
+        self._of, self._known = self._snapshots.of, self._snapshots.known
         self._now = watched.clock.now
         self._log: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
         self._calm = self._is_calm()
@@ -66,12 +72,17 @@ class DeferringObserver:
             return
         self._whole = False
         began = self._now()
+        self._snapshots.are_finite()
         try:
             with self._recorder.passing(self._gate.passed):
                 for do, arguments in log:
                     do(*arguments)
         finally:
             self._clock.leave_out(self._now() - began)
+
+    def _end(self, site: ModuleSite, tensors: Sequence[torch.Tensor], name: str, at: float) -> None:
+        """A module has ended: its weights are looked at where what it returned isn't finite."""
+        self._modules.end(site, tensors, name, at, self._living.get(site.path), ends_now=False)
 
     def depth(self) -> int:
         """How many modules are running."""
@@ -80,12 +91,13 @@ class DeferringObserver:
 
     def close(self, sites: Iterable[ModuleSite], ended_well: bool) -> None:
         """Nothing more comes by. Of a whole call in which all was plain, the log may wait until somebody asks."""
-        if not (ended_well and self._may_wait and self._whole):
+        if not (ended_well and self._may_wait and self._whole and self._snapshots.are_finite()):
             self.settle()
             self._recorder.settle = _nothing_to_do
             return
         facts = {site.facts for site in sites if site.is_layer} | self._given_several
         self._modules.remember_vectors(each for each in facts if each.own is not none)
+        self._living = {}
         self._recorder.settle, self._recorder.when_asked = _nothing_to_do, self._settle_when_asked
         self._recorder.snapshots.let_go()
 
@@ -94,6 +106,11 @@ class DeferringObserver:
         with torch.inference_mode(False), torch.no_grad():
             self.settle()
         self._recorder.forget()
+
+    def _look(self) -> None:
+        """Describe what came by, and who made what in it isn't finite, if anything isn't."""
+        if not self._snapshots.are_finite():
+            self.settle()
 
     def _is_calm(self) -> bool:
         """Whether nobody may wait at what comes by now, or change it."""
@@ -108,12 +125,18 @@ class DeferringObserver:
     ) -> None:
         if get_ident() != self._thread or kwargs is None:
             return
-        at = self._now()
-        if self._calm and len(args) == 1 and not kwargs and type(args[0]) is torch.Tensor:
-            # Nearly all there is: one tensor, and nobody waits.
-            value = self._of(args[0])
-            if value is not None and value.finite:
-                given = (value.captured,) if args[0].is_floating_point() else ()
+        # What the clock says, without asking it: this is the path of every module.
+        at = perf_counter() - self._gate.waited - self._clock.uncounted_seconds
+        if self._calm and len(args) == 1 and not kwargs:
+            # Nearly all there is: one tensor, mostly one that came by before, and nobody waits.
+            tensor = args[0]
+            known = self._known.get(id(tensor))
+            if known is not None and known[1] == tensor._version:
+                value: TorchValue | None = known[2]
+            else:
+                value = self._of(tensor) if type(tensor) is torch.Tensor else None
+            if value is not None and value.finite is not False:
+                given = (value.captured,) if tensor.is_floating_point() else ()
                 self._log.append((self._begin, (site, given, bool(given), at)))
                 for begin in site.begins:
                     begin(site.path, module, args, kwargs)
@@ -143,26 +166,30 @@ class DeferringObserver:
         if get_ident() != self._thread:
             self._recorder.note("what modules do in threads of the model's own is not recorded")
             return None
-        at = self._now()
+        at = perf_counter() - self._gate.waited - self._clock.uncounted_seconds
         if self._calm and type(output) is torch.Tensor and not site.may_route:
             value = self._of(output)
-            if value is not None and value.finite and self._gate.is_calm and self._edits.idle:
+            if value is not None and value.finite is not False and self._gate.is_calm and self._edits.idle:
                 self._log.append((self._end, (site, (value.captured,), site.path or "output", at)))
+                if self._snapshots.unseen_bytes > snapshots.LOOKED_AT:
+                    self._look()
                 return None
         return self._returned(site, module, output, at)
 
     def _returned(self, site: ModuleSite, module: nn.Module, output: Any, at: float) -> Any:
         """The same, whatever it returned."""
-        tensors = [output] if type(output) is torch.Tensor else self._modules.tensors_of(site, output)
+        tensors = self._modules.tensors_of(site, output)
         values = [self._of(each) for each in tensors]
         event = (site, _seen(values, tensors), site.path or output_name(output), at)
         if self._is_calm() and _are_sound(values) and not site.may_route:
             self._log.append((self._end, event))
+            if self._snapshots.unseen_bytes > snapshots.LOOKED_AT:
+                self._look()
             return None
         self.settle()
         if site.may_route:
             self._experts.module_out(site.path, module, output)
-        changed = self._end(*event, module)
+        changed = self._modules.end(*event, module)
         for made in changed.values():
             self._recorder.snapshots.leave(made)
         returned = with_others(output, changed, whole=bool(site.path)) if changed else None
@@ -198,7 +225,7 @@ class DeferringObserver:
 
     def kernel_out(self, heads: torch.Tensor) -> torch.Tensor:
         value = self._of(heads)
-        if self._is_calm() and value is not None and value.finite:
+        if self._is_calm() and value is not None and value.finite is not False:
             self._log.append((self._attention.kernel_out, (value.captured,)))
             return heads
         self.settle()
@@ -242,5 +269,5 @@ def _seen(values: Sequence[TorchValue | None], tensors: Sequence[torch.Tensor]) 
 
 
 def _are_sound(values: Sequence[TorchValue | None]) -> bool:
-    """Whether all can wait until they are described: nothing in them is NaN or infinite."""
-    return all(value is not None and value.finite for value in values)
+    """Whether all can wait until they are described: nothing in them is known to be NaN or infinite."""
+    return all(value is not None and value.finite is not False for value in values)

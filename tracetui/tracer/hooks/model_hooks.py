@@ -55,7 +55,7 @@ class ModelHooks:
             stack.enter_context(self._recording.ready(watchable, modules))
             sites = self._sites = self._recording.sites(watchable, modules)
             if self._recording.may_defer(watchable, sites.values()):
-                self._observer = deferring = DeferringObserver(self._recording, watched)
+                self._observer = deferring = DeferringObserver(self._recording, watched, modules)
                 self._depth = deferring.depth
                 stack.push(lambda kind, *_: deferring.close(sites.values(), kind is None))
             hooks = _HookPairs(modules[path] for path in sites)

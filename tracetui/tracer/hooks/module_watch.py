@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from threading import get_ident
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -34,6 +35,7 @@ class ModuleWatch:
         self._editor = watched.editor
         self._edits = watched.editor.log
         self._clock = watched.clock
+        self._gate = watched.gate
         self._weights = watched.weights
         self._residual = ResidualStream()
         self._experts = experts
@@ -60,7 +62,8 @@ class ModuleWatch:
         if get_ident() != self._thread:
             self._recorder.note("what modules do in threads of the model's own is not recorded")
             return None
-        path, at = site.path, self._clock.now()
+        # What the clock says, without asking it: this is the path of every module.
+        path, at = site.path, perf_counter() - self._gate.waited - self._clock.uncounted_seconds
         for end in site.ends:
             end(path)
         if site.may_route:
@@ -81,6 +84,10 @@ class ModuleWatch:
 
     def tensors_of(self, site: ModuleSite, output: Any) -> list[torch.Tensor]:
         """The tensors in what a module returned; what is in it besides, and can't be recorded, is noted."""
+        if type(output) is torch.Tensor:
+            return [output]
+        if type(output) is tuple and all(each is None or type(each) is torch.Tensor for each in output):
+            return [each for each in output if each is not None]
         if left := unseen(output):
             name = site.path or output_name(output)
             self._recorder.note(f"{name}: of what it returns, {visible(left, 80)} is not recorded")
@@ -102,11 +109,18 @@ class ModuleWatch:
         frame.inputs = input_records(recorder, site, frame, len(frames), given, states_first)
 
     def end(
-        self, site: ModuleSite, tensors: Sequence[torch.Tensor], name: str, at: float, module: nn.Module | None = None
+        self,
+        site: ModuleSite,
+        tensors: Sequence[torch.Tensor],
+        name: str,
+        at: float,
+        module: nn.Module | None = None,
+        ends_now: bool = True,
     ) -> dict[int, torch.Tensor]:
         """A module ended then and returned these, which are recorded under a name.
 
-        module: if its weights may have to be looked at, or dropped. Returns what edits have put in their places.
+        module: if its weights may have to be looked at, or, where it `ends_now`, dropped. Returns what edits have put
+        in their places.
         """
         path, frames, recorder = site.path, self._frames, self._recorder
         if site.is_layer:
@@ -121,7 +135,7 @@ class ModuleWatch:
             if module is not None and site.has_parameters:
                 bad = self._first_bad(captured, tensors)
                 provenance = site.provenance if bad is None else self._source(site, name, module, bad)
-        if module is not None and self._weights is not None:
+        if module is not None and ends_now and self._weights is not None:
             self._weights.ended(module, len(frames))
         parent = frames[-1].path if frames else ""
         about = (len(frames), parent, frame.call, at - frame.started, provenance, frame.inputs)

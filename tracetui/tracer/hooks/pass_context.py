@@ -37,6 +37,8 @@ class Pass:
     """What an id stands for."""
     describes_when_asked: bool = False
     """Whether a call that went well may be described after its watch is over, as soon as somebody looks."""
+    looks_late: bool = False
+    """Whether nobody waits or leaves where something isn't finite, so that a little later is early enough to know."""
     frames: list[Frame] = field(default_factory=list)
     """The modules that run, outermost first."""
 

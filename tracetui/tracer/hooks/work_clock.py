@@ -20,15 +20,15 @@ class WorkClock:
 
     def __init__(self, gate: Waits) -> None:
         self._gate = gate
-        self._uncounted = 0.0
+        self.uncounted_seconds = 0.0
 
     def now(self) -> float:
         """Seconds, from whenever."""
-        return time.perf_counter() - self._gate.waited - self._uncounted
+        return time.perf_counter() - self._gate.waited - self.uncounted_seconds
 
     def leave_out(self, seconds: float) -> None:
         """Of what has passed, so much wasn't the model's own work."""
-        self._uncounted += seconds
+        self.uncounted_seconds += seconds
 
     @contextmanager
     def uncounted(self) -> Iterator[None]:
@@ -37,4 +37,4 @@ class WorkClock:
         try:
             yield
         finally:
-            self._uncounted += self.now() - began
+            self.uncounted_seconds += self.now() - began
