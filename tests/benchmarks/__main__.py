@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.benchmarks.results import Results, show_missed
 
 NAMES = (
-    *("hook_path", "capture", "generation", "mixture", "weights", "plans", "heatmap"),
+    *("hook_path", "capture", "generation", "mixture", "weights", "gguf", "plans", "heatmap"),
     *("opening", "large", "export", "start", "screen", "growth"),
 )
 ONCE = ("whole",)

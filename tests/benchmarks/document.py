@@ -28,6 +28,7 @@ TITLES = {
     "large": "Comparing large traces",
     "export": "Writing a trace",
     "weights": "Making and streaming weights",
+    "gguf": "A GGUF file beside transformers' own loading of it",
     "plans": "Planned memory",
     "whole": "All of DeepSeek-V3",
     "growth": "How costs grow",

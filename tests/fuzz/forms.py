@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,14 +15,26 @@ import safetensors.torch
 import torch
 from safetensors.numpy import save_file
 
-from tests.fuzz.mutations import Mutate, json_text, npy_head, rank_lines, safetensors_header, toml_text, zip_parts
+from tests.formats import gguf_bytes as g
+from tests.fuzz.mutations import (
+    Mutate,
+    gguf_numbers,
+    json_text,
+    npy_head,
+    rank_lines,
+    safetensors_header,
+    toml_text,
+    zip_parts,
+)
 from tests.models.tokenizers.samples import byte_level_json, llama3_file, sentencepiece_json
 from tests.recording.made import small_trace
 from tracetui import paths
 from tracetui.analysis.mapping.rules import read_rules
 from tracetui.debugger.memory.note import NO_NOTE
 from tracetui.debugger.memory.store import NoteStore
+from tracetui.formats.gguf.files import read_files
 from tracetui.models.chat.template_files import find_template
+from tracetui.models.checkpoints.gguf.stored import BlockTensor
 from tracetui.models.checkpoints.safetensors.files import SafetensorsFiles
 from tracetui.models.checkpoints.torch_file import stored_tensors
 from tracetui.models.checkpoints.weight_file import StoredTensor, WeightFile
@@ -152,6 +165,34 @@ def _by_safetensors(path: Path) -> Values:
     return {name: _tensor(tensor) for name, tensor in safetensors.torch.load(path.read_bytes()).items()}
 
 
+def _gguf(folder: Path) -> Path:
+    """Half of the numbers of its metadata and tensors are eight bytes wide, and a tensor is of each kind of type."""
+    sizes = {"block_count": 1, "embedding_length": 64, "attention.head_count": 4, "feed_forward_length": 64}
+    metadata = {
+        "general.architecture": (g.TEXT, g.text("llama")),
+        **{f"llama.{name}": (g.U32, struct.pack("<I", size)) for name, size in sizes.items()},
+        "llama.rope.freq_base": (g.F32, struct.pack("<f", 1e4)),
+        "tokenizer.ggml.model": (g.TEXT, g.text("gpt2")),
+        "tokenizer.ggml.tokens": (g.ARRAY, g.array(g.TEXT, ["a", "é", "</s>"])),
+        "tokenizer.ggml.scores": (g.ARRAY, g.array(g.F32, [0.0, 1.0, 2.0])),
+    }
+    tensors = [
+        g.Tensor("token_embd.weight", [64, 3], 0, 0),
+        g.Tensor("blk.0.attn_q.weight", [64, 2], 8, 768),
+        g.Tensor("output_norm.weight", [8], 1, 928),
+    ]
+    (folder / "model.gguf").write_bytes(g.usual(metadata, tensors, 960))
+    return folder / "model.gguf"
+
+
+def _of_gguf(path: Path) -> Values:
+    load_recipe(str(path))
+    files = read_files(path)
+    opened = {header.path: WeightFile(header.path) for header in files.headers}
+    tensors = (BlockTensor(name, opened[files.path_of[name]], place) for name, place in files.tensors.items())
+    return {tensor.name: _tensor(tensor.read(None, torch.float32, lambda made: None)) for tensor in tensors}
+
+
 def _pth(folder: Path) -> Path:
     torch.save(STATE, folder / "consolidated.00.pth")
     return folder / "consolidated.00.pth"
@@ -273,6 +314,7 @@ FORMS: dict[str, FileForm] = {
     "safetensors dump": FileForm(_safetensors_dump, _recorded, lambda path: safetensors_header, _by_safetensors),
     "safetensors": FileForm(_safetensors, _weights, lambda path: safetensors_header, _by_safetensors),
     "index": FileForm(_index, _weights, _as_json),
+    "gguf": FileForm(_gguf, _of_gguf, lambda path: gguf_numbers),
     "pth": FileForm(_pth, lambda path: _tensors(stored_tensors(WeightFile(path))), zip_parts, _by_torch),
     "ranks": FileForm(_few_ranks, _ranks, lambda path: rank_lines, _ranks_by_base64),
     "tokenizer of bytes": FileForm(lambda folder: byte_level_json(folder / _TOKENIZER), _tokenizer, _as_json),

@@ -77,6 +77,16 @@ def bytes_anywhere(rng: Random, content: bytes) -> bytes:
     return content
 
 
+def gguf_numbers(rng: Random, content: bytes) -> bytes:
+    """One of the numbers of a header, wherever it lies, made another: counts, lengths, types, axes and offsets."""
+    form = rng.choice("IQ")
+    most = 2 ** (8 * struct.calcsize(form)) - 1
+    at = rng.randrange(4, len(content) - 1000)
+    value = rng.choice((0, 1, 2, 3, 31, 64, 255, 2**31, 2**40, 2**63, most, rng.randrange(100)))
+    number = struct.pack(f"<{form}", min(value, most))
+    return content[:at] + number + content[at + len(number) :]
+
+
 def _places(document: Any) -> Iterator[tuple[Any, Any]]:
     """Every container in a JSON document with each key or index in it."""
     if isinstance(document, dict | list):

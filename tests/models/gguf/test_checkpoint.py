@@ -14,7 +14,7 @@ from gguf import GGMLQuantizationType as Kind
 
 from tests.formats import gguf_bytes as g
 from tests.models.gguf.convert import exact_model, write_gguf
-from tracetui.errors import InputError
+from tracetui.errors import FileChangedError, InputError
 from tracetui.formats.gguf import read_header
 from tracetui.models.checkpoints.forms import check_weight_files
 from tracetui.models.runnable import make_runnable
@@ -226,3 +226,16 @@ def test_hostile_headers_are_refused_before_anything_large_is_loaded(tmp_path: P
     path.write_bytes(b"GGUF")
     with pytest.raises(InputError, match="version: reaches to byte 8"):
         check_weight_files(with_options(load_recipe("llama-tiny"), weights=str(path)))
+
+
+def test_a_file_written_since_it_was_opened_gives_no_numbers(whole: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copy(whole, tmp_path / "tiny.gguf"))
+    runnable = make_runnable(load_recipe(str(path)))
+    slot = next(slot for _, slot in runnable.weights.all_slots())
+    with path.open("r+b") as file:
+        file.seek(-4, 2)
+        file.write(b"\1\2\3\4")
+    with pytest.raises(FileChangedError, match=r"tiny\.gguf: was changed while it was open"):
+        runnable.weights._source.read(slot.spec, [0], lambda made: None)
+    with pytest.raises(FileChangedError):
+        runnable.check_files()
