@@ -92,7 +92,7 @@ class ResidualLine(Canvas):
         chart = line_chart(pairs, width - _LABEL - 1, height, inks, current=current, log=self._norms.log)
         labels = [heading[row] if row < len(heading) else "" for row in range(height)]
         if height == 1:
-            labels = [_short(self._norms, heading)]
+            labels = [_short(self._norms, current, heading)]
         inked = [inks.quiet, inks.mark, inks.mark, inks.quiet]
         return [
             [Segment(fit(f" {label}", _LABEL), inked[min(row, 3)] if height > 1 else inks.quiet), *picture]
@@ -142,12 +142,15 @@ def _name(norms: Norms) -> str:
     return f"median of {MOST_TOKENS} tokens" if norms.sizes.sampled else "median of tokens"
 
 
-def _short(norms: Norms, heading: Sequence[str]) -> str:
-    """All that one line has room for: `median 12.3 log`."""
-    one_token = f"token {norms.sizes.token}"
-    names = {ResidualMeasure.SINGLE: one_token, ResidualMeasure.WHOLE: "all", ResidualMeasure.MEDIAN: "median"}
-    text = heading[2] if heading[1].startswith("–") else heading[1]
-    return f"{names[norms.sizes.measure]} {text}{' log' if norms.log else ''}"
+def _short(norms: Norms, current: int | None, heading: Sequence[str]) -> str:
+    """As much as one row has room for: `median 12.3 log`, `tok 3 2.3e+04 log`."""
+    is_token, is_whole = (norms.sizes.measure is one for one in (ResidualMeasure.SINGLE, ResidualMeasure.WHOLE))
+    token = norms.sizes.token
+    names = (f"token {token}", f"tok {token}") if is_token else ("all",) if is_whole else ("median", "med")
+    lost = heading[1].startswith("–") or current is None
+    sizes = (heading[2],) if lost else (heading[1], number(norms.points[current or 0].l2, 2))
+    forms = (f"{name} {size}{' log' if norms.log else ''}" for size in sizes for name in names)
+    return min(forms, key=lambda form: len(form) >= _LABEL)
 
 
 def _place(label: str) -> str:
