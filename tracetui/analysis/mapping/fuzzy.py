@@ -133,6 +133,9 @@ def _score(a: _Features, b: _Features, fits: _Fits) -> float:
     exact = 0.1 if a.item.shape == b.item.shape else 0.0
     together = a.words | b.words
     values = _VALUES if _alike(a.item.size, b.item.size) else 0.0
+    if not values and not a.words & b.words and a.item.size and b.item.size:
+        # Neither what they hold nor what they are called: the shape is that of half the tensors of a model.
+        return 0.0
     return 1 + values + same_layer + exact + 2 * (len(a.words & b.words) / len(together) if together else 0)
 
 

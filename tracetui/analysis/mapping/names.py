@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tracetui.analysis.mapping import tables
 from tracetui.analysis.mapping.frameworks import framework_site
+from tracetui.analysis.mapping.ggml import graph_site
 from tracetui.analysis.mapping.spelling import dotted
 
 _WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
@@ -19,14 +20,12 @@ _TENSOR = re.compile(r"\.(?:weight|bias|scales)$")
 _LAYER = re.compile(r"^(?:model\.)?layers\.(\d{1,6})(.*)$", re.DOTALL)
 _BLOCK = re.compile(r"^blk\.(\d{1,6})\.(.+)$")
 _LENS = re.compile(r"^blocks\.(\d{1,6})\.(.+)$")
-_GGML = re.compile(r"^([A-Za-z_]+)-(\d{1,6})(?: \((.*)\))?$")
 _EXPERT = re.compile(r"^(\w+)\.experts\.(\d{1,6})(?:\.(w[123]))?$")
 _OUTSIDE = (
     ("hf", {"embed_tokens": "model.embed_tokens", "rotary_emb": "model.rotary_emb"}),
     ("meta", tables.META_OUTSIDE),
     ("deepseek", tables.DEEPSEEK_OUTSIDE),
     ("gguf", tables.GGUF_OUTSIDE),
-    ("ggml", tables.GGML_OUTSIDE),
     ("lens", tables.LENS_OUTSIDE),
 )
 _INSIDE = (("meta", tables.META_INSIDE), ("deepseek", tables.DEEPSEEK_INSIDE), ("hf", tables.OLD_INSIDE))
@@ -70,9 +69,10 @@ def _meaning(name: str, rank: int, others: Collection[str]) -> Meaning | None:
     part = _PART.search(end)
     if framework := framework_site(plain, part[0] if part else "", others):
         return Meaning(framework[0] + _PART.sub("", end), framework[1])
-    found = _ggml(plain, rank, others) or _layer(plain) or _block(plain) or _lens(plain) or _outside(plain, others)
-    # Scripts number llama.cpp's tensors of one name: the projection, and what rotation makes of it.
-    end = _PART.sub("", end) if found and found.naming == "ggml" else end
+    if site := graph_site(plain, rank, others):
+        # Scripts number llama.cpp's tensors of one name: the projection, and what rotation makes of it.
+        return Meaning(site + _PART.sub("", end), "ggml")
+    found = _layer(plain) or _block(plain) or _lens(plain) or _outside(plain, others)
     return Meaning(found.site + end, found.naming) if found else None
 
 
@@ -124,19 +124,6 @@ def _block(name: str) -> Meaning | None:
     if found is None or found[2] not in tables.GGUF_INSIDE:
         return None
     return Meaning(f"model.layers.{int(found[1])}.{tables.GGUF_INSIDE[found[2]]}", "gguf")
-
-
-def _ggml(name: str, rank: int, others: Collection[str]) -> Meaning | None:
-    found = _GGML.match(name)
-    if found is None or found[1] not in tables.GGML_INSIDE:
-        return None
-    place = tables.GGML_INSIDE[found[1]]
-    if rank > 2 and found[3] != "reshaped":
-        place = tables.GGML_AFTER_ROPE.get(found[1], place)
-    if found[1] == "kqv_out" and f"attn_out-{found[2]}" in others:
-        # Newer graphs give this name to the heads; older ones to what o_proj makes of them.
-        place = ".self_attn:heads"
-    return Meaning(f"model.layers.{int(found[2])}{place}", "ggml")
 
 
 def execution_rank(site: str) -> tuple[int, int, int]:

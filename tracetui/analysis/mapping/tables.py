@@ -1,8 +1,7 @@
 """Names of modules within a decoder layer and around the layers, each beside transformers' own.
 
 Sources: the parameters of Meta's reference Llama, those of DeepSeek's reference inference code, the tensor names of
-llama.cpp's gguf-py, and the names that llama.cpp's graph builder gives its intermediate tensors (what its
-eval-callback example prints), and the hook points of TransformerLens. https://github.com/ggml-org/llama.cpp
+llama.cpp's gguf-py, and the hook points of TransformerLens. https://github.com/ggml-org/llama.cpp
 """
 
 from __future__ import annotations
@@ -75,50 +74,6 @@ GGUF_INSIDE = {
     "ffn_down_shexp": "mlp.shared_experts.down_proj",
 }
 GGUF_OUTSIDE = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
-
-GGML_INSIDE = {
-    "attn_norm": ".input_layernorm",
-    "Qcur": ".self_attn.q_proj",
-    "Kcur": ".self_attn.k_proj",
-    "Vcur": ".self_attn.v_proj",
-    "Qcur_normed": ".self_attn.q_norm",
-    "Kcur_normed": ".self_attn.k_norm",
-    "kq_soft_max": ".self_attn:probs",
-    "kq_soft_max_ext": ".self_attn:probs",
-    "kqv_merged_cont": ".self_attn:heads",
-    "kqv_out": ".self_attn",
-    "attn_out": ".self_attn",
-    "kv_cmpr_pe": ".self_attn.kv_a_proj_with_mqa",
-    "kv_cmpr": ".self_attn.kv_a_layernorm",
-    "ffn_inp": ":attn_residual",
-    "ffn_norm": ".post_attention_layernorm",
-    "ffn_gate": ".mlp.gate_proj",
-    "ffn_silu": ".mlp.act_fn",
-    "ffn_up": ".mlp.up_proj",
-    "ffn_swiglu": ".mlp.down_proj:input",
-    "ffn_geglu": ".mlp.down_proj:input",
-    "ffn_gate_par": ".mlp.down_proj:input",
-    "ffn_down": ".mlp.down_proj",
-    "ffn_out": ".mlp",
-    "ffn_moe_logits": ".mlp:router_logits",
-    "ffn_moe_probs": ".mlp:router_scores",
-    "ffn_moe_probs_biased": ".mlp:selection_scores",
-    "ffn_moe_topk": ".mlp:experts",
-    "ffn_moe_weights": ".mlp:routing_weights",
-    "ffn_moe_weights_norm": ".mlp:routing_weights",
-    "ffn_moe_weights_scaled": ".mlp:routing_weights",
-    "ffn_moe_out": ".mlp.experts",
-    "ffn_shexp": ".mlp.shared_experts",
-    "l_out": "",
-}
-GGML_OUTSIDE = {
-    "inp_embd": "model.embed_tokens",
-    "embd": "model.embed_tokens",
-    "result_norm": "model.norm",
-    "result_output": "lm_head",
-}
-GGML_AFTER_ROPE = {"Qcur": ".self_attn:q", "Kcur": ".self_attn:k", "Vcur": ".self_attn:v"}
-"""The graph gives one name to a projection and to the heads that are made of it: split ones are the later."""
 
 LENS_INSIDE = {
     "hook_resid_pre": ":input",

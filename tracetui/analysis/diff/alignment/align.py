@@ -15,6 +15,7 @@ from tracetui.analysis.diff.alignment.named import Meanings, Named
 from tracetui.analysis.diff.alignment.paths import number_from_zero, stem_of, under_stem
 from tracetui.analysis.diff.alignment.state_lists import listed_states
 from tracetui.analysis.mapping.frameworks import FRAMEWORK_NAMES
+from tracetui.analysis.mapping.ggml import graph_name, is_look
 from tracetui.analysis.mapping.layouts import SAME, Layout, part, transposed
 from tracetui.analysis.mapping.names import aliases, execution_rank
 from tracetui.analysis.mapping.rules import Rules
@@ -87,6 +88,8 @@ def align(a: Trace, b: Trace, rules: Rules) -> Alignment:
     rest_a = {site: named for site, named in side_a.items() if site not in side_b}
     rest_b = {site: named for site, named in side_b.items() if site not in side_a}
     pairs += _through_aliases(rest_a, rest_b, side_b)
+    _drop_looks(rest_a, side_a)
+    _drop_looks(rest_b, side_b)
     of_a, of_b = [pair.a for pair in pairs], [pair.b for pair in pairs]
     strange_a, strange_b = _strange_after(rest_a, of_a), _strange_after(rest_b, of_b)
     ahead_a = () if b.complete or strange_b else _ahead(rest_a, of_a)
@@ -134,6 +137,17 @@ def _name_calls(side: dict[str, Named], own: Trace, other: Trace, others: Mappin
             kept = kept_call(own, side[site].record, other, [named.record for named in several])
             there = next((named.site for named in several if named.record is kept), site)
             side[there] = replace(side.pop(site), site=there)
+
+
+def _drop_looks(rest: dict[str, Named], side: Mapping[str, Named]) -> None:
+    """Leave out what of llama.cpp's graph holds nothing of its own.
+
+    Those are tensors laid out anew or without a name, and those of a name that another one was taken for.
+    """
+    if any(named.naming == "ggml" for named in side.values()):
+        for site, named in list(rest.items()):
+            if is_look(named.record.site) or (named.naming == "ggml" and site == named.record.key):
+                del rest[site]
 
 
 def _last(shared: Sequence[Named]) -> int:
@@ -200,12 +214,13 @@ def _unique(found: Iterable[Named]) -> dict[str, Named]:
     """Records by site; if two have the same meaning, one keeps its own name, so that none is lost.
 
     In llama.cpp's graph rotated heads come later, under the name of the heads before the rotation: there the later
-    record takes the site. Otherwise the first one does.
+    record takes the site, unless it is but another look at the earlier one. Otherwise the first one does.
     """
     known: dict[str, Named] = {}
     for named in found:
         earlier = known.get(named.site)
-        if earlier is not None and named.naming == "ggml" and plain_site(named.site).endswith(_ROTATED):
+        rotated = named.naming == "ggml" and plain_site(named.site).endswith(_ROTATED)
+        if earlier is not None and rotated and is_look(named.record.site) <= is_look(earlier.record.site):
             known[named.site] = named
             named = earlier
         site = named.site if named.site not in known else named.record.key
@@ -273,10 +288,14 @@ def folded(sites: Iterable[Named], shared: Collection[int]) -> list[str]:
     """Sites in few words: `layers.2–31` stands for whole layers, those that `shared` doesn't have; places after."""
     whole: set[int] = set()
     places: dict[str, set[int]] = {}
+    graph: dict[str, set[int]] = {}
+    """By their names, tensors of llama.cpp's graph that no site stands for."""
     outside = []
     for named in sites:
         record = replace(named.record, site=plain_site(named.site))
-        if record.layer is None:
+        if record.layer is None and (parts := graph_name(named.site)) is not None and parts.layer is not None:
+            graph.setdefault(parts.base, set()).add(parts.layer)
+        elif record.layer is None:
             outside.append(named.site)
         elif record.layer in shared:
             part = named.site.partition("@")[0].removeprefix(record.site)
@@ -284,7 +303,8 @@ def folded(sites: Iterable[Named], shared: Collection[int]) -> list[str]:
         else:
             whole.add(record.layer)
     shown = [f"layers.{spans(sorted(whole))}"] if whole else []
-    return [*shown, *(f"layers.{spans(sorted(found))}{place}" for place, found in places.items()), *outside]
+    shown += [f"layers.{spans(sorted(layers))}{place}" for place, layers in places.items()]
+    return [*shown, *(f"{base}-{spans(sorted(layers))}" for base, layers in graph.items()), *outside]
 
 
 def spans(numbers: Sequence[int]) -> str:

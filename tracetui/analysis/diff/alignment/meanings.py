@@ -10,7 +10,7 @@ import numpy as np
 
 from tracetui.analysis.diff.alignment.calls import statistics_apart
 from tracetui.analysis.diff.alignment.named import Named
-from tracetui.analysis.mapping.layouts import part
+from tracetui.analysis.mapping.layouts import Layout, part
 from tracetui.recording.record import layer_of
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.trace import Trace
@@ -46,8 +46,8 @@ def decide_meanings(side: dict[str, Named], others: Mapping[str, Named], own: Tr
     for site, named in list(side.items()):
         if site in unweighed or _is_identity(named, site, side_statistics):
             _rename(side, site, named.record.key)
-        elif named.naming == "ggml" and site.endswith(":probs") and site in others:
-            side[site] = _without_padding(named, others[site])
+        elif named.naming == "ggml" and site in others:
+            side[site] = _of_graph(named, others[site], own, other)
 
 
 def _rename(side: dict[str, Named], site: str, other: str) -> None:
@@ -139,8 +139,30 @@ def _is_identity(named: Named, site: str, own: _Sizes) -> bool:
     )
 
 
+def _of_graph(named: Named, other: Named, own: Trace, theirs: Trace) -> Named:
+    """A tensor of llama.cpp's graph as the other side has it: of attention the keys that there are, and scaled."""
+    role = other.record.role
+    if role not in ("scores", "probs"):
+        return named
+    cut = _without_padding(named, other)
+    return cut if role == "probs" else _scaled(cut, other, own, theirs)
+
+
+def _scaled(named: Named, other: Named, own: Trace, theirs: Trace) -> Named:
+    """Scores, which llama.cpp scales after this or has scaled with the queries: whichever the values show."""
+    call = theirs.attention.get(other.record.key.replace(":scores", ":q"))
+    before, after = own.statistics(named.record).l2, theirs.statistics(other.record).l2
+    if call is None or not min(before, after, call.scale) > 0:
+        return named
+    scale = call.scale
+    if abs(math.log(before / after)) <= abs(math.log(before * scale / after)):
+        return named
+    factor = Layout(f"times {scale:g}, the scale of attention", lambda array: array * np.float32(scale))
+    return replace(named, layout=named.layout.then(factor))
+
+
 def _without_padding(named: Named, other: Named) -> Named:
-    """llama.cpp's probabilities without the keys that fill its cache up."""
+    """llama.cpp's scores or probabilities without the keys that fill its cache up."""
     keys, fewer = (one.record.shape[-1:] or (0,) for one in (named, other))
     cut = part(0, fewer[0], f"the first {fewer[0]} keys")
     return replace(named, layout=named.layout.then(cut)) if keys > fewer else named

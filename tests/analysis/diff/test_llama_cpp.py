@@ -1,0 +1,94 @@
+"""Dumps of llama.cpp's graph, by whatever script: the same where they are, and a fault where it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from tests.analysis.diff import plants
+from tests.analysis.diff.llama_cpp_graph import Tensor, counted, graph, last_wins, numbered
+from tests.analysis.diff.made import trace_of
+from tracetui.analysis.diff.alignment.align import folded
+from tracetui.analysis.diff.report import Report, report
+from tracetui.analysis.mapping.ggml import graph_name
+from tracetui.recording.trace import Trace
+from tracetui.recording.value import Array
+from tracetui.tracer.call import record_module
+
+Keep = Callable[[list[Tensor]], dict[str, Array]]
+
+
+@pytest.fixture(scope="module")
+def trace() -> Trace:
+    ids = torch.randperm(60, generator=torch.Generator().manual_seed(7))[: plants.TOKENS] + 1
+    inputs = {"input_ids": ids[None], "use_cache": False}
+    return record_module(plants.llama(), (), inputs, matrices=("scores", "probs"))
+
+
+def compared(tensors: list[Tensor], trace: Trace, keep: Keep = last_wins) -> Report:
+    return report(trace_of(keep(tensors), dump=True), trace)
+
+
+@pytest.mark.parametrize("keep", [last_wins, numbered, partial(numbered, mark="_"), counted])
+@pytest.mark.parametrize(("flash", "last", "scaled"), [(0, 0, 0), (0, 0, 1), (1, 0, 0), (0, 1, 0), (1, 1, 0)])
+def test_a_right_dump_is_the_same_by_whatever_script(
+    trace: Trace, keep: Keep, flash: bool, last: bool, scaled: bool
+) -> None:
+    tensors = graph(trace, flash, last, scaled)
+    if scaled:
+        tensors = [(name, array) for name, array in tensors if not name.startswith("Qcur")]
+    made = compared(tensors, trace, keep)
+    assert made.comparison.same, made.first
+    assert not made.proposals
+    assert not made.wrong_pairs
+    alone = folded(made.comparison.alignment.only_a, frozenset())
+    assert [re.sub(r"^\d+_", "", name) for name in alone] == ["norm-0–1", "norm"]
+    sites = {site.pair.record.place: site for site in made.comparison.sites}
+    if not flash:
+        assert "first 12 keys" in sites[".self_attn:scores"].laid_out
+        assert ("times" in sites[".self_attn:scores"].laid_out) != bool(scaled)
+        assert "first 12 keys" in sites[".self_attn:probs"].laid_out
+    assert graph_name(sites[".self_attn:k"].pair.a.record.key) == ("Kcur", 1, ())
+
+
+@pytest.mark.parametrize("keep", [last_wins, numbered])
+@pytest.mark.parametrize(
+    ("names", "site"),
+    [
+        (("Kcur-1",), "model.layers.1.self_attn:k"),
+        (("kq-1",), "model.layers.1.self_attn:scores"),
+        (("kq_soft_max-1",), "model.layers.1.self_attn:probs"),
+        (("kqv-1", "kqv_out-1"), "model.layers.1.self_attn:heads"),
+        (("ffn_swiglu-0",), "model.layers.0.mlp.down_proj:input"),
+        (("result_norm",), "model.norm"),
+    ],
+)
+def test_a_fault_is_told_at_its_place(trace: Trace, keep: Keep, names: tuple[str, ...], site: str) -> None:
+    random = np.random.default_rng(0)
+    last = {name: place for place, (name, _) in enumerate(graph(trace))}
+    tensors = [
+        (
+            name,
+            array + random.normal(size=array.shape).astype(np.float32)
+            if name in names and last[name] == place
+            else array,
+        )
+        for place, (name, array) in enumerate(graph(trace))
+    ]
+    made = compared(tensors, trace, keep)
+    assert made.first is not None
+    assert made.first.site == site
+    assert not made.proposals
+
+
+def test_another_scale_shows_in_the_probabilities(trace: Trace) -> None:
+    """llama.cpp scales in its softmax, so that its products tell nothing of the scale."""
+    wrong = [(name, np.sqrt(array) if name == "kq_soft_max-0" else array) for name, array in graph(trace)]
+    made = compared(wrong, trace)
+    assert made.first is not None
+    assert made.first.site == "model.layers.0.self_attn:probs"
