@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tests.analysis.diff.made import normal, trace_of, without_values
-from tracetui.analysis.diff.alignment.align import folded
 from tracetui.analysis.diff.compare import compare
 from tracetui.analysis.diff.feeds import feeds
+from tracetui.analysis.diff.folding import folded
 from tracetui.analysis.diff.preface import MISSING, config_differences
 from tracetui.analysis.diff.report import Report, report
 from tracetui.analysis.diff.result import Outcome

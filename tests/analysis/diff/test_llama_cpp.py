@@ -13,7 +13,7 @@ import torch
 from tests.analysis.diff import plants
 from tests.analysis.diff.llama_cpp_graph import Tensor, counted, graph, last_wins, numbered
 from tests.analysis.diff.made import trace_of
-from tracetui.analysis.diff.alignment.align import folded
+from tracetui.analysis.diff.folding import folded
 from tracetui.analysis.diff.report import Report, report
 from tracetui.analysis.mapping.ggml import graph_name
 from tracetui.recording.trace import Trace

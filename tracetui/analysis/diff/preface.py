@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tracetui.analysis.diff.alignment.align import Alignment, spans
+from tracetui.analysis.diff.alignment.align import Alignment
 from tracetui.analysis.diff.alignment.named import Named
+from tracetui.analysis.diff.folding import spans
 from tracetui.recording.record import Token, layer_of, plain_site
 from tracetui.recording.trace import Trace
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tracetui.analysis.diff.alignment.align import spans
 from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.finding import Finding
+from tracetui.analysis.diff.folding import spans
 from tracetui.analysis.diff.result import Comparison, SiteDiff
 from tracetui.analysis.own_parameters import own_parameters
 from tracetui.recording.record import INPUT, layer_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tracetui.analysis.diff.alignment.align import folded, spans
 from tracetui.analysis.diff.alignment.wrong_pairs import WrongPair
+from tracetui.analysis.diff.folding import folded, spans
 from tracetui.analysis.diff.preface import MISSING, FieldPair, Preface, TokenDifference
 from tracetui.analysis.diff.report import Report
 from tracetui.analysis.diff.result import Comparison, SiteDiff

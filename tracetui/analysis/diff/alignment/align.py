@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
@@ -15,7 +15,7 @@ from tracetui.analysis.diff.alignment.named import Meanings, Named
 from tracetui.analysis.diff.alignment.paths import number_from_zero, stem_of, under_stem
 from tracetui.analysis.diff.alignment.state_lists import listed_states
 from tracetui.analysis.mapping.frameworks import FRAMEWORK_NAMES
-from tracetui.analysis.mapping.ggml import graph_name, is_look
+from tracetui.analysis.mapping.ggml import is_look
 from tracetui.analysis.mapping.layouts import SAME, Layout, part, transposed
 from tracetui.analysis.mapping.names import aliases, execution_rank
 from tracetui.analysis.mapping.rules import Rules
@@ -282,37 +282,3 @@ class _Execution:
         if record.index in self._choices:
             return self._choices[record.index], -1, record.index
         return record.index, 0, record.index
-
-
-def folded(sites: Iterable[Named], shared: Collection[int]) -> list[str]:
-    """Sites in few words: `layers.2–31` stands for whole layers, those that `shared` doesn't have; places after."""
-    whole: set[int] = set()
-    places: dict[str, set[int]] = {}
-    graph: dict[str, set[int]] = {}
-    """By their names, tensors of llama.cpp's graph that no site stands for."""
-    outside = []
-    for named in sites:
-        record = replace(named.record, site=plain_site(named.site))
-        if record.layer is None and (parts := graph_name(named.site)) is not None and parts.layer is not None:
-            graph.setdefault(parts.base, set()).add(parts.layer)
-        elif record.layer is None:
-            outside.append(named.site)
-        elif record.layer in shared:
-            part = named.site.partition("@")[0].removeprefix(record.site)
-            places.setdefault(f"{record.place}{part}", set()).add(record.layer)
-        else:
-            whole.add(record.layer)
-    shown = [f"layers.{spans(sorted(whole))}"] if whole else []
-    shown += [f"layers.{spans(sorted(layers))}{place}" for place, layers in places.items()]
-    return [*shown, *(f"{base}-{spans(sorted(layers))}" for base, layers in graph.items()), *outside]
-
-
-def spans(numbers: Sequence[int]) -> str:
-    """`2–31`, `0, 4–6`."""
-    found: list[list[int]] = []
-    for number in numbers:
-        if found and number == found[-1][1] + 1:
-            found[-1][1] = number
-        else:
-            found.append([number, number])
-    return ", ".join(str(low) if low == high else f"{low}–{high}" for low, high in found)

@@ -1,0 +1,44 @@
+"""Many sites in few words: `layers.2–31` for all that these layers have."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+
+from tracetui.analysis.diff.alignment.named import Named
+from tracetui.analysis.mapping.ggml import graph_name
+from tracetui.recording.record import plain_site
+
+
+def folded(sites: Iterable[Named], shared: Collection[int]) -> list[str]:
+    """Sites in few words: `layers.2–31` stands for whole layers, those that `shared` doesn't have; places after."""
+    whole: set[int] = set()
+    places: dict[str, set[int]] = {}
+    graph: dict[str, set[int]] = {}
+    """By their names, tensors of llama.cpp's graph that no site stands for."""
+    outside = []
+    for named in sites:
+        record = replace(named.record, site=plain_site(named.site))
+        if record.layer is None and (parts := graph_name(named.site)) is not None and parts.layer is not None:
+            graph.setdefault(parts.base, set()).add(parts.layer)
+        elif record.layer is None:
+            outside.append(named.site)
+        elif record.layer in shared:
+            part = named.site.partition("@")[0].removeprefix(record.site)
+            places.setdefault(f"{record.place}{part}", set()).add(record.layer)
+        else:
+            whole.add(record.layer)
+    shown = [f"layers.{spans(sorted(whole))}"] if whole else []
+    shown += [f"layers.{spans(sorted(layers))}{place}" for place, layers in places.items()]
+    return [*shown, *(f"{base}-{spans(sorted(layers))}" for base, layers in graph.items()), *outside]
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """`2–31`, `0, 4–6`."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return ", ".join(str(low) if low == high else f"{low}–{high}" for low, high in found)
