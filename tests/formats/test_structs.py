@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from tracetui.errors import InputError
+from tracetui.formats import misfit
 from tracetui.formats.json_keys import key_count
 from tracetui.formats.json_text import DuplicateKeyError, parse_json
 from tracetui.formats.structs import Count, Number, read_json
@@ -144,3 +145,38 @@ def test_any_document_is_read_as_the_plain_reader_reads_it(text: str) -> None:
         assert "stands twice" in refusal(document)
         return
     assert msgspec.to_builtins(read(document))["rest"] == plain["rest"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ('{"size": 2.0}', "f: parts[1].size: must be a whole number from 0"),
+        ('{"size": true}', "f: parts[1].size: must be a whole number from 0"),
+        ('{"size": 1, "name": null}', "f: parts[1].name: must be a text"),
+        ("3", "f: parts[1]: must be an object"),
+    ],
+)
+def test_one_that_is_wrong_among_many_is_found_without_a_look_at_each_field(
+    monkeypatch: pytest.MonkeyPatch, wrong: str, said: str
+) -> None:
+    looked_at: list[object] = []
+    plain = misfit._must_be
+
+    def counted(value: Any, form: Any) -> str | None:
+        looked_at.append(value)
+        return plain(value, form)
+
+    monkeypatch.setattr(misfit, "_must_be", counted)
+    sound = '{"size": 1, "name": "inf, \'inf"},'
+    assert refusal('{"parts": [{"size": 1},' + wrong + "," + sound * 50 + '{"size": 2}]}').startswith(said)
+    assert len(looked_at) < 9
+
+
+class Scales(Struct):
+    rows: list[Document]
+
+
+@pytest.mark.parametrize("scale", ["1e999", "-1e999"])
+def test_a_number_that_is_too_large_is_refused_within_lists_too(scale: str) -> None:
+    with pytest.raises(InputError, match=r"f: rows\[0\].scale: must be a number"):
+        read_json(f'{{"rows": [{{"parts": [], "scale": {scale}}}]}}'.encode(), Scales, "f")

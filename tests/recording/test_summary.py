@@ -12,11 +12,12 @@ from rich.cells import cell_len
 
 from tests.recording.llama import llama
 from tests.recording.made import small_trace, traces
+from tracetui.recording import summary
 from tracetui.recording.record import Record, Token
-from tracetui.recording.statistics import Statistics
+from tracetui.recording.statistics import Statistics, of_array
 from tracetui.recording.summary import WIDTH, describe
 from tracetui.recording.trace import EMPTY_TRACE, RunInfo, Trace
-from tracetui.recording.value import ArrayValue, Value
+from tracetui.recording.value import ArrayValue, StatisticsValue, Value
 
 
 def small() -> list[str]:
@@ -167,3 +168,18 @@ def test_a_dump_of_more_arrays_than_any_has_is_described_unread() -> None:
     assert "not looked for in 100,001 arrays of" in line(described, "NaN, Inf")
     with pytest.raises(AssertionError, match="was read"):
         describe(dump(100, 1), 10_000)
+
+
+def test_only_names_that_are_listed_are_made_visible(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+
+    def counted(text: str, limit: int = 1000) -> str:
+        shown.append(text)
+        return text
+
+    monkeypatch.setattr(summary, "visible", counted)
+    value = StatisticsValue((1,), "float32", of_array(np.full(1, np.nan, np.float32)))
+    records = tuple(Record(index, f"x{index}", (1,), "float32", depth=0) for index in range(500))
+    lines = describe(Trace(RunInfo(), (), records, (value,) * 500, {}), 1)
+    assert line(lines, "NaN, Inf") == "NaN, Inf   in 500 of 500 records"
+    assert len(shown) < 100

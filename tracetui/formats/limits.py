@@ -7,8 +7,8 @@ MAX_HEADER = 128 << 20
 """Bytes of the JSON header, and of the timing."""
 MAX_CONTAINERS = 5 * MAX_RECORDS
 """Lists and objects in the header: three a record, and some for the rest."""
-MAX_VALUES = 24 * MAX_RECORDS
-"""Texts and numbers in the header, as many as a record has."""
+MAX_VALUES = 20 * MAX_RECORDS
+"""Texts and numbers in the header, a record has 24, and so long a text that fewer fit into the header."""
 MAX_DIRECTORY = 128 << 20
 """Bytes of the zip file's list of members."""
 MAX_DEPTH = 64

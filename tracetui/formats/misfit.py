@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 
+import msgspec
 from msgspec import inspect
 
 from tracetui.errors import InputError, bad_field
@@ -15,6 +17,8 @@ from tracetui.text import visible
 
 MUST = "must"
 """The key in Meta's extra under which it stands what a value must be: `{"must": "be a name and a shape"}`."""
+_INFINITY = re.compile(r"(?<![\w'])inf\b")
+"""In the text of plain values, not in a name or text of them."""
 _OBJECT, _LIST = "must be an object", "must be a list"
 
 
@@ -82,7 +86,25 @@ def _misfit_of_list(
         if form.max_length is not None and len(value) > form.max_length:
             return Misfit(name, f"must be at most {form.max_length:,}", len(value))
         pairs = zip(value, repeat(form.item_type, len(value)), strict=True)
-    return _first(misfit(item, inner, f"{name}[{place}]") for place, (item, inner) in enumerate(pairs))
+    return _first(
+        misfit(item, inner, f"{name}[{place}]")
+        for place, (item, inner) in enumerate(pairs)
+        if not _is_sound_object(item, inner)
+    )
+
+
+def _is_sound_object(value: object, form: inspect.Type) -> bool:
+    """Whether an object is of a form, told at once: of half a million one may be the only wrong one.
+
+    False may mean that it takes a closer look: msgspec takes a number that is too large for infinity.
+    """
+    if not isinstance(form, inspect.StructType) or _INFINITY.search(repr(value)):
+        return False
+    try:
+        msgspec.convert(value, form.cls)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _must_be(value: Any, form: inspect.Type) -> str | None:

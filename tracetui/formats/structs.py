@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta, inspect
 
 from tracetui.errors import InputError
+from tracetui.formats.collector import collector_paused
 from tracetui.formats.json_keys import key_count, keys_of
 from tracetui.formats.json_text import DepthError, JsonError, parse_json
 from tracetui.formats.limits import MAX_COUNT, MAX_VALUES, too_large
@@ -36,6 +37,7 @@ def as_float(number: Number) -> float:
     return FLOATS[number] if isinstance(number, str) else float(number)
 
 
+@collector_paused()
 def read_json(document: bytes, form: type[Form], where: str) -> Form:
     """The JSON document as a struct of `form`. Raises InputError naming the field, with `where` before the problem."""
     if problem := too_large(document):

@@ -118,9 +118,10 @@ def _record_counts(trace: Trace, path_size: int) -> Iterator[str]:
     where = f"in {' and '.join(spread)}"
     counts = f"{len(records):,} {where}, {sum(kept):,} with values{'' if trace.dump else f'; {state}'}"
     yield from _entry("records", counts.split(), gap=" ")
-    lost = [_site(record, 46).strip() for record, is_there in zip(records, kept, strict=True) if not is_there]
+    lost = [record for record, is_there in zip(records, kept, strict=True) if not is_there]
     more = [f"and {len(lost) - _LOST:,} more"] if len(lost) > _LOST else []
-    yield from _entry("statistics", [f"only, of {len(lost):,}:", *lost[:_LOST], *more] if lost else [])
+    sites = [_site(record, _SITE).strip() for record in lost[:_LOST]]
+    yield from _entry("statistics", [f"only, of {len(lost):,}:", *sites, *more] if lost else [])
     distinct = {id(value): value for value, is_there in zip(trace.values, kept, strict=True) if is_there}
     values = sum(_nbytes(value.shape, value.dtype) for value in distinct.values())
     yield from _entry("size", [f"{size(path_size)}, of which values {size(values)}"])
@@ -142,19 +143,20 @@ def _nbytes(shape: tuple[int, ...], dtype: str) -> int:
 
 def _alarms(trace: Trace) -> Iterator[str]:
     """Records with NaN or Inf where none belongs."""
-    lines = [text for record in trace.records if (text := _alarm(trace, record))]
-    yield from _entry("NaN, Inf", [f"in {len(lines):,} of {len(trace.records):,} records" if lines else "none"])
-    yield from lines[:_ALARMS]
-    if len(lines) > _ALARMS:
-        yield f"{'':{_INDENT}}and {len(lines) - _ALARMS:,} more"
+    alarms = [(record, text) for record in trace.records if (text := _alarm(trace, record))]
+    yield from _entry("NaN, Inf", [f"in {len(alarms):,} of {len(trace.records):,} records" if alarms else "none"])
+    for record, text in alarms[:_ALARMS]:
+        yield _fit(f"{'':{_INDENT}}{_site(record, 40)}  {text}", WIDTH)
+    if len(alarms) > _ALARMS:
+        yield f"{'':{_INDENT}}and {len(alarms) - _ALARMS:,} more"
 
 
 def _alarm(trace: Trace, record: Record) -> str:
+    """How many elements of a record are not finite that should be; empty where none is."""
     statistics = trace.statistics(record)
     neginf = 0 if may_hide(record) else statistics.neginf
     counts = {"nan": statistics.nan, "+inf": statistics.posinf, "-inf": neginf}
-    text = "  ".join(f"{name} {count:,}" for name, count in counts.items() if count)
-    return _fit(f"{'':{_INDENT}}{_site(record, 40)}  {text}", WIDTH) if text else ""
+    return "  ".join(f"{name} {count:,}" for name, count in counts.items() if count)
 
 
 def _near_limits(trace: Trace) -> Iterator[str]:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from msgspec import UnsetType
+import msgspec
+from msgspec import Struct, UnsetType
 
 import tracetui
 from tracetui.errors import InputError, bad_field
-from tracetui.formats.json_text import JsonError, parse_json
-from tracetui.formats.limits import MAX_DEPTH, MAX_VALUES
+from tracetui.formats.limits import MAX_DEPTH
 from tracetui.formats.npy import MAX_RANK
 from tracetui.formats.structs import FLOATS, as_float, read_json
 from tracetui.recording.npz.decode_records import check_records, not_whole, optional_float
@@ -109,14 +109,23 @@ def _read(document: bytes, where: str) -> HeaderForm:
     return form
 
 
+class _FormatForm(Struct):
+    """What every format has; of all else nothing is made."""
+
+    format: int = 0
+    needs: str | int | None = None
+
+
+_FORMAT = msgspec.json.Decoder(_FormatForm)
+
+
 def _later_format(document: bytes) -> tuple[int, str]:
     """The format that a document of unknown form says that it has, and the version that reads it; 0 if it doesn't."""
     try:
-        plain = parse_json(document, most_values=MAX_VALUES)
-    except JsonError:
+        form = _FORMAT.decode(document)
+    except (msgspec.MsgspecError, RecursionError, ValueError):
         return 0, ""
-    number, needs = (plain.get("format"), plain.get("needs")) if isinstance(plain, dict) else (0, "")
-    return (number if type(number) is int else 0), (needs if isinstance(needs, str) else "")
+    return form.format, form.needs if isinstance(form.needs, str) else ""
 
 
 def _run(form: RunForm, started: str, where: str) -> RunInfo:
