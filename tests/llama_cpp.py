@@ -10,8 +10,12 @@ import importlib
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from tests.models.tokenizers.gguf_cases import RECORDED, Ids, cases
 from tests.models.tokenizers.gguf_files import TEXTS, written
@@ -53,6 +57,32 @@ class Vocabulary:
 
     def close(self) -> None:
         self._library.llama_model_free(self._model)
+
+
+def logits_of(path: Path, ids: Sequence[int]) -> npt.NDArray[np.float32]:
+    """The logits [T,V] after each token: attention as it is written, keys and values in float32, nothing kept apart."""
+    llama_cpp = library()
+    model = llama_cpp.llama_model_load_from_file(str(path).encode(), llama_cpp.llama_model_default_params())
+    if not model:
+        raise ValueError(f"{path}: llama.cpp doesn't load it")
+    params = llama_cpp.llama_context_default_params()
+    params.n_ctx = params.n_batch = params.n_ubatch = 64
+    params.n_threads = params.n_threads_batch = 1
+    params.type_k = params.type_v = params.flash_attn_type = 0
+    context = llama_cpp.llama_init_from_model(model, params)
+    batch = llama_cpp.llama_batch_init(len(ids), 0, 1)
+    batch.n_tokens = len(ids)
+    for place, token in enumerate(ids):
+        batch.token[place], batch.pos[place] = token, place
+        batch.n_seq_id[place], batch.seq_id[place][0], batch.logits[place] = 1, 0, 1
+    if status := llama_cpp.llama_decode(context, batch):
+        raise ValueError(f"{path}: llama_decode: {status}")
+    width = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))
+    rows = (llama_cpp.llama_get_logits_ith(context, place) for place in range(len(ids)))
+    logits = np.stack([np.ctypeslib.as_array(row, (width,)).copy() for row in rows])  # [T,V]
+    llama_cpp.llama_free(context)
+    llama_cpp.llama_model_free(model)
+    return logits
 
 
 def ids_of(path: Path) -> Ids:

@@ -41,6 +41,7 @@ def write_gguf(
     family = model.config.model_type
     writer = GGUFWriter(path, ARCHITECTURES[family], **options)
     writer.add_type("model")
+    writer.add_tokenizer_model("none")
     _write_config(writer, model.config)
     architecture = {name: number for number, name in gguf.MODEL_ARCH_NAMES.items()}[ARCHITECTURES[family]]
     names = gguf.get_tensor_name_map(architecture, model.config.num_hidden_layers)
