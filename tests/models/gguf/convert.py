@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,17 @@ def exact_model(family: str, **changes: Any) -> Any:
 
 
 def write_gguf(
-    model: Any, path: Path, kind: GGMLQuantizationType = GGMLQuantizationType.F32, permute: bool = True, **options: Any
+    model: Any,
+    path: Path,
+    kind: GGMLQuantizationType = GGMLQuantizationType.F32,
+    permute: bool = True,
+    rewrite: Callable[[dict[str, torch.Tensor]], None] = lambda tensors: None,
+    **options: Any,
 ) -> Path:
-    """A model as a file, its matrices of a type of block. options: of the writer, as for several files."""
+    """A model as a file, its matrices of a type of block.
+
+    rewrite: changes the tensors by the file's names. options: of the writer, as for several files.
+    """
     family = model.config.model_type
     writer = GGUFWriter(path, ARCHITECTURES[family], **options)
     writer.add_type("model")
@@ -45,9 +53,13 @@ def write_gguf(
     _write_config(writer, model.config)
     architecture = {name: number for number, name in gguf.MODEL_ARCH_NAMES.items()}[ARCHITECTURES[family]]
     names = gguf.get_tensor_name_map(architecture, model.config.num_hidden_layers)
+    tensors = {}
     for name, tensor in _changed(model, permute):
         full = name if name.startswith("rope_") else names.get_name(name, (".weight", ".bias"))
         assert full is not None, name
+        tensors[full] = tensor
+    rewrite(tensors)
+    for full, tensor in tensors.items():
         of = (
             kind
             if tensor.dim() > 1 and tensor.shape[-1] % gguf.GGML_QUANT_SIZES[kind][0] == 0

@@ -112,7 +112,8 @@ class GgufNames:
 
     def _of_fused(self, name: str, leaf: str) -> WeightPart | None:
         """Rows of a tensor with queries, keys and values one after another."""
-        fused = self._stored(self._translated(name.replace(leaf, "qkv_proj")))
+        apart = self._translated(name.replace(leaf, "q_proj")) or ""
+        fused = self._stored(apart.replace(".attn_q.", ".attn_qkv."))
         if fused is None:
             return None
         counts = [self._parameter_rows(name.replace(leaf, other)) for other in _FUSED]
@@ -127,8 +128,9 @@ class GgufNames:
         if parameter.startswith("down_proj"):
             part = self._stored(self._translated(f"{path}.down_proj{kind}"))
             return Transposed(part) if part is not None and transposed else part
-        fused = self._stored(self._translated(f"{path}.gate_up_proj{kind}"))
-        gate, up = (self._stored(self._translated(f"{path}.{matrix}{kind}")) for matrix in ("gate_proj", "up_proj"))
+        gate_name, up_name = (self._translated(f"{path}.{matrix}{kind}") or "" for matrix in ("gate_proj", "up_proj"))
+        fused = self._stored(gate_name.replace(".ffn_gate_exps.", ".ffn_gate_up_exps."))
+        gate, up = self._stored(gate_name), self._stored(up_name)
         if fused is not None:
             return Transposed(fused) if transposed else fused
         if gate is None or up is None:
