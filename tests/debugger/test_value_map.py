@@ -13,6 +13,7 @@ from tracetui.debugger.readings import value_map as module
 from tracetui.debugger.readings.planes import Plane
 from tracetui.debugger.readings.value_map import ValueMap, read_value_map
 from tracetui.recording.value import Array, ArrayValue, Index
+from tracetui.views.heatmap import scales
 from tracetui.views.heatmap.axes import LabelledAxis
 from tracetui.views.heatmap.pyramid import ScaleKind
 
@@ -75,7 +76,7 @@ def test_any_matrix_has_a_map(array: Array, is_held: bool) -> None:
 
 def test_a_large_matrix_is_read_in_blocks_and_its_numbers_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_HELD", 100)
-    monkeypatch.setattr(module, "BLOCK", 128)
+    monkeypatch.setattr(scales, "BLOCK", 128)
     value = Counting(massive())
     axes = LabelledAxis.of("token", 40), LabelledAxis.of("channel", 64)
     shown = read_value_map(value, Plane(Axis("T", 40), Axis("D", 64)), *axes)

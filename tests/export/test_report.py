@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from base64 import b64decode
 from dataclasses import replace
@@ -22,6 +23,7 @@ from tests.tracer.models import prompt, tiny_gpt_oss, tiny_llama
 from tracetui.analysis.attention.scores import attention_at
 from tracetui.analysis.diff.report import report
 from tracetui.export.report.document import write_report
+from tracetui.export.report.layers import _bars
 from tracetui.export.report.markup import el, text
 from tracetui.export.report.tiles import shares_png
 from tracetui.recording.dumps import open_recorded
@@ -322,3 +324,12 @@ def test_reports_are_refused_where_they_can_t_be_written(tracetui: Here, tmp_pat
     assert "nowhere" in tracetui.refused("export", file, "--html", str(tmp_path / "r.html"), "--diff", "nowhere.npz")
     assert "doesn't exist" in tracetui.refused("export", file, "--html", str(tmp_path / "no" / "r.html"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "b.npz"]
+
+
+def test_the_layers_bars_go_by_decades_where_one_is_far_larger() -> None:
+    sizes = np.array([12.8, 14.0, 25000.0, 25100.0, math.nan])
+    shares = _bars(sizes)
+    assert shares[0] == pytest.approx(1 / (1 + math.log10(25100 / 12.8)))
+    assert shares[3] == 1
+    assert math.isnan(shares[4])
+    assert _bars(sizes[:2]).tolist() == [12.8 / 14, 1]

@@ -118,3 +118,10 @@ def test_capacity_reads_all_that_is_shown(width: int, height: int, dtype: type, 
     assert plain(values_table(part, width, height, INKS)) == plain(
         values_table(ValueWindow(whole), width, height, INKS)
     )
+
+
+def test_an_outlier_of_the_window_leaves_the_others_their_colours() -> None:
+    numbers = np.array([[0.9, -1.0, 0.8, 1.1, -0.7], [22550.0, 1.0, -1.1, 0.9, 1.0]])
+    lines = values_table(ValueWindow(numbers), 70, 3, INKS)
+    assert styles_at(lines[1], "-1.000") == {INKS.negative[-1]}
+    assert styles_at(lines[2], "2.255e+04") == {INKS.positive[-1]}

@@ -10,6 +10,7 @@ import numpy as np
 from rich.cells import cell_len
 from rich.style import Style
 
+from tracetui.analysis.distribution.robust_range import robust_range_of
 from tracetui.recording.value import Array
 from tracetui.views.cells import Line, blank, fit, line
 from tracetui.views.inks import Inks
@@ -35,7 +36,7 @@ class ValueWindow:
     """Beside the window's rows, such as the tokens' texts."""
     column_labels: Sequence[str] = ()
     scale: float = 0.0
-    """The magnitude that gets the fullest colour; 0: the window's largest."""
+    """The magnitude that gets the fullest colour; 0: the window's largest, outliers aside."""
 
 
 def capacity(
@@ -137,8 +138,9 @@ def _cell_width(numbers: Array, scale: float) -> int:
 
 
 def _largest(numbers: Array) -> float:
+    """The largest size that is no outlier among them: one would leave the rest without colour."""
     finite = np.abs(numbers[np.isfinite(numbers)].astype(np.float64))
-    return float(finite.max(initial=0.0))
+    return robust_range_of(finite).high
 
 
 def figure(value: float, width: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,7 +23,8 @@ from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array, ArrayValue, magnitudes
 from tracetui.views.heatmap.axes import LabelledAxis as MapAxis
 from tracetui.views.heatmap.matrix import HeatmapData, heatmap_data, nothing
-from tracetui.views.heatmap.pyramid import ScaleKind, common_scale
+from tracetui.views.heatmap.pyramid import Scale, ScaleKind, common_scale
+from tracetui.views.heatmap.scales import counted, number_range, outlier_scales
 
 TENSOR = "tensor"
 """The plane of the tensor itself; the others are those of the attention call that it belongs to."""
@@ -215,9 +216,8 @@ def pictures_of(planes: Planes, own_scale: bool) -> tuple[HeatmapData, ...]:
     matrices = tuple(matrix.astype(np.float32) for matrix in part_of(planes, rows, columns))
     if not matrices[0].size:
         return tuple(nothing("Nothing to show: the matrix has no cells") for _ in LETTERS)
-    kinds = (ScaleKind.LINEAR, ScaleKind.LOG)
-    shared = matrices[:2] if own_scale else matrices
-    scales = {kind: common_scale(shared, kind, diverging=True) for kind in kinds}
+    shared = _scales_of(matrices[:2] if own_scale else matrices)
+    apart = _scales_of(matrices[2:]) if own_scale else shared
     axes = (
         MapAxis.of(plane.rows.name, plane.rows.length, planes.row_labels),
         MapAxis.of(plane.columns.name, plane.columns.length, planes.column_labels),
@@ -226,10 +226,17 @@ def pictures_of(planes: Planes, own_scale: bool) -> tuple[HeatmapData, ...]:
     for letter, matrix in zip(LETTERS, matrices, strict=True):
         own = own_scale and letter == LETTERS[2]
         title = f"{letter}{' · its own scale' if own else ''}"
-        pictures.append(
-            heatmap_data(matrix, *axes, diverging=True, kinds=kinds, title=title, scales=None if own else scales)
-        )
+        scales = {kind: counted(scale, matrix) for kind, scale in (apart if own else shared).items()}
+        pictures.append(heatmap_data(matrix, *axes, diverging=True, kinds=tuple(scales), title=title, scales=scales))
     return tuple(pictures)
+
+
+def _scales_of(matrices: Sequence[Array]) -> dict[ScaleKind, Scale]:
+    """Scales around zero that all of these matrices share."""
+    numbers = number_range(matrices)
+    if numbers is None:
+        return {kind: common_scale(matrices, kind, diverging=True) for kind in (ScaleKind.LINEAR, ScaleKind.LOG)}
+    return outlier_scales(matrices, numbers, diverging=True)
 
 
 def part_of(planes: Planes, rows: slice, columns: slice) -> tuple[Array, Array, Array]:

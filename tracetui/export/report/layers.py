@@ -5,7 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from tracetui.analysis.axes import axes_of, describe
+from tracetui.analysis.distribution.bit_counts import Floats
+from tracetui.analysis.distribution.robust_range import by_decades
 from tracetui.analysis.residual import ResidualPoint, broken_from
 from tracetui.analysis.residual_tokens import ResidualMeasure, residual_sizes
 from tracetui.export.report.markup import Html, bar, el, folds, join, more, row, section, table
@@ -90,24 +94,45 @@ def layer_part(trace: Trace) -> Html:
     found = [record for record in trace.records if is_layer(record.site) and not record.part]
     if not found:
         return Html("")
-    sizes = (trace.statistics(record).l2 for record in found)
-    largest = max((size for size in sizes if not math.isnan(size)), default=0.0) or 1.0
-    rows = [_layer_row(trace, record, largest) for record in found[:_RECORDS]]
-    heads = ("layer", "L2", "", "mean", "std", "min", "max", "attention adds", "FFN adds", "NaN, Inf", "ms")
+    sizes = np.array([trace.statistics(record).l2 for record in found])  # [layers]
+    bars = _bars(sizes)
+    rows = [_layer_row(trace, record, share) for record, share in zip(found[:_RECORDS], bars.tolist(), strict=False)]
+    heads = (
+        "layer",
+        "L2",
+        "by decades" if by_decades(sizes) else "",
+        "mean",
+        "std",
+        "min",
+        "max",
+        "attention adds",
+        "FFN adds",
+        "NaN, Inf",
+        "ms",
+    )
     lead = (
         "The output of each layer over all tokens, of what is finite; and the norm of what attention and FFN add to it."
     )
     return section("layers", "Layers", table(heads, rows), more(len(found) - _RECORDS, "layers"), lead=lead)
 
 
-def _layer_row(trace: Trace, record: Record, largest: float) -> Html:
+def _bars(sizes: Floats) -> Floats:
+    """The length of each layer's bar, of the largest one's; in decades where sizes span some."""
+    finite = sizes[np.isfinite(sizes)]
+    if not by_decades(sizes):
+        return sizes / (finite.max(initial=0.0) or 1.0)
+    decades: Floats = np.log10(sizes / finite.min()) + 1
+    return decades / np.nanmax(decades)
+
+
+def _layer_row(trace: Trace, record: Record, share: float) -> Html:
     found = trace.statistics(record)
     name = f"{record.layer}{f' in pass {record.pass_}' if record.pass_ else ''}"
     odd = found.nan + found.posinf + found.neginf
     return row(
         name,
         statistic(found.l2),
-        bar(found.l2 / largest) if found.finite_count else "",
+        bar(share) if found.finite_count else "",
         *map(statistic, (found.mean, found.std, found.min, found.max)),
         _added(trace, record, ("self_attn", "attn", "attention")),
         _added(trace, record, ("mlp", "feed_forward", "block_sparse_moe", "ffn")),

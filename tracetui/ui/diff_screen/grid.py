@@ -36,6 +36,8 @@ class TripleChunk:
     b: Array
     apart: Array
     """A − B."""
+    scale: float
+    """The size that gets the fullest colour."""
 
     def holds(self, planes: Planes | None, rows: range, columns: range) -> bool:
         """Whether this part of the matrix is in it."""
@@ -188,10 +190,10 @@ class DiffGrid(Canvas, can_focus=True):
         down = slice(rows.start - chunk.row0, rows.stop - chunk.row0)
         across = slice(columns.start - chunk.column0, columns.stop - chunk.column0)
         a, b, apart = (array[down, across] for array in (chunk.a, chunk.b, chunk.apart))
-        scale = common_size((chunk.a, chunk.b))
         labels = planes.row_labels[rows.start : rows.stop], planes.column_labels[columns.start : columns.stop]
         first, second, third = (
-            ValueWindow(array, rows.start, columns.start, planes.plane.shape, *labels, scale) for array in (a, b, apart)
+            ValueWindow(array, rows.start, columns.start, planes.plane.shape, *labels, chunk.scale)
+            for array in (a, b, apart)
         )
         return Triple((first, second, third), self.cell)
 
@@ -202,7 +204,7 @@ def _read(planes: Planes, rows: range, columns: range) -> TripleChunk | str:
         a, b, apart = part_of(planes, down, across)
     except (TracetuiError, OSError, MemoryError) as error:
         return str(error) or type(error).__name__
-    return TripleChunk(planes, rows.start, columns.start, a, b, apart)
+    return TripleChunk(planes, rows.start, columns.start, a, b, apart, common_size((a, b)))
 
 
 def _inside(part: range, whole: range) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from rich.cells import cell_len
 
+from tracetui.analysis.distribution.robust_range import robust_range_of
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.value import Array
 from tracetui.text import number, statistic
@@ -102,9 +103,9 @@ def _list_head(window: ValueWindow, row: int, width: int, inks: Inks) -> Line:
 
 
 def common_size(arrays: Sequence[Array]) -> float:
-    """The largest finite magnitude in all of them."""
-    sizes = (np.abs(array[np.isfinite(array)].astype(np.float64)).max(initial=0.0) for array in arrays)
-    return float(max(sizes, default=0.0))
+    """The largest finite magnitude in all of them that is no outlier."""
+    sizes = [np.abs(array[np.isfinite(array)].astype(np.float64)) for array in arrays]
+    return robust_range_of(np.concatenate(sizes)).high if sizes else 0.0
 
 
 def statistics_lines(a: Statistics | None, b: Statistics | None) -> list[str]:

@@ -170,7 +170,7 @@ def build(
     return Pyramid(tuple(_halvings(codes)), chosen, whole.low <= whole.high, whole.masked, whole.nan)
 
 
-def common_scale(matrices: Sequence[Matrix], kind: ScaleKind, diverging: bool) -> Scale:
+def common_scale(matrices: Sequence[Matrix | MatrixRows], kind: ScaleKind, diverging: bool) -> Scale:
     """One scale for several matrices [T,S] of numbers, none of them empty."""
     spans = [_Span.of(block, kind) for values in matrices for _, block in _blocks(values, None)]
     return _Span.join(spans).scale(kind, diverging)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 from textual.reactive import reactive
 
+from tracetui.analysis.distribution.robust_range import by_decades
 from tracetui.debugger.state import ScreenState
 from tracetui.expr.watch import Watch, Watched, look_at
 from tracetui.text import number
@@ -83,8 +85,11 @@ class WatchList(Canvas):
             next((wide for wide in _CHARTS if width - room - wide - 2 >= _NAME), 0) if len(watched.points) > 1 else 0
         )
         points = [(point.label, point.value) for point in watched.points]
-        picture = line_chart(points, chart, 1, inks, current=watched.current)[0] if chart else []
-        left = line([(f" {fit(watch.text, width - chart - room - 2)} ", inks.text)], width - chart - room)
+        log = bool(chart) and by_decades(np.array([value for _, value in points], np.float64))
+        picture = line_chart(points, chart, 1, inks, current=watched.current, log=log)[0] if chart else []
+        axis = "log " if log else ""
+        name = fit(watch.text, width - chart - room - 2 - len(axis))
+        left = line([(f" {name} ", inks.text), (axis, inks.quiet)], width - chart - room)
         return [*left, *picture, *line([(fit(text, room - 1, right=True), inks.mark)], room)]
 
 
