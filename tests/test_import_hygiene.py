@@ -53,10 +53,14 @@ LATER = (
     "tracetui.analysis.diff",
     "tracetui.export",
     "tracetui.debugger.recorded_session",
+    *("tracetui.recording.npz", "tracetui.recording.dumps", "tracetui.formats.zip", "msgspec"),
     "tracetui.ui.diff_",
-    *(f"tracetui.ui.dialogs.{name}" for name in ("compare", "config", "export", "generate", "help", "jump", "open")),
+    *(
+        f"tracetui.ui.dialogs.{name}"
+        for name in ("compare", "config", "export", "generate", "help", "jump", "lens", "open", "rope")
+    ),
 )
-"""What belongs to screens that are opened by a key."""
+"""What belongs to screens and files that are opened by a key."""
 
 CALL_MAIN = """
 import sys
@@ -155,6 +159,16 @@ def test_the_first_paint_waits_for_nothing_that_opens_later() -> None:
     assert later == []
 
 
+@pytest.mark.parametrize("arguments", [["info", "t.npz"]])
+def test_a_command_without_a_model_loads_no_options_of_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.savez(tmp_path / "t.npz", x=np.ones((2, 3)))
+    done = fresh_python(CALL_MAIN, "tracetui.recipe tracetui.expr.edit", *arguments)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_keymap_may_name_keys_of_dialogs_that_were_not_opened() -> None:
     snippet = "from tracetui.ui.app import TracetuiApp; from tracetui.ui.keys.bound import binding_ids; "
     done = fresh_python(f"{snippet}print({{'lens_close', 'diff_clue', 'over'}} - binding_ids(TracetuiApp))")
@@ -169,7 +183,7 @@ def test_traces_are_opened_compared_and_asserted_without_torch(tmp_path: Path) -
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["models"], ["locate", "cache"]])
+@pytest.mark.parametrize("arguments", [["models"]])
 def test_who_names_no_model_of_the_hub_doesn_t_load_its_library(arguments: list[str]) -> None:
     done = fresh_python(
         CALL_MAIN, " ".join((*MODEL_LIBRARIES, *SCREEN_LIBRARIES, "huggingface_hub", "httpx2")), *arguments

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from argparse import Namespace
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,19 +46,31 @@ def _traced(arguments: Namespace, lines: JsonLines | None = None) -> int:
 
 def info(arguments: Namespace) -> int:
     """Tell what is in a trace file."""
-    from tracetui.export.tables import info_json
     from tracetui.recording.dumps import open_recorded
-    from tracetui.recording.dumps.checksums import check_values
-    from tracetui.recording.summary import describe
 
     path = Path(arguments.trace)
+    lines: Iterable[str]
     recorded, size = open_recorded(path), path.stat().st_size
-    checked = check_values(path) if arguments.check else None
-    for line in info_json(recorded, arguments.trace, size) if arguments.json else describe(recorded, size):
+    checked = _checked(path) if arguments.check else None
+    if arguments.json:
+        from tracetui.export.tables import info_json
+
+        lines = info_json(recorded, arguments.trace, size)
+    else:
+        from tracetui.recording.summary import describe
+
+        lines = describe(recorded, size)
+    for line in lines:
         print(line)
     if checked is not None and not arguments.json:
         print(checked)
     return 0
+
+
+def _checked(path: Path) -> str:
+    from tracetui.recording.dumps.checksums import check_values
+
+    return check_values(path)
 
 
 def diff(arguments: Namespace) -> int:

@@ -8,8 +8,6 @@ from typing import NoReturn
 
 from tracetui import __version__
 from tracetui.errors import InputError
-from tracetui.options.run import add_name, add_option, add_run
-from tracetui.recipe.options import OPTIONS
 
 
 class _Parser(argparse.ArgumentParser):
@@ -20,14 +18,18 @@ class _Parser(argparse.ArgumentParser):
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """What a command line says. Raises InputError for wrong usage, naming the help of the command concerned."""
-    parsed, unknown = parser().parse_known_args(arguments)
+    command = next((word for word in arguments if not word.startswith("-")), None)
+    parsed, unknown = parser(command).parse_known_args(arguments)
     if unknown:
         raise InputError(f"unrecognized arguments: {' '.join(unknown)}; `{parsed.prog} --help` lists what there is")
     return parsed
 
 
-def parser() -> argparse.ArgumentParser:
-    """Reads a command line into a Namespace whose `command` is a function of tracetui.commands."""
+def parser(only: str | None = None) -> argparse.ArgumentParser:
+    """Reads a command line into a Namespace whose `command` is a function of tracetui.commands.
+
+    only: the command that is on it; others then lack options that would have to be imported.
+    """
     top = _Parser(
         prog="tracetui",
         description="A terminal debugger for the forward pass of language models.",
@@ -37,11 +39,11 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
 
     run = commands.add_parser("run", help="debug a prompt in the terminal")
-    add_run(run)
+    _add_model(run, "run", only)
     _add_fresh(run, "this model's last session: its stops, watches, edits, prompt and layout")
 
     trace = commands.add_parser("trace", help="the same without a screen")
-    add_run(trace)
+    _add_model(trace, "trace", only)
     trace.add_argument("-o", "--output", metavar="F.npz", help="the file to write; without it only a summary is shown")
     trace.add_argument("--compress", action="store_true", help="a smaller file that is slower to write and to look at")
     trace.add_argument("--json", action="store_true", help="for programs: JSON lines, the last with all that came out")
@@ -51,22 +53,17 @@ def parser() -> argparse.ArgumentParser:
     _add_fresh(opened, "what was set the last time this file was open: stops, watches and layout")
     opened.set_defaults(command="open_trace")
 
-    info = commands.add_parser("info", help="what is in a trace file")
-    info.add_argument("trace", metavar="F.npz", help="a trace, or a plain npz or safetensors file of named tensors")
-    info.add_argument("--json", action="store_true", help="for machines: the header, with the file's name and size")
-    info.add_argument("--check", action="store_true", help="read every byte and hold it against the file's checksums")
-
+    _add_info(commands.add_parser("info", help="what is in a trace file"))
     _add_diff(commands.add_parser("diff", help="two traces: the first tensor that differs, and what fed it"))
     _add_export(commands.add_parser("export", help="a trace as tables, tensors, pictures, or a report for a browser"))
 
     outline = commands.add_parser("outline", help="a checkpoint's structure: tensors, shapes, parameter counts")
-    add_name(outline)
-    add_option(outline, OPTIONS["layers"])
+    _add_model(outline, "outline", only)
     outline.add_argument("--layout", choices=("meta", "deepseek", "hf"), help="another implementation's names beside")
     outline.add_argument("--json", action="store_true", help="for machines")
 
     config = commands.add_parser("config", help="every field of a model's configuration, explained")
-    add_name(config)
+    _add_model(config, "config", only)
 
     commands.add_parser("models", help="the recipes that ship with tracetui")
 
@@ -76,6 +73,20 @@ def parser() -> argparse.ArgumentParser:
     for command in commands.choices.values():
         command.set_defaults(prog=command.prog)
     return top
+
+
+def _add_model(parser: argparse.ArgumentParser, command: str, only: str | None) -> None:
+    """The model and what a run of it takes: imported only where that may be on the command line."""
+    if only in (None, command):
+        from tracetui.options.run import add_model
+
+        add_model(parser, command)
+
+
+def _add_info(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("trace", metavar="F.npz", help="a trace, or a plain npz or safetensors file of named tensors")
+    parser.add_argument("--json", action="store_true", help="for machines: the header, with the file's name and size")
+    parser.add_argument("--check", action="store_true", help="read every byte and hold it against the file's checksums")
 
 
 def _add_diff(parser: argparse.ArgumentParser) -> None:

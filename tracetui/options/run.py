@@ -12,6 +12,16 @@ from tracetui.recipe.options import OPTIONS, Group, Option
 _UNTITLED = (Group.MODEL, Group.PROMPTS)
 
 
+def add_model(parser: argparse.ArgumentParser, command: str) -> None:
+    """Add to a command that takes a model what recipes and their options say."""
+    if command in ("run", "trace"):
+        add_run(parser)
+        return
+    add_name(parser)
+    if command == "outline":
+        add_option(parser, OPTIONS["layers"])
+
+
 def add_run(parser: argparse.ArgumentParser) -> None:
     """What a run takes, with a screen or without."""
     add_name(parser)

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracetui.recording.dumps.values import Decode
 from tracetui.recording.spill_file import SpillFile
 from tracetui.recording.statistics import Statistics
-from tracetui.recording.value import Array, Index, StatisticsValue, Value
+from tracetui.recording.value import Array, Decode, Index, StatisticsValue, Value
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +14,8 @@ from tracetui.recording.statistics import Statistics, of_array, of_rows
 
 Array = npt.NDArray[Any]
 Index = tuple[int | slice, ...]
+Decode = Callable[[Array], Array]
+"""Makes numbers of what numpy has no dtype for."""
 
 
 class NotKeptError(RunError):

@@ -14,9 +14,10 @@ from tracetui.formats.safetensors import LENGTH_BYTES, header_length, parse_head
 from tracetui.formats.source import Source
 from tracetui.formats.zip_arrays import StoredArray
 from tracetui.paths import open_regular
-from tracetui.recording.dumps.values import Decode, DumpValue, NamedValue, dump_trace
+from tracetui.recording.dumps.values import DumpValue, NamedValue, dump_trace
 from tracetui.recording.npz.array_file import ArrayFile
 from tracetui.recording.trace import Trace
+from tracetui.recording.value import Decode
 
 
 @dataclass(frozen=True, slots=True)

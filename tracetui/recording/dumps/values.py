@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +14,8 @@ from tracetui.recording.npz.writer import blocks
 from tracetui.recording.record import Record
 from tracetui.recording.statistics import Statistics, merged, of_array
 from tracetui.recording.trace import RunInfo, Trace
-from tracetui.recording.value import Array, Index, Value
+from tracetui.recording.value import Array, Decode, Index, Value
 
-Decode = Callable[[Array], Array]
 _WHEN = re.compile(r"([^@#]+)@(0|[1-9]\d{0,5})(?:\.([1-9]\d{0,5}))?")
 """A name with pass and call behind it, as a trace's own keys have them."""
 

@@ -10,12 +10,11 @@ import torch
 
 from tracetui.formats.narrow_floats import bfloat16, float8_e4m3, float8_e5m2
 from tracetui.formats.npy import stored_as
-from tracetui.recording.dumps.values import Decode
 from tracetui.recording.keep import Room
 from tracetui.recording.npz.writer import blocks
 from tracetui.recording.spill import SpilledValue
 from tracetui.recording.spill_file import SpillFile, spill_folder
-from tracetui.recording.value import Array, StatisticsValue, Value
+from tracetui.recording.value import Array, Decode, StatisticsValue, Value
 from tracetui.tracer.capture.values import TorchValue, dtype_name
 
 _NARROW: dict[torch.dtype, tuple[torch.dtype, str, Decode]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tracetui.debugger.readings.attention import Shown
 from tracetui.debugger.readings.planes import place_of, plane_of, query_heads
@@ -12,8 +12,10 @@ from tracetui.debugger.session import Event, Explained, Sourced
 from tracetui.debugger.state import row_moved, token_moved, weights_place
 from tracetui.recording.value import is_kept
 from tracetui.ui.debugger_screen.host import Handlers, Host, Panes
-from tracetui.ui.dialogs.lens import LensRead, LensScreen, read_lens
-from tracetui.ui.dialogs.rope import RopeRead, RopeScreen, read_rope
+
+if TYPE_CHECKING:
+    from tracetui.ui.dialogs.lens import LensRead
+    from tracetui.ui.dialogs.rope import RopeRead
 
 
 class Heads(Protocol):
@@ -138,21 +140,29 @@ class LookActions:
             self._host.show("there is no attention to check here")
 
     def rope(self) -> None:
+        from tracetui.ui.dialogs.rope import read_rope
+
         self._host.read("rope", partial(read_rope, self._host.state), self._show_rope)
 
     def _show_rope(self, rope: RopeRead | str) -> None:
         if isinstance(rope, str):
             self._host.say(rope)
         elif self._host.dialog is None:
+            from tracetui.ui.dialogs.rope import RopeScreen
+
             self._host.push(RopeScreen(rope))
 
     def lens(self) -> None:
+        from tracetui.ui.dialogs.lens import read_lens
+
         self._host.read("lens", partial(read_lens, self._host.state), self._show_lens)
 
     def _show_lens(self, lens: LensRead | str) -> None:
         if isinstance(lens, str):
             self._host.say(lens)
         elif self._host.dialog is None:
+            from tracetui.ui.dialogs.lens import LensScreen
+
             self._host.push(LensScreen(lens))
 
     def config(self) -> None:
