@@ -68,8 +68,9 @@ class Editor:
         return tuple(f"edited: {texts[identity]}" for identity in done if identity in texts)
 
     def carry(self, past: Editor, count: int) -> None:
-        """Take over what edits did before record `count`, in a run that is continued there."""
+        """Take over what edits did before record `count`, in a run that is continued there, and the files they read."""
         self._history = [came for came in past._history if came[0] < count]
+        self._replacements.keep_open(past._replacements, past.log.edits, self._history)
 
     def forget(self) -> None:
         """Drop what was kept of modules' inputs."""

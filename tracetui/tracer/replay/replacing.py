@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 
 from tracetui.errors import InputError
-from tracetui.expr.edit import REPLACE, ReplacementSource
+from tracetui.expr.edit import REPLACE, Edit, ReplacementSource
 from tracetui.expr.replacement import key_in, open_source
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Index, NotKeptError
 from tracetui.tracer.capture.values import dtype_name
+
+EditDue = tuple[int, tuple[str, int], str]
+"""That an edit was due: at which record, its identity, and why it couldn't be carried out."""
 
 
 class Replacements:
@@ -18,6 +23,15 @@ class Replacements:
 
     def __init__(self) -> None:
         self._opened: dict[str, Trace] = {}
+
+    def keep_open(self, past: Replacements, edits: Iterable[Edit], history: Iterable[EditDue]) -> None:
+        """Go on reading the files of edits that an earlier run has carried out, as it has opened them.
+
+        What is taken over of that run comes from them: read anew, one run would be of two states of a file.
+        """
+        done = {identity for _, identity, reason in history if not reason}
+        paths = {edit.action.source.path for edit in edits if edit.identity in done and edit.action.source}
+        self._opened |= {path: trace for path, trace in past._opened.items() if path in paths}
 
     def part(
         self, source: ReplacementSource, key: str, index: Index, like: torch.Tensor, by_head: bool = False
