@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -131,6 +133,16 @@ def test_decades_stand_where_they_lie() -> None:
     assert at == sorted(at)
     assert axis.index("10000") + 2 == pytest.approx(80 * float(histogram.positions(np.array([1e4]))[0]), abs=1)
     assert "-0.1" in axis
+
+
+@given(st.floats(1, 6), st.integers(12, 120))
+@example(4.39, 35)
+def test_every_number_on_the_axis_stands_where_it_lies(power: float, width: int) -> None:
+    histogram = massive(10.0**power).histograms[SYMLOG]
+    axis = plain(histogram_lines(histogram, width, 3, INKS, told="symlog"))[-1].replace("symlog", "──────")
+    for word in re.finditer(r"[^─ ]+", axis):
+        place = float(histogram.positions(np.array([float(word[0])]))[0]) * width
+        assert word.start() - 1 <= place <= word.end() + 1
 
 
 def test_the_bars_on_the_scale_by_decades_hold_every_count() -> None:

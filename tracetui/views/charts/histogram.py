@@ -150,7 +150,7 @@ def _power(size: float) -> int:
 def _mark(chars: list[str], styles: list[Style], histogram: Histogram, value: float, style: Style) -> None:
     """A number where it lies on the rule, unless another one stands there."""
     at, text = int(histogram.positions(np.array([value]))[0] * len(chars)), _short(value)
-    start = at - (len(text) - 1) // 2
+    start = min(at - (len(text) - 1) // 2, len(chars) - len(text))
     if start >= 1 and all(char == "─" for char in chars[start - 1 : start + len(text) + 1]):
         _write(chars, styles, start, text, style)
 
@@ -162,8 +162,7 @@ def _short(value: float) -> str:
 
 def _write(chars: list[str], styles: list[Style], start: int, text: str, style: Style) -> None:
     for at, char in enumerate(text, start):
-        if at < len(chars):
-            chars[at], styles[at] = char, style
+        chars[at], styles[at] = char, style
 
 
 def _nothing(width: int, height: int, inks: Inks) -> list[Line]:
