@@ -304,3 +304,21 @@ def test_nothing_is_looked_at_by_itself_where_nobody_waits(monkeypatch: pytest.M
     assert len(looks) == 1
     assert looks[0] > 40
     assert len(trace) > 40
+
+
+@pytest.mark.parametrize("name", ["gate_up_proj", "down_proj"])
+def test_a_bad_weight_of_an_expert_is_named_both_ways(name: str) -> None:
+    model = tiny_mixture("mixtral")
+    inputs = {"input_ids": prompt(rows=2), "use_cache": False}
+    trace = recorded(model, inputs, later=True)[0]
+    hit = next(record for record in trace.records if record.site.endswith(":in") and record.layer == 1)
+    expert = int(hit.site.partition(":")[0].rpartition(".")[2])
+    model.get_parameter(f"model.layers.1.mlp.experts.{name}").data[expert, 3, 1] = torch.nan
+    at_once, later = recorded(model, inputs, later=False), recorded(model, inputs, later=True)
+    assert not list(differences(at_once, later))
+    assert [bad.first for bad in later[0].bad_weights[hit.site.partition(":")[0]]] == [(expert, 3, 1)]
+
+
+def test_experts_that_stand_in_their_module_are_described_later(deferred: list[int]) -> None:
+    record_call(tiny_mixture("mixtral"), input_ids=prompt(rows=2), use_cache=False)
+    assert max(deferred) > 3 * 2

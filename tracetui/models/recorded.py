@@ -15,6 +15,7 @@ from torch import nn
 
 from tracetui.models.config_help.layer_fields import config_field
 from tracetui.models.latent import expansion_of
+from tracetui.models.module_tree import known_model
 from tracetui.models.pass_through import PassThrough
 from tracetui.models.weights.experts import expert_count, experts_per_token, runs_singly
 from tracetui.recording.record import layer_of, layer_path
@@ -41,12 +42,25 @@ class Widths:
 
 
 def widths(model: nn.Module) -> Widths:
-    """The widths of a model's outputs, layers left out not counted."""
+    """The widths of a model's outputs, layers left out not counted; found out once for a model that stays as it is."""
+    known, chosen = known_model(model), experts_per_token(getattr(model, "config", None))
+    made = known.once(_made)
+    if chosen not in made:
+        made[chosen] = _widths(model, known.modules)
+    return made[chosen]
+
+
+def _made(modules: Mapping[str, nn.Module]) -> dict[int | None, Widths]:
+    """By how many experts a token uses: it may be changed in the configuration."""
+    return {}
+
+
+def _widths(model: nn.Module, modules: Mapping[str, nn.Module]) -> Widths:
     hidden = next((module.embedding_dim for module in model.modules() if isinstance(module, nn.Embedding)), 0)
     chosen = chosen_experts(model)
     parts: dict[str, int] = defaultdict(int)
     attention, in_layer, outside = 0, 0, 0
-    for path, module in model.named_modules():
+    for path, module in modules.items():
         part = layer_path(path)
         if path == part and path and not isinstance(module, PassThrough):
             # The residual stream after attention and after the layer.

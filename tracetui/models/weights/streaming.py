@@ -119,6 +119,14 @@ class Weights:
         """Whether a module needs anything put in place before it runs."""
         return module in self._whole and not reads_rows(module)
 
+    def makes_experts(self, module: nn.Module) -> bool:
+        """Whether the experts of a module are made one by one, each when it is hit."""
+        return module in self._experts
+
+    def lacks(self, module: nn.Module) -> bool:
+        """Whether any of a module's parameters isn't there."""
+        return any(slot.look(module) is slot.placeholder for slot in self._whole.get(module, ()))
+
     def of_expert(self, module: nn.Module, expert: int, making: Making) -> ExpertWeights | None:
         """One expert's parameters; None for a module whose experts aren't made one by one."""
         return self._experts.read(module, expert, making) if module in self._experts else None

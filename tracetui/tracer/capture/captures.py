@@ -86,7 +86,8 @@ class Captures:
 
     def is_finite(self, tensor: torch.Tensor) -> bool:
         """Whether no element of a tensor is NaN or infinite; its value, once captured, knows the answer."""
-        known = _known(tensor, self._recent, wanted=False)
+        ready = self.snapshots.value(tensor) if self.snapshots.any_taken else None
+        known = ready or _known(tensor, self._recent, wanted=False)
         if known is not None:
             return all_finite(known)
         finite = is_finite(tensor)

@@ -57,6 +57,7 @@ class DeferringObserver:
         self._calm = self._is_calm()
         """Whether it was so a moment ago."""
         self._shows_steps = False
+        self._experts_stand_in = False
         self._may_wait = watched.describes_when_asked and watched.weights is None
         self._whole = True
         """Whether all that came by is still in the log, and nothing in it may leave a note."""
@@ -238,9 +239,14 @@ class DeferringObserver:
 
     def experts_in(self, module: nn.Module, experts: torch.Tensor, routing_weights: torch.Tensor) -> Choice:
         self.settle()
+        self._experts_stand_in = self._experts.stand_in(module)
         return self._experts.experts_in(module, experts, routing_weights)
 
     def expert_in(self, expert: int, tokens: torch.Tensor, inputs: torch.Tensor) -> None:
+        at, values = self._now(), (self._of(tokens), self._of(inputs))
+        if self._experts_stand_in and self._is_calm() and _are_sound(values):
+            self._log.append((self._experts.expert_in, (expert, *_seen(values, (tokens, inputs)), at)))
+            return
         self.settle()
         self._experts.expert_in(expert, tokens, inputs)
 
@@ -248,6 +254,13 @@ class DeferringObserver:
         return self._experts.expert_weights(module, expert)
 
     def expert_out(self, module: nn.Module, expert: int, output: torch.Tensor) -> torch.Tensor:
+        at, value = self._now(), self._of(output)
+        if value is not None and self._experts_stand_in and self._is_calm() and _are_sound((value,)):
+            self._whole = False
+            self._log.append((self._experts.expert_out, (module, expert, value.captured, at)))
+            if self._snapshots.unseen_bytes > snapshots.LOOKED_AT:
+                self._look()
+            return output
         self.settle()
         return self._experts.expert_out(module, expert, output)
 

@@ -175,14 +175,18 @@ class ExpertWatch:
         made, _ = self._editor.record(f"{block}:routing_weights", weights, original=routing_weights, **place)
         return chosen, made
 
-    def expert_in(self, expert: int, tokens: torch.Tensor, inputs: torch.Tensor) -> None:
-        """Record which tokens [n] an expert sees, and their hidden states [n,D]."""
+    def stand_in(self, module: nn.Module) -> bool:
+        """Whether the weights of a module's experts stand in it."""
+        return self._store is None or not self._store.makes_experts(module)
+
+    def expert_in(self, expert: int, tokens: torch.Tensor, inputs: torch.Tensor, at: float | None = None) -> None:
+        """Record which tokens [n] an expert sees, and their hidden states [n,D]; at: when that was, if not now."""
         holder = self._frames[-1]
         site = f"{holder.path}.{expert}"
         for role, tensor in (("tokens", tokens), ("in", inputs)):
             depth = len(self._frames) + 1
             self._recorder.record(f"{site}:{role}", tensor, depth=depth, parent=site, call=holder.call)
-        self._started = self._clock.now()
+        self._started = self._clock.now() if at is None else at
 
     def expert_weights(self, module: nn.Module, expert: int) -> ExpertWeights | None:
         """An expert's weights, made just in time; None where they stand in the module."""
@@ -193,8 +197,8 @@ class ExpertWatch:
         self._weights = weights or {}
         return weights
 
-    def expert_out(self, module: nn.Module, expert: int, output: torch.Tensor) -> torch.Tensor:
-        """Record what an expert made of its tokens [n,D]; returns it as edits leave it."""
+    def expert_out(self, module: nn.Module, expert: int, output: torch.Tensor, at: float | None = None) -> torch.Tensor:
+        """Record what an expert made of its tokens [n,D]; returns it as edits leave it. at: when, if not now."""
         holder = self._frames[-1]
         site = f"{holder.path}.{expert}"
         provenance = "" if self._store is None else self._store.provenance(module, expert)
@@ -212,7 +216,7 @@ class ExpertWatch:
             depth=len(self._frames),
             parent=holder.path,
             call=holder.call,
-            seconds=self._clock.now() - self._started,
+            seconds=(self._clock.now() if at is None else at) - self._started,
             provenance=provenance,
         )
         return made

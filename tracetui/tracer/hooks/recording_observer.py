@@ -111,6 +111,8 @@ class RecordingObserver:
     def _make_weights(self, path: str, module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         weights = self._pass.weights
         assert weights is not None
+        if not weights.lacks(module):
+            return
         with self._pass.clock.uncounted():
             weights.put_in(module, self._pass.making)
 

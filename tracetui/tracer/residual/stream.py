@@ -200,7 +200,9 @@ class ResidualStream:
         return next((_stream(layer, each) for each in anew), None)
 
     def _is_stream(self, layer: _Layer, path: str, module: ModuleFacts, tensor: torch.Tensor) -> bool:
-        if layer.has_looked_at(tensor) or _begin_alike(tensor, layer.stream):
+        if tensor.numel() not in (layer.stream.numel(), layer.entered.numel()) or layer.has_looked_at(tensor):
+            return False
+        if _begin_alike(tensor, layer.stream):
             return False
         # Parts of one stream can look like several: that these are none tells nothing of the whole.
         return _is_several(layer, tensor) or self._is_one_stream(layer, path, module, tensor)

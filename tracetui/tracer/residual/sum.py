@@ -132,15 +132,21 @@ def same_values(one: torch.Tensor, other: torch.Tensor) -> bool:
 
 def _few(tensor: torch.Tensor) -> torch.Tensor:
     """A few rows and columns of a tensor, the same of each [rows, columns]."""
-    rows = tensor.detach().reshape(-1, tensor.shape[-1])
-    count, width = rows.shape
+    width = tensor.shape[-1]
+    count = tensor.numel() // max(1, width)
+    by_rows, by_columns = -(-count // _ROWS), -(-width // _COLUMNS)
+    if count and tensor.is_contiguous():
+        # One view in place of four.
+        size = (-(-count // by_rows), -(-width // by_columns))
+        return tensor.as_strided(size, (by_rows * width, by_columns))
+    rows = tensor.detach().reshape(-1, width)
     if count <= _ROWS and width <= _COLUMNS:
         return rows
-    return rows[:: -(-count // _ROWS), :: -(-width // _COLUMNS)]
+    return rows[::by_rows, ::by_columns]
 
 
 def _sample(tensor: torch.Tensor) -> Sample:
-    return _few(tensor).to(device="cpu", dtype=torch.float64).numpy()
+    return _few(tensor).detach().to(device="cpu", dtype=torch.float64).numpy()
 
 
 def _streams(stack: torch.Tensor, like: torch.Tensor) -> Sample | None:
