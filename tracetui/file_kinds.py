@@ -8,7 +8,7 @@ from pathlib import Path
 from tracetui.errors import InputError
 from tracetui.paths import open_regular, refuse_disguised
 
-HEAD_BYTES = 256
+HEAD_BYTES = 512
 GGUF_SUFFIX = ".gguf"
 OPENS = "recordings and dumps are .npz, .npy and .safetensors files"
 RUNS = "a model is a recipe (.toml), a .gguf file, a config.json, a folder with one, a hub id or my_file.py:build_model"
@@ -16,7 +16,11 @@ _NPY = b"\x93NUMPY"
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _PICKLE = b"\x80"
 _GGUF = b"GGUF"
+_OLD_TORCH = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9"
+"""A pickle of the number that torch.save's old format begins with."""
 _TORCH_SAVE = "a file of torch.save"
+_OTHER_PICKLE = "a pickle of Python's"
+_SAVE_AGAIN = "numpy.savez, or safetensors.torch.save_file, writes what opens"
 
 
 def is_npy(head: bytes) -> bool:
@@ -47,8 +51,7 @@ def is_gguf(path: Path) -> bool:
 def no_recording(path: Path, head: bytes) -> InputError:
     """The error about a file that begins like none that opens."""
     if _is_torch_save(head):
-        kept = "numpy.savez, or safetensors.torch.save_file, writes what opens"
-        return InputError(f"{path}: is {_TORCH_SAVE}; {kept}")
+        return InputError(f"{path}: is {_kind(head)}; {_SAVE_AGAIN}")
     return InputError(f"{path}: is {_kind(head)}; {OPENS}")
 
 
@@ -80,7 +83,7 @@ def _kind(head: bytes) -> str:
     if not head:
         return "empty"
     if _is_torch_save(head):
-        return _TORCH_SAVE
+        return _OTHER_PICKLE if head.startswith(_PICKLE) and not head.startswith(_OLD_TORCH) else _TORCH_SAVE
     return "a text" if _is_text(head) else "of no kind that tracetui knows"
 
 

@@ -15,19 +15,8 @@ from pathlib import Path
 from typing import IO
 
 from tracetui.errors import InputError
+from tracetui.file_heads import foreign_kind, thing
 from tracetui.text import visible
-
-_FOREIGN_HEADS = {
-    b"version https://git-lfs": "a git-lfs pointer, not the file itself; fetch it with `git lfs pull`",
-    b"<!DOCTYPE": "an HTML page; the download was not the file",
-    b"<html": "an HTML page; the download was not the file",
-    b"\x1f\x8b\x08": "gzip-compressed; unpack it first",
-    **dict.fromkeys((b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xe1", b"\xff\xd8\xff\xdb"), "a JPEG picture"),
-    b"\x89PNG\r\n": "a PNG picture",
-    b"%PDF-": "a PDF document",
-    b"\x89HDF\r\n": "an HDF5 file, which tracetui does not read; numpy.savez writes its arrays to one that is",
-    b"GGUF": "a GGUF file, which is a model and no more: `tracetui run` takes it as it is",
-}
 
 
 def demo_configs() -> Path:
@@ -77,29 +66,38 @@ def expanded(text: str) -> Path:
         return Path(text)
 
 
-def read_bounded(path: Path, limit: int) -> bytes:
+def read_bounded(path: Path, limit: int, any_text: bool = False) -> bytes:
     """The whole file, if it is a regular one of at most `limit` bytes that is not something else in disguise.
 
-    Raises InputError naming the file: missing, unreadable, a folder or device, too large, a pointer or a web page.
+    any_text: whether a text may be of any kind, as a prompt may be a web page. Raises InputError naming the file:
+    missing, unreadable, a folder or device, too large, a pointer or a web page.
     """
     with open_regular(path) as file:
         length = os.fstat(file.fileno()).st_size
         if length > limit:
-            refuse_disguised(path, file.read(64))
+            refuse_disguised(path, file.read(512))
             raise InputError(f"{path}: larger than the {limit:,} bytes that such a file may have, got {length:,}")
         try:
             content = file.read(limit + 1)
         except OSError as error:
             raise InputError(f"{path}: can't be read: {error.strerror or error}") from error
-    refuse_disguised(path, content)
+    if not (any_text and _is_text(content)):
+        refuse_disguised(path, content)
     return content
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in content
 
 
 def refuse_disguised(path: Path, content: bytes) -> None:
     """Raise InputError if a file that starts with `content` is a pointer, a web page or of a known other format."""
-    for head, meaning in _FOREIGN_HEADS.items():
-        if content.startswith(head):
-            raise InputError(f"{path}: is {meaning}")
+    if kind := foreign_kind(content):
+        raise InputError(f"{path}: is {kind}")
 
 
 def open_regular(path: Path) -> IO[bytes]:
@@ -107,12 +105,23 @@ def open_regular(path: Path) -> IO[bytes]:
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"{path}: can't be opened: {reason}") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise _not_opened(path, error) from error
+    if not stat.S_ISREG(mode := os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise InputError(f"{path}: is not a regular file")
+        raise _no_file(path, mode)
     return os.fdopen(descriptor, "rb")
+
+
+def _not_opened(path: Path, error: OSError | ValueError) -> InputError:
+    if isinstance(error, OSError) and error.errno == errno.ENXIO:  # of a socket no more is told
+        with suppress(OSError):
+            return _no_file(path, path.stat().st_mode)
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return InputError(f"{path}: can't be opened: {reason}")
+
+
+def _no_file(path: Path, mode: int) -> InputError:
+    return InputError(f"{path}: is not a regular file but {thing(mode)}")
 
 
 def inside(folder: Path, name: str) -> Path:

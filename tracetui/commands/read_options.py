@@ -97,6 +97,6 @@ def _prompt(text: str) -> str:
         return text
     path = Path(text[1:])
     try:
-        return read_bounded(path, MAX_PROMPT_BYTES).decode("utf-8")
+        return read_bounded(path, MAX_PROMPT_BYTES, any_text=True).decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"--prompt: {path}: is not UTF-8 text, at byte {error.start}") from error

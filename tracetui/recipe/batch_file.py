@@ -18,7 +18,7 @@ def read_batch(path: Path) -> tuple[str, ...]:
     A line that is a JSON string stands for its text, so that a prompt can have several lines; any other stands for
     itself. Raises InputError naming the line: no UTF-8, an empty one, no lines at all, too many.
     """
-    lines = read_bounded(path, MAX_BATCH_BYTES).removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    lines = read_bounded(path, MAX_BATCH_BYTES, any_text=True).removeprefix(b"\xef\xbb\xbf").split(b"\n")
     if not lines[-1]:
         lines.pop()
     check_rows(len(lines), path)

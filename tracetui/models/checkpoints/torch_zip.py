@@ -53,7 +53,7 @@ def read_records(path: Path) -> dict[str, StoredRecord]:
 def _check_format(source: Source) -> None:
     if not source.size:
         raise InputError(f"{source.path}: is empty")
-    head = source.read(0, min(64, source.size))
+    head = source.read(0, min(512, source.size))
     refuse_disguised(source.path, head)
     if head.startswith(b"\x80"):
         problem = f"is in torch's old format, which can't be mapped; save it again: {_SAVE_AGAIN}"

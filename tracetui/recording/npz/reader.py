@@ -27,7 +27,7 @@ def read_trace(path: Path) -> Trace:
     """
     with open_regular(path) as file:
         source = Source(path, file)
-        refuse_disguised(path, source.read(0, min(32, source.size)))
+        refuse_disguised(path, source.read(0, min(512, source.size)))
         directory = read_directory(source, is_safe)
         header = _read_header(source, directory)
         arrays = locate_all(source, directory)

@@ -48,7 +48,7 @@ def read_header(path: Path) -> dict[str, Stored]:
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         head = file.read(LENGTH_BYTES)
-        refuse_disguised(path, head + file.read(64))
+        refuse_disguised(path, head + file.read(504))
         length = header_length(path, size, head)
         file.seek(LENGTH_BYTES)
         return parse_header(path, file.read(length), size)
