@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import IO
 import numpy as np
 import pytest
 
+import tracetui
 from tests.faults import SHORT, broken_disk, full_disk, injected
 from tests.recording.made import small_trace
 from tracetui.debugger.memory.note import NO_NOTE
@@ -21,7 +23,7 @@ from tracetui.errors import RunError
 from tracetui.export.command import _as_text, _written
 from tracetui.export.report.document import write_report
 from tracetui.export.tables import csv_lines
-from tracetui.export.tensors import write_safetensors
+from tracetui.export.tensors import write_npy, write_safetensors
 from tracetui.recipe.prompts import texts
 from tracetui.recording.npz import write_trace
 from tracetui.recording.spill_file import SpillFile
@@ -39,6 +41,7 @@ def exported(folder: Path, which: int, name: str) -> object:
     trace = _TRACES[which]
     writes = {
         "safetensors": lambda file: f"{write_safetensors(trace, file)}",
+        "npy": lambda file: f"{write_npy(trace.value(trace.records[0]), (), file)}",
         "csv": _as_text(csv_lines, trace),
         "html": lambda file: write_report(trace, file),
     }
@@ -49,6 +52,7 @@ WRITERS: dict[str, Write] = {
     "trace": lambda folder, which: write_trace(_TRACES[which], folder / "t.npz"),
     "compressed trace": lambda folder, which: write_trace(_TRACES[which], folder / "t.npz", compress=True),
     "safetensors": lambda folder, which: exported(folder, which, "safetensors"),
+    "array": lambda folder, which: exported(folder, which, "npy"),
     "table": lambda folder, which: exported(folder, which, "csv"),
     "report": lambda folder, which: exported(folder, which, "html"),
     "session note": lambda folder, which: NoteStore("m").write(replace(NO_NOTE, prompts=texts("x" * ROWS[which]))),
@@ -56,6 +60,19 @@ WRITERS: dict[str, Write] = {
     "last folder": lambda folder, which: keep_folder(folder / str(which) / "f"),
     "screenshot": lambda folder, which: _write_picture("<svg>" * ROWS[which], folder / "shot.svg"),
 }
+WHO_WRITES = {
+    **dict.fromkeys(("recording/npz/writer.py", "recording/spill_file.py", "export/command.py"), "here"),
+    **dict.fromkeys(("ui/app.py", "ui/theme/themes.py", "ui/dialogs/last_folder.py"), "here"),
+    "debugger/memory/store.py": "here",
+    "hub/layers.py": "tests/hub/test_every_write.py",
+    "paths.py": "what all of these write by",
+    "logs.py": "a log may be cut short",
+    "models/tokenizers/build.py": "run by whoever changes the built-in tokenizer",
+}
+"""The modules that write files, and where each of their writes is made to fail, or why none is."""
+_WRITES = re.compile(
+    r"\breplacing\(|\bwrite_(?:text|bytes)\(|\bopen\([^)]*[\"'][rb]*[wax]|O_CREAT|\bmkstemp\(|TemporaryFile\(|copyfile\(|\.tofile\("
+)
 STRIKES = {"full disk": full_disk, "broken disk": broken_disk, "short write": lambda: SHORT}
 
 
@@ -66,6 +83,14 @@ def content(folder: Path) -> dict[str, bytes]:
     """Every file below a folder but logs."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_every_module_that_writes_is_known() -> None:
+    package = Path(tracetui.__file__).parent
+    writing = {
+        path.relative_to(package).as_posix() for path in package.rglob("*.py") if _WRITES.search(path.read_text())
+    }
+    assert writing == WHO_WRITES.keys()
 
 
 @pytest.mark.parametrize("strike", STRIKES)
