@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tests.cli.running import Here
@@ -26,3 +27,20 @@ def test_a_form_that_is_not_read_ends_with_2_and_its_name(tracetui: Here, tmp_pa
     assert not (tmp_path / "t.npz").exists()
     asked = ("trace", str(folder), "--weights", "random", "--tokens", "1,2,3", "-o", str(tmp_path / "t.npz"))
     assert tracetui(*asked).status == 0
+
+
+def test_what_quantising_did_is_told(tracetui: Here, tmp_path: Path) -> None:
+    plain = saved(tmp_path / "plain", num_hidden_layers=1)
+    folder, _ = quantised(plain, tmp_path / "m", FORMS["nf4"])
+    asked = ("quantised", str(plain), str(folder), "--tokens", "1,2,3", "--tokens", "4,5")
+    document = json.loads(tracetui(*asked, "--json").out)
+    assert [part["part"] for part in document["parts"]] == ["layer", *["kind"] * 7, *["matrix"] * 7]
+    assert document["whole"]["kl"] > 0
+    assert document["positions"] == 5
+    assert "model.safetensors: dequantised: 7 from bitsandbytes nf4" in document["notes"]
+
+
+def test_a_model_without_weights_can_not_be_quantised(tracetui: Here, tmp_path: Path) -> None:
+    plain = saved(tmp_path / "plain", num_hidden_layers=1)
+    told = tracetui.refused("quantised", str(plain / "config.json"), str(plain), "--tokens", "1,2")
+    assert "has no weights of its own" in told

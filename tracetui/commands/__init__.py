@@ -15,6 +15,7 @@ _MODULES = {
     "models": "about",
     "open_trace": "screen",
     "outline": "about",
+    "quantised": "quantised",
     "run": "screen",
     "trace": "traces",
 }

@@ -84,11 +84,15 @@ def _given(arguments: Namespace) -> dict[str, Any]:
     values = {option.name: getattr(arguments, option.name) for option in options if option.name not in _READ_APART}
     if values["weights"] == HUB:
         values["weights"] = None
-    if values["prompt"] is not None:
-        values["prompt"] = [_prompt(text) for text in values["prompt"]]
+    values["prompt"] = read_prompts(values["prompt"])
     if arguments.batch is not None:
         values["prompt"] = read_batch(Path(arguments.batch))
     return values
+
+
+def read_prompts(texts: Sequence[str] | None) -> list[str] | None:
+    """Prompts as they were given, those that name a file read from it. Raises InputError."""
+    return None if texts is None else [_prompt(text) for text in texts]
 
 
 def _prompt(text: str) -> str:

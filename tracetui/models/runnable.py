@@ -125,10 +125,12 @@ class Runnable:
             yield
 
 
-def make_runnable(recipe: Recipe, exact: bool = False) -> Runnable:
+def make_runnable(
+    recipe: Recipe, exact: bool = False, over: Callable[[WeightSource], WeightSource] | None = None
+) -> Runnable:
     """Build the model of a recipe's configuration and open what it needs. Raises InputError.
 
-    exact: the same weights, in float64.
+    exact: the same weights, in float64. over: makes the source that weights are read from of the recipe's own.
     """
     checkpoint = open_checkpoint(recipe)
     dtype = _dtype(recipe, checkpoint)
@@ -138,6 +140,8 @@ def make_runnable(recipe: Recipe, exact: bool = False) -> Runnable:
     random = RandomSource(recipe.seed, float(config_field(built.config, "initializer_range") or 0.02))
     source: WeightSource = FirstOf(stored, random) if stored else random
     source = printed = PrintedSource(source)
+    if over is not None:
+        source = over(source)
     if exact:
         source = WidenedSource(source, _dtypes(recipe, dtype, source))
     weights = Weights(built.module, built.dtype, source, memory.weight_budget(recipe))

@@ -57,6 +57,8 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
     _add_diff(commands.add_parser("diff", help="two traces: the first tensor that differs, and what fed it"))
     _add_export(commands.add_parser("export", help="a trace as tables, tensors, pictures, or a report for a browser"))
 
+    _add_quantised(commands.add_parser("quantised", help="what quantising did: which layer and which matrix hurts"))
+
     outline = commands.add_parser("outline", help="a checkpoint's structure: tensors, shapes, parameter counts")
     _add_model(outline, "outline", only)
     outline.add_argument("--layout", choices=("meta", "deepseek", "hf"), help="another implementation's names beside")
@@ -98,6 +100,17 @@ def _add_diff(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="MODEL", help="with --noise: where the model is, if the trace doesn't say")
     parser.add_argument("--tui", action="store_true", help="look at both in the terminal")
     parser.add_argument("--all", action="store_true", help="every site that differs, not the next ones only")
+
+
+def _add_quantised(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("original", metavar="ORIGINAL", help="a model's folder, file, or id on the hub")
+    parser.add_argument("quantised", metavar="QUANTISED", help="the same model's, quantised")
+    for name in ("prompt", "tokens", "random_tokens", "chat", "system", "dtype", "memory", "layers"):
+        add_option(parser, OPTIONS[name])
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="for machines")
+    form.add_argument("--csv", action="store_true", help="a table of all that was measured")
+    parser.add_argument("--all", action="store_true", help="each matrix of every layer by itself; tables in full")
 
 
 def _add_comparing(parser: argparse._ActionsContainer) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -161,6 +162,16 @@ class ExpertStore:
         """Bytes that stay at most once each layer has made that many choices."""
         hit = sum(min(choices, expert_count(module)) * self.expert_bytes(module) for module in self._specs)
         return min(self._budget, hit)
+
+    @contextmanager
+    def read_anew(self, modules: Collection[nn.Module]) -> Iterator[None]:
+        """Experts of these modules are read when they are hit in this `with`, and not kept beyond it."""
+        kept, size = self._kept, self._kept_bytes
+        self._kept = {key: weights for key, weights in kept.items() if key[0] not in modules}
+        try:
+            yield
+        finally:
+            self._kept, self._kept_bytes = kept, size
 
     def clear(self) -> None:
         self._kept.clear()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -223,6 +223,25 @@ class Weights:
         while self.loans and self.loans[-1].depth > depth:
             loan = self.loans.pop()
             loan.slot.fill(loan.module, loan.slot.placeholder)
+
+    @property
+    def source(self) -> WeightSource:
+        """What weights are read from."""
+        return self._source
+
+    @contextmanager
+    def read_anew(self, names: Iterable[str]) -> Iterator[None]:
+        """These weights are read when they are needed in this `with`, and stand after it as they did before."""
+        places = [(module, slot) for name in names for module, slot in self._owners[name]]
+        held = [(module, slot, slot.look(module)) for module, slot in places]
+        for module, slot in places:
+            slot.fill(module, slot.placeholder)
+        try:
+            with self._experts.read_anew({module for module, _ in places}):
+                yield
+        finally:
+            for module, slot, there in held:
+                slot.fill(module, slot.placeholder if there is None else there)
 
     def clear(self) -> None:
         """Drop everything that is in place."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 WORD_BITS = 32
@@ -15,10 +17,14 @@ def word_count(numbers: int, bits: int) -> int:
     return -(-numbers * bits // WORD_BITS)
 
 
-def bits_of(words: int, numbers: int) -> int | None:
-    """How many bits a number has of which so many fill these words; None where no whole number of 1 to 8 does."""
-    fitting = (bits for bits in range(1, 9) if numbers > 0 and word_count(numbers, bits) == words)
-    return next(fitting, None)
+def bits_of(words: int, numbers: int, choices: Sequence[int]) -> int | None:
+    """How many bits, of these choices, a number has of which so many are in these words; None if none fits.
+
+    Without room to spare, if that can be; else of a size of which a word holds a whole number.
+    """
+    exact = (bits for bits in choices if numbers * bits == words * WORD_BITS)
+    padded = (bits for bits in choices if not WORD_BITS % bits and word_count(numbers, bits) == words)
+    return next(exact, next(padded, None))
 
 
 def unpacked(words: torch.Tensor, bits: int, count: int) -> torch.Tensor:

@@ -29,8 +29,8 @@ def gptq_weight(parts: StoredParts, method: Method) -> PackedWeight:
     if columns != outputs:
         parts.fail("scales", f"must be of the shape {[groups, outputs]}", [groups, columns])
     zero_words = parts.matrix("qzeros", _WORDS)[1]
-    bits = bits_of(zero_words, outputs)
-    if bits not in _GPTQ_BITS or words * WORD_BITS % bits:
+    bits = bits_of(zero_words, outputs, _GPTQ_BITS)
+    if bits is None or words * WORD_BITS % bits:
         parts.fail("qzeros", f"must hold a number of 2, 3, 4 or 8 bits for each of {outputs} outputs", zero_words)
     parts.check("qzeros", _WORDS, (groups, zero_words))
     inputs = words * WORD_BITS // bits

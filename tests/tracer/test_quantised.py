@@ -1,0 +1,155 @@
+"""What quantising did, part by part, against transformers' own logits of folders in which the same weights stand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer
+
+from tests.models.hf_files import expected_logits, saved
+from tests.models.quantised.folders import quantised, with_weights
+from tests.models.quantised.packing import FORMS, Tensors
+from tracetui.analysis.quantised.damage import Part, QuantisationReport, SwapDamage
+from tracetui.errors import InputError
+from tracetui.recipe import Recipe, load_recipe
+from tracetui.recipe.options import with_options
+from tracetui.tracer.quantised.measure import measure
+
+IDS = [5, 17, 3, 99, 42]
+
+
+@dataclass(frozen=True)
+class Measured:
+    plain: Path
+    other: Path
+    meant: Tensors
+    report: QuantisationReport
+    layer_calls: Counter[int]
+
+
+def recipe(folder: Path) -> Recipe:
+    return with_options(load_recipe(str(folder)), dtype="float32", tokens=[IDS])
+
+
+def measured(original: Path, other: Path, **options: Any) -> QuantisationReport:
+    return measure(recipe(original), recipe(other), recipe(original).prompts, lambda *_: None, **options)
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    folder = tmp_path_factory.mktemp("llama")
+    plain = saved(folder / "plain", num_hidden_layers=2)
+    other, meant = quantised(plain, folder / "q", FORMS["int4, group, symmetric"])
+    calls: Counter[int] = Counter()
+    forward: Callable[..., Any] = LlamaDecoderLayer.forward
+
+    def counted(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        calls[layer.self_attn.layer_idx] += 1
+        return forward(layer, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LlamaDecoderLayer, "forward", counted)
+        report = measured(plain, other)
+    return Measured(plain, other, meant, report, calls)
+
+
+def by_transformers(llama: Measured, folder: Path, picked: Callable[[str], bool]) -> tuple[float, float]:
+    """The divergence and the agreement where only the weights that are picked are the quantised ones."""
+    plain = load_file(llama.plain / "model.safetensors")
+    mixed = {name: llama.meant[name] if picked(name) else weight for name, weight in plain.items()}
+    a = expected_logits(llama.plain, IDS)[0].double()  # [T,V]
+    b = expected_logits(with_weights(llama.plain, folder, mixed), IDS)[0].double()  # [T,V]
+    divergence = torch.nn.functional.kl_div(b.log_softmax(-1), a.log_softmax(-1), log_target=True, reduction="none")
+    return float(divergence.sum(-1).mean()), float((a.argmax(-1) == b.argmax(-1)).double().mean())
+
+
+def of(llama: Measured, part: Part, name: str) -> SwapDamage:
+    (swap,) = (each for each in (llama.report.whole, *llama.report.parts) if (each.part, each.name) == (part, name))
+    return swap
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "inside"),
+    [
+        (Part.WHOLE, "", ""),
+        (Part.LAYER, "model.layers.0", "layers.0."),
+        (Part.LAYER, "model.layers.1", "layers.1."),
+        (Part.KIND, "mlp.down_proj.weight", "down_proj"),
+        (Part.MATRIX, "model.layers.1.self_attn.v_proj.weight", "layers.1.self_attn.v_proj"),
+    ],
+)
+def test_a_part_by_itself_moves_the_logits_as_it_does_in_a_folder(
+    llama: Measured, tmp_path: Path, part: Part, name: str, inside: str
+) -> None:
+    divergence, agreement = by_transformers(llama, tmp_path / "mixed", lambda weight: inside in weight)
+    found = of(llama, part, name).shift
+    assert found.divergence == pytest.approx(divergence, rel=1e-3)
+    assert found.agreement == pytest.approx(agreement)
+
+
+def test_layers_before_the_swapped_one_do_not_run_again(llama: Measured) -> None:
+    # The second layer runs by itself for its own swap and for those of its 7 matrices.
+    assert llama.layer_calls[1] - llama.layer_calls[0] == 8
+
+
+def test_weights_are_told_by_themselves_and_by_what_their_modules_return(llama: Measured) -> None:
+    report = llama.report
+    assert (report.positions, report.compared, len(report.tensors)) == (5, 21, 14)
+    plain = load_file(llama.plain / "model.safetensors")
+    inputs: dict[str, torch.Tensor] = {}
+    from transformers import AutoModelForCausalLM
+
+    model: Any = AutoModelForCausalLM.from_pretrained(llama.plain, dtype=torch.float32)
+    for path, module in model.named_modules():
+        module.register_forward_pre_hook(lambda _, args, path=path: inputs.update({path: args[0]} if args else {}))
+    with torch.no_grad():
+        model(input_ids=torch.tensor([IDS]), use_cache=False)
+    for tensor in report.tensors:
+        mine, theirs = plain[tensor.name].double(), llama.meant[tensor.name].double()
+        assert tensor.error == pytest.approx(float((theirs - mine).norm() / mine.norm()), rel=1e-6)
+        x = inputs[tensor.name.removesuffix(".weight")].detach().double()
+        expected = (x @ (theirs - mine).t()).norm() / (x @ mine.t()).norm()
+        assert tensor.output_error == pytest.approx(float(expected), rel=1e-3)
+    assert all(swap.layer_error for swap in report.of(Part.LAYER))
+
+
+def test_the_most_damaging_come_first(llama: Measured) -> None:
+    for part in (Part.LAYER, Part.KIND, Part.MATRIX):
+        sizes = [swap.shift.divergence for swap in llama.report.of(part)]
+        assert sizes == sorted(sizes, reverse=True)
+    assert [len(llama.report.of(part)) for part in (Part.LAYER, Part.KIND, Part.MATRIX)] == [2, 7, 14]
+
+
+def test_experts_and_tied_tables_are_swapped_too(tmp_path: Path) -> None:
+    plain = saved(tmp_path / "plain", "qwen2_moe", num_hidden_layers=1, tie_word_embeddings=True)
+    weights = load_file(plain / "model.safetensors")
+    other = {n: w * 1.01 if ".experts." in n or "embed" in n else w for n, w in weights.items()}
+    report = measured(plain, with_weights(plain, tmp_path / "q", other))
+    names = {tensor.name: tensor.error for tensor in report.tensors}
+    assert names.keys() == {
+        "model.embed_tokens.weight",
+        "model.layers.0.mlp.experts.gate_up_proj",
+        "model.layers.0.mlp.experts.down_proj",
+    }
+    assert names["model.embed_tokens.weight"] == pytest.approx(0.01, rel=1e-3)
+    (layer,) = report.of(Part.LAYER)
+    assert layer.shift.divergence > 0
+    assert report.of(Part.KIND)[0].name == "model.embed_tokens.weight"
+
+
+def test_what_is_not_the_same_model_quantised_is_refused(llama: Measured, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"plain: all its weights are those of plain: nothing was quantised"):
+        measured(llama.plain, llama.plain)
+    wider = saved(tmp_path / "wider", num_hidden_layers=2, intermediate_size=128)
+    problem = r"wider: model.layers.0.mlp.gate_proj.weight: is of the shape \[128, 64\], the original's is \[96, 64\]"
+    with pytest.raises(InputError, match=problem):
+        measured(llama.plain, wider)
+    assert np.isfinite(llama.report.whole.shift.divergence)

@@ -1,0 +1,1 @@
+"""What quantising a model did, in numbers."""

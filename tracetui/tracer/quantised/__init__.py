@@ -1,0 +1,1 @@
+"""Runs of a model of whose weights some are those of a quantised one."""

@@ -1,0 +1,154 @@
+"""What quantising did: each layer, each kind of matrix and the worst layers' matrices swapped by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tracetui.analysis.quantised.damage import (
+    Floats,
+    Part,
+    QuantisationReport,
+    Shift,
+    SwapDamage,
+    TensorDamage,
+    shift,
+)
+from tracetui.errors import InputError
+from tracetui.recipe import Prompts, Recipe
+from tracetui.recording.record import is_layer
+from tracetui.recording.trace import Trace
+from tracetui.tracer.quantised.swapping import SwappableWeight, SwappingModel, Tell, logits_of
+
+WORST_LAYERS = 3
+"""Of so many layers every matrix is swapped by itself, unless all are."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Swap:
+    part: Part
+    name: str
+    layer: str
+    """The one that it lies in; empty outside of all, or in several."""
+    weights: tuple[str, ...]
+
+
+@dataclass(eq=False, slots=True)
+class _Measure:
+    """One measurement."""
+
+    model: SwappingModel
+    prompts: Prompts
+    tell: Tell
+    every_matrix: bool
+    done: int = 0
+    count: int = 0
+    logits: Floats = field(default_factory=lambda: np.zeros(0))
+    lengths: tuple[int, ...] = ()
+
+    def report(self, names: tuple[str, str]) -> QuantisationReport:
+        weights = list(self._weights())
+        if not weights:
+            raise InputError(f"{names[1]}: all its weights are those of {names[0]}: nothing was quantised")
+        with self.model.output_errors([weight.name for weight in weights]) as errors:
+            trace = self._full()
+        self.logits, self.lengths = logits_of(trace), tuple(map(len, trace.tokens))
+        if self.logits.shape[1] < max(self.lengths):
+            raise InputError("prompts: this model returns logits of the last position alone")
+        tensors = [
+            TensorDamage(weight.name, weight.spec.shape, weight.error, errors.get(weight.name)) for weight in weights
+        ]
+        whole = self._swapped(_Swap(Part.WHOLE, "", "", tuple(weight.name for weight in weights)), None)
+        kinds = [self._swapped(swap, None) for swap in _kinds(weights)]
+        layers = self._from_layers(_layers(weights))
+        matrices = self._from_layers(self._matrices(weights, layers))
+        return QuantisationReport(
+            *names,
+            positions=sum(self.lengths),
+            compared=len(self.model.specs()),
+            tensors=tuple(tensors),
+            whole=whole,
+            parts=(*layers, *kinds, *matrices),
+            notes=self.model.notes,
+        )
+
+    def _weights(self) -> Iterator[SwappableWeight]:
+        specs = self.model.specs()
+        for number, spec in enumerate(specs):
+            self.tell("weights", number, len(specs))
+            if error := self.model.weight_error(spec):
+                yield SwappableWeight(spec, error)
+
+    def _full(self) -> Trace:
+        self.tell("original", 0, 1)
+        return self.model.run(self.prompts)
+
+    def _from_layers(self, swaps: Sequence[_Swap]) -> list[SwapDamage]:
+        """Each swap from its own layer on, the last layer first: what lies before is always the original's."""
+        if not swaps:
+            return []
+        original = self._full()
+        order = {layer: place for place, layer in enumerate(_layers_of(original))}
+        last_first = sorted(swaps, key=lambda swap: -order.get(swap.layer, len(order)))
+        measured = {swap: self._swapped(swap, original) for swap in last_first}
+        return [measured[swap] for swap in swaps]
+
+    def _swapped(self, swap: _Swap, original: Trace | None) -> SwapDamage:
+        """What a swap does: from its layer on after the original's run, from the prompt on without one."""
+        self.tell(swap.name or "all weights", 0, 1)
+        with self.model.swapped(swap.weights):
+            trace = self.model.run(self.prompts) if original is None else self.model.run_from(original, swap.layer)
+        moved: Shift = shift(self.logits, logits_of(trace), self.lengths)
+        return SwapDamage(swap.part, swap.name, moved, _layer_error(swap, original, trace))
+
+    def _matrices(self, weights: Sequence[SwappableWeight], layers: Sequence[SwapDamage]) -> list[_Swap]:
+        worst = sorted(layers, key=lambda each: -each.shift.divergence)[:WORST_LAYERS]
+        picked = {each.name for each in (layers if self.every_matrix else worst)}
+        inside = (weight for weight in weights if weight.layer in picked)
+        return [_Swap(Part.MATRIX, weight.name, weight.layer, (weight.name,)) for weight in inside]
+
+
+def measure(
+    original: Recipe, quantised: Recipe, prompts: Prompts, tell: Tell, every_matrix: bool = False
+) -> QuantisationReport:
+    """What the weights of a quantised model do to the original over all positions of these prompts.
+
+    every_matrix: of all layers, not the worst alone. Raises InputError, RunError and ModelError.
+    """
+    model = SwappingModel(original, quantised)
+    try:
+        return _Measure(model, prompts, tell, every_matrix).report((original.name, quantised.name))
+    finally:
+        model.close()
+
+
+def _layers(weights: Sequence[SwappableWeight]) -> list[_Swap]:
+    """Each layer with what differs in it."""
+    names: dict[str, list[str]] = {}
+    for weight in weights:
+        if weight.layer:
+            names.setdefault(weight.layer, []).append(weight.name)
+    return [_Swap(Part.LAYER, layer, layer, tuple(own)) for layer, own in names.items()]
+
+
+def _kinds(weights: Sequence[SwappableWeight]) -> list[_Swap]:
+    """Each kind of weight in all layers, and what stands outside of them."""
+    names: dict[str, list[str]] = {}
+    for weight in weights:
+        names.setdefault(weight.kind, []).append(weight.name)
+    return [_Swap(Part.KIND, kind, "", tuple(own)) for kind, own in names.items()]
+
+
+def _layers_of(trace: Trace) -> list[str]:
+    return list(dict.fromkeys(record.site for record in trace.records if is_layer(record.site)))
+
+
+def _layer_error(swap: _Swap, original: Trace | None, trace: Trace) -> float | None:
+    """How far a swapped layer's output is from the original's, whose input it was given."""
+    if swap.part is not Part.LAYER or original is None or swap.layer not in original or swap.layer not in trace:
+        return None
+    a, b = trace[swap.layer].astype(np.float64), original[swap.layer].astype(np.float64)
+    norm = float(np.linalg.norm(b))
+    return float(np.linalg.norm(a - b)) / norm if norm else None

@@ -1,0 +1,1 @@
+"""What quantising did, in words and tables."""
