@@ -17,7 +17,7 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 from tests.models.hf_files import expected_logits, saved
 from tests.models.quantised.folders import quantised, with_weights
 from tests.models.quantised.packing import FORMS, Tensors
-from tracetui.analysis.quantised.damage import Part, QuantisationReport, SwapDamage
+from tracetui.analysis.quantised.damage import SwapKind, QuantisationReport, SwapDamage
 from tracetui.errors import InputError
 from tracetui.recipe import Recipe, load_recipe
 from tracetui.recipe.options import with_options
@@ -71,7 +71,7 @@ def by_transformers(llama: Measured, folder: Path, picked: Callable[[str], bool]
     return float(divergence.sum(-1).mean()), float((a.argmax(-1) == b.argmax(-1)).double().mean())
 
 
-def of(llama: Measured, part: Part, name: str) -> SwapDamage:
+def of(llama: Measured, part: SwapKind, name: str) -> SwapDamage:
     (swap,) = (each for each in (llama.report.whole, *llama.report.parts) if (each.part, each.name) == (part, name))
     return swap
 
@@ -79,15 +79,15 @@ def of(llama: Measured, part: Part, name: str) -> SwapDamage:
 @pytest.mark.parametrize(
     ("part", "name", "inside"),
     [
-        (Part.WHOLE, "", ""),
-        (Part.LAYER, "model.layers.0", "layers.0."),
-        (Part.LAYER, "model.layers.1", "layers.1."),
-        (Part.KIND, "mlp.down_proj.weight", "down_proj"),
-        (Part.MATRIX, "model.layers.1.self_attn.v_proj.weight", "layers.1.self_attn.v_proj"),
+        (SwapKind.WHOLE, "", ""),
+        (SwapKind.LAYER, "model.layers.0", "layers.0."),
+        (SwapKind.LAYER, "model.layers.1", "layers.1."),
+        (SwapKind.KIND, "mlp.down_proj.weight", "down_proj"),
+        (SwapKind.MATRIX, "model.layers.1.self_attn.v_proj.weight", "layers.1.self_attn.v_proj"),
     ],
 )
 def test_a_part_by_itself_moves_the_logits_as_it_does_in_a_folder(
-    llama: Measured, tmp_path: Path, part: Part, name: str, inside: str
+    llama: Measured, tmp_path: Path, part: SwapKind, name: str, inside: str
 ) -> None:
     divergence, agreement = by_transformers(llama, tmp_path / "mixed", lambda weight: inside in weight)
     found = of(llama, part, name).shift
@@ -118,14 +118,14 @@ def test_weights_are_told_by_themselves_and_by_what_their_modules_return(llama: 
         x = inputs[tensor.name.removesuffix(".weight")].detach().double()
         expected = (x @ (theirs - mine).t()).norm() / (x @ mine.t()).norm()
         assert tensor.output_error == pytest.approx(float(expected), rel=1e-3)
-    assert all(swap.layer_error for swap in report.of(Part.LAYER))
+    assert all(swap.layer_error for swap in report.of(SwapKind.LAYER))
 
 
 def test_the_most_damaging_come_first(llama: Measured) -> None:
-    for part in (Part.LAYER, Part.KIND, Part.MATRIX):
+    for part in (SwapKind.LAYER, SwapKind.KIND, SwapKind.MATRIX):
         sizes = [swap.shift.divergence for swap in llama.report.of(part)]
         assert sizes == sorted(sizes, reverse=True)
-    assert [len(llama.report.of(part)) for part in (Part.LAYER, Part.KIND, Part.MATRIX)] == [2, 7, 14]
+    assert [len(llama.report.of(part)) for part in (SwapKind.LAYER, SwapKind.KIND, SwapKind.MATRIX)] == [2, 7, 14]
 
 
 def test_experts_and_tied_tables_are_swapped_too(tmp_path: Path) -> None:
@@ -140,9 +140,9 @@ def test_experts_and_tied_tables_are_swapped_too(tmp_path: Path) -> None:
         "model.layers.0.mlp.experts.down_proj",
     }
     assert names["model.embed_tokens.weight"] == pytest.approx(0.01, rel=1e-3)
-    (layer,) = report.of(Part.LAYER)
+    (layer,) = report.of(SwapKind.LAYER)
     assert layer.shift.divergence > 0
-    assert report.of(Part.KIND)[0].name == "model.embed_tokens.weight"
+    assert report.of(SwapKind.KIND)[0].name == "model.embed_tokens.weight"
 
 
 def test_what_is_not_the_same_model_quantised_is_refused(llama: Measured, tmp_path: Path) -> None:

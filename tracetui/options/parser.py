@@ -56,13 +56,8 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
     _add_info(commands.add_parser("info", help="what is in a trace file"))
     _add_diff(commands.add_parser("diff", help="two traces: the first tensor that differs, and what fed it"))
     _add_export(commands.add_parser("export", help="a trace as tables, tensors, pictures, or a report for a browser"))
-
-    _add_quantised(commands.add_parser("quantised", help="what quantising did: which layer and which matrix hurts"))
-
-    outline = commands.add_parser("outline", help="a checkpoint's structure: tensors, shapes, parameter counts")
-    _add_model(outline, "outline", only)
-    outline.add_argument("--layout", choices=("meta", "deepseek", "hf"), help="another implementation's names beside")
-    outline.add_argument("--json", action="store_true", help="for machines")
+    _add_quantised(commands.add_parser("quantised", help="what quantising did: which matrix hurts"), only)
+    _add_outline(commands.add_parser("outline", help="a checkpoint's structure: tensors, shapes, parameter counts"), only)
 
     config = commands.add_parser("config", help="every field of a model's configuration, explained")
     _add_model(config, "config", only)
@@ -102,15 +97,20 @@ def _add_diff(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="every site that differs, not the next ones only")
 
 
-def _add_quantised(parser: argparse.ArgumentParser) -> None:
+def _add_quantised(parser: argparse.ArgumentParser, only: str | None) -> None:
     parser.add_argument("original", metavar="ORIGINAL", help="a model's folder, file, or id on the hub")
     parser.add_argument("quantised", metavar="QUANTISED", help="the same model's, quantised")
-    for name in ("prompt", "tokens", "random_tokens", "chat", "system", "dtype", "memory", "layers"):
-        add_option(parser, OPTIONS[name])
+    _add_model(parser, "quantised", only)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="for machines")
     form.add_argument("--csv", action="store_true", help="a table of all that was measured")
     parser.add_argument("--all", action="store_true", help="each matrix of every layer by itself; tables in full")
+
+
+def _add_outline(parser: argparse.ArgumentParser, only: str | None) -> None:
+    _add_model(parser, "outline", only)
+    parser.add_argument("--layout", choices=("meta", "deepseek", "hf"), help="another implementation's names beside")
+    parser.add_argument("--json", action="store_true", help="for machines")
 
 
 def _add_comparing(parser: argparse._ActionsContainer) -> None:

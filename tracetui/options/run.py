@@ -10,12 +10,18 @@ from tracetui.expr.names import help_lines
 from tracetui.recipe.options import OPTIONS, Group, Option
 
 _UNTITLED = (Group.MODEL, Group.PROMPTS)
+OF_TWO_MODELS = ("prompt", "tokens", "random_tokens", "chat", "system", "dtype", "memory", "layers")
+"""What a comparison of a model with a quantised one takes of a run's options."""
 
 
 def add_model(parser: argparse.ArgumentParser, command: str) -> None:
     """Add to a command that takes a model what recipes and their options say."""
     if command in ("run", "trace"):
         add_run(parser)
+        return
+    if command == "quantised":
+        for name in OF_TWO_MODELS:
+            add_option(parser, OPTIONS[name])
         return
     add_name(parser)
     if command == "outline":

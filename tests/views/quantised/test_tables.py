@@ -7,12 +7,12 @@ import io
 import json
 from dataclasses import replace
 
-from tracetui.analysis.quantised.damage import Part, QuantisationReport, Shift, SwapDamage, TensorDamage
+from tracetui.analysis.quantised.damage import SwapKind, QuantisationReport, Shift, SwapDamage, TensorDamage
 from tracetui.views.quantised.lines import quantised_lines
 from tracetui.views.quantised.tables import quantised_csv, quantised_json
 
 
-def swap(part: Part, name: str, divergence: float, error: float | None = None) -> SwapDamage:
+def swap(part: SwapKind, name: str, divergence: float, error: float | None = None) -> SwapDamage:
     return SwapDamage(part, name, Shift(divergence, 3 * divergence, (0, 4), 0.8), error)
 
 
@@ -26,12 +26,12 @@ REPORT = QuantisationReport(
         TensorDamage("model.layers.1.mlp.up_proj.weight", (96, 64), 0.085, 0.2),
         TensorDamage("model.embed_tokens.weight", (320, 64), 0.08),
     ),
-    swap(Part.WHOLE, "", 0.42),
+    swap(SwapKind.WHOLE, "", 0.42),
     (
-        swap(Part.LAYER, "model.layers.0", 0.021, 0.01),
-        swap(Part.LAYER, "model.layers.1", 0.21, 0.03),
-        swap(Part.KIND, "mlp.up_proj.weight", 0.3),
-        swap(Part.MATRIX, "model.layers.1.mlp.up_proj.weight", 0.2),
+        swap(SwapKind.LAYER, "model.layers.0", 0.021, 0.01),
+        swap(SwapKind.LAYER, "model.layers.1", 0.21, 0.03),
+        swap(SwapKind.KIND, "mlp.up_proj.weight", 0.3),
+        swap(SwapKind.MATRIX, "model.layers.1.mlp.up_proj.weight", 0.2),
     ),
     ("\x1bodd",),
 )
@@ -60,15 +60,15 @@ def test_text_has_the_whole_first_and_the_most_damaging_parts_above() -> None:
         "",
         "Weights, the furthest first: by themselves, and what their modules return for the original's input",
         "                          weight    output",
-        "  layers.1.mlp.up_proj      0.085       0.2",
-        "  layers.0.mlp.up_proj       0.09       0.1",
-        "  embed_tokens               0.08",
+        "  layers.1.mlp.up_proj     0.085       0.2",
+        "  layers.0.mlp.up_proj      0.09       0.1",
+        "  embed_tokens              0.08",
         "note: ␛odd",
     ]
 
 
 def test_long_tables_are_cut_unless_everything_is_wanted() -> None:
-    many = tuple(swap(Part.LAYER, f"model.layers.{number}", 0.01 * number) for number in range(20))
+    many = tuple(swap(SwapKind.LAYER, f"model.layers.{number}", 0.01 * number) for number in range(20))
     assert "  and 8 more; --all shows all" in list(quantised_lines(replace(REPORT, parts=many)))
     assert not any("more; --all" in line for line in quantised_lines(replace(REPORT, parts=many), everything=True))
 
@@ -91,5 +91,5 @@ def test_json_and_csv_hold_all_of_it() -> None:
 
 
 def test_a_number_that_json_has_none_for_is_null() -> None:
-    (text,) = quantised_json(replace(REPORT, whole=swap(Part.WHOLE, "", float("inf"))))
+    (text,) = quantised_json(replace(REPORT, whole=swap(SwapKind.WHOLE, "", float("inf"))))
     assert json.loads(text)["whole"]["kl"] is None

@@ -14,7 +14,7 @@ _AT_ONCE = 2**22
 """Logits that are turned into probabilities at one time."""
 
 
-class Part(Enum):
+class SwapKind(Enum):
     """What is taken from the quantised model, while all else is the original's."""
 
     WHOLE = "whole"
@@ -41,7 +41,7 @@ class Shift:
 class SwapDamage:
     """What the quantised weights of one part do by themselves."""
 
-    part: Part
+    part: SwapKind
     name: str
     """`model.layers.11`, `mlp.down_proj.weight`; empty for the whole."""
     shift: Shift
@@ -78,7 +78,7 @@ class QuantisationReport:
     """Layers, kinds of matrices and single ones, each swapped alone, in the order of the model."""
     notes: tuple[str, ...] = ()
 
-    def of(self, part: Part) -> tuple[SwapDamage, ...]:
+    def of(self, part: SwapKind) -> tuple[SwapDamage, ...]:
         """The swaps of one kind, the most damaging first."""
         return tuple(sorted((each for each in self.parts if each.part is part), key=lambda e: -e.shift.divergence))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tracetui.analysis.quantised.damage import (
     Floats,
-    Part,
+    SwapKind,
     QuantisationReport,
     Shift,
     SwapDamage,
@@ -28,7 +28,7 @@ WORST_LAYERS = 3
 
 @dataclass(frozen=True, slots=True)
 class _Swap:
-    part: Part
+    part: SwapKind
     name: str
     layer: str
     """The one that it lies in; empty outside of all, or in several."""
@@ -60,7 +60,7 @@ class _Measure:
         tensors = [
             TensorDamage(weight.name, weight.spec.shape, weight.error, errors.get(weight.name)) for weight in weights
         ]
-        whole = self._swapped(_Swap(Part.WHOLE, "", "", tuple(weight.name for weight in weights)), None)
+        whole = self._swapped(_Swap(SwapKind.WHOLE, "", "", tuple(weight.name for weight in weights)), None)
         kinds = [self._swapped(swap, None) for swap in _kinds(weights)]
         layers = self._from_layers(_layers(weights))
         matrices = self._from_layers(self._matrices(weights, layers))
@@ -107,7 +107,7 @@ class _Measure:
         worst = sorted(layers, key=lambda each: -each.shift.divergence)[:WORST_LAYERS]
         picked = {each.name for each in (layers if self.every_matrix else worst)}
         inside = (weight for weight in weights if weight.layer in picked)
-        return [_Swap(Part.MATRIX, weight.name, weight.layer, (weight.name,)) for weight in inside]
+        return [_Swap(SwapKind.MATRIX, weight.name, weight.layer, (weight.name,)) for weight in inside]
 
 
 def measure(
@@ -130,7 +130,7 @@ def _layers(weights: Sequence[SwappableWeight]) -> list[_Swap]:
     for weight in weights:
         if weight.layer:
             names.setdefault(weight.layer, []).append(weight.name)
-    return [_Swap(Part.LAYER, layer, layer, tuple(own)) for layer, own in names.items()]
+    return [_Swap(SwapKind.LAYER, layer, layer, tuple(own)) for layer, own in names.items()]
 
 
 def _kinds(weights: Sequence[SwappableWeight]) -> list[_Swap]:
@@ -138,7 +138,7 @@ def _kinds(weights: Sequence[SwappableWeight]) -> list[_Swap]:
     names: dict[str, list[str]] = {}
     for weight in weights:
         names.setdefault(weight.kind, []).append(weight.name)
-    return [_Swap(Part.KIND, kind, "", tuple(own)) for kind, own in names.items()]
+    return [_Swap(SwapKind.KIND, kind, "", tuple(own)) for kind, own in names.items()]
 
 
 def _layers_of(trace: Trace) -> list[str]:
@@ -147,7 +147,7 @@ def _layers_of(trace: Trace) -> list[str]:
 
 def _layer_error(swap: _Swap, original: Trace | None, trace: Trace) -> float | None:
     """How far a swapped layer's output is from the original's, whose input it was given."""
-    if swap.part is not Part.LAYER or original is None or swap.layer not in original or swap.layer not in trace:
+    if swap.part is not SwapKind.LAYER or original is None or swap.layer not in original or swap.layer not in trace:
         return None
     a, b = trace[swap.layer].astype(np.float64), original[swap.layer].astype(np.float64)
     norm = float(np.linalg.norm(b))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tracetui.analysis.quantised.damage import Part, QuantisationReport, SwapDamage, TensorDamage
+from tracetui.analysis.quantised.damage import SwapKind, QuantisationReport, SwapDamage, TensorDamage
 from tracetui.text import visible
 
 _SOME = 12
 _HEADS = {
-    Part.LAYER: "One layer's quantised weights in the original",
-    Part.KIND: "One kind of weight, in all layers",
-    Part.MATRIX: "One weight alone",
+    SwapKind.LAYER: "One layer's quantised weights in the original",
+    SwapKind.KIND: "One kind of weight, in all layers",
+    SwapKind.MATRIX: "One weight alone",
 }
 
 
