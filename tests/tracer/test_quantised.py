@@ -17,7 +17,7 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 from tests.models.hf_files import expected_logits, saved
 from tests.models.quantised.folders import quantised, with_weights
 from tests.models.quantised.packing import FORMS, Tensors
-from tracetui.analysis.quantised.damage import SwapKind, QuantisationReport, SwapDamage
+from tracetui.analysis.quantised.damage import QuantisationReport, SwapDamage, SwapKind
 from tracetui.errors import InputError
 from tracetui.recipe import Recipe, load_recipe
 from tracetui.recipe.options import with_options

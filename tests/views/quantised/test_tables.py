@@ -7,7 +7,7 @@ import io
 import json
 from dataclasses import replace
 
-from tracetui.analysis.quantised.damage import SwapKind, QuantisationReport, Shift, SwapDamage, TensorDamage
+from tracetui.analysis.quantised.damage import QuantisationReport, Shift, SwapDamage, SwapKind, TensorDamage
 from tracetui.views.quantised.lines import quantised_lines
 from tracetui.views.quantised.tables import quantised_csv, quantised_json
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from tracetui.analysis.quantised.damage import (
     Floats,
-    SwapKind,
     QuantisationReport,
     Shift,
     SwapDamage,
+    SwapKind,
     TensorDamage,
     shift,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tracetui.analysis.quantised.damage import SwapKind, QuantisationReport, SwapDamage, TensorDamage
+from tracetui.analysis.quantised.damage import QuantisationReport, SwapDamage, SwapKind, TensorDamage
 from tracetui.text import visible
 
 _SOME = 12
