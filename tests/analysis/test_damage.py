@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tracetui.analysis.quantised.damage import shift
+from tracetui.analysis.quantised.damage import Reference
 
 P = np.array([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]])
 Q = np.array([[0.25, 0.5, 0.25], [0.1, 0.8, 0.1]])
 
 
 def test_divergence_is_the_mean_over_positions_and_its_worst_is_named() -> None:
-    moved = shift(np.log(P)[None], np.log(Q)[None] + 7, [2])
+    moved = Reference(np.log(P)[None], [2]).shift(np.log(Q)[None] + 7)
     expected = 0.5 * np.log(2) + 0.25 * np.log(0.5)
     assert moved.divergence == pytest.approx(expected / 2)
     assert moved.worst == pytest.approx(expected)
@@ -24,11 +24,11 @@ def test_padding_counts_for_nothing_and_equal_logits_are_no_damage() -> None:
     logits = np.log(np.stack([P, Q]))
     other = logits.copy()
     other[1, 1] = [9, 0, 0]
-    assert shift(logits, other, [2, 1]).divergence == 0
-    assert shift(logits, other, [2, 1]).agreement == 1
-    assert shift(logits, other, [2, 2]).position == (1, 1)
+    assert Reference(logits, [2, 1]).shift(other).divergence == 0
+    assert Reference(logits, [2, 1]).shift(other).agreement == 1
+    assert Reference(logits, [2, 2]).shift(other).position == (1, 1)
 
 
 def test_a_probability_of_nothing_adds_nothing() -> None:
     logits = np.array([[[0.0, -np.inf]]])
-    assert shift(logits, np.array([[[0.0, -3.0]]]), [1]).divergence == pytest.approx(np.log1p(np.exp(-3)))
+    assert Reference(logits, [1]).shift(np.array([[[0.0, -3.0]]])).divergence == pytest.approx(np.log1p(np.exp(-3)))

@@ -83,37 +83,55 @@ class QuantisationReport:
         return tuple(sorted((each for each in self.parts if each.part is part), key=lambda e: -e.shift.divergence))
 
 
-def shift(original: Floats, other: Floats, lengths: Sequence[int]) -> Shift:
-    """How far logits [B,T,V] are from the original's; of each row its first so many positions count."""
-    divergences, same = [], 0
+class Reference:
+    """The original's logits, and what every comparison with them needs."""
+
+    def __init__(self, logits: Floats, lengths: Sequence[int]) -> None:
+        """logits: [B,T,V]. lengths: of each row its first so many positions count."""
+        self._rows = [(row, first, piece) for row, first, piece in _pieces(logits, lengths)]
+        self._sums = [_log_sum(piece) for _, _, piece in self._rows]  # [t] each
+        pairs = zip(self._rows, self._sums, strict=True)
+        self._p = [np.exp(piece - summed[:, None]).astype(np.float32) for (_, _, piece), summed in pairs]  # [t,V] each
+        self._best = [piece.argmax(-1) for _, _, piece in self._rows]  # [t] each
+        self._lengths = tuple(lengths)
+
+    def shift(self, other: Floats) -> Shift:
+        """How far other logits [B,T,V] are from these."""
+        divergences, same = [], 0
+        pieces = _pieces(other, self._lengths)
+        for (row, first, theirs), (_, _, mine), summed, p, best in zip(
+            pieces, self._rows, self._sums, self._p, self._best, strict=True
+        ):
+            divergences.append((row, first, _divergence(p, mine, theirs, summed)))
+            same += int((theirs.argmax(-1) == best).sum())
+        count = sum(self._lengths)
+        total = sum(float(each.sum()) for _, _, each in divergences)
+        row, first, worst = max(divergences, key=lambda each: float(each[2].max()))
+        place = int(worst.argmax())
+        return Shift(total / count, float(worst[place]), (row, first + place), same / count)
+
+
+def _pieces(logits: Floats, lengths: Sequence[int]) -> Iterator[tuple[int, int, Floats]]:
+    """Row, first position and logits [t,V] of some positions at a time."""
+    step = max(1, _AT_ONCE // max(1, logits.shape[-1]))
     for row, length in enumerate(lengths):
-        for first, a, b in _pieces(original[row, :length], other[row, :length]):
-            divergences.append((row, first, _divergence(a, b)))
-            same += int((a.argmax(-1) == b.argmax(-1)).sum())
-    count = sum(lengths)
-    total = sum(float(each.sum()) for _, _, each in divergences)
-    row, first, worst = max(divergences, key=lambda each: float(each[2].max()))
-    place = int(worst.argmax())
-    return Shift(total / count, float(worst[place]), (row, first + place), same / count)
+        for first in range(0, length, step):
+            yield row, first, logits[row, first : min(first + step, length)]
 
 
-def _pieces(a: Floats, b: Floats) -> Iterator[tuple[int, Floats, Floats]]:
-    step = max(1, _AT_ONCE // max(1, a.shape[-1]))
-    for first in range(0, len(a), step):
-        yield first, a[first : first + step].astype(np.float64), b[first : first + step].astype(np.float64)
-
-
-def _divergence(a: Floats, b: Floats) -> npt.NDArray[np.float64]:
-    """Of each position [T], from logits [T,V] of the original and of the other."""
-    log_p, log_q = _log_probabilities(a), _log_probabilities(b)
-    p = np.exp(log_p)
-    # A probability of 0 adds nothing, whatever the other one is.
+def _divergence(p: Floats, mine: Floats, theirs: Floats, summed: Floats) -> npt.NDArray[np.float64]:
+    """Of each position [t], from the original's probabilities and both sides' logits [t,V]."""
+    # log p - log q: small where they are close, so that float32 rounds it little.
     with np.errstate(invalid="ignore"):
-        terms = np.where(p > 0, p * (log_p - log_q), 0.0)  # [T,V]
-    return np.asarray(np.maximum(terms.sum(-1), 0.0))
+        ratio = (mine - theirs) - (summed - _log_sum(theirs))[:, None].astype(mine.dtype)
+        divergence = np.einsum("tv,tv->t", p, ratio, dtype=np.float64)  # [t]
+        if not np.isfinite(divergence).all():
+            # A probability of 0 adds nothing, whatever the other one is.
+            divergence = np.where(p > 0, p * ratio, 0.0).sum(-1, dtype=np.float64)
+    return np.asarray(np.maximum(divergence, 0.0))
 
 
-def _log_probabilities(logits: Floats) -> npt.NDArray[np.float64]:
-    shifted = logits - logits.max(-1, keepdims=True)
-    summed: npt.NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
-    return summed
+def _log_sum(logits: Floats) -> npt.NDArray[np.float64]:
+    """log Σ exp of each position [t]."""
+    most = logits.max(-1)
+    return np.asarray(most + np.log(np.exp(logits - most[:, None]).sum(-1, dtype=np.float64)))

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from tracetui.analysis.quantised.damage import (
-    Floats,
     QuantisationReport,
-    Shift,
+    Reference,
     SwapDamage,
     SwapKind,
     TensorDamage,
-    shift,
 )
 from tracetui.errors import InputError
 from tracetui.recipe import Prompts, Recipe
@@ -45,8 +43,7 @@ class _Measure:
     every_matrix: bool
     done: int = 0
     count: int = 0
-    logits: Floats = field(default_factory=lambda: np.zeros(0))
-    lengths: tuple[int, ...] = ()
+    reference: Reference | None = None
 
     def report(self, names: tuple[str, str]) -> QuantisationReport:
         weights = list(self._weights())
@@ -54,9 +51,10 @@ class _Measure:
             raise InputError(f"{names[1]}: all its weights are those of {names[0]}: nothing was quantised")
         with self.model.output_errors([weight.name for weight in weights]) as errors:
             trace = self._full()
-        self.logits, self.lengths = logits_of(trace), tuple(map(len, trace.tokens))
-        if self.logits.shape[1] < max(self.lengths):
+        logits, lengths = logits_of(trace), tuple(map(len, trace.tokens))
+        if logits.shape[1] < max(lengths):
             raise InputError("prompts: this model returns logits of the last position alone")
+        self.reference = Reference(logits, lengths)
         tensors = [
             TensorDamage(weight.name, weight.spec.shape, weight.error, errors.get(weight.name)) for weight in weights
         ]
@@ -66,7 +64,7 @@ class _Measure:
         matrices = self._from_layers(self._matrices(weights, layers))
         return QuantisationReport(
             *names,
-            positions=sum(self.lengths),
+            positions=sum(lengths),
             compared=len(self.model.specs()),
             tensors=tuple(tensors),
             whole=whole,
@@ -100,7 +98,8 @@ class _Measure:
         self.tell(swap.name or "all weights", 0, 1)
         with self.model.swapped(swap.weights):
             trace = self.model.run(self.prompts) if original is None else self.model.run_from(original, swap.layer)
-        moved: Shift = shift(self.logits, logits_of(trace), self.lengths)
+        assert self.reference is not None
+        moved = self.reference.shift(logits_of(trace))
         return SwapDamage(swap.part, swap.name, moved, _layer_error(swap, original, trace))
 
     def _matrices(self, weights: Sequence[SwappableWeight], layers: Sequence[SwapDamage]) -> list[_Swap]:

@@ -33,6 +33,11 @@ def unpacked(words: torch.Tensor, bits: int, count: int) -> torch.Tensor:
     They follow each other without gaps: one may begin in a word and end in the next.
     """
     mask = (1 << bits) - 1
+    if bits == 8:
+        return words.contiguous().view(torch.uint8)[..., :count].int()
+    if bits == 4:
+        # By bytes, a quarter of what words of each number take.
+        return nibbles(words.contiguous().view(torch.uint8))[..., :count].int()
     if WORD_BITS % bits == 0:
         shifts = torch.arange(0, WORD_BITS, bits, dtype=torch.int32)  # [32/bits]
         parts = (words.unsqueeze(-1) >> shifts) & mask  # [...,W,32/bits]

@@ -59,13 +59,21 @@ def _weight(
         scale = parts.scales("scale").reshape(-1, groups)  # [O or 1,G]
         zero = _zero(parts, outputs, groups, bits)  # [O or 1,G] or one 0
         index = parts.groups("g_idx", inputs, groups) if groups > 1 else None
-        if index is None:
+        if index is None and size * groups != inputs:
             index = torch.arange(inputs) // size  # [I]
 
         def values(places: Sequence[int]) -> torch.Tensor:
             rows = torch.tensor(places)
-            number = numbers(places).float() - _of(zero, rows)[:, index]  # [o,I]
-            return number * _of(scale, rows)[:, index]
+            number = numbers(places).float()  # [o,I]
+            of_rows = _of(scale, rows), _of(zero, rows)  # [o or 1,G] each
+            if index is not None:
+                of_inputs, from_inputs = (table[:, index] for table in of_rows)  # [o or 1,I] each
+                return number.sub_(from_inputs).mul_(of_inputs)
+            grouped = number.view(len(places), groups, -1)  # [o,G,I/G]
+            if "zero" in parts:
+                grouped.sub_(of_rows[1].unsqueeze(-1))
+            grouped.mul_(of_rows[0].unsqueeze(-1))
+            return number
 
         return values
 
