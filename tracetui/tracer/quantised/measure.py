@@ -58,17 +58,18 @@ class _Measure:
         tensors = [
             TensorDamage(weight.name, weight.spec.shape, weight.error, errors.get(weight.name)) for weight in weights
         ]
+        layers = self._from_layers(_layers(weights), trace)
+        matrices = self._matrices(weights, layers)
+        singles = self._from_layers(matrices, self._full()) if matrices else []
         whole = self._swapped(_Swap(SwapKind.WHOLE, "", "", tuple(weight.name for weight in weights)), None)
         kinds = [self._swapped(swap, None) for swap in _kinds(weights)]
-        layers = self._from_layers(_layers(weights))
-        matrices = self._from_layers(self._matrices(weights, layers))
         return QuantisationReport(
             *names,
             positions=sum(lengths),
             compared=len(self.model.specs()),
             tensors=tuple(tensors),
             whole=whole,
-            parts=(*layers, *kinds, *matrices),
+            parts=(*layers, *kinds, *singles),
             notes=self.model.notes,
         )
 
@@ -83,11 +84,9 @@ class _Measure:
         self.tell("original", 0, 1)
         return self.model.run(self.prompts)
 
-    def _from_layers(self, swaps: Sequence[_Swap]) -> list[SwapDamage]:
-        """Each swap from its own layer on, the last layer first: what lies before is always the original's."""
-        if not swaps:
-            return []
-        original = self._full()
+    def _from_layers(self, swaps: Sequence[_Swap], original: Trace) -> list[SwapDamage]:
+        """Each swap from its own layer on, the last layer first: what lies before is always the original's, whose run
+        was the one before."""
         order = {layer: place for place, layer in enumerate(_layers_of(original))}
         last_first = sorted(swaps, key=lambda swap: -order.get(swap.layer, len(order)))
         measured = {swap: self._swapped(swap, original) for swap in last_first}
