@@ -9,15 +9,13 @@ from tracetui.errors import InputError
 from tracetui.recipe import Recipe, load_recipe
 from tracetui.recipe.options import apply_options, flag_of, read_options
 
-OF_A_RUN = ("prompt", "tokens", "random_tokens", "chat", "system", "dtype", "memory", "layers")
-"""The options of a run that it takes too."""
-
 
 def quantised(arguments: Namespace) -> int:
     """Swap a quantised model's weights into the original, part by part, and tell what each does."""
     from tracetui.commands.read_options import read_prompts
+    from tracetui.options.run import OF_TWO_MODELS
 
-    given = {name: getattr(arguments, name) for name in OF_A_RUN}
+    given = {name: getattr(arguments, name) for name in OF_TWO_MODELS}
     values = read_options({**given, "prompt": read_prompts(given["prompt"])}, flag_of)
     original = _with_weights(apply_options(load_recipe(arguments.original), values, flag_of))
     other = {name: value for name, value in values.items() if name == "layers"}

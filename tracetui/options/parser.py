@@ -57,7 +57,9 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
     _add_diff(commands.add_parser("diff", help="two traces: the first tensor that differs, and what fed it"))
     _add_export(commands.add_parser("export", help="a trace as tables, tensors, pictures, or a report for a browser"))
     _add_quantised(commands.add_parser("quantised", help="what quantising did: which matrix hurts"), only)
-    _add_outline(commands.add_parser("outline", help="a checkpoint's structure: tensors, shapes, parameter counts"), only)
+    _add_outline(
+        commands.add_parser("outline", help="a checkpoint's structure: tensors, shapes, parameter counts"), only
+    )
 
     config = commands.add_parser("config", help="every field of a model's configuration, explained")
     _add_model(config, "config", only)
