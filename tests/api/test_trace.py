@@ -146,6 +146,17 @@ def test_values_that_are_not_kept_leave_their_statistics(llama: Any, trace: trac
         with pytest.raises(NotKeptError):
             found[site]
         assert found.statistics(site) == trace.statistics(site)
+        with pytest.raises(NotKeptError):
+            found.outliers(site)
+
+
+def test_outliers_are_those_of_the_values(trace: tracetui.Trace) -> None:
+    values, outliers = trace["model.layers.0"], trace.outliers("model.layers.0")
+    assert outliers.largest is not None
+    assert abs(values[outliers.largest]) == np.abs(values).max() == abs(outliers.value)
+    squares = np.square(values.astype(np.float64)).sum(axis=(0, 1))
+    assert outliers.channel == squares.argmax()
+    assert outliers.share == pytest.approx(squares.max() / squares.sum())
 
 
 def test_attention_is_that_of_the_kernel(trace: tracetui.Trace) -> None:

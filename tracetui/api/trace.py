@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracetui.analysis.distribution.outliers import Outliers, outliers_of
 from tracetui.analysis.experts.routing import routing
 from tracetui.analysis.prediction import Prediction, next_tokens
 from tracetui.analysis.residual import ResidualPoint, residual_norms
@@ -88,6 +89,13 @@ class Trace:
     def statistics(self, key: str | Record) -> Statistics:
         """Norm, mean, spread, ends, NaN, Inf and zeros of the whole tensor. Raises KeyError."""
         return self.recorded.statistics(self.record(key) if isinstance(key, str) else key)
+
+    def outliers(self, key: str | Record) -> Outliers:
+        """Where the largest element is, kurtosis, and the largest channel's share of the squares; read in blocks.
+
+        Raises KeyError, and NotKeptError where the values were not kept.
+        """
+        return outliers_of(self.recorded.value(self.record(key) if isinstance(key, str) else key))
 
     def attention(self, layer: int | str, pass_: int = 0, call: int = 0, part: int = 0) -> Attention:
         """The attention of a layer, or of the module at a path.

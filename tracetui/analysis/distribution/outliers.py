@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tracetui.analysis.distribution.bit_counts import Floats
-from tracetui.analysis.distribution.blocks import Numbers
+from tracetui.analysis.distribution.blocks import BLOCK, Numbers, as_floats, blocks
 from tracetui.recording.statistics import Statistics
-from tracetui.recording.value import Index
+from tracetui.recording.value import Index, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,17 @@ class Outliers:
 
 
 NO_OUTLIERS = Outliers()
+
+
+def outliers_of(value: Value) -> Outliers:
+    """Of a whole tensor, read in blocks. Raises NotKeptError."""
+    statistics = value.statistics()
+    if not statistics.finite_count:
+        return NO_OUTLIERS
+    counter = OutlierCounter(value.shape, statistics, BLOCK)
+    for index in blocks(value.shape, BLOCK):
+        counter.add(index, as_floats(value.read(index)))
+    return counter.outliers()
 
 
 class OutlierCounter:

@@ -9,19 +9,24 @@ import numpy as np
 
 from tracetui.analysis.axes import axes_of, describe
 from tracetui.analysis.distribution.bit_counts import Floats
+from tracetui.analysis.distribution.outliers import NO_OUTLIERS, outliers_of
 from tracetui.analysis.distribution.robust_range import by_decades
 from tracetui.analysis.residual import ResidualPoint, broken_from
 from tracetui.analysis.residual_tokens import ResidualMeasure, residual_sizes
 from tracetui.export.report.markup import Html, bar, el, folds, join, more, row, section, table
 from tracetui.recording.record import Record, is_layer
 from tracetui.recording.trace import Trace
+from tracetui.recording.value import is_kept
 from tracetui.text import number, statistic
+from tracetui.views.place import element_place
 
 _WIDTH, _HEIGHT = 1080, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 14, 30
 _X_LABELS = 18
 _MANY = 60
 """Points beyond which each is drawn smaller."""
+_ELEMENTS = 1 << 27
+"""Of all layers' outputs together, up to which the largest of each is looked for."""
 _RECORDS = 3000
 """In all; a browser shows more only slowly."""
 
@@ -96,7 +101,9 @@ def layer_part(trace: Trace) -> Html:
         return Html("")
     sizes = np.array([trace.statistics(record).l2 for record in found])  # [layers]
     bars = _bars(sizes)
-    rows = [_layer_row(trace, record, share) for record, share in zip(found[:_RECORDS], bars.tolist(), strict=False)]
+    shown = found[:_RECORDS]
+    is_read = sum(record.numel for record in shown) <= _ELEMENTS
+    rows = [_layer_row(trace, record, share, is_read) for record, share in zip(shown, bars.tolist(), strict=False)]
     heads = (
         "layer",
         "L2",
@@ -105,6 +112,7 @@ def layer_part(trace: Trace) -> Html:
         "std",
         "min",
         "max",
+        "largest",
         "attention adds",
         "FFN adds",
         "NaN, Inf",
@@ -125,7 +133,16 @@ def _bars(sizes: Floats) -> Floats:
     return decades / np.nanmax(decades)
 
 
-def _layer_row(trace: Trace, record: Record, share: float) -> Html:
+def _largest(trace: Trace, record: Record) -> str:
+    """`24904 at token 0 The, channel 507`; a dash where there are no values."""
+    value = trace.value(record)
+    outliers = outliers_of(value) if is_kept(value) else NO_OUTLIERS
+    if outliers.largest is None:
+        return "–"
+    return f"{number(outliers.value, 5)} at {element_place(trace, record, outliers.largest)}"
+
+
+def _layer_row(trace: Trace, record: Record, share: float, is_read: bool) -> Html:
     found = trace.statistics(record)
     name = f"{record.layer}{f' in pass {record.pass_}' if record.pass_ else ''}"
     odd = found.nan + found.posinf + found.neginf
@@ -134,6 +151,7 @@ def _layer_row(trace: Trace, record: Record, share: float) -> Html:
         statistic(found.l2),
         bar(share) if found.finite_count else "",
         *map(statistic, (found.mean, found.std, found.min, found.max)),
+        _largest(trace, record) if is_read else "–",
         _added(trace, record, ("self_attn", "attn", "attention")),
         _added(trace, record, ("mlp", "feed_forward", "block_sparse_moe", "ffn")),
         el("td", f"{odd:,}", class_="bad") if odd else "–",
