@@ -236,7 +236,7 @@ def test_a_spoilt_folder_is_told_with_its_file(
         (("-p", "a\udcff"), "the prompt: character 1: is a lone surrogate"),
         (("-p", "word " * 3000), "prompt: has 3,002 tokens, and the model takes at most 2,048"),
         (("--tokenizer", "no\x1b"), r"tokenizer: no such file or folder, nor one of builtin, "),
-        (("--tokenizer", "/"), "/: tokenizer: the folder has neither tokenizer.json nor tokenizer.model"),
+        (("--tokenizer", "/"), "/: tokenizer: the folder has no tokenizer.json, tokenizer.model or GGUF file"),
         (("--tokenizer", "/dev/null"), "/dev/null: is not a regular file"),
         (("--weights", "/no/such\x1b"), "/no/such␛"),
     ],

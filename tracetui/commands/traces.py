@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracetui.errors import InputError
+from tracetui.file_kinds import is_gguf
 
 if TYPE_CHECKING:
     from tracetui.analysis.diff.report import Report
@@ -45,10 +46,12 @@ def _traced(arguments: Namespace, lines: JsonLines | None = None) -> int:
 
 
 def info(arguments: Namespace) -> int:
-    """Tell what is in a trace file."""
+    """Tell what is in a trace file, or what a GGUF file says of its model."""
+    path = Path(arguments.trace)
+    if is_gguf(path):
+        return _info_of_gguf(path, arguments)
     from tracetui.recording.dumps import open_recorded
 
-    path = Path(arguments.trace)
     lines: Iterable[str]
     recorded, size = open_recorded(path), path.stat().st_size
     checked = _checked(path) if arguments.check else None
@@ -71,6 +74,18 @@ def _checked(path: Path) -> str:
     from tracetui.recording.dumps.checksums import check_values
 
     return check_values(path)
+
+
+def _info_of_gguf(path: Path, arguments: Namespace) -> int:
+    from tracetui.formats.gguf.files import read_files
+    from tracetui.views.gguf_lines import gguf_json, gguf_lines
+
+    if arguments.check:
+        raise InputError("--check: a GGUF file has no checksums; its header is checked whenever it is read")
+    files = read_files(path)
+    for line in [gguf_json(files, arguments.trace)] if arguments.json else gguf_lines(files):
+        print(line)
+    return 0
 
 
 def diff(arguments: Namespace) -> int:

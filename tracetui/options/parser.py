@@ -53,7 +53,7 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
     _add_fresh(opened, "what was set the last time this file was open: stops, watches and layout")
     opened.set_defaults(command="open_trace")
 
-    _add_info(commands.add_parser("info", help="what is in a trace file"))
+    _add_info(commands.add_parser("info", help="what is in a trace file, or a GGUF file"))
     _add_diff(commands.add_parser("diff", help="two traces: the first tensor that differs, and what fed it"))
     _add_export(commands.add_parser("export", help="a trace as tables, tensors, pictures, or a report for a browser"))
     _add_quantised(commands.add_parser("quantised", help="what quantising did: which matrix hurts"), only)
@@ -83,7 +83,9 @@ def _add_model(parser: argparse.ArgumentParser, command: str, only: str | None) 
 
 
 def _add_info(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("trace", metavar="F.npz", help="a trace, or a plain npz or safetensors file of named tensors")
+    parser.add_argument(
+        "trace", metavar="F.npz", help="a trace, a file of named tensors (npz, safetensors), or a GGUF file"
+    )
     parser.add_argument("--json", action="store_true", help="for machines: the header, with the file's name and size")
     parser.add_argument("--check", action="store_true", help="read every byte and hold it against the file's checksums")
 
