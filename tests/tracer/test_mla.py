@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,8 +18,11 @@ from tests.tracer.models import prompt, seeded, tiny_llama
 from tracetui.analysis.attention.scores import attention_at
 from tracetui.debugger.session import Event, Started
 from tracetui.models.runnable import make_runnable
+from tracetui.models.weights.streaming import Making, Weights
 from tracetui.recipe import Layers, Recipe
 from tracetui.recording.trace import Trace
+from tracetui.tracer.attention.kernel_call import KernelCall
+from tracetui.tracer.attention.mla import LatentCall, Latents
 from tracetui.tracer.call import record_call
 from tracetui.tracer.run import trace_recipe
 
@@ -155,3 +161,26 @@ def test_what_expands_the_latent_is_there_for_its_attention_only_and_counted() -
     experts = runnable.built.module.get_submodule("model.layers.1.mlp.experts")
     one_expert = sum(parameter.nbytes // 4 for parameter in experts.parameters())
     assert weights.largest_passing_bytes == max(both, lm_head, one_expert)
+
+
+def test_no_weight_that_expands_the_latent_outlives_its_attention(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = {**fields("deepseek_v3"), "vocab_size": 4200}
+    recipe = Recipe("tiny", "tiny", "tiny.toml", made, Layers(0, 2), "float32", memory=0)
+    halves: list[weakref.ref[torch.Tensor]] = []
+    left: list[int] = []
+    roles, put_in = Latents.roles, Weights.put_in
+
+    def listened(latents: Latents, call: KernelCall) -> Iterator[tuple[str, torch.Tensor]]:
+        yield from roles(latents, call)
+        halves.extend(weakref.ref(held.value_half) for held in gc.get_objects() if isinstance(held, LatentCall))
+
+    def watched(weights: Weights, module: nn.Module, making: Making) -> None:
+        if any(slot.spec.name == "lm_head.weight" for slot in weights.of(module)):
+            left.append(sum(half() is not None for half in halves))
+        put_in(weights, module, making)
+
+    monkeypatch.setattr(Latents, "roles", listened)
+    monkeypatch.setattr(Weights, "put_in", watched)
+    trace_recipe(recipe, ids=[5, 8, 3, 9])
+    assert halves
+    assert left == [0]

@@ -94,6 +94,10 @@ class Latents:
         last, self._last = self._last, None
         return last[1] if last is not None and last[0] is module else None
 
+    def forget_last(self) -> None:
+        """Let go of what `roles` described last: it holds the projection's weight."""
+        self._last = None
+
     def _with_earlier(self, call: KernelCall, latent: torch.Tensor) -> torch.Tensor:
         """The latents [B,S,R] of all keys: this pass's after those of the passes before it."""
         earlier = self._cached.get(call.module)

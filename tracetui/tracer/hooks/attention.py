@@ -96,6 +96,7 @@ class AttentionWatch:
     def kernel_out(self, heads: torch.Tensor) -> torch.Tensor:
         """Record each head's output [B,H,T,Kv]; returns it as edits leave it."""
         kernel, self._kernel = self._kernel, None
+        self._latents.forget_last()
         if kernel is not None and not self._recorder.repeats:
             self._record_matrices(kernel, heads)
         return self._record_role("heads", heads)[0]
