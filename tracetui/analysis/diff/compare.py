@@ -16,6 +16,7 @@ from tracetui.analysis.diff.distances.distance import Distance, distance_and_nor
 from tracetui.analysis.diff.distances.rows import Floats
 from tracetui.analysis.diff.preface import Preface, preface
 from tracetui.analysis.diff.prepare import Window, at_same_positions, stand_alike, window
+from tracetui.analysis.diff.printed import beside, sums_apart
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.diff.rounding.token_rounding import TokenRounding
 from tracetui.analysis.diff.rounding.tolerance import Limits, Tolerance, unit_of
@@ -23,6 +24,7 @@ from tracetui.analysis.diff.routing.routed import is_expert
 from tracetui.analysis.mapping.layouts import SAME, Layout, halves_from_pairs, layouts, pairs_from_halves
 from tracetui.analysis.mapping.names import PAIRED
 from tracetui.analysis.mapping.rules import Rules
+from tracetui.recording.dumps.graph_log import is_printed
 from tracetui.recording.record import Record
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.trace import Trace
@@ -118,8 +120,9 @@ class _Meter:
     def _measure(self, pair: Pair, value_a: Value, value_b: Value) -> SiteDiff:
         if self._unrelated(pair):
             return SiteDiff(pair, Outcome.SKIPPED)
-        if not (is_kept(value_a) and is_kept(value_b)):
-            return self._measure_statistics(pair, value_a, value_b)
+        printed = is_printed(value_a) or is_printed(value_b)
+        if not all(is_kept(value) or is_printed(value) for value in (value_a, value_b)):
+            return SiteDiff(pair, Outcome.SKIPPED) if printed else self._measure_statistics(pair, value_a, value_b)
         alike = at_same_positions(self._window, pair, *stand_alike(self._a, self._b, pair))
         if alike is None:
             return SiteDiff(pair, Outcome.SKIPPED)
@@ -130,7 +133,10 @@ class _Meter:
             return SiteDiff(pair, Outcome.SHAPES, unscaled)
         self._rounding.see(pair, found.shape, found.norms)
         tolerance = self._tolerance(value_a, value_b, found.distance.scale)
-        return SiteDiff(pair, _outcome(found.distance, tolerance), tolerance, found.distance, found.layout)
+        outcome = _outcome(found.distance, tolerance)
+        if printed and outcome is Outcome.SAME and (apart := sums_apart(pair, (value_a, value_b), (a, b))):
+            return SiteDiff(pair, Outcome.DIFFERENT, tolerance, found.distance, found.layout, apart)
+        return SiteDiff(pair, outcome, tolerance, found.distance, found.layout)
 
     def _unrelated(self, pair: Pair) -> bool:
         """Passes over tokens that are not the same, and what comes after layers that only one side has."""
@@ -200,10 +206,13 @@ class _Meter:
         return shape_a if cut_a == cut_b else shape_b
 
     def _try(self, pair: Pair, a: Value, b: Value, layout: Layout, tolerance: Tolerance) -> _Try:
-        if layout is not SAME or self._window.needed():
+        printed = is_printed(self._a.value(pair.a.record)) or is_printed(self._b.value(pair.b.record))
+        if layout is not SAME or self._window.needed() or printed:
             array_a, array_b = a.read(), layout.apply(b.read())
             if self._window.needed():
                 array_a, array_b = (self._window.cut(pair.record, array) for array in (array_a, array_b))
+            if printed:
+                array_a, array_b = beside(array_a, array_b)
             a, b = ArrayValue(array_a, a.dtype), ArrayValue(array_b, b.dtype)
         found, norms = distance_and_norms(a, b, tolerance, partial(self._rounding.past, pair, a.shape))
         return _Try(layout, found, norms, a.shape)

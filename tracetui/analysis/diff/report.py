@@ -15,6 +15,7 @@ from tracetui.analysis.diff.effects import NextTokens, next_tokens_of
 from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.finding import Finding, find
 from tracetui.analysis.diff.hints.scene import Hint
+from tracetui.analysis.diff.printed import log_words
 from tracetui.analysis.diff.result import Comparison, SiteDiff
 from tracetui.analysis.diff.rounding.explained import with_explained
 from tracetui.analysis.diff.rounding.jumps import with_jumps
@@ -104,6 +105,6 @@ def report(
     comparison = with_explained(with_jumps(comparison))
     flipped, first = flips(comparison), comparison.first
     finding = None if first is None else find(comparison, first, flipped)
-    positions = (*words, *(common.told if common else ()))
+    positions = (*log_words(a, b), *words, *(common.told if common else ()))
     predicted = next_tokens_of(a, b)
     return Report(comparison, finding, flipped, proposals, fuzzy, predicted, wrong, positions, (narrow_a, narrow_b))

@@ -7,11 +7,16 @@ from pathlib import Path
 from tracetui.errors import InputError
 from tracetui.file_kinds import HEAD_BYTES, is_npy, is_safetensors, is_zip, no_recording
 from tracetui.formats.collector import collector_paused
+from tracetui.formats.graph_log import is_graph_log
 from tracetui.paths import open_regular, refuse_disguised
+from tracetui.recording.dumps.graph_log import read_log_dump
 from tracetui.recording.dumps.npz import has_header, read_npy_dump, read_npz_dump
 from tracetui.recording.dumps.safetensors import read_safetensors_dump
 from tracetui.recording.npz import read_trace
 from tracetui.recording.trace import Trace
+
+_LOG_BYTES = 1 << 20
+"""A program's log says much before its first tensor."""
 
 
 @collector_paused()
@@ -24,7 +29,8 @@ def open_recorded(path: Path) -> Trace:
         advice = f"`tracetui trace {path} -o F.npz` records a folder's model"
         raise InputError(f"{path}: is not a regular file but a folder; {advice}")
     with open_regular(path) as file:
-        head = file.read(HEAD_BYTES)
+        beginning = file.read(_LOG_BYTES)
+    head = beginning[:HEAD_BYTES]
     refuse_disguised(path, head)
     if is_npy(head):
         return read_npy_dump(path)
@@ -32,4 +38,6 @@ def open_recorded(path: Path) -> Trace:
         return read_trace(path) if has_header(path) else read_npz_dump(path)
     if is_safetensors(head):
         return read_safetensors_dump(path)
+    if is_graph_log(beginning):
+        return read_log_dump(path)
     raise no_recording(path, head)

@@ -11,6 +11,7 @@ import numpy as np
 from tracetui.analysis.diff.alignment.calls import statistics_apart
 from tracetui.analysis.diff.alignment.named import Named
 from tracetui.analysis.mapping.layouts import Layout, part
+from tracetui.recording.dumps.graph_log import is_printed
 from tracetui.recording.record import layer_of
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.trace import Trace
@@ -65,8 +66,11 @@ class _Sizes:
         self._trace = trace
 
     def of(self, site: str) -> Statistics | None:
+        """None where nothing is known of them, as of what a log has printed."""
         named = self._side.get(site)
-        return None if named is None else self._trace.statistics(named.record)
+        if named is None or is_printed(self._trace.value(named.record)):
+            return None
+        return self._trace.statistics(named.record)
 
     def values(self, site: str) -> Array | None:
         """Empty ones and those that weren't kept are None."""
@@ -151,7 +155,7 @@ def _of_graph(named: Named, other: Named, own: Trace, theirs: Trace) -> Named:
 def _scaled(named: Named, other: Named, own: Trace, theirs: Trace) -> Named:
     """Scores, which llama.cpp scales after this or has scaled with the queries: whichever the values show."""
     call = theirs.attention.get(other.record.key.replace(":scores", ":q"))
-    before, after = own.statistics(named.record).l2, theirs.statistics(other.record).l2
+    before, after = _norms(named, other, own, theirs)
     if call is None or not min(before, after, call.scale) > 0:
         return named
     scale = call.scale
@@ -159,6 +163,18 @@ def _scaled(named: Named, other: Named, own: Trace, theirs: Trace) -> Named:
         return named
     factor = Layout(f"times {scale:g}, the scale of attention", lambda array: array * np.float32(scale))
     return replace(named, layout=named.layout.then(factor))
+
+
+def _norms(named: Named, other: Named, own: Trace, theirs: Trace) -> tuple[float, float]:
+    """Of both tensors; of those elements alone that a log has."""
+    value, whole = own.value(named.record), theirs.value(other.record)
+    if not is_printed(value) or not is_kept(whole):
+        return own.statistics(named.record).l2, theirs.statistics(other.record).l2
+    printed, elements = named.layout.apply(value.read()), whole.read()
+    if printed.size != elements.size:
+        return math.nan, math.nan
+    there = ~np.isnan(printed)
+    return float(np.linalg.norm(printed[there])), float(np.linalg.norm(elements.reshape(printed.shape)[there]))
 
 
 def _without_padding(named: Named, other: Named) -> Named:
