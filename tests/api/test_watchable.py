@@ -56,7 +56,15 @@ def on_meta() -> nn.Module:
         return Net()
 
 
+def traced_inside() -> nn.Module:
+    model = Net()
+    model.inner = torch.jit.trace(model.inner, torch.ones(1, 3))  # type: ignore[no-untyped-call]
+    return model
+
+
 MODELS: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "traced inside": (traced_inside, "inner: TopLevelTracedModule: is a script module"),
+    "lazy": (lambda: nn.LazyLinear(3), "the model: LazyLinear: weight: has no shape yet, as the module is a lazy one"),
     "compiled": (compiled, "the model: OptimizedModule: is compiled by torch.compile"),
     "compiled inside": (compiled_inside, "inner: Sequential: is compiled by torch.compile"),
     "compiled forward": (with_a_compiled_forward, "inner: Sequential: is compiled by torch.compile"),
@@ -111,3 +119,8 @@ def test_functions_that_are_compiled_run_as_they_are_written_while_they_are_watc
     assert not module.compiling
     # What is called afterwards is compiled again.
     assert torch._dynamo.eval_frame._stance.stance == "default"
+
+
+def test_a_class_is_no_model() -> None:
+    with pytest.raises(TypeError, match="is needed, got the class Linear"):
+        tracetui.trace(nn.Linear, torch.ones(1, 3))  # type: ignore[call-overload]

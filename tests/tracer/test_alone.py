@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 import tracetui
 from tests.models.hf_files import model_of
@@ -59,3 +60,35 @@ def test_a_recording_that_fails_leaves_the_turn_to_others(model: Any, sites: lis
     thread.start()
     thread.join(60)
     assert found == [len(sites)]
+
+
+class Around(nn.Module):
+    """Traces a model of its own while it runs."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.inner: Any = None
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        self.inner = tracetui.trace(self.model, ids)
+        return torch.as_tensor(self.model(ids).logits)
+
+
+def test_a_trace_within_a_trace_has_each_record_once_and_the_outer_one_says_what_it_lacks(model: Any) -> None:
+    alone_keys = {record.key for record in tracetui.trace(model, IDS).records}
+    around = Around(model)
+    outer = tracetui.trace(around, IDS)
+    assert {record.key for record in around.inner.records} == alone_keys
+    assert len(around.inner.records) == len(alone_keys)
+    assert any(note.startswith("a call was traced while this one ran") for note in outer.run.notes)
+    assert "model.model.layers.0.self_attn:q@0.1" in outer
+
+
+def test_inference_mode_says_what_it_keeps_from_being_recorded(model: Any) -> None:
+    with torch.inference_mode():
+        trace = tracetui.trace(model, IDS)
+    assert trace.run.notes == (
+        "in inference mode what modules are given is not recorded; torch.no_grad() has it recorded",
+    )
+    assert not tracetui.trace(model, IDS).run.notes

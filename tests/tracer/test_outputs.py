@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, namedtuple
+from collections import defaultdict, deque, namedtuple
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -120,3 +121,37 @@ def test_what_lies_too_deep_is_told() -> None:
         deep = [deep]
     assert not list(tensors_in(deep, whole=True))
     assert "containers deep" in unseen(deep)
+
+
+class Slotted(Own):
+    __slots__ = ("values",)
+
+    def __init__(self, values: torch.Tensor) -> None:
+        self.values = values
+
+    @property
+    def computed(self) -> torch.Tensor:
+        raise AssertionError("is asked for what it computes")
+
+
+OTHERS: dict[str, tuple[Callable[[torch.Tensor], Any], str]] = {
+    "slots": (Slotted, "values of Slotted"),
+    "list in a class of its own": (lambda y: SimpleNamespace(n=1, all=[y]), "all of SimpleNamespace"),
+    "set": (lambda y: {y}, "what lies in a set"),
+    "frozen set": (lambda y: (y, frozenset([y])), "what lies in a frozenset"),
+    "deque": (lambda y: deque([y]), "what lies in a deque"),
+    "generator": (lambda y: (each for each in [y]), "what a generator gives when it is asked"),
+    "iterator": (lambda y: iter([y]), "what a list_iterator gives when it is asked"),
+}
+
+
+@pytest.mark.parametrize("form", OTHERS)
+def test_what_no_container_holds_is_named(form: str) -> None:
+    wrap, named = OTHERS[form]
+    trace = tracetui.trace(Around(wrap), torch.ones(1, 2))
+    assert trace.run.notes == (f"inner: of what it returns, {named} is not recorded",)
+
+
+@pytest.mark.parametrize("output", [set(), {1}, deque(["a"]), SimpleNamespace(n=1, all=[1]), range(3), "text"])
+def test_what_holds_no_tensor_is_not_named(output: Any) -> None:
+    assert unseen(output) == ""

@@ -103,8 +103,9 @@ def trace(
 
         recorded = trace_recipe(recipe, emit=heard.hear, stops=heard.stops)
         return _told(recorded, heard)
-    if not hasattr(model, "named_modules"):
-        raise TypeError(f"an nn.Module, or a recipe's name or path is needed, got {type(model).__name__}")
+    if isinstance(model, type) or not hasattr(model, "named_modules"):
+        kind = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise TypeError(f"an nn.Module, or a recipe's name or path is needed, got {kind}")
     from tracetui.tracer.call import record_module
 
     roles = ATTENTION[attention_of(attention)]

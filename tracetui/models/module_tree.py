@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 Made = TypeVar("Made")
 _OTHERS = ("config", "forward", "_compiled_call_impl")
@@ -63,20 +64,20 @@ class Fingerprint:
                 return False
             # Not getattr: nn.Module's own is slow where there is none.
             own = module.__dict__
-            held = own["_modules"]
+            held = own.get("_modules")
             if (held or parts) and (type(held) is not dict or [*held, *map(id, held.values())] != parts):
                 return False
             if [id(own[name]) for name in _OTHERS if name in own] != others:
                 return False
-            parameters += own["_parameters"].values()
-            if own["_buffers"]:
+            parameters += own.get("_parameters", {}).values()
+            if own.get("_buffers"):
                 buffers += own["_buffers"].values()
         return _told(parameters, buffers) == self._tensors
 
 
 def _built(own: Mapping[str, Any]) -> tuple[list[object], list[int]]:
     """A module's parts, of a script module none, and what else it may have been given."""
-    held = own["_modules"]
+    held = own.get("_modules")
     parts = [*held, *map(id, held.values())] if type(held) is dict else []
     return parts, [id(own[name]) for name in _OTHERS if name in own]
 
@@ -88,7 +89,8 @@ def _told(parameters: Sequence[torch.Tensor | None], buffers: Sequence[torch.Ten
     """
     there = [each for each in parameters if each is not None]
     values = [each.is_meta for each in (*there, *buffers) if each is not None]
-    return [*map(id, parameters), *[each.shape for each in there], *values]
+    shapes = [None if is_lazy(each) else each.shape for each in there]
+    return [*map(id, parameters), *shapes, *values]
 
 
 class KnownModel:

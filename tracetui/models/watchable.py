@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from tracetui.errors import InputError
 from tracetui.models.module_tree import KnownModel
@@ -32,6 +33,8 @@ def _problem(module: nn.Module) -> str | None:
         return "is a script module, whose inside can't be watched; trace the Python model that it was made from"
     for own in (module._parameters, module._buffers):
         for name, tensor in own.items():
+            if tensor is not None and is_lazy(tensor):
+                return f"{name}: has no shape yet, as the module is a lazy one; call the model once first"
             if tensor is not None and tensor.is_meta:
                 return f"{name}: is on the device meta and has no values; load the weights first"
     return None

@@ -70,7 +70,7 @@ def record_module(
     gate.begin(recorder.trace)
     editor = Editor(recorder, gate.edits)
     watched = Pass(recorder, editor, gate, describes_when_asked=True, looks_late=True)
-    with alone(), torch.no_grad(), ModelHooks(model, watched, known) as watch:
+    with alone(recorder), torch.no_grad(), ModelHooks(model, watched, known) as watch:
         try:
             model(*args, **kwargs)
         except Exception as error:

@@ -23,7 +23,7 @@ from tracetui.recording.record import ABSORBED
 from tracetui.tracer.attention.explicit import Show, StepByStep, no_mask
 from tracetui.tracer.attention.interface import own_eager, published, registered
 from tracetui.tracer.attention.kernel_call import KernelCall
-from tracetui.tracer.observer import in_kernel, observer_here
+from tracetui.tracer.observer import in_kernel, is_in_kernel, observer_here
 
 _WITH_STEPS = ("sdpa", "eager", ABSORBED)
 """Kernels whose scores can be computed on the way, by the modelling file's own function."""
@@ -131,7 +131,8 @@ def called(
 def run_kernel(kernel: str, forward: Any, call: KernelCall) -> Output:
     """Run `forward` on a call, asking the observer before and after; `kernel` is what the trace calls it."""
     observer = observer_here()
-    if observer is None:
+    if observer is None or is_in_kernel():
+        # Where a trace is taken within another one, a kernel that reports runs in one that has reported.
         return _forwarded(forward, call)
     call = observer.kernel_in(call, partial(call.described, kernel, forward))
     show = observer.kernel_step(call)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from types import MemberDescriptorType
 from typing import Any
 
 import torch
@@ -110,5 +112,27 @@ def _nested(value: Any, around: tuple[int, ...] = ()) -> Iterator[Any]:
 def _own_tensors(value: Any) -> str:
     if any(True for _ in _items(value)):
         return f"what lies more than {_MOST_NESTED} containers deep"
-    held = [name for name, own in getattr(value, "__dict__", {}).items() if isinstance(own, torch.Tensor)]
-    return f"{', '.join(held)} of {type(value).__name__}" if held else ""
+    kind = type(value).__name__
+    if isinstance(value, set | frozenset | deque):
+        return f"what lies in a {kind}" if _holds_tensors(value) else ""
+    if isinstance(value, Iterator):
+        return f"what a {kind} gives when it is asked"
+    held = [name for name, own in _attributes(value) if _holds_tensors(own)]
+    return f"{', '.join(held)} of {kind}" if held else ""
+
+
+def _holds_tensors(value: Any) -> bool:
+    """Whether a value is a tensor or a plain container that one lies in."""
+    inner = value.values() if type(value) is dict else value
+    is_plain = type(value) in (dict, list, tuple, set, frozenset, deque)
+    return isinstance(value, torch.Tensor) or (is_plain and any(isinstance(each, torch.Tensor) for each in inner))
+
+
+def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
+    yield from getattr(value, "__dict__", {}).items()
+    for kind in type(value).__mro__:
+        slots = kind.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            # Not asked by name: what isn't a slot after all may be a property, which computes.
+            if isinstance(slot := kind.__dict__.get(name), MemberDescriptorType) and hasattr(value, name):
+                yield name, slot.__get__(value)

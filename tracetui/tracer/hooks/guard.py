@@ -92,7 +92,7 @@ class Guard:
         gate.begin(recorder.trace)
         with ExitStack() as stack:
             stack.callback(self._forget)
-            stack.enter_context(alone())
+            stack.enter_context(alone(recorder))
             watch = stack.enter_context(ModelHooks(module, Pass(recorder, Editor(recorder), gate), known))
             # torch has listed the hooks of this call already, those before it that is: the outermost begins here.
             watch.begin(args, kwargs)

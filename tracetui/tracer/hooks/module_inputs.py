@@ -47,7 +47,10 @@ def input_records(
 
 def _recorded(recorder: Recorder, site: ModuleSite, frame: Frame, depth: int, tensor: torch.Tensor, place: int) -> int:
     call = frame.call
-    if tensor.is_inference() or not is_readable(tensor) or not recorder.may_record(site.input_site, call, place):
+    if tensor.is_inference():
+        recorder.note("in inference mode what modules are given is not recorded; torch.no_grad() has it recorded")
+        return UNRECORDED
+    if not is_readable(tensor) or not recorder.may_record(site.input_site, call, place):
         return UNRECORDED
     return recorder.record(site.input_site, tensor, depth=depth, parent=frame.path, call=call, part=place).index
 
