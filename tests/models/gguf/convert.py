@@ -18,10 +18,11 @@ ARCHITECTURES = {
     "llama": "llama", "mistral": "llama", "mixtral": "llama", "granite": "granite", "qwen2": "qwen2",
     "qwen2_moe": "qwen2moe", "qwen3": "qwen3", "qwen3_moe": "qwen3moe", "gemma": "gemma", "gemma2": "gemma2",
     "gemma3_text": "gemma3", "phi3": "phi3", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "glm4": "glm4",
-    "gpt_oss": "gpt-oss", "olmo2": "olmo2", "olmo3": "olmo2",
+    "gpt_oss": "gpt-oss", "olmo2": "olmo2", "olmo3": "olmo2", "olmoe": "olmoe",
+    "smollm3": "smollm3",
 }  # fmt: skip
 """By transformers' type."""
-_PERMUTED = ("llama", "mistral", "mixtral", "granite")
+_PERMUTED = ("llama", "mistral", "mixtral", "granite", "smollm3")
 _PLUS_ONE = ("gemma", "gemma2", "gemma3_text")
 
 

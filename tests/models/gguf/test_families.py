@@ -97,6 +97,8 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         },
     ),
     "olmo2": ("olmo2", LLAMA),
+    "olmoe": ("olmoe", {**LLAMA, "num_key_value_heads": 4, "num_experts": 6, "num_experts_per_tok": 2}),
+    "smollm3": ("smollm3", {**LLAMA, "num_hidden_layers": 5}),
     "olmo3": ("olmo3", {**LLAMA, "sliding_window": 5, "num_hidden_layers": 4}),
 }  # fmt: skip
 

@@ -23,7 +23,7 @@ _NO_MODEL = {
     "vocab": "holds a vocabulary, no model",
 }
 """By `general.type`."""
-_SAYS_NOTHING = ("vocab_size", "attention.causal", "attention.value_length", "attention.clamp_kqv", "pooling_type")
+_SAYS_NOTHING = ("vocab_size", "attention.causal", "attention.value_length", "pooling_type")
 
 
 def gguf_config(files: GgufFiles) -> tuple[dict[str, object], tuple[str, ...]]:

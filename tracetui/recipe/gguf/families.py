@@ -16,6 +16,8 @@ Family = Callable[[Keys, Config], dict[str, object]]
 
 _SIGMOID = 2
 """Of `expert_gating_func`."""
+_GEMMA3_PERIOD = 6
+"""One layer of so many sees everything."""
 _GEMMA2_27B, _GEMMA3_27B = 46, 62
 """Layers of those whose queries are scaled by the width for each head instead of its own size, as llama.cpp tells."""
 
@@ -96,7 +98,8 @@ def _gemma3(keys: Keys, config: Config) -> dict[str, object]:
     window, layers = keys.integer("attention.sliding_window"), config["num_hidden_layers"]
     theta = keys.number("rope.freq_base_swa") or 10_000.0
     assert isinstance(layers, int)
-    kinds = [_window_kind(window is not None and (layer + 1) % 6 != 0) for layer in range(layers)]
+    pattern = keys.pattern("attention.sliding_window_pattern", _GEMMA3_PERIOD, layers)
+    kinds = [_window_kind(bool(window) and slides) for slides in pattern]
     sliding = {"rope_type": "default", "rope_theta": theta}
     return {
         "model_type": "gemma3_text",
@@ -163,10 +166,26 @@ def _olmo2(keys: Keys, config: Config) -> dict[str, object]:
     }
 
 
+def _olmoe(keys: Keys, config: Config) -> dict[str, object]:
+    return {
+        "model_type": "olmoe",
+        "head_dim": None,
+        "clip_qkv": keys.number("attention.clamp_kqv"),
+        "norm_topk_prob": keys.flag("expert_weights_norm") or False,
+        **_routed(keys, "num_experts"),
+    }
+
+
+def _smollm3(keys: Keys, config: Config) -> dict[str, object]:
+    return {"model_type": "smollm3", "use_sliding_window": False, "no_rope_layer_interval": 4}
+
+
 def _deepseek2(keys: Keys, config: Config) -> dict[str, object]:
     turned = keys.needed_integer("rope.dimension_count")
     key_size = keys.integer("attention.key_length_mla") or keys.needed_integer("attention.key_length")
     value_size = keys.integer("attention.value_length_mla") or keys.needed_integer("attention.value_length")
+    if key_size <= turned:
+        keys.fail("rope.dimension_count", f"must be less than {key_size}, the size of a key")
     is_v3 = keys.integer("expert_gating_func") == _SIGMOID or keys.has_tensor(
         f"blk.{keys.integer('leading_dense_block_count') or 0}.exp_probs_b.bias"
     )
@@ -224,5 +243,7 @@ FAMILIES: Mapping[str, Family] = {
     "glm4": _glm4,
     "gpt-oss": _gpt_oss,
     "olmo2": _olmo2,
+    "olmoe": _olmoe,
+    "smollm3": _smollm3,
 }
 """By `general.architecture`."""

@@ -49,6 +49,14 @@ class Keys:
     def numbers(self, name: str) -> Array | None:
         return self._metadata.numbers(self._key(name))
 
+    def pattern(self, name: str, period: int, layers: int) -> list[bool]:
+        """For each layer whether it is of the usual kind: all but one in each period, or as the file has it of each."""
+        value = self._metadata.get(self._key(name))
+        if isinstance(value, np.ndarray) and len(value) >= layers:
+            return [bool(item) for item in value[:layers].tolist()]
+        period = max(1, self.integer(name) or period)
+        return [(layer + 1) % period != 0 for layer in range(layers)]
+
     def ignore(self, *names: str) -> None:
         """What says nothing of the model, or what has been said by other keys."""
         self._asked.update(names)

@@ -30,7 +30,7 @@ from tracetui.text import visible
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-IN_PAIRS = ("llama", "granite")
+IN_PAIRS = ("llama", "granite", "smollm3")
 """Architectures whose queries and keys llama.cpp turns in adjacent pairs, and transformers in halves."""
 _PLUS_ONE = ("gemma", "gemma2", "gemma3")
 """Architectures whose norms multiply with 1 + w in transformers, and with w in llama.cpp."""
