@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from tracetui.errors import InputError
+from tracetui.file_kinds import is_gguf
+from tracetui.file_state import FileState, settled_state, state_of
 from tracetui.formats.table import MAX_CONFIG_BYTES
 from tracetui.paths import read_bounded
 from tracetui.recipe.folder import CONFIG, PARAMS
@@ -22,6 +24,7 @@ class ConfigState:
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
         self._paths = _paths(recipe)
+        self._read: dict[Path, tuple[FileState | None, bytes]] = {}
         self._first = self._seen = self._texts()
 
     @property
@@ -39,20 +42,37 @@ class ConfigState:
         return replace(self._recipe, notes=(*self._recipe.notes, *notes))
 
     def _texts(self) -> list[bytes]:
-        return [_text(path) for path in self._paths]
+        return [self._text(path) for path in self._paths]
+
+    def _text(self, path: Path) -> bytes:
+        """What a file says, read anew only if it was written."""
+        state = state_of(path)
+        if path not in self._read or self._read[path][0] != state:
+            self._read[path] = settled_state(path), _text(path)
+        return self._read[path][1]
 
 
 def _paths(recipe: Recipe) -> list[Path]:
-    """The recipe's own file, where there is one, and the configuration of its folder."""
-    origin, folder = Path(recipe.origin), recipe.weights
+    """The recipe's own file, where there is one, and the configuration of its folder or file of weights."""
+    origin, weights = Path(recipe.origin), recipe.weights
     places = [origin] if origin.suffix in (".toml", ".json") else []
-    if folder is not None:
-        places.append(folder / (PARAMS if (folder / PARAMS).is_file() else CONFIG))
+    if weights is not None and weights.is_file():
+        places.append(weights)
+    elif weights is not None:
+        places.append(weights / (PARAMS if (weights / PARAMS).is_file() else CONFIG))
     return list(dict.fromkeys(places))
 
 
 def _text(path: Path) -> bytes:
-    """Empty if it can't be read."""
+    """What a file says of its model; empty if it can't be read."""
     with suppress(InputError):
-        return read_bounded(path, MAX_CONFIG_BYTES)
+        return _gguf_text(path) if is_gguf(path) else read_bounded(path, MAX_CONFIG_BYTES)
     return b""
+
+
+def _gguf_text(path: Path) -> bytes:
+    # Only who has such a file needs what reads it.
+    from tracetui.formats.gguf.files import read_files
+    from tracetui.recipe.gguf.config import gguf_config
+
+    return repr(gguf_config(read_files(path))).encode()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from tracetui.errors import InputError, bad_field
+from tracetui.file_state import FileState, settled_state
 from tracetui.formats.gguf.cursor import Cursor
 from tracetui.formats.gguf.metadata import MAX_KEYS, Metadata, read_metadata
 from tracetui.formats.gguf.types import BLOCK_TYPES, UNREAD_TYPES, BlockType
@@ -52,6 +53,8 @@ class GgufHeader:
     metadata: Metadata
     tensors: Mapping[str, GgufTensor]
     """In the order of their bytes."""
+    state: FileState | None
+    """The file's, before anything of it was read."""
 
     @property
     def architecture(self) -> str:
@@ -70,6 +73,7 @@ def read_header(path: Path) -> GgufHeader:
 
 
 def _read(path: Path, file: IO[bytes]) -> GgufHeader:
+    state = settled_state(file.fileno())
     cursor = Cursor(path, file)
     head = cursor.take(min(_HEAD_BYTES, cursor.size), "magic")
     if not head.startswith(MAGIC):
@@ -83,7 +87,7 @@ def _read(path: Path, file: IO[bytes]) -> GgufHeader:
     alignment = _alignment(metadata)
     entries = [_entry(cursor, index) for index in range(tensor_count)]
     first = cursor.at + -cursor.at % alignment
-    return GgufHeader(path, version, alignment, metadata, _placed(cursor, entries, first, alignment))
+    return GgufHeader(path, version, alignment, metadata, _placed(cursor, entries, first, alignment), state)
 
 
 def _version(path: Path, version: int) -> int:

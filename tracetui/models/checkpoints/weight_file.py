@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from tracetui.errors import FileChangedError, RunError
-from tracetui.file_state import check_unchanged, settled_state
+from tracetui.file_state import FileState, check_unchanged, settled_state
 from tracetui.models.weights.memory import empty_weight
 from tracetui.models.weights.sources import Tick
 from tracetui.paths import open_regular
@@ -30,9 +30,10 @@ class WeightFile:
     It is never mapped: a map shows what is written later, and touching what was cut off ends the process.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, state: FileState | None = None) -> None:
+        """state: the file's from before its header was read; the present one if it isn't read yet."""
         self.path = path
-        self._state = settled_state(path)
+        self._state = settled_state(path) if state is None else state
 
     def check(self) -> None:
         """Raise FileChangedError if the file was written, replaced or removed."""

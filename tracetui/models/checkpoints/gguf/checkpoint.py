@@ -47,7 +47,7 @@ class GgufCheckpoint:
         file = file_in(path) if path.is_dir() else path
         assert file is not None
         self._files: GgufFiles = read_files(file)
-        self._opened = {str(header.path): WeightFile(header.path) for header in self._files.headers}
+        self._opened = {str(header.path): WeightFile(header.path, header.state) for header in self._files.headers}
         self._refuse_types()
 
     @property
