@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,16 +48,58 @@ def test_a_limit_on_any_group_around_the_process_counts(tmp_path: Path) -> None:
     assert groups_available(root) == 600
 
 
-def test_files_that_the_kernel_drops_first_are_no_use(tmp_path: Path) -> None:
+def test_files_that_the_kernel_drops_are_no_use_unless_they_are_mapped(tmp_path: Path) -> None:
+    """A checkpoint that was read twice stands among the active ones, beside the libraries that run."""
     root = machine(
         tmp_path,
         "0::/job\n",
         v2(),
         job__memoryDOTmax="1000",
         job__memoryDOTcurrent="900",
-        job__memoryDOTstat="anon 200\ninactive_file 650\nactive_file 50\n",
+        job__memoryDOTstat="anon 200\nfile_mapped 20\ninactive_file 400\nactive_file 300\n",
     )
-    assert groups_available(root) == 750
+    assert groups_available(root) == 1000 - (900 - 400 - 280)
+
+
+def test_a_group_that_is_slowed_down_beyond_a_size_is_not_planned_beyond_it(tmp_path: Path) -> None:
+    files = {"job__memoryDOTmax": "5000", "job__memoryDOThigh": "1000", "job__memoryDOTcurrent": "400"}
+    assert groups_available(machine(tmp_path / "a", "0::/job\n", v2(), **files)) == 600
+    files["job__memoryDOThigh"] = "max"
+    assert groups_available(machine(tmp_path / "b", "0::/job\n", v2(), **files)) == 4600
+
+
+def test_version_1_tells_of_a_limit_around_a_container_that_is_out_of_sight(tmp_path: Path) -> None:
+    root = machine(
+        tmp_path,
+        "5:memory:/docker/abc\n",
+        V1.format(root="/docker/abc", mount="/sys/fs/cgroup/memory"),
+        memory__memoryDOTlimit_in_bytes=str(2**63 - 4096),
+        memory__memoryDOTusage_in_bytes="300",
+        memory__memoryDOTstat="total_inactive_file 100\nhierarchical_memory_limit 1000\n",
+    )
+    assert groups_available(root) == 800
+
+
+SLURM = "/system.slice/slurmstepd.scope/job_7"
+
+
+@pytest.mark.parametrize("cgroup", [f"0::{SLURM}/step_0/user/task_0", f"0::{SLURM}/step_0 (deleted)"])
+def test_a_slurm_step_is_held_to_its_job_s_limit(tmp_path: Path, cgroup: str) -> None:
+    job = "system.slice__slurmstepd.scope__job_7__"
+    files = {f"{job}memoryDOTmax": "1000", f"{job}memoryDOTcurrent": "100", f"{job}step_0__memoryDOTmax": "max"}
+    assert groups_available(machine(tmp_path, f"{cgroup}\n", v2(), **files)) == 900
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no /proc tells what is held")
+def test_a_limit_of_the_shell_counts() -> None:
+    """`ulimit -v`, as clusters set it: beyond it nothing is given, whatever the machine has."""
+    code = (
+        "import resource, os; from tracetui.models.weights.available_memory import available_bytes;"
+        "held = int(open('/proc/self/statm').read().split()[0]) * os.sysconf('SC_PAGE_SIZE');"
+        "resource.setrlimit(resource.RLIMIT_AS, (held + 2**26, resource.RLIM_INFINITY)); print(available_bytes())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 2**25 < int(done.stdout) <= 2**26
 
 
 def test_version_1_is_read_where_its_memory_controller_is_mounted(tmp_path: Path) -> None:

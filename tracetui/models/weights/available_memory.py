@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 UNLIMITED = 2**63
-_FROM_STAT = ("inactive_file", "total_inactive_file")
-"""Pages of files that the kernel drops before it refuses anybody memory, in memory.stat of version 2 and 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +19,35 @@ class _Interface:
     """The names of one version of the kernel's interface."""
 
     filesystem: str
-    limit: str
+    limits: tuple[str, ...]
+    """Beyond one the process is killed, beyond another it hardly runs."""
     used: str
-    reclaimable: str
+    inactive: str
+    """Pages of files that were read once, in memory.stat: the kernel drops them before it refuses anybody memory."""
+    active: str
+    """Those that were read again, which it drops too, but for what is mapped, as libraries are."""
+    mapped: str
+    around: str = ""
+    """The least limit of all groups around, those that a container hides too."""
 
 
-_V1 = _Interface("cgroup", "memory.limit_in_bytes", "memory.usage_in_bytes", _FROM_STAT[1])
-_V2 = _Interface("cgroup2", "memory.max", "memory.current", _FROM_STAT[0])
+_V1 = _Interface(
+    "cgroup",
+    ("memory.limit_in_bytes",),
+    "memory.usage_in_bytes",
+    "total_inactive_file",
+    "total_active_file",
+    "total_mapped_file",
+    "hierarchical_memory_limit",
+)
+_V2 = _Interface(
+    "cgroup2", ("memory.max", "memory.high"), "memory.current", "inactive_file", "active_file", "file_mapped"
+)
 
 
 def available_bytes() -> int:
-    """What the machine can give without swapping, and every group around the process allows."""
-    return max(0, min(_machine_available(), groups_available()))
+    """What the machine can give without swapping, and every group around the process and its own limits allow."""
+    return max(0, min(_machine_available(), groups_available(), _limits_available()))
 
 
 def own_bytes() -> int:
@@ -50,6 +65,21 @@ def groups_available(root: Path = Path("/")) -> int:
     root: where `proc` and what is mounted lie.
     """
     return min((_group_available(root, group, names) for group, names in _groups(root)), default=UNLIMITED)
+
+
+def _limits_available() -> int:
+    """What `ulimit -v` and `ulimit -d` still allow; UNLIMITED without, and where the system doesn't tell."""
+    try:
+        import resource
+
+        pages = [int(count) for count in Path("/proc/self/statm").read_text().split()]
+    except (ImportError, OSError, ValueError):
+        return UNLIMITED
+    held = {resource.RLIMIT_AS: pages[0], resource.RLIMIT_DATA: pages[5]}
+    soft = {limit: resource.getrlimit(limit)[0] for limit in held}
+    page = os.sysconf("SC_PAGE_SIZE")
+    rest = (most - held[limit] * page for limit, most in soft.items() if most != resource.RLIM_INFINITY)
+    return min(rest, default=UNLIMITED)
 
 
 def _machine_available() -> int:
@@ -100,15 +130,15 @@ def _upwards(mount: PurePosixPath, mounted: PurePosixPath, path: str) -> Iterato
 
 def _group_available(root: Path, group: PurePosixPath, names: _Interface) -> int:
     folder = root / group.relative_to("/")
-    limit, used = _number(folder / names.limit), _number(folder / names.used)
+    used = _number(folder / names.used)
+    parts = (line.partition(" ") for line in _lines(folder / "memory.stat"))
+    counts = {name: int(value) for name, _, value in parts if value.isdecimal()}
+    limits = [_number(folder / name) for name in names.limits] + [counts.get(names.around)]
+    limit = min((each for each in limits if each is not None), default=None)
     if limit is None or used is None:
         return UNLIMITED
-    reclaimable = next(
-        (int(value) for name, _, value in (line.partition(" ") for line in _lines(folder / "memory.stat"))
-         if name == names.reclaimable and value.isdecimal()),
-        0,
-    )  # fmt: skip
-    return max(0, limit - max(0, used - reclaimable))
+    active = max(0, counts.get(names.active, 0) - counts.get(names.mapped, 0))
+    return max(0, limit - max(0, used - counts.get(names.inactive, 0) - active))
 
 
 def _number(file: Path) -> int | None:
