@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 from functools import cache
 
+import numpy as np
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import tracetui
+from tests.analysis.diff.made import normal, trace_of
+from tracetui.analysis.diff.compare import compare
 from tracetui.api.trace import Trace
 
 LAYERS, SINK = 8, 2
@@ -59,3 +62,18 @@ def test_tokens_that_are_off_beside_it_are_not() -> None:
     wrong = {**right, site: right[site].copy()}
     wrong[site][:, 5:] *= 1.2
     assert not tracetui.diff(wrong, right).same
+
+
+def test_a_small_input_within_a_layer_excuses_nothing_after_it() -> None:
+    tokens, layers = 12, 3
+    right = {"model.layers.0:input": normal(1, tokens, 16, seed=1)}
+    for layer in range(layers):
+        right[f"model.layers.{layer}.mlp.down_proj:input"] = 1e-4 * normal(1, tokens, 24, seed=10 + layer)
+        right[f"model.layers.{layer}.mlp.down_proj"] = normal(1, tokens, 16, seed=20 + layer)
+        right[f"model.layers.{layer}"] = 50 * normal(1, tokens, 16, seed=30 + layer)
+    ids = [range(3, 3 + tokens)]
+    site = "model.layers.2.mlp.down_proj"
+    for factor, same in ((1.0, True), (1.001, False)):
+        wrong = {**right, site: right[site] * np.float32(factor)}
+        different = compare(trace_of(wrong, ids), trace_of(right, ids)).different
+        assert [found.site for found in different] == ([] if same else [site])

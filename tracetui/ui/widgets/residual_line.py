@@ -139,7 +139,7 @@ def _name(norms: Norms) -> str:
         return f"token {norms.sizes.token} norm"
     if norms.sizes.measure is ResidualMeasure.WHOLE:
         return "all tokens' norm"
-    return f"median of {MOST_TOKENS} tokens" if norms.sizes.sampled else "median of tokens"
+    return f"median of {MOST_TOKENS}" if norms.sizes.sampled else "median of tokens"
 
 
 def _short(norms: Norms, current: int | None, heading: Sequence[str]) -> str:

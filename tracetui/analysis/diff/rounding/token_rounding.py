@@ -14,7 +14,6 @@ from tracetui.analysis.diff.alignment.align import Pair
 from tracetui.analysis.diff.distances.rows import SHARE, Floats, RowPast, row_scales
 from tracetui.recording.record import Record, is_layer, plain_site
 
-_STREAM = ("input", "attn_residual")
 _TOKENS = ("T", "S")
 
 
@@ -98,7 +97,8 @@ def _in_stream(record: Record) -> bool:
 @lru_cache(maxsize=1 << 12)
 def _is_of_stream(site: str) -> bool:
     plain, role = plain_site(site), site.partition(":")[2]
-    return role in _STREAM or plain == "model.embed_tokens" or (is_layer(plain) and not role)
+    # What goes into a module within a layer has the role of a layer's input, and may be as small as it likes.
+    return role == "attn_residual" or plain == "model.embed_tokens" or (is_layer(plain) and role in ("", "input"))
 
 
 def _token_of_rows(record: Record, config: Mapping[str, object], shape: tuple[int, ...]) -> npt.NDArray[np.intp] | None:
