@@ -68,6 +68,13 @@ def test_beside_a_config_json_that_is_what_counts(whole: Path, logits: Any, mode
     assert np.array_equal(run(tmp_path)["logits"], logits)
 
 
+def test_a_link_that_leads_out_of_its_folder_is_not_followed(whole: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny.gguf").symlink_to(whole)
+    with pytest.raises(InputError, match=r"tiny\.gguf: is a link that leads out of its folder"):
+        load_recipe(str(tmp_path))
+    assert load_recipe(str(tmp_path / "tiny.gguf")).weights == tmp_path / "tiny.gguf", "named by the user"
+
+
 def test_of_several_models_in_a_folder_one_has_to_be_named(whole: Path, tmp_path: Path) -> None:
     for name in ("a-Q4_0.gguf", "a-Q8_0.gguf"):
         shutil.copy(whole, tmp_path / name)

@@ -76,8 +76,10 @@ def read_files(path: Path) -> GgufFiles:
     header = read_header(first_file(path))
     count = header.metadata.integer("split.count") or 1
     names = list(_names(header.path, count))
-    there = [name for name in names if inside(header.path.parent, name).exists()]
-    others = [read_header(header.path.parent / name) for name in there if name != header.path.name]
+    # The first is what somebody named, wherever it leads.
+    folder, first = header.path.parent, header.path.name
+    there = [name for name in names if name == first or inside(folder, name).exists()]
+    others = [read_header(folder / name) for name in there if name != first]
     headers = (header, *others)
     _check_split(headers, names)
     return GgufFiles(headers, tuple(name for name in names if name not in there), *_together(headers))
@@ -124,9 +126,9 @@ def _together(headers: tuple[GgufHeader, ...]) -> tuple[dict[str, GgufTensor], d
 
 
 def file_in(folder: Path) -> Path | None:
-    """The one model in a folder; None if there is none. Raises InputError for several."""
+    """The one model in a folder; None if there is none. Raises InputError for several and for a link that leads out."""
     found = sorted({first_file(path) for path in folder.glob(f"*{GGUF_SUFFIX}") if not path.name.startswith("mmproj")})
     if len(found) > 1:
         names = ", ".join(visible(path.name, 60) for path in found[:6])
         raise InputError(f"{folder}: holds several models, {names}{', …' if len(found) > 6 else ''}; give one of them")
-    return found[0] if found else None
+    return inside(folder, found[0].name) if found else None
