@@ -9,12 +9,14 @@ import gc
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests.benchmarks.results import Results, ratios
 from tracetui.expr.stop import DEFAULT_STOPS
+from tracetui.recording.record import ATTN_RESIDUAL, INPUT, Record
 from tracetui.recording.trace import Trace
 from tracetui.tracer.call import record_call, record_module
 from tracetui.tracer.capture.allocator import settle
@@ -62,24 +64,46 @@ def interleaved(ways: dict[str, Timed], rounds: int) -> dict[str, list[float]]:
     return seconds
 
 
-def nnsight_ways(model: LlamaForCausalLM, ids: torch.Tensor) -> dict[str, Timed]:
-    """nnsight saving every module's output, where it is installed."""
+def nnsight_ways(ids: torch.Tensor) -> dict[str, Timed]:
+    """nnsight saving every module's output, and all that tracetui records, where it is installed."""
     try:
         from nnsight import NNsight
     except ImportError:
         return {}
-    watched = NNsight(model)
-    # nnsight wants outputs asked for in the order in which the modules end.
+    # A model of its own: what is read inside of a forward stays rewritten in it.
+    model = small_llama()
     records = record_call(model, input_ids=ids, use_cache=False).records
-    names = [record.site for record in records if not record.role and not record.part and record.depth]
+    watched = NNsight(model)
+    # nnsight wants values asked for in the order in which they are made.
+    outputs = [record.site for record in records if not record.role and not record.part and record.depth]
+    reads = [read for record in records if (read := _nnsight_read(watched, record)) is not None]
 
     def run() -> object:
         saved: list[object] = []
         with watched.trace(input_ids=ids, use_cache=False):
-            saved.extend([watched.get(name).output.save() for name in names])
+            saved.extend([watched.get(name).output.save() for name in outputs])
         return saved
 
-    return {"nnsight": run}
+    def run_equal() -> object:
+        saved: list[object] = []
+        with watched.trace(input_ids=ids, use_cache=False):
+            saved.extend([read().save() for read in reads])
+        return saved
+
+    return {"nnsight": run, "nnsight, the same records": run_equal}
+
+
+def _nnsight_read(watched: Any, record: Record) -> Callable[[], Any] | None:
+    """How nnsight gets at what a record holds; None where another one's answer holds it too."""
+    module = watched.get(record.module) if record.depth else watched
+    if record.role == ATTN_RESIDUAL:
+        module = watched.get(f"{record.module}.post_attention_layernorm")
+    if record.role in (INPUT, ATTN_RESIDUAL):
+        return lambda: module.input
+    if record.role in ("q", "heads"):
+        kernel = module.source.attention_interface_1
+        return (lambda: kernel.inputs) if record.role == "q" else (lambda: kernel.output)
+    return None if record.role or record.part else lambda: module.output
 
 
 def measure(tokens: int, rounds: int, names: Sequence[str] = ()) -> dict[str, list[float]]:
@@ -98,7 +122,7 @@ def measure(tokens: int, rounds: int, names: Sequence[str] = ()) -> dict[str, li
         "untraced": untraced,
         "captured": traced,
         "statistics": lambda: with_statistics(traced()),
-        **nnsight_ways(model, ids),
+        **({} if names else nnsight_ways(ids)),
     }
     return interleaved({name: way for name, way in ways.items() if not names or name in names}, rounds)
 
