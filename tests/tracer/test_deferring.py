@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from tests.tracer.latent_models import tiny
 from tests.tracer.mixture_models import tiny_mixture
@@ -322,3 +324,17 @@ def test_a_bad_weight_of_an_expert_is_named_both_ways(name: str) -> None:
 def test_experts_that_stand_in_their_module_are_described_later(deferred: list[int]) -> None:
     record_call(tiny_mixture("mixtral"), input_ids=prompt(rows=2), use_cache=False)
     assert max(deferred) > 3 * 2
+
+
+def test_somebody_s_own_sdpa_is_run_and_described_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def own(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        heads, weights = sdpa_attention_forward(module, *args, **kwargs)
+        return heads * 2, weights
+
+    model, inputs = tiny_llama(), {"input_ids": prompt(), "use_cache": False}
+    plain = recorded(model, inputs, later=True)[0]
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS._global_mapping, "sdpa", own)
+    at_once, later = recorded(model, inputs, later=False), recorded(model, inputs, later=True)
+    assert not list(differences(at_once, later))
+    assert {call.kernel for call in plain.attention.values()} == {"sdpa"}
+    assert {call.kernel for call in later[0].attention.values()} == {"own"}

@@ -57,6 +57,18 @@ class Observer(KernelObserver, Protocol):
         """It has run. Returns what it shall give back instead; None where that is its own output."""
         ...
 
+    def kernel_later(
+        self,
+        module: nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: torch.Tensor | None,
+        arguments: dict[str, Any],
+    ) -> bool:
+        """Whether torch's own kernel may run on these at once, and `kernel_out` alone is told; else `kernel_in` is."""
+        ...
+
     def latent(self, module: nn.Module) -> LatentCall | None:
         """What the attention call that `kernel_in` was told of can be computed from instead; told once."""
         ...

@@ -23,7 +23,7 @@ from tracetui.recording.record import ABSORBED
 from tracetui.tracer.attention.explicit import Show, StepByStep, no_mask
 from tracetui.tracer.attention.interface import own_eager, published, registered
 from tracetui.tracer.attention.kernel_call import KernelCall
-from tracetui.tracer.observer import in_kernel, is_in_kernel, observer_here
+from tracetui.tracer.observer import Observer, in_kernel, is_in_kernel, observer_here
 
 _WITH_STEPS = ("sdpa", "eager", ABSORBED)
 """Kernels whose scores can be computed on the way, by the modelling file's own function."""
@@ -65,6 +65,10 @@ def _sdpa(
     attention_mask: torch.Tensor | None,
     **kwargs: Any,
 ) -> Output:
+    observer = None if is_in_kernel() else observer_here()
+    if observer is not None and observer.kernel_later(module, query, key, value, attention_mask, kwargs):
+        output: Output = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+        return _told(observer, output)
     if published(module, "sdpa") is not sdpa_attention_forward:
         return _own("sdpa", module, query, key, value, attention_mask, **kwargs)
     call = called(module, query, key, value, attention_mask, kwargs)
@@ -138,6 +142,11 @@ def run_kernel(kernel: str, forward: Any, call: KernelCall) -> Output:
     show = observer.kernel_step(call)
     with in_kernel():
         output = _forwarded(forward, call) if show is None else _step_by_step(kernel, forward, call, show)
+    return _told(observer, output)
+
+
+def _told(observer: Observer, output: Output) -> Output:
+    """What a kernel returned, as the observer leaves it."""
     heads = output[0].transpose(1, 2)  # [B,T,H,Kv] -> [B,H,T,Kv]
     kept = observer.kernel_out(heads)  # [B,H,T,Kv]
     return output if kept is heads else (kept.transpose(1, 2).contiguous(), *output[1:])

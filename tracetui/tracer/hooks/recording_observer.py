@@ -91,6 +91,10 @@ class RecordingObserver:
             ends=tuple(ends),
         )
 
+    def kernel_later(self, *given: object) -> bool:
+        """Each call is described before it runs."""
+        return False
+
     def may_defer(self, model: WatchedSites, sites: Iterable[ModuleSite]) -> bool:
         """Whether what happens here may be described later: nothing reads weights then, or listens between modules."""
         watched = self._pass
