@@ -9,19 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from threading import get_ident
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from tracetui.recording.record import AttentionCall
 from tracetui.tracer.attention.explicit import Show
-from tracetui.tracer.attention.interface import published
 from tracetui.tracer.attention.kernel_call import KernelCall
+from tracetui.tracer.attention.plain_calls import ANY_MODULE, PlainCalls, tell
 from tracetui.tracer.capture import snapshots
 from tracetui.tracer.capture.outputs import with_others
 from tracetui.tracer.capture.values import TorchValue
@@ -58,8 +56,7 @@ class DeferringObserver:
         self._log: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
         self._calm = self._is_calm()
         """Whether it was so a moment ago."""
-        self._plain_kinds: dict[type[nn.Module], bool] = {}
-        """Of attention modules by class, whether what they call sdpa is transformers' own."""
+        self._plain_calls = PlainCalls()
         self._shows_steps = False
         self._experts_stand_in = False
         self._may_wait = watched.describes_when_asked and watched.weights is None
@@ -211,35 +208,15 @@ class DeferringObserver:
         mask: torch.Tensor | None,
         arguments: dict[str, Any],
     ) -> bool:
-        kind = module.__class__
-        if (plain := self._plain_kinds.get(kind)) is None:
-            plain = self._plain_kinds[kind] = published(module, "sdpa") is sdpa_attention_forward
-        if not plain or any(arguments.get(name) is not None for name in _NOT_PLAIN) or arguments.get("dropout"):
-            return False
-        if get_ident() != self._thread or not self._is_calm():
+        about = self._plain_calls.parameters(module, arguments)
+        if about is None or not self._is_calm():
             return False
         tensors = (query, key, value) if mask is None else (query, key, value, mask)
         values = [self._of(each) for each in tensors]
         if not _are_sound(values):
             return False
-        # Of the module no more than this is asked.
-        causal = arguments.get("is_causal")
-        about = {name: arguments.get(name) for name in ("scaling", "sliding_window")}
-        about["is_causal"] = getattr(module, "is_causal", True) if causal is None else causal
-        self._log.append((self._kernel_in, (about, *_seen(values, tensors))))
+        self._log.append((tell, (self._attention, about, _seen(values, tensors))))
         return True
-
-    def _kernel_in(
-        self,
-        arguments: dict[str, Any],
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        mask: torch.Tensor | None = None,
-    ) -> None:
-        """torch's own kernel has run on these, in a way of which all is known."""
-        call = KernelCall(_ANY, query, key, value, mask, arguments)
-        self._attention.kernel_in(call, partial(call.described, "sdpa", sdpa_attention_forward))
 
     def kernel_in(self, call: KernelCall, describe: Callable[[], AttentionCall]) -> KernelCall:
         tensors = [call.query, call.key, call.value, *(() if call.mask is None else (call.mask,))]
@@ -252,9 +229,9 @@ class DeferringObserver:
             plain = described.kernel == "sdpa" and not described.unexplained
             self._whole = self._whole and plain
             # Of the module no more than its class is asked, for remarks on what isn't plain.
-            module, arguments = (_ANY, {}) if plain else (call.module, call.arguments)
+            module, arguments = (ANY_MODULE, {}) if plain else (call.module, call.arguments)
             seen = KernelCall(module, query, key, value, next(iter(mask), None), arguments)
-            self._log.append((self._attention.kernel_in, (seen, partial(_the_same, described))))
+            self._log.append((self._attention.kernel_in, (seen, lambda: described)))
             return call
         self.settle()
         seen = KernelCall(call.module, query, key, value, next(iter(mask), None), call.arguments, call.own)
@@ -306,15 +283,6 @@ class DeferringObserver:
             return output
         self.settle()
         return self._experts.expert_out(module, expert, output)
-
-
-_ANY = nn.Identity()
-_NOT_PLAIN = ("softcap", "s_aux", "sinks", "position_bias", "indices")
-"""Arguments that change a score, or the mask."""
-
-
-def _the_same(described: AttentionCall) -> AttentionCall:
-    return described
 
 
 def _nothing_to_do() -> None:
