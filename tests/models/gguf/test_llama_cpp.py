@@ -1,4 +1,4 @@
-"""Against llama.cpp itself: the same file, the same logits; run where its Python package is, as by `make gguf`."""
+"""Against llama.cpp itself: the same file, the same logits; run by `make gguf LLAMA_CPP=1`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tracetui.recipe import load_recipe
 from tracetui.recipe.options import with_options
 from tracetui.tracer.run import trace_recipe
 
-pytest.importorskip("llama_cpp", reason="llama.cpp isn't there: make gguf")
+pytest.importorskip("llama_cpp", reason="llama.cpp isn't there: make gguf LLAMA_CPP=1")
 _NOT_LOADED = ("deepseek_v2 lite",)
 """llama.cpp takes a model without a rank of queries for the published one of 27 layers alone."""
 _GELU = 2e-3
