@@ -60,6 +60,8 @@ class Rules:
 
 
 def _stripped(name: str, prefixes: tuple[str, ...]) -> str:
+    if not prefixes:
+        return name
     prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), "")
     return name[len(prefix) :]
 

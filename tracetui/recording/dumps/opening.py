@@ -7,11 +7,8 @@ from pathlib import Path
 from tracetui.errors import InputError
 from tracetui.file_kinds import HEAD_BYTES, is_npy, is_safetensors, is_zip, no_recording
 from tracetui.formats.collector import collector_paused
-from tracetui.formats.graph_log import is_graph_log
 from tracetui.paths import open_regular, refuse_disguised
-from tracetui.recording.dumps.graph_log import read_log_dump
 from tracetui.recording.dumps.npz import has_header, read_npy_dump, read_npz_dump
-from tracetui.recording.dumps.safetensors import read_safetensors_dump
 from tracetui.recording.npz import read_trace
 from tracetui.recording.trace import Trace
 
@@ -37,7 +34,13 @@ def open_recorded(path: Path) -> Trace:
     if is_zip(head):
         return read_trace(path) if has_header(path) else read_npz_dump(path)
     if is_safetensors(head):
+        from tracetui.recording.dumps.safetensors import read_safetensors_dump
+
         return read_safetensors_dump(path)
+    from tracetui.formats.graph_log import is_graph_log
+
     if is_graph_log(beginning):
+        from tracetui.recording.dumps.graph_log import read_log_dump
+
         return read_log_dump(path)
     raise no_recording(path, head)
