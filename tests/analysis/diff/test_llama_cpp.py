@@ -92,3 +92,62 @@ def test_another_scale_shows_in_the_probabilities(trace: Trace) -> None:
     made = compared(wrong, trace)
     assert made.first is not None
     assert made.first.site == "model.layers.0.self_attn:probs"
+
+
+def half(array: Array) -> Array:
+    return array.astype(np.float16).astype(np.float64)
+
+
+def flash_heads(trace: Trace, layer: int) -> Array:
+    """[T,H·K] as ggml_compute_forward_flash_attn_ext_f16 of llama.cpp's processor code makes it, row by row."""
+    module = f"model.layers.{layer}.self_attn"
+    q, k, v = (half(trace[f"{module}:{role}"][0]) for role in ("q", "k", "v"))
+    groups, made = len(q) // len(k), np.zeros_like(q)
+    for head, token in np.ndindex(*q.shape[:2]):
+        top, total, row = -np.inf, 0.0, np.zeros(q.shape[-1])
+        for key in range(token + 1):
+            score = q[head, token] @ k[head // groups, key] * q.shape[-1] ** -0.5
+            scale, weight = 1.0, 1.0
+            if score > top:
+                scale, top = np.exp(top - score), score
+                row = half(row * scale)
+            else:
+                weight = np.exp(score - top)
+            row = half(row + v[head // groups, key] * weight)
+            total = total * scale + weight
+        made[head, token] = row / total
+    return made.swapaxes(0, 1).reshape(q.shape[1], -1).astype(np.float32)
+
+
+def with_heads(trace: Trace, heads: Array) -> list[Tensor]:
+    return [(name, heads if name == "kqv_out-0" else array) for name, array in graph(trace, flash=True)]
+
+
+@pytest.mark.parametrize("keep", [last_wins, numbered])
+def test_flash_attention_in_float16_is_told_as_such(trace: Trace, keep: Keep) -> None:
+    made = compared(with_heads(trace, flash_heads(trace, 0)), trace, keep)
+    assert made.first is not None
+    assert made.first.site == "model.layers.0.self_attn:heads"
+    assert [hint.name for hint in made.hints] == ["half-precision"]
+    assert made.hints[0].title.startswith("A computes attention in float16: flash attention")
+
+
+def test_a_cache_in_float16_shows_in_the_scores(trace: Trace) -> None:
+    q, k = (half(trace[f"model.layers.0.self_attn:{role}"][0]) for role in ("q", "k"))
+    scores = (q @ k.repeat(len(q) // len(k), axis=0).swapaxes(1, 2)).astype(np.float32)
+    padded = np.pad(scores, ((0, 0), (0, 0), (0, 20)))
+    made = compared([(name, padded if name == "kq-0" else array) for name, array in graph(trace)], trace)
+    assert made.first is not None
+    assert made.first.site == "model.layers.0.self_attn:scores"
+    assert [hint.name for hint in made.hints] == ["half-precision"]
+
+
+@pytest.mark.parametrize("fault", ["noise", "factor"])
+def test_another_fault_of_the_heads_is_not_float16(trace: Trace, fault: str) -> None:
+    heads = trace["model.layers.0.self_attn:heads"][0].swapaxes(0, 1).reshape(plants.TOKENS, -1)
+    noise = np.random.default_rng(0).normal(size=heads.shape).astype(np.float32)
+    made = compared(
+        with_heads(trace, heads * (1 + 5e-4 * noise) if fault == "noise" else heads * np.float32(1.01)), trace
+    )
+    assert made.first is not None
+    assert "half-precision" not in [hint.name for hint in made.hints]

@@ -9,6 +9,7 @@ import numpy as np
 from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.hints.activation import activation
 from tracetui.analysis.diff.hints.attention.fused import fused_rows
+from tracetui.analysis.diff.hints.attention.half import half_precision
 from tracetui.analysis.diff.hints.attention.hidden_rows import hidden_rows
 from tracetui.analysis.diff.hints.attention.kernel import attention_call
 from tracetui.analysis.diff.hints.attention.masks import mask_shift
@@ -44,6 +45,7 @@ PATTERNS: tuple[Callable[[Scene], Hint | None], ...] = (
     mask_shift,
     hidden_rows,
     attention_call,
+    half_precision,
     scores_alone,
     layer_weights,
     norm_offset,

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tracetui.analysis.diff.arrays import Both, Numbers
+from tracetui.analysis.diff.arrays import Numbers
 from tracetui.analysis.diff.hints.attention.heads import KernelInputs, Way, call_of, start_of
+from tracetui.analysis.diff.hints.attention.inputs import kernel_of
 from tracetui.analysis.diff.hints.attention.masks import window_title
 from tracetui.analysis.diff.hints.numbers import explained
 from tracetui.analysis.diff.hints.scene import EXPLAINED, Hint, Scene, real, whole
@@ -37,18 +38,10 @@ class Fit:
 
 def attention_call(scene: Scene) -> Hint | None:
     """If q, k and v agree: the scale, cap, window, mask, sinks or groups that explain each side's output."""
-    if scene.leaf != ":heads":
+    kernel = kernel_of(scene, (":heads",))
+    if kernel is None:
         return None
-    q, k, v = (scene.lent(role) for role in ("q", "k", "v"))
-    if q is None or k is None or v is None:
-        return None
-    target = _apart(scene.target, q.shape)
-    if not _go_together(target.a.shape, q.shape, k.shape, v.shape):
-        return None
-    inputs = KernelInputs.of(scene, q, k, v)
-    if not inputs.rows:
-        return None
-    sides = {"A": target.a[0], "B": target.b[0]}  # [H,T,Kv]
+    inputs, sides = kernel
     fits = {}
     for side, other in ("AB", "BA"):
         fit = _Search(scene, inputs, sides[side], sides[other]).from_(start_of(scene, inputs, side))
@@ -56,22 +49,6 @@ def attention_call(scene: Scene) -> Hint | None:
             return None
         fits[side] = fit
     return _hint(scene, fits["A"], fits["B"], inputs)
-
-
-def _apart(heads: Both, q: Shape) -> Both:
-    """Heads that a script keeps side by side, [B,T,H·Kv], as [B,H,T,Kv]."""
-    shape = heads.a.shape
-    if len(q) != 4 or len(shape) != 3 or shape[:2] != (q[0], q[2]) or shape[2] % q[1]:
-        return heads
-    a, b = (side.reshape(*shape[:2], q[1], -1).swapaxes(1, 2) for side in (heads.a, heads.b))
-    return Both(a, b)
-
-
-def _go_together(heads: Shape, q: Shape, k: Shape, v: Shape) -> bool:
-    """Whether these are [B,H,T,Kv] [B,H,T,K] [B,G,S,K] [B,G,S,Kv]: a file may have any shapes under the names."""
-    if {len(shape) for shape in (heads, q, k, v)} != {4}:
-        return False
-    return heads[:3] == q[:3] and k[:3] == v[:3] and (q[0], q[3]) == (k[0], k[3]) and heads[3] == v[3]
 
 
 class _Heads:
