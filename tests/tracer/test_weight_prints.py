@@ -111,6 +111,7 @@ def test_a_quantised_checkpoint_beside_its_original_is_no_search_for_a_fault(
     assert not found.at_fault
     assert not found.hints
     assert '"quantised": "A"' in "".join(diff_json(found))
+    assert "config" not in text
 
 
 def test_a_weight_of_which_one_element_differs_is_named(original: Trace, plain: Path, tmp_path: Path) -> None:

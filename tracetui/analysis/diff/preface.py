@@ -12,7 +12,8 @@ from tracetui.analysis.diff.folding import spans
 from tracetui.recording.record import Token, layer_of, plain_site
 from tracetui.recording.trace import Trace
 
-_STORED = frozenset({"transformers_version", "_name_or_path", "torch_dtype", "dtype", "use_cache", "architectures"})
+_QUANTISED = frozenset({"quantization_config", "compression_config"})
+_STORED = _QUANTISED | {"transformers_version", "_name_or_path", "torch_dtype", "dtype", "use_cache", "architectures"}
 _PASSING = _STORED | {"id2label", "label2id", "problem_type", "return_dict"}
 """Fields that say where a configuration comes from, how it is stored or what a classifier's labels are called, and
 nothing about the numbers."""
