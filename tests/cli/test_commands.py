@@ -21,6 +21,7 @@ from tests.cli.running import COMMAND, Here, ended, started, started_warm
 from tests.warm import WarmProcess
 from tracetui import paths
 from tracetui.recipe import shipped_recipes
+from tracetui.recipe.package_models import PACKAGE_MODELS
 from tracetui.recording.npz import read_trace
 from tracetui.recording.npz.names import TIMING
 
@@ -52,7 +53,7 @@ def assert_same_run(one: Path, other: Path) -> None:
 def test_models_lists_what_ships_and_locate_the_folders(tracetui: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = tracetui("models")
     assert (listed.status, listed.err) == (0, "")
-    assert [line.split()[0] for line in listed.out.splitlines()] == list(shipped_recipes())
+    assert [line.split()[0] for line in listed.out.splitlines()] == [*shipped_recipes(), *PACKAGE_MODELS]
     assert tracetui("locate", "themes").out.splitlines() == [str(paths.themes()), str(paths.config_dir() / "themes")]
     for what in ("state", "cache"):
         monkeypatch.setenv(f"TRACETUI_{what.upper()}_DIR", "/elsewhere")

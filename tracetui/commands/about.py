@@ -8,6 +8,7 @@ from tracetui import paths
 from tracetui.commands.load import load
 from tracetui.recipe import load_recipe, shipped_recipes
 from tracetui.recipe.options import flag_of, with_options
+from tracetui.recipe.package_models import PACKAGE_MODELS
 
 
 def models(arguments: Namespace) -> int:
@@ -18,6 +19,9 @@ def models(arguments: Namespace) -> int:
         if len(recipe.layers) == recipe.layer_count:
             layers = f"{recipe.layer_count} layers"
         print(f"{name:<24}{recipe.title}  ({layers}, {recipe.dtype})")
+    for name, model in PACKAGE_MODELS.items():
+        told = "installed" if model.path() else f"{model.size}: {model.install}"
+        print(f"{name:<24}{model.title}  ({told})")
     return 0
 
 

@@ -16,6 +16,7 @@ from tracetui.debugger.memory.store import NOTHING_FOUND, NoteStore, StoredNote,
 from tracetui.expr.stop import Stop
 from tracetui.recipe import Recipe, find_hub_id, shipped_recipes
 from tracetui.recipe.generation import PROMPT_ALONE
+from tracetui.recipe.package_models import PACKAGE_MODELS
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -47,7 +48,7 @@ def last_of(what: str, fresh: bool) -> Last:
 
 def name_of(model: str) -> str:
     """What a model is remembered by: the same for a folder from wherever it is named."""
-    if model in shipped_recipes():
+    if model in shipped_recipes() or (model in PACKAGE_MODELS and not paths.expanded(model).exists()):
         return f"recipe {model}"
     return f"hub {model}" if find_hub_id(model) is not None else f"path {_whole(paths.expanded(model))}"
 

@@ -12,6 +12,7 @@ from tracetui.recipe.factory import factory_recipe, parse_factory
 from tracetui.recipe.folder import CONFIG, PARAMS, SAFETENSORS, config_recipe, folder_recipe, has_config
 from tracetui.recipe.hub import HubId, hub_recipe, parse_hub_id
 from tracetui.recipe.model import Recipe
+from tracetui.recipe.package_models import PACKAGE_MODELS, package_recipe
 from tracetui.recipe.toml import read_recipe
 from tracetui.text import visible
 
@@ -22,8 +23,8 @@ def shipped_recipes() -> dict[str, Path]:
 
 
 def load_recipe(model: str, code: bool = False) -> Recipe:
-    """The recipe of a shipped name, a TOML file, a folder with a model (or a file of its weights), a GGUF file, a
-    config.json, or a hub id whose files are in the hub's cache.
+    """The recipe of a shipped name, a model in a package, a TOML file, a folder with a model (or a file of its
+    weights), a GGUF file, a config.json, or a hub id whose files are in the hub's cache.
 
     A config.json alone means random weights. code: whether `my_file.py:build_model` will do too, whose code is run
     for the model; only where a user names it themselves. Raises InputError; for an unknown
@@ -40,6 +41,8 @@ def load_recipe(model: str, code: bool = False) -> Recipe:
         return read_recipe(shipped[model])
     path = paths.expanded(model)
     exists = _exists(path, model)
+    if model in PACKAGE_MODELS and not exists:
+        return package_recipe(model)
     if exists and path.is_dir():
         return folder_recipe(path)
     if path.name == CONFIG or (exists and path.suffix == ".json" and path.name not in (PARAMS, *SAFETENSORS)):
@@ -48,7 +51,7 @@ def load_recipe(model: str, code: bool = False) -> Recipe:
         return read_recipe(path)
     if exists:
         return _of_file(path)
-    raise InputError(_unknown(model, list(shipped)))
+    raise InputError(_unknown(model, [*shipped, *PACKAGE_MODELS]))
 
 
 def _of_file(path: Path) -> Recipe:
