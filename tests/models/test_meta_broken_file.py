@@ -126,8 +126,8 @@ def test_what_is_no_checkpoint_at_all_is_told_for_what_it_is(tmp_path: Path, con
 
 def test_a_pipe_or_folder_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    assert refusal(tmp_path / "pipe") == "is not a regular file"
-    assert refusal(tmp_path) == "is not a regular file"
+    assert refusal(tmp_path / "pipe") == "is not a regular file but a pipe"
+    assert refusal(tmp_path) == "is not a regular file but a folder"
 
 
 def test_the_old_format_is_refused_with_how_to_save_it_again(saved: Path) -> None:
