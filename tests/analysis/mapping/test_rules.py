@@ -66,7 +66,8 @@ def test_patterns_prefixes_parts_and_layouts(tmp_path: Path) -> None:
         ("[[site]]\na = 'x'\nb = 'y'\nlayuot = ''", "site 1.layuot: is not a key"),
         ("strip_b = [1]", "strip_b: must be a list of texts"),
         ("stripb = []", "stripb: is not a key"),
-        ("[[site", "is not TOML"),
+        ("[[site", r"is not TOML: .*; a map holds tables \[\[site\]\]"),
+        ("# no rule", "has no names in it; a map holds"),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, text: str, complaint: str) -> None:

@@ -19,6 +19,7 @@ _MAX_STEPS = 16
 _NUMBER = re.compile(r"[0-9]{1,5}")
 _KEYS = ("site", "strip_a", "strip_b")
 _SITE_KEYS = ("a", "b", "layout")
+_WHAT_IT_IS = "a map holds tables [[site]], each with a and b, as in docs/diff.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +78,13 @@ def read_rules(path: Path) -> Rules:
     try:
         found = tomllib.loads(read_bounded(path, MAX_MAP_BYTES).decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 text, at byte {error.start}") from error
+        raise InputError(f"{path}: is not UTF-8 text, at byte {error.start}; {_WHAT_IT_IS}") from error
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: is not TOML: {visible(str(error), 120)}") from error
+        raise InputError(f"{path}: is not TOML: {visible(str(error), 120)}; {_WHAT_IT_IS}") from error
     except RecursionError:
         raise InputError(f"{path}: is nested too deep") from None
+    if not found:
+        raise InputError(f"{path}: has no names in it; {_WHAT_IT_IS}")
     _refuse_unknown(path, "", found, _KEYS)
     sites = found.get("site", [])
     if not isinstance(sites, list) or len(sites) > MAX_RULES:
