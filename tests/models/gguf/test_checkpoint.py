@@ -225,6 +225,46 @@ def test_shapes_that_make_no_parameter_are_refused(tmp_path: Path, tensor: str, 
         run(path)
 
 
+@pytest.mark.parametrize(
+    ("tensor", "axes"),
+    [
+        ("blk.0.attn_q.weight", ()),
+        ("blk.0.attn_q.weight", (4096,)),
+        ("blk.0.attn_q.weight", (0, 64)),
+        ("blk.0.attn_q.weight", (64, 63)),
+        ("blk.0.attn_k.weight", ()),
+        ("blk.0.attn_k.weight", (2048, 1)),
+    ],
+)
+def test_queries_and_keys_of_another_shape_are_refused_by_name(
+    whole: Path, tmp_path: Path, tensor: str, axes: tuple[int, ...]
+) -> None:
+    path = reshaped(whole, tmp_path / "x.gguf", tensor, axes)
+    with pytest.raises(InputError, match=rf"x\.gguf: {tensor}: must make the shape \[(64|32), 64\], got"):
+        run(path)
+
+
+def test_an_axis_of_length_1_behind_the_others_changes_nothing(whole: Path, logits: Any, tmp_path: Path) -> None:
+    path = reshaped(whole, tmp_path / "x.gguf", "blk.0.attn_q.weight", (64, 64, 1))
+    assert np.array_equal(run(path)["logits"], logits)
+
+
+def reshaped(path: Path, target: Path, tensor: str, axes: tuple[int, ...]) -> Path:
+    """The same bytes, with other axes of one tensor in the header; `axes` in the file's order."""
+    header, content = read_header(path), path.read_bytes()
+    first = min(place.start for place in header.tensors.values())
+    entries = [
+        g.Tensor(name, place.shape[::-1] if name != tensor else axes, place.type.number, place.start - first).written()
+        for name, place in header.tensors.items()
+    ]
+    begins = min(
+        content.index(g.text(name) + len(place.shape).to_bytes(4, "little")) for name, place in header.tensors.items()
+    )
+    head = content[:begins] + b"".join(entries)
+    target.write_bytes(head + bytes(-len(head) % header.alignment) + content[first:])
+    return target
+
+
 def test_hostile_headers_are_refused_before_anything_large_is_loaded(tmp_path: Path) -> None:
     path = tmp_path / "x.gguf"
     path.write_bytes(g.usual({}, tensor_count=2**40))

@@ -93,7 +93,7 @@ class GgufNames:
             return None
         leaf = module_path.rpartition(".")[2]
         if leaf in _PAIRED and self._in_pairs:
-            part = Reordered(part, halves_order(self._heads(name, leaf), part.shape[0]))
+            part = self._in_halves(part, name, leaf)
         if name.endswith("norm.weight") and self._files.architecture in _PLUS_ONE:
             part = LessOne(part)
         return part
@@ -118,7 +118,7 @@ class GgufNames:
             return None
         counts = [self._parameter_rows(name.replace(leaf, other)) for other in _FUSED]
         place = _FUSED.index(leaf)
-        return RowsOf(fused, sum(counts[:place]), counts[place]) if sum(counts) == fused.shape[0] else None
+        return RowsOf(fused, sum(counts[:place]), counts[place]) if fused.shape[:1] == (sum(counts),) else None
 
     def _of_experts(self, path: str, parameter: str) -> WeightPart | None:
         """All experts of a layer in one tensor, which the file has as one for each of their matrices."""
@@ -156,6 +156,12 @@ class GgufNames:
         path = self._files.path_of[name]
         return BlockTensor(name, self._opened[str(path)], self._files.tensors[name])
 
+    def _in_halves(self, part: WeightPart, name: str, leaf: str) -> WeightPart:
+        """Rows of a projection as transformers has them; of another shape, which is refused later, as they are."""
+        shape = self._parameter_shape(name)
+        part = reshaped(part, shape)
+        return Reordered(part, halves_order(self._heads(name, leaf), shape[0])) if part.shape == shape else part
+
     def _heads(self, name: str, leaf: str) -> int:
         heads = getattr(self._config, _PAIRED[leaf], None) or self._config.num_attention_heads
         assert isinstance(heads, int)
@@ -164,9 +170,13 @@ class GgufNames:
         return heads
 
     def _parameter_rows(self, name: str) -> int:
+        return next(iter(self._parameter_shape(name)), 0)
+
+    def _parameter_shape(self, name: str) -> tuple[int, ...]:
+        """Empty for a parameter that the model doesn't have."""
         path, _, parameter = name.rpartition(".")
         tensor = getattr(self._modules.get(path), parameter, None)
-        return 0 if tensor is None else int(tensor.shape[0])
+        return () if tensor is None else tuple(tensor.shape)
 
 
 def reshaped(part: WeightPart, shape: tuple[int, ...]) -> WeightPart:

@@ -148,7 +148,8 @@ class Joined:
     @property
     def shape(self) -> tuple[int, ...]:
         one, other = self.first.shape, self.second.shape
-        fit = len(one) > 1 and (one == other if self.by_turns else (one[0], one[2:]) == (other[0], other[2:]))
+        alike = one == other if self.by_turns else (one[:1], one[2:]) == (other[:1], other[2:])
+        fit = len(one) == len(other) > 1 and alike
         return (one[0], one[1] + other[1], *one[2:]) if fit else ()
 
     @property

@@ -37,10 +37,12 @@ def _queries(files: GgufFiles, file: WeightFile, heads: int) -> Iterator[torch.T
     names = [name for name in files.tensors if name.endswith(".attn_q.weight") and files.path_of[name] == file.path]
     for name in names[:: max(1, len(names) // _LAYERS)]:
         tensor = BlockTensor(name, file, files.tensors[name])
-        rows, width = tensor.shape
+        rows, width = tensor.shape if len(tensor.shape) == 2 else (0, 0)
         size = rows // heads
-        shown = min(heads, max(1, _MOST_ROWS // max(1, size)))
-        yield tensor.read(range(shown * size), torch.float32, lambda made: None).view(shown, size, width)
+        if not size or not width or rows % (2 * heads):
+            continue  # no queries of this model: refused by its shape when the weights are asked for
+        heads_read = min(heads, max(1, _MOST_ROWS // size))
+        yield tensor.read(range(heads_read * size), torch.float32, lambda made: None).view(heads_read, size, width)
 
 
 def _half_apart(rows: torch.Tensor) -> float | None:
