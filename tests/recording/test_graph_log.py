@@ -133,7 +133,10 @@ def test_a_second_run_of_the_graph_is_left_out(tmp_path: Path, trace: Trace) -> 
         ("0.2500", "0.25x0", r"line 1: l_out-0: the tensor needs 12 values and a sum; .*got '8'"),
         ("    sum", "    som", "line 1: l_out-0: the tensor needs 12 values and a sum"),
         ("(f32)", "(q4_1)", "is a log of llama.cpp's that has no values"),
-        ("{4, 3, 1, 1}\n", "{4, 3000000000000, 1, 1}\n", "line 1: l_out-0: the tensor needs 24 values"),
+        ("{4, 3, 1, 1}\n", "{4, 3000000, 1, 1}\n", "line 1: l_out-0: the tensor needs 24 values"),
+        ("{4, 3, 1, 1}\n", "{4, 3000000000, 1, 1}\n", "line 1: l_out-0: tensors of at most 268,435,456 elements are"),
+        ("{4, 3, 1, 1}\n", "{4, , 3}\n", "line 1: l_out-0: must have one to four axes, got '?4, , 3"),
+        ("{4, 3, 1, 1}\n", "{4" + "0" * 5000 + "}\n", "line 1: l_out-0: must have one to four axes"),
     ],
 )
 def test_a_log_that_was_cut_off_or_changed_is_refused(tmp_path: Path, old: str, new: str, problem: str) -> None:

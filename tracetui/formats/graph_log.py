@@ -25,11 +25,14 @@ MARKS = (b"common_debug_cb_eval:", b"ggml_debug:")
 DIGITS = 4
 """Behind the point of every value."""
 MAX_BYTES = 256 << 20
+_MAX_ELEMENTS = 2**28
+"""Of one tensor: 512 tokens' logits over the largest vocabulary are half of it."""
 _END = 3
 """Values at each end of an axis that has more than twice as many."""
 _HEAD = re.compile(
     r"(?:common_debug_cb_eval|ggml_debug): +(?P<name>.*?) = \((?P<type>\w+)\) +\S.*\(.*\) = \{(?P<axes>[\d, ]+)\}\s*$"
 )
+_AXES = re.compile(r"[0-9]{1,12}(?:, *[0-9]{1,12}){0,3}")
 _NUMBER = re.compile(r"-?(?:\d+\.\d+|nan|inf)")
 _VALUES = re.compile(r"[\s\[\],.\dnaife+-]*$")
 _SUM = re.compile(r"^\s*sum = (-?(?:\d+\.\d+|nan|inf))\s*$")
@@ -80,12 +83,17 @@ def _tensor(path: Path, lines: list[str], number: int, end: int, head: re.Match[
     dtype = _DTYPES.get(head["type"])
     if dtype is None:
         return None
+    where = f"line {number + 1}: {visible(head['name'], 80)}"
+    if not _AXES.fullmatch(head["axes"]):
+        raise bad_field(path, where, "must have one to four axes", visible(head["axes"], 80))
     shape = _shape(head["axes"])
+    if math.prod(shape) > _MAX_ELEMENTS:
+        raise bad_field(path, where, f"tensors of at most {_MAX_ELEMENTS:,} elements are read", list(shape))
     values, total = _values(lines[number + 1 : end])
     sides = [len(_printed(length)) for length in shape]
     if total is None or len(values) != math.prod(sides):
         problem = f"the tensor needs {math.prod(sides):,} values and a sum; was the log cut off or changed?"
-        raise bad_field(path, f"line {number + 1}: {visible(head['name'], 80)}", problem, f"{len(values):,}")
+        raise bad_field(path, where, problem, f"{len(values):,}")
     return PrintedTensor(head["name"].strip(), dtype, shape, np.array(values).reshape(sides), total)
 
 
