@@ -23,7 +23,7 @@ class WeightPair:
     a: WeightPrint
     b: WeightPrint
     relative: float
-    """|a - b|/|b| of the elements that were remembered; 0 where only others differ, infinite for other shapes."""
+    """|a - b|/|b| of what is remembered and finite; 0 where only others differ, infinite for other shapes."""
 
     @property
     def owner(self) -> str:
@@ -72,9 +72,14 @@ def difference(a: WeightPrints, b: WeightPrints, name: str) -> float | None:
     if one.dtype == other.dtype and one.digest == other.digest:
         return None
     x, y = np.array(one.sample), np.array(other.sample)
+    finite = np.isfinite(x) & np.isfinite(y)
+    alike = ~finite & ((x == y) | (np.isnan(x) & np.isnan(y)))
     if one.dtype != other.dtype:
         coarsest = max(_ROUNDING.get(dtype, _FINEST) for dtype in (one.dtype, other.dtype))
-        if bool((np.abs(x - y) <= coarsest * np.abs(y)).all()):
+        with np.errstate(invalid="ignore"):
+            alike |= finite & (np.abs(x - y) <= coarsest * np.abs(y))
+        if bool(alike.all()):
             return None
+    x, y = x[finite], y[finite]
     norm = float(np.linalg.norm(y))
     return float(np.linalg.norm(x - y)) / norm if norm else float(bool(np.any(x)))
