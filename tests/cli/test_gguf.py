@@ -56,6 +56,12 @@ def test_info_for_machines(path: Path, tracetui: Here) -> None:
     assert document["metadata"]["llama.block_count"] == 2
 
 
+def test_a_number_that_json_has_none_for_is_told_by_its_name(path: Path, tracetui: Here) -> None:
+    path.write_bytes(g.usual({**METADATA, "x.scale": (g.F32, struct.pack("<f", float("-inf")))}, TENSORS, 480))
+    document = json.loads(tracetui("info", str(path), "--json").out, parse_constant=pytest.fail)
+    assert document["metadata"]["x.scale"] == "-Infinity"
+
+
 @pytest.mark.parametrize("command", ["outline", "config"])
 def test_commands_that_explain_models_take_it(path: Path, command: str, tracetui: Here) -> None:
     said = tracetui(command, str(path))

@@ -14,6 +14,7 @@ from tracetui.errors import InputError
 from tracetui.formats.gguf import Texts, Value
 from tracetui.formats.gguf.files import GgufFiles
 from tracetui.recipe.gguf import gguf_config
+from tracetui.recording.npz.encode import nullable
 from tracetui.text import count, size, visible
 
 _WIDTH, _INDENT = 80, 14
@@ -45,7 +46,7 @@ def gguf_lines(files: GgufFiles) -> Iterator[str]:
 
 
 def gguf_json(files: GgufFiles, path: str) -> str:
-    """The same for machines: of arrays their first items and their lengths."""
+    """The same for machines: of arrays their lengths and what they hold, floats that JSON has none for by name."""
     tensors = {
         visible(name): {"type": place.type.name, "shape": list(place.shape), "bytes": place.stop - place.start}
         for name, place in files.tensors.items()
@@ -58,7 +59,7 @@ def gguf_json(files: GgufFiles, path: str) -> str:
         "metadata": {visible(key): _plain(value) for key, value in files.metadata.items()},
         "tensors": tensors,
     }
-    return json.dumps(document)
+    return json.dumps(document, allow_nan=False)
 
 
 def _architecture(files: GgufFiles) -> str:
@@ -95,4 +96,6 @@ def _short(value: Value) -> str:
 def _plain(value: Value) -> object:
     if isinstance(value, Texts | np.ndarray | tuple):
         return {"length": len(value), "kind": "texts" if isinstance(value, Texts) else "items"}
+    if isinstance(value, float):
+        return nullable(value)
     return visible(value, _LONGEST_TEXT) if isinstance(value, str) else value

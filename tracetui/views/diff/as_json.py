@@ -14,6 +14,7 @@ from tracetui.analysis.diff.result import SiteDiff
 from tracetui.analysis.diff.rounding.noise import NoiseReport
 from tracetui.analysis.diff.routing.flips import Flip
 from tracetui.analysis.diff.weights import WeightDifferences
+from tracetui.recording.npz.encode import float_name
 from tracetui.recording.record import Token
 from tracetui.views.diff.effects import by_edit
 from tracetui.views.diff.report import verdict
@@ -145,7 +146,7 @@ def _flip(flip: Flip) -> dict[str, object]:
 def _plain(found: object) -> object:
     """With names for floats that are no numbers in JSON, and texts for what a config may hold besides."""
     if isinstance(found, float) and not math.isfinite(found):
-        return "NaN" if math.isnan(found) else "Infinity" if found > 0 else "-Infinity"
+        return float_name(found)
     if isinstance(found, dict):
         return {str(name): _plain(value) for name, value in found.items()}
     if isinstance(found, list | tuple):
