@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import stat
 
+HEAD_BYTES = 512
+"""So many of a file's first bytes tell what it is: a tar archive says it behind its first name."""
+GGUF_MAGIC = b"GGUF"
 _UNPACK = "unpack it first"
 _DOWNLOAD = "the download was not the file"
 _HEADS = {
@@ -26,7 +29,7 @@ _HEADS = {
     b"PAR1": "a Parquet file, which tracetui does not read; numpy.savez writes its columns to one that is",
     b"ARROW1": "an Arrow file, which tracetui does not read; numpy.savez writes its columns to one that is",
     b"SQLite format 3\0": "a SQLite database",
-    b"GGUF": "a GGUF file, which is a model and no more: `tracetui run` takes it as it is",
+    GGUF_MAGIC: "a GGUF file, which is a model and no more: `tracetui run` takes it as it is",
 }
 _PAGES = (b"<!doctype", b"<html")
 _TAR, _TAR_AT = b"ustar", 257

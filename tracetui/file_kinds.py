@@ -6,16 +6,15 @@ import os
 from pathlib import Path
 
 from tracetui.errors import InputError
+from tracetui.file_heads import GGUF_MAGIC, HEAD_BYTES
 from tracetui.paths import open_regular, refuse_disguised
 
-HEAD_BYTES = 512
 GGUF_SUFFIX = ".gguf"
 OPENS = "recordings and dumps are .npz, .npy and .safetensors files"
 RUNS = "a model is a recipe (.toml), a .gguf file, a config.json, a folder with one, a hub id or my_file.py:build_model"
 _NPY = b"\x93NUMPY"
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _PICKLE = b"\x80"
-_GGUF = b"GGUF"
 _OLD_TORCH = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9"
 """A pickle of the number that torch.save's old format begins with."""
 _TORCH_SAVE = "a file of torch.save"
@@ -43,7 +42,7 @@ def is_gguf(path: Path) -> bool:
         return path.is_file()
     try:
         with open_regular(path) as file:
-            return file.read(len(_GGUF)) == _GGUF
+            return file.read(len(GGUF_MAGIC)) == GGUF_MAGIC
     except (InputError, OSError):
         return False
 

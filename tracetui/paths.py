@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from tracetui.errors import InputError
-from tracetui.file_heads import foreign_kind, thing
+from tracetui.file_heads import HEAD_BYTES, foreign_kind, thing
 from tracetui.text import visible
 
 
@@ -75,7 +75,7 @@ def read_bounded(path: Path, limit: int, any_text: bool = False) -> bytes:
     with open_regular(path) as file:
         length = os.fstat(file.fileno()).st_size
         if length > limit:
-            refuse_disguised(path, file.read(512))
+            refuse_disguised(path, file.read(HEAD_BYTES))
             raise InputError(f"{path}: larger than the {limit:,} bytes that such a file may have, got {length:,}")
         try:
             content = file.read(limit + 1)

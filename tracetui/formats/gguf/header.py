@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from tracetui.errors import InputError, bad_field
+from tracetui.file_heads import GGUF_MAGIC, HEAD_BYTES
 from tracetui.file_state import FileState, settled_state
 from tracetui.formats.gguf.cursor import Cursor
 from tracetui.formats.gguf.metadata import MAX_KEYS, Metadata, read_metadata
@@ -20,11 +21,9 @@ from tracetui.formats.gguf.types import BLOCK_TYPES, UNREAD_TYPES, BlockType
 from tracetui.paths import open_regular, refuse_disguised
 from tracetui.text import visible
 
-MAGIC = b"GGUF"
 ALIGNMENT_KEY = "general.alignment"
 _VERSIONS = (2, 3)
 _USUAL_ALIGNMENT = 32
-_HEAD_BYTES = 64
 _MAX_TENSORS = 100_000
 _MAX_NAME_BYTES = 1024
 _MAX_RANK = 4
@@ -75,11 +74,11 @@ def read_header(path: Path) -> GgufHeader:
 def _read(path: Path, file: IO[bytes]) -> GgufHeader:
     state = settled_state(file.fileno())
     cursor = Cursor(path, file)
-    head = cursor.take(min(_HEAD_BYTES, cursor.size), "magic")
-    if not head.startswith(MAGIC):
+    head = cursor.take(min(HEAD_BYTES, cursor.size), "magic")
+    if not head.startswith(GGUF_MAGIC):
         refuse_disguised(path, head)
         raise InputError(f"{path}: is no GGUF file: it begins with {head[:4]!r}")
-    cursor.at = len(MAGIC)
+    cursor.at = len(GGUF_MAGIC)
     version = _version(path, cursor.u32("version"))
     tensor_count = cursor.count(_LEAST_ENTRY, _MAX_TENSORS, "number of tensors")
     key_count = cursor.count(_LEAST_KEY, MAX_KEYS, "number of metadata keys")

@@ -6,7 +6,8 @@ import zlib
 from functools import partial
 from pathlib import Path
 
-from tracetui.file_kinds import HEAD_BYTES, is_zip
+from tracetui.file_heads import HEAD_BYTES
+from tracetui.file_kinds import is_zip
 from tracetui.file_state import check_unchanged
 from tracetui.formats.npy import NpyError
 from tracetui.formats.packed import Packed, unpacked

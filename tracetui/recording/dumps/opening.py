@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tracetui.errors import InputError
-from tracetui.file_kinds import HEAD_BYTES, is_npy, is_safetensors, is_zip, no_recording
+from tracetui.file_heads import HEAD_BYTES
+from tracetui.file_kinds import is_npy, is_safetensors, is_zip, no_recording
 from tracetui.formats.collector import collector_paused
 from tracetui.paths import open_regular, refuse_disguised
 from tracetui.recording.dumps.npz import has_header, read_npy_dump, read_npz_dump
