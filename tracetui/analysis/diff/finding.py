@@ -12,6 +12,7 @@ from tracetui.analysis.diff.hints.attention.hidden_rows import NAME as HIDDEN_RO
 from tracetui.analysis.diff.hints.scene import Hint, Scene
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.diff.rounding.brought import is_brought, rests_on_rounding
+from tracetui.analysis.diff.rounding.rounded_products import RoundedProduct, rounded_product
 from tracetui.analysis.diff.routing.flips import Cause, Flip
 from tracetui.analysis.diff.routing.routed import chooses
 from tracetui.analysis.diff.routing.unseen import UnseenChoice, unseen_choice
@@ -43,6 +44,8 @@ class Finding:
     """A choice of experts that one side alone recorded, and that may have been another one on the other side."""
     weights: tuple[WeightPair, ...] = ()
     """Weights of its own module, or of the code that made it, that aren't the same on both sides."""
+    rounded: RoundedProduct | None = None
+    """A product whose inputs llama.cpp rounded on one side, if that makes the difference."""
 
     @property
     def at_fault(self) -> bool:
@@ -50,13 +53,13 @@ class Finding:
 
         Other weights are no fault of what computes with them.
         """
-        known = self.tied or self.carried or self.unseen or self.edit or self.weights
+        known = self.tied or self.carried or self.unseen or self.edit or self.weights or self.rounded
         return self.feeds.agree and not known and all(hint.name != HIDDEN_ROWS for hint in self.hints)
 
     @property
     def carried(self) -> bool:
         """Whether what feeds it is almost as far apart, within its tolerance: rounding that grew."""
-        if self.site.distance is None or self.site.jump or self.weights:
+        if self.site.distance is None or self.site.jump or self.weights or self.rounded:
             return False
         if self.feeds.agree and (self.brought or self.undecided):
             return True
@@ -94,6 +97,8 @@ def find(comparison: Comparison, site: SiteDiff, flips: tuple[Flip, ...], sites:
     if weights and all(pair.relative < _ANOTHER for pair in weights):
         # Close to the other's as they are, they are neither turned nor permuted: nothing is left to look for.
         return Finding(site, fed, (), own, weights=weights)
+    if (rounded := rounded_product(comparison, site, fed)) is not None:
+        return Finding(site, fed, (), own, rounded=rounded)
     brought = fed.agree and not site.jump and not weights and _is_rounding(comparison, site, fed)
     unseen = None if brought else unseen_choice(comparison, site, fed)
     bare = Finding(site, fed, (), own, None, brought, unseen, weights)

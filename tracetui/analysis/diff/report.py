@@ -17,6 +17,7 @@ from tracetui.analysis.diff.finding import Finding, find
 from tracetui.analysis.diff.hints.scene import Hint
 from tracetui.analysis.diff.printed import log_words
 from tracetui.analysis.diff.result import Comparison, SiteDiff
+from tracetui.analysis.diff.rounding.beyond import beyond
 from tracetui.analysis.diff.rounding.explained import with_explained
 from tracetui.analysis.diff.rounding.jumps import with_jumps
 from tracetui.analysis.diff.rounding.number_bits import NarrowNumbers, with_own_dtypes
@@ -48,6 +49,11 @@ class Report:
     """Which rows, positions and passes stand beside each other, where they aren't the same ones."""
     narrow: tuple[NarrowNumbers | None, NarrowNumbers | None] = (None, None)
     """What A's and B's numbers are, where a file kept them in a wider dtype."""
+    beyond: Finding | None = None
+    """Where llama.cpp's rounding made the first divergence: the first that it is too small for, the others taken for
+    the same."""
+    judged_until: str = ""
+    """The site from which on that wasn't looked for; empty where all was."""
 
     @property
     def first(self) -> SiteDiff | None:
@@ -107,4 +113,14 @@ def report(
     finding = None if first is None else find(comparison, first, flipped)
     positions = (*log_words(a, b), *words, *(common.told if common else ()))
     predicted = next_tokens_of(a, b)
-    return Report(comparison, finding, flipped, proposals, fuzzy, predicted, wrong, positions, (narrow_a, narrow_b))
+    further, until = _beyond(comparison, finding, flipped)
+    narrow = (narrow_a, narrow_b)
+    return Report(comparison, finding, flipped, proposals, fuzzy, predicted, wrong, positions, narrow, further, until)
+
+
+def _beyond(comparison: Comparison, finding: Finding | None, flipped: tuple[Flip, ...]) -> tuple[Finding | None, str]:
+    """What is made of the first site beyond llama.cpp's rounding, and how far that was looked for."""
+    if finding is None or finding.rounded is None:
+        return None, ""
+    further = beyond(comparison, finding.rounded)
+    return (find(further.comparison, further.site, flipped) if further.site else None), further.until

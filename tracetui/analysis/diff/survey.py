@@ -33,9 +33,9 @@ class Survey:
 
     def finding(self, site: str) -> Finding | None:
         """What is made of a site; None where only one side has it. Reads its tensors."""
-        known = self.report.finding
-        if known is not None and known.site.site == site:
-            return known
+        for known in (self.report.finding, self.report.beyond):
+            if known is not None and known.site.site == site:
+                return known
         found = self.sites.get(site)
         return None if found is None else find(self.report.comparison, found, self.report.flips, self.sites)
 
@@ -50,13 +50,14 @@ def survey(report: Report) -> Survey:
     cleared = {
         finding.site.site for finding in origins if finding.feeds.found and not (finding.at_fault or finding.edit)
     }
-    told = {finding.site.site for finding in origins if finding.hints} | {flip.site for flip in report.flips}
+    further = set() if report.beyond is None else {report.beyond.site.site}
+    told = further | {finding.site.site for finding in origins if finding.hints} | {flip.site for flip in report.flips}
     return Survey(
         report,
         sites,
         {site: place for place, site in enumerate(sites)},
         tuple(site.site for site in apart),
-        frozenset(site.site for site in made) - cleared,
+        frozenset(site.site for site in made) - cleared | further,
         tuple(site.site for site in comparison.sites if site.site in told),
     )
 

@@ -33,6 +33,7 @@ def diff_json(report: Report, noise: NoiseReport | None = None) -> Iterator[str]
         "inputs_agree": report.feeds is not None and report.feeds.agree,
         "at_fault": report.at_fault,
         "changed_by_edit": by_edit(report.finding.edit if report.finding else None),
+        "rounded_inputs": _rounded(report),
         "hints": [asdict(hint) for hint in report.hints],
         **_before(comparison.preface),
         "weights": _weights(comparison.weights),
@@ -57,6 +58,24 @@ def diff_json(report: Report, noise: NoiseReport | None = None) -> Iterator[str]
         **({} if noise is None else {"noise": _noise(noise)}),
     }
     yield json.dumps(_plain(found), indent=1, allow_nan=False)
+
+
+def _rounded(report: Report) -> dict[str, object] | None:
+    """Of a first divergence that llama.cpp's rounding made; null for any other."""
+    rounded, further = None if report.finding is None else report.finding.rounded, report.beyond
+    if rounded is None:
+        return None
+    return {
+        "side": rounded.side.lower(),
+        "weights": rounded.rounding.weights,
+        "inputs": rounded.rounding.words,
+        "relative": rounded.apart,
+        "expected": rounded.expected,
+        "beyond": None if further is None else further.site.site,
+        "beyond_at_fault": further is not None and further.at_fault,
+        "beyond_hints": [] if further is None else [asdict(hint) for hint in further.hints],
+        "judged_until": report.judged_until or None,
+    }
 
 
 def _weights(weights: WeightDifferences) -> dict[str, object]:

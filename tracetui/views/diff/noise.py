@@ -48,6 +48,9 @@ def noise_verdict(noise: NoiseReport) -> str:
     if edits:
         made = ", ".join(f"{visible(found.site.site)} ({by_edit(found.edit)})" for found in edits)
         return f"no fault: it is made at {made}; {counts[Verdict.CARRIED]:,} carry it on; {within}"
+    if products := [found.site.site for found in noise.sites if found.verdict is Verdict.ROUNDED]:
+        made = f"llama.cpp rounds what it multiplies at {visible(', '.join(products))}"
+        return f"no fault: {made}; {counts[Verdict.CARRIED]:,} carry it on; {within}"
     untold = counts[Verdict.UNTOLD]
     if untold:
         return (
@@ -72,6 +75,7 @@ def site_words(found: SiteNoise) -> str:
     told = {
         Verdict.SUSPECT: f"the difference is made here{_or_before(found)}, and is no rounding",
         Verdict.EDITED: by_edit(found.edit),
+        Verdict.ROUNDED: "llama.cpp rounds what it multiplies here, which is no fault",
         Verdict.CARRIED: "it only carries on what comes in",
         Verdict.WITHIN: "rounding explains it",
         Verdict.UNTOLD: "what feeds it was not compared",
@@ -116,5 +120,5 @@ def _row(found: SiteNoise, width: int) -> str:
     apart = math.nan if distance is None else distance.furthest
     times = "NaN, Inf" if math.isinf(found.times) else number(found.times)
     right = f"{number(apart):>10} {number(found.rounding):>9} {times:>9} {_fed_cell(found):>9}"
-    mark = "◆" if found.verdict in (Verdict.SUSPECT, Verdict.EDITED) else " "
+    mark = "◆" if found.verdict in (Verdict.SUSPECT, Verdict.EDITED, Verdict.ROUNDED) else " "
     return f"{mark} {end(found.site.site, width - 3 - len(right))} {right}".rstrip()

@@ -32,6 +32,8 @@ def _made(finding: Finding) -> str:
         return ""
     if finding.edit is not None:
         return f" · {by_edit(finding.edit)}"
+    if finding.rounded is not None:
+        return f" · {finding.rounded.side} rounds its inputs"
     if finding.tied:
         return " · flipped ties"
     if finding.unseen is not None:

@@ -18,6 +18,7 @@ from tracetui.views.diff.format import WIDTH, entry, number, token, wrapped
 from tracetui.views.diff.made import verdict_end
 from tracetui.views.diff.noise import noise_lines
 from tracetui.views.diff.preface import narrow_lines, preface_lines, wrong_pair_lines
+from tracetui.views.diff.rounded import rounded_end
 from tracetui.views.diff.site import first_lines, row
 from tracetui.views.diff.weights import weights_text
 
@@ -93,6 +94,8 @@ def _within(comparison: Comparison) -> str:
 def _fault(report: Report) -> str:
     if report.finding is not None and report.finding.edit is not None:
         return f", where {by_edit(report.finding.edit)}"
+    if report.finding is not None and report.finding.rounded is not None:
+        return rounded_end(report, report.finding.rounded)
     if report.tied:
         return ", where rounding flipped ties"
     if report.finding is not None and (unseen := report.finding.unseen) is not None:

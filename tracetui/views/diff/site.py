@@ -16,8 +16,9 @@ from tracetui.analysis.diff.routing.routed import chooses, is_expert
 from tracetui.text import visible
 from tracetui.views.cells import fit
 from tracetui.views.diff.effects import by_edit
-from tracetui.views.diff.format import INDENT, beside, end, entry, number, percent, token
+from tracetui.views.diff.format import INDENT, beside, end, entry, number, percent, token, wrapped
 from tracetui.views.diff.made import made_lines
+from tracetui.views.diff.rounded import rounded_lines
 from tracetui.views.diff.weights import weights_text
 
 _ROOMY = 50
@@ -39,6 +40,10 @@ def first_lines(report: Report, width: int) -> Iterator[str]:
     if report.finding is not None:
         yield fit(f"First divergence: {report.finding.site.site}", width).rstrip()
         yield from finding_lines(report.comparison, report.finding, width)
+    if report.beyond is not None:
+        yield ""
+        yield from wrapped(f"More than that rounding makes: {report.beyond.site.site}", width, "", "  ")
+        yield from finding_lines(report.comparison, report.beyond, width)
 
 
 def finding_lines(comparison: Comparison, finding: Finding, width: int) -> Iterator[str]:
@@ -187,8 +192,8 @@ def _feeds(comparison: Comparison, finding: Finding, width: int) -> Iterator[str
 def _where_from(comparison: Comparison, finding: Finding) -> list[str]:
     """What its inputs say of where the fault is; empty where they differ too."""
     feeds = finding.feeds
-    if finding.edit is not None or finding.weights:
-        return [_excuse(finding)]
+    if finding.edit is not None or finding.weights or finding.rounded is not None:
+        return _excuse(finding)
     if finding.tied:
         cause = "its inputs agree" if chooses(finding.site.site) else "other experts were chosen"
         return [f"{cause}: rounding flipped ties, see Routing"]
@@ -212,11 +217,13 @@ def _where_from(comparison: Comparison, finding: Finding) -> list[str]:
     return ["no other tensor: it is made of weights and token ids or positions"]
 
 
-def _excuse(finding: Finding) -> str:
-    """What makes a difference that is no fault: an edit, or other weights."""
+def _excuse(finding: Finding) -> list[str]:
+    """What makes a difference that is no fault: an edit, llama.cpp's rounding, or other weights."""
     if finding.edit is not None:
-        return f"{'its inputs agree: ' if finding.feeds.agree else ''}{by_edit(finding.edit)}"
-    return f"its inputs agree, and its {weights_text(finding.weights)}: no fault of what computes here"
+        return [f"{'its inputs agree: ' if finding.feeds.agree else ''}{by_edit(finding.edit)}"]
+    if finding.rounded is not None:
+        return rounded_lines(finding.rounded)
+    return [f"its inputs agree, and its {weights_text(finding.weights)}: no fault of what computes here"]
 
 
 def _cosine(value: float) -> str:

@@ -16,6 +16,7 @@ from tracetui.analysis.diff.edited import KnownEdit, known_edit
 from tracetui.analysis.diff.feeds import Feeds, Sites, feeds, sites_by_name
 from tracetui.analysis.diff.report import Report
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
+from tracetui.analysis.diff.rounding.rounded_products import rounded_product
 from tracetui.recording.trace import Trace
 
 FAR = 8.0
@@ -31,6 +32,7 @@ class Verdict(Enum):
     CARRIED = "carried on"
     SUSPECT = "made here"
     EDITED = "an edit changed it"
+    ROUNDED = "llama.cpp rounds its inputs"
     UNTOLD = "what feeds it was not compared"
 
 
@@ -126,6 +128,8 @@ def _judged(
         verdict = Verdict.SUSPECT if own else Verdict.CARRIED
     if edit is not None and verdict is not Verdict.CARRIED:
         verdict = Verdict.EDITED
+    elif verdict is Verdict.SUSPECT and rounded_product(comparison, site, found) is not None:
+        verdict = Verdict.ROUNDED
     return SiteNoise(site, rounding, times, fed, verdict, found, edit)
 
 
