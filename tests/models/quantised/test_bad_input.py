@@ -99,6 +99,9 @@ MISFITS: list[tuple[str, dict[str, torch.Tensor | None], str]] = [
     ("nf4", {STATE: torch.tensor([123], dtype=U8)}, f"{STATE}: line 1: is not JSON"),
     ("nf4", {"weight.quant_map": torch.ones(15)}, "weight.quant_map: must be of the shape [16], got [15]"),
     ("nf4, nested", {"weight.nested_absmax": torch.ones(5)}, "weight.nested_absmax: must be of the shape [6], got [5]"),
+    ("nf4, nested", {"weight.nested_quant_map": None}, "weight.nested_absmax: means nothing without nested_quant_map"),
+    ("nf4, nested", {STATE: state(nested_offset=0.1)}, f"{STATE}: nested_blocksize: is missing, an integer is needed"),
+    ("nf4, nested", {STATE: state(nested_blocksize=16)}, f"{STATE}: nested_offset: must be a number"),
     ("bitsandbytes int8", {"SCB": torch.ones(60)}, "SCB: must be of the shape [64] or [64, 1], got [60]"),
     ("bitsandbytes int8", {"weight_format": torch.tensor(2, dtype=U8)}, "weight_format: must be 0, for rows one after"),
 ]  # fmt: skip

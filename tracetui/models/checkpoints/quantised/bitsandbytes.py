@@ -52,6 +52,8 @@ def four_bit_weight(parts: StoredParts, method: Method) -> PackedWeight:
     blocks = -(-state.shape[0] * state.shape[1] // state.block)
     parts.check("codes", (torch.float32,), (_CODES,))
     if "nested_largest" in parts:
+        if "nested_codes" not in parts:
+            parts.fail("nested_largest", "means nothing without nested_quant_map beside it, which is missing")
         parts.check("largest", (torch.uint8,), (blocks,), (blocks, 1))
         parts.check("nested_codes", (torch.float32,), (_NESTED_CODES,))
         parts.check("nested_largest", (torch.float32,), (-(-blocks // state.nested_block),))
@@ -84,8 +86,9 @@ class _State:
         check_plain(fields.found, where)
         self.kind = fields.text("quant_type")
         self.block = fields.integer("blocksize", most=_MOST_BLOCK)
-        self.nested_block = fields.integer("nested_blocksize", 256, most=_MOST_BLOCK)
-        self.offset = _number(fields, "nested_offset")
+        is_nested = "nested_largest" in parts
+        self.nested_block = fields.integer("nested_blocksize", most=_MOST_BLOCK) if is_nested else 1
+        self.offset = _number(fields, "nested_offset") if is_nested else 0.0
         shape = fields.found.get("shape")
         if (
             not isinstance(shape, list)
@@ -99,7 +102,7 @@ class _State:
 
 
 def _number(fields: Fields, field: str) -> float:
-    value = fields.found.get(field, 0.0)
+    value = fields.found.get(field)
     if not isinstance(value, int | float) or isinstance(value, bool):
         fields.fail(field, "must be a number")
     return float(value)
