@@ -20,8 +20,8 @@ def models(arguments: Namespace) -> int:
             layers = f"{recipe.layer_count} layers"
         print(f"{name:<24}{recipe.title}  ({layers}, {recipe.dtype})")
     for name, model in PACKAGE_MODELS.items():
-        told = "installed" if model.path() else f"{model.size}: {model.install}"
-        print(f"{name:<24}{model.title}  ({told})")
+        availability = "installed" if model.path() else f"{model.size}: {model.install}"
+        print(f"{name:<24}{model.title}  ({availability})")
     return 0
 
 

@@ -15,8 +15,8 @@ def quantised(arguments: Namespace) -> int:
     from tracetui.commands.read_options import read_prompts
     from tracetui.options.run import OF_TWO_MODELS
 
-    given = {name: getattr(arguments, name) for name in OF_TWO_MODELS}
-    values = read_options({**given, "prompt": read_prompts(given["prompt"])}, flag_of)
+    options = {name: getattr(arguments, name) for name in OF_TWO_MODELS}
+    values = read_options({**options, "prompt": read_prompts(options["prompt"])}, flag_of)
     original = _with_weights(apply_options(load_recipe(arguments.original), values, flag_of))
     other = {name: value for name, value in values.items() if name == "layers"}
     second = _with_weights(apply_options(load_recipe(arguments.quantised), other, flag_of))

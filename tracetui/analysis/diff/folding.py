@@ -28,17 +28,17 @@ def folded(sites: Iterable[Named], shared: Collection[int]) -> list[str]:
             places.setdefault(f"{record.place}{part}", set()).add(record.layer)
         else:
             whole.add(record.layer)
-    shown = [f"layers.{spans(sorted(whole))}"] if whole else []
-    shown += [f"layers.{spans(sorted(layers))}{place}" for place, layers in places.items()]
-    return [*shown, *(f"{base}-{spans(sorted(layers))}" for base, layers in graph.items()), *outside]
+    ranges = [f"layers.{spans(sorted(whole))}"] if whole else []
+    ranges += [f"layers.{spans(sorted(layers))}{place}" for place, layers in places.items()]
+    return [*ranges, *(f"{base}-{spans(sorted(layers))}" for base, layers in graph.items()), *outside]
 
 
 def spans(numbers: Sequence[int]) -> str:
     """`2–31`, `0, 4–6`."""
-    found: list[list[int]] = []
+    runs: list[list[int]] = []
     for number in numbers:
-        if found and number == found[-1][1] + 1:
-            found[-1][1] = number
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
         else:
-            found.append([number, number])
-    return ", ".join(str(low) if low == high else f"{low}–{high}" for low, high in found)
+            runs.append([number, number])
+    return ", ".join(str(low) if low == high else f"{low}–{high}" for low, high in runs)

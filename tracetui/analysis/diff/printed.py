@@ -52,8 +52,8 @@ def sums_apart(pair: Pair, stored: tuple[Value, Value], compared: tuple[Value, V
     by_chance = _TIMES * math.sqrt(elements.size) * (_FLOAT32 * reached + _TOLERANCE * rms)
     if not math.isfinite(total) or abs(total - logged) <= by_chance + _SUM_UNIT:
         return ""
-    told = "what differs is not among the values printed"
-    return f"its sum is {logged:.6g} in the log and {total:.6g} in the other: {told}"
+    sums = f"its sum is {logged:.6g} in the log and {total:.6g} in the other"
+    return f"{sums}: what differs is not among the values printed"
 
 
 def log_words(a: Trace, b: Trace) -> tuple[str, ...]:

@@ -38,13 +38,13 @@ class BitCounts:
     def middle(self) -> Floats:
         return self.low / 2 + self.high / 2
 
-    def edges_near(self, wanted: Floats) -> Floats:
-        """Rising edges at or beside those wanted, none of which cuts a bin in two."""
-        bins = np.searchsorted(self.low, wanted, "right") - 1  # [wanted]
+    def edges_near(self, edges: Floats) -> Floats:
+        """Rising edges at or beside these, none of which cuts a bin in two."""
+        bins = np.searchsorted(self.low, edges, "right") - 1  # [edges]
         low, high = self.low[np.maximum(bins, 0)], self.high[np.maximum(bins, 0)]
-        inside = (bins >= 0) & (wanted < high)
-        nearer = np.where(wanted / 2 - low / 2 <= high / 2 - wanted / 2, low, high)
-        return np.unique(np.where(inside, nearer, wanted))
+        inside = (bins >= 0) & (edges < high)
+        nearer = np.where(edges / 2 - low / 2 <= high / 2 - edges / 2, low, high)
+        return np.unique(np.where(inside, nearer, edges))
 
     def between(self, edges: Floats) -> Counts:
         """How many numbers lie from each edge up to the next; exact for edges that cut no bin. [edges - 1]"""

@@ -56,19 +56,21 @@ def distribution(value: Value, bins: int = 128, is_cancelled: Callable[[], bool]
     histograms = _linear(value, statistics, span, counted, bins, is_cancelled)
     if low < high:
         histograms[HistogramScale.SYMLOG] = symlog_histogram(counted, span, low, high, bins)
-    told = {scale: _told(histograms[scale], scale, statistics) for scale in HistogramScale if scale in histograms}
+    complete = {
+        scale: _complete(histograms[scale], scale, statistics) for scale in HistogramScale if scale in histograms
+    }
     fitting = HistogramScale.SYMLOG if span.spans_decades else HistogramScale.LINEAR
-    return Distribution(MappingProxyType(told), fitting, span, outliers.outliers())
+    return Distribution(MappingProxyType(complete), fitting, span, outliers.outliers())
 
 
 def _nothing(statistics: Statistics) -> Distribution:
     """Of a tensor without finite elements."""
-    empty = _told(EMPTY_HISTOGRAM, HistogramScale.LINEAR, statistics)
+    empty = _complete(EMPTY_HISTOGRAM, HistogramScale.LINEAR, statistics)
     linear = HistogramScale.LINEAR
     return Distribution(MappingProxyType({linear: empty}), linear, RobustRange(0.0, 0.0), NO_OUTLIERS)
 
 
-def _told(histogram: Histogram, scale: HistogramScale, statistics: Statistics) -> Histogram:
+def _complete(histogram: Histogram, scale: HistogramScale, statistics: Statistics) -> Histogram:
     """A histogram that knows its scale, and how many elements are not finite."""
     nan, posinf, neginf = statistics.nan, statistics.posinf, statistics.neginf
     return replace(histogram, scale=scale, nan=nan, posinf=posinf, neginf=neginf)

@@ -127,8 +127,8 @@ def _together(headers: tuple[GgufHeader, ...]) -> tuple[dict[str, GgufTensor], d
 
 def file_in(folder: Path) -> Path | None:
     """The one model in a folder; None if there is none. Raises InputError for several and for a link that leads out."""
-    found = sorted({first_file(path) for path in folder.glob(f"*{GGUF_SUFFIX}") if not path.name.startswith("mmproj")})
-    if len(found) > 1:
-        names = ", ".join(visible(path.name, 60) for path in found[:6])
-        raise InputError(f"{folder}: holds several models, {names}{', …' if len(found) > 6 else ''}; give one of them")
-    return inside(folder, found[0].name) if found else None
+    paths = sorted({first_file(path) for path in folder.glob(f"*{GGUF_SUFFIX}") if not path.name.startswith("mmproj")})
+    if len(paths) > 1:
+        names = ", ".join(visible(path.name, 60) for path in paths[:6])
+        raise InputError(f"{folder}: holds several models, {names}{', …' if len(paths) > 6 else ''}; give one of them")
+    return inside(folder, paths[0].name) if paths else None

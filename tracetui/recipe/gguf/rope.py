@@ -51,10 +51,10 @@ def _scaling(keys: Keys, theta: float, turned: int) -> dict[str, object]:
 
 
 def _yarn(keys: Keys, factor: float) -> dict[str, object]:
-    said = {field: keys.number(name) for field, name in _YARN.items()}
+    fields = {field: keys.number(name) for field, name in _YARN.items()}
     original = keys.integer("rope.scaling.original_context_length")
     scaling: dict[str, object] = {"rope_type": "yarn", "factor": factor}
-    scaling |= {field: value for field, value in said.items() if value is not None}
+    scaling |= {field: value for field, value in fields.items() if value is not None}
     if original is not None:
         scaling["original_max_position_embeddings"] = original
     if keys.number("rope.scaling.yarn_ext_factor") not in (None, 1.0, -1.0):
@@ -84,10 +84,10 @@ def _by_factors(keys: Keys, theta: float, turned: int) -> dict[str, object]:
     scaling: dict[str, object] = {"rope_type": "llama3", "factor": _shortest(float(factors.max())), **_LLAMA3}
     if np.allclose(factors, _llama3_factors(theta, turned, scaling), rtol=_NEAR, atol=0):
         return scaling
-    said = [_shortest(factor) for factor in factors.tolist()]
+    divisors = [_shortest(factor) for factor in factors.tolist()]
     length = keys.needed_integer("context_length")
     unscaled = {"attention_factor": 1.0, "original_max_position_embeddings": length}
-    return {"rope_type": "longrope", "long_factor": said, "short_factor": said, **unscaled}
+    return {"rope_type": "longrope", "long_factor": divisors, "short_factor": divisors, **unscaled}
 
 
 def _llama3_factors(theta: float, turned: int, scaling: Mapping[str, object]) -> npt.NDArray[np.float64]:

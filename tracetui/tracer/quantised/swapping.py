@@ -124,9 +124,9 @@ class SwappingModel:
         """While the original runs in this `with`: how far off each module is that is given its input and one of these
         weights, by the weight's name. Modules with others inside, tables and experts are left out."""
         errors: dict[str, float] = {}
-        wanted, handles = set(names), []
+        swappable, handles = set(names), []
         for module in self.runnable.built.module.modules():
-            own = [slot.spec.name for slot in self.runnable.weights.of(module) if slot.spec.name in wanted]
+            own = [slot.spec.name for slot in self.runnable.weights.of(module) if slot.spec.name in swappable]
             is_plain = not reads_rows(module) and not any(True for _ in module.children())
             if own and is_plain and self.runnable.weights.needed_by(module):
                 hook = partial(self._again, errors, own)

@@ -45,31 +45,31 @@ def _whole(report: QuantisationReport) -> Iterator[str]:
 
 
 def _table(head: str, rows: Sequence[SwapDamage], report: QuantisationReport, most: int | None) -> Iterator[str]:
-    shown = rows if most is None else rows[:most]
-    width = max(len(_short(row.name)) for row in shown)
+    listed = rows if most is None else rows[:most]
+    width = max(len(_short(row.name)) for row in listed)
     yield f"{head} (KL {_number(sum(row.shift.divergence for row in rows))} in all)"
-    has_errors = any(row.layer_error is not None for row in shown)
+    has_errors = any(row.layer_error is not None for row in listed)
     last = "   its output is off by" if has_errors else ""
     yield f"  {'':<{width}} {'KL':>9} {'of whole':>9} {'same token':>11}{last}"
     whole = report.whole.shift.divergence
-    for row in shown:
+    for row in listed:
         share = f"{row.shift.divergence / whole:>9.0%}" if whole else f"{'':>9}"
         error = f"   {_number(row.layer_error)}" if row.layer_error is not None else ""
         agreement = f"{row.shift.agreement:>11.1%}"
         yield f"  {_short(row.name):<{width}} {_number(row.shift.divergence):>9} {share} {agreement}{error}"
-    yield from _rest(len(rows) - len(shown))
+    yield from _rest(len(rows) - len(listed))
 
 
 def _tensors(report: QuantisationReport, most: int | None) -> Iterator[str]:
     rows = sorted(report.tensors, key=lambda tensor: -max(tensor.output_error or 0.0, tensor.error))
-    shown: Sequence[TensorDamage] = rows if most is None else rows[:most]
-    width = max(len(_short(row.name)) for row in shown)
+    listed: Sequence[TensorDamage] = rows if most is None else rows[:most]
+    width = max(len(_short(row.name)) for row in listed)
     yield "Weights, the furthest first: by themselves, and what their modules return for the original's input"
     yield f"  {'':<{width}} {'weight':>9} {'output':>9}"
-    for row in shown:
+    for row in listed:
         output = "" if row.output_error is None else _number(row.output_error)
         yield f"  {_short(row.name):<{width}} {_number(row.error):>9} {output:>9}".rstrip()
-    yield from _rest(len(rows) - len(shown))
+    yield from _rest(len(rows) - len(listed))
 
 
 def _rest(count: int) -> Iterator[str]:

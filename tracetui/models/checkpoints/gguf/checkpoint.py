@@ -84,8 +84,8 @@ class GgufCheckpoint:
         if self._files.architecture not in IN_PAIRS:
             return False, []
         config: Any = model.config
-        shown = stands_in_pairs(self._files, self._opened[str(self._files.path)], config.num_attention_heads)
-        if shown is not False:
+        in_pairs = stands_in_pairs(self._files, self._opened[str(self._files.path)], config.num_attention_heads)
+        if in_pairs is not False:
             return True, []
         note = (
             f"{visible(self._files.path.name, 80)}: rows of queries and keys stand in halves, as their lengths show, "

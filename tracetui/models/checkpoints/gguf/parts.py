@@ -195,8 +195,8 @@ class _MakeRow(Protocol):
 
 def one_by_one(part: WeightPart, rows: Sequence[int] | None, dtype: torch.dtype, make: _MakeRow) -> torch.Tensor:
     """Rows made one after another: all at once would be in memory twice."""
-    wanted = range(part.shape[0]) if rows is None else rows
-    out = empty_weight((len(wanted), *part.shape[1:]), dtype)
-    for place, row in enumerate(wanted):
+    order = range(part.shape[0]) if rows is None else rows
+    out = empty_weight((len(order), *part.shape[1:]), dtype)
+    for place, row in enumerate(order):
         out[place] = make(row)
     return out

@@ -36,11 +36,11 @@ def combine(files: SafetensorsFiles, method: Method) -> dict[str, Combined]:
     Raises InputError where tensors don't fit together.
     """
     combined: dict[str, Combined] = {}
-    taken: set[str] = set()
+    used: set[str] = set()
     marks = [name for name in files.tensors if name.endswith(_ENDINGS) or files.tensors[name].dtype in _DTYPES]
     for form in FORMS:
         for mark in marks:
-            for stem in _stems(form, mark, method, files) if mark not in taken else ():
+            for stem in _stems(form, mark, method, files) if mark not in used else ():
                 names = _parts(form, stem, files)
                 lacking = [role for role in form.endings if role not in names and role not in form.optional]
                 if lacking and not (form.is_certain or files.shards.is_partial):
@@ -50,7 +50,7 @@ def combine(files: SafetensorsFiles, method: Method) -> dict[str, Combined]:
                 _check_single(files, name, mark, parts, combined)
                 weight = _made(form, names, method, files) if not _lacks(form, stem, mark, lacking, files) else None
                 combined[name] = Combined(parts, weight)
-                taken.update(parts)
+                used.update(parts)
     return combined
 
 

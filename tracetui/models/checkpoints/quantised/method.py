@@ -122,41 +122,41 @@ def _bitsandbytes(fields: Fields) -> Method:
 
 
 def _gptq(fields: Fields) -> Method | None:
-    found = fields.found
-    form = found.get("checkpoint_format") or found.get("format") or "gptq"
-    if form not in ("gptq", "gptq_v2") or found.get("is_marlin_format") is True:
+    table = fields.found
+    form = table.get("checkpoint_format") or table.get("format") or "gptq"
+    if form not in ("gptq", "gptq_v2") or table.get("is_marlin_format") is True:
         return None
-    if found.get("pack_dtype", "int32") != "int32":
+    if table.get("pack_dtype", "int32") != "int32":
         fields.fail("pack_dtype", "must be int32, of which tracetui reads the words")
     size = fields.integer("group_size", -1, least=-1)
     return Method("gptq", group_size=size, zeros_are_one_less=form == "gptq")
 
 
 def _awq(fields: Fields) -> Method | None:
-    found = fields.found
-    version = found.get("version") or found.get("format") or "gemm"
+    table = fields.found
+    version = table.get("version") or table.get("format") or "gemm"
     layout = version.lower() if isinstance(version, str) else ""
     if layout not in ("gemm", "gemv", "exllama", "ipex"):
         return None
-    field = "group_size" if "group_size" in found else "q_group_size"
+    field = "group_size" if "group_size" in table else "q_group_size"
     size = fields.integer(field, 128, least=-1)
     return Method("awq", group_size=size, layout="gemv" if layout == "gemv" else "gemm")
 
 
 def _compressed(fields: Fields) -> Method | None:
-    found = fields.found
-    groups = [group for group in _tables(found.get("config_groups")).values() if isinstance(group, dict)]
-    formats = [found.get("format", "dense"), *(group.get("format") for group in groups)]
+    table = fields.found
+    groups = [group for group in _tables(table.get("config_groups")).values() if isinstance(group, dict)]
+    formats = [table.get("format", "dense"), *(group.get("format") for group in groups)]
     if not all(name is None or name in _COMPRESSED for name in formats):
         return None
-    if _tables(found.get("sparsity_config")).get("format", "dense") != "dense":
+    if _tables(table.get("sparsity_config")).get("format", "dense") != "dense":
         fields.fail("sparsity_config", "weights of which some are left out aren't read")
-    if _tables(_tables(found.get("transform_config")).get("config_groups")):
+    if _tables(_tables(table.get("transform_config")).get("config_groups")):
         fields.fail("transform_config", "weights of which inputs and outputs are turned first aren't read")
     weights = [_tables(group.get("weights")) for group in groups]
     kept = [name for group in groups if (name := _rounding(_tables(group.get("input_activations"))))]
     activations = f": {', '.join(dict.fromkeys(kept))}" if kept else ""
-    notes = (*((_UNROUNDED + activations,) if kept else ()), *_cache_note(found.get("kv_cache_scheme")))
+    notes = (*((_UNROUNDED + activations,) if kept else ()), *_cache_note(table.get("kv_cache_scheme")))
     return Method(
         "compressed-tensors",
         block=_compressed_block(fields, weights),

@@ -100,8 +100,8 @@ class StoredParts:
         if tensor.dtype not in dtypes:
             self.fail(role, f"must be {' or '.join(map(dtype_text, dtypes))}", dtype_text(tensor.dtype))
         if shapes and tensor.shape not in map(tuple, shapes):
-            wanted = " or ".join(str(list(shape)) for shape in dict.fromkeys(map(tuple, shapes)))
-            self.fail(role, f"must be of the shape {wanted}", list(tensor.shape))
+            fitting = " or ".join(str(list(shape)) for shape in dict.fromkeys(map(tuple, shapes)))
+            self.fail(role, f"must be of the shape {fitting}", list(tensor.shape))
 
     def matrix(self, role: str, dtypes: Sequence[torch.dtype]) -> tuple[int, int]:
         """The shape of a matrix of one of these dtypes that has elements. Raises InputError."""
@@ -134,13 +134,13 @@ class StoredParts:
         return table
 
 
-def group_size(parts: StoredParts, role: str, inputs: int, groups: int, said: int | None = None) -> int:
+def group_size(parts: StoredParts, role: str, inputs: int, groups: int, configured: int | None = None) -> int:
     """How many inputs share a scale where they follow each other.
 
-    said: by the configuration, which the last of its groups may be shorter than; 0 or less for one group of all. Where
-    it doesn't fit, as of a layer of its own size, or isn't said, all groups are of one size. Raises InputError.
+    configured: by the configuration, which the last group may be shorter than; 0 or less for one group of all. Where
+    it doesn't fit, as of a layer of its own size, or is None, all groups are of one size. Raises InputError.
     """
-    size = inputs if said is not None and said <= 0 else said
+    size = inputs if configured is not None and configured <= 0 else configured
     if size and -(-inputs // size) == groups:
         return size
     if inputs % groups:

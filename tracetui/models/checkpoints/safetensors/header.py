@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from tracetui.file_heads import HEAD_BYTES
 from tracetui.formats import safetensors
 from tracetui.formats.safetensors import LENGTH_BYTES, MAX_HEADER_BYTES, header_length
 from tracetui.paths import open_regular, refuse_disguised
@@ -48,7 +49,7 @@ def read_header(path: Path) -> dict[str, Stored]:
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         head = file.read(LENGTH_BYTES)
-        refuse_disguised(path, head + file.read(504))
+        refuse_disguised(path, head + file.read(HEAD_BYTES - len(head)))
         length = header_length(path, size, head)
         file.seek(LENGTH_BYTES)
         return parse_header(path, file.read(length), size)

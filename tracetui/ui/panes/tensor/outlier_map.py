@@ -56,9 +56,9 @@ class OutlierMap(Heatmap):
         if self._map is None and self._subject is not NO_SUBJECT:
             self.show(nothing("reading…"))
 
-    def _show_map(self, shown: ValueMap) -> None:
-        self._map = shown
-        self.show(shown.picture)
+    def _show_map(self, value_map: ValueMap) -> None:
+        self._map = value_map
+        self.show(value_map.picture)
         self.go_to(*self._cell)
 
     @on(Heatmap.CursorMoved)
@@ -68,13 +68,15 @@ class OutlierMap(Heatmap):
 
     def _read_cell(self, row: int, column: int) -> None:
         """Have a number read that isn't held."""
-        shown = self._map
-        if shown is not None and shown.lacks(row, column):
-            work = partial(shown.read_cell, row, column)
-            read_in_background(self, "cell", work, partial(self._tell_cell, shown, row, column), lambda: self._subject)
+        value_map = self._map
+        if value_map is not None and value_map.lacks(row, column):
+            work = partial(value_map.read_cell, row, column)
+            read_in_background(
+                self, "cell", work, partial(self._tell_cell, value_map, row, column), lambda: self._subject
+            )
 
-    def _tell_cell(self, shown: ValueMap, row: int, column: int, number: str) -> None:
-        shown.cells[row, column] = number
+    def _tell_cell(self, value_map: ValueMap, row: int, column: int, number: str) -> None:
+        value_map.cells[row, column] = number
         self.redraw()
 
 
