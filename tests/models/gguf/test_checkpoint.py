@@ -197,6 +197,17 @@ def test_what_is_no_language_model_is_told_as_what_it_is(tmp_path: Path) -> None
     assert told(tmp_path, general_name="x") == "general.architecture: is missing, a text is needed"
 
 
+@pytest.mark.parametrize("key", ["llama.embedding_length", "llama.attention.head_count"])
+def test_a_size_of_0_is_refused_by_its_own_key(tmp_path: Path, key: str) -> None:
+    sizes = {"llama.embedding_length": 64, "llama.attention.head_count": 4, key: 0}
+    numbers = {name: (g.U32, size.to_bytes(4, "little")) for name, size in sizes.items()}
+    path = tmp_path / "x.gguf"
+    architecture = {"general.architecture": (g.TEXT, g.text("llama"))}
+    path.write_bytes(g.usual({**architecture, **numbers}, [g.Tensor("w", [4], 0, 0)], 16))
+    with pytest.raises(InputError, match=rf"x\.gguf: {key}: must be at least 1, got 0"):
+        load_recipe(str(path))
+
+
 def test_a_type_that_no_library_turns_back_is_refused_by_name(whole: Path, tmp_path: Path) -> None:
     place = read_header(whole).tensors["blk.0.attn_q.weight"]
     assert place.shape == (64, 64)

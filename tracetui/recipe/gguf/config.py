@@ -63,8 +63,9 @@ def _refuse_others(files: GgufFiles) -> None:
 def _common(keys: Keys) -> dict[str, object]:
     """What nearly all families have under one name."""
     width, heads = keys.needed_integer("embedding_length"), keys.needed_integer("attention.head_count")
-    if heads < 1 or width < 1:
-        keys.fail("attention.head_count", "must be at least 1")
+    for name, number in (("embedding_length", width), ("attention.head_count", heads)):
+        if number < 1:
+            keys.fail(name, "must be at least 1")
     head_size = keys.integer("attention.key_length") or width // heads
     latent = keys.integer("attention.kv_lora_rank")
     turned_alone = keys.integer("rope.dimension_count") if latent else None
