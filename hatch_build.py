@@ -23,7 +23,8 @@ class CompileNative(BuildHookInterface):  # type: ignore[type-arg]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         library = Path(self.root, LIBRARY)
-        library.unlink(missing_ok=True)
+        for compiled in library.parent.glob(f"{library.stem}.*"):  # of earlier sources too
+            compiled.unlink()
         if not compile_native(sorted(Path(self.root, NATIVE).glob("*.c")), library):
             self.app.display_warning("no C compiler: statistics are computed by numpy, several times slower")
             return

@@ -116,6 +116,7 @@ def test_the_plan_grows_with_the_rows() -> None:
     one, eight = (event.plan for event in events if isinstance(event, Started))
     assert eight.activations == 8 * one.activations
     assert eight.working == 8 * one.working
+    assert eight.attending == 8 * one.attending
 
 
 @pytest.mark.parametrize(

@@ -265,6 +265,6 @@ def test_the_plan_counts_a_layers_scores_where_they_are_computed() -> None:
     events: list[Event] = []
     for stops in ((), [parse_stop("*:probs")]):
         trace_recipe(recipe(prompts=Prompts(ids=(tuple(range(3, 60)),))), stops=stops, emit=events.append)
-    plain, counted = (event.plan.working for event in events if isinstance(event, Started))
+    plain, counted = (event.plan.attending for event in events if isinstance(event, Started))
     assert counted >= 4 * 57 * 57 * (4 + 3 * 4)
     assert counted >= plain

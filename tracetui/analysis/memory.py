@@ -31,7 +31,7 @@ class MemoryPlan:
     activations: int
     """Recorded tensors of the whole run."""
     working: int
-    """What the largest module needs beside these while it runs."""
+    """What the largest module but attention needs beside these while it runs."""
     base: int
     """The program itself: the interpreter and its libraries."""
     available: int
@@ -44,12 +44,21 @@ class MemoryPlan:
     """Layer by layer, those left out not among them; then what stands outside."""
     cache: int = 0
     """Keys and values that the model keeps for its next pass; 0 where it generates nothing."""
+    passing: int = 0
+    """Part of `weights` that is there for one module alone, the head as a rule."""
+    attending: int = 0
+    """What the largest attention needs while it runs: before the head's weights are made and the logits recorded."""
 
     @property
     def planned(self) -> bool:
         """Whether anything is known: of a model that is given as code nothing is."""
-        return bool(self.weights or self.activations or self.working)
+        return bool(self.weights or self.activations or self.at_work)
+
+    @property
+    def at_work(self) -> int:
+        """What is needed beside weights and recorded tensors, all of both together."""
+        return max(self.working, self.attending - self.passing - self.logits)
 
     @property
     def peak(self) -> int:
-        return self.weights + self.activations + self.working + self.base + self.cache
+        return self.weights + self.activations + self.at_work + self.base + self.cache

@@ -10,8 +10,8 @@ from torch import nn
 
 from tracetui.analysis.memory import MemoryPlan, PartPlan
 from tracetui.errors import InputError
+from tracetui.models.attention_memory import attention_bytes
 from tracetui.models.config_help.layer_fields import config_field
-from tracetui.models.latent import expansion_of
 from tracetui.models.recorded import Widths, cached_width, chosen_experts, widths
 from tracetui.models.weights.available_memory import available_bytes
 from tracetui.models.weights.experts import is_per_expert, runs_singly
@@ -52,17 +52,20 @@ def plan_run(
     )
     tensor_widths = widths(model)
     kept = weights.kept_bytes + weights.kept_experts_bytes(positions * chosen_experts(model))
+    passing = weights.largest_passing_bytes
     masks = rows * tokens * tokens * itemsize
     return MemoryPlan(
-        weights=kept + weights.largest_passing_bytes + embedded,
+        weights=kept + passing + embedded,
         kept=kept,
         activations=positions * itemsize * (tensor_widths.recorded + tokens),
-        working=rows * _working_bytes(model, tensor_widths, itemsize, tokens, absorb, steps),
+        working=positions * _working_bytes(model, tensor_widths, itemsize),
         base=base,
         available=available_bytes(),
         logits=positions * itemsize * tensor_widths.widest,
         attention=positions * itemsize * tensor_widths.attention + masks,
         parts=tuple(_parts(model, weights, tensor_widths, itemsize, positions)),
+        passing=passing,
+        attending=rows * attention_bytes(model, itemsize, tokens, absorb, steps),
     )
 
 
@@ -132,9 +135,11 @@ def _made_bytes(module: nn.Module, spec: TensorSpec, positions: int, choices: in
 
 def within(plan: MemoryPlan, recipe: Recipe) -> MemoryPlan:
     """The plan where recorded values may take only so much memory: what goes beyond lies on disk, or isn't kept."""
-    room = (plan.available - plan.weights - plan.working) // 2 if recipe.room.memory is None else recipe.room.memory
+    room = (plan.available - plan.weights - plan.at_work) // 2 if recipe.room.memory is None else recipe.room.memory
     most = min(plan.activations, max(0, room)) if recipe.keep.everything or recipe.keep.patterns else 0
-    return replace(plan, activations=most, logits=min(plan.logits, most), attention=min(plan.attention, most))
+    # The logits come last: what was recorded before them has taken the room.
+    logits = max(0, most - (plan.activations - plan.logits))
+    return replace(plan, activations=most, logits=logits, attention=min(plan.attention, most))
 
 
 def check(plan: MemoryPlan, held: int) -> None:
@@ -147,13 +152,13 @@ def check(plan: MemoryPlan, held: int) -> None:
         raise InputError(
             f"this run needs {size(needed)} more memory and {size(plan.available)} is available: "
             f"weights {size(plan.weights)}, recorded tensors {size(plan.activations)}, cache {size(plan.cache)}, "
-            f"at work {size(plan.working)}; {_advice(plan)}"
+            f"at work {size(plan.at_work)}; {_advice(plan)}"
         )
 
 
 def _advice(plan: MemoryPlan) -> str:
     """What makes the largest part smaller."""
-    most = max(plan.weights, plan.activations, plan.working + plan.cache)
+    most = max(plan.weights, plan.activations, plan.at_work + plan.cache)
     if most == plan.weights:
         fewer = f", or keep fewer weights (--memory {typed_size(plan.kept // 2)})" if plan.kept else ""
         return f"use fewer layers (--layers){fewer}"
@@ -165,28 +170,8 @@ def _advice(plan: MemoryPlan) -> str:
     return "use a shorter prompt, fewer rows, or fewer new tokens (--generate)"
 
 
-def _working_bytes(
-    model: nn.Module, tensor_widths: Widths, itemsize: int, tokens: int, absorb: bool, steps: bool
-) -> int:
-    """The widest moment inside a module: the FFN's product, a copy of the logits to cap them, or a layer's scores."""
-    scores = _absorbed_scores(model, tokens) if absorb else _scores(model, tokens, steps)
-    # Step by step the scores stay beside what the mask and softmax make of them.
-    each = 4 + (3 if steps else 1) * itemsize
+def _working_bytes(model: nn.Module, tensor_widths: Widths, itemsize: int) -> int:
+    """Bytes a token at the widest moment inside a module: the FFN's product, or a copy of the logits to cap them."""
     capped = config_field(getattr(model, "config", None), "final_logit_softcapping")
     copied = 2 * tensor_widths.widest * itemsize if capped else 0
-    return tokens * max(2 * tensor_widths.widest_in_layer * itemsize, copied, scores * each)
-
-
-def _absorbed_scores(model: nn.Module, tokens: int) -> int:
-    """Scores of one token in all heads, and for each head the mixed latent that they give."""
-    latents = (expansion_of(module) for module in model.modules())
-    return max((latent.heads * (tokens + latent.rank) for latent in latents if latent), default=0)
-
-
-def _scores(model: nn.Module, tokens: int, steps: bool) -> int:
-    """Scores of one token in all heads, where the kernel keeps those of a whole layer at once."""
-    config = getattr(model, "config", None)
-    kernel = getattr(config, "_attn_implementation", None)
-    whole = steps or kernel == "eager" or config_field(config, "attn_logit_softcapping")
-    heads = config_field(config, "num_attention_heads") if whole else 0
-    return heads * tokens if isinstance(heads, int) else 0
+    return max(2 * tensor_widths.widest_in_layer * itemsize, copied)

@@ -250,7 +250,7 @@ class Engine:
     def _recording(self, plan: MemoryPlan) -> dict[str, Any]:
         """What the recorder keeps, and where: half of the memory that the run itself leaves, unless somebody said."""
         recipe = self.runnable.recipe
-        left = (plan.available - plan.weights - plan.working) // 2
+        left = (plan.available - plan.weights - plan.at_work) // 2
         return {
             "outline": self.prepared.outline,
             "keep": recipe.keep,

@@ -48,7 +48,7 @@ def run_document(
 
 def memory_document(plan: MemoryPlan) -> dict[str, object]:
     """A plan in bytes."""
-    return {**asdict(plan), "peak": plan.peak}
+    return {**asdict(plan), "at_work": plan.at_work, "peak": plan.peak}
 
 
 def _stop(trace: Trace, tally: Tally, hits: Sequence[Hit]) -> dict[str, object]:

@@ -18,7 +18,7 @@ def plan_line(plan: MemoryPlan) -> str:
     return (
         f"memory: peak about {size(plan.peak)} of {size(plan.available)} available: weights {size(plan.weights)} at "
         f"once{kept}, recorded {size(plan.activations)} (logits {size(plan.logits)}, attention "
-        f"{size(plan.attention)}), at work {size(plan.working)}{cache}, program {size(plan.base)}"
+        f"{size(plan.attention)}), at work {size(plan.at_work)}{cache}, program {size(plan.base)}"
     )
 
 

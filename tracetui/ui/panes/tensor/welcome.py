@@ -65,7 +65,7 @@ def _memory(state: ScreenState, detailed: bool) -> list[Content]:
         Content.assemble(("memory: ", "$quiet"), f"peak about {size(plan.peak)} of {size(plan.available)} available")
     ]
     if detailed:
-        needs = f"weights {size(plan.weights)}, records {size(plan.activations)}, work {size(plan.working)}"
+        needs = f"weights {size(plan.weights)}, records {size(plan.activations)}, work {size(plan.at_work)}"
         lines.append(Content.styled(f"        {needs}", "$quiet"))
     return [*lines, Content("")]
 
