@@ -12,7 +12,7 @@ from pathlib import Path
 
 _RUN = """
 import json, sys
-from tracetui.models import plan as memory
+from tracetui.models.memory import plan as memory
 planned = []
 check = memory.check
 memory.check = lambda plan, held: (planned.append(plan.peak), check(plan, held))[1]

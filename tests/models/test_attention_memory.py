@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from tracetui.models.attention_memory import attention_bytes
+from tracetui.models.memory.attention import attention_bytes
 
 HEADS, TOKENS, NOPE, ROTARY = 16, 1024, 64, 32
 _TAKEN = """

@@ -16,7 +16,7 @@ from tracetui.analysis.attention.mla import latent_of
 from tracetui.analysis.attention.scores import attention_at
 from tracetui.errors import InputError
 from tracetui.models.build import build_model
-from tracetui.models.plan import plan_run
+from tracetui.models.memory.plan import plan_run
 from tracetui.recipe import Layers, Recipe, load_recipe
 from tracetui.recipe.options import with_options
 from tracetui.recipe.prompts import Prompts

@@ -19,7 +19,7 @@ from tracetui.analysis.memory import MemoryPlan
 from tracetui.analysis.rope.pairs import RopeCheck, check_rope
 from tracetui.debugger.session import Event, Progress, Started
 from tracetui.errors import Cancelled, InputError
-from tracetui.models.plan import check
+from tracetui.models.memory.plan import check
 from tracetui.models.runnable import RANDOM_REMARK
 from tracetui.models.weights.streaming import Weights
 from tracetui.recipe import Layers, texts
@@ -188,7 +188,7 @@ def test_a_tied_head_counts_whole_beside_the_embeddings_rows() -> None:
 
 def test_what_cannot_fit_is_refused_with_sizes_and_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(recipe())
-    monkeypatch.setattr("tracetui.models.plan.available_bytes", lambda: 1000)
+    monkeypatch.setattr("tracetui.models.memory.plan.available_bytes", lambda: 1000)
     with pytest.raises(InputError, match=r"needs .* more memory and 1000 B is available.*--layers"):
         engine.run(texts("hello"), Gate())
 

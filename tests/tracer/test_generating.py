@@ -18,7 +18,7 @@ from tracetui.analysis.attention.scores import attention_at
 from tracetui.analysis.prediction import last_position, next_tokens
 from tracetui.debugger.session import Extended, Started
 from tracetui.errors import Cancelled, InputError
-from tracetui.models import plan as memory
+from tracetui.models.memory import plan as memory
 from tracetui.recipe import Generation, Layers, Prompts, Recipe, load_recipe, texts
 from tracetui.recording.npz import read_trace, write_trace
 from tracetui.recording.record import Record
@@ -113,7 +113,7 @@ def test_weights_stay_between_passes_unless_somebody_says_otherwise(monkeypatch:
         budgets.append(real(of))
         return budgets[-1]
 
-    monkeypatch.setattr("tracetui.models.plan.weight_budget", noted)
+    monkeypatch.setattr("tracetui.models.memory.plan.weight_budget", noted)
     for count in (0, 1, 2):
         trace_recipe(recipe(generation=Generation(count)))
     assert budgets[:2] == [0, 0]

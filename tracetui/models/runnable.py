@@ -13,13 +13,13 @@ import torch
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.debugger.session import Module, PromptRow
 from tracetui.errors import FileChangedError
-from tracetui.models import plan as memory
 from tracetui.models.build import BuiltModel, build_model
 from tracetui.models.chat.prompt_files import PromptFiles
 from tracetui.models.checkpoints.forms import open_checkpoint
 from tracetui.models.checkpoints.protocol import Checkpoint
 from tracetui.models.checkpoints.weight_file import WeightFile
 from tracetui.models.config_help.layer_fields import config_field
+from tracetui.models.memory import plan as memory
 from tracetui.models.module_tree import known_model
 from tracetui.models.outline import outline_of
 from tracetui.models.prompt_rows import PromptReader

@@ -21,8 +21,8 @@ from tracetui.debugger.session import (
 )
 from tracetui.errors import InputError
 from tracetui.expr.matrices import any_steps
-from tracetui.models import plan as memory
 from tracetui.models.factory import runnable_of
+from tracetui.models.memory import plan as memory
 from tracetui.models.runnable import Runnable
 from tracetui.models.weights.available_memory import own_bytes
 from tracetui.models.weights.exact import InFloat64

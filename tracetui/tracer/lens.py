@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tracetui.models.plan import LENS_BYTES
+from tracetui.models.memory.plan import LENS_BYTES
 from tracetui.recording.record import Token, is_layer, layer_of
 from tracetui.tracer.capture.recorder import Recorder
 

@@ -10,8 +10,8 @@ from torch import nn
 
 from tracetui.analysis.memory import MemoryPlan, PartPlan
 from tracetui.errors import InputError
-from tracetui.models.attention_memory import attention_bytes
 from tracetui.models.config_help.layer_fields import config_field
+from tracetui.models.memory.attention import attention_bytes
 from tracetui.models.recorded import Widths, cached_width, chosen_experts, widths
 from tracetui.models.weights.available_memory import available_bytes
 from tracetui.models.weights.experts import is_per_expert, runs_singly

@@ -1,0 +1,1 @@
+"""How much memory a run takes, from shapes alone: before anything of it is allocated."""
