@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from tracetui.analysis.mapping.ggml import uncounted
 from tracetui.analysis.mapping.names import aliases, execution_rank, meaning
 from tracetui.models.checkpoints.deepseek_names import reference_name
 from tracetui.models.checkpoints.meta_names import meta_name
@@ -93,6 +96,24 @@ def test_one_name_of_the_graph_is_two_tensors() -> None:
     assert meaning("Qcur-0", rank=3).site == "model.layers.0.self_attn:q"
     assert meaning("kqv_out-0").site == "model.layers.0.self_attn"
     assert meaning("kqv_out-0", others={"attn_out-0"}).site == "model.layers.0.self_attn:heads"
+
+
+def test_a_name_beside_it_counts_that_a_script_has_counted_through() -> None:
+    names = uncounted({"0007_attn_out-0", "12.ffn_up-1 (view)", "0.mlp.fc1", "cross_attn_out-2"})
+    assert {"attn_out-0", "0007_attn_out-0", "ffn_up-1 (view)"} <= names
+    assert "mlp.fc1" not in names, "no name of the graph"
+    assert meaning("0008_kqv_out-0", others=names).site == "model.layers.0.self_attn:heads"
+    assert meaning("0008_kqv_out-2", others=names).site == "model.layers.2.self_attn", "another name ends like that"
+
+
+def test_names_beside_are_not_gone_through_for_each_name() -> None:
+    class Names(frozenset[str]):
+        def __iter__(self) -> Iterator[str]:
+            raise AssertionError
+
+    others = Names({"0001_norm-0"})
+    for name in ("kqv_out-0", "kqv-0", "ffn_norm-0", "embd", "blk.0.attn_q", "model.layers.0.mlp", "anything"):
+        meaning(name, others=others)
 
 
 def test_aliases_go_both_ways() -> None:

@@ -15,6 +15,7 @@ _NAME = re.compile(
     r"(?P<looks>(?: \([^()]*\))*)(?:[_.:/#]\d{1,4})?$"
 )
 """Scripts put a count before a name, or number its repeats."""
+_COUNT = re.compile(r"^\d+[-_.:/ ]+")
 _LOOKS = re.compile(
     r"^(?:\d+[-_.:/ ]+)?(?:(?:leaf|node)_\d+|cache_[kvrs]_l\d+|\(|$)"
     r"| \((?:view|reshaped|permuted|transposed|cont|copy|copy of .*)\)"
@@ -92,6 +93,11 @@ def graph_name(name: str) -> GraphName | None:
     return GraphName(match["base"], None if match["layer"] is None else int(match["layer"]), looks)
 
 
+def uncounted(names: Collection[str]) -> frozenset[str]:
+    """These names, and those of the graph that a script has put a count before without it too."""
+    return frozenset(names) | {_COUNT.sub("", name) for name in names if graph_name(name) is not None}
+
+
 def is_look(name: str) -> bool:
     """Whether a tensor of the graph holds what others hold: one laid out anew, without a name of its own, the cache."""
     return _LOOKS.search(name) is not None
@@ -103,7 +109,7 @@ def graph_site(name: str, rank: int, others: Collection[str]) -> str | None:
     if parts is None:
         return None
     if parts.layer is None:
-        scaled = parts.base == "embd" and _beside("inp_scaled", others)
+        scaled = parts.base == "embd" and "inp_scaled" in others
         return None if scaled or parts.looks else OUTSIDE.get(parts.base)
     place = _place(parts, rank, others)
     return None if place is None else f"model.layers.{parts.layer}{place}"
@@ -115,19 +121,14 @@ def _place(parts: GraphName, rank: int, others: Collection[str]) -> str | None:
         return _HEADS[base]
     if parts.looks and base not in _HEADS:
         return None
-    if base == "kqv_out" and _beside(f"attn_out-{number}", others):
+    if base == "kqv_out" and f"attn_out-{number}" in others:
         # Newer graphs give this name to the heads; older ones to what o_proj makes of them.
         return ".self_attn:heads"
-    if base == "kqv" and _beside(f"kqv_mla-{number}", others):
+    if base == "kqv" and f"kqv_mla-{number}" in others:
         return None  # in the latent space
-    if base == "ffn_norm" and _beside(f"attn_post_norm-{number}", others):
+    if base == "ffn_norm" and f"attn_post_norm-{number}" in others:
         return ".pre_feedforward_layernorm"
     return INSIDE.get(base)
-
-
-def _beside(name: str, others: Collection[str]) -> bool:
-    """Whether a name stands among others, which a script may have counted through."""
-    return name in others or any(other.endswith(name) for other in others)
 
 
 def _is_split(parts: GraphName, rank: int) -> bool:

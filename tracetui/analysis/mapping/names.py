@@ -46,7 +46,7 @@ class Meaning:
 
 
 def meaning(name: str, rank: int = 2, others: Collection[str] = ()) -> Meaning:
-    """What a tensor's name means; `rank` counts its axes longer than 1, `others` are the names beside it.
+    """What a tensor's name means; `rank` counts its axes longer than 1, `others` are the names beside it, `uncounted`.
 
     Calls, parts (`#1`, `@1.0`) and `.weight` are kept at the end.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from tracetui.analysis.mapping.ggml import uncounted
 from tracetui.analysis.mapping.layouts import SAME, Layout
 from tracetui.analysis.mapping.names import meaning
 from tracetui.recording.record import Record, when
@@ -34,7 +35,7 @@ class Meanings:
 
     def __init__(self, names: Collection[str]) -> None:
         """names: the sites of the file's records."""
-        self._names = names
+        self._names = uncounted(names)
         self._known: dict[tuple[str, int], tuple[str, str]] = {}
 
     def of(self, record: Record, name: str) -> tuple[str, str]:
