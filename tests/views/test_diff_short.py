@@ -12,6 +12,7 @@ from tracetui.analysis.diff.report import report
 from tracetui.analysis.diff.survey import survey
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array
+from tracetui.recording.weight_prints import WeightPrint
 from tracetui.views.diff.one_line import short_lines
 
 PATH = "model.layers.0"
@@ -38,6 +39,39 @@ def arrays(*off: str) -> dict[str, Array]:
 )
 def test_it_says_how_far_and_where_it_is_made(off: tuple[str, ...], site: str, told: str) -> None:
     assert of(site, trace_of(arrays(*off)), trace_of(arrays())).endswith(told)
+
+
+def with_weights(trace: Trace, *places: str) -> Trace:
+    """The same, of a run that read weights whose numbers are their digests."""
+    prints = {
+        f"{SITES[2]}.{name}": WeightPrint((1,), "float32", "file", value, (float(value),))
+        for name, value in zip(("weight", "bias"), places, strict=False)
+    }
+    return replace(trace, weights=prints)
+
+
+@pytest.mark.parametrize(
+    ("off", "weights", "told"),
+    [
+        (SITES[2:], (("1.0",), ("1.1",)), " · its weight differs"),
+        (SITES[2:], (("1.0", "2.0"), ("1.1", "2.1")), " · its weights differ"),
+        (SITES[2:], (("1.0",), ("1.0",)), " · inputs agree: made here"),
+        (SITES[1:], (("1.0",), ("1.1",)), " · its inputs differ too"),
+    ],
+)
+def test_other_weights_are_told_where_inputs_agree(
+    off: tuple[str, ...], weights: tuple[tuple[str, ...], tuple[str, ...]], told: str
+) -> None:
+    a, b = (with_weights(trace_of(arrays(*sites)), *of_side) for sites, of_side in zip((off, ()), weights, strict=True))
+    assert of(SITES[2], a, b).endswith(told)
+
+
+def test_inputs_of_which_some_were_not_compared_are_not_said_to_differ() -> None:
+    finding = survey(report(trace_of(arrays(SITES[2])), trace_of(arrays()))).finding(SITES[2])
+    assert finding is not None
+    lacking = replace(finding, feeds=replace(finding.feeds, missing=True))
+    assert "·|b|" in short_lines(lacking)[0]
+    assert "inputs" not in short_lines(lacking)[0]
 
 
 def test_nan_shapes_and_edits_are_said_instead() -> None:

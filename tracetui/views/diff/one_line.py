@@ -40,11 +40,19 @@ def _made(finding: Finding) -> str:
         return " · perhaps flipped ties"
     if finding.carried:
         return " · rounding adds up"
-    if finding.at_fault:
-        return short_end(finding)
-    if finding.feeds.found:
+    if finding.weights:
+        return f" · its weight{'s differ' if len(finding.weights) > 1 else ' differs'}"
+    return short_end(finding) if finding.at_fault else _inputs(finding)
+
+
+def _inputs(finding: Finding) -> str:
+    """What holds of the inputs where nothing more can be said of the difference."""
+    feeds = finding.feeds
+    if any(fed.outcome is not Outcome.SAME for fed in feeds.found):
         return " · its inputs differ too"
-    return "" if finding.feeds.missing else " · no tensor feeds it"
+    if feeds.agree:
+        return " · its inputs agree"
+    return "" if feeds.missing else " · no tensor feeds it"
 
 
 def _looks(finding: Finding) -> str:
