@@ -8,6 +8,7 @@ from pathlib import Path
 from tracetui.debugger.memory.restored import NOTHING_RECALLED, Restored
 from tracetui.expr.edit import Edit
 from tracetui.expr.stop import DEFAULT_STOPS, Stop
+from tracetui.recipe.package_models import PACKAGE_MODELS
 from tracetui.recipe.prompts import NO_PROMPT, Prompts
 from tracetui.recording.trace import RunInfo, Trace
 from tracetui.text import count
@@ -80,8 +81,15 @@ def _described(trace: Trace) -> str:
 def _recording(trace: Trace, path: Path) -> str:
     if trace.dump:
         return f"{path.name}: a file of named tensors, with nothing to run"
-    again = f"`tracetui run {trace.run.model}` runs the model" if trace.run.model else "there is no model to run"
+    model = _runnable(trace.run)
+    again = f"`tracetui run {model}` runs the model" if model else "there is no model to run"
     return f"{path.name}{'' if trace.complete else ', left before its end'}; {again}"
+
+
+def _runnable(run: RunInfo) -> str:
+    """What is typed to run its model again: of a GGUF file its name with the ending, which the model's lacks."""
+    is_gguf = run.recipe.get("layout") == "gguf" and run.model not in PACKAGE_MODELS
+    return str(run.recipe.get("weights") or run.model) if is_gguf else run.model
 
 
 def _when(run: RunInfo) -> str:

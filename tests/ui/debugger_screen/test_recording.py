@@ -54,6 +54,22 @@ async def test_where_a_prompt_would_be_typed_it_says_that_this_is_a_recording(tm
         assert "this is a recording: t.npz" in it.text()
 
 
+@pytest.mark.parametrize(
+    ("model", "recipe", "command"),
+    [
+        ("tiny.Q4_1", {"layout": "gguf", "weights": "tiny.Q4_1.gguf"}, "tiny.Q4_1.gguf"),
+        ("smollm2", {"layout": "gguf", "weights": "SmolLM2.gguf"}, "smollm2"),
+        ("folder", {"layout": "huggingface", "weights": "folder"}, "folder"),
+    ],
+)
+def test_the_command_that_runs_its_model_is_what_tracetui_takes(
+    model: str, recipe: dict[str, object], command: str
+) -> None:
+    trace = recorded()
+    trace = replace(trace, run=replace(trace.run, model=model, recipe=recipe))
+    assert f"`tracetui run {command}` runs" in page_of_recording(trace, Path("t.npz")).recording
+
+
 async def test_every_pane_shows_what_was_recorded(tmp_path: Path) -> None:
     async with opened(written(tmp_path / "t.npz")) as it:
         await it.press("c", "3")
