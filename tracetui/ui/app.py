@@ -209,7 +209,8 @@ class TracetuiApp(App[int]):
 
     def action_picture(self) -> None:
         """Save what is on the screen, a dialog included."""
-        picture = self.export_screenshot(title="tracetui")
+        # Readers such as librsvg drop even no-break spaces at the ends of a text, unless they are told to keep them.
+        picture = self.export_screenshot(title="tracetui").replace("<svg ", '<svg xml:space="preserve" ', 1)
         path = Path.cwd() / f"tracetui-{datetime.now():%Y%m%d-%H%M%S}.svg"
         read_in_background(
             self.debugger, "screenshot", partial(_write_picture, picture, path), self.debugger.post_message

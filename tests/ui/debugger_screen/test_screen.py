@@ -185,7 +185,9 @@ async def test_the_screenshot_says_where_it_is(tmp_path: Path, monkeypatch: pyte
     async with driven(size=(80, 24)) as it:
         await it.press("escape", "f12")
         found = next(notice for notice in it.notices if "saved in" in notice)
-    assert Path(found.rpartition(" ")[2]).read_text().startswith("<svg")
+    picture = Path(found.rpartition(" ")[2]).read_text()
+    assert picture.startswith("<svg ")
+    assert 'xml:space="preserve"' in picture.partition(">")[0]
 
 
 def test_no_two_commands_share_a_key() -> None:
