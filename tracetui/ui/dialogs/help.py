@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
@@ -27,6 +28,10 @@ _IN_PANES = (
 )
 
 _WITH_NAMES = 112
+_KEYS = 14
+"""Columns that the keys take."""
+_FRAME = 6
+"""Columns that the dialog's padding and its scrollbar take."""
 
 
 class HelpScreen(Dialog[None]):
@@ -51,8 +56,9 @@ class HelpScreen(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog", id="help"):
-            names = self.app.size.width >= _WITH_NAMES
-            yield Static(Content("\n").join(list(_lines(self._keymap_shown, names, *self._told))))
+            width = self.app.size.width
+            room = int(0.95 * width) - _FRAME - _KEYS
+            yield Static(Content("\n").join(list(_lines(self._keymap_shown, width >= _WITH_NAMES, room, *self._told))))
 
     def action_scroll(self, by: int) -> None:
         self.query_one("#help").scroll_relative(y=by, animate=False)
@@ -61,6 +67,7 @@ class HelpScreen(Dialog[None]):
 def _lines(
     keymap: Mapping[str, str],
     names: bool,
+    room: int,
     commands: Sequence[Command],
     groups: Sequence[str],
     in_panes: Sequence[tuple[str, str]],
@@ -73,17 +80,18 @@ def _lines(
         yield Content.styled(group, "bold $foreground")
         for command in commands:
             if command.group == group:
-                yield _line(shown_keys(command, keymap), command.help, command.id if names else "", widest)
+                yield _line(shown_keys(command, keymap), command.help, command.id if names else "", widest, room)
     yield Content("")
     yield Content.styled("In the panes", "bold $foreground")
     for keys, what in in_panes:
-        yield _line(keys, what, "", widest)
+        yield _line(keys, what, "", widest, room)
     yield Content("")
     yield Content.styled("Names in conditions of stops and in watches", "bold $foreground")
     for name in NAMES:
-        yield _line(f"{name.form} ", f"{name.meaning} [{name.unit}]" if names else name.meaning, "", widest)
+        yield _line(f"{name.form} ", f"{name.meaning} [{name.unit}]" if names else name.meaning, "", widest, room)
 
 
-def _line(keys: str, what: str, name: str, widest: int) -> Content:
-    described = f"{what:<{widest}}  " if name else what
-    return Content.assemble((f"{keys:<13} ", "bold $accent"), described, (name, "$quiet"))
+def _line(keys: str, what: str, name: str, widest: int, room: int) -> Content:
+    folded = f"\n{'':<{_KEYS}}".join(textwrap.wrap(what, max(room, _KEYS)))
+    described = f"{what:<{widest}}  " if name else folded
+    return Content.assemble((f"{keys:<{_KEYS - 1}} ", "bold $accent"), described, (name, "$quiet"))
