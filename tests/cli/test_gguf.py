@@ -44,6 +44,11 @@ def test_info_says_what_a_file_says_of_itself(path: Path, tracetui: Here) -> Non
     assert all(line.isprintable() for line in lines)
 
 
+def test_a_list_of_one_text_is_one_text(path: Path, tracetui: Here) -> None:
+    path.write_bytes(g.usual({**METADATA, "general.tags": (g.ARRAY, g.array(g.TEXT, ["chat"]))}, TENSORS, 480))
+    assert "general.tags                                 1 text\n" in tracetui("info", str(path)).out
+
+
 def test_info_says_why_a_file_does_not_run(path: Path, tracetui: Here) -> None:
     path.write_bytes(g.usual({**METADATA, "general.type": (g.TEXT, g.text("adapter"))}, TENSORS, 480))
     assert "architecture  general.type: holds an adapter, no model" in tracetui("info", str(path)).out

@@ -146,7 +146,7 @@ def test_experts_and_tied_tables_are_swapped_too(tmp_path: Path) -> None:
 
 
 def test_what_is_not_the_same_model_quantised_is_refused(llama: Measured, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"plain: all its weights are those of plain: nothing was quantised"):
+    with pytest.raises(InputError, match=r"plain: all its weights are those of plain: there is nothing to measure"):
         measured(llama.plain, llama.plain)
     wider = saved(tmp_path / "wider", num_hidden_layers=2, intermediate_size=128)
     problem = r"wider: model.layers.0.mlp.gate_proj.weight: is of the shape \[128, 64\], the original's is \[96, 64\]"

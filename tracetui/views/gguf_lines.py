@@ -89,7 +89,8 @@ def _entry(name: str, facts: Iterable[str]) -> Iterator[str]:
 
 def _short(value: Value) -> str:
     if isinstance(value, Texts | np.ndarray | tuple):
-        return f"{len(value):,} {'texts' if isinstance(value, Texts) else 'items'}"
+        kind = "text" if isinstance(value, Texts) else "item"
+        return f"{len(value):,} {kind}{'s' if len(value) != 1 else ''}"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

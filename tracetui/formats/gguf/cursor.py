@@ -52,7 +52,7 @@ class Cursor:
             raise bad_field(self.path, visible(field, 80), f"at most {most:,} are read", count)
         if count * least > self.size - self.at:
             problem = f"the rest of the file, {self.size - self.at:,} bytes, can't hold so many"
-            raise bad_field(self.path, visible(field, 80), problem, count)
+            raise bad_field(self.path, visible(field, 80), f"{problem}: it was cut short or is damaged", count)
         return count
 
     def take(self, length: int, field: str) -> bytes:

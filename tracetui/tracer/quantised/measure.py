@@ -48,7 +48,7 @@ class _Measure:
     def report(self, names: tuple[str, str]) -> QuantisationReport:
         weights = list(self._weights())
         if not weights:
-            raise InputError(f"{names[1]}: all its weights are those of {names[0]}: nothing was quantised")
+            raise InputError(f"{names[1]}: all its weights are those of {names[0]}: there is nothing to measure")
         with self.model.output_errors([weight.name for weight in weights]) as errors:
             trace = self._full()
         logits, lengths = logits_of(trace), tuple(map(len, trace.tokens))
