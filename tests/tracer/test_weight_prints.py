@@ -156,8 +156,10 @@ def test_of_experts_those_that_were_hit_are_told_apart(tmp_path: Path) -> None:
     ("field", "value", "problem"),
     [
         ("sample", "AAA", "sample: must be base64"),
-        ("sample", "AAAA", "sample: must be of at most 64 numbers"),
-        ("sample", "A" * 400, "sample: must be of at most 64 numbers"),
+        ("sample", "AAAA", r"sample: must be of 1 float32 numbers, for a weight of the shape \[1\], got '3 bytes'"),
+        ("sample", "A" * 400, "sample: must be of 1 float32 numbers"),
+        ("shape", [30, 50], "sample: must be of 64 float32 numbers"),
+        ("shape", [2, 0], "sample: must be of 0 float32 numbers"),
         ("digest", "0", "digest: must be 16 digits"),
     ],
 )
@@ -167,7 +169,7 @@ def test_what_no_trace_remembers_is_refused(
     from tracetui.recording.npz import encode
 
     def forms(weights: object) -> dict[str, object]:
-        fields = {"shape": [1], "dtype": "float32", "provenance": "", "digest": "0" * 16, "sample": ""}
+        fields = {"shape": [1], "dtype": "float32", "provenance": "", "digest": "0" * 16, "sample": "AAAAAA=="}
         return {"w": {**fields, field: value}}
 
     monkeypatch.setattr(encode, "weight_forms", forms)

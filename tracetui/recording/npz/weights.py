@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from math import prod
 
 import numpy as np
 
@@ -44,8 +45,10 @@ def _print(form: WeightForm, where: str, name: str) -> WeightPrint:
         content = base64.b64decode(form.sample, validate=True)
     except (binascii.Error, ValueError):
         raise bad_field(where, f"{name}.sample", "must be base64", form.sample) from None
-    if len(content) % _NUMBER_BYTES or len(content) > SAMPLED * _NUMBER_BYTES:
-        raise bad_field(where, f"{name}.sample", f"must be of at most {SAMPLED} numbers", form.sample)
+    count = min(prod(form.shape), SAMPLED)
+    if len(content) != count * _NUMBER_BYTES:
+        problem = f"must be of {count} float32 numbers, for a weight of the shape {list(form.shape)}"
+        raise bad_field(where, f"{name}.sample", problem, f"{len(content)} bytes")
     if len(form.digest) != _DIGITS:
         raise bad_field(where, f"{name}.digest", f"must be {_DIGITS} digits", form.digest)
     sample = tuple(np.frombuffer(content, "<f4").astype(float).tolist())
