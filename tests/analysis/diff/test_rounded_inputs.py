@@ -16,12 +16,14 @@ from tests.analysis.diff import plants
 from tests.analysis.diff.llama_cpp_graph import Tensor, graph, last_wins, numbered
 from tests.analysis.diff.made import trace_of
 from tracetui.analysis.diff.report import Report, report
+from tracetui.analysis.diff.rounding.noise import Verdict, measure_noise
 from tracetui.analysis.diff.survey import survey
 from tracetui.models.weights.weight_prints import print_of
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array
 from tracetui.tracer.call import record_module
 from tracetui.views.diff.as_json import diff_json
+from tracetui.views.diff.noise import noise_verdict
 from tracetui.views.diff.report import diff_lines, verdict
 
 Plant = Callable[[Any], None]
@@ -182,6 +184,7 @@ def _gelu(model: Any) -> None:
         (_heads_reversed(0), "self_attn.q_proj"),
         (_times(0, "self_attn.q_proj", 1.01), "self_attn.q_proj"),
         (_times(0, "self_attn.q_proj", 1.1, 8), "self_attn.q_proj"),
+        (_times(0, "self_attn.q_proj", 1.03, 8), "self_attn.q_proj"),
         (_epsilon, "input_layernorm"),
     ],
 )
@@ -214,6 +217,15 @@ def test_a_larger_fault_further_on_is_named_beyond_it(plant: Plant, site: str) -
     assert made.beyond.at_fault
     assert f"First beyond what that explains: model.layers.{site}, " in verdict(made)
     assert f"model.layers.{site}" in survey(made).made
+
+
+def test_noise_is_no_word_against_it() -> None:
+    noise = measure_noise(compared(), "B", traced(plants.llama().double()))
+    of = noise.of(Q_PROJ)
+    assert of is not None
+    assert of.verdict is Verdict.ROUNDED
+    assert not noise.suspects
+    assert noise_verdict(noise).startswith("no fault: llama.cpp rounds what it multiplies at model.layers.0.self_attn")
 
 
 def test_known_faults_beyond_it_are_told() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tracetui.analysis.diff.alignment.align import align
 from tracetui.analysis.diff.alignment.placed import placed
@@ -14,6 +14,7 @@ from tracetui.analysis.diff.compare import Tell, compare, untold
 from tracetui.analysis.diff.effects import NextTokens, next_tokens_of
 from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.finding import Finding, find
+from tracetui.analysis.diff.hints import hints
 from tracetui.analysis.diff.hints.scene import Hint
 from tracetui.analysis.diff.printed import log_words
 from tracetui.analysis.diff.result import Comparison, SiteDiff
@@ -123,4 +124,10 @@ def _beyond(comparison: Comparison, finding: Finding | None, flipped: tuple[Flip
     if finding is None or finding.rounded is None:
         return None, ""
     further = beyond(comparison, finding.rounded)
-    return (find(further.comparison, further.site, flipped) if further.site else None), further.until
+    if further.site is None:
+        return None, further.until
+    made = find(further.comparison, further.site, flipped)
+    if made.brought:
+        # By how much longer its rows are than its inputs'; what its matrix may make of rounding is known better.
+        made = replace(made, brought=False, hints=hints(further.comparison, made.site, made.feeds))
+    return made, further.until

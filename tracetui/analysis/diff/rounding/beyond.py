@@ -10,6 +10,7 @@ from tracetui.analysis.diff.feeds import Feeds, feeds, sites_by_name
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.diff.rounding.block_rounding import input_roundings
 from tracetui.analysis.diff.rounding.brought import is_brought, is_whole
+from tracetui.analysis.diff.rounding.jumps import is_everywhere
 from tracetui.analysis.diff.rounding.rounded_products import LinearProduct, RoundedProduct, product_of
 
 _TIMES, _MIXED_TIMES = 4.0, 6.0
@@ -65,7 +66,7 @@ class _RoundingSearch:
         distance = site.distance
         if distance is None or distance.by_statistics or fed.missing or not fed.found:
             return True
-        if site.jump or distance.unlike or _is_factor(site, fed):
+        if site.jump or distance.unlike or _is_factor(self._comparison, site, fed):
             return False
         if site.pair.record.numel <= _MOST_NUMEL and (product := product_of(self._comparison, site, fed)):
             return _is_long_enough(product)
@@ -86,11 +87,12 @@ def _is_long_enough(product: LinearProduct) -> bool:
     return any(bool((lengths <= _PRODUCT_TIMES * expected).all()) for expected in ways)
 
 
-def _is_factor(site: SiteDiff, fed: Feeds) -> bool:
+def _is_factor(comparison: Comparison, site: SiteDiff, fed: Feeds) -> bool:
     """Whether all of a tensor is off by one factor that none of its inputs has: rounding has all directions."""
     distance = site.distance
     if distance is None or distance.numel < _FEWEST:
         return False
     off = abs(distance.factor - 1)
     entering = [abs(each.distance.factor - 1) for each in fed.found if each.distance is not None]
-    return off > _FACTOR * distance.relative and all(own < _CARRIED * off for own in entering)
+    alone = off > _FACTOR * distance.relative and all(own < _CARRIED * off for own in entering)
+    return alone and is_everywhere(comparison, site, distance.factor)

@@ -149,11 +149,11 @@ def _allowed(output: Both, fed: Both | None, row: int, rtol: float, siblings: Se
     gains = np.concatenate([own, *siblings])
     gain = max(float(some.max(initial=0.0)) * (1 + _FEW / max(1, some.size)) for some in (own, gains))
     usual = float(np.sqrt(np.square(gains).mean())) if gains.size else 0.0
-    gain = max(gain, usual * (1 + _SIGMAS / math.sqrt(_channels(output.b))))
+    gain = max(gain, usual * (1 + _SIGMAS / math.sqrt(channels(output.b))))
     return gain * float(apart[row] + rtol * norms[row])
 
 
-def _channels(output: Floats) -> float:
+def channels(output: Floats) -> float:
     """Of how many channels an output [rows,channels] is made: 1 where one is all that counts.
 
     By so few numbers a row comes out longer or shorter than usual by chance.

@@ -65,7 +65,7 @@ def _is_factor(distance: Distance, rtol: float) -> bool:
     return distance.numel >= _FEWEST and off > _FACTOR * rtol and off > _EXPLAINED * distance.relative
 
 
-def _is_everywhere(comparison: Comparison, site: SiteDiff, factor: float) -> bool:
+def is_everywhere(comparison: Comparison, site: SiteDiff, factor: float) -> bool:
     """Whether at least half of the rows and half of the channels have the factor, and there are several rows.
 
     One token far longer than all others makes it alone, and so does one huge channel.
@@ -95,7 +95,7 @@ def _jump(comparison: Comparison, site: SiteDiff, fed: Feeds) -> str:
     if _is_factor(distance, tolerance.rtol):
         own = abs(distance.factor - 1)
         carried = any(abs(found.factor - 1) >= _CARRIED * own for found in entering)
-        if not carried and _is_everywhere(comparison, site, distance.factor):
+        if not carried and is_everywhere(comparison, site, distance.factor):
             return f"A is {distance.factor:.4g} times B, which rounding isn't, and its inputs are not"
     apart = max(found.furthest for found in entering)
     row = distance.row

@@ -1,8 +1,8 @@
 """Products of llama.cpp's with weights in blocks or in half precision: it rounds their inputs first, which is no fault.
 
 The other side takes the inputs as they are. The weight W isn't recorded, but some of its elements are, and the inputs
-are: a token's difference δ·Wᵀ, δ what rounding takes from its inputs, is about |δ| times a row of W long, stands to the
-other tokens' as the δs do, and has no more of the output's own direction than chance gives it.
+are: a token's difference δ·Wᵀ, δ what rounding takes from its inputs, is about |δ| times a row of W long, and has no
+more in common with the output, or from token to token, than the δs have with the inputs.
 """
 
 from __future__ import annotations
@@ -16,16 +16,19 @@ from tracetui.analysis.diff.arrays import Both, both
 from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 from tracetui.analysis.diff.rounding.block_rounding import Floats, InputRounding, input_roundings
+from tracetui.analysis.diff.rounding.brought import channels
 from tracetui.recording.record import Record
 from tracetui.recording.trace import Trace
 from tracetui.recording.weight_prints import WeightPrint
 
 _WITHIN = 3.0
-"""How many times longer or shorter than expected a token's difference may be: real models' are 0.59 to 1.66."""
+"""How many times longer or shorter than expected a token's difference may be: a real model's are 0.6 to 1.7 for 8 bits,
+0.9 to 3.2 for float16. By one more, the more so the fewer channels make it."""
 _OF_OUTPUT = 0.5
 """The largest cosine of the difference and the output: a factor's is 1; real products' are up to 0.26."""
-_LIKE, _CHANCE = 0.3, 1.5
-"""How far cosines between tokens may be from the inputs', and how much more, over the square root of the width."""
+_IN_COMMON = 0.3
+"""How much more of a difference's square than of the inputs' may be the same at every token, or one factor a channel:
+a bias, or another scale of some rows, is next to all of it."""
 _ROWS = 64
 """Tokens that are looked at."""
 _FEWEST = 3
@@ -58,8 +61,6 @@ class LinearProduct:
     """[N,D]; A's and B's."""
     output: Both
     """[N,F]."""
-    turned: bool
-    """Whether each token's output was rotated by its position."""
 
     def rounded_off(self, rounding: InputRounding) -> Floats:
         """What the weight is multiplied with in llama.cpp, less what it is on the other side [N,D]."""
@@ -94,27 +95,33 @@ def _fits(product: LinearProduct, off: Floats) -> bool:
     """Whether inputs that are `off` [N,D] explain each token's difference, in size and direction."""
     difference = product.output.a - product.output.b  # [N,F]
     expected, lengths = product.lengths(off), np.linalg.norm(difference, axis=1)  # [N]
-    if not ((lengths <= _WITHIN * expected) & (lengths * _WITHIN >= expected)).all():
+    # A weight prefers directions, and where few channels count these are few.
+    chance = 1 / math.sqrt(min(channels(off), channels(difference)))
+    within = _WITHIN * (1 + chance)
+    if not ((lengths <= within * expected) & (lengths * within >= expected)).all():
         return False
     if abs(_cosine(difference, product.output.b)) > _OF_OUTPUT:
         return False
-    rows = expected > 0
-    if product.turned or rows.sum() < _FEWEST:
-        return bool(rows.any())
-    apart = (_cosines(difference[rows]) - _cosines(off[rows]))[np.triu_indices(int(rows.sum()), 1)]
-    limit = _LIKE + _CHANCE / math.sqrt(difference.shape[1])
-    return float(np.sqrt(np.square(apart).mean())) <= limit
+    if not expected.any() or len(expected) < _FEWEST:
+        return bool(expected.any())
+    entered, made = product.inputs.b, product.output.b
+    ones = np.ones((len(expected), 1))
+    pairs = ((difference, made, off, entered), (difference, ones, off, ones))
+    return all(_in_common(one, x) <= _in_common(own, y) + _IN_COMMON for one, x, own, y in pairs)
+
+
+def _in_common(apart: Floats, values: Floats) -> float:
+    """The share of a difference's square [N,D] that is, channel by channel, one factor times the values [N,D or 1]."""
+    squares = np.square(values).sum(axis=0)
+    dots = np.square((apart * values).sum(axis=0))
+    total = float(np.square(apart).sum())
+    explained = np.divide(dots, squares, out=np.zeros_like(dots), where=squares > 0)
+    return float(explained.sum()) / total if total else 0.0
 
 
 def _cosine(one: Floats, other: Floats) -> float:
     norms = float(np.linalg.norm(one) * np.linalg.norm(other))
     return float((one * other).sum()) / norms if norms else 0.0
-
-
-def _cosines(rows: Floats) -> Floats:
-    """Of each row with each [N,N]; none of them is zero."""
-    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(unit @ unit.T)
 
 
 def product_of(comparison: Comparison, site: SiteDiff, fed: Feeds) -> LinearProduct | None:
@@ -130,18 +137,18 @@ def product_of(comparison: Comparison, site: SiteDiff, fed: Feeds) -> LinearProd
     for entering in reversed(fed.found):
         inputs = both(comparison, entering)
         if inputs is not None and (rows := _by_token(inputs, weight.shape[-1])) is not None:
-            return _product("A" if graphs[0] else "B", weight, rows, output, record.role in ("q", "k"))
+            return _product("A" if graphs[0] else "B", weight, rows, output)
     return None
 
 
-def _product(side: str, weight: WeightPrint, inputs: Both, output: Both, turned: bool) -> LinearProduct | None:
+def _product(side: str, weight: WeightPrint, inputs: Both, output: Both) -> LinearProduct | None:
     count = len(inputs.a)
     rows = _by_token(output, output.a.size // count) if output.a.size % count == 0 else None
     if rows is None or not all(np.isfinite(part).all() for part in (inputs.a, inputs.b, rows.a, rows.b)):
         return None
     few = slice(None, None, -(-count // _ROWS))
     cut = [Both(part.a[few], part.b[few]) for part in (inputs, rows)]
-    return LinearProduct(side, weight, cut[0], cut[1], turned)
+    return LinearProduct(side, weight, cut[0], cut[1])
 
 
 def _weight(trace: Trace, record: Record) -> WeightPrint | None:
