@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,16 @@ def test_a_character_without_a_token_is_named(folder: Path) -> None:
     metadata[TOKENS] = [f"no byte {place}" if kinds[place] == 6 else token for place, token in enumerate(tokens)]
     with pytest.raises(InputError, match="'火' is no token of the model, nor is its byte 0xE7"):
         opened(folder, metadata).encode("火")
+
+
+@pytest.mark.parametrize("make", [byte_level, scored])
+def test_a_token_that_is_no_utf_8_has_the_bytes_of_the_file(folder: Path, make: Callable[[], dict[str, Any]]) -> None:
+    metadata = make()
+    place = len(metadata[TOKENS]) - len(SPECIAL) - 1
+    metadata[TOKENS] = [b"\xffa" if number == place else token for number, token in enumerate(metadata[TOKENS])]
+    tokenizer = opened(folder, metadata)
+    assert tokenizer.token(place).bytes == b"\xffa"
+    assert tokenizer.decode([place, place]) == b"\xffa\xffa"
 
 
 def test_ids_beyond_the_model_are_an_error(folder: Path) -> None:

@@ -21,11 +21,16 @@ def token_bytes(spelled: str, spelling: Spelling) -> bytes:
     """The exact bytes of a token; a character outside the spelling's alphabet stands for itself."""
     if spelling is Spelling.BYTE_LEVEL:
         alphabet = byte_of_character()
-        return b"".join(bytes([alphabet[char]]) if char in alphabet else char.encode() for char in spelled)
+        return b"".join(bytes([alphabet[char]]) if char in alphabet else _encoded(char) for char in spelled)
     if spelling is Spelling.SENTENCEPIECE:
         fallback = _FALLBACK.fullmatch(spelled)
-        return bytes.fromhex(fallback[1]) if fallback else spelled.replace("▁", " ").encode(errors="surrogateescape")
-    return spelled.encode(errors="surrogateescape")
+        return bytes.fromhex(fallback[1]) if fallback else _encoded(spelled.replace("▁", " "))
+    return _encoded(spelled)
+
+
+def _encoded(text: str) -> bytes:
+    """UTF-8, and the very bytes of what a file has that is none."""
+    return text.encode(errors="surrogateescape")
 
 
 @cache
