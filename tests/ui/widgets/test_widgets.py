@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 from textual import on
 from textual.app import App, ComposeResult
 
@@ -15,6 +16,7 @@ from tracetui.analysis.residual import ResidualPoint
 from tracetui.analysis.residual_tokens import ResidualSizes
 from tracetui.debugger.labels import label_of
 from tracetui.debugger.readings.planes import Plane
+from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import Phase, ScreenState
 from tracetui.recording.record import Record, Token
 from tracetui.recording.trace import RunInfo, Trace
@@ -25,6 +27,7 @@ from tracetui.ui.panes.tensor.summary import read, seconds
 from tracetui.ui.panes.tensor.value_grid import Subject, ValueGrid
 from tracetui.ui.reader import Reply
 from tracetui.ui.theme.variables import default_variables
+from tracetui.ui.widgets.header import Header
 from tracetui.ui.widgets.residual_line import Norms, _heading
 from tracetui.ui.widgets.step_bar import bar, knob
 from tracetui.ui.widgets.token_strip import TokenStrip
@@ -158,3 +161,14 @@ def test_the_strip_says_from_where_on_the_stream_is_lost() -> None:
     norms = Norms(state.trace, 8, 0, 0, -1, ResidualSizes(points))
     assert _heading(norms, 1, state)[1:3] == ("1.5", "layer 0 attn")
     assert _heading(norms, 2, state)[1:3] == ("– layer 0", "NaN from 0")
+
+
+@pytest.mark.parametrize(
+    ("asked", "run_in", "shown"),
+    [("auto", "", "auto"), ("auto", "bfloat16", "bfloat16"), ("float16", "float32", "float16"), ("", "float32", "m")],
+)
+def test_the_header_says_what_auto_comes_to(asked: str, run_in: str, shown: str) -> None:
+    header = Header(StartPage(title="m", dtype=asked))
+    trace = Trace(RunInfo(recipe={"dtype": run_in} if run_in else {}), (), (), (), {})
+    header.set_reactive(Header.state, ScreenState(trace=trace))
+    assert header._left(60).plain.split()[-1] == shown

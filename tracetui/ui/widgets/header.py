@@ -44,11 +44,16 @@ class Header(Widget):
     def _left(self, room: int) -> Content:
         """As many facts as fit; the name is always there, cut if it must be."""
         left = Content.assemble((" tracetui ", "bold $primary"), " ", (visible(self._offer.title), "bold"))
-        for fact in (self._offer.description, self._offer.dtype, self._offer.weights):
+        for fact in (self._offer.description, self._dtype(), self._offer.weights):
             longer = Content.assemble(left, ("  ·  ", "$quiet"), (visible(fact), "$quiet"))
             if fact and longer.cell_length <= room:
                 left = longer
         return left.truncate(max(1, room), ellipsis=True)
+
+    def _dtype(self) -> str:
+        """What was asked for; a run that was begun knows what `auto` comes to."""
+        run_in = str(self.state.trace.run.recipe.get("dtype", ""))
+        return run_in if run_in and self._offer.dtype == "auto" else self._offer.dtype
 
 
 def standing(state: ScreenState, short: bool = False) -> str:
