@@ -10,7 +10,7 @@ from textual.reactive import reactive
 from tracetui.ui.keys.commands import Command, footer_commands, footer_key
 from tracetui.ui.widgets.action_line import ActionLine, Part
 
-_WHILE_TYPING = (("Enter", "go"), ("Esc", "leave"), ("Ctrl+P", "commands"), ("Ctrl+Q", "quit"))
+_WHILE_TYPING = (("Enter", "go"), ("Esc", "leave"), ("Ctrl+P", "commands"), ("Ctrl+Q", "quit"), ("Ctrl+U", "empty"))
 
 
 class KeyBar(ActionLine):
