@@ -71,7 +71,7 @@ def read_graph_log(path: Path) -> list[PrintedTensor]:
     if len(heads) > MAX_RECORDS:
         raise InputError(f"{path}: has {len(heads):,} tensors, more than {MAX_RECORDS:,}")
     ends = [number for number, _ in heads[1:]] + [len(lines)]
-    printed = (_tensor(path, lines, number, end, match) for (number, match), end in zip(heads, ends, strict=True))
+    printed = (_tensor(path, lines, number, end, match) for (number, match), end in zip(heads, ends, strict=False))
     tensors = [tensor for tensor in printed if tensor is not None]
     if not tensors:
         raise InputError(f"{path}: is a log of llama.cpp's that has no values of any tensor")
