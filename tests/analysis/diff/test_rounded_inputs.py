@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -18,7 +19,9 @@ from tests.analysis.diff.made import trace_of
 from tracetui.analysis.diff.report import Report, report
 from tracetui.analysis.diff.rounding.noise import Verdict, measure_noise
 from tracetui.analysis.diff.survey import survey
+from tracetui.formats.graph_log import PrintedTensor
 from tracetui.models.weights.weight_prints import print_of
+from tracetui.recording.dumps.graph_log import PrintedValue
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array
 from tracetui.tracer.call import record_module
@@ -226,6 +229,32 @@ def test_noise_is_no_word_against_it() -> None:
     assert of.verdict is Verdict.ROUNDED
     assert not noise.suspects
     assert noise_verdict(noise).startswith("no fault: llama.cpp rounds what it multiplies at model.layers.0.self_attn")
+
+
+def _logged(trace: Trace) -> Trace:
+    """As a text log has a dump: the ends of each tensor's axes to four decimals."""
+    values = []
+    for record, value in zip(trace.records, trace.values, strict=True):
+        array = value.read()
+        ends = array[np.ix_(*(sorted({*range(min(3, n)), *range(max(0, n - 3), n)}) for n in array.shape))]
+        printed = PrintedTensor(
+            record.site, "float32", array.shape, np.round(ends, 4).astype(np.float64), float(array.sum())
+        )
+        values.append(PrintedValue(printed))
+    return replace(trace, values=tuple(values))
+
+
+@pytest.mark.parametrize("plant", [None, _times(0, "self_attn.q_proj", 1.2)])
+def test_a_text_log_tells_as_much(plant: Plant | None) -> None:
+    model = rounded(plants.llama(), blocks)
+    if plant is not None:
+        plant(model)
+    dump = trace_of(numbered(graph(traced(model))), dump=True)
+    made = report(_logged(dump), reference(plants.llama(), "dequantised Q8_0"))
+    assert made.first is not None
+    assert made.first.site == Q_PROJ
+    assert made.at_fault == (plant is not None)
+    assert ("A log has too few values" in verdict(made)) == (plant is None)
 
 
 def test_known_faults_beyond_it_are_told() -> None:

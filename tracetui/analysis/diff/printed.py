@@ -56,8 +56,13 @@ def sums_apart(pair: Pair, stored: tuple[Value, Value], compared: tuple[Value, V
     return f"{sums}: what differs is not among the values printed"
 
 
+def is_log(trace: Trace) -> bool:
+    """Whether a text log has told it."""
+    return any(map(is_printed, trace.values[:1]))
+
+
 def log_words(a: Trace, b: Trace) -> tuple[str, ...]:
     """What has to be said where a side is a log."""
-    sides = [side for side, trace in (("A", a), ("B", b)) if any(map(is_printed, trace.values[:1]))]
+    sides = [side for side, trace in (("A", a), ("B", b)) if is_log(trace)]
     ends = f"of each tensor the ends of its axes, to {DIGITS} decimals, and its sum are compared"
     return tuple(f"{side} is a log: {ends}; what cancels out isn't seen" for side in sides)

@@ -16,7 +16,7 @@ from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.finding import Finding, find
 from tracetui.analysis.diff.hints import hints
 from tracetui.analysis.diff.hints.scene import Hint
-from tracetui.analysis.diff.printed import log_words
+from tracetui.analysis.diff.printed import is_log, log_words
 from tracetui.analysis.diff.result import Comparison, SiteDiff
 from tracetui.analysis.diff.rounding.beyond import beyond
 from tracetui.analysis.diff.rounding.explained import with_explained
@@ -121,7 +121,7 @@ def report(
 
 def _beyond(comparison: Comparison, finding: Finding | None, flipped: tuple[Flip, ...]) -> tuple[Finding | None, str]:
     """What is made of the first site beyond llama.cpp's rounding, and how far that was looked for."""
-    if finding is None or finding.rounded is None:
+    if finding is None or finding.rounded is None or any(map(is_log, (comparison.a, comparison.b))):
         return None, ""
     further = beyond(comparison, finding.rounded)
     if further.site is None:

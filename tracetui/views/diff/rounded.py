@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tracetui.analysis.diff.printed import is_log
 from tracetui.analysis.diff.report import Report
 from tracetui.analysis.diff.rounding.rounded_products import RoundedProduct
 from tracetui.text import visible
@@ -33,6 +34,8 @@ def rounded_end(report: Report, rounded: RoundedProduct) -> str:
         f"{number(rounded.apart)} apart by that, no fault. "
     )
     exact = "A GGUF in float32 on both sides (--outtype f32) leaves this rounding out"
+    if any(map(is_log, (report.comparison.a, report.comparison.b))):
+        return f"{start}A log has too few values to tell what later differences are. {exact}"
     if further is None:
         until = f" up to {visible(report.judged_until)}, where whole numbers differ" if report.judged_until else ""
         return f"{start}Nothing later{until} is further apart than that, grown over the layers, explains. {exact}"

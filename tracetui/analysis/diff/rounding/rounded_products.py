@@ -144,11 +144,28 @@ def product_of(comparison: Comparison, site: SiteDiff, fed: Feeds) -> LinearProd
 def _product(side: str, weight: WeightPrint, inputs: Both, output: Both) -> LinearProduct | None:
     count = len(inputs.a)
     rows = _by_token(output, output.a.size // count) if output.a.size % count == 0 else None
-    if rows is None or not all(np.isfinite(part).all() for part in (inputs.a, inputs.b, rows.a, rows.b)):
+    if rows is None:
+        return None
+    inputs, rows = _as_printed(inputs, rows)
+    if not rows.a.size or not all(np.isfinite(part).all() for part in (inputs.a, inputs.b, rows.a, rows.b)):
         return None
     few = slice(None, None, -(-count // _ROWS))
     cut = [Both(part.a[few], part.b[few]) for part in (inputs, rows)]
     return LinearProduct(side, weight, cut[0], cut[1])
+
+
+def _as_printed(inputs: Both, output: Both) -> tuple[Both, Both]:
+    """Inputs [N,D] and what is known of the output on both sides: a log has the ends of each axis, all else is NaN.
+
+    Inputs that a log doesn't have are the other side's: what is printed of them agrees.
+    """
+    unknown = np.isnan(output.a) | np.isnan(output.b)
+    if not unknown.any():
+        return inputs, output
+    rows, columns = ~unknown.all(axis=1), ~unknown.all(axis=0)
+    a = np.where(np.isnan(inputs.a), inputs.b, inputs.a)[rows]
+    b = np.where(np.isnan(inputs.b), inputs.a, inputs.b)[rows]
+    return Both(a, b), Both(output.a[rows][:, columns], output.b[rows][:, columns])
 
 
 def _weight(trace: Trace, record: Record) -> WeightPrint | None:
