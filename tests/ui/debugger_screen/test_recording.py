@@ -60,6 +60,11 @@ async def test_where_a_prompt_would_be_typed_it_says_that_this_is_a_recording(tm
         ("tiny.Q4_1", {"layout": "gguf", "weights": "tiny.Q4_1.gguf"}, "tiny.Q4_1.gguf"),
         ("smollm2", {"layout": "gguf", "weights": "SmolLM2.gguf"}, "smollm2"),
         ("folder", {"layout": "huggingface", "weights": "folder"}, "folder"),
+        ("owner/name", {"weights": "random", "hub": "owner/name"}, "owner/name"),
+        ("mine.py:build", {"weights": "random"}, "mine.py:build"),
+        ("llama-tiny", {"weights": "random"}, "llama-tiny"),
+        ("mine", {"weights": "random"}, ""),
+        ("LlamaForCausalLM", {}, ""),
     ],
 )
 def test_the_command_that_runs_its_model_is_what_tracetui_takes(
@@ -67,7 +72,8 @@ def test_the_command_that_runs_its_model_is_what_tracetui_takes(
 ) -> None:
     trace = recorded()
     trace = replace(trace, run=replace(trace.run, model=model, recipe=recipe))
-    assert f"`tracetui run {command}` runs" in page_of_recording(trace, Path("t.npz")).recording
+    told = page_of_recording(trace, Path("t.npz")).recording
+    assert told == f"t.npz; {f'`tracetui run {command}` runs the model' if command else f'a run of {model}'}"
 
 
 async def test_every_pane_shows_what_was_recorded(tmp_path: Path) -> None:
