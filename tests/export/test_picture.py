@@ -115,9 +115,18 @@ def test_an_attention_module_gives_a_head_s_probabilities(file: str) -> None:
     np.testing.assert_allclose(np.where(hidden, 0, found.values).sum(axis=1), 1, rtol=1e-5)
     assert list(found.rows.labels) == [f"#{token.id}" for token in trace.tokens[1]]
     assert found.title == "model.layers.1.self_attn  head 2 of 0–3, row 1"
+    assert b"hidden by the mask" in drawn(found, "svg")
     scores = heatmap(trace, "model.layers.1.self_attn:q", "--png", Picked(kind="scores"))
     assert scores.signed
     assert np.isfinite(scores.values).all()
+    masked = heatmap(trace, "model.layers.1.self_attn", "--png", Picked(kind="masked"))
+    assert (masked.lowest, b"masked, -inf" in drawn(masked, "svg")) == ("masked, -inf", True)
+
+
+def test_an_infinity_of_any_tensor_is_called_what_it_is() -> None:
+    svg = drawn(of([[-np.inf, 1.0]]), "svg")
+    assert b"-inf" in svg
+    assert b"mask" not in svg
 
 
 @pytest.mark.parametrize(("lengths", "labelled"), [((17,), 17), ((9, 8), 0)])

@@ -58,7 +58,8 @@ def _attention(view: AttentionView, picked: Picked, option: str) -> Picture:
     rows, columns = PictureAxis("query", queries), PictureAxis("key", keys)
     matrix, hidden = view.plane(kind, head, row)
     values = np.where(hidden, np.float32(-np.inf), matrix)  # [T,S]
-    return Picture(values, rows, columns, title, _WORDS[kind], signed=kind != "probs")
+    lowest = "hidden by the mask" if kind == "probs" else "masked, -inf"
+    return Picture(values, rows, columns, title, _WORDS[kind], signed=kind != "probs", lowest=lowest)
 
 
 def _tensor(trace: Trace, choice: ChosenPart, option: str) -> Picture:

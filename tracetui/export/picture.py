@@ -44,7 +44,7 @@ class PictureAxis:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Picture:
-    """A matrix and what is said beside it. -inf is a masked cell."""
+    """A matrix and what is said beside it."""
 
     values: Array
     """[rows, columns]"""
@@ -55,6 +55,8 @@ class Picture:
     """What the colours measure."""
     signed: bool = True
     """Whether the colours are symmetric around zero; else they go up from the lowest."""
+    lowest: str = "-inf"
+    """What a cell of -inf is called: of attention it stands for one that the mask hides."""
 
 
 def check_matplotlib() -> None:
@@ -93,7 +95,7 @@ def _figure(heatmap: Picture) -> Figure:
     bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
     bar.set_label(heatmap.legend, parse_math=False)
     bar.outline.set_visible(False)
-    _patches(bar.ax, values)
+    _patches(bar.ax, values, heatmap.lowest)
     return figure
 
 
@@ -114,11 +116,11 @@ def _image(axes: Axes, values: Array, signed: bool) -> AxesImage:
     return image
 
 
-def _patches(beside: Axes, values: Array) -> None:
+def _patches(beside: Axes, values: Array, lowest: str) -> None:
     """A legend below the colours for cells that have no number: there are no labels in its way."""
     from matplotlib.patches import Patch
 
-    kinds = (("masked, -inf", _MASKED, np.isneginf), ("+inf", _MASKED, np.isposinf), ("NaN", _NAN, np.isnan))
+    kinds = ((lowest, _MASKED, np.isneginf), ("+inf", _MASKED, np.isposinf), ("NaN", _NAN, np.isnan))
     patches = [Patch(color=colour, label=name) for name, colour, test in kinds if test(values).any()]
     if patches:
         beside.legend(handles=patches, loc="upper left", bbox_to_anchor=(-0.6, -0.01), frameon=False, fontsize=8)
