@@ -141,7 +141,9 @@ def merged(parts: Iterable[Statistics]) -> Statistics:
     if not count:
         counts = (sum(getattr(part, name) for part in every) for name in ("numel", "nan", "posinf", "neginf"))
         return without_finite(*counts)
-    mean = math.fsum(part.mean * (part.finite_count / count) for part in kept)
+    low, high = min(part.min for part in kept), max(part.max for part in kept)
+    # Of elements that are all alike nothing is rounded: they have no spread.
+    mean = low if low == high else math.fsum(part.mean * (part.finite_count / count) for part in kept)
     # The spread within the parts and that of their means, none of it squared before it is small.
     spread = math.hypot(
         *(part.std * math.sqrt(part.finite_count / count) for part in kept),
@@ -152,8 +154,8 @@ def merged(parts: Iterable[Statistics]) -> Statistics:
         l2=math.hypot(*(part.l2 for part in kept)),
         mean=mean,
         std=spread,
-        min=min(part.min for part in kept),
-        max=max(part.max for part in kept),
+        min=low,
+        max=high,
         nan=sum(part.nan for part in every),
         posinf=sum(part.posinf for part in every),
         neginf=sum(part.neginf for part in every),

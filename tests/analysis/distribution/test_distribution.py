@@ -131,7 +131,9 @@ def test_blocks_change_nothing(array: Array, limit: int) -> None:
         assert watched.largest <= limit
     assert parts.robust == whole.robust
     assert parts.outliers.largest == whole.outliers.largest
-    assert parts.outliers.kurtosis == pytest.approx(whole.outliers.kurtosis, nan_ok=True)
+    statistics = of_array(array)
+    if not 0 < statistics.std < 1e-9 * statistics.absmax:  # else it is of what rounding left
+        assert parts.outliers.kurtosis == pytest.approx(whole.outliers.kurtosis, nan_ok=True)
     for scale, histogram in whole.histograms.items():
         assert parts.histograms[scale].counts.tolist() == histogram.counts.tolist()
 

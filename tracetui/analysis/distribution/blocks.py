@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-from tracetui.recording.value import Array, Index, magnitudes
+from tracetui.recording.statistics import Statistics, merged, of_array
+from tracetui.recording.value import Array, Index, Value, magnitudes
 
 BLOCK = 1 << 15
 """Elements read at one time: few enough to stay in the processor's cache."""
@@ -35,3 +36,13 @@ def as_floats(array: Array) -> Numbers:
     if real.dtype.itemsize <= 2 or real.dtype == np.float32:
         return np.asarray(real, np.float32, order="C")
     return np.asarray(real, np.float64, order="C")
+
+
+def counted_statistics(value: Value, limit: int, is_cancelled: Callable[[], bool] = lambda: False) -> Statistics:
+    """The statistics of what is read, `limit` elements at a time.
+
+    Those that a file tells may be wrong, and then no bin and no share would hold. Once it is cancelled no more is
+    read. Raises NotKeptError.
+    """
+    parts = (index for index in blocks(value.shape, limit) if not is_cancelled())
+    return merged(of_array(np.asarray(value.read(index))) for index in parts)

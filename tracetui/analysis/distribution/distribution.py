@@ -10,7 +10,7 @@ from types import MappingProxyType
 import numpy as np
 
 from tracetui.analysis.distribution.bit_counts import BitCounter, BitCounts
-from tracetui.analysis.distribution.blocks import BLOCK, Numbers, as_floats, blocks
+from tracetui.analysis.distribution.blocks import BLOCK, Numbers, as_floats, blocks, counted_statistics
 from tracetui.analysis.distribution.histogram import (
     EMPTY_HISTOGRAM,
     Histogram,
@@ -42,7 +42,7 @@ def distribution(value: Value, bins: int = 128, is_cancelled: Callable[[], bool]
 
     Once it is cancelled no more is read, and the answer is that of an empty tensor. Raises NotKeptError.
     """
-    statistics = value.statistics()
+    statistics = counted_statistics(value, BLOCK, is_cancelled)
     if not statistics.finite_count:
         return _nothing(statistics)
     bits, outliers = BitCounter(), OutlierCounter(value.shape, statistics, BLOCK)

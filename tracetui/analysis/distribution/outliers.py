@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tracetui.analysis.distribution.bit_counts import Floats
-from tracetui.analysis.distribution.blocks import BLOCK, Numbers, as_floats, blocks
+from tracetui.analysis.distribution.blocks import BLOCK, Numbers, as_floats, blocks, counted_statistics
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.value import Index, Value
+
+_Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ NO_OUTLIERS = Outliers()
 
 def outliers_of(value: Value) -> Outliers:
     """Of a whole tensor, read in blocks. Raises NotKeptError."""
-    statistics = value.statistics()
+    statistics = counted_statistics(value, BLOCK)
     if not statistics.finite_count:
         return NO_OUTLIERS
     counter = OutlierCounter(value.shape, statistics, BLOCK)
@@ -58,11 +60,25 @@ class OutlierCounter:
 
     def add(self, index: Index, numbers: Numbers) -> None:
         """Take the block `index` of the tensor."""
-        wide = numbers.astype(np.float64)
+        if not numbers.size:
+            return
+        wide: Floats = numbers.astype(np.float64).reshape(-1)  # [n], as numpy makes a scalar of what has no axes
         bad = None if self._statistics.finite else ~np.isfinite(wide)
         if bad is not None:
             wide[bad] = 0
-        self._find_largest(index, wide, bad)
+        self._find_largest(index, numbers.shape, wide, bad)
+        self._add_powers(wide, bad)
+
+    def _find_largest(self, index: Index, shape: tuple[int, ...], wide: Floats, bad: _Mask | None) -> None:
+        sizes = np.abs(wide)
+        if bad is not None:
+            sizes[bad] = -1
+        first = int(sizes.argmax())
+        if sizes[first] >= 0 and (self._largest is None or sizes[first] > abs(self._value)):
+            place = tuple(map(int, np.unravel_index(first, shape)))
+            self._largest, self._value = _within(index, place), float(wide[first])
+
+    def _add_powers(self, wide: Floats, bad: _Mask | None) -> None:
         if self._statistics.std > 0:
             deviations = (wide - self._statistics.mean) / self._statistics.std
             if bad is not None:
@@ -71,14 +87,6 @@ class OutlierCounter:
         if self._squares.size and self._statistics.absmax > 0:
             scaled = (wide / self._statistics.absmax).reshape(-1, self._squares.size)  # [n, channels]
             self._squares += np.square(scaled).sum(axis=0)
-
-    def _find_largest(self, index: Index, wide: Floats, bad: npt.NDArray[np.bool_] | None) -> None:
-        sizes = np.abs(wide)
-        if bad is not None:
-            sizes[bad] = -1
-        place = np.unravel_index(int(sizes.argmax()), wide.shape)
-        if sizes[place] >= 0 and (self._largest is None or sizes[place] > abs(self._value)):
-            self._largest, self._value = _within(index, tuple(map(int, place))), float(wide[place])
 
     def outliers(self) -> Outliers:
         """Of all blocks."""

@@ -76,7 +76,7 @@ def robust_range_of(values: Floats) -> RobustRange:
 def by_decades(values: Floats) -> bool:
     """Whether a chart of some values [n], all above zero, is better drawn by their logarithms."""
     finite = values[np.isfinite(values)]
-    return bool(finite.size and finite.min() > 0 and finite.max() >= _CHART_DECADES * finite.min())
+    return bool(finite.size and finite.min() > 0 and finite.max() / _CHART_DECADES >= finite.min())
 
 
 class _Sample:
@@ -86,7 +86,7 @@ class _Sample:
         self.low, self.high = bits.low / largest, bits.high / largest  # [bins], rising
         self._is_zero: npt.NDArray[np.bool_] = bits.low == 0
         self.counts = bits.counts - zeros * self._is_zero
-        self._middle = (self.low + self.high) / 2
+        self._middle = self.low / 2 + self.high / 2
         self._quarter, self._three_quarters = self._quantile(0.25), self._quantile(0.75)
 
     def near(self) -> tuple[int, int]:
