@@ -65,7 +65,7 @@ def test_a_sibling_that_is_bad_too_is_no_input() -> None:
     """v_proj stands after a bad q_proj, but both are made from the norm's output: two producers."""
     trace = llama(q_proj=BAD, v_proj=BAD, o_proj=BAD)
     found = producers(trace, trace.records[5])
-    assert [one.record.place for one in found] == [".self_attn.v_proj"]
+    assert [one.record.site_in_layer for one in found] == [".self_attn.v_proj"]
     assert verdict(trace, trace.records[4]).part is HealthPart.PRODUCES
 
 
@@ -94,7 +94,7 @@ def test_a_masks_infinity_makes_no_producer() -> None:
 
 def test_growth_is_against_what_feeds_a_record() -> None:
     trace = llama(up_proj=5 * FIRST, down_proj=15 * FIRST)
-    found = {frame.record.place: frame for frame in frames(trace, trace.records[-1])}
+    found = {frame.record.site_in_layer: frame for frame in frames(trace, trace.records[-1])}
     assert found[".mlp.up_proj"].growth == pytest.approx(5)
     assert found[".mlp.down_proj"].growth == pytest.approx(3)
     assert found[".mlp.down_proj"].absmax == 15 * 8

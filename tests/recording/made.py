@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import astuple, replace
+from itertools import accumulate
 from types import MappingProxyType
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from tracetui.formats.npy import stored_as
 from tracetui.recording.outline import NO_MODULE, Module
+from tracetui.recording.parallel import WHOLE, Parallel, Place, Shard
 from tracetui.recording.record import AttentionCall, Record, Token
 from tracetui.recording.statistics import Statistics, without_finite
 from tracetui.recording.trace import RunInfo, Trace
@@ -64,8 +66,19 @@ plain = st.recursive(
     max_leaves=8,
 )
 objects = st.dictionaries(texts, plain, max_size=4)
+
+
+@st.composite
+def parallels(draw: st.DrawFn) -> Parallel:
+    world = draw(st.integers(1, 2**40))
+    mesh = draw(st.dictionaries(texts, st.integers(1, world), max_size=3))
+    at = {axis: draw(st.integers(0, size - 1)) for axis, size in mesh.items() if draw(st.booleans())}
+    return Parallel(world, draw(st.none() | st.integers(0, world - 1)), mesh, at)
+
+
 runs = st.builds(
     RunInfo,
+    parallel=st.none() | parallels(),
     model=texts,
     recipe=objects,
     config=objects,
@@ -114,10 +127,34 @@ def values(draw: st.DrawFn) -> Value:
 
 
 @st.composite
+def shards(draw: st.DrawFn, dimension: int, length: int) -> Shard:
+    """A part of this length, of one range or cut into several."""
+    of = draw(st.integers(1, 2**40))
+    cuts = sorted({0, length, *draw(st.lists(st.integers(0, length), max_size=2))})
+    gaps = [draw(st.integers(0, 2**40)) for _ in cuts]
+    ends = [gap + cut for gap, cut in zip(accumulate(gaps), cuts, strict=True)]
+    ranges = tuple((end - (cut - before), end) for before, cut, end in zip(cuts, cuts[1:], ends[1:], strict=False))
+    return Shard(dimension, of, draw(st.integers(0, of - 1)), ends[-1] + draw(st.integers(0, 9)), ranges)
+
+
+@st.composite
+def places(draw: st.DrawFn, shape: tuple[int, ...], axes: tuple[str, ...]) -> Place:
+    """A part of any tensor, such as can have this shape."""
+    if draw(st.booleans()):
+        return WHOLE
+    cut = [place for place in range(len(shape)) if draw(st.booleans())]
+    parts = tuple(draw(shards(dimension, shape[dimension])) for dimension in cut)
+    partial = tuple(axis for axis in axes if draw(st.booleans()))
+    return Place(parts, partial, draw(st.none() | st.tuples(counts, counts)))
+
+
+@st.composite
 def traces(draw: st.DrawFn) -> Trace:
     pool = draw(st.lists(values(), min_size=1, max_size=4))
     chosen = draw(st.lists(st.sampled_from(pool), max_size=6))
     small = st.integers(0, 3)
+    run = draw(runs)
+    axes = () if run.parallel is None else tuple(run.parallel.mesh)
     records = [
         Record(
             index=index,
@@ -131,6 +168,7 @@ def traces(draw: st.DrawFn) -> Trace:
             part=draw(small),
             seconds=draw(st.none() | floats),
             provenance=draw(texts),
+            place=draw(places(value.shape, axes)),
         )
         for index, value in enumerate(chosen)
     ]
@@ -138,7 +176,7 @@ def traces(draw: st.DrawFn) -> Trace:
     # Rows of tokens have to be those of the queries; a trace without tokens agrees with any.
     most = 0 if any(record.role == "q" and len(record.shape) == 4 for record in records) else 3
     return Trace(
-        run=draw(runs),
+        run=run,
         tokens=tuple(tuple(row) for row in draw(st.lists(st.lists(tokens, max_size=4), max_size=most))),
         records=tuple(records),
         values=tuple(chosen),
@@ -162,6 +200,7 @@ def assert_same(found: Trace, expected: Trace) -> None:
     """Everything a trace says is the same: values bit for bit, and which records share one."""
     for name in ("model", "recipe", "config", "tokenizer", "versions", "notes", "started"):
         assert as_text(getattr(found.run, name)) == as_text(getattr(expected.run, name)), name
+    assert found.run.parallel == expected.run.parallel
     assert found.tokens == expected.tokens
     assert as_text(found.vocabulary) == as_text(expected.vocabulary)
     assert as_text(found.attention) == as_text(expected.attention)

@@ -49,7 +49,7 @@ def test_keys_of_a_run_differ() -> None:
     ],
 )
 def test_a_site_knows_its_layer_and_its_place_in_it(site: str, layer: int | None, place: str) -> None:
-    assert (record(site).layer, record(site).place) == (layer, place)
+    assert (record(site).layer, record(site).site_in_layer) == (layer, place)
     assert layer_of(site) == layer
     assert is_layer(site) == (layer is not None and place == "")
 

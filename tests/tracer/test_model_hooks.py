@@ -73,7 +73,7 @@ def test_watching_changes_no_result() -> None:
 
 
 def test_the_sites_of_a_layer_in_order_of_completion() -> None:
-    places = [record.place for record in traced(tiny_llama()).records if record.layer == 1]
+    places = [record.site_in_layer for record in traced(tiny_llama()).records if record.layer == 1]
     assert places == [
         ":input", ".input_layernorm", ".self_attn.q_proj", ".self_attn.k_proj", ".self_attn.v_proj", ".self_attn:q",
         ".self_attn:k", ".self_attn:v", ".self_attn:heads", ".self_attn.o_proj:input", ".self_attn.o_proj",
@@ -86,7 +86,7 @@ def test_what_each_module_was_given_is_known_and_recorded_once() -> None:
     trace = traced(tiny_llama())
 
     def given(site: str) -> list[str]:
-        return [trace.records[index].place for index in trace.records[_index(trace, site)].inputs]
+        return [trace.records[index].site_in_layer for index in trace.records[_index(trace, site)].inputs]
 
     assert given("model.layers.1.self_attn.q_proj") == [".input_layernorm"]
     assert given("model.layers.1.mlp.down_proj") == [".mlp.down_proj:input"]

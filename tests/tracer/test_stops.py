@@ -155,7 +155,7 @@ def test_a_norm_that_explodes_is_found_where_it_grows() -> None:
     with planted("model.layers.1.mlp.down_proj", lambda output: output * 3e4) as engine:
         trace, fired = hunted(engine, "layers.? if norm > 100 * prev.norm", "nan")
     assert [trace.records[hit.index].site for hit in fired] == ["model.layers.1"]
-    frames = {frame.record.place: frame for frame in diagnose(trace, trace.records[fired[0].index]).frames}
+    frames = {frame.record.site_in_layer: frame for frame in diagnose(trace, trace.records[fired[0].index]).frames}
     worst = max(frames, key=lambda place: frames[place].growth or 0)
     assert worst == ".mlp.down_proj"
 

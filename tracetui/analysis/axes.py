@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tracetui.recording.record import Record
-from tracetui.recording.trace import Trace
+from tracetui.recording.trace import RunInfo, Trace
 
 _ROLE_AXES = {
     "q": ("B", "H", "T", "K"),
@@ -75,6 +75,8 @@ class Axis:
 
     name: str
     length: int
+    whole: int | None = None
+    """The length in the whole tensor, of which a rank has a part."""
 
 
 def axes_of(record: Record, config: Mapping[str, object]) -> tuple[Axis, ...]:
@@ -82,13 +84,36 @@ def axes_of(record: Record, config: Mapping[str, object]) -> tuple[Axis, ...]:
 
     An axis that nothing tells the meaning of is called by its number, `d2`.
     """
-    names = _names(record, config)
-    return tuple(Axis(name, length) for name, length in zip(names, record.shape, strict=True))
+    names, wholes = _names(record, config), {shard.dimension: shard.size for shard in record.place.shards}
+    return tuple(
+        Axis(name, length, wholes.get(dimension))
+        for dimension, (name, length) in enumerate(zip(names, record.shape, strict=True))
+    )
 
 
-def describe(axes: tuple[Axis, ...]) -> str:
-    """`[B=1, T=17, D=4096]`."""
-    return "[" + ", ".join(f"{axis.name}={axis.length}" for axis in axes) + "]"
+def describe(axes: tuple[Axis, ...], remark: str = "") -> str:
+    """`[B=1, T=17, D=4096]`; with a remark, of a part, `[B=1, T=17, D=2048 of 4096 · rank 0 of 2]`."""
+    lengths = (f"{axis.length}" if axis.whole is None else f"{axis.length} of {axis.whole}" for axis in axes)
+    texts = (f"{axis.name}={length}" for axis, length in zip(axes, lengths, strict=True))
+    return f"[{', '.join(texts)}{f' · {remark}' if remark else ''}]"
+
+
+def describe_shape(record: Record, run: RunInfo) -> str:
+    """The axes of a record, and whose part of the whole it is."""
+    return describe(axes_of(record, run.config), part_remark(record, run))
+
+
+def part_remark(record: Record, run: RunInfo) -> str:
+    """`rank 0 of 2`, for a tensor that isn't whole; empty for one that is."""
+    place, parallel = record.place, run.parallel
+    if place.is_whole:
+        return ""
+    rank = f"rank {parallel.rank} of {parallel.world}" if parallel is not None and parallel.rank is not None else ""
+    words = ["partial sum"] if place.partial else []
+    if place.experts is not None:
+        first, count = place.experts
+        words.append(f"experts {first} to {first + count - 1} alone" if count else "none of the experts")
+    return ", ".join(filter(None, [*words, rank]))
 
 
 def split_heads(record: Record, config: Mapping[str, object]) -> tuple[Axis, ...] | None:
@@ -99,13 +124,15 @@ def split_heads(record: Record, config: Mapping[str, object]) -> tuple[Axis, ...
     letter, field, size = fields
     heads = _int(config, field) or _int(config, "num_attention_heads")
     batch, tokens, width = record.shape
-    if not heads or width % heads:
+    head, rest = divmod(record.place.whole_shape(record.shape)[-1], heads or 1)
+    if not heads or rest or not head or width % head:
         return None
-    return (Axis("B", batch), Axis("T", tokens), Axis(letter, heads), Axis(size, width // heads))
+    whole = None if width == head * heads else heads
+    return (Axis("B", batch), Axis("T", tokens), Axis(letter, width // head, whole), Axis(size, head))
 
 
 def _names(record: Record, config: Mapping[str, object]) -> tuple[str, ...]:
-    rank = len(record.shape)
+    rank, last = len(record.shape), record.place.whole_shape(record.shape)[-1:]
     if record.role and len(by_role := _ROLE_AXES.get(record.role, ())) == rank:
         return by_role
     if record.role and len(by_role := _RECURRENT_AXES.get(record.role, ())) >= rank:
@@ -113,9 +140,9 @@ def _names(record: Record, config: Mapping[str, object]) -> tuple[str, ...]:
     if record.site == "logits" and rank == 3:
         return ("B", "T", "V")
     if rank == 3:
-        return ("B", "T", _MODULE_LAST.get(_leaf(record)) or _width(record.shape[-1], config))
+        return ("B", "T", _MODULE_LAST.get(_leaf(record)) or _width(last[0], config))
     if rank == 2:
-        return ("n" if _is_expert(record) else "N", _width(record.shape[-1], config))
+        return ("n" if _is_expert(record) else "N", _width(last[0], config))
     return tuple(f"d{axis}" for axis in range(rank))
 
 

@@ -18,7 +18,10 @@ def nothing_yet(state: ScreenState) -> str:
 def same_place(state: ScreenState, index: int) -> bool:
     """Whether the record at an index lies where the current one does, but in another layer."""
     one, other = state.record, state.trace.records[index]
-    return one.layer != other.layer is not None and (one.place, one.part) == (other.place, other.part)
+    return one.layer != other.layer is not None and (one.site_in_layer, one.part) == (
+        other.site_in_layer,
+        other.part,
+    )
 
 
 def no_later_layer(state: ScreenState, found: int | None) -> str:
@@ -27,7 +30,7 @@ def no_later_layer(state: ScreenState, found: int | None) -> str:
     here = record.layer
     if here is None or (found is not None and same_place(state, found)):
         return ""
-    place = record.place.partition(":")[0]
+    place = record.site_in_layer.partition(":")[0]
     stem = record.module.removesuffix(place).rpartition(".")[0]
     later = [(layer, path) for path in paths_of(state.outline) if (layer := layer_of(path) or 0) > here]
     if not later:

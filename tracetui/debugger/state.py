@@ -167,4 +167,4 @@ def weights_place(record: Record) -> str:
     """Where the weights behind a record lie, within their layer: `self_attn.q_proj`; empty where it isn't known."""
     if record.site == "logits":
         return "lm_head"
-    return record.place.partition(":")[0].removeprefix(".")
+    return record.site_in_layer.partition(":")[0].removeprefix(".")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from tracetui.recording.parallel import WHOLE, Place
 from tracetui.text import visible
 
 ABSORBED = "absorbed"
@@ -50,6 +51,8 @@ class Record:
     inputs: tuple[int, ...] = ()
     """Of a module's output: the records, by number, that hold the floating-point tensors that it was given, in the
     order of its arguments, UNRECORDED or CALLERS for one that none holds. Empty where nobody told."""
+    place: Place = WHOLE
+    """Of a run on several ranks: which part of the whole tensor this one is."""
 
     def __repr__(self) -> str:
         return f"<Record {self.index} {visible(self.key)} {list(self.shape)} {visible(self.dtype, 40)}>"
@@ -81,7 +84,7 @@ class Record:
         return layer_of(self.site)
 
     @property
-    def place(self) -> str:
+    def site_in_layer(self) -> str:
         """The site within its layer: `.self_attn.q_proj` of `model.layers.3.self_attn.q_proj`; else the site."""
         layer = _LAYER.search(self.site)
         return self.site[layer.end() :] if layer else self.site

@@ -46,10 +46,10 @@ def _next_layer(origin: Record) -> Target:
     """
     if origin.layer is None:
         return lambda record: is_layer(record.site)
-    here, place = origin.layer, (origin.place, origin.part)
+    here, place = origin.layer, (origin.site_in_layer, origin.part)
 
     def reached(record: Record) -> bool:
-        return _outside(record) or (record.layer not in (None, here) and (record.place, record.part) == place)
+        return _outside(record) or (record.layer not in (None, here) and (record.site_in_layer, record.part) == place)
 
     return reached
 

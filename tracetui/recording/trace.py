@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from tracetui.recording.key_index import KeyIndex
 from tracetui.recording.outline import NO_MODULE, Module
+from tracetui.recording.parallel import Parallel
 from tracetui.recording.record import AttentionCall, BadWeight, Record, Token
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.value import Array, Value, statistics_of
@@ -32,6 +33,8 @@ class RunInfo:
     """Remarks that belong beside every result, such as that random weights predict nothing."""
     started: str = ""
     """When, as `2026-03-01T12:00:00Z`; empty where it isn't known."""
+    parallel: Parallel | None = None
+    """Which rank of several ran it; None for one process alone."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -136,7 +136,7 @@ def test_meta_s_llama_is_the_same_model(hugging_face: Trace) -> None:
     for a, b in ((hugging_face, other), (other, hugging_face)):
         found = report(a, b)
         assert found.comparison.same, found.first
-        sites = {site.pair.record.place: site for site in found.comparison.sites}
+        sites = {site.pair.record.site_in_layer: site for site in found.comparison.sites}
         assert len(found.comparison.sites) >= 24
         assert "RoPE" in sites[".self_attn.q_proj"].laid_out
         assert sites[".self_attn.v_proj"].laid_out == ""

@@ -48,7 +48,7 @@ def test_a_right_dump_is_the_same_by_whatever_script(
     assert not made.wrong_pairs
     alone = folded(made.comparison.alignment.only_a, frozenset())
     assert [re.sub(r"^\d+_", "", name) for name in alone] == ["norm-0–1", "norm"]
-    sites = {site.pair.record.place: site for site in made.comparison.sites}
+    sites = {site.pair.record.site_in_layer: site for site in made.comparison.sites}
     if not flash:
         assert "first 12 keys" in sites[".self_attn:scores"].laid_out
         assert ("times" in sites[".self_attn:scores"].laid_out) != bool(scaled)

@@ -53,7 +53,13 @@ def test_generated_passes_are_rows_of_the_pass_over_all(runs: tuple[Trace, Trace
     for found in (report(generated, full), report(full, generated)):
         assert verdict(found).startswith("Same: ")
         late = [site for site in found.comparison.sites if site.pair.record.pass_ == 3 and site.distance is not None]
-        assert {site.pair.record.place for site in late} >= {":input", ".self_attn:k", ".self_attn:heads", ".mlp", ""}
+        assert {site.pair.record.site_in_layer for site in late} >= {
+            ":input",
+            ".self_attn:k",
+            ".self_attn:heads",
+            ".mlp",
+            "",
+        }
         assert found.positions
         assert "padding" not in _told(found), "the last token went through no pass, and is no padding"
 

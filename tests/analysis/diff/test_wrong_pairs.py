@@ -28,7 +28,7 @@ def _port(trace: Trace, stem: str, middle: str = "mid") -> dict[str, Array]:
     """The trace's own values under names of somebody's own."""
     found = {}
     for record in trace.records:
-        own = _OWN.get(record.place) if record.layer is not None else None
+        own = _OWN.get(record.site_in_layer) if record.layer is not None else None
         if own is not None:
             found[f"{stem}{record.layer}.{middle if own == 'mid' else own}"] = trace.value(record).read()
     return found
@@ -100,10 +100,10 @@ def test_hook_points_of_transformer_lens_are_known(trace: Trace) -> None:
     places = {":attn_residual": "hook_resid_mid", "": "hook_resid_post", ".self_attn:heads": "attn.hook_z"}
     arrays = {}
     for record in trace.records:
-        if record.place in places and record.layer is not None:
+        if record.site_in_layer in places and record.layer is not None:
             value = trace.value(record).read()
             laid = value.swapaxes(1, 2) if value.ndim == 4 else value  # [B,T,H,K]
-            arrays[f"blocks.{record.layer}.{places[record.place]}"] = laid
+            arrays[f"blocks.{record.layer}.{places[record.site_in_layer]}"] = laid
     found = report(trace_of(arrays, dump=True), trace)
     assert found.comparison.same
     assert found.comparison.compared == len(arrays)

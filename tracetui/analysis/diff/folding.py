@@ -25,7 +25,7 @@ def folded(sites: Iterable[Named], shared: Collection[int]) -> list[str]:
             outside.append(named.site)
         elif record.layer in shared:
             part = named.site.partition("@")[0].removeprefix(record.site)
-            places.setdefault(f"{record.place}{part}", set()).add(record.layer)
+            places.setdefault(f"{record.site_in_layer}{part}", set()).add(record.layer)
         else:
             whole.add(record.layer)
     ranges = [f"layers.{spans(sorted(whole))}"] if whole else []

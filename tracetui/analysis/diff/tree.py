@@ -135,7 +135,7 @@ def _compared(site: SiteDiff, made: bool) -> Node:
 
 def _other(site: str, named: Named) -> str:
     """What B calls it within its layer."""
-    return "" if named.record.key == site else named.record.place.lstrip(".")
+    return "" if named.record.key == site else named.record.site_in_layer.lstrip(".")
 
 
 def _path(site: str, record: Record) -> list[str]:

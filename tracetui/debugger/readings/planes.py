@@ -83,7 +83,7 @@ def _chosen(axis: Axis, head: int, config: Mapping[str, object]) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PlaneCell:
     """Where an element of a tensor is on view."""
 
     batch: int
@@ -93,13 +93,15 @@ class Place:
     column: int
 
 
-def place_of(record: Record, config: Mapping[str, object], element: tuple[int, ...], head: int, batch: int) -> Place:
+def place_of(
+    record: Record, config: Mapping[str, object], element: tuple[int, ...], head: int, batch: int
+) -> PlaneCell:
     """Which prompt, head and cell show an element; head and prompt stay where the tensor has none of them."""
     axes = axes_of(record, config)
     if len(axes) < 2:
-        return Place(batch, head, 0, element[0] if element else 0)
+        return PlaneCell(batch, head, 0, element[0] if element else 0)
     if parts := split_heads(record, config):
-        return Place(
+        return PlaneCell(
             element[0],
             _query_head(parts[2], element[2] // parts[3].length, config),
             element[1],
@@ -110,7 +112,7 @@ def place_of(record: Record, config: Mapping[str, object], element: tuple[int, .
             head = _query_head(axis, element[place], config)
         elif place == 0:
             batch = element[0]
-    return Place(batch, head, element[-2], element[-1])
+    return PlaneCell(batch, head, element[-2], element[-1])
 
 
 def _query_head(axis: Axis, chosen: int, config: Mapping[str, object]) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tracetui.analysis.axes import axes_of, describe
+from tracetui.analysis.axes import describe_shape
 from tracetui.analysis.distribution.bit_counts import Floats
 from tracetui.analysis.distribution.outliers import NO_OUTLIERS, outliers_of
 from tracetui.analysis.distribution.robust_range import by_decades
@@ -197,7 +197,7 @@ def _record_row(trace: Trace, record: Record) -> Html:
     odd = found.nan + found.posinf + (0 if record.role in ("mask", "masked", "selection_scores") else found.neginf)
     return row(
         el("td", record.key, class_="site"),
-        describe(axes_of(record, trace.run.config)),
+        describe_shape(record, trace.run),
         record.dtype,
         *map(statistic, (found.l2, found.mean, found.std, found.min, found.max)),
         el("td", f"{odd:,}", class_="bad") if odd else "–",

@@ -26,8 +26,10 @@ from tracetui.recording.npz.forms import (
     TimingForm,
 )
 from tracetui.recording.npz.modules import decode_outline
+from tracetui.recording.npz.places import decode_parallel, decode_places
 from tracetui.recording.npz.weights import weight_prints
 from tracetui.recording.outline import Module
+from tracetui.recording.parallel import Place
 from tracetui.recording.record import AttentionCall, BadWeight, Token
 from tracetui.recording.trace import RunInfo
 from tracetui.recording.weight_prints import WeightPrints
@@ -51,6 +53,8 @@ class TraceHeader:
     outline: Module
     bad_weights: MappingProxyType[str, tuple[BadWeight, ...]]
     weights: WeightPrints
+    places: Sequence[Place]
+    """What the records' places number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ def decode_header(document: bytes, where: str, timing: Timing) -> TraceHeader:
     if len(timing.seconds) != len(form.records):
         raise InputError(f"{where}: records: there are {len(form.records):,}, but times of {len(timing.seconds):,}")
     check_records(form.records, where)
+    places = decode_places(form, where)
     tokens = tuple(_row(row, where, f"tokens[{number}]") for number, row in enumerate(form.tokens))
     chosen = _chosen(form, tokens, where)
     prompts = [row[: len(row) - (made > 0)] for row, made in zip(tokens, chosen, strict=True)]
@@ -90,6 +95,7 @@ def decode_header(document: bytes, where: str, timing: Timing) -> TraceHeader:
         outline=decode_outline(form.outline, where),
         bad_weights=MappingProxyType(_bad_weights(form.bad_weights or {}, where)),
         weights=MappingProxyType(weight_prints(form.weights or {}, where)),
+        places=places,
     )
 
 
@@ -137,6 +143,7 @@ def _run(form: RunForm, started: str, where: str) -> RunInfo:
         versions=MappingProxyType(form.versions),
         notes=form.notes,
         started=started,
+        parallel=None if isinstance(form.parallel, UnsetType) else decode_parallel(form.parallel, where),
     )
 
 

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 from tracetui.formats.limits import MAX_DEPTH
+from tracetui.recording.npz.places import numbered_places, parallel_form, place_form
 from tracetui.recording.npz.weights import weight_forms
 from tracetui.recording.outline import NO_MODULE, Module, with_depth
+from tracetui.recording.parallel import Place
 from tracetui.recording.record import AttentionCall, BadWeight, Record, Token
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.trace import RunInfo, Trace
@@ -26,6 +28,7 @@ _LATER = ("sinks", "position_bias", "unexplained")
 
 def encode_header(trace: Trace, statistics: Sequence[Statistics], keys: Sequence[str | None]) -> bytes:
     """All of a trace but its values and times; `statistics` and `keys` run parallel to its records."""
+    places = numbered_places(trace.records)
     return canonical(
         {
             "format": FORMAT,
@@ -38,8 +41,9 @@ def encode_header(trace: Trace, statistics: Sequence[Statistics], keys: Sequence
             "attention": {key: _attention(call) for key, call in trace.attention.items()},
             **({"bad_weights": _bad_weights(trace)} if trace.bad_weights else {}),
             **({"weights": weight_forms(trace.weights)} if trace.weights else {}),
+            **({"places": [place_form(place) for place in places]} if places else {}),
             "outline": [_module(*each) for each in with_depth(trace.outline)] if trace.outline is not NO_MODULE else [],
-            "records": [_record(*each) for each in zip(trace.records, statistics, keys, strict=True)],
+            "records": [_record(*each, places) for each in zip(trace.records, statistics, keys, strict=True)],
         }
     )
 
@@ -62,6 +66,7 @@ def _run(run: RunInfo) -> dict[str, object]:
         "tokenizer": run.tokenizer,
         "versions": dict(run.versions),
         "notes": list(run.notes),
+        **({"parallel": parallel_form(run.parallel)} if run.parallel is not None else {}),
     }
 
 
@@ -88,7 +93,7 @@ def bad_weight(found: BadWeight) -> dict[str, object]:
     return {"name": found.name, "count": found.count, "numel": found.numel, "first": list(found.first)}
 
 
-def _record(record: Record, statistics: Statistics, key: str | None) -> dict[str, object]:
+def _record(record: Record, statistics: Statistics, key: str | None, places: Mapping[Place, int]) -> dict[str, object]:
     return {
         "site": record.site,
         "pass": record.pass_,
@@ -101,6 +106,7 @@ def _record(record: Record, statistics: Statistics, key: str | None) -> dict[str
         "provenance": record.provenance,
         **({"edited": True} if record.edited else {}),
         **({"inputs": list(record.inputs)} if record.inputs else {}),
+        **({"place": places[record.place]} if record.place in places else {}),
         "statistics": plain_statistics(statistics),
         "key": key,
     }

@@ -6,10 +6,13 @@ from collections.abc import Iterator, Sequence
 from threading import Lock
 from typing import overload
 
+from msgspec import UnsetType
+
 from tracetui.formats.zip_arrays import StoredArray
 from tracetui.recording.npz.array_file import ArrayFile, StoredValue
 from tracetui.recording.npz.decode_records import statistics_of
 from tracetui.recording.npz.forms import RecordForm, StatisticsForm
+from tracetui.recording.parallel import WHOLE, Place
 from tracetui.recording.record import Record
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.value import StatisticsValue
@@ -18,9 +21,12 @@ from tracetui.recording.value import StatisticsValue
 class FileRecords(Sequence[Record]):
     """Records over checked forms. Safe to use from any thread: a record is made once."""
 
-    def __init__(self, forms: Sequence[RecordForm], seconds: Sequence[float | None]) -> None:
+    def __init__(
+        self, forms: Sequence[RecordForm], seconds: Sequence[float | None], places: Sequence[Place] = ()
+    ) -> None:
         self._forms = forms
         self._seconds = seconds
+        self._places = places
         self._made: list[Record | None] = [None] * len(forms)
         self._all: tuple[Record, ...] | None = None
         self._texts: dict[str, str] = {}
@@ -79,6 +85,7 @@ class FileRecords(Sequence[Record]):
             text(form.provenance, form.provenance),
             form.edited or False,
             form.inputs or (),
+            WHOLE if isinstance(form.place, UnsetType) else self._places[form.place],
         )
         return made
 

@@ -12,6 +12,7 @@ from tracetui.formats.structs import Count, Number
 
 Positive = Annotated[int, Meta(ge=1, le=MAX_COUNT)]
 Whole = Annotated[int, Meta(ge=-MAX_COUNT, le=MAX_COUNT)]
+Range = Annotated[tuple[Count, Count], Meta(extra={MUST: "be a list of 2 whole numbers"})]
 NamedShape = Annotated[tuple[str, tuple[Count, ...]], Meta(extra={MUST: "be a name and a shape"})]
 
 
@@ -43,6 +44,8 @@ class RecordForm(Struct, gc=False, rename={"pass_": "pass"}):
     """The name of a stored array, or null."""
     edited: bool | UnsetType = UNSET
     inputs: tuple[Whole, ...] | UnsetType = UNSET
+    place: Count | UnsetType = UNSET
+    """The number of one of the header's places."""
 
 
 class RowForm(Struct):
@@ -97,6 +100,27 @@ class ModuleForm(Struct):
     elsewhere: dict[str, str] | UnsetType = UNSET
 
 
+class ParallelForm(Struct):
+    world: Positive
+    rank: Count | None
+    mesh: dict[str, Positive]
+    coordinates: dict[str, Count]
+
+
+class ShardForm(Struct):
+    dimension: Count
+    of: Positive
+    at: Count
+    size: Count
+    ranges: tuple[Range, ...]
+
+
+class PlaceForm(Struct):
+    shards: tuple[ShardForm, ...] | UnsetType = UNSET
+    partial: tuple[str, ...] | UnsetType = UNSET
+    experts: Range | UnsetType = UNSET
+
+
 class RunForm(Struct):
     model: str
     recipe: dict[str, Any]
@@ -104,6 +128,7 @@ class RunForm(Struct):
     tokenizer: str
     versions: dict[str, str]
     notes: tuple[str, ...]
+    parallel: ParallelForm | UnsetType = UNSET
 
 
 class HeaderForm(Struct):
@@ -120,6 +145,7 @@ class HeaderForm(Struct):
     bad_weights: dict[str, list[BadWeightForm]] | UnsetType = UNSET
     outline: list[ModuleForm] | UnsetType = UNSET
     weights: dict[str, WeightForm] | UnsetType = UNSET
+    places: list[PlaceForm] | UnsetType = UNSET
 
 
 class TimingForm(Struct):

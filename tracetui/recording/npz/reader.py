@@ -37,7 +37,7 @@ def read_trace(path: Path) -> Trace:
         tokens=header.tokens,
         generated=header.generated,
         cache=header.cache,
-        records=FileRecords(header.records, header.seconds),
+        records=FileRecords(header.records, header.seconds, header.places),
         values=_values(header, arrays, values_file),
         attention=header.attention,
         vocabulary=header.vocabulary,

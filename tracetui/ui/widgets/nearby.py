@@ -60,5 +60,5 @@ def short(record: Record) -> str:
     """The site within its layer, with the layer's number before it: `0 .self_attn.q_proj`."""
     if record.layer is None:
         return record.key
-    place = record.key[record.key.find(record.place) :] if record.place else ""
+    place = record.key[record.key.find(record.site_in_layer) :] if record.site_in_layer else ""
     return f"{record.layer}{place}"

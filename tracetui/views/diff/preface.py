@@ -87,12 +87,14 @@ def _misfits(sites: Iterable[SiteDiff]) -> list[str]:
     found: dict[tuple[str, str], list[SiteDiff]] = {}
     for site in sites:
         a, b = site.pair.a.record, site.pair.b.record
-        found.setdefault((site.pair.record.place, f"{list(a.shape)} in A, {list(b.shape)} in B"), []).append(site)
+        found.setdefault((site.pair.record.site_in_layer, f"{list(a.shape)} in A, {list(b.shape)} in B"), []).append(
+            site
+        )
     return [f"{_place(group)}: {shapes}" for (_, shapes), group in found.items()]
 
 
 def _place(sites: list[SiteDiff]) -> str:
     layers = sorted({layer for site in sites if (layer := site.pair.record.layer) is not None})
     return visible(
-        f"layers.{spans(layers)}{sites[0].pair.record.place}" if len(sites) > 1 and layers else sites[0].site
+        f"layers.{spans(layers)}{sites[0].pair.record.site_in_layer}" if len(sites) > 1 and layers else sites[0].site
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from rich.style import Style
 from textual.geometry import Size
 
-from tracetui.analysis.axes import axes_of, describe, split_heads
+from tracetui.analysis.axes import describe, describe_shape, split_heads
 from tracetui.analysis.distribution.distribution import Distribution, distribution
 from tracetui.analysis.distribution.histogram import HistogramScale
 from tracetui.analysis.health.diagnosis import NearLimit, near_limit
@@ -163,7 +163,7 @@ class Summary(Canvas):
 
 
 def _facts(trace: Trace, record: Record, reading: Reading | None, width: int, inks: Inks) -> list[Line]:
-    axes = describe(axes_of(record, trace.run.config))
+    axes = describe_shape(record, trace.run)
     heads = split_heads(record, trace.run.config)
     seen = f"  {describe(heads)} by head" if heads else ""
     before, near = (None, None) if reading is None else (reading.before, reading.near)
