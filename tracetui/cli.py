@@ -14,6 +14,7 @@ from contextlib import suppress
 from tracetui.errors import TracetuiError, in_words, without_library
 from tracetui.options.parser import parse, parser
 from tracetui.signals import catch_signals, check_signals, told_to_end
+from tracetui.startup_line import begin_for, startup_line
 
 
 def main() -> int:
@@ -61,6 +62,14 @@ def _failed(error: BaseException) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
+    begin_for(arguments)
+    try:
+        return _command(arguments)
+    finally:
+        startup_line.end()
+
+
+def _command(arguments: Sequence[str]) -> int:
     parsed = parse(arguments)
     if parsed.command is None:
         parser().print_help()

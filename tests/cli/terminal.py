@@ -143,12 +143,16 @@ class Terminal:
 
     def assert_restored(self) -> None:
         """The terminal is what it was, as its settings and the sequences sent say."""
-        assert termios.tcgetattr(self._slave) == self.settings
+        assert self.now() == self.settings
         for meaning, sequence in _RESTORING.items():
             assert sequence in self.written, meaning
         after = self.written.rpartition(_RESTORING["the alternate screen is left"])[2]
         assert b"Traceback" not in after
         assert b"internal error" not in after
+
+    def now(self) -> list[object]:
+        """Its settings as they are."""
+        return list(termios.tcgetattr(self._slave))
 
     def maps(self, library: str) -> bool:
         """Whether the process has a library in memory."""

@@ -17,6 +17,7 @@ from tracetui.analysis.prediction import next_tokens
 from tracetui.recording.npz import read_trace
 from tracetui.recording.stepping import Step, ahead, back
 from tracetui.recording.trace import Trace
+from tracetui.startup_line import FRAMES
 from tracetui.text import token_text
 
 HOLD_TORCH = """
@@ -209,14 +210,18 @@ def test_it_ends_while_weights_are_made(tmp_path: Path, ending: str) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_prompt_that_was_given_runs_and_keys_are_for_the_panes(tmp_path: Path) -> None:
+def test_a_prompt_that_was_given_runs_and_keys_typed_before_step_through_it(tmp_path: Path) -> None:
     held = held_at_torch(tmp_path)
     with Terminal("run", "llama-tiny", "-p", "the answer", cwd=tmp_path, env=held) as terminal:
-        terminal.until("The prompt below runs as soon as the model is", "prompt the answer")
+        terminal.until_written(f"\r{FRAMES[0]} tracetui llama-tiny".encode())
         terminal.send("s")
+        terminal.until("The prompt below runs as soon as the model is", "prompt the answer", "1 step to go")
+        before_the_screen = terminal.written.partition(b"\x1b[?1049h")[0]
+        assert before_the_screen.endswith(b"\r\x1b[K")
+        assert b"s" not in before_the_screen.replace(b"tracetui llama-tiny", b"")
+        terminal.send("s")
+        terminal.until("2 steps to go")
         (tmp_path / "let_go").write_text("")
-        terminal.until("1 recorded", "embed_tokens")
-        terminal.send("ss")
         terminal.until("3 recorded")
         assert "prompt the answer\n" in terminal.text
         terminal.send("q")

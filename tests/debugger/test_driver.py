@@ -7,8 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from tests.ui.fake import PLAN, FakeSession
-from tests.ui.tiny_llama import PROMPT, empty_recorder
+from tests.ui.tiny_llama import PROMPT, empty_recorder, forward
 from tracetui.debugger.driver import Driver
+from tracetui.debugger.no_step import NOTHING_YET
+from tracetui.debugger.recorded_session import RecordedSession
 from tracetui.debugger.session import Advanced, Event, Failed, Finished, Fired, Preparing, Started, Stopped
 from tracetui.debugger.state import NO_RECORD, Phase, ScreenState, moved, token_moved
 from tracetui.debugger.state_events import after
@@ -36,6 +38,37 @@ def test_every_record_is_reached_by_stepping_into() -> None:
         seen.append(found.state.record.index)
     assert seen == [*range(43), 42], "the last step finishes the run and stays at its last record"
     assert found.state.phase is Phase.FINISHED
+
+
+def test_steps_asked_for_before_the_model_is_prepared_are_taken_as_soon_as_there_are_records() -> None:
+    early = Driver()
+    assert early.step(Step.INTO) == NOTHING_YET, "no prompt was given"
+    early.run(texts(PROMPT))
+    assert [early.step(Step.INTO) for _ in range(3)] == ["", "", ""]
+    assert early.state.waiting == 3
+    early.opened(FakeSession(early.heard))
+    assert early.state.record.index == 3
+    assert early.state.waiting == 0
+
+
+def test_steps_over_a_recording_wait_until_it_is_open() -> None:
+    early = Driver(recording=True)
+    assert early.step(Step.INTO) == early.step(Step.INTO) == ""
+    recorder = empty_recorder()
+    list(forward(recorder))
+    early.opened(RecordedSession(recorder.trace, early.heard))
+    assert early.state.waiting == 0
+    assert early.state.cursor == 2
+
+
+def test_another_prompt_given_before_the_model_is_prepared_drops_the_steps_that_wait() -> None:
+    early = Driver()
+    early.run(texts("one"))
+    early.step(Step.END)
+    early.run(texts(PROMPT))
+    early.opened(session := FakeSession(early.heard))
+    assert session.prompts == [PROMPT]
+    assert early.state.record.index == 0
 
 
 @pytest.mark.parametrize("step", [Step.INTO, Step.OVER, Step.OUT, Step.LAYER])

@@ -8,7 +8,18 @@ from dataclasses import replace
 from tracetui.debugger import no_step
 from tracetui.debugger.edits import keeps_from_changing, names, run_with
 from tracetui.debugger.rerun import behind, changed_at, keeps_from_rerunning, looks_back, reached
-from tracetui.debugger.session import Event, Failed, Finished, Fired, Prepared, Session, Stopped, until_end, until_first
+from tracetui.debugger.session import (
+    Event,
+    Failed,
+    Finished,
+    Fired,
+    Opened,
+    Prepared,
+    Session,
+    Stopped,
+    until_end,
+    until_first,
+)
 from tracetui.debugger.state import Phase, ScreenState, backward, forward, layer_backward, moved, resumed, starting
 from tracetui.debugger.state_events import after, of_an_earlier_run, stopped_after
 from tracetui.debugger.stop_book import StopBook, book_of, first_of
@@ -25,7 +36,9 @@ _PENDING = "the prompt runs as soon as the model is prepared"
 class Driver:
     """Holds the session and the one current State. Commands answer with a remark for the user, or nothing."""
 
-    def __init__(self, stops: Sequence[Stop] = (), edits: Sequence[Edit] = ()) -> None:
+    def __init__(self, stops: Sequence[Stop] = (), edits: Sequence[Edit] = (), recording: bool = False) -> None:
+        """recording: what the session opens holds records from the start."""
+        self._recording = recording
         self.state = ScreenState(stops=book_of(stops), edits=tuple(edits))
         self._session: Session | None = None
         self._pending: Prompts | None = None
@@ -51,7 +64,7 @@ class Driver:
             self._pending = None
         if isinstance(event, Failed | Finished | Fired):
             self.drop_waiting()
-        elif isinstance(event, Stopped):
+        elif isinstance(event, Stopped | Opened):
             self._take_waiting()
 
     def run(self, prompts: Prompts) -> str:
@@ -62,6 +75,11 @@ class Driver:
         if self._session is None or self.state.phase is Phase.PREPARING:
             self._pending = prompts
             return _PENDING
+        return self._start(prompts)
+
+    def _start(self, prompts: Prompts) -> str:
+        assert self._session is not None
+        self._pending = None
         self.state = starting(self.state)
         self._cancelling = self._waiting.to_the_end = False
         number = self._session.start(prompts, until_first)
@@ -77,7 +95,8 @@ class Driver:
         """Forward: over records behind the frontier, else by letting the model run on."""
         state = self.state
         if state.cursor < 0 and not state.under_way:
-            return no_step.nothing_yet(state) if self._pending is None else _PENDING
+            begins = self._pending is not None or (self._recording and state.phase is Phase.PREPARING)
+            return self._wait(step) if begins else no_step.nothing_yet(state)
         index = forward(state, step)
         if step is Step.LAYER and (remark := no_step.no_later_layer(state, index)):
             return remark
@@ -287,8 +306,7 @@ class Driver:
 
     def _start_pending(self) -> None:
         if self._pending is not None and self._session is not None and self.state.phase is not Phase.PREPARING:
-            prompts, self._pending = self._pending, None
-            self.run(prompts)
+            self._start(self._pending)
 
     def _at_the_end(self, step: Step) -> str:
         if step in (Step.END, Step.LAYER) and self.state.cursor < self.state.frontier - 1:

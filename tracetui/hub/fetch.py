@@ -14,6 +14,7 @@ from tracetui.recipe import Recipe
 from tracetui.recipe.folder import SAFETENSORS
 from tracetui.recipe.hub import HUB, HubId, cached_snapshot, complete_weights, lacks_tokenizer, missing_shards
 from tracetui.recipe.shard_index import MAX_INDEX_BYTES, read_weight_map
+from tracetui.startup_line import startup_line
 from tracetui.text import visible
 
 _FORBIDDEN = "HF_HUB_OFFLINE is set, and so nothing is fetched; unset it for this command"
@@ -102,5 +103,6 @@ def _says_yes(hub_id: HubId) -> bool:
         return False
     where = visible(endpoint(), 80)
     question = f"{hub_id} isn't on this machine. Fetch config.json and tokenizer, a few MB, from {where}? [y/N] "
+    startup_line.end()
     print(question, end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")

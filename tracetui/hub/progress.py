@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from tracetui.errors import RunError
 from tracetui.signals import check_signals
+from tracetui.startup_line import startup_line
 from tracetui.text import size, visible
 
 _SECONDS_BETWEEN = 0.1
@@ -61,6 +62,7 @@ class FetchLine:
             self._say(f"\r\x1b[K{visible(share, 78)}")
 
     def _say(self, text: str) -> None:
+        startup_line.end()
         # Nobody may be reading any more: that ends no download.
         with suppress(OSError):
             print(text, end="", file=sys.stderr, flush=True)

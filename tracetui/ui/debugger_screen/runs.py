@@ -41,11 +41,14 @@ class RunActions:
         """What Enter in the prompt line would run."""
         return self._page.prompts_for(self._line.text)
 
+    def begin(self) -> None:
+        """Have prompts that came with the command run as soon as there is a model."""
+        if self._page.begins:
+            self._host.driver.run(self._page.prompts)
+
     def opened(self, session: Session) -> None:
         """There is a session to run with."""
         self._host.driver.opened(session)
-        if self._page.begins:
-            self._host.driver.run(self._page.prompts)
         # What was said to a prompt that was given before stays.
         self._host.show(None)
 

@@ -82,7 +82,7 @@ class DebuggerScreen(Screen[None]):
         self._prompt_bar, self._keys = PromptBar(page), KeyBar(keymap, bool(page.recording))
         self.arrangement = Arrangement(self, page, lambda: self.host.forget_remark())
         self._log_pane, self._experts = self.arrangement.pane(LogPane), self.arrangement.pane(ExpertsPane)
-        self.host = ScreenHost(self, Driver(page.stops, page.edits), self._log_pane)
+        self.host = ScreenHost(self, Driver(page.stops, page.edits, bool(page.recording)), self._log_pane)
         self._make_parts()
 
     def _make_parts(self) -> None:
@@ -139,6 +139,7 @@ class DebuggerScreen(Screen[None]):
         if self._page.begins:
             # Before any key is heard: none is for the prompt.
             self.arrangement.to_front()
+        self.runs.begin()
         self.arrangement.show_keys()
         self.arrangement.show_front()
         self.app.theme_changed_signal.subscribe(self, self._use_theme)

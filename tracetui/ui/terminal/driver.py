@@ -19,6 +19,7 @@ from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
 
 from tracetui.logs import open_noise_log
+from tracetui.startup_line import startup_line
 
 _STDOUT, _STDERR = 1, 2
 _TICK_SECONDS = 0.1
@@ -50,6 +51,7 @@ class TerminalDriver(LinuxDriver):
         return super()._get_terminal_size()
 
     def start_application_mode(self) -> None:
+        startup_line.end()
         if not self._kept:
             log = open_noise_log()
             for descriptor in filter(os.isatty, (_STDOUT, _STDERR)):

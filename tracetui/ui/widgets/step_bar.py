@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
+
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
 from tracetui.debugger.fault import NO_FAULT
 from tracetui.debugger.state import NO_PLAN, Phase, ScreenState
+from tracetui.startup_line import FRAME_SECONDS, FRAMES
 from tracetui.text import size, visible
 from tracetui.views.run.stops import hit_line
 
 _GAUGE, _SMALL_GAUGE = 24, 10
+_STILL = frozenset({Phase.PREPARING, Phase.STARTING})
+"""Phases in which no number on the line changes."""
 _ROOMY = 120
 
 
@@ -21,6 +26,17 @@ class StepBar(Widget):
     state: reactive[ScreenState] = reactive(ScreenState())
     remark: reactive[str] = reactive("")
     """The answer to the last key, in place of where the cursor stands until the next one."""
+
+    def on_mount(self) -> None:
+        self._watch_phase()
+
+    def watch_state(self, old: ScreenState, state: ScreenState) -> None:
+        if self.is_mounted and state.phase is not old.phase:
+            self._watch_phase()
+
+    def _watch_phase(self) -> None:
+        """A sign moves while nothing else would show that something goes on."""
+        self.auto_refresh = FRAME_SECONDS if self.state.phase in _STILL else None
 
     def render(self) -> Content:
         state = self.state
@@ -39,14 +55,15 @@ class StepBar(Widget):
     def _waiting(self) -> Content:
         state = self.state
         if state.phase is Phase.PREPARING:
-            return Content.styled(f" {visible(state.what) or 'starting'}…", "$quiet")
+            what = f"{self._waits()}{visible(state.what) or 'starting'}…"
+            return Content.assemble((f" {_sign()} ", "$accent"), (what, "$quiet"))
         if state.phase is Phase.RECORDED:
             return Content.styled(" nothing was recorded", "$quiet")
         return Content.assemble((" Enter", "bold $primary"), (" runs the prompt", "$quiet"))
 
     def _busy(self) -> Content:
         text = (
-            " starting"
+            f" {_sign()} starting"
             if self.state.phase is Phase.STARTING
             else f" {self._waits()}running · {self.state.frontier} recorded"
         )
@@ -98,6 +115,10 @@ class StepBar(Widget):
         room = self.size.width - right.cell_length - 1
         left = left.truncate(max(1, room), ellipsis=True)
         return Content.assemble(left, " " * (self.size.width - left.cell_length - right.cell_length), right)
+
+
+def _sign() -> str:
+    return FRAMES[int(time.monotonic() / FRAME_SECONDS) % len(FRAMES)]
 
 
 def bar(done: float, width: int) -> Content:
