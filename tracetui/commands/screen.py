@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from argparse import Namespace
 from dataclasses import replace
 from functools import partial
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tracetui.commands.read_options import gives_prompts, read_recipe, read_stops
 from tracetui.commands.restore_session import last_of, name_of, recalled, recalled_recording, recording_name
-from tracetui.errors import InputError
+from tracetui.commands.terminal import require_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 
 def run(arguments: Namespace) -> int:
     """Open the debugger; returns its exit status."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise InputError("run: needs a terminal; `tracetui trace` works without one")
+    require_terminal("run:", "`tracetui trace`")
     app = debugger_app(arguments)
     from tracetui.ui.terminal.last_resort import run_app
 
@@ -67,8 +65,7 @@ def open_trace(arguments: Namespace) -> int:
 
     path = Path(arguments.trace)
     recording = open_recording(path)
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise InputError("open: needs a terminal; `tracetui info` works without one")
+    require_terminal("open:", "`tracetui info`")
     os.environ.setdefault("TEXTUAL_FPS", "120")
     from tracetui.debugger.start_page import page_of_recording
     from tracetui.ui.app import TracetuiApp
@@ -87,8 +84,7 @@ def open_trace(arguments: Namespace) -> int:
 
 def diff_screen(arguments: Namespace, a: Trace, b: Trace, rules: Rules, limits: Limits) -> int:
     """Show two traces beside each other; behind them A in the debugger. Returns its exit status."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise InputError("diff: --tui needs a terminal; `tracetui diff A B` works without one")
+    require_terminal("diff: --tui", "`tracetui diff A B`")
     os.environ.setdefault("TEXTUAL_FPS", "120")
     from tracetui.debugger.recorded_session import RecordedSession
     from tracetui.debugger.start_page import page_of_recording

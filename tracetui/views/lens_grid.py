@@ -73,12 +73,14 @@ def _style(here: bool, inks: Inks) -> Style:
 
 
 def _cell(text: str, share: float, marked: bool, grounds: Sequence[Style], inks: Inks) -> list[tuple[str, Style]]:
-    """`▸·answer  83 `: the token and its probability in percent; the mark stands for the cursor where colours can't."""
+    """`▸·answer  83◂`: the token and its probability in percent; the cursor's marks leave the ground as it is."""
     known = share == share
     ground = grounds[min(len(grounds) - 1, max(0, int(share * len(grounds))))] if known else inks.nan
     number = ("<1" if share < 0.01 else f"{share * 100:.0f}") if known else "nan"
     inside = f"{'▸' if marked else ' '}{fit(text, COLUMN - _PERCENT - 3)} {fit(number, _PERCENT, right=True)}"
-    return [(inside, inks.cursor if marked else ground), (" ", Style.null())]
+    if marked:
+        return [(inside, ground + Style(bold=True)), ("◂", inks.mark)]
+    return [(inside, ground), (" ", Style.null())]
 
 
 def told(trace: Trace, table: LensTable, label: str, cursor: tuple[int, int]) -> tuple[str, str]:

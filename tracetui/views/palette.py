@@ -9,8 +9,8 @@ from typing import Self
 
 LEVELS = 64
 """Colours of a palette. More look the same and cost bytes on the line."""
-RAMP = " .:-=+*#%@"
-"""Stands for the levels where colours can't."""
+RAMP = ".:-=+*#%@"
+"""Stands for the levels where colours can't: the lowest is no blank, which is what takes no part."""
 
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")
 Lab = tuple[float, float, float]
@@ -42,7 +42,7 @@ class Palette:
         if diverging and len(anchors) % 2 == 0:
             raise ValueError(f"a diverging palette needs a middle colour, got {len(anchors)} colours")
         labs = [oklab(parse_colour(anchor)) for anchor in anchors]
-        levels = tuple(_from_oklab(_between(labs, level / (LEVELS - 1))) for level in range(LEVELS))
+        levels = tuple(_from_oklab(_between(labs, _fraction(level, diverging))) for level in range(LEVELS))
         return cls(name, levels, parse_colour(nan), None if masked is None else parse_colour(masked), diverging)
 
 
@@ -80,6 +80,14 @@ def contrasting(colour: int) -> int:
 def glyph(level: int) -> str:
     """The character of the ramp for a level in [0, LEVELS)."""
     return RAMP[level * len(RAMP) // LEVELS]
+
+
+def _fraction(level: int, diverging: bool) -> float:
+    """Where a level lies between the first anchor and the last; the two beside zero are as far apart as any."""
+    if not diverging:
+        return level / (LEVELS - 1)
+    half = LEVELS // 2
+    return (level + 1) / LEVELS if level >= half else level / LEVELS
 
 
 def _between(labs: Sequence[Lab], fraction: float) -> Lab:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -277,7 +279,7 @@ async def test_characters_stand_in_for_colours() -> None:
     values = np.array([[0.0, 1.0], [-np.inf, np.nan]], np.float32)
     async with running(plain(values), depth=Depth.NONE) as (app, _):
         drawn = "".join(screen(app))
-        assert all(char in drawn for char in "@/N")
+        assert all(char in drawn for char in ".@N")
         assert "▀" not in drawn
         assert app.heatmap.get_line_filters() == app.get_line_filters()
 
@@ -295,6 +297,24 @@ async def test_no_color_means_characters(monkeypatch: pytest.MonkeyPatch) -> Non
 async def test_the_terminal_decides_the_depth(system: str, depth: Depth, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("textual.constants.COLOR_SYSTEM", system)
     monkeypatch.delenv("NO_COLOR", raising=False)
+    app = HeatmapApp(causal(5))
+    async with app.run_test():
+        assert app.heatmap.depth is depth
+
+
+@pytest.mark.parametrize(("features", "depth"), [("256,bpaste,title", Depth.INDEXED), ("256,RGB,title", Depth.TRUE)])
+async def test_inside_tmux_the_terminal_around_it_decides(
+    features: str, depth: Depth, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tmux = tmp_path / "tmux"
+    tmux.write_text(f"#!/bin/sh\necho {features}\n")
+    tmux.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("TMUX", f"{tmp_path}/socket,1,0")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.delenv("TEXTUAL_COLOR_SYSTEM", raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setattr("textual.constants.COLOR_SYSTEM", "truecolor")
     app = HeatmapApp(causal(5))
     async with app.run_test():
         assert app.heatmap.depth is depth

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from textual.theme import Theme
 from tracetui.errors import InputError, bad_field
 from tracetui.paths import read_bounded
 from tracetui.ui.theme.variables import MEANINGS, default_variables, luminance
-from tracetui.views.palette import Palette
+from tracetui.views.palette import Lab, Palette, oklab
 
 _LIMIT = 64 << 10
 _COLOURS = (
@@ -39,6 +40,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,39}")
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")
 _WITH_OPACITY = re.compile(r"(.+?)(?:\s+\d{1,3}%)?")
 _MOST_STOPS = 32
+_LEAST_SIGNS = 0.12
+"""In OKLab, between the colours of the lowest number and of the highest: signs must be told apart."""
+_SIGNS = {True: ("#6ab4f0", "#f5ab71"), False: ("#1853a5", "#9d420d")}
+"""For themes whose own colours are too much alike, by whether they are dark."""
+_LEAST_SPAN = 0.4
+"""Of lightness, from zero to either end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,15 +258,29 @@ def steady(colours: Sequence[str]) -> bool:
 def default_heatmap(theme: Theme) -> HeatmapColours:
     """Colours for numbers out of a theme's own: for themes that bring none, Textual's included."""
     if theme.ansi:
-        return HeatmapColours(("#101010", "#f0f0f0"), ("#4090ff", "#202020", "#ffa040"), "#ff40c0", "#303030")
+        around_zero = ("#4090ff", "#202020", "#ffa040")
+        return HeatmapColours(("#141b38", "#1f6a96", "#2fb09a", "#f4f2a8"), around_zero, "#ff40c0", "#303030")
     colours = theme.to_color_system().generate() | default_variables(theme)
     ground, text = Color.parse(colours["background"]), Color.parse(colours["foreground"])
     low, middle = ground.blend(text, 0.08), Color.parse(colours["primary"])
     steps = [low, middle, text] if steady([low.hex6, middle.hex6, text.hex6]) else [low, text]
-    ends = [Color.parse(colours["negative"]), low, Color.parse(colours["positive"])]
+    negative, positive = (_far(Color.parse(colours[name]), low, text) for name in ("negative", "positive"))
+    if math.dist(_lab(negative), _lab(positive)) < _LEAST_SIGNS:
+        negative, positive = map(Color.parse, _SIGNS[theme.dark])
+    ends = [negative, low, positive]
     return HeatmapColours(
         tuple(step.hex6 for step in steps),
         tuple(end.hex6 for end in ends),
         Color.parse(colours["error"]).hex6,
         ground.blend(text, 0.2).hex6,
     )
+
+
+def _far(end: Color, low: Color, text: Color) -> Color:
+    """The colour, moved towards the text's just as far as a scale that begins at `low` needs."""
+    steps = (end.blend(text, step / 10) for step in range(10))
+    return next((step for step in steps if abs(_lab(step)[0] - _lab(low)[0]) >= _LEAST_SPAN), text)
+
+
+def _lab(colour: Color) -> Lab:
+    return oklab(colour.r << 16 | colour.g << 8 | colour.b)

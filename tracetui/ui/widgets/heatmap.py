@@ -16,15 +16,15 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tracetui.ui.terminal.colours import depth_of
 from tracetui.views.cells import Line
 from tracetui.views.heatmap.axes import MapStyle
 from tracetui.views.heatmap.ink import Brush, Depth, Ground
 from tracetui.views.heatmap.layout import HeatmapLayout, View, arrange, look
+from tracetui.views.heatmap.legend import shades_for
 from tracetui.views.heatmap.matrix import EMPTY, HeatmapData, draw, notice_lines
 from tracetui.views.heatmap.pyramid import Pyramid, ScaleKind, pooled
 from tracetui.views.palette import PALETTES, Palette
-
-_FEW_COLOURS = ("standard", "windows")
 
 
 class Heatmap(Widget, can_focus=True):
@@ -139,11 +139,7 @@ class Heatmap(Widget, can_focus=True):
         self.refresh()
 
     def on_mount(self) -> None:
-        system = self.app.console.color_system
-        if self.app.no_color or system in _FEW_COLOURS:
-            self.depth = Depth.NONE
-        elif system == "256":
-            self.depth = Depth.INDEXED
+        self.depth = depth_of(self.app)
 
     def notify_style_update(self) -> None:
         self._drawn_for = None
@@ -216,9 +212,9 @@ class Heatmap(Widget, can_focus=True):
             _colour(self.get_component_rich_style("heatmap--label").color),
             _colour(self.get_component_rich_style("heatmap--masked").bgcolor),
         )
-        look = (self.palette, scale.diverging, colours, self.depth)
+        look = (self.palette, scale.diverging, colours, self.depth, shades_for(self.size.width))
         if self._brush is None or self._brush[0] != look:
-            self._brush = look, Brush(self.palette, scale, colours, self.depth)
+            self._brush = look, Brush(self.palette, scale, *look[2:])
         return self._brush[1]
 
     def _fitting(self) -> list[Palette]:

@@ -12,7 +12,8 @@ from rich.style import Style
 from tracetui.views.cells import Line, fit
 from tracetui.views.heatmap.layout import MapWindow, View
 
-POINTER = "▸"
+POINTER, POINTER_BACK, POINTER_DOWN, POINTER_UP = "▸◂▾▴"
+"""Around the matrix they say where the crosshair stands: in it nothing does, for its colours are the data."""
 _LOW = 10
 """Lines up to which each is labelled with all its rows."""
 
@@ -68,7 +69,7 @@ def row_labels(axis: LabelledAxis, view: View, look: MapStyle) -> Iterator[Line]
     if not width:
         yield from ([] for _ in range(view.layout.lines))
         return
-    marked, here = _row_texts(axis, rows, width), _row_line(rows, rows.cursor)
+    marked, here = _row_texts(axis, rows, width), rows.label_line(rows.cursor)
     style = look.label if rows.size > 1 and axis.labels else look.muted
     for line in range(view.layout.lines):
         if line == here:
@@ -78,15 +79,27 @@ def row_labels(axis: LabelledAxis, view: View, look: MapStyle) -> Iterator[Line]
             yield [Segment(f"{fit(marked.get(line, ''), width, right=True)}  ", style)]
 
 
+def row_end(look: MapStyle) -> Line:
+    """What stands behind the last cell of the crosshair's row."""
+    return [Segment(POINTER_BACK, look.crosshair)]
+
+
+def column_end(view: View, look: MapStyle) -> Line:
+    """The line below the last cells, with what points at the crosshair's column."""
+    columns = view.columns
+    middle = columns.pixel(columns.cursor) + (columns.size - 1) // 2
+    return _laid([_Mark(middle, POINTER_UP, 1, look.crosshair)], view.layout.room, look)
+
+
 def _row_texts(axis: LabelledAxis, rows: MapWindow, width: int) -> dict[int, str]:
     """The texts by line: every row's label when enlarged, both ends of each line of a low map, else ticks apart."""
     if rows.size > 1:
-        return {_row_line(rows, row): axis.label(row) for row in rows.cells}
+        return {rows.label_line(row): axis.label(row) for row in rows.cells}
     pairs = {} if axis.labels or len(rows.cells) > _LOW * 2 * rows.step else _pairs(axis, rows)
     if pairs and max(map(len, pairs.values())) <= width:
         return pairs
     ticks = _round(rows, tick_step(6 * rows.step), axis.first)
-    return {_row_line(rows, row): str(row + axis.first) for row in ticks}
+    return {rows.label_line(row): str(row + axis.first) for row in ticks}
 
 
 def _pairs(axis: LabelledAxis, rows: MapWindow) -> dict[int, str]:
@@ -97,11 +110,6 @@ def _pairs(axis: LabelledAxis, rows: MapWindow) -> dict[int, str]:
         line: str(a + axis.first) if a == b else f"{a + axis.first}–{b + axis.first}"
         for line, (a, b) in enumerate(ends)
     }
-
-
-def _row_line(rows: MapWindow, row: int) -> int:
-    """The line of a row's label: its middle one, or the one above."""
-    return (rows.pixel(row) + max(0, rows.size - 2) // 2) // 2
 
 
 def _round(window: MapWindow, every: int, first: int) -> range:
@@ -124,8 +132,9 @@ def _texts(axis: LabelledAxis, view: View, look: MapStyle, line: int) -> list[_M
     columns, lines = view.columns, view.layout.axis
     marks = []
     for column in columns.cells[line::lines]:
-        style = look.crosshair if column == columns.cursor else look.label
-        text, width = axis.label(column), lines * columns.size - 1
+        here = column == columns.cursor
+        style = look.crosshair if here else look.label
+        text, width = f"{POINTER_DOWN if here else ''}{axis.label(column)}", lines * columns.size - 1
         marks.append(_Mark(columns.pixel(column), fit(text, width) if cell_len(text) > width else text, width, style))
     return marks
 
@@ -133,9 +142,13 @@ def _texts(axis: LabelledAxis, view: View, look: MapStyle, line: int) -> list[_M
 def _ticks(axis: LabelledAxis, columns: MapWindow, look: MapStyle) -> list[_Mark]:
     """Indices at round distances, and the whole label of the crosshair's column, which goes before them."""
     apart = len(str(axis.length)) + 2
-    text = axis.label(columns.cursor)
-    cells = min(cell_len(text), columns.room)
-    start = min(columns.pixel(columns.cursor), columns.room - cells)
+    text, place = axis.label(columns.cursor), columns.pixel(columns.cursor)
+    if place + 1 + cell_len(text) > columns.room and place > columns.room // 2:
+        text = f"{fit(text, min(cell_len(text), place))}{POINTER_DOWN}"
+        start = place + 1 - cell_len(text)
+    else:
+        text, start = f"{POINTER_DOWN}{text}", place
+    cells = min(cell_len(text), columns.room - start)
     marks = [_Mark(start, fit(text, cells), cells, look.crosshair)]
     for column in _round(columns, tick_step(-(-apart * columns.step // columns.size)), axis.first):
         at, name = columns.pixel(column), str(column + axis.first)

@@ -10,13 +10,11 @@ from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
 
-from tracetui.views.heatmap.indexed import nearest_index
-from tracetui.views.heatmap.pyramid import MASKED, NAN, Scale
-from tracetui.views.palette import LEVELS, Palette, blend, contrasting, glyph
+from tracetui.views.heatmap.indexed import nearest_index, outside, ramp, shown_colour
+from tracetui.views.heatmap.pyramid import NAN, Scale
+from tracetui.views.palette import LEVELS, Palette, contrasting, glyph
 
-HAIR = NAN + 1
-"""Added to a code: the cell lies in the row or the column of the crosshair."""
-OUTSIDE = 2 * HAIR
+OUTSIDE = NAN + 1
 """The pixel lies beyond the matrix."""
 
 MARKS = " ┌─┐│└┘[]◦▌"
@@ -24,10 +22,10 @@ MARKS = " ┌─┐│└┘[]◦▌"
 RING, HALF = MARKS.index("◦"), MARKS.index("▌")
 """A cell of one pixel under the crosshair; two pixels side by side instead of one upon the other."""
 
-_HAIR_SHARE = 0.12
-_HAIR_SHARE_INDEXED = 0.35
 _MOST_SEGMENTS = 50_000
-_MASKED_GLYPH, _NAN_GLYPH = "/", "N"
+MASKED_GLYPH, _NAN_GLYPH = " ", "N"
+_MASKED_APART, _NAN_APART = 0.04, 0.08
+"""How far in OKLab the colours of cells without a number are at least from those of every number."""
 
 
 def key(upper: int, lower: int, mark: int = 0) -> int:
@@ -57,15 +55,17 @@ class Ground:
 
 
 class Brush:
-    """Draws runs of pixels; for one palette, one scale and one ground."""
+    """Draws runs of pixels; for one palette, one scale and one ground. No mark changes the colour of a cell."""
 
-    def __init__(self, palette: Palette, scale: Scale, ground: Ground, depth: Depth = Depth.TRUE) -> None:
-        self._depth = depth
-        self._glyphs = _glyphs(scale)
+    def __init__(
+        self, palette: Palette, scale: Scale, ground: Ground, depth: Depth = Depth.TRUE, shades: int = LEVELS
+    ) -> None:
+        """shades: how many of the palette's levels the legend has room for; cells have no others."""
+        self.depth = depth
+        self.shades = shades
+        self._glyphs = _glyphs(scale, shades)
         self._text = _style(rich_colour(ground.text), rich_colour(ground.back))
-        share = _HAIR_SHARE if depth is Depth.TRUE else _HAIR_SHARE_INDEXED
-        self._colours = _colours(palette, scale, ground, share)
-        self._known: dict[int, Color] = {}
+        self._colours = (_indexed if depth is Depth.INDEXED else _true)(palette, scale, ground, shades)
         self._looks: dict[int, tuple[str, Style]] = {}
         self._segments: dict[tuple[int, int], Segment] = {}
 
@@ -86,54 +86,67 @@ class Brush:
     def _look(self, pair: int) -> tuple[str, Style]:
         """One style object a look, whatever the length: what turns styles into bytes then finds it at once."""
         if pair not in self._looks:
-            self._looks[pair] = self._in_characters(pair) if self._depth is Depth.NONE else self._in_colours(pair)
+            self._looks[pair] = self._in_characters(pair) if self.depth is Depth.NONE else self._in_colours(pair)
         return self._looks[pair]
 
     def _in_colours(self, pair: int) -> tuple[str, Style]:
-        mark, top, bottom = pair >> 16, self._colours[pair >> 8 & 255], self._colours[pair & 255]
-        upper, lower = self._colour(top), self._colour(bottom)
+        mark, upper, lower = pair >> 16, self._colours[pair >> 8 & 255], self._colours[pair & 255]
         if mark == HALF and upper != lower:
             return MARKS[HALF], _style(upper, lower)
         if mark not in (0, HALF, RING):
-            return MARKS[mark], _style(self._colour(contrasting(top)), upper, bold=True)
+            red, green, blue = upper.get_truecolor()
+            front = contrasting(red << 16 | green << 8 | blue)
+            shown = Color.from_ansi(nearest_index(front)) if self.depth is Depth.INDEXED else rich_colour(front)
+            return MARKS[mark], _style(shown, upper, bold=True)
         return (" ", _style(None, upper)) if upper == lower else ("▀", _style(upper, lower))
-
-    def _colour(self, colour: int) -> Color:
-        """As the terminal can show it, and never a worse match than that: rich's own turns dark ones teal and olive."""
-        if self._depth is Depth.TRUE:
-            return rich_colour(colour)
-        if colour not in self._known:
-            self._known[colour] = Color.from_ansi(nearest_index(colour))
-        return self._known[colour]
 
     def _in_characters(self, pair: int) -> tuple[str, Style]:
         mark, upper, lower = pair >> 16, pair >> 8 & 255, pair & 255
         if mark not in (0, HALF, RING):
             return MARKS[mark], self._text + Style(bold=True)
         visible = [code for code in (upper, lower) if code != OUTSIDE]
-        text = self._glyphs[max(code % HAIR for code in visible)] if visible else " "
-        crossed = any(code >= HAIR for code in visible)
-        return text, self._text + Style(reverse=mark == RING, underline=crossed)
+        text = self._glyphs[max(visible)] if visible else " "
+        return text, self._text + Style(underline=True) if mark == RING else self._text
 
 
-def _glyphs(scale: Scale) -> list[str]:
-    return [_MASKED_GLYPH, *(glyph(scale.level(code)) for code in range(1, LEVELS + 1)), _NAN_GLYPH]
+def _glyphs(scale: Scale, shades: int) -> list[str]:
+    return [MASKED_GLYPH, *map(glyph, _drawn(scale, shades)), _NAN_GLYPH]
 
 
-def _colours(palette: Palette, scale: Scale, ground: Ground, hair_share: float) -> list[int]:
-    """The colour of every code, plain and in the crosshair, and of the outside."""
-    plain = [0] * HAIR
-    plain[MASKED] = ground.masked if palette.masked is None else palette.masked
-    plain[NAN] = palette.nan
-    for code in range(1, LEVELS + 1):
-        plain[code] = palette.levels[scale.level(code)]
-    # One direction for all numbers keeps their order; it leads away from the numbers that fill most matrices.
-    away = contrasting(palette.levels[LEVELS // 2 if scale.diverging else 0])
-    hair = [blend(colour, away, hair_share) for colour in plain]
-    hair[NAN] = blend(plain[NAN], contrasting(plain[NAN]), hair_share)
-    # Where nothing is to be read a tint would be read as something.
-    hair[MASKED] = plain[MASKED]
-    return [*plain, *hair, ground.back]
+def shade_levels(shades: int) -> list[int]:
+    """The levels that are drawn where there is room for so many: evenly apart, both ends among them."""
+    return [round(shade * (LEVELS - 1) / (shades - 1)) for shade in range(shades)]
+
+
+def _drawn(scale: Scale, shades: int) -> list[int]:
+    """For the code of each number the level that is drawn for it."""
+    levels = shade_levels(shades)
+    return [levels[scale.level(code) * shades // LEVELS] for code in range(1, LEVELS + 1)]
+
+
+def _true(palette: Palette, scale: Scale, ground: Ground, shades: int) -> list[Color]:
+    """The colour of every code, and of the outside."""
+    masked = ground.masked if palette.masked is None else palette.masked
+    masked, nan = _without_number(masked, palette.nan, palette.levels)
+    numbers = [palette.levels[level] for level in _drawn(scale, shades)]
+    return [rich_colour(colour) for colour in (masked, *numbers, nan, ground.back)]
+
+
+def _indexed(palette: Palette, scale: Scale, ground: Ground, shades: int) -> list[Color]:
+    """The same out of the terminal's own 256, and never a worse match: rich's own turns dark ones teal and olive."""
+    shown = ramp(palette)
+    masked = ground.masked if palette.masked is None else palette.masked
+    masked, nan = (shown_colour(nearest_index(colour)) for colour in (masked, palette.nan))
+    masked, nan = _without_number(masked, nan, tuple(map(shown_colour, dict.fromkeys(shown))))
+    numbers = [shown[level] for level in _drawn(scale, shades)]
+    indices = [nearest_index(masked), *numbers, nearest_index(nan), nearest_index(ground.back)]
+    return [Color.from_ansi(index) for index in indices]
+
+
+def _without_number(masked: int, nan: int, numbers: tuple[int, ...]) -> tuple[int, int]:
+    """The colours of masked cells and of NaN as they are, unless one could be taken for a number's."""
+    nan = outside(nan, numbers, _NAN_APART)
+    return outside(masked, (*numbers, nan), _MASKED_APART), nan
 
 
 def _style(front: Color | None, back: Color, bold: bool | None = None) -> Style:

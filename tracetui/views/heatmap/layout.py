@@ -11,6 +11,8 @@ _GAP = 2
 """Columns between row labels and cells: the crosshair's pointer and a blank."""
 _TEXT_COLUMNS = 4
 """Cells at least this wide carry texts over them, narrower ones carry index ticks."""
+_POINTED = (30, 10)
+"""Columns and lines from which on the crosshair is pointed at from all four sides."""
 _LONG = 2
 """A matrix this many times longer than wide is not drawn with square cells: its short side needs none pooled."""
 
@@ -30,7 +32,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class HeatmapLayout:
-    """Lines from the top: title, column axis, cells, (nothing), legend, caption."""
+    """Lines from the top: title, column axis, cells, a pointer, (nothing), legend, caption."""
 
     width: int
     height: int
@@ -40,6 +42,8 @@ class HeatmapLayout:
     legend: int
     labels: int
     """Columns for row labels."""
+    below: int = 0
+    """A line for what points at the crosshair's column, and behind each row a column for what points at its row."""
     zoom: int = 0
     """The smaller of the zooms of both sides."""
     row_zoom: int = 0
@@ -61,6 +65,16 @@ class HeatmapLayout:
         return max(0, self.height - self.top - self.legend - 1)
 
     @property
+    def cell_lines(self) -> int:
+        """Those of them that cells may fill."""
+        return max(0, self.lines - self.below)
+
+    @property
+    def cell_room(self) -> int:
+        """Those of `room` that cells may fill."""
+        return max(0, self.room - self.below)
+
+    @property
     def room(self) -> int:
         """Columns for cells."""
         return max(0, self.width - self.left)
@@ -75,7 +89,8 @@ def arrange(width: int, height: int, plan: Plan, zoom: int | None) -> HeatmapLay
     """The layout of a screen; without a zoom the whole matrix is made to fit."""
     title, legend, axis = int(plan.title and height >= 8), int(height >= 6), int(height >= 4)
     labels = min(plan.row_label, _MOST_LABEL, width // 4) if width >= 20 else 0
-    one = _zoomed(HeatmapLayout(width, height, title, axis, legend, labels), plan, zoom)
+    below = int(height >= _POINTED[1] and width >= _POINTED[0])
+    one = _zoomed(HeatmapLayout(width, height, title, axis, legend, labels, below), plan, zoom)
     two = _zoomed(replace(one, axis=axis + 1), plan, zoom)
     two_rows = height >= 16 and two.texts and plan.column_label >= pixels(two.column_zoom)
     return two if two_rows and two.zoom == one.zoom else one
@@ -83,20 +98,20 @@ def arrange(width: int, height: int, plan: Plan, zoom: int | None) -> HeatmapLay
 
 def _zoomed(layout: HeatmapLayout, plan: Plan, zoom: int | None) -> HeatmapLayout:
     """The layout with its zooms: the one asked for, as far as it makes sense, or the one that shows all."""
-    chosen = fit(plan.rows, plan.columns, layout.room, layout.lines)
+    chosen = fit(plan.rows, plan.columns, layout.cell_room, layout.cell_lines)
     if zoom is not None:
-        chosen = min(max(zoom, min(chosen, 0)), MAX_ZOOM, layout.lines, layout.room // 2)
+        chosen = min(max(zoom, min(chosen, 0)), MAX_ZOOM, layout.cell_lines, layout.cell_room // 2)
     rows = columns = chosen
     is_long = max(plan.rows, plan.columns) >= _LONG * min(plan.rows, plan.columns)
     if is_long:
-        rows = max(chosen, min(1, fit(plan.rows, 1, layout.room, layout.lines)))
+        rows = max(chosen, min(1, fit(plan.rows, 1, layout.cell_room, layout.cell_lines)))
     if is_long or chosen == 1:
         # Cells one line high may be as wide as the texts over them need.
-        columns = max(chosen, min(2, fit(1, plan.columns, layout.room, layout.lines)))
+        columns = max(chosen, min(2, fit(1, plan.columns, layout.cell_room, layout.cell_lines)))
     if zoom is None and chosen >= 0:
         # Of a small matrix the side that has room grows a step further than the other.
-        rows = max(rows, min(chosen + 1, fit(plan.rows, 1, layout.room, layout.lines)))
-        columns = max(columns, min(chosen + 1, fit(1, plan.columns, layout.room, layout.lines)))
+        rows = max(rows, min(chosen + 1, fit(plan.rows, 1, layout.cell_room, layout.cell_lines)))
+        columns = max(columns, min(chosen + 1, fit(1, plan.columns, layout.cell_room, layout.cell_lines)))
     return replace(layout, zoom=chosen, row_zoom=rows, column_zoom=columns)
 
 
@@ -133,6 +148,10 @@ class MapWindow:
     def cells(self) -> range:
         """The cells in sight."""
         return range(self.start * self.step, min(self.length, (self.start + self.shown) * self.step))
+
+    def label_line(self, cell: int) -> int:
+        """The line of a row's label: its middle one, or the one above."""
+        return (self.pixel(cell) + max(0, self.size - 2) // 2) // 2
 
     def pixel(self, cell: int) -> int:
         """The first pixel of a cell in sight."""
@@ -177,8 +196,8 @@ class View:
 
 def look(layout: HeatmapLayout, plan: Plan, cell: tuple[int, int], before: View | None) -> View:
     """The view with `cell` on the screen, moved as little as can be from the view before."""
-    rows = MapWindow(plan.rows, 2 * layout.lines, layout.row_zoom, 0, cell[0])
-    columns = MapWindow(plan.columns, layout.room, layout.column_zoom, 0, cell[1])
+    rows = MapWindow(plan.rows, 2 * layout.cell_lines, layout.row_zoom, 0, cell[0])
+    columns = MapWindow(plan.columns, layout.cell_room, layout.column_zoom, 0, cell[1])
     row = _start(rows, before.rows if before else None)
     column = _start(columns, before.columns if before else None)
     return View(layout, replace(rows, start=row), replace(columns, start=column))

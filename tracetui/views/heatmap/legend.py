@@ -10,7 +10,7 @@ from rich.segment import Segment
 from tracetui.text import count, number
 from tracetui.views.cells import Line, fit, fit_end
 from tracetui.views.heatmap.axes import LabelledAxis, MapStyle
-from tracetui.views.heatmap.ink import HALF, Brush, key
+from tracetui.views.heatmap.ink import HALF, MASKED_GLYPH, Brush, Depth, key, shade_levels
 from tracetui.views.heatmap.pyramid import MASKED, NAN, Pyramid, Scale
 from tracetui.views.palette import LEVELS
 
@@ -45,13 +45,15 @@ def legend_line(
     """The palette from the lowest number to the highest, and what else is on the screen; what has no room goes."""
     groups: list[Line] = []
     if pyramid.visible:
-        bar = _bar(pyramid, brush, min(max(width // 4, 8), LEVELS // 2), look)
+        bar = _bar(pyramid, brush, look)
         spread = _spread(pyramid.scale)
         # How it is spread is more than what else is said of it.
         fits = _width(bar) + 2 + cell_len(spread) <= width
         groups += [bar, [Segment(spread if fits else str(pyramid.scale.kind), look.muted)]]
     if pyramid.masked:
-        groups.append([brush.run(key(MASKED, MASKED), 2), Segment(" masked", look.muted)])
+        blank = brush.depth is Depth.NONE and MASKED_GLYPH == " "
+        swatch = Segment("blank:", look.muted) if blank else brush.run(key(MASKED, MASKED), 2)
+        groups.append([swatch, Segment(" masked", look.muted)])
     if pyramid.nan:
         groups.append([brush.run(key(NAN, NAN), 2), Segment(" NaN", look.muted)])
     if step != (1, 1):
@@ -71,10 +73,16 @@ def _spread(scale: Scale) -> str:
     return f"{scale.kind}{begin}{f', {count(scale.beyond)} beyond' if scale.beyond else ''}"
 
 
-def _bar(pyramid: Pyramid, brush: Brush, columns: int, look: MapStyle) -> Line:
+def shades_for(width: int) -> int:
+    """How many shades the legend has room to show; no other is drawn."""
+    return next((shades for shades, least in ((LEVELS, 96), (LEVELS // 2, 64)) if width >= least), LEVELS // 4)
+
+
+def _bar(pyramid: Pyramid, brush: Brush, look: MapStyle) -> Line:
+    """Every shade that is drawn, two in a column."""
     scale = pyramid.scale
-    levels = [min(LEVELS - 1, place * LEVELS // (2 * columns)) for place in range(2 * columns)]
-    codes = [scale.code(level) for level in levels]
+    columns = brush.shades // 2
+    codes = [scale.code(level) for level in shade_levels(brush.shades)]
     bar = [brush.run(key(left, right, HALF), 1) for left, right in zip(codes[::2], codes[1::2], strict=True)]
     if scale.diverging:
         bar.insert(columns // 2, Segment("0", look.label))

@@ -12,8 +12,8 @@ from rich.cells import cell_len
 from rich.segment import Segment
 
 from tracetui.views.cells import Line, fit
-from tracetui.views.heatmap.axes import LabelledAxis, MapStyle, column_labels, row_labels
-from tracetui.views.heatmap.ink import HAIR, MARKS, OUTSIDE, RING, Brush
+from tracetui.views.heatmap.axes import LabelledAxis, MapStyle, column_end, column_labels, row_end, row_labels
+from tracetui.views.heatmap.ink import MARKS, OUTSIDE, RING, Brush
 from tracetui.views.heatmap.layout import Plan, View
 from tracetui.views.heatmap.legend import caption_line, legend_line, padded, title_line, value_text
 from tracetui.views.heatmap.pyramid import Mask, Matrix, Pyramid, Scale, ScaleKind, build
@@ -99,9 +99,13 @@ def draw(
     lines += _axis_lines(data, view, look)
     keys = cell_keys(pyramid, view)
     cells = _cell_lines(keys, brush)
-    beside, below = (padded([], room, look) for room in (layout.room - keys.shape[1], layout.room))
+    beside, pointed = (padded(line, layout.room - keys.shape[1], look) for line in ([], row_end(look)))
+    pointed_line = view.rows.label_line(view.rows.cursor)
     for place, label in enumerate(row_labels(data.rows, view, look)):
-        lines.append([*label, *(cells[place] + beside if place < len(cells) else below)])
+        if place < len(cells):
+            lines.append([*label, *cells[place], *(pointed if place == pointed_line else beside)])
+        else:
+            lines.append([*label, *(column_end(view, look) if place == len(cells) else padded([], layout.room, look))])
     if layout.legend:
         lines.append(legend_line(pyramid, brush, palette_name, (view.rows.step, view.columns.step), width, look))
     cell = view.rows.cursor, view.columns.cursor
@@ -125,12 +129,6 @@ def cell_keys(pyramid: Pyramid, view: View) -> Keys:
     rows, columns = view.rows, view.columns
     tile = pyramid.tile(rows.cells, rows.step, columns.cells, columns.step)
     row, column = rows.cursor // rows.step - rows.start, columns.cursor // columns.step - columns.start
-    centre = tile[row, column]
-    if rows.length > 1:
-        tile[row] += HAIR
-    if columns.length > 1:
-        tile[:, column] += HAIR
-    tile[row, column] = centre
     tile = tile.repeat(rows.size, axis=0).repeat(columns.size, axis=1)
     if len(tile) % 2:
         tile = np.vstack([tile, np.full((1, tile.shape[1]), OUTSIDE, np.uint8)])
