@@ -145,13 +145,13 @@ def test_hostile_texts_stay_texts() -> None:
         "next",
         "residual",
         "layers",
-        "attention",
         "experts",
+        "attention",
         "records",
     ]
     assert "script" not in {tag for tag, _ in page.elements}
     assert {image["alt"] for image in page.named("img")} <= {
-        *("from 0 to 1", "", "load of experts by layer", "attention of head 0", "attention of head 1")
+        *("from 0 to 1", "", "load of experts by layer", *(f"attention of layer 0, head {head}" for head in range(2)))
     }
     assert all(bad not in document.decode() for bad in ("\u202e", "\x1b", "\0"))
     assert page.text.count("alert(1)") > 10
@@ -165,8 +165,11 @@ def test_the_same_trace_gives_the_same_bytes_and_its_file_too(mixture: Trace, tm
 
 def test_a_head_s_picture_is_its_probabilities(llama: Trace) -> None:
     page = Reader(written(llama))
-    pictures = [image for image in page.named("img") if image["alt"].startswith("attention of head")]
+    pictures = [image for image in page.named("img") if image["alt"].startswith("attention of layer")]
     assert len(pictures) == 8
+    assert [image["alt"] for image in pictures[2:5]] == [
+        *("attention of layer 0, head 2", "attention of layer 0, head 3", "attention of layer 1, head 0")
+    ]
     query = llama.find("model.layers.0.self_attn:q")
     assert query is not None
     query = llama.find("model.layers.0.self_attn:q")
@@ -178,6 +181,39 @@ def test_a_head_s_picture_is_its_probabilities(llama: Trace) -> None:
     assert (codes[hidden] == 64).all()
     expected = np.rint(np.sqrt(view.matrix("probs", 2)) * 63)
     np.testing.assert_array_equal(codes[~hidden], expected[~hidden])
+
+
+def test_all_heads_stand_on_one_picture_first(llama: Trace) -> None:
+    images = Reader(written(llama)).named("img")
+    heads = [place for place, image in enumerate(images) if image["alt"].startswith("attention of layer")]
+    sheet = images[heads[0] - 1]
+    assert sheet["alt"] == "all heads: layer 0 to layer 1 downwards, heads from left to right"
+    codes = decoded(sheet["src"])
+    assert codes.shape == (2 * 25, 4 * 25)
+    places = np.arange(24) * 9 // 24
+    for place in heads:
+        down, across = divmod(place - heads[0], 4)
+        of_head = decoded(images[place]["src"])[places[:, None], places]
+        np.testing.assert_array_equal(codes[down * 25 : down * 25 + 24, across * 25 : across * 25 + 24], of_head)
+    assert (codes[24::25] == 66).all()
+
+
+def test_it_opens_with_what_ran_and_how_to_run_it_again(tracetui: Here, tmp_path: Path) -> None:
+    words = ("llama-tiny", "--layers", "2", "--seed", "5", "-p", "a b", "--edit", "layers.1.mlp: scale 2")
+    for name, run in (("a", words), ("b", words[:-2])):
+        assert tracetui("trace", *run, "-o", str(tmp_path / f"{name}.npz")).status == 0
+    page, other = (str(tmp_path / name) for name in ("a.html", "b.npz"))
+    assert tracetui("export", str(tmp_path / "a.npz"), "--html", page, "--diff", other).status == 0
+    shown = Reader(Path(page).read_bytes()).text
+    head, _, difference = shown.partition("A is this trace")
+    assert "tracetui trace llama-tiny --layers 2 --weights random --seed 5" in head
+    assert "--prompt 'a b'" in head
+    assert "layers0 to 1 of 6" in head
+    edits, _, rest = difference.partition("First divergence")
+    assert "A: layers.1.mlp: scale 2" in edits
+    assert "B: none" in edits
+    assert "Next token after 2 ·b" in edits
+    assert rest
 
 
 def decoded(source: str) -> np.ndarray[Any, Any]:
@@ -266,7 +302,9 @@ def test_of_very_long_prompts_fewer_heads_and_layers_are_computed() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tracetui.export.report.attention._CELLS", 3 * 2896**2)
         page = Reader(written(trace))
-    assert [image["alt"] for image in page.named("img")].count("attention of head 15") == 3
+    assert [image["alt"] for image in page.named("img") if image["alt"].endswith("head 15")] == [
+        f"attention of layer {layer}, head 15" for layer in (0, 50, 99)
+    ]
     assert "and 97 more layers" in page.text
     assert all(f"Layer {layer}" in page.text for layer in (0, 99))
 

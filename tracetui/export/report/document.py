@@ -25,8 +25,8 @@ _TITLES = {
     "next": "Next token",
     "residual": "Residual stream",
     "layers": "Layers",
-    "attention": "Attention",
     "experts": "Experts",
+    "attention": "Attention",
     "records": "Records",
 }
 
@@ -50,8 +50,8 @@ def _parts(trace: Trace, report: Report | None, names: tuple[str, str]) -> Itera
     yield "next", prediction_part(trace)
     yield "residual", residual_part(trace)
     yield "layers", layer_part(trace)
-    yield "attention", attention_part(trace)
     yield "experts", routing_part(trace)
+    yield "attention", attention_part(trace)
     yield "records", record_part(trace)
 
 

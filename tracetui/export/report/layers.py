@@ -108,20 +108,20 @@ def layer_part(trace: Trace) -> Html:
         "layer",
         "L2",
         "by decades" if by_decades(sizes) else "",
+        "largest",
+        "attention adds",
+        "FFN adds",
         "mean",
         "std",
         "min",
         "max",
-        "largest",
-        "attention adds",
-        "FFN adds",
         "NaN, Inf",
         "ms",
     )
     lead = (
         "The output of each layer over all tokens, of what is finite; and the norm of what attention and FFN add to it."
     )
-    return section("layers", "Layers", table(heads, rows), more(len(found) - _RECORDS, "layers"), lead=lead)
+    return section("layers", "Layers", table(heads, rows, "wide"), more(len(found) - _RECORDS, "layers"), lead=lead)
 
 
 def _bars(sizes: Floats) -> Floats:
@@ -150,10 +150,10 @@ def _layer_row(trace: Trace, record: Record, share: float, is_read: bool) -> Htm
         name,
         statistic(found.l2),
         bar(share) if found.finite_count else "",
-        *map(statistic, (found.mean, found.std, found.min, found.max)),
         _largest(trace, record) if is_read else "–",
         _added(trace, record, ("self_attn", "attn", "attention")),
         _added(trace, record, ("mlp", "feed_forward", "block_sparse_moe", "ffn")),
+        *map(statistic, (found.mean, found.std, found.min, found.max)),
         el("td", f"{odd:,}", class_="bad") if odd else "–",
         "–" if record.seconds is None else f"{1000 * record.seconds:.1f}",
     )
@@ -189,7 +189,9 @@ def _group(trace: Trace, name: str, records: Sequence[Record], count: int) -> Ht
     heads = ("site", "shape", "dtype", "L2", "mean", "std", "min", "max", "NaN, Inf")
     rows = [_record_row(trace, record) for record in records]
     summary = el("summary", name, el("span", f"{count:,} records", class_="quiet"))
-    return el("details", summary, table(heads, rows) if rows else Html(""), more(count - len(records), "records"))
+    return el(
+        "details", summary, table(heads, rows, "wide") if rows else Html(""), more(count - len(records), "records")
+    )
 
 
 def _record_row(trace: Trace, record: Record) -> Html:

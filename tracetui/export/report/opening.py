@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from tracetui.analysis.prediction import Prediction, next_tokens
 from tracetui.export.heatmaps import label
-from tracetui.export.report.markup import Html, bar, el, join, more, row, section, table
+from tracetui.export.report.markup import Html, bar, el, join, more, row, section, table, text
+from tracetui.recipe.recorded_command import recorded_command
 from tracetui.recording.record import is_layer
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import NotKeptError
@@ -22,6 +23,8 @@ _ROWS = 8
 _TOKENS = 400
 _PREDICTIONS = 10
 _NOTES = 30
+_PROMPT, _COMMAND = 300, 4000
+"""Characters at most."""
 
 
 def head_part(trace: Trace, links: list[tuple[str, str]]) -> Html:
@@ -35,17 +38,35 @@ def head_part(trace: Trace, links: list[tuple[str, str]]) -> Html:
         "header",
         el("p", "tracetui report", class_="eyebrow"),
         el("h1", name),
+        _prompt(trace),
         el("dl", *facts),
+        _command(trace),
         el("ul", *notes, class_="notes") if notes else Html(""),
         el("nav", *(el("a", title, href=f"#{anchor}") for anchor, title in links)),
     )
 
 
+def _prompt(trace: Trace) -> Html:
+    """The first row's tokens as one text, or nothing."""
+    if not trace.tokens or not trace.prompt_lengths[0]:
+        return Html("")
+    shown = "".join(label(token) for token in trace.tokens[0][: trace.prompt_lengths[0]])
+    rows = f" and {len(trace.tokens) - 1:,} more rows" if len(trace.tokens) > 1 else ""
+    return el("p", text(shown, _PROMPT), rows, class_="prompt")
+
+
+def _command(trace: Trace) -> Html:
+    """What makes the run again, to be copied."""
+    command = recorded_command(trace)
+    if command is None:
+        return Html("")
+    return el("div", el("p", "This run again:", class_="quiet"), el("pre", text(command, _COMMAND)), class_="command")
+
+
 def _facts(trace: Trace) -> Iterator[tuple[str, str]]:
+    yield from _model_facts(trace)
     layers = len({record.layer for record in trace.records} - {None})
     dtypes = sorted({record.dtype for record in trace.records if is_layer(record.site)})
-    if trace.run.config.get("model_type"):
-        yield "family", str(trace.run.config["model_type"])
     if trace.tokens:
         yield "prompt", f"{len(trace.tokens)} × {max(map(len, trace.tokens))} tokens"
     yield "records", f"{len(trace.records):,}{f' in {layers} layers' if layers else ''}"
@@ -58,6 +79,28 @@ def _facts(trace: Trace) -> Iterator[tuple[str, str]]:
         if value:
             yield title, value
     yield from [(name, str(value)) for name, value in sorted(trace.run.versions.items())][:6]
+
+
+def _model_facts(trace: Trace) -> Iterator[tuple[str, str]]:
+    recipe, config = trace.run.recipe, trace.run.config
+    if config.get("model_type"):
+        yield "family", str(config["model_type"])
+    if recipe.get("weights"):
+        yield "weights", str(recipe["weights"])
+    if recipe.get("weights") == "random" and isinstance(recipe.get("seed"), int):
+        yield "seed", str(recipe["seed"])
+    if (built := _built_layers(trace)) is not None:
+        yield "layers", built
+
+
+def _built_layers(trace: Trace) -> str | None:
+    """`0 to 3 of 61`, as the recipe and the configuration say."""
+    layers, of = trace.run.recipe.get("layers"), trace.run.config.get("num_hidden_layers")
+    if not isinstance(layers, list | tuple) or len(layers) != 2 or not all(isinstance(end, int) for end in layers):
+        return None
+    first, last = layers[0], layers[1] - 1
+    whole = f" of {of:,}" if isinstance(of, int) else ""
+    return (f"{first}" if first == last else f"{first} to {last}") + whole
 
 
 def token_part(trace: Trace) -> Html:
