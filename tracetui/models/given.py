@@ -23,6 +23,7 @@ from tracetui.errors import InputError
 from tracetui.models.build import BuiltModel
 from tracetui.models.module_tree import KnownModel, known_model
 from tracetui.models.outline import outline_of_module
+from tracetui.models.ranks.parallel import parallel_of
 from tracetui.models.runnable import Runnable
 from tracetui.models.tokenizers import Tokenizer, check_ids
 from tracetui.models.unshown import unshown
@@ -201,14 +202,17 @@ def tokens_of(args: tuple[object, ...], kwargs: Mapping[str, object]) -> tuple[t
     return tuple(tuple(Token(token_id, b"") for token_id in row[:length]) for row, length in rows)
 
 
-def described(model: nn.Module, known: KnownModel | None = None) -> RunInfo:
-    """What a trace tells of a module that nobody built from a recipe."""
+def described(model: nn.Module, known: KnownModel | None = None, wrapper: nn.Module | None = None) -> RunInfo:
+    """What a trace tells of a module that nobody built from a recipe; wrapper: by which ranks call it together."""
     config: Any = getattr(model, "config", None)
     told = _told(config) if known is None else known.once(_Configuration).told(config)
+    parallel = parallel_of(wrapper or model, known or known_model(model))
     return RunInfo(
         model=type(model).__name__,
         config=told,
         versions={"tracetui": __version__, "torch": str(torch.__version__)},
+        notes=() if parallel is None else parallel.notes,
+        parallel=parallel,
     )
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import nn
+
+from tracetui.models.ranks.local import local_tensor
 
 PROJECTION = "kv_b_proj"
 """The child that expands the latent [B,S,R] to every head's key part and value [B,S,H·(nope+v)]."""
@@ -27,7 +30,15 @@ def expansion_of(module: nn.Module) -> Expansion | None:
     if not isinstance(projection, nn.Linear):
         return None
     nope, value = getattr(module, "qk_nope_head_dim", None), getattr(module, "v_head_dim", None)
-    rows, rank = projection.weight.shape
-    if not isinstance(nope, int) or not isinstance(value, int) or rows % (nope + value):
+    if not isinstance(nope, int) or not isinstance(value, int):
+        return None
+    rows, rank = _local_rows(projection.weight, nope + value), projection.weight.shape[1]
+    if rows % (nope + value):
         return None
     return Expansion(rows // (nope + value), nope, value, rank)
+
+
+def _local_rows(weight: torch.Tensor, each: int) -> int:
+    """Those of whole heads, of `each` rows, that lie here; all where what lies here is put together for each call."""
+    rows = local_tensor(weight).shape[0]
+    return weight.shape[0] if rows % each else rows

@@ -20,6 +20,14 @@ class Parallel:
     coordinates: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     """Where along each axis the rank stands; empty in a merged trace."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What belongs beside every result of a rank; nothing of what was merged."""
+        if self.rank is None:
+            return ()
+        part = "of a tensor that lies on several ranks there is this rank's part alone, and its statistics are of it"
+        return (f"this is rank {self.rank} of {self.world}: {part}",)
+
 
 @dataclass(frozen=True, slots=True)
 class Shard:

@@ -15,6 +15,7 @@ from tracetui.expr.stop import Stop
 from tracetui.models.given import described, tokens_of
 from tracetui.models.module_tree import known_model
 from tracetui.models.outline import outline_of_module
+from tracetui.models.ranks.parallel import without_wrapper
 from tracetui.models.unshown import unshown
 from tracetui.models.watchable import check_watchable
 from tracetui.models.weights.available_memory import available_bytes
@@ -51,10 +52,11 @@ def record_module(
     those for NaN and infinities. An error that the model raises comes through, with a note that says in which module.
     What the call recorded may be described when somebody first looks into the trace.
     """
+    wrapper, model = model, without_wrapper(model)
     known = known_model(model)
     check_watchable(known)
     gate = Gate(emit=emit, stops=stops, waits=False, edits=EditLog(edits), notices=False)
-    run = described(model, known)
+    run = described(model, known, wrapper)
     run = replace(run, notes=(*run.notes, *unshown(known)))
     run = replace(run, recipe={**run.recipe, "edits": plain_edits(edits)}) if edits else run
     store = ValueStore(ROOM, lambda: available_bytes() // 2)
@@ -72,7 +74,7 @@ def record_module(
     watched = Pass(recorder, editor, gate, describes_when_asked=True, looks_late=True)
     with alone(recorder), torch.no_grad(), ModelHooks(model, watched, known) as watch:
         try:
-            model(*args, **kwargs)
+            wrapper(*args, **kwargs)
         except Exception as error:
             recorder.failed_model()
             fault = fault_of(model, watch.running, recorder, error)

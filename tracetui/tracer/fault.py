@@ -15,6 +15,7 @@ from torch import nn
 
 from tracetui.debugger.fault import Fault
 from tracetui.errors import in_words
+from tracetui.models.ranks.local import local_tensor
 from tracetui.recording.record import when
 from tracetui.text import visible
 from tracetui.tracer.capture.readable import is_readable
@@ -134,12 +135,12 @@ def _record_inputs(
 def _tensors(call: _Call) -> Iterator[tuple[str, torch.Tensor]]:
     """The tensors among a module's arguments, by the names that its forward gives them."""
     for name, value in _named(call):
-        if is_readable(value):
-            yield name, value
-        elif isinstance(value, list | tuple):
-            yield from ((f"{name}[{i}]", each) for i, each in enumerate(value) if is_readable(each))
+        items: list[tuple[str, Any]] = [(name, value)]
+        if isinstance(value, list | tuple):
+            items = [(f"{name}[{place}]", each) for place, each in enumerate(value)]
         elif isinstance(value, dict):
-            yield from ((str(key), each) for key, each in value.items() if is_readable(each))
+            items = [(str(key), each) for key, each in value.items()]
+        yield from ((each, local_tensor(tensor)) for each, tensor in items if is_readable(tensor))
 
 
 def _named(call: _Call) -> list[tuple[str, Any]]:

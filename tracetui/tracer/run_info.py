@@ -12,6 +12,8 @@ import torch
 
 from tracetui import __version__
 from tracetui.expr.edit import Edit
+from tracetui.models.module_tree import known_model
+from tracetui.models.ranks.parallel import parallel_of
 from tracetui.models.runnable import Runnable
 from tracetui.recipe import Prompts
 from tracetui.recording.trace import RunInfo
@@ -24,6 +26,8 @@ def run_info_of(runnable: Runnable, prompts: Prompts, edits: Sequence[Edit]) -> 
     recipe = runnable.recipe
     ran = replace(recipe, prompts=prompts, edits=tuple(edits))
     told, config = runnable.described(ran)
+    model = runnable.built.module
+    parallel = parallel_of(model, known_model(model))
     return RunInfo(
         model=recipe.name,
         recipe=told,
@@ -36,8 +40,9 @@ def run_info_of(runnable: Runnable, prompts: Prompts, edits: Sequence[Edit]) -> 
             "numpy": np.__version__,
             "python": ".".join(map(str, sys.version_info[:3])),
         },
-        notes=runnable.notes,
+        notes=(*runnable.notes, *(() if parallel is None else parallel.notes)),
         started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        parallel=parallel,
     )
 
 

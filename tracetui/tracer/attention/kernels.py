@@ -18,6 +18,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from tracetui.errors import RunError
 from tracetui.models.module_tree import KnownModel
+from tracetui.models.ranks.local import is_spread, local_tensor
 from tracetui.models.unshown import attention_configs, watched_kernel
 from tracetui.recording.record import ABSORBED
 from tracetui.tracer.attention.explicit import Show, StepByStep, no_mask
@@ -66,7 +67,11 @@ def _sdpa(
     **kwargs: Any,
 ) -> Output:
     observer = None if is_in_kernel() else observer_here()
-    if observer is not None and observer.kernel_later(module, query, key, value, attention_mask, kwargs):
+    if (
+        observer is not None
+        and not is_spread(query)
+        and observer.kernel_later(module, query, key, value, attention_mask, kwargs)
+    ):
         output: Output = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
         return _told(observer, output)
     if published(module, "sdpa") is not sdpa_attention_forward:
@@ -138,11 +143,25 @@ def run_kernel(kernel: str, forward: Any, call: KernelCall) -> Output:
     if observer is None or is_in_kernel():
         # Where a trace is taken within another one, a kernel that reports runs in one that has reported.
         return _forwarded(forward, call)
+    if is_spread(call.query):
+        return _run_on_ranks(kernel, forward, call, observer)
     call = observer.kernel_in(call, partial(call.described, kernel, forward))
     show = observer.kernel_step(call)
     with in_kernel():
         output = _forwarded(forward, call) if show is None else _step_by_step(kernel, forward, call, show)
     return _told(observer, output)
+
+
+def _run_on_ranks(kernel: str, forward: Any, call: KernelCall, observer: Observer) -> Output:
+    """Run `forward` on heads that several ranks hold together, and show the observer those that lie here."""
+    here = [local_tensor(each) for each in (call.query, call.key, call.value)]
+    mask = None if call.mask is None else local_tensor(call.mask)
+    shown = KernelCall(call.module, here[0], here[1], here[2], mask, call.arguments)
+    observer.kernel_in(shown, partial(shown.described, kernel, forward))
+    with in_kernel():
+        output = _forwarded(forward, call)
+    observer.kernel_out(local_tensor(output[0]).transpose(1, 2))
+    return output
 
 
 def _told(observer: Observer, output: Output) -> Output:

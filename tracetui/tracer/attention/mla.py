@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from tracetui.models.latent import PROJECTION, expansion_of
+from tracetui.models.ranks.local import local_tensor
 from tracetui.recording.record import layer_path
 from tracetui.tracer.attention.kernel_call import KernelCall
 
@@ -121,7 +122,7 @@ class Latents:
         if latent.shape[1] != keys or heads != shape.heads or width < shape.nope:
             return None
         projection = call.module.get_submodule(PROJECTION)
-        weight, bias = projection.get_parameter("weight"), projection._parameters.get("bias")
+        weight, bias = local_tensor(projection.get_parameter("weight")), projection._parameters.get("bias")
         halves = weight.view(heads, shape.nope + shape.value, shape.rank)  # [H,nope+Kv,R]
         absorbed = None
         if weight.device == call.query.device and weight.dtype == call.query.dtype and bias is None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from tracetui.models.ranks.local import with_local
+
 _MOST_NESTED = 16
 """Containers in containers that are looked into."""
 _Place = tuple[Hashable, ...]
@@ -33,10 +35,11 @@ def tensors_in(output: Any, whole: bool) -> Iterator[torch.Tensor]:
 def with_others(output: Any, others: Mapping[int, torch.Tensor], whole: bool) -> Any:
     """The same form with other tensors at some places in the order of `tensors_in`."""
     if isinstance(output, torch.Tensor):
-        return others.get(0, output)
+        return with_local(output, others[0]) if 0 in others else output
     if not whole and _logits(output) is not None:
-        return _with_items(output, {"logits": others[0]})
-    changed = {place: others[at] for at, (place, _) in enumerate(_places(output)) if at in others}
+        return _with_items(output, {"logits": with_local(output.logits, others[0])})
+    places = enumerate(_places(output))
+    changed = {place: with_local(tensor, others[at]) for at, (place, tensor) in places if at in others}
     return _with_places(output, changed)
 
 

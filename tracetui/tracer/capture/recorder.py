@@ -8,9 +8,11 @@ from dataclasses import replace
 
 import torch
 
+from tracetui.models.ranks.local import local_tensor
 from tracetui.recording.health import all_finite
 from tracetui.recording.keep import KEEP_ALL, ROOM, Keep, MatrixRole
 from tracetui.recording.outline import NO_MODULE, Module
+from tracetui.recording.parallel import WHOLE
 from tracetui.recording.record import CALLERS, AttentionCall, BadWeight, Record, Token
 from tracetui.recording.trace import RunInfo, Trace
 from tracetui.recording.value import Value
@@ -21,10 +23,14 @@ from tracetui.tracer.capture.later_trace import later_trace
 from tracetui.tracer.capture.sources import Sources
 from tracetui.tracer.capture.store import ValueStore
 from tracetui.tracer.capture.values import TorchValue
+from tracetui.tracer.ranks.places import Places
 
 
 class Recorder:
     """Grows one trace. Used by the model thread alone; readers see lists that only grow."""
+
+    places: Places | None = None
+    """Tells which part of the whole each record is, where several ranks run the model."""
 
     def __init__(
         self,
@@ -123,8 +129,7 @@ class Recorder:
         """Keep which parameters of the module at a site hold NaN or infinities, and say so beside the result."""
         self._bad_weights[site] = found
         for weight in found:
-            place = ", ".join(map(str, weight.first))
-            counted = f"{weight.count:,} of {weight.numel:,} are NaN or infinite, the first at [{place}]"
+            counted = f"{weight.count:,} of {weight.numel:,} are NaN or infinite, the first at {list(weight.first)}"
             self.note(f"weights: {weight.name}: {counted}")
 
     def given(self, tensor: torch.Tensor) -> None:
@@ -192,6 +197,7 @@ class Recorder:
         """Keep a tensor under a site, then wait at the gate if it ends the step."""
         if self.repeats and (repeated := self.repeated(site, tensor, call, part)) is not None:
             return repeated[1]
+        tensor = self.local(tensor)
         role = site.partition(":")[2]
         mask = role == "mask"
         value = self._captures.value(tensor, site, mask)
@@ -225,28 +231,24 @@ class Recorder:
         if site == "logits" and tensor is not None:
             # Before the record is there to be looked at: the model may wait at it.
             self.know(self._name_predictions(TorchValue(tensor)))
+        place = WHOLE
+        if self.places is not None:
+            held = inputs if tensor is None else (self._sources.of(tensor), *inputs)
+            made_of = [self._records[number] for number in held if number >= 0]
+            place = self.places.of(site, value.shape, tensor, parent, part, made_of)
         if tensor is not None:
             self._sources.add(tensor, index)
         # In the order of the fields: with names it takes half as long again, at every record.
-        record = Record(
-            index,
-            site,
-            value.shape,
-            value.dtype,
-            depth,
-            parent,
-            self._pass,
-            call,
-            part,
-            seconds,
-            provenance,
-            edited,
-            inputs,
-        )
+        about = (self._pass, call, part, seconds, provenance, edited, inputs, place)
+        record = Record(index, site, value.shape, value.dtype, depth, parent, *about)
         self._values.append(value)
         self._records.append(record)
         self.arrived(record)
         return record
+
+    def local(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The plain tensor behind one that may lie on several ranks: the part of it that lies here."""
+        return local_tensor(tensor) if self.places is None else self.places.local(tensor)
 
     def rename(self, record: Record, site: str) -> None:
         """Change the site of the newest record, before any other follows it."""

@@ -12,6 +12,7 @@ from tracetui.tracer.capture.readable import is_readable
 from tracetui.tracer.capture.statistics import floats_in
 from tracetui.tracer.capture.store import ValueStore
 from tracetui.tracer.capture.values import TorchValue
+from tracetui.tracer.ranks.places import Places
 
 LOOKED_AT = 2**20
 """Bytes that are looked at for NaN in one call: so few that they are in the processor's cache still."""
@@ -34,6 +35,8 @@ class Snapshots:
         self._themselves: dict[int, torch.Tensor] = {}
         """By identity, tensors that were recorded without a snapshot, and are known to others as they are."""
         self.any_taken = False
+        self.places: Places | None = None
+        """Knows of what lies here of a tensor which part it is."""
         self.looks_late = False
         """Whether nobody needs to know at once what isn't finite: then several are looked at together."""
         self._waiting: list[TorchValue] = []
@@ -114,6 +117,8 @@ class Snapshots:
             value.all_finite()
         self.known[identity] = (tensor, version, value)
         self._values[id(captured)] = value
+        if self.places is not None:
+            self.places.stands_for(captured, tensor)
         self.any_taken = True
         base = tensor._base
         if base is not None and base.shape == tensor.shape and base.stride() == tensor.stride():

@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from tracetui.models.ranks.local import is_all_here, local_tensor, whole_index
 from tracetui.models.weights.experts import runs_singly
 from tracetui.models.weights.streaming import Weights
 from tracetui.recording.record import BadWeight
@@ -27,7 +28,8 @@ def bad_weights(
 
     output: the module's output, which isn't finite. Weights are checked only if all of the module's own are in memory,
     and only if the output's first row isn't finite: a bad weight spoils every row. For a table, a convolution, several
-    experts, or where `anywhere` is set, any bad row will do. weights: puts weights in memory; it may have left out
+    experts, or where `anywhere` is set, any bad row will do. Of a weight that lies on several ranks only the part here
+    is looked at, which tells nothing of a sum over all. weights: puts weights in memory; it may have left out
     some, or some rows of a table. ran: whether the forward of the module at a path ran; if not, the module around it
     reads its weights.
     """
@@ -37,7 +39,20 @@ def bad_weights(
         return None
     if len(_present(module, weights)) < len(_present(module, None)):
         return None
-    return tuple(bad for at, reader in readers for bad in _bad_of(at, reader, weights))
+    found = tuple(bad for at, reader in readers for bad in _bad_of(at, reader, weights))
+    if not found and not all(
+        _tells(own, output) for _, reader in readers for own in _present(reader, weights).values()
+    ):
+        return None
+    return found
+
+
+def _tells(weight: torch.Tensor, output: torch.Tensor | None) -> bool:
+    """Whether an output depends on nothing of a weight but what lies here, as columns of it do on their rows."""
+    if is_all_here(weight) or output is None:
+        return True
+    rows = local_tensor(weight).shape[0]
+    return output.ndim > 0 and output.shape[-1] == rows != weight.shape[0]
 
 
 def _spoils_some_rows(module: nn.Module) -> bool:
@@ -90,10 +105,10 @@ def with_kinds(provenance: str, weights: Iterable[BadWeight]) -> str:
 
 def _bad(path: str, weights: Iterable[tuple[str, torch.Tensor]]) -> Iterator[BadWeight]:
     for name, weight in weights:
-        if not is_readable(weight):
+        if not is_readable(local := local_tensor(weight)):
             continue
-        values = weight.detach()
+        values = local.detach()
         places = torch.nonzero(~torch.isfinite(values.float() if values.is_floating_point() else values))
         if len(places):
             whole = f"{path}.{name}" if path else name
-            yield BadWeight(whole, len(places), values.numel(), tuple(places[0].tolist()))
+            yield BadWeight(whole, len(places), weight.numel(), whole_index(weight, places[0].tolist()))

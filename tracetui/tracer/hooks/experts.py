@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from tracetui.models.ranks.cuts import ExpertCuts, experts_of
+from tracetui.models.ranks.local import local_tensor
 from tracetui.models.weights.experts import (
     CHOICE,
     ExpertWeights,
@@ -23,6 +25,7 @@ from tracetui.recording.record import BadWeight
 from tracetui.tracer.hooks.bad_weights import bad_among, is_spoilt, with_kinds
 from tracetui.tracer.hooks.pass_context import Pass
 from tracetui.tracer.observer import Choice
+from tracetui.tracer.ranks.dispatch import Dispatch
 from tracetui.tracer.routing.one_by_one import experts_observed
 from tracetui.tracer.routing.router_choice import choice_of
 from tracetui.tracer.routing.routers import RouterValues, Seen, bias_of, explain, has_scores
@@ -30,6 +33,12 @@ from tracetui.tracer.routing.weights import weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+
+_MIXED = (
+    "experts: each rank's run on tokens that all ranks sent them; what is recorded of an expert is in the order in "
+    "which they came, and an edit of the choice changes nothing"
+)
 
 
 class ExpertWatch:
@@ -50,6 +59,9 @@ class ExpertWatch:
         self._started = 0.0
         self._weights: ExpertWeights = {}
         """Of the expert that runs, where they don't stand in its module."""
+        self._cuts: Mapping[str, ExpertCuts] = {}
+        """By the path of a module of experts: those of several ranks."""
+        self._dispatched = Dispatch()
         self._handed: Mapping[str, nn.Module] = {}
         """By their paths, experts that run as one module and are handed the choice."""
         self._alone: Mapping[str, str] = {}
@@ -59,11 +71,13 @@ class ExpertWatch:
     def watched(self, modules: Mapping[str, nn.Module]) -> Iterator[None]:
         """Look at the experts among a model's modules, by their paths, for the length of a `with`."""
         holders = {path: module for path, module in modules.items() if runs_singly(module)}
+        cuts = ((path, experts_of(module)) for path, module in holders.items())
+        self._cuts = {path: cut for path, cut in cuts if cut is not None and cut.here < cut.count}
         self._handed = {path: module for path, module in modules.items() if is_handed_choices(module)}
         for path, module in (*holders.items(), *self._handed.items()):
             block = path.rpartition(".")[0]
             self._owners[block] = modules[block]
-            count = expert_count(module) if path in holders else classes_count(module)
+            count = self._count(path, module) if path in holders else classes_count(module)
             inside = (name for name, _ in self._owners[block].named_modules(prefix=block) if name != block)
             self._blocks.update((name, (block, count)) for name in inside if not _within(name, path))
         alone = (path for path, module in modules.items() if path not in self._blocks and is_router(module))
@@ -74,7 +88,7 @@ class ExpertWatch:
                 yield
         finally:
             self._seen.clear()
-            self._blocks, self._owners, self._handed, self._alone = {}, {}, {}, {}
+            self._blocks, self._owners, self._handed, self._alone, self._cuts = {}, {}, {}, {}, {}
 
     def module_out(self, path: str, module: nn.Module, output: object) -> None:
         """Called after a module ran, with its weights in memory: if it may be a router, keep its output."""
@@ -89,6 +103,18 @@ class ExpertWatch:
     def is_handed_choices(self, path: str) -> bool:
         """Whether the module at a path is experts that run as one."""
         return path in self._handed
+
+    def is_dispatched(self, path: str) -> bool:
+        """Whether the module at a path is experts of which others are on other ranks."""
+        return path in self._cuts
+
+    def dispatched(self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Experts of several ranks are about to run: keep the choice among all of them that they are handed."""
+        self._dispatched = Dispatch.of(module, args, kwargs, self._cuts[path])
+
+    def _count(self, path: str, module: nn.Module) -> int:
+        """How many experts a module holds, with those of other ranks."""
+        return self._cuts[path].count if path in self._cuts else expert_count(module)
 
     def may_route(self, path: str) -> bool:
         """Whether what the module at a path returns may be a router's scores or choice."""
@@ -159,8 +185,10 @@ class ExpertWatch:
 
         Returns both as edits leave them.
         """
-        block, count = self._frames[-1].path.rpartition(".")[0], expert_count(module)
+        path, local, local_weights = self._frames[-1].path, experts, routing_weights
+        block, count = path.rpartition(".")[0], self._count(path, module)
         place = self._place(block)
+        experts, routing_weights = self._dispatched.whole(experts, routing_weights)  # [N,A] [N,A]
         routing = self._explained(block, module.config, experts, routing_weights, count, place)
         chosen, weights = self._editor.choice(block, experts, count), routing_weights  # [N,A] [N,A]
         if chosen is not experts:
@@ -173,7 +201,10 @@ class ExpertWatch:
             changed = shown if chosen is experts else torch.where(chosen == experts, shown, chosen)
         self._editor.record_both(f"{block}:experts", shown, changed, **place)
         made, _ = self._editor.record(f"{block}:routing_weights", weights, original=routing_weights, **place)
-        return chosen, made
+        if self._dispatched.is_whole and self._dispatched.mixes_ranks(local):
+            self._recorder.note(_MIXED)
+            return local, local_weights
+        return self._dispatched.local(chosen, made)
 
     def stand_in(self, module: nn.Module) -> bool:
         """Whether the weights of a module's experts stand in it."""
@@ -182,7 +213,9 @@ class ExpertWatch:
     def expert_in(self, expert: int, tokens: torch.Tensor, inputs: torch.Tensor, at: float | None = None) -> None:
         """Record which tokens [n] an expert sees, and their hidden states [n,D]; at: when that was, if not now."""
         holder = self._frames[-1]
-        site = f"{holder.path}.{expert}"
+        if self._dispatched.stands_for_none(expert, inputs):
+            return
+        site = f"{holder.path}.{self._dispatched.first + expert}"
         for role, tensor in (("tokens", tokens), ("in", inputs)):
             depth = len(self._frames) + 1
             self._recorder.record(f"{site}:{role}", tensor, depth=depth, parent=site, call=holder.call)
@@ -200,10 +233,13 @@ class ExpertWatch:
     def expert_out(self, module: nn.Module, expert: int, output: torch.Tensor, at: float | None = None) -> torch.Tensor:
         """Record what an expert made of its tokens [n,D]; returns it as edits leave it. at: when, if not now."""
         holder = self._frames[-1]
-        site = f"{holder.path}.{expert}"
+        if self._dispatched.stood_for_none:
+            return output
+        number = self._dispatched.first + expert
+        site = f"{holder.path}.{number}"
         provenance = "" if self._store is None else self._store.provenance(module, expert)
         if not self._recorder.is_finite(output) and is_spoilt(output):
-            bad = self._bad_weights(module, holder.path, expert)
+            bad = self._bad_weights(module, holder.path, expert, number)
             self._recorder.bad_weights(site, bad)
             provenance = with_kinds(provenance, bad)
         # Those of a large expert need not be there beside the next one's.
@@ -211,7 +247,7 @@ class ExpertWatch:
         made, _ = self._editor.record_expert(
             holder.path.rpartition(".")[0],
             holder.path,
-            expert,
+            number,
             output,
             depth=len(self._frames),
             parent=holder.path,
@@ -221,10 +257,13 @@ class ExpertWatch:
         )
         return made
 
-    def _bad_weights(self, module: nn.Module, path: str, expert: int) -> tuple[BadWeight, ...]:
-        """Those of one expert's weights that aren't finite, by their names and places in the tensor of all experts."""
+    def _bad_weights(self, module: nn.Module, path: str, expert: int, number: int) -> tuple[BadWeight, ...]:
+        """Those of one expert's weights that aren't finite, by their names and places in the tensor of all experts.
+
+        number: the expert's among those of all ranks.
+        """
         own = self._weights or _rows(module, expert)
-        return tuple(replace(weight, first=(expert, *weight.first)) for weight in bad_among(path, own.items()))
+        return tuple(replace(weight, first=(number, *weight.first)) for weight in bad_among(path, own.items()))
 
     def _place(self, block: str) -> dict[str, Any]:
         call = self._frames[-2].call if len(self._frames) > 1 else 0
@@ -237,5 +276,5 @@ def _within(path: str, holder: str) -> bool:
 
 def _rows(module: nn.Module, expert: int) -> ExpertWeights:
     """One expert's parameters, where those of all stand in their module."""
-    every = module.named_parameters(recurse=False)
+    every = ((name, local_tensor(weight)) for name, weight in module.named_parameters(recurse=False))
     return {name: weight[expert] for name, weight in every if weight.ndim > 1 and len(weight) == expert_count(module)}

@@ -16,6 +16,7 @@ from tracetui.expr.stop import Stop
 from tracetui.expr.watcher import Hit
 from tracetui.models.given import described, tokens_of
 from tracetui.models.module_tree import known_model
+from tracetui.models.ranks.parallel import without_wrapper
 from tracetui.models.watchable import check_watchable
 from tracetui.recording.keep import Keep, Room
 from tracetui.recording.trace import EMPTY_TRACE, Trace
@@ -81,12 +82,13 @@ class Guard:
 
     def _begin(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._call.close()
+        wrapper, module = module, without_wrapper(module)
         known = known_model(module)
         check_watchable(known)
         gate = Gate(emit=self._hear, stops=self._stops, waits=False)
         store = ValueStore(Room(_MEMORY, 0, None), _MEMORY)
         recorder = Recorder(
-            described(module, known), tokens_of(args, kwargs), gate.arrived, keep=self._keep, store=store
+            described(module, known, wrapper), tokens_of(args, kwargs), gate.arrived, keep=self._keep, store=store
         )
         self.trace = recorder.trace
         gate.begin(recorder.trace)
@@ -94,12 +96,13 @@ class Guard:
             stack.callback(self._forget)
             stack.enter_context(alone(recorder))
             watch = stack.enter_context(ModelHooks(module, Pass(recorder, Editor(recorder), gate), known))
-            # torch has listed the hooks of this call already, those before it that is: the outermost begins here.
-            watch.begin(args, kwargs)
+            if module is wrapper:
+                # torch has listed the hooks of this call already, those before it that is: the outermost begins here.
+                watch.begin(args, kwargs)
             # The last of all: what it takes away has run by then.
-            handle = module.register_forward_hook(self._after, always_call=True)
+            handle = wrapper.register_forward_hook(self._after, always_call=True)
             stack.callback(handle.remove)
-            self._root, self._depth = module, 1
+            self._root, self._depth = wrapper, 1
             self._call = stack.pop_all()
 
     def _forget(self) -> None:

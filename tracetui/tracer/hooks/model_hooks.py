@@ -52,7 +52,7 @@ class ModelHooks:
                 stack.enter_context(watched.weights.lending(reader))
             known = self._known or known_model(self._model)
             modules, watchable = known.modules, known.once(WatchedSites)
-            stack.enter_context(self._recording.ready(watchable, modules))
+            stack.enter_context(self._recording.ready(known, watchable, modules))
             sites = self._sites = self._recording.sites(watchable, modules)
             if self._recording.may_defer(watchable, sites.values()):
                 self._observer = deferring = DeferringObserver(self._recording, watched, modules)

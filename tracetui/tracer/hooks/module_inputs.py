@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from tracetui.models.ranks.local import local_tensor
 from tracetui.recording.record import UNRECORDED
 from tracetui.tracer.capture.readable import is_readable
 from tracetui.tracer.capture.recorder import Recorder
@@ -67,7 +68,8 @@ def float_tensors(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.T
     for value in (*args, *kwargs.values()):
         if isinstance(value, torch.Tensor):
             if value.is_floating_point():
-                found.append(value)
+                found.append(local_tensor(value))
         elif isinstance(value, _LISTS):
-            found += [item for item in value if isinstance(item, torch.Tensor) and item.is_floating_point()]
+            tensors = (item for item in value if isinstance(item, torch.Tensor) and item.is_floating_point())
+            found += map(local_tensor, tensors)
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -11,6 +11,7 @@ from torch import nn
 from tracetui.models.latent import expansion_of
 from tracetui.models.module_tree import has_parameters
 from tracetui.models.pass_through import PassThrough
+from tracetui.models.ranks.stages import hands_on, is_elsewhere, stages_in
 from tracetui.models.recurrent import kernels_called
 from tracetui.models.weights.experts import may_have_experts
 from tracetui.recording.record import INPUT, is_layer, layer_path
@@ -38,6 +39,8 @@ class ModuleSite:
     input_site: str
     inputs: int
     """How many tensors that it is given get records of their own, if no record holds them."""
+    hands_on: bool = False
+    """Whether what it returns is not its output, but what the next rank goes on with: then it is not recorded."""
     provenance: str = ""
     """Where its own weights came from."""
     may_route: bool = False
@@ -62,11 +65,18 @@ class WatchedSites:
 
     def __init__(self, modules: Mapping[str, nn.Module]) -> None:
         """modules: all of the model's, by their paths."""
-        watched = {path: each for path, each in modules.items() if not isinstance(each, PassThrough | RecordedLayer)}
+        watched = {path: each for path, each in modules.items() if not _stands_in(each)}
         self.sites = {path: ModuleSite.of(path, module) for path, module in watched.items()}
         """By their paths; what a single watch decides is not in them."""
+        self.sites |= {path: replace(self.sites[path], inputs=0) for path in stages_in(modules) & self.sites.keys()}
+        self.sites |= {path: replace(self.sites[path], hands_on=True) for path in hands_on(modules)}
         self.attend_themselves = frozenset(path for path, module in watched.items() if attends_itself(module))
         self.recur = frozenset(path for path, module in watched.items() if kernels_called(module))
         """Those that call kernels of recurrent layers."""
         self.expand_latents = any(expansion_of(module) is not None for module in modules.values())
         self.may_have_experts = any(map(may_have_experts, modules.values()))
+
+
+def _stands_in(module: nn.Module) -> bool:
+    """Whether a module stands where another one isn't, and computes nothing."""
+    return isinstance(module, PassThrough | RecordedLayer) or is_elsewhere(module)

@@ -84,6 +84,8 @@ class ModuleWatch:
 
     def tensors_of(self, site: ModuleSite, output: Any) -> list[torch.Tensor]:
         """The tensors in what a module returned; what is in it besides, and can't be recorded, is noted."""
+        if site.hands_on:
+            return []
         if type(output) is torch.Tensor:
             return [output]
         if type(output) is tuple and all(each is None or type(each) is torch.Tensor for each in output):
@@ -91,7 +93,7 @@ class ModuleWatch:
         if left := unseen(output):
             name = site.path or output_name(output)
             self._recorder.note(f"{name}: of what it returns, {visible(left, 80)} is not recorded")
-        return list(tensors_in(output, whole=bool(site.path)))
+        return [self._recorder.local(each) for each in tensors_in(output, whole=bool(site.path))]
 
     def begin(self, site: ModuleSite, given: Sequence[torch.Tensor], states_first: bool, at: float) -> None:
         """A module began when the clock said `at`, and was given these floating-point tensors.

@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from tracetui.models.module_tree import KnownModel
 from tracetui.models.weights.experts import runs_singly
 from tracetui.recording.record import INPUT
 from tracetui.tracer.attention.overhearing import Overhearing
@@ -20,6 +21,7 @@ from tracetui.tracer.hooks.module_watch import ModuleWatch
 from tracetui.tracer.hooks.pass_context import Pass
 from tracetui.tracer.hooks.recurrence import RecurrenceWatch
 from tracetui.tracer.lens import Lens
+from tracetui.tracer.ranks.places import Places
 from tracetui.tracer.replay.replay_recorder import ReplayRecorder
 
 
@@ -47,8 +49,11 @@ class RecordingObserver:
         watched.recorder.examine = self._examine_own_weights
 
     @contextmanager
-    def ready(self, watched: WatchedSites, modules: Mapping[str, nn.Module]) -> Iterator[None]:
+    def ready(self, known: KnownModel, watched: WatchedSites, modules: Mapping[str, nn.Module]) -> Iterator[None]:
         """Ready for these modules of the model, by their paths, for the length of a `with`."""
+        recorder = self._pass.recorder
+        if recorder.trace.run.parallel is not None and recorder.places is None:
+            recorder.places = recorder.snapshots.places = Places(known)
         experts = self.experts.watched(modules) if watched.may_have_experts else nullcontext()
         latents = self._pass.latents.watched(modules.values()) if watched.expand_latents else nullcontext()
         try:
@@ -75,6 +80,8 @@ class RecordingObserver:
         ends: list[End] = []
         if self.experts.is_handed_choices(path):
             begins.append(self.experts.entered)
+        if self.experts.is_dispatched(path):
+            begins.append(self.experts.dispatched)
         if path in watched.attend_themselves:
             begins.append(self._overhearing.begin)
             ends.append(self._overhearing.end)

@@ -10,6 +10,8 @@ from weakref import ReferenceType, ref
 import torch
 from torch import nn
 
+from tracetui.models.ranks.local import is_all_here, local_tensor
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ModuleFacts:
@@ -35,7 +37,8 @@ class ModuleFacts:
 def _own(living: ReferenceType[nn.Module]) -> list[torch.Tensor]:
     module = living()
     parameters = () if module is None else module._parameters.values()
-    return [each for each in parameters if each is not None and each.dim() == 1]
+    vectors = (each for each in parameters if each is not None and each.dim() == 1)
+    return [local_tensor(each) for each in vectors if is_all_here(each)]
 
 
 def none() -> Sequence[torch.Tensor]:

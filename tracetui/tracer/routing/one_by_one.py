@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
 
+from tracetui.models.ranks.local import local_tensor
 from tracetui.models.weights.experts import OWN_PREFIX, SERVED, ExpertWeights, expert_count
 from tracetui.tracer.observer import Observer, observer_here
 
@@ -107,7 +108,7 @@ def _observed(
 
 
 def _own_weights(module: nn.Module, expert: int) -> ExpertWeights:
-    return {name: weight[expert] for name, weight in module._parameters.items() if weight is not None}
+    return {name: local_tensor(weight)[expert] for name, weight in module._parameters.items() if weight is not None}
 
 
 def _forward(module: Any, weights: ExpertWeights, inputs: torch.Tensor) -> torch.Tensor:

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from tracetui.models.deepseek_gate import DeepseekReferenceGate
+from tracetui.models.ranks.local import is_all_here, local_tensor
 from tracetui.tracer.routing.groups import Rank, as_it_is, ranks_of
 from tracetui.tracer.routing.weights import SLACK, Follows, weighed_by
 
@@ -66,7 +67,8 @@ def bias_of(module: nn.Module) -> torch.Tensor | None:
     """The selection bias that a module itself holds, as it is now: a number for each expert, beside its own `bias`."""
     own = (*module._parameters.items(), *module._buffers.items())
     found = (tensor for name, tensor in own if name != "bias" and "bias" in name and tensor is not None)
-    return next((bias.detach().reshape(-1) for bias in found if bias.numel() > 1), None)
+    whole = (local_tensor(bias) for bias in found if bias.numel() > 1 and is_all_here(bias))
+    return next((bias.detach().reshape(-1) for bias in whole), None)
 
 
 def explain(

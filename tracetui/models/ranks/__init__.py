@@ -1,0 +1,1 @@
+"""Models whose tensors lie on several ranks of one program."""

@@ -1,0 +1,1 @@
+"""A watched model that several ranks of one program run together."""
