@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -80,7 +79,7 @@ class SafetensorsFiles:
     def transpose(self, name: str) -> None:
         """Have a matrix stand the other way round."""
         self.packed[name] = weight = self.packed[name].transposed()
-        self.tensors[name] = replace(self.tensors[name], shape=weight.shape)
+        self.tensors[name] = self.tensors[name]._replace(shape=weight.shape)
 
     def own_name(self, name: str) -> str:
         """What the files call a tensor, there or not."""

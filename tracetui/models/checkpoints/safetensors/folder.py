@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 class SafetensorsFolder:
     """A folder whose headers are read and checked, not matched with a model yet."""
 
+    @collector_paused()
     def __init__(self, folder: Path, config: Mapping[str, object], origin: str) -> None:
         """Raises InputError for a folder without readable weights, and for quantised ones in a form that isn't read."""
         method = read_method(config, origin, folder)

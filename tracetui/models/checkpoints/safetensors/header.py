@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -27,8 +27,7 @@ _DTYPES = {
 _LABELS = {dtype: label for label, dtype in _DTYPES.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """One tensor of a file, and where its bytes lie, counted from the file's first."""
 
     dtype: torch.dtype

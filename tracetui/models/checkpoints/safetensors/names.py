@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import nn
@@ -104,38 +104,65 @@ def match_names(model: PreTrainedModel, names: Iterable[str], whole: str = "") -
     whole: the type of several parts whose conversions apply too.
     """
     from transformers.conversion_mapping import get_model_conversion_mapping
-    from transformers.core_model_loading import (
-        WeightConverter,
-        WeightRenaming,
-        apply_renamings,
-        rename_source_key,
-    )
+    from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
+
+    from tracetui.models.checkpoints.safetensors.renaming import Renaming
 
     parameters = model.state_dict()
     transforms = [*get_model_conversion_mapping(model), *_of_the_whole(model, whole)]
-    renamings = [matched for matched in transforms if isinstance(matched, WeightRenaming)]
     converters = [matched for matched in transforms if isinstance(matched, WeightConverter)]
-    by_pattern = {pattern: converter for converter in converters for pattern in converter.source_patterns}
+    renaming = Renaming([matched for matched in transforms if isinstance(matched, WeightRenaming)], converters)
     prefix = model.base_model_prefix
     skipped = tuple(_skipped_prefixes(model))
     matched = Names()
-    lists: dict[str, Conversion] = {}
-    for name in sorted((name for name in names if not name.startswith(skipped)), key=natural_order):
-        plain_name = apply_renamings(name, renamings)
-        renamed, pattern = rename_source_key(plain_name, [], converters, prefix, parameters)
+    candidates: list[_Candidate] = []
+    asked = [name for name in names if not name.startswith(skipped)]
+    for name in asked if renaming.is_of_each_name else sorted(asked, key=natural_order):
+        plain_name, converted, pattern = renaming(name)
+        renamed, _ = rename_source_key(converted, [], [], prefix, parameters)
         if renamed not in parameters and name in parameters:
             renamed, pattern = rename_source_key(name, [], [], prefix, parameters)
-        if pattern is not None and renamed in parameters:
-            if (conversion := lists.get(renamed)) is None:
-                conversion = lists[renamed] = Conversion(by_pattern[pattern], renamed)
-            conversion.add(pattern, name, plain_name)
-        elif renamed in parameters and renamed not in matched.direct:
-            matched.direct[renamed] = name
+        if renamed in parameters:
+            candidates.append(_Candidate(name, plain_name, renamed, pattern))
         elif not renamed.startswith(skipped):
             matched.spare.append(name)
-    for conversion in lists.values():
-        _add(matched, conversion, parameters)
+    _settle(matched, candidates, parameters, {pattern: rule for rule in converters for pattern in rule.source_patterns})
     return matched
+
+
+class _Candidate(NamedTuple):
+    """A name of a file that leads to one of a model's parameters."""
+
+    name: str
+    plain_name: str
+    """As the rules rename it that convert nothing."""
+    parameter: str
+    pattern: str | None
+    """Of the converter that makes the parameter of it and others; None where it is the parameter."""
+
+
+def _settle(
+    matched: Names,
+    candidates: list[_Candidate],
+    parameters: Mapping[str, torch.Tensor],
+    converters: Mapping[str, Any],
+) -> None:
+    """Note what each of the model's parameters is read from; of two names for one the first in order.
+
+    converters: transformers' converters by their source patterns.
+    """
+    conversions: dict[str, Conversion] = {}
+    for name, plain_name, parameter, pattern in sorted(candidates, key=lambda candidate: natural_order(candidate.name)):
+        if pattern is not None:
+            if (conversion := conversions.get(parameter)) is None:
+                conversion = conversions[parameter] = Conversion(converters[pattern], parameter)
+            conversion.add(pattern, name, plain_name)
+        elif parameter not in matched.direct:
+            matched.direct[parameter] = name
+        else:
+            matched.spare.append(name)
+    for conversion in conversions.values():
+        _add(matched, conversion, parameters)
 
 
 def _of_the_whole(model: PreTrainedModel, known: str) -> list[Any]:

@@ -43,6 +43,7 @@ _FORMS = (
     _PackedForm("torchao", "_qdata"),
 )
 """The first that fits is the form."""
+_SUFFIXES = tuple(form.suffix for form in _FORMS)
 
 
 def packed_form(
@@ -58,8 +59,9 @@ def packed_form(
 
 def _known(names: Sequence[str]) -> tuple[str, str] | None:
     there = set(names)
+    marked = [name for name in names if name.endswith(_SUFFIXES)]
     for form in _FORMS:
-        for name in names:
+        for name in marked:
             stem = name.removesuffix(form.suffix)
             if stem != name and all(stem + suffix in there for suffix in form.beside):
                 return name, form.name

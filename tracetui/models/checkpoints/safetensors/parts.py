@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,18 +55,17 @@ def text_prefix(model: PreTrainedModel, tensors: Mapping[str, Stored]) -> TextPr
     own = _own_prefix(model)
     parameters = model.state_dict()
     inner = {name.removeprefix(own): tuple(tensor.shape) for name, tensor in parameters.items() if name.startswith(own)}
-    ends = {name.rpartition(".")[2] for name in inner}
-    likely = (name for name in tensors if name.rpartition(".")[2] in ends)
-    places = [(name, prefix) for name in likely if (prefix := _before(name, inner)) is not None]
+    ends = {name[start:] for name in inner for start in _starts(name)}
+    places = [(name, prefix) for name in tensors if (prefix := _before(name, inner, ends)) is not None]
     outside = sorted({name.split(".")[0] + "." for name in parameters if not name.startswith(own)})
     embedding = embedding_name(model).removeprefix(own)
     alike = Counter(prefix for name, prefix in places if tensors[name].shape == inner[name.removeprefix(prefix)])
     votes = Counter(prefix for _, prefix in places)
     # Each prefix asks, and there may be as many as names.
-    in_order = sorted(tensors)
+    there = {name[:stop] for head in outside for name in tensors for stop in _stops(head, name)}
 
     def heads(prefix: str) -> dict[str, str]:
-        return {outer + head: head for head in outside for outer in _outer(prefix) if _is_there(outer + head, in_order)}
+        return {outer + head: head for head in outside for outer in _outer(prefix) if outer + head in there}
 
     def fitness(prefix: str) -> tuple[bool, int, int, int]:
         """A vision tower has layers of the same names, but no embedding; a model that speaks has another head."""
@@ -93,10 +91,23 @@ def told(parts: Mapping[str, int]) -> str:
     return names + (f" and {len(parts) - _SHOWN} more" if len(parts) > _SHOWN else "")
 
 
-def _before(name: str, inner: Collection[str]) -> str | None:
-    """The part of another name before one of these names, if it ends with one; else None."""
-    starts = [0, *(place + 1 for place, letter in enumerate(name) if letter == ".")]
-    return next((name[:start] for start in starts if name[start:] in inner), None)
+def _before(name: str, inner: Collection[str], ends: Collection[str]) -> str | None:
+    """The part of another name before the longest of these names that it ends with; None if it ends with none.
+
+    ends: the last parts of each of these names, and the whole.
+    """
+    shortest = None
+    start = len(name)
+    while start and (end := name[(start := name.rfind(".", 0, start - 1) + 1) :]) in ends:
+        if end in inner:
+            shortest = name[:start]
+    return shortest
+
+
+def _starts(name: str) -> Iterator[int]:
+    """Where the parts of a name begin."""
+    yield 0
+    yield from (place + 1 for place, letter in enumerate(name) if letter == ".")
 
 
 def _own_prefix(model: PreTrainedModel) -> str:
@@ -125,9 +136,13 @@ def _outer(path: str) -> Iterator[str]:
         yield ""
 
 
-def _is_there(prefix: str, in_order: Sequence[str]) -> bool:
-    place = bisect_left(in_order, prefix)
-    return place < len(in_order) and in_order[place].startswith(prefix)
+def _stops(head: str, name: str) -> Iterator[int]:
+    """Where parts of a name end that are a module's, `lm_head.`."""
+    start = name.find(head)
+    while start >= 0:
+        if start == 0 or name[start - 1] == ".":
+            yield start + len(head)
+        start = name.find(head, start + 1)
 
 
 def _first_apart(name: str, around: Collection[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,10 +14,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from tracetui.models.checkpoints.safetensors.files import SafetensorsFiles
-
-_GROUP = re.compile(r"\(\?P<\w+>")
-_BACK = re.compile(r"\\[1-9]|\(\?P=|\(\?\(")
-"""What leads back to a group by its number or name, which another one has among other rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,27 +62,21 @@ def _as_in_wholes(kind: str, files: SafetensorsFiles) -> Iterator[tuple[str, Map
     from transformers.conversion_mapping import get_checkpoint_conversion_mapping
     from transformers.core_model_loading import WeightRenaming, apply_renamings
 
+    from tracetui.models.checkpoints.safetensors.renaming import any_rule
+
     own_names = {name: files.own_name(name) for name in files.tensors}
     rules_of: dict[tuple[str, ...], tuple[str, Sequence[Any]]] = {}
     for whole in wholes_of(kind):
         if rules := get_checkpoint_conversion_mapping(whole):
             rules_of.setdefault(tuple(map(_rule_key, rules)), (whole, rules))
-    touched = _touched([rule for _, rules in rules_of.values() for rule in rules], own_names)
+    any_of = any_rule(rule for _, rules in rules_of.values() for rule in rules)
+    touched = {name: own for name, own in own_names.items() if any_of is None or any_of.search(own)}
     for whole, rules in rules_of.values():
         renamings = [rule for rule in rules if isinstance(rule, WeightRenaming)]
         places = own_names | {name: apply_renamings(own, renamings) for name, own in touched.items()}
         has_converters = len(renamings) < len(rules)
         if (has_converters or places != own_names) and len(set(places.values())) == len(places):
             yield whole, places
-
-
-def _touched(rules: Sequence[Any], names: Mapping[str, str]) -> Mapping[str, str]:
-    """The names that one of the rules may change: asked for each rule apart, a long file takes many times as long."""
-    patterns = {_GROUP.sub("(?:", rule.compiled_sources.pattern) for rule in rules}
-    if any(rule.scope_prefix is not None for rule in rules) or any(map(_BACK.search, patterns)):
-        return names
-    any_of = re.compile("|".join(sorted(patterns)))
-    return {name: own for name, own in names.items() if any_of.search(own)}
 
 
 def _rule_key(rule: Any) -> str:
