@@ -20,7 +20,7 @@ from tests.recording.made import small_trace
 from tracetui.debugger.memory.note import NO_NOTE
 from tracetui.debugger.memory.store import NoteStore
 from tracetui.errors import RunError
-from tracetui.export.command import _as_text, _written
+from tracetui.export.command import _as_text, written
 from tracetui.export.report.document import write_report
 from tracetui.export.tables import csv_lines
 from tracetui.export.tensors import write_npy, write_safetensors
@@ -45,7 +45,7 @@ def exported(folder: Path, which: int, name: str) -> object:
         "csv": _as_text(csv_lines, trace),
         "html": lambda file: write_report(trace, file),
     }
-    return list(_written(folder / f"out.{name}", (), writes[name]))
+    return list(written(folder / f"out.{name}", (), writes[name]))
 
 
 WRITERS: dict[str, Write] = {

@@ -56,6 +56,11 @@ def _modifies(char: str) -> bool:
     return "\ufe00" <= char <= "\ufe0f" or "\U0001f3fb" <= char <= "\U0001f3ff" or "\U000e0100" <= char <= "\U000e01ef"
 
 
+def visible_lines(foreign: str) -> str:
+    """Several lines made visible, and kept apart."""
+    return "\n".join(visible(line, 4000) for line in foreign.splitlines())
+
+
 def token_text(token: bytes, limit: int = 400) -> str:
     """A token's exact bytes as text: blanks as `·`, newlines as `⏎`, bytes that are no UTF-8 as `<0xE2>`."""
     return _shown(token.decode("utf-8", errors="surrogateescape"), limit, _token_char)

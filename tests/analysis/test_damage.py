@@ -32,3 +32,13 @@ def test_padding_counts_for_nothing_and_equal_logits_are_no_damage() -> None:
 def test_a_probability_of_nothing_adds_nothing() -> None:
     logits = np.array([[[0.0, -np.inf]]])
     assert Reference(logits, [1]).shift(np.array([[[0.0, -3.0]]])).divergence == pytest.approx(np.log1p(np.exp(-3)))
+
+
+def test_every_position_has_its_own_divergence_and_what_both_take_for_the_next_token() -> None:
+    first, second = Reference(np.log(P)[None], [2]).by_position(np.log(Q)[None] - 3)
+    assert (first.row, first.token, first.original.id, first.quantised.id) == (0, 0, 0, 1)
+    assert first.original.probability == pytest.approx(0.5)
+    assert first.quantised.probability == pytest.approx(0.5)
+    assert first.divergence == pytest.approx(0.5 * np.log(2) + 0.25 * np.log(0.5))
+    assert second.divergence == pytest.approx(0, abs=1e-6)
+    assert second.quantised.probability == pytest.approx(0.8)

@@ -18,10 +18,10 @@ from tests.models.hf_files import expected_logits, saved
 from tests.models.quantised.folders import quantised, with_weights
 from tests.models.quantised.packing import FORMS, Tensors
 from tracetui.analysis.quantised.damage import QuantisationReport, SwapDamage, SwapKind
-from tracetui.errors import InputError
+from tracetui.errors import Cancelled, InputError
 from tracetui.recipe import Recipe, load_recipe
 from tracetui.recipe.options import with_options
-from tracetui.tracer.quantised.measure import measure
+from tracetui.tracer.quantised.measure import Measurement
 
 IDS = [5, 17, 3, 99, 42]
 
@@ -40,7 +40,7 @@ def recipe(folder: Path) -> Recipe:
 
 
 def measured(original: Path, other: Path, **options: Any) -> QuantisationReport:
-    return measure(recipe(original), recipe(other), recipe(original).prompts, lambda *_: None, **options)
+    return Measurement(recipe(original), recipe(other), recipe(original).prompts, **options).run(lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +143,33 @@ def test_experts_and_tied_tables_are_swapped_too(tmp_path: Path) -> None:
     (layer,) = report.of(SwapKind.LAYER)
     assert layer.shift.divergence > 0
     assert report.of(SwapKind.KIND)[0].name == "model.embed_tokens.weight"
+
+
+def test_predictions_are_told_position_by_position(llama: Measured) -> None:
+    damages = llama.report.by_position
+    assert [(each.shift.row, each.shift.token, each.token.id) for each in damages] == [
+        (0, at, id_) for at, id_ in enumerate(IDS)
+    ]
+    a = expected_logits(llama.plain, IDS)[0].argmax(-1).tolist()  # [T]
+    assert [each.original.id for each in damages] == a
+    mean = sum(each.shift.divergence for each in damages) / len(IDS)
+    assert mean == pytest.approx(llama.report.whole.shift.divergence)
+    assert sum(each.is_same for each in damages) == pytest.approx(len(IDS) * llama.report.whole.shift.agreement)
+
+
+def test_a_measurement_can_be_given_up(llama: Measured) -> None:
+    prompts = recipe(llama.plain).prompts
+    measurement = Measurement(recipe(llama.plain), recipe(llama.other), prompts)
+    told: list[str] = []
+
+    def tell(what: str, done: int, count: int) -> None:
+        told.append(what)
+        if what == "the original":
+            measurement.cancel()
+
+    with pytest.raises(Cancelled):
+        measurement.run(tell)
+    assert told[-1] == "the original"
 
 
 def test_what_is_not_the_same_model_quantised_is_refused(llama: Measured, tmp_path: Path) -> None:

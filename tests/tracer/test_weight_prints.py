@@ -105,7 +105,7 @@ def test_a_quantised_checkpoint_beside_its_original_is_no_search_for_a_fault(
     assert len(found.comparison.weights.pairs) == 7
     assert all(0.02 < pair.relative < 0.3 for pair in found.comparison.weights.pairs)
     assert "weights 7 of the 12 that both traces remember differ, by about 0.0" in text
-    assert "A's are dequantised: a quantised checkpoint beside another is no search for a fault" in text
+    assert "A's are dequantised: a quantised model beside its original is no search for a fault" in text
     assert "first at model.layers.0.self_attn.q_proj, whose inputs agree and whose weight differs (about 0." in text
     assert "the fault is" not in text
     assert not found.at_fault

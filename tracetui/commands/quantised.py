@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from tracetui.commands.measured_models import with_weights
+from tracetui.commands.output_file import writable_file
 from tracetui.errors import InputError
 from tracetui.recipe import Recipe, load_recipe
 from tracetui.recipe.options import apply_options, flag_of, read_options
+
+if TYPE_CHECKING:
+    from tracetui.analysis.quantised.damage import QuantisationReport
 
 
 def quantised(arguments: Namespace) -> int:
@@ -15,38 +24,46 @@ def quantised(arguments: Namespace) -> int:
     from tracetui.commands.read_options import read_prompts
     from tracetui.options.run import OF_TWO_MODELS
 
+    if arguments.tui and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise InputError("quantised: --tui needs a terminal; without it this is printed")
+    output = None if arguments.html is None else writable_file(arguments.html, "--html")
     options = {name: getattr(arguments, name) for name in OF_TWO_MODELS}
     values = read_options({**options, "prompt": read_prompts(options["prompt"])}, flag_of)
-    original = _with_weights(apply_options(load_recipe(arguments.original), values, flag_of))
+    original = with_weights(apply_options(load_recipe(arguments.original), values, flag_of))
     other = {name: value for name, value in values.items() if name == "layers"}
-    second = _with_weights(apply_options(load_recipe(arguments.quantised), other, flag_of))
-    from tracetui.tracer.quantised.measure import measure
-    from tracetui.views.quantised.lines import quantised_lines
-    from tracetui.views.quantised.tables import quantised_csv, quantised_json
+    second = with_weights(apply_options(load_recipe(arguments.quantised), other, flag_of))
+    if arguments.tui:
+        from tracetui.commands.screen import quantised_screen
 
-    progress = _Progress()
-    try:
-        report = measure(original, second, original.prompts, progress, arguments.all)
-    finally:
-        progress("", 0, 1)
-    if arguments.json or arguments.csv:
-        lines = quantised_json(report) if arguments.json else quantised_csv(report)
-    else:
-        lines = quantised_lines(report, arguments.all)
-    for line in lines:
+        return quantised_screen(original, second, arguments.all)
+    report = _measured(original, second, arguments.all)
+    for line in _told(report, arguments, output):
         print(line)
     return 0
 
 
-def _with_weights(recipe: Recipe) -> Recipe:
-    from tracetui.models.checkpoints.forms import check_weight_files
-    from tracetui.recipe.hub import with_cached_weights
+def _measured(original: Recipe, second: Recipe, every_matrix: bool) -> QuantisationReport:
+    from tracetui.tracer.quantised.measure import Measurement
 
-    recipe = with_cached_weights(recipe)
-    if recipe.weights is None:
-        raise InputError(f"{recipe.name}: has no weights of its own; a folder or file with some is needed")
-    check_weight_files(recipe)
-    return recipe
+    progress = _Progress()
+    try:
+        return Measurement(original, second, original.prompts, every_matrix).run(progress)
+    finally:
+        progress("", 0, 0)
+
+
+def _told(report: QuantisationReport, arguments: Namespace, output: Path | None) -> Iterable[str]:
+    if output is not None:
+        from tracetui.export.command import written
+        from tracetui.export.report.quantised import write_quantised
+
+        return written(output, (), partial(write_quantised, report))
+    from tracetui.views.quantised.lines import quantised_lines
+    from tracetui.views.quantised.tables import quantised_csv, quantised_json
+
+    if arguments.json or arguments.csv:
+        return quantised_json(report) if arguments.json else quantised_csv(report)
+    return quantised_lines(report, arguments.all)
 
 
 class _Progress:
@@ -57,5 +74,5 @@ class _Progress:
 
     def __call__(self, what: str, done: int, count: int) -> None:
         if self._shows:
-            text = f"{what} {done} of {count}" if count > 1 else what
+            text = f"{what}, {done:,} of {count:,}" if count else what
             print(f"\r{text[:78]:<78}\r", end="", file=sys.stderr, flush=True)

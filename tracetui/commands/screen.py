@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tracetui.analysis.mapping.rules import Rules
     from tracetui.recipe import Recipe
     from tracetui.recording.trace import Trace
+    from tracetui.tracer.quantised.measure import Measurement
     from tracetui.ui.app import TracetuiApp
 
 
@@ -99,10 +100,42 @@ def diff_screen(arguments: Namespace, a: Trace, b: Trace, rules: Rules, limits: 
     def rerun(look_out: Callable[[], None]) -> tuple[str, Trace]:
         return rerun_exactly((a, b), names, arguments.model, lambda event: look_out())
 
-    asked = Comparing(a, b, names, rules, limits, arguments.fuzzy, rerun, arguments.noise)
+    def measure(original: str) -> Measurement:
+        from tracetui.commands.measured_models import measurement_of_traces
+
+        if original == "A":
+            return measurement_of_traces(a, b, names)
+        return measurement_of_traces(b, a, (names[1], names[0]))
+
+    asked = Comparing(a, b, names, rules, limits, arguments.fuzzy, rerun, arguments.noise, measure=measure)
     app = TracetuiApp(
         lambda listener: RecordedSession(a, listener),
         page_of_recording(a, Path(arguments.a)),
         partial(DiffScreen, asked),
+    )
+    return run_app(app)
+
+
+def quantised_screen(original: Recipe, quantised: Recipe, every_matrix: bool) -> int:
+    """Measure what quantising did, and show it. Returns the screen's exit status."""
+    os.environ.setdefault("TEXTUAL_FPS", "120")
+    from tracetui.debugger.recorded_session import RecordedSession
+    from tracetui.debugger.start_page import StartPage
+    from tracetui.recording.trace import EMPTY_TRACE
+    from tracetui.ui.app import TracetuiApp
+    from tracetui.ui.quantised_screen.measuring import Quantised
+    from tracetui.ui.quantised_screen.screen import QuantisedScreen
+    from tracetui.ui.terminal.last_resort import run_app
+
+    def prepare() -> Measurement:
+        from tracetui.tracer.quantised.measure import Measurement
+
+        return Measurement(original, quantised, original.prompts, every_matrix)
+
+    asked = Quantised((original.name, quantised.name), prepare)
+    app = TracetuiApp(
+        lambda listener: RecordedSession(EMPTY_TRACE, listener),
+        StartPage(original.name, recording="nothing is recorded"),
+        partial(QuantisedScreen, asked, is_alone=True),
     )
     return run_app(app)

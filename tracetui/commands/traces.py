@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracetui.commands.output_file import writable_file
 from tracetui.errors import InputError
 from tracetui.file_kinds import is_gguf
 
@@ -34,7 +34,7 @@ def trace(arguments: Namespace) -> int:
 def _traced(arguments: Namespace, lines: JsonLines | None = None) -> int:
     from tracetui.commands.read_options import read_recipe, read_stops
 
-    output = None if arguments.output is None else _output(arguments.output)
+    output = None if arguments.output is None else writable_file(arguments.output)
     said_stops = read_stops(arguments)
     recipe = read_recipe(arguments)
     from tracetui.headless import Stops, run_and_write
@@ -114,7 +114,7 @@ def export(arguments: Namespace) -> int:
     if arguments.html is not None and arguments.output is not None:
         raise InputError("--output: --html names its file itself")
     to = arguments.output if arguments.html is None else arguments.html
-    output = None if to is None else _output(to)
+    output = None if to is None else writable_file(to)
     from tracetui.export.command import export
     from tracetui.headless import told_report
 
@@ -144,25 +144,3 @@ def _limit(option: str, limit: float | None) -> float | None:
     if limit is not None and not (math.isfinite(limit) and limit >= 0):
         raise InputError(f"{option}: must be a number from 0 on, got {limit}")
     return limit
-
-
-def _output(text: str) -> Path:
-    """Where a trace shall go, refused before the model runs if it can't be written. Raises InputError."""
-    path = Path(text)
-    folder = path.absolute().parent
-    try:
-        if not path.name:
-            problem = "names no file"
-        elif path.is_dir():
-            problem = "is a folder"
-        elif path.exists() and not path.is_file():
-            problem = "is not a regular file"
-        elif not folder.is_dir():
-            problem = "its folder doesn't exist"
-        else:
-            problem = "" if os.access(folder, os.W_OK | os.X_OK) else "its folder can't be written to"
-    except OSError as error:
-        problem = error.strerror or "can't be used"
-    if problem:
-        raise InputError(f"--output: {text or repr(text)}: {problem}")
-    return path

@@ -8,9 +8,7 @@ from pathlib import Path
 from tracetui.debugger.memory.restored import NOTHING_RECALLED, Restored
 from tracetui.expr.edit import Edit
 from tracetui.expr.stop import DEFAULT_STOPS, Stop
-from tracetui.recipe.factory import parse_factory
-from tracetui.recipe.find import shipped_recipes
-from tracetui.recipe.package_models import PACKAGE_MODELS
+from tracetui.recipe.find import recorded_name
 from tracetui.recipe.prompts import NO_PROMPT, Prompts
 from tracetui.recording.trace import RunInfo, Trace
 from tracetui.text import count
@@ -89,19 +87,8 @@ def _recording(trace: Trace, path: Path) -> str:
 def _again(run: RunInfo) -> str:
     if not run.model:
         return "there is no model to run"
-    typed = _typed(run)
+    typed = recorded_name(run)
     return f"`tracetui run {typed}` runs the model" if typed else f"a run of {run.model}"
-
-
-def _typed(run: RunInfo) -> str:
-    """What is typed to run its model again; empty of a program's own model and of a recipe whose file isn't known."""
-    weights = str(run.recipe.get("weights", ""))
-    if run.model in PACKAGE_MODELS or run.model in shipped_recipes():
-        return run.model
-    if run.recipe.get("layout") == "gguf":
-        return weights  # the model is called so without the ending
-    known = run.recipe.get("hub") or weights == run.model or (run.recipe and parse_factory(run.model) is not None)
-    return run.model if known else ""
 
 
 def _when(run: RunInfo) -> str:

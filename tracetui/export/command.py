@@ -40,13 +40,13 @@ def export(arguments: Namespace, output: Path | None, compare: Compare) -> Itera
             if output is None:
                 yield from lines(trace)
                 return
-            yield from _written(output, (source,), _as_text(lines, trace))
+            yield from written(output, (source,), _as_text(lines, trace))
             return
     assert output is not None
     other = None if arguments.diff is None else Path(arguments.diff)
     sources = (source,) if other is None else (source, other)
     write = _writer(trace, arguments) if arguments.html is None else _report(trace, source, other, compare)
-    yield from _written(output, sources, write)
+    yield from written(output, sources, write)
 
 
 def _check_options(arguments: Namespace, output: Path | None) -> None:
@@ -103,7 +103,7 @@ def _as_text(lines: Callable[[Trace], Iterator[str]], trace: Trace) -> Write:
     return write
 
 
-def _written(output: Path, sources: tuple[Path, ...], write: Write) -> Iterator[str]:
+def written(output: Path, sources: tuple[Path, ...], write: Write) -> Iterator[str]:
     """Have a file written in place of `output`, which must be none of those that are read."""
     for source in sources:
         with suppress(OSError):

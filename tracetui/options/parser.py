@@ -108,6 +108,8 @@ def _add_quantised(parser: argparse.ArgumentParser, only: str | None) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="for machines")
     form.add_argument("--csv", action="store_true", help="a table of all that was measured")
+    form.add_argument("--html", metavar="FILE", help="a report in one file, for any browser")
+    form.add_argument("--tui", action="store_true", help="look at it in the terminal")
     parser.add_argument("--all", action="store_true", help="each matrix of every layer by itself; tables in full")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tracetui import paths
 from tracetui.errors import InputError
@@ -15,6 +16,9 @@ from tracetui.recipe.model import Recipe
 from tracetui.recipe.package_models import PACKAGE_MODELS, package_recipe
 from tracetui.recipe.toml import read_recipe
 from tracetui.text import visible
+
+if TYPE_CHECKING:
+    from tracetui.recording.trace import RunInfo
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -92,3 +96,14 @@ def _unknown(model: str, known: list[str]) -> str:
         f"{visible(model, 80)}: {problem} {', '.join(known)}, or give a recipe file, a .gguf file, "
         f"a folder with a model, a config.json, a hub id (owner/name), or my_file.py:build_model"
     )
+
+
+def recorded_name(run: RunInfo) -> str:
+    """What is typed to run its model again; empty of a program's own model and of a recipe whose file isn't known."""
+    weights = str(run.recipe.get("weights", ""))
+    if run.model in PACKAGE_MODELS or run.model in shipped_recipes():
+        return run.model
+    if run.recipe.get("layout") == "gguf":
+        return weights  # the model is called so without the ending
+    known = run.recipe.get("hub") or weights == run.model or (run.recipe and parse_factory(run.model) is not None)
+    return run.model if known else ""

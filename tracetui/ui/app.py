@@ -57,7 +57,7 @@ class TracetuiApp(App[int]):
     """One model under the debugger."""
 
     TITLE = "tracetui"
-    CSS_PATH: ClassVar[list[str | PurePath]] = ["app.tcss", "diff.tcss"]
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["app.tcss", "diff.tcss", "quantised.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+c", "interrupt", "cancel the run, then quit", show=False, priority=True, id="interrupt"),
         Binding("ctrl+q", "quit", "quit", show=False, priority=True, id="quit_always"),

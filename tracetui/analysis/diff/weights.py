@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
+from math import inf, isfinite
 
 import numpy as np
 
@@ -24,6 +24,11 @@ class WeightPair:
     b: WeightPrint
     relative: float
     """|a - b|/|b| of what is remembered and finite; 0 where only others differ, infinite for other shapes."""
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether both sides have it in one shape."""
+        return isfinite(self.relative)
 
     @property
     def owner(self) -> str:
@@ -50,6 +55,11 @@ class WeightDifferences:
             for prints in ((pair.a for pair in self.pairs), (pair.b for pair in self.pairs))
         ]
         return {(True, True): "both", (True, False): "A", (False, True): "B"}.get((sides[0], sides[1]), "")
+
+    @property
+    def original(self) -> str:
+        """The side whose weights the other side's are, quantised: `A`, `B`, or empty where that can't be told."""
+        return {"A": "B", "B": "A"}.get(self.quantised, "")
 
     def of(self, *paths: str) -> tuple[WeightPair, ...]:
         """Those of these modules' own parameters."""

@@ -9,6 +9,8 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
+from tracetui.recording.record import Token
+
 Floats = npt.NDArray[np.floating]
 _AT_ONCE = 2**22
 """Logits that are turned into probabilities at one time."""
@@ -50,6 +52,45 @@ class SwapDamage:
 
 
 @dataclass(frozen=True, slots=True)
+class Guess:
+    """The most probable next token at one position, by id."""
+
+    id: int
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class PositionShift:
+    """How far the prediction after one token moved."""
+
+    row: int
+    """Of the batch."""
+    token: int
+    """Its place in the prompt."""
+    divergence: float
+    """Kullback–Leibler divergence from the original's next-token probabilities, in nats."""
+    original: Guess
+    quantised: Guess
+
+
+@dataclass(frozen=True, slots=True)
+class PositionDamage:
+    """What all quantised weights together do to the prediction after one token."""
+
+    shift: PositionShift
+    token: Token
+    """The prompt's own there."""
+    original: Token
+    """What the original takes for the most probable next one."""
+    quantised: Token
+    """The same of the quantised model."""
+
+    @property
+    def is_same(self) -> bool:
+        return self.original.id == self.quantised.id
+
+
+@dataclass(frozen=True, slots=True)
 class TensorDamage:
     """One weight that isn't the original's."""
 
@@ -76,11 +117,18 @@ class QuantisationReport:
     whole: SwapDamage
     parts: tuple[SwapDamage, ...]
     """Layers, kinds of matrices and single ones, each swapped alone, in the order of the model."""
+    by_position: tuple[PositionDamage, ...] = ()
+    """What all of them together do to each prediction, in the order of the prompts."""
     notes: tuple[str, ...] = ()
 
     def of(self, part: SwapKind) -> tuple[SwapDamage, ...]:
         """The swaps of one kind, the most damaging first."""
         return tuple(sorted((each for each in self.parts if each.part is part), key=lambda e: -e.shift.divergence))
+
+    def at(self, position: tuple[int, int]) -> PositionDamage | None:
+        """A row of the batch and a token in it; None where nothing is known of it."""
+        damages = (each for each in self.by_position if (each.shift.row, each.shift.token) == position)
+        return next(damages, None)
 
 
 class Reference:
@@ -98,17 +146,43 @@ class Reference:
     def shift(self, other: Floats) -> Shift:
         """How far other logits [B,T,V] are from these."""
         divergences, same = [], 0
-        pieces = _pieces(other, self._lengths)
-        for (row, first, theirs), (_, _, mine), summed, p, best in zip(
-            pieces, self._rows, self._sums, self._p, self._best, strict=True
-        ):
-            divergences.append((row, first, _divergence(p, mine, theirs, summed)))
-            same += int((theirs.argmax(-1) == best).sum())
+        for piece in self._beside(other):
+            divergences.append((piece.row, piece.first, piece.divergence))
+            same += int((piece.theirs.argmax(-1) == piece.best).sum())
         count = sum(self._lengths)
         total = sum(float(each.sum()) for _, _, each in divergences)
         row, first, worst = max(divergences, key=lambda each: float(each[2].max()))
         place = int(worst.argmax())
         return Shift(total / count, float(worst[place]), (row, first + place), same / count)
+
+    def by_position(self, other: Floats) -> Iterator[PositionShift]:
+        """The same of each position."""
+        for piece in self._beside(other):
+            chosen = piece.theirs.argmax(-1)  # [t]
+            for at, (mine, theirs) in enumerate(zip(piece.best.tolist(), chosen.tolist(), strict=True)):
+                q = float(np.exp(piece.theirs[at, theirs] - piece.their_sum[at]))
+                guesses = Guess(mine, float(piece.p[at, mine])), Guess(theirs, q)
+                yield PositionShift(piece.row, piece.first + at, float(piece.divergence[at]), *guesses)
+
+    def _beside(self, other: Floats) -> Iterator[_Piece]:
+        for (row, first, theirs), (_, _, mine), summed, p, best in zip(
+            _pieces(other, self._lengths), self._rows, self._sums, self._p, self._best, strict=True
+        ):
+            their_sum = _log_sum(theirs)
+            yield _Piece(row, first, p, best, theirs, their_sum, _divergence(p, mine, theirs, summed, their_sum))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Piece:
+    """Some positions of one row."""
+
+    row: int
+    first: int
+    p: Floats  # [t,V]
+    best: npt.NDArray[np.intp]  # [t]
+    theirs: Floats  # [t,V]
+    their_sum: npt.NDArray[np.float64]  # [t]
+    divergence: npt.NDArray[np.float64]  # [t]
 
 
 def _pieces(logits: Floats, lengths: Sequence[int]) -> Iterator[tuple[int, int, Floats]]:
@@ -119,11 +193,11 @@ def _pieces(logits: Floats, lengths: Sequence[int]) -> Iterator[tuple[int, int, 
             yield row, first, logits[row, first : min(first + step, length)]
 
 
-def _divergence(p: Floats, mine: Floats, theirs: Floats, summed: Floats) -> npt.NDArray[np.float64]:
+def _divergence(p: Floats, mine: Floats, theirs: Floats, summed: Floats, their_sum: Floats) -> npt.NDArray[np.float64]:
     """Of each position [t], from the original's probabilities and both sides' logits [t,V]."""
     # log p - log q: small where they are close, so that float32 rounds it little.
     with np.errstate(invalid="ignore"):
-        ratio = (mine - theirs) - (summed - _log_sum(theirs))[:, None].astype(mine.dtype)
+        ratio = (mine - theirs) - (summed - their_sum)[:, None].astype(mine.dtype)
         divergence = np.einsum("tv,tv->t", p, ratio, dtype=np.float64)  # [t]
         if not np.isfinite(divergence).all():
             # A probability of 0 adds nothing, whatever the other one is.

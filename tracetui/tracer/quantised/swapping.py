@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -65,10 +65,14 @@ class SwappingModel:
         other = make_runnable(replace(quantised, dtype=str(made.built.dtype).removeprefix("torch."), memory=0))
         self.source.other = other.weights.source
         self.runnable: Runnable = made
-        self.notes = (*made.notes, *(note for note in other.notes if note not in made.notes))
+        # Its tokenizer isn't used.
+        theirs = (note for note in other.notes if note not in (*made.notes, *other.tokenizer.remarks))
+        self.notes = (*made.notes, *theirs)
         self._quantised = quantised.name
         self._check_alike(other)
         self.engine = Engine(_keeping_layers(made), goes_on=True)
+        self._gate = _new_gate()
+        self._cancelled = False
 
     def _check_alike(self, other: Runnable) -> None:
         shapes = {slot.spec.name: slot.spec.shape for _, slot in other.weights.all_slots()}
@@ -101,12 +105,23 @@ class SwappingModel:
 
     def run(self, prompts: Prompts) -> Trace:
         """The original as it is, or with what is swapped now, from the prompt on."""
-        return self.engine.run(prompts, Gate(waits=False, notices=False))
+        return self.engine.run(prompts, self._next_gate())
 
     def run_from(self, original: Trace, layer: str) -> Trace:
         """The same from a layer on; what lies before comes from the last run, in which that was the original's."""
         at = next(record.index for record in original.records if layer_path(record.site) == layer)
-        return self.engine.rerun(at, Gate(waits=False, notices=False))
+        return self.engine.rerun(at, self._next_gate())
+
+    def cancel(self) -> None:
+        """Have the run under way, and every later one, raise Cancelled. From any thread."""
+        self._cancelled = True
+        self._gate.cancel()
+
+    def _next_gate(self) -> Gate:
+        self._gate = gate = _new_gate()
+        if self._cancelled:
+            gate.cancel()
+        return gate
 
     @contextmanager
     def swapped(self, names: Sequence[str]) -> Iterator[None]:
@@ -161,6 +176,10 @@ class SwappingModel:
         self.engine.close()
 
 
+def _new_gate() -> Gate:
+    return Gate(waits=False, notices=False)
+
+
 def logits_of(trace: Trace) -> Array:
     """[B,T,V]"""
     return trace[_LOGITS]
@@ -186,7 +205,3 @@ def _pieces(spec: TensorSpec) -> Iterator[Sequence[int] | None]:
 
 def _unheard(made: int) -> None:
     """Nobody watches."""
-
-
-Tell = Callable[[str, int, int], None]
-"""Called with what is done now, how many are done and how many there are."""

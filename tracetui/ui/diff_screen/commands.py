@@ -22,6 +22,7 @@ DIFF_COMMANDS = (
     Command("diff_overview", "o", "all of it in words: what differs beforehand, the layers", "Differences"),
     Command("diff_worst", "w", "the element that is furthest apart", "Differences", "worst", 5),
     Command("diff_noise", "e", "noise or bug: rerun one side in float64", "Differences"),
+    Command("diff_quantised", "Q", "what quantising did, where one side's weights are the other's", "Differences"),
     Command("diff_swap", "v", "heatmap of A, B or A−B, where one has room", "Look", "A B A−B", 8),
     Command("diff_scale", "s", "A−B on a scale of its own, or on that of A and B", "Look"),
     Command("scores", "a", "the tensor, or its attention's scores, masked, probabilities", "Look"),

@@ -17,7 +17,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from tracetui.errors import TracetuiError
-from tracetui.text import visible
+from tracetui.text import visible, visible_lines
 from tracetui.ui.dialogs.help import HelpScreen
 from tracetui.ui.dialogs.theme_picker import ThemeScreen
 from tracetui.ui.diff_screen.arrangement import MEDIUM, WIDE, DiffArrangement
@@ -25,6 +25,7 @@ from tracetui.ui.diff_screen.commands import DIFF_COMMANDS, DIFF_GROUPS, IN_DIFF
 from tracetui.ui.diff_screen.differences import Differences
 from tracetui.ui.diff_screen.grid import DiffGrid
 from tracetui.ui.diff_screen.planes import PlanePanes
+from tracetui.ui.diff_screen.quantised import QuantisedSides
 from tracetui.ui.diff_screen.sites import SiteReader
 from tracetui.ui.diff_screen.tree import DiffTree
 from tracetui.ui.diff_screen.work import Comparing, LeftError, Surveyed, surveyed
@@ -58,7 +59,8 @@ class DiffScreen(Screen[None]):
         self.planes = PlanePanes(self.arrangement)
         self.sites = SiteReader(self, comparing, self.planes)
         self.differences = Differences(self, comparing, self.sites, self._left)
-        parts = (self.arrangement, self.planes, self.sites, self.differences)
+        self.quantised = QuantisedSides(self, comparing, self.sites, keymap)
+        parts = (self.arrangement, self.planes, self.sites, self.differences, self.quantised)
         self.handlers = {id_: handler for part in parts for id_, handler in part.handlers.items()}
         self.handlers |= {"copy": self._copy, "close_recording": self.leave, "help": self._help, "theme": self._theme}
 
@@ -107,6 +109,10 @@ class DiffScreen(Screen[None]):
     def tell(self, text: str, error: bool = False) -> None:
         """Show a notice."""
         notify(self.app, text, severity="error" if error else "information")
+
+    def open(self, screen: Screen[None]) -> None:
+        """Show a screen above this one."""
+        self.app.push_screen(screen)
 
     @property
     def draws(self) -> bool:
@@ -166,6 +172,8 @@ class DiffScreen(Screen[None]):
         tree.go("" if odd or self._comparing.overview or report.first is None else report.first.site)
         if self._comparing.noise:
             self.differences.measure_noise()
+        else:
+            self.quantised.open_if_alone()
 
     def _head(self) -> None:
         a, b = (visible(name, 200) for name in self._comparing.names)
@@ -200,11 +208,6 @@ class DiffScreen(Screen[None]):
         self._left.set()
         if self.is_current:
             self.dismiss(None)
-
-
-def visible_lines(text: str) -> str:
-    """Several lines made visible, and kept apart."""
-    return "\n".join(visible(line, 4000) for line in text.splitlines())
 
 
 def _progress(done: int, total: int) -> Content:

@@ -17,6 +17,7 @@ from tracetui.analysis.diff.tree import Node, tree_of, ways_of
 from tracetui.analysis.mapping.rules import Rules
 from tracetui.errors import TracetuiError
 from tracetui.recording.trace import Trace
+from tracetui.ui.quantised_screen.measuring import Measuring
 
 NOTICE_SECONDS = 0.1
 Rerun = Callable[[Callable[[], None]], tuple[str, Trace]]
@@ -38,6 +39,8 @@ class Comparing:
     """None where no model is at hand."""
     noise: bool = False
     """Whether that is wanted from the start."""
+    measure: Callable[[str], Measuring] | None = None
+    """What measures what quantising did, by which side is the original, `A` or `B`; None where no model is at hand."""
     overview: bool = False
     """Whether all of it in words is shown first, and not the first divergence."""
 

@@ -12,7 +12,7 @@ from tracetui.analysis.diff.result import Comparison, SiteDiff
 from tracetui.text import visible
 from tracetui.views.diff.effects import edit_lines
 from tracetui.views.diff.format import entry, number, token
-from tracetui.views.diff.weights import weight_lines
+from tracetui.views.diff.weights import model_names, weight_lines
 
 _SOME = 8
 
@@ -26,7 +26,7 @@ def preface_lines(comparison: Comparison, width: int) -> list[str]:
     for found in before.tokens[:_SOME]:
         lines += entry("tokens", [_tokens(found)], width)
     lines += entry("config", _config(before), width)
-    lines += entry("weights", weight_lines(comparison.weights), width)
+    lines += entry("weights", weight_lines(comparison.weights, model_names(comparison.a, comparison.b)), width)
     lines += edit_lines(comparison, width)
     if before.layers:
         lines += entry("layers", [f"A has {before.layers[0]}; B has {before.layers[1]}"], width)

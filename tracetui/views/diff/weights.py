@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from math import isfinite
 
 from tracetui.analysis.diff.weights import WeightDifferences, WeightPair
+from tracetui.recipe.find import recorded_name
+from tracetui.recording.trace import Trace
 from tracetui.text import visible
 from tracetui.views.diff.format import number
 
 _NAMED = 4
 
 
-def weight_lines(weights: WeightDifferences) -> list[str]:
-    """What is said of them before the numbers; nothing where all that both traces remember are the same."""
-    return list(_lines(weights)) if weights.pairs else []
+def weight_lines(weights: WeightDifferences, models: tuple[str, str] = ("", "")) -> list[str]:
+    """What is said of them before the numbers; nothing where all that both traces remember are the same.
+
+    models: what is typed to name A's and B's, as far as it is known.
+    """
+    return list(_lines(weights, models)) if weights.pairs else []
+
+
+def model_names(a: Trace, b: Trace) -> tuple[str, str]:
+    """What is typed to name their models; empty where that isn't known."""
+    return recorded_name(a.run), recorded_name(b.run)
 
 
 def weights_text(pairs: Sequence[WeightPair]) -> str:
@@ -23,7 +34,7 @@ def weights_text(pairs: Sequence[WeightPair]) -> str:
     return f"{' and '.join(names)} {'differs' if len(pairs) == 1 else 'differ'} ({_range(pairs)})"
 
 
-def _lines(weights: WeightDifferences) -> Iterator[str]:
+def _lines(weights: WeightDifferences, models: tuple[str, str]) -> Iterator[str]:
     pairs = weights.pairs
     counted = f"{len(pairs):,} of the {weights.compared:,} that both traces remember differ, by {_range(pairs)}"
     furthest = sorted(pairs, key=lambda pair: -pair.relative)[:_NAMED]
@@ -36,9 +47,15 @@ def _lines(weights: WeightDifferences) -> Iterator[str]:
             yield f"{side.upper()}'s are random in {random:,} of them, and {other}'s are not"
     if whose := {"A": "A's are", "B": "B's are", "both": "both sides' are"}.get(weights.quantised):
         yield (
-            f"{whose} dequantised: a quantised checkpoint beside another is no search for a fault; "
-            "`tracetui quantised` tells what it costs and where"
+            f"{whose} dequantised: a quantised model beside its original is no search for a fault; "
+            f"`{_command(weights, models)}` tells what quantising costs, and where"
         )
+
+
+def _command(weights: WeightDifferences, models: tuple[str, str]) -> str:
+    original, quantised = models if weights.original == "A" else models[::-1]
+    names = (shlex.quote(original) if original else "ORIGINAL", shlex.quote(quantised) if quantised else "QUANTISED")
+    return f"tracetui quantised {' '.join(visible(name, 200) for name in names)} -p 'some text'"
 
 
 def _range(pairs: Sequence[WeightPair]) -> str:

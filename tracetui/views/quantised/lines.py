@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from textwrap import wrap
 
-from tracetui.analysis.quantised.damage import QuantisationReport, SwapDamage, SwapKind, TensorDamage
+from rich.cells import cell_len
+
+from tracetui.analysis.quantised.damage import QuantisationReport
 from tracetui.text import visible
+from tracetui.views.cells import fit
+from tracetui.views.quantised.ranking import RankedTable, Ranking, ranked
+from tracetui.views.quantised.words import whole_lines
 
 _SOME = 12
-_HEADS = {
-    SwapKind.LAYER: "One layer's quantised weights in the original",
-    SwapKind.KIND: "One kind of weight, in all layers",
-    SwapKind.MATRIX: "One weight alone",
-}
+_WIDTH = 100
 
 
 def quantised_lines(report: QuantisationReport, everything: bool = False) -> Iterator[str]:
@@ -20,66 +22,39 @@ def quantised_lines(report: QuantisationReport, everything: bool = False) -> Ite
     yield f"original   {visible(report.original, 100)}"
     yield f"quantised  {visible(report.quantised, 100)}"
     yield ""
-    yield from _whole(report)
-    for part, head in _HEADS.items():
-        if rows := report.of(part):
+    for line in whole_lines(report):
+        yield from wrap(line, _WIDTH, subsequent_indent="  ")
+    for ranking in Ranking:
+        table = ranked(report, ranking)
+        if table.rows:
             yield ""
-            yield from _table(head, rows, report, None if everything else _SOME)
-    yield ""
-    yield from _tensors(report, None if everything else _SOME)
-    for note in report.notes:
-        yield f"note: {visible(note, 300)}"
+            yield from table_lines(table, None if everything else _SOME)
+    if report.notes:
+        yield ""
+        yield from (f"note: {visible(note, 300)}" for note in report.notes)
 
 
-def _whole(report: QuantisationReport) -> Iterator[str]:
-    errors = sorted(tensor.error for tensor in report.tensors)
-    shift, count = report.whole.shift, len(report.tensors)
-    span = f"{_number(errors[0])} to {_number(errors[-1])}"
-    yield f"{count:,} of {report.compared:,} weights differ, by {span} of their norm"
-    row, token = shift.position
-    where = f"{f'prompt {row}, ' if row else ''}token {token}"
-    yield (
-        f"next token: KL {_number(shift.divergence)} nats over {report.positions:,} positions, "
-        f"at most {_number(shift.worst)} ({where}); the same token in {shift.agreement:.1%}"
-    )
-
-
-def _table(head: str, rows: Sequence[SwapDamage], report: QuantisationReport, most: int | None) -> Iterator[str]:
-    listed = rows if most is None else rows[:most]
-    width = max(len(_short(row.name)) for row in listed)
-    yield f"{head} (KL {_number(sum(row.shift.divergence for row in rows))} in all)"
-    has_errors = any(row.layer_error is not None for row in listed)
-    last = "   its output is off by" if has_errors else ""
-    yield f"  {'':<{width}} {'KL':>9} {'of whole':>9} {'same token':>11}{last}"
-    whole = report.whole.shift.divergence
+def table_lines(table: RankedTable, most: int | None = None) -> Iterator[str]:
+    """A table as text, or its first rows."""
+    listed = table.rows if most is None else table.rows[:most]
+    width = max(cell_len(row.name) for row in listed)
+    widths = column_widths(table)
+    yield table.title
+    yield _line("", table.heads, width, widths)
     for row in listed:
-        share = f"{row.shift.divergence / whole:>9.0%}" if whole else f"{'':>9}"
-        error = f"   {_number(row.layer_error)}" if row.layer_error is not None else ""
-        agreement = f"{row.shift.agreement:>11.1%}"
-        yield f"  {_short(row.name):<{width}} {_number(row.shift.divergence):>9} {share} {agreement}{error}"
-    yield from _rest(len(rows) - len(listed))
+        yield _line(row.name, row.cells, width, widths)
+    if (left := len(table.rows) - len(listed)) > 0:
+        yield f"  and {left:,} more; --all shows all"
+    if table.note:
+        yield f"  {table.note}"
 
 
-def _tensors(report: QuantisationReport, most: int | None) -> Iterator[str]:
-    rows = sorted(report.tensors, key=lambda tensor: -max(tensor.output_error or 0.0, tensor.error))
-    listed: Sequence[TensorDamage] = rows if most is None else rows[:most]
-    width = max(len(_short(row.name)) for row in listed)
-    yield "Weights, the furthest first: by themselves, and what their modules return for the original's input"
-    yield f"  {'':<{width}} {'weight':>9} {'output':>9}"
-    for row in listed:
-        output = "" if row.output_error is None else _number(row.output_error)
-        yield f"  {_short(row.name):<{width}} {_number(row.error):>9} {output:>9}".rstrip()
-    yield from _rest(len(rows) - len(listed))
+def _line(name: str, cells: tuple[str, ...], width: int, widths: tuple[int, ...]) -> str:
+    columns = (fit(cell, cells_wide, right=True) for cell, cells_wide in zip(cells, widths, strict=True))
+    return "  ".join(("", fit(name, width), *columns)).rstrip()
 
 
-def _rest(count: int) -> Iterator[str]:
-    if count > 0:
-        yield f"  and {count:,} more; --all shows all"
-
-
-def _short(name: str) -> str:
-    return visible(name.removeprefix("model.").removesuffix(".weight"), 70)
-
-
-def _number(value: float) -> str:
-    return f"{value:.3g}"
+def column_widths(table: RankedTable) -> tuple[int, ...]:
+    """Cells that each column needs."""
+    columns = zip(table.heads, *(row.cells for row in table.rows), strict=True)
+    return tuple(max(map(cell_len, column)) for column in columns)

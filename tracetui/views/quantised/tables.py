@@ -9,7 +9,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from tracetui.analysis.quantised.damage import QuantisationReport, SwapDamage
+from tracetui.analysis.quantised.damage import PositionDamage, QuantisationReport, SwapDamage
+from tracetui.recording.record import Token
+from tracetui.text import token_text
 
 _COLUMNS = ("part", "name", "kl", "kl_worst", "worst_row", "worst_token", "same_token", "error", "output_error")
 
@@ -23,6 +25,7 @@ def quantised_json(report: QuantisationReport) -> Iterator[str]:
         "compared": report.compared,
         "whole": _swap(report.whole),
         "parts": [_swap(part) for part in report.parts],
+        "by_position": [_position(damage) for damage in report.by_position],
         "weights": [asdict(tensor) for tensor in report.tensors],
         "notes": list(report.notes),
     }
@@ -30,8 +33,8 @@ def quantised_json(report: QuantisationReport) -> Iterator[str]:
 
 
 def quantised_csv(report: QuantisationReport) -> Iterator[str]:
-    """A row for the whole, for each part that was swapped by itself, and for each weight."""
-    for row in (_COLUMNS, *map(_row, (report.whole, *report.parts)), *_weights(report)):
+    """A row for the whole, for each part that was swapped by itself, for each position and for each weight."""
+    for row in (_COLUMNS, *map(_row, (report.whole, *report.parts)), *_positions(report), *_weights(report)):
         line = io.StringIO()
         csv.writer(line, lineterminator="").writerow(row)
         yield line.getvalue()
@@ -41,6 +44,13 @@ def _row(swap: SwapDamage) -> tuple[object, ...]:
     shift = swap.shift
     numbers = (shift.divergence, shift.worst, *shift.position, shift.agreement)
     return (swap.part.value, swap.name, *numbers, "", "" if swap.layer_error is None else swap.layer_error)
+
+
+def _positions(report: QuantisationReport) -> Iterator[tuple[object, ...]]:
+    for damage in report.by_position:
+        shift = damage.shift
+        place = (shift.divergence, shift.divergence, shift.row, shift.token)
+        yield ("position", token_text(damage.token.bytes), *place, int(damage.is_same), "", "")
 
 
 def _weights(report: QuantisationReport) -> Iterator[tuple[object, ...]]:
@@ -60,6 +70,23 @@ def _swap(swap: SwapDamage) -> dict[str, object]:
         "same_token": shift.agreement,
         "output_error": swap.layer_error,
     }
+
+
+def _position(damage: PositionDamage) -> dict[str, object]:
+    shift = damage.shift
+    return {
+        "row": shift.row,
+        "token": shift.token,
+        "id": damage.token.id,
+        "text": token_text(damage.token.bytes),
+        "kl": shift.divergence,
+        "original": _guess(damage.original, shift.original.probability),
+        "quantised": _guess(damage.quantised, shift.quantised.probability),
+    }
+
+
+def _guess(token: Token, probability: float) -> dict[str, object]:
+    return {"id": token.id, "text": token_text(token.bytes), "probability": probability}
 
 
 def _finite(value: object) -> object:
