@@ -51,6 +51,7 @@ families: $(DEV_READY) ## try every family of models that transformers knows, N 
 
 torture: $(DEV_READY) ## sessions, keys, signals, files, configurations and expressions at random, N=1000 of each
 	@TRACETUI_TORTURE=$(or $(N),1000) $(BIN)/python -m pytest -s --timeout 0 tests/test_session_machine.py tests/ui/test_any_keys.py tests/ui/test_app_machine.py tests/cli/test_signals_at_any_moment.py tests/fuzz $(ARGS)
+	@TRACETUI_TORTURE=$(or $(N),1000) $(BIN)/python -m pytest -n auto $(SPREAD) --timeout 0 -m hypothesis --ignore tests/fuzz --ignore tests/test_session_machine.py --ignore tests/ui/test_any_keys.py $(ARGS)
 
 truth: $(DEV_READY) ## plant mistakes in ports and count how many are named; ARGS=--right: pairs without one
 	@HF_HUB_OFFLINE=1 $(BIN)/python -m tests.truth $(ARGS)

@@ -26,9 +26,12 @@ _plots = tempfile.TemporaryDirectory(prefix="plots-")
 # Read by matplotlib when it is imported: its list of fonts stays out of the user's folders.
 os.environ["MPLCONFIGDIR"] = _plots.name
 
-# How long an example takes says something of the machine, and nothing of the code.
-hypothesis.settings.register_profile("tracetui", deadline=None)
-hypothesis.settings.load_profile("tracetui")
+# How long an example takes says something of the machine, and nothing of the code. The same examples each time, so that
+# a change is not held up by what was there before it: `make torture` looks for new ones.
+_examples = int(os.environ.get("TRACETUI_TORTURE", "0"))
+hypothesis.settings.register_profile("daily", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("torture", deadline=None, max_examples=max(_examples, 100))
+hypothesis.settings.load_profile("torture" if _examples else "daily")
 
 _HOST_ASKED = {"socket.getaddrinfo", "socket.gethostbyname"}
 _ADDRESS_USED = {"socket.connect", "socket.sendto", "socket.sendmsg"}
