@@ -13,6 +13,8 @@ DEV_READY := $(VENV)/ready-to-test
 BENCH_READY := $(VENV)/ready-to-bench
 # Neighbours go to one worker, and so share what a module's fixtures make; who is done takes from who is not.
 SPREAD := --dist worksteal
+# One worker more than there are cores: a test of the screen waits a third of its time for a terminal or a thread.
+export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # What is run with other versions than those in constraints.txt: the program as a user has it, in a terminal and without.
 PROGRAM_TESTS := tests/cli/test_commands.py tests/cli/test_recording.py tests/cli/test_diff.py tests/cli/test_terminal.py
 PROGRAM_TOOLS := hypothesis pexpect pyte pytest pytest-asyncio pytest-timeout pytest-xdist

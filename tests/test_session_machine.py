@@ -473,7 +473,7 @@ def _profile() -> settings:
         return settings(max_examples=EXAMPLES, stateful_step_count=50, suppress_health_check=quiet)
     phases = (Phase.explicit, Phase.generate, Phase.shrink)
     return settings(
-        max_examples=20,
+        max_examples=12,
         stateful_step_count=25,
         derandomize=True,
         suppress_health_check=quiet,
