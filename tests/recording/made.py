@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from tracetui.formats.npy import stored_as
 from tracetui.recording.outline import NO_MODULE, Module
-from tracetui.recording.parallel import WHOLE, Parallel, Place, Shard
+from tracetui.recording.parallel import WHOLE, Parallel, Place, RankPiece, Shard, UnlikeReplicas
 from tracetui.recording.record import AttentionCall, Record, Token
 from tracetui.recording.statistics import Statistics, without_finite
 from tracetui.recording.trace import RunInfo, Trace
@@ -149,6 +149,26 @@ def places(draw: st.DrawFn, shape: tuple[int, ...], axes: tuple[str, ...]) -> Pl
 
 
 @st.composite
+def pieces(draw: st.DrawFn, run: RunInfo) -> dict[str, tuple[RankPiece, ...]]:
+    """Who had what of merged records."""
+    if run.parallel is None:
+        return {}
+    rank = st.integers(0, run.parallel.world - 1)
+    cuts = places((2, 3), tuple(run.parallel.mesh)).filter(lambda place: place != WHOLE)
+    return draw(st.dictionaries(texts, st.lists(st.builds(RankPiece, rank, cuts), max_size=2).map(tuple), max_size=2))
+
+
+@st.composite
+def unlike(draw: st.DrawFn, run: RunInfo) -> dict[str, UnlikeReplicas]:
+    if run.parallel is None:
+        return {}
+    group = st.lists(st.integers(0, run.parallel.world - 1), min_size=1, max_size=2).map(tuple)
+    groups = st.lists(group, min_size=2, max_size=3).map(tuple)
+    far = st.none() | st.floats(min_value=0, allow_nan=False)
+    return draw(st.dictionaries(texts, st.builds(UnlikeReplicas, groups, far, st.none() | counts), max_size=2))
+
+
+@st.composite
 def traces(draw: st.DrawFn) -> Trace:
     pool = draw(st.lists(values(), min_size=1, max_size=4))
     chosen = draw(st.lists(st.sampled_from(pool), max_size=6))
@@ -184,6 +204,8 @@ def traces(draw: st.DrawFn) -> Trace:
         vocabulary={token.id: token for token in known},
         complete=draw(st.booleans()),
         outline=draw(st.just(NO_MODULE) | outlines),
+        pieces=draw(pieces(run)),
+        unlike_replicas=draw(unlike(run)),
     )
 
 
@@ -201,6 +223,7 @@ def assert_same(found: Trace, expected: Trace) -> None:
     for name in ("model", "recipe", "config", "tokenizer", "versions", "notes", "started"):
         assert as_text(getattr(found.run, name)) == as_text(getattr(expected.run, name)), name
     assert found.run.parallel == expected.run.parallel
+    assert (dict(found.pieces), dict(found.unlike_replicas)) == (dict(expected.pieces), dict(expected.unlike_replicas))
     assert found.tokens == expected.tokens
     assert as_text(found.vocabulary) == as_text(expected.vocabulary)
     assert as_text(found.attention) == as_text(expected.attention)

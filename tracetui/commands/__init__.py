@@ -12,6 +12,7 @@ _MODULES = {
     "export": "traces",
     "info": "traces",
     "locate": "about",
+    "merge": "merge",
     "models": "about",
     "open_trace": "screen",
     "outline": "about",

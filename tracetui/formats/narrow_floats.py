@@ -15,6 +15,14 @@ def bfloat16(bits: Array) -> Array:
     return (np.asarray(bits).astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
+def rounded_bfloat16(values: Array) -> Array:
+    """float32 numbers rounded to the nearest that bfloat16 has, of two the even one; NaN stays NaN."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    half = np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
+    rounded = ((bits + half) & np.uint32(0xFFFF0000)).view(np.float32)
+    return np.where(np.isnan(values), values, rounded)
+
+
 def float8_e5m2(bits: Array) -> Array:
     """From uint8: the upper half of a float16."""
     return (np.asarray(bits).astype(np.uint16) << np.uint16(8)).view(np.float16).astype(np.float32)

@@ -55,6 +55,7 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
 
     _add_info(commands.add_parser("info", help="what is in a trace file, or a GGUF file"))
     _add_diff(commands.add_parser("diff", help="two traces: the first tensor that differs, and what fed it"))
+    _add_merge(commands.add_parser("merge", help="the traces of a run's ranks as the one trace of the whole model"))
     _add_export(commands.add_parser("export", help="a trace as tables, tensors, pictures, or a report for a browser"))
     _add_quantised(commands.add_parser("quantised", help="what quantising did: which matrix hurts"), only)
     _add_outline(
@@ -124,6 +125,19 @@ def _add_comparing(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--atol", type=float, metavar="X", help="defaults of both are by dtype")
     parser.add_argument("--map", metavar="F.toml", help="names and layouts of your own")
     parser.add_argument("--fuzzy", action="store_true", help="compare names that may mean the same, by shape and order")
+
+
+def _add_merge(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ranks", metavar="RANK.npz", nargs="+", help="each rank's file, or a folder of them")
+    parser.add_argument("-o", "--output", metavar="F.npz", required=True, help="the file to write")
+    parser.add_argument(
+        "--replicas",
+        choices=("bits", "tolerance", "off"),
+        default="bits",
+        help="how alike what several ranks have must be (default: bits)",
+    )
+    parser.add_argument("--tp", type=int, metavar="N", help="of N tensor-parallel ranks whose files don't say it")
+    parser.add_argument("--compress", action="store_true", help="a smaller file that is slower to write and to look at")
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:

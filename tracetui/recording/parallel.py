@@ -94,3 +94,23 @@ WHOLE = Place()
 def shard(dimension: int, of: int, at: int, offset: int, length: int, size: int) -> Place:
     """The place of a part that is one range of one dimension: `length` indices from `offset` on, of `size`."""
     return Place((Shard(dimension, of, at, size, ((offset, offset + length),) if length else ()),))
+
+
+@dataclass(frozen=True, slots=True)
+class RankPiece:
+    """Of a merged record: which rank had which part of it."""
+
+    rank: int
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class UnlikeReplicas:
+    """What should be the same tensor on several ranks, and is not."""
+
+    groups: tuple[tuple[int, ...], ...]
+    """The ranks that agree bit for bit: the largest group first, whose values the merged trace has."""
+    max_abs: float | None = None
+    """How far another group's values are from those; None where only statistics tell that they differ."""
+    count: int | None = None
+    """How many of the elements differ somewhere."""

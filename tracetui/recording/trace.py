@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from tracetui.recording.key_index import KeyIndex
 from tracetui.recording.outline import NO_MODULE, Module
-from tracetui.recording.parallel import Parallel
+from tracetui.recording.parallel import Parallel, RankPiece, UnlikeReplicas
 from tracetui.recording.record import AttentionCall, BadWeight, Record, Token
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.value import Array, Value, statistics_of
@@ -75,6 +75,10 @@ class Trace:
     """
     weights: WeightPrints = field(default_factory=lambda: MappingProxyType({}))
     """What is remembered of each weight that the run read; empty where nobody looked at them."""
+    pieces: Mapping[str, tuple[RankPiece, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """Of a trace merged from several ranks, by the key of a record that none of them had whole: who had what."""
+    unlike_replicas: Mapping[str, UnlikeReplicas] = field(default_factory=lambda: MappingProxyType({}))
+    """In the same, by the key of a record that several ranks had, with other values. It may grow as values are read."""
 
     def __len__(self) -> int:
         return len(self.records)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from tracetui.errors import InputError
 from tracetui.recording.npz import read_trace, write_trace
 from tracetui.recording.npz.decode import decode_header, decode_timing
 from tracetui.recording.npz.names import HEADER, TIMING
-from tracetui.recording.parallel import WHOLE, Parallel, Place, Shard, shard
+from tracetui.recording.parallel import WHOLE, Parallel, Place, RankPiece, Shard, UnlikeReplicas, shard
 from tracetui.recording.trace import Trace
 
 HALF = shard(2, of=2, at=1, offset=16, length=16, size=32)
@@ -63,6 +64,40 @@ def test_an_index_of_a_packed_part_is_one_of_the_whole() -> None:
     for index in (-1, 8):
         with pytest.raises(IndexError):
             part.whole_index(index)
+
+
+def test_a_merged_trace_says_who_had_what(documents: tuple[bytes, bytes]) -> None:
+    header = json.loads(documents[0])
+    header["run"]["parallel"] |= {"rank": None, "coordinates": {}}
+    header |= {
+        "pieces": {"a": [[0, 0], [1, 2]]},
+        "unlike_replicas": {"b": {"groups": [[1], [0]], "max_abs": "Infinity"}},
+    }
+    found = decode_header(json.dumps(header).encode(), "t", decode_timing(documents[1], "t"))
+    assert found.pieces["a"] == (RankPiece(0, HALF), RankPiece(1, Place(experts=(4, 4))))
+    assert found.unlike_replicas["b"] == UnlikeReplicas(((1,), (0,)), math.inf)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("pieces", [[2, 0]], r"pieces\.a\[0\]\[0\]: must be a whole number from 0 to 1, got 2"),
+        ("pieces", [[0, 3]], r"pieces\.a\[0\]\[1\]: must be a whole number from 0 to 2, got 3"),
+        ("pieces", [[0]], r"pieces\.a\[0\]: must be a list of 2 whole numbers"),
+        (
+            "unlike_replicas",
+            {"groups": [[0], [2]]},
+            r"unlike_replicas\.a\.groups\[1\]\[0\]: must be .* from 0 to 1, got 2",
+        ),
+        ("unlike_replicas", {"groups": [[0]]}, r"unlike_replicas\.a\.groups: must be two groups of ranks or more"),
+        ("unlike_replicas", {"groups": [[0], []]}, r"unlike_replicas\.a\.groups: must be two groups of ranks or more"),
+    ],
+)
+def test_pieces_of_no_rank_are_refused(documents: tuple[bytes, bytes], field: str, value: object, said: str) -> None:
+    header = json.loads(documents[0])
+    header[field] = {"a": value}
+    with pytest.raises(InputError, match=said):
+        decode_header(json.dumps(header).encode(), "t", decode_timing(documents[1], "t"))
 
 
 def _shard(document: dict[str, Any]) -> dict[str, Any]:

@@ -26,10 +26,10 @@ from tracetui.recording.npz.forms import (
     TimingForm,
 )
 from tracetui.recording.npz.modules import decode_outline
-from tracetui.recording.npz.places import decode_parallel, decode_places
+from tracetui.recording.npz.places import decode_parallel, decode_pieces, decode_places, decode_unlike
 from tracetui.recording.npz.weights import weight_prints
 from tracetui.recording.outline import Module
-from tracetui.recording.parallel import Place
+from tracetui.recording.parallel import Place, RankPiece, UnlikeReplicas
 from tracetui.recording.record import AttentionCall, BadWeight, Token
 from tracetui.recording.trace import RunInfo
 from tracetui.recording.weight_prints import WeightPrints
@@ -55,6 +55,8 @@ class TraceHeader:
     weights: WeightPrints
     places: Sequence[Place]
     """What the records' places number."""
+    pieces: MappingProxyType[str, tuple[RankPiece, ...]]
+    unlike_replicas: MappingProxyType[str, UnlikeReplicas]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,8 @@ def decode_header(document: bytes, where: str, timing: Timing) -> TraceHeader:
         bad_weights=MappingProxyType(_bad_weights(form.bad_weights or {}, where)),
         weights=MappingProxyType(weight_prints(form.weights or {}, where)),
         places=places,
+        pieces=MappingProxyType(decode_pieces(form, places, where)),
+        unlike_replicas=MappingProxyType(decode_unlike(form, where)),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 from tracetui.formats.limits import MAX_DEPTH
-from tracetui.recording.npz.places import numbered_places, parallel_form, place_form
+from tracetui.recording.npz.places import numbered_places, parallel_form, piece_forms, place_form, unlike_forms
 from tracetui.recording.npz.weights import weight_forms
 from tracetui.recording.outline import NO_MODULE, Module, with_depth
 from tracetui.recording.parallel import Place
@@ -28,7 +28,7 @@ _LATER = ("sinks", "position_bias", "unexplained")
 
 def encode_header(trace: Trace, statistics: Sequence[Statistics], keys: Sequence[str | None]) -> bytes:
     """All of a trace but its values and times; `statistics` and `keys` run parallel to its records."""
-    places = numbered_places(trace.records)
+    places = numbered_places(trace)
     return canonical(
         {
             "format": FORMAT,
@@ -41,6 +41,8 @@ def encode_header(trace: Trace, statistics: Sequence[Statistics], keys: Sequence
             "attention": {key: _attention(call) for key, call in trace.attention.items()},
             **({"bad_weights": _bad_weights(trace)} if trace.bad_weights else {}),
             **({"weights": weight_forms(trace.weights)} if trace.weights else {}),
+            **({"pieces": piece_forms(trace.pieces, places)} if trace.pieces else {}),
+            **({"unlike_replicas": unlike_forms(trace.unlike_replicas)} if len(trace.unlike_replicas) else {}),
             **({"places": [place_form(place) for place in places]} if places else {}),
             "outline": [_module(*each) for each in with_depth(trace.outline)] if trace.outline is not NO_MODULE else [],
             "records": [_record(*each, places) for each in zip(trace.records, statistics, keys, strict=True)],

@@ -121,6 +121,12 @@ class PlaceForm(Struct):
     experts: Range | UnsetType = UNSET
 
 
+class UnlikeForm(Struct):
+    groups: tuple[tuple[Count, ...], ...]
+    max_abs: Number | UnsetType = UNSET
+    count: Count | UnsetType = UNSET
+
+
 class RunForm(Struct):
     model: str
     recipe: dict[str, Any]
@@ -146,6 +152,9 @@ class HeaderForm(Struct):
     outline: list[ModuleForm] | UnsetType = UNSET
     weights: dict[str, WeightForm] | UnsetType = UNSET
     places: list[PlaceForm] | UnsetType = UNSET
+    pieces: dict[str, list[Range]] | UnsetType = UNSET
+    """Pairs of a rank and the number of its place."""
+    unlike_replicas: dict[str, UnlikeForm] | UnsetType = UNSET
 
 
 class TimingForm(Struct):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from types import MappingProxyType
 
 from msgspec import UnsetType
 
 from tracetui.errors import bad_field
+from tracetui.formats.structs import as_float
 from tracetui.recording.npz.decode_records import not_whole
 from tracetui.recording.npz.forms import HeaderForm, ParallelForm, PlaceForm, ShardForm
-from tracetui.recording.parallel import WHOLE, Parallel, Place, Shard
-from tracetui.recording.record import Record
+from tracetui.recording.parallel import WHOLE, Parallel, Place, RankPiece, Shard, UnlikeReplicas
+from tracetui.recording.trace import Trace
+from tracetui.text import visible
 
 
 def parallel_form(parallel: Parallel) -> dict[str, object]:
@@ -23,13 +27,31 @@ def parallel_form(parallel: Parallel) -> dict[str, object]:
     }
 
 
-def numbered_places(records: Iterable[Record]) -> dict[Place, int]:
-    """The number of each place that one of the records has; the whole has none."""
+def numbered_places(trace: Trace) -> dict[Place, int]:
+    """The number of each place that a record or a piece has; the whole has none."""
     numbers: dict[Place, int] = {}
-    for record in records:
-        if record.place != WHOLE:
-            numbers.setdefault(record.place, len(numbers))
+    pieces = (piece.place for pieces in trace.pieces.values() for piece in pieces)
+    for place in chain((record.place for record in trace.records), pieces):
+        if place != WHOLE:
+            numbers.setdefault(place, len(numbers))
     return numbers
+
+
+def piece_forms(pieces: Mapping[str, Sequence[RankPiece]], places: Mapping[Place, int]) -> dict[str, object]:
+    """Of each key, pairs of a rank and the number of its place."""
+    return {key: [[piece.rank, places[piece.place]] for piece in each] for key, each in pieces.items()}
+
+
+def unlike_forms(unlike: Mapping[str, UnlikeReplicas]) -> dict[str, object]:
+    """Of each key; what isn't known is left out."""
+    return {
+        key: {
+            "groups": [list(group) for group in each.groups],
+            **({} if each.max_abs is None else {"max_abs": "Infinity" if math.isinf(each.max_abs) else each.max_abs}),
+            **({} if each.count is None else {"count": each.count}),
+        }
+        for key, each in unlike.items()
+    }
 
 
 def place_form(place: Place) -> dict[str, object]:
@@ -78,6 +100,44 @@ def decode_places(form: HeaderForm, where: str) -> tuple[Place, ...]:
         _check_shape(places[record.place], record.shape, where, f"records[{index}]")
         seen.add((record.place, record.shape))
     return places
+
+
+def decode_pieces(form: HeaderForm, places: Sequence[Place], where: str) -> dict[str, tuple[RankPiece, ...]]:
+    """Of a merged trace; others have none. Raises InputError."""
+    return {
+        key: tuple(_piece(each, form, places, where, f"pieces.{key}[{number}]") for number, each in enumerate(pairs))
+        for key, pairs in (form.pieces or {}).items()
+    }
+
+
+def _piece(pair: tuple[int, int], form: HeaderForm, places: Sequence[Place], where: str, name: str) -> RankPiece:
+    rank, place = pair
+    _check_rank(rank, form, where, f"{name}[0]")
+    if place >= len(places):
+        raise not_whole(where, f"{name}[1]", 0, len(places) - 1, place)
+    return RankPiece(rank, places[place])
+
+
+def decode_unlike(form: HeaderForm, where: str) -> dict[str, UnlikeReplicas]:
+    """Raises InputError."""
+    found = {}
+    for key, each in (form.unlike_replicas or {}).items():
+        for place, group in enumerate(each.groups):
+            for number, rank in enumerate(group):
+                _check_rank(rank, form, where, f"unlike_replicas.{key}.groups[{place}][{number}]")
+        if len(each.groups) < 2 or not all(each.groups):
+            problem = "must be two groups of ranks or more, and none of them empty"
+            raise bad_field(where, visible(f"unlike_replicas.{key}.groups"), problem, each.groups)
+        max_abs = None if isinstance(each.max_abs, UnsetType) else as_float(each.max_abs)
+        found[key] = UnlikeReplicas(each.groups, max_abs, None if isinstance(each.count, UnsetType) else each.count)
+    return found
+
+
+def _check_rank(rank: int, form: HeaderForm, where: str, name: str) -> None:
+    if isinstance(form.run.parallel, UnsetType):
+        raise bad_field(where, visible(name), "must be a rank, and there is no run.parallel to say of how many", rank)
+    if rank >= form.run.parallel.world:
+        raise not_whole(where, name, 0, form.run.parallel.world - 1, rank)
 
 
 def _place(form: PlaceForm, axes: Mapping[str, int], where: str, name: str) -> Place:

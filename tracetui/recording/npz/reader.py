@@ -45,6 +45,8 @@ def read_trace(path: Path) -> Trace:
         outline=header.outline,
         bad_weights=header.bad_weights,
         weights=header.weights,
+        pieces=header.pieces,
+        unlike_replicas=header.unlike_replicas,
     )
 
 
