@@ -25,6 +25,7 @@ from tracetui.json_lines import JsonLines
 from tracetui.logs import write_log
 from tracetui.recipe import Recipe
 from tracetui.recipe.again import recipe_again
+from tracetui.recipe.options import PLACE_FLAGS
 from tracetui.recording.npz import write_trace
 from tracetui.recording.record import Token
 from tracetui.recording.spill import whereabouts
@@ -210,16 +211,22 @@ def _run(recipe: Recipe, teller: _Teller, stops: Stops, lines: JsonLines | None)
     try:
         # What a model's own code prints is no line of JSON.
         with nullcontext() if lines is None else redirect_stdout(sys.stderr):
-            return _traced(recipe, heard, stops=stops.stops)
+            return _traced(recipe, heard, stops=stops.stops, names=PLACE_FLAGS)
     finally:
         teller.clear()
 
 
-def _traced(recipe: Recipe, emit: Callable[[Event], None], exact: bool = False, stops: Sequence[Stop] = ()) -> Trace:
+def _traced(
+    recipe: Recipe,
+    emit: Callable[[Event], None],
+    exact: bool = False,
+    stops: Sequence[Stop] = (),
+    names: tuple[str, str, str] | None = None,
+) -> Trace:
     from tracetui.tracer.run import trace_recipe
 
     try:
-        return trace_recipe(recipe, emit=emit, exact=exact, stops=stops)
+        return trace_recipe(recipe, emit=emit, exact=exact, stops=stops, names=names)
     except ModelError as error:
         log = write_log("run", error.__cause__ or error)
         error.details += (f"  the log is in {log}",) if log else ()

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, overload
 
 from tracetui.api.recipes import Ids, Kept, attention_of, chosen_recipe, edits_of, keep_of, stops_of
 from tracetui.api.trace import Trace
+from tracetui.expr.model_facts import check_all
 from tracetui.expr.stop import DEFAULT_STOPS, Stop
 from tracetui.headless import Stops
+from tracetui.recipe.model_facts import facts_of_recipe
 from tracetui.recording.keep import ATTENTION
 from tracetui.recording.trace import Trace as Recorded
 from tracetui.views.run.edits import unapplied_lines
@@ -99,9 +101,11 @@ def trace(
         if inputs:
             raise TypeError("a recipe's prompt is given as prompt=, prompts= or tokens=")
         recipe = chosen_recipe(str(model), keep=keep, attention=attention, edits=edits, **options)
+        names = ("stops", "edits", "keep")
+        check_all(heard.stops, recipe.edits, recipe.keep, facts_of_recipe(recipe), names)
         from tracetui.tracer.run import trace_recipe
 
-        recorded = trace_recipe(recipe, emit=heard.hear, stops=heard.stops)
+        recorded = trace_recipe(recipe, emit=heard.hear, stops=heard.stops, names=names)
         return _told(recorded, heard)
     if isinstance(model, type) or not hasattr(model, "named_modules"):
         kind = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__

@@ -16,7 +16,7 @@ from tracetui.expr.stop import DEFAULT_STOPS, Stop
 from tracetui.paths import read_bounded
 from tracetui.recipe import Recipe, read_batch
 from tracetui.recipe.hub import HUB, with_cached_weights
-from tracetui.recipe.options import OPTIONS, Group, apply_options, flag_of, read_options
+from tracetui.recipe.options import OPTIONS, PLACE_FLAGS, Group, apply_options, flag_of, read_options
 
 MAX_PROMPT_BYTES = 2**20
 _READ_APART = ("batch", "stops", "default_stops")
@@ -46,6 +46,17 @@ def read_stops(arguments: Namespace, last: Sequence[Stop] = DEFAULT_STOPS) -> tu
     """Where the run is to wait; a wrong one is refused before anything is loaded."""
     stops = OPTIONS["stops"]
     return stops_beside(stops.read(arguments.stops or (), stops.flag), arguments.default_stops is not False, last)
+
+
+def check_places(recipe: Recipe, stops: Sequence[Stop], goes_on: bool = False) -> None:
+    """Refuse sites, heads and the like that the model can't have, before it is built. Raises InputError.
+
+    goes_on: the run has no last pass.
+    """
+    from tracetui.expr.model_facts import check_all
+    from tracetui.recipe.model_facts import facts_of_recipe
+
+    check_all(stops, recipe.edits, recipe.keep, facts_of_recipe(recipe, goes_on), PLACE_FLAGS)
 
 
 def gives_prompts(arguments: Namespace) -> bool:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracetui.commands.read_options import gives_prompts, read_recipe, read_stops
+from tracetui.commands.read_options import check_places, gives_prompts, read_recipe, read_stops
 from tracetui.commands.restore_session import last_of, name_of, recalled, recalled_recording, recording_name
 from tracetui.commands.terminal import require_terminal
 
@@ -35,10 +35,11 @@ def run(arguments: Namespace) -> int:
 
 def debugger_app(arguments: Namespace) -> TracetuiApp:
     """The application of `tracetui run`, not running yet. Raises InputError."""
-    read_stops(arguments)  # a wrong one is refused before anything is read
+    given_stops = read_stops(arguments)  # a wrong one is refused before anything is read
     last = last_of(name_of(arguments.model), arguments.fresh)
     stops = read_stops(arguments, last.note.stops)
     recipe = read_recipe(arguments, last.note)
+    check_places(recipe, given_stops, goes_on=True)
     # Textual paints at most so often; at its own 60 the numbers of a step come a frame or two late.
     os.environ.setdefault("TEXTUAL_FPS", "120")
     from tracetui.commands.start_page import page_of_recipe

@@ -6,6 +6,7 @@ from tracetui.debugger.memory.restored import NOTHING_RECALLED, Restored, edits_
 from tracetui.debugger.start_page import StartPage
 from tracetui.expr.stop import DEFAULT_STOPS, Stop
 from tracetui.recipe import Recipe
+from tracetui.recipe.model_facts import facts_of_recipe
 
 
 def page_of_recipe(
@@ -20,6 +21,7 @@ def page_of_recipe(
         tokenizer=recipe.tokenizer,
         facts=_facts(recipe),
         notes=recipe.notes,
+        known=facts_of_recipe(recipe, goes_on=True),
         stops=stops,
         edits=edits_beside(recipe.edits, recalled.note.edits),
         recalled=recalled,

@@ -32,11 +32,12 @@ def trace(arguments: Namespace) -> int:
 
 
 def _traced(arguments: Namespace, lines: JsonLines | None = None) -> int:
-    from tracetui.commands.read_options import read_recipe, read_stops
+    from tracetui.commands.read_options import check_places, read_recipe, read_stops
 
     output = None if arguments.output is None else writable_file(arguments.output)
     said_stops = read_stops(arguments)
     recipe = read_recipe(arguments)
+    check_places(recipe, said_stops)
     from tracetui.headless import Stops, run_and_write
 
     stops = Stops(said_stops)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
-from tracetui.expr.actions import ROLES
+from tracetui.expr.actions import ACTIONS, PLACES, ROLES
 from tracetui.expr.edit import Edit
 from tracetui.recording.record import BEFORE_EDIT, Record
 from tracetui.recording.sites import SitePattern
+
+_ACTION_NAMES = frozenset(form.name for form in ACTIONS)
+_IS_PLACE = re.compile(rf"\s*(?:{'|'.join(form.name for form in PLACES if form.name != 'slice')})\s+-?\d")
 
 
 def names(edit: Edit, record: Record) -> bool:
@@ -43,6 +47,14 @@ def offered(record: Record) -> str:
     site = record.site.removesuffix(f":{BEFORE_EDIT}")
     role = site.partition(":")[2]
     return f"{site if role in ('', *ROLES) else record.module}: " if site else ""
+
+
+def with_site(begun: str, typed: str) -> str:
+    """An edit as it is typed, with the site of the one begun before an action or a place that stands alone."""
+    first = typed.split(maxsplit=1)[0].rstrip(":") if typed.strip() else ""
+    if begun and first in _ACTION_NAMES and not typed.strip().startswith(f"{first}:"):
+        return f"{begun}{typed}"
+    return f"{begun.rstrip(' :')} {typed}" if begun and _IS_PLACE.match(typed) else typed
 
 
 def switched(edits: tuple[Edit, ...], at: int) -> tuple[Edit, ...]:

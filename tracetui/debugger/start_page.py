@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tracetui.debugger.memory.restored import NOTHING_RECALLED, Restored
 from tracetui.expr.edit import Edit
+from tracetui.expr.model_facts import NO_FACTS, ModelFacts
 from tracetui.expr.stop import DEFAULT_STOPS, Stop
 from tracetui.recipe.find import recorded_name
 from tracetui.recipe.prompts import NO_PROMPT, Prompts
@@ -33,6 +34,8 @@ class StartPage:
     """Fields of the config worth knowing, as name and value: `("hidden size", "4096")`."""
     notes: tuple[str, ...] = ()
     """Remarks that belong beside every result."""
+    known: ModelFacts = NO_FACTS
+    """What is known of the model's sites before it is built."""
     stops: tuple[Stop, ...] = DEFAULT_STOPS
     """Where a run waits from the start."""
     edits: tuple[Edit, ...] = ()

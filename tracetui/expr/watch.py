@@ -39,6 +39,8 @@ class Watch:
 
     kind: Kind | None = field(default=None, compare=False)
     """Which of attention's matrices it names, if it does."""
+    site: str = field(default="*", compare=False)
+    """The sites that it is about, as they were typed."""
 
     def is_for(self, record: Record) -> bool:
         """Whether it is about a record, or about a matrix that is computed from one."""
@@ -107,7 +109,11 @@ def parse_watch(text: str, where: str = "") -> Watch:
         raise error.inside(text, offset, where) from None
     kind = next((kind for kind in KINDS if site.endswith(f":{kind}")), None)
     return Watch(
-        text.strip(), checked, re.compile(rf"(?:.*\.)?{_as_expression(_ROUTER.sub('', site))}", re.DOTALL), kind
+        text.strip(),
+        checked,
+        re.compile(rf"(?:.*\.)?{_as_expression(_ROUTER.sub('', site))}", re.DOTALL),
+        kind,
+        _ROUTER.sub("", site),
     )
 
 

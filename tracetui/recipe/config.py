@@ -28,13 +28,13 @@ LAYER_FIELDS = ("decoder_layers", "num_decoder_layers", "num_hidden_layers", "n_
 LAYER_LISTS = ("layers_block_type", "layer_types", "hybrid_override_pattern")
 """An entry, or a letter, for each layer."""
 _WIDTH_FIELDS = ("hidden_size", "n_embd", "d_model", "emb_dim")
-_HEAD_FIELDS = (
+HEAD_FIELDS = (
     *("decoder_attention_heads", "num_decoder_attention_heads"),
     *("num_attention_heads", "n_head", "n_heads", "num_heads"),
 )
 _SIZES = ((_WIDTH_FIELDS, MAX_WIDTH, known.WIDTH), (("vocab_size",), MAX_VOCABULARY, known.VOCABULARY))
 _LIMITS = {
-    **dict.fromkeys(_HEAD_FIELDS, MAX_WIDTH),
+    **dict.fromkeys(HEAD_FIELDS, MAX_WIDTH),
     **dict.fromkeys(("intermediate_size", "n_inner", "ffn_dim", "moe_intermediate_size"), MAX_FEED_FORWARD),
     **dict.fromkeys(EXPERT_COUNTS, MAX_EXPERTS),
     **dict.fromkeys(("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"), MAX_POSITIONS),
@@ -147,7 +147,7 @@ def _check_limit(fields: Fields, field: str, most: int) -> None:
 
 
 def _check_heads(fields: Fields) -> None:
-    name = _name(fields, _HEAD_FIELDS)
+    name = _name(fields, HEAD_FIELDS)
     if fields.found.get(name) is None:
         return
     heads = fields.integer(name)

@@ -10,6 +10,7 @@ from textual.screen import Screen
 
 from tests.ui.fake import OFFER, FakeSession
 from tracetui.debugger.driver import Driver
+from tracetui.debugger.known_places import KnownPlaces
 from tracetui.debugger.readings.attention import Shown
 from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import ScreenState
@@ -20,6 +21,7 @@ from tracetui.ui.debugger_screen.events import SessionEvents
 from tracetui.ui.debugger_screen.files import FileActions
 from tracetui.ui.debugger_screen.health import HealthActions
 from tracetui.ui.debugger_screen.looks import LookActions
+from tracetui.ui.debugger_screen.questions import Questions
 from tracetui.ui.debugger_screen.runs import RunActions
 from tracetui.ui.debugger_screen.steps import StepActions
 from tracetui.ui.debugger_screen.stops import StopActions
@@ -176,10 +178,11 @@ class Parts:
         self.session = FakeSession(self.driver.heard)
         self.driver.opened(self.session)
         self.block: int | None = None
-        self.steps = StepActions(self.host, self.line, lambda by: self.block)
-        self.stops = StopActions(self.host, self.line, self.watches, self.steps)
+        questions = Questions(KnownPlaces(), lambda: self.driver.state)
+        self.steps = StepActions(self.host, self.line, questions, lambda by: self.block)
+        self.stops = StopActions(self.host, self.line, self.watches, self.steps, questions)
         self.health = HealthActions(self.host, lambda row, column: self.cells.append((row, column)))
-        self.edits = EditActions(self.host, self.line, page.recording, {})
+        self.edits = EditActions(self.host, self.line, questions, page.recording, {})
         self.runs = RunActions(self.host, page, self.panes, self.prompt, lambda call: call())
         self.looks = LookActions(self.host, self.panes, self.tensor, self.attention, self.experts)
         self.files = FileActions(self.host, page, {}, lambda: self.words)

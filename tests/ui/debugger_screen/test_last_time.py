@@ -102,7 +102,7 @@ async def test_what_is_typed_is_on_disk_without_an_orderly_end() -> None:
         await app.press(*"xyz")
         app.screen.memory.keep()
         await app.settle()
-        assert kept().prompts == OFFER.prompts.typed(f"{PROMPT}xyz")
+        assert kept().prompts == OFFER.prompts.typed("xyz")
         assert kept().earlier == ()
 
 

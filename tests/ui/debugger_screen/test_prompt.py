@@ -19,6 +19,7 @@ def prompt_of(it: Driven) -> PromptInput:
 async def test_a_paste_keeps_all_its_lines_and_tabs() -> None:
     async with driven() as it:
         prompt_of(it).value = "first "
+        await it.press("end")
         prompt_of(it).post_message(events.Paste("one\r\n\ttwo\rthree\n"))
         await it.settle()
         assert "first one⏎⇥two⏎three⏎" in it.text()

@@ -26,6 +26,7 @@ from tracetui.recording.stepping import Step, ahead
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import ArrayValue
 from tracetui.ui.dialogs.ask import AskScreen
+from tracetui.ui.dialogs.forms import FormsScreen
 from tracetui.ui.dialogs.health import HealthScreen
 from tracetui.ui.dialogs.stops import StopsScreen, _line
 from tracetui.ui.panes.modules.pane import ModuleList
@@ -170,13 +171,29 @@ async def test_a_typed_stop_is_refused_while_it_is_typed_and_taken_when_it_is_ri
     async with driven() as it:
         await it.press("enter", "B")
         assert isinstance(it.app.screen, AskScreen)
-        await it.press("n", "r", "o", "m")
+        await it.press("end", "n", "r", "o", "m")
         assert "did you mean norm?" in it.text()
         assert "▲" in it.text()
         await it.press("enter")
         assert isinstance(it.app.screen, AskScreen), "a wrong one is not taken"
         await it.press(*(["backspace"] * 3), "o", "r", "m", "enter")
         assert it.session.stops[-1].text == "model.embed_tokens if norm"
+
+
+async def test_a_site_is_checked_completed_and_counted_while_it_is_typed() -> None:
+    async with driven() as it:
+        await it.press("enter", "c", "B", *_keys("layers.1.mpl"), "enter")
+        assert isinstance(it.app.screen, AskScreen), "what was offered is replaced, and no such module is taken"
+        assert "no module layers.1.mpl; layers.1.mlp is meant?" in it.text()
+        await it.press("backspace", "backspace", "tab", *_keys(" if norm > 0"))
+        await it.pilot.pause(0.2)
+        await it.settle()
+        assert "fits 1 of the 43 records so far; would have stopped once in this run" in it.text()
+        await it.press("f1")
+        assert isinstance(it.app.screen, FormsScreen)
+        assert "square root of the sum of squares" in it.text()
+        await it.press("escape", "enter")
+        assert it.session.stops[-1].text == "layers.1.mlp if norm > 0"
 
 
 async def test_the_list_of_stops_switches_deletes_and_jumps() -> None:

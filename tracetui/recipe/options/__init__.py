@@ -2,10 +2,11 @@
 
 from tracetui.recipe.options.applied import Values, apply_options, read_options, with_options
 from tracetui.recipe.options.option import Group, Naming, Option, keyword
-from tracetui.recipe.options.table import OPTIONS, flag_of
+from tracetui.recipe.options.table import OPTIONS, PLACE_FLAGS, flag_of
 
 __all__ = [
     "OPTIONS",
+    "PLACE_FLAGS",
     "Group",
     "Naming",
     "Option",

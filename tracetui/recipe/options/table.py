@@ -302,3 +302,7 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
 def flag_of(name: str) -> str:
     """What an option is called on the command line."""
     return OPTIONS[name].flag
+
+
+PLACE_FLAGS = (flag_of("stops"), flag_of("edits"), flag_of("keep"))
+"""Of the options that name places of a model."""

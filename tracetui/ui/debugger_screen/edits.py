@@ -15,21 +15,23 @@ from tracetui.expr.edit_parse import parse_edit
 from tracetui.recording.cut import FROM_THE_START, cut_before
 from tracetui.ui.debugger_screen.diff_opening import diff_screen
 from tracetui.ui.debugger_screen.host import Handlers, Host, TreeLine
+from tracetui.ui.debugger_screen.questions import Questions
 from tracetui.ui.dialogs.ask import AskScreen
 from tracetui.ui.dialogs.edits import EditsScreen
 from tracetui.views.run.cut import cut_line, taken_line
 from tracetui.views.run.edits import unapplied_lines
 
-_HINT = "SITE [head N | expert N | […]]: ACTION, such as zero, scale X, noise STD, set X, clamp LO HI, replace @F, skip"
-
 
 class EditActions:
     """Every command about edits."""
 
-    def __init__(self, host: Host, line: TreeLine, recording: str, keymap: Mapping[str, str]) -> None:
+    def __init__(
+        self, host: Host, line: TreeLine, questions: Questions, recording: str, keymap: Mapping[str, str]
+    ) -> None:
         """recording: of what there is nothing to run for, in words; empty for a model."""
         self._host = host
         self._line = line
+        self._questions = questions
         self._recording = recording
         self._keymap = keymap
         self._unapplied: tuple[str, ...] = ()
@@ -64,7 +66,7 @@ class EditActions:
         line = self._line
         of_line = line.has_focus and line.stop_pattern
         begun = f"{line.stop_pattern}: " if of_line else offered(self._host.state.record)
-        self._host.push(AskScreen(self._titled(), _HINT, parse_edit, begun, self._titled), self.typed)
+        self._host.push(AskScreen(self._questions.edit(self._titled(), begun, self._titled)), self.typed)
 
     def _titled(self, typed: str = "") -> str:
         """What an edit will have run, once one is typed."""

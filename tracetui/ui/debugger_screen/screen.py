@@ -14,6 +14,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from tracetui.debugger.driver import Driver
+from tracetui.debugger.known_places import KnownPlaces
 from tracetui.debugger.readings.experts import has_experts
 from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import ScreenState
@@ -26,6 +27,7 @@ from tracetui.ui.debugger_screen.health import HealthActions
 from tracetui.ui.debugger_screen.layout import WidgetLayout
 from tracetui.ui.debugger_screen.looks import LookActions
 from tracetui.ui.debugger_screen.memory import SessionMemory
+from tracetui.ui.debugger_screen.questions import Questions
 from tracetui.ui.debugger_screen.runs import RunActions
 from tracetui.ui.debugger_screen.screen_host import ScreenHost
 from tracetui.ui.debugger_screen.steps import StepActions
@@ -89,10 +91,11 @@ class DebuggerScreen(Screen[None]):
         """Each is given what it needs, and nothing of the screen."""
         host, page, panes, tree = self.host, self._page, self.arrangement, self._tree
         attention = panes.pane(AttentionPane)
-        self.steps = StepActions(host, tree, self._block_beside)
-        self.stops = StopActions(host, tree, self._watches, self.steps)
+        self.questions = Questions(KnownPlaces(page.known), lambda: host.state)
+        self.steps = StepActions(host, tree, self.questions, self._block_beside)
+        self.stops = StopActions(host, tree, self._watches, self.steps, self.questions)
         self.health = HealthActions(host, self._show_cell)
-        self.edits = EditActions(host, tree, page.recording, self._keymap_shown)
+        self.edits = EditActions(host, tree, self.questions, page.recording, self._keymap_shown)
         self.runs = RunActions(host, page, panes, self._prompt_bar, host.once_at_rest)
         self.looks = LookActions(host, panes, panes.pane(TensorPane), attention, self._experts)
         self.files = FileActions(host, page, self._keymap_shown, panes.copied)

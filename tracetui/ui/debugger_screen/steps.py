@@ -13,7 +13,8 @@ from tracetui.recording.sites import SitePattern, parse_pattern
 from tracetui.recording.stepping import Step
 from tracetui.text import visible
 from tracetui.ui.debugger_screen.host import Handlers, Host, TreeLine
-from tracetui.ui.dialogs.ask import AskScreen
+from tracetui.ui.debugger_screen.questions import Questions
+from tracetui.ui.dialogs.ask import AskScreen, Question
 
 MOST_REPEATS = 1000
 _STEPS = {
@@ -30,13 +31,16 @@ _STEPS = {
 class StepActions:
     """The rules are the driver's; here is what is typed and said."""
 
-    def __init__(self, host: Host, line: TreeLine, block_beside: Callable[[int], int | None]) -> None:
+    def __init__(
+        self, host: Host, line: TreeLine, questions: Questions, block_beside: Callable[[int], int | None]
+    ) -> None:
         """block_beside: the record of the next layer's choice of experts (1) or the one before (-1).
 
         None where that isn't what a step by layer means.
         """
         self._host = host
         self._line = line
+        self._questions = questions
         self._block_beside = block_beside
         self._sought: tuple[SitePattern, str] | None = None
         """The site that the model runs on to, and what is to be said if it ends before."""
@@ -107,8 +111,7 @@ class StepActions:
 
     def until(self) -> None:
         """On to a site that is typed."""
-        hint = "a site, such as layers.7.mlp or *.gate; runs on to its next record"
-        self._host.push(AskScreen("Run until", hint, _check_site), self._until_typed)
+        self._host.push(AskScreen(self._questions.until()), self._until_typed)
 
     def _until_typed(self, typed: str | None) -> None:
         if typed is not None:
@@ -135,7 +138,7 @@ class StepActions:
     def repeat(self) -> None:
         """A step so many times."""
         hint = f"how often and which step, such as 5 over: {', '.join(_STEPS)}; up to {MOST_REPEATS} times"
-        self._host.push(AskScreen("Repeat a step", hint, _repetition), self._repeat_typed)
+        self._host.push(AskScreen(Question("Repeat a step", hint, _repetition)), self._repeat_typed)
 
     def _repeat_typed(self, typed: str | None) -> None:
         if typed is not None:
@@ -151,10 +154,6 @@ class StepActions:
         if isinstance(event, Stopped) or (isinstance(event, Finished) and not event.cancelled):
             self._sought = None
         return missing
-
-
-def _check_site(typed: str) -> None:
-    parse_pattern(typed, "until")
 
 
 def _repetition(typed: str) -> tuple[int, Step | None]:

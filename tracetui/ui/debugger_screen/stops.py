@@ -9,11 +9,12 @@ from tracetui.debugger.session import Event, Finished, Fired, Tallied
 from tracetui.debugger.state import ScreenState
 from tracetui.debugger.stop_book import Entry, StopBook
 from tracetui.expr.stop import Stop, parse_stop
-from tracetui.expr.watch import FORM, Watch, parse_watch
+from tracetui.expr.watch import Watch, parse_watch
 from tracetui.expr.watcher import Hit, Tally, look_up
 from tracetui.recording.trace import Trace
 from tracetui.text import visible
 from tracetui.ui.debugger_screen.host import Handlers, Host, TreeLine
+from tracetui.ui.debugger_screen.questions import Questions
 from tracetui.ui.debugger_screen.steps import StepActions
 from tracetui.ui.dialogs.ask import AskScreen
 from tracetui.ui.dialogs.stops import NewStop, StopsScreen, ToHit
@@ -33,8 +34,9 @@ class Watches(Protocol):
 class StopActions:
     """Every command about stops and watches."""
 
-    def __init__(self, host: Host, line: TreeLine, watches: Watches, steps: StepActions) -> None:
+    def __init__(self, host: Host, line: TreeLine, watches: Watches, steps: StepActions, questions: Questions) -> None:
         self._host = host
+        self._questions = questions
         self._line = line
         self._watches = watches
         self._steps = steps
@@ -71,8 +73,7 @@ class StopActions:
     def condition(self) -> None:
         """Type a stop: a site, a condition, or both."""
         site = (self._line.stop_pattern if self._line.has_focus else self._host.state.record.site) or "*"
-        hint = "SITE if CONDITION, such as *.mlp if norm > 3 * prev.norm; the help (?) lists the names"
-        self._host.push(AskScreen("Stop where", hint, parse_stop, f"{site} if "), self._stop_typed)
+        self._host.push(AskScreen(self._questions.stop(f"{site} if ")), self._stop_typed)
 
     def _stop_typed(self, typed: str | None) -> None:
         if typed is not None:
@@ -96,8 +97,7 @@ class StopActions:
     def watch(self) -> None:
         """Type what is to be looked at again at every stop."""
         site = self._host.state.record.site
-        dialog = AskScreen("Watch (typed again: no more)", FORM, parse_watch, f"{site}.norm" if site else "")
-        self._host.push(dialog, self.watch_typed)
+        self._host.push(AskScreen(self._questions.watch(f"{site}.norm" if site else "")), self.watch_typed)
 
     def watch_typed(self, typed: str | None) -> None:
         if typed is not None:

@@ -52,7 +52,7 @@ class ExportScreen(Dialog[Answer]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="export"):
             yield Static("Export the trace as .npz", classes="dialog-title", markup=False)
-            yield LineInput(self._offered, id="file", compact=True, select_on_focus=False)
+            yield LineInput(self._offered, id="file", compact=True)
             yield Static(_HINT, id="export-hint")
 
     @on(Input.Changed)

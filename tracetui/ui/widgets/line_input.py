@@ -10,8 +10,10 @@ from itertools import accumulate
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.text import Text
+from textual import events
 from textual.strip import Strip
 from textual.widgets import Input
+from textual.widgets.input import Selection
 
 from tracetui.text import visible
 
@@ -47,6 +49,13 @@ class LineInput(Input):
     """
 
     _known = _Line("")
+
+    def _on_focus(self, event: events.Focus) -> None:
+        """What is selected then is shown from its beginning."""
+        event.prevent_default()
+        super()._on_focus(event)
+        if self.select_on_focus and self.selection == Selection(0, len(self.value)):
+            self.selection = Selection(len(self.value), 0)
 
     @property
     def _line(self) -> _Line:

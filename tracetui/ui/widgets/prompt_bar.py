@@ -23,7 +23,10 @@ from tracetui.ui.widgets.line_input import LineInput
 
 
 class PromptInput(LineInput):
-    """Enter runs, Esc goes to the panes; every other key of the debugger rests while it has the focus."""
+    """Enter runs, Esc goes to the panes; every other key of the debugger rests while it has the focus.
+
+    What stands there is selected when it gets the focus, so that typing replaces it.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "leave the prompt", show=False, id="prompt_leave"),
@@ -38,7 +41,7 @@ class PromptInput(LineInput):
         """
         self._offered = prompts.text if prompts.one_text else ""
         placeholder = "" if prompts.one_text else batch_text(prompts)
-        super().__init__(self._offered, placeholder, id="prompt", compact=True, select_on_focus=False)
+        super().__init__(self._offered, placeholder, id="prompt", compact=True)
         self._run = list(earlier)
         self._draft = ""
         self._back = 0
