@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext, redirect_stdout, suppress
 from pathlib import Path
+from typing import Any
 
 from tracetui.analysis.diff.report import Report, report
 from tracetui.analysis.diff.rounding.tolerance import Limits
@@ -216,17 +217,12 @@ def _run(recipe: Recipe, teller: _Teller, stops: Stops, lines: JsonLines | None)
         teller.clear()
 
 
-def _traced(
-    recipe: Recipe,
-    emit: Callable[[Event], None],
-    exact: bool = False,
-    stops: Sequence[Stop] = (),
-    names: tuple[str, str, str] | None = None,
-) -> Trace:
+def _traced(recipe: Recipe, emit: Callable[[Event], None], **options: Any) -> Trace:
+    """options: those of `trace_recipe`."""
     from tracetui.tracer.run import trace_recipe
 
     try:
-        return trace_recipe(recipe, emit=emit, exact=exact, stops=stops, names=names)
+        return trace_recipe(recipe, emit=emit, **options)
     except ModelError as error:
         log = write_log("run", error.__cause__ or error)
         error.details += (f"  the log is in {log}",) if log else ()

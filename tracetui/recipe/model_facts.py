@@ -53,8 +53,8 @@ class RecipeSites:
                 continue
             near = get_close_matches(part, self.names.modules, 1, 0.5)
             meant = ".".join([*parts[:at], near[0], *parts[at + 1 :]]) if near else ""
-            told = f"{visible(meant, 80)} is meant?" if meant else "`tracetui outline MODEL` lists the modules"
-            return f"no module {visible(module, 80)}; {told}"
+            hint = f"{visible(meant, 80)} is meant?" if meant else "`tracetui outline MODEL` lists the modules"
+            return f"no module {visible(module, 80)}; {hint}"
         return ""
 
     def expert_blocks(self, pattern: str) -> Iterable[ExpertBlock]:

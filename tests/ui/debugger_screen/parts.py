@@ -21,7 +21,7 @@ from tracetui.ui.debugger_screen.events import SessionEvents
 from tracetui.ui.debugger_screen.files import FileActions
 from tracetui.ui.debugger_screen.health import HealthActions
 from tracetui.ui.debugger_screen.looks import LookActions
-from tracetui.ui.debugger_screen.questions import Questions
+from tracetui.ui.debugger_screen.questions import LineQuestions
 from tracetui.ui.debugger_screen.runs import RunActions
 from tracetui.ui.debugger_screen.steps import StepActions
 from tracetui.ui.debugger_screen.stops import StopActions
@@ -178,7 +178,7 @@ class Parts:
         self.session = FakeSession(self.driver.heard)
         self.driver.opened(self.session)
         self.block: int | None = None
-        questions = Questions(KnownPlaces(), lambda: self.driver.state)
+        questions = LineQuestions(KnownPlaces(), lambda: self.driver.state)
         self.steps = StepActions(self.host, self.line, questions, lambda by: self.block)
         self.stops = StopActions(self.host, self.line, self.watches, self.steps, questions)
         self.health = HealthActions(self.host, lambda row, column: self.cells.append((row, column)))

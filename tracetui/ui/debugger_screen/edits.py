@@ -15,7 +15,7 @@ from tracetui.expr.edit_parse import parse_edit
 from tracetui.recording.cut import FROM_THE_START, cut_before
 from tracetui.ui.debugger_screen.diff_opening import diff_screen
 from tracetui.ui.debugger_screen.host import Handlers, Host, TreeLine
-from tracetui.ui.debugger_screen.questions import Questions
+from tracetui.ui.debugger_screen.questions import LineQuestions
 from tracetui.ui.dialogs.ask import AskScreen
 from tracetui.ui.dialogs.edits import EditsScreen
 from tracetui.views.run.cut import cut_line, taken_line
@@ -26,7 +26,7 @@ class EditActions:
     """Every command about edits."""
 
     def __init__(
-        self, host: Host, line: TreeLine, questions: Questions, recording: str, keymap: Mapping[str, str]
+        self, host: Host, line: TreeLine, questions: LineQuestions, recording: str, keymap: Mapping[str, str]
     ) -> None:
         """recording: of what there is nothing to run for, in words; empty for a model."""
         self._host = host

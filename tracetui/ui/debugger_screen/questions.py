@@ -69,7 +69,7 @@ _EDIT_FORMS = FormTable(
 )
 
 
-class Questions:
+class LineQuestions:
     """Makes the dialogs' questions for the state as it is when they are asked."""
 
     def __init__(self, places: KnownPlaces, state: Callable[[], ScreenState]) -> None:

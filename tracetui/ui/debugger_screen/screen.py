@@ -27,7 +27,7 @@ from tracetui.ui.debugger_screen.health import HealthActions
 from tracetui.ui.debugger_screen.layout import WidgetLayout
 from tracetui.ui.debugger_screen.looks import LookActions
 from tracetui.ui.debugger_screen.memory import SessionMemory
-from tracetui.ui.debugger_screen.questions import Questions
+from tracetui.ui.debugger_screen.questions import LineQuestions
 from tracetui.ui.debugger_screen.runs import RunActions
 from tracetui.ui.debugger_screen.screen_host import ScreenHost
 from tracetui.ui.debugger_screen.steps import StepActions
@@ -91,7 +91,7 @@ class DebuggerScreen(Screen[None]):
         """Each is given what it needs, and nothing of the screen."""
         host, page, panes, tree = self.host, self._page, self.arrangement, self._tree
         attention = panes.pane(AttentionPane)
-        self.questions = Questions(KnownPlaces(page.known), lambda: host.state)
+        self.questions = LineQuestions(KnownPlaces(page.known), lambda: host.state)
         self.steps = StepActions(host, tree, self.questions, self._block_beside)
         self.stops = StopActions(host, tree, self._watches, self.steps, self.questions)
         self.health = HealthActions(host, self._show_cell)

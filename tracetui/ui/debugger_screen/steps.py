@@ -13,7 +13,7 @@ from tracetui.recording.sites import SitePattern, parse_pattern
 from tracetui.recording.stepping import Step
 from tracetui.text import visible
 from tracetui.ui.debugger_screen.host import Handlers, Host, TreeLine
-from tracetui.ui.debugger_screen.questions import Questions
+from tracetui.ui.debugger_screen.questions import LineQuestions
 from tracetui.ui.dialogs.ask import AskScreen, Question
 
 MOST_REPEATS = 1000
@@ -32,7 +32,7 @@ class StepActions:
     """The rules are the driver's; here is what is typed and said."""
 
     def __init__(
-        self, host: Host, line: TreeLine, questions: Questions, block_beside: Callable[[int], int | None]
+        self, host: Host, line: TreeLine, questions: LineQuestions, block_beside: Callable[[int], int | None]
     ) -> None:
         """block_beside: the record of the next layer's choice of experts (1) or the one before (-1).
 

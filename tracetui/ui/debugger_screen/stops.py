@@ -14,7 +14,7 @@ from tracetui.expr.watcher import Hit, Tally, look_up
 from tracetui.recording.trace import Trace
 from tracetui.text import visible
 from tracetui.ui.debugger_screen.host import Handlers, Host, TreeLine
-from tracetui.ui.debugger_screen.questions import Questions
+from tracetui.ui.debugger_screen.questions import LineQuestions
 from tracetui.ui.debugger_screen.steps import StepActions
 from tracetui.ui.dialogs.ask import AskScreen
 from tracetui.ui.dialogs.stops import NewStop, StopsScreen, ToHit
@@ -34,7 +34,9 @@ class Watches(Protocol):
 class StopActions:
     """Every command about stops and watches."""
 
-    def __init__(self, host: Host, line: TreeLine, watches: Watches, steps: StepActions, questions: Questions) -> None:
+    def __init__(
+        self, host: Host, line: TreeLine, watches: Watches, steps: StepActions, questions: LineQuestions
+    ) -> None:
         self._host = host
         self._questions = questions
         self._line = line
