@@ -27,18 +27,23 @@ def on_ranks(count: int, body: Callable[..., Any], *arguments: object) -> list[A
     """What `body(rank, *arguments)` returns on each of so many ranks; raises AssertionError with a rank's traceback."""
     port = _free_port()
     children = [_start(rank, count, port, body, arguments) for rank in range(count)]
-    answers: list[Any] = []
+    ends = {end: rank for rank, (_, end) in enumerate(children)}
+    answers: dict[int, Any] = {}
+    until = time.monotonic() + _PATIENCE
     try:
-        for _, end in children:
-            answers.append(pickle.loads(_read(end)))
+        while ends:
+            ready = select.select(list(ends), [], [], max(0.0, until - time.monotonic()))[0]
+            assert ready, f"ranks {sorted(ends.values())} wait for ever"
+            with os.fdopen(ready[0], "rb") as pipe:
+                worked, answers[ends.pop(ready[0])] = pickle.loads(pipe.read())
+            # The others may wait for one that failed.
+            assert worked, answers.popitem()[1]
     finally:
-        for process, _ in children:
-            if len(answers) < count:
+        for rank, (process, _) in enumerate(children):
+            if rank not in answers:
                 os.kill(process, signal.SIGKILL)
             os.waitpid(process, 0)
-    problems = [answer for worked, answer in answers if not worked]
-    assert not problems, "\n".join(problems)
-    return [answer for _, answer in answers]
+    return [answers[rank] for rank in range(count)]
 
 
 def spread(model: Any, **sizes: int) -> Any:
@@ -90,16 +95,3 @@ def _answer(rank: int, count: int, port: int, body: Callable[..., Any], argument
         return answer
     except BaseException:
         return pickle.dumps((False, f"rank {rank}: {traceback.format_exc()}"))
-
-
-def _read(end: int) -> bytes:
-    """All that a rank writes, which must not take for ever."""
-    parts: list[bytes] = []
-    until = time.monotonic() + _PATIENCE
-    with os.fdopen(end, "rb", buffering=0) as pipe:
-        while select.select([pipe], [], [], max(0.0, until - time.monotonic()))[0]:
-            part = pipe.read(2**20)
-            if not part:
-                return b"".join(parts)
-            parts.append(part)
-    raise AssertionError("a rank waits for ever")

@@ -100,8 +100,9 @@ FORMS: list[tuple[str, int, dict[str, int], float]] = [
 
 @pytest.mark.parametrize(("family", "count", "sizes", "rounding"), FORMS)
 def test_the_parts_are_the_whole(family: str, count: int, sizes: dict[str, int], rounding: float) -> None:
+    expected = _expected(family)
     ranks = on_ranks(count, _on_rank, family, sizes)
-    made, expected = _together([pieces for pieces, _, _ in ranks]), _expected(family)
+    made = _together([pieces for pieces, _, _ in ranks])
     assert made.keys() == expected.keys()
     assert {key: apart for key in made if (apart := _unlike(made[key], expected[key])) > rounding} == {}
     for rank, (_, parallel, _) in enumerate(ranks):

@@ -10,6 +10,7 @@ from torch import nn
 
 _PIPELINE = "transformers.distributed.pipeline_parallel"
 _AT_THE_END = "norm"
+_FULLY_SHARDED = "torch.distributed.fsdp"
 
 
 def is_elsewhere(module: nn.Module) -> bool:
@@ -29,6 +30,19 @@ def stages_in(modules: Mapping[str, nn.Module]) -> frozenset[str]:
     """The paths of modules of which a part is on another rank: what they are given here is no input of the whole."""
     inside = (path for path, module in modules.items() if is_elsewhere(module))
     return frozenset(path[:place] for path in inside for place, sign in enumerate(path) if sign == ".")
+
+
+def must_end(modules: Mapping[str, nn.Module]) -> bool:
+    """Whether no call of a model may be left on its way, even by all ranks at once.
+
+    Stages wait for one another's results, and weights that are put together for a call are given back behind it.
+    """
+    return any(is_elsewhere(module) or _is_put_together(module) for module in modules.values())
+
+
+def _is_put_together(module: nn.Module) -> bool:
+    known: Any = sys.modules.get(_FULLY_SHARDED)
+    return known is not None and isinstance(module, known.FSDPModule | known.FullyShardedDataParallel)
 
 
 def _is_last(path: str) -> bool:

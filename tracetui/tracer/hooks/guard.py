@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -19,6 +20,7 @@ from tracetui.models.module_tree import known_model
 from tracetui.models.ranks.parallel import without_wrapper
 from tracetui.models.watchable import check_watchable
 from tracetui.recording.keep import Keep, Room
+from tracetui.recording.record import Record
 from tracetui.recording.trace import EMPTY_TRACE, Trace
 from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.capture.store import ValueStore
@@ -28,6 +30,8 @@ from tracetui.tracer.hooks.alone import alone, is_recording
 from tracetui.tracer.hooks.model_hooks import ModelHooks
 from tracetui.tracer.hooks.pass_context import Pass
 from tracetui.tracer.hooks.uncompiled import uncompiled
+from tracetui.tracer.ranks.together import MeetingPoints, Ranks, meeting_points, ranks_for
+from tracetui.views.run.stops import fired_lines
 
 _MEMORY = 2**62
 
@@ -35,16 +39,19 @@ _MEMORY = 2**62
 class StopHeldError(BaseException):
     """Leaves the model's forward where stops hold; no Exception, so that no model code can swallow it."""
 
-    def __init__(self, trace: Trace, hits: tuple[Hit, ...]) -> None:
+    def __init__(self, trace: Trace, hits: tuple[Hit, ...], elsewhere: tuple[str, ...] = ()) -> None:
+        """elsewhere: in words, the stops that hold on another rank, where none does here."""
         super().__init__(", ".join(hit.stop.text for hit in hits))
         self.trace = trace
         self.hits = hits
+        self.elsewhere = elsewhere
 
 
 class Guard:
     """Watches each outermost call of a module, or of one module alone, that this thread makes in a `with`.
 
-    The hooks on a module's parts are there for the length of its call. What a call recorded goes with the next.
+    The hooks on a module's parts are there for the length of its call. What a call recorded goes with the next. Of a
+    program of several ranks all leave at the same record, of which only some need have a stop that holds.
     """
 
     def __init__(self, stops: Sequence[Stop], only: nn.Module | None, keep: Keep) -> None:
@@ -56,6 +63,9 @@ class Guard:
         self._depth = 0
         self._global = ExitStack()
         self._call = ExitStack()
+        self._ranks = ranks_for("tracetui.stops")
+        self._hits: tuple[Hit, ...] = ()
+        """Those of this rank that the others have not been told of."""
         self.trace: Trace = EMPTY_TRACE
         """Of the newest call."""
 
@@ -86,10 +96,16 @@ class Guard:
         known = known_model(module)
         check_watchable(known)
         gate = Gate(emit=self._hear, stops=self._stops, waits=False)
+        arrived = (
+            gate.arrived if self._ranks is None else partial(self._arrived, gate, self._ranks, meeting_points(known))
+        )
         store = ValueStore(Room(_MEMORY, 0, None), _MEMORY)
         recorder = Recorder(
-            described(module, known, wrapper), tokens_of(args, kwargs), gate.arrived, keep=self._keep, store=store
+            described(module, known, wrapper), tokens_of(args, kwargs), arrived, keep=self._keep, store=store
         )
+        if self._ranks is not None:
+            self._hits = ()
+            self._ranks.gather()
         self.trace = recorder.trace
         gate.begin(recorder.trace)
         with ExitStack() as stack:
@@ -116,8 +132,23 @@ class Guard:
             self._call.close()
 
     def _hear(self, event: Event) -> None:
-        if isinstance(event, Fired):
+        if not isinstance(event, Fired):
+            return
+        if self._ranks is None:
             raise StopHeldError(self.trace.closed(), event.hits)
+        self._hits += event.hits
+
+    def _arrived(self, gate: Gate, ranks: Ranks, points: MeetingPoints, record: Record) -> None:
+        """All ranks leave here, or none does."""
+        gate.arrived(record)
+        if not points.has(record):
+            return
+        rank = ranks.one_of(bool(self._hits), record)
+        if rank is None:
+            return
+        lines = [f"rank {ranks.rank} of {ranks.world}: {line}" for line in fired_lines(self.trace, self._hits)]
+        elsewhere = ranks.heard_from(rank, lines)
+        raise StopHeldError(self.trace.closed(), self._hits, () if self._hits else tuple(elsewhere))
 
 
 def _keywords() -> dict[str, Any]:

@@ -1,0 +1,146 @@
+"""The ranks that run the same modules in the same order, and how they decide something together.
+
+A rank that leaves a forward pass alone leaves the others waiting in the model's next collective, and the group is dead
+for good. So whether to go on is asked of all of them at the same record, over a group that is ours. Nobody waits in a
+collective for somebody who need not come: that is asked of the store, where Ctrl-C is heard.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from functools import cache
+from typing import Any
+from zlib import crc32
+
+import torch
+import torch.distributed as dist
+
+from tracetui.errors import RunError
+from tracetui.models.module_tree import KnownModel
+from tracetui.models.ranks.cuts import ExpertCuts, expert_cuts
+from tracetui.models.ranks.stages import must_end
+from tracetui.recording.record import INPUT, Record
+
+_PATIENCE = 60.0
+"""Seconds after which ranks that don't come are named."""
+_TIMEOUT = timedelta(seconds=120)
+_LONGEST_PAUSE = 0.05
+"""Seconds between two looks into the store: Ctrl-C is heard between them."""
+_MET_AT = frozenset(["", INPUT, "q", "k", "v", "heads"])
+"""Roles of which every rank makes a record, whatever its numbers are."""
+
+
+class Ranks:
+    """All ranks of the program, this one among them. Used by one thread."""
+
+    def __init__(self, purpose: str) -> None:
+        """purpose: what all of them call, such as `tracetui.stops`."""
+        self.world, self.rank = dist.get_world_size(), dist.get_rank()
+        self._purpose = purpose
+        self._store: Any = torch._C._distributed_c10d.PrefixStore(f"tracetui/{purpose}", _default_store())
+        self._calls = 0
+
+    def gather(self) -> None:
+        """Wait until all have called this as often. Raises RunError naming those that don't."""
+        self._calls += 1
+        self._store.set(f"calls/{self.rank}", str(self._calls))
+        missing = list(range(self.world))
+        if not wait_until(lambda: not self._still(missing), _PATIENCE):
+            names = f"rank{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))} of {self.world}"
+            raise RunError(f"{self._purpose}: {names} didn't call it in {_PATIENCE:.0f} seconds; all ranks have to")
+
+    def _still(self, missing: list[int]) -> list[int]:
+        missing[:] = [rank for rank in missing if int(self.read(f"calls/{rank}") or 0) < self._calls]
+        return missing
+
+    def read(self, name: str) -> str | None:
+        """What somebody has written under a name; None until then."""
+        return self._store.get(name).decode() if self._store.check([name]) else None
+
+    def write(self, name: str, text: str) -> None:
+        """Have all be able to read it."""
+        self._store.set(name, text)
+
+    def most(self, numbers: Sequence[int]) -> list[int]:
+        """The largest that any rank has of each of these numbers; all have to ask at once."""
+        agreed = torch.tensor(numbers, dtype=torch.int64)
+        dist.all_reduce(agreed, op=dist.ReduceOp.MAX, group=_control_group(dist.group.WORLD))
+        largest: list[int] = agreed.tolist()
+        return largest
+
+    def one_of(self, holds: bool, record: Record) -> int | None:
+        """A rank for which something holds at a record that all have arrived at; None where it does for none.
+
+        Raises RunError where they are at different records.
+        """
+        number = crc32(record.key.encode())
+        rank, most, least = self.most([self.rank + 1 if holds else 0, number, -number])
+        if most != -least:
+            raise RunError(
+                f"{self._purpose}: the ranks run different modules, this one {record.key}: none can stop here"
+            )
+        return rank - 1 if rank else None
+
+    def heard_from(self, rank: int, message: object) -> Any:
+        """What one rank has to say, for all of them; all have to ask at once."""
+        words = [json.dumps(message)]
+        dist.broadcast_object_list(words, src=rank, group=_control_group(dist.group.WORLD))
+        return json.loads(words[0])
+
+
+class MeetingPoints:
+    """The records of one model at which all ranks can meet: each of them makes these, in the same order."""
+
+    def __init__(self, known: KnownModel, experts: Iterable[tuple[str, ExpertCuts]]) -> None:
+        self._at_the_end = must_end(known.modules)
+        self._own = tuple(f"{path}." for path, _ in experts)
+
+    def has(self, record: Record) -> bool:
+        """Whether all ranks make this record.
+
+        Where a call must be brought to its end they meet when all have done so.
+        """
+        if self._at_the_end:
+            return record.depth == 0
+        return not record.part and record.role in _MET_AT and not record.site.startswith(self._own)
+
+
+def meeting_points(known: KnownModel) -> MeetingPoints:
+    """Those of a model as it is built now."""
+    return MeetingPoints(known, expert_cuts(known.modules).items())
+
+
+def wait_until(holds: Callable[[], bool], patience: float | None = None) -> bool:
+    """Ask again and again until something holds; False if it doesn't in so many seconds."""
+    until, pause = None if patience is None else time.monotonic() + patience, 0.0005
+    while not holds():
+        if until is not None and time.monotonic() > until:
+            return False
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
+    return True
+
+
+def _default_store() -> Any:
+    return dist.distributed_c10d._get_default_store()
+
+
+@cache
+def _control_group(world: Any) -> Any:
+    """A group of ours over all ranks, for as long as the program's own is this one."""
+    return dist.new_group(backend="gloo", timeout=_TIMEOUT)
+
+
+def ranks_for(purpose: str) -> Ranks | None:
+    """The ranks of this program, for what all of them call; None where this is its only process."""
+    if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() < 2:
+        return None
+    return _ranks(purpose, dist.group.WORLD)
+
+
+@cache
+def _ranks(purpose: str, world: Any) -> Ranks:
+    return Ranks(purpose)
