@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
+from dataclasses import FrozenInstanceError, replace
+
 import pytest
 
 from tests.recording.llama import llama
-from tracetui.recording.record import Record, is_layer, layer_of
+from tracetui.recording.record import Record, is_layer, layer_of, record_of
 
 
 def record(site: str, pass_: int = 0, call: int = 0, part: int = 0) -> Record:
@@ -63,3 +66,14 @@ def test_a_role_is_apart_from_its_module() -> None:
 @pytest.mark.parametrize(("shape", "numel"), [((), 1), ((0, 5), 0), ((2, 3, 4), 24)])
 def test_numel_is_the_product_of_the_shape(shape: tuple[int, ...], numel: int) -> None:
     assert Record(0, "x", shape, "float32", 0).numel == numel
+
+
+def test_records_that_are_made_in_numbers_are_like_any_other() -> None:
+    fields = (3, "layers.0:q", (1, 2), "float32", 2, "layers.0", 1, 4, 5, 0.5, "file", True, (1, -2))
+    made, record = record_of(*fields), Record(*fields)
+    assert type(made) is Record
+    assert (made, hash(made), repr(made), made.key) == (record, hash(record), repr(record), record.key)
+    assert replace(made, site="x") == replace(record, site="x")
+    assert pickle.loads(pickle.dumps(made)) == record
+    with pytest.raises(FrozenInstanceError):
+        made.site = "x"  # type: ignore[misc]

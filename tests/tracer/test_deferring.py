@@ -33,9 +33,9 @@ from tracetui.recording.trace import RunInfo, Trace
 from tracetui.tracer.call import record_call, record_module
 from tracetui.tracer.capture import snapshots
 from tracetui.tracer.capture.recorder import Recorder
+from tracetui.tracer.deferred.observer import DeferringObserver
 from tracetui.tracer.edits import Editor
 from tracetui.tracer.gate import Gate
-from tracetui.tracer.hooks.deferring import DeferringObserver
 from tracetui.tracer.hooks.model_hooks import ModelHooks
 from tracetui.tracer.hooks.pass_context import Pass
 from tracetui.tracer.hooks.recording_observer import RecordingObserver
@@ -72,7 +72,8 @@ def deferred(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_both_ways_make_the_same_trace(name: str) -> None:
     model = MODELS[name]()
     inputs = {"input_ids": prompt(rows=2), "use_cache": False}
-    assert not list(differences(recorded(model, inputs, later=False), recorded(model, inputs, later=True)))
+    at_once, *later = (recorded(model, inputs, later=each) for each in (False, True, True))
+    assert not [each for again in later for each in differences(at_once, again)]
 
 
 def test_a_plain_forward_is_described_when_somebody_looks(deferred: list[int]) -> None:

@@ -80,6 +80,11 @@ class StopEvaluator:
         scope = self._trace_scope.moment(record)
         return tuple(hit for stop in stops if (hit := self._look(stop, scope)) is not None)
 
+    def add_sound(self, count: int) -> None:
+        """Count records at which no stop but those for health could hold, and these don't."""
+        if self._health:
+            self._sound += count
+
     def _look(self, stop: Stop, scope: RecordScope) -> Hit | None:
         tally = self._tallies.get(stop.text, Tally(stop))
         rests = stop.once and tally.fired

@@ -55,6 +55,7 @@ class Gate:
         self._changed = Condition()
         self._cancelled = False
         self._pausing = False
+        self.notices = notices
         self._next_notice = 0.0 if notices else math.inf
         self._stops = tuple(stops)
         self.asks_health_alone = _ask_health_alone(self._stops)
@@ -67,6 +68,9 @@ class Gate:
         """Nobody waits at a stop before this record: the user has been there."""
         self.waited = 0.0
         """Seconds spent waiting and looking for stops so far: not the model's own."""
+        self.is_calm = False
+        """Whether nobody waits, or asks for more than whether all is finite: asked at every module."""
+        self._tell_calm()
 
     @property
     def cancelled(self) -> bool:
@@ -89,16 +93,13 @@ class Gate:
         if self._watcher is not None and self._stops and (hits := self._watcher.look(record)):
             self._emit(Fired(hits))
 
-    @property
-    def is_calm(self) -> bool:
-        """Whether nobody waits, or asks for more than whether all is finite, and nobody is to be told of now."""
-        return (
-            self._until is until_end
-            and self.asks_health_alone
-            and not self._pausing
-            and not self._cancelled
-            and (self._next_notice == math.inf or time.perf_counter() < self._next_notice)
-        )
+    def passed_sound(self, count: int) -> None:
+        """The same of so many records of which all are finite, where stops ask for nothing else."""
+        if self._watcher is not None and self._stops:
+            self._watcher.add_sound(count)
+
+    def _tell_calm(self) -> None:
+        self.is_calm = self._until is until_end and self.asks_health_alone and not self._pausing and not self._cancelled
 
     @property
     def is_notice_due(self) -> bool:
@@ -126,6 +127,7 @@ class Gate:
         with self._changed:
             self._stops = tuple(stops)
             self.asks_health_alone = _ask_health_alone(self._stops)
+            self._tell_calm()
             if self._watcher is not None:
                 self._watcher.stops = self._stops
 
@@ -160,16 +162,20 @@ class Gate:
         with self._changed:
             self._until = until
             self._pausing = False
+            self._tell_calm()
             self._changed.notify_all()
 
     def pause(self) -> None:
         """Have the model wait at its next record."""
-        self._pausing = True
+        with self._changed:
+            self._pausing = True
+            self._tell_calm()
 
     def cancel(self) -> None:
         """Have the model leave the run, whether it waits or works."""
         with self._changed:
             self._cancelled = True
+            self._tell_calm()
             self._changed.notify_all()
 
     def knock(self) -> None:
@@ -182,6 +188,7 @@ class Gate:
         began = time.perf_counter()
         with self._changed:
             self._until = None
+            self._tell_calm()
             self._emit(Stopped(frontier))
         while self._is_called():
             # Not under the lock: whoever lets the model run on must not wait for it.

@@ -56,7 +56,7 @@ class Captures:
 
         shared: a mask is; one tensor goes through every layer of a pass.
         """
-        if self.snapshots.any_taken and (ready := self.snapshots.value(tensor)) is not None:
+        if self.snapshots.values and (ready := self.snapshots.value(tensor)) is not None:
             return ready
         wanted = self._keep.everything or self._is_wanted(site)
         known = _known(tensor, self._masks if shared else self._recent, wanted)
@@ -86,7 +86,7 @@ class Captures:
 
     def is_finite(self, tensor: torch.Tensor) -> bool:
         """Whether no element of a tensor is NaN or infinite; its value, once captured, knows the answer."""
-        ready = self.snapshots.value(tensor) if self.snapshots.any_taken else None
+        ready = self.snapshots.value(tensor) if self.snapshots.values else None
         known = ready or _known(tensor, self._recent, wanted=False)
         if known is not None:
             return all_finite(known)

@@ -13,7 +13,7 @@ from tracetui.recording.health import all_finite
 from tracetui.recording.keep import KEEP_ALL, ROOM, Keep, MatrixRole
 from tracetui.recording.outline import NO_MODULE, Module
 from tracetui.recording.parallel import WHOLE
-from tracetui.recording.record import CALLERS, AttentionCall, BadWeight, Record, Token
+from tracetui.recording.record import CALLERS, AttentionCall, BadWeight, Record, Token, record_of
 from tracetui.recording.trace import RunInfo, Trace
 from tracetui.recording.value import Value
 from tracetui.recording.weight_prints import WeightPrints
@@ -49,6 +49,8 @@ class Recorder:
         self.matrices = matrices
         self._records: list[Record] = []
         self._values: list[Value] = []
+        self.append = self._values.append, self._records.append
+        """Adds a value, and then its record."""
         self._attention: dict[str, AttentionCall] = {}
         self.examine: Callable[[str, torch.Tensor], None] | None = None
         """Looks for who made what isn't finite in a module's own code, by its role, before it is recorded."""
@@ -56,13 +58,15 @@ class Recorder:
         self._vocabulary: dict[int, Token] = {}
         self.arrived = arrived
         """Is told of each record, and returns when the model may go on."""
-        self._name_predictions = name_predictions
+        self.name_predictions = name_predictions
         self._captures = Captures(keep, self._store, matrices)
         self.snapshots = self._captures.snapshots
-        self._sources = Sources(self.snapshots.base)
-        self._calls: dict[str, int] = {}
-        self._pass = 0
-        self._notes: list[tuple[int, str]] = []
+        self.sources = Sources(self.snapshots.base)
+        self.calls: dict[str, int] = {}
+        """How often each module was called in this pass, by its path."""
+        self.pass_ = 0
+        self.notes: list[tuple[int, str]] = []
+        """What belongs beside every result, after how many records."""
         self._grown: list[tuple[int, int]] = []
         """How large the vocabulary was once tokens for a record, the first number, were added."""
         self.settle: Callable[[], None] = lambda: None
@@ -86,19 +90,15 @@ class Recorder:
     def begin_pass(self) -> None:
         """What is recorded from now on belongs to the next pass; before its first record this is pass 0."""
         self.settle()
-        self._pass += 1
-        self._calls.clear()
+        self.pass_ += 1
+        self.calls.clear()
         self._captures.forget()
-        self._sources.forget()
+        self.sources.forget()
 
     @property
     def keeps_all(self) -> bool:
         """Whether every value stays as it was captured, and nothing is computed beside."""
         return self._wanted.everything and not self.matrices
-
-    @property
-    def pass_(self) -> int:
-        return self._pass
 
     @property
     def count(self) -> int:
@@ -122,8 +122,8 @@ class Recorder:
 
     def note(self, text: str) -> None:
         """Something that belongs beside every result, told once."""
-        if text not in (known for _, known in self._notes):
-            self._notes.append((len(self._records), text))
+        if text not in (known for _, known in self.notes):
+            self.notes.append((len(self._records), text))
 
     def bad_weights(self, site: str, found: tuple[BadWeight, ...]) -> None:
         """Keep which parameters of the module at a site hold NaN or infinities, and say so beside the result."""
@@ -134,11 +134,11 @@ class Recorder:
 
     def given(self, tensor: torch.Tensor) -> None:
         """A tensor that the caller gave to the whole model."""
-        self._sources.add(tensor, CALLERS)
+        self.sources.add(tensor, CALLERS)
 
     def source_of(self, tensor: torch.Tensor) -> int:
         """The number of the record that holds a tensor's very values; UNRECORDED if there is none."""
-        return self._sources.of(tensor)
+        return self.sources.of(tensor)
 
     def may_record(self, site: str, call: int, part: int) -> bool:
         """Whether a record that no run is bound to have can be made."""
@@ -172,12 +172,12 @@ class Recorder:
 
     def has_run(self, path: str) -> bool:
         """Whether the module at `path` was called in this pass."""
-        return path in self._calls
+        return path in self.calls
 
     def call_number(self, path: str) -> int:
         """How often the module at `path` was called before in this pass; counts the call."""
-        number = self._calls.get(path, 0)
-        self._calls[path] = number + 1
+        number = self.calls.get(path, 0)
+        self.calls[path] = number + 1
         return number
 
     def record(
@@ -230,17 +230,16 @@ class Recorder:
         index = len(self._records)
         if site == "logits" and tensor is not None:
             # Before the record is there to be looked at: the model may wait at it.
-            self.know(self._name_predictions(TorchValue(tensor)))
+            self.know(self.name_predictions(TorchValue(tensor)))
         place = WHOLE
         if self.places is not None:
-            held = inputs if tensor is None else (self._sources.of(tensor), *inputs)
+            held = inputs if tensor is None else (self.sources.of(tensor), *inputs)
             made_of = [self._records[number] for number in held if number >= 0]
             place = self.places.of(site, value.shape, tensor, parent, part, made_of)
         if tensor is not None:
-            self._sources.add(tensor, index)
-        # In the order of the fields: with names it takes half as long again, at every record.
-        about = (self._pass, call, part, seconds, provenance, edited, inputs, place)
-        record = Record(index, site, value.shape, value.dtype, depth, parent, *about)
+            self.sources.add(tensor, index)
+        about = (self.pass_, call, part, seconds, provenance, edited, inputs, place)
+        record = record_of(index, site, value.shape, value.dtype, depth, parent, *about)
         self._values.append(value)
         self._records.append(record)
         self.arrived(record)
@@ -276,14 +275,15 @@ class Recorder:
     def forget(self) -> None:
         """Keep no tensor of the model's alive."""
         self._captures.forget()
-        self._sources.forget()
+        self.sources.forget()
 
     def failed(self, *notes: str) -> Trace:
         """The trace of a run that failed or was cancelled, with these notes added."""
         self.settle()
         closed = self.trace.closed()
-        own = (text for _, text in self._notes)
-        return replace(closed, run=replace(closed.run, notes=(*self.trace.run.notes, *own, *self._store.notes, *notes)))
+        own = (text for _, text in self.notes)
+        told = (*self.trace.run.notes, *own, *self._store.notes, *notes)
+        return replace(closed, run=replace(closed.run, notes=told))
 
     def finished(self, notes: Sequence[str] = ()) -> Trace:
         """The trace, now unchanging; `notes` belong beside the result."""
@@ -295,6 +295,6 @@ class Recorder:
         else:
             closed = later_trace(self.trace, describe)
         missed = self._wanted.unmatched(record.site for record in self._records)
-        own = (*(text for _, text in self._notes), *notes)
+        own = (*(text for _, text in self.notes), *notes)
         notes = (*own, *self._store.notes, *(f"--keep {text}: no site has that name" for text in missed))
         return replace(closed, run=replace(closed.run, notes=(*closed.run.notes, *notes)), complete=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 
 import torch
 
@@ -16,6 +17,8 @@ from tracetui.tracer.ranks.places import Places
 
 LOOKED_AT = 2**20
 """Bytes that are looked at for NaN in one call: so few that they are in the processor's cache still."""
+NONE = -1
+"""The number of a tensor of which there is no snapshot."""
 
 
 class Snapshots:
@@ -27,62 +30,84 @@ class Snapshots:
     def __init__(self, store: ValueStore) -> None:
         self._store = store
         self._capture = capture_function()
-        self.known: dict[int, tuple[torch.Tensor, int, TorchValue]] = {}
-        """By identity: the tensor, the version of it, and its value."""
-        self._values: dict[int, TorchValue] = {}
-        """By the identity of what they captured."""
-        self._bases: dict[int, torch.Tensor] = {}
-        self._themselves: dict[int, torch.Tensor] = {}
+        self.known: dict[int, tuple[torch.Tensor, int, int]] = {}
+        """By identity: the tensor, the version of it, and its number."""
+        self.values: list[TorchValue] = []
+        """By their numbers, which are given in order."""
+        self._numbers: dict[int, int] = {}
+        """By the identity of what they captured; those of the newest are added when somebody asks."""
+        self.bases: dict[int, int] = {}
+        """By its number, that of what a tensor is a view of, if it is all of that and in the same form."""
+        self.themselves: dict[int, torch.Tensor] = {}
         """By identity, tensors that were recorded without a snapshot, and are known to others as they are."""
-        self.any_taken = False
         self.places: Places | None = None
         """Knows of what lies here of a tensor which part it is."""
+        self._views: dict[int, torch.Tensor] = {}
+        """By its number, the one of these that a tensor is a view of."""
         self.looks_late = False
         """Whether nobody needs to know at once what isn't finite: then several are looked at together."""
-        self._waiting: list[TorchValue] = []
-        """Values that nobody has looked at yet."""
+        self._looked_at = 0
+        """How many values somebody has looked at."""
+        self.not_finite: set[int] = set()
+        """The numbers of those in which something isn't."""
         self.unseen_bytes = 0
-        """Of these."""
+        """Of the values that nobody has looked at yet."""
 
-    def of(self, tensor: torch.Tensor) -> TorchValue | None:
-        """A tensor's value; the same until it is written to. None where there is none.
-
-        It knows if it is finite, but where somebody looks late.
-        """
+    def number(self, tensor: torch.Tensor) -> int:
+        """The number of a tensor's value, the same until it is written to; NONE where there is none."""
         known = self.known.get(id(tensor))
         if known is not None and known[1] == tensor._version:
             return known[2]
         return self._taken(tensor)
 
+    def are_sound(self, numbers: Sequence[int]) -> bool:
+        """Whether there are snapshots of all, and nothing in them is known to be NaN or infinite."""
+        return NONE not in numbers and (not self.not_finite or self.not_finite.isdisjoint(numbers))
+
+    def instead(self, numbers: Sequence[int], tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """What stands for tensors with these numbers until they are described: their snapshots, or themselves."""
+        pairs = zip(numbers, tensors, strict=True)
+        return [tensor if number == NONE else self.values[number].captured for number, tensor in pairs]
+
     def value(self, tensor: torch.Tensor) -> TorchValue | None:
         """What is recorded of a snapshot, or of a tensor that has one; None of all else."""
-        if (value := self._values.get(id(tensor))) is not None:
-            return value
+        number = self.number_of(tensor)
+        if number != NONE:
+            return self.values[number]
         known = self.known.get(id(tensor))
-        return known[2] if known is not None and known[1] == tensor._version else None
+        return self.values[known[2]] if known is not None and known[1] == tensor._version else None
+
+    def number_of(self, snapshot: torch.Tensor) -> int:
+        """The number of what a snapshot stands for; NONE of all else."""
+        numbers = self._numbers
+        for value in self.values[len(numbers) :]:
+            numbers[id(value.captured)] = len(numbers)
+        return numbers.get(id(snapshot), NONE)
 
     def base(self, snapshot: torch.Tensor) -> torch.Tensor | None:
         """The snapshot of what a tensor was a view of, if it was all of that and in the same form."""
-        return self._bases.get(id(snapshot))
+        number = self.number_of(snapshot)
+        base = self.bases.get(number)
+        return self._views.get(number) if base is None else self.values[base].captured
 
     def leave(self, tensor: torch.Tensor) -> None:
         """Take no snapshot of a tensor: what an edit made."""
-        self._themselves[id(tensor)] = tensor
+        self.themselves[id(tensor)] = tensor
 
     def are_finite(self) -> bool:
-        """Whether all values are that nobody had looked at; afterwards each of them knows."""
-        waiting, rows = self._waiting, array("q")
-        self._waiting, self.unseen_bytes = [], 0
+        """Whether all values are; afterwards each of them knows."""
+        waiting, rows = self.values[self._looked_at :], array("q")
+        self._looked_at, self.unseen_bytes = len(self.values), 0
         for value in waiting:
             if (row := floats_in(value.captured)) is not None:
                 rows.extend(row)
             elif not value.all_finite():
-                return False
+                return self._look_at_each(waiting)
         if first_not_finite(rows) != len(rows) // 3:
-            return all(value.all_finite() for value in waiting)
+            return self._look_at_each(waiting)
         for value in waiting:
             value.finite = True
-        return True
+        return not self.not_finite
 
     def let_go(self) -> None:
         """No tensor of the model's comes by any more."""
@@ -91,40 +116,49 @@ class Snapshots:
     def forget(self) -> None:
         """Keep no tensor of the model's alive."""
         self.known.clear()
-        self._values.clear()
-        self._bases.clear()
-        self._themselves.clear()
-        self._waiting, self.unseen_bytes = [], 0
-        self.any_taken = False
+        self.values = []
+        for held in (self._numbers, self.bases, self.themselves, self._views):
+            held.clear()
+        self.not_finite.clear()
+        self._looked_at = self.unseen_bytes = 0
 
-    def _taken(self, tensor: torch.Tensor) -> TorchValue | None:
+    def _look_at_each(self, waiting: Sequence[TorchValue]) -> bool:
+        """The same, one by one."""
+        first = len(self.values) - len(waiting)
+        self.not_finite.update(first + place for place, value in enumerate(waiting) if not value.all_finite())
+        return not self.not_finite
+
+    def _taken(self, tensor: torch.Tensor) -> int:
         identity = id(tensor)
-        if identity in self._values or identity in self._themselves or not is_readable(tensor):
-            return None
+        if identity in self._numbers or identity in self.themselves or not is_readable(tensor):
+            return NONE
         try:
             version = tensor._version
         except RuntimeError:
             # Of inference mode: nobody can tell whether it is written to.
-            return None
-        captured = self._capture(tensor)
-        value = self._store.in_memory(captured)
+            return NONE
+        value = self._store.in_memory(self._capture(tensor))
         if value is None:
-            return None
+            return NONE
+        number = len(self.values)
+        self.values.append(value)
+        self.known[identity] = (tensor, version, number)
         if self.looks_late:
-            self._waiting.append(value)
-            self.unseen_bytes += captured.nbytes
+            self.unseen_bytes += value.captured.nbytes
         else:
-            value.all_finite()
-        self.known[identity] = (tensor, version, value)
-        self._values[id(captured)] = value
+            self._looked_at = number + 1
+            if not value.all_finite():
+                self.not_finite.add(number)
         if self.places is not None:
-            self.places.stands_for(captured, tensor)
-        self.any_taken = True
+            self.places.stands_for(value.captured, tensor)
         base = tensor._base
         if base is not None and base.shape == tensor.shape and base.stride() == tensor.stride():
-            known = self.known.get(id(base))
-            if id(base) in self._themselves:
-                self._bases[id(captured)] = base
-            elif known is not None and known[1] == base._version:
-                self._bases[id(captured)] = known[2].captured
-        return value
+            self._is_view(number, base)
+        return number
+
+    def _is_view(self, number: int, base: torch.Tensor) -> None:
+        known = self.known.get(id(base))
+        if id(base) in self.themselves:
+            self._views[number] = base
+        elif known is not None and known[1] == base._version:
+            self.bases[number] = known[2]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from weakref import ReferenceType, ref
 
 import torch
@@ -17,18 +17,33 @@ class Sources:
         """base_of: the tensor that another one is a view of, if the view covers all of it."""
         self._base_of = base_of
         self._known: dict[int, tuple[ReferenceType[torch.Tensor], int, int]] = {}
+        self._others: Callable[[], Iterable[tuple[torch.Tensor, int]]] | None = None
 
     def forget(self) -> None:
         self._known.clear()
+        self._others = None
+
+    def add_when_asked(self, others: Callable[[], Iterable[tuple[torch.Tensor, int]]]) -> None:
+        """Tensors have been recorded, with their records, of which mostly nobody will ask again."""
+        self._others = others
 
     def add(self, tensor: torch.Tensor, index: int) -> None:
         """A tensor has been recorded as the record `index`."""
+        if self._others is not None:
+            self._add_others()
         # Nobody can tell whether one of inference mode was written to since.
         if not tensor.is_inference():
             self._known[id(tensor)] = (ref(tensor), tensor._version, index)
 
+    def _add_others(self) -> None:
+        others, self._others = self._others, None
+        for tensor, index in others() if others is not None else ():
+            self.add(tensor, index)
+
     def of(self, tensor: torch.Tensor) -> int:
         """The record that holds a tensor's very values; UNRECORDED if there is none."""
+        if self._others is not None:
+            self._add_others()
         found = self._same(tensor)
         if found == UNRECORDED and (base := self._whole(tensor)) is not None:
             return self._same(base)

@@ -20,6 +20,8 @@ _AS_FLOAT32 = {
 class TorchValue:
     """A captured tensor; it is never written to, so reading needs no lock."""
 
+    __slots__ = ("_statistics", "captured", "finite")
+
     def __init__(self, tensor: torch.Tensor) -> None:
         self.captured = tensor
         """To be read alone."""

@@ -15,7 +15,8 @@ from torch.utils.hooks import RemovableHandle
 from tracetui.models.module_tree import KnownModel, known_model
 from tracetui.models.weights.streaming import Reader
 from tracetui.tracer.attention.absorbed import absorbing_observed
-from tracetui.tracer.hooks.deferring import DeferringObserver
+from tracetui.tracer.deferred.observer import DeferringObserver
+from tracetui.tracer.deferred.pass_plan import PassPlans
 from tracetui.tracer.hooks.frames import Frame
 from tracetui.tracer.hooks.module_site import ModuleSite, WatchedSites
 from tracetui.tracer.hooks.pass_context import Pass
@@ -55,7 +56,9 @@ class ModelHooks:
             stack.enter_context(self._recording.ready(known, watchable, modules))
             sites = self._sites = self._recording.sites(watchable, modules)
             if self._recording.may_defer(watchable, sites.values()):
-                self._observer = deferring = DeferringObserver(self._recording, watched, modules)
+                # What is decided for a single watch may hold on to it.
+                plans = known.once(PassPlans) if sites is watchable.sites else PassPlans()
+                self._observer = deferring = DeferringObserver(self._recording, watched, modules, plans)
                 self._depth = deferring.depth
                 stack.push(lambda kind, *_: deferring.close(sites.values(), kind is None))
             hooks = _HookPairs(modules[path] for path in sites)

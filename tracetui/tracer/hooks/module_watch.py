@@ -37,7 +37,7 @@ class ModuleWatch:
         self._clock = watched.clock
         self._gate = watched.gate
         self._weights = watched.weights
-        self._residual = ResidualStream()
+        self.residual = ResidualStream()
         self._experts = experts
         self._lens = lens
         self._thread = get_ident()
@@ -80,7 +80,7 @@ class ModuleWatch:
 
     def remember_vectors(self, modules: Iterable[ModuleFacts]) -> None:
         """From now on the parameters of these are what they are now, and no module need live."""
-        self._residual.vectors = {each: [own.detach().clone() for own in each.own()] for each in modules}
+        self.residual.vectors = {each: [own.detach().clone() for own in each.own()] for each in modules}
 
     def tensors_of(self, site: ModuleSite, output: Any) -> list[torch.Tensor]:
         """The tensors in what a module returned; what is in it besides, and can't be recorded, is noted."""
@@ -102,12 +102,12 @@ class ModuleWatch:
         """
         path, frames, recorder = site.path, self._frames, self._recorder
         if site.in_layer:
-            self._record_stream(self._residual.entering(path, site.facts, given))
+            self._record_stream(self.residual.entering(path, site.facts, given))
         frame = Frame(path, recorder.call_number(path), at)
         frames.append(frame)
         if site.is_layer and (states := [each for each in given if is_readable(each)]):
             recorder.record(site.input_site, states[0], depth=len(frames), parent=path, call=frame.call)
-            self._residual.begin(path, site.facts, frame.call, states)
+            self.residual.begin(path, site.facts, frame.call, states)
         frame.inputs = input_records(recorder, site, frame, len(frames), given, states_first)
 
     def end(
@@ -126,7 +126,7 @@ class ModuleWatch:
         """
         path, frames, recorder = site.path, self._frames, self._recorder
         if site.is_layer:
-            self._record_stream(self._residual.ended(path, tensors[0] if tensors else None))
+            self._record_stream(self.residual.ended(path, tensors[0] if tensors else None))
         while (frame := frames.pop()).path != path:
             # Its error was caught: it has begun and will never end.
             pass
@@ -146,7 +146,7 @@ class ModuleWatch:
         # Nearly all that there is: one tensor was returned, and no edit stands.
         record = recorder.add(captured, tensors[0], name, *about)
         made = self._editor.late(name, tensors[0], record) if self._edits.edits else tensors[0]
-        if site.in_layer and (stream := self._residual.returned(path, site.facts, made, first=True)) is not None:
+        if site.in_layer and (stream := self.residual.returned(path, site.facts, made, first=True)) is not None:
             self._record_stream(stream)
         return {} if made is tensors[0] else {0: made}
 
@@ -175,7 +175,7 @@ class ModuleWatch:
                 inputs=inputs,
             )
             if site.in_layer:
-                self._record_stream(self._residual.returned(site.path, site.facts, made, first=part == 0))
+                self._record_stream(self.residual.returned(site.path, site.facts, made, first=part == 0))
             if made is not tensor:
                 yield part, made
 

@@ -22,7 +22,7 @@ class ReplayRecorder(Recorder):
         """past: of the run before, whose values are shared. The rest is what every recorder takes."""
         super().__init__(*args, **kwargs)
         self.repeats = True
-        self._pass = cut.pass_
+        self.pass_ = cut.pass_
         self._prefix = RecordedPrefix(past.trace, cut)
         self._captures.earlier_mask = self._prefix.mask
         self._take(past, cut.record)
@@ -38,7 +38,7 @@ class ReplayRecorder(Recorder):
         self._bad_weights.update(past._bad_weights)
         self._grown = [each for each in past._grown if each[0] < count]
         self._vocabulary.update(islice(past._vocabulary.items(), self._grown[-1][1] if self._grown else 0))
-        self._notes = [each for each in past._notes if each[0] < count]
+        self.notes = [each for each in past.notes if each[0] < count]
         pairs = zip(self._records, self._values, strict=True)
         lost = {id(value) for record, value in pairs if record.site in self._wanted and not is_kept(value)}
         self._store.carry(self._values, len(lost))
@@ -52,7 +52,7 @@ class ReplayRecorder(Recorder):
         """What runs from now on is recorded."""
         self.repeats = False
         for path, count in self._prefix.calls().items():
-            self._calls[path] = max(count, self._calls.get(path, 0))
+            self.calls[path] = max(count, self.calls.get(path, 0))
 
     def failed_model(self) -> None:
         super().failed_model()
@@ -63,14 +63,14 @@ class ReplayRecorder(Recorder):
     def repeated(self, site: str, tensor: torch.Tensor, call: int, part: int) -> tuple[torch.Tensor, Record] | None:
         if not self.repeats:
             return None
-        key = f"{site}{f'#{part}' if part else ''}{when(self._pass, call)}"
+        key = f"{site}{f'#{part}' if part else ''}{when(self.pass_, call)}"
         made, record = self._prefix.again(key, tensor)
-        self._sources.add(made, record.index)
+        self.sources.add(made, record.index)
         return made, record
 
     def may_record(self, site: str, call: int, part: int) -> bool:
         """Whether a site is recorded; before the cut only if the earlier run recorded it."""
-        return not self.repeats or self._prefix.has(site, self._pass, call, part)
+        return not self.repeats or self._prefix.has(site, self.pass_, call, part)
 
     def is_finite(self, tensor: torch.Tensor) -> bool:
         """Whether all elements are finite; before the cut the earlier run has checked that already."""
@@ -82,5 +82,5 @@ class ReplayRecorder(Recorder):
         value = self._values[record.index]
         tensor = tensor_of(value)
         self._captures.remember(tensor, value)
-        self._sources.add(tensor, record.index)
+        self.sources.add(tensor, record.index)
         return tensor

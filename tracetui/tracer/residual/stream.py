@@ -26,6 +26,7 @@ from tracetui.tracer.residual.sum import (
     is_sum_of_streams,
     same_values,
 )
+from tracetui.tracer.residual.value_questions import Ask, Learnt, ValueQuestions
 
 _REMEMBERED = 8
 """Tensors of a layer that may be part of a sum: what its last modules returned."""
@@ -46,7 +47,7 @@ class _Passed:
 
 
 @dataclass(eq=False)
-class _Layer:
+class _RunningLayer:
     path: str
     kind: object
     """Equal for layers that run the same code."""
@@ -105,17 +106,18 @@ class ResidualStream:
     """Of one watch; used by the model's thread alone."""
 
     def __init__(self) -> None:
-        self._layers: list[_Layer] = []
-        self._places: dict[object, set[str]] = {}
-        """By the kind of a layer, in which of its modules the stream was found to go: elsewhere the likeliest sum
-        alone is asked for at once, and all others if the layer ends without one.
-        """
-        self._sure: dict[object, set[str]] = {}
-        """Those of them where several tokens had it."""
-        self._without_sum: set[object] = set()
-        """Kinds of layers in which several tokens had no such sum; of one token a mixture looks like one."""
+        self._layers: list[_RunningLayer] = []
+        self.learnt = Learnt()
+        """By the kind of a layer."""
+        self.value_questions = ValueQuestions()
+        self._ask = self.value_questions.ask
         self.vectors: dict[ModuleFacts, Sequence[torch.Tensor]] = {}
         """Parameters as they were when modules ran, where those of now may be others."""
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether a layer has begun and not ended."""
+        return bool(self._layers)
 
     def begin(self, path: str, module: ModuleFacts, call: int, given: Sequence[torch.Tensor]) -> None:
         """A layer has been given these, the stream first; of two streams by themselves none is followed."""
@@ -123,10 +125,7 @@ class ResidualStream:
         if stream.ndim < 2 or any(each is not stream and each.shape == stream.shape for each in given):
             return
         factors = tuple(self._own(module, stream))
-        self._layers.append(_Layer(path, module.kind, call, stream, stream, factors))
-
-    def forget(self) -> None:
-        self._layers.clear()
+        self._layers.append(_RunningLayer(path, module.kind, call, stream, stream, factors))
 
     def entering(self, path: str, module: ModuleFacts, given: Sequence[torch.Tensor]) -> StreamPoint | None:
         """The stream after attention, if a module is about to be given that among its floating-point tensors."""
@@ -134,7 +133,7 @@ class ResidualStream:
         if layer is None or layer.done or not path.startswith(f"{layer.path}."):
             return None
         if layer.entered.dim() > 3 and layer.holds(path):
-            _follow_mixture(layer, given)
+            _follow_mixture(self._ask, layer, given)
         if any(each is layer.stream for each in given):
             _is_given_stream(layer, path, module, given)
         for tensor in given:
@@ -156,7 +155,9 @@ class ResidualStream:
             return _stream(layer, tensor)
         if layer.joined_by == path and not layer.done:
             layer.joined_by = ""
-            if layer.last is not None and is_scaled_sum(tensor, layer.stream, layer.last, self._own(module, tensor)):
+            if layer.last is not None and self._ask(
+                is_scaled_sum, tensor, layer.stream, layer.last, self._own(module, tensor)
+            ):
                 layer.done = True
                 return _stream(layer, tensor)
         if layer.began_with_norm == path and layer.normed is None:
@@ -174,45 +175,49 @@ class ResidualStream:
             pass
         return None if layer.done else self._found_late(layer, output)
 
-    def _earlier(self, layer: _Layer, path: str) -> _Passed | None:
+    def _earlier(self, layer: _RunningLayer, path: str) -> _Passed | None:
         """What went into another module before, and is such a sum: of one token the norm of the stream can look like
         one as well, and the first of all is the stream, unless several tokens have told where it goes.
         """
-        sure = path.removeprefix(layer.path) in self._sure.get(layer.kind, ())
+        sure = path.removeprefix(layer.path) in self.learnt.sure.get(layer.kind, ())
         return None if sure else self._passed(layer, [each for each in layer.passed if layer.holds(each.path)])
 
-    def _passed(self, layer: _Layer, asked: list[_Passed]) -> _Passed | None:
+    def _passed(self, layer: _RunningLayer, asked: list[_Passed]) -> _Passed | None:
         """The first of these tensors that is such a sum; where it went, later layers are asked at once."""
         found = next((each for each in asked if self._is_sum(layer, each.tensor, each.returned)), None)
         if found is not None:
-            self._places[layer.kind].add(found.path.removeprefix(layer.path))
+            self.learnt.places[layer.kind].add(found.path.removeprefix(layer.path))
         layer.passed.clear()
         return found
 
-    def _found_late(self, layer: _Layer, output: torch.Tensor | None) -> StreamPoint | None:
+    def _found_late(self, layer: _RunningLayer, output: torch.Tensor | None) -> StreamPoint | None:
         if (passed := self._passed(layer, layer.passed)) is not None:
             return None if passed.renews else _stream(layer, passed.tensor)
         if not _is_one_token(layer.stream):
-            self._without_sum.add(layer.kind)
+            self.learnt.without_sum.add(layer.kind)
         if output is None or layer.last is None or not output.numel() == layer.stream.numel() == layer.last.numel():
             return None
-        anew = (each for each in layer.begun_anew if is_anew(output, each, layer.last, layer.stream))
+        anew = (each for each in layer.begun_anew if self._ask(is_anew, output, each, layer.last, layer.stream))
         return next((_stream(layer, each) for each in anew), None)
 
-    def _is_stream(self, layer: _Layer, path: str, module: ModuleFacts, tensor: torch.Tensor) -> bool:
+    def _is_stream(self, layer: _RunningLayer, path: str, module: ModuleFacts, tensor: torch.Tensor) -> bool:
         if tensor.numel() not in (layer.stream.numel(), layer.entered.numel()) or layer.has_looked_at(tensor):
             return False
         if _begin_alike(tensor, layer.stream):
             return False
         # Parts of one stream can look like several: that these are none tells nothing of the whole.
-        return _is_several(layer, tensor) or self._is_one_stream(layer, path, module, tensor)
+        return _is_several(self._ask, layer, tensor) or self._is_one_stream(layer, path, module, tensor)
 
-    def _is_one_stream(self, layer: _Layer, path: str, module: ModuleFacts, tensor: torch.Tensor) -> bool:
+    def _is_one_stream(self, layer: _RunningLayer, path: str, module: ModuleFacts, tensor: torch.Tensor) -> bool:
         if not layer.returned or not _is_laid_out_as(tensor, layer.stream):
             return False
-        place, places = path.removeprefix(layer.path), self._places.setdefault(layer.kind, set())
+        place, places = path.removeprefix(layer.path), self.learnt.places.setdefault(layer.kind, set())
         before = [each for each in layer.returned if each is not tensor and each is not layer.normed]
-        if places and place not in places and not (before and is_plain_sum(tensor, layer.stream, before[-1])):
+        if (
+            places
+            and place not in places
+            and not (before and self._ask(is_plain_sum, tensor, layer.stream, before[-1]))
+        ):
             layer.passed.append(_Passed(path, tensor, tuple(layer.returned), _renews(layer, path, module)))
             found: bool | None = False
         else:
@@ -220,21 +225,21 @@ class ResidualStream:
         if found:
             places.add(place)
             if not _is_one_token(tensor):
-                self._sure.setdefault(layer.kind, set()).add(place)
+                self.learnt.sure.setdefault(layer.kind, set()).add(place)
         if found or (found is None and _is_second_norm(layer, path, module, tensor)):
             return True
-        if layer.holds(path) and tensor is not layer.normed and _is_returned(layer, tensor):
+        if layer.holds(path) and tensor is not layer.normed and _is_returned(self._ask, layer, tensor):
             layer.begun_anew.append(tensor)
         layer.looked_at[id(tensor)] = ref(tensor)
         return False
 
     def _is_sum(
-        self, layer: _Layer, tensor: torch.Tensor, returned: deque[torch.Tensor] | tuple[torch.Tensor, ...]
+        self, layer: _RunningLayer, tensor: torch.Tensor, returned: deque[torch.Tensor] | tuple[torch.Tensor, ...]
     ) -> bool | None:
         others = [each for each in returned if each is not tensor and each is not layer.normed]
-        if layer.kind in self._without_sum and _is_one_token(layer.stream):
-            return bool(others) and is_plain_sum(tensor, layer.stream, others[-1])
-        return is_sum(tensor, layer.stream, layer.factors, layer.normed, others)
+        if layer.kind in self.learnt.without_sum and _is_one_token(layer.stream):
+            return bool(others) and self._ask(is_plain_sum, tensor, layer.stream, others[-1])
+        return self._ask(is_sum, tensor, layer.stream, layer.factors, layer.normed, others)
 
     def _own(self, module: ModuleFacts, tensor: torch.Tensor) -> list[torch.Tensor]:
         """The parameters of a module's own that have a number for each channel."""
@@ -248,21 +253,25 @@ def _begin_alike(one: torch.Tensor, other: torch.Tensor) -> bool:
     return same and one.storage_offset() == other.storage_offset()
 
 
-def _stream(layer: _Layer, tensor: torch.Tensor) -> StreamPoint:
+def _stream(layer: _RunningLayer, tensor: torch.Tensor) -> StreamPoint:
     alike = next((each for each in (layer.entered, layer.stream) if each.numel() == tensor.numel()), tensor)
     return StreamPoint(layer.path, layer.call, tensor if tensor.shape == alike.shape else tensor.reshape(alike.shape))
 
 
-def _follow_mixture(layer: _Layer, given: Sequence[torch.Tensor]) -> None:
+def _follow_mixture(ask: Ask, layer: _RunningLayer, given: Sequence[torch.Tensor]) -> None:
     """Of several streams follow the sum of them that the layer's modules are about to be given."""
     for tensor in given:
-        if tensor is not layer.stream and tensor.numel() < layer.entered.numel() and is_mixed(tensor, layer.entered):
+        if (
+            tensor is not layer.stream
+            and tensor.numel() < layer.entered.numel()
+            and ask(is_mixed, tensor, layer.entered)
+        ):
             layer.stream = tensor
             layer.returned.clear()
             return
 
 
-def _is_given_stream(layer: _Layer, path: str, module: ModuleFacts, given: Sequence[torch.Tensor]) -> None:
+def _is_given_stream(layer: _RunningLayer, path: str, module: ModuleFacts, given: Sequence[torch.Tensor]) -> None:
     """Note what a module may make of the stream that it is about to be given."""
     if module.is_norm and not layer.returned:
         layer.began_with_norm = path
@@ -273,7 +282,7 @@ def _is_given_stream(layer: _Layer, path: str, module: ModuleFacts, given: Seque
         layer.returned.clear()
 
 
-def _remember(layer: _Layer, tensor: torch.Tensor, by_layer: bool) -> None:
+def _remember(layer: _RunningLayer, tensor: torch.Tensor, by_layer: bool) -> None:
     """Keep what a module has returned, if it may be part of a sum; by_layer: the layer itself called it."""
     width = layer.stream.shape[-1]
     if tensor.shape[-1:] == (width,) and tensor.numel() in (layer.stream.numel(), width):
@@ -282,28 +291,29 @@ def _remember(layer: _Layer, tensor: torch.Tensor, by_layer: bool) -> None:
         layer.called.append(tensor)
 
 
-def _renews(layer: _Layer, path: str, module: ModuleFacts) -> bool:
+def _renews(layer: _RunningLayer, path: str, module: ModuleFacts) -> bool:
     """Whether the module is a norm that begins the stream anew, since no norm came before attention."""
     return module.is_norm and not layer.began_with_norm
 
 
-def _is_returned(layer: _Layer, tensor: torch.Tensor) -> bool:
+def _is_returned(ask: Ask, layer: _RunningLayer, tensor: torch.Tensor) -> bool:
     """Whether a tensor is what a module returned, perhaps in another dtype."""
-    return any(tensor is each or (tensor.dtype != each.dtype and same_values(tensor, each)) for each in layer.returned)
+    others = (each for each in layer.returned if tensor.dtype != each.dtype)
+    return any(tensor is each for each in layer.returned) or any(ask(same_values, tensor, each) for each in others)
 
 
-def _is_second_norm(layer: _Layer, path: str, module: ModuleFacts, tensor: torch.Tensor) -> bool:
+def _is_second_norm(layer: _RunningLayer, path: str, module: ModuleFacts, tensor: torch.Tensor) -> bool:
     """Whether a layer's own norm is given what no module returned, in a layer that has begun with one."""
     own = layer.holds(path) and not any(tensor is each for each in layer.returned)
     return own and bool(layer.began_with_norm) and module.is_norm
 
 
-def _is_several(layer: _Layer, tensor: torch.Tensor) -> bool:
+def _is_several(ask: Ask, layer: _RunningLayer, tensor: torch.Tensor) -> bool:
     """Whether several streams are the sums that they would be after attention."""
     if tensor.numel() != layer.entered.numel():
         return False
     smaller = (each for each in reversed(layer.called) if each.numel() < tensor.numel())
-    return any(is_sum_of_streams(tensor, layer.entered, each) for each in smaller)
+    return any(ask(is_sum_of_streams, tensor, layer.entered, each) for each in smaller)
 
 
 def _is_laid_out_as(tensor: torch.Tensor, stream: torch.Tensor) -> bool:

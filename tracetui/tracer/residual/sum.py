@@ -55,7 +55,22 @@ def is_sum(
     if not _all_finite(total, *bases, *parts):
         return None
     eps = _coarsest(tensor, stream, *others)
+    if _is_far_from_all(total, [*bases, *parts], eps):
+        return False
     return any(_fits(total, [each], parts[-1:], eps) for each in bases) or _fits(total, bases, parts, eps)
+
+
+def _is_far_from_all(total: Sample, terms: Sequence[Sample], eps: float) -> bool:
+    """Whether no multiples of these come so near to a total that `_fits` could hold for any of them.
+
+    Each value may be off by a few roundings of terms that are at most so many times larger than all of the total.
+    """
+    allowed = _ROUNDINGS * eps * (_CANCELLED * len(terms) + 2) * np.sqrt(total.size)
+    if allowed >= 1:
+        return False
+    directions = np.linalg.qr(np.stack([each.ravel() for each in terms], axis=1))[0]
+    left = total.ravel() - directions @ (directions.T @ total.ravel())
+    return bool(np.linalg.norm(left) > allowed * np.linalg.norm(total))
 
 
 def is_plain_sum(tensor: torch.Tensor, stream: torch.Tensor, last: torch.Tensor) -> bool:

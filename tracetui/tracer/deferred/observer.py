@@ -1,13 +1,14 @@
 """Record now, describe later: at a module's or a kernel's end the model's thread keeps no more than what came by.
 
-While nobody waits, and no edit or condition stands, what happened is put in a list, as what is to be done with it: the
-functions of the observer that records, with snapshots of the tensors. `settle` does it, in order, which makes the same
-records as doing it at once. Where something isn't finite, or may have to wait or be changed, it is done at once.
+While nobody waits, and no edit or condition stands, what happened is put in a log, as steps with the numbers of their
+tensors' snapshots. `settle` describes them, in order, which makes the same records as doing it at once. Where something
+isn't finite, or may have to wait or be changed, it is done at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from threading import get_ident
 from time import perf_counter
@@ -19,10 +20,13 @@ from torch import nn
 from tracetui.recording.record import AttentionCall
 from tracetui.tracer.attention.explicit import Show
 from tracetui.tracer.attention.kernel_call import KernelCall
-from tracetui.tracer.attention.plain_calls import ANY_MODULE, PlainCalls, tell
+from tracetui.tracer.attention.plain_calls import ANY_MODULE, PlainCalls
 from tracetui.tracer.capture import snapshots
 from tracetui.tracer.capture.outputs import with_others
-from tracetui.tracer.capture.values import TorchValue
+from tracetui.tracer.capture.snapshots import NONE
+from tracetui.tracer.deferred import describing as steps
+from tracetui.tracer.deferred.describing import DescribedKernel, Describing, Log
+from tracetui.tracer.deferred.pass_plan import PassPlans
 from tracetui.tracer.hooks.module_inputs import begins_with_floats, float_tensors
 from tracetui.tracer.hooks.module_site import ModuleSite
 from tracetui.tracer.hooks.module_watch import output_name
@@ -35,15 +39,18 @@ if TYPE_CHECKING:
     from tracetui.models.weights.experts import ExpertWeights
     from tracetui.tracer.attention.mla import LatentCall
 
+_PATIENCE = 0.2
+"""Seconds for which nobody need hear how far the model is: most passes are over by then, and described whole."""
+
 
 class DeferringObserver:
     """An Observer around the one that records. Used by the model's thread alone."""
 
-    def __init__(self, inner: RecordingObserver, watched: Pass, living: Mapping[str, nn.Module]) -> None:
-        """living: the modules by their paths, for as long as they run."""
+    def __init__(
+        self, inner: RecordingObserver, watched: Pass, living: Mapping[str, nn.Module], plans: PassPlans
+    ) -> None:
+        """living: the modules by their paths, for as long as they run. plans: of passes that were described before."""
         self._modules, self._attention, self._experts = inner.modules, inner.attention, inner.experts
-        self._begin = inner.modules.begin
-        self._living = living
         self._recorder = watched.recorder
         self._editor, self._edits = watched.editor, watched.editor.log
         self._gate = watched.gate
@@ -51,9 +58,13 @@ class DeferringObserver:
         self._clock = watched.clock
         self._snapshots = watched.recorder.snapshots
         self._snapshots.looks_late = watched.looks_late
-        self._of, self._known = self._snapshots.of, self._snapshots.known
+        self._number, self._known = self._snapshots.number, self._snapshots.known
+        self._not_finite = self._snapshots.not_finite
         self._now = watched.clock.now
-        self._log: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
+        self._describing = Describing(inner, watched, living)
+        self._plans = plans
+        self._log: Log = []
+        self._next_notice = self._now() + _PATIENCE if watched.gate.notices else math.inf
         self._calm = self._is_calm()
         """Whether it was so a moment ago."""
         self._plain_calls = PlainCalls()
@@ -74,22 +85,27 @@ class DeferringObserver:
             return
         self._whole = False
         began = self._now()
-        self._snapshots.are_finite()
+        finite = self._snapshots.are_finite()
         try:
             with self._recorder.passing(self._gate.passed):
-                for do, arguments in log:
-                    do(*arguments)
+                self._plans.describe(log, self._describing, finite)
         finally:
             self._clock.leave_out(self._now() - began)
+        if began > self._next_notice:
+            self._notice()
 
-    def _end(self, site: ModuleSite, tensors: Sequence[torch.Tensor], name: str, at: float) -> None:
-        """A module has ended: its weights are looked at where what it returned isn't finite."""
-        self._modules.end(site, tensors, name, at, self._living.get(site.path), ends_now=False)
+    def _notice(self) -> None:
+        """Tell how far the model is, if anybody hears it."""
+        if self._gate.is_notice_due:
+            self.settle()
+            self._gate.notice(self._recorder.count)
+        self._next_notice = self._now() + _PATIENCE
 
     def depth(self) -> int:
         """How many modules are running."""
-        steps = (do for do, _ in self._log)
-        return len(self._frames) + sum((do == self._begin) - (do == self._end) for do in steps)
+        kinds = self._log[:: steps.WIDTH]
+        began = kinds.count(steps.BEGAN) + kinds.count(steps.BEGAN_WITH)
+        return len(self._frames) + began - kinds.count(steps.ENDED) - kinds.count(steps.RETURNED)
 
     def close(self, sites: Iterable[ModuleSite], ended_well: bool) -> None:
         """Nothing more comes by. Of a whole call in which all was plain, the log may wait until somebody asks."""
@@ -99,7 +115,7 @@ class DeferringObserver:
             return
         facts = {site.facts for site in sites if site.is_layer} | self._given_several
         self._modules.remember_vectors(each for each in facts if each.own is not none)
-        self._living = {}
+        self._describing.living = {}
         self._recorder.settle, self._recorder.when_asked = _nothing_to_do, self._settle_when_asked
         self._recorder.snapshots.let_go()
 
@@ -109,16 +125,15 @@ class DeferringObserver:
             self.settle()
         self._recorder.forget()
 
-    def _look(self) -> None:
+    def _look(self, at: float) -> None:
         """Describe what came by, and who made what in it isn't finite, if anything isn't."""
-        if not self._snapshots.are_finite():
+        if self._snapshots.unseen_bytes > snapshots.LOOKED_AT and not self._snapshots.are_finite():
             self.settle()
+        if at > self._next_notice:
+            self._notice()
 
     def _is_calm(self) -> bool:
         """Whether nobody may wait at what comes by now, or change it."""
-        if not self._gate.is_calm and self._gate.is_notice_due:
-            self.settle()
-            self._gate.notice(self._recorder.count)
         self._calm = self._gate.is_calm and self._edits.idle and not self._recorder.repeats
         return self._calm
 
@@ -129,17 +144,16 @@ class DeferringObserver:
             return
         # What the clock says, without asking it: this is the path of every module.
         at = perf_counter() - self._gate.waited - self._clock.uncounted_seconds
-        if self._calm and len(args) == 1 and not kwargs:
+        if self._calm and not kwargs and len(args) == 1 and not self._not_finite:
             # Nearly all there is: one tensor, mostly one that came by before, and nobody waits.
             tensor = args[0]
             known = self._known.get(id(tensor))
             if known is not None and known[1] == tensor._version:
-                value: TorchValue | None = known[2]
+                number = known[2]
             else:
-                value = self._of(tensor) if type(tensor) is torch.Tensor else None
-            if value is not None and value.finite is not False:
-                given = (value.captured,) if tensor.is_floating_point() else ()
-                self._log.append((self._begin, (site, given, bool(given), at)))
+                number = self._number(tensor) if type(tensor) is torch.Tensor else NONE
+            if number != NONE and not self._not_finite:
+                self._log += steps.BEGAN, site, number if tensor.is_floating_point() else steps.NOTHING, at
                 for begin in site.begins:
                     begin(site.path, module, args, kwargs)
                 return
@@ -151,14 +165,14 @@ class DeferringObserver:
         """The same, whatever it is given."""
         tensors = float_tensors(args, kwargs)
         self._given_several.add(site.facts)
-        values = [self._of(each) for each in tensors]
+        numbers = tuple(map(self._number, tensors))
         states_first = site.facts.is_leaf or begins_with_floats(args, kwargs)
-        event = (site, _seen(values, tensors), states_first, at)
-        if self._calm and _are_sound(values[: site.inputs] if states_first else []):
-            self._log.append((self._begin, event))
+        recorded = numbers[: site.inputs] if states_first else ()
+        if self._calm and NONE not in numbers and self._snapshots.are_sound(recorded):
+            self._log += steps.BEGAN_WITH, site, (states_first, *numbers), at
         else:
             self.settle()
-            self._begin(*event)
+            self._modules.begin(site, self._snapshots.instead(numbers, tensors), states_first, at)
             if not self._edits.idle:
                 self._editor.given(site.path, args, kwargs)
         for begin in site.begins:
@@ -170,30 +184,28 @@ class DeferringObserver:
             return None
         at = perf_counter() - self._gate.waited - self._clock.uncounted_seconds
         if self._calm and type(output) is torch.Tensor and not site.may_route:
-            value = self._of(output)
-            if value is not None and value.finite is not False and self._gate.is_calm and self._edits.idle:
-                self._log.append((self._end, (site, (value.captured,), site.path or "output", at)))
-                if self._snapshots.unseen_bytes > snapshots.LOOKED_AT:
-                    self._look()
+            number = self._number(output)
+            if number != NONE and not self._not_finite and self._gate.is_calm and self._edits.idle:
+                self._log += steps.ENDED, site, number, at
+                if self._snapshots.unseen_bytes > snapshots.LOOKED_AT or at > self._next_notice:
+                    self._look(at)
                 return None
         return self._returned(site, module, output, at)
 
     def _returned(self, site: ModuleSite, module: nn.Module, output: Any, at: float) -> Any:
         """The same, whatever it returned."""
         tensors = self._modules.tensors_of(site, output)
-        values = [self._of(each) for each in tensors]
-        event = (site, _seen(values, tensors), site.path or output_name(output), at)
-        if self._is_calm() and _are_sound(values) and not site.may_route:
-            self._log.append((self._end, event))
-            if self._snapshots.unseen_bytes > snapshots.LOOKED_AT:
-                self._look()
+        numbers, name = tuple(map(self._number, tensors)), site.path or output_name(output)
+        if self._is_calm() and self._snapshots.are_sound(numbers) and not site.may_route:
+            self._log += steps.RETURNED, site, (name, numbers), at
+            self._look(at)
             return None
         self.settle()
         if site.may_route:
             self._experts.module_out(site.path, module, output)
-        changed = self._modules.end(*event, module)
+        changed = self._modules.end(site, self._snapshots.instead(numbers, tensors), name, at, module)
         for made in changed.values():
-            self._recorder.snapshots.leave(made)
+            self._snapshots.leave(made)
         returned = with_others(output, changed, whole=bool(site.path)) if changed else None
         if site.may_route:
             self._experts.chose(site.path, module, output if returned is None else returned)
@@ -211,29 +223,27 @@ class DeferringObserver:
         about = self._plain_calls.parameters(module, arguments)
         if about is None or not self._is_calm():
             return False
-        tensors = (query, key, value) if mask is None else (query, key, value, mask)
-        values = [self._of(each) for each in tensors]
-        if not _are_sound(values):
+        numbers = tuple(map(self._number, (query, key, value) if mask is None else (query, key, value, mask)))
+        if not self._snapshots.are_sound(numbers):
             return False
-        self._log.append((tell, (self._attention, about, _seen(values, tensors))))
+        self._log += steps.KERNEL_BEGAN, about, numbers, 0.0
         return True
 
     def kernel_in(self, call: KernelCall, describe: Callable[[], AttentionCall]) -> KernelCall:
         tensors = [call.query, call.key, call.value, *(() if call.mask is None else (call.mask,))]
-        values = [self._of(each) for each in tensors]
-        query, key, value, *mask = _seen(values, tensors)
+        numbers = tuple(map(self._number, tensors))
         beside = call.own is not None or call.sinks is not None or call.position_bias is not None
-        self._shows_steps = not self._is_calm() or beside or not _are_sound(values)
+        self._shows_steps = not self._is_calm() or beside or not self._snapshots.are_sound(numbers)
         if not self._shows_steps:
             described = describe()
             plain = described.kernel == "sdpa" and not described.unexplained
             self._whole = self._whole and plain
             # Of the module no more than its class is asked, for remarks on what isn't plain.
             module, arguments = (ANY_MODULE, {}) if plain else (call.module, call.arguments)
-            seen = KernelCall(module, query, key, value, next(iter(mask), None), arguments)
-            self._log.append((self._attention.kernel_in, (seen, lambda: described)))
+            self._log += steps.KERNEL_DESCRIBED, DescribedKernel(module, arguments, described), numbers, 0.0
             return call
         self.settle()
+        query, key, value, *mask = self._snapshots.instead(numbers, tensors)
         seen = KernelCall(call.module, query, key, value, next(iter(mask), None), call.arguments, call.own)
         made = self._attention.kernel_in(seen, describe)
         if made is seen:
@@ -245,12 +255,12 @@ class DeferringObserver:
         return self._attention.kernel_step(call) if self._shows_steps else None
 
     def kernel_out(self, heads: torch.Tensor) -> torch.Tensor:
-        value = self._of(heads)
-        if self._is_calm() and value is not None and value.finite is not False:
-            self._log.append((self._attention.kernel_out, (value.captured,)))
+        number = self._number(heads)
+        if self._is_calm() and self._snapshots.are_sound((number,)):
+            self._log += steps.KERNEL_ENDED, None, number, 0.0
             return heads
         self.settle()
-        seen = heads if value is None else value.captured
+        (seen,) = self._snapshots.instead((number,), (heads,))
         made = self._attention.kernel_out(seen)
         return heads if made is seen else made
 
@@ -263,9 +273,9 @@ class DeferringObserver:
         return self._experts.experts_in(module, experts, routing_weights)
 
     def expert_in(self, expert: int, tokens: torch.Tensor, inputs: torch.Tensor) -> None:
-        at, values = self._now(), (self._of(tokens), self._of(inputs))
-        if self._experts_stand_in and self._is_calm() and _are_sound(values):
-            self._log.append((self._experts.expert_in, (expert, *_seen(values, (tokens, inputs)), at)))
+        at, numbers = self._now(), (self._number(tokens), self._number(inputs))
+        if self._experts_stand_in and self._is_calm() and self._snapshots.are_sound(numbers):
+            self._log += steps.EXPERT_BEGAN, expert, numbers, at
             return
         self.settle()
         self._experts.expert_in(expert, tokens, inputs)
@@ -274,12 +284,11 @@ class DeferringObserver:
         return self._experts.expert_weights(module, expert)
 
     def expert_out(self, module: nn.Module, expert: int, output: torch.Tensor) -> torch.Tensor:
-        at, value = self._now(), self._of(output)
-        if value is not None and self._experts_stand_in and self._is_calm() and _are_sound((value,)):
+        at, number = self._now(), self._number(output)
+        if self._experts_stand_in and self._is_calm() and self._snapshots.are_sound((number,)):
             self._whole = False
-            self._log.append((self._experts.expert_out, (module, expert, value.captured, at)))
-            if self._snapshots.unseen_bytes > snapshots.LOOKED_AT:
-                self._look()
+            self._log += steps.EXPERT_ENDED, (module, expert), number, at
+            self._look(at)
             return output
         self.settle()
         return self._experts.expert_out(module, expert, output)
@@ -287,13 +296,3 @@ class DeferringObserver:
 
 def _nothing_to_do() -> None:
     """Nothing is to be described."""
-
-
-def _seen(values: Sequence[TorchValue | None], tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """What stands for tensors until they are described: their snapshots, or themselves."""
-    return [tensor if value is None else value.captured for value, tensor in zip(values, tensors, strict=True)]
-
-
-def _are_sound(values: Sequence[TorchValue | None]) -> bool:
-    """Whether all can wait until they are described: nothing in them is known to be NaN or infinite."""
-    return all(value is not None and value.finite is not False for value in values)

@@ -1,0 +1,129 @@
+"""What came by in a pass, told later to those who record, in the order in which it happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from tracetui.recording.record import AttentionCall
+from tracetui.tracer.attention.kernel_call import KernelCall
+from tracetui.tracer.attention.plain_calls import ANY_MODULE, PlainCall
+from tracetui.tracer.hooks.module_site import ModuleSite
+from tracetui.tracer.hooks.pass_context import Pass
+from tracetui.tracer.hooks.recording_observer import RecordingObserver
+
+BEGAN, BEGAN_WITH, ENDED, RETURNED, KERNEL_BEGAN, KERNEL_ENDED, KERNEL_DESCRIBED, EXPERT_BEGAN, EXPERT_ENDED = range(9)
+"""What a step is: a module began on one tensor, or on several; it returned one under its own path, or whatever under a
+name; and so on."""
+BEGINNINGS, ENDS = (BEGAN, BEGAN_WITH), (ENDED, RETURNED)
+NOTHING = -2
+"""In place of a tensor's number: a module began on none that holds floats."""
+WIDTH = 4
+"""Each step is this many items of a log: what it is, whom it is about, the numbers of its tensors, and when it was."""
+Log = list[Any]
+"""A list without parts: for the collector there would be several hundred objects more in a pass."""
+
+
+class DescribedKernel(NamedTuple):
+    """An attention call that was described before it ran."""
+
+    module: nn.Module
+    arguments: dict[str, Any]
+    described: AttentionCall
+
+
+class Describing:
+    """Makes records of the steps of a log. Used by the model's thread alone."""
+
+    def __init__(self, inner: RecordingObserver, watched: Pass, living: Mapping[str, nn.Module]) -> None:
+        """living: the modules by their paths, for as long as they run."""
+        self._modules, self._attention, self._experts = inner.modules, inner.attention, inner.experts
+        self._frames, self._edits, self.gate = watched.frames, watched.editor.log, watched.gate
+        self.recorder, self.residual = watched.recorder, inner.modules.residual
+        self.snapshots = watched.recorder.snapshots
+        self.living = living
+        self._do: tuple[Callable[[Any, Any, float], object], ...] = (
+            self._began,
+            self._began_with,
+            self._ended,
+            self._returned,
+            self._kernel_began,
+            self._kernel_ended,
+            self._kernel_described,
+            self._expert_began,
+            self._expert_ended,
+        )
+
+    def describe(self, log: Log) -> Iterator[None]:
+        """Tell of each step, one at a time."""
+        do, items = self._do, iter(log)
+        for kind, about, numbers, at in zip(items, items, items, items, strict=True):
+            do[kind](about, numbers, at)
+            yield
+
+    @property
+    def begins_pass(self) -> bool:
+        """Whether a pass begins of which nobody asks for more than its records."""
+        plain = not self._edits.edits and self.gate.asks_health_alone and not self.snapshots.themselves
+        return (
+            plain
+            and self.recorder.places is None
+            and not self.recorder.calls
+            and not self._frames
+            and not self.residual.is_inside
+        )
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no module runs any more."""
+        return not self._frames and not self.residual.is_inside
+
+    def tensors(self, numbers: Sequence[int]) -> list[torch.Tensor]:
+        """The snapshots of these numbers."""
+        values = self.snapshots.values
+        return [values[number].captured for number in numbers]
+
+    def _began(self, site: ModuleSite, number: int, at: float) -> None:
+        given = () if number == NOTHING else (self.snapshots.values[number].captured,)
+        self._modules.begin(site, given, bool(given), at)
+
+    def _began_with(self, site: ModuleSite, numbers: tuple[int, ...], at: float) -> None:
+        states_first, *given = numbers
+        self._modules.begin(site, self.tensors(given), bool(states_first), at)
+
+    def _ended(self, site: ModuleSite, number: int, at: float) -> None:
+        self._end(site, (number,), site.path or "output", at)
+
+    def _returned(self, site: ModuleSite, returned: tuple[str, tuple[int, ...]], at: float) -> None:
+        name, numbers = returned
+        self._end(site, numbers, name, at)
+
+    def _end(self, site: ModuleSite, numbers: Sequence[int], name: str, at: float) -> None:
+        """A module has ended: its weights are looked at where what it returned isn't finite."""
+        module = self.living.get(site.path)
+        self._modules.end(site, self.tensors(numbers), name, at, module, ends_now=False)
+
+    def _kernel_began(self, about: PlainCall, numbers: Sequence[int], at: float) -> None:
+        query, key, value, *mask = self.tensors(numbers)
+        call = KernelCall(ANY_MODULE, query, key, value, next(iter(mask), None), about._asdict())
+        self._attention.kernel_in(call, partial(call.described, "sdpa", sdpa_attention_forward))
+
+    def _kernel_described(self, about: DescribedKernel, numbers: Sequence[int], at: float) -> None:
+        query, key, value, *mask = self.tensors(numbers)
+        call = KernelCall(about.module, query, key, value, next(iter(mask), None), about.arguments)
+        self._attention.kernel_in(call, lambda: about.described)
+
+    def _kernel_ended(self, about: None, number: int, at: float) -> None:
+        self._attention.kernel_out(self.snapshots.values[number].captured)
+
+    def _expert_began(self, expert: int, numbers: Sequence[int], at: float) -> None:
+        tokens, inputs = self.tensors(numbers)
+        self._experts.expert_in(expert, tokens, inputs, at)
+
+    def _expert_ended(self, about: tuple[nn.Module, int], number: int, at: float) -> None:
+        self._experts.expert_out(*about, self.snapshots.values[number].captured, at)

@@ -1,0 +1,289 @@
+"""The records of a pass, made as those of an earlier one of the same steps: shapes, times and values are filled in.
+
+Which module is inside which, which record holds what it was given, and where the residual stream stands follow from the
+modules that ran, from which of their tensors are one and the same, and from what was compared of values. Where all that
+is as it was in a pass that was described step by step, so are the records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import nn
+
+from tracetui.recording.parallel import WHOLE
+from tracetui.recording.record import CALLERS, AttentionCall, record_of
+from tracetui.tracer.capture.snapshots import NONE, Snapshots
+from tracetui.tracer.capture.values import TorchValue
+from tracetui.tracer.deferred import describing as steps
+from tracetui.tracer.deferred.describing import Describing, Log
+from tracetui.tracer.residual.value_questions import Learnt, ValueQuestion
+
+_MOST = 4
+"""Plans of one model: of its prompt's pass, of those of further tokens, and of what came in between."""
+_PLANNED = {
+    steps.BEGAN,
+    steps.BEGAN_WITH,
+    steps.ENDED,
+    steps.RETURNED,
+    steps.KERNEL_BEGAN,
+    steps.KERNEL_ENDED,
+}
+"""Steps that are the same each time; which experts are hit, and by how many tokens, is another in each pass."""
+
+
+class PassPlans:
+    """Of one model, the newest first. May be used by any thread."""
+
+    def __init__(self, modules: Mapping[str, nn.Module] | None = None) -> None:
+        self._plans: tuple[_PassPlan, ...] = ()
+
+    def describe(self, log: Log, describing: Describing, finite: bool) -> None:
+        """Make records of what came by: as it was planned, or step by step. finite: whether all values are that."""
+        if not (finite and describing.begins_pass and _is_whole(log)):
+            for _ in describing.describe(log):
+                pass
+            return
+        plan = next((plan for plan in self._plans if plan.fits(log, describing)), None)
+        if plan is not None:
+            plan.carry_out(log, describing)
+        elif (made := _PassPlan.of(log, describing)) is not None:
+            self._plans = (made, *self._plans[: _MOST - 1])
+
+
+def _is_whole(log: Log) -> bool:
+    """Whether a log is one of plain steps, in which each module that began has ended."""
+    kinds = log[:: steps.WIDTH]
+    began, ended = (sum(map(kinds.count, each)) for each in (steps.BEGINNINGS, steps.ENDS))
+    return began == ended and _PLANNED.issuperset(kinds)
+
+
+class _PlannedRecord(NamedTuple):
+    """A record without its values."""
+
+    number: int
+    """Of its value."""
+    shape: tuple[int, ...] | None
+    """None of what grows with the tokens."""
+    began: int
+    ended: int
+    """The steps between which its module ran; both NONE where no time is told."""
+    inputs: tuple[int, ...]
+    """By their places in the pass; UNRECORDED or CALLERS as they are."""
+    attention: AttentionCall | None
+    """How the kernel is called that received it as a query."""
+    site: str
+    dtype: str
+    depth: int
+    parent: str
+    call: int
+    part: int
+    provenance: str
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _PassPlan:
+    """What a pass must be like, and its records then."""
+
+    kinds: Sequence[int]
+    about: Sequence[object]
+    numbers: Sequence[object]
+    bases: Mapping[int, int]
+    shapes: _Shapes
+    before: Learnt
+    comparisons: Sequence[ValueQuestion]
+    """About the numbers of tensors."""
+    records: Sequence[_PlannedRecord]
+    calls: Mapping[str, int]
+    """How often each module is called."""
+    after: Learnt
+
+    @classmethod
+    def of(cls, log: Log, describing: Describing) -> _PassPlan | None:
+        """Describe a pass step by step, and keep how; None of one that need not be the same next time."""
+        recorder, residual, snapshots = describing.recorder, describing.residual, describing.snapshots
+        before, notes, base = residual.learnt.copy(), len(recorder.notes), recorder.count
+        heard: list[ValueQuestion] = []
+        residual.value_questions.heard = heard
+        try:
+            counts = [recorder.count for _ in describing.describe(log)]
+        finally:
+            residual.value_questions.heard = None
+        shapes = _Shapes.of(log, snapshots)
+        try:
+            comparisons = [_numbered(each, snapshots) for each in heard]
+            records = list(_planned(log, describing, base, counts, shapes.grown))
+        except _NotPlannedError:
+            return None
+        if len(recorder.notes) != notes or not describing.is_over:
+            return None
+        kinds, about, numbers = (log[place :: steps.WIDTH] for place in range(3))
+        bases, calls, after = dict(snapshots.bases), dict(recorder.calls), residual.learnt.copy()
+        return cls(kinds, about, numbers, bases, shapes, before, comparisons, records, calls, after)
+
+    def fits(self, log: Log, describing: Describing) -> bool:
+        """Whether a pass is like this; nothing of it is described yet."""
+        snapshots = describing.snapshots
+        if log[:: steps.WIDTH] != self.kinds or log[2 :: steps.WIDTH] != self.numbers:
+            return False
+        if log[1 :: steps.WIDTH] != self.about or snapshots.bases != self.bases or not self.shapes.are_of(snapshots):
+            return False
+        if describing.residual.learnt != self.before:
+            return False
+        return all(each.question(*_tensors(each.about, snapshots)) == each.answer for each in self.comparisons)
+
+    def carry_out(self, log: Log, describing: Describing) -> None:
+        """Make the records of a pass that fits."""
+        recorder, times = describing.recorder, log[3 :: steps.WIDTH]
+        values, pass_, base = describing.snapshots.values, recorder.pass_, recorder.count
+        recorder.calls.update(self.calls)
+        add_value, add_record = recorder.append
+        for index, planned in enumerate(self.records, base):
+            number, shape, began, ended, inputs, attention, site, dtype, depth, parent, call, part, provenance = planned
+            value = values[number]
+            record = record_of(
+                index,
+                site,
+                tuple(value.captured.shape) if shape is None else shape,
+                dtype,
+                depth,
+                parent,
+                pass_,
+                call,
+                part,
+                None if ended == NONE else times[ended] - times[began],
+                provenance,
+                False,
+                tuple([place + base if place >= 0 else place for place in inputs]) if base else inputs,
+            )
+            if attention is not None:
+                recorder.attention_call(record.key, attention)
+            if site == "logits":
+                recorder.know(recorder.name_predictions(value))
+            add_value(value)
+            add_record(record)
+        recorder.sources.add_when_asked(partial(self._sources, values, base))
+        describing.gate.passed_sound(len(self.records))
+        describing.residual.learnt = self.after.copy()
+
+    def _sources(self, values: Sequence[TorchValue], base: int) -> Iterator[tuple[torch.Tensor, int]]:
+        """What tensors are known by to whom they are given next: the caller's, and those that were recorded."""
+        given = cast("Any", self.numbers[0])
+        yield from (
+            (values[number].captured, CALLERS) for number in _seen_as_they_are(self.kinds[0], given) if number >= 0
+        )
+        for index, planned in enumerate(self.records, base):
+            if not planned.site.endswith(":mask"):
+                yield values[planned.number].captured, index
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Shapes:
+    """Shapes and dtypes of a pass's values, as far as what else there is in records may depend on them."""
+
+    exact: Sequence[int]
+    """The numbers of values that modules were given or returned, and of queries."""
+    grown: Sequence[int]
+    """Of keys, values and masks, which grow with the tokens: of those the batch and the heads alone."""
+    known: object
+
+    @classmethod
+    def of(cls, log: Log, snapshots: Snapshots) -> _Shapes:
+        """Of a pass that came by."""
+        items = list(zip(log[:: steps.WIDTH], log[2 :: steps.WIDTH], strict=True))
+        beside = {number for kind, numbers in items if kind == steps.KERNEL_BEGAN for number in numbers[1:]}
+        others = {number for kind, numbers in items for number in _seen_as_they_are(kind, numbers)}
+        exact, grown = sorted(set(range(len(snapshots.values))) - (beside - others)), sorted(beside - others)
+        return cls(exact, grown, _shapes(exact, grown, snapshots))
+
+    def are_of(self, snapshots: Snapshots) -> bool:
+        """Whether those of another pass are alike."""
+        return _shapes(self.exact, self.grown, snapshots) == self.known
+
+
+def _seen_as_they_are(kind: int, numbers: Any) -> Sequence[int]:
+    if kind == steps.RETURNED:
+        return numbers[1]  # type: ignore[no-any-return]
+    if kind == steps.BEGAN_WITH:
+        return numbers[1:]  # type: ignore[no-any-return]
+    return numbers[:1] if kind == steps.KERNEL_BEGAN else (numbers,)
+
+
+def _shapes(exact: Sequence[int], grown: Sequence[int], snapshots: Snapshots) -> object:
+    tensors = [value.captured for value in snapshots.values]
+    if len(tensors) != len(exact) + len(grown):
+        return None
+    others = [tensors[number].shape for number in grown]
+    return (
+        [tensors[number].shape for number in exact],
+        [(len(each), each[:2]) for each in others],
+        [each.dtype for each in tensors],
+    )
+
+
+class _NotPlannedError(Exception):
+    """Something of a pass need not be the same in another one."""
+
+
+def _planned(
+    log: Log, describing: Describing, base: int, counts: Sequence[int], grown: Sequence[int]
+) -> Iterator[_PlannedRecord]:
+    """The records of a pass, which begins with the record `base`.
+
+    counts: how many there were after each step. grown: the numbers of values whose shapes are others in each pass.
+    """
+    recorder, snapshots = describing.recorder, describing.snapshots
+    numbers = {id(value): number for number, value in enumerate(snapshots.values)}
+    spans = _spans(log[:: steps.WIDTH])
+    step = 0
+    for record in recorder.trace.records[base:]:
+        while counts[step] <= record.index:
+            step += 1
+        number = numbers.get(id(recorder.trace.values[record.index]), NONE)
+        timed = record.seconds is not None
+        if number == NONE or record.edited or record.place is not WHOLE or (timed and step not in spans):
+            raise _NotPlannedError
+        if any(0 <= each < base for each in record.inputs):
+            raise _NotPlannedError
+        inputs = tuple(each if each < 0 else each - base for each in record.inputs)
+        began, ended = (spans[step], step) if timed else (NONE, NONE)
+        attention, shape = recorder.trace.attention.get(record.key), None if number in grown else record.shape
+        own = (record.site, record.dtype, record.depth, record.parent, record.call, record.part, record.provenance)
+        yield _PlannedRecord(number, shape, began, ended, inputs, attention, *own)
+
+
+def _spans(kinds: Sequence[int]) -> dict[int, int]:
+    """By the step at which a module ended, the one at which it began."""
+    running, spans = [], {}
+    for step, kind in enumerate(kinds):
+        if kind in steps.BEGINNINGS:
+            running.append(step)
+        elif kind in steps.ENDS:
+            spans[step] = running.pop()
+    return spans
+
+
+def _numbered(comparison: ValueQuestion, snapshots: Snapshots) -> ValueQuestion:
+    return ValueQuestion(comparison.question, _numbers(comparison.about, snapshots), comparison.answer)
+
+
+def _numbers(about: Any, snapshots: Snapshots) -> Any:
+    if about is None:
+        return None
+    if not isinstance(about, torch.Tensor):
+        return tuple(_numbers(each, snapshots) for each in about)
+    number = snapshots.number_of(about)
+    if number == NONE:
+        # A parameter, or what was computed of several tensors.
+        raise _NotPlannedError
+    return number
+
+
+def _tensors(numbers: Any, snapshots: Snapshots) -> Any:
+    if type(numbers) is int:
+        return snapshots.values[numbers].captured
+    return None if numbers is None else [_tensors(each, snapshots) for each in numbers]
