@@ -30,10 +30,12 @@ from tracetui.models.unshown import unshown
 from tracetui.models.watchable import check_watchable
 from tracetui.models.weights.available_memory import available_bytes
 from tracetui.models.weights.random_source import RandomSource
+from tracetui.models.weights.sampled_prints import sampled_prints
 from tracetui.models.weights.streaming import Weights
 from tracetui.recipe import Layers, Prompts, Recipe
 from tracetui.recording.record import Token
 from tracetui.recording.trace import RunInfo
+from tracetui.recording.weight_prints import WeightPrints
 from tracetui.text import visible
 
 _DEEPEST = 16
@@ -77,6 +79,9 @@ class ExistingModule(Runnable):
         left = ("prompt", "random_tokens", "keep", "attention", "generate", "lens", "edits")
         fields = {name: plain[name] for name in left if plain.get(name)}
         return {**fields, "dtype": str(self.built.dtype).removeprefix("torch.")}, described(self.built.module).config
+
+    def prints(self) -> WeightPrints:
+        return sampled_prints(known_model(self.built.module))
 
     def call(self, prompts: Prompts) -> Callable[[], Any] | None:
         if prompts == AS_GIVEN:

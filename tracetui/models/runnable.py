@@ -74,6 +74,10 @@ class Runnable:
     weight_prints: WeightPrints = field(default_factory=dict)
     """What is remembered of the weights that were read; grows while the model runs."""
 
+    def prints(self) -> WeightPrints:
+        """What is remembered of the weights of a run that begins now."""
+        return self.weight_prints
+
     def check_files(self) -> None:
         """Raise FileChangedError if a file that weights are read from isn't what it was when it was opened."""
         for file in self.files:

@@ -21,7 +21,7 @@ class WeightPrint:
     dtype: str
     provenance: str
     digest: str
-    """Of all its bytes, 16 hexadecimal digits: of equal weights the same."""
+    """Of all its bytes, 16 hexadecimal digits: of equal weights the same. Empty where only the sample is known."""
     sample: tuple[float, ...]
     """Single elements, at places that its size alone decides."""
     rows: str = ""

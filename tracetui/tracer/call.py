@@ -19,6 +19,7 @@ from tracetui.models.ranks.parallel import without_wrapper
 from tracetui.models.unshown import unshown
 from tracetui.models.watchable import check_watchable
 from tracetui.models.weights.available_memory import available_bytes
+from tracetui.models.weights.sampled_prints import sampled_prints
 from tracetui.recording.keep import KEEP_ALL, ROOM, Keep, MatrixRole
 from tracetui.recording.trace import Trace
 from tracetui.tracer.capture.recorder import Recorder
@@ -69,6 +70,7 @@ def record_module(
         store=store,
         outline=outline_of_module(known),
     )
+    recorder.reads(sampled_prints(known))
     gate.begin(recorder.trace)
     editor = Editor(recorder, gate.edits)
     watched = Pass(recorder, editor, gate, describes_when_asked=True, looks_late=True)

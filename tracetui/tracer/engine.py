@@ -161,7 +161,7 @@ class Engine:
             partial(predicted_tokens, self.runnable.tokenizer, lengths),
             **self._recording(plan),
         )
-        recorder.reads(self.runnable.weight_prints)
+        recorder.reads(self.runnable.prints())
         log = gate.edits
         editor, ledger = Editor(recorder, log, self._emit), LayerOutputs()
         if past is not None and not cut.whole:

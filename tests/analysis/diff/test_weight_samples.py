@@ -19,7 +19,7 @@ def weight(*sample: float, digest: str = "a" * 16, dtype: str = "float32") -> We
 
 
 def apart(a: WeightPrint, b: WeightPrint) -> float | None:
-    return difference({NAME: a}, {NAME: replace(b, digest="b" * 16)}, NAME)
+    return difference(a, replace(b, digest="b" * 16))
 
 
 @pytest.mark.parametrize("bad", [nan, inf, -inf])

@@ -14,7 +14,7 @@ from tracetui.analysis.diff.distances.distance import Distance
 from tracetui.analysis.diff.origins import Origins
 from tracetui.analysis.diff.preface import Preface
 from tracetui.analysis.diff.rounding.tolerance import Tolerance
-from tracetui.analysis.diff.weights import WeightDifferences, weight_differences
+from tracetui.analysis.diff.weights import Owner, WeightDifferences, weight_differences
 from tracetui.analysis.mapping.layouts import SAME, Layout
 from tracetui.recording.record import plain_site
 from tracetui.recording.trace import Trace
@@ -72,7 +72,16 @@ class Comparison:
     @cached_property
     def weights(self) -> WeightDifferences:
         """Which weights the two runs were made with that aren't the same."""
-        return weight_differences(self.a, self.b)
+        if not (self.a.weights and self.b.weights):
+            return WeightDifferences(0, ())
+        agreeing = {plain_site(site.site) for site in self.sites if site.outcome is Outcome.SAME}
+        return weight_differences(self.a, self.b, self._owners, agreeing)
+
+    @property
+    def _owners(self) -> list[Owner]:
+        """The modules of which both sides recorded an output."""
+        pairs = (pair for pair in self.alignment.pairs if not (pair.a.record.role or pair.b.record.role))
+        return [Owner(pair.a.record.module, pair.b.record.module, plain_site(pair.site)) for pair in pairs]
 
     @cached_property
     def places(self) -> Mapping[str, int]:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from math import inf, isfinite
 
 import numpy as np
 
 from tracetui.recording.trace import Trace
-from tracetui.recording.weight_prints import WeightPrint, WeightPrints
+from tracetui.recording.weight_prints import WeightPrint
 
 _ROUNDING = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 """By how much rounding to a dtype may change a number, twice over."""
 _FINEST = 2.0**-22
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A module whose parameters both sides have, under names of their own."""
+
+    a: str
+    b: str
+    site: str
+    """In the sites' own names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +35,15 @@ class WeightPair:
     b: WeightPrint
     relative: float
     """|a - b|/|b| of what is remembered and finite; 0 where only others differ, infinite for other shapes."""
+    name_b: str = ""
+    """What B calls it, if not as A does."""
+    site: str = ""
+    """The module whose parameter it is in the sites' own names, where A calls that otherwise."""
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether single elements are all that is known of one of them."""
+        return not (self.a.digest and self.b.digest)
 
     @property
     def is_measured(self) -> bool:
@@ -33,6 +53,8 @@ class WeightPair:
     @property
     def owner(self) -> str:
         """The path of the module whose parameter it is; of one of many experts that expert's."""
+        if self.site:
+            return self.site
         name, bracket, row = self.name.partition("[")
         path = name.rpartition(".")[0]
         return f"{path}.{row[:-1]}" if bracket and row != "rows]" else path
@@ -66,22 +88,57 @@ class WeightDifferences:
         return tuple(pair for pair in self.pairs if pair.owner in paths)
 
 
-def weight_differences(a: Trace, b: Trace) -> WeightDifferences:
-    """Compare what two traces remember of their weights."""
-    names = [name for name in a.weights if name in b.weights and a.weights[name].rows == b.weights[name].rows]
-    apart = ((name, difference(a.weights, b.weights, name)) for name in names)
-    pairs = (WeightPair(name, a.weights[name], b.weights[name], by) for name, by in apart if by is not None)
-    return WeightDifferences(len(names), tuple(pairs))
+def weight_differences(
+    a: Trace, b: Trace, owners: Sequence[Owner] = (), agreeing: Set[str] = frozenset()
+) -> WeightDifferences:
+    """Compare what two traces remember of their weights.
+
+    owners: modules that have other names in B. agreeing: those whose outputs are the same, by the sites' own names: of
+    weights of which samples alone are known, theirs may be laid out otherwise, and are none that differ.
+    """
+    places = {**{name: (name, "") for name in a.weights if name in b.weights}, **_renamed(a, b, owners)}
+    compared, pairs = 0, []
+    for name in a.weights:
+        other, site = places.get(name, ("", ""))
+        if not other or a.weights[name].rows != b.weights[other].rows:
+            continue
+        compared += 1
+        pair = _compared(a.weights[name], b.weights[other], name, other, site)
+        # A program may store a matrix in another layout, or a part of it on each rank.
+        if pair is not None and not (pair.is_sampled and (pair.owner in agreeing or not pair.is_measured)):
+            pairs.append(pair)
+    return WeightDifferences(compared, tuple(pairs))
 
 
-def difference(a: WeightPrints, b: WeightPrints, name: str) -> float | None:
+def _compared(one: WeightPrint, other: WeightPrint, name: str, name_b: str, site: str) -> WeightPair | None:
+    by = difference(one, other)
+    return None if by is None else WeightPair(name, one, other, by, "" if name == name_b else name_b, site)
+
+
+def _renamed(a: Trace, b: Trace, owners: Sequence[Owner]) -> dict[str, tuple[str, str]]:
+    """Of A's weights that B calls otherwise: what B calls them, and their module. Of one shape alone: a matrix that is
+    stored in another layout isn't compared."""
+    modules = {owner.a: owner for owner in owners if owner.a != owner.b}
+    found = {}
+    for name, weight in a.weights.items():
+        path, _, own = name.rpartition(".")
+        owner = modules.get(path)
+        if owner is not None and name not in b.weights:
+            other = b.weights.get(f"{owner.b}.{own}")
+            if other is not None and other.shape == weight.shape:
+                found[name] = f"{owner.b}.{own}", owner.site
+    return found
+
+
+def difference(one: WeightPrint, other: WeightPrint) -> float | None:
     """How far a weight is from the other side's, relative to it; None where it is the same but for its dtype."""
-    one, other = a[name], b[name]
     if one.shape != other.shape or len(one.sample) != len(other.sample):
         return inf
-    if one.dtype == other.dtype and one.digest == other.digest:
+    if one.dtype == other.dtype and one.digest and one.digest == other.digest:
         return None
     x, y = np.array(one.sample), np.array(other.sample)
+    if not (one.digest and other.digest) and one.dtype == other.dtype and np.array_equal(x, y, equal_nan=True):
+        return None
     finite = np.isfinite(x) & np.isfinite(y)
     alike = ~finite & ((x == y) | (np.isnan(x) & np.isnan(y)))
     if one.dtype != other.dtype:

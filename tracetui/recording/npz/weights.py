@@ -49,7 +49,7 @@ def _print(form: WeightForm, where: str, name: str) -> WeightPrint:
     if len(content) != count * _NUMBER_BYTES:
         problem = f"must be of {count} float32 numbers, for a weight of the shape {list(form.shape)}"
         raise bad_field(where, f"{name}.sample", problem, f"{len(content)} bytes")
-    if len(form.digest) != _DIGITS:
-        raise bad_field(where, f"{name}.digest", f"must be {_DIGITS} digits", form.digest)
+    if len(form.digest) not in (0, _DIGITS):
+        raise bad_field(where, f"{name}.digest", f"must be {_DIGITS} digits, or none", form.digest)
     sample = tuple(np.frombuffer(content, "<f4").astype(float).tolist())
     return WeightPrint(form.shape, form.dtype, form.provenance, form.digest, sample, form.rows or "")

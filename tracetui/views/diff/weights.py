@@ -13,6 +13,8 @@ from tracetui.text import visible
 from tracetui.views.diff.format import number
 
 _NAMED = 4
+_ANOTHER = 0.5
+"""From how far on a weight may be the other side's in another order."""
 
 
 def weight_lines(weights: WeightDifferences, models: tuple[str, str] = ("", "")) -> list[str]:
@@ -38,7 +40,7 @@ def _lines(weights: WeightDifferences, models: tuple[str, str]) -> Iterator[str]
     pairs = weights.pairs
     counted = f"{len(pairs):,} of the {weights.compared:,} that both traces remember differ, by {_range(pairs)}"
     furthest = sorted(pairs, key=lambda pair: -pair.relative)[:_NAMED]
-    names = ", ".join(f"{visible(pair.name, 80)} {_short(pair)}" for pair in furthest)
+    names = ", ".join(f"{_name(pair)} {_short(pair)}" for pair in furthest)
     more = f" and {len(pairs) - _NAMED:,} more" if len(pairs) > _NAMED else ""
     yield f"{counted}: {names}{more}"
     for side, other in (("a", "B"), ("b", "A")):
@@ -67,7 +69,13 @@ def _range(pairs: Sequence[WeightPair]) -> str:
     return f"about {low} of B's" if low == high else f"about {low} to {high} of B's"
 
 
+def _name(pair: WeightPair) -> str:
+    return f"{visible(pair.name, 80)}{f' ({visible(pair.name_b, 80)} in B)' if pair.name_b else ''}"
+
+
 def _short(pair: WeightPair) -> str:
     if not isfinite(pair.relative):
         return f"{list(pair.a.shape)} in A, {list(pair.b.shape)} in B"
+    if pair.is_sampled and pair.relative >= _ANOTHER:
+        return f"{number(pair.relative)}, another weight or another layout"
     return number(pair.relative) if pair.relative else "(a few elements)"
