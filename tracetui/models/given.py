@@ -210,7 +210,7 @@ def tokens_of(args: tuple[object, ...], kwargs: Mapping[str, object]) -> tuple[t
 def described(model: nn.Module, known: KnownModel | None = None, wrapper: nn.Module | None = None) -> RunInfo:
     """What a trace tells of a module that nobody built from a recipe; wrapper: by which ranks call it together."""
     config: Any = getattr(model, "config", None)
-    told = _told(config) if known is None else known.once(_Configuration).told(config)
+    told = plain_config(config) if known is None else known.once(_Configuration).told(config)
     parallel = parallel_of(wrapper or model, known or known_model(model))
     return RunInfo(
         model=type(model).__name__,
@@ -231,18 +231,19 @@ class _Configuration:
     def told(self, config: Any) -> dict[str, object]:
         """What it tells now."""
         if not isinstance(config, PreTrainedConfig):
-            return _told(config)
+            return plain_config(config)
         with suppress(Exception):
             # Values of any kind may be among them, those too that can't be compared or copied.
             if self._fields is not None and self._fields == vars(config):
                 return dict(self._told)
-        self._fields, self._told = None, _told(config)
+        self._fields, self._told = None, plain_config(config)
         with suppress(Exception):
             self._fields = copy.deepcopy(vars(config))
         return dict(self._told)
 
 
-def _told(config: Any) -> dict[str, object]:
+def plain_config(config: Any) -> dict[str, object]:
+    """All fields of a model's configuration object as a trace file holds them; none where it can't tell."""
     told = config
     with suppress(Exception):
         # The model's own code, which the run doesn't need.

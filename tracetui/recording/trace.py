@@ -35,6 +35,8 @@ class RunInfo:
     """When, as `2026-03-01T12:00:00Z`; empty where it isn't known."""
     parallel: Parallel | None = None
     """Which rank of several ran it; None for one process alone."""
+    as_built: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    """Where what transformers' class made of the configuration says otherwise, or more; None: it has no such field."""
 
 
 @dataclass(frozen=True, eq=False)

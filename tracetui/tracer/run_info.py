@@ -12,6 +12,7 @@ import torch
 
 from tracetui import __version__
 from tracetui.expr.edit import Edit
+from tracetui.models.built_config import as_built
 from tracetui.models.module_tree import known_model
 from tracetui.models.ranks.parallel import parallel_of
 from tracetui.models.runnable import Runnable
@@ -32,6 +33,7 @@ def run_info_of(runnable: Runnable, prompts: Prompts, edits: Sequence[Edit]) -> 
         model=recipe.name,
         recipe=told,
         config=config,
+        as_built=as_built(config, runnable.built.config),
         tokenizer=runnable.tokenizer.name,
         versions={
             "tracetui": __version__,

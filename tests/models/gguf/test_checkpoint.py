@@ -14,12 +14,16 @@ from gguf import GGMLQuantizationType as Kind
 
 from tests.formats import gguf_bytes as g
 from tests.models.gguf.convert import exact_model, write_gguf
+from tests.models.hf_files import change_config
+from tracetui.analysis.diff.compare import compare
 from tracetui.errors import FileChangedError, InputError
 from tracetui.formats.gguf import read_header
 from tracetui.models.checkpoints.forms import check_weight_files
 from tracetui.models.runnable import make_runnable
 from tracetui.recipe import load_recipe
 from tracetui.recipe.options import with_options
+from tracetui.recording.npz.reader import read_trace
+from tracetui.recording.npz.writer import write_trace
 from tracetui.recording.trace import Trace
 from tracetui.tracer.run import trace_recipe
 
@@ -297,3 +301,18 @@ def test_a_file_written_since_it_was_opened_gives_no_numbers(whole: Path, tmp_pa
         runnable.weights._source.read(slot.spec, [0], lambda made: None)
     with pytest.raises(FileChangedError):
         runnable.check_files()
+
+
+def test_beside_the_original_s_folder_only_fields_that_differ_are_told(model: Any, whole: Path, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path)
+    # As older files have it, and with less and more than the class needs.
+    change_config(tmp_path, rope_parameters=None, rope_theta=500_000.0, hidden_act=None, pretraining_tp=1, summary="x")
+    a, b = run(whole), run(tmp_path)
+    # The tiny file has no vocabulary, and so no token that ends a text.
+    assert [field.name for field in compare(a, b).preface.config] == ["eos_token_id", "summary"]
+    change_config(tmp_path, rms_norm_eps=1e-3, attention_dropout=0.5, summary=None)
+    fields = {field.name: (field.a, field.b) for field in compare(a, run(tmp_path)).preface.config}
+    assert fields.keys() == {"eos_token_id", "rms_norm_eps", "attention_dropout"}
+    assert fields["attention_dropout"] == (0.0, 0.5), "where the file is silent, what the class has"
+    write_trace(a, tmp_path / "a.npz")
+    assert dict(read_trace(tmp_path / "a.npz").run.as_built) == dict(a.run.as_built)

@@ -10,7 +10,7 @@ from tracetui.analysis.diff.alignment.align import Alignment
 from tracetui.analysis.diff.alignment.named import Named
 from tracetui.analysis.diff.folding import spans
 from tracetui.recording.record import Token, layer_of, plain_site
-from tracetui.recording.trace import Trace
+from tracetui.recording.trace import RunInfo, Trace
 
 _QUANTISED = frozenset({"quantization_config", "compression_config"})
 _STORED = _QUANTISED | {"transformers_version", "_name_or_path", "torch_dtype", "dtype", "use_cache", "architectures"}
@@ -74,7 +74,7 @@ def preface(a: Trace, b: Trace, alignment: Alignment) -> Preface:
         own = other = []
     return Preface(
         tokens=token_differences(a.tokens, b.tokens),
-        config=config_differences(a.run.config, b.run.config),
+        config=config_differences(_built(a.run), _built(b.run)),
         layers=None if own == other else (spans(own), spans(other)),
         first_missing=min(set(own) ^ set(other), default=None),
         dtypes=_dtypes(alignment),
@@ -106,6 +106,11 @@ def config_differences(a: Mapping[str, object], b: Mapping[str, object]) -> tupl
     fields = [FieldPair(name, a.get(name, MISSING), b.get(name, MISSING)) for name in names]
     differing = (field for field in fields if _meant(field.name, field.a) != _meant(field.name, field.b))
     return tuple(sorted(differing, key=lambda field: MISSING in (field.a, field.b)))
+
+
+def _built(run: RunInfo) -> Mapping[str, object]:
+    """The configuration by which a model ran, with what its file leaves to the class."""
+    return {**run.config, **run.as_built} if run.config else {}
 
 
 def _meant(name: str, value: object) -> object:

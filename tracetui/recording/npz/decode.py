@@ -143,6 +143,7 @@ def _run(form: RunForm, started: str, where: str) -> RunInfo:
         model=form.model,
         recipe=_mapping(form.recipe, where, "run.recipe"),
         config=_mapping(form.config, where, "run.config"),
+        as_built=_mapping({} if isinstance(form.as_built, UnsetType) else form.as_built, where, "run.as_built"),
         tokenizer=form.tokenizer,
         versions=MappingProxyType(form.versions),
         notes=form.notes,

@@ -68,6 +68,7 @@ def _run(run: RunInfo) -> dict[str, object]:
         "tokenizer": run.tokenizer,
         "versions": dict(run.versions),
         "notes": list(run.notes),
+        **({"as_built": _plain(run.as_built)} if run.as_built else {}),
         **({"parallel": parallel_form(run.parallel)} if run.parallel is not None else {}),
     }
 

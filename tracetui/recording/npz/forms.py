@@ -135,6 +135,7 @@ class RunForm(Struct):
     versions: dict[str, str]
     notes: tuple[str, ...]
     parallel: ParallelForm | UnsetType = UNSET
+    as_built: dict[str, Any] | UnsetType = UNSET
 
 
 class HeaderForm(Struct):
