@@ -65,7 +65,22 @@ def test_rows_and_columns_carry_the_indices_of_the_matrix() -> None:
     head, *rows = plain(values_table(window, 64, 4, INKS))
     assert head.split() == ["2000", "2001", "2002", "2003", "›"]
     assert [row.split()[:2] for row in rows] == [["100", "·the"], ["101", "·cat"], ["102", "日本"]]
-    assert rows[2].split()[2:] == ["8.000", "9.000", "10.00", "11.00"]
+    assert rows[2].split()[2:] == ["8.00", "9.00", "10.00", "11.00"]
+
+
+def test_points_stand_in_line_and_no_number_is_shown_as_nothing() -> None:
+    numbers = np.array([[0.12345, -0.07, 0.0], [0.00123, -0.00004, 1.2e-9]])
+    rows = plain(values_table(ValueWindow(numbers), 40, 3, INKS))[1:]
+    assert [row.split()[1:] for row in rows] == [["0.1235", "-0.0700", "0"], ["0.0012", "-4.0e-05", "1.20e-09"]]
+    places = [[place for place, char in enumerate(row) if char == "."] for row in rows]
+    assert places[0][0] == places[1][0]
+
+
+@given(st.floats(1e-2, 1e4), st.floats(0, 1))
+def test_a_number_of_a_column_is_rounded_by_less_than_a_twentieth(scale: float, share: float) -> None:
+    numbers = np.array([[scale, -scale * share]])
+    shown = plain(values_table(ValueWindow(numbers), 40, 2, INKS))[1].split()[1:]
+    assert [float(number) for number in shown] == pytest.approx(numbers[0].tolist(), rel=0.051)
 
 
 def test_no_arrow_points_beyond_the_last_column() -> None:
@@ -124,4 +139,4 @@ def test_an_outlier_of_the_window_leaves_the_others_their_colours() -> None:
     numbers = np.array([[0.9, -1.0, 0.8, 1.1, -0.7], [22550.0, 1.0, -1.1, 0.9, 1.0]])
     lines = values_table(ValueWindow(numbers), 70, 3, INKS)
     assert styles_at(lines[1], "-1.000") == {INKS.negative[-1]}
-    assert styles_at(lines[2], "2.255e+04") == {INKS.positive[-1]}
+    assert styles_at(lines[2], "2.26e+04") == {INKS.positive[-1]}

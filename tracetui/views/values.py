@@ -16,7 +16,11 @@ from tracetui.views.cells import Line, blank, fit, line
 from tracetui.views.inks import Inks
 
 REAL_WIDTH = 10
-"""Cells of a real number: `-1.234e-05`."""
+"""Cells of a real number with all its digits: `-1.234e-05`."""
+_COLUMN = 8
+"""Cells of one in a table, most of which have one number of decimals: `-0.01529`."""
+_ALIGNED = (1e-2, 1e4)
+"""Scales for which that number can be shown in a column with four digits of the largest."""
 _WIDEST = 20
 _LABEL_MAX = 16
 
@@ -43,7 +47,7 @@ def capacity(
     width: int, height: int, dtype: str, shape: tuple[int, int], labels: Sequence[str] = ()
 ) -> tuple[int, int]:
     """How many rows and columns of a matrix to read, so that `values_table` never runs out of numbers to show."""
-    cell = 1 if dtype.startswith(("int", "uint")) else 5 if dtype == "bool" else REAL_WIDTH
+    cell = 1 if dtype.startswith(("int", "uint")) else 5 if dtype == "bool" else _COLUMN
     room = width - _gutter(_index_width(shape), _label_width(labels, width))
     return min(max(height - 1, 1), shape[0]), min(max((room + 1) // (cell + 1), 0), shape[1])
 
@@ -68,7 +72,8 @@ def _table(window: ValueWindow, width: int, inks: Inks, cursor: tuple[int, int] 
     cell = max(_cell_width(window.numbers, window.scale), len(str(_shape(window)[1] - 1)))
     columns = (width - _gutter(index, label) + 1) // (cell + 1)
     scale = window.scale or _largest(window.numbers)
-    return _Table(window, width, inks, cursor, index, label, cell, min(window.numbers.shape[1], max(0, columns)), scale)
+    fitting = min(window.numbers.shape[1], max(0, columns))
+    return _Table(window, width, inks, cursor, index, label, cell, fitting, scale, _decimals(scale))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -84,12 +89,16 @@ class _Table:
     cell: int
     columns: int
     scale: float
+    decimals: int | None
+    """Of every number that keeps two digits with them; None: each its own."""
 
     def heads(self) -> list[Line]:
         window, inks = self.window, self.inks
         indices = [str(window.column0 + column) for column in range(self.columns)]
+        head = self._head(indices)
         more = " ›" if window.column0 + self.columns < _shape(window)[1] else ""
-        heads = [line([(self._head(indices), inks.quiet), (more, inks.rule)], self.width)]
+        more = more[max(0, len(head) + len(more) - self.width) :]
+        heads = [line([(head, inks.quiet), (more, inks.rule)], self.width)]
         if window.column_labels:
             heads.append(line([(self._head(window.column_labels[: self.columns]), inks.text)], self.width))
         return heads
@@ -107,7 +116,10 @@ class _Table:
             value = window.numbers[row, column].item()
             at_cursor = self.cursor == (window.row0 + row, window.column0 + column)
             style = value_style(value, self.scale, inks)
-            parts += [(figure(value, self.cell), style + inks.cursor if at_cursor else style), (" ", inks.text)]
+            parts += [
+                (figure(value, self.cell, self.decimals), style + inks.cursor if at_cursor else style),
+                (" ", inks.text),
+            ]
         return line(parts[:-1] if self.columns else parts, self.width)
 
 
@@ -134,7 +146,13 @@ def _cell_width(numbers: Array, scale: float) -> int:
         return 5
     if numbers.dtype.kind in "iu" and numbers.size:
         return min(_WIDEST, max(len(str(end)) for end in (numbers.min(), numbers.max(), int(scale))))
-    return REAL_WIDTH
+    return _COLUMN
+
+
+def _decimals(scale: float) -> int | None:
+    """As many as give a number of the size `scale` four digits."""
+    low, high = _ALIGNED
+    return max(0, 3 - math.floor(math.log10(scale))) if low <= scale < high else None
 
 
 def _largest(numbers: Array) -> float:
@@ -143,12 +161,18 @@ def _largest(numbers: Array) -> float:
     return robust_range_of(finite).high
 
 
-def figure(value: float, width: int) -> str:
-    """A number right-aligned in exactly `width` cells: four significant digits, fewer where they don't fit."""
+def figure(value: float, width: int, decimals: int | None = None) -> str:
+    """A number right-aligned in exactly `width` cells: four significant digits, fewer where they don't fit.
+
+    With `decimals` it has so many wherever that leaves it two digits, so that points stand in line.
+    """
+    aligned = "" if decimals is None or isinstance(value, (bool, int)) else f"{value:.{decimals}f}"
     if isinstance(value, (bool, int)):
         text = str(value)
     elif not math.isfinite(value) or value == 0:
         text = f"{value:g}"
+    elif aligned and len(aligned) <= width and abs(value) >= 10.0 ** (1 - (decimals or 0)):
+        text = aligned
     else:
         candidates = (f"{value:#.{digits}g}".rstrip(".") for digits in (4, 3, 2, 1))
         text = next((short for short in candidates if len(short) <= width), f"{value:.0e}")

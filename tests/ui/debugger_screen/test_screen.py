@@ -173,6 +173,25 @@ async def test_clicks_on_tabs_tokens_and_keys() -> None:
         assert it.state.frontier == 2
 
 
+async def test_the_narrowest_screen_names_every_pane_and_the_two_keys_to_know() -> None:
+    async with driven(size=(60, 16)) as it:
+        await it.press("enter")
+        tabs = next(line for line in it.text().splitlines() if "2 Tensor" in line)
+        assert tabs.split("2 Tensor")[1].split() == ["3", "Attn", "4", "Exp", "5", "Logit", "6", "Log"]
+        assert it.text().splitlines()[-1].split()[-4:] == ["?", "help", "q", "quit"]
+        await it.press("3")
+        tabs = next(line for line in it.text().splitlines() if "3 Attention" in line)
+        assert tabs.split()[-3:] == ["4", "5", "6"]
+
+
+async def test_the_number_at_the_cursor_has_all_its_digits() -> None:
+    async with driven() as it:
+        await it.press("enter", "2", "down", "right")
+        heading = next(line for line in it.text().splitlines() if "[0, :, :]" in line)
+        value = it.state.trace.value(it.state.record).read()[0, 1, 1]
+        assert float(heading.split()[-1]) == pytest.approx(float(value), rel=1e-8)
+
+
 async def test_copy_says_what_was_copied() -> None:
     async with driven() as it:
         await it.press("enter", "y")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from textual.content import Content
 from textual.reactive import reactive
 
@@ -9,29 +11,41 @@ from tracetui.ui.panes.pane import HAS_KEYS, Pane
 from tracetui.ui.panes.table import PANES
 from tracetui.ui.widgets.action_line import ActionLine, Part
 
-_ROOMY = 56
-_FULL = 50
-"""Cells that all tabs just fill: one fewer keeps the last from the edge."""
-
 
 class TabLine(ActionLine):
-    """` 2 Tensor   3 Attention   4 Experts   5 Logits   6 Log`."""
+    """` 2 Tensor   3 Attention   4 Experts   5 Logits   6 Log`; with less room short titles, or the front one alone."""
 
     front: reactive[str] = reactive("tensor")
     has_keys: reactive[bool] = reactive(False)
     """Whether the pane in front is the one that hears the keys."""
 
     def parts(self) -> list[Part]:
-        return [(self._tab(pane), f"screen.command('pane_{pane.id}')") for pane in PANES]
+        contents = next((each for each in self._sizes() if _length(each) <= self.size.width), self._numbers(" "))
+        return [(content, f"screen.command('pane_{pane.id}')") for content, pane in zip(contents, PANES, strict=True)]
 
-    def _tab(self, pane: Pane) -> Content:
-        gap = "  " if self.size.width >= _ROOMY else " "
-        if pane is PANES[-1] or (pane is PANES[-2] and self.size.width == _FULL):
-            gap = ""
+    def _sizes(self) -> Iterator[list[Content]]:
+        """All tabs, the roomiest first; the last has no gap behind it."""
+        for gap in ("  ", " "):
+            yield self._tabs([pane.title for pane in PANES], gap)
+        for gap in (" ", ""):
+            yield self._tabs([pane.short or pane.title for pane in PANES], gap)
+        yield self._numbers("  ")
+
+    def _numbers(self, gap: str) -> list[Content]:
+        return self._tabs(["" for _ in PANES], gap)
+
+    def _tabs(self, titles: Sequence[str], gap: str) -> list[Content]:
+        gaps = [gap] * (len(PANES) - 1) + [""]
+        return [self._tab(pane, title, after) for pane, title, after in zip(PANES, titles, gaps, strict=True)]
+
+    def _tab(self, pane: Pane, title: str, gap: str) -> Content:
         if pane.id == self.front:
+            mark = HAS_KEYS if self.has_keys else " "
             return Content.assemble(
-                (f"{HAS_KEYS if self.has_keys else ' '}{pane.key} ", "bold $accent"),
-                (pane.title, "bold underline $foreground"),
-                gap,
+                (f"{mark}{pane.key} ", "bold $accent"), (pane.title, "bold underline $foreground"), gap
             )
-        return Content.styled(f" {pane.key} {pane.title}{gap}", "$quiet")
+        return Content.styled(f" {pane.key} {title}".rstrip() + gap, "$quiet")
+
+
+def _length(tabs: Sequence[Content]) -> int:
+    return sum(tab.cell_length for tab in tabs)

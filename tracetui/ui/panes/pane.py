@@ -31,6 +31,8 @@ class Pane:
     make: Callable[[StartPage], Widget]
     hears: tuple[type[Widget], ...]
     """Which widgets in it hear the keys: that which is on view does."""
+    short: str = ""
+    """The title where there is no room for all titles; empty: the title is short."""
 
 
 class ReadingPane(Widget, Generic[Value]):

@@ -16,10 +16,10 @@ from tracetui.ui.widgets.heatmap import Heatmap
 MODULES = Pane("modules", "1", "Modules", "the module tree", lambda page: ModuleList(), (ModuleList,))
 """It stands at the left and never behind another."""
 PANES = (
-    Pane("tensor", "2", "Tensor", "the tensor", TensorPane, (ValueGrid, OutlierMap)),
-    Pane("attention", "3", "Attention", "attention", lambda page: AttentionPane(), (Heatmap,)),
-    Pane("experts", "4", "Experts", "expert routing", lambda page: ExpertsPane(), (LoadMap,)),
-    Pane("logits", "5", "Logits", "the next tokens", lambda page: LogitsPane(), (LogitsPane,)),
+    Pane("tensor", "2", "Tensor", "the tensor", TensorPane, (ValueGrid, OutlierMap), "Tens"),
+    Pane("attention", "3", "Attention", "attention", lambda page: AttentionPane(), (Heatmap,), "Attn"),
+    Pane("experts", "4", "Experts", "expert routing", lambda page: ExpertsPane(), (LoadMap,), "Exp"),
+    Pane("logits", "5", "Logits", "the next tokens", lambda page: LogitsPane(), (LogitsPane,), "Logit"),
     Pane("log", "6", "Log", "the log", lambda page: LogPane(), (LogPane,)),
 )
 """One of them is in front."""

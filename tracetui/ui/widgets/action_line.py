@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from textual import events
 from textual.content import Content
 from textual.widget import Widget
@@ -12,6 +14,9 @@ Part = tuple[Content, str]
 class ActionLine(Widget):
     """Subclasses give parts, each with the action it stands for; those that don't fit whole are left out."""
 
+    kept: ClassVar[frozenset[str]] = frozenset()
+    """Actions whose parts are there in the narrowest line: others make room for them."""
+
     def parts(self) -> list[Part]:
         raise NotImplementedError
 
@@ -19,11 +24,13 @@ class ActionLine(Widget):
         return Content.assemble(*(content for content, _ in self._fitting()))
 
     def _fitting(self) -> list[Part]:
-        room, fitting = self.size.width, []
-        for content, action in self.parts():
-            room -= content.cell_length
-            if room < 0:
-                break
+        parts, fitting = self.parts(), []
+        room = self.size.width - sum(content.cell_length for content, action in parts if action in self.kept)
+        for content, action in parts:
+            if action not in self.kept:
+                room -= content.cell_length
+                if room < 0:
+                    continue
             fitting.append((content, action))
         return fitting
 

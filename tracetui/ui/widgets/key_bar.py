@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from textual.content import Content
 from textual.reactive import reactive
 
-from tracetui.ui.keys.commands import Command, footer_commands, footer_key
+from tracetui.ui.keys.commands import COMMANDS, Command, footer_commands, footer_key
 from tracetui.ui.widgets.action_line import ActionLine, Part
 
 _WHILE_TYPING = (("Enter", "go"), ("Esc", "leave"), ("Ctrl+P", "commands"), ("Ctrl+Q", "quit"), ("Ctrl+U", "empty"))
 
+_KEPT = frozenset(command.action_on_screen for command in COMMANDS if command.id in ("help", "quit"))
+"""Whoever knows no key needs these two."""
+
 
 class KeyBar(ActionLine):
     """`n over  s into  u out`, cut where the line ends; another set while a line is typed."""
+
+    kept: ClassVar = _KEPT
 
     typing: reactive[bool] = reactive(False)
     rows: reactive[int] = reactive(1)
@@ -39,6 +45,8 @@ class KeyBar(ActionLine):
 
 class CommandBar(ActionLine):
     """The keys of a screen with commands of its own."""
+
+    kept: ClassVar = _KEPT
 
     def __init__(self, commands: Sequence[Command], keymap: Mapping[str, str]) -> None:
         super().__init__()

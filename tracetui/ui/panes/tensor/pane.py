@@ -129,6 +129,12 @@ class TensorPane(ReadingPane[Reading], Vertical):
         if is_other and position is not None:
             self.post_message(TokenChosen(position, ORIGIN))
 
+    @on(ValueGrid.CellShown)
+    def _show_number(self) -> None:
+        """The number at the cursor with all its digits, of which the table has room for four."""
+        grid = self.query_one(ValueGrid)
+        self.query_one("#plane", Static).update(_heading(grid.subject.plane, grid.value), layout=False)
+
     def action_switch_scale(self) -> None:
         """The histogram's next scale."""
         if not self.query_one(Summary).switch_scale():
@@ -137,7 +143,7 @@ class TensorPane(ReadingPane[Reading], Vertical):
     def _show_plane(self) -> None:
         state = self.state
         plane = plane_of(state.record, state.trace.run.config, state.head, state.batch)
-        self.query_one("#plane", Static).update(_heading(plane), layout=False)
+        self.query_one("#plane", Static).update(_heading(plane, None), layout=False)
         rows = axis_positions(plane.rows.name, plane.rows.length, state.trace, state.record.pass_)
         columns = axis_positions(plane.columns.name, plane.columns.length, state.trace, state.record.pass_)
         subject = Subject(
@@ -169,7 +175,12 @@ def _read(trace: Trace, record: Record) -> Reading:
     return read(trace, record, lambda: worker.is_cancelled)
 
 
-def _heading(plane: Plane) -> Content:
-    """`[0, 5, :, :]  T × K   head 5 of 32`."""
+def _heading(plane: Plane, number: float | None) -> Content:
+    """`[0, 5, :, :]  T × K   head 5 of 32   0.022354126`."""
     named = f"  {plane.rows.name} × {plane.columns.name}" if plane.rows.name else ""
-    return Content.assemble((f" {plane.where}", "bold $accent"), (named, "$quiet"), (f"   {plane.note}", "$foreground"))
+    return Content.assemble(
+        (f" {plane.where}", "bold $accent"),
+        (named, "$quiet"),
+        (f"   {plane.note}" if plane.note else "", "$foreground"),
+        ("" if number is None else f"   {number:.9g}", "bold $foreground"),
+    )

@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.message import Message
 
 from tracetui.analysis.axes import Axis
 from tracetui.debugger.readings.planes import Plane
@@ -79,6 +80,9 @@ class ValueGrid(Canvas, can_focus=True):
         Binding("shift+right,L", "page(0, 1)", "page right", show=False, id="page_right"),
     ]
 
+    class CellShown(Message):
+        """Another cell is at the cursor, or its number has been read."""
+
     def __init__(self) -> None:
         super().__init__(id="values")
         self._subject = NO_SUBJECT
@@ -130,6 +134,7 @@ class ValueGrid(Canvas, can_focus=True):
     def _show(self, chunk: Chunk) -> None:
         self._chunk = chunk
         self.repaint()
+        self.post_message(self.CellShown())
 
     def on_resize(self) -> None:
         self._place(*self.cell)
@@ -163,6 +168,7 @@ class ValueGrid(Canvas, can_focus=True):
         self._ask()
         if self._chunk.subject is self._subject:
             self.repaint()
+            self.post_message(self.CellShown())
 
     def _room(self) -> tuple[int, int]:
         """Whole rows and columns that fit."""
