@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from tracetui.recording.parallel import Shard
 from tracetui.recording.record import Record
 from tracetui.recording.trace import RunInfo, Trace
 
@@ -77,6 +78,12 @@ class Axis:
     length: int
     whole: int | None = None
     """The length in the whole tensor, of which a rank has a part."""
+    shard: Shard | None = None
+    """Which part that is, where the axis is one that was cut."""
+
+    def whole_index(self, index: int) -> int:
+        """What an index along it is in the whole tensor."""
+        return index if self.shard is None else self.shard.whole_index(index)
 
 
 def axes_of(record: Record, config: Mapping[str, object]) -> tuple[Axis, ...]:
@@ -84,9 +91,9 @@ def axes_of(record: Record, config: Mapping[str, object]) -> tuple[Axis, ...]:
 
     An axis that nothing tells the meaning of is called by its number, `d2`.
     """
-    names, wholes = _names(record, config), {shard.dimension: shard.size for shard in record.place.shards}
+    names, shards = _names(record, config), {shard.dimension: shard for shard in record.place.shards}
     return tuple(
-        Axis(name, length, wholes.get(dimension))
+        Axis(name, length, shards[dimension].size, shards[dimension]) if dimension in shards else Axis(name, length)
         for dimension, (name, length) in enumerate(zip(names, record.shape, strict=True))
     )
 
@@ -127,8 +134,12 @@ def split_heads(record: Record, config: Mapping[str, object]) -> tuple[Axis, ...
     head, rest = divmod(record.place.whole_shape(record.shape)[-1], heads or 1)
     if not heads or rest or not head or width % head:
         return None
-    whole = None if width == head * heads else heads
-    return (Axis("B", batch), Axis("T", tokens), Axis(letter, width // head, whole), Axis(size, head))
+    own = Axis(letter, width // head)
+    for shard in record.place.shards:
+        ranges = tuple((first // head, end // head) for first, end in shard.ranges)
+        if shard.dimension == 2:
+            own = replace(own, whole=heads, shard=replace(shard, size=heads, ranges=ranges))
+    return (Axis("B", batch), Axis("T", tokens), own, Axis(size, head))
 
 
 def _names(record: Record, config: Mapping[str, object]) -> tuple[str, ...]:

@@ -9,8 +9,8 @@ import numpy as np
 
 from tracetui.api.trace import Trace
 from tracetui.errors import InputError
-from tracetui.recording.dumps import open_recorded
 from tracetui.recording.dumps.values import NamedValue, dump_trace
+from tracetui.recording.ranks.folder import open_run
 from tracetui.recording.record import when
 from tracetui.recording.trace import Trace as Recorded
 from tracetui.recording.value import Array, ArrayValue
@@ -25,7 +25,7 @@ def open_trace(path: str | Path) -> Trace:
 
     Raises InputError naming the file, and the member or field that is wrong.
     """
-    return Trace(open_recorded(Path(path)))
+    return Trace(open_run(Path(path)))
 
 
 def recorded(traceable: Traceable) -> Recorded:
@@ -35,7 +35,7 @@ def recorded(traceable: Traceable) -> Recorded:
     if isinstance(traceable, Recorded):
         return traceable
     if isinstance(traceable, str | Path):
-        return open_recorded(Path(traceable))
+        return open_run(Path(traceable))
     if isinstance(traceable, Mapping):
         return dump_trace(_named(traceable))
     raise TypeError(f"a trace, a file's path or a dict of arrays is needed, got {type(traceable).__name__}")

@@ -51,10 +51,11 @@ def info(arguments: Namespace) -> int:
     path = Path(arguments.trace)
     if is_gguf(path):
         return _info_of_gguf(path, arguments)
-    from tracetui.recording.dumps import open_recorded
+    from tracetui.recording.ranks.files import rank_paths
+    from tracetui.recording.ranks.folder import open_run
 
     lines: Iterable[str]
-    recorded, size = open_recorded(path), path.stat().st_size
+    recorded, size = open_run(path), sum(each.stat().st_size for each in rank_paths([path]))
     checked = _checked(path) if arguments.check else None
     if arguments.json:
         from tracetui.export.tables import info_json
@@ -73,8 +74,9 @@ def info(arguments: Namespace) -> int:
 
 def _checked(path: Path) -> str:
     from tracetui.recording.dumps.checksums import check_values
+    from tracetui.recording.ranks.files import rank_paths
 
-    return check_values(path)
+    return "\n".join(check_values(each) for each in rank_paths([path]))
 
 
 def _info_of_gguf(path: Path, arguments: Namespace) -> int:
@@ -92,12 +94,12 @@ def _info_of_gguf(path: Path, arguments: Namespace) -> int:
 def diff(arguments: Namespace) -> int:
     """Compare two traces; returns 0 if they are the same, 1 if not."""
     from tracetui.headless import told_report
-    from tracetui.recording.dumps import open_recorded
+    from tracetui.recording.ranks.folder import open_run
     from tracetui.views.diff.as_json import diff_json
     from tracetui.views.diff.report import diff_lines
 
     rules, limits = _comparing(arguments)
-    a, b = (open_recorded(Path(path)) for path in (arguments.a, arguments.b))
+    a, b = (open_run(Path(path)) for path in (arguments.a, arguments.b))
     names = (arguments.a, arguments.b)
     if arguments.tui:
         from tracetui.commands.screen import diff_screen

@@ -11,8 +11,8 @@ from tracetui.expr.stop import Stop
 from tracetui.recipe import Prompts
 from tracetui.recipe.fields.explain import explanation
 from tracetui.recipe.fields.field import ConfigField, ConfigReport, FieldOrigin
-from tracetui.recording.dumps import open_recorded
 from tracetui.recording.outline import NO_MODULE, outline_of_sites, with_depth
+from tracetui.recording.ranks.folder import open_run
 from tracetui.recording.stepping import Target
 from tracetui.recording.trace import RunInfo, Trace
 
@@ -77,8 +77,8 @@ def _without_code(outline: Module, site: str) -> str:
 
 
 def open_recording(path: Path) -> Trace:
-    """The trace in a file, or named tensors of somebody's own. Raises InputError."""
-    return open_recorded(path)
+    """The trace in a file or of a folder of ranks' files, or named tensors of somebody's own. Raises InputError."""
+    return open_run(path)
 
 
 def outline_of(trace: Trace) -> Module:

@@ -17,7 +17,7 @@ from tracetui.export.report.document import write_report
 from tracetui.export.tables import csv_lines, json_lines
 from tracetui.export.tensors import write_npy, write_safetensors
 from tracetui.paths import replacing
-from tracetui.recording.dumps import open_recorded
+from tracetui.recording.ranks.folder import open_run
 from tracetui.recording.trace import Trace
 from tracetui.text import size, visible
 
@@ -34,7 +34,7 @@ def export(arguments: Namespace, output: Path | None, compare: Compare) -> Itera
     """Write what was asked for, and tell of it; a table without a file is what is told. Raises InputError, RunError."""
     source = Path(arguments.trace)
     _check_options(arguments, output)
-    trace = open_recorded(source)
+    trace = open_run(source)
     for name, lines in _TABLES.items():
         if getattr(arguments, name):
             if output is None:
@@ -82,7 +82,7 @@ def _writer(trace: Trace, arguments: Namespace) -> Write:
 def _report(trace: Trace, source: Path, other: Path | None, compare: Compare) -> Write:
     if other is None:
         return lambda file: write_report(trace, file)
-    report = compare(trace, open_recorded(other))
+    report = compare(trace, open_run(other))
     return lambda file: write_report(trace, file, report, (source.name, other.name))
 
 

@@ -66,6 +66,15 @@ class Shard:
                 index -= end - first
         raise IndexError(f"not an index of {self.length} elements")
 
+    def index_here(self, whole: int) -> int | None:
+        """Where in this part an index of the whole stands; None where it is in another."""
+        before = 0
+        for first, end in self.ranges:
+            if first <= whole < end:
+                return before + whole - first
+            before += end - first
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Place:

@@ -81,6 +81,8 @@ class Trace:
     """Of a trace merged from several ranks, by the key of a record that none of them had whole: who had what."""
     unlike_replicas: Mapping[str, UnlikeReplicas] = field(default_factory=lambda: MappingProxyType({}))
     """In the same, by the key of a record that several ranks had, with other values. It may grow as values are read."""
+    by_rank: Mapping[int | None, Trace] = field(default_factory=lambda: MappingProxyType({}))
+    """Of a folder of ranks' files: what each rank recorded, this among them, and under None all of it together."""
 
     def __len__(self) -> int:
         return len(self.records)

@@ -40,13 +40,15 @@ def element_place(trace: Trace, record: Record, element: tuple[int, ...]) -> str
         elif (positions := _positions(trace, record, axis)) is not None and axis.name in "TN":
             words.append(f"token {positions[index]}{_token(trace, record, axis, row, index)}")
         else:
-            words.append(f"{noun(axis.name, axis.name)} {index}{_token(trace, record, axis, row, index)}")
+            at = axis.whole_index(index)
+            words.append(f"{noun(axis.name, axis.name)} {at}{_token(trace, record, axis, row, index)}")
     return ", ".join(words)
 
 
 def channel_name(trace: Trace, record: Record, channel: int) -> str:
-    """An index of the last axis in words: `channel 507`, `head 3, channel 12`, `key 0`."""
+    """An index of the last axis in words: `channel 507`, `head 3, channel 12`, `key 0`; of a part that of the whole."""
     axes, parts = axes_of(record, trace.run.config), split_heads(record, trace.run.config)
+    channel = axes[-1].whole_index(channel)
     if parts is not None:
         head, channel = divmod(channel, parts[-1].length)
         return f"{noun(parts[-2].name, parts[-2].name)} {head}, channel {channel}"

@@ -77,7 +77,7 @@ def _leading(axis: Axis, place: int, count: int, head: int, batch: int, config: 
 def _chosen(axis: Axis, head: int, config: Mapping[str, object]) -> int:
     """The index on a head axis: a query head's own, or that of the key-value head it shares."""
     heads = query_heads(config)
-    if axis.name == "G" and heads:
+    if axis.name == "G" and heads and axis.shard is None:
         return min(head, heads - 1) * axis.length // heads
     return min(head, axis.length - 1)
 
@@ -122,6 +122,9 @@ def _query_head(axis: Axis, chosen: int, config: Mapping[str, object]) -> int:
 
 
 def _head_note(axis: Axis, chosen: int, config: Mapping[str, object]) -> str:
+    if axis.shard is not None:
+        which = "kv head" if axis.name == "G" else "head"
+        return f"{which} {axis.whole_index(chosen)}, {chosen} of 0–{axis.length - 1} here"
     if axis.length == 1 and axis.name == "H":
         return "the same for all heads"
     heads = query_heads(config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tracetui.errors import InputError
@@ -43,16 +43,21 @@ def is_rank_folder(path: Path) -> bool:
     )
 
 
-def gathered_from(paths: Sequence[Path], tensor_parallel: int | None = None) -> Gathered:
+def gathered_from(
+    paths: Sequence[Path], tensor_parallel: int | None = None, keep: Callable[[int, Trace], None] | None = None
+) -> Gathered:
     """What all the files say. Raises InputError for one that isn't of a rank, or of one that another is of too.
 
     tensor_parallel: how many ranks there are of files that don't say it, as a recorder of one's own writes them.
+    keep: hears each rank's own trace.
     """
     gathered = Gathered()
     for ranked in _opened(paths, tensor_parallel):
         if ranked.rank in gathered.names:
             raise InputError(f"{ranked.name}: is of rank {ranked.rank}, as {gathered.names[ranked.rank]} is")
         gathered.add(ranked)
+        if keep is not None:
+            keep(ranked.rank, ranked.trace)
     if not gathered.ranks:
         raise InputError("no files of ranks were given")
     return gathered

@@ -160,9 +160,7 @@ def _trace(
     run = replace(
         first.run,
         parallel=Parallel(parallel.world, None, parallel.mesh),
-        notes=tuple(
-            dict.fromkeys([*chain.from_iterable(head.run.notes for head in heads), *_notes(gathered, unknowable)])
-        ),
+        notes=tuple(dict.fromkeys(_notes(gathered, unknowable))),
         started=min(filter(None, (head.run.started for head in heads)), default=""),
     )
     pieces: dict[str, tuple[RankPiece, ...]] = {key: whole.pieces for key, whole in wholes.items() if whole.pieces}
@@ -186,6 +184,9 @@ def _trace(
 
 
 def _notes(gathered: Gathered, unknowable: Sequence[str]) -> Iterable[str]:
+    """What any rank remarked, but that it is only a rank."""
+    for rank, head in gathered.heads:
+        yield from (note for note in head.run.notes if note not in gathered.ranks[rank].notes)
     world = next(iter(gathered.ranks.values())).world
     if len(gathered.ranks) < world:
         yield f"merged from {len(gathered.ranks)} of {world} ranks: {', '.join(map(str, sorted(gathered.ranks)))}"

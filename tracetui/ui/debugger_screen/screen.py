@@ -28,6 +28,7 @@ from tracetui.ui.debugger_screen.layout import WidgetLayout
 from tracetui.ui.debugger_screen.looks import LookActions
 from tracetui.ui.debugger_screen.memory import SessionMemory
 from tracetui.ui.debugger_screen.questions import LineQuestions
+from tracetui.ui.debugger_screen.ranks import RankActions
 from tracetui.ui.debugger_screen.runs import RunActions
 from tracetui.ui.debugger_screen.screen_host import ScreenHost
 from tracetui.ui.debugger_screen.steps import StepActions
@@ -103,11 +104,13 @@ class DebuggerScreen(Screen[None]):
         self.heard = SessionEvents(
             host, self._log_pane, panes, self.runs, self.stops, self.edits, self.health, self.looks
         )
+        self.ranks = RankActions(host, self.heard.hear)
         self.layout_kept = WidgetLayout(panes, tree, self._find_bar, attention)
         self.memory = SessionMemory(host, page, self._watches, self._prompt_bar, self.runs, self.layout_kept)
         host.followers.append(self.stops.follow)
-        parts = (self.steps, self.stops, self.health, self.edits, self.runs, self.looks, self.files, self.search, panes)
-        self.handlers = {id_: handler for part in parts for id_, handler in part.handlers.items()}
+        parts = (self.steps, self.stops, self.health, self.edits, self.runs, self.looks, self.ranks, self.files)
+        every = (*parts, self.search, panes)
+        self.handlers = {id_: handler for part in every for id_, handler in part.handlers.items()}
         self.handlers |= {"help": self._help, "theme": self._theme}
 
     def compose(self) -> ComposeResult:

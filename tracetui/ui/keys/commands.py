@@ -76,6 +76,7 @@ COMMANDS = (
     Command("previous_row", "(", "the prompt before in a batch", "Look"),
     Command("next_token", ">", "the next token", "Look", "token", 12, "previous_token"),
     Command("previous_token", "<", "the token before", "Look"),
+    Command("rank", "F", "one rank's own records, or those of all ranks together", "Look"),
     Command("largest", "M", "the largest element of this tensor", "Look"),
     Command("outlier_map", "O", "the tensor's values as a map, or as a table again", "Look"),
     Command("scores", "a", "attention: before mask, masked, probabilities, latent", "Look"),

@@ -8,6 +8,7 @@ from textual.widget import Widget
 
 from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import Phase, ScreenState
+from tracetui.recording.parallel import Parallel
 from tracetui.text import visible
 
 _MARKS = {
@@ -44,16 +45,26 @@ class Header(Widget):
     def _left(self, room: int) -> Content:
         """As many facts as fit; the name is always there, cut if it must be."""
         left = Content.assemble((" tracetui ", "bold $primary"), " ", (visible(self._offer.title), "bold"))
-        for fact in (self._offer.description, self._dtype(), self._offer.weights):
+        for fact in (ranks_words(self.state.trace.run.parallel), *self._offered()):
             longer = Content.assemble(left, ("  ·  ", "$quiet"), (visible(fact), "$quiet"))
             if fact and longer.cell_length <= room:
                 left = longer
         return left.truncate(max(1, room), ellipsis=True)
 
+    def _offered(self) -> tuple[str, ...]:
+        return self._offer.description, self._dtype(), self._offer.weights
+
     def _dtype(self) -> str:
         """What was asked for; a run that was begun knows what `auto` comes to."""
         run_in = str(self.state.trace.run.recipe.get("dtype", ""))
         return run_in if run_in and self._offer.dtype == "auto" else self._offer.dtype
+
+
+def ranks_words(parallel: Parallel | None) -> str:
+    """Whose records are on view: `rank 1 of 4`, `4 ranks together`; empty for one process."""
+    if parallel is None:
+        return ""
+    return f"{parallel.world} ranks together" if parallel.rank is None else f"rank {parallel.rank} of {parallel.world}"
 
 
 def standing(state: ScreenState, short: bool = False) -> str:

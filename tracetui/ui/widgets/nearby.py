@@ -11,7 +11,7 @@ from tracetui.recording.record import Record
 from tracetui.ui.messages import Jump
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.views.cells import Line, fit, line
-from tracetui.views.health.lines import MARKS
+from tracetui.views.health.lines import MARKS, UNLIKE
 from tracetui.views.inks import Inks
 
 _SHAPE = 20
@@ -46,7 +46,8 @@ class Nearby(Canvas):
         ground = inks.cursor if here else Style.null()
         shape = fit("×".join(str(length) for length in record.shape), min(_SHAPE, width // 3), right=True)
         name = fit(f"{' ' * record.depth}{short(record)}", max(1, width - len(shape) - 9))
-        mark = MARKS.get(self.state.health.get(record.index), " ")
+        unlike = UNLIKE if record.key in self.state.trace.unlike_replicas else " "
+        mark = MARKS.get(self.state.health.get(record.index), unlike)
         parts = [
             (f"{'▶' if here else ' '}{record.index:>5}", inks.quiet + ground),
             (f"{mark} ", (inks.nan if mark == "!" else inks.quiet) + ground),

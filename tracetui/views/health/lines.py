@@ -27,9 +27,12 @@ from tracetui.views.cells import fit
 from tracetui.views.config_lines import ConfigLine, LineKind
 from tracetui.views.diff.format import listed
 from tracetui.views.health.causes import cause_line
+from tracetui.views.health.ranks import rank_lines
 
 MARKS: Mapping[HealthPart | None, str] = {HealthPart.PRODUCES: "!", HealthPart.CARRIES: "~", HealthPart.UNTOLD: "?"}
 """Who made a NaN or an infinity, who passes it on, and where that can't be told."""
+UNLIKE = "≠"
+"""Ranks that should have the same here have not."""
 
 _LISTED = 8
 _COLUMN = 11
@@ -56,7 +59,7 @@ def health_lines(trace: Trace, diagnosis: Diagnosis, width: int) -> Iterator[Con
 def sound_lines(trace: Trace, record: Record, near: Sequence[str], width: int) -> Iterator[ConfigLine]:
     """How the records up to one grew, all of whose values are finite; `near`: what is to be said of its limit."""
     yield ConfigLine(f"{visible(record.key, 200)}: every value is finite", LineKind.TITLE)
-    yield from (ConfigLine(line, LineKind.ALERT) for line in near)
+    yield from (ConfigLine(line, LineKind.ALERT) for line in (*near, *rank_lines(trace, record, None)))
     yield ConfigLine("", LineKind.TEXT)
     yield ConfigLine("The last records up to it", LineKind.HEADING)
     yield from (ConfigLine(text, LineKind.TEXT) for text in frame_lines(frames(trace, record), width))
@@ -144,6 +147,7 @@ def _elements(trace: Trace, diagnosis: Diagnosis) -> Iterator[ConfigLine]:
         yield ConfigLine("the values were not kept, only their statistics", LineKind.TEXT)
     else:
         yield from (ConfigLine(text, LineKind.TEXT) for text in _places(trace, origin, diagnosis.elements))
+    yield from (ConfigLine(text, LineKind.ALERT) for text in rank_lines(trace, origin, diagnosis.elements))
     yield ConfigLine("", LineKind.TEXT)
 
 

@@ -57,6 +57,12 @@ def unlike_words(unlike: UnlikeReplicas) -> str:
     return f"{agree}, {other} {verb}{far}{count}"
 
 
+def odd_ranks(unlike: UnlikeReplicas) -> str:
+    """`rank 3 differs`: those that have other values than most."""
+    ranks = sorted(rank for group in unlike.groups[1:] for rank in group)
+    return f"{ranks_text(ranks)} {'differs' if len(ranks) == 1 else 'differ'}"
+
+
 def ranks_text(ranks: Sequence[int]) -> str:
     """`rank 3`, `ranks 0 to 2`."""
     return f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {spans(list(ranks))}"

@@ -8,7 +8,8 @@ from tracetui.debugger.edits import names_line
 from tracetui.debugger.fault import NO_FAULT
 from tracetui.debugger.state import ScreenState
 from tracetui.debugger.stop_book import names_module
-from tracetui.views.health.lines import MARKS
+from tracetui.recording.record import plain_site
+from tracetui.views.health.lines import MARKS, UNLIKE
 
 
 class LineMarks:
@@ -18,12 +19,15 @@ class LineMarks:
         self._state = ScreenState()
         self._of_path: dict[str, str] = {}
         self._health: dict[str, HealthPart] = {}
+        self._unlike: set[str] = set()
 
     def use(self, state: ScreenState) -> None:
         """Have the marks be those of a state."""
         old, self._state = self._state, state
         if state.stops is not old.stops or state.edits is not old.edits or state.outline is not old.outline:
             self._of_path = {}
+        if state.trace is not old.trace:
+            self._unlike = {plain_site(key).partition(":")[0] for key in state.trace.unlike_replicas}
         if state.health is not old.health:
             self._health = marks_by_module(state.trace, state.health)
 
@@ -37,7 +41,9 @@ class LineMarks:
             return MARKS[health]
         if (stop := self._stop(path, site)) != " ":
             return stop
-        return " " if health is None else MARKS.get(health, " ")
+        if health is not None:
+            return MARKS.get(health, " ")
+        return UNLIKE if path in self._unlike else " "
 
     def _failed(self, path: str) -> bool:
         """Whether the line's module is the one whose own code failed."""

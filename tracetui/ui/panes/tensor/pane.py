@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import ClassVar
 
 from textual import on
@@ -19,6 +19,7 @@ from tracetui.debugger.labels import position_labels
 from tracetui.debugger.readings.planes import Plane, plane_of
 from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import ScreenState
+from tracetui.recording.parallel import Shard
 from tracetui.recording.record import Record, Token
 from tracetui.recording.trace import Trace
 from tracetui.text import statistic
@@ -151,7 +152,7 @@ class TensorPane(ReadingPane[Reading], Vertical):
             state.record,
             plane,
             self._label(rows),
-            self._label(columns if plane.columns.name == "S" else None),
+            self._label(columns if plane.columns.name == "S" else None) or _whole_indices(plane.columns.shard),
             rows.start if rows else 0,
         )
         grid = self.query_one(ValueGrid)
@@ -168,6 +169,12 @@ class TensorPane(ReadingPane[Reading], Vertical):
         if positions not in self._labels:
             self._labels[positions] = position_labels(self.state.tokens, positions)
         return self._labels[positions]
+
+
+@lru_cache(maxsize=8)
+def _whole_indices(shard: Shard | None) -> tuple[str, ...]:
+    """What a part's columns are in the whole tensor; nothing of what is whole."""
+    return () if shard is None else tuple(str(index) for edges in shard.ranges for index in range(*edges))
 
 
 def _read(trace: Trace, record: Record) -> Reading:

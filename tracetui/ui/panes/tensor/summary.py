@@ -26,6 +26,7 @@ from tracetui.views.finite import finite_words
 from tracetui.views.inks import Inks
 from tracetui.views.parts import fitted, part
 from tracetui.views.place import outlier_line
+from tracetui.views.run.ranks import odd_ranks
 
 _BINS = 128
 _NAMES = 20
@@ -182,8 +183,13 @@ def _facts(trace: Trace, record: Record, reading: Reading | None, width: int, in
     return [
         line([(f" {fit_end(record.key, width - 1)}", inks.text + Style(bold=True))], width),
         line([(f" {axes}", inks.mark), (seen, inks.quiet)], width),
-        _told_line(facts, "" if near is None else _near(near), width, inks),
+        _told_line(facts, f"{_unlike(trace, record)}{'' if near is None else _near(near)}", width, inks),
     ]
+
+
+def _unlike(trace: Trace, record: Record) -> str:
+    unlike = trace.unlike_replicas.get(record.key)
+    return "" if unlike is None else f" ≠ {odd_ranks(unlike)}"
 
 
 def _near(near: NearLimit) -> str:
