@@ -204,6 +204,7 @@ def traces(draw: st.DrawFn) -> Trace:
         vocabulary={token.id: token for token in known},
         complete=draw(st.booleans()),
         outline=draw(st.just(NO_MODULE) | outlines),
+        dump=draw(st.booleans()),
         pieces=draw(pieces(run)),
         unlike_replicas=draw(unlike(run)),
     )
@@ -227,7 +228,7 @@ def assert_same(found: Trace, expected: Trace) -> None:
     assert found.tokens == expected.tokens
     assert as_text(found.vocabulary) == as_text(expected.vocabulary)
     assert as_text(found.attention) == as_text(expected.attention)
-    assert found.complete == expected.complete
+    assert (found.complete, found.dump) == (expected.complete, expected.dump)
     assert found.outline == expected.outline
     assert [repr(astuple(record)) for record in found.records] == [repr(astuple(record)) for record in expected.records]
     for here, there in zip(found.values, expected.values, strict=True):

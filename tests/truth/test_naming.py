@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from tests.truth.decoder import Decoder
 from tests.truth.families import FAMILIES, IDS
 from tests.truth.fault import damaged
 from tests.truth.forward import dump
-from tests.truth.naming import NAMINGS, Arrays, megatron
+from tests.truth.naming import NAMINGS, Arrays, megatron, vllm
 from tracetui.recording.value import Array
 
 _FAULTS = {".self_attn.o_proj": "self_attn.o_proj.weight", ".mlp.up_proj": "mlp.up_proj.weight"}
@@ -57,6 +58,40 @@ def test_it_is_no_other_beside_what_hooks_keep_of_the_model(name: str, dumps: di
     finding = tracetui.diff(NAMINGS[name](dumps[".mlp.up_proj"]), hooks).report.finding
     assert finding is not None
     assert finding.site.site == "model.layers.1.mlp.up_proj"
+
+
+def with_every_residual(dump_: Arrays) -> dict[str, Array]:
+    """vLLM's modules as a recorder sees them that keeps all that they return: norms hand the residual on as well."""
+    layers = [name for name in dump_ if name.startswith("model.layers.") and name.count(".") == 2 and ":" not in name]
+    stream = {name: dump_[name].reshape(-1, dump_[name].shape[-1]) for name in layers}
+    entering = {f"{after}.input_layernorm#1": stream[name] for name, after in pairwise(layers)}
+    return {**vllm(dump_), **entering, "model.norm#1": stream[layers[-1]], "model": vllm(dump_)["model.norm"]}
+
+
+@pytest.mark.parametrize("front", ["", "model.", "llm.model.", "module.model.model."])
+def test_an_engine_hands_the_residual_on_whatever_stands_before_its_names(front: str, dumps: dict[str, Arrays]) -> None:
+    arrays = {f"{front}{name}": array for name, array in with_every_residual(dumps[""]).items()}
+    diff = tracetui.diff(arrays, FAMILIES["llama"]().reference)
+    assert diff.same, diff.explained
+    sites = {site.site: site.pair.a.record.site.removeprefix(front) for site in diff.sites}
+    assert sites["model.layers.2"] == "model.norm#1"
+    assert "model.layers.0.mlp.down_proj:input" in sites
+    assert "model.layers.0.mlp.act_fn" not in sites
+    faulty = {f"{front}{name}": array for name, array in with_every_residual(dumps[".self_attn.o_proj"]).items()}
+    finding = tracetui.diff(faulty, FAMILIES["llama"]().reference).report.finding
+    assert finding is not None
+    assert finding.site.site == "model.layers.1.self_attn.o_proj"
+    assert finding.at_fault
+
+
+def test_an_engine_is_known_where_no_values_tell(dumps: dict[str, Arrays]) -> None:
+    """All of its numbers are another model's: what a layer hands on is never taken for its output."""
+    other = {name: array + np.float32(5) for name, array in with_every_residual(dumps[""]).items()}
+    sites = {site.site for site in tracetui.diff(other, FAMILIES["llama"]().reference).sites}
+    assert "model.layers.0.mlp" in sites
+    assert "model.layers.0.mlp.act_fn" not in sites
+    by_name = {site.site: site.pair.a.record.site for site in tracetui.diff(other, FAMILIES["llama"]().reference).sites}
+    assert by_name.get("model.layers.2") == "model.norm#1"
 
 
 def test_tokens_may_stand_before_a_batch_of_two(dumps: dict[str, Arrays]) -> None:

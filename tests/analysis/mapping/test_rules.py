@@ -64,6 +64,8 @@ def test_patterns_prefixes_parts_and_layouts(tmp_path: Path) -> None:
         ("[[site]]\na = 'x'\nb = 'y'\nlayout = 'pairs ²'", "site 1.layout"),
         (f"[[site]]\na = 'x'\nb = 'y'\nlayout = '{'transposed,' * 999}'", "at most 16 steps, got 999"),
         ("[[site]]\na = 'x'\nb = 'y'\nlayuot = ''", "site 1.layuot: is not a key"),
+        ("drop = ['x.{n}.{n}']", "drop: must have {n} and {e} once each"),
+        ("drop = 'x'", "drop: must be a list of texts"),
         ("strip_b = [1]", "strip_b: must be a list of texts"),
         ("stripb = []", "stripb: is not a key"),
         ("[[site", r"is not TOML: .*; a map holds tables \[\[site\]\]"),
@@ -92,3 +94,33 @@ def test_a_layout_that_doesn_t_fit_leaves_a_tensor_to_be_told_of(tmp_path: Path,
     a = trace_of({**{f"x.{step}": np.ones((2, 3)) for step in steps}, "q": np.ones(2), "k": np.ones(3)})
     found = report(a, trace_of({**{step: np.zeros(shape) for step in steps}, "qk": np.zeros(shape)}), rules)
     assert len(found.comparison.sites) == len(steps) + 2
+
+
+def test_a_map_stands_above_names_that_are_equal(tmp_path: Path) -> None:
+    """B's layer hands on what its block made, and B's block something that A lacks: equal names are other tensors."""
+    rng = np.random.default_rng(0)
+    mlp, stream, other = (rng.normal(size=(1, 5, 8)) for _ in range(3))
+    a = trace_of({"model.layers.0.mlp": mlp, "model.layers.0": stream})
+    b = trace_of({"model.layers.0.mlp": other, "model.layers.0": mlp, "sum.0": stream})
+    assert not report(a, b).comparison.same
+    tables = 'site = [{a = "model.layers.{n}.mlp", b = "model.layers.{n}"}, {a = "model.layers.{n}", b = "sum.{n}"}]'
+    found = report(a, b, read(tmp_path, tables)).comparison
+    assert found.same
+    assert {site.site: site.pair.b.record.site for site in found.sites} == {
+        "model.layers.0.mlp": "model.layers.0",
+        "model.layers.0": "sum.0",
+    }
+    assert [named.site for named in found.alignment.only_b] == ["model.layers.0.mlp (its own name)"]
+    assert [named.record.site for named in found.alignment.only_b] == ["model.layers.0.mlp"]
+
+
+def test_a_name_can_be_dropped_though_both_have_it(tmp_path: Path) -> None:
+    a = trace_of({f"model.layers.{n}.mlp.act_fn": np.ones((2, 4)) for n in range(2)} | {"logits": np.ones((2, 4))})
+    b = trace_of({f"model.layers.{n}.mlp.act_fn": np.zeros((2, 4)) for n in range(2)} | {"logits": np.ones((2, 4))})
+    assert not report(a, b).comparison.same
+    found = report(a, b, read(tmp_path, 'drop = ["model.layers.{n}.mlp.act_fn"]')).comparison
+    assert found.same
+    assert [site.site for site in found.sites] == ["logits"]
+    assert (len(found.alignment.only_a), len(found.alignment.only_b)) == (2, 0)
+    one = report(a, b, read(tmp_path, 'drop = ["model.layers.1.mlp.act_fn"]')).comparison
+    assert [site.site for site in one.sites] == ["model.layers.0.mlp.act_fn", "logits"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from tracetui.analysis.mapping import tables
@@ -12,7 +12,12 @@ from tracetui.analysis.mapping.ggml import graph_site
 from tracetui.analysis.mapping.spelling import dotted
 
 _WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-_PREFIX = re.compile(r"^(?:module\.|base_model\.model\.)+")
+_PREFIX = re.compile(
+    r"^(?:module\.|base_model\.model\."
+    r"|(?:llm|engine|worker|model_runner)\.(?=(?:model|module|lm_head|logits_processor)(?:[.@#:]|$))"
+    r"|model\.(?=(?:model\.(?:layers|embed_tokens|norm|rotary_emb)|model|lm_head|logits_processor|logits)(?:[.@#:]|$)))+"
+)
+"""What a wrapper puts in front: one `model.` more than there are in transformers' own names is one too."""
 _TEXT_MODEL = re.compile(r"^(?:model\.language_model|language_model\.model|text_model)\.")
 _SUFFIX = re.compile(r"(?:#\d{1,6})?(?:@\d{1,9}(?:\.\d{1,9})?)?$")
 _PART = re.compile(r"#\d{1,6}")
@@ -52,6 +57,12 @@ def meaning(name: str, rank: int = 2, others: Collection[str] = ()) -> Meaning:
     """
     found = _meaning(dotted(name), rank, others)
     return found or _meaning(name, rank, others) or Meaning(_plain(name))
+
+
+def unwrapped(names: Iterable[str]) -> frozenset[str]:
+    """The names as they are, and as they would be without what a wrapper puts in front."""
+    every = frozenset(names)
+    return every | {_plain(name) for name in every}
 
 
 def _plain(name: str) -> str:

@@ -17,7 +17,7 @@ MAX_RULES = 2000
 _BLANKS = {"{n}": r"(?P<n>\d{1,6})", "{e}": r"(?P<e>\d{1,6})"}
 _MAX_STEPS = 16
 _NUMBER = re.compile(r"[0-9]{1,5}")
-_KEYS = ("site", "strip_a", "strip_b")
+_KEYS = ("site", "strip_a", "strip_b", "drop")
 _SITE_KEYS = ("a", "b", "layout")
 _WHAT_IT_IS = "a map holds tables [[site]], each with a and b, as in docs/diff.md"
 
@@ -38,6 +38,8 @@ class Translation:
 
     names: tuple[str, ...]
     layout: Layout
+    by_rule: bool = False
+    """Whether a table says so, not a prefix alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +49,20 @@ class Rules:
     rules: tuple[Rule, ...] = ()
     strip_a: tuple[str, ...] = ()
     strip_b: tuple[str, ...] = ()
+    drop: tuple[re.Pattern[str], ...] = ()
+    """Names of B's that are compared with nothing, though A may have the same."""
 
     def of_a(self, name: str) -> str:
         return _stripped(name, self.strip_a)
 
+    def drops(self, name: str) -> bool:
+        return any(pattern.fullmatch(name) for pattern in self.drop)
+
     def of_b(self, name: str) -> Translation | None:
-        """The first rule that fits; None where none does."""
+        """The first rule that fits; None where none does. What only loses its prefix is no rule's own."""
         for rule in self.rules:
             if found := rule.b.fullmatch(name):
-                return Translation(tuple(_filled(pattern, found) for pattern in rule.a), rule.layout)
+                return Translation(tuple(_filled(pattern, found) for pattern in rule.a), rule.layout, by_rule=True)
         plain = _stripped(name, self.strip_b)
         return Translation((plain,), SAME) if plain != name else None
 
@@ -90,7 +97,14 @@ def read_rules(path: Path) -> Rules:
     if not isinstance(sites, list) or len(sites) > MAX_RULES:
         raise bad_field(path, "site", f"must be at most {MAX_RULES:,} tables [[site]]", type(sites).__name__)
     rules = tuple(_rule(path, f"site {place}", site) for place, site in enumerate(sites, start=1))
-    return Rules(rules, _texts(path, "strip_a", found), _texts(path, "strip_b", found))
+    drop = tuple(_pattern(_once_each(path, name)) for name in _texts(path, "drop", found))
+    return Rules(rules, _texts(path, "strip_a", found), _texts(path, "strip_b", found), drop)
+
+
+def _once_each(path: Path, name: str) -> str:
+    if any(name.count(blank) > 1 for blank in _BLANKS):
+        raise bad_field(path, "drop", "must have {n} and {e} once each", name)
+    return name
 
 
 def _rule(path: Path, where: str, site: object) -> Rule:

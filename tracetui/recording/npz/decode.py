@@ -55,6 +55,7 @@ class TraceHeader:
     weights: WeightPrints
     places: Sequence[Place]
     """What the records' places number."""
+    dump: bool
     pieces: MappingProxyType[str, tuple[RankPiece, ...]]
     unlike_replicas: MappingProxyType[str, UnlikeReplicas]
 
@@ -98,6 +99,7 @@ def decode_header(document: bytes, where: str, timing: Timing) -> TraceHeader:
         bad_weights=MappingProxyType(_bad_weights(form.bad_weights or {}, where)),
         weights=MappingProxyType(weight_prints(form.weights or {}, where)),
         places=places,
+        dump=form.dump or False,
         pieces=MappingProxyType(decode_pieces(form, places, where)),
         unlike_replicas=MappingProxyType(decode_unlike(form, where)),
     )

@@ -41,6 +41,7 @@ def encode_header(trace: Trace, statistics: Sequence[Statistics], keys: Sequence
             "attention": {key: _attention(call) for key, call in trace.attention.items()},
             **({"bad_weights": _bad_weights(trace)} if trace.bad_weights else {}),
             **({"weights": weight_forms(trace.weights)} if trace.weights else {}),
+            **({"dump": True} if trace.dump else {}),
             **({"pieces": piece_forms(trace.pieces, places)} if trace.pieces else {}),
             **({"unlike_replicas": unlike_forms(trace.unlike_replicas)} if len(trace.unlike_replicas) else {}),
             **({"places": [place_form(place) for place in places]} if places else {}),

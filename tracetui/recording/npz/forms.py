@@ -156,6 +156,7 @@ class HeaderForm(Struct):
     pieces: dict[str, list[Range]] | UnsetType = UNSET
     """Pairs of a rank and the number of its place."""
     unlike_replicas: dict[str, UnlikeForm] | UnsetType = UNSET
+    dump: bool | UnsetType = UNSET
 
 
 class TimingForm(Struct):

@@ -45,6 +45,7 @@ def read_trace(path: Path) -> Trace:
         outline=header.outline,
         bad_weights=header.bad_weights,
         weights=header.weights,
+        dump=header.dump,
         pieces=header.pieces,
         unlike_replicas=header.unlike_replicas,
     )

@@ -72,7 +72,8 @@ def align(a: Trace, b: Trace, rules: Rules) -> Alignment:
     meanings_a = Meanings(names_a)
     meanings_b = meanings_a if names_a == names_b else Meanings(names_b)
     side_a = _unique(_named_a(a, rules, meanings_a))
-    side_b = _unique(_named_b(b, rules, meanings_b, side_a))
+    named_b = sorted(_named_b(b, rules, meanings_b, side_a), key=lambda named: not named.by_rule)
+    side_b = _unique(named_b)
     number_from_zero(side_a, side_b, a, b)
     number_from_zero(side_b, side_a, b, a)
     decide_meanings(side_a, side_b, a, b)
@@ -178,11 +179,13 @@ def _named_b(trace: Trace, rules: Rules, meanings: Meanings, side_a: Mapping[str
     for record in trace.records:
         key = record.key
         said = rules.of_b(key)
+        if said is None and rules.drops(key):
+            continue
         if said is None:
             yield _named(record, key, meanings, SAME)
             continue
         for name, cut in zip(said.names, _cuts(record, said.names, side_a), strict=True):
-            named = _named(record, name, meanings, said.layout.then(cut))
+            named = replace(_named(record, name, meanings, said.layout.then(cut)), by_rule=said.by_rule)
             yield named if named.naming or len(said.names) > 1 else replace(named, own=_own(record, meanings))
 
 
@@ -224,6 +227,9 @@ def _unique(found: Iterable[Named]) -> dict[str, Named]:
             known[named.site] = named
             named = earlier
         site = named.site if named.site not in known else named.record.key
+        if site in known and known[site].by_rule:
+            # A map gave its name to another.
+            site, named = f"{site} (its own name)", replace(named, naming="")
         if site not in known:
             known[site] = named if site == named.site else replace(named, site=site)
     return known

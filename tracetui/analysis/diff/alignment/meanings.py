@@ -12,7 +12,7 @@ from tracetui.analysis.diff.alignment.calls import statistics_apart
 from tracetui.analysis.diff.alignment.named import Named
 from tracetui.analysis.mapping.layouts import Layout, part
 from tracetui.recording.dumps.graph_log import is_printed
-from tracetui.recording.record import layer_of
+from tracetui.recording.record import layer_of, plain_site
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array, is_kept
@@ -26,6 +26,10 @@ _OTHERS = {
 first matrix of a block without a gate, a layer that leaves the sum to the next norm."""
 _BESIDE = {".mlp.act_fn": (".mlp.gate_up_proj",)}
 """Names that occur only beside a tensor with the other meaning; they decide where no values do."""
+_OF_ENGINES = ("", ".mlp.act_fn")
+"""What has its other meaning wherever layers hand the residual on beside what they made."""
+_RESIDUALS = (":attn_residual", ":input")
+_LAST_NORM = "model.norm#1"
 _NORMALISED = ".hook_normalized"
 _NORMS = (".input_layernorm", ".post_attention_layernorm")
 _ALIKE, _NEARER = 0.02, 4.0
@@ -38,17 +42,37 @@ def decide_meanings(side: dict[str, Named], others: Mapping[str, Named], own: Tr
     if not own.dump:
         return
     side_statistics, other_statistics = _Sizes(side, own), _Sizes(others, other)
+    hands_residual_on = any(map(_is_residual_beside, side.values()))
     for place, meant in _OTHERS.items():
-        sites = [site for site in side if _place(site) == place]
-        if sites and _means_the_other(sites, place, meant, side_statistics, other_statistics):
+        sites = [site for site, named in side.items() if _place(site) == place and not named.by_rule]
+        is_engine = hands_residual_on and place in _OF_ENGINES
+        if sites and (is_engine or _means_the_other(sites, place, meant, side_statistics, other_statistics)):
             for site in sites:
                 _rename(side, site, site.removesuffix(place) + meant)
+    if hands_residual_on:
+        _name_last_stream(side)
     unweighed = _unweighed(side, side_statistics, other_statistics)
     for site, named in list(side.items()):
         if site in unweighed or _is_identity(named, site, side_statistics):
             _rename(side, site, named.record.key)
         elif named.naming == "ggml" and site in others:
             side[site] = _of_graph(named, others[site], own, other)
+
+
+def _is_residual_beside(named: Named) -> bool:
+    """Whether it is the residual that a module of vLLM's hands on beside what it made, not added yet."""
+    beside = named.record.part == 1 or "#1" in named.record.site
+    return named.naming == "vllm" and beside and plain_site(named.site).endswith(_RESIDUALS)
+
+
+def _name_last_stream(side: dict[str, Named]) -> None:
+    """The last norm adds the last layer's output up, and returns it beside."""
+    layers = [layer for site in side if (layer := layer_of(site)) is not None]
+    for site, named in list(side.items()):
+        last = f"model.layers.{max(layers, default=0)}{site.removeprefix(_LAST_NORM)}"
+        if site.startswith(_LAST_NORM) and last not in side and not named.by_rule:
+            del side[site]
+            side[last] = replace(named, site=last, naming="vllm")
 
 
 def _rename(side: dict[str, Named], site: str, other: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tracetui.analysis.mapping.ggml import uncounted
 from tracetui.analysis.mapping.layouts import SAME, Layout
-from tracetui.analysis.mapping.names import meaning
+from tracetui.analysis.mapping.names import meaning, unwrapped
 from tracetui.recording.record import Record, when
 
 
@@ -23,6 +23,8 @@ class Named:
     """What is done to its values first: what a rule says, or the piece of a fused tensor that it is."""
     own: str = ""
     """What its own name means, where a rule gives it one that no table knows."""
+    by_rule: bool = False
+    """Whether a map gives it its site: that stands above what names and values tell."""
 
     @property
     def known(self) -> str:
@@ -35,7 +37,7 @@ class Meanings:
 
     def __init__(self, names: Collection[str]) -> None:
         """names: the sites of the file's records."""
-        self._names = uncounted(names)
+        self._names = unwrapped(uncounted(names))
         self._known: dict[tuple[str, int], tuple[str, str]] = {}
 
     def of(self, record: Record, name: str) -> tuple[str, str]:
