@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from tracetui.errors import TracetuiError, in_words, without_library
-from tracetui.options.parser import parse, parser
+from tracetui.options.parser import HOME, parse, parser
 from tracetui.signals import catch_signals, check_signals, told_to_end
 from tracetui.startup_line import begin_for, startup_line
 
@@ -72,8 +72,10 @@ def _run(arguments: Sequence[str]) -> int:
 def _command(arguments: Sequence[str]) -> int:
     parsed = parse(arguments)
     if parsed.command is None:
-        parser().print_help()
-        return 0
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            parser().print_help()
+            return 0
+        parsed.command = HOME
     parsed.offline = _quieten_libraries()
     from tracetui.bus_error import catch_bus_errors
     from tracetui.commands import command

@@ -106,7 +106,7 @@ def test_whoever_wants_nothing_remembered_leaves_nothing_and_gets_nothing(monkey
     recipe, offer = start()
     assert recipe.prompts == OWN
     assert offer.recalled.keeper is None
-    assert recalled_recording(last_of("recording x", False), ()).keeper is None
+    assert recalled_recording(last_of("recording x", False)).keeper is None
 
 
 def test_a_model_is_the_same_from_wherever_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

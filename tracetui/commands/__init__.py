@@ -10,6 +10,7 @@ _MODULES = {
     "config": "about",
     "diff": "traces",
     "export": "traces",
+    "home": "home",
     "info": "traces",
     "locate": "about",
     "merge": "merge",
@@ -18,6 +19,7 @@ _MODULES = {
     "outline": "about",
     "quantised": "quantised",
     "run": "screen",
+    "tour": "screen",
     "trace": "traces",
 }
 """Where each command lies."""

@@ -31,8 +31,8 @@ class Last:
     def note(self) -> SessionNote:
         return self.found.note
 
-    def keeper(self, bare: SessionNote) -> Keeper | None:
-        """The keeper of this session; it writes no file as long as nothing but `bare` was ever set."""
+    def keeper(self, bare: SessionNote | None) -> Keeper | None:
+        """The keeper of this session; it writes no file as long as nothing but `bare` was ever set, None: at once."""
         if self.store is None or not self.found.writable:
             return None
         return Keeper(self.store, None if self.fresh else self.note if self.found.there else bare)
@@ -43,6 +43,7 @@ def last_of(what: str, fresh: bool) -> Last:
     if switched_off():
         return Last()
     store = NoteStore(what)
+    store.touch()
     return Last(store, NOTHING_FOUND if fresh else store.read(), fresh)
 
 
@@ -80,9 +81,9 @@ def recalled(arguments: Namespace, last: Last, recipe: Recipe, stops: tuple[Stop
     return Restored(kept, last.found.remarks, last.keeper(NO_NOTE), own, text)
 
 
-def recalled_recording(last: Last, stops: tuple[Stop, ...]) -> Restored:
-    """What is restored for a recording's screen; its stops are the recording's own."""
+def recalled_recording(last: Last) -> Restored:
+    """What is restored for a recording's screen; that it was open is remembered, whatever was set."""
     if last.store is None:
         return NOTHING_RECALLED
     text = in_words(replace(last.note, prompts=None)) if last.found.there else ""
-    return Restored(last.note, last.found.remarks, last.keeper(SessionNote(stops=stops)), told=text)
+    return Restored(last.note, last.found.remarks, last.keeper(None), told=text)

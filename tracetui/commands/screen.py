@@ -33,6 +33,22 @@ def run(arguments: Namespace) -> int:
     return run_app(app)
 
 
+def tour(arguments: Namespace) -> int:
+    """Open the debugger on a small model, with the tour over it; nothing of it is remembered."""
+    require_terminal("tour:", "`tracetui trace`")
+    os.environ.setdefault("TEXTUAL_FPS", "120")
+    from tracetui.commands.start_page import page_of_recipe
+    from tracetui.debugger.tour import MODEL
+    from tracetui.recipe import load_recipe
+    from tracetui.tracer.live import LiveSession
+    from tracetui.ui.app import TracetuiApp
+    from tracetui.ui.terminal.last_resort import run_app
+
+    recipe = load_recipe(MODEL)
+    page = replace(page_of_recipe(recipe), tour=True)
+    return run_app(TracetuiApp(lambda listener: LiveSession(recipe, listener), page))
+
+
 def debugger_app(arguments: Namespace) -> TracetuiApp:
     """The application of `tracetui run`, not running yet. Raises InputError."""
     given_stops = read_stops(arguments)  # a wrong one is refused before anything is read
@@ -78,7 +94,7 @@ def open_trace(arguments: Namespace) -> int:
     offer = replace(
         offer,
         stops=last.note.stops if last.found.there else offer.stops,
-        recalled=recalled_recording(last, offer.stops),
+        recalled=recalled_recording(last),
     )
     app = TracetuiApp(lambda listener: RecordedSession(recording, listener), offer)
     return run_app(app)

@@ -44,6 +44,8 @@ class StartPage:
     """What was remembered of last time, and who remembers this time."""
     begins: bool = False
     """Whether the offered prompts run at once."""
+    tour: bool = False
+    """Whether the tour is shown over it."""
     recording: str = ""
     """Of what there is nothing to run for: in words, what was recorded; empty for a model."""
 

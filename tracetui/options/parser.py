@@ -9,6 +9,11 @@ from typing import NoReturn
 from tracetui import __version__
 from tracetui.errors import InputError
 
+HOME = "home"
+"""The command of a line that names nothing to open."""
+_NAMED_BY = {"run": "model", "open_trace": "trace"}
+"""Which argument says what a command opens, where it may be missing."""
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
@@ -22,6 +27,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parsed, unknown = parser(command).parse_known_args(arguments)
     if unknown:
         raise InputError(f"unrecognized arguments: {' '.join(unknown)}; `{parsed.prog} --help` lists what there is")
+    named_by = _NAMED_BY.get(parsed.command)
+    if named_by is not None and getattr(parsed, named_by) is None:
+        parsed.command = HOME
+    parsed.options = tuple(arguments[1:])
     return parsed
 
 
@@ -33,7 +42,7 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
     top = _Parser(
         prog="tracetui",
         description="A terminal debugger for the forward pass of language models.",
-        epilog="Start with `tracetui run llama3-2layer`.",
+        epilog="Without a command it shows what can be opened.",
     )
     top.add_argument("--version", action="version", version=f"tracetui {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
@@ -48,11 +57,7 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
     trace.add_argument("--compress", action="store_true", help="a smaller file that is slower to write and to look at")
     trace.add_argument("--json", action="store_true", help="for programs: JSON lines, the last with all that came out")
 
-    opened = commands.add_parser("open", help="look at a trace file; needs no torch")
-    opened.add_argument("trace", metavar="F.npz", help="a trace, or a plain npz or safetensors file of named tensors")
-    _add_fresh(opened, "what was set the last time this file was open: stops, watches and layout")
-    opened.set_defaults(command="open_trace")
-
+    _add_open(commands.add_parser("open", help="look at a trace file; needs no torch"))
     _add_info(commands.add_parser("info", help="what is in a trace file, or a GGUF file"))
     _add_diff(commands.add_parser("diff", help="two traces: the first tensor that differs, and what fed it"))
     _add_merge(commands.add_parser("merge", help="the traces of a run's ranks as the one trace of the whole model"))
@@ -64,6 +69,8 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
 
     config = commands.add_parser("config", help="every field of a model's configuration, explained")
     _add_model(config, "config", only)
+
+    commands.add_parser("tour", help="ten steps through the debugger, on a small model")
 
     commands.add_parser("models", help="the recipes that ship with tracetui")
 
@@ -81,6 +88,14 @@ def _add_model(parser: argparse.ArgumentParser, command: str, only: str | None) 
         from tracetui.options.run import add_model
 
         add_model(parser, command)
+
+
+def _add_open(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "trace", metavar="F.npz", nargs="?", help="a trace, or a plain npz or safetensors file of named tensors"
+    )
+    _add_fresh(parser, "what was set the last time this file was open: stops, watches and layout")
+    parser.set_defaults(command="open_trace")
 
 
 def _add_info(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ OF_TWO_MODELS = ("prompt", "tokens", "random_tokens", "chat", "system", "dtype",
 def add_model(parser: argparse.ArgumentParser, command: str) -> None:
     """Add to a command that takes a model what recipes and their options say."""
     if command in ("run", "trace"):
-        add_run(parser)
+        add_run(parser, nameless=command == "run")
         return
     if command == "quantised":
         for name in OF_TWO_MODELS:
@@ -28,9 +28,9 @@ def add_model(parser: argparse.ArgumentParser, command: str) -> None:
         add_option(parser, OPTIONS["layers"])
 
 
-def add_run(parser: argparse.ArgumentParser) -> None:
-    """What a run takes, with a screen or without."""
-    add_name(parser)
+def add_run(parser: argparse.ArgumentParser, nameless: bool = False) -> None:
+    """What a run takes, with a screen or without; nameless: the model may be chosen later."""
+    add_name(parser, "?" if nameless else None)
     for group in Group:
         options = [option for option in OPTIONS.values() if option.group is group and option.on_the_command_line]
         section = parser if group in _UNTITLED else parser.add_argument_group(group.value)
@@ -60,7 +60,7 @@ def add_option(container: argparse._ActionsContainer, option: Option) -> None:
     container.add_argument(*(option.flags or (option.flag,)), **how)
 
 
-def add_name(parser: argparse.ArgumentParser) -> None:
+def add_name(parser: argparse.ArgumentParser, count: str | None = None) -> None:
     parser.add_argument(
-        "model", metavar="MODEL", help="a recipe's name or file, a model's folder, or its id on the hub"
+        "model", metavar="MODEL", nargs=count, help="a recipe's name or file, a model's folder, or its id on the hub"
     )

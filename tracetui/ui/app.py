@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path, PurePath
-from types import FrameType
 from typing import TYPE_CHECKING, ClassVar
 
-from rich.text import Text
 from textual import on
-from textual.app import App, SystemCommand
-from textual.binding import Binding, BindingType
+from textual.app import SystemCommand
 from textual.message import Message
 from textual.screen import Screen
 
@@ -25,67 +19,37 @@ from tracetui import paths
 from tracetui.debugger.session import Failed, Listener, Session
 from tracetui.debugger.start_page import StartPage, page_of_recording
 from tracetui.logs import write_log
-from tracetui.signals import told_to_end
-from tracetui.text import visible
 from tracetui.ui.debugger_screen.screen import DebuggerScreen
 from tracetui.ui.dialogs.command_search import CommandSearch
 from tracetui.ui.foreign import notify
-from tracetui.ui.keys.bound import binding_ids
 from tracetui.ui.keys.commands import commands_of, shown_keys
-from tracetui.ui.keys.keymap import load_keymap
 from tracetui.ui.messages import Said, SessionEvent, SessionOpened, Trouble
 from tracetui.ui.reader import read_in_background
-from tracetui.ui.terminal.driver import TerminalDriver
 from tracetui.ui.theme.file import default_heatmap
-from tracetui.ui.theme.themes import DEFAULT_THEME, load_themes, remembered_theme
-from tracetui.ui.theme.variables import default_variables
+from tracetui.ui.themed_app import INTERRUPTED, ThemedApp
 from tracetui.views.palette import PALETTES, Palette
 
 if TYPE_CHECKING:
     from tracetui.ui.dialogs.open import Recording
 
 CLOSE_SECONDS = 2.0
-INTERRUPTED = 130
-_SIGNALS = {"SIGTERM": 143, "SIGHUP": 129}
 
 OpenSession = Callable[[Listener], Session]
 MakeScreen = Callable[[Mapping[str, str]], Screen[None]]
 """Takes the keys that the user chose, by the ids of commands."""
 
 
-class TracetuiApp(App[int]):
+class TracetuiApp(ThemedApp):
     """One model under the debugger."""
 
-    TITLE = "tracetui"
     CSS_PATH: ClassVar[list[str | PurePath]] = ["app.tcss", "diff.tcss", "quantised.tcss"]
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+c", "interrupt", "cancel the run, then quit", show=False, priority=True, id="interrupt"),
-        Binding("ctrl+q", "quit", "quit", show=False, priority=True, id="quit_always"),
-        Binding(
-            "ctrl+z", "suspend_process", "back to the shell, `fg` returns", show=False, priority=True, id="suspend"
-        ),
-    ]
 
     def __init__(self, open_session: OpenSession, offer: StartPage, make_first: MakeScreen | None = None) -> None:
         """make_first: of a screen that is shown at once, over the debugger."""
-        self._themes, self._theme_problems = load_themes()
-        super().__init__(driver_class=TerminalDriver)
+        super().__init__()
         self._open_session = open_session
         self._make_first = make_first
-        self._keymap_found = load_keymap(paths.config_dir() / "keys.toml", partial(binding_ids, type(self)))
-        self.debugger = DebuggerScreen(offer, self._keymap_found.keys)
-        self.closed = True
-        """Whether the session's thread ended in time."""
-        self.told_to_end: Callable[[int], None] = lambda code: None
-        """Hears with which status the program was told to end, before it tries to."""
-        for theme_file in self._themes.values():
-            self.register_theme(theme_file.theme)
-        wanted = remembered_theme()
-        self.theme = wanted if wanted in self.available_themes else DEFAULT_THEME
-        self.set_keymap(dict(self._keymap_found.keys))
-
-    def get_theme_variable_defaults(self) -> dict[str, str]:
-        return default_variables(self.current_theme)
+        self.debugger = DebuggerScreen(offer, self.keymap_shown)
 
     def get_default_screen(self) -> Screen[None]:
         return self.debugger
@@ -104,17 +68,13 @@ class TracetuiApp(App[int]):
         own = theme_file.heatmap if theme_file else default_heatmap(self.current_theme)
         return (*own.palettes(self.theme), *PALETTES)
 
-    def on_load(self) -> None:
-        """Before the terminal is taken: a signal that comes while the screen is built must give it back too."""
-        self._catch_signals()
-
     def on_mount(self) -> None:
         # Back from the shell, nothing of the screen is left.
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
-        for problem in (*self._theme_problems, *self._keymap_found.problems):
+        for problem in self.problems:
             self.debugger.report(problem)
         if self._make_first is not None:
-            self.push_screen(self._make_first(self._keymap_found.keys))
+            self.push_screen(self._make_first(self.keymap_shown))
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
@@ -139,32 +99,14 @@ class TracetuiApp(App[int]):
         with suppress(RuntimeError):
             screen.post_message(message)
 
-    def _catch_signals(self) -> None:
-        """End in order when told to: left alone, these signals leave the terminal in raw mode."""
-        loop = asyncio.get_running_loop()
-        with suppress(ValueError, RuntimeError, NotImplementedError):
-            for name, code in _SIGNALS.items():
-                signal.signal(getattr(signal, name), partial(self._told_to_end, loop, code))
-            loop.add_signal_handler(signal.SIGINT, self.action_interrupt)
-        if (number := told_to_end()) is not None:
-            # It came while the screen's libraries were imported, and its exception may have come to nothing there.
-            self._end(128 + number)
-
-    def _told_to_end(self, loop: asyncio.AbstractEventLoop, code: int, number: int, frame: FrameType | None) -> None:
-        """Not left to the loop alone: it comes to nothing while a frame waits for a terminal that nobody reads."""
-        self.told_to_end(code)
-        if loop.is_closed():
-            raise SystemExit(code)
-        loop.call_soon_threadsafe(self._end, code)
-
-    def _end(self, code: int) -> None:
+    def end(self, code: int) -> None:
         """End in order; a screen that is still being built is finished first, torn down half-way it would fail."""
         self.told_to_end(code)
         self.debugger.note_down()
         if self.debugger.is_mounted:
-            self.exit(code, return_code=code)
+            super().end(code)
         else:
-            self.call_after_refresh(self._end, code)
+            self.call_after_refresh(self.end, code)
 
     def action_open(self) -> None:
         from tracetui.ui.dialogs.open import OpenScreen
@@ -177,7 +119,7 @@ class TracetuiApp(App[int]):
             return
         from tracetui.debugger.recorded_session import RecordedSession
 
-        screen = DebuggerScreen(page_of_recording(recording.trace, recording.path), self._keymap_found.keys)
+        screen = DebuggerScreen(page_of_recording(recording.trace, recording.path), self.keymap_shown)
         self.push_screen(screen)
         self._open_on(screen, partial(RecordedSession, recording.trace))
 
@@ -187,21 +129,12 @@ class TracetuiApp(App[int]):
         else:
             notify(self, "nothing was open before")
 
-    async def action_quit(self) -> None:
-        self._end(0)
-
-    def action_suspend_process(self) -> None:
-        """To the shell if one waits there: without it nobody could call the stopped program back."""
-        parent = os.getppid()
-        if os.getsid(parent) == os.getsid(0) and os.getpgid(parent) != os.getpgrp():
-            super().action_suspend_process()
-
     def action_interrupt(self) -> None:
         """Cancel what runs; when nothing runs, or the second time, quit."""
         if self.debugger.cancel_run():
             notify(self, "the run is cancelled; Ctrl-C again quits")
             return
-        self._end(INTERRUPTED)
+        self.end(INTERRUPTED)
 
     def action_command_palette(self) -> None:
         if not any(isinstance(screen, CommandSearch) for screen in self.screen_stack):
@@ -224,13 +157,6 @@ class TracetuiApp(App[int]):
 
     async def on_unmount(self) -> None:
         self.closed = await asyncio.to_thread(self.debugger.close, CLOSE_SECONDS)
-
-    def _fatal_error(self) -> None:
-        """A mistake of ours: the traceback goes to a file, one line to the terminal."""
-        error = sys.exc_info()[1] or RuntimeError("unknown")
-        log = write_log("crash", error)
-        where = f"; the log is in {log}" if log else ""
-        self.panic(Text(visible(f"tracetui: internal error: {type(error).__name__}: {error}{where}", 2000)))
 
 
 def _write_picture(picture: str, path: Path) -> Said | Trouble:

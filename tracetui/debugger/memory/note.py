@@ -56,6 +56,8 @@ class SessionNote:
     more: int = 0
     """How many tokens were asked for last; 0 for none."""
     layout: ScreenLayout = ScreenLayout()
+    finding: str = ""
+    """What stood out in the last run: `NaN in layer 7`."""
 
 
 NO_NOTE = SessionNote()

@@ -66,8 +66,14 @@ def read(content: bytes, path: Path, model: str) -> NoteRead:
         generation=PROMPT_ALONE if document.get("generation") is None else _generation(fields.part("generation")),
         more=check_count(fields.integer("more", 0, least=0), f"{path}: more"),
         layout=_layout(fields.part("layout")),
+        finding=fields.name("finding"),
     )
     return NoteRead(note, tuple(dropped))
+
+
+def model_of(content: bytes, path: Path) -> str:
+    """Which model or recording a note is of. Raises InputError."""
+    return _Said(parse_json_object(content, path, _MOST_OBJECTS, _DIGITS), path).encodable("model")
 
 
 class _Said(Fields):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from tracetui import paths
 from tracetui.debugger.memory.note import NO_NOTE, SessionNote
-from tracetui.debugger.memory.reading import NewerError, read
+from tracetui.debugger.memory.reading import NewerError, model_of, read
 from tracetui.debugger.memory.writing import MAX_BYTES, written
 from tracetui.errors import InputError
 from tracetui.text import visible
@@ -36,12 +38,39 @@ class StoredNote:
 NOTHING_FOUND = StoredNote()
 
 
+@dataclass(frozen=True, slots=True)
+class StoredSession:
+    """A note, whose it is, and when it was written, in seconds since the epoch."""
+
+    model: str
+    note: SessionNote
+    when: float
+
+
+def stored_sessions() -> Iterator[StoredSession]:
+    """All there are, the newest first; a file that can't be read is passed over."""
+    dated: list[tuple[float, Path]] = []
+    with suppress(OSError):
+        for path in _folder().glob("*.json"):
+            with suppress(OSError):
+                dated.append((path.stat().st_mtime, path))
+    for when, path in sorted(dated, reverse=True):
+        with suppress(OSError, InputError):
+            content = paths.read_bounded(path, MAX_BYTES)
+            if file_name(model := model_of(content, path)) == path.name:
+                yield StoredSession(model, read(content, path, model).note, when)
+
+
+def _folder() -> Path:
+    return paths.state_dir() / "sessions"
+
+
 class NoteStore:
     """The file of one model; `model` is whatever tells it from others, of any length and with any characters."""
 
     def __init__(self, model: str) -> None:
         self._model = model
-        self.path = paths.state_dir() / "sessions" / file_name(model)
+        self.path = _folder() / file_name(model)
 
     def read(self) -> StoredNote:
         """The note, if there is one. A file that isn't one is put aside, never lost; nothing is raised."""
@@ -71,6 +100,11 @@ class NoteStore:
         return StoredNote(
             remarks=(f"{told}; the file can't be put aside, and this session isn't remembered",), writable=False
         )
+
+    def touch(self) -> None:
+        """Let a file that is there be of now."""
+        with suppress(OSError):
+            os.utime(self.path)
 
     def write(self, note: SessionNote) -> None:
         """Put a note in the file's place, all of it or nothing. Raises OSError."""

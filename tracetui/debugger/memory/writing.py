@@ -40,6 +40,7 @@ def _plain(note: SessionNote) -> dict[str, object]:
         "generation": None if note.generation == PROMPT_ALONE else _generation(note.generation),
         "more": note.more,
         "layout": _layout(note.layout),
+        "finding": note.finding,
     }
 
 

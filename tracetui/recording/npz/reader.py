@@ -19,9 +19,10 @@ from tracetui.recording.trace import Trace
 from tracetui.recording.value import Value
 
 
-def read_trace(path: Path) -> Trace:
+def read_trace(path: Path, header_limit: int | None = None) -> Trace:
     """The trace in a file of format 1, each of its values read when it is asked for.
 
+    header_limit: of its JSON, in bytes, for whoever can't wait: reading takes as long as that is.
     Raises InputError naming the file, and the member or field that is wrong, and FileChangedError for one that is being
     written. Checksums of values aren't looked at.
     """
@@ -29,7 +30,7 @@ def read_trace(path: Path) -> Trace:
         source = Source(path, file)
         refuse_disguised(path, source.read(0, min(512, source.size)))
         directory = read_directory(source, is_safe)
-        header = _read_header(source, directory)
+        header = _read_header(source, directory, header_limit)
         arrays = locate_all(source, directory)
         values_file = ArrayFile(source)
     return Trace(
@@ -51,12 +52,14 @@ def read_trace(path: Path) -> Trace:
     )
 
 
-def _read_header(source: Source, directory: Directory) -> TraceHeader:
+def _read_header(source: Source, directory: Directory, limit: int | None) -> TraceHeader:
     members = {member.name: member for member in directory.members}
     documents: list[bytes] = []
     for name in (HEADER, TIMING):
         if f"{name}.npy" not in members:
             raise source.wrong("is missing: an npz file, but no trace of tracetui's", name)
+        if limit is not None and (size := members[f"{name}.npy"].size) > limit:
+            raise source.wrong(f"is longer than {limit:,} bytes, got {size:,}", name)
         documents.append(read_document(source, members[f"{name}.npy"]))
     timing = decode_timing(documents[1], f"{source.path}: {TIMING}")
     return decode_header(documents[0], f"{source.path}: {HEADER}", timing)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
+from tracetui.debugger.finding import finding_after
 from tracetui.debugger.memory.note import ScreenLayout, SessionNote
 from tracetui.debugger.session import Event, Opened, Prepared, Started
 from tracetui.debugger.start_page import StartPage
@@ -61,6 +62,8 @@ class SessionMemory:
         self._last = page.recalled.note
         self._keeper = page.recalled.keeper
         self._arranged = self._unfolded = self._begun = False
+        self._finding = self._last.finding
+        """What stood out in the last run."""
 
     @property
     def keeps(self) -> bool:
@@ -87,6 +90,7 @@ class SessionMemory:
 
         soon: calls a function once the event has been heard by all.
         """
+        self._finding = finding_after(self._finding, event, self._host.state.trace)
         if isinstance(event, Prepared | Opened) and not self._unfolded:
             soon(self._unfold)
         if isinstance(event, Started | Opened) and not self._arranged:
@@ -122,6 +126,7 @@ class SessionMemory:
             earlier=self._line.earlier,
             more=self._runs.more,
             layout=self._layout_now(),
+            finding=self._finding,
         )
 
     def _prompts(self) -> Prompts | None:

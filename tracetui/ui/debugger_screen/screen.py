@@ -18,6 +18,7 @@ from tracetui.debugger.known_places import KnownPlaces
 from tracetui.debugger.readings.experts import has_experts
 from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import ScreenState
+from tracetui.debugger.tour import LEAVES, PROMPT_GIVEN
 from tracetui.ui.debugger_screen.arrangement import Arrangement
 from tracetui.ui.debugger_screen.edits import EditActions
 from tracetui.ui.debugger_screen.events import SessionEvents
@@ -62,6 +63,7 @@ from tracetui.ui.widgets.prompt_bar import PromptBar
 from tracetui.ui.widgets.residual_line import ResidualLine
 from tracetui.ui.widgets.token_strip import TokenStrip
 from tracetui.ui.widgets.too_small import SMALLEST, TooSmall
+from tracetui.ui.widgets.tour_card import TourCard
 
 NOTE_SECONDS = 1.0
 """How long what was set may be on the screen only."""
@@ -83,6 +85,7 @@ class DebuggerScreen(Screen[None]):
         self._keymap_shown = keymap
         self._tree, self._find_bar, self._watches = ModuleList(), FindBar(), WatchList()
         self._prompt_bar, self._keys = PromptBar(page), KeyBar(keymap, bool(page.recording))
+        self._tour = TourCard(keymap)
         self.arrangement = Arrangement(self, page, lambda: self.host.forget_remark())
         self._log_pane, self._experts = self.arrangement.pane(LogPane), self.arrangement.pane(ExpertsPane)
         self.host = ScreenHost(self, Driver(page.stops, page.edits, bool(page.recording)), self._log_pane)
@@ -131,6 +134,8 @@ class DebuggerScreen(Screen[None]):
             with Horizontal(id="strip"):
                 yield ResidualLine().data_bind(state)
                 yield Nearby().data_bind(state)
+            if self._page.tour:
+                yield self._tour.data_bind(state)
             yield self.host.step_bar.data_bind(state)
             yield self._prompt_bar.data_bind(state)
             yield self._keys
@@ -164,6 +169,7 @@ class DebuggerScreen(Screen[None]):
     def action_command(self, id_: str, *arguments: object) -> None:
         """Do what a command does."""
         self.handlers[id_](*arguments)
+        self._tour.hear(id_)
 
     @property
     def front(self) -> str:
@@ -233,6 +239,7 @@ class DebuggerScreen(Screen[None]):
     @on(PromptGiven)
     def _run(self, message: PromptGiven) -> None:
         self.runs.give(message.prompt)
+        self._tour.hear(PROMPT_GIVEN)
 
     @on(PromptTyped)
     def _look_ahead(self) -> None:
@@ -241,6 +248,7 @@ class DebuggerScreen(Screen[None]):
     @on(PromptLeft)
     def _leave_prompt(self) -> None:
         self.arrangement.to_front()
+        self._tour.hear(LEAVES)
 
     @on(FindBar.Typed)
     def _show_match(self, message: FindBar.Typed) -> None:

@@ -11,15 +11,15 @@ from threading import Timer
 from textual.driver import Driver
 
 from tracetui.bus_error import before_bus_error
-from tracetui.ui.app import TracetuiApp
 from tracetui.ui.terminal.colours import depth_of
 from tracetui.ui.terminal.driver import TerminalDriver
+from tracetui.ui.themed_app import ThemedApp
 
 SECONDS = 4.0
 """What ending in order may take: the session's thread alone is given two."""
 
 
-def run_app(app: TracetuiApp) -> int:
+def run_app(app: ThemedApp) -> int:
     """Show the application until it ends; returns its exit status. Doesn't return where a thread can't be ended."""
     depth_of(app)  # tmux is asked before anything is on the screen
     last_resort = LastResort(lambda: app._driver)

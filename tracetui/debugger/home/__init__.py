@@ -1,0 +1,1 @@
+"""What the home screen offers: read from disk, without torch and without a screen."""

@@ -1,0 +1,115 @@
+"""What every application of tracetui's has: its themes and keys, the terminal, and an end in order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from types import FrameType
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import App
+from textual.binding import Binding, BindingType
+
+from tracetui import paths
+from tracetui.logs import write_log
+from tracetui.signals import told_to_end
+from tracetui.text import visible
+from tracetui.ui.keys.keymap import load_keymap
+from tracetui.ui.terminal.driver import TerminalDriver
+from tracetui.ui.theme.themes import DEFAULT_THEME, load_themes, remembered_theme
+from tracetui.ui.theme.variables import default_variables
+
+INTERRUPTED = 130
+_SIGNALS = {"SIGTERM": 143, "SIGHUP": 129}
+
+
+class ThemedApp(App[int]):
+    """Subclasses say what `end` keeps before they leave, and what an interrupt cancels."""
+
+    TITLE = "tracetui"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+c", "interrupt", "cancel the run, then quit", show=False, priority=True, id="interrupt"),
+        Binding("ctrl+q", "quit", "quit", show=False, priority=True, id="quit_always"),
+        Binding(
+            "ctrl+z", "suspend_process", "back to the shell, `fg` returns", show=False, priority=True, id="suspend"
+        ),
+    ]
+    closed = True
+    """Whether all that it began ended in time."""
+
+    def __init__(self) -> None:
+        self._themes, theme_problems = load_themes()
+        super().__init__(driver_class=TerminalDriver)
+        keymap = load_keymap(paths.config_dir() / "keys.toml", self._binding_ids)
+        self.keymap_shown = keymap.keys
+        """The keys that the user chose, by the ids of commands."""
+        self.problems = (*theme_problems, *keymap.problems)
+        """What is wrong with the user's own themes and keys."""
+        self.told_to_end: Callable[[int], None] = lambda code: None
+        """Hears with which status the program was told to end, before it tries to."""
+        for theme_file in self._themes.values():
+            self.register_theme(theme_file.theme)
+        theme = remembered_theme()
+        self.theme = theme if theme in self.available_themes else DEFAULT_THEME
+        self.set_keymap(dict(keymap.keys))
+
+    def _binding_ids(self) -> frozenset[str]:
+        from tracetui.ui.keys.bound import binding_ids
+
+        return binding_ids(type(self))
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return default_variables(self.current_theme)
+
+    def on_load(self) -> None:
+        """Before the terminal is taken: a signal that comes while the screen is built must give it back too."""
+        self._catch_signals()
+
+    def _catch_signals(self) -> None:
+        """End in order when told to: left alone, these signals leave the terminal in raw mode."""
+        loop = asyncio.get_running_loop()
+        with suppress(ValueError, RuntimeError, NotImplementedError):
+            for name, code in _SIGNALS.items():
+                signal.signal(getattr(signal, name), partial(self._told_to_end, loop, code))
+            loop.add_signal_handler(signal.SIGINT, self.action_interrupt)
+        if (number := told_to_end()) is not None:
+            # It came while the screen's libraries were imported, and its exception may have come to nothing there.
+            self.end(128 + number)
+
+    def _told_to_end(self, loop: asyncio.AbstractEventLoop, code: int, number: int, frame: FrameType | None) -> None:
+        """Not left to the loop alone: it comes to nothing while a frame waits for a terminal that nobody reads."""
+        self.told_to_end(code)
+        if loop.is_closed():
+            raise SystemExit(code)
+        loop.call_soon_threadsafe(self.end, code)
+
+    def end(self, code: int) -> None:
+        """End in order, with this exit status."""
+        self.told_to_end(code)
+        self.exit(code, return_code=code)
+
+    async def action_quit(self) -> None:
+        self.end(0)
+
+    def action_interrupt(self) -> None:
+        """Ctrl-C."""
+        self.end(INTERRUPTED)
+
+    def action_suspend_process(self) -> None:
+        """To the shell if one waits there: without it nobody could call the stopped program back."""
+        parent = os.getppid()
+        if os.getsid(parent) == os.getsid(0) and os.getpgid(parent) != os.getpgrp():
+            super().action_suspend_process()
+
+    def _fatal_error(self) -> None:
+        """A mistake of ours: the traceback goes to a file, one line to the terminal."""
+        error = sys.exc_info()[1] or RuntimeError("unknown")
+        log = write_log("crash", error)
+        where = f"; the log is in {log}" if log else ""
+        self.panic(Text(visible(f"tracetui: internal error: {type(error).__name__}: {error}{where}", 2000)))
