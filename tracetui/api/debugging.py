@@ -9,7 +9,9 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tracetui.api.recipes import Kept, attention_of, edits_of, keep_of, stops_of
@@ -80,10 +82,12 @@ def debug(
     edits, watches: expressions as on the screen; `nan` and `inf` always stop. tokenizer: one of transformers', or a
     function from an id to its text. keep and attention are as tracetui.trace takes them.
 
-    Needs the main thread and a terminal. Raises InputError, and KeyboardInterrupt if the screen was left by Ctrl-C.
+    Needs the main thread and a terminal. In a program of several ranks all of them call it: the first has the screen,
+    and the others go where it goes. Raises InputError, and KeyboardInterrupt if the screen was left by Ctrl-C.
     """
-    _check_place()
     _check_given(model, attention)
+    rank = _rank_here()
+    _check_place(has_screen=not rank)
     # Textual paints at most so often; at its own 60 the numbers of a step come a frame or two late.
     os.environ.setdefault("TEXTUAL_FPS", "120")
     from tracetui.models.given import Inputs, given_model, recipe_of, vocabulary_of
@@ -100,7 +104,15 @@ def debug(
         return given_model(model, recipe, Inputs(inputs, kwargs), known, caller.applied)
 
     offer = _offer(name, recipe, known.name, stops, watches, begins=bool(inputs or kwargs))
-    return _visit(recipe, CallerContext(make, contextvars.copy_context()), offer)
+    context = CallerContext(make, contextvars.copy_context())
+    if rank is None:
+        return _visit(recipe, context, offer)
+    from tracetui.tracer.ranks.debugged import followed, leading_of
+
+    if rank:
+        follower = followed(model, make)
+        return Debugged(Trace(follower.trace), follower.output, follower.error)
+    return _visit(recipe, replace(context, leading=leading_of(model)), offer)
 
 
 def _offer(
@@ -130,8 +142,18 @@ def _check_given(model: object, attention: str) -> None:
     attention_of(attention)
 
 
-def _check_place() -> None:
-    """Raises InputError where no screen can be opened."""
+def _rank_here() -> int | None:
+    """Which of several ranks of a program this is; None where there is but one."""
+    import torch.distributed as dist
+
+    several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    return dist.get_rank() if several else None
+
+
+def _check_place(has_screen: bool) -> None:
+    """Raises InputError where no screen can be opened. has_screen: whether one is to be."""
+    if not has_screen:
+        return
     if threading.current_thread() is not threading.main_thread():
         raise InputError(f"debug: works in the main thread alone; {_INSTEAD}")
     with suppress(RuntimeError):
@@ -154,19 +176,34 @@ def _visit(recipe: Recipe, context: CallerContext, offer: StartPage) -> Debugged
         return sessions[0]
 
     app = TracetuiApp(open_session, offer)
+    leading = context.leading
     threads = torch.get_num_threads()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
+    status: int | None = None
     try:
-        with _own_signals():
+        with (
+            _own_signals(),
+            nullcontext() if leading is None else leading.listening(partial(_end_screen, app, sessions)),
+        ):
             status = app.run()
         _leave(status if status is not None else app.return_code or 0)
     finally:
         for session in sessions:
             _end(session)
+        if leading is not None:
+            leading.ends(status == _INTERRUPTED)
         torch.set_num_threads(threads)
     last = sessions[0] if sessions else None
     return Debugged(Trace(_recorded(last)), None if last is None else last.output, None if last is None else last.error)
+
+
+def _end_screen(app: Any, sessions: Sequence[LiveSession]) -> None:
+    """Ctrl-C was heard on another rank: at once the model leaves its run there too."""
+    for session in sessions:
+        session.cancel()
+    with suppress(RuntimeError):
+        app.call_from_thread(app.exit, _INTERRUPTED)
 
 
 def _recorded(session: LiveSession | None) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tracetui.debugger.session import Event, Extended, Failed, Finished, Opened, Prepared, Started
+from tracetui.debugger.session import Event, Extended, Failed, Finished, Opened, Prepared, Remark, Started
 from tracetui.recording.cut import FROM_THE_START
 from tracetui.views.run.cut import taken_line
 from tracetui.views.run.generated import extended_lines
@@ -32,6 +32,8 @@ def log_lines(event: Event) -> Iterator[str]:
         case Opened(trace):
             yield f"a recording with {len(trace)} records"
             yield from trace.run.notes
+        case Remark(text):
+            yield text
         case _:
             return
 

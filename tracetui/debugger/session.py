@@ -120,6 +120,13 @@ class Fired:
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """Something to be read beside what happens, as of a stop that holds on another rank."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Edited:
     """An edit has changed what is recorded next under a key."""
 
@@ -205,6 +212,7 @@ Event = (
     | Advanced
     | Fired
     | Edited
+    | Remark
     | Stopped
     | Tallied
     | Finished

@@ -128,7 +128,7 @@ class Engine:
         past = self._past
         if past is None:
             raise InputError("there is no run to take up again; run a prompt first")
-        cut = cut_of(past, at, self.runnable.built.module, self._state.changed())
+        cut = cut_of(past, at, self.runnable.built.module, gate.why_whole or self._state.changed())
         gate.edits.take_up(past.edits, cut.record)
         gate.quiet_until = cut.record
         self._held = self.output = None

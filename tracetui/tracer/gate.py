@@ -7,14 +7,15 @@ import time
 from collections.abc import Callable, Sequence
 from threading import Condition
 
-from tracetui.debugger.session import Advanced, Event, Fired, Stopped, until_end
+from tracetui.debugger.session import Advanced, Event, Fired, Remark, Stopped, until_end
 from tracetui.errors import Cancelled
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.stop import Stop
-from tracetui.expr.watcher import StopEvaluator, Tally
+from tracetui.expr.watcher import Hit, StopEvaluator, Tally
 from tracetui.recording.record import Record
 from tracetui.recording.stepping import Target
 from tracetui.recording.trace import Trace
+from tracetui.tracer.ranks.meeting import Meeting
 
 NOTICE_SECONDS = 0.1
 """How often a running model tells where it is."""
@@ -42,8 +43,13 @@ class Gate:
         edits: EditLog | None = None,
         number: int = 0,
         notices: bool = True,
+        meeting: Meeting | None = None,
+        is_cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
         """`errand` is what the waiting thread does when somebody knocks. notices: whether to tell how far the run is.
+
+        meeting: of the ranks that run the model together; all of them wait, go on or leave at the same record.
+        is_cancelled: whether somebody else wants the run to be left.
 
         waits: whether the model does at a stop that holds. edits: what the run changes. number: the run's.
         """
@@ -54,6 +60,10 @@ class Gate:
         self._knocked = False
         self._changed = Condition()
         self._cancelled = False
+        self._meeting = meeting
+        self._is_cancelled = is_cancelled
+        self._is_due = False
+        """Whether to wait at the next record at which all ranks meet."""
         self._pausing = False
         self.notices = notices
         self._next_notice = 0.0 if notices else math.inf
@@ -73,11 +83,19 @@ class Gate:
         self._tell_calm()
 
     @property
+    def why_whole(self) -> str:
+        """What would have to be taken up in the middle too, and can't; empty where nothing is in the way."""
+        return "" if self._meeting is None else "another rank"
+
+    @property
     def cancelled(self) -> bool:
         return self._cancelled
 
     def arrived(self, record: Record) -> None:
         """Wait here if the record ends the step. Raises Cancelled."""
+        if self._meeting is not None:
+            self._arrived_together(record, self._meeting)
+            return
         if self._cancelled:
             raise Cancelled
         fired = bool(self._stops) and self._fired(record) and self.waits and record.index >= self.quiet_until
@@ -86,6 +104,27 @@ class Gate:
             self._wait(record.index + 1)
             return
         if self.is_notice_due:
+            self.notice(record.index + 1)
+
+    def _arrived_together(self, record: Record, meeting: Meeting) -> None:
+        """The same with other ranks, who may want to wait or to leave too."""
+        hits = self._hits_at(record) if self._stops else ()
+        until = self._until
+        ends = until is not until_end and (until is None or until(record))
+        stopped = bool(hits) and self.waits and record.index >= self.quiet_until
+        self._is_due = self._is_due or ends or self._pausing or stopped
+        meant = meeting.arrived(record, hits, self._is_due, self._cancelled or self._is_cancelled())
+        if meant is not None and meant.leaves:
+            raise Cancelled
+        if meant is not None and meant.holds:
+            self._is_due = False
+            for line in meant.elsewhere:
+                self._emit(Remark(line))
+            try:
+                self._wait(record.index + 1)
+            finally:
+                meeting.goes_on(self._cancelled)
+        elif self.is_notice_due:
             self.notice(record.index + 1)
 
     def passed(self, record: Record) -> None:
@@ -99,7 +138,8 @@ class Gate:
             self._watcher.add_sound(count)
 
     def _tell_calm(self) -> None:
-        self.is_calm = self._until is until_end and self.asks_health_alone and not self._pausing and not self._cancelled
+        asks_nothing = self._until is until_end and self.asks_health_alone and self._meeting is None
+        self.is_calm = asks_nothing and not self._pausing and not self._cancelled
 
     @property
     def is_notice_due(self) -> bool:
@@ -143,14 +183,18 @@ class Gate:
 
     def _fired(self, record: Record) -> bool:
         """Whether a stop holds at the record; if so, listeners are notified."""
+        return bool(self._hits_at(record))
+
+    def _hits_at(self, record: Record) -> tuple[Hit, ...]:
+        """The stops that hold at the record; listeners are notified."""
         if self._watcher is None:
-            return False
+            return ()
         began = time.perf_counter()
         hits = self._watcher.look(record)
         self.waited += time.perf_counter() - began
         if hits:
             self._emit(Fired(hits))
-        return bool(hits)
+        return hits
 
     def check(self) -> None:
         """Raises Cancelled if somebody asked for it."""

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from tracetui.debugger.fault import ModelError
-from tracetui.debugger.session import Event, Extended, Failed, Finished, Listener, Preparing, Preview, Started
+from tracetui.debugger.session import Event, Extended, Failed, Finished, Listener, Preparing, Preview, Remark, Started
 from tracetui.errors import Cancelled, FileChangedError, TracetuiError, in_words, without_library
 from tracetui.expr.edit import Edit
 from tracetui.expr.edit_log import EditLog
@@ -31,6 +31,7 @@ from tracetui.tracer.questions import Questions, unforeseen
 if TYPE_CHECKING:
     from tracetui.models.runnable import Runnable
     from tracetui.tracer.engine import Engine
+    from tracetui.tracer.ranks.visit import Leading
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -41,6 +42,8 @@ class CallerContext:
     """Makes it ready to run, on the model's thread."""
     context: Context
     """The caller's context variables."""
+    leading: Leading | None = None
+    """What the other ranks of the program follow."""
 
 
 class LiveSession:
@@ -51,6 +54,7 @@ class LiveSession:
         self._recipe = recipe
         self._config = ConfigState(recipe)
         self._given = given
+        self._leading = None if given is None else given.leading
         self.error: BaseException | None = None
         """What the model's own code raised in the last run."""
         self._listener = listener
@@ -107,7 +111,13 @@ class LiveSession:
         """The gate of a run that takes the place of all others."""
         self._runs += 1
         gate = Gate(
-            until, self._emit, self._questions.answer, self._stops, edits=EditLog(self._edits), number=self._runs
+            until,
+            self._emit,
+            self._questions.answer,
+            self._stops,
+            edits=EditLog(self._edits),
+            number=self._runs,
+            meeting=self._leading,
         )
         self._gates.put_in_place(gate)
         return gate
@@ -116,12 +126,19 @@ class LiveSession:
         """Have this run and later ones wait where one of these holds, instead of where the last ones held."""
         self._stops = stops
         self._gates.stop_at(stops)
+        if self._leading is not None:
+            self._leading.stops = stops
 
     def edit(self, edits: tuple[Edit, ...], at: int) -> None:
         """Have this run changed by these edits from its record `at` on, and later ones from their beginning.
 
         A waiting model changes the record at which it waits, if that is `at`, when it goes on.
         """
+        if self._leading is not None:
+            self._emit(
+                Remark("edits: a model on several ranks is changed on all of them: give debug(…, edits=…) there")
+            )
+            return
         self._edits = edits
         self._gates.newest.edits.ask(edits, at)
 
@@ -167,6 +184,8 @@ class LiveSession:
             self._trace = event.trace
         if isinstance(event, Finished | Failed):
             self._ended = event
+        if isinstance(event, Started) and self._leading is not None:
+            self._leading.begins([[token.id for token in row] for row in event.trace.tokens], self._stops)
         self._listener(event)
 
     def _main(self) -> None:
@@ -228,6 +247,8 @@ class LiveSession:
 
     def _run(self, engine: Engine, order: Ordered) -> None:
         past = self._trace
+        if isinstance(order, RunPrompts) and self._leading is not None:
+            self._leading.is_typed = bool(len(order.prompts))
         if not isinstance(order, Generate):
             self._trace, self.error = EMPTY_TRACE, None
         try:

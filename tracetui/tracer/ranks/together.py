@@ -41,19 +41,20 @@ class Ranks:
         self.world, self.rank = dist.get_world_size(), dist.get_rank()
         self._purpose = purpose
         self._store: Any = torch._C._distributed_c10d.PrefixStore(f"tracetui/{purpose}", _default_store())
-        self._calls = 0
+        self.calls = 0
+        """How often all have gathered."""
 
     def gather(self) -> None:
         """Wait until all have called this as often. Raises RunError naming those that don't."""
-        self._calls += 1
-        self._store.set(f"calls/{self.rank}", str(self._calls))
+        self.calls += 1
+        self._store.set(f"calls/{self.rank}", str(self.calls))
         missing = list(range(self.world))
         if not wait_until(lambda: not self._still(missing), _PATIENCE):
             names = f"rank{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))} of {self.world}"
             raise RunError(f"{self._purpose}: {names} didn't call it in {_PATIENCE:.0f} seconds; all ranks have to")
 
     def _still(self, missing: list[int]) -> list[int]:
-        missing[:] = [rank for rank in missing if int(self.read(f"calls/{rank}") or 0) < self._calls]
+        missing[:] = [rank for rank in missing if int(self.read(f"calls/{rank}") or 0) < self.calls]
         return missing
 
     def read(self, name: str) -> str | None:
@@ -76,13 +77,17 @@ class Ranks:
 
         Raises RunError where they are at different records.
         """
+        return self.agreed(0, holds, record)[1]
+
+    def agreed(self, state: int, holds: bool, record: Record) -> tuple[int, int | None]:
+        """The same, and before it the largest of the numbers that the ranks bring."""
         number = crc32(record.key.encode())
-        rank, most, least = self.most([self.rank + 1 if holds else 0, number, -number])
+        state, rank, most, least = self.most([state, self.rank + 1 if holds else 0, number, -number])
         if most != -least:
             raise RunError(
                 f"{self._purpose}: the ranks run different modules, this one {record.key}: none can stop here"
             )
-        return rank - 1 if rank else None
+        return state, rank - 1 if rank else None
 
     def heard_from(self, rank: int, message: object) -> Any:
         """What one rank has to say, for all of them; all have to ask at once."""
