@@ -24,7 +24,8 @@ from tracetui.views.heatmap.axes import LabelledAxis, MapStyle
 from tracetui.views.heatmap.ink import Brush, Ground
 from tracetui.views.heatmap.layout import arrange, look
 from tracetui.views.heatmap.matrix import HeatmapData, draw, heatmap_data
-from tracetui.views.heatmap.pyramid import ScaleKind, build
+from tracetui.views.heatmap.pyramid import build
+from tracetui.views.heatmap.scale import ScaleKind
 from tracetui.views.palette import PALETTES
 
 SIDES = (128, 1024, 4096)

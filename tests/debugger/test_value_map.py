@@ -15,7 +15,7 @@ from tracetui.debugger.readings.value_map import ValueMap, read_value_map
 from tracetui.recording.value import Array, ArrayValue, Index
 from tracetui.views.heatmap import scales
 from tracetui.views.heatmap.axes import LabelledAxis
-from tracetui.views.heatmap.pyramid import ScaleKind
+from tracetui.views.heatmap.scale import ScaleKind
 
 
 class Counting(ArrayValue):

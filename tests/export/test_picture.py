@@ -14,11 +14,15 @@ from matplotlib.image import imread
 from tests.cli.running import Here
 from tests.tiny_moe import whole_trace
 from tests.tracer.models import prompt, tiny_llama
+from tracetui.analysis.attention.scores import attention_at
 from tracetui.export.heatmaps import Picked, heatmap
 from tracetui.export.picture import Picture, PictureAxis, draw, drawable, peaks
+from tracetui.export.picture_look import PictureLook
+from tracetui.export.report.tiles import SHARES
 from tracetui.recording.dumps import open_recorded
 from tracetui.recording.npz import write_trace
 from tracetui.tracer.call import record_call
+from tracetui.views.heatmap.scale import Scale, ScaleKind
 
 HOSTILE = ("$\\frac{", "</text><script>", "\u202eevil", "%s{}", "漢字", "\x1b[2J", "a" * 500, "_^$x$")
 
@@ -123,6 +127,52 @@ def test_an_attention_module_gives_a_head_s_probabilities(file: str) -> None:
     assert (masked.lowest, b"masked, -inf" in drawn(masked, "svg")) == ("masked, -inf", True)
 
 
+def test_one_matrix_has_one_scale_wherever_it_is_drawn(file: str) -> None:
+    trace = open_recorded(Path(file))
+    shares = heatmap(trace, "model.layers.1.self_attn", "--png", Picked())
+    assert shares.scale == SHARES == Scale(ScaleKind.ROOT, 0.0, 1.0)
+    one, other = (heatmap(trace, "model.layers.1.self_attn", "--png", Picked(head, kind="scores")) for head in (0, 3))
+    query = trace.find("model.layers.1.self_attn:q")
+    view = query and attention_at(trace, query)
+    assert view
+    reach = max(float(np.abs(view.matrix("scores", head)).max()) for head in range(view.heads))
+    assert one.scale == other.scale
+    assert one.scale is not None
+    assert one.scale.high == pytest.approx(reach)
+    assert b"attention probability, square root" in drawn(shares)
+    assert b"linear, all heads" in drawn(one)
+    linear = heatmap(trace, "model.layers.1.self_attn", "--png", Picked(scale=ScaleKind.LINEAR))
+    assert b"attention probability, linear" in drawn(linear)
+
+
+def test_the_title_says_whose_numbers_they_are_and_texts_stay_texts(file: str) -> None:
+    trace = open_recorded(Path(file))
+    found = heatmap(trace, "model.layers.1.self_attn", "--svg", Picked(1))
+    assert found.subtitle.startswith("LlamaForCausalLM · layer 1 · probabilities")
+    texts = [
+        "".join(each.itertext())
+        for each in ElementTree.fromstring(drawn(found)).iter("{http://www.w3.org/2000/svg}text")
+    ]
+    assert found.title.replace("  ", " ") in [" ".join(text.split()) for text in texts]
+    assert f"{found.rows.labels[2]} 2" in texts
+
+
+def test_a_long_axis_has_round_numbers_and_the_texts_beside_them() -> None:
+    words = tuple(f"w{place}" for place in range(300))
+    picture = Picture(np.eye(300), PictureAxis("query", words), PictureAxis("D"), "", "value")
+    svg = drawn(picture).decode()
+    assert all(f">w{place} {place}<" in svg for place in (0, 20, 280))
+    assert ">w10 10<" not in svg
+
+
+def test_dark_and_large_pictures_are_so() -> None:
+    file = BytesIO()
+    draw(of(np.eye(3)), "svg", file, PictureLook(dark=True, font_size=20))
+    svg = file.getvalue()
+    assert b"#0f131a" in svg
+    assert b"font-size: 18px" in svg or b"font: 18px" in svg
+
+
 def test_an_infinity_of_any_tensor_is_called_what_it_is() -> None:
     svg = drawn(of([[-np.inf, 1.0]]), "svg")
     assert b"-inf" in svg
@@ -172,6 +222,12 @@ def test_the_command_writes_a_picture(tracetui: Here, file: str, tmp_path: Path,
         (("--svg", "model.layers.0[0,0,0]"), "a single number is no picture"),
         (("--svg", "model.layers.0[0:0]"), "0 elements are no picture"),
         (("--svg", "nowhere"), "has no 'nowhere'"),
+        (
+            ("--svg", "model.layers.0.self_attn", "--scale", "layer"),
+            "--scale: these numbers have root, linear, log, rows",
+        ),
+        (("--svg", "model.layers.0", "--font-size", "1"), "--font-size: 4 to 40 points, got 1"),
+        (("--csv", "--dark"), "--dark: goes with --png or --svg"),
         (("--csv", "--head", "1"), "--head: goes with --png or --svg"),
     ],
 )

@@ -13,6 +13,7 @@ from tracetui.errors import InputError, RunError
 from tracetui.export.choice import chosen
 from tracetui.export.heatmaps import Picked, heatmap
 from tracetui.export.picture import Format, Picture, check_matplotlib, draw
+from tracetui.export.picture_look import FONT_SIZE, PictureLook
 from tracetui.export.report.document import write_report
 from tracetui.export.tables import csv_lines, json_lines
 from tracetui.export.tensors import write_npy, write_safetensors
@@ -20,6 +21,7 @@ from tracetui.paths import replacing
 from tracetui.recording.ranks.folder import open_run
 from tracetui.recording.trace import Trace
 from tracetui.text import size, visible
+from tracetui.views.heatmap.scale import ScaleKind
 
 _TABLES = {"csv": csv_lines, "json": json_lines}
 _PICTURES: tuple[Format, ...] = ("png", "svg")
@@ -27,6 +29,7 @@ Write = Callable[[IO[bytes]], str]
 """Writes a file; tells in words what is in it."""
 Compare = Callable[[Trace, Trace], Report]
 """With the tolerances and names that the options say; B is the reference."""
+_FONTS = (4, 40)
 _COMPARING = ("rtol", "atol", "map", "fuzzy")
 
 
@@ -58,9 +61,12 @@ def _check_options(arguments: Namespace, output: Path | None) -> None:
         if arguments.diff is None and getattr(arguments, name) not in (None, False):
             raise InputError(f"--{name}: goes with --diff")
     site = arguments.png if arguments.png is not None else arguments.svg
-    for name in ("head", "row", "kind"):
-        if site is None and getattr(arguments, name) is not None:
-            raise InputError(f"--{name}: goes with --png or --svg")
+    for name in ("head", "row", "kind", "scale", "dark", "font_size"):
+        if site is None and getattr(arguments, name) not in (None, False):
+            raise InputError(f"--{name.replace('_', '-')}: goes with --png or --svg")
+    size = arguments.font_size
+    if size is not None and not _FONTS[0] <= size <= _FONTS[1]:
+        raise InputError(f"--font-size: {_FONTS[0]} to {_FONTS[1]} points, got {size:g}")
     if site is not None:
         check_matplotlib()
 
@@ -73,9 +79,10 @@ def _writer(trace: Trace, arguments: Namespace) -> Write:
         )
     for kind in _PICTURES:
         if (site := getattr(arguments, kind)) is not None:
-            return _picture(
-                heatmap(trace, site, f"--{kind}", Picked(arguments.head, arguments.row, arguments.kind)), kind
-            )
+            scale = None if arguments.scale is None else ScaleKind(arguments.scale)
+            picked = Picked(arguments.head, arguments.row, arguments.kind, scale)
+            look = PictureLook(arguments.dark, arguments.font_size or FONT_SIZE)
+            return _picture(heatmap(trace, site, f"--{kind}", picked), kind, look)
     return lambda file: f"{write_safetensors(trace, file):,} tensors"
 
 
@@ -86,9 +93,9 @@ def _report(trace: Trace, source: Path, other: Path | None, compare: Compare) ->
     return lambda file: write_report(trace, file, report, (source.name, other.name))
 
 
-def _picture(picture: Picture, kind: Format) -> Write:
+def _picture(picture: Picture, kind: Format, look: PictureLook) -> Write:
     def write(file: IO[bytes]) -> str:
-        draw(picture, kind, file)
+        draw(picture, kind, file, look)
         return f"{visible(picture.title)}, {' × '.join(map(str, picture.values.shape))}"
 
     return write

@@ -11,8 +11,14 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tracetui.errors import InputError
+from tracetui.export.picture_look import Colours, PictureLook
+from tracetui.export.scale_ticks import scale_ticks
 from tracetui.recording.value import Array
 from tracetui.text import visible
+from tracetui.views.heatmap.axes import tick_step
+from tracetui.views.heatmap.legend import spread
+from tracetui.views.heatmap.pyramid import by_row
+from tracetui.views.heatmap.scale import Scale, ScaleKind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +34,8 @@ _TEXT = 16
 """Characters of a token's text."""
 _CONTROL_SIGNS = 0x2400
 """Where Unicode's signs for the control characters begin."""
-_MASKED, _NAN = "#c9ccd1", "#d81b60"
+_TICKS = 24
+"""Ticks of a longer axis."""
 _PLAIN: dict[str, Any] = {"aspect": "auto", "interpolation": "nearest"}
 _ADVICE = "a picture needs matplotlib, which isn't installed: pip install 'tracetui[plot]', or pip install matplotlib"
 
@@ -40,6 +47,8 @@ class PictureAxis:
     name: str
     labels: Sequence[str] = ()
     """One a place, or none."""
+    first: int = 0
+    """What the first place is counted as."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -57,6 +66,10 @@ class Picture:
     """Whether the colours are symmetric around zero; else they go up from the lowest."""
     lowest: str = "-inf"
     """What a cell of -inf is called: of attention it stands for one that the mask hides."""
+    scale: Scale | None = None
+    """None: the numbers' own span, linear."""
+    subtitle: str = ""
+    """Whose numbers they are: the model, the layer, the head, the kind and the prompt."""
 
 
 def check_matplotlib() -> None:
@@ -67,74 +80,111 @@ def check_matplotlib() -> None:
         raise InputError(_ADVICE) from error
 
 
-def draw(heatmap: Picture, kind: Format, file: IO[bytes]) -> None:
+def draw(heatmap: Picture, kind: Format, file: IO[bytes], look: PictureLook | None = None) -> None:
     """Draw with axes, token labels and a legend; the same heatmap gives the same bytes, whatever the user's style."""
     check_matplotlib()
+    look = PictureLook() if look is None else look
     import matplotlib
 
     with matplotlib.rc_context(), warnings.catch_warnings():
         # A title's script may have no glyph in the font: then a box stands for it.
         warnings.simplefilter("ignore")
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update({"svg.hashsalt": "tracetui", "font.size": 9, "axes.edgecolor": "#8a8f98"})
-        figure = _figure(heatmap)
+        matplotlib.rcParams.update(look.settings)
+        figure = _figure(heatmap, look, kind == "svg")
         undated: dict[str, Any] = {"metadata": {"Date": None}} if kind == "svg" else {"metadata": {"Software": None}}
-        figure.savefig(file, format=kind, dpi=160, bbox_inches="tight", facecolor="white", **undated)
+        figure.savefig(file, format=kind, dpi=160, bbox_inches="tight", facecolor=look.colours.ground, **undated)
 
 
-def _figure(heatmap: Picture) -> Figure:
+def _figure(heatmap: Picture, look: PictureLook, written: bool) -> Figure:
+    """written: whether texts stay texts, so that whoever shows them has the glyphs."""
     from matplotlib.figure import Figure
 
-    values, step = peaks(heatmap.values, _MOST_CELLS)
+    scale = heatmap.scale or own_scale(heatmap.values, heatmap.signed)
+    numbers = by_row(heatmap.values) if scale.kind is ScaleKind.ROWS else heatmap.values
+    values, step = peaks(numbers, _MOST_CELLS)
     figure = Figure(figsize=_inches(values.shape))
     axes = figure.add_subplot()
-    image = _image(axes, values, heatmap.signed)
-    _label(axes, "x", heatmap.columns, values.shape[1], step[1])
-    _label(axes, "y", heatmap.rows, values.shape[0], step[0])
-    axes.set_title(_fit(heatmap.title, step), loc="left", fontsize=10, parse_math=False)
+    image = _image(axes, values, scale, look.colours)
+    _label(axes, "x", heatmap.columns, values.shape[1], step[1], look, written)
+    _label(axes, "y", heatmap.rows, values.shape[0], step[0], look, written)
+    _title(axes, heatmap, step, look)
     bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
-    bar.set_label(heatmap.legend, parse_math=False)
+    bar.set_label(", ".join(part for part in (heatmap.legend, spread(scale)) if part), parse_math=False)
+    ticks, texts = scale_ticks(scale)
+    bar.set_ticks(ticks, labels=texts)
     bar.outline.set_visible(False)
-    _patches(bar.ax, values, heatmap.lowest)
+    _patches(bar.ax, values, heatmap.lowest, look)
     return figure
 
 
-def _image(axes: Axes, values: Array, signed: bool) -> AxesImage:
+def own_scale(values: Array, signed: bool) -> Scale:
+    """A linear scale that the finite numbers of a matrix span, around zero or from it."""
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     reach = max(abs(low), abs(high)) or 1.0
-    limits = (-reach, reach) if signed else (min(low, 0.0), high if high > low else low + 1.0)
-    numbers = np.ma.masked_invalid(values.astype(np.float64))
-    palette = "RdBu_r" if signed else "viridis"
-    image = axes.imshow(numbers, cmap=palette, vmin=limits[0], vmax=limits[1], **_PLAIN)
-    image.cmap.set_bad(_MASKED)
-    if np.isnan(values).any():
-        from matplotlib.colors import ListedColormap
+    if signed:
+        return Scale(ScaleKind.LINEAR, -reach, reach, diverging=True)
+    return Scale(ScaleKind.LINEAR, min(low, 0.0), high if high > min(low, 0.0) else low + 1.0)
 
+
+def _image(axes: Axes, values: Array, scale: Scale, colours: Colours) -> AxesImage:
+    from matplotlib.colors import LinearSegmentedColormap, ListedColormap
+
+    numbers = np.ma.masked_where(~np.isfinite(values), scale.positions(values))
+    palette = LinearSegmentedColormap.from_list("map", colours.diverging if scale.diverging else colours.sequential)
+    palette.set_bad(colours.masked)
+    image = axes.imshow(numbers, cmap=palette, vmin=-1 if scale.diverging else 0, vmax=1, **_PLAIN)
+    if np.isnan(values).any():
         nan = np.ma.masked_where(~np.isnan(values), np.zeros(values.shape))
-        axes.imshow(nan, cmap=ListedColormap([_NAN]), **_PLAIN)
+        axes.imshow(nan, cmap=ListedColormap([colours.nan]), **_PLAIN)
     return image
 
 
-def _patches(beside: Axes, values: Array, lowest: str) -> None:
+def _patches(beside: Axes, values: Array, lowest: str, look: PictureLook) -> None:
     """A legend below the colours for cells that have no number: there are no labels in its way."""
     from matplotlib.patches import Patch
 
-    kinds = ((lowest, _MASKED, np.isneginf), ("+inf", _MASKED, np.isposinf), ("NaN", _NAN, np.isnan))
+    colours = look.colours
+    kinds = (
+        (lowest, colours.masked, np.isneginf),
+        ("+inf", colours.masked, np.isposinf),
+        ("NaN", colours.nan, np.isnan),
+    )
     patches = [Patch(color=colour, label=name) for name, colour, test in kinds if test(values).any()]
     if patches:
-        beside.legend(handles=patches, loc="upper left", bbox_to_anchor=(-0.6, -0.01), frameon=False, fontsize=8)
+        size = look.font_size - 1
+        beside.legend(handles=patches, loc="upper left", bbox_to_anchor=(-0.6, -0.01), frameon=False, fontsize=size)
 
 
-def _label(axes: Axes, side: Literal["x", "y"], axis: PictureAxis, count: int, step: int) -> None:
+def _title(axes: Axes, heatmap: Picture, step: tuple[int, int], look: PictureLook) -> None:
+    lines = [visible(heatmap.title, 110)]
+    lines += [visible(heatmap.subtitle, 110)] if heatmap.subtitle else []
+    lines += [f"peak of every {step[0]}×{step[1]} cells"] if step != (1, 1) else []
+    axes.set_title("\n".join(lines), loc="left", fontsize=look.font_size + 1, parse_math=False)
+
+
+def _label(
+    axes: Axes, side: Literal["x", "y"], axis: PictureAxis, count: int, step: int, look: PictureLook, written: bool
+) -> None:
+    """Ticks at round numbers, with the token's text where there is one: of each, or of every k-th."""
     line = axes.xaxis if side == "x" else axes.yaxis
     line.set_label_text(axis.name, parse_math=False)
-    if not axis.labels or count > _LABELLED or step > 1:
-        places = np.unique(np.linspace(0, count - 1, min(count, 9)).astype(int)) if count else np.arange(0)
-        line.set_ticks(places, [f"{place * step:,}" for place in places])
-        return
-    texts = [f"{drawable(text)} {place}" for place, text in enumerate(axis.labels[:count])]
-    line.set_ticks(np.arange(len(texts)), texts, fontsize=7, parse_math=False, rotation=90 if side == "x" else 0)
+    every = 1 if axis.labels and count * step <= _LABELLED else tick_step(math.ceil(count * step / _TICKS))
+    first = -axis.first % every
+    numbers = range(axis.first + first, axis.first + count * step, every)
+    texts = [_tick(axis, number, written) for number in numbers]
+    places = [(number - axis.first) / step - (0.5 - 0.5 / step) for number in numbers]
+    turned = 90 if side == "x" and axis.labels else 0
+    line.set_ticks(places, texts, fontsize=look.font_size - 2, parse_math=False, rotation=turned)
+
+
+def _tick(axis: PictureAxis, number: int, written: bool) -> str:
+    place = number - axis.first
+    if place >= len(axis.labels):
+        return f"{number:,}"
+    text = axis.labels[place]
+    return f"{visible(text, _TEXT) if written else drawable(text)} {number}"
 
 
 def drawable(text: str) -> str:
@@ -149,11 +199,6 @@ def drawable(text: str) -> str:
 def _numbered(code: int) -> str:
     """`<0x1B>` for the sign that stands for a control character, else `<U+6F22>`."""
     return f"<0x{code - _CONTROL_SIGNS:02X}>" if 0 <= code - _CONTROL_SIGNS < 0x20 else f"<U+{code:04X}>"
-
-
-def _fit(title: str, step: tuple[int, int]) -> str:
-    text = visible(title, 110)
-    return text if step == (1, 1) else f"{text}\npeak of every {step[0]}×{step[1]} cells"
 
 
 def _inches(shape: tuple[int, ...]) -> tuple[float, float]:

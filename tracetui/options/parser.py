@@ -172,6 +172,14 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     picture.add_argument("--head", type=int, metavar="N")
     picture.add_argument("--row", type=int, metavar="N", help="of a batch")
     picture.add_argument("--kind", choices=("scores", "masked", "probs"), help="default: probs")
+    look = parser.add_argument_group("pictures")
+    look.add_argument(
+        "--scale",
+        choices=("root", "linear", "layer", "log", "rows"),
+        help="how colours go with numbers (docs/export.md); default: root for probabilities, else linear",
+    )
+    look.add_argument("--dark", action="store_true", help="light on dark")
+    look.add_argument("--font-size", type=float, metavar="POINTS", help="default: 9")
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="the file to write; tables go to the terminal without it"
     )

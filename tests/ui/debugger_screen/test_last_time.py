@@ -25,7 +25,7 @@ from tracetui.ui.panes.modules.watch_list import WatchList
 from tracetui.ui.panes.tensor.welcome import Welcome
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.ui.widgets.prompt_bar import PromptInput
-from tracetui.views.heatmap.pyramid import ScaleKind
+from tracetui.views.heatmap.scale import ScaleKind
 
 MODEL = "recipe m"
 

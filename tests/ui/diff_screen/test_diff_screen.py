@@ -30,7 +30,7 @@ from tracetui.ui.diff_screen.screen import DiffScreen
 from tracetui.ui.diff_screen.text import DiffText
 from tracetui.ui.diff_screen.work import Comparing
 from tracetui.ui.widgets.heatmap import Heatmap
-from tracetui.views.heatmap.pyramid import ScaleKind
+from tracetui.views.heatmap.scale import ScaleKind
 
 FOLDER = Path(__file__).parents[1] / "snapshots"
 

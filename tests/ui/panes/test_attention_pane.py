@@ -21,6 +21,7 @@ from tracetui.recording.record import Record
 from tracetui.ui.dialogs.rope import RopeScreen
 from tracetui.ui.panes.attention.pane import AttentionPane
 from tracetui.ui.widgets.heatmap import Heatmap
+from tracetui.views.heatmap.scale import ScaleKind
 
 Pass = Callable[[Recorder], Iterator[Record]]
 
@@ -165,3 +166,43 @@ async def test_attention_outside_the_interface_is_named() -> None:
         assert "BloomAttention computes attention itself" in it.text()
         await it.press("R")
         assert any("RoPE: no attention" in notice for notice in it.notices)
+
+
+async def test_every_head_is_drawn_on_one_scale_and_x_goes_through_the_others() -> None:
+    async with finished() as it:
+        heatmap = it.screen.query_one("#heatmap", Heatmap)
+        assert "square root" in it.text()
+        shown = []
+        for _ in range(4):
+            scale = heatmap._pyramid().scale
+            shown.append((scale.kind, scale.low, scale.high))
+            await it.press("x")
+        assert shown == [("root", 0, 1), ("linear", 0, 1), ("log", 1e-6, 1), ("rows", 0, 1)]
+        await show(it, "scores")
+        scales = set()
+        for _ in range(4):
+            scales.add(heatmap.data.pyramids[ScaleKind.LINEAR].scale)
+            await it.press("]")
+        assert len(scales) == 1
+        assert "linear, all heads" in it.text()
+
+
+async def test_of_a_large_layer_a_head_is_shown_before_all_heads_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tracetui.analysis.attention.reach._QUICK", 0)
+    async with finished() as it:
+        asked = []
+        monkeypatch.setattr("tracetui.ui.panes.attention.pane.reach_of", lambda *arguments: asked.append(arguments))
+        await show(it, "scores")
+        assert asked
+        assert "this head alone" in it.text()
+        monkeypatch.undo()
+        await show(it, "masked")
+        assert "linear, all heads" in it.text()
+
+
+async def test_both_rope_layouts_have_one_scale() -> None:
+    async with finished(tiny_mla.forward) as it:
+        await it.press("R")
+        one, other = (heatmap._pyramid().scale for heatmap in it.app.screen.query(Heatmap))
+        assert one == other
+        assert "both layouts" in it.text()

@@ -20,7 +20,7 @@ from tracetui.views.heatmap.ink import Brush, Depth, Ground
 from tracetui.views.heatmap.layout import View, arrange, look
 from tracetui.views.heatmap.legend import shades_for
 from tracetui.views.heatmap.matrix import draw, heatmap_data
-from tracetui.views.heatmap.pyramid import ScaleKind
+from tracetui.views.heatmap.scale import ScaleKind
 from tracetui.views.palette import LEVELS, PALETTES, Palette, oklab
 
 LOOK = MapStyle(*(Style.parse(style) for style in ("on #101010", "#eeeeee", "#888888", "bold #ffaa00", "bold")))

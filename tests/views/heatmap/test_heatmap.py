@@ -18,7 +18,8 @@ from tracetui.views.heatmap.axes import LabelledAxis, MapStyle, tick_step
 from tracetui.views.heatmap.ink import Brush, Depth, Ground, rich_colour
 from tracetui.views.heatmap.layout import View, arrange, look
 from tracetui.views.heatmap.matrix import EMPTY, HeatmapData, draw, heatmap_data, nothing, notice_lines
-from tracetui.views.heatmap.pyramid import MASKED, NAN, ScaleKind
+from tracetui.views.heatmap.pyramid import MASKED, NAN
+from tracetui.views.heatmap.scale import ScaleKind
 from tracetui.views.palette import LEVELS, PALETTES, Palette
 
 LOOK = MapStyle(*(Style.parse(style) for style in ("on #101010", "#eeeeee", "#888888", "bold #ffaa00", "bold")))

@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tracetui.views.heatmap import pyramid as module
-from tracetui.views.heatmap.pyramid import MASKED, MAX_ZOOM, NAN, Codes, Scale, ScaleKind, build, fit, pixels, pooled
+from tracetui.views.heatmap.pyramid import MASKED, MAX_ZOOM, NAN, Codes, build, fit, pixels, pooled
+from tracetui.views.heatmap.scale import Scale, ScaleKind
 from tracetui.views.palette import LEVELS
 
 Matrix = npt.NDArray[np.float32]
-SCALES = list(product(ScaleKind, (False, True)))
+OF_ALL = [kind for kind in ScaleKind if kind is not ScaleKind.ROWS]
+"""Those that one scale serves for all rows."""
+SCALES = list(product(OF_ALL, (False, True)))
 
 matrices = hnp.arrays(
     np.float32,
@@ -60,7 +63,7 @@ def test_halving_commutes_with_quantising(kind: ScaleKind, diverging: bool, valu
     assert whole.levels[-1].shape == (1, 1)
 
 
-@pytest.mark.parametrize("kind", ScaleKind)
+@pytest.mark.parametrize("kind", OF_ALL)
 @given(values=matrices)
 def test_codes_keep_the_order_of_numbers(kind: ScaleKind, values: Matrix) -> None:
     codes = build(values, kind=kind).levels[0]
@@ -187,3 +190,33 @@ def test_the_fitting_zoom_is_the_largest_that_fits(rows: int, columns: int, widt
     zoom = fit(rows, columns, width, height)
     assert fits(zoom)
     assert zoom == MAX_ZOOM or not fits(zoom + 1)
+
+
+def test_row_by_row_each_row_goes_up_to_its_own_largest() -> None:
+    values = np.array([[1, 2, 4], [10, 20, 40], [0, 0, -np.inf], [np.nan, np.inf, 5]], np.float32)
+    codes = build(values, kind=ScaleKind.ROWS).levels[0]
+    np.testing.assert_array_equal(codes[0], codes[1])
+    assert codes[0].tolist() == [17, 33, 64]
+    assert codes[2].tolist() == [1, 1, MASKED]
+    assert codes[3].tolist() == [NAN, 64, 64]
+    signed = build(np.array([[-4.0, 2], [8, -4]]), kind=ScaleKind.ROWS, diverging=True)
+    sizes = _size(signed.levels[0], True)
+    assert sizes.tolist() == [[31, 16], [31, 16]]
+
+
+@pytest.mark.parametrize(
+    "scale",
+    [
+        Scale(ScaleKind.LINEAR, 2.0, 6.0),
+        Scale(ScaleKind.ROOT, 0.0, 1.0),
+        Scale(ScaleKind.LOG, 1e-6, 1.0, floor=1e-6),
+        Scale(ScaleKind.LINEAR, -3.0, 3.0, True),
+        Scale(ScaleKind.LOG, -3.0, 3.0, True, 0.003),
+    ],
+    ids=lambda scale: f"{scale.kind}{scale.diverging}",
+)
+def test_a_position_leads_back_to_its_number(scale: Scale) -> None:
+    for position in np.linspace(-1 if scale.diverging else 0, 1, 9):
+        number = scale.number(float(position))
+        if not (scale.kind is ScaleKind.LOG and position == 0):
+            assert scale.positions(np.array([number]))[0] == pytest.approx(position, abs=1e-6)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tracetui.recording.value import Array
-from tracetui.views.heatmap.pyramid import ScaleKind, common_scale
+from tracetui.views.heatmap.pyramid import common_scale
+from tracetui.views.heatmap.scale import ScaleKind
 from tracetui.views.heatmap.scales import counted, number_range, outlier_scales
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tracetui.analysis.attention.heads import UnexplainedError, head_identity
 from tracetui.analysis.attention.mla import LATENT_KINDS, CacheCost, LatentKind, LatentView, cache_cost, latent_of
+from tracetui.analysis.attention.reach import Reach, is_quick, reach_of
 from tracetui.analysis.attention.scores import KINDS, AttentionView, Kind, Matrix, attention_at
 from tracetui.analysis.axes import axis_positions
 from tracetui.analysis.identity import Identity
@@ -15,15 +16,18 @@ from tracetui.debugger.labels import position_labels, row_name
 from tracetui.debugger.session import Module
 from tracetui.debugger.state import ScreenState
 from tracetui.text import visible
+from tracetui.views.heatmap.attention_scales import attention_scales
 from tracetui.views.heatmap.axes import LabelledAxis
 from tracetui.views.heatmap.matrix import HeatmapData, heatmap_data, nothing
 from tracetui.views.heatmap.pyramid import Mask
-from tracetui.views.heatmap.pyramid import ScaleKind as Scale
+from tracetui.views.heatmap.scale import ScaleKind
 
 Shown = Kind | LatentKind
 SHOWN: tuple[Shown, ...] = (*KINDS, *LATENT_KINDS)
 _AXES: Mapping[Shown, tuple[str, str]] = {"kv_latent": ("key", "R"), "k_rope": ("key", "rope")}
 """Of the planes that aren't queries by keys."""
+_OWN_KINDS = (ScaleKind.LINEAR, ScaleKind.LOG, ScaleKind.ROWS)
+"""Of a plane whose own numbers span its scales."""
 _INPUTS = ("k", "v", "mask", "sinks", "position_bias", "kv_latent", "k_rope", "q_absorbed")
 
 
@@ -39,6 +43,8 @@ class AttentionPlane:
     latent: LatentView | None = None
     cost: CacheCost | None = None
     """What a cache takes, where there is a latent."""
+    reach: Reach | None = None
+    """Of all heads of the call; None where nobody has gone through them yet."""
 
     @property
     def kinds(self) -> tuple[Shown, ...]:
@@ -72,8 +78,16 @@ class Checks:
     """Unasked only where rows were permuted on loading."""
 
 
-def read_attention(state: ScreenState, plane: Shown) -> AttentionPlane | None:
-    """The wanted plane of the nearest call, or its probabilities where it has no such plane; None without a call."""
+def read_attention(
+    state: ScreenState,
+    plane: Shown,
+    known: Callable[[AttentionView, int], Reach | None] = lambda view, batch: None,
+    scale: ScaleKind | None = None,
+) -> AttentionPlane | None:
+    """The wanted plane of the nearest call, or its probabilities where it has no such plane; None without a call.
+
+    known: the reach of all heads of a call and a prompt, where somebody has gone through them. scale: that on view.
+    """
     view = nearest(state)
     if view is None:
         return None
@@ -81,11 +95,14 @@ def read_attention(state: ScreenState, plane: Shown) -> AttentionPlane | None:
     latent = latent_of(view)
     kind = plane if latent or plane in KINDS else "probs"
     cost = cache_cost(latent, state.trace.run.config) if latent else None
+    reach = known(view, batch)
     try:
-        picture = _picture(view, latent, kind, head, batch, state)
+        if reach is None and is_quick(view):
+            reach = reach_of(view, batch)
+        picture = _picture(view, latent, kind, head, batch, state, reach, scale)
     except UnexplainedError as error:
         picture = nothing(f"{error}.", visible(view.site))
-    return AttentionPlane(view, kind, head, batch, picture, latent, cost)
+    return AttentionPlane(view, kind, head, batch, picture, latent, cost, reach)
 
 
 def check_attention(attention: AttentionPlane) -> Checks:
@@ -136,9 +153,18 @@ def _whole(state: ScreenState, view: AttentionView) -> bool:
 
 
 def _picture(
-    view: AttentionView, latent: LatentView | None, kind: Shown, head: int, batch: int, state: ScreenState
+    view: AttentionView,
+    latent: LatentView | None,
+    kind: Shown,
+    head: int,
+    batch: int,
+    state: ScreenState,
+    reach: Reach | None,
+    scale: ScaleKind | None,
 ) -> HeatmapData:
     matrix, masked = _plane(view, latent, kind, head, batch)
+    scales = attention_scales(kind, matrix, reach)
+    kinds = tuple(scales) or _OWN_KINDS
     row, column = _AXES.get(kind, ("query", "key"))
     whose = f"all {view.heads} heads" if row == "key" else f"head {head} of 0–{view.heads - 1}"
     return heatmap_data(
@@ -147,7 +173,9 @@ def _picture(
         axis(column, matrix.shape[1], state, view.query.pass_),
         masked=masked,
         diverging=kind != "probs",
-        kinds=(Scale.LINEAR, Scale.LOG),
+        kinds=kinds,
+        scales=scales,
+        shown=scale if scale in kinds else kinds[0],
         title=visible(view.site),
         told=" · ".join(part for part in (row_name(batch, view.batch), whose) if part),
     )

@@ -23,7 +23,8 @@ from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array, ArrayValue, magnitudes
 from tracetui.views.heatmap.axes import LabelledAxis as MapAxis
 from tracetui.views.heatmap.matrix import HeatmapData, heatmap_data, nothing
-from tracetui.views.heatmap.pyramid import Scale, ScaleKind, common_scale
+from tracetui.views.heatmap.pyramid import common_scale
+from tracetui.views.heatmap.scale import Scale, ScaleKind
 from tracetui.views.heatmap.scales import counted, number_range, outlier_scales
 
 TENSOR = "tensor"

@@ -19,10 +19,11 @@ from tracetui.errors import RunError
 from tracetui.recording.trace import Trace
 from tracetui.text import token_text
 from tracetui.views.charts.bars import percent
+from tracetui.views.experts.load_scale import load_scale
 from tracetui.views.experts.table import Routed
 from tracetui.views.heatmap.axes import LabelledAxis
 from tracetui.views.heatmap.matrix import EMPTY, HeatmapData, heatmap_data
-from tracetui.views.heatmap.pyramid import ScaleKind
+from tracetui.views.heatmap.scale import ScaleKind
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -78,8 +79,9 @@ def _picture(blocks: tuple[LayerLoad, ...], pass_: int) -> tuple[int, HeatmapDat
     rows, columns = shares.shape
     title = "load: share of a block's choices" + (f", pass {pass_}" if pass_ else "")
     axes = LabelledAxis.of("layer", rows, first=first), LabelledAxis.of("expert", columns)
-    kinds = (ScaleKind.LINEAR, ScaleKind.LOG)
-    picture = heatmap_data(shares, *axes, masked=np.isnan(shares), kinds=kinds, title=title)
+    kinds = (ScaleKind.LINEAR, ScaleKind.LOG, ScaleKind.ROWS)
+    scales = {ScaleKind.LINEAR: load_scale(shares)}
+    picture = heatmap_data(shares, *axes, masked=np.isnan(shares), kinds=kinds, title=title, scales=scales)
     return first, replace(picture, named=partial(_choices, {block.record.layer: block for block in blocks}, first))
 
 

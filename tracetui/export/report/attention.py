@@ -9,9 +9,21 @@ import numpy as np
 from tracetui.analysis.attention.heads import UnexplainedError
 from tracetui.analysis.attention.scores import AttentionView, Matrix, attention_at
 from tracetui.export.report.markup import Html, el, folds, join, more, section
-from tracetui.export.report.tiles import SIDE, THUMB, Codes, legend_png, masked_png, shares_png, sheet_png, thumb
+from tracetui.export.report.tiles import (
+    SHARES,
+    SIDE,
+    THUMB,
+    Codes,
+    legend_png,
+    masked_png,
+    shares_png,
+    sheet_png,
+    thumb,
+)
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import NotKeptError
+from tracetui.views.heatmap.legend import spread
+from tracetui.views.heatmap.scale import Scale
 
 _PICTURES = 768
 """In all layers together."""
@@ -41,13 +53,23 @@ def attention_part(trace: Trace) -> Html:
     lead = f"Probabilities of each head, queries from top to bottom, keys from left to right.{row}{peak}"
     left = more(len(views) - len(chosen), "layers")
     details = (layer.details(place < _OPEN) for place, layer in enumerate(layers))
-    return section("attention", "Attention", legend(), _sheet(layers), folds(*details), left, lead=lead)
+    return section(
+        "attention",
+        "Attention",
+        legend(SHARES, "1", "hidden by the mask"),
+        _sheet(layers),
+        folds(*details),
+        left,
+        lead=lead,
+    )
 
 
-def legend() -> Html:
-    bar = el("img", src=legend_png(), alt="from 0 to 1", class_="heat")
+def legend(scale: Scale, end: str, lowest: str) -> Html:
+    """From 0 to `end`; what has no number is called `lowest`."""
+    # Of the load the words beside it say more.
+    bar = el("img", src=legend_png(), alt="from 0 to 1" if scale is SHARES else "", class_="heat")
     masked = el("img", src=masked_png(), alt="", class_="heat swatch")
-    return el("div", "0", bar, "1, by its square root", masked, "hidden by the mask", class_="legend")
+    return el("div", "0", bar, f"{end}, {spread(scale)}", masked, lowest, class_="legend")
 
 
 class _Layer:

@@ -14,6 +14,7 @@ from tracetui.export.report.markup import Html, el, folds, join, more, row, sect
 from tracetui.export.report.tiles import shares_png
 from tracetui.recording.trace import Trace
 from tracetui.text import number
+from tracetui.views.experts.load_scale import load_scale
 
 _CHOICES = 12_000
 """Chosen experts that are shown in all."""
@@ -37,12 +38,15 @@ def routing_part(trace: Trace) -> Html:
 
 def _picture(blocks: list[LayerLoad]) -> Html:
     first, shares = load_matrix(blocks)
-    top = float(np.nanmax(shares)) if np.isfinite(shares).any() else 0.0
-    shown = np.where(np.isnan(shares), -np.inf, shares / (top or 1.0))
+    scale = load_scale(shares)
+    shown = np.where(np.isnan(shares), -np.inf, shares)
     height = f"height:{min(20 * len(shares), 420)}px"
-    picture = el("img", src=shares_png(shown, _SIDE), alt="load of experts by layer", class_="heat", style=height)
-    told = f"layers {first} to {first + len(shares) - 1}, experts 0 to {shares.shape[1] - 1}; 1 is {top:.2%} of a layer"
-    return join(legend(), el("div", picture, class_="load"), el("p", told, class_="quiet"))
+    picture = el(
+        "img", src=shares_png(shown, _SIDE, scale), alt="load of experts by layer", class_="heat", style=height
+    )
+    told = f"layers {first} to {first + len(shares) - 1}, experts 0 to {shares.shape[1] - 1}"
+    shown_scale = legend(scale, f"{scale.high:.2%} of a layer's choices", "no experts")
+    return join(shown_scale, el("div", picture, class_="load"), el("p", told, class_="quiet"))
 
 
 def _load_row(block: LayerLoad) -> Html:

@@ -13,6 +13,8 @@ import numpy.typing as npt
 from tracetui.export.picture import peaks
 from tracetui.export.report.markup import Html
 from tracetui.recording.value import Array
+from tracetui.views.heatmap.attention_scales import probability_scales
+from tracetui.views.heatmap.scale import Scale
 from tracetui.views.palette import Palette, channels
 
 SIDE = 96
@@ -24,20 +26,22 @@ _MASKED, _NAN, _GAP = 64, 65, 66
 _INK = Palette.from_anchors("ink", ("#ffffff", "#c3d0f7", "#6f8be8", "#2f3fa8", "#120b3d"), "#d81b60")
 """On white; a dark page inverts it, hues turned back."""
 _GREY = 0xE3E5EA
+SHARES = next(iter(probability_scales().values()))
+"""The scale of probabilities, as the screen and pictures have it."""
 
 
 Codes = npt.NDArray[np.uint8]
 """Places in the palette: [rows, columns]."""
 
 
-def shares_png(values: Array, side: int = SIDE) -> Html:
-    """A matrix of shares from 0 to 1 as an address, -inf masked; levels go with the root, so that small ones show."""
-    return _png(_codes(values, side))
+def shares_png(values: Array, side: int = SIDE, scale: Scale = SHARES) -> Html:
+    """A matrix of numbers from 0 up as an address, -inf masked."""
+    return _png(_codes(values, side, scale))
 
 
 def thumb(values: Array) -> Codes:
     """The same as a square of THUMB cells, for `sheet_png`."""
-    codes = _codes(values, THUMB)
+    codes = _codes(values, THUMB, SHARES)
     down, across = (np.arange(THUMB) * length // THUMB for length in codes.shape)
     square: Codes = codes[down[:, None], across]
     return square
@@ -54,10 +58,9 @@ def sheet_png(rows: Sequence[Sequence[Codes]]) -> Html:
     return _png(sheet)
 
 
-def _codes(values: Array, side: int) -> Codes:
+def _codes(values: Array, side: int, scale: Scale) -> Codes:
     shown, _ = peaks(np.asarray(values, np.float32), side)
-    with np.errstate(invalid="ignore"):
-        level = np.sqrt(np.clip(shown, 0, 1)) * (_LEVELS - 1)  # [rows, columns]
+    level = scale.positions(shown) * (_LEVELS - 1)  # [rows, columns]
     codes = np.where(np.isfinite(shown), np.rint(np.nan_to_num(level)), _MASKED)
     return np.where(np.isnan(shown), _NAN, codes).astype(np.uint8)
 

@@ -65,5 +65,5 @@ class WidgetLayout:
 
 
 def _look_of(heatmap: Heatmap) -> MapLook:
-    scale = "" if heatmap.kind is heatmap.KIND else heatmap.kind
+    scale = "" if heatmap.kind is None or heatmap.kind is heatmap.KIND else heatmap.kind
     return MapLook(heatmap.id or "", scale, *heatmap.chosen)

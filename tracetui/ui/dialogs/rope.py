@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -14,6 +14,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
+from tracetui.analysis.attention.reach import largest
 from tracetui.analysis.attention.scores import AttentionView, Matrix
 from tracetui.analysis.rope.pairs import LAYOUTS, WORDS, Layout, RopeCheck, Untold, check_rope
 from tracetui.debugger.labels import row_name
@@ -25,8 +26,9 @@ from tracetui.ui.messages import Said
 from tracetui.ui.panes.attention.lines import verdict
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.heatmap import Heatmap
+from tracetui.views.heatmap.attention_scales import score_scales
 from tracetui.views.heatmap.matrix import HeatmapData, heatmap_data
-from tracetui.views.heatmap.pyramid import ScaleKind
+from tracetui.views.heatmap.scale import Scale, ScaleKind
 
 Pictures = tuple[HeatmapData, ...]
 
@@ -116,14 +118,16 @@ def read_head(view: AttentionView, head: int, batch: int, state: ScreenState) ->
     check = check_rope(view, head, batch)
     if isinstance(check, Untold):
         return f"RoPE of {view.site} can't be told: {check.reason}"
-    pictures = tuple(_picture(check.scores[layout], state, view.query.pass_) for layout in LAYOUTS)
+    reach = max(largest(check.scores[layout]) for layout in LAYOUTS)
+    scales = score_scales(reach, "both layouts")
+    pictures = tuple(_picture(check.scores[layout], state, view.query.pass_, scales) for layout in LAYOUTS)
     return RopeRead(check, pictures, state)
 
 
-def _picture(scores: Matrix, state: ScreenState, pass_: int) -> HeatmapData:
+def _picture(scores: Matrix, state: ScreenState, pass_: int, scales: Mapping[ScaleKind, Scale]) -> HeatmapData:
     queries, keys = scores.shape
     rows, columns = axis("query", queries, state, pass_), axis("key", keys, state, pass_)
-    return heatmap_data(scores, rows, columns, diverging=True, kinds=(ScaleKind.LINEAR, ScaleKind.LOG))
+    return heatmap_data(scores, rows, columns, diverging=True, kinds=tuple(scales), scales=scales)
 
 
 def _heading(check: RopeCheck, layout: Layout) -> Content:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from rich.color import Color
@@ -16,15 +17,20 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tracetui.ui.reader import read_in_background
 from tracetui.ui.terminal.colours import depth_of
 from tracetui.views.cells import Line
 from tracetui.views.heatmap.axes import MapStyle
 from tracetui.views.heatmap.ink import Brush, Depth, Ground
 from tracetui.views.heatmap.layout import HeatmapLayout, View, arrange, look
 from tracetui.views.heatmap.legend import shades_for
-from tracetui.views.heatmap.matrix import EMPTY, HeatmapData, draw, notice_lines
-from tracetui.views.heatmap.pyramid import Pyramid, ScaleKind, pooled
+from tracetui.views.heatmap.matrix import EMPTY, HeatmapData, Pyramids, draw, notice_lines
+from tracetui.views.heatmap.pyramid import Pyramid, pooled
+from tracetui.views.heatmap.scale import ScaleKind
 from tracetui.views.palette import PALETTES, Palette
+
+_AT_ONCE = 1 << 18
+"""Cells whose colours are worked out at once."""
 
 
 class Heatmap(Widget, can_focus=True):
@@ -58,18 +64,18 @@ class Heatmap(Widget, can_focus=True):
         Binding("minus", "magnify(-1)", "zoom out", show=False, id="zoom_out"),
         Binding("0", "fit", "the whole matrix", show=False, id="zoom_fit"),
         Binding("m", "next_palette", "next colour map", show=False, id="next_palette"),
-        Binding("x", "switch_scale", "linear or log scale", show=False, id="switch_scale"),
+        Binding("x", "switch_scale", "the next scale", show=False, id="switch_scale"),
     ]
 
     cursor: reactive[tuple[int, int]] = reactive((0, 0), init=False, repaint=False)
     """Row and column of the cell under the crosshair."""
     zoom: reactive[int | None] = reactive(None, init=False, repaint=False)
     """None: whatever shows the whole matrix. Else as in `views.pyramid`."""
-    KIND: ClassVar[ScaleKind] = ScaleKind.LINEAR
-    """The scale at first."""
+    KIND: ClassVar[ScaleKind | None] = None
+    """The scale at first; None: the data's own first."""
 
-    kind: reactive[ScaleKind] = reactive(ScaleKind.LINEAR, init=False, repaint=False)
-    """The scale asked for; data that hasn't it shows its own."""
+    kind: reactive[ScaleKind | None] = reactive[ScaleKind | None](None, init=False, repaint=False)
+    """The scale asked for; data that hasn't it shows its own first."""
     palettes: reactive[tuple[Palette, ...]] = reactive(PALETTES, init=False, repaint=False)
     """At least one of each sort; the first of a sort is its default."""
     depth: reactive[Depth] = reactive(Depth.TRUE, init=False, repaint=False)
@@ -196,7 +202,8 @@ class Heatmap(Widget, can_focus=True):
     def _pyramid(self) -> Pyramid:
         """Of the scale asked for, or of the one that is there."""
         pyramids = self._data.pyramids
-        return pyramids.get(self.kind) or next(iter(pyramids.values()))
+        asked = pyramids.get(self.kind) if self.kind else None
+        return asked or next(iter(pyramids.values()))
 
     def _look(self) -> MapStyle:
         label, muted, title, crosshair = (
@@ -248,12 +255,22 @@ class Heatmap(Widget, can_focus=True):
         self.redraw()
 
     def action_switch_scale(self) -> None:
-        """The other scale, where the data has it."""
-        other = ScaleKind.LINEAR if self.kind is ScaleKind.LOG else ScaleKind.LOG
-        if self._data.empty or other in self._data.pyramids:
-            self.kind = other
-        else:
+        """The next scale that the data has."""
+        kinds = list(self._data.pyramids)
+        if len(kinds) == 1:
             self.app.bell()
+        elif kinds:
+            after = kinds[(kinds.index(self.kind) + 1) % len(kinds)] if self.kind in kinds else kinds[1]
+            self._make_then_show(after)
+
+    def _make_then_show(self, kind: ScaleKind) -> None:
+        """What colours a large matrix needs on another scale is worked out where nobody waits."""
+        pyramids = self._data.pyramids
+        if self._data.values.size <= _AT_ONCE or not isinstance(pyramids, Pyramids) or pyramids.is_made(kind):
+            self.kind = kind
+        else:
+            made = partial(setattr, self, "kind", kind)
+            read_in_background(self, "scale", partial(pyramids.__getitem__, kind), lambda _: made(), lambda: self._data)
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         self._point(event)

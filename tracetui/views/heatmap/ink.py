@@ -11,7 +11,8 @@ from rich.segment import Segment
 from rich.style import Style
 
 from tracetui.views.heatmap.indexed import nearest_index, outside, ramp, shown_colour
-from tracetui.views.heatmap.pyramid import NAN, Scale
+from tracetui.views.heatmap.pyramid import NAN
+from tracetui.views.heatmap.scale import Scale
 from tracetui.views.palette import LEVELS, Palette, contrasting, glyph
 
 OUTSIDE = NAN + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -11,9 +12,17 @@ from tracetui.text import count, number
 from tracetui.views.cells import Line, fit, fit_end
 from tracetui.views.heatmap.axes import LabelledAxis, MapStyle
 from tracetui.views.heatmap.ink import HALF, MASKED_GLYPH, Brush, Depth, key, shade_levels
-from tracetui.views.heatmap.pyramid import MASKED, NAN, Pyramid, Scale
+from tracetui.views.heatmap.pyramid import MASKED, NAN, Pyramid
+from tracetui.views.heatmap.scale import Scale, ScaleKind
 from tracetui.views.palette import LEVELS
 
+WORDS: Mapping[ScaleKind, str] = {
+    ScaleKind.LINEAR: "linear",
+    ScaleKind.ROOT: "square root",
+    ScaleKind.LAYER: "linear to the layer's largest",
+    ScaleKind.LOG: "log",
+    ScaleKind.ROWS: "row by row",
+}
 _LEAST_TITLE = 4
 """Cells of a name below which it isn't worth showing."""
 
@@ -46,10 +55,10 @@ def legend_line(
     groups: list[Line] = []
     if pyramid.visible:
         bar = _bar(pyramid, brush, look)
-        spread = _spread(pyramid.scale)
+        words = spread(pyramid.scale)
         # How it is spread is more than what else is said of it.
-        fits = _width(bar) + 2 + cell_len(spread) <= width
-        groups += [bar, [Segment(spread if fits else str(pyramid.scale.kind), look.muted)]]
+        fits = _width(bar) + 2 + cell_len(words) <= width
+        groups += [bar, [Segment(words if fits else WORDS[pyramid.scale.kind], look.muted)]]
     if pyramid.masked:
         blank = brush.depth is Depth.NONE and MASKED_GLYPH == " "
         swatch = Segment("blank:", look.muted) if blank else brush.run(key(MASKED, MASKED), 2)
@@ -67,10 +76,11 @@ def legend_line(
     return padded(line, width, look)
 
 
-def _spread(scale: Scale) -> str:
-    """`linear, 3 beyond`; `log from ±0.18`, where the bar doesn't say it."""
+def spread(scale: Scale) -> str:
+    """`linear, all heads, 3 beyond`; `log from ±0.18`, where the bar doesn't say it."""
     begin = f" from ±{number(scale.floor)}" if scale.floor and scale.diverging else ""
-    return f"{scale.kind}{begin}{f', {count(scale.beyond)} beyond' if scale.beyond else ''}"
+    beyond = f"{count(scale.beyond)} beyond" if scale.beyond else ""
+    return ", ".join(part for part in (f"{WORDS[scale.kind]}{begin}", scale.spans, beyond) if part)
 
 
 def shades_for(width: int) -> int:
@@ -86,8 +96,16 @@ def _bar(pyramid: Pyramid, brush: Brush, look: MapStyle) -> Line:
     bar = [brush.run(key(left, right, HALF), 1) for left, right in zip(codes[::2], codes[1::2], strict=True)]
     if scale.diverging:
         bar.insert(columns // 2, Segment("0", look.label))
-    low = f"{'≤' if scale.floor and not scale.diverging else ''}{number(scale.low)} "
-    return [Segment(low, look.label), *bar, Segment(f" {number(scale.high)}", look.label)]
+    low, high = ends(scale)
+    return [Segment(f"{low} ", look.label), *bar, Segment(f" {high}", look.label)]
+
+
+def ends(scale: Scale) -> tuple[str, str]:
+    """The numbers at both ends of a scale, as a legend has them."""
+    if scale.kind is ScaleKind.ROWS:
+        return ("−row's largest" if scale.diverging else "0"), "row's largest"
+    low = f"{'≤' if scale.floor and not scale.diverging else ''}{number(scale.low)}"
+    return low, number(scale.high)
 
 
 def caption_line(

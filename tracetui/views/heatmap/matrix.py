@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -16,9 +16,36 @@ from tracetui.views.heatmap.axes import LabelledAxis, MapStyle, column_end, colu
 from tracetui.views.heatmap.ink import MARKS, OUTSIDE, RING, Brush
 from tracetui.views.heatmap.layout import Plan, View
 from tracetui.views.heatmap.legend import caption_line, legend_line, padded, title_line, value_text
-from tracetui.views.heatmap.pyramid import Mask, Matrix, Pyramid, Scale, ScaleKind, build
+from tracetui.views.heatmap.pyramid import Mask, Matrix, Pyramid, build
+from tracetui.views.heatmap.scale import Scale, ScaleKind
 
 Keys = npt.NDArray[np.uint32]
+
+
+class Pyramids(Mapping[ScaleKind, Pyramid]):
+    """One a scale, each made when it is first looked at: of a large matrix not where somebody waits."""
+
+    def __init__(self, kinds: Sequence[ScaleKind], make: Callable[[ScaleKind], Pyramid]) -> None:
+        self._kinds = tuple(kinds)
+        self._make = make
+        self._made: dict[ScaleKind, Pyramid] = {}
+
+    def __getitem__(self, kind: ScaleKind) -> Pyramid:
+        if kind not in self._kinds:
+            raise KeyError(kind)
+        if kind not in self._made:
+            self._made[kind] = self._make(kind)
+        return self._made[kind]
+
+    def __iter__(self) -> Iterator[ScaleKind]:
+        return iter(self._kinds)
+
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+    def is_made(self, kind: ScaleKind) -> bool:
+        """Whether looking at it costs nothing."""
+        return kind in self._made
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -63,10 +90,12 @@ def heatmap_data(
     title: str = "",
     told: str = "",
     scales: Mapping[ScaleKind, Scale] | None = None,
+    shown: ScaleKind | None = None,
 ) -> HeatmapData:
     """The data of a matrix [T,S] of numbers; -inf and `masked` cells take no part.
 
-    `scales` are for a matrix that stands beside others; without them its own numbers span them.
+    `scales` are for a matrix that stands beside others; without them its own numbers span them. `shown` is the one
+    that is made at once; without it all are.
     Texts must be visible ones. Raises ValueError: axes that don't have the matrix's lengths.
     """
     if values.shape != (rows.length, columns.length):
@@ -75,8 +104,10 @@ def heatmap_data(
         return nothing("Nothing to show: the matrix has no cells", title)
     numbers = np.array(values, dtype=np.float32)  # [T,S]
     numbers.flags.writeable = False
-    pyramids = {kind: build(numbers, masked, kind, diverging, (scales or {}).get(kind)) for kind in kinds}
-    return HeatmapData(numbers, MappingProxyType(pyramids), rows, columns, title, told=told)
+    pyramids = Pyramids(kinds, lambda kind: build(numbers, masked, kind, diverging, (scales or {}).get(kind)))
+    for kind in (shown,) if shown is not None and shown in kinds else kinds:
+        pyramids[kind]
+    return HeatmapData(numbers, pyramids, rows, columns, title, told=told)
 
 
 def nothing(notice: str, title: str = "") -> HeatmapData:

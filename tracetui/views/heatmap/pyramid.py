@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from tracetui.views.heatmap.scale import Scale, ScaleKind
 from tracetui.views.palette import LEVELS
 
 Matrix = npt.NDArray[Any]
@@ -42,72 +42,6 @@ MAX_ZOOM = 6
 _BLOCK = 1 << 17
 _DECADES = 6
 _DECADES_AROUND_ZERO = 3
-
-
-class ScaleKind(StrEnum):
-    """How numbers are spread over the levels."""
-
-    LINEAR = "linear"
-    LOG = "log"
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """The numbers at both ends of a palette, and how those between are spread."""
-
-    kind: ScaleKind
-    low: float
-    high: float
-    diverging: bool = False
-    """Around zero: `low` is `-high`."""
-    floor: float = 0.0
-    """Log only: the smallest size told apart from zero."""
-    beyond: int = 0
-    """Numbers that lie beyond the ends, and are shown as these are."""
-
-    def level(self, code: int) -> int:
-        """The palette's level for the code of a number."""
-        if not self.diverging:
-            return code - 1
-        size = (code - 1) // 2
-        return LEVELS // 2 + size if code % 2 == 0 else LEVELS // 2 - 1 - size
-
-    def code(self, level: int) -> int:
-        """The code of the numbers that have this level: the inverse of `level`."""
-        if not self.diverging:
-            return level + 1
-        half = LEVELS // 2
-        return 2 * (level - half) + 2 if level >= half else 2 * (half - 1 - level) + 1
-
-    def codes(self, block: Matrix) -> Codes:
-        """The codes of an array of any shape; -inf counts as masked, +inf is the highest number."""
-        steps = LEVELS // 2 if self.diverging else LEVELS
-        with np.errstate(all="ignore"):
-            position = self._position(np.abs(block) if self.diverging else block)
-            position *= steps
-            np.maximum(position, 0, out=position)
-            np.minimum(position, steps - 1, out=position)
-            codes = position.astype(np.uint8)
-        if self.diverging:
-            codes *= 2
-            codes += block >= 0
-        codes += 1
-        return codes
-
-    def _position(self, block: Matrix) -> Matrix:
-        """Where numbers lie between the ends, as a fraction, in an array of its own."""
-        bottom = 0.0 if self.diverging else self.low
-        span = self.high - bottom
-        # float32 has neither the range for the widest spans nor a reciprocal for the narrowest.
-        dtype = np.float32 if 1e-30 < span < 1e38 else np.float64
-        if self.kind is ScaleKind.LOG:
-            position = np.log(np.maximum(block, self.floor, dtype=dtype, casting="same_kind"))
-            position -= math.log(self.floor)
-            position *= 1 / math.log(self.high / self.floor)
-            return position
-        position = np.subtract(block, bottom, dtype=dtype, casting="same_kind")
-        position *= 1 / span
-        return position
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -162,7 +96,7 @@ def build(
     chosen = scale or whole.scale(kind, diverging)
     codes = np.empty(values.shape, np.uint8)  # [T,S]
     for (rows, block), span in zip(_blocks(values, masked), spans, strict=True):
-        codes[rows] = chosen.codes(block)
+        codes[rows] = chosen.codes(by_row(block) if chosen.kind is ScaleKind.ROWS else block)
         if span.masked:
             np.copyto(codes[rows], MASKED, where=block == -np.inf)
         if span.nan:
@@ -212,6 +146,8 @@ class _Span:
         )
 
     def scale(self, kind: ScaleKind, diverging: bool) -> Scale:
+        if kind is ScaleKind.ROWS:
+            return Scale(kind, -1.0 if diverging else 0.0, 1.0, diverging)
         low, high = (self.low, self.high) if self.low <= self.high else (0.0, 0.0)
         limit = max(abs(low), abs(high))
         if kind is ScaleKind.LOG and (floor := self._floor(limit if diverging else high, diverging)):
@@ -223,12 +159,21 @@ class _Span:
         if low == high:
             high = 1.0
             low = -high if diverging else 0.0
-        return Scale(ScaleKind.LINEAR, low, high, diverging)
+        return Scale(ScaleKind.LINEAR if kind is ScaleKind.LOG else kind, low, high, diverging)
 
     def _floor(self, high: float, diverging: bool) -> float:
         """Where a log scale begins; 0 if there can be none."""
         decades = _DECADES_AROUND_ZERO if diverging else _DECADES
         return min(max(self.smallest, high * 10.0**-decades), high / 10) if high > 0 else 0.0
+
+
+def by_row(block: Matrix) -> Matrix:
+    """Rows [n,S] each as shares of its own largest size; a row without any stays as it is."""
+    with np.errstate(all="ignore"):
+        sizes = np.where(np.isfinite(block), np.abs(block), 0)  # [n,S]
+        largest = sizes.max(axis=1, keepdims=True)  # [n,1]
+        shares: Matrix = block / np.where(largest > 0, largest, 1)
+    return shares
 
 
 def _smallest(block: Matrix) -> float:

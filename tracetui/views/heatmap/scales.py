@@ -10,7 +10,8 @@ import numpy as np
 from tracetui.analysis.distribution.bit_counts import BitCounter
 from tracetui.analysis.distribution.blocks import BLOCK, as_floats
 from tracetui.analysis.distribution.robust_range import RobustRange, robust_range
-from tracetui.views.heatmap.pyramid import Matrix, MatrixRows, Scale, ScaleKind, common_scale
+from tracetui.views.heatmap.pyramid import Matrix, MatrixRows, common_scale
+from tracetui.views.heatmap.scale import Scale, ScaleKind
 
 _DECADES = 9
 """Most decades that the colours are spread over."""
@@ -61,7 +62,7 @@ def outlier_scales(
 
 def counted(scale: Scale, matrix: Matrix | MatrixRows) -> Scale:
     """The scale for one of the matrices, with how many of its numbers lie beyond."""
-    if scale.kind is ScaleKind.LOG:
+    if scale.kind in (ScaleKind.LOG, ScaleKind.ROWS):
         return scale
     return replace(
         scale, beyond=sum(int(((each < scale.low) | (each > scale.high)).sum()) for each in _finite([matrix]))

@@ -14,6 +14,7 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from tracetui.analysis.attention.heads import all_heads_identity
+from tracetui.analysis.attention.reach import Reach, reach_of
 from tracetui.analysis.attention.scores import KINDS, AttentionView
 from tracetui.analysis.identity import Identity
 from tracetui.debugger.labels import row_name
@@ -36,6 +37,7 @@ from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.action_line import ActionLine, Part
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.views.heatmap.matrix import nothing
+from tracetui.views.heatmap.scale import ScaleKind
 
 NAMES: Mapping[Shown, str] = {
     "scores": "before mask",
@@ -73,6 +75,8 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         self._checks: Checks | None = None
         self._all_heads: tuple[Trace, int, Identity | None] | None = None
         self._lines = -1
+        self._reach: tuple[Trace, int, int, Reach] | None = None
+        """Of the call and prompt that were gone through last."""
 
     def compose(self) -> ComposeResult:
         yield KindLine(id="attention-kinds")
@@ -98,7 +102,12 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         return state.trace, state.cursor, state.head, state.batch, self.kind
 
     def reading(self, state: ScreenState) -> Callable[[], AttentionPlane | str]:
-        return partial(_read, state, self.kind)
+        return partial(_read, state, self.kind, self._known_reach, self.query_one(Heatmap).kind)
+
+    def _known_reach(self, view: AttentionView, batch: int) -> Reach | None:
+        known = self._reach
+        same = known and known[0] is view.trace and known[1:3] == (view.query.index, batch)
+        return known[3] if known and same else None
 
     @property
     def heads(self) -> int:
@@ -160,6 +169,11 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         self._show_facts(attention)
         if self._checks is None:
             read_in_background(self, "checks", partial(check_attention, attention), self._note)
+        view, batch = attention.view, attention.batch
+        if attention.reach:
+            self._reach = view.trace, view.query.index, batch, attention.reach
+        elif attention.kind != "probs":
+            read_in_background(self, "reach", partial(_reach, view, batch), partial(self._note_reach, view, batch))
         if (
             attention.ran
             and not self._knows(attention.view)
@@ -172,6 +186,12 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         if self._shown and self._shown.same_checks(checks.attention):
             self._checks = checks
             self._show_facts(self._shown)
+
+    def _note_reach(self, view: AttentionView, batch: int, reach: Reach | None) -> None:
+        """All heads were gone through: the one on view gets their scale."""
+        if reach is not None:
+            self._reach = view.trace, view.query.index, batch, reach
+            self.look()
 
     def _note_all(self, view: AttentionView, identity: Identity | None) -> None:
         """Every head of a call was held against its recorded output."""
@@ -234,11 +254,18 @@ def _why(state: ScreenState) -> str:
     return f"No attention at or before this record; the next is in layer {later.layer}." if later else _NONE
 
 
-def _read(state: ScreenState, kind: Shown) -> AttentionPlane | str:
+def _read(
+    state: ScreenState, kind: Shown, known: Callable[[AttentionView, int], Reach | None], scale: ScaleKind | None
+) -> AttentionPlane | str:
     try:
-        return read_attention(state, kind) or _why(state)
+        return read_attention(state, kind, known, scale) or _why(state)
     except NotKeptError:
         return _NOT_KEPT
+
+
+def _reach(view: AttentionView, batch: int) -> Reach | None:
+    worker = get_current_worker()
+    return reach_of(view, batch, lambda: worker.is_cancelled)
 
 
 def _check_all(view: AttentionView) -> Identity | None:

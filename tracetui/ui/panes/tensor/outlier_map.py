@@ -15,7 +15,7 @@ from tracetui.ui.widgets.canvas import PATIENCE
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.views.heatmap.axes import LabelledAxis
 from tracetui.views.heatmap.matrix import nothing
-from tracetui.views.heatmap.pyramid import ScaleKind
+from tracetui.views.heatmap.scale import ScaleKind
 from tracetui.views.place import noun
 
 
