@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar
 
-from rich.color import Color
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
@@ -21,7 +20,7 @@ from tracetui.ui.reader import read_in_background
 from tracetui.ui.terminal.colours import depth_of
 from tracetui.views.cells import Line
 from tracetui.views.heatmap.axes import MapStyle
-from tracetui.views.heatmap.ink import Brush, Depth, Ground
+from tracetui.views.heatmap.ink import Brush, Depth, Ground, rgb
 from tracetui.views.heatmap.layout import HeatmapLayout, View, arrange, look
 from tracetui.views.heatmap.legend import shades_for
 from tracetui.views.heatmap.matrix import EMPTY, HeatmapData, Pyramids, draw, notice_lines
@@ -215,9 +214,9 @@ class Heatmap(Widget, can_focus=True):
         """The brush of the palette and theme in use: its segments outlive the data they were made for."""
         scale = self._pyramid().scale
         colours = Ground(
-            _colour(ground.bgcolor),
-            _colour(self.get_component_rich_style("heatmap--label").color),
-            _colour(self.get_component_rich_style("heatmap--masked").bgcolor),
+            rgb(ground.bgcolor),
+            rgb(self.get_component_rich_style("heatmap--label").color),
+            rgb(self.get_component_rich_style("heatmap--masked").bgcolor),
         )
         look = (self.palette, scale.diverging, colours, self.depth, shades_for(self.size.width))
         if self._brush is None or self._brush[0] != look:
@@ -295,11 +294,3 @@ class Heatmap(Widget, can_focus=True):
         """Put the crosshair on what is seen of the group of cells that begins at (row, column), if it exists."""
         if 0 <= row < self._data.rows.length and 0 <= column < self._data.columns.length:
             self.cursor = self._pyramid().strongest(row, column, self._steps())
-
-
-def _colour(colour: Color | None) -> int:
-    """A colour of rich's as 0xRRGGBB; the terminal's own counts as black."""
-    if colour is None:
-        return 0
-    red, green, blue = colour.get_truecolor()
-    return red << 16 | green << 8 | blue

@@ -95,8 +95,7 @@ class Brush:
         if mark == HALF and upper != lower:
             return MARKS[HALF], _style(upper, lower)
         if mark not in (0, HALF, RING):
-            red, green, blue = upper.get_truecolor()
-            front = contrasting(red << 16 | green << 8 | blue)
+            front = contrasting(rgb(upper))
             shown = Color.from_ansi(nearest_index(front)) if self.depth is Depth.INDEXED else rich_colour(front)
             return MARKS[mark], _style(shown, upper, bold=True)
         return (" ", _style(None, upper)) if upper == lower else ("▀", _style(upper, lower))
@@ -157,3 +156,11 @@ def _style(front: Color | None, back: Color, bold: bool | None = None) -> Style:
 def rich_colour(colour: int) -> Color:
     """0xRRGGBB as rich knows it."""
     return Color.from_rgb(colour >> 16, colour >> 8 & 255, colour & 255)
+
+
+def rgb(colour: Color | None) -> int:
+    """A colour of rich's as 0xRRGGBB; the terminal's own counts as black."""
+    if colour is None:
+        return 0
+    red, green, blue = colour.get_truecolor()
+    return red << 16 | green << 8 | blue
