@@ -38,9 +38,12 @@ def as_float(number: Number) -> float:
 
 
 @collector_paused()
-def read_json(document: bytes, form: type[Form], where: str) -> Form:
-    """The JSON document as a struct of `form`. Raises InputError naming the field, with `where` before the problem."""
-    if problem := too_large(document):
+def read_json(document: bytes, form: type[Form], where: str, longest: str = "") -> Form:
+    """The JSON document as a struct of `form`. Raises InputError naming the field, with `where` before the problem.
+
+    longest: the field that may be larger than all others, if only one may.
+    """
+    if problem := too_large(document, longest):
         raise InputError(f"{where}: {problem}")
     kind: Any = form
     try:

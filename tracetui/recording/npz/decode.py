@@ -70,7 +70,7 @@ class Timing:
 
 def decode_timing(document: bytes, where: str) -> Timing:
     """Raises InputError."""
-    form = read_json(document, TimingForm, where)
+    form = read_json(document, TimingForm, where, "seconds")
     return Timing(form.started or "", tuple(map(optional_float, form.seconds)))
 
 
@@ -108,7 +108,7 @@ def decode_header(document: bytes, where: str, timing: Timing) -> TraceHeader:
 def _read(document: bytes, where: str) -> HeaderForm:
     """A later format may have any form: it is named before what is wrong with its fields."""
     try:
-        form = read_json(document, HeaderForm, where)
+        form = read_json(document, HeaderForm, where, "records")
         number, needs = form.format, form.needs
     except InputError:
         number, needs = _later_format(document)

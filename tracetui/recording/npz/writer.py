@@ -109,7 +109,7 @@ def _header(trace: Trace, names: Mapping[int, str], meter: _WriteMeter) -> bytes
             meter.tell()
     keys = [names.get(id(value)) for value in trace.values]
     document = encode_header(trace, [known[id(value)] for value in trace.values], keys)
-    if problem := too_large(document):
+    if problem := too_large(document, "records"):
         raise _NotStorableError(f"the header {problem}; keep fewer sites")
     return document
 
