@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 from transformers import AttentionInterface, PreTrainedModel
 
+from tracetui.models.direct_calls import direct_calls
 from tracetui.models.module_tree import KnownModel
 from tracetui.models.weights.experts import is_handed_choices, is_router, runs_singly
 from tracetui.text import visible
@@ -27,13 +28,15 @@ _MIXTURE = re.compile(r"(?:Experts|MoE|MoeBlock|Moe)$")
 
 
 def unshown(known: KnownModel) -> tuple[str, ...]:
-    """A remark for each kind of a model's experts outside of transformers' interface, and each unknown kernel."""
+    """A remark for each kind of a model's experts outside of transformers' interface, each unknown kernel, and each
+    kind of module that calls others in a way that nobody hears of."""
     mixtures = _other_mixtures(known.modules) if known.once(_has_mixtures) else []
     experts = sorted({type(module).__name__ for module in mixtures})
     unknown = (config._attn_implementation for config in attention_configs(known) if watched_kernel(config) is None)
     return (
         *(f"{kind} chooses its experts itself: its routing can't be shown" for kind in experts),
         *(f"attention is computed by {visible(kernel, 60)}, {_UNWATCHED}" for kernel in sorted(set(map(str, unknown)))),
+        *known.once(direct_calls),
     )
 
 

@@ -22,6 +22,7 @@ from tracetui.tracer.hooks.module_site import ModuleSite, WatchedSites
 from tracetui.tracer.hooks.pass_context import Pass
 from tracetui.tracer.hooks.recording_observer import RecordingObserver
 from tracetui.tracer.hooks.uncompiled import uncompiled
+from tracetui.tracer.late_modules import late_modules_noted
 from tracetui.tracer.observer import Observer, observing
 
 
@@ -63,6 +64,7 @@ class ModelHooks:
                 stack.push(lambda kind, *_: deferring.close(sites.values(), kind is None))
             hooks = _HookPairs(modules[path] for path in sites)
             stack.callback(hooks.take_off)
+            stack.enter_context(late_modules_noted(modules, watched.recorder))
             hooks.put_on(self._observer, sites)
             stack.enter_context(observing(self._observer))
             stack.enter_context(absorbing_observed(known, watched.absorb))

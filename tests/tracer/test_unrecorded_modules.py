@@ -1,0 +1,142 @@
+"""What no hook hears of is told beside the result: modules made while the model runs, and forwards called directly."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import tracetui
+from tests.tracer.models import tiny_llama
+from tracetui.models.direct_calls import direct_calls
+from tracetui.models.module_tree import modules_of
+
+X = torch.ones(1, 3, 4)
+
+
+class Parts(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.proj = nn.Linear(4, 4)
+        self.layers = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4)])
+
+
+class ByAttribute(Parts):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.proj.forward(x)
+
+
+class ByVariable(Parts):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+
+class ByNumber(Parts):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.layers[1].forward(x)
+        return out
+
+
+class InMethod(Parts):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.projected(x)
+
+    def projected(self, x: torch.Tensor) -> torch.Tensor:
+        return next(self.proj.forward(each) for each in (x,))
+
+
+def first_line(kind: type[Parts]) -> int:
+    """Of a kind's code that calls a forward."""
+    lines, start = inspect.getsourcelines(kind)
+    return next(start + n for n, line in enumerate(lines) if ".forward(" in line)
+
+
+@pytest.mark.parametrize("kind", [ByAttribute, ByVariable, ByNumber, InMethod])
+def test_a_forward_that_is_called_directly_is_told(kind: type[Parts]) -> None:
+    trace = tracetui.trace(kind(), X)
+    place = f"test_unrecorded_modules.py:{first_line(kind)}"
+    told = f"{kind.__name__} calls the forward of other modules instead of them ({place}): "
+    assert f"{told}what they return to it is not recorded" in trace.run.notes
+
+
+class Called(Parts):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.layers[0](self.proj(x))
+        return out
+
+    def never_called(self, x: torch.Tensor) -> torch.Tensor:
+        return self.proj.forward(x)
+
+
+class OwnKind(nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x)
+
+
+class NamedKind(nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.Linear.forward(self, x)
+
+
+class Itself(Parts):
+    def forward(self, x: torch.Tensor, again: bool = True) -> torch.Tensor:
+        inspect.signature(self.proj.forward)
+        return self.forward(self.proj(x), again=False) if again else x
+
+
+@pytest.mark.parametrize("model", [Called(), OwnKind(4, 4), NamedKind(4, 4), Itself(), tiny_llama()])
+def test_nothing_is_told_of_modules_that_are_called(model: nn.Module) -> None:
+    assert direct_calls(modules_of(model)) == ()
+
+
+class Late(Parts):
+    """Makes a module in its first call."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not hasattr(self, "late"):
+            self.late = nn.Sequential(nn.Linear(4, 4))
+        out: torch.Tensor = nn.Sequential(nn.Identity())(self.late(x))
+        return out
+
+
+class Around(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Late()
+        self.before = nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        # What it had already, set again.
+        self.before = self.before
+        out: torch.Tensor = self.inner(x)
+        return out
+
+
+def late_notes(trace: Any) -> list[str]:
+    return [note for note in trace.run.notes if "was made" in note]
+
+
+def test_a_module_that_is_made_while_the_model_runs_is_told_and_the_next_call_records_it() -> None:
+    model = Around()
+    first, second = tracetui.trace(model, X), tracetui.trace(model, X)
+    told = "inner.late was made while the model ran: what it returned then is not recorded"
+    assert (late_notes(first), "inner.late" in first) == ([told], False)
+    assert (late_notes(second), "inner.late.0" in second) == ([], True)
+
+
+def test_a_module_made_elsewhere_meanwhile_is_none_of_the_models() -> None:
+    class Makes(Parts):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            other = Parts()
+            other.more = nn.Identity()
+            out: torch.Tensor = self.proj(x)
+            return out
+
+    trace = tracetui.trace(Makes(), X)
+    assert late_notes(trace) == []
+    assert not torch.nn.modules.module._global_module_registration_hooks
