@@ -53,7 +53,7 @@ def _by_gguf(kind: BlockType) -> Unpack:
     number = GGMLQuantizationType[kind.name]
 
     def unpack(blocks: torch.Tensor) -> torch.Tensor:
-        with np.errstate(all="ignore"):  # scales that are no numbers make weights that are none, which is told of those
+        with np.errstate(all="ignore"):  # a product of scales may be too large for float32
             # As one row, for it takes 16 at a time.
             return torch.from_numpy(quants.dequantize(blocks.reshape(1, -1).numpy(), number))
 

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
 import torch
 
+from tracetui.errors import bad_field
 from tracetui.formats.gguf import BlockType, GgufTensor
 from tracetui.models.checkpoints.gguf.blocks import PLAIN, dequantise_into
+from tracetui.models.checkpoints.gguf.scales import first_not_finite
 from tracetui.models.checkpoints.weight_file import StoredTensor, WeightFile
 from tracetui.models.weights.memory import empty_weight
 from tracetui.models.weights.sources import Tick
+from tracetui.text import visible
 
 _PIECE_BYTES = 8 * 2**20
 """How much is read at once: little beside what is made of it."""
@@ -41,7 +45,10 @@ class BlockTensor:
         return self.place.type
 
     def read(self, rows: Sequence[int] | None, dtype: torch.dtype, tick: Tick) -> torch.Tensor:
-        """The tensor, or the named rows of it in that order, in a dtype. Raises FileChangedError."""
+        """The tensor, or the named rows of it in that order, in a dtype.
+
+        Raises FileChangedError, and InputError for a block whose scale is no number.
+        """
         if self.kind.name in PLAIN:
             stored = StoredTensor(self.file, PLAIN[self.kind.name], self.shape, self.place.start)
             return stored.converted(rows, dtype, tick)
@@ -58,7 +65,19 @@ class BlockTensor:
         out = empty_weight((len(order), *row_shape), dtype)
         step = max(1, _PIECE_BYTES // max(1, row_bytes))
         for first in range(0, len(order), step):
-            part = out[first : first + step]
-            dequantise_into(part, packed.take(order[first : first + step]), self.kind)
+            part, blocks = out[first : first + step], packed.take(order[first : first + step])
+            self._check_scales(blocks, order[first : first + step], row_shape)
+            dequantise_into(part, blocks, self.kind)
             tick(part.numel() * dtype.itemsize)
         return out
+
+    def _check_scales(self, blocks: torch.Tensor, rows: Sequence[int], row_shape: Sequence[int]) -> None:
+        """Raises InputError for a block of these rows [rows, bytes of a row] with a scale that is no number."""
+        block = first_not_finite(blocks.view(-1, self.kind.byte_count), self.kind.name)
+        if block is not None:
+            row, element = divmod(block * self.kind.elements, prod(row_shape))
+            inside = np.unravel_index(element, tuple(row_shape))
+            place = [*([rows[row]] if len(self.shape) > 1 else []), *map(int, inside)]
+            problem = "must have blocks of finite scales; fetch or convert the file again"
+            got = f"NaN or infinity in the {self.kind.name} block that begins at {place}"
+            raise bad_field(self.file.path, visible(self.name, 80), problem, got)
