@@ -75,5 +75,21 @@ def test_commands_that_explain_models_take_it(path: Path, command: str, tracetui
 
 
 def test_open_says_what_takes_it(path: Path, tracetui: Here) -> None:
-    assert "is a GGUF file, which is a model and no more: `tracetui run` takes" in tracetui.refused("open", str(path))
+    for command in (("open", str(path)), ("diff", str(path), "b.npz"), ("export", str(path), "--csv")):
+        problem = tracetui.refused(*command)
+        assert f"is a GGUF file, which is a model and no recording; `tracetui trace {path} -p 'some text'" in problem
+        assert f"`tracetui run {path}` debugs it" in problem
     assert "--check: a GGUF file has no checksums" in tracetui.refused("info", str(path), "--check")
+
+
+@pytest.mark.parametrize("name", ["llama3-2layer", "smollm2", "Qwen/Qwen3-0.6B"])
+def test_a_model_s_name_is_no_recording_either(tracetui: Here, name: str) -> None:
+    for command in (("open", name), ("diff", name, "b.npz"), ("info", name), ("export", name, "--csv")):
+        problem = tracetui.refused(*command)
+        assert f"{name}: is a model and no recording; `tracetui trace {name} -p" in problem
+    assert "can't be opened: No such file" in tracetui.refused("open", "mine.npz")
+
+
+def test_a_model_s_folder_is_no_recording_either(tracetui: Here, tmp_path: Path) -> None:
+    problem = tracetui.refused("open", str(tmp_path))
+    assert f"is a folder and no recording; of a model's folder `tracetui trace {tmp_path} -p" in problem

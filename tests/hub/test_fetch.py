@@ -13,6 +13,7 @@ from huggingface_hub import constants
 from tests.cli.running import Here
 from tests.cli.terminal import Terminal
 from tests.hub.server import COMMIT, REPO, Answer, Asked, Hub, refusal
+from tests.models.gguf.convert import exact_model, write_gguf
 from tests.models.hf_files import change_config
 from tracetui.hub import whole_files
 from tracetui.recording.npz import read_trace
@@ -261,3 +262,19 @@ def test_a_tokenizer_that_isn_t_here_is_told_of_unless_there_is_none(
     shutil.copytree(published, hub.folder, ignore=shutil.ignore_patterns("tokenizer.json"))
     assert tracetui("trace", REPO, "--weights", "hub", "--layers", "1", "--tokens", IDS).status == 0
     assert hint not in notes()
+
+
+def test_gguf_files_of_the_hub_are_run_from_the_cache_and_else_told_how_to_fetch(
+    hub: Hub, tracetui: Here, tmp_path: Path
+) -> None:
+    hub.folder = tmp_path
+    write_gguf(exact_model("llama"), tmp_path / "tiny-Q8_0.gguf")
+    said = tracetui.refused("trace", REPO, "--weights", "hub", "--tokens", IDS)
+    assert f"{REPO}: has no config.json on the hub but GGUF files" in said
+    assert f"`hf download {REPO} tiny-Q8_0.gguf` fetches one, `tracetui run {REPO}` runs it then" in said
+    put_in_cache(tmp_path, "tiny-Q8_0.gguf")
+    asked = len(hub.asked)
+    done = tracetui("trace", REPO, "--tokens", IDS)
+    assert done.status == 0, done.err
+    assert "tiny-Q8_0.gguf: all 30 tensors from the file" in done.out
+    assert len(hub.asked) == asked

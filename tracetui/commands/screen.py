@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracetui.commands.read_options import check_places, gives_prompts, read_recipe, read_stops
+from tracetui.commands.recordings import recording_path
 from tracetui.commands.restore_session import last_of, name_of, recalled, recalled_recording, recording_name
 from tracetui.commands.terminal import require_terminal
 
@@ -81,7 +82,7 @@ def open_trace(arguments: Namespace) -> int:
     """Show a recording in the debugger; returns its exit status."""
     from tracetui.debugger.recorded_session import RecordedSession, open_recording
 
-    path = Path(arguments.trace)
+    path = recording_path(arguments.trace)
     recording = open_recording(path)
     require_terminal("open:", "`tracetui info`")
     os.environ.setdefault("TEXTUAL_FPS", "120")

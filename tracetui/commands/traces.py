@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracetui.commands.output_file import writable_file
+from tracetui.commands.recordings import recording_path
 from tracetui.errors import InputError
 from tracetui.file_kinds import is_gguf
 
@@ -48,7 +49,7 @@ def _traced(arguments: Namespace, lines: JsonLines | None = None) -> int:
 
 def info(arguments: Namespace) -> int:
     """Tell what is in a trace file, or what a GGUF file says of its model."""
-    path = Path(arguments.trace)
+    path = recording_path(arguments.trace)
     if is_gguf(path):
         return _info_of_gguf(path, arguments)
     from tracetui.recording.ranks.files import rank_paths
@@ -99,7 +100,7 @@ def diff(arguments: Namespace) -> int:
     from tracetui.views.diff.report import diff_lines
 
     rules, limits = _comparing(arguments)
-    a, b = (open_run(Path(path)) for path in (arguments.a, arguments.b))
+    a, b = (open_run(recording_path(path)) for path in (arguments.a, arguments.b))
     names = (arguments.a, arguments.b)
     if arguments.tui:
         from tracetui.commands.screen import diff_screen
@@ -121,6 +122,8 @@ def export(arguments: Namespace) -> int:
     from tracetui.export.command import export
     from tracetui.headless import told_report
 
+    for name in filter(None, (arguments.trace, arguments.diff)):
+        recording_path(name)
     rules, limits = _comparing(arguments)
     for line in export(arguments, output, lambda a, b: told_report(a, b, rules, limits, arguments.fuzzy)):
         print(line)

@@ -12,7 +12,15 @@ from tracetui.hub.online import endpoint, online
 from tracetui.hub.whole_files import Listing, check_size, fetch_config, fetch_files, list_files
 from tracetui.recipe import Recipe
 from tracetui.recipe.folder import SAFETENSORS
-from tracetui.recipe.hub import HUB, HubId, cached_snapshot, complete_weights, lacks_tokenizer, missing_shards
+from tracetui.recipe.hub import (
+    HUB,
+    HubId,
+    cached_gguf,
+    cached_snapshot,
+    complete_weights,
+    lacks_tokenizer,
+    missing_shards,
+)
 from tracetui.recipe.shard_index import MAX_INDEX_BYTES, read_weight_map
 from tracetui.startup_line import startup_line
 from tracetui.text import visible
@@ -26,7 +34,7 @@ def ensure_config(hub_id: HubId, *, asked: bool, offline: bool) -> None:
     A missing config.json that stays so is for the caller to tell of. Raises InputError, RunError.
     """
     folder = cached_snapshot(hub_id)
-    if folder is not None and not (asked and lacks_tokenizer(hub_id)):
+    if cached_gguf(hub_id) is not None or (folder is not None and not (asked and lacks_tokenizer(hub_id))):
         return
     if offline:
         if folder is None:

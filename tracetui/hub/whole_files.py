@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from tracetui.formats.table import MAX_CONFIG_BYTES
 from tracetui.hub.online import SECONDS, endpoint
 from tracetui.hub.progress import FetchLine, bar_class
 from tracetui.recipe.folder import CONFIG, TOKENIZER
-from tracetui.recipe.hub import HubId, is_cached, is_commit
+from tracetui.recipe.hub import HubId, download_command, is_cached, is_commit
 from tracetui.text import size, visible
 
 TOKENIZER_FILES = (TOKENIZER, "tokenizer_config.json", "chat_template.jinja")
@@ -63,7 +64,7 @@ def fetch_config(hub_id: HubId) -> Path:
     """Bring config.json and the tokenizer's files into the hub's cache; returns their folder there."""
     listing = list_files(hub_id)
     if CONFIG not in listing.sizes:
-        raise InputError(f"{hub_id}: has no {CONFIG} on the hub, and so transformers can't build it")
+        raise InputError(_without_config(listing))
     check_size(listing, CONFIG, MAX_CONFIG_BYTES)
     names = [CONFIG, *(name for name in TOKENIZER_FILES if name in listing.sizes)]
     for name in names[1:]:
@@ -102,6 +103,19 @@ def fetch_files(listing: Listing, names: Iterable[str]) -> Path:
     if len(commits) > 1:
         raise RunError(f"{listing.hub_id}: was changed on the hub meanwhile, from commit {' to '.join(commits)}")
     return folders.pop()
+
+
+def _without_config(listing: Listing) -> str:
+    """Why a model can't be built of what the hub has, and what to do where that is GGUF files."""
+    problem = f"{listing.hub_id}: has no {CONFIG} on the hub"
+    files = [name for name in sorted(listing.sizes) if name.endswith(".gguf")]
+    if not files:
+        return f"{problem}, and so transformers can't build it"
+    example = download_command(listing.hub_id, shlex.quote(visible(files[0], 80)))
+    return (
+        f"{problem} but GGUF files, which aren't fetched by themselves: {_files(files)}; `{example}` fetches one, "
+        f"`tracetui run {listing.hub_id}` runs it then"
+    )
 
 
 def check_disk(folder: Path, byte_count: int) -> int:

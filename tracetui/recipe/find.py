@@ -11,7 +11,7 @@ from tracetui.errors import InputError
 from tracetui.file_kinds import check_may_be_recipe, is_gguf, lone_weights
 from tracetui.recipe.factory import factory_recipe, parse_factory
 from tracetui.recipe.folder import CONFIG, PARAMS, SAFETENSORS, config_recipe, folder_recipe, has_config
-from tracetui.recipe.hub import HubId, hub_recipe, parse_hub_id
+from tracetui.recipe.hub import HubId, cached_gguf, hub_recipe, parse_hub_id
 from tracetui.recipe.model import Recipe
 from tracetui.recipe.package_models import PACKAGE_MODELS, package_recipe
 from tracetui.recipe.toml import read_recipe
@@ -39,7 +39,8 @@ def load_recipe(model: str, code: bool = False) -> Recipe:
             raise InputError(f"{visible(model, 200)}: is code; only `tracetui run` and `tracetui trace` run it")
         return factory_recipe(factory)
     if (hub_id := find_hub_id(model)) is not None:
-        return hub_recipe(hub_id)
+        folder = cached_gguf(hub_id)
+        return hub_recipe(hub_id) if folder is None else folder_recipe(folder)
     shipped = shipped_recipes()
     if model in shipped:
         return read_recipe(shipped[model])
@@ -74,6 +75,11 @@ def _of_file(path: Path) -> Recipe:
 
 def _stem(path: Path) -> str:
     return path.stem
+
+
+def names_model(name: str) -> bool:
+    """Whether what is no file is what a model is called: a shipped recipe, a package's model, or an id on the hub."""
+    return name in PACKAGE_MODELS or name in shipped_recipes() or parse_hub_id(name) is not None
 
 
 def find_hub_id(model: str) -> HubId | None:

@@ -56,6 +56,17 @@ def cached_snapshot(hub_id: HubId) -> Path | None:
     return Path(file).parent if isinstance(file, str) else None
 
 
+def cached_gguf(hub_id: HubId) -> Path | None:
+    """The folder in the hub's cache that has GGUF files of this revision and no config.json; None if there is none."""
+    if cached_snapshot(hub_id) is not None:
+        return None
+    model = _model_folder(hub_id)
+    reference = model / "refs" / hub_id.revision
+    commit = reference.read_text("utf-8", "replace").strip() if reference.is_file() else hub_id.revision
+    folder = model / "snapshots" / commit
+    return folder if _COMMIT.fullmatch(commit) and any(folder.glob("*.gguf")) else None
+
+
 def is_cached(hub_id: HubId, name: str) -> bool:
     """Whether a file of a model is in the hub's cache."""
     return isinstance(_cached(hub_id, name), str)
@@ -171,15 +182,21 @@ def needed_pieces(folder: Path, layers: Layers) -> list[str]:
 
 def _cached(hub_id: HubId, name: str) -> object:
     """The path of a cached file; None if it isn't cached; a sentinel if the hub is known not to have it."""
-    from huggingface_hub import constants, try_to_load_from_cache
-    from huggingface_hub.file_download import repo_folder_name
+    from huggingface_hub import try_to_load_from_cache
 
-    model = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=hub_id.repo, repo_type="model")
-    _check_reference(model / "refs" / hub_id.revision)
+    _check_reference(_model_folder(hub_id) / "refs" / hub_id.revision)
     try:
         return try_to_load_from_cache(hub_id.repo, name, revision=hub_id.revision)
     except (OSError, ValueError) as error:
         raise InputError(f"{hub_id}: the hub's cache can't be read: {visible(str(error), 160)}") from error
+
+
+def _model_folder(hub_id: HubId) -> Path:
+    """Where the hub's cache keeps a model."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=hub_id.repo, repo_type="model")
 
 
 def _check_reference(path: Path) -> None:

@@ -77,7 +77,9 @@ def test_any_order_of_axes_and_bytes_is_read(tmp_path: Path, save: Callable[...,
 
 
 def test_a_folder_is_refused_with_what_records_it(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"not a regular file but a folder; `tracetui trace .* records"):
+    with pytest.raises(
+        InputError, match=r"is a folder and no recording; of a model.s folder `tracetui trace .* records"
+    ):
         open_recorded(tmp_path)
 
 
