@@ -22,7 +22,7 @@ from tracetui.tracer.call import record_module
 from tracetui.tracer.hooks.recording_observer import RecordingObserver
 
 MOST_CALLS, MOST_MODULES = 28, 13
-"""With the making of the record itself, which is two calls and far quicker than the one that dataclasses make."""
+"""With the making of the record itself, which is far quicker than what dataclasses make."""
 _HOUSE = str(Path(tracetui.__file__).parent)
 _SITE = "model.layers.1.mlp.up_proj"
 Call = tuple[str, str]

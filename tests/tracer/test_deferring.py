@@ -36,6 +36,7 @@ from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.deferred.observer import DeferringObserver
 from tracetui.tracer.edits import Editor
 from tracetui.tracer.gate import Gate
+from tracetui.tracer.generation.decoding import Decoder
 from tracetui.tracer.hooks.model_hooks import ModelHooks
 from tracetui.tracer.hooks.pass_context import Pass
 from tracetui.tracer.hooks.recording_observer import RecordingObserver
@@ -339,3 +340,20 @@ def test_somebody_s_own_sdpa_is_run_and_described_by_its_name(monkeypatch: pytes
     assert not list(differences(at_once, later))
     assert {call.kernel for call in plain.attention.values()} == {"sdpa"}
     assert {call.kernel for call in later[0].attention.values()} == {"own"}
+
+
+def test_the_size_of_a_cache_is_told_without_copying_what_records_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[bool] = []
+    size = Decoder.cache_bytes
+
+    def told(self: Decoder) -> int:
+        told = size(self)
+        keys = [layer.keys for layer in self._arguments["past_key_values"].layers]
+        kept.extend(torch._C._is_cow_tensor(each) for each in keys)  # type: ignore[attr-defined]
+        return told
+
+    monkeypatch.setattr(Decoder, "cache_bytes", told)
+    trace = trace_recipe(recipe(generation=Generation(2, stop=())), ids=(5, 8, 299, 3))
+    assert len(trace.cache) == 2
+    assert kept
+    assert all(kept)

@@ -48,49 +48,59 @@ class Fingerprint:
     def __init__(self, modules: Iterable[nn.Module]) -> None:
         """modules: all of the model's."""
         every = list(modules)
-        kinds = [(each.__class__, getattr(each.__class__, "forward", None)) for each in every]
-        self._modules = [(ref(each), *kind, *_built(each.__dict__)) for each, kind in zip(every, kinds, strict=True)]
+        self._forwards = {each.__class__: getattr(each.__class__, "forward", None) for each in every}
+        """By the classes of modules, what they run."""
+        self._modules = [(ref(each), each.__class__, *_built(each.__dict__)) for each in every]
         parameters = [own for each in every for own in each._parameters.values()]
-        self._tensors = _told(parameters, [own for each in every for own in each._buffers.values()])
+        self._may_be_lazy = any(is_lazy(each) for each in parameters if each is not None)
+        self._tensors = self._values(parameters, [own for each in every for own in each._buffers.values()])
 
     @property
     def fits(self) -> bool:
         """Whether all is as it was."""
         parameters: list[torch.Tensor | None] = []
         buffers: list[torch.Tensor | None] = []
-        for living, kind, forward, parts, others in self._modules:
+        if any(getattr(kind, "forward", None) is not forward for kind, forward in self._forwards.items()):
+            return False
+        for living, kind, parts, others in self._modules:
             module = living()
-            if module is None or module.__class__ is not kind or getattr(kind, "forward", None) is not forward:
+            if module is None or module.__class__ is not kind:
                 return False
             # Not getattr: nn.Module's own is slow where there is none.
             own = module.__dict__
             held = own.get("_modules")
             if (held or parts) and (type(held) is not dict or [*held, *map(id, held.values())] != parts):
                 return False
-            if [id(own[name]) for name in _OTHERS if name in own] != others:
+            if (others or not own.keys().isdisjoint(_OTHERS)) and _others(own) != others:
                 return False
             parameters += own.get("_parameters", {}).values()
             if own.get("_buffers"):
                 buffers += own["_buffers"].values()
-        return _told(parameters, buffers) == self._tensors
+        return self._values(parameters, buffers) == self._tensors
+
+    def _values(
+        self, parameters: Sequence[torch.Tensor | None], buffers: Sequence[torch.Tensor | None]
+    ) -> list[object]:
+        """Which parameters they are, of which shapes, as `data` may be set, and what has no values.
+
+        A buffer may be another in each call.
+        """
+        there = [each for each in parameters if each is not None]
+        values = [each.is_meta for each in (*there, *buffers) if each is not None]
+        if self._may_be_lazy:
+            return [*map(id, parameters), *(None if is_lazy(each) else each.shape for each in there), *values]
+        return [*map(id, parameters), *[each.shape for each in there], *values]
 
 
 def _built(own: Mapping[str, Any]) -> tuple[list[object], list[int]]:
     """A module's parts, of a script module none, and what else it may have been given."""
     held = own.get("_modules")
     parts = [*held, *map(id, held.values())] if type(held) is dict else []
-    return parts, [id(own[name]) for name in _OTHERS if name in own]
+    return parts, _others(own)
 
 
-def _told(parameters: Sequence[torch.Tensor | None], buffers: Sequence[torch.Tensor | None]) -> list[object]:
-    """Which parameters they are, of which shapes, as `data` may be set, and what has no values.
-
-    A buffer may be another in each call.
-    """
-    there = [each for each in parameters if each is not None]
-    values = [each.is_meta for each in (*there, *buffers) if each is not None]
-    shapes = [None if is_lazy(each) else each.shape for each in there]
-    return [*map(id, parameters), *shapes, *values]
+def _others(own: Mapping[str, Any]) -> list[int]:
+    return [id(own[name]) for name in _OTHERS if name in own]
 
 
 class KnownModel:

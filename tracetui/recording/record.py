@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import cast
 
 from tracetui.recording.parallel import WHOLE, Place
 from tracetui.text import visible
@@ -98,7 +99,7 @@ class Record:
 
 
 class _RecordFields:
-    """A record that may be written to. Made as one, and then frozen, a record takes a quarter of the time."""
+    """A record that may be written to, until it is made. One that is frozen from the start takes four times as long."""
 
     __slots__ = Record.__slots__
 
@@ -117,7 +118,7 @@ class _RecordFields:
         provenance: str,
         edited: bool,
         inputs: tuple[int, ...],
-        place: Place,
+        place: Place = WHOLE,
     ) -> None:
         self.index = index
         self.site = site
@@ -133,43 +134,11 @@ class _RecordFields:
         self.edited = edited
         self.inputs = inputs
         self.place = place
+        self.__class__ = Record  # type: ignore[assignment]
 
 
-def record_of(
-    index: int,
-    site: str,
-    shape: tuple[int, ...],
-    dtype: str,
-    depth: int,
-    parent: str,
-    pass_: int,
-    call: int,
-    part: int,
-    seconds: float | None,
-    provenance: str,
-    edited: bool,
-    inputs: tuple[int, ...],
-    place: Place = WHOLE,
-) -> Record:
-    """`Record(…)`, where many are made."""
-    made = _RecordFields(
-        index,
-        site,
-        shape,
-        dtype,
-        depth,
-        parent,
-        pass_,
-        call,
-        part,
-        seconds,
-        provenance,
-        edited,
-        inputs,
-        place,
-    )
-    made.__class__ = Record  # type: ignore[assignment]
-    return made  # type: ignore[return-value]
+record_of = cast("type[Record]", _RecordFields)
+"""`Record(…)`, where many are made."""
 
 
 def when(pass_: int, call: int = 0) -> str:

@@ -45,7 +45,7 @@ from tracetui.tracer.hooks.model_hooks import ModelHooks
 from tracetui.tracer.hooks.module_state import ModuleState
 from tracetui.tracer.hooks.pass_context import Pass
 from tracetui.tracer.model_errors import Places, model_errors
-from tracetui.tracer.predicted_tokens import predicted_tokens
+from tracetui.tracer.predicted_tokens import KnownTokens, predicted_tokens
 from tracetui.tracer.replay.layer_outputs import LayerOutputs
 from tracetui.tracer.replay.replay_recorder import ReplayRecorder
 from tracetui.tracer.replay.rerun import PastRun, cut_of, run_passes
@@ -158,7 +158,7 @@ class Engine:
             run_info,
             tokens,
             gate.arrived,
-            partial(predicted_tokens, self.runnable.tokenizer, lengths),
+            partial(predicted_tokens, KnownTokens(self.runnable.tokenizer), lengths),
             **self._recording(plan),
         )
         recorder.reads(self.runnable.prints())

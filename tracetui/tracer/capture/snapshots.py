@@ -30,8 +30,12 @@ class Snapshots:
     def __init__(self, store: ValueStore) -> None:
         self._store = store
         self._capture = capture_function()
-        self.known: dict[int, tuple[torch.Tensor, int, int]] = {}
-        """By identity: the tensor, the version of it, and its number."""
+        self.known: dict[int, int] = {}
+        """The numbers of tensors, by their identity."""
+        self._tensors: list[torch.Tensor] = []
+        """By their numbers; that of a tensor written to since is another."""
+        self.versions: list[int] = []
+        """And which of their versions it was."""
         self.values: list[TorchValue] = []
         """By their numbers, which are given in order."""
         self._numbers: dict[int, int] = {}
@@ -55,9 +59,9 @@ class Snapshots:
 
     def number(self, tensor: torch.Tensor) -> int:
         """The number of a tensor's value, the same until it is written to; NONE where there is none."""
-        known = self.known.get(id(tensor))
-        if known is not None and known[1] == tensor._version:
-            return known[2]
+        number = self.known.get(id(tensor), NONE)
+        if number != NONE and self.versions[number] == tensor._version:
+            return number
         return self._taken(tensor)
 
     def are_sound(self, numbers: Sequence[int]) -> bool:
@@ -72,10 +76,11 @@ class Snapshots:
     def value(self, tensor: torch.Tensor) -> TorchValue | None:
         """What is recorded of a snapshot, or of a tensor that has one; None of all else."""
         number = self.number_of(tensor)
-        if number != NONE:
-            return self.values[number]
-        known = self.known.get(id(tensor))
-        return self.values[known[2]] if known is not None and known[1] == tensor._version else None
+        if number == NONE:
+            number = self.known.get(id(tensor), NONE)
+            if number == NONE or self.versions[number] != tensor._version:
+                return None
+        return self.values[number]
 
     def number_of(self, snapshot: torch.Tensor) -> int:
         """The number of what a snapshot stands for; NONE of all else."""
@@ -96,13 +101,14 @@ class Snapshots:
 
     def are_finite(self) -> bool:
         """Whether all values are; afterwards each of them knows."""
-        waiting, rows = self.values[self._looked_at :], array("q")
+        waiting, places = self.values[self._looked_at :], list[int]()
         self._looked_at, self.unseen_bytes = len(self.values), 0
         for value in waiting:
             if (row := floats_in(value.captured)) is not None:
-                rows.extend(row)
+                places += row
             elif not value.all_finite():
                 return self._look_at_each(waiting)
+        rows = array("q", places)
         if first_not_finite(rows) != len(rows) // 3:
             return self._look_at_each(waiting)
         for value in waiting:
@@ -112,11 +118,14 @@ class Snapshots:
     def let_go(self) -> None:
         """No tensor of the model's comes by any more."""
         self.known.clear()
+        self._tensors.clear()
 
     def forget(self) -> None:
         """Keep no tensor of the model's alive."""
         self.known.clear()
         self.values = []
+        self._tensors.clear()
+        self.versions.clear()
         for held in (self._numbers, self.bases, self.themselves, self._views):
             held.clear()
         self.not_finite.clear()
@@ -142,7 +151,9 @@ class Snapshots:
             return NONE
         number = len(self.values)
         self.values.append(value)
-        self.known[identity] = (tensor, version, number)
+        self._tensors.append(tensor)
+        self.versions.append(version)
+        self.known[identity] = number
         if self.looks_late:
             self.unseen_bytes += value.captured.nbytes
         else:
@@ -157,8 +168,8 @@ class Snapshots:
         return number
 
     def _is_view(self, number: int, base: torch.Tensor) -> None:
-        known = self.known.get(id(base))
+        known = self.known.get(id(base), NONE)
         if id(base) in self.themselves:
             self._views[number] = base
-        elif known is not None and known[1] == base._version:
-            self.bases[number] = known[2]
+        elif known != NONE and self.versions[known] == base._version:
+            self.bases[number] = known

@@ -59,12 +59,13 @@ class DeferringObserver:
         self._snapshots = watched.recorder.snapshots
         self._snapshots.looks_late = watched.looks_late
         self._number, self._known = self._snapshots.number, self._snapshots.known
-        self._not_finite = self._snapshots.not_finite
+        self._versions, self._not_finite = self._snapshots.versions, self._snapshots.not_finite
         self._now = watched.clock.now
         self._describing = Describing(inner, watched, living)
         self._plans = plans
         self._log: Log = []
-        self._next_notice = self._now() + _PATIENCE if watched.gate.notices else math.inf
+        self._next_notice = self._overdue = self._now() + _PATIENCE if watched.gate.notices else math.inf
+        """When to tell how far the model is: at the end of a pass, or in the midst of one that takes long."""
         self._calm = self._is_calm()
         """Whether it was so a moment ago."""
         self._plain_calls = PlainCalls()
@@ -100,6 +101,7 @@ class DeferringObserver:
             self.settle()
             self._gate.notice(self._recorder.count)
         self._next_notice = self._now() + _PATIENCE
+        self._overdue = self._next_notice + _PATIENCE
 
     def depth(self) -> int:
         """How many modules are running."""
@@ -129,7 +131,7 @@ class DeferringObserver:
         """Describe what came by, and who made what in it isn't finite, if anything isn't."""
         if self._snapshots.unseen_bytes > snapshots.LOOKED_AT and not self._snapshots.are_finite():
             self.settle()
-        if at > self._next_notice:
+        if at > self._overdue:
             self._notice()
 
     def _is_calm(self) -> bool:
@@ -147,10 +149,8 @@ class DeferringObserver:
         if self._calm and not kwargs and len(args) == 1 and not self._not_finite:
             # Nearly all there is: one tensor, mostly one that came by before, and nobody waits.
             tensor = args[0]
-            known = self._known.get(id(tensor))
-            if known is not None and known[1] == tensor._version:
-                number = known[2]
-            else:
+            number = self._known.get(id(tensor), NONE)
+            if number == NONE or self._versions[number] != tensor._version:
                 number = self._number(tensor) if type(tensor) is torch.Tensor else NONE
             if number != NONE and not self._not_finite:
                 self._log += steps.BEGAN, site, number if tensor.is_floating_point() else steps.NOTHING, at
@@ -187,7 +187,7 @@ class DeferringObserver:
             number = self._number(output)
             if number != NONE and not self._not_finite and self._gate.is_calm and self._edits.idle:
                 self._log += steps.ENDED, site, number, at
-                if self._snapshots.unseen_bytes > snapshots.LOOKED_AT or at > self._next_notice:
+                if self._snapshots.unseen_bytes > snapshots.LOOKED_AT or at > self._overdue:
                     self._look(at)
                 return None
         return self._returned(site, module, output, at)

@@ -93,7 +93,8 @@ class Decoder:
     def cache_bytes(self) -> int:
         """The size of what the model keeps for the next pass: keys and values, or states."""
         own = (tensor for cache in self._caches() for tensor in _tensors(cache, set(self._skipped)))
-        sizes = {tensor.data_ptr(): tensor.numel() * tensor.element_size() for tensor in own}
+        # The address to be read by: for one to be written to torch would copy what a record shares.
+        sizes = {tensor.const_data_ptr(): tensor.nbytes for tensor in own}  # type: ignore[attr-defined]
         return sum(sizes.values())
 
     def _went(self, output: Any) -> torch.Tensor:

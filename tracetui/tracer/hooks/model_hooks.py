@@ -108,14 +108,17 @@ class _HookPairs:
         """Have modules tell the observer, each with its site."""
         key, module_in, module_out = self._key, observer.module_in, observer.module_out
         for module, site in zip(self._modules, sites.values(), strict=True):
-            module._forward_pre_hooks[key] = partial(module_in, site)
-            module._forward_pre_hooks_with_kwargs[key] = True
-            module._forward_hooks[key] = partial(module_out, site)
+            # Not by attribute: for each there'd be a look at the class first, and one more in nn.Module.
+            own = module.__dict__
+            own["_forward_pre_hooks"][key] = partial(module_in, site)
+            own["_forward_pre_hooks_with_kwargs"][key] = True
+            own["_forward_hooks"][key] = partial(module_out, site)
 
     def take_off(self) -> None:
         """However far they were put on."""
         key = self._key
         for module in self._modules:
-            module._forward_hooks.pop(key, None)
-            module._forward_pre_hooks.pop(key, None)
-            module._forward_pre_hooks_with_kwargs.pop(key, None)
+            own = module.__dict__
+            own["_forward_hooks"].pop(key, None)
+            own["_forward_pre_hooks"].pop(key, None)
+            own["_forward_pre_hooks_with_kwargs"].pop(key, None)

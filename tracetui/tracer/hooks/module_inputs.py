@@ -58,8 +58,10 @@ def _recorded(recorder: Recorder, site: ModuleSite, frame: Frame, depth: int, te
 
 def begins_with_floats(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether the first tensor that a module is given are hidden states, and not ids beside a mask."""
-    first = next((value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)), None)
-    return first is not None and first.is_floating_point()
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, torch.Tensor):
+            return value.is_floating_point()
+    return False
 
 
 def float_tensors(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.Tensor]:

@@ -36,6 +36,9 @@ class RecordingObserver:
         self._recurrence = RecurrenceWatch(watched)
         lens = Lens(model, watched.recorder, watched.lens, watched.token, self._in_place) if watched.lens else None
         self.modules = modules = ModuleWatch(watched, experts, lens)
+        self._all_stay = watched.weights is not None and watched.weights.all_stay
+        self._stay: set[str] = set()
+        """The modules whose weights have been put in place, and stay there for the length of the watch."""
         self.module_in, self.module_out = modules.module_in, modules.module_out
         self.kernel_in, self.kernel_step, self.kernel_out = (
             attention.kernel_in,
@@ -113,7 +116,7 @@ class RecordingObserver:
         if watched.recorder.arrived != watched.gate.arrived:
             # Somebody else wants to be told of each record.
             return False
-        if watched.weights is not None and not watched.weights.all_stay:
+        if watched.weights is not None and not self._all_stay:
             return False
         if any(site.ends or any(begin != self._make_weights for begin in site.begins) for site in sites):
             return False
@@ -122,10 +125,13 @@ class RecordingObserver:
     def _make_weights(self, path: str, module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         weights = self._pass.weights
         assert weights is not None
-        if not weights.lacks(module):
+        if path in self._stay:
             return
-        with self._pass.clock.uncounted():
-            weights.put_in(module, self._pass.making)
+        if weights.lacks(module):
+            with self._pass.clock.uncounted():
+                weights.put_in(module, self._pass.making)
+        if self._all_stay:
+            self._stay.add(path)
 
     def _examine_own_weights(self, role: str, made: torch.Tensor) -> None:
         """Whether weights that a module's own code reads made what isn't finite; an input is its caller's work."""
