@@ -27,7 +27,8 @@ SCREENS = [
 
 
 @pytest.mark.parametrize(("name", "size"), SCREENS)
-async def test_the_screen_is_as_it_was(name: str, size: tuple[int, int]) -> None:
+async def test_the_screen_is_as_it_was(name: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tracetui.ui.panes.log.pane.clock_now", lambda: "14:03:09")
     async with driven(size=size, outline=outline(30)) as it:
         await it.press(*KEYS[name])
         found = it.text() + "\n"

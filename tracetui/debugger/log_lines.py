@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import Enum
 
 from tracetui.debugger.session import Event, Extended, Failed, Finished, Opened, Prepared, Remark, Started
 from tracetui.recording.cut import FROM_THE_START
 from tracetui.views.run.cut import taken_line
 from tracetui.views.run.generated import extended_lines
-from tracetui.views.run.plan import part_lines, plan_line
+from tracetui.views.run.plan import plan_table
 from tracetui.views.run.prompts import preview_lines
+
+
+class Level(Enum):
+    """How much a line of the log matters."""
+
+    EVENT = "·"
+    """It belongs to the course of things."""
+    INFO = "i"
+    """Somebody should read it."""
+    WARNING = "!"
+    """Something isn't as it was meant."""
+    ERROR = "✗"
 
 
 def log_lines(event: Event) -> Iterator[str]:
@@ -23,8 +36,7 @@ def log_lines(event: Event) -> Iterator[str]:
             yield f"started: {rows}{sum(map(len, trace.tokens))} tokens" if trace.tokens else "started"
             if cut is not FROM_THE_START:
                 yield taken_line(cut)
-            # The columns of a terminal's lines would only tear those of a narrow pane.
-            yield from (" ".join(line.split()) for line in (plan_line(plan), *part_lines(plan)))
+            yield "\n".join(plan_table(plan))
         case Extended(trace) if trace.generated:
             yield from extended_lines(trace)
         case Finished(trace, cancelled):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual.message import Message
 
+from tracetui.debugger.log_lines import Level
 from tracetui.debugger.session import Event, Session
 
 
@@ -78,6 +79,7 @@ class Trouble(Message):
 class Said(Message):
     """Something the user should read; `text` is foreign."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, level: Level = Level.INFO) -> None:
         super().__init__()
         self.text = text
+        self.level = level

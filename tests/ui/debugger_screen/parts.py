@@ -11,6 +11,7 @@ from textual.screen import Screen
 from tests.ui.fake import OFFER, FakeSession
 from tracetui.debugger.driver import Driver
 from tracetui.debugger.known_places import KnownPlaces
+from tracetui.debugger.log_lines import Level
 from tracetui.debugger.readings.attention import Shown
 from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import ScreenState
@@ -54,7 +55,7 @@ class FakeHost:
     def show(self, remark: str | None = "") -> None:
         self.remarks.append(remark)
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, level: Level = Level.INFO) -> None:
         self.texts += [text] if text else []
 
     def report(self, text: str, notice: str = "") -> None:
@@ -192,7 +193,7 @@ class Parts:
         if start:
             self.driver.run(texts("the answer to everything is"))
 
-    def add(self, text: str, trouble: bool = False) -> None:
+    def add(self, text: str, level: Level = Level.EVENT) -> None:
         """A line of the log."""
         self.log.append(text)
 

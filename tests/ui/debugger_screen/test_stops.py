@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.ui.driving import Driven, driven
-from tests.ui.fake import FakeSession
+from tests.ui.fake import OFFER, FakeSession
 from tests.ui.tiny_llama import PROMPT, Recorder, outline
 from tests.ui.tiny_llama import forward as healthy
 from tracetui.debugger.driver import Driver
@@ -194,6 +195,21 @@ async def test_a_site_is_checked_completed_and_counted_while_it_is_typed() -> No
         assert "square root of the sum of squares" in it.text()
         await it.press("escape", "enter")
         assert it.session.stops[-1].text == "layers.1.mlp if norm > 0"
+
+
+async def test_each_message_is_a_notice_of_its_own_and_the_tab_counts_what_is_unread() -> None:
+    page = replace(OFFER, stops=tuple(map(parse_stop, ("layers.9.mlp", "layers.1.mpl", "layers.1.mlp"))))
+    async with driven(offer=page) as it:
+        assert it.notices == [
+            "layers.9.mlp: no layers.9; layers has 0 to 1",
+            "layers.1.mpl: no module layers.1.mpl; layers.1.mlp is meant?",
+        ]
+        assert {notice.severity for notice in it.app._notifications} == {"warning"}
+        await it.press("enter")
+        assert "6 Log 2 new" in it.text()
+        await it.press("6")
+        assert "new" not in it.line(2)
+        assert re.search(r" \d\d:\d\d:\d\d ! layers\.9\.mlp: no layers\.9", it.text())
 
 
 async def test_the_list_of_stops_switches_deletes_and_jumps() -> None:

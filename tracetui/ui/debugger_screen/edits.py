@@ -7,6 +7,7 @@ from functools import partial
 
 from tracetui.debugger.baseline import Baseline, edits_said
 from tracetui.debugger.edits import offered
+from tracetui.debugger.log_lines import Level
 from tracetui.debugger.no_step import nothing_yet
 from tracetui.debugger.rerun import changed_at, keeps_from_rerunning, looks_back
 from tracetui.debugger.session import Event, Finished, Started, Stopped, Tallied
@@ -51,8 +52,8 @@ class EditActions:
         elif isinstance(event, Started):
             self._taken = "" if event.cut is FROM_THE_START else taken_line(event.cut)
         elif isinstance(event, Finished):
-            if not event.cancelled:
-                self._host.say("\n".join(self._unapplied))
+            for text in () if event.cancelled else self._unapplied:
+                self._host.say(text, Level.WARNING)
             self._unapplied = ()
         if isinstance(event, Stopped | Finished) and self._taken:
             self._host.show(self._taken)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from tracetui.debugger.log_lines import failure_lines, log_lines
+from tracetui.debugger.log_lines import Level, failure_lines, log_lines
 from tracetui.debugger.session import (
     NO_PREVIEW,
     Event,
@@ -27,7 +27,7 @@ from tracetui.ui.debugger_screen.stops import StopActions
 class Log(Protocol):
     """The pane of what happened."""
 
-    def add(self, text: str, trouble: bool = False) -> None:
+    def add(self, text: str, level: Level = Level.EVENT) -> None:
         """One entry."""
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from tracetui.analysis.health.marks import Marks, health_marks
+from tracetui.debugger.log_lines import Level
 from tracetui.debugger.readings.planes import place_of
 from tracetui.debugger.session import Event, Finished, Fired, Opened
 from tracetui.recording.record import Record
@@ -45,7 +46,11 @@ class HealthActions:
             if self._host.state.health:
                 self.mark()
             if not event.cancelled and _overflows(event.trace):
-                self._host.read("limits", partial(read_limits, event.trace), self._host.say)
+                self._host.read("limits", partial(read_limits, event.trace), self._warn)
+
+    def _warn(self, texts: tuple[str, ...]) -> None:
+        for text in texts:
+            self._host.say(text, Level.WARNING)
 
     def diagnose(self) -> None:
         """Who made the NaN or the infinity in the record under the cursor."""
@@ -89,6 +94,6 @@ def _overflows(trace: Trace) -> bool:
     return any(record.dtype in _OVERFLOWING for record in trace.records[:_LOOKED_AT])
 
 
-def read_limits(trace: Trace) -> str:
-    """Which records come near overflow, in lines; empty if none does."""
-    return "\n".join(near_limit_lines(trace))
+def read_limits(trace: Trace) -> tuple[str, ...]:
+    """Which records come near overflow, a line each; empty if none does."""
+    return tuple(near_limit_lines(trace))

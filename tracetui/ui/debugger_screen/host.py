@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 from textual.screen import Screen
 
 from tracetui.debugger.driver import Driver
+from tracetui.debugger.log_lines import Level
 from tracetui.debugger.state import ScreenState
 
 Result = TypeVar("Result")
@@ -31,8 +32,8 @@ class Host(Protocol):
     def show(self, remark: str | None = "") -> None:
         """Show the driver's state, and a remark in the step line; None leaves the one that is there."""
 
-    def say(self, text: str) -> None:
-        """Have the user read it, and the log keep it; nothing where there is no text."""
+    def say(self, text: str, level: Level = Level.INFO) -> None:
+        """Have the user read one message, and the log keep it; nothing where there is no text."""
 
     def report(self, text: str, notice: str = "") -> None:
         """Something went wrong beside the run: the log keeps it, and a notice shows it, or what `notice` says."""

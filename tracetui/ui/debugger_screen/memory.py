@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from tracetui.debugger.finding import finding_after
+from tracetui.debugger.log_lines import Level
 from tracetui.debugger.memory.note import ScreenLayout, SessionNote
 from tracetui.debugger.session import Event, Opened, Prepared, Started
 from tracetui.debugger.start_page import StartPage
@@ -78,7 +79,7 @@ class SessionMemory:
             self._watches.toggle(watch)
         self._layout.look_as(self._last.layout)
         for remark in restored.remarks:
-            self._host.say(remark)
+            self._host.say(remark, Level.WARNING)
         if restored.told and self._page.recording:
             # There is no first screen that could tell it.
             self._host.say(restored.told)

@@ -147,6 +147,7 @@ class DebuggerScreen(Screen[None]):
         if self.memory.keeps:
             self.set_interval(NOTE_SECONDS, self.memory.keep)
         self.host.log_early()
+        self.watch(self._log_pane, "unread", self._show_unread)
         if self._page.begins:
             # Before any key is heard: none is for the prompt.
             self.arrangement.to_front()
@@ -155,6 +156,9 @@ class DebuggerScreen(Screen[None]):
         self.arrangement.show_front()
         self.app.theme_changed_signal.subscribe(self, self._use_theme)
         self._use_theme()
+
+    def _show_unread(self, unread: int) -> None:
+        self.query_one(TabLine).unread = unread
 
     def _use_theme(self, _: object = None) -> None:
         palettes = getattr(self.app, "palettes", None)
@@ -264,7 +268,7 @@ class DebuggerScreen(Screen[None]):
 
     @on(Said)
     def _say(self, message: Said) -> None:
-        self.host.tell(message.text)
+        self.host.tell(message.text, message.level)
 
     def _block_beside(self, by: int) -> int | None:
         """With the experts in front, the record of the next layer's choice or of the one before."""

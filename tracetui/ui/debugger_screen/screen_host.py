@@ -9,6 +9,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from tracetui.debugger.driver import Driver
+from tracetui.debugger.log_lines import Level
 from tracetui.debugger.state import ScreenState
 from tracetui.ui.foreign import notify
 from tracetui.ui.messages import Said
@@ -52,26 +53,26 @@ class ScreenHost:
     def forget_remark(self) -> None:
         self.step_bar.remark = ""
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, level: Level = Level.INFO) -> None:
         if text:
-            self._screen.post_message(Said(text))
+            self._screen.post_message(Said(text, level))
 
-    def tell(self, text: str) -> None:
+    def tell(self, text: str, level: Level) -> None:
         """What was said arrives: in the log, and as a notice."""
-        self._log.add(text)
-        notify(self._screen.app, text)
+        self._log.add(text, level)
+        notify(self._screen.app, text, severity="warning" if level is Level.WARNING else "information", beside=True)
 
     def report(self, text: str, notice: str = "") -> None:
         if not self._screen.is_mounted:
             self._early.append(text)
             return
-        self._log.add(text, trouble=True)
-        notify(self._screen.app, notice or text, severity="error")
+        self._log.add(text, Level.ERROR)
+        notify(self._screen.app, notice or text, severity="error", beside=True)
 
     def log_early(self) -> None:
         """What was reported before there was a log."""
         for text in self._early:
-            self._log.add(text, trouble=True)
+            self._log.add(text, Level.ERROR)
 
     def copy(self, text: str, notice: str) -> None:
         self._screen.app.copy_to_clipboard(text)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Protocol
 
-from tracetui.debugger.session import Event, Finished, Fired, Tallied
+from tracetui.debugger.log_lines import Level
+from tracetui.debugger.session import Event, Finished, Fired, Prepared, Tallied
 from tracetui.debugger.state import ScreenState
 from tracetui.debugger.stop_book import Entry, StopBook
 from tracetui.expr.stop import Stop, parse_stop
@@ -134,6 +135,9 @@ class StopActions:
         if isinstance(event, Fired):
             trace = self._host.state.trace
             return [f"stop {hit_line(hit)}: {visible(_key(trace, hit), 200)}" for hit in event.hits]
+        if isinstance(event, Prepared):
+            for problem in self._questions.places.unknown(self._host.state):
+                self._host.say(problem, Level.WARNING)
         missing = self._steps.hear(event)
         if isinstance(event, Tallied):
             self._tallies = event.tallies
@@ -142,7 +146,8 @@ class StopActions:
             hit = {entry.stop.text for entry in book.entries if entry.hits or entry.unknown}
             never = list(unfired_lines([tally for tally in self._tallies if tally.stop.text not in hit]))
             self._tallies = ()
-            self._host.say("\n".join([*never, *missing]))
+            for text in (*never, *missing):
+                self._host.say(text, Level.WARNING)
         return []
 
 

@@ -11,6 +11,8 @@ from tracetui.ui.panes.pane import HAS_KEYS, Pane
 from tracetui.ui.panes.table import PANES
 from tracetui.ui.widgets.action_line import ActionLine, Part
 
+_RAISED = dict(enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
 
 class TabLine(ActionLine):
     """` 2 Tensor   3 Attention   4 Experts   5 Logits   6 Log`; with less room short titles, or the front one alone."""
@@ -18,6 +20,8 @@ class TabLine(ActionLine):
     front: reactive[str] = reactive("tensor")
     has_keys: reactive[bool] = reactive(False)
     """Whether the pane in front is the one that hears the keys."""
+    unread: reactive[int] = reactive(0)
+    """Entries of the log that nobody has seen."""
 
     def parts(self) -> list[Part]:
         contents = next((each for each in self._sizes() if _length(each) <= self.size.width), self._numbers(" "))
@@ -35,8 +39,16 @@ class TabLine(ActionLine):
         return self._tabs(["" for _ in PANES], gap)
 
     def _tabs(self, titles: Sequence[str], gap: str) -> list[Content]:
-        gaps = [gap] * (len(PANES) - 1) + [""]
-        return [self._tab(pane, title, after) for pane, title, after in zip(PANES, titles, gaps, strict=True)]
+        tabs = [self._tab(pane, title, gap) for pane, title in zip(PANES[:-1], titles, strict=False)]
+        return [*tabs, self._last(titles[-1], gap)]
+
+    def _last(self, title: str, gap: str) -> Content:
+        """The log's, with how many of its entries nobody has seen."""
+        log = PANES[-1]
+        if not self.unread or log.id == self.front:
+            return self._tab(log, title, "")
+        many = f" {self.unread} new" if len(gap) > 1 else _RAISED.get(self.unread, "⁺")
+        return Content.assemble((f" {log.key} {title}".rstrip(), "$quiet"), (many, "bold $waiting"))
 
     def _tab(self, pane: Pane, title: str, gap: str) -> Content:
         if pane.id == self.front:

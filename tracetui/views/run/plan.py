@@ -8,6 +8,9 @@ from itertools import groupby
 from tracetui.analysis.memory import MemoryPlan, PartPlan
 from tracetui.text import size, visible
 
+_NAME, _AMOUNT = 15, 12
+"""Columns of the narrow table."""
+
 
 def plan_line(plan: MemoryPlan) -> str:
     """The whole on one line."""
@@ -28,6 +31,38 @@ def part_lines(plan: MemoryPlan) -> Iterator[str]:
     width = max((len(name) for name, _ in named), default=0)
     for name, part in named:
         yield f"  {name:<{width}}  weights {size(part.weights):>11}, recorded {size(part.recorded):>11}"
+
+
+def plan_table(plan: MemoryPlan) -> Iterator[str]:
+    """The same in narrow columns, an amount a line, and then the layers."""
+    if not plan.planned:
+        yield plan_line(plan)
+        return
+    yield f"memory: peak about {size(plan.peak)} of {size(plan.available)}"
+    rows = (
+        ("weights at once", plan.weights),
+        (" of it kept", plan.kept),
+        ("recorded", plan.activations),
+        (" logits", plan.logits),
+        (" attention", plan.attention),
+        ("at work", plan.at_work),
+        ("cache", plan.cache),
+        ("program", plan.base),
+    )
+    yield from (f"  {name:<{_NAME}}{size(amount):>{_AMOUNT}}" for name, amount in rows if amount)
+    named = [(_in_short(group), group[0]) for group in _equal(plan.parts)]
+    if named:
+        yield f"  {'layers':<{_NAME}}{'weights':>{_AMOUNT}}{'recorded':>{_AMOUNT}}"
+    for name, part in named:
+        yield f"  {name:<{_NAME}}{size(part.weights):>{_AMOUNT}}{size(part.recorded):>{_AMOUNT}}"
+
+
+def _in_short(group: list[PartPlan]) -> str:
+    """`0–2, each`: layers by their numbers alone."""
+    first, last = (part.path.rpartition(".")[2] for part in (group[0], group[-1]))
+    if not first:
+        return "outside"
+    return f"{visible(first, 8)}–{visible(last, 8)}, each" if len(group) > 1 else visible(first, _NAME)
 
 
 def _equal(parts: tuple[PartPlan, ...]) -> Iterator[list[PartPlan]]:

@@ -1,21 +1,41 @@
-"""Pane 6: what happened, in order."""
+"""Pane 6: what happened, in order, each entry with its time and how much it matters."""
 
 from __future__ import annotations
 
+import time
 from collections import deque
+from dataclasses import dataclass
 from textwrap import wrap
 from typing import ClassVar
 
-from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.reactive import reactive
 
+from tracetui.debugger.log_lines import Level
 from tracetui.text import visible
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.views.cells import Line, line
 from tracetui.views.inks import Inks
 
 _KEPT = 1000
+_ROOMY = 60
+"""Cells from which on seconds are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One line of the log, or one more of the entry before."""
+
+    clock: str
+    """`14:03:09`; empty for a further line of an entry."""
+    level: Level
+    text: str
+
+
+def clock_now() -> str:
+    """`14:03:09`."""
+    return time.strftime("%H:%M:%S")
 
 
 class LogPane(Canvas, can_focus=True):
@@ -26,11 +46,16 @@ class LogPane(Canvas, can_focus=True):
         Binding("down,j", "scroll_by(-1)", "down", show=False, id="move_down"),
         Binding("pageup", "scroll_by(10)", "page up", show=False, id="page_up"),
         Binding("pagedown", "scroll_by(-10)", "page down", show=False, id="page_down"),
+        Binding("g", "scroll_by(1000000)", "the first entry", show=False, id="move_first"),
+        Binding("G", "scroll_by(-1000000)", "the newest entry", show=False, id="move_last"),
     ]
+
+    unread: reactive[int] = reactive(0, repaint=False)
+    """Entries that somebody should read, come while the pane was not on view."""
 
     def __init__(self) -> None:
         super().__init__(id="log", classes="pane")
-        self._entries: deque[tuple[str, bool]] = deque(maxlen=_KEPT)
+        self._entries: deque[LogEntry] = deque(maxlen=_KEPT)
         self._up = 0
         self._printed = ""
 
@@ -38,20 +63,27 @@ class LogPane(Canvas, can_focus=True):
         # A model's own print would go nowhere: the screen has the terminal.
         self.begin_capture_print()
 
+    def on_show(self) -> None:
+        self.unread = 0
+
     def on_print(self, event: events.Print) -> None:
         *lines, self._printed = f"{self._printed}{event.text}".split("\n")
         for text in lines:
             self.add(text)
 
-    def add(self, text: str, trouble: bool = False) -> None:
+    def add(self, text: str, level: Level = Level.EVENT) -> None:
         """One entry; the text may come from anywhere and may have many lines."""
-        self._entries.extend((visible(part, 2000), trouble) for part in text.splitlines() or [""])
+        clock = clock_now()
+        for place, part in enumerate(text.splitlines() or [""]):
+            self._entries.append(LogEntry("" if place else clock, level, visible(part, 2000)))
+        if level is not Level.EVENT and not self.display:
+            self.unread += 1
         self._up = 0
         self.repaint()
 
     @property
     def text(self) -> str:
-        return "\n".join(entry for entry, _ in self._entries)
+        return "\n".join(entry.text for entry in self._entries)
 
     def action_scroll_by(self, by: int) -> None:
         self._up = max(0, min(len(self._entries) - 1, self._up + by))
@@ -59,16 +91,26 @@ class LogPane(Canvas, can_focus=True):
 
     def lines(self, width: int, height: int, inks: Inks) -> list[Line]:
         drawn: list[Line] = []
-        for text, trouble in reversed(list(self._entries)[: len(self._entries) - self._up]):
-            drawn = [*_wrapped(text, width, inks.nan if trouble else inks.text, inks), *drawn]
+        for entry in reversed(list(self._entries)[: len(self._entries) - self._up]):
+            drawn = [*_wrapped(entry, width, inks), *drawn]
             if len(drawn) >= height:
                 break
         return drawn[-height:]
 
 
-def _wrapped(text: str, width: int, style: Style, inks: Inks) -> list[Line]:
-    """The text in lines of the pane's width, those after the first indented."""
-    pieces = wrap(text, max(8, width - 4), break_on_hyphens=False) or [""]
+def _wrapped(entry: LogEntry, width: int, inks: Inks) -> list[Line]:
+    """An entry in lines of the pane's width, time and level before the first; columns stay in line."""
+    styles = {Level.WARNING: inks.mark, Level.ERROR: inks.nan}
+    style = styles.get(entry.level, inks.text)
+    clock = entry.clock if width >= _ROOMY else entry.clock[:-3]
+    level = entry.level.value if entry.clock else ""
+    before = f" {clock:<{8 if width >= _ROOMY else 5}} {level:<1} "
+    room = max(8, width - len(before))
+    pieces = [entry.text] if entry.text.startswith("  ") else wrap(entry.text, room, break_on_hyphens=False) or [""]
     return [
-        line([(" · " if not place else "   ", inks.quiet), (piece, style)], width) for place, piece in enumerate(pieces)
+        line(
+            [(before if not place else " " * len(before), inks.quiet if style is inks.text else style), (piece, style)],
+            width,
+        )
+        for place, piece in enumerate(pieces)
     ]
