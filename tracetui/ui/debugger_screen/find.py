@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from textual.screen import Screen
 
+from tracetui.text import visible
 from tracetui.ui.debugger_screen.arrangement import Arrangement
 from tracetui.ui.debugger_screen.host import Handlers
 from tracetui.ui.panes.modules.find_bar import FindBar
@@ -13,12 +16,21 @@ from tracetui.ui.panes.modules.pane import ModuleList
 class ModuleSearch:
     """The line above the tree asks, the tree answers."""
 
-    def __init__(self, screen: Screen[None], arrangement: Arrangement, bar: FindBar, tree: ModuleList) -> None:
+    def __init__(
+        self,
+        screen: Screen[None],
+        arrangement: Arrangement,
+        bar: FindBar,
+        tree: ModuleList,
+        say: Callable[[str], None],
+    ) -> None:
+        """say: shows a remark."""
         self._screen = screen
         self._arrangement = arrangement
         self._bar = bar
         self._tree = tree
-        self._from = ""
+        self._say = say
+        self._from = self._text = ""
 
     @property
     def handlers(self) -> Handlers:
@@ -30,19 +42,31 @@ class ModuleSearch:
         self._bar.open()
 
     def show_match(self, text: str) -> None:
-        """The tree's match while one still types."""
-        self._tree.find(text, self._from)
+        """The tree's matches while one still types, and nothing beside them; the next one from where it began."""
+        self._text = text
+        self._tree.filter(text)
+        self._show(self._tree.find(text, self._from))
+
+    def further(self, by: int) -> None:
+        """To the next match, or the one before."""
+        self._show(self._tree.find(self._text, self._tree.chosen, by))
+
+    def _show(self, path: str | None) -> None:
+        hits = self._tree.matches(self._text)
+        self._bar.count(hits.index(path) if path in hits else 0, len(hits))
 
     def find(self, text: str) -> None:
         """To the tree's match, where Enter jumps to its record; without one the line stays to be changed."""
-        if self._tree.find(text, self._from) is None:
+        if text and not self._tree.matches(text):
+            self._say(f"no module has “{visible(text, 60)}” in its path")
             self._screen.app.bell()
-        else:
-            self.close()
+            return
+        self.close()
 
     def close(self) -> None:
         self._bar.close()
         self._tree.finding = False
+        self._tree.filter("")
         self._screen.set_focus(self._tree)
 
     def next_names(self) -> None:

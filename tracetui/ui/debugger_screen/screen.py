@@ -36,6 +36,7 @@ from tracetui.ui.debugger_screen.steps import StepActions
 from tracetui.ui.debugger_screen.stops import StopActions
 from tracetui.ui.debugger_screen.tab_line import TabLine
 from tracetui.ui.keys.commands import bindings
+from tracetui.ui.keys.unknown import UnknownKeys
 from tracetui.ui.messages import (
     Jump,
     JumpToModule,
@@ -89,6 +90,7 @@ class DebuggerScreen(Screen[None]):
         self.arrangement = Arrangement(self, page, lambda: self.host.forget_remark())
         self._log_pane, self._experts = self.arrangement.pane(LogPane), self.arrangement.pane(ExpertsPane)
         self.host = ScreenHost(self, Driver(page.stops, page.edits, bool(page.recording)), self._log_pane)
+        self._unknown = UnknownKeys()
         self._make_parts()
 
     def _make_parts(self) -> None:
@@ -103,7 +105,7 @@ class DebuggerScreen(Screen[None]):
         self.runs = RunActions(host, page, panes, self._prompt_bar, host.once_at_rest)
         self.looks = LookActions(host, panes, panes.pane(TensorPane), attention, self._experts)
         self.files = FileActions(host, page, self._keymap_shown, panes.copied)
-        self.search = ModuleSearch(self, panes, self._find_bar, tree)
+        self.search = ModuleSearch(self, panes, self._find_bar, tree, host.show)
         self.heard = SessionEvents(
             host, self._log_pane, panes, self.runs, self.stops, self.edits, self.health, self.looks
         )
@@ -185,6 +187,11 @@ class DebuggerScreen(Screen[None]):
         """Whether keys are text now."""
         return self.arrangement.typing
 
+    def on_key(self, event: events.Key) -> None:
+        """A key that nobody took."""
+        if not self.typing and (remark := self._unknown.remark(event.key)):
+            self.host.show(remark)
+
     def on_resize(self, event: events.Resize) -> None:
         width, height = event.size
         self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "-too-small")
@@ -261,6 +268,10 @@ class DebuggerScreen(Screen[None]):
     @on(FindBar.FindAsked)
     def _find(self, message: FindBar.FindAsked) -> None:
         self.search.find(message.text)
+
+    @on(FindInput.Further)
+    def _find_further(self, message: FindInput.Further) -> None:
+        self.search.further(message.by)
 
     @on(FindInput.Left)
     def _close_find(self) -> None:

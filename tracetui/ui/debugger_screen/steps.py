@@ -53,6 +53,7 @@ class StepActions:
             "into": partial(self.step, Step.INTO),
             "out": partial(self.step, Step.OUT),
             "back": lambda: self._host.show(driver.back()),
+            "record_before": lambda: self._host.show(driver.record_before()),
             "continue": partial(self.step, Step.END),
             "next_layer": self.next_layer,
             "previous_layer": self.previous_layer,

@@ -18,6 +18,7 @@ from textual.widget import Widget
 
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.terminal.colours import depth_of
+from tracetui.ui.widgets.list_keys import FAR
 from tracetui.views.cells import Line
 from tracetui.views.heatmap.axes import MapStyle
 from tracetui.views.heatmap.ink import Brush, Depth, Ground, rgb
@@ -57,6 +58,8 @@ class Heatmap(Widget, can_focus=True):
         Binding("right,l", "move(0, 1)", "next column", show=False, id="move_right"),
         Binding("up,k", "move(-1, 0)", "row above", show=False, id="move_up"),
         Binding("down,j", "move(1, 0)", "row below", show=False, id="move_down"),
+        Binding("g", f"move({-FAR}, 0)", "the first row", show=False, id="move_first"),
+        Binding("G", f"move({FAR}, 0)", "the last row", show=False, id="move_last"),
         Binding("home", "edge(0)", "first column", show=False, id="row_start"),
         Binding("end", "edge(-1)", "last column", show=False, id="row_end"),
         Binding("plus,equals_sign", "magnify(1)", "zoom in", show=False, id="zoom_in"),

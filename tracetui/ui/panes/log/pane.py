@@ -15,6 +15,7 @@ from textual.reactive import reactive
 from tracetui.debugger.log_lines import Level
 from tracetui.text import visible
 from tracetui.ui.widgets.canvas import Canvas
+from tracetui.ui.widgets.list_keys import FAR
 from tracetui.views.cells import Line, line
 from tracetui.views.inks import Inks
 
@@ -46,8 +47,8 @@ class LogPane(Canvas, can_focus=True):
         Binding("down,j", "scroll_by(-1)", "down", show=False, id="move_down"),
         Binding("pageup", "scroll_by(10)", "page up", show=False, id="page_up"),
         Binding("pagedown", "scroll_by(-10)", "page down", show=False, id="page_down"),
-        Binding("g", "scroll_by(1000000)", "the first entry", show=False, id="move_first"),
-        Binding("G", "scroll_by(-1000000)", "the newest entry", show=False, id="move_last"),
+        Binding("g", f"scroll_by({FAR})", "the first entry", show=False, id="move_first"),
+        Binding("G", f"scroll_by({-FAR})", "the newest entry", show=False, id="move_last"),
     ]
 
     unread: reactive[int] = reactive(0, repaint=False)

@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from tracetui.debugger.state import ScreenState
 from tracetui.ui.panes.modules.line import totals
@@ -25,13 +25,27 @@ _LAYOUTS = {"meta": "Meta's names", "deepseek": "DeepSeek's names", "hf": "trans
 class FindInput(LineInput):
     """Enter goes to the next match, Esc ends the search."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "end the search", show=False, id="find_leave")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "end the search", show=False, id="find_leave"),
+        Binding("down", "go(1)", "the next module found", show=False, id="find_next"),
+        Binding("up", "go(-1)", "the one before", show=False, id="find_before"),
+    ]
 
     class Left(Message):
         """The search is over."""
 
+    class Further(Message):
+        """To another of the modules that were found."""
+
+        def __init__(self, by: int) -> None:
+            super().__init__()
+            self.by = by
+
     def action_leave(self) -> None:
         self.post_message(self.Left())
+
+    def action_go(self, by: int) -> None:
+        self.post_message(self.Further(by))
 
 
 class ModulesTitle(Widget):
@@ -76,6 +90,7 @@ class FindBar(Horizontal):
     def compose(self) -> ComposeResult:
         yield ModulesTitle(id="modules-title").data_bind(FindBar.state)
         yield FindInput(placeholder="find a module", id="find", compact=True)
+        yield Static(id="find-count", markup=False)
 
     def open(self) -> None:
         """Show the search line and put the cursor there."""
@@ -86,6 +101,11 @@ class FindBar(Horizontal):
 
     def close(self) -> None:
         self.remove_class("-finding")
+
+    def count(self, place: int, hits: int) -> None:
+        """Say which of how many hits is on view, from 0; of none that there is none."""
+        text = f"{place + 1} of {hits}" if hits else "no hit"
+        self.query_one("#find-count", Static).update(text if self.query_one(FindInput).value else "")
 
     def give_keys(self, has_keys: bool) -> None:
         """Say whether the tree hears the keys."""

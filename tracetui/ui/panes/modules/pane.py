@@ -56,6 +56,7 @@ class ModuleList(ScrollView, can_focus=True):
         self._seen = 0
         self._known: frozenset[str] = frozenset()
         self._lists: frozenset[str] = frozenset()
+        self._filter = ""
         self._hit: dict[str, set[int]] = {}
         self._built_for: object = None
         self.current = ""
@@ -97,15 +98,31 @@ class ModuleList(ScrollView, can_focus=True):
         experts, _, number = path.rpartition(".")
         return experts in self._lists and number.isdecimal()
 
-    def find(self, text: str, start: str | None = None) -> str | None:
-        """Open the way to the next module after `start`, or after the line, whose path holds the text; go there."""
+    def filter(self, text: str) -> None:
+        """Show the modules whose path holds a text, and what is around them; all again where it is empty."""
+        self._filter = text
+        self._build()
+
+    def matches(self, text: str) -> list[str]:
+        """The paths that hold a text, in the order of the tree."""
+        return [path for path in self._paths() if text.lower() in path.lower()] if text else []
+
+    def find(self, text: str, start: str | None = None, by: int = 1) -> str | None:
+        """Open the way to the next module after `start`, or after the line, whose path holds the text; go there.
+
+        by: -1 for the one before.
+        """
         everywhere = self._paths()
         paths = [path for path in everywhere if text.lower() in path.lower()]
         if not paths or not text:
             return None
         here = start if start is not None else self.chosen
         order = {path: index for index, path in enumerate(everywhere)}
-        path_found = next((path for path in paths if order[path] > order.get(here, -1)), paths[0])
+        at = order.get(here, -1)
+        if by > 0:
+            path_found = next((path for path in paths if order[path] > at), paths[0])
+        else:
+            path_found = next((path for path in reversed(paths) if order[path] < at), paths[-1])
         self._opened |= ancestors(path_found)
         self._build()
         self._go(path_found)
@@ -152,13 +169,14 @@ class ModuleList(ScrollView, can_focus=True):
         """Make the lines again, unless they stand for the same already."""
         stands_for = (
             self.state.outline,
+            self._filter,
             frozenset(self._opened),
             [len(self._hit.get(path, ())) for path in self._lists],
         )
         if stands_for == self._built_for:
             return
         self._built_for = stands_for
-        self._rows = rows_of(self.state.outline, self._opened, self._hit)
+        self._rows = self._filtered() if self._filter else rows_of(self.state.outline, self._opened, self._hit)
         height = len(self._rows)
         if height != self.virtual_size.height:
             # Width and height are the stylesheet's: a longer list moves no other widget, so no layout is due.
@@ -169,6 +187,13 @@ class ModuleList(ScrollView, can_focus=True):
             self.scroll_y = self.validate_scroll_y(self.scroll_y)
         self.line = max(0, min(self.line, len(self._rows) - 1))
         self.refresh()
+
+    def _filtered(self) -> list[ModuleRow]:
+        """The lines of what is searched for, and of what is around it."""
+        matches = self.matches(self._filter)
+        around = set().union(*map(ancestors, matches)) if matches else set()
+        rows = rows_of(self.state.outline, around, self._hit)
+        return [row for row in rows if row.path in around or row.path in matches]
 
     def _follow(self) -> None:
         if self.state.cursor < 0:

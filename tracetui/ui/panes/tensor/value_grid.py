@@ -21,6 +21,7 @@ from tracetui.recording.value import Array, NotKeptError
 from tracetui.ui.messages import TokenChosen
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.canvas import PATIENCE, Canvas
+from tracetui.ui.widgets.list_keys import FAR
 from tracetui.views.cells import Line, line
 from tracetui.views.inks import Inks
 from tracetui.views.values import ValueWindow, capacity, values_table
@@ -72,6 +73,8 @@ class ValueGrid(Canvas, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1, 0)", "up", show=False, id="move_up"),
         Binding("down,j", "move(1, 0)", "down", show=False, id="move_down"),
+        Binding("g", f"move({-FAR}, 0)", "the first row", show=False, id="move_first"),
+        Binding("G", f"move({FAR}, 0)", "the last row", show=False, id="move_last"),
         Binding("left,h", "move(0, -1)", "left", show=False, id="move_left"),
         Binding("right,l", "move(0, 1)", "right", show=False, id="move_right"),
         Binding("pageup", "page(-1, 0)", "page up", show=False, id="page_up"),
