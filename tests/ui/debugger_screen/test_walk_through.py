@@ -10,6 +10,7 @@ from tests.ui.tiny_llama import NOTES, PROMPT
 from tracetui.debugger.session import Listener
 from tracetui.debugger.state import Phase
 from tracetui.ui.app import TracetuiApp
+from tracetui.ui.panes.modules.pane import ModuleList
 from tracetui.ui.panes.tensor.value_grid import ValueGrid
 from tracetui.ui.panes.tensor.welcome import Welcome
 from tracetui.ui.widgets.heatmap import Heatmap
@@ -181,3 +182,39 @@ async def test_the_token_cursor_takes_the_values_and_the_crosshair_along() -> No
         assert it.screen.query_one("#heatmap", Heatmap).cursor[0] == 2
         await it.press("down")
         assert it.state.token == 3
+
+
+async def test_the_record_before_is_gone_to_and_a_key_without_a_meaning_says_so_once() -> None:
+    async with driven() as it:
+        await it.press("enter", "c")
+        last = it.state.cursor
+        await it.press("K", "K")
+        assert it.state.cursor == last - 2
+        await it.press("J")
+        assert it.state.cursor == last - 1
+        await it.press("home", "K")
+        assert "this is the first record" in it.text()
+        await it.press("Y")
+        assert "Y does nothing here; ? tells" in it.text()
+        await it.press("s", "Y")
+        assert "does nothing here" not in it.text()
+
+
+async def test_a_search_filters_the_tree_counts_and_says_where_nothing_fits() -> None:
+    async with driven() as it:
+        await it.press("enter", "c", "slash", "m", "l", "p")
+        assert "1 of 10" in it.text()
+        tree = it.screen.query_one(ModuleList)
+        assert "model.embed_tokens" not in [row.path for row in tree._rows]
+        await it.press("down", "down", "up")
+        assert "2 of 10" in it.text()
+        await it.press("q", "enter")
+        assert "no hit" in it.text()
+        assert "no module has “mlpq” in its path" in it.text()
+        await it.press("backspace", "enter")
+        assert tree.chosen.endswith("mlp")
+        assert "model.embed_tokens" in [row.path for row in tree._rows]
+        await it.press("G")
+        assert tree.chosen == tree._rows[-1].path
+        await it.press("g")
+        assert tree.line == 0

@@ -79,10 +79,10 @@ async def test_next_previous_and_first_walk_over_what_differs() -> None:
         assert found is not None
         apart = found.survey.apart
         assert apart[0] == FAULT
-        await it.press("n")
+        await it.press("semicolon")
         await rest(it)
         assert f"Differs: {apart[1]}" in it.text()
-        await it.press("p", "p")
+        await it.press("apostrophe", "apostrophe")
         assert f"First divergence: {FAULT}" in it.text()
         assert "no differing site before this" in it.notices
         await it.press("end", "f")
@@ -94,17 +94,17 @@ async def test_hints_are_stops_of_their_own() -> None:
     a, b = pair()
     async with comparing(a, b) as it:
         assert "looks like The norm's scale is another" in words(it)
-        await it.press("end", "{")
+        await it.press("end", "ampersand")
         await rest(it)
         assert f"First divergence: {FAULT}" in it.text()
-        await it.press("}")
+        await it.press("asterisk")
         assert "no hint or routing change after this" in it.notices
 
 
 async def test_the_values_stand_beside_each_other_at_the_worst_element() -> None:
     a, b = pair()
     async with comparing(a, b) as it:
-        await it.press("3")
+        await it.press("7")
         await rest(it)
         grid = it.app.screen.query_one(DiffGrid)
         apart = np.abs(a[FAULT] - b[FAULT])[0]  # [T,D]
@@ -116,7 +116,7 @@ async def test_the_values_stand_beside_each_other_at_the_worst_element() -> None
             assert f"{value:#.4g}".rstrip(".") in it.text()
         await it.press("h", "k")
         assert grid.cell == (row - 1, column - 1) if row and column else True
-        await it.press("w")
+        await it.press("W")
         await rest(it)
         assert grid.cell == (row, column)
 
@@ -124,7 +124,7 @@ async def test_the_values_stand_beside_each_other_at_the_worst_element() -> None
 async def test_in_a_narrow_terminal_the_row_stands_as_a_list() -> None:
     a, b = pair()
     async with comparing(a, b, size=(80, 24)) as it:
-        await it.press("3")
+        await it.press("7")
         await rest(it)
         grid = it.app.screen.query_one(DiffGrid)
         row, column = grid.cell
@@ -150,7 +150,7 @@ async def test_in_a_narrow_terminal_the_finding_is_short_and_values_have_room() 
         await it.press("2")
         assert "First divergence:" in it.text()
         assert not planes.display
-        await it.press("3", "o")
+        await it.press("7", "I")
         assert "Layer by layer" in it.app.screen.query_one(DiffText).text
         assert not planes.display, "an overview has no values"
         await it.press("f")
@@ -161,13 +161,13 @@ async def test_in_a_narrow_terminal_the_finding_is_short_and_values_have_room() 
 async def test_heatmaps_of_both_and_the_difference_are_on_one_scale() -> None:
     a, b = pair()
     async with comparing(a, b) as it:
-        await it.press("4")
+        await it.press("8")
         await rest(it)
         maps = list(it.app.screen.query(Heatmap))
         scales = {heatmap.data.pyramids[ScaleKind.LINEAR].scale for heatmap in maps}
         assert len(scales) == 1
         np.testing.assert_allclose(maps[2].data.values, (a[FAULT] - b[FAULT])[0], rtol=1e-6)
-        await it.press("s")
+        await it.press("Y")
         await rest(it)
         own = [heatmap.data.pyramids[ScaleKind.LINEAR].scale for heatmap in it.app.screen.query(Heatmap)]
         assert own[0] == own[1] != own[2]
@@ -182,7 +182,7 @@ async def test_attention_of_both_sides_is_a_plane_of_its_own() -> None:
     b = replace(b, records=[replace(r, site=r.site.replace(":heads", ".context")) for r in b.records])
     a = faulty(b, "model.layers.1.self_attn:q")
     async with comparing(a, b) as it:
-        await it.press("4", "a", "a", "a")
+        await it.press("8", "a", "a", "a")
         await rest(it)
         assert "attention: probs" in it.text()
         maps = list(it.app.screen.query(Heatmap))
@@ -207,7 +207,7 @@ async def test_what_differs_besides_the_numbers_is_said_first() -> None:
         await it.press("f")
         await rest(it)
         assert "First divergence" in it.text()
-        await it.press("o")
+        await it.press("I")
         await rest(it)
         assert "rms_norm_eps: 0.5 in A" in words(it)
 
@@ -233,7 +233,7 @@ async def test_statistics_of_both_stand_beside_each_other_even_without_values() 
         assert "values not kept on both sides" in text
         found = [f"{side.statistics(side.records[a.find(FAULT).index]).l2:.4g}" for side in (a, b)]  # type: ignore[union-attr]
         assert f"L2 {found[0]} {found[1]}" in text
-        await it.press("3")
+        await it.press("7")
         await rest(it)
         assert "not kept in A and B" in words(it)
 
@@ -242,7 +242,7 @@ async def test_two_equal_traces_agree_and_everything_is_folded() -> None:
     b = reference()
     async with comparing(b, b) as it:
         assert "✓ Same:" in it.text()
-        await it.press("f", "n")
+        await it.press("f", "semicolon")
         assert "nothing differs" in " ".join(it.notices) or "there is no differing site" in " ".join(it.notices)
 
 
@@ -314,7 +314,7 @@ async def test_a_comparison_under_way_tells_how_far_it_is_and_can_be_left(monkey
             if "5 of" in it.text():
                 break
         assert f"comparing: 5 of {len(b)} sites" in it.text()
-        await it.pilot.press("right", "left", "enter", "end", *"lhjGf}nwov2341z")
+        await it.pilot.press("right", "left", "enter", "end", *"lhjGf", "asterisk", "semicolon", *"WIV2781z")
         assert f"comparing: 5 of {len(b)} sites" in it.text()
         await it.pilot.press("escape")
         await it.pilot.pause()
@@ -375,7 +375,7 @@ async def test_a_file_that_shrinks_meanwhile_is_told_not_shown(tmp_path: Path) -
     mapped = open_recording(path)
     async with comparing(a, mapped) as it:
         os.truncate(path, 1000)
-        await it.press("n")
+        await it.press("semicolon")
         await rest(it)
         assert it.app.is_running
         assert "was changed while it was open; open it again" in words(it), "in the pane whose numbers are missing"
@@ -400,7 +400,7 @@ async def test_noise_is_told_at_the_suspect(tmp_path: Path) -> None:
 async def test_without_a_model_noise_says_what_it_takes() -> None:
     a, b = pair()
     async with comparing(a, b) as it:
-        await it.press("e")
+        await it.press("tilde")
         assert "noise needs the model" in " ".join(it.notices)
 
 
@@ -411,7 +411,7 @@ async def test_a_rerun_that_fails_is_told() -> None:
         raise InputError("--noise: b.npz: holds no tokens")
 
     async with comparing(a, b, asked=Comparing(a, b, ("a", "b"), rerun=rerun)) as it:
-        await it.press("e")
+        await it.press("tilde")
         await rest(it)
         assert "--noise: b.npz: holds no tokens" in " ".join(it.notices)
 
@@ -429,7 +429,7 @@ async def test_a_rerun_can_be_left() -> None:
         return "B", b
 
     async with comparing(a, b, asked=Comparing(a, b, ("a", "b"), rerun=rerun)) as it:
-        await it.pilot.press("e", "escape")
+        await it.pilot.press("tilde", "escape")
         heard.set()
         await it.settle()
         assert ended.is_set()
@@ -441,6 +441,6 @@ async def test_a_rerun_can_be_left() -> None:
 async def test_a_terminal_that_is_too_small_hangs_nothing(size: tuple[int, int]) -> None:
     a, b = pair()
     async with comparing(a, b, size=size) as it:
-        await it.press("o", "f", "3", "4", "v")
+        await it.press("I", "f", "7", "8", "V")
         await rest(it)
         assert len(it.text().splitlines()) == size[1]

@@ -20,6 +20,7 @@ from textual.widgets import Static
 
 from tracetui import paths
 from tracetui.errors import InputError
+from tracetui.ui.dialogs.last_folder import keep_folder, last_folder
 from tracetui.ui.theme.file import ThemeFile, default_heatmap, read_theme, steady
 from tracetui.ui.theme.themes import DEFAULT_THEME, load_themes, remember_theme, remembered_theme
 from tracetui.ui.theme.variables import MEANINGS, contrast, default_variables, inks, readable
@@ -385,6 +386,18 @@ def test_a_state_file_that_makes_no_sense_is_as_good_as_none(content: bytes) -> 
     assert remembered_theme() == DEFAULT_THEME
     remember_theme("tracetui-light")
     assert remembered_theme() == "tracetui-light"
+
+
+def test_nothing_is_remembered_where_sessions_are_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    remember_theme("tracetui-light")
+    before = (paths.state_dir() / "ui.toml").read_text()
+    monkeypatch.setenv("TRACETUI_NO_SESSION", "1")
+    remember_theme("dracula")
+    keep_folder(paths.state_dir() / "x.npz")
+    assert remembered_theme() == DEFAULT_THEME
+    assert last_folder() == ""
+    assert (paths.state_dir() / "ui.toml").read_text() == before
+    assert not (paths.state_dir() / "last_folder").exists()
 
 
 def test_failing_to_remember_is_silent() -> None:

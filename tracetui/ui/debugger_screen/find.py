@@ -61,6 +61,8 @@ class ModuleSearch:
             self._say(f"no module has “{visible(text, 60)}” in its path")
             self._screen.app.bell()
             return
+        if self._tree.chosen not in self._tree.matches(text):
+            self._tree.find(text, self._from)
         self.close()
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tracetui import paths
+from tracetui.debugger.memory.store import switched_off
 from tracetui.errors import InputError
 
 _LIMIT = 4096
@@ -13,6 +14,8 @@ _LIMIT = 4096
 
 def last_folder() -> str:
     """With a slash at its end; empty where none is known, or it is gone."""
+    if switched_off():
+        return ""
     try:
         kept = paths.read_bounded(_file(), _LIMIT).decode("utf-8").strip()
         return f"{kept.rstrip('/')}/" if kept.isprintable() and kept and Path(kept).is_dir() else ""
@@ -22,6 +25,8 @@ def last_folder() -> str:
 
 def keep_folder(of: Path) -> None:
     """Remember the folder of a file; silent where that fails."""
+    if switched_off():
+        return
     with suppress(OSError, ValueError, InputError):
         _file().parent.mkdir(parents=True, exist_ok=True)
         with paths.replacing(_file()) as file:

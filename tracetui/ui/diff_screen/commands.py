@@ -1,4 +1,7 @@
-"""Every command of the diff screen once; what the debugger has too keeps its id, and so its remapped key."""
+"""Every command of the diff screen once; what the debugger has too keeps its id, and so its key.
+
+What it alone has is on keys that mean nothing in the debugger.
+"""
 
 from __future__ import annotations
 
@@ -15,24 +18,24 @@ def _as_there(id_: str, footer: int = 0) -> Command:
 
 DIFF_COMMANDS = (
     Command("diff_first", "f", "the first divergence", "Differences", "first", 1),
-    Command("diff_next", "n", "the next site that differs", "Differences", "next", 2, "diff_previous"),
-    Command("diff_previous", "p", "the site before that differs", "Differences"),
-    Command("diff_clue", "}", "the next hint or routing change", "Differences", "hint", 3, "diff_clue_back"),
-    Command("diff_clue_back", "{", "the hint or routing change before", "Differences"),
-    Command("diff_overview", "o", "all of it in words: what differs beforehand, the layers", "Differences"),
-    Command("diff_worst", "w", "the element that is furthest apart", "Differences", "worst", 5),
-    Command("diff_noise", "e", "noise or bug: rerun one side in float64", "Differences"),
+    Command("diff_next", "semicolon", "the next site that differs", "Differences", "next", 2, "diff_previous"),
+    Command("diff_previous", "apostrophe", "the site before that differs", "Differences"),
+    Command("diff_clue", "asterisk", "the next hint or routing change", "Differences", "hint", 3, "diff_clue_back"),
+    Command("diff_clue_back", "ampersand", "the hint or routing change before", "Differences"),
+    Command("diff_overview", "I", "all of it in words: what differs beforehand, the layers", "Differences"),
+    Command("diff_worst", "W", "the element that is furthest apart", "Differences", "worst", 5),
+    Command("diff_noise", "tilde", "noise or bug: rerun one side in float64", "Differences"),
     Command("diff_quantised", "Q", "what quantising did, where one side's weights are the other's", "Differences"),
-    Command("diff_swap", "v", "heatmap of A, B or A−B, where one has room", "Look", "A B A−B", 8),
-    Command("diff_scale", "s", "A−B on a scale of its own, or on that of A and B", "Look"),
+    Command("diff_swap", "V", "heatmap of A, B or A−B, where one has room", "Look", "A B A−B", 8),
+    Command("diff_scale", "Y", "A−B on a scale of its own, or on that of A and B", "Look"),
     Command("scores", "a", "the tensor, or its attention's scores, masked, probabilities", "Look"),
     Command("next_head", "]", "the next head", "Look", "head", 9, "previous_head"),
     Command("previous_head", "[", "the head before", "Look"),
     *map(_as_there, ("next_row", "previous_row", "next_token", "previous_token")),
     Command("pane_modules", "1", "the tree of both sides", "Panes"),
     Command("pane_tensor", "2", "what was found, all of it", "Panes"),
-    Command("diff_values", "3", "the values of A, B and A−B", "Panes", "values", 6),
-    Command("diff_maps", "4", "heatmaps of A, B and A−B", "Panes", "maps", 7),
+    Command("diff_values", "7", "the values of A, B and A−B", "Panes", "values", 6),
+    Command("diff_maps", "8", "heatmaps of A, B and A−B", "Panes", "maps", 7),
     Command("maximise", "z", "all room for the panes, or the tree again", "Panes"),
     Command("copy", "y", "copy what was found, in words", "Other", "copy", 10),
     Command("close_recording", "escape,backspace", "back to the debugger", "Other", "back", 4),

@@ -7,7 +7,7 @@ from functools import partial
 from threading import Event
 from typing import ClassVar, TypeVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
@@ -30,7 +30,8 @@ from tracetui.ui.diff_screen.sites import SiteReader
 from tracetui.ui.diff_screen.tree import DiffTree
 from tracetui.ui.diff_screen.work import Comparing, LeftError, Surveyed, surveyed
 from tracetui.ui.foreign import notify
-from tracetui.ui.keys.commands import bindings
+from tracetui.ui.keys.commands import bindings, shown_key
+from tracetui.ui.keys.unknown import UnknownKeys
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.ui.widgets.key_bar import CommandBar
@@ -55,6 +56,7 @@ class DiffScreen(Screen[None]):
         self._comparing = comparing
         self._keymap_shown = keymap
         self._left = Event()
+        self._unknown = UnknownKeys()
         self.arrangement = DiffArrangement(self, self._front_changed)
         self.planes = PlanePanes(self.arrangement)
         self.sites = SiteReader(self, comparing, self.planes)
@@ -188,8 +190,20 @@ class DiffScreen(Screen[None]):
         self.query_one("#diff-verdict", Static).update(words)
         preface = brief(report.comparison)
         self.set_class(bool(preface), "-said")
-        line = Content.assemble((" said first: ", "$quiet"), (preface, "bold $waiting"), ("   o shows it", "$quiet"))
+        line = Content.assemble(
+            (" said first: ", "$quiet"), (preface, "bold $waiting"), (f"   {self._overview_key} shows it", "$quiet")
+        )
         self.query_one("#diff-said", Static).update(line)
+
+    @property
+    def _overview_key(self) -> str:
+        command = next(command for command in DIFF_COMMANDS if command.id == "diff_overview")
+        return shown_key(command, self._keymap_shown)
+
+    def on_key(self, event: events.Key) -> None:
+        """A key that nobody took."""
+        if self.sites.surveyed is not None and (remark := self._unknown.remark(event.key)):
+            notify(self.app, remark)
 
     def _copy(self) -> None:
         text = self.sites.text.text

@@ -119,6 +119,11 @@ _NAMES = {
     "colon": ":",
     "number_sign": "#",
     "exclamation_mark": "!",
+    "semicolon": ";",
+    "apostrophe": "'",
+    "asterisk": "*",
+    "ampersand": "&",
+    "tilde": "~",
 }
 
 

@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 from tracetui import paths
+from tracetui.debugger.memory.store import switched_off
 from tracetui.errors import InputError
 from tracetui.ui.theme.file import ThemeFile, read_theme
 
@@ -47,6 +48,8 @@ def _files(folder: Path, warnings: list[str]) -> list[Path]:
 
 def remembered_theme() -> str:
     """The name of the theme chosen last, or the default's: a state file that makes no sense is no reason to stop."""
+    if switched_off():
+        return DEFAULT_THEME
     try:
         name = tomllib.loads(paths.read_bounded(_state_file(), _STATE_LIMIT).decode("utf-8")).get("theme")
     except (InputError, ValueError, RecursionError):
@@ -56,6 +59,8 @@ def remembered_theme() -> str:
 
 def remember_theme(name: str) -> None:
     """Keep the choice for the next start, beside whatever else the state file says; silent where that fails."""
+    if switched_off():
+        return
     try:
         _state_file().parent.mkdir(parents=True, exist_ok=True)
         with paths.replacing(_state_file()) as file:

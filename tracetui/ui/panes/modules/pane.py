@@ -100,8 +100,10 @@ class ModuleList(ScrollView, can_focus=True):
 
     def filter(self, text: str) -> None:
         """Show the modules whose path holds a text, and what is around them; all again where it is empty."""
-        self._filter = text
+        chosen, self._filter = self.chosen, text
         self._build()
+        self._go(chosen)
+        self.watch_line()
 
     def matches(self, text: str) -> list[str]:
         """The paths that hold a text, in the order of the tree."""
