@@ -216,7 +216,7 @@ def test_the_first_screen_says_whose_code_it_runs(file: str, tmp_path: Path) -> 
         terminal.until("the file says hello")
         terminal.send("c")
         terminal.until("finished")
-        terminal.send("F")
+        terminal.send("\x07")
         terminal.until("How many")
         terminal.send("2\r")
         terminal.until("finished", "2 + 2 tokens", "logits@1")

@@ -66,7 +66,7 @@ LINES = {
     "ctrl+o": ("mlp", "q"),
     "slash": ("attn", "qq"),
 }
-LINES |= {"number_sign": ("5 over", "3 into", "x"), "F": ("2", "0", "9999999")}
+LINES |= {"number_sign": ("5 over", "3 into", "x"), "ctrl+g": ("2", "0", "9999999")}
 """Keys that ask for a line, and what is typed then."""
 STEPS = ("n", "s", "u", "c", "p", "home", "end", "}", "{", "full_stop", "comma", "space", "A", "T", "b")
 LOOKS = (

@@ -60,7 +60,7 @@ def no_later_record(state: ScreenState, step: Step) -> str:
     """Why a step forward leads nowhere, once the run has ended."""
     recording = state.phase is Phase.RECORDED
     if step is Step.LATER:
-        return f"no later pass has this place{'' if recording else '; F lets the model go on'}"
+        return f"no later pass has this place{'' if recording else '; Ctrl+G lets the model go on'}"
     return f"this is the last record of the {'recording' if recording else 'run; r runs again'}"
 
 

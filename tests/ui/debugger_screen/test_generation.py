@@ -81,7 +81,7 @@ def test_steps_by_pass_stay_at_their_place(recorded: tuple[Path, Trace]) -> None
 
 async def test_g_asks_how_many_and_the_strip_shows_them_apart() -> None:
     async with driven() as app:
-        await app.press("enter", "c", "F")
+        await app.press("enter", "c", "ctrl+g")
         await app.press("x", "enter")
         assert "a number is needed" in app.text()
         await app.press("backspace", "3", "enter")
@@ -117,5 +117,5 @@ async def test_a_recording_shows_its_passes(recorded: tuple[Path, Trace]) -> Non
         assert logits._found.predictions[0].token.id == trace.tokens[0][-1].id
         await pilot.press("5")
         assert "positions" in "".join(segment.text for row in app.screen._compositor.render_strips() for segment in row)
-        await pilot.press("F")
+        await pilot.press("ctrl+g")
         assert "this is a recording" in str(app.debugger.query_one("StepBar").render())

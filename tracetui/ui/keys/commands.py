@@ -50,7 +50,7 @@ COMMANDS = (
     Command("previous_layer", "{", "the same place in the layer before", "Run"),
     Command("next_pass", "full_stop", "the same place in the next pass, a token further", "Run"),
     Command("previous_pass", "comma", "the same place in the pass before", "Run"),
-    Command("generate", "F", "let the model go on: so many more tokens, a pass for each", "Run"),
+    Command("generate", "ctrl+g", "let the model go on: so many more tokens, a pass for each", "Run"),
     Command("rerun", "A", "run again from this layer, those before as recorded", "Run"),
     Command("first", "home", "the first record", "Run"),
     Command("last", "end", "the last record so far", "Run"),
