@@ -16,6 +16,8 @@ MAX_CONFIG_BYTES = 16 * 2**20
 _MAX_DEPTH = 16
 _MAX_INT = 2**53
 _MAX_STRING = 10_000
+FLOAT32_LEAST, FLOAT32_MOST = 2.0**-126, (2 - 2.0**-23) * 2.0**127
+"""The sizes of numbers that float32 holds at full width, in which what a configuration names is computed."""
 
 
 def read_json_object(path: Path, limit: int = MAX_CONFIG_BYTES) -> dict[str, object]:
@@ -85,6 +87,8 @@ class Fields:
             self.fail(field, "must be a number")
         if not (math.isfinite(value) and above < value <= most):
             self.fail(field, f"must be above {above:g} and at most {most:g}")
+        if 0 < value < FLOAT32_LEAST:
+            self.fail(field, f"must be at least {FLOAT32_LEAST:.2g}, as float32 has no smaller numbers")
         return float(value)
 
     def flag(self, field: str, default: bool = False) -> bool:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from tracetui.errors import bad_field
 from tracetui.formats.gguf.cursor import Cursor
 from tracetui.formats.gguf.texts import Texts
+from tracetui.formats.table import FLOAT32_LEAST, FLOAT32_MOST
 from tracetui.text import visible
 
 Array = npt.NDArray[Any]
@@ -66,12 +67,14 @@ class Metadata(Mapping[str, Value]):
         return self.fail(key, "must be a whole number")
 
     def number(self, key: str) -> float | None:
-        """Finite."""
+        """Finite in float32, and not so small that it is 0 there."""
         value = self._values.get(key)
         if value is None:
             return None
         if not isinstance(value, int | float) or isinstance(value, bool) or not np.isfinite(value):
             self.fail(key, "must be a finite number")
+        if value and not FLOAT32_LEAST <= abs(value) <= FLOAT32_MOST:
+            self.fail(key, f"must be 0, or of a size from {FLOAT32_LEAST:.2g} to {FLOAT32_MOST:.2g}, as float32 has it")
         return float(value)
 
     def flag(self, key: str) -> bool | None:

@@ -88,15 +88,15 @@ def _gemma2(keys: Keys, config: Config) -> dict[str, object]:
     return {
         "model_type": "gemma2",
         "sliding_window": keys.integer("attention.sliding_window") or 4096,
-        "attn_logit_softcapping": keys.number("attn_logit_softcapping") or 50.0,
-        "final_logit_softcapping": keys.number("final_logit_softcapping") or 30.0,
+        "attn_logit_softcapping": keys.positive("attn_logit_softcapping") or 50.0,
+        "final_logit_softcapping": keys.positive("final_logit_softcapping") or 30.0,
         "query_pre_attn_scalar": _attention_scalar(config, _GEMMA2_27B),
     }
 
 
 def _gemma3(keys: Keys, config: Config) -> dict[str, object]:
     window, layers = keys.integer("attention.sliding_window"), config["num_hidden_layers"]
-    theta = keys.number("rope.freq_base_swa") or 10_000.0
+    theta = keys.positive("rope.freq_base_swa") or 10_000.0
     assert isinstance(layers, int)
     pattern = keys.pattern("attention.sliding_window_pattern", _GEMMA3_PERIOD, layers)
     kinds = [_window_kind(bool(window) and slides) for slides in pattern]
@@ -105,7 +105,7 @@ def _gemma3(keys: Keys, config: Config) -> dict[str, object]:
         "model_type": "gemma3_text",
         "sliding_window": window or 4096,
         "layer_types": kinds,
-        "final_logit_softcapping": keys.number("final_logit_softcapping"),
+        "final_logit_softcapping": keys.number("final_logit_softcapping") or None,
         "query_pre_attn_scalar": _attention_scalar(config, _GEMMA3_27B),
         "rope_parameters": {"full_attention": config["rope_parameters"], "sliding_attention": sliding},
     }

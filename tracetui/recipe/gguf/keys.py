@@ -40,6 +40,11 @@ class Keys:
     def number(self, name: str) -> float | None:
         return self._metadata.number(self._key(name))
 
+    def positive(self, name: str) -> float | None:
+        """A number that something is divided by or raised: none that a file has is 0. Raises InputError for one."""
+        value = self.number(name)
+        return value if value is None or value > 0 else self.fail(name, "must be above 0")
+
     def flag(self, name: str) -> bool | None:
         return self._metadata.flag(self._key(name))
 

@@ -25,7 +25,7 @@ _NEAR = 1e-5
 
 def rope_parameters(keys: Keys, head_size: int) -> dict[str, object]:
     """transformers' `rope_parameters` for heads of so many elements. Raises InputError for a scaling not known."""
-    theta = keys.number("rope.freq_base") or _THETA
+    theta = keys.positive("rope.freq_base") or _THETA
     turned = keys.integer("rope.dimension_count") or head_size
     keys.ignore("rope.scaling.finetuned")
     if not 0 < turned <= head_size or turned % 2:

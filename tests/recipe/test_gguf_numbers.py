@@ -1,0 +1,84 @@
+"""Numbers of a GGUF file that nothing can be computed with are refused by their key."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.formats.gguf_bytes import F32, F64, U32, Tensor, usual, value
+from tracetui.errors import InputError
+from tracetui.recipe import load_recipe
+
+KEYS = {
+    "embedding_length": 64,
+    "block_count": 1,
+    "attention.head_count": 2,
+    "feed_forward_length": 32,
+    "context_length": 64,
+}
+
+
+def config_of(folder: Path, architecture: str, key: str, number: float, wide: bool) -> Mapping[str, object]:
+    """Of a file of an architecture's keys and its table of tokens alone, with one number."""
+    entries = {f"{architecture}.{name}": (U32, value(U32, size)) for name, size in KEYS.items()}
+    entries["general.architecture"] = (8, value(8, architecture))
+    entries[f"{architecture}.{key}"] = (F64, struct.pack("<d", number)) if wide else (F32, struct.pack("<f", number))
+    path = folder / "m.gguf"
+    path.write_bytes(usual(entries, [Tensor("token_embd.weight", [64, 16], 0, 0)], 64 * 16 * 4))
+    return load_recipe(str(path)).config
+
+
+IN_FLOAT32 = "must be 0, or of a size from 1.2e-38 to 3.4e+38, as float32 has it, got "
+REFUSED = [
+    (1e-310, IN_FLOAT32),
+    (1e-45, IN_FLOAT32),
+    (1e300, IN_FLOAT32),
+    (math.inf, "must be a finite number, got inf"),
+]
+REFUSED += [(math.nan, "must be a finite number, got nan")]
+
+
+@pytest.mark.parametrize("wide", [True, False])
+@pytest.mark.parametrize(
+    ("number", "problem"), [*REFUSED, (0.0, "must be above 0, got 0.0"), (-1.0, "must be above 0")]
+)
+@pytest.mark.parametrize(
+    ("architecture", "key"),
+    [("llama", "rope.freq_base"), ("gemma2", "attn_logit_softcapping"), ("gemma3", "rope.freq_base_swa")],
+)
+def test_what_is_divided_by_is_a_number_above_0(
+    tmp_path: Path, architecture: str, key: str, number: float, problem: str, wide: bool
+) -> None:
+    if not wide and number in (1e-310, 1e300):
+        return
+    with pytest.raises(InputError) as error:
+        config_of(tmp_path, architecture, key, number, wide)
+    assert f"m.gguf: {architecture}.{key}: {problem}" in str(error.value)
+
+
+@pytest.mark.parametrize(("number", "problem"), REFUSED)
+def test_other_numbers_have_a_size_that_float32_has(tmp_path: Path, number: float, problem: str) -> None:
+    for key in ("attention.layer_norm_rms_epsilon", "rope.scaling.factor"):
+        with pytest.raises(InputError) as error:
+            config_of(tmp_path, "llama", key, number, wide=True)
+        assert f"m.gguf: llama.{key}: {problem}" in str(error.value)
+
+
+def test_a_0_that_stands_for_none_is_read_as_that(tmp_path: Path) -> None:
+    plain = config_of(tmp_path, "llama", "rope.freq_base", 1e4, wide=False)
+    assert config_of(tmp_path, "llama", "rope.scaling.factor", 0.0, wide=True) == plain
+    capped = config_of(tmp_path, "gemma3", "final_logit_softcapping", 0.0, wide=True)
+    assert capped.get("final_logit_softcapping") is None
+
+
+def test_a_config_json_s_number_below_those_of_float32_is_refused(tmp_path: Path) -> None:
+    plain = config_of(tmp_path, "llama", "rope.freq_base", 1e4, wide=False)
+    (tmp_path / "m.gguf").unlink()
+    text = str({**plain, "rms_norm_eps": 1e-310}).replace("'", '"').replace("True", "true").replace("False", "false")
+    (tmp_path / "config.json").write_text(text.replace("None", "null"))
+    with pytest.raises(InputError, match=r"rms_norm_eps: must be at least 1\.2e-38, as float32 has no smaller"):
+        load_recipe(str(tmp_path))
