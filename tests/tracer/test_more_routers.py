@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from tracetui.analysis.experts.routing import BlockRouting, Missing, read_routin
 from tracetui.analysis.identity import Identity
 from tracetui.recording.trace import Trace
 from tracetui.tracer.call import record_call
+from tracetui.tracer.routing import routers
 from tracetui.tracer.routing.router_choice import choice_of
 
 HEADS = {"head_dim": 8}
@@ -231,3 +232,23 @@ def test_from_python_too_it_is_said_whose_routing_is_not_shown() -> None:
 
     trace = record_call(OwnMoE(), torch.ones(1, 3, 4))
     assert "OwnMoE chooses its experts itself: its routing can't be shown" in trace.run.notes
+
+
+def test_the_way_that_explains_all_to_the_last_bit_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    scored: list[str] = []
+    monkeypatch.setattr(
+        routers, "_SCORES", {name: partial(_heard, scored, name, score) for name, score in routers._SCORES.items()}
+    )
+    logits = torch.randn(5, 8)
+    scores = logits.softmax(-1)
+    weights, experts = scores.topk(2)
+    found = routers.explain([routers.Seen(torch.nn.Identity(), logits, None)], None, experts, weights, 8)
+    assert found.weighed
+    assert torch.equal(found.scores, scores)  # type: ignore[arg-type]
+    assert scored == ["softmax"]
+
+
+def _heard(scored: list[str], name: str, score: Any, logits: torch.Tensor) -> torch.Tensor:
+    scored.append(name)
+    made: torch.Tensor = score(logits)
+    return made

@@ -127,10 +127,11 @@ def _best(
     ways: list[_Explained] = []
     for router, logits in candidates:
         ranks = tuple(ranks_of(router, config, count, biased=bias is not None))
-        ways += [
-            _with_scores_given(way, router, logits, candidates) if way.score == "given" else way
-            for way in _tried(logits, _biases(bias), ranks, experts, weights)
-        ]
+        for way in _tried(logits, _biases(bias), ranks, experts, weights):
+            if way.follows is Follows.ALL and way.score != "given" and not way.apart:
+                # None can be better, and of those that are as good the first counts.
+                return way.routing
+            ways.append(_with_scores_given(way, router, logits, candidates) if way.score == "given" else way)
     # The order of scores is the same whatever function they are of the logits; with a bias or groups it is not.
     chosen = [way for way in ways if way.follows is Follows.CHOICE and not way.plain]
     if len({way.score for way in chosen}) > 1:
