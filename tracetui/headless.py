@@ -107,6 +107,29 @@ def run_and_write(
         raise failed
 
 
+def told_run(
+    recipe: Recipe, stops: Stops, run: Callable[[Recipe, Callable[[Event], None], Sequence[Stop]], Trace]
+) -> Trace:
+    """What a run records, with its progress on stderr."""
+    teller = _Teller(quiet=False)
+    teller.tell(Preparing("loading torch and transformers"))
+
+    def heard(event: Event) -> None:
+        teller.tell(event)
+        stops.hear(event)
+
+    try:
+        return run(recipe, heard, stops.stops)
+    finally:
+        teller.clear()
+
+
+def result_lines(trace: Trace, output: Path | None, written: int | None, stops: Stops) -> Iterator[str]:
+    """What came out, and every stop that fired."""
+    yield from _told(trace, output, written)
+    yield from _health(trace, stops.hits)
+
+
 def _health(trace: Trace, hits: Sequence[Hit]) -> Iterator[str]:
     """Every stop that fired, and for the first tensor that isn't finite who made it."""
     yield from fired_lines(trace, hits)

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 def trace(arguments: Namespace) -> int:
     """Run a prompt to its end and write what was recorded."""
+    from tracetui.commands.ranked import is_ranked, ranked_trace
+
+    if is_ranked(arguments):
+        return ranked_trace(arguments)
     if not arguments.json:
         return _traced(arguments)
     from tracetui.json_lines import JsonLines

@@ -130,11 +130,15 @@ class Runnable:
 
 
 def make_runnable(
-    recipe: Recipe, exact: bool = False, over: Callable[[WeightSource], WeightSource] | None = None
+    recipe: Recipe,
+    exact: bool = False,
+    over: Callable[[WeightSource], WeightSource] | None = None,
+    stands: Callable[[BuiltModel, WeightSource], Weights] | None = None,
 ) -> Runnable:
     """Build the model of a recipe's configuration and open what it needs. Raises InputError.
 
     exact: the same weights, in float64. over: makes the source that weights are read from of the recipe's own.
+    stands: makes what stands for its weights, where they don't come and go.
     """
     checkpoint = open_checkpoint(recipe)
     dtype = _dtype(recipe, checkpoint)
@@ -148,7 +152,10 @@ def make_runnable(
         source = over(source)
     if exact:
         source = WidenedSource(source, _dtypes(recipe, dtype, source))
-    weights = Weights(built.module, built.dtype, source, memory.weight_budget(recipe))
+    if stands is None:
+        weights = Weights(built.module, built.dtype, source, memory.weight_budget(recipe))
+    else:
+        weights = stands(built, source)
     report = stored.report([slot.spec for _, slot in weights.all_slots()]) if stored else []
     notes = (
         *recipe.notes,

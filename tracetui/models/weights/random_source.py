@@ -97,9 +97,10 @@ class RandomSource:
 
 
 def _runs(spec: TensorSpec, rows: Sequence[int] | None) -> Iterator[_Run]:
-    """The whole tensor, or its rows one by one, in runs of at most RUN elements."""
+    """The whole tensor, or its rows one by one, in runs of at most RUN elements; a range of rows is one."""
     width = spec.row_numel
-    length = width if rows is not None else spec.rows * width
-    for position, row in enumerate((0,) if rows is None else rows):
+    together = 1 if not isinstance(rows, range) or rows.step != 1 else len(rows)
+    length = together * width if rows is not None else spec.rows * width
+    for position, row in enumerate((0,) if rows is None else rows[::together]):
         for start in range(0, length, RUN):
             yield _Run(row * width + start, position * width + start, min(RUN, length - start))

@@ -64,13 +64,13 @@ def find_slots(
                 continue
             # A tied tensor is one Parameter in two places, and stays one: it keeps the first place's name.
             name = names.setdefault(tensor, f"{path}.{parameter}" if path else parameter)
-            spec = TensorSpec(name, tuple(tensor.shape), kept(name, tensor), _init_of(module, parameter))
+            spec = TensorSpec(name, tuple(tensor.shape), kept(name, tensor), init_of(module, parameter))
             if name not in placeholders:
                 placeholders[name] = put_placeholder(name, tensor, spec.dtype, lender)
             found.append(Slot(parameter, spec, source.provenance(spec) or "", placeholders[name]))
-        for buffer, tensor in _stored_buffers(module):
+        for buffer, tensor in stored_buffers(module):
             name = f"{path}.{buffer}" if path else buffer
-            spec = TensorSpec(name, tuple(tensor.shape), kept(name, tensor), _init_of(module, buffer))
+            spec = TensorSpec(name, tuple(tensor.shape), kept(name, tensor), init_of(module, buffer))
             provenance = source.provenance(spec)
             if spec.dtype.is_floating_point:
                 placeholder = put_placeholder(name, tensor, spec.dtype, lender)
@@ -82,14 +82,15 @@ def find_slots(
             yield module, tuple(found)
 
 
-def _stored_buffers(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+def stored_buffers(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     """Buffers that a checkpoint holds, as of a router's selection bias."""
     for name, buffer in module._buffers.items():
         if buffer is not None and name not in module._non_persistent_buffers_set:
             yield name, buffer
 
 
-def _init_of(module: nn.Module, parameter: str) -> Init:
+def init_of(module: nn.Module, parameter: str) -> Init:
+    """How a module's parameter is filled when it is random."""
     if parameter in SELECTION_BIASES:
         # Zero, it would choose nobody, and show nothing.
         return Init.NORMAL

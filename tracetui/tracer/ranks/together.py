@@ -89,6 +89,12 @@ class Ranks:
             )
         return state, rank - 1 if rank else None
 
+    def all_say(self, message: object) -> list[Any]:
+        """What each rank has to say; all have to ask at once."""
+        words: list[Any] = [None] * self.world
+        dist.all_gather_object(words, json.dumps(message), group=_control_group(dist.group.WORLD))
+        return [json.loads(each) for each in words]
+
     def heard_from(self, rank: int, message: object) -> Any:
         """What one rank has to say, for all of them; all have to ask at once."""
         words = [json.dumps(message)]
