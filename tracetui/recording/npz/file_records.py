@@ -13,7 +13,7 @@ from tracetui.recording.npz.array_file import ArrayFile, StoredValue
 from tracetui.recording.npz.decode_records import statistics_of
 from tracetui.recording.npz.forms import RecordForm, StatisticsForm
 from tracetui.recording.parallel import WHOLE, Place
-from tracetui.recording.record import Record
+from tracetui.recording.record import Record, record_of
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.value import StatisticsValue
 
@@ -71,7 +71,7 @@ class FileRecords(Sequence[Record]):
         if (made := self._made[index]) is not None:
             return made
         form, text = self._forms[index], self._texts.setdefault
-        made = self._made[index] = Record(
+        made = self._made[index] = record_of(
             index,
             text(form.site, form.site),
             form.shape,

@@ -118,7 +118,7 @@ class RecordingObserver:
             return False
         if watched.weights is not None and not self._all_stay:
             return False
-        if any(site.ends or any(begin != self._make_weights for begin in site.begins) for site in sites):
+        if any(site.ends or site.begins not in ((), (self._make_weights,)) for site in sites):
             return False
         return not model.expand_latents
 
