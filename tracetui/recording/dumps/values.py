@@ -16,7 +16,7 @@ from tracetui.recording.statistics import Statistics, merged, of_array
 from tracetui.recording.trace import RunInfo, Trace
 from tracetui.recording.value import Array, Decode, Index, Value
 
-_WHEN = re.compile(r"([^@#]+)@(0|[1-9]\d{0,5})(?:\.([1-9]\d{0,5}))?")
+_WHEN = re.compile(r"([^@#]+(?:#\d{1,6})?)@(0|[1-9]\d{0,5})(?:\.([1-9]\d{0,5}))?")
 """A name with pass and call behind it, as a trace's own keys have them."""
 
 
