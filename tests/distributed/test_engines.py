@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch.distributed._functional_collectives import all_reduce
 from torch.distributed.device_mesh import init_device_mesh
@@ -16,6 +17,12 @@ from torch.distributed.tensor import DTensor, Shard
 import tracetui
 from tests.distributed.models import IDS, whole
 from tests.distributed.ranks import on_ranks, spread
+from tests.truth.families import FAMILIES
+from tests.truth.families import IDS as TRUTH_IDS
+from tests.truth.fault import damaged
+from tests.truth.forward import dump as forward
+from tests.truth.naming import vllm
+from tracetui.errors import InputError
 from tracetui.recording.npz import read_trace, write_trace
 from tracetui.recording.ranks.files import gathered_from, rank_paths
 from tracetui.recording.ranks.merge import merged_trace
@@ -113,3 +120,73 @@ def test_buffers_repeats_integers_and_stand_ins(tmp_path: Path) -> None:
     passes = {(record.site, record.pass_) for record in tracetui.open_trace(tmp_path / "rank0.npz").recorded.records}
     assert ("worker#1", 1) in passes
     assert not any(hook for module in outer.modules() for hook in module._forward_hooks)
+
+
+def _as_vllm(ranks: int, dump: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What each worker of vLLM has of a decoder's modules: columns of fused matrices, and what is reduced whole."""
+    config = {"self_attn.qkv_proj": 3, "mlp.gate_up_proj": 2}
+    workers = []
+    for rank in range(ranks):
+        arrays = {}
+        for name, array in vllm(dump).items():
+            place = name.partition("#")[0].partition("layers.")[2].partition(".")[2]
+            blocks = config.get(place, 1)
+            if blocks > 1:
+                widths = _widths(vllm(dump), name) if blocks == 3 else [array.shape[-1] // 2] * 2
+                ends = np.cumsum(widths)[:-1]
+                pieces = [np.split(block, ranks, axis=-1)[rank] for block in np.split(array, ends, axis=-1)]
+                arrays[name] = np.concatenate(pieces, axis=-1)
+            elif place in ("self_attn.attn", "self_attn.rotary_emb", "mlp.act_fn"):
+                arrays[name] = np.split(array, ranks, axis=-1)[rank]
+            else:
+                arrays[name] = array
+        workers.append(arrays)
+    return workers
+
+
+def _widths(arrays: Mapping[str, Any], name: str) -> list[int]:
+    query, key = (arrays[name.replace("qkv_proj", f"rotary_emb{part}")].shape[-1] for part in ("", "#1"))
+    return [query, key, key]
+
+
+def test_two_workers_of_vllm_are_one_engine(tmp_path: Path) -> None:
+    decoder, reference = FAMILIES["llama"]().decoder, FAMILIES["llama"]().reference
+    for folder, of in (("right", decoder), ("wrong", damaged("self_attn.o_proj.weight", 1)(decoder))):
+        (tmp_path / folder).mkdir()
+        for rank, arrays in enumerate(_as_vllm(2, forward(of, TRUTH_IDS, "full"))):
+            np.savez(tmp_path / folder / f"rank{rank}.npz", allow_pickle=False, **arrays)
+    engine = _merged(tmp_path / "right")
+    assert len(engine.pieces) == 6 * 3
+    diff = tracetui.diff(engine, reference)
+    assert diff.same, diff.explained
+    assert len(diff.sites) >= 3 * 15
+    wrong = tracetui.diff(_merged(tmp_path / "wrong"), reference).first
+    assert wrong is not None
+    assert wrong.site == "model.layers.1.self_attn.o_proj"
+
+
+def test_key_value_heads_that_several_ranks_need_are_one(tmp_path: Path) -> None:
+    """Four ranks with two key-value heads: pairs of them have the same."""
+    rng = np.random.default_rng(2)
+    queries, keys = (rng.standard_normal((5, width), np.float32) for width in (16, 8))
+    for rank in range(4):
+        arrays = {"a.q_proj": np.split(queries, 4, axis=1)[rank], "a.k_proj": np.split(keys, 2, axis=1)[rank // 2]}
+        np.savez(tmp_path / f"rank{rank}.npz", allow_pickle=False, **arrays)
+    merged = merged_trace(gathered_from(rank_paths([tmp_path]), 4), ComparedReplicas())
+    assert merged.misfits == ()
+    np.testing.assert_array_equal(merged.trace["a.q_proj"], queries)
+    np.testing.assert_array_equal(merged.trace["a.k_proj"], keys)
+    for rank in range(4):
+        query, key = np.split(queries, 4, axis=1)[rank], np.split(keys, 2, axis=1)[rank // 2]
+        fused = {"a.qkv_proj": np.concatenate([query, key, key], axis=1), "a.attn": query}
+        np.savez(tmp_path / f"rank{rank}.npz", allow_pickle=False, **fused)
+    with pytest.raises(InputError, match=r"a\.qkv_proj: ranks have copies of the same key-value heads"):
+        gathered_from(rank_paths([tmp_path]), 4)
+
+
+def test_experts_of_each_rank_are_added_up(tmp_path: Path) -> None:
+    parts = np.random.default_rng(2).standard_normal((2, 5, 8), np.float32)
+    for rank in range(2):
+        np.savez(tmp_path / f"rank{rank}.npz", allow_pickle=False, **{"layers.0.mlp.experts": parts[rank]})
+    merged = merged_trace(gathered_from(rank_paths([tmp_path]), 2), ComparedReplicas())
+    np.testing.assert_allclose(merged.trace["layers.0.mlp.experts"], parts.sum(axis=0), rtol=1e-6)

@@ -10,6 +10,7 @@ from math import prod
 
 from tracetui.formats.npy import stored_as
 from tracetui.recording.health import comes_near_limit, may_hide, near_limit_share
+from tracetui.recording.parallel import Parallel
 from tracetui.recording.record import Record, Token
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.trace import Trace
@@ -68,8 +69,29 @@ def _about(trace: Trace) -> Iterator[str]:
     yield from _entry("recipe", _pairs(run.recipe))
     yield from _entry("tokenizer", visible(run.tokenizer).split(), gap=" ")
     yield from _entry("versions", _pairs(run.versions))
+    yield from _entry("ranks", _ranks(trace))
     for note in islice(run.notes, _SHOWN):
         yield from _entry("note", visible(note).split(), gap=" ")
+
+
+def _ranks(trace: Trace) -> list[str]:
+    """Whose records these are, and where ranks that should have the same have not."""
+    parallel = trace.run.parallel
+    if parallel is None:
+        return []
+    axes = [f"{visible(axis, 40)} {_at(parallel, axis)}" for axis in parallel.mesh]
+    if parallel.rank is not None:
+        parts = sum(not record.place.is_whole for record in trace.records)
+        return [f"{parallel.rank} of {parallel.world}", *axes, f"{parts:,} records are parts"]
+    unlike = len(trace.unlike_replicas)
+    differing = [f"replicas differ at {unlike:,}"] if unlike else []
+    return [f"all {parallel.world}", *axes, f"{len(trace.pieces):,} records put together", *differing]
+
+
+def _at(parallel: Parallel, axis: str) -> str:
+    """Where along an axis, and how many there are."""
+    at = parallel.coordinates.get(axis)
+    return f"{parallel.mesh[axis]}" if at is None else f"{at} of {parallel.mesh[axis]}"
 
 
 def _pairs(table: Mapping[str, object]) -> list[str]:

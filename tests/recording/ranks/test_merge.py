@@ -34,6 +34,7 @@ from tracetui.recording.ranks.files import gathered_from
 from tracetui.recording.ranks.merge import Merged, merged_trace
 from tracetui.recording.ranks.replicas import ComparedReplicas, TakenReplicas
 from tracetui.recording.statistics import of_array
+from tracetui.recording.summary import describe
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import Array, ArrayValue, NotKeptError
 
@@ -300,6 +301,17 @@ def test_partial_sums_of_bfloat16_are_rounded_to_it(tmp_path: Path) -> None:
         records = tuple(replace(record, dtype="bfloat16") for record in trace.records)
         ranks.append(replace(trace, records=records, values=(ArrayValue(part, "bfloat16"),)))
     assert merged(ranks, tmp_path).trace["a.experts.0"].tolist() == [[1.0, 1.0, 1.0]]
+
+
+def test_what_is_in_a_file_says_whose_it_is(tmp_path: Path) -> None:
+    ranks = tp_traces(2)
+    ranks[1] = changed(ranks[1], "model.norm", one_ulp)
+    count = len(stored(ranks, tmp_path).pieces)
+    assert f"ranks      all 2  tp 2  {count} records put together  replicas differ at 1" in (
+        describe(read_trace(tmp_path / "run.npz"), 1000)
+    )
+    assert f"ranks      1 of 2  tp 1 of 2  {count} records are parts" in describe(ranks[1], 1000)
+    assert not any(line.startswith("ranks") for line in describe(WHOLE_TRACE, 1000))
 
 
 def test_a_merged_file_says_what_it_said(tmp_path: Path) -> None:

@@ -67,20 +67,23 @@ def _places(
     if is_alike:
         return [WHOLE] * len(held)
     leaf = module.partition("#")[0].rpartition(".")[2]
+    tensors = [value for _, value in held]
     if not different and (leaf in _ADDENDS or any(f".{name}." in module for name in _ADDENDS - {"experts"})):
         inside = leaf in _COLUMNS
-        return _cut(shapes, len(shapes[0]) - 1) if inside else [Place(partial=(AXIS,))] * len(held)
+        return _cut(shapes, len(shapes[0]) - 1, tensors) if inside else [Place(partial=(AXIS,))] * len(held)
     if leaf in ("qkv_proj", "gate_up_proj"):
         return _packed(shapes, _blocks_of(key, leaf, held, values))
     if different:
-        return _cut(shapes, different[0])
+        return _cut(shapes, different[0], tensors)
     if leaf in _COLUMNS | _HEADS:
-        return _cut(shapes, len(shapes[0]) - (2 if leaf in _HEADS and len(shapes[0]) > 3 else 1))
+        return _cut(shapes, len(shapes[0]) - (2 if leaf in _HEADS and len(shapes[0]) > 3 else 1), tensors)
     return [WHOLE] * len(held)
 
 
 def _are_alike(values: Sequence[Value]) -> bool:
     first, *others = values
+    if any(value.shape != first.shape for value in others):
+        return False
     if not all(map(is_kept, values)):
         return all(repr(value.statistics()) == repr(first.statistics()) for value in others)
     return all(
@@ -90,9 +93,14 @@ def _are_alike(values: Sequence[Value]) -> bool:
     )
 
 
-def _cut(shapes: Sequence[tuple[int, ...]], dimension: int) -> list[Place]:
-    lengths = [shape[dimension] for shape in shapes]
-    return [_place(dimension, at, lengths, ((end - lengths[at], end),)) for at, end in enumerate(accumulate(lengths))]
+def _cut(shapes: Sequence[tuple[int, ...]], dimension: int, values: Sequence[Value]) -> list[Place]:
+    """Parts beside each other; ranks with the same bits, as of a key-value head that several ranks need, have one."""
+    first = [next(at for at in range(rank + 1) if _are_alike([values[at], value])) for rank, value in enumerate(values)]
+    owners = sorted(set(first))
+    lengths = [shapes[owner][dimension] for owner in owners]
+    ends = list(accumulate(lengths))
+    at = [owners.index(owner) for owner in first]
+    return [_place(dimension, number, lengths, ((ends[number] - lengths[number], ends[number]),)) for number in at]
 
 
 def _place(dimension: int, at: int, lengths: Sequence[int], ranges: _Ranges) -> Place:
@@ -129,4 +137,19 @@ def _blocks_of(
     ):
         need = f"{visible(key.replace('qkv_proj', 'attn', 1))} beside it"
         raise InputError(f"{visible(key)}: how much of it is the query can't be told without {need}")
-    return [(q, (length - q) // 2, (length - q) // 2) for q, length in zip(queries, lengths, strict=True)]
+    widths: list[tuple[int, ...]] = [
+        (q, (length - q) // 2, (length - q) // 2) for q, length in zip(queries, lengths, strict=True)
+    ]
+    if any(map(_have_same_keys, held, held[1:], widths, widths[1:])):
+        raise InputError(f"{visible(key)}: ranks have copies of the same key-value heads; record q, k and v apart")
+    return widths
+
+
+def _have_same_keys(
+    one: tuple[Record, Value], other: tuple[Record, Value], widths: tuple[int, ...], others: tuple[int, ...]
+) -> bool:
+    """Whether two ranks have the same columns behind those of their queries."""
+    if widths != others or not (is_kept(one[1]) and is_kept(other[1])):
+        return False
+    index = (slice(None),) * (len(one[0].shape) - 1) + (slice(widths[0], None),)
+    return same_bits(one[1].read(index), other[1].read(index))
