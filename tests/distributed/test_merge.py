@@ -13,12 +13,16 @@ from tests.distributed.models import IDS, whole
 from tests.distributed.ranks import on_ranks, spread
 from tests.recording.made import assert_same_value
 from tracetui.analysis.diff.compare import compare
+from tracetui.analysis.health.diagnosis import diagnose, first_unsound
+from tracetui.models.ranks.local import local_tensor
 from tracetui.recording.npz import read_trace, write_trace
 from tracetui.recording.parallel import Parallel
 from tracetui.recording.ranks.files import gathered_from, rank_paths
+from tracetui.recording.ranks.folder import open_run
 from tracetui.recording.ranks.merge import merged_trace
 from tracetui.recording.ranks.replicas import ComparedReplicas
 from tracetui.recording.trace import Trace
+from tracetui.views.health.lines import health_lines
 
 
 def _write(rank: int, family: str, sizes: dict[str, int], folder: Path) -> None:
@@ -63,3 +67,37 @@ def test_merged_ranks_are_the_one_process_trace(
     if not rounding:
         for record in expected.records:
             assert_same_value(merged.value(merged.records[record.index]), expected.value(record))
+
+
+def _write_wrong(rank: int, folder: Path) -> None:
+    """One bit of a norm's weight is another on rank 3; then rank 1 has a NaN among its rows of q_proj."""
+    model = spread(whole("Llama"), tp_size=4)
+    layer = model.model.layers[1]
+    norm, query = (local_tensor(weight) for weight in (layer.input_layernorm.weight, layer.self_attn.q_proj.weight))
+    with torch.no_grad():
+        if rank == 3:
+            norm[7] = torch.nextafter(norm[7], torch.tensor(2.0))
+        write_trace(tracetui.trace(model, IDS).recorded, folder / "bit" / f"rank{rank}.npz")
+        if rank == 3:
+            norm[7] = torch.nextafter(norm[7], torch.tensor(0.0))
+        if rank == 1:
+            query[3, 5] = torch.nan
+        write_trace(tracetui.trace(model, IDS).recorded, folder / "nan" / f"rank{rank}.npz")
+
+
+def test_what_is_wrong_on_one_rank_alone_is_named(tmp_path: Path) -> None:
+    _expected("Llama")
+    for name in ("bit", "nan"):
+        (tmp_path / name).mkdir()
+    on_ranks(4, _write_wrong, tmp_path)
+    merged = merged_trace(gathered_from(rank_paths([tmp_path / "bit"])), ComparedReplicas()).trace
+    write_trace(merged, tmp_path / "bit.npz")
+    ((site, unlike),) = read_trace(tmp_path / "bit.npz").unlike_replicas.items()
+    assert (site, unlike.groups) == ("model.layers.1.input_layernorm", ((0, 1, 2), (3,)))
+    assert compare(read_trace(tmp_path / "bit.npz"), _expected("Llama")).same
+    run = open_run(tmp_path / "nan")
+    bad = first_unsound(run)
+    assert bad is not None
+    assert bad.site == "model.layers.1.self_attn.q_proj"
+    lines = [line.text for line in health_lines(run, diagnose(run, bad), 100)]
+    assert "rank 1 of 4 has it: in channel 3 of its 8 (11 of 32)" in lines

@@ -31,6 +31,7 @@ from tests.recording.ranks.made import (
 from tracetui.recording.npz import read_trace, write_trace
 from tracetui.recording.parallel import Parallel, Place, Shard, UnlikeReplicas
 from tracetui.recording.ranks.files import gathered_from
+from tracetui.recording.ranks.gather import Gathered, RankTrace
 from tracetui.recording.ranks.merge import Merged, merged_trace
 from tracetui.recording.ranks.replicas import ComparedReplicas, TakenReplicas
 from tracetui.recording.statistics import of_array
@@ -144,6 +145,27 @@ def test_statistics_alone_are_added_up(tmp_path: Path) -> None:
         np.testing.assert_allclose((found.l2, found.mean, found.std), (expected.l2, expected.mean, expected.std), 1e-12)
         with pytest.raises(NotKeptError):
             both.trace.value(record).read()
+
+
+def test_of_many_ranks_only_what_differs_is_kept() -> None:
+    """Statistics alone, of 4 columns by 64 replicas: one holder for each part, and one for the odd replica's."""
+    query: Array = np.arange(40, dtype=np.float32).reshape(1, 5, 8)
+    gathered = Gathered()
+    for each in ranks_of({"dp": 64, "tp": 4}):
+        norm: Array = np.full((1, 5), 2.0 if each.rank == 130 else 1.0)
+        arrays = {"model.layers.0.q_proj": query, "model.norm": norm}
+        trace = without_values(_ranked(each, arrays, partial(_quarter, at=each.coordinates["tp"])))
+        gathered.add(RankTrace("", trace, each, each.rank or 0))
+    assert [len(list(parts.holders)) for parts in gathered.parts.values()] == [4, 2]
+    assert len(gathered.sequences) == 1
+    merged = merged_trace(gathered, ComparedReplicas()).trace
+    assert merged.statistics(merged.records[0]) == of_array(query)
+    (unlike,) = merged.unlike_replicas.values()
+    assert (len(unlike.groups[0]), unlike.groups[1], unlike.max_abs) == (255, (130,), None)
+
+
+def _quarter(array: Array, at: int) -> tuple[Array, Place]:
+    return columns(array, -1, 4, at) if array.ndim == 3 else (array, Place())
 
 
 def test_one_bit_of_one_rank_is_named(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from tracetui.recording.trace import Trace
 
 _RANK = re.compile(r"(\d+)(?!.*\d)")
 """The last number in a file's name: `rank00003.npz` is of rank 3."""
+_OTHER_FILES = 256
+"""Descriptors that a process needs beside those of ranks' files."""
 _ENDINGS = (".npz", ".safetensors")
 
 
@@ -51,6 +54,7 @@ def gathered_from(
     tensor_parallel: how many ranks there are of files that don't say it, as a recorder of one's own writes them.
     keep: hears each rank's own trace.
     """
+    _allow_open_files(len(paths))
     gathered = Gathered()
     for ranked in _opened(paths, tensor_parallel):
         if ranked.rank in gathered.names:
@@ -61,6 +65,15 @@ def gathered_from(
     if not gathered.ranks:
         raise InputError("no files of ranks were given")
     return gathered
+
+
+def _allow_open_files(count: int) -> None:
+    """A file stays open as long as its values may be read: of many ranks more than a process may have by default."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count + _OTHER_FILES
+    if needed > soft != resource.RLIM_INFINITY:
+        limit = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
 
 
 def _opened(paths: Sequence[Path], tensor_parallel: int | None) -> Iterator[RankTrace]:
