@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.cli.running import Here
-from tests.recording.ranks.made import changed, columns, one_ulp, sites, tp_traces, trace_of, written
+from tests.recording.ranks.made import changed, columns, one_ulp, sites, tp_traces, trace_of, without_values, written
 from tracetui.recording.npz import read_trace, write_trace
 from tracetui.recording.value import Array
 
@@ -61,6 +61,14 @@ def test_parts_that_dont_add_up_are_named_and_nothing_is_written(tracetui: Here,
     assert lines[1] == "  the file of rank 1 is missing"
     assert any(line.startswith("  model.layers.0.self_attn.q_proj: of 16 along") for line in lines)
     assert not (folder.parent / "run.npz").exists()
+
+
+def test_what_is_left_out_is_noted(tracetui: Here, folder: Path) -> None:
+    written([without_values(trace) for trace in tp_traces(2)], folder)
+    said = tracetui("merge", str(folder), "-o", str(folder.parent / "run.npz"))
+    assert said.status == 0
+    assert "note: left out are " in said.out
+    assert " partial sums of which no values were kept, such as model.layers.0.mlp.experts." in said.out
 
 
 def test_files_of_one_process_are_refused(tracetui: Here, folder: Path) -> None:

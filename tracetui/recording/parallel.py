@@ -91,6 +91,18 @@ class Place:
     def is_whole(self) -> bool:
         return self == WHOLE
 
+    @property
+    def words(self) -> str:
+        """`32:64 of 64 along dimension 2`; empty for the whole."""
+        words = [
+            f"{'+'.join(f'{first}:{end}' for first, end in shard.ranges) or 'none'} of {shard.size} along dimension "
+            f"{shard.dimension}"
+            for shard in self.shards
+        ]
+        words += ["partial sum"] if self.partial else []
+        words += [f"choices of {self.experts[1]} experts from {self.experts[0]}"] if self.experts is not None else []
+        return ", ".join(words)
+
     def whole_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the whole tensor, of which one of this shape is here."""
         sizes = {shard.dimension: shard.size for shard in self.shards}

@@ -9,13 +9,16 @@ from tracetui.recording.value import is_kept
 
 COLUMNS = (
     *("step", "key", "site", "layer", "pass", "call", "part", "shape", "dtype", "numel"),
-    *("l2", "mean", "std", "min", "max", "nan", "posinf", "neginf", "zeros", "kept", "seconds", "provenance"),
+    *("l2", "mean", "std", "min", "max", "nan", "posinf", "neginf", "zeros", "kept", "seconds", "provenance", "place"),
 )
 Cell = str | int | float | bool | None
 
 
 def rows(trace: Trace) -> Iterator[tuple[Cell, ...]]:
-    """One row a record, in `COLUMNS`' order; a shape is `1x9x32`, None what isn't known, or has no finite element."""
+    """One row a record, in `COLUMNS`' order; a shape is `1x9x32`.
+
+    None is what isn't known, what has no finite element, and the place of what is whole.
+    """
     for record in trace.records:
         statistics = trace.statistics(record)
         yield (
@@ -27,4 +30,5 @@ def rows(trace: Trace) -> Iterator[tuple[Cell, ...]]:
             ),
             *(statistics.nan, statistics.posinf, statistics.neginf),
             *(statistics.zeros, is_kept(trace.value(record)), record.seconds, record.provenance),
+            record.place.words or None,
         )

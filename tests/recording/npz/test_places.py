@@ -18,6 +18,7 @@ from tracetui.recording.npz import read_trace, write_trace
 from tracetui.recording.npz.decode import decode_header, decode_timing
 from tracetui.recording.npz.names import HEADER, TIMING
 from tracetui.recording.parallel import WHOLE, Parallel, Place, RankPiece, Shard, UnlikeReplicas, shard
+from tracetui.recording.table import COLUMNS, rows
 from tracetui.recording.trace import Trace
 
 HALF = shard(2, of=2, at=1, offset=16, length=16, size=32)
@@ -98,6 +99,12 @@ def test_pieces_of_no_rank_are_refused(documents: tuple[bytes, bytes], field: st
     header[field] = {"a": value}
     with pytest.raises(InputError, match=said):
         decode_header(json.dumps(header).encode(), "t", decode_timing(documents[1], "t"))
+
+
+def test_a_table_says_that_statistics_are_of_a_part() -> None:
+    places = [dict(zip(COLUMNS, row, strict=True))["place"] for row in rows(ranked())]
+    part = "16:32 of 32 along dimension 2"
+    assert places == [part, "partial sum", "choices of 4 experts from 4", None, None, None]
 
 
 def _shard(document: dict[str, Any]) -> dict[str, Any]:

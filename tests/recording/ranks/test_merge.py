@@ -295,6 +295,11 @@ def test_ranks_that_are_missing_or_of_other_runs_are_named(tmp_path: Path) -> No
     assert _misfits(pair, tmp_path)[0] == "files of other runs are among them: of 2 and of 4 ranks"
 
 
+def test_a_rank_without_its_mesh_is_not_all(tmp_path: Path) -> None:
+    alone = rank_trace({"model.norm": np.ones((1, 5))}, Parallel(2, 0), lambda _, array: (array, Place()))
+    assert _misfits([alone], tmp_path) == ["the file of rank 1 is missing"]
+
+
 def test_one_replica_of_a_mesh_makes_a_trace_that_says_so(tmp_path: Path) -> None:
     ranks = [
         rank_trace(sites(), each, tensor_parallel(2, each.coordinates["tp"])) for each in ranks_of({"dp": 2, "tp": 2})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from math import prod
 from types import MappingProxyType
 from typing import Protocol
 
@@ -100,16 +101,13 @@ def _is_part_of_mesh(ranks: Iterable[Parallel]) -> bool:
     """Whether the ranks are all that stand at one coordinate of some axes, such as one replica of a model."""
     ranks = list(ranks)
     mesh = ranks[0].mesh
-    if any(set(parallel.coordinates) != set(mesh) for parallel in ranks):
+    # Ranks beside the mesh are told of by nothing.
+    if any(set(parallel.coordinates) != set(mesh) for parallel in ranks) or prod(mesh.values()) < ranks[0].world:
         return False
     along = {axis: {parallel.coordinates[axis] for parallel in ranks} for axis in mesh}
     places = {tuple(parallel.coordinates[axis] for axis in mesh) for parallel in ranks}
-    count = 1
-    for axis, coordinates in along.items():
-        if len(coordinates) not in (1, mesh[axis]):
-            return False
-        count *= len(coordinates)
-    return len(places) == len(ranks) == count
+    is_straight = all(len(coordinates) in (1, mesh[axis]) for axis, coordinates in along.items())
+    return is_straight and len(places) == len(ranks) == prod(map(len, along.values()))
 
 
 def _records(wholes: Mapping[str, Whole], gathered: Gathered) -> tuple[tuple[Record, ...], tuple[Value, ...]]:

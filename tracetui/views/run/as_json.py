@@ -11,6 +11,7 @@ from tracetui.analysis.prediction import Prediction, next_tokens
 from tracetui.expr.edit import EditTally
 from tracetui.expr.watcher import Hit, Tally
 from tracetui.recording.npz.encode import bad_weight, nullable, plain_statistics
+from tracetui.recording.npz.places import place_form
 from tracetui.recording.record import Record, Token
 from tracetui.recording.spill import whereabouts
 from tracetui.recording.trace import Trace
@@ -132,6 +133,7 @@ def _record(trace: Trace, record: Record) -> dict[str, object]:
         "dtype": record.dtype,
         "provenance": record.provenance,
         "edited": record.edited,
+        **({} if record.place.is_whole else {"place": place_form(record.place)}),
         "seconds": nullable(record.seconds),
         "values": whereabouts(value) or "kept",
         "statistics": plain_statistics(value.statistics()),

@@ -17,11 +17,7 @@ def merge_lines(merged: Merged, output: str, byte_count: int) -> Iterator[str]:
     """The file, what it was made of, and the first replicas that differ."""
     trace = merged.trace
     yield f"{visible(output)}: {size(byte_count)}, {counts(trace)}"
-    if merged.unknowable:
-        yield (
-            f"left out are {len(merged.unknowable):,} partial sums of which no values were kept, such as "
-            f"{visible(merged.unknowable[0])}"
-        )
+    yield from (f"note: {visible(note, 1000)}" for note in trace.run.notes)
     yield from replica_lines(trace)
 
 

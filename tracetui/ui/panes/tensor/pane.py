@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
-from tracetui.analysis.axes import axis_positions
+from tracetui.analysis.axes import axis_positions, part_remark
 from tracetui.debugger.labels import position_labels
 from tracetui.debugger.readings.planes import Plane, plane_of
 from tracetui.debugger.start_page import StartPage
@@ -74,7 +74,8 @@ class TensorPane(ReadingPane[Reading], Vertical):
     def copied(self) -> str:
         """The record in words, with its statistics once they are there."""
         record = self.state.record
-        text = f"{record.key} {list(record.shape)} {record.dtype}"
+        part = part_remark(record, self.state.trace.run)
+        text = f"{record.key} {list(record.shape)}{f' ({part})' if part else ''} {record.dtype}"
         if self._reading is None:
             return text
         statistics = self._reading.statistics
