@@ -31,6 +31,7 @@ TITLES = {
     "gguf": "A GGUF file beside transformers' own loading of it",
     "plans": "Planned memory",
     "whole": "All of DeepSeek-V3",
+    "ranks": "Merging what many ranks recorded",
     "growth": "How costs grow",
 }
 """The sections in their order; benchmarks that aren't here come last, under their own names."""

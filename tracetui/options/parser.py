@@ -56,12 +56,7 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
     trace.add_argument("-o", "--output", metavar="F.npz", help="the file to write; without it only a summary is shown")
     trace.add_argument("--compress", action="store_true", help="a smaller file that is slower to write and to look at")
     trace.add_argument("--json", action="store_true", help="for programs: JSON lines, the last with all that came out")
-    ranks = trace.add_argument_group(
-        "on several ranks", "under torchrun or srun: one model on all of them, and one trace"
-    )
-    ranks.add_argument("--tp", type=int, metavar="N", help="tensor parallel; default: as many as there are ranks")
-    ranks.add_argument("--pp", type=int, metavar="N", help="stages of layers")
-    ranks.add_argument("--ep", type=int, metavar="N", help="experts on the ranks of --tp: 1, or as many")
+    _add_ranks(trace)
 
     _add_open(commands.add_parser("open", help="look at a trace file; needs no torch"))
     _add_info(commands.add_parser("info", help="what is in a trace file, or a GGUF file"))
@@ -86,6 +81,14 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
     for command in commands.choices.values():
         command.set_defaults(prog=command.prog)
     return top
+
+
+def _add_ranks(parser: argparse.ArgumentParser) -> None:
+    title = "on several ranks"
+    ranks = parser.add_argument_group(title, "under torchrun or srun: one model on all of them, and one trace")
+    ranks.add_argument("--tp", type=int, metavar="N", help="tensor parallel; default: as many as there are ranks")
+    ranks.add_argument("--pp", type=int, metavar="N", help="stages of layers")
+    ranks.add_argument("--ep", type=int, metavar="N", help="experts on the ranks of --tp: 1, or as many")
 
 
 def _add_model(parser: argparse.ArgumentParser, command: str, only: str | None) -> None:
