@@ -31,6 +31,8 @@ _LATENT: dict[str, Any] = {
 }
 _OWN: dict[str, dict[str, Any]] = {
     "Llama": {},
+    "GPT2": {},
+    "GptOss": {"num_local_experts": 8, "head_dim": 4},
     "Qwen2": {},
     "Qwen3": {"head_dim": 4},
     "Phi3": {},
@@ -51,5 +53,9 @@ _OWN: dict[str, dict[str, Any]] = {
 def whole(family: str) -> Any:
     """A model of a family with weights of its own, all of which are here; nobody may change it but in a fork."""
     torch.manual_seed(len(family))
-    config = getattr(transformers, f"{family}Config")(**{**_SIZES, **_OWN[family]})
-    return getattr(transformers, f"{family}ForCausalLM")(config).eval()
+    return getattr(transformers, f"{family}ForCausalLM")(config_of(family)).eval()
+
+
+def config_of(family: str) -> Any:
+    """The configuration of a family's tiny model."""
+    return getattr(transformers, f"{family}Config")(**{**_SIZES, **_OWN[family]})

@@ -9,16 +9,19 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 
-from tests.distributed.models import whole
+from tests.distributed.models import config_of, whole
 from tests.distributed.ranks import on_ranks, spread
 from tracetui.analysis.diff.report import report
+from tracetui.commands import ranked
 from tracetui.commands.ranked import ranked_trace
 from tracetui.commands.traces import trace
 from tracetui.errors import InputError
 from tracetui.models.ranks import boxes
 from tracetui.models.ranks.boxes import read_box
 from tracetui.models.ranks.local import whole_indices
+from tracetui.models.ranks.spread import Sizes, check_plans
 from tracetui.models.weights.random_source import RandomSource
 from tracetui.models.weights.sources import TensorSpec, Tick
 from tracetui.options.parser import parse
@@ -37,6 +40,7 @@ def _words(model: str, output: Path, *options: str) -> list[str]:
 
 
 def _ranked(rank: int, words: Sequence[str]) -> tuple[int, str]:
+    ranked._WAITING_SECONDS = 0.0
     try:
         return ranked_trace(parse(words)), ""
     except InputError as error:
@@ -124,3 +128,28 @@ def test_columns_are_read_in_blocks_of_rows() -> None:
         made: Any = read_box(source, spec, torch.empty(0), lambda made: None)
     assert source.most == 128
     assert torch.equal(made, source.read(spec, None, lambda made: None)[:, 3:4])
+
+
+@pytest.mark.parametrize(
+    ("family", "sizes", "problem"),
+    [
+        ("Llama", Sizes(tensor=8), "num_key_value_heads: 4 heads can't be shared out among --tp 8 ranks"),
+        ("GPT2", Sizes(tensor=2), "--tp: transformers has no tensor-parallel plan for gpt2"),
+        ("Llama", Sizes(tensor=2, expert=2), "--ep: transformers has no expert-parallel plan for llama"),
+        ("GPT2", Sizes(pipeline=2), "--pp: transformers has no pipeline plan for gpt2"),
+        ("Llama", Sizes(pipeline=3), "--pp: 3 stages of 2 layers: some would have none"),
+        ("Mixtral", Sizes(tensor=1, expert=3), "8 experts can't be shared out among 3 ranks"),
+    ],
+)
+def test_what_no_plan_can_cut_is_refused_before_it_is_built(family: str, sizes: Sizes, problem: str) -> None:
+    assert problem in _refusal(family, sizes)
+
+
+def _refusal(family: str, sizes: Sizes) -> str:
+    with torch.device("meta"):
+        model = transformers.AutoModelForCausalLM.from_config(config_of(family))
+    try:
+        check_plans(model, sizes, "model.json")
+    except InputError as error:
+        return str(error)
+    return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import time
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _COUNT, _RANK = "WORLD_SIZE", "RANK"
 """By which torchrun says how many processes there are, and which this is."""
+_WAITING_SECONDS = 5.0
+"""That another rank leaves the first one to say what is wrong."""
 
 
 def is_ranked(arguments: Namespace) -> bool:
@@ -34,7 +37,14 @@ def ranked_trace(arguments: Namespace) -> int:
         if rank:
             stack.enter_context(contextlib.redirect_stdout(silence))
             stack.enter_context(contextlib.redirect_stderr(silence))
-        return _ranked(arguments)
+        try:
+            return _ranked(arguments)
+        except InputError as error:
+            if not rank:
+                raise
+            # The first rank says it; torchrun ends all others as soon as one of them has ended.
+            time.sleep(_WAITING_SECONDS)
+            return error.exit_code
 
 
 def _ranked(arguments: Namespace) -> int:

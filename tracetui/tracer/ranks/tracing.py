@@ -25,10 +25,6 @@ _LONGEST = timedelta(hours=2)
 """That one rank may wait for another, which reads its weights."""
 
 
-class Elsewhere(TracetuiError):  # noqa: N818
-    """Another rank has said what is wrong; this one ends with the same status and says nothing."""
-
-
 class TracingRanks:
     """All ranks of one command."""
 
@@ -46,7 +42,7 @@ class TracingRanks:
         self.rank = ranks.rank
 
     def trace(self, recipe: Recipe, emit: Callable[[Event], None], stops: Sequence[Stop]) -> Trace:
-        """What this rank records. Raises InputError on the rank that speaks, and Elsewhere on the others."""
+        """What this rank records. Raises InputError on all ranks for what is wrong on one of them."""
         engine: Engine = self.together(lambda: self._engine(recipe, emit))
         try:
             weights = engine.runnable.weights
@@ -86,7 +82,7 @@ class TracingRanks:
             return made
         rank, problem, status = failed[0]
         told = problem if len(failed) == self.ranks.world else f"rank {rank}: {problem}"
-        refusal = Elsewhere(problem) if self.rank else InputError(told)
+        refusal = InputError(told)
         refusal.exit_code = status
         raise refusal
 
