@@ -134,9 +134,13 @@ class FakeAttention:
 
     kind: Shown = "probs"
     heads: int = 4
+    views: int = 0
 
     def next_kind(self) -> None:
         self.kind = "scores"
+
+    def next_view(self) -> None:
+        self.views += 1
 
     def check_heads(self) -> bool:
         return bool(self.heads)

@@ -131,3 +131,12 @@ async def test_an_edit_that_changed_nothing_is_told_when_the_run_has_ended() -> 
         it.screen.edits.hear(Finished(it.state.trace))
         await it.settle()
         assert "edit layers.9: zero changed nothing" in it.log
+
+
+async def test_after_an_edit_of_a_head_the_panes_show_that_head() -> None:
+    async with driven() as it:
+        await it.press("enter")
+        it.screen.edits.typed("layers.1.self_attn head 1: zero")
+        assert it.state.head == 1
+        it.screen.edits.typed("layers.1.mlp: zero")
+        assert it.state.head == 1

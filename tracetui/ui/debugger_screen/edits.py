@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 from tracetui.debugger.baseline import Baseline, edits_said
@@ -99,6 +100,9 @@ class EditActions:
         if typed is None:
             return
         edit = parse_edit(typed)
+        if edit.head is not None:
+            # What was changed is what one wants to see.
+            self._host.driver.state = replace(self._host.state, head=edit.head)
         if edit.action.source is None:
             self._host.show(self._host.driver.edit(edit))
         else:

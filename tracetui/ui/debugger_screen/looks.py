@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from tracetui.debugger.readings.attention import Shown
 from tracetui.debugger.readings.planes import place_of, plane_of, query_heads
 from tracetui.debugger.session import Event, Explained, Sourced
-from tracetui.debugger.state import row_moved, token_moved, weights_place
+from tracetui.debugger.state import moved, row_moved, token_moved, weights_place
 from tracetui.recording.value import is_kept
 from tracetui.ui.debugger_screen.host import Handlers, Host, Panes
 
@@ -29,6 +29,9 @@ class Heads(Protocol):
 
     def next_kind(self) -> None:
         """Show the next of the call's matrices."""
+
+    def next_view(self) -> None:
+        """One head, all heads of the layer, or those of all layers."""
 
     def check_heads(self) -> bool:
         """Check every head; False if there is no call."""
@@ -79,6 +82,7 @@ class LookActions:
             "outlier_map": self.outlier_map,
             "scores": self.scores,
             "check_heads": self.check_heads,
+            "heads": self.heads,
             "rope": self.rope,
             "lens": self.lens,
             "source": lambda: self._host.show(self._host.driver.source()),
@@ -134,6 +138,19 @@ class LookActions:
             self._attention.next_kind()
         else:
             self._attention.kind = kind
+
+    def heads(self) -> None:
+        """All heads at once, or one again."""
+        self._panes.bring("attention")
+        self._attention.next_view()
+
+    def pick_head(self, head: int, record: int | None) -> None:
+        """Another head, of the attention call at a record if one is said."""
+        driver = self._host.driver
+        if record is not None:
+            driver.state = moved(driver.state, record)
+        driver.state = replace(driver.state, head=head)
+        self._host.show(None)
 
     def check_heads(self) -> None:
         if not self._attention.check_heads():

@@ -48,6 +48,7 @@ from tracetui.ui.messages import (
     SessionOpened,
     TokenChosen,
 )
+from tracetui.ui.panes.attention.head_wall import HeadPicked
 from tracetui.ui.panes.attention.pane import AttentionPane
 from tracetui.ui.panes.experts.pane import ExpertsPane
 from tracetui.ui.panes.log.pane import LogPane
@@ -246,6 +247,10 @@ class DebuggerScreen(Screen[None]):
     @on(TokenChosen)
     def _choose_token(self, message: TokenChosen) -> None:
         self.looks.token(message.position - self.state.token, message.origin)
+
+    @on(HeadPicked)
+    def _pick_head(self, message: HeadPicked) -> None:
+        self.looks.pick_head(message.head, message.record)
 
     @on(PromptGiven)
     def _run(self, message: PromptGiven) -> None:

@@ -81,6 +81,7 @@ COMMANDS = (
     Command("largest", "M", "the largest element of this tensor", "Look"),
     Command("outlier_map", "O", "the tensor's values as a map, or as a table again", "Look"),
     Command("scores", "a", "attention: before mask, masked, probabilities, latent", "Look"),
+    Command("heads", "H", "attention: all heads of the layer, of all layers, one head", "Look"),
     Command("rope", "R", "RoPE: scores by halves and by adjacent pairs", "Look"),
     Command("source", "v", "the model's own code behind this record", "Look"),
     Command("lens", "P", "the lens: what each layer would predict, layer by token", "Look"),

@@ -26,7 +26,7 @@ from tracetui.views.heatmap.layout import HeatmapLayout, View, arrange, look
 from tracetui.views.heatmap.legend import shades_for
 from tracetui.views.heatmap.matrix import EMPTY, HeatmapData, Pyramids, draw, notice_lines
 from tracetui.views.heatmap.pyramid import Pyramid, pooled
-from tracetui.views.heatmap.scale import ScaleKind
+from tracetui.views.heatmap.scale import Scale, ScaleKind
 from tracetui.views.palette import PALETTES, Palette
 
 _AT_ONCE = 1 << 18
@@ -192,7 +192,7 @@ class Heatmap(Widget, can_focus=True):
         if self._data.empty:
             return notice_lines(self._data.notice, self.size.width, self.size.height, styles)
         self._view = self._look_at_cursor()
-        brush = self._brush_for(styles.ground)
+        brush = self._brush_of(self._pyramid().scale, styles.ground, shades_for(self.size.width))
         return draw(self._data, self._pyramid(), self._view, brush, self.palette.name, styles)
 
     def _look_at_cursor(self) -> View:
@@ -213,15 +213,14 @@ class Heatmap(Widget, can_focus=True):
         )
         return MapStyle(Style(bgcolor=self.rich_style.bgcolor), label, muted, crosshair, title)
 
-    def _brush_for(self, ground: Style) -> Brush:
+    def _brush_of(self, scale: Scale, ground: Style, shades: int) -> Brush:
         """The brush of the palette and theme in use: its segments outlive the data they were made for."""
-        scale = self._pyramid().scale
         colours = Ground(
             rgb(ground.bgcolor),
             rgb(self.get_component_rich_style("heatmap--label").color),
             rgb(self.get_component_rich_style("heatmap--masked").bgcolor),
         )
-        look = (self.palette, scale.diverging, colours, self.depth, shades_for(self.size.width))
+        look = (self.palette, scale.diverging, colours, self.depth, shades)
         if self._brush is None or self._brush[0] != look:
             self._brush = look, Brush(self.palette, scale, *look[2:])
         return self._brush[1]

@@ -130,6 +130,15 @@ def caption_line(
     return padded([*line, Segment(f"  {value}", look.title)], width, look)
 
 
+def caption_text(text: str, hint: str, width: int, look: MapStyle) -> Line:
+    """A line in words, and at its right a hint where there is room."""
+    room = width - cell_len(text) - cell_len(hint) - 2
+    line: Line = [Segment(fit(text, min(width, cell_len(text))), look.title)]
+    if room >= 0:
+        line += [Segment(" " * (room + 2), look.ground), Segment(hint, look.muted)]
+    return padded(line, width, look)
+
+
 def _fixed(names: list[str], texts: list[str], value: str) -> int:
     """The columns of a caption with empty texts."""
     return sum(map(cell_len, names)) + 3 * sum(map(bool, texts)) + cell_len(value) + 5

@@ -129,7 +129,7 @@ def draw(
         lines.append(title_line(data.title, data.told, pyramid.shape, width, look))
     lines += _axis_lines(data, view, look)
     keys = cell_keys(pyramid, view)
-    cells = _cell_lines(keys, brush)
+    cells = cell_lines(keys, brush)
     beside, pointed = (padded(line, layout.room - keys.shape[1], look) for line in ([], row_end(look)))
     pointed_line = view.rows.label_line(view.rows.cursor)
     for place, label in enumerate(row_labels(data.rows, view, look)):
@@ -186,7 +186,7 @@ def _outline(height: int, width: int) -> Keys:
     return marks
 
 
-def _cell_lines(keys: Keys, brush: Brush) -> list[Line]:
+def cell_lines(keys: Keys, brush: Brush) -> list[Line]:
     """The lines of a table of looks, equal neighbours drawn as one segment."""
     lines, width = keys.shape
     starts = np.ones((lines, width), np.bool_)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 from textual.worker import get_current_worker
@@ -31,32 +30,18 @@ from tracetui.recording.trace import Trace
 from tracetui.recording.value import NotKeptError
 from tracetui.text import number
 from tracetui.ui.messages import TokenChosen
+from tracetui.ui.panes.attention.head_wall import HeadMap, HeadPicked, HeadWall
+from tracetui.ui.panes.attention.kind_line import NAMES, KindLine
 from tracetui.ui.panes.attention.lines import facts
+from tracetui.ui.panes.attention.measured_heads import HeadsView, MeasuredHeads
 from tracetui.ui.panes.pane import ReadingPane
 from tracetui.ui.reader import read_in_background
-from tracetui.ui.widgets.action_line import ActionLine, Part
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.views.heatmap.matrix import nothing
 from tracetui.views.heatmap.scale import ScaleKind
 
-NAMES: Mapping[Shown, str] = {
-    "scores": "before mask",
-    "masked": "masked",
-    "probs": "probabilities",
-    "kv_latent": "latent",
-    "k_rope": "rotary key",
-    "absorbed_scores": "absorbed",
-    "difference": "naive − absorbed",
-}
-_SHORT: Mapping[Shown, str] = {**NAMES, "scores": "scores", "probs": "probs", "k_rope": "rope", "difference": "Δ"}
-_TINY: Mapping[Shown, str] = {
-    **_SHORT,
-    "scores": "score",
-    "masked": "mask",
-    "probs": "prob",
-    "kv_latent": "lat",
-    "absorbed_scores": "abs",
-}
+_VIEWS: tuple[HeadsView, ...] = ("head", "wall", "layers")
+_MAPS: Mapping[HeadsView, str] = {"head": "#heatmap", "wall": "#head-wall", "layers": "#head-map"}
 ORIGIN = "attention"
 _AT_ONCE = 2**30
 """Multiplications of a call's q·k whose heads are all checked unasked: a fraction of a second."""
@@ -68,6 +53,9 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
     kind: reactive[Shown] = reactive[Shown]("probs")
     """The one asked for; a call that lacks it shows probabilities."""
 
+    view: reactive[HeadsView] = reactive[HeadsView]("head")
+    """One head, all heads of the layer, or those of all layers."""
+
     def __init__(self) -> None:
         super().__init__("attention")
         self.add_class("-empty")
@@ -75,6 +63,7 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         self._checks: Checks | None = None
         self._all_heads: tuple[Trace, int, Identity | None] | None = None
         self._lines = -1
+        self._heads = MeasuredHeads(self)
         self._reach: tuple[Trace, int, int, Reach] | None = None
         """Of the call and prompt that were gone through last."""
 
@@ -82,6 +71,8 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         yield KindLine(id="attention-kinds")
         yield Static(id="attention-facts")
         yield Heatmap(nothing(_NONE), id="heatmap")
+        yield HeadWall()
+        yield HeadMap()
 
     def on_resize(self) -> None:
         if self._shown:
@@ -89,10 +80,51 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
 
     def watch_state(self, old: ScreenState, state: ScreenState) -> None:
         if state.trace is not old.trace and state.under_way:
-            self.query_one(Heatmap).place(0, 0)
+            self.query_one("#heatmap", Heatmap).place(0, 0)
         if state.token != old.token and state.token >= 0 and state.token_origin != ORIGIN:
             self._show_row(state.token)
         super().watch_state(old, state)
+
+    def next_view(self) -> None:
+        """One head, then all heads of the layer, then those of all layers."""
+        self.view = _VIEWS[(_VIEWS.index(self.view) + 1) % len(_VIEWS)]
+
+    def watch_view(self, old: HeadsView, view: HeadsView) -> None:
+        if not self.is_mounted:
+            return
+        for each in _VIEWS:
+            self.set_class(each == view, f"-{each}")
+        if self.screen.focused in (focusable := [self.query_one(name) for name in _MAPS.values()]):
+            self.screen.set_focus(focusable[_VIEWS.index(view)])
+        self._heads.measure()
+
+    def key_escape(self, event: events.Key) -> None:
+        """Back to one head."""
+        if self.view != "head":
+            event.stop()
+            self.view = "head"
+
+    @on(HeadMap.MeasureChanged)
+    def _colour_otherwise(self) -> None:
+        self._heads.measure()
+
+    @on(HeadPicked)
+    def _open_head(self, message: HeadPicked) -> None:
+        """The screen hears it too: the head is that of every pane."""
+        if message.opens:
+            self.view = "head"
+
+    @on(HeadMap.HeadOpened)
+    def _open_from_map(self, message: HeadMap.HeadOpened) -> None:
+        message.stop()
+        self.view = "head"
+
+    @on(Heatmap.CursorMoved, "#head-map")
+    def _follow_map(self, message: Heatmap.CursorMoved) -> None:
+        message.stop()
+        record = self._heads.record_at(message.row)
+        if record is not None:
+            self.post_message(HeadPicked(message.column, record))
 
     def watch_kind(self) -> None:
         if self.is_mounted:
@@ -102,12 +134,17 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         return state.trace, state.cursor, state.head, state.batch, self.kind
 
     def reading(self, state: ScreenState) -> Callable[[], AttentionPlane | str]:
-        return partial(_read, state, self.kind, self._known_reach, self.query_one(Heatmap).kind)
+        return partial(_read, state, self.kind, self._known_reach, self.query_one("#heatmap", Heatmap).kind)
 
     def _known_reach(self, view: AttentionView, batch: int) -> Reach | None:
         known = self._reach
         same = known and known[0] is view.trace and known[1:3] == (view.query.index, batch)
         return known[3] if known and same else None
+
+    @property
+    def call(self) -> AttentionView | None:
+        """The call on view."""
+        return self._shown.view if self._shown else None
 
     @property
     def heads(self) -> int:
@@ -118,7 +155,7 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         """The cell under the crosshair in words."""
         if self._shown is None or not self._shown.picture.values.size:
             return ""
-        attention, (row, column) = self._shown, self.query_one(Heatmap).cursor
+        attention, (row, column) = self._shown, self.query_one("#heatmap", Heatmap).cursor
         rows, columns = attention.picture.rows.name, attention.picture.columns.name
         of = f" {name}" if (name := row_name(attention.batch, attention.view.batch)) else ""
         place = (
@@ -139,7 +176,7 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         read_in_background(self, "identity", partial(_check_all, view), partial(self._note_all, view))
         return True
 
-    @on(Heatmap.CursorMoved)
+    @on(Heatmap.CursorMoved, "#heatmap")
     def _choose_token(self, message: Heatmap.CursorMoved) -> None:
         """A crosshair moved onto a query takes the token cursor along."""
         message.stop()
@@ -150,7 +187,7 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
             self.post_message(TokenChosen(position, ORIGIN))
 
     def _show_row(self, position: int) -> None:
-        heatmap = self.query_one(Heatmap)
+        heatmap = self.query_one("#heatmap", Heatmap)
         row = position - heatmap.data.rows.first
         if _of_queries(heatmap) and 0 <= row < heatmap.data.rows.length:
             heatmap.place(row, heatmap.cursor[1])
@@ -160,13 +197,14 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         self._shown = None if isinstance(attention, str) else attention
         self.set_class(self._shown is None, "-empty")
         if isinstance(attention, str):
-            self.query_one(Heatmap).show(nothing(attention))
+            self.query_one("#heatmap", Heatmap).show(nothing(attention))
             return
         self.query_one(KindLine).offer(attention.kinds, attention.kind)
-        self.query_one(Heatmap).show(attention.picture)
+        self.query_one("#heatmap", Heatmap).show(attention.picture)
         if self._checks and not attention.same_checks(self._checks.attention):
             self._checks = None
         self._show_facts(attention)
+        self._heads.follow()
         if self._checks is None:
             read_in_background(self, "checks", partial(check_attention, attention), self._note)
         view, batch = attention.view, attention.batch
@@ -209,28 +247,6 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         lines = content.plain.count("\n")
         self.query_one("#attention-facts", Static).update(content, layout=lines != self._lines)
         self._lines = lines
-
-
-class KindLine(ActionLine):
-    """The planes of the call, the one on view marked; in short words where there is little room."""
-
-    shown: reactive[Shown] = reactive[Shown]("probs")
-    kinds: reactive[tuple[Shown, ...]] = reactive[tuple[Shown, ...]](KINDS)
-
-    def offer(self, kinds: tuple[Shown, ...], shown: Shown) -> None:
-        self.kinds, self.shown = kinds, shown
-
-    def parts(self) -> list[Part]:
-        chosen = "bold $cursor-text on $cursor"
-        widths = ((names, sum(len(names[kind]) + 2 for kind in self.kinds)) for names in (NAMES, _SHORT, _TINY))
-        names, gap = next(((names, " ") for names, width in widths if width <= self.size.width), (_TINY, ""))
-        return [
-            (
-                Content.styled(f" {names[kind]}{gap}", chosen if kind == self.shown else "$quiet"),
-                f"screen.command('scores', '{kind}')",
-            )
-            for kind in self.kinds
-        ]
 
 
 def _of_queries(heatmap: Heatmap) -> bool:
