@@ -14,7 +14,13 @@ from tests.ui.driving import driven
 from tests.ui.tiny_llama import outline
 
 FOLDER = Path(__file__).parent / "snapshots"
-KEYS = {"first": (), "stopped": ("enter",), "token": ("enter", ">", ">", ">"), "help": ("enter", "question_mark")}
+KEYS = {  # each begins anew
+    "first": (),
+    "stopped": ("enter",),
+    "token": ("enter", ">", ">", ">"),
+    "teach": ("enter", "question_mark"),
+    "help": ("enter", "question_mark", "question_mark"),
+}
 SCREENS = [
     ("first", (80, 24)),
     ("first", (120, 40)),
@@ -22,6 +28,7 @@ SCREENS = [
     ("stopped", (120, 40)),
     ("stopped", (180, 50)),
     ("token", (60, 16)),
+    ("teach", (80, 24)),
     ("help", (80, 24)),
 ]
 

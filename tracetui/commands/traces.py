@@ -46,8 +46,14 @@ def _traced(arguments: Namespace, lines: JsonLines | None = None) -> int:
     from tracetui.headless import Stops, run_and_write
 
     stops = Stops(said_stops)
-    for line in run_and_write(recipe, output, lines, arguments.compress, stops):
-        print(line)
+    try:
+        for line in run_and_write(recipe, output, lines, arguments.compress, stops):
+            print(line)
+    except InputError as error:
+        if not str(error).startswith("generate:"):
+            raise
+        # The model side doesn't know what the number of tokens is called here.
+        raise InputError(f"--{error}") from error
     return 1 if stops.hits else 0
 
 

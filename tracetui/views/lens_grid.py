@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from rich.style import Style
 
 from tracetui.analysis.lens import LensTable
@@ -44,7 +45,7 @@ def lens_lines(
 ) -> Iterator[Line]:
     """The lines of a table of `size` (width, height), the last layer on top as predictions ripen upwards.
 
-    labels: of the columns. grounds: from improbable to certain. cursor: row and column in the table.
+    labels: of the columns. grounds: from improbable to the most probable of the table. cursor: row and column in it.
     """
     width, height = size
     rows, columns = room(width, height)
@@ -53,6 +54,7 @@ def lens_lines(
         (_head(labels[column], column == cursor[1]), _style(column == cursor[1], inks)) for column in visible_columns
     ]
     yield line([(fit("layer", _LAYER), inks.quiet), *heads], width)
+    top = most_probable(table) or 1.0
     for row in range(corner.row, min(corner.row + rows, len(table.layers))):
         layer = len(table.layers) - 1 - row
         here = row == cursor[0]
@@ -60,7 +62,7 @@ def lens_lines(
         for column in visible_columns:
             share = float(table.probs[layer, column, 0])
             marked = (row, column) == cursor
-            parts += _cell(_text(trace, int(table.ids[layer, column, 0])), share, marked, grounds, inks)
+            parts += _cell(_text(trace, int(table.ids[layer, column, 0])), share, marked, grounds, inks, top)
         yield line(parts, width)
 
 
@@ -72,11 +74,28 @@ def _style(here: bool, inks: Inks) -> Style:
     return inks.mark if here else inks.quiet
 
 
-def _cell(text: str, share: float, marked: bool, grounds: Sequence[Style], inks: Inks) -> list[tuple[str, Style]]:
+def most_probable(table: LensTable) -> float:
+    """The largest probability of the table: the last of its colours."""
+    best = table.probs[:, :, 0]
+    return float(np.nanmax(best)) if best.size and not np.isnan(best).all() else 1.0
+
+
+def in_percent(share: float) -> str:
+    """A probability in percent in three characters: `83`, `.5`, `.05`; `~0` where less."""
+    amount = share * 100
+    if amount >= 0.95:
+        return f"{amount:.0f}"
+    digits = 1 if amount >= 0.095 else 2
+    return f"{amount:.{digits}f}"[1:] if amount >= 0.0095 else "~0"
+
+
+def _cell(
+    text: str, share: float, marked: bool, grounds: Sequence[Style], inks: Inks, top: float
+) -> list[tuple[str, Style]]:
     """`▸·answer  83◂`: the token and its probability in percent; the cursor's marks leave the ground as it is."""
     known = share == share
-    ground = grounds[min(len(grounds) - 1, max(0, int(share * len(grounds))))] if known else inks.nan
-    number = ("<1" if share < 0.01 else f"{share * 100:.0f}") if known else "nan"
+    ground = grounds[min(len(grounds) - 1, max(0, int(share / top * len(grounds))))] if known else inks.nan
+    number = in_percent(share) if known else "nan"
     inside = f"{'▸' if marked else ' '}{fit(text, COLUMN - _PERCENT - 3)} {fit(number, _PERCENT, right=True)}"
     if marked:
         return [(inside, ground + Style(bold=True)), ("◂", inks.mark)]

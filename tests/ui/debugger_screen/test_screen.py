@@ -146,6 +146,8 @@ async def test_a_keys_file_that_is_no_toml_is_reported() -> None:
 async def test_help_lists_every_command() -> None:
     async with driven(size=(120, 110)) as it:
         await it.press("escape", "question_mark")
+        assert "Statistics over all elements" in it.text()
+        await it.press("question_mark")
         text = it.text()
         assert all(command.help in text and command.id in text for command in COMMANDS)
         await it.press("escape")

@@ -57,21 +57,25 @@ async def test_esc_leaves_without_a_file() -> None:
 
 
 async def test_a_write_that_fails_is_reported_and_the_trace_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder disappears between the question and the writing."""
+    """Something else takes the folder's place between the question and the writing; the dialog stays with the name."""
     monkeypatch.setattr(export, "_problem", lambda path: "")
+    monkeypatch.setattr(export, "_doubt", lambda path: "")
+    Path("gone").write_text("")
     async with driven() as it:
         await it.press("enter", "e")
         it.app.screen.query_one("#file", Input).value = "gone/x.npz"
         await it.press("enter")
-        assert "not exported: gone/x.npz: can't be written: No such file or directory" in it.log
+        assert "not exported: gone: File exists" in it.log
         assert any("not exported" in notice for notice in it.notices)
-        await it.press("s")
+        assert "not exported: gone: File exists" in it.text()
+        assert it.app.screen.query_one("#file", Input).value == "gone/x.npz"
+        await it.press("escape", "s")
         assert it.state.frontier == 2
 
 
 @pytest.mark.parametrize(
     ("typed", "answer"),
-    [("", "type a file name"), ("no/x.npz", "no is no folder"), ("a\x00b", "null byte")],
+    [("", "type a file name"), ("no/x.npz", "there is no folder no; Enter again makes it"), ("a\x00b", "null byte")],
 )
 async def test_a_name_that_can_not_be_is_refused_in_the_dialog(typed: str, answer: str) -> None:
     async with driven() as it:
@@ -80,6 +84,19 @@ async def test_a_name_that_can_not_be_is_refused_in_the_dialog(typed: str, answe
         await it.press("enter")
         assert answer in it.text()
         assert it.app.screen is not it.screen
+
+
+@pytest.mark.parametrize(("typed", "asked"), [("new/x.npz", "Enter again makes it"), ("x.txt", "all the same")])
+async def test_what_nobody_asked_for_is_asked_about_first(typed: str, asked: str) -> None:
+    async with driven() as it:
+        await it.press("enter", "e")
+        it.app.screen.query_one("#file", Input).value = typed
+        await it.press("enter")
+        assert asked in it.text()
+        assert not Path(typed).exists()
+        await it.press("enter")
+        assert Path(typed).is_file()
+        assert it.app.screen is it.screen
 
 
 async def test_a_folder_takes_the_offered_name_and_the_toast_names_the_whole_path(tmp_path: Path) -> None:

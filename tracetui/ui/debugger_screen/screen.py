@@ -56,6 +56,7 @@ from tracetui.ui.panes.modules.find_bar import FindBar, FindInput
 from tracetui.ui.panes.modules.pane import ModuleList
 from tracetui.ui.panes.modules.watch_list import WatchList
 from tracetui.ui.panes.pane import ReadingPane
+from tracetui.ui.panes.table import MODULES
 from tracetui.ui.panes.tensor.pane import TensorPane
 from tracetui.ui.widgets.header import Header
 from tracetui.ui.widgets.heatmap import Heatmap
@@ -190,7 +191,8 @@ class DebuggerScreen(Screen[None]):
 
     def on_key(self, event: events.Key) -> None:
         """A key that nobody took."""
-        if not self.typing and (remark := self._unknown.remark(event.key)):
+        known = not self.is_current or event.key in self._bindings.key_to_bindings
+        if not known and not self.typing and (remark := self._unknown.remark(event.key)):
             self.host.show(remark)
 
     def on_resize(self, event: events.Resize) -> None:
@@ -294,6 +296,14 @@ class DebuggerScreen(Screen[None]):
         self.arrangement.pane(TensorPane).go_to(row, column)
 
     def _help(self) -> None:
+        """What is on view, explained; `?` there goes on to all keys."""
+        from tracetui.debugger.lessons import lesson
+        from tracetui.ui.dialogs.teach import TeachScreen
+
+        pane = MODULES.id if self._tree.has_focus else self.front
+        self.app.push_screen(TeachScreen(tuple(lesson(self.state, pane)), pane, self._keymap_shown, self._all_keys))
+
+    def _all_keys(self) -> None:
         from tracetui.ui.dialogs.help import HelpScreen
 
         self.app.push_screen(HelpScreen(self._keymap_shown))

@@ -66,12 +66,11 @@ class ExportScreen(Dialog[Answer]):
         if self._writing:
             return
         path = _path(event.value, self._offered)
-        problem = _problem(path)
-        if problem:
+        if problem := _problem(path):
             self._say(problem, "$error")
-        elif path.exists() and path != self._confirmed:
+        elif (doubt := _doubt(path)) and path != self._confirmed:
             self._confirmed = path
-            self._say(f"{path.name} exists; Enter again replaces it, Esc leaves it", "$waiting")
+            self._say(doubt, "$waiting")
         else:
             self._write(path)
 
@@ -80,7 +79,19 @@ class ExportScreen(Dialog[Answer]):
         self.query_one("#file").disabled = True
         self.query_one("#export-hint", Static).update(_progress(0.0, 0, 0))
         work = partial(_written, self._trace, path, self._tell, self._given_up)
-        read_in_background(self, "export", work, self.dismiss)
+        read_in_background(self, "export", work, self._wrote)
+
+    def _wrote(self, answer: Said | Trouble) -> None:
+        """An error leaves the name to be changed."""
+        if isinstance(answer, Said):
+            self.dismiss(answer)
+            return
+        self._writing = False
+        line = self.query_one(LineInput)
+        line.disabled = False
+        line.focus()
+        self._say(answer.text, "$error")
+        self.post_message(answer)
 
     def _tell(self, done: int, total: int) -> None:
         """From the thread that writes."""
@@ -125,9 +136,19 @@ def _problem(path: Path) -> str:
             return "a file name can't hold a null byte"
         if path.is_dir():
             return f"{path} is a folder"
-        return "" if path.parent.is_dir() else f"{path.parent} is no folder"
+        folder = next(each for each in path.absolute().parents if each.exists())
+        return "" if folder.is_dir() else f"{folder} is no folder"
     except OSError as error:
         return str(error)
+
+
+def _doubt(path: Path) -> str:
+    """What a path is asked about again before it is written."""
+    if path.exists():
+        return f"{path.name} exists; Enter again replaces it, Esc leaves it"
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}; Enter again makes it"
+    return "" if path.suffix == ".npz" else f"{path.name} would be an npz file all the same; Enter again writes it"
 
 
 def _progress(fraction: float, done: int, total: int) -> Content:
@@ -154,11 +175,14 @@ def _written(trace: Trace, path: Path, tell: Callable[[int, int], None], given_u
             tell(done, total)
 
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         written = write_trace(trace, path, progress)
     except _GivenUpError:
         return Said("the export was given up; nothing is written")
     except TracetuiError as error:
         return Trouble(f"not exported: {error}")
+    except OSError as error:
+        return Trouble(f"not exported: {path.parent}: {error.strerror or error}")
     except Exception as error:
         return Trouble(f"not exported: {type(error).__name__}: {error}")
     return Said(f"exported {size(written)} to {path.absolute()}")

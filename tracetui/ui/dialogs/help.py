@@ -6,18 +6,20 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from tracetui.expr.names import NAMES
 from tracetui.ui.dialogs.dialog import Dialog
 from tracetui.ui.keys.commands import COMMANDS, GROUPS, Command, shown_keys
+from tracetui.ui.widgets.line_input import LineInput
 
 _IN_PANES = (
-    ("arrows hjkl", "move: a line, a cell, the crosshair"),
+    ("arrows hjkl", "move: a line, a cell, the crosshair; g G to the ends"),
     ("PgUp PgDn", "a page; Shift+arrows a page sideways"),
     ("Enter", "in the tree: go to the module's record"),
     ("+ - 0", "in attention: closer, farther, the whole matrix"),
@@ -27,6 +29,7 @@ _IN_PANES = (
     ("Ctrl+C", "cancel the run; again, or when nothing runs, quit"),
 )
 
+_NONE = Content("no key has that")
 _WITH_NAMES = 112
 _KEYS = 14
 """Columns that the keys take."""
@@ -39,6 +42,7 @@ class HelpScreen(Dialog[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,question_mark,q,f1,enter", "dismiss(None)", "close", show=False, id="help_close"),
+        Binding("slash", "find", "search", show=False, id="help_find"),
         Binding("j", "scroll(1)", "down", show=False, id="move_down"),
         Binding("k", "scroll(-1)", "up", show=False, id="move_up"),
     ]
@@ -56,9 +60,32 @@ class HelpScreen(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog", id="help"):
-            width = self.app.size.width
-            room = int(0.95 * width) - _FRAME - _KEYS
-            yield Static(Content("\n").join(list(_lines(self._keymap_shown, width >= _WITH_NAMES, room, *self._told))))
+            yield LineInput(placeholder="search the keys", id="help-find", compact=True)
+            yield Static(self._content(""), id="help-keys")
+
+    def on_mount(self) -> None:
+        self.query_one("#help-find").display = False
+        self.query_one("#help").focus()
+
+    def _content(self, text: str) -> Content:
+        """All lines, or those that have a text."""
+        width = self.app.size.width
+        lines = _lines(self._keymap_shown, width >= _WITH_NAMES, int(0.95 * width) - _FRAME - _KEYS, *self._told)
+        return Content("\n").join([line for line in lines if text.lower() in line.plain.lower()] or [_NONE])
+
+    def action_find(self) -> None:
+        """Type what is looked for."""
+        find = self.query_one("#help-find", LineInput)
+        find.display = True
+        find.focus()
+
+    @on(Input.Changed)
+    def _filter(self, event: Input.Changed) -> None:
+        self.query_one("#help-keys", Static).update(self._content(event.value))
+
+    @on(Input.Submitted)
+    def _leave_line(self) -> None:
+        self.query_one("#help").focus()
 
     def action_scroll(self, by: int) -> None:
         self.query_one("#help").scroll_relative(y=by, animate=False)
@@ -72,7 +99,7 @@ def _lines(
     groups: Sequence[str],
     in_panes: Sequence[tuple[str, str]],
 ) -> Iterator[Content]:
-    remap = "   the names on the right remap them in keys.toml" if names else ""
+    remap = "   / searches; the names on the right remap them in keys.toml" if names else "   / searches"
     yield Content.assemble(("Keys", "bold $primary"), (remap, "$quiet"))
     widest = max((len(command.help) for command in commands), default=0)
     for group in groups:

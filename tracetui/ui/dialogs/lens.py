@@ -19,9 +19,10 @@ from tracetui.debugger.state import ScreenState
 from tracetui.ui.dialogs.dialog import Dialog
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.views.cells import Line
+from tracetui.views.charts.bars import percent
 from tracetui.views.heatmap.ink import rich_colour
 from tracetui.views.inks import Inks
-from tracetui.views.lens_grid import Corner, lens_lines, room, told
+from tracetui.views.lens_grid import Corner, lens_lines, most_probable, room, told
 from tracetui.views.palette import contrasting
 
 _NONE = "there is no lens here: a run that was started with --lens (so does `tracetui trace`) has one at its end"
@@ -75,7 +76,8 @@ class LensScreen(Dialog[None]):
     def _title(self) -> Content:
         state, table = self._read.state, self._read.table
         row = row_name(state.batch, len(state.trace.tokens))
-        about = "lens · each layer through the final norm and the output matrix, in percent"
+        top = percent(most_probable(table))
+        about = f"lens · each layer through the final norm and the output matrix, in percent; colours 0 to {top}"
         return Content(
             f"{about}{row and f' · {row}'}{f' · pass from token {s}' if (s := table.positions.start) else ''}"
         )
@@ -124,7 +126,7 @@ class LensGrid(Canvas):
         return list(lens_lines(self._trace, self._table, self._labels, grounds, cursor, self._corner, shape, inks))
 
     def _grounds(self) -> list[Style]:
-        """From improbable to certain, in the theme's own colours for numbers."""
+        """From improbable to the most probable, in the theme's own colours for numbers."""
         palettes = getattr(self.app, "palettes", None)
         if palettes is None:
             return [Style.null()]

@@ -202,7 +202,8 @@ class DiffScreen(Screen[None]):
 
     def on_key(self, event: events.Key) -> None:
         """A key that nobody took."""
-        if self.sites.surveyed is not None and (remark := self._unknown.remark(event.key)):
+        known = not self.is_current or event.key in self._bindings.key_to_bindings
+        if not known and (remark := self._unknown.remark(event.key)):
             notify(self.app, remark)
 
     def _copy(self) -> None:

@@ -95,7 +95,7 @@ COMMANDS = (
     Command("effects", "D", "what the edits did: beside the last run without them", "Other"),
     Command("copy", "y", "copy the site, shape and statistics", "Other"),
     Command("theme", "t", "choose a theme", "Other", "theme", 14),
-    Command("help", "question_mark,f1", "these keys", "Other", "help", 6),
+    Command("help", "question_mark,f1", "what is on view, explained; again: these keys", "Other", "help", 6),
     Command("screenshot", "f12", "save the screen as an SVG picture here", "Other", app="picture"),
     Command("palette", "ctrl+p", "find a command by name", "Other", app="command_palette"),
     Command("quit", "q", "quit", "Other", "quit", 7, app="quit"),

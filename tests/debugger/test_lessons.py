@@ -1,0 +1,46 @@
+"""Every record has a lesson, with the numbers of its model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.ui.tiny_llama import empty_recorder, forward
+from tracetui.debugger.lessons import _tables, lesson
+from tracetui.debugger.state import ScreenState
+
+PANES = ("modules", "tensor", "attention", "experts", "logits", "log")
+
+
+def state(site: str) -> ScreenState:
+    recorder = empty_recorder()
+    records = list(forward(recorder))
+    at = next(record.index for record in records if record.site == site)
+    return replace(ScreenState(), trace=recorder.trace, frontier=len(records), cursor=at)
+
+
+@pytest.mark.parametrize(
+    ("site", "formula", "shape"),
+    [
+        ("model.layers.0.self_attn:q", "q = RoPE", "H=4 query heads"),
+        ("model.layers.1.mlp", "down(act(gate(x))", "D=32 channels of the residual stream"),
+        ("model.layers.1", "x + attention(norm(x))", "T=17 tokens"),
+        ("model.layers.0.input_layernorm", "rms(x)", "D=32"),
+        ("logits", "softmax(logits", "V=97 tokens of the vocabulary"),
+    ],
+)
+def test_a_record_is_explained_with_the_models_numbers(site: str, formula: str, shape: str) -> None:
+    lines = {line.label: line.text for line in lesson(state(site), "tensor")}
+    assert formula in lines["formula"]
+    assert shape in lines["shape"]
+    assert lines["healthy"]
+    assert lines["try"]
+    assert "shared by several query heads" in lines["kv head"]
+
+
+def test_every_pane_has_its_words_and_before_a_run_there_is_no_record() -> None:
+    for pane in PANES:
+        assert "this pane" in {line.label for line in lesson(ScreenState(), pane)}
+    assert {"margin", "Gini"} <= {line.label for line in lesson(ScreenState(), "experts")}
+    assert all({"what", "formula", "healthy", "try"} <= set(one) for one in _tables()["roles"].values())
