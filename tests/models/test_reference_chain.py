@@ -226,7 +226,7 @@ def test_float8_matrices_are_multiplied_out(tmp_path: Path) -> None:
     assert gap(found["logits"][0], expected["logits"]) < TOLERANCE
     record = found.find("model.layers.0.self_attn.q_a_proj")
     assert record
-    assert record.provenance == "dequantised"
+    assert record.provenance == "dequantised float8"
     plain = deepseek_reference.forward(state_dict(params), params, IDS)
     assert gap(found["logits"][0], plain["logits"]) > 100 * TOLERANCE
 

@@ -252,7 +252,7 @@ def test_float8_with_block_scales_is_the_formula_to_the_bit(tmp_path: Path, dtyp
     checkpoint = opened(folder)
     for name in (GATE, "model.layers.0.self_attn.k_proj.weight", "model.layers.2.mlp.down_proj.weight"):
         wanted = spec(name, tuple(meant[name].shape), dtype)
-        assert checkpoint.provenance(wanted) == "dequantised"
+        assert checkpoint.provenance(wanted) == "dequantised float8"
         ticks: list[int] = []
         assert torch.equal(checkpoint.read(wanted, None, ticks.append), meant[name].to(dtype))
         assert sum(ticks) == wanted.nbytes()
@@ -270,7 +270,7 @@ def test_a_float8_folder_runs_as_the_weights_that_it_stands_for(tmp_path: Path, 
     assert_computes(trace["logits"], plain, IDS)
     found = {record.provenance for record in trace.records}
     # A matrix may have a bias, which nobody quantises.
-    assert {"file", "dequantised"} <= found <= {"file", "dequantised", "dequantised+file", ""}
+    assert {"file", "dequantised float8"} <= found <= {"file", "dequantised float8", "dequantised float8+file", ""}
     assert "all " in trace.run.notes[0]
     assert trace.run.notes[1].startswith("model.safetensors: dequantised: ")
     assert trace.run.notes[2:] == (BUILTIN_REMARK,)

@@ -82,7 +82,7 @@ def test_a_published_float8_folder_runs_as_the_weights_that_it_stands_for(tmp_pa
     save_file(meant, plain / "model.safetensors", {"format": "pt"})
     trace = trace_recipe(with_options(load_recipe(str(folder)), dtype="float32", memory="1"), ids=IDS)
     np.testing.assert_allclose(trace["logits"], expected_logits(plain, IDS).numpy(), rtol=0, atol=1e-5)
-    assert {record.provenance for record in trace.records} == {"file", "dequantised", ""}
+    assert {record.provenance for record in trace.records} == {"file", "dequantised float8", ""}
     assert trace.run.notes[0] == f"model.safetensors: all {len(meant)} tensors from the file"
     assert trace.run.notes[1:3] == (
         "model.safetensors: dequantised: 21 from float8",

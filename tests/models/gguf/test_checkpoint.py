@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from gguf import GGMLQuantizationType as Kind
 from tests.formats import gguf_bytes as g
 from tests.models.gguf.convert import exact_model, write_gguf
 from tests.models.hf_files import change_config
+from tracetui.analysis.attention.scores import attention_at
 from tracetui.analysis.diff.compare import compare
+from tracetui.analysis.rope.pairs import STAND_IN_HALVES, RopeCheck, check_rope, rows_permuted
 from tracetui.errors import FileChangedError, InputError
 from tracetui.formats.gguf import read_header
 from tracetui.models.checkpoints.forms import check_weight_files
@@ -316,3 +319,15 @@ def test_beside_the_original_s_folder_only_fields_that_differ_are_told(model: An
     assert fields["attention_dropout"] == (0.0, 0.5), "where the file is silent, what the class has"
     write_trace(a, tmp_path / "a.npz")
     assert dict(read_trace(tmp_path / "a.npz").run.as_built) == dict(a.run.as_built)
+
+
+def test_the_check_of_rope_knows_that_rows_stood_in_pairs_in_the_file(whole: Path) -> None:
+    trace = run(whole)
+    view = attention_at(trace, trace.find("model.layers.0.self_attn"))  # type: ignore[arg-type]
+    assert view is not None
+    check = check_rope(view, 0)
+    assert isinstance(check, RopeCheck)
+    assert (check.layout, check.permuted) == ("halves", True)
+    assert any("checkpoint: the GGUF file has adjacent pairs" in said for said in check.evidence)
+    left = replace(trace, run=replace(trace.run, notes=(f"tiny.gguf: {STAND_IN_HALVES}, as their lengths show",)))
+    assert not rows_permuted(replace(view, trace=left))

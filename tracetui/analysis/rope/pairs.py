@@ -21,8 +21,12 @@ from tracetui.text import number, visible
 Layout = Literal["halves", "pairs"]
 LAYOUTS: tuple[Layout, ...] = ("halves", "pairs")
 WORDS: Mapping[Layout, str] = {"halves": "halves", "pairs": "adjacent pairs"}
-META = "meta"
-"""What a trace's recipe calls a checkpoint in Meta's own form."""
+META, GGUF = "meta", "gguf"
+"""What a trace's recipe calls a checkpoint in Meta's own form, and a GGUF file."""
+_GGUF_PAIRS = frozenset({"llama", "mixtral", "granite", "smollm3"})
+"""The types of models whose rows llama.cpp's conversion puts in pairs."""
+STAND_IN_HALVES = "rows of queries and keys stand in halves"
+"""What a note says of a GGUF file of such a model whose rows were left as they are in transformers."""
 _ROUNDINGS = 4
 """Turning rounds each element of a query and of a key three times, where other scores round it once."""
 _SCALED = 0.02
@@ -108,10 +112,19 @@ def _check(view: AttentionView, head: int, batch: int, given: Projected, angles:
 
 
 def rows_permuted(view: AttentionView) -> bool:
-    """Whether this attention's query rows come from a file of Meta's, whose order differs from transformers'."""
-    projection = view.inside("q_proj")
-    from_file = projection is not None and "file" in projection.provenance
-    return from_file and view.trace.run.recipe.get("layout") == META
+    """Whether this attention's query rows come from a file of Meta's or llama.cpp's, which has another order."""
+    return bool(_source(view))
+
+
+def _source(view: AttentionView) -> str:
+    """Whose file had the rows in pairs; empty where none had."""
+    run, projection = view.trace.run, view.inside("q_proj")
+    if projection is None or not any(kind in projection.provenance for kind in ("file", "dequantised")):
+        return ""
+    if run.recipe.get("layout") == META:
+        return "Meta's file"
+    in_pairs = run.recipe.get("layout") == GGUF and run.config.get("model_type") in _GGUF_PAIRS
+    return "the GGUF file" if in_pairs and not any(STAND_IN_HALVES in note for note in run.notes) else ""
 
 
 def _scores(
@@ -157,8 +170,8 @@ def _evidence(view: AttentionView, given: Projected, angles: Angles, recorded: M
         yield f"config: rope_interleave {str(interleave).lower()}, so {words}"
     else:
         yield "config: no field says which; the model's class decides"
-    if rows_permuted(view):
-        yield "checkpoint: Meta's file has adjacent pairs; the rows of q and k were put in halves order on loading"
+    if source := _source(view):
+        yield f"checkpoint: {source} has adjacent pairs; the rows of q and k were put in halves order on loading"
         yield f"without that, halves would be off by {number(_unpermuted(view, given, angles, recorded))}"
 
 

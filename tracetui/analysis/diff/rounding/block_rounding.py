@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,8 @@ Floats = npt.NDArray[np.float64]
 _LEVELS = 127
 """Whole numbers of either sign that 8 bits have."""
 _SMALL, _LARGE = 32, 256
+_GGUF_TYPE = re.compile(r"(?:I?Q|TQ|MXFP|NVFP)\d")
+"""How the names of its types of block begin."""
 _LARGE_TYPES = ("IQ1", "IQ2", "IQ3", "IQ4_XS", "TQ")
 
 
@@ -37,7 +40,8 @@ def input_roundings(weight: WeightPrint) -> Sequence[InputRounding]:
     weights' own for float16 and bfloat16.
     """
     if "dequantised" in weight.provenance:
-        types = weight.provenance.partition("dequantised")[2].split() or [""]
+        form = weight.provenance.partition("dequantised")[2].partition("+")[0].strip()
+        types = form.split() if form and all(map(_GGUF_TYPE.match, form.split())) else [form]
         return [rounding for kind in types for rounding in _in_blocks(kind)]
     sample = np.array(weight.sample)
     narrow = (("float16", _float16), ("bfloat16", _bfloat16))
@@ -49,7 +53,7 @@ def input_roundings(weight: WeightPrint) -> Sequence[InputRounding]:
 def _in_blocks(kind: str) -> Sequence[InputRounding]:
     """Of a type of GGUF's; of a folder that was quantised otherwise, whose type in GGUF isn't known, both."""
     large = kind.endswith(("_K", "_K_S", "_K_M", "_K_L")) or kind.startswith(_LARGE_TYPES)
-    sizes = [_LARGE if large else _SMALL] if kind.startswith(("Q", "IQ", "TQ", "MXFP", "NVFP")) else [_SMALL, _LARGE]
+    sizes = [_LARGE if large else _SMALL] if _GGUF_TYPE.match(kind) else [_SMALL, _LARGE]
     weights = kind or "quantised"
     return [InputRounding(f"8 bits in blocks of {size}", weights, partial(_blocks, size=size)) for size in sizes]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tracetui.analysis.rope.pairs import STAND_IN_HALVES
 from tracetui.errors import bad_field
 from tracetui.formats.gguf.files import GgufFiles, file_in, read_files
 from tracetui.models.checkpoints.absent_parts import refuse_absent_parts
@@ -88,7 +89,7 @@ class GgufCheckpoint:
         if in_pairs is not False:
             return True, []
         note = (
-            f"{visible(self._files.path.name, 80)}: rows of queries and keys stand in halves, as their lengths show, "
+            f"{visible(self._files.path.name, 80)}: {STAND_IN_HALVES}, as their lengths show, "
             f"and are read so; llama.cpp turns them in pairs, as any {self._files.architecture}'s, and wrongly here"
         )
         return False, [note]

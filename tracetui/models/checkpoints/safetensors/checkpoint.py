@@ -41,7 +41,7 @@ class SafetensorsCheckpoint:
         self._provenances: dict[TensorSpec, str | None] = {}
 
     def provenance(self, spec: TensorSpec, rows: Sequence[int] | None = None) -> str | None:
-        """`file` or `dequantised`; None where the folder lacks the tensor, or a part of it that is asked for.
+        """`file`, or `dequantised` with its form; None where the folder lacks the tensor, or a part that is asked for.
 
         Raises InputError if what the file has is of another shape or kind.
         """
@@ -133,7 +133,7 @@ class SafetensorsCheckpoint:
     def _kind(self, name: str) -> str:
         """Where the values of one of the file's tensors come from."""
         if name in self._files.packed:
-            return "dequantised"
+            return f"dequantised {self._files.packed[name].form.replace(',', '')}"
         dtype = self._files.tensors[name].dtype
         if dtype not in FLOATING:
             raise refused(self._files.path(name), self._files.said(name), dtype_text(dtype))
@@ -151,8 +151,8 @@ class SafetensorsCheckpoint:
     def _made_of(
         self, conversion: Conversion, sources: Mapping[str, Sequence[str]], parameter: str, shape: Sequence[int]
     ) -> str:
-        """`file` if these tensors are used as stored, else `dequantised`. Raises InputError unless they give
-        `shape`."""
+        """`file` if these tensors are used as stored, else `dequantised` with the forms. Raises InputError unless they
+        give `shape`."""
         names = [name for part in sources.values() for name in part]
         kinds = {self._kind(name) for name in names}
         shapes = {
@@ -163,7 +163,8 @@ class SafetensorsCheckpoint:
         if made != list(shape):
             problem = f"and the {len(names) - 1} tensors beside it must make {list(shape)} of {parameter}"
             raise bad_field(self._files.path(names[0]), self._files.said(names[0]), problem, made)
-        return "dequantised" if "dequantised" in kinds else "file"
+        forms = sorted(kind.removeprefix("dequantised ") for kind in kinds if kind != "file")
+        return f"dequantised {' '.join(forms)}" if forms else "file"
 
     def _convert(
         self, conversion: Conversion, spec: TensorSpec, rows: Sequence[int] | None, tick: Tick
