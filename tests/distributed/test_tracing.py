@@ -22,6 +22,7 @@ from tracetui.models.ranks import boxes
 from tracetui.models.ranks.boxes import read_box
 from tracetui.models.ranks.local import whole_indices
 from tracetui.models.ranks.spread import Sizes, check_plans
+from tracetui.models.ranks.standing import StandingWeights
 from tracetui.models.weights.random_source import RandomSource
 from tracetui.models.weights.sources import TensorSpec, Tick
 from tracetui.options.parser import parse
@@ -153,3 +154,27 @@ def _refusal(family: str, sizes: Sizes) -> str:
     except InputError as error:
         return str(error)
     return ""
+
+
+def _short(rank: int, words: Sequence[str]) -> tuple[int, str]:
+    with pytest.MonkeyPatch.context() as patch:
+        if rank:
+            patch.setattr(StandingWeights, "local_bytes", 2**50)
+        return _ranked(rank, words)
+
+
+def test_a_rank_without_the_memory_ends_all(tmp_path: Path) -> None:
+    first, second = on_ranks(2, _short, _words(_written("Llama", tmp_path), tmp_path / "run.npz"))
+    assert (first[0], second[0]) == (2, 2)
+    assert first[1].startswith("rank 1: this run needs ")
+
+
+def _other_seed(rank: int, words: Sequence[str]) -> tuple[int, str]:
+    return _ranked(rank, [*words, "--tokens", "1,2,3" if rank else "1,2,4"])
+
+
+def test_other_tokens_on_another_rank_are_refused_before_the_pass(tmp_path: Path) -> None:
+    words = ["trace", _written("Llama", tmp_path), "--dtype", "float32", "-o", str(tmp_path / "run.npz")]
+    said = on_ranks(2, _other_seed, words)
+    assert [status for status, _ in said] == [2, 2]
+    assert "the ranks have other tokens" in said[0][1]
