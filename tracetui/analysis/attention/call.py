@@ -132,13 +132,16 @@ class RecordedCall:
         """Scores [T,S] as q, k and the position bias give them, whatever was made of them afterwards."""
         q = self.trace.value(self.query).read((batch, head)).astype(np.float32)  # [T,K]
         k = self.trace.value(self.key).read((batch, self.kv_head(head))).astype(np.float32)  # [S,K]
-        return self.with_bias(self.scaled(q @ k.T), head, batch)  # [T,S]
+        with np.errstate(over="ignore", invalid="ignore"):
+            products = q @ k.T
+        return self.with_bias(self.scaled(products), head, batch)  # [T,S]
 
     def scaled(self, products: Matrix) -> Matrix:
         """Products q·k [T,S] as this call's scores: times its scale, and within its softcap."""
-        scores: Matrix = products * np.float32(self.call.scale)  # [T,S]
-        if self.call.softcap:
-            scores = np.tanh(scores / np.float32(self.call.softcap)) * np.float32(self.call.softcap)
+        with np.errstate(all="ignore"):  # a file may name a scale or a softcap that float32 has no room for
+            scores: Matrix = products * np.float32(self.call.scale)  # [T,S]
+            if self.call.softcap:
+                scores = np.tanh(scores / np.float32(self.call.softcap)) * np.float32(self.call.softcap)
         return scores
 
     def with_bias(self, scores: Matrix, head: int, batch: int) -> Matrix:
@@ -147,9 +150,10 @@ class RecordedCall:
             return scores
         bias = self._plane(self.position_bias, head, batch).astype(np.float32)  # [T or 1,S or less]
         width = min(bias.shape[1], scores.shape[1])
-        if bias.shape[1] == 1:
-            return scores + bias
-        return np.concatenate((scores[:, :width] + bias[:, :width], scores[:, width:]), axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if bias.shape[1] == 1:
+                return scores + bias
+            return np.concatenate((scores[:, :width] + bias[:, :width], scores[:, width:]), axis=1)
 
     def _summed(self, scores: Matrix, head: int, batch: int) -> tuple[Matrix, Hidden]:
         """What goes into the softmax [T,S], and which cells the mask hides.
@@ -165,7 +169,7 @@ class RecordedCall:
             return np.where(mask, scores, np.float32(left)), np.broadcast_to(~mask, scores.shape)
         lowest = _LOWEST.get(self.mask.dtype, _LOWEST["float32"])
         hidden = np.broadcast_to(mask <= (lowest if self.mask.dtype == "float16" else _NOTHING_LEFT), scores.shape)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             sums = scores.astype(mask.dtype) + mask if mask.dtype == np.float16 else scores + mask.astype(np.float32)
         return sums.astype(np.float32), hidden
 
@@ -187,8 +191,9 @@ def causal(scores: Matrix) -> Matrix:
 
 def softmax(masked: Matrix, blind_rows: float = 0.0) -> Matrix:
     """Softmax over the last axis in float32; a row of -inf alone becomes `blind_rows`."""
-    top = masked.max(axis=-1, keepdims=True)  # [T,1]
-    weights = np.exp(masked - np.where(np.isfinite(top), top, np.float32(0)))  # [T,S]
-    total = weights.sum(axis=-1, keepdims=True)  # [T,1]
-    rows: Matrix = np.divide(weights, total, out=np.full_like(weights, blind_rows), where=total > 0)
+    with np.errstate(over="ignore", invalid="ignore"):  # scores may be infinite, or too far apart for float32
+        top = masked.max(axis=-1, keepdims=True)  # [T,1]
+        weights = np.exp(masked - np.where(np.isfinite(top), top, np.float32(0)))  # [T,S]
+        total = weights.sum(axis=-1, keepdims=True)  # [T,1]
+        rows: Matrix = np.divide(weights, total, out=np.full_like(weights, blind_rows), where=total > 0)
     return np.where(np.isnan(total), np.float32(np.nan), rows)

@@ -126,11 +126,14 @@ def layer_part(trace: Trace) -> Html:
 
 def _bars(sizes: Floats) -> Floats:
     """The length of each layer's bar, of the largest one's; in decades where sizes span some."""
+    # A file may have any numbers for them.
+    sizes = np.where(sizes >= 0, sizes, np.nan)
     finite = sizes[np.isfinite(sizes)]
-    if not by_decades(sizes):
-        return sizes / (finite.max(initial=0.0) or 1.0)
-    decades: Floats = np.log10(sizes / finite.min()) + 1
-    return decades / np.nanmax(decades)
+    with np.errstate(all="ignore"):
+        if not by_decades(sizes):
+            return sizes / (finite.max(initial=0.0) or 1.0)
+        decades: Floats = np.log10(sizes / finite.min()) + 1
+        return decades / np.nanmax(decades)
 
 
 def _largest(trace: Trace, record: Record) -> str:
