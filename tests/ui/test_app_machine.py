@@ -15,7 +15,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -29,12 +29,15 @@ from textual.widgets import Input
 from tests.tracer.recipes import CONFIG
 from tracetui import paths
 from tracetui.commands.screen import debugger_app
+from tracetui.debugger.memory import store
+from tracetui.debugger.memory.writing import written
 from tracetui.debugger.state import Phase, ScreenState
 from tracetui.errors import InputError
 from tracetui.expr.edit_parse import parse_edit
 from tracetui.expr.stop import parse_stop
 from tracetui.options.parser import parser
 from tracetui.recording.npz import read_trace
+from tracetui.tracer.hooks.model_hooks import ModelHooks
 from tracetui.tracer.live import LiveSession
 from tracetui.ui.app import TracetuiApp
 from tracetui.ui.debugger_screen.screen import DebuggerScreen
@@ -123,6 +126,7 @@ ACTIONS: dict[str, Callable[[Random], Action]] = {
     "looks": lambda rng: ("press", (_some(rng, LOOKS, 4), True)),
     "anything": lambda rng: ("press", (_some(rng, ANYWHERE, 4), rng.random() < 0.7)),
     "type": lambda rng: ("type", (rng.choice(TEXTS),)),
+    "stop": lambda rng: ("line", ("B", rng.choice((0, 1, 2, 5)), True)),
     "line": lambda rng: ("line", (rng.choice(list(LINES)), rng.randrange(7), rng.random() < 0.7)),
     "resize": lambda rng: ("resize", (rng.choice(SIZES),)),
     "cancel": lambda rng: ("cancel", ()),
@@ -134,8 +138,8 @@ ACTIONS: dict[str, Callable[[Random], Action]] = {
 
 
 def _actions(rng: Random, count: int) -> list[Action]:
-    """Something runs first; anything may follow."""
-    names = ["run", *rng.choices(list(ACTIONS), k=count)]
+    """Something runs first and is cancelled, and a stop is set, which is to come back; anything may follow."""
+    names = ["run", "stop", "cancel", "run", *rng.choices(list(ACTIONS), k=count)]
     return [ACTIONS[name](rng) for name in names]
 
 
@@ -172,7 +176,8 @@ class Seat:
                 return
             in_prompt = self.app.focused is self.prompt
             await asyncio.wait_for(self.pilot.press(key), SECONDS)
-            if in_prompt or self.app.focused is self.prompt:
+            # Nothing else changes what is typed, and running it leaves it there.
+            if key != "enter" and (in_prompt or self.app.focused is self.prompt):
                 self.typed = self.prompt.value
         await self.settle(rests)
 
@@ -246,6 +251,7 @@ class Seat:
     async def do_cancel(self) -> None:
         if self.state.under_way:
             await self.press(["ctrl+c"], True)
+            assert not self.state.under_way
 
     async def do_export(self, name: str) -> None:
         await self.to_panes()
@@ -257,7 +263,7 @@ class Seat:
         await self.paste(name)
         await self.press(["enter", "enter"], True)
         path = Path(name)
-        if not self.state.under_way and frontier and path.exists():
+        if frontier and path.exists():
             assert len(read_trace(path)) >= 1
             self.written.append(path)
 
@@ -376,6 +382,8 @@ def lived(config: str, actions: list[Action]) -> None:
                 restored = None
                 if not left:
                     break
+        # What was left last is there again.
+        asyncio.run(session([], restored))
     assert _threads() <= before
     assert done["runs"]
 
@@ -392,3 +400,49 @@ def _telling() -> Iterator[None]:
 def test_whatever_is_pressed_the_screen_answers_and_nothing_is_lost(seed: int) -> None:
     rng = Random(seed)
     lived(rng.choice(list(CONFIGS)), _actions(rng, ACTION_COUNT))
+
+
+def _stays_on(patch: pytest.MonkeyPatch) -> None:
+    """A hook that is left on a model whose run was cancelled."""
+    leave: Any = ModelHooks.__exit__
+
+    def stay(hooks: Any, kind: Any, *error: Any) -> None:
+        leave(hooks, kind, *error)
+        if kind is not None:
+            hooks._model.register_forward_hook(lambda *call: None)
+
+    patch.setattr(ModelHooks, "__exit__", stay)
+
+
+def _forgets(patch: pytest.MonkeyPatch) -> None:
+    """A session's note without its stops."""
+    patch.setattr(store, "written", lambda note, model: written(replace(note, stops=()), model))
+
+
+def _is_deaf(patch: pytest.MonkeyPatch) -> None:
+    """A cancelled run that goes on waiting."""
+    patch.setattr(LiveSession, "cancel", lambda session: None)
+
+
+def _loses(patch: pytest.MonkeyPatch) -> None:
+    """A prompt's line that is emptied when its run stops."""
+    watch: Any = DebuggerScreen.watch_state
+
+    def empty(screen: DebuggerScreen, before: ScreenState, state: ScreenState) -> None:
+        watch(screen, before, state)
+        if before.phase is Phase.RUNNING and state.phase is not Phase.RUNNING:
+            screen.query_one(PromptInput).value = "z"
+
+    patch.setattr(DebuggerScreen, "watch_state", empty)
+
+
+FEW: list[Action] = [("run", ("hi", True)), ("line", ("B", 1, True)), ("cancel", ())]
+
+
+@pytest.mark.parametrize("plant", [_loses, *([_stays_on, _forgets, _is_deaf] if LONG else [])])
+def test_a_planted_fault_is_noticed(
+    plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    with pytest.raises(AssertionError):
+        lived("llama", list(FEW))
