@@ -16,9 +16,10 @@ from textual.strip import Strip
 
 from tracetui.analysis.diff.tree import Node, Standing, TreeRow, rows_of
 from tracetui.ui.widgets.list_keys import TREE_KEYS
-from tracetui.views.diff.rows import row_text, strength
+from tracetui.views.diff.rows import BARS, row_text, strength
 
 OVERVIEW = Node("", "overview")
+_OVERVIEW = "≡ overview"
 _STYLES = {
     Standing.SKIPPED: "quiet",
     Standing.AHEAD: "quiet",
@@ -143,7 +144,12 @@ class DiffTree(ScrollView, can_focus=True):
         row = self._rows[index]
         here = index == self._line
         if row.node is OVERVIEW:
-            cells = [Segment("≡ overview", plain + self._ink("name", here))]
+            # The bars of the lines below say nothing without their ends.
+            told = BARS.rjust(width - len(_OVERVIEW)) if width >= len(_OVERVIEW) + len(BARS) + 2 else ""
+            cells = [
+                Segment(_OVERVIEW, plain + self._ink("name", here)),
+                Segment(told, plain + self._ink("quiet", here)),
+            ]
         else:
             text = row_text(row, width, self._named)
             standing = plain + self._ink(self._style(row), here)

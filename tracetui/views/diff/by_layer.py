@@ -22,7 +22,7 @@ def layer_lines(comparison: Comparison, width: int) -> Iterator[str]:
     if not worst or not comparison.different:
         return
     yield ""
-    yield "Layer by layer, the worst |a-b|/|b| of a row"
+    yield "Layer by layer, the worst |a-b|/|b| of a row (bars: log, 1e-7 to 1)"
     for layer, site in worst:
         assert site.distance is not None
         filled = bar(_height(site.distance.furthest), _BAR)

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from tracetui.analysis.diff.tree import Standing, TreeRow
 from tracetui.text import visible
-from tracetui.views.cells import column, fit
+from tracetui.views.cells import bar, column, fit
 
 MARKS = {
     Standing.SKIPPED: "·",
@@ -31,8 +31,14 @@ _WORDS = {
 _OTHER_FROM = 60
 """Cells from which on there is room for what B calls it."""
 _DECADES = 7
-_NUMBER = 19
-"""Cells of `99,999 off ▅2.3e-02`, so that what stands before it is in one column."""
+_BAR = 4
+"""Cells of a bar."""
+_BAR_FROM = 40
+"""Cells from which on there is room for bars."""
+_NUMBER = 18 + _BAR + 1
+"""Cells of ` 99,999 off ██▌  2.3e-02`, so that what stands before it is in one column."""
+BARS = "bars: log, 1e-7 to 1"
+"""What the bars mean."""
 _SMALL, _LARGE = 1e-3, 1e-1
 
 
@@ -50,7 +56,7 @@ class RowText:
 def row_text(row: TreeRow, width: int, named: bool = True) -> RowText:
     """One line of the tree in `width` cells; `named`: some of B's names are its own."""
     node = row.node
-    number = _number(row)
+    number = _number(row, _BAR if width >= _BAR_FROM else 0)
     fold = "▾ " if row.open else "▸ " if node.children else "  "
     mark = f"{MARKS[_standing(row)]} "
     beside = max(8, (width - _NUMBER) * 2 // 5) if named and width >= _OTHER_FROM else 0
@@ -73,8 +79,11 @@ def _end(text: str, width: int) -> str:
     return shown if cell_len(shown) <= width else f"…{shown[-max(1, width - 1) :]}"
 
 
-def _number(row: TreeRow) -> str:
-    """`12 off ▅2.3e-02` of what is folded, `▅2.3e-02` of one site; words where nothing was measured."""
+def _number(row: TreeRow, room: int) -> str:
+    """`12 off ██▌  2.3e-02` of what is folded, `██▌  2.3e-02` of one site; words where nothing was measured.
+
+    room: cells of the bar.
+    """
     node = row.node
     folded = bool(node.children) and not row.open
     distance = node.worst if folded else node.relative
@@ -83,11 +92,12 @@ def _number(row: TreeRow) -> str:
         words = _WORDS.get(standing, "")
         return f" {words}" if words and not (row.open and not node.site) else ""
     count = f"{node.apart:,} off " if folded and node.apart else ""
-    return f" {count}{level(distance) if standing >= Standing.SHAPES else ' '}{short(distance):>7}"
+    drawn = (bar(_height(distance), room) if room else level(distance)) if standing >= Standing.SHAPES else ""
+    return f" {count}{drawn:<{max(1, room)}}{short(distance):>{8 if room else 7}}"
 
 
 def level(distance: float) -> str:
-    """A distance as one block, on a logarithmic scale from float32's rounding to 1."""
+    """A distance as one block where there is room for no bar, on the same scale: a decade more is an eighth higher."""
     return column(max(1, round(8 * _height(distance))), 0)
 
 
