@@ -84,7 +84,7 @@ def begin_for(arguments: Sequence[str]) -> None:
 
 
 def _on_a_terminal() -> bool:
-    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    return os.isatty(0) and os.isatty(1) and os.environ.get("TERM") != "dumb"
 
 
 def _write(text: str) -> None:

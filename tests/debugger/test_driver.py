@@ -58,7 +58,29 @@ def test_steps_over_a_recording_wait_until_it_is_open() -> None:
     list(forward(recorder))
     early.opened(RecordedSession(recorder.trace, early.heard))
     assert early.state.waiting == 0
-    assert early.state.cursor == 2
+    assert early.state.cursor == 1, "from the whole, the first step leads to the first record"
+
+
+@pytest.mark.parametrize(
+    ("step", "cursor"), [(Step.INTO, 0), (Step.OVER, 0), (Step.OUT, 0), (Step.LAYER, 0), (Step.END, 42)]
+)
+def test_from_a_recording_as_a_whole_steps_begin_at_its_first_record(step: Step, cursor: int) -> None:
+    recorder = empty_recorder()
+    list(forward(recorder))
+    found = Driver(recording=True)
+    found.opened(RecordedSession(recorder.trace, found.heard))
+    assert (found.state.overview, found.state.cursor) == (True, 42)
+    assert found.step(step) == ""
+    assert (found.state.overview, found.state.cursor) == (False, cursor)
+
+
+def test_what_fills_an_empty_pane_is_recorded_later_or_run_for() -> None:
+    live, _ = driver()
+    live.run(texts(PROMPT))
+    for _ in range(2):
+        assert live.until(lambda record: record.role == "q", "none") == ""
+        assert live.state.record.role == "q"
+        live.jump(0)
 
 
 def test_another_prompt_given_before_the_model_is_prepared_drops_the_steps_that_wait() -> None:

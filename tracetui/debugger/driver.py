@@ -97,6 +97,9 @@ class Driver:
         if state.cursor < 0 and not state.under_way:
             begins = self._pending is not None or (self._recording and state.phase is Phase.PREPARING)
             return self._wait(step) if begins else no_step.nothing_yet(state)
+        if state.overview:
+            self.state = moved(state, state.frontier - 1 if step is Step.END else 0)
+            return ""
         index = forward(state, step)
         if step is Step.LAYER and (remark := no_step.no_later_layer(state, index)):
             return remark
@@ -139,7 +142,7 @@ class Driver:
         state = self.state
         if state.cursor < 0 and not state.under_way:
             return no_step.nothing_yet(state)
-        ahead = range(state.cursor + 1, state.frontier)
+        ahead = range(0 if state.overview else state.cursor + 1, state.frontier)
         place = next((index for index in ahead if reached(state.trace.records[index])), None)
         if (place := first_of(place, state.stops.after(state.cursor))) is not None:
             self.state = moved(state, place)

@@ -62,6 +62,8 @@ class ScreenState:
     """How many records exist, as far as the session has told."""
     cursor: int = -1
     """Index of the record looked at; -1 before the first."""
+    overview: bool = False
+    """Whether a recording is looked at as a whole: until a record is gone to. The cursor is at its end then."""
     following: bool = True
     """Whether the cursor goes to where the model stops next."""
     progress: Progress = NO_PROGRESS
@@ -132,7 +134,7 @@ def resumed(state: ScreenState) -> ScreenState:
 def moved(state: ScreenState, cursor: int) -> ScreenState:
     """The cursor at another record, within what is recorded; a running model no longer takes it along."""
     inside = max(0, min(cursor, state.frontier - 1)) if state.frontier else -1
-    return replace(state, cursor=inside, following=False)
+    return replace(state, cursor=inside, following=False, overview=False)
 
 
 def forward(state: ScreenState, step: Step) -> int | None:

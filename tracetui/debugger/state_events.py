@@ -108,7 +108,11 @@ def _extended(state: ScreenState, trace: Trace) -> ScreenState:
 
 
 def _opened(state: ScreenState, trace: Trace, outline: Module) -> ScreenState:
-    """A recording: looked at from its first record on."""
+    """A recording: looked at as a whole, and from its end, where every pane has something to show.
+
+    Somebody's own tensors have no whole: those are looked at from the first one on.
+    """
+    whole = bool(len(trace)) and not trace.dump
     return replace(
         state,
         phase=Phase.RECORDED,
@@ -118,7 +122,8 @@ def _opened(state: ScreenState, trace: Trace, outline: Module) -> ScreenState:
         notes=trace.run.notes,
         trace=trace,
         frontier=len(trace),
-        cursor=0 if len(trace) else -1,
+        cursor=len(trace) - 1 if whole or not len(trace) else 0,
+        overview=whole,
         following=False,
     )
 

@@ -24,6 +24,14 @@ class SessionEvent(Message):
         self.event = event
 
 
+class FillAsked(Message):
+    """Go on to the next record of a role, with which the pane is no longer empty."""
+
+    def __init__(self, role: str) -> None:
+        super().__init__()
+        self.role = role
+
+
 class Jump(Message):
     """Look at a record."""
 

@@ -22,6 +22,7 @@ from tracetui.recording.outline import NO_MODULE, Module
 from tracetui.recording.spill import SpilledValue
 from tracetui.recording.spill_file import SpillFile
 from tracetui.recording.trace import Trace
+from tracetui.recording.value import StatisticsValue
 from tracetui.ui.app import TracetuiApp
 from tracetui.ui.dialogs.open import completed
 from tracetui.ui.panes.tensor.value_grid import ValueGrid
@@ -31,18 +32,47 @@ async def test_a_recording_is_stepped_through_from_its_first_record(tmp_path: Pa
     trace = recorded()
     async with opened(written(tmp_path / "t.npz", trace)) as it:
         assert it.state.phase is Phase.RECORDED
-        assert (it.state.cursor, it.state.frontier) == (0, len(trace))
-        assert isinstance(it.app.focused, ValueGrid)
+        assert (it.state.cursor, it.state.frontier) == (len(trace) - 1, len(trace))
         head = it.line(0)
         assert "llama3-2layer" in head
         assert "recorded 2026-03-01 12:00 UTC" in head
         assert f"recording · {len(trace)} records" in head
-        await it.press("s", "s")
+        await it.press("s", "s", "s")
         assert it.state.cursor == 2
+        assert isinstance(it.app.focused, ValueGrid)
         await it.press("p", "c")
         assert it.state.cursor == len(trace) - 1
         await it.press("n")
         assert "this is the last record of the recording" in it.text()
+
+
+async def test_it_opens_on_the_run_as_a_whole_with_every_pane_filled(tmp_path: Path) -> None:
+    async with opened(written(tmp_path / "t.npz"), (180, 50)) as it:
+        shown = it.text()
+        assert "steps from the first record" in shown
+        assert "43 records, 2 layers" in shown
+        assert "next token" in shown
+        assert "No attention" not in shown
+        assert "4  experts" not in shown
+        await it.press("home")
+        shown = it.text()
+        assert "steps from the first record" not in shown
+        assert "Enter goes to the next" in shown
+        await it.press("3", "enter")
+        assert it.state.record.role == "q"
+        assert "No attention" not in it.text()
+
+
+async def test_the_whole_says_where_a_nan_begins(tmp_path: Path) -> None:
+    trace = recorded()
+    broken = [
+        replace(value.statistics(), nan=1) if at == 20 else value.statistics() for at, value in enumerate(trace.values)
+    ]
+    values = tuple(
+        StatisticsValue(value.shape, value.dtype, known) for value, known in zip(trace.values, broken, strict=True)
+    )
+    async with opened(written(tmp_path / "t.npz", replace(trace, values=values))) as it:
+        assert f"NaN in layer {trace.records[20].layer}" in it.text()
 
 
 @pytest.mark.parametrize("key", ["r", ":"])
@@ -91,6 +121,7 @@ async def test_every_pane_shows_what_was_recorded(tmp_path: Path) -> None:
 async def test_what_was_not_kept_is_said_in_every_pane(tmp_path: Path) -> None:
     path = written(tmp_path / "t.npz", without_values(recorded()))
     async with opened(path) as it:
+        await it.press("home")
         assert "The values of this tensor were not kept" in it.text()
         assert "L2" in it.text(), "statistics are there all the same"
         await it.press("c", "3")
@@ -115,6 +146,7 @@ async def test_a_value_on_disk_says_so(tmp_path: Path) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         it = Driven(app, pilot, [])
         await it.settle()
+        await it.press("home")
         assert "float32 · spilled to disk" in it.text()
         await it.press("s")
         assert "spilled" not in it.text()

@@ -38,6 +38,7 @@ from tracetui.ui.debugger_screen.tab_line import TabLine
 from tracetui.ui.keys.commands import bindings
 from tracetui.ui.keys.unknown import UnknownKeys
 from tracetui.ui.messages import (
+    FillAsked,
     Jump,
     JumpToModule,
     PromptGiven,
@@ -241,6 +242,10 @@ class DebuggerScreen(Screen[None]):
     @on(Jump)
     def _jump(self, message: Jump) -> None:
         self.steps.to(message.index)
+
+    @on(FillAsked)
+    def _fill(self, message: FillAsked) -> None:
+        self.steps.fill(message.role)
 
     @on(JumpToModule)
     def _jump_to_module(self, message: JumpToModule) -> None:

@@ -100,6 +100,10 @@ class StepActions:
         else:
             self._host.show(f"{path or 'the model'} has no record {'yet' if state.under_way else 'of its own'}")
 
+    def fill(self, role: str) -> None:
+        """On to the next record of a role, with which an empty pane has something to show."""
+        self._host.show(self._host.driver.until(lambda record: record.role == role, "no later record fills this pane"))
+
     def jump(self) -> None:
         """To a record by its site."""
         from tracetui.ui.dialogs.jump import JumpScreen

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
+from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 from textual.widget import Widget
 
 from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import ScreenState
+from tracetui.ui.messages import FillAsked
 from tracetui.ui.reader import read_in_background
 
 HAS_KEYS = "▌"
@@ -38,6 +40,12 @@ class Pane:
 class ReadingPane(Widget, Generic[Value]):
     """Shows what is read of the state. A subclass says what it looks at, how that is read, and how it is shown."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "fill", "to what an empty pane would show", show=False, id="fill_pane"),
+    ]
+    filled_by: ClassVar[str] = ""
+    """The role of the records that an empty pane has something to show of."""
+
     state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
 
     def __init__(self, pane: str) -> None:
@@ -59,6 +67,14 @@ class ReadingPane(Widget, Generic[Value]):
     def copied(self) -> str:
         """The line or cell that the user is at, in words; empty where there is none."""
         return ""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only an empty pane can be filled."""
+        return action != "fill" or bool(self.filled_by and self.has_class("-empty"))
+
+    def action_fill(self) -> None:
+        """Go on to the next record that there is something to show of."""
+        self.post_message(FillAsked(self.filled_by))
 
     def watch_state(self, old: ScreenState, state: ScreenState) -> None:
         """Read again what is looked at now, or more of it once the run has come further."""

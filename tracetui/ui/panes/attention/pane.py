@@ -25,7 +25,7 @@ from tracetui.debugger.readings.attention import (
     own_attention,
     read_attention,
 )
-from tracetui.debugger.state import ScreenState
+from tracetui.debugger.state import Phase, ScreenState
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import NotKeptError
 from tracetui.text import number
@@ -50,6 +50,7 @@ _AT_ONCE = 2**30
 class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
     """The call at the cursor, else the last one before it."""
 
+    filled_by = "q"
     kind: reactive[Shown] = reactive[Shown]("probs")
     """The one asked for; a call that lacks it shows probabilities."""
 
@@ -254,6 +255,7 @@ def _of_queries(heatmap: Heatmap) -> bool:
     return bool(heatmap.data.rows.labels)
 
 
+_RUNS = "No attention at or before this record.\nEnter runs on to the next layer that computes some."
 _NONE = "No attention at or before this record. It is shown as soon as a layer has computed it."
 
 
@@ -267,7 +269,9 @@ def _why(state: ScreenState) -> str:
         return _OWN.format(own)
     records = state.trace.records[state.cursor + 1 : state.frontier]
     later = next((record for record in records if record.role == "q"), None)
-    return f"No attention at or before this record; the next is in layer {later.layer}." if later else _NONE
+    if later:
+        return f"No attention at or before this record.\nEnter goes to the next, in layer {later.layer}."
+    return _RUNS if state.phase is Phase.STOPPED else _NONE
 
 
 def _read(

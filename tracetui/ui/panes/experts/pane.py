@@ -18,7 +18,7 @@ from tracetui.analysis.experts.choice import expert_record
 from tracetui.analysis.experts.routing import BlockRouting, Missing
 from tracetui.analysis.identity import Identity
 from tracetui.debugger.readings.experts import Experts, has_experts, read_experts
-from tracetui.debugger.state import ScreenState
+from tracetui.debugger.state import Phase, ScreenState
 from tracetui.recording.record import Record
 from tracetui.text import number
 from tracetui.ui.messages import Jump, Said
@@ -47,9 +47,12 @@ class LoadMap(Heatmap):
     class ExpertOpened(Message):
         """The record of the expert under the crosshair is wanted."""
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Of an empty map Enter is the pane's."""
+        return not (action == "open" and self.data.empty) and super().check_action(action, parameters)
+
     def action_open(self) -> None:
-        if not self.data.empty:
-            self.post_message(self.ExpertOpened())
+        self.post_message(self.ExpertOpened())
 
 
 class RoutingTable(Canvas):
@@ -72,6 +75,8 @@ class RoutingTable(Canvas):
 
 class ExpertsPane(ReadingPane[Experts], Vertical):
     """The block at the cursor, else the last one before it; the crosshair may look at another layer."""
+
+    filled_by = "experts"
 
     def __init__(self) -> None:
         super().__init__("experts")
@@ -138,9 +143,11 @@ class ExpertsPane(ReadingPane[Experts], Vertical):
             return "No experts here: every token goes through the same weights." if state.outline.kind else ""
         later = self._shown.loads.after(state.cursor) if self._shown.trace is state.trace else None
         if later is not None:
-            return f"No routing at or before this record; the next is in layer {later.record.layer}."
+            return f"No routing at or before this record.\nEnter goes to the next, in layer {later.record.layer}."
         if state.frontier and not state.under_way:
             return "This run recorded no routing: the model's experts could not be watched, or it ended before them."
+        if state.phase is Phase.STOPPED:
+            return "No routing yet.\nEnter runs on to the next layer whose router chooses experts."
         return "No routing yet. It is shown as soon as a layer's router has chosen its experts."
 
     def _share_room(self) -> None:

@@ -26,6 +26,7 @@ from tracetui.text import statistic
 from tracetui.ui.messages import TokenChosen
 from tracetui.ui.panes.pane import ReadingPane
 from tracetui.ui.panes.tensor.outlier_map import OutlierMap
+from tracetui.ui.panes.tensor.overview import RunOverview
 from tracetui.ui.panes.tensor.summary import Reading, Summary, read
 from tracetui.ui.panes.tensor.value_grid import ORIGIN, Subject, ValueGrid
 from tracetui.ui.panes.tensor.welcome import Welcome
@@ -50,6 +51,7 @@ class TensorPane(ReadingPane[Reading], Vertical):
 
     def compose(self) -> ComposeResult:
         yield Welcome(self._offer).data_bind(TensorPane.state)
+        yield RunOverview(self._offer).data_bind(TensorPane.state)
         yield Summary()
         yield Static(id="plane")
         yield ValueGrid()
@@ -57,6 +59,7 @@ class TensorPane(ReadingPane[Reading], Vertical):
 
     def watch_state(self, old: ScreenState, state: ScreenState) -> None:
         self.set_class(state.cursor < 0, "-empty")
+        self.set_class(state.overview, "-overview")
         if not self.is_mounted or state.cursor < 0:
             return
         fresh = state.cursor != old.cursor or state.trace is not old.trace
