@@ -49,6 +49,42 @@ print(*sys.modules)
 """
 """What `tracetui run` imports before its screen is painted."""
 
+FIRST_PAINT_AT_HOME = """
+import sys
+from tracetui.commands import command
+command("home")
+from tracetui.ui.home import app
+from tracetui.ui.terminal import last_resort
+print(*sys.modules)
+"""
+"""What `tracetui` alone imports before its screen is painted."""
+
+AT_HOME = (
+    *(
+        "commands",
+        "debugger.home.rows",
+        "ui.home",
+        "ui.keys.keymap",
+        "ui.messages",
+        "ui.reader",
+        "ui.terminal",
+        "ui.theme",
+    ),
+    *(
+        "ui.themed_app",
+        "ui.widgets",
+        "views.inks",
+        "views.palette",
+        "bus_error",
+        "errors",
+        "file_heads",
+        "logs",
+        "paths",
+    ),
+    *("signals", "startup_line", "text"),
+)
+"""What of tracetui the home screen shows, or ends in order with; anything else is read and imported behind it."""
+
 LATER = (
     "tracetui.analysis.diff",
     "tracetui.export",
@@ -157,6 +193,19 @@ def test_the_first_paint_waits_for_nothing_that_opens_later() -> None:
     assert {"tracetui.ui.debugger_screen.screen", "tracetui.tracer.live"} <= set(done.stdout.split())
     later = [name for name in done.stdout.split() if name.startswith(LATER)]
     assert later == []
+
+
+def test_the_home_screen_is_painted_before_numpy_and_the_debugger_are_loaded() -> None:
+    done = fresh_python(FIRST_PAINT_AT_HOME)
+    assert done.returncode == 0, done.stderr
+    loaded = done.stdout.split()
+    assert "tracetui.ui.home.screen" in loaded
+    assert not set(loaded) & ({*SLOW_LIBRARIES, "msgspec"} - {"textual"})
+    allowed = tuple(f"tracetui.{name}" for name in AT_HOME)
+    packages = {prefix for name in allowed for prefix in (name.rpartition(".")[0], "tracetui", "tracetui.debugger")}
+    ours = [name for name in loaded if name.startswith("tracetui") and name not in packages]
+    assert [name for name in ours if not name.startswith(allowed)] == []
+    assert len(ours) < 40
 
 
 @pytest.mark.parametrize("arguments", [["info", "t.npz"]])

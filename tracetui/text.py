@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 _SYMBOLS = {"\n": "⏎", "\t": "⇥", "\r": "␍", "\x7f": "␡"}
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -106,3 +106,14 @@ def number(value: float, digits: int = 4) -> str:
 def statistic(value: float) -> str:
     """The same of a statistic, which is NaN where no element is finite: a dash."""
     return "–" if math.isnan(value) else number(value)
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """`2–31`, `0, 4–6`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(str(low) if low == high else f"{low}–{high}" for low, high in runs)

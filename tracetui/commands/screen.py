@@ -39,7 +39,7 @@ def tour(arguments: Namespace) -> int:
     require_terminal("tour:", "`tracetui trace`")
     os.environ.setdefault("TEXTUAL_FPS", "120")
     from tracetui.commands.start_page import page_of_recipe
-    from tracetui.debugger.tour import MODEL
+    from tracetui.debugger.home.tour import MODEL
     from tracetui.recipe import load_recipe
     from tracetui.tracer.live import LiveSession
     from tracetui.ui.app import TracetuiApp

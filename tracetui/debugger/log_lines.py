@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import Enum
 
 from tracetui.debugger.session import Event, Extended, Failed, Finished, Opened, Prepared, Remark, Started
 from tracetui.recording.cut import FROM_THE_START
@@ -11,18 +10,6 @@ from tracetui.views.run.cut import taken_line
 from tracetui.views.run.generated import extended_lines
 from tracetui.views.run.plan import plan_table
 from tracetui.views.run.prompts import preview_lines
-
-
-class Level(Enum):
-    """How much a line of the log matters."""
-
-    EVENT = "·"
-    """It belongs to the course of things."""
-    INFO = "i"
-    """Somebody should read it."""
-    WARNING = "!"
-    """Something isn't as it was meant."""
-    ERROR = "✗"
 
 
 def log_lines(event: Event) -> Iterator[str]:

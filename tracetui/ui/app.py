@@ -25,6 +25,7 @@ from tracetui.ui.foreign import notify
 from tracetui.ui.keys.commands import commands_of, shown_keys
 from tracetui.ui.messages import Said, SessionEvent, SessionOpened, Trouble
 from tracetui.ui.reader import read_in_background
+from tracetui.ui.terminal.colours import depth_of
 from tracetui.ui.theme.file import default_heatmap
 from tracetui.ui.themed_app import INTERRUPTED, ThemedApp
 from tracetui.views.palette import PALETTES, Palette
@@ -50,6 +51,9 @@ class TracetuiApp(ThemedApp):
         self._open_session = open_session
         self._make_first = make_first
         self.debugger = DebuggerScreen(offer, self.keymap_shown)
+
+    def before_screen(self) -> None:
+        depth_of(self)  # of tmux, for maps
 
     def get_default_screen(self) -> Screen[None]:
         return self.debugger

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.message import Message
 
-from tracetui.debugger.log_lines import Level
-from tracetui.debugger.session import Event, Session
+from tracetui.debugger.log_level import Level
+
+if TYPE_CHECKING:
+    from tracetui.debugger.session import Event, Session
 
 
 class SessionOpened(Message):

@@ -67,6 +67,9 @@ class ThemedApp(App[int]):
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return default_variables(self.current_theme)
 
+    def before_screen(self) -> None:
+        """What has to be asked of the terminal before anything is drawn on it."""
+
     def on_load(self) -> None:
         """Before the terminal is taken: a signal that comes while the screen is built must give it back too."""
         self._catch_signals()

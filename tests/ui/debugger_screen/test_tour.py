@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tests.ui.driving import Driven, driven
 from tests.ui.fake import OFFER
-from tracetui.debugger.tour import TOUR
+from tracetui.debugger.home.tour import TOUR
 from tracetui.ui.keys.commands import COMMANDS
 
 PAGE = replace(OFFER, tour=True)

@@ -252,7 +252,10 @@ async def test_a_sum_is_compared_once_for_each_block() -> None:
 async def test_before_the_first_layer_both_panes_name_the_next() -> None:
     async with routed() as it:
         await it.press("enter", "c", "2", "home", "4")
-        assert "No routing at or before this record; the next is in layer 1." in words(it)
+        assert "No routing at or before this record. Enter goes to the next, in layer 1." in words(it)
+        await it.press("enter")
+        assert (it.state.record.layer, it.state.record.role) == (1, "experts")
+        assert "Enter goes to the next" not in words(it)
         await it.press("2", "end", "4")
         assert re.search(r"\d+ of 68 choices \(\d", it.text())
 

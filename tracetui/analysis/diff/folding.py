@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from tracetui.analysis.diff.alignment.named import Named
 from tracetui.analysis.mapping.ggml import graph_name
 from tracetui.recording.record import plain_site
+from tracetui.text import spans
 
 
 def folded(sites: Iterable[Named], shared: Collection[int]) -> list[str]:
@@ -31,14 +32,3 @@ def folded(sites: Iterable[Named], shared: Collection[int]) -> list[str]:
     ranges = [f"layers.{spans(sorted(whole))}"] if whole else []
     ranges += [f"layers.{spans(sorted(layers))}{place}" for place, layers in places.items()]
     return [*ranges, *(f"{base}-{spans(sorted(layers))}" for base, layers in graph.items()), *outside]
-
-
-def spans(numbers: Sequence[int]) -> str:
-    """`2–31`, `0, 4–6`."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ", ".join(str(low) if low == high else f"{low}–{high}" for low, high in runs)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from tracetui.analysis.diff.alignment.align import Alignment
 from tracetui.analysis.diff.alignment.named import Named
-from tracetui.analysis.diff.folding import spans
 from tracetui.recording.record import Token, layer_of, plain_site
 from tracetui.recording.trace import RunInfo, Trace
+from tracetui.text import spans
 
 _QUANTISED = frozenset({"quantization_config", "compression_config"})
 _STORED = _QUANTISED | {"transformers_version", "_name_or_path", "torch_dtype", "dtype", "use_cache", "architectures"}

@@ -10,10 +10,10 @@ from enum import IntEnum
 from itertools import groupby
 
 from tracetui.analysis.diff.alignment.named import Named
-from tracetui.analysis.diff.folding import spans
 from tracetui.analysis.diff.result import Outcome, SiteDiff
 from tracetui.analysis.diff.survey import Survey
 from tracetui.recording.record import Record, layer_path, plain_site
+from tracetui.text import spans
 
 _PARTS = re.compile(r"[^.:]+|:[^.:]+")
 _QUIET_RUN = 2

@@ -8,7 +8,7 @@ from functools import partial
 
 from tracetui.debugger.baseline import Baseline, edits_said
 from tracetui.debugger.edits import offered
-from tracetui.debugger.log_lines import Level
+from tracetui.debugger.log_level import Level
 from tracetui.debugger.no_step import nothing_yet
 from tracetui.debugger.rerun import changed_at, keeps_from_rerunning, looks_back
 from tracetui.debugger.session import Event, Finished, Started, Stopped, Tallied

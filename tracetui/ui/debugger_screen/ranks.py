@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tracetui.debugger.recorded_session import outline_of
 from tracetui.debugger.session import Event, Opened
 from tracetui.errors import InputError
 from tracetui.recording.trace import Trace
@@ -43,6 +42,8 @@ class RankActions:
 
     def look_at(self, rank: int | None) -> None:
         """Show a rank's own records, or of None those of all together."""
+        from tracetui.debugger.recorded_session import outline_of
+
         key, trace = self._host.state.record.key, self._host.state.trace.by_rank[rank]
         self._hear(Opened(trace, outline_of(trace)))
         record = trace.find(key)

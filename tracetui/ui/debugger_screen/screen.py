@@ -14,11 +14,11 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from tracetui.debugger.driver import Driver
+from tracetui.debugger.home.tour import LEAVES, PROMPT_GIVEN
 from tracetui.debugger.known_places import KnownPlaces
 from tracetui.debugger.readings.experts import has_experts
 from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import ScreenState
-from tracetui.debugger.tour import LEAVES, PROMPT_GIVEN
 from tracetui.ui.debugger_screen.arrangement import Arrangement
 from tracetui.ui.debugger_screen.edits import EditActions
 from tracetui.ui.debugger_screen.events import SessionEvents

@@ -11,7 +11,6 @@ from threading import Timer
 from textual.driver import Driver
 
 from tracetui.bus_error import before_bus_error
-from tracetui.ui.terminal.colours import depth_of
 from tracetui.ui.terminal.driver import TerminalDriver
 from tracetui.ui.themed_app import ThemedApp
 
@@ -21,7 +20,7 @@ SECONDS = 4.0
 
 def run_app(app: ThemedApp) -> int:
     """Show the application until it ends; returns its exit status. Doesn't return where a thread can't be ended."""
-    depth_of(app)  # tmux is asked before anything is on the screen
+    app.before_screen()
     last_resort = LastResort(lambda: app._driver)
     app.told_to_end = last_resort.arm
     before_bus_error(last_resort.give_back)

@@ -11,7 +11,7 @@ from tracetui.recording.record import Record
 from tracetui.ui.messages import Jump
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.views.cells import Line, fit, line
-from tracetui.views.health.lines import MARKS, UNLIKE
+from tracetui.views.health.marks import MARKS, UNLIKE
 from tracetui.views.inks import Inks
 
 _SHAPE = 20

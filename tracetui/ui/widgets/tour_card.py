@@ -9,8 +9,8 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from tracetui.debugger.home.tour import LEAVES, PREPARING, PROMPT_GIVEN, TOUR
 from tracetui.debugger.state import ScreenState
-from tracetui.debugger.tour import LEAVES, PREPARING, PROMPT_GIVEN, TOUR
 from tracetui.ui.keys.commands import COMMANDS, shown_key
 
 

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 from tracetui.analysis.diff.feeds import Feeds
 from tracetui.analysis.diff.finding import Finding
-from tracetui.analysis.diff.folding import spans
 from tracetui.analysis.diff.result import Comparison, SiteDiff
 from tracetui.analysis.own_parameters import own_parameters
 from tracetui.recording.record import INPUT, layer_of
-from tracetui.text import visible
+from tracetui.text import spans, visible
 from tracetui.views.diff.format import listed
 
 _NEAREST = 4

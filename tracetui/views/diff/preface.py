@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tracetui.analysis.diff.alignment.wrong_pairs import WrongPair
-from tracetui.analysis.diff.folding import folded, spans
+from tracetui.analysis.diff.folding import folded
 from tracetui.analysis.diff.preface import MISSING, FieldPair, Preface, TokenDifference
 from tracetui.analysis.diff.report import Report
 from tracetui.analysis.diff.result import Comparison, SiteDiff
-from tracetui.text import visible
+from tracetui.text import spans, visible
 from tracetui.views.diff.effects import edit_lines
 from tracetui.views.diff.format import entry, number, token
 from tracetui.views.diff.weights import model_names, weight_lines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
 from tracetui.analysis.axes import axes_of
@@ -28,11 +28,6 @@ from tracetui.views.config_lines import ConfigLine, LineKind
 from tracetui.views.diff.format import listed
 from tracetui.views.health.causes import cause_line
 from tracetui.views.health.ranks import rank_lines
-
-MARKS: Mapping[HealthPart | None, str] = {HealthPart.PRODUCES: "!", HealthPart.CARRIES: "~", HealthPart.UNTOLD: "?"}
-"""Who made a NaN or an infinity, who passes it on, and where that can't be told."""
-UNLIKE = "≠"
-"""Ranks that should have the same here have not."""
 
 _LISTED = 8
 _COLUMN = 11

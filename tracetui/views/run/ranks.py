@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from tracetui.analysis.diff.folding import spans
 from tracetui.recording.parallel import UnlikeReplicas
-from tracetui.recording.ranks.merge import Merged, Mismatch
 from tracetui.recording.trace import Trace
-from tracetui.text import number, size, visible
+from tracetui.text import number, size, spans, visible
+
+if TYPE_CHECKING:
+    from tracetui.recording.ranks.merge import Merged, Mismatch
 
 _MISFITS, _UNLIKE = 50, 10
 

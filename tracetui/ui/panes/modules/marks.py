@@ -9,7 +9,7 @@ from tracetui.debugger.fault import NO_FAULT
 from tracetui.debugger.state import ScreenState
 from tracetui.debugger.stop_book import names_module
 from tracetui.recording.record import plain_site
-from tracetui.views.health.lines import MARKS, UNLIKE
+from tracetui.views.health.marks import MARKS, UNLIKE
 
 
 class LineMarks:
