@@ -12,7 +12,8 @@ from tracetui.commands.read_options import gives_generation, gives_prompts, take
 from tracetui.debugger.memory.keeper import Keeper
 from tracetui.debugger.memory.note import NO_NOTE, SessionNote
 from tracetui.debugger.memory.restored import NOTHING_RECALLED, Restored, in_words
-from tracetui.debugger.memory.store import NOTHING_FOUND, NoteStore, StoredNote, switched_off
+from tracetui.debugger.memory.store import NOTHING_FOUND, NoteStore, StoredNote
+from tracetui.debugger.memory.switch import switched_off
 from tracetui.expr.stop import Stop
 from tracetui.recipe import Recipe, find_hub_id, shipped_recipes
 from tracetui.recipe.generation import PROMPT_ALONE

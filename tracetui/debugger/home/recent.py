@@ -9,7 +9,8 @@ from pathlib import Path
 from tracetui.debugger.home.recordings import recording_row, recordings_in
 from tracetui.debugger.home.rows import HomeRow, HomeSection, date_text
 from tracetui.debugger.memory.note import ScreenLayout, SessionNote, told
-from tracetui.debugger.memory.store import StoredSession, stored_sessions, switched_off
+from tracetui.debugger.memory.store import StoredSession, stored_sessions
+from tracetui.debugger.memory.switch import switched_off
 
 MOST = 12
 _TEXT = 60

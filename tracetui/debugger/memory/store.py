@@ -17,8 +17,6 @@ from tracetui.debugger.memory.writing import MAX_BYTES, written
 from tracetui.errors import InputError
 from tracetui.text import visible
 
-SWITCH = "TRACETUI_NO_SESSION"
-"""An environment variable: with anything in it, nothing is remembered."""
 _MOST_BAD = 20
 _UNSAFE = re.compile(r"[^A-Za-z0-9]+")
 
@@ -117,8 +115,3 @@ def file_name(model: str) -> str:
     """A name that is safe in any folder: what can be read of the model's end, and a digest of all of it."""
     digest = hashlib.sha256(model.encode("utf-8", "surrogatepass")).hexdigest()[:20]
     return f"{_UNSAFE.sub('-', model)[-40:].strip('-') or 'model'}-{digest}.json"
-
-
-def switched_off() -> bool:
-    """Whether the user wants nothing remembered."""
-    return bool(os.environ.get(SWITCH))

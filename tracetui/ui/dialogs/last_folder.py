@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tracetui import paths
-from tracetui.debugger.memory.store import switched_off
+from tracetui.debugger.memory.switch import switched_off
 from tracetui.errors import InputError
 
 _LIMIT = 4096

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 from tracetui import paths
-from tracetui.debugger.memory.store import switched_off
+from tracetui.debugger.memory.switch import switched_off
 from tracetui.errors import InputError
 from tracetui.ui.theme.file import ThemeFile, read_theme
 
