@@ -138,20 +138,28 @@ async def test_both_layouts_side_by_side() -> None:
         assert not isinstance(it.app.screen, RopeScreen)
 
 
-async def test_weights_from_meta_s_file_have_their_layout_said_unasked() -> None:
+@pytest.mark.parametrize(
+    ("layout", "provenance", "words"),
+    [("meta", "file", "Meta's file"), ("gguf", "dequantised Q4_1", "The GGUF file")],
+)
+async def test_weights_from_files_of_another_order_have_their_layout_said_unasked(
+    layout: str, provenance: str, words: str
+) -> None:
     def empty(*prompts: str) -> Recorder:
         recorder = empty_recorder(*prompts)
-        recorder.trace = replace(recorder.trace, run=replace(recorder.trace.run, recipe={"layout": "meta"}))
+        run = recorder.trace.run
+        run = replace(run, recipe={"layout": layout}, config={**run.config, "model_type": "llama"})
+        recorder.trace = replace(recorder.trace, run=run)
         return recorder
 
     def prepare(session: FakeSession) -> None:
         session.empty = empty
-        session.rename = lambda r: replace(r, provenance="file") if r.site.endswith("q_proj") else r
+        session.rename = lambda r: replace(r, provenance=provenance) if r.site.endswith("q_proj") else r
 
     async with driven((180, 50), prepare=prepare) as it:
         await it.press("enter", "c", "3")
         text = it.text()
-    assert "Meta's file: adjacent pairs, rows permuted" in text
+    assert f"{words}: adjacent pairs, rows permuted" in text
     assert "RoPE: can't be told: no rotary embedding was recorded" in text
 
 

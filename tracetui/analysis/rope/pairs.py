@@ -113,10 +113,10 @@ def _check(view: AttentionView, head: int, batch: int, given: Projected, angles:
 
 def rows_permuted(view: AttentionView) -> bool:
     """Whether this attention's query rows come from a file of Meta's or llama.cpp's, which has another order."""
-    return bool(_source(view))
+    return bool(rows_source(view))
 
 
-def _source(view: AttentionView) -> str:
+def rows_source(view: AttentionView) -> str:
     """Whose file had the rows in pairs; empty where none had."""
     run, projection = view.trace.run, view.inside("q_proj")
     if projection is None or not any(kind in projection.provenance for kind in ("file", "dequantised")):
@@ -170,7 +170,7 @@ def _evidence(view: AttentionView, given: Projected, angles: Angles, recorded: M
         yield f"config: rope_interleave {str(interleave).lower()}, so {words}"
     else:
         yield "config: no field says which; the model's class decides"
-    if source := _source(view):
+    if source := rows_source(view):
         yield f"checkpoint: {source} has adjacent pairs; the rows of q and k were put in halves order on loading"
         yield f"without that, halves would be off by {number(_unpermuted(view, given, angles, recorded))}"
 

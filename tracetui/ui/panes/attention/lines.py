@@ -8,7 +8,7 @@ from textual.content import Content
 
 from tracetui.analysis.attention.mla import CacheCost
 from tracetui.analysis.identity import Identity
-from tracetui.analysis.rope.pairs import LAYOUTS, WORDS, RopeCheck, Untold, rows_permuted
+from tracetui.analysis.rope.pairs import LAYOUTS, WORDS, RopeCheck, Untold, rows_permuted, rows_source
 from tracetui.debugger.readings.attention import AttentionPlane, Checks
 from tracetui.text import number, size
 from tracetui.views.parts import LinePart, fitted, part
@@ -34,7 +34,7 @@ def _lines(
     if attention.ran:
         yield _softmax(attention, identity, all_heads, width)
     if rows_permuted(attention.view):
-        yield from _rope(checks.rope if checks else None, width)
+        yield from _rope(checks.rope if checks else None, rows_source(attention.view), width)
 
 
 def _call(attention: AttentionPlane, width: int) -> Content:
@@ -79,7 +79,7 @@ def _apart(identity: Identity) -> str:
     return f"max |Δ| {identity.difference:.2g} {'≤' if identity.holds else '>'} {identity.tolerance:.2g}"
 
 
-def _rope(check: RopeCheck | Untold | None, width: int) -> Iterator[Content]:
+def _rope(check: RopeCheck | Untold | None, source: str, width: int) -> Iterator[Content]:
     """Which layout the rotary embedding has, and that the file had the other."""
     if isinstance(check, RopeCheck):
         name, style = ("RoPE", "$quiet") if check.layout else ("RoPE UNCLEAR", "bold $error")
@@ -91,7 +91,8 @@ def _rope(check: RopeCheck | Untold | None, width: int) -> Iterator[Content]:
         yield Content.styled("".join(fitted(parts, width)), style)
     else:
         yield Content.styled(f" RoPE: can't be told: {check.reason}" if check else " … RoPE:", "$quiet")
-    yield Content.styled(" Meta's file: adjacent pairs, rows permuted", "$quiet")
+    words = f"{source[:1].upper()}{source[1:]}"
+    yield Content.styled(f" {words}: adjacent pairs, rows permuted", "$quiet")
 
 
 def verdict(identity: Identity) -> str:
