@@ -217,10 +217,6 @@ class Driver:
                 return remark
         return ""
 
-    def record_before(self) -> str:
-        """To the very record before, whatever its depth."""
-        return "this is the first record" if self.state.cursor == 0 else self.jump(self.state.cursor - 1)
-
     def layer_back(self) -> str:
         """The same place in an earlier layer; from outside of all layers, the last record in one."""
         index = layer_backward(self.state)

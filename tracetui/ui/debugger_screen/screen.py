@@ -25,6 +25,7 @@ from tracetui.ui.debugger_screen.events import SessionEvents
 from tracetui.ui.debugger_screen.files import FileActions
 from tracetui.ui.debugger_screen.find import ModuleSearch
 from tracetui.ui.debugger_screen.health import HealthActions
+from tracetui.ui.debugger_screen.help import HelpActions
 from tracetui.ui.debugger_screen.layout import WidgetLayout
 from tracetui.ui.debugger_screen.looks import LookActions
 from tracetui.ui.debugger_screen.memory import SessionMemory
@@ -117,9 +118,10 @@ class DebuggerScreen(Screen[None]):
         self.memory = SessionMemory(host, page, self._watches, self._prompt_bar, self.runs, self.layout_kept)
         host.followers.append(self.stops.follow)
         parts = (self.steps, self.stops, self.health, self.edits, self.runs, self.looks, self.ranks, self.files)
-        every = (*parts, self.search, panes)
+        help_ = HelpActions(host, lambda: MODULES.id if tree.has_focus else panes.front, self._keymap_shown)
+        every = (*parts, self.search, panes, help_)
         self.handlers = {id_: handler for part in every for id_, handler in part.handlers.items()}
-        self.handlers |= {"help": self._help, "theme": self._theme}
+        self.handlers |= {"theme": self._theme}
 
     def compose(self) -> ComposeResult:
         state = DebuggerScreen.state
@@ -152,7 +154,8 @@ class DebuggerScreen(Screen[None]):
         if self.memory.keeps:
             self.set_interval(NOTE_SECONDS, self.memory.keep)
         self.host.log_early()
-        self.watch(self._log_pane, "unread", self._show_unread)
+        tabs = self.query_one(TabLine)
+        self.watch(self._log_pane, "unread", lambda unread: tabs.set_unread(unread))
         if self._page.begins:
             # Before any key is heard: none is for the prompt.
             self.arrangement.to_front()
@@ -161,9 +164,6 @@ class DebuggerScreen(Screen[None]):
         self.arrangement.show_front()
         self.app.theme_changed_signal.subscribe(self, self._use_theme)
         self._use_theme()
-
-    def _show_unread(self, unread: int) -> None:
-        self.query_one(TabLine).unread = unread
 
     def _use_theme(self, _: object = None) -> None:
         palettes = getattr(self.app, "palettes", None)
@@ -299,19 +299,6 @@ class DebuggerScreen(Screen[None]):
 
     def _show_cell(self, row: int, column: int) -> None:
         self.arrangement.pane(TensorPane).go_to(row, column)
-
-    def _help(self) -> None:
-        """What is on view, explained; `?` there goes on to all keys."""
-        from tracetui.debugger.lessons import lesson
-        from tracetui.ui.dialogs.teach import TeachScreen
-
-        pane = MODULES.id if self._tree.has_focus else self.front
-        self.app.push_screen(TeachScreen(tuple(lesson(self.state, pane)), pane, self._keymap_shown, self._all_keys))
-
-    def _all_keys(self) -> None:
-        from tracetui.ui.dialogs.help import HelpScreen
-
-        self.app.push_screen(HelpScreen(self._keymap_shown))
 
     def _theme(self) -> None:
         from tracetui.ui.dialogs.theme_picker import ThemeScreen

@@ -53,7 +53,7 @@ class StepActions:
             "into": partial(self.step, Step.INTO),
             "out": partial(self.step, Step.OUT),
             "back": lambda: self._host.show(driver.back()),
-            "record_before": lambda: self._host.show(driver.record_before()),
+            "record_before": self.record_before,
             "continue": partial(self.step, Step.END),
             "next_layer": self.next_layer,
             "previous_layer": self.previous_layer,
@@ -70,6 +70,11 @@ class StepActions:
 
     def step(self, step: Step) -> None:
         self._host.show(self._host.driver.step(step))
+
+    def record_before(self) -> None:
+        """To the very record before, whatever its depth."""
+        cursor, driver = self._host.state.cursor, self._host.driver
+        self._host.show("this is the first record" if cursor == 0 else driver.jump(cursor - 1))
 
     def next_layer(self) -> None:
         if not self._to_block(1):

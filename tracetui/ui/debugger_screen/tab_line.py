@@ -23,6 +23,9 @@ class TabLine(ActionLine):
     unread: reactive[int] = reactive(0)
     """Entries of the log that nobody has seen."""
 
+    def set_unread(self, unread: int) -> None:
+        self.unread = unread
+
     def parts(self) -> list[Part]:
         contents = next((each for each in self._sizes() if _length(each) <= self.size.width), self._numbers(" "))
         return [(content, f"screen.command('pane_{pane.id}')") for content, pane in zip(contents, PANES, strict=True)]
