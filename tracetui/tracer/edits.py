@@ -129,15 +129,9 @@ class Editor:
         self, block: str, holder: str, expert: int, output: torch.Tensor, **said: Any
     ) -> tuple[torch.Tensor, Record]:
         """The same of an expert's output [n,D]."""
-        site = f"{holder}.{expert}"
-        if self.log.idle:
-            changed, record = output, self._recorder.record(site, output, **said)
-            if not self.log.edits:
-                return changed, record
-        else:
-            edits = [edit for edit in self.standing if edit.is_for_expert(block, holder, expert)]
-            changed = self._edited(edits, site, output, **said)
-            record = self.record_both(site, output, changed, **said)
+        edits = [] if self.log.idle else [edit for edit in self.standing if edit.is_for_expert(block, holder, expert)]
+        changed = self._edited(edits, f"{holder}.{expert}", output, **said)
+        record = self.record_both(f"{holder}.{expert}", output, changed, **said)
         return self._late(lambda edit: edit.is_for_expert(block, holder, expert), changed, record, **said)
 
     def _late(

@@ -75,17 +75,8 @@ class Recorder:
         """Does so when somebody looks into the trace: of a whole call of which nothing is described yet."""
         self.repeats = False
         """Whether what runs now was recorded by an earlier run, as before the cut of one that is taken up again."""
-        self.trace = Trace(
-            run,
-            tokens,
-            self._records,
-            self._values,
-            self._attention,
-            self._vocabulary,
-            complete=False,
-            outline=outline,
-            bad_weights=self._bad_weights,
-        )
+        grown = (self._records, self._values, self._attention, self._vocabulary)
+        self.trace = Trace(run, tokens, *grown, complete=False, outline=outline, bad_weights=self._bad_weights)
 
     def begin_pass(self) -> None:
         """What is recorded from now on belongs to the next pass; before its first record this is pass 0."""
