@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tracetui.analysis.diff.rounding.tolerance import Limits
     from tracetui.analysis.mapping.rules import Rules
     from tracetui.json_lines import JsonLines
+    from tracetui.recording.trace import Trace
 
 
 def trace(arguments: Namespace) -> int:
@@ -67,7 +68,7 @@ def info(arguments: Namespace) -> int:
 
     lines: Iterable[str]
     recorded, size = open_run(path), sum(each.stat().st_size for each in rank_paths([path]))
-    checked = _checked(path) if arguments.check else None
+    checked = _checked(path, recorded) if arguments.check else None
     if arguments.json:
         from tracetui.export.tables import info_json
 
@@ -83,11 +84,17 @@ def info(arguments: Namespace) -> int:
     return 0
 
 
-def _checked(path: Path) -> str:
+def _checked(path: Path, recorded: Trace) -> str:
+    from tracetui.analysis.stated_statistics import check_statistics
     from tracetui.recording.dumps.checksums import check_values
+    from tracetui.recording.npz.file_records import FileValue
     from tracetui.recording.ranks.files import rank_paths
 
-    return "\n".join(check_values(each) for each in rank_paths([path]))
+    lines = [check_values(each) for each in rank_paths([path])]
+    # A dump states none: they would be held against themselves.
+    if any(isinstance(value, FileValue) for value in recorded.values):
+        lines.append(check_statistics(recorded, str(path)))
+    return "\n".join(lines)
 
 
 def _info_of_gguf(path: Path, arguments: Namespace) -> int:
