@@ -22,7 +22,7 @@ PROGRAM_TOOLS := hypothesis pexpect pyte pytest pytest-asyncio pytest-timeout py
 PIP_FLAGS := --disable-pip-version-check $(if $(CI),--quiet)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test families torture truth quantised gguf check cpus bench wheels fmt clean
+.PHONY: help run test families torture browser truth quantised gguf check cpus bench wheels fmt clean
 
 # What large processors are told so that they act as small ones: torch's own kernels, MKL's and oneDNN's, each and all.
 AVX2_TORCH := ATEN_CPU_CAPABILITY=avx2
@@ -54,6 +54,9 @@ families: $(DEV_READY) ## try every family of models that transformers knows, N 
 torture: $(DEV_READY) ## sessions, keys, signals, files, configurations and expressions at random, N=1000 of each
 	@TRACETUI_TORTURE=$(or $(N),1000) $(BIN)/python -m pytest -s --timeout 0 tests/test_session_machine.py tests/ui/test_any_keys.py tests/ui/test_app_machine.py tests/cli/test_signals_at_any_moment.py tests/fuzz $(ARGS)
 	@TRACETUI_TORTURE=$(or $(N),1000) $(BIN)/python -m pytest -n auto $(SPREAD) --timeout 0 -m hypothesis --ignore tests/fuzz --ignore tests/test_session_machine.py --ignore tests/ui/test_any_keys.py $(ARGS)
+
+browser: $(DEV_READY) ## show a recording in a headless Chromium (Debian: apt install chromium), press keys, look at the page
+	@TRACETUI_BROWSER=1 $(BIN)/python -m pytest -n 0 tests/web $(ARGS)
 
 truth: $(DEV_READY) ## plant mistakes in ports and count how many are named; ARGS=--right: pairs without one
 	@HF_HUB_OFFLINE=1 $(BIN)/python -m tests.truth $(ARGS)

@@ -19,6 +19,7 @@ _MODULES = {
     "outline": "about",
     "quantised": "quantised",
     "run": "screen",
+    "serve": "serve",
     "tour": "screen",
     "trace": "traces",
 }

@@ -6,12 +6,15 @@ import os
 import sys
 
 from tracetui.errors import InputError
+from tracetui.served import is_served
 
 _PLAIN = ("dumb", "unknown")
 
 
 def require_terminal(command: str, instead: str) -> None:
     """Raise InputError where no screen can be drawn; `instead` is what works there."""
+    if is_served():
+        return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InputError(f"{command} needs a terminal; {instead} works without one")
     term = os.environ.get("TERM", "")

@@ -59,6 +59,7 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
     _add_ranks(trace)
 
     _add_open(commands.add_parser("open", help="look at a trace file; needs no torch"))
+    _add_serve(commands.add_parser("serve", help="the same screen in a browser"))
     _add_info(commands.add_parser("info", help="what is in a trace file, or a GGUF file"))
     _add_diff(commands.add_parser("diff", help="two traces: the first tensor that differs, and what fed it"))
     _add_merge(commands.add_parser("merge", help="the traces of a run's ranks as the one trace of the whole model"))
@@ -105,6 +106,13 @@ def _add_open(parser: argparse.ArgumentParser) -> None:
     )
     _add_fresh(parser, "what was set the last time this file was open: stops, watches and layout")
     parser.set_defaults(command="open_trace")
+
+
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", default="127.0.0.1", metavar="HOST", help="this machine alone without it")
+    parser.add_argument("--port", default=8000, type=int, metavar="N", help="default: 8000")
+    parser.add_argument("target", metavar="MODEL|F.npz", help="a model as `run` takes it, or a file as `open` does")
+    parser.add_argument("rest", metavar="...", nargs=argparse.REMAINDER, help="options of `run` or `open`")
 
 
 def _add_info(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
+from io import StringIO
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, ClassVar
 
@@ -19,6 +20,7 @@ from tracetui import paths
 from tracetui.debugger.session import Failed, Listener, Session
 from tracetui.debugger.start_page import StartPage, page_of_recording
 from tracetui.logs import write_log
+from tracetui.served import NOT_SERVED, is_served
 from tracetui.ui.debugger_screen.screen import DebuggerScreen
 from tracetui.ui.dialogs.command_search import CommandSearch
 from tracetui.ui.foreign import notify
@@ -113,6 +115,9 @@ class TracetuiApp(ThemedApp):
             self.call_after_refresh(self.end, code)
 
     def action_open(self) -> None:
+        if is_served():
+            notify(self, NOT_SERVED)
+            return
         from tracetui.ui.dialogs.open import OpenScreen
 
         self.push_screen(OpenScreen(), self._show_recording)
@@ -148,7 +153,11 @@ class TracetuiApp(ThemedApp):
         """Save what is on the screen, a dialog included."""
         # Readers such as librsvg drop even no-break spaces at the ends of a text, unless they are told to keep them.
         picture = self.export_screenshot(title="tracetui").replace("<svg ", '<svg xml:space="preserve" ', 1)
-        path = Path.cwd() / f"tracetui-{datetime.now():%Y%m%d-%H%M%S}.svg"
+        name = f"tracetui-{datetime.now():%Y%m%d-%H%M%S}.svg"
+        if is_served():
+            self.deliver_text(StringIO(picture), save_filename=name, mime_type="image/svg+xml")
+            return
+        path = Path.cwd() / name
         read_in_background(
             self.debugger, "screenshot", partial(_write_picture, picture, path), self.debugger.post_message
         )

@@ -18,6 +18,7 @@ from textual.binding import Binding, BindingType
 
 from tracetui import paths
 from tracetui.logs import write_log
+from tracetui.served import is_served
 from tracetui.signals import told_to_end
 from tracetui.text import visible
 from tracetui.ui.keys.keymap import load_keymap
@@ -45,7 +46,7 @@ class ThemedApp(App[int]):
 
     def __init__(self) -> None:
         self._themes, theme_problems = load_themes()
-        super().__init__(driver_class=TerminalDriver)
+        super().__init__(driver_class=None if is_served() else TerminalDriver)
         keymap = load_keymap(paths.config_dir() / "keys.toml", self._binding_ids)
         self.keymap_shown = keymap.keys
         """The keys that the user chose, by the ids of commands."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from tracetui.debugger.no_step import nothing_yet
+from tracetui.served import NOT_SERVED, is_served
 from tracetui.text import visible
 from tracetui.ui.debugger_screen.diff_opening import diff_screen
 from tracetui.ui.debugger_screen.host import Handlers, Host
@@ -50,6 +51,9 @@ class FileActions:
         from tracetui.ui.dialogs.compare import CompareScreen
 
         state = self._host.state
+        if is_served():
+            self._host.show(NOT_SERVED)
+            return
         if not state.frontier:
             self._host.show(nothing_yet(state))
             return

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from threading import Event
 from typing import ClassVar
 
@@ -22,6 +24,7 @@ from tracetui import paths
 from tracetui.errors import TracetuiError
 from tracetui.recording.npz import write_trace
 from tracetui.recording.trace import Trace
+from tracetui.served import is_served
 from tracetui.text import size, visible
 from tracetui.ui.dialogs.dialog import Dialog
 from tracetui.ui.messages import Said, Trouble
@@ -65,6 +68,10 @@ class ExportScreen(Dialog[Answer]):
         event.stop()
         if self._writing:
             return
+        if is_served():
+            path = Path(mkdtemp(prefix="tracetui-")) / _own_name(event.value, self._offered)
+            self._write(path, partial(self._deliver, path))
+            return
         path = _path(event.value, self._offered)
         if problem := _problem(path):
             self._say(problem, "$error")
@@ -72,14 +79,14 @@ class ExportScreen(Dialog[Answer]):
             self._confirmed = path
             self._say(doubt, "$waiting")
         else:
-            self._write(path)
+            self._write(path, self._wrote)
 
-    def _write(self, path: Path) -> None:
+    def _write(self, path: Path, after: Callable[[Said | Trouble], object]) -> None:
         self._writing = True
         self.query_one("#file").disabled = True
         self.query_one("#export-hint", Static).update(_progress(0.0, 0, 0))
         work = partial(_written, self._trace, path, self._tell, self._given_up)
-        read_in_background(self, "export", work, self._wrote)
+        read_in_background(self, "export", work, after)
 
     def _wrote(self, answer: Said | Trouble) -> None:
         """An error leaves the name to be changed."""
@@ -92,6 +99,15 @@ class ExportScreen(Dialog[Answer]):
         line.focus()
         self._say(answer.text, "$error")
         self.post_message(answer)
+
+    def _deliver(self, path: Path, answer: Said | Trouble) -> None:
+        """Hand what was written to the browser; here nothing stays."""
+        if isinstance(answer, Said):
+            file = path.open("rb")
+            self.app.deliver_binary(file, save_filename=path.name, mime_type="application/octet-stream")
+            answer = Said(f"{path.name} goes to the browser's downloads")
+        rmtree(path.parent, ignore_errors=True)
+        self._wrote(answer)
 
     def _tell(self, done: int, total: int) -> None:
         """From the thread that writes."""
@@ -113,6 +129,12 @@ class ExportScreen(Dialog[Answer]):
 
     def _say(self, text: str, colour: str) -> None:
         self.query_one("#export-hint", Static).update(Content.styled(visible(text), colour))
+
+
+def _own_name(typed: str, offered: str) -> str:
+    """A name alone: whoever sits at the browser writes nowhere on this machine."""
+    name = Path(typed.strip().replace("\0", "")).name or offered
+    return name if name.endswith(".npz") else f"{name}.npz"
 
 
 def _path(typed: str, offered: str) -> Path:
