@@ -207,6 +207,12 @@ def norm_scaled(model: Model, patch: pytest.MonkeyPatch) -> None:
         weight *= 1.5
 
 
+def up_scaled(model: Model, patch: pytest.MonkeyPatch) -> None:
+    """A scale that was taken into the weight."""
+    with _edited(model.model.layers[1].mlp.up_proj.weight) as weight:
+        weight *= 1.25
+
+
 def norm_one_plus(model: Model, patch: pytest.MonkeyPatch) -> None:
     with _edited(model.model.layers[1].post_attention_layernorm.weight) as weight:
         weight += 1

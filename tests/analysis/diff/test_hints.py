@@ -13,6 +13,7 @@ from tests.analysis.diff.made import normal, trace_of
 from tracetui.analysis.diff.compare import compare
 from tracetui.analysis.diff.report import Report, report
 from tracetui.recording.trace import Trace
+from tracetui.views.diff.report import verdict
 
 LAYER = "model.layers.1"
 CASES = (
@@ -162,6 +163,31 @@ def test_the_evidence_has_the_planted_numbers() -> None:
     assert "key-value head h mod 2 in A, h·2//4 in B" in heads.title
     (mask,) = of(plants.mask_ahead).hints
     assert "one position ahead in A, as far as itself in B" in mask.title
+
+
+@pytest.mark.parametrize(
+    ("plant", "hint"),
+    [
+        (plants.one_column, "Rows 5 of q_proj's weight are zeros in A: they weren't read"),
+        (plants.norm_scaled, "The norm's scale is another"),
+        (plants.up_scaled, "A = 1.25·B everywhere"),
+        (plants.unrelated_attention, ""),
+    ],
+)
+def test_a_weight_that_differs_is_named_first_and_then_how(plant: plants.Plant, hint: str) -> None:
+    found = of(plant)
+    assert found.finding is not None
+    assert found.finding.weights == found.comparison.weights.pairs
+    assert len(found.finding.weights) == 1
+    assert not found.at_fault
+    assert "no fault of what computes there" in verdict(found)
+    assert [one.title for one in found.hints] == ([hint] if hint else [])
+
+
+def test_a_fault_beside_equal_weights_is_one_of_what_computes() -> None:
+    found = of(plants.epsilon)
+    assert not found.comparison.weights.pairs
+    assert found.at_fault
 
 
 def never_trained() -> plants.Model:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from tracetui.analysis.diff.edited import KnownEdit, known_edit
 from tracetui.analysis.diff.feeds import Feeds, Sites, feeds
-from tracetui.analysis.diff.hints import hints
+from tracetui.analysis.diff.hints import OF_WEIGHTS, hints
 from tracetui.analysis.diff.hints.attention.anew import follow_from_inputs
 from tracetui.analysis.diff.hints.attention.hidden_rows import NAME as HIDDEN_ROWS
 from tracetui.analysis.diff.hints.scene import Hint, Scene
@@ -95,8 +95,8 @@ def find(comparison: Comparison, site: SiteDiff, flips: tuple[Flip, ...], sites:
         return Finding(site, fed, (), own, edit)
     weights = comparison.weights.of(*filter(None, (plain_site(site.site), fed.code))) if fed.agree else ()
     if weights and all(pair.relative < _ANOTHER for pair in weights):
-        # Close to the other's as they are, they are neither turned nor permuted: nothing is left to look for.
-        return Finding(site, fed, (), own, weights=weights)
+        # Close to the other's as they are, they are neither turned nor permuted; rows or a scale may be others.
+        return Finding(site, fed, hints(comparison, site, fed, OF_WEIGHTS), own, weights=weights)
     if (rounded := rounded_product(comparison, site, fed)) is not None:
         return Finding(site, fed, (), own, rounded=rounded)
     brought = fed.agree and not site.jump and not weights and _is_rounding(comparison, site, fed)

@@ -34,7 +34,9 @@ from tracetui.analysis.diff.hints.weights.rows_of_weight import embedding_rows, 
 from tracetui.analysis.diff.hints.weights.swapped import swapped
 from tracetui.analysis.diff.result import Comparison, Outcome, SiteDiff
 
-PATTERNS: tuple[Callable[[Scene], Hint | None], ...] = (
+Pattern = Callable[[Scene], Hint | None]
+
+PATTERNS: tuple[Pattern, ...] = (
     rope_layout,
     rope_tables,
     turning,
@@ -70,12 +72,19 @@ PATTERNS: tuple[Callable[[Scene], Hint | None], ...] = (
     norm_left_out,
 )
 
+OF_WEIGHTS: tuple[Pattern, ...] = (layer_weights, norm_offset, norm, factor, rows_of_weight)
+"""Those that say how a weight is another, though it is close to the other side's: what a quantised one doesn't look
+like."""
+
 OF_INPUTS = (norm,)
 """Patterns that judge a module by its inputs alone, without recomputing it: no use where other code lies between."""
 
 
-def hints(comparison: Comparison, first: SiteDiff, fed: Feeds) -> tuple[Hint, ...]:
-    """What the first divergence looks like: the first pattern that explains it all, since another would contradict it.
+def hints(
+    comparison: Comparison, first: SiteDiff, fed: Feeds, known: tuple[Pattern, ...] = PATTERNS
+) -> tuple[Hint, ...]:
+    """What the first divergence looks like: the first known pattern that explains it all, since another would
+    contradict it.
 
     Nothing where its inputs differ already, or the prompts do.
     """
@@ -84,8 +93,10 @@ def hints(comparison: Comparison, first: SiteDiff, fed: Feeds) -> tuple[Hint, ..
     scene = Scene(comparison, first, fed)
     with np.errstate(all="ignore"):
         # Scores of masked experts are no numbers: only what knows of masks may look at them.
-        patterns = PATTERNS if scene.sound else (expert_choice,) if scene.leaf == ":selection_scores" else ()
-        for pattern in patterns:
+        masked = (expert_choice,) if scene.leaf == ":selection_scores" else ()
+        for pattern in known:
+            if not scene.sound and pattern not in masked:
+                continue
             if fed.code and pattern in OF_INPUTS and not scene.enters_as_it_is:
                 continue
             if hint := _tried(pattern, scene):
@@ -93,7 +104,7 @@ def hints(comparison: Comparison, first: SiteDiff, fed: Feeds) -> tuple[Hint, ..
     return ()
 
 
-def _tried(pattern: Callable[[Scene], Hint | None], scene: Scene) -> Hint | None:
+def _tried(pattern: Pattern, scene: Scene) -> Hint | None:
     """The hint of a pattern; None where a file's tensors lead to equations that can't be solved."""
     try:
         return pattern(scene)
