@@ -28,7 +28,7 @@ from tracetui.recipe.prompts import texts
 from tracetui.recording.npz import write_trace
 from tracetui.recording.spill_file import SpillFile
 from tracetui.ui.app import _write_picture
-from tracetui.ui.dialogs.last_folder import keep_folder
+from tracetui.ui.dialogs.files.last_folder import keep_folder
 from tracetui.ui.theme.themes import remember_theme
 
 ROWS = (5, 90)
@@ -62,9 +62,10 @@ WRITERS: dict[str, Write] = {
 }
 WHO_WRITES = {
     **dict.fromkeys(("recording/npz/writer.py", "recording/spill_file.py", "export/command.py"), "here"),
-    **dict.fromkeys(("ui/app.py", "ui/theme/themes.py", "ui/dialogs/last_folder.py"), "here"),
+    **dict.fromkeys(("ui/app.py", "ui/theme/themes.py", "ui/dialogs/files/last_folder.py"), "here"),
     "debugger/memory/store.py": "here",
     "hub/layers.py": "tests/hub/test_every_write.py",
+    "commands/ranked.py": "what a rank but the first says, which goes nowhere",
     "paths.py": "what all of these write by",
     "logs.py": "a log may be cut short",
     "models/tokenizers/build.py": "run by whoever changes the built-in tokenizer",

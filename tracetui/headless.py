@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext, redirect_stdout, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,9 @@ from tracetui.analysis.diff.report import Report, report
 from tracetui.analysis.diff.rounding.tolerance import Limits
 from tracetui.analysis.health.diagnosis import diagnose
 from tracetui.analysis.mapping.rules import Rules
-from tracetui.analysis.memory import MemoryPlan
 from tracetui.analysis.prediction import next_tokens
 from tracetui.debugger.fault import ModelError
-from tracetui.debugger.session import Advanced, Event, Fired, Prepared, Preparing, Progress, Started, Tallied
+from tracetui.debugger.session import Event, Fired, Preparing, Tallied
 from tracetui.errors import Cancelled, InputError, RunError, TracetuiError, in_words
 from tracetui.expr.edit import EditTally
 from tracetui.expr.stop import Stop
@@ -25,21 +23,20 @@ from tracetui.expr.watcher import Hit, Tally
 from tracetui.json_lines import JsonLines
 from tracetui.logs import write_log
 from tracetui.recipe import Recipe
-from tracetui.recipe.again import recipe_again
 from tracetui.recipe.options import PLACE_FLAGS
+from tracetui.recipe.recorded.again import recipe_again
 from tracetui.recording.npz import write_trace
 from tracetui.recording.record import Token
 from tracetui.recording.spill import whereabouts
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import NotKeptError
-from tracetui.signals import check_signals, told_to_end
+from tracetui.signals import told_to_end
+from tracetui.stderr_lines import Teller
 from tracetui.text import size, token_text, visible
 from tracetui.views.health.lines import health_lines, near_limit_lines
 from tracetui.views.run.as_json import run_document
 from tracetui.views.run.edits import unapplied_lines
 from tracetui.views.run.generated import generated_lines
-from tracetui.views.run.plan import part_lines, plan_line
-from tracetui.views.run.prompts import preview_lines
 from tracetui.views.run.stops import fired_lines, unfired_lines
 
 _NOTICE_SECONDS = 0.1
@@ -79,7 +76,7 @@ def run_and_write(
     writing fails.
     """
     stops = stops or Stops()
-    teller = _Teller(quiet=lines is not None)
+    teller = Teller(quiet=lines is not None)
     if recipe.factory is not None and lines is None:
         teller.warn(f"note: {note}" for note in recipe.notes)
     teller.tell(Preparing("loading torch and transformers"))
@@ -111,7 +108,7 @@ def told_run(
     recipe: Recipe, stops: Stops, run: Callable[[Recipe, Callable[[Event], None], Sequence[Stop]], Trace]
 ) -> Trace:
     """What a run records, with its progress on stderr."""
-    teller = _Teller(quiet=False)
+    teller = Teller(quiet=False)
     teller.tell(Preparing("loading torch and transformers"))
 
     def heard(event: Event) -> None:
@@ -140,7 +137,7 @@ def _health(trace: Trace, hits: Sequence[Hit]) -> Iterator[str]:
 
 def told_report(a: Trace, b: Trace, rules: Rules, limits: Limits, fuzzy: bool) -> Report:
     """A comparison with its progress on stderr. Raises as `report` does."""
-    teller = _Teller(quiet=True)
+    teller = Teller(quiet=True)
     try:
         return report(a, b, rules, limits, fuzzy, teller.compared)
     finally:
@@ -167,7 +164,7 @@ def rerun_exactly(
 
 def told_rerun(traces: tuple[Trace, Trace], names: tuple[str, str], model: str | None) -> tuple[str, Trace]:
     """The same with its progress on stderr."""
-    teller = _Teller(quiet=True)
+    teller = Teller(quiet=True)
     teller.tell(Preparing("loading torch and transformers"))
     try:
         return rerun_exactly(traces, names, model, teller.tell)
@@ -225,7 +222,7 @@ def _shown(tokens: Sequence[Token]) -> str:
     return text or visible(",".join(str(token.id) for token in tokens[:_SHOWN]), _SHOWN)
 
 
-def _run(recipe: Recipe, teller: _Teller, stops: Stops, lines: JsonLines | None) -> Trace:
+def _run(recipe: Recipe, teller: Teller, stops: Stops, lines: JsonLines | None) -> Trace:
     def heard(event: Event) -> None:
         teller.tell(event)
         stops.hear(event)
@@ -257,65 +254,3 @@ def _traced(recipe: Recipe, emit: Callable[[Event], None], **options: Any) -> Tr
             raise
         log = write_log("run", error)
         raise RunError(f"the model failed: {in_words(error)}{log and f'; the log is in {log}'}") from error
-
-
-class _Teller:
-    """Says on stderr what goes on, and ends the run if told to; the plan and a line that changes on terminals only."""
-
-    def __init__(self, quiet: bool) -> None:
-        """quiet: leave out what the result says itself."""
-        self._changing = sys.stderr.isatty()
-        self._quiet = quiet
-        self.plan: MemoryPlan | None = None
-        self._next = 0.0
-
-    def tell(self, event: Event) -> None:
-        check_signals()
-        if isinstance(event, Started):
-            self.plan = event.plan
-            if self._changing:
-                self._lines(plan_line(event.plan), *part_lines(event.plan))
-        elif isinstance(event, Prepared):
-            self._lines(*preview_lines(event.preview.rows, event.preview.prompts.chat))
-        elif isinstance(event, Advanced):
-            self._change(f"running · {event.frontier} recorded")
-        elif isinstance(event, Preparing):
-            self._change(event.what)
-        elif isinstance(event, Progress) and event.total:
-            self._change(f"making {event.what} {event.done / event.total:4.0%} of {size(event.total)}")
-
-    def written(self, done: int, total: int) -> None:
-        """How many bytes of values of how many are in the file."""
-        check_signals()
-        self._change(f"writing {done / max(1, total):4.0%} of {size(total)}")
-
-    def compared(self, done: int, total: int) -> None:
-        """How many sites of how many are compared, told some ten times a second."""
-        check_signals()
-        if self._changing and (now := time.monotonic()) >= self._next:
-            self._next = now + _NOTICE_SECONDS
-            self._change(f"comparing {done:,} of {total:,} sites")
-
-    def _lines(self, *lines: str) -> None:
-        self.clear()
-        if not self._quiet:
-            for line in lines:
-                self._say(f"{line}\n")
-
-    def warn(self, lines: Iterable[str]) -> None:
-        """Lines beside the result."""
-        for line in lines:
-            self._say(f"{line}\n")
-
-    def clear(self) -> None:
-        if self._changing:
-            self._say("\r\x1b[K")
-
-    def _change(self, text: str) -> None:
-        if self._changing:
-            self._say(f"\r\x1b[K{visible(text, 78)}")
-
-    def _say(self, text: str) -> None:
-        # Nobody may be reading any more: that ends no run.
-        with suppress(OSError):
-            print(text, end="", file=sys.stderr, flush=True)

@@ -235,4 +235,4 @@ def test_streams_may_be_full_or_closed(redirections: str, arguments: list[str], 
 def test_either_module_is_the_command_line(module: str) -> None:
     done = subprocess.run([sys.executable, "-m", module, "info", "/"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr.startswith("tracetui: /: is not a regular file")
+    assert done.stderr.startswith("tracetui: /: is a folder and no recording")

@@ -146,6 +146,7 @@ def test_what_was_typed_and_never_run_outlives_a_session_that_is_told_to_end(tmp
     assert kept.stat().st_mode & 0o777 == 0o600
     with Terminal("run", "llama-tiny", cwd=tmp_path, columns=120, warm=True) as terminal:
         terminal.until("from last time: the prompt; --fresh forgets", "typed in vain")
+        terminal.send("\x1b[F")  # what stands there is selected
         terminal.send(", and more")
         terminal.until("typed in vain, and more")
         assert terminal.hang_up() == 128 + signal.SIGHUP

@@ -10,7 +10,7 @@ import pytest
 from tracetui.options.run import add_run
 from tracetui.recipe import load_recipe
 from tracetui.recipe.options import OPTIONS, flag_of, with_options
-from tracetui.recipe.recorded_command import recorded_command
+from tracetui.recipe.recorded.command import recorded_command
 from tracetui.recording.record import Token
 from tracetui.recording.trace import RunInfo, Trace
 

@@ -18,7 +18,7 @@ from tests.tracer.models import prompt, tiny_gemma2, tiny_gpt_oss, tiny_llama, t
 from tracetui.analysis.attention.heads import UnexplainedError
 from tracetui.analysis.attention.scores import AttentionView, attention_at
 from tracetui.models.module_tree import known_model
-from tracetui.models.unshown import attention_configs
+from tracetui.models.recordable.unshown import attention_configs
 from tracetui.recording.trace import Trace
 from tracetui.tracer.call import record_call
 

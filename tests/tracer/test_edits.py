@@ -25,8 +25,8 @@ from tracetui.expr.edit import EditTally
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.edit_parse import parse_edits
 from tracetui.recipe import Generation, Layers, Prompts, Recipe, load_recipe, texts
-from tracetui.recipe.again import recipe_again
-from tracetui.recipe.recorded_edits import edits_of
+from tracetui.recipe.recorded.again import recipe_again
+from tracetui.recipe.recorded.edits import edits_of
 from tracetui.recording.npz import read_trace, write_trace
 from tracetui.recording.record import Record
 from tracetui.recording.trace import Trace

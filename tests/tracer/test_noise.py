@@ -24,7 +24,7 @@ from tracetui.models.weights.exact import InFloat64, WidenedSource
 from tracetui.models.weights.random_source import RandomSource
 from tracetui.models.weights.sources import TensorSpec
 from tracetui.recipe import Generation, Layers, Prompts, Recipe, load_recipe
-from tracetui.recipe.again import recipe_again
+from tracetui.recipe.recorded.again import recipe_again
 from tracetui.recording.npz import read_trace, write_trace
 from tracetui.recording.trace import RunInfo, Trace
 from tracetui.tracer.call import record_call

@@ -42,7 +42,7 @@ from transformers import (
 import tracetui
 from tests.tracer.models import prompt, seeded
 from tests.tracer.test_attention_truth import QUIET, shown, whole_rows_hidden
-from tracetui.models.unshown import ATTENTION_INTERFACE
+from tracetui.models.recordable.unshown import ATTENTION_INTERFACE
 
 FALCON: dict[str, Any] = {"vocab_size": 61, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 FAMILIES: dict[str, tuple[Any, Any]] = {

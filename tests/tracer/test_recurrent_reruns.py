@@ -17,7 +17,7 @@ from tracetui.errors import Cancelled
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.stop import parse_stop
 from tracetui.recipe import Generation, Prompts, Recipe, load_recipe
-from tracetui.recipe.recorded_edits import edits_of
+from tracetui.recipe.recorded.edits import edits_of
 from tracetui.recording.record import Record
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.run import trace_recipe

@@ -19,7 +19,7 @@ from tracetui.debugger.session import Event, Tallied
 from tracetui.expr.edit import EditTally
 from tracetui.expr.edit_parse import parse_edits
 from tracetui.recipe import Generation, Prompts, load_recipe
-from tracetui.recipe.recorded_edits import edits_of
+from tracetui.recipe.recorded.edits import edits_of
 from tracetui.recording.keep import parse_keep
 from tracetui.recording.npz import read_trace, write_trace
 from tracetui.recording.trace import Trace

@@ -23,7 +23,7 @@ from tracetui.expr.edit_log import EditLog
 from tracetui.expr.edit_parse import parse_edits
 from tracetui.expr.stop import parse_stops
 from tracetui.recipe import Generation, Prompts, Recipe, load_recipe, texts
-from tracetui.recipe.recorded_edits import edits_of
+from tracetui.recipe.recorded.edits import edits_of
 from tracetui.recording.keep import Room, parse_keep
 from tracetui.recording.npz import write_trace
 from tracetui.recording.record import Record

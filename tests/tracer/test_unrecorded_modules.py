@@ -11,8 +11,8 @@ from torch import nn
 
 import tracetui
 from tests.tracer.models import tiny_llama
-from tracetui.models.direct_calls import direct_calls
 from tracetui.models.module_tree import modules_of
+from tracetui.models.recordable.direct_calls import direct_calls
 
 X = torch.ones(1, 3, 4)
 

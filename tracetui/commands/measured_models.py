@@ -18,7 +18,7 @@ def measurement_of_traces(original: Trace, quantised: Trace, names: tuple[str, s
 
     names: of the traces, for messages. Raises InputError where a model can't be found again.
     """
-    from tracetui.recipe.again import recipe_again
+    from tracetui.recipe.recorded.again import recipe_again
     from tracetui.tracer.quantised.measure import Measurement
 
     first, second = (

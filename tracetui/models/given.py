@@ -24,10 +24,10 @@ from tracetui.models.build import BuiltModel
 from tracetui.models.module_tree import KnownModel, known_model
 from tracetui.models.outline import outline_of_module
 from tracetui.models.ranks.parallel import parallel_of
+from tracetui.models.recordable.unshown import unshown
+from tracetui.models.recordable.watchable import check_watchable
 from tracetui.models.runnable import Runnable
 from tracetui.models.tokenizers import Tokenizer, check_ids
-from tracetui.models.unshown import unshown
-from tracetui.models.watchable import check_watchable
 from tracetui.models.weights.available_memory import available_bytes
 from tracetui.models.weights.random_source import RandomSource
 from tracetui.models.weights.sampled_prints import sampled_prints

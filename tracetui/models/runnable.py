@@ -23,8 +23,8 @@ from tracetui.models.memory import plan as memory
 from tracetui.models.module_tree import known_model
 from tracetui.models.outline import outline_of
 from tracetui.models.prompt_rows import PromptReader
+from tracetui.models.recordable.unshown import unshown
 from tracetui.models.tokenizers import Tokenizer, load_tokenizer
-from tracetui.models.unshown import unshown
 from tracetui.models.weights.exact import WidenedSource
 from tracetui.models.weights.expert_counts import check_routers
 from tracetui.models.weights.random_source import RandomSource

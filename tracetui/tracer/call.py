@@ -16,8 +16,8 @@ from tracetui.models.given import described, tokens_of
 from tracetui.models.module_tree import known_model
 from tracetui.models.outline import outline_of_module
 from tracetui.models.ranks.parallel import without_wrapper
-from tracetui.models.unshown import unshown
-from tracetui.models.watchable import check_watchable
+from tracetui.models.recordable.unshown import unshown
+from tracetui.models.recordable.watchable import check_watchable
 from tracetui.models.weights.available_memory import available_bytes
 from tracetui.models.weights.sampled_prints import sampled_prints
 from tracetui.recording.keep import KEEP_ALL, ROOM, Keep, MatrixRole

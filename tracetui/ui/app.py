@@ -33,7 +33,7 @@ from tracetui.ui.themed_app import INTERRUPTED, ThemedApp
 from tracetui.views.palette import PALETTES, Palette
 
 if TYPE_CHECKING:
-    from tracetui.ui.dialogs.open import Recording
+    from tracetui.ui.dialogs.files.open import Recording
 
 CLOSE_SECONDS = 2.0
 
@@ -118,7 +118,7 @@ class TracetuiApp(ThemedApp):
         if is_served():
             notify(self, NOT_SERVED)
             return
-        from tracetui.ui.dialogs.open import OpenScreen
+        from tracetui.ui.dialogs.files.open import OpenScreen
 
         self.push_screen(OpenScreen(), self._show_recording)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from tracetui.debugger.log_level import Level
+from tracetui.debugger.log.level import Level
 
 if TYPE_CHECKING:
     from tracetui.debugger.session import Event, Session

@@ -11,7 +11,7 @@ from textual.screen import Screen
 from tests.ui.fake import OFFER, FakeSession
 from tracetui.debugger.driver import Driver
 from tracetui.debugger.known_places import KnownPlaces
-from tracetui.debugger.log_level import Level
+from tracetui.debugger.log.level import Level
 from tracetui.debugger.readings.attention import Shown
 from tracetui.debugger.start_page import StartPage
 from tracetui.debugger.state import ScreenState

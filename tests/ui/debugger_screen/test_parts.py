@@ -27,7 +27,7 @@ from tracetui.ui.debugger_screen.screen import DebuggerScreen
 from tracetui.ui.dialogs.ask import AskScreen
 from tracetui.ui.dialogs.config import ConfigScreen
 from tracetui.ui.dialogs.edits import EditsScreen
-from tracetui.ui.dialogs.export import ExportScreen
+from tracetui.ui.dialogs.files.export import ExportScreen
 from tracetui.ui.dialogs.generate import GenerateScreen
 from tracetui.ui.dialogs.jump import JumpScreen
 from tracetui.ui.dialogs.stops import NewStop, StopsScreen, ToHit

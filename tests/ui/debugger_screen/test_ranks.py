@@ -83,7 +83,7 @@ def test_a_folder_is_read_as_its_merged_trace(tmp_path: Path) -> None:
     (folder / "rank00002.npz").unlink()
     with pytest.raises(InputError, match="the ranks' files don't make a whole: the file of rank 2 is missing; "):
         open_run(folder)
-    with pytest.raises(InputError, match="is not a regular file but a folder"):
+    with pytest.raises(InputError, match="is a folder and no recording"):
         open_run(tmp_path)
 
 

@@ -24,7 +24,7 @@ from tracetui.recording.spill_file import SpillFile
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import StatisticsValue
 from tracetui.ui.app import TracetuiApp
-from tracetui.ui.dialogs.open import completed
+from tracetui.ui.dialogs.files.open import completed
 from tracetui.ui.panes.tensor.value_grid import ValueGrid
 
 

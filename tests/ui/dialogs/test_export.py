@@ -15,7 +15,7 @@ from textual.widgets import Input
 from tests.ui.driving import Driven, driven
 from tracetui.recording.npz import read_trace
 from tracetui.recording.value import Array, ArrayValue, Index
-from tracetui.ui.dialogs import export
+from tracetui.ui.dialogs.files import export
 
 
 @pytest.fixture(autouse=True)

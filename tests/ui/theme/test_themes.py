@@ -20,7 +20,7 @@ from textual.widgets import Static
 
 from tracetui import paths
 from tracetui.errors import InputError
-from tracetui.ui.dialogs.last_folder import keep_folder, last_folder
+from tracetui.ui.dialogs.files.last_folder import keep_folder, last_folder
 from tracetui.ui.theme.file import ThemeFile, default_heatmap, read_theme, steady
 from tracetui.ui.theme.themes import DEFAULT_THEME, load_themes, remember_theme, remembered_theme
 from tracetui.ui.theme.variables import MEANINGS, contrast, default_variables, inks, readable

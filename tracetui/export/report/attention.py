@@ -46,7 +46,7 @@ def attention_part(trace: Trace) -> Html:
     longest = max(view.query.shape[2] * view.key.shape[2] for view in views)
     pictures = min(_PICTURES, max(1, _CELLS // max(1, longest)))
     chosen = [views[place] for place in _spread(len(views), pictures)]
-    layers = [_Layer(view, pictures // len(chosen)) for view in chosen]
+    layers = [_LayerHeads(view, pictures // len(chosen)) for view in chosen]
     long = max(view.key.shape[2] for view in views) > SIDE
     peak = f" Of every block of this long prompt the greatest is shown, {SIDE}×{SIDE} in all." if long else ""
     row = " Row 0 of the batch." if len(trace.tokens) > 1 else ""
@@ -72,7 +72,7 @@ def legend(scale: Scale, end: str, lowest: str) -> Html:
     return el("div", "0", bar, f"{end}, {spread(scale)}", masked, lowest, class_="legend")
 
 
-class _Layer:
+class _LayerHeads:
     """The heads of one layer that are shown, each as a picture and as a thumb; or why there are none."""
 
     def __init__(self, view: AttentionView, most: int) -> None:
@@ -113,7 +113,7 @@ class _Layer:
             yield el("details", el("summary", picture, el("span", caption)), class_="head")
 
 
-def _sheet(layers: Sequence[_Layer]) -> Html:
+def _sheet(layers: Sequence[_LayerHeads]) -> Html:
     """All heads on one picture, a row for each layer: what stands out is found before anything is unfolded."""
     drawn = [layer for layer in layers if layer.thumbs]
     columns = max((len(layer.thumbs) for layer in drawn), default=0)

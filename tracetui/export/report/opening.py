@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from tracetui.analysis.prediction import Prediction, next_tokens
 from tracetui.export.heatmaps import label
 from tracetui.export.report.markup import Html, bar, el, join, more, row, section, table, text
-from tracetui.recipe.recorded_command import recorded_command
+from tracetui.recipe.recorded.command import recorded_command
 from tracetui.recording.record import is_layer
 from tracetui.recording.trace import Trace
 from tracetui.recording.value import NotKeptError

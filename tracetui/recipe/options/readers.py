@@ -142,7 +142,7 @@ def edits(value: Any, where: str) -> tuple[Edit, ...]:
     # Numpy and the reader of dumps are loaded for them alone.
     from tracetui.expr.edit_parse import check_edits, parse_edit
     from tracetui.expr.replacement import check_sources
-    from tracetui.recipe.recorded_edits import edits_of
+    from tracetui.recipe.recorded.edits import edits_of
     from tracetui.recording.dumps import open_recorded
 
     changes: list[Edit] = []

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from tracetui.models.unshown import ATTENTION_INTERFACE, goes_through_interface
+from tracetui.models.recordable.unshown import ATTENTION_INTERFACE, goes_through_interface
 
 _NAMED = ("attention", "attn")
 _PRODUCTS = frozenset({"@", "matmul", "bmm", "baddbmm", "einsum"})

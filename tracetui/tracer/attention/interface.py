@@ -14,7 +14,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from tracetui.models.unshown import ATTENTION_INTERFACE, files_of
+from tracetui.models.recordable.unshown import ATTENTION_INTERFACE, files_of
 
 _EAGER = "eager_attention_forward"
 

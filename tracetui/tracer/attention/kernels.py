@@ -19,7 +19,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from tracetui.errors import RunError
 from tracetui.models.module_tree import KnownModel
 from tracetui.models.ranks.local import is_spread, local_tensor
-from tracetui.models.unshown import attention_configs, watched_kernel
+from tracetui.models.recordable.unshown import attention_configs, watched_kernel
 from tracetui.recording.record import ABSORBED
 from tracetui.tracer.attention.explicit import Show, StepByStep, no_mask
 from tracetui.tracer.attention.interface import own_eager, published, registered

@@ -18,7 +18,7 @@ from tracetui.expr.watcher import Hit
 from tracetui.models.given import described, tokens_of
 from tracetui.models.module_tree import known_model
 from tracetui.models.ranks.parallel import without_wrapper
-from tracetui.models.watchable import check_watchable
+from tracetui.models.recordable.watchable import check_watchable
 from tracetui.recording.keep import Keep, Room
 from tracetui.recording.record import Record
 from tracetui.recording.trace import EMPTY_TRACE, Trace

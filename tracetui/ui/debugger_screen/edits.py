@@ -8,18 +8,18 @@ from functools import partial
 
 from tracetui.debugger.baseline import Baseline, edits_said
 from tracetui.debugger.edits import offered
-from tracetui.debugger.log_level import Level
+from tracetui.debugger.log.level import Level
 from tracetui.debugger.no_step import nothing_yet
 from tracetui.debugger.rerun import changed_at, keeps_from_rerunning, looks_back
 from tracetui.debugger.session import Event, Finished, Started, Stopped, Tallied
 from tracetui.expr.edit import Edit
 from tracetui.expr.edit_parse import parse_edit
 from tracetui.recording.cut import FROM_THE_START, cut_before
-from tracetui.ui.debugger_screen.diff_opening import diff_screen
 from tracetui.ui.debugger_screen.host import Handlers, Host, TreeLine
 from tracetui.ui.debugger_screen.questions import LineQuestions
 from tracetui.ui.dialogs.ask import AskScreen
 from tracetui.ui.dialogs.edits import EditsScreen
+from tracetui.ui.diff_screen.opening import diff_screen
 from tracetui.views.run.cut import cut_line, taken_line
 from tracetui.views.run.edits import unapplied_lines
 

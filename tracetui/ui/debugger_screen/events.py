@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from tracetui.debugger.log_level import Level
-from tracetui.debugger.log_lines import failure_lines, log_lines
+from tracetui.debugger.log.level import Level
+from tracetui.debugger.log.lines import failure_lines, log_lines
 from tracetui.debugger.session import (
     NO_PREVIEW,
     Event,

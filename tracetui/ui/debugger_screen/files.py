@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from tracetui.debugger.no_step import nothing_yet
 from tracetui.served import NOT_SERVED, is_served
 from tracetui.text import visible
-from tracetui.ui.debugger_screen.diff_opening import diff_screen
 from tracetui.ui.debugger_screen.host import Handlers, Host
+from tracetui.ui.diff_screen.opening import diff_screen
 from tracetui.ui.messages import Said, Trouble
 
 if TYPE_CHECKING:
     from tracetui.debugger.start_page import StartPage
-    from tracetui.ui.dialogs.open import Recording
+    from tracetui.ui.dialogs.files.open import Recording
 
 
 class FileActions:
@@ -32,7 +32,7 @@ class FileActions:
         return {"export": self.export, "diff": self.diff, "copy": self.copy}
 
     def export(self) -> None:
-        from tracetui.ui.dialogs.export import ExportScreen
+        from tracetui.ui.dialogs.files.export import ExportScreen
 
         state = self._host.state
         if not state.frontier:
@@ -48,7 +48,7 @@ class FileActions:
             self._host.report(answer.text)
 
     def diff(self) -> None:
-        from tracetui.ui.dialogs.compare import CompareScreen
+        from tracetui.ui.dialogs.files.compare import CompareScreen
 
         state = self._host.state
         if is_served():

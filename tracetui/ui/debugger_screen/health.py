@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from tracetui.analysis.health.marks import Marks, health_marks
-from tracetui.debugger.log_level import Level
+from tracetui.debugger.log.level import Level
 from tracetui.debugger.readings.planes import place_of
 from tracetui.debugger.session import Event, Finished, Fired, Opened
 from tracetui.recording.record import Record

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from textual.screen import Screen
 
 from tracetui.debugger.driver import Driver
-from tracetui.debugger.log_level import Level
+from tracetui.debugger.log.level import Level
 from tracetui.debugger.state import ScreenState
 
 Result = TypeVar("Result")

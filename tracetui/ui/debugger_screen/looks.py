@@ -72,6 +72,7 @@ class LookActions:
     @property
     def handlers(self) -> Handlers:
         return {
+            "theme": self.theme,
             "next_head": partial(self.head, 1),
             "previous_head": partial(self.head, -1),
             "next_row": partial(self.row, 1),
@@ -88,6 +89,12 @@ class LookActions:
             "source": lambda: self._host.show(self._host.driver.source()),
             "config": self.config,
         }
+
+    def theme(self) -> None:
+        """Try themes on, and choose one."""
+        from tracetui.ui.dialogs.theme_picker import ThemeScreen
+
+        self._host.push(ThemeScreen())
 
     def head(self, by: int) -> None:
         """Another head, or another expert where the experts are in front."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from tracetui.debugger.finding import finding_after
-from tracetui.debugger.log_level import Level
+from tracetui.debugger.log.level import Level
 from tracetui.debugger.memory.note import ScreenLayout, SessionNote
 from tracetui.debugger.session import Event, Opened, Prepared, Started
 from tracetui.debugger.start_page import StartPage

@@ -121,7 +121,6 @@ class DebuggerScreen(Screen[None]):
         help_ = HelpActions(host, lambda: MODULES.id if tree.has_focus else panes.front, self._keymap_shown)
         every = (*parts, self.search, panes, help_)
         self.handlers = {id_: handler for part in every for id_, handler in part.handlers.items()}
-        self.handlers |= {"theme": self._theme}
 
     def compose(self) -> ComposeResult:
         state = DebuggerScreen.state
@@ -299,8 +298,3 @@ class DebuggerScreen(Screen[None]):
 
     def _show_cell(self, row: int, column: int) -> None:
         self.arrangement.pane(TensorPane).go_to(row, column)
-
-    def _theme(self) -> None:
-        from tracetui.ui.dialogs.theme_picker import ThemeScreen
-
-        self.app.push_screen(ThemeScreen())

@@ -9,7 +9,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from tracetui.debugger.driver import Driver
-from tracetui.debugger.log_level import Level
+from tracetui.debugger.log.level import Level
 from tracetui.debugger.state import ScreenState
 from tracetui.ui.foreign import notify
 from tracetui.ui.messages import Said

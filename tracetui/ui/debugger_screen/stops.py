@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Protocol
 
-from tracetui.debugger.log_level import Level
+from tracetui.debugger.log.level import Level
 from tracetui.debugger.session import Event, Finished, Fired, Prepared, Tallied
 from tracetui.debugger.state import ScreenState
 from tracetui.debugger.stop_book import Entry, StopBook

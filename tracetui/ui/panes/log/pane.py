@@ -12,7 +12,7 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 
-from tracetui.debugger.log_level import Level
+from tracetui.debugger.log.level import Level
 from tracetui.text import visible
 from tracetui.ui.widgets.canvas import Canvas
 from tracetui.ui.widgets.list_keys import FAR

@@ -13,8 +13,8 @@ from typing import Any
 from torch import nn
 from transformers import AttentionInterface, PreTrainedModel
 
-from tracetui.models.direct_calls import direct_calls
 from tracetui.models.module_tree import KnownModel
+from tracetui.models.recordable.direct_calls import direct_calls
 from tracetui.models.weights.experts import is_handed_choices, is_router, runs_singly
 from tracetui.text import visible
 

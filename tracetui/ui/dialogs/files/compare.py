@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import ClassVar
 
-from tracetui.ui.dialogs.last_folder import keep_folder, last_folder
-from tracetui.ui.dialogs.open import OpenScreen, Recording, read_recording
+from tracetui.ui.dialogs.files.last_folder import keep_folder, last_folder
+from tracetui.ui.dialogs.files.open import OpenScreen, Recording, read_recording
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.line_input import LineInput
 

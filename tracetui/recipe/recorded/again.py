@@ -11,7 +11,7 @@ from tracetui.recipe.generation import PROMPT_ALONE
 from tracetui.recipe.hub import with_cached_weights
 from tracetui.recipe.model import DTYPES, MLA_WAYS, Layers, Recipe
 from tracetui.recipe.prompts import Prompts
-from tracetui.recipe.recorded_edits import edits_of
+from tracetui.recipe.recorded.edits import edits_of
 from tracetui.recording.trace import Trace
 from tracetui.text import visible
 

@@ -1,0 +1,1 @@
+"""What of a module can be recorded, and what of it escapes."""
