@@ -60,8 +60,19 @@ print(*sys.modules)
 """What `tracetui` alone imports before its screen is painted."""
 
 AT_HOME = (
-    *("bus_error", "commands", "debugger.home.rows", "debugger.log_level", "debugger.memory", "errors", "file_heads"),
-    *("logs", "paths", "signals", "startup_line", "text", "ui.home", "ui.keys.keymap", "ui.messages", "ui.reader"),
+    *("bus_error", "commands", "debugger.home.rows", "debugger.log.level", "debugger.memory", "errors", "file_heads"),
+    *(
+        "logs",
+        "paths",
+        "served",
+        "signals",
+        "startup_line",
+        "text",
+        "ui.home",
+        "ui.keys.keymap",
+        "ui.messages",
+        "ui.reader",
+    ),
     *("ui.terminal", "ui.theme", "ui.themed_app", "ui.widgets", "views.inks", "views.palette"),
 )
 """What of tracetui the home screen shows, or ends in order with; anything else is read and imported behind it."""

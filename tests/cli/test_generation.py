@@ -47,7 +47,7 @@ def test_json_counts_what_was_generated(tracetui: Here) -> None:
         (("--generate", "2", "--top-p", "1.5"), "--top-p: must be above 0 and at most 1, got 1.5"),
         (("--generate", "2", "--sample-seed", "-1"), "--sample-seed: must be between 0 and"),
         (("--generate", "2", "--eos", "x"), "--eos: must be ids like 2,7, or none, got 'x'"),
-        (("--generate", "2", "-p", "the"), "generate: the prompts have"),
+        (("--generate", "2", "-p", "the"), "--generate: the prompts have"),
     ],
 )
 def test_what_cannot_be_followed_is_refused(tracetui: Here, options: tuple[str, ...], problem: str) -> None:

@@ -333,7 +333,7 @@ def _other_npz(path: Path) -> None:
         (_pointer, "is a git-lfs pointer"),
         (_other_npz, ""),
         (os.mkfifo, "is not a regular file"),
-        (_folder, "is not a regular file"),
+        (_folder, "is a folder and no recording"),
     ],
 )
 def test_info_on_garbage_names_the_file(

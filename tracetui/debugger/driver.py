@@ -20,7 +20,17 @@ from tracetui.debugger.session import (
     until_end,
     until_first,
 )
-from tracetui.debugger.state import Phase, ScreenState, backward, forward, layer_backward, moved, resumed, starting
+from tracetui.debugger.state import (
+    Phase,
+    ScreenState,
+    backward,
+    entered,
+    forward,
+    layer_backward,
+    moved,
+    resumed,
+    starting,
+)
 from tracetui.debugger.state_events import after, of_an_earlier_run, stopped_after
 from tracetui.debugger.stop_book import StopBook, book_of, first_of
 from tracetui.debugger.waiting import WaitingSteps
@@ -97,13 +107,14 @@ class Driver:
         if state.cursor < 0 and not state.under_way:
             begins = self._pending is not None or (self._recording and state.phase is Phase.PREPARING)
             return self._wait(step) if begins else no_step.nothing_yet(state)
-        if state.overview:
-            self.state = moved(state, state.frontier - 1 if step is Step.END else 0)
+        if state.overview and (inside := entered(state, step)) is not None:
+            self.state = inside
             return ""
         index = forward(state, step)
         if step is Step.LAYER and (remark := no_step.no_later_layer(state, index)):
             return remark
-        if state.stops.open_before(state.cursor, state.frontier if index is None else index + 1):
+        end = state.frontier if index is None else index + 1
+        if state.overview or state.stops.open_before(state.cursor, end):
             self._waiting.repeat(step, 1)
             return "the stops are being looked for in what is recorded"
         if (index := first_of(index, state.stops.after(state.cursor))) is not None:

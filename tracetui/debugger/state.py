@@ -137,6 +137,16 @@ def moved(state: ScreenState, cursor: int) -> ScreenState:
     return replace(state, cursor=inside, following=False, overview=False)
 
 
+def entered(state: ScreenState, step: Step) -> ScreenState | None:
+    """From a recording as a whole to its first record, or on to its first stop or its end; None: not known yet."""
+    if step is not Step.END:
+        return moved(state, 0)
+    if state.stops.open_before(-1, state.frontier):
+        return None
+    first = state.stops.after(-1)
+    return moved(state, state.frontier - 1 if first is None else first)
+
+
 def forward(state: ScreenState, step: Step) -> int | None:
     """Where a step leads among the recorded records, or None if the model has to run for it."""
     return ahead(state.trace.records, state.cursor, step, state.frontier)

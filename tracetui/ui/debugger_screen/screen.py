@@ -191,7 +191,7 @@ class DebuggerScreen(Screen[None]):
 
     def on_key(self, event: events.Key) -> None:
         """A key that nobody took."""
-        known = not self.is_current or event.key in self._bindings.key_to_bindings
+        known = not self.is_current or event.key in self.active_bindings
         if not known and not self.typing and (remark := self._unknown.remark(event.key)):
             self.host.show(remark)
 
