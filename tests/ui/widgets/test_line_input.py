@@ -73,3 +73,17 @@ async def test_of_a_pasted_megabyte_only_what_is_on_view_is_rendered(monkeypatch
         assert len(line.value) > 1_000_000
     assert rendered
     assert max(rendered) < 1000
+
+
+async def test_text_typed_behind_a_key_of_the_line_doesn_t_overtake_it() -> None:
+    """As on a machine that is busy, where several keys wait at once."""
+    app = OneLine("ab")
+    async with app.run_test(size=(WIDTH, 2)) as pilot:
+        line = app.query_one(LineInput)
+        line.selection = type(line.selection)(2, 0)
+        for key in (events.Key("end", None), events.Key("c", "c"), events.Key("home", None), events.Key("d", "d")):
+            app.post_message(key)
+        app.post_message(events.Key("right", None))
+        app.post_message(events.Paste("e"))
+        await pilot.pause()
+        assert line.value == "daebc"

@@ -57,6 +57,19 @@ class LineInput(Input):
         if self.select_on_focus and self.selection == Selection(0, len(self.value)):
             self.selection = Selection(len(self.value), 0)
 
+    async def _on_key(self, event: events.Key) -> None:
+        """Do at once what a key of the line's own does.
+
+        Textual does it when the key has come back to the application: after text that was typed behind it.
+        """
+        if event.is_printable:
+            return
+        keys = next((map_.key_to_bindings for node, map_ in self.screen._binding_chain if node is self), {})
+        for binding in keys.get(event.key, ()):
+            if not binding.priority and await self.app.run_action(binding.action, self):
+                event.stop()
+                return
+
     @property
     def _line(self) -> _Line:
         if self._known.value is not self.value:
