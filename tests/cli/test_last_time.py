@@ -137,7 +137,7 @@ def test_a_trace_without_a_screen_knows_nothing_of_sessions(tracetui: Here, monk
 def test_what_was_typed_and_never_run_outlives_a_session_that_is_told_to_end(tmp_path: Path) -> None:
     with Terminal("run", "llama-tiny", cwd=tmp_path, warm=True) as terminal:
         terminal.until("the answer to the ultimate question")
-        terminal.send(" typed in vain")
+        terminal.send("\x1b[F typed in vain")
         terminal.until("typed in vain")
         terminal.kill(signal.SIGTERM)
         assert terminal.ended() == 128 + signal.SIGTERM

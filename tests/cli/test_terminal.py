@@ -137,7 +137,8 @@ def type_bytes(terminal: Terminal) -> None:
     """Bytes that are no text, and a character whose bytes come one by one, leave the keyboard alive."""
     terminal.send("r")
     terminal.until("Enter go")
-    terminal.send(b"\xff")
+    # Without End what stands there would be replaced.
+    terminal.send(b"\x1b[F\xff")
     terminal.until("everything is \ufffd")
     for byte in "🙂".encode():
         terminal.send(bytes([byte]))

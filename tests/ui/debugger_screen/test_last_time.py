@@ -61,16 +61,17 @@ def kept() -> SessionNote:
 
 async def test_stops_watches_edits_prompt_and_layout_come_back() -> None:
     async with session() as app:
-        await app.press("enter")
+        await app.press("enter", "c")
         app.screen.stops.add(parse_stop("*.mlp if norm > 3"))
         app.screen.stops.watch_typed("layers.*.norm")
         app.screen.edits.typed("layers.1.mlp: zero")
-        await app.press("3", "m", "x", "a", "z")
+        await app.press("3")
+        await app.press("m", "x", "x", "a", "z")
         app.screen.query_one(PromptInput).value = "never run"
         tree = app.screen.query_one(ModuleList)
         tree.unfold({*tree._opened, "model.layers.0.mlp"})
         look = app.screen.query_one("#heatmap", Heatmap)
-        palette, kind = look.palette.name, app.screen.query_one(AttentionPane).kind
+        chosen, kind = look.chosen, app.screen.query_one(AttentionPane).kind
     async with session() as app:
         assert app.screen.query_one(PromptInput).value == "never run"
         assert [stop.text for stop in app.session.stops] == ["nan", "inf", "*.mlp if norm > 3"]
@@ -86,7 +87,8 @@ async def test_stops_watches_edits_prompt_and_layout_come_back() -> None:
         assert (app.screen.front, app.screen.has_class("-maximised")) == ("attention", True)
         look = app.screen.query_one("#heatmap", Heatmap)
         assert app.screen.focused is look
-        assert (look.palette.name, look.kind) == (palette, ScaleKind.LOG)
+        assert (look.chosen, look.kind) == (chosen, ScaleKind.LOG)
+        assert chosen[0]
         assert app.screen.query_one(AttentionPane).kind == kind != "probs"
     assert kept().layout.front == "attention"
 
