@@ -13,6 +13,7 @@ from types import FrameType
 from typing import ClassVar
 
 from rich.text import Text
+from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingType
 
@@ -45,6 +46,8 @@ class ThemedApp(App[int]):
     """Whether all that it began ended in time."""
 
     def __init__(self) -> None:
+        self._typed_early: list[events.Event] | None = []
+        """Typed before there was a screen that hears keys; None once there is one."""
         self._themes, theme_problems = load_themes()
         super().__init__(driver_class=None if is_served() else TerminalDriver)
         keymap = load_keymap(paths.config_dir() / "keys.toml", self._binding_ids)
@@ -74,6 +77,26 @@ class ThemedApp(App[int]):
     def on_load(self) -> None:
         """Before the terminal is taken: a signal that comes while the screen is built must give it back too."""
         self._catch_signals()
+
+    async def on_event(self, event: events.Event) -> None:
+        """What is typed before the first screen has its focus waits for it."""
+        if (
+            self._typed_early is not None
+            and isinstance(event, events.Key | events.Paste)
+            and not self._has_priority(event)
+        ):
+            self._typed_early.append(event)
+            return
+        await super().on_event(event)
+        if isinstance(event, events.Ready) and self._typed_early is not None:
+            typed, self._typed_early = self._typed_early, None
+            for early in typed:
+                await super().on_event(early)
+
+    def _has_priority(self, event: events.Event) -> bool:
+        """Whether it is a key that is heard whatever has the focus."""
+        bindings = self._bindings.key_to_bindings.get(event.key, ()) if isinstance(event, events.Key) else ()
+        return any(binding.priority for binding in bindings)
 
     def _catch_signals(self) -> None:
         """End in order when told to: left alone, these signals leave the terminal in raw mode."""
