@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shlex
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import aiohttp
@@ -22,7 +23,7 @@ from tracetui.recording.npz import read_trace, write_trace
 from tracetui.served import SERVED
 from tracetui.web.server import ScreenServer
 
-SECONDS = 60
+SECONDS, TRIES = 80, 8
 
 
 @pytest.fixture
@@ -63,12 +64,15 @@ async def test_without_the_token_there_is_nothing() -> None:
         assert (await client.get("/ws", headers={"Origin": "http://elsewhere.example"})).status == 403
 
 
-async def _shown(page: aiohttp.ClientWebSocketResponse, text: str) -> None:
-    seen = ""
+async def _shown(page: aiohttp.ClientWebSocketResponse, text: str) -> str:
+    """Wait for a text on the page or in a message; the last message, which has its end."""
+    seen = last = ""
     while text not in seen:
         message = await page.receive(timeout=SECONDS)
         assert message.type in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT), seen[-2000:]
-        seen += message.data.decode() if isinstance(message.data, bytes) else message.data
+        last = message.data.decode() if isinstance(message.data, bytes) else message.data
+        seen += last
+    return last
 
 
 async def test_a_recording_is_stepped_through_and_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,25 +84,19 @@ async def test_a_recording_is_stepped_through_and_downloaded(tmp_path: Path, mon
         await client.get(f"/?token={token}")
         async with client.ws_connect("/ws?width=100&height=30") as page:
 
-            async def press(*keys: str) -> None:
-                for key in keys:
+            async def press_until(key: str, text: str) -> str:
+                """Again where it came before there was anything to hear it."""
+                for _ in range(TRIES):
                     await page.send_json(["stdin", key])
+                    with suppress(TimeoutError):
+                        return await asyncio.wait_for(_shown(page, text), SECONDS / TRIES)
+                raise AssertionError(text)
 
-            await _shown(page, "recording")
-            await press("o")
-            await _shown(page, "no other file is opened")
-            await press("e")
-            await _shown(page, "leaves")
-            await press("\x15")
-            await _shown(page, "leaves")
-            await press(*"../my.npz")
-            await _shown(page, "../my.npz")
-            await press("\r")
-            key = None
-            while key is None:
-                message = await page.receive(timeout=SECONDS)
-                if message.type is aiohttp.WSMsgType.TEXT and json.loads(message.data)[0] == "deliver_file_start":
-                    key = json.loads(message.data)[1]
+            await press_until("o", "no other file is opened")
+            await press_until("e", "Export the trace")
+            for char in "../my.npz":  # what stands there is selected
+                await page.send_json(["stdin", char])
+            key = json.loads(await press_until("\r", "deliver_file_start"))[1]
             answer = await client.get(f"/download/{key}")
             assert answer.headers["Content-Disposition"] == "attachment; filename=my.npz"
             (tmp_path / "mine.npz").write_bytes(await answer.read())
