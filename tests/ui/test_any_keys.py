@@ -19,7 +19,7 @@ from tracetui.ui.widgets.step_bar import StepBar
 
 RECORDS = tuple(recorded().records)
 LAST = len(RECORDS) - 1
-EXAMPLES = int(os.environ.get("TRACETUI_TORTURE", "0")) // 5 or 5
+EXAMPLES = int(os.environ.get("TRACETUI_TORTURE", "0")) // 5 or 3
 
 
 def inside(outer: Record, inner: Record) -> bool:

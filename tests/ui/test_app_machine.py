@@ -44,7 +44,7 @@ from tracetui.ui.debugger_screen.screen import DebuggerScreen
 from tracetui.ui.widgets.prompt_bar import PromptInput
 
 LONG = int(os.environ.get("TRACETUI_TORTURE", "0")) // 10
-SEEDS, ACTION_COUNT = (range(LONG), 30) if LONG else (range(2), 10)
+SEEDS, ACTION_COUNT = (range(LONG), 30) if LONG else (range(1), 10)
 SECONDS = 60
 """How long anything may take at most: the machine has other work to do."""
 MIXTURE = {**CONFIG, "model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 2, "num_hidden_layers": 2}

@@ -19,7 +19,6 @@ from tracetui.ui.debugger_screen.host import Handlers, Host, TreeLine
 from tracetui.ui.debugger_screen.questions import LineQuestions
 from tracetui.ui.dialogs.ask import AskScreen
 from tracetui.ui.dialogs.edits import EditsScreen
-from tracetui.ui.diff_screen.opening import diff_screen
 from tracetui.views.run.cut import cut_line, taken_line
 from tracetui.views.run.edits import unapplied_lines
 
@@ -136,6 +135,8 @@ class EditActions:
         elif self._recording or not len(baseline):
             self._host.show(self._keeps_from_editing() if self._recording else self.baseline.why)
         else:
+            from tracetui.ui.diff_screen.opening import diff_screen
+
             names = (f"this run{edits_said(state.trace)}", f"the run before{edits_said(baseline)}")
             self._host.push(diff_screen(state.trace, baseline, names, self._keymap, overview=True))
 

@@ -9,7 +9,6 @@ from tracetui.debugger.no_step import nothing_yet
 from tracetui.served import NOT_SERVED, is_served
 from tracetui.text import visible
 from tracetui.ui.debugger_screen.host import Handlers, Host
-from tracetui.ui.diff_screen.opening import diff_screen
 from tracetui.ui.messages import Said, Trouble
 
 if TYPE_CHECKING:
@@ -62,6 +61,8 @@ class FileActions:
     def _compare(self, other: Recording | None) -> None:
         """What is recorded so far beside another recording, the reference."""
         if other is not None:
+            from tracetui.ui.diff_screen.opening import diff_screen
+
             names = (self._page.title, str(other.path))
             self._host.push(diff_screen(self._host.state.trace, other.trace, names, self._keymap))
 
