@@ -11,8 +11,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +44,17 @@ for parameter in model.parameters():
     parameter.data.normal_(0.0, 0.02)
 model.save_pretrained(sys.argv[1])
 """
+STARTED_BY_A_SMALL_ONE = """
+import json, os, subprocess, sys, threading, time
+started = time.perf_counter()
+child = subprocess.Popen(sys.argv[2:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+overdue = threading.Timer(float(sys.argv[1]), child.kill)
+overdue.start()
+_, status, used = os.wait4(child.pid, 0)
+overdue.cancel()
+print(json.dumps([status, time.perf_counter() - started, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024]))
+"""
+"""The system's count of a process' memory begins with what the one that started it had then."""
 HERE = Path(__file__).parents[2]
 IDS = "5,8,9,2,77,1034,12,6"
 
@@ -65,17 +74,15 @@ def ran(*arguments: str, folder: Path = HERE, deadline: float = DEADLINE) -> Ran
     """Run Python to its end, with the tracetui of a folder."""
     quiet = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
     environment = {**os.environ, **quiet, "PYTHONPATH": str(folder)}
-    started = time.perf_counter()
-    child = subprocess.Popen(
-        [sys.executable, *arguments], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    starter = [sys.executable, "-S", "-c", STARTED_BY_A_SMALL_ONE, str(deadline)]
+    # Before its PYTHONPATH, `python -m` looks into the folder that it is started in.
+    done = subprocess.run(
+        [*starter, sys.executable, *arguments], env=environment, cwd=folder, capture_output=True, text=True, check=True
     )
-    overdue = threading.Timer(deadline, child.kill)
-    overdue.start()
-    _, status, used = os.wait4(child.pid, 0)
-    overdue.cancel()
+    status, seconds, processor, peak = json.loads(done.stdout)
     if status:
         raise RuntimeError(f"{arguments[:3]} ended with {status}, or took more than {deadline:g} s")
-    return Ran(time.perf_counter() - started, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+    return Ran(seconds, processor, peak)
 
 
 def tracetui(*arguments: str, folder: Path = HERE, deadline: float = DEADLINE) -> Ran:
