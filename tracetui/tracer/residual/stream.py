@@ -11,84 +11,30 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from weakref import ReferenceType, ref
+from dataclasses import dataclass
+from weakref import ref
 
 import torch
 
 from tracetui.tracer.residual.module_facts import ModuleFacts
+from tracetui.tracer.residual.running_layer import (
+    PassedTensor,
+    RunningLayer,
+    follow_mixture,
+    is_given_stream,
+    is_returned,
+    is_second_norm,
+    is_several,
+    remember,
+    renews,
+)
 from tracetui.tracer.residual.sum import (
     is_anew,
-    is_mixed,
     is_plain_sum,
     is_scaled_sum,
     is_sum,
-    is_sum_of_streams,
-    same_values,
 )
-from tracetui.tracer.residual.value_questions import Ask, Learnt, ValueQuestions
-
-_REMEMBERED = 8
-"""Tensors of a layer that may be part of a sum: what its last modules returned."""
-_CALLED = 3
-"""The most tensors that are kept from modules that the layer itself calls."""
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Passed:
-    """A tensor that went into a module where no layer of this kind had its stream until now."""
-
-    path: str
-    tensor: torch.Tensor
-    returned: tuple[torch.Tensor, ...]
-    """What modules had returned until then."""
-    renews: bool
-    """Whether the module is a norm that would begin the stream anew from this tensor."""
-
-
-@dataclass(eq=False)
-class _RunningLayer:
-    path: str
-    kind: object
-    """Equal for layers that run the same code."""
-    call: int
-    entered: torch.Tensor
-    """What entered it: the stream [B,T,D], or several."""
-    stream: torch.Tensor
-    """That, or the mixture [B,T,D] of several streams that its modules read."""
-    factors: tuple[torch.Tensor, ...]
-    """Of the layer's own parameters those that may scale the stream [D]."""
-    returned: deque[torch.Tensor] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
-    looked_at: dict[int, ReferenceType[torch.Tensor]] = field(default_factory=dict)
-    """Tensors known not to be such a sum, by `id`; once a tensor is freed, another may have its `id`."""
-    passed: list[_Passed] = field(default_factory=list)
-    begun_anew: list[torch.Tensor] = field(default_factory=list)
-    """Tensors that one module returned and another received unchanged: the stream may begin anew with one."""
-    called: deque[torch.Tensor] = field(default_factory=lambda: deque(maxlen=_CALLED))
-    """What modules that the layer itself calls returned, as wide as a stream."""
-    began_with_norm: str = ""
-    """The norm that was given the stream before any other module had returned."""
-    normed: torch.Tensor | None = None
-    """What it returned."""
-    renewed_by: str = ""
-    """The norm that makes the stream anew."""
-    joined_by: str = ""
-    """The module with weights of its own that was given the stream beside what is added to it."""
-    done: bool = False
-
-    @property
-    def last(self) -> torch.Tensor | None:
-        """What a module that the layer itself calls returned last."""
-        return self.called[-1] if self.called else None
-
-    def has_looked_at(self, tensor: torch.Tensor) -> bool:
-        """Whether this very tensor is known not to be such a sum."""
-        known = self.looked_at.get(id(tensor))
-        return known is not None and known() is tensor
-
-    def holds(self, path: str) -> bool:
-        """Whether it calls the module at a path itself."""
-        return path.rpartition(".")[0] == self.path
+from tracetui.tracer.residual.value_questions import Learnt, ValueQuestions
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -106,7 +52,7 @@ class ResidualStream:
     """Of one watch; used by the model's thread alone."""
 
     def __init__(self) -> None:
-        self._layers: list[_RunningLayer] = []
+        self._layers: list[RunningLayer] = []
         self.learnt = Learnt()
         """By the kind of a layer."""
         self.value_questions = ValueQuestions()
@@ -125,7 +71,7 @@ class ResidualStream:
         if stream.ndim < 2 or any(each is not stream and each.shape == stream.shape for each in given):
             return
         factors = tuple(self._own(module, stream))
-        self._layers.append(_RunningLayer(path, module.kind, call, stream, stream, factors))
+        self._layers.append(RunningLayer(path, module.kind, call, stream, stream, factors))
 
     def entering(self, path: str, module: ModuleFacts, given: Sequence[torch.Tensor]) -> StreamPoint | None:
         """The stream after attention, if a module is about to be given that among its floating-point tensors."""
@@ -133,14 +79,14 @@ class ResidualStream:
         if layer is None or layer.done or not path.startswith(f"{layer.path}."):
             return None
         if layer.entered.dim() > 3 and layer.holds(path):
-            _follow_mixture(self._ask, layer, given)
+            follow_mixture(self._ask, layer, given)
         if any(each is layer.stream for each in given):
-            _is_given_stream(layer, path, module, given)
+            is_given_stream(layer, path, module, given)
         for tensor in given:
             if tensor is not layer.stream and self._is_stream(layer, path, module, tensor):
                 layer.done = True
                 if (earlier := self._earlier(layer, path)) is None:
-                    layer.renewed_by = path if _renews(layer, path, module) else ""
+                    layer.renewed_by = path if renews(layer, path, module) else ""
                     return None if layer.renewed_by else _stream(layer, tensor)
                 return None if earlier.renews else _stream(layer, earlier.tensor)
         return None
@@ -163,7 +109,7 @@ class ResidualStream:
         if layer.began_with_norm == path and layer.normed is None:
             layer.normed = tensor
         if not layer.done:
-            _remember(layer, tensor, first and layer.holds(path))
+            remember(layer, tensor, first and layer.holds(path))
         return None
 
     def ended(self, path: str, output: torch.Tensor | None) -> StreamPoint | None:
@@ -175,14 +121,14 @@ class ResidualStream:
             pass
         return None if layer.done else self._found_late(layer, output)
 
-    def _earlier(self, layer: _RunningLayer, path: str) -> _Passed | None:
+    def _earlier(self, layer: RunningLayer, path: str) -> PassedTensor | None:
         """What went into another module before, and is such a sum: of one token the norm of the stream can look like
         one as well, and the first of all is the stream, unless several tokens have told where it goes.
         """
         sure = path.removeprefix(layer.path) in self.learnt.sure.get(layer.kind, ())
         return None if sure else self._passed(layer, [each for each in layer.passed if layer.holds(each.path)])
 
-    def _passed(self, layer: _RunningLayer, asked: list[_Passed]) -> _Passed | None:
+    def _passed(self, layer: RunningLayer, asked: list[PassedTensor]) -> PassedTensor | None:
         """The first of these tensors that is such a sum; where it went, later layers are asked at once."""
         found = next((each for each in asked if self._is_sum(layer, each.tensor, each.returned)), None)
         if found is not None:
@@ -190,7 +136,7 @@ class ResidualStream:
         layer.passed.clear()
         return found
 
-    def _found_late(self, layer: _RunningLayer, output: torch.Tensor | None) -> StreamPoint | None:
+    def _found_late(self, layer: RunningLayer, output: torch.Tensor | None) -> StreamPoint | None:
         if (passed := self._passed(layer, layer.passed)) is not None:
             return None if passed.renews else _stream(layer, passed.tensor)
         if not _is_one_token(layer.stream):
@@ -200,15 +146,15 @@ class ResidualStream:
         anew = (each for each in layer.begun_anew if self._ask(is_anew, output, each, layer.last, layer.stream))
         return next((_stream(layer, each) for each in anew), None)
 
-    def _is_stream(self, layer: _RunningLayer, path: str, module: ModuleFacts, tensor: torch.Tensor) -> bool:
+    def _is_stream(self, layer: RunningLayer, path: str, module: ModuleFacts, tensor: torch.Tensor) -> bool:
         if tensor.numel() not in (layer.stream.numel(), layer.entered.numel()) or layer.has_looked_at(tensor):
             return False
         if _begin_alike(tensor, layer.stream):
             return False
         # Parts of one stream can look like several: that these are none tells nothing of the whole.
-        return _is_several(self._ask, layer, tensor) or self._is_one_stream(layer, path, module, tensor)
+        return is_several(self._ask, layer, tensor) or self._is_one_stream(layer, path, module, tensor)
 
-    def _is_one_stream(self, layer: _RunningLayer, path: str, module: ModuleFacts, tensor: torch.Tensor) -> bool:
+    def _is_one_stream(self, layer: RunningLayer, path: str, module: ModuleFacts, tensor: torch.Tensor) -> bool:
         if not layer.returned or not _is_laid_out_as(tensor, layer.stream):
             return False
         place, places = path.removeprefix(layer.path), self.learnt.places.setdefault(layer.kind, set())
@@ -218,7 +164,7 @@ class ResidualStream:
             and place not in places
             and not (before and self._ask(is_plain_sum, tensor, layer.stream, before[-1]))
         ):
-            layer.passed.append(_Passed(path, tensor, tuple(layer.returned), _renews(layer, path, module)))
+            layer.passed.append(PassedTensor(path, tensor, tuple(layer.returned), renews(layer, path, module)))
             found: bool | None = False
         else:
             found = self._is_sum(layer, tensor, layer.returned)
@@ -226,15 +172,15 @@ class ResidualStream:
             places.add(place)
             if not _is_one_token(tensor):
                 self.learnt.sure.setdefault(layer.kind, set()).add(place)
-        if found or (found is None and _is_second_norm(layer, path, module, tensor)):
+        if found or (found is None and is_second_norm(layer, path, module, tensor)):
             return True
-        if layer.holds(path) and tensor is not layer.normed and _is_returned(self._ask, layer, tensor):
+        if layer.holds(path) and tensor is not layer.normed and is_returned(self._ask, layer, tensor):
             layer.begun_anew.append(tensor)
         layer.looked_at[id(tensor)] = ref(tensor)
         return False
 
     def _is_sum(
-        self, layer: _RunningLayer, tensor: torch.Tensor, returned: deque[torch.Tensor] | tuple[torch.Tensor, ...]
+        self, layer: RunningLayer, tensor: torch.Tensor, returned: deque[torch.Tensor] | tuple[torch.Tensor, ...]
     ) -> bool | None:
         others = [each for each in returned if each is not tensor and each is not layer.normed]
         if layer.kind in self.learnt.without_sum and _is_one_token(layer.stream):
@@ -253,67 +199,9 @@ def _begin_alike(one: torch.Tensor, other: torch.Tensor) -> bool:
     return same and one.storage_offset() == other.storage_offset()
 
 
-def _stream(layer: _RunningLayer, tensor: torch.Tensor) -> StreamPoint:
+def _stream(layer: RunningLayer, tensor: torch.Tensor) -> StreamPoint:
     alike = next((each for each in (layer.entered, layer.stream) if each.numel() == tensor.numel()), tensor)
     return StreamPoint(layer.path, layer.call, tensor if tensor.shape == alike.shape else tensor.reshape(alike.shape))
-
-
-def _follow_mixture(ask: Ask, layer: _RunningLayer, given: Sequence[torch.Tensor]) -> None:
-    """Of several streams follow the sum of them that the layer's modules are about to be given."""
-    for tensor in given:
-        if (
-            tensor is not layer.stream
-            and tensor.numel() < layer.entered.numel()
-            and ask(is_mixed, tensor, layer.entered)
-        ):
-            layer.stream = tensor
-            layer.returned.clear()
-            return
-
-
-def _is_given_stream(layer: _RunningLayer, path: str, module: ModuleFacts, given: Sequence[torch.Tensor]) -> None:
-    """Note what a module may make of the stream that it is about to be given."""
-    if module.is_norm and not layer.returned:
-        layer.began_with_norm = path
-    elif layer.last is not None and layer.holds(path) and any(each is layer.last for each in given):
-        layer.joined_by = path
-    elif not module.is_leaf:
-        # What it adds to the stream is its own: nothing that came before it is part of that sum.
-        layer.returned.clear()
-
-
-def _remember(layer: _RunningLayer, tensor: torch.Tensor, by_layer: bool) -> None:
-    """Keep what a module has returned, if it may be part of a sum; by_layer: the layer itself called it."""
-    width = layer.stream.shape[-1]
-    if tensor.shape[-1:] == (width,) and tensor.numel() in (layer.stream.numel(), width):
-        layer.returned.append(tensor)
-    if by_layer and tensor.numel() and tensor.dim() and layer.entered.shape[-1] % tensor.shape[-1] == 0:
-        layer.called.append(tensor)
-
-
-def _renews(layer: _RunningLayer, path: str, module: ModuleFacts) -> bool:
-    """Whether the module is a norm that begins the stream anew, since no norm came before attention."""
-    return module.is_norm and not layer.began_with_norm
-
-
-def _is_returned(ask: Ask, layer: _RunningLayer, tensor: torch.Tensor) -> bool:
-    """Whether a tensor is what a module returned, perhaps in another dtype."""
-    others = (each for each in layer.returned if tensor.dtype != each.dtype)
-    return any(tensor is each for each in layer.returned) or any(ask(same_values, tensor, each) for each in others)
-
-
-def _is_second_norm(layer: _RunningLayer, path: str, module: ModuleFacts, tensor: torch.Tensor) -> bool:
-    """Whether a layer's own norm is given what no module returned, in a layer that has begun with one."""
-    own = layer.holds(path) and not any(tensor is each for each in layer.returned)
-    return own and bool(layer.began_with_norm) and module.is_norm
-
-
-def _is_several(ask: Ask, layer: _RunningLayer, tensor: torch.Tensor) -> bool:
-    """Whether several streams are the sums that they would be after attention."""
-    if tensor.numel() != layer.entered.numel():
-        return False
-    smaller = (each for each in reversed(layer.called) if each.numel() < tensor.numel())
-    return any(ask(is_sum_of_streams, tensor, layer.entered, each) for each in smaller)
 
 
 def _is_laid_out_as(tensor: torch.Tensor, stream: torch.Tensor) -> bool:

@@ -18,7 +18,7 @@ from tracetui.analysis.diff.hints.attention.scores import scores_alone
 from tracetui.analysis.diff.hints.capped import capped_logits
 from tracetui.analysis.diff.hints.coarse import coarse
 from tracetui.analysis.diff.hints.factor import factor, stream_scale
-from tracetui.analysis.diff.hints.mixture.router import expert_choice
+from tracetui.analysis.diff.hints.mixture.choice import expert_choice
 from tracetui.analysis.diff.hints.mixture.weights import expert_weights
 from tracetui.analysis.diff.hints.norms.left_out import norm_left_out
 from tracetui.analysis.diff.hints.norms.norm import norm

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tracetui.analysis.diff.arrays import Both, Numbers
-from tracetui.analysis.diff.hints.mixture.router import recovered_weights
+from tracetui.analysis.diff.hints.mixture.weighing import recovered_weights
 from tracetui.analysis.diff.hints.scene import Hint, Scene
 from tracetui.analysis.diff.routing.sides import blocks_below, either_side, router_sides
 from tracetui.analysis.diff.routing.ways import sigmoid

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tracetui.analysis.diff.hints.mixture.expert_sum import expert_sum
-from tracetui.analysis.diff.hints.mixture.router import expert_weight_way
+from tracetui.analysis.diff.hints.mixture.weighing import expert_weight_way
 from tracetui.analysis.diff.hints.scene import Hint, Scene, explains, left_over
 
 _WEIGHTS = (".mlp:routing_weights", ".mlp.gate#1")
