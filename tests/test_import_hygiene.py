@@ -62,6 +62,7 @@ print(*sys.modules)
 AT_HOME = (
     *("bus_error", "commands", "debugger.home.rows", "debugger.log.level", "debugger.memory", "errors", "file_heads"),
     *(
+        "launch",
         "logs",
         "paths",
         "served",

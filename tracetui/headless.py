@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tracetui.analysis.diff.report import Report, report
 from tracetui.analysis.diff.rounding.tolerance import Limits
@@ -39,6 +39,7 @@ from tracetui.views.run.edits import unapplied_lines
 from tracetui.views.run.generated import generated_lines
 from tracetui.views.run.stops import fired_lines, unfired_lines
 
+Made = TypeVar("Made")
 _NOTICE_SECONDS = 0.1
 _PREDICTIONS = 5
 _SHOWN = 60
@@ -105,9 +106,9 @@ def run_and_write(
 
 
 def told_run(
-    recipe: Recipe, stops: Stops, run: Callable[[Recipe, Callable[[Event], None], Sequence[Stop]], Trace]
-) -> Trace:
-    """What a run records, with its progress on stderr."""
+    recipe: Recipe, stops: Stops, run: Callable[[Recipe, Callable[[Event], None], Sequence[Stop]], Made]
+) -> Made:
+    """What a run makes, with its progress on stderr."""
     teller = Teller(quiet=False)
     teller.tell(Preparing("loading torch and transformers"))
 

@@ -9,6 +9,8 @@ from contextlib import suppress
 from threading import Event, Thread
 from typing import Any
 
+from tracetui.launch import is_another_rank
+
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 PLAIN_FRAMES = "|/-\\"
 FRAME_SECONDS = 0.08
@@ -84,7 +86,7 @@ def begin_for(arguments: Sequence[str]) -> None:
 
 
 def _on_a_terminal() -> bool:
-    return os.isatty(0) and os.isatty(1) and os.environ.get("TERM") != "dumb"
+    return os.isatty(0) and os.isatty(1) and os.environ.get("TERM") != "dumb" and not is_another_rank()
 
 
 def _write(text: str) -> None:

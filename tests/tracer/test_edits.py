@@ -30,7 +30,7 @@ from tracetui.recipe.recorded.edits import edits_of
 from tracetui.recording.npz import read_trace, write_trace
 from tracetui.recording.record import Record
 from tracetui.recording.trace import Trace
-from tracetui.tracer.edits import CantEditError, changed_by
+from tracetui.tracer.edited_values import CantEditError, changed_by
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.run import trace_recipe

@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracetui.commands.read_options import check_places, gives_prompts, read_recipe, read_stops
 from tracetui.commands.recordings import recording_path
-from tracetui.commands.restore_session import last_of, name_of, recalled, recalled_recording, recording_name
+from tracetui.commands.restore_session import last_of, recalled_recording, recording_name
+from tracetui.commands.run_page import run_offer
 from tracetui.commands.terminal import require_terminal
 
 if TYPE_CHECKING:
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
 def run(arguments: Namespace) -> int:
     """Open the debugger; returns its exit status."""
+    from tracetui.commands.ranked import is_ranked
+
+    if is_ranked(arguments):
+        from tracetui.commands.ranked_run import ranked_run
+
+        return ranked_run(arguments)
     require_terminal("run:", "`tracetui trace`")
     app = debugger_app(arguments)
     from tracetui.ui.terminal.last_resort import run_app
@@ -52,30 +58,11 @@ def tour(arguments: Namespace) -> int:
 
 def debugger_app(arguments: Namespace) -> TracetuiApp:
     """The application of `tracetui run`, not running yet. Raises InputError."""
-    given_stops = read_stops(arguments)  # a wrong one is refused before anything is read
-    last = last_of(name_of(arguments.model), arguments.fresh)
-    stops = read_stops(arguments, last.note.stops)
-    recipe = read_recipe(arguments, last.note)
-    check_places(recipe, given_stops, goes_on=True)
-    # Textual paints at most so often; at its own 60 the numbers of a step come a frame or two late.
-    os.environ.setdefault("TEXTUAL_FPS", "120")
-    from tracetui.commands.start_page import page_of_recipe
+    recipe, offer = run_offer(arguments)
     from tracetui.tracer.live import LiveSession
     from tracetui.ui.app import TracetuiApp
 
-    offer = page_of_recipe(recipe, stops, recalled(arguments, last, recipe, stops))
-    offer = replace(offer, begins=_begins(arguments, recipe))
     return TracetuiApp(lambda listener: LiveSession(recipe, listener), offer)
-
-
-def _begins(arguments: Namespace, recipe: Recipe) -> bool:
-    """Whether the prompt was given with the command, so that nobody waits for it to be given again.
-
-    A chat waits all the same: what the template makes of it is shown before it runs.
-    """
-    prompts = recipe.prompts
-    empty = prompts.one_text and not prompts.text.strip()
-    return gives_prompts(arguments) and not (prompts.chat or empty)
 
 
 def open_trace(arguments: Namespace) -> int:

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 def trace(arguments: Namespace) -> int:
     """Run a prompt to its end and write what was recorded."""
-    from tracetui.commands.ranked import is_ranked, ranked_trace
+    from tracetui.commands.ranked import is_ranked
 
     if is_ranked(arguments):
+        from tracetui.commands.ranked_trace import ranked_trace
+
         return ranked_trace(arguments)
     if not arguments.json:
         return _traced(arguments)

@@ -161,6 +161,14 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class Viewed:
+    """Another view of what was recorded, such as one rank's; nothing else is different."""
+
+    trace: Trace
+    outline: Module
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """Building or running failed; records made so far stay. `log` is where the traceback lies, if anywhere."""
 
@@ -217,6 +225,7 @@ Event = (
     | Tallied
     | Finished
     | Opened
+    | Viewed
     | Failed
     | Explained
     | Sourced

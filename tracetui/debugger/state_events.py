@@ -22,6 +22,7 @@ from tracetui.debugger.session import (
     Started,
     Stopped,
     Tallied,
+    Viewed,
 )
 from tracetui.debugger.state import NO_MARKS, NO_PROGRESS, Phase, ScreenState
 from tracetui.recording.trace import EMPTY_TRACE, Trace
@@ -40,7 +41,7 @@ def after(state: ScreenState, event: Event) -> ScreenState:
             return replace(known, phase=phase, what="")
         case Started() | Opened() | Extended():
             return _begun(state, event)
-        case Progress() | Preview():
+        case Progress() | Preview() | Viewed():
             return _told(state, event)
         case Advanced(frontier):
             return replace(state, frontier=frontier, progress=NO_PROGRESS)
@@ -74,7 +75,7 @@ def stopped_after(state: ScreenState, event: Event) -> ScreenState:
     match event:
         case Started(cut=cut):
             return replace(state, stops=state.stops.fresh(cut.taken))
-        case Opened(trace):
+        case Opened(trace) | Viewed(trace):
             return replace(state, stops=state.stops.fresh(len(trace)))
         case Fired(hits):
             return replace(state, stops=state.stops.heard(hits))
@@ -128,7 +129,17 @@ def _opened(state: ScreenState, trace: Trace, outline: Module) -> ScreenState:
     )
 
 
-def _told(state: ScreenState, event: Progress | Preview) -> ScreenState:
+def _viewed(state: ScreenState, trace: Trace, outline: Module) -> ScreenState:
+    """The cursor stays at its record where the other view has it."""
+    here = trace.find(state.record.key) if state.cursor >= 0 else None
+    cursor = len(trace) - 1 if here is None else here.index
+    known = replace(state, trace=trace, outline=outline, notes=trace.run.notes, frontier=len(trace), health=NO_MARKS)
+    return replace(known, cursor=cursor, following=False, overview=state.overview and here is None)
+
+
+def _told(state: ScreenState, event: Progress | Preview | Viewed) -> ScreenState:
+    if isinstance(event, Viewed):
+        return _viewed(state, event.trace, event.outline)
     if isinstance(event, Preview):
         return replace(state, preview=event)
     return replace(state, progress=event)

@@ -16,6 +16,7 @@ from tracetui.analysis.experts.routing import BlockRouting, read_routing, siblin
 from tracetui.errors import RunError
 from tracetui.expr.errors import UntoldError
 from tracetui.recording.health import all_finite, may_hide, near_limit_share
+from tracetui.recording.ranks.overlaps import read_here
 from tracetui.recording.record import Record, layer_path
 from tracetui.recording.statistics import Statistics, of_array
 from tracetui.recording.trace import Trace
@@ -124,12 +125,16 @@ class RecordScope:
         return statistics.posinf + (0 if may_hide(self.record) else statistics.neginf)
 
     def part(self, index: Index) -> Array:
-        """A part of the values."""
+        """A part of the values; of a tensor that lies on several ranks, what is here of that part of the whole."""
+        place = self.record.place
         try:
-            return self._value.read(index)
+            part = read_here(self._value, place, index) if place.shards else self._value.read(index)
         except IndexError:
-            shape = list(self.record.shape)
+            shape = list(place.whole_shape(self.record.shape))
             raise UntoldError(f"the shape {shape} has no such place") from None
+        if part is None:
+            raise UntoldError("this place lies on another rank")
+        return part
 
     def called(self, name: str, argument: int | None) -> float:
         """What a call of a name gives."""

@@ -50,6 +50,7 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="debug a prompt in the terminal")
     _add_model(run, "run", only)
     _add_fresh(run, "this model's last session: its stops, watches, edits, prompt and layout")
+    _add_ranks(run)
 
     trace = commands.add_parser("trace", help="the same without a screen")
     _add_model(trace, "trace", only)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -11,20 +9,17 @@ from typing import Any
 import torch
 
 from tracetui.debugger.session import Edited
-from tracetui.errors import InputError
-from tracetui.expr.edit import Action, Edit, EditTally, ReplacementSource
+from tracetui.expr.edit import Edit, EditTally
 from tracetui.expr.edit_log import EditLog
+from tracetui.models.ranks.local import is_all_here, with_local
+from tracetui.recording.parallel import Place
 from tracetui.recording.record import BEFORE_EDIT, Record, when
 from tracetui.recording.value import Index
 from tracetui.tracer.capture.recorder import Recorder
-from tracetui.tracer.capture.values import dtype_name
+from tracetui.tracer.edited_values import CantEditError, changed_by, replaced_by
 from tracetui.tracer.replay.replacing import Replacements
 
 _OF_A_RECORD = ("depth", "parent", "call", "seconds", "provenance", "inputs")
-
-
-class CantEditError(Exception):
-    """A tensor that an edit names can't be changed so; the text says why."""
 
 
 class Editor:
@@ -85,9 +80,9 @@ class Editor:
         if not any(edit.action.name == "skip" and edit.is_for(path) for edit in self.standing):
             return
         given = next((value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)), None)
-        if given is not None:
+        if given is not None and is_all_here(given):
             # A copy: some modules write into what they are given.
-            self._given[path] = given.detach().clone()
+            self._given[path] = self._recorder.local(given).detach().clone()
 
     def record(
         self, site: str, tensor: torch.Tensor, original: torch.Tensor | None = None, fixed: str = "", **said: Any
@@ -157,13 +152,17 @@ class Editor:
         return experts
 
     def _edited(self, edits: Sequence[Edit], site: str, tensor: torch.Tensor, **said: Any) -> torch.Tensor:
-        changed = tensor
+        if not edits:
+            return tensor
+        local = changed = self._recorder.local(tensor)
+        place = self._recorder.place_of(site, local, **said)
         for edit in edits:
             at = when(self._recorder.pass_, said.get("call", 0))
             key = f"{site}{at}#{said.get('part', 0)}"
             told = f"{_named(site, said)}{at}"
-            changed = self._carried_out(edit, told, partial(self._changed, edit, changed, site, key), changed)
-        return changed
+            change = partial(self._changed, edit, changed, place, site, key)
+            changed = self._carried_out(edit, told, change, changed)
+        return tensor if changed is local else with_local(tensor, changed)
 
     def record_both(self, site: str, original: torch.Tensor, changed: torch.Tensor, **said: Any) -> Record:
         """Record what was there before the edits, if there were any, and then what is there now."""
@@ -187,35 +186,30 @@ class Editor:
     def _note(self, edit: Edit, untold: str = "") -> None:
         self._history.append((len(self._recorder.trace.records), edit.identity, untold))
 
-    def _changed(self, edit: Edit, tensor: torch.Tensor, site: str, key: str) -> torch.Tensor:
+    def _changed(self, edit: Edit, tensor: torch.Tensor, place: Place, site: str, key: str) -> torch.Tensor:
+        """tensor: what lies here, `place` says which part of the whole it is."""
         if edit.action.name == "skip":
             return self._skipped(tensor, site, key)
         if not tensor.is_floating_point():
             raise CantEditError(f"{site}: holds no floats")
         index: Index = edit.index
         if edit.head is not None:
-            if edit.head >= tensor.shape[1]:
-                raise CantEditError(f"{site}: there are heads 0–{tensor.shape[1] - 1}")
+            heads = place.whole_shape(tuple(tensor.shape))[1]
+            if edit.head >= heads:
+                raise CantEditError(f"{site}: there are heads 0–{heads - 1}")
             index = (*(index[:1] or (slice(None),)), edit.head, *index[2:])
         if edit.action.source is not None:
-            return self._replaced(edit, edit.action.source, tensor, index, key)
-        return changed_by(edit, tensor, index, key)
-
-    def _replaced(
-        self, edit: Edit, source: ReplacementSource, tensor: torch.Tensor, index: Index, key: str
-    ) -> torch.Tensor:
-        changed = tensor.detach().clone()
-        site, _, part = key.partition("#")
-        name, _, at = site.partition("@")
-        theirs = f"{name}{'' if part == '0' else f'#{part}'}{f'@{at}' if at else ''}"
-        try:
-            place = changed[index]
-            place.copy_(self._replacements.part(source, theirs, index, place, edit.head is not None))
-        except IndexError:
-            raise CantEditError(f"{site}: the shape {list(tensor.shape)} has no such place") from None
-        except InputError as error:
-            raise CantEditError(f"{site}: {error}") from None
-        return changed
+            source, theirs = edit.action.source, _key_there(key)
+            by_head = edit.head is not None
+            return replaced_by(
+                edit,
+                lambda like: self._replacements.part(source, theirs, index, like, by_head),
+                tensor,
+                index,
+                key,
+                place,
+            )
+        return changed_by(edit, tensor, index, key, place)
 
     def _skipped(self, tensor: torch.Tensor, site: str, key: str) -> torch.Tensor:
         given = self._given.get(site)
@@ -232,56 +226,15 @@ def _named(site: str, said: Mapping[str, Any]) -> str:
     return f"{site}#{part}" if part else site
 
 
+def _key_there(key: str) -> str:
+    """The key in another trace of what an edit calls `key`: `site#part@pass` for `site@pass#part`."""
+    site, _, part = key.partition("#")
+    name, _, at = site.partition("@")
+    return f"{name}{'' if part == '0' else f'#{part}'}{f'@{at}' if at else ''}"
+
+
 def _before(site: str) -> str:
     return f"{site}:{BEFORE_EDIT}"
-
-
-def changed_by(edit: Edit, tensor: torch.Tensor, index: Index, key: str) -> torch.Tensor:
-    """A changed copy of a tensor; `key` is what noise depends on beside its seed. Raises CantEditError."""
-    changed = tensor.detach().clone()
-    try:
-        part = changed[index]
-    except IndexError:
-        raise CantEditError(f"{key.partition('#')[0]}: the shape {list(tensor.shape)} has no such place") from None
-    if tensor.numel() and not part.numel():
-        raise CantEditError(f"{key.partition('#')[0]}: of the shape {list(tensor.shape)} the slice names nothing")
-    if edit.action.name in ("set", "clamp"):
-        _check_numbers(edit.action.numbers, part, key)
-    if part.dtype.itemsize > 1:
-        _change(edit.action, part, key)
-        return changed
-    # torch computes nothing in 8 bits, and float32 holds each of their numbers.
-    wide = part.float()
-    _change(edit.action, wide, key)
-    part.copy_(wide)
-    return changed
-
-
-def _change(action: Action, part: torch.Tensor, key: str) -> None:
-    match action.name:
-        case "zero":
-            part.zero_()
-        case "scale":
-            part.mul_(action.numbers[0])
-        case "noise":
-            part.add_(_noise(part, action.seed, key) * action.numbers[0])
-        case "set":
-            part.fill_(action.numbers[0])
-        case "clamp":
-            part.clamp_(*action.numbers)
-
-
-def _check_numbers(numbers: Sequence[float], part: torch.Tensor, key: str) -> None:
-    limit = torch.finfo(part.dtype).max
-    if any(math.isfinite(number) and abs(number) > limit for number in numbers):
-        raise CantEditError(f"{key.partition('#')[0]}: {dtype_name(part.dtype)} holds numbers up to {limit:g}")
-
-
-def _noise(like: torch.Tensor, seed: int, key: str) -> torch.Tensor:
-    """Standard normal noise that depends on the seed and the record's key alone."""
-    drawn = hashlib.blake2b(f"{seed}:{key}".encode(), digest_size=7).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(drawn, "little"))
-    return torch.randn(like.shape, generator=generator, dtype=torch.float32).to(like.device, like.dtype)
 
 
 def _chosen(edit: Edit, experts: torch.Tensor, count: int) -> torch.Tensor:

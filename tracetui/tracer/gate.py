@@ -126,6 +126,8 @@ class Gate:
                 meeting.goes_on(self._cancelled)
         elif self.is_notice_due:
             self.notice(record.index + 1)
+        # What was changed meanwhile may be about the very record at which all waited.
+        self.edits.now(record.index)
 
     def passed(self, record: Record) -> None:
         """A record is described at which nobody would have waited."""

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from tracetui.debugger.fault import ModelError
-from tracetui.debugger.session import Event, Extended, Failed, Finished, Listener, Preparing, Preview, Remark, Started
+from tracetui.debugger.session import Event, Extended, Failed, Finished, Listener, Preparing, Preview, Started
 from tracetui.errors import Cancelled, FileChangedError, TracetuiError, in_words, without_library
 from tracetui.expr.edit import Edit
 from tracetui.expr.edit_log import EditLog
@@ -25,13 +25,13 @@ from tracetui.text import visible
 from tracetui.tracer.capture.allocator import keep_freed_memory
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.gates import Gates
-from tracetui.tracer.orders import AnswerQuestions, Generate, Ordered, PreviewPrompts, Rerun, RunPrompts
+from tracetui.tracer.orders import AnswerQuestions, GatherRanks, Generate, Ordered, PreviewPrompts, Rerun, RunPrompts
 from tracetui.tracer.questions import Questions, unforeseen
 
 if TYPE_CHECKING:
     from tracetui.models.runnable import Runnable
     from tracetui.tracer.engine import Engine
-    from tracetui.tracer.ranks.visit import Leading
+    from tracetui.tracer.ranks.leading import Leading
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -65,7 +65,7 @@ class LiveSession:
         self._trace = EMPTY_TRACE
         self._ended: Finished | Failed | None = None
         """How the last run did."""
-        self._orders: SimpleQueue[Ordered | PreviewPrompts | AnswerQuestions | None] = SimpleQueue()
+        self._orders: SimpleQueue[Ordered | PreviewPrompts | AnswerQuestions | GatherRanks | None] = SimpleQueue()
         self._questions = Questions(recipe, self._emit, lambda: self._engine)
         self._look: PreviewPrompts | None = None
         self._engine: Engine | None = None
@@ -93,7 +93,7 @@ class LiveSession:
     def generate(self, count: int, until: Target) -> None:
         """Have a model whose run has ended, or as soon as it has, choose `count` more tokens, a pass each."""
         past = self._gates.newest
-        gate = Gate(until, self._emit, self._questions.answer, self._stops, edits=past.edits, number=past.number)
+        gate = self._gate(until, past.edits, past.number)
         self._gates.put_behind(gate)
         self._orders.put(Generate(count, gate))
 
@@ -110,37 +110,32 @@ class LiveSession:
     def _begin(self, until: Target) -> Gate:
         """The gate of a run that takes the place of all others."""
         self._runs += 1
-        gate = Gate(
-            until,
-            self._emit,
-            self._questions.answer,
-            self._stops,
-            edits=EditLog(self._edits),
-            number=self._runs,
-            meeting=self._leading,
-        )
+        gate = self._gate(until, EditLog(self._edits), self._runs)
         self._gates.put_in_place(gate)
         return gate
+
+    def _gate(self, until: Target, edits: EditLog, number: int) -> Gate:
+        asked = (until, self._emit, self._questions.answer, self._stops)
+        return Gate(*asked, edits=edits, number=number, meeting=self._leading)
 
     def stop_at(self, stops: tuple[Stop, ...]) -> None:
         """Have this run and later ones wait where one of these holds, instead of where the last ones held."""
         self._stops = stops
         self._gates.stop_at(stops)
         if self._leading is not None:
-            self._leading.stops = stops
+            self._leading.stop_at(stops)
 
     def edit(self, edits: tuple[Edit, ...], at: int) -> None:
         """Have this run changed by these edits from its record `at` on, and later ones from their beginning.
 
         A waiting model changes the record at which it waits, if that is `at`, when it goes on.
         """
-        if self._leading is not None:
-            self._emit(
-                Remark("edits: a model on several ranks is changed on all of them: give debug(…, edits=…) there")
-            )
-            return
         self._edits = edits
-        self._gates.newest.edits.ask(edits, at)
+        if self._leading is None:
+            self._gates.newest.edits.ask(edits, at)
+        else:
+            # On all ranks from the same record on.
+            self._leading.edit(edits, at, self._runs)
 
     def pause(self) -> None:
         """Stop a running model at its next record."""
@@ -180,13 +175,12 @@ class LiveSession:
         return not self._thread.is_alive()
 
     def _emit(self, event: Event) -> None:
-        if isinstance(event, Started | Extended | Finished | Failed) and event.trace is not EMPTY_TRACE:
-            self._trace = event.trace
-        if isinstance(event, Finished | Failed):
-            self._ended = event
-        if isinstance(event, Started) and self._leading is not None:
-            self._leading.begins([[token.id for token in row] for row in event.trace.tokens], self._stops)
-        self._listener(event)
+        for each in [event] if self._leading is None else self._leading.heard(event, self._orders.put):
+            if isinstance(each, Started | Extended | Finished | Failed) and each.trace is not EMPTY_TRACE:
+                self._trace = each.trace
+            if isinstance(each, Finished | Failed):
+                self._ended = each
+            self._listener(each)
 
     def _main(self) -> None:
         engine = self._prepare()
@@ -197,10 +191,14 @@ class LiveSession:
             if engine is not None:
                 engine.close()
 
-    def _obey(self, order: Ordered | PreviewPrompts | AnswerQuestions, engine: Engine | None) -> Engine | None:
+    def _obey(
+        self, order: Ordered | PreviewPrompts | AnswerQuestions | GatherRanks, engine: Engine | None
+    ) -> Engine | None:
         """Carry out one order; returns the engine, which a run makes if there is none."""
         if isinstance(order, AnswerQuestions):
             self._questions.answer()
+        elif isinstance(order, GatherRanks):
+            order.carry_out(self._trace)
         elif isinstance(order, PreviewPrompts):
             if order is self._look and engine is not None:
                 self._preview(engine, order.prompts)
@@ -210,14 +208,17 @@ class LiveSession:
             if order.gate is self._gates.newest:
                 self._emit(self._left_before(order))
         else:
-            if engine is not None and isinstance(order, RunPrompts) and (engine.is_outdated or self._config.is_news):
+            if engine is not None and isinstance(order, RunPrompts) and self._is_outdated(engine):
                 engine.close()
                 engine = self._engine = None
-            engine = engine or self._prepare()
-            if engine is not None:
+            if (engine := engine or self._prepare()) is not None:
                 self._run(engine, order)
             self._gates.ended(order.gate)
         return engine
+
+    def _is_outdated(self, engine: Engine) -> bool:
+        # What ranks share is what they made of it together.
+        return self._leading is None and (engine.is_outdated or self._config.is_news)
 
     def _left_before(self, order: Ordered) -> Finished | Failed:
         """The end of what was cancelled before it began; a run that was to go on is what it was."""
@@ -234,8 +235,9 @@ class LiveSession:
 
             from tracetui.tracer.engine import Engine
 
-            # One core is the screen's.
-            torch.set_num_threads(max(1, processor_count() - 1))
+            if self._leading is None:
+                # One core is the screen's. With other ranks kernels have to cut their work alike on all of them.
+                torch.set_num_threads(max(1, processor_count() - 1))
             self._emit(Preparing("building the model"))
             model = self._config.recipe() if self._given is None else self._given.make()
             engine = self._engine = Engine(model, self._emit, goes_on=True)
@@ -247,8 +249,8 @@ class LiveSession:
 
     def _run(self, engine: Engine, order: Ordered) -> None:
         past = self._trace
-        if isinstance(order, RunPrompts) and self._leading is not None:
-            self._leading.is_typed = bool(len(order.prompts))
+        if self._leading is not None:
+            self._leading.asks(order)
         if not isinstance(order, Generate):
             self._trace, self.error = EMPTY_TRACE, None
         try:
@@ -269,7 +271,8 @@ class LiveSession:
         if isinstance(order, Generate):
             return engine.generate(order.count, order.gate)
         if isinstance(order, Rerun):
-            return engine.rerun(order.at, order.gate)
+            # With others it is taken up from its beginning: what is on view may be the records of all ranks.
+            return engine.rerun(0 if order.gate.why_whole else order.at, order.gate)
         return engine.run(order.prompts, order.gate)
 
     def _preview(self, engine: Engine, prompts: Prompts) -> None:

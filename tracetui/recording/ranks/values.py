@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -12,6 +12,7 @@ from tracetui.errors import InputError
 from tracetui.formats.narrow_floats import rounded_bfloat16
 from tracetui.recording.npz.writer import blocks
 from tracetui.recording.parallel import Shard
+from tracetui.recording.ranks.overlaps import axes_of, overlaps
 from tracetui.recording.statistics import Statistics, merged, of_array
 from tracetui.recording.value import Array, Index, Value
 
@@ -52,12 +53,12 @@ class ShardedValue(WholeValue):
         self._parts = tuple(parts)
 
     def read(self, index: Index = ()) -> Array:
-        axes = _axes(self.shape, index)
+        axes = axes_of(self.shape, index)
         forwards = tuple(axis[::-1] if axis.step < 0 else axis for axis in axes)
         first: Array | None = None
         whole = np.empty(0)
         for part in self._parts:
-            for to, at in _overlaps(part, forwards):
+            for to, at in overlaps(part.shards, forwards):
                 values = part.value.read(at)
                 if first is None:
                     first, whole = values, np.empty([len(axis) for axis in forwards], values.dtype)
@@ -71,20 +72,6 @@ class ShardedValue(WholeValue):
         return merged(part.value.statistics() for part in self._parts)
 
 
-def _axes(shape: tuple[int, ...], index: Index) -> tuple[range, ...]:
-    """Which indices of each axis are asked for. Raises IndexError."""
-    axes = []
-    for axis, length in enumerate(shape):
-        chosen = index[axis] if axis < len(index) else slice(None)
-        every = range(length)
-        if isinstance(chosen, slice):
-            axes.append(every[chosen])
-        else:
-            at = every[chosen]
-            axes.append(range(at, at + 1))
-    return tuple(axes)
-
-
 def _nothing(shape: tuple[int, ...]) -> Index:
     return (slice(0, 0),) * len(shape)
 
@@ -96,34 +83,6 @@ def _as_asked(axes: tuple[range, ...], index: Index) -> Index:
         is_one = place < len(index) and not isinstance(index[place], slice)
         steps.append(0 if is_one else slice(None, None, -1 if axis.step < 0 else 1))
     return tuple(steps)
-
-
-def _overlaps(part: ShardValue, axes: tuple[range, ...]) -> Iterable[tuple[tuple[slice, ...], tuple[slice, ...]]]:
-    """What of the part is asked for: where it goes among the elements asked for, and where it stands in the part."""
-    pairs: list[tuple[tuple[slice, ...], tuple[slice, ...]]] = [((), ())]
-    cut = {shard.dimension: shard for shard in part.shards}
-    for dimension, axis in enumerate(axes):
-        ranges = _along(cut[dimension], axis) if dimension in cut else [(slice(None), _slice(axis))]
-        pairs = [((*to, here), (*at, there)) for to, at in pairs for here, there in ranges]
-    return (pair for pair in pairs if all(len(axis) for axis in axes))
-
-
-def _along(shard: Shard, axis: range) -> list[tuple[slice, slice]]:
-    """The same along one dimension, once for each of the part's ranges."""
-    overlaps, before = [], 0
-    for first, end in shard.ranges:
-        start = max(0, -(-(first - axis.start) // axis.step))
-        stop = min(len(axis), -(-(end - axis.start) // axis.step))
-        if start < stop:
-            chosen = axis[start:stop]
-            local = range(chosen.start - first + before, chosen[-1] - first + before + 1, axis.step)
-            overlaps.append((slice(start, stop), _slice(local)))
-        before += end - first
-    return overlaps
-
-
-def _slice(axis: range) -> slice:
-    return slice(axis.start, axis.stop, axis.step)
 
 
 class SummedValue(WholeValue):

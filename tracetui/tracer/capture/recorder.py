@@ -12,7 +12,7 @@ from tracetui.models.ranks.local import local_tensor
 from tracetui.recording.health import all_finite
 from tracetui.recording.keep import KEEP_ALL, ROOM, Keep, MatrixRole
 from tracetui.recording.outline import NO_MODULE, Module
-from tracetui.recording.parallel import WHOLE
+from tracetui.recording.parallel import WHOLE, Place
 from tracetui.recording.record import CALLERS, AttentionCall, BadWeight, Record, Token, record_of
 from tracetui.recording.trace import RunInfo, Trace
 from tracetui.recording.value import Value
@@ -224,9 +224,7 @@ class Recorder:
             self.know(self.name_predictions(TorchValue(tensor)))
         place = WHOLE
         if self.places is not None:
-            held = inputs if tensor is None else (self.sources.of(tensor), *inputs)
-            made_of = [self._records[number] for number in held if number >= 0]
-            place = self.places.of(site, value.shape, tensor, parent, part, made_of)
+            place = self.places.of(site, value.shape, tensor, parent, part, self._made_of(tensor, inputs))
         if tensor is not None:
             self.sources.add(tensor, index)
         about = (self.pass_, call, part, seconds, provenance, edited, inputs, place)
@@ -235,6 +233,18 @@ class Recorder:
         self._records.append(record)
         self.arrived(record)
         return record
+
+    def _made_of(self, tensor: torch.Tensor | None, inputs: tuple[int, ...]) -> list[Record]:
+        held = inputs if tensor is None else (self.sources.of(tensor), *inputs)
+        return [self._records[number] for number in held if number >= 0]
+
+    def place_of(
+        self, site: str, tensor: torch.Tensor, parent: str, part: int = 0, inputs: tuple[int, ...] = (), **said: object
+    ) -> Place:
+        """Which part of the whole a plain tensor is that is about to be recorded."""
+        if self.places is None:
+            return WHOLE
+        return self.places.expected(site, tuple(tensor.shape), tensor, parent, part, self._made_of(tensor, inputs))
 
     def local(self, tensor: torch.Tensor) -> torch.Tensor:
         """The plain tensor behind one that may lie on several ranks: the part of it that lies here."""

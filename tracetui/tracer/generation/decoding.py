@@ -15,6 +15,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 from tracetui.errors import InputError
 from tracetui.models.pass_through import PassThrough
+from tracetui.models.ranks.stages import is_elsewhere
 from tracetui.recipe import Generation
 from tracetui.recording.record import layer_of
 
@@ -46,7 +47,7 @@ class Decoder:
         self.model: Any = model
         self._ids = ids
         self._arguments: dict[str, Any] = {}
-        self._skipped = [layer_of(path) for path, module in model.named_modules() if isinstance(module, PassThrough)]
+        self._skipped = [layer_of(path) for path, module in model.named_modules() if _is_no_layer_here(module)]
         self._new = ids.shape[1]
         self.positions = 0
         """How many positions of each row have gone through the model."""
@@ -147,6 +148,11 @@ def _greedy() -> GenerationConfig:
     return GenerationConfig(
         do_sample=False, num_beams=1, use_cache=True, max_new_tokens=1, cache_implementation="dynamic"
     )
+
+
+def _is_no_layer_here(module: nn.Module) -> bool:
+    """Whether it was left out, or another rank has it."""
+    return isinstance(module, PassThrough) or is_elsewhere(module)
 
 
 def _tensors(cache: object, left_out: set[int | None]) -> Iterator[torch.Tensor]:

@@ -11,9 +11,11 @@ from tracetui.models.module_tree import known_model
 from tracetui.models.ranks.parallel import without_wrapper
 from tracetui.models.ranks.stages import must_end
 from tracetui.models.runnable import Runnable
-from tracetui.tracer.ranks.following import Follower, interrupts
+from tracetui.tracer.ranks.follower import Follower, interrupts
+from tracetui.tracer.ranks.following import Following
+from tracetui.tracer.ranks.leading import Leading
 from tracetui.tracer.ranks.together import MeetingPoints, Ranks, meeting_points, ranks_for
-from tracetui.tracer.ranks.visit import Leading
+from tracetui.tracer.ranks.turns import Turns, is_in_stages, stage_groups
 
 _CANT_WAIT = (
     "debug: a model in stages, or whose weights are put together for each call (FSDP), can't be left on its way; "
@@ -30,9 +32,47 @@ def followed(model: nn.Module, make: Callable[[], Runnable]) -> Follower:
     """What another rank has after the visit. Raises InputError, and KeyboardInterrupt for Ctrl-C here or there."""
     with interrupts() as is_interrupted:
         ranks, points = _met(model)
-        follower = Follower(make())
-        follower.follow(ranks, points, is_interrupted)
+        follower = Follower(make(), Following(ranks, points, is_interrupted), is_interrupted)
+        follower.follow()
     return follower
+
+
+def leading_on(ranks: Ranks, model: Runnable) -> Leading:
+    """The same for a model that all ranks have made together, which may be in stages."""
+    module, near, points = model.built.module, _near(ranks, model), _points(model)
+    leading = Leading(ranks, points, near)
+    if is_in_stages(module):
+        leading.turns = _in_turn(module, leading)
+        leading.later = range(len(stage_groups(module, ranks.world)[0]), ranks.world)
+    return leading
+
+
+def followed_on(ranks: Ranks, model: Runnable, is_interrupted: Callable[[], bool]) -> None:
+    """Raises KeyboardInterrupt for Ctrl-C here or there, and RunError where the others are gone."""
+    module, near, points = model.built.module, _near(ranks, model), _points(model)
+    in_stages = is_in_stages(module)
+    is_later = in_stages and ranks.rank not in stage_groups(module, ranks.world)[0]
+    visit = Following(ranks, points, is_interrupted, near, is_later)
+    if in_stages:
+        visit.turns = _in_turn(module, visit)
+    Follower(model, visit, is_interrupted).follow()
+
+
+def _near(ranks: Ranks, model: Runnable) -> Ranks:
+    """Those that run the same modules."""
+    module = model.built.module
+    return ranks.among(stage_groups(module, ranks.world)) if is_in_stages(module) else ranks
+
+
+def _points(model: Runnable) -> MeetingPoints:
+    return meeting_points(known_model(model.built.module), in_turn=True)
+
+
+def _in_turn(module: nn.Module, visit: Leading | Following) -> Turns:
+    turns = Turns(module, visit)
+    # Before the ranks compare their tokens, which is a collective.
+    module.register_forward_pre_hook(lambda *_: turns.pass_begins())
+    return turns
 
 
 def _met(model: nn.Module) -> tuple[Ranks, MeetingPoints]:

@@ -1,102 +1,153 @@
-"""The rank of a program that has no screen: it runs the model whenever the first one does, and as far."""
+"""The other ranks' side of a visit to the debugger: they wait for the first one's word, and never in a collective."""
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from types import FrameType
-from typing import Any
+import json
+from collections.abc import Callable, Sequence
 
-from tracetui.debugger.fault import ModelError
-from tracetui.debugger.session import Event, Started
-from tracetui.errors import Cancelled
-from tracetui.expr.edit_log import EditLog
-from tracetui.expr.stop import parse_stop
-from tracetui.models.given import AS_GIVEN
-from tracetui.models.runnable import Runnable
-from tracetui.recording.trace import EMPTY_TRACE, Trace
-from tracetui.tracer.engine import Engine
-from tracetui.tracer.gate import Gate
-from tracetui.tracer.ranks.together import MeetingPoints, Ranks
-from tracetui.tracer.ranks.visit import Following, prompts_of
+from tracetui.errors import Cancelled, InputError
+from tracetui.expr.stop import Stop
+from tracetui.expr.watcher import Hit
+from tracetui.recording.record import Record
+from tracetui.tracer.ranks.meeting import GO_ON, LEAVE, Meant
+from tracetui.tracer.ranks.rank_order import RUNS, Change, RankOrder, stops_of
+from tracetui.tracer.ranks.together import MeetingPoints, Ranks, wait_until
+from tracetui.tracer.ranks.turns import Turns
+from tracetui.tracer.ranks.visit import Visit, told
 
 
-class Follower:
-    """What a visit leaves on such a rank."""
+class Following(Visit):
+    """Of one of them."""
 
-    def __init__(self, model: Runnable) -> None:
-        self._engine = Engine(model, self._hear)
-        self.trace: Trace = EMPTY_TRACE
-        """Of the last run."""
-        self.output: Any = None
-        self.error: BaseException | None = None
+    def __init__(
+        self,
+        ranks: Ranks,
+        points: MeetingPoints,
+        is_interrupted: Callable[[], bool],
+        near: Ranks | None = None,
+        is_later: bool = False,
+    ) -> None:
+        """is_interrupted: whether Ctrl-C was heard here. is_later: whether this is of a later stage than the first."""
+        super().__init__(ranks, points, near)
+        self.turns: Turns | None = None
+        self._is_later = is_later
+        self._told: list[str] = []
+        """Of the stops that held here, where nobody waits."""
+        self.count: Callable[[], int] = lambda: 0
+        """How many records there are here."""
+        self._is_interrupted = is_interrupted
+        self._is_told = False
+        self._begins = False
+        """Whether the others wait to hear that something begins here."""
+        self.hear_stops: Callable[[tuple[Stop, ...]], None] = lambda stops: None
 
-    def follow(self, ranks: Ranks, points: MeetingPoints, is_interrupted: Callable[[], bool]) -> None:
-        """Run the model as often as the first rank does. Raises KeyboardInterrupt for Ctrl-C here or there."""
+    def arrived(self, record: Record, hits: Sequence[Hit], holds: bool, leaves: bool) -> Meant | None:
+        if self._is_later:
+            self._told += [told(self.ranks, hit) for hit in hits]
+            return None
+        meant = self._met(record, hits, LEAVE if leaves else GO_ON)
+        if meant is None or not meant.holds:
+            return meant
+        changes, leaves = self._word("on")
+        self.hear_changes(changes, record.index + 1)
+        return Meant(LEAVE if leaves else GO_ON)
 
-        visit = Following(ranks, points, is_interrupted)
-        try:
-            self._runs(visit, is_interrupted)
-        finally:
-            visit.leaves()
-            self._engine.close()
+    def goes_on(self, leaves: bool) -> None:
+        """Nobody lets this rank's model go on but the first."""
 
-    def _runs(self, visit: Following, is_interrupted: Callable[[], bool]) -> None:
-        number = 0
-        while "interrupted" not in (order := visit.order(number)):
-            number += 1
-            gate = Gate(
-                stops=_stops(order["stops"]),
-                waits=False,
-                edits=EditLog(self._engine.runnable.recipe.edits),
-                meeting=visit,
-                is_cancelled=is_interrupted,
-            )
-            visit.hear_stops = lambda texts, gate=gate: gate.stop_at(_stops(texts))  # type: ignore[misc]
-            self._run(order, gate)
-        if order["interrupted"] or is_interrupted():
-            raise KeyboardInterrupt
+    def _come(self, record: Record) -> None:
+        """Not before the first rank is there: until then a collective would wait for it."""
+        changes, _ = self._word("at")
+        self.hear_changes(changes, record.index + 1)
 
-    def _run(self, order: dict[str, Any], gate: Gate) -> None:
-        self.output = self.error = None
-        try:
-            self.trace = self._engine.run(prompts_of(order, AS_GIVEN), gate)
-            self.output = self._engine.output
-        except Cancelled:
-            self.trace = self.trace.closed()
-        except ModelError as error:
-            self.trace, self.error = error.trace, error.__cause__
+    def _word(self, name: str) -> tuple[int, bool]:
+        """What the first rank says at this meeting: how many changes there are, and whether to leave."""
+        words: list[int] = []
 
-    def _hear(self, event: Event) -> None:
-        if isinstance(event, Started):
-            self.trace = event.trace
+        def is_given() -> bool:
+            self._tell()
+            self._check_over()
+            words[:] = map(int, (self.ranks.read(self.name(name)) or "0").split())
+            return words[0] >= self._meetings
 
+        wait_until(is_given)
+        return words[1], words[2:] == [1]
 
-def _stops(texts: Sequence[str]) -> tuple[Any, ...]:
-    return tuple(parse_stop(text) for text in texts)
+    def wait_for(self, name: str) -> str:
+        """What somebody writes under a name. Raises Cancelled once the run is left."""
 
+        def is_given() -> bool:
+            self._tell()
+            self._check_over()
+            if self.ranks.read(name) is not None:
+                return True
+            if self.ranks.read(self.named_of_run("left")) is not None:
+                raise Cancelled
+            return False
 
-@contextmanager
-def interrupts() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C has been heard in a `with`: of itself it would leave the others in the middle of a collective.
+        wait_until(is_given)
+        return self.ranks.read(name) or ""
 
-    Heard again it is what it is elsewhere.
-    """
-    heard = threading.Event()
+    def _check_over(self) -> None:
+        if self.ranks.read(self.name("over")) is not None:
+            raise Cancelled
 
-    def hear(number: int, frame: FrameType | None) -> None:
-        if heard.is_set():
-            raise KeyboardInterrupt
-        heard.set()
+    def takes_turn(self, changes: int) -> None:
+        """This rank's stage begins: so many changes hold from here on."""
+        self.hear_changes(changes, self.count())
 
-    before = signal.getsignal(signal.SIGINT)
-    with suppress(ValueError):
-        # Not in the main thread, where alone signals are handled.
-        signal.signal(signal.SIGINT, hear)
-    try:
-        yield heard.is_set
-    finally:
-        with suppress(ValueError):
-            signal.signal(signal.SIGINT, before)
+    def hear_changes(self, count: int, records: int) -> None:
+        """Take in so many changes in all, which hold from the next record on; there are so many."""
+        while self._changes < count:
+            change = Change.of(self.ranks.read(self.name(f"change{self._changes}")) or "{}")
+            self._changes += 1
+            if change.stops is not None:
+                self.hear_stops(stops_of(change.stops))
+            self._apply(change, records)
+
+    def order(self, number: int) -> RankOrder:
+        """What the first rank wants next."""
+        name = self.name(f"order{number}")
+
+        def is_given() -> bool:
+            self._tell()
+            return self.ranks.read(name) is not None
+
+        wait_until(is_given)
+        order = RankOrder.of(self.ranks.read(name) or "")
+        self.run, self._begins = number, order.does in RUNS
+        if self.turns is not None and self._begins:
+            self.turns.run_begins()
+        return order
+
+    def run_ended(self) -> None:
+        """Have the first rank know what held here."""
+        if self._is_later:
+            self.ranks.write(self.named_of_run(f"hits{self.ranks.rank}"), json.dumps(self._told))
+            self._told = []
+
+    def begins(self) -> None:
+        """What was ordered begins here. Raises InputError where another rank can't begin it."""
+        if self._begins:
+            self._begins = False
+            self._agree_to_begin()
+
+    def refuses(self, problem: InputError) -> None:
+        """What was ordered can't be begun here; the others hear why."""
+        if self._begins:
+            self._begins = False
+            self._agree_to_begin(str(problem))
+
+    def wrote(self, number: int, problem: str) -> None:
+        """This rank's file is written, or can't be."""
+        self.ranks.write(self.name(f"wrote{number}/{self.ranks.rank}"), problem)
+
+    def _tell(self) -> None:
+        """Have the first rank know of Ctrl-C: it has all leave. Nobody does alone: the others would wait for ever."""
+        if not self._is_told and self._is_interrupted():
+            self._is_told = True
+            self.ranks.write(self.name("interrupted"), str(self.ranks.rank))
+
+    def leaves(self) -> None:
+        """This rank has read the last word."""
+        self.ranks.write(self.name(f"left{self.ranks.rank}"), "left")

@@ -79,13 +79,26 @@ class Places:
 
         made_of: the records that hold it already, or what it was made of.
         """
-        path, _, role = site.removesuffix(f":{BEFORE_EDIT}").partition(":")
-        place = None if tensor is None else self._said(tensor)
-        if place is None:
-            place = self._place(path, role, shape, parent, part, made_of)
+        place = self.expected(site, shape, tensor, parent, part, made_of)
+        path, _, role = site.partition(":")
+        # What edits changed follows what was there before.
         if not role and not part:
             self._returned(path, parent, shape, place)
         return place
+
+    def expected(
+        self,
+        site: str,
+        shape: tuple[int, ...],
+        tensor: torch.Tensor | None,
+        parent: str,
+        part: int,
+        made_of: list[Record],
+    ) -> Place:
+        """The same of a tensor that need not be recorded."""
+        path, _, role = site.removesuffix(f":{BEFORE_EDIT}").partition(":")
+        place = None if tensor is None else self._said(tensor)
+        return self._place(path, role, shape, parent, part, made_of) if place is None else place
 
     def _said(self, tensor: torch.Tensor) -> Place | None:
         """What a DTensor said of its place."""

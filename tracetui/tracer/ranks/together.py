@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
 from datetime import timedelta
 from functools import cache
 from typing import Any
@@ -24,6 +26,7 @@ from tracetui.models.ranks.cuts import ExpertCuts, expert_cuts
 from tracetui.models.ranks.stages import must_end
 from tracetui.recording.record import INPUT, Record
 
+GONE = "another rank has ended, or lost its connection"
 _PATIENCE = 60.0
 """Seconds after which ranks that don't come are named."""
 _TIMEOUT = timedelta(seconds=120)
@@ -34,15 +37,30 @@ _MET_AT = frozenset(["", INPUT, "q", "k", "v", "heads"])
 
 
 class Ranks:
-    """All ranks of the program, this one among them. Used by one thread."""
+    """All ranks of the program, this one among them, or some that are named. Used by one thread."""
 
     def __init__(self, purpose: str) -> None:
         """purpose: what all of them call, such as `tracetui.stops`."""
         self.world, self.rank = dist.get_world_size(), dist.get_rank()
+        self._members: tuple[int, ...] | None = None
         self._purpose = purpose
         self._store: Any = torch._C._distributed_c10d.PrefixStore(f"tracetui/{purpose}", _default_store())
         self.calls = 0
         """How often all have gathered."""
+
+    def among(self, groups: Sequence[Sequence[int]]) -> Ranks:
+        """Those of this rank's group, who agree among themselves. All ranks have to ask for the same groups at once."""
+        some = copy(self)
+        for group in groups:
+            made = _control_group(dist.group.WORLD, tuple(group))
+            if self.rank in group:
+                some._members = tuple(group)
+                assert made is not None
+        return some
+
+    @property
+    def _group(self) -> Any:
+        return _control_group(dist.group.WORLD, self._members)
 
     def gather(self) -> None:
         """Wait until all have called this as often. Raises RunError naming those that don't."""
@@ -59,16 +77,27 @@ class Ranks:
 
     def read(self, name: str) -> str | None:
         """What somebody has written under a name; None until then."""
-        return self._store.get(name).decode() if self._store.check([name]) else None
+        with self._others_there():
+            return self._store.get(name).decode() if self._store.check([name]) else None
 
     def write(self, name: str, text: str) -> None:
         """Have all be able to read it."""
-        self._store.set(name, text)
+        with self._others_there():
+            self._store.set(name, text)
+
+    @contextmanager
+    def _others_there(self) -> Iterator[None]:
+        """Raises RunError where the others, or who holds the store, have ended."""
+        try:
+            yield
+        except RuntimeError as error:
+            raise RunError(f"{self._purpose}: {GONE}") from error
 
     def most(self, numbers: Sequence[int]) -> list[int]:
         """The largest that any rank has of each of these numbers; all have to ask at once."""
         agreed = torch.tensor(numbers, dtype=torch.int64)
-        dist.all_reduce(agreed, op=dist.ReduceOp.MAX, group=_control_group(dist.group.WORLD))
+        with self._others_there():
+            dist.all_reduce(agreed, op=dist.ReduceOp.MAX, group=self._group)
         largest: list[int] = agreed.tolist()
         return largest
 
@@ -91,22 +120,25 @@ class Ranks:
 
     def all_say(self, message: object) -> list[Any]:
         """What each rank has to say; all have to ask at once."""
-        words: list[Any] = [None] * self.world
-        dist.all_gather_object(words, json.dumps(message), group=_control_group(dist.group.WORLD))
+        words: list[Any] = [None] * len(self._members or range(self.world))
+        with self._others_there():
+            dist.all_gather_object(words, json.dumps(message), group=self._group)
         return [json.loads(each) for each in words]
 
     def heard_from(self, rank: int, message: object) -> Any:
         """What one rank has to say, for all of them; all have to ask at once."""
         words = [json.dumps(message)]
-        dist.broadcast_object_list(words, src=rank, group=_control_group(dist.group.WORLD))
+        with self._others_there():
+            dist.broadcast_object_list(words, src=rank, group=self._group)
         return json.loads(words[0])
 
 
 class MeetingPoints:
     """The records of one model at which all ranks can meet: each of them makes these, in the same order."""
 
-    def __init__(self, known: KnownModel, experts: Iterable[tuple[str, ExpertCuts]]) -> None:
-        self._at_the_end = must_end(known.modules)
+    def __init__(self, known: KnownModel, experts: Iterable[tuple[str, ExpertCuts]], in_turn: bool = False) -> None:
+        """in_turn: stages wait for one another outside of collectives, so that those of one may meet anywhere."""
+        self._at_the_end = must_end(known.modules) and not in_turn
         self._own = tuple(f"{path}." for path, _ in experts)
 
     def has(self, record: Record) -> bool:
@@ -119,9 +151,9 @@ class MeetingPoints:
         return not record.part and record.role in _MET_AT and not record.site.startswith(self._own)
 
 
-def meeting_points(known: KnownModel) -> MeetingPoints:
-    """Those of a model as it is built now."""
-    return MeetingPoints(known, expert_cuts(known.modules).items())
+def meeting_points(known: KnownModel, in_turn: bool = False) -> MeetingPoints:
+    """Those of a model as it is built now; in_turn: with stages that wait for one another outside of collectives."""
+    return MeetingPoints(known, expert_cuts(known.modules).items(), in_turn)
 
 
 def wait_until(holds: Callable[[], bool], patience: float | None = None) -> bool:
@@ -140,9 +172,9 @@ def _default_store() -> Any:
 
 
 @cache
-def _control_group(world: Any) -> Any:
-    """A group of ours over all ranks, for as long as the program's own is this one."""
-    return dist.new_group(backend="gloo", timeout=_TIMEOUT)
+def _control_group(world: Any, members: tuple[int, ...] | None) -> Any:
+    """A group of ours over all ranks, or over some, for as long as the program's own is this one."""
+    return dist.new_group(None if members is None else list(members), backend="gloo", timeout=_TIMEOUT)
 
 
 def ranks_for(purpose: str) -> Ranks | None:

@@ -9,13 +9,14 @@ from typing import Any
 
 import torch.distributed as dist
 
-from tracetui.debugger.session import Event
+from tracetui.debugger.session import Event, Preparing
 from tracetui.errors import InputError, TracetuiError
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.stop import Stop
 from tracetui.models.ranks.spread import Sizes, spread_model
 from tracetui.models.ranks.standing import StandingWeights
-from tracetui.recipe import Recipe
+from tracetui.models.runnable import Runnable
+from tracetui.recipe import Prompts, Recipe
 from tracetui.recording.trace import Trace
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.gate import Gate
@@ -36,34 +37,42 @@ class TracingRanks:
             os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
         if not dist.is_initialized():
             dist.init_process_group("gloo", timeout=_LONGEST)
-        ranks = ranks_for("tracetui trace")
+        ranks = ranks_for("tracetui")
         assert ranks is not None
         self.ranks: Ranks = ranks
         self.rank = ranks.rank
 
     def trace(self, recipe: Recipe, emit: Callable[[Event], None], stops: Sequence[Stop]) -> Trace:
         """What this rank records. Raises InputError on all ranks for what is wrong on one of them."""
-        engine: Engine = self.together(lambda: self._engine(recipe, emit))
+        engine = self._made(recipe, emit, recipe.prompts)
         try:
-            weights = engine.runnable.weights
-            assert isinstance(weights, StandingWeights)
-            weights.make()
-            self.ranks.gather()
             gate = Gate(emit=emit, stops=stops, waits=False, edits=EditLog(recipe.edits))
             return engine.run(recipe.prompts, gate)
         finally:
             engine.close()
 
-    def _engine(self, recipe: Recipe, emit: Callable[[Event], None]) -> Engine:
+    def made(self, recipe: Recipe, emit: Callable[[Event], None]) -> Runnable:
+        """The model with this rank's part of its weights, for prompts that come later. Raises InputError as well."""
+        return self._made(recipe, emit, None).runnable
+
+    def _made(self, recipe: Recipe, emit: Callable[[Event], None], prompts: Prompts | None) -> Engine:
+        engine: Engine = self.together(lambda: self._engine(recipe, emit, prompts))
+        weights = engine.runnable.weights
+        assert isinstance(weights, StandingWeights)
+        emit(Preparing("making this rank's part of the weights"))
+        weights.make()
+        self.ranks.gather()
+        return engine
+
+    def _engine(self, recipe: Recipe, emit: Callable[[Event], None], prompts: Prompts | None) -> Engine:
         """Ready to run, and everything known that may forbid it, before any weight is in memory."""
         if recipe.factory is not None:
             raise InputError(f"{recipe.name}: a model that is given as code is spread over ranks by that code")
-        if self.sizes.pipeline > 1 and recipe.generation.count:
-            raise InputError("--generate: not of a model in stages (--pp)")
         engine = Engine(spread_model(recipe, self.sizes, self._is_same), emit)
-        rows = engine.encode(recipe.prompts)
-        engine.plan(max((len(row.tokens) for row in rows), default=0), len(rows), recipe.generation.count)
-        emit(engine.prepared)
+        lengths = [1] if prompts is None else [len(row.tokens) for row in engine.encode(prompts)]
+        engine.plan(max(lengths, default=0), len(lengths), 0 if prompts is None else recipe.generation.count)
+        if prompts is not None:
+            emit(engine.prepared)
         return engine
 
     def _is_same(self, number: int) -> bool:

@@ -16,6 +16,7 @@ from tracetui.debugger.session import (
     Preview,
     Started,
     Stopped,
+    Viewed,
 )
 from tracetui.ui.debugger_screen.edits import EditActions
 from tracetui.ui.debugger_screen.health import HealthActions
@@ -61,7 +62,7 @@ class SessionEvents:
             return
         self._host.driver.heard(event)
         self._note(event)
-        turning = isinstance(event, Started | Stopped | Finished | Failed | Opened)
+        turning = isinstance(event, Started | Stopped | Finished | Failed | Opened | Viewed)
         self._host.show("" if turning else None)
         self._health.hear(event)
         self._edits.hear(event)

@@ -9,7 +9,7 @@ from functools import partial
 from tracetui.analysis.health.marks import Marks, health_marks
 from tracetui.debugger.log.level import Level
 from tracetui.debugger.readings.planes import place_of
-from tracetui.debugger.session import Event, Finished, Fired, Opened
+from tracetui.debugger.session import Event, Finished, Fired, Opened, Viewed
 from tracetui.recording.record import Record
 from tracetui.recording.trace import Trace
 from tracetui.ui.debugger_screen.host import Handlers, Host
@@ -39,7 +39,7 @@ class HealthActions:
             bad = next((hit for hit in event.hits if hit.stop.watches_health), None)
             if bad is not None:
                 self._read(self._host.state.trace.records[bad.index])
-        elif isinstance(event, Opened) and not event.trace.dump:
+        elif isinstance(event, Opened | Viewed) and not event.trace.dump:
             # A trace file has the statistics that tell; of a script's tensors all would have to be read.
             self.mark()
         elif isinstance(event, Finished):

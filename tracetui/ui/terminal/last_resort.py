@@ -18,8 +18,11 @@ SECONDS = 4.0
 """What ending in order may take: the session's thread alone is given two."""
 
 
-def run_app(app: ThemedApp) -> int:
-    """Show the application until it ends; returns its exit status. Doesn't return where a thread can't be ended."""
+def run_app(app: ThemedApp, leave: Callable[[], None] = lambda: None) -> int:
+    """Show the application until it ends; returns its exit status.
+
+    Doesn't return where a thread can't be ended: `leave` is called before the process is left then.
+    """
     app.before_screen()
     last_resort = LastResort(lambda: app._driver)
     app.told_to_end = last_resort.arm
@@ -30,6 +33,7 @@ def run_app(app: ThemedApp) -> int:
     if not app.closed:
         # The model is deep inside one operation; the process must not wait for it.
         sys.stdout.flush()
+        leave()
         os._exit(status)
     return status
 

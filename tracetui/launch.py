@@ -1,0 +1,27 @@
+"""What torchrun, or whatever else starts several processes of one program, says to each of them."""
+
+from __future__ import annotations
+
+import os
+
+_COUNT, _RANK = "WORLD_SIZE", "RANK"
+
+
+def process_count() -> int:
+    """How many processes there are; 1 where nobody says."""
+    return _number(_COUNT, 1)
+
+
+def rank_here() -> int:
+    """Which of them this is, from 0."""
+    return _number(_RANK, 0)
+
+
+def is_another_rank() -> bool:
+    """Whether another process than this one speaks for all."""
+    return process_count() > 1 and rank_here() > 0
+
+
+def _number(name: str, default: int) -> int:
+    text = os.environ.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() else default
