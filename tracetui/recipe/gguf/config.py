@@ -8,7 +8,7 @@ from tracetui.errors import bad_field
 from tracetui.formats.gguf.files import GgufFiles
 from tracetui.recipe.config import check_config
 from tracetui.recipe.gguf.end_tokens import end_token_ids
-from tracetui.recipe.gguf.families import FAMILIES
+from tracetui.recipe.gguf.families import BY_LAYER, FAMILIES, WITHOUT_HEADS
 from tracetui.recipe.gguf.keys import Keys
 from tracetui.recipe.gguf.rope import rope_parameters
 from tracetui.text import visible
@@ -32,13 +32,14 @@ def gguf_config(files: GgufFiles) -> tuple[dict[str, object], tuple[str, ...]]:
     Raises InputError naming file and key for what holds no language model, and for architectures that aren't known.
     """
     _refuse_others(files)
-    keys = Keys(files)
+    keys = Keys(files, BY_LAYER.get(files.architecture, ()))
     family = FAMILIES.get(keys.architecture)
     if family is None:
         known = ", ".join(FAMILIES)
         problem = f"is an architecture that tracetui doesn't turn into transformers' model; it does so for {known}"
         raise bad_field(files.path, "general.architecture", problem, visible(keys.architecture, 60))
-    config = {**_common(keys), **_tokens(files)}
+    common = _without_heads(keys) if keys.architecture in WITHOUT_HEADS else _common(keys)
+    config = {**common, **_tokens(files)}
     config |= family(keys, config)
     keys.ignore(*_SAYS_NOTHING)
     return check_config(_without_none(config), files.path), keys.unread()
@@ -82,6 +83,16 @@ def _common(keys: Keys) -> dict[str, object]:
         "rms_norm_eps": keys.number("attention.layer_norm_rms_epsilon"),
         "rope_parameters": rope_parameters(keys, turned_alone or head_size),
         "attention_bias": keys.has_tensor("blk.0.attn_q.bias") or keys.has_tensor("blk.0.attn_qkv.bias"),
+        "tie_word_embeddings": not keys.has_tensor(HEAD),
+    }
+
+
+def _without_heads(keys: Keys) -> dict[str, object]:
+    """What models without attention have in common."""
+    return {
+        "hidden_size": keys.needed_integer("embedding_length"),
+        "num_hidden_layers": keys.needed_integer("block_count"),
+        "vocab_size": _vocabulary(keys),
         "tie_word_embeddings": not keys.has_tensor(HEAD),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NoReturn
 
 import numpy as np
@@ -13,8 +14,10 @@ from tracetui.formats.gguf.metadata import Array
 class Keys:
     """Values by the last part of their key; every complaint names file and key."""
 
-    def __init__(self, files: GgufFiles) -> None:
+    def __init__(self, files: GgufFiles, by_layer: Collection[str] = ()) -> None:
+        """by_layer: keys that may differ from layer to layer; of such a one `integer` is the largest."""
         self.files = files
+        self._by_layer = by_layer
         self.architecture = files.architecture
         self._metadata = files.metadata
         self._asked: set[str] = set()
@@ -27,10 +30,20 @@ class Keys:
         value = self._metadata.get(key := self._key(name))
         if isinstance(value, np.ndarray):
             numbers = np.unique(value)
-            if len(numbers) != 1 or numbers.dtype.kind not in "iu":
+            alike = len(numbers) == 1 or name in self._by_layer
+            if not len(numbers) or not alike or numbers.dtype.kind not in "iu":
                 self.fail(name, "differs from layer to layer, and tracetui builds layers that are alike")
-            return int(numbers[0])
+            return int(numbers[-1])
         return self._metadata.integer(key)
+
+    def integers(self, name: str, layers: int) -> list[int]:
+        """For each layer its number, where the file has one for all or one for each. Raises InputError for others."""
+        value = self._metadata.get(self._key(name))
+        if not isinstance(value, np.ndarray):
+            return [self.needed_integer(name)] * layers
+        if len(value) < layers or value.dtype.kind not in "iu":
+            self.fail(name, f"must have a whole number for each of {layers} layers")
+        return [int(number) for number in value[:layers].tolist()]
 
     def needed_integer(self, name: str) -> int:
         """Raises InputError where the file doesn't say."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -9,14 +10,15 @@ from torch import nn
 
 from tracetui.errors import bad_field
 from tracetui.formats.gguf.files import GgufFiles
+from tracetui.models.checkpoints.gguf.changes import rows_by_key_head, undone
 from tracetui.models.checkpoints.gguf.parts import (
     Joined,
     KeysValues,
-    LessOne,
     Reordered,
     Reshaped,
     RowsOf,
     Scaled,
+    Stacked,
     Transposed,
     WeightPart,
 )  # fmt: skip
@@ -30,10 +32,8 @@ from tracetui.text import visible
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-IN_PAIRS = ("llama", "granite", "smollm3")
+IN_PAIRS = ("llama", "mistral3", "granite", "granitemoe", "granitehybrid", "smollm3", "arcee", "olmo")
 """Architectures whose queries and keys llama.cpp turns in adjacent pairs, and transformers in halves."""
-_PLUS_ONE = ("gemma", "gemma2", "gemma3")
-"""Architectures whose norms multiply with 1 + w in transformers, and with w in llama.cpp."""
 _SUFFIXES = (".weight", ".bias")
 _PAIRED = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}
 """The projections whose rows are put in another order, and the field that tells their heads."""
@@ -41,6 +41,31 @@ _FUSED = ("q_proj", "k_proj", "v_proj")
 _NOT_WEIGHTS = frozenset({FACTORS, LONG, SHORT})
 """What the configuration is read from."""
 _ACTIVATIONS = ".input_scale"
+_OF_KEYS = ("attn_k", "attn_v", "attn_k_norm")
+_LAYER = re.compile(r"^model\.layers\.(\d+)\.")
+_NUMBERED = re.compile(r"(model\.(?:altup_projections|altup_unembed_projections))\.(\d+)\.weight")
+"""Matrices of which the file has all in one tensor."""
+_ALONE = {"down_proj": "ffn_down_exps", "up_proj": "ffn_up_exps"}
+"""Parameters of experts that are one tensor in the file."""
+_SPELLED = {
+    "e_score_correction_bias": "e_score_correction.bias",
+    ".expert_bias": ".expert_bias.bias",
+    ".dt_bias": ".dt_proj.bias",
+}
+"""Ends of names, and how gguf's tables have them."""
+_WITHOUT_SUFFIX = (".A_log", ".D")
+_OTHERWISE = (
+    ("model.", "backbone."),
+    (".mlp.", ".block_sparse_moe."),
+    (".router.", ".router.layer."),
+    (".gate.moe_statics.", ".moe_statics."),
+)
+"""Parts of names that its tables have otherwise."""
+_DIRECT = {"router.scale": "blk.{}.ffn_gate_inp.scale", "router.per_expert_scale": "blk.{}.ffn_down_exps.scale"}
+"""What its tables lack, by the name within a layer."""
+_SCALES_APART = ("gemma4",)
+_APART = ("ffn_gate_inp.scale", "ffn_down_exps.scale")
+"""Scales beside tensors that are parameters of their own, and the architectures of which they are."""
 
 
 class _NameMap(Protocol):
@@ -81,8 +106,17 @@ class GgufNames:
                 and layer not in layers
             ):
                 continue
-            if name not in used and name not in _NOT_WEIGHTS and not name.endswith(_ACTIVATIONS):
-                yield name
+            if name in used or name in _NOT_WEIGHTS or name.endswith(_ACTIVATIONS) or self._is_of_sharing(name):
+                continue
+            yield name
+
+    def _is_of_sharing(self, name: str) -> bool:
+        """Whether a tensor makes keys or values of a layer that takes another's: published files have them all the
+        same."""
+        parts = name.split(".")
+        if len(parts) < 3 or parts[0] != "blk" or parts[2] not in _OF_KEYS:
+            return False
+        return bool(getattr(self._modules.get(f"model.layers.{parts[1]}.self_attn"), "is_kv_shared_layer", False))
 
     def _find(self, name: str) -> WeightPart | None:
         module_path, _, parameter = name.rpartition(".")
@@ -94,9 +128,7 @@ class GgufNames:
         leaf = module_path.rpartition(".")[2]
         if leaf in _PAIRED and self._in_pairs:
             part = self._in_halves(part, name, leaf)
-        if name.endswith("norm.weight") and self._files.architecture in _PLUS_ONE:
-            part = LessOne(part)
-        return part
+        return undone(part, name, self._modules.get(module_path), self._files.architecture, self._config)
 
     def _otherwise(self, name: str) -> WeightPart | None:
         """What stands in the file under another name, or in parts."""
@@ -108,7 +140,46 @@ class GgufNames:
             return KeysValues(keys, values) if keys is not None and values is not None else None
         if leaf in _FUSED:
             return self._of_fused(name, leaf)
+        if leaf == "in_proj_qkvz":
+            return self._by_key_head(name)
+        if ".shared_mlp." in name:
+            return self._of_shared(name)
+        if ".norms." in name:
+            return self._norm_of_head(name)
+        if (numbered := _NUMBERED.fullmatch(name)) is not None:
+            whole = self._stored(self._translated(f"{numbered[1]}.weight"))
+            return None if whole is None else RowsOf(whole, int(numbered[2]), 1)
+        return self._stored(_DIRECT.get(_LAYER.sub("", name), "").format(_layer(name)))
+
+    def _by_key_head(self, name: str) -> WeightPart | None:
+        """Rows of queries, keys and values in one tensor, and those of their gates in another."""
+        layer = _layer(name)
+        parts = [self._stored(f"blk.{layer}.{tensor}.weight") for tensor in ("attn_qkv", "attn_gate")]
+        there = [part for part in parts if part is not None]
+        if len(there) < len(parts):
+            return None
+        stacked = Stacked(there)
+        rows = [next(iter(part.shape), 0) for part in there]
+        return Reordered(stacked, rows_by_key_head(self._config, rows)) if stacked.shape else stacked
+
+    def _of_shared(self, name: str) -> WeightPart | None:
+        """Granite's shared expert, which a model without others has as its feed-forward."""
+        for kind in ("_shexp", ""):
+            first, up, down = (
+                self._stored(f"blk.{_layer(name)}.ffn_{matrix}{kind}.weight") for matrix in ("gate", "up", "down")
+            )
+            if name.endswith("output_linear.weight") and down is not None:
+                return down
+            if name.endswith("input_linear.weight") and first is not None and up is not None:
+                return Stacked((first, up))
         return None
+
+    def _norm_of_head(self, name: str) -> WeightPart | None:
+        """A norm of one head, of all of which the file has one tensor."""
+        head, _, rest = name.partition(".norms.")
+        number = rest.partition(".")[0]
+        whole = self._stored(self._translated(f"{head}.weight"))
+        return RowsOf(whole, int(number), 1) if whole is not None and number.isdecimal() else None
 
     def _of_fused(self, name: str, leaf: str) -> WeightPart | None:
         """Rows of a tensor with queries, keys and values one after another."""
@@ -125,12 +196,11 @@ class GgufNames:
         experts: Any = self._modules[path]
         kind = ".bias" if parameter.endswith("_bias") else ".weight"
         transposed = bool(getattr(experts, "is_transposed", False)) and kind == ".weight"
-        if parameter.startswith("down_proj"):
-            part = self._stored(self._translated(f"{path}.down_proj{kind}"))
+        layer = f"blk.{_layer(path)}"
+        if (matrix := _ALONE.get(parameter.removesuffix("_bias"))) is not None:
+            part = self._stored(f"{layer}.{matrix}{kind}")
             return Transposed(part) if part is not None and transposed else part
-        gate_name, up_name = (self._translated(f"{path}.{matrix}{kind}") or "" for matrix in ("gate_proj", "up_proj"))
-        fused = self._stored(gate_name.replace(".ffn_gate_exps.", ".ffn_gate_up_exps."))
-        gate, up = self._stored(gate_name), self._stored(up_name)
+        fused, gate, up = (self._stored(f"{layer}.ffn_{matrix}_exps{kind}") for matrix in ("gate_up", "gate", "up"))
         if fused is not None:
             return Transposed(fused) if transposed else fused
         if gate is None or up is None:
@@ -140,16 +210,20 @@ class GgufNames:
 
     def _translated(self, name: str) -> str | None:
         """The file's name of a tensor."""
-        name = name.replace("e_score_correction_bias", "e_score_correction.bias")
-        if not name.endswith(_SUFFIXES):
+        for ending, other in _SPELLED.items():
+            name = name.removesuffix(ending) + other if name.endswith(ending) else name
+        if not name.endswith(_SUFFIXES) and not name.endswith(_WITHOUT_SUFFIX):
             name += ".weight"
-        return self._map.get_name(name, _SUFFIXES)
+        spelled = (name, *(name.replace(part, other, 1) for part, other in _OTHERWISE if part in name))
+        return next((file for one in spelled if (file := self._map.get_name(one, _SUFFIXES)) is not None), None)
 
     def _stored(self, name: str | None) -> WeightPart | None:
         if name is None or name not in self._files.tensors:
             return None
         part: WeightPart = self._tensor(name)
         scale = name.removesuffix(".weight") + ".scale"
+        if self._files.architecture in _SCALES_APART and scale.endswith(_APART):
+            return part
         return Scaled(part, self._tensor(scale)) if scale in self._files.tensors else part
 
     def _tensor(self, name: str) -> BlockTensor:
@@ -177,6 +251,12 @@ class GgufNames:
         path, _, parameter = name.rpartition(".")
         tensor = getattr(self._modules.get(path), parameter, None)
         return () if tensor is None else tuple(tensor.shape)
+
+
+def _layer(name: str) -> str:
+    """The number of the layer that a parameter lies in; empty outside of all."""
+    inside = _LAYER.match(name)
+    return "" if inside is None else inside[1]
 
 
 def reshaped(part: WeightPart, shape: tuple[int, ...]) -> WeightPart:

@@ -87,6 +87,67 @@ class LessOne(Changed):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class Logarithm(Changed):
+    """The logarithm of what recurrent layers decay by: the file has what they compute with, -exp of it."""
+
+    def read(self, rows: Sequence[int] | None, dtype: torch.dtype, tick: Tick) -> torch.Tensor:
+        return self.part.read(rows, torch.float32, tick).neg().log().to(dtype)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ReorderedColumns(Changed):
+    """The columns of a matrix in another order."""
+
+    order: torch.Tensor
+    """[columns]: the other's column that stands at each place."""
+
+    def read(self, rows: Sequence[int] | None, dtype: torch.dtype, tick: Tick) -> torch.Tensor:
+        return self.part.read(rows, dtype, tick)[:, self.order]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class TransposedMatrix(Changed):
+    """A matrix, its axes exchanged."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.part.shape[::-1] if len(self.part.shape) == 2 else ()
+
+    def read(self, rows: Sequence[int] | None, dtype: torch.dtype, tick: Tick) -> torch.Tensor:
+        whole = self.part.read(None, dtype, tick).t()
+        return whole.contiguous() if rows is None else whole[list(rows)]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Stacked:
+    """Parts as one, the rows of each after those of the last."""
+
+    parts: Sequence[WeightPart]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        shapes = [part.shape for part in self.parts]
+        fit = all(shapes) and len({shape[1:] for shape in shapes}) == 1
+        return (sum(shape[0] for shape in shapes), *shapes[0][1:]) if fit else ()
+
+    @property
+    def tensors(self) -> tuple[BlockTensor, ...]:
+        return tuple(tensor for part in self.parts for tensor in part.tensors)
+
+    def read(self, rows: Sequence[int] | None, dtype: torch.dtype, tick: Tick) -> torch.Tensor:
+        order = range(self.shape[0]) if rows is None else rows
+        out = empty_weight((len(order), *self.shape[1:]), dtype)
+        first = 0
+        for part in self.parts:
+            after = first + part.shape[0]
+            places = [place for place, row in enumerate(order) if first <= row < after]
+            if places:
+                out[places] = part.read([order[place] - first for place in places], dtype, tick)
+            first = after
+        return out
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Reshaped(Changed):
     """The same elements in another shape."""
 
