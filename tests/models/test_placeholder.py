@@ -201,7 +201,7 @@ def test_what_cant_be_put_in_place_fails_by_its_name() -> None:
 
 
 def test_a_loan_without_memory_for_it_fails_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracetui.models.weights.streaming.available_bytes", lambda: 2**20)
+    monkeypatch.setattr("tracetui.models.weights.streaming.free_bytes", lambda device: 2**20)
     model, _, source = streamed(lambda: nn.Sequential(nn.Linear(2**13, 2**12, bias=False)))
     with pytest.raises(RunError, match=r"0\.weight: is read outside of its module and takes 128"):
         model.get_submodule("0").get_parameter("weight").sum()

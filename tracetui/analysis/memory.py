@@ -21,6 +21,34 @@ class PartPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class DevicePlan:
+    """Bytes that a run will need in the memory of a GPU."""
+
+    name: str
+    """`cuda:0`"""
+    weights: int
+    """Largest total of weights there at one time."""
+    kept: int
+    """Part of `weights` that stays for the next prompt."""
+    recorded: int
+    """Recorded tensors of one pass: there until the processor's memory has them."""
+    at_work: int
+    """What is needed beside weights and recorded tensors."""
+    cache: int
+    """Keys and values that the model keeps for its next pass."""
+    available: int
+    """What the GPU can give now."""
+    held: int = 0
+    """Bytes of weights that are there already."""
+    holds_pass: bool = True
+    """Whether all that a pass records may stay there until the pass is described."""
+
+    @property
+    def peak(self) -> int:
+        return self.weights + self.recorded + self.at_work + self.cache
+
+
+@dataclass(frozen=True, slots=True)
 class MemoryPlan:
     """Bytes that a run will need, computed from shapes before anything is allocated."""
 
@@ -48,6 +76,9 @@ class MemoryPlan:
     """Part of `weights` that is there for one module alone, the head as a rule."""
     attending: int = 0
     """What the largest attention needs while it runs: before the head's weights are made and the logits recorded."""
+
+    on_device: DevicePlan | None = None
+    """Beside all this, where the model runs on a GPU."""
 
     @property
     def planned(self) -> bool:

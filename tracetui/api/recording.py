@@ -39,6 +39,7 @@ def trace(
     dtype: str | None = None,
     seed: int | None = None,
     mla: str | None = None,
+    device: str | None = None,
     memory: str | int | None = None,
     keep: Kept = "all",
     attention: str = "qkv",
@@ -86,9 +87,9 @@ def trace(
     whatever it raises comes through, with a note that says in which module.
 
     A recipe takes the options of the command line: `prompt`, `prompts`, `tokens`, `random_tokens`, `chat`, `system`,
-    `special`, `layers`, `weights`, `tokenizer`, `dtype`, `seed`, `mla`, `memory`, `lens`, `values`, `spill`,
-    `spill_folder`, `generate` and how tokens are drawn. Values of a module may take half of the memory that is free;
-    what is beyond that is spilled to disk.
+    `special`, `layers`, `weights`, `tokenizer`, `dtype`, `seed`, `mla`, `device`, `memory`, `lens`, `values`,
+    `spill`, `spill_folder`, `generate` and how tokens are drawn. Values of a module may take half of the memory that is
+    free; what is beyond that is spilled to disk.
 
     keep: `all`, `stats` (statistics alone), or patterns of sites whose values are kept. attention: `qkv`, or `scores`
     or `probs` to record the full matrices too. stops: nobody waits there, but the trace's `hits` tell which held, and

@@ -19,7 +19,10 @@ from tracetui.models.checkpoints.forms import open_checkpoint
 from tracetui.models.checkpoints.protocol import Checkpoint
 from tracetui.models.checkpoints.weight_file import WeightFile
 from tracetui.models.config_help.layer_fields import config_field
+from tracetui.models.devices.chosen import CPU, device_of
+from tracetui.models.devices.tables import move_tables
 from tracetui.models.memory import plan as memory
+from tracetui.models.memory.device import on_device
 from tracetui.models.module_tree import known_model
 from tracetui.models.outline import outline_of
 from tracetui.models.prompt_rows import PromptReader
@@ -105,7 +108,10 @@ class Runnable:
         itemsize, absorbs = built.dtype.itemsize, self.recipe.mla == "absorb"
         planned = memory.plan_run(built.module, weights, itemsize, tokens, base, rows, absorbs, steps)
         planned = memory.with_lens(planned, built.module, itemsize, rows * tokens, lens)
+        of_a_pass = planned.activations
         planned = memory.with_passes(planned, built.module, weights, itemsize, tokens, rows, new)
+        if self.device != CPU:
+            planned = on_device(planned, weights, of_a_pass)
         return memory.within(planned, self.recipe)
 
     def described(self, ran: Recipe) -> tuple[dict[str, object], Mapping[str, object]]:
@@ -120,7 +126,7 @@ class Runnable:
     @property
     def device(self) -> torch.device:
         """Where token ids belong."""
-        return torch.device("cpu")
+        return self.weights.device
 
     @contextmanager
     def surroundings(self) -> Iterator[None]:
@@ -140,6 +146,7 @@ def make_runnable(
     exact: the same weights, in float64. over: makes the source that weights are read from of the recipe's own.
     stands: makes what stands for its weights, where they don't come and go.
     """
+    device = device_of(recipe.device)
     checkpoint = open_checkpoint(recipe)
     dtype = _dtype(recipe, checkpoint)
     built = build_model(recipe, torch.float64 if exact else dtype)
@@ -153,7 +160,8 @@ def make_runnable(
     if exact:
         source = WidenedSource(source, _dtypes(recipe, dtype, source))
     if stands is None:
-        weights = Weights(built.module, built.dtype, source, memory.weight_budget(recipe))
+        weights = Weights(built.module, built.dtype, source, memory.weight_budget(recipe, device), device)
+        move_tables(built.module, device)
     else:
         weights = stands(built, source)
     report = stored.report([slot.spec for _, slot in weights.all_slots()]) if stored else []

@@ -59,6 +59,8 @@ class Recipe:
     dtype: str = "auto"
     """`auto` follows the weight file, else the configuration's own dtype, else it is bfloat16."""
     seed: int = 0
+    device: str = "cpu"
+    """`cpu`, `cuda`, or `cuda:1`; whether torch has it is known once that is loaded."""
     tokenizer: str = BUILTIN_TOKENIZER
     """`builtin`, the path of a tokenizer file or folder, or a tiktoken encoding's name."""
     weights: Path | None = None
@@ -116,6 +118,7 @@ class Recipe:
             "layers": [self.layers.start, self.layers.stop],
             "dtype": self.dtype,
             "seed": self.seed,
+            **({} if self.device == "cpu" else {"device": self.device}),
             "tokenizer": Path(self.tokenizer).name,
             "weights": self.weights.name if self.weights else "random",
             **self.prompts.plain(),

@@ -35,8 +35,8 @@ def trace_recipe(
     prompts = recipe.prompts if prompt is None else recipe.prompts.typed(prompt)
     if ids is not None:
         prompts = replace(prompts, texts=(), ids=(tuple(ids),), random=None)
-    # There is no next prompt for which weights would stay; only a next pass.
-    once = recipe.memory is None and recipe.generation.count < 2
+    # There is no next prompt for which weights would stay, only a next pass; a GPU has no other use for its memory.
+    once = recipe.memory is None and recipe.generation.count < 2 and recipe.device == "cpu"
     engine = Engine(replace(recipe, memory=0) if once else recipe, emit, exact=exact)
     emit(engine.prepared)
     try:

@@ -13,6 +13,7 @@ import torch
 from tracetui import __version__
 from tracetui.expr.edit import Edit
 from tracetui.models.built_config import as_built
+from tracetui.models.devices.chosen import CPU, device_name
 from tracetui.models.module_tree import known_model
 from tracetui.models.ranks.parallel import parallel_of
 from tracetui.models.runnable import Runnable
@@ -41,6 +42,7 @@ def run_info_of(runnable: Runnable, prompts: Prompts, edits: Sequence[Edit]) -> 
             "transformers": transformers.__version__,
             "numpy": np.__version__,
             "python": ".".join(map(str, sys.version_info[:3])),
+            **({} if runnable.device == CPU else {"device": device_name(runnable.device)}),
         },
         notes=(*runnable.notes, *(() if parallel is None else parallel.notes)),
         started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

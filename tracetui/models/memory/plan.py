@@ -6,30 +6,33 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 
+import torch
 from torch import nn
 
 from tracetui.analysis.memory import MemoryPlan, PartPlan
 from tracetui.errors import InputError
 from tracetui.models.config_help.layer_fields import config_field
+from tracetui.models.devices.chosen import CPU
+from tracetui.models.devices.memory import free_bytes
 from tracetui.models.memory.attention import attention_bytes
+from tracetui.models.memory.device import HEADROOM, check_device
 from tracetui.models.recorded import Widths, cached_width, chosen_experts, widths
 from tracetui.models.weights.available_memory import available_bytes
 from tracetui.models.weights.experts import is_per_expert, runs_singly
+from tracetui.models.weights.residents import reads_rows
 from tracetui.models.weights.sources import TensorSpec
-from tracetui.models.weights.streaming import Weights, reads_rows
+from tracetui.models.weights.streaming import Weights
 from tracetui.recipe import Recipe
 from tracetui.recording.record import layer_of, layer_path
 from tracetui.text import size, typed_size
 
 LENS_BYTES = 2**26
 """Of the float32 logits that a lens has at one time."""
-_HEADROOM = 0.95
-"""The share of the available memory that a plan may take: estimates are no promises."""
 
 
-def weight_budget(recipe: Recipe) -> int:
-    """Bytes of weights that may stay between runs: what the recipe says, else half of what is available."""
-    return recipe.memory if recipe.memory is not None else available_bytes() // 2
+def weight_budget(recipe: Recipe, device: torch.device = CPU) -> int:
+    """Bytes of weights that may stay between runs: what the recipe says, else half of what the device has free."""
+    return recipe.memory if recipe.memory is not None else free_bytes(device) // 2
 
 
 def plan_run(
@@ -147,8 +150,10 @@ def check(plan: MemoryPlan, held: int) -> None:
 
     Raises InputError with both sizes and advice.
     """
+    if plan.on_device is not None:
+        check_device(plan.on_device)
     needed = plan.peak - plan.base - held
-    if needed > plan.available * _HEADROOM:
+    if needed > plan.available * HEADROOM:
         raise InputError(
             f"this run needs {size(needed)} more memory and {size(plan.available)} is available: "
             f"weights {size(plan.weights)}, recorded tensors {size(plan.activations)}, cache {size(plan.cache)}, "

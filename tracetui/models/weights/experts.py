@@ -117,7 +117,8 @@ class ExpertStore:
         self._source = source
         self._budget = budget
         self._kept: dict[tuple[nn.Module, int], ExpertWeights] = {}
-        self._kept_bytes = 0
+        self.kept_bytes = 0
+        """Bytes of what is kept now."""
         self._memory = ReusedMemory()
 
     def __contains__(self, module: nn.Module) -> bool:
@@ -129,11 +130,11 @@ class ExpertStore:
         if kept is not None:
             return kept
         size = self.expert_bytes(module)
-        if self._kept_bytes + size > self._budget:
+        if self.kept_bytes + size > self._budget:
             with self._memory.used():
                 return self._made(module, expert, making)
         made = self._kept[module, expert] = self._made(module, expert, making)
-        self._kept_bytes += size
+        self.kept_bytes += size
         return made
 
     def _made(self, module: nn.Module, expert: int, making: Callable[[str, int, int], None]) -> ExpertWeights:
@@ -166,16 +167,16 @@ class ExpertStore:
     @contextmanager
     def read_anew(self, modules: Collection[nn.Module]) -> Iterator[None]:
         """Experts of these modules are read when they are hit in this `with`, and not kept beyond it."""
-        kept, size = self._kept, self._kept_bytes
+        kept, size = self._kept, self.kept_bytes
         self._kept = {key: weights for key, weights in kept.items() if key[0] not in modules}
         try:
             yield
         finally:
-            self._kept, self._kept_bytes = kept, size
+            self._kept, self.kept_bytes = kept, size
 
     def clear(self) -> None:
         self._kept.clear()
-        self._kept_bytes = 0
+        self.kept_bytes = 0
         self.release_memory()
 
 

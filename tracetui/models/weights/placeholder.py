@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from tracetui.errors import RunError
+from tracetui.models.devices.chosen import CPU
 
 
 class Lender(Protocol):
@@ -61,10 +62,12 @@ class Placeholder(torch.Tensor):
     _lender: Lender
 
     @staticmethod
-    def __new__(cls, name: str, built: torch.Tensor, dtype: torch.dtype, lender: Lender) -> Placeholder:
-        """built: what stands in its place now."""
+    def __new__(
+        cls, name: str, built: torch.Tensor, dtype: torch.dtype, lender: Lender, device: torch.device = CPU
+    ) -> Placeholder:
+        """built: what stands in its place now. device: where the weight will be."""
         made: Placeholder = torch.Tensor._make_wrapper_subclass(
-            cls, built.shape, dtype=dtype, device=torch.device("cpu"), requires_grad=built.requires_grad
+            cls, built.shape, dtype=dtype, device=device, requires_grad=built.requires_grad
         )
         made._name, made._lender = name, lender
         # What isinstance asks for nn.Parameter.
@@ -100,12 +103,14 @@ class Placeholder(torch.Tensor):
         return f"Placeholder({self._name}, {tuple(self.shape)}, {self.dtype})"
 
 
-def put_placeholder(name: str, tensor: torch.Tensor, dtype: torch.dtype, lender: Lender) -> torch.Tensor:
+def put_placeholder(
+    name: str, tensor: torch.Tensor, dtype: torch.dtype, lender: Lender, device: torch.device = CPU
+) -> torch.Tensor:
     """Put a placeholder where a parameter or buffer was built without memory; returns what belongs in its slot.
 
     The tensor itself becomes the placeholder, so that a list or a closure in which the model has it too holds no other.
     """
-    made = Placeholder(name, tensor, dtype, lender)
+    made = Placeholder(name, tensor, dtype, lender, device)
     try:
         torch.utils.swap_tensors(tensor, made)  # type: ignore[no-untyped-call]
     except RuntimeError:

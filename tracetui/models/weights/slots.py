@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from tracetui.models.devices.chosen import CPU
 from tracetui.models.weights.placeholder import Lender, put_placeholder
 from tracetui.models.weights.precision import kept_dtypes
 from tracetui.models.weights.sources import Init, TensorSpec, WeightSource
@@ -48,7 +49,7 @@ class Slot:
 
 
 def find_slots(
-    model: nn.Module, dtype: torch.dtype, source: WeightSource, lender: Lender
+    model: nn.Module, dtype: torch.dtype, source: WeightSource, lender: Lender, device: torch.device = CPU
 ) -> Iterator[tuple[nn.Module, tuple[Slot, ...]]]:
     """The slots of each module that has any, in the order of the model, with a placeholder in each.
 
@@ -66,14 +67,14 @@ def find_slots(
             name = names.setdefault(tensor, f"{path}.{parameter}" if path else parameter)
             spec = TensorSpec(name, tuple(tensor.shape), kept(name, tensor), init_of(module, parameter))
             if name not in placeholders:
-                placeholders[name] = put_placeholder(name, tensor, spec.dtype, lender)
+                placeholders[name] = put_placeholder(name, tensor, spec.dtype, lender, device)
             found.append(Slot(parameter, spec, source.provenance(spec) or "", placeholders[name]))
         for buffer, tensor in stored_buffers(module):
             name = f"{path}.{buffer}" if path else buffer
             spec = TensorSpec(name, tuple(tensor.shape), kept(name, tensor), init_of(module, buffer))
             provenance = source.provenance(spec)
             if spec.dtype.is_floating_point:
-                placeholder = put_placeholder(name, tensor, spec.dtype, lender)
+                placeholder = put_placeholder(name, tensor, spec.dtype, lender, device)
                 found.append(Slot(buffer, spec, provenance or "", placeholder, is_buffer=True))
             elif provenance is not None:
                 # Small tables, by which no float is multiplied: they stay in place.

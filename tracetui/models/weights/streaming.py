@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,11 +16,14 @@ import torch
 from torch import nn
 
 from tracetui.errors import RunError
-from tracetui.models.weights.available_memory import available_bytes
-from tracetui.models.weights.experts import ExpertStore, ExpertWeights, is_per_expert, made_rows, runs_singly
+from tracetui.models.devices.chosen import CPU
+from tracetui.models.devices.memory import free_bytes
+from tracetui.models.devices.uploads import UploadedSource
+from tracetui.models.weights.experts import ExpertStore, ExpertWeights, made_rows
 from tracetui.models.weights.read_elsewhere import read_elsewhere
+from tracetui.models.weights.residents import choose_resident, nbytes_of, per_expert, put_whole, reads_rows
 from tracetui.models.weights.slots import Slot, find_slots
-from tracetui.models.weights.sources import TensorSpec, WeightSource
+from tracetui.models.weights.sources import WeightSource
 from tracetui.text import size
 
 _LARGE = 2**26
@@ -60,12 +63,18 @@ class Weights:
     order every time, so that putting out old ones for new ones would only make all of them again.
     """
 
-    def __init__(self, model: nn.Module, dtype: torch.dtype, source: WeightSource, budget: int) -> None:
-        self._source = source
-        self._slots = dict(find_slots(model, dtype, source, self))
-        self._whole = {module: own for module, slots in self._slots.items() if (own := _put_whole(module, slots))}
-        self._resident, left = _choose_resident(self._whole, budget)
-        self._experts = ExpertStore(_per_expert(self._slots), source, left)
+    def __init__(
+        self, model: nn.Module, dtype: torch.dtype, source: WeightSource, budget: int, device: torch.device = CPU
+    ) -> None:
+        """device: where they are put."""
+        self.source = source
+        """What weights are read from, by the processor."""
+        self.device = device
+        self._source = source if device == CPU else UploadedSource(source, device)
+        self._slots = dict(find_slots(model, dtype, self._source, self, device))
+        self._whole = {module: own for module, slots in self._slots.items() if (own := put_whole(module, slots))}
+        self._resident, left = choose_resident(self._whole, budget)
+        self._experts = ExpertStore(per_expert(self._slots), self._source, left)
         self._owners: dict[str, list[tuple[nn.Module, Slot]]] = defaultdict(list)
         for module, slot in self.all_slots():
             self._owners[slot.spec.name].append((module, slot))
@@ -84,7 +93,20 @@ class Weights:
     @property
     def kept_bytes(self) -> int:
         """Bytes of the weights that stay between runs once they are made."""
-        return sum(_nbytes(self._whole[module]) for module in self._resident)
+        return sum(nbytes_of(self._whole[module]) for module in self._resident)
+
+    @property
+    def largest_bytes(self) -> int:
+        """Bytes of the largest tensor, or rows of one, that are made at one time."""
+        whole = (slot.spec.nbytes() for module, own in self._whole.items() if not reads_rows(module) for slot in own)
+        return max((self._experts.largest_bytes, *whole))
+
+    @property
+    def present_bytes(self) -> int:
+        """Bytes of what is in place now and stays there."""
+        kept = ((module, slot) for module, slot in self.all_slots() if module in self._resident)
+        there = (slot.spec.nbytes() for module, slot in kept if slot.look(module) is not slot.placeholder)
+        return sum(there) + self._experts.kept_bytes
 
     def kept_experts_bytes(self, choices: int) -> int:
         """Bytes of the experts that stay at most once each layer has made that many choices."""
@@ -97,7 +119,7 @@ class Weights:
         What will be lent is estimated from the code of the classes until a run has shown it. Of tables only the rows
         that are looked up are made; they are left out.
         """
-        passing = {m: _nbytes(slots) for m, slots in self._whole.items() if m not in self._resident}
+        passing = {m: nbytes_of(slots) for m, slots in self._whole.items() if m not in self._resident}
         together = {m: 0 if reads_rows(m) else size for m, size in passing.items()}
         for parent, names in self._read_elsewhere.items():
             owners = (self._owners[name][0] for name in names)
@@ -189,7 +211,7 @@ class Weights:
         for owner, own in self._owners[name]:
             if (there := own.look(owner)) is not own.placeholder and there is not None:
                 return there
-        if slot.spec.nbytes() > max(_LARGE, available_bytes() if slot.spec.nbytes() > _LARGE else 0):
+        if slot.spec.nbytes() > max(_LARGE, free_bytes(self.device) if slot.spec.nbytes() > _LARGE else 0):
             raise RunError(
                 f"{name}: is read outside of its module and takes {size(slot.spec.nbytes())}, more than is available"
             )
@@ -207,7 +229,7 @@ class Weights:
         """The rows [n,D] of a weight that whole numbers [...] name, and where among these each of them lies [...]."""
         module, slot = self._owners[name][0]
         spec = slot.spec
-        wanted, places = torch.unique(rows, return_inverse=True)  # [n] [...]
+        wanted, places = torch.unique(rows.cpu(), return_inverse=True)  # [n] [...]
         each = wanted.tolist()
         if each and not 0 <= each[0] <= each[-1] < spec.rows:
             raise IndexError(f"{name}: index out of range: {each[0]} to {each[-1]} of {spec.rows} rows")
@@ -216,18 +238,13 @@ class Weights:
         self._reader.spent(time.perf_counter() - began)
         if self._reader.depth():
             self._rows[module] = each, made
-        return made, places
+        return made, places.to(made.device)
 
     def take_back(self, depth: int) -> None:
         """Drop what was lent to modules that have ended: those that began when more than `depth` were running."""
         while self.loans and self.loans[-1].depth > depth:
             loan = self.loans.pop()
             loan.slot.fill(loan.module, loan.slot.placeholder)
-
-    @property
-    def source(self) -> WeightSource:
-        """What weights are read from."""
-        return self._source
 
     @contextmanager
     def read_anew(self, names: Iterable[str]) -> Iterator[None]:
@@ -254,37 +271,3 @@ class Weights:
         """The names of the weights that a module reads of others, as far as its code tells."""
         reads = ((slot, name) for owner, name in read_elsewhere(module) for slot in self.of(owner))
         return tuple(dict.fromkeys(slot.spec.name for slot, name in reads if name in ("", slot.parameter)))
-
-
-def _nbytes(slots: Sequence[Slot]) -> int:
-    return sum(slot.spec.nbytes() for slot in slots)
-
-
-def reads_rows(module: nn.Module) -> bool:
-    """Whether a module is a table of which the rows that are looked up are enough."""
-    return isinstance(module, nn.Embedding)
-
-
-def _put_whole(module: nn.Module, slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
-    if not runs_singly(module):
-        return slots
-    return tuple(slot for slot in slots if not is_per_expert(module, slot.spec))
-
-
-def _per_expert(slots: dict[nn.Module, tuple[Slot, ...]]) -> dict[nn.Module, dict[str, TensorSpec]]:
-    return {
-        module: {slot.parameter: slot.spec for slot in own if is_per_expert(module, slot.spec)}
-        for module, own in slots.items()
-        if runs_singly(module)
-    }
-
-
-def _choose_resident(slots: dict[nn.Module, tuple[Slot, ...]], budget: int) -> tuple[frozenset[nn.Module], int]:
-    """The modules whose weights stay, and what is left of the budget."""
-    resident = set()
-    for module, own in slots.items():
-        size = _nbytes(own)
-        if size <= budget and not reads_rows(module):
-            resident.add(module)
-            budget -= size
-    return frozenset(resident), budget

@@ -15,7 +15,7 @@ from tracetui.recipe.options.table import OPTIONS
 from tracetui.recipe.prompts import Prompts
 
 RANDOM = "random"
-_OF_A_RECIPE = ("layers", "dtype", "weights", "memory", "mla")
+_OF_A_RECIPE = ("layers", "dtype", "weights", "device", "memory", "mla")
 """Options that mean nothing for a model which somebody's own code makes."""
 _ROWS = ("prompt", "prompts", "tokens", "random_tokens")
 """What says what is run; a run has one of them."""

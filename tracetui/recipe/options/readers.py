@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
@@ -18,6 +19,8 @@ from tracetui.text import visible
 if TYPE_CHECKING:
     from tracetui.expr.edit import Edit
     from tracetui.expr.stop import Stop
+
+_DEVICE = re.compile(r"cpu|cuda(:\d{1,3})?", re.ASCII)
 
 
 def text(value: Any, where: str) -> str:
@@ -59,6 +62,14 @@ def lens(value: Any, where: str) -> int:
 def byte_count(value: Any, where: str) -> int:
     """`2G`, or so many bytes."""
     return parse_bytes(text(value, where), where)
+
+
+def device(value: Any, where: str) -> str:
+    """`cpu`, `cuda`, or `cuda:1`; whether there is such a GPU only torch can tell."""
+    word = text(value, where).strip().lower()
+    if not _DEVICE.fullmatch(word):
+        raise InputError(f"{where}: must be cpu, cuda or cuda:N, got {visible(repr(value), 40)}")
+    return word
 
 
 def folder(value: Any, where: str) -> Path:

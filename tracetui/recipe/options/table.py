@@ -53,6 +53,15 @@ _MODEL = (
         in_recipes=True,
     ),
     Option(
+        "device",
+        Group.MODEL,
+        "where the model runs: cpu, cuda for the first GPU, cuda:1 for the second",
+        readers.device,
+        "device",
+        metavar="cpu|cuda|cuda:N",
+        in_recipes=True,
+    ),
+    Option(
         "memory",
         Group.MODEL,
         "weights that may stay in memory for the next prompt, 0 for none; default: half of what is free",

@@ -14,6 +14,7 @@ _MOST_IDS = 256
 _LONGEST_TEXT = 400
 _AS_RECORDED = (
     "dtype",
+    "device",
     "mla",
     "keep",
     "attention",

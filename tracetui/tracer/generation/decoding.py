@@ -79,7 +79,7 @@ class Decoder:
 
     def next(self, chosen: torch.Tensor) -> torch.Tensor:
         """A pass over one more token of each row [B]; returns the logits [B,V] after it."""
-        self._ids = torch.cat((self._ids, chosen[:, None]), dim=1)  # [B,T+1]
+        self._ids = torch.cat((self._ids, chosen[:, None].to(self._ids.device)), dim=1)  # [B,T+1]
         self._new = 1
         inputs = self.model.prepare_inputs_for_generation(self._ids, next_sequence_length=1, **self._arguments)
         return self._went(self.model(**inputs, return_dict=True))
@@ -113,7 +113,7 @@ class Decoder:
                 if isinstance(cache, Cache) and layer is not None and layer < len(cache.layers):
                     held = cache.layers[layer]
                     if isinstance(held, CacheLayerMixin):
-                        nothing = torch.zeros(rows, 1, self._new, 1)  # [B,1,T,1]
+                        nothing = torch.zeros(rows, 1, self._new, 1, device=self._ids.device)  # [B,1,T,1]
                         held.update(nothing, nothing)
 
     def _caches(self) -> Iterator[object]:

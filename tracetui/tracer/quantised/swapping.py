@@ -14,8 +14,8 @@ from torch import nn
 
 from tracetui.errors import InputError, RunError
 from tracetui.models.runnable import Runnable, make_runnable
+from tracetui.models.weights.residents import reads_rows
 from tracetui.models.weights.sources import TensorSpec
-from tracetui.models.weights.streaming import reads_rows
 from tracetui.models.weights.swapped import SwappedSource
 from tracetui.recipe import Prompts, Recipe
 from tracetui.recording.keep import Keep

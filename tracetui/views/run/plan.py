@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
-from tracetui.analysis.memory import MemoryPlan, PartPlan
+from tracetui.analysis.memory import DevicePlan, MemoryPlan, PartPlan
 from tracetui.text import size, visible
 
 _NAME, _AMOUNT = 15, 12
@@ -22,6 +22,20 @@ def plan_line(plan: MemoryPlan) -> str:
         f"memory: peak about {size(plan.peak)} of {size(plan.available)} available: weights {size(plan.weights)} at "
         f"once{kept}, recorded {size(plan.activations)} (logits {size(plan.logits)}, attention "
         f"{size(plan.attention)}), at work {size(plan.at_work)}{cache}, program {size(plan.base)}"
+        f"{device_line(plan.on_device)}"
+    )
+
+
+def device_line(plan: DevicePlan | None) -> str:
+    """What a GPU holds of a run, after what the processor's memory does; empty without one."""
+    if plan is None:
+        return ""
+    cache = f", cache {size(plan.cache)}" if plan.cache else ""
+    kept = f", {size(plan.kept)} of it kept" if plan.kept else ""
+    return (
+        f"; {plan.name}: peak about {size(plan.peak)} of {size(plan.available + plan.held)} available: weights "
+        f"{size(plan.weights)} at once{kept}, recorded {size(plan.recorded)} until it is copied, at work "
+        f"{size(plan.at_work)}{cache}"
     )
 
 
@@ -50,11 +64,26 @@ def plan_table(plan: MemoryPlan) -> Iterator[str]:
         ("program", plan.base),
     )
     yield from (f"  {name:<{_NAME}}{size(amount):>{_AMOUNT}}" for name, amount in rows if amount)
+    yield from _device_table(plan.on_device)
     named = [(_in_short(group), group[0]) for group in _equal(plan.parts)]
     if named:
         yield f"  {'layers':<{_NAME}}{'weights':>{_AMOUNT}}{'recorded':>{_AMOUNT}}"
     for name, part in named:
         yield f"  {name:<{_NAME}}{size(part.weights):>{_AMOUNT}}{size(part.recorded):>{_AMOUNT}}"
+
+
+def _device_table(plan: DevicePlan | None) -> Iterator[str]:
+    if plan is None:
+        return
+    yield f"{plan.name}: peak about {size(plan.peak)} of {size(plan.available + plan.held)}"
+    rows = (
+        ("weights at once", plan.weights),
+        (" of it kept", plan.kept),
+        ("recorded", plan.recorded),
+        ("at work", plan.at_work),
+        ("cache", plan.cache),
+    )
+    yield from (f"  {name:<{_NAME}}{size(amount):>{_AMOUNT}}" for name, amount in rows if amount)
 
 
 def _in_short(group: list[PartPlan]) -> str:

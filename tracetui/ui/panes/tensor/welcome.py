@@ -64,6 +64,9 @@ def _memory(state: ScreenState, detailed: bool) -> list[Content]:
     lines = [
         Content.assemble(("memory: ", "$quiet"), f"peak about {size(plan.peak)} of {size(plan.available)} available")
     ]
+    if (device := plan.on_device) is not None:
+        there = size(device.available + device.held)
+        lines.append(Content(f"        {device.name}: peak about {size(device.peak)} of {there} available"))
     if detailed:
         needs = f"weights {size(plan.weights)}, records {size(plan.activations)}, work {size(plan.at_work)}"
         lines.append(Content.styled(f"        {needs}", "$quiet"))
