@@ -85,10 +85,11 @@ def of_rows(rows: Rows) -> list[Statistics | None]:
     from tracetui.native.statistics import sums_of
 
     every = sums_of(rows)
-    return [None] * (len(rows) // 3) if every is None else list(map(_of_sums, every))
+    return [None] * (len(rows) // 3) if every is None else list(map(of_sums, every))
 
 
-def _of_sums(sums: FloatSums) -> Statistics | None:
+def of_sums(sums: FloatSums) -> Statistics | None:
+    """What follows from sums over a tensor; None where its squares leave float64."""
     counts = (sums.nan, sums.positive_infinities, sums.negative_infinities)
     numel = sums.finite + sum(counts)
     if not sums.finite:

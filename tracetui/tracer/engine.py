@@ -161,6 +161,7 @@ class Engine:
             partial(predicted_tokens, KnownTokens(self.runnable.tokenizer), lengths),
             **self._recording(plan),
         )
+        recorder.device = self.runnable.device
         recorder.reads(self.runnable.prints())
         log = gate.edits
         editor, ledger = Editor(recorder, log, self._emit), LayerOutputs()
@@ -254,7 +255,7 @@ class Engine:
         return {
             "outline": self.prepared.outline,
             "keep": recipe.keep,
-            "store": ValueStore(recipe.room, max(0, left)),
+            "store": ValueStore(recipe.room, max(0, left), plan.on_device is None or plan.on_device.holds_pass),
             "matrices": ATTENTION[recipe.attention],
         }
 

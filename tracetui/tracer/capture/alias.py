@@ -15,10 +15,22 @@ import torch
 Capture = Callable[[torch.Tensor], torch.Tensor]
 
 
-@cache
 def capture_function() -> Capture:
-    """The cheapest way here to keep a tensor's present values."""
-    return _lazily if _lazy_clone_works() else _copied
+    """The cheapest way here to keep a tensor's present values; asked for by the thread that runs the model."""
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return _of_the_processor()
+    # A write to what is shared copies on the default stream: it would not wait for what another one is still computing.
+    shares = torch.cuda.current_stream() == torch.cuda.default_stream() and _lazy_clone_works("cuda")
+    return _of_the_processor() if shares else _shared_on_the_processor
+
+
+@cache
+def _of_the_processor() -> Capture:
+    return _lazily if _lazy_clone_works("cpu") else _copied
+
+
+def _shared_on_the_processor(tensor: torch.Tensor) -> torch.Tensor:
+    return _of_the_processor()(tensor) if tensor.is_cpu else _copied(tensor)
 
 
 def _lazily(tensor: torch.Tensor) -> torch.Tensor:
@@ -34,12 +46,13 @@ def _copied(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.detach().clone()
 
 
-def _lazy_clone_works() -> bool:
+@cache
+def _lazy_clone_works(device: str) -> bool:
     try:
-        original = torch.arange(6.0).view(2, 3)
+        original = torch.arange(6.0, device=device).view(2, 3)
         kept, view_kept = _lazily(original), _lazily(original.t())
         original.add_(1)
-        before = torch.arange(6.0).view(2, 3)
+        before = torch.arange(6.0, device=device).view(2, 3)
         return bool(torch.equal(kept, before)) and bool(torch.equal(view_kept, before.t()))
     except Exception:
         return False

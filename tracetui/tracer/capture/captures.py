@@ -46,6 +46,7 @@ class Captures:
 
     def forget(self) -> None:
         """Keep no tensor of the model's alive."""
+        self._store.copies.let_go()
         self.snapshots.forget()
         self._recent.clear()
         self._masks.clear()

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import torch
 
+from tracetui.models.devices.chosen import CPU
 from tracetui.models.ranks.local import local_tensor
 from tracetui.recording.health import all_finite
 from tracetui.recording.keep import KEEP_ALL, ROOM, Keep, MatrixRole
@@ -29,6 +30,8 @@ from tracetui.tracer.ranks.places import Places
 class Recorder:
     """Grows one trace. Used by the model thread alone; readers see lists that only grow."""
 
+    device = CPU
+    """Where the model runs, as far as tensors are made for it."""
     places: Places | None = None
     """Tells which part of the whole each record is, where several ranks run the model."""
 
@@ -88,8 +91,8 @@ class Recorder:
 
     @property
     def keeps_all(self) -> bool:
-        """Whether every value stays as it was captured, and nothing is computed beside."""
-        return self._wanted.everything and not self.matrices
+        """Whether every value stays as it was captured until its pass is over, and nothing is computed beside."""
+        return self._wanted.everything and not self.matrices and self._store.may_hold
 
     @property
     def count(self) -> int:
@@ -221,7 +224,7 @@ class Recorder:
         index = len(self._records)
         if site == "logits" and tensor is not None:
             # Before the record is there to be looked at: the model may wait at it.
-            self.know(self.name_predictions(TorchValue(tensor)))
+            self.know(self.name_predictions(value if isinstance(value, TorchValue) else TorchValue(tensor)))
         place = WHOLE
         if self.places is not None:
             place = self.places.of(site, value.shape, tensor, parent, part, self._made_of(tensor, inputs))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -100,7 +101,8 @@ class Snapshots:
         self.themselves[id(tensor)] = tensor
 
     def are_finite(self) -> bool:
-        """Whether all values are; afterwards each of them knows."""
+        """Whether all values are; afterwards each of them knows. Those of a device are waited for."""
+        self._store.copies.finish()
         waiting, places = self.values[self._looked_at :], list[int]()
         self._looked_at, self.unseen_bytes = len(self.values), 0
         for value in waiting:
@@ -115,8 +117,26 @@ class Snapshots:
             value.finite = True
         return not self.not_finite
 
+    @property
+    def are_on_a_device(self) -> bool:
+        """Whether any of them is of a tensor that isn't in the processor's memory."""
+        return self._store.copies.held
+
+    def at_hand(self, about: Sequence[Any]) -> Sequence[Any]:
+        """The same tensors, in lists and beside what is none, where nobody need wait for a device to look at them."""
+        return [self._at_hand(each) for each in about]
+
+    def _at_hand(self, about: Any) -> Any:
+        if not isinstance(about, torch.Tensor):
+            return about if about is None else self.at_hand(about)
+        if about.is_cpu:
+            return about
+        value = self.value(about)
+        return about.cpu() if value is None else value.at_hand.cpu()
+
     def let_go(self) -> None:
-        """No tensor of the model's comes by any more."""
+        """No tensor of the model's comes by any more, and nothing of it is described yet."""
+        self._store.copies.let_go()
         self.known.clear()
         self._tensors.clear()
 
@@ -154,8 +174,11 @@ class Snapshots:
         self._tensors.append(tensor)
         self.versions.append(version)
         self.known[identity] = number
+        if value.__class__ is not TorchValue:
+            self._store.copies.held = True
         if self.looks_late:
-            self.unseen_bytes += value.captured.nbytes
+            # What a device has is looked at on its way to the processor's memory.
+            self.unseen_bytes += value.captured.nbytes if value.__class__ is TorchValue else 0
         else:
             self._looked_at = number + 1
             if not value.all_finite():

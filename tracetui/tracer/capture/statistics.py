@@ -53,8 +53,8 @@ def of_tensor(tensor: torch.Tensor) -> Statistics:
         return NO_STATISTICS
     if (fast := _by_native(tensor)) is not None:
         return fast
-    flat = _flat(tensor.detach().resolve_conj().resolve_neg()).cpu()
-    return _by_native(flat) or _without_native(flat)
+    row = flat(tensor).cpu()
+    return _by_native(row) or _without_native(row)
 
 
 def floats_in(tensor: torch.Tensor) -> tuple[int, int, int] | None:
@@ -151,13 +151,21 @@ def _finish(flat: torch.Tensor, bits: FloatBits, extremes: _Extremes, total: flo
     return Statistics(numel, math.sqrt(squares), mean, std, low, high, 0, 0, 0, extremes.zeros)
 
 
-def _flat(tensor: torch.Tensor) -> torch.Tensor:
+def flat(tensor: torch.Tensor) -> torch.Tensor:
     """All elements in one row; in whatever order, where that saves a copy of a transposed tensor."""
+    tensor = tensor.detach().resolve_conj().resolve_neg()
     if tensor.is_contiguous():
         return tensor.view(-1)
     if _is_dense(tensor.shape, tensor.stride()):
         return tensor.as_strided((tensor.numel(),), (1,))
     return tensor.contiguous().view(-1)
+
+
+def with_layout(row: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """What `flat` made of a tensor in the tensor's own shape; every element at its place."""
+    if like.is_contiguous() or not _is_dense(like.shape, like.stride()):
+        return row.view(like.shape)
+    return row.as_strided(like.shape, like.stride())
 
 
 @lru_cache(2**12)

@@ -15,6 +15,8 @@ from tracetui.recording.npz.writer import blocks
 from tracetui.recording.spill import SpilledValue
 from tracetui.recording.spill_file import SpillFile, spill_folder
 from tracetui.recording.value import Array, Decode, StatisticsValue, Value
+from tracetui.tracer.capture.device_statistics import SUMMED, DeviceStatistics, sums_of
+from tracetui.tracer.capture.host_copies import HostCopies
 from tracetui.tracer.capture.values import TorchValue, dtype_name
 
 _NARROW: dict[torch.dtype, tuple[torch.dtype, str, Decode]] = {
@@ -32,14 +34,20 @@ UNASKED = 2**24
 class ValueStore:
     """Takes captured tensors, one after another, on the model's thread."""
 
-    def __init__(self, room: Room, memory: int | Callable[[], int]) -> None:
-        """memory: bytes of values that may lie there, where `room` doesn't say. A function is asked once it matters."""
+    def __init__(self, room: Room, memory: int | Callable[[], int], may_hold: bool = True) -> None:
+        """memory: bytes of values that may lie there, where `room` doesn't say. A function is asked once it matters.
+
+        may_hold: whether a device has room for all that a pass records.
+        """
         self._ask = memory if callable(memory) and room.memory is None else None
         self._memory = UNASKED if callable(memory) else memory
         if room.memory is not None:
             self._memory = room.memory
         self._room = room
         self._file: SpillFile | None = None
+        self.copies = HostCopies()
+        """Of what a device had."""
+        self.may_hold = may_hold
         self._lost = 0
         self._trouble = ""
 
@@ -72,7 +80,7 @@ class ValueStore:
         if size > self._memory:
             return None
         self._memory -= size
-        return TorchValue(captured)
+        return TorchValue(captured) if captured.is_cpu else self.copies.value(captured)
 
     def put(self, captured: torch.Tensor) -> Value:
         """The value in the best place that has room for it."""
@@ -80,9 +88,10 @@ class ValueStore:
             return value
         return self._spilled(TorchValue(captured), captured) or self._without(captured)
 
-    @staticmethod
-    def summarise(tensor: torch.Tensor) -> Value:
+    def summarise(self, tensor: torch.Tensor) -> Value:
         """A value that is not wanted: its statistics."""
+        if tensor.is_cuda and tensor.dtype in SUMMED and tensor.numel():
+            return DeviceStatistics(tensor, self.copies.value(sums_of(tensor)))
         value = TorchValue(tensor)
         return StatisticsValue(value.shape, value.dtype, value.statistics())
 

@@ -35,6 +35,11 @@ class TorchValue:
         return capture_function()(self.captured)
 
     @property
+    def at_hand(self) -> torch.Tensor:
+        """The values where they can be looked at without waiting for a device, as far as they are there."""
+        return self.captured
+
+    @property
     def nbytes(self) -> int:
         return self.captured.numel() * self.captured.element_size()
 
@@ -79,12 +84,12 @@ def is_finite_value(value: Value) -> bool:
     return value.all_finite() if isinstance(value, TorchValue) else value.statistics().finite
 
 
-def tensor_of(value: Value) -> torch.Tensor:
-    """The very tensor that was recorded; of a NaN its payload may be another. Raises NotKeptError."""
+def tensor_of(value: Value, device: torch.device) -> torch.Tensor:
+    """The very tensor that was recorded, on a device; of a NaN its payload may be another. Raises NotKeptError."""
     if isinstance(value, TorchValue):
-        return value.tensor
+        return value.tensor.to(device)
     # bf16 and fp8 are read as float32, which holds each of their numbers.
-    return torch.from_numpy(value.read()).to(getattr(torch, value.dtype))
+    return torch.from_numpy(value.read()).to(device, getattr(torch, value.dtype))
 
 
 @cache

@@ -87,6 +87,8 @@ class DeferringObserver:
         self._whole = False
         began = self._now()
         finite = self._snapshots.are_finite()
+        if self._snapshots.are_on_a_device:
+            self._modules.residual.value_questions.at_hand = self._snapshots.at_hand
         try:
             with self._recorder.passing(self._gate.passed):
                 self._plans.describe(log, self._describing, finite)

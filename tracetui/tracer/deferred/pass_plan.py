@@ -285,5 +285,5 @@ def _numbers(about: Any, snapshots: Snapshots) -> Any:
 
 def _tensors(numbers: Any, snapshots: Snapshots) -> Any:
     if type(numbers) is int:
-        return snapshots.values[numbers].captured
+        return snapshots.values[numbers].at_hand
     return None if numbers is None else [_tensors(each, snapshots) for each in numbers]

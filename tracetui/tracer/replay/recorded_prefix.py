@@ -31,7 +31,7 @@ class RecordedPrefix:
             raise RunError(
                 f"the model runs otherwise than before: {key} is not in the record; run it from the prompt on"
             )
-        return (tensor_of(self._past.value(record)) if record.edited else tensor), record
+        return (tensor_of(self._past.value(record), tensor.device) if record.edited else tensor), record
 
     def has(self, site: str, pass_: int, call: int, part: int) -> bool:
         """Whether a record was made before the cut."""
@@ -57,4 +57,4 @@ class RecordedPrefix:
 def _equal(value: Value, tensor: torch.Tensor) -> bool:
     if value.shape != tuple(tensor.shape) or value.dtype != str(tensor.dtype).removeprefix("torch."):
         return False
-    return torch.equal(tensor_of(value), tensor)
+    return torch.equal(tensor_of(value, tensor.device), tensor)

@@ -80,7 +80,7 @@ class ReplayRecorder(Recorder):
         """The tensor of a record before the cut, as its module returns it; its later uses are traced back to the
         record."""
         value = self._values[record.index]
-        tensor = tensor_of(value)
+        tensor = tensor_of(value, self.device)
         self._captures.remember(tensor, value)
         self.sources.add(tensor, record.index)
         return tensor

@@ -29,10 +29,12 @@ class ValueQuestions:
 
     def __init__(self) -> None:
         self.heard: list[ValueQuestion] | None = None
+        self.at_hand: Callable[[Sequence[Any]], Sequence[Any]] | None = None
+        """Has tensors of a device where they can be looked at, if somebody knows them there."""
 
     def ask(self, question: Callable[..., Answer], *about: Any) -> Answer:
         """The answer of a function that looks at the values of tensors."""
-        answer = question(*about)
+        answer = question(*(about if self.at_hand is None else self.at_hand(about)))
         if self.heard is not None:
             self.heard.append(ValueQuestion(question, about, answer))
         return answer
