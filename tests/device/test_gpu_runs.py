@@ -17,7 +17,7 @@ from tests.device.stand_in import GPU, StandIn
 from tests.tracer.models import prompt, tiny_llama
 from tests.tracer.tiers import differences, recorded
 from tracetui.expr.edit_parse import parse_edit
-from tracetui.expr.stop import DEFAULT_STOPS
+from tracetui.expr.stop import DEFAULT_STOPS, Stop
 from tracetui.recipe import Generation
 from tracetui.recording.keep import parse_keep
 from tracetui.recording.trace import Trace
@@ -45,19 +45,25 @@ def _layers(count: int) -> dict[str, Any]:
     return {"config": {**made.config, "num_hidden_layers": count}, "layers": replace(made.layers, stop=count)}
 
 
-def _waits_of_a_run(gpu: StandIn, layers: int, **fields: Any) -> list[str]:
-    engine = Engine(recipe("llama", device="cuda", **_layers(layers), **fields))
+def _waits_of_a_run(gpu: StandIn, layers: int, waits: bool = False, stops: tuple[Stop, ...] = DEFAULT_STOPS) -> int:
+    """How often a run waits for the GPU whose weights are there already. waits: as a screen's does at stops."""
+    engine = Engine(recipe("llama", device="cuda", **_layers(layers)))
     prompts = engine.runnable.recipe.prompts
-    engine.run(prompts, Gate(waits=False, stops=DEFAULT_STOPS))
+    engine.run(prompts, Gate(waits=waits, stops=stops))
     gpu.waits.clear()
-    engine.run(prompts, Gate(waits=False, stops=DEFAULT_STOPS))
-    return list(gpu.waits)
+    engine.run(prompts, Gate(waits=waits, stops=stops))
+    return len(gpu.waits)
 
 
 def test_a_run_waits_once_however_many_records_there_are(gpu: StandIn) -> None:
     few, many = (_waits_of_a_run(gpu, layers) for layers in (2, 5))
-    assert few == many
-    assert len(many) <= 3
+    assert few == many <= 3
+
+
+def test_a_screen_waits_at_each_record_only_where_a_stop_may_hold(gpu: StandIn) -> None:
+    few, many = (_waits_of_a_run(gpu, layers, waits=True, stops=()) for layers in (2, 5))
+    assert few == many <= 3
+    assert _waits_of_a_run(gpu, 2, waits=True) > 30
 
 
 def test_a_call_of_a_module_waits_once_however_many_records_there_are(gpu: StandIn) -> None:

@@ -49,6 +49,7 @@ VALUES = {
     "tokenizer": '"t/x.model"',
     "dtype": '"float16"',
     "seed": "7",
+    "device": '"cuda:1"',
     "mla": '"absorb"',
     "prompt": '"p"',
     "random_tokens": "[2, 3]",

@@ -109,8 +109,8 @@ def test_weights_stay_between_passes_unless_somebody_says_otherwise(monkeypatch:
     budgets: list[int] = []
     real = memory.weight_budget
 
-    def noted(of: Recipe) -> int:
-        budgets.append(real(of))
+    def noted(of: Recipe, device: torch.device) -> int:
+        budgets.append(real(of, device))
         return budgets[-1]
 
     monkeypatch.setattr("tracetui.models.memory.plan.weight_budget", noted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -49,14 +49,21 @@ class Snapshots:
         """Knows of what lies here of a tensor which part it is."""
         self._views: dict[int, torch.Tensor] = {}
         """By its number, the one of these that a tensor is a view of."""
-        self.looks_late = False
-        """Whether nobody needs to know at once what isn't finite: then several are looked at together."""
+        self._looks_late = False
+        self._holds: Callable[[], bool] = lambda: True
         self._looked_at = 0
         """How many values somebody has looked at."""
         self.not_finite: set[int] = set()
         """The numbers of those in which something isn't."""
         self.unseen_bytes = 0
         """Of the values that nobody has looked at yet."""
+
+    def look(self, late: bool, holds: Callable[[], bool]) -> None:
+        """late: nobody needs to know at once what isn't finite, so that several may be looked at together.
+
+        holds: whether anybody would wait there; asked where looking means to wait for a device.
+        """
+        self._looks_late, self._holds = late, holds
 
     def number(self, tensor: torch.Tensor) -> int:
         """The number of a tensor's value, the same until it is written to; NONE where there is none."""
@@ -174,9 +181,11 @@ class Snapshots:
         self._tensors.append(tensor)
         self.versions.append(version)
         self.known[identity] = number
+        late = self._looks_late
         if value.__class__ is not TorchValue:
             self._store.copies.held = True
-        if self.looks_late:
+            late = late or not self._holds()
+        if late:
             # What a device has is looked at on its way to the processor's memory.
             self.unseen_bytes += value.captured.nbytes if value.__class__ is TorchValue else 0
         else:

@@ -57,7 +57,7 @@ class DeferringObserver:
         self._frames = watched.frames
         self._clock = watched.clock
         self._snapshots = watched.recorder.snapshots
-        self._snapshots.looks_late = watched.looks_late
+        self._snapshots.look(watched.looks_late, lambda: bool(watched.gate.stops))
         self._number, self._known = self._snapshots.number, self._snapshots.known
         self._versions, self._not_finite = self._snapshots.versions, self._snapshots.not_finite
         self._now = watched.clock.now
