@@ -46,6 +46,19 @@ def test_memory_that_no_tensor_uses_is_used_again() -> None:
     assert bool((other == 3.0).all()), "it is there as long as its tensor is"
 
 
+def test_a_smaller_weight_lies_in_what_a_larger_one_left_and_nothing_waits_beside_a_larger_one() -> None:
+    memory = ReusedMemory()
+    with memory.used():
+        large = empty_weight((4 * LARGE,), torch.float32)
+        place = large.data_ptr()
+        del large
+        assert empty_weight((LARGE,), torch.float32).data_ptr() == place
+        empty_weight((8 * LARGE,), torch.float32)
+        assert memory.nbytes == 8 * 4 * LARGE, "the smaller one is given back"
+    memory.release()
+    assert memory.nbytes == 0
+
+
 GROWN = """
 import sys, torch
 from tracetui.models.weights.available_memory import own_bytes

@@ -7,9 +7,9 @@ import os
 from functools import cache
 from pathlib import Path
 
-PATH = Path(__file__).with_name("libtracetui.so.5")
+PATH = Path(__file__).with_name("libtracetui.so.6")
 SWITCH = "TRACETUI_NATIVE"
-_INTERFACE = 5
+_INTERFACE = 6
 """What interface.c says, raised whenever a function comes or its arguments change."""
 
 

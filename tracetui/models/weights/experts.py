@@ -112,14 +112,20 @@ def _first_count(config: Any, names: Sequence[str]) -> int | None:
 class ExpertStore:
     """Makes one expert's weights when it is hit; what fits the budget stays for the next time."""
 
-    def __init__(self, specs: Mapping[nn.Module, Mapping[str, TensorSpec]], source: WeightSource, budget: int) -> None:
+    def __init__(
+        self,
+        specs: Mapping[nn.Module, Mapping[str, TensorSpec]],
+        source: WeightSource,
+        budget: int,
+        memory: ReusedMemory,
+    ) -> None:
         self._specs = specs
         self._source = source
         self._budget = budget
         self._kept: dict[tuple[nn.Module, int], ExpertWeights] = {}
         self.kept_bytes = 0
         """Bytes of what is kept now."""
-        self._memory = ReusedMemory()
+        self._memory = memory
 
     def __contains__(self, module: nn.Module) -> bool:
         return module in self._specs
@@ -140,10 +146,6 @@ class ExpertStore:
     def _made(self, module: nn.Module, expert: int, making: Callable[[str, int, int], None]) -> ExpertWeights:
         specs = self._specs[module].items()
         return {name: made_rows(self._source, spec, [expert], making)[0] for name, spec in specs}
-
-    def release_memory(self) -> None:
-        """Give back the memory that the last expert's weights lay in."""
-        self._memory.release()
 
     def provenance(self, module: nn.Module, expert: int) -> str:
         """Where one expert's parameters come from, joined by `+`: a file may have some experts of a layer only."""
@@ -177,7 +179,6 @@ class ExpertStore:
     def clear(self) -> None:
         self._kept.clear()
         self.kept_bytes = 0
-        self.release_memory()
 
 
 def made_rows(

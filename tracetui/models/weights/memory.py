@@ -16,6 +16,8 @@ _HUGE = 2**23
 """Bytes from which rounding up to pages of 2 MiB takes little more memory."""
 _HUGEST = 2**28
 """Bytes from which a weight decides how much memory a run takes at most."""
+_KEPT = 2**29
+"""Bytes of a weight whose memory may wait for the next one: a larger one decides how much memory a run takes."""
 LARGE = 2**16
 """Bytes from which a tensor has memory of its own: one expert of a narrow model has it too."""
 
@@ -34,13 +36,13 @@ def empty_weight(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
         return torch.empty(tuple(shape), dtype=dtype)
     reused: ReusedMemory | None = getattr(_here, "reused", None)
     own = _mapped(nbytes) if reused is None else reused.take(nbytes)
-    return torch.frombuffer(own, dtype=dtype).view(tuple(shape))
+    return torch.frombuffer(own, dtype=dtype, count=nbytes // dtype.itemsize).view(tuple(shape))
 
 
 class ReusedMemory:
-    """Memory of weights that were dropped, for the next ones of the same size.
+    """Memory of weights that were dropped, for the next ones.
 
-    The system zeroes each page that it hands out: for experts made one after the other that takes as long as
+    The system zeroes each page that it hands out: for weights made one after the other that takes as long as
     multiplying by them.
     """
 
@@ -48,14 +50,23 @@ class ReusedMemory:
         self._maps: list[mmap.mmap] = []
 
     def take(self, nbytes: int) -> mmap.mmap:
-        """Memory of that size that no tensor uses any more, or else new memory."""
-        for own in self._maps:
-            # Whatever still looks at a weight holds its memory: then there are more references than those of this loop.
-            if len(own) == nbytes and sys.getrefcount(own) == _OWN_REFERENCES:
-                return own
-        own = _mapped(nbytes)
-        self._maps.append(own)
-        return own
+        """Memory of at least that size that no tensor uses any more, or else new memory."""
+        # Whatever still looks at a weight holds its memory: then there are more references than those of this loop.
+        is_unused = [sys.getrefcount(own) == _OWN_REFERENCES for own in self._maps]
+        enough = [own for own, free in zip(self._maps, is_unused, strict=True) if free and len(own) >= nbytes]
+        if enough:
+            return min(enough, key=len)
+        # What is too small now would be there beside the new one.
+        self._maps = [own for own, free in zip(self._maps, is_unused, strict=True) if not free]
+        made = _mapped(nbytes)
+        if nbytes <= _KEPT:
+            self._maps.append(made)
+        return made
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it holds."""
+        return sum(map(len, self._maps))
 
     def release(self) -> None:
         """Give back what no tensor uses; the rest goes with its tensors."""

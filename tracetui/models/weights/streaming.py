@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +20,7 @@ from tracetui.models.devices.chosen import CPU
 from tracetui.models.devices.memory import free_bytes
 from tracetui.models.devices.uploads import UploadedSource
 from tracetui.models.weights.experts import ExpertStore, ExpertWeights, made_rows
+from tracetui.models.weights.memory import ReusedMemory
 from tracetui.models.weights.read_elsewhere import read_elsewhere
 from tracetui.models.weights.residents import choose_resident, nbytes_of, per_expert, put_whole, reads_rows
 from tracetui.models.weights.slots import Slot, find_slots
@@ -74,7 +75,8 @@ class Weights:
         self._slots = dict(find_slots(model, dtype, self._source, self, device))
         self._whole = {module: own for module, slots in self._slots.items() if (own := put_whole(module, slots))}
         self._resident, left = choose_resident(self._whole, budget)
-        self._experts = ExpertStore(per_expert(self._slots), self._source, left)
+        self._memory = ReusedMemory()
+        self._experts = ExpertStore(per_expert(self._slots), self._source, left, self._memory)
         self._owners: dict[str, list[tuple[nn.Module, Slot]]] = defaultdict(list)
         for module, slot in self.all_slots():
             self._owners[slot.spec.name].append((module, slot))
@@ -162,11 +164,10 @@ class Weights:
     def put_in(self, module: nn.Module, making: Making) -> None:
         """Make a module's parameters, as far as they aren't there, and put them in place."""
         slots = self._whole.get(module, ())
-        if slots:
-            self._experts.release_memory()
-        for slot in slots:
-            if slot.look(module) is slot.placeholder:
-                slot.fill(module, made_rows(self._source, slot.spec, None, making))
+        with nullcontext() if module in self._resident or not slots else self._memory.used():
+            for slot in slots:
+                if slot.look(module) is slot.placeholder:
+                    slot.fill(module, made_rows(self._source, slot.spec, None, making))
 
     def present(self, module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
         """A module's own parameters by their names, as far as they are in place now; of a table the rows looked up."""
@@ -202,8 +203,8 @@ class Weights:
         finally:
             self._reader = _NOBODY
             self._rows.clear()
-            self._experts.release_memory()
             self.take_back(0)
+            self._memory.release()
 
     def lend(self, name: str) -> torch.Tensor:
         """A weight that something reads while its module doesn't run. Raises RunError if there is no memory for it."""
@@ -263,6 +264,7 @@ class Weights:
     def clear(self) -> None:
         """Drop everything that is in place."""
         self._experts.clear()
+        self._memory.release()
         self.loans.clear()
         for module, slot in self.all_slots():
             slot.fill(module, slot.placeholder)

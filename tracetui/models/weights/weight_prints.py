@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ctypes
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
 import torch
 
 from tracetui.models.weights.sources import TensorSpec, Tick, WeightSource
+from tracetui.native.library import library
 from tracetui.recording.weight_prints import WeightPrint, sampled_places
 
 _LANES = 2**16
@@ -63,13 +65,31 @@ def digest(tensor: torch.Tensor) -> str:
     """Of all bytes of a tensor and their order, at several GB a second; not one that resists an attacker."""
     content = tensor.detach().contiguous().reshape(-1).view(torch.uint8)
     whole = len(content) // 8 * 8
-    lanes = content[:whole].view(torch.int64) if content.storage_offset() % 8 == 0 else _copied(content[:whole])
+    add = _add_digest()
     total = len(content)
+    total = _added(content[:whole], total) if add is None else add(content.data_ptr(), whole // 8, total)
+    rest = int.from_bytes(content[whole:].numpy().tobytes(), "little")
+    return f"{(total * _PRIME + rest) & _MASK:016x}"
+
+
+@cache
+def _add_digest() -> Callable[[int, int, int], int] | None:
+    loaded = library()
+    if loaded is None:
+        return None
+    function = loaded.tracetui_add_digest
+    function.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint64)
+    function.restype = ctypes.c_uint64
+    return function
+
+
+def _added(content: torch.Tensor, total: int) -> int:
+    """The same with torch, for whole lanes of eight bytes."""
+    lanes = content.view(torch.int64) if content.storage_offset() % 8 == 0 else _copied(content)
     for first in range(0, len(lanes), _LANES):
         part = lanes[first : first + _LANES]
         total = (total * _PRIME + int((part * _factors()[: len(part)]).sum())) & _MASK
-    rest = int.from_bytes(content[whole:].numpy().tobytes(), "little")
-    return f"{(total * _PRIME + rest) & _MASK:016x}"
+    return total
 
 
 def _copied(content: torch.Tensor) -> torch.Tensor:
