@@ -171,6 +171,14 @@ def layer_path(site: str) -> str:
     return site[: layer.end()] if layer else ""
 
 
+def layer_before(site: str) -> str:
+    """The same place in the layer before; empty outside of all layers, and in the first."""
+    layer = _LAYER.search(site)
+    if layer is None or not int(layer[1]):
+        return ""
+    return f"{site[: layer.start(1)]}{int(layer[1]) - 1}{site[layer.end(1) :]}"
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """One token of the prompt."""

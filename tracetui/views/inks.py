@@ -16,6 +16,8 @@ class Inks:
     text: Style = PLAIN
     quiet: Style = PLAIN
     """Labels, indices, units."""
+    faint: Style = PLAIN
+    """What is still to come: half-way from `rule` to `quiet`."""
     rule: Style = PLAIN
     """Axes and hairlines."""
     bar: Style = PLAIN
@@ -33,5 +35,7 @@ class Inks:
     zero: Style = PLAIN
     nan: Style = PLAIN
     inf: Style = PLAIN
+    stop: Style = PLAIN
+    """Where a stop held."""
     special: Style = PLAIN
     """Tokens that no text can produce."""

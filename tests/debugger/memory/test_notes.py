@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracetui.debugger.memory.note import NO_NOTE, MapLook, ScreenLayout, SessionNote
+from tracetui.debugger.memory.note import NO_NOTE, MapLook, PaneSizes, ScreenLayout, SessionNote
 from tracetui.debugger.memory.reading import NewerError, NoteRead, read
 from tracetui.debugger.memory.writing import MAX_BYTES, written
 from tracetui.errors import InputError
@@ -47,7 +47,8 @@ NOTES = st.builds(
     more=st.integers(0, 100),
     layout=st.builds(
         ScreenLayout, NAMES, NAMES, st.none() | st.lists(NAMES, max_size=3).map(tuple), NAMES, NAMES,
-        st.lists(st.builds(MapLook, NAMES, NAMES, NAMES, NAMES), max_size=3).map(tuple),
+        st.lists(st.builds(MapLook, NAMES, NAMES, NAMES, NAMES), max_size=3).map(tuple), st.booleans(),
+        st.builds(PaneSizes, *[st.none() | st.integers(0, 1000)] * 5),
     ),
 )  # fmt: skip
 JSON = st.recursive(
@@ -117,14 +118,31 @@ def test_bytes_that_are_no_note_are_refused_with_the_file_s_name(content: bytes)
         ("generation", {"temperature": 1}, "generation: temperature, .* and seed say how count N draws"),
         ("generation", {"count": 10**6}, "generation: count: must be 0 to"),
         ("more", -1, "more: must be between"),
-        ("layout", [], "layout: must be an object"),
-        ("layout", {"front": "x" * 1001}, r"layout\.front: is longer than"),
-        ("layout", {"maps": [{}] * 21}, r"layout\.maps: must be a list of at most"),
     ],
 )
 def test_a_wrong_field_is_named(field: str, value: object, problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         read_again({**plain(), field: value})
+
+
+@pytest.mark.parametrize(
+    ("layout", "problem"),
+    [
+        ([], "layout: must be an object"),
+        ({"front": "x" * 1001}, r"layout.front: is longer than"),
+        ({"maps": [{}] * 21}, r"layout.maps: must be a list of at most"),
+        ({"sizes": {"rail": 1001}}, r"layout.sizes.rail: must be between 0 and 1,000"),
+        ({"sizes": {"rows": "wide"}}, r"layout.sizes.rows: must be an integer"),
+        ({"sizes": [3]}, r"layout.sizes: must be an object"),
+    ],
+)
+def test_a_wrong_layout_is_told_and_costs_nothing_else(layout: object, problem: str) -> None:
+    note = SessionNote(watches=(parse_watch("layers.*.norm"),))
+    again = read(json.dumps({**plain(note), "layout": layout}).encode(), WHERE, MODEL)
+    assert again.note == note
+    assert len(again.dropped) == 1
+    assert again.dropped[0].startswith("the layout doesn't come back: ")
+    assert problem in again.dropped[0]
 
 
 def test_a_stop_a_watch_or_an_edit_that_means_nothing_any_more_is_dropped_and_told() -> None:

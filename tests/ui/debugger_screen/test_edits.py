@@ -113,7 +113,7 @@ async def test_an_edit_is_typed_marked_in_the_tree_switched_and_taken_away() -> 
         await it.press("ctrl+u", "z", "e", "r", "o", "enter")
         assert [edit.text for edit in it.session.edits[0]] == ["model.embed_tokens: zero"]
         tree = it.screen.query_one(ModuleList)
-        assert [tree._mark(row)[1] for row in tree._rows if row.path == "model.embed_tokens"] == ["E"]
+        assert [tree._strips._mark(row, False)[1] for row in tree._rows if row.path == "model.embed_tokens"] == ["E"]
         await it.press("X")
         assert isinstance(it.app.screen, EditsScreen)
         await it.press("space")

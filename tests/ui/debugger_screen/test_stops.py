@@ -446,5 +446,5 @@ def _marked(it: Driven, name: str) -> str:
     """What the tree has beside a module of layer 0's FFN."""
     tree = it.screen.query_one(ModuleList)
     row = next(row for row in tree._rows if row.path == f"model.layers.0.mlp.{name}")
-    mark: str = tree._mark(row)[1]
+    mark: str = tree._strips._mark(row, False)[1]
     return mark

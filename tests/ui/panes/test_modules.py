@@ -95,3 +95,41 @@ async def test_the_match_is_seen_while_one_types() -> None:
         await it.press("enter")
         assert tree.chosen == "model.layers.1.mlp.down_proj", "Enter stays on what is seen"
         assert tree.has_focus
+
+
+def tree(it: Driven) -> list[str]:
+    modules = it.top.query_one(ModuleList)
+    return [modules.render_line(y).text for y in range(modules.size.height)]
+
+
+async def test_the_tree_shows_what_the_run_did_and_sorts_by_it() -> None:
+    async with driven() as it:
+        await it.press("escape", "percent_sign", "Z")
+        assert "norm" not in it.line(2), "nothing has run"
+        await it.press("r", "enter", "c")
+        assert "norm   growth" in it.line(2)
+        statistics = it.state.trace.statistics(it.state.trace.records[0])
+        assert f"{statistics.l2:.2f}" in next(line for line in tree(it) if "embed_tokens" in line)
+        await it.press("Z", "Z")
+        assert "▾growth" in it.line(2)
+        assert all(line.split()[1].startswith("1") for line in tree(it)[:3])
+        ratios = [float(line.partition("×")[2]) for line in tree(it)[:8]]
+        assert ratios == sorted(ratios, reverse=True)
+        first = it.screen.query_one(ModuleList).chosen
+        await it.press("1", "enter")
+        assert it.site == first
+        await it.press("Z")
+        assert "no module has NaN/Inf" in tree(it)[0]
+        await it.press("Z", "Z", "percent_sign")
+        assert names(it)[0] == "LlamaForCausalLM"
+        assert "norm" not in it.line(2)
+
+
+async def test_a_sorted_tree_is_filtered_too() -> None:
+    async with driven() as it:
+        await it.press("enter", "c", "Z", "slash", *"down_proj")
+        assert [line.split()[1] for line in tree(it) if line.strip()] in (
+            ["0.mlp.down_proj", "1.mlp.down_proj"],
+            ["1.mlp.down_proj", "0.mlp.down_proj"],
+        )
+        assert "1 of 2" in it.text()

@@ -32,6 +32,8 @@ async def test_a_massive_token_does_not_flatten_the_line_until_one_looks_at_it()
 
 async def test_one_row_says_as_much_as_it_can() -> None:
     async with at(LAST, (80, 24)) as it:
+        it.top.query_one("#strip").styles.display = "block"
+        await it.settle()
         assert told(it)[0] == f"median {number(residual_sizes(massive_trace()).points[-1].l2)} log"
         await it.press(">")
         assert told(it)[0] == f"tok 0 {number(residual_sizes(massive_trace(), token=0).points[-1].l2, 2)} log"

@@ -29,7 +29,7 @@ from tracetui.ui.reader import Reply
 from tracetui.ui.theme.variables import default_variables
 from tracetui.ui.widgets.header import Header
 from tracetui.ui.widgets.residual_line import Norms, _heading
-from tracetui.ui.widgets.step_bar import bar, knob
+from tracetui.ui.widgets.step_bar import bar
 from tracetui.ui.widgets.token_strip import TokenStrip
 
 
@@ -144,9 +144,8 @@ def test_seconds_have_a_unit_that_suits_them() -> None:
 
 def test_gauges_have_their_width_at_any_place() -> None:
     for place in (-1.0, 0.0, 0.3, 1.0, 7.0):
-        assert len(bar(place, 12).plain) == len(knob(place, 12).plain) == 12
+        assert len(bar(place, 12).plain) == 12
     assert bar(1.0, 4).plain == "━━━━"
-    assert knob(1.0, 4).plain == "━━━●"
 
 
 def test_a_token_always_has_a_label() -> None:

@@ -69,7 +69,8 @@ TOUR = (
     ),
     TourStep(
         "Back in time",
-        "Everything behind the model is recorded. Going back and forth in it costs nothing and computes nothing.",
+        "Everything behind the model is recorded; the timeline below is all of it, as high as norms are. Going "
+        "back and forth in it costs nothing.",
         "back",
         "goes a step back",
     ),

@@ -10,6 +10,9 @@ from tracetui.expr.watch import Watch
 from tracetui.recipe.generation import PROMPT_ALONE, Generation
 from tracetui.recipe.prompts import Prompts
 
+THOUSAND = 1000
+"""All of the room."""
+
 
 @dataclass(frozen=True, slots=True)
 class MapLook:
@@ -22,6 +25,22 @@ class MapLook:
     """Palette of data from small to large."""
     diverging: str = ""
     """Palette of data around zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class PaneSizes:
+    """Where the dividers between panes stand, in thousandths of the room; None: where the stylesheet has them."""
+
+    rail: int | None = None
+    """Width of the module tree, of the screen's."""
+    strip: int | None = None
+    """Height of the strip below the panes, of the screen's; 0 hides it."""
+    columns: int | None = None
+    """On a wide screen, the left column's width, of that of both columns."""
+    rows: int | None = None
+    """The same of the upper row's height."""
+    experts: int | None = None
+    """Width of the experts' column, of that of all panes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +58,9 @@ class ScreenLayout:
     scores: str = ""
     """Which of attention's matrices is shown."""
     maps: tuple[MapLook, ...] = ()
+    numbers: bool = False
+    """Whether the tree shows what the run did, however narrow it is."""
+    sizes: PaneSizes = PaneSizes()
 
 
 @dataclass(frozen=True, slots=True)

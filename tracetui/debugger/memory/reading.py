@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from tracetui.debugger.memory.note import MapLook, ScreenLayout, SessionNote
+from tracetui.debugger.memory.note import THOUSAND, MapLook, PaneSizes, ScreenLayout, SessionNote
 from tracetui.debugger.memory.writing import FORMAT, FORMAT_KEY, MAX_BYTES, MOST_EARLIER, MOST_OPENED, MOST_WATCHES
 from tracetui.errors import InputError, bad_field
 from tracetui.expr.edit import MOST_EDITS
@@ -65,7 +66,7 @@ def read(content: bytes, path: Path, model: str) -> NoteRead:
         earlier=fields.texts("earlier", MOST_EARLIER),
         generation=PROMPT_ALONE if document.get("generation") is None else _generation(fields.part("generation")),
         more=check_count(fields.integer("more", 0, least=0), f"{path}: more"),
-        layout=_layout(fields.part("layout")),
+        layout=_layout_or_none(fields, dropped),
         finding=fields.name("finding"),
     )
     return NoteRead(note, tuple(dropped))
@@ -188,6 +189,15 @@ def _generation(fields: _Said) -> Generation:
         raise InputError(f"{fields.where}: generation: {error}") from error
 
 
+def _layout_or_none(fields: _Said, dropped: list[str]) -> ScreenLayout:
+    """A wrong layout costs no stops: the screen is arranged as it is at first, and that is told."""
+    try:
+        return _layout(fields.part("layout"))
+    except InputError as error:
+        dropped.append(f"the layout doesn't come back: {visible(str(error), 200)}")
+        return ScreenLayout()
+
+
 def _layout(fields: _Said) -> ScreenLayout:
     maps = []
     for place, item in enumerate(fields.items("maps", _MOST_MAPS)):
@@ -202,4 +212,11 @@ def _layout(fields: _Said) -> ScreenLayout:
         names=fields.name("names"),
         scores=fields.name("scores"),
         maps=tuple(maps),
+        numbers=fields.flag("numbers"),
+        sizes=_sizes(fields.part("sizes")),
     )
+
+
+def _sizes(fields: _Said) -> PaneSizes:
+    names = [field.name for field in dataclass_fields(PaneSizes) if field.name in fields.found]
+    return PaneSizes(**{name: fields.integer(name, least=0, most=THOUSAND) for name in names})

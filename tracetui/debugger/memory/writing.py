@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 
-from tracetui.debugger.memory.note import ScreenLayout, SessionNote
+from tracetui.debugger.memory.note import PaneSizes, ScreenLayout, SessionNote
 from tracetui.expr.edit import MOST_EDITS
 from tracetui.expr.stop import MOST_STOPS
 from tracetui.recipe.generation import PROMPT_ALONE, Generation
@@ -65,9 +65,11 @@ def _generation(generation: Generation) -> dict[str, object]:
 
 
 def _layout(layout: ScreenLayout) -> dict[str, object]:
-    found = {name: value for name, value in asdict(layout).items() if value and name not in ("maps", "opened")}
+    found = {name: value for name, value in asdict(layout).items() if value and name not in ("maps", "opened", "sizes")}
     if layout.opened is not None:
         found["opened"] = list(layout.opened[:MOST_OPENED])
     if layout.maps:
         found["maps"] = [asdict(each) for each in layout.maps]
+    if layout.sizes != PaneSizes():
+        found["sizes"] = {name: value for name, value in asdict(layout.sizes).items() if value is not None}
     return found

@@ -18,6 +18,7 @@ from tracetui.ui.panes.modules.pane import ModuleList
 from tracetui.ui.panes.pane import HAS_KEYS, ReadingPane
 from tracetui.ui.panes.table import MODULES, PANES
 from tracetui.ui.widgets.key_bar import KeyBar
+from tracetui.ui.widgets.timeline import TimelineBar
 
 Kind = TypeVar("Kind", bound=Widget)
 _HEARS = {pane.id: pane.hears for pane in (MODULES, *PANES)}
@@ -41,11 +42,19 @@ class Arrangement:
     @property
     def handlers(self) -> Handlers:
         panes = {f"pane_{pane}": partial(self.go_to, pane) for pane in _HEARS}
-        return {**panes, "maximise": self.toggle_room}
+        return {**panes, "timeline": self.to_timeline, "maximise": self.toggle_room}
 
     @property
     def typing(self) -> bool:
         return isinstance(self._screen.focused, Input)
+
+    @property
+    def explained(self) -> str:
+        """What help is about: what hears the keys, else the pane in front."""
+        focused = self._screen.focused
+        if isinstance(focused, ModuleList):
+            return MODULES.id
+        return "timeline" if isinstance(focused, TimelineBar) else self.front
 
     @property
     def maximised(self) -> str:
@@ -85,6 +94,10 @@ class Arrangement:
 
     def to_prompt(self) -> None:
         self._screen.set_focus(self._screen.query_one("#prompt"))
+
+    def to_timeline(self) -> None:
+        self._forget_remark()
+        self._screen.set_focus(self._screen.query_one(TimelineBar))
 
     def _give_keys(self, pane: str) -> None:
         around = self.widgets.get(pane, self._screen)

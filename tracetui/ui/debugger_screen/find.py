@@ -6,11 +6,20 @@ from collections.abc import Callable
 
 from textual.screen import Screen
 
+from tracetui.analysis.module_numbers import SortBy
 from tracetui.text import visible
 from tracetui.ui.debugger_screen.arrangement import Arrangement
 from tracetui.ui.debugger_screen.host import Handlers
 from tracetui.ui.panes.modules.find_bar import FindBar
 from tracetui.ui.panes.modules.pane import ModuleList
+
+_ORDERS = {
+    SortBy.TREE: "modules in the order of the tree",
+    SortBy.NORM: "modules by norm, the largest first",
+    SortBy.GROWTH: "modules by growth over the layer before, the largest first",
+    SortBy.BROKEN: "modules with NaN or infinities, the first first",
+    SortBy.TIME: "modules by time, the longest first",
+}
 
 
 class ModuleSearch:
@@ -34,7 +43,12 @@ class ModuleSearch:
 
     @property
     def handlers(self) -> Handlers:
-        return {"find": self.open, "names": self.next_names}
+        return {
+            "find": self.open,
+            "names": self.next_names,
+            "tree_numbers": self.toggle_numbers,
+            "tree_sort": self.sort_further,
+        }
 
     def open(self) -> None:
         self._arrangement.give_room("")
@@ -74,3 +88,22 @@ class ModuleSearch:
     def next_names(self) -> None:
         """Another implementation's names beside the tree's, the next one's, or none."""
         self._bar.name_layout(self._tree.next_layout())
+
+    def toggle_numbers(self) -> None:
+        """The run's numbers in the tree, or what modules hold."""
+        numbers = self._tree.numbers
+        numbers.chosen = not numbers.chosen
+        numbers.follow()
+        self._tree.refresh()
+        self._bar.name_columns()
+        remark = "the tree shows what the run did" if numbers.chosen else "the tree shows what modules hold"
+        self._say(remark if self._tree.state.frontier else f"{remark} once it has run" * numbers.chosen)
+
+    def sort_further(self) -> None:
+        """The modules in the order of the next of the run's numbers, or of the tree."""
+        if not self._tree.state.frontier:
+            self._say("nothing has run that modules could be sorted by")
+            return
+        by = self._tree.sort_further()
+        self._bar.name_columns()
+        self._say(_ORDERS[by])

@@ -58,7 +58,6 @@ from tracetui.ui.panes.modules.find_bar import FindBar, FindInput
 from tracetui.ui.panes.modules.pane import ModuleList
 from tracetui.ui.panes.modules.watch_list import WatchList
 from tracetui.ui.panes.pane import ReadingPane
-from tracetui.ui.panes.table import MODULES
 from tracetui.ui.panes.tensor.pane import TensorPane
 from tracetui.ui.widgets.header import Header
 from tracetui.ui.widgets.heatmap import Heatmap
@@ -66,6 +65,7 @@ from tracetui.ui.widgets.key_bar import KeyBar
 from tracetui.ui.widgets.nearby import Nearby
 from tracetui.ui.widgets.prompt_bar import PromptBar
 from tracetui.ui.widgets.residual_line import ResidualLine
+from tracetui.ui.widgets.step_lines import StepLines
 from tracetui.ui.widgets.token_strip import TokenStrip
 from tracetui.ui.widgets.too_small import SMALLEST, TooSmall
 from tracetui.ui.widgets.tour_card import TourCard
@@ -88,7 +88,8 @@ class DebuggerScreen(Screen[None]):
         super().__init__()
         self._page = page
         self._keymap_shown = keymap
-        self._tree, self._find_bar, self._watches = ModuleList(), FindBar(), WatchList()
+        self._tree, self._watches = ModuleList(), WatchList()
+        self._find_bar = FindBar(self._tree.numbers.heading)
         self._prompt_bar, self._keys = PromptBar(page), KeyBar(keymap, bool(page.recording))
         self._tour = TourCard(keymap)
         self.arrangement = Arrangement(self, page, lambda: self.host.forget_remark())
@@ -118,7 +119,7 @@ class DebuggerScreen(Screen[None]):
         self.memory = SessionMemory(host, page, self._watches, self._prompt_bar, self.runs, self.layout_kept)
         host.followers.append(self.stops.follow)
         parts = (self.steps, self.stops, self.health, self.edits, self.runs, self.looks, self.ranks, self.files)
-        help_ = HelpActions(host, lambda: MODULES.id if tree.has_focus else panes.front, self._keymap_shown)
+        help_ = HelpActions(host, lambda: panes.explained, self._keymap_shown)
         every = (*parts, self.search, panes, help_)
         self.handlers = {id_: handler for part in every for id_, handler in part.handlers.items()}
 
@@ -142,7 +143,7 @@ class DebuggerScreen(Screen[None]):
                 yield Nearby().data_bind(state)
             if self._page.tour:
                 yield self._tour.data_bind(state)
-            yield self.host.step_bar.data_bind(state)
+            yield StepLines(self.host.step_bar).data_bind(state)
             yield self._prompt_bar.data_bind(state)
             yield self._keys
         yield TooSmall()
@@ -153,8 +154,7 @@ class DebuggerScreen(Screen[None]):
         if self.memory.keeps:
             self.set_interval(NOTE_SECONDS, self.memory.keep)
         self.host.log_early()
-        tabs = self.query_one(TabLine)
-        self.watch(self._log_pane, "unread", lambda unread: tabs.set_unread(unread))
+        self.watch(self._log_pane, "unread", lambda unread: self.query_one(TabLine).set_unread(unread))
         if self._page.begins:
             # Before any key is heard: none is for the prompt.
             self.arrangement.to_front()
@@ -165,8 +165,7 @@ class DebuggerScreen(Screen[None]):
         self._use_theme()
 
     def _use_theme(self, _: object = None) -> None:
-        palettes = getattr(self.app, "palettes", None)
-        if palettes is not None:
+        if (palettes := getattr(self.app, "palettes", None)) is not None:
             for heatmap in self.query(Heatmap):
                 heatmap.palettes = palettes()
 

@@ -25,6 +25,7 @@ _IN_PANES = (
     ("+ - 0", "in attention: closer, farther, the whole matrix"),
     ("m  x", "of a heatmap: colour map, linear or log scale"),
     ("x", "of a histogram: linear, by decades, full range"),
+    ("← → PgUp PgDn", "of the timeline: a column, ten; click, drag, wheel"),
     ("Tab", "the next pane; in the prompt Esc leaves it"),
     ("Ctrl+C", "cancel the run; again, or when nothing runs, quit"),
 )

@@ -69,6 +69,8 @@ COMMANDS = (
     Command("prompt", "r,:", "type a prompt and run it (Enter runs, Esc leaves)", "Run", "prompt", 8),
     Command("jump", "ctrl+o", "go to a record by its site", "Look"),
     Command("find", "/", "find a module in the tree", "Look", "find", 10),
+    Command("tree_numbers", "percent_sign", "the tree: what the run did in each module, or what it holds", "Look"),
+    Command("tree_sort", "Z", "the tree: sorted by norm, growth, NaN, time, or as it is", "Look"),
     Command("names", "N", "other implementations' names beside the tree's", "Look"),
     Command("config", "C", "the configuration explained; at a tensor, the fields behind its shape", "Look"),
     Command("next_head", "]", "the next head (pane 4: expert)", "Look", "head", 11, "previous_head"),
@@ -87,6 +89,7 @@ COMMANDS = (
     Command("lens", "P", "the lens: what each layer would predict, layer by token", "Look"),
     Command("check_heads", "i", "check softmax(scores)·V against every head's output", "Look"),
     *(Command(f"pane_{pane.id}", pane.key, pane.help, "Panes") for pane in (MODULES, *PANES)),
+    Command("timeline", "9", "the timeline of the run: ← → go through it", "Panes"),
     Command("maximise", "z", "give the pane all the room, or take it back", "Panes", "zoom", 13),
     Command("export", "e", "export the trace as .npz", "Other", "export", 9),
     Command("open", "o", "open a recording, or a file of named tensors", "Other", "open", 15, app="open"),
@@ -124,6 +127,8 @@ _NAMES = {
     "apostrophe": "'",
     "asterisk": "*",
     "ampersand": "&",
+    "percent_sign": "%",
+    "vertical_line": "|",
     "tilde": "~",
 }
 

@@ -119,6 +119,7 @@ def inks(variables: Mapping[str, str]) -> Inks:
     return Inks(
         text=_foreground(colour["foreground"]),
         quiet=_foreground(quiet),
+        faint=_between(colour["rule"], quiet),
         rule=_foreground(colour["rule"]),
         bar=_foreground(colour["bar"]),
         track=Style.from_color(bgcolor=colour["track"].rich_color),
@@ -130,12 +131,18 @@ def inks(variables: Mapping[str, str]) -> Inks:
         zero=_foreground(colour["zero"]),
         nan=_foreground(colour["nan"]) + Style(bold=True, reverse=True),
         inf=_foreground(colour["inf"]) + Style(bold=True, reverse=True),
+        stop=_foreground(colour["stop"]),
         special=_foreground(colour["special"]) + Style(italic=True),
     )
 
 
 def _foreground(colour: Color) -> Style:
     return Style.from_color(colour.rich_color)
+
+
+def _between(one: Color, other: Color) -> Style:
+    """Terminal colours can't be mixed: the first then."""
+    return _foreground(one if one.ansi is not None or other.ansi is not None else one.blend(other, 0.5))
 
 
 def _ramp(faint: Color, full: Color) -> tuple[Style, ...]:

@@ -12,16 +12,17 @@ from tracetui.debugger.fault import NO_FAULT
 from tracetui.debugger.state import NO_PLAN, Phase, ScreenState
 from tracetui.startup_line import FRAME_SECONDS, FRAMES
 from tracetui.text import size, visible
+from tracetui.views.cells import fit_end
 from tracetui.views.run.stops import hit_line
 
 _GAUGE, _SMALL_GAUGE = 24, 10
 _STILL = frozenset({Phase.PREPARING, Phase.STARTING})
 """Phases in which no number on the line changes."""
-_ROOMY = 120
+_ROOMY, _SMALL = 120, 48
 
 
 class StepBar(Widget):
-    """`step 7 · 41 recorded · model.layers.0.self_attn.q_proj · depth 4  ━━━━●───`."""
+    """`step 7 · 41 recorded · model.layers.0.self_attn.q_proj · depth 4`; the timeline stands below it or beside it."""
 
     state: reactive[ScreenState] = reactive(ScreenState())
     remark: reactive[str] = reactive("")
@@ -41,7 +42,7 @@ class StepBar(Widget):
     def render(self) -> Content:
         state = self.state
         if self.remark:
-            return self._line(Content.styled(f" {visible(self.remark)}", "$waiting"), self._place())
+            return self._line(Content.styled(f" {visible(self.remark)}", "$waiting"), Content(""))
         if state.phase is Phase.FAILED and state.cursor in (-1, state.fault.at, state.frontier - 1):
             # Which module it is stands in the tree and in the tensor pane.
             problem = state.error if state.fault is NO_FAULT else state.fault.error
@@ -94,6 +95,9 @@ class StepBar(Widget):
     def _step(self) -> Content:
         state, record = self.state, self.state.record
         fired = " · ".join(hit_line(hit) for hit in state.hits)
+        if self.size.width < _SMALL and not fired:
+            step = f" {state.cursor} of {state.frontier} "
+            return Content.assemble((step, "bold"), fit_end(record.key, max(1, self.size.width - len(step))))
         text = Content.assemble(
             (f" ● {fired} " if fired else "", "bold $waiting"),
             (f" step {state.cursor} · {state.frontier} recorded", "bold"),
@@ -102,14 +106,7 @@ class StepBar(Widget):
             ("  ·  ", "$quiet"),
             (f"depth {record.depth}", "$quiet"),
         )
-        return self._line(text, self._place())
-
-    def _place(self) -> Content:
-        """How far along the recorded part the cursor stands."""
-        if self.state.cursor < 0:
-            return Content("")
-        place = (self.state.cursor + 1) / max(1, self.state.frontier)
-        return Content.assemble(knob(place, self._gauge), " ")
+        return self._line(text, Content(""))
 
     def _line(self, left: Content, right: Content) -> Content:
         room = self.size.width - right.cell_length - 1
@@ -125,9 +122,3 @@ def bar(done: float, width: int) -> Content:
     """A bar filled from the left: `━━━━╌╌╌╌`."""
     filled = round(max(0.0, min(1.0, done)) * width)
     return Content.assemble(("━" * filled, "$primary"), ("╌" * (width - filled), "$rule"))
-
-
-def knob(place: float, width: int) -> Content:
-    """A knob on a rail: `━━━━●───`, right-most at 1."""
-    before = max(0, min(width - 1, round(place * width) - 1))
-    return Content.assemble(("━" * before, "$primary"), ("●", "bold $primary"), ("─" * (width - 1 - before), "$rule"))

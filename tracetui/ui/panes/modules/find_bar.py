@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual import on
@@ -49,11 +50,16 @@ class FindInput(LineInput):
 
 
 class ModulesTitle(Widget):
-    """`1 Modules   37.55B of 671B active`, or whose names stand beside the tree's."""
+    """`1 Modules   37.55B of 671B active`, whose names stand beside the tree's, or the names of its columns."""
 
     state: reactive[ScreenState] = reactive(ScreenState())
     layout_shown: reactive[str] = reactive("")
     has_keys: reactive[bool] = reactive(False)
+
+    def __init__(self, columns: Callable[[], str]) -> None:
+        """columns: their names, right-aligned; empty where there are none."""
+        super().__init__(id="modules-title")
+        self._columns = columns
 
     def render(self) -> Content:
         title, room = f"{HAS_KEYS if self.has_keys else ' '}1 Modules ", self.size.width - 1
@@ -62,6 +68,8 @@ class ModulesTitle(Widget):
         if self.layout_shown:
             right = f"→ {_LAYOUTS.get(self.layout_shown, self.layout_shown)}"
         style = "bold $accent" if self.has_keys else ""
+        if columns := self._columns():
+            right, room = columns, room + 1
         return Content.assemble((title, style), right.rjust(room - len(title)))
 
 
@@ -84,11 +92,13 @@ class FindBar(Horizontal):
             super().__init__()
             self.text = text
 
-    def __init__(self) -> None:
+    def __init__(self, columns: Callable[[], str]) -> None:
+        """columns: the names of the tree's columns."""
         super().__init__(id="find-bar")
+        self._columns = columns
 
     def compose(self) -> ComposeResult:
-        yield ModulesTitle(id="modules-title").data_bind(FindBar.state)
+        yield ModulesTitle(self._columns).data_bind(FindBar.state)
         yield FindInput(placeholder="find a module", id="find", compact=True)
         yield Static(id="find-count", markup=False)
 
@@ -110,6 +120,10 @@ class FindBar(Horizontal):
     def give_keys(self, has_keys: bool) -> None:
         """Say whether the tree hears the keys."""
         self.query_one(ModulesTitle).has_keys = has_keys
+
+    def name_columns(self) -> None:
+        """The tree has other columns."""
+        self.query_one(ModulesTitle).refresh()
 
     def name_layout(self, layout: str) -> None:
         """Say whose names stand beside the tree's."""

@@ -15,14 +15,15 @@ _NUMBER = 15
 """Cells that hold the parameters of the largest model there is."""
 
 
-def fitted(row: ModuleRow, room: int, layout: str) -> tuple[tuple[str, str], str]:
+def fitted(row: ModuleRow, room: int, layout: str, brief: bool = False) -> tuple[tuple[str, str], str]:
     """Name, kind and detail of a line in that many cells: the kind goes first, then the detail.
 
-    With a `layout` its name for the tensor goes before the shape.
+    With a `layout` its name for the tensor goes before the shape. brief: details only where there is much room.
     """
     fold = ("▾ " if row.open else "▸ ") if row.opens else "  "
     name = f"{' ' * row.depth}{fold}{visible(row.name)}"
-    details = (f"{detail} " for detail in _details(row, room, layout) if detail)
+    every = () if brief and room < ROOMY - _NUMBER else _details(row, room, layout)
+    details = (f"{detail} " for detail in every if detail)
     detail = next((detail for detail in details if len(name) + len(detail) + 1 <= room), "")
     kind = f"  {visible(row.kind)}" if row.kind else ""
     if len(kind) > room - len(name) - len(detail) - bool(detail):

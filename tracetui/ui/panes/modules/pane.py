@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
@@ -14,26 +13,20 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tracetui.debugger.module_rows import ModuleRow, ancestors, expert_lists, first_open, layouts_of, paths_of, rows_of
+from tracetui.analysis.module_numbers import SortBy
+from tracetui.debugger.module_rows import ModuleRow, ancestors, first_open, layouts_of, paths_of, rows_of
 from tracetui.debugger.state import ScreenState
-from tracetui.recording.record import Record
 from tracetui.ui.messages import JumpToModule
-from tracetui.ui.panes.modules.line import fitted
-from tracetui.ui.panes.modules.marks import LineMarks
+from tracetui.ui.panes.modules.ran import RanModules
+from tracetui.ui.panes.modules.run_numbers import RunNumbers
+from tracetui.ui.panes.modules.strips import COMPONENTS, LineStrips
 from tracetui.ui.widgets.list_keys import TREE_KEYS
 
 
 class ModuleList(ScrollView, can_focus=True):
     """Follows the cursor: opens the way to the current module and closes what it opened before."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "modules--current",
-        "modules--line",
-        "modules--ran",
-        "modules--waiting",
-        "modules--quiet",
-        "modules--mark",
-    }
+    COMPONENT_CLASSES: ClassVar[set[str]] = set(COMPONENTS)
     BINDINGS: ClassVar[list[BindingType]] = [
         *TREE_KEYS,
         Binding("enter", "choose", "go to the module's record", show=False, id="tree_choose"),
@@ -52,55 +45,36 @@ class ModuleList(ScrollView, can_focus=True):
         self._first: frozenset[str] = frozenset()
         self._opened: set[str] = set()
         self._followed: set[str] = set()
-        self._ran: set[str] = set()
-        self._seen = 0
+        self._ran = RanModules()
         self._known: frozenset[str] = frozenset()
-        self._lists: frozenset[str] = frozenset()
-        self._filter = ""
-        self._hit: dict[str, set[int]] = {}
+        self.filtered_by = ""
+        """What the paths of the modules on view hold."""
         self._built_for: object = None
         self.current = ""
         """The module of the record under the cursor; the top for what no module is named after."""
-        self._last: Record | None = None
         self._plain: Style | None = None
-        self._marks = LineMarks()
+        self._strips = LineStrips(self)
+        self.numbers = RunNumbers(self)
 
     def watch_state(self, old: ScreenState, state: ScreenState) -> None:
         if state.outline is not old.outline:
             self._first = frozenset(first_open(state.outline))
             self._opened, self._followed = set(self._first), set()
-            self._known, self._lists = frozenset(paths_of(state.outline)), expert_lists(state.outline)
-            self._hit, self._ran, self._seen = {}, set(), 0
+            self._known, self._ran = frozenset(paths_of(state.outline)), RanModules(state.outline)
             self._build()
-        self._marks.use(state)
-        self._hear(state)
+        self._strips.use(state)
+        self._ran.hear(state)
         module = state.record.module
-        self.current = module if module in self._known or self._is_expert(module) else ""
+        self.current = module if module in self._known or self._ran.is_expert(module) else ""
         if state.cursor != old.cursor or state.trace is not old.trace:
             self._follow()
+        self.numbers.follow()
         self.refresh()
-
-    def _hear(self, state: ScreenState) -> None:
-        """Note what has run since the last time; all of it, if this is another run."""
-        records = state.trace.records
-        if self._seen and (state.frontier < self._seen or records[self._seen - 1] is not self._last):
-            self._hit, self._ran, self._seen = {}, set(), 0
-        for record in records[self._seen : state.frontier]:
-            self._ran.add(record.site)
-            if self._is_expert(record.site):
-                experts, _, number = record.site.rpartition(".")
-                self._hit.setdefault(experts, set()).add(int(number))
-        self._seen = state.frontier
-        self._last = records[self._seen - 1] if self._seen else None
-
-    def _is_expert(self, path: str) -> bool:
-        """Whether a path is that of one of the experts that are folded together in the tree."""
-        experts, _, number = path.rpartition(".")
-        return experts in self._lists and number.isdecimal()
 
     def filter(self, text: str) -> None:
         """Show the modules whose path holds a text, and what is around them; all again where it is empty."""
-        chosen, self._filter = self.chosen, text
+        chosen, self.filtered_by = self.chosen, text
+        self.numbers.follow()
         self._build()
         self._go(chosen)
         self.watch_line()
@@ -146,7 +120,7 @@ class ModuleList(ScrollView, can_focus=True):
     def unfold(self, paths: Iterable[str]) -> None:
         """Have exactly these unfolded, and the way to the current module."""
         known = {*self._known, self.state.outline.path}
-        self._opened, self._followed = {path for path in paths if path in known or self._is_expert(path)}, set()
+        self._opened, self._followed = {path for path in paths if path in known or self._ran.is_expert(path)}, set()
         self._build()
         self._follow()
 
@@ -158,11 +132,13 @@ class ModuleList(ScrollView, can_focus=True):
         return self.layout_shown
 
     def _paths(self) -> list[str]:
-        """Every path that can be gone to, in the order of the tree, experts that were hit in their place."""
+        """Every path that can be gone to, in order, experts that were hit in their place."""
+        if self.numbers.ranking is not None:
+            return list(self.numbers.ranking.order)
         every: list[str] = []
         for path in paths_of(self.state.outline):
             around = path.rpartition(".")[0]
-            if (hit := self._hit.get(around)) and "–" in path.rpartition(".")[2]:
+            if (hit := self._ran.experts.get(around)) and "–" in path.rpartition(".")[2]:
                 every.extend(f"{around}.{number}" for number in sorted(hit))
             every.append(path)
         return every
@@ -171,14 +147,15 @@ class ModuleList(ScrollView, can_focus=True):
         """Make the lines again, unless they stand for the same already."""
         stands_for = (
             self.state.outline,
-            self._filter,
+            self.filtered_by,
             frozenset(self._opened),
-            [len(self._hit.get(path, ())) for path in self._lists],
+            [len(self._ran.experts.get(path, ())) for path in self._ran.lists],
+            self.numbers.ranking,
         )
         if stands_for == self._built_for:
             return
         self._built_for = stands_for
-        self._rows = self._filtered() if self._filter else rows_of(self.state.outline, self._opened, self._hit)
+        self._rows = self._made_rows()
         height = len(self._rows)
         if height != self.virtual_size.height:
             # Width and height are the stylesheet's: a longer list moves no other widget, so no layout is due.
@@ -190,11 +167,15 @@ class ModuleList(ScrollView, can_focus=True):
         self.line = max(0, min(self.line, len(self._rows) - 1))
         self.refresh()
 
-    def _filtered(self) -> list[ModuleRow]:
-        """The lines of what is searched for, and of what is around it."""
-        matches = self.matches(self._filter)
+    def _made_rows(self) -> list[ModuleRow]:
+        """The lines of what is open; of what is searched for, and of what is around it; or in another order."""
+        if self.numbers.ranking is not None:
+            return self.numbers.ranking.rows
+        if not self.filtered_by:
+            return rows_of(self.state.outline, self._opened, self._ran.experts)
+        matches = self.matches(self.filtered_by)
         around = set().union(*map(ancestors, matches)) if matches else set()
-        rows = rows_of(self.state.outline, around, self._hit)
+        rows = rows_of(self.state.outline, around, self._ran.experts)
         return [row for row in rows if row.path in around or row.path in matches]
 
     def _follow(self) -> None:
@@ -209,6 +190,34 @@ class ModuleList(ScrollView, can_focus=True):
 
     def _go(self, path: str) -> None:
         self.line = next((index for index, row in enumerate(self._rows) if row.path == path), self.line)
+
+    @property
+    def seen(self) -> list[str]:
+        """The paths of the lines on view."""
+        first = self.scroll_offset.y
+        return [row.path for row in self._rows[first : first + self.size.height] if not row.folded]
+
+    def has_run(self, path: str) -> bool:
+        return path in self._ran.sites
+
+    def sort_further(self) -> SortBy:
+        """In the order of the next of the run's numbers, or of the tree."""
+        chosen, by = self.chosen, self.numbers.next_order()
+        if by is SortBy.TREE:
+            self._opened |= ancestors(chosen)
+        self._build()
+        self._go(chosen)
+        return by
+
+    def rebuild(self) -> None:
+        """The order of the lines is another one: the largest first, and the user on it."""
+        self._build()
+        self.line = 0
+        self.watch_line()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self.numbers.follow()
 
     def watch_line(self) -> None:
         around = Region(0, self.line - 2, 1, 5)
@@ -256,44 +265,23 @@ class ModuleList(ScrollView, can_focus=True):
         super().notify_style_update()
 
     def render_line(self, y: int) -> Strip:
-        index, width = y + self.scroll_offset.y, self.size.width
+        index = y + self.scroll_offset.y
         plain = self._plain = self._plain or self.rich_style
         if index >= len(self._rows):
-            return Strip.blank(width, plain)
+            empty = not y and self.numbers.ranking is not None
+            return self._strips.nothing(plain) if empty else Strip.blank(self.size.width, plain)
         row = self._rows[index]
-        base = plain + self._style_of(row, index)
-        # The line with the cursor has a ground of its own, on which only its own colour can be read.
-        chosen = index == self.line and (self.has_focus or self.finding)
-        quiet = Style() if chosen else self.get_component_rich_style("modules--quiet", partial=True)
-        marked = Style() if chosen else self.get_component_rich_style("modules--mark", partial=True)
-        mark = Segment(self._mark(row), base + marked)
-        left, right = fitted(row, width - 2, self.layout_shown)
-        gap = " " * max(0, width - 2 - len(left[0]) - len(left[1]) - len(right))
-        cells = [mark, Segment(left[0], base), Segment(left[1], base + quiet), Segment(gap + right, base + quiet)]
-        return Strip(cells).adjust_cell_length(width, base)
-
-    def _style_of(self, row: ModuleRow, index: int) -> Style:
-        ran = row.path in self._ran or (not row.path and "logits" in self._ran)
-        style = self.get_component_rich_style("modules--ran" if ran else "modules--waiting", partial=True)
-        if self.state.cursor >= 0 and row.path == self.current:
-            style += self.get_component_rich_style("modules--current", partial=True)
-        if index == self.line and (self.has_focus or self.finding):
-            style += self.get_component_rich_style("modules--line", partial=True)
-        return style
-
-    def _mark(self, row: ModuleRow) -> str:
-        mark = self._marks.of(row.path, self._site(row))
-        if self.state.cursor >= 0 and row.path == self.current:
-            return f"▶{mark}"
-        return f"✓{mark}" if row.path in self._ran else f" {mark}"
+        is_current = self.state.cursor >= 0 and row.path == self.current
+        return self._strips.strip(row, plain, is_current, index == self.line and (self.has_focus or self.finding))
 
     @property
     def stop_pattern(self) -> str:
         """The pattern of the line's own records, or of all inside where it has none; empty where nothing runs."""
-        return self._site(self._rows[self.line]) if self._rows else ""
+        return self.site(self._rows[self.line]) if self._rows else ""
 
-    def _site(self, row: ModuleRow) -> str:
+    def site(self, row: ModuleRow) -> str:
+        """The same of any line."""
         around = row.path.rpartition(".")[0]
         if row.folded:
-            return f"{around}.*" if around in self._lists else ""
+            return f"{around}.*" if around in self._ran.lists else ""
         return f"{row.path}.*" if row.kind == "ModuleList" else row.path or "logits"

@@ -1,0 +1,82 @@
+"""How a line of the module tree is drawn: its marks, its name, what it holds, and what the run did in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+
+from tracetui.debugger.module_rows import ModuleRow
+from tracetui.debugger.state import ScreenState
+from tracetui.ui.panes.modules.line import fitted
+from tracetui.ui.panes.modules.marks import LineMarks
+from tracetui.views.module_columns import cells_of, run_cells
+
+if TYPE_CHECKING:
+    from tracetui.ui.panes.modules.pane import ModuleList
+
+COMPONENTS = frozenset({
+    "modules--current",
+    "modules--line",
+    "modules--ran",
+    "modules--waiting",
+    "modules--quiet",
+    "modules--mark",
+    "modules--alarm",
+})  # fmt: skip
+
+
+class LineStrips:
+    """Of one tree, in its colours."""
+
+    def __init__(self, tree: ModuleList) -> None:
+        self._tree = tree
+        self._marks = LineMarks()
+
+    def use(self, state: ScreenState) -> None:
+        """Have the marks be those of a state."""
+        self._marks.use(state)
+
+    def strip(self, row: ModuleRow, plain: Style, is_current: bool, chosen: bool) -> Strip:
+        """plain: what all of it stands on; chosen: whether the user is on it."""
+        tree = self._tree
+        width, base = tree.size.width, plain + self._style_of(row, is_current, chosen)
+        # The line with the cursor has a ground of its own, on which only its own colour can be read.
+        quiet, marked, alarm = (Style() if chosen else self._component(name) for name in ("quiet", "mark", "alarm"))
+        columns = tree.numbers.columns
+        room, _ = cells_of(width - 2, columns)
+        left, right = fitted(row, room, tree.layout_shown, brief=bool(columns))
+        gap = " " * max(0, room - len(left[0]) - len(left[1]) - len(right))
+        return Strip([
+            Segment(self._mark(row, is_current), base + marked),
+            Segment(left[0], base),
+            Segment(left[1], base + quiet),
+            Segment(gap + right, base + quiet),
+            *(
+                Segment(text, base + alarm if is_alarm else base)
+                for text, is_alarm in run_cells(tree.numbers.of(row.path), columns)
+            ),
+        ]).adjust_cell_length(width, base)  # fmt: skip
+
+    def nothing(self, plain: Style) -> Strip:
+        """Where no module has what all are sorted by."""
+        text = f"  no module has {self._tree.numbers.by}"
+        return Strip([Segment(text, plain + self._component("quiet"))]).adjust_cell_length(self._tree.size.width, plain)
+
+    def _component(self, name: str) -> Style:
+        return self._tree.get_component_rich_style(f"modules--{name}", partial=True)
+
+    def _style_of(self, row: ModuleRow, is_current: bool, chosen: bool) -> Style:
+        ran = self._tree.has_run(row.path or "logits")
+        style = self._component("ran" if ran else "waiting")
+        if is_current:
+            style += self._component("current")
+        return style + self._component("line") if chosen else style
+
+    def _mark(self, row: ModuleRow, is_current: bool) -> str:
+        mark = self._marks.of(row.path, self._tree.site(row))
+        if is_current:
+            return f"▶{mark}"
+        return f"✓{mark}" if self._tree.has_run(row.path) else f" {mark}"

@@ -1,0 +1,25 @@
+"""The step line and the timeline: one below the other, or beside it where lines are few."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from tracetui.debugger.state import ScreenState
+from tracetui.ui.widgets.step_bar import StepBar
+from tracetui.ui.widgets.timeline import TimelineBar
+
+
+class StepLines(Widget):
+    """Hands the state on to both."""
+
+    state: reactive[ScreenState] = reactive(ScreenState(), repaint=False)
+
+    def __init__(self, bar: StepBar) -> None:
+        super().__init__(id="steps")
+        self._bar = bar
+
+    def compose(self) -> ComposeResult:
+        yield self._bar.data_bind(StepLines.state)
+        yield TimelineBar().data_bind(StepLines.state)
