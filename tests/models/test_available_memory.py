@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tracetui.models.weights.available_memory import UNLIMITED, available_bytes, groups_available
+from tracetui.models.weights.available_memory import available_bytes
+from tracetui.models.weights.control_groups import UNLIMITED, groups_available
+from tracetui.models.weights.memory_nodes import nodes_available
 
 V1 = "32 31 0:29 {root} {mount} rw,relatime - cgroup cgroup rw,memory"
 V2 = "41 31 0:38 {root} {mount} rw,relatime - cgroup2 cgroup2 rw"
@@ -141,3 +144,110 @@ def test_without_limits_the_machine_alone_counts(tmp_path: Path, cgroup: str) ->
     assert groups_available(machine(tmp_path, cgroup, v2(), "a line without fields")) == UNLIMITED
     assert groups_available(tmp_path / "nowhere") == UNLIMITED
     assert 0 < available_bytes() < UNLIMITED
+
+
+@pytest.mark.parametrize(("path", "group"), [("/", "job_7"), ("/step_0", "job_7/step_0")])
+def test_a_namespace_of_its_own_over_a_mount_from_before_it(tmp_path: Path, path: str, group: str) -> None:
+    """bwrap --unshare-cgroup: the path begins at a group whose name nobody tells, somewhere below what is mounted."""
+    files = {
+        "slurm__memoryDOTmax": "max", "slurm__job_6__cgroupDOTprocs": "1\n2\n", "slurm__job_6__memoryDOTmax": "5",
+        "slurm__job_6__memoryDOTcurrent": "1", "slurm__job_7__memoryDOTmax": "900",
+        "slurm__job_7__memoryDOTcurrent": "200",
+    }  # fmt: skip
+    files[f"slurm/{group}/cgroupDOTprocs"] = f"1\n{os.getpid()}\n"
+    assert groups_available(machine(tmp_path, f"0::{path}\n", v2(root="/../.."), **files)) == 700
+
+
+def test_beyond_a_namespace_without_a_mount_of_ones_own_nothing_is_known(tmp_path: Path) -> None:
+    files = {"other__memoryDOTmax": "5", "other__memoryDOTcurrent": "1", "other__cgroupDOTprocs": "1"}
+    assert groups_available(machine(tmp_path, "0::/\n", v2(root="/.."), **files)) == UNLIMITED
+
+
+NONE = 9223372036854771712
+"""What version 1 has for no limit."""
+
+
+def v1(folder: Path, stat: str = "", **files: str) -> Path:
+    """A process in the group `/job/step` of version 1, and numbers of both groups by `job` or `step` and their name."""
+    mount = V1.format(root="/", mount="/sys/fs/cgroup/memory")
+    places = {"job": "memory__job__memory", "step": "memory__job__step__memory"}
+    named = {name.partition("_")[::2]: text for name, text in files.items()}
+    paths = {f"{places[group]}DOT{name.replace('memsw_', 'memswDOT')}": text for (group, name), text in named.items()}
+    return machine(folder, "4:memory:/job/step\n", mount, memory__job__step__memoryDOTstat=stat, **paths)
+
+
+def test_version_1_s_number_for_no_limit_is_none(tmp_path: Path) -> None:
+    stat = f"hierarchical_memory_limit {NONE}\nhierarchical_memsw_limit {NONE}\n"
+    root = v1(tmp_path, stat, step_limit_in_bytes=str(NONE), step_usage_in_bytes="500")
+    assert groups_available(root) > 2**62
+
+
+def test_memory_and_swap_together_are_limited_too(tmp_path: Path) -> None:
+    """What lies in swap counts against it, and there is no more to go there."""
+    files = {"step_limit_in_bytes": "1000", "step_usage_in_bytes": "500"}
+    swap = {"step_memsw_limit_in_bytes": "1200", "step_memsw_usage_in_bytes": "900"}
+    assert groups_available(v1(tmp_path / "a", **files, **swap)) == 300
+    assert groups_available(v1(tmp_path / "b", "hierarchical_memsw_limit 1000\n", **files, **swap)) == 100
+    assert groups_available(v1(tmp_path / "c", **files)) == 500
+
+
+@pytest.mark.parametrize(("counts", "left"), [("0", 700), ("1", 100)])
+def test_a_group_that_does_not_count_the_groups_in_it_limits_none_of_them(
+    tmp_path: Path, counts: str, left: int
+) -> None:
+    root = v1(
+        tmp_path,
+        job_limit_in_bytes="500", job_usage_in_bytes="400", job_use_hierarchy=counts,
+        step_limit_in_bytes="1000", step_usage_in_bytes="300", step_use_hierarchy="0",
+    )  # fmt: skip
+    assert groups_available(root) == left
+
+
+def test_half_of_what_the_kernel_keeps_of_files_names_is_no_use(tmp_path: Path) -> None:
+    stat = "inactive_file 100\nslab_reclaimable 400\n"
+    files = {"job__memoryDOTmax": "1000", "job__memoryDOTcurrent": "900", "job__memoryDOTstat": stat}
+    assert groups_available(machine(tmp_path, "0::/job\n", v2(), **files)) == 1000 - (900 - 100 - 200)
+
+
+def test_a_mixture_of_both_versions_is_read_where_the_limits_are(tmp_path: Path) -> None:
+    """systemd's hybrid: version 2 has the groups, version 1 the memory."""
+    root = machine(
+        tmp_path,
+        "4:memory:/user.slice/run.scope\n1:name=systemd:/user.slice/run.scope\n0::/user.slice/run.scope\n",
+        v2(mount="/sys/fs/cgroup/unified"),
+        "30 31 0:27 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd",
+        V1.format(root="/", mount="/sys/fs/cgroup/memory"),
+        **{
+            "unified__user.slice__run.scope__cgroup.procs": "1",
+            "memory__user.slice__memoryDOTlimit_in_bytes": "700",
+            "memory__user.slice__memoryDOTusage_in_bytes": "300",
+        },
+    )
+    assert groups_available(root) == 400
+
+
+def nodes(folder: Path, allowed: str, **node_files: str) -> Path:
+    """A machine with the memory nodes 0 and 1, of which a process may use some."""
+    (folder / "proc/self").mkdir(parents=True)
+    (folder / "proc/self/status").write_text(f"Name:\tpython\nMems_allowed:\t1\nMems_allowed_list:\t{allowed}\n")
+    for number in (0, 1):
+        node = folder / f"sys/devices/system/node/node{number}"
+        node.mkdir(parents=True)
+        lines = {"MemTotal": 900, "MemFree": 10 + number, "Active(file)": 5, "Inactive(file)": 2, "Active(anon)": 70}
+        (node / "meminfo").write_text("".join(f"Node {number} {name}:  {kb} kB\n" for name, kb in lines.items()))
+    (folder / "sys/devices/system/node/has_memory").write_text("0-1\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("allowed", "available"),
+    [("1", 18 * 1024), ("0", 17 * 1024), ("0-1", UNLIMITED), ("0-63", UNLIMITED), ("", UNLIMITED)],
+)
+def test_memory_beside_other_processors_is_no_use_to_who_may_not_have_it(
+    tmp_path: Path, allowed: str, available: int
+) -> None:
+    assert nodes_available(nodes(tmp_path, allowed)) == available
+
+
+def test_where_no_nodes_are_told_all_may_be_used(tmp_path: Path) -> None:
+    assert nodes_available(tmp_path) == UNLIMITED
