@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import sys
+from functools import wraps
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from tracetui.models.module_tree import modules_of
 from tracetui.models.recordable.direct_calls import direct_calls
 
 X = torch.ones(1, 3, 4)
+this_file = sys.modules[__name__]
 
 
 class Parts(nn.Module):
@@ -50,18 +53,79 @@ class InMethod(Parts):
         return next(self.proj.forward(each) for each in (x,))
 
 
-def first_line(kind: type[Parts]) -> int:
-    """Of a kind's code that calls a forward."""
+def projected(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    out: torch.Tensor = module.forward(x)
+    return out
+
+
+def passed_on(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    return projected(module, x)
+
+
+class ByFunction(Parts):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return passed_on(self.proj, x)
+
+
+class ByFunctionOfAFile(Parts):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = this_file.projected(self.proj, x)
+        return out
+
+
+def made_by(function: Any) -> type[Parts]:
+    class ByCaptured(Parts):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = function(self.proj, x)
+            return out
+
+    return ByCaptured
+
+
+class ByName(Parts):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = getattr(self, "proj").forward(x)  # noqa: B009 - as where the name has a number
+        return out
+
+
+SHARED = nn.Linear(4, 4)
+
+
+class OfTheFile(Parts):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return SHARED.forward(x)
+
+
+def decorated(forward: Any) -> Any:
+    return wraps(forward)(lambda *args: forward(*args))
+
+
+class Decorated(Parts):
+    @decorated
+    @decorated
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.proj.forward(x)
+
+
+def first_line(kind: Any) -> int:
+    """Of the code that calls a forward."""
     lines, start = inspect.getsourcelines(kind)
     return next(start + n for n, line in enumerate(lines) if ".forward(" in line)
 
 
-@pytest.mark.parametrize("kind", [ByAttribute, ByVariable, ByNumber, InMethod])
+@pytest.mark.parametrize("kind", [ByAttribute, ByVariable, ByNumber, InMethod, ByName, OfTheFile, Decorated])
 def test_a_forward_that_is_called_directly_is_told(kind: type[Parts]) -> None:
     trace = tracetui.trace(kind(), X)
     place = f"test_unrecorded_modules.py:{first_line(kind)}"
     told = f"{kind.__name__} calls the forward of other modules instead of them ({place}): "
     assert f"{told}what they return to it is not recorded" in trace.run.notes
+
+
+@pytest.mark.parametrize("kind", [ByFunction, ByFunctionOfAFile, made_by(projected)])
+def test_a_forward_that_a_function_calls_is_told_where_it_stands(kind: type[Parts]) -> None:
+    (remark,) = direct_calls(modules_of(kind()))
+    place = f"test_unrecorded_modules.py:{first_line(projected)}"
+    assert remark.startswith(f"{kind.__name__} calls the forward of other modules instead of them ({place}): ")
 
 
 class Called(Parts):
@@ -78,6 +142,11 @@ class OwnKind(nn.Linear):
         return super().forward(x)
 
 
+class OldSuper(nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super(OldSuper, self).forward(x)  # noqa: UP008
+
+
 class NamedKind(nn.Linear):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return nn.Linear.forward(self, x)
@@ -89,7 +158,7 @@ class Itself(Parts):
         return self.forward(self.proj(x), again=False) if again else x
 
 
-@pytest.mark.parametrize("model", [Called(), OwnKind(4, 4), NamedKind(4, 4), Itself(), tiny_llama()])
+@pytest.mark.parametrize("model", [Called(), OwnKind(4, 4), OldSuper(4, 4), NamedKind(4, 4), Itself(), tiny_llama()])
 def test_nothing_is_told_of_modules_that_are_called(model: nn.Module) -> None:
     assert direct_calls(modules_of(model)) == ()
 
