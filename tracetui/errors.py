@@ -20,6 +20,15 @@ class InputError(TracetuiError):
     exit_code = 2
 
 
+class FieldError(InputError):
+    """A field of a file holds what it can't, or lacks what it needs."""
+
+    def __init__(self, where: str | Path, field: str, problem: str, value: object | None = None) -> None:
+        self.field, self.problem = field, problem
+        got = "" if value is None else f", got {_short(value)}"
+        super().__init__(f"{where}: {field}: {problem}{got}")
+
+
 class RunError(TracetuiError):
     """A run, an export or a comparison failed although its input was sound."""
 
@@ -39,8 +48,7 @@ class Cancelled(BaseException):
 
 def bad_field(where: str | Path, field: str, problem: str, value: object | None = None) -> InputError:
     """An InputError that reads `file: field: problem, got …`."""
-    got = "" if value is None else f", got {_short(value)}"
-    return InputError(f"{where}: {field}: {problem}{got}")
+    return FieldError(where, field, problem, value)
 
 
 _REPR = reprlib.Repr()

@@ -68,6 +68,41 @@ def test_other_numbers_have_a_size_that_float32_has(tmp_path: Path, number: floa
         assert f"m.gguf: llama.{key}: {problem}" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("architecture", "key", "number", "problem"),
+    [
+        ("llama", "rope.freq_base", 1e38, "must be above 0 and at most 1e+12, got 1e+38"),
+        ("llama", "rope.scaling.factor", 1e20, "must be above 0 and at most 1e+12, got 1e+20"),
+        ("llama", "attention.layer_norm_rms_epsilon", 2.0, "must be above 0 and at most 1, got 2.0"),
+        ("gemma3", "rope.freq_base", 1e38, "must be above 0 and at most 1e+12, got 1e+38"),
+        ("gemma3", "rope.freq_base_swa", 1e38, "must be above 0 and at most 1e+12, got 1e+38"),
+    ],
+)
+def test_a_number_that_no_model_has_is_refused_by_its_key(
+    tmp_path: Path, architecture: str, key: str, number: float, problem: str
+) -> None:
+    with pytest.raises(InputError) as error:
+        config_of(tmp_path, architecture, key, number, wide=True)
+    assert str(error.value).endswith(f"m.gguf: {architecture}.{key}: {problem}")
+
+
+@pytest.mark.parametrize(
+    ("key", "number", "problem"),
+    [
+        ("block_count", 5000, "must be between 1 and 4,096, got 5000"),
+        ("embedding_length", 2**21, "must be between 1 and 1,048,576, got 2097152"),
+        ("attention.head_count_kv", 4, "must divide llama.attention.head_count, 2, got 4"),
+    ],
+)
+def test_a_size_that_no_model_has_is_refused_by_its_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, number: int, problem: str
+) -> None:
+    monkeypatch.setitem(KEYS, key, number)
+    with pytest.raises(InputError) as error:
+        config_of(tmp_path, "llama", "rope.freq_base", 1e4, wide=False)
+    assert str(error.value).endswith(f"m.gguf: llama.{key}: {problem}")
+
+
 def test_a_0_that_stands_for_none_is_read_as_that(tmp_path: Path) -> None:
     plain = config_of(tmp_path, "llama", "rope.freq_base", 1e4, wide=False)
     assert config_of(tmp_path, "llama", "rope.scaling.factor", 0.0, wide=True) == plain

@@ -172,6 +172,10 @@ def _check_rope(fields: Fields) -> None:
         if not isinstance(rope, dict):
             fields.fail(name, "must be a table")
         _check_turning(Fields(rope, fields.where, f"{fields.prefix}{name}."))
+        # Some families have a table for each kind of layer.
+        for kind, inner in rope.items():
+            if isinstance(inner, dict):
+                _check_turning(Fields(inner, fields.where, f"{fields.prefix}{name}.{visible(kind, 40)}."))
 
 
 def _check_turning(fields: Fields) -> None:

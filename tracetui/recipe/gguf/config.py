@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tracetui.errors import bad_field
+from tracetui.errors import FieldError, bad_field
 from tracetui.formats.gguf.files import GgufFiles
 from tracetui.recipe.config import check_config
 from tracetui.recipe.gguf.end_tokens import end_token_ids
 from tracetui.recipe.gguf.families import BY_LAYER, FAMILIES, WITHOUT_HEADS
+from tracetui.recipe.gguf.field_keys import by_key
 from tracetui.recipe.gguf.keys import Keys
 from tracetui.recipe.gguf.rope import rope_parameters
 from tracetui.text import visible
@@ -42,7 +43,10 @@ def gguf_config(files: GgufFiles) -> tuple[dict[str, object], tuple[str, ...]]:
     config = {**common, **_tokens(files)}
     config |= family(keys, config)
     keys.ignore(*_SAYS_NOTHING)
-    return check_config(_without_none(config), files.path), keys.unread()
+    try:
+        return check_config(_without_none(config), files.path), keys.unread()
+    except FieldError as error:
+        raise by_key(error, keys) from None
 
 
 def _refuse_others(files: GgufFiles) -> None:
