@@ -15,11 +15,12 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 from textual import events
 from textual.pilot import Pilot
@@ -36,11 +37,14 @@ from tracetui.errors import InputError
 from tracetui.expr.edit_parse import parse_edit
 from tracetui.expr.stop import parse_stop
 from tracetui.options.parser import parser
-from tracetui.recording.npz import read_trace
+from tracetui.recipe.prompts import Prompts
+from tracetui.recording.npz import read_trace, write_trace
+from tracetui.recording.trace import Trace
 from tracetui.tracer.hooks.model_hooks import ModelHooks
 from tracetui.tracer.live import LiveSession
 from tracetui.ui.app import TracetuiApp
 from tracetui.ui.debugger_screen.screen import DebuggerScreen
+from tracetui.ui.dialogs.files import export
 from tracetui.ui.widgets.prompt_bar import PromptInput
 
 LONG = int(os.environ.get("TRACETUI_TORTURE", "0")) // 10
@@ -143,6 +147,7 @@ def _actions(rng: Random, count: int) -> list[Action]:
     return [ACTIONS[name](rng) for name in names]
 
 
+Plant = Callable[[pytest.MonkeyPatch], None]
 Standing = tuple[str, set[str]]
 """What is typed, and the stops and edits that are set."""
 done: Counter[str] = Counter()
@@ -156,7 +161,6 @@ class Seat:
     pilot: Pilot[int]
     typed: str
     """What stands in the prompt's line."""
-    written: list[Path] = field(default_factory=list)
 
     @property
     def state(self) -> ScreenState:
@@ -263,9 +267,20 @@ class Seat:
         await self.paste(name)
         await self.press(["enter", "enter"], True)
         path = Path(name)
-        if frontier and path.exists():
-            assert len(read_trace(path)) >= 1
-            self.written.append(path)
+        if frontier:
+            self._check_exported(path, frontier)
+
+    def _check_exported(self, path: Path, least: int) -> None:
+        """The file has what was recorded, and nothing else."""
+        trace, exported = self.state.trace, read_trace(path)
+        count = len(exported)
+        assert least <= count <= len(trace.records)
+        assert [record.key for record in exported.records] == [record.key for record in trace.records[:count]]
+        for record, own in zip(
+            exported.records[:: max(1, count // 4)], trace.records[:: max(1, count // 4)], strict=False
+        ):
+            np.testing.assert_array_equal(exported.value(record).read(), trace.value(own).read())
+        done["values"] += 1
 
     async def do_file(self, key: str, name: str, keys: list[str]) -> None:
         await self.to_panes()
@@ -436,13 +451,42 @@ def _loses(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(DebuggerScreen, "watch_state", empty)
 
 
-FEW: list[Action] = [("run", ("hi", True)), ("line", ("B", 1, True)), ("cancel", ())]
+def _misremembers(patch: pytest.MonkeyPatch) -> None:
+    """A session's note with another prompt than the last."""
+    patch.setattr(store, "written", lambda note, model: written(replace(note, prompts=Prompts(texts=("ho",))), model))
 
 
-@pytest.mark.parametrize("plant", [_loses, *([_stays_on, _forgets, _is_deaf] if LONG else [])])
-def test_a_planted_fault_is_noticed(
-    plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _exports(change: Callable[[Trace], Trace]) -> Plant:
+    """Another trace than the one on view is written."""
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(export, "write_trace", lambda trace, *rest: write_trace(change(trace), *rest))
+
+    return plant
+
+
+def _without_last(trace: Trace) -> Trace:
+    return replace(trace, records=trace.records[:-1], values=trace.values[:-1])
+
+
+def _with_others_values(trace: Trace) -> Trace:
+    values = list(trace.values)
+    shapes = [value.shape for value in values]
+    values[0] = next(value for value, shape in zip(values[1:], shapes[1:], strict=True) if shape == shapes[0])
+    return replace(trace, values=values)
+
+
+def _writes_nothing(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(export, "write_trace", lambda trace, path, progress: 1)
+
+
+FEW: list[Action] = [("run", ("hi", True)), ("line", ("B", 1, True)), ("cancel", ()), ("export", ("a.npz",))]
+PLANTS = [_stays_on, _forgets, _is_deaf, _misremembers, _writes_nothing, _exports(_without_last)]
+PLANTS += [_exports(_with_others_values)]
+
+
+@pytest.mark.parametrize("plant", [_loses, *(PLANTS if LONG else [])])
+def test_a_planted_fault_is_noticed(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
-    with pytest.raises(AssertionError):
+    with pytest.raises((AssertionError, OSError, InputError)):
         lived("llama", list(FEW))
