@@ -22,7 +22,7 @@ PROGRAM_TOOLS := hypothesis pexpect pyte pytest pytest-asyncio pytest-timeout py
 PIP_FLAGS := --disable-pip-version-check $(if $(CI),--quiet)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test families torture browser truth quantised gguf check cpus bench wheels fmt clean
+.PHONY: help run test families torture browser truth quantised gguf check cpus bench device wheels fmt clean
 
 # What large processors are told so that they act as small ones: torch's own kernels, MKL's and oneDNN's, each and all.
 AVX2_TORCH := ATEN_CPU_CAPABILITY=avx2
@@ -112,6 +112,9 @@ bench: $(BENCH_READY) ## print speed and memory as ratios to the plain forward p
 # The compiled code knows no Python, so that one compiler builds it for every platform, from the oldest systems on.
 WHEELS := manylinux_2_17_x86_64:x86_64-linux-gnu.2.17 manylinux_2_17_aarch64:aarch64-linux-gnu.2.17 \
 	macosx_11_0_x86_64:x86_64-macos.11.0 macosx_11_0_arm64:aarch64-macos.11.0
+
+device: $(DEV_READY) ## on a GPU: what must hold there, and what tracing costs; about 8 minutes, ARGS="--json F" keeps the rows
+	@HF_HUB_OFFLINE=1 $(BIN)/python -m tests.device $(ARGS)
 
 wheels: $(DEV_READY) ## build the wheels of the common platforms and the pure one into dist
 	@$(BIN)/python -m venv build/wheels && build/wheels/bin/python -m pip install $(PIP_FLAGS) -c constraints.txt hatchling ziglang

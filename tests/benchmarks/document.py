@@ -16,6 +16,7 @@ from typing import Any
 from tests.benchmarks.results import Row
 
 DOCS = Path(__file__).parents[2] / "docs"
+GPU = "device"
 TITLES = {
     "capture": "A traced forward pass",
     "generation": "A generated token",
@@ -33,6 +34,7 @@ TITLES = {
     "whole": "All of DeepSeek-V3",
     "ranks": "Merging what many ranks recorded",
     "growth": "How costs grow",
+    GPU: "On a GPU",
 }
 """The sections in their order; benchmarks that aren't here come last, under their own names."""
 INTRODUCTION = """# Performance
@@ -97,12 +99,13 @@ def document(rows: Sequence[Row], runs: Sequence[Mapping[str, Any]]) -> str:
         parts += ["", f"## {TITLES.get(name, name)}", "", *_table(list(group))]
         if name == "growth":
             parts += ["", *(f"![{axis}](performance-{axis}.svg)" for axis in PLOTS if list(curves(rows, axis)))]
-    return "\n".join([*parts, OUTSTANDING])
+    return "\n".join([*parts, "" if any(row.benchmark == GPU for row in rows) else OUTSTANDING])
 
 
 def _machine(run: Mapping[str, Any]) -> str:
     machine, versions = run["machine"], run["versions"]
     facts = f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}"
+    facts += f", {machine['gpu']}" if machine.get("gpu") else ""
     known = ", ".join(f"{name} {version}" for name, version in versions.items() if name != "tracetui")
     load = f"load {machine['load']:.1f} at the end" if "load" in machine else ""
     return f"Measured at commit {run['commit']} on: {facts}; {load}. With {known}."

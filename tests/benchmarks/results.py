@@ -103,6 +103,7 @@ def machine() -> dict[str, object]:
         "system": f"{platform.system()} {platform.release()}",
         "load": os.getloadavg()[0],
         "threads": os.environ.get("OMP_NUM_THREADS", ""),
+        "gpu": _gpu(),
     }
 
 
@@ -115,6 +116,15 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return known
+
+
+def _gpu() -> str:
+    """The first one, where torch is loaded and shows one."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return ""
+    properties = torch.cuda.get_device_properties(0)
+    return f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"
 
 
 def _processor() -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -168,6 +169,11 @@ class StandIn(TorchFunctionMode):
             "mem_get_info": lambda device=None: (self.free, 2 * self.free),
             "memory_reserved": lambda device=None: 0,
             "memory_allocated": lambda device=None: 0,
+            "max_memory_allocated": lambda device=None: 0,
+            "reset_peak_memory_stats": lambda device=None: None,
+            "empty_cache": lambda: None,
+            "get_device_properties": lambda device=None: SimpleNamespace(name="none", total_memory=self.free),
+            "set_sync_debug_mode": lambda mode: None,
             "synchronize": lambda device=None: self.waited("synchronize"),
             "Stream": lambda device=None: _Stream(self),
             "Event": lambda: _Event(self),

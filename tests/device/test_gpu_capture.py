@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -110,3 +111,15 @@ def test_sums_of_several_parts_are_those_of_the_whole(monkeypatch: pytest.Monkey
     whole = sums_of(tensor)
     monkeypatch.setattr("tracetui.tracer.capture.device_statistics._AT_ONCE", 64)
     torch.testing.assert_close(sums_of(tensor), whole)
+
+
+def test_where_nothing_can_be_gathered_values_are_copied_one_by_one(gpu: StandIn) -> None:
+    def full(*args: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    copies = HostCopies()
+    value = copies.value(torch.ones(3).to(GPU))
+    with patch("tracetui.tracer.capture.host_copies._Lane._sent", full):
+        copies.let_go()
+    assert not value.captured.is_cuda
+    assert value.read().tolist() == [1.0] * 3

@@ -5,25 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from transformers.models.llama.modeling_llama import LlamaMLP
 
 import tracetui
 from tests.device.families import recipe
 from tests.device.stand_in import GPU, StandIn
 from tests.tracer.models import prompt, tiny_llama
 from tests.tracer.tiers import differences, recorded
+from tracetui.debugger.fault import ModelError
+from tracetui.debugger.session import Started
+from tracetui.errors import Cancelled, InputError
 from tracetui.expr.edit_parse import parse_edit
 from tracetui.expr.stop import DEFAULT_STOPS, Stop
 from tracetui.recipe import Generation
 from tracetui.recording.keep import parse_keep
 from tracetui.recording.trace import Trace
+from tracetui.tracer.capture.values import TorchValue
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.gate import Gate
 from tracetui.tracer.run import trace_recipe
+from tracetui.views.run.plan import plan_line, plan_table
 
 
 @pytest.fixture
@@ -164,3 +171,50 @@ def test_a_run_taken_up_again_on_a_gpu_is_the_same(gpu: StandIn) -> None:
     at = next(record.index for record in first.records if record.key == "model.layers.1.mlp@1")
     again = engine.rerun(at, Gate(waits=False))
     assert _differences(first, again) == []
+
+
+def test_memory_that_runs_out_is_told_with_the_module_and_what_was_recorded_stays(gpu: StandIn) -> None:
+    told = "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has 9 GiB of which 1.25 GiB is free. See the manual"
+
+    def full(*args: object) -> None:
+        raise torch.OutOfMemoryError(told)
+
+    with patch.object(LlamaMLP, "forward", full), pytest.raises(ModelError) as failed:
+        trace_recipe(recipe("llama", device="cuda"))
+    words = "the GPU's memory is full: 2.50 GiB more were wanted, 1.25 GiB are free; use a shorter prompt"
+    assert str(failed.value).startswith(f"model.layers.0.mlp (LlamaMLP) failed: {words}")
+    trace = failed.value.trace
+    assert trace.find("model.layers.0.self_attn") is not None
+    assert not any(value.captured.is_cuda for value in trace.values if isinstance(value, TorchValue))
+
+
+def test_nothing_stays_on_the_gpu_of_a_run_that_was_left(gpu: StandIn) -> None:
+    gate, events = Gate(waits=False), list[Any]()
+    engine = Engine(recipe("llama", device="cuda"), events.append)
+    layer = engine.runnable.built.module.get_submodule("model.layers.1")
+    layer.register_forward_pre_hook(lambda module, args: gate.cancel())
+    with pytest.raises(Cancelled):
+        engine.run(engine.runnable.recipe.prompts, gate)
+    trace = next(event.trace for event in events if isinstance(event, Started))
+    assert trace.find("model.layers.0.mlp") is not None
+    assert not any(value.captured.is_cuda for value in trace.values if isinstance(value, TorchValue))
+
+
+def test_a_plan_counts_both_memories_and_refuses_by_the_one_that_is_short() -> None:
+    with StandIn(free=2**30).there():
+        plan = Engine(recipe("llama", device="cuda")).prepared.plan
+    assert plan.on_device is not None
+    assert plan.on_device.kept > 0 == plan.kept
+    assert "cuda:0: peak about" in plan_line(plan)
+    assert any("cuda:0: peak" in line for line in plan_table(plan))
+    with StandIn(free=2**12).there(), pytest.raises(InputError, match=r"^cuda:0: this run needs .* more memory there"):
+        trace_recipe(recipe("llama", device="cuda"))
+
+
+def test_where_a_pass_does_not_fit_values_leave_the_gpu_as_they_come() -> None:
+    plain = trace_recipe(recipe("llama"))
+    with StandIn(free=90_000).there(), patch("tracetui.models.memory.device._ON_THEIR_WAY", 2**10):
+        engine = Engine(recipe("llama", device="cuda", memory=2**20))
+        assert engine.prepared.plan.on_device is not None
+        assert not engine.prepared.plan.on_device.holds_pass
+        assert _differences(plain, engine.run(engine.runnable.recipe.prompts, Gate(waits=False))) == []

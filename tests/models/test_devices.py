@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from queue import SimpleQueue
 from unittest.mock import patch
 
 import pytest
@@ -12,11 +13,13 @@ import torch
 from tests.device.stand_in import StandIn
 from tests.tracer.recipes import recipe
 from tracetui.cli import main
+from tracetui.debugger.session import Event, Failed, Preparing
 from tracetui.errors import InputError
 from tracetui.models.devices.chosen import CPU, device_name, device_of
 from tracetui.models.runnable import make_runnable
 from tracetui.recipe import load_recipe
 from tracetui.recipe.options import with_options
+from tracetui.tracer.live import LiveSession
 
 
 @pytest.fixture
@@ -85,3 +88,13 @@ def test_the_command_ends_with_2(capsys: pytest.CaptureFixture[str], tmp_path: P
         assert main() == 2
     assert "device: cuda: " in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_the_screen_is_told_why() -> None:
+    events: SimpleQueue[Event] = SimpleQueue()
+    with patch("torch.cuda.is_available", lambda: False):
+        session = LiveSession(recipe(device="cuda:2"), events.put)
+        while not isinstance(event := events.get(timeout=60), Failed):
+            assert isinstance(event, Preparing)
+        assert session.close(60)
+    assert event.error.startswith("device: cuda:2: ")

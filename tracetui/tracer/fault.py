@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,6 +28,9 @@ Place = tuple[str, int]
 """A file and the number of a line in it."""
 _CALL = nn.Module._call_impl.__code__
 _MESSAGE = 500
+_WANTED, _FREE = re.compile(r"Tried to allocate ([\d.]+ \w+)"), re.compile(r"of which ([\d.]+ \w+) is free")
+"""What torch tells of it beside advice for people who train."""
+_LESS = "use a shorter prompt or fewer rows; of a recipe keep fewer weights there (--memory 0), or run fewer layers"
 _SHOWN = 12
 """Inputs that a message names."""
 
@@ -67,7 +71,13 @@ def raised_at(model: nn.Module, running: Sequence[Frame], error: BaseException) 
 
 def told_error(error: BaseException) -> str:
     """`RuntimeError: mat1 and mat2 shapes cannot be multiplied`, on one line."""
-    return visible(in_words(error), _MESSAGE)
+    words = in_words(error)
+    if not isinstance(error, torch.OutOfMemoryError):
+        return visible(words, _MESSAGE)
+    wanted, free = _WANTED.search(words), _FREE.search(words)
+    known = f": {wanted[1]} more were wanted" if wanted else ""
+    left = f", {free[1]} are free" if wanted and free else ""
+    return visible(f"the GPU's memory is full{known}{left}; {_LESS}", _MESSAGE)
 
 
 def _calls(error: BaseException) -> list[_Call]:

@@ -140,12 +140,21 @@ class HostCopies:
         for device, values in groupby(waiting, key=lambda value: value.device):
             if device not in self._lanes:
                 self._lanes[device] = _Lane(device)
-            self._sent.append(self._lanes[device].send(list(values)))
+            self._sent.append(self._batch(self._lanes[device], list(values)))
         if not self.held:
             sent = sum(batch.nbytes for batch in self._sent)
             while self._sent and (self._sent[0].is_there or sent > _MOST_SENT):
                 sent -= self._sent[0].nbytes
                 self._let_go()
+
+    @staticmethod
+    def _batch(lane: _Lane, values: Sequence[DeviceValue]) -> _Batch:
+        try:
+            return lane.send(values)
+        except torch.OutOfMemoryError:
+            # What the model left no room for: each by itself, with nothing gathered beside it.
+            torch.cuda.empty_cache()
+            return _arrived(values)
 
     def finish(self) -> None:
         """Wait until all that was captured is in the processor's memory: once, for the newest."""

@@ -276,6 +276,10 @@ class Recorder:
         """Note how the kernel of the query recorded under `key` was called."""
         self._attention[key] = call
 
+    def let_go(self) -> None:
+        """No value stays on a device: all that came by is described, or never will be."""
+        self._store.copies.let_go()
+
     def forget(self) -> None:
         """Keep no tensor of the model's alive."""
         self._captures.forget()

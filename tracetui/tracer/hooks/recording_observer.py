@@ -67,6 +67,7 @@ class RecordingObserver:
             self._recurrence.close()
             self._pass.editor.forget()
             self._pass.recorder.examine = None
+            self._pass.recorder.let_go()
 
     def sites(self, watched: WatchedSites, modules: Mapping[str, nn.Module]) -> Mapping[str, ModuleSite]:
         """What is watched, by its path, with what is decided about it for this watch."""
