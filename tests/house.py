@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,8 +42,9 @@ class House:
         return self.prose.total() / self.bindings
 
 
+@functools.cache
 def house() -> House:
-    """Read every module."""
+    """Read every module, once."""
     trees = {path.relative_to(CODE).as_posix(): ast.parse(path.read_text()) for path in sorted(CODE.rglob("*.py"))}
     bound = Counter(name.strip("_") for tree in trees.values() for name in _bound(tree))
     classes: dict[str, list[str]] = defaultdict(list)

@@ -39,10 +39,13 @@ def with_a_compiled_forward() -> nn.Module:
     return model
 
 
-class Decorated(Net):
-    @torch.compile
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.as_tensor(self.inner(x))
+def decorated() -> nn.Module:
+    class Decorated(Net):
+        @torch.compile
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.as_tensor(self.inner(x))
+
+    return Decorated()
 
 
 class LeftOut(Net):
@@ -68,7 +71,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "compiled": (compiled, "the model: OptimizedModule: is compiled by torch.compile"),
     "compiled inside": (compiled_inside, "inner: Sequential: is compiled by torch.compile"),
     "compiled forward": (with_a_compiled_forward, "inner: Sequential: is compiled by torch.compile"),
-    "decorated": (Decorated, "the model: Decorated: is compiled by torch.compile"),
+    "decorated": (decorated, "the model: Decorated: is compiled by torch.compile"),
     "scripted": (lambda: torch.jit.script(Net()), "the model: RecursiveScriptModule: is a script module"),
     "meta": (on_meta, "inner.0: Linear: weight: is on the device meta and has no values"),
 }
@@ -92,7 +95,6 @@ def test_what_was_compiled_can_be_traced_itself() -> None:
     assert "inner.0" in tracetui.trace(LeftOut(), torch.ones(1, 3))
 
 
-@torch.compile
 def applied(module: CallsCompiled, x: torch.Tensor) -> torch.Tensor:
     module.compiling = torch.compiler.is_compiling()
     return torch.as_tensor(module.linear(x))
@@ -102,9 +104,10 @@ class CallsCompiled(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.linear, self.compiling = nn.Linear(3, 3), False
+        self.applied = torch.compile(applied)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return applied(self, x)
+        return torch.as_tensor(self.applied(self, x))
 
 
 def test_functions_that_are_compiled_run_as_they_are_written_while_they_are_watched() -> None:

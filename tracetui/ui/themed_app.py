@@ -24,6 +24,7 @@ from tracetui.signals import told_to_end
 from tracetui.text import visible
 from tracetui.ui.keys.keymap import load_keymap
 from tracetui.ui.terminal.driver import TerminalDriver
+from tracetui.ui.theme.stylesheet import KeptStylesheet
 from tracetui.ui.theme.themes import DEFAULT_THEME, load_themes, remembered_theme
 from tracetui.ui.theme.variables import default_variables
 
@@ -61,6 +62,8 @@ class ThemedApp(App[int]):
             self.register_theme(theme_file.theme)
         theme = remembered_theme()
         self.theme = theme if theme in self.available_themes else DEFAULT_THEME
+        self._styled_for = self._looks()
+        self.stylesheet = KeptStylesheet(variables=self._styled_for[1])
         self.set_keymap(dict(keymap.keys))
 
     def _binding_ids(self) -> frozenset[str]:
@@ -70,6 +73,15 @@ class ThemedApp(App[int]):
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return default_variables(self.current_theme)
+
+    def _looks(self) -> tuple[str, dict[str, str]]:
+        return self.theme, self.get_css_variables()
+
+    def refresh_css(self, animate: bool = True) -> None:
+        """Only for another theme: with that which it began with, each widget was styled when it came."""
+        if (looks := self._looks()) != self._styled_for:
+            self._styled_for = looks
+            super().refresh_css(animate)
 
     def before_screen(self) -> None:
         """What has to be asked of the terminal before anything is drawn on it."""

@@ -34,9 +34,14 @@ def _learnt_merges() -> list[str]:
     return merges(learnt())
 
 
+@cache
+def _learnt_tokens() -> list[str]:
+    return [spelled(token) for token in learnt()]
+
+
 def byte_level(**changes: Any) -> dict[str, Any]:
     """Metadata of GPT-2's kind: the built-in tokens with the merges that make them, then the special ones."""
-    tokens = [spelled(token) for token in learnt()]
+    tokens = _learnt_tokens()
     kinds = [NORMAL] * len(tokens) + [USER_DEFINED if name in ADDED else CONTROL for name in SPECIAL]
     return {
         "general.architecture": "llama",

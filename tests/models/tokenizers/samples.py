@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import tokenizers
@@ -48,12 +50,13 @@ def body(tokens: list[Token]) -> bytes:
     return b"".join(token.bytes for token in tokens[1:])
 
 
-def learnt() -> list[bytes]:
+@cache
+def learnt() -> tuple[bytes, ...]:
     """The built-in tokens in the order of their ranks."""
-    return list(read_ranks(BUILTIN_RANKS))
+    return tuple(read_ranks(BUILTIN_RANKS))
 
 
-def llama3_file(path: Path, tokens: list[bytes] | None = None) -> Path:
+def llama3_file(path: Path, tokens: Sequence[bytes] | None = None) -> Path:
     """A tokenizer.model in Meta's form."""
     path.write_bytes(format_ranks(learnt() if tokens is None else tokens))
     return path

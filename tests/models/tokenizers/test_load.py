@@ -25,7 +25,7 @@ def many_ranks(count: int) -> list[bytes]:
     known = set(tokens)
     triples = (bytes(triple) for triple in itertools.product(range(97, 256), range(128, 256), range(128, 256)))
     others = (triple for triple in triples if triple not in known)
-    return tokens + list(itertools.islice(others, count - len(tokens)))
+    return [*tokens, *itertools.islice(others, count - len(tokens))]
 
 
 @pytest.fixture(scope="module")

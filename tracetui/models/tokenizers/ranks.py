@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from tracetui.errors import InputError, bad_field
@@ -40,7 +40,7 @@ def parse_ranks(content: bytes, where: str | Path, holes: Collection[int] = ()) 
     return ranks
 
 
-def format_ranks(tokens: list[bytes]) -> bytes:
+def format_ranks(tokens: Sequence[bytes]) -> bytes:
     """The content of a rank file: each token's place in the list is its rank."""
     return b"".join(b"%s %d\n" % (base64.b64encode(token), rank) for rank, token in enumerate(tokens))
 
