@@ -48,6 +48,13 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(10_000, 20, 20)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Fork what forks the children of tests, while there is nothing but what was imported."""
+    if (warm := sys.modules.get("tests.warm")) is not None and not session.config.option.collectonly:
+        warm.begin()
+
+
 def _refuse_network(event: str, arguments: tuple[object, ...]) -> None:
     """An audit hook: it sees every socket of the process, whichever library opened it."""
     if event in _HOST_ASKED:

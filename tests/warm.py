@@ -1,15 +1,17 @@
 """Child processes that have imported torch already; importing it again was a quarter of what they took.
 
-One process a test worker imports the libraries, starts no thread, and forks for each child that is asked for. The child
-belongs to the worker, which waits for it, sends it signals and gives it a terminal, as if it had started it itself. A
-test whose subject is the start, or what is imported when, starts a process anew.
+A test worker forks one process before its first test, when all is imported and nothing has run; that one starts no
+thread, and forks for each child that is asked for. The child belongs to the worker, which waits for it, sends it
+signals and gives it a terminal, as if it had started it itself. A test whose subject is the start, or what is imported
+when, starts a process anew.
 """
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import faulthandler
 import fcntl
-import functools
 import gc
 import importlib
 import json
@@ -20,14 +22,16 @@ import socket
 import subprocess
 import sys
 import termios
+import threading
 import time
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import NoReturn, Self, TextIO
 
-HERE = Path(__file__).parents[1]
 _SET_CHILD_SUBREAPER = 36
 _IMPORTED = (
     "torch",
@@ -40,6 +44,8 @@ _IMPORTED = (
     "tracetui.ui.app",
     "tracetui.commands",
 )
+_connection: socket.socket | None = None
+"""To the process that forks."""
 
 
 class WarmProcess:
@@ -63,7 +69,8 @@ class WarmProcess:
         self.stdout: TextIO | None = None
         self.stderr: TextIO | None = None
         request = {"arguments": self.args, "cwd": str(cwd), "env": dict(env), "terminal": terminal}
-        server = _server()
+        server = _connection
+        assert server is not None
         socket.send_fds(server, [json.dumps(request).encode()], descriptors)
         self.pid = int(server.recv(32))
 
@@ -120,33 +127,47 @@ class WarmProcess:
         return self.returncode
 
 
-@functools.cache
-def _server() -> socket.socket:
-    """The connection to this worker's warm process, which ends with it."""
+def begin() -> None:
+    """Fork the process that forks the others. It ends with this one, whose connection to it ends then."""
+    global _connection
     # A child's parent ends as soon as it has forked it, so that the child becomes ours.
     ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    _connection, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with its:
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.warm", str(its.fileno())],
-            cwd=HERE,
-            env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-            pass_fds=[its.fileno()],
-            stdin=subprocess.DEVNULL,
-        )
-    return ours
+        if os.fork():
+            return
+        try:
+            _forget_the_tests(its.fileno())
+            serve(its)
+        finally:
+            os._exit(0)
+
+
+def _forget_the_tests(kept: int) -> None:
+    """What a process has that runs tests, and a new one has not."""
+    os.closerange(3, kept)
+    os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
+    faulthandler.disable()
+    atexit._clear()
+    # They would remove the folders of the tests; those of a child's own are to be removed.
+    vars(weakref.finalize)["_registry"].clear()
+    weakref.finalize._registered_with_atexit = False  # type: ignore[attr-defined]
+    sys.excepthook, sys.unraisablehook = sys.__excepthook__, sys.__unraisablehook__
+    threading.excepthook = threading.__excepthook__
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # As if nobody had imported readline, which has settings of its own while it waits for a line.
+    ctypes.c_void_p.in_dll(ctypes.pythonapi, "PyOS_ReadlineFunctionPointer").value = None
+    gc.set_threshold(700, 10, 10)
 
 
 def serve(connection: socket.socket) -> None:
     """Import everything, then answer each request with the id of a child that does it."""
-    for name in _IMPORTED:
-        importlib.import_module(name)
-    gc.collect()
-    gc.freeze()
     while True:
         request, descriptors, _, _ = socket.recv_fds(connection, 1 << 20, 3)
         if not request:
             return
+        for name in _IMPORTED:
+            importlib.import_module(name)
         reading, writing = os.pipe()
         if (between := os.fork()) == 0:
             if child := os.fork():
@@ -155,11 +176,28 @@ def serve(connection: socket.socket) -> None:
             connection.close()
             os.close(reading)
             os.close(writing)
-            _become(json.loads(request), descriptors)
+            _end_as(partial(_become, json.loads(request), descriptors))
         os.waitpid(between, 0)
         connection.send(os.read(reading, 32))
         for descriptor in (reading, writing, *descriptors):
             os.close(descriptor)
+
+
+def _end_as(program: Callable[[], NoReturn]) -> NoReturn:
+    """Run a program and end as Python ends, whose own way out would lead through the tests."""
+    try:
+        program()
+    except SystemExit as leaving:
+        status = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        status = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
 
 
 def _become(request: dict[str, object], descriptors: Sequence[int]) -> NoReturn:
@@ -190,7 +228,3 @@ def _become(request: dict[str, object], descriptors: Sequence[int]) -> NoReturn:
     else:
         runpy.run_path(sys.argv[0], run_name="__main__")
     sys.exit(0)
-
-
-if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])))
