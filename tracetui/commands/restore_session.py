@@ -10,7 +10,7 @@ from pathlib import Path
 from tracetui import paths
 from tracetui.commands.read_options import gives_generation, gives_prompts, takes_prompts
 from tracetui.debugger.memory.keeper import Keeper
-from tracetui.debugger.memory.note import NO_NOTE, SessionNote
+from tracetui.debugger.memory.note import NO_NOTE, ScreenLayout, SessionNote
 from tracetui.debugger.memory.restored import NOTHING_RECALLED, Restored, in_words
 from tracetui.debugger.memory.store import NOTHING_FOUND, NoteStore, StoredNote
 from tracetui.debugger.memory.switch import switched_off
@@ -27,6 +27,7 @@ class Last:
     store: NoteStore | None = None
     found: StoredNote = NOTHING_FOUND
     fresh: bool = False
+    """Whether the file doesn't hold what is remembered from here on."""
 
     @property
     def note(self) -> SessionNote:
@@ -39,13 +40,16 @@ class Last:
         return Keeper(self.store, None if self.fresh else self.note if self.found.there else bare)
 
 
-def last_of(what: str, fresh: bool) -> Last:
-    """What is remembered of a thing; with `fresh` the file isn't even read."""
+def last_of(what: str, fresh: bool, reset_layout: bool = False) -> Last:
+    """What is remembered of a thing; with `fresh` the file isn't even read, with `reset_layout` all but the layout."""
     if switched_off():
         return Last()
     store = NoteStore(what)
     store.touch()
-    return Last(store, NOTHING_FOUND if fresh else store.read(), fresh)
+    stored = NOTHING_FOUND if fresh else store.read()
+    if reset_layout:
+        stored = replace(stored, note=replace(stored.note, layout=ScreenLayout()))
+    return Last(store, stored, fresh or (reset_layout and stored.there))
 
 
 def name_of(model: str) -> str:

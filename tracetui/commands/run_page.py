@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def run_offer(arguments: Namespace) -> tuple[Recipe, StartPage]:
     """What `tracetui run` is to run, and what its screen begins with. Raises InputError."""
     given_stops = read_stops(arguments)  # a wrong one is refused before anything is read
-    last = last_of(name_of(arguments.model), arguments.fresh)
+    last = last_of(name_of(arguments.model), arguments.fresh, arguments.reset_layout)
     stops = read_stops(arguments, last.note.stops)
     recipe = read_recipe(arguments, last.note)
     check_places(recipe, given_stops, goes_on=True)

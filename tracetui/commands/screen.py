@@ -78,7 +78,7 @@ def open_trace(arguments: Namespace) -> int:
     from tracetui.ui.terminal.last_resort import run_app
 
     offer = page_of_recording(recording, path)
-    last = last_of(recording_name(path), arguments.fresh)
+    last = last_of(recording_name(path), arguments.fresh, arguments.reset_layout)
     offer = replace(
         offer,
         stops=last.note.stops if last.found.there else offer.stops,

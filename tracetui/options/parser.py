@@ -205,3 +205,4 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 def _add_fresh(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--fresh", action="store_true", help=f"forget {what} (docs/sessions.md)")
+    parser.add_argument("--reset-layout", action="store_true", help="forget where panes and their dividers stood")

@@ -55,7 +55,7 @@ def run_columns(room: int, by: SortBy) -> tuple[RunColumn, ...]:
     columns: list[RunColumn] = []
     for column in dict.fromkeys([*first, *order]):
         name = _PATH if columns and first else NAME
-        if sum(each.cells for each in columns) + column.cells < room - name:
+        if sum(each.cells for each in columns) + column.cells <= room - name:
             columns.append(column)
     places = [*_ORDER[:2], _BROKEN, *_ORDER[2:]]
     return tuple(sorted(columns, key=places.index))
@@ -64,7 +64,7 @@ def run_columns(room: int, by: SortBy) -> tuple[RunColumn, ...]:
 def cells_of(room: int, columns: Sequence[RunColumn]) -> tuple[int, int]:
     """How many cells of a room the name has before the columns, and how many stay blank behind them."""
     rest = room - sum(column.cells for column in columns)
-    behind = max(1, rest - _LONGEST) if columns else 0
+    behind = max(0, rest - _LONGEST) if columns else 0
     return rest - behind, behind
 
 

@@ -32,6 +32,8 @@ class Arrangement:
         self._screen = screen
         self._forget_remark = forget_remark
         self._routes = False
+        self.room_given: Callable[[], None] = lambda: None
+        """Called when another pane has all the room, or none has any more."""
         self.front = PANES[0].id
         self.widgets = {pane.id: pane.make(page) for pane in PANES}
 
@@ -80,11 +82,19 @@ class Arrangement:
 
     def _make_room(self) -> None:
         self._screen.set_class(self._routes or self.front == "experts", "-experts")
+        self.room_given()
+
+    @property
+    def front_has_keys(self) -> bool:
+        """Whether the pane in front hears the keys."""
+        around = self._screen.focused.ancestors_with_self if self._screen.focused else ()
+        return self.front in {node.id for node in around}
 
     def go_to(self, pane: str) -> None:
         """Bring a pane to the front and give it the keys."""
         self._forget_remark()
         self._screen.set_class(self._screen.has_class("-maximised") and pane == MODULES.id, "-rail-maximised")
+        self.room_given()
         if pane != MODULES.id:
             self.bring(pane)
         self._give_keys(pane)
@@ -112,6 +122,7 @@ class Arrangement:
     def give_room(self, maximised: str) -> None:
         self._screen.set_class(bool(maximised), "-maximised")
         self._screen.set_class(maximised == "tree", "-rail-maximised")
+        self.room_given()
 
     def toggle_room(self) -> None:
         """All room for the pane with the keys, or for the one in front; again gives it back."""

@@ -92,9 +92,7 @@ class ModuleSearch:
     def toggle_numbers(self) -> None:
         """The run's numbers in the tree, or what modules hold."""
         numbers = self._tree.numbers
-        numbers.chosen = not numbers.chosen
-        numbers.follow()
-        self._tree.refresh()
+        numbers.choose(not numbers.chosen)
         self._bar.name_columns()
         remark = "the tree shows what the run did" if numbers.chosen else "the tree shows what modules hold"
         self._say(remark if self._tree.state.frontier else f"{remark} once it has run" * numbers.chosen)

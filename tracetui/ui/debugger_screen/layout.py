@@ -1,4 +1,4 @@
-"""What of the screen comes back next time: its panes, the tree's folds, the heatmaps' colours."""
+"""What of the screen comes back next time: its panes and their sizes, the tree's folds, the heatmaps' colours."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from tracetui.debugger.memory.note import MapLook, ScreenLayout
 from tracetui.debugger.module_rows import layouts_of
 from tracetui.debugger.readings.attention import SHOWN
 from tracetui.ui.debugger_screen.host import Panes
+from tracetui.ui.debugger_screen.sizes.actions import SizeActions
 from tracetui.ui.panes.attention.pane import AttentionPane
 from tracetui.ui.panes.modules.find_bar import FindBar
 from tracetui.ui.panes.modules.pane import ModuleList
@@ -18,8 +19,11 @@ from tracetui.ui.widgets.heatmap import Heatmap
 class WidgetLayout:
     """Holds its widgets itself, so that it can be asked while the screen is taken down."""
 
-    def __init__(self, panes: Panes, tree: ModuleList, find_bar: FindBar, attention: AttentionPane) -> None:
+    def __init__(
+        self, panes: Panes, tree: ModuleList, find_bar: FindBar, attention: AttentionPane, sizes: SizeActions
+    ) -> None:
         self._panes = panes
+        self._sizes = sizes
         self._tree = tree
         self._find_bar = find_bar
         self._attention = attention
@@ -34,6 +38,8 @@ class WidgetLayout:
         for heatmap in self._maps:
             if (before := known.get(heatmap.id or "")) is not None:
                 heatmap.choose(before.colours, before.diverging, before.scale)
+        self._tree.numbers.choose(layout.numbers)
+        self._sizes.use(layout.sizes)
         self._attention.kind = next((kind for kind in SHOWN if kind == layout.scores), "probs")
 
     def unfold_as(self, layout: ScreenLayout) -> None:
@@ -60,6 +66,8 @@ class WidgetLayout:
             opened=self._tree.unfolded,
             names=self._tree.layout_shown,
             scores="" if kind == "probs" else kind,
+            numbers=self._tree.numbers.chosen,
+            sizes=self._sizes.sizes,
             maps=tuple(look for heatmap in self._maps if (look := _look_of(heatmap)) != MapLook(look.map)),
         )
 

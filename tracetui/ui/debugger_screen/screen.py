@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import ClassVar
 
 from textual import events, on
@@ -11,7 +12,6 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.reactive import reactive
 from textual.screen import Screen
-from textual.widget import Widget
 
 from tracetui.debugger.driver import Driver
 from tracetui.debugger.home.tour import LEAVES, PROMPT_GIVEN
@@ -33,6 +33,10 @@ from tracetui.ui.debugger_screen.questions import LineQuestions
 from tracetui.ui.debugger_screen.ranks import RankActions
 from tracetui.ui.debugger_screen.runs import RunActions
 from tracetui.ui.debugger_screen.screen_host import ScreenHost
+from tracetui.ui.debugger_screen.sizes.actions import SizeActions
+from tracetui.ui.debugger_screen.sizes.divider import Divider
+from tracetui.ui.debugger_screen.sizes.pane_grid import PaneGrid
+from tracetui.ui.debugger_screen.sizes.strip import RunStrip
 from tracetui.ui.debugger_screen.steps import StepActions
 from tracetui.ui.debugger_screen.stops import StopActions
 from tracetui.ui.debugger_screen.tab_line import TabLine
@@ -57,14 +61,11 @@ from tracetui.ui.panes.log.pane import LogPane
 from tracetui.ui.panes.modules.find_bar import FindBar, FindInput
 from tracetui.ui.panes.modules.pane import ModuleList
 from tracetui.ui.panes.modules.watch_list import WatchList
-from tracetui.ui.panes.pane import ReadingPane
 from tracetui.ui.panes.tensor.pane import TensorPane
 from tracetui.ui.widgets.header import Header
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.ui.widgets.key_bar import KeyBar
-from tracetui.ui.widgets.nearby import Nearby
 from tracetui.ui.widgets.prompt_bar import PromptBar
-from tracetui.ui.widgets.residual_line import ResidualLine
 from tracetui.ui.widgets.step_lines import StepLines
 from tracetui.ui.widgets.token_strip import TokenStrip
 from tracetui.ui.widgets.too_small import SMALLEST, TooSmall
@@ -115,12 +116,13 @@ class DebuggerScreen(Screen[None]):
             host, self._log_pane, panes, self.runs, self.stops, self.edits, self.health, self.looks
         )
         self.ranks = RankActions(host, self.heard.hear)
-        self.layout_kept = WidgetLayout(panes, tree, self._find_bar, attention)
+        self.sizes = SizeActions(self, panes, tree, host.show)
+        self.layout_kept = WidgetLayout(panes, tree, self._find_bar, attention, self.sizes)
         self.memory = SessionMemory(host, page, self._watches, self._prompt_bar, self.runs, self.layout_kept)
         host.followers.append(self.stops.follow)
         parts = (self.steps, self.stops, self.health, self.edits, self.runs, self.looks, self.ranks, self.files)
         help_ = HelpActions(host, lambda: panes.explained, self._keymap_shown)
-        every = (*parts, self.search, panes, help_)
+        every = (*parts, self.search, panes, self.sizes, help_)
         self.handlers = {id_: handler for part in every for id_, handler in part.handlers.items()}
 
     def compose(self) -> ComposeResult:
@@ -133,14 +135,12 @@ class DebuggerScreen(Screen[None]):
                     yield self._find_bar.data_bind(state)
                     yield self._tree.data_bind(state)
                     yield self._watches.data_bind(state)
+                yield Divider("rail-divider", True, partial(self.sizes.drag, "rail"))
                 with Vertical(id="main"):
                     yield TabLine()
-                    with Widget(id="panes"):
-                        for pane in self.arrangement.widgets.values():
-                            yield pane.data_bind(state) if isinstance(pane, ReadingPane) else pane
-            with Horizontal(id="strip"):
-                yield ResidualLine().data_bind(state)
-                yield Nearby().data_bind(state)
+                    yield PaneGrid(tuple(self.arrangement.widgets.values()), self.sizes.drag).data_bind(state)
+            yield Divider("strip-divider", False, partial(self.sizes.drag, "strip"))
+            yield RunStrip().data_bind(state)
             if self._page.tour:
                 yield self._tour.data_bind(state)
             yield StepLines(self.host.step_bar).data_bind(state)
@@ -197,6 +197,7 @@ class DebuggerScreen(Screen[None]):
     def on_resize(self, event: events.Resize) -> None:
         width, height = event.size
         self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "-too-small")
+        self.sizes.apply()
 
     def watch_state(self, old: ScreenState, state: ScreenState) -> None:
         """A batch has keys of its own, and a model with experts room for them beside the other panes."""

@@ -62,14 +62,14 @@ class ModulesTitle(Widget):
         self._columns = columns
 
     def render(self) -> Content:
-        title, room = f"{HAS_KEYS if self.has_keys else ' '}1 Modules ", self.size.width - 1
+        title, room = f"{HAS_KEYS if self.has_keys else ' '}1 Modules ", self.size.width
         outline = self.state.outline
         right = totals(outline.parameters, outline.active, room - len(title) - 1)
         if self.layout_shown:
             right = f"→ {_LAYOUTS.get(self.layout_shown, self.layout_shown)}"
         style = "bold $accent" if self.has_keys else ""
         if columns := self._columns():
-            right, room = columns, room + 1
+            right = columns
         return Content.assemble((title, style), right.rjust(room - len(title)))
 
 

@@ -23,8 +23,7 @@ def fitted(row: ModuleRow, room: int, layout: str, brief: bool = False) -> tuple
     fold = ("▾ " if row.open else "▸ ") if row.opens else "  "
     name = f"{' ' * row.depth}{fold}{visible(row.name)}"
     every = () if brief and room < ROOMY - _NUMBER else _details(row, room, layout)
-    details = (f"{detail} " for detail in every if detail)
-    detail = next((detail for detail in details if len(name) + len(detail) + 1 <= room), "")
+    detail = next((detail for detail in every if detail and len(name) + len(detail) + 1 <= room), "")
     kind = f"  {visible(row.kind)}" if row.kind else ""
     if len(kind) > room - len(name) - len(detail) - bool(detail):
         kind = ""

@@ -192,6 +192,11 @@ class ModuleList(ScrollView, can_focus=True):
         self.line = next((index for index, row in enumerate(self._rows) if row.path == path), self.line)
 
     @property
+    def cells(self) -> int:
+        """Of a line; beside it there may be a scrollbar."""
+        return self.scrollable_content_region.width
+
+    @property
     def seen(self) -> list[str]:
         """The paths of the lines on view."""
         first = self.scroll_offset.y
@@ -214,6 +219,9 @@ class ModuleList(ScrollView, can_focus=True):
         self._build()
         self.line = 0
         self.watch_line()
+
+    def on_resize(self) -> None:
+        self.numbers.follow()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)

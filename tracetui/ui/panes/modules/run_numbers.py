@@ -69,7 +69,7 @@ class RunNumbers:
     @property
     def columns(self) -> tuple[RunColumn, ...]:
         """Those that are shown."""
-        width = self._tree.size.width - 2
+        width = self._tree.cells - 2
         wanted = self.chosen or self.by is not SortBy.TREE or width >= ROOMY
         return run_columns(width, self.by) if wanted and self._tree.state.frontier else ()
 
@@ -81,8 +81,14 @@ class RunNumbers:
     def heading(self) -> str:
         """The columns' names, each over its own."""
         columns = self.columns
-        behind = cells_of(self._tree.size.width - 2, columns)[1]
+        behind = cells_of(self._tree.cells - 2, columns)[1]
         return f"{heading(columns, self.by, self.over)}{' ' * behind}" if columns else ""
+
+    def choose(self, chosen: bool) -> None:
+        """Show the columns however narrow the tree is, or only where there is room."""
+        self.chosen = chosen
+        self.follow()
+        self._tree.refresh()
 
     def next_order(self) -> SortBy:
         """The next column, the largest first; after the last one the order of the tree."""

@@ -42,7 +42,7 @@ class LineStrips:
     def strip(self, row: ModuleRow, plain: Style, is_current: bool, chosen: bool) -> Strip:
         """plain: what all of it stands on; chosen: whether the user is on it."""
         tree = self._tree
-        width, base = tree.size.width, plain + self._style_of(row, is_current, chosen)
+        width, base = tree.cells, plain + self._style_of(row, is_current, chosen)
         # The line with the cursor has a ground of its own, on which only its own colour can be read.
         quiet, marked, alarm = (Style() if chosen else self._component(name) for name in ("quiet", "mark", "alarm"))
         columns = tree.numbers.columns
