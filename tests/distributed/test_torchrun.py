@@ -1,28 +1,29 @@
-"""The command under torchrun itself, once: everything else is tried on forked ranks."""
+"""The program under torchrun itself, on a terminal, once: everything else is tried on forked ranks."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
-from tracetui.recording.npz import read_trace
+from tests.cli.terminal import Terminal
+
+LAUNCH = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python")
 
 
-def test_torchrun_writes_the_one_file(tmp_path: Path) -> None:
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    command = ["-m", "tracetui", "trace", "llama-tiny", "--layers", "1", "--tokens", "1,2,3", "-o", "run.npz"]
-    done = subprocess.run(
-        [*launch, *command],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0].startswith("run.npz: ")
-    assert done.stdout.count("run.npz: ") == 1
-    assert "model.layers.0" in read_trace(tmp_path / "run.npz")
+def test_one_screen_for_two_processes(tmp_path: Path) -> None:
+    words = ("run", "llama-tiny", "--layers", "1", "--tokens", "1,2,3")
+    env = {"OMP_NUM_THREADS": "1", "XDG_STATE_HOME": str(tmp_path)}
+    with Terminal(*words, columns=110, rows=30, cwd=tmp_path, env=env, under=LAUNCH) as terminal:
+        terminal.until("rank 0 of 2", "stopped at record 0")
+        terminal.resize(120, 32)
+        terminal.send("c")
+        terminal.until("finished")
+        # The processes lead sessions of their own: no signal tells them of the new size.
+        assert len(terminal.screen.display[0].rstrip()) > 110
+        terminal.send("F")
+        terminal.until("Whose records?")
+        terminal.send("\r")
+        terminal.until("2 ranks together")
+        terminal.send("q")
+        assert terminal.ended() == 0
+        terminal.assert_restored()

@@ -31,6 +31,15 @@ _GIVEN_BACK = b"\x18" + b"".join(b"\x1b[" + mode for mode in _MODES.split())
 they were."""
 
 
+def has_jobs(terminal: int = _STDOUT) -> bool:
+    """Whether this process can be put into the background of the terminal's shell, and is sent its signals."""
+    try:
+        os.tcgetpgrp(terminal)
+    except OSError:
+        return False
+    return True
+
+
 class TerminalDriver(LinuxDriver):
     """Draws on the terminal; what compiled libraries print past us goes to a log while the screen is up."""
 
@@ -39,6 +48,8 @@ class TerminalDriver(LinuxDriver):
     ) -> None:
         super().__init__(app, debug=debug, mouse=mouse, size=size)
         self._file = Drawn(os.dup(_STDOUT))
+        self._size_known = (0, 0)
+        self._is_told = has_jobs()
         self._kept: dict[int, int] = {}
         """The terminal's descriptors while a log stands in their place."""
 
@@ -91,6 +102,7 @@ class TerminalDriver(LinuxDriver):
         """Pass on what is typed; a byte that is no UTF-8 arrives as U+FFFD instead of ending the program."""
         decoder = getincrementaldecoder("utf-8")("replace")
         parser = XTermParser(self._debug)
+        self._size_known = self._get_terminal_size()
         with selectors.SelectSelector() as selector:
             selector.register(self.fileno, selectors.EVENT_READ)
             while not self.exit_event.is_set():
@@ -103,6 +115,15 @@ class TerminalDriver(LinuxDriver):
                         parser = self._feed(parser, text)
                 for message in parser.tick():
                     self.process_message(message)
+                self._look_at_size()
+
+    def _look_at_size(self) -> None:
+        """Where another session has the terminal, as that of torchrun's has, no signal says that it was resized."""
+        if self._is_told:
+            return
+        if (size := self._get_terminal_size()) != self._size_known:
+            self._size_known = size
+            os.kill(os.getpid(), signal.SIGWINCH)
 
     def _feed(self, parser: XTermParser, text: str) -> XTermParser:
         """Pass on what a text holds; the parser to go on with, a new one where Textual's stumbles over a sequence."""
