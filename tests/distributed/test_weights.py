@@ -39,7 +39,12 @@ def _traced(rank: int, words: Sequence[str]) -> tuple[int, int, int]:
     held: list[StandingWeights] = []
     with pytest.MonkeyPatch.context() as patch:
         make = StandingWeights.make
-        patch.setattr(StandingWeights, "make", lambda self: (held.append(self), make(self)))
+
+        def made(weights: StandingWeights) -> None:
+            held.append(weights)
+            make(weights)
+
+        patch.setattr(StandingWeights, "make", made)
         status = ranked_trace(parse(words))
     weights = held[0]
     here = [local_tensor(slot.look(module)) for module, slot in weights.all_slots()]  # type: ignore[arg-type]

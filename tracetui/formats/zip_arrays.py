@@ -45,6 +45,8 @@ class StoredArray(NamedTuple):
     """Whether the values lie in Fortran order."""
     packed: Packed | None = None
     """How the content is deflated, which `offset` is the beginning of; None where values lie as they are."""
+    crc: int = 0
+    """The checksum of the header and the values that the file gives; 0 where it gives none."""
 
 
 def locate(source: Source, member: Member, own: bool = True) -> StoredArray:
@@ -68,7 +70,7 @@ def locate(source: Source, member: Member, own: bool = True) -> StoredArray:
     except NpyError as error:
         raise _refused(error, source, member, own) from error
     _check_size(source, member, head, member.size - text.stop)
-    return StoredArray(member.name, at + text.stop, head.dtype, head.shape, end, head.fortran)
+    return StoredArray(member.name, at + text.stop, head.dtype, head.shape, end, head.fortran, crc=member.crc)
 
 
 def _locate_packed(source: Source, member: Member, at: int, own: bool) -> StoredArray:
@@ -87,7 +89,8 @@ def _locate_packed(source: Source, member: Member, at: int, own: bool) -> Stored
         raise _refused(error, source, member, own) from error
     _check_size(source, member, head, member.size - text.stop)
     packed = replace(packed, head=text.stop)
-    return StoredArray(member.name, at, head.dtype, head.shape, at + member.stored, head.fortran, packed)
+    end = at + member.stored
+    return StoredArray(member.name, at, head.dtype, head.shape, end, head.fortran, packed, member.crc)
 
 
 def locate_npy(source: Source, name: str) -> StoredArray:

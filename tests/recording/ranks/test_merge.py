@@ -28,16 +28,19 @@ from tests.recording.ranks.made import (
     without_values,
     written,
 )
+from tracetui.formats.zip_arrays import StoredArray
 from tracetui.recording.npz import read_trace, write_trace
+from tracetui.recording.npz.array_file import ArrayFile
 from tracetui.recording.parallel import Parallel, Place, Shard, UnlikeReplicas
 from tracetui.recording.ranks.files import gathered_from
 from tracetui.recording.ranks.gather import Gathered, RankTrace
 from tracetui.recording.ranks.merge import Merged, merged_trace
 from tracetui.recording.ranks.replicas import ComparedReplicas, TakenReplicas
+from tracetui.recording.record import Record
 from tracetui.recording.statistics import of_array
 from tracetui.recording.summary import describe
-from tracetui.recording.trace import Trace
-from tracetui.recording.value import Array, ArrayValue, NotKeptError
+from tracetui.recording.trace import RunInfo, Trace
+from tracetui.recording.value import Array, ArrayValue, Index, NotKeptError, StatisticsValue
 
 WHOLE_TRACE = trace_of(sites())
 
@@ -178,6 +181,58 @@ def test_one_bit_of_one_rank_is_named(tmp_path: Path) -> None:
     assert unlike.max_abs is not None
     assert 0 < unlike.max_abs < 1e-6
     np.testing.assert_array_equal(trace[key], WHOLE_TRACE[key])
+
+
+def test_replicas_with_the_same_checksum_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[tuple[Path, str]] = []
+    original = ArrayFile.read
+
+    def noted(file: ArrayFile, place: StoredArray, index: Index = ()) -> Array:
+        read.append((file.path, place.name))
+        return original(file, place, index)
+
+    traces = tp_traces(3)
+    traces[2] = changed(traces[2], "model.norm", lambda array: array[:, ::-1].copy())
+    paths = written(traces, tmp_path)
+    monkeypatch.setattr(ArrayFile, "read", noted)
+    both = merged_trace(gathered_from(paths), ComparedReplicas())
+    write_trace(both.trace, tmp_path / "run.npz")
+    assert list(both.trace.unlike_replicas) == ["model.norm"]
+    of = {path for path, name in read if name.startswith("model.layers.0.input_layernorm")}
+    assert of == {paths[0]}
+    assert {path for path, name in read if name.startswith("model.norm")} == set(paths)
+
+
+def test_statistics_of_many_ranks_are_put_together_with_one_file_open(tmp_path: Path) -> None:
+    count = 64
+    whole = np.random.default_rng(1).standard_normal((1, 3, 2 * count), np.float32)
+    for rank in range(count):
+        place = Place((Shard(2, count, rank, 2 * count, ((2 * rank, 2 * rank + 2),)),))
+        parts = {"a.q_proj": (whole[..., 2 * rank : 2 * rank + 2], place), "a.norm": (whole, Place())}
+        records = [
+            Record(number, site, array.shape, "float32", 1, place=at)
+            for number, (site, (array, at)) in enumerate(parts.items())
+        ]
+        values = [StatisticsValue(array.shape, "float32", of_array(array)) for array, _ in parts.values()]
+        run = RunInfo(parallel=Parallel(count, rank, {"tp": count}, {"tp": rank}))
+        write_trace(Trace(run, (), records, values, {}), tmp_path / f"rank{rank:03}.npz")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    gathered = gathered_from(sorted(tmp_path.iterdir()))
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
+    # What all of them have is kept once.
+    assert [len(list(parts.holders)) for parts in gathered.parts.values()] == [count, 1]
+    both = merged_trace(gathered, ComparedReplicas())
+    assert both.misfits == ()
+    for record, value in zip(both.trace.records, both.trace.values, strict=True):
+        expected, made = of_array(whole), value.statistics()
+        assert (record.shape, made.numel, made.min, made.max, made.zeros) == (
+            whole.shape,
+            expected.numel,
+            expected.min,
+            expected.max,
+            expected.zeros,
+        )
+        assert made.l2 == pytest.approx(expected.l2, rel=1e-12)
 
 
 def test_most_ranks_are_believed_and_bits_that_statistics_hide_are_seen(tmp_path: Path) -> None:

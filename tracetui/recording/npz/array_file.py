@@ -136,5 +136,10 @@ class StoredValue:
     def dtype(self) -> str:
         return self._dtype
 
+    @property
+    def checksum(self) -> int:
+        """What the file gives for the values and their npy header; 0 where it gives none."""
+        return self._place.crc
+
     def read(self, index: Index = ()) -> Array:
         return self._file.read(self._place, index)

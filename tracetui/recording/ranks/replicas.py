@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from tracetui.recording.npz.array_file import StoredValue
 from tracetui.recording.npz.writer import blocks
 from tracetui.recording.parallel import UnlikeReplicas
 from tracetui.recording.ranks.gather import Holder, cheap_statistics, ordered
@@ -62,7 +63,9 @@ class ComparedReplicas(Mapping[str, UnlikeReplicas]):
         if any(repr(holder.value.statistics()) != repr(chosen.value.statistics()) for holder in others):
             self._noted.setdefault(key, ranked)
             return chosen.value
-        kept = [holder.value for holder in others if is_kept(holder.value)]
+        kept = [
+            each.value for each in others if is_kept(each.value) and not _same_by_checksum(each.value, chosen.value)
+        ]
         if not kept or not is_kept(chosen.value):
             return chosen.value
         return ReplicatedValue(chosen.value, kept, lambda number: self._note(key, ranked))
@@ -86,6 +89,13 @@ class ComparedReplicas(Mapping[str, UnlikeReplicas]):
         if key not in self._measured:
             self._measured[key] = measured(self._noted[key], self._unit)
         return self._measured[key]
+
+
+def _same_by_checksum(one: Value, other: Value) -> bool:
+    """Whether two files say of their bytes what is said of the same bytes; what isn't sure is read."""
+    if not (isinstance(one, StoredValue) and isinstance(other, StoredValue)):
+        return False
+    return bool(one.checksum) and (one.checksum, one.shape, one.dtype) == (other.checksum, other.shape, other.dtype)
 
 
 def measured(holders: Sequence[Holder], unit: Unit | None = None) -> UnlikeReplicas | None:

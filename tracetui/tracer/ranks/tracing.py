@@ -68,6 +68,8 @@ class TracingRanks:
         """Ready to run, and everything known that may forbid it, before any weight is in memory."""
         if recipe.factory is not None:
             raise InputError(f"{recipe.name}: a model that is given as code is spread over ranks by that code")
+        if self.sizes.pipeline > 1 and recipe.lens:
+            raise InputError("--lens: not with --pp: the norm and lm_head that it reads by are on the last stage alone")
         engine = Engine(spread_model(recipe, self.sizes, self._is_same), emit)
         lengths = [1] if prompts is None else [len(row.tokens) for row in engine.encode(prompts)]
         engine.plan(max(lengths, default=0), len(lengths), 0 if prompts is None else recipe.generation.count)
