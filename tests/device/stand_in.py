@@ -9,7 +9,7 @@ waits for them, not before, so that who reads too early, or lets go too early, g
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -164,6 +164,7 @@ class StandIn(TorchFunctionMode):
             "is_available": lambda: True,
             "device_count": lambda: self.gpus,
             "current_device": lambda: 0,
+            "device": nullcontext,
             "get_device_name": lambda device=None: "a GPU that isn't there",
             "get_device_capability": lambda device=None: (9, 0),
             "mem_get_info": lambda device=None: (self.free, 2 * self.free),

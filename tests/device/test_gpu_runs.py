@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -26,6 +27,7 @@ from tracetui.expr.stop import DEFAULT_STOPS, Stop
 from tracetui.recipe import Generation
 from tracetui.recording.keep import parse_keep
 from tracetui.recording.trace import Trace
+from tracetui.tracer.caller import Caller
 from tracetui.tracer.capture.values import TorchValue
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.gate import Gate
@@ -218,3 +220,37 @@ def test_where_a_pass_does_not_fit_values_leave_the_gpu_as_they_come() -> None:
         assert engine.prepared.plan.on_device is not None
         assert not engine.prepared.plan.on_device.holds_pass
         assert _differences(plain, engine.run(engine.runnable.recipe.prompts, Gate(waits=False))) == []
+
+
+@pytest.mark.parametrize("full_after", [1, 3, 12])
+def test_a_gpu_that_fills_up_holds_no_more_and_the_trace_is_the_same(full_after: int, gpu: StandIn) -> None:
+    copies, asked = "tracetui.tracer.capture.host_copies", []
+
+    def free(device: torch.device) -> int:
+        asked.append(device)
+        return 0 if len(asked) >= full_after else 2**40
+
+    model, ids = tiny_llama(num_hidden_layers=3), prompt()
+    plain = tracetui.trace(model, input_ids=ids, use_cache=False)
+    model.to(GPU)
+    with patch(f"{copies}.free_bytes", free), patch(f"{copies}._BATCH", 2**11), patch(f"{copies}._LOOKED_FOR", 2**11):
+        there = tracetui.trace(model, input_ids=ids.to(GPU), use_cache=False)
+    assert len(asked) == full_after
+    assert [record.key for record in plain.records] == [record.key for record in there.records]
+    assert [record.inputs for record in plain.records] == [record.inputs for record in there.records]
+    for record in plain.records:
+        np.testing.assert_array_equal(plain[record], there[record], err_msg=record.key)
+
+
+def test_the_callers_gpu_and_stream_are_meant_on_the_models_thread_too() -> None:
+    with patch("torch.cuda.is_initialized", lambda: True), StandIn().there() as gpu:
+        caller, entered = Caller.here(), list[object]()
+
+        @contextmanager
+        def enter(what: object) -> Iterator[None]:
+            entered.append(what)
+            yield
+
+        with patch("torch.cuda.device", enter), patch("torch.cuda.stream", enter), caller.applied():
+            assert entered == [0, gpu.stream]
+    assert Caller.here().gpu is None

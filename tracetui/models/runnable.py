@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -131,7 +131,9 @@ class Runnable:
     @contextmanager
     def surroundings(self) -> Iterator[None]:
         """What a pass runs under."""
-        with torch.inference_mode(False), torch.no_grad():
+        device = self.device
+        current = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+        with torch.inference_mode(False), torch.no_grad(), current:
             yield
 
 

@@ -8,6 +8,12 @@ from dataclasses import dataclass
 
 import torch
 
+
+def _gpus_are_used() -> bool:
+    """Whether anybody has: asking for the one that is current would begin to."""
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+
+
 _KINDS = ("cpu", "cuda", "mps", "xpu")
 
 
@@ -21,6 +27,10 @@ class Caller:
     """The kinds of device for which it is on, with the dtype."""
     autocast_cache: bool
     device: torch.device
+    gpu: int | None
+    """The number of the GPU that is meant where none is named; None where nobody has used any."""
+    stream: torch.cuda.Stream | None
+    """In which work goes to it."""
 
     @classmethod
     def here(cls) -> Caller:
@@ -32,6 +42,7 @@ class Caller:
             on,
             torch.is_autocast_cache_enabled(),
             torch.get_default_device(),
+            *((torch.cuda.current_device(), torch.cuda.current_stream()) if _gpus_are_used() else (None, None)),
         )
 
     @contextmanager
@@ -42,6 +53,9 @@ class Caller:
             stack.enter_context(torch.set_grad_enabled(self.gradients))
             for kind, dtype in self.autocast:
                 stack.enter_context(torch.autocast(kind, dtype, cache_enabled=self.autocast_cache))
+            if self.gpu is not None:
+                stack.enter_context(torch.cuda.device(self.gpu))
+                stack.enter_context(torch.cuda.stream(self.stream))
             if self.device.type != "cpu":
                 stack.enter_context(self.device)
             yield

@@ -7,13 +7,13 @@ for its event, and nobody else.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from itertools import groupby
 from threading import Lock
 
 import torch
 
+from tracetui.models.devices.memory import free_bytes
 from tracetui.models.devices.streams import Event, SideStream, has_streams
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.value import Array, Index
@@ -26,6 +26,10 @@ _SLAB = 2**26
 """Bytes of pinned memory that is allocated at once: that takes long, and rounds up to a power of two."""
 _MOST_SENT = 2**31
 """Bytes on their way, and on the device still, for which nobody waits."""
+_SPARE = 2**30
+"""Bytes that a device must have free for the model itself, where values are held on it."""
+_LOOKED_FOR = 2**28
+"""Bytes of values after which somebody looks whether it has."""
 _ALIGNED = 64
 _NORMED = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 """Dtypes of which torch finds the largest magnitudes of many tensors at once; NaN if there is one."""
@@ -90,6 +94,9 @@ class DeviceValue(TorchValue):
 class _Batch:
     """Values that are sent together."""
 
+    held = False
+    """Whether its captured tensors must stay until their pass is over."""
+
     def __init__(self, values: Sequence[DeviceValue], normed: Sequence[DeviceValue], finite: torch.Tensor) -> None:
         """finite: a flag for each of `normed`, in the processor's memory once the batch is there."""
         self.values, self.nbytes = values, sum(value.nbytes for value in values)
@@ -108,6 +115,12 @@ class _Batch:
                     value.finite = finite
                 self.event = None
 
+    def let_go(self) -> None:
+        """Wait until all is there, and keep nothing on the device."""
+        self.wait()
+        for value in self.values:
+            value.let_go()
+
     @property
     def is_there(self) -> bool:
         event = self.event
@@ -121,9 +134,17 @@ class HostCopies:
         self._lanes: dict[torch.device, _Lane] = {}
         self._waiting: list[DeviceValue] = []
         self._waiting_bytes = 0
-        self._sent: deque[_Batch] = deque()
+        self._sent: list[_Batch] = []
         self.held = False
         """Whether captured tensors must stay as they are: until a pass is described they stand for the model's own."""
+        self.is_full = False
+        """Whether a device has no room for more of these in this pass."""
+        self._held_bytes = self._looked_at = 0
+
+    def hold(self) -> bool:
+        """What is captured from now on stays until its pass is over; False where there is no room for more."""
+        self.held = not self.is_full
+        return self.held
 
     def value(self, captured: torch.Tensor) -> DeviceValue:
         """A value that will be copied."""
@@ -141,11 +162,24 @@ class HostCopies:
             if device not in self._lanes:
                 self._lanes[device] = _Lane(device)
             self._sent.append(self._batch(self._lanes[device], list(values)))
-        if not self.held:
-            sent = sum(batch.nbytes for batch in self._sent)
-            while self._sent and (self._sent[0].is_there or sent > _MOST_SENT):
-                sent -= self._sent[0].nbytes
-                self._let_go()
+            if self.held:
+                self._sent[-1].held = True
+                self._held_bytes += self._sent[-1].nbytes
+        if self._held_bytes - self._looked_at >= _LOOKED_FOR:
+            self._look_for_room()
+        sent = sum(batch.nbytes for batch in self._sent if not batch.held)
+        for batch in [batch for batch in self._sent if not batch.held]:
+            if not batch.is_there and sent <= _MOST_SENT:
+                break
+            sent -= batch.nbytes
+            self._sent.remove(batch)
+            batch.let_go()
+
+    def _look_for_room(self) -> None:
+        """Hold no more values where hardly any memory is left for the model."""
+        self._looked_at = self._held_bytes
+        if any(free_bytes(device) < _SPARE for device in self._lanes):
+            self.is_full, self.held = True, False
 
     @staticmethod
     def _batch(lane: _Lane, values: Sequence[DeviceValue]) -> _Batch:
@@ -166,15 +200,11 @@ class HostCopies:
     def let_go(self) -> None:
         """The same, and nothing stays on the device."""
         self.finish()
-        while self._sent:
-            self._let_go()
-        self.held = False
-
-    def _let_go(self) -> None:
-        batch = self._sent.popleft()
-        batch.wait()
-        for value in batch.values:
-            value.let_go()
+        for batch in self._sent:
+            batch.let_go()
+        self._sent.clear()
+        self.held = self.is_full = False
+        self._held_bytes = self._looked_at = 0
 
 
 class _Lane:

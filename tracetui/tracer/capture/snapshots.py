@@ -173,6 +173,8 @@ class Snapshots:
         except RuntimeError:
             # Of inference mode: nobody can tell whether it is written to.
             return NONE
+        if not tensor.is_cpu and not self._store.copies.hold():
+            return NONE
         value = self._store.in_memory(self._capture(tensor))
         if value is None:
             return NONE
@@ -183,7 +185,6 @@ class Snapshots:
         self.known[identity] = number
         late = self._looks_late
         if value.__class__ is not TorchValue:
-            self._store.copies.held = True
             late = late or not self._holds()
         if late:
             # What a device has is looked at on its way to the processor's memory.
