@@ -1,5 +1,7 @@
 """What every layer's quantised weights do by themselves, from that layer on, as a ratio to a whole run for each.
 
+The run of the original, from which the layers go on and to which both are compared, is told by itself.
+
 Run it with `python -m tests.benchmarks quantised`.
 """
 
@@ -19,6 +21,7 @@ from tests.models.hf_files import saved
 from tracetui.analysis.quantised.damage import Reference
 from tracetui.recipe import load_recipe
 from tracetui.recipe.options import with_options
+from tracetui.recording.trace import Trace
 from tracetui.tracer.capture.allocator import settle
 from tracetui.tracer.quantised.swapping import SwappingModel, logits_of
 
@@ -46,22 +49,28 @@ def ways(folder: Path) -> dict[str, Timed]:
     layers = {f"model.layers.{n}": [name for name in names if f".layers.{n}." in name] for n in range(LAYERS)}
     reference = Reference(logits_of(model.run(recipe.prompts)), [len(_PROMPT)])
 
+    originals: list[Trace] = []
+
+    def original() -> object:
+        originals[:] = [model.run(recipe.prompts)]
+        return originals
+
     def whole() -> object:
-        shifts = [reference.shift(logits_of(model.run(recipe.prompts)))]
+        shifts = []
         for own in layers.values():
             with model.swapped(own):
                 shifts.append(reference.shift(logits_of(model.run(recipe.prompts))))
         return shifts
 
     def from_each() -> object:
-        original = model.run(recipe.prompts)
-        shifts = [reference.shift(logits_of(original))]
+        shifts = []
         for layer, own in reversed(layers.items()):
             with model.swapped(own):
-                shifts.append(reference.shift(logits_of(model.run_from(original, layer))))
+                shifts.append(reference.shift(logits_of(model.run_from(originals[0], layer))))
         return shifts
 
-    return {"whole": whole, "from each layer": from_each}
+    # The original's run is the one before those that go on from it.
+    return {"whole": whole, "the original": original, "from each layer": from_each}
 
 
 def main(results: Results, rounds: int = 5) -> None:
@@ -70,7 +79,8 @@ def main(results: Results, rounds: int = 5) -> None:
     settle()
     with tempfile.TemporaryDirectory() as folder:
         seconds = interleaved(ways(Path(folder)), rounds)
-    results.add("whole", list(np.array(seconds["whole"]) * 1e3), unit="ms")
+    for way in ("whole", "the original"):
+        results.add(way, list(np.array(seconds[way]) * 1e3), unit="ms")
     results.add("from each layer", ratios(seconds["from each layer"], seconds["whole"]), of="whole", target=TARGET)
 
 

@@ -83,7 +83,7 @@ def test_after_a_run_only_what_fits_the_budget_stays() -> None:
 
 @pytest.fixture
 def _every_block_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracetui.tracer.engine.NOTICE_SECONDS", 0.0)
+    monkeypatch.setattr("tracetui.tracer.weights_told.NOTICE_SECONDS", 0.0)
 
 
 @pytest.mark.usefixtures("_every_block_told")

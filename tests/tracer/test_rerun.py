@@ -22,6 +22,7 @@ from tracetui.errors import Cancelled, InputError
 from tracetui.expr.edit_log import EditLog
 from tracetui.expr.edit_parse import parse_edits
 from tracetui.expr.stop import parse_stops
+from tracetui.models.module_tree import KnownModel
 from tracetui.recipe import Generation, Prompts, Recipe, load_recipe, texts
 from tracetui.recipe.recorded.edits import edits_of
 from tracetui.recording.keep import Room, parse_keep
@@ -30,6 +31,7 @@ from tracetui.recording.record import Record
 from tracetui.recording.trace import Trace
 from tracetui.tracer.engine import Engine
 from tracetui.tracer.gate import Gate
+from tracetui.tracer.hooks.module_site import ModuleSite
 from tracetui.tracer.replay.stubs import RecordedLayer
 from tracetui.tracer.run import trace_recipe
 
@@ -408,3 +410,16 @@ def test_an_edit_of_probabilities_has_its_layer_computed_step_by_step_and_the_re
     assert not edited["model.layers.1.self_attn:probs"][:, 1].any()
     assert "model.layers.0.self_attn:probs" not in edited
     same(edited, trace_recipe(replace(of, edits=edits_of(edited, ""))), tmp_path)
+
+
+def test_a_run_taken_up_again_looks_at_no_module_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def anew(*given: object) -> object:
+        raise AssertionError("the model is as it was")
+
+    with made(of_family("mixtral", tmp_path)) as engine:
+        first = engine.run(engine.runnable.recipe.prompts, gate())
+        monkeypatch.setattr(KnownModel, "__init__", anew)
+        monkeypatch.setattr(ModuleSite, "of", anew)
+        monkeypatch.setattr("tracetui.models.recorded._widths", anew)
+        same(first, engine.rerun(place(first, "model.layers.1"), gate()), tmp_path)
+        same(first, engine.run(engine.runnable.recipe.prompts, gate()), tmp_path)

@@ -58,25 +58,35 @@ class Fingerprint:
     @property
     def fits(self) -> bool:
         """Whether all is as it was."""
+        tensors = self._held()
+        return tensors is not None and self._values(*tensors) == self._tensors
+
+    @property
+    def fits_but_for_tensors(self) -> bool:
+        """Whether all is as it was, whichever parameters and buffers stand in the modules now."""
+        return self._held() is not None
+
+    def _held(self) -> tuple[list[torch.Tensor | None], list[torch.Tensor | None]] | None:
+        """The parameters and buffers that there are now; None where the modules aren't what they were."""
         parameters: list[torch.Tensor | None] = []
         buffers: list[torch.Tensor | None] = []
         if any(getattr(kind, "forward", None) is not forward for kind, forward in self._forwards.items()):
-            return False
+            return None
         for living, kind, parts, others in self._modules:
             module = living()
             if module is None or module.__class__ is not kind:
-                return False
+                return None
             # Not getattr: nn.Module's own is slow where there is none.
             own = module.__dict__
             held = own.get("_modules")
             if (held or parts) and (type(held) is not dict or [*held, *map(id, held.values())] != parts):
-                return False
+                return None
             if (others or not own.keys().isdisjoint(_OTHERS)) and _others(own) != others:
-                return False
+                return None
             parameters += own.get("_parameters", {}).values()
             if own.get("_buffers"):
                 buffers += own["_buffers"].values()
-        return self._values(parameters, buffers) == self._tensors
+        return parameters, buffers
 
     def _values(
         self, parameters: Sequence[torch.Tensor | None], buffers: Sequence[torch.Tensor | None]
@@ -117,11 +127,41 @@ class KnownModel:
         """All modules by their paths, each once, in their order; somebody keeps the model alive."""
         return {path: module for path, living in self._modules if (module := living()) is not None}
 
+    def with_others(self, others: Mapping[str, nn.Module]) -> KnownModel:
+        """The same model while other modules stand at some paths, and nothing of what is inside those."""
+        return PartlyKnownModel(self, others)
+
     def once(self, make: Callable[[Mapping[str, nn.Module]], Made]) -> Made:
         """What a function makes of the modules by their paths; it must keep none of them."""
         if make not in self._made:
             self._made[make] = make(self.modules)
         return cast("Made", self._made[make])
+
+
+class PartlyKnownModel(KnownModel):
+    """A model at some of whose places others stand for a while; what is known of the rest is known already.
+
+    It keeps alive what stands there, and is to be dropped with it.
+    """
+
+    def __init__(self, whole: KnownModel, others: Mapping[str, nn.Module]) -> None:
+        inside = tuple(f"{path}." for path in others)
+        self.fingerprint = whole.fingerprint
+        self._whole = whole
+        self._standing = {
+            path: others.get(path, module) for path, module in whole.modules.items() if not path.startswith(inside)
+        }
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """As they stand."""
+        return self._standing
+
+    def once(self, make: Callable[[Mapping[str, nn.Module]], Made]) -> Made:
+        """What a function makes of the modules, of what it has made of the whole if it can do that."""
+        of_part = getattr(make, "of_part", None)
+        made = make(self._standing) if of_part is None else of_part(self._whole.once(make), self._standing)
+        return cast("Made", made)
 
 
 _known: WeakKeyDictionary[nn.Module, KnownModel] = WeakKeyDictionary()

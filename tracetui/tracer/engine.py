@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any
+
+from torch import nn
 
 from tracetui.analysis.memory import MemoryPlan
 from tracetui.debugger.session import (
@@ -14,7 +16,6 @@ from tracetui.debugger.session import (
     Extended,
     Prepared,
     Preview,
-    Progress,
     PromptRow,
     Started,
     Tallied,
@@ -23,8 +24,9 @@ from tracetui.errors import InputError
 from tracetui.expr.matrices import any_steps
 from tracetui.models.factory import runnable_of
 from tracetui.models.memory import plan as memory
+from tracetui.models.module_tree import KnownModel
 from tracetui.models.runnable import Runnable
-from tracetui.models.weights.available_memory import own_bytes
+from tracetui.models.weights.available_memory import available_bytes, own_bytes
 from tracetui.models.weights.exact import InFloat64
 from tracetui.models.weights.memory import give_back_memory
 from tracetui.recipe import Prompts, Recipe
@@ -37,7 +39,7 @@ from tracetui.tracer.capture.allocator import settle
 from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.capture.store import ValueStore
 from tracetui.tracer.edits import Editor
-from tracetui.tracer.gate import NOTICE_SECONDS, Gate
+from tracetui.tracer.gate import Gate
 from tracetui.tracer.generation.decoding import check_lengths
 from tracetui.tracer.generation.generating import GeneratingRun, PromptRun
 from tracetui.tracer.generation.passes import passes_of
@@ -48,11 +50,9 @@ from tracetui.tracer.model_errors import Places, model_errors
 from tracetui.tracer.predicted_tokens import KnownTokens, predicted_tokens
 from tracetui.tracer.replay.layer_outputs import LayerOutputs
 from tracetui.tracer.replay.replay_recorder import ReplayRecorder
-from tracetui.tracer.replay.rerun import PastRun, cut_of, run_passes
+from tracetui.tracer.replay.rerun import PastRun, Watch, cut_of, run_passes
 from tracetui.tracer.run_info import keep_edits, run_info_of
-
-_LARGE = 2**24
-"""The least bytes of a tensor for which progress is always reported at its beginning and end."""
+from tracetui.tracer.weights_told import weights_told
 
 Emit = Callable[[Event], None]
 
@@ -84,6 +84,7 @@ class Engine:
         """What the model returned in the last run that called it in its own way."""
         self.runnable = runnable_of(model, exact) if isinstance(model, Recipe) else model
         check_mla(self.runnable.built.module, self.runnable.recipe)
+        self._known: KnownModel | None = None
         self._state = ModuleState(self.runnable.built.module)
         if isinstance(model, Recipe):
             # The process is ours then.
@@ -149,7 +150,10 @@ class Engine:
             check_lengths(lengths)
         self.runnable.check_files()
         steps = any_steps(gate.stops, gate.edits.edits)
-        plan = self.plan(max(lengths, default=0), len(tokens), count, steps)
+        if past is None or past.steps != steps:
+            plan = self.plan(max(lengths, default=0), len(tokens), count, steps)
+        else:
+            plan = self._checked(replace(past.plan, available=available_bytes()))
         run_info = run_info_of(self.runnable, prompts, gate.edits.edits)
         gate.edits.changed = partial(keep_edits, run_info)
         grows: Callable[..., Recorder]
@@ -174,7 +178,7 @@ class Engine:
                 # What a user's own call leaves in the modules is theirs.
                 self._state.begin()
             passes = passes_of(self.runnable, prompts, tokens, count, self._goes_on, recorder, self._emit)
-        self._past = PastRun(prompts, tokens, recorder, editor, log, passes, ledger, count, cut)
+        self._past = PastRun(prompts, tokens, recorder, editor, log, passes, ledger, plan, steps, count, cut)
         self._emit(Started(recorder.trace, plan, cut, gate.number))
         return self._past
 
@@ -211,28 +215,30 @@ class Engine:
         return run.recorder.finished(run.editor.notes)
 
     @contextmanager
-    def _watching(
-        self, run: PastRun, gate: Gate, taken: int = 0
-    ) -> Iterator[Callable[[], AbstractContextManager[object]]]:
+    def _watching(self, run: PastRun, gate: Gate, taken: int = 0) -> Iterator[Watch]:
         """Gives what watches the model for the length of a `with`; `taken` records were there before."""
         gate.begin(run.recorder.trace, taken)
         gate.went_on = self.runnable.check_files
         try:
-            yield partial(self._watched, run, gate)
+            # Looked at before anything stands in for layers.
+            yield partial(self._watched, run, gate, self._known_now())
         finally:
             self._state.end()
         if gate.tallies or run.editor.tallies:
             self._emit(Tallied(gate.tallies, run.editor.tallies))
 
     @contextmanager
-    def _watched(self, run: PastRun, gate: Gate) -> Iterator[None]:
+    def _watched(
+        self, run: PastRun, gate: Gate, known: KnownModel, stubs: Mapping[str, nn.Module] | None = None
+    ) -> Iterator[None]:
+        """stubs: what stands for layers now."""
         model = self.runnable.built.module
         watched = Pass(
             run.recorder,
             run.editor,
             gate,
             weights=self.runnable.weights,
-            making=self._making(gate),
+            making=weights_told(gate, self._emit),
             latents=run.passes.latents,
             absorb=self.runnable.recipe.mla == "absorb",
             lens=self.runnable.recipe.lens,
@@ -243,10 +249,16 @@ class Engine:
             run.ledger.watched(model, run.recorder) if self._goes_on else nullcontext(),
             self.runnable.surroundings(),
             self._arithmetic(),
-            ModelHooks(model, watched) as watch,
+            ModelHooks(model, watched, known.with_others(stubs) if stubs else known) as watch,
             model_errors(model, run.recorder, run.editor, watch) as self.raised,
         ):
             yield
+
+    def _known_now(self) -> KnownModel:
+        """The model as it is built; which weights stand in it now is no matter where they are put in and taken out."""
+        if self._known is None or not self._known.fingerprint.fits_but_for_tensors:
+            self._known = KnownModel(self.runnable.built.module)
+        return self._known
 
     def _recording(self, plan: MemoryPlan) -> dict[str, Any]:
         """What the recorder keeps, and where: half of the memory that the run itself leaves, unless somebody said."""
@@ -267,9 +279,11 @@ class Engine:
         Raises InputError if it isn't there, or if the model has not so many positions.
         """
         self.runnable.reader.check_length(tokens + max(0, new - 1))
-        found = self._planned(tokens, rows, new, steps)
-        memory.check(found, held=own_bytes() - self._base)
-        return found
+        return self._checked(self._planned(tokens, rows, new, steps))
+
+    def _checked(self, plan: MemoryPlan) -> MemoryPlan:
+        memory.check(plan, held=own_bytes() - self._base)
+        return plan
 
     def _planned(self, tokens: int, rows: int, new: int = 0, steps: bool = False) -> MemoryPlan:
         return self.runnable.plan(self._base, tokens, rows, new, steps)
@@ -284,17 +298,3 @@ class Engine:
         self._held = self._past = None
         self.runnable.weights.clear()
         give_back_memory()
-
-    def _making(self, gate: Gate) -> Callable[[str, int, int], None]:
-        """Looks for a cancelled run at every block, and tells of the large tensors a few times a second."""
-        next_notice = 0.0
-
-        def making(name: str, done: int, total: int) -> None:
-            nonlocal next_notice
-            gate.check()
-            now = time.perf_counter()
-            if now >= next_notice or (total >= _LARGE and done in (0, total)):
-                next_notice = now + NOTICE_SECONDS
-                self._emit(Progress(name, done, total))
-
-        return making

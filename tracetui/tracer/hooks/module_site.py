@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -75,6 +76,15 @@ class WatchedSites:
         """Those that call kernels of recurrent layers."""
         self.expand_latents = any(expansion_of(module) is not None for module in modules.values())
         self.may_have_experts = any(map(may_have_experts, modules.values()))
+
+    @classmethod
+    def of_part(cls, whole: WatchedSites, modules: Mapping[str, nn.Module]) -> WatchedSites:
+        """Those of these modules of a model, where others stand in for some of it."""
+        part = copy.copy(whole)
+        there = {path for path, module in modules.items() if not _stands_in(module)}
+        part.sites = {path: site for path, site in whole.sites.items() if path in there}
+        part.attend_themselves, part.recur = whole.attend_themselves & there, whole.recur & there
+        return part
 
 
 def _stands_in(module: nn.Module) -> bool:

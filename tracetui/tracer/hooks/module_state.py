@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 import torch
 from torch import nn
+
+_PLAIN = frozenset({type(None), bool, int, float})
+_NEVER = frozenset({dict, OrderedDict, set, list, tuple, str})
 
 
 class ModuleState:
@@ -50,12 +54,14 @@ class ModuleState:
 
 
 def _kept(module: nn.Module) -> dict[str, Any]:
-    own = {name: value for name, value in vars(module).items() if _is_state(value)}
+    # By exact types first: nearly all that a module holds are dictionaries.
+    own = {
+        name: value
+        for name, value in module.__dict__.items()
+        if value.__class__ in _PLAIN
+        or (value.__class__ not in _NEVER and isinstance(value, int | float | torch.Tensor))
+    }
     return own | {name: module._buffers.get(name) for name in module._non_persistent_buffers_set}
-
-
-def _is_state(value: object) -> bool:
-    return value is None or isinstance(value, bool | int | float | torch.Tensor)
 
 
 def _changed(last: dict[str, Any], first: dict[str, Any]) -> list[str]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from torch import nn
 
+from tracetui.analysis.memory import MemoryPlan
 from tracetui.errors import InputError
 from tracetui.expr.edit_log import EditLog
 from tracetui.recipe import Prompts
@@ -35,6 +36,10 @@ class PastRun:
     edits: EditLog
     passes: GeneratingRun | PromptRun
     ledger: LayerOutputs
+    plan: MemoryPlan
+    """For all of it from its prompt on."""
+    steps: bool
+    """Whether some layer's attention was to be computed step by step."""
     wanted: int = 0
     """How many tokens each row was to get."""
     cut: Cut = FROM_THE_START
@@ -75,8 +80,16 @@ def _hindrance(past: PastRun, cut: Cut, model: nn.Module, keeper: str) -> str:
     return ""
 
 
-def run_passes(run: PastRun, model: nn.Module, watch: Callable[[], AbstractContextManager[object]]) -> None:
-    """The passes of a run; `watch` has the model watched for the length of a `with`.
+class Watch(Protocol):
+    """Has a model watched for the length of a `with`."""
+
+    def __call__(self, stubs: Mapping[str, nn.Module] | None = None) -> AbstractContextManager[object]:
+        """stubs: what stands for layers meanwhile, by their paths."""
+        ...
+
+
+def run_passes(run: PastRun, model: nn.Module, watch: Watch) -> None:
+    """The passes of a run.
 
     Of the pass of a cut the layers before it are left out, and stand again in their places whatever happens.
     """
@@ -89,7 +102,8 @@ def run_passes(run: PastRun, model: nn.Module, watch: Callable[[], AbstractConte
     assert isinstance(recorder, ReplayRecorder)
     if not run.cut.layers:
         recorder.live()
-    with replaced(model, _stubs(run, recorder, model)), watch():
+    stubs = _stubs(run, recorder, model)
+    with replaced(model, stubs), watch(stubs):
         run.passes.begin()
     if run.left:
         with watch():
