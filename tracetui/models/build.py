@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _CHOSEN_HERE = frozenset(
     {
-        "dtype", "torch_dtype", "quantization_config", "compression_config", "auto_map",
+        "dtype", "torch_dtype", "quantization_config", "quantization", "compression_config", "auto_map",
         "return_dict", "use_return_dict", "output_attentions", "output_hidden_states", "torchscript",
     }
 )  # fmt: skip

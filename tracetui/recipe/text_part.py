@@ -12,7 +12,7 @@ from tracetui.text import visible
 
 _TEXT = ("text_config", "llm_config", "language_config", "thinker_config")
 """What a configuration calls the part that is a text model, or that holds it."""
-_OF_THE_WHOLE = ("quantization_config", "compression_config", "dtype", "torch_dtype", "auto_map")
+_OF_THE_WHOLE = ("quantization_config", "quantization", "compression_config", "dtype", "torch_dtype", "auto_map")
 """What is said once for all parts."""
 _TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id")
 _TIED = "tie_word_embeddings"

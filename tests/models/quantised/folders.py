@@ -35,7 +35,7 @@ def quantised(
     if form.file:
         (folder / form.file).write_text(json.dumps(form.config))
     else:
-        change_config(folder, quantization_config=dict(form.config))
+        change_config(folder, **{form.key: dict(form.config)})
     return folder, meant
 
 

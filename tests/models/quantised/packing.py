@@ -211,6 +211,24 @@ class Published:
     """How a note calls it."""
     file: str = ""
     """The file beside config.json that says it; empty where config.json does."""
+    key: str = "quantization_config"
+    """Under which config.json says it."""
+
+
+def mlx(bits: int, size: int = 32) -> Callable[..., Packed]:
+    """MLX's layout: numbers that follow each other without gaps, times a scale, and a bias added."""
+
+    def pack(weight: torch.Tensor) -> Packed:
+        groups = weight.view(len(weight), -1, size)  # [O,G,size]
+        bias = groups.amin(2).bfloat16()  # [O,G]
+        scale = ((groups.amax(2) - bias.float()) / (2**bits - 1)).bfloat16()
+        whole = scale.float().unsqueeze(2), bias.float().unsqueeze(2)  # [O,G,1] each
+        numbers = ((groups - whole[1]) / whole[0]).round().clamp(0, 2**bits - 1)
+        packed = words(numbers.flatten(1).int(), bits).view(torch.uint32)
+        made = (numbers * whole[0] + whole[1]).flatten(1)
+        return {"weight": packed, "scales": scale, "biases": bias}, made
+
+    return pack
 
 
 def _groups(form: str, **weights: Any) -> Mapping[str, Any]:
@@ -273,5 +291,11 @@ FORMS: Mapping[str, Published] = {
     "nf4, nested": Published(four_bits("nf4", nested=True), _BNB, "bitsandbytes nf4"),
     "nf4, long blocks": Published(four_bits("nf4", block=256), _BNB, "bitsandbytes nf4"),
     "fp4, nested": Published(four_bits("fp4", nested=True), _BNB, "bitsandbytes fp4"),
+    **{
+        f"mlx, {bits} bits": Published(
+            mlx(bits), {"group_size": 32, "bits": 4, "mode": "affine"}, f"MLX, {bits} bits", key="quantization"
+        )
+        for bits in (2, 3, 4, 5, 6, 8)
+    },
     "bitsandbytes int8": Published(int8, {"quant_method": "bitsandbytes", "load_in_8bit": True}, "bitsandbytes int8"),
 }  # fmt: skip

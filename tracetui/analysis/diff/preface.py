@@ -12,7 +12,7 @@ from tracetui.recording.record import Token, layer_of, plain_site
 from tracetui.recording.trace import RunInfo, Trace
 from tracetui.text import spans
 
-_QUANTISED = frozenset({"quantization_config", "compression_config"})
+_QUANTISED = frozenset({"quantization_config", "quantization", "compression_config"})
 _STORED = _QUANTISED | {"transformers_version", "_name_or_path", "torch_dtype", "dtype", "use_cache", "architectures"}
 _PASSING = _STORED | {"id2label", "label2id", "problem_type", "return_dict"}
 """Fields that say where a configuration comes from, how it is stored or what a classifier's labels are called, and

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _IN_ROPE = (ROPE, "rope_scaling", "rope_theta")
 """Fields that transformers takes into one, whose keys are told one by one."""
-_OF_LOADING = ("torch_dtype", "quantization_config", "auto_map")
+_OF_LOADING = ("torch_dtype", "quantization_config", "quantization", "auto_map")
 """Fields that no class declares and transformers knows."""
 _NOT_THE_MODEL_S = frozenset({"output_attentions"})
 """What every configuration shows without declaring it."""

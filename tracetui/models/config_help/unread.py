@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _READ_ELSEWHERE = frozenset(
     {
         "model_type", "architectures", "auto_map", "transformers_version", "torch_dtype", "dtype", "_name_or_path",
-        "quantization_config", "tie_word_embeddings", "bos_token_id", "eos_token_id", "pad_token_id",
+        "quantization_config", "quantization", "tie_word_embeddings", "bos_token_id", "eos_token_id", "pad_token_id",
         "rope_theta", "rope_scaling", "rope_parameters", "attn_implementation", "pretraining_tp",
     }
 )  # fmt: skip

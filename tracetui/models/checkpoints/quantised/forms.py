@@ -13,6 +13,7 @@ from tracetui.models.checkpoints.quantised import (
     float8,
     fp4,
     group_integers,
+    mlx,
 )
 from tracetui.models.checkpoints.quantised.method import Method
 from tracetui.models.checkpoints.quantised.weight import PackedWeight, StoredParts
@@ -110,6 +111,14 @@ FORMS = (
         fp4.expert_weight,
         dtypes=(torch.uint8,),
         weight="",
+    ),
+    QuantisedForm(
+        "MLX",
+        "weight",
+        {"weight": [".weight"], "scales": [".scales"], "biases": [".biases"]},
+        mlx.mlx_weight,
+        dtypes=(torch.uint32,),
+        methods=("mlx",),
     ),
     QuantisedForm(
         "compressed-tensors int8",

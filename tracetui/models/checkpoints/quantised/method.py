@@ -6,7 +6,7 @@ What single weights are made of, their bits and groups, is read off the tensors:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tracetui.errors import InputError, bad_field
@@ -26,6 +26,26 @@ _COMPRESSED = (
     *("nvfp4-pack-quantized", "mxfp4-pack-quantized", "mxfp8-quantized", "mixed-precision"),
 )
 _MODELOPT = ("FP8", "FP8_PER_CHANNEL_PER_TOKEN", "NVFP4", "MIXED_PRECISION")
+_MLX = "quantization"
+"""Where mlx-lm says it, beside the same under another name."""
+_MLX_AS_THEY_ARE = (
+    *(
+        "llama",
+        "mistral",
+        "mixtral",
+        "qwen2",
+        "qwen2_moe",
+        "qwen3",
+        "qwen3_moe",
+        "gemma2",
+        "gemma3_text",
+        "phi",
+        "phi3",
+    ),
+    *("olmo2", "olmoe", "smollm3", "granite", "glm4", "seed_oss", "ernie4_5", "cohere", "cohere2", "helium"),
+    *("hunyuan_v1_dense", "stablelm", "nemotron"),
+)
+"""Families whose tensors mlx-lm keeps as they are, but for stacking experts."""
 _UNROUNDED = "what quantised modules are given is not rounded, as the form has it"
 
 Block = tuple[int, int]
@@ -44,6 +64,8 @@ class Method:
     """How many inputs share a scale; 0 or less for all of a row."""
     zeros_are_one_less: bool | None = None
     """Whether zero points are stored one less, as GPTQ did first; None where nothing says it."""
+    group_sizes: Mapping[str, int] = field(default_factory=dict)
+    """Those of single modules, by their paths, where a configuration names them."""
     layout: str = ""
     """AWQ's `gemm` or `gemv`."""
     has_zero_points: bool = False
@@ -51,12 +73,18 @@ class Method:
     notes: tuple[str, ...] = ()
     """What is said of the form that isn't done here."""
 
+    def group_size_of(self, module: str) -> int | None:
+        """How many inputs share a scale in a module's weight."""
+        return self.group_sizes.get(module, self.group_size)
+
 
 def read_method(config: Mapping[str, object], where: str | Path, folder: Path | None = None) -> Method:
     """What a configuration, or a file in the same folder, says of quantised weights.
 
     Raises InputError naming any method that isn't read.
     """
+    if isinstance(table := config.get(_MLX), dict) and "group_size" in table:
+        return _mlx(Fields(table, where, f"{_MLX}."), config.get("model_type"))
     for name in _IN_CONFIG:
         table = config.get(name)
         if table is None:
@@ -111,6 +139,21 @@ def _modelopt(fields: Fields) -> Method | None:
         return None
     has_cache = fields.found.get("kv_cache_quant_algo") or fields.found.get("kv_cache_scheme")
     return Method("modelopt", notes=(_UNROUNDED, *_cache_note(has_cache)))
+
+
+def _mlx(fields: Fields, family: object) -> Method:
+    mode = fields.found.get("mode", "affine")
+    if mode != "affine":
+        raise refused(fields.where, _MLX, f"MLX {mode}")
+    if family not in _MLX_AS_THEY_ARE:
+        raise refused(fields.where, _MLX, f"MLX, of {visible(str(family), 40)}, whose tensors mlx-lm may have changed")
+    own = {name: inner for name, inner in fields.found.items() if isinstance(inner, dict)}
+    sizes = {
+        name: Fields(inner, fields.where, f"{fields.prefix}{visible(name, 60)}.").integer("group_size", least=1)
+        for name, inner in own.items()
+        if "group_size" in inner
+    }
+    return Method("mlx", group_size=fields.integer("group_size", least=1), group_sizes=sizes)
 
 
 def _mxfp4(fields: Fields) -> Method:

@@ -13,6 +13,7 @@ from tracetui.models.checkpoints.quantised.combine import Combined
 from tracetui.models.checkpoints.quantised.weight import PackedWeight
 from tracetui.models.checkpoints.safetensors.header import Stored, read_header
 from tracetui.models.checkpoints.safetensors.shards import Shards, find_shards
+from tracetui.models.checkpoints.safetensors.stacked import stacked_experts
 from tracetui.models.checkpoints.weight_file import StoredTensor, WeightFile
 from tracetui.recipe.shard_index import MAX_TENSORS
 from tracetui.text import visible
@@ -75,6 +76,21 @@ class SafetensorsFiles:
                 self.tensors[name] = Stored(first.dtype, made.weight.shape, 0, size)
                 self._path_of[name] = path
                 self.packed[name] = made.weight
+
+    def unstack(self) -> None:
+        """Have experts that stand stacked in one tensor stand there each by itself.
+
+        Raises InputError for a tensor without experts, and where one stands there in both ways.
+        """
+        for name, apart in stacked_experts(self.tensors, self.shards.label).items():
+            path = self._path_of.pop(name)
+            del self.tensors[name]
+            for own, stored in apart.items():
+                if own in self.tensors:
+                    raise bad_field(path, visible(own, 80), "stands there beside the stacked tensor", visible(name, 80))
+                self.tensors[own], self._path_of[own], self._own_names[own] = stored, path, name
+        if len(self.tensors) > MAX_TENSORS:
+            raise InputError(f"{self.folder / self.shards.label}: names more than {MAX_TENSORS:,} tensors of experts")
 
     def transpose(self, name: str) -> None:
         """Have a matrix stand the other way round."""

@@ -42,6 +42,8 @@ class SafetensorsFolder:
             self._files.rename(published_name, reference_name)
             method = replace(method, block=method.block or REFERENCE_BLOCK)
         self._method = method
+        if method.name == "mlx":
+            self._files.unstack()
         self._files.combine(combine(self._files, method))
 
     @property
