@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 _PLAIN = frozenset({type(None), bool, int, float})
-_NEVER = frozenset({dict, OrderedDict, set, list, tuple, str})
+_NEVER: frozenset[type] = frozenset({dict, OrderedDict, set, list, tuple, str})
 
 
 class ModuleState:
@@ -54,14 +54,14 @@ class ModuleState:
 
 
 def _kept(module: nn.Module) -> dict[str, Any]:
-    # By exact types first: nearly all that a module holds are dictionaries.
-    own = {
-        name: value
-        for name, value in module.__dict__.items()
-        if value.__class__ in _PLAIN
-        or (value.__class__ not in _NEVER and isinstance(value, int | float | torch.Tensor))
-    }
+    own = {name: value for name, value in module.__dict__.items() if _is_state(value)}
     return own | {name: module._buffers.get(name) for name in module._non_persistent_buffers_set}
+
+
+def _is_state(value: object) -> bool:
+    # By exact types first: nearly all that a module holds are dictionaries.
+    kind = type(value)
+    return kind in _PLAIN or (kind not in _NEVER and isinstance(value, int | float | torch.Tensor))
 
 
 def _changed(last: dict[str, Any], first: dict[str, Any]) -> list[str]:
