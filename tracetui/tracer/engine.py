@@ -50,7 +50,7 @@ from tracetui.tracer.model_errors import Places, model_errors
 from tracetui.tracer.predicted_tokens import KnownTokens, predicted_tokens
 from tracetui.tracer.replay.layer_outputs import LayerOutputs
 from tracetui.tracer.replay.replay_recorder import ReplayRecorder
-from tracetui.tracer.replay.rerun import PastRun, Watch, cut_of, run_passes
+from tracetui.tracer.replay.rerun import PastRun, WatchedPasses, cut_of, run_passes
 from tracetui.tracer.run_info import keep_edits, run_info_of
 from tracetui.tracer.weights_told import weights_told
 
@@ -215,7 +215,7 @@ class Engine:
         return run.recorder.finished(run.editor.notes)
 
     @contextmanager
-    def _watching(self, run: PastRun, gate: Gate, taken: int = 0) -> Iterator[Watch]:
+    def _watching(self, run: PastRun, gate: Gate, taken: int = 0) -> Iterator[WatchedPasses]:
         """Gives what watches the model for the length of a `with`; `taken` records were there before."""
         gate.begin(run.recorder.trace, taken)
         gate.went_on = self.runnable.check_files

@@ -80,7 +80,7 @@ def _hindrance(past: PastRun, cut: Cut, model: nn.Module, keeper: str) -> str:
     return ""
 
 
-class Watch(Protocol):
+class WatchedPasses(Protocol):
     """Has a model watched for the length of a `with`."""
 
     def __call__(self, stubs: Mapping[str, nn.Module] | None = None) -> AbstractContextManager[object]:
@@ -88,7 +88,7 @@ class Watch(Protocol):
         ...
 
 
-def run_passes(run: PastRun, model: nn.Module, watch: Watch) -> None:
+def run_passes(run: PastRun, model: nn.Module, watch: WatchedPasses) -> None:
     """The passes of a run.
 
     Of the pass of a cut the layers before it are left out, and stand again in their places whatever happens.
