@@ -14,15 +14,33 @@ from tracetui.models.pass_through import PassThrough
 from tracetui.models.source import source_of
 
 
-def test_a_modules_record_shows_its_forward_in_its_file() -> None:
+def test_a_modules_record_shows_the_statement_that_makes_it_in_its_file() -> None:
     found = source_of(tiny_llama(), "model.layers.1.self_attn")
     assert [found.kind, found.file] == ["LlamaAttention", "transformers/models/llama/modeling_llama.py"]
-    assert found.lines[found.at].lstrip().startswith("def forward(")
-    assert found.says == "forward"
+    assert found.lines[found.at].strip() == "attn_output = self.o_proj(attn_output)"
+    assert found.says == "the statement that makes attn_output"
     root = inspect.getsourcefile(transformers)
     assert root is not None
     file = (Path(root).parent.parent / found.file).read_text().splitlines()
     assert tuple(file[found.first - 1 : found.first - 1 + len(found.lines)]) == found.lines
+
+
+@pytest.mark.parametrize(
+    ("site", "kind", "line"),
+    [
+        ("model.layers.0", "LlamaDecoderLayer", "hidden_states = residual + hidden_states"),
+        ("model.layers.0.self_attn#1", "LlamaAttention", "attn_output, attn_weights = attention_interface("),
+        ("model.layers.0.self_attn.q_proj", "LlamaAttention", "query_states = self.q_proj("),
+        ("model.rotary_emb", "LlamaRotaryEmbedding", "cos"),
+        ("model.rotary_emb#1", "LlamaRotaryEmbedding", "sin"),
+        ("logits", "LlamaForCausalLM", "logits = self.lm_head("),
+        ("model.embed_tokens", "LlamaModel", "self.embed_tokens("),
+    ],
+)
+def test_of_several_tensors_the_very_one_is_shown(site: str, kind: str, line: str) -> None:
+    found = source_of(tiny_llama(), site)
+    assert found.kind == kind
+    assert line in found.lines[found.at]
 
 
 @pytest.mark.parametrize(

@@ -288,7 +288,7 @@ class Driver:
         """Have the code behind the record looked up."""
         if self._session is None or self.state.cursor < 0:
             return no_step.nothing_yet(self.state)
-        self._session.source(self.state.record.site)
+        self._session.source(self.state.record.key.partition("@")[0])
         return "the code is shown when the model stops; Space stops it" if self.state.running else ""
 
     def close(self, timeout: float) -> bool:

@@ -70,7 +70,7 @@ class RecordedSession:
 
 
 def _without_code(outline: Module, site: str) -> str:
-    path = site.partition(":")[0]
+    path = site.partition("#")[0].partition(":")[0]
     kind = next((module.kind for _, module in with_depth(outline) if module.path == path), "")
     named = f"; its class is {kind}" if kind else ""
     return f"this is a recording, and holds no code: {path} can't be shown{named}"

@@ -1,4 +1,4 @@
-"""The code behind a record: the class of its module, and the line of its forward that plausibly makes it."""
+"""The code behind a record: the class of its module, and the statement of its forward that makes it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from types import MappingProxyType
 from torch import nn
 
 from tracetui.debugger.session import Sourced
+from tracetui.models.made_at import Statement, call_of, statement_of
 from tracetui.models.pass_through import PassThrough
 
 _KERNEL = (r"attention_interface\(", r"scaled_dot_product_attention\(", r"self\._attn\(", r"softmax\(")
@@ -34,10 +35,14 @@ _LIBRARIES = ("site-packages", "dist-packages")
 
 
 def source_of(model: nn.Module, site: str, raised: Mapping[str, Sequence[tuple[str, int]]] = NOWHERE) -> Sourced:
-    """The class of the module that a site belongs to, from its first line on, at its forward or the role's own line.
+    """The class of the module that a site belongs to, from its first line on, at the statement that makes the tensor.
 
-    raised: by module path the files and lines that an error came through; of such a module the last one in its class.
+    Of torch's own modules that is the statement that calls them.
+
+    site: as in a key, with `#1` behind it for the second tensor that was returned. raised: by module
+    path the files and lines that an error came through; of such a module the last one in its class.
     """
+    site, _, part = site.partition("#")
     path, _, role = site.partition(":")
     holder, module = _nearest(model, "" if path in ("logits", "output") else path)
     if isinstance(module, PassThrough):
@@ -48,12 +53,34 @@ def source_of(model: nn.Module, site: str, raised: Mapping[str, Sequence[tuple[s
         (text, first, file), line = place
         remark = "raised here" if shower == holder else f"calls what failed, {holder}"
         return Sourced(site, shower, kind.__name__, _shown(file), first, text, line - first, remark)
+    if not role and (caller := _caller(model, holder)) is not None:
+        shower, (text, first, file), statement = caller
+        kind = type(model.get_submodule(shower))
+        return Sourced(site, shower, kind.__name__, _shown(file), first, text, statement.line, statement.says)
     try:
-        text, first, file = _code(type(module))
+        text, first, file = _code(_with_forward(type(module)))
     except (OSError, TypeError):
         return Sourced(site, holder, type(module).__name__, error=f"{type(module).__name__}: its source isn't there")
-    at, says = _line(text, role)
+    at, says = _line(text, role, int(part or 0), path)
     return Sourced(site, holder, type(module).__name__, _shown(file), first, text, at, says)
+
+
+def _with_forward(kind: type) -> type:
+    """The class that a class has its forward from."""
+    return next((each for each in kind.__mro__ if "forward" in vars(each) and each is not nn.Module), kind)
+
+
+def _caller(model: nn.Module, path: str) -> tuple[str, Code, Statement] | None:
+    """Of one of torch's own modules the one whose forward calls it, that one's code, and the statement."""
+    outer, _, name = path.rpartition(".")
+    if not type(model.get_submodule(path)).__module__.startswith("torch.") or not name:
+        return None
+    try:
+        code = _code(_with_forward(type(model.get_submodule(outer))))
+    except (OSError, TypeError):
+        return None
+    statement = call_of(code[0], name)
+    return None if statement is None else (outer, code, statement)
 
 
 def _shower(model: nn.Module, path: str, raised: Mapping[str, Sequence[tuple[str, int]]]) -> str:
@@ -66,7 +93,11 @@ def _shower(model: nn.Module, path: str, raised: Mapping[str, Sequence[tuple[str
     return path
 
 
-def _code(kind: type) -> tuple[tuple[str, ...], int, str]:
+Code = tuple[tuple[str, ...], int, str]
+"""The lines of a class, the number of the first, and the file."""
+
+
+def _code(kind: type) -> Code:
     """The lines of a class, the number of the first, and the file. Raises OSError or TypeError."""
     lines, first = inspect.getsourcelines(kind)
     return tuple(line.rstrip("\n") for line in lines), first, inspect.getsourcefile(kind) or ""
@@ -97,7 +128,7 @@ def _nearest(model: nn.Module, path: str) -> tuple[str, nn.Module]:
     return "", model
 
 
-def _line(lines: Sequence[str], role: str) -> tuple[int, str]:
+def _line(lines: Sequence[str], role: str, part: int, site: str) -> tuple[int, str]:
     """The place of the line to look at, and in words what it is."""
     start = next((place for place, line in enumerate(lines) if re.match(r"\s*def forward\(", line)), -1)
     if start < 0:
@@ -107,7 +138,8 @@ def _line(lines: Sequence[str], role: str) -> tuple[int, str]:
         for place in range(start, len(lines)):
             if re.search(pattern, lines[place]):
                 return place, f"what looks like the line behind {role}"
-    return start, "forward"
+    made = None if role else statement_of(lines, part, site)
+    return (start, "forward") if made is None else (made.line, made.says)
 
 
 def _shown(file: str) -> str:
