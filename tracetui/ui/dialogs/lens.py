@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from tracetui.analysis.lens import LensTable, lens_table
+from tracetui.analysis.lens import LensTable, joined_lens
 from tracetui.debugger.labels import label_of, position_labels, row_name
 from tracetui.debugger.state import ScreenState
 from tracetui.ui.dialogs.dialog import Dialog
@@ -30,19 +30,16 @@ _NONE = "there is no lens here: a run that was started with --lens (so does `tra
 
 @dataclass(frozen=True, eq=False, slots=True)
 class LensRead:
-    """A pass's lens, ready to be drawn."""
+    """The lens of a run's passes, ready to be drawn."""
 
     table: LensTable
     state: ScreenState
 
 
 def read_lens(state: ScreenState) -> LensRead | str:
-    """The lens of the pass at the cursor, else of the last one before it that has one, or why there is none."""
-    for pass_ in range(state.record.pass_, -1, -1):
-        table = lens_table(state.trace, pass_, state.batch, state.frontier)
-        if table is not None:
-            return LensRead(table, state)
-    return _NONE
+    """The lens of the prompt and of every token that the model added, or why there is none."""
+    table = joined_lens(state.trace, state.batch, state.frontier)
+    return _NONE if table is None else LensRead(table, state)
 
 
 class LensScreen(Dialog[None]):
@@ -78,9 +75,15 @@ class LensScreen(Dialog[None]):
         row = row_name(state.batch, len(state.trace.tokens))
         top = percent(most_probable(table))
         about = f"lens · each layer through the final norm and the output matrix, in percent; colours 0 to {top}"
-        return Content(
-            f"{about}{row and f' · {row}'}{f' · pass from token {s}' if (s := table.positions.start) else ''}"
-        )
+        prompt = self._prompt_length
+        added = f" · from token {prompt} on what the model added" if table.positions.stop > prompt else ""
+        return Content(f"{about}{row and f' · {row}'}{added}")
+
+    @property
+    def _prompt_length(self) -> int:
+        lengths = self._read.state.trace.prompt_lengths
+        batch = self._read.state.batch
+        return lengths[batch] if batch < len(lengths) else self._read.table.positions.stop
 
     def action_move(self, down: int, right: int) -> None:
         self.query_one(LensGrid).move(down, right)
@@ -105,7 +108,7 @@ class LensGrid(Canvas):
         self._table, self._trace = read.table, read.state.trace
         self._labels = position_labels(read.state.tokens, read.table.positions)
         asked = read.state.token - read.table.positions.start
-        last = len(read.table.positions) - 1
+        last = _last_of_pass(read.state, read.table)
         self.set_reactive(LensGrid.cell, (0, asked if 0 <= asked <= last else last))
         self._corner = Corner(0, 0)
 
@@ -132,6 +135,13 @@ class LensGrid(Canvas):
             return [Style.null()]
         levels = palettes()[0].levels
         return [Style(color=rich_colour(contrasting(level)), bgcolor=rich_colour(level)) for level in levels]
+
+
+def _last_of_pass(state: ScreenState, table: LensTable) -> int:
+    """The column of the last position that the pass at the cursor computed."""
+    lengths, last = state.trace.prompt_lengths, len(table.positions) - 1
+    prompt = lengths[state.batch] if state.batch < len(lengths) else table.positions.stop
+    return max(0, min(last, prompt - 1 + state.record.pass_ - table.positions.start))
 
 
 def _into(first: int, place: int, room: int) -> int:
