@@ -44,12 +44,14 @@ class _Scale:
 
     def header(self, room: int) -> str:
         """In words, as far as there is room."""
+        headers: tuple[str, ...]
         if self.kind == "log":
-            headers = (f"log, from {percent(self.low)}", "log")
+            headers = (f"log, {percent(self.low)} to {percent(self.high)}", f"log, from {percent(self.low)}", "log")
         elif self.kind == "marks":
-            headers = (f"{percent(self.low)} … {percent(self.high)}", "least to most")
+            ends = f"{percent(self.low)} to {percent(self.high)}"
+            headers = (f"marks, {ends}, not from 0", f"{ends}, not from 0", "not from 0", "marks")
         else:
-            headers = ("against the first", "")
+            headers = (f"linear, 0 to {percent(self.high)}", f"0 to {percent(self.high)}", "from 0")
         return next((header for header in headers if len(header) <= room), "")
 
     def fraction(self, probability: float) -> float:

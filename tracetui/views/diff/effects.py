@@ -83,7 +83,8 @@ def residual_lines(comparison: Comparison, width: int) -> Iterator[str]:
     largest = max((_size(site.distance.furthest) for _, site in found if site.distance is not None), default=0.0)
     room = max(1, min(_BAR, width - _BESIDE_BAR))
     yield ""
-    yield from wrapped("Residual stream after each layer, |a-b|/|b|: of the worst token, and over all", width, "", "  ")
+    title = "Residual stream after each layer, |a-b|/|b|: of the worst token, and over all"
+    yield from wrapped(f"{title}; bars linear, 0 to {number(largest)}", width, "", "  ")
     for layer, site in found:
         assert site.distance is not None
         distance = site.distance

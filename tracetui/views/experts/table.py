@@ -128,9 +128,11 @@ def choice_lines(routed: Routed, width: int, inks: Inks) -> list[Line]:
 
 
 def _bar_head(full: float, room: int) -> str:
-    """What the ends of a bar stand for, as far as there is room: `0   0.3187`."""
-    ends = (f"{0:<{room - len(end)}}{end}" for end in (f"{full:.4f}", f"{full:.2f}") if len(end) + 2 <= room)
-    return next(ends, " " * room)
+    """What the ends of a bar stand for, and how it goes between, as far as there is room: `0 linear  0.3187`."""
+    forms = ((begin, end) for begin in ("0 linear", "0") for end in (f"{full:.4f}", f"{full:.2f}"))
+    return next(
+        (f"{begin:<{room - len(end)}}{end}" for begin, end in forms if len(begin) + len(end) + 1 <= room), " " * room
+    )
 
 
 def _row(
