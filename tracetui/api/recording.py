@@ -115,7 +115,11 @@ def trace(
 
     roles = ATTENTION[attention_of(attention)]
     changes = edits_of(edits)
-    return _told(record_module(model, inputs, options, keep_of(keep), roles, heard.stops, changes, heard.hear), heard)
+    names = ("stops", "edits", "keep")
+    recorded = record_module(
+        model, inputs, options, keep_of(keep), roles, heard.stops, changes, heard.hear, names=names
+    )
+    return _told(recorded, heard)
 
 
 def _with_health(stops: Sequence[Stop]) -> tuple[Stop, ...]:

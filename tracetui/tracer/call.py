@@ -11,7 +11,9 @@ from torch import nn
 from tracetui.debugger.session import Event, Tallied
 from tracetui.expr.edit import Edit, plain_edits
 from tracetui.expr.edit_log import EditLog
-from tracetui.expr.stop import Stop
+from tracetui.expr.known_sites import sites_of
+from tracetui.expr.model_facts import ModelFacts, check_all
+from tracetui.expr.stop import DEFAULT_STOPS, Stop
 from tracetui.models.given import described, tokens_of
 from tracetui.models.module_tree import known_model
 from tracetui.models.outline import outline_of_module
@@ -20,6 +22,7 @@ from tracetui.models.recordable.unshown import unshown
 from tracetui.models.recordable.watchable import check_watchable
 from tracetui.models.weights.available_memory import available_bytes
 from tracetui.models.weights.sampled_prints import sampled_prints
+from tracetui.recipe.model_facts import head_count
 from tracetui.recording.keep import KEEP_ALL, ROOM, Keep, MatrixRole
 from tracetui.recording.trace import Trace
 from tracetui.tracer.capture.recorder import Recorder
@@ -46,12 +49,14 @@ def record_module(
     stops: Sequence[Stop] = (),
     edits: Sequence[Edit] = (),
     emit: Callable[[Event], None] = unheard,
+    names: tuple[str, str, str] | None = None,
 ) -> Trace:
     """The same, keeping the values that `keep` names, and attention's matrices of these roles beside.
 
     Nobody waits at stops: `emit` hears of them, and at the end what came of stops and edits, if there are others than
     those for NaN and infinities. An error that the model raises comes through, with a note that says in which module.
-    What the call recorded may be described when somebody first looks into the trace.
+    What the call recorded may be described when somebody first looks into the trace. names: of the options that gave
+    stops, edits and kept values, by which those are refused before the call that name what the model doesn't have.
     """
     wrapper, model = model, without_wrapper(model)
     known = known_model(model)
@@ -60,15 +65,22 @@ def record_module(
     run = described(model, known, wrapper)
     run = replace(run, notes=(*run.notes, *unshown(known)))
     run = replace(run, recipe={**run.recipe, "edits": plain_edits(edits)}) if edits else run
+    outline, tokens = outline_of_module(known), tokens_of(args, kwargs)
+    own_stops = [stop for stop in stops if stop not in DEFAULT_STOPS]
+    if names is not None and run.parallel is None and (own_stops or edits or keep.patterns):
+        # A rank may lack what another one has.
+        longest = max(map(len, tokens), default=0)
+        facts = ModelFacts(sites_of(outline), heads=head_count(run.config), tokens=longest)
+        check_all(own_stops, edits, keep, facts, names)
     store = ValueStore(ROOM, lambda: available_bytes() // 2)
     recorder = Recorder(
         run,
-        tokens_of(args, kwargs),
+        tokens,
         gate.arrived,
         keep=keep,
         matrices=matrices,
         store=store,
-        outline=outline_of_module(known),
+        outline=outline,
     )
     recorder.reads(sampled_prints(known))
     gate.begin(recorder.trace)
