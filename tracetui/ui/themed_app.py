@@ -24,6 +24,7 @@ from tracetui.signals import told_to_end
 from tracetui.text import visible
 from tracetui.ui.keys.keymap import load_keymap
 from tracetui.ui.terminal.driver import TerminalDriver
+from tracetui.ui.theme.file import ThemeFile
 from tracetui.ui.theme.stylesheet import KeptStylesheet
 from tracetui.ui.theme.themes import DEFAULT_THEME, load_themes, remembered_theme
 from tracetui.ui.theme.variables import default_variables
@@ -82,6 +83,11 @@ class ThemedApp(App[int]):
         if (looks := self._looks()) != self._styled_for:
             self._styled_for = looks
             super().refresh_css(animate)
+
+    def use_theme_file(self, theme_file: ThemeFile) -> None:
+        """Know a theme as its file is now."""
+        self._themes[theme_file.theme.name] = theme_file
+        self.register_theme(theme_file.theme)
 
     def before_screen(self) -> None:
         """What has to be asked of the terminal before anything is drawn on it."""
