@@ -160,7 +160,7 @@ def _patches(beside: Axes, values: Array, lowest: str, look: PictureLook) -> Non
 def _title(axes: Axes, heatmap: Picture, step: tuple[int, int], look: PictureLook) -> None:
     lines = [visible(heatmap.title, 110)]
     lines += [visible(heatmap.subtitle, 110)] if heatmap.subtitle else []
-    lines += [f"peak of every {step[0]}×{step[1]} cells"] if step != (1, 1) else []
+    lines += [f"1 pixel = max of {step[0]}×{step[1]} cells"] if step != (1, 1) else []
     axes.set_title("\n".join(lines), loc="left", fontsize=look.font_size + 1, parse_math=False)
 
 

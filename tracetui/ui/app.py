@@ -9,8 +9,9 @@ from datetime import datetime
 from functools import partial
 from io import StringIO
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from rich.console import RenderableType
 from textual import on
 from textual.app import SystemCommand
 from textual.message import Message
@@ -28,8 +29,12 @@ from tracetui.ui.keys.commands import commands_of, shown_keys
 from tracetui.ui.messages import Said, SessionEvent, SessionOpened, Trouble
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.terminal.colours import depth_of
+from tracetui.ui.terminal.graphics import GraphicsKnown
+from tracetui.ui.terminal.pictures import Pictures
 from tracetui.ui.theme.file import default_heatmap
+from tracetui.ui.theme.reload import ThemeReload
 from tracetui.ui.themed_app import INTERRUPTED, ThemedApp
+from tracetui.views.heatmap.ink import Depth
 from tracetui.views.palette import PALETTES, Palette
 
 if TYPE_CHECKING:
@@ -53,9 +58,29 @@ class TracetuiApp(ThemedApp):
         self._open_session = open_session
         self._make_first = make_first
         self.debugger = DebuggerScreen(offer, self.keymap_shown)
+        self.pictures = Pictures(self)
+        self._update: RenderableType | None = None
 
     def before_screen(self) -> None:
         depth_of(self)  # of tmux, for maps
+
+    @property
+    def wants_pictures(self) -> bool:
+        """Whether the terminal is to be asked for pixels: where it has all colours, and NO_COLOR isn't set."""
+        return depth_of(self) is Depth.TRUE
+
+    @on(GraphicsKnown)
+    def _know_graphics(self, message: GraphicsKnown) -> None:
+        self.pictures.know(message.graphics)
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        self._update = renderable
+        super()._display(screen, renderable)
+
+    def _end_update(self) -> None:
+        """Pictures come with the characters around them, in one frame."""
+        self.pictures.write_over(self._update)
+        super()._end_update()
 
     def get_default_screen(self) -> Screen[None]:
         return self.debugger
@@ -76,6 +101,7 @@ class TracetuiApp(ThemedApp):
 
     def on_mount(self) -> None:
         # Back from the shell, nothing of the screen is left.
+        ThemeReload(self).begin()
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         for problem in self.problems:
             self.debugger.report(problem)
@@ -144,6 +170,10 @@ class TracetuiApp(ThemedApp):
             notify(self, "the run is cancelled; Ctrl-C again quits")
             return
         self.end(INTERRUPTED)
+
+    def action_pixels(self) -> None:
+        """Large maps in pixels, or in half blocks."""
+        notify(self, self.pictures.switch())
 
     def action_command_palette(self) -> None:
         if not any(isinstance(screen, CommandSearch) for screen in self.screen_stack):

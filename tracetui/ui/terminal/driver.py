@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import select
 import selectors
 import signal
+import struct
 import sys
 import termios
 import time
@@ -14,12 +16,16 @@ from codecs import getincrementaldecoder
 from contextlib import suppress
 from typing import NoReturn
 
+from textual import events
 from textual._xterm_parser import XTermParser
 from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
 
 from tracetui.logs import open_noise_log
 from tracetui.startup_line import startup_line
+from tracetui.ui.terminal.escape_key import ESCAPE, EscapeKey
+from tracetui.ui.terminal.graphics import GraphicsKnown, TerminalAnswers
+from tracetui.ui.terminal.pictures import Pictures
 
 _STDOUT, _STDERR = 1, 2
 _TICK_SECONDS = 0.1
@@ -52,6 +58,8 @@ class TerminalDriver(LinuxDriver):
         self._is_told = has_jobs()
         self._kept: dict[int, int] = {}
         """The terminal's descriptors while a log stands in their place."""
+        self._escape = EscapeKey()
+        self._answers = TerminalAnswers(pixels=_cell_pixels(self._file.fileno()))
 
     def _get_terminal_size(self) -> tuple[int, int]:
         """The terminal's own word: an exported COLUMNS stays as it is when the window changes."""
@@ -70,8 +78,18 @@ class TerminalDriver(LinuxDriver):
                 os.dup2(log, descriptor)
             os.close(log)
         super().start_application_mode()  # type: ignore[no-untyped-call]
+        self._ask_for_pictures()
+
+    def _ask_for_pictures(self) -> None:
+        """Whether the terminal has pixels: the answer comes among what is typed, or never."""
+        if getattr(self._app, "wants_pictures", False) and self.input_tty:
+            self._answers.begin()
+            self.write(self._answers.query)
+            self.flush()
 
     def stop_application_mode(self) -> None:
+        if isinstance(pictures := getattr(self._app, "pictures", None), Pictures):
+            pictures.end()
         super().stop_application_mode()
         for descriptor, terminal in self._kept.items():
             os.dup2(terminal, descriptor)
@@ -113,6 +131,8 @@ class TerminalDriver(LinuxDriver):
                     # The first byte of a longer character gives no text yet, and no text tells the parser to end.
                     if text := decoder.decode(typed):
                         parser = self._feed(parser, text)
+                elif self._escape.rest():
+                    self.process_message(events.Key("escape", ESCAPE))
                 for message in parser.tick():
                     self.process_message(message)
                 self._look_at_size()
@@ -127,6 +147,17 @@ class TerminalDriver(LinuxDriver):
 
     def _feed(self, parser: XTermParser, text: str) -> XTermParser:
         """Pass on what a text holds; the parser to go on with, a new one where Textual's stumbles over a sequence."""
+        text, known = self._answers.taken_out(self._escape.rest() + text)
+        for graphics in known:
+            self.process_message(GraphicsKnown(graphics))
+        for part in self._escape.parts(text):
+            if part == ESCAPE:
+                self.process_message(events.Key("escape", ESCAPE))
+            else:
+                parser = self._parsed(parser, part)
+        return parser
+
+    def _parsed(self, parser: XTermParser, text: str) -> XTermParser:
         try:
             for message in parser.feed(text):
                 self.process_message(message)
@@ -142,6 +173,16 @@ class TerminalDriver(LinuxDriver):
                 return typed
         os.kill(os.getpid(), signal.SIGHUP)
         return b""
+
+
+def _cell_pixels(descriptor: int) -> tuple[int, int]:
+    """Width and height of a cell as the terminal's size tells them; zeros where it doesn't."""
+    try:
+        size = fcntl.ioctl(descriptor, termios.TIOCGWINSZ, bytes(8))
+    except OSError:
+        return 0, 0
+    lines, columns, width, height = struct.unpack("HHHH", size)
+    return (width // columns, height // lines) if lines and columns else (0, 0)
 
 
 def _write_soon(descriptor: int, content: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -19,6 +20,7 @@ from textual.widget import Widget
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.terminal.colours import depth_of
 from tracetui.ui.widgets.list_keys import FAR
+from tracetui.ui.widgets.map_pictures import in_pixels, offer, offer_map
 from tracetui.views.cells import Line
 from tracetui.views.heatmap.axes import MapStyle
 from tracetui.views.heatmap.ink import Brush, Depth, Ground, rgb
@@ -100,6 +102,10 @@ class Heatmap(Widget, can_focus=True):
     def __init__(self, data: HeatmapData = EMPTY, **options: Any) -> None:
         super().__init__(**options)
         self.set_reactive(Heatmap.kind, self.KIND)
+        self.is_thumbnail = False
+        """Whether it stands beside another map, whose legend is its own too."""
+        self.fills = False
+        """Whether a side of the matrix that has room grows as far as it has."""
         self._data = data
         self._view: View | None = None
         self._chosen = {False: "", True: ""}
@@ -173,7 +179,8 @@ class Heatmap(Widget, can_focus=True):
         if before is None or not before.same_part(self._view):
             self.refresh()
         else:
-            self.refresh(*(Region(*part) for part in before.crosshair() + self._view.crosshair()))
+            inside = not in_pixels(self)
+            self.refresh(*(Region(*part) for view in (before, self._view) for part in view.crosshair(inside)))
 
     def watch_zoom(self) -> None:
         self.redraw()
@@ -190,16 +197,20 @@ class Heatmap(Widget, can_focus=True):
     def _lines(self) -> list[Line]:
         styles = self._look()
         if self._data.empty:
+            offer(self, ())
             return notice_lines(self._data.notice, self.size.width, self.size.height, styles)
         self._view = self._look_at_cursor()
-        brush = self._brush_of(self._pyramid().scale, styles.ground, shades_for(self.size.width))
-        return draw(self._data, self._pyramid(), self._view, brush, self.palette.name, styles)
+        pyramid = self._pyramid()
+        brush = self._brush_of(pyramid.scale, styles.ground, shades_for(self.size.width))
+        steps = offer_map(self, pyramid, self._view, brush)
+        return draw(self._data, pyramid, self._view, brush, self.palette.name, styles, steps)
 
     def _look_at_cursor(self) -> View:
         return look(self._layout(self.zoom), self._data.plan, self.cursor, self._view)
 
     def _layout(self, zoom: int | None) -> HeatmapLayout:
-        return arrange(self.size.width, self.size.height, self._data.plan, zoom)
+        plan = replace(self._data.plan, legend=not self.is_thumbnail, fills=self.fills)
+        return arrange(self.size.width, self.size.height, plan, zoom)
 
     def _pyramid(self) -> Pyramid:
         """Of the scale asked for, or of the one that is there."""

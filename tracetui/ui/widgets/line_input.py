@@ -62,13 +62,21 @@ class LineInput(Input):
 
         Textual does it when the key has come back to the application: after text that was typed behind it.
         """
+        if self.app.focused is not self:
+            # Typed behind a key that has left the line by now.
+            event.stop()
+            event.prevent_default()
+            self.app.post_message(events.Key(event.key, event.character))
+            return
         if event.is_printable:
             return
-        keys = next((map_.key_to_bindings for node, map_ in self.screen._binding_chain if node is self), {})
-        for binding in keys.get(event.key, ()):
-            if not binding.priority and await self.app.run_action(binding.action, self):
-                event.stop()
-                return
+        for node, bindings in self.screen._binding_chain:
+            if node is not self and event.key != "escape":
+                continue
+            for binding in bindings.key_to_bindings.get(event.key, ()):
+                if not binding.priority and await self.app.run_action(binding.action, node):
+                    event.stop()
+                    return
 
     @property
     def _line(self) -> _Line:

@@ -61,6 +61,7 @@ class PromptInput(LineInput):
         """An emptied line goes back to what was run last: it is what the screen shows."""
         if not self.value.strip():
             self.value = self._run[-1] if self._run else self._offered
+        self.screen.set_focus(None)  # what is typed from now on isn't for this line
         self.post_message(PromptLeft())
 
     def action_earlier(self, by: int) -> None:

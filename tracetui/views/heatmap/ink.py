@@ -70,6 +70,11 @@ class Brush:
         self._looks: dict[int, tuple[str, Style]] = {}
         self._segments: dict[tuple[int, int], Segment] = {}
 
+    @property
+    def colours(self) -> tuple[int, ...]:
+        """0xRRGGBB of every code, and of the outside."""
+        return tuple(map(rgb, self._colours))
+
     def run(self, pair: int, length: int) -> Segment:
         """`length` characters of the look that `key` named."""
         segment = self._segments.get((pair, length))

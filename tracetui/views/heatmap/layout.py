@@ -28,6 +28,10 @@ class Plan:
     column_label: int
     title: bool = True
     """Whether there is one; the size of the matrix then stands beside it."""
+    legend: bool = True
+    """Whether there is one, where it has room."""
+    fills: bool = False
+    """Whether a side that has room grows as far as it has, whatever the other does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ class HeatmapLayout:
 
 def arrange(width: int, height: int, plan: Plan, zoom: int | None) -> HeatmapLayout:
     """The layout of a screen; without a zoom the whole matrix is made to fit."""
-    title, legend, axis = int(plan.title and height >= 8), int(height >= 6), int(height >= 4)
+    title, legend, axis = int(plan.title and height >= 8), int(plan.legend and height >= 6), int(height >= 4)
     labels = min(plan.row_label, _MOST_LABEL, width // 4) if width >= 20 else 0
     below = int(height >= _POINTED[1] and width >= _POINTED[0])
     one = _zoomed(HeatmapLayout(width, height, title, axis, legend, labels, below), plan, zoom)
@@ -108,7 +112,10 @@ def _zoomed(layout: HeatmapLayout, plan: Plan, zoom: int | None) -> HeatmapLayou
     if is_long or chosen == 1:
         # Cells one line high may be as wide as the texts over them need.
         columns = max(chosen, min(2, fit(1, plan.columns, layout.cell_room, layout.cell_lines)))
-    if zoom is None and chosen >= 0:
+    if zoom is None and plan.fills:
+        rows = max(rows, fit(plan.rows, 1, layout.cell_room, layout.cell_lines))
+        columns = max(columns, fit(1, plan.columns, layout.cell_room, layout.cell_lines))
+    elif zoom is None and chosen >= 0:
         # Of a small matrix the side that has room grows a step further than the other.
         rows = max(rows, min(chosen + 1, fit(plan.rows, 1, layout.cell_room, layout.cell_lines)))
         columns = max(columns, min(chosen + 1, fit(1, plan.columns, layout.cell_room, layout.cell_lines)))
@@ -149,6 +156,11 @@ class MapWindow:
         """The cells in sight."""
         return range(self.start * self.step, min(self.length, (self.start + self.shown) * self.step))
 
+    @property
+    def drawn(self) -> int:
+        """Pixels that the cells in sight take."""
+        return -(-len(self.cells) // self.step) * self.size
+
     def label_line(self, cell: int) -> int:
         """The line of a row's label: its middle one, or the one above."""
         return (self.pixel(cell) + max(0, self.size - 2) // 2) // 2
@@ -171,20 +183,35 @@ class View:
     rows: MapWindow
     columns: MapWindow
 
+    @property
+    def drawn_lines(self) -> int:
+        """Lines of the screen that cells are drawn on."""
+        return -(-self.rows.drawn // 2)
+
+    @property
+    def drawn_columns(self) -> int:
+        """Columns of the screen that cells are drawn in."""
+        return self.columns.drawn
+
     def cell_at(self, x: int, y: int) -> tuple[int, int] | None:
         """The first cell of what is drawn at a column and a line of the screen, if anything is."""
         row, column = self.rows.cell(2 * (y - self.layout.top)), self.columns.cell(x - self.layout.left)
         return None if row is None or column is None else (row, column)
 
-    def crosshair(self) -> list[tuple[int, int, int, int]]:
-        """Where the screen depends on the crosshair: x, y, width and height of its row, column, labels, caption."""
+    def crosshair(self, inside: bool = True) -> list[tuple[int, int, int, int]]:
+        """Where the screen depends on the crosshair: x, y, width and height of its row, column, labels, caption.
+
+        inside: whether the cells do too.
+        """
         layout, rows, columns = self.layout, self.rows, self.columns
-        return [
-            (0, layout.title, layout.width, layout.axis),
-            (0, layout.top + rows.pixel(rows.cursor) // 2, layout.width, max(1, rows.size // 2)),
-            (layout.left + columns.pixel(columns.cursor), layout.top, columns.size, layout.lines),
-            (0, layout.height - 1, layout.width, 1),
-        ]
+        y, height = layout.top + rows.pixel(rows.cursor) // 2, max(1, rows.size // 2)
+        x, below = layout.left + columns.pixel(columns.cursor), layout.top + self.drawn_lines
+        behind = layout.left + self.drawn_columns
+        around = [(0, layout.title, layout.width, layout.axis), (0, layout.height - 1, layout.width, 1)]
+        if inside:
+            return [*around, (0, y, layout.width, height), (x, layout.top, columns.size, layout.lines)]
+        beside = [(0, y, layout.left, height), (behind, y, layout.width - behind, height)]
+        return [*around, *beside, (x, below, columns.size, layout.top + layout.lines - below)]
 
     def same_part(self, other: View) -> bool:
         """Whether the other shows the same cells at the same places."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -49,9 +49,12 @@ def title_line(title: str, remark: str, shape: tuple[int, int], width: int, look
 
 
 def legend_line(
-    pyramid: Pyramid, brush: Brush, palette_name: str, step: tuple[int, int], width: int, look: MapStyle
+    pyramid: Pyramid, brush: Brush, palette_name: str, pooled: Sequence[str], width: int, look: MapStyle
 ) -> Line:
-    """The palette from the lowest number to the highest, and what else is on the screen; what has no room goes."""
+    """The palette from the lowest number to the highest, and what else is on the screen; what has no room goes.
+
+    pooled: what one cell stands for, in forms of which the first that has room is taken; none where that is a number.
+    """
     groups: list[Line] = []
     if pyramid.visible:
         bar = _bar(pyramid, brush, look)
@@ -65,15 +68,28 @@ def legend_line(
         groups.append([swatch, Segment(" masked", look.muted)])
     if pyramid.nan:
         groups.append([brush.run(key(NAN, NAN), 2), Segment(" NaN", look.muted)])
-    if step != (1, 1):
-        groups.append([Segment(f"peak of {step[0]}×{step[1]}", look.muted)])
-    groups.append([Segment(f"colours: {palette_name}", look.muted)])
+    room = width - sum(_width(group) + 2 for group in groups)
+    fitting = next((words for words in pooled if cell_len(words) <= room), "")
+    groups += [[Segment(words, look.muted)] for words in (fitting, f"colours: {palette_name}") if words]
     line: Line = []
     for group in groups:
         apart = [Segment("  ", look.ground)] if line else []
         if _width(line) + _width(apart) + _width(group) <= width:
             line += apart + group
     return padded(line, width, look)
+
+
+def pooled_words(rows: str, columns: str, steps: tuple[int, int], what: str = "cell") -> tuple[str, ...]:
+    """`1 cell = max of 2 tokens × 8 channels`, and shorter; nothing where each number has a cell of its own."""
+    if steps == (1, 1):
+        return ()
+    names = [f"{step} {_several(name)}" for step, name in zip(steps, (rows, columns), strict=True) if step > 1]
+    begin = f"1 {what} = max of "
+    return f"{begin}{' × '.join(names)}", f"{begin}{steps[0]}×{steps[1]}", f"max of {steps[0]}×{steps[1]}"
+
+
+def _several(name: str) -> str:
+    return f"{name[:-1]}ies" if name.endswith("y") and name != "key" else f"{name}s"
 
 
 def spread(scale: Scale) -> str:

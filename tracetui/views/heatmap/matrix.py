@@ -15,7 +15,7 @@ from tracetui.views.cells import Line, fit
 from tracetui.views.heatmap.axes import LabelledAxis, MapStyle, column_end, column_labels, row_end, row_labels
 from tracetui.views.heatmap.ink import MARKS, OUTSIDE, RING, Brush
 from tracetui.views.heatmap.layout import Plan, View
-from tracetui.views.heatmap.legend import caption_line, legend_line, padded, title_line, value_text
+from tracetui.views.heatmap.legend import caption_line, legend_line, padded, pooled_words, title_line, value_text
 from tracetui.views.heatmap.pyramid import Mask, Matrix, Pyramid, build
 from tracetui.views.heatmap.scale import Scale, ScaleKind
 
@@ -120,9 +120,18 @@ EMPTY = nothing("Nothing to show yet")
 
 
 def draw(
-    data: HeatmapData, pyramid: Pyramid, view: View, brush: Brush, palette_name: str, look: MapStyle
+    data: HeatmapData,
+    pyramid: Pyramid,
+    view: View,
+    brush: Brush,
+    palette_name: str,
+    look: MapStyle,
+    steps: tuple[int, int] | None = None,
 ) -> list[Line]:
-    """Every line of the screen, each exactly as wide as the layout."""
+    """Every line of the screen, each exactly as wide as the layout.
+
+    steps: how many rows and columns a pixel stands for, where cells are covered by a picture.
+    """
     layout, width = view.layout, view.layout.width
     lines: list[Line] = []
     if layout.title:
@@ -138,7 +147,9 @@ def draw(
         else:
             lines.append([*label, *(column_end(view, look) if place == len(cells) else padded([], layout.room, look))])
     if layout.legend:
-        lines.append(legend_line(pyramid, brush, palette_name, (view.rows.step, view.columns.step), width, look))
+        shown = (steps, "pixel") if steps else ((view.rows.step, view.columns.step), "cell")
+        pooled = pooled_words(data.rows.name, data.columns.name, *shown)
+        lines.append(legend_line(pyramid, brush, palette_name, pooled, width, look))
     cell = view.rows.cursor, view.columns.cursor
     value = data.named(*cell) if data.named else value_text(data.value(*cell), int(pyramid.levels[0][cell]))
     lines.append(caption_line(data.rows, data.columns, cell, value, width, look))

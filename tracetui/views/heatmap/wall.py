@@ -69,7 +69,7 @@ def wall_lines(
         pixels = np.full((layout.side, len(places) * (layout.side + 1)), OUTSIDE, np.uint8)
         for at, place in enumerate(places):
             left = at * (layout.side + 1)
-            pixels[:, left : left + layout.side] = _fitted(tiles[place].codes, layout.side)
+            pixels[:, left : left + layout.side] = fitted(tiles[place].codes, layout.side, layout.side)
         keys: Keys = pixels[0::2].astype(np.uint32)  # [lines,columns]
         keys <<= 8
         keys |= pixels[1::2]
@@ -86,11 +86,11 @@ def _labels(tiles: Sequence[Tile], places: range, cursor: int, side: int, look: 
     return line
 
 
-def _fitted(codes: Codes | None, side: int) -> Codes:
-    """The codes as a square: the strongest of several, or each several times."""
+def fitted(codes: Codes | None, height: int, width: int) -> Codes:
+    """The codes [height,width]: the strongest of several, or each several times."""
     if codes is None:
-        return np.full((side, side), MASKED, np.uint8)
-    for axis in (0, 1):
+        return np.full((height, width), MASKED, np.uint8)
+    for axis, side in enumerate((height, width)):
         starts = np.arange(side) * codes.shape[axis] // side
         pooled = codes.shape[axis] >= side
         codes = np.maximum.reduceat(codes, starts, axis=axis) if pooled else codes.take(starts, axis=axis)

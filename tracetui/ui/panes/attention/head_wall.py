@@ -14,11 +14,13 @@ from tracetui.analysis.attention.measures import MEASURES
 from tracetui.debugger.readings.heads import SHARES, CallHeads, ordered
 from tracetui.text import number, visible
 from tracetui.ui.widgets.heatmap import Heatmap
+from tracetui.ui.widgets.map_pictures import offer
 from tracetui.views.cells import Line
 from tracetui.views.heatmap.legend import caption_text, legend_line, shades_for, title_line
 from tracetui.views.heatmap.matrix import nothing
 from tracetui.views.heatmap.pyramid import Pyramid
 from tracetui.views.heatmap.wall import Tile, WallLayout, wall_layout, wall_lines
+from tracetui.views.pixels.wall_pixels import wall_sketches
 
 _ORDERS = ("", "entropy", "sink", "distance", "previous", "induction", "norm")
 _AROUND = 3
@@ -75,13 +77,14 @@ class HeadWall(Heatmap):
         pyramid = Pyramid((np.zeros((1, 1), np.uint8),), SHARES, visible=True, masked=True, nan=False)
         brush = self._brush_of(pyramid.scale, look.ground, shades_for(width))
         tiles = [self._tile(call, head) for head in heads]
+        offer(self, wall_sketches(tiles, self._wall, 1, brush))
         by = f"by {MEASURES[self.order].words if self.order else 'number'} (f)"
         measured = "" if call.done else f" · {len(call.heads)} of {call.view.heads} measured"
         shape = call.view.query.shape[2], call.view.key.shape[2]
         return [
             title_line(visible(call.view.site), f"{call.view.heads} heads {by}{measured}", shape, width, look),
             *wall_lines(tiles, cursor, self._wall, (width, height - _AROUND), brush, look),
-            legend_line(pyramid, brush, self.palette.name, (1, 1), width, look),
+            legend_line(pyramid, brush, self.palette.name, (), width, look),
             caption_text(f"head {self._picked} · {self._told(call)}", _KEYS, width, look),
         ]
 

@@ -43,6 +43,7 @@ class FindInput(LineInput):
             self.by = by
 
     def action_leave(self) -> None:
+        self.screen.set_focus(None)  # what is typed from now on isn't for this line
         self.post_message(self.Left())
 
     def action_go(self, by: int) -> None:
