@@ -26,6 +26,7 @@ from tracetui.views.heatmap.matrix import HeatmapData, heatmap_data, nothing
 from tracetui.views.heatmap.pyramid import common_scale
 from tracetui.views.heatmap.scale import Scale, ScaleKind
 from tracetui.views.heatmap.scales import counted, number_range, outlier_scales
+from tracetui.views.place import noun
 
 TENSOR = "tensor"
 """The plane of the tensor itself; the others are those of the attention call that it belongs to."""
@@ -211,7 +212,7 @@ def pictures_of(planes: Planes, own_scale: bool) -> tuple[HeatmapData, ...]:
     """A, B and A−B as heatmaps on one scale, or A−B on its own."""
     plane = planes.plane
     if plane.rows.length * plane.columns.length > _MAX_CELLS:
-        words = "This plane is too large to be drawn; its values are in pane 3"
+        words = "This plane is too large to be drawn; its values are in pane 7"
         return tuple(nothing(words) for _ in LETTERS)
     rows, columns = slice(0, plane.rows.length), slice(0, plane.columns.length)
     matrices = tuple(matrix.astype(np.float32) for matrix in part_of(planes, rows, columns))
@@ -220,8 +221,8 @@ def pictures_of(planes: Planes, own_scale: bool) -> tuple[HeatmapData, ...]:
     shared = _scales_of(matrices[:2] if own_scale else matrices)
     apart = _scales_of(matrices[2:]) if own_scale else shared
     axes = (
-        MapAxis.of(plane.rows.name, plane.rows.length, planes.row_labels),
-        MapAxis.of(plane.columns.name, plane.columns.length, planes.column_labels),
+        MapAxis.of(noun(plane.rows.name, "row"), plane.rows.length, planes.row_labels),
+        MapAxis.of(noun(plane.columns.name, "channel"), plane.columns.length, planes.column_labels),
     )
     pictures = []
     for letter, matrix in zip(LETTERS, matrices, strict=True):

@@ -31,6 +31,7 @@ DIFF_COMMANDS = (
     Command("scores", "a", "the tensor, or its attention's scores, masked, probabilities", "Look"),
     Command("next_head", "]", "the next head", "Look", "head", 9, "previous_head"),
     Command("previous_head", "[", "the head before", "Look"),
+    _as_there("pixels"),
     *map(_as_there, ("next_row", "previous_row", "next_token", "previous_token")),
     Command("pane_modules", "1", "the tree of both sides", "Panes"),
     Command("pane_tensor", "2", "what was found, all of it", "Panes"),

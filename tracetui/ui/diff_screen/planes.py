@@ -22,6 +22,8 @@ class PlanePanes:
         self._arrangement = arrangement
         self.grid = DiffGrid()
         self.maps = tuple(Heatmap(id=f"diff-map-{place}") for place in range(len(LETTERS)))
+        for heatmap in self.maps:
+            heatmap.fills = True
         self.heading = Static(id="diff-plane")
         self._planes: Planes | str = ""
         self._target = SiteTarget()
@@ -60,14 +62,23 @@ class PlanePanes:
         self.place_maps(self.grid.cell)
 
     def title(self) -> None:
-        """` 3 values  4 maps   [0, 5, :, :]  T × K  head 5 of 0–31`; where it is narrow the list's row for the axes."""
+        """` 7 values  8 maps   [0, 5, :, :]  T × K  head 5 of 0–31`; where it is narrow the list's row for the axes."""
         front, width = self._arrangement.front, self.heading.app.size.width
-        tabs = [(" 3 values", "values"), (" 4 maps", "maps")]
+        self._choose_thumbnails(width)
+        tabs = [(" 7 values", "values"), (" 8 maps", "maps")]
         if width < MEDIUM:
             tabs.insert(0, (" 2 all", "finding"))
         named = [(text, "bold $accent" if pane == front and width < WIDE else "$quiet") for text, pane in tabs]
         row = self.grid.row if width < MEDIUM and front == "values" else None
         self.heading.update(Content.assemble(*named, "  ", *_plane_parts(self._planes, self._target, row)))
+
+    def _choose_thumbnails(self, width: int) -> None:
+        """Beside A−B the others have no legend: that of A−B is theirs, unless A−B has a scale of its own."""
+        for place, heatmap in enumerate(self.maps):
+            has_legend = width < MEDIUM or place == len(LETTERS) - 1 or (place == 1 and self._target.own_scale)
+            if heatmap.is_thumbnail is has_legend:
+                heatmap.is_thumbnail = not has_legend
+                heatmap.redraw()
 
 
 def _plane_parts(planes: Planes | str, target: SiteTarget, row: tuple[int, str] | None) -> list[tuple[str, str]]:

@@ -39,6 +39,12 @@ from tracetui.views.diff.counts import brief
 from tracetui.views.diff.report import verdict
 
 _GAUGE = 30
+_OF_ATTENTION = ("scores", "next_head", "previous_head")
+_OF_VALUES = (
+    *("diff_worst", "diff_swap", "diff_scale", "diff_values", "diff_maps", "next_token", "previous_token"),
+    *("next_row", "previous_row", *_OF_ATTENTION),
+)
+"""Commands that need a site with values on both sides."""
 Value = TypeVar("Value")
 
 
@@ -79,8 +85,9 @@ class DiffScreen(Screen[None]):
                 yield self.planes.heading
                 with Widget(id="diff-planes"):
                     yield self.planes.grid
-                    with Horizontal(id="diff-maps"):
-                        yield from self.planes.maps
+                    with Widget(id="diff-maps"):
+                        *sides, apart = self.planes.maps
+                        yield from (apart, *sides)
         yield CommandBar(DIFF_COMMANDS, self._keymap_shown)
 
     def on_mount(self) -> None:
@@ -101,8 +108,25 @@ class DiffScreen(Screen[None]):
         self.sites.look_for_maps()
 
     def action_command(self, id_: str) -> None:
-        """Do what a command does."""
-        self.handlers[id_]()
+        """Do what a command does, or say why it can't do anything here."""
+        if why := self._why_idle(id_):
+            self.tell(why)
+        else:
+            self.handlers[id_]()
+
+    def _why_idle(self, id_: str) -> str:
+        """Why a command would change nothing; empty where it does something."""
+        if id_ in _OF_VALUES:
+            if self.sites.surveyed is None:
+                return "the traces are still being compared"
+            if not self.sites.target.site:
+                return "there are no values here: choose a site in the tree; f goes to the first divergence"
+            problem = self.sites.view.problem or self.sites.view.planes
+            if isinstance(problem, str) and problem and id_ not in _OF_ATTENTION:
+                return problem
+        if id_ == "diff_swap" and self.app.size.width >= MEDIUM and self.draws:
+            return "A, B and A−B are on view together; a narrower screen shows one"
+        return ""
 
     def read(self, group: str, work: Callable[[], Value], then: Callable[[Value], object]) -> None:
         """Do work in the background and hand what it returns to `then`."""

@@ -177,4 +177,7 @@ class SiteReader:
     def row(self, by: int) -> None:
         """Another prompt of a batch."""
         rows = len(self._comparing.a.tokens or self._comparing.b.tokens)
+        if rows < 2:
+            self._host.tell("there is one prompt")
+            return
         self.want(replace(self.target, batch=max(0, min(rows - 1, self.target.batch + by))))
