@@ -39,6 +39,7 @@ _WORDS_OF_PANE = {
     "experts": ("margin", "Gini", "load"),
     "logits": ("lens",),
 }
+_PART = re.compile(r"#\d+")
 _NORM = re.compile(r"(?:^|_)(?:layer)?norm|^ln_|norm$")
 
 
@@ -66,6 +67,13 @@ def lesson(state: ScreenState, pane: str) -> Iterator[LessonLine]:
         yield LessonLine("this pane", of_pane["what"])
     for word in _WORDS_OF_PANE.get(pane, ()):
         yield LessonLine(word, str(tables["words"][word]))
+
+
+def words_in(text: str, pane: str) -> Iterator[LessonLine]:
+    """The words of a pane's own that stand in a text, each explained."""
+    for word in _WORDS_OF_PANE.get(pane, ()):
+        if word in text or (_PART.search(word) and _PART.search(text)):
+            yield LessonLine(word, str(_tables()["words"][word]))
 
 
 def _about(role: str, module: str, tables: Mapping[str, Mapping[str, Mapping[str, str]]]) -> Mapping[str, str]:

@@ -36,6 +36,7 @@ from tracetui.ui.panes.attention.lines import facts
 from tracetui.ui.panes.attention.measured_heads import HeadsView, MeasuredHeads
 from tracetui.ui.panes.pane import ReadingPane
 from tracetui.ui.reader import read_in_background
+from tracetui.ui.widgets.explained import explain
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.views.heatmap.matrix import nothing
 from tracetui.views.heatmap.scale import ScaleKind
@@ -246,7 +247,9 @@ class AttentionPane(ReadingPane["AttentionPlane | str"], Vertical):
         known = self._all_heads[2] if self._all_heads and self._knows(attention.view) else None
         content = facts(attention, self._checks, known, self.query_one(KindLine).size.width or self.size.width)
         lines = content.plain.count("\n")
-        self.query_one("#attention-facts", Static).update(content, layout=lines != self._lines)
+        above = self.query_one("#attention-facts", Static)
+        above.update(content, layout=lines != self._lines)
+        explain(above, content.plain, "attention")
         self._lines = lines
 
 

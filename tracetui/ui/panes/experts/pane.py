@@ -25,6 +25,7 @@ from tracetui.ui.messages import Jump, Said
 from tracetui.ui.panes.pane import ReadingPane
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.canvas import Canvas
+from tracetui.ui.widgets.explained import explain
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.views.cells import Line, line
 from tracetui.views.experts.lines import lines_wanted, routed_lines
@@ -65,6 +66,7 @@ class RoutingTable(Canvas):
 
     def show(self, routed: Routed | None, trouble: str = "") -> None:
         self._routed, self._trouble = routed, trouble
+        explain(self, "margin Gini load" if routed else "", "experts")
         self.repaint()
 
     def lines(self, width: int, height: int, inks: Inks) -> list[Line]:

@@ -30,6 +30,7 @@ from tracetui.ui.panes.tensor.overview import RunOverview
 from tracetui.ui.panes.tensor.summary import Reading, Summary, read
 from tracetui.ui.panes.tensor.value_grid import ORIGIN, Subject, ValueGrid
 from tracetui.ui.panes.tensor.welcome import Welcome
+from tracetui.ui.widgets.explained import explain
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.views.finite import finite_words
 
@@ -66,6 +67,7 @@ class TensorPane(ReadingPane[Reading], Vertical):
         if fresh:
             self._reading = None
             self.query_one(Summary).show_record(state.trace, state.record)
+            explain(self.query_one(Summary), state.record.key, "tensor")
             self.look()
         if fresh or state.head != old.head or state.batch != old.batch:
             self._show_plane()
@@ -148,7 +150,9 @@ class TensorPane(ReadingPane[Reading], Vertical):
     def _show_plane(self) -> None:
         state = self.state
         plane = plane_of(state.record, state.trace.run.config, state.head, state.batch)
-        self.query_one("#plane", Static).update(_heading(plane, None), layout=False)
+        heading = self.query_one("#plane", Static)
+        heading.update(_heading(plane, None), layout=False)
+        explain(heading, plane.note, "tensor")
         rows = axis_positions(plane.rows.name, plane.rows.length, state.trace, state.record.pass_)
         columns = axis_positions(plane.columns.name, plane.columns.length, state.trace, state.record.pass_)
         subject = Subject(
