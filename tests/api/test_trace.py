@@ -317,6 +317,24 @@ def test_bad_options_are_refused_in_words(recipe: str, options: dict[str, Any], 
     assert problem in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"stops": "layers.0.mpl"}, "stops: at character 1: no module layers.0.mpl; layers.0.mlp is meant?"),
+        ({"stops": ["nan", "* if entropy(99) > 1"]}, "stops: "),
+        ({"edits": "layers.9.mlp: zero"}, "edits: "),
+        ({"keep": "layers.9.mlp"}, "keep: "),
+    ],
+)
+def test_what_a_module_lacks_is_refused_before_it_is_called(
+    llama: Any, options: dict[str, Any], problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llama, "forward", None)
+    with pytest.raises(tracetui.InputError) as caught:
+        tracetui.trace(llama, input_ids=prompt(), **options)
+    assert str(caught.value).startswith(problem), str(caught.value)
+
+
 def test_mistakes_of_types_are_named(recipe: str) -> None:
     mistaken: Any = tracetui.trace
     with pytest.raises(tracetui.InputError, match=r"^prompts: must be a list of texts, got 'one text'"):

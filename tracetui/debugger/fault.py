@@ -26,6 +26,11 @@ class Fault:
     """The lines that it came through, a module each, outermost first: `layers.1: mine.py:10`."""
 
     @property
+    def note(self) -> str:
+        """All of it in one line."""
+        return "; ".join((str(self), *self.lines))
+
+    @property
     def lines(self) -> tuple[str, ...]:
         """What belongs under the error."""
         return (*(f"given {told}" for told in self.inputs), *(f"in {line}" for line in self.through))

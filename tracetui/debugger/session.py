@@ -291,10 +291,7 @@ class Session(Protocol):
         ...
 
     def source(self, site: str) -> None:
-        """Have the code behind a site looked up; a Sourced event answers as soon as the model isn't at work.
-
-        site: with `#1` behind it, its second tensor.
-        """
+        """Have the code behind a site looked up; a Sourced event answers as soon as the model isn't at work."""
         ...
 
     def close(self, timeout: float) -> bool:

@@ -24,7 +24,9 @@ from tracetui.models.weights.available_memory import available_bytes
 from tracetui.models.weights.sampled_prints import sampled_prints
 from tracetui.recipe.model_facts import head_count
 from tracetui.recording.keep import KEEP_ALL, ROOM, Keep, MatrixRole
-from tracetui.recording.trace import Trace
+from tracetui.recording.outline import Module
+from tracetui.recording.record import Token
+from tracetui.recording.trace import RunInfo, Trace
 from tracetui.tracer.capture.recorder import Recorder
 from tracetui.tracer.capture.store import ValueStore
 from tracetui.tracer.edits import Editor
@@ -55,8 +57,8 @@ def record_module(
 
     Nobody waits at stops: `emit` hears of them, and at the end what came of stops and edits, if there are others than
     those for NaN and infinities. An error that the model raises comes through, with a note that says in which module.
-    What the call recorded may be described when somebody first looks into the trace. names: of the options that gave
-    stops, edits and kept values, by which those are refused before the call that name what the model doesn't have.
+    What the call recorded may be described when somebody first looks into the trace. names: of the options for stops,
+    edits and kept values; those that name what the model doesn't have are refused then.
     """
     wrapper, model = model, without_wrapper(model)
     known = known_model(model)
@@ -66,35 +68,38 @@ def record_module(
     run = replace(run, notes=(*run.notes, *unshown(known)))
     run = replace(run, recipe={**run.recipe, "edits": plain_edits(edits)}) if edits else run
     outline, tokens = outline_of_module(known), tokens_of(args, kwargs)
-    own_stops = [stop for stop in stops if stop not in DEFAULT_STOPS]
-    if names is not None and run.parallel is None and (own_stops or edits or keep.patterns):
-        # A rank may lack what another one has.
-        longest = max(map(len, tokens), default=0)
-        facts = ModelFacts(sites_of(outline), heads=head_count(run.config), tokens=longest)
-        check_all(own_stops, edits, keep, facts, names)
+    if names is not None and run.parallel is None:  # a rank may lack what another one has
+        _check(run, outline, tokens, stops, edits, keep, names)
     store = ValueStore(ROOM, lambda: available_bytes() // 2)
-    recorder = Recorder(
-        run,
-        tokens,
-        gate.arrived,
-        keep=keep,
-        matrices=matrices,
-        store=store,
-        outline=outline,
-    )
+    recorder = Recorder(run, tokens, gate.arrived, keep=keep, matrices=matrices, store=store, outline=outline)
     recorder.reads(sampled_prints(known))
     gate.begin(recorder.trace)
-    editor = Editor(recorder, gate.edits)
-    watched = Pass(recorder, editor, gate, describes_when_asked=True, looks_late=True)
+    watched = Pass(recorder, editor := Editor(recorder, gate.edits), gate, describes_when_asked=True, looks_late=True)
     with alone(recorder), torch.no_grad(), ModelHooks(model, watched, known) as watch:
         try:
             wrapper(*args, **kwargs)
         except Exception as error:
             recorder.failed_model()
-            fault = fault_of(model, watch.running, recorder, error)
-            error.add_note("; ".join((str(fault), *fault.lines)))
+            error.add_note(fault_of(model, watch.running, recorder, error).note)
             raise
     if edits or not gate.asks_health_alone:
         recorder.settle()
         emit(Tallied(gate.tallies, editor.tallies))
     return recorder.finished(editor.notes)
+
+
+def _check(
+    run: RunInfo,
+    outline: Module,
+    tokens: Sequence[Sequence[Token]],
+    stops: Sequence[Stop],
+    edits: Sequence[Edit],
+    keep: Keep,
+    names: tuple[str, str, str],
+) -> None:
+    """Refuse what of the user's own names what isn't there; where there is nothing the tree isn't looked at."""
+    own_stops = [stop for stop in stops if stop not in DEFAULT_STOPS]
+    if own_stops or edits or keep.patterns:
+        longest = max(map(len, tokens), default=0)
+        facts = ModelFacts(sites_of(outline), heads=head_count(run.config), tokens=longest)
+        check_all(own_stops, edits, keep, facts, names)

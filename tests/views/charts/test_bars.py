@@ -44,7 +44,7 @@ def test_the_table_fills_exactly_its_place(
 
 def test_a_row_names_rank_token_share_logit_and_id() -> None:
     header, row, rest = plain(prediction_lines([candidate(" Paris", 0.625)], 80, 3, INKS))
-    assert header.split() == ["#", "token", "against", "the", "first", "%", "logit", "id"]
+    assert header.split() == ["#", "token", "linear,", "0", "to", "62.50%", "%", "logit", "id"]
     assert re.fullmatch(r" 1  ·Paris +█+[▏▎▍▌▋▊▉]? +62\.50% +12\.346 +4711", row)
     assert rest.strip() == ""
 

@@ -240,7 +240,7 @@ def test_the_legend_of_a_signed_matrix_has_zero_in_its_middle() -> None:
 
 def test_the_legend_says_when_a_pixel_is_many_cells() -> None:
     legend = texts(picture(square(np.zeros((300, 300), np.float32)))[1])[-2]
-    assert "peak of 8×8" in legend
+    assert "1 cell = max of 8 queries × 8 keys" in legend
 
 
 def test_all_masked_shows_no_range() -> None:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from rich.style import Style
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.filter import LineFilter
 from textual.geometry import Region
 from textual.message import Message
@@ -19,7 +19,7 @@ from textual.widget import Widget
 
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.terminal.colours import depth_of
-from tracetui.ui.widgets.list_keys import FAR
+from tracetui.ui.widgets.list_keys import MAP_KEYS
 from tracetui.ui.widgets.map_pictures import in_pixels, offer, offer_map
 from tracetui.views.cells import Line
 from tracetui.views.heatmap.axes import MapStyle
@@ -55,21 +55,7 @@ class Heatmap(Widget, can_focus=True):
     Heatmap > .heatmap--crosshair { color: $accent; text-style: bold; }
     Heatmap > .heatmap--masked { background: $panel; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left,h", "move(0, -1)", "column before", show=False, id="move_left"),
-        Binding("right,l", "move(0, 1)", "next column", show=False, id="move_right"),
-        Binding("up,k", "move(-1, 0)", "row above", show=False, id="move_up"),
-        Binding("down,j", "move(1, 0)", "row below", show=False, id="move_down"),
-        Binding("g", f"move({-FAR}, 0)", "the first row", show=False, id="move_first"),
-        Binding("G", f"move({FAR}, 0)", "the last row", show=False, id="move_last"),
-        Binding("home", "edge(0)", "first column", show=False, id="row_start"),
-        Binding("end", "edge(-1)", "last column", show=False, id="row_end"),
-        Binding("plus,equals_sign", "magnify(1)", "zoom in", show=False, id="zoom_in"),
-        Binding("minus", "magnify(-1)", "zoom out", show=False, id="zoom_out"),
-        Binding("0", "fit", "the whole matrix", show=False, id="zoom_fit"),
-        Binding("m", "next_palette", "next colour map", show=False, id="next_palette"),
-        Binding("x", "switch_scale", "the next scale", show=False, id="switch_scale"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*MAP_KEYS]
 
     cursor: reactive[tuple[int, int]] = reactive((0, 0), init=False, repaint=False)
     """Row and column of the cell under the crosshair."""
