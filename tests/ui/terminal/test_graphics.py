@@ -18,6 +18,11 @@ def asked(environ: dict[str, str] | None = None, pixels: tuple[int, int] = (0, 0
     return answers
 
 
+def told(answers: TerminalAnswers, text: str) -> tuple[str, list[Graphics | None]]:
+    left, known = answers.taken_out(text)
+    return left, [message.graphics for message in known]
+
+
 @pytest.mark.parametrize(
     ("environ", "answer", "shows"),
     [
@@ -32,26 +37,26 @@ def asked(environ: dict[str, str] | None = None, pixels: tuple[int, int] = (0, 0
     ],
 )
 def test_an_answer_is_taken_out_of_what_is_typed(environ: dict[str, str], answer: str, shows: Graphics | None) -> None:
-    assert asked(environ).taken_out(f"ab{answer}c") == ("abc", [shows])
+    assert told(asked(environ), f"ab{answer}c") == ("abc", [shows])
     whole = f"ab{answer}c"
     for cut in range(1, len(whole)):
         if whole[cut - 1] == "\x1b":
             continue  # the driver holds what may be the key Esc
         answers = asked(environ)
-        parts = [answers.taken_out(whole[:cut]), answers.taken_out(whole[cut:])]
+        parts = [told(answers, whole[:cut]), told(answers, whole[cut:])]
         assert "".join(left for left, _ in parts) == "abc"
-        assert [told for _, known in parts for told in known] == [shows]
+        assert [each for _, known in parts for each in known] == [shows]
 
 
 def test_the_windows_own_size_tells_how_large_a_cell_is() -> None:
-    assert asked(pixels=(7, 14)).taken_out(SIXEL) == ("", [Graphics(Protocol.SIXEL, PixelSize(7, 14))])
+    assert told(asked(pixels=(7, 14)), SIXEL) == ("", [Graphics(Protocol.SIXEL, PixelSize(7, 14))])
 
 
 def test_inside_tmux_only_what_tmux_knows_is_asked_for() -> None:
     inside = asked({"TMUX": "/tmp/tmux-0/default,1,0", "TERM": "tmux-256color"})
     assert "_G" not in inside.query
     assert "\x1b[c" in inside.query
-    assert inside.taken_out(CELL + SIXEL)[1] == [Graphics(Protocol.SIXEL, SIZE)]
+    assert told(inside, CELL + SIXEL)[1] == [Graphics(Protocol.SIXEL, SIZE)]
     for term in ("linux", "dumb", "screen.xterm-256color"):
         assert TerminalAnswers({"TERM": term}).query == ""
 

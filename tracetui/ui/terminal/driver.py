@@ -14,7 +14,7 @@ import termios
 import time
 from codecs import getincrementaldecoder
 from contextlib import suppress
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from textual import events
 from textual._xterm_parser import XTermParser
@@ -24,8 +24,10 @@ from textual.drivers.linux_driver import LinuxDriver
 from tracetui.logs import open_noise_log
 from tracetui.startup_line import startup_line
 from tracetui.ui.terminal.escape_key import ESCAPE, EscapeKey
-from tracetui.ui.terminal.graphics import GraphicsKnown, TerminalAnswers
-from tracetui.ui.terminal.pictures import Pictures
+
+if TYPE_CHECKING:
+    from tracetui.ui.terminal.graphics import TerminalAnswers
+    from tracetui.ui.terminal.pictures import Pictures
 
 _STDOUT, _STDERR = 1, 2
 _TICK_SECONDS = 0.1
@@ -59,7 +61,8 @@ class TerminalDriver(LinuxDriver):
         self._kept: dict[int, int] = {}
         """The terminal's descriptors while a log stands in their place."""
         self._escape = EscapeKey()
-        self._answers = TerminalAnswers(pixels=_cell_pixels(self._file.fileno()))
+        self._answers: TerminalAnswers | None = None
+        """Of the terminal, where it is asked for pixels."""
 
     def _get_terminal_size(self) -> tuple[int, int]:
         """The terminal's own word: an exported COLUMNS stays as it is when the window changes."""
@@ -83,12 +86,17 @@ class TerminalDriver(LinuxDriver):
     def _ask_for_pictures(self) -> None:
         """Whether the terminal has pixels: the answer comes among what is typed, or never."""
         if getattr(self._app, "wants_pictures", False) and self.input_tty:
+            # Not of an application without maps: its first frame waits for nothing.
+            from tracetui.ui.terminal.graphics import TerminalAnswers
+
+            self._answers = TerminalAnswers(pixels=_cell_pixels(self.fileno))
             self._answers.begin()
             self.write(self._answers.query)
             self.flush()
 
     def stop_application_mode(self) -> None:
-        if isinstance(pictures := getattr(self._app, "pictures", None), Pictures):
+        pictures: Pictures | None = getattr(self._app, "pictures", None)
+        if pictures is not None:
             pictures.end()
         super().stop_application_mode()
         for descriptor, terminal in self._kept.items():
@@ -147,9 +155,10 @@ class TerminalDriver(LinuxDriver):
 
     def _feed(self, parser: XTermParser, text: str) -> XTermParser:
         """Pass on what a text holds; the parser to go on with, a new one where Textual's stumbles over a sequence."""
-        text, known = self._answers.taken_out(self._escape.rest() + text)
-        for graphics in known:
-            self.process_message(GraphicsKnown(graphics))
+        if self._answers is not None:
+            text, known = self._answers.taken_out(self._escape.rest() + text)
+            for message in known:
+                self.process_message(message)
         for part in self._escape.parts(text):
             if part == ESCAPE:
                 self.process_message(events.Key("escape", ESCAPE))

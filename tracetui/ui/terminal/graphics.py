@@ -76,19 +76,19 @@ class TerminalAnswers:
         """The question goes out."""
         self._kitty, self._held, self._until = False, "", time.monotonic() + _WAIT_SECONDS
 
-    def taken_out(self, text: str) -> tuple[str, list[Graphics | None]]:
+    def taken_out(self, text: str) -> tuple[str, list[GraphicsKnown]]:
         """What is left for the keyboard, and what the terminal can show if that is known now."""
         text, self._held = self._held + text, ""
         if "\x1b" not in text:
             return text, []
-        known: list[Graphics | None] = []
+        known: list[GraphicsKnown] = []
         for answer in _ANSWER.finditer(text):
             if answer["number"]:
                 self._kitty = self._kitty or (int(answer["number"]) == _NUMBER and answer["kitty"] == "OK")
             elif answer["height"]:
                 self._pixels = int(answer["width"]), int(answer["height"])
             elif self._until:
-                known.append(self._graphics(answer["attributes"].split(";")))
+                known.append(GraphicsKnown(self._graphics(answer["attributes"].split(";"))))
         text = _ANSWER.sub("", text)
         if known:
             self._until = 0.0

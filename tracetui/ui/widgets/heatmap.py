@@ -19,8 +19,8 @@ from textual.widget import Widget
 
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.terminal.colours import depth_of
+from tracetui.ui.terminal.map_pictures import in_pixels, offer, offer_map
 from tracetui.ui.widgets.list_keys import MAP_KEYS
-from tracetui.ui.widgets.map_pictures import in_pixels, offer, offer_map
 from tracetui.views.cells import Line
 from tracetui.views.heatmap.axes import MapStyle
 from tracetui.views.heatmap.ink import Brush, Depth, Ground, rgb

@@ -13,8 +13,8 @@ from textual.reactive import reactive
 from tracetui.analysis.attention.measures import MEASURES
 from tracetui.debugger.readings.heads import SHARES, CallHeads, ordered
 from tracetui.text import number, visible
+from tracetui.ui.terminal.map_pictures import offer
 from tracetui.ui.widgets.heatmap import Heatmap
-from tracetui.ui.widgets.map_pictures import offer
 from tracetui.views.cells import Line
 from tracetui.views.heatmap.legend import caption_text, legend_line, shades_for, title_line
 from tracetui.views.heatmap.matrix import nothing

@@ -34,9 +34,9 @@ from tracetui.ui.panes.attention.head_wall import HeadMap, HeadPicked, HeadWall
 from tracetui.ui.panes.attention.kind_line import NAMES, KindLine
 from tracetui.ui.panes.attention.lines import facts
 from tracetui.ui.panes.attention.measured_heads import HeadsView, MeasuredHeads
+from tracetui.ui.panes.explained import explain
 from tracetui.ui.panes.pane import ReadingPane
 from tracetui.ui.reader import read_in_background
-from tracetui.ui.widgets.explained import explain
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.views.heatmap.matrix import nothing
 from tracetui.views.heatmap.scale import ScaleKind

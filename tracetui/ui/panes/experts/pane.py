@@ -22,10 +22,10 @@ from tracetui.debugger.state import Phase, ScreenState
 from tracetui.recording.record import Record
 from tracetui.text import number
 from tracetui.ui.messages import Jump, Said
+from tracetui.ui.panes.explained import explain
 from tracetui.ui.panes.pane import ReadingPane
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.canvas import Canvas
-from tracetui.ui.widgets.explained import explain
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.views.cells import Line, line
 from tracetui.views.experts.lines import lines_wanted, routed_lines

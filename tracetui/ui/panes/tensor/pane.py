@@ -24,13 +24,13 @@ from tracetui.recording.record import Record, Token
 from tracetui.recording.trace import Trace
 from tracetui.text import statistic
 from tracetui.ui.messages import TokenChosen
+from tracetui.ui.panes.explained import explain
 from tracetui.ui.panes.pane import ReadingPane
 from tracetui.ui.panes.tensor.outlier_map import OutlierMap
 from tracetui.ui.panes.tensor.overview import RunOverview
 from tracetui.ui.panes.tensor.summary import Reading, Summary, read
 from tracetui.ui.panes.tensor.value_grid import ORIGIN, Subject, ValueGrid
 from tracetui.ui.panes.tensor.welcome import Welcome
-from tracetui.ui.widgets.explained import explain
 from tracetui.ui.widgets.heatmap import Heatmap
 from tracetui.views.finite import finite_words
 
