@@ -33,7 +33,8 @@ class EighthsRecorder(Recorder):
         k, v = (np.repeat(each, q.shape[1] // each.shape[1], axis=1) for each in (k, v))
         scores = q @ k.swapaxes(-1, -2) * np.float32(q.shape[-1] ** -0.5)  # [B,H,T,S]
         probs = np.stack([[softmax(causal(head)) for head in row] for row in scores])
-        return (np.rint(probs @ v * 2**18) / 2**18).astype(np.float32)
+        rounded: npt.NDArray[np.generic] = (np.rint(probs @ v * 2**18) / 2**18).astype(np.float32)
+        return rounded
 
 
 def _eighths(site: str, array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
