@@ -13,6 +13,7 @@ import tracetui.ui
 from tests.ui.driving import driven
 from tracetui import paths
 from tracetui.ui.app import TracetuiApp
+from tracetui.ui.diff_screen.commands import DIFF_COMMANDS
 from tracetui.ui.keys.bound import binding_ids, own_bindings
 from tracetui.ui.keys.commands import COMMANDS
 from tracetui.ui.panes.modules.pane import ModuleList
@@ -47,3 +48,9 @@ async def test_a_key_of_the_panes_can_be_another(tmp_path: Path, monkeypatch: py
         assert modules.line == 1
         await it.press("j")
         assert modules.line == 1
+
+
+def test_no_two_commands_of_a_screen_share_a_key() -> None:
+    for commands in (COMMANDS, DIFF_COMMANDS):
+        keys = [key for command in commands for key in command.keys.split(",")]
+        assert sorted(keys) == sorted(set(keys))

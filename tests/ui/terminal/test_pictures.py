@@ -81,7 +81,7 @@ def test_the_picture_that_comes_is_the_matrix_in_the_legends_colours(protocol: s
         again = terminal.written[before:]
         assert b"a=t," not in again, "kitty has the data"
         assert (b"a=p" if protocol == "kitty" else b"\x1bP0;1q") in again
-        terminal.send("Z")
+        terminal.send("L")
         terminal.until_written(HALF_BLOCKS)
         terminal.send("\x11")
         terminal.ended()
@@ -91,7 +91,7 @@ def test_the_picture_that_comes_is_the_matrix_in_the_legends_colours(protocol: s
 def test_without_an_answer_and_under_no_color_maps_stay_characters() -> None:
     with opened({"NO_COLOR": "1"}) as terminal:
         terminal.until("query 0")
-        terminal.send("Z")
+        terminal.send("L")
         terminal.until("this terminal told of no pixels")
         terminal.send("\x11")
         terminal.ended()
