@@ -1,4 +1,7 @@
-"""Merging a gigabyte of rank files, against reading and writing the same bytes: `python -m tests.benchmarks ranks`."""
+"""Runs on several ranks, and merging a gigabyte of their files against reading and writing the same bytes.
+
+Run it with `python -m tests.benchmarks ranks`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.benchmarks import rank_runs
 from tests.benchmarks.capture import interleaved
 from tests.benchmarks.results import Results, ratios
 from tracetui.paths import replacing
@@ -51,7 +55,8 @@ def rank_trace(rank: int) -> Trace:
 
 
 def main(results: Results, rounds: int = 5) -> None:
-    results.begin("ranks", "merging what many ranks recorded")
+    results.begin("ranks", "what several ranks cost, and merging what they recorded")
+    rank_runs.main(results)
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder, f"rank{rank}.npz") for rank in range(RANKS)]
         for rank, path in enumerate(paths):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+import tracetui
 from tests.tracer.recipes import recipe
 from tracetui.debugger.fault import ModelError
 from tracetui.debugger.session import Event, Failed, Finished, Sourced, until_end
@@ -206,3 +207,15 @@ def test_whatever_a_live_model_raises_is_a_fault_of_its_module_and_the_session_l
     session.start(recipe().prompts, until_end)
     np.testing.assert_array_equal(heard(events, Finished).trace["logits"], reference["logits"])
     assert session.close(20)
+
+
+def test_a_collective_whose_other_end_is_gone_is_no_fault_of_the_module() -> None:
+    class Waits(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError(f"[gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:{len(x)}")
+
+    with pytest.raises(RuntimeError) as caught:
+        tracetui.trace(nn.Sequential(Waits()), torch.ones(2))
+    assert any(
+        "another rank has ended, or lost its connection, while this one was in 0" in n for n in caught.value.__notes__
+    )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from argparse import Namespace
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tracetui.commands.ranked import first_speaks, sizes_of
-from tracetui.errors import RunError
+from tracetui.errors import RunError, in_words
 from tracetui.launch import is_another_rank
+from tracetui.text import visible
 
 if TYPE_CHECKING:
     from tracetui.debugger.session import Listener
@@ -17,9 +20,11 @@ if TYPE_CHECKING:
     from tracetui.models.runnable import Runnable
     from tracetui.recipe import Recipe
     from tracetui.tracer.live import LiveSession
+    from tracetui.tracer.ranks.together import Ranks
     from tracetui.tracer.ranks.tracing import TracingRanks
 
 _INTERRUPTED = 130
+_WAITING_SECONDS = 8.0
 
 
 def ranked_run(arguments: Namespace) -> int:
@@ -53,8 +58,23 @@ def _follow(ranks: TracingRanks, model: Runnable) -> int:
     # Told to end, it has nothing to put in order, and may be inside a collective that nobody else is in any more.
     leave_signals()
     with interrupts() as is_interrupted, suppress(KeyboardInterrupt, RunError):
-        followed_on(ranks.ranks, model, is_interrupted)
+        try:
+            followed_on(ranks.ranks, model, is_interrupted)
+        except Exception as error:
+            return _failed(ranks.ranks, error)
     return 0
+
+
+def _failed(ranks: Ranks, error: Exception) -> int:
+    """A mistake of ours on a rank that has no terminal: the first one says it, once it has given its screen back."""
+    from tracetui.logs import write_log
+    from tracetui.tracer.ranks.together import FAILED
+
+    log = write_log("crash", error)
+    ranks.write(FAILED, f"rank {ranks.rank}: internal error: {in_words(error)}{log and f'; the log is in {log}'}")
+    # Ended, it would have torchrun end all others at once.
+    time.sleep(_WAITING_SECONDS)
+    return 1
 
 
 def _lead(ranks: TracingRanks, model: Runnable, recipe: Recipe, offer: StartPage) -> int:
@@ -62,6 +82,7 @@ def _lead(ranks: TracingRanks, model: Runnable, recipe: Recipe, offer: StartPage
 
     from tracetui.tracer.live import CallerContext, LiveSession
     from tracetui.tracer.ranks.debugged import leading_on
+    from tracetui.tracer.ranks.together import FAILED
     from tracetui.ui.app import TracetuiApp
     from tracetui.ui.terminal.last_resort import run_app
 
@@ -74,9 +95,15 @@ def _lead(ranks: TracingRanks, model: Runnable, recipe: Recipe, offer: StartPage
         return sessions[0]
 
     app = TracetuiApp(open_session, offer)
+
+    def leave() -> None:
+        leading.ends()
+        if problem := ranks.ranks.read_if_there(FAILED):
+            print(f"tracetui: {visible(problem, 700)}", file=sys.stderr, flush=True)
+
     with leading.listening(partial(_end_screen, app, sessions)):
-        status = run_app(app, leading.ends)
-    leading.ends()
+        status = run_app(app, leave)
+    leave()
     # Nobody waits for another status of what was left by a key; torchrun would take it for a failure of all.
     return 0 if status == _INTERRUPTED else status
 

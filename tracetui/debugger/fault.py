@@ -24,6 +24,8 @@ class Fault:
     """Index of the record of the first of them; -1 if there is none."""
     through: tuple[str, ...] = ()
     """The lines that it came through, a module each, outermost first: `layers.1: mine.py:10`."""
+    is_of_another_rank: bool = False
+    """Whether a collective failed because another rank has gone, which is no fault of the module's."""
 
     @property
     def note(self) -> str:
@@ -36,7 +38,10 @@ class Fault:
         return (*(f"given {told}" for told in self.inputs), *(f"in {line}" for line in self.through))
 
     def __str__(self) -> str:
-        return f"{self.path or 'the model'} ({self.kind}) failed: {self.error}"
+        where = f"{self.path or 'the model'} ({self.kind})"
+        if self.is_of_another_rank:
+            return f"another rank has ended, or lost its connection, while this one was in {where}: {self.error}"
+        return f"{where} failed: {self.error}"
 
 
 NO_FAULT = Fault("", "", "")

@@ -28,6 +28,7 @@ Place = tuple[str, int]
 """A file and the number of a line in it."""
 _CALL = nn.Module._call_impl.__code__
 _MESSAGE = 500
+_GONE = re.compile(r"closed by peer|Connection reset|Broken pipe|pair closure|remote process exited", re.IGNORECASE)
 _WANTED, _FREE = re.compile(r"Tried to allocate ([\d.]+ \w+)"), re.compile(r"of which ([\d.]+ \w+) is free")
 """What torch tells of it beside advice for people who train."""
 _LESS = "use a shorter prompt or fewer rows; of a recipe keep fewer weights there (--memory 0), or run fewer layers"
@@ -60,7 +61,13 @@ def fault_of(model: nn.Module, running: Sequence[Frame], recorder: Recorder, err
         # Whatever is wrong with the inputs, the error itself is to be told.
         told, at = _record_inputs(recorder, frame, len(running), call)
     kind = type(call.module if call else model).__name__
-    return Fault(path, kind, told_error(error), told, at, tuple(_through(_paths(model, running), calls)))
+    through, is_gone = tuple(_through(_paths(model, running), calls)), _is_of_another_rank(error)
+    return Fault(path, kind, told_error(error), told, at, through, is_gone)
+
+
+def _is_of_another_rank(error: BaseException) -> bool:
+    """Whether it says that the other end of a collective is gone; torch has no class for it."""
+    return isinstance(error, RuntimeError) and _GONE.search(str(error)) is not None
 
 
 def raised_at(model: nn.Module, running: Sequence[Frame], error: BaseException) -> dict[str, tuple[Place, ...]]:

@@ -24,7 +24,7 @@ from tracetui.tracer.orders import GatherRanks, Generate, Ordered, Rerun, RunPro
 from tracetui.tracer.ranks.asked_ranks import Gathering
 from tracetui.tracer.ranks.meeting import GO_ON, HOLD, LEAVE, Meant
 from tracetui.tracer.ranks.rank_order import Change, Does, RankOrder, edit_texts, stop_texts
-from tracetui.tracer.ranks.together import MeetingPoints, Ranks, wait_until
+from tracetui.tracer.ranks.together import FAILED, MeetingPoints, Ranks, wait_until
 from tracetui.tracer.ranks.turns import Turns
 from tracetui.tracer.ranks.visit import Visit
 
@@ -201,7 +201,7 @@ class Leading(Visit):
 
     def _is_interrupted(self) -> bool:
         try:
-            return self.ranks.read(self.name("interrupted")) is not None
+            return self.ranks.read(FAILED) is not None or self.ranks.read(self.name("interrupted")) is not None
         except TracetuiError:
             return True
 

@@ -27,6 +27,8 @@ from tracetui.models.ranks.stages import must_end
 from tracetui.recording.record import INPUT, Record
 
 GONE = "another rank has ended, or lost its connection"
+FAILED = "failed"
+"""Under which a rank that fails leaves a word for the first one."""
 _PATIENCE = 60.0
 """Seconds after which ranks that don't come are named."""
 _TIMEOUT = timedelta(seconds=120)
@@ -79,6 +81,13 @@ class Ranks:
         """What somebody has written under a name; None until then."""
         with self._others_there():
             return self._store.get(name).decode() if self._store.check([name]) else None
+
+    def read_if_there(self, name: str) -> str | None:
+        """The same, and None where nobody has the store any more."""
+        try:
+            return self.read(name)
+        except RunError:
+            return None
 
     def write(self, name: str, text: str) -> None:
         """Have all be able to read it."""
