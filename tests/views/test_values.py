@@ -12,7 +12,17 @@ from hypothesis.extra import numpy as hnp
 
 from tests.views.drawn import ANY_TEXT, INKS, plain, styles_at, widths
 from tracetui.recording.value import Array
-from tracetui.views.values import REAL_WIDTH, ValueWindow, capacity, figure, value_style, values_table
+from tracetui.views.values import (
+    NORM_CELLS,
+    REAL_WIDTH,
+    ValueWindow,
+    capacity,
+    figure,
+    heads_of,
+    norm_column,
+    value_style,
+    values_table,
+)
 
 DTYPES = st.sampled_from([np.float16, np.float32, np.float64, np.int8, np.int64, np.uint16, np.bool_])
 MATRICES = hnp.arrays(DTYPES, st.tuples(st.integers(0, 8), st.integers(0, 8)))
@@ -140,3 +150,21 @@ def test_an_outlier_of_the_window_leaves_the_others_their_colours() -> None:
     lines = values_table(ValueWindow(numbers), 70, 3, INKS)
     assert styles_at(lines[1], "-1.000") == {INKS.negative[-1]}
     assert styles_at(lines[2], "2.26e+04") == {INKS.positive[-1]}
+
+
+@given(st.lists(st.floats(), max_size=9), st.integers(0, 2), st.integers(1, 9))
+def test_norms_fill_exactly_their_place(norms: list[float], heads: int, height: int) -> None:
+    lines = norm_column(np.array(norms), heads, height, INKS)
+    assert len(lines) == height
+    assert widths(lines) == {NORM_CELLS}
+    assert widths(norm_column(None, heads, height, INKS)) == {NORM_CELLS}
+
+
+def test_the_norm_of_a_row_stands_beside_it_and_one_far_out_is_marked() -> None:
+    lines = norm_column(np.array([1.0, 50.0, 2.0, math.nan]), 1, 6, INKS)
+    assert [line.split() for line in plain(lines)] == [["norm"], ["1.000"], ["50.00"], ["2.000"], ["nan"], []]
+    assert [segment.style for line in lines[1:5] for segment in line if segment.text.strip()] == [
+        INKS.quiet, INKS.mark, INKS.quiet, INKS.nan,
+    ]  # fmt: skip
+    window = ValueWindow(np.zeros((2, 2)), column_labels=("a", "b"))
+    assert [heads_of(window, height) for height in (1, 2, 3, 4, 9)] == [0, 1, 1, 2, 2]

@@ -93,4 +93,6 @@ def outlier_line(trace: Trace, record: Record, outliers: Outliers, width: int, i
         else:
             forms = (f" · {channel_name(trace, record, outliers.channel)} has {share} of the squares",)
         parts.append(part(*forms, "", rank=2))
+        more = [f"{channel_name(trace, record, each)} {of:.1%}" for each, of in outliers.further]
+        parts.append(part(*(f" · then {', '.join(more[:most])}" for most in range(len(more), 0, -1)), "", rank=3))
     return line([("".join(fitted(parts, width)), inks.quiet)], width)

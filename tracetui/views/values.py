@@ -43,6 +43,32 @@ class ValueWindow:
     """The magnitude that gets the fullest colour; 0: the window's largest, outliers aside."""
 
 
+NORMS_FROM = 60
+"""Cells of a table from which on it has room for a column of its rows' norms."""
+NORM_CELLS = 9
+_FAR = 10.0
+"""How many times the median norm stands out."""
+
+
+def norm_column(norms: Array | None, heads: int, height: int, inks: Inks) -> list[Line]:
+    """`height` lines of NORM_CELLS cells: below a table's heads the norms of its rows [rows], those far out marked."""
+    if norms is None:
+        return [blank(NORM_CELLS) for _ in range(height)]
+    finite = norms[np.isfinite(norms)]
+    far = _FAR * float(np.median(finite)) if finite.size else math.inf
+    lines = [line([(fit("norm", NORM_CELLS, right=True), inks.quiet)], NORM_CELLS)] * min(heads, 1)
+    lines += [blank(NORM_CELLS)] * (heads - 1)
+    for norm in norms[: height - heads].tolist():
+        style = inks.nan if math.isnan(norm) else inks.mark if norm > far else inks.quiet
+        lines.append(line([(" ", inks.quiet), (figure(norm, NORM_CELLS - 1), style)], NORM_CELLS))
+    return [*lines, *[blank(NORM_CELLS)] * (height - len(lines))][:height]
+
+
+def heads_of(window: ValueWindow, height: int) -> int:
+    """How many lines of a table stand above its rows."""
+    return min(2 if window.column_labels else 1, 2 if height > 3 else min(height - 1, 1))
+
+
 def capacity(
     width: int, height: int, dtype: str, shape: tuple[int, int], labels: Sequence[str] = ()
 ) -> tuple[int, int]:

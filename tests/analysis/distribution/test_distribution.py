@@ -15,6 +15,7 @@ from tracetui.analysis.distribution import distribution as module
 from tracetui.analysis.distribution.blocks import blocks
 from tracetui.analysis.distribution.distribution import distribution
 from tracetui.analysis.distribution.histogram import Histogram, HistogramScale
+from tracetui.analysis.distribution.outliers import outliers_of
 from tracetui.recording.statistics import Statistics, of_array
 from tracetui.recording.value import Array, ArrayValue, Index
 
@@ -257,3 +258,13 @@ def test_once_cancelled_no_more_is_read() -> None:
     elements = distribution(watched, is_cancelled=lambda: True)
     assert watched.largest == 0
     assert elements.histograms[LINEAR].finite == 0
+
+
+def test_further_channels_are_named_where_they_are_outliers_among_channels() -> None:
+    values = np.random.default_rng(0).normal(size=(20, 100)).astype(np.float32)
+    assert outliers_of(ArrayValue(values)).further == ()
+    values[3, 40], values[5, 41], values[6, 42], values[7, 43] = 200, 120, 100, 90
+    outliers = outliers_of(ArrayValue(values))
+    assert (outliers.channel, [channel for channel, _ in outliers.further]) == (40, [41, 42])
+    squares = np.square(values.astype(np.float64)).sum(axis=0)
+    assert [share for _, share in outliers.further] == pytest.approx((squares[[41, 42]] / squares.sum()).tolist())

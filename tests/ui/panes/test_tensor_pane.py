@@ -19,6 +19,7 @@ from tracetui.ui.app import TracetuiApp
 from tracetui.ui.messages import Jump
 from tracetui.ui.panes.tensor.outlier_map import OutlierMap
 from tracetui.ui.panes.tensor.value_grid import ValueGrid
+from tracetui.views.values import figure
 
 SITE = f"model.layers.{LAYER}"
 
@@ -134,3 +135,13 @@ async def test_the_map_follows_the_cursor_to_another_record_and_head() -> None:
         await it.press("O", "right_square_bracket")
         values = massive_trace().value(it.top.state.record).read()
         assert (it.top.query_one(OutlierMap).data.values == values[0, 1]).all()
+
+
+async def test_each_token_has_its_norm_and_the_massive_one_stands_out() -> None:
+    async with at("model.layers.2") as it:
+        values = massive_trace()["model.layers.2"][0].astype(np.float64)
+        massive = figure(float(np.linalg.norm(values[0])), 8)
+        assert sum(line.rstrip().endswith(massive) for line in it.text().splitlines()) == 1
+        assert figure(float(np.linalg.norm(values[1])), 8).strip() in it.text()
+        await it.press("g", "G")
+        assert figure(float(np.linalg.norm(values[-1])), 8).strip() in it.text()

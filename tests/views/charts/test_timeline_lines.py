@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from rich.cells import cell_len
+from rich.style import Style
 
 from tracetui.analysis.timeline.columns import Place, TimelineColumns
 from tracetui.views.cells import Line
@@ -57,8 +58,9 @@ def test_nan_has_a_glyph_and_is_never_said_by_colour_alone() -> None:
     bars, axis = drawn(film)
     assert bars[1:] == "××"
     assert axis == " !"
-    red = [segment for segment in film_lines(film, 60, 2, Inks())[0] if "×" in segment.text]
-    assert red
+    loud = Inks(nan=Style(bold=True, reverse=True))
+    crosses = [segment for segment in film_lines(film, 60, 2, loud)[0] if "×" in segment.text]
+    assert [segment.style.reverse for segment in crosses if segment.style] == [True, False], "loud where it begins"
 
 
 def test_stops_are_flags_and_the_user_goes_before_them() -> None:

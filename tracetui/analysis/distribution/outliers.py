@@ -13,6 +13,9 @@ from tracetui.analysis.distribution.blocks import BLOCK, Numbers, as_floats, blo
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.value import Index, Value
 
+_FURTHER = 2
+_FAR = 10.0
+"""How many times the part that each channel would have if all were alike."""
 _Mask = npt.NDArray[np.bool_]
 
 
@@ -30,6 +33,8 @@ class Outliers:
     """The index of the last axis with the largest sum of squares; None for less than two axes, or for zeros alone."""
     share: float = math.nan
     """That channel's part of the tensor's sum of squares."""
+    further: tuple[tuple[int, float], ...] = ()
+    """The next channels, at most two, with their parts, where these are outliers among all channels'."""
 
 
 NO_OUTLIERS = Outliers()
@@ -94,8 +99,10 @@ class OutlierCounter:
         kurtosis = self._fourth / statistics.finite_count if statistics.std > 0 else math.nan
         if not squares > 0:
             return Outliers(kurtosis, self._largest, self._value)
-        channel = int(self._squares.argmax())
-        return Outliers(kurtosis, self._largest, self._value, channel, float(self._squares[channel]) / squares)
+        first = np.argsort(-self._squares, kind="stable")[: 1 + _FURTHER].tolist()
+        shares = [(channel, float(self._squares[channel]) / squares) for channel in first]
+        further = tuple(share for share in shares[1:] if share[1] * self._squares.size >= _FAR)
+        return Outliers(kurtosis, self._largest, self._value, *shares[0], further)
 
 
 def _within(index: Index, place: tuple[int, ...]) -> tuple[int, ...]:

@@ -14,8 +14,10 @@ from tracetui.analysis.timeline.pyramid import Floats, Ints
 from tracetui.text import number
 from tracetui.views.cells import Line, blank, column, fit, line, runs
 from tracetui.views.inks import Inks
+from tracetui.views.module_columns import short
 
 _BROKEN, _NOTHING, _HERE, _FLAG, _TICK, _PASS, _MADE = "×", "·", "▲", "⚑", "╵", "┃", "!"
+_NO_GROUND = Style(reverse=False)
 _MOST_DECADES = 1e6
 """Norms that are smaller than the largest by more stand as low as the lowest."""
 _STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -110,7 +112,9 @@ def _bars(film: Film, scale: FilmScale, rows: int, alone: bool, inks: Inks) -> l
             # What lies before the user is brighter than what is still to come.
             char, ink = column(height, row), inks.quiet if at < film.cursor else inks.faint
             if bad:
-                char, ink = (_BROKEN, inks.nan) if row == 0 else (" ", ink)
+                # Where it begins is loud, what carries it on is not.
+                loud = inks.nan if at == 0 or not broken[at - 1] else inks.nan + _NO_GROUND
+                char, ink = (_BROKEN, loud) if row == 0 else (" ", ink)
             elif not height and row == 0:
                 char = _NOTHING
             if at == film.cursor:
@@ -165,7 +169,7 @@ def _step(places: Sequence[Place], count: int, marks: int) -> int:
     """Every how many there is room for a label of so many characters beside its number."""
     if not places:
         return 1
-    need = marks + len(str(max(number for _, number in places))) + 1
+    need = marks + len(str(max(named for _, named in places))) + 1
     each = count / len(places)
     return next((step for step in _STEPS if step * each >= need), _STEPS[-1])
 
@@ -185,7 +189,7 @@ def _words(film: Film, scale: FilmScale, room: int, height: int, inks: Inks) -> 
     here = (fit(f" {number(film.norm)}" if np.isfinite(film.norm) else "", room), inks.mark)
     ends = [""] * height
     if room == _WIDE and scale.high and height > 2:
-        ends = [f"{number(scale.high, 3)} ┤", *[" │"] * (height - 3), f"{number(scale.low, 3)} ┤", ""]
+        ends = [f"{short(scale.high)} ┤", *[" │"] * (height - 3), f"{short(scale.low)} ┤", ""]
     ink = inks.mark if film.has_keys else inks.quiet
     lines = [line([(fit(title, room - len(ends[0])), ink), (ends[0], inks.quiet)], room)]
     if height > 1:

@@ -207,7 +207,7 @@ class ModuleList(ScrollView, can_focus=True):
 
     def sort_further(self) -> SortBy:
         """In the order of the next of the run's numbers, or of the tree."""
-        chosen, by = self.chosen, self.numbers.next_order()
+        chosen, by = self.chosen or self.current, self.numbers.next_order()
         if by is SortBy.TREE:
             self._opened |= ancestors(chosen)
         self._build()

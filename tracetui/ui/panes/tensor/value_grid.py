@@ -15,19 +15,22 @@ from textual.message import Message
 from tracetui.analysis.axes import Axis
 from tracetui.debugger.readings.planes import Plane
 from tracetui.debugger.state import NO_RECORD
+from tracetui.recording.health import HIDING
 from tracetui.recording.record import Record
 from tracetui.recording.trace import EMPTY_TRACE, Trace
-from tracetui.recording.value import Array, NotKeptError
+from tracetui.recording.value import Array, NotKeptError, Value, magnitudes
 from tracetui.ui.messages import TokenChosen
 from tracetui.ui.reader import read_in_background
 from tracetui.ui.widgets.canvas import PATIENCE, Canvas
 from tracetui.ui.widgets.list_keys import FAR
 from tracetui.views.cells import Line, line
 from tracetui.views.inks import Inks
-from tracetui.views.values import ValueWindow, capacity, values_table
+from tracetui.views.values import NORM_CELLS, NORMS_FROM, ValueWindow, capacity, heads_of, norm_column, values_table
 
 _MARGIN_ROWS, _MARGIN_COLUMNS = 64, 32
 _TOKEN_AXES = ("T", "S")
+_MOST_FOR_NORMS = 2**21
+"""Numbers of the rows around the view."""
 ORIGIN = "values"
 NOT_KEPT = "The values of this tensor were not kept, only its statistics (--keep, --values)."
 
@@ -43,6 +46,12 @@ class Subject:
     column_labels: tuple[str, ...] = ()
     first: int = 0
     """The position that the first row stands for, where rows are tokens."""
+
+    @property
+    def has_norms(self) -> bool:
+        """Whether a row is a token, and has a size."""
+        sized = not self.record.dtype.startswith(("int", "uint", "bool")) and self.record.role not in HIDING
+        return sized and self.plane.rows.name == "T" and self.plane.columns.name != "S"
 
     def position(self, row: int) -> int | None:
         """The position of the prompt that a row stands for; None where rows are no tokens."""
@@ -62,6 +71,8 @@ class Chunk:
     numbers: Array
     missing: bool = False
     """Whether the values were not kept, and there is nothing to read."""
+    norms: Array | None = None
+    """Of the whole rows [rows], where these are tokens and not too large."""
 
 
 NO_CHUNK = Chunk(NO_SUBJECT, 0, 0, np.zeros((0, 0), np.float32))
@@ -178,9 +189,15 @@ class ValueGrid(Canvas, can_focus=True):
         subject = self._subject
         labels = subject.row_labels[self._corner[0] : self._corner[0] + self.size.height]
         dtype = subject.record.dtype
-        rows, columns = capacity(self.size.width, self.size.height, dtype, subject.plane.shape, labels)
+        rows, columns = capacity(self._table_width, self.size.height, dtype, subject.plane.shape, labels)
         heads = 1 if subject.column_labels and self.size.height > 3 else 0
         return max(1, rows - heads), max(1, columns - 1)
+
+    @property
+    def _table_width(self) -> int:
+        """Cells without the column of norms."""
+        width = self.size.width
+        return width - NORM_CELLS if width >= NORMS_FROM and self._subject.has_norms else width
 
     def _ask(self) -> None:
         """Have what is around the view read, unless it has been or is being read."""
@@ -212,7 +229,8 @@ class ValueGrid(Canvas, can_focus=True):
             return [line([(f" {text}", inks.mark)], width) for text in wrap(NOT_KEPT, max(8, width - 2))]
         row, column = max(row, chunk.row0), max(column, chunk.column0)
         numbers = chunk.numbers[row - chunk.row0 :, column - chunk.column0 :]
-        rows, columns = capacity(width, height, chunk.subject.record.dtype, chunk.subject.plane.shape)
+        table = self._table_width
+        rows, columns = capacity(table, height, chunk.subject.record.dtype, chunk.subject.plane.shape)
         window = ValueWindow(
             numbers[:rows, : columns + 1],
             row,
@@ -221,15 +239,32 @@ class ValueGrid(Canvas, can_focus=True):
             chunk.subject.row_labels[row : row + rows],
             chunk.subject.column_labels[column : column + columns + 1],
         )
-        return values_table(window, width, height, inks, cursor=self.cell)
+        lines = values_table(window, table, height, inks, cursor=self.cell)
+        if table == width:
+            return lines
+        norms = None if chunk.norms is None else chunk.norms[row - chunk.row0 :][:rows]
+        beside = norm_column(norms, heads_of(window, height), height, inks)
+        return [[*left, *right] for left, right in zip(lines, beside, strict=True)]
 
 
 def _read(subject: Subject, rows: slice, columns: slice) -> Chunk:
     value = subject.trace.value(subject.record)
     try:
-        return Chunk(subject, rows.start, columns.start, subject.plane.read(value, rows, columns))
+        numbers = subject.plane.read(value, rows, columns)
+        return Chunk(subject, rows.start, columns.start, numbers, norms=_row_norms(subject, value, rows))
     except NotKeptError:
         return Chunk(subject, 0, 0, NO_CHUNK.numbers, missing=True)
+
+
+def _row_norms(subject: Subject, value: Value, rows: slice) -> Array | None:
+    """Of whole rows [rows], in float64; None where they are no tokens, or too many numbers to read for it."""
+    width = subject.plane.shape[1]
+    if not subject.has_norms or width * (rows.stop - rows.start) > _MOST_FOR_NORMS:
+        return None
+    wide = magnitudes(subject.plane.read(value, rows, slice(0, width))).astype(np.float64)  # [rows, columns]
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms: Array = np.sqrt(np.square(wide).sum(axis=1))
+    return norms
 
 
 def _span(rows: slice, columns: slice) -> tuple[int, int]:
