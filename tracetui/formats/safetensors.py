@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import prod
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, NamedTuple, NoReturn
 
@@ -92,6 +93,19 @@ def header_length(path: Path, size: int, start: bytes) -> int:
 def parse_header(path: Path, content: bytes, size: int, most: int) -> dict[str, TensorPlace]:
     """The tensors that a header's JSON text names, in the order of their bytes.
 
+    Raises InputError as `parse_places` does.
+    """
+    places = parse_places(path, content, size, most)
+    return {name: TensorPlace(dtype, shape, start, stop) for name, dtype, shape, start, stop in places}
+
+
+Place = tuple[str, str, tuple[int, ...], int, int]
+"""A tensor's name, dtype and shape, and the file's bytes where it begins and ends."""
+
+
+def parse_places(path: Path, content: bytes, size: int, most: int) -> list[Place]:
+    """The tensors that a header's JSON text names, in the order of their bytes.
+
     Raises InputError reading `file: tensor: problem, got …` for more than `most` of them, and where they don't fill the
     rest of a file of `size` bytes.
     """
@@ -105,22 +119,24 @@ def parse_header(path: Path, content: bytes, size: int, most: int) -> dict[str, 
         return _places(path, content, size, most)
 
 
-def _places(path: Path, content: bytes, size: int, most: int) -> dict[str, TensorPlace]:
+def _places(path: Path, content: bytes, size: int, most: int) -> list[Place]:
     first = LENGTH_BYTES + len(content)
-    known: set[tuple[str, tuple[int, ...]]] = set()
-    tensors: list[tuple[str, TensorPlace]] = []
+    sizes: dict[tuple[str, tuple[int, ...]], int] = {}
+    tensors: list[Place] = []
     for name, dtype, shape, begin, end in _entries(path, content, most):
-        if (dtype, shape) not in known:
+        if (byte_count := sizes.get((dtype, shape))) is None:
             _check_shape(path, name, dtype, shape)
-            known.add((dtype, shape))
-        if len(name) > _MAX_NAME or name.count(".") >= _MAX_PARTS:
+            byte_count = sizes[dtype, shape] = prod(shape) * ITEM_SIZES[dtype]
+        if len(name) >= _MAX_PARTS and (len(name) > _MAX_NAME or name.count(".") >= _MAX_PARTS):
             problem = f"must have at most {_MAX_NAME} characters and {_MAX_PARTS} parts"
             raise bad_field(path, visible(name, 80), problem, f"{len(name):,} and {name.count('.') + 1:,}")
-        if end - begin != (byte_count := prod(shape) * ITEM_SIZES[dtype]):
+        if end - begin != byte_count:
             problem = f"data_offsets: {dtype} of the shape {list(shape)} has {byte_count:,} bytes"
             raise bad_field(path, visible(name, 80), problem, [begin, end])
-        tensors.append((name, TensorPlace(dtype, shape, first + begin, first + end)))
-    return _in_order(path, tensors, first, size)
+        tensors.append((name, dtype, shape, first + begin, first + end))
+    tensors.sort(key=itemgetter(3, 4))
+    _check_order(path, tensors, first, size)
+    return tensors
 
 
 def make_header(tensors: Iterable[tuple[str, str, Sequence[int]]]) -> bytes:
@@ -135,8 +151,8 @@ def make_header(tensors: Iterable[tuple[str, str, Sequence[int]]]) -> bytes:
     return len(text).to_bytes(LENGTH_BYTES, "little") + text
 
 
-_Entry = tuple[str, str, tuple[int, ...], int, int]
-"""A tensor's name, dtype and shape, and where its bytes begin and end behind the header."""
+_Entry = Place
+"""The same, counted from the header's end."""
 
 
 def _entries(path: Path, content: bytes, most: int) -> Iterable[_Entry]:
@@ -199,17 +215,15 @@ def _check_shape(path: Path, name: str, dtype: str, shape: tuple[int, ...]) -> N
         raise bad_field(path, visible(name, 80), "shape: is larger than any file", list(shape))
 
 
-def _in_order(path: Path, tensors: list[tuple[str, TensorPlace]], first: int, size: int) -> dict[str, TensorPlace]:
+def _check_order(path: Path, tensors: Iterable[Place], first: int, size: int) -> None:
     """Refuse bytes that belong to two tensors or to none: a file that is longer or shorter than its header says."""
     at = first
-    tensors.sort(key=lambda item: item[1][2:])
-    for name, tensor in tensors:
-        if tensor.start != at:
+    for name, _, _, start, stop in tensors:
+        if start != at:
             before = "the header" if at == first else "the tensor before it"
             problem = f"data_offsets: must begin at {at - first:,}, where {before} ends"
-            raise bad_field(path, visible(name, 80), problem, tensor.start - first)
-        at = tensor.stop
+            raise bad_field(path, visible(name, 80), problem, start - first)
+        at = stop
     if at != size:
         kind = "is cut short" if at > size else "has bytes that belong to no tensor"
         raise InputError(f"{path}: {kind}: by its header it has {at:,} bytes, got {size:,}")
-    return dict(tensors)

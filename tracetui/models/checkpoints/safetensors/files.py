@@ -56,15 +56,23 @@ class SafetensorsFiles:
 
         Raises InputError if two tensors have one name then.
         """
-        for name in list(self.tensors):
-            new = published(name) or name
-            if new != name and new in self.tensors:
-                raise bad_field(self.path(name), visible(name, 80), "stands there under another name too", new)
-            self.tensors[new], self._path_of[new] = self.tensors.pop(name), self._path_of.pop(name)
-            self._own_names[new] = self._own_names.pop(name, name)
-            if name in self.packed:
-                self.packed[new] = self.packed.pop(name)
+        names = {name: published(name) or name for name in self.tensors}
+        self._refuse_same(names)
+        self._own_names = {new: self._own_names.get(name, name) for name, new in names.items()}
+        self._path_of = {new: self._path_of[name] for name, new in names.items()}
+        self.packed = {names[name]: weight for name, weight in self.packed.items()}
+        self.tensors = {names[name]: stored for name, stored in self.tensors.items()}
         self._own_name = own
+
+    def _refuse_same(self, names: Mapping[str, str]) -> None:
+        """Raises InputError if a tensor's new name is another one's, old or new."""
+        if len(names.keys() | names.values()) == len(names) + sum(new != name for name, new in names.items()):
+            return
+        taken: set[str] = set()
+        for name, new in names.items():
+            if new in taken or (new != name and new in names):
+                raise bad_field(self.path(name), visible(name, 80), "stands there under another name too", new)
+            taken.add(new)
 
     def combine(self, combined: Mapping[str, Combined]) -> None:
         """Have weights stand in place of the tensors that they are made of."""

@@ -18,6 +18,7 @@ from tracetui.models.checkpoints.quantised.method import read_method, refused
 from tracetui.models.checkpoints.quantised.unapplied import unapplied
 from tracetui.models.checkpoints.safetensors.checkpoint import SafetensorsCheckpoint
 from tracetui.models.checkpoints.safetensors.files import SafetensorsFiles
+from tracetui.models.checkpoints.safetensors.name_forms import by_form
 from tracetui.models.checkpoints.safetensors.names import Names, match_names, tied_names
 from tracetui.models.checkpoints.safetensors.packed import packed_form
 from tracetui.models.checkpoints.safetensors.parts import TextPrefix, embedding_name, other_parts, text_prefix, told
@@ -39,7 +40,7 @@ class SafetensorsFolder:
         self._files = SafetensorsFiles(folder)
         self._by_reference = config.get("model_type") == "deepseek_v3" and has_reference_names(self._files.tensors)
         if self._by_reference:
-            self._files.rename(published_name, reference_name)
+            self._files.rename(by_form(list(self._files.tensors), published_name).get, reference_name)
             method = replace(method, block=method.block or REFERENCE_BLOCK)
         self._method = method
         if method.name == "mlx":

@@ -12,6 +12,7 @@ import torch
 
 from tracetui.file_heads import HEAD_BYTES
 from tracetui.formats import safetensors
+from tracetui.formats.collector import collector_paused
 from tracetui.formats.safetensors import LENGTH_BYTES, MAX_HEADER_BYTES, header_length
 from tracetui.paths import open_regular, refuse_disguised
 from tracetui.recipe.shard_index import MAX_TENSORS
@@ -59,8 +60,9 @@ def parse_header(path: Path, content: bytes, size: int) -> dict[str, Stored]:
 
     Raises InputError as read_header does.
     """
-    places = safetensors.parse_header(path, content, size, MAX_TENSORS)
-    return {name: Stored(_DTYPES[at.dtype], at.shape, at.start, at.stop) for name, at in places.items()}
+    places = safetensors.parse_places(path, content, size, MAX_TENSORS)
+    with collector_paused():
+        return {name: Stored(_DTYPES[dtype], shape, start, stop) for name, dtype, shape, start, stop in places}
 
 
 def make_header(tensors: Mapping[str, Stored]) -> bytes:

@@ -9,17 +9,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import nn
 
-from tracetui.models.checkpoints.safetensors.order import natural_order
+from tracetui.models.checkpoints.safetensors.name_forms import NameForm, form_key
+from tracetui.models.checkpoints.safetensors.order import FormOrder, natural_order
 from tracetui.models.pass_through import PassThrough
 from tracetui.recipe.class_defaults import wholes_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+    from tracetui.models.checkpoints.safetensors.renaming import Renamed, Renaming
 
 
 @dataclass(eq=False, slots=True)
@@ -41,7 +46,7 @@ class Conversion:
         self.sources.setdefault(pattern, []).append(name)
         if "*." in pattern:
             # A pattern is a regular expression but for its star, as transformers reads it.
-            match = re.search(pattern.replace("*.", r"(\d+)\."), renamed)
+            match = _numbered(pattern).search(renamed)
             self.numbers.setdefault(pattern, []).append(int(match[1]) if match else -1)
 
     @property
@@ -82,6 +87,11 @@ class Conversion:
         return stacks and all(type(op).__name__ == "Concatenate" and op.dim > 0 for op in others)
 
 
+@cache
+def _numbered(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern.replace("*.", r"(\d+)\."))
+
+
 @dataclass(slots=True)
 class Names:
     """Where each of a model's tensors stands in a file."""
@@ -104,7 +114,7 @@ def match_names(model: PreTrainedModel, names: Iterable[str], whole: str = "") -
     whole: the type of several parts whose conversions apply too.
     """
     from transformers.conversion_mapping import get_model_conversion_mapping
-    from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
+    from transformers.core_model_loading import WeightConverter, WeightRenaming
 
     from tracetui.models.checkpoints.safetensors.renaming import Renaming
 
@@ -112,27 +122,83 @@ def match_names(model: PreTrainedModel, names: Iterable[str], whole: str = "") -
     transforms = [*get_model_conversion_mapping(model), *_of_the_whole(model, whole)]
     converters = [matched for matched in transforms if isinstance(matched, WeightConverter)]
     renaming = Renaming([matched for matched in transforms if isinstance(matched, WeightRenaming)], converters)
-    prefix = model.base_model_prefix
+    places = _Places(parameters, model.base_model_prefix)
     skipped = tuple(_skipped_prefixes(model))
     matched = Names()
     candidates: list[_Candidate] = []
-    asked = [name for name in names if not name.startswith(skipped)]
-    for name in asked if renaming.is_of_each_name else sorted(asked, key=natural_order):
-        plain_name, converted, pattern = renaming(name)
-        renamed, _ = rename_source_key(converted, [], [], prefix, parameters)
+    asked = [name for name in names if not name.startswith(skipped)] if skipped else list(names)
+    if not renaming.is_of_each_name:
+        asked.sort(key=natural_order)
+    plans: dict[NameForm | None, _FormPlan | None] = {None: None}
+    for name, form in zip(asked, renaming.forms_of(asked), strict=True):
+        if form is not None and form not in plans:
+            plans[form] = _plan(form, renaming, places, bool(skipped))
+        plan = plans[form]
+        numbers = form.distinct_numbers(name) if plan is not None and form is not None else ()
+        if plan is None or not numbers:
+            plan, numbers = _FormPlan(renaming(name), None), ()
+        elif plan.is_lost:
+            matched.spare.append(name)
+            continue
+        renamed, pattern = places.of(plan.renamed.converted_with(numbers)), plan.renamed.pattern
         if renamed not in parameters and name in parameters:
-            renamed, pattern = rename_source_key(name, [], [], prefix, parameters)
+            renamed, pattern = places.of(name), None
         if renamed in parameters:
-            candidates.append(_Candidate(name, plain_name, renamed, pattern))
-        elif not renamed.startswith(skipped):
+            order = natural_order(name) if plan.order is None else plan.order.of(numbers)
+            candidates.append(_Candidate(order, name, plan.renamed.plain_with(numbers), renamed, pattern))
+        elif not (skipped and renamed.startswith(skipped)):
             matched.spare.append(name)
     _settle(matched, candidates, parameters, {pattern: rule for rule in converters for pattern in rule.source_patterns})
     return matched
 
 
+class _FormPlan(NamedTuple):
+    """What becomes of the names of one form whose numbers differ, or of a single name."""
+
+    renamed: Renamed
+    order: FormOrder | None
+    """None for a single name."""
+    is_lost: bool = False
+    """Whether none of them leads to one of the model's parameters."""
+
+
+def _plan(form: NameForm, renaming: Renaming, places: _Places, skips: bool) -> _FormPlan | None:
+    """None where names of a form must be asked about one by one. skips: whether layers are left out."""
+    if (known := renaming.known(form)) is None:
+        return None
+    converted = known.converted_with(["0"] * len(form.numbers))
+    is_lost = not skips and not (places.may_hold(form.sample) or places.may_hold(converted))
+    return _FormPlan(known, FormOrder(form.sample), is_lost)
+
+
+class _Places:
+    """Where names stand in a model with its base model's prefix or without, as transformers looks for them."""
+
+    def __init__(self, parameters: Mapping[str, torch.Tensor], prefix: str) -> None:
+        self._parameters = parameters
+        self._prefix = prefix
+        self._keys = frozenset(map(form_key, parameters))
+
+    def of(self, name: str) -> str:
+        """A name as it stands in the model, or the name itself."""
+        prefix, parameters = self._prefix, self._parameters
+        if name.startswith(prefix) and (inner := name[len(prefix) + 1 :]) in parameters:
+            return inner
+        outer = f"{prefix}.{name}"
+        return outer if outer in parameters else name
+
+    def may_hold(self, name: str) -> bool:
+        """Whether one of the names that differ from this one in their numbers alone stands in the model."""
+        key = form_key(name)
+        inner = key[len(self._prefix) + 1 :] if key.startswith(self._prefix) else key
+        return not self._keys.isdisjoint((key, inner, f"{self._prefix}.{key}"))
+
+
 class _Candidate(NamedTuple):
     """A name of a file that leads to one of a model's parameters."""
 
+    order: str
+    """What sorts them as transformers does."""
     name: str
     plain_name: str
     """As the rules rename it that convert nothing."""
@@ -152,7 +218,7 @@ def _settle(
     converters: transformers' converters by their source patterns.
     """
     conversions: dict[str, Conversion] = {}
-    for name, plain_name, parameter, pattern in sorted(candidates, key=lambda candidate: natural_order(candidate.name)):
+    for _, name, plain_name, parameter, pattern in sorted(candidates, key=itemgetter(0)):
         if pattern is not None:
             if (conversion := conversions.get(parameter)) is None:
                 conversion = conversions[parameter] = Conversion(converters[pattern], parameter)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 NUMBER = re.compile(r"(?<![^.])([0-9]+)(?![^.])")
@@ -19,6 +20,18 @@ def natural_order(name: str) -> str:
     pieces[::2] = map(_sortable_text, pieces[::2])
     pieces[1::2] = map(_sortable_number, pieces[1::2])
     return "".join(pieces) + _BEHIND_PART
+
+
+class FormOrder:
+    """The same keys for names that differ from one in their numbers alone."""
+
+    def __init__(self, name: str) -> None:
+        texts = (_sortable_text(text).replace("{", "{{").replace("}", "}}") for text in NUMBER.split(name)[::2])
+        self._key = "{}".join(texts) + _BEHIND_PART
+
+    def of(self, numbers: Sequence[str]) -> str:
+        """The key of the name with these numbers."""
+        return self._key.format(*map(_sortable_number, numbers))
 
 
 @lru_cache(_MOST_TEXTS)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tracetui.models.checkpoints.safetensors.name_forms import form_key, forms_of
 from tracetui.text import visible
 
 if TYPE_CHECKING:
@@ -52,27 +53,58 @@ class TextPrefix:
 
 def text_prefix(model: PreTrainedModel, tensors: Mapping[str, Stored]) -> TextPrefix | None:
     """Where a file has the layers of a model; None if it has none of its tensors."""
-    own = _own_prefix(model)
-    parameters = model.state_dict()
-    inner = {name.removeprefix(own): tuple(tensor.shape) for name, tensor in parameters.items() if name.startswith(own)}
-    ends = {name[start:] for name in inner for start in _starts(name)}
-    places = [(name, prefix) for name in tensors if (prefix := _before(name, inner, ends)) is not None]
-    outside = sorted({name.split(".")[0] + "." for name in parameters if not name.startswith(own)})
-    embedding = embedding_name(model).removeprefix(own)
-    alike = Counter(prefix for name, prefix in places if tensors[name].shape == inner[name.removeprefix(prefix)])
+    text = TextNames(model)
+    names = list(tensors)
+    forms = forms_of(names)
+    near = {form for form in set(forms) if form is None or text.may_end(form.key)}
+    ending = (name for name, form in zip(names, forms, strict=True) if form in near)
+    places = [(name, prefix) for name in ending if (prefix := text.before(name)) is not None]
+    if not places:
+        return None
+    embedding = embedding_name(model).removeprefix(text.own)
+    shapes = text.shapes
+    alike = Counter(prefix for name, prefix in places if tensors[name].shape == shapes[name.removeprefix(prefix)])
     votes = Counter(prefix for _, prefix in places)
     # Each prefix asks, and there may be as many as names.
-    there = {name[:stop] for head in outside for name in tensors for stop in _stops(head, name)}
+    heads_keys = [form_key(head) for head in text.outside]
+    headed = {form for form in set(forms) if form is None or any(key in form.key for key in heads_keys)}
+    asked = [name for name, form in zip(names, forms, strict=True) if form in headed]
+    there = {name[:stop] for head in text.outside for name in asked for stop in _stops(head, name)}
 
     def heads(prefix: str) -> dict[str, str]:
-        return {outer + head: head for head in outside for outer in _outer(prefix) if outer + head in there}
+        return {outer + head: head for head in text.outside for outer in _outer(prefix) if outer + head in there}
 
     def fitness(prefix: str) -> tuple[bool, int, int, int]:
         """A vision tower has layers of the same names, but no embedding; a model that speaks has another head."""
         return prefix + embedding in tensors, alike[prefix], len(heads(prefix)), votes[prefix]
 
-    best = max(votes, key=fitness, default=None)
-    return None if best is None else TextPrefix(best, own, heads(best))
+    best = max(votes, key=fitness)
+    return TextPrefix(best, text.own, heads(best))
+
+
+class TextNames:
+    """What a text model's tensors are called, in whatever stands around it."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.own = _own_prefix(model)
+        """`model.`: what stands before its layers in the model alone."""
+        parameters = model.state_dict()
+        inside = [name for name in parameters if name.startswith(self.own)]
+        self.shapes = {name.removeprefix(self.own): tuple(parameters[name].shape) for name in inside}
+        """Of what stands behind that prefix."""
+        self.outside = sorted({name.split(".")[0] + "." for name in parameters if not name.startswith(self.own)})
+        """The modules beside it, the head above all."""
+        self._ends = {name[start:] for name in self.shapes for start in _starts(name)}
+        self._keys = set(map(form_key, self.shapes))
+        self._key_ends = {key[start:] for key in self._keys for start in _starts(key)}
+
+    def before(self, name: str) -> str | None:
+        """The part of another name before the longest of these names that it ends with; None if it ends with none."""
+        return _before(name, self.shapes, self._ends)
+
+    def may_end(self, key: str) -> bool:
+        """Whether a name with this key, as `form_key` has it, may end with one of these."""
+        return _before(key, self._keys, self._key_ends) is not None
 
 
 def other_parts(used: Collection[str], apart: Collection[str]) -> dict[str, int]:

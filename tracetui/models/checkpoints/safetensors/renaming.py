@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from transformers.core_model_loading import (
     PrefixChange,
@@ -18,10 +18,7 @@ from transformers.core_model_loading import (
     apply_renamings,
 )
 
-from tracetui.models.checkpoints.safetensors.order import NUMBER
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from tracetui.models.checkpoints.safetensors.name_forms import NameForm, forms_of, with_fields
 
 _ANY_NUMBER = re.compile(r"\\d")
 _BARE_DIGIT = re.compile(r"(?<![A-Za-z_0-9])[0-9]")
@@ -32,8 +29,6 @@ _GROUP = re.compile(r"\(\?P<\w+>")
 _BACK = re.compile(r"\\[1-9]|\(\?P=|\(\?\(")
 """What leads back to a group by its number or name, which another one has among other rules."""
 _NOTHING = r"(?!)"
-_MOST_FORMS = 4096
-"""More have only files whose names have nothing in common."""
 _STATELESS = (WeightRenaming, WeightConverter, PrefixChange)
 """Rules that do the same with a name whatever names they saw before."""
 
@@ -48,6 +43,18 @@ class Renamed(NamedTuple):
     pattern: str | None
     """Which of the converter's source patterns it was; None where none converts."""
 
+    def plain_with(self, numbers: Sequence[str]) -> str:
+        """Of what is known of a form that of the name with these numbers; what is known of one name without any."""
+        return self.plain.format(*numbers) if numbers else self.plain
+
+    def converted_with(self, numbers: Sequence[str]) -> str:
+        """The same of `converted`."""
+        return self.converted.format(*numbers) if numbers else self.converted
+
+    def with_numbers(self, numbers: Sequence[str]) -> Renamed:
+        """The same of both."""
+        return Renamed(self.plain_with(numbers), self.converted_with(numbers), self.pattern)
+
 
 class Renaming:
     """The rules of a model, applied to one name after another."""
@@ -60,27 +67,24 @@ class Renaming:
         """Whether what becomes of a name depends on none before it."""
         self._is_of_each_form = self.is_of_each_name and all(map(_treats_numbers_alike, rules))
         self._any_rule = any_rule(rules)
-        self._forms: dict[tuple[object, ...], Renamed | None] = {}
+        self._forms: dict[NameForm, Renamed | None] = {}
         """What becomes of each form of names, with `{0}` for its first number; None if that isn't known."""
 
-    def __call__(self, name: str) -> Renamed:
-        if not self._is_of_each_form:
+    def forms_of(self, names: Sequence[str]) -> Sequence[NameForm | None]:
+        """The form of each name, as far as it is of use."""
+        return forms_of(names) if self._is_of_each_form else [None] * len(names)
+
+    def __call__(self, name: str, form: NameForm | None = None) -> Renamed:
+        known = None if form is None else self.known(form)
+        if form is None or known is None or not (numbers := form.distinct_numbers(name)):
             return self._asked(name)
-        pieces = NUMBER.split(name)
-        texts, numbers = pieces[::2], pieces[1::2]
-        form = (*texts, *map(len, numbers))
+        return known.with_numbers(numbers)
+
+    def known(self, form: NameForm) -> Renamed | None:
+        """What becomes of all names of a form whose numbers differ; None where that isn't known."""
         if form not in self._forms:
-            if len(self._forms) == _MOST_FORMS:
-                self._is_of_each_form = False
-                return self._asked(name)
-            self._forms[form] = self._form(name, texts, numbers)
-        known = self._forms[form]
-        # A rule may look for one number in two places.
-        if known is None or len(set(numbers)) < len(numbers):
-            return self._asked(name)
-        plain = known.plain.format(*numbers)
-        converted = plain if known.converted is known.plain else known.converted.format(*numbers)
-        return Renamed(plain, converted, known.pattern)
+            self._forms[form] = self._of_form(form)
+        return self._forms[form]
 
     def _asked(self, name: str) -> Renamed:
         if self._any_rule is not None and not self._any_rule.search(name):
@@ -88,19 +92,21 @@ class Renaming:
         plain = apply_renamings(name, self._renamings)
         return Renamed(plain, *apply_converters(plain, self._converters))
 
-    def _form(self, name: str, texts: Sequence[str], numbers: Sequence[str]) -> Renamed | None:
-        """What becomes of names of one form, found out with numbers that are told apart in what becomes of them."""
-        if len(numbers) > 9:
+    def _of_form(self, form: NameForm) -> Renamed | None:
+        """Found out with numbers that are told apart in what becomes of them."""
+        if (stood_in := form.stood_in()) is None:
             return None
-        stand_ins = [str(9 - place) * len(number) for place, number in enumerate(numbers)]
-        renamed = self._asked("".join(text + number for text, number in zip(texts, [*stand_ins, ""], strict=True)))
-        fields = {number: f"{{{place}}}" for place, number in enumerate(stand_ins)}
-        plain, converted = _with_fields(renamed.plain, fields), _with_fields(renamed.converted, fields)
+        renamed, fields = self._asked(stood_in[0]), stood_in[1]
+        plain, converted = with_fields(renamed.plain, fields), with_fields(renamed.converted, fields)
         if plain is None or converted is None:
             return None
         known = Renamed(plain, plain if converted == plain else converted, renamed.pattern)
-        as_known = Renamed(plain.format(*numbers), converted.format(*numbers), known.pattern)
-        return known if self._asked(name) == as_known or len(set(numbers)) < len(numbers) else None
+        numbers = form.numbers_of(form.sample)
+        return (
+            known
+            if len(set(numbers)) < len(numbers) or self._asked(form.sample) == known.with_numbers(numbers)
+            else None
+        )
 
 
 def any_rule(rules: Iterable[WeightTransform]) -> re.Pattern[str] | None:
@@ -120,11 +126,3 @@ def _treats_numbers_alike(rule: WeightTransform) -> bool:
     patterns = [_ANY_NUMBER.sub("", pattern) for pattern in rule.source_patterns]
     patterns += [target.replace(_CAPTURED, "") for target in rule.target_patterns]
     return not any(_BARE_DIGIT.search(pattern) or _GROUP_BY_NAME.search(pattern) for pattern in patterns)
-
-
-def _with_fields(name: str, fields: Mapping[str, str]) -> str | None:
-    """A format string of a name; None where a number in it is none of those that it was given."""
-    pieces = NUMBER.split(name.replace("{", "{{").replace("}", "}}"))
-    if not all(number in fields for number in pieces[1::2]):
-        return None
-    return "".join(fields[piece] if place % 2 else piece for place, piece in enumerate(pieces))

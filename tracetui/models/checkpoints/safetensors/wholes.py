@@ -6,14 +6,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tracetui.models.checkpoints.safetensors.name_forms import NameForm, form_key, forms_of
 from tracetui.models.checkpoints.safetensors.names import Names, match_names
-from tracetui.models.checkpoints.safetensors.parts import TextPrefix, text_prefix
+from tracetui.models.checkpoints.safetensors.parts import TextNames, TextPrefix, text_prefix
 from tracetui.recipe.class_defaults import wholes_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from tracetui.models.checkpoints.safetensors.files import SafetensorsFiles
+    from tracetui.models.checkpoints.safetensors.renaming import Renaming
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ def renamed_in_whole(
     """
     fitness = names.count, -len(names.spare)
     reading: tuple[str, Mapping[str, str], TextPrefix] | None = None
-    for kind, places in _as_in_wholes(str(model.config.model_type), files):
+    for kind, places in _as_in_wholes(str(model.config.model_type), files, TextNames(model)):
         prefix = text_prefix(model, {places[name]: stored for name, stored in files.tensors.items()})
         if prefix is None:
             continue
@@ -54,29 +56,41 @@ def renamed_in_whole(
     return InWhole(kind, prefix, {renamed[name]: place for name, place in places.items()})
 
 
-def _as_in_wholes(kind: str, files: SafetensorsFiles) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """What each type of several parts around such a text model calls a folder's tensors, where it changes any.
+def _as_in_wholes(kind: str, files: SafetensorsFiles, text: TextNames) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """What each type of several parts around such a text model calls a folder's tensors, where it changes any and some
+    may be the text model's then.
 
     Types with the same rules are looked at once.
     """
     from transformers.conversion_mapping import get_checkpoint_conversion_mapping
-    from transformers.core_model_loading import WeightRenaming, apply_renamings
+    from transformers.core_model_loading import WeightRenaming
 
-    from tracetui.models.checkpoints.safetensors.renaming import any_rule
+    from tracetui.models.checkpoints.safetensors.renaming import Renaming
 
-    own_names = {name: files.own_name(name) for name in files.tensors}
     rules_of: dict[tuple[str, ...], tuple[str, Sequence[Any]]] = {}
     for whole in wholes_of(kind):
         if rules := get_checkpoint_conversion_mapping(whole):
             rules_of.setdefault(tuple(map(_rule_key, rules)), (whole, rules))
-    any_of = any_rule(rule for _, rules in rules_of.values() for rule in rules)
-    touched = {name: own for name, own in own_names.items() if any_of is None or any_of.search(own)}
+    if not rules_of:
+        return
+    own_names = [files.own_name(name) for name in files.tensors]
+    forms = forms_of(own_names)
     for whole, rules in rules_of.values():
-        renamings = [rule for rule in rules if isinstance(rule, WeightRenaming)]
-        places = own_names | {name: apply_renamings(own, renamings) for name, own in touched.items()}
-        has_converters = len(renamings) < len(rules)
-        if (has_converters or places != own_names) and len(set(places.values())) == len(places):
-            yield whole, places
+        renaming = Renaming([rule for rule in rules if isinstance(rule, WeightRenaming)], [])
+        if not any(_may_end(form, renaming, text) for form in dict.fromkeys(forms)):
+            continue
+        places = [renaming(own, form).plain for own, form in zip(own_names, forms, strict=True)]
+        has_converters = not all(isinstance(rule, WeightRenaming) for rule in rules)
+        if (has_converters or places != own_names) and len(set(places)) == len(places):
+            yield whole, dict(zip(files.tensors, places, strict=True))
+
+
+def _may_end(form: NameForm | None, renaming: Renaming, text: TextNames) -> bool:
+    """Whether names of a form may stand in a text model when they are renamed; any may whose form isn't known."""
+    known = None if form is None else renaming.known(form)
+    if form is None or known is None:
+        return True
+    return text.may_end(form_key(known.plain.format(*("0" for _ in form.numbers))))
 
 
 def _rule_key(rule: Any) -> str:
