@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from tests.device.stand_in import GPU, StandIn
+from tracetui.models.devices.uploads import Uploads
 from tracetui.recording.keep import ROOM
 from tracetui.recording.statistics import by_numpy
 from tracetui.tracer.capture.device_statistics import sums_of
@@ -123,3 +125,19 @@ def test_where_nothing_can_be_gathered_values_are_copied_one_by_one(gpu: StandIn
         copies.let_go()
     assert not value.captured.is_cuda
     assert value.read().tolist() == [1.0] * 3
+
+
+def test_without_pinned_memory_plain_memory_does(gpu: StandIn) -> None:
+    made = torch.empty
+
+    def full(*size: Any, **options: Any) -> torch.Tensor:
+        if options.pop("pin_memory", False):
+            raise RuntimeError("CUDA error: out of memory")
+        return made(*size, **options)
+
+    with patch("tracetui.models.devices.streams.torch.empty", full):
+        copies = HostCopies()
+        value, sent = copies.value(torch.ones(3).to(GPU)), Uploads(GPU).send(torch.ones(2))
+        copies.let_go()
+    assert value.read().tolist() == [1.0] * 3
+    assert (sent.is_cuda, sent.tolist()) == (True, [1.0] * 2)

@@ -54,6 +54,17 @@ class SideStream:
         return event
 
 
+def pinned(numel: int, dtype: torch.dtype) -> torch.Tensor:
+    """Memory [numel] of the processor that a device reads and writes by itself; plain memory where there is no more.
+
+    With plain memory the same copies are made, but whoever asks for one waits for it.
+    """
+    try:
+        return torch.empty(numel, dtype=dtype, pin_memory=True)
+    except RuntimeError:
+        return torch.empty(numel, dtype=dtype)
+
+
 def has_streams(device: torch.device) -> bool:
     """Whether a device can work on several queues: a processor can't, and torch has none for some others."""
     return device.type != "cpu" and hasattr(torch.get_device_module(device), "Stream")

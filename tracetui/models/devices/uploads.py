@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from tracetui.models.devices.streams import Event, SideStream, has_streams
+from tracetui.models.devices.streams import Event, SideStream, has_streams, pinned
 from tracetui.models.weights.sources import TensorSpec, Tick, WeightSource
 
 STAGING = 2**25
@@ -73,7 +73,7 @@ class Uploads:
         if self._filled >= STAGING:
             read, self._read, self._filled = self._read, self._side.mark(), 0
             if len(self._buffers) < 2:
-                self._buffers.append(torch.empty(STAGING, dtype=torch.uint8, pin_memory=True))
+                self._buffers.append(pinned(STAGING, torch.uint8))
             else:
                 self._buffers.reverse()
                 assert read is not None

@@ -18,10 +18,16 @@ Capture = Callable[[torch.Tensor], torch.Tensor]
 def capture_function() -> Capture:
     """The cheapest way here to keep a tensor's present values; asked for by the thread that runs the model."""
     if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        return _of_the_processor()
+        return _shared_on_the_processor if _has_other_devices() else _of_the_processor()
     # A write to what is shared copies on the default stream: it would not wait for what another one is still computing.
     shares = torch.cuda.current_stream() == torch.cuda.default_stream() and _lazy_clone_works("cuda")
     return _of_the_processor() if shares else _shared_on_the_processor
+
+
+@cache
+def _has_other_devices() -> bool:
+    """Whether torch has some on which nobody has tried whether a lazy clone keeps its word."""
+    return torch.backends.mps.is_available() or (hasattr(torch, "xpu") and torch.xpu.is_available())
 
 
 @cache

@@ -14,7 +14,7 @@ from threading import Lock
 import torch
 
 from tracetui.models.devices.memory import free_bytes
-from tracetui.models.devices.streams import Event, SideStream, has_streams
+from tracetui.models.devices.streams import Event, SideStream, has_streams, pinned
 from tracetui.recording.statistics import Statistics
 from tracetui.recording.value import Array, Index
 from tracetui.tracer.capture.statistics import flat, floats_in, is_finite, of_tensor, with_layout
@@ -31,6 +31,8 @@ _SPARE = 2**30
 _LOOKED_FOR = 2**28
 """Bytes of values after which somebody looks whether it has."""
 _ALIGNED = 64
+_MOST_NORMED = 2**31
+"""Elements."""
 _NORMED = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 """Dtypes of which torch finds the largest magnitudes of many tensors at once; NaN if there is one."""
 
@@ -227,7 +229,7 @@ class _Lane:
 
     def _sent(self, values: Sequence[DeviceValue], side: SideStream) -> _Batch:
         rows = [flat(value.captured) for value in values]  # [numel] each
-        normed = [(value, row) for value, row in zip(values, rows, strict=True) if row.numel() and row.dtype in _NORMED]
+        normed = [(value, row) for value, row in zip(values, rows, strict=True) if _may_be_normed(row)]
         finite = self._room(len(normed), torch.bool)  # [normed]
         if normed:
             finite.copy_(_are_finite([row for _, row in normed]), non_blocking=True)
@@ -271,10 +273,15 @@ class _Lane:
         nbytes = -(-numel * dtype.itemsize // _ALIGNED) * _ALIGNED
         if nbytes > self._slab.numel() - self._taken:
             if nbytes * 4 > _SLAB:
-                return torch.empty(numel, dtype=dtype, pin_memory=True)
-            self._slab, self._taken = torch.empty(_SLAB, dtype=torch.uint8, pin_memory=True), 0
+                return pinned(numel, dtype)
+            self._slab, self._taken = pinned(_SLAB, torch.uint8), 0
         start, self._taken = self._taken, self._taken + nbytes
         return self._slab[start : start + numel * dtype.itemsize].view(dtype)
+
+
+def _may_be_normed(row: torch.Tensor) -> bool:
+    """Whether torch finds its largest magnitude beside others'; of what is beyond that all are looked at later."""
+    return row.dtype in _NORMED and 0 < row.numel() < _MOST_NORMED
 
 
 def _are_finite(rows: Sequence[torch.Tensor]) -> torch.Tensor:
