@@ -80,7 +80,8 @@ def test_a_value_that_is_not_sent_yet_is_read_where_it_is(gpu: StandIn) -> None:
 
 def test_large_values_and_many_batches_keep_their_places(gpu: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tracetui.tracer.capture.host_copies._BATCH", 1024)
-    monkeypatch.setattr("tracetui.tracer.capture.host_copies._SLAB", 4096)
+    monkeypatch.setattr("tracetui.tracer.capture.device_lane._SLAB", 4096)
+    monkeypatch.setattr("tracetui.tracer.capture.device_lane._SMALL", 256)
     copies, made = HostCopies(), torch.Generator().manual_seed(1)
     tensors = [torch.randn(size, generator=made) for size in (10, 200, 3, 5000, 60, 60, 60, 60, 1)]
     values = [copies.value(tensor.to(GPU)) for tensor in tensors]
@@ -121,7 +122,7 @@ def test_where_nothing_can_be_gathered_values_are_copied_one_by_one(gpu: StandIn
 
     copies = HostCopies()
     value = copies.value(torch.ones(3).to(GPU))
-    with patch("tracetui.tracer.capture.host_copies._Lane._sent", full):
+    with patch("tracetui.tracer.capture.device_lane.DeviceLane._sent", full):
         copies.let_go()
     assert not value.captured.is_cuda
     assert value.read().tolist() == [1.0] * 3

@@ -24,6 +24,8 @@ from tracetui.debugger.session import Started
 from tracetui.errors import Cancelled, InputError
 from tracetui.expr.edit_parse import parse_edit
 from tracetui.expr.stop import DEFAULT_STOPS, Stop
+from tracetui.models.weights.random_source import RandomSource
+from tracetui.models.weights.sources import TensorSpec
 from tracetui.recipe import Generation
 from tracetui.recording.keep import parse_keep
 from tracetui.recording.trace import Trace
@@ -54,9 +56,11 @@ def _layers(count: int) -> dict[str, Any]:
     return {"config": {**made.config, "num_hidden_layers": count}, "layers": replace(made.layers, stop=count)}
 
 
-def _waits_of_a_run(gpu: StandIn, layers: int, waits: bool = False, stops: tuple[Stop, ...] = DEFAULT_STOPS) -> int:
-    """How often a run waits for the GPU whose weights are there already. waits: as a screen's does at stops."""
-    engine = Engine(recipe("llama", device="cuda", **_layers(layers)))
+def _waits_of_a_run(
+    gpu: StandIn, layers: int, waits: bool = False, stops: tuple[Stop, ...] = DEFAULT_STOPS, **fields: Any
+) -> int:
+    """How often a second run waits for the GPU. waits: as a screen's does at stops."""
+    engine = Engine(recipe("llama", device="cuda", **_layers(layers), **fields))
     prompts = engine.runnable.recipe.prompts
     engine.run(prompts, Gate(waits=waits, stops=stops))
     gpu.waits.clear()
@@ -116,9 +120,40 @@ def test_what_is_captured_is_what_was_returned(gpu: StandIn) -> None:
     np.testing.assert_array_equal(trace["first"], model.returned.numpy())
 
 
-def test_weights_that_come_and_go_lie_on_the_gpu(gpu: StandIn) -> None:
-    kept, streamed = (trace_recipe(recipe("llama", device="cuda", memory=memory)) for memory in (None, 0))
-    assert _differences(kept, streamed) == []
+def test_weights_that_come_and_go_lie_on_the_gpu_and_nobody_waits_for_them(gpu: StandIn) -> None:
+    few, many = (_waits_of_a_run(gpu, layers, memory=0) for layers in (2, 5))
+    assert few == many <= 3
+    for family in ("llama", "gpt2", "mixtral", "mamba"):
+        streamed = Engine(recipe(family, device="cuda", memory=0))
+        trace = streamed.run(streamed.runnable.recipe.prompts, Gate(waits=False))
+        assert _differences(trace_recipe(recipe(family)), trace) == []
+        slots = list(streamed.runnable.weights.all_slots())
+        assert all(slot.look(module) is slot.placeholder for module, slot in slots)
+        assert not streamed.runnable.weights.loans
+
+
+@pytest.mark.parametrize("memory", [None, 0])
+@pytest.mark.parametrize(
+    "name", ["model.layers.1.mlp.up_proj.weight", "model.norm.weight", "model.embed_tokens.weight"]
+)
+def test_a_bad_weight_is_named_although_it_is_gone_when_that_is_described(
+    memory: int | None, name: str, gpu: StandIn
+) -> None:
+    read = RandomSource.read
+
+    def bad(source: RandomSource, spec: TensorSpec, rows: Any, tick: Any) -> torch.Tensor:
+        made = read(source, spec, rows, tick)
+        if spec.name == name:
+            made.view(-1)[3] = torch.nan
+        return made
+
+    with patch.object(RandomSource, "read", bad):
+        plain, there = (
+            trace_recipe(recipe("llama", device=device, memory=memory), stops=DEFAULT_STOPS)
+            for device in ("cpu", "cuda")
+        )
+    assert any(name in note for note in plain.run.notes)
+    assert _differences(plain, there) == []
 
 
 def test_further_tokens_are_the_same(gpu: StandIn) -> None:

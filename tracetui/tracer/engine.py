@@ -156,8 +156,9 @@ class Engine:
             plan = self._checked(replace(past.plan, available=available_bytes()))
         run_info = run_info_of(self.runnable, prompts, gate.edits.edits)
         gate.edits.changed = partial(keep_edits, run_info)
-        grows: Callable[..., Recorder]
-        grows = Recorder if past is None or cut.whole else partial(ReplayRecorder, past.recorder, cut)
+        grows: Callable[..., Recorder] = Recorder
+        if past is not None and not cut.whole:
+            grows = partial(ReplayRecorder, past.recorder, cut, self.runnable.device)
         recorder = grows(
             run_info,
             tokens,
@@ -165,7 +166,6 @@ class Engine:
             partial(predicted_tokens, KnownTokens(self.runnable.tokenizer), lengths),
             **self._recording(plan),
         )
-        recorder.device = self.runnable.device
         recorder.reads(self.runnable.prints())
         log = gate.edits
         editor, ledger = Editor(recorder, log, self._emit), LayerOutputs()

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import torch
 
-from tracetui.models.devices.chosen import CPU
 from tracetui.models.ranks.local import local_tensor
 from tracetui.recording.health import all_finite
 from tracetui.recording.keep import KEEP_ALL, ROOM, Keep, MatrixRole
@@ -30,8 +29,6 @@ from tracetui.tracer.ranks.places import Places
 class Recorder:
     """Grows one trace. Used by the model thread alone; readers see lists that only grow."""
 
-    device = CPU
-    """Where the model runs, as far as tensors are made for it."""
     places: Places | None = None
     """Tells which part of the whole each record is, where several ranks run the model."""
 
@@ -48,7 +45,7 @@ class Recorder:
     ) -> None:
         """matrices: which of attention's are recorded beside what each kernel received."""
         self._wanted = keep
-        self._store = store or ValueStore(ROOM, 2**63)
+        self.store = store or ValueStore(ROOM, 2**63)
         self.matrices = matrices
         self._records: list[Record] = []
         self._values: list[Value] = []
@@ -62,7 +59,7 @@ class Recorder:
         self.arrived = arrived
         """Is told of each record, and returns when the model may go on."""
         self.name_predictions = name_predictions
-        self._captures = Captures(keep, self._store, matrices)
+        self._captures = Captures(keep, self.store, matrices)
         self.snapshots = self._captures.snapshots
         self.sources = Sources(self.snapshots.base)
         self.calls: dict[str, int] = {}
@@ -92,7 +89,7 @@ class Recorder:
     @property
     def keeps_all(self) -> bool:
         """Whether every value stays as it was captured until its pass is over, and nothing is computed beside."""
-        return self._wanted.everything and not self.matrices and self._store.may_hold
+        return self._wanted.everything and not self.matrices and self.store.may_hold
 
     @property
     def count(self) -> int:
@@ -268,17 +265,12 @@ class Recorder:
         """Record matrices of the attention call whose inputs, by role, have just been recorded."""
         stored = {role: self.trace.value(record) for role, (_, record) in given.items()}
         tensors = {role: tensor for role, (tensor, _) in given.items()}
-        query = given["q"][1]
         for site, value in recorded_matrices(path, described, tensors, stored, self._wanted, roles):
-            self.add(value, None, site, depth, path, query.call, part=query.part)
+            self.add(value, None, site, depth, path, given["q"][1].call, part=given["q"][1].part)
 
     def attention_call(self, key: str, call: AttentionCall) -> None:
         """Note how the kernel of the query recorded under `key` was called."""
         self._attention[key] = call
-
-    def let_go(self) -> None:
-        """No value stays on a device: all that came by is described, or never will be."""
-        self._store.copies.let_go()
 
     def forget(self) -> None:
         """Keep no tensor of the model's alive."""
@@ -290,7 +282,7 @@ class Recorder:
         self.settle()
         closed = self.trace.closed()
         own = (text for _, text in self.notes)
-        told = (*self.trace.run.notes, *own, *self._store.notes, *notes)
+        told = (*self.trace.run.notes, *own, *self.store.notes, *notes)
         return replace(closed, run=replace(closed.run, notes=told))
 
     def finished(self, notes: Sequence[str] = ()) -> Trace:
@@ -304,5 +296,5 @@ class Recorder:
             closed = later_trace(self.trace, describe)
         missed = self._wanted.unmatched(record.site for record in self._records)
         own = (*(text for _, text in self.notes), *notes)
-        notes = (*own, *self._store.notes, *(f"--keep {text}: no site has that name" for text in missed))
+        notes = (*own, *self.store.notes, *(f"--keep {text}: no site has that name" for text in missed))
         return replace(closed, run=replace(closed.run, notes=(*closed.run.notes, *notes)), complete=True)

@@ -66,6 +66,8 @@ class ModelHooks:
             stack.callback(hooks.take_off)
             stack.enter_context(late_modules_noted(modules, watched.recorder))
             hooks.put_on(self._observer, sites)
+            if self._observer is not self._recording and self._recording.drops_weights:
+                stack.enter_context(self._recording.dropping((modules[path] for path in sites), self._depth))
             stack.enter_context(observing(self._observer))
             stack.enter_context(absorbing_observed(known, watched.absorb))
             self._stack = stack.pop_all()

@@ -20,7 +20,7 @@ from tracetui.tracer.hooks.experts import ExpertWatch
 from tracetui.tracer.hooks.frames import Frame
 from tracetui.tracer.hooks.module_inputs import begins_with_floats, float_tensors, input_records
 from tracetui.tracer.hooks.module_site import ModuleSite
-from tracetui.tracer.hooks.pass_context import Pass
+from tracetui.tracer.hooks.pass_context import Pass, weights_there
 from tracetui.tracer.lens import Lens
 from tracetui.tracer.residual.module_facts import ModuleFacts
 from tracetui.tracer.residual.stream import ResidualStream, StreamPoint
@@ -30,6 +30,7 @@ class ModuleWatch:
     """The modules of one watched model."""
 
     def __init__(self, watched: Pass, experts: ExpertWatch, lens: Lens | None) -> None:
+        self._pass = watched
         self._frames = watched.frames
         self._recorder = watched.recorder
         self._editor = watched.editor
@@ -190,7 +191,8 @@ class ModuleWatch:
 
     def _source(self, site: ModuleSite, name: str, module: nn.Module, output: torch.Tensor) -> str:
         """Where a module's weights came from, with `nan` where its output shows that some of them aren't finite."""
-        bad = bad_weights(site.path, module, output, self._weights, self._recorder.has_run)
+        with weights_there(self._pass, module):
+            bad = bad_weights(site.path, module, output, self._weights, self._recorder.has_run)
         if bad is None:
             return site.provenance
         self._recorder.bad_weights(name, bad)

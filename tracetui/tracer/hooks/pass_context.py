@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+from torch import nn
 
 from tracetui.models.weights.streaming import Making, Weights
 from tracetui.recording.record import Token
@@ -44,3 +47,17 @@ class Pass:
 
     def __post_init__(self) -> None:
         self.clock = WorkClock(self.gate)
+
+
+@contextmanager
+def weights_there(watched: Pass, module: nn.Module) -> Iterator[None]:
+    """A module has its weights for the length of a `with`; those that it has already stay."""
+    weights = watched.weights
+    if weights is None or not weights.needed_by(module) or not weights.lacks(module):
+        yield
+        return
+    weights.put_in(module, watched.making)
+    try:
+        yield
+    finally:
+        weights.take_out(module)

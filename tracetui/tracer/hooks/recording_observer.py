@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import nn
 
+from tracetui.models.devices.chosen import CPU
 from tracetui.models.module_tree import KnownModel
 from tracetui.models.weights.experts import runs_singly
 from tracetui.recording.record import INPUT
@@ -18,7 +20,7 @@ from tracetui.tracer.hooks.bad_weights import bad_weights
 from tracetui.tracer.hooks.experts import ExpertWatch
 from tracetui.tracer.hooks.module_site import Begin, End, ModuleSite, WatchedSites
 from tracetui.tracer.hooks.module_watch import ModuleWatch
-from tracetui.tracer.hooks.pass_context import Pass
+from tracetui.tracer.hooks.pass_context import Pass, weights_there
 from tracetui.tracer.hooks.recurrence import RecurrenceWatch
 from tracetui.tracer.lens import Lens
 from tracetui.tracer.ranks.places import Places
@@ -34,7 +36,8 @@ class RecordingObserver:
         self.experts = experts = ExpertWatch(watched)
         self.attention = attention = AttentionWatch(watched)
         self._recurrence = RecurrenceWatch(watched)
-        lens = Lens(model, watched.recorder, watched.lens, watched.token, self._in_place) if watched.lens else None
+        in_place = partial(weights_there, watched)
+        lens = Lens(model, watched.recorder, watched.lens, watched.token, in_place) if watched.lens else None
         self.modules = modules = ModuleWatch(watched, experts, lens)
         self._all_stay = watched.weights is not None and watched.weights.all_stay
         self._stay: set[str] = set()
@@ -67,7 +70,7 @@ class RecordingObserver:
             self._recurrence.close()
             self._pass.editor.forget()
             self._pass.recorder.examine = None
-            self._pass.recorder.let_go()
+            self._pass.recorder.store.copies.let_go()
 
     def sites(self, watched: WatchedSites, modules: Mapping[str, nn.Module]) -> Mapping[str, ModuleSite]:
         """What is watched, by its path, with what is decided about it for this watch."""
@@ -117,11 +120,35 @@ class RecordingObserver:
         if watched.recorder.arrived != watched.gate.arrived:
             # Somebody else wants to be told of each record.
             return False
-        if watched.weights is not None and not self._all_stay:
+        if self.drops_weights and watched.weights is not None and watched.weights.device == CPU:
             return False
         if any(site.ends or site.begins not in ((), (self._make_weights,)) for site in sites):
             return False
         return not model.expand_latents
+
+    @property
+    def drops_weights(self) -> bool:
+        """Whether weights are put in place for some modules and dropped as these end."""
+        return self._pass.weights is not None and not self._all_stay
+
+    @contextmanager
+    def dropping(self, modules: Iterable[nn.Module], depth: Callable[[], int]) -> Iterator[None]:
+        """Drop weights as modules end, for the length of a `with`: what is described later comes too late for that.
+
+        depth: how many modules are running.
+        """
+        weights = self._pass.weights
+        assert weights is not None
+
+        def ended(module: nn.Module, args: object, output: object) -> None:
+            weights.take_out(module)
+            if weights.loans:
+                weights.take_back(depth())
+
+        with ExitStack() as stack:
+            for module in modules:
+                stack.callback(module.register_forward_hook(ended).remove)
+            yield
 
     def _make_weights(self, path: str, module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         weights = self._pass.weights
@@ -141,22 +168,10 @@ class RecordingObserver:
         if len(frames) >= above:
             path = frames[-above].path
             around = self._model.get_submodule(path)
-            bad = bad_weights(path, around, made, self._pass.weights, recorder.has_run, anywhere=True)
+            with weights_there(self._pass, around):
+                bad = bad_weights(path, around, made, self._pass.weights, recorder.has_run, anywhere=True)
             if bad is not None:
                 recorder.bad_weights(path, bad)
-
-    @contextmanager
-    def _in_place(self, module: nn.Module) -> Iterator[None]:
-        """A module that isn't running has its weights for the length of a `with`."""
-        weights = self._pass.weights
-        if weights is None or not weights.needed_by(module):
-            yield
-            return
-        weights.put_in(module, self._pass.making)
-        try:
-            yield
-        finally:
-            weights.take_out(module)
 
 
 def _inside_experts(modules: Mapping[str, nn.Module]) -> Iterator[str]:

@@ -18,10 +18,14 @@ from tracetui.tracer.replay.recorded_prefix import RecordedPrefix
 class ReplayRecorder(Recorder):
     """Grows a trace from a cut on. Modules before the cut that run again make no records until `live`."""
 
-    def __init__(self, past: Recorder, cut: Cut, *args: Any, **kwargs: Any) -> None:
-        """past: of the run before, whose values are shared. The rest is what every recorder takes."""
+    def __init__(self, past: Recorder, cut: Cut, device: torch.device, *args: Any, **kwargs: Any) -> None:
+        """past: of the run before, whose values are shared. device: where the model runs.
+
+        The rest is what every recorder takes.
+        """
         super().__init__(*args, **kwargs)
         self.repeats = True
+        self._device = device
         self.pass_ = cut.pass_
         self._prefix = RecordedPrefix(past.trace, cut)
         self._captures.earlier_mask = self._prefix.mask
@@ -41,7 +45,7 @@ class ReplayRecorder(Recorder):
         self.notes = [each for each in past.notes if each[0] < count]
         pairs = zip(self._records, self._values, strict=True)
         lost = {id(value) for record, value in pairs if record.site in self._wanted and not is_kept(value)}
-        self._store.carry(self._values, len(lost))
+        self.store.carry(self._values, len(lost))
 
     def begin_pass(self) -> None:
         super().begin_pass()
@@ -80,7 +84,7 @@ class ReplayRecorder(Recorder):
         """The tensor of a record before the cut, as its module returns it; its later uses are traced back to the
         record."""
         value = self._values[record.index]
-        tensor = tensor_of(value, self.device)
+        tensor = tensor_of(value, self._device)
         self._captures.remember(tensor, value)
         self.sources.add(tensor, record.index)
         return tensor
