@@ -40,15 +40,17 @@ def catch(rank: int) -> None:
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": sys.argv[1]}
     dist.init_process_group("gloo")
     layer = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False))
-    fully_shard(layer, mesh=init_device_mesh("cpu", (2,)))
+    model = nn.Sequential(layer)
+    for each in (layer, model):
+        fully_shard(each, mesh=init_device_mesh("cpu", (2,)))
     seen = [(type(layer[0].weight).__name__, held(layer[0].weight))]
     failing = layer[1].register_forward_hook(fail)
     try:
-        layer(torch.ones(1, 4))
+        model(torch.ones(1, 4))
     except ValueError:
         failing.remove()
     seen.append((type(layer[0].weight).__name__, held(layer[0].weight)))
-    layer(torch.ones(1, 4))
+    model(torch.ones(1, 4))
     seen.append((type(layer[0].weight).__name__, held(layer[0].weight)))
     for turn in range(2):
         if turn == rank:
