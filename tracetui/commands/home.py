@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tracetui.commands.terminal import require_terminal
 from tracetui.errors import InputError
+from tracetui.formats.collector import collector_paused_for_good
 from tracetui.startup_line import begin_for
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ def home(arguments: Namespace) -> int:
         raise InputError(f"the following arguments are required: {name}; `{arguments.prog} --help` lists what there is")
     require_terminal("tracetui:", "`tracetui trace`")
     os.environ.setdefault("TEXTUAL_FPS", "120")
-    from tracetui.ui.home.app import HomeApp
-    from tracetui.ui.terminal.last_resort import run_app
+    with collector_paused_for_good():
+        from tracetui.ui.home.app import HomeApp
+        from tracetui.ui.terminal.last_resort import run_app
 
     problem = ""
     while True:

@@ -13,6 +13,7 @@ from tracetui.commands.recordings import recording_path
 from tracetui.commands.restore_session import last_of, recalled_recording, recording_name
 from tracetui.commands.run_page import run_offer
 from tracetui.commands.terminal import require_terminal
+from tracetui.formats.collector import collector_paused_for_good
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,8 +35,9 @@ def run(arguments: Namespace) -> int:
 
         return ranked_run(arguments)
     require_terminal("run:", "`tracetui trace`")
-    app = debugger_app(arguments)
-    from tracetui.ui.terminal.last_resort import run_app
+    with collector_paused_for_good():
+        app = debugger_app(arguments)
+        from tracetui.ui.terminal.last_resort import run_app
 
     return run_app(app)
 
@@ -44,12 +46,13 @@ def tour(arguments: Namespace) -> int:
     """Open the debugger on a small model, with the tour over it; nothing of it is remembered."""
     require_terminal("tour:", "`tracetui trace`")
     os.environ.setdefault("TEXTUAL_FPS", "120")
-    from tracetui.commands.start_page import page_of_recipe
-    from tracetui.debugger.home.tour import MODEL
-    from tracetui.recipe import load_recipe
-    from tracetui.tracer.live import LiveSession
-    from tracetui.ui.app import TracetuiApp
-    from tracetui.ui.terminal.last_resort import run_app
+    with collector_paused_for_good():
+        from tracetui.commands.start_page import page_of_recipe
+        from tracetui.debugger.home.tour import MODEL
+        from tracetui.recipe import load_recipe
+        from tracetui.tracer.live import LiveSession
+        from tracetui.ui.app import TracetuiApp
+        from tracetui.ui.terminal.last_resort import run_app
 
     recipe = load_recipe(MODEL)
     page = replace(page_of_recipe(recipe), tour=True)
@@ -73,9 +76,10 @@ def open_trace(arguments: Namespace) -> int:
     recording = open_recording(path)
     require_terminal("open:", "`tracetui info`")
     os.environ.setdefault("TEXTUAL_FPS", "120")
-    from tracetui.debugger.start_page import page_of_recording
-    from tracetui.ui.app import TracetuiApp
-    from tracetui.ui.terminal.last_resort import run_app
+    with collector_paused_for_good():
+        from tracetui.debugger.start_page import page_of_recording
+        from tracetui.ui.app import TracetuiApp
+        from tracetui.ui.terminal.last_resort import run_app
 
     offer = page_of_recording(recording, path)
     last = last_of(recording_name(path), arguments.fresh, arguments.reset_layout)
