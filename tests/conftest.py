@@ -41,11 +41,16 @@ _ADDRESS_USED = {"socket.connect", "socket.sendto", "socket.sendmsg"}
 _user_numbers = itertools.count()
 
 
+# Until all is imported, which stays.
+gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """Make full rounds of the garbage collector rare: a quarter of what a screen's tests took was spent on them."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)

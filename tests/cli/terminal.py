@@ -98,9 +98,10 @@ class Terminal:
     def _wait(self, come: Callable[[], bool], what: str, seconds: float) -> None:
         end = time.monotonic() + seconds
         while not come():
-            over = time.monotonic() > end or self.child.poll() is not None
+            ended = self.child.poll() is not None
             # Of one that has ended there may be more to read.
-            if not self._read() and over and not come():
+            quiet = not self._read()
+            if (time.monotonic() > end or (ended and quiet)) and not come():
                 pytest.fail(f"{what} never came; exit status {self.child.poll()}, and on the screen is:\n{self.text}")
 
     def look(self, seconds: float) -> None:

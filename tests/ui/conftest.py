@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
 
 import pytest
 
-from tracetui.ui.theme import stylesheet
+from tracetui import paths
+from tracetui.ui.theme import stylesheet, themes
+from tracetui.ui.theme.file import ThemeFile, read_theme
 from tracetui.ui.theme.stylesheet import RulesOfSources
 
 
@@ -20,4 +24,17 @@ def _styles_parsed_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stylesheet, "rules_parsed_with", rules_parsed_with)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _themes_read_once() -> Iterator[None]:
+    """Those that ship, which every application reads before it begins."""
+    shipped = cache(read_theme)
+
+    def read(path: Path) -> tuple[ThemeFile, list[str]]:
+        return shipped(path) if path.parent == paths.themes() else read_theme(path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(themes, "read_theme", read)
         yield
